@@ -1,0 +1,61 @@
+"""Scan: find AI-generated images in shards, listings and folders; every image gets exactly one verdict."""
+
+import dataclasses
+import json
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from mole.errors import MoleError
+from pipeline.scan.flow import Summary, scan
+from pipeline.settings import ScanSettings
+from pipeline.telemetry import Ticker, quiet_ray
+
+
+def main(arguments: list[str]) -> int:
+    """Run one scan from the command line.
+
+    Returns:
+        The exit code: 0 every row written, 2 settings, 3 storage, 4 model, 5 law broken.
+    """
+    try:
+        settings = ScanSettings.from_command_line(arguments)
+        quiet_ray(logs=settings.ray_logs)
+        with Ticker() as ticker:
+            summary = scan(settings, ticker)
+    except MoleError as reason:
+        Console(stderr=True).print(f"{type(reason).__name__}: {reason}", style="red", markup=False, soft_wrap=True)
+        return reason.exit_code
+    if settings.json_summary:
+        print(json.dumps(dataclasses.asdict(summary)))
+    else:
+        show(summary, Console())
+    return 0
+
+
+def show(summary: Summary, console: Console) -> None:
+    """Print what was found, how fast, where it is, and a query to try."""
+    table = Table(title=None, box=None, pad_edge=False)
+    table.add_column("verdict or fault")
+    table.add_column("images", justify="right")
+    faults = {status: rows for status, rows in summary.statuses.items() if status != "ok"}
+    for name, rows in (summary.verdicts | faults).items():
+        table.add_row(name, f"{rows:,}")
+    console.print(table)
+    rate = f", {summary.written / summary.seconds:,.1f} images/s with start-up" if summary.written else ""
+    console.print(f"{summary.written:,} rows written in {summary.seconds:,.1f} s{rate}", highlight=False)
+    if summary.skipped:
+        hint = f", {summary.shards_skipped:,} of them shards: name those as a source" if summary.shards_skipped else ""
+        console.print(f"{summary.skipped:,} files passed over by their name (--all-files tries them){hint}", highlight=False)
+    if summary.repaired:
+        console.print(f"{summary.repaired:,} rows stood there twice and were taken out", highlight=False)
+    law = "each image exactly one row: kept" if summary.law == "kept" else "not finished; run it again to go on"
+    console.print(f"law: {summary.images:,} images in {summary.units:,} units, {law}", highlight=False)
+    console.print(f"table: {summary.table}", highlight=False, soft_wrap=True)
+    query = f"SELECT verdict, uri, key, probability FROM '{summary.table}/*.parquet' ORDER BY probability DESC LIMIT 5"
+    console.print(f'try: duckdb -c "{query}"', highlight=False, soft_wrap=True, markup=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,40 @@
+"""What can go wrong with a run, drawn once; each kind carries the exit code of the command that meets it.
+
+    MoleError
+    ├── SettingsError   2   the user asked for something that cannot be done
+    ├── StorageError    3   a store did not answer, refused, or is held by another run
+    ├── ModelError      4   a checkpoint or a tower cannot be used
+    └── LawError        5   an image was lost or counted twice
+
+A bad image is none of these: it is a row of the verdict table with its status.
+"""
+
+
+class MoleError(Exception):
+    """Something that ends a run; its text names the value at fault, the bound, and who must act."""
+
+    exit_code = 1
+
+
+class SettingsError(MoleError):
+    """A setting is refused; the user changes it and starts again."""
+
+    exit_code = 2
+
+
+class StorageError(MoleError):
+    """A store failed or is held; what is already written stays good and the run can be started again."""
+
+    exit_code = 3
+
+
+class ModelError(MoleError):
+    """A checkpoint, its tower or its numbers cannot be used."""
+
+    exit_code = 4
+
+
+class LawError(MoleError):
+    """The verdict table does not hold every planned image exactly once."""
+
+    exit_code = 5

@@ -1,0 +1,124 @@
+"""The Ray that a run stands on: its own on this machine, or one that runs already; and how the detector is laid out on it."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.data import DataContext
+
+from mole.errors import ModelError, MoleError, SettingsError, StorageError
+
+OBJECT_STORE_BYTES = 2 << 30
+"""A local Ray's object store: blocks in flight, however many images there are."""
+GPU_BATCH, CPU_BATCH = 256, 16
+GPU_ROWS, CPU_ROWS = 50_000, 256
+BATCHES_A_BLOCK = 4
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the detector is laid out on a cluster.
+
+    Attributes:
+        cores: cores of all machines.
+        device: `cuda` or `cpu`.
+        actors: scorers; on GPUs one each, on CPUs one a machine.
+        threads: cores that one scorer's forward pass uses on CPU.
+        batch_size: images a forward pass.
+        rows_per_file: rows a part of the table.
+    """
+
+    cores: int
+    device: str
+    actors: int
+    threads: int
+    batch_size: int
+    rows_per_file: int
+
+    @property
+    def resources(self) -> dict[str, float]:
+        """What a scorer asks of Ray.
+
+        On CPU it asks for nothing: prepare tasks hold the cores and wait while the model is what costs, and run where
+        it is not.
+        """
+        return {"num_gpus": 1, "num_cpus": 1} if self.device == "cuda" else {"num_cpus": 0}
+
+
+@contextmanager
+def connected(address: str | None, *, logs: bool) -> Iterator[None]:
+    """Run inside a cluster: the named one, the one that a submitted job lives in, or a Ray of this run's own.
+
+    Raises:
+        SettingsError: there is no cluster at the address.
+    """
+    where = address or os.environ.get("RAY_ADDRESS") or "local"
+    own: dict[str, Any] = {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False} if where == "local" else {}
+    begun = not ray.is_initialized()
+    try:
+        if begun:
+            ray.init(where, log_to_driver=logs, logging_level=logging.INFO if logs else logging.ERROR, **own)
+    except (ConnectionError, ValueError) as reason:
+        raise SettingsError(f"no Ray answers at {where!r}: {reason}; start it or leave --ray-address out") from reason
+    try:
+        yield
+    finally:
+        if begun:
+            ray.shutdown()
+
+
+def lay_out(device: str, *, actors: int | None, batch_size: int | None, rows_per_file: int | None) -> Layout:
+    """Fill in what the settings leave open from what the cluster has.
+
+    Raises:
+        SettingsError: a GPU is asked for and the cluster has none, or fewer than the actors.
+    """
+    has = ray.cluster_resources()
+    cores, gpus = int(has.get("CPU", 1)), int(has.get("GPU", 0))
+    chosen = ("cuda" if gpus else "cpu") if device == "auto" else device
+    wanted = actors or (gpus if chosen == "cuda" else len(ray.nodes()))
+    if chosen == "cuda" and not 1 <= wanted <= gpus:
+        raise SettingsError(f"--device cuda with {wanted} actors needs as many GPUs, this Ray has {gpus}; use --device cpu")
+    return Layout(
+        cores=cores,
+        device=chosen,
+        actors=wanted,
+        threads=max(1, cores // wanted),
+        batch_size=batch_size or (GPU_BATCH if chosen == "cuda" else CPU_BATCH),
+        rows_per_file=rows_per_file or (GPU_ROWS if chosen == "cuda" else CPU_ROWS),
+    )
+
+
+def size_blocks(batch_bytes: int) -> None:
+    """Make Ray Data's blocks a few batches long, so that the first one is scored after a second and not after a shard."""
+    DataContext.get_current().target_max_block_size = BATCHES_A_BLOCK * batch_bytes
+
+
+@contextmanager
+def own_errors() -> Iterator[None]:
+    """Turn what Ray wraps around an error of a worker back into the error itself.
+
+    Raises:
+        MoleError: one that a worker raised.
+        ModelError: the detector did not load in its actor.
+        StorageError: Ray lost its own head or its object store.
+    """
+    try:
+        yield
+    except ray.exceptions.RayError as reason:
+        raise _own(reason) from reason
+
+
+def _own(error: BaseException) -> MoleError:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MoleError):
+            return type(cause)(*cause.args)
+        cause = getattr(cause, "cause", None) or cause.__cause__
+    if isinstance(error, ray.exceptions.ActorDiedError):
+        return ModelError(f"a scorer did not start: {error}")
+    return StorageError(f"Ray failed: {error}")

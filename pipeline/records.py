@@ -1,0 +1,103 @@
+"""One row of the verdict table: its columns, their types, the schema's version, and what may stand in `status`."""
+
+from enum import StrEnum
+
+import pyarrow as pa
+
+from mole.errors import StorageError
+
+SCHEMA_VERSION = "1"
+VERSION_KEY = b"mole_scan_schema"
+
+
+class Status(StrEnum):
+    """What became of an image; everything but `ok` is a fault, with its reason in `detail`."""
+
+    OK = "ok"
+    EMPTY = "empty"
+    NOT_AN_IMAGE = "not_an_image"
+    TRUNCATED = "truncated"
+    UNSUPPORTED = "unsupported"
+    TOO_LARGE = "too_large"
+    TOO_SMALL = "too_small"
+    MISSING = "missing"
+    FORBIDDEN = "forbidden"
+    UNREACHABLE = "unreachable"
+    TORN_ARCHIVE = "torn_archive"
+
+
+GATES = pa.list_(pa.field("element", pa.float32()))
+PROVENANCE = pa.struct([(name, pa.string()) for name in ("software", "camera", "generator", "source_type", "c2pa")])
+
+PLACE = (
+    ("unit", pa.string()),
+    ("index", pa.int32()),
+    ("last", pa.bool_()),
+    ("uri", pa.string()),
+    ("key", pa.string()),
+    ("offset", pa.int64()),
+    ("length", pa.int64()),
+)
+CONTENT = (
+    ("content_hash", pa.binary(16)),
+    ("bytes", pa.int64()),
+    ("format", pa.string()),
+    ("width", pa.int32()),
+    ("height", pa.int32()),
+)
+FAULT = (("status", pa.string()), ("detail", pa.string()))
+SCORE = (("logit", pa.float32()), ("gates", GATES))
+DECLARED = (("provenance", PROVENANCE),)
+
+FETCHED = pa.schema([*PLACE, ("bytes", pa.int64()), ("data", pa.large_binary()), *FAULT])
+"""After fetch: an image's place and its bytes (`data`, null where none came)."""
+
+PREPARED = pa.schema([*PLACE, *CONTENT, *FAULT, *DECLARED, ("pixels", pa.large_binary())])
+"""After prepare: what the bytes are, and the view as `uint8 (3, S, S)` in C order (`pixels`, null for a fault)."""
+
+SCORED = pa.schema([*PLACE, *CONTENT, *FAULT, *DECLARED, *SCORE])
+"""After score: logit and gates, null where there were no pixels."""
+
+VERDICT = pa.schema(
+    [
+        ("unit", pa.dictionary(pa.int32(), pa.string())),
+        *PLACE[1:],
+        *CONTENT,
+        *FAULT,
+        ("logit", pa.float32()),
+        ("probability", pa.float32()),
+        ("verdict", pa.string()),
+        ("gates", GATES),
+        *DECLARED,
+        ("preprocess", pa.string()),
+        ("scanned_at", pa.timestamp("us", tz="UTC")),
+    ],
+    metadata={VERSION_KEY: SCHEMA_VERSION.encode()},
+)
+"""The table as it is written; `model` is the partition that a file lies in."""
+
+CARRIED = "carried"
+"""The column behind the fixed ones: a struct of the source's own columns, there only where they were asked for."""
+
+TALLIED = pa.schema([("rows", pa.int64()), ("faults", pa.int64()), ("file", pa.string()), ("content", pa.large_binary())])
+"""After sink: one row a file written; `content` only where the driver must write it itself."""
+
+
+def with_carried(schema: pa.Schema, names: tuple[str, ...]) -> pa.Schema:
+    """Add the struct of carried columns to a schema; no names leave it as it is."""
+    if not names:
+        return schema
+    return schema.append(pa.field(CARRIED, pa.struct([(name, pa.string()) for name in names])))
+
+
+def check_version(metadata: dict[bytes, bytes] | None, file: str) -> None:
+    """Refuse a file of another schema.
+
+    Raises:
+        StorageError: the file was written by another version, or not by this product.
+    """
+    version = (metadata or {}).get(VERSION_KEY, b"none").decode()
+    if version != SCHEMA_VERSION:
+        raise StorageError(
+            f"{file} has verdict schema {version!r}, this version reads {SCHEMA_VERSION!r}; choose another --output"
+        )

@@ -1,0 +1,59 @@
+"""Prepare: bytes become the view that the model sees, `uint8 (3, S, S)`; a fault becomes the row's status."""
+
+import hashlib
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mole.preprocess import Preprocess, view
+from pipeline.decode import Bounds, Fault, decode
+from pipeline.provenance import declared
+from pipeline.records import CARRIED, PREPARED, Status, with_carried
+
+HASH_BYTES = 16
+OWN = tuple(name for name in PREPARED.names if name not in ("unit", "index", "last", "uri", "key", "offset", "length"))
+
+
+def prepare(fetched: pa.Table, spec: Preprocess, bounds: Bounds) -> pa.Table:
+    """Decode and view a block of images.
+
+    Args:
+        fetched: a table of `FETCHED`.
+        spec: the model's preprocessing.
+        bounds: what is refused before it is decoded.
+
+    Returns:
+        A table of `PREPARED`, row for row.
+    """
+    rows = [
+        _prepare(data.as_buffer().to_pybytes() if data.is_valid else None, status.as_py(), spec, bounds)
+        for data, status in zip(fetched["data"], fetched["status"], strict=True)
+    ]
+    carried = tuple(field.name for field in fetched.schema.field(CARRIED).type) if CARRIED in fetched.column_names else ()
+    schema = with_carried(PREPARED, carried)
+    columns: dict[str, Any] = {name: fetched[name] for name in schema.names if name in fetched.column_names}
+    for name in OWN:
+        made = pa.array([row.get(name) for row in rows], schema.field(name).type)
+        columns[name] = pa.chunked_array([made]) if name not in columns else _first(columns[name], made)
+    return pa.Table.from_pydict({name: columns[name] for name in schema.names}, schema)
+
+
+def _first(known: pa.ChunkedArray, made: pa.Array) -> pa.ChunkedArray:
+    """Keep what fetch knew; fill the rest."""
+    return pc.coalesce(known, made)
+
+
+def _prepare(data: bytes | None, status: str | None, spec: Preprocess, bounds: Bounds) -> dict[str, Any]:
+    if status is not None:
+        return {}
+    if not data:
+        return {"status": Status.EMPTY, "detail": "no bytes"}
+    facts: dict[str, Any] = {"content_hash": hashlib.blake2b(data, digest_size=HASH_BYTES).digest()}
+    picture = decode(data, bounds)
+    facts |= {"format": picture.format, "width": picture.width, "height": picture.height}
+    facts["provenance"] = declared(data, picture.format)
+    if isinstance(picture, Fault):
+        return facts | {"status": picture.status, "detail": picture.detail}
+    pixels = view(picture.pixels_3HW, spec).contiguous().numpy().tobytes()
+    return facts | {"status": Status.OK, "pixels": pixels}

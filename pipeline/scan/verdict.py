@@ -1,0 +1,35 @@
+"""Verdict: a logit becomes a calibrated probability and a word; what cannot be scored stays without either."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+
+from mole.calibration import Calibration
+from pipeline.records import CARRIED, VERDICT
+
+
+def conclude(scored: pa.Table, calibration: Calibration, fingerprint: str) -> pa.Table:
+    """Write rows as the table holds them.
+
+    Args:
+        scored: a table of `SCORED`.
+        calibration: the model's temperature, bias and thresholds.
+        fingerprint: of the preprocessing that the views were made with.
+
+    Returns:
+        A table of `VERDICT` and the carried columns, row for row.
+    """
+    column = scored["logit"].combine_chunks()
+    missing = column.is_null().to_numpy(zero_copy_only=False)
+    logit = column.fill_null(0).to_numpy(zero_copy_only=False)
+    rows = len(logit)
+    made = {
+        "unit": scored["unit"].combine_chunks().dictionary_encode(),
+        "probability": pa.array(calibration.probability(logit).astype(np.float32), pa.float32(), mask=missing),
+        "verdict": pa.array(calibration.verdict(logit).astype(object), pa.string(), mask=missing),
+        "preprocess": pa.repeat(pa.scalar(fingerprint, pa.string()), rows),
+        "scanned_at": pa.repeat(pa.scalar(datetime.now(UTC), pa.timestamp("us", tz="UTC")), rows),
+    }
+    schema = VERDICT.append(scored.schema.field(CARRIED)) if CARRIED in scored.column_names else VERDICT
+    return pa.Table.from_pydict({name: made[name] if name in made else scored[name] for name in schema.names}, schema)

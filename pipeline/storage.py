@@ -1,0 +1,292 @@
+"""Places: any fsspec URL, what identifies the bytes there, and writes that are whole or not there at all."""
+
+import errno
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import aiohttp
+import botocore.exceptions
+import fsspec
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
+
+from mole.errors import SettingsError, StorageError
+from pipeline.records import Status
+
+STORE_FAULTS = (OSError, aiohttp.ClientError, botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError)
+"""What a store's client raises when it cannot give the bytes; a timeout is an OSError since Python 3.11."""
+FORBIDDEN_CODES = frozenset({401, 403})
+MISSING_CODES = frozenset({404, 410})
+TEMPORARY = ".tmp-"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file that a listing of its store showed.
+
+    Attributes:
+        url: where it is; a local file as its absolute path.
+        size: bytes, None where the store does not tell.
+        identity: changes when the bytes do: the ETag, or size and time of change.
+    """
+
+    url: str
+    size: int | None
+    identity: str
+
+
+def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """Open the store behind a URL.
+
+    Returns:
+        The file system and the URL's path in it.
+
+    Raises:
+        SettingsError: no installed file system speaks the URL's protocol.
+    """
+    try:
+        return url_to_fs(url)  # type: ignore[no-any-return]
+    except (ValueError, ImportError) as reason:
+        raise SettingsError(f"cannot open {url!r}: {reason}; give a local path or a URL that fsspec knows") from reason
+
+
+def is_local(url: str) -> bool:
+    """Tell whether a URL is a path of this machine."""
+    return isinstance(filesystem(url)[0], LocalFileSystem)
+
+
+def lives_in_this_process(url: str) -> bool:
+    """Tell whether a URL can be seen by this process alone, as `memory://` is."""
+    return isinstance(filesystem(url)[0], MemoryFileSystem)
+
+
+Snapshot = dict[str, bytes]
+"""What `memory://` holds in one process, by path, as it travels to another."""
+
+
+def snapshot(urls: list[str]) -> Snapshot:
+    """Copy what `memory://` holds, where one of the URLs lies there; workers cannot see it otherwise."""
+    fs = next((fs for fs, _ in map(filesystem, urls) if isinstance(fs, MemoryFileSystem)), None)
+    return {} if fs is None else {path: fs.cat_file(path) for path in fs.find("/")}
+
+
+def mount(contents: Snapshot) -> None:
+    """Put a snapshot into this process's `memory://`."""
+    fs = MemoryFileSystem()
+    for path, data in contents.items():
+        fs.pipe_file(path, data)
+
+
+def absolute(url: str) -> str:
+    """Write a URL as it stands in the table: local paths absolute and bare, others with their protocol."""
+    fs, path = filesystem(url)
+    return path if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(path))
+
+
+def join(url: str, *names: str) -> str:
+    """Append names to a folder's URL."""
+    return "/".join([url.rstrip("/"), *names])
+
+
+def found(fs: fsspec.AbstractFileSystem, info: dict[str, Any]) -> Found:
+    """Turn an fsspec `info` into what this project keeps of it; a local file is looked at, for nanoseconds."""
+    name = str(info["name"])
+    if isinstance(fs, LocalFileSystem):
+        return _found_local(name)
+    size = info.get("size")
+    etag = info.get("ETag") or info.get("etag") or info.get("md5Hash")
+    changed = (
+        info.get("mtime") or info.get("LastModified") or info.get("Last-Modified") or info.get("created") or "unknown"
+    )
+    if isinstance(changed, datetime):
+        changed = changed.timestamp()
+    identity = str(etag).strip('"').removeprefix('W/"') if etag else f"{size}-{changed}"
+    return Found(url=str(fs.unstrip_protocol(name)), size=None if size is None else int(size), identity=identity)
+
+
+def walk(url: str) -> Iterator[Found]:
+    """Yield every file below a folder in the order of its name; links are followed, a circle of links once.
+
+    Raises:
+        StorageError: a folder below cannot be listed, so files in it would be lost.
+    """
+    fs, path = filesystem(url)
+    if isinstance(fs, LocalFileSystem):
+        yield from _walk_local(path)
+        return
+    try:
+        listing = fs.find(path, detail=True)
+    except OSError as reason:
+        raise StorageError(f"cannot list {url!r}: {reason}") from reason
+    for name in sorted(listing):
+        yield found(fs, listing[name])
+
+
+def _walk_local(folder: str) -> Iterator[Found]:
+    def refuse(reason: OSError) -> None:
+        raise StorageError(f"cannot list {reason.filename!r}: {reason.strerror}; make it readable or scan another folder")
+
+    seen: set[tuple[int, int]] = set()
+    for here, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
+        folders.sort()
+        facts = os.stat(here)
+        if (facts.st_dev, facts.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((facts.st_dev, facts.st_ino))
+        for name in sorted(names):
+            path = os.path.join(here, name)
+            yield _found_local(path)
+
+
+def _found_local(path: str) -> Found:
+    """Look at one local file; a broken link is found too, so that its row can say `missing`."""
+    try:
+        facts = os.stat(path)
+    except FileNotFoundError:
+        return Found(url=path, size=None, identity="broken-link")
+    return Found(url=path, size=facts.st_size, identity=f"{facts.st_size}-{facts.st_mtime_ns}")
+
+
+def fault_of(reason: Exception) -> tuple[Status, str]:
+    """Name a store's fault: gone, not for us, or out of reach.
+
+    Args:
+        reason: one of `STORE_FAULTS`.
+
+    Returns:
+        The status and the reason in words.
+    """
+    # fsspec's HTTP says "not found" for every failure and keeps the real one as the cause
+    told = reason.__cause__ if isinstance(reason.__cause__, aiohttp.ClientError) else reason
+    code = getattr(told, "status", None)
+    if code in MISSING_CODES or isinstance(told, FileNotFoundError | IsADirectoryError | NotADirectoryError):
+        return Status.MISSING, f"no such file: {told}"
+    if code in FORBIDDEN_CODES or isinstance(told, PermissionError):
+        return Status.FORBIDDEN, f"not allowed to read: {told}"
+    return Status.UNREACHABLE, f"{type(told).__name__}: {told}"
+
+
+def read(url: str, *, most: int | None = None) -> bytes:
+    """Read a file's bytes.
+
+    Args:
+        url: where it is.
+        most: stop after this many bytes; None reads all.
+
+    Raises:
+        OSError: as the store said it; `fault_of` names it.
+    """
+    fs, path = filesystem(url)
+    with fs.open(path, "rb") as stream:
+        return bytes(stream.read() if most is None else stream.read(most))
+
+
+def write(url: str, data: bytes) -> None:
+    """Put a whole file in place in one step; who reads meanwhile sees the old one or the new one.
+
+    Raises:
+        StorageError: the store refuses the write or is full.
+    """
+    fs, path = filesystem(url)
+    try:
+        if isinstance(fs, LocalFileSystem):
+            _write_local(path, data)
+        else:
+            fs.pipe_file(path, data)
+    except OSError as reason:
+        raise StorageError(f"cannot write {len(data):,} bytes to {url!r}: {reason}") from reason
+
+
+def _write_local(path: str, data: bytes) -> None:
+    folder, name = os.path.split(path)
+    os.makedirs(folder, exist_ok=True)
+    temporary = os.path.join(folder, f".{name}{TEMPORARY}{uuid.uuid4().hex}")
+    try:
+        with open(temporary, "xb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+        raise
+
+
+def create(url: str, data: bytes) -> bool:
+    """Put a file in place only where none is.
+
+    Returns:
+        False if there was one already.
+
+    Raises:
+        StorageError: the store refuses the write.
+    """
+    fs, path = filesystem(url)
+    try:
+        if isinstance(fs, LocalFileSystem):
+            return _create_local(path, data)
+        if isinstance(fs, MemoryFileSystem) and fs.exists(path):
+            return False
+        fs.pipe_file(path, data, mode="create")
+    except FileExistsError:
+        return False
+    except OSError as reason:
+        if reason.errno in (errno.EEXIST, errno.EBUSY) or "PreconditionFailed" in str(reason) or "412" in str(reason):
+            return False
+        raise StorageError(f"cannot write {url!r}: {reason}") from reason
+    return True
+
+
+def _create_local(path: str, data: bytes) -> bool:
+    """Link a finished file to its name: the link fails where the name is taken, and nobody sees half a file."""
+    folder, name = os.path.split(path)
+    os.makedirs(folder, exist_ok=True)
+    temporary = os.path.join(folder, f".{name}{TEMPORARY}{uuid.uuid4().hex}")
+    with open(temporary, "xb") as stream:
+        stream.write(data)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        os.remove(temporary)
+    return True
+
+
+def remove(url: str) -> None:
+    """Remove a file; one that is gone already is no fault.
+
+    Raises:
+        StorageError: the store refuses.
+    """
+    fs, path = filesystem(url)
+    try:
+        fs.rm_file(path)
+    except FileNotFoundError:
+        return
+    except OSError as reason:
+        raise StorageError(f"cannot remove {url!r}: {reason}") from reason
+
+
+def names(folder: str, suffix: str) -> list[str]:
+    """List the URLs of the files right in a folder whose name ends so; a folder that is not there has none.
+
+    Raises:
+        StorageError: the store refuses.
+    """
+    fs, path = filesystem(folder)
+    try:
+        fs.invalidate_cache(path)
+        entries = fs.ls(path, detail=False)
+    except FileNotFoundError:
+        return []
+    except OSError as reason:
+        raise StorageError(f"cannot list {folder!r}: {reason}") from reason
+    return sorted(join(folder, str(entry).rstrip("/").rsplit("/", 1)[-1]) for entry in entries if str(entry).endswith(suffix))

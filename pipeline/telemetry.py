@@ -1,0 +1,82 @@
+"""Telemetry: one live line on a terminal, plain lines elsewhere, and Ray kept quiet."""
+
+import logging
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+import ray.data
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+PLAIN_EVERY = 10.0
+"""Seconds between two plain lines."""
+
+
+class Ticker:
+    """What a run says while it runs, on stderr."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.total: int | None = None
+        self.images = self.faults = 0
+        self._console = Console(stderr=True, quiet=quiet)
+        self._begun = self._said = time.monotonic()
+        self._line = Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=self._console
+        )
+        self._task = self._line.add_task("starting", total=None)
+
+    def __enter__(self) -> Self:
+        """Show the live line, on a terminal."""
+        if self._console.is_terminal:
+            self._line.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Take the live line away."""
+        self._line.stop()
+
+    def expect(self, total: int | None) -> None:
+        """Learn how many images there are to do; None while shards have not told."""
+        self.total = total
+        self._line.update(self._task, total=total, description="starting Ray and loading the detector")
+        if not self._console.is_terminal:
+            self.say(f"{'an unknown number of' if total is None else f'{total:,}'} images to scan; starting Ray and loading the detector")
+
+    def add(self, images: int, faults: int) -> None:
+        """Count images whose rows are written."""
+        self.images += images
+        self.faults += faults
+        self._line.update(self._task, completed=self.images, description=str(self))
+        now = time.monotonic()
+        if not self._console.is_terminal and now - self._said >= PLAIN_EVERY:
+            self._said = now
+            self._console.print(str(self), highlight=False)
+
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
+        self._console.print(text, highlight=False, soft_wrap=True)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the run began."""
+        return time.monotonic() - self._begun
+
+    def __str__(self) -> str:
+        """Write the line: done, rate, time left, faults."""
+        rate = self.images / max(self.seconds, 1e-9)
+        of = "" if self.total is None else f" of {self.total:,}"
+        left = "" if self.total is None or not self.images else f", {(self.total - self.images) / rate:,.0f} s left"
+        return f"{self.images:,}{of} images, {rate:,.1f} images/s{left}, {self.faults:,} faults"
+
+
+def quiet_ray(*, logs: bool) -> None:
+    """Keep Ray Data's own lines and bars from the terminal, unless they are asked for."""
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = logs
+    context.print_on_execution_start = logs
+    if not logs:
+        for name in ("ray", "ray.data", "ray.train"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING)

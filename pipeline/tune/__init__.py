@@ -1,0 +1,1 @@
+"""The road of a training run: samples, views, loop."""

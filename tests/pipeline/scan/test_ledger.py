@@ -1,0 +1,90 @@
+"""The table is the checkpoint: what is whole, what is begun, what stands there twice, and how that is mended."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mole.errors import LawError, StorageError
+from pipeline import storage
+from pipeline.records import VERDICT
+from pipeline.scan.ledger import Ledger
+from pipeline.scan.sink import encode, part_name
+
+
+def rows(unit: str, indices: list[int], last: int) -> pa.Table:
+    """Make rows of one unit."""
+    made = [dict.fromkeys(VERDICT.names) | {"unit": unit, "index": i, "last": i == last, "status": "ok"} for i in indices]
+    return pa.Table.from_pylist(made, VERDICT)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    """A table with a whole unit, one that was begun, and one whose rows were written twice in part."""
+    folder = tmp_path / "model=m"
+    for table in (
+        pa.concat_tables([rows("whole", [0, 1, 2], 2), rows("begun", [0, 1], 3)]),
+        rows("begun", [3], 3),
+        rows("double", [0, 1, 2, 3], 3),
+        rows("double", [2, 3], 3),
+    ):
+        storage.write(str(folder / part_name(table)), encode(table))
+    return Ledger(str(folder))
+
+
+def test_a_unit_is_whole_when_it_has_each_index_once(ledger: Ledger) -> None:
+    states = ledger.states()
+    assert {unit: (state.whole, state.doubled) for unit, state in states.items()} == {
+        "whole": (True, False),
+        "begun": (False, False),
+        "double": (False, True),
+    }
+
+
+def test_a_begun_unit_tells_which_indices_it_has(ledger: Ledger) -> None:
+    assert ledger.present(["begun", "unknown"]) == {"begun": [0, 1, 3]}
+
+
+def test_the_law_names_gaps_and_doubles(ledger: Ledger) -> None:
+    law = ledger.check(["whole", "begun", "double", "absent"])
+    assert set(law.open) == {"begun", "absent"}
+    assert law.doubled == ("double",)
+    with pytest.raises(LawError, match="2 of 4 units miss rows.*begun.*double"):
+        law.demand()
+    ledger.check(["whole"]).demand()
+
+
+def test_repair_leaves_each_row_once_and_touches_nothing_else(ledger: Ledger) -> None:
+    assert ledger.repair() == 2
+    assert ledger.states()["double"].whole
+    assert ledger.states()["whole"].whole
+    assert ledger.present(["begun"]) == {"begun": [0, 1, 3]}
+    assert ledger.repair() == 0
+
+
+def test_repair_keeps_the_schema_and_its_version(ledger: Ledger) -> None:
+    ledger.repair()
+    for file in storage.names(ledger.folder, ".parquet"):
+        assert pq.read_schema(file).equals(VERDICT, check_metadata=True)
+
+
+def test_a_table_that_is_not_there_has_no_units(tmp_path: Path) -> None:
+    assert Ledger(str(tmp_path / "none")).states() == {}
+
+
+def test_a_file_that_is_no_parquet_is_refused_by_the_tables_name(ledger: Ledger) -> None:
+    storage.write(storage.join(ledger.folder, "aaa.parquet"), b"not parquet")
+    with pytest.raises(StorageError, match="model=m"):
+        ledger.states()
+
+
+def test_a_table_of_another_schema_version_is_refused(tmp_path: Path) -> None:
+    other = rows("u", [0], 0).replace_schema_metadata({b"mole_scan_schema": b"99"})
+    storage.write(str(tmp_path / "part-0.parquet"), encode(other))
+    with pytest.raises(StorageError, match="'99'"):
+        Ledger(str(tmp_path)).states()
+
+
+def test_counts_are_by_status_and_verdict(ledger: Ledger) -> None:
+    assert ledger.counts(["whole", "begun"]) == [("ok", None, 6)]
