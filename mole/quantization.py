@@ -35,6 +35,16 @@ class Coded:
     code_OI: Tensor
     step_O: Tensor
 
+    @property
+    def order_O(self) -> Tensor:
+        """Rows by their spread, int64: deflate draws one Huffman code for neighbouring rows."""
+        return self.code_OI.float().abs().mean(dim=1).argsort()
+
+    def stream(self) -> bytes:
+        """Entropy-code the rows in that order: deflate with Huffman codes alone, since weights repeat nothing."""
+        packer = zlib.compressobj(9, zlib.DEFLATED, 15, 9, zlib.Z_HUFFMAN_ONLY)
+        return packer.compress(self.code_OI[self.order_O].contiguous().numpy().tobytes()) + packer.flush()
+
 
 def inverse_factor(hessian_II: Tensor) -> Tensor:
     """Factor the damped inverse of a layer's Hessian.
@@ -92,9 +102,8 @@ def pack(path: Path, matrices: Mapping[str, Coded], rest: Mapping[str, Tensor], 
     """
     tensors = {name: tensor.half().contiguous() for name, tensor in rest.items()}
     for name, coded in matrices.items():
-        order_O = _alike(coded.code_OI)
-        tensors[name] = torch.frombuffer(bytearray(deflate(coded.code_OI[order_O])), dtype=torch.uint8)
-        tensors[f"{name}.order"] = order_O.to(torch.int16)
+        tensors[name] = torch.frombuffer(bytearray(coded.stream()), dtype=torch.uint8)
+        tensors[f"{name}.order"] = coded.order_O.to(torch.int16)
         tensors[f"{name}.step"] = coded.step_O.half()
     shapes = json.dumps({name: list(coded.code_OI.shape) for name, coded in sorted(matrices.items())})
     save_file(tensors, path, metadata={"format": FORMAT, "shapes": shapes, **note})
@@ -124,26 +133,8 @@ def unpack(path: Path) -> dict[str, Tensor]:
         return {name: tensor.float() for name, tensor in stored.items()} | dict(zip(shapes, matrices, strict=True))
 
 
-def deflate(code_OI: Tensor) -> bytes:
-    """Entropy-code integers: deflate with Huffman codes alone, since weights repeat nothing.
-
-    Args:
-        code_OI: int8.
-
-    Returns:
-        A zlib stream of its bytes, row after row.
-    """
-    packer = zlib.compressobj(9, zlib.DEFLATED, 15, 9, zlib.Z_HUFFMAN_ONLY)
-    return packer.compress(code_OI.contiguous().numpy().tobytes()) + packer.flush()
-
-
-def _alike(code_OI: Tensor) -> Tensor:
-    """Order rows by their spread, since deflate draws one Huffman code for neighbouring rows; order_O int64."""
-    return code_OI.float().abs().mean(dim=1).argsort()
-
-
 def _decoded(name: str, shape: list[int], parts: list[Tensor]) -> Tensor:
-    """Undo `deflate`, the order of rows and the steps; float32 (O, I).
+    """Undo the stream, the order of rows and the steps; float32 (O, I).
 
     Raises:
         ModelError: the stream holds more or less than its shape.

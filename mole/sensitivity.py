@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mole.quantization import LARGEST
+
 HEAD_WIDTH = 64  # of OpenAI's image towers, whatever their width
 FLOOR = 0.02  # share of the mean below which a row's importance is not believed: the sample of images is small
 
@@ -35,6 +37,7 @@ class Survey:
     def record(self, name: str, input_TI: Tensor, gradient_TO: Tensor) -> None:
         """Add the tokens of one batch; float32, detached."""
         weight_T = gradient_TO.square().sum(dim=1)
+        weight_T = weight_T + weight_T.mean()  # the last block reads one token an image: too few to fill a Hessian
         weighted_TI = input_TI * weight_T[:, None]
         felt = self.matrices.setdefault(
             name,
@@ -65,10 +68,11 @@ def survey(tower: Mapping[str, Tensor], batches: Iterable[Tensor], seed: int) ->
     return found
 
 
-def steps(felt: Feeling, upper_II: Tensor, scale: float) -> Tensor:
+def steps(weight_OI: Tensor, felt: Feeling, upper_II: Tensor, scale: float) -> Tensor:
     """Choose each row's grid so that a bit more would buy the same everywhere.
 
     Args:
+        weight_OI: float32, the matrix; no step is so fine that a weight leaves the range of the codes.
         felt: what was felt of the matrix.
         upper_II: `inverse_factor` of its Hessian divided by its weight.
         scale: one number for the whole tower; larger is smaller and worse.
@@ -78,7 +82,7 @@ def steps(felt: Feeling, upper_II: Tensor, scale: float) -> Tensor:
     """
     felt_O = felt.felt_O.clamp_min(FLOOR * float(felt.felt_O.mean()))
     cost = float(upper_II.diagonal().square().reciprocal().mean())
-    return scale / (felt_O * cost).sqrt()
+    return torch.maximum(scale / (felt_O * cost).sqrt(), weight_OI.abs().amax(dim=1) / LARGEST)
 
 
 def _embed(tower: Mapping[str, Tensor], pixels_B3SS: Tensor, found: Survey) -> Tensor:

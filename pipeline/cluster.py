@@ -77,10 +77,10 @@ def lay_out(device: str, *, actors: int | None, batch_size: int | None, rows_per
     Raises:
         SettingsError: a GPU is asked for and the cluster has none, or fewer than the actors.
     """
-    has = ray.cluster_resources()
+    has = ray.cluster_resources()  # type: ignore[no-untyped-call]
     cores, gpus = int(has.get("CPU", 1)), int(has.get("GPU", 0))
     chosen = ("cuda" if gpus else "cpu") if device == "auto" else device
-    wanted = actors or (gpus if chosen == "cuda" else len(ray.nodes()))
+    wanted = actors or (gpus if chosen == "cuda" else _machines())
     if chosen == "cuda" and not 1 <= wanted <= gpus:
         raise SettingsError(f"--device cuda with {wanted} actors needs as many GPUs, this Ray has {gpus}; use --device cpu")
     return Layout(
@@ -91,6 +91,10 @@ def lay_out(device: str, *, actors: int | None, batch_size: int | None, rows_per
         batch_size=batch_size or (GPU_BATCH if chosen == "cuda" else CPU_BATCH),
         rows_per_file=rows_per_file or (GPU_ROWS if chosen == "cuda" else CPU_ROWS),
     )
+
+
+def _machines() -> int:
+    return sum(bool(node["Alive"]) for node in ray.nodes())  # type: ignore[no-untyped-call]
 
 
 def size_blocks(batch_bytes: int) -> None:

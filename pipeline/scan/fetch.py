@@ -111,8 +111,9 @@ def _shard(unit: Unit, wanted: Wanted) -> Iterator[Row]:
     empty = True
     fs, path = storage.filesystem(unit.uri)
     with fs.open(path, "rb") as raw, decompressed(raw, unit.uri) as stream:
-        asked = {"image_member": wanted.image_member, "carry": wanted.carry, "max_bytes": wanted.max_bytes}
-        for sample in samples(stream, **asked):
+        for sample in samples(
+            stream, image_member=wanted.image_member, carry=wanted.carry, max_bytes=wanted.max_bytes
+        ):
             if isinstance(sample, Tear):
                 tears.append(sample)
             elif not _is_cut(sample, tears, wanted):
@@ -197,7 +198,7 @@ class UnitSource(Datasource):
     """The door through which Ray Data takes units: one read task a group of them."""
 
     def __init__(self, groups: Sequence[Sequence[Unit]], wanted: Wanted, memory: storage.Snapshot) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.groups = groups
         self.wanted = wanted
         self.memory = memory

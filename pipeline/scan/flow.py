@@ -4,12 +4,13 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import ray.data
 from ray.data import ActorPoolStrategy, Dataset
 
-from mole import checkpoint
-from mole.checkpoint import Description
+
+from mole.checkpoint import Description, describe
 from pipeline import cluster, registry, storage
 from pipeline.decode import Bounds
 from pipeline.scan.fetch import UnitSource, Wanted
@@ -72,7 +73,7 @@ def scan(settings: ScanSettings, ticker: Ticker) -> Summary:
         LawError: the table does not hold every image once.
     """
     begun = time.monotonic()
-    model = checkpoint.describe(registry.locate(settings.model))
+    model = describe(registry.locate(settings.model))
     source = Source(settings.source, settings.all_files)
     ledger = Ledger(storage.join(storage.absolute(settings.output), f"model={model.digest}"))
     planned, written, repaired = plan(source.units(), ledger), 0, 0
@@ -123,8 +124,8 @@ def _run(
         )
         cluster.size_blocks(layout.batch_size * 3 * model.preprocess.size**2)
         verdicts = road(planned, settings, model, layout)
-        place = {"output": settings.output, "folder": ledger.folder, "generation": generation}
-        parts = verdicts.map_batches(publish, fn_kwargs=place, batch_size=layout.rows_per_file, batch_format="pyarrow")
+        write = partial(publish, output=settings.output, folder=ledger.folder, generation=generation)
+        parts = verdicts.map_batches(write, batch_size=layout.rows_per_file, batch_format="pyarrow")
         for part in parts.iter_rows():
             if part["content"] is not None:
                 storage.write(part["file"], part["content"])

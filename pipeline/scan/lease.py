@@ -53,7 +53,7 @@ class Holder:
         if self.host != _host():
             return now - self.beat > EXPIRES
         try:
-            return abs(psutil.Process(self.process).create_time() - self.born) > 1.0
+            return bool(abs(psutil.Process(self.process).create_time() - self.born) > 1.0)
         except psutil.NoSuchProcess:
             return True
 

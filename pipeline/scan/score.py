@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from mole import checkpoint
+from mole.checkpoint import load_checkpoint
 from mole.inference import Scorer
 from pipeline import registry
 from pipeline.records import CARRIED, SCORED, with_carried
@@ -22,7 +22,7 @@ class ScoreActor:
 
     def __init__(self, model: str, digest: str, *, device: str, threads: int) -> None:
         torch.set_num_threads(threads)
-        loaded = checkpoint.load(registry.locate(model, digest))
+        loaded = load_checkpoint(registry.locate(model, digest))
         self.size = loaded.preprocess.size
         self.scorer = Scorer(loaded, device)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from braceexpand import UnbalancedBracesError, braceexpand
+from braceexpand import braceexpand
 
 from mole.errors import SettingsError, StorageError
 from pipeline import storage
@@ -68,7 +68,7 @@ class Source:
         """Expand braces, then globs; a file that braces name and the store lacks is a unit with its fault."""
         try:
             texts = list(braceexpand(pattern))
-        except UnbalancedBracesError as reason:
+        except ValueError as reason:
             raise SettingsError(f"--source {pattern!r}: {reason}") from reason
         named = [text for text in texts if not glob.has_magic(text)]
         for place in _look_at_all(named):

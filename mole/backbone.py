@@ -1,0 +1,221 @@
+"""The frozen tower: an open_clip ViT, from a tag or from a local file in any of the names that its weights go by."""
+
+import hashlib
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import open_clip
+import torch
+from open_clip.transformer import QuickGELU, VisionTransformer
+from pydantic import BaseModel, ConfigDict, PositiveInt
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from mole.errors import ModelError
+from mole.quantization import FORMAT as PACKED
+from mole.quantization import unpack
+
+HUGGING_FACE = (
+    (r"^vision_model\.", ""),
+    (r"^embeddings\.class_embedding$", "class_embedding"),
+    (r"^embeddings\.patch_embedding\.", "conv1."),
+    (r"^embeddings\.position_embedding\.weight$", "positional_embedding"),
+    (r"^pre_layrnorm\.", "ln_pre."),
+    (r"^post_layernorm\.", "ln_post."),
+    (r"^encoder\.layers\.", "transformer.resblocks."),
+    (r"\.layer_norm1\.", ".ln_1."),
+    (r"\.layer_norm2\.", ".ln_2."),
+    (r"\.mlp\.fc1\.", ".mlp.c_fc."),
+    (r"\.mlp\.fc2\.", ".mlp.c_proj."),
+    (r"\.self_attn\.out_proj\.", ".attn.out_proj."),
+)
+"""Hugging Face's names for the parts of a CLIP vision model, and open_clip's."""
+
+
+
+class Architecture(BaseModel):
+    """The shape of a ViT image tower.
+
+    Attributes:
+        image_size: side of the view, pixels.
+        patch_size: side of a patch, pixels.
+        width: of a token.
+        layers: transformer blocks.
+        heads: attention heads.
+        embed_dim: of the feature.
+        quick_gelu: OpenAI's weights were trained with it and score worse without, and say nothing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image_size: PositiveInt = 224
+    patch_size: PositiveInt
+    width: PositiveInt
+    layers: PositiveInt
+    heads: PositiveInt
+    embed_dim: PositiveInt
+    quick_gelu: bool = True
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """Look an architecture up by open_clip's name, such as `ViT-B-16-quickgelu`.
+
+        Raises:
+            ModelError: open_clip does not know it, or it is no plain ViT.
+        """
+        config: dict[str, Any] | None = open_clip.get_model_config(name)
+        if config is None:
+            raise ModelError(f"open_clip knows no model {name!r}; see open_clip.list_models()")
+        vision = config["vision_cfg"]
+        odd = set(vision) - {"image_size", "patch_size", "width", "layers", "head_width", "mlp_ratio"}
+        if odd or not isinstance(vision.get("layers"), int) or vision.get("mlp_ratio", 4.0) != 4.0:
+            raise ModelError(f"the image tower of {name!r} is no plain ViT ({sorted(odd)}); choose a ViT-B or ViT-L")
+        return cls(
+            image_size=vision["image_size"],
+            patch_size=vision["patch_size"],
+            width=vision["width"],
+            layers=vision["layers"],
+            heads=vision["width"] // vision.get("head_width", 64),
+            embed_dim=config["embed_dim"],
+            quick_gelu=config.get("quick_gelu", False),
+        )
+
+    def build(self) -> VisionTransformer:
+        """Make a tower of this shape with weights that are still to be loaded."""
+        return VisionTransformer(
+            image_size=self.image_size,
+            patch_size=self.patch_size,
+            width=self.width,
+            layers=self.layers,
+            heads=self.heads,
+            mlp_ratio=4.0,
+            output_dim=self.embed_dim,
+            act_layer=QuickGELU if self.quick_gelu else nn.GELU,
+        )
+
+
+def load_tower(name: str, source: str | Path, architecture: Architecture | None = None) -> VisionTransformer:
+    """Load a frozen image tower.
+
+    Args:
+        name: open_clip's name of the model.
+        source: a local file, or the tag of pretrained weights, which open_clip downloads.
+        architecture: its shape, where open_clip does not know the name.
+
+    Returns:
+        The tower, float32, evaluating, nothing in it to train.
+
+    Raises:
+        ModelError: the weights cannot be read or do not fit.
+    """
+    shape = architecture or Architecture.named(name)
+    state = read_weights(Path(source)) if Path(source).is_file() else _download(name, str(source))
+    return assemble(shape, state, str(source))
+
+
+def assemble(shape: Architecture, state: Mapping[str, Tensor], origin: str) -> VisionTransformer:
+    """Put weights into a tower, every one or none.
+
+    Args:
+        shape: the tower's.
+        state: weights by open_clip's names.
+        origin: where they came from, for the error.
+
+    Raises:
+        ModelError: keys are missing, unexpected or of another shape; it lists them.
+    """
+    with torch.device("meta"):
+        tower = shape.build()
+    wanted = {name: tensor.shape for name, tensor in tower.state_dict().items()}
+    missing, unexpected = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
+    misshapen = [
+        f"{name} {list(state[name].shape)} for {list(shape)}"
+        for name, shape in wanted.items()
+        if name in state and state[name].shape != shape
+    ]
+    if missing or unexpected or misshapen:
+        raise ModelError(f"{origin} does not fit the tower: missing {missing}, unexpected {unexpected}, misshapen {misshapen}")
+    tower.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
+    return tower.requires_grad_(False).eval()
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read an image tower's weights under open_clip's names.
+
+    Args:
+        path: safetensors (plain, packed, or int8 with scales) or a pickle of tensors alone.
+
+    Raises:
+        ModelError: the file is neither.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, "pt") as file:
+                packed = (file.metadata() or {}).get("format") == PACKED
+            state = unpack(path) if packed else load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as reason:
+        raise ModelError(f"{path} holds more than tensors, which is never unpickled: {reason}") from reason
+    except (OSError, RuntimeError, ValueError, SafetensorError, EOFError) as reason:
+        raise ModelError(f"cannot read weights from {path}: {reason}") from reason
+    return _rename(_dequantise(state.get("state_dict", state)))
+
+
+def _dequantise(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Undo 8-bit rounding: a matrix `name` stands beside its row scales `name_scale`."""
+    full = {}
+    for name, tensor in state.items():
+        if not name.endswith("_scale"):
+            scale = state.get(f"{name}_scale")
+            full[name] = tensor if scale is None else tensor.float() * scale.view(-1, *[1] * (tensor.dim() - 1))
+    return full
+
+
+def _rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Bring open_clip's, OpenAI's and Hugging Face's names to open_clip's names of the image tower."""
+    state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    if any(name.startswith("visual.") for name in state):  # a whole CLIP of open_clip or OpenAI
+        return {name.removeprefix("visual."): tensor for name, tensor in state.items() if name.startswith("visual.")}
+    if any(name.startswith("vision_model.") for name in state):
+        return _from_hugging_face(state)
+    return dict(state)
+
+
+def _from_hugging_face(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    named: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if name == "visual_projection.weight":
+            named["proj"] = tensor.T
+        elif name.startswith("vision_model.") and not name.endswith("position_ids"):
+            for pattern, replacement in HUGGING_FACE:
+                name = re.sub(pattern, replacement, name)
+            named[name] = tensor
+    for kind in ("weight", "bias"):
+        for name in [name for name in named if name.endswith(f".self_attn.q_proj.{kind}")]:
+            base = name.removesuffix(f"self_attn.q_proj.{kind}")
+            parts = [named.pop(f"{base}self_attn.{part}_proj.{kind}") for part in "qkv"]
+            named[f"{base}attn.in_proj_{kind}"] = torch.cat(parts)
+    return named
+
+
+def _download(name: str, tag: str) -> dict[str, Tensor]:
+    try:
+        model = open_clip.create_model(name, pretrained=tag)
+    except (RuntimeError, OSError, ValueError) as reason:
+        raise ModelError(f"open_clip has no weights {tag!r} of {name!r} here: {reason}; name a local file") from reason
+    return dict(model.visual.state_dict())
+
+
+def tower_digest(state: Mapping[str, Tensor]) -> str:
+    """Digest a tower's weights: SHA-256 over names, shapes and float32 bytes, in the order of the names."""
+    content = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().float().contiguous()
+        content.update(f"{name} {list(tensor.shape)}\n".encode())
+        content.update(tensor.numpy().tobytes())
+    return content.hexdigest()

@@ -1,0 +1,40 @@
+"""A transformer block of the frozen tower with experts in parallel to its whole MLP.
+
+Shapes: B images, T tokens, D width, E separate experts.
+"""
+
+from open_clip.transformer import ResidualAttentionBlock
+from torch import Tensor, nn
+
+from mole.experts import Experts
+
+
+class AdaptedBlock(nn.Module):
+    """h = LN2(x); y = x + MLP(h) + experts(h).
+
+    Args:
+        frozen: the tower's block, which stays as it is.
+        experts: what learns.
+
+    Source: Liu et al. 2024, arXiv:2404.04883, figure 2.
+    """
+
+    def __init__(self, frozen: ResidualAttentionBlock, experts: Experts) -> None:
+        super().__init__()
+        self.frozen = frozen
+        self.experts = experts
+
+    def forward(self, token_BTD: Tensor) -> tuple[Tensor, Tensor]:
+        """Run the block.
+
+        Args:
+            token_BTD: the residual stream, any float dtype.
+
+        Returns:
+            token_BTD in the same dtype, and weight_BTE, float32.
+        """
+        block = self.frozen
+        token_BTD = token_BTD + block.ls_1(block.attention(block.ln_1(token_BTD)))
+        normal_BTD = block.ln_2(token_BTD)
+        delta_BTD, weight_BTE = self.experts(normal_BTD)
+        return token_BTD + block.ls_2(block.mlp(normal_BTD)) + delta_BTD.to(token_BTD.dtype), weight_BTE

@@ -1,0 +1,238 @@
+"""A checkpoint: a folder with `config.json` and `adapters.safetensors`, named by a digest of what it holds."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from open_clip.transformer import VisionTransformer
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from mole.backbone import Architecture, load_tower, tower_digest
+from mole.calibration import Calibration
+from mole.detector import Detector, DetectorConfig, learned
+from mole.errors import ModelError
+from mole.preprocess import Preprocess
+
+CONFIG = "config.json"
+ADAPTERS = "adapters.safetensors"
+DIGEST_DIGITS = 32
+
+
+class Backbone(BaseModel):
+    """Which frozen tower a checkpoint stands on.
+
+    Attributes:
+        name: open_clip's name of the model.
+        pretrained: open_clip's tag of the weights, where they are downloaded.
+        file: the weights' file, relative to the checkpoint's folder, where they are not.
+        file_sha256: digest of that file as it lies there.
+        sha256: digest of the unpacked weights, None where they were never seen.
+        architecture: the tower's shape, where open_clip does not know the name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    pretrained: str | None = None
+    file: str | None = None
+    file_sha256: str | None = None
+    sha256: str | None = None
+    architecture: Architecture | None = None
+
+
+class CheckpointConfig(BaseModel):
+    """Everything of a checkpoint but its weights.
+
+    Attributes:
+        format: version of this layout.
+        backbone: the frozen tower.
+        detector: experts and head.
+        preprocess: what the tower sees.
+        preprocess_fingerprint: of `preprocess`, refused where it differs.
+        calibration: how the logits are read.
+        provenance: where the weights come from: data, recipe, date.
+        licence: of the adapters and the tower.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["mole-1"] = "mole-1"
+    backbone: Backbone
+    detector: DetectorConfig
+    preprocess: Preprocess
+    preprocess_fingerprint: str
+    calibration: Calibration
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    licence: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """A checkpoint whose weights were not loaded.
+
+    Attributes:
+        folder: where it lies.
+        config: its settings.
+        digest: 32 hex digits over settings and adapters; the model's name in every table.
+    """
+
+    folder: Path
+    config: CheckpointConfig
+    digest: str
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """What the tower sees."""
+        return self.config.preprocess
+
+    @property
+    def calibration(self) -> Calibration:
+        """How the logits are read."""
+        return self.config.calibration
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded checkpoint: a detector that evaluates, and what belongs to it."""
+
+    description: Description
+    detector: Detector
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """What the tower sees."""
+        return self.description.config.preprocess
+
+    @property
+    def calibration(self) -> Calibration:
+        """How the logits are read."""
+        return self.description.config.calibration
+
+
+def describe(folder: Path) -> Description:
+    """Read a checkpoint's settings and digest; its tower is not touched.
+
+    Raises:
+        ModelError: a file is missing, a setting is refused, or the preprocessing is not the one of the fingerprint.
+    """
+    try:
+        text, adapters = (folder / CONFIG).read_bytes(), (folder / ADAPTERS).read_bytes()
+        config = CheckpointConfig.model_validate_json(text)
+    except OSError as reason:
+        raise ModelError(f"{folder} is no checkpoint: {reason}") from reason
+    except ValidationError as reason:
+        raise ModelError(f"{folder / CONFIG} is refused: {reason}") from reason
+    if config.preprocess.fingerprint != config.preprocess_fingerprint:
+        raise ModelError(
+            f"{folder} was trained on views {config.preprocess_fingerprint}, this version makes "
+            f"{config.preprocess.fingerprint} of the same spec; scan with the version that trained it, or train again"
+        )
+    return Description(folder, config, _digest(config, adapters))
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Load a checkpoint.
+
+    Returns:
+        Its detector in float32 on the CPU, evaluating.
+
+    Raises:
+        ModelError: a file is missing or damaged, weights do not fit, or the tower is not the one it was trained on.
+    """
+    description = describe(folder)
+    detector = Detector(_tower(description), description.config.detector)
+    try:
+        state = load((folder / ADAPTERS).read_bytes())
+    except SafetensorError as reason:
+        raise ModelError(f"{folder / ADAPTERS} is damaged: {reason}") from reason
+    put(detector, state, str(folder / ADAPTERS))
+    return Checkpoint(description, detector.eval())
+
+
+def put(detector: Detector, state: dict[str, Tensor], origin: str) -> None:
+    """Put trained weights into a detector, every one or none.
+
+    Raises:
+        ModelError: keys are missing, unexpected or of another shape; it lists them.
+    """
+    wanted = learned(detector)
+    missing, unexpected = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
+    misshapen = [name for name in wanted.keys() & state.keys() if wanted[name].shape != state[name].shape]
+    if missing or unexpected or misshapen:
+        raise ModelError(f"{origin} does not fit: missing {missing}, unexpected {unexpected}, misshapen {misshapen}")
+    with torch.no_grad():
+        for name, parameter in wanted.items():
+            parameter.copy_(state[name])
+
+
+def save_checkpoint(folder: Path, detector: Detector, config: CheckpointConfig) -> Description:
+    """Write a checkpoint; the tower's file, if it has one, is put there by who made it.
+
+    Raises:
+        ModelError: the settings do not fit the detector.
+    """
+    if config.detector != detector.config:
+        raise ModelError(f"the checkpoint says {config.detector}, the detector is {detector.config}")
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: parameter.detach().contiguous() for name, parameter in learned(detector).items()}
+    (folder / ADAPTERS).write_bytes(save(state))
+    (folder / CONFIG).write_text(config.model_dump_json(indent=2) + "\n")
+    return describe(folder)
+
+
+def load_linear_head(file: Path, tower: VisionTransformer) -> Detector:
+    """Load a head that was published alone, as UniversalFakeDetect's `fc_weights.pth`.
+
+    Args:
+        file: `weight` (1, F) and `bias` (1,), a pickle of tensors saved on any device.
+        tower: the tower that the head was trained on.
+
+    Returns:
+        A detector without experts, evaluating.
+
+    Raises:
+        ModelError: the file holds something else, or the head is for another tower.
+    """
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError) as reason:
+        raise ModelError(f"cannot read a head from {file}: {reason}") from reason
+    detector = Detector(tower, DetectorConfig(adapted_blocks=0, shared_rank=0, expert_ranks=()))
+    put(detector, {f"head.0.{name}": tensor for name, tensor in state.items()}, str(file))
+    return detector.eval()
+
+
+def sha256_of(file: Path) -> str:
+    """Digest a file."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _digest(config: CheckpointConfig, adapters: bytes) -> str:
+    canonical = json.dumps(config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode() + b"\0" + adapters).hexdigest()[:DIGEST_DIGITS]
+
+
+def _tower(description: Description) -> VisionTransformer:
+    """Load the frozen tower and insist that it is the one the adapters were trained on."""
+    backbone = description.config.backbone
+    if backbone.file is None:
+        if backbone.pretrained is None:
+            raise ModelError(f"{description.folder / CONFIG} names neither a file nor a tag of the tower's weights")
+        tower = load_tower(backbone.name, backbone.pretrained, backbone.architecture)
+        found, wanted = (tower_digest(tower.state_dict()) if backbone.sha256 else None), backbone.sha256
+    else:
+        file = description.folder / backbone.file
+        if not file.is_file():
+            raise ModelError(f"{description.folder} needs the tower's weights at {file}; put the file there")
+        found, wanted = sha256_of(file), backbone.file_sha256
+        tower = load_tower(backbone.name, file, backbone.architecture)
+    if found != wanted:
+        raise ModelError(f"{description.folder} was trained on the tower {wanted}, this one is {found}")
+    return tower

@@ -1,0 +1,183 @@
+"""The detector: a frozen CLIP tower, experts in its last blocks, and a head that tells generated from real.
+
+Shapes: B images, S side of the view, T tokens, D width, F feature, E separate experts.
+"""
+
+from typing import NamedTuple, Self
+
+import torch
+from open_clip.transformer import VisionTransformer
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from torch import Tensor, nn
+
+from mole.block import AdaptedBlock
+from mole.experts import Experts
+from mole.router import Router
+
+
+class DetectorConfig(BaseModel):
+    """What the paper's figure fixes and what it leaves open, each open point with our default.
+
+    Attributes:
+        adapted_blocks: how many of the last blocks have experts.
+        shared_rank: rank of the expert that is not gated.
+        expert_ranks: ranks of the separate experts; none and no shared rank leave the plain tower with a head.
+        top_k: separate experts that count for a token; None for all.
+        scale: alpha / r of the experts.
+        head_depth: layers of the head.
+        aux_coef: weight of the balance term in the loss.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    adapted_blocks: NonNegativeInt = 3
+    shared_rank: NonNegativeInt = 8
+    expert_ranks: tuple[PositiveInt, ...] = (4, 8, 16)
+    top_k: PositiveInt | None = None
+    scale: PositiveFloat = 1.0
+    head_depth: PositiveInt = 1
+    aux_coef: NonNegativeFloat = 0.0
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.top_k is not None and self.top_k > len(self.expert_ranks):
+            raise ValueError(f"top_k must lie in [1, {len(self.expert_ranks)}], got {self.top_k}")
+        return self
+
+    @property
+    def adapts(self) -> bool:
+        """Tell whether there are experts at all."""
+        return bool(self.adapted_blocks and (self.shared_rank or self.expert_ranks))
+
+
+class DetectorOutput(NamedTuple):
+    """What the detector says of a batch.
+
+    Attributes:
+        logit_B: float32, above 0 for generated before calibration.
+        gates_BE: float32, each separate expert's weight, mean over tokens and adapted blocks.
+        balance: float32 scalar, 0 where all experts are used alike, at most E - 1.
+    """
+
+    logit_B: Tensor
+    gates_BE: Tensor
+    balance: Tensor
+
+
+class Head(nn.Sequential):
+    """Feature to logit; `depth` layers with ReLU between them."""
+
+    def __init__(self, features: int, *, depth: int) -> None:
+        hidden = [layer for _ in range(depth - 1) for layer in (nn.Linear(features, features), nn.ReLU())]
+        super().__init__(*hidden, nn.Linear(features, 1))
+
+
+class Detector(nn.Module):
+    """A frozen tower with a mixture of low-rank experts.
+
+    Args:
+        tower: open_clip's image tower; it is frozen whole.
+        config: experts and head.
+
+    Source: Liu et al. 2024, arXiv:2404.04883; feature and head as in Ojha et al. 2023, arXiv:2302.10174.
+    """
+
+    def __init__(self, tower: VisionTransformer, config: DetectorConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.tower = tower.requires_grad_(False)
+        blocks = tower.transformer.resblocks
+        self.split = len(blocks) - (config.adapted_blocks if config.adapts else 0)
+        width, features = tower.proj.shape
+        for number in range(self.split, len(blocks)):
+            experts = Experts(
+                width,
+                config.shared_rank,
+                expert_ranks=config.expert_ranks,
+                top_k=config.top_k or len(config.expert_ranks),
+                scale=config.scale,
+            )
+            blocks[number] = AdaptedBlock(blocks[number], experts)
+        self.head = Head(features, depth=config.head_depth)
+
+    def trunk(self, view_B3SS: Tensor) -> Tensor:
+        """Run what never changes: the embedding and the blocks below the adapted ones.
+
+        Args:
+            view_B3SS: normalised views, in the dtype of the tower.
+
+        Returns:
+            token_BTD, in the same dtype.
+        """
+        tower = self.tower
+        patch_BTD = tower.conv1(view_B3SS).flatten(2).transpose(1, 2)
+        class_B1D = tower.class_embedding.to(patch_BTD.dtype).expand(len(patch_BTD), 1, -1)
+        token_BTD = torch.cat([class_B1D, patch_BTD], dim=1) + tower.positional_embedding.to(patch_BTD.dtype)
+        token_BTD = tower.ln_pre(token_BTD)
+        for block in tower.transformer.resblocks[: self.split]:
+            token_BTD = block(token_BTD)
+        return token_BTD
+
+    def feature(self, token_BTD: Tensor) -> tuple[Tensor, Tensor]:
+        """Run the adapted blocks and read the class token.
+
+        Args:
+            token_BTD: the trunk's output.
+
+        Returns:
+            feature_BF, float32, not normalised, and weight_BLE, float32, the router's mean over tokens in each of the L
+            adapted blocks.
+        """
+        tower = self.tower
+        weights = []
+        for block in tower.transformer.resblocks[self.split :]:
+            token_BTD, weight_BTE = block(token_BTD)
+            weights.append(weight_BTE.mean(dim=1))
+        class_BD = tower.ln_post(token_BTD)[:, 0]
+        experts = len(self.config.expert_ranks) if weights else 0
+        weight_BLE = torch.stack(weights, dim=1) if weights else class_BD.new_empty((len(class_BD), 0, experts)).float()
+        return (class_BD @ tower.proj).float(), weight_BLE
+
+    def tail(self, token_BTD: Tensor) -> DetectorOutput:
+        """Turn the trunk's output into logits; everything that trains is in here."""
+        feature_BF, weight_BLE = self.feature(token_BTD)
+        logit_B = self.head(feature_BF).squeeze(-1)
+        if weight_BLE.shape[1] * weight_BLE.shape[2] == 0:
+            return DetectorOutput(logit_B, logit_B.new_empty((len(logit_B), 0)), logit_B.new_zeros(()))
+        load_LE = weight_BLE.mean(dim=0)
+        balance = (load_LE.square().sum(dim=-1) * load_LE.shape[-1] - 1).mean()
+        return DetectorOutput(logit_B, weight_BLE.mean(dim=1), balance)
+
+    def forward(self, view_B3SS: Tensor) -> DetectorOutput:
+        """Score normalised views, float (B, 3, S, S), in the dtype of the tower."""
+        return self.tail(self.trunk(view_B3SS))
+
+
+LEARNS = (Experts, Router, Head)
+"""What trains, by type; everything else is frozen."""
+
+
+def learned(detector: Detector) -> dict[str, nn.Parameter]:
+    """Name the parameters that train, chosen by the type of the module that owns them."""
+    return {
+        f"{path}.{name}": parameter
+        for path, module in detector.named_modules()
+        if isinstance(module, LEARNS)
+        for name, parameter in module.named_parameters()
+        if not isinstance(module, Experts) or not name.startswith("router.")
+    }
+
+
+def detection_loss(output: DetectorOutput, label_B: Tensor, aux_coef: float) -> Tensor:
+    """Binary cross-entropy on the logits, and the balance term.
+
+    Args:
+        output: of a batch.
+        label_B: 1 for generated, 0 for real, float32.
+        aux_coef: weight of the balance term.
+
+    Returns:
+        A float32 scalar.
+    """
+    entropy = nn.functional.binary_cross_entropy_with_logits(output.logit_B, label_B)
+    return entropy + aux_coef * output.balance

@@ -1,0 +1,62 @@
+"""The mixture: one shared and several separate low-rank experts, as a single stacked product with a gate on its middle.
+
+Shapes: B images, T tokens, D width, E separate experts, R the ranks of all experts side by side, the shared one first.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mole.router import Router
+
+
+class Experts(nn.Module):
+    """s·B_s A_s h + Σ_i g_i(h)·s_i·B_i A_i h, for every token h.
+
+    Args:
+        width: D.
+        shared_rank: rank of the expert that is not gated, 0 for none.
+        expert_ranks: ranks of the separate experts.
+        top_k: separate experts that count for a token.
+        scale: alpha / r; alpha = r gives 1.
+
+    Source: Liu et al. 2024, arXiv:2404.04883, figure 2; Hu et al. 2021, arXiv:2106.09685 for the start (down-projection
+    Kaiming, up-projection zeros).
+    """
+
+    expert_of_R: Tensor
+
+    def __init__(
+        self, width: int, shared_rank: int, *, expert_ranks: Sequence[int], top_k: int, scale: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.shared_rank = shared_rank
+        self.scale = scale
+        self.router = Router(width, len(expert_ranks), top_k=top_k) if expert_ranks else None
+        ranks = shared_rank + sum(expert_ranks)
+        self.down_RD = nn.Parameter(torch.empty(ranks, width))
+        self.up_DR = nn.Parameter(torch.zeros(width, ranks))
+        nn.init.kaiming_uniform_(self.down_RD, a=math.sqrt(5))
+        numbered = torch.arange(len(expert_ranks)).repeat_interleave(torch.tensor(expert_ranks, dtype=torch.long))
+        self.register_buffer("expert_of_R", numbered, persistent=False)
+
+    def forward(self, token_BTD: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute what the experts add to the block's output.
+
+        Args:
+            token_BTD: output of the block's second LayerNorm, any float dtype.
+
+        Returns:
+            delta_BTD, float32, and weight_BTE, float32 (E = 0 without separate experts).
+        """
+        token_BTD = token_BTD.float()
+        middle_BTR = token_BTD @ self.down_RD.float().T
+        if self.router is None:
+            weight_BTE = middle_BTR.new_empty((*middle_BTR.shape[:-1], 0))
+        else:
+            weight_BTE = self.router(token_BTD)
+            gate_BTR = nn.functional.pad(weight_BTE[..., self.expert_of_R], (self.shared_rank, 0), value=1.0)
+            middle_BTR = middle_BTR * gate_BTR
+        return self.scale * (middle_BTR @ self.up_DR.float().T), weight_BTE

@@ -1,0 +1,86 @@
+"""Augment and align: both classes go through one and the same chain, so that format, size and quality tell nothing.
+
+Legend: H, W of one picture.
+"""
+
+import io
+import math
+import random
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
+from torchvision.transforms.v2 import functional as pixel
+from torchvision.transforms.v2.functional import InterpolationMode
+
+ALIGNED_SIDE = 256
+ALIGNED_QUALITY = 90
+SHORT_SIDES = (224, 448)  # log-uniform
+QUALITIES = (40, 98)
+BLUR = (0.1, 2.0)
+
+
+def align(pixels_3HW: Tensor) -> Tensor:
+    """Give every image one size and one JPEG encoding, for evaluation; uint8 in and out, short side 256."""
+    return encode_again(resize(pixels_3HW, ALIGNED_SIDE), "jpeg", ALIGNED_QUALITY)
+
+
+def augment(pixels_3HW: Tensor, seed: int) -> Tensor:
+    """Send one image through a random delivery: crop, resize, blur, encode, flip.
+
+    Args:
+        pixels_3HW: uint8.
+        seed: decides everything; the same seed gives the same bytes.
+
+    Returns:
+        uint8 (3, H', W') with a short side of 224 to 448.
+    """
+    draw = random.Random(seed)
+    out_3HW = _crop(pixels_3HW, draw)
+    low, high = SHORT_SIDES
+    out_3HW = resize(out_3HW, round(math.exp(draw.uniform(math.log(low), math.log(high)))))
+    if draw.random() < 0.3:
+        sigma = draw.uniform(*BLUR)
+        out_3HW = pixel.gaussian_blur(out_3HW, [2 * math.ceil(2 * sigma) + 1] * 2, [sigma] * 2)
+    for _ in range(draw.choice((0, 1, 1, 1, 2))):
+        out_3HW = encode_again(out_3HW, draw.choice(("jpeg", "jpeg-420", "webp")), draw.randint(*QUALITIES))
+    return out_3HW.flip(2) if draw.random() < 0.5 else out_3HW
+
+
+def resize(pixels_3HW: Tensor, short_side: int) -> Tensor:
+    """Scale the short side, antialiased bicubic; uint8 in and out."""
+    high, wide = pixels_3HW.shape[1:]
+    scale = short_side / min(high, wide)
+    size = [max(short_side, round(high * scale)), max(short_side, round(wide * scale))]
+    return pixel.resize(pixels_3HW, size, InterpolationMode.BICUBIC, antialias=True)
+
+
+def encode_again(pixels_3HW: Tensor, codec: str, quality: int) -> Tensor:
+    """Encode and decode; uint8 in and out, same size.
+
+    Args:
+        pixels_3HW: uint8.
+        codec: `jpeg` (torchvision, chroma halved), `jpeg-444` or `jpeg-420` (Pillow, optimised tables) or `webp`.
+        quality: the encoder's, 1 to 100.
+    """
+    if codec == "jpeg":
+        return decode_jpeg(encode_jpeg(pixels_3HW.contiguous(), quality=quality), mode=ImageReadMode.RGB)
+    picture = Image.fromarray(pixels_3HW.permute(1, 2, 0).contiguous().numpy())
+    file = io.BytesIO()
+    if codec == "webp":
+        picture.save(file, "WEBP", quality=quality, method=1)
+    else:
+        picture.save(file, "JPEG", quality=quality, optimize=True, subsampling=0 if codec == "jpeg-444" else 2)
+    with Image.open(file) as again:
+        return torch.from_numpy(np.array(again.convert("RGB"))).permute(2, 0, 1)
+
+
+def _crop(pixels_3HW: Tensor, draw: random.Random) -> Tensor:
+    """Cut a random rectangle with at least half of each side; uint8."""
+    high, wide = pixels_3HW.shape[1:]
+    share = draw.uniform(0.5, 1.0) if draw.random() < 0.5 else 1.0
+    rows, columns = max(1, round(high * share)), max(1, round(wide * share))
+    top, left = draw.randint(0, high - rows), draw.randint(0, wide - columns)
+    return pixels_3HW[:, top : top + rows, left : left + columns]

@@ -1,0 +1,83 @@
+"""Figures: what a detector does on sources that it never saw, as shipped and with both classes re-encoded alike.
+
+Legend: N images.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mole.metrics import Rate, auroc, average_precision, share_above
+from pipeline.tune.samples import Sample
+
+
+@dataclass(frozen=True)
+class Held:
+    """Logits of images whose source was held out; NaN where no fold has held the image out."""
+
+    samples: Sequence[Sample]
+    fold_N: NDArray[np.int_]  # -1 for none
+    shipped_N: NDArray[np.float32]
+    aligned_N: NDArray[np.float32]
+
+    def reals(self, fold: int | None = None) -> NDArray[np.bool_]:
+        """Mark the real images that a fold, or any fold, has held out."""
+        return self._of(0, fold)
+
+    def fakes(self, fold: int | None = None) -> NDArray[np.bool_]:
+        """Mark the generated images that a fold, or any fold, has held out."""
+        return self._of(1, fold)
+
+    def _of(self, label: int, fold: int | None) -> NDArray[np.bool_]:
+        labels_N = np.array([sample.label for sample in self.samples])
+        return (labels_N == label) & (self.fold_N >= 0 if fold is None else self.fold_N == fold)
+
+
+@dataclass(frozen=True)
+class SourceFigure:
+    """One held-out source against the images of the other class that the same fold held out."""
+
+    source: str
+    generated: bool
+    images: int
+    against: int
+    auroc_shipped: float
+    auroc_aligned: float
+    precision_shipped: float
+    precision_aligned: float
+
+
+def by_source(held: Held) -> list[SourceFigure]:
+    """Measure each held-out source apart, generated ones first."""
+    names_N = np.array([sample.source for sample in held.samples])
+    found = []
+    for generated in (True, False):
+        own_N, other = (held.fakes(), held.reals) if generated else (held.reals(), held.fakes)
+        for source in sorted(set(names_N[own_N])):
+            mine_N = own_N & (names_N == source)
+            theirs_N = other(int(held.fold_N[mine_N][0]))
+            found.append(_figure(source, mine_N, theirs_N, held, generated=generated))
+    return found
+
+
+def alarms(held: Held, threshold: float) -> dict[str, Rate]:
+    """Count, for each held-out source and over all reals, the images at or above a threshold, as shipped."""
+    names_N = np.array([sample.source for sample in held.samples])
+    rates = {
+        str(source): share_above(held.shipped_N[(names_N == source) & (held.fold_N >= 0)], threshold)
+        for source in sorted(set(names_N[held.fold_N >= 0]))
+    }
+    return rates | {"all real": share_above(held.shipped_N[held.reals()], threshold)}
+
+
+def _figure(
+    source: str, mine_N: NDArray[np.bool_], theirs_N: NDArray[np.bool_], held: Held, *, generated: bool
+) -> SourceFigure:
+    """Compare one source with the other class."""
+    real_N, fake_N = (theirs_N, mine_N) if generated else (mine_N, theirs_N)
+    pairs = [(logit_N[real_N], logit_N[fake_N]) for logit_N in (held.shipped_N, held.aligned_N)]
+    areas = [auroc(*pair) for pair in pairs]
+    precisions = [average_precision(*pair) for pair in pairs]
+    return SourceFigure(source, generated, int(mine_N.sum()), int(theirs_N.sum()), *areas, *precisions)

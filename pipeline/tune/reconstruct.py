@@ -1,0 +1,92 @@
+"""Reconstruct: a photograph passed through an image autoencoder, so that it differs from itself by a decoder's traces alone.
+
+The network is the tiny autoencoder for FLUX.2's latents (madebyollin/taesd, MIT), read from its two files; numbers in
+the key names are places in one flat sequence, and what has no weights stands between them.
+
+Legend: H, W of one picture, C channels.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mole.errors import ModelError
+from pipeline.tune.augment import resize
+
+FACTOR = 8  # pixels a latent, each way
+CLIP, FIRST_RELU = 0, 2  # the places of the decoder that hold no weights and are no upsampling
+GROUPS = 4
+
+
+class Autoencoder:
+    """Encoder and decoder, frozen, float32."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read `taef2_encoder.pth` and `taef2_decoder.pth`.
+
+        Raises:
+            ModelError: one of them is missing.
+        """
+        files = [folder / f"taef2_{part}.pth" for part in ("encoder", "decoder")]
+        for file in files:
+            if not file.is_file():
+                raise ModelError(f"autoencoder {str(file)!r} is no file")
+        self._encoder, self._decoder = (
+            {name: tensor.float() for name, tensor in torch.load(file, map_location="cpu", weights_only=True).items()}
+            for file in files
+        )
+
+    @torch.inference_mode()
+    def reconstruct(self, pixels_3HW: Tensor, *, largest: int) -> Tensor:
+        """Encode and decode.
+
+        Args:
+            pixels_3HW: uint8.
+            largest: a longer short side is brought down to this first, pixels.
+
+        Returns:
+            uint8 (3, H', W'), the sides cut down to multiples of 8.
+        """
+        if min(pixels_3HW.shape[1:]) > largest:
+            pixels_3HW = resize(pixels_3HW, largest)
+        high, wide = (side - side % FACTOR for side in pixels_3HW.shape[1:])
+        state = pixels_3HW[None, :, :high, :wide].float() / 255
+        for place in range(_places(self._encoder)):
+            stride = 1 if f"{place}.bias" in self._encoder else 2
+            state = _layer(self._encoder, place, state, stride)
+        for place in range(_places(self._decoder)):
+            state = _between(place, state) if not _has(self._decoder, place) else _layer(self._decoder, place, state, 1)
+        return (state[0].clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def _places(weights: Mapping[str, Tensor]) -> int:
+    return 1 + max(int(name.split(".")[0]) for name in weights)
+
+
+def _has(weights: Mapping[str, Tensor], place: int) -> bool:
+    return f"{place}.weight" in weights or f"{place}.conv.0.weight" in weights
+
+
+def _between(place: int, state: Tensor) -> Tensor:
+    """Apply what has no weights: the soft clip of latents, a ReLU, or nearest upsampling; (1, C, H, W) float32."""
+    if place == CLIP:
+        return 3 * torch.tanh(state / 3)
+    return state.relu() if place == FIRST_RELU else functional.interpolate(state, scale_factor=2, mode="nearest")
+
+
+def _layer(weights: Mapping[str, Tensor], place: int, state: Tensor, stride: int) -> Tensor:
+    """Apply a convolution or a block; (1, C, H, W) float32."""
+    if f"{place}.weight" in weights:
+        return functional.conv2d(state, weights[f"{place}.weight"], weights.get(f"{place}.bias"), stride, padding=1)
+    if f"{place}.pool.0.weight" in weights:
+        pooled = functional.conv2d(state, weights[f"{place}.pool.0.weight"])
+        pooled = functional.group_norm(pooled, GROUPS, weights[f"{place}.pool.1.weight"], weights[f"{place}.pool.1.bias"])
+        state = state + functional.conv2d(pooled.relu(), weights[f"{place}.pool.3.weight"])
+    inner = state
+    for step in (0, 2, 4):
+        inner = functional.conv2d(inner, weights[f"{place}.conv.{step}.weight"], weights[f"{place}.conv.{step}.bias"], padding=1)
+        inner = inner.relu() if step < 4 else inner
+    return (inner + state).relu()

@@ -1,0 +1,89 @@
+"""Samples: labelled images on disk, read from a manifest, grids cut into their cells.
+
+Legend: H, W of one picture.
+"""
+
+import csv
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mole.errors import SettingsError
+from pipeline.decode import Bounds, Fault, decode
+
+COLUMNS = ("path", "label", "generator", "source")
+LABELS = {"real": 0, "fake": 1}
+BOUNDS = Bounds(max_bytes=64 << 20, max_pixels=100_000_000, min_side=16)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled image, or one cell of a 2 x 2 grid."""
+
+    path: Path
+    label: int  # 1 generated, 0 real
+    source: str  # what is held out together: a collection of photographs, or a generator
+    cell: int | None = None
+
+
+def read_manifest(manifest: Path, *, grids: Collection[str] = (), split: Collection[str] = ()) -> list[Sample]:
+    """List the samples of a manifest.
+
+    Args:
+        manifest: a CSV with the columns path (relative to it), label (real or fake), generator and source.
+        grids: sources whose images are 2 x 2 grids; each cell is a sample.
+        split: sources that hold several generators; each generator counts as a source of its own.
+
+    Raises:
+        SettingsError: the manifest is missing, or a column or label is not as said.
+    """
+    if not manifest.is_file():
+        raise SettingsError(f"manifest {str(manifest)!r} is no file; name a CSV with the columns {', '.join(COLUMNS)}")
+    with manifest.open(newline="", encoding="utf-8") as file:
+        table = csv.DictReader(file)
+        missing = set(COLUMNS) - set(table.fieldnames or ())
+        if missing:
+            raise SettingsError(f"manifest {str(manifest)!r} must have the columns {', '.join(COLUMNS)}, lacks {missing}")
+        return [
+            Sample(manifest.parent / row["path"], _label(row), row["generator" if row["source"] in split else "source"], cell)
+            for row in table
+            for cell in (range(4) if row["source"] in grids else (None,))
+        ]
+
+
+def load(sample: Sample) -> Tensor:
+    """Decode a sample; uint8 (3, H, W), upright RGB.
+
+    Raises:
+        SettingsError: the image cannot be read: a training set is mended, not skipped over.
+    """
+    picture = decode(sample.path.read_bytes(), BOUNDS)
+    if isinstance(picture, Fault):
+        raise SettingsError(f"sample {str(sample.path)!r} is {picture.status}: {picture.detail}")
+    return picture.pixels_3HW if sample.cell is None else cut(picture.pixels_3HW, sample.cell)
+
+
+def cut(pixels_3HW: Tensor, cell: int) -> Tensor:
+    """Take one cell of a 2 x 2 grid, row by row from the top left; uint8 (3, H // 2, W // 2)."""
+    high, wide = pixels_3HW.shape[1] // 2, pixels_3HW.shape[2] // 2
+    top, left = cell // 2 * high, cell % 2 * wide
+    return pixels_3HW[:, top : top + high, left : left + wide]
+
+
+def of_sources(samples: list[Sample], sources: Collection[str]) -> Tensor:
+    """Mark the samples that come from some sources; bool (samples,)."""
+    return torch.tensor([sample.source in sources for sample in samples])
+
+
+def _label(row: dict[str, str]) -> int:
+    """Read a row's label.
+
+    Raises:
+        SettingsError: it is neither real nor fake.
+    """
+    if row["label"] not in LABELS:
+        raise SettingsError(f"label of {row['path']!r} must be real or fake, got {row['label']!r}")
+    return LABELS[row["label"]]
