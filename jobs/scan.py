@@ -25,7 +25,8 @@ def main(arguments: list[str]) -> int:
         with Ticker() as ticker:
             summary = scan(settings, ticker)
     except MoleError as reason:
-        Console(stderr=True).print(f"{type(reason).__name__}: {reason}", style="red", markup=False, soft_wrap=True)
+        words = str(reason).partition("\nFailed to apply UDF")[0]  # Ray adds its own advice to a worker's words
+        Console(stderr=True).print(f"{type(reason).__name__}: {words}", style="red", markup=False, soft_wrap=True)
         return reason.exit_code
     if settings.json_summary:
         print(json.dumps(dataclasses.asdict(summary)))

@@ -5,16 +5,16 @@ import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import open_clip
 import torch
 from open_clip.transformer import QuickGELU, VisionTransformer
-from pydantic import BaseModel, ConfigDict, PositiveInt
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from mole.config import Architecture
 from mole.errors import ModelError
 from mole.quantization import FORMAT as PACKED
 from mole.quantization import unpack
@@ -37,65 +37,42 @@ HUGGING_FACE = (
 
 
 
-class Architecture(BaseModel):
-    """The shape of a ViT image tower.
+def architecture_of(name: str) -> Architecture:
+    """Look an architecture up by open_clip's name, such as `ViT-B-16-quickgelu`.
 
-    Attributes:
-        image_size: side of the view, pixels.
-        patch_size: side of a patch, pixels.
-        width: of a token.
-        layers: transformer blocks.
-        heads: attention heads.
-        embed_dim: of the feature.
-        quick_gelu: OpenAI's weights were trained with it and score worse without, and say nothing.
+    Raises:
+        ModelError: open_clip does not know it, or it is no plain ViT.
     """
+    config: dict[str, Any] | None = open_clip.get_model_config(name)
+    if config is None:
+        raise ModelError(f"open_clip knows no model {name!r}; see open_clip.list_models()")
+    vision = config["vision_cfg"]
+    odd = set(vision) - {"image_size", "patch_size", "width", "layers", "head_width", "mlp_ratio"}
+    if odd or not isinstance(vision.get("layers"), int) or vision.get("mlp_ratio", 4.0) != 4.0:
+        raise ModelError(f"the image tower of {name!r} is no plain ViT ({sorted(odd)}); choose a ViT-B or ViT-L")
+    return Architecture(
+        image_size=vision["image_size"],
+        patch_size=vision["patch_size"],
+        width=vision["width"],
+        layers=vision["layers"],
+        heads=vision["width"] // vision.get("head_width", 64),
+        embed_dim=config["embed_dim"],
+        quick_gelu=config.get("quick_gelu", False),
+    )
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    image_size: PositiveInt = 224
-    patch_size: PositiveInt
-    width: PositiveInt
-    layers: PositiveInt
-    heads: PositiveInt
-    embed_dim: PositiveInt
-    quick_gelu: bool = True
-
-    @classmethod
-    def named(cls, name: str) -> Self:
-        """Look an architecture up by open_clip's name, such as `ViT-B-16-quickgelu`.
-
-        Raises:
-            ModelError: open_clip does not know it, or it is no plain ViT.
-        """
-        config: dict[str, Any] | None = open_clip.get_model_config(name)
-        if config is None:
-            raise ModelError(f"open_clip knows no model {name!r}; see open_clip.list_models()")
-        vision = config["vision_cfg"]
-        odd = set(vision) - {"image_size", "patch_size", "width", "layers", "head_width", "mlp_ratio"}
-        if odd or not isinstance(vision.get("layers"), int) or vision.get("mlp_ratio", 4.0) != 4.0:
-            raise ModelError(f"the image tower of {name!r} is no plain ViT ({sorted(odd)}); choose a ViT-B or ViT-L")
-        return cls(
-            image_size=vision["image_size"],
-            patch_size=vision["patch_size"],
-            width=vision["width"],
-            layers=vision["layers"],
-            heads=vision["width"] // vision.get("head_width", 64),
-            embed_dim=config["embed_dim"],
-            quick_gelu=config.get("quick_gelu", False),
-        )
-
-    def build(self) -> VisionTransformer:
-        """Make a tower of this shape with weights that are still to be loaded."""
-        return VisionTransformer(
-            image_size=self.image_size,
-            patch_size=self.patch_size,
-            width=self.width,
-            layers=self.layers,
-            heads=self.heads,
-            mlp_ratio=4.0,
-            output_dim=self.embed_dim,
-            act_layer=QuickGELU if self.quick_gelu else nn.GELU,
-        )
+def build_tower(shape: Architecture) -> VisionTransformer:
+    """Make a tower of this shape with weights that are still to be loaded."""
+    return VisionTransformer(
+        image_size=shape.image_size,
+        patch_size=shape.patch_size,
+        width=shape.width,
+        layers=shape.layers,
+        heads=shape.heads,
+        mlp_ratio=4.0,
+        output_dim=shape.embed_dim,
+        act_layer=QuickGELU if shape.quick_gelu else nn.GELU,
+    )
 
 
 def load_tower(name: str, source: str | Path, architecture: Architecture | None = None) -> VisionTransformer:
@@ -112,7 +89,7 @@ def load_tower(name: str, source: str | Path, architecture: Architecture | None 
     Raises:
         ModelError: the weights cannot be read or do not fit.
     """
-    shape = architecture or Architecture.named(name)
+    shape = architecture or architecture_of(name)
     state = read_weights(Path(source)) if Path(source).is_file() else _download(name, str(source))
     return assemble(shape, state, str(source))
 
@@ -129,7 +106,7 @@ def assemble(shape: Architecture, state: Mapping[str, Tensor], origin: str) -> V
         ModelError: keys are missing, unexpected or of another shape; it lists them.
     """
     with torch.device("meta"):
-        tower = shape.build()
+        tower = build_tower(shape)
     wanted = {name: tensor.shape for name, tensor in tower.state_dict().items()}
     missing, unexpected = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
     misshapen = [

@@ -1,100 +1,21 @@
 """A checkpoint: a folder with `config.json` and `adapters.safetensors`, named by a digest of what it holds."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import torch
 from open_clip.transformer import VisionTransformer
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from mole.backbone import Architecture, load_tower, tower_digest
+from mole.backbone import load_tower, tower_digest
 from mole.calibration import Calibration
-from mole.detector import Detector, DetectorConfig, learned
+from mole.config import ADAPTERS, CONFIG, CheckpointConfig, Description, DetectorConfig, describe
+from mole.detector import Detector, learned
 from mole.errors import ModelError
 from mole.preprocess import Preprocess
-
-CONFIG = "config.json"
-ADAPTERS = "adapters.safetensors"
-DIGEST_DIGITS = 32
-
-
-class Backbone(BaseModel):
-    """Which frozen tower a checkpoint stands on.
-
-    Attributes:
-        name: open_clip's name of the model.
-        pretrained: open_clip's tag of the weights, where they are downloaded.
-        file: the weights' file, relative to the checkpoint's folder, where they are not.
-        file_sha256: digest of that file as it lies there.
-        sha256: digest of the unpacked weights, None where they were never seen.
-        architecture: the tower's shape, where open_clip does not know the name.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    pretrained: str | None = None
-    file: str | None = None
-    file_sha256: str | None = None
-    sha256: str | None = None
-    architecture: Architecture | None = None
-
-
-class CheckpointConfig(BaseModel):
-    """Everything of a checkpoint but its weights.
-
-    Attributes:
-        format: version of this layout.
-        backbone: the frozen tower.
-        detector: experts and head.
-        preprocess: what the tower sees.
-        preprocess_fingerprint: of `preprocess`, refused where it differs.
-        calibration: how the logits are read.
-        provenance: where the weights come from: data, recipe, date.
-        licence: of the adapters and the tower.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: Literal["mole-1"] = "mole-1"
-    backbone: Backbone
-    detector: DetectorConfig
-    preprocess: Preprocess
-    preprocess_fingerprint: str
-    calibration: Calibration
-    provenance: dict[str, Any] = Field(default_factory=dict)
-    licence: str
-
-
-@dataclass(frozen=True)
-class Description:
-    """A checkpoint whose weights were not loaded.
-
-    Attributes:
-        folder: where it lies.
-        config: its settings.
-        digest: 32 hex digits over settings and adapters; the model's name in every table.
-    """
-
-    folder: Path
-    config: CheckpointConfig
-    digest: str
-
-    @property
-    def preprocess(self) -> Preprocess:
-        """What the tower sees."""
-        return self.config.preprocess
-
-    @property
-    def calibration(self) -> Calibration:
-        """How the logits are read."""
-        return self.config.calibration
 
 
 @dataclass(frozen=True)
@@ -113,27 +34,6 @@ class Checkpoint:
     def calibration(self) -> Calibration:
         """How the logits are read."""
         return self.description.config.calibration
-
-
-def describe(folder: Path) -> Description:
-    """Read a checkpoint's settings and digest; its tower is not touched.
-
-    Raises:
-        ModelError: a file is missing, a setting is refused, or the preprocessing is not the one of the fingerprint.
-    """
-    try:
-        text, adapters = (folder / CONFIG).read_bytes(), (folder / ADAPTERS).read_bytes()
-        config = CheckpointConfig.model_validate_json(text)
-    except OSError as reason:
-        raise ModelError(f"{folder} is no checkpoint: {reason}") from reason
-    except ValidationError as reason:
-        raise ModelError(f"{folder / CONFIG} is refused: {reason}") from reason
-    if config.preprocess.fingerprint != config.preprocess_fingerprint:
-        raise ModelError(
-            f"{folder} was trained on views {config.preprocess_fingerprint}, this version makes "
-            f"{config.preprocess.fingerprint} of the same spec; scan with the version that trained it, or train again"
-        )
-    return Description(folder, config, _digest(config, adapters))
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -212,11 +112,6 @@ def sha256_of(file: Path) -> str:
     """Digest a file."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _digest(config: CheckpointConfig, adapters: bytes) -> str:
-    canonical = json.dumps(config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode() + b"\0" + adapters).hexdigest()[:DIGEST_DIGITS]
 
 
 def _tower(description: Description) -> VisionTransformer:

@@ -3,51 +3,16 @@
 Shapes: B images, S side of the view, T tokens, D width, F feature, E separate experts.
 """
 
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import torch
 from open_clip.transformer import VisionTransformer
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from mole.block import AdaptedBlock
+from mole.config import DetectorConfig
 from mole.experts import Experts
 from mole.router import Router
-
-
-class DetectorConfig(BaseModel):
-    """What the paper's figure fixes and what it leaves open, each open point with our default.
-
-    Attributes:
-        adapted_blocks: how many of the last blocks have experts.
-        shared_rank: rank of the expert that is not gated.
-        expert_ranks: ranks of the separate experts; none and no shared rank leave the plain tower with a head.
-        top_k: separate experts that count for a token; None for all.
-        scale: alpha / r of the experts.
-        head_depth: layers of the head.
-        aux_coef: weight of the balance term in the loss.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    adapted_blocks: NonNegativeInt = 3
-    shared_rank: NonNegativeInt = 8
-    expert_ranks: tuple[PositiveInt, ...] = (4, 8, 16)
-    top_k: PositiveInt | None = None
-    scale: PositiveFloat = 1.0
-    head_depth: PositiveInt = 1
-    aux_coef: NonNegativeFloat = 0.0
-
-    @model_validator(mode="after")
-    def _bounded(self) -> Self:
-        if self.top_k is not None and self.top_k > len(self.expert_ranks):
-            raise ValueError(f"top_k must lie in [1, {len(self.expert_ranks)}], got {self.top_k}")
-        return self
-
-    @property
-    def adapts(self) -> bool:
-        """Tell whether there are experts at all."""
-        return bool(self.adapted_blocks and (self.shared_rank or self.expert_ranks))
 
 
 class DetectorOutput(NamedTuple):

@@ -16,7 +16,7 @@ from torch import Tensor
 from mole.checkpoint import Checkpoint
 from mole.detector import LEARNS, Detector
 from mole.errors import ModelError
-from mole.preprocess import normalise
+from mole.view import normalise
 
 PROBE_IMAGES = 8
 DRIFT = 0.25

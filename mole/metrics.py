@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
-from mole.calibration import FloatArray, clopper_pearson
+from mole.calibration import FloatArray
 from mole.errors import SettingsError
+from mole.fitting import clopper_pearson
 
 
 @dataclass(frozen=True)

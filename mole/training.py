@@ -1,12 +1,16 @@
-"""Training: one step on cached trunk tokens, the same in one process and on many workers.
+"""Training: the head alone first, then head and experts step by step, the same in one process and on many workers.
 
-Legend: B batch, T tokens, D width, E separate experts.
+A head that is fitted before anything under it moves keeps the features it stands on (Kumar et al. 2022,
+arXiv:2202.10054).
+
+Legend: N images, B batch, T tokens, D width, F feature, E separate experts.
 """
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from mole.detector import Detector, Head, detection_loss, learned
 from mole.errors import ModelError, SettingsError
@@ -51,6 +55,43 @@ def optimizer_for(detector: Detector, rates: Rates) -> torch.optim.AdamW:
     experts = [parameter for parameter in learned(detector).values() if id(parameter) not in heads]
     groups = [{"params": head, "lr": rates.head}, {"params": experts, "lr": rates.experts}]
     return torch.optim.AdamW([group for group in groups if group["params"]], betas=(0.9, 0.999), weight_decay=rates.decay)
+
+
+def fit_head(detector: Detector, feature_NF: Tensor, label_N: Tensor, weight_N: Tensor, penalty: float) -> float:
+    """Fit a linear head to features by penalised logistic regression, to the optimum.
+
+    Args:
+        detector: its head is set; nothing else moves.
+        feature_NF: float32, from `Detector.feature`.
+        label_N: float32, 1 for generated, 0 for real.
+        weight_N: float32, how much each image counts; only the ratios matter.
+        penalty: half of it times the squared length of the weights is added to the mean loss; the bias is free.
+
+    Returns:
+        The penalised loss at the optimum.
+
+    Raises:
+        SettingsError: the head has hidden layers, or the penalty leaves no single optimum.
+    """
+    layers = list(detector.head)
+    if len(layers) != 1 or not isinstance(layers[0], torch.nn.Linear):
+        raise SettingsError(f"fit_head needs a head of depth 1, got {len(layers)} layers; train it by steps")
+    if penalty <= 0:
+        raise SettingsError(f"penalty must be above 0, got {penalty}")
+    head = layers[0]
+    share_N = weight_N / weight_N.sum()
+    optimizer = torch.optim.LBFGS(head.parameters(), max_iter=500, tolerance_grad=1e-7, line_search_fn="strong_wolfe")
+    torch.nn.init.zeros_(head.weight)
+    torch.nn.init.zeros_(head.bias)
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        entropy_N = functional.binary_cross_entropy_with_logits(head(feature_NF).squeeze(-1), label_N, reduction="none")
+        total = (share_N * entropy_N).sum() + penalty / 2 * head.weight.square().sum()
+        total.backward()  # type: ignore[no-untyped-call]
+        return total
+
+    return float(optimizer.step(loss))  # type: ignore[no-untyped-call, arg-type]
 
 
 def training_step(

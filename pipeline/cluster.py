@@ -2,8 +2,9 @@
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +62,8 @@ def connected(address: str | None, *, logs: bool) -> Iterator[None]:
     begun = not ray.is_initialized()
     try:
         if begun:
-            ray.init(where, log_to_driver=logs, logging_level=logging.INFO if logs else logging.ERROR, **own)
+            with nullcontext() if logs else _muted():
+                ray.init(where, log_to_driver=logs, logging_level=logging.INFO if logs else logging.ERROR, **own)
     except (ConnectionError, ValueError) as reason:
         raise SettingsError(f"no Ray answers at {where!r}: {reason}; start it or leave --ray-address out") from reason
     try:
@@ -69,6 +71,20 @@ def connected(address: str | None, *, logs: bool) -> Iterator[None]:
     finally:
         if begun:
             ray.shutdown()
+
+
+@contextmanager
+def _muted() -> Iterator[None]:
+    """Send what Ray's C++ core prints while it starts to nowhere; an error of the start is an exception all the same."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def lay_out(device: str, *, actors: int | None, batch_size: int | None, rows_per_file: int | None) -> Layout:
@@ -99,7 +115,9 @@ def _machines() -> int:
 
 def size_blocks(batch_bytes: int) -> None:
     """Make Ray Data's blocks a few batches long, so that the first one is scored after a second and not after a shard."""
-    DataContext.get_current().target_max_block_size = BATCHES_A_BLOCK * batch_bytes
+    context = DataContext.get_current()
+    context.target_max_block_size = BATCHES_A_BLOCK * batch_bytes
+    context.raise_original_map_exception = True  # so that `own_errors` finds the worker's own
 
 
 @contextmanager
@@ -120,8 +138,8 @@ def own_errors() -> Iterator[None]:
 def _own(error: BaseException) -> MoleError:
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, MoleError):
-            return type(cause)(*cause.args)
+        if isinstance(cause, MoleError) and not isinstance(cause, ray.exceptions.RayError):
+            return cause
         cause = getattr(cause, "cause", None) or cause.__cause__
     if isinstance(error, ray.exceptions.ActorDiedError):
         return ModelError(f"a scorer did not start: {error}")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from PIL import ExifTags, Image, UnidentifiedImageError
-from torchvision.io import ImageReadMode, decode_jpeg
+from simplejpeg import decode_jpeg
 
 from pipeline.records import Status
 
@@ -42,10 +42,10 @@ REFUSALS = (
     struct.error,
     zlib.error,
 )
-"""What Pillow, torchvision and their codecs were seen to raise over bad bytes."""
+"""What Pillow, simplejpeg and their codecs were seen to raise over bad bytes."""
 
 DECODED = (
-    (rb"\xff\xd8\xff", "jpeg"),
+    (rb"\xff\xd8(\xff|\Z)", "jpeg"),
     (rb"\x89PNG\r\n", "png"),
     (rb"GIF8[79]a", "gif"),
     (rb"RIFF.{4}WEBP", "webp"),
@@ -156,9 +156,9 @@ def decode(data: bytes, bounds: Bounds) -> Picture | Fault:
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=READERS) as image:
             return _decode(data, image, bounds)
     except UnidentifiedImageError:
-        return _unidentified(data)
+        return _unidentified(data, "no readable header")
     except REFUSALS as reason:
-        return Fault(Status.TRUNCATED, f"unreadable header: {_words(reason)}", sniff(data))
+        return _unidentified(data, f"unreadable header: {_words(reason)}")
 
 
 def sniff(data: bytes) -> str | None:
@@ -167,12 +167,12 @@ def sniff(data: bytes) -> str | None:
     return next((name for begin, name in BEGINNINGS if begin.match(head)), None)
 
 
-def _unidentified(data: bytes) -> Fault:
+def _unidentified(data: bytes, reason: str) -> Fault:
     name = sniff(data)
     if name is None:
         return Fault(Status.NOT_AN_IMAGE, f"no image format begins with {data[:16]!r}")
     if name in {decoded for _, decoded in DECODED} or (name == "heic" and HEIF):
-        return Fault(Status.TRUNCATED, f"{name} without a readable header, {len(data):,} bytes", name)
+        return Fault(Status.TRUNCATED, f"{reason} in {len(data):,} bytes", name)
     return Fault(Status.UNSUPPORTED, f"no decoder for {name} is installed", name)
 
 
@@ -223,8 +223,8 @@ def _pixels(data: bytes, image: Image.Image) -> torch.Tensor:
     """Decode to uint8 (3, H, W), not yet upright."""
     if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
         try:
-            return decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=ImageReadMode.RGB)
-        except RuntimeError:
+            return torch.from_numpy(decode_jpeg(data)).permute(2, 0, 1)
+        except ValueError:
             pass  # Pillow says what is wrong, and reads a file that lacks no more than its end mark
     image.load()
     return torch.from_numpy(np.array(_rgb(image))).permute(2, 0, 1)
@@ -236,17 +236,19 @@ def _rgb(image: Image.Image) -> Image.Image:
         return _eight_bits(image).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         seen = image.convert("RGBA")
-        white = Image.new("RGBA", seen.size, "white")
-        return Image.alpha_composite(white, seen).convert("RGB")
+        white = Image.new("RGB", seen.size, "white")
+        white.paste(seen, mask=seen.getchannel("A"))
+        return white
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Scale a deep grey to 8 bits: 16-bit values by 257, fractions up to 1 by 255, what fits already not at all."""
-    grey_HW = np.nan_to_num(np.asarray(image, dtype=np.float64))
+    grey_HW = np.nan_to_num(np.asarray(image, dtype=np.float32))
     most = grey_HW.max(initial=0)
+    scale = 1.0
     if image.mode.startswith("I;16") or most > 255:
-        grey_HW = grey_HW / 257
+        scale = 1 / 257
     elif image.mode == "F" and most <= 1:
-        grey_HW = grey_HW * 255
-    return Image.fromarray(grey_HW.round().clip(0, 255).astype(np.uint8))
+        scale = 255.0
+    return Image.fromarray((grey_HW * scale).round().clip(0, 255).astype(np.uint8))

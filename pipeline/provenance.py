@@ -1,4 +1,7 @@
-"""Provenance: what a file declares about where it came from. A claim anyone can write or strip, so never part of a score."""
+"""Provenance: what a file declares about where it came from.
+
+Anyone can write such a claim and anyone can strip it, so it stands beside the score and is never part of it.
+"""
 
 import io
 import json
@@ -21,11 +24,10 @@ MOST_MANIFEST_FILE = 32 << 20
 DAMAGED = (ValueError, LookupError, TypeError, ArithmeticError, OSError, SyntaxError, RuntimeError, struct.error)
 """What Pillow's EXIF reader was seen to raise over broken blocks."""
 
-MIME = {"jpeg": "image/jpeg", "jp2": "image/jp2"}
-
 OFFLINE = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
 """A manifest that lies elsewhere is not fetched: a scan asks no one but its source."""
 
+NAMING = (ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.Software)
 TAGS = {
     "CreatorTool": "software",
     "DigitalSourceType": "source_type",
@@ -96,11 +98,8 @@ def _exif(block: Block) -> Facts:
     try:
         with warnings.catch_warnings(action="ignore"):
             exif.load(block.data)
+            make, model, software = (str(exif.get(tag, "")).strip("\0 ") for tag in NAMING)
             comment = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
-        make, model, software = (
-            str(exif.get(tag, "")).strip("\0 ")
-            for tag in (ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.Software)
-        )
     except DAMAGED:
         return {}
     facts = {"software": software, "camera": _camera(make, model)}
@@ -124,7 +123,7 @@ def _xmp(block: Block) -> Facts:
 
 
 def _parameters(text: str) -> Facts:
-    """Find the settings line of the Stable Diffusion web UIs: it names model and version, the prompt before it does not."""
+    """Find the settings line of the Stable Diffusion web UIs: it names the model, the prompt before it does not."""
     settings = SETTINGS_LINE.search(text)
     return {"generator": settings[1]} if settings else {}
 
@@ -154,9 +153,11 @@ def _manifest(data: bytes, format_: str) -> Facts:
     if len(data) > MOST_MANIFEST_FILE:
         return {"c2pa": "present, not read: the file is too large"}
     try:
-        with c2pa.Context.from_dict(OFFLINE) as context:
-            with c2pa.Reader(MIME.get(format_, f"image/{format_}"), io.BytesIO(data), context=context) as reader:
-                return _claims(json.loads(reader.json()))
+        with (
+            c2pa.Context.from_dict(OFFLINE) as context,
+            c2pa.Reader(f"image/{format_}", io.BytesIO(data), context=context) as reader,
+        ):
+            return _claims(json.loads(reader.json()))
     except (c2pa.C2paError, AttributeError, *DAMAGED) as reason:
         return {"c2pa": f"unreadable: {reason}"}
 

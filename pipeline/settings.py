@@ -12,13 +12,16 @@ from pydantic_settings import (
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    SettingsError as SourceError,
     TomlConfigSettingsSource,
+)
+from pydantic_settings import (
+    SettingsError as SourceError,
 )
 
 from mole.errors import SettingsError
 
 PREFIX = "MOLE_SCAN_"
+FLAGS = {"json_summary": "--json"}
 
 
 class ScanSettings(BaseSettings):
@@ -34,12 +37,6 @@ class ScanSettings(BaseSettings):
         env_prefix=PREFIX,
         extra="forbid",
         frozen=True,
-        cli_prog_name="scan.py",
-        cli_kebab_case=True,
-        cli_implicit_flags=True,
-        cli_avoid_json=True,
-        cli_hide_none_type=True,
-        cli_shortcuts={"json_summary": "json"},
     )
 
     source: Annotated[list[str], Field(min_length=1)] = Field(
@@ -96,29 +93,47 @@ class ScanSettings(BaseSettings):
         Raises:
             SettingsError: a value is refused, a name is unknown, or the file cannot be read.
         """
-        first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-        first.add_argument("--config", type=Path)
-        file: Path | None = first.parse_known_args(arguments)[0].config
-        if file is not None and not file.is_file():
-            raise SettingsError(f"--config {str(file)!r} is no file")
+        given = vars(command_line(cls).parse_args(arguments))
+        file = given.get("config")
+        if file is not None and not Path(file).is_file():
+            raise SettingsError(f"--config {file!r} is no file")
 
         class Configured(cls):  # type: ignore[misc, valid-type]
-            __doc__ = cls.__doc__
             model_config = SettingsConfigDict(toml_file=file)
 
         try:
-            read = Configured(_cli_parse_args=list(arguments))
+            read = Configured(**given)
         except ValidationError as reason:
             raise SettingsError("; ".join(_complaint(error) for error in reason.errors())) from reason
         except (SourceError, tomllib.TOMLDecodeError) as reason:
             raise SettingsError(str(reason)) from reason
-        return cls.model_construct(**read.model_dump())
+        return cls.model_construct(**dict(read))
+
+
+def flag(name: str) -> str:
+    """Write a setting's name as it stands on the command line."""
+    return FLAGS.get(name, f"--{name.replace('_', '-')}")
+
+
+def command_line(settings: type[BaseSettings]) -> argparse.ArgumentParser:
+    """Make a command line of a settings model; what is not given is left to the environment and the file."""
+    parser = argparse.ArgumentParser(
+        description=settings.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    for name, field in settings.model_fields.items():
+        action = {bool: "store_true", list[str]: "append"}.get(field.annotation or str, "store")
+        told = f"{field.description} (default: {field.default})" if field.default else field.description
+        parser.add_argument(flag(name), dest=name, action=action, help=str(told).replace("%", "%%"))
+    return parser
 
 
 def _complaint(error: object) -> str:
     """Say which setting is wrong, its value, and the bound."""
     if not isinstance(error, dict):
         return str(error)
-    name = ".".join(str(part) for part in error["loc"])
+    name = flag(str(error["loc"][0])) if error["loc"] else "settings"
     got = "" if error["type"] == "missing" else f", got {error['input']!r}"
-    return f"--{name.replace('_', '-')}: {error['msg']}{got}"
+    return f"{name}: {error['msg']}{got}"

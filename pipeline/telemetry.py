@@ -1,6 +1,7 @@
 """Telemetry: one live line on a terminal, plain lines elsewhere, and Ray kept quiet."""
 
 import logging
+import os
 import sys
 import time
 from types import TracebackType
@@ -77,6 +78,7 @@ def quiet_ray(*, logs: bool) -> None:
     context.enable_progress_bars = logs
     context.print_on_execution_start = logs
     if not logs:
-        for name in ("ray", "ray.data", "ray.train"):
-            logging.getLogger(name).setLevel(logging.ERROR)
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+        for name in ("ray", "ray.data"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)

@@ -9,19 +9,16 @@ from functools import partial
 import ray.data
 from ray.data import ActorPoolStrategy, Dataset
 
-
-from mole.checkpoint import Description, describe
+from mole.config import Description, describe
 from pipeline import cluster, registry, storage
-from pipeline.decode import Bounds
 from pipeline.scan.fetch import UnitSource, Wanted
 from pipeline.scan.lease import Lease
 from pipeline.scan.ledger import Ledger
 from pipeline.scan.plan import Plan, groups, plan
-from pipeline.scan.prepare import prepare
-from pipeline.scan.score import ScoreActor
 from pipeline.scan.sink import publish
 from pipeline.scan.source import Source
 from pipeline.scan.verdict import conclude
+from pipeline.scan.workers import Scorer, prepare
 from pipeline.settings import ScanSettings
 from pipeline.telemetry import Ticker
 
@@ -137,7 +134,7 @@ def _run(
 def road(planned: Plan, settings: ScanSettings, model: Description, layout: cluster.Layout) -> Dataset:
     """Join the steps: units in, verdicts out; nothing runs before the result is read."""
     wanted = Wanted(settings.max_bytes, settings.image_member, settings.carry)
-    bounds = Bounds(settings.max_bytes, settings.max_pixels, settings.min_side)
+    bounds = (settings.max_bytes, settings.max_pixels, settings.min_side)
     actor = {"model": settings.model, "digest": model.digest, "device": layout.device, "threads": layout.threads}
     work = list(groups(planned.todo, layout.cores))
     source = UnitSource(work, wanted, storage.snapshot(settings.source))
@@ -146,7 +143,7 @@ def road(planned: Plan, settings: ScanSettings, model: Description, layout: clus
     images = images if settings.limit is None else images.limit(settings.limit)
     views = images.map_batches(prepare, fn_args=(model.preprocess, bounds), batch_format="pyarrow")
     scores = views.map_batches(
-        ScoreActor,
+        Scorer,
         fn_constructor_kwargs=actor,
         batch_size=layout.batch_size,
         batch_format="pyarrow",

@@ -6,7 +6,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mole.preprocess import Preprocess, view
+from mole.preprocess import Preprocess
+from mole.view import view
 from pipeline.decode import Bounds, Fault, decode
 from pipeline.provenance import declared
 from pipeline.records import CARRIED, PREPARED, Status, with_carried

@@ -1,6 +1,6 @@
 """The data set: samples become seeded views, and views become trunk tokens that are computed once.
 
-Legend: N views, S side of a view, T tokens, D width.
+Legend: N views, S side of a view, T tokens, D width, F feature.
 """
 
 import random
@@ -12,14 +12,12 @@ from torch import Tensor
 
 from mole.detector import Detector
 from mole.errors import SettingsError
-from mole.preprocess import Preprocess, normalise, view
+from mole.preprocess import Preprocess
+from mole.view import normalise, view
 from pipeline.tune.augment import align, augment
-from pipeline.tune.reconstruct import Autoencoder
 from pipeline.tune.samples import Sample, load
 
-RECONSTRUCTION = "reconstruction"
-LARGEST_RECONSTRUCTED = 384  # short side, pixels: the autoencoder costs more than the tower
-BATCH = 16
+BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -28,99 +26,110 @@ class Views:
 
     pixels_N3SS: Tensor  # uint8
     label_N: Tensor  # float32, 1 for generated
-    source: tuple[str, ...]  # the sample's own; a reconstruction keeps its photograph's, since both are held out together
-    reconstructed_N: Tensor  # bool
+    source: tuple[str, ...]
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample], pixels: Sequence[Tensor]) -> "Views":
+        """Put the views of some samples together, one a sample; each uint8 (3, S, S)."""
+        label_N = torch.tensor([float(sample.label) for sample in samples])
+        return cls(torch.stack(list(pixels)), label_N, tuple(sample.source for sample in samples))
 
 
-def shipped(samples: Sequence[Sample], spec: Preprocess, *, aligned: bool) -> Views:
-    """View samples as they are, or all re-encoded alike first.
+@dataclass(frozen=True)
+class Cached:
+    """Views after the frozen part of the detector."""
 
-    Args:
-        samples: any.
-        spec: the view.
-        aligned: give every image one size and one JPEG encoding.
-    """
-    pixels = [view(align(load(sample)) if aligned else load(sample), spec) for sample in samples]
-    return _joined(pixels, list(samples), [False] * len(samples))
+    label_N: Tensor  # float32, 1 for generated
+    source: tuple[str, ...]
+    token_NTD: Tensor  # of the trunk, in the dtype of the tower
+    feature_NF: Tensor  # float32, of the plain tower, before any expert has learned
 
-
-def augmented(
-    samples: Sequence[Sample], spec: Preprocess, *, draws: int, seed: int, autoencoder: Autoencoder | None
-) -> Views:
-    """View samples through random deliveries; real ones also after reconstruction, as generated ones.
-
-    Args:
-        samples: any.
-        spec: the view.
-        draws: views a sample.
-        seed: of every draw; the same samples and seed give the same views.
-        autoencoder: what reconstructs, where wanted; one view a real sample and draw.
-    """
-    pixels, origin, reconstructed = [], [], []
-    for number, sample in enumerate(samples):
-        picture_3HW = load(sample)
-        forms = [(picture_3HW, False)]
-        if autoencoder is not None and sample.label == 0:
-            forms.append((autoencoder.reconstruct(picture_3HW, largest=LARGEST_RECONSTRUCTED), True))
-        for draw in range(draws):
-            for form_3HW, again in forms:
-                pixels.append(view(augment(form_3HW, (seed * len(samples) + number) * draws + draw), spec))
-                origin.append(sample)
-                reconstructed.append(again)
-    return _joined(pixels, origin, reconstructed)
-
-
-def trunk_tokens(detector: Detector, views: Views, spec: Preprocess) -> Tensor:
-    """Run the frozen trunk once over all views.
-
-    Returns:
-        token_NTD, in the dtype of the tower.
-    """
-    dtype = detector.tower.proj.dtype
-    with torch.no_grad():
-        return torch.cat(
-            [detector.trunk(normalise(batch, spec).to(dtype)) for batch in views.pixels_N3SS.split(BATCH)]
+    def __add__(self, other: "Cached") -> "Cached":
+        """Join two sets of views."""
+        return Cached(
+            torch.cat([self.label_N, other.label_N]),
+            self.source + other.source,
+            torch.cat([self.token_NTD, other.token_NTD]),
+            torch.cat([self.feature_NF, other.feature_NF]),
         )
 
+    def without(self, sources: Sequence[str]) -> Tensor:
+        """Mark what does not come from some sources; bool (N,)."""
+        return torch.tensor([source not in sources for source in self.source])
 
-def balanced_order(views: Views, *, keep_N: Tensor, reconstructed: float, seed: int) -> list[int]:
-    """Draw an epoch's order: both classes alike, every source of a class alike, each view about as often as its fellows.
+
+def shipped(samples: Sequence[Sample], spec: Preprocess) -> Views:
+    """View samples as they are."""
+    return Views.of(samples, [view(load(sample), spec) for sample in samples])
+
+
+def aligned(samples: Sequence[Sample], spec: Preprocess) -> Views:
+    """View samples after one size and one JPEG encoding for all."""
+    return Views.of(samples, [view(align(load(sample)), spec) for sample in samples])
+
+
+def augmented(samples: Sequence[Sample], spec: Preprocess, seed: int) -> Views:
+    """View samples through random deliveries; the same samples and seed give the same views."""
+    places = range(seed * len(samples), (seed + 1) * len(samples))
+    return Views.of(
+        samples, [view(augment(load(sample), place), spec) for place, sample in zip(places, samples, strict=True)]
+    )
+
+
+def cache(detector: Detector, views: Views, spec: Preprocess) -> Cached:
+    """Run what is frozen once over all views.
 
     Args:
-        views: what there is.
-        keep_N: bool, what may be drawn.
-        reconstructed: share of the generated draws that are reconstructions.
-        seed: of the draws.
+        detector: fresh, so that its features are the plain tower's.
+        views: what it sees.
+        spec: how they are normalised.
+    """
+    dtype = detector.tower.proj.dtype
+    tokens, features = [], []
+    with torch.no_grad():
+        for batch_B3SS in views.pixels_N3SS.split(BATCH):
+            tokens.append(detector.trunk(normalise(batch_B3SS, spec).to(dtype)))
+            features.append(detector.feature(tokens[-1])[0])
+    return Cached(views.label_N, views.source, torch.cat(tokens), torch.cat(features))
 
-    Returns:
-        As many places in `views` as are kept.
+
+def balancing_weights(cached: Cached, keep_N: Tensor) -> Tensor:
+    """Weigh views so that both classes count alike, and within a class every source; weight_N float32, sum 1.
+
+    Args:
+        cached: labels and sources.
+        keep_N: bool; what is not kept weighs nothing.
 
     Raises:
         SettingsError: one of the classes is empty.
     """
+    kinds = [(float(label), source) for label, source in zip(cached.label_N, cached.source, strict=True)]
+    counts: dict[tuple[float, str], int] = {}
+    for kind, keep in zip(kinds, keep_N.tolist(), strict=True):
+        counts[kind] = counts.get(kind, 0) + keep
+    alive = [kind for kind, count in counts.items() if count]
+    sources = {label: sum(kind[0] == label for kind in alive) for label in (0.0, 1.0)}
+    if not all(sources.values()):
+        raise SettingsError(f"training needs real and generated images, got only {sorted(source for _, source in alive)}")
+    return torch.tensor(
+        [keep / (2 * sources[kind[0]] * counts[kind]) if keep else 0.0 for kind, keep in zip(kinds, keep_N.tolist(), strict=True)]
+    )
+
+
+def balanced_order(weight_N: Tensor, draws: int, seed: int) -> list[int]:
+    """Draw views by their weights, each about as often as its weight says and never by luck alone.
+
+    Args:
+        weight_N: float32, sum 1.
+        draws: how many.
+        seed: of the draws.
+
+    Returns:
+        Places, shuffled. (Systematic sampling: one random start, even strides.)
+    """
     draw = random.Random(seed)
-    pools: dict[tuple[bool, bool], dict[str, list[int]]] = {}
-    for place in keep_N.nonzero().flatten().tolist():
-        kind = (bool(views.label_N[place] > 0.5), bool(views.reconstructed_N[place]))
-        pools.setdefault(kind, {}).setdefault(views.source[place], []).append(place)
-    if not {(True, False), (False, False)} <= pools.keys():
-        raise SettingsError(f"training needs real and generated images, got only {sorted(set(views.source))}")
-    piles: dict[str, list[int]] = {}
-    order = []
-    for number in range(int(keep_N.sum())):
-        generated = number % 2 == 0
-        again = generated and (True, True) in pools and draw.random() < reconstructed
-        sources = pools[generated, again]
-        source = draw.choice(sorted(sources))
-        pile = piles.setdefault(f"{generated} {again} {source}", [])
-        if not pile:
-            pile.extend(draw.sample(sources[source], len(sources[source])))
-        order.append(pile.pop())
-    return order
-
-
-def _joined(pixels: list[Tensor], samples: list[Sample], reconstructed: list[bool]) -> Views:
-    """Put views together with their labels."""
-    again_N = torch.tensor(reconstructed, dtype=torch.bool)
-    label_N = torch.tensor([float(sample.label) for sample in samples])
-    return Views(torch.stack(pixels), label_N.masked_fill(again_N, 1.0), tuple(s.source for s in samples), again_N)
+    places = draw.sample(range(len(weight_N)), len(weight_N))
+    edge_N = weight_N[places].double().cumsum(0)
+    stride_N = (torch.arange(draws, dtype=torch.float64) + draw.random()) / draws * edge_N[-1]
+    found_N = torch.searchsorted(edge_N, stride_N).clamp(max=len(places) - 1)
+    return draw.sample([places[place] for place in found_N.tolist()], draws)

@@ -9,8 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mole.calibration import Calibration
+from mole.fitting import fit_temperature, threshold_for
 from mole.metrics import Rate, auroc, average_precision, share_above
 from pipeline.tune.samples import Sample
+
+UNSURE_SHARE = 0.10  # of held-out reals may lie above `real_below`
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,36 @@ def alarms(held: Held, threshold: float) -> dict[str, Rate]:
         for source in sorted(set(names_N[held.fold_N >= 0]))
     }
     return rates | {"all real": share_above(held.shipped_N[held.reals()], threshold)}
+
+
+def calibrate(held: Held, final_K: NDArray[np.float32], rate: float) -> Calibration:
+    """Set temperature, bias and thresholds on images that training did not see.
+
+    Each threshold is the higher of two: over the reals that the folds held out, scored by detectors that never saw
+    their source, and over the reals that were kept out of the final training, scored by the final detector.
+
+    Args:
+        held: the folds' logits.
+        final_K: the final detector's logits of the reals kept out of its training, as shipped.
+        rate: the wanted share of real images called generated.
+    """
+    pools = [pool for pool in (held.shipped_N[held.reals()], final_K) if len(pool)]
+    if not pools:
+        return Calibration()
+    above = max(threshold_for(pool, rate)[0] for pool in pools)
+    below = min(above, max(threshold_for(pool, UNSURE_SHARE)[0] for pool in pools))
+    alarm = share_above(held.shipped_N[held.reals()] if held.reals().any() else final_K, above)
+    seen_N = held.reals() | held.fakes()
+    temperature, bias = fit_temperature(held.shipped_N[seen_N], held.fakes()[seen_N].astype(int)) if seen_N.any() else (1.0, 0.0)
+    return Calibration(
+        temperature=temperature,
+        bias=bias,
+        real_below=below,
+        generated_above=above,
+        false_positive_rate=alarm.share,
+        false_positive_interval=(alarm.low, alarm.high),
+        reals=alarm.images,
+    )
 
 
 def _figure(

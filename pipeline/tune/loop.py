@@ -1,10 +1,10 @@
-"""The loop: fit the head and the experts on cached trunk tokens, and score what was held out.
+"""The loop: fit the head, then head and experts together, on cached trunk tokens; and score what was held out.
 
-Legend: N views, T tokens, D width.
+Legend: N views.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,49 +13,45 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mole.detector import Detector
-from mole.training import Rates, StepReport, optimizer_for, training_step
-from pipeline.tune.dataset import BATCH, Views, balanced_order
+from mole.training import Rates, StepReport, fit_head, optimizer_for, training_step
+from pipeline.tune.dataset import BATCH, Cached, balanced_order, balancing_weights
 
 WARM_UP = 0.1  # share of the steps over which the rates rise; they fall to zero along a cosine after it
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast."""
+    """How long, how fast, and how firmly."""
 
-    epochs: int
+    steps: int
     batch_size: int
-    reconstructed: float
+    penalty: float
     rates: Rates
     seed: int
 
 
-def fit(detector: Detector, views: Views, token_NTD: Tensor, keep_N: Tensor, plan: Plan) -> Iterator[StepReport]:
-    """Train, step by step.
+def fit(detector: Detector, cached: Cached, keep_N: Tensor, plan: Plan) -> Iterator[StepReport]:
+    """Fit the head to the plain tower's features, then train head and experts step by step.
 
     Args:
-        detector: its head and experts move.
-        views: labels and sources.
-        token_NTD: the trunk's tokens of the same views.
+        detector: fresh; its head and experts move.
+        cached: what it learns from.
         keep_N: bool, the views that may be seen.
-        plan: how long and how fast.
+        plan: how long, how fast, and how firmly.
 
     Yields:
         What each step measured.
     """
+    weight_N = balancing_weights(cached, keep_N)
+    fit_head(detector, cached.feature_NF, cached.label_N, weight_N, plan.penalty)
     optimizer = optimizer_for(detector, plan.rates)
     highest = [float(group["lr"]) for group in optimizer.param_groups]
-    order = [
-        place
-        for epoch in range(plan.epochs)
-        for place in balanced_order(views, keep_N=keep_N, reconstructed=plan.reconstructed, seed=plan.seed + epoch)
-    ]
-    steps = math.ceil(len(order) / plan.batch_size)
-    for step in range(steps):
+    order = balanced_order(weight_N, plan.steps * plan.batch_size, plan.seed)
+    for step in range(plan.steps):
         for group, rate in zip(optimizer.param_groups, highest, strict=True):
-            group["lr"] = rate * schedule(step, steps)
+            group["lr"] = rate * schedule(step, plan.steps)
         batch = torch.tensor(order[step * plan.batch_size : (step + 1) * plan.batch_size])
-        yield training_step(detector, optimizer, token_NTD[batch], views.label_N[batch])
+        yield training_step(detector, optimizer, cached.token_NTD[batch], cached.label_N[batch])
 
 
 def schedule(step: int, steps: int) -> float:
@@ -69,5 +65,5 @@ def schedule(step: int, steps: int) -> float:
 def score(detector: Detector, token_NTD: Tensor) -> NDArray[np.float32]:
     """Run the tail over cached tokens; logit_N float32."""
     with torch.no_grad():
-        logits: Sequence[Tensor] = [detector.tail(batch).logit_B for batch in token_NTD.split(BATCH)]
-    return torch.cat(list(logits)).numpy()
+        logits = [detector.tail(batch_BTD).logit_B for batch_BTD in token_NTD.split(BATCH)]
+    return torch.cat(logits).numpy()

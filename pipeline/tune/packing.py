@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mole.backbone import load_tower, read_weights
+from mole.backbone import load_tower
 from mole.checkpoint import sha256_of
 from mole.errors import SettingsError
-from mole.preprocess import Preprocess, normalise, view
+from mole.preprocess import Preprocess
 from mole.quantization import LARGEST, Coded, encode, inverse_factor, pack
 from mole.sensitivity import Survey, steps, survey
+from mole.view import normalise, view
 from pipeline.tune.samples import Sample, load
 
 BATCH = 8

@@ -4,6 +4,7 @@ Legend: H, W of one picture.
 """
 
 import csv
+import random
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from mole.errors import SettingsError
 from pipeline.decode import Bounds, Fault, decode
 
 COLUMNS = ("path", "label", "generator", "source")
+CELLS = 4
 LABELS = {"real": 0, "fake": 1}
 BOUNDS = Bounds(max_bytes=64 << 20, max_pixels=100_000_000, min_side=16)
 
@@ -34,7 +36,7 @@ def read_manifest(manifest: Path, *, grids: Collection[str] = (), split: Collect
 
     Args:
         manifest: a CSV with the columns path (relative to it), label (real or fake), generator and source.
-        grids: sources whose images are 2 x 2 grids; each cell is a sample.
+        grids: sources whose images are 2 x 2 grids; of each grid one cell is a sample, each of the four in its turn.
         split: sources that hold several generators; each generator counts as a source of its own.
 
     Raises:
@@ -48,10 +50,24 @@ def read_manifest(manifest: Path, *, grids: Collection[str] = (), split: Collect
         if missing:
             raise SettingsError(f"manifest {str(manifest)!r} must have the columns {', '.join(COLUMNS)}, lacks {missing}")
         return [
-            Sample(manifest.parent / row["path"], _label(row), row["generator" if row["source"] in split else "source"], cell)
-            for row in table
-            for cell in (range(4) if row["source"] in grids else (None,))
+            Sample(
+                path=manifest.parent / row["path"],
+                label=_label(row),
+                source=row["generator" if row["source"] in split else "source"],
+                cell=number % CELLS if row["source"] in grids else None,
+            )
+            for number, row in enumerate(table)
         ]
+
+
+def capped(samples: list[Sample], most: int, *, seed: int) -> list[Sample]:
+    """Keep at most so many samples of a source, drawn by the seed, in their order."""
+    draw = random.Random(seed)
+    places: dict[str, list[int]] = {}
+    for place, sample in enumerate(samples):
+        places.setdefault(sample.source, []).append(place)
+    kept = {place for own in places.values() for place in draw.sample(own, min(most, len(own)))}
+    return [sample for place, sample in enumerate(samples) if place in kept]
 
 
 def load(sample: Sample) -> Tensor:

@@ -1,0 +1,57 @@
+# make setup   .venv with everything
+# make demo    scan the sample shards
+# make test    lint, types, tests
+# make lint    lint and types alone
+# make bench   the measurements behind the README's numbers
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO_SOURCE := examples/shards/sample-{00000..00002}.tar
+DEMO_OUTPUT := verdicts/
+
+.PHONY: setup demo test lint bench clean
+
+setup: $(STAMP)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || { echo "setup: Python 3.11 or newer is needed; '$(PYTHON)' is $$($(PYTHON) --version 2>&1); try: make setup PYTHON=python3.12" >&2; exit 1; }
+	@rm -rf $(VENV)
+	@if command -v uv >/dev/null; then uv venv --quiet --python "$$(command -v $(PYTHON))" $(VENV); \
+	elif $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then $(PYTHON) -m venv $(VENV); \
+	elif $(PYTHON) -m virtualenv --version >/dev/null 2>&1; then $(PYTHON) -m virtualenv --quiet $(VENV); \
+	elif $(PYTHON) -m pip --version >/dev/null 2>&1; then \
+	  $(PYTHON) -m venv --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; \
+	else echo "setup: this Python cannot make virtual environments; as root: apt-get install python3-venv" >&2; exit 1; fi
+
+# The stamp makes a second setup cheap; a changed list of packages makes it run again.
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	@if command -v uv >/dev/null; then uv=uv; \
+	elif [ -x $(BIN)/uv ] || $(BIN)/python -m pip install --quiet --constraint constraints.txt uv; then uv=$(BIN)/uv; else uv=; fi; \
+	if [ -n "$$uv" ] && $$uv pip install --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'; then :; \
+	else echo "setup: installing with pip" >&2; \
+	  $(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'; fi
+	@touch $@
+
+demo: setup
+	@$(BIN)/python jobs/scan.py --source '$(DEMO_SOURCE)' --output $(DEMO_OUTPUT)
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+test: lint
+	@$(BIN)/python -m pytest
+
+bench: setup
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+clean:
+	rm -rf $(VENV) $(DEMO_OUTPUT) build dist ./*.egg-info

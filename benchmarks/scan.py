@@ -1,0 +1,182 @@
+"""Images a second of three roads over the same images, cores and model: this scan, a plain loop, Ray's usual idiom.
+
+    python benchmarks/scan.py --images 1000 --model tiny        # preprocessing is what costs
+    python benchmarks/scan.py --images 200 --model embedded     # the model is what costs
+
+A rate is counted from the first result to the last, so that no road pays for its start; the whole time is beside it.
+"""
+
+import argparse
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import ray
+import ray.data
+import torch
+from PIL import Image
+from ray.data import ActorPoolStrategy
+from rich.console import Console
+from rich.table import Table
+
+from mole.checkpoint import load_checkpoint
+from mole.config import describe
+from mole.inference import Scorer
+from pipeline import cluster, registry
+from pipeline.scan.flow import scan
+from pipeline.settings import ScanSettings
+from pipeline.telemetry import Ticker, quiet_ray
+from tests.pictures import write_shard
+from tests.tiny import tiny_checkpoint
+
+BATCH = 16
+CORES = os.cpu_count() or 1
+Marks = list[tuple[float, int]]
+
+
+class Marked(Ticker):
+    """A ticker that keeps when how many images were done."""
+
+    def __init__(self, marks: Marks) -> None:
+        super().__init__(quiet=True)
+        self.marks = marks
+
+    def add(self, images: int, faults: int) -> None:
+        """Note the time."""
+        super().add(images, faults)
+        self.marks.append((time.perf_counter(), self.images))
+
+
+class Idiom:
+    """The actor that Ray's documentation shows, with the same detector."""
+
+    def __init__(self, model: str) -> None:
+        torch.set_num_threads(CORES)
+        self.transform = stock()
+        self.scorer = Scorer(load_checkpoint(registry.locate(model)), "cpu")
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Score a batch of decoded images."""
+        views = [as_pixels(self.transform(Image.fromarray(image))) for image in batch["image"]]
+        return {"logit": self.scorer.score(torch.stack(views)).logit}
+
+
+def stock() -> Callable[[Image.Image], torch.Tensor]:
+    """Make open_clip's own transform."""
+    return open_clip.image_transform(224, is_train=False)  # type: ignore[no-any-return]
+
+
+def as_pixels(view_3SS: torch.Tensor) -> torch.Tensor:
+    """Undo the stock transform's normalisation, for the scorer normalises itself; uint8 (3, S, S)."""
+    mean, std = torch.tensor(open_clip.OPENAI_DATASET_MEAN), torch.tensor(open_clip.OPENAI_DATASET_STD)
+    return ((view_3SS * std[:, None, None] + mean[:, None, None]) * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+def pictures(folder: Path, count: int, size: tuple[int, int]) -> None:
+    """Write JPEGs that compress as photographs do: smooth shapes and some noise, a hundred different ones."""
+    members = {}
+    for number in range(count):
+        if number < 100:
+            chance = np.random.default_rng(number)
+            coarse = Image.fromarray(chance.integers(0, 256, (24, 32, 3), np.uint8)).resize(size, Image.Resampling.BICUBIC)
+            noisy = np.asarray(coarse, np.int16) + chance.normal(0, 6, (size[1], size[0], 1)).astype(np.int16)
+            Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(folder / f"{number:06}.jpg", quality=88)
+        else:
+            os.link(folder / f"{number % 100:06}.jpg", folder / f"{number:06}.jpg")
+        members[f"{number:06}.jpg"] = (folder / f"{number:06}.jpg").read_bytes()
+    names = sorted(members)
+    for shard in range(4):
+        write_shard(folder / "shards" / f"{shard}.tar", {name: members[name] for name in names[shard::4]})
+
+
+def this_scan(folder: Path, model: str, marks: Marks) -> None:
+    """Scan the shards as the command does, without its process."""
+    with tempfile.TemporaryDirectory() as output:
+        source = [f"{folder}/shards/{{0..3}}.tar"]
+        settings = ScanSettings(source=source, output=output, model=model, batch_size=BATCH, rows_per_file=64)
+        scan(settings, Marked(marks))
+
+
+def plain_loop(folder: Path, model: str, marks: Marks) -> None:
+    """Decode with Pillow, transform with open_clip, score: one process, torch on every core."""
+    torch.set_num_threads(CORES)
+    transform, scorer = stock(), Scorer(load_checkpoint(registry.locate(model)), "cpu")
+    files, done = sorted(folder.glob("*.jpg")), 0
+    for start in range(0, len(files), BATCH):
+        views = [as_pixels(transform(Image.open(file).convert("RGB"))) for file in files[start : start + BATCH]]
+        scorer.score(torch.stack(views))
+        done += len(views)
+        marks.append((time.perf_counter(), done))
+
+
+def ray_idiom(folder: Path, model: str, marks: Marks) -> None:
+    """`read_images(...).map_batches(model)`, as Ray's documentation has it."""
+    with cluster.connected("local", logs=False):
+        images = ray.data.read_images(str(folder), mode="RGB")
+        pool = ActorPoolStrategy(size=1)
+        scored = images.map_batches(Idiom, fn_constructor_args=(model,), batch_size=BATCH, compute=pool, num_cpus=0)
+        done = 0
+        for batch in scored.iter_batches(batch_size=None):
+            done += len(batch["logit"])
+            marks.append((time.perf_counter(), done))
+
+
+def measure(road: Callable[[Path, str, Marks], None], folder: Path, model: str) -> tuple[float, float]:
+    """Run one road.
+
+    Returns:
+        Images a second from the first result to the last, and the seconds of the whole run.
+    """
+    marks: Marks = []
+    begun = time.perf_counter()
+    road(folder, model, marks)
+    first, last = marks[0], marks[-1]
+    return (last[1] - first[1]) / max(last[0] - first[0], 1e-9), time.perf_counter() - begun
+
+
+def rounds(arguments: argparse.Namespace, folder: Path, model: str) -> Iterator[tuple[str, list[float], list[float]]]:
+    """Run every road in turn, several times over, so that a drift of the machine's speed meets them all."""
+    roads = {"this scan": this_scan, "plain loop": plain_loop, "read_images + map_batches": ray_idiom}
+    results: dict[str, list[tuple[float, float]]] = {name: [] for name in roads}
+    for _ in range(arguments.rounds):
+        for name, road in roads.items():
+            results[name].append(measure(road, folder, model))
+    for name, pairs in results.items():
+        yield name, [rate for rate, _ in pairs], [seconds for _, seconds in pairs]
+
+
+def main() -> None:
+    """Measure and print one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--width", type=int, default=1024)
+    parser.add_argument("--height", type=int, default=768)
+    parser.add_argument("--model", default="tiny", help="tiny, embedded, or a checkpoint's folder")
+    parser.add_argument("--rounds", type=int, default=1)
+    arguments = parser.parse_args()
+    quiet_ray(logs=False)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        pictures(folder, arguments.images, (arguments.width, arguments.height))
+        tiny = folder / "model"
+        model = str(tiny_checkpoint(tiny)) if arguments.model == "tiny" else arguments.model
+        view = describe(registry.locate(model)).preprocess
+        title = f"{arguments.images} JPEGs of {arguments.width} x {arguments.height}, model {arguments.model} ({view.mode} {view.size})"
+        table = Table("road", "images/s", "this scan is", "whole run, s", title=title)
+        measured = list(rounds(arguments, folder, model))
+        ours = float(np.median(measured[0][1]))
+        for name, rates, seconds in measured:
+            rate = float(np.median(rates))
+            table.add_row(name, f"{rate:,.1f}", f"{ours / rate:.2f} x", f"{np.median(seconds):,.1f}")
+    Console().print(table)
+    print(f"{platform.machine()}, {CORES} cores, torch {torch.__version__}, ray {ray.__version__}, {datetime.now(UTC):%Y-%m-%d}")
+
+
+if __name__ == "__main__":
+    main()

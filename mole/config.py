@@ -1,0 +1,185 @@
+"""A checkpoint's settings: everything but its weights, readable in milliseconds, without torch."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from mole.calibration import Calibration
+from mole.errors import ModelError
+from mole.preprocess import Preprocess
+
+CONFIG = "config.json"
+ADAPTERS = "adapters.safetensors"
+DIGEST_DIGITS = 32
+
+
+class Architecture(BaseModel):
+    """The shape of a ViT image tower.
+
+    Attributes:
+        image_size: side of the view, pixels.
+        patch_size: side of a patch, pixels.
+        width: of a token.
+        layers: transformer blocks.
+        heads: attention heads.
+        embed_dim: of the feature.
+        quick_gelu: OpenAI's weights were trained with it and score worse without, and say nothing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image_size: PositiveInt = 224
+    patch_size: PositiveInt
+    width: PositiveInt
+    layers: PositiveInt
+    heads: PositiveInt
+    embed_dim: PositiveInt
+    quick_gelu: bool = True
+
+
+class DetectorConfig(BaseModel):
+    """What the paper's figure fixes and what it leaves open, each open point with our default.
+
+    Attributes:
+        adapted_blocks: how many of the last blocks have experts.
+        shared_rank: rank of the expert that is not gated.
+        expert_ranks: ranks of the separate experts; none and no shared rank leave the plain tower with a head.
+        top_k: separate experts that count for a token; None for all.
+        scale: alpha / r of the experts.
+        head_depth: layers of the head.
+        aux_coef: weight of the balance term in the loss.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    adapted_blocks: NonNegativeInt = 3
+    shared_rank: NonNegativeInt = 8
+    expert_ranks: tuple[PositiveInt, ...] = (4, 8, 16)
+    top_k: PositiveInt | None = None
+    scale: PositiveFloat = 1.0
+    head_depth: PositiveInt = 1
+    aux_coef: NonNegativeFloat = 0.0
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.top_k is not None and self.top_k > len(self.expert_ranks):
+            raise ValueError(f"top_k must lie in [1, {len(self.expert_ranks)}], got {self.top_k}")
+        return self
+
+    @property
+    def adapts(self) -> bool:
+        """Tell whether there are experts at all."""
+        return bool(self.adapted_blocks and (self.shared_rank or self.expert_ranks))
+
+
+class Backbone(BaseModel):
+    """Which frozen tower a checkpoint stands on.
+
+    Attributes:
+        name: open_clip's name of the model.
+        pretrained: open_clip's tag of the weights, where they are downloaded.
+        file: the weights' file, relative to the checkpoint's folder, where they are not.
+        file_sha256: digest of that file as it lies there.
+        sha256: digest of the unpacked weights, None where they were never seen.
+        architecture: the tower's shape, where open_clip does not know the name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    pretrained: str | None = None
+    file: str | None = None
+    file_sha256: str | None = None
+    sha256: str | None = None
+    architecture: Architecture | None = None
+
+
+class CheckpointConfig(BaseModel):
+    """Everything of a checkpoint but its weights.
+
+    Attributes:
+        format: version of this layout.
+        backbone: the frozen tower.
+        detector: experts and head.
+        preprocess: what the tower sees.
+        preprocess_fingerprint: of `preprocess`, refused where it differs.
+        calibration: how the logits are read.
+        provenance: where the weights come from: data, recipe, date.
+        licence: of the adapters and the tower.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["mole-1"] = "mole-1"
+    backbone: Backbone
+    detector: DetectorConfig
+    preprocess: Preprocess
+    preprocess_fingerprint: str
+    calibration: Calibration
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    licence: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """A checkpoint whose weights were not loaded.
+
+    Attributes:
+        folder: where it lies.
+        config: its settings.
+        digest: 32 hex digits over settings and adapters; the model's name in every table.
+    """
+
+    folder: Path
+    config: CheckpointConfig
+    digest: str
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """What the tower sees."""
+        return self.config.preprocess
+
+    @property
+    def calibration(self) -> Calibration:
+        """How the logits are read."""
+        return self.config.calibration
+
+
+def describe(folder: Path) -> Description:
+    """Read a checkpoint's settings and digest; its tower is not touched.
+
+    Raises:
+        ModelError: a file is missing, a setting is refused, or the preprocessing is not the one of the fingerprint.
+    """
+    try:
+        text, adapters = (folder / CONFIG).read_bytes(), (folder / ADAPTERS).read_bytes()
+        config = CheckpointConfig.model_validate_json(text)
+    except OSError as reason:
+        raise ModelError(f"{folder} is no checkpoint: {reason}") from reason
+    except ValidationError as reason:
+        raise ModelError(f"{folder / CONFIG} is refused: {reason}") from reason
+    if config.preprocess.fingerprint != config.preprocess_fingerprint:
+        raise ModelError(
+            f"{folder} was trained on views {config.preprocess_fingerprint}, this version makes "
+            f"{config.preprocess.fingerprint} of the same spec; scan with the version that trained it, or train again"
+        )
+    return Description(folder, config, _digest(config, adapters))
+
+
+def _digest(config: CheckpointConfig, adapters: bytes) -> str:
+    canonical = json.dumps(config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode() + b"\0" + adapters).hexdigest()[:DIGEST_DIGITS]

@@ -1,0 +1,82 @@
+"""Fitting: temperature and bias from both classes, thresholds from real images alone, each rate with its exact interval.
+
+Shapes: N images.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.stats import beta
+
+from mole.calibration import FloatArray
+from mole.errors import SettingsError
+
+
+def fit_temperature(logit_N: FloatArray, label_N: NDArray[np.int_]) -> tuple[float, float]:
+    """Fit temperature and bias to held-out images by maximum likelihood, each class weighing the same.
+
+    Args:
+        logit_N: the detector's logits.
+        label_N: 1 for generated, 0 for real.
+
+    Returns:
+        temperature, bias.
+
+    Raises:
+        SettingsError: only one class is there.
+
+    Source: Guo et al. 2017, arXiv:1706.04599 (temperature), with Platt's bias.
+    """
+    generated = label_N == 1
+    if generated.all() or not generated.any():
+        raise SettingsError(f"calibration needs both classes, got {generated.sum()} generated of {len(label_N)} images")
+    weight_N = np.where(generated, 0.5 / generated.mean(), 0.5 / (1 - generated.mean()))
+
+    def loss(parameters: NDArray[np.float64]) -> float:
+        shifted_N = (logit_N + parameters[1]) / np.exp(parameters[0])
+        return float((weight_N * np.logaddexp(0, np.where(generated, -shifted_N, shifted_N))).mean())
+
+    best = minimize(loss, np.zeros(2), method="Nelder-Mead").x
+    return float(np.exp(best[0])), float(best[1])
+
+
+def clopper_pearson(errors: int, trials: int, *, level: float = 0.95) -> tuple[float, float]:
+    """Bound a rate by its exact interval.
+
+    Args:
+        errors: how often it happened.
+        trials: how often it could have.
+        level: confidence of the interval.
+
+    Returns:
+        The lower and the upper bound.
+
+    Source: Clopper and Pearson 1934.
+    """
+    tail = (1 - level) / 2
+    lower = 0.0 if errors == 0 else float(beta.ppf(tail, errors, trials - errors + 1))
+    upper = 1.0 if errors == trials else float(beta.ppf(1 - tail, errors + 1, trials - errors))
+    return lower, upper
+
+
+def threshold_for(logit_N: FloatArray, rate: float) -> tuple[float, tuple[float, float]]:
+    """Set a threshold on real images alone, so that no more than a wanted share of them lies at or above it.
+
+    Args:
+        logit_N: logits of held-out real images.
+        rate: the false-positive rate wanted.
+
+    Returns:
+        The threshold, and the exact interval of the rate there.
+
+    Raises:
+        SettingsError: the sample is too small to show such a rate.
+    """
+    needed = int(np.ceil(1 / rate))
+    if len(logit_N) < needed:
+        raise SettingsError(f"a false-positive rate of {rate:g} takes at least {needed:,} real images, got {len(logit_N):,}")
+    allowed = int(np.floor(rate * len(logit_N)))
+    descending_N = np.sort(logit_N)[::-1]
+    threshold = float(np.nextafter(np.float32(descending_N[allowed]), np.float32(np.inf)))
+    errors = int((logit_N >= threshold).sum())
+    return threshold, clopper_pearson(errors, len(logit_N))

@@ -1,0 +1,38 @@
+"""What Ray calls on workers, by names that cost the driver nothing.
+
+The imports stand inside on purpose: torch and open_clip take ten seconds and a gigabyte, and the driver, which only plans
+and counts, needs neither.
+"""
+
+from typing import Any
+
+import pyarrow as pa
+
+from mole.preprocess import Preprocess
+
+
+def prepare(fetched: pa.Table, spec: Preprocess, bounds: tuple[int, int, int]) -> pa.Table:
+    """Decode and view a block; see `pipeline.scan.prepare`.
+
+    Args:
+        fetched: a table of `FETCHED`.
+        spec: the model's preprocessing.
+        bounds: most bytes, most pixels, fewest pixels of a side.
+    """
+    from pipeline.decode import Bounds
+    from pipeline.scan.prepare import prepare as prepare_here
+
+    return prepare_here(fetched, spec, Bounds(*bounds))
+
+
+class Scorer:
+    """An actor that holds a detector; see `pipeline.scan.score`."""
+
+    def __init__(self, model: str, digest: str, *, device: str, threads: int) -> None:
+        from pipeline.scan.score import ScoreActor
+
+        self.actor = ScoreActor(model, digest, device=device, threads=threads)
+
+    def __call__(self, prepared: pa.Table) -> Any:
+        """Score a batch of `PREPARED`."""
+        return self.actor(prepared)

@@ -1,0 +1,129 @@
+"""The command itself, in processes of its own: what it prints, its exit codes, and what a killed run leaves behind."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.dataset as pads
+import pytest
+
+from tests.pictures import faulty, samples, write_shard
+from tests.tiny import tiny_checkpoint
+
+KILLS = 3
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny detector's folder."""
+    return tiny_checkpoint(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five shards, one of them with every fault, large enough that a run can be killed within."""
+    folder = tmp_path_factory.mktemp("shards")
+    for number in range(4):
+        write_shard(folder / f"{number}.tar", samples(150, start=150 * number, side=800))
+    write_shard(folder / "4.tar", faulty())
+    return folder
+
+
+def command(*arguments: object) -> list[str]:
+    """Write the command as a user does."""
+    return [sys.executable, "jobs/scan.py", *map(str, arguments)]
+
+
+def scan(root: Path, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    return subprocess.run(
+        command(*arguments), cwd=root, env=os.environ | environment, capture_output=True, text=True, timeout=240, check=False
+    )
+
+
+def verdicts(output: Path) -> dict[tuple[object, ...], tuple[object, ...]]:
+    """Read a table: place and content of every row, and what it got."""
+    rows = pads.dataset(output, format="parquet", partitioning="hive", exclude_invalid_files=True).to_table().to_pylist()
+    found = {(row["unit"], row["index"]): (row["key"], row["content_hash"], row["status"], row["verdict"]) for row in rows}
+    assert len(found) == len(rows), "a row stands there twice"
+    return found
+
+
+def parts(output: Path) -> int:
+    """Count the files of a table."""
+    return len(list(output.rglob("*.parquet")))
+
+
+@pytest.mark.timeout(900)
+def test_a_scan_killed_at_random_points_ends_with_the_rows_of_one_that_was_not(
+    root: Path, shards: Path, tiny: Path, tmp_path: Path
+) -> None:
+    arguments = ("--source", f"{shards}/{{0..4}}.tar", "--model", tiny, "--rows-per-file", 32)
+    whole = scan(root, *arguments, "--output", tmp_path / "whole", "--json")
+    assert whole.returncode == 0, whole.stderr
+    output, chance = tmp_path / "killed", random.Random(0)
+    for _ in range(KILLS):
+        begun = parts(output)
+        run = subprocess.Popen(command(*arguments, "--output", output), cwd=root, stderr=subprocess.DEVNULL)
+        end = time.monotonic() + 200
+        while run.poll() is None and parts(output) < begun + 1 + chance.randrange(3) and time.monotonic() < end:
+            time.sleep(0.02)
+        time.sleep(chance.random())
+        assert run.poll() is None, "the run ended before it could be killed"
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+    last = scan(root, *arguments, "--output", output, "--json")
+    assert last.returncode == 0, last.stderr
+    summary = json.loads(last.stdout)
+    assert (summary["law"], summary["images"]) == ("kept", 608)
+    assert 0 < summary["written"] < 608
+    assert verdicts(output) == verdicts(tmp_path / "whole")
+    again = scan(root, *arguments, "--output", output, "--json")
+    assert json.loads(again.stdout)["written"] == 0
+
+
+def test_json_is_all_that_stands_on_stdout_and_the_summary_names_the_law(
+    root: Path, shards: Path, tiny: Path, tmp_path: Path
+) -> None:
+    arguments = ("--source", shards / "4.tar", "--output", tmp_path / "out", "--model", tiny)
+    told = scan(root, *arguments)
+    assert told.returncode == 0, told.stderr
+    assert "law: 8 images in 1 units, each image exactly one row: kept" in told.stdout
+    assert "images/s" in told.stderr and "Traceback" not in told.stderr
+    summary = json.loads(scan(root, *arguments, "--json").stdout)
+    assert summary["statuses"]["truncated"] == 1
+
+
+def test_each_kind_of_failure_has_its_exit_code(root: Path, shards: Path, tiny: Path, tmp_path: Path) -> None:
+    shard, output = shards / "4.tar", tmp_path / "out"
+    (tmp_path / "file").write_text("no folder")
+    codes = {
+        ("--source", tmp_path / "none", "--output", output, "--model", tiny): 2,
+        ("--source", shard, "--output", output, "--model", tiny, "--batch-size", 0): 2,
+        ("--source", shard, "--output", output, "--modell", tiny): 2,
+        ("--source", shard, "--output", tmp_path / "file" / "out", "--model", tiny): 3,
+        ("--source", shard, "--output", output, "--model", tmp_path): 4,
+    }
+    for arguments, code in codes.items():
+        done = scan(root, *arguments)
+        assert done.returncode == code, (arguments, done.stderr)
+        assert done.stderr.strip() and "Traceback" not in done.stderr
+
+
+def test_a_setting_may_stand_in_the_environment_or_in_a_file(root: Path, shards: Path, tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "scan.toml").write_text(f'source = ["{shards}/4.tar"]\nmodel = "{tiny}"\ndevice = "nowhere"\n')
+    done = scan(root, "--config", tmp_path / "scan.toml", MOLE_SCAN_OUTPUT=str(tmp_path / "out"))
+    assert done.returncode == 2
+    assert "--device" in done.stderr and "nowhere" in done.stderr and "--output" not in done.stderr
+
+
+def test_help_names_every_flag_and_the_exit_codes(root: Path) -> None:
+    told = scan(root, "--help")
+    assert told.returncode == 0
+    for word in ("--source", "--output", "--carry", "--json", "--config", "--all-files", "exit codes"):
+        assert word in told.stdout

@@ -1,0 +1,133 @@
+"""Laws of the house: which file may import which, read from the syntax alone, deferred and type-only imports too."""
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FLOORS = ("mole", "pipeline", "jobs")
+"""From the ground up; an import never leads upwards."""
+
+ROADS = ("pipeline.scan", "pipeline.tune")
+GROUND_FLOOR_NEVER_NAMES = {"ray", "pyarrow", "fsspec", "s3fs", "duckdb", "argparse", "rich", "pydantic_settings"}
+VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "base", "core"}
+LONGEST_FILE = 300
+
+FILES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for floor in FLOORS
+    for path in sorted((ROOT / floor).rglob("*.py"))
+}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8"), str(path)) for name, path in FILES.items()}
+
+
+def imported(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Yield every module that a tree names in an import, wherever the import stands, with its line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: a relative import hides where it leads"
+            module = str(node.module)
+            for alias in node.names:
+                submodule = f"{module}.{alias.name}"
+                yield (submodule if submodule in FILES else module), node.lineno
+
+
+EDGES = [(name, target, line) for name, tree in TREES.items() for target, line in imported(tree)]
+OURS = [(name, target, line) for name, target, line in EDGES if target in FILES]
+
+
+def floor(module: str) -> int:
+    return FLOORS.index(module.partition(".")[0])
+
+
+def told(edges: list[tuple[str, str, int]]) -> list[str]:
+    return [f"{FILES[name].relative_to(ROOT)}:{line} imports {target}" for name, target, line in edges]
+
+
+def test_the_graph_is_not_empty() -> None:
+    assert {name.partition(".")[0] for name in FILES} == set(FLOORS)
+    assert len(OURS) > len(FLOORS)
+
+
+def test_no_import_leads_upwards() -> None:
+    assert told([edge for edge in OURS if floor(edge[1]) > floor(edge[0])]) == []
+
+
+def test_doors_do_not_open_into_each_other() -> None:
+    assert told([edge for edge in OURS if edge[0].startswith("jobs.") and edge[1].startswith("jobs.")]) == []
+
+
+def test_the_two_roads_never_meet() -> None:
+    def road(module: str) -> str | None:
+        return next((road for road in ROADS if module == road or module.startswith(road + ".")), None)
+
+    assert told([edge for edge in OURS if road(edge[0]) and road(edge[1]) and road(edge[0]) != road(edge[1])]) == []
+
+
+def test_what_the_roads_share_knows_neither() -> None:
+    shared = [edge for edge in OURS if edge[0].startswith("pipeline.") and not edge[0].startswith(ROADS)]
+    assert told([edge for edge in shared if edge[1].startswith(ROADS)]) == []
+
+
+def test_no_imports_run_in_a_circle() -> None:
+    graph: dict[str, set[str]] = {name: set() for name in FILES}
+    for name, target, _ in OURS:
+        graph[name].add(target)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as circle:
+        pytest.fail(f"a circle of imports: {' -> '.join(circle.args[1])}")
+
+
+def test_the_ground_floor_names_no_engine_no_table_and_no_command_line() -> None:
+    named = [edge for edge in EDGES if floor(edge[0]) == 0 and edge[1].partition(".")[0] in GROUND_FLOOR_NEVER_NAMES]
+    assert told(named) == []
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_imports_stand_at_the_top_and_none_is_for_typing_alone(name: str) -> None:
+    tree = TREES[name]
+    inside = [
+        line
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        for _, line in imported(node)
+    ]
+    assert inside == [], f"{FILES[name]}: imports inside a function or class, lines {inside}"
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    assert "TYPE_CHECKING" not in names, f"{FILES[name]}: an import for typing alone"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_file_begins_with_its_caption(name: str) -> None:
+    caption = ast.get_docstring(TREES[name])
+    assert caption, f"{FILES[name]} has no docstring"
+
+
+@pytest.mark.parametrize("name", [name for name, path in FILES.items() if path.name == "__init__.py"])
+def test_an_init_is_its_docstring(name: str) -> None:
+    assert len(TREES[name].body) == 1, f"{FILES[name]} holds more than its docstring"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_file_has_a_name_that_says_nothing(name: str) -> None:
+    assert FILES[name].stem not in VAGUE
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_stays_readable_in_one_sitting(name: str) -> None:
+    lines = len(FILES[name].read_text(encoding="utf-8").splitlines())
+    assert lines <= LONGEST_FILE, f"{FILES[name]} has {lines} lines, the bound is {LONGEST_FILE}"
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if floor(name) < FLOORS.index("jobs")])
+def test_only_doors_print(name: str) -> None:
+    calls = (node for node in ast.walk(TREES[name]) if isinstance(node, ast.Call))
+    printed = [node.lineno for node in calls if isinstance(node.func, ast.Name) and node.func.id == "print"]
+    assert printed == [], f"{FILES[name]} prints, lines {printed}"

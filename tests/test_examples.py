@@ -1,0 +1,90 @@
+"""Laws of the sample shards: small, licensed image by image, readable, and damaged exactly where they say so."""
+
+import io
+import json
+import tarfile
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from examples import build
+from pipeline.decode import Bounds, Fault, Picture, decode
+from pipeline.records import Status
+
+BOUNDS = Bounds(max_bytes=1 << 24, max_pixels=100_000_000)
+DAMAGE = {
+    "damaged-cut": Status.TRUNCATED,
+    "damaged-cut-webp": Status.TRUNCATED,
+    "damaged-html": Status.NOT_AN_IMAGE,
+    "damaged-empty": Status.EMPTY,
+    "damaged-small": Status.TOO_SMALL,
+}
+
+
+@pytest.fixture(scope="module")
+def samples(root: Path) -> dict[str, dict[str, bytes]]:
+    """Members by key and extension, of every sound member of the shards."""
+    found: dict[str, dict[str, bytes]] = defaultdict(dict)
+    for shard in sorted((root / "examples" / "shards").glob("*.tar")):
+        with tarfile.open(shard, "r|", ignore_zeros=False) as archive:
+            try:
+                for member in archive:
+                    key, _, extension = member.name.partition(".")
+                    content = archive.extractfile(member)
+                    assert content is not None
+                    found[key][extension] = content.read()
+            except tarfile.ReadError:
+                assert shard.name == "sample-00002.tar", f"{shard.name} is torn"
+    return found
+
+
+def test_the_shards_are_small(root: Path) -> None:
+    assert sum(path.stat().st_size for path in (root / "examples").rglob("*.tar")) <= 5_000_000
+
+
+def test_every_image_tells_its_licence_and_stands_in_the_readme(
+    root: Path, samples: dict[str, dict[str, bytes]]
+) -> None:
+    page = (root / "examples" / "README.md").read_text(encoding="utf-8")
+    for key, members in samples.items():
+        if not key.startswith("damaged-") and "json" in members:
+            told = json.loads(members["json"])
+            assert told["licence"] in ("Open Images (CC-BY 2.0 per image)", "MIT", "Apache-2.0")
+            assert f"| {key} | {told['label']} |" in page
+
+
+def test_images_decode_and_damaged_ones_are_the_fault_that_they_say(samples: dict[str, dict[str, bytes]]) -> None:
+    for key, members in samples.items():
+        for content in (members[extension] for extension in ("jpg", "png", "webp") if extension in members):
+            decoded = decode(content, BOUNDS)
+            expected = DAMAGE.get(key)
+            if expected is None:
+                assert isinstance(decoded, Picture), f"{key}: {decoded}"
+            else:
+                assert isinstance(decoded, Fault), key
+                assert decoded.status == expected
+
+
+def test_there_are_both_labels_and_every_damage(samples: dict[str, dict[str, bytes]]) -> None:
+    labels = [json.loads(members["json"]).get("label") for members in samples.values() if "json" in members]
+    assert labels.count("real") >= 10
+    assert labels.count("fake") >= 10
+    assert {*DAMAGE, "damaged-none"} <= samples.keys()
+    assert not {"jpg", "png", "webp"} & samples["damaged-none"].keys()
+
+
+def test_the_last_shard_is_torn_in_the_middle_of_a_member(root: Path) -> None:
+    content = (root / "examples" / "shards" / "sample-00002.tar").read_bytes()
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r|") as archive, pytest.raises(tarfile.ReadError):
+        archive.list(verbose=False)
+
+
+def test_building_again_gives_the_same_samples(root: Path, shared: Path) -> None:
+    rebuilt = build.sound(shared / "data")
+    page = (root / "examples" / "README.md").read_text(encoding="utf-8")
+    assert build.readme(page, rebuilt) == page
+    first, last = (root / "examples" / "shards" / f"sample-0000{number}.tar" for number in (0, 2))
+    contents = list(build.shards(rebuilt))
+    assert [len(content) for content in contents[:1]] == [first.stat().st_size]
+    assert len(contents[2]) == last.stat().st_size
