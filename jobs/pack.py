@@ -18,7 +18,9 @@ def main(arguments: list[str]) -> int:
     flags = parse(arguments)
     try:
         samples = read_manifest(flags.manifest)
-        calibration, photographs = packing.choose(samples, images=flags.images, held_out=flags.held_out, seed=flags.seed)
+        calibration, photographs = packing.choose(
+            samples, images=flags.images, held_out=flags.held_out, seed=flags.seed
+        )
         scale = packing.pack_tower(
             flags.source, flags.output, flags.backbone, calibration=calibration, most_bytes=flags.most_bytes
         )
@@ -26,7 +28,8 @@ def main(arguments: list[str]) -> int:
     except MoleError as reason:
         print(f"{type(reason).__name__}: {reason}", file=sys.stderr)
         return reason.exit_code
-    print(f"{flags.output}: {flags.output.stat().st_size:,} bytes, scale {scale:.4g}, {len(calibration)} calibration images")
+    size = flags.output.stat().st_size
+    print(f"{flags.output}: {size:,} bytes, scale {scale:.4g}, {len(calibration)} calibration images")
     print(f"cosine on {len(cosine_N)} {flags.held_out} images: mean {cosine_N.mean():.5f}, lowest {cosine_N.min():.5f}")
     return 0
 
@@ -34,7 +37,7 @@ def main(arguments: list[str]) -> int:
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Read the flags; argparse itself exits with 2 where one is refused."""
     parser = argparse.ArgumentParser(prog="pack.py", description=__doc__)
-    parser.add_argument("--source", type=Path, required=True, help="the tower's weights: safetensors or a pickle of tensors")
+    parser.add_argument("--source", type=Path, required=True, help="the tower's weights, safetensors or pickle")
     parser.add_argument("--output", type=Path, required=True, help="the packed file")
     parser.add_argument("--manifest", type=Path, required=True, help="a CSV of images: path, label, generator, source")
     parser.add_argument("--held-out", default="coco", help="the source to measure on (default: %(default)s)")

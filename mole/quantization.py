@@ -2,8 +2,8 @@
 
 Why not 4, 5 or 6 bits a group: a uniform step with an entropy code spends its bits where the weights are, keeps every
 outlier, and at the size of 4.4 bits a weight has the step of about 5-bit groups. The error of each rounded column is
-passed on to the columns not yet rounded (Frantar et al. 2022, arXiv:2210.17323), and the step of each output row follows
-from how much the embedding feels it.
+passed on to the columns not yet rounded (Frantar et al. 2022, arXiv:2210.17323), and the step of each output row
+follows from how much the embedding feels it.
 
 Legend: O outputs, I inputs of a matrix, T tokens.
 """
@@ -57,11 +57,12 @@ def inverse_factor(hessian_II: Tensor) -> Tensor:
 
     Source: Frantar et al. 2022, arXiv:2210.17323, algorithm 1.
     """
-    damped_II = hessian_II.double()
+    damped_II = hessian_II.double().clone()
     diagonal_I = damped_II.diagonal()
     diagonal_I += DAMPING * diagonal_I.mean() + 1e-12
     inverse_II = torch.cholesky_inverse(torch.linalg.cholesky(damped_II))
-    return torch.linalg.cholesky(inverse_II, upper=True).float()
+    upper_II: Tensor = torch.linalg.cholesky(inverse_II, upper=True)
+    return upper_II.float()
 
 
 def encode(weight_OI: Tensor, step_O: Tensor, upper_II: Tensor) -> Coded:
@@ -121,7 +122,7 @@ def unpack(path: Path) -> dict[str, Tensor]:
     try:
         with safe_open(path, "pt") as file:
             note = file.metadata() or {}
-            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118: not a mapping
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (OSError, SafetensorError) as reason:
         raise ModelError(f"{str(path)!r} cannot be read as safetensors: {reason}") from reason
     if note.get("format") != FORMAT:
@@ -142,7 +143,7 @@ def _decoded(name: str, shape: list[int], parts: list[Tensor]) -> Tensor:
     stream, step_O, order_O = parts
     size = shape[0] * shape[1]
     try:
-        raw = zlib.decompressobj().decompress(stream.numpy(), size + 1)  # bounded: a bomb ends here
+        raw = zlib.decompressobj().decompress(stream.numpy().tobytes(), size + 1)  # bounded: a bomb ends here
     except zlib.error as reason:
         raise ModelError(f"stream of {name!r} is damaged: {reason}") from reason
     if len(raw) != size:

@@ -1,7 +1,7 @@
 """What a tower's embedding feels: for each matrix, the inputs it sees and the outputs that move the embedding.
 
-A plain functional forward pass with a gradient hook at every matrix; one random direction of the normalised embedding an
-image, so that the squared gradients add up to the Gauss-Newton form of the cosine.
+A plain functional forward pass with a gradient hook at every matrix; one random direction of the normalised embedding
+an image, so that the squared gradients add up to the Gauss-Newton form of the cosine.
 
 Legend: B batch, T tokens, D width, O outputs, I inputs of a matrix.
 """
@@ -114,13 +114,13 @@ def _block(tower: Mapping[str, Tensor], name: str, token_BTD: Tensor, found: Sur
     return token_BTD + _linear(wide, f"{name}.mlp.c_proj.weight", tower, tower[f"{name}.mlp.c_proj.bias"], found)
 
 
-def _linear(
-    input_BTI: Tensor, name: str, tower: Mapping[str, Tensor], bias_O: Tensor, found: Survey
-) -> Tensor:
+def _linear(input_BTI: Tensor, name: str, tower: Mapping[str, Tensor], bias_O: Tensor, found: Survey) -> Tensor:
     """Multiply, and leave a hook that records input and gradient; output (B, T, O) float32."""
     output_BTO = functional.linear(input_BTI, tower[name], bias_O)
     seen_TI = input_BTI.detach().flatten(0, 1)
-    output_BTO.register_hook(lambda gradient_BTO: found.record(name, seen_TI, gradient_BTO.flatten(0, 1)))
+    output_BTO.register_hook(  # type: ignore[no-untyped-call]
+        lambda gradient_BTO: found.record(name, seen_TI, gradient_BTO.flatten(0, 1))
+    )
     return output_BTO
 
 

@@ -53,8 +53,9 @@ def optimizer_for(detector: Detector, rates: Rates) -> torch.optim.AdamW:
     heads = {id(p) for module in detector.modules() if isinstance(module, Head) for p in module.parameters()}
     head = [parameter for parameter in learned(detector).values() if id(parameter) in heads]
     experts = [parameter for parameter in learned(detector).values() if id(parameter) not in heads]
-    groups = [{"params": head, "lr": rates.head}, {"params": experts, "lr": rates.experts}]
-    return torch.optim.AdamW([group for group in groups if group["params"]], betas=(0.9, 0.999), weight_decay=rates.decay)
+    both = [{"params": head, "lr": rates.head}, {"params": experts, "lr": rates.experts}]
+    groups = [group for group in both if group["params"]]
+    return torch.optim.AdamW(groups, betas=(0.9, 0.999), weight_decay=rates.decay)
 
 
 def fit_head(detector: Detector, feature_NF: Tensor, label_N: Tensor, weight_N: Tensor, penalty: float) -> float:
@@ -91,7 +92,8 @@ def fit_head(detector: Detector, feature_NF: Tensor, label_N: Tensor, weight_N: 
         total.backward()  # type: ignore[no-untyped-call]
         return total
 
-    return float(optimizer.step(loss))  # type: ignore[no-untyped-call, arg-type]
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    return float(loss().detach())
 
 
 def training_step(

@@ -3,7 +3,9 @@
 Shapes: B images, 3 colours, H height, W width, S side of the view.
 """
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
@@ -26,14 +28,21 @@ def view(pixels_3HW: Tensor, spec: Preprocess) -> Tensor:
 
 
 def _resize(pixels_3HW: Tensor, short_side: int) -> Tensor:
-    """Bring the short side to a length, bicubic and antialiased, in uint8."""
+    """Bring the short side to a length, bicubic and antialiased, in uint8.
+
+    torch is up to eight times faster than Pillow and at most 1/255 from it where it halves an image or more. Below that,
+    one value in 100,000 differed by 2/255, and Pillow shrinks tall images in the other order: there it is Pillow itself.
+    """
     height, width = pixels_3HW.shape[-2:]
     short, long = sorted((height, width))
     if short == short_side:
         return pixels_3HW
     other = int(short_side * long / short)  # torchvision's rounding
-    target = (short_side, other) if height <= width else (other, short_side)
-    return functional.interpolate(pixels_3HW[None], target, mode="bicubic", antialias=True)[0]
+    high, wide = (short_side, other) if height <= width else (other, short_side)
+    if short >= 2 * short_side and height <= 2 * width:
+        return functional.interpolate(pixels_3HW[None], (high, wide), mode="bicubic", antialias=True)[0]
+    image = Image.fromarray(pixels_3HW.permute(1, 2, 0).contiguous().numpy())
+    return torch.from_numpy(np.array(image.resize((wide, high), Image.Resampling.BICUBIC))).permute(2, 0, 1)
 
 
 def _centre(pixels_3HW: Tensor, size: int) -> Tensor:

@@ -54,7 +54,8 @@ def resize(pixels_3HW: Tensor, short_side: int) -> Tensor:
     high, wide = pixels_3HW.shape[1:]
     scale = short_side / min(high, wide)
     size = [max(short_side, round(high * scale)), max(short_side, round(wide * scale))]
-    return pixel.resize(pixels_3HW, size, InterpolationMode.BICUBIC, antialias=True)
+    resized_3HW: Tensor = pixel.resize(pixels_3HW, size, InterpolationMode.BICUBIC, antialias=True)
+    return resized_3HW
 
 
 def encode_again(pixels_3HW: Tensor, codec: str, quality: int) -> Tensor:
@@ -66,7 +67,8 @@ def encode_again(pixels_3HW: Tensor, codec: str, quality: int) -> Tensor:
         quality: the encoder's, 1 to 100.
     """
     if codec == "jpeg":
-        return decode_jpeg(encode_jpeg(pixels_3HW.contiguous(), quality=quality), mode=ImageReadMode.RGB)
+        again_3HW: Tensor = decode_jpeg(encode_jpeg(pixels_3HW.contiguous(), quality=quality), mode=ImageReadMode.RGB)
+        return again_3HW
     picture = Image.fromarray(pixels_3HW.permute(1, 2, 0).contiguous().numpy())
     file = io.BytesIO()
     if codec == "webp":

@@ -14,7 +14,8 @@ from mole.detector import Detector
 from mole.errors import SettingsError
 from mole.preprocess import Preprocess
 from mole.view import normalise, view
-from pipeline.tune.augment import align, augment
+from pipeline.tune.augment import ALIGNED_SIDE, align, augment
+from pipeline.tune.reconstruct import Autoencoder
 from pipeline.tune.samples import Sample, load
 
 BATCH = 8
@@ -68,6 +69,12 @@ def aligned(samples: Sequence[Sample], spec: Preprocess) -> Views:
     return Views.of(samples, [view(align(load(sample)), spec) for sample in samples])
 
 
+def reconstructed(samples: Sequence[Sample], spec: Preprocess, autoencoder: Autoencoder) -> Views:
+    """View samples after a pass through an autoencoder, aligned after it; their labels stay."""
+    again = (autoencoder.reconstruct(load(sample), largest=ALIGNED_SIDE) for sample in samples)
+    return Views.of(samples, [view(align(pixels_3HW), spec) for pixels_3HW in again])
+
+
 def augmented(samples: Sequence[Sample], spec: Preprocess, seed: int) -> Views:
     """View samples through random deliveries; the same samples and seed give the same views."""
     places = range(seed * len(samples), (seed + 1) * len(samples))
@@ -87,7 +94,7 @@ def cache(detector: Detector, views: Views, spec: Preprocess) -> Cached:
     dtype = detector.tower.proj.dtype
     tokens, features = [], []
     with torch.no_grad():
-        for batch_B3SS in views.pixels_N3SS.split(BATCH):
+        for batch_B3SS in torch.split(views.pixels_N3SS, BATCH):
             tokens.append(detector.trunk(normalise(batch_B3SS, spec).to(dtype)))
             features.append(detector.feature(tokens[-1])[0])
     return Cached(views.label_N, views.source, torch.cat(tokens), torch.cat(features))
@@ -110,10 +117,9 @@ def balancing_weights(cached: Cached, keep_N: Tensor) -> Tensor:
     alive = [kind for kind, count in counts.items() if count]
     sources = {label: sum(kind[0] == label for kind in alive) for label in (0.0, 1.0)}
     if not all(sources.values()):
-        raise SettingsError(f"training needs real and generated images, got only {sorted(source for _, source in alive)}")
-    return torch.tensor(
-        [keep / (2 * sources[kind[0]] * counts[kind]) if keep else 0.0 for kind, keep in zip(kinds, keep_N.tolist(), strict=True)]
-    )
+        raise SettingsError(f"training needs both classes, got only {sorted(source for _, source in alive)}")
+    share = {kind: 1 / (2 * sources[kind[0]] * counts[kind]) for kind in alive}
+    return torch.tensor([share[kind] if keep else 0.0 for kind, keep in zip(kinds, keep_N.tolist(), strict=True)])
 
 
 def balanced_order(weight_N: Tensor, draws: int, seed: int) -> list[int]:

@@ -36,7 +36,8 @@ class Held:
 
     def _of(self, label: int, fold: int | None) -> NDArray[np.bool_]:
         labels_N = np.array([sample.label for sample in self.samples])
-        return (labels_N == label) & (self.fold_N >= 0 if fold is None else self.fold_N == fold)
+        seen_N = self.fold_N >= 0 if fold is None else self.fold_N == fold
+        return np.asarray((labels_N == label) & seen_N)
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,9 @@ def calibrate(held: Held, final_K: NDArray[np.float32], rate: float) -> Calibrat
     below = min(above, max(threshold_for(pool, UNSURE_SHARE)[0] for pool in pools))
     alarm = share_above(held.shipped_N[held.reals()] if held.reals().any() else final_K, above)
     seen_N = held.reals() | held.fakes()
-    temperature, bias = fit_temperature(held.shipped_N[seen_N], held.fakes()[seen_N].astype(int)) if seen_N.any() else (1.0, 0.0)
+    temperature, bias = 1.0, 0.0
+    if seen_N.any():
+        temperature, bias = fit_temperature(held.shipped_N[seen_N], held.fakes()[seen_N].astype(int))
     return Calibration(
         temperature=temperature,
         bias=bias,

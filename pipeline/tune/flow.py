@@ -16,6 +16,7 @@ from mole.checkpoint import save_checkpoint, sha256_of
 from mole.config import Backbone, CheckpointConfig, Description, DetectorConfig
 from mole.detector import Detector
 from mole.errors import SettingsError
+from mole.metrics import auroc
 from mole.preprocess import Preprocess
 from mole.training import Rates
 from pipeline.tune import dataset
@@ -23,11 +24,13 @@ from pipeline.tune.dataset import Cached
 from pipeline.tune.figures import Held, alarms, by_source, calibrate
 from pipeline.tune.loop import Plan, fit, score
 from pipeline.tune.recipe import Recipe
+from pipeline.tune.reconstruct import Autoencoder
 from pipeline.tune.samples import Sample, capped, of_sources, read_manifest
 from pipeline.tune.store import key_of, remembered
 
 Say = Callable[[str], None]
 TOWER = "tower.safetensors"
+PLACES = {"manifest", "output", "tower", "autoencoder", "cache", "config", "workers"}  # of this machine, not the recipe
 
 
 def tune(recipe: Recipe, say: Say) -> Description:
@@ -41,7 +44,8 @@ def tune(recipe: Recipe, say: Say) -> Description:
         SettingsError: the manifest or a source named in the recipe is refused.
         ModelError: the tower cannot be loaded, or training left the finite numbers.
     """
-    samples = capped(read_manifest(recipe.manifest, grids=recipe.grids, split=recipe.split), recipe.most, seed=recipe.seed)
+    listed = read_manifest(recipe.manifest, grids=recipe.grids, split=recipe.split)
+    samples = capped(listed, recipe.most, seed=recipe.seed)
     _check(recipe, samples)
     spec = Preprocess(mode=recipe.view)
     shipped, aligned, training = _views(recipe, samples, spec, say)
@@ -50,7 +54,8 @@ def tune(recipe: Recipe, say: Say) -> Description:
     kept = np.array([sample.source in recipe.calibration for sample in samples])
     final = score(detector, shipped.token_NTD[torch.from_numpy(kept)]) if kept.any() else np.empty(0, np.float32)
     calibration = calibrate(held, final, recipe.false_positive_rate)
-    return _save(recipe, detector, spec, calibration, _measured(held, calibration))
+    measured = _measured(held, calibration) | _reconstructions(recipe, samples, spec, detector)
+    return _save(recipe, detector, spec, calibration, measured)
 
 
 def _fit_all(recipe: Recipe, training: Cached, left_out: Sequence[Collection[str]], say: Say) -> list[Detector]:
@@ -130,10 +135,21 @@ def _measured(held: Held, calibration: Calibration) -> dict[str, Any]:
     """Gather the figures that go into the checkpoint's settings."""
     if not (held.fold_N >= 0).any():
         return {}
+    rates = alarms(held, calibration.generated_above)
     return {
         "held_out_sources": [asdict(figure) for figure in by_source(held)],
-        "share_called_generated": {name: asdict(rate) for name, rate in alarms(held, calibration.generated_above).items()},
+        "share_called_generated": {name: asdict(rate) for name, rate in rates.items()},
     }
+
+
+def _reconstructions(recipe: Recipe, samples: list[Sample], spec: Preprocess, detector: Detector) -> dict[str, Any]:
+    """Compare the reals kept out of the final training with themselves after an autoencoder, both aligned."""
+    kept = [sample for sample in samples if sample.source in recipe.calibration and sample.label == 0]
+    if recipe.autoencoder is None or not kept:
+        return {}
+    pairs = dataset.aligned(kept, spec), dataset.reconstructed(kept, spec, Autoencoder(recipe.autoencoder))
+    before_N, after_N = (score(detector, dataset.cache(detector, views, spec).token_NTD) for views in pairs)
+    return {"reconstructions": {"images": len(kept), "auroc_aligned": auroc(before_N, after_N)}}
 
 
 def _save(
@@ -145,7 +161,7 @@ def _save(
     if not tower.exists():
         shutil.copy(recipe.tower, tower)
     digest = tower_digest(load_tower(recipe.backbone, tower).state_dict())
-    settings = recipe.model_dump(mode="json", exclude={"manifest", "output", "tower", "cache", "config"})
+    settings = recipe.model_dump(mode="json", exclude=PLACES)
     config = CheckpointConfig(
         backbone=Backbone(name=recipe.backbone, file=TOWER, file_sha256=sha256_of(tower), sha256=digest),
         detector=detector.config,

@@ -65,5 +65,5 @@ def schedule(step: int, steps: int) -> float:
 def score(detector: Detector, token_NTD: Tensor) -> NDArray[np.float32]:
     """Run the tail over cached tokens; logit_N float32."""
     with torch.no_grad():
-        logits = [detector.tail(batch_BTD).logit_B for batch_BTD in token_NTD.split(BATCH)]
+        logits = [detector.tail(batch_BTD).logit_B for batch_BTD in torch.split(token_NTD, BATCH)]
     return torch.cat(logits).numpy()

@@ -1,4 +1,4 @@
-"""Packing: bring a tower to a wanted size, by what its embedding feels on calibration images, and measure what was lost.
+"""Packing: bring a tower to a wanted size by what its embedding feels on calibration images, and measure the loss.
 
 Legend: B batch, S side of a view, D feature, O outputs and I inputs of a matrix.
 """
@@ -39,7 +39,8 @@ def choose(samples: Sequence[Sample], *, images: int, held_out: str, seed: int) 
     left = [sample for sample in samples if sample.source == held_out]
     rest = [sample for sample in samples if sample.source != held_out]
     if not left:
-        raise SettingsError(f"held-out source {held_out!r} is not among {sorted({sample.source for sample in samples})}")
+        there = sorted({sample.source for sample in samples})
+        raise SettingsError(f"held-out source {held_out!r} is not among {there}")
     return random.Random(seed).sample(rest, min(images, len(rest))), left
 
 

@@ -4,7 +4,7 @@ import argparse
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, cast
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 from pydantic_settings import (
@@ -44,12 +44,13 @@ class Recipe(BaseSettings):
     tower: Path = Field(description="the tower's weights, in any of the forms that a checkpoint may name")
     backbone: str = Field("ViT-B-16-quickgelu", description="open_clip's name of the tower")
     tower_licence: str = Field("MIT (OpenAI CLIP)", description="what the model card says of the tower")
-    cache: Path | None = Field(None, description="a folder that keeps trunk tokens between runs of the same data and tower")
+    autoencoder: Path | None = Field(None, description="a folder with taef2_*.pth, to compare reals with themselves")
+    cache: Path | None = Field(None, description="a folder that keeps trunk tokens between runs")
 
     grids: tuple[str, ...] = Field((), description="sources whose images are 2 x 2 grids")
     split: tuple[str, ...] = Field((), description="sources of several generators, each held out on its own")
     folds: tuple[tuple[str, ...], ...] = Field((), description="sources held out together; none: nothing is measured")
-    calibration: tuple[str, ...] = Field((), description="real sources kept out of the final training, for the threshold")
+    calibration: tuple[str, ...] = Field((), description="real sources kept out of the final training")
 
     view: Literal["resize", "crop"] = Field("resize", description="what the tower sees of an image")
     adapted_blocks: NonNegativeInt = Field(3, description="last blocks with experts")
@@ -58,7 +59,7 @@ class Recipe(BaseSettings):
     aux_coef: NonNegativeFloat = Field(0.0, description="weight of the balance term")
     most: PositiveInt = Field(1000, description="images a source, at most")
     draws: NonNegativeInt = Field(1, description="augmented views an image, besides the aligned one")
-    penalty: PositiveFloat = Field(5e-3, description="on the squared length of the head's weights, when it is fitted alone")
+    penalty: PositiveFloat = Field(5e-3, description="on the squared length of the head, fitted alone")
     steps: NonNegativeInt = Field(100, description="of head and experts together, after that")
     batch_size: PositiveInt = Field(16, description="views a step")
     head_rate: NonNegativeFloat = Field(1e-4, description="learning rate of the head in those steps")
@@ -101,7 +102,8 @@ class Recipe(BaseSettings):
         try:
             read = Configured(_cli_parse_args=list(arguments))
         except ValidationError as reason:
-            raise SettingsError("; ".join(str(error["loc"]) + f" {error['msg']}" for error in reason.errors())) from reason
+            complaints = (f"{error['loc']}: {error['msg']}, got {error['input']!r}" for error in reason.errors())
+            raise SettingsError("; ".join(complaints)) from reason
         except (SourceError, tomllib.TOMLDecodeError) as reason:
             raise SettingsError(str(reason)) from reason
-        return cls.model_construct(**read.model_dump())
+        return cast(Self, cls.model_construct(**dict(read)))

@@ -1,4 +1,4 @@
-"""Reconstruct: a photograph passed through an image autoencoder, so that it differs from itself by a decoder's traces alone.
+"""Reconstruct: a photograph passed through an autoencoder differs from itself by a decoder's traces alone.
 
 The network is the tiny autoencoder for FLUX.2's latents (madebyollin/taesd, MIT), read from its two files; numbers in
 the key names are places in one flat sequence, and what has no weights stands between them.
@@ -83,10 +83,12 @@ def _layer(weights: Mapping[str, Tensor], place: int, state: Tensor, stride: int
         return functional.conv2d(state, weights[f"{place}.weight"], weights.get(f"{place}.bias"), stride, padding=1)
     if f"{place}.pool.0.weight" in weights:
         pooled = functional.conv2d(state, weights[f"{place}.pool.0.weight"])
-        pooled = functional.group_norm(pooled, GROUPS, weights[f"{place}.pool.1.weight"], weights[f"{place}.pool.1.bias"])
+        scale, shift = weights[f"{place}.pool.1.weight"], weights[f"{place}.pool.1.bias"]
+        pooled = functional.group_norm(pooled, GROUPS, scale, shift)
         state = state + functional.conv2d(pooled.relu(), weights[f"{place}.pool.3.weight"])
     inner = state
     for step in (0, 2, 4):
-        inner = functional.conv2d(inner, weights[f"{place}.conv.{step}.weight"], weights[f"{place}.conv.{step}.bias"], padding=1)
+        name = f"{place}.conv.{step}"
+        inner = functional.conv2d(inner, weights[f"{name}.weight"], weights[f"{name}.bias"], padding=1)
         inner = inner.relu() if step < 4 else inner
     return (inner + state).relu()

@@ -43,12 +43,12 @@ def read_manifest(manifest: Path, *, grids: Collection[str] = (), split: Collect
         SettingsError: the manifest is missing, or a column or label is not as said.
     """
     if not manifest.is_file():
-        raise SettingsError(f"manifest {str(manifest)!r} is no file; name a CSV with the columns {', '.join(COLUMNS)}")
+        raise SettingsError(f"manifest {str(manifest)!r} is no file; name a CSV with the columns {COLUMNS}")
     with manifest.open(newline="", encoding="utf-8") as file:
         table = csv.DictReader(file)
         missing = set(COLUMNS) - set(table.fieldnames or ())
         if missing:
-            raise SettingsError(f"manifest {str(manifest)!r} must have the columns {', '.join(COLUMNS)}, lacks {missing}")
+            raise SettingsError(f"manifest {str(manifest)!r} must have the columns {COLUMNS}, lacks {missing}")
         return [
             Sample(
                 path=manifest.parent / row["path"],

@@ -1,4 +1,4 @@
-"""The store of trunk tokens: what the frozen part of the detector made of the same views once, it need not make again."""
+"""The store of trunk tokens: what the frozen part made of the same views once, it need not make again."""
 
 import hashlib
 import json

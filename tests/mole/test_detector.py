@@ -1,0 +1,126 @@
+"""The laws of the detector: it begins as frozen CLIP bit for bit, trains what it should, and is not moved by its batch."""
+
+import copy
+
+import pytest
+import torch
+from open_clip.transformer import VisionTransformer
+from torch import nn
+
+from mole.backbone import architecture_of, assemble, build_tower
+from mole.config import DetectorConfig
+from mole.detector import Detector, Head, detection_loss, learned
+from mole.experts import Experts
+from mole.router import Router
+from tests.tiny import CONFIG, SHAPE, tiny_weights
+
+
+def tower() -> VisionTransformer:
+    """Make a tiny tower with drawn weights."""
+    return assemble(SHAPE, tiny_weights(), "tiny")
+
+
+def trained(config: DetectorConfig = CONFIG) -> Detector:
+    """Make a detector whose experts and head were moved from where they begin."""
+    detector = Detector(tower(), config)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in learned(detector).values():
+            parameter.normal_(std=0.3)
+    return detector.eval()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_fresh_experts_leave_the_tower_bit_for_bit(dtype: torch.dtype) -> None:
+    plain = tower().to(dtype)
+    detector = Detector(copy.deepcopy(plain), CONFIG)
+    view_B3SS = torch.randn(3, 3, 224, 224, dtype=dtype)
+    feature_BF, _ = detector.feature(detector.trunk(view_B3SS))
+    assert torch.equal(feature_BF, plain(view_B3SS).float())
+
+
+def test_experts_that_were_trained_move_the_logits() -> None:
+    fresh, view_B3SS = Detector(tower(), CONFIG), torch.randn(2, 3, 224, 224)
+    moved = trained()
+    moved.head.load_state_dict(fresh.head.state_dict())
+    assert not torch.allclose(fresh(view_B3SS).logit_B, moved(view_B3SS).logit_B, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "trains"), [("ViT-L-14-quickgelu", 231_169), ("ViT-B-16-quickgelu", 173_313), ("ViT-B-32-quickgelu", 173_313)]
+)
+def test_the_trainable_parameters_are_the_ones_of_the_papers_budget(name: str, trains: int) -> None:
+    with torch.device("meta"):
+        detector = Detector(build_tower(architecture_of(name)), DetectorConfig())
+    assert sum(parameter.numel() for parameter in learned(detector).values()) == trains
+    if name.startswith("ViT-L"):
+        assert sum(parameter.numel() for parameter in detector.tower.parameters()) - trains + 769 == 303_966_208
+
+
+def test_batch_size_and_order_move_no_logit() -> None:
+    detector, view_B3SS = trained(), torch.randn(7, 3, 224, 224)
+    with torch.inference_mode():
+        together = detector(view_B3SS).logit_B
+        alone = torch.cat([detector(view_B3SS[number : number + 1]).logit_B for number in range(7)])
+        turned = detector(view_B3SS.flip(0)).logit_B.flip(0)
+    assert (together - alone).abs().max() <= 1e-4
+    assert (together - turned).abs().max() <= 1e-4
+
+
+def test_what_trains_is_chosen_by_type_and_the_rest_is_frozen() -> None:
+    detector = trained()
+    owned = {
+        id(parameter)
+        for module in detector.modules()
+        if isinstance(module, Experts | Router | Head)
+        for parameter in module.parameters()
+    }
+    assert {id(parameter) for parameter in learned(detector).values()} == owned
+    assert {id(parameter) for parameter in detector.parameters() if parameter.requires_grad} == owned
+
+
+def test_a_step_moves_what_trains_and_nothing_else() -> None:
+    detector = trained()
+    before = {name: parameter.clone() for name, parameter in detector.named_parameters()}
+    optimizer = torch.optim.SGD(learned(detector).values(), lr=0.1)
+    label_B = torch.tensor([0.0, 1.0])
+    detection_loss(detector(torch.randn(2, 3, 224, 224)), label_B, 0.1).backward()
+    optimizer.step()
+    moved = {name for name, parameter in detector.named_parameters() if not torch.equal(parameter, before[name])}
+    names = {id(parameter): name for name, parameter in detector.named_parameters()}
+    assert moved == {names[id(parameter)] for parameter in learned(detector).values()}
+
+
+def test_gates_are_the_mean_weights_and_sum_to_one() -> None:
+    output = trained()(torch.randn(4, 3, 224, 224))
+    assert output.gates_BE.shape == (4, 3)
+    torch.testing.assert_close(output.gates_BE.sum(dim=1), torch.ones(4))
+
+
+def test_the_balance_term_is_nothing_when_all_experts_are_used_alike_and_weighs_in_the_loss() -> None:
+    view_B3SS, label_B = torch.randn(2, 3, 224, 224), torch.tensor([0.0, 1.0])
+    assert Detector(tower(), CONFIG)(view_B3SS).balance.item() == pytest.approx(0, abs=1e-6)
+    output = trained()(view_B3SS)
+    plain, balanced = detection_loss(output, label_B, 0.0), detection_loss(output, label_B, 2.0)
+    assert output.balance > 0
+    torch.testing.assert_close(balanced - plain, 2 * output.balance)
+    expected = nn.functional.binary_cross_entropy(output.logit_B.sigmoid(), label_B)
+    torch.testing.assert_close(plain, expected)
+
+
+def test_a_detector_without_experts_is_the_tower_with_a_head() -> None:
+    detector = Detector(tower(), DetectorConfig(adapted_blocks=0, shared_rank=0, expert_ranks=()))
+    view_B3SS = torch.randn(2, 3, 224, 224)
+    output = detector(view_B3SS)
+    assert output.gates_BE.shape == (2, 0) and output.balance == 0
+    assert torch.equal(output.logit_B, detector.head(tower()(view_B3SS)).squeeze(-1))
+    assert set(learned(detector)) == {"head.0.weight", "head.0.bias"}
+
+
+def test_a_top_k_beyond_the_experts_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"top_k must lie in \[1, 3\], got 4"):
+        DetectorConfig(top_k=4)
+
+
+def test_a_deeper_head_has_its_layers() -> None:
+    assert [type(layer) for layer in Head(8, depth=2)] == [nn.Linear, nn.ReLU, nn.Linear]
