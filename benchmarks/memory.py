@@ -37,7 +37,16 @@ def memory(run: psutil.Process) -> tuple[int, int]:
 def peak(folder: Path, model: Path) -> tuple[int, int]:
     """Scan a folder's shards and keep the highest sums."""
     output = folder / "verdicts"
-    command = [sys.executable, "jobs/scan.py", "--source", f"{folder}/shards/*.tar", "--output", str(output), "--model", str(model)]
+    command = [
+        sys.executable,
+        "jobs/scan.py",
+        "--source",
+        f"{folder}/shards/*.tar",
+        "--output",
+        str(output),
+        "--model",
+        str(model),
+    ]
     run = psutil.Popen([*command, "--json"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     highest = (0, 0)
     while run.poll() is None:

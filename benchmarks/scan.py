@@ -84,7 +84,9 @@ def pictures(folder: Path, count: int, size: tuple[int, int]) -> None:
     for number in range(count):
         if number < 100:
             chance = np.random.default_rng(number)
-            coarse = Image.fromarray(chance.integers(0, 256, (24, 32, 3), np.uint8)).resize(size, Image.Resampling.BICUBIC)
+            coarse = Image.fromarray(chance.integers(0, 256, (24, 32, 3), np.uint8)).resize(
+                size, Image.Resampling.BICUBIC
+            )
             noisy = np.asarray(coarse, np.int16) + chance.normal(0, 6, (size[1], size[0], 1)).astype(np.int16)
             Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(folder / f"{number:06}.jpg", quality=88)
         else:
@@ -167,7 +169,8 @@ def main() -> None:
         tiny = folder / "model"
         model = str(tiny_checkpoint(tiny)) if arguments.model == "tiny" else arguments.model
         view = describe(registry.locate(model)).preprocess
-        title = f"{arguments.images} JPEGs of {arguments.width} x {arguments.height}, model {arguments.model} ({view.mode} {view.size})"
+        size = f"{arguments.width} x {arguments.height}"
+        title = f"{arguments.images} JPEGs of {size}, model {arguments.model} ({view.mode} {view.size})"
         table = Table("road", "images/s", "this scan is", "whole run, s", title=title)
         measured = list(rounds(arguments, folder, model))
         ours = float(np.median(measured[0][1]))
@@ -175,7 +178,8 @@ def main() -> None:
             rate = float(np.median(rates))
             table.add_row(name, f"{rate:,.1f}", f"{ours / rate:.2f} x", f"{np.median(seconds):,.1f}")
     Console().print(table)
-    print(f"{platform.machine()}, {CORES} cores, torch {torch.__version__}, ray {ray.__version__}, {datetime.now(UTC):%Y-%m-%d}")
+    versions = f"torch {torch.__version__}, ray {ray.__version__}"
+    print(f"{platform.machine()}, {CORES} cores, {versions}, {datetime.now(UTC):%Y-%m-%d}")
 
 
 if __name__ == "__main__":

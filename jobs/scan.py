@@ -48,7 +48,9 @@ def show(summary: Summary, console: Console) -> None:
     console.print(f"{summary.written:,} rows written in {summary.seconds:,.1f} s{rate}", highlight=False)
     if summary.skipped:
         hint = f", {summary.shards_skipped:,} of them shards: name those as a source" if summary.shards_skipped else ""
-        console.print(f"{summary.skipped:,} files passed over by their name (--all-files tries them){hint}", highlight=False)
+        console.print(
+            f"{summary.skipped:,} files passed over by their name (--all-files tries them){hint}", highlight=False
+        )
     if summary.repaired:
         console.print(f"{summary.repaired:,} rows stood there twice and were taken out", highlight=False)
     law = "each image exactly one row: kept" if summary.law == "kept" else "not finished; run it again to go on"

@@ -36,7 +36,6 @@ HUGGING_FACE = (
 """Hugging Face's names for the parts of a CLIP vision model, and open_clip's."""
 
 
-
 def architecture_of(name: str) -> Architecture:
     """Look an architecture up by open_clip's name, such as `ViT-B-16-quickgelu`.
 
@@ -115,7 +114,9 @@ def assemble(shape: Architecture, state: Mapping[str, Tensor], origin: str) -> V
         if name in state and state[name].shape != shape
     ]
     if missing or unexpected or misshapen:
-        raise ModelError(f"{origin} does not fit the tower: missing {missing}, unexpected {unexpected}, misshapen {misshapen}")
+        raise ModelError(
+            f"{origin} does not fit the tower: missing {missing}, unexpected {unexpected}, misshapen {misshapen}"
+        )
     tower.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
     return tower.requires_grad_(False).eval()
 
@@ -136,11 +137,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             state = unpack(path) if packed else load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
+            state = state.get("state_dict", state)
     except pickle.UnpicklingError as reason:
         raise ModelError(f"{path} holds more than tensors, which is never unpickled: {reason}") from reason
     except (OSError, RuntimeError, ValueError, SafetensorError, EOFError) as reason:
         raise ModelError(f"cannot read weights from {path}: {reason}") from reason
-    return _rename(_dequantise(state.get("state_dict", state)))
+    return _rename(_dequantise(state))
 
 
 def _dequantise(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -169,9 +171,10 @@ def _from_hugging_face(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if name == "visual_projection.weight":
             named["proj"] = tensor.T
         elif name.startswith("vision_model.") and not name.endswith("position_ids"):
+            ours = name
             for pattern, replacement in HUGGING_FACE:
-                name = re.sub(pattern, replacement, name)
-            named[name] = tensor
+                ours = re.sub(pattern, replacement, ours)
+            named[ours] = tensor
     for kind in ("weight", "bias"):
         for name in [name for name in named if name.endswith(f".self_attn.q_proj.{kind}")]:
             base = name.removesuffix(f"self_attn.q_proj.{kind}")

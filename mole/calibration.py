@@ -48,4 +48,6 @@ class Calibration(BaseModel):
 
     def verdict(self, logit_N: FloatArray) -> NDArray[np.str_]:
         """Turn logits into `generated`, `real` or `unsure`, (N,)."""
-        return np.where(logit_N >= self.generated_above, "generated", np.where(logit_N < self.real_below, "real", "unsure"))
+        return np.where(
+            logit_N >= self.generated_above, "generated", np.where(logit_N < self.real_below, "real", "unsure")
+        )

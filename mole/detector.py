@@ -77,7 +77,7 @@ class Detector(nn.Module):
         tower = self.tower
         patch_BTD = tower.conv1(view_B3SS).flatten(2).transpose(1, 2)
         class_B1D = tower.class_embedding.to(patch_BTD.dtype).expand(len(patch_BTD), 1, -1)
-        token_BTD = torch.cat([class_B1D, patch_BTD], dim=1) + tower.positional_embedding.to(patch_BTD.dtype)
+        token_BTD: Tensor = torch.cat([class_B1D, patch_BTD], dim=1) + tower.positional_embedding.to(patch_BTD.dtype)
         token_BTD = tower.ln_pre(token_BTD)
         for block in tower.transformer.resblocks[: self.split]:
             token_BTD = block(token_BTD)

@@ -39,8 +39,8 @@ class Experts(nn.Module):
         self.down_RD = nn.Parameter(torch.empty(ranks, width))
         self.up_DR = nn.Parameter(torch.zeros(width, ranks))
         nn.init.kaiming_uniform_(self.down_RD, a=math.sqrt(5))
-        numbered = torch.arange(len(expert_ranks)).repeat_interleave(torch.tensor(expert_ranks, dtype=torch.long))
-        self.register_buffer("expert_of_R", numbered, persistent=False)
+        numbers = [number for number, rank in enumerate(expert_ranks) for _ in range(rank)]
+        self.register_buffer("expert_of_R", torch.tensor(numbers, dtype=torch.long), persistent=False)
 
     def forward(self, token_BTD: Tensor) -> tuple[Tensor, Tensor]:
         """Compute what the experts add to the block's output.

@@ -1,4 +1,4 @@
-"""Fitting: temperature and bias from both classes, thresholds from real images alone, each rate with its exact interval.
+"""Fitting: temperature and bias from both classes, thresholds from real images alone, rates with exact intervals.
 
 Shapes: N images.
 """
@@ -74,7 +74,9 @@ def threshold_for(logit_N: FloatArray, rate: float) -> tuple[float, tuple[float,
     """
     needed = int(np.ceil(1 / rate))
     if len(logit_N) < needed:
-        raise SettingsError(f"a false-positive rate of {rate:g} takes at least {needed:,} real images, got {len(logit_N):,}")
+        raise SettingsError(
+            f"a false-positive rate of {rate:g} takes at least {needed:,} real images, got {len(logit_N):,}"
+        )
     allowed = int(np.floor(rate * len(logit_N)))
     descending_N = np.sort(logit_N)[::-1]
     threshold = float(np.nextafter(np.float32(descending_N[allowed]), np.float32(np.inf)))

@@ -66,7 +66,7 @@ class Scorer:
             pixels_B3SS: uint8.
 
         Returns:
-            Logits and gates; a logit near a threshold is float32's, so that the verdict is the same in either precision.
+            Logits and gates; a logit near a threshold is float32's, so that no verdict depends on the precision.
 
         Raises:
             ModelError: a logit is not finite.
@@ -78,7 +78,9 @@ class Scorer:
             if len(near):
                 logit[near], gates[near] = self._run(self.exact, view_B3SS[torch.from_numpy(near).to(self.device)])
         if not np.isfinite(logit).all():
-            raise ModelError(f"{(~np.isfinite(logit)).sum()} of {len(logit)} logits are not finite; the model is damaged")
+            raise ModelError(
+                f"{(~np.isfinite(logit)).sum()} of {len(logit)} logits are not finite; the model is damaged"
+            )
         return Scores(logit, gates)
 
     def _run(self, detector: Detector, view_B3SS: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -98,7 +100,7 @@ def in_bfloat16(detector: Detector) -> Detector:
 
 @torch.inference_mode()
 def faster(detector: Detector) -> Precision:
-    """Time one frozen block in both precisions; bfloat16 must win by a fifth, for it needs a second copy of the tower."""
+    """Time a frozen block in both precisions; bfloat16 must win by a fifth, for it takes a second copy of the tower."""
     tower = detector.tower
     block = tower.transformer.resblocks[0]
     width = tower.class_embedding.shape[0]

@@ -30,8 +30,9 @@ def view(pixels_3HW: Tensor, spec: Preprocess) -> Tensor:
 def _resize(pixels_3HW: Tensor, short_side: int) -> Tensor:
     """Bring the short side to a length, bicubic and antialiased, in uint8.
 
-    torch is up to eight times faster than Pillow and at most 1/255 from it where it halves an image or more. Below that,
-    one value in 100,000 differed by 2/255, and Pillow shrinks tall images in the other order: there it is Pillow itself.
+    torch is up to eight times faster than Pillow and at most 1/255 from it where it halves an image or more. Below
+    that, one value in 100,000 differed by 2/255, and Pillow shrinks tall images in the other order: there it is
+    Pillow itself.
     """
     height, width = pixels_3HW.shape[-2:]
     short, long = sorted((height, width))

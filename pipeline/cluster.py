@@ -1,4 +1,4 @@
-"""The Ray that a run stands on: its own on this machine, or one that runs already; and how the detector is laid out on it."""
+"""The Ray that a run stands on, its own or one that runs already, and how the detector is laid out on it."""
 
 import logging
 import os
@@ -41,7 +41,7 @@ class Layout:
     rows_per_file: int
 
     @property
-    def resources(self) -> dict[str, float]:
+    def resources(self) -> dict[str, Any]:
         """What a scorer asks of Ray.
 
         On CPU it asks for nothing: prepare tasks hold the cores and wait while the model is what costs, and run where
@@ -58,7 +58,9 @@ def connected(address: str | None, *, logs: bool) -> Iterator[None]:
         SettingsError: there is no cluster at the address.
     """
     where = address or os.environ.get("RAY_ADDRESS") or "local"
-    own: dict[str, Any] = {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False} if where == "local" else {}
+    own: dict[str, Any] = (
+        {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False} if where == "local" else {}
+    )
     begun = not ray.is_initialized()
     try:
         if begun:
@@ -75,7 +77,7 @@ def connected(address: str | None, *, logs: bool) -> Iterator[None]:
 
 @contextmanager
 def _muted() -> Iterator[None]:
-    """Send what Ray's C++ core prints while it starts to nowhere; an error of the start is an exception all the same."""
+    """Send what Ray's C++ core prints at its start to nowhere; an error of the start is an exception all the same."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
@@ -98,7 +100,9 @@ def lay_out(device: str, *, actors: int | None, batch_size: int | None, rows_per
     chosen = ("cuda" if gpus else "cpu") if device == "auto" else device
     wanted = actors or (gpus if chosen == "cuda" else _machines())
     if chosen == "cuda" and not 1 <= wanted <= gpus:
-        raise SettingsError(f"--device cuda with {wanted} actors needs as many GPUs, this Ray has {gpus}; use --device cpu")
+        raise SettingsError(
+            f"--device cuda with {wanted} actors needs as many GPUs, this Ray has {gpus}; use --device cpu"
+        )
     return Layout(
         cores=cores,
         device=chosen,
@@ -114,7 +118,7 @@ def _machines() -> int:
 
 
 def size_blocks(batch_bytes: int) -> None:
-    """Make Ray Data's blocks a few batches long, so that the first one is scored after a second and not after a shard."""
+    """Make Ray Data's blocks a few batches long, so that scoring begins after a second and not after a shard."""
     context = DataContext.get_current()
     context.target_max_block_size = BATCHES_A_BLOCK * batch_bytes
     context.raise_original_map_exception = True  # so that `own_errors` finds the worker's own

@@ -79,7 +79,9 @@ VERDICT = pa.schema(
 CARRIED = "carried"
 """The column behind the fixed ones: a struct of the source's own columns, there only where they were asked for."""
 
-TALLIED = pa.schema([("rows", pa.int64()), ("faults", pa.int64()), ("file", pa.string()), ("content", pa.large_binary())])
+TALLIED = pa.schema(
+    [("rows", pa.int64()), ("faults", pa.int64()), ("file", pa.string()), ("content", pa.large_binary())]
+)
 """After sink: one row a file written; `content` only where the driver must write it itself."""
 
 

@@ -4,7 +4,7 @@ import argparse
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, field_validator
 from pydantic_settings import (
@@ -40,8 +40,8 @@ class ScanSettings(BaseSettings):
     )
 
     source: Annotated[list[str], Field(min_length=1)] = Field(
-        description="a WebDataset shard, a glob or braces of shards, a folder, a listing (.parquet .csv .tsv .jsonl .txt "
-        "with a column uri, url, path or key) or an image; any fsspec URL; may be repeated",
+        description="a WebDataset shard, a glob or braces of shards, a folder, a listing (.parquet .csv .tsv .jsonl "
+        ".txt with a column uri, url, path or key) or an image; any fsspec URL; may be repeated",
     )
     output: Annotated[str, Field(min_length=1)] = Field(description="the folder URL of the verdict table")
     model: str = Field("embedded", description="a checkpoint folder, or 'embedded' for the detector that is shipped")
@@ -87,7 +87,7 @@ class ScanSettings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
     @classmethod
-    def from_command_line(cls, arguments: Sequence[str]) -> Self:
+    def from_command_line(cls, arguments: Sequence[str]) -> "ScanSettings":
         """Read the settings from flags, the environment and the file that `--config` names.
 
         Raises:
@@ -98,7 +98,7 @@ class ScanSettings(BaseSettings):
         if file is not None and not Path(file).is_file():
             raise SettingsError(f"--config {file!r} is no file")
 
-        class Configured(cls):  # type: ignore[misc, valid-type]
+        class Configured(ScanSettings):
             model_config = SettingsConfigDict(toml_file=file)
 
         try:
@@ -107,7 +107,7 @@ class ScanSettings(BaseSettings):
             raise SettingsError("; ".join(_complaint(error) for error in reason.errors())) from reason
         except (SourceError, tomllib.TOMLDecodeError) as reason:
             raise SettingsError(str(reason)) from reason
-        return cls.model_construct(**dict(read))
+        return ScanSettings.model_construct(**dict(read))
 
 
 def flag(name: str) -> str:
@@ -124,7 +124,7 @@ def command_line(settings: type[BaseSettings]) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     for name, field in settings.model_fields.items():
-        action = {bool: "store_true", list[str]: "append"}.get(field.annotation or str, "store")
+        action = "store_true" if field.annotation is bool else "append" if field.annotation == list[str] else "store"
         told = f"{field.description} (default: {field.default})" if field.default else field.description
         parser.add_argument(flag(name), dest=name, action=action, help=str(told).replace("%", "%%"))
     return parser

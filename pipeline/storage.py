@@ -129,7 +129,9 @@ def walk(url: str) -> Iterator[Found]:
 
 def _walk_local(folder: str) -> Iterator[Found]:
     def refuse(reason: OSError) -> None:
-        raise StorageError(f"cannot list {reason.filename!r}: {reason.strerror}; make it readable or scan another folder")
+        raise StorageError(
+            f"cannot list {reason.filename!r}: {reason.strerror}; make it readable or scan another folder"
+        )
 
     seen: set[tuple[int, int]] = set()
     for here, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
@@ -289,4 +291,6 @@ def names(folder: str, suffix: str) -> list[str]:
         return []
     except OSError as reason:
         raise StorageError(f"cannot list {folder!r}: {reason}") from reason
-    return sorted(join(folder, str(entry).rstrip("/").rsplit("/", 1)[-1]) for entry in entries if str(entry).endswith(suffix))
+    return sorted(
+        join(folder, str(entry).rstrip("/").rsplit("/", 1)[-1]) for entry in entries if str(entry).endswith(suffix)
+    )

@@ -34,7 +34,9 @@ class Ticker:
             self._line.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Take the live line away."""
         self._line.stop()
 
@@ -43,7 +45,8 @@ class Ticker:
         self.total = total
         self._line.update(self._task, total=total, description="starting Ray and loading the detector")
         if not self._console.is_terminal:
-            self.say(f"{'an unknown number of' if total is None else f'{total:,}'} images to scan; starting Ray and loading the detector")
+            count = "an unknown number of" if total is None else f"{total:,}"
+            self.say(f"{count} images to scan; starting Ray and loading the detector")
 
     def add(self, images: int, faults: int) -> None:
         """Count images whose rows are written."""

@@ -85,7 +85,9 @@ def read_unit(unit: Unit, wanted: Wanted) -> Iterator[Row]:
         for index, (row, last) in enumerate(_marked(images)):
             yield row | {"unit": unit.name, "index": index, "last": last}
     except storage.STORE_FAULTS as reason:
-        raise StorageError(f"{unit.uri} stopped answering: {storage.fault_of(reason)[1]}; start the scan again") from reason
+        raise StorageError(
+            f"{unit.uri} stopped answering: {storage.fault_of(reason)[1]}; start the scan again"
+        ) from reason
 
 
 def _marked(rows: Iterator[Row]) -> Iterator[tuple[Row, bool]]:
@@ -111,9 +113,7 @@ def _shard(unit: Unit, wanted: Wanted) -> Iterator[Row]:
     empty = True
     fs, path = storage.filesystem(unit.uri)
     with fs.open(path, "rb") as raw, decompressed(raw, unit.uri) as stream:
-        for sample in samples(
-            stream, image_member=wanted.image_member, carry=wanted.carry, max_bytes=wanted.max_bytes
-        ):
+        for sample in samples(stream, image_member=wanted.image_member, carry=wanted.carry, max_bytes=wanted.max_bytes):
             if isinstance(sample, Tear):
                 tears.append(sample)
             elif not _is_cut(sample, tears, wanted):
@@ -132,7 +132,9 @@ def _is_cut(sample: Sample, tears: list[Tear], wanted: Wanted) -> bool:
 
 
 def _torn(tears: list[Tear], unit: Unit) -> Row:
-    where = "; ".join(f"at byte {tear.offset:,}: {f'{tear.member}: ' if tear.member else ''}{tear.reason}" for tear in tears)
+    where = "; ".join(
+        f"at byte {tear.offset:,}: {f'{tear.member}: ' if tear.member else ''}{tear.reason}" for tear in tears
+    )
     member = tears[-1].member
     key = split_name(member)[0] if member else None
     return _row(uri=unit.uri, key=key, offset=tears[0].offset, fault=(Status.TORN_ARCHIVE, f"torn {where}"))

@@ -139,10 +139,10 @@ def road(planned: Plan, settings: ScanSettings, model: Description, layout: clus
     work = list(groups(planned.todo, layout.cores))
     source = UnitSource(work, wanted, storage.snapshot(settings.source))
 
-    images = ray.data.read_datasource(source, override_num_blocks=len(work))
+    images: Dataset = ray.data.read_datasource(source, override_num_blocks=len(work))
     images = images if settings.limit is None else images.limit(settings.limit)
-    views = images.map_batches(prepare, fn_args=(model.preprocess, bounds), batch_format="pyarrow")
-    scores = views.map_batches(
+    views = images.map_batches(partial(prepare, spec=model.preprocess, bounds=bounds), batch_format="pyarrow")
+    scores: Dataset = views.map_batches(
         Scorer,
         fn_constructor_kwargs=actor,
         batch_size=layout.batch_size,
@@ -150,4 +150,5 @@ def road(planned: Plan, settings: ScanSettings, model: Description, layout: clus
         compute=ActorPoolStrategy(size=layout.actors, max_tasks_in_flight_per_actor=2),
         **layout.resources,
     )
-    return scores.map_batches(conclude, fn_args=(model.calibration, model.preprocess.fingerprint), batch_format="pyarrow")
+    finish = partial(conclude, calibration=model.calibration, fingerprint=model.preprocess.fingerprint)
+    return scores.map_batches(finish, batch_format="pyarrow")

@@ -123,7 +123,9 @@ class Lease:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Give the lease back, if it is still ours."""
         self._stop.set()
         self._thread.join()
@@ -134,9 +136,7 @@ class Lease:
     def _take_over(self) -> None:
         holder = read(self.output)
         if holder is not None and not holder.is_dead(time.time()):
-            raise StorageError(
-                f"{self.output!r} is being scanned by {holder}; wait for it, or choose another --output"
-            )
+            raise StorageError(f"{self.output!r} is being scanned by {holder}; wait for it, or choose another --output")
         if holder is not None:
             self._clear(holder)
         if not storage.create(self._url, self._words()):

@@ -79,7 +79,7 @@ class Law:
         if self.open or self.doubled:
             raise LawError(
                 f"{len(self.open)} of {self.units} units miss rows (first: {list(self.open[:3])}), "
-                f"{len(self.doubled)} have rows twice (first: {list(self.doubled[:3])}); start the scan again to mend it"
+                f"{len(self.doubled)} have rows twice (first: {list(self.doubled[:3])}); start the scan again"
             )
 
 
@@ -99,7 +99,9 @@ class Ledger:
         Raises:
             StorageError: a file of the table cannot be read.
         """
-        return {unit: UnitState(rows, images, highest, last) for unit, rows, images, highest, last, _ in self._ask(STATES)}
+        return {
+            unit: UnitState(rows, images, highest, last) for unit, rows, images, highest, last, _ in self._ask(STATES)
+        }
 
     def present(self, units: Collection[str]) -> dict[str, list[int]]:
         """Read which indices of some units have a row, ascending.

@@ -20,7 +20,15 @@ from pipeline.scan.unit import Slice
 
 ROWS_A_SLICE = 256
 COLUMNS = ("uri", "url", "path", "key")
-FORMS = {".parquet": "parquet", ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".txt": "txt"}
+FORMS = {
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".txt": "txt",
+}
 PROTOCOL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:/?/")
 SEPARATOR = {"csv": ",", "tsv": "\t"}
 BOM = b"\xef\xbb\xbf"

@@ -31,7 +31,9 @@ def prepare(fetched: pa.Table, spec: Preprocess, bounds: Bounds) -> pa.Table:
         _prepare(data.as_buffer().to_pybytes() if data.is_valid else None, status.as_py(), spec, bounds)
         for data, status in zip(fetched["data"], fetched["status"], strict=True)
     ]
-    carried = tuple(field.name for field in fetched.schema.field(CARRIED).type) if CARRIED in fetched.column_names else ()
+    carried = (
+        tuple(field.name for field in fetched.schema.field(CARRIED).type) if CARRIED in fetched.column_names else ()
+    )
     schema = with_carried(PREPARED, carried)
     columns: dict[str, Any] = {name: fetched[name] for name in schema.names if name in fetched.column_names}
     for name in OWN:

@@ -52,7 +52,9 @@ class ScoreActor:
         schema = with_carried(SCORED, carried)
         columns = {name: rest[name] for name in rest.column_names}
         columns["logit"] = pa.array(logit, pa.float32(), mask=~scored)
-        columns["gates"] = pa.array([row if ok else None for row, ok in zip(gates, scored, strict=True)], schema.field("gates").type)
+        columns["gates"] = pa.array(
+            [row if ok else None for row, ok in zip(gates, scored, strict=True)], schema.field("gates").type
+        )
         return pa.Table.from_pydict({name: columns[name] for name in schema.names}, schema)
 
 

@@ -12,7 +12,9 @@ from typing import BinaryIO, cast
 from pipeline.scan.archive import Member, Tear, members
 
 SHARD_NAME = re.compile(r"\.(tar|tar\.gz|tgz|tar\.bz2|tar\.xz)$", re.IGNORECASE)
-IMAGE_EXTENSIONS = frozenset("jpg jpeg jpe jfif png webp avif gif bmp tif tiff jp2 heic heif".split())
+IMAGE_EXTENSIONS = frozenset(
+    ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "avif", "gif", "bmp", "tif", "tiff", "jp2", "heic", "heif"]
+)
 LONGEST_TEXT = 1 << 20
 
 

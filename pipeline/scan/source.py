@@ -175,4 +175,3 @@ def _siblings(folder: str) -> list[storage.Found]:
         return [storage.found(fs, info) for info in fs.ls(path, detail=True) if info["type"] == "file"]
     except storage.STORE_FAULTS:
         return []  # each file is then looked at alone, and says itself what is wrong
-

@@ -21,7 +21,7 @@ class Slice:
     Attributes:
         form: `parquet`, `csv`, `jsonl` or `txt`.
         rows: first row and the row behind the last.
-        span: the bytes that hold them (first, behind the last); for Parquet the number of the row group and its first row.
+        span: the bytes that hold them (first, behind the last); for Parquet the row group and the first row in it.
         columns: the names of a CSV's columns, in order.
         column: which column holds the URI; None for text.
     """

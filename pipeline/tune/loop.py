@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mole.attention import prepare_for_training
 from mole.detector import Detector
 from mole.training import Rates, StepReport, fit_head, optimizer_for, training_step
 from pipeline.tune.dataset import BATCH, Cached, balanced_order, balancing_weights
@@ -44,6 +45,7 @@ def fit(detector: Detector, cached: Cached, keep_N: Tensor, plan: Plan) -> Itera
     """
     weight_N = balancing_weights(cached, keep_N)
     fit_head(detector, cached.feature_NF, cached.label_N, weight_N, plan.penalty)
+    prepare_for_training(detector)
     optimizer = optimizer_for(detector, plan.rates)
     highest = [float(group["lr"]) for group in optimizer.param_groups]
     order = balanced_order(weight_N, plan.steps * plan.batch_size, plan.seed)

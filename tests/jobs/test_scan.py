@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pyarrow.dataset as pads
 import pytest
@@ -42,14 +43,24 @@ def command(*arguments: object) -> list[str]:
 def scan(root: Path, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
     return subprocess.run(
-        command(*arguments), cwd=root, env=os.environ | environment, capture_output=True, text=True, timeout=240, check=False
+        command(*arguments),
+        cwd=root,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
     )
 
 
-def verdicts(output: Path) -> dict[tuple[object, ...], tuple[object, ...]]:
+def verdicts(output: Path) -> dict[tuple[Any, ...], tuple[Any, ...]]:
     """Read a table: place and content of every row, and what it got."""
-    rows = pads.dataset(output, format="parquet", partitioning="hive", exclude_invalid_files=True).to_table().to_pylist()
-    found = {(row["unit"], row["index"]): (row["key"], row["content_hash"], row["status"], row["verdict"]) for row in rows}
+    rows = (
+        pads.dataset(output, format="parquet", partitioning="hive", exclude_invalid_files=True).to_table().to_pylist()
+    )
+    found = {
+        (row["unit"], row["index"]): (row["key"], row["content_hash"], row["status"], row["verdict"]) for row in rows
+    }
     assert len(found) == len(rows), "a row stands there twice"
     return found
 
@@ -115,7 +126,9 @@ def test_each_kind_of_failure_has_its_exit_code(root: Path, shards: Path, tiny: 
         assert done.stderr.strip() and "Traceback" not in done.stderr
 
 
-def test_a_setting_may_stand_in_the_environment_or_in_a_file(root: Path, shards: Path, tiny: Path, tmp_path: Path) -> None:
+def test_a_setting_may_stand_in_the_environment_or_in_a_file(
+    root: Path, shards: Path, tiny: Path, tmp_path: Path
+) -> None:
     (tmp_path / "scan.toml").write_text(f'source = ["{shards}/4.tar"]\nmodel = "{tiny}"\ndevice = "nowhere"\n')
     done = scan(root, "--config", tmp_path / "scan.toml", MOLE_SCAN_OUTPUT=str(tmp_path / "out"))
     assert done.returncode == 2

@@ -20,7 +20,13 @@ def hugging_face(state: dict[str, Tensor]) -> dict[str, Tensor]:
         "conv1.weight": "embeddings.patch_embedding.weight",
     }
     swaps = [("ln_pre", "pre_layrnorm"), ("ln_post", "post_layernorm"), ("transformer.resblocks", "encoder.layers")]
-    swaps += [("ln_1", "layer_norm1"), ("ln_2", "layer_norm2"), ("c_fc", "fc1"), ("c_proj", "fc2"), (".attn.", ".self_attn.")]
+    swaps += [
+        ("ln_1", "layer_norm1"),
+        ("ln_2", "layer_norm2"),
+        ("c_fc", "fc1"),
+        ("c_proj", "fc2"),
+        (".attn.", ".self_attn."),
+    ]
     named: dict[str, Tensor] = {}
     for name, tensor in state.items():
         if name == "proj":
@@ -47,7 +53,10 @@ def rounded(state: dict[str, Tensor]) -> dict[str, Tensor]:
     named: dict[str, Tensor] = {}
     for name, tensor in state.items():
         if tensor.dim() == 2 and name.endswith("weight"):
-            named[name], named[f"{name}_scale"] = (tensor * 64).round().clamp(-127, 127).to(torch.int8), torch.full((len(tensor),), 1 / 64)
+            named[name], named[f"{name}_scale"] = (
+                (tensor * 64).round().clamp(-127, 127).to(torch.int8),
+                torch.full((len(tensor),), 1 / 64),
+            )
         else:
             named[name] = tensor
     return named
@@ -67,7 +76,9 @@ def test_int8_matrices_with_scales_are_unpacked(tmp_path: Path) -> None:
     state = read_weights(tmp_path / "w.safetensors")
     assert state.keys() == tiny_weights().keys()
     weight = state["transformer.resblocks.0.mlp.c_fc.weight"]
-    assert (weight - tiny_weights()["transformer.resblocks.0.mlp.c_fc.weight"].clamp(-127 / 64, 127 / 64)).abs().max() <= 1 / 128 + 1e-6
+    assert (
+        weight - tiny_weights()["transformer.resblocks.0.mlp.c_fc.weight"].clamp(-127 / 64, 127 / 64)
+    ).abs().max() <= 1 / 128 + 1e-6
 
 
 def test_a_mismatch_lists_the_keys(tmp_path: Path) -> None:
@@ -75,7 +86,9 @@ def test_a_mismatch_lists_the_keys(tmp_path: Path) -> None:
     state["proj"] = torch.zeros(1, 1)
     state["odd.weight"] = state.pop("ln_pre.weight")
     save_file(state, tmp_path / "w.safetensors")
-    with pytest.raises(ModelError, match=r"missing \['ln_pre.weight'\], unexpected \['odd.weight'\], misshapen \['proj \[1, 1\]"):
+    with pytest.raises(
+        ModelError, match=r"missing \['ln_pre.weight'\], unexpected \['odd.weight'\], misshapen \['proj \[1, 1\]"
+    ):
         load_tower("tiny", tmp_path / "w.safetensors", SHAPE)
 
 

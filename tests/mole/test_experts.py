@@ -1,5 +1,7 @@
 """The stacked product is the sum over experts, one by one, and a router's weights sum to 1."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -26,7 +28,7 @@ def test_the_stacked_product_is_the_sum_over_the_experts(top_k: int) -> None:
     bounds = [0, 5, 7, 10, 14]
     parts = [
         token_BTD @ made.down_RD[first:behind].T @ made.up_DR[:, first:behind].T
-        for first, behind in zip(bounds, bounds[1:], strict=False)
+        for first, behind in itertools.pairwise(bounds)
     ]
     gated = sum(weight_BTE[..., number : number + 1] * part for number, part in enumerate(parts[1:]))
     torch.testing.assert_close(delta_BTD, 0.5 * (parts[0] + gated), rtol=1e-4, atol=1e-4)

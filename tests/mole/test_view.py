@@ -9,7 +9,20 @@ from torchvision import transforms
 from mole.preprocess import CLIP_MEAN, CLIP_STD, Preprocess
 from mole.view import normalise, view
 
-SIZES = [(224, 224), (500, 375), (375, 500), (225, 900), (1024, 768), (640, 225), (100, 300), (64, 64), (223, 225), (448, 448), (450, 890), (512, 1258)]
+SIZES = [
+    (224, 224),
+    (500, 375),
+    (375, 500),
+    (225, 900),
+    (1024, 768),
+    (640, 225),
+    (100, 300),
+    (64, 64),
+    (223, 225),
+    (448, 448),
+    (450, 890),
+    (512, 1258),
+]
 
 
 def photograph(size: tuple[int, int]) -> Image.Image:
@@ -49,7 +62,12 @@ def test_normalising_is_torchvisions() -> None:
 
 
 def test_a_fingerprint_changes_with_whatever_the_model_sees() -> None:
-    specs = [Preprocess(), Preprocess(mode="resize"), Preprocess(mode="resize", short_side=256), Preprocess(mean=(0, 0, 0))]
+    specs = [
+        Preprocess(),
+        Preprocess(mode="resize"),
+        Preprocess(mode="resize", short_side=256),
+        Preprocess(mean=(0, 0, 0)),
+    ]
     prints = {spec.fingerprint for spec in specs}
     assert len(prints) == len(specs) and all(len(fingerprint) == 16 for fingerprint in prints)
     assert Preprocess().fingerprint == Preprocess(mode="crop").fingerprint

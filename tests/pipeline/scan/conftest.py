@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
@@ -34,7 +35,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(local_ray: None, tiny: Path) -> Scan:
     """Scan on the tests' Ray with the tiny detector."""
 
-    def scan_now(*sources: str | Path, output: str | Path, **more: object) -> Summary:
+    def scan_now(*sources: str | Path, output: str | Path, **more: Any) -> Summary:
         names = [str(source) for source in sources]
         settings = ScanSettings(source=names, output=str(output), model=str(tiny), rows_per_file=32, **more)
         return scan(settings, Ticker(quiet=True))

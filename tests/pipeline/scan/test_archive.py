@@ -71,7 +71,9 @@ def test_a_cut_between_two_members_is_a_tear_too() -> None:
     data = tar(BODIES)
     parts = read(data[: data.index(b"D" * 100) - BLOCK])
     assert list(bodies(parts)) == ["a.jpg", "b.png", "c.txt"]
-    assert [part for part in parts if isinstance(part, Tear)] == [Tear(3 * BLOCK + 2 * BLOCK + BLOCK, "the archive ends without its end mark")]
+    assert [part for part in parts if isinstance(part, Tear)] == [
+        Tear(3 * BLOCK + 2 * BLOCK + BLOCK, "the archive ends without its end mark")
+    ]
 
 
 def test_members_behind_a_broken_header_are_found_again() -> None:

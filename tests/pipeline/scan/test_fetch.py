@@ -35,7 +35,9 @@ def places(found: list[dict[str, object]]) -> list[tuple[object, ...]]:
 def shard(tmp_path: Path) -> Path:
     """A shard with an image, a sample without one, one that is too large, and an empty one."""
     path = tmp_path / "s.tar"
-    path.write_bytes(tar({"1.jpg": b"one", "1.json": b'{"url": "u"}', "2.txt": b"none", "3.png": b"x" * 1001, "4.jpg": b""}))
+    path.write_bytes(
+        tar({"1.jpg": b"one", "1.json": b'{"url": "u"}', "2.txt": b"none", "3.png": b"x" * 1001, "4.jpg": b""})
+    )
     return path
 
 
@@ -136,7 +138,7 @@ class Odd(http.server.BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
         """Stay quiet."""
 
 

@@ -70,11 +70,14 @@ def test_every_sample_of_every_shard_has_one_row_and_every_fault_its_reason(fini
         assert (row["detail"] is None) == scored
         assert row["probability"] is None or 0 <= float(str(row["probability"])) <= 1
     assert by_key["empty"]["content_hash"] is None and by_key["empty"]["bytes"] == 0
-    assert len(bytes(by_key["page"]["content_hash"])) == 16  # type: ignore[arg-type]
+    content = by_key["page"]["content_hash"]
+    assert isinstance(content, bytes) and len(content) == 16
 
 
 def test_the_columns_are_the_promised_ones_in_their_order_and_carried_ones_a_struct_behind(finished: Finished) -> None:
-    promised = "unit index last uri key offset length content_hash bytes format width height status detail logit probability"
+    promised = (
+        "unit index last uri key offset length content_hash bytes format width height status detail logit probability"
+    )
     promised += " verdict gates provenance preprocess scanned_at carried"
     for file in Path(finished[2].table).glob("*.parquet"):
         schema = pq.read_schema(file)
@@ -99,8 +102,10 @@ def test_any_reader_of_parquet_reads_the_table_while_a_run_holds_it(finished: Fi
         frame = pd.read_parquet(output)
         assert len(frame) == 88 and set(frame["model"]) == {summary.model}
         assert pl.scan_parquet(f"{output}/**/*.parquet").collect().height == 88
-        query = f"SELECT count(*), any_value(model) FROM read_parquet('{output}/**/*.parquet', hive_partitioning = true)"
-        assert duckdb.sql(query).fetchall() == [(88, summary.model)]
+        query = (
+            f"SELECT count(*), any_value(model) FROM read_parquet('{output}/**/*.parquet', hive_partitioning = true)"
+        )
+        assert duckdb.connect().execute(query).fetchall() == [(88, summary.model)]
 
 
 def test_the_summary_is_plain_enough_for_json(finished: Finished) -> None:
@@ -113,7 +118,7 @@ def test_a_held_output_is_refused_before_anything_is_scanned(run: Scan, finished
 
 
 def test_a_double_that_stays_breaks_the_law(run: Scan, finished: Finished, tmp_path: Path) -> None:
-    source, output, first = finished
+    source, _, first = finished
     partition = tmp_path / Path(first.table).name
     partition.mkdir()
     for number, file in enumerate([*Path(first.table).glob("*.parquet")] * 2):
@@ -157,7 +162,11 @@ def test_what_changed_or_is_new_or_was_lost_is_scanned_again_and_the_rest_is_not
 
 
 def test_the_same_image_has_the_same_logit_as_shard_as_folder_and_as_listing(run: Scan, tmp_path: Path) -> None:
-    members = {f"{form}/{number}.{form}": picture(number, form=form, side=300) for number in range(9) for form in ("png", "webp")}
+    members = {
+        f"{form}/{number}.{form}": picture(number, form=form, side=300)
+        for number in range(9)
+        for form in ("png", "webp")
+    }
     for name, body in members.items():
         path = tmp_path / "photos" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -177,7 +186,10 @@ def test_the_same_image_has_the_same_logit_as_shard_as_folder_and_as_listing(run
 def test_a_torn_shard_and_images_above_the_bounds_are_rows_with_their_reason(run: Scan, tmp_path: Path) -> None:
     path = write_shard(tmp_path / "t.tar", samples(10) | {"zz.jpg": b"lost"})
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    write_shard(tmp_path / "s.tar", {"big.png": picture(1, form="png", side=300), "many.jpg": b"x" * 90_000, "ok.jpg": picture(2)})
+    write_shard(
+        tmp_path / "s.tar",
+        {"big.png": picture(1, form="png", side=300), "many.jpg": b"x" * 90_000, "ok.jpg": picture(2)},
+    )
     rows = table(run(tmp_path / "s.tar", path, output=tmp_path / "out", max_pixels=10_000, max_bytes=80_000))
     details = [str(row["detail"]) for row in rows if "s.tar" in str(row["unit"])]
     assert "pixels, over the bound of 10,000" in details[0] and "90,000 bytes, over the bound of 80,000" in details[1]

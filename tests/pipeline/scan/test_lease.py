@@ -29,7 +29,11 @@ def output(tmp_path: Path) -> str:
 
 
 def test_a_held_output_is_refused_with_the_holders_name_and_age(output: str) -> None:
-    with Lease(output), pytest.raises(StorageError, match=rf"process {os.getpid()} on .*, which took it 0 s ago"), Lease(output):
+    with (
+        Lease(output),
+        pytest.raises(StorageError, match=rf"process {os.getpid()} on .*, which took it 0 s ago"),
+        Lease(output),
+    ):
         pass
 
 

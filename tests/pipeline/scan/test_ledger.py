@@ -15,7 +15,9 @@ from pipeline.scan.sink import encode, part_name
 
 def rows(unit: str, indices: list[int], last: int) -> pa.Table:
     """Make rows of one unit."""
-    made = [dict.fromkeys(VERDICT.names) | {"unit": unit, "index": i, "last": i == last, "status": "ok"} for i in indices]
+    made = [
+        dict.fromkeys(VERDICT.names) | {"unit": unit, "index": i, "last": i == last, "status": "ok"} for i in indices
+    ]
     return pa.Table.from_pylist(made, VERDICT)
 
 

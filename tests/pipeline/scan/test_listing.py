@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def test_every_row_comes_once_and_in_order(form: str, tmp_path: Path) -> None:
     assert [entry.text for entry in everything(url)] == NAMES
     rows = [part.rows for part in slices(url)]
     assert rows[0][0] == 0 and rows[-1][1] == ROWS
-    assert all(one[1] == other[0] for one, other in zip(rows, rows[1:], strict=False))
+    assert all(one[1] == other[0] for one, other in itertools.pairwise(rows))
 
 
 @pytest.mark.parametrize("form", ["parquet", "csv", "tsv", "jsonl"])
@@ -89,7 +90,13 @@ def test_a_broken_parquet_listing_is_refused_by_its_name(tmp_path: Path) -> None
 
 
 def test_a_form_is_told_by_the_end_of_the_name() -> None:
-    assert [form_of(name) for name in ("a.PARQUET", "b.csv", "c.json", "d.tar", "e")] == ["parquet", "csv", "jsonl", None, None]
+    assert [form_of(name) for name in ("a.PARQUET", "b.csv", "c.json", "d.tar", "e")] == [
+        "parquet",
+        "csv",
+        "jsonl",
+        None,
+        None,
+    ]
 
 
 def test_a_slice_reads_its_own_bytes_alone(tmp_path: Path) -> None:

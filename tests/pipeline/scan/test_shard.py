@@ -15,8 +15,7 @@ from tests.pipeline.scan.test_archive import tar
 
 def read(bodies: dict[str, bytes], image_member: str | None = None, carry: tuple[str, ...] = ()) -> list[Sample]:
     """Group an archive of some files."""
-    asked = {"image_member": image_member, "carry": carry, "max_bytes": 1000}
-    found = list(samples(io.BytesIO(tar(bodies)), **asked))
+    found = list(samples(io.BytesIO(tar(bodies)), image_member=image_member, carry=carry, max_bytes=1000))
     return [sample for sample in found if not isinstance(sample, Tear)]
 
 
@@ -46,9 +45,12 @@ def test_what_webdataset_reads_has_the_same_keys_here(tmp_path: Path) -> None:
         for number in range(5):
             writer.write({"__key__": f"d/{number:03}", "jpg": b"x", "seg.png": b"y", "json": b"{}"})
     theirs = [sample["__key__"] for sample in webdataset.WebDataset(str(path), shardshuffle=False)]
-    asked = {"image_member": None, "carry": (), "max_bytes": 1000}
     with path.open("rb") as stream:
-        ours = [sample.key for sample in samples(stream, **asked) if isinstance(sample, Sample)]
+        ours = [
+            sample.key
+            for sample in samples(stream, image_member=None, carry=(), max_bytes=1000)
+            if isinstance(sample, Sample)
+        ]
     assert ours == theirs
 
 
@@ -74,7 +76,9 @@ def test_a_member_above_the_bound_keeps_its_length_and_not_its_bytes() -> None:
 
 def test_carried_columns_come_from_the_json_and_then_from_the_texts() -> None:
     described = json.dumps({"url": "https://a/b", "size": [1, 2], "none": None}).encode()
-    (sample,) = read({"1.jpg": b"", "1.json": described, "1.txt": b"a caption"}, carry=("url", "size", "none", "txt", "absent"))
+    (sample,) = read(
+        {"1.jpg": b"", "1.json": described, "1.txt": b"a caption"}, carry=("url", "size", "none", "txt", "absent")
+    )
     assert sample.metadata(("url", "size", "none", "txt", "absent")) == {
         "url": "https://a/b",
         "size": "[1, 2]",

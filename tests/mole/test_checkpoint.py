@@ -1,0 +1,136 @@
+"""A checkpoint comes back as it was, is refused where it was tampered with, and is named by what it holds."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from mole.backbone import architecture_of, assemble, build_tower
+from mole.checkpoint import load_checkpoint, load_linear_head, save_checkpoint
+from mole.config import CONFIG, describe
+from mole.detector import Detector, learned
+from mole.errors import ModelError
+from mole.preprocess import Preprocess
+from tests.tiny import SHAPE, tiny_checkpoint, tiny_weights
+
+
+def edit(folder: Path, *path: str, value: object) -> None:
+    """Change one setting in a checkpoint's file."""
+    config = json.loads((folder / CONFIG).read_text())
+    part = config
+    for name in path[:-1]:
+        part = part[name]
+    part[path[-1]] = value
+    (folder / CONFIG).write_text(json.dumps(config))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A tiny checkpoint."""
+    return tiny_checkpoint(tmp_path / "tiny")
+
+
+def test_a_checkpoint_comes_back_with_every_weight(folder: Path, tmp_path: Path) -> None:
+    first = load_checkpoint(folder)
+    save_checkpoint(tmp_path / "again", first.detector, first.description.config)
+    (tmp_path / "again" / "tower.safetensors").write_bytes((folder / "tower.safetensors").read_bytes())
+    again = load_checkpoint(tmp_path / "again")
+    assert again.description.digest == first.description.digest
+    for name, parameter in learned(first.detector).items():
+        assert torch.equal(parameter, learned(again.detector)[name])
+    assert not again.detector.training
+
+
+def test_the_digest_is_the_same_without_loading_and_changes_with_what_changes_a_verdict(folder: Path) -> None:
+    digest = describe(folder).digest
+    assert digest == load_checkpoint(folder).description.digest and len(digest) == 32
+    edit(folder, "calibration", "temperature", value=2.0)
+    warmer = describe(folder).digest
+    state = load_file(folder / "adapters.safetensors")
+    state["head.0.bias"] += 1
+    save_file(state, folder / "adapters.safetensors")
+    assert len({digest, warmer, describe(folder).digest}) == 3
+
+
+def test_a_reformatted_file_is_the_same_checkpoint(folder: Path) -> None:
+    digest = describe(folder).digest
+    (folder / CONFIG).write_text(json.dumps(json.loads((folder / CONFIG).read_text()), indent=7))
+    assert describe(folder).digest == digest
+
+
+def test_another_preprocessing_than_the_fingerprints_is_refused(folder: Path) -> None:
+    edit(folder, "preprocess", "mode", value="resize")
+    with pytest.raises(ModelError, match=Preprocess().fingerprint):
+        describe(folder)
+
+
+def test_another_tower_is_refused_by_both_digests(folder: Path) -> None:
+    wanted = json.loads((folder / CONFIG).read_text())["backbone"]["file_sha256"]
+    save_file(tiny_weights(seed=5), folder / "tower.safetensors")
+    with pytest.raises(ModelError, match=wanted):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "adapters.safetensors", "tower.safetensors"])
+def test_a_missing_file_is_refused_by_its_name(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(ModelError, match=name):
+        load_checkpoint(folder)
+
+
+def test_a_damaged_adapter_file_is_refused(folder: Path) -> None:
+    (folder / "adapters.safetensors").write_bytes(b"damaged")
+    with pytest.raises(ModelError, match=r"adapters.safetensors is damaged"):
+        load_checkpoint(folder)
+
+
+def test_adapters_of_another_shape_are_refused_with_their_keys(folder: Path) -> None:
+    state = load_file(folder / "adapters.safetensors")
+    state["extra"] = state.pop("head.0.bias")
+    save_file(state, folder / "adapters.safetensors")
+    with pytest.raises(ModelError, match=r"missing \['head.0.bias'\], unexpected \['extra'\]"):
+        load_checkpoint(folder)
+
+
+def test_an_unknown_setting_is_refused(folder: Path) -> None:
+    edit(folder, "detector", "experts", value=9)
+    with pytest.raises(ModelError, match="experts"):
+        describe(folder)
+
+
+def test_a_detector_is_not_saved_under_other_settings(folder: Path, tmp_path: Path) -> None:
+    loaded = load_checkpoint(folder)
+    other = loaded.description.config.model_copy(
+        update={"detector": loaded.detector.config.model_copy(update={"top_k": 1})}
+    )
+    with pytest.raises(ModelError, match="top_k=1"):
+        save_checkpoint(tmp_path / "x", loaded.detector, other)
+
+
+def test_a_published_head_loads_as_a_detector_without_experts(tmp_path: Path) -> None:
+    torch.save({"weight": torch.ones(1, 32), "bias": torch.zeros(1)}, tmp_path / "fc.pth")
+    detector = load_linear_head(tmp_path / "fc.pth", assemble(SHAPE, tiny_weights(), "tiny"))
+    view_B3SS = torch.randn(2, 3, 224, 224)
+    feature_BF, _ = detector.feature(detector.trunk(view_B3SS))
+    torch.testing.assert_close(detector(view_B3SS).logit_B, feature_BF.sum(dim=1))
+
+
+def test_universal_fake_detects_head_loads(shared: Path) -> None:
+    tower = build_tower(architecture_of("ViT-L-14-quickgelu"))
+    detector = load_linear_head(shared / "weights" / "univfd_fc_weights.pth", tower)
+    published = torch.load(shared / "weights" / "univfd_fc_weights.pth", map_location="cpu", weights_only=True)
+    assert torch.equal(learned(detector)["head.0.weight"], published["weight"])
+    assert isinstance(detector, Detector) and set(learned(detector)) == {"head.0.weight", "head.0.bias"}
+
+
+def test_a_head_of_another_tower_is_refused(shared: Path) -> None:
+    with pytest.raises(ModelError, match=r"misshapen \['head.0.weight'\]"):
+        load_linear_head(shared / "weights" / "univfd_fc_weights.pth", assemble(SHAPE, tiny_weights(), "tiny"))
+
+
+def test_the_embedded_model_is_whole(root: Path) -> None:
+    loaded = load_checkpoint(root / "mole" / "embedded")
+    assert loaded.description.config.backbone.name == "ViT-B-16-quickgelu"
+    assert loaded.calibration.real_below <= loaded.calibration.generated_above

@@ -1,0 +1,68 @@
+"""Scoring is the same in either precision where it matters: no verdict moves."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mole.checkpoint import Checkpoint, load_checkpoint
+from mole.detector import learned
+from mole.errors import ModelError
+from mole.inference import Scorer, faster, in_bfloat16
+from mole.view import normalise
+from tests.tiny import tiny_checkpoint
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Checkpoint:
+    """A tiny detector."""
+    return load_checkpoint(tiny_checkpoint(tmp_path / "tiny"))
+
+
+def views(count: int = 40) -> torch.Tensor:
+    """Draw views, uint8 (B, 3, 224, 224)."""
+    return torch.randint(0, 256, (count, 3, 224, 224), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def test_float32_scores_are_the_detectors_own(loaded: Checkpoint) -> None:
+    scores = Scorer(loaded, "cpu", precision="float32").score(views(4))
+    with torch.inference_mode():
+        output = loaded.detector(normalise(views(4), loaded.preprocess))
+    np.testing.assert_array_equal(scores.logit, output.logit_B.numpy())
+    np.testing.assert_array_equal(scores.gates, output.gates_BE.numpy())
+
+
+def test_bfloat16_gives_float32s_verdicts(loaded: Checkpoint) -> None:
+    exact = Scorer(loaded, "cpu", precision="float32").score(views())
+    middle = float(np.median(exact.logit))
+    calibration = loaded.calibration.model_copy(update={"real_below": middle - 1e-3, "generated_above": middle + 1e-3})
+    moved = Checkpoint(
+        loaded.description.__class__(
+            loaded.description.folder,
+            loaded.description.config.model_copy(update={"calibration": calibration}),
+            loaded.description.digest,
+        ),
+        loaded.detector,
+    )
+    half = Scorer(moved, "cpu", precision="bfloat16").score(views())
+    assert calibration.verdict(half.logit).tolist() == calibration.verdict(exact.logit).tolist()
+
+
+def test_what_was_trained_stays_float32(loaded: Checkpoint) -> None:
+    half = in_bfloat16(loaded.detector)
+    assert half.tower.conv1.weight.dtype is torch.bfloat16
+    for name, parameter in learned(half).items():
+        assert torch.equal(parameter, learned(loaded.detector)[name])
+
+
+def test_the_precision_is_chosen_by_measuring(loaded: Checkpoint) -> None:
+    assert faster(loaded.detector) in ("float32", "bfloat16")
+    assert Scorer(loaded, "cpu").precision in ("float32", "bfloat16")
+
+
+def test_a_logit_that_is_no_number_is_the_models_fault(loaded: Checkpoint) -> None:
+    with torch.no_grad():
+        learned(loaded.detector)["head.0.bias"].fill_(float("nan"))
+    with pytest.raises(ModelError, match="3 of 3 logits are not finite"):
+        Scorer(loaded, "cpu", precision="float32").score(views(3))
