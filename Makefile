@@ -51,7 +51,7 @@ test: lint
 	@$(BIN)/python -m pytest
 
 bench: setup
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+	@for name in decode scan memory; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
 
 clean:
 	rm -rf $(VENV) $(DEMO_OUTPUT) build dist ./*.egg-info

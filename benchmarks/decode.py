@@ -1,6 +1,6 @@
 """Measure decoding on one core: this decoder, Pillow, open_clip's stock transform, and what reading provenance costs.
 
-python benchmarks/decode.py --image PHOTOGRAPH.jpg
+python -m benchmarks.decode --image PHOTOGRAPH.jpg
 """
 
 import argparse

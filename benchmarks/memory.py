@@ -1,6 +1,6 @@
 """Peak memory of a scan at 1 and at 10 times the images: driver, workers and Ray, summed over the run.
 
-python benchmarks/memory.py --images 500
+python -m benchmarks.memory --images 500
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Images a second of three roads over the same images, cores and model: this scan, a plain loop, Ray's usual idiom.
 
-    python benchmarks/scan.py --images 1000 --model tiny        # preprocessing is what costs
-    python benchmarks/scan.py --images 200 --model embedded     # the model is what costs
+    python -m benchmarks.scan --images 1000 --model tiny        # preprocessing is what costs
+    python -m benchmarks.scan --images 200 --model embedded     # the model is what costs
 
 A rate is counted from the first result to the last, so that no road pays for its start; the whole time is beside it.
 """

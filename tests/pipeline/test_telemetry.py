@@ -1,0 +1,33 @@
+"""What a run says: counts, rate, time left, faults; nothing when it is told to be quiet."""
+
+import pytest
+
+from pipeline.telemetry import Ticker
+
+
+def test_a_line_holds_what_is_done_the_rate_the_time_left_and_the_faults() -> None:
+    ticker = Ticker(quiet=True)
+    ticker.expect(4000)
+    ticker.add(1000, 3)
+    line = str(ticker)
+    assert line.startswith("1,000 of 4,000 images, ")
+    assert " images/s, " in line and " s left, 3 faults" in line
+
+
+def test_a_total_that_nobody_knows_is_not_invented() -> None:
+    ticker = Ticker(quiet=True)
+    ticker.expect(None)
+    ticker.add(5, 0)
+    assert str(ticker).startswith("5 images, ") and "left" not in str(ticker)
+
+
+def test_a_quiet_ticker_prints_nothing_and_a_plain_one_says_what_it_waits_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Ticker(quiet=True) as ticker:
+        ticker.expect(7)
+    assert capsys.readouterr() == ("", "")
+    with Ticker() as ticker:
+        ticker.expect(7)
+    told = capsys.readouterr()
+    assert told.out == "" and "7 images to scan" in told.err
