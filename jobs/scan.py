@@ -12,12 +12,15 @@ from pipeline.scan.flow import Summary, scan
 from pipeline.settings import ScanSettings
 from pipeline.telemetry import Ticker, quiet_ray
 
+INTERRUPTED = 130
+"""What a shell returns for Ctrl-C."""
+
 
 def main(arguments: list[str]) -> int:
     """Run one scan from the command line.
 
     Returns:
-        The exit code: 0 every row written, 2 settings, 3 storage, 4 model, 5 law broken.
+        The exit code: 0 every row written, 2 settings, 3 storage, 4 model, 5 law broken, 130 interrupted.
     """
     try:
         settings = ScanSettings.from_command_line(arguments)
@@ -28,6 +31,9 @@ def main(arguments: list[str]) -> int:
         words = str(reason).partition("\nFailed to apply UDF")[0]  # Ray adds its own advice to a worker's words
         Console(stderr=True).print(f"{type(reason).__name__}: {words}", style="red", markup=False, soft_wrap=True)
         return reason.exit_code
+    except KeyboardInterrupt:
+        Console(stderr=True).print("stopped; what is written stays good, the same command goes on from there")
+        return INTERRUPTED
     if settings.json_summary:
         print(json.dumps(dataclasses.asdict(summary)))
     else:

@@ -40,7 +40,7 @@ def prepare_for_training(detector: nn.Module) -> None:
     for module in detector.modules():
         if isinstance(module, AdaptedBlock):
             frozen = module.frozen
-            frozen.attention = partial(_either, frozen.attn, frozen.attention)  # type: ignore[method-assign]
+            frozen.attention = partial(_either, frozen.attn, frozen.attention)
 
 
 def _either(attention: nn.MultiheadAttention, own: nn.Module, token_BTD: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """A checkpoint: a folder with `config.json` and `adapters.safetensors`, named by a digest of what it holds."""
 
 import hashlib
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +11,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from mole.backbone import load_tower, tower_digest
+from mole.backbone import architecture_of, load_tower, tower_digest
 from mole.calibration import Calibration
-from mole.config import ADAPTERS, CONFIG, CheckpointConfig, Description, DetectorConfig, describe
+from mole.config import ADAPTERS, CONFIG, Backbone, CheckpointConfig, Description, DetectorConfig, describe
 from mole.detector import Detector, learned
 from mole.errors import ModelError
 from mole.preprocess import Preprocess
+
+UNIVERSAL_FAKE_DETECT = Backbone(name="ViT-L-14-quickgelu", pretrained="openai")
+"""The tower of Ojha et al. 2023, which open_clip downloads."""
 
 
 @dataclass(frozen=True)
@@ -86,26 +90,42 @@ def save_checkpoint(folder: Path, detector: Detector, config: CheckpointConfig) 
     return describe(folder)
 
 
-def load_linear_head(file: Path, tower: VisionTransformer) -> Detector:
-    """Load a head that was published alone, as UniversalFakeDetect's `fc_weights.pth`.
+def adopt_linear_head(file: Path, folder: Path, backbone: Backbone = UNIVERSAL_FAKE_DETECT) -> Description:
+    """Make a checkpoint without experts of a head that was published alone, as UniversalFakeDetect's `fc_weights.pth`.
 
     Args:
         file: `weight` (1, F) and `bias` (1,), a pickle of tensors saved on any device.
-        tower: the tower that the head was trained on.
-
-    Returns:
-        A detector without experts, evaluating.
+        folder: where the checkpoint goes.
+        backbone: the tower that the head was trained on.
 
     Raises:
         ModelError: the file holds something else, or the head is for another tower.
+
+    Source: Ojha et al. 2023, arXiv:2302.10174; its views are centre crops, its threshold is a probability of 0.5.
     """
+    features = (backbone.architecture or architecture_of(backbone.name)).embed_dim
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError) as reason:
+    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as reason:
         raise ModelError(f"cannot read a head from {file}: {reason}") from reason
-    detector = Detector(tower, DetectorConfig(adapted_blocks=0, shared_rank=0, expert_ranks=()))
-    put(detector, {f"head.0.{name}": tensor for name, tensor in state.items()}, str(file))
-    return detector.eval()
+    shapes = {name: list(tensor.shape) for name, tensor in state.items()}
+    wanted = {"weight": [1, features], "bias": [1]}
+    if shapes != wanted:
+        raise ModelError(f"{file} holds {shapes}; a head for {backbone.name} is {wanted}")
+    spec = Preprocess(mode="crop")
+    config = CheckpointConfig(
+        backbone=backbone,
+        detector=DetectorConfig(adapted_blocks=0, shared_rank=0, expert_ranks=()),
+        preprocess=spec,
+        preprocess_fingerprint=spec.fingerprint,
+        calibration=Calibration(),
+        provenance={"head": file.name, "sha256": sha256_of(file)},
+        licence="of the head's publisher",
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ADAPTERS).write_bytes(save({f"head.0.{name}": tensor for name, tensor in state.items()}))
+    (folder / CONFIG).write_text(config.model_dump_json(indent=2) + "\n")
+    return describe(folder)
 
 
 def sha256_of(file: Path) -> str:

@@ -4,6 +4,7 @@ import errno
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -275,6 +276,16 @@ def remove(url: str) -> None:
         return
     except OSError as reason:
         raise StorageError(f"cannot remove {url!r}: {reason}") from reason
+
+
+def sweep(folder: str) -> None:
+    """Remove what writers that were killed left half written in a local folder; a store keeps no such thing."""
+    if not is_local(folder):
+        return
+    with suppress(FileNotFoundError), os.scandir(absolute(folder)) as entries:
+        for entry in entries:
+            if TEMPORARY in entry.name and entry.is_file():
+                remove(entry.path)
 
 
 def names(folder: str, suffix: str) -> list[str]:

@@ -76,6 +76,7 @@ def scan(settings: ScanSettings, ticker: Ticker) -> Summary:
     planned, written, repaired = plan(source.units(), ledger), 0, 0
     if planned.todo:
         with Lease(settings.output) as held:
+            storage.sweep(ledger.folder)
             planned = plan(source.units(), ledger)
             written = _run(planned, ledger, settings, model, report=ticker, generation=held.generation)
             repaired = ledger.repair()

@@ -1,12 +1,13 @@
 """The lease on an output: one scan of a table at a time, and a generation that fences the workers of a dead run."""
 
 import json
+import logging
 import os
 import platform
 import threading
 import time
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +15,8 @@ import psutil
 
 from mole.errors import StorageError
 from pipeline import storage
+
+logger = logging.getLogger(__name__)
 
 FILE = "_lease.json"
 BEAT = 10.0
@@ -159,8 +162,9 @@ class Lease:
 
     def _renew(self) -> None:
         while not self._stop.wait(BEAT):
-            holder = read(self.output)
-            if holder is None or holder.generation != self.generation:
-                return  # lost: the workers are fenced and the run ends with their error
-            self.holder = Holder(**(asdict(self.holder) | {"beat": time.time()}))
-            storage.write(self._url, self._words())
+            try:
+                check(self.output, self.generation)
+                self.holder = replace(self.holder, beat=time.time())
+                storage.write(self._url, self._words())
+            except StorageError as reason:  # lost, and the workers are fenced; or the store is away for a moment
+                logger.warning("the lease was not renewed: %s", reason)

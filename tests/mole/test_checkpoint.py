@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mole.backbone import architecture_of, assemble, build_tower
-from mole.checkpoint import load_checkpoint, load_linear_head, save_checkpoint
-from mole.config import CONFIG, describe
+from mole.checkpoint import adopt_linear_head, load_checkpoint, put, save_checkpoint
+from mole.config import CONFIG, Backbone, describe
 from mole.detector import Detector, learned
 from mole.errors import ModelError
 from mole.preprocess import Preprocess
@@ -109,25 +109,34 @@ def test_a_detector_is_not_saved_under_other_settings(folder: Path, tmp_path: Pa
         save_checkpoint(tmp_path / "x", loaded.detector, other)
 
 
-def test_a_published_head_loads_as_a_detector_without_experts(tmp_path: Path) -> None:
+def test_a_published_head_becomes_a_checkpoint_without_experts(folder: Path, tmp_path: Path) -> None:
     torch.save({"weight": torch.ones(1, 32), "bias": torch.zeros(1)}, tmp_path / "fc.pth")
-    detector = load_linear_head(tmp_path / "fc.pth", assemble(SHAPE, tiny_weights(), "tiny"))
+    backbone = describe(folder).config.backbone
+    adopted = tmp_path / "adopted"
+    adopted.mkdir()
+    (adopted / "tower.safetensors").write_bytes((folder / "tower.safetensors").read_bytes())
+    adopt_linear_head(tmp_path / "fc.pth", adopted, backbone)
+    detector = load_checkpoint(adopted).detector
     view_B3SS = torch.randn(2, 3, 224, 224)
-    feature_BF, _ = detector.feature(detector.trunk(view_B3SS))
-    torch.testing.assert_close(detector(view_B3SS).logit_B, feature_BF.sum(dim=1))
+    with torch.inference_mode():
+        feature_BF = assemble(SHAPE, tiny_weights(), "tiny")(view_B3SS)
+        torch.testing.assert_close(detector(view_B3SS).logit_B, feature_BF.sum(dim=1))
 
 
-def test_universal_fake_detects_head_loads(shared: Path) -> None:
-    tower = build_tower(architecture_of("ViT-L-14-quickgelu"))
-    detector = load_linear_head(shared / "weights" / "univfd_fc_weights.pth", tower)
-    published = torch.load(shared / "weights" / "univfd_fc_weights.pth", map_location="cpu", weights_only=True)
+def test_universal_fake_detects_head_becomes_a_checkpoint_of_its_tower(shared: Path, tmp_path: Path) -> None:
+    file = shared / "weights" / "univfd_fc_weights.pth"
+    described = adopt_linear_head(file, tmp_path)
+    assert (described.config.backbone.name, described.preprocess.mode) == ("ViT-L-14-quickgelu", "crop")
+    detector = Detector(build_tower(architecture_of("ViT-L-14-quickgelu")), described.config.detector)
+    put(detector, load_file(tmp_path / "adapters.safetensors"), "adopted")
+    published = torch.load(file, map_location="cpu", weights_only=True)
+    assert set(learned(detector)) == {"head.0.weight", "head.0.bias"}
     assert torch.equal(learned(detector)["head.0.weight"], published["weight"])
-    assert isinstance(detector, Detector) and set(learned(detector)) == {"head.0.weight", "head.0.bias"}
 
 
-def test_a_head_of_another_tower_is_refused(shared: Path) -> None:
-    with pytest.raises(ModelError, match=r"misshapen \['head.0.weight'\]"):
-        load_linear_head(shared / "weights" / "univfd_fc_weights.pth", assemble(SHAPE, tiny_weights(), "tiny"))
+def test_a_head_of_another_tower_is_refused(shared: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"\[1, 768\].*ViT-B-16 is .*\[1, 512\]"):
+        adopt_linear_head(shared / "weights" / "univfd_fc_weights.pth", tmp_path, Backbone(name="ViT-B-16"))
 
 
 def test_the_embedded_model_is_whole(root: Path) -> None:

@@ -77,7 +77,7 @@ def test_the_fitted_head_stands_where_the_gradient_vanishes(detector: Detector) 
     feature_NF, weight_N = torch.randn(60, 32), torch.rand(60)
     label_N = (feature_NF[:, 0] + torch.randn(60) > 0).float()
     fit_head(detector, feature_NF, label_N, weight_N, penalty=0.1)
-    head = detector.head[0]
+    head = next(layer for layer in detector.head if isinstance(layer, torch.nn.Linear))
     residual_N = weight_N / weight_N.sum() * (torch.sigmoid(head(feature_NF).squeeze(-1)) - label_N)
     assert float(residual_N.sum().abs().detach()) < 1e-4
     assert torch.allclose(residual_N @ feature_NF, -0.1 * head.weight.squeeze(0), atol=1e-4)

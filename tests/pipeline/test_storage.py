@@ -74,6 +74,14 @@ def test_the_memory_of_one_process_travels_as_a_snapshot() -> None:
     assert storage.snapshot(["/nowhere"]) == {}
 
 
+def test_a_sweep_takes_what_a_killed_writer_left_and_nothing_else(tmp_path: Path) -> None:
+    storage.write(str(tmp_path / "part.parquet"), b"1")
+    (tmp_path / f".part.parquet{storage.TEMPORARY}0").write_bytes(b"half")
+    storage.sweep(str(tmp_path))
+    storage.sweep(str(tmp_path / "none"))
+    assert [path.name for path in tmp_path.iterdir()] == ["part.parquet"]
+
+
 def test_names_are_the_files_right_in_a_folder(tmp_path: Path) -> None:
     for name in ("b.parquet", "a.parquet", "c.txt", "sub/d.parquet"):
         storage.write(str(tmp_path / name), b"")

@@ -1,0 +1,29 @@
+"""Laws of the door to packing."""
+
+from pathlib import Path
+
+import pytest
+
+from jobs.pack import main, parse
+
+
+def test_a_missing_manifest_ends_with_the_code_of_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--source", "t", "--output", "o", "--manifest", str(tmp_path / "m.csv")]) == 2
+    assert "SettingsError: manifest" in capsys.readouterr().err
+
+
+def test_a_held_out_source_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "m.csv").write_text("path,label,generator,source\na.png,real,photo,holiday\n")
+    assert main(["--source", "t", "--output", "o", "--manifest", str(tmp_path / "m.csv")]) == 2
+    assert "'coco' is not among ['holiday']" in capsys.readouterr().err
+
+
+def test_a_missing_flag_ends_with_the_code_of_settings() -> None:
+    with pytest.raises(SystemExit) as end:
+        parse(["--source", "t"])
+    assert end.value.code == 2
+
+
+def test_the_defaults_are_those_of_the_shipped_tower() -> None:
+    flags = parse(["--source", "t", "--output", "o", "--manifest", "m"])
+    assert (flags.images, flags.most_bytes, flags.held_out) == (128, 49_500_000, "coco")

@@ -1,0 +1,52 @@
+"""Laws of the recipe."""
+
+from pathlib import Path
+
+import pytest
+
+from mole.errors import SettingsError
+from pipeline.tune.recipe import Recipe
+
+PLACES = ["--manifest", "m.csv", "--output", "out", "--tower", "t.safetensors"]
+
+
+def test_a_flag_wins_over_the_environment_and_that_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "r.toml").write_text('steps = 1\ndraws = 2\nview = "crop"\n')
+    monkeypatch.setenv("MOLE_TUNE_STEPS", "3")
+    monkeypatch.setenv("MOLE_TUNE_DRAWS", "4")
+    recipe = Recipe.from_command_line([*PLACES, "--config", str(tmp_path / "r.toml"), "--steps", "5"])
+    assert (recipe.steps, recipe.draws, recipe.view) == (5, 4, "crop")
+
+
+def test_the_shipped_recipe_is_a_recipe(root: Path) -> None:
+    recipe = Recipe.from_command_line([*PLACES, "--config", str(root / "mole/embedded/recipe.toml")])
+    held_out = [source for fold in recipe.folds for source in fold]
+    assert len(held_out) == len(set(held_out)) == 13
+    assert set(recipe.calibration) < set(held_out)
+
+
+@pytest.mark.parametrize(
+    "flags", [["--steps", "-1"], ["--view", "squint"], ["--penalty", "0"], ["--config", "no.toml"]]
+)
+def test_what_cannot_be_is_refused(flags: list[str]) -> None:
+    with pytest.raises(SettingsError):
+        Recipe.from_command_line([*PLACES, *flags])
+
+
+def test_an_unknown_flag_ends_with_the_code_of_settings() -> None:
+    with pytest.raises(SystemExit) as end:
+        Recipe.from_command_line([*PLACES, "--no-such-flag", "1"])
+    assert end.value.code == SettingsError.exit_code
+
+
+def test_a_missing_place_is_named() -> None:
+    with pytest.raises(SettingsError, match="manifest"):
+        Recipe.from_command_line(PLACES[2:])
+
+
+def test_a_recipe_cannot_be_changed() -> None:
+    recipe = Recipe.from_command_line(PLACES)
+    with pytest.raises(ValueError, match="frozen"):
+        recipe.__setattr__("steps", 7)
