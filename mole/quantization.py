@@ -37,7 +37,7 @@ class Coded:
 
     @property
     def order_O(self) -> Tensor:
-        """Rows by their spread, int64: deflate draws one Huffman code for neighbouring rows."""
+        """Rows by their spread, int64 (O,): deflate draws one Huffman code for neighbouring rows."""
         return self.code_OI.float().abs().mean(dim=1).argsort()
 
     def stream(self) -> bytes:
@@ -97,7 +97,7 @@ def pack(path: Path, matrices: Mapping[str, Coded], rest: Mapping[str, Tensor], 
 
     Args:
         path: the file; safetensors.
-        matrices: coded matrices by their names in the tower.
+        matrices: coded matrices (O, I) by their names in the tower.
         rest: every other tensor of the tower, any float dtype; kept in float16.
         note: what the metadata says besides the format: source, digest, licence.
     """
@@ -114,7 +114,7 @@ def unpack(path: Path) -> dict[str, Tensor]:
     """Read a packed tower.
 
     Returns:
-        float32 tensors under the tower's own names.
+        float32 tensors under the tower's own names, matrices as (O, I).
 
     Raises:
         ModelError: the file is not a packed tower, or its streams do not hold what its header says.

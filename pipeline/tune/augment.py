@@ -35,7 +35,7 @@ def augment(pixels_3HW: Tensor, seed: int) -> Tensor:
         seed: decides everything; the same seed gives the same bytes.
 
     Returns:
-        uint8 (3, H', W') with a short side of 224 to 448.
+        uint8 (3, height, width) with a short side of 224 to 448.
     """
     draw = random.Random(seed)
     out_3HW = _crop(pixels_3HW, draw)
@@ -50,7 +50,7 @@ def augment(pixels_3HW: Tensor, seed: int) -> Tensor:
 
 
 def resize(pixels_3HW: Tensor, short_side: int) -> Tensor:
-    """Scale the short side, antialiased bicubic; uint8 in and out."""
+    """Scale the short side, antialiased bicubic; uint8 (3, H, W) in and out."""
     high, wide = pixels_3HW.shape[1:]
     scale = short_side / min(high, wide)
     size = [max(short_side, round(high * scale)), max(short_side, round(wide * scale))]
@@ -80,7 +80,7 @@ def encode_again(pixels_3HW: Tensor, codec: str, quality: int) -> Tensor:
 
 
 def _crop(pixels_3HW: Tensor, draw: random.Random) -> Tensor:
-    """Cut a random rectangle with at least half of each side; uint8."""
+    """Cut a random rectangle with at least half of each side; uint8 (3, rows, columns)."""
     high, wide = pixels_3HW.shape[1:]
     share = draw.uniform(0.5, 1.0) if draw.random() < 0.5 else 1.0
     rows, columns = max(1, round(high * share)), max(1, round(wide * share))

@@ -126,7 +126,7 @@ def balanced_order(weight_N: Tensor, draws: int, seed: int) -> list[int]:
     """Draw views by their weights, each about as often as its weight says and never by luck alone.
 
     Args:
-        weight_N: float32, sum 1.
+        weight_N: float32 (N,), sum 1.
         draws: how many.
         seed: of the draws.
 

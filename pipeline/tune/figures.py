@@ -85,7 +85,7 @@ def calibrate(held: Held, final_K: NDArray[np.float32], rate: float) -> Calibrat
 
     Args:
         held: the folds' logits.
-        final_K: the final detector's logits of the reals kept out of its training, as shipped.
+        final_K: float32 (K,), the final detector's logits of the reals kept out of its training, as shipped.
         rate: the wanted share of real images called generated.
     """
     pools = [pool for pool in (held.shipped_N[held.reals()], final_K) if len(pool)]
@@ -112,7 +112,7 @@ def calibrate(held: Held, final_K: NDArray[np.float32], rate: float) -> Calibrat
 def _figure(
     source: str, mine_N: NDArray[np.bool_], theirs_N: NDArray[np.bool_], held: Held, *, generated: bool
 ) -> SourceFigure:
-    """Compare one source with the other class."""
+    """Compare one source with the other class; each mask is bool (N,)."""
     real_N, fake_N = (theirs_N, mine_N) if generated else (mine_N, theirs_N)
     pairs = [(logit_N[real_N], logit_N[fake_N]) for logit_N in (held.shipped_N, held.aligned_N)]
     areas = [auroc(*pair) for pair in pairs]

@@ -37,7 +37,7 @@ def fit(detector: Detector, cached: Cached, keep_N: Tensor, plan: Plan) -> Itera
     Args:
         detector: fresh; its head and experts move.
         cached: what it learns from.
-        keep_N: bool, the views that may be seen.
+        keep_N: bool (N,), the views that may be seen.
         plan: how long, how fast, and how firmly.
 
     Yields:

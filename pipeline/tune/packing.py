@@ -79,7 +79,7 @@ def measure(source: Path, packed: Path, backbone: str, samples: Sequence[Sample]
     """Compare the embeddings of two forms of a tower.
 
     Returns:
-        cosine_N, float32, of each sample's resized view.
+        cosine_N, float32 (N,), of each sample's resized view.
     """
     towers = [load_tower(backbone, path) for path in (source, packed)]
     with torch.inference_mode():
@@ -97,7 +97,7 @@ def _batches(samples: Sequence[Sample], views: Sequence[Preprocess] = (CROP, RES
 
 
 def _search(tower: Mapping[str, Tensor], felt: Survey, upper: Mapping[str, Tensor], wanted: int) -> float:
-    """Find the scale of the steps at which plain rounding takes the wanted size."""
+    """Find the scale of the steps at which plain rounding takes the wanted size; each factor is (I, I)."""
     matrices = {name: tower[name] for name in upper}
     weights = sum(tensor.numel() for tensor in matrices.values())
     fixed = 2 * sum(tensor.numel() for name, tensor in tower.items() if name not in upper)

@@ -48,7 +48,7 @@ class Autoencoder:
             largest: a longer short side is brought down to this first, pixels.
 
         Returns:
-            uint8 (3, H', W'), the sides cut down to multiples of 8.
+            uint8 (3, height, width), the sides cut down to multiples of 8.
         """
         if min(pixels_3HW.shape[1:]) > largest:
             pixels_3HW = resize(pixels_3HW, largest)
@@ -63,10 +63,12 @@ class Autoencoder:
 
 
 def _places(weights: Mapping[str, Tensor]) -> int:
+    """Count the places of a sequence; weights are (C, C, 3, 3) and smaller."""
     return 1 + max(int(name.split(".")[0]) for name in weights)
 
 
 def _has(weights: Mapping[str, Tensor], place: int) -> bool:
+    """Tell whether a convolution (C, C, 3, 3) or a block stands at a place."""
     return f"{place}.weight" in weights or f"{place}.conv.0.weight" in weights
 
 

@@ -83,7 +83,7 @@ def load(sample: Sample) -> Tensor:
 
 
 def cut(pixels_3HW: Tensor, cell: int) -> Tensor:
-    """Take one cell of a 2 x 2 grid, row by row from the top left; uint8 (3, H // 2, W // 2)."""
+    """Take one cell of a 2 x 2 grid, row by row from the top left; uint8 (3, H, W), a quarter of what came."""
     high, wide = pixels_3HW.shape[1] // 2, pixels_3HW.shape[2] // 2
     top, left = cell // 2 * high, cell % 2 * wide
     return pixels_3HW[:, top : top + high, left : left + wide]
