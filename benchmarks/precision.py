@@ -35,7 +35,7 @@ def main() -> None:
     chosen = random.Random(0).sample(units, min(arguments.images, len(units)))
     pictures = [decode(storage.read(unit.uri), BOUNDS) for unit in chosen]
     views = [view(picture.pixels_3HW, loaded.preprocess) for picture in pictures if isinstance(picture, Picture)]
-    batches = torch.stack(views).split(BATCH)
+    batches = [torch.stack(views[start : start + BATCH]) for start in range(0, len(views), BATCH)]
     logits: dict[str, np.ndarray] = {}
     precisions: tuple[Precision, ...] = ("float32", "bfloat16")
     for precision in precisions:

@@ -101,7 +101,7 @@ def this_scan(folder: Path, model: str, marks: Marks) -> None:
     """Scan the shards as the command does, without its process."""
     with tempfile.TemporaryDirectory() as output:
         source = [f"{folder}/shards/{{0..3}}.tar"]
-        settings = ScanSettings(source=source, output=output, model=model, batch_size=BATCH, rows_per_file=64)
+        settings = ScanSettings(source=source, output=output, model=model, batch_size=BATCH, rows_per_file=4 * BATCH)
         scan(settings, Marked(marks))
 
 

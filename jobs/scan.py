@@ -62,8 +62,9 @@ def show(summary: Summary, console: Console) -> None:
     law = "each image exactly one row: kept" if summary.law == "kept" else "not finished; run it again to go on"
     console.print(f"law: {summary.images:,} images in {summary.units:,} units, {law}", highlight=False)
     console.print(f"table: {summary.table}", highlight=False, soft_wrap=True)
-    query = f"SELECT verdict, uri, key, probability FROM '{summary.table}/*.parquet' ORDER BY probability DESC LIMIT 5"
-    console.print(f'try: duckdb -c "{query}"', highlight=False, soft_wrap=True, markup=False)
+    query = f"SELECT verdict, key, probability FROM '{summary.table}/*.parquet' ORDER BY probability DESC LIMIT 5"
+    command = f'python -c "import duckdb; duckdb.sql(\\"{query}\\").show()"'
+    console.print(f"try: {command}", highlight=False, soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def _run(
         cluster.size_blocks(layout.batch_size * 3 * model.preprocess.size**2)
         verdicts = road(planned, settings, model, layout)
         write = partial(publish, output=settings.output, folder=ledger.folder, generation=generation)
-        parts = verdicts.map_batches(write, batch_size=layout.rows_per_file, batch_format="pyarrow")
+        parts = verdicts.map_batches(write, batch_size=layout.rows_per_file, batch_format="pyarrow", num_cpus=0)
         for part in parts.iter_rows():
             if part["content"] is not None:
                 storage.write(part["file"], part["content"])
@@ -152,4 +152,4 @@ def road(planned: Plan, settings: ScanSettings, model: Description, layout: clus
         **layout.resources,
     )
     finish = partial(conclude, calibration=model.calibration, fingerprint=model.preprocess.fingerprint)
-    return scores.map_batches(finish, batch_format="pyarrow")
+    return scores.map_batches(finish, batch_format="pyarrow", num_cpus=0)  # else preparing tasks keep it from writing
