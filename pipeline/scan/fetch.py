@@ -13,6 +13,7 @@ from ray.data.block import BlockMetadata
 
 from mole.errors import SettingsError, StorageError
 from pipeline import storage
+from pipeline.memory import Snapshot, mount
 from pipeline.records import CARRIED, FETCHED, Status, with_carried
 from pipeline.scan import listing
 from pipeline.scan.archive import Tear
@@ -199,7 +200,7 @@ def _read(uri: str, key: str, wanted: Wanted, carried: dict[str, str | None]) ->
 class UnitSource(Datasource):
     """The door through which Ray Data takes units: one read task a group of them."""
 
-    def __init__(self, groups: Sequence[Sequence[Unit]], wanted: Wanted, memory: storage.Snapshot) -> None:
+    def __init__(self, groups: Sequence[Sequence[Unit]], wanted: Wanted, memory: Snapshot) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.groups = groups
         self.wanted = wanted
@@ -217,6 +218,6 @@ class UnitSource(Datasource):
         return [ReadTask(partial(_fetch_remotely, group, self.wanted, self.memory), unknown) for group in self.groups]
 
 
-def _fetch_remotely(units: Sequence[Unit], wanted: Wanted, memory: storage.Snapshot) -> Iterator[pa.Table]:
-    storage.mount(memory)
+def _fetch_remotely(units: Sequence[Unit], wanted: Wanted, memory: Snapshot) -> Iterator[pa.Table]:
+    mount(memory)
     return fetch(units, wanted)

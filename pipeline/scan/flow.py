@@ -10,7 +10,7 @@ import ray.data
 from ray.data import ActorPoolStrategy, Dataset
 
 from mole.config import Description, describe
-from pipeline import cluster, registry, storage
+from pipeline import cluster, memory, registry, storage
 from pipeline.scan.fetch import UnitSource, Wanted
 from pipeline.scan.lease import Lease
 from pipeline.scan.ledger import Ledger
@@ -138,7 +138,7 @@ def road(planned: Plan, settings: ScanSettings, model: Description, layout: clus
     bounds = (settings.max_bytes, settings.max_pixels, settings.min_side)
     actor = {"model": settings.model, "digest": model.digest, "device": layout.device, "threads": layout.threads}
     work = list(groups(planned.todo, layout.cores))
-    source = UnitSource(work, wanted, storage.snapshot(settings.source))
+    source = UnitSource(work, wanted, memory.snapshot(settings.source))
 
     images: Dataset = ray.data.read_datasource(source, override_num_blocks=len(work))
     images = images if settings.limit is None else images.limit(settings.limit)

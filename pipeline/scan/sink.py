@@ -5,7 +5,7 @@ import hashlib
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import storage
+from pipeline import memory, storage
 from pipeline.records import TALLIED, Status
 from pipeline.scan import lease
 
@@ -44,7 +44,7 @@ def publish(verdicts: pa.Table, *, output: str, folder: str, generation: str) ->
     faults = sum(status != Status.OK for status in verdicts["status"].to_pylist())
     content = encode(verdicts)
     tally = {"rows": verdicts.num_rows, "faults": faults, "file": url, "content": None}
-    if storage.lives_in_this_process(output):
+    if memory.lives_in_this_process(output):
         return pa.Table.from_pylist([tally | {"content": content}], TALLIED)
     lease.check(output, generation)
     storage.write(url, content)

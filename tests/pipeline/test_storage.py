@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import aiohttp
-import fsspec
 import pytest
 
 from mole.errors import SettingsError, StorageError
@@ -62,16 +61,6 @@ def test_a_store_that_says_no_is_told_from_one_that_says_nothing() -> None:
 def test_a_read_stops_where_it_is_told(tmp_path: Path) -> None:
     storage.write(str(tmp_path / "a"), b"0123456789")
     assert storage.read(str(tmp_path / "a"), most=4) == b"0123"
-
-
-def test_the_memory_of_one_process_travels_as_a_snapshot() -> None:
-    fs = fsspec.filesystem("memory")
-    fs.pipe_file("/travels/a", b"1")
-    packed = storage.snapshot(["memory://travels"])
-    fs.rm("/travels", recursive=True)
-    storage.mount(packed)
-    assert fs.cat_file("/travels/a") == b"1"
-    assert storage.snapshot(["/nowhere"]) == {}
 
 
 def test_a_sweep_takes_what_a_killed_writer_left_and_nothing_else(tmp_path: Path) -> None:
