@@ -227,8 +227,11 @@ def hunt(killed: list[str], names: tuple[str, ...]) -> None:
     """Kill the first worker of each name as soon as it works."""
     waiting, end = list(names), time.monotonic() + 120
     while waiting and time.monotonic() < end:
-        for process in psutil.process_iter(["cmdline"]):
-            title = " ".join(process.info["cmdline"] or [])
+        for process in psutil.Process().children(recursive=True):
+            try:
+                title = " ".join(process.cmdline())
+            except psutil.Error:
+                continue  # gone since it was listed
             for name in [name for name in waiting if title.startswith("ray::") and name in title]:
                 time.sleep(0.5)
                 process.kill()
