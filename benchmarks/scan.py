@@ -37,6 +37,8 @@ from tests.tiny import tiny_checkpoint
 
 BATCH = 16
 CORES = os.cpu_count() or 1
+SHARE = 0.1
+"""Of the whole run, that the results must be spread over for their rate to mean something."""
 Marks = list[tuple[float, int]]
 
 
@@ -133,13 +135,16 @@ def measure(road: Callable[[Path, str, Marks], None], folder: Path, model: str) 
     """Run one road.
 
     Returns:
-        Images a second from the first result to the last, and the seconds of the whole run.
+        Images a second from the first result to the last, not a number where all came within a moment (take more
+        images), and the seconds of the whole run.
     """
     marks: Marks = []
     begun = time.perf_counter()
     road(folder, model, marks)
+    seconds = time.perf_counter() - begun
     first, last = marks[0], marks[-1]
-    return (last[1] - first[1]) / max(last[0] - first[0], 1e-9), time.perf_counter() - begun
+    told = last[0] - first[0]
+    return ((last[1] - first[1]) / told if told > SHARE * seconds else float("nan")), seconds
 
 
 def rounds(arguments: argparse.Namespace, folder: Path, model: str) -> Iterator[tuple[str, list[float], list[float]]]:
