@@ -5,7 +5,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
+import pyarrow as pa
 import ray.data
 from ray.data import ActorPoolStrategy, Dataset
 
@@ -124,7 +126,8 @@ def _run(
         verdicts = road(planned, settings, model, layout)
         write = partial(publish, output=settings.output, folder=ledger.folder, generation=generation)
         parts = verdicts.map_batches(write, batch_size=layout.rows_per_file, batch_format="pyarrow", num_cpus=0)
-        for part in parts.iter_rows():
+        tallies: Iterable[pa.Table] = parts.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+        for part in chain.from_iterable(tally.to_pylist() for tally in tallies):
             if part["content"] is not None:
                 storage.write(part["file"], part["content"])
             written += part["rows"]

@@ -1,11 +1,11 @@
-"""Samples: labelled images on disk, read from a manifest, grids cut into their cells.
+"""Samples: labelled images, wherever their bytes lie, each with the source it is judged by and the group it stays with.
 
 Legend: H, W of one picture.
 """
 
 import csv
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mole.errors import SettingsError
+from pipeline import storage
 from pipeline.decode import Bounds, Fault, decode
 
 COLUMNS = ("path", "label", "generator", "source")
@@ -23,11 +24,24 @@ BOUNDS = Bounds(max_bytes=64 << 20, max_pixels=100_000_000, min_side=16)
 
 @dataclass(frozen=True)
 class Sample:
-    """One labelled image, or one cell of a 2 x 2 grid."""
+    """One labelled image, or one cell of a 2 x 2 grid.
 
-    path: Path
-    label: int  # 1 generated, 0 real
-    source: str  # what is held out together: a collection of photographs, or a generator
+    Attributes:
+        uri: a path or an fsspec URL.
+        label: 1 generated, 0 real.
+        source: what is judged and held out together: a generator, or a collection of photographs.
+        group: what never straddles a split, as a photograph and its reconstruction; empty where it is alone.
+        offset: where the image begins inside a shard, bytes; None where the file is the image.
+        length: of the image inside a shard, bytes.
+        cell: which quarter of a grid, None for the whole picture.
+    """
+
+    uri: str
+    label: int
+    source: str
+    group: str = ""
+    offset: int | None = None
+    length: int | None = None
     cell: int | None = None
 
 
@@ -51,7 +65,7 @@ def read_manifest(manifest: Path, *, grids: Collection[str] = (), split: Collect
             raise SettingsError(f"manifest {str(manifest)!r} must have the columns {COLUMNS}, lacks {missing}")
         return [
             Sample(
-                path=manifest.parent / row["path"],
+                uri=str(manifest.parent / row["path"]),
                 label=_label(row),
                 source=row["generator" if row["source"] in split else "source"],
                 cell=number % CELLS if row["source"] in grids else None,
@@ -60,7 +74,7 @@ def read_manifest(manifest: Path, *, grids: Collection[str] = (), split: Collect
         ]
 
 
-def capped(samples: list[Sample], most: int, *, seed: int) -> list[Sample]:
+def capped(samples: Sequence[Sample], most: int, *, seed: int) -> list[Sample]:
     """Keep at most so many samples of a source, drawn by the seed, in their order."""
     draw = random.Random(seed)
     places: dict[str, list[int]] = {}
@@ -70,16 +84,37 @@ def capped(samples: list[Sample], most: int, *, seed: int) -> list[Sample]:
     return [sample for place, sample in enumerate(samples) if place in kept]
 
 
-def load(sample: Sample) -> Tensor:
-    """Decode a sample; uint8 (3, H, W), upright RGB.
+def read(sample: Sample) -> bytes:
+    """Read the bytes of a sample's file, or of its range inside a shard.
 
     Raises:
-        SettingsError: the image cannot be read: a training set is mended, not skipped over.
+        OSError: the store refuses, as `storage.fault_of` explains.
     """
-    picture = decode(sample.path.read_bytes(), BOUNDS)
+    if sample.offset is None or sample.length is None:
+        return storage.read(sample.uri)
+    fs, path = storage.filesystem(sample.uri)
+    data: bytes = fs.cat_file(path, start=sample.offset, end=sample.offset + sample.length)
+    return data
+
+
+def open_sample(sample: Sample) -> Tensor | Fault:
+    """Decode a sample; uint8 (3, H, W), upright RGB, or what keeps it from being a picture."""
+    picture = decode(read(sample), BOUNDS)
     if isinstance(picture, Fault):
-        raise SettingsError(f"sample {str(sample.path)!r} is {picture.status}: {picture.detail}")
+        return picture
     return picture.pixels_3HW if sample.cell is None else cut(picture.pixels_3HW, sample.cell)
+
+
+def load(sample: Sample) -> Tensor:
+    """Decode a sample that was found sound before; uint8 (3, H, W), upright RGB.
+
+    Raises:
+        SettingsError: the image cannot be read any more.
+    """
+    picture = open_sample(sample)
+    if isinstance(picture, Fault):
+        raise SettingsError(f"sample {sample.uri!r} is {picture.status}: {picture.detail}")
+    return picture
 
 
 def cut(pixels_3HW: Tensor, cell: int) -> Tensor:
@@ -89,7 +124,7 @@ def cut(pixels_3HW: Tensor, cell: int) -> Tensor:
     return pixels_3HW[:, top : top + high, left : left + wide]
 
 
-def of_sources(samples: list[Sample], sources: Collection[str]) -> Tensor:
+def of_sources(samples: Sequence[Sample], sources: Collection[str]) -> Tensor:
     """Mark the samples that come from some sources; bool (samples,)."""
     return torch.tensor([sample.source in sources for sample in samples])
 

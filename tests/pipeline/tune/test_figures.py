@@ -1,7 +1,5 @@
 """Laws of the figures."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -26,7 +24,7 @@ def held() -> Held:
     )
     for source, label, fold, mean in plan:
         count = FAKES if label else REALS
-        samples += [Sample(Path(f"{source}-{number}"), label, source) for number in range(count)]
+        samples += [Sample(f"{source}-{number}", label, source) for number in range(count)]
         folds += [fold] * count
         shipped.append(draw.normal(mean, 1, count))
         aligned.append(draw.normal(mean / 2, 1, count))

@@ -39,7 +39,7 @@ def test_it_embeds_nearly_as_its_source(packed: Path, tower: Path, manifest: Pat
 def test_the_shipped_tower_embeds_as_the_eight_bit_one(root: Path, shared: Path) -> None:
     files = shared / "weights/clip-vit-b16-openai-int8.safetensors", root / "mole/embedded/tower.safetensors"
     photographs = sorted((shared / "data/images/coco").rglob("*.jpg"))[::20]
-    cosine_N = measure(*files, "ViT-B-16-quickgelu", [Sample(path, 0, "coco") for path in photographs])
+    cosine_N = measure(*files, "ViT-B-16-quickgelu", [Sample(str(path), 0, "coco") for path in photographs])
     assert float(cosine_N.min()) > 0.985
 
 

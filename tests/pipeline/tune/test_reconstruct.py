@@ -15,7 +15,7 @@ from pipeline.tune.samples import Sample, load
 def photo(shared: Path) -> Tensor:
     """A cut of a real photograph, uint8 (3, 100, 133)."""
     path = min((shared / "data/images/coco").rglob("*.jpg"))
-    return load(Sample(path, 0, "coco"))[:, 100:200, 100:233]
+    return load(Sample(str(path), 0, "coco"))[:, 100:200, 100:233]
 
 
 @pytest.fixture(scope="module")

@@ -36,9 +36,9 @@ def test_four_cells_make_the_grid() -> None:
 
 
 def test_a_cell_is_cut_when_it_is_loaded(manifest: Path) -> None:
-    path = read_manifest(manifest)[0].path
+    path = read_manifest(manifest)[0].uri
     assert load(Sample(path, 0, "photos")).shape == (3, 72, 96)
-    assert torch.equal(load(Sample(path, 0, "photos", 3)), load(Sample(path, 0, "photos"))[:, 36:, 48:])
+    assert torch.equal(load(Sample(path, 0, "photos", cell=3)), load(Sample(path, 0, "photos"))[:, 36:, 48:])
 
 
 def test_a_cap_keeps_so_many_of_each_source_in_their_order(manifest: Path) -> None:
@@ -78,4 +78,4 @@ def test_a_label_that_is_neither_is_refused(tmp_path: Path) -> None:
 def test_a_broken_image_stops_the_training(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"<html>")
     with pytest.raises(SettingsError, match="not_an_image"):
-        load(Sample(tmp_path / "a.jpg", 0, "photos"))
+        load(Sample(str(tmp_path / "a.jpg"), 0, "photos"))

@@ -46,7 +46,7 @@ def test_without_a_folder_nothing_is_kept(samples: list[Sample], detector: Detec
 
 
 def test_the_key_changes_with_all_that_decides_the_tokens(samples: list[Sample]) -> None:
-    other_cell = [Sample(samples[0].path, 0, "photos", 1), samples[1]]
+    other_cell = [Sample(samples[0].uri, 0, "photos", cell=1), samples[1]]
     keys = {
         key_of(samples, "tower", SPEC, 9),
         key_of(samples[::-1], "tower", SPEC, 9),
