@@ -1,4 +1,4 @@
-"""Peak memory of a scan at 1 and at 10 times the images: driver, workers and Ray, summed over the run.
+"""Peak memory of a scan at 1 and at 10 times the images: the driver, and all processes together through the run.
 
 python -m benchmarks.memory --images 500
 """
@@ -34,8 +34,8 @@ def memory(run: psutil.Process) -> tuple[int, int]:
     return own, every
 
 
-def peak(folder: Path, model: Path) -> tuple[int, int]:
-    """Scan a folder's shards and keep the highest sums."""
+def sums(folder: Path, model: Path) -> list[tuple[int, int]]:
+    """Scan a folder's shards and take the sums four times a second."""
     output = folder / "verdicts"
     command = [
         sys.executable,
@@ -48,17 +48,16 @@ def peak(folder: Path, model: Path) -> tuple[int, int]:
         str(model),
     ]
     run = psutil.Popen([*command, "--json"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    highest = (0, 0)
+    taken = []
     while run.poll() is None:
         try:
-            own, every = memory(run)
+            taken.append(memory(run))
         except psutil.NoSuchProcess:
             break
-        highest = (max(highest[0], own), max(highest[1], every))
         time.sleep(0.25)
     if run.wait() != 0:
         raise SystemExit(f"the scan of {folder} ended with {run.returncode}")
-    return highest
+    return taken
 
 
 def main() -> None:
@@ -72,8 +71,11 @@ def main() -> None:
             folder = Path(place) / str(times)
             folder.mkdir()
             pictures(folder, images * times, (1024, 768))
-            own, every = peak(folder, model)
-            print(f"{images * times:>7,} images: driver {own / MIB:,.0f} MiB, all processes {every / MIB:,.0f} MiB")
+            taken = sums(folder, model)
+            driver = max(own for own, _ in taken) / MIB
+            fifths = [taken[len(taken) * part // 5 : len(taken) * (part + 1) // 5] for part in range(5)]
+            peaks = ", ".join(f"{max(every for _, every in fifth) / MIB:,.0f}" for fifth in fifths)
+            print(f"{images * times:>7,} images: driver {driver:,.0f} MiB, all by fifth of the run {peaks} MiB")
 
 
 if __name__ == "__main__":

@@ -50,13 +50,21 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         ModelError: a file is missing or damaged, weights do not fit, or the tower is not the one it was trained on.
     """
     description = describe(folder)
-    detector = Detector(_tower(description), description.config.detector)
-    try:
-        state = load((folder / ADAPTERS).read_bytes())
-    except SafetensorError as reason:
-        raise ModelError(f"{folder / ADAPTERS} is damaged: {reason}") from reason
-    put(detector, state, str(folder / ADAPTERS))
+    detector = Detector(tower_of(description), description.config.detector)
+    put(detector, adapters_of(folder), str(folder / ADAPTERS))
     return Checkpoint(description, detector.eval())
+
+
+def adapters_of(folder: Path) -> dict[str, Tensor]:
+    """Read what was trained of a checkpoint.
+
+    Raises:
+        ModelError: the file is missing or damaged.
+    """
+    try:
+        return load((folder / ADAPTERS).read_bytes())
+    except (OSError, SafetensorError) as reason:
+        raise ModelError(f"{folder / ADAPTERS} is damaged: {reason}") from reason
 
 
 def put(detector: Detector, state: dict[str, Tensor], origin: str) -> None:
@@ -134,8 +142,12 @@ def sha256_of(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _tower(description: Description) -> VisionTransformer:
-    """Load the frozen tower and insist that it is the one the adapters were trained on."""
+def tower_of(description: Description) -> VisionTransformer:
+    """Load the frozen tower and insist that it is the one the adapters were trained on.
+
+    Raises:
+        ModelError: it is missing, damaged, or another one.
+    """
     backbone = description.config.backbone
     if backbone.file is None:
         if backbone.pretrained is None:

@@ -6,14 +6,18 @@ arXiv:2202.10054).
 Legend: N images, B batch, T tokens, D width, F feature, E separate experts.
 """
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed, nn
 from torch.nn import functional
 
 from mole.detector import Detector, Head, detection_loss, learned
 from mole.errors import ModelError, SettingsError
+
+WARM_UP = 0.1  # share of the steps over which the rates rise; they fall to zero along a cosine after it
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class StepReport:
     loss: float
     balance: float
     load_E: tuple[float, ...]  # mean weight of each separate expert
+    entropy: float  # of an image's mean weights, mean over images; ln E where no expert is preferred
 
 
 def optimizer_for(detector: Detector, rates: Rates) -> torch.optim.AdamW:
@@ -56,6 +61,14 @@ def optimizer_for(detector: Detector, rates: Rates) -> torch.optim.AdamW:
     both = [{"params": head, "lr": rates.head}, {"params": experts, "lr": rates.experts}]
     groups = [group for group in both if group["params"]]
     return torch.optim.AdamW(groups, betas=(0.9, 0.999), weight_decay=rates.decay)
+
+
+def schedule(step: int, steps: int) -> float:
+    """Tell the share of the highest rate at a step: a straight rise, then a cosine to zero."""
+    rise = max(1, round(WARM_UP * steps))
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
 
 def fit_head(detector: Detector, feature_NF: Tensor, label_N: Tensor, weight_N: Tensor, penalty: float) -> float:
@@ -96,10 +109,25 @@ def fit_head(detector: Detector, feature_NF: Tensor, label_N: Tensor, weight_N: 
     return float(loss().detach())
 
 
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Average the gradients over the processes of a distributed training, in one message; alone, do nothing.
+
+    What learns is under a megabyte and the tower is frozen, so one flat message a step is all there is to overlap.
+    """
+    if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1:
+        return
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    distributed.all_reduce(flat)
+    flat /= distributed.get_world_size()
+    for gradient, mean in zip(gradients, torch.split(flat, [gradient.numel() for gradient in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
+
+
 def training_step(
     detector: Detector, optimizer: torch.optim.Optimizer, token_BTD: Tensor, label_B: Tensor
 ) -> StepReport:
-    """Move what learns by one step.
+    """Move what learns by one step; in a distributed training, by the mean over all processes.
 
     Args:
         detector: in any mode; it has no dropout.
@@ -119,6 +147,9 @@ def training_step(
         raise ModelError(f"the loss must be finite, got {loss.item()}; lower the learning rate")
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
+    average_gradients(learned(detector).values())
     optimizer.step()
-    load_E = tuple(output.gates_BE.detach().mean(dim=0).tolist())
-    return StepReport(float(loss.detach()), float(output.balance.detach()), load_E)
+    gates_BE = output.gates_BE.detach()
+    load_E = tuple(gates_BE.mean(dim=0).tolist())
+    entropy = float(torch.special.entr(gates_BE).sum(dim=-1).mean()) if load_E else 0.0
+    return StepReport(float(loss.detach()), float(output.balance.detach()), load_E, entropy)

@@ -13,8 +13,8 @@ from ray.data import DataContext
 
 from mole.errors import ModelError, MoleError, SettingsError, StorageError
 
-OBJECT_STORE_BYTES = 2 << 30
-"""A local Ray's object store: blocks in flight, however many images there are."""
+OBJECT_STORE_BYTES_A_CORE = 256 << 20
+"""Of a local Ray's object store: room for the blocks in flight, and no more, or they fill what they are given."""
 GPU_BATCH, CPU_BATCH = 256, 16
 GPU_ROWS, CPU_ROWS = 50_000, 256
 BATCHES_A_BLOCK = 4
@@ -58,9 +58,8 @@ def connected(address: str | None, *, logs: bool) -> Iterator[None]:
         SettingsError: there is no cluster at the address.
     """
     where = address or os.environ.get("RAY_ADDRESS") or "local"
-    own: dict[str, Any] = (
-        {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False} if where == "local" else {}
-    )
+    store = OBJECT_STORE_BYTES_A_CORE * (os.cpu_count() or 1)
+    own: dict[str, Any] = {"object_store_memory": store, "include_dashboard": False} if where == "local" else {}
     begun = not ray.is_initialized()
     try:
         if begun:

@@ -1,25 +1,157 @@
-"""The registry: where a model's folder is, brought to this machine if it lies in a store."""
+"""The registry: a folder of model versions, each named by its digest and never changed, and the log that promotes one.
+
+versions/<digest>/config.json ...    a checkpoint and what belongs to it; config.json is written last
+promotions/<number>.json             one entry a promotion or rollback; the highest number is what is promoted
+"""
 
 import hashlib
+import json
 import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from platformdirs import user_cache_path
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 import mole
-from mole.errors import ModelError
+from mole.config import CONFIG, describe
+from mole.errors import ModelError, SettingsError, StorageError
 from pipeline import storage
 
 EMBEDDED = "embedded"
-CONFIG = "config.json"
+VERSIONS, PROMOTIONS = "versions", "promotions"
+DIGITS = 8  # of an entry's number
+
+
+class Promotion(BaseModel):
+    """One entry of the log.
+
+    Attributes:
+        number: counted from 1.
+        digest: what is promoted from here on.
+        replaced: what was promoted before; None for the first.
+        reason: why, in words: the gate's verdict, or that it was taken back.
+        at: when, UTC.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    number: int
+    digest: str
+    replaced: str | None
+    reason: str
+    at: AwareDatetime
+
+
+class Registry:
+    """Versions and promotions below one folder URL."""
+
+    def __init__(self, url: str) -> None:
+        self.url = storage.absolute(url)
+
+    def version(self, digest: str) -> str:
+        """Give the URL of a version's folder."""
+        return storage.join(self.url, VERSIONS, digest)
+
+    def add(self, folder: Path, extra: Mapping[str, bytes]) -> str:
+        """Put a checkpoint in as a version; one that is there already stays as it is.
+
+        Args:
+            folder: the checkpoint.
+            extra: further files by name.
+
+        Returns:
+            The version's digest.
+
+        Raises:
+            ModelError: the folder is no checkpoint.
+            StorageError: the store refuses.
+        """
+        digest = describe(folder).digest
+        place = self.version(digest)
+        if storage.exists(storage.join(place, CONFIG)):
+            return digest
+        for file in sorted(folder.iterdir()):
+            if file.is_file() and file.name != CONFIG:
+                storage.write(storage.join(place, file.name), file.read_bytes())
+        for name, data in extra.items():
+            storage.write(storage.join(place, name), data)
+        storage.write(storage.join(place, CONFIG), (folder / CONFIG).read_bytes())  # last: from now on it is a version
+        return digest
+
+    def read(self, digest: str, name: str) -> bytes:
+        """Read one of a version's files.
+
+        Raises:
+            ModelError: there is no such version, or it has no such file.
+        """
+        try:
+            return storage.read(storage.join(self.version(digest), name))
+        except storage.STORE_FAULTS as reason:
+            raise ModelError(f"version {digest!r} of {self.url}: {storage.fault_of(reason)[1]}") from reason
+
+    def log(self) -> list[Promotion]:
+        """Read every promotion, oldest first.
+
+        Raises:
+            StorageError: the store refuses.
+        """
+        files = storage.names(storage.join(self.url, PROMOTIONS), ".json")
+        return [Promotion.model_validate_json(storage.read(file)) for file in files]
+
+    def promoted(self) -> str | None:
+        """Give the digest that is promoted now; None before the first promotion."""
+        files = storage.names(storage.join(self.url, PROMOTIONS), ".json")
+        return Promotion.model_validate_json(storage.read(files[-1])).digest if files else None
+
+    def promote(self, digest: str, reason: str, *, replacing: str | None) -> Promotion:
+        """Move the pointer in one step: one new file, which only one of two writers can create.
+
+        Args:
+            digest: a version that is here.
+            reason: why.
+            replacing: what was promoted when this was decided.
+
+        Raises:
+            ModelError: there is no such version.
+            StorageError: someone else promoted meanwhile, or the store refuses.
+        """
+        if not storage.exists(storage.join(self.version(digest), CONFIG)):
+            raise ModelError(f"{digest!r} is no version of {self.url}; name one of {self.digests()}")
+        log = self.log()
+        now = log[-1].digest if log else None
+        if now != replacing:
+            raise StorageError(f"{now} was promoted meanwhile, not {replacing}; judge {digest} against it again")
+        entry = Promotion(number=len(log) + 1, digest=digest, replaced=now, reason=reason, at=datetime.now(UTC))
+        file = storage.join(self.url, PROMOTIONS, f"{entry.number:0{DIGITS}}.json")
+        if not storage.create(file, entry.model_dump_json(indent=2).encode()):
+            raise StorageError(f"another promotion took number {entry.number} of {self.url}; judge {digest} again")
+        return entry
+
+    def roll_back(self) -> Promotion:
+        """Promote again what stood before the version that is promoted now.
+
+        Raises:
+            SettingsError: nothing stood before.
+        """
+        log = self.log()
+        if not log or log[-1].replaced is None:
+            raise SettingsError(f"{self.url} has nothing to roll back to: {len(log)} promotions")
+        return self.promote(log[-1].replaced, f"rolled back from {log[-1].digest}", replacing=log[-1].digest)
+
+    def digests(self) -> list[str]:
+        """List the versions by digest."""
+        return [url.rsplit("/", 1)[-1] for url in storage.names(storage.join(self.url, VERSIONS), "")]
 
 
 def locate(model: str, digest: str | None = None) -> Path:
     """Find a checkpoint's folder on this machine.
 
     Args:
-        model: `embedded`, a folder, or the URL of one.
-        digest: names the copy of a remote folder, so that another version is never taken for it.
+        model: `embedded`, a folder, the URL of one, or a registry, whose promoted version is meant.
+        digest: the version wanted of a registry; it also names the copy of a remote folder, so that another version is
+            never taken for it.
 
     Returns:
         A local folder with a `config.json`.
@@ -29,11 +161,16 @@ def locate(model: str, digest: str | None = None) -> Path:
     """
     if model == EMBEDDED:
         return Path(mole.__path__[0]) / EMBEDDED
+    registry = Registry(model)
+    if not storage.exists(storage.join(model, CONFIG)) and (wanted := digest or registry.promoted()):
+        model, digest = registry.version(wanted), wanted
     if not storage.is_local(model):
         return _copy(model, digest)
     folder = Path(storage.absolute(model))
     if not (folder / CONFIG).is_file():
-        raise ModelError(f"--model {model!r} holds no {CONFIG}; name a checkpoint's folder or {EMBEDDED!r}")
+        raise ModelError(
+            f"--model {model!r} holds no {CONFIG} and no promotion; name a checkpoint, a registry or {EMBEDDED!r}"
+        )
     return folder
 
 
@@ -41,7 +178,7 @@ def _copy(model: str, digest: str | None) -> Path:
     """Copy a remote checkpoint into the user's cache; files appear there whole."""
     try:
         config = storage.read(storage.join(model, CONFIG))
-        version = hashlib.sha256(model.encode() + config + (digest or "").encode()).hexdigest()[:32]
+        version = hashlib.sha256(json.dumps([model, digest]).encode() + config).hexdigest()[:32]
         folder = user_cache_path("mole-scan") / version
         for place in storage.walk(model):
             target = folder / os.path.relpath(place.url, storage.absolute(model))

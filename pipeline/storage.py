@@ -168,6 +168,13 @@ def read(url: str, *, most: int | None = None) -> bytes:
         return bytes(stream.read() if most is None else stream.read(most))
 
 
+def exists(url: str) -> bool:
+    """Tell whether a file or folder is there now, whatever a listing said before."""
+    fs, path = filesystem(url)
+    fs.invalidate_cache()
+    return bool(fs.exists(path))
+
+
 def write(url: str, data: bytes) -> None:
     """Put a whole file in place in one step; who reads meanwhile sees the old one or the new one.
 

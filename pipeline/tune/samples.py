@@ -6,9 +6,10 @@ Legend: H, W of one picture.
 import csv
 import random
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
+import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -45,6 +46,20 @@ class Sample:
     cell: int | None = None
 
 
+SCHEMA = pa.schema(
+    {
+        "uri": pa.string(),
+        "label": pa.int8(),
+        "source": pa.string(),
+        "group": pa.string(),
+        "offset": pa.int64(),
+        "length": pa.int64(),
+        "cell": pa.int8(),
+    }
+)
+"""A sample as a row of a table."""
+
+
 def read_manifest(manifest: Path, *, grids: Collection[str] = (), split: Collection[str] = ()) -> list[Sample]:
     """List the samples of a manifest.
 
@@ -72,6 +87,20 @@ def read_manifest(manifest: Path, *, grids: Collection[str] = (), split: Collect
             )
             for number, row in enumerate(table)
         ]
+
+
+def to_table(samples: Sequence[Sample]) -> pa.Table:
+    """Write samples as a table, as they travel to workers and lie beside a version."""
+    columns = [list(column) for column in zip(*(astuple(sample) for sample in samples), strict=True)]
+    return pa.Table.from_arrays(
+        [pa.array(column, field.type) for column, field in zip(columns or [[]] * len(SCHEMA), SCHEMA, strict=True)],
+        schema=SCHEMA,
+    )
+
+
+def from_table(table: pa.Table) -> list[Sample]:
+    """Read samples back from a table of `SCHEMA`; further columns are passed over."""
+    return [Sample(**row) for row in table.select(SCHEMA.names).to_pylist()]
 
 
 def capped(samples: Sequence[Sample], most: int, *, seed: int) -> list[Sample]:

@@ -6,8 +6,9 @@ import fsspec
 import pytest
 
 from mole.config import describe
-from mole.errors import ModelError
-from pipeline import registry
+from mole.errors import ModelError, SettingsError, StorageError
+from pipeline import registry, storage
+from pipeline.registry import Promotion, Registry
 from tests.tiny import tiny_checkpoint
 
 
@@ -31,3 +32,77 @@ def test_a_model_in_a_store_is_copied_whole(tmp_path: Path, monkeypatch: pytest.
     assert (copied / "tower.safetensors").read_bytes() == (folder / "tower.safetensors").read_bytes()
     with pytest.raises(ModelError, match="no such file"):
         registry.locate("memory://models/none")
+
+
+@pytest.fixture(params=["local", "memory"])
+def filled(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Registry, str, str]:
+    """A registry with two versions, in a folder and in a store, and their digests."""
+    place = Registry(str(tmp_path / "models") if request.param == "local" else f"memory://{tmp_path.name}/models")
+    first, second = (place.add(tiny_checkpoint(tmp_path / str(seed), seed=seed), {"note": b"x"}) for seed in (1, 2))
+    return place, first, second
+
+
+def test_a_version_is_whole_before_it_can_be_found(filled: tuple[Registry, str, str], tmp_path: Path) -> None:
+    place, first, second = filled
+    assert place.digests() == sorted((first, second))
+    assert place.read(first, "note") == b"x"
+    storage.remove(storage.join(place.version(first), "config.json"))
+    with pytest.raises(ModelError, match="is no version"):
+        place.promote(first, "half a version", replacing=None)
+    assert place.add(tiny_checkpoint(tmp_path / "1", seed=1), {}) == first
+    assert place.promote(first, "whole", replacing=None).digest == first
+
+
+def test_a_version_never_changes(filled: tuple[Registry, str, str], tmp_path: Path) -> None:
+    place, first, _ = filled
+    assert place.add(tmp_path / "1", {"note": b"other"}) == first
+    assert place.read(first, "note") == b"x"
+
+
+def test_a_scan_of_the_registry_takes_what_is_promoted(
+    filled: tuple[Registry, str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    place, first, second = filled
+    with pytest.raises(ModelError):
+        registry.locate(place.url)
+    assert place.promoted() is None
+    place.promote(first, "first", replacing=None)
+    assert describe(registry.locate(place.url)).digest == first
+    place.promote(second, "better", replacing=first)
+    assert describe(registry.locate(place.url)).digest == second
+    assert describe(registry.locate(place.url, first)).digest == first
+
+
+def test_a_rollback_is_one_more_entry_and_the_log_keeps_both(filled: tuple[Registry, str, str]) -> None:
+    place, first, second = filled
+    place.promote(first, "first", replacing=None)
+    with pytest.raises(SettingsError, match="nothing to roll back to"):
+        place.roll_back()
+    place.promote(second, "better", replacing=first)
+    assert place.roll_back().digest == first == place.promoted()
+    assert [entry.digest for entry in place.log()] == [first, second, first]
+
+
+def test_who_judged_against_an_old_version_cannot_promote(filled: tuple[Registry, str, str]) -> None:
+    place, first, second = filled
+    place.promote(first, "first", replacing=None)
+    with pytest.raises(StorageError, match="promoted meanwhile"):
+        place.promote(second, "judged before", replacing=None)
+    assert place.promoted() == first
+
+
+class Early(Registry):
+    """A registry read before anyone promoted."""
+
+    def log(self) -> list[Promotion]:
+        """See nothing yet."""
+        return []
+
+
+def test_of_two_who_promote_at_once_one_is_refused(filled: tuple[Registry, str, str]) -> None:
+    place, first, second = filled
+    place.promote(first, "first", replacing=None)
+    with pytest.raises(StorageError, match="took number 1"):
+        Early(place.url).promote(second, "read the log before", replacing=None)
+    assert place.promoted() == first

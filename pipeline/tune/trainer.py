@@ -1,0 +1,113 @@
+"""The trainer: Ray Train starts the workers, hands each its share of every step, and starts them again if one dies."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ray
+from pyarrow.fs import FSSpecHandler, LocalFileSystem, PyFileSystem
+from ray.data import ExecutionOptions
+from ray.train import CheckpointConfig, DataConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+from safetensors.torch import load_file
+from torch import Tensor
+
+from mole.errors import ModelError
+from mole.preprocess import Preprocess
+from pipeline import storage
+from pipeline.tune import workers
+from pipeline.tune.draws import Draws, plain_views, remaining_views
+from pipeline.tune.learner import BEST
+from pipeline.tune.samples import Sample, to_table
+from pipeline.tune.task import METRICS, MIXING, PROGRESS, Task
+
+RETRIES = 3
+"""How often a worker may die before the run gives up; the next command goes on from its last checkpoint."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training gave.
+
+    Attributes:
+        adapters: the best that was learned.
+        history: the figures of each epoch, oldest first.
+        shares: the validation score of each share of new adapters that was tried; empty where none were old.
+    """
+
+    adapters: dict[str, Tensor]
+    history: list[dict[str, Any]]
+    shares: dict[str, float]
+
+
+def train(
+    task: Task,
+    draws: Draws,
+    sets: tuple[Sequence[Sample], Sequence[Sample]],
+    spec: Preprocess,
+    *,
+    processes: int,
+    gpu: bool,
+) -> Trained:
+    """Run a training, or go on with it where an earlier one of the same folder ended.
+
+    Args:
+        task: what every worker is told.
+        draws: the plan of steps.
+        sets: training and validation samples.
+        spec: how views are made.
+        processes: how many share each step.
+        gpu: one GPU a worker.
+
+    Raises:
+        ModelError: the loss left the finite numbers, or the base cannot be used.
+    """
+    training, validation = (to_table(samples) for samples in sets)
+    cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
+    share = 1.0 if gpu else min(1.0, max(1, cores - 1) / processes)  # the rest is for those who decode
+    progress = storage.join(task.run, PROGRESS)
+    trainer = TorchTrainer(
+        workers.work,
+        train_loop_config={"task": task},
+        scaling_config=ScalingConfig(
+            num_workers=processes, use_gpu=gpu, resources_per_worker={"CPU": share} | ({"GPU": 1} if gpu else {})
+        ),
+        run_config=_run_config(task.run),
+        datasets={
+            "train": partial(
+                remaining_views, draws, training, spec, progress=progress, processes=processes, seed=task.seed
+            ),
+            "validation": partial(plain_views, validation, spec, processes=processes),
+        },
+        dataset_config=DataConfig(execution_options=ExecutionOptions(preserve_order=True)),
+    )
+    checkpoint = trainer.fit().checkpoint
+    if checkpoint is None:
+        raise ModelError(f"the run {task.run} ended without a checkpoint; remove the folder and train again")
+    with checkpoint.as_directory() as folder:
+        adapters = load_file(Path(folder) / BEST)
+    told = history(task.run)
+    shares = [epoch["shares"] for epoch in told if epoch["epoch"] == MIXING]
+    return Trained(adapters, [epoch for epoch in told if epoch["epoch"] != MIXING], shares[0] if shares else {})
+
+
+def history(run: str) -> list[dict[str, Any]]:
+    """Read the figures that a run has left so far, oldest first."""
+    return [json.loads(storage.read(file)) for file in storage.names(storage.join(run, METRICS), ".json")]
+
+
+def _run_config(run: str) -> RunConfig:
+    """Name the run by its folder, so that the same folder is the same run."""
+    parent, name = run.rsplit("/", 1)
+    fs, path = storage.filesystem(parent)
+    reach = LocalFileSystem() if storage.is_local(parent) else PyFileSystem(FSSpecHandler(fs))
+    return RunConfig(
+        name=name,
+        storage_path=path,
+        storage_filesystem=reach,
+        failure_config=FailureConfig(max_failures=RETRIES),
+        checkpoint_config=CheckpointConfig(num_to_keep=2),
+    )
