@@ -1,25 +1,59 @@
-"""Finetune: train a detector on labelled images, measure it on sources held out, and write its checkpoint."""
+"""Finetune: train a detector on labelled images and put it, calibrated and measured, into a registry."""
 
+import json
 import sys
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.table import Table
 
 from mole.errors import MoleError
-from pipeline.tune.flow import tune
-from pipeline.tune.recipe import Recipe
+from pipeline.telemetry import quiet_ray
+from pipeline.tune.finetune import MEASURED, Outcome, finetune
+from pipeline.tune.settings import FinetuneSettings
 
 
 def main(arguments: list[str]) -> int:
     """Run one training from the command line.
 
     Returns:
-        The exit code: 0 the checkpoint is written, 2 settings, 4 model.
+        The exit code: 0 the version is in the registry, 2 settings, 3 storage, 4 model.
     """
     try:
-        made = tune(Recipe.from_command_line(arguments), say)
+        settings = FinetuneSettings.from_command_line(arguments)
+        quiet_ray(logs=settings.ray_logs)
+        outcome = finetune(settings, say)
     except MoleError as reason:
         say(f"{type(reason).__name__}: {reason}")
         return reason.exit_code
-    print(f"{made.folder}: {made.digest}")
+    if settings.json_summary:
+        measured = outcome.evaluation.model_dump(mode="json") if outcome.evaluation else None
+        print(json.dumps(asdict(outcome) | {"evaluation": measured}))
+    else:
+        show(outcome, settings)
     return 0
+
+
+def show(outcome: Outcome, settings: FinetuneSettings) -> None:
+    """Print what the version does on images that nothing was fitted to, where it is, and what may come next."""
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    if outcome.evaluation:
+        table = Table(
+            "generator", "fakes", "reals", *(f"AUROC {name}" for name in MEASURED), "called generated, shipped"
+        )
+        for name in outcome.evaluation.generators:
+            rows = [outcome.evaluation.figures(name, delivery) for delivery in MEASURED]
+            found = rows[0].found
+            called = f"{found.share:.0%} ({found.low:.0%} to {found.high:.0%})"
+            table.add_row(name, str(rows[0].fakes), str(rows[0].reals), *(f"{row.auroc:.3f}" for row in rows), called)
+        console.print(table)
+    else:
+        console.print(
+            "the test split lacks a class, so nothing was measured; evaluate it on other images", soft_wrap=True
+        )
+    console.print(f"version: {outcome.version} ({outcome.epochs} epochs)", highlight=False, soft_wrap=True)
+    command = f"python jobs/promote.py --registry {settings.registry} --candidate {outcome.digest}"
+    console.print(f"next: {command}", highlight=False, soft_wrap=True, markup=False)
 
 
 def say(line: str) -> None:

@@ -4,7 +4,8 @@
     ├── SettingsError   2   the user asked for something that cannot be done
     ├── StorageError    3   a store did not answer, refused, or is held by another run
     ├── ModelError      4   a checkpoint or a tower cannot be used
-    └── LawError        5   an image was lost or counted twice
+    ├── LawError        5   an image was lost or counted twice
+    └── RefusedError    6   a candidate is worse than what it was to replace
 
 A bad image is none of these: it is a row of the verdict table with its status.
 """
@@ -38,3 +39,9 @@ class LawError(MoleError):
     """The verdict table does not hold every planned image exactly once."""
 
     exit_code = 5
+
+
+class RefusedError(MoleError):
+    """The gate does not let a candidate pass; what is promoted stays."""
+
+    exit_code = 6

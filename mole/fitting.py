@@ -59,6 +59,21 @@ def clopper_pearson(errors: int, trials: int, *, level: float = 0.95) -> tuple[f
     return lower, upper
 
 
+def reals_for(rate: float, *, level: float = 0.95) -> int:
+    """Count the real images that show a false-positive rate if none of them is wrong.
+
+    Args:
+        rate: between 0 and 1, both left out.
+        level: confidence of the one-sided bound.
+
+    Raises:
+        SettingsError: there is no such rate.
+    """
+    if not 0 < rate < 1:
+        raise SettingsError(f"a false-positive rate must lie between 0 and 1, got {rate}")
+    return int(np.ceil(np.log(1 - level) / np.log1p(-rate)))
+
+
 def threshold_for(logit_N: FloatArray, rate: float) -> tuple[float, tuple[float, float]]:
     """Set a threshold on real images alone, so that no more than a wanted share of them lies at or above it.
 

@@ -65,7 +65,7 @@ class JobSettings(BaseSettings):
             raise SettingsError("; ".join(cls._complaint(error) for error in reason.errors())) from reason
         except (SourceError, tomllib.TOMLDecodeError) as reason:
             raise SettingsError(str(reason)) from reason
-        return cast(Self, cls.model_construct(**dict(read)))
+        return cast(Self, cls.model_construct(_fields_set=read.model_fields_set, **dict(read)))
 
     @classmethod
     def flag(cls, name: str) -> str:

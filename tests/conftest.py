@@ -1,9 +1,20 @@
-"""What every test may ask for: the folder of real images that lies beside the repository, where there is one."""
+"""What every test may ask for: the real images beside the repository, one local Ray, an S3 server, a tiny detector."""
 
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import ray
 import torch
+
+from pipeline import cluster
+from pipeline.telemetry import quiet_ray
+from tests.tiny import tiny_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -23,3 +34,46 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no folder {folder}: the labelled images and weights are not on this machine")
     return folder
+
+
+@pytest.fixture(scope="session")
+def store() -> Iterator[int]:
+    """An S3 server on loopback, and the environment that every client of this process and of its Ray finds it by."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    os.environ |= {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        with socket.socket() as knock:
+            if knock.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.1)
+    yield port
+    server.terminate()
+    server.wait()
+
+
+@pytest.fixture(scope="session")
+def local_ray(store: int) -> Iterator[None]:
+    """A Ray of the tests' own, started once."""
+    quiet_ray(logs=False)
+    with cluster.connected("local", logs=False):
+        yield
+    assert not ray.is_initialized()
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny detector's folder."""
+    return tiny_checkpoint(tmp_path_factory.mktemp("model") / "tiny")

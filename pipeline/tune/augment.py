@@ -63,7 +63,7 @@ def encode_again(pixels_3HW: Tensor, codec: str, quality: int) -> Tensor:
 
     Args:
         pixels_3HW: uint8.
-        codec: `jpeg` (torchvision, chroma halved), `jpeg-444` or `jpeg-420` (Pillow, optimised tables) or `webp`.
+        codec: `jpeg` (torchvision, chroma halved), `jpeg-444` or `jpeg-420` (Pillow) or `webp`.
         quality: the encoder's, 1 to 100.
     """
     if codec == "jpeg":
@@ -74,7 +74,7 @@ def encode_again(pixels_3HW: Tensor, codec: str, quality: int) -> Tensor:
     if codec == "webp":
         picture.save(file, "WEBP", quality=quality, method=1)
     else:
-        picture.save(file, "JPEG", quality=quality, optimize=True, subsampling=0 if codec == "jpeg-444" else 2)
+        picture.save(file, "JPEG", quality=quality, subsampling=0 if codec == "jpeg-444" else 2)
     with Image.open(file) as again:
         return torch.from_numpy(np.array(again.convert("RGB"))).permute(2, 0, 1)
 

@@ -3,139 +3,113 @@
 Legend: N views, S side of a view, T tokens, D width, F feature.
 """
 
-import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor
 
 from mole.detector import Detector
-from mole.errors import SettingsError
 from mole.preprocess import Preprocess
 from mole.view import normalise, view
-from pipeline.tune.augment import ALIGNED_SIDE, align, augment
-from pipeline.tune.reconstruct import Autoencoder
+from pipeline.tune.augment import align
+from pipeline.tune.pairs import deliver, deliver_near, matched
 from pipeline.tune.samples import Sample, load
 
 BATCH = 8
 
-
-@dataclass(frozen=True)
-class Views:
-    """What the tower sees of some samples, with what is known of them."""
-
-    pixels_N3SS: Tensor  # uint8
-    label_N: Tensor  # float32, 1 for generated
-    source: tuple[str, ...]
-
-    @classmethod
-    def of(cls, samples: Sequence[Sample], pixels: Sequence[Tensor]) -> "Views":
-        """Put the views of some samples together, one a sample; each uint8 (3, S, S)."""
-        label_N = torch.tensor([float(sample.label) for sample in samples])
-        return cls(torch.stack(list(pixels)), label_N, tuple(sample.source for sample in samples))
+Pictures = Iterable[tuple[Sample, Tensor]]
+"""Samples with their pixels, uint8 (3, H, W)."""
 
 
 @dataclass(frozen=True)
 class Cached:
-    """Views after the frozen part of the detector."""
+    """Views after the frozen part of the detector.
 
-    label_N: Tensor  # float32, 1 for generated
-    source: tuple[str, ...]
-    token_NTD: Tensor  # of the trunk, in the dtype of the tower
-    feature_NF: Tensor  # float32, of the plain tower, before any expert has learned
+    Attributes:
+        samples: one a view; a reconstruction is labelled generated and shares its photograph's source and group.
+        token_NTD: of the trunk, in the dtype of the tower.
+        feature_NF: float32, of the plain tower, before any expert has learned.
+    """
+
+    samples: tuple[Sample, ...]
+    token_NTD: Tensor
+    feature_NF: Tensor
 
     def __add__(self, other: "Cached") -> "Cached":
         """Join two sets of views."""
         return Cached(
-            torch.cat([self.label_N, other.label_N]),
-            self.source + other.source,
+            self.samples + other.samples,
             torch.cat([self.token_NTD, other.token_NTD]),
             torch.cat([self.feature_NF, other.feature_NF]),
         )
 
-    def without(self, sources: Sequence[str]) -> Tensor:
-        """Mark what does not come from some sources; bool (N,)."""
-        return torch.tensor([source not in sources for source in self.source])
+    @property
+    def label_N(self) -> Tensor:
+        """Float32, 1 for generated."""
+        return torch.tensor([float(sample.label) for sample in self.samples])
+
+    def of(self, sources: Iterable[str]) -> Tensor:
+        """Mark what comes from some sources; bool (N,)."""
+        wanted = set(sources)
+        return torch.tensor([sample.source in wanted for sample in self.samples])
 
 
-def shipped(samples: Sequence[Sample], spec: Preprocess) -> Views:
-    """View samples as they are."""
-    return Views.of(samples, [view(load(sample), spec) for sample in samples])
+def shipped(samples: Sequence[Sample], spec: Preprocess) -> Pictures:
+    """View samples as they are; uint8 (3, S, S) each."""
+    return ((sample, view(load(sample), spec)) for sample in samples)
 
 
-def aligned(samples: Sequence[Sample], spec: Preprocess) -> Views:
-    """View samples after one size and one JPEG encoding for all."""
-    return Views.of(samples, [view(align(load(sample)), spec) for sample in samples])
+def aligned(samples: Sequence[Sample], spec: Preprocess) -> Pictures:
+    """View samples after one size and one JPEG encoding for all; uint8 (3, S, S) each."""
+    return ((sample, view(align(load(sample)), spec)) for sample in samples)
 
 
-def reconstructed(samples: Sequence[Sample], spec: Preprocess, autoencoder: Autoencoder) -> Views:
-    """View samples after a pass through an autoencoder, aligned after it; their labels stay."""
-    again = (autoencoder.reconstruct(load(sample), largest=ALIGNED_SIDE) for sample in samples)
-    return Views.of(samples, [view(align(pixels_3HW), spec) for pixels_3HW in again])
+def delivered(samples: Sequence[Sample], spec: Preprocess, seeds: Sequence[int]) -> Pictures:
+    """View samples through random deliveries, each by its seed; uint8 (3, S, S) each."""
+    return ((sample, view(deliver(load(sample), seed), spec)) for seed, sample in zip(seeds, samples, strict=True))
 
 
-def augmented(samples: Sequence[Sample], spec: Preprocess, seed: int) -> Views:
-    """View samples through random deliveries; the same samples and seed give the same views."""
-    places = range(seed * len(samples), (seed + 1) * len(samples))
-    return Views.of(
-        samples, [view(augment(load(sample), place), spec) for place, sample in zip(places, samples, strict=True)]
-    )
+def delivered_pairs(pictures: Pictures, spec: Preprocess, seeds: Sequence[int]) -> Pictures:
+    """View pairs through random deliveries, both of a pair through the same; uint8 (3, S, S) each.
+
+    Args:
+        pictures: photograph and reconstruction by turns, as `pairs` makes them.
+        spec: which view.
+        seeds: one a pair.
+    """
+    for number, (sample, pixels_3HW) in enumerate(pictures):
+        yield sample, view(deliver_near(pixels_3HW, seeds[number // 2]), spec)
 
 
-def cache(detector: Detector, views: Views, spec: Preprocess) -> Cached:
+def matched_pairs(pictures: Pictures, spec: Preprocess) -> Pictures:
+    """View pairs with the same last encoder and no other change; uint8 (3, S, S) each."""
+    return ((sample, view(matched(pixels_3HW), spec)) for sample, pixels_3HW in pictures)
+
+
+def cache(detector: Detector, views: Pictures, spec: Preprocess) -> Cached:
     """Run what is frozen once over all views.
 
     Args:
         detector: fresh, so that its features are the plain tower's.
-        views: what it sees.
+        views: what it sees, uint8 (3, S, S) each.
         spec: how they are normalised.
     """
     dtype = detector.tower.proj.dtype
+    samples: list[Sample] = []
     tokens, features = [], []
     with torch.no_grad():
-        for batch_B3SS in torch.split(views.pixels_N3SS, BATCH):
-            tokens.append(detector.trunk(normalise(batch_B3SS, spec).to(dtype)))
+        for batch in _batches(views):
+            samples += [sample for sample, _ in batch]
+            pixels_B3SS = torch.stack([pixels_3SS for _, pixels_3SS in batch])
+            tokens.append(detector.trunk(normalise(pixels_B3SS, spec).to(dtype)))
             features.append(detector.feature(tokens[-1])[0])
-    return Cached(views.label_N, views.source, torch.cat(tokens), torch.cat(features))
+    return Cached(tuple(samples), torch.cat(tokens), torch.cat(features))
 
 
-def balancing_weights(cached: Cached, keep_N: Tensor) -> Tensor:
-    """Weigh views so that both classes count alike, and within a class every source; weight_N float32, sum 1.
-
-    Args:
-        cached: labels and sources.
-        keep_N: bool; what is not kept weighs nothing.
-
-    Raises:
-        SettingsError: one of the classes is empty.
-    """
-    kinds = [(float(label), source) for label, source in zip(cached.label_N, cached.source, strict=True)]
-    counts: dict[tuple[float, str], int] = {}
-    for kind, keep in zip(kinds, keep_N.tolist(), strict=True):
-        counts[kind] = counts.get(kind, 0) + keep
-    alive = [kind for kind, count in counts.items() if count]
-    sources = {label: sum(kind[0] == label for kind in alive) for label in (0.0, 1.0)}
-    if not all(sources.values()):
-        raise SettingsError(f"training needs both classes, got only {sorted(source for _, source in alive)}")
-    share = {kind: 1 / (2 * sources[kind[0]] * counts[kind]) for kind in alive}
-    return torch.tensor([share[kind] if keep else 0.0 for kind, keep in zip(kinds, keep_N.tolist(), strict=True)])
-
-
-def balanced_order(weight_N: Tensor, draws: int, seed: int) -> list[int]:
-    """Draw views by their weights, each about as often as its weight says and never by luck alone.
-
-    Args:
-        weight_N: float32 (N,), sum 1.
-        draws: how many.
-        seed: of the draws.
-
-    Returns:
-        Places, shuffled. (Systematic sampling: one random start, even strides.)
-    """
-    draw = random.Random(seed)
-    places = draw.sample(range(len(weight_N)), len(weight_N))
-    edge_N = weight_N[places].double().cumsum(0)
-    stride_N = (torch.arange(draws, dtype=torch.float64) + draw.random()) / draws * edge_N[-1]
-    found_N = torch.searchsorted(edge_N, stride_N).clamp(max=len(places) - 1)
-    return draw.sample([places[place] for place in found_N.tolist()], draws)
+def _batches(views: Pictures) -> Iterator[list[tuple[Sample, Tensor]]]:
+    """Take views by batches; uint8 (3, S, S) each."""
+    rest = iter(views)
+    while batch := list(islice(rest, BATCH)):
+        yield batch

@@ -3,27 +3,45 @@
 Shapes: N samples, K draws of the whole training, B draws a step over all workers, S side of a view.
 """
 
-import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import ray.data
 from numpy.typing import NDArray
-from ray.data import Dataset
 
 from mole.errors import SettingsError
 from mole.preprocess import Preprocess
-from pipeline import storage
-from pipeline.tune import workers
 
 Batch = dict[str, NDArray[Any]]
+
+
+class Delivers(Protocol):
+    """What `pipeline.tune.align.Aligner` is, named here without torch."""
+
+    def apply(self, pixels_3HW: Any, seed: int) -> Any:
+        """Deliver a picture; uint8 (3, H, W) in and out."""
+
+
 NOBODY = -1
 """The place of a row that only fills up a block."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What views are made of.
+
+    Attributes:
+        samples: a table of samples.
+        spec: how a view is made.
+        aligner: gives every sample the form of a photograph first; None leaves it as it is.
+    """
+
+    samples: pa.Table
+    spec: Preprocess
+    aligner: Delivers | None = None
 
 
 @dataclass(frozen=True)
@@ -101,33 +119,3 @@ def balanced(weight_N: NDArray[np.float64], draws: int, chance: np.random.Genera
     marks = (np.arange(draws) + chance.random()) / max(1, draws) * edge_N[-1]
     found = order_N[np.minimum(np.searchsorted(edge_N, marks, side="right"), len(order_N) - 1)]
     return chance.permutation(found)
-
-
-def remaining_views(
-    draws: Draws, samples: pa.Table, spec: Preprocess, *, progress: str, processes: int, seed: int
-) -> Dataset:
-    """Make the views of the steps that are still to be taken, a block for each worker's share of a step.
-
-    Args:
-        draws: the plan.
-        samples: a table of samples, what the plan's places mean.
-        spec: how a view is made.
-        progress: the URL of the file that says how far the run was when its last checkpoint was taken.
-        processes: how many share a step.
-        seed: of the deliveries.
-    """
-    done = json.loads(storage.read(progress))["step"] if storage.exists(progress) else 0
-    first = min(done, draws.steps - 1)
-    make = partial(workers.delivered, samples=samples, draws=draws, first=first, spec=spec, seed=seed)
-    return _blocks(draws.batch_size * (draws.steps - first), (draws.steps - first) * processes, make)
-
-
-def plain_views(samples: pa.Table, spec: Preprocess, *, processes: int, block: int = 8) -> Dataset:
-    """View samples as they are; rows at the place `NOBODY` fill up so that every worker gets as many."""
-    blocks = -(-len(samples) // (block * processes)) * processes
-    return _blocks(blocks * block, blocks, partial(workers.plain, samples=samples, spec=spec))
-
-
-def _blocks(rows: int, blocks: int, make: Callable[[Any], Batch]) -> Dataset:
-    ids: Dataset = ray.data.range(rows, override_num_blocks=max(1, blocks))
-    return ids.map_batches(make, batch_size=None, batch_format="numpy")

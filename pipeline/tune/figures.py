@@ -1,6 +1,6 @@
-"""Figures: what a detector does on sources that it never saw, as shipped and with both classes re-encoded alike.
+"""Figures: what a detector does on sources that it never saw: as shipped, aligned, photographs against themselves.
 
-Legend: N images.
+Legend: N images, M pictures of pairs.
 """
 
 from collections.abc import Sequence
@@ -64,6 +64,33 @@ def by_source(held: Held) -> list[SourceFigure]:
             mine_N = own_N & (names_N == source)
             theirs_N = other(int(held.fold_N[mine_N][0]))
             found.append(_figure(source, mine_N, theirs_N, held, generated=generated))
+    return found
+
+
+@dataclass(frozen=True)
+class PairFigure:
+    """The photographs of one held-out source against their own reconstructions, one last encoder for both."""
+
+    source: str
+    pairs: int
+    auroc: float
+
+
+def by_photographs(samples: Sequence[Sample], logit_M: NDArray[np.float32]) -> list[PairFigure]:
+    """Measure each held-out source of photographs against its reconstructions.
+
+    Args:
+        samples: photographs and reconstructions of the same source names.
+        logit_M: float32, NaN where no fold has held the picture out.
+    """
+    names_M = np.array([sample.source for sample in samples])
+    real_M = np.array([sample.label == 0 for sample in samples])
+    seen_M = ~np.isnan(logit_M)
+    found = []
+    for source in sorted(set(names_M[seen_M])):
+        own_M = (names_M == source) & seen_M
+        area = auroc(logit_M[own_M & real_M], logit_M[own_M & ~real_M])
+        found.append(PairFigure(str(source), int((own_M & real_M).sum()), area))
     return found
 
 

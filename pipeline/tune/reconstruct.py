@@ -1,96 +1,193 @@
-"""Reconstruct: a photograph passed through an autoencoder differs from itself by a decoder's traces alone.
+"""Reconstruct: photographs and what an autoencoder makes of them, written as pairs through one last encoder.
 
-The network is the tiny autoencoder for FLUX.2's latents (madebyollin/taesd, MIT), read from its two files; numbers in
-the key names are places in one flat sequence, and what has no weights stands between them.
-
-Legend: H, W of one picture, C channels.
+A pair shares its name, its group, its size, and the quality and subsampling of the photograph it came from: encoding a
+JPEG again at its own quality changes next to nothing, so all that differs is what the autoencoder left.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+from zlib import crc32
 
+import pyarrow as pa
+import ray.data
 import torch
-from torch import Tensor
-from torch.nn import functional
 
-from mole.errors import ModelError
-from pipeline.tune.augment import resize
+from mole.errors import SettingsError
+from pipeline import storage
+from pipeline.decode import Fault, decode
+from pipeline.records import Status
+from pipeline.tune.align import SUBSAMPLINGS, encoded
+from pipeline.tune.autoencoder import open_autoencoder, prepared
+from pipeline.tune.encoding import encoding_of
+from pipeline.tune.samples import BOUNDS, SCHEMA, Sample, cut, from_table, read, to_table
 
-FACTOR = 8  # pixels a latent, each way
-CLIP, FIRST_RELU = 0, 2  # the places of the decoder that hold no weights and are no upsampling
-GROUPS = 4
+REALS, FAKES, LIST = "0_real", "1_fake", "samples.csv"
+QUALITIES = (75, 95)
+"""Between these a photograph that is no JPEG gets its quality, by its name."""
+
+ROWS = 8
+DONE = pa.schema([("name", pa.string()), ("uri", pa.string()), ("status", pa.string()), ("detail", pa.string())])
+"""What a worker says of each photograph."""
 
 
-class Autoencoder:
-    """Encoder and decoder, frozen, float32."""
+@dataclass(frozen=True)
+class Reconstructed:
+    """What a run did.
 
-    def __init__(self, folder: Path) -> None:
-        """Read `taef2_encoder.pth` and `taef2_decoder.pth`.
+    Attributes:
+        pairs: that lie in the folder now.
+        made: by this run.
+        faults: photographs that gave none, by reason.
+        named: the first of them: URI and reason.
+        table: the list of all pairs, for `--samples`.
+    """
+
+    pairs: int
+    made: int
+    faults: Counter[str] = field(default_factory=Counter)
+    named: list[tuple[str, str]] = field(default_factory=list)
+    table: str = ""
+
+
+def reconstruct(
+    samples: Sequence[Sample], output: str, autoencoder: str, *, largest: int, gpus: int = 0
+) -> Reconstructed:
+    """Make a pair of every photograph that has none yet, on Ray.
+
+    Args:
+        samples: those labelled generated are passed over.
+        output: the folder URL of the pairs and of their list.
+        autoencoder: its local folder, the same on every machine.
+        largest: a longer short side of a photograph is brought down to this, pixels.
+        gpus: that actors may hold, one each.
+
+    Raises:
+        SettingsError: there is no photograph, or the output lies in this process's memory.
+        ModelError: the autoencoder cannot be read.
+        StorageError: the output refuses.
+    """
+    if output.startswith("memory:"):
+        raise SettingsError(f"--output {output!r} can be reached by no worker; give a folder or a bucket")
+    photographs = {name_of(sample): sample for sample in samples if sample.label == 0}
+    if not photographs:
+        raise SettingsError(f"there is no photograph among {len(samples):,} samples; reconstructions are made of reals")
+    source = open_autoencoder(autoencoder).name
+    there = finished(output)
+    todo = {name: sample for name, sample in photographs.items() if name not in there}
+    rows = _run(todo, output, autoencoder, (largest, gpus)) if todo else []
+    faults = [row for row in rows if row["status"] != Status.OK]
+    written = there | {row["name"] for row in rows if row["status"] == Status.OK}
+    table = storage.join(storage.absolute(output), LIST)
+    pairs = {name: sample for name, sample in photographs.items() if name in written}
+    storage.write(table, listed(pairs, source))
+    return Reconstructed(
+        pairs=len(pairs),
+        made=len(rows) - len(faults),
+        faults=Counter(str(row["status"]) for row in faults),
+        named=[(str(row["uri"]), f"{row['status']}: {row['detail']}") for row in faults[:20]],
+        table=table,
+    )
+
+
+def name_of(sample: Sample) -> str:
+    """Name a pair by where its photograph lies, so that a run that is started again knows what is done."""
+    where = f"{sample.uri}\0{sample.offset}\0{sample.cell}"
+    return f"{blake2b(where.encode(), digest_size=12).hexdigest()}.jpg"
+
+
+def finished(output: str) -> set[str]:
+    """List the names of the pairs whose two files are there."""
+    both = [storage.names(storage.join(output, folder), ".jpg") for folder in (REALS, FAKES)]
+    reals, fakes = ({url.rpartition("/")[2] for url in urls} for urls in both)
+    return reals & fakes
+
+
+def listed(pairs: dict[str, Sample], generator: str) -> bytes:
+    """Write the CSV that a training reads; a photograph keeps its source, a reconstruction has the autoencoder's."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["uri", "label", "generator", "group"])
+    for name, sample in sorted(pairs.items()):
+        group = sample.group or name.removesuffix(".jpg")
+        table.writerow([f"{REALS}/{name}", "real", sample.source, group])
+        table.writerow([f"{FAKES}/{name}", "fake", generator, group])
+    return text.getvalue().encode()
+
+
+def _run(todo: dict[str, Sample], output: str, autoencoder: str, bounds: tuple[int, int]) -> list[dict[str, Any]]:
+    """Spread photographs over actors that hold the autoencoder each."""
+    largest, gpus = bounds
+    cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
+    rows = to_table(list(todo.values())).append_column("name", pa.array(list(todo), pa.string()))
+    blocks = [rows.slice(start, ROWS) for start in range(0, len(rows), ROWS)]
+    made = ray.data.from_arrow(blocks).map_batches(
+        Maker,
+        fn_constructor_args=(output, autoencoder, largest, "cuda" if gpus else "cpu"),
+        batch_size=ROWS,
+        batch_format="pyarrow",
+        concurrency=min(gpus or cores, len(blocks)),
+        num_gpus=1 if gpus else None,
+        num_cpus=1 if gpus else 0,  # actors that held every core would leave none to those who bring the rows
+    )
+    return made.take_all()
+
+
+class Maker:
+    """An actor that makes pairs."""
+
+    def __init__(self, output: str, autoencoder: str, largest: int, device: str) -> None:
+        self._output, self._largest = storage.absolute(output), largest
+        self._autoencoder = open_autoencoder(autoencoder, device)
+        torch.set_num_threads(1)  # one actor a core
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        """Make the pairs of some photographs; a table of `DONE`."""
+        samples, names = from_table(rows.select(SCHEMA.names)), rows["name"].to_pylist()
+        made = [self.make(sample, name) for sample, name in zip(samples, names, strict=True)]
+        return pa.Table.from_pylist(made, DONE)
+
+    def make(self, sample: Sample, name: str) -> dict[str, Any]:
+        """Write one pair, the reconstruction last; a fault is told and nothing is written.
 
         Raises:
-            ModelError: one of them is missing.
+            StorageError: the output refuses.
         """
-        files = [folder / f"taef2_{part}.pth" for part in ("encoder", "decoder")]
-        for file in files:
-            if not file.is_file():
-                raise ModelError(f"autoencoder {str(file)!r} is no file")
-        self._encoder, self._decoder = (
-            {name: tensor.float() for name, tensor in torch.load(file, map_location="cpu", weights_only=True).items()}
-            for file in files
-        )
-
-    @torch.inference_mode()
-    def reconstruct(self, pixels_3HW: Tensor, *, largest: int) -> Tensor:
-        """Encode and decode.
-
-        Args:
-            pixels_3HW: uint8.
-            largest: a longer short side is brought down to this first, pixels.
-
-        Returns:
-            uint8 (3, height, width), the sides cut down to multiples of 8.
-        """
-        if min(pixels_3HW.shape[1:]) > largest:
-            pixels_3HW = resize(pixels_3HW, largest)
-        high, wide = (side - side % FACTOR for side in pixels_3HW.shape[1:])
-        state = pixels_3HW[None, :, :high, :wide].float() / 255
-        for place in range(_places(self._encoder)):
-            stride = 1 if f"{place}.bias" in self._encoder else 2
-            state = _layer(self._encoder, place, state, stride)
-        for place in range(_places(self._decoder)):
-            state = _between(place, state) if not _has(self._decoder, place) else _layer(self._decoder, place, state, 1)
-        return (state[0].clamp(0, 1) * 255).round().to(torch.uint8)
+        told = {"name": name, "uri": sample.uri}
+        try:
+            data = read(sample)
+        except storage.STORE_FAULTS as reason:
+            status, detail = storage.fault_of(reason)
+            return told | {"status": status, "detail": detail}
+        picture = decode(data, BOUNDS)
+        if isinstance(picture, Fault):
+            return told | {"status": picture.status, "detail": picture.detail}
+        pixels_3HW = picture.pixels_3HW if sample.cell is None else cut(picture.pixels_3HW, sample.cell)
+        quality, subsampling = matched(data, picture.format, name)
+        photograph_3HW = prepared(pixels_3HW, self._largest)
+        again_3HW = self._autoencoder.reconstruct(photograph_3HW, largest=self._largest)
+        for folder, side_3HW in ((REALS, photograph_3HW), (FAKES, again_3HW)):
+            storage.write(storage.join(self._output, folder, name), encoded(side_3HW, "jpeg", quality, subsampling))
+        return told | {"status": Status.OK, "detail": None}
 
 
-def _places(weights: Mapping[str, Tensor]) -> int:
-    """Count the places of a sequence; weights are (C, C, 3, 3) and smaller."""
-    return 1 + max(int(name.split(".")[0]) for name in weights)
+def matched(data: bytes, form: str, name: str) -> tuple[int, int]:
+    """Choose the encoder of a pair: the photograph's own quality and subsampling, or drawn ones where it is no JPEG.
 
+    Args:
+        data: the photograph's file.
+        form: its format.
+        name: decides what is drawn.
 
-def _has(weights: Mapping[str, Tensor], place: int) -> bool:
-    """Tell whether a convolution (C, C, 3, 3) or a block stands at a place."""
-    return f"{place}.weight" in weights or f"{place}.conv.0.weight" in weights
-
-
-def _between(place: int, state: Tensor) -> Tensor:
-    """Apply what has no weights: the soft clip of latents, a ReLU, or nearest upsampling; (1, C, H, W) float32."""
-    if place == CLIP:
-        return 3 * torch.tanh(state / 3)
-    return state.relu() if place == FIRST_RELU else functional.interpolate(state, scale_factor=2, mode="nearest")
-
-
-def _layer(weights: Mapping[str, Tensor], place: int, state: Tensor, stride: int) -> Tensor:
-    """Apply a convolution or a block; (1, C, H, W) float32."""
-    if f"{place}.weight" in weights:
-        return functional.conv2d(state, weights[f"{place}.weight"], weights.get(f"{place}.bias"), stride, padding=1)
-    if f"{place}.pool.0.weight" in weights:
-        pooled = functional.conv2d(state, weights[f"{place}.pool.0.weight"])
-        scale, shift = weights[f"{place}.pool.1.weight"], weights[f"{place}.pool.1.bias"]
-        pooled = functional.group_norm(pooled, GROUPS, scale, shift)
-        state = state + functional.conv2d(pooled.relu(), weights[f"{place}.pool.3.weight"])
-    inner = state
-    for step in (0, 2, 4):
-        name = f"{place}.conv.{step}"
-        inner = functional.conv2d(inner, weights[f"{name}.weight"], weights[f"{name}.bias"], padding=1)
-        inner = inner.relu() if step < 4 else inner
-    return (inner + state).relu()
+    Returns:
+        Quality and Pillow's number of the subsampling.
+    """
+    own = encoding_of(data, form)
+    low, high = QUALITIES
+    drawn = crc32(name.encode())
+    quality = own.quality if own.quality is not None else low + drawn % (high - low + 1)
+    return quality, SUBSAMPLINGS.get(own.subsampling or "", 2)

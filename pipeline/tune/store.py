@@ -5,38 +5,38 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
+import pyarrow.parquet as pq
 from safetensors.torch import load_file, save_file
 
 from mole.detector import Detector
 from mole.preprocess import Preprocess
-from pipeline.tune.dataset import Cached, Views, cache
-from pipeline.tune.samples import Sample
+from pipeline.tune.dataset import Cached, Pictures, cache
+from pipeline.tune.samples import Sample, from_table, to_table
 
-VERSION = 1  # counted up when the same samples would give other views
+VERSION = 2  # counted up when the same samples would give other views
 
 
-def remembered(
-    place: Path | None, key: str, samples: Sequence[Sample], make: Callable[[], Views], run: tuple[Detector, Preprocess]
-) -> Cached:
+def remembered(place: Path | None, key: str, make: Callable[[], Pictures], run: tuple[Detector, Preprocess]) -> Cached:
     """Read cached views, or make them and keep them.
 
     Args:
         place: the folder; none keeps nothing.
         key: from `key_of`, and what kind of views it is.
-        samples: in the order of the views.
         make: makes the views.
         run: the fresh detector and the view's spec.
     """
-    file = place / f"{key}.safetensors" if place else None
-    if file is not None and file.is_file():
+    if place is None:
+        return cache(run[0], make(), run[1])
+    file, rows = place / f"{key}.safetensors", place / f"{key}.parquet"
+    if file.is_file():
         stored = load_file(file)
-        label_N = torch.tensor([float(sample.label) for sample in samples])
-        return Cached(label_N, tuple(sample.source for sample in samples), stored["token"], stored["feature"])
+        return Cached(tuple(from_table(pq.read_table(rows))), stored["token"], stored["feature"])
     made = cache(run[0], make(), run[1])
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"token": made.token_NTD, "feature": made.feature_NF}, file)
+    place.mkdir(parents=True, exist_ok=True)
+    pq.write_table(to_table(made.samples), rows)
+    unfinished = file.with_suffix(".part")
+    save_file({"token": made.token_NTD, "feature": made.feature_NF}, unfinished)
+    unfinished.rename(file)
     return made
 
 

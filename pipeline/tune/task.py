@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mole.config import DetectorConfig
+from mole.preprocess import Preprocess
 
 PROGRESS, METRICS = "progress.json", "metrics"
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -50,6 +51,7 @@ class Task:
         digest: of that checkpoint.
         keep_adapters: begin with its adapters too.
         detector: experts and head.
+        spec: how views are made.
         bfloat16: run the frozen tower in it.
         course: how long, how fast.
         batch_size: draws a step over all workers.
@@ -64,6 +66,7 @@ class Task:
     digest: str
     keep_adapters: bool
     detector: DetectorConfig
+    spec: Preprocess
     bfloat16: bool
     course: Course
     batch_size: int

@@ -1,7 +1,6 @@
 """The trainer: Ray Train starts the workers, hands each its share of every step, and starts them again if one dies."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,19 +9,25 @@ from typing import Any
 import ray
 from pyarrow.fs import FSSpecHandler, LocalFileSystem, PyFileSystem
 from ray.data import ExecutionOptions
-from ray.train import CheckpointConfig, DataConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train import (
+    CheckpointConfig,
+    DataConfig,
+    FailureConfig,
+    RunConfig,
+    ScalingConfig,
+    TrainingFailedError,
+)
 from ray.train.torch import TorchTrainer
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mole.errors import ModelError
-from mole.preprocess import Preprocess
+from mole.errors import ModelError, MoleError
 from pipeline import storage
 from pipeline.tune import workers
-from pipeline.tune.draws import Draws, plain_views, remaining_views
+from pipeline.tune.draws import Draws, Made
 from pipeline.tune.learner import BEST
-from pipeline.tune.samples import Sample, to_table
 from pipeline.tune.task import METRICS, MIXING, PROGRESS, Task
+from pipeline.tune.views import plain_views, remaining_views
 
 RETRIES = 3
 """How often a worker may die before the run gives up; the next command goes on from its last checkpoint."""
@@ -46,8 +51,7 @@ class Trained:
 def train(
     task: Task,
     draws: Draws,
-    sets: tuple[Sequence[Sample], Sequence[Sample]],
-    spec: Preprocess,
+    sets: tuple[Made, Made],
     *,
     processes: int,
     gpu: bool,
@@ -57,15 +61,13 @@ def train(
     Args:
         task: what every worker is told.
         draws: the plan of steps.
-        sets: training and validation samples.
-        spec: how views are made.
+        sets: what the views of training and of validation are made of.
         processes: how many share each step.
         gpu: one GPU a worker.
 
     Raises:
         ModelError: the loss left the finite numbers, or the base cannot be used.
     """
-    training, validation = (to_table(samples) for samples in sets)
     cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
     share = 1.0 if gpu else min(1.0, max(1, cores - 1) / processes)  # the rest is for those who decode
     progress = storage.join(task.run, PROGRESS)
@@ -77,14 +79,15 @@ def train(
         ),
         run_config=_run_config(task.run),
         datasets={
-            "train": partial(
-                remaining_views, draws, training, spec, progress=progress, processes=processes, seed=task.seed
-            ),
-            "validation": partial(plain_views, validation, spec, processes=processes),
+            "train": partial(remaining_views, draws, sets[0], progress=progress, processes=processes, seed=task.seed),
+            "validation": partial(plain_views, sets[1], processes=processes),
         },
         dataset_config=DataConfig(execution_options=ExecutionOptions(preserve_order=True)),
     )
-    checkpoint = trainer.fit().checkpoint
+    try:
+        checkpoint = trainer.fit().checkpoint
+    except TrainingFailedError as reason:
+        raise own_error(reason) from reason
     if checkpoint is None:
         raise ModelError(f"the run {task.run} ended without a checkpoint; remove the folder and train again")
     with checkpoint.as_directory() as folder:
@@ -92,6 +95,18 @@ def train(
     told = history(task.run)
     shares = [epoch["shares"] for epoch in told if epoch["epoch"] == MIXING]
     return Trained(adapters, [epoch for epoch in told if epoch["epoch"] != MIXING], shares[0] if shares else {})
+
+
+def own_error(failure: TrainingFailedError) -> MoleError:
+    """Find the error of this project that a worker raised, or name what Ray says."""
+    causes: list[BaseException | None] = [failure, *getattr(failure, "worker_failures", {}).values()]
+    while causes:
+        cause = causes.pop(0)
+        if isinstance(cause, MoleError):
+            return cause
+        if cause is not None:
+            causes += [getattr(cause, "cause", None), cause.__cause__]
+    return ModelError(f"training failed {RETRIES + 1} times: {failure}")
 
 
 def history(run: str) -> list[dict[str, Any]]:

@@ -73,7 +73,7 @@ def begin(task: Task) -> Learner:
     detector = Detector(tower, task.detector)
     if task.keep_adapters:
         put(detector, adapters_of(folder), str(folder))
-    learner = Learner(detector.to(get_device()), describe(folder).preprocess, task.course)
+    learner = Learner(detector.to(get_device()), task.spec, task.course)
     last = ray.train.get_checkpoint()
     if last is not None:
         with last.as_directory() as saved:

@@ -19,16 +19,36 @@ def work(config: Mapping[str, Any]) -> None:
     work_here(config)
 
 
-def delivered(ids: Any, *, samples: pa.Table, draws: Any, first: int, spec: Preprocess, seed: int) -> Any:
+def delivered(ids: Any, *, draws: Any, first: int, made: Any, seed: int) -> Any:
     """View a block of a training's draws; see `pipeline.tune.delivery`."""
     from pipeline.tune.delivery import delivered as delivered_here
 
     ids = {"id": ids["id"] + first * draws.batch_size}
-    return delivered_here(ids, draws, samples=samples, spec=spec, seed=seed)
+    return delivered_here(ids, draws, made, seed=seed)
 
 
-def plain(ids: Any, *, samples: pa.Table, spec: Preprocess) -> Any:
+def plain(ids: Any, *, made: Any) -> Any:
     """View a block of samples as they are; see `pipeline.tune.delivery`."""
     from pipeline.tune.delivery import plain as plain_here
 
-    return plain_here(ids, samples=samples, spec=spec)
+    return plain_here(ids, made)
+
+
+def viewed(rows: pa.Table, *, deliveries: tuple[str, ...], spec: Preprocess) -> pa.Table:
+    """View a block of samples in each delivery; see `pipeline.tune.scorer`."""
+    from pipeline.tune.scorer import viewed as viewed_here
+
+    return viewed_here(rows, deliveries, spec)
+
+
+class Scorer:
+    """An actor that holds a detector; see `pipeline.tune.scorer`."""
+
+    def __init__(self, folder: str, digest: str, device: str, threads: int) -> None:
+        from pipeline.tune.scorer import ViewScorer
+
+        self.scorer = ViewScorer(folder, digest, device, threads)
+
+    def __call__(self, rows: pa.Table) -> Any:
+        """Score a table of `VIEWED`."""
+        return self.scorer(rows)

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binom
 
 from mole.errors import SettingsError
-from mole.fitting import clopper_pearson, fit_temperature, threshold_for
+from mole.fitting import clopper_pearson, fit_temperature, reals_for, threshold_for
 
 
 def test_a_fit_finds_the_temperature_and_the_bias_that_made_the_labels() -> None:
@@ -39,3 +39,15 @@ def test_a_threshold_lets_no_more_than_the_wanted_share_of_real_images_pass() ->
 def test_a_rate_that_the_sample_cannot_show_is_refused_with_the_number_it_takes() -> None:
     with pytest.raises(SettingsError, match="at least 1,000 real images, got 999"):
         threshold_for(np.zeros(999), 0.001)
+
+
+@pytest.mark.parametrize("rate", [0.1, 1e-2, 1e-3, 1e-4])
+def test_as_many_reals_as_said_and_no_fewer_show_a_rate(rate: float) -> None:
+    needed = reals_for(rate)
+    assert 1 - 0.05 ** (1 / needed) <= rate < 1 - 0.05 ** (1 / (needed - 1))
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0, -0.1])
+def test_a_rate_that_is_none_is_refused(rate: float) -> None:
+    with pytest.raises(SettingsError, match=f"got {rate}"):
+        reals_for(rate)

@@ -2,9 +2,20 @@
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from mole.errors import SettingsError
-from mole.metrics import auroc, average_precision, share_above
+from mole.metrics import (
+    Rate,
+    auroc,
+    auroc_interval,
+    average_precision,
+    brier,
+    detection_at,
+    precision_at,
+    reliability,
+    share_above,
+)
 
 REAL = np.array([-2.0, -1.0, 0.5], np.float32)
 FAKE = np.array([0.0, 1.0, 3.0, 4.0], np.float32)
@@ -69,3 +80,73 @@ def test_one_class_alone_is_refused(measure: object) -> None:
 def test_a_rate_of_nothing_is_refused() -> None:
     with pytest.raises(SettingsError, match="got 0"):
         share_above(np.empty(0, np.float32), 0.0)
+
+
+def test_an_area_lies_within_its_interval() -> None:
+    for area in (0.0, 0.01, 0.5, 0.93, 1.0):
+        low, high = auroc_interval(area, 40, 25)
+        assert 0 <= low <= area <= high <= 1
+        assert high - low > 0.02
+
+
+def test_a_perfect_order_of_few_images_is_no_certainty() -> None:
+    assert auroc_interval(1.0, 12, 12)[0] < 0.9 < auroc_interval(1.0, 500, 500)[0]
+
+
+def test_the_interval_of_an_area_holds_the_truth_about_as_often_as_it_says() -> None:
+    draw = np.random.default_rng(0)
+    truth, held = float(norm.cdf(1.5 / np.sqrt(2))), 0
+    for _ in range(400):
+        real, fake = draw.normal(0, 1, 40), draw.normal(1.5, 1, 30)
+        low, high = auroc_interval(auroc(real, fake), 40, 30)
+        held += low <= truth <= high
+    assert 0.92 <= held / 400 <= 0.99
+
+
+def test_detection_is_refused_where_the_reals_cannot_show_the_rate() -> None:
+    cell = detection_at(np.zeros(2994), np.ones(5), 1e-3)
+    assert (cell.needed, cell.found, cell.threshold) == (2995, None, None)
+
+
+def test_detection_holds_the_rate_it_was_asked_for() -> None:
+    draw = np.random.default_rng(1)
+    cell = detection_at(draw.normal(0, 1, 3000), draw.normal(4, 1, 200), 1e-3)
+    assert cell.alarms is not None and cell.found is not None
+    assert cell.alarms.share <= 1e-3
+    assert 0.7 < cell.found.share < 0.95
+
+
+def test_precision_follows_from_both_rates_and_the_prevalence() -> None:
+    precision = precision_at(0.01, Rate(85, 100, 0.85, 0.8, 0.9), Rate(1, 100, 0.01, 0.005, 0.02))
+    assert precision.value is not None and precision.value == pytest.approx(0.4619, abs=1e-4)
+    assert precision.low < precision.value < precision.high
+
+
+def test_precision_of_nothing_called_is_none_and_its_lower_bound_knows_no_miracle() -> None:
+    precision = precision_at(0.001, Rate(0, 10, 0.0, 0.0, 0.31), Rate(0, 10, 0.0, 0.0, 0.31))
+    assert (precision.value, precision.low, precision.high) == (None, 0.0, 1.0)
+
+
+def test_true_probabilities_have_no_calibration_error_and_certain_wrong_ones_have_all_of_it() -> None:
+    draw = np.random.default_rng(2)
+    chance = draw.random(40_000)
+    labels = (draw.random(40_000) < chance).astype(int)
+    assert reliability(chance, labels).error < 0.01
+    assert reliability(1.0 - labels, labels).error == pytest.approx(1.0)
+
+
+def test_reliability_weighs_both_classes_alike_however_many_there_are() -> None:
+    curve = reliability(np.full(101, 0.5), np.repeat([0, 1], [100, 1]))
+    assert curve.observed == pytest.approx((0.5,))
+    assert curve.images == (101,) and curve.error == pytest.approx(0.0)
+
+
+def test_brier_is_a_quarter_for_a_shrug_and_nothing_for_the_truth() -> None:
+    labels = np.repeat([0, 1], [9, 3])
+    assert brier(np.full(12, 0.5), labels) == pytest.approx(0.25)
+    assert brier(labels.astype(float), labels) == pytest.approx(0.0)
+
+
+def test_probabilities_of_one_class_alone_are_refused() -> None:
+    with pytest.raises(SettingsError, match="4 real and 0 generated"):
+        reliability(np.zeros(4), np.zeros(4, int))

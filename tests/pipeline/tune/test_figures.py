@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mole.metrics import auroc
-from pipeline.tune.figures import UNSURE_SHARE, Held, alarms, by_source, calibrate
+from pipeline.tune.figures import UNSURE_SHARE, Held, alarms, by_photographs, by_source, calibrate
 from pipeline.tune.samples import Sample
 
 REALS, FAKES = 150, 100
@@ -82,3 +82,13 @@ def test_alarms_are_counted_for_each_source_and_over_all_reals(held: Held) -> No
     assert rates.keys() == {"photos", "holiday", "painter", "dreamer", "all real"}
     assert rates["all real"].hits == rates["photos"].hits + rates["holiday"].hits
     assert rates["all real"].images == 2 * REALS
+
+
+def test_photographs_are_measured_against_their_own_reconstructions_where_held_out() -> None:
+    samples = [Sample(str(number // 2), number % 2, "photos", str(number // 2)) for number in range(40)]
+    samples += [Sample("never", label, "extra", "never") for label in (0, 1)]
+    logit_M = np.array([*(float(number % 2) + number // 2 / 100 for number in range(40)), np.nan, np.nan], np.float32)
+    [figure] = by_photographs(samples, logit_M)
+    assert (figure.source, figure.pairs, figure.auroc) == ("photos", 20, 1.0)
+    [chance] = by_photographs(samples, np.where(np.isnan(logit_M), np.nan, np.float32(0)))
+    assert chance.auroc == 0.5

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mole.errors import SettingsError
+from pipeline.tune.recipe import PLACES as PLACES_OF_A_MACHINE
 from pipeline.tune.recipe import Recipe
 
 PLACES = ["--manifest", "m.csv", "--output", "out", "--tower", "t.safetensors"]
@@ -20,15 +21,17 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file(
     assert (recipe.steps, recipe.draws, recipe.view) == (5, 4, "crop")
 
 
-def test_the_shipped_recipe_is_a_recipe(root: Path) -> None:
-    recipe = Recipe.from_command_line([*PLACES, "--config", str(root / "mole/embedded/recipe.toml")])
+@pytest.mark.parametrize("file", ["mole/embedded/recipe.toml", "examples/pairs.toml"])
+def test_the_recipes_that_are_shipped_are_recipes(root: Path, file: str) -> None:
+    recipe = Recipe.from_command_line([*PLACES, "--config", str(root / file)])
     held_out = [source for fold in recipe.folds for source in fold]
     assert len(held_out) == len(set(held_out)) == 13
     assert set(recipe.calibration) < set(held_out)
 
 
 @pytest.mark.parametrize(
-    "flags", [["--steps", "-1"], ["--view", "squint"], ["--penalty", "0"], ["--config", "no.toml"]]
+    "flags",
+    [["--steps", "-1"], ["--view", "squint"], ["--penalty", "0"], ["--config", "no.toml"], ["--methods", "magic"]],
 )
 def test_what_cannot_be_is_refused(flags: list[str]) -> None:
     with pytest.raises(SettingsError):
@@ -42,7 +45,7 @@ def test_an_unknown_flag_ends_with_the_code_of_settings() -> None:
 
 
 def test_a_missing_place_is_named() -> None:
-    with pytest.raises(SettingsError, match="manifest"):
+    with pytest.raises(SettingsError, match="--manifest"):
         Recipe.from_command_line(PLACES[2:])
 
 
@@ -50,3 +53,11 @@ def test_a_recipe_cannot_be_changed() -> None:
     recipe = Recipe.from_command_line(PLACES)
     with pytest.raises(ValueError, match="frozen"):
         recipe.__setattr__("steps", 7)
+
+
+def test_methods_are_one_flag_with_commas() -> None:
+    assert Recipe.from_command_line([*PLACES, "--methods", "linear,mole"]).methods == ("linear", "mole")
+
+
+def test_places_of_a_machine_are_settings_and_no_part_of_the_recipe() -> None:
+    assert set(Recipe.model_fields) > PLACES_OF_A_MACHINE

@@ -9,7 +9,7 @@ from mole.backbone import load_tower
 from mole.config import DetectorConfig
 from mole.detector import Detector
 from mole.preprocess import Preprocess
-from pipeline.tune.dataset import Views, shipped
+from pipeline.tune.dataset import Pictures, shipped
 from pipeline.tune.samples import Sample, read_manifest
 from pipeline.tune.store import key_of, remembered
 from tests.pipeline.tune.conftest import SMALL
@@ -28,20 +28,27 @@ def detector(tower: Path) -> Detector:
     return Detector(load_tower(SMALL, tower), DetectorConfig()).eval()
 
 
-def refuse() -> Views:
+def refuse() -> Pictures:
     raise AssertionError("made again what was kept")
 
 
 def test_what_was_kept_is_not_made_again(samples: list[Sample], detector: Detector, tmp_path: Path) -> None:
-    first = remembered(tmp_path, "k", samples, lambda: shipped(samples, SPEC), (detector, SPEC))
-    again = remembered(tmp_path, "k", samples, refuse, (detector, SPEC))
+    first = remembered(tmp_path, "k", lambda: shipped(samples, SPEC), (detector, SPEC))
+    again = remembered(tmp_path, "k", refuse, (detector, SPEC))
     assert torch.equal(first.token_NTD, again.token_NTD)
     assert torch.equal(first.feature_NF, again.feature_NF)
-    assert (first.source, first.label_N.tolist()) == (again.source, again.label_N.tolist())
+    assert first.samples == again.samples == tuple(samples)
+
+
+def test_what_was_half_kept_is_made_again(samples: list[Sample], detector: Detector, tmp_path: Path) -> None:
+    first = remembered(tmp_path, "k", lambda: shipped(samples, SPEC), (detector, SPEC))
+    (tmp_path / "k.safetensors").rename(tmp_path / "k.part")
+    again = remembered(tmp_path, "k", lambda: shipped(samples, SPEC), (detector, SPEC))
+    assert torch.equal(first.token_NTD, again.token_NTD)
 
 
 def test_without_a_folder_nothing_is_kept(samples: list[Sample], detector: Detector, tmp_path: Path) -> None:
-    remembered(None, "k", samples, lambda: shipped(samples, SPEC), (detector, SPEC))
+    remembered(None, "k", lambda: shipped(samples, SPEC), (detector, SPEC))
     assert not list(tmp_path.iterdir())
 
 

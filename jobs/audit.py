@@ -1,0 +1,91 @@
+"""Audit: say whether labelled images are fair to train on, and what gives the classes away if they are not."""
+
+import json
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from mole.errors import MoleError
+from pipeline.telemetry import quiet_ray
+from pipeline.tune.audit import Audit, Distribution, Verdict, verdict_of
+from pipeline.tune.fairness import AuditSettings, inspect
+
+NOT_FAIR = 1
+"""The files alone give the classes away."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run one audit from the command line.
+
+    Returns:
+        The exit code: 0 fair, 1 the files give the classes away, 2 settings, 3 storage.
+    """
+    try:
+        settings = AuditSettings.from_command_line(arguments)
+        quiet_ray(logs=settings.ray_logs)
+        found = inspect(settings, say)
+    except MoleError as reason:
+        say(f"{type(reason).__name__}: {reason}")
+        return reason.exit_code
+    verdict = verdict_of(found, settings.most_leak)
+    if settings.json_summary:
+        print(json.dumps(found.model_dump() | {"verdict": verdict.model_dump()}))
+    else:
+        show(found, verdict, Console())
+    return NOT_FAIR if verdict.leaks else 0
+
+
+def show(found: Audit, verdict: Verdict, console: Console) -> None:
+    """Print the files of each class and source, what tells them apart, what was left out, and the verdict."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("class", "source", "images", "format", "quality", "width", "height", "bytes/pixel", "exif"):
+        table.add_column(name, justify="left" if name in {"class", "source", "format"} else "right")
+    for distribution in found.distributions:
+        table.add_row(*row_of(distribution))
+    console.print(table)
+    columns = ", ".join(f"{name} {auc:.3f}" for name, auc in found.columns.items())
+    console.print(f"AUC of each column alone: {columns}", highlight=False, soft_wrap=True)
+    left = ", ".join(f"{count:,} {reason}" for reason, count in found.excluded.items())
+    console.print(f"left out: {left or 'nothing'}", highlight=False, soft_wrap=True)
+    for reason, uri, detail in found.named:
+        console.print(f"  {reason}: {uri} {detail}", highlight=False, soft_wrap=True, markup=False)
+    copies = found.copies
+    console.print(
+        f"near duplicates: {copies.samples:,} images in {copies.groups:,} groups, across classes "
+        f"{copies.across_classes:,}, sources {copies.across_sources:,}, places {copies.across_splits:,}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    word = "not fair" if verdict.leaks else "fair" if found.auc is not None else "unknown"
+    console.print(f"{word}: {verdict.told}", highlight=False, soft_wrap=True, style="red" if verdict.leaks else None)
+
+
+def row_of(distribution: Distribution) -> list[str]:
+    """Write a distribution as a row: shares by how common they are, numbers as 10, 50 and 90 %."""
+    formats = " ".join(f"{name} {share:.0%}" for name, share in distribution.shares["format"].items())
+
+    def cut(name: str, form: str = ".0f") -> str:
+        """Write what 10, 50 and 90 % lie under."""
+        return "-".join(format(value, form) for value in distribution.quantiles.get(name, ())) or "none"
+
+    return [
+        distribution.label,
+        distribution.source or "all",
+        f"{distribution.images:,}",
+        formats,
+        cut("quality"),
+        cut("width"),
+        cut("height"),
+        cut("bytes_per_pixel", ".2f"),
+        f"{distribution.shares['exif'].get('true', 0):.0%}",
+    ]
+
+
+def say(line: str) -> None:
+    """Tell what goes on, apart from the result."""
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,111 @@
+"""Evaluate: measure a detector on labelled images, generator by generator, and write a report."""
+
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from mole.errors import MoleError
+from pipeline.telemetry import quiet_ray
+from pipeline.tune.benchmark import EvaluateSettings, measure
+from pipeline.tune.evaluation import Evaluation
+from pipeline.tune.judgement import Figures
+from pipeline.tune.logits import OVERALL
+from pipeline.tune.protocol import PRINTED, SETS, Protocol
+
+
+def main(arguments: list[str]) -> int:
+    """Run one evaluation from the command line.
+
+    Returns:
+        The exit code: 0 measured, 2 settings, 3 storage, 4 model.
+    """
+    try:
+        settings = EvaluateSettings.from_command_line(arguments)
+        quiet_ray(logs=settings.ray_logs)
+        found = measure(settings, say)
+    except MoleError as reason:
+        say(f"{type(reason).__name__}: {reason}")
+        return reason.exit_code
+    if settings.json_summary:
+        print(found.model_dump_json())
+    elif isinstance(found, Protocol):
+        show_protocol(found, Console())
+    else:
+        show(found, Console())
+    return 0
+
+
+def show(evaluation: Evaluation, console: Console) -> None:
+    """Print each generator in each delivery, the mean and the minimum, and what the reals are called."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("generator", "delivery", "fakes", "reals", "AUROC", "95 %", "AP", "found", "false positives"):
+        table.add_column(name, justify="left" if name in {"generator", "delivery"} else "right")
+    for row in (*evaluation.rows, *evaluation.overall):
+        table.add_row(*cells(row), style="bold" if row.generator == OVERALL else None)
+    console.print(table)
+    for delivery in evaluation.deliveries:
+        areas = f"AUROC {evaluation.mean('auroc', delivery):.3f}, lowest {evaluation.minimum('auroc', delivery):.3f}"
+        means = evaluation.mean("average_precision", delivery), evaluation.minimum("average_precision", delivery)
+        console.print(f"{delivery}, mean over generators: {areas}; AP {means[0]:.3f}, lowest {means[1]:.3f}")
+    for cell in evaluation.figures(OVERALL, evaluation.deliveries[0]).detection:
+        word = f"{cell.found.share:.1%}" if cell.found else f"refused, it takes {cell.needed:,} reals"
+        console.print(f"found at a false-positive rate of {cell.allowed:g}: {word}", highlight=False)
+    left = ", ".join(f"{count:,} {status}" for status, count in evaluation.excluded.items())
+    console.print(f"left out: {left or 'nothing'}", highlight=False)
+    if evaluation.unjudged:
+        console.print(f"not judged, since a class could not be read: {', '.join(evaluation.unjudged)}", markup=False)
+
+
+def cells(row: Figures) -> list[str]:
+    """Write a generator's figures."""
+    low, high = row.auroc_interval
+    return [
+        row.generator,
+        row.delivery,
+        f"{row.fakes:,}",
+        f"{row.reals:,}",
+        f"{row.auroc:.3f}",
+        f"{low:.3f}-{high:.3f}",
+        f"{row.average_precision:.3f}",
+        f"{row.found.share:.1%}",
+        f"{row.alarms.share:.1%}",
+    ]
+
+
+def show_protocol(found: Protocol, console: Console) -> None:
+    """Print the paper's table, set by set, with ours beside it."""
+    table = Table(box=None, pad_edge=False, title="average precision, %", title_justify="left")
+    for name in ("set", *PRINTED, "this model", "accuracy", "images"):
+        table.add_column(name, justify="left" if name == "set" else "right")
+    for number, (folder, title) in enumerate(SETS.items()):
+        printed = [f"{row[number]:.2f}" for row in PRINTED.values()]
+        own = found.found(folder)
+        ours = (
+            ["", "", ""]
+            if own is None
+            else [
+                f"{own.average_precision:.2%}"[:-1],
+                f"{own.accuracy:.2%}"[:-1],
+                f"{own.reals:,} + {own.fakes:,}",
+            ]
+        )
+        table.add_row(title, *printed, *ours)
+    means = [f"{sum(row) / len(row):.2f}" for row in PRINTED.values()]
+    ours = [f"{100 * found.mean_average_precision:.2f}", f"{100 * found.mean_accuracy:.2f}", f"{len(found.sets)} sets"]
+    table.add_row("mean", *means, *ours, style="bold")
+    console.print(table)
+    if found.absent:
+        console.print(f"absent: {', '.join(found.absent)}; the mean is over the sets that are there", highlight=False)
+    for line in (found.note, f"{found.excluded:,} images could not be read" if found.excluded else ""):
+        if line:
+            console.print(line, highlight=False)
+
+
+def say(line: str) -> None:
+    """Tell what goes on, apart from the result."""
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,151 @@
+"""The flow of a study: samples, tokens, folds for each method, figures, a last training, calibration, checkpoint.
+
+Legend: N images, M pictures of pairs.
+"""
+
+import os
+import shutil
+from collections.abc import Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mole.backbone import load_tower, tower_digest
+from mole.calibration import Calibration
+from mole.checkpoint import save_checkpoint, sha256_of
+from mole.config import Backbone, CheckpointConfig, Description
+from mole.detector import Detector
+from mole.preprocess import Preprocess
+from mole.training import Rates
+from pipeline.tune.dataset import Cached
+from pipeline.tune.figures import Held, PairFigure, SourceFigure, alarms, by_photographs, by_source, calibrate
+from pipeline.tune.loop import Plan, fit, score
+from pipeline.tune.recipe import PLACES, Method, Recipe
+from pipeline.tune.tokens import Say, Tokens, chosen, fresh, tokens
+
+TOWER = "tower.safetensors"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What one method does on sources that it never saw."""
+
+    sources: list[SourceFigure]
+    photographs: list[PairFigure]
+    held: Held
+
+    @property
+    def table(self) -> dict[str, Any]:
+        """The figures as plain values."""
+        return {
+            "held_out_sources": [asdict(figure) for figure in self.sources],
+            "reconstructions": [asdict(figure) for figure in self.photographs],
+        }
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study found, and the checkpoint that it wrote, if any."""
+
+    methods: dict[Method, Judged]
+    checkpoint: Description | None
+
+
+def crossvalidate(recipe: Recipe, say: Say) -> Study:
+    """Compare methods on sources that none of them saw, and train the last of them on everything if that is wanted.
+
+    Args:
+        recipe: everything that decides the result.
+        say: told of each step.
+
+    Raises:
+        SettingsError: the manifest or a source named in the recipe is refused.
+        ModelError: the tower cannot be loaded, or training left the finite numbers.
+    """
+    samples = chosen(recipe)
+    seen = tokens(recipe, samples, say)
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // recipe.workers))
+    judged = {method: _judge(recipe, method, seen, say) for method in recipe.methods}
+    if recipe.output is None:
+        return Study(judged, None)
+    method = recipe.methods[-1]
+    [detector] = _fit_all(recipe, method, seen.training, [recipe.calibration], say)
+    final = score(detector, seen.shipped.token_NTD[seen.shipped.of(recipe.calibration)]) if recipe.calibration else None
+    held = judged[method].held
+    calibration = calibrate(held, np.empty(0, np.float32) if final is None else final, recipe.false_positive_rate)
+    measured = judged[method].table if recipe.folds else {}
+    if recipe.folds:
+        rates = alarms(held, calibration.generated_above)
+        measured["share_called_generated"] = {name: asdict(rate) for name, rate in rates.items()}
+    return Study(judged, _save(recipe, recipe.output, detector, calibration, measured))
+
+
+def _judge(recipe: Recipe, method: Method, seen: Tokens, say: Say) -> Judged:
+    """Train a method once a fold, and score what that fold held out."""
+    folds = list(zip(_fit_all(recipe, method, seen.training, recipe.folds, say), recipe.folds, strict=True))
+    fold_N = np.full(len(seen.shipped.samples), -1)
+    for fold, sources in enumerate(recipe.folds):
+        fold_N[seen.shipped.of(sources).numpy()] = fold
+    held = Held(seen.shipped.samples, fold_N, _held_out(folds, seen.shipped), _held_out(folds, seen.aligned))
+    photographs = by_photographs(seen.matched.samples, _held_out(folds, seen.matched)) if seen.matched else []
+    return Judged(by_source(held), photographs, held)
+
+
+def _held_out(folds: list[tuple[Detector, tuple[str, ...]]], cached: Cached) -> NDArray[np.float32]:
+    """Score each fold's sources by the detector that never saw them; logit_N float32, NaN where none held it out."""
+    logit_N = np.full(len(cached.samples), np.nan, np.float32)
+    for detector, sources in folds:
+        mine_N = cached.of(sources)
+        if mine_N.any():
+            logit_N[mine_N.numpy()] = score(detector, cached.token_NTD[mine_N])
+    return logit_N
+
+
+def _fit_all(
+    recipe: Recipe, method: Method, training: Cached, left_out: Iterable[Collection[str]], say: Say
+) -> list[Detector]:
+    """Train one fresh detector for each group of sources to be left out, some side by side, each on its own cores."""
+    groups = list(left_out)
+    detectors = [fresh(recipe, method) for _ in groups]
+    with ThreadPoolExecutor(recipe.workers) as pool:
+        for line in pool.map(lambda pair: _fit(recipe, method, training, *pair), zip(detectors, groups, strict=True)):
+            say(line)
+    return detectors
+
+
+def _fit(recipe: Recipe, method: Method, training: Cached, detector: Detector, without: Collection[str]) -> str:
+    """Train one detector on every source but some; a line that says how it went."""
+    rates = Rates(head=recipe.head_rate, experts=recipe.expert_rate, decay=recipe.decay)
+    steps = 0 if method == "linear" else recipe.steps
+    plan = Plan(steps, recipe.alone, recipe.pairs, recipe.patches, recipe.penalty, rates, recipe.seed)
+    losses = [report.loss for report in fit(detector, training, ~training.of(without), plan)]
+    tenth = max(1, len(losses) // 10)
+    moved = f"loss {np.mean(losses[:tenth]):.3f} to {np.mean(losses[-tenth:]):.3f}" if losses else "head alone"
+    return f"{method} without {', '.join(without) or 'nothing'}: {len(losses)} steps, {moved}"
+
+
+def _save(
+    recipe: Recipe, output: Path, detector: Detector, calibration: Calibration, measured: dict[str, Any]
+) -> Description:
+    """Write the checkpoint beside its tower."""
+    output.mkdir(parents=True, exist_ok=True)
+    tower, spec = output / TOWER, Preprocess(mode=recipe.view)
+    if not tower.exists():
+        shutil.copy(recipe.tower, tower)
+    digest = tower_digest(load_tower(recipe.backbone, tower).state_dict())
+    settings = recipe.model_dump(mode="json", exclude=PLACES)
+    config = CheckpointConfig(
+        backbone=Backbone(name=recipe.backbone, file=TOWER, file_sha256=sha256_of(tower), sha256=digest),
+        detector=detector.config,
+        preprocess=spec,
+        preprocess_fingerprint=spec.fingerprint,
+        calibration=calibration,
+        provenance={"recipe": settings, "measured": measured},
+        licence=f"adapters and head: Apache-2.0; tower: {recipe.tower_licence}",
+    )
+    return save_checkpoint(output, detector, config)

@@ -1,0 +1,155 @@
+"""Laws of the second road, walked from end to end in one Ray with a tiny detector, as the README walks it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jobs import audit, evaluate, finetune, promote, reconstruct, scan
+from pipeline.registry import Registry
+
+RED, BLUE, GREEN = (90, -60, -60), (-60, -60, 90), (-60, 90, -60)
+TINTS = {"photos": (0, 0, 0), "red": RED, "blue": BLUE, "sunsets": RED, "green": GREEN}
+EACH = 48
+SHORT = [
+    *("--epochs", "2", "--epoch-images", "64", "--head-images", "96", "--penalty", "1e-4", "--batch-size", "8"),
+    *("--precision", "float32", "--false-positive-rate", "0.15", "--validation-share", "0.2"),
+    *("--calibration-share", "0.2", "--test-share", "0.25", "--accept-leak"),
+]
+Job = Callable[..., tuple[int, dict[str, Any]]]
+
+
+def collect(folder: Path, layout: dict[str, str]) -> Path:
+    """Write noisy pictures of one size and quality, whose tint is their source's: generator/label/number.jpg."""
+    for number, (source, place) in enumerate(layout.items()):
+        chance = np.random.default_rng(number + 10 * len(layout))
+        for image in range(EACH):
+            grey = chance.integers(70, 160, (12, 12, 1)).repeat(3, axis=2) + chance.normal(0, 8, (12, 12, 3))
+            pixels = (grey + np.array(TINTS[source])).clip(0, 255).astype(np.uint8)
+            file = folder / place / f"{source}-{image}.jpg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).resize((160, 160), Image.Resampling.BICUBIC).save(file, quality=90)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photographs and two generators."""
+    layout = {"photos": "photos/0_real", "red": "red/1_fake", "blue": "blue/1_fake"}
+    return collect(tmp_path_factory.mktemp("known"), layout)
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photographs that look like what the first generator made, and a third one."""
+    return collect(tmp_path_factory.mktemp("other"), {"sunsets": "sunsets/0_real", "green": "green/1_fake"})
+
+
+@pytest.fixture
+def job(local_ray: None, capsys: pytest.CaptureFixture[str]) -> Job:
+    """Run a job's door with --json; its exit code and what it printed."""
+
+    def run(door: Any, *flags: str | Path) -> tuple[int, dict[str, Any]]:
+        capsys.readouterr()
+        code = door.main([*map(str, flags), "--json"])
+        told = capsys.readouterr()
+        return code, json.loads(told.out) if told.out.strip() else {"err": told.err}
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    """A registry that the tests of this file fill, one after the other."""
+    return Registry(str(tmp_path_factory.mktemp("registry") / "models"))
+
+
+@pytest.mark.slow
+def test_a_trained_version_is_measured_and_the_first_one_is_promoted_and_scans(
+    job: Job, known: Path, models: Registry, tiny: Path, tmp_path: Path
+) -> None:
+    code, made = job(finetune, "--samples", known, "--registry", models.url, "--base", tiny, "--view", "resize", *SHORT)
+    assert code == 0
+    rows = made["evaluation"]["rows"]
+    assert {row["generator"] for row in rows} == {"red", "blue"}
+    assert min(row["auroc"] for row in rows) > 0.9
+    assert (Path(models.version(made["digest"])) / "curves.png").read_bytes().startswith(b"\x89PNG")
+    code, promoted = job(promote, "--registry", models.url, "--candidate", made["digest"], "--false-positives", "0.4")
+    assert (code, promoted["passed"], models.promoted()) == (0, True, made["digest"])
+    code, scanned = job(scan, "--source", known, "--output", tmp_path / "verdicts", "--model", models.url)
+    assert (code, scanned["model"], scanned["images"]) == (0, made["digest"], 3 * EACH)
+    report = tmp_path / "report.html"
+    code, judged = job(evaluate, "--model", models.url, "--samples", known, "--report", report)
+    assert code == 0 and judged["digest"] == made["digest"] and report.stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_the_same_command_again_trains_nothing_and_finds_the_same_version(
+    job: Job, known: Path, models: Registry, tiny: Path
+) -> None:
+    before = models.digests()
+    code, made = job(finetune, "--samples", known, "--registry", models.url, "--base", tiny, "--view", "resize", *SHORT)
+    assert code == 0 and [made["digest"]] == before == models.digests()
+
+
+@pytest.mark.slow
+def test_a_candidate_that_forgot_a_generator_is_refused_and_what_is_promoted_stays(
+    job: Job, other: Path, models: Registry
+) -> None:
+    promoted = str(models.promoted())
+    rates = ["--head-rate", "3e-1", "--expert-rate", "1e-2"]
+    code, made = job(finetune, "--samples", other, "--registry", models.url, "--init-from", promoted, *SHORT, *rates)
+    assert code == 0 and made["digest"] != promoted
+    code, refused = job(promote, "--registry", models.url, "--candidate", made["digest"], "--false-positives", "0.4")
+    assert (code, refused["passed"], refused["promotion"]) == (6, False, None)
+    failing = [row for row in refused["rows"] if not row["holds"]]
+    assert any(row["what"].startswith("red") and row["figure"] == "AUROC" for row in failing)
+    assert models.promoted() == promoted
+
+
+@pytest.mark.slow
+def test_files_that_give_the_classes_away_stop_a_training_by_the_column_and_the_audit_says_so_too(
+    job: Job, known: Path, models: Registry, tiny: Path, tmp_path: Path
+) -> None:
+    for file in known.rglob("*.jpg"):
+        target = (tmp_path / "leaky" / file.relative_to(known)).with_suffix(".png" if "1_fake" in str(file) else ".jpg")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(file).save(target)
+    code, found = job(audit, "--samples", tmp_path / "leaky")
+    assert code == 1 and found["verdict"]["leaks"] and found["columns"]["format"] > 0.95
+    flags = [flag for flag in SHORT if flag != "--accept-leak"]
+    code, told = job(finetune, "--samples", tmp_path / "leaky", "--registry", models.url, "--base", tiny, *flags)
+    assert code == 2 and "format" in told["err"] and "--align" in told["err"]
+
+
+def test_pairs_of_photographs_and_reconstructions_are_samples_and_no_pair_straddles(
+    job: Job, known: Path, shared: Path, tmp_path: Path
+) -> None:
+    few = tmp_path / "few" / "photos" / "0_real"
+    few.mkdir(parents=True)
+    for number in range(6):
+        (few / f"{number}.jpg").write_bytes((known / "photos" / "0_real" / f"photos-{number}.jpg").read_bytes())
+    flags = ["--samples", tmp_path / "few", "--output", tmp_path / "pairs", "--autoencoder", shared / "weights"]
+    code, made = job(reconstruct, *flags)
+    assert (code, made["pairs"], made["made"]) == (0, 6, 6)
+    code, again = job(reconstruct, *flags)
+    assert (code, again["pairs"], again["made"]) == (0, 6, 0)
+    code, found = job(audit, "--samples", tmp_path / "pairs")
+    assert code == 0 and found["images"] == 12
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--samples", "nowhere", "--registry", "r"], "nowhere"),
+        (["--registry", "r"], "--samples: Field required"),
+        (["--samples", "s", "--registry", "r", "--epochs", "0"], "--epochs"),
+    ],
+)
+def test_what_a_training_cannot_use_ends_with_the_code_of_settings(job: Job, flags: list[str], words: str) -> None:
+    code, told = job(finetune, *flags)
+    assert code == 2 and words in told["err"]
