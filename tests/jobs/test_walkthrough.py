@@ -101,7 +101,7 @@ def test_a_candidate_that_forgot_a_generator_is_refused_and_what_is_promoted_sta
     job: Job, other: Path, models: Registry
 ) -> None:
     promoted = str(models.promoted())
-    rates = ["--head-rate", "3e-1", "--expert-rate", "1e-2"]
+    rates = ["--head-rate", "3", "--expert-rate", "1e-2", "--epoch-images", "128"]
     code, made = job(finetune, "--samples", other, "--registry", models.url, "--init-from", promoted, *SHORT, *rates)
     assert code == 0 and made["digest"] != promoted
     code, refused = job(promote, "--registry", models.url, "--candidate", made["digest"], "--false-positives", "0.4")

@@ -25,7 +25,7 @@ from tests.tiny import CONFIG, tiny_checkpoint
 TOLERANCE = 1e-4
 COURSE = Course(looking=2, steps=16, epochs=3, penalty=1e-2, head_rate=1e-3, expert_rate=1e-3, decay=0.0, patience=9)
 BATCH = 8
-END = 180.0  # seconds after which waiting for a process is given up
+END = 600.0  # seconds after which waiting for a process is given up
 
 
 def materials(folder: Path) -> tuple[Path, list[Sample], list[Sample]]:
@@ -36,7 +36,8 @@ def materials(folder: Path) -> tuple[Path, list[Sample], list[Sample]]:
         file = folder / "pictures" / f"{number}.jpg"
         file.parent.mkdir(exist_ok=True)
         file.write_bytes(picture(number, side=400 if number % 2 else 120))
-        samples.append(Sample(str(file), number % 2, "made" if number % 2 else "photos"))
+        source = "made" if number % 2 else "photos"
+        samples.append(Sample(str(file), number % 2, source, group=f"{number}"))  # the group seeds deliveries
     return model, samples[:22], samples[22:]
 
 
