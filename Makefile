@@ -51,7 +51,7 @@ test: lint
 	@$(BIN)/python -m pytest
 
 bench: setup
-	@for name in decode scan memory; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
+	@for name in decode scan memory training; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
 
 clean:
 	rm -rf $(VENV) $(DEMO_OUTPUT) build dist ./*.egg-info
