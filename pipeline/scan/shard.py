@@ -9,12 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
+from pipeline.extension import IMAGE_EXTENSIONS, is_image
 from pipeline.scan.archive import Member, Tear, members
 
 SHARD_NAME = re.compile(r"\.(tar|tar\.gz|tgz|tar\.bz2|tar\.xz)$", re.IGNORECASE)
-IMAGE_EXTENSIONS = frozenset(
-    ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "avif", "gif", "bmp", "tif", "tiff", "jp2", "heic", "heif"]
-)
 LONGEST_TEXT = 1 << 20
 
 
@@ -53,11 +51,6 @@ class Sample:
     def _text(self, extension: str) -> str | None:
         member = self.members.get(extension.lower())
         return None if member is None or member.data is None else member.data.decode("utf-8", "replace")
-
-
-def is_image(name: str) -> bool:
-    """Tell whether a name ends in an image's extension, whatever its case."""
-    return name.rpartition(".")[2].lower() in IMAGE_EXTENSIONS
 
 
 def as_text(value: object) -> str | None:

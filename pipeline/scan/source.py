@@ -10,9 +10,10 @@ from braceexpand import braceexpand
 
 from mole.errors import SettingsError, StorageError
 from pipeline import storage
+from pipeline.extension import is_image
 from pipeline.records import Status
 from pipeline.scan import listing
-from pipeline.scan.shard import SHARD_NAME, is_image
+from pipeline.scan.shard import SHARD_NAME
 from pipeline.scan.unit import Kind, Unit
 
 MANY = 8

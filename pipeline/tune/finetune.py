@@ -81,12 +81,12 @@ def finetune(given: FinetuneSettings, say: Say) -> Outcome:
         }
         collection = collect(settings, say, shares=shares, hold_out=settings.hold_out)
         demand_enough(collection, settings)
-        chosen = aligner_of(settings, collection, say)
         task = task_of(settings, place, base, collection)
         finished = finished_before(place, task.run, collection)
         if finished is not None:
             say(f"this training has ended before, with version {finished.digest}")
             return finished
+        chosen = aligner_of(settings, collection, say)
         layout = cluster.lay_out(settings.device, actors=None, batch_size=None, rows_per_file=None)
         with journal.following(task.run, say):
             trained = learn(settings, task, (collection, chosen), gpu=layout.device == "cuda")
@@ -125,6 +125,8 @@ def concluded(
         shelved = drafts.version(drafts.add(final.folder, {}))
         measured = evaluate(tested, shelved, MEASURED, say) if both_classes(tested) else None
         digest = place.add(final.folder, papers(collection, trained, origin, measured))
+    for left in storage.walk(storage.join(drafts.url, registry.VERSIONS)):
+        storage.remove(left.url)
     storage.write(storage.join(task.run, FINISHED), json.dumps({"digest": digest}).encode())
     return Outcome(digest, place.version(digest), task.run, len(trained.history), dict(collection.left_out), measured)
 

@@ -5,12 +5,10 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from mole.errors import SettingsError
+from pipeline.extension import is_image
 from pipeline.tune.labels import NAMES, Words
 from pipeline.tune.samples import CELLS, Sample
 
-IMAGES = frozenset(
-    ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "avif", "gif", "bmp", "tif", "tiff", "jp2", "heic", "heif"]
-)
 SPLITS = frozenset(["train", "training", "val", "valid", "validation", "test", "testing", "images", "data"])
 """Folders that stand between a place and its generators and name none."""
 
@@ -32,11 +30,6 @@ class Place(NamedTuple):
     label: int
     source: str
     shape: str
-
-
-def is_image(name: str) -> bool:
-    """Tell whether a name ends in an image's extension, whatever its case."""
-    return name.rpartition(".")[2].lower() in IMAGES
 
 
 def read(

@@ -1,6 +1,5 @@
 """The gate: whether a candidate may replace what is promoted, judged on the same images, row by row."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -108,8 +107,3 @@ def _kept(what: str, figure: str, pair: tuple[float | None, float], drop: float)
 def _false_positives(new: Rate, old: Rate | None, allowed: float) -> Row:
     bound = max(allowed, old.share if old else 0.0)
     return Row("all reals, shipped", "false positives", old.share if old else None, new.share, bound, new.low <= bound)
-
-
-def forgotten(candidate: Evaluation, promoted: Evaluation | None) -> Sequence[str]:
-    """Name the generators that the promoted version was judged on and the candidate was not."""
-    return [] if promoted is None else sorted(set(promoted.generators) - set(candidate.generators))

@@ -1,5 +1,6 @@
 """The journal: what a training says while it runs: on the terminal, in TensorBoard, in MLflow where it is installed."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from tensorboardX import SummaryWriter
 
 from pipeline import storage
 from pipeline.tune.task import MIXING
-from pipeline.tune.trainer import history
+from pipeline.tune.trainer import epochs_of
 
 try:
     import mlflow
@@ -50,17 +51,17 @@ class Journal:
 
     def __init__(self, run: str, say: Callable[[str], None]) -> None:
         self.run, self.say = run, say
-        self.told = {epoch["epoch"] for epoch in history(run)}
+        self.told = set(epochs_of(run))
         self.board = SummaryWriter(storage.join(run, "tensorboard")) if storage.is_local(run) else None
         if mlflow is not None:
             mlflow.start_run(run_name=run.rsplit("/", 1)[-1])
 
     def read(self) -> None:
         """Tell what is new."""
-        for epoch in history(self.run):
-            if epoch["epoch"] not in self.told:
-                self.told.add(epoch["epoch"])
-                self._tell(epoch)
+        for file in epochs_of(self.run):
+            if file not in self.told:
+                self.told.add(file)
+                self._tell(json.loads(storage.read(file)))
 
     def _tell(self, epoch: dict[str, Any]) -> None:
         self.say(line(epoch))

@@ -8,6 +8,7 @@ from braceexpand import UnbalancedBracesError, braceexpand  # type: ignore[attr-
 
 from mole.errors import SettingsError
 from pipeline import storage
+from pipeline.extension import is_image
 from pipeline.tune import folders, shards, tables
 from pipeline.tune.labels import FOLDERS, VALUES, check_both, words
 from pipeline.tune.reviews import is_verdicts
@@ -157,7 +158,7 @@ def _of_files(
         name, samples, skipped = tables.read(chosen, values, grids=grids, split=split)
         return Layout(f"{name} ({chosen.rpartition('/')[2]})", samples, skipped)
     archives = [file for file in files if shards.is_shard(file)]
-    if archives and not any(folders.is_image(file) for file in files):
+    if archives and not any(is_image(file) for file in files):
         return Layout(*shards.read(archives, values))
     if listed and len(listed) == len(files):
         return _joined([tables.read(file, values, grids=grids, split=split) for file in listed])

@@ -10,7 +10,6 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import torch
 from torch import Tensor
 
 from mole.errors import SettingsError
@@ -151,11 +150,6 @@ def cut(pixels_3HW: Tensor, cell: int) -> Tensor:
     high, wide = pixels_3HW.shape[1] // 2, pixels_3HW.shape[2] // 2
     top, left = cell // 2 * high, cell % 2 * wide
     return pixels_3HW[:, top : top + high, left : left + wide]
-
-
-def of_sources(samples: Sequence[Sample], sources: Collection[str]) -> Tensor:
-    """Mark the samples that come from some sources; bool (samples,)."""
-    return torch.tensor([sample.source in sources for sample in samples])
 
 
 def _label(row: dict[str, str]) -> int:

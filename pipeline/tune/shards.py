@@ -11,7 +11,7 @@ import fsspec
 
 from mole.errors import SettingsError, StorageError
 from pipeline import storage
-from pipeline.tune.folders import is_image
+from pipeline.extension import is_image
 from pipeline.tune.labels import Words, meaning
 from pipeline.tune.samples import Sample
 

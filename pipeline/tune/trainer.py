@@ -111,7 +111,12 @@ def own_error(failure: TrainingFailedError) -> MoleError:
 
 def history(run: str) -> list[dict[str, Any]]:
     """Read the figures that a run has left so far, oldest first."""
-    return [json.loads(storage.read(file)) for file in storage.names(storage.join(run, METRICS), ".json")]
+    return [json.loads(storage.read(file)) for file in epochs_of(run)]
+
+
+def epochs_of(run: str) -> list[str]:
+    """List the files of a run's figures, one an epoch, oldest first."""
+    return storage.names(storage.join(run, METRICS), ".json")
 
 
 def _run_config(run: str) -> RunConfig:

@@ -9,7 +9,7 @@ import pytest
 import webdataset
 
 from pipeline.scan.archive import Tear
-from pipeline.scan.shard import Sample, decompressed, is_image, samples, split_name
+from pipeline.scan.shard import Sample, decompressed, samples, split_name
 from tests.pipeline.scan.test_archive import tar
 
 
@@ -103,7 +103,3 @@ def test_a_compressed_shard_that_is_cut_is_a_tear() -> None:
     whole = gzip.compress(tar({f"{number}.jpg": bytes([number]) * 99 for number in range(40)}))
     found = list(samples(decompressed(io.BytesIO(whole[:-40]), "x.tar.gz"), image_member=None, carry=(), max_bytes=999))
     assert [type(part) for part in found].count(Tear) == 1
-
-
-def test_an_images_extension_is_told_whatever_its_case() -> None:
-    assert is_image("a.b.JPG") and is_image("x.jpeg") and not is_image("x.jpg.txt") and not is_image("jpg/notes")

@@ -5,7 +5,7 @@ import pytest
 
 from mole.calibration import Calibration
 from pipeline.tune.evaluation import Evaluation
-from pipeline.tune.gate import Bounds, forgotten, judge
+from pipeline.tune.gate import Bounds, judge
 from pipeline.tune.judgement import figures
 from pipeline.tune.logits import OVERALL
 
@@ -74,11 +74,6 @@ def test_more_false_positives_than_allowed_are_refused_once_the_sample_shows_the
 def test_the_first_of_a_registry_has_nothing_to_lose_but_must_hold_the_false_positives() -> None:
     assert judge(evaluation({"g": 0.5}), None, BOUNDS).passed
     assert not judge(evaluation({"g": 4.0}, alarms=40), None, BOUNDS).passed
-
-
-def test_a_generator_that_was_not_judged_any_more_is_named() -> None:
-    assert forgotten(evaluation({"new": 1.0}), evaluation({"old": 1.0, "new": 1.0})) == ["old"]
-    assert forgotten(evaluation({"new": 1.0}), None) == []
 
 
 @pytest.mark.parametrize("wrong", [{"auroc_drop": -0.1}, {"false_positives": 0.0}, {"found_drop": 2}])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mole.errors import SettingsError
-from pipeline.tune.samples import Sample, capped, cut, load, of_sources, read_manifest
+from pipeline.tune.samples import Sample, capped, cut, load, read_manifest
 from tests.pipeline.tune.conftest import EACH, SOURCES
 
 
@@ -52,10 +52,6 @@ def test_a_cap_keeps_so_many_of_each_source_in_their_order(manifest: Path) -> No
 
 def test_a_cap_above_all_keeps_all(manifest: Path) -> None:
     assert capped(read_manifest(manifest), EACH, seed=0) == read_manifest(manifest)
-
-
-def test_sources_are_marked(manifest: Path) -> None:
-    assert int(of_sources(read_manifest(manifest), ["photos", "dreamer"]).sum()) == 2 * EACH
 
 
 def test_no_manifest_is_refused(tmp_path: Path) -> None:

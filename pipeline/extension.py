@@ -1,0 +1,10 @@
+"""A file's extension, as far as it says that the file is an image."""
+
+IMAGE_EXTENSIONS = frozenset(
+    ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "avif", "gif", "bmp", "tif", "tiff", "jp2", "heic", "heif"]
+)
+
+
+def is_image(name: str) -> bool:
+    """Tell whether a name ends in an image's extension, whatever its case."""
+    return name.rpartition(".")[2].lower() in IMAGE_EXTENSIONS
