@@ -42,7 +42,7 @@ def main() -> None:
         scorer = Scorer(loaded, "cpu", precision=precision)
         with torch.inference_mode():
             begun = time.perf_counter()
-            parts = [scorer._run(scorer.fast, normalise(batch, loaded.preprocess))[0] for batch in batches]
+            parts = [scorer._run(scorer.fast, normalise(batch, loaded.preprocess), 1)[0] for batch in batches]
             seconds = time.perf_counter() - begun
         logits[precision] = np.concatenate(parts)
         rescored = np.concatenate([scorer.score(batch).logit for batch in batches])

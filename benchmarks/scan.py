@@ -175,7 +175,7 @@ def main() -> None:
         model = str(tiny_checkpoint(tiny)) if arguments.model == "tiny" else arguments.model
         view = describe(registry.locate(model)).preprocess
         size = f"{arguments.width} x {arguments.height}"
-        title = f"{arguments.images} JPEGs of {size}, model {arguments.model} ({view.mode} {view.size})"
+        title = f"{arguments.images} JPEGs of {size}, model {arguments.model} ({view.name} {view.size})"
         table = Table("road", "images/s", "this scan is", "whole run, s", title=title)
         measured = list(rounds(arguments, folder, model))
         ours = float(np.median(measured[0][1]))

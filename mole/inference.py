@@ -1,6 +1,6 @@
 """Inference: a loaded detector scores views, in the precision that is fastest where it runs, with float32's verdicts.
 
-Shapes: B images, S side of the view, E separate experts.
+Shapes: B images, C views of an image, S side of a view, E separate experts.
 """
 
 import copy
@@ -59,33 +59,41 @@ class Scorer:
         self.fast = self.exact if self.precision == "float32" else in_bfloat16(self.exact)
 
     @torch.inference_mode()
-    def score(self, pixels_B3SS: Tensor) -> Scores:
-        """Score a batch of views.
+    def score(self, pixels_V3SS: Tensor, *, crops: int = 1) -> Scores:
+        """Score a batch of images.
 
         Args:
-            pixels_B3SS: uint8.
+            pixels_V3SS: uint8, V = B x C, the views of an image one after the other.
+            crops: C.
 
         Returns:
-            Logits and gates; a logit near a threshold is float32's, so that no verdict depends on the precision.
+            Logits and gates, means over an image's views; a logit near a threshold is float32's, so that no verdict
+            depends on the precision.
 
         Raises:
             ModelError: a logit is not finite.
         """
-        view_B3SS = normalise(pixels_B3SS.to(self.device, non_blocking=True), self.preprocess)
-        logit, gates = self._run(self.fast, view_B3SS)
+        view_V3SS = normalise(pixels_V3SS.to(self.device, non_blocking=True), self.preprocess)
+        logit, gates = self._run(self.fast, view_V3SS, crops)
         if self.fast is not self.exact:
             near = np.flatnonzero(np.abs(logit[:, None] - self.thresholds).min(axis=1) <= DRIFT)
             if len(near):
-                logit[near], gates[near] = self._run(self.exact, view_B3SS[torch.from_numpy(near).to(self.device)])
+                again_V = (near[:, None] * crops + np.arange(crops)).ravel()
+                again_V3SS = view_V3SS[torch.from_numpy(again_V).to(self.device)]
+                logit[near], gates[near] = self._run(self.exact, again_V3SS, crops)
         if not np.isfinite(logit).all():
             raise ModelError(
                 f"{(~np.isfinite(logit)).sum()} of {len(logit)} logits are not finite; the model is damaged"
             )
         return Scores(logit, gates)
 
-    def _run(self, detector: Detector, view_B3SS: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        output = detector(view_B3SS.to(detector.tower.conv1.weight.dtype))
-        return output.logit_B.float().cpu().numpy().copy(), output.gates_BE.float().cpu().numpy().copy()
+    def _run(
+        self, detector: Detector, view_V3SS: Tensor, crops: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        output = detector(view_V3SS.to(detector.tower.conv1.weight.dtype))
+        logit_BC = output.logit_B.float().reshape(-1, crops)
+        gates_BCE = output.gates_BE.float().reshape(len(logit_BC), crops, -1)
+        return logit_BC.mean(dim=1).cpu().numpy().copy(), gates_BCE.mean(dim=1).cpu().numpy().copy()
 
 
 def in_bfloat16(detector: Detector) -> Detector:

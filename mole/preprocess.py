@@ -1,9 +1,10 @@
 """Preprocessing as one spec, stored with the weights and known by its fingerprint; `view` carries it out."""
 
 import hashlib
-from typing import Literal
+import math
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import BaseModel, ConfigDict, PositiveInt, model_validator
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -15,8 +16,10 @@ class Preprocess(BaseModel):
     """How an image becomes what the tower sees.
 
     Attributes:
-        mode: `crop` cuts the centre without resizing and pads a smaller image with zeros; `resize` brings the short
-            side to `short_side` first.
+        mode: `crop` cuts without resizing and pads a smaller image with zeros: the centre, or several crops spread
+            evenly; `texture` cuts the crops with the most texture; `resize` brings the short side to `short_side`
+            first and cuts the centre.
+        crops: C, views of an image, whose logits are averaged; for `crop` a square number, for `resize` 1.
         size: S, the side of the view in pixels.
         short_side: the short side after resizing, pixels; only `resize` looks at it.
         mean: taken off each colour, of pixels in [0, 1].
@@ -25,13 +28,48 @@ class Preprocess(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    mode: Literal["crop", "resize"] = "crop"
+    mode: Literal["crop", "resize", "texture"] = "crop"
+    crops: PositiveInt = 1
     size: PositiveInt = 224
     short_side: PositiveInt = 224
     mean: tuple[float, float, float] = CLIP_MEAN
     std: tuple[float, float, float] = CLIP_STD
 
+    @model_validator(mode="after")
+    def _check_crops(self) -> Self:
+        if self.mode == "resize" and self.crops != 1:
+            raise ValueError(f"crops is {self.crops}, the resized view has 1")
+        if self.mode == "crop" and math.isqrt(self.crops) ** 2 != self.crops:
+            raise ValueError(f"crops is {self.crops}, crops spread evenly must be a square number (1, 4, 9)")
+        return self
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """Make the spec that a person calls `resize`, `crop`, `crop-4` or `texture-4`.
+
+        Raises:
+            ValueError: there is none of that name.
+        """
+        mode, _, crops = name.partition("-")
+        return cls.model_validate({"mode": mode, "crops": crops or 1})
+
+    @property
+    def name(self) -> str:
+        """What a person calls it, see `named`."""
+        return self.mode if self.crops == 1 else f"{self.mode}-{self.crops}"
+
+    @property
+    def single(self) -> "Preprocess":
+        """The one view of the same scale that a training sees."""
+        return self if self.mode == "resize" else self.model_copy(update={"mode": "crop", "crops": 1})
+
+    @property
+    def bytes(self) -> int:
+        """What the views of an image take."""
+        return self.crops * 3 * self.size**2
+
     @property
     def fingerprint(self) -> str:
         """16 hex digits that change whenever the model would see other numbers."""
-        return hashlib.sha256(f"{VERSION} {self.model_dump_json()}".encode()).hexdigest()[:16]
+        told = self.model_dump_json(exclude={"crops"} if self.crops == 1 else None)  # as before there were several
+        return hashlib.sha256(f"{VERSION} {told}".encode()).hexdigest()[:16]

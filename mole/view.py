@@ -1,7 +1,9 @@
 """The view: what the model sees of an image; the one implementation that scan, training and evaluation share.
 
-Shapes: B images, 3 colours, H height, W width, S side of the view.
+Shapes: B images, 3 colours, H height, W width, S side of a view, C views of an image.
 """
+
+import math
 
 import numpy as np
 import torch
@@ -12,8 +14,25 @@ from torch.nn import functional
 from mole.preprocess import Preprocess
 
 
+def views(pixels_3HW: Tensor, spec: Preprocess) -> Tensor:
+    """Cut the views that the model judges an image by.
+
+    Args:
+        pixels_3HW: uint8, RGB, upright.
+        spec: which views.
+
+    Returns:
+        uint8 (C, 3, S, S), contiguous; an image with fewer places for a crop than C shows some twice.
+    """
+    if spec.mode == "resize" or (spec.mode == "crop" and spec.crops == 1):
+        return view(pixels_3HW, spec)[None]
+    pixels_3HW = _padded(pixels_3HW, spec.size)
+    places = _textured(pixels_3HW, spec) if spec.mode == "texture" else _spread(pixels_3HW, spec)
+    return torch.stack([pixels_3HW[:, top : top + spec.size, left : left + spec.size] for top, left in places])
+
+
 def view(pixels_3HW: Tensor, spec: Preprocess) -> Tensor:
-    """Cut the view that the model sees out of an image.
+    """Cut the one view that a training sees out of an image: the centre, at the scale of the spec.
 
     Args:
         pixels_3HW: uint8, RGB, upright.
@@ -48,13 +67,56 @@ def _resize(pixels_3HW: Tensor, short_side: int) -> Tensor:
 
 def _centre(pixels_3HW: Tensor, size: int) -> Tensor:
     """Cut the centre; what lies outside the image is zero."""
+    pixels_3HW = _padded(pixels_3HW, size)
     height, width = pixels_3HW.shape[-2:]
-    high, wide = max(0, size - height), max(0, size - width)
-    if high or wide:
-        pixels_3HW = functional.pad(pixels_3HW, (wide // 2, (wide + 1) // 2, high // 2, (high + 1) // 2))
-        height, width = height + high, width + wide
     top, left = round((height - size) / 2.0), round((width - size) / 2.0)
     return pixels_3HW[:, top : top + size, left : left + size]
+
+
+def _padded(pixels_3HW: Tensor, size: int) -> Tensor:
+    """Lay zeros around an image that is smaller than a view."""
+    high, wide = (max(0, size - side) for side in pixels_3HW.shape[-2:])
+    if not high and not wide:
+        return pixels_3HW
+    return functional.pad(pixels_3HW, (wide // 2, (wide + 1) // 2, high // 2, (high + 1) // 2))
+
+
+def _spread(pixels_3HW: Tensor, spec: Preprocess) -> list[tuple[int, int]]:
+    """Place crops evenly from edge to edge, row by row: top and left of each."""
+    each = math.isqrt(spec.crops)
+    tops, lefts = (_evenly(side - spec.size, each) for side in pixels_3HW.shape[-2:])
+    return [(top, left) for top in tops for left in lefts]
+
+
+def _textured(pixels_3HW: Tensor, spec: Preprocess) -> list[tuple[int, int]]:
+    """Place crops where neighbouring pixels differ most, among places half a view apart at most: the most first.
+
+    After: TextureCrop, Konstantinidou et al. 2024, arXiv:2407.15500; the measure is the mean absolute difference of
+    neighbours in the sum of the colours, which is exact in integers.
+    """
+    grey_HW = pixels_3HW.to(torch.int32).sum(dim=0)
+    rough_HW = torch.zeros_like(grey_HW)
+    rough_HW[1:] += (grey_HW[1:] - grey_HW[:-1]).abs()
+    rough_HW[:, 1:] += (grey_HW[:, 1:] - grey_HW[:, :-1]).abs()
+    summed = functional.pad(rough_HW.to(torch.int64).cumsum(0).cumsum(1), (1, 0, 1, 0))
+    stride = spec.size // 2
+    tops, lefts = (_evenly(side - spec.size, 1 - (spec.size - side) // stride) for side in pixels_3HW.shape[-2:])
+    places = [(top, left) for top in tops for left in lefts]
+    texture = {place: _box(summed, place, spec.size) for place in places}
+    most = sorted(places, key=lambda place: -texture[place])[: spec.crops]
+    return [most[number % len(most)] for number in range(spec.crops)]
+
+
+def _evenly(room: int, count: int) -> list[int]:
+    """Spread places over the room that a crop has along one side; the middle where there is one."""
+    return [room // 2] if count == 1 else [round(room * number / (count - 1)) for number in range(count)]
+
+
+def _box(summed: Tensor, place: tuple[int, int], size: int) -> int:
+    """Add up what lies under a crop, from sums over everything above and to the left."""
+    top, left = place
+    low, right = top + size, left + size
+    return int(summed[low, right] - summed[top, right] - summed[low, left] + summed[top, left])
 
 
 def normalise(pixels_B3SS: Tensor, spec: Preprocess) -> Tensor:

@@ -53,7 +53,7 @@ FETCHED = pa.schema([*PLACE, ("bytes", pa.int64()), ("data", pa.large_binary()),
 """After fetch: an image's place and its bytes (`data`, null where none came)."""
 
 PREPARED = pa.schema([*PLACE, *CONTENT, *FAULT, *DECLARED, ("pixels", pa.large_binary())])
-"""After prepare: what the bytes are, and the view as `uint8 (3, S, S)` in C order (`pixels`, null for a fault)."""
+"""After prepare: what the bytes are, and the views as `uint8 (C, 3, S, S)` in C order (`pixels`, null for a fault)."""
 
 SCORED = pa.schema([*PLACE, *CONTENT, *FAULT, *DECLARED, *SCORE])
 """After score: logit and gates, null where there were no pixels."""

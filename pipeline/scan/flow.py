@@ -122,7 +122,7 @@ def _run(
             batch_size=settings.batch_size,
             rows_per_file=settings.rows_per_file,
         )
-        cluster.size_blocks(layout.batch_size * 3 * model.preprocess.size**2)
+        cluster.size_blocks(layout.batch_size * model.preprocess.bytes)
         verdicts = road(planned, settings, model, layout)
         write = partial(publish, output=settings.output, folder=ledger.folder, generation=generation)
         parts = verdicts.map_batches(write, batch_size=layout.rows_per_file, batch_format="pyarrow", num_cpus=0)

@@ -1,4 +1,4 @@
-"""Prepare: bytes become the view that the model sees, `uint8 (3, S, S)`; a fault becomes the row's status."""
+"""Prepare: bytes become the views that the model sees, `uint8 (C, 3, S, S)`; a fault becomes the row's status."""
 
 import hashlib
 from typing import Any
@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mole.preprocess import Preprocess
-from mole.view import view
+from mole.view import views
 from pipeline.decode import Bounds, Fault, decode
 from pipeline.provenance import declared
 from pipeline.records import CARRIED, PREPARED, Status, with_carried
@@ -58,5 +58,5 @@ def _prepare(data: bytes | None, status: str | None, spec: Preprocess, bounds: B
     facts["provenance"] = declared(data, picture.format)
     if isinstance(picture, Fault):
         return facts | {"status": picture.status, "detail": picture.detail}
-    pixels = view(picture.pixels_3HW, spec).contiguous().numpy().tobytes()
+    pixels = views(picture.pixels_3HW, spec).numpy().tobytes()
     return facts | {"status": Status.OK, "pixels": pixels}

@@ -6,6 +6,7 @@ import torch
 
 from mole.checkpoint import load_checkpoint
 from mole.inference import Scorer
+from mole.preprocess import Preprocess
 from pipeline import registry
 from pipeline.records import CARRIED, SCORED, with_carried
 
@@ -23,7 +24,7 @@ class ScoreActor:
     def __init__(self, model: str, digest: str, *, device: str, threads: int) -> None:
         torch.set_num_threads(threads)
         loaded = load_checkpoint(registry.locate(model, digest))
-        self.size = loaded.preprocess.size
+        self.spec = loaded.preprocess
         self.scorer = Scorer(loaded, device)
 
     def __call__(self, prepared: pa.Table) -> pa.Table:
@@ -43,7 +44,7 @@ class ScoreActor:
         logit = np.zeros(len(column), np.float32)
         gates = np.zeros((len(column), 0), np.float32)
         if scored.any():
-            scores = self.scorer.score(stack(column.drop_null(), self.size))
+            scores = self.scorer.score(stack(column.drop_null(), self.spec), crops=self.spec.crops)
             logit[scored] = scores.logit
             gates = np.zeros((len(column), scores.gates.shape[1]), np.float32)
             gates[scored] = scores.gates
@@ -58,17 +59,17 @@ class ScoreActor:
         return pa.Table.from_pydict({name: columns[name] for name in schema.names}, schema)
 
 
-def stack(pixels: pa.LargeBinaryArray, size: int) -> torch.Tensor:
-    """See the bytes of several views as one batch, without a copy where Arrow holds them in one piece.
+def stack(pixels: pa.LargeBinaryArray, spec: Preprocess) -> torch.Tensor:
+    """See the views of several images as one batch, without a copy where Arrow holds them in one piece.
 
     Args:
-        pixels: views as bytes, no nulls.
-        size: S.
+        pixels: the views of an image as bytes, no nulls.
+        spec: how many and how large they are.
 
     Returns:
-        uint8 (B, 3, S, S).
+        uint8 (B x C, 3, S, S), the C views of an image one after the other.
     """
     _, offsets, values = pixels.buffers()
     start = np.frombuffer(offsets, np.int64, count=1, offset=8 * pixels.offset)[0]
-    flat = np.frombuffer(values, np.uint8, count=len(pixels) * 3 * size * size, offset=int(start))
-    return torch.from_numpy(flat.reshape(len(pixels), 3, size, size))
+    flat = np.frombuffer(values, np.uint8, count=len(pixels) * spec.bytes, offset=int(start))
+    return torch.from_numpy(flat.reshape(-1, 3, spec.size, spec.size))

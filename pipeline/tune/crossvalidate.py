@@ -5,7 +5,7 @@ Legend: N images, M pictures of pairs.
 
 import os
 import shutil
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +20,6 @@ from mole.calibration import Calibration
 from mole.checkpoint import save_checkpoint, sha256_of
 from mole.config import Backbone, CheckpointConfig, Description
 from mole.detector import Detector
-from mole.preprocess import Preprocess
 from mole.training import Rates
 from pipeline.tune.dataset import Cached
 from pipeline.tune.figures import Held, PairFigure, SourceFigure, alarms, by_photographs, by_source, calibrate
@@ -50,9 +49,14 @@ class Judged:
 
 @dataclass(frozen=True)
 class Study:
-    """What a study found, and the checkpoint that it wrote, if any."""
+    """What a study found, and the checkpoint that it wrote, if any.
 
-    methods: dict[Method, Judged]
+    Attributes:
+        methods: by method, and by view where a study has several.
+        checkpoint: of the last method and the first view.
+    """
+
+    methods: dict[str, Judged]
     checkpoint: Description | None
 
 
@@ -70,39 +74,52 @@ def crossvalidate(recipe: Recipe, say: Say) -> Study:
     samples = chosen(recipe)
     seen = tokens(recipe, samples, say)
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // recipe.workers))
-    judged = {method: _judge(recipe, method, seen, say) for method in recipe.methods}
+    judged = {name: found for method in recipe.methods for name, found in _judge(recipe, method, seen, say)}
     if recipe.output is None:
         return Study(judged, None)
     method = recipe.methods[-1]
     [detector] = _fit_all(recipe, method, seen.training, [recipe.calibration], say)
-    final = score(detector, seen.shipped.token_NTD[seen.shipped.of(recipe.calibration)]) if recipe.calibration else None
-    held = judged[method].held
+    shipped, crops = seen.judged[0].shipped, recipe.specs[0].crops
+    final = score(detector, shipped.token_NTD[shipped.of(recipe.calibration)], crops) if recipe.calibration else None
+    first = judged[_named(recipe, method, recipe.views[0])]
+    held = first.held
     calibration = calibrate(held, np.empty(0, np.float32) if final is None else final, recipe.false_positive_rate)
-    measured = judged[method].table if recipe.folds else {}
+    measured = first.table if recipe.folds else {}
     if recipe.folds:
         rates = alarms(held, calibration.generated_above)
         measured["share_called_generated"] = {name: asdict(rate) for name, rate in rates.items()}
     return Study(judged, _save(recipe, recipe.output, detector, calibration, measured))
 
 
-def _judge(recipe: Recipe, method: Method, seen: Tokens, say: Say) -> Judged:
-    """Train a method once a fold, and score what that fold held out."""
+def _judge(recipe: Recipe, method: Method, seen: Tokens, say: Say) -> Iterator[tuple[str, Judged]]:
+    """Train a method once a fold, and score what that fold held out, in each view."""
     folds = list(zip(_fit_all(recipe, method, seen.training, recipe.folds, say), recipe.folds, strict=True))
-    fold_N = np.full(len(seen.shipped.samples), -1)
-    for fold, sources in enumerate(recipe.folds):
-        fold_N[seen.shipped.of(sources).numpy()] = fold
-    held = Held(seen.shipped.samples, fold_N, _held_out(folds, seen.shipped), _held_out(folds, seen.aligned))
-    photographs = by_photographs(seen.matched.samples, _held_out(folds, seen.matched)) if seen.matched else []
-    return Judged(by_source(held), photographs, held)
+    for view, spec, judged in zip(recipe.views, recipe.specs, seen.judged, strict=True):
+        samples = judged.shipped.samples[:: spec.crops]
+        fold_N = np.full(len(samples), -1)
+        for fold, sources in enumerate(recipe.folds):
+            fold_N[judged.shipped.of(sources)[:: spec.crops].numpy()] = fold
+        shipped_N, aligned_N = (_held_out(folds, cached, spec.crops) for cached in (judged.shipped, judged.aligned))
+        held = Held(samples, fold_N, shipped_N, aligned_N)
+        photographs = []
+        if judged.matched:
+            logit_M = _held_out(folds, judged.matched, spec.crops)
+            photographs = by_photographs(judged.matched.samples[:: spec.crops], logit_M)
+        yield _named(recipe, method, view), Judged(by_source(held), photographs, held)
 
 
-def _held_out(folds: list[tuple[Detector, tuple[str, ...]]], cached: Cached) -> NDArray[np.float32]:
+def _named(recipe: Recipe, method: Method, view: str) -> str:
+    """Name what was judged: a method, and its view where there are several."""
+    return method if len(recipe.views) == 1 else f"{method} {view}"
+
+
+def _held_out(folds: list[tuple[Detector, tuple[str, ...]]], cached: Cached, crops: int) -> NDArray[np.float32]:
     """Score each fold's sources by the detector that never saw them; logit_N float32, NaN where none held it out."""
-    logit_N = np.full(len(cached.samples), np.nan, np.float32)
+    logit_N = np.full(len(cached.samples) // crops, np.nan, np.float32)
     for detector, sources in folds:
-        mine_N = cached.of(sources)
-        if mine_N.any():
-            logit_N[mine_N.numpy()] = score(detector, cached.token_NTD[mine_N])
+        mine_V = cached.of(sources)
+        if mine_V.any():
+            logit_N[mine_V[::crops].numpy()] = score(detector, cached.token_NTD[mine_V], crops)
     return logit_N
 
 
@@ -134,7 +151,7 @@ def _save(
 ) -> Description:
     """Write the checkpoint beside its tower."""
     output.mkdir(parents=True, exist_ok=True)
-    tower, spec = output / TOWER, Preprocess(mode=recipe.view)
+    tower, spec = output / TOWER, recipe.specs[0]
     if not tower.exists():
         shutil.copy(recipe.tower, tower)
     digest = tower_digest(load_tower(recipe.backbone, tower).state_dict())

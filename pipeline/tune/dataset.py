@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mole.detector import Detector
 from mole.preprocess import Preprocess
-from mole.view import normalise, view
+from mole.view import normalise, view, views
 from pipeline.tune.augment import align
 from pipeline.tune.pairs import deliver, deliver_near, matched
 from pipeline.tune.samples import Sample, load
@@ -57,13 +57,13 @@ class Cached:
 
 
 def shipped(samples: Sequence[Sample], spec: Preprocess) -> Pictures:
-    """View samples as they are; uint8 (3, S, S) each."""
-    return ((sample, view(load(sample), spec)) for sample in samples)
+    """View samples as they are; uint8 (3, S, S) each, the crops of a sample one after the other."""
+    return ((sample, crop) for sample in samples for crop in views(load(sample), spec))
 
 
 def aligned(samples: Sequence[Sample], spec: Preprocess) -> Pictures:
-    """View samples after one size and one JPEG encoding for all; uint8 (3, S, S) each."""
-    return ((sample, view(align(load(sample)), spec)) for sample in samples)
+    """View samples after one size and one JPEG encoding for all; uint8 (3, S, S) each, as `shipped`."""
+    return ((sample, crop) for sample in samples for crop in views(align(load(sample)), spec))
 
 
 def delivered(samples: Sequence[Sample], spec: Preprocess, seeds: Sequence[int]) -> Pictures:
@@ -84,8 +84,8 @@ def delivered_pairs(pictures: Pictures, spec: Preprocess, seeds: Sequence[int]) 
 
 
 def matched_pairs(pictures: Pictures, spec: Preprocess) -> Pictures:
-    """View pairs with the same last encoder and no other change; uint8 (3, S, S) each."""
-    return ((sample, view(matched(pixels_3HW), spec)) for sample, pixels_3HW in pictures)
+    """View pairs with the same last encoder and no other change; uint8 (3, S, S) each, as `shipped`."""
+    return ((sample, crop) for sample, pixels_3HW in pictures for crop in views(matched(pixels_3HW), spec))
 
 
 def cache(detector: Detector, views: Pictures, spec: Preprocess) -> Cached:

@@ -229,7 +229,7 @@ def task_of(settings: FinetuneSettings, place: Registry, base: Description, coll
     own = base.config.detector
     given = {"adapted_blocks", "shared_rank", "expert_ranks", "aux_coef"}
     detector = DetectorConfig.model_validate(own.model_dump() | settings.model_dump(include=given, exclude_none=True))
-    spec = Preprocess(mode=settings.view) if settings.view else base.preprocess
+    spec = Preprocess.named(settings.view) if settings.view else base.preprocess
     decides = settings.model_dump(mode="json", exclude=ELSEWHERE)
     identity = json.dumps([decides, collection.fingerprint(), base.digest], sort_keys=True)
     validation = collection.of(VALIDATION)

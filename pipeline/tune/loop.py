@@ -91,11 +91,12 @@ def kind(sample: Sample) -> str:
     return "photograph" if sample.label == 0 else "reconstruction" if sample.group else "generated"
 
 
-def score(detector: Detector, token_NTD: Tensor) -> NDArray[np.float32]:
-    """Run the tail over cached tokens; logit_N float32."""
+def score(detector: Detector, token_NTD: Tensor, crops: int = 1) -> NDArray[np.float32]:
+    """Run the tail over cached tokens; float32, one logit for every so many crops, the mean of theirs."""
     with torch.no_grad():
         logits = [detector.tail(batch_BTD).logit_B for batch_BTD in torch.split(token_NTD, BATCH)]
-    return torch.cat(logits).numpy()
+    logit_N: NDArray[np.float32] = torch.cat(logits).reshape(-1, crops).mean(dim=1).numpy()
+    return logit_N
 
 
 def _weights(samples: Sequence[Sample], kind_N: Sequence[str], plan: Plan) -> Tensor:

@@ -148,7 +148,7 @@ def follow(samples: Sequence[Sample], model: str, say: Say, *, runner: Runner = 
     if not chosen:
         raise SettingsError(f"none of the sets {', '.join(SETS)} is among the samples; name the folder that holds them")
     note = (
-        "" if own == spec else f"the checkpoint was made for the view {own.mode!r}; the protocol crops without resizing"
+        "" if own == spec else f"the checkpoint was made for the view {own.name!r}; the protocol crops without resizing"
     )
     for line in (f"absent: {', '.join(absent)}" if absent else "", note):
         if line:

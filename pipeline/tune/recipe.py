@@ -3,15 +3,31 @@
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from mole.preprocess import Preprocess
 from pipeline.commandline import JobSettings, split_commas
 
 Method = Literal["linear", "lora", "mole"]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)]
 PLACES = {"manifest", "output", "tower", "autoencoder", "cache", "config", "workers", "json_table"}
 """Settings of this machine, that are no part of the recipe."""
+
+
+def check_views(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse views of which no study can be made, and those of two scales, for a training sees but one."""
+    if not names or len({Preprocess.named(name).mode == "resize" for name in names}) != 1:
+        raise ValueError("views must be resize, or some of crop, crop-4, texture-4")
+    return names
 
 
 class Recipe(JobSettings):
@@ -47,7 +63,9 @@ class Recipe(JobSettings):
     methods: Annotated[tuple[Method, ...], NoDecode, BeforeValidator(split_commas)] = Field(
         ("mole",), description="what is compared: linear, lora, mole; the checkpoint is of the last one"
     )
-    view: Literal["resize", "crop"] = Field("crop", description="what the tower sees of an image")
+    views: Annotated[Names, AfterValidator(check_views)] = Field(
+        ("crop",), description="what images are judged by: resize, or any of crop, crop-4, texture-4; the first is kept"
+    )
     adapted_blocks: NonNegativeInt = Field(3, description="last blocks with experts")
     shared_rank: NonNegativeInt = Field(8, description="rank of the expert that is not gated")
     expert_ranks: tuple[PositiveInt, ...] = Field((4, 8, 16), description="ranks of the separate experts")
@@ -63,3 +81,8 @@ class Recipe(JobSettings):
     decay: NonNegativeFloat = Field(0.0, description="weight decay")
     false_positive_rate: PositiveFloat = Field(0.01, description="wanted on held-out reals at generated_above")
     seed: NonNegativeInt = Field(0, description="decides every random draw")
+
+    @property
+    def specs(self) -> list[Preprocess]:
+        """The views, spelled out."""
+        return [Preprocess.named(name) for name in self.views]

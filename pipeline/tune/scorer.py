@@ -13,7 +13,7 @@ import torch
 from mole.checkpoint import load_checkpoint
 from mole.inference import Scorer
 from mole.preprocess import Preprocess
-from mole.view import view
+from mole.view import views
 from pipeline import registry, storage
 from pipeline.decode import Fault
 from pipeline.records import GATES, Status
@@ -23,7 +23,7 @@ from pipeline.tune.samples import SCHEMA, Sample, from_table, open_sample
 PLACE = ("place", pa.int64())
 FACTS = (PLACE, ("delivery", pa.string()), ("status", pa.string()), ("detail", pa.string()))
 VIEWED = pa.schema([*FACTS, ("pixels", pa.large_binary())])
-"""A sample in one delivery; `pixels` is its view, uint8 (3, S, S), null where `status` is not `ok`."""
+"""A sample in one delivery; `pixels` are its views, uint8 (C, 3, S, S), null where `status` is not `ok`."""
 SCORED = pa.schema([*FACTS, ("logit", pa.float32()), ("gates", GATES)])
 """A sample in one delivery as the detector saw it; `place` is where it stands among the samples."""
 
@@ -49,7 +49,7 @@ def viewed(rows: pa.Table, deliveries: Sequence[str], spec: Preprocess) -> pa.Ta
             if isinstance(picture, Fault):
                 row |= {"status": str(picture.status), "detail": picture.detail}
             else:
-                row["pixels"] = view(act(picture, crc32(f"{sample.uri}\0{name}".encode())), spec).numpy().tobytes()
+                row["pixels"] = views(act(picture, crc32(f"{sample.uri}\0{name}".encode())), spec).numpy().tobytes()
             made.append(row)
     return pa.Table.from_pylist(made, VIEWED)
 
@@ -71,10 +71,12 @@ class ViewScorer:
         digest: of the checkpoint.
         device: `cpu` or `cuda`.
         threads: cores for one forward pass on CPU.
+        spec: how many views an image has, and how large they are.
     """
 
-    def __init__(self, folder: str, digest: str, device: str, threads: int) -> None:
+    def __init__(self, folder: str, digest: str, device: str, threads: int, spec: Preprocess) -> None:
         torch.set_num_threads(threads)
+        self.spec = spec
         self.scorer = Scorer(load_checkpoint(registry.locate(folder, digest)), device)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
@@ -91,8 +93,8 @@ class ViewScorer:
         gates: list[list[float] | None] = [None] * len(rows)
         if sound.any():
             views = [np.frombuffer(data, np.uint8) for data in rows["pixels"].drop_null().to_pylist()]
-            side = round((len(views[0]) / 3) ** 0.5)
-            scores = self.scorer.score(torch.from_numpy(np.stack(views).reshape(-1, 3, side, side)))
+            pixels_V3SS = torch.from_numpy(np.stack(views).reshape(-1, 3, self.spec.size, self.spec.size))
+            scores = self.scorer.score(pixels_V3SS, crops=self.spec.crops)
             for number, place in enumerate(np.flatnonzero(sound)):
                 logits[place], gates[place] = float(scores.logit[number]), scores.gates[number].tolist()
         columns = [rows[name] for name in SCORED.names[: len(FACTS)]]

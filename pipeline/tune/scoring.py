@@ -70,7 +70,7 @@ def score(
     described = describe(registry.locate(model))
     chosen = spec or described.preprocess
     layout = cluster.lay_out(runner.device, actors=runner.actors, batch_size=runner.batch_size, rows_per_file=None)
-    cluster.size_blocks(layout.batch_size * 3 * chosen.size**2)
+    cluster.size_blocks(layout.batch_size * chosen.bytes)
     rows = to_table(samples).append_column(PLACE[0], pa.array(range(len(samples)), PLACE[1]))
     blocks = max(1, -(-len(samples) * len(deliveries) // layout.batch_size))
     images: Dataset = ray.data.from_arrow(rows).repartition(min(blocks, max(1, len(samples))))
@@ -79,7 +79,7 @@ def score(
     )
     scored: Dataset = views.map_batches(
         workers.Scorer,
-        fn_constructor_args=(model, described.digest, layout.device, layout.threads),
+        fn_constructor_args=(model, described.digest, layout.device, layout.threads, chosen),
         batch_size=layout.batch_size,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(size=layout.actors, max_tasks_in_flight_per_actor=2),

@@ -2,12 +2,26 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from mole.preprocess import Preprocess
 from pipeline.commandline import JobSettings, split_commas
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)]
+
+
+def view_name(name: str) -> str:
+    """Refuse the name of no view."""
+    return Preprocess.named(name).name
 
 
 class SampleSettings(JobSettings):
@@ -64,7 +78,9 @@ class FinetuneSettings(SampleSettings):
     accept_leak: bool = Field(False, description="train although the files alone give the classes away")
     most_leak: PositiveFloat = Field(0.65, description="AUROC of the files' metadata above which training refuses")
 
-    view: Literal["resize", "crop"] | None = Field(None, description="what the tower sees; the base's where not given")
+    view: Annotated[str, AfterValidator(view_name)] | None = Field(
+        None, description="what an image is judged by: resize, crop, crop-4, texture-4; the base's where not given"
+    )
     adapted_blocks: NonNegativeInt | None = Field(None, description="last blocks with experts; the base's")
     shared_rank: NonNegativeInt | None = Field(None, description="rank of the expert that is not gated; the base's")
     expert_ranks: Annotated[tuple[PositiveInt, ...] | None, NoDecode, BeforeValidator(split_commas)] = Field(

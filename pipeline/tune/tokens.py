@@ -29,20 +29,31 @@ STRIDE = 100_003
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """What a study trains on, and what it judges by.
+class Seen:
+    """What a study judges by, in one of its views.
 
     Attributes:
-        training: random deliveries.
         shipped: every sample as it is.
         aligned: every sample, both classes re-encoded alike.
         matched: photographs and their reconstructions with one last encoder; None where nothing reconstructs.
     """
 
-    training: Cached
     shipped: Cached
     aligned: Cached
     matched: Cached | None
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What a study trains on, and what it judges by.
+
+    Attributes:
+        training: random deliveries, one view each.
+        judged: for each view of the recipe, in its order.
+    """
+
+    training: Cached
+    judged: list[Seen]
 
 
 def chosen(recipe: Recipe) -> list[Sample]:
@@ -94,44 +105,47 @@ def tokens(recipe: Recipe, samples: Sequence[Sample], say: Say) -> Tokens:
     """
     if recipe.pairs and recipe.autoencoder is None:
         raise SettingsError(f"pairs is {recipe.pairs}, but no autoencoder is named; give --autoencoder, or --pairs 0")
-    spec, trunk = Preprocess(mode=recipe.view), fresh(recipe, "mole")
-    key = key_of(samples, sha256_of(recipe.tower), spec, trunk.split)
-    reals = [sample for sample in samples if sample.label == 0]
+    trunk = fresh(recipe, "mole")
+    digest, reals = sha256_of(recipe.tower), [sample for sample in samples if sample.label == 0]
 
     @cache
     def couples() -> list[tuple[Sample, torch.Tensor]]:  # reconstructing is what costs: once, and only if wanted
         return list(pairs(reals, open_autoencoder(str(recipe.autoencoder))))
 
-    def run(kind: str, make: Callable[[], Pictures]) -> Cached:
-        say(f"views: {kind}")
+    def run(kind: str, spec: Preprocess, make: Callable[[], Pictures]) -> Cached:
+        say(f"views: {kind}, {spec.name}")
+        key = key_of(samples, digest, spec, trunk.split)
         return remembered(recipe.cache, f"{kind}-{key}", make, (trunk, spec))
 
-    return Tokens(
-        training=_training(recipe, samples, couples, run),
-        shipped=run("shipped", lambda: dataset.shipped(samples, spec)),
-        aligned=run("aligned", lambda: dataset.aligned(samples, spec)),
-        matched=run("matched", lambda: dataset.matched_pairs(couples(), spec)) if recipe.autoencoder else None,
-    )
+    def judged(spec: Preprocess) -> Seen:
+        paired = recipe.autoencoder is not None
+        return Seen(
+            shipped=run("shipped", spec, lambda: dataset.shipped(samples, spec)),
+            aligned=run("aligned", spec, lambda: dataset.aligned(samples, spec)),
+            matched=run("matched", spec, lambda: dataset.matched_pairs(couples(), spec)) if paired else None,
+        )
+
+    return Tokens(_training(recipe, samples, couples, run), [judged(spec) for spec in recipe.specs])
 
 
 def _training(
     recipe: Recipe,
     samples: Sequence[Sample],
     couples: Callable[[], Pictures],
-    run: Callable[[str, Callable[[], Pictures]], Cached],
+    run: Callable[[str, Preprocess, Callable[[], Pictures]], Cached],
 ) -> Cached:
     """Make the draws of the training views; in every other one photographs come with their reconstructions."""
-    spec = Preprocess(mode=recipe.view)
+    spec = recipe.specs[0].single
     made = []
     for draw in range(recipe.draws):
         seeds = [(recipe.seed * recipe.draws + draw) * STRIDE + place for place in range(len(samples))]
         paired = recipe.autoencoder is not None and draw % 2 == 0
         alone = [(seed, sample) for seed, sample in zip(seeds, samples, strict=True) if sample.label or not paired]
         own, wanted = [seed for seed, _ in alone], [sample for _, sample in alone]
-        made.append(run(f"alone-{own[0]}", partial(dataset.delivered, wanted, spec, own)))
+        made.append(run(f"alone-{own[0]}", spec, partial(dataset.delivered, wanted, spec, own)))
         if paired:
             near = [seed for seed, sample in zip(seeds, samples, strict=True) if sample.label == 0]
-            made.append(run(f"pairs-{near[0]}", partial(_near, couples, spec, near)))
+            made.append(run(f"pairs-{near[0]}", spec, partial(_near, couples, spec, near)))
     joined = made[0]
     for part in made[1:]:
         joined = joined + part

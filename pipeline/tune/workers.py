@@ -44,10 +44,10 @@ def viewed(rows: pa.Table, *, deliveries: tuple[str, ...], spec: Preprocess) -> 
 class Scorer:
     """An actor that holds a detector; see `pipeline.tune.scorer`."""
 
-    def __init__(self, folder: str, digest: str, device: str, threads: int) -> None:
+    def __init__(self, folder: str, digest: str, device: str, threads: int, spec: Preprocess) -> None:
         from pipeline.tune.scorer import ViewScorer
 
-        self.scorer = ViewScorer(folder, digest, device, threads)
+        self.scorer = ViewScorer(folder, digest, device, threads, spec)
 
     def __call__(self, rows: pa.Table) -> Any:
         """Score a table of `VIEWED`."""

@@ -66,3 +66,10 @@ def test_a_logit_that_is_no_number_is_the_models_fault(loaded: Checkpoint) -> No
         learned(loaded.detector)["head.0.bias"].fill_(float("nan"))
     with pytest.raises(ModelError, match="3 of 3 logits are not finite"):
         Scorer(loaded, "cpu", precision="float32").score(views(3))
+
+
+def test_the_logit_of_several_crops_is_the_mean_of_theirs(loaded: Checkpoint) -> None:
+    scorer = Scorer(loaded, "cpu", precision="float32")
+    one, three = scorer.score(views(6)), scorer.score(views(6), crops=3)
+    np.testing.assert_allclose(three.logit, one.logit.reshape(2, 3).mean(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(three.gates, one.gates.reshape(2, 3, -1).mean(axis=1), rtol=1e-5)

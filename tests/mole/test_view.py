@@ -1,5 +1,7 @@
 """The view is Pillow's and torchvision's within one level of 255, and a spec is known by its fingerprint."""
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from PIL import Image
 from torchvision import transforms
 
 from mole.preprocess import CLIP_MEAN, CLIP_STD, Preprocess
-from mole.view import normalise, view
+from mole.view import normalise, view, views
 
 SIZES = [
     (224, 224),
@@ -75,3 +77,43 @@ def test_a_fingerprint_changes_with_whatever_the_model_sees() -> None:
 
 def test_a_view_is_contiguous_whatever_it_was_cut_from() -> None:
     assert view(torch.zeros(300, 400, 3, dtype=torch.uint8).permute(2, 0, 1), Preprocess()).is_contiguous()
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("spec", [Preprocess(), Preprocess(mode="resize")])
+def test_a_spec_of_one_view_judges_by_the_view_that_a_training_sees(size: tuple[int, int], spec: Preprocess) -> None:
+    pixels_3HW = torch.from_numpy(np.array(photograph(size))).permute(2, 0, 1)
+    assert torch.equal(views(pixels_3HW, spec), view(pixels_3HW, spec)[None])
+
+
+def test_crops_reach_from_edge_to_edge() -> None:
+    pixels_3HW = torch.arange(500 * 700).reshape(1, 500, 700).remainder(251).to(torch.uint8).expand(3, -1, -1)
+    crops_C3SS = views(pixels_3HW, Preprocess(crops=4))
+    corners = [pixels_3HW[:, top : top + 224, left : left + 224] for top in (0, 276) for left in (0, 476)]
+    assert torch.equal(crops_C3SS, torch.stack(corners))
+    assert torch.equal(views(pixels_3HW, Preprocess(crops=9))[4], view(pixels_3HW, Preprocess()))
+
+
+@pytest.mark.parametrize("size", [(30, 900), (224, 224), (640, 480), (64, 64)])
+@pytest.mark.parametrize("spec", [Preprocess(crops=4), Preprocess(mode="texture", crops=3)])
+def test_an_image_of_any_size_has_as_many_crops_as_the_spec_says(size: tuple[int, int], spec: Preprocess) -> None:
+    pixels_3HW = torch.from_numpy(np.array(photograph(size))).permute(2, 0, 1)
+    assert views(pixels_3HW, spec).shape == (spec.crops, 3, 224, 224)
+
+
+def test_the_most_textured_crop_is_the_one_with_the_texture_and_comes_first() -> None:
+    pixels_3HW = torch.full((3, 448, 672), 128, dtype=torch.uint8)
+    noise = torch.randint(0, 256, (3, 224, 224), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    pixels_3HW[:, 224:, 448:] = noise
+    assert torch.equal(views(pixels_3HW, Preprocess(mode="texture", crops=2))[0], noise)
+
+
+@pytest.mark.parametrize(("mode", "crops"), [("resize", 2), ("crop", 3), ("texture", 0)])
+def test_crops_that_a_mode_cannot_have_are_refused(mode: Literal["crop", "resize", "texture"], crops: int) -> None:
+    with pytest.raises(ValueError, match="crops"):
+        Preprocess(mode=mode, crops=crops)
+
+
+def test_several_crops_are_another_spec_and_one_crop_is_the_spec_that_it_always_was() -> None:
+    assert Preprocess(crops=1).fingerprint == "5d263e490dfcfb4e"
+    assert len({Preprocess(crops=crops).fingerprint for crops in (1, 4, 9)}) == 3

@@ -50,10 +50,10 @@ def test_prepare_keeps_every_row_and_gives_pixels_to_the_sound_ones(fetched: pa.
 
 def test_views_are_stacked_as_they_were_cut(prepared: pa.Table) -> None:
     pixels = prepared["pixels"].combine_chunks().drop_null()
-    batch_B3SS = stack(pixels, 224)
+    batch_B3SS = stack(pixels, Preprocess())
     for number, view in enumerate(pixels.to_pylist()):
         assert batch_B3SS[number].numpy().tobytes() == view
-    assert torch.equal(stack(pixels.slice(1), 224), batch_B3SS[1:])
+    assert torch.equal(stack(pixels.slice(1), Preprocess()), batch_B3SS[1:])
 
 
 def test_score_and_verdict_leave_faults_without_either(prepared: pa.Table, tiny: Path) -> None:

@@ -87,6 +87,19 @@ def test_photographs_are_judged_against_their_own_reconstructions(compared: Stud
         assert [(figure.source, figure.pairs) for figure in judged.photographs] == [("holiday", EACH), ("photos", EACH)]
 
 
+def test_every_view_is_judged_after_one_training_and_the_first_is_kept(
+    manifest: Path, tower: Path, tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    views = {"views": ("crop-4", "crop"), "output": tmp_path}
+    study = crossvalidate(recipe(manifest, tower, **views), lines.append)
+    assert list(study.methods) == ["mole crop-4", "mole crop"]
+    assert sum(line.startswith("mole without photos") for line in lines) == 1
+    several, one = (judged.held.shipped_N for judged in study.methods.values())
+    assert len(several) == len(one) == 4 * EACH
+    assert load_checkpoint(tmp_path).preprocess.name == "crop-4"
+
+
 def test_methods_differ_in_what_they_learn(compared: Study) -> None:
     shipped = [judged.held.shipped_N.tolist() for judged in compared.methods.values()]
     assert shipped[0] != shipped[1] != shipped[2]

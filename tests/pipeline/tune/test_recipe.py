@@ -14,11 +14,11 @@ PLACES = ["--manifest", "m.csv", "--output", "out", "--tower", "t.safetensors"]
 def test_a_flag_wins_over_the_environment_and_that_over_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "r.toml").write_text('steps = 1\ndraws = 2\nview = "crop"\n')
+    (tmp_path / "r.toml").write_text('steps = 1\ndraws = 2\nviews = ["crop"]\n')
     monkeypatch.setenv("MOLE_TUNE_STEPS", "3")
     monkeypatch.setenv("MOLE_TUNE_DRAWS", "4")
     recipe = Recipe.from_command_line([*PLACES, "--config", str(tmp_path / "r.toml"), "--steps", "5"])
-    assert (recipe.steps, recipe.draws, recipe.view) == (5, 4, "crop")
+    assert (recipe.steps, recipe.draws, recipe.views) == (5, 4, ("crop",))
 
 
 @pytest.mark.parametrize("file", ["mole/embedded/recipe.toml", "examples/pairs.toml"])
@@ -31,7 +31,15 @@ def test_the_recipes_that_are_shipped_are_recipes(root: Path, file: str) -> None
 
 @pytest.mark.parametrize(
     "flags",
-    [["--steps", "-1"], ["--view", "squint"], ["--penalty", "0"], ["--config", "no.toml"], ["--methods", "magic"]],
+    [
+        ["--steps", "-1"],
+        ["--views", "squint"],
+        ["--views", "resize,crop"],
+        ["--views", "crop-3"],
+        ["--penalty", "0"],
+        ["--config", "no.toml"],
+        ["--methods", "magic"],
+    ],
 )
 def test_what_cannot_be_is_refused(flags: list[str]) -> None:
     with pytest.raises(SettingsError):

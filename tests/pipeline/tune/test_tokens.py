@@ -52,8 +52,18 @@ def test_without_pairs_every_sample_is_delivered_alone(manifest: Path, tower: Pa
     samples = chosen(given)
     seen = tokens(given, samples, silent)
     assert seen.training.samples == tuple(samples) * 2
-    assert seen.shipped.samples == seen.aligned.samples == tuple(samples)
-    assert seen.matched is None
+    [judged] = seen.judged
+    assert judged.shipped.samples == judged.aligned.samples == tuple(samples)
+    assert judged.matched is None
+
+
+def test_each_crop_of_a_view_is_judged_and_training_sees_one(manifest: Path, tower: Path) -> None:
+    given = recipe(manifest, tower, views=("crop", "texture-2"))
+    samples = chosen(given)
+    seen = tokens(given, samples, silent)
+    one, two = seen.judged
+    assert seen.training.samples == one.shipped.samples == tuple(samples)
+    assert two.shipped.samples == two.aligned.samples == tuple(sample for sample in samples for _ in range(2))
 
 
 def test_with_pairs_photographs_come_right_before_their_reconstructions(
@@ -66,8 +76,9 @@ def test_with_pairs_photographs_come_right_before_their_reconstructions(
     for place in places:
         photograph, other = seen.training.samples[place - 1 : place + 1]
         assert (photograph.label, photograph.group, photograph.source) == (0, other.group, other.source)
-    assert seen.matched is not None
-    assert len(seen.matched.samples) == 2 * 2 * EACH
+    [judged] = seen.judged
+    assert judged.matched is not None
+    assert len(judged.matched.samples) == 2 * 2 * EACH
 
 
 def test_what_the_cache_holds_is_not_reconstructed_again(
