@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from mole.config import DetectorConfig
 from mole.preprocess import Preprocess
 
-PROGRESS, METRICS = "progress.json", "metrics"
+METRICS = "metrics"
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Of the new adapters, that are tried against forgetting."""
 MIXING = 99_999

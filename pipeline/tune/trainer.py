@@ -3,14 +3,12 @@
 import json
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import ray
 from pyarrow.fs import FSSpecHandler, LocalFileSystem, PyFileSystem
 from ray.data import ExecutionOptions
 from ray.train import (
-    CheckpointConfig,
     DataConfig,
     FailureConfig,
     RunConfig,
@@ -26,7 +24,8 @@ from pipeline import storage
 from pipeline.tune import workers
 from pipeline.tune.draws import Draws, Made
 from pipeline.tune.learner import BEST
-from pipeline.tune.task import METRICS, MIXING, PROGRESS, Task
+from pipeline.tune.progress import last_checkpoint
+from pipeline.tune.task import METRICS, MIXING, Task
 from pipeline.tune.views import plain_views, remaining_views
 
 RETRIES = 3
@@ -70,7 +69,6 @@ def train(
     """
     cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
     share = 1.0 if gpu else min(1.0, max(1, cores - 1) / processes)  # the rest is for those who decode
-    progress = storage.join(task.run, PROGRESS)
     trainer = TorchTrainer(
         workers.work,
         train_loop_config={"task": task},
@@ -79,19 +77,19 @@ def train(
         ),
         run_config=_run_config(task.run),
         datasets={
-            "train": partial(remaining_views, draws, sets[0], progress=progress, processes=processes, seed=task.seed),
+            "train": partial(remaining_views, draws, sets[0], run=task.run, processes=processes, seed=task.seed),
             "validation": partial(plain_views, sets[1], processes=processes),
         },
         dataset_config=DataConfig(execution_options=ExecutionOptions(preserve_order=True)),
     )
     try:
-        checkpoint = trainer.fit().checkpoint
+        trainer.fit()
     except TrainingFailedError as reason:
         raise own_error(reason) from reason
-    if checkpoint is None:
-        raise ModelError(f"the run {task.run} ended without a checkpoint; remove the folder and train again")
-    with checkpoint.as_directory() as folder:
-        adapters = load_file(Path(folder) / BEST)
+    with last_checkpoint(task.run) as folder:
+        if folder is None:
+            raise ModelError(f"the run {task.run} ended without a checkpoint; remove the folder and train again")
+        adapters = load_file(folder / BEST)
     told = history(task.run)
     shares = [epoch["shares"] for epoch in told if epoch["epoch"] == MIXING]
     return Trained(adapters, [epoch for epoch in told if epoch["epoch"] != MIXING], shares[0] if shares else {})
@@ -129,5 +127,4 @@ def _run_config(run: str) -> RunConfig:
         storage_path=path,
         storage_filesystem=reach,
         failure_config=FailureConfig(max_failures=RETRIES),
-        checkpoint_config=CheckpointConfig(num_to_keep=2),
     )

@@ -1,6 +1,5 @@
 """Views: the data set that feeds a training, a block for each worker's share of a step, made on CPU tasks."""
 
-import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -8,23 +7,22 @@ from typing import Any
 import ray.data
 from ray.data import Dataset
 
-from pipeline import storage
 from pipeline.tune import workers
 from pipeline.tune.draws import Batch, Draws, Made
+from pipeline.tune.progress import progress_of
 
 
-def remaining_views(draws: Draws, made: Made, *, progress: str, processes: int, seed: int) -> Dataset:
+def remaining_views(draws: Draws, made: Made, *, run: str, processes: int, seed: int) -> Dataset:
     """Make the views of the steps that are still to be taken, a block for each worker's share of a step.
 
     Args:
         draws: the plan.
         made: what its places mean, and how they become views.
-        progress: the URL of the file that says how far the run was when its last checkpoint was taken.
+        run: its folder URL; what its last checkpoint has behind it is left out.
         processes: how many share a step.
         seed: of the deliveries.
     """
-    done = json.loads(storage.read(progress))["step"] if storage.exists(progress) else 0
-    first = min(done, draws.steps - 1)
+    first = min(progress_of(run).steps, draws.steps - 1)
     make = partial(workers.delivered, draws=draws, first=first, made=made, seed=seed)
     return _blocks(draws.batch_size * (draws.steps - first), (draws.steps - first) * processes, make)
 

@@ -15,7 +15,6 @@ import numpy as np
 import ray.train
 import torch
 from ray.data import DataIterator
-from ray.train import Checkpoint
 from ray.train.torch import get_device
 from torch import Tensor
 
@@ -28,7 +27,8 @@ from mole.training import StepReport
 from pipeline import registry, storage
 from pipeline.tune.draws import NOBODY
 from pipeline.tune.learner import Learner, gathered
-from pipeline.tune.task import METRICS, MIXING, PROGRESS, SHARES, Task
+from pipeline.tune.progress import keep, last_checkpoint
+from pipeline.tune.task import METRICS, MIXING, SHARES, Task
 
 
 def work(config: Mapping[str, Any]) -> None:
@@ -74,10 +74,9 @@ def begin(task: Task) -> Learner:
     if task.keep_adapters:
         put(detector, adapters_of(folder), str(folder))
     learner = Learner(detector.to(get_device()), task.spec, task.course)
-    last = ray.train.get_checkpoint()
-    if last is not None:
-        with last.as_directory() as saved:
-            learner.restore(Path(saved))
+    with last_checkpoint(task.run) as saved:
+        if saved is not None:
+            learner.restore(saved)
     return learner
 
 
@@ -154,17 +153,14 @@ def figures(
 
 
 def tell(task: Task, learner: Learner, told: Mapping[str, Any]) -> None:
-    """Report an epoch to Ray Train with a checkpoint, and leave its figures in the run's folder."""
-    first = ray.train.get_context().get_world_rank() == 0
+    """Leave an epoch's figures and a checkpoint in the run's folder, and report it to Ray Train."""
     told = {**told, "step": learner.progress.step, "best": learner.progress.best, "stale": learner.progress.stale}
-    if not first:
-        ray.train.report(told)
-        return
-    storage.write(storage.join(task.run, METRICS, f"{told['epoch']:05}.json"), json.dumps(told).encode())
-    with tempfile.TemporaryDirectory() as folder:
-        learner.save(Path(folder))
-        ray.train.report(told, checkpoint=Checkpoint.from_directory(folder))
-    storage.write(storage.join(task.run, PROGRESS), json.dumps({"step": learner.progress.step}).encode())
+    if ray.train.get_context().get_world_rank() == 0:
+        storage.write(storage.join(task.run, METRICS, f"{told['epoch']:05}.json"), json.dumps(told).encode())
+        with tempfile.TemporaryDirectory() as folder:
+            learner.save(Path(folder))
+            keep(task.run, learner.progress.step, Path(folder))
+    ray.train.report(told)
 
 
 def mix(task: Task, learner: Learner, watch: Watch) -> None:
