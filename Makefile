@@ -49,7 +49,7 @@ lint: setup
 	@$(BIN)/mypy
 
 test: lint
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: setup
 	@for name in decode scan memory training; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done

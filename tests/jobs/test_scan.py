@@ -31,7 +31,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five shards, one of them with every fault, large enough that a run can be killed within."""
     folder = tmp_path_factory.mktemp("shards")
     for number in range(4):
-        write_shard(folder / f"{number}.tar", samples(600, start=600 * number, side=500))
+        write_shard(folder / f"{number}.tar", samples(450, start=450 * number, side=500))
     write_shard(folder / "4.tar", faulty())
     return folder
 
@@ -71,6 +71,7 @@ def parts(output: Path) -> int:
     return len(list(output.rglob("*.parquet")))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_scan_killed_at_random_points_ends_with_the_rows_of_one_that_was_not(
     root: Path, shards: Path, tiny: Path, tmp_path: Path
@@ -91,8 +92,8 @@ def test_a_scan_killed_at_random_points_ends_with_the_rows_of_one_that_was_not(
     last = scan(root, *arguments, "--output", output, "--json")
     assert last.returncode == 0, last.stderr
     summary = json.loads(last.stdout)
-    assert (summary["law"], summary["images"]) == ("kept", 2408)
-    assert 0 < summary["written"] < 2408
+    assert (summary["law"], summary["images"]) == ("kept", 1808)
+    assert 0 < summary["written"] < 1808
     assert verdicts(output) == verdicts(tmp_path / "whole")
     again = scan(root, *arguments, "--output", output, "--json")
     assert json.loads(again.stdout)["written"] == 0

@@ -97,7 +97,6 @@ def test_the_same_command_again_trains_nothing_and_finds_the_same_version(
 
 
 @pytest.mark.slow
-@pytest.mark.skip(reason="trains to its end, but its last form was not yet seen to be refused: run it alone first")
 def test_a_candidate_that_forgot_a_generator_is_refused_and_what_is_promoted_stays(
     job: Job, other: Path, models: Registry
 ) -> None:

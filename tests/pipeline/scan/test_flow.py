@@ -143,6 +143,7 @@ def test_a_limit_ends_early_and_a_later_run_goes_on_and_takes_out_what_a_late_wo
         )
 
 
+@pytest.mark.slow
 def test_what_changed_or_is_new_or_was_lost_is_scanned_again_and_the_rest_is_not(run: Scan, tmp_path: Path) -> None:
     shards, folder, output = write_shards(tmp_path / "shards"), tmp_path / "photos", tmp_path / "out"
     folder.mkdir()

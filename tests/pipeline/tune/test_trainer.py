@@ -25,6 +25,7 @@ from tests.tiny import CONFIG, tiny_checkpoint
 TOLERANCE = 1e-4
 COURSE = Course(looking=2, steps=16, epochs=3, penalty=1e-2, head_rate=1e-3, expert_rate=1e-3, decay=0.0, patience=9)
 BATCH = 8
+pytestmark = pytest.mark.slow
 END = 600.0  # seconds after which waiting for a process is given up
 
 
