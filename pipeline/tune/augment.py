@@ -8,10 +8,10 @@ import math
 import random
 
 import numpy as np
+import simplejpeg
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 from torchvision.transforms.v2 import functional as pixel
 from torchvision.transforms.v2.functional import InterpolationMode
 
@@ -45,7 +45,7 @@ def augment(pixels_3HW: Tensor, seed: int) -> Tensor:
         sigma = draw.uniform(*BLUR)
         out_3HW = pixel.gaussian_blur(out_3HW, [2 * math.ceil(2 * sigma) + 1] * 2, [sigma] * 2)
     for _ in range(draw.choice((0, 1, 1, 1, 2))):
-        out_3HW = encode_again(out_3HW, draw.choice(("jpeg", "jpeg-420", "webp")), draw.randint(*QUALITIES))
+        out_3HW = encode_again(out_3HW, draw.choice(("jpeg", "jpeg-fast", "webp")), draw.randint(*QUALITIES))
     return out_3HW.flip(2) if draw.random() < 0.5 else out_3HW
 
 
@@ -63,16 +63,16 @@ def encode_again(pixels_3HW: Tensor, codec: str, quality: int) -> Tensor:
 
     Args:
         pixels_3HW: uint8.
-        codec: `jpeg` (torchvision, chroma halved), `jpeg-444` or `jpeg-420` (Pillow) or `webp`.
+        codec: `jpeg` (Pillow's encoder, chroma halved), `jpeg-444` (chroma kept), `jpeg-fast` (libjpeg-turbo with its
+            fast transform, as web servers use; other bytes in half of the pixels) or `webp`.
         quality: the encoder's, 1 to 100.
     """
-    if codec == "jpeg":
-        again_3HW: Tensor = decode_jpeg(encode_jpeg(pixels_3HW.contiguous(), quality=quality), mode=ImageReadMode.RGB)
-        return again_3HW
-    picture = Image.fromarray(pixels_3HW.permute(1, 2, 0).contiguous().numpy())
-    file = io.BytesIO()
+    pixels_HW3 = pixels_3HW.permute(1, 2, 0).contiguous().numpy()
+    picture, file = Image.fromarray(pixels_HW3), io.BytesIO()
     if codec == "webp":
         picture.save(file, "WEBP", quality=quality, method=1)
+    elif codec == "jpeg-fast":
+        file.write(simplejpeg.encode_jpeg(pixels_HW3, quality=quality, colorsubsampling="420", fastdct=True))
     else:
         picture.save(file, "JPEG", quality=quality, subsampling=0 if codec == "jpeg-444" else 2)
     with Image.open(file) as again:

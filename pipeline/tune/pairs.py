@@ -24,8 +24,8 @@ SHORT_SIDES = (224, 448)  # log-uniform, for half of what is no pair
 WINDOW = (224, 288)  # the side of the window that is cut out and encoded
 BLUR, BLURRED = (0.1, 1.5), 0.15
 QUALITIES = (50, 98)
-CODECS = ("jpeg", "jpeg-420", "jpeg-444", "webp")
-MATCHED = ("jpeg-420", 90)
+CODECS = ("jpeg", "jpeg-fast", "jpeg-444", "webp")
+MATCHED = ("jpeg", 90)
 """The last encoder of both pictures of a pair where they are judged."""
 
 

@@ -13,7 +13,7 @@ from mole.preprocess import Preprocess
 from pipeline.tune.dataset import Cached, Pictures, cache
 from pipeline.tune.samples import Sample, from_table, to_table
 
-VERSION = 2  # counted up when the same samples would give other views
+VERSION = 3  # counted up when the same samples would give other views
 
 
 def remembered(place: Path | None, key: str, make: Callable[[], Pictures], run: tuple[Detector, Preprocess]) -> Cached:
