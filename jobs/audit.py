@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mole.errors import MoleError
-from pipeline.telemetry import quiet_ray
+from pipeline.telemetry import quiet_ray, results
 from pipeline.tune.audit import Audit, Distribution, Verdict, verdict_of
 from pipeline.tune.fairness import AuditSettings, inspect
 
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
     if settings.json_summary:
         print(json.dumps(found.model_dump() | {"verdict": verdict.model_dump()}))
     else:
-        show(found, verdict, Console())
+        show(found, verdict, results())
     return NOT_FAIR if verdict.leaks else 0
 
 

@@ -3,10 +3,10 @@
 import json
 import sys
 
-from rich.console import Console
 from rich.table import Table
 
 from mole.errors import MoleError
+from pipeline.telemetry import results
 from pipeline.tune.crossvalidate import Study, crossvalidate
 from pipeline.tune.recipe import Recipe
 
@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     if recipe.json_table:
         print(json.dumps({method: judged.table for method, judged in study.methods.items()}))
     else:
-        Console().print(table(study))
+        results().print(table(study))
     if study.checkpoint:
         say(f"{study.checkpoint.folder}: {study.checkpoint.digest}")
     return 0

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mole.errors import MoleError
-from pipeline.telemetry import quiet_ray
+from pipeline.telemetry import quiet_ray, results
 from pipeline.tune.benchmark import EvaluateSettings, measure
 from pipeline.tune.evaluation import Evaluation
 from pipeline.tune.judgement import Figures
@@ -30,9 +30,9 @@ def main(arguments: list[str]) -> int:
     if settings.json_summary:
         print(found.model_dump_json())
     elif isinstance(found, Protocol):
-        show_protocol(found, Console())
+        show_protocol(found, results())
     else:
-        show(found, Console())
+        show(found, results())
     return 0
 
 

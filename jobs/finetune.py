@@ -4,11 +4,10 @@ import json
 import sys
 from dataclasses import asdict
 
-from rich.console import Console
 from rich.table import Table
 
 from mole.errors import MoleError
-from pipeline.telemetry import quiet_ray
+from pipeline.telemetry import quiet_ray, results
 from pipeline.tune.finetune import MEASURED, Outcome, finetune
 from pipeline.tune.settings import FinetuneSettings
 
@@ -36,7 +35,7 @@ def main(arguments: list[str]) -> int:
 
 def show(outcome: Outcome, settings: FinetuneSettings) -> None:
     """Print what the version does on images that nothing was fitted to, where it is, and what may come next."""
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = results()
     if outcome.evaluation:
         table = Table(
             "generator", "fakes", "reals", *(f"AUROC {name}" for name in MEASURED), "called generated, shipped"

@@ -4,12 +4,11 @@ import json
 import sys
 from dataclasses import asdict
 
-from rich.console import Console
 from rich.table import Table
 
 from mole.errors import MoleError, RefusedError
 from pipeline.registry import Promotion, Registry
-from pipeline.telemetry import quiet_ray
+from pipeline.telemetry import quiet_ray, results
 from pipeline.tune.promote import PromoteSettings, Verdict, promote
 
 
@@ -51,7 +50,7 @@ def show(verdict: Verdict) -> None:
     for row in verdict.decision.rows:
         old, bound = ("" if value is None else f"{value:.3f}" for value in (row.old, row.bound))
         table.add_row(row.what, row.figure, old, f"{row.new:.3f}", bound, "" if row.holds else "FAILS")
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    results().print(table)
 
 
 def told(entry: Promotion, *, as_json: bool) -> None:

@@ -13,6 +13,13 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRe
 
 PLAIN_EVERY = 10.0
 """Seconds between two plain lines."""
+WIDTH = 120
+"""Columns of a table that goes to a file."""
+
+
+def results() -> Console:
+    """Open stdout for results: as wide as the terminal, and wide enough for a table where there is none."""
+    return Console(width=None if sys.stdout.isatty() else WIDTH)
 
 
 class Ticker:

@@ -36,7 +36,14 @@ from pipeline.tune.version import EVALUATION, HISTORY, calibrate, origin_of, pap
 Say = Callable[[str], None]
 MOST_EPOCH = 20_000
 FINISHED = "finished.json"
-QUICK: dict[str, Any] = {"most": 40, "epochs": 2, "epoch_images": 160, "head_images": 160, "patience": 2}
+QUICK: dict[str, Any] = {
+    "most": 40,
+    "epochs": 2,
+    "epoch_images": 160,
+    "head_images": 160,
+    "patience": 2,
+    "false_positive_rate": 0.05,
+}
 """What `--quick` sets, where nothing else was said."""
 MEASURED = ("shipped", "aligned")
 
@@ -71,6 +78,8 @@ def finetune(given: FinetuneSettings, say: Say) -> Outcome:
         ModelError: the base cannot be used, or training left the finite numbers.
     """
     settings = hurried(given)
+    if settings.quick:
+        say("quick: " + ", ".join(f"{name} {getattr(settings, name)}" for name in QUICK))
     place = Registry(settings.registry)
     base = begin_from(settings, place)
     with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.own_errors():
