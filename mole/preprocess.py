@@ -2,9 +2,16 @@
 
 import hashlib
 import math
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -71,5 +78,10 @@ class Preprocess(BaseModel):
     @property
     def fingerprint(self) -> str:
         """16 hex digits that change whenever the model would see other numbers."""
-        told = self.model_dump_json(exclude={"crops"} if self.crops == 1 else None)  # as before there were several
-        return hashlib.sha256(f"{VERSION} {told}".encode()).hexdigest()[:16]
+        return hashlib.sha256(f"{VERSION} {self.model_dump_json()}".encode()).hexdigest()[:16]
+
+    @model_serializer(mode="wrap")
+    def _write(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave one crop unsaid, so that what was made before there were several keeps its fingerprint and digest."""
+        written: dict[str, Any] = handler(self)
+        return {name: value for name, value in written.items() if (name, value) != ("crops", 1)}

@@ -12,6 +12,10 @@ from pipeline.registry import Promotion, Registry
 from tests.tiny import tiny_checkpoint
 
 
+def test_the_embedded_model_keeps_its_digest_whatever_settings_are_added(root: Path) -> None:
+    assert describe(root / "mole" / "embedded").digest == "ca66e44b2cd96de6f6c5b137fc526c6e"  # new weights, new digest
+
+
 def test_the_embedded_model_lies_in_the_package(root: Path) -> None:
     assert registry.locate("embedded") == root / "mole" / "embedded"
 
