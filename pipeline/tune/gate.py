@@ -9,6 +9,9 @@ from pipeline.tune.evaluation import Evaluation
 from pipeline.tune.logits import OVERALL
 from pipeline.tune.perturbation import SHIPPED
 
+SURELY = "false positives, at least"
+"""The low end of their exact 95 % interval."""
+
 
 class Bounds(BaseModel):
     """What a candidate may lose.
@@ -106,4 +109,5 @@ def _kept(what: str, figure: str, pair: tuple[float | None, float], drop: float)
 
 def _false_positives(new: Rate, old: Rate | None, allowed: float) -> Row:
     bound = max(allowed, old.share if old else 0.0)
-    return Row("all reals, shipped", "false positives", old.share if old else None, new.share, bound, new.low <= bound)
+    what = f"all reals, shipped: {new.hits} of {new.images}, {new.share:.1%}"
+    return Row(what, SURELY, old.low if old else None, new.low, bound, new.low <= bound)

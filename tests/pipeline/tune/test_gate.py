@@ -5,7 +5,7 @@ import pytest
 
 from mole.calibration import Calibration
 from pipeline.tune.evaluation import Evaluation
-from pipeline.tune.gate import Bounds, judge
+from pipeline.tune.gate import SURELY, Bounds, judge
 from pipeline.tune.judgement import figures
 from pipeline.tune.logits import OVERALL
 
@@ -67,7 +67,7 @@ def test_more_false_positives_than_allowed_are_refused_once_the_sample_shows_the
     assert judge(evaluation({"g": 9.0}, alarms=2), clean, BOUNDS).passed  # 1 % is what is allowed
     assert judge(evaluation({"g": 9.0}, alarms=4), clean, BOUNDS).passed  # 2 % of 200: the interval reaches below 1 %
     refused = judge(evaluation({"g": 9.0}, alarms=10), clean, BOUNDS).refusals
-    assert [row.figure for row in refused] == ["false positives"]
+    assert [row.figure for row in refused] == [SURELY]
     assert judge(evaluation({"g": 9.0}, alarms=10), evaluation({"g": 9.0}, alarms=10), BOUNDS).passed
 
 
