@@ -53,7 +53,7 @@ class Ticker:
         self._line.update(self._task, total=total, description="starting Ray and loading the detector")
         if not self._console.is_terminal:
             count = "an unknown number of" if total is None else f"{total:,}"
-            self.say(f"{count} images to scan; starting Ray and loading the detector")
+            self.say(f"{count} images to score; starting Ray and loading the detector")
 
     def add(self, images: int, faults: int) -> None:
         """Count images whose rows are written."""

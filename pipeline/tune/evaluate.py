@@ -10,6 +10,7 @@ from mole.errors import SettingsError
 from mole.preprocess import Preprocess
 from pipeline import registry
 from pipeline.tune.evaluation import Evaluation, assess
+from pipeline.tune.manifest import taught
 from pipeline.tune.perturbation import ALIGNED, SHIPPED
 from pipeline.tune.robustness import GRID
 from pipeline.tune.samples import Sample
@@ -77,11 +78,15 @@ def judge(
     """
     names = spread(deliveries)
     demand_both(samples)
-    description = describe(registry.locate(model))
+    folder = registry.locate(model)
+    description = describe(folder)
     say(f"scoring {len(samples):,} images in {len(names)} deliveries with {description.digest}")
     scored = score(samples, model, names, spec=spec, runner=runner)
     chosen = spec or description.preprocess
     evaluation = assess(samples, scored, names, model=description, named=model, view=chosen.fingerprint)
+    evaluation = evaluation.model_copy(update={"taught": taught(folder, samples)})
+    if evaluation.taught:
+        say(f"{evaluation.taught:,} of {len(samples):,} images taught this version or set its thresholds")
     for status, count in evaluation.excluded.items():
         say(f"{count:,} of {len(samples):,} images are {status} and count nowhere")
     return Judged(evaluation, samples, scored)

@@ -40,6 +40,7 @@ class Evaluation(BaseModel):
         reals: each collection of real images in each delivery.
         flips: verdicts that a delivery changed.
         routing: mean weight of each separate expert, by source, as shipped.
+        taught: images, by their place, that the version was trained, stopped or calibrated on, which flatters it.
         unjudged: sources left out of `rows`, since one class of theirs could not be read or is not there.
     """
 
@@ -57,6 +58,7 @@ class Evaluation(BaseModel):
     reals: tuple[Reals, ...]
     flips: tuple[Flips, ...]
     routing: dict[str, tuple[float, ...]]
+    taught: int = 0
     unjudged: tuple[str, ...] = ()
 
     @property

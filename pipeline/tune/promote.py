@@ -19,8 +19,8 @@ from pipeline.tune.evaluate import evaluate
 from pipeline.tune.evaluation import Evaluation
 from pipeline.tune.gate import Bounds, Decision, judge
 from pipeline.tune.layout import gather
+from pipeline.tune.manifest import MANIFEST
 from pipeline.tune.samples import Sample, from_table
-from pipeline.tune.version import MANIFEST
 
 Say = Callable[[str], None]
 DELIVERIES = ("shipped", "aligned")

@@ -3,7 +3,7 @@
 Shapes: B rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,6 +16,7 @@ from mole.config import describe
 from mole.errors import LawError
 from mole.preprocess import Preprocess
 from pipeline import cluster, registry
+from pipeline.telemetry import Ticker
 from pipeline.tune import workers
 from pipeline.tune.perturbation import perturbation
 from pipeline.tune.samples import Sample, to_table
@@ -85,8 +86,14 @@ def score(
         compute=ActorPoolStrategy(size=layout.actors, max_tasks_in_flight_per_actor=2),
         **layout.resources,
     )
-    parts = list(scored.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
-    return in_order(pa.concat_tables([SCORED.empty_table(), *parts]), len(samples), deliveries)
+    parts = [SCORED.empty_table()]
+    with Ticker() as ticker:
+        ticker.expect(len(samples) * len(deliveries))
+        done: Iterable[pa.Table] = scored.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+        for part in done:
+            parts.append(part)
+            ticker.add(len(part), part["logit"].null_count)
+    return in_order(pa.concat_tables(parts), len(samples), deliveries)
 
 
 def in_order(scored: pa.Table, samples: int, deliveries: Sequence[str]) -> pa.Table:

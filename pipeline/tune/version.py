@@ -21,6 +21,7 @@ from mole.metrics import share_above
 from pipeline.tune import curves
 from pipeline.tune.collection import Collection
 from pipeline.tune.evaluation import Evaluation
+from pipeline.tune.manifest import MANIFEST
 from pipeline.tune.perturbation import SHIPPED
 from pipeline.tune.samples import Sample
 from pipeline.tune.scoring import score
@@ -28,7 +29,7 @@ from pipeline.tune.settings import ELSEWHERE, FinetuneSettings
 from pipeline.tune.task import Task
 from pipeline.tune.trainer import Trained
 
-MANIFEST, HISTORY, ORIGIN = "manifest.parquet", "history.jsonl", "origin.json"
+HISTORY, ORIGIN = "history.jsonl", "origin.json"
 EVALUATION, CURVES = "evaluation.json", "curves.png"
 
 

@@ -30,4 +30,4 @@ def test_a_quiet_ticker_prints_nothing_and_a_plain_one_says_what_it_waits_for(
     with Ticker() as ticker:
         ticker.expect(7)
     told = capsys.readouterr()
-    assert told.out == "" and "7 images to scan" in told.err
+    assert told.out == "" and "7 images to score" in told.err

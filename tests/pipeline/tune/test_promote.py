@@ -10,10 +10,10 @@ import pytest
 from mole.errors import ModelError, SettingsError
 from pipeline.registry import Registry
 from pipeline.tune.collection import TEST
+from pipeline.tune.manifest import MANIFEST
 from pipeline.tune.promote import PromoteSettings, measured, promote, untouched
 from pipeline.tune.samples import Sample, to_table
 from pipeline.tune.split import TRAIN
-from pipeline.tune.version import MANIFEST
 from tests.tiny import tiny_checkpoint
 
 

@@ -15,11 +15,12 @@ from mole.config import describe
 from mole.preprocess import Preprocess
 from pipeline.registry import Registry
 from pipeline.tune.collection import TEST, Collection
+from pipeline.tune.manifest import MANIFEST
 from pipeline.tune.samples import Sample
 from pipeline.tune.split import TRAIN
 from pipeline.tune.task import Course, Task
 from pipeline.tune.trainer import Trained
-from pipeline.tune.version import CURVES, EVALUATION, HISTORY, MANIFEST, ORIGIN, papers, told, write
+from pipeline.tune.version import CURVES, EVALUATION, HISTORY, ORIGIN, papers, told, write
 from tests.pipeline.tune.test_journal import epoch
 from tests.tiny import CONFIG
 
