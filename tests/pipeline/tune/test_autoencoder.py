@@ -58,3 +58,14 @@ def test_a_diffusers_folder_without_weights_is_refused_with_what_helps(tmp_path:
     wanted = "cannot be read" if find_spec("diffusers") else "needs diffusers: pip install diffusers"
     with pytest.raises(ModelError, match=wanted):
         open_autoencoder(str(tmp_path))
+
+
+def test_an_autoencoder_of_diffusers_reconstructs_too(tmp_path: Path) -> None:
+    diffusers = pytest.importorskip("diffusers")
+    torch.manual_seed(0)
+    shape = {"block_out_channels": (32,) * 4, "latent_channels": 4, "norm_num_groups": 8}
+    blocks = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
+    diffusers.AutoencoderKL(**shape, **blocks).save_pretrained(tmp_path / "vae")
+    opened = open_autoencoder(str(tmp_path / "vae"))
+    again_3HW = opened.reconstruct(torch.randint(0, 256, (3, 133, 150), dtype=torch.uint8), largest=512)
+    assert (opened.name, again_3HW.shape, again_3HW.dtype) == ("vae", (3, 128, 144), torch.uint8)

@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pipeline.tune.journal import following, line, scalars
 from pipeline.tune.task import MIXING
 
@@ -64,3 +66,13 @@ def test_every_number_of_an_epoch_has_a_name() -> None:
         "validation_auroc/hard": 0.71,
     }
     assert "loss" not in scalars(epoch(1, loss=None))
+
+
+def test_where_mlflow_is_installed_it_has_the_figures_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    with following(str(tmp_path / "run"), list[str]().append):
+        leave(tmp_path / "run", epoch(1))
+    [run] = mlflow.search_runs(output_format="list")
+    assert (run.info.run_name, run.info.status, run.data.metrics["loss"]) == ("run", "FINISHED", 0.6)
