@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from mole.detector import Detector
 from mole.training import Rates
 from pipeline.tune.dataset import Cached
 from pipeline.tune.figures import Held, PairFigure, SourceFigure, alarms, by_photographs, by_source, calibrate
-from pipeline.tune.loop import Plan, fit, score
+from pipeline.tune.loop import Plan, fit, score, score_features
 from pipeline.tune.recipe import PLACES, Method, Recipe
 from pipeline.tune.tokens import Say, Tokens, chosen, fresh, tokens
 
@@ -73,7 +74,6 @@ def crossvalidate(recipe: Recipe, say: Say) -> Study:
     """
     samples = chosen(recipe)
     seen = tokens(recipe, samples, say)
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // recipe.workers))
     judged = {name: found for method in recipe.methods for name, found in _judge(recipe, method, seen, say)}
     if recipe.output is None:
         return Study(judged, None)
@@ -99,11 +99,12 @@ def _judge(recipe: Recipe, method: Method, seen: Tokens, say: Say) -> Iterator[t
         fold_N = np.full(len(samples), -1)
         for fold, sources in enumerate(recipe.folds):
             fold_N[judged.shipped.of(sources)[:: spec.crops].numpy()] = fold
-        shipped_N, aligned_N = (_held_out(folds, cached, spec.crops) for cached in (judged.shipped, judged.aligned))
+        measure = partial(_held_out, folds, crops=spec.crops, plain=method == "linear")
+        shipped_N, aligned_N = measure(judged.shipped), measure(judged.aligned)
         held = Held(samples, fold_N, shipped_N, aligned_N)
         photographs = []
         if judged.matched:
-            logit_M = _held_out(folds, judged.matched, spec.crops)
+            logit_M = measure(judged.matched)
             photographs = by_photographs(judged.matched.samples[:: spec.crops], logit_M)
         yield _named(recipe, method, view), Judged(by_source(held), photographs, held)
 
@@ -113,13 +114,20 @@ def _named(recipe: Recipe, method: Method, view: str) -> str:
     return method if len(recipe.views) == 1 else f"{method} {view}"
 
 
-def _held_out(folds: list[tuple[Detector, tuple[str, ...]]], cached: Cached, crops: int) -> NDArray[np.float32]:
+def _held_out(
+    folds: list[tuple[Detector, tuple[str, ...]]], cached: Cached, *, crops: int, plain: bool
+) -> NDArray[np.float32]:
     """Score each fold's sources by the detector that never saw them; logit_N float32, NaN where none held it out."""
     logit_N = np.full(len(cached.samples) // crops, np.nan, np.float32)
     for detector, sources in folds:
         mine_V = cached.of(sources)
         if mine_V.any():
-            logit_N[mine_V[::crops].numpy()] = score(detector, cached.token_NTD[mine_V], crops)
+            scored = (
+                score_features(detector, cached.feature_NF[mine_V], crops)
+                if plain
+                else score(detector, cached.token_NTD[mine_V], crops)
+            )
+            logit_N[mine_V[::crops].numpy()] = scored
     return logit_N
 
 
@@ -129,7 +137,8 @@ def _fit_all(
     """Train one fresh detector for each group of sources to be left out, some side by side, each on its own cores."""
     groups = list(left_out)
     detectors = [fresh(recipe, method) for _ in groups]
-    with ThreadPoolExecutor(recipe.workers) as pool:
+    cores = max(1, (os.cpu_count() or 1) // recipe.workers)  # set in each thread: OpenMP counts for a thread apart
+    with ThreadPoolExecutor(recipe.workers, initializer=torch.set_num_threads, initargs=(cores,)) as pool:
         for line in pool.map(lambda pair: _fit(recipe, method, training, *pair), zip(detectors, groups, strict=True)):
             say(line)
     return detectors

@@ -99,6 +99,13 @@ def score(detector: Detector, token_NTD: Tensor, crops: int = 1) -> NDArray[np.f
     return logit_N
 
 
+def score_features(detector: Detector, feature_NF: Tensor, crops: int = 1) -> NDArray[np.float32]:
+    """Score the plain tower's features, which are a detector's own until its experts have moved; as `score`."""
+    with torch.no_grad():
+        logit_N: NDArray[np.float32] = detector.head(feature_NF).reshape(-1, crops).mean(dim=1).numpy()
+    return logit_N
+
+
 def _weights(samples: Sequence[Sample], kind_N: Sequence[str], plan: Plan) -> Tensor:
     """Weigh views as a step draws them, and within a kind every source alike; float32 (N,)."""
     share = {"photograph": plan.alone + plan.pairs, "generated": plan.alone, "reconstruction": plan.pairs, "": 0}
