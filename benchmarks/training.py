@@ -18,8 +18,8 @@ from mole.config import describe
 from mole.detector import Detector
 from mole.view import normalise
 from pipeline import registry
-from pipeline.tune.learner import Learner
-from pipeline.tune.task import Course
+from pipeline.tune.training.learner import Learner
+from pipeline.tune.training.task import Course
 
 COURSE = Course(looking=0, steps=1000, epochs=1, penalty=1e-2, head_rate=1e-4, expert_rate=1e-4, decay=0.0, patience=1)
 

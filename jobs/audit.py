@@ -8,8 +8,8 @@ from rich.table import Table
 
 from mole.errors import MoleError
 from pipeline.telemetry import quiet_ray, results
-from pipeline.tune.audit import Audit, Distribution, Verdict, verdict_of
-from pipeline.tune.fairness import AuditSettings, inspect
+from pipeline.tune.data.audit import Audit, Distribution, Verdict, verdict_of
+from pipeline.tune.data.fairness import AuditSettings, inspect
 
 NOT_FAIR = 1
 """The files alone give the classes away."""

@@ -7,8 +7,8 @@ from rich.table import Table
 
 from mole.errors import MoleError
 from pipeline.telemetry import results
-from pipeline.tune.crossvalidate import Study, crossvalidate
-from pipeline.tune.recipe import Recipe
+from pipeline.tune.study.crossvalidate import Study, crossvalidate
+from pipeline.tune.study.recipe import Recipe
 
 
 def main(arguments: list[str]) -> int:

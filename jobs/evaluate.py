@@ -7,11 +7,11 @@ from rich.table import Table
 
 from mole.errors import MoleError
 from pipeline.telemetry import quiet_ray, results
-from pipeline.tune.benchmark import EvaluateSettings, measure
-from pipeline.tune.evaluation import Evaluation
-from pipeline.tune.judgement import Figures
-from pipeline.tune.logits import OVERALL
-from pipeline.tune.protocol import PRINTED, SETS, Protocol
+from pipeline.tune.judging.benchmark import EvaluateSettings, measure
+from pipeline.tune.judging.evaluation import Evaluation
+from pipeline.tune.judging.judgement import Figures
+from pipeline.tune.judging.logits import OVERALL
+from pipeline.tune.judging.protocol import PRINTED, SETS, Protocol
 
 
 def main(arguments: list[str]) -> int:

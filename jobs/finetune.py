@@ -8,8 +8,8 @@ from rich.table import Table
 
 from mole.errors import MoleError
 from pipeline.telemetry import quiet_ray, results
-from pipeline.tune.finetune import MEASURED, Outcome, finetune
-from pipeline.tune.settings import FinetuneSettings
+from pipeline.tune.training.finetune import MEASURED, Outcome, finetune
+from pipeline.tune.training.settings import FinetuneSettings
 
 
 def main(arguments: list[str]) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mole.errors import MoleError
 from pipeline.tune import packing
-from pipeline.tune.samples import read_manifest
+from pipeline.tune.data.samples import read_manifest
 
 
 def main(arguments: list[str]) -> int:

@@ -9,7 +9,7 @@ from rich.table import Table
 from mole.errors import MoleError, RefusedError
 from pipeline.registry import Promotion, Registry
 from pipeline.telemetry import quiet_ray, results
-from pipeline.tune.promote import PromoteSettings, Verdict, promote
+from pipeline.tune.judging.promote import PromoteSettings, Verdict, promote
 
 
 def main(arguments: list[str]) -> int:

@@ -6,7 +6,7 @@ import sys
 
 from mole.errors import MoleError
 from pipeline.telemetry import quiet_ray
-from pipeline.tune.reconstruction import ReconstructSettings, make_pairs
+from pipeline.tune.data.reconstruction import ReconstructSettings, make_pairs
 
 SOME_WITHOUT = 1
 """Some photographs gave no pair."""

@@ -6,11 +6,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from mole.config import describe
-from pipeline.tune.evaluate import Judged
-from pipeline.tune.evaluation import assess
-from pipeline.tune.samples import Sample, to_table
-from pipeline.tune.scorer import PLACE, ViewScorer, viewed
-from pipeline.tune.scoring import in_order
+from pipeline.tune.data.samples import Sample, to_table
+from pipeline.tune.judging.evaluate import Judged
+from pipeline.tune.judging.evaluation import assess
+from pipeline.tune.judging.scorer import PLACE, ViewScorer, viewed
+from pipeline.tune.judging.scoring import in_order
 from tests.pictures import picture
 
 DELIVERIES = ("shipped", "aligned", "jpeg-30")

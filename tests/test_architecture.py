@@ -12,6 +12,9 @@ FLOORS = ("mole", "pipeline", "jobs")
 """From the ground up; an import never leads upwards."""
 
 ROADS = ("pipeline.scan", "pipeline.tune")
+ROOMS = ("data", "judging", "training", "study")
+"""Of the second road; an import leads to a room that stands before."""
+
 GROUND_FLOOR_NEVER_NAMES = {"ray", "pyarrow", "fsspec", "s3fs", "duckdb", "argparse", "rich", "pydantic_settings"}
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "base", "core"}
 LONGEST_FILE = 300
@@ -68,6 +71,19 @@ def test_the_two_roads_never_meet() -> None:
         return next((road for road in ROADS if module == road or module.startswith(road + ".")), None)
 
     assert told([edge for edge in OURS if road(edge[0]) and road(edge[1]) and road(edge[0]) != road(edge[1])]) == []
+
+
+def test_the_rooms_of_the_second_road_import_the_ones_before() -> None:
+    def room(module: str) -> int | None:
+        name = module.removeprefix("pipeline.tune.").partition(".")[0]
+        return ROOMS.index(name) if module.startswith("pipeline.tune.") and name in ROOMS else None
+
+    def backwards(edge: tuple[str, str, int]) -> bool:
+        here, there = room(edge[0]), room(edge[1])
+        return here is not None and there is not None and there > here
+
+    assert {room(name) for name in FILES} == {None, 0, 1, 2, 3}
+    assert told([edge for edge in OURS if backwards(edge)]) == []
 
 
 def test_what_the_roads_share_knows_neither() -> None:

@@ -19,7 +19,7 @@ from mole.preprocess import Preprocess
 from mole.quantization import LARGEST, Coded, encode, inverse_factor, pack
 from mole.sensitivity import Survey, steps, survey
 from mole.view import normalise, view
-from pipeline.tune.samples import Sample, load
+from pipeline.tune.data.samples import Sample, load
 
 BATCH = 8
 ROUNDS = 4  # of the search for the scale; each takes seconds

@@ -13,39 +13,39 @@ from mole.preprocess import Preprocess
 
 
 def work(config: Mapping[str, Any]) -> None:
-    """Train; see `pipeline.tune.worker`."""
-    from pipeline.tune.worker import work as work_here
+    """Train; see `pipeline.tune.training.worker`."""
+    from pipeline.tune.training.worker import work as work_here
 
     work_here(config)
 
 
 def delivered(ids: Any, *, draws: Any, first: int, made: Any, seed: int) -> Any:
-    """View a block of a training's draws; see `pipeline.tune.delivery`."""
-    from pipeline.tune.delivery import delivered as delivered_here
+    """View a block of a training's draws; see `pipeline.tune.training.delivery`."""
+    from pipeline.tune.training.delivery import delivered as delivered_here
 
     ids = {"id": ids["id"] + first * draws.batch_size}
     return delivered_here(ids, draws, made, seed=seed)
 
 
 def plain(ids: Any, *, made: Any) -> Any:
-    """View a block of samples as they are; see `pipeline.tune.delivery`."""
-    from pipeline.tune.delivery import plain as plain_here
+    """View a block of samples as they are; see `pipeline.tune.training.delivery`."""
+    from pipeline.tune.training.delivery import plain as plain_here
 
     return plain_here(ids, made)
 
 
 def viewed(rows: pa.Table, *, deliveries: tuple[str, ...], spec: Preprocess) -> pa.Table:
-    """View a block of samples in each delivery; see `pipeline.tune.scorer`."""
-    from pipeline.tune.scorer import viewed as viewed_here
+    """View a block of samples in each delivery; see `pipeline.tune.judging.scorer`."""
+    from pipeline.tune.judging.scorer import viewed as viewed_here
 
     return viewed_here(rows, deliveries, spec)
 
 
 class Scorer:
-    """An actor that holds a detector; see `pipeline.tune.scorer`."""
+    """An actor that holds a detector; see `pipeline.tune.judging.scorer`."""
 
     def __init__(self, folder: str, digest: str, device: str, threads: int, spec: Preprocess) -> None:
-        from pipeline.tune.scorer import ViewScorer
+        from pipeline.tune.judging.scorer import ViewScorer
 
         self.scorer = ViewScorer(folder, digest, device, threads, spec)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobs.audit import main
-from pipeline.tune.audit import Audit
+from pipeline.tune.data.audit import Audit
 from tests.pictures import picture
 
 

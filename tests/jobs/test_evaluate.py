@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from jobs.evaluate import main, show, show_protocol
-from pipeline.tune.protocol import Protocol, SetFigures
+from pipeline.tune.judging.protocol import Protocol, SetFigures
 from tests.judged import judge_here, labelled
 
 

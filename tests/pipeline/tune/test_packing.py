@@ -6,8 +6,8 @@ import pytest
 
 from mole.backbone import read_weights
 from mole.errors import SettingsError
+from pipeline.tune.data.samples import Sample, read_manifest
 from pipeline.tune.packing import choose, measure, pack_tower
-from pipeline.tune.samples import Sample, read_manifest
 from tests.pipeline.tune.conftest import EACH, SMALL
 
 MOST = 13_000_000

@@ -1,0 +1,51 @@
+"""Fairness: the flow of an audit, from the places that a user names to what was found, and its settings."""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from pipeline import cluster
+from pipeline.tune.data.audit import BOUND, Audit, audit
+from pipeline.tune.data.collection import recognised
+from pipeline.tune.data.samples import capped
+from pipeline.tune.data.settings import SampleSettings
+from pipeline.tune.data.survey import survey
+
+Say = Callable[[str], None]
+
+
+class AuditSettings(SampleSettings):
+    """Audit labelled images: do their files alone, format, quality, size, metadata, give the classes away?
+
+    Prints what the files of each class and source look like, how well a classifier that never sees a pixel tells the
+    classes apart and by which column, and which images stand there twice.
+
+    exit codes: 0 fair, 1 the files give the classes away, 2 settings, 3 storage
+    """
+
+    model_config = SettingsConfigDict(env_prefix="MOLE_AUDIT_")
+    flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
+
+    most_leak: float = Field(BOUND, gt=0, le=1, description="AUC of the files' metadata above which they are not fair")
+    json_summary: bool = Field(False, description="print the audit as one JSON object on stdout and nothing else there")
+
+
+def inspect(settings: AuditSettings, say: Say) -> Audit:
+    """Recognise, survey and audit.
+
+    Args:
+        settings: of the run.
+        say: told of each step.
+
+    Raises:
+        SettingsError: a place is not understood, or a class is empty.
+        StorageError: a place cannot be read.
+    """
+    layout = recognised(settings, say)
+    places = dict(zip(layout.samples, layout.place_of, strict=True))
+    samples = layout.samples if settings.most is None else capped(layout.samples, settings.most, seed=settings.seed)
+    with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.own_errors():
+        rows = survey(samples)
+    return audit(samples, rows, splits=[places[sample] for sample in samples], seed=settings.seed)

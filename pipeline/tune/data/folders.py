@@ -1,0 +1,132 @@
+"""Folders: labelled images that say by the names of the folders above them what they are and who made them."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from mole.errors import SettingsError
+from pipeline.extension import is_image
+from pipeline.tune.data.labels import NAMES, Words
+from pipeline.tune.data.samples import CELLS, Sample
+
+SPLITS = frozenset(["train", "training", "val", "valid", "validation", "test", "testing", "images", "data"])
+"""Folders that stand between a place and its generators and name none."""
+
+PASSED_OVER = frozenset(["diffusion_datasets"])
+"""UniversalFakeDetect's folder of generators beside others."""
+
+SHOWN = 5
+
+
+class Place(NamedTuple):
+    """What the folders above an image say.
+
+    Attributes:
+        label: 1 generated, 0 real.
+        source: the generator, or the collection of photographs.
+        shape: how the folders stand, for the user to read.
+    """
+
+    label: int
+    source: str
+    shape: str
+
+
+def read(
+    files: Iterable[str], place: str, known: Words, *, grids: Collection[str] = (), split: Collection[str] = ()
+) -> tuple[str, list[Sample], Counter[str]]:
+    """Make samples of files below a folder.
+
+    Args:
+        files: their URLs.
+        place: the folder's URL, as the files' begin.
+        known: names of folders that are labels.
+        grids: sources whose images are 2 x 2 grids; one cell of each is a sample.
+        split: sources that hold several generators, each in a folder of its own.
+
+    Returns:
+        The layout in words, the samples, and why files were passed over.
+
+    Raises:
+        SettingsError: no image lies below a folder whose name is a label.
+    """
+    shapes: Counter[str] = Counter()
+    skipped: Counter[str] = Counter()
+    strangers: list[str] = []
+    samples: list[Sample] = []
+    for uri in files:
+        parts = uri.removeprefix(place.rstrip("/")).strip("/").split("/")
+        if not is_image(parts[-1]):
+            skipped["not an image by its name"] += 1
+            continue
+        said = read_path(parts[:-1], place, known, split)
+        if said is None:
+            skipped["no folder above it is a label"] += 1
+            strangers.append("/".join(parts))
+            continue
+        shapes[said.shape] += 1
+        cell = len(samples) % CELLS if said.source in grids else None
+        samples.append(Sample(uri, said.label, said.source, cell=cell))
+    if not samples:
+        raise SettingsError(_unknown(place, strangers, skipped, known))
+    return " and ".join(shapes), samples, skipped
+
+
+def read_path(folders: list[str], place: str, known: Words, split: Collection[str]) -> Place | None:
+    """Read the folders between a place and an image; None where none of them is a label."""
+    at = next((at for at in reversed(range(len(folders))) if folders[at].lower() in known), None)
+    if at is None:  # the place itself may be the folder of one class
+        parent, _, name = place.rstrip("/").rpartition("/")
+        return Place(known[name.lower()], _own(parent), "one class") if name.lower() in known else None
+    label = known[folders[at].lower()]
+    above = [folder for folder in folders[:at] if folder.lower() not in SPLITS | PASSED_OVER]
+    below = folders[at + 1 :]
+    if above:
+        source = above[1] if above[0] in split and len(above) > 1 else above[0]
+        return Place(label, source, f"<generator>/{'<class>/' if len(above) > 1 else ''}{_pair(folders[at])}")
+    if below:
+        return Place(label, below[0], f"{_pair(folders[at])}/<generator>")
+    if folders[at].lower() not in {"0_real", "1_fake", *NAMES, "nature", "ai"}:
+        return Place(label, folders[at], "<generator, named as a label>")
+    return Place(label, _own(place), _pair(folders[at]))
+
+
+def reals_of(samples: Iterable[Sample]) -> dict[str, str]:
+    """Tell whose reals each generator is judged against: its own, or UniversalFakeDetect's for those that have none.
+
+    Returns:
+        The source of the reals for every generator that has one; the others take all reals.
+    """
+    reals: set[str] = set()
+    fakes: set[str] = set()
+    for sample in samples:
+        (fakes if sample.label else reals).add(sample.source)
+    lent = {name: "imagenet" if name == "guided" else "laion" for name in fakes if name.startswith(DIFFUSION)}
+    return {name: name if name in reals else lent[name] for name in fakes if {name, lent.get(name)} & reals}
+
+
+DIFFUSION = ("guided", "ldm_", "glide_", "dalle")
+"""UniversalFakeDetect's generators whose folders hold no reals; source: its `dataset_paths.py`."""
+
+
+def _pair(folder: str) -> str:
+    """Write both names of a pair of labels, as one of them is seen."""
+    pairs = ("0_real 1_fake", "real fake", "nature ai")
+    return next((f"{{{pair.replace(' ', ',')}}}" for pair in pairs if folder.lower() in pair.split()), "<label>")
+
+
+def _own(place: str) -> str:
+    """Name a source by the place itself, or what lies above it where that is no name."""
+    parts = [part for part in place.rstrip("/").split("/") if part.lower() not in SPLITS]
+    return parts[-1] if parts else "images"
+
+
+def _unknown(place: str, strangers: list[str], skipped: Counter[str], known: Words) -> str:
+    """Say what was found and what would be understood."""
+    found = ", ".join(repr(name) for name in strangers[:SHOWN]) or "no image"
+    reasons = ", ".join(f"{count:,} files {reason}" for reason, count in skipped.items()) or "no file"
+    return (
+        f"the layout of {place!r} is not known: found {found} ({reasons}); understood are folders named "
+        f"{sorted(known)} with the generator's folder above them, a CSV, Parquet or JSON Lines file with uri, label, "
+        "generator, labelled .tar shards, and a verdict table with --reviews; name other folders with --labels"
+    )

@@ -1,0 +1,171 @@
+"""Layout: how labelled images lie at a place, recognised and told, and the samples found there."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from braceexpand import UnbalancedBracesError, braceexpand  # type: ignore[attr-defined, unused-ignore]
+
+from mole.errors import SettingsError
+from pipeline import storage
+from pipeline.extension import is_image
+from pipeline.tune.data import folders, shards, tables
+from pipeline.tune.data.labels import FOLDERS, VALUES, check_both, words
+from pipeline.tune.data.reviews import is_verdicts
+from pipeline.tune.data.reviews import read as read_reviews
+from pipeline.tune.data.samples import Sample
+
+LISTS = ("samples.csv", "manifest.csv")
+"""Tables that speak for the folder they lie in."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What was found.
+
+    Attributes:
+        name: how the images lie, in words.
+        samples: the labelled images, in the order in which they lie.
+        skipped: what was passed over, by reason.
+        place_of: for each sample, which of the given places it came from.
+    """
+
+    name: str
+    samples: list[Sample]
+    skipped: Counter[str] = field(default_factory=Counter)
+    place_of: list[int] = field(default_factory=list)
+
+    @property
+    def reals(self) -> dict[str, str]:
+        """Whose reals each generator is judged against; one that is not named takes all."""
+        return folders.reals_of(self.samples)
+
+    def __str__(self) -> str:
+        """Say what was found: layout, images a class, sources, what was passed over."""
+        fakes = sum(sample.label for sample in self.samples)
+        sources = len({sample.source for sample in self.samples})
+        passed = "".join(f", {count:,} passed over ({reason})" for reason, count in sorted(self.skipped.items()))
+        return f"{self.name}: {len(self.samples) - fakes:,} real, {fakes:,} fake, {sources:,} sources{passed}"
+
+
+def gather(
+    places: Sequence[str],
+    *,
+    labels: Mapping[str, str] | None = None,
+    reviews: str | None = None,
+    grids: Collection[str] = (),
+    split: Collection[str] = (),
+    both: bool = True,
+) -> Layout:
+    """Recognise several places and put their samples together.
+
+    Args:
+        places: paths or fsspec URLs.
+        labels: a user's words for real and fake.
+        reviews: reviewers' labels for verdict tables among the places.
+        grids: sources whose images are 2 x 2 grids.
+        split: sources that hold several generators.
+        both: refuse samples of one class alone.
+
+    Raises:
+        SettingsError: a place is not understood, or a class is empty.
+        StorageError: a place cannot be listed or read.
+    """
+    found = [recognise(place, labels=labels, reviews=reviews, grids=grids, split=split) for place in places]
+    samples = [sample for layout in found for sample in layout.samples]
+    if both:
+        told = "; ".join(f"{place!r} is {layout}" for place, layout in zip(places, found, strict=True))
+        check_both([sample.label for sample in samples], told)
+    skipped: Counter[str] = sum((layout.skipped for layout in found), Counter())
+    place_of = [number for number, layout in enumerate(found) for _ in layout.samples]
+    return Layout("; ".join(dict.fromkeys(layout.name for layout in found)), samples, skipped, place_of)
+
+
+def recognise(
+    place: str,
+    *,
+    labels: Mapping[str, str] | None = None,
+    reviews: str | None = None,
+    grids: Collection[str] = (),
+    split: Collection[str] = (),
+) -> Layout:
+    """Find out how labelled images lie at a place, and list them.
+
+    Args:
+        place: a folder, a table, shards (a tar, or braces over several), a verdict table; a path or an fsspec URL.
+        labels: a user's words: `{"human": "real", "machine": "fake"}`.
+        reviews: reviewers' labels, where the place is a verdict table.
+        grids: sources whose images are 2 x 2 grids; one cell of each is taken.
+        split: sources that hold several generators, each of which counts alone.
+
+    Raises:
+        SettingsError: nothing is there, or the layout is not known; the message says what was found.
+        StorageError: the place cannot be listed or read.
+    """
+    values, own = words(labels, VALUES), words(labels, FOLDERS)
+    if shards.is_shard(place):
+        return Layout(*shards.read(_expanded(place), values))
+    url = storage.absolute(place)
+    if not storage.exists(url):
+        raise SettingsError(f"--samples {place!r} is not there; name a folder, a table or shards")
+    if tables.is_table(url):
+        return _of_files([url], url.rpartition("/")[0], (values, own), reviews, (grids, split))
+    files = [found.url for found in storage.walk(url)]
+    if not files:
+        raise SettingsError(f"--samples {place!r} holds no file")
+    return _of_files(files, url, (values, own), reviews, (grids, split))
+
+
+def _expanded(pattern: str) -> list[str]:
+    """List the shards that a name, braces or a glob stand for.
+
+    Raises:
+        SettingsError: there are none, or the braces are not closed.
+    """
+    try:
+        names = list(braceexpand(pattern))
+    except UnbalancedBracesError as reason:
+        raise SettingsError(f"--samples {pattern!r} cannot be read: {reason}; close its braces") from reason
+    urls: list[str] = []
+    for name in names:
+        fs, path = storage.filesystem(name)
+        found = sorted(fs.glob(path)) if "*" in name else [path]
+        urls += [storage.absolute(str(fs.unstrip_protocol(each))) for each in found]
+    if not urls:
+        raise SettingsError(f"--samples {pattern!r} names no shard; name those there are")
+    return urls
+
+
+def _of_files(
+    files: list[str],
+    place: str,
+    known: tuple[dict[str, int], dict[str, int]],
+    reviews: str | None,
+    wish: tuple[Collection[str], Collection[str]],
+) -> Layout:
+    """Choose the reader by what the files are named, the most telling kind first."""
+    values, own = known
+    grids, split = wish
+    right_here = {file.removeprefix(place).strip("/"): file for file in files}
+    chosen = next((right_here[name] for name in LISTS if name in right_here), None)
+    listed = [file for file in files if tables.is_table(file)]
+    parts = [file for file in listed if file.endswith(".parquet")]
+    if chosen is None and parts and is_verdicts(parts):
+        return Layout(*read_reviews(parts, reviews, values))
+    if chosen is None and len(files) == len(listed) == 1:
+        chosen = listed[0]
+    if chosen is not None:
+        name, samples, skipped = tables.read(chosen, values, grids=grids, split=split)
+        return Layout(f"{name} ({chosen.rpartition('/')[2]})", samples, skipped)
+    archives = [file for file in files if shards.is_shard(file)]
+    if archives and not any(is_image(file) for file in files):
+        return Layout(*shards.read(archives, values))
+    if listed and len(listed) == len(files):
+        return _joined([tables.read(file, values, grids=grids, split=split) for file in listed])
+    return Layout(*folders.read(files, place, own, grids=grids, split=split))
+
+
+def _joined(read: list[tuple[str, list[Sample], Counter[str]]]) -> Layout:
+    """Put several tables of one folder together."""
+    samples = [sample for _, own, _ in read for sample in own]
+    return Layout(f"{len(read):,} tables, {read[0][0]}", samples, sum((skipped for *_, skipped in read), Counter()))

@@ -1,0 +1,27 @@
+"""The settings of every job over labelled images: where they lie, and what their labels mean."""
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
+from pydantic_settings import NoDecode
+
+from pipeline.commandline import JobSettings, split_commas
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)]
+
+
+class SampleSettings(JobSettings):
+    """What every job over labelled images has in common."""
+
+    samples: Annotated[list[str], Field(min_length=1)] = Field(
+        description="labelled images: folders in any of the usual layouts, a CSV, Parquet or JSON Lines file with uri, "
+        "label, generator, labelled WebDataset shards, or a verdict table with --reviews; may be repeated",
+    )
+    labels: Names = Field((), description="what folder names mean, where they do not say: human=real,machine=fake")
+    reviews: str | None = Field(None, description="reviewers' labels of a verdict table: label and uri, key or hash")
+    grids: Names = Field((), description="sources whose images are 2 x 2 grids: one cell of each is taken")
+    split_sources: Names = Field((), description="sources of several generators, each of which counts alone")
+    most: PositiveInt | None = Field(None, description="images a source, at most")
+    seed: NonNegativeInt = Field(0, description="decides every random draw")
+    ray_address: str | None = Field(None, description="a running cluster; a Ray of its own where not given")
+    ray_logs: bool = Field(False, description="show what Ray itself and its workers print")

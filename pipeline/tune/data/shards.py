@@ -1,0 +1,151 @@
+"""Shards: WebDataset archives whose samples carry their label, as `.cls` or in their `.json`."""
+
+import json
+import tarfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import fsspec
+
+from mole.errors import SettingsError, StorageError
+from pipeline import storage
+from pipeline.extension import is_image
+from pipeline.tune.data.labels import Words, meaning
+from pipeline.tune.data.samples import Sample
+
+PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+AT_ONCE = 8
+LONGEST_NOTE = 1 << 20
+NOTES = ("cls", "json")
+Members = dict[str, tarfile.TarInfo]
+
+
+def is_shard(url: str) -> bool:
+    """Tell whether a URL's name is that of a tar, packed or plain."""
+    return url.lower().endswith((".tar", *PACKED))
+
+
+def read(urls: list[str], known: Words) -> tuple[str, list[Sample], Counter[str]]:
+    """Make samples of the images in shards; each is later read by its range alone.
+
+    Args:
+        urls: plain tars.
+        known: what the values of a label mean.
+
+    Returns:
+        The layout in words, the samples, and why members were passed over.
+
+    Raises:
+        SettingsError: a shard is compressed, so that no range of it is an image, or holds a label of neither class.
+        StorageError: the store refuses.
+    """
+    packed = next((url for url in urls if url.lower().endswith(PACKED)), None)
+    if packed is not None:
+        raise SettingsError(f"shard {packed!r} is compressed, so no image in it can be read alone; unpack it to a .tar")
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        read_all = list(pool.map(lambda url: _read_one(url, known), urls))
+    skipped: Counter[str] = sum((skipped for _, skipped in read_all), Counter())
+    return f"{len(urls):,} labelled WebDataset shards", [sample for own, _ in read_all for sample in own], skipped
+
+
+def _read_one(url: str, known: Words) -> tuple[list[Sample], Counter[str]]:
+    """Read one shard's headers and notes.
+
+    Raises:
+        StorageError: the store refuses.
+    """
+    samples: list[Sample] = []
+    skipped: Counter[str] = Counter()
+    fs, path = storage.filesystem(url)
+    try:
+        with fs.open(path, "rb") as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
+            for members in _grouped(archive):
+                reason = _add(samples, members, archive, url, known)
+                skipped.update([reason] if reason else [])
+            if not _ended(stream, archive.offset):
+                skipped["torn archive"] += 1
+    except tarfile.TarError:
+        skipped["torn archive"] += 1
+    except OSError as reason:
+        raise StorageError(f"shard {url!r} cannot be read: {reason}") from reason
+    return samples, skipped
+
+
+def _grouped(archive: tarfile.TarFile) -> Iterator[Members]:
+    """Yield consecutive members that share a key, by their extension."""
+    key, members = None, Members()
+    for member in archive:
+        if not member.isfile():
+            continue
+        folder, _, base = member.name.rpartition("/")
+        stem, _, extension = base.partition(".")
+        if (folder, stem) != key and members:
+            yield members
+            members = Members()
+        key = (folder, stem)
+        members[extension.lower()] = member
+    if members:
+        yield members
+
+
+def _add(samples: list[Sample], members: Members, archive: tarfile.TarFile, url: str, known: Words) -> str | None:
+    """Take over one sample, or say why not.
+
+    Raises:
+        SettingsError: its label is of neither class.
+    """
+    image = next((member for extension, member in members.items() if is_image(f".{extension}")), None)
+    if image is None:
+        return "sample without an image"
+    notes = _notes(members, archive)
+    if notes.get("label") is None:
+        return "sample without a label"
+    label = meaning(notes["label"], known)
+    if label is None:
+        raise SettingsError(
+            f"label of {image.name!r} in {url!r} must be one of {sorted(known)}, got {notes['label']!r}; "
+            "name it with --labels"
+        )
+    source = str(notes.get("source") or notes.get("generator") or _stem(url))
+    samples.append(Sample(url, label, source, str(notes.get("group") or ""), image.offset_data, image.size))
+    return None
+
+
+def _notes(members: Members, archive: tarfile.TarFile) -> Mapping[str, Any]:
+    """Read what a sample says of itself; `.cls` holds the label alone and the `.json` goes before it."""
+    notes: dict[str, Any] = {}
+    for extension in NOTES:
+        member = members.get(extension)
+        held = archive.extractfile(member) if member is not None and member.size <= LONGEST_NOTE else None
+        if held is None:
+            continue
+        text = held.read().decode("utf-8", "replace")
+        if extension == "cls":
+            notes["label"] = text
+        else:
+            notes |= _fields(text)
+    return notes
+
+
+def _fields(text: str) -> dict[str, Any]:
+    """Read a JSON object; anything else has no fields."""
+    try:
+        read_ = json.loads(text)
+    except ValueError:
+        return {}
+    return read_ if isinstance(read_, dict) else {}
+
+
+def _ended(stream: fsspec.spec.AbstractBufferedFile, at: int) -> bool:
+    """Tell whether an archive's end mark stands where its last sound member ends."""
+    stream.seek(at)
+    mark = stream.read(tarfile.BLOCKSIZE)
+    return len(mark) == tarfile.BLOCKSIZE and not any(mark)
+
+
+def _stem(url: str) -> str:
+    """Name a source by its shard, less the number: `progan-000012.tar` is `progan`."""
+    name = url.rpartition("/")[2].partition(".")[0]
+    return name.rstrip("0123456789").rstrip("-_") or "shard"

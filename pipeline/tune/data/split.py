@@ -1,0 +1,181 @@
+"""Split: what belongs together stays together, and what contradicts itself or stands there twice stays out.
+
+Shapes: N samples, U pictures that differ in their hash.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from mole.errors import SettingsError
+from pipeline.records import Status
+from pipeline.tune.data.labels import NAMES
+from pipeline.tune.data.samples import Sample
+
+NEAR_BITS = 4
+"""Pictures whose perceptual hashes differ in at most so many of 64 bits are near duplicates."""
+
+TRAIN = "train"
+AT_ONCE = 1 << 20
+SHOWN = 20
+Pairs = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Exclusions:
+    """What may be used, and what may not and why.
+
+    Attributes:
+        kept: places of the samples that may be used, in order.
+        reasons: how many were left out, by reason.
+        named: the first of each reason: reason, URI and what there is to say.
+    """
+
+    kept: list[int]
+    reasons: Counter[str] = field(default_factory=Counter)
+    named: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        """Say what was left out."""
+        if not self.reasons:
+            return "nothing left out"
+        return ", ".join(f"{count:,} left out ({reason})" for reason, count in sorted(self.reasons.items()))
+
+
+def exclude(samples: Sequence[Sample], survey: pa.Table) -> Exclusions:
+    """Leave out faults, identical bytes whose labels disagree (all of them), and further copies of identical bytes.
+
+    Args:
+        samples: as they were surveyed.
+        survey: their rows.
+    """
+    digests = survey["digest"].to_pylist()
+    labels: dict[str, set[int]] = {}
+    for sample, digest in zip(samples, digests, strict=True):
+        if digest is not None:
+            labels.setdefault(digest, set()).add(sample.label)
+    out, seen = Exclusions([]), set()
+    rows = zip(samples, digests, survey["status"].to_pylist(), survey["detail"].to_pylist(), strict=True)
+    for place, (sample, digest, status, detail) in enumerate(rows):
+        if status != Status.OK:
+            _name(out, str(status), sample, detail or "")
+        elif len(labels[digest]) > 1:
+            _name(out, "identical bytes with both labels", sample, f"here {NAMES[sample.label]}")
+        elif digest in seen:
+            _name(out, "identical bytes again", sample, "")
+        else:
+            seen.add(digest)
+            out.kept.append(place)
+    return out
+
+
+def groups(samples: Sequence[Sample], survey: pa.Table) -> list[str]:
+    """Name the group of each sample: those with a declared group, identical bytes or near-duplicate pictures share one.
+
+    Args:
+        samples: as they were surveyed.
+        survey: their rows.
+
+    Returns:
+        A name a sample: the first of the declared groups that hang together, else the smallest digest among them.
+    """
+    digests = survey["digest"].to_pylist()
+    links = [*_equal([sample.group for sample in samples]), *_equal(digests), *near_pairs(survey["phash"]).tolist()]
+    member_N = components(np.array(links, np.int64).reshape(-1, 2), len(samples))
+    names: dict[int, str] = {}
+    for component, sample, digest in zip(member_N.tolist(), samples, digests, strict=True):
+        name = f" {sample.group}" if sample.group else digest or sample.uri  # a space sorts before all digests
+        names[component] = min(name, names.get(component, name))
+    return [names[component].strip() for component in member_N.tolist()]
+
+
+def near_pairs(phash_N: pa.ChunkedArray, bits: int = NEAR_BITS) -> Pairs:
+    """Link pictures whose hashes are near; enough links that all that hang together do.
+
+    Two hashes within d bits are equal in at least one of d + 1 bands, so only what shares a band is compared
+    (Norouzi, Punjani and Fleet 2014, multi-index hashing, arXiv:1307.2982).
+
+    Args:
+        phash_N: uint64, null where there is no picture.
+        bits: most that may differ.
+
+    Returns:
+        int64 (pairs, 2), places.
+    """
+    known_K = np.flatnonzero(np.array(phash_N.is_valid()))
+    hash_K = np.array(phash_N.drop_null(), np.uint64)
+    unique_U, first_U, which_K = np.unique(hash_K, return_index=True, return_inverse=True)
+    links = [np.stack([known_K[first_U][which_K], known_K], axis=1)]
+    edges = np.linspace(0, 64, bits + 2).astype(int)
+    for low, high in pairwise(edges.tolist()):
+        band_U = (unique_U >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)
+        order_U = np.argsort(band_U, kind="stable")
+        sizes = np.unique(band_U[order_U], return_counts=True)[1]
+        links.extend(known_K[first_U[order_U[pair]]] for pair in _within(unique_U[order_U], sizes, bits))
+    found: Pairs = np.concatenate(links).astype(np.int64)
+    linked: Pairs = found[found[:, 0] != found[:, 1]]
+    return linked
+
+
+def _within(hash_U: NDArray[np.uint64], sizes: NDArray[np.int64], bits: int) -> list[Pairs]:
+    """Compare the uint64 hashes of each run of one band with each other; int64 (pairs, 2) each, places among them."""
+    found = []
+    for start, size in zip((np.cumsum(sizes) - sizes).tolist(), sizes.tolist(), strict=True):
+        run = hash_U[start : start + size]
+        for low in range(0, size, max(1, AT_ONCE // size)) if size > 1 else ():
+            rows = run[low : low + max(1, AT_ONCE // size)]
+            left, right = np.nonzero(np.bitwise_count(rows[:, None] ^ run[None]) <= bits)
+            later = left + low < right
+            found.append(np.stack([left[later] + low, right[later]], axis=1) + start)
+    return found
+
+
+def components(links: Pairs, count: int) -> NDArray[np.int64]:
+    """Number what hangs together; links int64 (pairs, 2) between places, returns int64 (count,)."""
+    ones = np.ones(len(links), np.int8)
+    graph = coo_array((ones, (links[:, 0], links[:, 1])), shape=(count, count))
+    number_N: NDArray[np.int64] = connected_components(graph, directed=False)[1].astype(np.int64)
+    return number_N
+
+
+def split_of(group: str, seed: int, shares: Mapping[str, float]) -> str:
+    """Say which split a group falls into, by a fixed hash of its name.
+
+    Args:
+        group: its name.
+        seed: another seed, another split.
+        shares: of each split but `train`, which takes the rest: `{"validation": 0.1, "test": 0.15}`.
+
+    Raises:
+        SettingsError: the shares leave nothing to train on.
+    """
+    if sum(shares.values()) >= 1 or min(shares.values(), default=0) < 0:
+        raise SettingsError(f"the shares of splits must be at least 0 and add up to less than 1, got {dict(shares)}")
+    digest = blake2b(f"{seed}\0{group}".encode(), digest_size=8).digest()
+    at = int.from_bytes(digest) / 2**64
+    for name, share in shares.items():
+        if at < share:
+            return name
+        at -= share
+    return TRAIN
+
+
+def _equal(keys: Sequence[str | None]) -> list[tuple[int, int]]:
+    """Link each place with the first of the same key; an empty key links nothing."""
+    first: dict[str, int] = {}
+    return [(first.setdefault(key, place), place) for place, key in enumerate(keys) if key]
+
+
+def _name(out: Exclusions, reason: str, sample: Sample, detail: str) -> None:
+    """Count a sample that stays out, and name it while few of its kind are named."""
+    out.reasons[reason] += 1
+    if out.reasons[reason] <= SHOWN:
+        out.named.append((reason, sample.uri, detail))

@@ -1,0 +1,118 @@
+"""Survey: one row a sample with everything of its file that is not its picture, and hashes that find its copies."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from hashlib import blake2b
+from typing import Any
+
+import imagehash
+import pyarrow as pa
+import ray
+import ray.data
+from PIL import Image
+from torch import Tensor
+
+from pipeline import storage
+from pipeline.decode import Fault, decode
+from pipeline.records import Status
+from pipeline.tune.data.encoding import encoding_of
+from pipeline.tune.data.samples import BOUNDS, SCHEMA, Sample, cut, from_table, read, to_table
+
+ROWS = 32
+MOST_BLOCKS = 2_000
+AT_ONCE = 4
+
+SURVEY = pa.schema(
+    [
+        ("place", pa.int64()),
+        ("digest", pa.string()),
+        ("phash", pa.uint64()),
+        ("format", pa.string()),
+        ("quality", pa.int16()),
+        ("subsampling", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("aspect", pa.float32()),
+        ("bytes", pa.int64()),
+        ("bytes_per_pixel", pa.float32()),
+        ("exif", pa.bool_()),
+        ("icc", pa.bool_()),
+        ("xmp", pa.bool_()),
+        ("software", pa.string()),
+        ("status", pa.string()),
+        ("detail", pa.string()),
+    ]
+)
+"""A row: its sample's place, hashes of bytes and picture, encoding, size; what a fault keeps from being known is null.
+
+`digest` is BLAKE2b-128 of the bytes (and of the cell, for a grid), in hexadecimal; `phash` 64 bits of the picture's
+lowest frequencies (imagehash); width and height are the picture's, a cell's for a grid.
+"""
+
+
+def survey(samples: Sequence[Sample]) -> pa.Table:
+    """Look at every sample's file, on Ray.
+
+    Args:
+        samples: any number; only their rows lie in this process.
+
+    Returns:
+        A table of `SURVEY`, a row a sample, in their order.
+    """
+    rows = to_table(samples).append_column("place", pa.array(range(len(samples)), pa.int64()))
+    if not samples or any(sample.uri.startswith("memory:") for sample in samples):
+        return look(rows)  # workers cannot reach the memory of this process
+    size = max(ROWS, len(samples) // MOST_BLOCKS)
+    blocks = [rows.slice(start, size) for start in range(0, len(rows), size)]
+    looked = ray.data.from_arrow(blocks).map_batches(look, batch_size=ROWS, batch_format="pyarrow")
+    tables = [table for table in ray.get(looked.to_arrow_refs()) if table.num_rows]
+    return pa.concat_tables(tables).cast(SURVEY).sort_by("place").combine_chunks()
+
+
+def look(rows: pa.Table) -> pa.Table:
+    """Look at some samples' files.
+
+    Args:
+        rows: a table of samples with their `place`.
+
+    Returns:
+        A table of `SURVEY`, in the same order.
+    """
+    samples, places = from_table(rows.select(SCHEMA.names)), rows["place"].to_pylist()
+    with ThreadPoolExecutor(AT_ONCE) as pool:  # the store's answers are waited for together
+        found = list(pool.map(_look_at, samples))
+    return pa.Table.from_pylist([{"place": place} | row for place, row in zip(places, found, strict=True)], SURVEY)
+
+
+def _look_at(sample: Sample) -> dict[str, Any]:
+    """Read, decode and hash one sample; a fault is a row too."""
+    try:
+        data = read(sample)
+    except storage.STORE_FAULTS as reason:
+        status, detail = storage.fault_of(reason)
+        return {"status": status, "detail": detail}
+    digest = blake2b(data, digest_size=16, salt=b"" if sample.cell is None else bytes([sample.cell + 1])).hexdigest()
+    picture = decode(data, BOUNDS)
+    if isinstance(picture, Fault):
+        told = {"status": picture.status, "detail": picture.detail, "format": picture.format}
+        return told | {"digest": digest, "bytes": len(data)}
+    pixels_3HW = picture.pixels_3HW if sample.cell is None else cut(picture.pixels_3HW, sample.cell)
+    high, wide = pixels_3HW.shape[1:]
+    return asdict(encoding_of(data, picture.format)) | {
+        "digest": digest,
+        "phash": perceptual_hash(pixels_3HW),
+        "format": picture.format,
+        "width": wide,
+        "height": high,
+        "aspect": wide / high,
+        "bytes": len(data),
+        "bytes_per_pixel": len(data) / (picture.width * picture.height),
+        "status": Status.OK,
+    }
+
+
+def perceptual_hash(pixels_3HW: Tensor) -> int:
+    """Hash what a picture shows, so that a copy of it differs in a few of 64 bits; uint8 (3, H, W)."""
+    picture = Image.fromarray(pixels_3HW.permute(1, 2, 0).contiguous().numpy())
+    return int(str(imagehash.phash(picture)), 16)

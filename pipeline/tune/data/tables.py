@@ -1,0 +1,132 @@
+"""Tables: labelled images that a CSV, Parquet or JSON Lines file lists, by `uri` or `path`, `label` and `generator`."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import csv, json, parquet
+
+from mole.errors import SettingsError, StorageError
+from pipeline import storage
+from pipeline.tune.data.labels import Words, meaning
+from pipeline.tune.data.samples import CELLS, Sample
+
+ENDINGS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
+PLACES = ("uri", "path", "url")
+COLUMNS = "uri (or path), label, generator; group, source, offset and length may stand beside them"
+
+
+def is_table(url: str) -> bool:
+    """Tell whether a URL's name is that of a table."""
+    return url.lower().endswith(ENDINGS)
+
+
+def open_table(url: str) -> pa.Table:
+    """Read a table whole; every column of a CSV is text.
+
+    Raises:
+        StorageError: the store refuses.
+        SettingsError: the bytes are no such table.
+    """
+    fs, path = storage.filesystem(url)
+    try:
+        with fs.open(path, "rb") as stream:
+            if url.lower().endswith(".parquet"):
+                return parquet.ParquetFile(stream).read()
+            if url.lower().endswith((".jsonl", ".ndjson")):
+                return json.read_json(stream)
+            return _read_csv(stream, "\t" if url.lower().endswith(".tsv") else ",")
+    except pa.ArrowException as reason:
+        raise SettingsError(f"table {url!r} cannot be read: {reason}; write it again") from reason
+    except OSError as reason:
+        raise StorageError(f"table {url!r} cannot be read: {reason}") from reason
+
+
+def read(
+    url: str, known: Words, *, grids: Collection[str] = (), split: Collection[str] = ()
+) -> tuple[str, list[Sample], Counter[str]]:
+    """Make samples of a table's rows.
+
+    Args:
+        url: the table; what it lists by a path lies relative to it.
+        known: what the values of `label` mean.
+        grids: sources whose images are 2 x 2 grids; of each grid one cell is a sample, each of the four in its turn.
+        split: sources that hold several generators; each generator counts as a source of its own.
+
+    Returns:
+        The layout in words, the samples, and why rows were passed over.
+
+    Raises:
+        SettingsError: a column is missing, or a label is neither real nor fake.
+    """
+    table = open_table(url)
+    place = next((name for name in PLACES if name in table.column_names), None)
+    source = next((name for name in ("source", "generator") if name in table.column_names), None)
+    if place is None or source is None or "label" not in table.column_names:
+        raise SettingsError(f"table {url!r} must have the columns {COLUMNS}; it has {table.column_names}")
+    folder = url.rpartition("/")[0]
+    samples: list[Sample] = []
+    skipped: Counter[str] = Counter()
+    for number, row in enumerate(table.to_pylist()):
+        if not row[place]:
+            skipped[f"row without {place}"] += 1
+            continue
+        label = meaning(row["label"], known)
+        if label is None:
+            raise SettingsError(
+                f"label of {row[place]!r} in {url!r} must be one of {sorted(known)}, got {row['label']!r}; "
+                "correct it or name it with --labels"
+            )
+        samples.append(_sample(row, label, place, folder, (number, grids, split)))
+    return f"a table of {place}, label, {source}", samples, skipped
+
+
+def resolve(uri: str, folder: str) -> str:
+    """Turn a path into one below a folder; an absolute one and a URL stay as they are."""
+    return uri if "://" in uri or uri.startswith("/") else storage.join(folder, uri)
+
+
+def _sample(
+    row: Mapping[str, Any],
+    label: int,
+    place: str,
+    folder: str,
+    wish: tuple[int, Collection[str], Collection[str]],
+) -> Sample:
+    number, grids, split = wish
+    source = str(row.get("source") or row.get("generator") or "unnamed")
+    return Sample(
+        uri=resolve(str(row[place]), folder),
+        label=label,
+        source=str(row.get("generator") or source) if source in split else source,
+        group=str(row.get("group") or ""),
+        offset=_whole(row.get("offset")),
+        length=_whole(row.get("length")),
+        cell=number % CELLS if source in grids else None,
+    )
+
+
+def _whole(value: object) -> int | None:
+    """Read a count that a CSV gives as text.
+
+    Raises:
+        SettingsError: it is no whole number.
+    """
+    if value is None or value == "":
+        return None
+    if not str(value).isdecimal():
+        raise SettingsError(f"offset and length must be whole numbers of bytes, got {value!r}")
+    return int(str(value))
+
+
+def _read_csv(stream: Any, delimiter: str) -> pa.Table:
+    """Read a CSV with every column as text, so that a label 0 and a name 007 stay what they are."""
+    first = csv.open_csv(stream, parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True))
+    texts = csv.ConvertOptions(column_types=dict.fromkeys(first.schema.names, pa.string()))
+    stream.seek(0)
+    return csv.read_csv(
+        stream,
+        parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        convert_options=texts,
+    )

@@ -1,0 +1,115 @@
+"""The benchmark: what one command measures: its settings, the samples, the evaluation or protocol, and the report."""
+
+from pathlib import PurePosixPath
+from typing import ClassVar, Literal
+
+from pydantic import Field, PositiveInt, field_validator
+from pydantic_settings import SettingsConfigDict
+
+from pipeline import cluster, storage
+from pipeline.tune.data.collection import recognised
+from pipeline.tune.data.samples import Sample, capped
+from pipeline.tune.data.settings import Names, SampleSettings
+from pipeline.tune.judging import protocol
+from pipeline.tune.judging.evaluate import BOTH, WHOLE_GRID, Judged, Say, judge
+from pipeline.tune.judging.evaluation import Evaluation
+from pipeline.tune.judging.logits import Logits
+from pipeline.tune.judging.perturbation import perturbation
+from pipeline.tune.judging.report import render
+from pipeline.tune.judging.scoring import Runner
+
+
+class EvaluateSettings(SampleSettings):
+    """Measure a detector on labelled images: generator by generator, as shipped and after each delivery.
+
+    With --report, one HTML file that needs no network, and the figures as JSON beside it. With --protocol, the table of
+    a paper beside ours.
+
+    exit codes: 0 measured, 2 settings, 3 storage, 4 model
+    """
+
+    model_config = SettingsConfigDict(env_prefix="MOLE_EVALUATE_")
+    flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
+
+    model: str = Field(
+        "embedded", description="a checkpoint folder, its URL, a registry (its promoted version) or 'embedded'"
+    )
+    deliveries: Names = Field(
+        BOTH,
+        description="what is done to every image first, with commas: shipped, aligned, "
+        "jpeg-50, webp-80, blur-1, resize-0.5, crop-0.8, noise-5 with any number, or grid",
+    )
+    report: str | None = Field(None, description="where the HTML file goes; the JSON lies beside it")
+    protocol: Literal["universal-fake-detect"] | None = Field(
+        None, description="follow a paper's protocol, its view and its choice of images: universal-fake-detect"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the detector runs")
+    num_actors: PositiveInt | None = Field(None, description="scorers; one a GPU, or one a machine, where not given")
+    batch_size: PositiveInt | None = Field(None, description="images a forward pass; 256 on a GPU, 16 on CPU")
+    json_summary: bool = Field(False, description="print the figures as JSON on stdout and nothing else there")
+
+    @field_validator("deliveries")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name != WHOLE_GRID:
+                perturbation(name)
+        return value
+
+    @field_validator("report")
+    @classmethod
+    def _page(cls, value: str | None) -> str | None:
+        if value is not None and not value.endswith((".html", ".htm")):
+            raise ValueError("the report is an HTML file; give it a name that ends with .html")
+        return value
+
+
+def measure(settings: EvaluateSettings, say: Say) -> Evaluation | protocol.Protocol:
+    """Measure what the settings ask for and write the report, if any.
+
+    Args:
+        settings: images, model, deliveries.
+        say: told what goes on, a line at a time.
+
+    Raises:
+        SettingsError: a place is not understood, a class is empty, or a set is not there.
+        StorageError: a place cannot be read, or the report cannot be written.
+        ModelError: the checkpoint cannot be used.
+    """
+    samples = read(settings, say)
+    runner = Runner(settings.device, settings.num_actors, settings.batch_size)
+    with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.own_errors():
+        if settings.protocol == protocol.NAME:
+            return protocol.follow(samples, settings.model, say, runner=runner)
+        judged = judge(samples, settings.model, settings.deliveries, say, runner=runner)
+    if settings.report:
+        write(judged, settings.report)
+        say(f"report: {settings.report}, figures: {figures_of(settings.report)}")
+    return judged.evaluation
+
+
+def read(settings: SampleSettings, say: Say) -> list[Sample]:
+    """List the samples that the settings name, and tell their layout.
+
+    Raises:
+        SettingsError: a place is not understood, or a class is empty.
+        StorageError: a place cannot be read.
+    """
+    layout = recognised(settings, say)
+    return capped(layout.samples, settings.most, seed=settings.seed) if settings.most else layout.samples
+
+
+def write(judged: Judged, place: str) -> None:
+    """Write the report and the figures beside it.
+
+    Raises:
+        StorageError: the store refuses.
+    """
+    table = Logits.of(judged.samples, judged.scored, judged.evaluation.deliveries)
+    storage.write(place, render(judged.evaluation, judged.samples, table).encode())
+    storage.write(figures_of(place), judged.evaluation.model_dump_json(indent=2).encode())
+
+
+def figures_of(report: str) -> str:
+    """Name the JSON beside a report."""
+    return report.removesuffix(PurePosixPath(report).suffix) + ".json"

@@ -1,0 +1,147 @@
+"""The judgement: the figures of one generator, or one collection of real images, in one delivery.
+
+Legend: N images, R real ones, G generated ones.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from mole.calibration import Calibration, FloatArray
+from mole.metrics import (
+    Detection,
+    Precision,
+    Rate,
+    Reliability,
+    auroc,
+    auroc_interval,
+    average_precision,
+    brier,
+    detection_at,
+    precision_at,
+    rate_of,
+    reliability,
+    share_above,
+)
+from pipeline.tune.judging.logits import Logits
+
+ALLOWED = (1e-2, 1e-3, 1e-4)
+"""False-positive rates at which detection is measured."""
+PREVALENCES = (0.01, 0.001)
+"""Shares of generated images for which precision is foretold."""
+
+
+class Figures(BaseModel):
+    """One generator in one delivery, against the real images it is judged by.
+
+    Attributes:
+        generator: its source, or `OVERALL`.
+        delivery: what was done to every image first.
+        reals: real images: those of the same source where it has some, else all.
+        fakes: generated images.
+        auroc: chance that a generated image scores above a real one.
+        auroc_interval: 95 %, Newcombe's.
+        average_precision: with as many reals and fakes as there are.
+        real_accuracy: reals with a probability below a half.
+        fake_accuracy: fakes with a probability of a half or more.
+        alarms: reals called `generated`, at the shipped threshold.
+        found: fakes called `generated`, at the shipped threshold.
+        detection: what is found at lower and lower false-positive rates, thresholds set on these reals.
+        reliability: probabilities against what came true.
+        calibration_error: of them, expected.
+        brier: score of the probabilities.
+        precision: at the shipped threshold where generated images are rare.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    generator: str
+    delivery: str
+    reals: int
+    fakes: int
+    auroc: float
+    auroc_interval: tuple[float, float]
+    average_precision: float
+    real_accuracy: Rate
+    fake_accuracy: Rate
+    alarms: Rate
+    found: Rate
+    detection: tuple[Detection, ...]
+    reliability: Reliability
+    calibration_error: float
+    brier: float
+    precision: tuple[Precision, ...]
+
+
+class Reals(BaseModel):
+    """One collection of real images in one delivery.
+
+    Attributes:
+        source: its name.
+        delivery: what was done to every image first.
+        alarms: images called `generated`.
+        unsure: images called `unsure`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    delivery: str
+    alarms: Rate
+    unsure: Rate
+
+
+def figures(
+    generator: str, delivery: str, real_R: FloatArray, fake_G: FloatArray, *, calibration: Calibration
+) -> Figures:
+    """Measure one generator in one delivery.
+
+    Args:
+        generator: its source.
+        delivery: its name.
+        real_R: logits of the reals it is judged by.
+        fake_G: logits of its images.
+        calibration: what makes probabilities and verdicts of logits.
+
+    Raises:
+        SettingsError: one of the classes is empty.
+    """
+    area = auroc(real_R, fake_G)
+    chance_R, chance_G = calibration.probability(real_R), calibration.probability(fake_G)
+    chance_N, label_N = np.concatenate([chance_R, chance_G]), np.repeat([0, 1], [len(real_R), len(fake_G)])
+    alarms, found = (share_above(logits, calibration.generated_above) for logits in (real_R, fake_G))
+    curve = reliability(chance_N, label_N)
+    return Figures(
+        generator=generator,
+        delivery=delivery,
+        reals=len(real_R),
+        fakes=len(fake_G),
+        auroc=area,
+        auroc_interval=auroc_interval(area, len(real_R), len(fake_G)),
+        average_precision=average_precision(real_R, fake_G),
+        real_accuracy=rate_of(chance_R < 0.5),
+        fake_accuracy=rate_of(chance_G >= 0.5),
+        alarms=alarms,
+        found=found,
+        detection=tuple(detection_at(real_R, fake_G, allowed) for allowed in ALLOWED),
+        reliability=curve,
+        calibration_error=curve.error,
+        brier=brier(chance_N, label_N),
+        precision=tuple(precision_at(prevalence, found, alarms) for prevalence in PREVALENCES),
+    )
+
+
+def collections(table: Logits, deliveries: Sequence[str], calibration: Calibration) -> list[Reals]:
+    """Count what each collection of real images is called in each delivery."""
+    return [
+        Reals(
+            source=source,
+            delivery=delivery,
+            alarms=share_above(logit_R, calibration.generated_above),
+            unsure=rate_of(calibration.verdict(logit_R) == "unsure"),
+        )
+        for source in table.collections
+        for delivery in deliveries
+        if len(logit_R := table.reals(source, delivery))
+    ]

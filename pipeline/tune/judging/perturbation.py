@@ -1,0 +1,103 @@
+"""Perturbation: what a named delivery does to a picture before it is viewed, the same for both classes.
+
+Legend: H, W of one picture, h, w of what is left of it.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as pixel
+
+from mole.errors import SettingsError
+from pipeline.tune.data.augment import align, encode_again, resize
+
+SHIPPED, ALIGNED = "shipped", "aligned"
+Perturb = Callable[[Tensor, int], Tensor]
+"""Of a picture, uint8 (3, H, W), and a seed; uint8 (3, h, w)."""
+
+
+def perturbation(name: str) -> Perturb:
+    """Find what a name means.
+
+    Args:
+        name: `shipped` (nothing), `aligned` (short side 256, JPEG 90), or one of these with a number: `jpeg-50` and
+            `webp-80` (quality), `blur-1` (sigma, pixels), `resize-0.5` (both sides times that), `crop-0.8` (share of
+            both sides that is kept, of the middle), `noise-5` (standard deviation, of 255).
+
+    Raises:
+        SettingsError: there is no such delivery, or its number is out of bounds.
+    """
+    if name in WHOLE:
+        return WHOLE[name]
+    kind, _, number = name.partition("-")
+    if kind not in KINDS:
+        told = [*WHOLE, *(f"{known}-<number>" for known in KINDS)]
+        raise SettingsError(f"there is no delivery {name!r}; name one of {', '.join(told)}")
+    act, low, high = KINDS[kind]
+    try:
+        amount = float(number)
+    except ValueError as reason:
+        raise SettingsError(f"delivery {name!r} needs a number after the dash, got {number!r}") from reason
+    if not low <= amount <= high:
+        raise SettingsError(f"the number of delivery {name!r} must lie in [{low:g}, {high:g}]")
+    return partial(act, amount)
+
+
+def _shipped(pixels_3HW: Tensor, _seed: int) -> Tensor:
+    """Leave a picture as it is; uint8 (3, H, W)."""
+    return pixels_3HW
+
+
+def _aligned(pixels_3HW: Tensor, _seed: int) -> Tensor:
+    """Give every picture one size and one encoding; uint8 (3, h, w)."""
+    return align(pixels_3HW)
+
+
+def _jpeg(quality: float, pixels_3HW: Tensor, _seed: int) -> Tensor:
+    """Encode as JPEG; uint8 (3, H, W)."""
+    return encode_again(pixels_3HW, "jpeg", round(quality))
+
+
+def _webp(quality: float, pixels_3HW: Tensor, _seed: int) -> Tensor:
+    """Encode as WebP; uint8 (3, H, W)."""
+    return encode_again(pixels_3HW, "webp", round(quality))
+
+
+def _blur(sigma: float, pixels_3HW: Tensor, _seed: int) -> Tensor:
+    """Blur; uint8 (3, H, W)."""
+    blurred_3HW: Tensor = pixel.gaussian_blur(pixels_3HW, [2 * math.ceil(3 * sigma) + 1] * 2, [sigma] * 2)
+    return blurred_3HW
+
+
+def _resize(scale: float, pixels_3HW: Tensor, _seed: int) -> Tensor:
+    """Scale both sides; uint8 (3, h, w)."""
+    return resize(pixels_3HW, max(1, round(min(pixels_3HW.shape[1:]) * scale)))
+
+
+def _crop(share: float, pixels_3HW: Tensor, _seed: int) -> Tensor:
+    """Keep the middle; uint8 (3, h, w)."""
+    high, wide = (max(1, round(side * share)) for side in pixels_3HW.shape[1:])
+    top, left = (pixels_3HW.shape[1] - high) // 2, (pixels_3HW.shape[2] - wide) // 2
+    return pixels_3HW[:, top : top + high, left : left + wide]
+
+
+def _noise(deviation: float, pixels_3HW: Tensor, seed: int) -> Tensor:
+    """Add Gaussian noise, the same for the same seed; uint8 (3, H, W)."""
+    noise_3HW = np.random.default_rng(seed).standard_normal(tuple(pixels_3HW.shape), np.float32) * deviation
+    return (pixels_3HW.float() + torch.from_numpy(noise_3HW)).round().clamp(0, 255).to(torch.uint8)
+
+
+WHOLE: dict[str, Perturb] = {SHIPPED: _shipped, ALIGNED: _aligned}
+KINDS: dict[str, tuple[Callable[[float, Tensor, int], Tensor], float, float]] = {
+    "jpeg": (_jpeg, 1, 100),
+    "webp": (_webp, 1, 100),
+    "blur": (_blur, 0.1, 20),
+    "resize": (_resize, 0.05, 8),
+    "crop": (_crop, 0.05, 1),
+    "noise": (_noise, 0, 100),
+}
+"""What each kind does, and the bounds of its number."""

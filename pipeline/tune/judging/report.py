@@ -1,0 +1,113 @@
+"""The report: an evaluation as one HTML file that needs nothing else, no network either.
+
+Legend: R rows, C columns of a map.
+"""
+
+from collections.abc import Sequence
+from pathlib import PurePath
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from numpy.typing import NDArray
+
+from mole.metrics import Precision, Rate
+from pipeline.tune.data.samples import Sample
+from pipeline.tune.judging import plots
+from pipeline.tune.judging.evaluation import Evaluation
+from pipeline.tune.judging.logits import OVERALL, Logits
+from pipeline.tune.judging.perturbation import ALIGNED, SHIPPED
+from pipeline.tune.judging.thumbnails import mistakes
+
+TEMPLATE = "report.html.j2"
+SHOWN = 12
+"""Mistakes of each kind."""
+
+
+def render(evaluation: Evaluation, samples: Sequence[Sample], table: Logits, notes: Sequence[str] = ()) -> str:
+    """Write the page.
+
+    Args:
+        evaluation: the figures.
+        samples: what was judged.
+        table: their logits.
+        notes: what a reader must know first, as that another view was used than the checkpoint's.
+    """
+    main = [name for name in (SHIPPED, ALIGNED) if name in evaluation.deliveries]
+    curves = {name: table.against(name, SHIPPED) for name in (*evaluation.generators, OVERALL)}
+    bound = evaluation.calibration.generated_above
+    pictures = {
+        "roc": plots.roc(curves),
+        "precision_recall": plots.precision_recall(curves),
+        "reliability": plots.calibration({name: evaluation.figures(OVERALL, name).reliability for name in main}),
+        "histogram": plots.histogram(*table.against(OVERALL, SHIPPED), evaluation.calibration),
+        "areas": _areas(evaluation),
+        "flips": _flips(evaluation),
+        "routing": _routing(evaluation),
+    }
+    return (
+        environment()
+        .get_template(TEMPLATE)
+        .render(
+            evaluation=evaluation,
+            main=main,
+            overall=OVERALL,
+            rows=[
+                [evaluation.figures(name, delivery) for delivery in main] for name in (*evaluation.generators, OVERALL)
+            ],
+            pictures=pictures,
+            false_positives=mistakes(samples, table, SHIPPED, bound, generated=False, most=SHOWN),
+            false_negatives=mistakes(
+                samples, table, SHIPPED, evaluation.calibration.real_below, generated=True, most=SHOWN
+            ),
+            notes=notes,
+        )
+    )
+
+
+def environment() -> Environment:
+    """Make the template's environment: everything is escaped but the plots, which are ours."""
+    made = Environment(
+        loader=PackageLoader("pipeline.tune.judging", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    made.filters |= {"rate": told_rate, "precision": told_precision, "file": lambda uri: PurePath(uri).name}
+    return made
+
+
+def told_rate(rate: Rate | None) -> str:
+    """Write a share with its interval."""
+    return "" if rate is None else f"{rate.share:.1%} ({rate.low:.1%} to {rate.high:.1%})"
+
+
+def told_precision(precision: Precision) -> str:
+    """Write a precision with its bounds."""
+    value = "none called" if precision.value is None else f"{precision.value:.1%}"
+    return f"{value} ({precision.low:.1%} to {precision.high:.1%})"
+
+
+def _areas(evaluation: Evaluation) -> str:
+    """Map the AUROC of each generator in each delivery, (R, C)."""
+    names, columns = [*evaluation.generators, OVERALL], evaluation.deliveries
+    found = {(row.generator, row.delivery): row.auroc for row in (*evaluation.rows, *evaluation.overall)}
+    values = np.array([[found.get((name, column), np.nan) for column in columns] for name in names])
+    return plots.heat_map(values, names, columns, low=0.5, high=1.0, map_name="RdYlGn")
+
+
+def _flips(evaluation: Evaluation) -> str:
+    """Map the share of verdicts that each delivery changed, (R, C), reals too; empty where there is one delivery."""
+    columns = [name for name in evaluation.deliveries if name != SHIPPED]
+    found = {(row.generated, row.source, row.delivery): row.changed.share for row in evaluation.flips}
+    rows = sorted({(row.generated, row.source) for row in evaluation.flips}, key=lambda row: (not row[0], row[1]))
+    if not (rows and columns):
+        return ""
+    values = np.array([[found.get((*row, column), np.nan) for column in columns] for row in rows])
+    names = [f"{source}" if generated else f"{source} (real)" for generated, source in rows]
+    return plots.heat_map(values, names, columns, low=0.0, high=0.5, map_name="RdYlGn_r")
+
+
+def _routing(evaluation: Evaluation) -> str:
+    """Map the mean weight of each separate expert, (R, C), by source; empty where the model has none."""
+    if not evaluation.routing:
+        return ""
+    values: NDArray[np.float64] = np.array(list(evaluation.routing.values()))
+    columns = [f"expert {number}" for number in range(1, values.shape[1] + 1)]
+    return plots.heat_map(values, list(evaluation.routing), columns, low=0.0, high=1.0, map_name="Blues")

@@ -1,0 +1,116 @@
+"""Scoring: every sample through every delivery on Ray; one that cannot be read is a row with its status.
+
+Shapes: B rows.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import ray.data
+from ray.data import ActorPoolStrategy, Dataset
+
+from mole.config import describe
+from mole.errors import LawError
+from mole.preprocess import Preprocess
+from pipeline import cluster, registry
+from pipeline.telemetry import Ticker
+from pipeline.tune import workers
+from pipeline.tune.data.samples import Sample, to_table
+from pipeline.tune.judging.perturbation import perturbation
+from pipeline.tune.judging.scorer import PLACE, SCORED
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Where the detector runs.
+
+    Attributes:
+        device: `auto`, `cpu` or `cuda`.
+        actors: scorers; one a GPU, or one a machine, where None.
+        batch_size: views a forward pass; the cluster's own where None.
+    """
+
+    device: str = "auto"
+    actors: int | None = None
+    batch_size: int | None = None
+
+
+ANYWHERE = Runner()
+
+
+def score(
+    samples: Sequence[Sample],
+    model: str,
+    deliveries: Sequence[str],
+    *,
+    spec: Preprocess | None = None,
+    runner: Runner = ANYWHERE,
+) -> pa.Table:
+    """Score samples on a Ray that is connected already.
+
+    Args:
+        samples: what to score.
+        model: a checkpoint as every machine of the cluster can find it.
+        deliveries: names, as `perturbation` knows them.
+        spec: another view than the checkpoint's.
+        runner: where.
+
+    Returns:
+        A table of `SCORED`, by place and then in the order of the deliveries: one row for each sample and delivery.
+
+    Raises:
+        SettingsError: there is no such delivery.
+        ModelError: the checkpoint cannot be used, or a logit is not finite.
+        LawError: a row was lost.
+    """
+    for name in deliveries:
+        perturbation(name)
+    described = describe(registry.locate(model))
+    chosen = spec or described.preprocess
+    layout = cluster.lay_out(runner.device, actors=runner.actors, batch_size=runner.batch_size, rows_per_file=None)
+    cluster.size_blocks(layout.batch_size * chosen.bytes)
+    rows = to_table(samples).append_column(PLACE[0], pa.array(range(len(samples)), PLACE[1]))
+    blocks = max(1, -(-len(samples) * len(deliveries) // layout.batch_size))
+    images: Dataset = ray.data.from_arrow(rows).repartition(min(blocks, max(1, len(samples))))
+    views = images.map_batches(
+        partial(workers.viewed, deliveries=tuple(deliveries), spec=chosen), batch_size=None, batch_format="pyarrow"
+    )
+    scored: Dataset = views.map_batches(
+        workers.Scorer,
+        fn_constructor_args=(model, described.digest, layout.device, layout.threads, chosen),
+        batch_size=layout.batch_size,
+        batch_format="pyarrow",
+        compute=ActorPoolStrategy(size=layout.actors, max_tasks_in_flight_per_actor=2),
+        **layout.resources,
+    )
+    parts = [SCORED.empty_table()]
+    with Ticker() as ticker:
+        ticker.expect(len(samples) * len(deliveries))
+        done: Iterable[pa.Table] = scored.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+        for part in done:
+            parts.append(part)
+            ticker.add(len(part), part["logit"].null_count)
+    return in_order(pa.concat_tables(parts), len(samples), deliveries)
+
+
+def in_order(scored: pa.Table, samples: int, deliveries: Sequence[str]) -> pa.Table:
+    """Sort what came in any order by place and delivery.
+
+    Args:
+        scored: a table of `SCORED`.
+        samples: how many there are.
+        deliveries: in their order.
+
+    Raises:
+        LawError: a sample lacks a delivery, or has it twice.
+    """
+    rank = {name: number for number, name in enumerate(deliveries)}
+    delivery_B = np.array([rank[name] for name in scored["delivery"].to_pylist()], np.int64)
+    key_B = scored["place"].to_numpy() * len(deliveries) + delivery_B
+    order_B = np.argsort(key_B, kind="stable")
+    if not np.array_equal(key_B[order_B], np.arange(samples * len(deliveries))):
+        raise LawError(f"{samples} samples in {len(deliveries)} deliveries gave {len(scored)} rows, not one each")
+    return scored.take(order_B)

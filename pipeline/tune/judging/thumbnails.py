@@ -1,0 +1,65 @@
+"""Thumbnails: the most confident mistakes, small enough to lie inside a page."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from pipeline.decode import Fault
+from pipeline.tune.data.samples import Sample
+from pipeline.tune.judging.logits import Logits
+from pipeline.tune.judging.scorer import opened
+
+SIDE = 160
+QUALITY = 80
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One picture that the detector is wrong about.
+
+    Attributes:
+        sample: the picture.
+        logit: what it got.
+        data: a JPEG as a data URL; empty where it cannot be read any more.
+    """
+
+    sample: Sample
+    logit: float
+    data: str
+
+
+def mistakes(
+    samples: Sequence[Sample], table: Logits, delivery: str, threshold: float, *, generated: bool, most: int
+) -> list[Mistake]:
+    """Show the pictures on the wrong side of a threshold, the most confident first.
+
+    Args:
+        samples: all of them.
+        table: their logits.
+        delivery: in which they were scored; the pictures themselves are shown as shipped.
+        threshold: in logits.
+        generated: fakes below it, or else reals at or above it.
+        most: how many at most.
+    """
+    logit_N = table.logits[delivery]
+    wrong_N = (table.label_N == int(generated)) & np.isfinite(logit_N)
+    wrong_N &= (logit_N < threshold) if generated else (logit_N >= threshold)
+    places = np.flatnonzero(wrong_N)
+    ranked = places[np.argsort(logit_N[places] * (1 if generated else -1), kind="stable")][:most]
+    return [Mistake(samples[place], float(logit_N[place]), thumbnail(samples[place])) for place in ranked.tolist()]
+
+
+def thumbnail(sample: Sample) -> str:
+    """Make a small JPEG of a sample, as a data URL; empty where it cannot be read."""
+    pixels_3HW = opened(sample)
+    if isinstance(pixels_3HW, Fault):
+        return ""
+    picture = Image.fromarray(pixels_3HW.permute(1, 2, 0).contiguous().numpy())
+    picture.thumbnail((SIDE, SIDE))
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -1,0 +1,1 @@
+"""Training: samples become a version of the registry, on Ray Train."""

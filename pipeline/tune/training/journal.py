@@ -1,0 +1,102 @@
+"""The journal: what a training says while it runs: on the terminal, in TensorBoard, in MLflow where it is installed."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tensorboardX import SummaryWriter
+
+from pipeline import storage
+from pipeline.tune.training.task import MIXING
+from pipeline.tune.training.trainer import epochs_of
+
+try:
+    import mlflow
+except ImportError:
+    mlflow = None
+
+SECONDS = 2.0  # between two looks at what the workers left
+
+
+@contextmanager
+def following(run: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Tell each epoch as soon as the workers have left its figures in the run's folder, until the block ends.
+
+    Args:
+        run: the folder URL of the run; TensorBoard's events go below it where it is local.
+        say: told a line an epoch.
+    """
+    ended = threading.Event()
+    journal = Journal(run, say)
+
+    def follow() -> None:
+        while not ended.wait(SECONDS):
+            journal.read()
+
+    thread = threading.Thread(target=follow, name="journal", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        journal.read()
+        journal.close()
+
+
+class Journal:
+    """One reader of a run's figures; an epoch is told once."""
+
+    def __init__(self, run: str, say: Callable[[str], None]) -> None:
+        self.run, self.say = run, say
+        self.told = set(epochs_of(run))
+        self.board = SummaryWriter(storage.join(run, "tensorboard")) if storage.is_local(run) else None
+        if mlflow is not None:
+            mlflow.start_run(run_name=run.rsplit("/", 1)[-1])
+
+    def read(self) -> None:
+        """Tell what is new."""
+        for file in epochs_of(self.run):
+            if file not in self.told:
+                self.told.add(file)
+                self._tell(json.loads(storage.read(file)))
+
+    def _tell(self, epoch: dict[str, Any]) -> None:
+        self.say(line(epoch))
+        if epoch["epoch"] == MIXING:
+            return
+        if self.board is not None:
+            for name, value in scalars(epoch).items():
+                self.board.add_scalar(name, value, epoch["step"])
+            self.board.flush()
+        if mlflow is not None:
+            mlflow.log_metrics(scalars(epoch), step=epoch["step"])
+
+    def close(self) -> None:
+        """End what was begun."""
+        if self.board is not None:
+            self.board.close()
+        if mlflow is not None:
+            mlflow.end_run()
+
+
+def scalars(epoch: dict[str, Any]) -> dict[str, float]:
+    """Name the numbers of an epoch as they stand in TensorBoard and MLflow."""
+    single = {name: epoch[name] for name in ("loss", "gate_entropy", "images_per_second") if epoch[name] is not None}
+    loads = {f"load/expert_{number}": load for number, load in enumerate(epoch["load"])}
+    return single | loads | {f"validation_auroc/{name}": score for name, score in epoch["validation"].items()}
+
+
+def line(epoch: dict[str, Any]) -> str:
+    """Write an epoch as a line."""
+    if epoch["epoch"] == MIXING:
+        tried = ", ".join(f"{share}: {score:.3f}" for share, score in epoch["shares"].items())
+        return f"share of new adapters, mean validation AUROC: {tried}"
+    lowest = min(epoch["validation"], key=lambda name: epoch["validation"][name])
+    loss = "only looked" if epoch["loss"] is None else f"loss {epoch['loss']:.4f}"
+    return (
+        f"epoch {epoch['epoch']}, step {epoch['step']}: {loss}, validation AUROC best mean {epoch['best']:.3f}, lowest "
+        f"{epoch['validation'][lowest]:.3f} ({lowest}), {epoch['images_per_second']:.1f} images/s"
+    )

@@ -1,0 +1,130 @@
+"""The trainer: Ray Train starts the workers, hands each its share of every step, and starts them again if one dies."""
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import ray
+from pyarrow.fs import FSSpecHandler, LocalFileSystem, PyFileSystem
+from ray.data import ExecutionOptions
+from ray.train import (
+    DataConfig,
+    FailureConfig,
+    RunConfig,
+    ScalingConfig,
+    TrainingFailedError,
+)
+from ray.train.torch import TorchTrainer
+from safetensors.torch import load_file
+from torch import Tensor
+
+from mole.errors import ModelError, MoleError
+from pipeline import storage
+from pipeline.tune import workers
+from pipeline.tune.training.draws import Draws, Made
+from pipeline.tune.training.learner import BEST
+from pipeline.tune.training.progress import last_checkpoint
+from pipeline.tune.training.task import METRICS, MIXING, Task
+from pipeline.tune.training.views import plain_views, remaining_views
+
+RETRIES = 3
+"""How often a worker may die before the run gives up; the next command goes on from its last checkpoint."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training gave.
+
+    Attributes:
+        adapters: the best that was learned.
+        history: the figures of each epoch, oldest first.
+        shares: the validation score of each share of new adapters that was tried; empty where none were old.
+    """
+
+    adapters: dict[str, Tensor]
+    history: list[dict[str, Any]]
+    shares: dict[str, float]
+
+
+def train(
+    task: Task,
+    draws: Draws,
+    sets: tuple[Made, Made],
+    *,
+    processes: int,
+    gpu: bool,
+) -> Trained:
+    """Run a training, or go on with it where an earlier one of the same folder ended.
+
+    Args:
+        task: what every worker is told.
+        draws: the plan of steps.
+        sets: what the views of training and of validation are made of.
+        processes: how many share each step.
+        gpu: one GPU a worker.
+
+    Raises:
+        ModelError: the loss left the finite numbers, or the base cannot be used.
+    """
+    cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
+    share = 1.0 if gpu else min(1.0, max(1, cores - 1) / processes)  # the rest is for those who decode
+    trainer = TorchTrainer(
+        workers.work,
+        train_loop_config={"task": task},
+        scaling_config=ScalingConfig(
+            num_workers=processes, use_gpu=gpu, resources_per_worker={"CPU": share} | ({"GPU": 1} if gpu else {})
+        ),
+        run_config=_run_config(task.run),
+        datasets={
+            "train": partial(remaining_views, draws, sets[0], run=task.run, processes=processes, seed=task.seed),
+            "validation": partial(plain_views, sets[1], processes=processes),
+        },
+        dataset_config=DataConfig(execution_options=ExecutionOptions(preserve_order=True)),
+    )
+    try:
+        trainer.fit()
+    except TrainingFailedError as reason:
+        raise own_error(reason) from reason
+    with last_checkpoint(task.run) as folder:
+        if folder is None:
+            raise ModelError(f"the run {task.run} ended without a checkpoint; remove the folder and train again")
+        adapters = load_file(folder / BEST)
+    told = history(task.run)
+    shares = [epoch["shares"] for epoch in told if epoch["epoch"] == MIXING]
+    return Trained(adapters, [epoch for epoch in told if epoch["epoch"] != MIXING], shares[0] if shares else {})
+
+
+def own_error(failure: TrainingFailedError) -> MoleError:
+    """Find the error of this project that a worker raised, or name what Ray says."""
+    causes: list[BaseException | None] = [failure, *getattr(failure, "worker_failures", {}).values()]
+    while causes:
+        cause = causes.pop(0)
+        if isinstance(cause, MoleError):
+            return cause
+        if cause is not None:
+            causes += [getattr(cause, "cause", None), cause.__cause__]
+    return ModelError(f"training failed {RETRIES + 1} times: {failure}")
+
+
+def history(run: str) -> list[dict[str, Any]]:
+    """Read the figures that a run has left so far, oldest first."""
+    return [json.loads(storage.read(file)) for file in epochs_of(run)]
+
+
+def epochs_of(run: str) -> list[str]:
+    """List the files of a run's figures, one an epoch, oldest first."""
+    return storage.names(storage.join(run, METRICS), ".json")
+
+
+def _run_config(run: str) -> RunConfig:
+    """Name the run by its folder, so that the same folder is the same run."""
+    parent, name = run.rsplit("/", 1)
+    fs, path = storage.filesystem(parent)
+    reach = LocalFileSystem() if storage.is_local(parent) else PyFileSystem(FSSpecHandler(fs))
+    return RunConfig(
+        name=name,
+        storage_path=path,
+        storage_filesystem=reach,
+        failure_config=FailureConfig(max_failures=RETRIES),
+    )

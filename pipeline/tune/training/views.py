@@ -1,0 +1,38 @@
+"""Views: the data set that feeds a training, a block for each worker's share of a step, made on CPU tasks."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import ray.data
+from ray.data import Dataset
+
+from pipeline.tune import workers
+from pipeline.tune.training.draws import Batch, Draws, Made
+from pipeline.tune.training.progress import progress_of
+
+
+def remaining_views(draws: Draws, made: Made, *, run: str, processes: int, seed: int) -> Dataset:
+    """Make the views of the steps that are still to be taken, a block for each worker's share of a step.
+
+    Args:
+        draws: the plan.
+        made: what its places mean, and how they become views.
+        run: its folder URL; what its last checkpoint has behind it is left out.
+        processes: how many share a step.
+        seed: of the deliveries.
+    """
+    first = min(progress_of(run).steps, draws.steps - 1)
+    make = partial(workers.delivered, draws=draws, first=first, made=made, seed=seed)
+    return _blocks(draws.batch_size * (draws.steps - first), (draws.steps - first) * processes, make)
+
+
+def plain_views(made: Made, *, processes: int, block: int = 8) -> Dataset:
+    """View samples without a random delivery; rows at the place `NOBODY` fill up, so that workers get as many each."""
+    blocks = -(-len(made.samples) // (block * processes)) * processes
+    return _blocks(blocks * block, blocks, partial(workers.plain, made=made))
+
+
+def _blocks(rows: int, blocks: int, make: Callable[[Any], Batch]) -> Dataset:
+    ids: Dataset = ray.data.range(rows, override_num_blocks=max(1, blocks))
+    return ids.map_batches(make, batch_size=None, batch_format="numpy")

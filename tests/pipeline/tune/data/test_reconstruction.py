@@ -1,0 +1,42 @@
+"""Laws of the flow of a reconstruction."""
+
+from pathlib import Path
+
+import pytest
+
+from mole.errors import SettingsError
+from pipeline.tune.data.layout import recognise
+from pipeline.tune.data.reconstruction import ReconstructSettings, make_pairs
+from tests.pipeline.tune.conftest import EACH
+
+
+def settings(manifest: Path, output: Path, weights: Path, *more: str) -> ReconstructSettings:
+    """Read settings as the command line gives them."""
+    places = ["--samples", str(manifest), "--output", str(output), "--autoencoder", str(weights)]
+    return ReconstructSettings.from_command_line([*places, "--largest", "64", *more])
+
+
+def test_photographs_alone_become_pairs(local_ray: None, manifest: Path, shared: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    made = make_pairs(settings(manifest, tmp_path / "out", shared / "weights", "--most", "2"), said.append)
+    assert (made.pairs, made.made, made.faults.total()) == (4, 4, 0)
+    assert said == ["a table of path, label, source (manifest.csv): 12 real, 12 fake, 4 sources"]
+    samples = recognise(str(tmp_path / "out")).samples
+    assert {sample.source for sample in samples} == {"photos", "holiday", "taef2"}
+    again = make_pairs(settings(manifest, tmp_path / "out", shared / "weights"), said.append)
+    assert (again.pairs, again.made) == (2 * EACH, 2 * EACH - 4)
+
+
+@pytest.mark.parametrize("flag", ["--output", "--autoencoder"])
+def test_what_must_be_named_is_asked_for(flag: str) -> None:
+    given = ["--samples", "a", "--output", "b", "--autoencoder", "c"]
+    at = given.index(flag)
+    with pytest.raises(SettingsError, match=f"{flag}: Field required"):
+        ReconstructSettings.from_command_line(given[:at] + given[at + 2 :])
+
+
+def test_a_bound_below_a_decodable_picture_is_refused() -> None:
+    with pytest.raises(SettingsError, match="--largest.*16"):
+        ReconstructSettings.from_command_line(
+            ["--samples", "a", "--output", "b", "--autoencoder", "c", "--largest", "8"]
+        )

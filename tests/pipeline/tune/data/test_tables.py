@@ -1,0 +1,100 @@
+"""Laws of the tables that list labelled images."""
+
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mole.errors import SettingsError, StorageError
+from pipeline.tune.data.labels import VALUES
+from pipeline.tune.data.samples import Sample, read_manifest
+from pipeline.tune.data.tables import read
+
+
+def table(folder: Path, *lines: str, name: str = "t.csv") -> str:
+    """Write a table of text."""
+    (folder / name).write_text("\n".join(lines) + "\n")
+    return str(folder / name)
+
+
+def test_paths_lie_beside_the_table_and_urls_where_they_say(tmp_path: Path) -> None:
+    url = table(tmp_path, "uri,label,generator", "a.png,real,coco", "s3://b/c.png,fake,flux", "/x/d.png,1,flux")
+    assert read(url, VALUES)[1] == [
+        Sample(f"{tmp_path}/a.png", 0, "coco"),
+        Sample("s3://b/c.png", 1, "flux"),
+        Sample("/x/d.png", 1, "flux"),
+    ]
+
+
+def test_source_goes_before_generator_and_a_split_source_is_its_generators(tmp_path: Path) -> None:
+    url = table(tmp_path, "path,label,generator,source", "a,fake,flux,web", "b,fake,sdxl,pages", "c,real,photo,pages")
+    sources = [sample.source for sample in read(url, VALUES, split=["pages"])[1]]
+    assert sources == ["web", "sdxl", "photo"]
+
+
+def test_group_and_range_are_taken_over(tmp_path: Path) -> None:
+    url = table(tmp_path, "uri,label,generator,group,offset,length", "a.tar,real,x,pair-7,512,99", "b.jpg,real,x,,,")
+    assert read(url, VALUES)[1] == [
+        Sample(f"{tmp_path}/a.tar", 0, "x", "pair-7", 512, 99),
+        Sample(f"{tmp_path}/b.jpg", 0, "x"),
+    ]
+
+
+def test_a_range_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="whole numbers of bytes, got 'x'"):
+        read(table(tmp_path, "uri,label,generator,offset", "a,real,g,x"), VALUES)
+
+
+def test_all_formats_give_the_same_samples(tmp_path: Path) -> None:
+    rows = [{"uri": "/a.png", "label": 0, "generator": "coco"}, {"uri": "/b.png", "label": 1, "generator": "flux"}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "t.parquet")
+    lines = [
+        '{"uri": "/a.png", "label": 0, "generator": "coco"}',
+        '{"uri": "/b.png", "label": 1, "generator": "flux"}',
+    ]
+    urls = [
+        str(tmp_path / "t.parquet"),
+        table(tmp_path, *lines, name="t.jsonl"),
+        table(tmp_path, "uri,label,generator", "/a.png,0,coco", "/b.png,1,flux"),
+        table(tmp_path, "uri\tlabel\tgenerator", "/a.png\tnature\tcoco", "/b.png\tai\tflux", name="t.tsv"),
+    ]
+    wanted = [Sample("/a.png", 0, "coco"), Sample("/b.png", 1, "flux")]
+    assert [read(url, VALUES)[1] for url in urls] == [wanted] * 4
+
+
+def test_a_text_that_looks_like_a_number_stays_a_text(tmp_path: Path) -> None:
+    assert read(table(tmp_path, "uri,label,generator", "/007,0,1"), VALUES)[1] == [Sample("/007", 0, "1")]
+
+
+def test_a_manifest_reads_as_it_always_did(shared: Path) -> None:
+    manifest, wish = shared / "data/manifest.csv", {"grids": ["supagruen-cheatsheet"], "split": ["dcsan-imagen"]}
+    assert read(str(manifest), VALUES, **wish)[1] == read_manifest(manifest, **wish)
+
+
+def test_a_row_without_a_place_is_counted(tmp_path: Path) -> None:
+    _, samples, skipped = read(table(tmp_path, "uri,label,generator", ",real,x", "/b,fake,x"), VALUES)
+    assert (len(samples), skipped) == (1, Counter({"row without uri": 1}))
+
+
+def test_a_label_that_is_neither_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="label of 'a.png' in .* got 'maybe'"):
+        read(table(tmp_path, "uri,label,generator", "a.png,maybe,x"), VALUES)
+
+
+def test_missing_columns_are_refused_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="must have the columns uri.* it has \\['file', 'label'\\]"):
+        read(table(tmp_path, "file,label", "a,real"), VALUES)
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.csv", "t.jsonl"])
+def test_bytes_that_are_no_table_are_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"\x00\xff{")
+    with pytest.raises(SettingsError, match=name):
+        read(str(tmp_path / name), VALUES)
+
+
+def test_a_table_that_is_not_there_is_the_stores_fault(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="none.csv"):
+        read(str(tmp_path / "none.csv"), VALUES)

@@ -1,0 +1,73 @@
+"""Laws of what one command measures."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mole.errors import SettingsError, StorageError
+from pipeline import storage
+from pipeline.tune.judging.benchmark import EvaluateSettings, figures_of, measure, read, write
+from pipeline.tune.judging.evaluation import Evaluation
+from tests.judged import judge_here, labelled
+
+
+def test_flags_become_settings() -> None:
+    settings = EvaluateSettings.from_command_line(
+        ["--samples", "a", "--samples", "b", "--deliveries", "jpeg-50,grid", "--most", "7", "--report", "x.html"]
+    )
+    assert (settings.samples, settings.deliveries, settings.most) == (["a", "b"], ("jpeg-50", "grid"), 7)
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--deliveries", "sepia"], "sepia"),
+        (["--deliveries", "jpeg-900"], r"\[1, 100\]"),
+        (["--report", "page.pdf"], "html"),
+        (["--protocol", "mine"], "universal-fake-detect"),
+        (["--colour", "red"], "colour"),
+    ],
+)
+def test_a_flag_that_cannot_be_met_is_refused_before_anything_is_read(flags: list[str], told: str) -> None:
+    with pytest.raises((SettingsError, SystemExit)) as reason:
+        EvaluateSettings.from_command_line(["--samples", "nowhere", *flags])
+    if isinstance(reason.value, SettingsError):
+        assert reason.match(told)
+    elif isinstance(reason.value, SystemExit):
+        assert reason.value.code == 2
+
+
+def test_the_layout_is_told_and_each_source_capped(manifest: Path) -> None:
+    told: list[str] = []
+    settings = EvaluateSettings.from_command_line(["--samples", str(manifest), "--most", "2"])
+    assert len(read(settings, told.append)) == 8
+    assert "12 real, 12 fake" in told[0]
+
+
+def test_the_figures_lie_beside_the_report(tiny: Path, tmp_path: Path) -> None:
+    judged = judge_here(labelled(tmp_path), tiny)
+    write(judged, "memory://reports/one.html")
+    assert figures_of("memory://reports/one.html") == "memory://reports/one.json"
+    back = Evaluation.model_validate_json(storage.read("memory://reports/one.json"))
+    assert back == judged.evaluation
+    assert storage.read("memory://reports/one.html").startswith(b"<!doctype html>")
+
+
+def test_one_command_measures_and_reports(local_ray: None, tiny: Path, manifest: Path, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    settings = EvaluateSettings.from_command_line(
+        ["--samples", str(manifest), "--model", str(tiny), "--report", str(page), "--batch-size", "8"]
+    )
+    told: list[str] = []
+    found = measure(settings, told.append)
+    assert isinstance(found, Evaluation)
+    assert found.deliveries == ("shipped", "aligned") and found.generators == ("dreamer", "painter")
+    assert json.loads((tmp_path / "report.json").read_text())["digest"] == found.digest
+    assert str(page) in told[-1]
+
+
+def test_a_place_where_nothing_can_be_written_is_a_fault_of_the_store(tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError):
+        write(judge_here(labelled(tmp_path, each=2), tiny), str(tmp_path / "file" / "report.html"))

@@ -1,0 +1,77 @@
+"""Laws of the evaluation as a whole."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mole.config import describe
+from mole.errors import SettingsError
+from pipeline.tune.judging.evaluate import Judged
+from pipeline.tune.judging.evaluation import Evaluation
+from pipeline.tune.judging.logits import OVERALL
+from tests.judged import DELIVERIES, judge_here, labelled
+from tests.tiny import tiny_checkpoint
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
+    """A tiny detector's judgement."""
+    folder = tmp_path_factory.mktemp("judged")
+    return judge_here(labelled(folder), tiny_checkpoint(folder / "model"))
+
+
+def test_every_generator_is_judged_in_every_delivery_and_all_of_them_together(judged: Judged) -> None:
+    found = judged.evaluation
+    assert found.generators == ("painter", "progan")
+    assert len(found.rows) == 2 * len(DELIVERIES) and len(found.overall) == len(DELIVERIES)
+    assert found.figures("progan", "aligned").reals == 6
+    assert found.figures("painter", "aligned").reals == 18
+    assert found.figures(OVERALL, "shipped").fakes == 12
+
+
+def test_what_could_not_be_read_is_counted_and_no_sample_is_lost(judged: Judged) -> None:
+    found = judged.evaluation
+    assert found.excluded == {"missing": 1, "truncated": 1}
+    counted = found.figures(OVERALL, "shipped")
+    assert counted.reals + counted.fakes + sum(found.excluded.values()) == found.samples
+
+
+def test_mean_and_minimum_run_over_the_generators_and_not_over_the_images(judged: Judged) -> None:
+    found = judged.evaluation
+    areas = [found.figures(name, "shipped").auroc for name in found.generators]
+    assert found.mean("auroc", "shipped") == pytest.approx(np.mean(areas))
+    assert found.minimum("auroc", "shipped") == min(areas)
+
+
+def test_the_evaluation_names_the_model_it_judged(judged: Judged) -> None:
+    model = describe(Path(judged.evaluation.model))
+    assert (judged.evaluation.digest, judged.evaluation.view) == (model.digest, model.preprocess.fingerprint)
+
+
+def test_an_evaluation_comes_back_from_json_as_it_was(judged: Judged) -> None:
+    assert Evaluation.model_validate_json(judged.evaluation.model_dump_json()) == judged.evaluation
+
+
+def test_the_weights_of_each_sources_experts_sum_to_one(judged: Judged) -> None:
+    routing = judged.evaluation.routing
+    assert set(routing) == {"photos", "holiday", "painter", "progan"}
+    assert all(sum(weights) == pytest.approx(1, abs=1e-3) for weights in routing.values())
+
+
+@pytest.mark.parametrize(("generator", "delivery"), [("nobody", "shipped"), ("painter", "sepia")])
+def test_what_was_not_judged_is_asked_for_in_vain(judged: Judged, generator: str, delivery: str) -> None:
+    with pytest.raises(SettingsError, match=delivery):
+        judged.evaluation.figures(generator, delivery)
+
+
+def test_a_mean_over_a_delivery_that_was_not_judged_is_refused(judged: Judged) -> None:
+    with pytest.raises(SettingsError, match="sepia"):
+        judged.evaluation.mean("auroc", "sepia")
+
+
+def test_a_generator_of_which_nothing_could_be_read_is_told_and_not_judged(judged: Judged, tmp_path: Path) -> None:
+    samples = [*judged.samples[:18], replace(judged.samples[0], uri=str(tmp_path / "none.jpg"), label=1, source="lost")]
+    found = judge_here(samples, Path(judged.evaluation.model), ("shipped",)).evaluation
+    assert found.unjudged == ("lost",) and found.generators == ("painter",)

@@ -1,0 +1,67 @@
+"""Laws of a generator's figures."""
+
+import numpy as np
+import pytest
+
+from mole.calibration import Calibration
+from mole.errors import SettingsError
+from mole.metrics import auroc, average_precision
+from pipeline.tune.judging.judgement import ALLOWED, PREVALENCES, Figures, collections, figures
+from pipeline.tune.judging.logits import Logits
+
+READ = Calibration(temperature=2.0, bias=0.5, real_below=-1.0, generated_above=2.0)
+DRAW = np.random.default_rng(0)
+REALS, FAKES = DRAW.normal(-2, 1.5, 320), DRAW.normal(2, 1.5, 90)
+
+
+@pytest.fixture(scope="module")
+def row() -> Figures:
+    """One generator's figures."""
+    return figures("painter", "shipped", REALS, FAKES, calibration=READ)
+
+
+def test_the_figures_are_those_of_the_metrics(row: Figures) -> None:
+    assert row.auroc == pytest.approx(auroc(REALS, FAKES))
+    assert row.average_precision == pytest.approx(average_precision(REALS, FAKES))
+    assert (row.reals, row.fakes) == (320, 90)
+    assert row.calibration_error == row.reliability.error
+
+
+def test_accuracies_are_at_a_probability_of_one_half_and_verdicts_at_the_threshold(row: Figures) -> None:
+    assert row.real_accuracy.hits == int((REALS < -0.5).sum())
+    assert row.fake_accuracy.hits == int((FAKES >= -0.5).sum())
+    assert row.alarms.hits == int((REALS >= 2).sum())
+    assert row.found.hits == int((FAKES >= 2).sum())
+
+
+def test_rates_below_what_the_reals_can_show_are_refused_one_by_one(row: Figures) -> None:
+    assert tuple(cell.allowed for cell in row.detection) == ALLOWED
+    assert [cell.found is not None for cell in row.detection] == [True, False, False]
+
+
+def test_rarer_generated_images_mean_a_lower_precision(row: Figures) -> None:
+    values = [cell.value for cell in row.precision]
+    assert tuple(cell.prevalence for cell in row.precision) == PREVALENCES
+    assert values[0] is not None and values[1] is not None and values[0] > values[1]
+
+
+def test_figures_come_back_from_json_as_they_were(row: Figures) -> None:
+    assert Figures.model_validate_json(row.model_dump_json()) == row
+
+
+def test_one_class_alone_has_no_figures() -> None:
+    with pytest.raises(SettingsError, match="320 real and 0 generated"):
+        figures("painter", "shipped", REALS, np.empty(0), calibration=READ)
+
+
+def test_a_collection_of_reals_is_counted_in_each_delivery_where_it_could_be_read() -> None:
+    logits = {"shipped": np.array([3.0, 0.0, -3.0]), "jpeg-30": np.full(3, np.nan)}
+    table = Logits(np.array(["photos"] * 3), np.zeros(3, int), logits, {})
+    (row,) = collections(table, ("shipped", "jpeg-30"), READ)
+    assert (row.source, row.delivery, row.alarms.hits, row.unsure.hits, row.alarms.images) == (
+        "photos",
+        "shipped",
+        1,
+        1,
+        3,
+    )

@@ -1,0 +1,92 @@
+"""Laws of the report."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from mole.metrics import Precision, Rate
+from pipeline.tune.judging.evaluate import Judged
+from pipeline.tune.judging.logits import Logits
+from pipeline.tune.judging.report import render, told_precision, told_rate
+from tests.judged import DELIVERIES, judge_here, labelled
+from tests.tiny import tiny_checkpoint
+
+HOSTILE = "<script>alert('x')</script> $x^2$"
+
+
+class Page(HTMLParser):
+    """Every tag and every place that a page would fetch from."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.fetched: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep a tag, and where its attributes lead."""
+        self.tags.append(tag)
+        self.fetched += [value or "" for name, value in attrs if name in {"src", "href", "xlink:href", "data"}]
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
+    """A tiny detector's judgement, of sources one of which has a name that is a page of its own."""
+    folder = tmp_path_factory.mktemp("report")
+    named = [replace(sample, source=HOSTILE) if sample.source == "painter" else sample for sample in labelled(folder)]
+    return judge_here(named, tiny_checkpoint(folder / "model"))
+
+
+@pytest.fixture(scope="module")
+def page(judged: Judged) -> str:
+    """The page."""
+    table = Logits.of(judged.samples, judged.scored, DELIVERIES)
+    return render(judged.evaluation, judged.samples, table, ["seen through another view"])
+
+
+def test_the_page_needs_nothing_from_anywhere(page: str) -> None:
+    leads = [place for place in Page(page).fetched if not place.startswith(("data:image/", "#"))]
+    assert leads == []
+    assert not re.search(r"@import|url\((?!#)", page)
+
+
+def test_a_name_is_text_and_never_a_tag(page: str) -> None:
+    assert "script" not in Page(page).tags
+    assert "&lt;script&gt;" in page
+
+
+def test_the_page_tells_every_generator_delivery_and_exclusion(judged: Judged, page: str) -> None:
+    for word in (
+        "progan",
+        "holiday",
+        *DELIVERIES,
+        judged.evaluation.digest,
+        "1 truncated",
+        "seen through another view",
+    ):
+        assert word in page
+
+
+def test_the_page_draws_what_it_promises(page: str) -> None:
+    tags = Page(page).tags
+    assert tags.count("svg") == 7
+    assert tags.count("img") == page.count("data:image/jpeg")
+
+
+def test_a_rate_that_was_refused_says_what_it_takes(page: str) -> None:
+    assert "takes 299 reals" in page and "takes 2,995 reals" in page
+
+
+def test_shares_are_written_with_their_bounds() -> None:
+    assert told_rate(Rate(1, 4, 0.25, 0.006, 0.806)) == "25.0% (0.6% to 80.6%)"
+    assert told_rate(None) == ""
+    assert told_precision(Precision(0.01, None, 0.0, 1.0)) == "none called (0.0% to 100.0%)"
+
+
+def test_one_delivery_alone_is_a_page_too(judged: Judged) -> None:
+    alone = judge_here(judged.samples, Path(judged.evaluation.model), ("shipped",))
+    table = Logits.of(alone.samples, alone.scored, ("shipped",))
+    assert Page(render(alone.evaluation, alone.samples, table)).tags.count("svg") == 6

@@ -1,0 +1,62 @@
+"""Laws of what a worker does with samples."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from mole.checkpoint import load_checkpoint
+from mole.inference import Scorer
+from mole.view import view
+from pipeline.decode import Fault
+from pipeline.tune.data.samples import Sample, load, to_table
+from pipeline.tune.judging.perturbation import perturbation
+from pipeline.tune.judging.scorer import PLACE, VIEWED, opened, viewed
+from tests.judged import labelled, score_here
+from tests.pictures import faulty
+from tests.tiny import tiny_checkpoint
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny detector."""
+    return tiny_checkpoint(tmp_path_factory.mktemp("model"))
+
+
+def test_a_logit_is_that_of_the_delivered_picture_in_the_detectors_own_view(model: Path, tmp_path: Path) -> None:
+    samples = labelled(tmp_path, each=1)[:5]
+    table = score_here(samples, model, ("shipped", "crop-0.8"))
+    checkpoint = load_checkpoint(model)
+    act = perturbation("crop-0.8")
+    views = [view(act(load(sample), 0), checkpoint.preprocess) for sample in samples]
+    wanted = Scorer(checkpoint, "cpu", precision="float32").score(torch.stack(views)).logit
+    got = table["logit"].to_numpy().reshape(5, 2)[:, 1]
+    assert np.allclose(got, wanted, atol=0.3)  # whichever precision is faster here
+    assert np.argsort(got).tolist() == np.argsort(wanted).tolist()
+
+
+def test_every_fault_is_a_row_in_every_delivery_and_none_is_lost(model: Path, tmp_path: Path) -> None:
+    samples = []
+    for name, data in faulty().items():
+        (tmp_path / name).write_bytes(data)
+        samples.append(Sample(str(tmp_path / name), 0, "photos"))
+    samples.append(Sample(str(tmp_path / "gone.png"), 1, "painter"))
+    table = score_here(samples, model, ("shipped", "jpeg-30"))
+    status = dict(zip(table["place"].to_pylist(), table["status"].to_pylist(), strict=True))
+    assert len(table) == 2 * len(samples)
+    assert [status[place] for place in (0, 7, 8)] == ["ok", "ok", "missing"]
+    assert {status[place] for place in range(1, 7)} >= {"truncated", "empty", "not_an_image", "too_small"}
+    assert table["logit"].is_null().to_pylist() == [word != "ok" for word in table["status"].to_pylist()]
+
+
+def test_a_store_that_refuses_is_a_fault_with_its_reason(tmp_path: Path) -> None:
+    fault = opened(Sample(str(tmp_path), 0, "photos"))
+    assert isinstance(fault, Fault)
+    assert fault.status == "missing"
+
+
+def test_a_block_of_nothing_gives_nothing(model: Path) -> None:
+    rows = to_table([]).append_column(PLACE[0], pa.array([], PLACE[1]))
+    assert viewed(rows, ("shipped",), load_checkpoint(model).preprocess).schema == VIEWED

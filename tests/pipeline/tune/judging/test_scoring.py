@@ -1,0 +1,48 @@
+"""Laws of scoring on Ray."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from mole.errors import LawError, ModelError, SettingsError
+from pipeline import cluster
+from pipeline.tune.judging.scorer import SCORED
+from pipeline.tune.judging.scoring import Runner, in_order, score
+from tests.judged import DELIVERIES, labelled, score_here
+
+HERE = Runner(device="cpu", batch_size=4)
+
+
+def test_ray_gives_what_the_steps_give_sample_by_sample(local_ray: None, tiny: Path, tmp_path: Path) -> None:
+    samples = labelled(tmp_path, each=2)
+    with cluster.own_errors():
+        spread = score(samples, str(tiny), DELIVERIES, runner=HERE)
+    here = score_here(samples, tiny, DELIVERIES)
+    for column in ("place", "delivery", "status"):
+        assert spread[column].to_pylist() == here[column].to_pylist()
+    one, other = (table["logit"].to_numpy(zero_copy_only=False) for table in (spread, here))
+    assert np.allclose(one, other, atol=0.3, equal_nan=True)
+
+
+def test_an_unknown_delivery_is_refused_before_anything_starts(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="sepia"):
+        score(labelled(tmp_path, each=1), str(tiny), ("sepia",))
+
+
+def test_a_lost_or_doubled_row_breaks_the_law() -> None:
+    row = {"place": 0, "delivery": "shipped", "status": "ok", "detail": None, "logit": 0.0, "gates": []}
+    for rows in ([], [row, row]):
+        with pytest.raises(LawError, match=f"gave {len(rows)} rows"):
+            in_order(pa.Table.from_pylist(rows, SCORED), 1, ("shipped",))
+
+
+def test_a_damaged_model_is_an_error_of_the_model(local_ray: None, tiny: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for file in tiny.iterdir():
+        (broken / file.name).write_bytes(file.read_bytes())
+    (broken / "tower.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ModelError), cluster.own_errors():
+        score(labelled(tmp_path, each=1), str(broken), ("shipped",), runner=HERE)

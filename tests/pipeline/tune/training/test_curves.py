@@ -1,0 +1,28 @@
+"""Laws of the curves."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from pipeline.tune.training.curves import draw
+from tests.pipeline.tune.training.test_journal import epoch
+
+
+def ink(png: bytes) -> int:
+    """Count the pixels that are not white."""
+    with Image.open(io.BytesIO(png)) as picture:
+        return int((np.asarray(picture.convert("L")) < 250).sum())
+
+
+def test_a_longer_training_draws_more() -> None:
+    short, long = draw([epoch(1)]), draw([epoch(number) for number in range(1, 5)])
+    assert short.startswith(b"\x89PNG") and ink(long) > ink(short) > 0
+
+
+def test_an_epoch_that_only_looked_and_a_router_that_is_not_there_draw_too() -> None:
+    assert ink(draw([epoch(1, loss=None, losses=[], gate_entropy=None, load=[]), epoch(2, load=[])])) > 0
+
+
+def test_no_epoch_at_all_is_an_empty_picture() -> None:
+    assert draw([]).startswith(b"\x89PNG")

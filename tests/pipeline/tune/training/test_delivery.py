@@ -1,0 +1,73 @@
+"""Laws of the delivery."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mole.errors import SettingsError
+from mole.preprocess import Preprocess
+from mole.view import view
+from pipeline.tune.data.align import Aligner, Form
+from pipeline.tune.data.samples import Sample, load, to_table
+from pipeline.tune.training.delivery import delivered, delivery_seed, plain
+from pipeline.tune.training.draws import NOBODY, Made, lay_down
+
+SPEC = Preprocess(mode="resize")
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
+    """Four noisy pictures; the last two are a photograph and its copy, which share a group."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for number in range(3):
+        noise = np.random.default_rng(number).integers(0, 256, (40, 60, 3), np.uint8)
+        Image.fromarray(noise).resize((300, 260)).save(folder / f"{number}.png")
+    files = [str(folder / f"{number}.png") for number in range(3)]
+    alone = [Sample(files[0], 0, "photos"), Sample(files[1], 1, "made")]
+    return [*alone, Sample(files[2], 0, "photos", "pair"), Sample(files[2], 1, "made", "pair")]
+
+
+def test_any_share_of_a_step_holds_the_same_views_as_the_whole(samples: list[Sample]) -> None:
+    draws = lay_down([(sample.label, sample.source) for sample in samples], epochs=1, steps=2, batch_size=4, seed=0)
+    made = Made(to_table(samples), SPEC)
+    whole = delivered({"id": np.arange(8)}, draws, made, seed=5)
+    halves = [delivered({"id": np.arange(4) + 4 * half}, draws, made, seed=5) for half in (0, 1)]
+    assert np.array_equal(whole["pixels"], np.concatenate([half["pixels"] for half in halves]))
+    assert whole["step"].tolist() == [0] * 4 + [1] * 4
+    assert whole["label"].tolist() == [samples[place].label for place in draws.place_K]
+    assert whole["pixels"].shape == (8, 3, 224, 224) and whole["pixels"].dtype == np.uint8
+
+
+def test_a_pair_is_delivered_alike_and_every_round_anew(samples: list[Sample]) -> None:
+    real, made = samples[2:]
+    assert delivery_seed(real, 0, 7) == delivery_seed(made, 0, 7)
+    seeds = {
+        delivery_seed(real, 0, 7),
+        delivery_seed(real, 1, 7),
+        delivery_seed(real, 0, 8),
+        delivery_seed(samples[0], 0, 7),
+    }
+    assert len(seeds) == 4
+
+
+def test_a_plain_view_is_what_a_scan_sees_and_filling_rows_belong_to_nobody(samples: list[Sample]) -> None:
+    made = plain({"id": np.arange(2, 6)}, Made(to_table(samples), SPEC))
+    assert made["place"].tolist() == [2, 3, NOBODY, NOBODY]
+    assert np.array_equal(made["pixels"][0], view(load(samples[2]), SPEC).numpy())
+    assert not made["pixels"][2:].any()
+    assert plain({"id": np.arange(8, 10)}, Made(to_table(samples), SPEC))["place"].tolist() == [NOBODY, NOBODY]
+
+
+def test_an_image_that_has_gone_stops_the_run_by_name(samples: list[Sample], tmp_path: Path) -> None:
+    (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(SettingsError, match=r"cut\.jpg.*truncated"):
+        plain({"id": np.arange(1)}, Made(to_table([Sample(str(tmp_path / "cut.jpg"), 0, "photos")]), SPEC))
+
+
+def test_an_aligned_pair_has_one_form_in_training_and_in_validation(samples: list[Sample]) -> None:
+    made = Made(to_table(samples), SPEC, Aligner((Form("jpeg", 40, 2, 120, 90), Form("jpeg", 90, 2, 200, 240)), 200))
+    pair = plain({"id": np.arange(2, 4)}, made)["pixels"]
+    assert np.array_equal(pair[0], pair[1])
+    assert not np.array_equal(pair[0], plain({"id": np.arange(2, 3)}, Made(to_table(samples), SPEC))["pixels"][0])

@@ -1,0 +1,48 @@
+"""Laws of the draws."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from mole.errors import SettingsError
+from pipeline.tune.training.draws import balance, balanced, lay_down
+
+KINDS = [(0, "photos")] * 30 + [(0, "more photos")] * 10 + [(1, "one")] * 5 + [(1, "two")] * 40 + [(1, "three")]
+
+
+def test_both_classes_weigh_the_same_and_in_a_class_every_source() -> None:
+    weight_N = balance(KINDS)
+    sums: Counter[tuple[int, str]] = Counter()
+    for kind, weight in zip(KINDS, weight_N.tolist(), strict=True):
+        sums[kind] += weight
+    assert sums[0, "photos"] == pytest.approx(0.25) and sums[0, "more photos"] == pytest.approx(0.25)
+    assert [sums[1, name] for name in ("one", "two", "three")] == pytest.approx([1 / 6] * 3)
+
+
+def test_one_class_alone_is_refused_by_name() -> None:
+    with pytest.raises(SettingsError, match=r"both classes, got only \['one'\]"):
+        balance([(1, "one")] * 3)
+
+
+def test_a_source_is_drawn_as_often_as_its_weight_says_and_never_by_luck() -> None:
+    draws = lay_down(KINDS, epochs=4, steps=15, batch_size=16, seed=3)
+    for epoch in np.split(draws.place_K, 4):
+        counts = Counter(KINDS[place] for place in epoch)
+        assert counts[0, "photos"] == 60 and counts[0, "more photos"] == 60
+        assert all(counts[1, name] == 40 for name in ("one", "two", "three"))
+
+
+def test_within_a_source_no_image_is_drawn_twice_more_than_another() -> None:
+    places = balanced(balance(KINDS), 240, np.random.default_rng(0))
+    counts = Counter(places.tolist())
+    assert max(counts[place] for place in range(30)) - min(counts[place] for place in range(30)) <= 1
+
+
+def test_the_seed_decides_every_draw_and_each_epoch_has_its_own() -> None:
+    first, again, other = (lay_down(KINDS, epochs=2, steps=4, batch_size=8, seed=seed) for seed in (1, 1, 2))
+    assert np.array_equal(first.place_K, again.place_K)
+    assert not np.array_equal(first.place_K, other.place_K)
+    assert not np.array_equal(first.place_K[:32], first.place_K[32:])
+    assert first.steps == 8
+    assert first.round_K.tolist() == [0] * 32 + [1] * 32

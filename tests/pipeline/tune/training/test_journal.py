@@ -1,0 +1,78 @@
+"""Laws of the journal."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.tune.training.journal import following, line, scalars
+from pipeline.tune.training.task import MIXING
+
+
+def epoch(number: int, **more: Any) -> dict[str, Any]:
+    """Write an epoch's figures as a worker leaves them."""
+    told = {
+        "epoch": number,
+        "step": 10 * number,
+        "losses": [0.7, 0.5],
+        "loss": 0.6,
+        "load": [0.25, 0.75],
+        "gate_entropy": 0.56,
+        "validation": {"easy": 0.99, "hard": 0.71},
+        "best": 0.85,
+        "stale": 0,
+        "images_per_second": 4.0,
+    }
+    return told | more
+
+
+def leave(run: Path, told: dict[str, Any]) -> None:
+    (run / "metrics").mkdir(parents=True, exist_ok=True)
+    (run / "metrics" / f"{told['epoch']:05}.json").write_text(json.dumps(told))
+
+
+def test_each_epoch_is_told_once_and_what_an_earlier_run_told_is_not_told_again(tmp_path: Path) -> None:
+    leave(tmp_path, epoch(1))
+    said: list[str] = []
+    with following(str(tmp_path), said.append):
+        leave(tmp_path, epoch(2))
+        end = time.monotonic() + 30
+        while not said and time.monotonic() < end:
+            time.sleep(0.05)
+        leave(tmp_path, epoch(3))
+    assert [words.partition(",")[0] for words in said] == ["epoch 2", "epoch 3"]
+    assert list((tmp_path / "tensorboard").glob("events.*"))
+
+
+def test_a_line_names_the_generator_that_is_worst() -> None:
+    assert "lowest 0.710 (hard)" in line(epoch(1)) and "loss 0.6000" in line(epoch(1))
+    assert "only looked" in line(epoch(1, loss=None, losses=[]))
+
+
+def test_the_choice_between_old_and_new_adapters_is_told_too() -> None:
+    assert "0.5: 0.910" in line({"epoch": MIXING, "shares": {"0.0": 0.9, "0.5": 0.91}})
+
+
+def test_every_number_of_an_epoch_has_a_name() -> None:
+    assert scalars(epoch(1)) == {
+        "loss": 0.6,
+        "gate_entropy": 0.56,
+        "images_per_second": 4.0,
+        "load/expert_0": 0.25,
+        "load/expert_1": 0.75,
+        "validation_auroc/easy": 0.99,
+        "validation_auroc/hard": 0.71,
+    }
+    assert "loss" not in scalars(epoch(1, loss=None))
+
+
+def test_where_mlflow_is_installed_it_has_the_figures_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    with following(str(tmp_path / "run"), list[str]().append):
+        leave(tmp_path / "run", epoch(1))
+    [run] = mlflow.search_runs(output_format="list")
+    assert (run.info.run_name, run.info.status, run.data.metrics["loss"]) == ("run", "FINISHED", 0.6)

@@ -1,0 +1,32 @@
+"""Laws of the settings of a training."""
+
+import pytest
+
+from mole.errors import SettingsError
+from pipeline.tune.training.settings import ELSEWHERE, FinetuneSettings
+
+NEEDED = ["--samples", "a", "--samples", "b", "--registry", "r"]
+
+
+def test_lists_and_names_are_read_from_flags() -> None:
+    read = FinetuneSettings.from_command_line([*NEEDED, "--hold-out", "x, y", "--expert-ranks", "2,4", "--align"])
+    assert (read.samples, read.hold_out, read.expert_ranks, read.align) == (["a", "b"], ("x", "y"), (2, 4), True)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--test-share", "1"], "--test-share: .*less than 1, got '1'"),
+        (["--expert-ranks", "0"], "--expert-ranks: .*greater than 0"),
+        (["--precision", "int8"], "--precision: .*'bfloat16'"),
+        (["--head-rate", "-1"], "--head-rate: .*got '-1'"),
+    ],
+)
+def test_a_refusal_names_the_flag_the_bound_and_the_value(flags: list[str], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        FinetuneSettings.from_command_line([*NEEDED, *flags])
+
+
+def test_what_says_where_is_a_setting_and_decides_nothing() -> None:
+    assert set(FinetuneSettings.model_fields) > ELSEWHERE
+    assert not {"seed", "epochs", "batch_size", "base", "init_from", "align"} & ELSEWHERE

@@ -1,0 +1,147 @@
+"""Laws of distributed training, on Ray Train itself: the curve is the same whoever trains and whoever dies."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from mole.config import describe
+from mole.preprocess import Preprocess
+from pipeline import storage
+from pipeline.tune.data.samples import Sample, to_table
+from pipeline.tune.training.draws import Made, lay_down
+from pipeline.tune.training.task import Course, Task
+from pipeline.tune.training.trainer import Trained, history, train
+from tests.pictures import picture
+from tests.tiny import CONFIG, tiny_checkpoint
+
+TOLERANCE = 1e-4
+COURSE = Course(looking=2, steps=16, epochs=3, penalty=1e-2, head_rate=1e-3, expert_rate=1e-3, decay=0.0, patience=9)
+BATCH = 8
+pytestmark = pytest.mark.slow
+END = 600.0  # seconds after which waiting for a process is given up
+
+
+def materials(folder: Path) -> tuple[Path, list[Sample], list[Sample]]:
+    """Write a tiny detector and pictures of two sources, whose class shows in their sharpness; the same every time."""
+    model = tiny_checkpoint(folder / "base", preprocess=Preprocess(mode="resize"))
+    samples = []
+    for number in range(30):
+        file = folder / "pictures" / f"{number}.jpg"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(picture(number, side=400 if number % 2 else 120))
+        source = "made" if number % 2 else "photos"
+        samples.append(Sample(str(file), number % 2, source, group=f"{number}"))  # the group seeds deliveries
+    return model, samples[:22], samples[22:]
+
+
+def run_training(folder: Path, run: Path, *, processes: int) -> Trained:
+    """Train in the Ray that is connected."""
+    model, training, validation = materials(folder)
+    found = describe(model)
+    task = Task(
+        base=str(model),
+        digest=found.digest,
+        keep_adapters=False,
+        detector=CONFIG,
+        spec=found.preprocess,
+        bfloat16=False,
+        course=COURSE,
+        batch_size=BATCH,
+        seed=0,
+        run=storage.absolute(str(run)),
+        labels=tuple(sample.label for sample in validation),
+        sources=tuple(sample.source for sample in validation),
+        judges=(),
+    )
+    kinds = [(sample.label, sample.source) for sample in training]
+    draws = lay_down(kinds, epochs=COURSE.epochs, steps=COURSE.steps, batch_size=BATCH, seed=0)
+    sets = (Made(to_table(training), found.preprocess), Made(to_table(validation), found.preprocess))
+    return train(task, draws, sets, processes=processes, gpu=False)
+
+
+def losses(trained: Trained) -> list[float]:
+    return [loss for epoch in trained.history for loss in epoch["losses"]]
+
+
+def agree(one: Trained, other: Trained) -> None:
+    assert losses(one) == pytest.approx(losses(other), abs=TOLERANCE)
+    assert [epoch["validation"] for epoch in one.history] == [
+        pytest.approx(epoch["validation"], abs=0.05) for epoch in other.history
+    ]
+    for name, tensor in one.adapters.items():
+        assert torch.allclose(tensor, other.adapters[name], atol=10 * TOLERANCE), name
+
+
+@pytest.fixture(scope="module")
+def undisturbed(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """One process, nobody dies."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return run_training(folder, folder / "run", processes=1)
+
+
+def test_every_step_is_taken_once_and_the_loss_falls(undisturbed: Trained) -> None:
+    curve = losses(undisturbed)
+    assert len(curve) == COURSE.last - COURSE.looking
+    assert [epoch["step"] for epoch in undisturbed.history] == [16, 32, 48]
+    assert undisturbed.history[-1]["loss"] < undisturbed.history[0]["loss"]
+    assert sum(undisturbed.history[-1]["load"]) == pytest.approx(1.0)
+
+
+def kill_a_worker(run: Path, killed: list[int]) -> None:
+    """Kill one training process in the middle of the second epoch."""
+    end = time.monotonic() + END
+    while time.monotonic() < end and not (run / "metrics" / "00001.json").exists():
+        time.sleep(0.01)
+    for process in psutil.Process().children(recursive=True):
+        if "RayTrainWorker" in " ".join(process.cmdline()):
+            process.kill()
+            killed.append(process.pid)
+            return
+
+
+def test_two_workers_of_which_one_is_killed_end_where_one_alone_ends(undisturbed: Trained, tmp_path: Path) -> None:
+    killed: list[int] = []
+    killer = threading.Thread(target=kill_a_worker, args=(tmp_path / "run", killed))
+    killer.start()
+    trained = run_training(tmp_path, tmp_path / "run", processes=2)
+    killer.join()
+    assert killed
+    agree(undisturbed, trained)
+
+
+def test_a_driver_that_is_killed_leaves_a_run_that_goes_on(undisturbed: Trained, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    script = (
+        "import sys; from pathlib import Path; from pipeline import cluster; from tests.pipeline.tune.training import test_trainer as t\n"
+        "with cluster.connected('local', logs=False): t.run_training(Path(sys.argv[1]), Path(sys.argv[2]), processes=1)"
+    )
+    root = Path(__file__).resolve().parents[4]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    driver = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path), str(run)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    end = time.monotonic() + END
+    while time.monotonic() < end and driver.poll() is None and not (run / "metrics" / "00001.json").exists():
+        time.sleep(0.01)
+    children = psutil.Process(driver.pid).children(recursive=True)
+    assert driver.poll() is None, "the driver ended before it could be killed"
+    driver.kill()
+    driver.wait()
+    before = len(history(storage.absolute(str(run))))
+    for child in children:  # Ray ends what its driver leaves behind, after a while; this only makes it soon
+        if child.is_running():
+            os.kill(child.pid, signal.SIGKILL)
+    assert 1 <= before < COURSE.epochs
+    agree(undisturbed, run_training(tmp_path, run, processes=1))

@@ -1,0 +1,79 @@
+"""Laws of the version."""
+
+import io
+import json
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mole.calibration import Calibration
+from mole.checkpoint import adapters_of, load_checkpoint
+from mole.config import describe
+from mole.preprocess import Preprocess
+from pipeline.registry import Registry
+from pipeline.tune.data.collection import TEST, Collection
+from pipeline.tune.data.manifest import MANIFEST
+from pipeline.tune.data.samples import Sample
+from pipeline.tune.data.split import TRAIN
+from pipeline.tune.training.task import Course, Task
+from pipeline.tune.training.trainer import Trained
+from pipeline.tune.training.version import CURVES, EVALUATION, HISTORY, ORIGIN, papers, told, write
+from tests.pipeline.tune.training.test_journal import epoch
+from tests.tiny import CONFIG
+
+
+def task_for(base: Path) -> Task:
+    """Write a task whose view differs from the base's."""
+    return Task(
+        base=str(base),
+        digest=describe(base).digest,
+        keep_adapters=False,
+        detector=CONFIG,
+        spec=Preprocess(mode="resize", short_side=256),
+        bfloat16=False,
+        course=Course(0, 1, 1, 1e-2, 1e-3, 1e-3, 0.0, 1),
+        batch_size=8,
+        seed=0,
+        run="run",
+        labels=(),
+        sources=(),
+        judges=(),
+    )
+
+
+@pytest.fixture
+def collection() -> Collection:
+    samples = [Sample("a.jpg", 0, "photos", "1"), Sample("b.jpg", 1, "made", "2")]
+    return Collection(samples, [TRAIN, TEST], pa.table({"digest": ["aa", "bb"]}), Counter({"truncated": 1}))
+
+
+def test_a_version_stands_by_itself_with_its_own_view_and_calibration(tiny: Path, tmp_path: Path) -> None:
+    calibration = Calibration(real_below=-1.0, generated_above=2.0)
+    task = task_for(tiny)
+    made = write(tmp_path / "v", describe(tiny), task, adapters_of(tiny), calibration, {"recipe": {"seed": 1}})
+    loaded = load_checkpoint(tmp_path / "v")
+    assert loaded.calibration == calibration and loaded.preprocess == task.spec
+    assert made.digest == loaded.description.digest != describe(tiny).digest
+    other = write(tmp_path / "w", describe(tiny), task, adapters_of(tiny), calibration, {"recipe": {"seed": 2}})
+    assert other.digest != made.digest
+
+
+def test_the_papers_say_what_it_was_made_of_and_how_it_went(collection: Collection, tiny: Path, tmp_path: Path) -> None:
+    trained = Trained({}, [epoch(1), epoch(2)], {})
+    files = papers(collection, trained, {"parent": "p"}, None)
+    assert set(files) == {MANIFEST, HISTORY, ORIGIN, CURVES}  # an evaluation only where there was one
+    assert EVALUATION not in files
+    assert pq.read_table(io.BytesIO(files[MANIFEST])).column("split").to_pylist() == [TRAIN, TEST]
+    assert [json.loads(line)["epoch"] for line in files[HISTORY].splitlines()] == [1, 2]
+    assert json.loads(files[ORIGIN])["parent"] == "p"
+    place = Registry(str(tmp_path / "models"))
+    digest = place.add(tiny, files)
+    assert place.read(digest, MANIFEST) == files[MANIFEST]
+
+
+def test_a_calibration_is_told_with_its_interval_and_its_images() -> None:
+    words = told(Calibration(false_positive_rate=0.01, false_positive_interval=(0.002, 0.03), reals=300))
+    assert "300 real images" in words and "1.00%" in words and "0.20% to 3.00%" in words
