@@ -11,6 +11,9 @@ from pipeline.tune import workers
 from pipeline.tune.training.draws import Batch, Draws, Made
 from pipeline.tune.training.progress import progress_of
 
+WHOLE = 1 << 40
+"""A block is a worker's share of a step, whatever bound another job of this process has set: a cut one would not be."""
+
 
 def remaining_views(draws: Draws, made: Made, *, run: str, processes: int, seed: int) -> Dataset:
     """Make the views of the steps that are still to be taken, a block for each worker's share of a step.
@@ -35,4 +38,5 @@ def plain_views(made: Made, *, processes: int, block: int = 8) -> Dataset:
 
 def _blocks(rows: int, blocks: int, make: Callable[[Any], Batch]) -> Dataset:
     ids: Dataset = ray.data.range(rows, override_num_blocks=max(1, blocks))
+    ids.context.target_max_block_size = WHOLE
     return ids.map_batches(make, batch_size=None, batch_format="numpy")

@@ -40,7 +40,9 @@ def handed(steps: list[int]) -> Any:
             "place": place,
         }
 
-    return ray.data.range(len(steps), override_num_blocks=1).map_batches(make, batch_size=None).iterator()
+    ids = ray.data.range(len(steps), override_num_blocks=1)
+    ids.context.execution_options.preserve_order = True  # as a training has it
+    return ids.map_batches(make, batch_size=None).iterator()
 
 
 def test_steps_before_the_checkpoint_are_passed_over_and_the_rest_come_in_order(
