@@ -10,10 +10,7 @@ from rich.table import Table
 from mole.errors import MoleError
 from pipeline.scan.flow import Summary, scan
 from pipeline.settings import ScanSettings
-from pipeline.telemetry import Ticker, quiet_ray
-
-INTERRUPTED = 130
-"""What a shell returns for Ctrl-C."""
+from pipeline.telemetry import Ticker, interrupted, quiet_ray, refused
 
 
 def main(arguments: list[str]) -> int:
@@ -28,12 +25,9 @@ def main(arguments: list[str]) -> int:
         with Ticker() as ticker:
             summary = scan(settings, ticker)
     except MoleError as reason:
-        words = str(reason).partition("\nFailed to apply UDF")[0]  # Ray adds its own advice to a worker's words
-        Console(stderr=True).print(f"{type(reason).__name__}: {words}", style="red", markup=False, soft_wrap=True)
-        return reason.exit_code
+        return refused(reason)
     except KeyboardInterrupt:
-        Console(stderr=True).print("stopped; what is written stays good, the same command goes on from there")
-        return INTERRUPTED
+        return interrupted()
     if settings.json_summary:
         print(json.dumps(dataclasses.asdict(summary)))
     else:

@@ -3,8 +3,9 @@
 import argparse
 import tomllib
 from collections.abc import Sequence
+from inspect import cleandoc
 from pathlib import Path
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Literal, Self, cast, get_args, get_origin
 
 from pydantic import Field, ValidationError
 from pydantic_settings import (
@@ -76,16 +77,25 @@ class JobSettings(BaseSettings):
     def command_line(cls) -> argparse.ArgumentParser:
         """Make the command line; what is not given is left to the environment and the file."""
         parser = argparse.ArgumentParser(
-            description=cls.__doc__,
+            description=cleandoc(cls.__doc__ or ""),
             formatter_class=argparse.RawDescriptionHelpFormatter,
             argument_default=argparse.SUPPRESS,
             allow_abbrev=False,
         )
-        for name, field in cls.model_fields.items():
+        own = cls.__annotations__
+        for name, field in sorted(
+            cls.model_fields.items(), key=lambda named: (not named[1].is_required(), named[0] not in own)
+        ):
             several = getattr(field.annotation, "__origin__", None) is list
             action = "store_true" if field.annotation is bool else "append" if several else "store"
-            told = f"{field.description} (default: {field.default})" if field.default else field.description
-            parser.add_argument(cls.flag(name), dest=name, action=action, help=str(told).replace("%", "%%"))
+            told = str(field.description)
+            if get_origin(field.annotation) is Literal:
+                told += f": {', '.join(get_args(field.annotation))}"
+            if field.is_required():
+                told += " (required)"
+            elif field.default:
+                told += f" (default: {field.default})"
+            parser.add_argument(cls.flag(name), dest=name, action=action, help=told.replace("%", "%%"))
         return parser
 
     @classmethod

@@ -26,6 +26,11 @@ class Status(StrEnum):
     TORN_ARCHIVE = "torn_archive"
 
 
+PASSING = (Status.MISSING, Status.FORBIDDEN, Status.UNREACHABLE)
+"""Faults of the store, not of the bytes: another reading may end otherwise."""
+
+
+TIME = pa.timestamp("us", tz="UTC")
 GATES = pa.list_(pa.field("element", pa.float32()))
 PROVENANCE = pa.struct([(name, pa.string()) for name in ("software", "camera", "generator", "source_type", "c2pa")])
 
@@ -70,7 +75,7 @@ VERDICT = pa.schema(
         ("gates", GATES),
         *DECLARED,
         ("preprocess", pa.string()),
-        ("scanned_at", pa.timestamp("us", tz="UTC")),
+        ("scanned_at", TIME),
     ],
     metadata={VERSION_KEY: SCHEMA_VERSION.encode()},
 )

@@ -19,7 +19,7 @@ from mole.config import CONFIG, describe
 from mole.errors import ModelError, SettingsError, StorageError
 from pipeline import storage
 
-EMBEDDED = "embedded"
+EMBEDDED, PROMOTED = "embedded", "promoted"
 VERSIONS, PROMOTIONS = "versions", "promotions"
 DIGITS = 8  # of an entry's number
 
@@ -143,6 +143,26 @@ class Registry:
     def digests(self) -> list[str]:
         """List the versions by digest."""
         return [url.rsplit("/", 1)[-1] for url in storage.names(storage.join(self.url, VERSIONS), "")]
+
+
+def resolve(model: str, url: str | None) -> str:
+    """Turn what a user calls a model into a checkpoint's place.
+
+    Args:
+        model: `promoted` or a version's digest, or any place that `locate` knows.
+        url: the registry in which the first two are looked up.
+
+    Raises:
+        ModelError: nothing is promoted there.
+    """
+    if url is None:
+        return model
+    registry = Registry(url)
+    digest = registry.promoted() if model == PROMOTED else model
+    if digest is None:
+        raise ModelError(f"{registry.url} has promoted nothing yet; name one of {registry.digests()}")
+    version = registry.version(digest)
+    return version if storage.exists(storage.join(version, CONFIG)) else model
 
 
 def locate(model: str, digest: str | None = None) -> Path:

@@ -1,41 +1,28 @@
-"""The settings of a scan."""
+"""The settings of a scan, of a rescan, and of a look at the table that both write."""
 
-from typing import Annotated, ClassVar, Literal
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, field_validator
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from pipeline.commandline import JobSettings, split_commas
+from pipeline.registry import PROMOTED
+
+View = Literal["current", "faults", "changed", "progress", "verdicts"]
 
 
-class ScanSettings(JobSettings):
-    """Find AI-generated images: every image of a shard, a listing or a folder gets exactly one verdict.
+class DetectorSettings(JobSettings):
+    """How a detector is run over images."""
 
-    Each flag may also stand in the environment (MOLE_SCAN_OUTPUT=...) or in a TOML file (--config scan.toml); a flag
-    wins over the environment, and the environment over the file.
-
-    exit codes: 0 every row written, 2 settings, 3 storage, 4 model, 5 an image lost or counted twice
-    """
-
-    model_config = SettingsConfigDict(env_prefix="MOLE_SCAN_")
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
 
-    source: Annotated[list[str], Field(min_length=1)] = Field(
-        description="a WebDataset shard, a glob or braces of shards, a folder, a listing (.parquet .csv .tsv .jsonl "
-        ".txt with a column uri, url, path or key) or an image; any fsspec URL; may be repeated",
-    )
-    output: Annotated[str, Field(min_length=1)] = Field(description="the folder URL of the verdict table")
-    model: str = Field("embedded", description="a checkpoint folder, or 'embedded' for the detector that is shipped")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the detector runs")
     num_actors: PositiveInt | None = Field(None, description="scorers; one a GPU, or one a machine, where not given")
     batch_size: PositiveInt | None = Field(None, description="images a forward pass; 256 on a GPU, 16 on CPU")
     rows_per_file: PositiveInt | None = Field(None, description="rows a part; 50000 on a GPU, 256 on CPU")
-    limit: PositiveInt | None = Field(None, description="stop after so many images; a later run goes on from there")
-    carry: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)] = Field(
-        (), description="columns of the source to take along, with commas between them: url,caption"
-    )
     image_member: str | None = Field(None, description="the extension that holds a shard sample's image")
-    all_files: bool = Field(False, description="try every file of a folder, whatever its name")
     max_bytes: PositiveInt = Field(64 << 20, description="a file above this is too_large, unread")
     max_pixels: PositiveInt = Field(100_000_000, description="an image above this is too_large, undecoded")
     min_side: NonNegativeInt = Field(16, description="an image with a shorter side is too_small")
@@ -47,3 +34,93 @@ class ScanSettings(JobSettings):
     @classmethod
     def _bare_extension(cls, value: str | None) -> str | None:
         return None if value is None else value.lstrip(".").lower()
+
+
+class ScanSettings(DetectorSettings):
+    """Find AI-generated images: every image of a shard, a listing or a folder gets exactly one verdict.
+
+    Each flag may also stand in the environment (MOLE_SCAN_OUTPUT=...) or in a TOML file (--config scan.toml); a flag
+    wins over the environment, and the environment over the file.
+
+    exit codes: 0 every row written, 2 settings, 3 storage, 4 model, 5 an image lost or counted twice
+    """
+
+    model_config = SettingsConfigDict(env_prefix="MOLE_SCAN_")
+
+    source: Annotated[list[str], Field(min_length=1)] = Field(
+        description="a WebDataset shard, a glob or braces of shards, a folder, a listing (.parquet .csv .tsv .jsonl "
+        ".txt with a column uri, url, path or key) or an image; any fsspec URL; may be repeated",
+    )
+    output: Annotated[str, Field(min_length=1)] = Field(description="the folder URL of the verdict table")
+    model: str = Field(
+        "embedded",
+        description="a checkpoint folder, a registry, whose promoted version is meant, or 'embedded' for the detector "
+        "that is shipped",
+    )
+    limit: PositiveInt | None = Field(None, description="stop after so many images; a later run goes on from there")
+    carry: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)] = Field(
+        (), description="columns of the source to take along, with commas between them: url,caption"
+    )
+    all_files: bool = Field(False, description="try every file of a folder, whatever its name")
+
+
+class RescanSettings(DetectorSettings):
+    """Judge images of a verdict table again: those that a model has not judged, or those of them that SQL chooses.
+
+    Reads only the chosen images, inside shards by the byte range that the table kept. Each flag may also stand in the
+    environment (MOLE_RESCAN_REGISTRY=...) or in a TOML file (--config rescan.toml); a flag wins over the environment,
+    and the environment over the file.
+
+    exit codes: 0 every row written, 2 settings, 3 storage, 4 model, 5 an image lost or counted twice
+    """
+
+    model_config = SettingsConfigDict(env_prefix="MOLE_RESCAN_")
+
+    table: Annotated[str, Field(min_length=1)] = Field(description="the folder URL of the verdict table")
+    model: Annotated[str, Field(min_length=1)] = Field(
+        description="'promoted' or the digest of a version, of --registry; a checkpoint folder; or 'embedded'"
+    )
+    registry: str | None = Field(None, description="the registry that 'promoted' and digests are looked up in")
+    where: str | None = Field(
+        None,
+        description="a condition in SQL on the newest row of each image: \"verdict = 'unsure'\"; may also choose images"
+        " that this model could not read (missing, forbidden, unreachable)",
+    )
+    newer_than: datetime | None = Field(None, description="only images whose newest row is of this time or later, UTC")
+    sample: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="only this share of them, drawn by their place, so that the same command draws the same"
+    )
+
+    @field_validator("newer_than")
+    @classmethod
+    def _in_utc(cls, value: datetime | None) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+    @model_validator(mode="after")
+    def _promoted_needs_a_registry(self) -> Self:
+        if self.model == PROMOTED and self.registry is None:
+            raise ValueError("--model promoted needs --registry, the folder URL whose promoted version is meant")
+        return self
+
+
+class TablesSettings(JobSettings):
+    """Look at a verdict table: one of its views, or an answer in SQL, or a DuckDB file that keeps the views.
+
+    The views: current (the newest verdict of each image), faults (images that got none, and why), changed (what the
+    newest model called other than the one before it, with both scores), progress (how far each model is), verdicts
+    (every row of every model).
+
+    exit codes: 0 shown, 2 settings, 3 storage
+    """
+
+    model_config = SettingsConfigDict(env_prefix="MOLE_TABLES_")
+    flags: ClassVar[dict[str, str]] = {"json_rows": "--json"}
+
+    table: Annotated[str, Field(min_length=1)] = Field(description="the folder URL of the verdict table")
+    view: Literal["current", "faults", "changed", "progress", "verdicts"] = Field(
+        "progress", description="what to show"
+    )
+    sql: str | None = Field(None, description="a question about the views, in place of a view")
+    limit: NonNegativeInt = Field(20, description="show so many rows of it; 0 shows all")
+    database: Path | None = Field(None, description="write the views into this DuckDB file; they read the table anew")
+    json_rows: bool = Field(False, description="print each row as a line of JSON")

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,13 +16,13 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from mole.errors import SettingsError, StorageError
+from pipeline import local
 from pipeline.records import Status
 
 STORE_FAULTS = (OSError, aiohttp.ClientError, botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError)
 """What a store's client raises when it cannot give the bytes; a timeout is an OSError since Python 3.11."""
 FORBIDDEN_CODES = frozenset({401, 403})
 MISSING_CODES = frozenset({404, 410})
-TEMPORARY = ".tmp-"
 
 
 @dataclass(frozen=True)
@@ -168,6 +167,33 @@ def read(url: str, *, most: int | None = None) -> bytes:
         return bytes(stream.read() if most is None else stream.read(most))
 
 
+def read_range(url: str, start: int, end: int) -> bytes:
+    """Read some of a file's bytes in one request.
+
+    Args:
+        url: where it is.
+        start: the first byte.
+        end: the byte behind the last.
+
+    Raises:
+        OSError: as the store said it, or because it gave fewer bytes.
+    """
+    fs, path = filesystem(url)
+    data = bytes(fs.cat_file(path, start=start, end=end))
+    if len(data) != end - start:
+        raise OSError(f"{len(data):,} bytes came of the {end - start:,} from byte {start:,}")
+    return data
+
+
+def size(url: str) -> int:
+    """Tell how many bytes a file has; one that is gone has none."""
+    fs, path = filesystem(url)
+    try:
+        return int(fs.info(path).get("size") or 0)
+    except STORE_FAULTS:
+        return 0
+
+
 def exists(url: str) -> bool:
     """Tell whether a file or folder is there now, whatever a listing said before."""
     fs, path = filesystem(url)
@@ -184,27 +210,11 @@ def write(url: str, data: bytes) -> None:
     fs, path = filesystem(url)
     try:
         if isinstance(fs, LocalFileSystem):
-            _write_local(path, data)
+            local.write(path, data)
         else:
             fs.pipe_file(path, data)
     except OSError as reason:
         raise StorageError(f"cannot write {len(data):,} bytes to {url!r}: {reason}") from reason
-
-
-def _write_local(path: str, data: bytes) -> None:
-    folder, name = os.path.split(path)
-    os.makedirs(folder, exist_ok=True)
-    temporary = os.path.join(folder, f".{name}{TEMPORARY}{uuid.uuid4().hex}")
-    try:
-        with open(temporary, "xb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        if os.path.exists(temporary):
-            os.remove(temporary)
-        raise
 
 
 def create(url: str, data: bytes) -> bool:
@@ -219,7 +229,7 @@ def create(url: str, data: bytes) -> bool:
     fs, path = filesystem(url)
     try:
         if isinstance(fs, LocalFileSystem):
-            return _create_local(path, data)
+            return local.create(path, data)
         if isinstance(fs, MemoryFileSystem) and fs.exists(path):
             return False
         fs.pipe_file(path, data, mode="create")
@@ -229,22 +239,6 @@ def create(url: str, data: bytes) -> bool:
         if reason.errno in (errno.EEXIST, errno.EBUSY) or "PreconditionFailed" in str(reason) or "412" in str(reason):
             return False
         raise StorageError(f"cannot write {url!r}: {reason}") from reason
-    return True
-
-
-def _create_local(path: str, data: bytes) -> bool:
-    """Link a finished file to its name: the link fails where the name is taken, and nobody sees half a file."""
-    folder, name = os.path.split(path)
-    os.makedirs(folder, exist_ok=True)
-    temporary = os.path.join(folder, f".{name}{TEMPORARY}{uuid.uuid4().hex}")
-    with open(temporary, "xb") as stream:
-        stream.write(data)
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
-    finally:
-        os.remove(temporary)
     return True
 
 
@@ -269,7 +263,7 @@ def sweep(folder: str) -> None:
         return
     with suppress(FileNotFoundError), os.scandir(absolute(folder)) as entries:
         for entry in entries:
-            if TEMPORARY in entry.name and entry.is_file():
+            if local.TEMPORARY in entry.name and entry.is_file():
                 remove(entry.path)
 
 

@@ -11,8 +11,12 @@ import ray.data
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from mole.errors import MoleError
+
 PLAIN_EVERY = 10.0
 """Seconds between two plain lines."""
+INTERRUPTED = 130
+"""What a shell returns for Ctrl-C."""
 WIDTH = 120
 """Columns of a table that goes to a file."""
 
@@ -80,6 +84,19 @@ class Ticker:
         of = "" if self.total is None else f" of {self.total:,}"
         left = "" if self.total is None or not self.images else f", {(self.total - self.images) / rate:,.0f} s left"
         return f"{self.images:,}{of} images, {rate:,.1f} images/s{left}, {self.faults:,} faults"
+
+
+def refused(reason: MoleError) -> int:
+    """Tell on stderr why a run ended, and give its exit code."""
+    words = str(reason).partition("\nFailed to apply UDF")[0]  # Ray adds its own advice to a worker's words
+    Console(stderr=True).print(f"{type(reason).__name__}: {words}", style="red", markup=False, soft_wrap=True)
+    return reason.exit_code
+
+
+def interrupted() -> int:
+    """Tell on stderr that a scan was stopped, and give its exit code."""
+    Console(stderr=True).print("stopped; what is written stays good, the same command goes on from there")
+    return INTERRUPTED
 
 
 def quiet_ray(*, logs: bool) -> None:

@@ -2,70 +2,33 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
 from itertools import islice
-from typing import Any
 
 import pyarrow as pa
-from ray.data import DataContext, Datasource, ReadTask
-from ray.data.block import BlockMetadata
 
-from mole.errors import SettingsError, StorageError
+from mole.errors import StorageError
 from pipeline import storage
-from pipeline.memory import Snapshot, mount
-from pipeline.records import CARRIED, FETCHED, Status, with_carried
+from pipeline.records import Status
 from pipeline.scan import listing
 from pipeline.scan.archive import Tear
+from pipeline.scan.image import Row, Wanted, read_image, row_of, tables, too_large
 from pipeline.scan.shard import Sample, decompressed, samples, split_name
 from pipeline.scan.unit import Kind, Unit
 
-BLOCK_ROWS = 32
-BLOCK_BYTES = 16 << 20
 READERS = 16
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a scan wants of each unit.
-
-    Attributes:
-        max_bytes: an image above this is not read.
-        image_member: the extension that holds a sample's image; None for any image extension.
-        carry: the source's own columns that come along.
-    """
-
-    max_bytes: int
-    image_member: str | None = None
-    carry: tuple[str, ...] = ()
-
-
-Row = dict[str, Any]
 
 
 def fetch(units: Sequence[Unit], wanted: Wanted) -> Iterator[pa.Table]:
     """Read the images of some units that have no row yet.
 
-    Yields:
-        Tables of `FETCHED` (and the carried columns), small enough to lie in memory.
+    Returns:
+        Tables of `FETCHED` (and the carried columns), small enough to lie in memory; reading them reads the units.
 
     Raises:
         StorageError: a store that holds shards or listings stopped answering.
     """
-    schema = with_carried(FETCHED, wanted.carry)
-    rows: list[Row] = []
-    held = 0
-    for unit in units:
-        for row in read_unit(unit, wanted):
-            if unit.has(row["index"]):
-                continue
-            rows.append(row)
-            held += len(row["data"] or b"")
-            if len(rows) >= BLOCK_ROWS or held >= BLOCK_BYTES:
-                yield pa.Table.from_pylist(rows, schema)
-                rows, held = [], 0
-    if rows:
-        yield pa.Table.from_pylist(rows, schema)
+    rows = (row for unit in units for row in read_unit(unit, wanted) if not unit.has(row["index"]))
+    return tables(rows, wanted.carry)
 
 
 def read_unit(unit: Unit, wanted: Wanted) -> Iterator[Row]:
@@ -75,13 +38,13 @@ def read_unit(unit: Unit, wanted: Wanted) -> Iterator[Row]:
         StorageError: the store stopped answering in the middle of a shard or a listing.
     """
     if unit.fault is not None:
-        images: Iterator[Row] = iter([_row(uri=unit.uri, key=unit.key, fault=unit.fault)])
+        images: Iterator[Row] = iter([row_of(uri=unit.uri, key=unit.key, fault=unit.fault)])
     elif unit.kind is Kind.SHARD:
         images = _shard(unit, wanted)
     elif unit.kind is Kind.SLICE:
         images = _slice(unit, wanted)
     else:
-        images = iter([_read(unit.uri, unit.key, wanted, {})])
+        images = iter([read_image(unit.uri, unit.key, wanted, {})])
     try:
         for index, (row, last) in enumerate(_marked(images)):
             yield row | {"unit": unit.name, "index": index, "last": last}
@@ -101,12 +64,6 @@ def _marked(rows: Iterator[Row]) -> Iterator[tuple[Row, bool]]:
         yield held, True
 
 
-def _row(*, uri: str | None, key: str | None, fault: tuple[Status, str] | None = None, **more: Any) -> Row:
-    status, detail = fault or (None, None)
-    row: Row = dict.fromkeys(FETCHED.names) | {"uri": uri, "key": key, "status": status, "detail": detail}
-    return row | {CARRIED: {}} | more
-
-
 def _shard(unit: Unit, wanted: Wanted) -> Iterator[Row]:
     """Read a shard's samples, then one row for what is torn in it."""
     ranged = unit.uri.lower().endswith(".tar")
@@ -123,7 +80,7 @@ def _shard(unit: Unit, wanted: Wanted) -> Iterator[Row]:
     if tears:
         yield _torn(tears, unit)
     elif empty:
-        yield _row(uri=unit.uri, key=None, fault=(Status.EMPTY, "the shard holds no sample"))
+        yield row_of(uri=unit.uri, key=None, fault=(Status.EMPTY, "the shard holds no sample"))
 
 
 def _is_cut(sample: Sample, tears: list[Tear], wanted: Wanted) -> bool:
@@ -138,7 +95,7 @@ def _torn(tears: list[Tear], unit: Unit) -> Row:
     )
     member = tears[-1].member
     key = split_name(member)[0] if member else None
-    return _row(uri=unit.uri, key=key, offset=tears[0].offset, fault=(Status.TORN_ARCHIVE, f"torn {where}"))
+    return row_of(uri=unit.uri, key=key, offset=tears[0].offset, fault=(Status.TORN_ARCHIVE, f"torn {where}"))
 
 
 def _sample(sample: Sample, unit: Unit, wanted: Wanted, *, ranged: bool) -> Row:
@@ -147,20 +104,16 @@ def _sample(sample: Sample, unit: Unit, wanted: Wanted, *, ranged: bool) -> Row:
     if image is None:
         found = ", ".join(sample.members) or "nothing"
         reason = f"no {wanted.image_member or 'image'} member; the sample has {found}"
-        return _row(uri=unit.uri, key=sample.key, fault=(Status.UNSUPPORTED, reason), carried=carried)
+        return row_of(uri=unit.uri, key=sample.key, fault=(Status.UNSUPPORTED, reason), carried=carried)
     place = {"offset": image.offset, "length": image.length} if ranged else {}
     fault = None
     if image.link is not None:
         fault, place = (Status.UNSUPPORTED, f"{image.name} is a link to {image.link} and holds no bytes"), {}
     elif image.data is None:
-        fault = _too_large(image.length, wanted)
+        fault = too_large(image.length, wanted)
     size = None if image.link is not None else image.length
-    row = _row(uri=unit.uri, key=sample.key, fault=fault, carried=carried, **place)
+    row = row_of(uri=unit.uri, key=sample.key, fault=fault, carried=carried, **place)
     return row | {"data": image.data or None, "bytes": size}
-
-
-def _too_large(size: int, wanted: Wanted) -> tuple[Status, str]:
-    return Status.TOO_LARGE, f"{size:,} bytes, over the bound of {wanted.max_bytes:,}"
 
 
 def _slice(unit: Unit, wanted: Wanted) -> Iterator[Row]:
@@ -179,45 +132,5 @@ def _slice(unit: Unit, wanted: Wanted) -> Iterator[Row]:
 def _entry(entry: listing.Entry, unit: Unit, wanted: Wanted) -> Row:
     if entry.uri is None:
         fault = (Status.MISSING, f"the row of {unit.uri} names no URI")
-        return _row(uri=None, key=entry.text, fault=fault, carried=entry.carried)
-    return _read(entry.uri, entry.text, wanted, entry.carried)
-
-
-def _read(uri: str, key: str, wanted: Wanted, carried: dict[str, str | None]) -> Row:
-    """Read one file; what its store says against it becomes the row's fault."""
-    try:
-        uri = storage.absolute(uri)
-        data = storage.read(uri, most=wanted.max_bytes + 1)
-    except storage.STORE_FAULTS as reason:
-        return _row(uri=uri, key=key, fault=storage.fault_of(reason), carried=carried)
-    except (SettingsError, ValueError) as reason:
-        return _row(uri=uri, key=key, fault=(Status.MISSING, f"not a place to read from: {reason}"), carried=carried)
-    if len(data) > wanted.max_bytes:
-        return _row(uri=uri, key=key, fault=_too_large(len(data), wanted), carried=carried, bytes=None)
-    return _row(uri=uri, key=key, carried=carried, bytes=len(data)) | {"data": data or None}
-
-
-class UnitSource(Datasource):
-    """The door through which Ray Data takes units: one read task a group of them."""
-
-    def __init__(self, groups: Sequence[Sequence[Unit]], wanted: Wanted, memory: Snapshot) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.groups = groups
-        self.wanted = wanted
-        self.memory = memory
-
-    def estimate_inmemory_data_size(self) -> int | None:
-        """Give no estimate: what a shard holds is known once it is read."""
-        return None
-
-    def get_read_tasks(
-        self, parallelism: int, per_task_row_limit: int | None = None, data_context: DataContext | None = None
-    ) -> list[ReadTask]:
-        """Make a task for each group; `parallelism` is the number of groups."""
-        unknown = BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None, input_files=None)
-        return [ReadTask(partial(_fetch_remotely, group, self.wanted, self.memory), unknown) for group in self.groups]
-
-
-def _fetch_remotely(units: Sequence[Unit], wanted: Wanted, memory: Snapshot) -> Iterator[pa.Table]:
-    mount(memory)
-    return fetch(units, wanted)
+        return row_of(uri=None, key=entry.text, fault=fault, carried=entry.carried)
+    return read_image(entry.uri, entry.text, wanted, entry.carried)

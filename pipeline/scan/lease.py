@@ -14,7 +14,7 @@ from typing import Self
 import psutil
 
 from mole.errors import StorageError
-from pipeline import storage
+from pipeline import local, storage
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ class Lease:
     def _clear(self, dead: Holder) -> None:
         """Remove a dead holder's lease; of two runs that meet here, the local rename lets one through."""
         if storage.is_local(self.output):
-            grave = storage.absolute(self._url) + storage.TEMPORARY + dead.generation
+            grave = storage.absolute(self._url) + local.TEMPORARY + dead.generation
             try:
                 os.rename(storage.absolute(self._url), grave)
             except FileNotFoundError:

@@ -9,21 +9,27 @@ from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from mole.errors import LawError, StorageError
 from pipeline import storage
-from pipeline.records import check_version
+from pipeline.records import PLACE, TIME, check_version
 
-PLACE = pa.schema([("unit", pa.string()), ("index", pa.int32()), ("last", pa.bool_())])
+TAKEN = -1
+"""Stands for a time that no row has, once an image's newest row was found."""
+ASKED = pa.schema([*PLACE[:3], ("status", pa.string()), ("verdict", pa.string()), ("scanned_at", TIME)])
+"""The columns that the ledger reads."""
 STATES = """
     SELECT unit, count(*) AS rows, count(DISTINCT "index") AS images, max("index") AS highest,
            max("index") FILTER ("last") AS last, count(*) FILTER ("last") AS ends
     FROM places GROUP BY unit
 """
 PRESENT = """SELECT unit, "index" FROM places SEMI JOIN asked USING (unit) ORDER BY unit, "index" """
+NEWEST = """
+    SELECT unit, "index", epoch_us(max(scanned_at)) FROM places SEMI JOIN asked USING (unit)
+    GROUP BY ALL HAVING count(*) > 1
+"""
 COUNTS = """SELECT status, verdict, count(*) FROM places SEMI JOIN asked USING (unit) GROUP BY ALL ORDER BY ALL"""
 
 
@@ -138,7 +144,7 @@ class Ledger:
         )
 
     def repair(self) -> int:
-        """Take the second row of every image out of the table, file by file, each replaced in one step.
+        """Leave of every image the newest row, file by file, each replaced in one step.
 
         Returns:
             How many rows went.
@@ -146,11 +152,11 @@ class Ledger:
         Raises:
             StorageError: a file cannot be read or replaced.
         """
-        doubled = {unit for unit, state in self.states().items() if state.doubled}
-        seen: set[tuple[str, int]] = set()
+        doubled = [unit for unit, state in self.states().items() if state.doubled]
+        newest = {(unit, index): time for unit, index, time in self._ask(NEWEST, doubled)} if doubled else {}
         gone = 0
-        for url in storage.names(self.folder, ".parquet") if doubled else ():
-            gone += _without_seen(url, doubled, seen)
+        for url in storage.names(self.folder, ".parquet") if newest else ():
+            gone += _without_older(url, newest)
         return gone
 
     def _ask(self, query: str, units: Collection[str] = ()) -> list[tuple]:  # type: ignore[type-arg]
@@ -162,9 +168,8 @@ class Ledger:
         try:
             with fs.open(paths[0], "rb") as stream:
                 check_version(pq.read_schema(stream).metadata, files[0])
-            schema = pa.unify_schemas([PLACE, pa.schema([("status", pa.string()), ("verdict", pa.string())])])
             with duckdb.connect() as database:
-                database.register("places", pads.dataset(paths, schema=schema, format="parquet", filesystem=fs))
+                database.register("places", pads.dataset(paths, schema=ASKED, format="parquet", filesystem=fs))
                 database.register("asked", pa.table({"unit": pa.array(list(units), pa.string())}))
                 return database.sql(query).fetchall()
         except (OSError, pa.ArrowException, duckdb.Error) as reason:
@@ -175,16 +180,18 @@ def _has_gap(state: UnitState) -> bool:
     return state.last is None or state.highest != state.last or state.images != state.last + 1
 
 
-def _without_seen(url: str, doubled: set[str], seen: set[tuple[str, int]]) -> int:
-    """Rewrite one file without the rows of `doubled` units that were seen before; an empty rest removes it."""
+def _without_older(url: str, newest: dict[tuple[str, int], int]) -> int:
+    """Rewrite one file without the older rows of the images in `newest`; each image's newest row stays once."""
     fs, path = storage.filesystem(url)
     with fs.open(path, "rb") as stream:
         table = pq.ParquetFile(stream).read()
+    times = table["scanned_at"].cast(pa.int64()).to_pylist()
     keep = []
-    for unit, index in zip(table["unit"].to_pylist(), table["index"].to_pylist(), strict=True):
-        keep.append(unit not in doubled or (unit, index) not in seen)
-        if unit in doubled:
-            seen.add((unit, index))
+    for place, time in zip(zip(table["unit"].to_pylist(), table["index"].to_pylist(), strict=True), times, strict=True):
+        is_newest = place in newest and newest[place] == time
+        keep.append(is_newest or place not in newest)
+        if is_newest:
+            newest[place] = TAKEN
     rest = table.filter(pa.array(keep))
     if rest.num_rows == table.num_rows:
         return 0
@@ -194,4 +201,4 @@ def _without_seen(url: str, doubled: set[str], seen: set[tuple[str, int]]) -> in
         storage.write(url, sink.getvalue().to_pybytes())
     else:
         storage.remove(url)
-    return int(table.num_rows - pc.sum(pa.array(keep)).as_py())
+    return int(table.num_rows - rest.num_rows)

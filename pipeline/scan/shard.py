@@ -13,6 +13,7 @@ from pipeline.extension import IMAGE_EXTENSIONS, is_image
 from pipeline.scan.archive import Member, Tear, members
 
 SHARD_NAME = re.compile(r"\.(tar|tar\.gz|tgz|tar\.bz2|tar\.xz)$", re.IGNORECASE)
+COMPRESSED_NAME = re.compile(r"\.(tar\.gz|tgz|tar\.bz2|tar\.xz)$", re.IGNORECASE)
 LONGEST_TEXT = 1 << 20
 
 
@@ -51,6 +52,11 @@ class Sample:
     def _text(self, extension: str) -> str | None:
         member = self.members.get(extension.lower())
         return None if member is None or member.data is None else member.data.decode("utf-8", "replace")
+
+
+def is_shard(url: str) -> bool:
+    """Tell by the end of its name whether a file is a shard."""
+    return SHARD_NAME.search(url) is not None
 
 
 def as_text(value: object) -> str | None:

@@ -13,7 +13,7 @@ from pipeline import storage
 from pipeline.extension import is_image
 from pipeline.records import Status
 from pipeline.scan import listing
-from pipeline.scan.shard import SHARD_NAME
+from pipeline.scan.shard import is_shard
 from pipeline.scan.unit import Kind, Unit
 
 MANY = 8
@@ -59,7 +59,7 @@ class Source:
             yield from self._folder(text)
         elif any(sign in text for sign in "{*?["):
             yield from self._pattern(text)
-        elif isinstance(exact, Unit) and SHARD_NAME.search(text):
+        elif isinstance(exact, Unit) and is_shard(text):
             yield exact
         else:
             reason = exact.fault[1] if isinstance(exact, Unit) and exact.fault else "nothing is there"
@@ -98,7 +98,7 @@ class Source:
     def _open(self, place: storage.Found) -> Iterator[Unit]:
         """Turn one file that was named into units, by the end of its name."""
         name = f"{place.url}#{place.identity}"
-        if SHARD_NAME.search(place.url):
+        if is_shard(place.url):
             yield Unit(name, place.url, Kind.SHARD, size=place.size)
         elif listing.form_of(place.url) is not None:
             try:
@@ -122,11 +122,23 @@ class Source:
                 yield _file(place, place.url.removeprefix(folder).lstrip("/"))
             else:
                 self.skipped += 1
-                self.shards_skipped += SHARD_NAME.search(place.url) is not None
+                self.shards_skipped += is_shard(place.url)
 
 
 def _file(place: storage.Found, key: str) -> Unit:
     return Unit(f"{place.url}#{place.identity}", place.url, Kind.FILE, key=key, images=1, size=place.size)
+
+
+def name_now(uri: str) -> str:
+    """Name the unit that a shard or a single file is now: its place, and the identity of its bytes or its fault.
+
+    Raises:
+        StorageError: the store does not answer.
+    """
+    place = _look(uri)
+    if isinstance(place, Unit):
+        return place.name
+    return f"{uri}#folder" if place is None else f"{place.url}#{place.identity}"
 
 
 def _is_folder(text: str) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from mole.calibration import Calibration
-from pipeline.records import CARRIED, VERDICT
+from pipeline.records import CARRIED, TIME, VERDICT
 
 
 def conclude(scored: pa.Table, calibration: Calibration, fingerprint: str) -> pa.Table:
@@ -29,7 +29,7 @@ def conclude(scored: pa.Table, calibration: Calibration, fingerprint: str) -> pa
         "probability": pa.array(calibration.probability(logit).astype(np.float32), pa.float32(), mask=missing),
         "verdict": pa.array(calibration.verdict(logit).astype(object), pa.string(), mask=missing),
         "preprocess": pa.repeat(pa.scalar(fingerprint, pa.string()), rows),
-        "scanned_at": pa.repeat(pa.scalar(datetime.now(UTC), pa.timestamp("us", tz="UTC")), rows),
+        "scanned_at": pa.repeat(pa.scalar(datetime.now(UTC), TIME), rows),
     }
     schema = VERDICT.append(scored.schema.field(CARRIED)) if CARRIED in scored.column_names else VERDICT
     return pa.Table.from_pydict({name: made[name] if name in made else scored[name] for name in schema.names}, schema)

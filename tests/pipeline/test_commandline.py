@@ -1,7 +1,7 @@
 """One settings model is the flags, the environment and the file of any job."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import pytest
 from pydantic import BeforeValidator, Field, PositiveInt
@@ -11,8 +11,17 @@ from mole.errors import SettingsError
 from pipeline.commandline import JobSettings, split_commas
 
 
-class Bakery(JobSettings):
-    """Bake."""
+class Shop(JobSettings):
+    """What every shop has."""
+
+    open_on: Literal["weekdays", "sundays"] = Field("weekdays", description="when")
+
+
+class Bakery(Shop):
+    """Bake.
+
+    With love.
+    """
 
     model_config = SettingsConfigDict(env_prefix="MOLE_BAKERY_")
     flags: ClassVar[dict[str, str]] = {"as_json": "--json"}
@@ -63,4 +72,6 @@ def test_help_tells_every_flag_and_its_default(capsys: pytest.CaptureFixture[str
     told = capsys.readouterr().out
     assert ended.value.code == 0
     assert all(flag in told for flag in ("--flour", "--spices", "--loaves", "--json", "--config"))
-    assert "100 % by default (default: 1)" in told and told.index("Bake.") > 0
+    assert "100 % by default (default: 1)" in told and "\nBake.\n\nWith love.\n" in told
+    assert "may be repeated (required)" in told and "when: weekdays, sundays (default: weekdays)" in told
+    assert told.rindex("--flour") < told.rindex("--loaves") < told.rindex("--open-on"), "its own flags stand first"

@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from mole.errors import SettingsError, StorageError
-from pipeline import storage
+from pipeline import local, storage
 from pipeline.records import Status
 
 
@@ -65,7 +65,7 @@ def test_a_read_stops_where_it_is_told(tmp_path: Path) -> None:
 
 def test_a_sweep_takes_what_a_killed_writer_left_and_nothing_else(tmp_path: Path) -> None:
     storage.write(str(tmp_path / "part.parquet"), b"1")
-    (tmp_path / f".part.parquet{storage.TEMPORARY}0").write_bytes(b"half")
+    (tmp_path / f".part.parquet{local.TEMPORARY}0").write_bytes(b"half")
     storage.sweep(str(tmp_path))
     storage.sweep(str(tmp_path / "none"))
     assert [path.name for path in tmp_path.iterdir()] == ["part.parquet"]

@@ -18,8 +18,8 @@ def run(local_ray: None, tiny: Path) -> Scan:
     """Scan on the tests' Ray with the tiny detector."""
 
     def scan_now(*sources: str | Path, output: str | Path, **more: Any) -> Summary:
-        names = [str(source) for source in sources]
-        settings = ScanSettings(source=names, output=str(output), model=str(tiny), rows_per_file=32, **more)
+        given: dict[str, Any] = {"model": str(tiny), "rows_per_file": 32} | more
+        settings = ScanSettings(source=[str(source) for source in sources], output=str(output), **given)
         return scan(settings, Ticker(quiet=True))
 
     return scan_now

@@ -11,7 +11,8 @@ import pytest
 
 from mole.errors import StorageError
 from pipeline.records import CARRIED, FETCHED, with_carried
-from pipeline.scan.fetch import Wanted, fetch
+from pipeline.scan.fetch import fetch
+from pipeline.scan.image import Wanted
 from pipeline.scan.source import Source
 from pipeline.scan.unit import Unit
 from tests.pipeline.scan.test_archive import tar

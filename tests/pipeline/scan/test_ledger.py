@@ -1,8 +1,11 @@
 """The table is the checkpoint: what is whole, what is begun, what stands there twice, and how that is mended."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 import pytest
 
@@ -11,6 +14,7 @@ from pipeline import storage
 from pipeline.records import VERDICT
 from pipeline.scan.ledger import Ledger
 from pipeline.scan.sink import encode, part_name
+from tests.verdicts import BEGUN, verdict_row, write_verdicts
 
 
 def rows(unit: str, indices: list[int], last: int) -> pa.Table:
@@ -90,3 +94,18 @@ def test_a_table_of_another_schema_version_is_refused(tmp_path: Path) -> None:
 
 def test_counts_are_by_status_and_verdict(ledger: Ledger) -> None:
     assert ledger.counts(["whole", "begun"]) == [("ok", None, 6)]
+
+
+def test_repair_keeps_an_images_newest_row_wherever_it_lies(tmp_path: Path) -> None:
+    write_verdicts(
+        tmp_path,
+        [verdict_row("a.tar#1", index, status="missing") for index in range(40)],
+        [verdict_row("a.tar#1", 3, last=True, scanned_at=BEGUN + timedelta(days=1))],
+        [verdict_row("a.tar#1", index, status="forbidden", scanned_at=BEGUN - timedelta(days=1)) for index in (3, 4)],
+    )
+    folder = tmp_path / "model=old"
+    assert Ledger(str(folder)).repair() == 3
+    assert pq.read_table(folder, columns=["index", "status"]).filter(pc.field("index") == 3).to_pylist() == [
+        {"index": 3, "status": "ok"}
+    ]
+    assert pads.dataset(folder).count_rows() == 40

@@ -13,7 +13,8 @@ from mole.errors import StorageError
 from mole.preprocess import Preprocess
 from pipeline import storage
 from pipeline.records import CARRIED, FETCHED, PREPARED, SCORED, TALLIED, VERDICT, with_carried
-from pipeline.scan.fetch import Wanted, fetch
+from pipeline.scan.fetch import fetch
+from pipeline.scan.image import Wanted
 from pipeline.scan.lease import Lease
 from pipeline.scan.score import ScoreActor, stack
 from pipeline.scan.sink import part_name, publish

@@ -1,0 +1,60 @@
+"""Rescan: judge images of a verdict table again, with a better model or because they could not be read."""
+
+import dataclasses
+import json
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from mole.errors import MoleError
+from pipeline.scan.rescan import Rescanned, rescan
+from pipeline.settings import RescanSettings
+from pipeline.telemetry import Ticker, interrupted, quiet_ray, refused, results
+
+
+def main(arguments: list[str]) -> int:
+    """Run one rescan from the command line.
+
+    Returns:
+        The exit code: 0 every row written, 2 settings, 3 storage, 4 model, 5 law broken, 130 interrupted.
+    """
+    try:
+        settings = RescanSettings.from_command_line(arguments)
+        quiet_ray(logs=settings.ray_logs)
+        with Ticker() as ticker:
+            found = rescan(settings, ticker)
+    except MoleError as reason:
+        return refused(reason)
+    except KeyboardInterrupt:
+        return interrupted()
+    if settings.json_summary:
+        print(json.dumps(dataclasses.asdict(found)))
+    else:
+        show(found, results())
+    return 0
+
+
+def show(found: Rescanned, console: Console) -> None:
+    """Print what became of the chosen images, and what it took to read them."""
+    table = Table(title=None, box=None, pad_edge=False)
+    for name in ("before", "now"):
+        table.add_column(name)
+    table.add_column("images", justify="right")
+    for turn in found.turns:
+        table.add_row(turn.before, turn.after, f"{turn.images:,}")
+    console.print(table)
+    console.print(f"{found.written:,} rows written in {found.seconds:,.1f} s", highlight=False)
+    share = f", {found.read_bytes / found.image_bytes:.2f} for each of theirs" if found.image_bytes else ""
+    console.print(
+        f"{found.chosen:,} images of {found.image_bytes:,} bytes chosen; {found.read_bytes:,} bytes read{share}",
+        highlight=False,
+    )
+    if found.repaired:
+        console.print(f"{found.repaired:,} older rows of the same images were taken out", highlight=False)
+    console.print(f"law: each chosen image exactly one row of this model: {found.law}", highlight=False)
+    console.print(f"table: {found.table}", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,74 @@
+"""Tables: look at a verdict table through its views: the newest verdicts, faults, what changed, how far models are."""
+
+import json
+import sys
+from datetime import datetime
+
+import pyarrow as pa
+from rich.console import Console
+from rich.table import Table
+
+from mole.errors import MoleError
+from pipeline.scan.table import ask, opened
+from pipeline.settings import TablesSettings
+from pipeline.telemetry import refused, results
+
+SHOWN = {
+    "current": ("key", "verdict", "probability", "status", "uri", "model", "scanned_at"),
+    "verdicts": ("key", "verdict", "probability", "status", "uri", "model", "scanned_at"),
+    "faults": ("key", "status", "detail", "uri"),
+    "changed": ("key", "former_verdict", "verdict", "former_probability", "probability", "former_model", "model"),
+}
+"""The columns of a view that people see; --json gives all of them."""
+DIGEST = 12
+
+
+def main(arguments: list[str]) -> int:
+    """Answer one question from the command line.
+
+    Returns:
+        The exit code: 0 shown, 2 settings, 3 storage.
+    """
+    try:
+        settings = TablesSettings.from_command_line(arguments)
+        if settings.database is not None:
+            with opened(settings.table, str(settings.database)):
+                print(f"views: {settings.database}")
+            return 0
+        answer = ask(settings.table, settings.sql or f"FROM {settings.view}", limit=settings.limit)
+    except MoleError as reason:
+        return refused(reason)
+    if settings.json_rows:
+        for row in answer.to_pylist():
+            print(json.dumps(row, default=str))
+    else:
+        columns = SHOWN.get(settings.view) if settings.sql is None else None
+        show(answer.select(columns or answer.column_names), results())
+    return 0
+
+
+def show(answer: pa.Table, console: Console) -> None:
+    """Print rows as a table; columns that are null throughout are left out."""
+    columns = [name for name in answer.column_names if answer[name].null_count < answer.num_rows]
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in answer.select(columns).to_pylist():
+        table.add_row(*(cell(name, row[name]) for name in columns))
+    console.print(table)
+    console.print(f"{answer.num_rows:,} rows", highlight=False)
+
+
+def cell(name: str, value: object) -> str:
+    """Write a value for people: digits that are seen, a digest's beginning, a time to the second."""
+    if name.endswith("model"):
+        return str(value)[:DIGEST]
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, bytes):
+        return value.hex()
+    return "" if value is None else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,73 @@
+"""One image as fetch hands it on: its place and its bytes, or the reason why there are none."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from mole.errors import SettingsError
+from pipeline import storage
+from pipeline.records import CARRIED, FETCHED, Status, with_carried
+
+BLOCK_ROWS = 32
+BLOCK_BYTES = 16 << 20
+
+Row = dict[str, Any]
+"""A row of `FETCHED`, with the carried columns as a dict."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a scan wants of each unit.
+
+    Attributes:
+        max_bytes: an image above this is not read.
+        image_member: the extension that holds a sample's image; None for any image extension.
+        carry: the source's own columns that come along.
+    """
+
+    max_bytes: int
+    image_member: str | None = None
+    carry: tuple[str, ...] = ()
+
+
+def row_of(*, uri: str | None, key: str | None, fault: tuple[Status, str] | None = None, **more: Any) -> Row:
+    """Write an image's row; what is not given is null."""
+    status, detail = fault or (None, None)
+    row: Row = dict.fromkeys(FETCHED.names) | {"uri": uri, "key": key, "status": status, "detail": detail}
+    return row | {CARRIED: {}} | more
+
+
+def too_large(size: int, wanted: Wanted) -> tuple[Status, str]:
+    """Name the fault of an image above the bound."""
+    return Status.TOO_LARGE, f"{size:,} bytes, over the bound of {wanted.max_bytes:,}"
+
+
+def read_image(uri: str, key: str, wanted: Wanted, carried: dict[str, str | None]) -> Row:
+    """Read one file; what its store says against it becomes the row's fault."""
+    try:
+        uri = storage.absolute(uri)
+        data = storage.read(uri, most=wanted.max_bytes + 1)
+    except storage.STORE_FAULTS as reason:
+        return row_of(uri=uri, key=key, fault=storage.fault_of(reason), carried=carried)
+    except (SettingsError, ValueError) as reason:
+        return row_of(uri=uri, key=key, fault=(Status.MISSING, f"not a place to read from: {reason}"), carried=carried)
+    if len(data) > wanted.max_bytes:
+        return row_of(uri=uri, key=key, fault=too_large(len(data), wanted), carried=carried, bytes=None)
+    return row_of(uri=uri, key=key, carried=carried, bytes=len(data)) | {"data": data or None}
+
+
+def tables(rows: Iterator[Row], carry: tuple[str, ...]) -> Iterator[pa.Table]:
+    """Put rows into tables of `FETCHED` (and the carried columns), small enough to lie in memory."""
+    schema = with_carried(FETCHED, carry)
+    held: list[Row] = []
+    size = 0
+    for row in rows:
+        held.append(row)
+        size += len(row["data"] or b"")
+        if len(held) >= BLOCK_ROWS or size >= BLOCK_BYTES:
+            yield pa.Table.from_pylist(held, schema)
+            held, size = [], 0
+    if held:
+        yield pa.Table.from_pylist(held, schema)

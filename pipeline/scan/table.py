@@ -1,0 +1,85 @@
+"""The whole verdict table, every model's rows, as views that SQL can ask."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+
+import duckdb
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
+
+from mole.errors import SettingsError, StorageError
+from pipeline import storage
+from pipeline.records import check_version
+
+
+@contextmanager
+def opened(table: str, database: str = ":memory:") -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a verdict table's views.
+
+    Args:
+        table: its folder URL.
+        database: a DuckDB file that keeps the views; they read the table anew at each question.
+
+    Yields:
+        A connection with the view `verdicts` and those of `views.sql`.
+
+    Raises:
+        StorageError: there is no verdict table, it has another schema, or it cannot be read.
+    """
+    place = storage.absolute(table)
+    fs, path = storage.filesystem(place)
+    _check(fs, path, place)
+    try:
+        with duckdb.connect(database) as connection:
+            if not isinstance(fs, LocalFileSystem):
+                connection.register_filesystem(fs)
+            connection.execute(definitions(place))
+            yield connection
+    except (*storage.STORE_FAULTS, pa.ArrowException, duckdb.IOException) as reason:
+        raise StorageError(f"cannot read the verdict table in {place!r}: {reason}") from reason
+
+
+def ask(table: str, question: str, *, limit: int = 0) -> pa.Table:
+    """Answer a question about a verdict table.
+
+    Args:
+        table: its folder URL.
+        question: SQL on the views.
+        limit: rows at most; 0 gives all.
+
+    Raises:
+        SettingsError: the question is no SQL on the views.
+        StorageError: there is no verdict table, or it cannot be read.
+    """
+    with opened(table) as views:
+        try:
+            answer = views.sql(question)
+        except (duckdb.ProgrammingError, duckdb.DataError) as reason:
+            raise SettingsError(f"--sql {question!r}: {reason}") from reason
+        if answer is None:
+            raise SettingsError(f"--sql {question!r} asks for nothing; begin with SELECT or FROM")
+        return (answer.limit(limit) if limit else answer).to_arrow_table()
+
+
+def definitions(table: str) -> str:
+    """Write the SQL that makes the views of a table."""
+    pattern = storage.join(table, "model=*", "*.parquet").replace("'", "''")
+    # what a model's digest looks like must not decide its type; files without carried columns lie beside others
+    read = f"read_parquet('{pattern}', hive_partitioning = true, hive_types_autocast = false, union_by_name = true)"
+    views = (files("pipeline.scan") / "views.sql").read_text()
+    return f"CREATE OR REPLACE VIEW verdicts AS SELECT * FROM {read};\n\n{views}"
+
+
+def _check(fs: fsspec.AbstractFileSystem, path: str, place: str) -> None:
+    try:
+        fs.invalidate_cache()
+        first = next(iter(fs.glob(f"{path.rstrip('/')}/model=*/*.parquet")), None)
+        if first is None:
+            raise StorageError(f"{place!r} holds no verdict table; name the folder that a scan's --output named")
+        with fs.open(first, "rb") as stream:
+            check_version(pq.read_schema(stream).metadata, first)
+    except (*storage.STORE_FAULTS, pa.ArrowException) as reason:
+        raise StorageError(f"cannot read the verdict table in {place!r}: {reason}") from reason

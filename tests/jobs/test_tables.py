@@ -1,0 +1,63 @@
+"""The command that looks at a verdict table: what it prints, and the DuckDB file that it leaves."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from jobs.tables import main
+from tests.verdicts import BEGUN, verdict_row, write_verdicts
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Three images by one model, one of them by the next."""
+    return write_verdicts(
+        tmp_path / "table",
+        [verdict_row("a.tar#1", index, verdict="real") for index in range(3)],
+        [verdict_row("a.tar#1", 1, model="new", verdict="generated", scanned_at=BEGUN + timedelta(days=1))],
+    )
+
+
+def test_a_view_is_shown_and_progress_where_none_is_named(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--table", str(table)]) == 0
+    told = capsys.readouterr().out
+    assert "share" in told and "0.333" in told and "2 rows" in told
+    assert main(["--table", str(table), "--view", "changed", "--json"]) == 0
+    (row,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (row["former_verdict"], row["verdict"], row["index"]) == ("real", "generated", 1)
+
+
+def test_a_question_is_answered_up_to_the_limit(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    question = ["--sql", 'SELECT "index" FROM current ORDER BY "index"', "--json"]
+    assert main(["--table", str(table), *question, "--limit", "2"]) == 0
+    assert capsys.readouterr().out == '{"index": 0}\n{"index": 1}\n'
+    assert main(["--table", str(table), *question, "--limit", "0"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_the_views_of_a_database_follow_the_table(table: Path, tmp_path: Path) -> None:
+    file = tmp_path / "views.duckdb"
+    assert main(["--table", str(table), "--database", str(file)]) == 0
+    with duckdb.connect(str(file)) as kept:
+        assert kept.sql("SELECT count(*) FROM current").fetchall() == [(3,)]
+        write_verdicts(table, [verdict_row("b.tar#1", 0)])
+        assert kept.sql("SELECT count(*) FROM current").fetchall() == [(4,)]
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "words"),
+    [
+        (["--sql", "SELECT nothing FROM nowhere"], 2, "nowhere"),
+        (["--sql", " "], 2, "asks for nothing"),
+        (["--view", "none"], 2, "--view"),
+        (["--table", "nowhere"], 3, "holds no verdict table"),
+    ],
+)
+def test_what_cannot_be_answered_has_its_exit_code(
+    table: Path, flags: list[str], code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--table", str(table), *flags]) == code
+    assert words in capsys.readouterr().err.replace("\n", " ")
