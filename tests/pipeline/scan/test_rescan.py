@@ -80,34 +80,27 @@ def rows(table: Path | str, query: str) -> list[tuple[Any, ...]]:
         return views.sql(query).fetchall()
 
 
-def test_a_rescan_of_all_leaves_the_rows_that_a_scan_would_have(
+def test_what_sql_chooses_and_then_the_rest_leave_the_rows_that_a_scan_would_have(
     run: Scan, again: Rescan, better: Path, lake: Path, tmp_path: Path
 ) -> None:
-    first = run(*sources(lake), output=tmp_path / "table", carry=("caption",))
-    done = again(tmp_path / "table")
-    assert (done.chosen, done.written, done.repaired, done.law) == (first.images, first.images, 0, "kept")
-    run(*sources(lake), output=tmp_path / "fresh", carry=("caption",), model=str(better))
+    table, carried = tmp_path / "table", {"carry": ("caption",)}
+    first = run(*sources(lake), output=table, **carried)
+    some = again(table, where="verdict = 'unsure' AND \"index\" % 3 = 1")
+    assert 0 < some.chosen == some.written < first.images
+    assert {turn.before for turn in some.turns} == {"unsure"}
+    assert sum(turn.images for turn in some.turns) == some.written
+    assert rows(table, f"SELECT count(*) FROM current WHERE model = '{some.model}'") == [(some.written,)]
+    rest = again(table)
+    assert (rest.chosen, rest.written, rest.repaired, rest.law) == (*[first.images - some.written] * 2, 0, "kept")
+    run(*sources(lake), output=tmp_path / "fresh", model=str(better), **carried)
     mine, fresh = (
-        rows(tmp_path / name, f"SELECT {SAME}, carried FROM verdicts WHERE model = '{done.model}' ORDER BY ALL")
-        for name in ("table", "fresh")
+        rows(place, f"SELECT {SAME}, carried FROM verdicts WHERE model = '{some.model}' ORDER BY ALL")
+        for place in (table, tmp_path / "fresh")
     )
     assert mine == fresh and len(mine) == first.images
-    assert again(tmp_path / "table").chosen == 0
-    assert run(*sources(lake), output=tmp_path / "table", carry=("caption",), model=str(better)).written == 0
-    assert not list((tmp_path / "table").glob("_*/*")) and not (tmp_path / "table" / "_lease.json").exists()
-
-
-def test_a_condition_chooses_and_a_later_scan_fills_in_the_rest(
-    run: Scan, again: Rescan, better: Path, lake: Path, tmp_path: Path
-) -> None:
-    table = tmp_path / "table"
-    first = run(lake / "a.tar", output=table)
-    done = again(table, where="verdict = 'unsure' AND \"index\" % 3 = 0")
-    assert (done.chosen, done.written) == (7, 7)
-    assert {turn.before for turn in done.turns} == {"unsure"} and sum(turn.images for turn in done.turns) == 7
-    assert rows(table, f"SELECT count(*) FROM current WHERE model = '{done.model}'") == [(7,)]
-    rest = run(lake / "a.tar", output=table, model=str(better))
-    assert (rest.written, rest.images, rest.law) == (13, first.images, "kept")
+    assert again(table).chosen == 0
+    assert run(*sources(lake), output=table, model=str(better), **carried).written == 0
+    assert not list(table.glob("_*/*")) and not (table / "_lease.json").exists()
 
 
 def test_what_could_not_be_read_gets_its_verdict_in_place_of_the_fault(

@@ -4,8 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -107,57 +107,46 @@ def test_every_step_is_taken_once_and_the_loss_falls(undisturbed: tuple[Trained,
     assert sum(trained.history[-1]["load"]) == pytest.approx(1.0)
 
 
-def kill_a_worker(run: Path, killed: list[int]) -> None:
-    """Kill one training process in the middle of the second epoch."""
+def kill_a_worker(driver: psutil.Process) -> bool:
+    """Kill a training worker that a driver's Ray started; tell whether one was there."""
+    workers = [child for child in driver.children(recursive=True) if "RayTrainWorker" in " ".join(child.cmdline())]
+    for worker in workers[-1:]:
+        worker.kill()
+    return bool(workers)
+
+
+def wait_for(what: Callable[[], bool], driver: subprocess.Popen[bytes]) -> None:
+    """Wait until something holds, for as long as the driver lives."""
     end = time.monotonic() + END
-    while time.monotonic() < end and not (run / "metrics" / "00001.json").exists():
-        time.sleep(0.01)
-    for process in psutil.Process().children(recursive=True):
-        if "RayTrainWorker" in " ".join(process.cmdline()):
-            process.kill()
-            killed.append(process.pid)
-            return
+    while not what() and driver.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)
 
 
-def test_two_workers_of_which_one_is_killed_end_where_one_alone_ends(
-    undisturbed: tuple[Trained, torch.Tensor], tmp_path: Path
-) -> None:
-    killed: list[int] = []
-    killer = threading.Thread(target=kill_a_worker, args=(tmp_path / "run", killed))
-    killer.start()
-    trained = run_training(tmp_path, tmp_path / "run", processes=2)
-    killer.join()
-    assert killed
-    agree(tmp_path / "run", trained, *undisturbed)
-
-
-def test_a_driver_that_is_killed_leaves_a_run_that_goes_on(
-    undisturbed: tuple[Trained, torch.Tensor], tmp_path: Path
+def test_two_workers_one_killed_and_then_their_driver_end_where_one_undisturbed_ends(
+    undisturbed: tuple[Trained, torch.Tensor], root: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     script = (
         "import sys; from pathlib import Path; from pipeline import cluster; from tests.pipeline.tune.training import test_trainer as t\n"
-        "with cluster.connected('local', logs=False): t.run_training(Path(sys.argv[1]), Path(sys.argv[2]), processes=1)"
+        "with cluster.connected('local', logs=False):\n"
+        "    t.run_training(Path(sys.argv[1]), Path(sys.argv[2]), processes=2)\n"
     )
-    root = Path(__file__).resolve().parents[4]
-    environment = os.environ | {"PYTHONPATH": str(root)}
     driver = subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path), str(run)],
-        env=environment,
+        env=os.environ | {"PYTHONPATH": str(root)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    end = time.monotonic() + END
-    while time.monotonic() < end and driver.poll() is None and not (run / "metrics" / "00001.json").exists():
-        time.sleep(0.01)
-    children = psutil.Process(driver.pid).children(recursive=True)
-    assert driver.poll() is None, "the driver ended before it could be killed"
-    driver.kill()
+    family = psutil.Process(driver.pid)
+    wait_for(lambda: len(history(str(run))) >= 1, driver)
+    assert kill_a_worker(family), "the training was over before a worker could be killed"
+    wait_for(lambda: len(history(str(run))) >= 2, driver)
+    children = family.children(recursive=True)
+    driver.send_signal(signal.SIGKILL)
     driver.wait()
-    before = len(history(storage.absolute(str(run))))
     for child in children:  # Ray ends what its driver leaves behind, after a while; this only makes it soon
         if child.is_running():
-            os.kill(child.pid, signal.SIGKILL)
-    assert 1 <= before < COURSE.epochs
+            child.kill()
+    assert 2 <= len(history(str(run))) < COURSE.epochs, "the driver was not killed within the training"
     agree(run, run_training(tmp_path, run, processes=1), *undisturbed)
