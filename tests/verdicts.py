@@ -6,8 +6,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.records import CARRIED, VERDICT, with_carried
+from pipeline.records import CARRIED, PLACE, VERDICT, with_carried
+from pipeline.scan.fetch import fetch
+from pipeline.scan.image import Wanted
 from pipeline.scan.sink import encode, part_name
+from pipeline.scan.source import Source
 
 BEGUN = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -40,3 +43,10 @@ def write_verdicts(table: Path, *parts: list[dict[str, Any]]) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / part_name(made)).write_bytes(encode(made))
     return table
+
+
+def verdicts_of(shard: str, table: Path) -> Path:
+    """Write a shard's rows as a scan would, and give each image the same verdict."""
+    found = pa.concat_tables(fetch(list(Source([shard]).units()), Wanted(1 << 20))).to_pylist()
+    rows = [verdict_row(row["unit"], row["index"]) | {name: row[name] for name, _ in PLACE} for row in found]
+    return write_verdicts(table, rows)

@@ -1,0 +1,96 @@
+"""`ray job submit`, as the README has it: a head with its job server on this machine, and a scan that is sent to it."""
+
+import json
+import os
+import random
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipeline.scan.table import ask
+
+Submit = Callable[..., subprocess.CompletedProcess[str]]
+RAY = str(Path(sys.executable).parent / "ray")
+READY = 120.0  # seconds until the job server answers
+
+
+def free_port() -> int:
+    """Find a port that nobody holds, below those that Ray's own parts are given as they start."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with socket.socket() as held:
+            if held.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+
+
+@pytest.fixture
+def submit(root: Path) -> Iterator[Submit]:
+    """A head of this test's own, and the command that sends a job to it from the repository."""
+    folder = tempfile.mkdtemp(prefix="ray-")  # short: sockets lie in it
+    port, server = free_port(), free_port()
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    environment |= {
+        "PATH": f"{Path(RAY).parent}{os.pathsep}{environment['PATH']}",  # the job's `python` is the head's
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    }
+    start = ["--head", "--block", "--num-cpus", "2", "--temp-dir", folder, "--disable-usage-stats"]
+    start += ["--object-store-memory", str(300 << 20)]
+    ports = ["--port", str(port), "--dashboard-port", str(server), "--ray-client-server-port", str(free_port())]
+    head = subprocess.Popen(
+        [RAY, "start", *start, *ports],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+    def send(*command: str, name: str) -> subprocess.CompletedProcess[str]:
+        place = ["--address", f"http://127.0.0.1:{server}", "--working-dir", ".", "--submission-id", name]
+        sent = [RAY, "job", "submit", *place, "--", *command]
+        end = time.monotonic() + READY
+        while True:
+            told = subprocess.run(sent, cwd=root, env=environment, capture_output=True, text=True, check=False)
+            up = "Failed to connect to Ray" not in told.stderr and "No available agent" not in told.stdout + told.stderr
+            if up or time.monotonic() > end:
+                return told
+            time.sleep(1)
+
+    yield send
+    family = [psutil.Process(head.pid), *psutil.Process(head.pid).children(recursive=True)]
+    for process in family:
+        if process.is_running():
+            process.kill()
+    head.wait()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.slow
+def test_a_scan_that_is_submitted_leaves_its_table_and_its_name_is_taken_once(
+    submit: Submit, root: Path, tiny: Path, tmp_path: Path
+) -> None:
+    flags = [
+        "--source",
+        "examples/shards/sample-00000.tar",
+        "--output",
+        str(tmp_path / "verdicts"),
+        "--model",
+        str(tiny),
+    ]
+    scan = ["python", "jobs/scan.py", *flags, "--json"]
+    first = submit(*scan, name="scan-1")
+    assert first.returncode == 0, first.stdout + first.stderr
+    summary = next(json.loads(line) for line in first.stdout.splitlines() if line.startswith("{"))
+    assert summary["law"] == "kept" and summary["written"] == summary["images"] > 0
+    assert ask(str(tmp_path / "verdicts"), "FROM current").num_rows == summary["images"]
+    again = submit(*scan, name="scan-1")
+    assert again.returncode != 0 and "scan-1 already exists" in again.stdout + again.stderr
