@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mole.errors import SettingsError
+from mole.errors import SettingsError, StorageError
 from pipeline import storage
 from pipeline.records import CARRIED, PASSING
 from pipeline.scan.shard import COMPRESSED_NAME
@@ -111,10 +111,11 @@ def choose(table: duckdb.DuckDBPyConnection, asked: Asked, url: str) -> Choice:
         "compressed": COMPRESSED_NAME.pattern,
     }
     try:
-        chosen = table.sql(query, params=values).to_arrow_reader(ROWS_A_GROUP)
+        return _write(table.sql(query, params=values).to_arrow_reader(ROWS_A_GROUP), url)
     except (duckdb.ProgrammingError, duckdb.DataError) as reason:
         raise SettingsError(f"--where {asked.where!r}: {reason}; the columns are {columns}") from reason
-    return _write(chosen, url)
+    except storage.STORE_FAULTS as reason:
+        raise StorageError(f"cannot write the listing {url!r}: {storage.fault_of(reason)[1]}") from reason
 
 
 def _write(chosen: pa.RecordBatchReader, url: str) -> Choice:

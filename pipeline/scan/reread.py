@@ -115,7 +115,10 @@ def _gone(row: Row, now: Callable[[str], str]) -> tuple[Status, str] | None:
     name = now(row["uri"])
     if name == row["unit"]:
         return None
-    return Status.MISSING, f"other bytes lie there since it was scanned: {name.rpartition('#')[2]}; scan it again"
+    version = name.rpartition("#")[2]
+    if version in (Status.MISSING, Status.FORBIDDEN):
+        return Status(version), f"{version} since it was scanned"
+    return Status.MISSING, f"other bytes lie there since it was scanned ({version}); scan it again"
 
 
 def _span(chosen: list[Row], wanted: Wanted) -> list[Row]:

@@ -14,7 +14,7 @@ from pipeline.scan.lease import Lease
 from pipeline.scan.ledger import Ledger
 from pipeline.scan.reread import fetch_chosen, fetch_entire
 from pipeline.scan.road import Judge, Reading, Shelf, Work, drive
-from pipeline.scan.table import opened
+from pipeline.scan.table import demand_table, opened
 from pipeline.settings import RescanSettings
 from pipeline.telemetry import Ticker
 
@@ -92,14 +92,16 @@ def rescan(settings: RescanSettings, ticker: Ticker) -> Rescanned:
     model = describe(registry.locate(place))
     ledger = Ledger(storage.join(storage.absolute(settings.table), f"model={model.digest}"))
     asked = Asked(model.digest, settings.where, settings.newer_than, settings.sample)
-    with opened(settings.table) as views, Lease(settings.table) as held:
+    demand_table(settings.table)
+    with Lease(settings.table) as held:
         storage.sweep(ledger.folder)
         for left in storage.names(storage.join(settings.table, LISTINGS), ".parquet"):
             storage.remove(left)
         repaired = ledger.repair()
         listing = storage.join(storage.absolute(settings.table), LISTINGS, f"{held.generation}.parquet")
-        choice = choose(views, asked, listing)
         try:
+            with opened(settings.table) as views:
+                choice = choose(views, asked, listing)
             written = 0
             if choice.images:
                 ticker.expect(choice.images)

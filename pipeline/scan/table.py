@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from importlib.resources import files
 
 import duckdb
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
@@ -29,9 +28,9 @@ def opened(table: str, database: str = ":memory:") -> Iterator[duckdb.DuckDBPyCo
     Raises:
         StorageError: there is no verdict table, it has another schema, or it cannot be read.
     """
+    demand_table(table)
     place = storage.absolute(table)
-    fs, path = storage.filesystem(place)
-    _check(fs, path, place)
+    fs, _ = storage.filesystem(place)
     try:
         with duckdb.connect(database) as connection:
             if not isinstance(fs, LocalFileSystem):
@@ -73,7 +72,14 @@ def definitions(table: str) -> str:
     return f"CREATE OR REPLACE VIEW verdicts AS SELECT * FROM {read};\n\n{views}"
 
 
-def _check(fs: fsspec.AbstractFileSystem, path: str, place: str) -> None:
+def demand_table(table: str) -> None:
+    """Insist that a folder holds a verdict table of this schema.
+
+    Raises:
+        StorageError: it does not, or cannot be read.
+    """
+    place = storage.absolute(table)
+    fs, path = storage.filesystem(place)
     try:
         fs.invalidate_cache()
         first = next(iter(fs.glob(f"{path.rstrip('/')}/model=*/*.parquet")), None)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mole.errors import SettingsError
+from mole.errors import SettingsError, StorageError
 from pipeline.scan.choice import GAP, Asked, Choice, bytes_of, choose, readings
 from pipeline.scan.table import opened
 from tests.verdicts import verdict_row, write_verdicts
@@ -96,5 +96,13 @@ def test_a_condition_that_is_no_sql_is_refused_with_the_columns(tmp_path: Path) 
     table = write_verdicts(tmp_path / "table", [verdict_row("a.tar#1", 0)])
     with pytest.raises(SettingsError, match=r"(?s)--where \"verdikt = 'real'\".*the columns are.*'verdict'"):
         chosen(table, tmp_path, where="verdikt = 'real'")
-    with pytest.raises(SettingsError, match="--where"):
-        chosen(table, tmp_path, where="verdict = ")
+    for where in ("verdict = ", "CAST(key || 'x' AS INT) > 3"):
+        with pytest.raises(SettingsError, match="--where"):
+            chosen(table, tmp_path, where=where)
+
+
+def test_a_listing_that_cannot_be_written_is_a_fault_of_the_store(tmp_path: Path) -> None:
+    table = write_verdicts(tmp_path / "table", [verdict_row("a.tar#1", 0)])
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(StorageError, match="cannot write the listing"):
+        chosen(table, tmp_path / "file")
