@@ -7,6 +7,7 @@ the fast one, and the tower keeps it.
 Legend: B images, T tokens, D width, H heads.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -40,12 +41,9 @@ def prepare_for_training(detector: nn.Module) -> None:
     for module in detector.modules():
         if isinstance(module, AdaptedBlock):
             frozen = module.frozen
-            frozen.attention = partial(_either, frozen.attn, frozen.attention)
+            frozen.attention = partial(_either, frozen.attn, frozen.attention)  # type: ignore[method-assign]
 
 
-def _either(attention: nn.MultiheadAttention, own: nn.Module, token_BTD: Tensor) -> Tensor:
+def _either(attention: nn.MultiheadAttention, own: Callable[[Tensor], Tensor], token_BTD: Tensor) -> Tensor:
     """Choose by whether gradients are wanted; token_BTD to token_BTD."""
-    if torch.is_grad_enabled():
-        return attend(attention, token_BTD)
-    output_BTD: Tensor = own(token_BTD)
-    return output_BTD
+    return attend(attention, token_BTD) if torch.is_grad_enabled() else own(token_BTD)

@@ -1,23 +1,22 @@
-"""The frozen tower: an open_clip ViT, from a tag or from a local file in any of the names that its weights go by."""
+"""The frozen tower's weights: of an open_clip ViT, from a tag or a local file, in any of the names that they go by."""
 
 import hashlib
 import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import open_clip
 import torch
-from open_clip.transformer import QuickGELU, VisionTransformer
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from mole.config import Architecture
 from mole.errors import ModelError
+from mole.hub import architecture_of, download
 from mole.quantization import FORMAT as PACKED
 from mole.quantization import unpack
+from mole.tower import Tower
 
 HUGGING_FACE = (
     (r"^vision_model\.", ""),
@@ -36,45 +35,7 @@ HUGGING_FACE = (
 """Hugging Face's names for the parts of a CLIP vision model, and open_clip's."""
 
 
-def architecture_of(name: str) -> Architecture:
-    """Look an architecture up by open_clip's name, such as `ViT-B-16-quickgelu`.
-
-    Raises:
-        ModelError: open_clip does not know it, or it is no plain ViT.
-    """
-    config: dict[str, Any] | None = open_clip.get_model_config(name)
-    if config is None:
-        raise ModelError(f"open_clip knows no model {name!r}; see open_clip.list_models()")
-    vision = config["vision_cfg"]
-    odd = set(vision) - {"image_size", "patch_size", "width", "layers", "head_width", "mlp_ratio"}
-    if odd or not isinstance(vision.get("layers"), int) or vision.get("mlp_ratio", 4.0) != 4.0:
-        raise ModelError(f"the image tower of {name!r} is no plain ViT ({sorted(odd)}); choose a ViT-B or ViT-L")
-    return Architecture(
-        image_size=vision["image_size"],
-        patch_size=vision["patch_size"],
-        width=vision["width"],
-        layers=vision["layers"],
-        heads=vision["width"] // vision.get("head_width", 64),
-        embed_dim=config["embed_dim"],
-        quick_gelu=config.get("quick_gelu", False),
-    )
-
-
-def build_tower(shape: Architecture) -> VisionTransformer:
-    """Make a tower of this shape with weights that are still to be loaded."""
-    return VisionTransformer(
-        image_size=shape.image_size,
-        patch_size=shape.patch_size,
-        width=shape.width,
-        layers=shape.layers,
-        heads=shape.heads,
-        mlp_ratio=4.0,
-        output_dim=shape.embed_dim,
-        act_layer=QuickGELU if shape.quick_gelu else nn.GELU,
-    )
-
-
-def load_tower(name: str, source: str | Path, architecture: Architecture | None = None) -> VisionTransformer:
+def load_tower(name: str, source: str | Path, architecture: Architecture | None = None) -> Tower:
     """Load a frozen image tower.
 
     Args:
@@ -89,11 +50,11 @@ def load_tower(name: str, source: str | Path, architecture: Architecture | None 
         ModelError: the weights cannot be read or do not fit.
     """
     shape = architecture or architecture_of(name)
-    state = read_weights(Path(source)) if Path(source).is_file() else _download(name, str(source))
+    state = read_weights(Path(source)) if Path(source).is_file() else download(name, str(source))
     return assemble(shape, state, str(source))
 
 
-def assemble(shape: Architecture, state: Mapping[str, Tensor], origin: str) -> VisionTransformer:
+def assemble(shape: Architecture, state: Mapping[str, Tensor], origin: str) -> Tower:
     """Put weights into a tower, every one or none.
 
     Args:
@@ -105,7 +66,7 @@ def assemble(shape: Architecture, state: Mapping[str, Tensor], origin: str) -> V
         ModelError: keys are missing, unexpected or of another shape; it lists them.
     """
     with torch.device("meta"):
-        tower = build_tower(shape)
+        tower = Tower(shape)
     wanted = {name: tensor.shape for name, tensor in tower.state_dict().items()}
     missing, unexpected = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
     misshapen = [
@@ -181,14 +142,6 @@ def _from_hugging_face(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             parts = [named.pop(f"{base}self_attn.{part}_proj.{kind}") for part in "qkv"]
             named[f"{base}attn.in_proj_{kind}"] = torch.cat(parts)
     return named
-
-
-def _download(name: str, tag: str) -> dict[str, Tensor]:
-    try:
-        model = open_clip.create_model(name, pretrained=tag)
-    except (RuntimeError, OSError, ValueError) as reason:
-        raise ModelError(f"open_clip has no weights {tag!r} of {name!r} here: {reason}; name a local file") from reason
-    return dict(model.visual.state_dict())
 
 
 def tower_digest(state: Mapping[str, Tensor]) -> str:

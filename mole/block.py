@@ -3,10 +3,10 @@
 Shapes: B images, T tokens, D width, E separate experts.
 """
 
-from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
 from mole.experts import Experts
+from mole.tower import Block
 
 
 class AdaptedBlock(nn.Module):
@@ -19,7 +19,7 @@ class AdaptedBlock(nn.Module):
     Source: Liu et al. 2024, arXiv:2404.04883, figure 2.
     """
 
-    def __init__(self, frozen: ResidualAttentionBlock, experts: Experts) -> None:
+    def __init__(self, frozen: Block, experts: Experts) -> None:
         super().__init__()
         self.frozen = frozen
         self.experts = experts
@@ -34,7 +34,7 @@ class AdaptedBlock(nn.Module):
             token_BTD in the same dtype, and weight_BTE, float32.
         """
         block = self.frozen
-        token_BTD = token_BTD + block.ls_1(block.attention(block.ln_1(token_BTD)))
+        token_BTD = token_BTD + block.attention(block.ln_1(token_BTD))
         normal_BTD = block.ln_2(token_BTD)
         delta_BTD, weight_BTE = self.experts(normal_BTD)
-        return token_BTD + block.ls_2(block.mlp(normal_BTD)) + delta_BTD.to(token_BTD.dtype), weight_BTE
+        return token_BTD + block.mlp(normal_BTD) + delta_BTD.to(token_BTD.dtype), weight_BTE

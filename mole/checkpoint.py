@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from open_clip.transformer import VisionTransformer
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from mole.backbone import architecture_of, load_tower, tower_digest
+from mole.backbone import load_tower, tower_digest
 from mole.calibration import Calibration
 from mole.config import ADAPTERS, CONFIG, Backbone, CheckpointConfig, Description, DetectorConfig, describe
 from mole.detector import Detector, learned
 from mole.errors import ModelError
+from mole.hub import architecture_of
 from mole.preprocess import Preprocess
+from mole.tower import Tower
 
 UNIVERSAL_FAKE_DETECT = Backbone(name="ViT-L-14-quickgelu", pretrained="openai")
 """The tower of Ojha et al. 2023, which open_clip downloads."""
@@ -142,7 +143,7 @@ def sha256_of(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def tower_of(description: Description) -> VisionTransformer:
+def tower_of(description: Description) -> Tower:
     """Load the frozen tower and insist that it is the one the adapters were trained on.
 
     Raises:

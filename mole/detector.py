@@ -3,16 +3,16 @@
 Shapes: B images, S side of the view, T tokens, D width, F feature, E separate experts.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
-from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
 from mole.block import AdaptedBlock
 from mole.config import DetectorConfig
 from mole.experts import Experts
 from mole.router import Router
+from mole.tower import Block, Tower
 
 
 class DetectorOutput(NamedTuple):
@@ -41,13 +41,13 @@ class Detector(nn.Module):
     """A frozen tower with a mixture of low-rank experts.
 
     Args:
-        tower: open_clip's image tower; it is frozen whole.
+        tower: it is frozen whole.
         config: experts and head.
 
     Source: Liu et al. 2024, arXiv:2404.04883; feature and head as in Ojha et al. 2023, arXiv:2302.10174.
     """
 
-    def __init__(self, tower: VisionTransformer, config: DetectorConfig) -> None:
+    def __init__(self, tower: Tower, config: DetectorConfig) -> None:
         super().__init__()
         self.config = config
         self.tower = tower.requires_grad_(False)
@@ -62,7 +62,7 @@ class Detector(nn.Module):
                 top_k=config.top_k or len(config.expert_ranks),
                 scale=config.scale,
             )
-            blocks[number] = AdaptedBlock(blocks[number], experts)
+            blocks[number] = AdaptedBlock(cast(Block, blocks[number]), experts)
         self.head = Head(features, depth=config.head_depth)
 
     def trunk(self, view_B3SS: Tensor) -> Tensor:

@@ -9,8 +9,9 @@ from mole.config import describe
 from pipeline.tune.data.samples import Sample, to_table
 from pipeline.tune.judging.evaluate import Judged
 from pipeline.tune.judging.evaluation import assess
-from pipeline.tune.judging.scorer import PLACE, ViewScorer, viewed
+from pipeline.tune.judging.scorer import PLACE, ViewScorer
 from pipeline.tune.judging.scoring import in_order
+from pipeline.tune.judging.viewing import viewed
 from tests.pictures import picture
 
 DELIVERIES = ("shipped", "aligned", "jpeg-30")

@@ -106,8 +106,8 @@ def test_the_ground_floor_names_no_engine_no_table_and_no_command_line() -> None
     assert told(named) == []
 
 
-LATE = ("pipeline.scan.workers", "pipeline.tune.workers")
-"""Import torch on workers alone, so that others need not: the one exception, whose reason stands in each file."""
+LATE = ("mole.hub", "pipeline.scan.workers", "pipeline.tune.workers")
+"""Import what is heavy only where it is wanted, so that others need not: the one exception, whose reason stands in each."""
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name not in LATE])

@@ -5,12 +5,13 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from mole.backbone import build_tower, load_tower, tower_digest
+from mole.backbone import load_tower, tower_digest
 from mole.calibration import Calibration
 from mole.checkpoint import save_checkpoint, sha256_of
 from mole.config import Architecture, Backbone, CheckpointConfig, DetectorConfig
 from mole.detector import Detector, learned
 from mole.preprocess import Preprocess
+from mole.tower import Tower
 
 SHAPE = Architecture(patch_size=32, width=64, layers=4, heads=4, embed_dim=32)
 CONFIG = DetectorConfig(adapted_blocks=2, shared_rank=4, expert_ranks=(2, 3, 4))
@@ -19,7 +20,7 @@ CONFIG = DetectorConfig(adapted_blocks=2, shared_rank=4, expert_ranks=(2, 3, 4))
 def tiny_weights(seed: int = 0) -> dict[str, torch.Tensor]:
     """Draw a tower's weights, large enough that images differ in their logits."""
     torch.manual_seed(seed)
-    return {name: torch.randn_like(tensor) * 0.2 for name, tensor in build_tower(SHAPE).state_dict().items()}
+    return {name: torch.randn_like(tensor) * 0.2 for name, tensor in Tower(SHAPE).state_dict().items()}
 
 
 def tiny_checkpoint(folder: Path, *, seed: int = 0, preprocess: Preprocess | None = None) -> Path:

@@ -1,7 +1,7 @@
 """What Ray calls on workers, by names that cost the driver nothing.
 
-The imports stand inside on purpose: torch and open_clip take ten seconds and a gigabyte, and the driver, which only
-plans and counts, needs neither.
+The imports stand inside on purpose: torch takes seconds of a core and much memory, and the driver, which only plans
+and counts, needs none of it.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """What Ray calls on workers, by names that cost those in between nothing.
 
 The imports stand inside on purpose: Ray Train's controller and Ray Data's own actors unpickle these names, and torch
-and open_clip, which only those who train and decode need, take a core a quarter of a minute in each of them.
+and torchvision, which only those who train and decode need, take a core some seconds in each of them.
 """
 
 from collections.abc import Mapping
@@ -35,8 +35,8 @@ def plain(ids: Any, *, made: Any) -> Any:
 
 
 def viewed(rows: pa.Table, *, deliveries: tuple[str, ...], spec: Preprocess) -> pa.Table:
-    """View a block of samples in each delivery; see `pipeline.tune.judging.scorer`."""
-    from pipeline.tune.judging.scorer import viewed as viewed_here
+    """View a block of samples in each delivery; see `pipeline.tune.judging.viewing`."""
+    from pipeline.tune.judging.viewing import viewed as viewed_here
 
     return viewed_here(rows, deliveries, spec)
 

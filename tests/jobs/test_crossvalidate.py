@@ -10,9 +10,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from jobs.crossvalidate import main
-from mole.backbone import architecture_of, build_tower
 from mole.checkpoint import load_checkpoint
 from mole.errors import SettingsError
+from mole.hub import architecture_of
+from mole.tower import Tower
 
 SMALL = "ViT-S-32"
 FOLDS = 'folds = [["photos", "painter"], ["holiday", "dreamer"]]\n'
@@ -30,7 +31,7 @@ def flags(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
     (folder / "recipe.toml").write_text(FOLDS)
     torch.manual_seed(0)
-    state = build_tower(architecture_of(SMALL)).state_dict()
+    state = Tower(architecture_of(SMALL)).state_dict()
     save_file({name: torch.randn_like(tensor) * 0.05 for name, tensor in state.items()}, folder / "t.safetensors")
     places = [f"--manifest={folder / 'manifest.csv'}", f"--tower={folder / 't.safetensors'}", f"--backbone={SMALL}"]
     short = ["--draws=1", "--steps=1", "--alone=2", "--pairs=0", "--false-positive-rate=0.25"]

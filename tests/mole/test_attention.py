@@ -5,15 +5,15 @@ import torch
 from torch import nn
 
 from mole.attention import attend, prepare_for_training
-from mole.backbone import build_tower
 from mole.detector import Detector
+from mole.tower import Tower
 from tests.tiny import CONFIG, SHAPE
 
 
 @pytest.fixture
 def detector() -> Detector:
     torch.manual_seed(0)
-    return Detector(build_tower(SHAPE), CONFIG)
+    return Detector(Tower(SHAPE), CONFIG)
 
 
 def test_it_gives_what_the_module_gives() -> None:

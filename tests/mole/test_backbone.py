@@ -7,8 +7,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mole.backbone import architecture_of, load_tower, read_weights, tower_digest
+from mole.backbone import load_tower, read_weights, tower_digest
 from mole.errors import ModelError
+from mole.hub import architecture_of
 from tests.tiny import SHAPE, tiny_weights
 
 

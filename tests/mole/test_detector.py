@@ -1,23 +1,32 @@
 """The laws of the detector: it begins as frozen CLIP bit for bit, trains what it should, and is not moved by its batch."""
 
-import copy
-
 import pytest
 import torch
-from open_clip.transformer import VisionTransformer
+from open_clip.transformer import QuickGELU, VisionTransformer
 from torch import nn
 
-from mole.backbone import architecture_of, assemble, build_tower
-from mole.config import DetectorConfig
+from mole.backbone import assemble
+from mole.config import Architecture, DetectorConfig
 from mole.detector import Detector, Head, detection_loss, learned
 from mole.experts import Experts
+from mole.hub import architecture_of
 from mole.router import Router
+from mole.tower import Tower
 from tests.tiny import CONFIG, SHAPE, tiny_weights
 
 
-def tower() -> VisionTransformer:
+def tower() -> Tower:
     """Make a tiny tower with drawn weights."""
     return assemble(SHAPE, tiny_weights(), "tiny")
+
+
+def open_clips(shape: Architecture) -> VisionTransformer:
+    """Make open_clip's own tower with the same weights."""
+    sizes = (shape.image_size, shape.patch_size, shape.width, shape.layers, shape.heads)
+    activation = QuickGELU if shape.quick_gelu else nn.GELU
+    plain = VisionTransformer(*sizes, 4.0, output_dim=shape.embed_dim, act_layer=activation)
+    plain.load_state_dict(tiny_weights())
+    return plain.requires_grad_(False).eval()
 
 
 def trained(config: DetectorConfig = CONFIG) -> Detector:
@@ -32,8 +41,8 @@ def trained(config: DetectorConfig = CONFIG) -> Detector:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_fresh_experts_leave_the_tower_bit_for_bit(dtype: torch.dtype) -> None:
-    plain = tower().to(dtype)
-    detector = Detector(copy.deepcopy(plain), CONFIG)
+    plain = open_clips(SHAPE).to(dtype)
+    detector = Detector(tower().to(dtype), CONFIG)
     view_B3SS = torch.randn(3, 3, 224, 224, dtype=dtype)
     with torch.inference_mode():  # with gradients, torch's attention takes another path than for a frozen tower
         feature_BF, _ = detector.feature(detector.trunk(view_B3SS))
@@ -53,7 +62,7 @@ def test_experts_that_were_trained_move_the_logits() -> None:
 )
 def test_the_trainable_parameters_are_the_ones_of_the_papers_budget(name: str, trains: int) -> None:
     with torch.device("meta"):
-        detector = Detector(build_tower(architecture_of(name)), DetectorConfig())
+        detector = Detector(Tower(architecture_of(name)), DetectorConfig())
     assert sum(parameter.numel() for parameter in learned(detector).values()) == trains
     if name.startswith("ViT-L"):
         assert sum(parameter.numel() for parameter in detector.tower.parameters()) - trains + 769 == 303_966_208
@@ -116,7 +125,7 @@ def test_a_detector_without_experts_is_the_tower_with_a_head() -> None:
     view_B3SS = torch.randn(2, 3, 224, 224)
     output = detector(view_B3SS)
     assert output.gates_BE.shape == (2, 0) and output.balance == 0
-    assert torch.equal(output.logit_B, detector.head(tower()(view_B3SS)).squeeze(-1))
+    assert torch.equal(output.logit_B, detector.head(open_clips(SHAPE)(view_B3SS)).squeeze(-1))
     assert set(learned(detector)) == {"head.0.weight", "head.0.bias"}
 
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from mole.backbone import build_tower
 from mole.config import DetectorConfig
 from mole.detector import Detector, learned
 from mole.errors import ModelError, SettingsError
+from mole.tower import Tower
 from mole.training import Rates, fit_head, optimizer_for, training_step
 from tests.tiny import CONFIG, SHAPE
 
@@ -17,7 +17,7 @@ from tests.tiny import CONFIG, SHAPE
 @pytest.fixture
 def detector() -> Detector:
     torch.manual_seed(0)
-    return Detector(build_tower(SHAPE), CONFIG)
+    return Detector(Tower(SHAPE), CONFIG)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_negative_rates_are_refused() -> None:
 
 
 def test_a_detector_without_experts_trains_its_head(batch: tuple[Tensor, Tensor]) -> None:
-    plain = Detector(build_tower(SHAPE), DetectorConfig(adapted_blocks=0, shared_rank=0, expert_ranks=()))
+    plain = Detector(Tower(SHAPE), DetectorConfig(adapted_blocks=0, shared_rank=0, expert_ranks=()))
     assert len(optimizer_for(plain, Rates()).param_groups) == 1
 
 
@@ -95,7 +95,7 @@ def test_an_image_of_no_weight_does_not_count(detector: Detector) -> None:
 
 
 def test_a_deep_head_is_refused() -> None:
-    deep = Detector(build_tower(SHAPE), DetectorConfig(head_depth=2))
+    deep = Detector(Tower(SHAPE), DetectorConfig(head_depth=2))
     with pytest.raises(SettingsError, match="depth 1, got 3 layers"):
         fit_head(deep, torch.randn(4, 32), torch.tensor([0.0, 1, 0, 1]), torch.ones(4), penalty=0.1)
 

@@ -1,10 +1,7 @@
-"""The scorer: what a worker does with a block of samples, each decoded once, viewed in every delivery, and scored.
+"""The scorer: an actor's detector over views of samples; what is seen in which delivery stands in `viewing`.
 
 Shapes: B rows of a block, S side of the view.
 """
-
-from collections.abc import Sequence
-from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
@@ -13,54 +10,13 @@ import torch
 from mole.checkpoint import load_checkpoint
 from mole.inference import Scorer
 from mole.preprocess import Preprocess
-from mole.view import views
-from pipeline import registry, storage
-from pipeline.decode import Fault
-from pipeline.records import GATES, Status
-from pipeline.tune.data.samples import SCHEMA, Sample, from_table, open_sample
-from pipeline.tune.judging.perturbation import perturbation
+from pipeline import registry
+from pipeline.records import GATES
 
 PLACE = ("place", pa.int64())
 FACTS = (PLACE, ("delivery", pa.string()), ("status", pa.string()), ("detail", pa.string()))
-VIEWED = pa.schema([*FACTS, ("pixels", pa.large_binary())])
-"""A sample in one delivery; `pixels` are its views, uint8 (C, 3, S, S), null where `status` is not `ok`."""
 SCORED = pa.schema([*FACTS, ("logit", pa.float32()), ("gates", GATES)])
 """A sample in one delivery as the detector saw it; `place` is where it stands among the samples."""
-
-
-def viewed(rows: pa.Table, deliveries: Sequence[str], spec: Preprocess) -> pa.Table:
-    """View each sample of a block in each delivery.
-
-    Args:
-        rows: samples with their places.
-        deliveries: names of what is done to each first.
-        spec: which view.
-
-    Returns:
-        A table of `VIEWED`, as many rows a sample as deliveries.
-    """
-    acts = [(name, perturbation(name)) for name in deliveries]
-    made = []
-    samples = from_table(rows.select(SCHEMA.names))
-    for place, sample in zip(rows[PLACE[0]].to_pylist(), samples, strict=True):
-        picture = opened(sample)
-        for name, act in acts:
-            row = {"place": place, "delivery": name, "status": str(Status.OK), "detail": None, "pixels": None}
-            if isinstance(picture, Fault):
-                row |= {"status": str(picture.status), "detail": picture.detail}
-            else:
-                row["pixels"] = views(act(picture, crc32(f"{sample.uri}\0{name}".encode())), spec).numpy().tobytes()
-            made.append(row)
-    return pa.Table.from_pylist(made, VIEWED)
-
-
-def opened(sample: Sample) -> torch.Tensor | Fault:
-    """Decode a sample, uint8 (3, H, W), or name what keeps it from being a picture, its store too."""
-    try:
-        return open_sample(sample)
-    except storage.STORE_FAULTS as reason:
-        status, detail = storage.fault_of(reason)
-        return Fault(status, detail)
 
 
 class ViewScorer:
@@ -80,7 +36,7 @@ class ViewScorer:
         self.scorer = Scorer(load_checkpoint(registry.locate(folder, digest)), device)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        """Score a table of `VIEWED`.
+        """Score a table of `viewing.VIEWED`.
 
         Returns:
             A table of `SCORED`, row for row.

@@ -11,7 +11,7 @@ from PIL import Image
 from pipeline.decode import Fault
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.judging.logits import Logits
-from pipeline.tune.judging.scorer import opened
+from pipeline.tune.judging.viewing import opened
 
 SIDE = 160
 QUALITY = 80

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from mole.backbone import architecture_of, build_tower
+from mole.hub import architecture_of
+from mole.tower import Tower
 
 SMALL = "ViT-S-32"
 SOURCES = (("photos", "real"), ("holiday", "real"), ("painter", "fake"), ("dreamer", "fake"))
@@ -35,7 +36,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tower(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small tower with drawn weights."""
     torch.manual_seed(0)
-    state = build_tower(architecture_of(SMALL)).state_dict()
+    state = Tower(architecture_of(SMALL)).state_dict()
     weights = {name: torch.randn_like(tensor) * 0.05 for name, tensor in state.items()}
     file = tmp_path_factory.mktemp("tower") / "tower.safetensors"
     save_file(weights, file)

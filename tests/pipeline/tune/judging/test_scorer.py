@@ -13,7 +13,8 @@ from mole.view import view
 from pipeline.decode import Fault
 from pipeline.tune.data.samples import Sample, load, to_table
 from pipeline.tune.judging.perturbation import perturbation
-from pipeline.tune.judging.scorer import PLACE, VIEWED, opened, viewed
+from pipeline.tune.judging.scorer import PLACE
+from pipeline.tune.judging.viewing import VIEWED, opened, viewed
 from tests.judged import labelled, score_here
 from tests.pictures import faulty
 from tests.tiny import tiny_checkpoint

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from mole.backbone import build_tower
 from mole.detector import Detector, learned
 from mole.errors import ModelError
 from mole.preprocess import Preprocess
+from mole.tower import Tower
 from pipeline.tune.training.learner import Learner
 from pipeline.tune.training.task import Course
 from tests.tiny import CONFIG, SHAPE
@@ -20,7 +20,7 @@ COURSE = Course(looking=2, steps=4, epochs=3, penalty=1e-2, head_rate=1e-2, expe
 
 def learner(course: Course = COURSE) -> Learner:
     torch.manual_seed(0)
-    return Learner(Detector(build_tower(SHAPE), CONFIG), Preprocess(mode="crop"), course)
+    return Learner(Detector(Tower(SHAPE), CONFIG), Preprocess(mode="crop"), course)
 
 
 def batches(count: int) -> list[tuple[Tensor, Tensor]]:

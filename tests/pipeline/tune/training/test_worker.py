@@ -9,10 +9,10 @@ import pytest
 import ray.data
 import torch
 
-from mole.backbone import build_tower
 from mole.detector import Detector
 from mole.errors import LawError
 from mole.preprocess import Preprocess
+from mole.tower import Tower
 from pipeline.tune.training.draws import NOBODY
 from pipeline.tune.training.learner import Learner
 from pipeline.tune.training.worker import Watch, shares
@@ -24,7 +24,7 @@ from tests.tiny import CONFIG, SHAPE
 @pytest.fixture
 def learner() -> Learner:
     torch.manual_seed(0)
-    return Learner(Detector(build_tower(SHAPE), CONFIG), Preprocess(mode="crop"), COURSE)
+    return Learner(Detector(Tower(SHAPE), CONFIG), Preprocess(mode="crop"), COURSE)
 
 
 def handed(steps: list[int]) -> Any:

@@ -1,0 +1,70 @@
+"""The tower: the plain ViT of CLIP, its parts under open_clip's names, as the detector runs through them.
+
+Legend: B images, T tokens, D width, F features.
+"""
+
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+
+from mole.config import Architecture
+
+
+class QuickGELU(nn.Module):
+    """The activation that OpenAI trained CLIP with."""
+
+    def forward(self, wide: Tensor) -> Tensor:
+        """Activate, element by element."""
+        return wide * torch.sigmoid(1.702 * wide)
+
+
+class Block(nn.Module):
+    """x = x + attention(LN1(x)); y = x + MLP(LN2(x))."""
+
+    def __init__(self, shape: Architecture) -> None:
+        super().__init__()
+        width, wide = shape.width, 4 * shape.width
+        self.ln_1 = nn.LayerNorm(width)
+        self.attn = nn.MultiheadAttention(width, shape.heads, batch_first=True)
+        self.ln_2 = nn.LayerNorm(width)
+        activation = QuickGELU() if shape.quick_gelu else nn.GELU()
+        layers = [("c_fc", nn.Linear(width, wide)), ("gelu", activation), ("c_proj", nn.Linear(wide, width))]
+        self.mlp = nn.Sequential(OrderedDict(layers))
+
+    def attention(self, token_BTD: Tensor) -> Tensor:
+        """Attend from every token to every token."""
+        output_BTD: Tensor = self.attn(token_BTD, token_BTD, token_BTD, need_weights=False)[0]
+        return output_BTD
+
+    def forward(self, token_BTD: Tensor) -> Tensor:
+        """Run the block; the dtype stays."""
+        token_BTD = token_BTD + self.attention(self.ln_1(token_BTD))
+        output_BTD: Tensor = token_BTD + self.mlp(self.ln_2(token_BTD))
+        return output_BTD
+
+
+class Transformer(nn.Module):
+    """The blocks in their order."""
+
+    def __init__(self, shape: Architecture) -> None:
+        super().__init__()
+        self.resblocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+
+
+class Tower(nn.Module):
+    """An image tower, whose parts `mole.detector` runs through; weights are drawn until they are loaded.
+
+    Source: Radford et al. 2021, arXiv:2103.00020; names as in open_clip, whose own tower gives the same to the bit.
+    """
+
+    def __init__(self, shape: Architecture) -> None:
+        super().__init__()
+        scale, patches = shape.width**-0.5, (shape.image_size // shape.patch_size) ** 2
+        self.conv1 = nn.Conv2d(3, shape.width, shape.patch_size, stride=shape.patch_size, bias=False)
+        self.class_embedding = nn.Parameter(scale * torch.randn(shape.width))
+        self.positional_embedding = nn.Parameter(scale * torch.randn(patches + 1, shape.width))
+        self.ln_pre = nn.LayerNorm(shape.width)
+        self.transformer = Transformer(shape)
+        self.ln_post = nn.LayerNorm(shape.width)
+        self.proj = nn.Parameter(scale * torch.randn(shape.width, shape.embed_dim))
