@@ -74,12 +74,8 @@ class Detector(nn.Module):
         Returns:
             token_BTD, in the same dtype.
         """
-        tower = self.tower
-        patch_BTD = tower.conv1(view_B3SS).flatten(2).transpose(1, 2)
-        class_B1D = tower.class_embedding.to(patch_BTD.dtype).expand(len(patch_BTD), 1, -1)
-        token_BTD: Tensor = torch.cat([class_B1D, patch_BTD], dim=1) + tower.positional_embedding.to(patch_BTD.dtype)
-        token_BTD = tower.ln_pre(token_BTD)
-        for block in tower.transformer.resblocks[: self.split]:
+        token_BTD = self.tower.embed(view_B3SS)
+        for block in self.tower.transformer.resblocks[: self.split]:
             token_BTD = block(token_BTD)
         return token_BTD
 
@@ -93,15 +89,16 @@ class Detector(nn.Module):
             feature_BF, float32, not normalised, and weight_BLE, float32, the router's mean over tokens in each of the L
             adapted blocks.
         """
-        tower = self.tower
         weights = []
-        for block in tower.transformer.resblocks[self.split :]:
+        for block in self.tower.transformer.resblocks[self.split :]:
             token_BTD, weight_BTE = block(token_BTD)
             weights.append(weight_BTE.mean(dim=1))
-        class_BD = tower.ln_post(token_BTD)[:, 0]
+        feature_BF = self.tower.read(token_BTD).float()
         experts = len(self.config.expert_ranks) if weights else 0
-        weight_BLE = torch.stack(weights, dim=1) if weights else class_BD.new_empty((len(class_BD), 0, experts)).float()
-        return (class_BD @ tower.proj).float(), weight_BLE
+        weight_BLE = (
+            torch.stack(weights, dim=1) if weights else feature_BF.new_empty((len(feature_BF), 0, experts))
+        )
+        return feature_BF, weight_BLE
 
     def tail(self, token_BTD: Tensor) -> DetectorOutput:
         """Turn the trunk's output into logits; everything that trains is in here."""

@@ -68,3 +68,30 @@ class Tower(nn.Module):
         self.transformer = Transformer(shape)
         self.ln_post = nn.LayerNorm(shape.width)
         self.proj = nn.Parameter(scale * torch.randn(shape.width, shape.embed_dim))
+
+    def embed(self, view_B3SS: Tensor) -> Tensor:
+        """Cut views into patches, put the class token before them, and say where each lies.
+
+        Args:
+            view_B3SS: normalised views, in the dtype of the tower.
+
+        Returns:
+            token_BTD, in the same dtype, as the first block takes it.
+        """
+        patch_BTD = self.conv1(view_B3SS).flatten(2).transpose(1, 2)
+        class_B1D = self.class_embedding.to(patch_BTD.dtype).expand(len(patch_BTD), 1, -1)
+        token_BTD = torch.cat([class_B1D, patch_BTD], dim=1) + self.positional_embedding.to(patch_BTD.dtype)
+        normal_BTD: Tensor = self.ln_pre(token_BTD)
+        return normal_BTD
+
+    def read(self, token_BTD: Tensor) -> Tensor:
+        """Turn the last block's class token into feature_BF, not normalised."""
+        feature_BF: Tensor = self.ln_post(token_BTD)[:, 0] @ self.proj
+        return feature_BF
+
+    def forward(self, view_B3SS: Tensor) -> Tensor:
+        """Turn normalised views into feature_BF, without experts."""
+        token_BTD = self.embed(view_B3SS)
+        for block in self.transformer.resblocks:
+            token_BTD = block(token_BTD)
+        return self.read(token_BTD)

@@ -40,6 +40,16 @@ def trained(config: DetectorConfig = CONFIG) -> Detector:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("quick", [True, False])
+def test_the_tower_is_open_clips_bit_for_bit(dtype: torch.dtype, *, quick: bool) -> None:
+    shape = SHAPE.model_copy(update={"quick_gelu": quick})
+    ours = assemble(shape, tiny_weights(), "tiny").to(dtype)
+    view_B3SS = torch.randn(3, 3, 224, 224, dtype=dtype)
+    with torch.inference_mode():
+        assert torch.equal(ours(view_B3SS), open_clips(shape).to(dtype)(view_B3SS))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_fresh_experts_leave_the_tower_bit_for_bit(dtype: torch.dtype) -> None:
     plain = open_clips(SHAPE).to(dtype)
     detector = Detector(tower().to(dtype), CONFIG)
