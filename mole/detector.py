@@ -95,9 +95,7 @@ class Detector(nn.Module):
             weights.append(weight_BTE.mean(dim=1))
         feature_BF = self.tower.read(token_BTD).float()
         experts = len(self.config.expert_ranks) if weights else 0
-        weight_BLE = (
-            torch.stack(weights, dim=1) if weights else feature_BF.new_empty((len(feature_BF), 0, experts))
-        )
+        weight_BLE = torch.stack(weights, dim=1) if weights else feature_BF.new_empty((len(feature_BF), 0, experts))
         return feature_BF, weight_BLE
 
     def tail(self, token_BTD: Tensor) -> DetectorOutput:
