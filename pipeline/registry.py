@@ -18,6 +18,8 @@ import mole
 from mole.config import CONFIG, describe
 from mole.errors import ModelError, SettingsError, StorageError
 from pipeline import storage
+from pipeline.fault import STORE_FAULTS, fault_of
+from pipeline.folder import walk
 
 EMBEDDED, PROMOTED = "embedded", "promoted"
 VERSIONS, PROMOTIONS = "versions", "promotions"
@@ -88,8 +90,8 @@ class Registry:
         """
         try:
             return storage.read(storage.join(self.version(digest), name))
-        except storage.STORE_FAULTS as reason:
-            raise ModelError(f"version {digest!r} of {self.url}: {storage.fault_of(reason)[1]}") from reason
+        except STORE_FAULTS as reason:
+            raise ModelError(f"version {digest!r} of {self.url}: {fault_of(reason)[1]}") from reason
 
     def log(self) -> list[Promotion]:
         """Read every promotion, oldest first.
@@ -200,10 +202,10 @@ def _copy(model: str, digest: str | None) -> Path:
         config = storage.read(storage.join(model, CONFIG))
         version = hashlib.sha256(json.dumps([model, digest]).encode() + config).hexdigest()[:32]
         folder = user_cache_path("mole-scan") / version
-        for place in storage.walk(model):
+        for place in walk(model):
             target = folder / os.path.relpath(place.url, storage.absolute(model))
             if not target.exists():
                 storage.write(str(target), storage.read(place.url))
-    except storage.STORE_FAULTS as reason:
-        raise ModelError(f"--model {model!r}: {storage.fault_of(reason)[1]}") from reason
+    except STORE_FAULTS as reason:
+        raise ModelError(f"--model {model!r}: {fault_of(reason)[1]}") from reason
     return folder

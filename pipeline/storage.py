@@ -1,15 +1,11 @@
 """Places: any fsspec URL, what identifies the bytes there, and writes that are whole or not there at all."""
 
-import errno
 import os
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import aiohttp
-import botocore.exceptions
 import fsspec
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
@@ -17,12 +13,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from mole.errors import SettingsError, StorageError
 from pipeline import local
-from pipeline.records import Status
-
-STORE_FAULTS = (OSError, aiohttp.ClientError, botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError)
-"""What a store's client raises when it cannot give the bytes; a timeout is an OSError since Python 3.11."""
-FORBIDDEN_CODES = frozenset({401, 403})
-MISSING_CODES = frozenset({404, 410})
+from pipeline.fault import STORE_FAULTS, is_taken
+from pipeline.patience import patiently
 
 
 @dataclass(frozen=True)
@@ -50,7 +42,8 @@ def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
         SettingsError: no installed file system speaks the URL's protocol.
     """
     try:
-        return url_to_fs(url)  # type: ignore[no-any-return]
+        # a listing that is kept grows with the store, and hides what others write
+        return url_to_fs(url, use_listings_cache=False)  # type: ignore[no-any-return]
     except (ValueError, ImportError) as reason:
         raise SettingsError(f"cannot open {url!r}: {reason}; give a local path or a URL that fsspec knows") from reason
 
@@ -75,7 +68,7 @@ def found(fs: fsspec.AbstractFileSystem, info: dict[str, Any]) -> Found:
     """Turn an fsspec `info` into what this project keeps of it; a local file is looked at, for nanoseconds."""
     name = str(info["name"])
     if isinstance(fs, LocalFileSystem):
-        return _found_local(name)
+        return found_local(name)
     size = info.get("size")
     etag = info.get("ETag") or info.get("etag") or info.get("md5Hash")
     changed = (
@@ -87,69 +80,13 @@ def found(fs: fsspec.AbstractFileSystem, info: dict[str, Any]) -> Found:
     return Found(url=str(fs.unstrip_protocol(name)), size=None if size is None else int(size), identity=identity)
 
 
-def walk(url: str) -> Iterator[Found]:
-    """Yield every file below a folder in the order of its name; links are followed, a circle of links once.
-
-    Raises:
-        StorageError: a folder below cannot be listed, so files in it would be lost.
-    """
-    fs, path = filesystem(url)
-    if isinstance(fs, LocalFileSystem):
-        yield from _walk_local(path)
-        return
-    try:
-        listing = fs.find(path, detail=True)
-    except OSError as reason:
-        raise StorageError(f"cannot list {url!r}: {reason}") from reason
-    for name in sorted(listing):
-        yield found(fs, listing[name])
-
-
-def _walk_local(folder: str) -> Iterator[Found]:
-    def refuse(reason: OSError) -> None:
-        raise StorageError(
-            f"cannot list {reason.filename!r}: {reason.strerror}; make it readable or scan another folder"
-        )
-
-    seen: set[tuple[int, int]] = set()
-    for here, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
-        folders.sort()
-        facts = os.stat(here)
-        if (facts.st_dev, facts.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((facts.st_dev, facts.st_ino))
-        for name in sorted(names):
-            path = os.path.join(here, name)
-            yield _found_local(path)
-
-
-def _found_local(path: str) -> Found:
+def found_local(path: str) -> Found:
     """Look at one local file; a broken link is found too, so that its row can say `missing`."""
     try:
         facts = os.stat(path)
     except FileNotFoundError:
         return Found(url=path, size=None, identity="broken-link")
     return Found(url=path, size=facts.st_size, identity=f"{facts.st_size}-{facts.st_mtime_ns}")
-
-
-def fault_of(reason: Exception) -> tuple[Status, str]:
-    """Name a store's fault: gone, not for us, or out of reach.
-
-    Args:
-        reason: one of `STORE_FAULTS`.
-
-    Returns:
-        The status and the reason in words.
-    """
-    # fsspec's HTTP says "not found" for every failure and keeps the real one as the cause
-    told = reason.__cause__ if isinstance(reason.__cause__, aiohttp.ClientError) else reason
-    code = getattr(told, "status", None)
-    if code in MISSING_CODES or isinstance(told, FileNotFoundError | IsADirectoryError | NotADirectoryError):
-        return Status.MISSING, f"no such file: {told}"
-    if code in FORBIDDEN_CODES or isinstance(told, PermissionError):
-        return Status.FORBIDDEN, f"not allowed to read: {told}"
-    return Status.UNREACHABLE, f"{type(told).__name__}: {told}"
 
 
 def read(url: str, *, most: int | None = None) -> bytes:
@@ -163,8 +100,12 @@ def read(url: str, *, most: int | None = None) -> bytes:
         OSError: as the store said it; `fault_of` names it.
     """
     fs, path = filesystem(url)
-    with fs.open(path, "rb") as stream:
-        return bytes(stream.read() if most is None else stream.read(most))
+
+    def once() -> bytes:
+        with fs.open(path, "rb") as stream:
+            return bytes(stream.read() if most is None else stream.read(most))
+
+    return patiently(once, url)
 
 
 def read_range(url: str, start: int, end: int) -> bytes:
@@ -179,17 +120,21 @@ def read_range(url: str, start: int, end: int) -> bytes:
         OSError: as the store said it, or because it gave fewer bytes.
     """
     fs, path = filesystem(url)
-    data = bytes(fs.cat_file(path, start=start, end=end))
-    if len(data) != end - start:
-        raise OSError(f"{len(data):,} bytes came of the {end - start:,} from byte {start:,}")
-    return data
+
+    def once() -> bytes:
+        data = bytes(fs.cat_file(path, start=start, end=end))
+        if len(data) != end - start:
+            raise OSError(f"{len(data):,} bytes came of the {end - start:,} from byte {start:,}")
+        return data
+
+    return patiently(once, url)
 
 
 def size(url: str) -> int:
     """Tell how many bytes a file has; one that is gone has none."""
     fs, path = filesystem(url)
     try:
-        return int(fs.info(path).get("size") or 0)
+        return int(patiently(lambda: fs.info(path), url).get("size") or 0)
     except STORE_FAULTS:
         return 0
 
@@ -197,7 +142,6 @@ def size(url: str) -> int:
 def exists(url: str) -> bool:
     """Tell whether a file or folder is there now, whatever a listing said before."""
     fs, path = filesystem(url)
-    fs.invalidate_cache()
     return bool(fs.exists(path))
 
 
@@ -212,8 +156,8 @@ def write(url: str, data: bytes) -> None:
         if isinstance(fs, LocalFileSystem):
             local.write(path, data)
         else:
-            fs.pipe_file(path, data)
-    except OSError as reason:
+            patiently(lambda: fs.pipe_file(path, data), url)
+    except STORE_FAULTS as reason:
         raise StorageError(f"cannot write {len(data):,} bytes to {url!r}: {reason}") from reason
 
 
@@ -221,7 +165,7 @@ def create(url: str, data: bytes) -> bool:
     """Put a file in place only where none is.
 
     Returns:
-        False if there was one already.
+        False if there was one already; it may be this very one, where the store took it and its answer was lost.
 
     Raises:
         StorageError: the store refuses the write.
@@ -232,11 +176,11 @@ def create(url: str, data: bytes) -> bool:
             return local.create(path, data)
         if isinstance(fs, MemoryFileSystem) and fs.exists(path):
             return False
-        fs.pipe_file(path, data, mode="create")
+        patiently(lambda: fs.pipe_file(path, data, mode="create"), url)
     except FileExistsError:
         return False
-    except OSError as reason:
-        if reason.errno in (errno.EEXIST, errno.EBUSY) or "PreconditionFailed" in str(reason) or "412" in str(reason):
+    except STORE_FAULTS as reason:
+        if is_taken(reason):
             return False
         raise StorageError(f"cannot write {url!r}: {reason}") from reason
     return True
@@ -250,10 +194,10 @@ def remove(url: str) -> None:
     """
     fs, path = filesystem(url)
     try:
-        fs.rm_file(path)
+        patiently(lambda: fs.rm_file(path), url)
     except FileNotFoundError:
         return
-    except OSError as reason:
+    except STORE_FAULTS as reason:
         raise StorageError(f"cannot remove {url!r}: {reason}") from reason
 
 
@@ -275,12 +219,11 @@ def names(folder: str, suffix: str) -> list[str]:
     """
     fs, path = filesystem(folder)
     try:
-        fs.invalidate_cache(path)
-        entries = fs.ls(path, detail=False)
+        entries = patiently(lambda: fs.ls(path, detail=False), folder)
     except FileNotFoundError:
         return []
-    except OSError as reason:
+    except STORE_FAULTS as reason:
         raise StorageError(f"cannot list {folder!r}: {reason}") from reason
-    return sorted(
-        join(folder, str(entry).rstrip("/").rsplit("/", 1)[-1]) for entry in entries if str(entry).endswith(suffix)
-    )
+    # a store may list a folder in itself
+    files = [str(entry).rstrip("/") for entry in entries if str(entry).rstrip("/") != path.rstrip("/")]
+    return sorted(join(folder, file.rsplit("/", 1)[-1]) for file in files if file.endswith(suffix))

@@ -1,10 +1,6 @@
 """What every test may ask for: the real images beside the repository, one local Ray, an S3 server, a tiny detector."""
 
 import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +10,7 @@ import torch
 
 from pipeline import cluster
 from pipeline.telemetry import quiet_ray
+from tests.stores import REGION, WRITER, s3_server
 from tests.tiny import tiny_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,31 +40,11 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def store() -> Iterator[int]:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """An S3 server on loopback, and the environment that every client of this process and of its Ray finds it by."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    os.environ |= {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    end = time.monotonic() + 120
-    while time.monotonic() < end:
-        with socket.socket() as knock:
-            if knock.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.1)
-    yield port
-    server.terminate()
-    server.wait()
+    with s3_server(tmp_path_factory.mktemp("store")) as port:
+        os.environ |= {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", **WRITER, **REGION}
+        yield port
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from mole.errors import SettingsError, StorageError
 from pipeline import storage
+from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.records import CARRIED, PASSING
 from pipeline.scan.shard import COMPRESSED_NAME
 
@@ -114,8 +115,8 @@ def choose(table: duckdb.DuckDBPyConnection, asked: Asked, url: str) -> Choice:
         return _write(table.sql(query, params=values).to_arrow_reader(ROWS_A_GROUP), url)
     except (duckdb.ProgrammingError, duckdb.DataError) as reason:
         raise SettingsError(f"--where {asked.where!r}: {reason}; the columns are {columns}") from reason
-    except storage.STORE_FAULTS as reason:
-        raise StorageError(f"cannot write the listing {url!r}: {storage.fault_of(reason)[1]}") from reason
+    except STORE_FAULTS as reason:
+        raise StorageError(f"cannot write the listing {url!r}: {fault_of(reason)[1]}") from reason
 
 
 def _write(chosen: pa.RecordBatchReader, url: str) -> Choice:

@@ -7,7 +7,8 @@ from itertools import islice
 import pyarrow as pa
 
 from mole.errors import StorageError
-from pipeline import storage
+from pipeline import stream
+from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.records import Status
 from pipeline.scan import listing
 from pipeline.scan.archive import Tear
@@ -48,10 +49,8 @@ def read_unit(unit: Unit, wanted: Wanted) -> Iterator[Row]:
     try:
         for index, (row, last) in enumerate(_marked(images)):
             yield row | {"unit": unit.name, "index": index, "last": last}
-    except storage.STORE_FAULTS as reason:
-        raise StorageError(
-            f"{unit.uri} stopped answering: {storage.fault_of(reason)[1]}; start the scan again"
-        ) from reason
+    except STORE_FAULTS as reason:
+        raise StorageError(f"{unit.uri} stopped answering: {fault_of(reason)[1]}; start the scan again") from reason
 
 
 def _marked(rows: Iterator[Row]) -> Iterator[tuple[Row, bool]]:
@@ -69,9 +68,10 @@ def _shard(unit: Unit, wanted: Wanted) -> Iterator[Row]:
     ranged = unit.uri.lower().endswith(".tar")
     tears: list[Tear] = []
     empty = True
-    fs, path = storage.filesystem(unit.uri)
-    with fs.open(path, "rb") as raw, decompressed(raw, unit.uri) as stream:
-        for sample in samples(stream, image_member=wanted.image_member, carry=wanted.carry, max_bytes=wanted.max_bytes):
+    with stream.opened(unit.uri) as raw, decompressed(raw, unit.uri) as archive:
+        for sample in samples(
+            archive, image_member=wanted.image_member, carry=wanted.carry, max_bytes=wanted.max_bytes
+        ):
             if isinstance(sample, Tear):
                 tears.append(sample)
             elif not _is_cut(sample, tears, wanted):

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from mole.errors import SettingsError
 from pipeline import storage
+from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.records import CARRIED, FETCHED, Status, with_carried
 
 BLOCK_ROWS = 32
@@ -49,8 +50,8 @@ def read_image(uri: str, key: str, wanted: Wanted, carried: dict[str, str | None
     try:
         uri = storage.absolute(uri)
         data = storage.read(uri, most=wanted.max_bytes + 1)
-    except storage.STORE_FAULTS as reason:
-        return row_of(uri=uri, key=key, fault=storage.fault_of(reason), carried=carried)
+    except STORE_FAULTS as reason:
+        return row_of(uri=uri, key=key, fault=fault_of(reason), carried=carried)
     except (SettingsError, ValueError) as reason:
         return row_of(uri=uri, key=key, fault=(Status.MISSING, f"not a place to read from: {reason}"), carried=carried)
     if len(data) > wanted.max_bytes:

@@ -15,6 +15,7 @@ import psutil
 
 from mole.errors import StorageError
 from pipeline import local, storage
+from pipeline.fault import STORE_FAULTS
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ def read(output: str) -> Holder | None:
         return Holder(**json.loads(storage.read(storage.join(output, FILE))))
     except FileNotFoundError:
         return None
-    except (*storage.STORE_FAULTS, ValueError, TypeError) as reason:
+    except (*STORE_FAULTS, ValueError, TypeError) as reason:
         raise StorageError(f"cannot read the lease {storage.join(output, FILE)!r}: {reason}") from reason
 
 
@@ -120,7 +121,7 @@ class Lease:
         Raises:
             StorageError: a living run holds the output.
         """
-        if not storage.create(self._url, self._words()):
+        if not storage.create(self._url, self._words()) and not self._is_mine():
             self._take_over()
         check(self.output, self.generation)
         self._thread.start()
@@ -136,13 +137,17 @@ class Lease:
         if holder is not None and holder.generation == self.generation:
             storage.remove(self._url)
 
+    def _is_mine(self) -> bool:
+        holder = read(self.output)
+        return holder is not None and holder.generation == self.generation
+
     def _take_over(self) -> None:
         holder = read(self.output)
         if holder is not None and not holder.is_dead(time.time()):
             raise StorageError(f"{self.output!r} is being scanned by {holder}; wait for it, or choose another --output")
         if holder is not None:
             self._clear(holder)
-        if not storage.create(self._url, self._words()):
+        if not storage.create(self._url, self._words()) and not self._is_mine():
             raise StorageError(f"{self.output!r} was taken by {read(self.output)} just now; wait for it")
 
     def _clear(self, dead: Holder) -> None:

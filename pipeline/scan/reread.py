@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from mole.errors import StorageError
 from pipeline import storage
+from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.records import CARRIED, PASSING, Status
 from pipeline.scan.fetch import READERS, read_unit
 from pipeline.scan.image import Row, Wanted, read_image, row_of, tables, too_large
@@ -86,8 +87,8 @@ def _rows(listing: str, group: int) -> list[Row]:
     try:
         with fs.open(path, "rb") as stream:
             return list(pq.ParquetFile(stream).read_row_group(group).to_pylist())
-    except storage.STORE_FAULTS as reason:
-        raise StorageError(f"cannot read the listing {listing!r}: {storage.fault_of(reason)[1]}") from reason
+    except STORE_FAULTS as reason:
+        raise StorageError(f"cannot read the listing {listing!r}: {fault_of(reason)[1]}") from reason
 
 
 def _read(chosen: list[Row], wanted: Wanted, now: Callable[[str], str]) -> list[Row]:
@@ -128,10 +129,8 @@ def _span(chosen: list[Row], wanted: Wanted) -> list[Row]:
         return [_again(row, fault=too_large(row["length"], wanted)) for row in chosen]
     try:
         data = storage.read_range(uri, start, end)
-    except storage.STORE_FAULTS as reason:
-        raise StorageError(
-            f"{uri} stopped answering: {storage.fault_of(reason)[1]}; start the rescan again"
-        ) from reason
+    except STORE_FAULTS as reason:
+        raise StorageError(f"{uri} stopped answering: {fault_of(reason)[1]}; start the rescan again") from reason
     rows = []
     for row in chosen:
         if row["length"] > wanted.max_bytes:

@@ -11,6 +11,8 @@ from braceexpand import braceexpand
 from mole.errors import SettingsError, StorageError
 from pipeline import storage
 from pipeline.extension import is_image
+from pipeline.fault import STORE_FAULTS, fault_of
+from pipeline.folder import walk
 from pipeline.records import Status
 from pipeline.scan import listing
 from pipeline.scan.shard import is_shard
@@ -105,7 +107,7 @@ class Source:
                 for part in listing.slices(place.url):
                     rows = f"{part.rows[0]}-{part.rows[1]}"
                     yield Unit(f"{name}:{rows}", place.url, Kind.SLICE, images=part.rows[1] - part.rows[0], slice=part)
-            except storage.STORE_FAULTS as reason:
+            except STORE_FAULTS as reason:
                 raise StorageError(f"cannot read the listing {place.url!r}: {reason}") from reason
         elif is_image(place.url) or self.all_files:
             yield _file(place, posixpath.basename(place.url))
@@ -117,7 +119,7 @@ class Source:
 
     def _folder(self, text: str) -> Iterator[Unit]:
         folder = storage.absolute(text).rstrip("/")
-        for place in storage.walk(folder):
+        for place in walk(folder):
             if is_image(place.url) or self.all_files:
                 yield _file(place, place.url.removeprefix(folder).lstrip("/"))
             else:
@@ -145,8 +147,8 @@ def _is_folder(text: str) -> bool:
     fs, path = storage.filesystem(text)
     try:
         return not text.startswith(("http://", "https://")) and bool(fs.isdir(path))
-    except storage.STORE_FAULTS as reason:
-        raise StorageError(f"cannot look at {text!r}: {storage.fault_of(reason)[1]}") from reason
+    except STORE_FAULTS as reason:
+        raise StorageError(f"cannot look at {text!r}: {fault_of(reason)[1]}") from reason
 
 
 def _look(text: str) -> storage.Found | Unit | None:
@@ -160,8 +162,8 @@ def _look(text: str) -> storage.Found | Unit | None:
     try:
         info = fs.info(path)
         return None if info["type"] == "directory" else storage.found(fs, info)
-    except storage.STORE_FAULTS as reason:
-        status, detail = storage.fault_of(reason)
+    except STORE_FAULTS as reason:
+        status, detail = fault_of(reason)
         if status is Status.UNREACHABLE:
             raise StorageError(f"cannot look at {text!r}: {detail}") from reason
         return Unit(f"{url}#{status}", url, Kind.SHARD, key=posixpath.basename(url), images=1, fault=(status, detail))
@@ -186,5 +188,5 @@ def _siblings(folder: str) -> list[storage.Found]:
     fs, path = storage.filesystem(folder or ".")
     try:
         return [storage.found(fs, info) for info in fs.ls(path, detail=True) if info["type"] == "file"]
-    except storage.STORE_FAULTS:
+    except STORE_FAULTS:
         return []  # each file is then looked at alone, and says itself what is wrong

@@ -11,6 +11,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from mole.errors import SettingsError, StorageError
 from pipeline import storage
+from pipeline.fault import STORE_FAULTS
 from pipeline.records import check_version
 
 
@@ -37,7 +38,7 @@ def opened(table: str, database: str = ":memory:") -> Iterator[duckdb.DuckDBPyCo
                 connection.register_filesystem(fs)
             connection.execute(definitions(place))
             yield connection
-    except (*storage.STORE_FAULTS, pa.ArrowException, duckdb.IOException) as reason:
+    except (*STORE_FAULTS, pa.ArrowException, duckdb.IOException) as reason:
         raise StorageError(f"cannot read the verdict table in {place!r}: {reason}") from reason
 
 
@@ -81,11 +82,10 @@ def demand_table(table: str) -> None:
     place = storage.absolute(table)
     fs, path = storage.filesystem(place)
     try:
-        fs.invalidate_cache()
         first = next(iter(fs.glob(f"{path.rstrip('/')}/model=*/*.parquet")), None)
         if first is None:
             raise StorageError(f"{place!r} holds no verdict table; name the folder that a scan's --output named")
         with fs.open(first, "rb") as stream:
             check_version(pq.read_schema(stream).metadata, first)
-    except (*storage.STORE_FAULTS, pa.ArrowException) as reason:
+    except (*STORE_FAULTS, pa.ArrowException) as reason:
         raise StorageError(f"cannot read the verdict table in {place!r}: {reason}") from reason

@@ -7,6 +7,7 @@ import pytest
 
 from mole.errors import SettingsError, StorageError
 from pipeline import local, storage
+from pipeline.fault import fault_of
 from pipeline.records import Status
 
 
@@ -55,7 +56,7 @@ def test_a_store_that_says_no_is_told_from_one_that_says_nothing() -> None:
         aiohttp.ClientResponseError(info, (), status=503): Status.UNREACHABLE,
     }
     for reason, status in answers.items():
-        assert storage.fault_of(reason)[0] is status
+        assert fault_of(reason)[0] is status
 
 
 def test_a_read_stops_where_it_is_told(tmp_path: Path) -> None:

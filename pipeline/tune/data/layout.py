@@ -9,6 +9,7 @@ from braceexpand import UnbalancedBracesError, braceexpand  # type: ignore[attr-
 from mole.errors import SettingsError
 from pipeline import storage
 from pipeline.extension import is_image
+from pipeline.folder import walk
 from pipeline.tune.data import folders, shards, tables
 from pipeline.tune.data.labels import FOLDERS, VALUES, check_both, words
 from pipeline.tune.data.reviews import is_verdicts
@@ -110,7 +111,7 @@ def recognise(
         raise SettingsError(f"--samples {place!r} is not there; name a folder, a table or shards")
     if tables.is_table(url):
         return _of_files([url], url.rpartition("/")[0], (values, own), reviews, (grids, split))
-    files = [found.url for found in storage.walk(url)]
+    files = sorted(found.url for found in walk(url))
     if not files:
         raise SettingsError(f"--samples {place!r} holds no file")
     return _of_files(files, url, (values, own), reviews, (grids, split))

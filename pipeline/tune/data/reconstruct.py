@@ -20,6 +20,7 @@ import torch
 from mole.errors import SettingsError
 from pipeline import storage
 from pipeline.decode import Fault, decode
+from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.records import Status
 from pipeline.tune.data.align import SUBSAMPLINGS, encoded
 from pipeline.tune.data.autoencoder import open_autoencoder, prepared
@@ -160,8 +161,8 @@ class Maker:
         told = {"name": name, "uri": sample.uri}
         try:
             data = read(sample)
-        except storage.STORE_FAULTS as reason:
-            status, detail = storage.fault_of(reason)
+        except STORE_FAULTS as reason:
+            status, detail = fault_of(reason)
             return told | {"status": status, "detail": detail}
         picture = decode(data, BOUNDS)
         if isinstance(picture, Fault):

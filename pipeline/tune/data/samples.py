@@ -116,7 +116,7 @@ def read(sample: Sample) -> bytes:
     """Read the bytes of a sample's file, or of its range inside a shard.
 
     Raises:
-        OSError: the store refuses, as `storage.fault_of` explains.
+        OSError: the store refuses, as `fault_of` explains.
     """
     if sample.offset is None or sample.length is None:
         return storage.read(sample.uri)

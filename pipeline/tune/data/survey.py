@@ -13,8 +13,8 @@ import ray.data
 from PIL import Image
 from torch import Tensor
 
-from pipeline import storage
 from pipeline.decode import Fault, decode
+from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.records import Status
 from pipeline.tune.data.encoding import encoding_of
 from pipeline.tune.data.samples import BOUNDS, SCHEMA, Sample, cut, from_table, read, to_table
@@ -89,8 +89,8 @@ def _look_at(sample: Sample) -> dict[str, Any]:
     """Read, decode and hash one sample; a fault is a row too."""
     try:
         data = read(sample)
-    except storage.STORE_FAULTS as reason:
-        status, detail = storage.fault_of(reason)
+    except STORE_FAULTS as reason:
+        status, detail = fault_of(reason)
         return {"status": status, "detail": detail}
     digest = blake2b(data, digest_size=16, salt=b"" if sample.cell is None else bytes([sample.cell + 1])).hexdigest()
     picture = decode(data, BOUNDS)

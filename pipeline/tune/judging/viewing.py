@@ -8,8 +8,8 @@ import torch
 
 from mole.preprocess import Preprocess
 from mole.view import views
-from pipeline import storage
 from pipeline.decode import Fault
+from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.records import Status
 from pipeline.tune.data.samples import SCHEMA, Sample, from_table, open_sample
 from pipeline.tune.judging.perturbation import perturbation
@@ -49,6 +49,6 @@ def opened(sample: Sample) -> torch.Tensor | Fault:
     """Decode a sample, uint8 (3, H, W), or name what keeps it from being a picture, its store too."""
     try:
         return open_sample(sample)
-    except storage.STORE_FAULTS as reason:
-        status, detail = storage.fault_of(reason)
+    except STORE_FAULTS as reason:
+        status, detail = fault_of(reason)
         return Fault(status, detail)

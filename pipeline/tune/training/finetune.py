@@ -18,6 +18,7 @@ from mole.errors import SettingsError
 from mole.fitting import reals_for
 from mole.preprocess import Preprocess
 from pipeline import cluster, registry, storage
+from pipeline.folder import walk
 from pipeline.registry import Registry
 from pipeline.tune.data.align import Aligner, aligner
 from pipeline.tune.data.audit import audit, verdict_of
@@ -134,7 +135,7 @@ def concluded(
         shelved = drafts.version(drafts.add(final.folder, {}))
         measured = evaluate(tested, shelved, MEASURED, say) if both_classes(tested) else None
         digest = place.add(final.folder, papers(collection, trained, origin, measured))
-    for left in storage.walk(storage.join(drafts.url, registry.VERSIONS)):
+    for left in walk(storage.join(drafts.url, registry.VERSIONS)):
         storage.remove(left.url)
     storage.write(storage.join(task.run, FINISHED), json.dumps({"digest": digest}).encode())
     return Outcome(digest, place.version(digest), task.run, len(trained.history), dict(collection.left_out), measured)

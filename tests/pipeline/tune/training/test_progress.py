@@ -6,6 +6,7 @@ import pytest
 
 from mole.errors import StorageError
 from pipeline import storage
+from pipeline.folder import walk
 from pipeline.tune.training.progress import Progress, keep, last_checkpoint, progress_of
 
 
@@ -36,7 +37,7 @@ def test_the_last_checkpoint_is_the_newest_and_the_one_before_is_gone(run: str, 
     keep(run, 32, checkpoint(tmp_path / "two", "two"))
     assert progress_of(run).steps == 32
     assert words(run) == {"adapters": "adapters two", "optimizer": "optimizer two"}
-    assert len([file for file in storage.walk(run) if "checkpoints" in file.url]) == 2
+    assert len([file for file in walk(run) if "checkpoints" in file.url]) == 2
 
 
 @pytest.mark.parametrize("survives", range(3))
