@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from mole.checkpoint import load_checkpoint
-from mole.inference import DRIFT, Precision, Scorer
+from mole.inference import DRIFT, Precision, Scorer, run
 from mole.view import normalise, view
 from pipeline import registry, storage
 from pipeline.decode import Bounds, Picture, decode
@@ -42,7 +42,7 @@ def main() -> None:
         scorer = Scorer(loaded, "cpu", precision=precision)
         with torch.inference_mode():
             begun = time.perf_counter()
-            parts = [scorer._run(scorer.fast, normalise(batch, loaded.preprocess), 1)[0] for batch in batches]
+            parts = [run(scorer.panel.fast, normalise(batch, loaded.preprocess), 1)[0].logit for batch in batches]
             seconds = time.perf_counter() - begun
         logits[precision] = np.concatenate(parts)
         rescored = np.concatenate([scorer.score(batch).logit for batch in batches])

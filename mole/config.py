@@ -107,6 +107,11 @@ class Backbone(BaseModel):
     sha256: str | None = None
     architecture: Architecture | None = None
 
+    @property
+    def identity(self) -> str | None:
+        """What two checkpoints on the same tower have in common, None where nothing tells."""
+        return self.sha256 or self.file_sha256 or (f"{self.name}/{self.pretrained}" if self.pretrained else None)
+
 
 class CheckpointConfig(BaseModel):
     """Everything of a checkpoint but its weights.

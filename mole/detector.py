@@ -65,17 +65,21 @@ class Detector(nn.Module):
             blocks[number] = AdaptedBlock(cast(Block, blocks[number]), experts)
         self.head = Head(features, depth=config.head_depth)
 
-    def trunk(self, view_B3SS: Tensor) -> Tensor:
+    def trunk(self, view_B3SS: Tensor, depth: int | None = None) -> Tensor:
         """Run what never changes: the embedding and the blocks below the adapted ones.
 
         Args:
             view_B3SS: normalised views, in the dtype of the tower.
+            depth: stop below this block; None stops below the first adapted one.
 
         Returns:
             token_BTD, in the same dtype.
         """
-        token_BTD = self.tower.embed(view_B3SS)
-        for block in self.tower.transformer.resblocks[: self.split]:
+        return self.rise(self.tower.embed(view_B3SS), 0, self.split if depth is None else depth)
+
+    def rise(self, token_BTD: Tensor, first: int, behind: int) -> Tensor:
+        """Run some blocks that are not adapted, from `first` to below `behind`."""
+        for block in self.tower.transformer.resblocks[first:behind]:
             token_BTD = block(token_BTD)
         return token_BTD
 

@@ -60,8 +60,9 @@ FETCHED = pa.schema([*PLACE, ("bytes", pa.int64()), ("data", pa.large_binary()),
 PREPARED = pa.schema([*PLACE, *CONTENT, *FAULT, *DECLARED, ("pixels", pa.large_binary())])
 """After prepare: what the bytes are, and the views as `uint8 (C, 3, S, S)` in C order (`pixels`, null for a fault)."""
 
-SCORED = pa.schema([*PLACE, *CONTENT, *FAULT, *DECLARED, *SCORE])
-"""After score: logit and gates, null where there were no pixels."""
+MODEL = "model"
+SCORED = pa.schema([(MODEL, pa.string()), *PLACE, *CONTENT, *FAULT, *DECLARED, *SCORE])
+"""After score: a row for each image and model; logit and gates, null where there were no pixels."""
 
 VERDICT = pa.schema(
     [
@@ -85,7 +86,13 @@ CARRIED = "carried"
 """The column behind the fixed ones: a struct of the source's own columns, there only where they were asked for."""
 
 TALLIED = pa.schema(
-    [("rows", pa.int64()), ("faults", pa.int64()), ("file", pa.string()), ("content", pa.large_binary())]
+    [
+        (MODEL, pa.string()),
+        ("rows", pa.int64()),
+        ("faults", pa.int64()),
+        ("file", pa.string()),
+        ("content", pa.large_binary()),
+    ]
 )
 """After sink: one row a file written; `content` only where the driver must write it itself."""
 

@@ -18,6 +18,11 @@ class DetectorSettings(JobSettings):
 
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
 
+    shadow: str | None = Field(
+        None,
+        description="a challenger on the same tower, named as --model is; it judges the same images in the same pass, "
+        "and its rows go into its own partition",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the detector runs")
     num_actors: PositiveInt | None = Field(None, description="scorers; one a GPU, or one a machine, where not given")
     batch_size: PositiveInt | None = Field(None, description="images a forward pass; 256 on a GPU, 16 on CPU")

@@ -34,7 +34,8 @@ CHOSEN = """
            "length" IS NULL AND status = 'ok' AND regexp_matches(uri, $compressed, 'i') AS entire
     FROM current
     ANTI JOIN (
-        SELECT unit, "index" FROM verdicts WHERE model = $model AND NOT ($again AND list_contains($passing, status))
+        SELECT unit, "index" FROM verdicts
+        WHERE list_contains($models, model) AND NOT ($again AND list_contains($passing, status))
     ) USING (unit, "index")
     WHERE ({where}) AND ($since IS NULL OR scanned_at >= $since)
       AND md5_number_lower(unit || '#' || "index") / 18446744073709551616.0 <= $sample
@@ -47,13 +48,13 @@ class Asked:
     """Which images are asked for.
 
     Attributes:
-        model: the digest that is to judge them; what it has judged is not chosen.
+        models: the digests that are to judge them; what one of them has judged is not chosen.
         where: a condition on the newest row of each image; None chooses all.
         newer_than: the newest row's least time.
         sample: the share that is drawn of them.
     """
 
-    model: str
+    models: tuple[str, ...]
     where: str | None = None
     newer_than: datetime | None = None
     sample: float = 1.0
@@ -104,7 +105,7 @@ def choose(table: duckdb.DuckDBPyConnection, asked: Asked, url: str) -> Choice:
     columns = [str(row[0]) for row in table.sql("DESCRIBE current").fetchall()]
     query = CHOSEN.format(where=asked.where or "true", carried=f", {CARRIED}" if CARRIED in columns else "")
     values = {
-        "model": asked.model,
+        "models": list(asked.models),
         "again": asked.where is not None,
         "passing": list(PASSING),
         "since": asked.newer_than,

@@ -10,7 +10,7 @@ from mole.errors import StorageError
 from pipeline import stream
 from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.records import Status
-from pipeline.scan import listing
+from pipeline.scan import inventory, listing
 from pipeline.scan.archive import Tear
 from pipeline.scan.image import Row, Wanted, read_image, row_of, tables, too_large
 from pipeline.scan.shard import Sample, decompressed, samples, split_name
@@ -120,7 +120,11 @@ def _slice(unit: Unit, wanted: Wanted) -> Iterator[Row]:
     """Read a slice's entries, several at a time where a network lies between."""
     if unit.slice is None:
         raise StorageError(f"{unit.name} is planned as a slice without rows")
-    rows = listing.entries(unit.uri, unit.slice, wanted.carry)
+    if unit.slice.form.startswith("inventory"):
+        named = inventory.keys(unit.uri, unit.slice)
+        rows: Iterator[listing.Entry] = (listing.Entry(uri, uri, dict.fromkeys(wanted.carry)) for uri in named)
+    else:
+        rows = listing.entries(unit.uri, unit.slice, wanted.carry)
     with ThreadPoolExecutor(READERS) as readers:
         while batch := list(islice(rows, READERS)):
             if any(entry.uri and "://" in entry.uri for entry in batch):

@@ -2,21 +2,26 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 from mole.config import describe
-from pipeline import memory, registry, storage
+from pipeline import registry, storage
 from pipeline.scan.fetch import fetch
 from pipeline.scan.image import Wanted
 from pipeline.scan.lease import Lease
 from pipeline.scan.ledger import Ledger
-from pipeline.scan.plan import Plan, groups, plan
-from pipeline.scan.road import Judge, Reading, Shelf, Work, drive
+from pipeline.scan.plan import Plan, groups
+from pipeline.scan.road import Judge, Reading, Road, drive, paved
+from pipeline.scan.sink import partition
 from pipeline.scan.source import Source
 from pipeline.settings import ScanSettings
 from pipeline.telemetry import Ticker
+
+WAVE = 1024
+"""Read tasks of one execution; the driver holds that many, whatever the source has."""
 
 
 @dataclass(frozen=True)
@@ -66,28 +71,31 @@ def scan(settings: ScanSettings, ticker: Ticker) -> Summary:
         LawError: the table does not hold every image once.
     """
     begun = time.monotonic()
-    model = describe(registry.locate(settings.model))
+    judges = [Judge(place, describe(registry.locate(place))) for place in models(settings)]
+    ledgers = [Ledger(partition(settings.output, judge.described.digest)) for judge in judges]
     source = Source(settings.source, settings.all_files)
-    ledger = Ledger(storage.join(storage.absolute(settings.output), f"model={model.digest}"))
-    planned, written, repaired = plan(source.units(), ledger), 0, 0
-    if planned.todo:
-        with Lease(settings.output) as held:
-            storage.sweep(ledger.folder)
-            planned = plan(source.units(), ledger)
-            ticker.expect(planned.images if settings.limit is None else settings.limit)
-            work = Work(partial(readings, planned, settings), memory.snapshot(settings.source), settings.limit)
-            shelf = Shelf(settings.output, ledger.folder, held.generation)
-            written = drive(work, Judge(settings.model, model), shelf, settings, ticker)
-            repaired = ledger.repair()
-    law = ledger.check(planned.names)
-    if settings.limit is None:
-        law.demand()
-    counts = ledger.counts(planned.names)
+    written = repaired = 0
+    with Plan(source.units(), ledgers) as planned:
+        if any(planned.left(ledger).units for ledger in ledgers):
+            with Lease(settings.output) as held:
+                for ledger in ledgers:
+                    storage.sweep(ledger.folder)
+                planned.look()
+                images = planned.left(*ledgers).images
+                ticker.expect(images if settings.limit is None else settings.limit)
+                with paved(settings, settings.output, held.generation, settings.source, ticker) as road:
+                    written = _waves(planned, road, judges, ledgers, settings)
+                repaired = sum(ledger.repair() for ledger in ledgers)
+            planned.look()
+        laws = [planned.check(ledger) for ledger in ledgers]
+        for law in laws if settings.limit is None else ():
+            law.demand()
+        counts = planned.counts(ledgers[0])
     return Summary(
-        table=ledger.folder,
-        model=model.digest,
-        units=law.units,
-        images=law.images,
+        table=ledgers[0].folder,
+        model=judges[0].described.digest,
+        units=laws[0].units,
+        images=laws[0].images,
         written=written,
         repaired=repaired,
         skipped=source.skipped,
@@ -95,14 +103,36 @@ def scan(settings: ScanSettings, ticker: Ticker) -> Summary:
         seconds=round(time.monotonic() - begun, 3),
         statuses=_sums((status, rows) for status, _, rows in counts),
         verdicts=_sums((verdict, rows) for _, verdict, rows in counts if verdict is not None),
-        law="open" if law.open else "kept",
+        law="open" if any(law.open for law in laws) else "kept",
     )
 
 
-def readings(planned: Plan, settings: ScanSettings, cores: int) -> list[Reading]:
-    """Write what is to do as work for Ray, a task for each group of units."""
+def models(settings: ScanSettings) -> list[str]:
+    """Name the places of the models that judge: the one that is asked for, and its shadow."""
+    return [settings.model] if settings.shadow is None else [settings.model, settings.shadow]
+
+
+def _waves(
+    planned: Plan, road: Road, judges: Sequence[Judge], ledgers: Sequence[Ledger], settings: ScanSettings
+) -> int:
+    """Scan what is to do, so much at a time that the driver can hold the tasks; count the images.
+
+    What no judge has seen goes to all of them in one pass, then each gets what it alone lacks.
+    """
     wanted = Wanted(settings.max_bytes, settings.image_member, settings.carry)
-    return [partial(fetch, group, wanted) for group in groups(planned.todo, cores)]
+    pairs = list(zip(judges, ledgers, strict=True))
+    written = 0
+    for team in [pairs, *([pair] for pair in pairs if len(pairs) > 1)]:
+        holding = [ledger for _, ledger in team]
+        tasks = groups(planned.todo(*holding), planned.left(*holding).told, road.layout.cores)
+        while wave := list(islice(tasks, WAVE)):
+            left = None if settings.limit is None else settings.limit - written
+            if left == 0:
+                return written
+            readings: list[Reading] = [partial(fetch, group, wanted) for group in wave]
+            written += drive(road, readings, [judge for judge, _ in team], left)
+        planned.look()
+    return written
 
 
 def _sums(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:

@@ -3,61 +3,50 @@
 The law: every unit has the indices 0 … last, once each. There is no second ledger that could disagree.
 """
 
-from collections import defaultdict
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
-import pyarrow.dataset as pads
 import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
 
 from mole.errors import LawError, StorageError
 from pipeline import storage
-from pipeline.records import PLACE, TIME, check_version
+from pipeline.fault import STORE_FAULTS
+from pipeline.records import check_version
 
 TAKEN = -1
 """Stands for a time that no row has, once an image's newest row was found."""
-ASKED = pa.schema([*PLACE[:3], ("status", pa.string()), ("verdict", pa.string()), ("scanned_at", TIME)])
-"""The columns that the ledger reads."""
-STATES = """
-    SELECT unit, count(*) AS rows, count(DISTINCT "index") AS images, max("index") AS highest,
-           max("index") FILTER ("last") AS last, count(*) FILTER ("last") AS ends
-    FROM places GROUP BY unit
+PLACES = 'unit, "index", "last", status, verdict, scanned_at'
+NOTHING = """
+    SELECT ''::VARCHAR AS unit, 0::INTEGER AS "index", false AS "last", ''::VARCHAR AS status, ''::VARCHAR AS verdict,
+           now() AS scanned_at
+    WHERE false
 """
-PRESENT = """SELECT unit, "index" FROM places SEMI JOIN asked USING (unit) ORDER BY unit, "index" """
+FACTS = """
+    SELECT unit, count(*) AS rows, max("index") AS highest, max("index") FILTER ("last") AS ending,
+           sum(hash("index"::BIGINT)) AS mark
+    FROM {places} GROUP BY unit
+"""
+"""What is kept of a unit while the table is read: a few numbers, however many images it has. `mark` sums a 64-bit hash
+of each index, so that 0 … last, once each, has one mark, and any other rows have it once in some 10^19 tables."""
+STATES = """
+    WITH facts AS ({facts}),
+         wanted AS (SELECT DISTINCT ending FROM facts WHERE rows = ending + 1 AND highest = ending),
+         marks AS (
+             SELECT number AS ending, sum(hash(number)) OVER (ORDER BY number) AS mark
+             FROM range((SELECT coalesce(max(ending), -1) + 1 FROM wanted)) AS numbers(number)
+         )
+    SELECT facts.unit, facts.rows, coalesce(facts.mark = marks.mark, false) AS whole
+    FROM facts
+    LEFT JOIN (FROM marks SEMI JOIN wanted USING (ending)) AS marks
+           ON facts.ending = marks.ending AND facts.rows = facts.ending + 1 AND facts.highest = facts.ending
+"""
 NEWEST = """
-    SELECT unit, "index", epoch_us(max(scanned_at)) FROM places SEMI JOIN asked USING (unit)
+    SELECT unit, "index", epoch_us(max(scanned_at)) FROM {places}
+    SEMI JOIN (FROM ({states}) WHERE NOT whole) USING (unit)
     GROUP BY ALL HAVING count(*) > 1
 """
-COUNTS = """SELECT status, verdict, count(*) FROM places SEMI JOIN asked USING (unit) GROUP BY ALL ORDER BY ALL"""
-
-
-@dataclass(frozen=True)
-class UnitState:
-    """What the table holds of one unit.
-
-    Attributes:
-        rows: its rows.
-        images: its different indices.
-        highest: the highest index.
-        last: the index of the row that ends it, None while that row is missing.
-    """
-
-    rows: int
-    images: int
-    highest: int
-    last: int | None
-
-    @property
-    def doubled(self) -> bool:
-        """Tell whether an index stands there twice."""
-        return self.rows > self.images
-
-    @property
-    def whole(self) -> bool:
-        """Tell whether the unit has the indices 0 … last, once each."""
-        return self.last is not None and self.last == self.highest and self.rows == self.images == self.last + 1
 
 
 @dataclass(frozen=True)
@@ -67,14 +56,16 @@ class Law:
     Attributes:
         units: units checked.
         images: their rows.
-        open: units without their last row or with a gap.
-        doubled: units with an index twice.
+        open: how many units lack their last row or another one.
+        doubled: how many have an index twice.
+        examples: some of those units, the open ones first.
     """
 
     units: int
     images: int
-    open: tuple[str, ...]
-    doubled: tuple[str, ...]
+    open: int
+    doubled: int
+    examples: tuple[str, ...]
 
     def demand(self) -> None:
         """Insist that the law holds.
@@ -84,8 +75,8 @@ class Law:
         """
         if self.open or self.doubled:
             raise LawError(
-                f"{len(self.open)} of {self.units} units miss rows (first: {list(self.open[:3])}), "
-                f"{len(self.doubled)} have rows twice (first: {list(self.doubled[:3])}); start the scan again"
+                f"{self.open:,} of {self.units:,} units miss rows, {self.doubled:,} have rows twice "
+                f"(such as {list(self.examples)}); start the scan again"
             )
 
 
@@ -99,49 +90,28 @@ class Ledger:
 
     folder: str
 
-    def states(self) -> dict[str, UnitState]:
-        """Read the state of every unit in the table.
+    def attach(self, database: duckdb.DuckDBPyConnection, name: str) -> None:
+        """Put the partition's places into a database, as a view that reads the files anew at each question.
+
+        Args:
+            database: where the view goes.
+            name: of the view, whose columns are `PLACES`.
 
         Raises:
-            StorageError: a file of the table cannot be read.
+            StorageError: the partition cannot be read, or another version wrote it.
         """
-        return {
-            unit: UnitState(rows, images, highest, last) for unit, rows, images, highest, last, _ in self._ask(STATES)
-        }
-
-    def present(self, units: Collection[str]) -> dict[str, list[int]]:
-        """Read which indices of some units have a row, ascending.
-
-        Raises:
-            StorageError: a file of the table cannot be read.
-        """
-        indices: dict[str, list[int]] = defaultdict(list)
-        for unit, index in self._ask(PRESENT, units) if units else ():
-            indices[unit].append(index)
-        return dict(indices)
-
-    def counts(self, units: Collection[str]) -> list[tuple[str, str | None, int]]:
-        """Count the rows of some units by status and verdict.
-
-        Raises:
-            StorageError: a file of the table cannot be read.
-        """
-        return [(str(status), verdict, int(rows)) for status, verdict, rows in self._ask(COUNTS, units)]
-
-    def check(self, units: Collection[str]) -> Law:
-        """Hold some units against the law.
-
-        Raises:
-            StorageError: a file of the table cannot be read.
-        """
-        states = self.states()
-        there = {unit: states[unit] for unit in units if unit in states}
-        return Law(
-            units=len(units),
-            images=sum(state.rows for state in there.values()),
-            open=tuple(unit for unit in units if unit not in there or _has_gap(there[unit])),
-            doubled=tuple(unit for unit, state in there.items() if state.doubled),
-        )
+        files = storage.names(self.folder, ".parquet")
+        fs, path = storage.filesystem(files[0] if files else self.folder)
+        try:
+            if files:
+                with fs.open(path, "rb") as stream:
+                    check_version(pq.read_schema(stream).metadata, files[0])
+                if not isinstance(fs, LocalFileSystem):
+                    register(database, fs)
+            found = f"SELECT {PLACES} FROM read_parquet({pattern(self.folder, '*.parquet')})" if files else NOTHING
+            database.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {found}")
+        except (*STORE_FAULTS, pa.ArrowException, duckdb.Error) as reason:
+            raise unreadable(self.folder, reason) from reason
 
     def repair(self) -> int:
         """Leave of every image the newest row, file by file, each replaced in one step.
@@ -152,32 +122,37 @@ class Ledger:
         Raises:
             StorageError: a file cannot be read or replaced.
         """
-        doubled = [unit for unit, state in self.states().items() if state.doubled]
-        newest = {(unit, index): time for unit, index, time in self._ask(NEWEST, doubled)} if doubled else {}
+        with duckdb.connect() as database:
+            self.attach(database, "places")
+            states = STATES.format(facts=FACTS.format(places="places"))
+            try:
+                doubled = database.sql(NEWEST.format(places="places", states=states)).fetchall()
+            except duckdb.Error as reason:
+                raise unreadable(self.folder, reason) from reason
+        newest = {(unit, index): time for unit, index, time in doubled}
         gone = 0
         for url in storage.names(self.folder, ".parquet") if newest else ():
             gone += _without_older(url, newest)
         return gone
 
-    def _ask(self, query: str, units: Collection[str] = ()) -> list[tuple]:  # type: ignore[type-arg]
-        files = storage.names(self.folder, ".parquet")
-        if not files:
-            return []
-        fs, _ = storage.filesystem(self.folder)
-        paths = [storage.filesystem(file)[1] for file in files]
-        try:
-            with fs.open(paths[0], "rb") as stream:
-                check_version(pq.read_schema(stream).metadata, files[0])
-            with duckdb.connect() as database:
-                database.register("places", pads.dataset(paths, schema=ASKED, format="parquet", filesystem=fs))
-                database.register("asked", pa.table({"unit": pa.array(list(units), pa.string())}))
-                return database.sql(query).fetchall()
-        except (OSError, pa.ArrowException, duckdb.Error) as reason:
-            raise StorageError(f"cannot read the verdict table in {self.folder!r}: {reason}") from reason
+
+def register(database: duckdb.DuckDBPyConnection, fs: object) -> None:
+    """Let a database read a store, once."""
+    protocols = getattr(fs, "protocol", ())
+    known = database.list_filesystems()
+    if not any(protocol in known for protocol in ([protocols] if isinstance(protocols, str) else protocols)):
+        database.register_filesystem(fs)
 
 
-def _has_gap(state: UnitState) -> bool:
-    return state.last is None or state.highest != state.last or state.images != state.last + 1
+def pattern(folder: str, *names: str) -> str:
+    """Write a folder's pattern of files as SQL; signs in the folder's own name stand for themselves."""
+    plain = "".join(f"[{sign}]" if sign in "*?[" else sign for sign in folder)
+    return "'" + storage.join(plain, *names).replace("'", "''") + "'"
+
+
+def unreadable(folder: str, reason: Exception) -> StorageError:
+    """Say that a table cannot be read."""
+    return StorageError(f"cannot read the verdict table in {folder!r}: {reason}")
 
 
 def _without_older(url: str, newest: dict[tuple[str, int], int]) -> int:

@@ -19,6 +19,8 @@ from pipeline.scan.shard import as_text
 from pipeline.scan.unit import Slice
 
 ROWS_A_SLICE = 256
+SLICES, MOST_ROWS_A_SLICE = 4096, 4096
+"""A Parquet listing above a million rows has larger slices: a billion rows are then a quarter of a million units."""
 COLUMNS = ("uri", "url", "path", "key")
 FORMS = {
     ".parquet": "parquet",
@@ -95,9 +97,7 @@ def _rows(url: str, part: Slice, carry: tuple[str, ...]) -> Iterator[dict[str, A
         group = _row_group(url, part.span[0], columns)
         yield from group.slice(part.span[1], part.rows[1] - part.rows[0]).to_pylist()
         return
-    with _open(url) as stream:
-        stream.seek(part.span[0])
-        text = stream.read(part.span[1] - part.span[0]).decode("utf-8", "replace")
+    text = storage.read_range(url, *part.span).decode("utf-8", "replace")
     if part.form in SEPARATOR:
         lines = (f"{line}\n" for line in text.split("\n"))
         for record in csv.reader(lines, delimiter=SEPARATOR[part.form]):
@@ -146,10 +146,11 @@ def _parquet_slices(url: str) -> Iterator[Slice]:
             raise SettingsError(f"{url} is no Parquet file: {reason}") from reason
         names = file.schema_arrow.names
         column, first = _column(names, url), 0
+        most = min(MOST_ROWS_A_SLICE, max(ROWS_A_SLICE, file.metadata.num_rows // SLICES))
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows
-            for start in range(0, rows, ROWS_A_SLICE):
-                count = min(ROWS_A_SLICE, rows - start)
+            for start in range(0, rows, most):
+                count = min(most, rows - start)
                 at = first + start
                 yield Slice("parquet", (at, at + count), (group, start), tuple(names), column)
             first += rows

@@ -1,19 +1,22 @@
 """The flow of a rescan: a query of the verdict table, the images that it chooses, and the law over those."""
 
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import ceil
 
 from mole.config import describe
 from mole.errors import LawError
-from pipeline import memory, registry, storage
+from pipeline import registry, storage
 from pipeline.scan.choice import Asked, Choice, choose
 from pipeline.scan.image import Wanted
 from pipeline.scan.lease import Lease
 from pipeline.scan.ledger import Ledger
 from pipeline.scan.reread import fetch_chosen, fetch_entire
-from pipeline.scan.road import Judge, Reading, Shelf, Work, drive
+from pipeline.scan.road import Judge, Reading, drive, paved
+from pipeline.scan.sink import partition
 from pipeline.scan.table import demand_table, opened
 from pipeline.settings import RescanSettings
 from pipeline.telemetry import Ticker
@@ -88,45 +91,65 @@ def rescan(settings: RescanSettings, ticker: Ticker) -> Rescanned:
         LawError: a chosen image has no row, or more than one.
     """
     begun = time.monotonic()
-    place = registry.resolve(settings.model, settings.registry)
-    model = describe(registry.locate(place))
-    ledger = Ledger(storage.join(storage.absolute(settings.table), f"model={model.digest}"))
-    asked = Asked(model.digest, settings.where, settings.newer_than, settings.sample)
+    places = [registry.resolve(model, settings.registry) for model in (settings.model, settings.shadow) if model]
+    judges = [Judge(place, describe(registry.locate(place))) for place in places]
+    digests = [judge.described.digest for judge in judges]
+    ledgers = [Ledger(partition(settings.table, digest)) for digest in digests]
     demand_table(settings.table)
     with Lease(settings.table) as held:
-        storage.sweep(ledger.folder)
+        for ledger in ledgers:
+            storage.sweep(ledger.folder)
         for left in storage.names(storage.join(settings.table, LISTINGS), ".parquet"):
             storage.remove(left)
-        repaired = ledger.repair()
+        repaired = sum(ledger.repair() for ledger in ledgers)
         listing = storage.join(storage.absolute(settings.table), LISTINGS, f"{held.generation}.parquet")
-        try:
-            with opened(settings.table) as views:
-                choice = choose(views, asked, listing)
-            written = 0
-            if choice.images:
-                ticker.expect(choice.images)
-                wanted = Wanted(settings.max_bytes, settings.image_member, choice.carry)
-                work = Work(partial(readings, choice, wanted), memory.snapshot([settings.table]))
-                shelf = Shelf(settings.table, ledger.folder, held.generation)
-                written = drive(work, Judge(place, model), shelf, settings, ticker)
-                repaired += ledger.repair()
-            turns = _outcome(settings.table, listing, model.digest)
-        finally:
-            storage.remove(listing)
-    if written < choice.images:
-        raise LawError(f"{choice.images:,} images were chosen and {written:,} rows written; start the rescan again")
+        passes = []
+        # what no judge has seen goes to all of them at once, then each gets what it alone lacks
+        for team in [judges, *([judge] for judge in judges if len(judges) > 1)]:
+            try:
+                passes.append(_pass(settings, team, listing, held.generation, ticker))
+                repaired += sum(ledger.repair() for ledger in ledgers) if passes[-1].written else 0
+                law = [_outcome(settings.table, listing, judge.described.digest) for judge in team]
+            finally:
+                storage.remove(listing)
+            passes[-1].turns = law[0] if team[0] is judges[0] else Counter()
     return Rescanned(
-        table=ledger.folder,
-        model=model.digest,
-        chosen=choice.images,
-        written=written,
+        table=ledgers[0].folder,
+        model=digests[0],
+        chosen=sum(one.choice.images for one in passes),
+        written=sum(one.written for one in passes),
         repaired=repaired,
-        image_bytes=choice.image_bytes,
-        read_bytes=choice.read_bytes,
+        image_bytes=sum(one.choice.image_bytes for one in passes),
+        read_bytes=sum(one.choice.read_bytes for one in passes),
         seconds=round(time.monotonic() - begun, 3),
-        turns=turns,
+        turns=tuple(Turn(*turn, images) for turn, images in sum((one.turns for one in passes), Counter()).items()),
         law="kept",
     )
+
+
+@dataclass
+class Pass:
+    """Images that were chosen for some judges, and what became of them."""
+
+    choice: Choice
+    written: int
+    turns: Counter[tuple[str, str]]
+
+
+def _pass(settings: RescanSettings, team: Sequence[Judge], listing: str, generation: str, ticker: Ticker) -> Pass:
+    """Choose what none of some judges has seen, and let them judge it."""
+    models = tuple(judge.described.digest for judge in team)
+    with opened(settings.table) as views:
+        choice = choose(views, Asked(models, settings.where, settings.newer_than, settings.sample), listing)
+    if not choice.images:
+        return Pass(choice, 0, Counter())
+    ticker.expect(choice.images)
+    wanted = Wanted(settings.max_bytes, settings.image_member, choice.carry)
+    with paved(settings, settings.table, generation, [settings.table], ticker) as road:
+        written = drive(road, readings(choice, wanted, road.layout.cores), team)
+    if written < choice.images:
+        raise LawError(f"{choice.images:,} images were chosen and {written:,} rows written; start the rescan again")
+    return Pass(choice, written, Counter())
 
 
 def readings(choice: Choice, wanted: Wanted, cores: int) -> list[Reading]:
@@ -140,7 +163,7 @@ def readings(choice: Choice, wanted: Wanted, cores: int) -> list[Reading]:
     return near + [partial(fetch_entire, choice.url, unit, groups, wanted) for unit, groups in choice.entire]
 
 
-def _outcome(table: str, listing: str, model: str) -> tuple[Turn, ...]:
+def _outcome(table: str, listing: str, model: str) -> Counter[tuple[str, str]]:
     """Hold the chosen images against the law, and say what became of them."""
     with opened(table) as views:
         values = {"listing": listing, "model": model}
@@ -148,8 +171,7 @@ def _outcome(table: str, listing: str, model: str) -> tuple[Turn, ...]:
         if missing or doubled:
             raise LawError(f"{missing:,} of the chosen images have no row, {doubled:,} have several; rescan again")
         found = views.execute(OUTCOME, values).fetchall()
-    turns: dict[tuple[str, str], int] = {}
+    turns: Counter[tuple[str, str]] = Counter()
     for before, after, status, images in found:
-        turn = (before or "no verdict", after or status)
-        turns[turn] = turns.get(turn, 0) + images
-    return tuple(Turn(*turn, images) for turn, images in turns.items())
+        turns[before or "no verdict", after or status] += images
+    return turns

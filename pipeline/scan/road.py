@@ -1,7 +1,8 @@
 """The road of a row, from the reading of its image to its place in the verdict table; scan and rescan take the same."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 
@@ -12,7 +13,8 @@ from ray.data.block import BlockMetadata
 
 from mole.config import Description
 from pipeline import cluster, storage
-from pipeline.memory import Snapshot, mount
+from pipeline.memory import Snapshot, mount, snapshot
+from pipeline.records import MODEL
 from pipeline.scan.sink import publish
 from pipeline.scan.verdict import conclude
 from pipeline.scan.workers import Scorer, prepare
@@ -49,57 +51,44 @@ def _read_remotely(reading: Reading, memory: Snapshot) -> Iterator[pa.Table]:
 
 
 @dataclass(frozen=True)
-class Work:
-    """What is to be read.
-
-    Attributes:
-        readings: given the number of cores, a reading a task.
-        memory: what `memory://` holds, for workers that cannot see it.
-        limit: stop after so many images.
-    """
-
-    readings: Callable[[int], Sequence[Reading]]
-    memory: Snapshot
-    limit: int | None = None
-
-
-@dataclass(frozen=True)
 class Judge:
-    """The detector that judges: its checkpoint's place, and what its files say of it."""
+    """A detector that judges: its checkpoint's place, and what its files say of it."""
 
     model: str
     described: Description
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """Where verdicts go.
+class Road:
+    """What every wave of a run has in common.
 
     Attributes:
-        output: the table's URL, where the lease lies.
-        folder: the model's partition.
+        settings: how the detectors are run.
+        layout: how they are laid out on the cluster.
+        output: the table's URL.
         generation: the lease under which this run writes.
+        memory: what `memory://` holds, for workers that cannot see it.
+        report: told of every part that is written.
     """
 
+    settings: DetectorSettings
+    layout: cluster.Layout
     output: str
-    folder: str
     generation: str
+    memory: Snapshot
+    report: Ticker
 
 
-def drive(work: Work, judge: Judge, shelf: Shelf, settings: DetectorSettings, report: Ticker) -> int:
-    """Take images down the road, and count the rows that are written.
-
-    Args:
-        work: what is to be read.
-        judge: the detector.
-        shelf: where the verdicts go.
-        settings: how the detector is run.
-        report: told of every part that is written.
+@contextmanager
+def paved(
+    settings: DetectorSettings, output: str, generation: str, sources: list[str], report: Ticker
+) -> Iterator[Road]:
+    """Connect to Ray, and lay the detectors out on it.
 
     Raises:
+        SettingsError: there is no such cluster, or it has not what is asked of it.
         MoleError: a worker's own error.
     """
-    written = 0
     with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.own_errors():
         layout = cluster.lay_out(
             settings.device,
@@ -107,35 +96,49 @@ def drive(work: Work, judge: Judge, shelf: Shelf, settings: DetectorSettings, re
             batch_size=settings.batch_size,
             rows_per_file=settings.rows_per_file,
         )
-        cluster.size_blocks(layout.batch_size * judge.described.preprocess.bytes)
-        source = ImageSource(work.readings(layout.cores), work.memory)
-        images: Dataset = ray.data.read_datasource(source, override_num_blocks=len(source.readings))
-        images = images if work.limit is None else images.limit(work.limit)
-        verdicts = judged(images, judge, settings, layout)
-        write = partial(publish, **asdict(shelf))
-        parts = verdicts.map_batches(write, batch_size=layout.rows_per_file, batch_format="pyarrow", num_cpus=0)
-        tallies: Iterable[pa.Table] = parts.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-        for part in chain.from_iterable(tally.to_pylist() for tally in tallies):
-            if part["content"] is not None:
-                storage.write(part["file"], part["content"])
+        yield Road(settings, layout, output, generation, snapshot(sources), report)
+
+
+def drive(road: Road, readings: Sequence[Reading], judges: Sequence[Judge], limit: int | None = None) -> int:
+    """Take a wave of images down the road, and count those whose rows are written.
+
+    Args:
+        road: where to.
+        readings: a read task each.
+        judges: each gives every image a row; those of several stand on one tower.
+        limit: stop after so many images.
+    """
+    written, first = 0, judges[0].described.digest
+    cluster.size_blocks(road.layout.batch_size * judges[0].described.preprocess.bytes)
+    images: Dataset = ray.data.read_datasource(ImageSource(readings, road.memory), override_num_blocks=len(readings))
+    images = images if limit is None else images.limit(limit)
+    write = partial(publish, output=road.output, generation=road.generation)
+    rows = road.layout.rows_per_file * len(judges)
+    parts = judged(images, judges, road).map_batches(write, batch_size=rows, batch_format="pyarrow", num_cpus=0)
+    tallies: Iterable[pa.Table] = parts.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    for part in chain.from_iterable(tally.to_pylist() for tally in tallies):
+        if part["content"] is not None:
+            storage.write(part["file"], part["content"])
+        if part[MODEL] == first:
             written += part["rows"]
-            report.add(part["rows"], part["faults"])
+            road.report.add(part["rows"], part["faults"])
     return written
 
 
-def judged(images: Dataset, judge: Judge, settings: DetectorSettings, layout: cluster.Layout) -> Dataset:
+def judged(images: Dataset, judges: Sequence[Judge], road: Road) -> Dataset:
     """Join the steps: images in, verdicts out; nothing runs before the result is read."""
-    described = judge.described
+    settings, layout, spec = road.settings, road.layout, judges[0].described.preprocess
     bounds = (settings.max_bytes, settings.max_pixels, settings.min_side)
-    actor = {"model": judge.model, "digest": described.digest, "device": layout.device, "threads": layout.threads}
-    views = images.map_batches(partial(prepare, spec=described.preprocess, bounds=bounds), batch_format="pyarrow")
+    models = [(judge.model, judge.described.digest) for judge in judges]
+    views = images.map_batches(partial(prepare, spec=spec, bounds=bounds), batch_format="pyarrow")
     scores: Dataset = views.map_batches(
         Scorer,
-        fn_constructor_kwargs=actor,
+        fn_constructor_kwargs={"models": models, "device": layout.device, "threads": layout.threads},
         batch_size=layout.batch_size,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(size=layout.actors, max_tasks_in_flight_per_actor=2),
         **layout.resources,
     )
-    finish = partial(conclude, calibration=described.calibration, fingerprint=described.preprocess.fingerprint)
+    calibrations = {judge.described.digest: judge.described.calibration for judge in judges}
+    finish = partial(conclude, calibrations=calibrations, fingerprint=spec.fingerprint)
     return scores.map_batches(finish, batch_format="pyarrow", num_cpus=0)  # else preparing tasks keep it from writing

@@ -1,31 +1,33 @@
-"""Score: a pool of actors, each with the detector loaded once; a batch of views in, logits and gates out."""
+"""Score: a pool of actors, each with its detectors loaded once; a batch of views in, logits and gates out."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 import torch
 
 from mole.checkpoint import load_checkpoint
-from mole.inference import Scorer
+from mole.inference import Panel
 from mole.preprocess import Preprocess
 from pipeline import registry
-from pipeline.records import CARRIED, SCORED, with_carried
+from pipeline.records import CARRIED, MODEL, SCORED, with_carried
 
 
 class ScoreActor:
-    """One loaded detector; a batch is one forward pass over the rows that have pixels.
+    """Loaded detectors over one tower; a batch is one forward pass over the rows that have pixels.
 
     Args:
-        model: what `--model` named.
-        digest: the version that the run was planned for.
+        models: of each, what `--model` named, and the version that the run was planned for.
         device: `cpu` or `cuda`.
         threads: cores for one forward pass on CPU.
     """
 
-    def __init__(self, model: str, digest: str, *, device: str, threads: int) -> None:
+    def __init__(self, models: Sequence[tuple[str, str]], *, device: str, threads: int) -> None:
         torch.set_num_threads(threads)
-        loaded = load_checkpoint(registry.locate(model, digest))
-        self.spec = loaded.preprocess
-        self.scorer = Scorer(loaded, device)
+        loaded = [load_checkpoint(registry.locate(model, digest)) for model, digest in models]
+        self.digests = [digest for _, digest in models]
+        self.spec = loaded[0].preprocess
+        self.panel = Panel(loaded, device)
 
     def __call__(self, prepared: pa.Table) -> pa.Table:
         """Score a batch.
@@ -34,29 +36,33 @@ class ScoreActor:
             prepared: a table of `PREPARED`.
 
         Returns:
-            A table of `SCORED`, row for row; logit and gates null where there are no pixels.
+            A table of `SCORED`: the batch for each model, one after the other; logit and gates null where there are no
+            pixels.
 
         Raises:
             ModelError: a logit is not finite.
         """
         column = prepared["pixels"].combine_chunks()
         scored = column.is_valid().to_numpy(zero_copy_only=False)
-        logit = np.zeros(len(column), np.float32)
-        gates = np.zeros((len(column), 0), np.float32)
-        if scored.any():
-            scores = self.scorer.score(stack(column.drop_null(), self.spec), crops=self.spec.crops)
-            logit[scored] = scores.logit
-            gates = np.zeros((len(column), scores.gates.shape[1]), np.float32)
-            gates[scored] = scores.gates
+        scores = self.panel.score(stack(column.drop_null(), self.spec), crops=self.spec.crops) if scored.any() else []
         rest = prepared.drop_columns(["pixels"])
         carried = tuple(field.name for field in rest.schema.field(CARRIED).type) if CARRIED in rest.column_names else ()
         schema = with_carried(SCORED, carried)
-        columns = {name: rest[name] for name in rest.column_names}
-        columns["logit"] = pa.array(logit, pa.float32(), mask=~scored)
-        columns["gates"] = pa.array(
-            [row if ok else None for row, ok in zip(gates, scored, strict=True)], schema.field("gates").type
-        )
-        return pa.Table.from_pydict({name: columns[name] for name in schema.names}, schema)
+        tables = []
+        for number, digest in enumerate(self.digests):
+            logit, gates = np.zeros(len(column), np.float32), np.zeros((len(column), 0), np.float32)
+            if scores:
+                logit[scored] = scores[number].logit
+                gates = np.zeros((len(column), scores[number].gates.shape[1]), np.float32)
+                gates[scored] = scores[number].gates
+            listed = [row if ok else None for row, ok in zip(gates, scored, strict=True)]
+            columns = {name: rest[name] for name in rest.column_names} | {
+                MODEL: pa.repeat(pa.scalar(digest, pa.string()), len(column)),
+                "logit": pa.array(logit, pa.float32(), mask=~scored),
+                "gates": pa.array(listed, schema.field("gates").type),
+            }
+            tables.append(pa.Table.from_pydict({name: columns[name] for name in schema.names}, schema))
+        return pa.concat_tables(tables)
 
 
 def stack(pixels: pa.LargeBinaryArray, spec: Preprocess) -> torch.Tensor:

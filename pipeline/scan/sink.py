@@ -3,10 +3,11 @@
 import hashlib
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import memory, storage
-from pipeline.records import TALLIED, Status
+from pipeline.records import MODEL, TALLIED, Status
 from pipeline.scan import lease
 
 
@@ -25,27 +26,36 @@ def encode(verdicts: pa.Table) -> bytes:
     return bytes(sink.getvalue().to_pybytes())
 
 
-def publish(verdicts: pa.Table, *, output: str, folder: str, generation: str) -> pa.Table:
-    """Put one part into the table.
+def publish(verdicts: pa.Table, *, output: str, generation: str) -> pa.Table:
+    """Put a part into the partition of each model.
 
     Args:
-        verdicts: a table of `VERDICT`.
+        verdicts: rows of several models, as `conclude` writes them.
         output: the table's URL, where the lease lies.
-        folder: the model's partition.
         generation: the lease under which this run writes.
 
     Returns:
-        One row of `TALLIED`: rows, faults, the file, and its content where only the driver can reach the output.
+        `TALLIED`, a row a file: the model, rows, faults, the file, and its content where only the driver can reach the
+        output.
 
     Raises:
         StorageError: the store refuses, or another run holds the output.
     """
-    url = storage.join(folder, part_name(verdicts))
-    faults = sum(status != Status.OK for status in verdicts["status"].to_pylist())
-    content = encode(verdicts)
-    tally = {"rows": verdicts.num_rows, "faults": faults, "file": url, "content": None}
-    if memory.lives_in_this_process(output):
-        return pa.Table.from_pylist([tally | {"content": content}], TALLIED)
-    lease.check(output, generation)
-    storage.write(url, content)
-    return pa.Table.from_pylist([tally], TALLIED)
+    near = memory.lives_in_this_process(output)
+    tallies = []
+    for model in verdicts[MODEL].unique().to_pylist():
+        part = verdicts.filter(pc.field(MODEL) == model).drop_columns([MODEL])
+        url = storage.join(partition(output, model), part_name(part))
+        faults = sum(status != Status.OK for status in part["status"].to_pylist())
+        content = encode(part)
+        if not near:
+            lease.check(output, generation)
+            storage.write(url, content)
+        tally = {MODEL: model, "rows": part.num_rows, "faults": faults, "file": url}
+        tallies.append(tally | {"content": content if near else None})
+    return pa.Table.from_pylist(tallies, TALLIED)
+
+
+def partition(output: str, model: str) -> str:
+    """Name the folder of a model's rows in a table."""
+    return storage.join(storage.absolute(output), f"{MODEL}={model}")

@@ -1,4 +1,4 @@
-"""Source: what `--source` names, as units; shards, globs and braces of them, folders, listings, single images."""
+"""Source: what `--source` names, as units: shards, globs and braces of them, folders, listings, inventories, images."""
 
 import glob
 import posixpath
@@ -14,7 +14,7 @@ from pipeline.extension import is_image
 from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.folder import walk
 from pipeline.records import Status
-from pipeline.scan import listing
+from pipeline.scan import inventory, listing
 from pipeline.scan.shard import is_shard
 from pipeline.scan.unit import Kind, Unit
 
@@ -102,6 +102,11 @@ class Source:
         name = f"{place.url}#{place.identity}"
         if is_shard(place.url):
             yield Unit(name, place.url, Kind.SHARD, size=place.size)
+        elif inventory.is_inventory(place.url):
+            try:
+                yield from inventory.units(place.url, self._pass_over)
+            except STORE_FAULTS as reason:
+                raise StorageError(f"cannot read the inventory {place.url!r}: {fault_of(reason)[1]}") from reason
         elif listing.form_of(place.url) is not None:
             try:
                 for part in listing.slices(place.url):
@@ -116,6 +121,9 @@ class Source:
                 f"--source {place.url!r}: not the name of a shard (.tar), a listing ({', '.join(listing.FORMS)}) "
                 "or an image; --all-files tries it as an image"
             )
+
+    def _pass_over(self, files: int) -> None:
+        self.skipped += files
 
     def _folder(self, text: str) -> Iterator[Unit]:
         folder = storage.absolute(text).rstrip("/")

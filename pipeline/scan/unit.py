@@ -19,7 +19,7 @@ class Slice:
     """Some rows of a listing.
 
     Attributes:
-        form: `parquet`, `csv`, `jsonl` or `txt`.
+        form: `parquet`, `csv`, `jsonl` or `txt`, or `inventory-parquet` or `inventory-csv`.
         rows: first row and the row behind the last.
         span: the bytes that hold them (first, behind the last); for Parquet the row group and the first row in it.
         columns: the names of a CSV's columns, in order.
@@ -59,15 +59,9 @@ class Unit:
     fault: tuple[Status, str] | None = None
     present: tuple[tuple[int, int], ...] = field(default=())
 
-    def without(self, indices: list[int]) -> "Unit":
-        """Leave out the images that have their rows; `indices` ascend."""
-        ranges: list[tuple[int, int]] = []
-        for index in indices:
-            if ranges and ranges[-1][1] == index:
-                ranges[-1] = (ranges[-1][0], index + 1)
-            else:
-                ranges.append((index, index + 1))
-        return replace(self, present=tuple(ranges))
+    def without(self, present: tuple[tuple[int, int], ...]) -> "Unit":
+        """Leave out the images that have their rows."""
+        return replace(self, present=present)
 
     def has(self, index: int) -> bool:
         """Tell whether an image's row is in the table already."""

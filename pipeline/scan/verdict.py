@@ -1,25 +1,34 @@
 """Verdict: a logit becomes a calibrated probability and a word; what cannot be scored stays without either."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mole.calibration import Calibration
-from pipeline.records import CARRIED, TIME, VERDICT
+from pipeline.records import CARRIED, MODEL, TIME, VERDICT
 
 
-def conclude(scored: pa.Table, calibration: Calibration, fingerprint: str) -> pa.Table:
+def conclude(scored: pa.Table, calibrations: Mapping[str, Calibration], fingerprint: str) -> pa.Table:
     """Write rows as the table holds them.
 
     Args:
         scored: a table of `SCORED`.
-        calibration: the model's temperature, bias and thresholds.
+        calibrations: of each model by its digest, temperature, bias and thresholds.
         fingerprint: of the preprocessing that the views were made with.
 
     Returns:
-        A table of `VERDICT` and the carried columns, row for row.
+        A table of the model, `VERDICT` and the carried columns; each model's rows in their order.
     """
+    parts = [
+        _conclude(scored.filter(pc.field(MODEL) == model), calibrations[model], fingerprint) for model in calibrations
+    ]
+    return pa.concat_tables(parts)
+
+
+def _conclude(scored: pa.Table, calibration: Calibration, fingerprint: str) -> pa.Table:
     column = scored["logit"].combine_chunks()
     missing = column.is_null().to_numpy(zero_copy_only=False)
     logit = column.fill_null(0).to_numpy(zero_copy_only=False)
@@ -32,4 +41,5 @@ def conclude(scored: pa.Table, calibration: Calibration, fingerprint: str) -> pa
         "scanned_at": pa.repeat(pa.scalar(datetime.now(UTC), TIME), rows),
     }
     schema = VERDICT.append(scored.schema.field(CARRIED)) if CARRIED in scored.column_names else VERDICT
+    schema = schema.insert(0, scored.schema.field(MODEL))
     return pa.Table.from_pydict({name: made[name] if name in made else scored[name] for name in schema.names}, schema)

@@ -4,6 +4,7 @@ The imports stand inside on purpose: torch takes seconds of a core and much memo
 and counts, needs none of it.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -26,12 +27,12 @@ def prepare(fetched: pa.Table, spec: Preprocess, bounds: tuple[int, int, int]) -
 
 
 class Scorer:
-    """An actor that holds a detector; see `pipeline.scan.score`."""
+    """An actor that holds detectors; see `pipeline.scan.score`."""
 
-    def __init__(self, model: str, digest: str, *, device: str, threads: int) -> None:
+    def __init__(self, models: Sequence[tuple[str, str]], *, device: str, threads: int) -> None:
         from pipeline.scan.score import ScoreActor
 
-        self.actor = ScoreActor(model, digest, device=device, threads=threads)
+        self.actor = ScoreActor(models, device=device, threads=threads)
 
     def __call__(self, prepared: pa.Table) -> Any:
         """Score a batch of `PREPARED`."""

@@ -50,7 +50,7 @@ def test_bfloat16_gives_float32s_verdicts(loaded: Checkpoint) -> None:
 
 
 def test_what_was_trained_stays_float32(loaded: Checkpoint) -> None:
-    half = in_bfloat16(loaded.detector)
+    [half] = in_bfloat16([loaded.detector])
     assert half.tower.conv1.weight.dtype is torch.bfloat16
     for name, parameter in learned(half).items():
         assert torch.equal(parameter, learned(loaded.detector)[name])

@@ -22,7 +22,7 @@ MEMBER = st.tuples(st.integers(0, 3000), st.integers(1, 20_000))
 def chosen(table: Path, folder: Path, **asked: Any) -> tuple[Choice, list[tuple[str, int]]]:
     """Choose, and read the listing."""
     with opened(str(table)) as views:
-        choice = choose(views, Asked(NEW, **asked), str(folder / "listing.parquet"))
+        choice = choose(views, Asked((NEW,), **asked), str(folder / "listing.parquet"))
     rows = pq.read_table(folder / "listing.parquet").to_pylist()
     assert len(rows) == choice.images
     return choice, [(row["unit"], row["index"]) for row in rows]

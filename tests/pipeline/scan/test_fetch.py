@@ -68,7 +68,7 @@ def test_carried_columns_travel_beside_the_row(shard: Path) -> None:
 
 def test_what_has_its_row_already_is_not_fetched_again(shard: Path) -> None:
     (unit,) = Source([str(shard)]).units()
-    (table,) = fetch([unit.without([0, 2])], WANTED)
+    (table,) = fetch([unit.without(((0, 1), (2, 3)))], WANTED)
     assert table["index"].to_pylist() == [1, 3]
 
 

@@ -22,6 +22,7 @@ from pipeline.records import CARRIED, VERDICT
 from pipeline.scan import lease
 from pipeline.scan.flow import Summary
 from pipeline.scan.ledger import Ledger
+from pipeline.scan.plan import Plan
 from pipeline.scan.sink import encode
 from pipeline.scan.source import Source
 from tests.pictures import faulty, picture, samples, write_shard
@@ -123,8 +124,9 @@ def test_a_double_that_stays_breaks_the_law(run: Scan, finished: Finished, tmp_p
     partition.mkdir()
     for number, file in enumerate([*Path(first.table).glob("*.parquet")] * 2):
         (partition / f"part-{number}.parquet").write_bytes(file.read_bytes())
-    with pytest.raises(LawError, match="rows twice"):
-        Ledger(str(partition)).check([unit.name for unit in Source([source]).units()]).demand()
+    ledger = Ledger(str(partition))
+    with Plan(Source([source]).units(), [ledger]) as planned, pytest.raises(LawError, match="rows twice"):
+        planned.check(ledger).demand()
 
 
 def test_a_limit_ends_early_and_a_later_run_goes_on_and_takes_out_what_a_late_worker_wrote(

@@ -1,14 +1,21 @@
 """What the table holds whole is not planned again; the rest is grouped into tasks and nothing is left out."""
 
+import tempfile
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from mole.errors import LawError
 from pipeline import storage
+from pipeline.records import Status
+from pipeline.scan import plan
 from pipeline.scan.ledger import Ledger
-from pipeline.scan.plan import MOST, groups, plan
-from pipeline.scan.sink import encode
-from pipeline.scan.unit import Kind, Unit
+from pipeline.scan.plan import MOST, Plan, groups
+from pipeline.scan.sink import encode, part_name
+from pipeline.scan.unit import Kind, Slice, Unit
 from tests.pipeline.scan.test_ledger import rows
 
 
@@ -17,25 +24,98 @@ def unit(name: str, images: int | None) -> Unit:
     return Unit(name, name, Kind.SLICE, images=images)
 
 
+def put(folder: Path, *tables: pa.Table) -> Ledger:
+    """Write tables as parts of a partition."""
+    for table in tables:
+        storage.write(str(folder / part_name(table)), encode(table))
+    return Ledger(str(folder))
+
+
 def test_a_whole_unit_is_dropped_and_a_begun_one_knows_what_it_has(tmp_path: Path) -> None:
-    storage.write(str(tmp_path / "1.parquet"), encode(rows("whole", [0, 1], 1)))
-    storage.write(str(tmp_path / "2.parquet"), encode(rows("begun", [0, 1, 4], 5)))
-    planned = plan([unit("whole", 2), unit("begun", 6), unit("new", 3)], Ledger(str(tmp_path)))
-    assert [todo.name for todo in planned.todo] == ["begun", "new"]
-    assert planned.todo[0].present == ((0, 2), (4, 5))
-    assert [planned.todo[0].has(index) for index in range(6)] == [True, True, False, False, True, False]
-    assert (planned.done_units, planned.done_images, planned.images) == (1, 5, 6)
+    ledger = put(tmp_path, rows("whole", [0, 1], 1), rows("begun", [0, 1, 4], 5))
+    with Plan([unit("whole", 2), unit("begun", 6), unit("new", 3)], [ledger]) as planned:
+        todo = list(planned.todo(ledger))
+        left = planned.left(ledger)
+    assert [unit.name for unit in todo] == ["begun", "new"]
+    assert todo[0].present == ((0, 2), (4, 5))
+    assert [todo[0].has(index) for index in range(6)] == [True, True, False, False, True, False]
+    assert (left.units, left.images) == (2, 6)
 
 
 def test_a_shard_does_not_tell_how_many_images_there_are(tmp_path: Path) -> None:
-    assert plan([unit("s", None)], Ledger(str(tmp_path))).images is None
+    ledger = Ledger(str(tmp_path))
+    with Plan([unit("s", None), unit("f", 1)], [ledger]) as planned:
+        assert planned.left(ledger).images is None and planned.left(ledger).told == 1
+
+
+def test_a_unit_that_two_sources_name_is_planned_once(tmp_path: Path) -> None:
+    ledger = Ledger(str(tmp_path))
+    with Plan([unit("b", 1), unit("a", 1), unit("b", 1)], [ledger]) as planned:
+        assert [unit.name for unit in planned.todo(ledger)] == ["b", "a"]
+
+
+def test_a_plan_of_several_pages_keeps_the_sources_order_and_everything_of_a_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "PAGE", 7)
+    slices = [Slice("csv", (0, 5), (9, 99), ("uri", "text"), "uri"), None]
+    units = [
+        Unit(
+            f"u{n}", "s3://b/ä'\"", Kind.SLICE, "k", 5, None, slices[n % 2], (Status.MISSING, "gone") if n % 3 else None
+        )
+        for n in range(500)
+    ]
+    ledger = Ledger(str(tmp_path))
+    with Plan(units, [ledger]) as planned:
+        assert list(planned.todo(ledger)) == units
+
+
+def test_what_one_of_two_models_has_is_not_planned_for_both(tmp_path: Path) -> None:
+    one = put(tmp_path / "1", rows("a", [0, 1], 1), rows("b", [0], 2))
+    two = put(tmp_path / "2", rows("b", [1], 2))
+    with Plan([unit("a", 2), unit("b", 3), unit("c", 1)], [one, two]) as planned:
+        both = {unit.name: unit.present for unit in planned.todo(one, two)}
+        alone = {unit.name: unit.present for unit in planned.todo(two)}
+    assert both == {"b": ((0, 2),), "c": ()}
+    assert alone == {"a": (), "b": ((1, 2),), "c": ()}
+
+
+def test_the_law_names_gaps_and_doubles(tmp_path: Path) -> None:
+    ledger = put(
+        tmp_path,
+        *(rows("whole", [0, 1, 2], 2), rows("begun", [0, 1, 3], 3), rows("double", [0, 1, 2, 3], 3)),
+        rows("double", [2, 3], 3),
+    )
+    with Plan([unit(name, None) for name in ("whole", "begun", "double", "absent")], [ledger]) as planned:
+        law = planned.check(ledger)
+        assert (law.units, law.images, law.open, law.doubled) == (4, 12, 2, 1)
+        assert law.examples == ("absent", "begun", "double")
+        with pytest.raises(LawError, match="2 of 4 units miss rows, 1 have rows twice"):
+            law.demand()
+        assert planned.counts(ledger) == [("ok", None, 12)]
+    with Plan([unit("whole", None)], [ledger]) as planned:
+        planned.check(ledger).demand()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 6), max_size=9), st.integers(0, 6))
+def test_a_unit_is_whole_where_it_has_each_index_once_and_nowhere_else(indices: list[int], last: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = put(Path(folder), rows("u", indices, last)) if indices else Ledger(folder)
+        with Plan([unit("u", None)], [ledger]) as planned:
+            law = planned.check(ledger)
+            left = planned.left(ledger).units
+    whole = sorted(indices) == list(range(last + 1))
+    assert (left == 0) == whole == (law.open == law.doubled == 0)
+    assert (law.doubled == 1) == (len(set(indices)) < len(indices))
+    assert (law.open == 1) == (set(indices) != set(range(last + 1)))
 
 
 @pytest.mark.parametrize("cores", [1, 2, 64])
 @pytest.mark.parametrize("count", [1, 15, 1000, 30_000])
 def test_every_unit_is_in_one_group_and_a_shard_alone(cores: int, count: int) -> None:
     units = [unit(f"f{number}", 1) for number in range(count)] + [unit(f"s{number}", None) for number in range(3)]
-    made = list(groups(units, cores))
+    made = list(groups(units, count, cores))
     assert [member for group in made for member in group] != []
     assert sorted(member.name for group in made for member in group) == sorted(member.name for member in units)
     assert all(len(group) == 1 for group in made if group[0].images is None)

@@ -74,7 +74,7 @@ def listed(table: Path, folder: Path, where: str) -> tuple[str, int]:
     """Choose, and give the listing and the bytes that it plans to read."""
     url = str(folder / "listing.parquet")
     with opened(str(table)) as views:
-        choice = choose(views, Asked("new", where=where), url)
+        choice = choose(views, Asked(("new",), where=where), url)
     return url, choice.read_bytes
 
 

@@ -12,7 +12,7 @@ from mole.calibration import Calibration
 from mole.errors import StorageError
 from mole.preprocess import Preprocess
 from pipeline import storage
-from pipeline.records import CARRIED, FETCHED, PREPARED, SCORED, TALLIED, VERDICT, with_carried
+from pipeline.records import CARRIED, FETCHED, MODEL, PREPARED, SCORED, TALLIED, VERDICT, with_carried
 from pipeline.scan.fetch import fetch
 from pipeline.scan.image import Wanted
 from pipeline.scan.lease import Lease
@@ -58,9 +58,9 @@ def test_views_are_stacked_as_they_were_cut(prepared: pa.Table) -> None:
 
 
 def test_score_and_verdict_leave_faults_without_either(prepared: pa.Table, tiny: Path) -> None:
-    scored = ScoreActor(str(tiny), "digest", device="cpu", threads=1)(prepared)
+    scored = ScoreActor([(str(tiny), "digest")], device="cpu", threads=1)(prepared)
     assert scored.schema.equals(with_carried(SCORED, ("url",)))
-    final = conclude(scored, Calibration(real_below=-9, generated_above=9), "print")
+    final = conclude(scored, {"digest": Calibration(real_below=-9, generated_above=9)}, "print").drop_columns([MODEL])
     assert final.schema.remove(final.schema.get_field_index(CARRIED)).equals(VERDICT)
     for row in final.to_pylist():
         sound = row["status"] == "ok"
@@ -71,16 +71,17 @@ def test_score_and_verdict_leave_faults_without_either(prepared: pa.Table, tiny:
 
 def test_a_batch_without_a_sound_image_is_scored_all_the_same(prepared: pa.Table, tiny: Path) -> None:
     faults = prepared.filter(pa.compute.not_equal(prepared["status"], "ok"))
-    scored = ScoreActor(str(tiny), "digest", device="cpu", threads=1)(faults)
+    scored = ScoreActor([(str(tiny), "digest")], device="cpu", threads=1)(faults)
     assert scored.num_rows == faults.num_rows and scored["logit"].null_count == faults.num_rows
 
 
 def verdicts(count: int) -> pa.Table:
     """Make rows of a table."""
     rows = [
-        dict.fromkeys(VERDICT.names) | {"unit": "u", "index": i, "last": False, "status": "ok"} for i in range(count)
+        dict.fromkeys(VERDICT.names) | {"model": "m", "unit": "u", "index": i, "last": False, "status": "ok"}
+        for i in range(count)
     ]
-    return pa.Table.from_pylist(rows, VERDICT)
+    return pa.Table.from_pylist(rows, VERDICT.insert(0, pa.field(MODEL, pa.string())))
 
 
 def test_a_part_is_named_by_its_images_whatever_their_order() -> None:
@@ -93,15 +94,15 @@ def test_a_part_is_published_under_the_lease_alone_and_twice_is_once(tmp_path: P
     output, folder = str(tmp_path), str(tmp_path / "model=m")
     with Lease(output) as lease:
         for _ in range(2):
-            told = publish(verdicts(5), output=output, folder=folder, generation=lease.generation)
+            told = publish(verdicts(5), output=output, generation=lease.generation)
             assert told.schema.equals(TALLIED) and told["rows"].to_pylist() == [5]
         assert len(storage.names(folder, ".parquet")) == 1
         with pytest.raises(StorageError, match="may write no more"):
-            publish(verdicts(6), output=output, folder=folder, generation="another")
+            publish(verdicts(6), output=output, generation="another")
     assert len(storage.names(folder, ".parquet")) == 1
 
 
 def test_what_only_the_driver_can_write_is_handed_to_it() -> None:
-    told = publish(verdicts(2), output="memory://o", folder="memory://o/model=m", generation="any").to_pylist()[0]
+    told = publish(verdicts(2), output="memory://o", generation="any").to_pylist()[0]
     assert told["content"][:4] == b"PAR1"
     assert not fsspec.filesystem("memory").exists(told["file"].removeprefix("memory:/"))

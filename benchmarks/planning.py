@@ -1,0 +1,121 @@
+"""Planning: how long a source of 10^6, 10^7 and 10^8 listed images takes to plan, and how much memory.
+
+    python -m benchmarks.planning [--sizes 1e6 1e7 1e8]
+
+Each size is planned by a process of its own, from a synthetic S3 Inventory (Parquet, a million keys a file; the files
+are links to one, whose names differ), against a verdict table that holds every second file's images. The slope is the
+evidence: memory must not grow with the source.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.records import VERDICT
+from pipeline.scan.ledger import Ledger
+from pipeline.scan.plan import Plan
+from pipeline.scan.source import Source
+
+KEYS_A_FILE = 1_000_000
+ROWS = """
+    SELECT unit, "index"::INTEGER AS "index", "index" = images - 1 AS "last", 'ok' AS status, 'real' AS verdict,
+           TIMESTAMPTZ '2026-11-01' AS scanned_at
+    FROM slices, range(images) AS numbers("index")
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """Plan each size, and print a line for each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", nargs="+", type=float, default=[1e6, 1e7, 1e8])
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
+    if given.one:
+        measure(Path(given.one))
+        return
+    print(f"{'images':>13} {'units':>7} {'to do':>7} {'list s':>7} {'join s':>7} {'todo s':>7} {'peak MiB':>9}")
+    for size in given.sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            write(Path(folder), int(size))
+            command = [sys.executable, "-m", "benchmarks.planning", "--one", folder]
+            told = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+        print(
+            f"{int(size):>13,} {told['units']:>7,} {told['open']:>7,} {told['list']:>7.1f} {told['join']:>7.1f} "
+            f"{told['todo']:>7.1f} {told['peak']:>9,.0f}"
+        )
+    print(f"{os.cpu_count()} cores, {datetime.now(UTC):%Y-%m-%d}")
+
+
+def write(folder: Path, images: int) -> None:
+    """Write an inventory of so many images, and a table that holds those of every second file."""
+    data, table = folder / "data", folder / "model=m"
+    data.mkdir()
+    table.mkdir()
+    (folder / "now").mkdir()
+    files = max(1, images // KEYS_A_FILE)
+    with duckdb.connect() as database:
+        database.execute(f"""
+            COPY (
+                SELECT 'crawl' AS bucket, 'photos/' || md5(number::VARCHAR) || '.jpg' AS key, 150000 AS size,
+                       true AS is_latest, false AS is_delete_marker, md5(key) AS e_tag
+                FROM range({min(images, KEYS_A_FILE)}) AS numbers(number)
+            ) TO '{data / "0.parquet"}' (FORMAT parquet, COMPRESSION zstd)
+        """)
+        for number in range(1, files):
+            os.link(data / "0.parquet", data / f"{number}.parquet")
+        names = [{"key": f"data/{number}.parquet"} for number in range(files)]
+        told = {"fileFormat": "Parquet", "destinationBucket": "reports", "fileSchema": "", "files": names}
+        (folder / "now" / "manifest.json").write_text(json.dumps(told))
+        one = [(unit.name.partition("data/0.parquet"), unit.images) for unit in Source([manifest(folder)]).units()][
+            :244
+        ]
+        for number in range(0, files, 2):
+            slices = pa.table(
+                {
+                    "unit": [f"{head}data/{number}.parquet{tail}" for (head, _, tail), _ in one],
+                    "images": [count for _, count in one],
+                }
+            )
+            database.register("slices", slices)
+            rows = database.sql(ROWS).to_arrow_table()
+            pq.write_table(
+                rows.replace_schema_metadata(VERDICT.metadata), table / f"{number}.parquet", compression="zstd"
+            )
+            assert VERSION_KEY in VERDICT.metadata
+
+
+def manifest(folder: Path) -> str:
+    """Name an inventory's manifest."""
+    return str(folder / "now" / "manifest.json")
+
+
+def measure(folder: Path) -> None:
+    """Plan what lies in a folder, and print what it took as JSON."""
+    begun = time.perf_counter()
+    ledger = Ledger(str(folder / "model=m"))
+    with Plan(Source([manifest(folder)]).units(), []) as planned:
+        listed = time.perf_counter()
+        planned.ledgers.append(ledger)
+        planned.look()
+        joined = time.perf_counter()
+        opened = sum(1 for _ in planned.todo(ledger))
+        done = time.perf_counter()
+        units = planned.check(ledger).units
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    seconds = {"list": listed - begun, "join": joined - listed, "todo": done - joined}
+    print(json.dumps(seconds | {"units": units, "open": opened, "peak": peak}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
