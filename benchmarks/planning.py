@@ -92,7 +92,6 @@ def write(folder: Path, images: int) -> None:
             pq.write_table(
                 rows.replace_schema_metadata(VERDICT.metadata), table / f"{number}.parquet", compression="zstd"
             )
-            assert VERSION_KEY in VERDICT.metadata
 
 
 def manifest(folder: Path) -> str:
