@@ -10,24 +10,25 @@ from rich.table import Table
 from mole.errors import MoleError
 from pipeline.scan.rescan import Rescanned, rescan
 from pipeline.settings import RescanSettings
-from pipeline.telemetry import Ticker, interrupted, quiet_ray, refused, results
+from pipeline.telemetry import Ticker, heed_sigterm, interrupted, quiet_ray, refused, results
 
 
 def main(arguments: list[str]) -> int:
     """Run one rescan from the command line.
 
     Returns:
-        The exit code: 0 every row written, 2 settings, 3 storage, 4 model, 5 law broken, 130 interrupted.
+        The exit code: 0 every row written, 2 settings, 3 storage, 4 model, 5 law broken, 130 interrupted, 143 SIGTERM.
     """
     try:
         settings = RescanSettings.from_command_line(arguments)
         quiet_ray(logs=settings.ray_logs)
+        heed_sigterm()
         with Ticker() as ticker:
             found = rescan(settings, ticker)
     except MoleError as reason:
         return refused(reason)
-    except KeyboardInterrupt:
-        return interrupted()
+    except KeyboardInterrupt as reason:
+        return interrupted(reason)
     if settings.json_summary:
         print(json.dumps(dataclasses.asdict(found)))
     else:

@@ -10,24 +10,25 @@ from rich.table import Table
 from mole.errors import MoleError
 from pipeline.scan.flow import Summary, scan
 from pipeline.settings import ScanSettings
-from pipeline.telemetry import Ticker, interrupted, quiet_ray, refused
+from pipeline.telemetry import Ticker, heed_sigterm, interrupted, quiet_ray, refused
 
 
 def main(arguments: list[str]) -> int:
     """Run one scan from the command line.
 
     Returns:
-        The exit code: 0 every row written, 2 settings, 3 storage, 4 model, 5 law broken, 130 interrupted.
+        The exit code: 0 every row written, 2 settings, 3 storage, 4 model, 5 law broken, 130 interrupted, 143 SIGTERM.
     """
     try:
         settings = ScanSettings.from_command_line(arguments)
         quiet_ray(logs=settings.ray_logs)
+        heed_sigterm()
         with Ticker() as ticker:
             summary = scan(settings, ticker)
     except MoleError as reason:
         return refused(reason)
-    except KeyboardInterrupt:
-        return interrupted()
+    except KeyboardInterrupt as reason:
+        return interrupted(reason)
     if settings.json_summary:
         print(json.dumps(dataclasses.asdict(summary)))
     else:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -188,3 +189,21 @@ def describe(folder: Path) -> Description:
 def _digest(config: CheckpointConfig, adapters: bytes) -> str:
     canonical = json.dumps(config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode() + b"\0" + adapters).hexdigest()[:DIGEST_DIGITS]
+
+
+def demand_one_trunk(models: Sequence[Description]) -> None:
+    """Insist that some models stand on one tower and see the same views.
+
+    Raises:
+        ModelError: they do not.
+    """
+    first = models[0].config
+    for model in models[1:]:
+        other = model.config
+        if first.backbone.identity is None or other.backbone.identity != first.backbone.identity:
+            raise ModelError(
+                f"{model.digest} stands on the tower {other.backbone.identity}, {models[0].digest} on "
+                f"{first.backbone.identity}; only models of one known tower are scored together"
+            )
+        if other.preprocess.fingerprint != first.preprocess.fingerprint:
+            raise ModelError(f"{model.digest} sees other views than {models[0].digest}; scan with each alone")

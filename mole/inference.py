@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mole.block import AdaptedBlock
 from mole.checkpoint import Checkpoint
-from mole.config import Description
+from mole.config import demand_one_trunk
 from mole.detector import LEARNS, Detector
 from mole.errors import ModelError
 from mole.tower import Block
@@ -126,24 +126,6 @@ class Scorer:
         """Score a batch of images; see `Panel.score`."""
         [scores] = self.panel.score(pixels_V3SS, crops=crops)
         return scores
-
-
-def demand_one_trunk(models: Sequence[Description]) -> None:
-    """Insist that some models stand on one tower and see the same views.
-
-    Raises:
-        ModelError: they do not.
-    """
-    first = models[0].config
-    for model in models[1:]:
-        other = model.config
-        if first.backbone.identity is None or other.backbone.identity != first.backbone.identity:
-            raise ModelError(
-                f"{model.digest} stands on the tower {other.backbone.identity}, {models[0].digest} on "
-                f"{first.backbone.identity}; only models of one known tower are scored together"
-            )
-        if other.preprocess.fingerprint != first.preprocess.fingerprint:
-            raise ModelError(f"{model.digest} sees other views than {models[0].digest}; scan with each alone")
 
 
 def share_tower(owner: Detector, guest: Detector) -> None:

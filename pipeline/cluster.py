@@ -2,7 +2,9 @@
 
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -34,6 +36,7 @@ class Layout:
         threads: cores that one scorer's forward pass uses on CPU.
         batch_size: images a forward pass.
         rows_per_file: rows a part of the table.
+        resource: of which each scorer takes one, so that it runs where that is; None leaves it to Ray.
     """
 
     cores: int
@@ -42,6 +45,7 @@ class Layout:
     threads: int
     batch_size: int
     rows_per_file: int
+    resource: str | None = None
 
     @property
     def resources(self) -> dict[str, Any]:
@@ -50,7 +54,8 @@ class Layout:
         On CPU it asks for nothing: prepare tasks hold the cores and wait while the model is what costs, and run where
         it is not.
         """
-        return {"num_gpus": 1, "num_cpus": 1} if self.device == "cuda" else {"num_cpus": 0}
+        wanted: dict[str, Any] = {"num_gpus": 1, "num_cpus": 1} if self.device == "cuda" else {"num_cpus": 0}
+        return wanted if self.resource is None else wanted | {"resources": {self.resource: 1}}
 
 
 @contextmanager
@@ -68,7 +73,10 @@ def connected(address: str | None, *, logs: bool) -> Iterator[None]:
     try:
         if begun:
             with nullcontext() if logs else _muted():
+                heeded = signal.getsignal(signal.SIGTERM)
                 ray.init(where, log_to_driver=logs, logging_level=logging.INFO if logs else logging.ERROR, **own)
+                if threading.current_thread() is threading.main_thread():
+                    signal.signal(signal.SIGTERM, heeded)  # Ray's own handler ends the process where it stands
     except (ConnectionError, ValueError) as reason:
         raise SettingsError(f"no Ray answers at {where!r}: {reason}; start it or leave --ray-address out") from reason
     try:
@@ -92,16 +100,29 @@ def _muted() -> Iterator[None]:
         os.close(nowhere)
 
 
-def lay_out(device: str, *, actors: int | None, batch_size: int | None, rows_per_file: int | None) -> Layout:
+def lay_out(
+    device: str,
+    *,
+    actors: int | None,
+    batch_size: int | None,
+    rows_per_file: int | None,
+    resource: str | None = None,
+) -> Layout:
     """Fill in what the settings leave open from what the cluster has.
 
     Raises:
-        SettingsError: a GPU is asked for and the cluster has none, or fewer than the actors.
+        SettingsError: a GPU or another resource is asked for and the cluster has none, or fewer than the actors.
     """
     has = ray.cluster_resources()  # type: ignore[no-untyped-call]
     cores, gpus = int(has.get("CPU", 1)), int(has.get("GPU", 0))
     chosen = ("cuda" if gpus else "cpu") if device == "auto" else device
-    wanted = actors or (gpus if chosen == "cuda" else _machines())
+    places = int(has.get(resource, 0)) if resource is not None else gpus if chosen == "cuda" else _machines()
+    wanted = actors or places
+    if resource is not None and not 1 <= wanted <= places:
+        raise SettingsError(
+            f"--score-resource {resource!r} with {wanted} actors needs as many of it, this Ray has {places}; "
+            "start machines with it, or take fewer"
+        )
     if chosen == "cuda" and not 1 <= wanted <= gpus:
         raise SettingsError(
             f"--device cuda with {wanted} actors needs as many GPUs, this Ray has {gpus}; use --device cpu"
@@ -113,6 +134,7 @@ def lay_out(device: str, *, actors: int | None, batch_size: int | None, rows_per
         threads=max(1, cores // wanted),
         batch_size=batch_size or (GPU_BATCH if chosen == "cuda" else CPU_BATCH),
         rows_per_file=rows_per_file or (GPU_ROWS if chosen == "cuda" else CPU_ROWS),
+        resource=resource,
     )
 
 

@@ -85,6 +85,9 @@ VERDICT = pa.schema(
 CARRIED = "carried"
 """The column behind the fixed ones: a struct of the source's own columns, there only where they were asked for."""
 
+SAME_AS = pa.field("same_as", pa.struct([("unit", pa.string()), ("index", pa.int32())]))
+"""There only in files of a run with `--dedupe`: the image with the same bytes whose verdict this row repeats."""
+
 TALLIED = pa.schema(
     [
         (MODEL, pa.string()),
@@ -95,6 +98,14 @@ TALLIED = pa.schema(
     ]
 )
 """After sink: one row a file written; `content` only where the driver must write it itself."""
+
+
+def like(schema: pa.Schema, table: pa.Table) -> pa.Schema:
+    """Add to a schema the columns of a table that only some runs have."""
+    for name in (SAME_AS.name, CARRIED):
+        if name in table.column_names:
+            schema = schema.append(table.schema.field(name))
+    return schema
 
 
 def with_carried(schema: pa.Schema, names: tuple[str, ...]) -> pa.Schema:

@@ -23,8 +23,16 @@ class DetectorSettings(JobSettings):
         description="a challenger on the same tower, named as --model is; it judges the same images in the same pass, "
         "and its rows go into its own partition",
     )
+    dedupe: Literal["content"] | None = Field(
+        None,
+        description="'content': an image whose bytes have a verdict of the model already is not scored again",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the detector runs")
     num_actors: PositiveInt | None = Field(None, description="scorers; one a GPU, or one a machine, where not given")
+    score_resource: str | None = Field(
+        None,
+        description="a custom resource of the machines that score: a scorer takes one of it, and runs nowhere else",
+    )
     batch_size: PositiveInt | None = Field(None, description="images a forward pass; 256 on a GPU, 16 on CPU")
     rows_per_file: PositiveInt | None = Field(None, description="rows a part; 50000 on a GPU, 256 on CPU")
     image_member: str | None = Field(None, description="the extension that holds a shard sample's image")
@@ -34,6 +42,12 @@ class DetectorSettings(JobSettings):
     json_summary: bool = Field(False, description="print one JSON summary on stdout and nothing else there")
     ray_address: str | None = Field(None, description="a running cluster; a Ray of its own where not given")
     ray_logs: bool = Field(False, description="show what Ray itself and its workers print")
+
+    @model_validator(mode="after")
+    def _known_of_one_model(self) -> Self:
+        if self.dedupe and self.shadow:
+            raise ValueError("--dedupe and --shadow exclude each other: what is known is one model's")
+        return self
 
     @field_validator("image_member")
     @classmethod
@@ -56,12 +70,26 @@ class ScanSettings(DetectorSettings):
         description="a WebDataset shard, a glob or braces of shards, a folder, a listing (.parquet .csv .tsv .jsonl "
         ".txt with a column uri, url, path or key) or an image; any fsspec URL; may be repeated",
     )
-    output: Annotated[str, Field(min_length=1)] = Field(description="the folder URL of the verdict table")
+    output: Annotated[str, Field(min_length=1)] = Field(
+        description="the folder URL of the verdict table; with --sink iceberg catalog.namespace.table"
+    )
+    sink: Literal["files", "iceberg"] = Field(
+        "files", description="Parquet files in a folder, or a table of an Iceberg catalog that pyiceberg is told of"
+    )
     model: str = Field(
         "embedded",
         description="a checkpoint folder, a registry, whose promoted version is meant, or 'embedded' for the detector "
         "that is shipped",
     )
+
+    @model_validator(mode="after")
+    def _known_in_files(self) -> Self:
+        if self.dedupe and self.sink == "iceberg":
+            raise ValueError("--dedupe reads the files of a folder; it does not go with --sink iceberg")
+        if self.carry and self.sink == "iceberg":
+            raise ValueError("--carry does not go with --sink iceberg, whose table has one schema for all")
+        return self
+
     limit: PositiveInt | None = Field(None, description="stop after so many images; a later run goes on from there")
     carry: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)] = Field(
         (), description="columns of the source to take along, with commas between them: url,caption"

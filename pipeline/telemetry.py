@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 import time
 from types import TracebackType
@@ -17,6 +18,8 @@ PLAIN_EVERY = 10.0
 """Seconds between two plain lines."""
 INTERRUPTED = 130
 """What a shell returns for Ctrl-C."""
+TERMINATED = 143
+"""What a shell returns for SIGTERM."""
 WIDTH = 120
 """Columns of a table that goes to a file."""
 
@@ -93,10 +96,23 @@ def refused(reason: MoleError) -> int:
     return reason.exit_code
 
 
-def interrupted() -> int:
-    """Tell on stderr that a scan was stopped, and give its exit code."""
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as a machine that is taken away or a container that is moved sends it."""
+
+
+def heed_sigterm() -> None:
+    """End at SIGTERM as at Ctrl-C: the lease is given back and nothing is left half written."""
+
+    def stop(signum: int, frame: object) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+def interrupted(reason: KeyboardInterrupt) -> int:
+    """Tell on stderr that a run was stopped, and give its exit code."""
     Console(stderr=True).print("stopped; what is written stays good, the same command goes on from there")
-    return INTERRUPTED
+    return TERMINATED if isinstance(reason, Terminated) else INTERRUPTED
 
 
 def quiet_ray(*, logs: bool) -> None:

@@ -106,7 +106,7 @@ def test_the_ground_floor_names_no_engine_no_table_and_no_command_line() -> None
     assert told(named) == []
 
 
-LATE = ("mole.hub", "pipeline.scan.workers", "pipeline.tune.workers")
+LATE = ("mole.hub", "pipeline.scan.shelf", "pipeline.scan.workers", "pipeline.tune.workers")
 """Import what is heavy only where it is wanted, so that others need not: the one exception, whose reason stands in each."""
 
 

@@ -23,18 +23,30 @@ def tiny_weights(seed: int = 0) -> dict[str, torch.Tensor]:
     return {name: torch.randn_like(tensor) * 0.2 for name, tensor in Tower(SHAPE).state_dict().items()}
 
 
-def tiny_checkpoint(folder: Path, *, seed: int = 0, preprocess: Preprocess | None = None) -> Path:
-    """Write a checkpoint with random adapters, and thresholds that give all three verdicts."""
+def tiny_checkpoint(
+    folder: Path, *, seed: int = 0, adapters: int = 0, preprocess: Preprocess | None = None, blocks: int = 2
+) -> Path:
+    """Write a checkpoint with random adapters, and thresholds that give all three verdicts.
+
+    Args:
+        folder: where it goes.
+        seed: of the tower.
+        adapters: of what would be trained; those of one tower differ by it.
+        preprocess: what the tower sees.
+        blocks: how many are adapted.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tiny_weights(seed), folder / "tower.safetensors")
     tower = load_tower("tiny", folder / "tower.safetensors", SHAPE)
     digest = tower_digest(tower.state_dict())
-    detector = Detector(tower, CONFIG)
+    torch.manual_seed(torch.initial_seed() + adapters)
+    config = CONFIG.model_copy(update={"adapted_blocks": blocks})
+    detector = Detector(tower, config)
     with torch.no_grad():
         for parameter in learned(detector).values():
             parameter.copy_(torch.randn_like(parameter) * 0.3)
     spec = preprocess or Preprocess()
-    config = CheckpointConfig(
+    written = CheckpointConfig(
         backbone=Backbone(
             name="tiny",
             file="tower.safetensors",
@@ -42,11 +54,11 @@ def tiny_checkpoint(folder: Path, *, seed: int = 0, preprocess: Preprocess | Non
             sha256=digest,
             architecture=SHAPE,
         ),
-        detector=CONFIG,
+        detector=config,
         preprocess=spec,
         preprocess_fingerprint=spec.fingerprint,
         calibration=Calibration(real_below=-0.5, generated_above=0.5),
         licence="Apache-2.0",
     )
-    save_checkpoint(folder, detector, config)
+    save_checkpoint(folder, detector, written)
     return folder

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
-from mole.config import describe
+from mole.config import demand_one_trunk, describe
 from pipeline import registry, storage
 from pipeline.scan.fetch import fetch
 from pipeline.scan.image import Wanted
@@ -15,7 +15,7 @@ from pipeline.scan.lease import Lease
 from pipeline.scan.ledger import Ledger
 from pipeline.scan.plan import Plan, groups
 from pipeline.scan.road import Judge, Reading, Road, drive, paved
-from pipeline.scan.sink import partition
+from pipeline.scan.shelf import opened
 from pipeline.scan.source import Source
 from pipeline.settings import ScanSettings
 from pipeline.telemetry import Ticker
@@ -72,18 +72,20 @@ def scan(settings: ScanSettings, ticker: Ticker) -> Summary:
     """
     begun = time.monotonic()
     judges = [Judge(place, describe(registry.locate(place))) for place in models(settings)]
-    ledgers = [Ledger(partition(settings.output, judge.described.digest)) for judge in judges]
+    demand_one_trunk([judge.described for judge in judges])
+    shelf = opened(settings.sink, settings.output)
+    ledgers = [shelf.ledger(judge.described.digest) for judge in judges]
     source = Source(settings.source, settings.all_files)
     written = repaired = 0
     with Plan(source.units(), ledgers) as planned:
         if any(planned.left(ledger).units for ledger in ledgers):
-            with Lease(settings.output) as held:
+            with Lease(shelf.output) as held:
                 for ledger in ledgers:
                     storage.sweep(ledger.folder)
                 planned.look()
                 images = planned.left(*ledgers).images
                 ticker.expect(images if settings.limit is None else settings.limit)
-                with paved(settings, settings.output, held.generation, settings.source, ticker) as road:
+                with paved(settings, held, shelf, ledgers[0], settings.source, ticker) as road:
                     written = _waves(planned, road, judges, ledgers, settings)
                 repaired = sum(ledger.repair() for ledger in ledgers)
             planned.look()
@@ -130,7 +132,8 @@ def _waves(
             if left == 0:
                 return written
             readings: list[Reading] = [partial(fetch, group, wanted) for group in wave]
-            written += drive(road, readings, [judge for judge, _ in team], left)
+            units = [unit.name for group in wave for unit in group]
+            written += drive(road, readings, [judge for judge, _ in team], units=units, limit=left)
         planned.look()
     return written
 

@@ -10,33 +10,34 @@ from mole.preprocess import Preprocess
 from mole.view import views
 from pipeline.decode import Bounds, Fault, decode
 from pipeline.provenance import declared
-from pipeline.records import CARRIED, PREPARED, Status, with_carried
+from pipeline.records import PREPARED, SAME_AS, SCORE, Status, like
+from pipeline.scan.known import Known
 
 HASH_BYTES = 16
+KNOWN = [pa.field(*named) for named in SCORE]
 OWN = tuple(name for name in PREPARED.names if name not in ("unit", "index", "last", "uri", "key", "offset", "length"))
 
 
-def prepare(fetched: pa.Table, spec: Preprocess, bounds: Bounds) -> pa.Table:
+def prepare(fetched: pa.Table, spec: Preprocess, bounds: Bounds, known: Known | None = None) -> pa.Table:
     """Decode and view a block of images.
 
     Args:
         fetched: a table of `FETCHED`.
         spec: the model's preprocessing.
         bounds: what is refused before it is decoded.
+        known: verdicts of the model; an image whose bytes have one is not decoded.
 
     Returns:
-        A table of `PREPARED`, row for row.
+        A table of `PREPARED`, row for row; with `known` also logit, gates and `same_as`, where they are known.
     """
     rows = [
-        _prepare(data.as_buffer().to_pybytes() if data.is_valid else None, status.as_py(), spec, bounds)
+        _prepare(data.as_buffer().to_pybytes() if data.is_valid else None, status.as_py(), spec, bounds, known)
         for data, status in zip(fetched["data"], fetched["status"], strict=True)
     ]
-    carried = (
-        tuple(field.name for field in fetched.schema.field(CARRIED).type) if CARRIED in fetched.column_names else ()
-    )
-    schema = with_carried(PREPARED, carried)
+    more = [] if known is None else [*KNOWN, SAME_AS]
+    schema = like(pa.schema([*PREPARED, *more]), fetched)
     columns: dict[str, Any] = {name: fetched[name] for name in schema.names if name in fetched.column_names}
-    for name in OWN:
+    for name in (*OWN, *(field.name for field in more)):
         made = pa.array([row.get(name) for row in rows], schema.field(name).type)
         columns[name] = pa.chunked_array([made]) if name not in columns else _first(columns[name], made)
     return pa.Table.from_pydict({name: columns[name] for name in schema.names}, schema)
@@ -47,12 +48,16 @@ def _first(known: pa.ChunkedArray, made: pa.Array) -> pa.ChunkedArray:
     return pc.coalesce(known, made)
 
 
-def _prepare(data: bytes | None, status: str | None, spec: Preprocess, bounds: Bounds) -> dict[str, Any]:
+def _prepare(
+    data: bytes | None, status: str | None, spec: Preprocess, bounds: Bounds, known: Known | None
+) -> dict[str, Any]:
     if status is not None:
         return {}
     if not data:
         return {"status": Status.EMPTY, "detail": "no bytes"}
     facts: dict[str, Any] = {"content_hash": hashlib.blake2b(data, digest_size=HASH_BYTES).digest()}
+    if known is not None and (found := known.find(facts["content_hash"])) is not None:
+        return found | {"status": Status.OK}
     picture = decode(data, bounds)
     facts |= {"format": picture.format, "width": picture.width, "height": picture.height}
     facts["provenance"] = declared(data, picture.format)

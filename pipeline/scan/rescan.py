@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import ceil
 
-from mole.config import describe
+from mole.config import demand_one_trunk, describe
 from mole.errors import LawError
 from pipeline import registry, storage
 from pipeline.scan.choice import Asked, Choice, choose
@@ -16,7 +16,7 @@ from pipeline.scan.lease import Lease
 from pipeline.scan.ledger import Ledger
 from pipeline.scan.reread import fetch_chosen, fetch_entire
 from pipeline.scan.road import Judge, Reading, drive, paved
-from pipeline.scan.sink import partition
+from pipeline.scan.sink import Files, partition
 from pipeline.scan.table import demand_table, opened
 from pipeline.settings import RescanSettings
 from pipeline.telemetry import Ticker
@@ -93,6 +93,7 @@ def rescan(settings: RescanSettings, ticker: Ticker) -> Rescanned:
     begun = time.monotonic()
     places = [registry.resolve(model, settings.registry) for model in (settings.model, settings.shadow) if model]
     judges = [Judge(place, describe(registry.locate(place))) for place in places]
+    demand_one_trunk([judge.described for judge in judges])
     digests = [judge.described.digest for judge in judges]
     ledgers = [Ledger(partition(settings.table, digest)) for digest in digests]
     demand_table(settings.table)
@@ -107,7 +108,7 @@ def rescan(settings: RescanSettings, ticker: Ticker) -> Rescanned:
         # what no judge has seen goes to all of them at once, then each gets what it alone lacks
         for team in [judges, *([judge] for judge in judges if len(judges) > 1)]:
             try:
-                passes.append(_pass(settings, team, listing, held.generation, ticker))
+                passes.append(_pass(settings, team, listing, held, ticker))
                 repaired += sum(ledger.repair() for ledger in ledgers) if passes[-1].written else 0
                 law = [_outcome(settings.table, listing, judge.described.digest) for judge in team]
             finally:
@@ -136,7 +137,7 @@ class Pass:
     turns: Counter[tuple[str, str]]
 
 
-def _pass(settings: RescanSettings, team: Sequence[Judge], listing: str, generation: str, ticker: Ticker) -> Pass:
+def _pass(settings: RescanSettings, team: Sequence[Judge], listing: str, held: Lease, ticker: Ticker) -> Pass:
     """Choose what none of some judges has seen, and let them judge it."""
     models = tuple(judge.described.digest for judge in team)
     with opened(settings.table) as views:
@@ -145,8 +146,9 @@ def _pass(settings: RescanSettings, team: Sequence[Judge], listing: str, generat
         return Pass(choice, 0, Counter())
     ticker.expect(choice.images)
     wanted = Wanted(settings.max_bytes, settings.image_member, choice.carry)
-    with paved(settings, settings.table, generation, [settings.table], ticker) as road:
-        written = drive(road, readings(choice, wanted, road.layout.cores), team)
+    ledger = Ledger(partition(settings.table, models[0]))
+    with paved(settings, held, Files(settings.table), ledger, [settings.table], ticker) as road:
+        written = drive(road, readings(choice, wanted, road.layout.cores), team, units=[])
     if written < choice.images:
         raise LawError(f"{choice.images:,} images were chosen and {written:,} rows written; start the rescan again")
     return Pass(choice, written, Counter())

@@ -1,10 +1,9 @@
 """The road of a row, from the reading of its image to its place in the verdict table; scan and rescan take the same."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 
 import pyarrow as pa
 import ray.data
@@ -15,7 +14,10 @@ from mole.config import Description
 from pipeline import cluster, storage
 from pipeline.memory import Snapshot, mount, snapshot
 from pipeline.records import MODEL
-from pipeline.scan.sink import publish
+from pipeline.scan.known import FOLDER, write
+from pipeline.scan.lease import Lease
+from pipeline.scan.ledger import Ledger
+from pipeline.scan.shelf import Shelf
 from pipeline.scan.verdict import conclude
 from pipeline.scan.workers import Scorer, prepare
 from pipeline.settings import DetectorSettings
@@ -65,60 +67,76 @@ class Road:
     Attributes:
         settings: how the detectors are run.
         layout: how they are laid out on the cluster.
-        output: the table's URL.
+        shelf: where verdicts go.
         generation: the lease under which this run writes.
         memory: what `memory://` holds, for workers that cannot see it.
+        known: the URL of the model's verdicts by content, where copies are not to be scored again.
         report: told of every part that is written.
     """
 
     settings: DetectorSettings
     layout: cluster.Layout
-    output: str
+    shelf: Shelf
     generation: str
     memory: Snapshot
+    known: str | None
     report: Ticker
 
 
 @contextmanager
 def paved(
-    settings: DetectorSettings, output: str, generation: str, sources: list[str], report: Ticker
+    settings: DetectorSettings, held: Lease, shelf: Shelf, ledger: Ledger, sources: list[str], report: Ticker
 ) -> Iterator[Road]:
-    """Connect to Ray, and lay the detectors out on it.
+    """Connect to Ray, lay the detectors out on it, and, with `--dedupe`, write down what is known.
+
+    Args:
+        settings: how the detectors are run.
+        held: the lease on the table.
+        shelf: where verdicts go.
+        ledger: the first model's partition.
+        sources: what workers read.
+        report: told of every part that is written.
 
     Raises:
         SettingsError: there is no such cluster, or it has not what is asked of it.
         MoleError: a worker's own error.
     """
-    with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.own_errors():
-        layout = cluster.lay_out(
-            settings.device,
-            actors=settings.num_actors,
-            batch_size=settings.batch_size,
-            rows_per_file=settings.rows_per_file,
-        )
-        yield Road(settings, layout, output, generation, snapshot(sources), report)
+    known = storage.join(storage.absolute(held.output), FOLDER, f"{held.generation}.arrow") if settings.dedupe else None
+    try:
+        if known is not None:
+            write(ledger, known)
+        with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.own_errors():
+            layout = cluster.lay_out(
+                settings.device,
+                actors=settings.num_actors,
+                batch_size=settings.batch_size,
+                rows_per_file=settings.rows_per_file,
+                resource=settings.score_resource,
+            )
+            yield Road(settings, layout, shelf, held.generation, snapshot(sources), known, report)
+    finally:
+        if known is not None:
+            storage.remove(known)
 
 
-def drive(road: Road, readings: Sequence[Reading], judges: Sequence[Judge], limit: int | None = None) -> int:
+def drive(
+    road: Road, readings: Sequence[Reading], judges: Sequence[Judge], *, units: list[str], limit: int | None = None
+) -> int:
     """Take a wave of images down the road, and count those whose rows are written.
 
     Args:
         road: where to.
         readings: a read task each.
         judges: each gives every image a row; those of several stand on one tower.
+        units: which units these are of.
         limit: stop after so many images.
     """
     written, first = 0, judges[0].described.digest
     cluster.size_blocks(road.layout.batch_size * judges[0].described.preprocess.bytes)
     images: Dataset = ray.data.read_datasource(ImageSource(readings, road.memory), override_num_blocks=len(readings))
     images = images if limit is None else images.limit(limit)
-    write = partial(publish, output=road.output, generation=road.generation)
     rows = road.layout.rows_per_file * len(judges)
-    parts = judged(images, judges, road).map_batches(write, batch_size=rows, batch_format="pyarrow", num_cpus=0)
-    tallies: Iterable[pa.Table] = parts.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-    for part in chain.from_iterable(tally.to_pylist() for tally in tallies):
-        if part["content"] is not None:
-            storage.write(part["file"], part["content"])
+    for part in road.shelf.put(judged(images, judges, road), road.generation, rows, units):
         if part[MODEL] == first:
             written += part["rows"]
             road.report.add(part["rows"], part["faults"])
@@ -130,7 +148,8 @@ def judged(images: Dataset, judges: Sequence[Judge], road: Road) -> Dataset:
     settings, layout, spec = road.settings, road.layout, judges[0].described.preprocess
     bounds = (settings.max_bytes, settings.max_pixels, settings.min_side)
     models = [(judge.model, judge.described.digest) for judge in judges]
-    views = images.map_batches(partial(prepare, spec=spec, bounds=bounds), batch_format="pyarrow")
+    step = partial(prepare, spec=spec, bounds=bounds, known=road.known)
+    views = images.map_batches(step, batch_format="pyarrow")
     scores: Dataset = views.map_batches(
         Scorer,
         fn_constructor_kwargs={"models": models, "device": layout.device, "threads": layout.threads},

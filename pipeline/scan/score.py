@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
 from mole.checkpoint import load_checkpoint
-from mole.inference import Panel
+from mole.inference import Panel, Scores
 from mole.preprocess import Preprocess
 from pipeline import registry
-from pipeline.records import CARRIED, MODEL, SCORED, with_carried
+from pipeline.records import GATES, MODEL, SCORED, like
 
 
 class ScoreActor:
@@ -45,24 +47,27 @@ class ScoreActor:
         column = prepared["pixels"].combine_chunks()
         scored = column.is_valid().to_numpy(zero_copy_only=False)
         scores = self.panel.score(stack(column.drop_null(), self.spec), crops=self.spec.crops) if scored.any() else []
-        rest = prepared.drop_columns(["pixels"])
-        carried = tuple(field.name for field in rest.schema.field(CARRIED).type) if CARRIED in rest.column_names else ()
-        schema = with_carried(SCORED, carried)
+        schema = like(SCORED, prepared)
         tables = []
         for number, digest in enumerate(self.digests):
-            logit, gates = np.zeros(len(column), np.float32), np.zeros((len(column), 0), np.float32)
-            if scores:
-                logit[scored] = scores[number].logit
-                gates = np.zeros((len(column), scores[number].gates.shape[1]), np.float32)
-                gates[scored] = scores[number].gates
-            listed = [row if ok else None for row, ok in zip(gates, scored, strict=True)]
-            columns = {name: rest[name] for name in rest.column_names} | {
-                MODEL: pa.repeat(pa.scalar(digest, pa.string()), len(column)),
-                "logit": pa.array(logit, pa.float32(), mask=~scored),
-                "gates": pa.array(listed, schema.field("gates").type),
-            }
+            made = self._columns(scored, scores[number] if scores else None)
+            for name in ("logit", "gates"):
+                if name in prepared.column_names:  # what is known is not scored again
+                    made[name] = pc.coalesce(prepared[name].combine_chunks(), made[name])
+            columns = {name: prepared[name] for name in prepared.column_names} | made
+            columns[MODEL] = pa.repeat(pa.scalar(digest, pa.string()), len(column))
             tables.append(pa.Table.from_pydict({name: columns[name] for name in schema.names}, schema))
         return pa.concat_tables(tables)
+
+    def _columns(self, scored: npt.NDArray[np.bool_], scores: Scores | None) -> dict[str, pa.Array]:
+        """Put scores where there were pixels, and null elsewhere."""
+        logit = np.zeros(len(scored), np.float32)
+        gates: list[npt.NDArray[np.float32] | None] = [None] * len(scored)
+        if scores is not None:
+            logit[scored] = scores.logit
+            for row, weights in zip(np.flatnonzero(scored), scores.gates, strict=True):
+                gates[row] = weights
+        return {"logit": pa.array(logit, pa.float32(), mask=~scored), "gates": pa.array(gates, GATES)}
 
 
 def stack(pixels: pa.LargeBinaryArray, spec: Preprocess) -> torch.Tensor:

@@ -1,14 +1,20 @@
 """Sink: verdicts become whole Parquet files, each named by the images in it, published only under the run's lease."""
 
 import hashlib
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import chain
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from ray.data import Dataset
 
 from pipeline import memory, storage
 from pipeline.records import MODEL, TALLIED, Status
 from pipeline.scan import lease
+from pipeline.scan.ledger import Ledger
 
 
 def part_name(verdicts: pa.Table) -> str:
@@ -59,3 +65,40 @@ def publish(verdicts: pa.Table, *, output: str, generation: str) -> pa.Table:
 def partition(output: str, model: str) -> str:
     """Name the folder of a model's rows in a table."""
     return storage.join(storage.absolute(output), f"{MODEL}={model}")
+
+
+class Files:
+    """A folder with a partition for each model.
+
+    Args:
+        output: its URL.
+    """
+
+    def __init__(self, output: str) -> None:
+        self.output = output
+
+    def ledger(self, model: str) -> Ledger:
+        """Look at a model's rows."""
+        return Ledger(partition(self.output, model))
+
+    def put(self, verdicts: Dataset, generation: str, rows: int, _units: list[str]) -> Iterator[dict[str, Any]]:
+        """Write a wave's verdicts part by part, each as soon as its rows are there.
+
+        Args:
+            verdicts: as `conclude` writes them; nothing runs before the result is read.
+            generation: the lease under which this run writes.
+            rows: of a part.
+
+        Yields:
+            A row of `TALLIED` for each part that is written.
+
+        Raises:
+            StorageError: the store refuses, or another run holds the output.
+        """
+        write = partial(publish, output=self.output, generation=generation)
+        parts = verdicts.map_batches(write, batch_size=rows, batch_format="pyarrow", num_cpus=0)
+        tallies: Iterable[pa.Table] = parts.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+        for part in chain.from_iterable(tally.to_pylist() for tally in tallies):
+            if part["content"] is not None:
+                storage.write(part["file"], part["content"])
+            yield part

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mole.calibration import Calibration
-from pipeline.records import CARRIED, MODEL, TIME, VERDICT
+from pipeline.records import MODEL, TIME, VERDICT, like
 
 
 def conclude(scored: pa.Table, calibrations: Mapping[str, Calibration], fingerprint: str) -> pa.Table:
@@ -40,6 +40,5 @@ def _conclude(scored: pa.Table, calibration: Calibration, fingerprint: str) -> p
         "preprocess": pa.repeat(pa.scalar(fingerprint, pa.string()), rows),
         "scanned_at": pa.repeat(pa.scalar(datetime.now(UTC), TIME), rows),
     }
-    schema = VERDICT.append(scored.schema.field(CARRIED)) if CARRIED in scored.column_names else VERDICT
-    schema = schema.insert(0, scored.schema.field(MODEL))
+    schema = like(VERDICT, scored).insert(0, scored.schema.field(MODEL))
     return pa.Table.from_pydict({name: made[name] if name in made else scored[name] for name in schema.names}, schema)

@@ -12,18 +12,20 @@ import pyarrow as pa
 from mole.preprocess import Preprocess
 
 
-def prepare(fetched: pa.Table, spec: Preprocess, bounds: tuple[int, int, int]) -> pa.Table:
+def prepare(fetched: pa.Table, spec: Preprocess, bounds: tuple[int, int, int], known: str | None = None) -> pa.Table:
     """Decode and view a block; see `pipeline.scan.prepare`.
 
     Args:
         fetched: a table of `FETCHED`.
         spec: the model's preprocessing.
         bounds: most bytes, most pixels, fewest pixels of a side.
+        known: the URL of a file of verdicts by content, where copies are not to be scored again.
     """
     from pipeline.decode import Bounds
+    from pipeline.scan.known import opened
     from pipeline.scan.prepare import prepare as prepare_here
 
-    return prepare_here(fetched, spec, Bounds(*bounds))
+    return prepare_here(fetched, spec, Bounds(*bounds), None if known is None else opened(known))
 
 
 class Scorer:

@@ -17,8 +17,6 @@ from jobs.scan import main
 from tests.pictures import faulty, samples, write_shard
 from tests.tiny import tiny_checkpoint
 
-KILLS = 2
-
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -73,22 +71,23 @@ def parts(output: Path) -> int:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_scan_killed_at_random_points_ends_with_the_rows_of_one_that_was_not(
+def test_a_scan_killed_and_then_ended_at_random_points_ends_with_the_rows_of_one_that_was_not(
     root: Path, shards: Path, tiny: Path, tmp_path: Path
 ) -> None:
     arguments = ("--source", f"{shards}/{{0..4}}.tar", "--model", tiny, "--rows-per-file", 32)
     whole = scan(root, *arguments, "--output", tmp_path / "whole", "--json")
     assert whole.returncode == 0, whole.stderr
     output, chance = tmp_path / "killed", random.Random(0)
-    for _ in range(KILLS):
+    for blow in (signal.SIGKILL, signal.SIGTERM):
         begun = parts(output)
         run = subprocess.Popen(command(*arguments, "--output", output), cwd=root, stderr=subprocess.DEVNULL)
         end = time.monotonic() + 200
         while run.poll() is None and parts(output) < begun + 1 + chance.randrange(9) and time.monotonic() < end:
             time.sleep(0.02)
         assert run.poll() is None, "the run ended before it could be killed"
-        run.send_signal(signal.SIGKILL)
+        run.send_signal(blow)
         run.wait()
+    assert run.returncode == 143 and not (output / "_lease.json").exists()
     last = scan(root, *arguments, "--output", output, "--json")
     assert last.returncode == 0, last.stderr
     summary = json.loads(last.stdout)
