@@ -4,7 +4,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from pipeline.commandline import JobSettings, split_commas
@@ -157,3 +165,21 @@ class TablesSettings(JobSettings):
     limit: NonNegativeInt = Field(20, description="show so many rows of it; 0 shows all")
     database: Path | None = Field(None, description="write the views into this DuckDB file; they read the table anew")
     json_rows: bool = Field(False, description="print each row as a line of JSON")
+
+
+class CompactSettings(JobSettings):
+    """Join the small files of a verdict table, each model's by themselves, while others read it.
+
+    A joined file is put in place before the small ones go, so a reader of the views sees each row once at any moment. A
+    reader of the bare files may see rows of a joined file twice until the grace ends, and misses none.
+
+    exit codes: 0 done, 2 settings, 3 storage, 5 a joined file that does not hold its rows
+    """
+
+    model_config = SettingsConfigDict(env_prefix="MOLE_COMPACT_")
+    flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
+
+    table: Annotated[str, Field(min_length=1)] = Field(description="the folder URL of the verdict table")
+    rows_per_file: PositiveInt = Field(1_000_000, description="rows of a joined file at most; half as many stay alone")
+    grace: NonNegativeFloat = Field(60.0, description="seconds between a joined file and the end of the small ones")
+    json_summary: bool = Field(False, description="print one JSON list on stdout and nothing else there")

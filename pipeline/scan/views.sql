@@ -1,4 +1,5 @@
--- Views of a verdict table, above a view `verdicts` that holds every row of every model.
+-- Views of a verdict table, above a view `verdicts` that holds every row of every file.
+-- While files are joined a row lies in two of them: each view below takes one.
 
 -- Each unit that the table knows, and whether its bytes are the newest that a scan saw at its place.
 CREATE OR REPLACE VIEW units AS
@@ -26,7 +27,10 @@ SELECT unit, "index", uri, key, "offset", "length",
 FROM (
     SELECT *, lead(model) OVER image AS former_model, lead(verdict) OVER image AS former_verdict,
            lead(probability) OVER image AS former_probability, lead(logit) OVER image AS former_logit
-    FROM verdicts SEMI JOIN (FROM units WHERE living) USING (unit)
+    FROM (
+        FROM verdicts SEMI JOIN (FROM units WHERE living) USING (unit)
+        QUALIFY row_number() OVER (PARTITION BY model, unit, "index" ORDER BY scanned_at DESC) = 1
+    )
     WINDOW image AS (PARTITION BY unit, "index" ORDER BY scanned_at DESC, model)
     QUALIFY row_number() OVER image = 1
 )

@@ -1,0 +1,53 @@
+"""Compact: join the small files of a verdict table, while others read it."""
+
+import dataclasses
+import json
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from mole.errors import MoleError
+from pipeline.scan.compact import Compacted, compact
+from pipeline.settings import CompactSettings
+from pipeline.telemetry import heed_sigterm, interrupted, refused, results
+
+
+def main(arguments: list[str]) -> int:
+    """Run one compaction from the command line.
+
+    Returns:
+        The exit code: 0 done, 2 settings, 3 storage, 5 law broken, 130 interrupted, 143 SIGTERM.
+    """
+    try:
+        settings = CompactSettings.from_command_line(arguments)
+        heed_sigterm()
+        found = compact(settings)
+    except MoleError as reason:
+        return refused(reason)
+    except KeyboardInterrupt as reason:
+        return interrupted(reason)
+    if settings.json_summary:
+        print(json.dumps([dataclasses.asdict(one) for one in found]))
+    else:
+        show(found, results())
+    return 0
+
+
+def show(found: list[Compacted], console: Console) -> None:
+    """Print how many files each model had and has."""
+    table = Table(title=None, box=None, pad_edge=False)
+    table.add_column("model")
+    for name in ("rows", "files before", "files now"):
+        table.add_column(name, justify="right")
+    for one in found:
+        table.add_row(one.model, f"{one.rows:,}", f"{one.before:,}", f"{one.after:,}")
+    console.print(table)
+    if repaired := sum(one.repaired for one in found):
+        console.print(f"{repaired:,} rows stood there twice and were taken out", highlight=False)
+    if all(one.before == one.after for one in found):
+        console.print("there is nothing to join", highlight=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
