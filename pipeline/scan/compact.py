@@ -85,9 +85,8 @@ def compact(settings: CompactSettings, wait: Callable[[float], None] = time.slee
             files = _files(folder)
             groups = list(_groups(files, settings.rows_per_file))
             for group in groups:
-                joined = _join(folder, group)
-                # a file that a killed compaction left and a repair cut may bear the name of the whole again
-                old.extend(file.url for file in group if file.url != joined)
+                _join(folder, group)
+                old.extend(file.url for file in group)
             gone = sum(len(group) - 1 for group in groups)
             rows = sum(file.rows for file in files)
             model = folder.rpartition(f"{MODEL}=")[2]
@@ -142,11 +141,8 @@ def _groups(files: Sequence[File], most: int) -> Iterator[list[File]]:
             yield group
 
 
-def _join(folder: str, group: Sequence[File]) -> str:
+def _join(folder: str, group: Sequence[File]) -> None:
     """Put one file in place that holds the rows of several, in the order of their units and indices.
-
-    Returns:
-        Its URL.
 
     Raises:
         LawError: it does not hold them.
@@ -161,12 +157,13 @@ def _join(folder: str, group: Sequence[File]) -> str:
     rows = rows.set_column(column, group[0].schema.field("unit"), pa.chunked_array([unit]))
     name = part_name(rows)
     url = storage.join(folder, name)
+    if url in {file.url for file in group}:  # left by a killed compaction, cut by a repair, and named for all its rows
+        url = storage.join(folder, f"joined-{name}")
     storage.write(url, encode(rows.replace_schema_metadata(group[0].schema.metadata)))
     written = _read(url)
     if written.num_rows != sum(file.rows for file in group) or part_name(written) != name:
         storage.remove(url)
         raise LawError(f"{url} does not hold the rows of the {len(group)} files it was made of; nothing was removed")
-    return url
 
 
 def _read(url: str) -> pa.Table:
