@@ -183,3 +183,25 @@ class CompactSettings(JobSettings):
     rows_per_file: PositiveInt = Field(1_000_000, description="rows of a joined file at most; half as many stay alone")
     grace: NonNegativeFloat = Field(60.0, description="seconds between a joined file and the end of the small ones")
     json_summary: bool = Field(False, description="print one JSON list on stdout and nothing else there")
+
+
+class EstimateSettings(DetectorSettings):
+    """Forecast what a scan of a source takes: images, bytes, hours, requests, the table, and the cost at given prices.
+
+    Reads the source's list, scans a sample with the scan's own steps on the cluster at hand, and shows the arithmetic.
+
+    exit codes: 0 told, 2 settings, 3 storage, 4 model
+    """
+
+    model_config = SettingsConfigDict(env_prefix="MOLE_ESTIMATE_")
+
+    source: Annotated[list[str], Field(min_length=1)] = Field(description="as the scan's --source; may be repeated")
+    model: str = Field("embedded", description="as the scan's --model")
+    images: PositiveInt = Field(256, description="images of the sample, of at most 16 units")
+    seed: int = Field(0, description="of the draw of those units")
+    core_price: NonNegativeFloat = Field(0.0, description="of a core for an hour")
+    gpu_price: NonNegativeFloat = Field(0.0, description="of a GPU for an hour")
+    request_price: NonNegativeFloat = Field(0.0, description="of 1,000 requests to the store")
+    transfer_price: NonNegativeFloat = Field(0.0, description="of a gigabyte read")
+    storage_price: NonNegativeFloat = Field(0.0, description="of a gigabyte of the table for a month")
+    all_files: bool = Field(False, description="as the scan's --all-files")

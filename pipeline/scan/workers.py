@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from mole.preprocess import Preprocess
+from pipeline.scan.trial import Trial
 
 
 def prepare(fetched: pa.Table, spec: Preprocess, bounds: tuple[int, int, int], known: str | None = None) -> pa.Table:
@@ -39,3 +40,10 @@ class Scorer:
     def __call__(self, prepared: pa.Table) -> Any:
         """Score a batch of `PREPARED`."""
         return self.actor(prepared)
+
+
+def survey(trial: Trial) -> tuple[dict[str, Any], float]:
+    """Scan a sample and time its steps; see `pipeline.scan.survey`."""
+    from pipeline.scan.survey import measure
+
+    return measure(trial)

@@ -1,0 +1,54 @@
+"""Estimate: what a scan of a source would take, before it is started."""
+
+import dataclasses
+import json
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from mole.errors import MoleError
+from pipeline.scan.estimate import estimate
+from pipeline.scan.forecast import Line
+from pipeline.settings import EstimateSettings
+from pipeline.telemetry import heed_sigterm, interrupted, quiet_ray, refused, results
+
+
+def main(arguments: list[str]) -> int:
+    """Make one forecast from the command line.
+
+    Returns:
+        The exit code: 0 told, 2 settings, 3 storage, 4 model, 130 interrupted, 143 SIGTERM.
+    """
+    try:
+        settings = EstimateSettings.from_command_line(arguments)
+        quiet_ray(logs=settings.ray_logs)
+        heed_sigterm()
+        lines = estimate(settings)
+    except MoleError as reason:
+        return refused(reason)
+    except KeyboardInterrupt as reason:
+        return interrupted(reason)
+    if settings.json_summary:
+        print(json.dumps([dataclasses.asdict(line) for line in lines]))
+    else:
+        show(lines, results())
+    return 0
+
+
+def show(lines: list[Line], console: Console) -> None:
+    """Print each number, its cost, and how it came about."""
+    table = Table(title=None, box=None, pad_edge=False)
+    table.add_column("")
+    table.add_column("amount", justify="right")
+    table.add_column("")
+    table.add_column("cost", justify="right")
+    table.add_column("how", overflow="fold")
+    for line in lines:
+        amount = f"{line.amount:,.0f}" if line.amount >= 100 else f"{line.amount:,.4g}"
+        table.add_row(line.what, amount, line.unit, f"{line.cost:,.2f}" if line.cost else "", line.arithmetic)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

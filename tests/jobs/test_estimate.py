@@ -1,0 +1,39 @@
+"""The command measures the scan's own steps on a sample, and tells what the whole would take."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from jobs.estimate import main
+from tests.pictures import samples, write_shard
+
+
+def test_a_source_that_the_sample_covers_is_told_exactly_and_the_rest_with_its_arithmetic(
+    root: Path, tiny: Path, tmp_path: Path
+) -> None:
+    sizes = [
+        write_shard(tmp_path / f"{number}.tar", samples(25, start=25 * number)).stat().st_size for number in range(4)
+    ]
+    command = [sys.executable, "jobs/estimate.py", "--source", f"{tmp_path}/*.tar", "--model", str(tiny)]
+    told = subprocess.run(
+        [*command, "--images", "400", "--core-price", "3600", "--json"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    lines = {line["what"]: line for line in json.loads(told.stdout)}
+    assert lines["images"]["amount"] == 100
+    assert lines["read"]["amount"] * 1e9 == sum(sizes)
+    assert 0 < lines["prepare"]["amount"] * 3600 < 100 and 0 < lines["score"]["amount"] * 3600 < 100
+    assert 20 < lines["table"]["amount"] * 1e9 / 100 < 500
+    assert lines["time here"]["amount"] > 1 and "start" in lines["time here"]["arithmetic"]
+    assert lines["cost"]["amount"] > 0
+
+
+def test_a_source_with_nothing_in_it_is_refused(tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert main(["--source", str(tmp_path / "empty"), "--model", str(tiny)]) == 2
