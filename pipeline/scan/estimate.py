@@ -15,12 +15,12 @@ from pipeline.scan.forecast import Counted, Line, Machine, Prices, Sampled, fore
 from pipeline.scan.image import Wanted
 from pipeline.scan.source import Source
 from pipeline.scan.trial import Trial
-from pipeline.scan.unit import Kind, Unit
+from pipeline.scan.unit import Unit
 from pipeline.scan.workers import survey
 from pipeline.settings import EstimateSettings
 
 PLACES = 16
-"""Units that a sample is drawn from."""
+"""Shards and slices that a sample is drawn from, a few images of each; of single files each is one."""
 
 
 def estimate(settings: EstimateSettings) -> list[Line]:
@@ -36,7 +36,7 @@ def estimate(settings: EstimateSettings) -> list[Line]:
     """
     model = describe(registry.locate(settings.model))
     begun = time.time()
-    counted, drawn = count(Source(settings.source, settings.all_files).units(), settings.seed)
+    counted, drawn = count(Source(settings.source, settings.all_files).units(), settings.images, settings.seed)
     listing = time.time() - begun
     if not drawn:
         raise SettingsError(f"--source {settings.source}: there is nothing to measure")
@@ -61,11 +61,12 @@ def estimate(settings: EstimateSettings) -> list[Line]:
     return forecast(counted, sampled, machine, prices)
 
 
-def count(units: Iterable[Unit], seed: int) -> tuple[Counted, list[Unit]]:
-    """Count a source's units, and draw some of them, each as likely as another, in one pass that keeps none.
+def count(units: Iterable[Unit], most: int, seed: int) -> tuple[Counted, list[Unit]]:
+    """Count a source's units, and draw some of them, each as likely as another, in one pass that keeps no more.
 
     Args:
         units: the source.
+        most: units that are drawn; of shards and slices only `PLACES`.
         seed: of the draw.
     """
     chance = random.Random(seed)
@@ -73,13 +74,15 @@ def count(units: Iterable[Unit], seed: int) -> tuple[Counted, list[Unit]]:
     number = images = shards = size = 0
     for number, unit in enumerate(units, start=1):
         images += unit.images or 0
-        shards += unit.kind is Kind.SHARD and unit.images is None
+        shards += unit.images is None
         size += (unit.size or 0) if unit.images is None else 0
-        if len(drawn) < PLACES:
+        if len(drawn) < most:
             drawn.append(unit)
-        elif (place := chance.randrange(number)) < PLACES:
+        elif (place := chance.randrange(number)) < most:
             drawn[place] = unit
-    return Counted(number, images, shards, size), drawn
+    chance.shuffle(drawn)
+    several = [unit for unit in drawn if unit.images != 1]
+    return Counted(number, images, shards, size), [unit for unit in drawn if unit.images == 1] + several[:PLACES]
 
 
 def _sample(

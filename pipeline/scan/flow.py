@@ -82,12 +82,13 @@ def scan(settings: ScanSettings, ticker: Ticker) -> Summary:
             with Lease(shelf.output) as held:
                 for ledger in ledgers:
                     storage.sweep(ledger.folder)
+                repaired = sum(ledger.repair() for ledger in ledgers)
                 planned.look()
                 images = planned.left(*ledgers).images
                 ticker.expect(images if settings.limit is None else settings.limit)
                 with paved(settings, held, shelf, ledgers[0], settings.source, ticker) as road:
                     written = _waves(planned, road, judges, ledgers, settings)
-                repaired = sum(ledger.repair() for ledger in ledgers)
+                repaired += sum(ledger.repair() for ledger in ledgers)
             planned.look()
         laws = [planned.check(ledger) for ledger in ledgers]
         for law in laws if settings.limit is None else ():
@@ -124,7 +125,9 @@ def _waves(
     wanted = Wanted(settings.max_bytes, settings.image_member, settings.carry)
     pairs = list(zip(judges, ledgers, strict=True))
     written = 0
-    for team in [pairs, *([pair] for pair in pairs if len(pairs) > 1)]:
+    for number, team in enumerate([pairs, *([pair] for pair in pairs if len(pairs) > 1)]):
+        if number:
+            planned.look()
         holding = [ledger for _, ledger in team]
         tasks = groups(planned.todo(*holding), planned.left(*holding).told, road.layout.cores)
         while wave := list(islice(tasks, WAVE)):
@@ -134,7 +137,6 @@ def _waves(
             readings: list[Reading] = [partial(fetch, group, wanted) for group in wave]
             units = [unit.name for group in wave for unit in group]
             written += drive(road, readings, [judge for judge, _ in team], units=units, limit=left)
-        planned.look()
     return written
 
 

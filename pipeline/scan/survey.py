@@ -83,7 +83,8 @@ def measure(trial: Trial) -> tuple[Facts, float]:
 
 def _blocks(trial: Trial, taken: Taken) -> Iterator[tuple[Unit, pa.Table]]:
     """Read the first images of each unit, and count the core's time that it takes."""
-    most = max(1, trial.images // len(trial.units))
+    single = sum(unit.images == 1 for unit in trial.units)
+    most = max(1, (trial.images - single) // max(1, len(trial.units) - single))
     for unit in trial.units:
         begun = time.process_time()
         tables = list(islice(fetch([unit], trial.wanted), -(-most // BLOCK_ROWS)))

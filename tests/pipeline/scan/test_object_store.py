@@ -1,5 +1,8 @@
 """The same scan over S3: shards, a listing and the table in a bucket, a missing shard, and a lease that is one PUT."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import fsspec
@@ -12,6 +15,7 @@ from pipeline.scan import lease
 from pipeline.scan.source import Source
 from tests.pictures import picture, samples, write_shard
 from tests.pipeline.scan.conftest import Scan
+from tests.stores import faulty
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +73,19 @@ def test_a_write_replaces_the_whole_object_and_a_create_does_not(bucket: str) ->
     storage.remove(url)
     storage.remove(url)
     assert storage.names(f"{bucket}/objects", "") == []
+
+
+def test_a_store_that_stays_down_ends_the_run_and_the_same_command_goes_on_later(
+    run: Scan, bucket: str, store: int, root: Path, tiny: Path
+) -> None:
+    sources, output = f"{bucket}/shards/{{0..1}}.tar", f"{bucket}/broken"
+    with faulty(store, lambda method, path: "down" if method == "GET" and "/shards/1.tar" in path else None) as port:
+        command = [sys.executable, "jobs/scan.py", "--source", sources, "--output", output, "--model", str(tiny)]
+        patience = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_MAX_ATTEMPTS": "1", "MOLE_PATIENCE": "2"}
+        told = subprocess.run(
+            command, cwd=root, env=os.environ | patience, capture_output=True, text=True, timeout=240, check=False
+        )
+    assert told.returncode == 3
+    assert "/shards/1.tar stopped answering" in told.stderr and "SKSCANsecret" not in told.stderr
+    assert lease.read(output) is None
+    assert run(sources, output=output).law == "kept"
