@@ -6,7 +6,9 @@ HOUR = 3600.0
 PAGE = 1000
 """Keys of one answer to a listing."""
 PIECE = 8 << 20
-"""Bytes of one ranged request of a shard."""
+"""Bytes of one ranged request of a shard; each shard is also looked at once."""
+A_FILE = 2
+"""Requests of a file that is read alone: one that looks and one that reads."""
 GIGABYTE = 1e9
 
 
@@ -148,7 +150,7 @@ def forecast(counted: Counted, sampled: Sampled, machine: Machine, prices: Price
     unit, price = ("GPU-hours", prices.gpu) if on_gpu else ("core-hours", prices.core)
     lines.append(_hours("score", model, unit, price, images, pass_ * threads))
 
-    gets = counted.shard_bytes / PIECE + counted.images + counted.units / PAGE
+    gets = counted.shard_bytes / PIECE + counted.shards + A_FILE * counted.images + counted.units / PAGE
     puts = images / machine.rows_per_file
     lines.append(
         Line(
@@ -156,8 +158,8 @@ def forecast(counted: Counted, sampled: Sampled, machine: Machine, prices: Price
             gets + puts,
             "requests",
             (gets + puts) / 1000 * prices.requests,
-            f"{counted.shard_bytes:,} bytes / {PIECE >> 20} MiB + {counted.images:,} images + {counted.units:,} "
-            f"units / {PAGE:,} + {images:,.0f} rows / {machine.rows_per_file:,}",
+            f"{counted.shard_bytes:,} bytes / {PIECE >> 20} MiB + {counted.shards:,} shards + {A_FILE} x {counted.images:,} "
+            f"images + {counted.units:,} units / {PAGE:,} + {images:,.0f} rows / {machine.rows_per_file:,}",
         )
     )
     table = images * sampled.row_bytes
