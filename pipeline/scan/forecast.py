@@ -158,8 +158,9 @@ def forecast(counted: Counted, sampled: Sampled, machine: Machine, prices: Price
             gets + puts,
             "requests",
             (gets + puts) / 1000 * prices.requests,
-            f"{counted.shard_bytes:,} bytes / {PIECE >> 20} MiB + {counted.shards:,} shards + {A_FILE} x {counted.images:,} "
-            f"images + {counted.units:,} units / {PAGE:,} + {images:,.0f} rows / {machine.rows_per_file:,}",
+            f"{counted.shard_bytes:,} bytes / {PIECE >> 20} MiB + {counted.shards:,} shards + {A_FILE} x "
+            f"{counted.images:,} images + {counted.units:,} units / {PAGE:,} + {images:,.0f} rows / "
+            f"{machine.rows_per_file:,}",
         )
     )
     table = images * sampled.row_bytes
