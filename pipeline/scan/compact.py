@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 
 from mole.errors import LawError, StorageError
 from pipeline import storage
-from pipeline.fault import STORE_FAULTS, fault_of
+from pipeline.fault import STORE_FAULTS
 from pipeline.patience import patiently
 from pipeline.records import MODEL, check_version
+from pipeline.scan import lease
 from pipeline.scan.lease import Lease
 from pipeline.scan.ledger import Ledger
 from pipeline.scan.sink import encode, part_name
@@ -73,29 +74,31 @@ def compact(settings: CompactSettings, wait: Callable[[float], None] = time.slee
 
     Raises:
         StorageError: a store failed, the table has another schema, or a run holds it; no row is lost.
-        LawError: a joined file does not hold what it was made of; it is taken away again.
+        LawError: a joined file does not hold what it was made of.
     """
     demand_table(settings.table)
-    with Lease(settings.table):
-        found: list[Compacted] = []
-        old: list[str] = []
-        for folder in _partitions(settings.table):
-            storage.sweep(folder)
-            repaired = Ledger(folder).repair()
-            files = _files(folder)
-            groups = list(_groups(files, settings.rows_per_file))
-            for group in groups:
-                _join(folder, group)
-                old.extend(file.url for file in group)
-            gone = sum(len(group) - 1 for group in groups)
-            rows = sum(file.rows for file in files)
-            model = folder.rpartition(f"{MODEL}=")[2]
-            found.append(Compacted(model, rows, len(files), len(files) - gone, repaired))
-        if old:
-            wait(settings.grace)
-        for url in old:
-            storage.remove(url)
-    return found
+    with Lease(settings.table) as held:
+        return [_partition(folder, settings, held, wait) for folder in _partitions(settings.table)]
+
+
+def _partition(folder: str, settings: CompactSettings, held: Lease, wait: Callable[[float], None]) -> Compacted:
+    """Join the small files of one partition; what a killed compaction left is mended first."""
+    storage.sweep(folder)
+    repaired = Ledger(folder).repair()
+    files = _files(folder)
+    groups = list(_groups(files, settings.rows_per_file))
+    for group in groups:
+        _join(folder, group)
+    if groups:
+        wait(settings.grace)
+        # a run that slept past its lease may have been followed by another, which mended the table its own way
+        lease.check(held.output, held.generation)
+    for group in groups:
+        with ThreadPoolExecutor(READERS) as removers:
+            list(removers.map(storage.remove, [file.url for file in group]))
+    gone = sum(len(group) - 1 for group in groups)
+    rows = sum(file.rows for file in files)
+    return Compacted(folder.rpartition(f"{MODEL}=")[2], rows, len(files), len(files) - gone, repaired)
 
 
 def _partitions(table: str) -> list[str]:
@@ -162,8 +165,7 @@ def _join(folder: str, group: Sequence[File]) -> None:
     storage.write(url, encode(rows.replace_schema_metadata(group[0].schema.metadata)))
     written = _read(url)
     if written.num_rows != sum(file.rows for file in group) or part_name(written) != name:
-        storage.remove(url)
-        raise LawError(f"{url} does not hold the rows of the {len(group)} files it was made of; nothing was removed")
+        raise LawError(f"{url} does not hold the rows of the {len(group)} files it was made of; they stay, remove it")
 
 
 def _read(url: str) -> pa.Table:
@@ -175,5 +177,5 @@ def _read(url: str) -> pa.Table:
 
     try:
         return patiently(once, url)
-    except STORE_FAULTS as reason:
-        raise StorageError(f"cannot read {url!r}: {fault_of(reason)[1]}") from reason
+    except (*STORE_FAULTS, pa.ArrowException) as reason:
+        raise StorageError(f"cannot read {url!r}: {reason}") from reason

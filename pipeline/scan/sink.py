@@ -16,6 +16,9 @@ from pipeline.records import MODEL, TALLIED, Status
 from pipeline.scan import lease
 from pipeline.scan.ledger import Ledger
 
+ROWS_A_GROUP = 1 << 17
+"""Rows of a row group: a reader that looks for some units of a large file passes over the others."""
+
 
 def part_name(verdicts: pa.Table) -> str:
     """Name a part by its units and indices, so that a write that is tried again replaces itself."""
@@ -28,7 +31,7 @@ def part_name(verdicts: pa.Table) -> str:
 def encode(verdicts: pa.Table) -> bytes:
     """Write a table of verdicts as the bytes of a Parquet file, zstd."""
     sink = pa.BufferOutputStream()
-    pq.write_table(verdicts, sink, compression="zstd")
+    pq.write_table(verdicts, sink, compression="zstd", row_group_size=ROWS_A_GROUP)
     return bytes(sink.getvalue().to_pybytes())
 
 

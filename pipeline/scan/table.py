@@ -38,7 +38,7 @@ def opened(table: str, database: str = ":memory:") -> Iterator[duckdb.DuckDBPyCo
                 connection.register_filesystem(fs)
             connection.execute(definitions(place))
             yield connection
-    except (*STORE_FAULTS, pa.ArrowException, duckdb.IOException) as reason:
+    except (*STORE_FAULTS, pa.ArrowException, duckdb.Error) as reason:
         raise StorageError(f"cannot read the verdict table in {place!r}: {reason}") from reason
 
 
@@ -54,14 +54,21 @@ def ask(table: str, question: str, *, limit: int = 0) -> pa.Table:
         SettingsError: the question is no SQL on the views.
         StorageError: there is no verdict table, or it cannot be read.
     """
+    try:
+        return _answer(table, question, limit)
+    except StorageError:  # files that were listed may have been joined since; a second list has the joined ones
+        return _answer(table, question, limit)
+
+
+def _answer(table: str, question: str, limit: int) -> pa.Table:
     with opened(table) as views:
         try:
             answer = views.sql(question)
+            if answer is None:
+                raise SettingsError(f"--sql {question!r} asks for nothing; begin with SELECT or FROM")
+            return (answer.limit(limit) if limit else answer).to_arrow_table()
         except (duckdb.ProgrammingError, duckdb.DataError) as reason:
             raise SettingsError(f"--sql {question!r}: {reason}") from reason
-        if answer is None:
-            raise SettingsError(f"--sql {question!r} asks for nothing; begin with SELECT or FROM")
-        return (answer.limit(limit) if limit else answer).to_arrow_table()
 
 
 def definitions(table: str) -> str:
