@@ -23,6 +23,8 @@ from pipeline.scan.ledger import Ledger, pattern, register, unreadable
 
 FOLDER = "_known"
 """Where the files lie in a table while a run needs them; readers of Parquet pass over names that begin so."""
+COPY = "mole-known-"
+"""How a machine's copy of such a file is named, in its folder for temporary files."""
 ROWS_A_BATCH = 1 << 20
 FACTS = ("content_hash", "format", "width", "height", "provenance", "logit", "gates")
 """What depends on the bytes and the model alone."""
@@ -115,7 +117,11 @@ def opened(url: str) -> Known:
     """
     if storage.is_local(url):
         return Known(Path(storage.absolute(url)))
-    copy = Path(tempfile.gettempdir()) / f"mole-known-{url.rpartition('/')[2]}"
+    folder = Path(tempfile.gettempdir())
+    copy = folder / f"{COPY}{url.rpartition('/')[2]}"
+    for left in folder.glob(f"{COPY}*"):
+        if left != copy:
+            left.unlink(missing_ok=True)  # of an earlier run; who still maps it keeps it
     try:
         if not copy.exists():
             storage.write(str(copy), storage.read(url))

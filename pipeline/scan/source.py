@@ -13,6 +13,7 @@ from pipeline import storage
 from pipeline.extension import is_image
 from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.folder import walk
+from pipeline.patience import patiently
 from pipeline.records import Status
 from pipeline.scan import inventory, listing
 from pipeline.scan.shard import is_shard
@@ -86,9 +87,9 @@ class Source:
     def _glob(self, text: str) -> Iterator[Unit]:
         fs, path = storage.filesystem(text)
         try:
-            places = fs.glob(path, detail=True)
-        except OSError as reason:
-            raise StorageError(f"cannot list {text!r}: {reason}") from reason
+            places = patiently(lambda: fs.glob(path, detail=True), text)
+        except STORE_FAULTS as reason:
+            raise StorageError(f"cannot list {text!r}: {fault_of(reason)[1]}") from reason
         if not places:
             raise SettingsError(f"--source {text!r}: no file there has such a name")
         for name in sorted(places):
@@ -168,7 +169,7 @@ def _look(text: str) -> storage.Found | Unit | None:
     fs, path = storage.filesystem(text)
     url = storage.absolute(text)
     try:
-        info = fs.info(path)
+        info = patiently(lambda: fs.info(path), url)
         return None if info["type"] == "directory" else storage.found(fs, info)
     except STORE_FAULTS as reason:
         status, detail = fault_of(reason)

@@ -65,7 +65,8 @@ def test_a_scan_into_iceberg_is_committed_by_waves_resumed_exactly_and_read_by_a
     same = pads.dataset(plain.table).to_table().to_pylist()
     logits = {(row["unit"], row["index"]): row["logit"] for row in same}
     for row in rows.to_pylist():
-        assert row["logit"] == pytest.approx(logits[row["unit"], row["index"]], abs=1e-4)
+        # each run chooses its precision by measuring: logits move a little, verdicts do not
+        assert row["logit"] == pytest.approx(logits[row["unit"], row["index"]], abs=0.05)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from mole.errors import StorageError
 from pipeline import storage
 from pipeline.scan import lease
 from pipeline.scan.source import Source
+from pipeline.scan.table import ask
 from tests.pictures import picture, samples, write_shard
 from tests.pipeline.scan.conftest import Scan
 from tests.stores import faulty
@@ -46,6 +47,11 @@ def test_a_bucket_is_scanned_into_a_bucket_once(run: Scan, bucket: str) -> None:
     ranged = next(row for row in rows if row["uri"].endswith("1.tar") and row["key"] == "000013")
     data = fs.cat_file(ranged["uri"], start=ranged["offset"], end=ranged["offset"] + ranged["length"])
     assert data == picture(13)
+    fs.pipe_file("lake/copies/0.tar", fs.cat_file("lake/shards/0.tar"))
+    assert run(f"{bucket}/copies/*.tar", output=f"{bucket}/verdicts", dedupe="content").written == 12
+    known = ask(f"{bucket}/verdicts", "SELECT uri, same_as FROM verdicts WHERE same_as IS NOT NULL").to_pylist()
+    assert len(known) == 12
+    assert all("/copies/" in row["uri"] and "/shards/" in row["same_as"]["unit"] for row in known)
 
 
 def test_a_shard_that_is_written_anew_is_another_unit(bucket: str, tmp_path: Path) -> None:

