@@ -75,7 +75,7 @@ def connected(address: str | None, *, logs: bool) -> Iterator[None]:
             with nullcontext() if logs else _muted():
                 heeded = signal.getsignal(signal.SIGTERM)
                 ray.init(where, log_to_driver=logs, logging_level=logging.INFO if logs else logging.ERROR, **own)
-                if threading.current_thread() is threading.main_thread():
+                if callable(heeded) and threading.current_thread() is threading.main_thread():
                     signal.signal(signal.SIGTERM, heeded)  # Ray's own handler ends the process where it stands
     except (ConnectionError, ValueError) as reason:
         raise SettingsError(f"no Ray answers at {where!r}: {reason}; start it or leave --ray-address out") from reason
