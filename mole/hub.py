@@ -1,7 +1,7 @@
 """What open_clip is asked: a model's shape by its name, and weights by their tag.
 
 The imports stand inside on purpose: open_clip imports torchvision, and that torch's compiler, three seconds of a core
-in every process that scores. A checkpoint that brings its tower's shape and file, as the shipped one, asks nothing.
+in every process that scores. A checkpoint on a tower that OpenAI published, with its file, asks nothing.
 """
 
 from typing import Any
@@ -11,9 +11,29 @@ from torch import Tensor
 from mole.config import Architecture
 from mole.errors import ModelError
 
+PUBLISHED = {
+    f"ViT-{size}-quickgelu": Architecture(**shape, heads=shape["width"] // 64, quick_gelu=True)
+    for size, shape in {
+        "B-32": {"image_size": 224, "patch_size": 32, "width": 768, "layers": 12, "embed_dim": 512},
+        "B-16": {"image_size": 224, "patch_size": 16, "width": 768, "layers": 12, "embed_dim": 512},
+        "L-14": {"image_size": 224, "patch_size": 14, "width": 1024, "layers": 24, "embed_dim": 768},
+        "L-14-336": {"image_size": 336, "patch_size": 14, "width": 1024, "layers": 24, "embed_dim": 768},
+    }.items()
+}
+"""The towers that OpenAI published, by open_clip's names, as open_clip describes them."""
+
 
 def architecture_of(name: str) -> Architecture:
-    """Look an architecture up by open_clip's name, such as `ViT-B-16-quickgelu`.
+    """Tell the shape of a tower by open_clip's name, such as `ViT-B-16-quickgelu`.
+
+    Raises:
+        ModelError: open_clip does not know it, or it is no plain ViT.
+    """
+    return PUBLISHED.get(name) or look_up(name)
+
+
+def look_up(name: str) -> Architecture:
+    """Let open_clip describe an architecture.
 
     Raises:
         ModelError: open_clip does not know it, or it is no plain ViT.

@@ -22,7 +22,7 @@ from mole.errors import ModelError
 from mole.tower import Block
 from mole.view import normalise
 
-PROBE_IMAGES = 8
+PROBE_IMAGES = 4
 DRIFT = 0.25
 """Logits this near to a threshold are computed again in float32: above the largest drift of bfloat16 that was measured
 on the embedded model (docs/precision.md)."""

@@ -15,8 +15,10 @@ class QuickGELU(nn.Module):
     """The activation that OpenAI trained CLIP with."""
 
     def forward(self, wide: Tensor) -> Tensor:
-        """Activate, element by element."""
-        return wide * torch.sigmoid(1.702 * wide)
+        """Activate, element by element; without gradients in one buffer, to the bit the same."""
+        if torch.is_grad_enabled():
+            return wide * torch.sigmoid(1.702 * wide)
+        return (1.702 * wide).sigmoid_().mul_(wide)
 
 
 class Block(nn.Module):
@@ -62,12 +64,16 @@ class Tower(nn.Module):
         super().__init__()
         scale, patches = shape.width**-0.5, (shape.image_size // shape.patch_size) ** 2
         self.conv1 = nn.Conv2d(3, shape.width, shape.patch_size, stride=shape.patch_size, bias=False)
-        self.class_embedding = nn.Parameter(scale * torch.randn(shape.width))
-        self.positional_embedding = nn.Parameter(scale * torch.randn(patches + 1, shape.width))
+        self.class_embedding = nn.Parameter(torch.empty(shape.width))
+        self.positional_embedding = nn.Parameter(torch.empty(patches + 1, shape.width))
         self.ln_pre = nn.LayerNorm(shape.width)
         self.transformer = Transformer(shape)
         self.ln_post = nn.LayerNorm(shape.width)
-        self.proj = nn.Parameter(scale * torch.randn(shape.width, shape.embed_dim))
+        self.proj = nn.Parameter(torch.empty(shape.width, shape.embed_dim))
+        for drawn in (self.class_embedding, self.positional_embedding, self.proj):
+            nn.init.uniform_(
+                drawn, -scale, scale
+            )  # a normal draw on the meta device imports the compiler of torch, 3 s
 
     def embed(self, view_B3SS: Tensor) -> Tensor:
         """Cut views into patches, put the class token before them, and say where each lies.

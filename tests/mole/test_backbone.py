@@ -1,5 +1,7 @@
 """A tower loads from every name its weights go by, or says which keys do not fit."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from torch import Tensor
 
 from mole.backbone import load_tower, read_weights, tower_digest
 from mole.errors import ModelError
-from mole.hub import architecture_of
+from mole.hub import PUBLISHED, architecture_of, look_up
 from tests.tiny import SHAPE, tiny_weights
 
 
@@ -117,6 +119,22 @@ def test_an_architecture_is_read_from_open_clip_and_an_unknown_one_is_refused() 
         architecture_of("ViT-Z")
     with pytest.raises(ModelError, match="no plain ViT"):
         architecture_of("RN50")
+
+
+def test_the_published_towers_are_as_open_clip_describes_them() -> None:
+    assert {name: look_up(name) for name in PUBLISHED} == PUBLISHED
+
+
+def test_the_shipped_detector_loads_without_open_clip_and_without_a_compiler() -> None:
+    program = """
+import sys
+from pathlib import Path
+import mole
+from mole.checkpoint import load_checkpoint
+load_checkpoint(Path(mole.__file__).parent / "embedded")
+sys.exit(", ".join({"open_clip", "torchvision", "torch._dynamo"} & set(sys.modules)) or 0)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 
 def test_weights_that_are_not_here_and_cannot_be_had_are_refused() -> None:
