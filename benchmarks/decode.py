@@ -21,7 +21,7 @@ from pipeline.decode import Bounds, Fault, decode
 from pipeline.provenance import declared
 
 SAMPLES = Path(__file__).parent.parent / "examples" / "shards" / "sample-00000.tar"
-SIZES = ((500, 375), (1024, 768), (2048, 1536))
+SIZES = ((512, 512), (1024, 768), (2048, 1536), (4000, 3000))
 BOUNDS = Bounds(max_bytes=1 << 26, max_pixels=1 << 27)
 ROUNDS = 40
 
@@ -62,7 +62,7 @@ def ways(data: bytes) -> dict[str, Callable[[], object]]:
     crop, resize = Preprocess(mode="crop"), Preprocess(mode="resize")
 
     def seen(spec: Preprocess) -> torch.Tensor:
-        picture = decode(data, BOUNDS)
+        picture = decode(data, BOUNDS, spec.window)
         if isinstance(picture, Fault):
             raise ValueError(f"the benchmark's own image is {picture.status}: {picture.detail}")
         return view(picture.pixels_3HW, spec).contiguous()

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import (
     BaseModel,
@@ -17,6 +17,15 @@ CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 VERSION = 1
 """Counted up when the same spec would give other pixels; part of the fingerprint."""
+
+
+class Window(NamedTuple):
+    """A rectangle of an image, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
 
 
 class Preprocess(BaseModel):
@@ -70,6 +79,13 @@ class Preprocess(BaseModel):
         """The one view of the same scale that a training sees."""
         return self if self.mode == "resize" else self.model_copy(update={"mode": "crop", "crops": 1})
 
+    def window(self, height: int, width: int) -> Window | None:
+        """Tell the part of an image, upright, that the views are cut from; None for all of it."""
+        if self.mode != "crop" or self.crops != 1:
+            return None
+        high, wide = min(height, self.size), min(width, self.size)
+        return Window(middle(height, high), middle(width, wide), high, wide)
+
     @property
     def bytes(self) -> int:
         """What the views of an image take."""
@@ -85,3 +101,8 @@ class Preprocess(BaseModel):
         """Leave one crop unsaid, so that what was made before there were several keeps its fingerprint and digest."""
         written: dict[str, Any] = handler(self)
         return {name: value for name, value in written.items() if (name, value) != ("crops", 1)}
+
+
+def middle(side: int, cut: int) -> int:
+    """Place a cut in the middle of a side, with torchvision's rounding."""
+    return round((side - cut) / 2.0)

@@ -11,14 +11,14 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from mole.preprocess import Preprocess
+from mole.preprocess import Preprocess, middle
 
 
 def views(pixels_3HW: Tensor, spec: Preprocess) -> Tensor:
     """Cut the views that the model judges an image by.
 
     Args:
-        pixels_3HW: uint8, RGB, upright.
+        pixels_3HW: uint8, RGB, upright; the whole image, or `spec.window` of it.
         spec: which views.
 
     Returns:
@@ -69,7 +69,7 @@ def _centre(pixels_3HW: Tensor, size: int) -> Tensor:
     """Cut the centre; what lies outside the image is zero."""
     pixels_3HW = _padded(pixels_3HW, size)
     height, width = pixels_3HW.shape[-2:]
-    top, left = round((height - size) / 2.0), round((width - size) / 2.0)
+    top, left = middle(height, size), middle(width, size)
     return pixels_3HW[:, top : top + size, left : left + size]
 
 

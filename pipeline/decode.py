@@ -1,6 +1,7 @@
 """Decode: bytes become an upright RGB picture, or the fault that keeps them from being one; never an exception.
 
-A plain JPEG goes through libjpeg-turbo in one call, everything else through Pillow; both give the same pixels.
+A plain JPEG goes through libjpeg-turbo, and where only a window of it is looked at, little more than that is decoded;
+everything else goes through Pillow. All give the same pixels.
 """
 
 import io
@@ -8,6 +9,7 @@ import re
 import struct
 import warnings
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +17,8 @@ import torch
 from PIL import ExifTags, Image, UnidentifiedImageError
 from simplejpeg import decode_jpeg
 
+from mole.preprocess import Window
+from pipeline.cropped import decode_window
 from pipeline.records import Status
 
 try:
@@ -115,10 +119,10 @@ class Picture:
     """A decoded image.
 
     Attributes:
-        pixels_3HW: uint8, RGB, upright.
+        pixels_3HW: uint8, RGB, upright; of the window that was asked for.
         format: in small letters, `jpeg`.
-        width: as it is displayed.
-        height: as it is displayed.
+        width: of the whole, as it is displayed.
+        height: of the whole, as it is displayed.
     """
 
     pixels_3HW: torch.Tensor
@@ -138,12 +142,21 @@ class Fault:
     height: int | None = None
 
 
-def decode(data: bytes, bounds: Bounds) -> Picture | Fault:
+Look = Callable[[int, int], Window | None]
+"""Tells from height and width which part of an upright image is looked at, None for all of it."""
+
+
+def everything(height: int, width: int) -> None:
+    """Look at all of an image."""
+
+
+def decode(data: bytes, bounds: Bounds, look: Look = everything) -> Picture | Fault:
     """Decode one image's first frame.
 
     Args:
         data: the whole file.
         bounds: what is refused undecoded.
+        look: which part of it is wanted.
 
     Returns:
         The picture, or the fault; bad bytes raise nothing.
@@ -154,7 +167,7 @@ def decode(data: bytes, bounds: Bounds) -> Picture | Fault:
         return Fault(Status.TOO_LARGE, f"{len(data):,} bytes, over the bound of {bounds.max_bytes:,}")
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=READERS) as image:
-            return _decode(data, image, bounds)
+            return _decode(data, image, bounds, look)
     except UnidentifiedImageError:
         return _unidentified(data, "no readable header")
     except REFUSALS as reason:
@@ -176,7 +189,7 @@ def _unidentified(data: bytes, reason: str) -> Fault:
     return Fault(Status.UNSUPPORTED, f"no decoder for {name} is installed", name)
 
 
-def _decode(data: bytes, image: Image.Image, bounds: Bounds) -> Picture | Fault:
+def _decode(data: bytes, image: Image.Image, bounds: Bounds, look: Look) -> Picture | Fault:
     name = NAMES.get(str(image.format), str(image.format).lower())
     early = 1 if image.format == "PNG" else _orientation(image)  # to look for a PNG's EXIF decodes the PNG
     width, height = image.size[::-1] if UPRIGHT.get(early, (False, ()))[0] else image.size
@@ -187,10 +200,14 @@ def _decode(data: bytes, image: Image.Image, bounds: Bounds) -> Picture | Fault:
         reason = f"{width} x {height} pixels, a side under the bound of {bounds.min_side}"
         return Fault(Status.TOO_SMALL, reason, name, width, height)
     try:
+        part_3HW = _glimpse(data, image, look(height, width), early)
+        if part_3HW is not None:
+            return Picture(part_3HW, name, width, height)
         pixels_3HW = _upright(_pixels(data, image), _orientation(image))
     except REFUSALS as reason:
         return Fault(_blame(reason), _words(reason), name, width, height)
-    return Picture(pixels_3HW, name, pixels_3HW.shape[2], pixels_3HW.shape[1])
+    height, width = pixels_3HW.shape[1:]
+    return Picture(_part(pixels_3HW, look(height, width)), name, width, height)
 
 
 def _blame(reason: BaseException) -> Status:
@@ -217,6 +234,31 @@ def _upright(pixels_3HW: torch.Tensor, turn: int) -> torch.Tensor:
     swapped, axes = UPRIGHT.get(turn, (False, ()))
     turned = pixels_3HW.transpose(1, 2) if swapped else pixels_3HW
     return turned.flip(axes) if axes else turned
+
+
+def _glimpse(data: bytes, image: Image.Image, window: Window | None, turn: int) -> torch.Tensor | None:
+    """Decode no more of a JPEG than the window of it, upright; None where the whole must be decoded."""
+    if window is None or image.format != "JPEG" or image.mode not in ("RGB", "L"):
+        return None
+    part_3HW = decode_window(data, image.size[::-1], _stored(window, turn, image.size))
+    return None if part_3HW is None else _upright(torch.from_numpy(part_3HW), turn)
+
+
+def _part(pixels_3HW: torch.Tensor, window: Window | None) -> torch.Tensor:
+    if window is None:
+        return pixels_3HW
+    top, left, high, wide = window
+    return pixels_3HW[:, top : top + high, left : left + wide]
+
+
+def _stored(window: Window, turn: int, size: tuple[int, int]) -> Window:
+    """Find a window of the upright image in the image as it is stored, with that width and height."""
+    top, left, high, wide = window
+    swapped, axes = UPRIGHT.get(turn, (False, ()))
+    width, height = size[::-1] if swapped else size
+    top = height - top - high if 1 in axes else top
+    left = width - left - wide if 2 in axes else left
+    return Window(left, top, wide, high) if swapped else Window(top, left, high, wide)
 
 
 def _pixels(data: bytes, image: Image.Image) -> torch.Tensor:

@@ -55,10 +55,10 @@ def _prepare(
         return {}
     if not data:
         return {"status": Status.EMPTY, "detail": "no bytes"}
-    facts: dict[str, Any] = {"content_hash": hashlib.blake2b(data, digest_size=HASH_BYTES).digest()}
+    facts: dict[str, Any] = {"content_hash": hashlib.sha256(data).digest()[:HASH_BYTES]}
     if known is not None and (found := known.find(facts["content_hash"])) is not None:
         return found | {"status": Status.OK}
-    picture = decode(data, bounds)
+    picture = decode(data, bounds, spec.window)
     facts |= {"format": picture.format, "width": picture.width, "height": picture.height}
     facts["provenance"] = declared(data, picture.format)
     if isinstance(picture, Fault):
