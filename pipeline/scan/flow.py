@@ -8,7 +8,7 @@ from functools import partial
 from itertools import islice
 
 from mole.config import demand_one_trunk, describe
-from pipeline import registry, storage
+from pipeline import cropped, registry, storage
 from pipeline.scan.fetch import fetch
 from pipeline.scan.image import Wanted
 from pipeline.scan.lease import Lease
@@ -73,6 +73,8 @@ def scan(settings: ScanSettings, ticker: Ticker) -> Summary:
     begun = time.monotonic()
     judges = [Judge(place, describe(registry.locate(place))) for place in models(settings)]
     demand_one_trunk([judge.described for judge in judges])
+    if not cropped.BUILT and judges[0].described.preprocess.window(1, 1) is not None:
+        ticker.say(cropped.ADVICE)
     shelf = opened(settings.sink, settings.output)
     ledgers = [shelf.ledger(judge.described.digest) for judge in judges]
     source = Source(settings.source, settings.all_files)
