@@ -1,18 +1,22 @@
-"""Images a second of three roads over the same images, cores and model: this scan, a plain loop, Ray's usual idiom.
+"""Images a second of several roads over the same images, cores, model and batch size: this scan and its peers.
 
-    python -m benchmarks.scan --images 1000 --model tiny        # preprocessing is what costs
+    python -m benchmarks.scan --images 6000 --model tiny        # preprocessing is what costs
     python -m benchmarks.scan --images 200 --model embedded     # the model is what costs
 
 A rate is counted from the first result to the last, so that no road pays for its start; the whole time is beside it.
+The peers decode with Pillow and transform with open_clip, as their documentation shows. Below the table stand two
+limits, measured in the same run: what one core prepares, and what the bare model scores.
 """
 
 import argparse
+import io
 import os
 import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +24,24 @@ import open_clip
 import ray
 import ray.data
 import torch
+import webdataset
 from PIL import Image
 from ray.data import ActorPoolStrategy
 from rich.console import Console
 from rich.table import Table
+from torch.utils.data import DataLoader
 
 from mole.checkpoint import load_checkpoint
 from mole.config import describe
 from mole.inference import Scorer
 from pipeline import cluster, registry
+from pipeline.decode import Bounds
+from pipeline.scan.fetch import fetch
 from pipeline.scan.flow import scan
+from pipeline.scan.image import Wanted
+from pipeline.scan.prepare import prepare
+from pipeline.scan.score import ScoreActor
+from pipeline.scan.source import Source
 from pipeline.settings import ScanSettings
 from pipeline.telemetry import Ticker, quiet_ray
 from tests.pictures import write_shard
@@ -66,6 +78,15 @@ class Idiom:
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Score a batch of decoded images."""
         views = [as_pixels(self.transform(Image.fromarray(image))) for image in batch["image"]]
+        return {"logit": self.scorer.score(torch.stack(views)).logit}
+
+
+class ShardIdiom(Idiom):
+    """The same over what `read_webdataset` leaves undecoded."""
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Decode and score a batch of files."""
+        views = [as_pixels(self.transform(Image.open(io.BytesIO(data)).convert("RGB"))) for data in batch["jpg"]]
         return {"logit": self.scorer.score(torch.stack(views)).logit}
 
 
@@ -131,6 +152,56 @@ def ray_idiom(folder: Path, model: str, marks: Marks) -> None:
             marks.append((time.perf_counter(), done))
 
 
+def ray_webdataset(folder: Path, model: str, marks: Marks) -> None:
+    """`read_webdataset(...).map_batches(model)`."""
+    with cluster.connected("local", logs=False):
+        shards = ray.data.read_webdataset([str(path) for path in sorted(folder.glob("shards/*.tar"))], decoder=None)
+        pool = ActorPoolStrategy(size=1)
+        scored = shards.map_batches(
+            ShardIdiom, fn_constructor_args=(model,), batch_size=BATCH, compute=pool, num_cpus=0
+        )
+        done = 0
+        for batch in scored.iter_batches(batch_size=None):
+            done += len(batch["logit"])
+            marks.append((time.perf_counter(), done))
+
+
+def torch_loader(folder: Path, model: str, marks: Marks) -> None:
+    """A DataLoader over webdataset with a worker a core, the model in the main process on every core."""
+    torch.set_num_threads(CORES)
+    transform, scorer = stock(), Scorer(load_checkpoint(registry.locate(model)), "cpu")
+    shards = [str(path) for path in sorted(folder.glob("shards/*.tar"))]
+    files = webdataset.WebDataset(shards, shardshuffle=False).decode("pil").to_tuple("jpg")
+    views = files.map(lambda sample: as_pixels(transform(sample[0])))
+    done = 0
+    for batch in DataLoader(views, batch_size=BATCH, num_workers=CORES):
+        scorer.score(batch)
+        done += len(batch)
+        marks.append((time.perf_counter(), done))
+
+
+def limits(folder: Path, model: str) -> tuple[float, float]:
+    """Measure what bounds this scan: images a second that one core prepares, and that the bare model scores."""
+    described = describe(registry.locate(model))
+    bounds, wanted = Bounds(max_bytes=1 << 26, max_pixels=1 << 27), Wanted(max_bytes=1 << 26)
+    [shard, *_] = Source([str(folder / "shards" / "0.tar")], all_files=False).units()
+    torch.set_num_threads(1)
+    prepared = [prepare(block, described.preprocess, bounds) for block in islice(fetch([shard], wanted), 1)]
+    start, count = time.perf_counter(), 0
+    for block in islice(fetch([shard], wanted), 16):
+        prepared.append(prepare(block, described.preprocess, bounds))
+        count += len(block)
+    one_core = count / (time.perf_counter() - start)
+    torch.set_num_threads(CORES)
+    actor = ScoreActor([(model, described.digest)], device="cpu", threads=CORES)
+    batches = [block.slice(0, BATCH) for block in prepared[:6]]
+    actor(batches[0])
+    start = time.perf_counter()
+    for batch in batches:
+        actor(batch)
+    return one_core, sum(map(len, batches)) / (time.perf_counter() - start)
+
+
 def measure(road: Callable[[Path, str, Marks], None], folder: Path, model: str) -> tuple[float, float]:
     """Run one road.
 
@@ -149,7 +220,13 @@ def measure(road: Callable[[Path, str, Marks], None], folder: Path, model: str) 
 
 def rounds(arguments: argparse.Namespace, folder: Path, model: str) -> Iterator[tuple[str, list[float], list[float]]]:
     """Run every road in turn, several times over, so that a drift of the machine's speed meets them all."""
-    roads = {"this scan": this_scan, "plain loop": plain_loop, "read_images + map_batches": ray_idiom}
+    roads = {
+        "this scan": this_scan,
+        "plain loop": plain_loop,
+        "read_images + map_batches": ray_idiom,
+        "read_webdataset + map_batches": ray_webdataset,
+        "webdataset + torch DataLoader": torch_loader,
+    }
     results: dict[str, list[tuple[float, float]]] = {name: [] for name in roads}
     for _ in range(arguments.rounds):
         for name, road in roads.items():
@@ -179,10 +256,14 @@ def main() -> None:
         table = Table("road", "images/s", "this scan is", "whole run, s", title=title)
         measured = list(rounds(arguments, folder, model))
         ours = float(np.median(measured[0][1]))
+        one_core, bare = limits(folder, model)
         for name, rates, seconds in measured:
             rate = float(np.median(rates))
             table.add_row(name, f"{rate:,.1f}", f"{ours / rate:.2f} x", f"{np.median(seconds):,.1f}")
     Console().print(table)
+    limit = min(CORES * one_core, bare)
+    print(f"one core prepares {one_core:,.0f} images/s, the bare model scores {bare:,.1f} on all;")
+    print(f"this scan does {ours / limit:.0%} of {limit:,.1f}, the lower of that model and {CORES} such cores")
     versions = f"torch {torch.__version__}, ray {ray.__version__}"
     print(f"{platform.machine()}, {CORES} cores, {versions}, {datetime.now(UTC):%Y-%m-%d}")
 

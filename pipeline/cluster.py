@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.data import DataContext
+from ray.data import DataContext, TaskPoolStrategy
 
 from mole.errors import ModelError, MoleError, SettingsError, StorageError
 
@@ -140,6 +140,16 @@ def lay_out(
 
 def _machines() -> int:
     return sum(bool(node["Alive"]) for node in ray.nodes())  # type: ignore[no-untyped-call]
+
+
+def writers() -> dict[str, Any]:
+    """Tell Ray Data how a verdict's last steps run.
+
+    They ask for no core, else preparing tasks keep them from writing; and half as many run at a time as there are
+    cores, else Ray starts a process for each part that waits, which costs more than the part.
+    """
+    cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
+    return {"num_cpus": 0, "compute": TaskPoolStrategy(size=max(1, cores // 2))}
 
 
 def size_blocks(batch_bytes: int) -> None:

@@ -20,8 +20,9 @@ from pipeline.scan.source import Source
 from pipeline.settings import ScanSettings
 from pipeline.telemetry import Ticker
 
-WAVE = 1024
-"""Read tasks of one execution; the driver holds that many, whatever the source has."""
+WAVE, TASKS_A_CORE = 1024, 16
+"""Read tasks of one execution, at least; the driver holds that many, whatever the source has. More where there are so
+many cores that a wave would be over before its detectors have paid for their loading (docs/scaling.md)."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,8 @@ def _waves(
             planned.look()
         holding = [ledger for _, ledger in team]
         tasks = groups(planned.todo(*holding), planned.left(*holding).told, road.layout.cores)
-        while wave := list(islice(tasks, WAVE)):
+        size = max(WAVE, TASKS_A_CORE * road.layout.cores)
+        while wave := list(islice(tasks, size)):
             left = None if settings.limit is None else settings.limit - written
             if left == 0:
                 return written

@@ -19,7 +19,7 @@ from pyiceberg.table import Table
 from ray.data import Dataset
 
 from mole.errors import SettingsError, StorageError
-from pipeline import storage
+from pipeline import cluster, storage
 from pipeline.records import MODEL, SCHEMA_VERSION, VERDICT, VERSION_KEY
 from pipeline.scan import lease
 from pipeline.scan.ledger import NOTHING, PLACES, Ledger, register, unreadable
@@ -108,7 +108,7 @@ class IcebergTable:
         digest = hashlib.blake2b("\n".join(sorted(units)).encode(), digest_size=16).hexdigest()
         told = {"generation": generation, "units": str(len(units)), "units-digest": digest}
         lease.check(self.output, generation)
-        verdicts.map_batches(flat, batch_size=rows, batch_format="pyarrow", num_cpus=0).write_iceberg(
+        verdicts.map_batches(flat, batch_size=rows, batch_format="pyarrow", **cluster.writers()).write_iceberg(
             self.name,
             catalog_kwargs={"name": self.catalog.name, **self.catalog.properties},
             snapshot_properties={f"{PROPERTY}.{name}": value for name, value in told.items()},

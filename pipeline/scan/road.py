@@ -160,4 +160,4 @@ def judged(images: Dataset, judges: Sequence[Judge], road: Road) -> Dataset:
     )
     calibrations = {judge.described.digest: judge.described.calibration for judge in judges}
     finish = partial(conclude, calibrations=calibrations, fingerprint=spec.fingerprint)
-    return scores.map_batches(finish, batch_format="pyarrow", num_cpus=0)  # else preparing tasks keep it from writing
+    return scores.map_batches(finish, batch_format="pyarrow", **cluster.writers())

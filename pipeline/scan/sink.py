@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from ray.data import Dataset
 
-from pipeline import memory, storage
+from pipeline import cluster, memory, storage
 from pipeline.records import MODEL, TALLIED, Status
 from pipeline.scan import lease
 from pipeline.scan.ledger import Ledger
@@ -99,7 +99,7 @@ class Files:
             StorageError: the store refuses, or another run holds the output.
         """
         write = partial(publish, output=self.output, generation=generation)
-        parts = verdicts.map_batches(write, batch_size=rows, batch_format="pyarrow", num_cpus=0)
+        parts = verdicts.map_batches(write, batch_size=rows, batch_format="pyarrow", **cluster.writers())
         tallies: Iterable[pa.Table] = parts.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
         for part in chain.from_iterable(tally.to_pylist() for tally in tallies):
             if part["content"] is not None:

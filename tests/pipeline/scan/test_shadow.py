@@ -53,6 +53,7 @@ def test_a_shadow_has_the_rows_of_its_own_scan_whatever_was_judged_before(
     write_shard(tmp_path / "3.tar", faulty())
     shards = [tmp_path / f"{number}.tar" for number in range(4)]
     monkeypatch.setattr(flow, "WAVE", 2)
+    monkeypatch.setattr(flow, "TASKS_A_CORE", 0)
     champion = run(shards[0], output=tmp_path / "out")
     alone = run(*shards, output=tmp_path / "alone", model=str(challenger))
     both = run(*shards, output=tmp_path / "out", shadow=str(challenger))
