@@ -261,9 +261,9 @@ def main() -> None:
             rate = float(np.median(rates))
             table.add_row(name, f"{rate:,.1f}", f"{ours / rate:.2f} x", f"{np.median(seconds):,.1f}")
     Console().print(table)
-    limit = min(CORES * one_core, bare)
+    limit = 1 / (1 / (CORES * one_core) + 1 / bare)
     print(f"one core prepares {one_core:,.0f} images/s, the bare model scores {bare:,.1f} on all;")
-    print(f"this scan does {ours / limit:.0%} of {limit:,.1f}, the lower of that model and {CORES} such cores")
+    print(f"{CORES} cores that do nothing but both could do {limit:,.1f}: this scan does {ours / limit:.0%} of it")
     versions = f"torch {torch.__version__}, ray {ray.__version__}"
     print(f"{platform.machine()}, {CORES} cores, {versions}, {datetime.now(UTC):%Y-%m-%d}")
 
