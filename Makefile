@@ -48,8 +48,9 @@ lint: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+# Bytecode is kept, whatever the environment says: the hundreds of processes that tests start would each compile the project.
 test: lint
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: setup
 	@for name in decode scan memory training; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
