@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from mole.preprocess import Preprocess
-from mole.view import view
+from mole.view import Pixels, view
 from pipeline.decode import Bounds, Fault, decode
 from pipeline.provenance import declared
 
@@ -61,11 +61,11 @@ def ways(data: bytes) -> dict[str, Callable[[], object]]:
     stock = open_clip.image_transform(224, is_train=False)
     crop, resize = Preprocess(mode="crop"), Preprocess(mode="resize")
 
-    def seen(spec: Preprocess) -> torch.Tensor:
+    def seen(spec: Preprocess) -> Pixels:
         picture = decode(data, BOUNDS, spec.window)
         if isinstance(picture, Fault):
             raise ValueError(f"the benchmark's own image is {picture.status}: {picture.detail}")
-        return view(picture.pixels_3HW, spec).contiguous()
+        return view(picture.pixels_3HW, spec)
 
     return {
         "decode": lambda: decode(data, BOUNDS),

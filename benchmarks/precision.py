@@ -14,7 +14,8 @@ import torch
 
 from mole.checkpoint import load_checkpoint
 from mole.inference import DRIFT, Precision, Scorer, run
-from mole.view import normalise, view
+from mole.tower import normalise
+from mole.view import view
 from pipeline import registry, storage
 from pipeline.decode import Bounds, Picture, decode
 from pipeline.scan.source import Source
@@ -35,7 +36,7 @@ def main() -> None:
     chosen = random.Random(0).sample(units, min(arguments.images, len(units)))
     pictures = [decode(storage.read(unit.uri), BOUNDS) for unit in chosen]
     views = [view(picture.pixels_3HW, loaded.preprocess) for picture in pictures if isinstance(picture, Picture)]
-    batches = [torch.stack(views[start : start + BATCH]) for start in range(0, len(views), BATCH)]
+    batches = [torch.from_numpy(np.stack(views[start : start + BATCH])) for start in range(0, len(views), BATCH)]
     logits: dict[str, np.ndarray] = {}
     precisions: tuple[Precision, ...] = ("float32", "bfloat16")
     for precision in precisions:

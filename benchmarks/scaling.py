@@ -3,7 +3,8 @@
     python -m benchmarks.scaling
 
 Images are small, so that nothing but the road itself is measured. Beside the rate stands what grows with a cluster and
-cannot be shared out: the driver's own seconds of a core, for each read task and for each block that was scored.
+cannot be shared out: the driver's own seconds of a core, in all, for each read task, and, from the same shard in blocks
+of two sizes, for each block that is prepared and scored.
 """
 
 import argparse
@@ -11,6 +12,8 @@ import os
 import platform
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +22,7 @@ import ray
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.cluster import BATCHES_A_BLOCK
 from pipeline.scan.flow import scan
 from pipeline.settings import ScanSettings
 from pipeline.telemetry import quiet_ray
@@ -29,7 +33,9 @@ from .scan import Marked, Marks
 
 SHAPES = ((100, 100), (10, 1_000), (1, 10_000), (10, 100), (100, 1_000))
 """Shards, and images in each."""
-BATCH = 64
+BATCH, SMALL_BATCH = 64, 2
+BLOCKS_OF = 10_000
+"""Images of the one shard whose blocks are counted."""
 
 
 def main() -> None:
@@ -43,30 +49,54 @@ def main() -> None:
         model = str(tiny_checkpoint(Path(place) / "model"))
         pictures = [picture(number) for number in range(100)]
         for shards, images in shapes:
-            folder = Path(place) / f"{shards}-{images}"
-            members = {f"{number:06}.jpg": pictures[number % 100] for number in range(images)}
-            first = write_shard(folder / "0.tar", members)
-            for number in range(1, shards):
-                os.link(first, folder / f"{number}.tar")
-            table.add_row(f"{shards:,}", f"{images:,}", *measure(folder, shards, model))
+            source = write(Path(place) / f"{shards}-{images}", shards, images, pictures)
+            run = measure(source, f"{place}/{shards}-{images}/verdicts", model, BATCH)
+            row = (f"{run.rate:,.0f}", f"{run.core_s:.1f}", f"{1000 * run.core_s / shards:,.0f}", f"{run.mib:,}")
+            table.add_row(f"{shards:,}", f"{images:,}", *row)
+        source = write(Path(place) / "blocks", 1, BLOCKS_OF, pictures)
+        few, many = (measure(source, f"{place}/verdicts-{batch}", model, batch) for batch in (BATCH, SMALL_BATCH))
     Console().print(table)
+    fewer, more = (BLOCKS_OF // (BATCHES_A_BLOCK * batch) for batch in (BATCH, SMALL_BATCH))
+    each = 1000 * (many.core_s - few.core_s) / (more - fewer)
+    print(
+        f"{BLOCKS_OF:,} images in {fewer:,} and in {more:,} blocks: "
+        f"the driver took {few.core_s:.1f} and {many.core_s:.1f} s, so {each:.0f} ms a block"
+    )
     print(f"{platform.machine()}, {os.cpu_count()} cores, ray {ray.__version__}, {datetime.now(UTC):%Y-%m-%d}")
 
 
-def measure(folder: Path, shards: int, model: str) -> tuple[str, str, str, str]:
-    """Scan a folder of shards; the rate from the first verdicts to the last, and what the driver took."""
+@dataclass(frozen=True)
+class Run:
+    """What a scan took.
+
+    Attributes:
+        rate: images a second, from the first verdicts to the last.
+        core_s: seconds of a core in the driver.
+        mib: the driver's memory at the end.
+    """
+
+    rate: float
+    core_s: float
+    mib: int
+
+
+def write(folder: Path, shards: int, images: int, pictures: Sequence[bytes]) -> str:
+    """Write shards that are links to one; the pattern that names them."""
+    first = write_shard(folder / "0.tar", {f"{number:06}.jpg": pictures[number % 100] for number in range(images)})
+    for number in range(1, shards):
+        os.link(first, folder / f"{number}.tar")
+    return f"{folder}/{{0..{shards - 1}}}.tar" if shards > 1 else str(first)
+
+
+def measure(source: str, output: str, model: str, batch: int) -> Run:
+    """Scan a source in this process, which is the driver."""
     marks: Marks = []
-    source = [f"{folder}/{{0..{shards - 1}}}.tar" if shards > 1 else f"{folder}/0.tar"]
-    settings = ScanSettings(
-        source=source, output=f"{folder}/verdicts", model=model, batch_size=BATCH, rows_per_file=512
-    )
+    settings = ScanSettings(source=[source], output=output, model=model, batch_size=batch, rows_per_file=512)
     spent = time.process_time()
     scan(settings, Marked(marks))
     spent = time.process_time() - spent
     (begun, before), (ended, after) = marks[0], marks[-1]
-    memory = psutil.Process().memory_info().rss >> 20
-    rate = (after - before) / (ended - begun)
-    return f"{rate:,.0f}", f"{spent:.1f}", f"{1000 * spent / shards:,.0f}", f"{memory:,}"
+    return Run((after - before) / (ended - begun), spent, psutil.Process().memory_info().rss >> 20)
 
 
 if __name__ == "__main__":

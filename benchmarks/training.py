@@ -16,7 +16,7 @@ from rich.table import Table
 from mole.checkpoint import tower_of
 from mole.config import describe
 from mole.detector import Detector
-from mole.view import normalise
+from mole.tower import normalise
 from pipeline import registry
 from pipeline.tune.training.learner import Learner
 from pipeline.tune.training.task import Course

@@ -19,8 +19,7 @@ from mole.checkpoint import Checkpoint
 from mole.config import demand_one_trunk
 from mole.detector import LEARNS, Detector
 from mole.errors import ModelError
-from mole.tower import Block
-from mole.view import normalise
+from mole.tower import Block, normalise
 
 PROBE_IMAGES = 4
 DRIFT = 0.25

@@ -1,6 +1,6 @@
 """The tower: the plain ViT of CLIP, its parts under open_clip's names, as the detector runs through them.
 
-Legend: B images, T tokens, D width, F features.
+Legend: B images, S side of a view, T tokens, D width, F features.
 """
 
 from collections import OrderedDict
@@ -9,6 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from mole.config import Architecture
+from mole.preprocess import Preprocess
+
+
+def normalise(pixels_B3SS: Tensor, spec: Preprocess) -> Tensor:
+    """Bring views to the numbers that the tower was trained on, on whatever device they lie.
+
+    Args:
+        pixels_B3SS: uint8.
+        spec: mean and std.
+
+    Returns:
+        float32 (B, 3, S, S).
+    """
+    mean = torch.tensor(spec.mean, device=pixels_B3SS.device).view(3, 1, 1)
+    std = torch.tensor(spec.std, device=pixels_B3SS.device).view(3, 1, 1)
+    return (pixels_B3SS.float() / 255 - mean) / std
 
 
 class QuickGELU(nn.Module):

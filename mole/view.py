@@ -1,20 +1,23 @@
 """The view: what the model sees of an image; the one implementation that scan, training and evaluation share.
 
-Shapes: B images, 3 colours, H height, W width, S side of a view, C views of an image.
+Shapes: 3 colours, H height, W width, S side of a view, C views of an image.
+
+Arrays are numpy's, and torch is imported by a `resize` alone: a process that prepares crops has 600 MiB and two seconds
+of a core to spare without it.
 """
 
 import math
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
-from torch.nn import functional
 
 from mole.preprocess import Preprocess, middle
 
+Pixels = NDArray[np.uint8]
 
-def views(pixels_3HW: Tensor, spec: Preprocess) -> Tensor:
+
+def views(pixels_3HW: Pixels, spec: Preprocess) -> Pixels:
     """Cut the views that the model judges an image by.
 
     Args:
@@ -28,10 +31,10 @@ def views(pixels_3HW: Tensor, spec: Preprocess) -> Tensor:
         return view(pixels_3HW, spec)[None]
     pixels_3HW = _padded(pixels_3HW, spec.size)
     places = _textured(pixels_3HW, spec) if spec.mode == "texture" else _spread(pixels_3HW, spec)
-    return torch.stack([pixels_3HW[:, top : top + spec.size, left : left + spec.size] for top, left in places])
+    return np.stack([pixels_3HW[:, top : top + spec.size, left : left + spec.size] for top, left in places])
 
 
-def view(pixels_3HW: Tensor, spec: Preprocess) -> Tensor:
+def view(pixels_3HW: Pixels, spec: Preprocess) -> Pixels:
     """Cut the one view that a training sees out of an image: the centre, at the scale of the spec.
 
     Args:
@@ -43,10 +46,10 @@ def view(pixels_3HW: Tensor, spec: Preprocess) -> Tensor:
     """
     if spec.mode == "resize":
         pixels_3HW = _resize(pixels_3HW, spec.short_side)
-    return _centre(pixels_3HW, spec.size).contiguous()
+    return np.ascontiguousarray(_centre(pixels_3HW, spec.size))
 
 
-def _resize(pixels_3HW: Tensor, short_side: int) -> Tensor:
+def _resize(pixels_3HW: Pixels, short_side: int) -> Pixels:
     """Bring the short side to a length, bicubic and antialiased, in uint8.
 
     torch is up to eight times faster than Pillow and at most 1/255 from it where it halves an image or more. Below
@@ -60,12 +63,20 @@ def _resize(pixels_3HW: Tensor, short_side: int) -> Tensor:
     other = int(short_side * long / short)  # torchvision's rounding
     high, wide = (short_side, other) if height <= width else (other, short_side)
     if short >= 2 * short_side and height <= 2 * width:
-        return functional.interpolate(pixels_3HW[None], (high, wide), mode="bicubic", antialias=True)[0]
-    image = Image.fromarray(pixels_3HW.permute(1, 2, 0).contiguous().numpy())
-    return torch.from_numpy(np.array(image.resize((wide, high), Image.Resampling.BICUBIC))).permute(2, 0, 1)
+        return _shrunk(pixels_3HW, high, wide)
+    image = Image.fromarray(np.ascontiguousarray(pixels_3HW.transpose(1, 2, 0)))
+    return np.asarray(image.resize((wide, high), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
 
 
-def _centre(pixels_3HW: Tensor, size: int) -> Tensor:
+def _shrunk(pixels_3HW: Pixels, high: int, wide: int) -> Pixels:
+    import torch
+
+    in_place = min(pixels_3HW.strides) > 0 and pixels_3HW.flags.writeable  # torch has no others
+    pixels = torch.from_numpy(pixels_3HW if in_place else pixels_3HW.copy())
+    return torch.nn.functional.interpolate(pixels[None], (high, wide), mode="bicubic", antialias=True)[0].numpy()
+
+
+def _centre(pixels_3HW: Pixels, size: int) -> Pixels:
     """Cut the centre; what lies outside the image is zero."""
     pixels_3HW = _padded(pixels_3HW, size)
     height, width = pixels_3HW.shape[-2:]
@@ -73,32 +84,32 @@ def _centre(pixels_3HW: Tensor, size: int) -> Tensor:
     return pixels_3HW[:, top : top + size, left : left + size]
 
 
-def _padded(pixels_3HW: Tensor, size: int) -> Tensor:
+def _padded(pixels_3HW: Pixels, size: int) -> Pixels:
     """Lay zeros around an image that is smaller than a view."""
     high, wide = (max(0, size - side) for side in pixels_3HW.shape[-2:])
     if not high and not wide:
         return pixels_3HW
-    return functional.pad(pixels_3HW, (wide // 2, (wide + 1) // 2, high // 2, (high + 1) // 2))
+    return np.pad(pixels_3HW, ((0, 0), (high // 2, (high + 1) // 2), (wide // 2, (wide + 1) // 2)))
 
 
-def _spread(pixels_3HW: Tensor, spec: Preprocess) -> list[tuple[int, int]]:
+def _spread(pixels_3HW: Pixels, spec: Preprocess) -> list[tuple[int, int]]:
     """Place crops evenly from edge to edge, row by row: top and left of each."""
     each = math.isqrt(spec.crops)
     tops, lefts = (_evenly(side - spec.size, each) for side in pixels_3HW.shape[-2:])
     return [(top, left) for top in tops for left in lefts]
 
 
-def _textured(pixels_3HW: Tensor, spec: Preprocess) -> list[tuple[int, int]]:
+def _textured(pixels_3HW: Pixels, spec: Preprocess) -> list[tuple[int, int]]:
     """Place crops where neighbouring pixels differ most, among places half a view apart at most: the most first.
 
     After: TextureCrop, Konstantinidou et al. 2024, arXiv:2407.15500; the measure is the mean absolute difference of
     neighbours in the sum of the colours, which is exact in integers.
     """
-    grey_HW = pixels_3HW.to(torch.int32).sum(dim=0)
-    rough_HW = torch.zeros_like(grey_HW)
-    rough_HW[1:] += (grey_HW[1:] - grey_HW[:-1]).abs()
-    rough_HW[:, 1:] += (grey_HW[:, 1:] - grey_HW[:, :-1]).abs()
-    summed = functional.pad(rough_HW.to(torch.int64).cumsum(0).cumsum(1), (1, 0, 1, 0))
+    grey_HW = pixels_3HW.sum(axis=0, dtype=np.int32)
+    rough_HW = np.zeros_like(grey_HW)
+    rough_HW[1:] += np.abs(np.diff(grey_HW, axis=0))
+    rough_HW[:, 1:] += np.abs(np.diff(grey_HW, axis=1))
+    summed = np.pad(rough_HW.cumsum(0, dtype=np.int64).cumsum(1), ((1, 0), (1, 0)))
     stride = spec.size // 2
     tops, lefts = (_evenly(side - spec.size, 1 - (spec.size - side) // stride) for side in pixels_3HW.shape[-2:])
     places = [(top, left) for top in tops for left in lefts]
@@ -112,23 +123,8 @@ def _evenly(room: int, count: int) -> list[int]:
     return [room // 2] if count == 1 else [round(room * number / (count - 1)) for number in range(count)]
 
 
-def _box(summed: Tensor, place: tuple[int, int], size: int) -> int:
+def _box(summed: NDArray[np.int64], place: tuple[int, int], size: int) -> int:
     """Add up what lies under a crop, from sums over everything above and to the left."""
     top, left = place
     low, right = top + size, left + size
     return int(summed[low, right] - summed[top, right] - summed[low, left] + summed[top, left])
-
-
-def normalise(pixels_B3SS: Tensor, spec: Preprocess) -> Tensor:
-    """Bring views to the numbers that the tower was trained on, on whatever device they lie.
-
-    Args:
-        pixels_B3SS: uint8.
-        spec: mean and std.
-
-    Returns:
-        float32 (B, 3, S, S).
-    """
-    mean = torch.tensor(spec.mean, device=pixels_B3SS.device).view(3, 1, 1)
-    std = torch.tensor(spec.std, device=pixels_B3SS.device).view(3, 1, 1)
-    return (pixels_B3SS.float() / 255 - mean) / std

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from PIL import ExifTags, Image, UnidentifiedImageError
 from simplejpeg import decode_jpeg
 
 from mole.preprocess import Window
+from mole.view import Pixels
 from pipeline.cropped import decode_window
 from pipeline.records import Status
 
@@ -125,7 +125,7 @@ class Picture:
         height: of the whole, as it is displayed.
     """
 
-    pixels_3HW: torch.Tensor
+    pixels_3HW: Pixels
     format: str
     width: int
     height: int
@@ -230,21 +230,21 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _upright(pixels_3HW: torch.Tensor, turn: int) -> torch.Tensor:
+def _upright(pixels_3HW: Pixels, turn: int) -> Pixels:
     swapped, axes = UPRIGHT.get(turn, (False, ()))
-    turned = pixels_3HW.transpose(1, 2) if swapped else pixels_3HW
-    return turned.flip(axes) if axes else turned
+    turned = pixels_3HW.swapaxes(1, 2) if swapped else pixels_3HW
+    return np.flip(turned, axes) if axes else turned
 
 
-def _glimpse(data: bytes, image: Image.Image, window: Window | None, turn: int) -> torch.Tensor | None:
+def _glimpse(data: bytes, image: Image.Image, window: Window | None, turn: int) -> Pixels | None:
     """Decode no more of a JPEG than the window of it, upright; None where the whole must be decoded."""
     if window is None or image.format != "JPEG" or image.mode not in ("RGB", "L"):
         return None
     part_3HW = decode_window(data, image.size[::-1], _stored(window, turn, image.size))
-    return None if part_3HW is None else _upright(torch.from_numpy(part_3HW), turn)
+    return None if part_3HW is None else _upright(part_3HW, turn)
 
 
-def _part(pixels_3HW: torch.Tensor, window: Window | None) -> torch.Tensor:
+def _part(pixels_3HW: Pixels, window: Window | None) -> Pixels:
     if window is None:
         return pixels_3HW
     top, left, high, wide = window
@@ -261,15 +261,16 @@ def _stored(window: Window, turn: int, size: tuple[int, int]) -> Window:
     return Window(left, top, wide, high) if swapped else Window(top, left, high, wide)
 
 
-def _pixels(data: bytes, image: Image.Image) -> torch.Tensor:
+def _pixels(data: bytes, image: Image.Image) -> Pixels:
     """Decode to uint8 (3, H, W), not yet upright."""
     if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
         try:
-            return torch.from_numpy(decode_jpeg(data)).permute(2, 0, 1)
+            pixels_HW3: Pixels = decode_jpeg(data)
+            return pixels_HW3.transpose(2, 0, 1)
         except ValueError:
             pass  # Pillow says what is wrong, and reads a file that lacks no more than its end mark
     image.load()
-    return torch.from_numpy(np.array(_rgb(image))).permute(2, 0, 1)
+    return np.asarray(_rgb(image)).transpose(2, 0, 1)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

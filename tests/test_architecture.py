@@ -1,6 +1,8 @@
 """Laws of the house: which file may import which, read from the syntax alone, deferred and type-only imports too."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -106,8 +108,25 @@ def test_the_ground_floor_names_no_engine_no_table_and_no_command_line() -> None
     assert told(named) == []
 
 
-LATE = ("mole.hub", "pipeline.scan.shelf", "pipeline.scan.workers", "pipeline.tune.workers")
+LATE = ("mole.hub", "mole.view", "pipeline.scan.shelf", "pipeline.scan.workers", "pipeline.tune.workers")
 """Import what is heavy only where it is wanted, so that others need not: the one exception, whose reason stands in each."""
+
+
+WITHOUT_TORCH = """
+import sys
+from jobs import compact, estimate, rescan, scan, tables
+from mole.preprocess import Preprocess
+from pipeline.scan import fetch
+from pipeline.scan.workers import prepare
+from pipeline.records import FETCHED
+assert len(prepare(FETCHED.empty_table(), Preprocess(), (1, 1, 1))) == 0
+sys.exit(", ".join({"torch", "torchvision", "open_clip"} & set(sys.modules)) or 0)
+"""
+
+
+def test_neither_what_drives_a_scan_nor_what_prepares_crops_imports_torch() -> None:
+    run = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name not in LATE])

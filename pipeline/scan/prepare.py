@@ -63,5 +63,5 @@ def _prepare(
     facts["provenance"] = declared(data, picture.format)
     if isinstance(picture, Fault):
         return facts | {"status": picture.status, "detail": picture.detail}
-    pixels = views(picture.pixels_3HW, spec).numpy().tobytes()
+    pixels = views(picture.pixels_3HW, spec).tobytes()
     return facts | {"status": Status.OK, "pixels": pixels}

@@ -8,6 +8,7 @@ import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -18,7 +19,8 @@ from mole.errors import SettingsError
 from mole.preprocess import Preprocess
 from mole.quantization import LARGEST, Coded, encode, inverse_factor, pack
 from mole.sensitivity import Survey, steps, survey
-from mole.view import normalise, view
+from mole.tower import normalise
+from mole.view import view
 from pipeline.tune.data.samples import Sample, load
 
 BATCH = 8
@@ -92,8 +94,9 @@ def measure(source: Path, packed: Path, backbone: str, samples: Sequence[Sample]
 
 def _batches(samples: Sequence[Sample], views: Sequence[Preprocess] = (CROP, RESIZE)) -> list[Tensor]:
     """Decode and view, one view after the other in turn; normalised float32 (B, 3, S, S)."""
-    seen = [view(load(sample), views[number % len(views)]) for number, sample in enumerate(samples)]
-    return [normalise(torch.stack(seen[start : start + BATCH]), RESIZE) for start in range(0, len(seen), BATCH)]
+    seen = [view(load(sample).numpy(), views[number % len(views)]) for number, sample in enumerate(samples)]
+    batches = (np.stack(seen[start : start + BATCH]) for start in range(0, len(seen), BATCH))
+    return [normalise(torch.from_numpy(pixels_B3SS), RESIZE) for pixels_B3SS in batches]
 
 
 def _search(tower: Mapping[str, Tensor], felt: Survey, upper: Mapping[str, Tensor], wanted: int) -> float:

@@ -10,7 +10,7 @@ from mole.checkpoint import Checkpoint, load_checkpoint
 from mole.detector import learned
 from mole.errors import ModelError
 from mole.inference import Scorer, faster, in_bfloat16
-from mole.view import normalise
+from mole.tower import normalise
 from tests.tiny import tiny_checkpoint
 
 

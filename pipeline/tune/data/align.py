@@ -18,7 +18,7 @@ from torchvision.transforms.v2.functional import InterpolationMode
 from mole.errors import SettingsError
 from pipeline.decode import Fault, decode
 from pipeline.records import Status
-from pipeline.tune.data.samples import BOUNDS
+from pipeline.tune.data.samples import BOUNDS, tensor
 
 REACHED = 5
 """Percent of the smaller class that may have to be enlarged; sizes above what the others have are not drawn."""
@@ -77,7 +77,7 @@ class Aligner:
         again = decode(self.encoded(pixels_3HW, seed), BOUNDS)
         if isinstance(again, Fault):
             raise SettingsError(f"an aligned image is {again.status}: {again.detail}; reinstall Pillow")
-        return again.pixels_3HW
+        return tensor(again.pixels_3HW)
 
     def encoded(self, pixels_3HW: Tensor, seed: int) -> bytes:
         """Deliver a picture as a file: cut to the drawn aspect, scaled to the drawn size, encoded; uint8 (3, H, W)."""

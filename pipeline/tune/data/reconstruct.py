@@ -25,7 +25,7 @@ from pipeline.records import Status
 from pipeline.tune.data.align import SUBSAMPLINGS, encoded
 from pipeline.tune.data.autoencoder import open_autoencoder, prepared
 from pipeline.tune.data.encoding import encoding_of
-from pipeline.tune.data.samples import BOUNDS, SCHEMA, Sample, cut, from_table, read, to_table
+from pipeline.tune.data.samples import BOUNDS, SCHEMA, Sample, cut, from_table, read, tensor, to_table
 
 REALS, FAKES, LIST = "0_real", "1_fake", "samples.csv"
 QUALITIES = (75, 95)
@@ -167,7 +167,7 @@ class Maker:
         picture = decode(data, BOUNDS)
         if isinstance(picture, Fault):
             return told | {"status": picture.status, "detail": picture.detail}
-        pixels_3HW = picture.pixels_3HW if sample.cell is None else cut(picture.pixels_3HW, sample.cell)
+        pixels_3HW = tensor(picture.pixels_3HW if sample.cell is None else cut(picture.pixels_3HW, sample.cell))
         quality, subsampling = matched(data, picture.format, name)
         photograph_3HW = prepared(pixels_3HW, self._largest)
         again_3HW = self._autoencoder.reconstruct(photograph_3HW, largest=self._largest)

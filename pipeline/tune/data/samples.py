@@ -10,9 +10,11 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import torch
 from torch import Tensor
 
 from mole.errors import SettingsError
+from mole.view import Pixels
 from pipeline import storage
 from pipeline.decode import Bounds, Fault, decode
 
@@ -130,7 +132,7 @@ def open_sample(sample: Sample) -> Tensor | Fault:
     picture = decode(read(sample), BOUNDS)
     if isinstance(picture, Fault):
         return picture
-    return picture.pixels_3HW if sample.cell is None else cut(picture.pixels_3HW, sample.cell)
+    return tensor(picture.pixels_3HW if sample.cell is None else cut(picture.pixels_3HW, sample.cell))
 
 
 def load(sample: Sample) -> Tensor:
@@ -145,11 +147,17 @@ def load(sample: Sample) -> Tensor:
     return picture
 
 
-def cut(pixels_3HW: Tensor, cell: int) -> Tensor:
+def cut(pixels_3HW: Pixels, cell: int) -> Pixels:
     """Take one cell of a 2 x 2 grid, row by row from the top left; uint8 (3, H, W), a quarter of what came."""
     high, wide = pixels_3HW.shape[1] // 2, pixels_3HW.shape[2] // 2
     top, left = cell // 2 * high, cell % 2 * wide
     return pixels_3HW[:, top : top + high, left : left + wide]
+
+
+def tensor(pixels_3HW: Pixels) -> Tensor:
+    """See decoded pixels as torch does, in place where it can: not where they run backwards or belong to Pillow."""
+    in_place = min(pixels_3HW.strides) > 0 and pixels_3HW.flags.writeable
+    return torch.from_numpy(pixels_3HW if in_place else pixels_3HW.copy())
 
 
 def _label(row: dict[str, str]) -> int:

@@ -7,12 +7,13 @@ from hashlib import blake2b
 from typing import Any
 
 import imagehash
+import numpy as np
 import pyarrow as pa
 import ray
 import ray.data
 from PIL import Image
-from torch import Tensor
 
+from mole.view import Pixels
 from pipeline.decode import Fault, decode
 from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.records import Status
@@ -112,7 +113,7 @@ def _look_at(sample: Sample) -> dict[str, Any]:
     }
 
 
-def perceptual_hash(pixels_3HW: Tensor) -> int:
+def perceptual_hash(pixels_3HW: Pixels) -> int:
     """Hash what a picture shows, so that a copy of it differs in a few of 64 bits; uint8 (3, H, W)."""
-    picture = Image.fromarray(pixels_3HW.permute(1, 2, 0).contiguous().numpy())
+    picture = Image.fromarray(np.ascontiguousarray(pixels_3HW.transpose(1, 2, 0)))
     return int(str(imagehash.phash(picture)), 16)

@@ -40,7 +40,8 @@ def viewed(rows: pa.Table, deliveries: Sequence[str], spec: Preprocess) -> pa.Ta
             if isinstance(picture, Fault):
                 row |= {"status": str(picture.status), "detail": picture.detail}
             else:
-                row["pixels"] = views(act(picture, crc32(f"{sample.uri}\0{name}".encode())), spec).numpy().tobytes()
+                delivered_3HW = act(picture, crc32(f"{sample.uri}\0{name}".encode())).numpy()
+                row["pixels"] = views(delivered_3HW, spec).tobytes()
             made.append(row)
     return pa.Table.from_pylist(made, VIEWED)
 

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mole.detector import Detector
 from mole.preprocess import Preprocess
-from mole.view import normalise, view, views
+from mole.tower import normalise
+from mole.view import Pixels, view, views
 from pipeline.tune.data.augment import align
 from pipeline.tune.data.samples import Sample, load
 from pipeline.tune.study.pairs import deliver, deliver_near, matched
@@ -21,6 +23,8 @@ BATCH = 8
 
 Pictures = Iterable[tuple[Sample, Tensor]]
 """Samples with their pixels, uint8 (3, H, W)."""
+Views = Iterable[tuple[Sample, Pixels]]
+"""Samples with what is seen of them, uint8 (3, S, S)."""
 
 
 @dataclass(frozen=True)
@@ -56,22 +60,23 @@ class Cached:
         return torch.tensor([sample.source in wanted for sample in self.samples])
 
 
-def shipped(samples: Sequence[Sample], spec: Preprocess) -> Pictures:
+def shipped(samples: Sequence[Sample], spec: Preprocess) -> Views:
     """View samples as they are; uint8 (3, S, S) each, the crops of a sample one after the other."""
-    return ((sample, crop) for sample in samples for crop in views(load(sample), spec))
+    return ((sample, crop) for sample in samples for crop in views(load(sample).numpy(), spec))
 
 
-def aligned(samples: Sequence[Sample], spec: Preprocess) -> Pictures:
+def aligned(samples: Sequence[Sample], spec: Preprocess) -> Views:
     """View samples after one size and one JPEG encoding for all; uint8 (3, S, S) each, as `shipped`."""
-    return ((sample, crop) for sample in samples for crop in views(align(load(sample)), spec))
+    return ((sample, crop) for sample in samples for crop in views(align(load(sample)).numpy(), spec))
 
 
-def delivered(samples: Sequence[Sample], spec: Preprocess, seeds: Sequence[int]) -> Pictures:
+def delivered(samples: Sequence[Sample], spec: Preprocess, seeds: Sequence[int]) -> Views:
     """View samples through random deliveries, each by its seed; uint8 (3, S, S) each."""
-    return ((sample, view(deliver(load(sample), seed), spec)) for seed, sample in zip(seeds, samples, strict=True))
+    pairs = zip(seeds, samples, strict=True)
+    return ((sample, view(deliver(load(sample), seed).numpy(), spec)) for seed, sample in pairs)
 
 
-def delivered_pairs(pictures: Pictures, spec: Preprocess, seeds: Sequence[int]) -> Pictures:
+def delivered_pairs(pictures: Pictures, spec: Preprocess, seeds: Sequence[int]) -> Views:
     """View pairs through random deliveries, both of a pair through the same; uint8 (3, S, S) each.
 
     Args:
@@ -80,15 +85,15 @@ def delivered_pairs(pictures: Pictures, spec: Preprocess, seeds: Sequence[int]) 
         seeds: one a pair.
     """
     for number, (sample, pixels_3HW) in enumerate(pictures):
-        yield sample, view(deliver_near(pixels_3HW, seeds[number // 2]), spec)
+        yield sample, view(deliver_near(pixels_3HW, seeds[number // 2]).numpy(), spec)
 
 
-def matched_pairs(pictures: Pictures, spec: Preprocess) -> Pictures:
+def matched_pairs(pictures: Pictures, spec: Preprocess) -> Views:
     """View pairs with the same last encoder and no other change; uint8 (3, S, S) each, as `shipped`."""
-    return ((sample, crop) for sample, pixels_3HW in pictures for crop in views(matched(pixels_3HW), spec))
+    return ((sample, crop) for sample, pixels_3HW in pictures for crop in views(matched(pixels_3HW).numpy(), spec))
 
 
-def cache(detector: Detector, views: Pictures, spec: Preprocess) -> Cached:
+def cache(detector: Detector, views: Views, spec: Preprocess) -> Cached:
     """Run what is frozen once over all views.
 
     Args:
@@ -102,13 +107,13 @@ def cache(detector: Detector, views: Pictures, spec: Preprocess) -> Cached:
     with torch.no_grad():
         for batch in _batches(views):
             samples += [sample for sample, _ in batch]
-            pixels_B3SS = torch.stack([pixels_3SS for _, pixels_3SS in batch])
+            pixels_B3SS = torch.from_numpy(np.stack([pixels_3SS for _, pixels_3SS in batch]))
             tokens.append(detector.trunk(normalise(pixels_B3SS, spec).to(dtype)))
             features.append(detector.feature(tokens[-1])[0])
     return Cached(tuple(samples), torch.cat(tokens), torch.cat(features))
 
 
-def _batches(views: Pictures) -> Iterator[list[tuple[Sample, Tensor]]]:
+def _batches(views: Views) -> Iterator[list[tuple[Sample, Pixels]]]:
     """Take views by batches; uint8 (3, S, S) each."""
     rest = iter(views)
     while batch := list(islice(rest, BATCH)):

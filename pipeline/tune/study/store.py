@@ -11,12 +11,12 @@ from safetensors.torch import load_file, save_file
 from mole.detector import Detector
 from mole.preprocess import Preprocess
 from pipeline.tune.data.samples import Sample, from_table, to_table
-from pipeline.tune.study.dataset import Cached, Pictures, cache
+from pipeline.tune.study.dataset import Cached, Views, cache
 
 VERSION = 3  # counted up when the same samples would give other views
 
 
-def remembered(place: Path | None, key: str, make: Callable[[], Pictures], run: tuple[Detector, Preprocess]) -> Cached:
+def remembered(place: Path | None, key: str, make: Callable[[], Views], run: tuple[Detector, Preprocess]) -> Cached:
     """Read cached views, or make them and keep them.
 
     Args:

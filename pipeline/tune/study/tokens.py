@@ -18,7 +18,7 @@ from mole.preprocess import Preprocess
 from pipeline.tune.data.autoencoder import open_autoencoder
 from pipeline.tune.data.samples import Sample, capped, read_manifest
 from pipeline.tune.study import dataset
-from pipeline.tune.study.dataset import Cached, Pictures
+from pipeline.tune.study.dataset import Cached, Pictures, Views
 from pipeline.tune.study.pairs import pairs
 from pipeline.tune.study.recipe import Method, Recipe
 from pipeline.tune.study.store import key_of, remembered
@@ -112,7 +112,7 @@ def tokens(recipe: Recipe, samples: Sequence[Sample], say: Say) -> Tokens:
     def couples() -> list[tuple[Sample, torch.Tensor]]:  # reconstructing is what costs: once, and only if wanted
         return list(pairs(reals, open_autoencoder(str(recipe.autoencoder))))
 
-    def run(kind: str, spec: Preprocess, make: Callable[[], Pictures]) -> Cached:
+    def run(kind: str, spec: Preprocess, make: Callable[[], Views]) -> Cached:
         say(f"views: {kind}, {spec.name}")
         key = key_of(samples, digest, spec, trunk.split)
         return remembered(recipe.cache, f"{kind}-{key}", make, (trunk, spec))
@@ -132,7 +132,7 @@ def _training(
     recipe: Recipe,
     samples: Sequence[Sample],
     couples: Callable[[], Pictures],
-    run: Callable[[str, Preprocess, Callable[[], Pictures]], Cached],
+    run: Callable[[str, Preprocess, Callable[[], Views]], Cached],
 ) -> Cached:
     """Make the draws of the training views; in every other one photographs come with their reconstructions."""
     spec = recipe.specs[0].single
@@ -152,6 +152,6 @@ def _training(
     return joined
 
 
-def _near(couples: Callable[[], Pictures], spec: Preprocess, seeds: Sequence[int]) -> Pictures:
+def _near(couples: Callable[[], Pictures], spec: Preprocess, seeds: Sequence[int]) -> Views:
     """Deliver pairs, which are made only now; uint8 (3, S, S) each."""
     return dataset.delivered_pairs(couples(), spec, seeds)

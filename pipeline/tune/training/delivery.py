@@ -35,7 +35,7 @@ def delivered(ids: Batch, draws: Draws, made: Made, *, seed: int) -> Batch:
     views = []
     for sample, turn in zip(chosen, draws.round_K[number_B].tolist(), strict=True):
         own = delivery_seed(sample, turn, seed)
-        views.append(view(augment(aligned(sample, made, own), own), made.spec).numpy())
+        views.append(view(augment(aligned(sample, made, own), own).numpy(), made.spec))
     label_B = np.array([sample.label for sample in chosen], np.float32)
     return {"pixels": np.stack(views), "label": label_B, "step": number_B // draws.batch_size, "place": place_B}
 
@@ -58,7 +58,7 @@ def plain(ids: Batch, made: Made) -> Batch:
     for row, place in enumerate(place_B.tolist()):
         if place != NOBODY:
             sample = from_table(made.samples.slice(place, 1))[0]
-            pixels_B3SS[row] = view(aligned(sample, made, delivery_seed(sample, 0, 0)), made.spec).numpy()
+            pixels_B3SS[row] = view(aligned(sample, made, delivery_seed(sample, 0, 0)).numpy(), made.spec)
     return {"pixels": pixels_B3SS, "place": place_B}
 
 

@@ -19,8 +19,8 @@ from mole.attention import prepare_for_training
 from mole.checkpoint import put
 from mole.detector import Detector, learned
 from mole.preprocess import Preprocess
+from mole.tower import normalise
 from mole.training import Rates, StepReport, fit_head, optimizer_for, schedule, training_step
-from mole.view import normalise
 from pipeline.tune.training.task import Course
 
 ADAPTERS, BEST, OPTIMIZER, PROGRESS = "adapters.safetensors", "best.safetensors", "optimizer.pt", "progress.json"

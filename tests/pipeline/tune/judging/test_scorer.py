@@ -35,8 +35,8 @@ def test_a_logit_is_that_of_the_delivered_picture_in_the_detectors_own_view(
     table = score_here(samples, model, ("shipped", "crop-0.8"))
     checkpoint = load_checkpoint(model)
     act = perturbation("crop-0.8")
-    views = [view(act(load(sample), 0), checkpoint.preprocess) for sample in samples]
-    wanted = Scorer(checkpoint, "cpu", precision="float32").score(torch.stack(views)).logit
+    views = [view(act(load(sample), 0).numpy(), checkpoint.preprocess) for sample in samples]
+    wanted = Scorer(checkpoint, "cpu", precision="float32").score(torch.from_numpy(np.stack(views))).logit
     got = table["logit"].to_numpy().reshape(5, 2)[:, 1]
     assert np.allclose(got, wanted, atol=1e-4)
     assert np.ptp(wanted) > 1e-3, "pictures that differ"

@@ -10,7 +10,7 @@ from mole.config import DetectorConfig
 from mole.detector import Detector
 from mole.preprocess import Preprocess
 from pipeline.tune.data.samples import Sample, read_manifest
-from pipeline.tune.study.dataset import Pictures, shipped
+from pipeline.tune.study.dataset import Views, shipped
 from pipeline.tune.study.store import key_of, remembered
 from tests.pipeline.tune.conftest import SMALL
 
@@ -28,7 +28,7 @@ def detector(tower: Path) -> Detector:
     return Detector(load_tower(SMALL, tower), DetectorConfig()).eval()
 
 
-def refuse() -> Pictures:
+def refuse() -> Views:
     raise AssertionError("made again what was kept")
 
 

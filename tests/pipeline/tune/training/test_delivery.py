@@ -55,7 +55,7 @@ def test_a_pair_is_delivered_alike_and_every_round_anew(samples: list[Sample]) -
 def test_a_plain_view_is_what_a_scan_sees_and_filling_rows_belong_to_nobody(samples: list[Sample]) -> None:
     made = plain({"id": np.arange(2, 6)}, Made(to_table(samples), SPEC))
     assert made["place"].tolist() == [2, 3, NOBODY, NOBODY]
-    assert np.array_equal(made["pixels"][0], view(load(samples[2]), SPEC).numpy())
+    assert np.array_equal(made["pixels"][0], view(load(samples[2]).numpy(), SPEC))
     assert not made["pixels"][2:].any()
     assert plain({"id": np.arange(8, 10)}, Made(to_table(samples), SPEC))["place"].tolist() == [NOBODY, NOBODY]
 
