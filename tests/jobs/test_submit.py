@@ -45,7 +45,9 @@ def submit(root: Path) -> Iterator[Submit]:
     }
     start = ["--head", "--block", "--num-cpus", "2", "--temp-dir", folder, "--disable-usage-stats"]
     start += ["--object-store-memory", str(300 << 20)]
-    ports = ["--port", str(port), "--dashboard-port", str(server), "--ray-client-server-port", str(free_port())]
+    # The agent that takes jobs has a fixed port otherwise, and does without one where another Ray of this machine holds it.
+    agent = ["--dashboard-agent-listen-port", str(free_port())]
+    ports = ["--port", str(port), "--dashboard-port", str(server), "--ray-client-server-port", str(free_port()), *agent]
     head = subprocess.Popen(
         [RAY, "start", *start, *ports],
         env=environment,
