@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mole.errors import MoleError
+from pipeline.notice import heeded
 from pipeline.scan.estimate import estimate
 from pipeline.scan.forecast import Line
 from pipeline.settings import EstimateSettings
@@ -24,7 +25,8 @@ def main(arguments: list[str]) -> int:
         settings = EstimateSettings.from_command_line(arguments)
         quiet_ray(logs=settings.ray_logs)
         heed_sigterm()
-        lines = estimate(settings)
+        with heeded(Console(stderr=True).print, asked=settings.spot_notice):
+            lines = estimate(settings)
     except MoleError as reason:
         return refused(reason)
     except KeyboardInterrupt as reason:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mole.errors import MoleError
+from pipeline.notice import heeded
 from pipeline.scan.flow import Summary, scan
 from pipeline.settings import ScanSettings
 from pipeline.telemetry import Ticker, heed_sigterm, interrupted, quiet_ray, refused
@@ -23,7 +24,7 @@ def main(arguments: list[str]) -> int:
         settings = ScanSettings.from_command_line(arguments)
         quiet_ray(logs=settings.ray_logs)
         heed_sigterm()
-        with Ticker() as ticker:
+        with Ticker() as ticker, heeded(ticker.say, asked=settings.spot_notice):
             summary = scan(settings, ticker)
     except MoleError as reason:
         return refused(reason)

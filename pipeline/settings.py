@@ -49,6 +49,9 @@ class DetectorSettings(JobSettings):
     min_side: NonNegativeInt = Field(16, description="an image with a shorter side is too_small")
     json_summary: bool = Field(False, description="print one JSON summary on stdout and nothing else there")
     ray_address: str | None = Field(None, description="a running cluster; a Ray of its own where not given")
+    spot_notice: bool = Field(
+        False, description="on a spot machine of EC2: end cleanly, as at SIGTERM, once that is to be taken away"
+    )
     ray_logs: bool = Field(False, description="show what Ray itself and its workers print")
 
     @model_validator(mode="after")
@@ -89,14 +92,6 @@ class ScanSettings(DetectorSettings):
         description="a checkpoint folder, a registry, whose promoted version is meant, or 'embedded' for the detector "
         "that is shipped",
     )
-
-    @model_validator(mode="after")
-    def _known_in_files(self) -> Self:
-        if self.dedupe and self.sink == "iceberg":
-            raise ValueError("--dedupe reads the files of a folder; it does not go with --sink iceberg")
-        if self.carry and self.sink == "iceberg":
-            raise ValueError("--carry does not go with --sink iceberg, whose table has one schema for all")
-        return self
 
     limit: PositiveInt | None = Field(None, description="stop after so many images; a later run goes on from there")
     carry: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)] = Field(

@@ -22,7 +22,7 @@ from mole.errors import SettingsError, StorageError
 from pipeline import cluster, storage
 from pipeline.records import MODEL, SCHEMA_VERSION, VERDICT, VERSION_KEY
 from pipeline.scan import lease
-from pipeline.scan.ledger import NOTHING, PLACES, Ledger, register, unreadable
+from pipeline.scan.ledger import NOTHING, PLACES, Ledger, listed, register, unreadable
 
 PROPERTY = "mole-scan"
 ADDED = """
@@ -116,7 +116,7 @@ class IcebergTable:
         added = [file for file in self.files() if file not in before]
         with duckdb.connect() as database:
             self.register(database)
-            found = database.sql(ADDED.format(files=added)).fetchall() if added else []
+            found = database.sql(ADDED.format(files=listed(added))).fetchall() if added else []
         for model, count, faults in found:
             yield {MODEL: model, "rows": count, "faults": faults, "file": self.output, "content": None}
 
@@ -149,8 +149,19 @@ class IcebergLedger(Ledger):
         try:
             files = self.table.files(self.model)
             self.table.register(database)
-            found = f"SELECT {PLACES} FROM read_parquet({files})" if files else NOTHING
+            found = f"SELECT {PLACES} FROM read_parquet({listed(files)})" if files else NOTHING
             database.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {found}")
+        except Exception as reason:
+            raise unreadable(self.folder, reason) from reason
+
+    def files(self) -> list[str]:
+        """List the data files of the newest snapshot; see `Ledger.files`.
+
+        Raises:
+            StorageError: the catalog does not answer.
+        """
+        try:
+            return self.table.files(self.model)
         except Exception as reason:
             raise unreadable(self.folder, reason) from reason
 

@@ -19,7 +19,7 @@ from mole.errors import SettingsError, StorageError
 from pipeline import memory, storage
 from pipeline.fault import STORE_FAULTS
 from pipeline.records import VERDICT
-from pipeline.scan.ledger import Ledger, pattern, register, unreadable
+from pipeline.scan.ledger import Ledger, listed, register, unreadable
 
 FOLDER = "_known"
 """Where the files lie in a table while a run needs them; readers of Parquet pass over names that begin so."""
@@ -59,13 +59,13 @@ def write(ledger: Ledger, url: str) -> None:
     if memory.lives_in_this_process(url):
         raise SettingsError(f"--dedupe content: workers cannot look into {url!r}; choose an output that they can read")
     fs, path = storage.filesystem(url)
-    files = storage.names(ledger.folder, ".parquet")
     try:
+        files = ledger.files()
         fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
         with duckdb.connect() as database, fs.open(path, "wb") as stream, pa.ipc.new_file(stream, SCHEMA) as writer:
             if not isinstance(fs, LocalFileSystem):
                 register(database, fs)
-            query = QUERY.format(facts=", ".join(FACTS), files=pattern(ledger.folder, "*.parquet"))
+            query = QUERY.format(facts=", ".join(FACTS), files=listed(files))
             for batch in database.sql(query).to_arrow_reader(ROWS_A_BATCH) if files else ():
                 writer.write_table(pa.Table.from_batches([batch]).cast(SCHEMA))
     except (*STORE_FAULTS, pa.ArrowException, duckdb.Error) as reason:

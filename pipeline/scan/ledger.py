@@ -3,6 +3,7 @@
 The law: every unit has the indices 0 … last, once each. There is no second ledger that could disagree.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import duckdb
@@ -113,6 +114,14 @@ class Ledger:
         except (*STORE_FAULTS, pa.ArrowException, duckdb.Error) as reason:
             raise unreadable(self.folder, reason) from reason
 
+    def files(self) -> list[str]:
+        """List the partition's files.
+
+        Raises:
+            StorageError: the partition cannot be listed.
+        """
+        return storage.names(self.folder, ".parquet")
+
     def repair(self) -> int:
         """Leave of every image the newest row, file by file, each replaced in one step.
 
@@ -148,6 +157,11 @@ def pattern(folder: str, *names: str) -> str:
     """Write a folder's pattern of files as SQL; signs in the folder's own name stand for themselves."""
     plain = "".join(f"[{sign}]" if sign in "*?[" else sign for sign in folder)
     return "'" + storage.join(plain, *names).replace("'", "''") + "'"
+
+
+def listed(files: Iterable[str]) -> str:
+    """Write some files' URLs as a list in SQL."""
+    return f"[{', '.join(map(pattern, files))}]"
 
 
 def unreadable(folder: str, reason: Exception) -> StorageError:

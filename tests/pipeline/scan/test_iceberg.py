@@ -1,5 +1,6 @@
 """The same table as Iceberg: each wave is one commit, resuming is exact, and every engine reads the same rows."""
 
+import json
 from pathlib import Path
 
 import duckdb
@@ -68,6 +69,31 @@ def test_a_scan_into_iceberg_is_committed_by_waves_resumed_exactly_and_read_by_a
     for row in rows.to_pylist():
         # each run chooses its precision by measuring: logits move a little, verdicts do not
         assert row["logit"] == pytest.approx(logits[row["unit"], row["index"]], abs=0.05)
+
+
+def test_columns_that_only_some_runs_have_join_the_table_and_copies_are_not_scored_again(
+    run: Scan, catalog: Path
+) -> None:
+    for number in range(2):
+        write_shard(catalog / f"{number}.tar", samples(5))
+    (catalog / "loose.jpg").write_bytes(next(iter(samples(1, start=9).values())))
+    run(catalog / "0.tar", output=TABLE, sink="iceberg")
+    (catalog / "more.jsonl").write_text(
+        json.dumps({"uri": str(catalog / "loose.jpg"), "caption": "a heath", "lang": "en"})
+    )
+    run(catalog / "more.jsonl", output=TABLE, sink="iceberg", carry="caption")
+    (catalog / "again.jsonl").write_text((catalog / "more.jsonl").read_text() + "\n")
+    run(catalog / "again.jsonl", output=TABLE, sink="iceberg", carry="caption,lang")
+    last = run(catalog / "1.tar", output=TABLE, sink="iceberg", dedupe="content")
+    assert (last.written, last.law) == (5, "kept")
+    rows = load_catalog("lake").load_table("trust.verdicts").scan().to_arrow().to_pylist()
+    carried = [row["carried"] for row in rows if row["carried"] is not None]
+    assert [row["caption"] for row in carried] == ["a heath", "a heath"]
+    assert {row["lang"] for row in carried} == {None, "en"}
+    logits = {row["key"]: row["logit"] for row in rows if row["unit"].startswith(f"{catalog}/0.tar")}
+    copies = [row for row in rows if row["same_as"] is not None]
+    assert {row["key"]: row["logit"] for row in copies} == logits and len(copies) == 5
+    assert {row["same_as"]["unit"].rpartition("#")[0] for row in copies} == {f"{catalog}/0.tar"}
 
 
 @pytest.mark.parametrize(
