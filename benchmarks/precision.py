@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from mole.checkpoint import load_checkpoint
-from mole.inference import DRIFT, Precision, Scorer, run
+from mole.inference import DRIFT, Scorer, fetched, forward
+from mole.precision import Precision
 from mole.tower import normalise
 from mole.view import view
 from pipeline import registry, storage
@@ -43,9 +44,9 @@ def main() -> None:
         scorer = Scorer(loaded, "cpu", precision=precision)
         with torch.inference_mode():
             begun = time.perf_counter()
-            parts = [run(scorer.panel.fast, normalise(batch, loaded.preprocess), 1)[0].logit for batch in batches]
+            parts = [forward(scorer.panel.fast, normalise(batch, loaded.preprocess), 1)[0] for batch in batches]
             seconds = time.perf_counter() - begun
-        logits[precision] = np.concatenate(parts)
+        logits[precision] = fetched(parts, len(views)).logit
         rescored = np.concatenate([scorer.score(batch).logit for batch in batches])
         logits[f"{precision} scored"] = rescored
         print(f"{precision}: {len(views) / seconds:.1f} images/s in batches of {BATCH}")

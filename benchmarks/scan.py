@@ -1,5 +1,6 @@
 """Images a second of several roads over the same images, cores, model and batch size: this scan and its peers.
 
+    python -m benchmarks.scan --images 6000 --model null        # preprocessing is all that costs
     python -m benchmarks.scan --images 6000 --model tiny        # preprocessing is what costs
     python -m benchmarks.scan --images 200 --model embedded     # the model is what costs
 
@@ -45,7 +46,7 @@ from pipeline.scan.source import Source
 from pipeline.settings import ScanSettings
 from pipeline.telemetry import Ticker, quiet_ray
 from tests.pictures import write_shard
-from tests.tiny import tiny_checkpoint
+from tests.tiny import NULL, tiny_checkpoint
 
 BATCH = 16
 CORES = os.cpu_count() or 1
@@ -193,7 +194,7 @@ def limits(folder: Path, model: str) -> tuple[float, float]:
         count += len(block)
     one_core = count / (time.perf_counter() - start)
     torch.set_num_threads(CORES)
-    actor = ScoreActor([(model, described.digest)], device="cpu", threads=CORES)
+    actor = ScoreActor([(model, described.digest)], device="cpu", threads=CORES, batch_size=BATCH)
     batches = [block.slice(0, BATCH) for block in prepared[:6]]
     actor(batches[0])
     start = time.perf_counter()
@@ -235,21 +236,27 @@ def rounds(arguments: argparse.Namespace, folder: Path, model: str) -> Iterator[
         yield name, [rate for rate, _ in pairs], [seconds for _, seconds in pairs]
 
 
+def checkpoint(name: str, folder: Path) -> str:
+    """Write the checkpoint that a name stands for, or take the name as a place."""
+    if name == "null":
+        return str(tiny_checkpoint(folder, shape=NULL, blocks=1))
+    return str(tiny_checkpoint(folder)) if name == "tiny" else name
+
+
 def main() -> None:
     """Measure and print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--width", type=int, default=1024)
     parser.add_argument("--height", type=int, default=768)
-    parser.add_argument("--model", default="tiny", help="tiny, embedded, or a checkpoint's folder")
+    parser.add_argument("--model", default="tiny", help="null, tiny, embedded, or a checkpoint's folder")
     parser.add_argument("--rounds", type=int, default=1)
     arguments = parser.parse_args()
     quiet_ray(logs=False)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         pictures(folder, arguments.images, (arguments.width, arguments.height))
-        tiny = folder / "model"
-        model = str(tiny_checkpoint(tiny)) if arguments.model == "tiny" else arguments.model
+        model = checkpoint(arguments.model, folder / "model")
         view = describe(registry.locate(model)).preprocess
         size = f"{arguments.width} x {arguments.height}"
         title = f"{arguments.images} JPEGs of {size}, model {arguments.model} ({view.name} {view.size})"

@@ -15,7 +15,8 @@ import torch
 
 from mole.config import Architecture, DetectorConfig
 from mole.detector import Detector
-from mole.inference import in_bfloat16, run, share_tower
+from mole.inference import forward, share_tower
+from mole.precision import in_bfloat16
 from mole.tower import Tower
 
 SHAPES = {
@@ -42,7 +43,8 @@ def main(arguments: list[str]) -> None:
         for _ in range(given.passes + 1):
             for count, times in seconds.items():
                 begun = time.perf_counter()
-                run(pair[:count], view_B3SS, 1)
+                for logit_B, _ in forward(pair[:count], view_B3SS, 1):
+                    logit_B.cpu()
                 times.append(time.perf_counter() - begun)
     alone, both = (min(times[1:]) for times in seconds.values())
     print(f"{given.tower}, bfloat16, batch {given.batch}, {device}: one {alone:.3f} s, with its shadow {both:.3f} s")

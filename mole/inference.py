@@ -3,11 +3,9 @@
 Shapes: B images, C views of an image, S side of a view, E separate experts.
 """
 
-import copy
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -17,16 +15,18 @@ from torch import Tensor
 from mole.block import AdaptedBlock
 from mole.checkpoint import Checkpoint
 from mole.config import demand_one_trunk
-from mole.detector import LEARNS, Detector
+from mole.detector import Detector
 from mole.errors import ModelError
+from mole.feed import Feed
+from mole.precision import Precision, faster, in_bfloat16
 from mole.tower import Block, normalise
 
-PROBE_IMAGES = 4
 DRIFT = 0.25
 """Logits this near to a threshold are computed again in float32: above the largest drift of bfloat16 that was measured
 on the embedded model (docs/precision.md)."""
 
-Precision = Literal["float32", "bfloat16"]
+Output = tuple[Tensor, Tensor]
+"""logit_B and gates_BE, float32, on the device."""
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,24 @@ class Panel:
         checkpoints: the loaded models, of one tower and one preprocessing.
         device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
         precision: None chooses the faster one by measuring a block.
+        batch_size: images of a forward pass; None for all that come together.
 
     Raises:
         ModelError: the models stand on different towers, or see different views.
     """
 
     def __init__(
-        self, checkpoints: Sequence[Checkpoint], device: str = "auto", *, precision: Precision | None = None
+        self,
+        checkpoints: Sequence[Checkpoint],
+        device: str = "auto",
+        *,
+        precision: Precision | None = None,
+        batch_size: int | None = None,
     ) -> None:
         demand_one_trunk([checkpoint.description for checkpoint in checkpoints])
         chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self.device = torch.device(chosen)
+        self.batch_size = batch_size
         self.preprocess = checkpoints[0].preprocess
         bounds = [checkpoint.calibration for checkpoint in checkpoints]
         self.thresholds = [np.array([bound.real_below, bound.generated_above]) for bound in bounds]
@@ -69,13 +76,14 @@ class Panel:
         self.exact = [detector.to(self.device) for detector in detectors]
         self.precision = precision or faster(self.exact[0])
         self.fast = self.exact if self.precision == "float32" else in_bfloat16(self.exact)
+        self.feed = Feed(self.device)
 
     @torch.inference_mode()
-    def score(self, pixels_V3SS: Tensor, *, crops: int = 1) -> list[Scores]:
-        """Score a batch of images.
+    def score(self, pieces_V3SS: Sequence[Tensor], *, crops: int = 1) -> list[Scores]:
+        """Score images.
 
         Args:
-            pixels_V3SS: uint8, V = B x C, the views of an image one after the other.
+            pieces_V3SS: uint8 each, V = B x C in all, the views of an image one after the other.
             crops: C.
 
         Returns:
@@ -85,15 +93,18 @@ class Panel:
         Raises:
             ModelError: a logit is not finite.
         """
-        view_V3SS = normalise(pixels_V3SS.to(self.device, non_blocking=True), self.preprocess)
-        scores = run(self.fast, view_V3SS, crops)
+        views = sum(map(len, pieces_V3SS))
+        most = views if self.batch_size is None else self.batch_size * crops
+        passes = [
+            forward(self.fast, normalise(pixels_N3SS, self.preprocess), crops)
+            for pixels_N3SS in self.feed(pieces_V3SS, most)
+        ]
+        scores = [fetched(outputs, views // crops) for outputs in zip(*passes, strict=True)]
         if self.fast is not self.exact:
             for detector, thresholds, score in zip(self.exact, self.thresholds, scores, strict=True):
                 near = np.flatnonzero(np.abs(score.logit[:, None] - thresholds).min(axis=1) <= DRIFT)
                 if len(near):
-                    again_V = (near[:, None] * crops + np.arange(crops)).ravel()
-                    again_V3SS = view_V3SS[torch.from_numpy(again_V).to(self.device)]
-                    [again] = run([detector], again_V3SS, crops)
+                    again = self._exactly(detector, chosen(pieces_V3SS, near, crops), most, crops)
                     score.logit[near], score.gates[near] = again.logit, again.gates
         for score in scores:
             if not np.isfinite(score.logit).all():
@@ -102,6 +113,11 @@ class Panel:
                     "the model is damaged"
                 )
         return scores
+
+    def _exactly(self, detector: Detector, pixels_V3SS: Tensor, most: int, crops: int) -> Scores:
+        """Score in float32; uint8 (V, 3, S, S)."""
+        parts = [normalise(part.to(self.device), self.preprocess) for part in pixels_V3SS.split(most)]
+        return fetched([forward([detector], part, crops)[0] for part in parts], len(pixels_V3SS) // crops)
 
 
 class Scorer:
@@ -122,8 +138,8 @@ class Scorer:
         return self.panel.precision
 
     def score(self, pixels_V3SS: Tensor, *, crops: int = 1) -> Scores:
-        """Score a batch of images; see `Panel.score`."""
-        [scores] = self.panel.score(pixels_V3SS, crops=crops)
+        """Score a batch of images, uint8 (V, 3, S, S); see `Panel.score`."""
+        [scores] = self.panel.score([pixels_V3SS], crops=crops)
         return scores
 
 
@@ -140,57 +156,47 @@ def share_tower(owner: Detector, guest: Detector) -> None:
             blocks[number] = frozen
 
 
-def run(detectors: Sequence[Detector], view_V3SS: Tensor, crops: int) -> list[Scores]:
+def forward(detectors: Sequence[Detector], view_V3SS: Tensor, crops: int) -> list[Output]:
     """Score normalised views with each detector; the blocks that none adapts run once.
 
     Args:
         detectors: on one tower.
         view_V3SS: float, V = B x C.
         crops: C.
+
+    Returns:
+        Of each detector logit_B and gates_BE, float32, means over an image's views; on the device.
     """
     first = detectors[0]
     shared = min(detector.split for detector in detectors)
     token_VTD = first.trunk(view_V3SS.to(first.tower.conv1.weight.dtype), shared)
-    scores = []
+    outputs = []
     for detector in detectors:
         output = detector.tail(detector.rise(token_VTD, shared, detector.split))
-        logit_BC = output.logit_B.float().reshape(-1, crops)
-        gates_BCE = output.gates_BE.float().reshape(len(logit_BC), crops, -1)
-        scores.append(Scores(*(mean.mean(dim=1).cpu().numpy().copy() for mean in (logit_BC, gates_BCE))))
-    return scores
+        logit_B = output.logit_B.float().reshape(-1, crops).mean(dim=1)
+        outputs.append((logit_B, output.gates_BE.float().reshape(len(logit_B), crops, -1).mean(dim=1)))
+    return outputs
 
 
-def in_bfloat16(detectors: Sequence[Detector]) -> list[Detector]:
-    """Copy detectors with their frozen tower in bfloat16, shared as before; what was trained stays float32."""
-    halves = copy.deepcopy(list(detectors))
-    for half, detector in zip(halves, detectors, strict=True):
-        half.bfloat16()
-        exact = dict(detector.named_modules())
-        for path, module in half.named_modules():
-            if isinstance(module, LEARNS):
-                module.float().load_state_dict(exact[path].state_dict())
-    return halves
+def fetched(outputs: Sequence[Output], images: int) -> Scores:
+    """Bring one detector's outputs of several batches from the device; behind `images` are those of filling."""
+    logit_B, gates_BE = (torch.cat(parts)[:images].cpu().numpy().copy() for parts in zip(*outputs, strict=True))
+    return Scores(logit_B, gates_BE)
 
 
-@torch.inference_mode()
-def faster(detector: Detector) -> Precision:
-    """Time a frozen block in both precisions; bfloat16 must win by a fifth, for it takes a second copy of the tower."""
-    tower = detector.tower
-    block = tower.transformer.resblocks[0]
-    width = tower.class_embedding.shape[0]
-    tokens = torch.randn(PROBE_IMAGES, len(tower.positional_embedding), width, device=tower.class_embedding.device)
-    exact = _seconds(block, tokens)
-    half = _seconds(copy.deepcopy(block).bfloat16(), tokens.bfloat16())
-    return "bfloat16" if half * 1.2 < exact else "float32"
+def chosen(pieces_V3SS: Sequence[Tensor], image_K: NDArray[np.int64], crops: int) -> Tensor:
+    """Put the views of some images together.
 
+    Args:
+        pieces_V3SS: uint8 each, V = B x C in all.
+        image_K: which of the B.
+        crops: C.
 
-def _seconds(block: torch.nn.Module, tokens: Tensor) -> float:
-    """Time a block, the fastest of three runs after one that is not counted."""
-    times = []
-    for _ in range(4):
-        start = time.perf_counter()
-        block(tokens)
-        if tokens.is_cuda:
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return min(times[1:])
+    Returns:
+        uint8 (K x C, 3, S, S).
+    """
+    ends = np.cumsum([len(piece) for piece in pieces_V3SS])
+    view_V = (image_K[:, None] * crops + np.arange(crops)).ravel()
+    piece_V = np.searchsorted(ends, view_V, side="right")
+    row_V = view_V - ends[piece_V]  # from the end of the piece
+    return torch.stack([pieces_V3SS[piece][row] for piece, row in zip(piece_V, row_V, strict=True)])

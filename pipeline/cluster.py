@@ -48,6 +48,11 @@ class Layout:
     resource: str | None = None
 
     @property
+    def rows_a_call(self) -> int:
+        """Images that a scorer is handed at a time: several batches, so that what a call costs is shared out."""
+        return BATCHES_A_BLOCK * self.batch_size
+
+    @property
     def resources(self) -> dict[str, Any]:
         """What a scorer asks of Ray.
 

@@ -14,17 +14,25 @@ from mole.preprocess import Preprocess
 from mole.tower import Tower
 
 SHAPE = Architecture(patch_size=32, width=64, layers=4, heads=4, embed_dim=32)
+NULL = Architecture(patch_size=56, width=8, layers=1, heads=1, embed_dim=8)
+"""Few patches and one block: a detector that costs next to nothing, for measuring what is around it."""
 CONFIG = DetectorConfig(adapted_blocks=2, shared_rank=4, expert_ranks=(2, 3, 4))
 
 
-def tiny_weights(seed: int = 0) -> dict[str, torch.Tensor]:
+def tiny_weights(seed: int = 0, shape: Architecture = SHAPE) -> dict[str, torch.Tensor]:
     """Draw a tower's weights, large enough that images differ in their logits."""
     torch.manual_seed(seed)
-    return {name: torch.randn_like(tensor) * 0.2 for name, tensor in Tower(SHAPE).state_dict().items()}
+    return {name: torch.randn_like(tensor) * 0.2 for name, tensor in Tower(shape).state_dict().items()}
 
 
 def tiny_checkpoint(
-    folder: Path, *, seed: int = 0, adapters: int = 0, preprocess: Preprocess | None = None, blocks: int = 2
+    folder: Path,
+    *,
+    seed: int = 0,
+    adapters: int = 0,
+    preprocess: Preprocess | None = None,
+    blocks: int = 2,
+    shape: Architecture = SHAPE,
 ) -> Path:
     """Write a checkpoint with random adapters, and thresholds that give all three verdicts.
 
@@ -34,10 +42,11 @@ def tiny_checkpoint(
         adapters: of what would be trained; those of one tower differ by it.
         preprocess: what the tower sees.
         blocks: how many are adapted.
+        shape: of the tower.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(tiny_weights(seed), folder / "tower.safetensors")
-    tower = load_tower("tiny", folder / "tower.safetensors", SHAPE)
+    save_file(tiny_weights(seed, shape), folder / "tower.safetensors")
+    tower = load_tower("tiny", folder / "tower.safetensors", shape)
     digest = tower_digest(tower.state_dict())
     torch.manual_seed(torch.initial_seed() + adapters)
     config = CONFIG.model_copy(update={"adapted_blocks": blocks})
@@ -52,7 +61,7 @@ def tiny_checkpoint(
             file="tower.safetensors",
             file_sha256=sha256_of(folder / "tower.safetensors"),
             sha256=digest,
-            architecture=SHAPE,
+            architecture=shape,
         ),
         detector=config,
         preprocess=spec,

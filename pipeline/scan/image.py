@@ -11,7 +11,7 @@ from pipeline import storage
 from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.records import CARRIED, FETCHED, Status, with_carried
 
-BLOCK_ROWS = 32
+BLOCK_ROWS = 64
 BLOCK_BYTES = 16 << 20
 
 Row = dict[str, Any]

@@ -152,8 +152,9 @@ def judged(images: Dataset, judges: Sequence[Judge], road: Road) -> Dataset:
     views = images.map_batches(step, batch_format="pyarrow")
     scores: Dataset = views.map_batches(
         Scorer,
-        fn_constructor_kwargs={"models": models, "device": layout.device, "threads": layout.threads},
-        batch_size=layout.batch_size,
+        fn_constructor_kwargs={"models": models, "device": layout.device, "threads": layout.threads}
+        | {"batch_size": layout.batch_size},
+        batch_size=layout.rows_a_call,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(size=layout.actors, max_tasks_in_flight_per_actor=2),
         **layout.resources,

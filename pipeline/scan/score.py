@@ -16,48 +16,51 @@ from pipeline.records import GATES, MODEL, SCORED, like
 
 
 class ScoreActor:
-    """Loaded detectors over one tower; a batch is one forward pass over the rows that have pixels.
+    """Loaded detectors over one tower; the rows that have pixels go through them batch by batch.
 
     Args:
         models: of each, what `--model` named, and the version that the run was planned for.
         device: `cpu` or `cuda`.
         threads: cores for one forward pass on CPU.
+        batch_size: images of a forward pass.
     """
 
-    def __init__(self, models: Sequence[tuple[str, str]], *, device: str, threads: int) -> None:
+    def __init__(self, models: Sequence[tuple[str, str]], *, device: str, threads: int, batch_size: int) -> None:
         torch.set_num_threads(threads)
         loaded = [load_checkpoint(registry.locate(model, digest)) for model, digest in models]
         self.digests = [digest for _, digest in models]
         self.spec = loaded[0].preprocess
-        self.panel = Panel(loaded, device)
+        self.panel = Panel(loaded, device, batch_size=batch_size)
 
     def __call__(self, prepared: pa.Table) -> pa.Table:
-        """Score a batch.
+        """Score some images.
 
         Args:
             prepared: a table of `PREPARED`.
 
         Returns:
-            A table of `SCORED`: the batch for each model, one after the other; logit and gates null where there are no
-            pixels.
+            A table of `SCORED`: the images for each model, one after the other, each column in one piece, since Ray
+            takes as long for a piece as for a hundred rows; logit and gates null where there are no pixels.
 
         Raises:
             ModelError: a logit is not finite.
         """
-        column = prepared["pixels"].combine_chunks()
-        scored = column.is_valid().to_numpy(zero_copy_only=False)
-        scores = self.panel.score(stack(column.drop_null(), self.spec), crops=self.spec.crops) if scored.any() else []
+        column = prepared["pixels"]
+        scored = column.is_valid().to_numpy()
+        pieces = [stack(chunk.drop_null(), self.spec) for chunk in column.chunks]
+        scores = self.panel.score(pieces, crops=self.spec.crops) if scored.any() else []
+        facts = prepared.drop_columns(["pixels"]).combine_chunks()
         schema = like(SCORED, prepared)
         tables = []
         for number, digest in enumerate(self.digests):
             made = self._columns(scored, scores[number] if scores else None)
             for name in ("logit", "gates"):
-                if name in prepared.column_names:  # what is known is not scored again
-                    made[name] = pc.coalesce(prepared[name].combine_chunks(), made[name])
-            columns = {name: prepared[name] for name in prepared.column_names} | made
+                if name in facts.column_names:  # what is known is not scored again
+                    made[name] = pc.coalesce(facts[name].combine_chunks(), made[name])
+            columns = {name: facts[name] for name in facts.column_names} | made
             columns[MODEL] = pa.repeat(pa.scalar(digest, pa.string()), len(column))
             tables.append(pa.Table.from_pydict({name: columns[name] for name in schema.names}, schema))
-        return pa.concat_tables(tables)
+        return pa.concat_tables(tables).combine_chunks()
 
     def _columns(self, scored: npt.NDArray[np.bool_], scores: Scores | None) -> dict[str, pa.Array]:
         """Put scores where there were pixels, and null elsewhere."""
@@ -80,6 +83,8 @@ def stack(pixels: pa.LargeBinaryArray, spec: Preprocess) -> torch.Tensor:
     Returns:
         uint8 (B x C, 3, S, S), the C views of an image one after the other.
     """
+    if not len(pixels):
+        return torch.empty((0, 3, spec.size, spec.size), dtype=torch.uint8)
     _, offsets, values = pixels.buffers()
     start = np.frombuffer(offsets, np.int64, count=1, offset=8 * pixels.offset)[0]
     flat = np.frombuffer(values, np.uint8, count=len(pixels) * spec.bytes, offset=int(start))

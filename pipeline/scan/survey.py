@@ -59,7 +59,7 @@ def measure(trial: Trial) -> tuple[Facts, float]:
     mount(trial.memory)
     place, digest = trial.model
     described = describe(registry.locate(place, digest))
-    actor = ScoreActor([trial.model], device=trial.device, threads=trial.threads)
+    actor = ScoreActor([trial.model], device=trial.device, threads=trial.threads, batch_size=trial.batch_size)
     ready = time.time()
     taken, calibrations = Taken(), {digest: described.calibration}
     warm = False

@@ -32,13 +32,13 @@ def prepare(fetched: pa.Table, spec: Preprocess, bounds: tuple[int, int, int], k
 class Scorer:
     """An actor that holds detectors; see `pipeline.scan.score`."""
 
-    def __init__(self, models: Sequence[tuple[str, str]], *, device: str, threads: int) -> None:
+    def __init__(self, models: Sequence[tuple[str, str]], *, device: str, threads: int, batch_size: int) -> None:
         from pipeline.scan.score import ScoreActor
 
-        self.actor = ScoreActor(models, device=device, threads=threads)
+        self.actor = ScoreActor(models, device=device, threads=threads, batch_size=batch_size)
 
     def __call__(self, prepared: pa.Table) -> Any:
-        """Score a batch of `PREPARED`."""
+        """Score a table of `PREPARED`."""
         return self.actor(prepared)
 
 

@@ -9,7 +9,8 @@ import torch
 from mole.checkpoint import Checkpoint, load_checkpoint
 from mole.detector import learned
 from mole.errors import ModelError
-from mole.inference import Scorer, faster, in_bfloat16
+from mole.inference import Panel, Scorer, chosen
+from mole.precision import Precision
 from mole.tower import normalise
 from tests.tiny import tiny_checkpoint
 
@@ -49,18 +50,6 @@ def test_bfloat16_gives_float32s_verdicts(loaded: Checkpoint) -> None:
     assert calibration.verdict(half.logit).tolist() == calibration.verdict(exact.logit).tolist()
 
 
-def test_what_was_trained_stays_float32(loaded: Checkpoint) -> None:
-    [half] = in_bfloat16([loaded.detector])
-    assert half.tower.conv1.weight.dtype is torch.bfloat16
-    for name, parameter in learned(half).items():
-        assert torch.equal(parameter, learned(loaded.detector)[name])
-
-
-def test_the_precision_is_chosen_by_measuring(loaded: Checkpoint) -> None:
-    assert faster(loaded.detector) in ("float32", "bfloat16")
-    assert Scorer(loaded, "cpu").precision in ("float32", "bfloat16")
-
-
 def test_a_logit_that_is_no_number_is_the_models_fault(loaded: Checkpoint) -> None:
     with torch.no_grad():
         learned(loaded.detector)["head.0.bias"].fill_(float("nan"))
@@ -73,3 +62,19 @@ def test_the_logit_of_several_crops_is_the_mean_of_theirs(loaded: Checkpoint) ->
     one, three = scorer.score(views(6)), scorer.score(views(6), crops=3)
     np.testing.assert_allclose(three.logit, one.logit.reshape(2, 3).mean(axis=1), rtol=1e-5)
     np.testing.assert_allclose(three.gates, one.gates.reshape(2, 3, -1).mean(axis=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("crops", [1, 3])
+def test_neither_batches_nor_pieces_move_a_logit(loaded: Checkpoint, precision: Precision, crops: int) -> None:
+    whole, few = (Panel([loaded], "cpu", precision=precision, batch_size=size) for size in (None, 5))
+    [expected] = whole.score([views(36)], crops=crops)
+    [got] = few.score(views(36).split([1, 20, 0, 15]), crops=crops)
+    np.testing.assert_allclose(got.logit, expected.logit, atol=1e-4 if precision == "float32" else 0.1)
+    np.testing.assert_allclose(got.gates, expected.gates, atol=1e-5 if precision == "float32" else 0.01)
+
+
+def test_the_views_of_some_images_are_found_in_any_pieces() -> None:
+    pixels_V3SS = views(24)
+    expected = pixels_V3SS.reshape(8, 3, 3, 224, 224)[[0, 2, 7]].reshape(-1, 3, 224, 224)
+    assert torch.equal(chosen(pixels_V3SS.split([5, 0, 10, 9]), np.array([0, 2, 7]), 3), expected)

@@ -58,7 +58,7 @@ def test_views_are_stacked_as_they_were_cut(prepared: pa.Table) -> None:
 
 
 def test_score_and_verdict_leave_faults_without_either(prepared: pa.Table, tiny: Path) -> None:
-    scored = ScoreActor([(str(tiny), "digest")], device="cpu", threads=1)(prepared)
+    scored = ScoreActor([(str(tiny), "digest")], device="cpu", threads=1, batch_size=4)(prepared)
     assert scored.schema.equals(with_carried(SCORED, ("url",)))
     final = conclude(scored, {"digest": Calibration(real_below=-9, generated_above=9)}, "print").drop_columns([MODEL])
     assert final.schema.remove(final.schema.get_field_index(CARRIED)).equals(VERDICT)
@@ -71,7 +71,7 @@ def test_score_and_verdict_leave_faults_without_either(prepared: pa.Table, tiny:
 
 def test_a_batch_without_a_sound_image_is_scored_all_the_same(prepared: pa.Table, tiny: Path) -> None:
     faults = prepared.filter(pa.compute.not_equal(prepared["status"], "ok"))
-    scored = ScoreActor([(str(tiny), "digest")], device="cpu", threads=1)(faults)
+    scored = ScoreActor([(str(tiny), "digest")], device="cpu", threads=1, batch_size=4)(faults)
     assert scored.num_rows == faults.num_rows and scored["logit"].null_count == faults.num_rows
 
 

@@ -1,0 +1,71 @@
+"""The copy in bfloat16 is the same detector up to rounding; which one is used is measured."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from mole.checkpoint import Checkpoint, load_checkpoint
+from mole.detector import Detector, learned
+from mole.inference import Scorer, share_tower
+from mole.precision import faster, in_bfloat16
+from mole.tower import QuickGELU
+from tests.tiny import tiny_checkpoint
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Checkpoint:
+    """A tiny detector."""
+    return load_checkpoint(tiny_checkpoint(tmp_path / "tiny"))
+
+
+def test_what_was_trained_stays_float32(loaded: Checkpoint) -> None:
+    [half] = in_bfloat16([loaded.detector])
+    assert half.tower.conv1.weight.dtype is torch.bfloat16
+    for name, parameter in learned(half).items():
+        assert torch.equal(parameter, learned(loaded.detector)[name])
+        assert parameter.dtype is torch.float32 and parameter is not learned(loaded.detector)[name]
+
+
+def test_an_activation_in_one_pass_is_as_near_to_float32_as_in_three(loaded: Checkpoint) -> None:
+    exact, [half] = loaded.detector, in_bfloat16([loaded.detector])
+    assert not [module for module in half.modules() if isinstance(module, QuickGELU)]
+    assert [module for module in exact.modules() if isinstance(module, QuickGELU)], "the original stays as it is"
+    plain = copy.deepcopy(exact).bfloat16()
+    for path, module in plain.named_modules():
+        if path.endswith("experts") or path == "head":
+            module.float()
+    view_B3SS = torch.randn(64, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+
+    def drift(detector: Detector) -> float:
+        with torch.inference_mode():
+            logit_B = detector(view_B3SS.bfloat16()).logit_B.float()
+            return float((logit_B - exact(view_B3SS).logit_B).abs().mean())
+
+    assert 0 < drift(half) < 1.5 * drift(plain)
+
+
+def test_copies_of_detectors_over_one_tower_stand_on_one_tower(tmp_path: Path) -> None:
+    pair = [load_checkpoint(tiny_checkpoint(tmp_path / str(seed), adapters=seed)).detector for seed in (0, 1)]
+    share_tower(*pair)
+    first, second = in_bfloat16(pair)
+    frozen = [{id(p) for p in half.parameters()} - {id(p) for p in learned(half).values()} for half in (first, second)]
+    assert frozen[0] == frozen[1] and len(frozen[0]) > 20
+    assert not {id(p) for p in learned(first).values()} & {id(p) for p in learned(second).values()}
+
+
+def test_a_tower_with_plain_gelu_keeps_it(loaded: Checkpoint) -> None:
+    for block in loaded.detector.modules():
+        if isinstance(block, nn.Sequential) and hasattr(block, "gelu"):
+            block.gelu = nn.GELU()
+    [half] = in_bfloat16([loaded.detector])
+    assert not [module for module in half.modules() if isinstance(module, nn.SiLU)]
+    weights = [detector.tower.transformer.resblocks[0].mlp.c_fc.weight for detector in (loaded.detector, half)]
+    assert torch.equal(weights[0].bfloat16(), weights[1])
+
+
+def test_the_precision_is_chosen_by_measuring(loaded: Checkpoint) -> None:
+    assert faster(loaded.detector) in ("float32", "bfloat16")
+    assert Scorer(loaded, "cpu").precision in ("float32", "bfloat16")
