@@ -89,8 +89,10 @@ def flops(detector: Detector) -> float:
 
     counter = FlopCounterMode(display=False)
     view_13SS = torch.zeros(1, 3, 224, 224, device=next(detector.parameters()).device)
+    torch.backends.mha.set_fastpath_enabled(False)  # its products are not counted
     with torch.no_grad(), counter:
         detector(view_13SS)
+    torch.backends.mha.set_fastpath_enabled(True)
     return float(counter.get_total_flops())
 
 

@@ -22,7 +22,7 @@ class Lane:
         shape = (views, 3, side, side)
         self.staged_N3SS = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
         self.pixels_N3SS = torch.empty(shape, dtype=torch.uint8, device=device)
-        self.copied, self.read = torch.cuda.Event(), torch.cuda.Event()
+        self.copied, self.read = torch.cuda.Event(), torch.cuda.Event()  # type: ignore[no-untyped-call]
 
     def take(self, parts: Sequence[Tensor], stream: torch.cuda.Stream) -> Tensor:
         """Send a batch to the GPU beside what is computed there.
@@ -60,7 +60,8 @@ class Feed:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self._lanes: list[Lane] = []
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        gpu = device.type == "cuda"
+        self._stream = torch.cuda.Stream(device) if gpu else None  # type: ignore[no-untyped-call]
 
     def __call__(self, pieces: Sequence[Tensor], most: int) -> Iterator[Tensor]:
         """Bring views to the device.

@@ -116,7 +116,7 @@ class Panel:
 
     def _exactly(self, detector: Detector, pixels_V3SS: Tensor, most: int, crops: int) -> Scores:
         """Score in float32; uint8 (V, 3, S, S)."""
-        parts = [normalise(part.to(self.device), self.preprocess) for part in pixels_V3SS.split(most)]
+        parts = [normalise(part.to(self.device), self.preprocess) for part in torch.split(pixels_V3SS, most)]
         return fetched([forward([detector], part, crops)[0] for part in parts], len(pixels_V3SS) // crops)
 
 

@@ -18,7 +18,7 @@ def views(count: int) -> torch.Tensor:
 @given(st.lists(st.integers(0, 9), max_size=9), st.integers(1, 12))
 def test_batches_hold_every_view_once_and_all_but_the_last_are_full(sizes: list[int], most: int) -> None:
     every = views(sum(sizes))
-    cut = list(batches(every.split(sizes) if sizes else [], most))
+    cut = list(batches(torch.split(every, sizes) if sizes else [], most))
     assert [sum(map(len, parts)) for parts in cut[:-1]] == [most] * (len(cut) - 1)
     assert sum(len(part) for parts in cut for part in parts) == len(every)
     if cut:
@@ -29,7 +29,7 @@ def test_batches_hold_every_view_once_and_all_but_the_last_are_full(sizes: list[
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(1, 12))
 def test_on_a_cpu_batches_are_the_views_and_no_more(sizes: list[int], most: int) -> None:
     every = views(sum(sizes))
-    assert torch.equal(torch.cat(list(Feed(torch.device("cpu"))(every.split(sizes), most))), every)
+    assert torch.equal(torch.cat(list(Feed(torch.device("cpu"))(torch.split(every, sizes), most))), every)
 
 
 def test_on_a_cpu_a_batch_within_a_piece_is_not_copied() -> None:
@@ -42,7 +42,7 @@ def test_on_a_cpu_a_batch_within_a_piece_is_not_copied() -> None:
 def test_on_a_gpu_batches_have_one_shape_and_are_filled_with_zeros() -> None:
     every, feed = views(23), Feed(torch.device("cuda"))
     for most in (5, 8):
-        got = [batch.cpu() for batch in feed(every.split([3, 20]), most)]
+        got = [batch.cpu() for batch in feed(torch.split(every, [3, 20]), most)]
         assert {len(batch) for batch in got} == {most}
         joined = torch.cat(got)
         assert torch.equal(joined[:23], every) and not joined[23:].any()

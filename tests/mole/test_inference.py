@@ -69,7 +69,7 @@ def test_the_logit_of_several_crops_is_the_mean_of_theirs(loaded: Checkpoint) ->
 def test_neither_batches_nor_pieces_move_a_logit(loaded: Checkpoint, precision: Precision, crops: int) -> None:
     whole, few = (Panel([loaded], "cpu", precision=precision, batch_size=size) for size in (None, 5))
     [expected] = whole.score([views(36)], crops=crops)
-    [got] = few.score(views(36).split([1, 20, 0, 15]), crops=crops)
+    [got] = few.score(torch.split(views(36), [1, 20, 0, 15]), crops=crops)
     np.testing.assert_allclose(got.logit, expected.logit, atol=1e-4 if precision == "float32" else 0.1)
     np.testing.assert_allclose(got.gates, expected.gates, atol=1e-5 if precision == "float32" else 0.01)
 
@@ -77,4 +77,4 @@ def test_neither_batches_nor_pieces_move_a_logit(loaded: Checkpoint, precision: 
 def test_the_views_of_some_images_are_found_in_any_pieces() -> None:
     pixels_V3SS = views(24)
     expected = pixels_V3SS.reshape(8, 3, 3, 224, 224)[[0, 2, 7]].reshape(-1, 3, 224, 224)
-    assert torch.equal(chosen(pixels_V3SS.split([5, 0, 10, 9]), np.array([0, 2, 7]), 3), expected)
+    assert torch.equal(chosen(torch.split(pixels_V3SS, [5, 0, 10, 9]), np.array([0, 2, 7]), 3), expected)
