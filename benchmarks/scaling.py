@@ -1,10 +1,11 @@
-"""What the shape of a source costs: the same images in many small shards or few large ones, and ten times as many.
+"""What the shape of a source costs: the same images in many shards or few, ten times as many, on one node or several.
 
     python -m benchmarks.scaling
 
-Images are small, so that nothing but the road itself is measured. Beside the rate stands what grows with a cluster and
-cannot be shared out: the driver's own seconds of a core, in all, for each read task, and, from the same shard in blocks
-of two sizes, for each block that is prepared and scored.
+Nodes share out this machine's cores, so that a rate that stays is all that more of them may give here. Images are
+small, so that nothing but the road itself is measured. Beside the rate stands what grows with a cluster and cannot be
+shared out: the driver's own seconds of a core, in all, for each read task, and, from the same shard in blocks of two
+sizes, for each block that is prepared and scored.
 """
 
 import argparse
@@ -16,9 +17,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 import ray
+from ray.cluster_utils import Cluster
 from rich.console import Console
 from rich.table import Table
 
@@ -29,11 +32,14 @@ from pipeline.telemetry import quiet_ray
 from tests.pictures import picture, write_shard
 from tests.tiny import tiny_checkpoint
 
-from .scan import Marked, Marks
+from .roads import Marked, Marks
 
 SHAPES = ((100, 100), (10, 1_000), (1, 10_000), (10, 100), (100, 1_000))
 """Shards, and images in each."""
 BATCH, SMALL_BATCH = 64, 2
+NODES, CPUS = (1, 2, 4), 4
+"""Nodes on this machine, and how many CPUs they have together, whatever their number."""
+STORE = 256 << 20
 BLOCKS_OF = 10_000
 """Images of the one shard whose blocks are counted."""
 
@@ -54,8 +60,12 @@ def main() -> None:
             row = (f"{run.rate:,.0f}", f"{run.core_s:.1f}", f"{1000 * run.core_s / shards:,.0f}", f"{run.mib:,}")
             table.add_row(f"{shards:,}", f"{images:,}", *row)
         source = write(Path(place) / "blocks", 1, BLOCKS_OF, pictures)
+        several = f"{place}/10-1000/{{0..9}}.tar"
+        spread = {nodes: on_nodes(nodes, several, f"{place}/verdicts-on-{nodes}", model) for nodes in NODES}
         few, many = (measure(source, f"{place}/verdicts-{batch}", model, batch) for batch in (BATCH, SMALL_BATCH))
     Console().print(table)
+    rates = ", ".join(f"{run.rate:,.0f} on {nodes}" for nodes, run in spread.items())
+    print(f"{BLOCKS_OF:,} images on nodes of this machine that have {CPUS} CPUs together, images/s: {rates}")
     fewer, more = (BLOCKS_OF // (BATCHES_A_BLOCK * batch) for batch in (BATCH, SMALL_BATCH))
     each = 1000 * (many.core_s - few.core_s) / (more - fewer)
     print(
@@ -86,6 +96,20 @@ def write(folder: Path, shards: int, images: int, pictures: Sequence[bytes]) -> 
     for number in range(1, shards):
         os.link(first, folder / f"{number}.tar")
     return f"{folder}/{{0..{shards - 1}}}.tar" if shards > 1 else str(first)
+
+
+def on_nodes(nodes: int, source: str, output: str, model: str) -> Run:
+    """Scan a source on some nodes of this machine, with a scorer on each."""
+    has: dict[str, Any] = {"num_cpus": CPUS // nodes, "object_store_memory": STORE}
+    cluster: Any = Cluster(initialize_head=True, head_node_args=has | {"include_dashboard": False})
+    try:
+        for _ in range(nodes - 1):
+            cluster.add_node(**has)
+        ray.init(address=cluster.address, log_to_driver=False)
+        return measure(source, output, model, BATCH)
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
 
 
 def measure(source: str, output: str, model: str, batch: int) -> Run:

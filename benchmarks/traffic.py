@@ -1,0 +1,83 @@
+"""What crosses Ray's object store: bytes an image behind each step of the road, as Ray Data itself counts its blocks.
+
+python -m benchmarks.traffic --images 1000
+"""
+
+import argparse
+import re
+import tempfile
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import ray
+import ray.data
+
+from benchmarks.scan import pictures
+from mole.config import describe
+from pipeline import registry
+from pipeline.scan.fetch import fetch
+from pipeline.scan.image import Wanted
+from pipeline.scan.lease import Lease
+from pipeline.scan.road import ImageSource, Judge, judged, paved
+from pipeline.scan.shelf import opened
+from pipeline.scan.source import Source
+from pipeline.settings import ScanSettings
+from pipeline.telemetry import Ticker, quiet_ray
+from tests.tiny import tiny_checkpoint
+
+STEP = re.compile(r"^Operator \d+ (.+?):", re.MULTILINE)
+ROWS = re.compile(r"Output num rows per block: .*?, (\d+) total")
+SIZE = re.compile(r"Output size bytes per block: .*?, (\d+) total")
+
+
+def main() -> None:
+    """Scan without writing, and print what Ray Data counted."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=1000)
+    images = parser.parse_args().images
+    quiet_ray(logs=False)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        pictures(folder, images, (1024, 768))
+        shards = sorted((folder / "shards").glob("*.tar"))
+        size = sum(shard.stat().st_size for shard in shards)
+        print(f"{images:,} images in {len(shards)} shards, {size / images:,.0f} bytes an image in them")
+        print(f"a view has {describe(registry.locate(tiny(folder))).preprocess.bytes:,} bytes")
+        for step, rows, moved in counted(stats(folder, tiny(folder))):
+            print(f"{moved / rows:>12,.0f} bytes an image behind {step}")
+    print(f"ray {ray.__version__}, {datetime.now(UTC):%Y-%m-%d}")
+
+
+def tiny(folder: Path) -> str:
+    """Write a tiny checkpoint."""
+    return str(tiny_checkpoint(folder / "model"))
+
+
+def stats(folder: Path, model: str) -> str:
+    """Take the shards down the scan's own road, and let Ray Data say what it did."""
+    output, described = str(folder / "verdicts"), describe(registry.locate(model))
+    settings = ScanSettings(source=[f"{folder}/shards/*.tar"], output=output, model=model)
+    shelf, wanted = opened(settings.sink, output), Wanted(settings.max_bytes)
+    readings = [partial(fetch, [unit], wanted) for unit in Source(settings.source, all_files=False).units()]
+    ledger = shelf.ledger(described.digest)
+    with Lease(output) as held, paved(settings, held, shelf, ledger, settings.source, Ticker(quiet=True)) as road:
+        source = ray.data.read_datasource(ImageSource(readings, road.memory), override_num_blocks=len(readings))
+        verdicts = judged(source, [Judge(model, described)], road).materialize()
+        return str(verdicts.stats())
+
+
+def counted(told: str) -> list[tuple[str, int, int]]:
+    """Read steps, their rows and their bytes out of Ray Data's own words."""
+    parts = STEP.split(told)[1:]
+    found = []
+    for step, words in zip(parts[::2], parts[1::2], strict=True):
+        rows, size = ROWS.search(words), SIZE.search(words)
+        if rows is None or size is None:
+            raise SystemExit(f"Ray {ray.__version__} tells its stats in other words: {words!r}")
+        found.append((step, int(rows[1]), int(size[1])))
+    return found
+
+
+if __name__ == "__main__":
+    main()
