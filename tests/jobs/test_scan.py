@@ -88,7 +88,7 @@ def test_a_scan_killed_and_then_ended_at_random_points_ends_with_the_rows_of_one
     arguments = ("--source", f"{shards}/{{0..4}}.tar", "--model", tiny, "--rows-per-file", 16)
     assert main([str(argument) for argument in (*arguments, "--output", tmp_path / "whole")]) == 0
     output, chance = tmp_path / "killed", random.Random(0)
-    for blow in (signal.SIGKILL, signal.SIGTERM):
+    for blow in (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM):
         run = subprocess.Popen(command(*arguments, "--output", output), cwd=root, stderr=subprocess.DEVNULL)
         end = time.monotonic() + 200
         # workers of the run before may write until this one has the lease
@@ -103,22 +103,24 @@ def test_a_scan_killed_and_then_ended_at_random_points_ends_with_the_rows_of_one
     assert run.returncode == 143 and not (output / "_lease.json").exists()
     last = scan(root, *arguments, "--output", output, "--json")
     assert last.returncode == 0, last.stderr
-    summary = json.loads(last.stdout)
+    assert "images/s" in last.stderr and "Traceback" not in last.stderr
+    summary = json.loads(last.stdout)  # nothing else stands there
     assert (summary["law"], summary["images"]) == ("kept", 1008)
     assert 0 < summary["written"] < 1008
     assert verdicts(output) == verdicts(tmp_path / "whole")
 
 
-def test_json_is_all_that_stands_on_stdout_and_the_summary_names_the_law(
-    root: Path, shards: Path, tiny: Path, tmp_path: Path
+def test_what_is_told_of_a_finished_scan_names_the_law_in_words_and_in_json(
+    shards: Path, tiny: Path, local_ray: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ("--source", shards / "4.tar", "--output", tmp_path / "out", "--model", tiny)
-    told = scan(root, *arguments)
-    assert told.returncode == 0, told.stderr
-    assert "law: 8 images in 1 units, each image exactly one row: kept" in told.stdout
-    assert "images/s" in told.stderr and "Traceback" not in told.stderr
-    summary = json.loads(scan(root, *arguments, "--json").stdout)
-    assert summary["statuses"]["truncated"] == 1
+    arguments = ["--source", str(shards / "4.tar"), "--output", str(tmp_path / "out"), "--model", str(tiny)]
+    assert main(arguments) == 0
+    told = capsys.readouterr()
+    assert "law: 8 images in 1 units, each image exactly one row: kept" in told.out
+    assert "Traceback" not in told.err
+    assert main([*arguments, "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["statuses"]["truncated"], summary["written"]) == (1, 0)
 
 
 def test_each_kind_of_failure_has_its_exit_code(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jobs import audit, evaluate, finetune, promote, reconstruct, scan
+from jobs import audit, finetune, promote, reconstruct, scan
 from pipeline.registry import Registry
 
 RED, BLUE, GREEN = (90, -60, -60), (-60, -60, 90), (-60, 90, -60)
@@ -82,9 +82,6 @@ def test_a_trained_version_is_measured_and_the_first_one_is_promoted_and_scans(
     assert (code, promoted["passed"], models.promoted()) == (0, True, made["digest"])
     code, scanned = job(scan, "--source", known, "--output", tmp_path / "verdicts", "--model", models.url)
     assert (code, scanned["model"], scanned["images"]) == (0, made["digest"], 3 * EACH)
-    report = tmp_path / "report.html"
-    code, judged = job(evaluate, "--model", models.url, "--samples", known, "--report", report)
-    assert code == 0 and judged["digest"] == made["digest"] and report.stat().st_size > 10_000
 
 
 @pytest.mark.slow

@@ -52,10 +52,10 @@ def test_a_shadow_has_the_rows_of_its_own_scan_whatever_was_judged_before(
         write_shard(tmp_path / f"{number}.tar", samples(30, start=30 * number))
     write_shard(tmp_path / "3.tar", faulty())
     shards = [tmp_path / f"{number}.tar" for number in range(4)]
-    monkeypatch.setattr(flow, "WAVE", 2)
-    monkeypatch.setattr(flow, "TASKS_A_CORE", 0)
     champion = run(shards[0], output=tmp_path / "out")
     alone = run(*shards, output=tmp_path / "alone", model=str(challenger))
+    monkeypatch.setattr(flow, "WAVE", 2)
+    monkeypatch.setattr(flow, "TASKS_A_CORE", 0)
     both = run(*shards, output=tmp_path / "out", shadow=str(challenger))
     assert (both.model, both.images, both.law) == (champion.model, 98, "kept")
     rows = partitions(tmp_path / "out")
