@@ -40,7 +40,7 @@ CLIP_RETRIEVAL = """
 import sys, tempfile
 from pathlib import Path
 import open_clip, torch
-from clip_retrieval.clip_inference import main, mapper
+from clip_retrieval.clip_inference import clip_inference, mapper
 
 shards, batch, workers = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 score = mapper.ClipMapper.__call__
@@ -55,8 +55,9 @@ with tempfile.TemporaryDirectory() as folder:
     (Path(folder) / "same-shape.json").write_text(sys.argv[4])
     open_clip.add_model_config(folder)
     torch.save(open_clip.create_model("same-shape").state_dict(), f"{folder}/weights.pt")
-    main(shards, f"{folder}/out", input_format="webdataset", enable_text=False, use_jit=False, batch_size=batch,
-         num_prepro_workers=workers, clip_model=f"open_clip:same-shape/{folder}/weights.pt")
+    same = f"open_clip:same-shape/{folder}/weights.pt"
+    clip_inference(shards, f"{folder}/out", input_format="webdataset", enable_text=False, use_jit=False,
+                   batch_size=batch, num_prepro_workers=workers, clip_model=same)
 """
 """What clip-retrieval's own interpreter runs: its own inference, which says when a batch is scored."""
 
@@ -108,12 +109,14 @@ def as_pixels(view_3SS: torch.Tensor) -> torch.Tensor:
     return ((view_3SS * std[:, None, None] + mean[:, None, None]) * 255).round().clamp(0, 255).to(torch.uint8)
 
 
-def this_scan(folder: Path, model: str, marks: Marks) -> None:
-    """Scan the shards as the command does, without its process."""
+def this_scan(shards: Path, model: str) -> float:
+    """Scan a folder's shards as the command does, without its process; seconds."""
     with tempfile.TemporaryDirectory() as output:
-        source = [f"{folder}/shards/{{0..3}}.tar"]
+        source = [f"{shards}/*.tar"]
         settings = ScanSettings(source=source, output=output, model=model, batch_size=BATCH, rows_per_file=4 * BATCH)
-        scan(settings, Marked(marks))
+        begun = time.perf_counter()
+        scan(settings, Ticker(quiet=True))
+        return time.perf_counter() - begun
 
 
 def plain_loop(folder: Path, model: str, marks: Marks) -> None:
@@ -205,13 +208,12 @@ def clip_retrieval(python: str, folder: Path, model: str, marks: Marks) -> None:
         raise SystemExit(f"{python} -c … ended with {run.returncode} after {done} images; has it clip-retrieval?")
 
 
-def roads(peer: str | None) -> dict[str, Road]:
-    """Name the roads; clip-retrieval's where an interpreter that has it is given."""
+def peers(python: str | None) -> dict[str, Road]:
+    """Name the peers' roads; clip-retrieval's where an interpreter that has it is given."""
     found: dict[str, Road] = {
-        "this scan": this_scan,
         "plain loop": plain_loop,
         "read_images + map_batches": ray_idiom,
         "read_webdataset + map_batches": ray_webdataset,
         "webdataset + torch DataLoader": torch_loader,
     }
-    return found if peer is None else found | {"clip-retrieval": partial(clip_retrieval, peer)}
+    return found if python is None else found | {"clip-retrieval": partial(clip_retrieval, python)}
