@@ -110,7 +110,7 @@ def measure(road: Road, folder: Path, model: str) -> tuple[float, float]:
 
 
 def ours(folder: Path, model: str, images: int) -> tuple[float, float]:
-    """Run this scan on the shards and on several times as many: images a second of the more, and the first's seconds."""
+    """Run this scan on the shards and on several times as many: images a second of the more, seconds of the first."""
     once, several = (this_scan(folder / name, model) for name in ("shards", MORE))
     return (TIMES - 1) * images / (several - once), once
 
