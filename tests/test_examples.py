@@ -7,11 +7,17 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+import torch
 
 from examples import build
+from mole.checkpoint import load_checkpoint
+from mole.inference import Scorer
+from mole.view import view
 from pipeline.decode import Bounds, Fault, Picture, decode
 from pipeline.records import Status
+from pipeline.registry import locate
 
+FORMS = ("jpg", "webp", "png")
 BOUNDS = Bounds(max_bytes=1 << 24, max_pixels=100_000_000)
 DAMAGE = {
     "damaged-cut": Status.TRUNCATED,
@@ -20,6 +26,19 @@ DAMAGE = {
     "damaged-empty": Status.EMPTY,
     "damaged-small": Status.TOO_SMALL,
 }
+
+NOTED = {
+    "Shitao--OmniGen-v1": (236.25, 8.055),
+    "validation_0a7d56b2fb989fe8": (8.67, -2.826),
+    "train_000af180a3163f17": (108.18, -2.224),
+    "Pieter-de-Hooch-3": (81.32, 4.823),
+    "Artemisia-Gentileschi-2": (80.85, 2.060),
+    "warp-ai--wuerstchen": (55.60, 3.168),
+    "John-Atkinson-Grimshaw-1": (97.40, 6.197),
+    "train_000afe7726e121ea": (15.40, -2.788),
+    "amused--amused-512": (226.89, 5.025),
+}
+"""Of some samples, the mean of the view's pixels and the shipped detector's logit in float32, noted on 2026-11-25."""
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +107,24 @@ def test_building_again_gives_the_same_samples(root: Path, shared: Path) -> None
     contents = list(build.shards(rebuilt))
     assert [len(content) for content in contents[:1]] == [first.stat().st_size]
     assert len(contents[2]) == last.stat().st_size
+
+
+def test_the_shipped_detector_sees_and_judges_the_samples_as_it_was_noted(
+    samples: dict[str, dict[str, bytes]],
+) -> None:
+    loaded = load_checkpoint(locate("embedded"))
+    views = []
+    for key in NOTED:
+        [picture] = [
+            decode(body, BOUNDS, loaded.preprocess.window) for name, body in samples[key].items() if name in FORMS
+        ]
+        assert isinstance(picture, Picture)
+        views.append(torch.from_numpy(view(picture.pixels_3HW, loaded.preprocess)))
+    logits = Scorer(loaded, "cpu", precision="float32").score(torch.stack(views)).logit
+    found = {
+        key: (float(view_3SS.float().mean()), float(logit))
+        for key, view_3SS, logit in zip(NOTED, views, logits, strict=True)
+    }
+    assert found == {
+        key: (pytest.approx(mean, abs=0.05), pytest.approx(logit, abs=0.01)) for key, (mean, logit) in NOTED.items()
+    }
