@@ -9,6 +9,7 @@ sizes, for each block that is prepared and scored.
 """
 
 import argparse
+import logging
 import os
 import platform
 import tempfile
@@ -32,13 +33,13 @@ from pipeline.telemetry import quiet_ray
 from tests.pictures import picture, write_shard
 from tests.tiny import tiny_checkpoint
 
-from .roads import Marked, Marks
+from .roads import CORES, Marked, Marks
 
 SHAPES = ((100, 100), (10, 1_000), (1, 10_000), (10, 100), (100, 1_000))
 """Shards, and images in each."""
 BATCH, SMALL_BATCH = 64, 2
-NODES, CPUS = (1, 2, 4), 4
-"""Nodes on this machine, and how many CPUs they have together, whatever their number."""
+NODES = (1, 2, 4)
+"""Nodes on this machine; they share out its cores, and where there are more nodes than cores each has one."""
 STORE = 256 << 20
 BLOCKS_OF = 10_000
 """Images of the one shard whose blocks are counted."""
@@ -65,7 +66,7 @@ def main() -> None:
         few, many = (measure(source, f"{place}/verdicts-{batch}", model, batch) for batch in (BATCH, SMALL_BATCH))
     Console().print(table)
     rates = ", ".join(f"{run.rate:,.0f} on {nodes}" for nodes, run in spread.items())
-    print(f"{BLOCKS_OF:,} images on nodes of this machine that have {CPUS} CPUs together, images/s: {rates}")
+    print(f"10,000 images in 10 shards on nodes that share out {CORES} cores, images/s: {rates}")
     fewer, more = (BLOCKS_OF // (BATCHES_A_BLOCK * batch) for batch in (BATCH, SMALL_BATCH))
     each = 1000 * (many.core_s - few.core_s) / (more - fewer)
     print(
@@ -100,12 +101,12 @@ def write(folder: Path, shards: int, images: int, pictures: Sequence[bytes]) -> 
 
 def on_nodes(nodes: int, source: str, output: str, model: str) -> Run:
     """Scan a source on some nodes of this machine, with a scorer on each."""
-    has: dict[str, Any] = {"num_cpus": CPUS // nodes, "object_store_memory": STORE}
+    has: dict[str, Any] = {"num_cpus": max(1, CORES // nodes), "object_store_memory": STORE}
     cluster: Any = Cluster(initialize_head=True, head_node_args=has | {"include_dashboard": False})
     try:
         for _ in range(nodes - 1):
             cluster.add_node(**has)
-        ray.init(address=cluster.address, log_to_driver=False)
+        ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
         return measure(source, output, model, BATCH)
     finally:
         ray.shutdown()
