@@ -64,8 +64,8 @@ class Panel:
         batch_size: int | None = None,
     ) -> None:
         demand_one_trunk([checkpoint.description for checkpoint in checkpoints])
-        chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        self.device = torch.device(chosen)
+        found = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(found if device == "auto" else device)
         self.batch_size = batch_size
         self.preprocess = checkpoints[0].preprocess
         bounds = [checkpoint.calibration for checkpoint in checkpoints]
