@@ -62,19 +62,6 @@ with tempfile.TemporaryDirectory() as folder:
 """What clip-retrieval's own interpreter runs: its own inference, which says when a batch is scored."""
 
 
-class Marked(Ticker):
-    """A ticker that keeps when how many images were done."""
-
-    def __init__(self, marks: Marks) -> None:
-        super().__init__(quiet=True)
-        self.marks = marks
-
-    def add(self, images: int, faults: int) -> None:
-        """Note the time."""
-        super().add(images, faults)
-        self.marks.append((time.perf_counter(), self.images))
-
-
 class Idiom:
     """The actor that Ray's documentation shows, with the same detector."""
 

@@ -29,11 +29,11 @@ from rich.table import Table
 from pipeline.cluster import BATCHES_A_BLOCK
 from pipeline.scan.flow import scan
 from pipeline.settings import ScanSettings
-from pipeline.telemetry import quiet_ray
+from pipeline.telemetry import Ticker, quiet_ray
 from tests.pictures import picture, write_shard
 from tests.tiny import tiny_checkpoint
 
-from .roads import CORES, Marked, Marks
+from .roads import CORES, Marks
 
 SHAPES = ((100, 100), (10, 1_000), (1, 10_000), (10, 100), (100, 1_000))
 """Shards, and images in each."""
@@ -43,6 +43,19 @@ NODES = (1, 2, 4)
 STORE = 256 << 20
 BLOCKS_OF = 10_000
 """Images of the one shard whose blocks are counted."""
+
+
+class Marked(Ticker):
+    """A ticker that keeps when how many images were done."""
+
+    def __init__(self, marks: Marks) -> None:
+        super().__init__(quiet=True)
+        self.marks = marks
+
+    def add(self, images: int, faults: int) -> None:
+        """Note the time."""
+        super().add(images, faults)
+        self.marks.append((time.perf_counter(), self.images))
 
 
 def main() -> None:

@@ -49,6 +49,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Metadata]]:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         monkeypatch.setenv(PLACE_SETTING, f"http://127.0.0.1:{server.server_port}/")
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody's, and not to be asked
         yield own
         server.shutdown()
         thread.join()
