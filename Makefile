@@ -15,7 +15,7 @@ STAMP := $(VENV)/.installed
 DEMO_SOURCE := examples/shards/sample-{00000..00002}.tar
 DEMO_OUTPUT := verdicts/
 
-.PHONY: setup demo test lint bench clean
+.PHONY: setup demo test lint style types suite bench clean
 
 setup: $(STAMP)
 
@@ -43,14 +43,22 @@ $(STAMP): pyproject.toml constraints.txt pipeline/cropped.c | $(BIN)/python
 demo: setup
 	@$(BIN)/python jobs/scan.py --source '$(DEMO_SOURCE)' --output $(DEMO_OUTPUT)
 
-lint: setup
+lint: style types
+
+style: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+
+types: setup
 	@$(BIN)/mypy
 
 # Bytecode is kept, whatever the environment says: the hundreds of processes that tests start would each compile the project.
-test: lint
+suite: setup
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Types are checked beside the suite: with a cold cache they take a core half a minute.
+test: style
+	@$(MAKE) --no-print-directory -j 2 types suite
 
 bench: setup
 	@for name in decode scan memory training; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done

@@ -32,10 +32,10 @@ from pipeline.scan.flow import scan
 from pipeline.settings import ScanSettings
 from pipeline.telemetry import Ticker
 
-BATCH = 16
 CORES = os.cpu_count() or 1
 Marks = list[tuple[float, int]]
-Road = Callable[[Path, str, Marks], None]
+Road = Callable[[Path, str, int, Marks], None]
+"""Folder of images, checkpoint, images a batch, and who is told when how many are done."""
 CLIP_RETRIEVAL = """
 import sys, tempfile
 from pathlib import Path
@@ -96,47 +96,35 @@ def as_pixels(view_3SS: torch.Tensor) -> torch.Tensor:
     return ((view_3SS * std[:, None, None] + mean[:, None, None]) * 255).round().clamp(0, 255).to(torch.uint8)
 
 
-def this_scan(shards: Path, model: str) -> float:
+def this_scan(shards: Path, model: str, batch_size: int) -> float:
     """Scan a folder's shards as the command does, without its process; seconds."""
     with tempfile.TemporaryDirectory() as output:
         source = [f"{shards}/*.tar"]
-        settings = ScanSettings(source=source, output=output, model=model, batch_size=BATCH, rows_per_file=4 * BATCH)
+        settings = ScanSettings(source=source, output=output, model=model, batch_size=batch_size)
         begun = time.perf_counter()
         scan(settings, Ticker(quiet=True))
         return time.perf_counter() - begun
 
 
-def plain_loop(folder: Path, model: str, marks: Marks) -> None:
+def plain_loop(folder: Path, model: str, batch_size: int, marks: Marks) -> None:
     """Decode with Pillow, transform with open_clip, score: one process, torch on every core."""
     torch.set_num_threads(CORES)
     transform, scorer = stock(), Scorer(load_checkpoint(registry.locate(model)), "cpu")
     files, done = sorted(folder.glob("*.jpg")), 0
-    for start in range(0, len(files), BATCH):
-        views = [as_pixels(transform(Image.open(file).convert("RGB"))) for file in files[start : start + BATCH]]
+    for start in range(0, len(files), batch_size):
+        views = [as_pixels(transform(Image.open(file).convert("RGB"))) for file in files[start : start + batch_size]]
         scorer.score(torch.stack(views))
         done += len(views)
         marks.append((time.perf_counter(), done))
 
 
-def ray_idiom(folder: Path, model: str, marks: Marks) -> None:
+def ray_idiom(folder: Path, model: str, batch_size: int, marks: Marks) -> None:
     """`read_images(...).map_batches(model)`, as Ray's documentation has it."""
     with cluster.connected("local", logs=False):
         images = ray.data.read_images(str(folder), mode="RGB")
         pool = ActorPoolStrategy(size=1)
-        scored = images.map_batches(Idiom, fn_constructor_args=(model,), batch_size=BATCH, compute=pool, num_cpus=0)
-        done = 0
-        for batch in scored.iter_batches(batch_size=None):
-            done += len(batch["logit"])
-            marks.append((time.perf_counter(), done))
-
-
-def ray_webdataset(folder: Path, model: str, marks: Marks) -> None:
-    """`read_webdataset(...).map_batches(model)`."""
-    with cluster.connected("local", logs=False):
-        shards = ray.data.read_webdataset([str(path) for path in sorted(folder.glob("shards/*.tar"))], decoder=None)
-        pool = ActorPoolStrategy(size=1)
-        scored = shards.map_batches(
-            ShardIdiom, fn_constructor_args=(model,), batch_size=BATCH, compute=pool, num_cpus=0
+        scored = images.map_batches(
+            Idiom, fn_constructor_args=(model,), batch_size=batch_size, compute=pool, num_cpus=0
         )
         done = 0
         for batch in scored.iter_batches(batch_size=None):
@@ -144,7 +132,21 @@ def ray_webdataset(folder: Path, model: str, marks: Marks) -> None:
             marks.append((time.perf_counter(), done))
 
 
-def torch_loader(folder: Path, model: str, marks: Marks) -> None:
+def ray_webdataset(folder: Path, model: str, batch_size: int, marks: Marks) -> None:
+    """`read_webdataset(...).map_batches(model)`."""
+    with cluster.connected("local", logs=False):
+        shards = ray.data.read_webdataset([str(path) for path in sorted(folder.glob("shards/*.tar"))], decoder=None)
+        pool = ActorPoolStrategy(size=1)
+        scored = shards.map_batches(
+            ShardIdiom, fn_constructor_args=(model,), batch_size=batch_size, compute=pool, num_cpus=0
+        )
+        done = 0
+        for batch in scored.iter_batches(batch_size=None):
+            done += len(batch["logit"])
+            marks.append((time.perf_counter(), done))
+
+
+def torch_loader(folder: Path, model: str, batch_size: int, marks: Marks) -> None:
     """A DataLoader over webdataset with a worker a core, the model in the main process on every core."""
     torch.set_num_threads(CORES)
     transform, scorer = stock(), Scorer(load_checkpoint(registry.locate(model)), "cpu")
@@ -152,19 +154,20 @@ def torch_loader(folder: Path, model: str, marks: Marks) -> None:
     files = webdataset.WebDataset(shards, shardshuffle=False).decode("pil").to_tuple("jpg")
     views = files.map(lambda sample: as_pixels(transform(sample[0])))
     done = 0
-    for batch in DataLoader(views, batch_size=BATCH, num_workers=CORES):
+    for batch in DataLoader(views, batch_size=batch_size, num_workers=CORES):
         scorer.score(batch)
         done += len(batch)
         marks.append((time.perf_counter(), done))
 
 
-def clip_retrieval(python: str, folder: Path, model: str, marks: Marks) -> None:
+def clip_retrieval(python: str, folder: Path, model: str, batch_size: int, marks: Marks) -> None:
     """clip-retrieval's `clip_inference` over the shards, with a tower of the model's shape and drawn weights.
 
     Args:
         python: the interpreter of the environment that holds it.
         folder: of the images.
         model: the checkpoint.
+        batch_size: images a batch.
         marks: told when a batch is scored.
     """
     backbone = describe(registry.locate(model)).config.backbone
@@ -181,7 +184,7 @@ def clip_retrieval(python: str, folder: Path, model: str, marks: Marks) -> None:
         "-c",
         CLIP_RETRIEVAL,
         f"{folder}/shards/{{0..3}}.tar",
-        str(BATCH),
+        str(batch_size),
         str(CORES),
         json.dumps(config),
     ]

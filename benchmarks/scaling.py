@@ -3,7 +3,8 @@
     python -m benchmarks.scaling
 
 Nodes share out this machine's cores, so that a rate that stays is all that more of them may give here. Images are
-small, so that nothing but the road itself is measured. Beside the rate stands what grows with a cluster and cannot be
+small, so that nothing but the road itself is measured. A rate is what the images beyond the first thousand add to the
+whole run of a thousand, which is the first row. Beside it stands what grows with a cluster and cannot be
 shared out: the driver's own seconds of a core, in all, for each read task, and, from the same shard in blocks of two
 sizes, for each block that is prepared and scored.
 """
@@ -26,67 +27,52 @@ from ray.cluster_utils import Cluster
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.cluster import BATCHES_A_BLOCK
+from pipeline.cluster import BATCHES_A_BLOCK, NICENESS, OBJECT_STORE_BYTES_A_CORE
 from pipeline.scan.flow import scan
 from pipeline.settings import ScanSettings
 from pipeline.telemetry import Ticker, quiet_ray
 from tests.pictures import picture, write_shard
 from tests.tiny import tiny_checkpoint
 
-from .roads import CORES, Marks
+from .roads import CORES
 
-SHAPES = ((100, 100), (10, 1_000), (1, 10_000), (10, 100), (100, 1_000))
-"""Shards, and images in each."""
-BATCH, SMALL_BATCH = 64, 2
+FIRST = (10, 100)
+SHAPES = (FIRST, (100, 100), (10, 1_000), (4, 10_000), (1, 10_000), (100, 1_000))
+"""Shards, and images in each; all rates are beyond the first."""
+BATCH, SMALL_BATCH = 32, 2
 NODES = (1, 2, 4)
 """Nodes on this machine; they share out its cores, and where there are more nodes than cores each has one."""
-STORE = 256 << 20
-BLOCKS_OF = 10_000
-"""Images of the one shard whose blocks are counted."""
-
-
-class Marked(Ticker):
-    """A ticker that keeps when how many images were done."""
-
-    def __init__(self, marks: Marks) -> None:
-        super().__init__(quiet=True)
-        self.marks = marks
-
-    def add(self, images: int, faults: int) -> None:
-        """Note the time."""
-        super().add(images, faults)
-        self.marks.append((time.perf_counter(), self.images))
 
 
 def main() -> None:
-    """Measure and print one table."""
+    """Measure and print two tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="leave the ten times larger source out")
+    parser.add_argument("--quick", action="store_true", help="leave the hundred times larger source out")
     shapes = SHAPES[:-1] if parser.parse_args().quick else SHAPES
     quiet_ray(logs=False)
-    table = Table("shards", "images in each", "images/s", "driver, core s", "of that a read task, ms", "driver, MiB")
+    table = Table("shards", "images in each", "whole run, s", "images/s", "driver, core s", "driver, MiB")
+    spread = Table("nodes", "cores of each", "images/s", "driver, core s")
     with tempfile.TemporaryDirectory() as place:
         model = str(tiny_checkpoint(Path(place) / "model"))
         pictures = [picture(number) for number in range(100)]
-        for shards, images in shapes:
-            source = write(Path(place) / f"{shards}-{images}", shards, images, pictures)
-            run = measure(source, f"{place}/{shards}-{images}/verdicts", model, BATCH)
-            row = (f"{run.rate:,.0f}", f"{run.core_s:.1f}", f"{1000 * run.core_s / shards:,.0f}", f"{run.mib:,}")
+        sources = {shape: write(Path(place) / f"{shape[0]}-{shape[1]}", *shape, pictures) for shape in SHAPES}
+        runs = [measure(sources[shape], f"{place}/verdicts-{number}", model) for number, shape in enumerate(shapes)]
+        for (shards, images), run in zip(shapes, runs, strict=True):
+            row = (f"{run.seconds:.1f}", rate(runs[0], run), f"{run.core_s:.1f}", f"{run.mib:,}")
             table.add_row(f"{shards:,}", f"{images:,}", *row)
-        source = write(Path(place) / "blocks", 1, BLOCKS_OF, pictures)
-        several = f"{place}/10-1000/{{0..9}}.tar"
-        spread = {nodes: on_nodes(nodes, several, f"{place}/verdicts-on-{nodes}", model) for nodes in NODES}
-        few, many = (measure(source, f"{place}/verdicts-{batch}", model, batch) for batch in (BATCH, SMALL_BATCH))
+        for nodes in NODES:
+            first, run = on_nodes(nodes, [sources[FIRST], sources[10, 1_000]], f"{place}/verdicts-on-{nodes}", model)
+            spread.add_row(str(nodes), str(max(1, CORES // nodes)), rate(first, run), f"{run.core_s:.1f}")
+        blocks = [measure(sources[1, 10_000], f"{place}/{batch}", model, batch) for batch in (BATCH, SMALL_BATCH)]
     Console().print(table)
-    rates = ", ".join(f"{run.rate:,.0f} on {nodes}" for nodes, run in spread.items())
-    print(f"10,000 images in 10 shards on nodes that share out {CORES} cores, images/s: {rates}")
-    fewer, more = (BLOCKS_OF // (BATCHES_A_BLOCK * batch) for batch in (BATCH, SMALL_BATCH))
-    each = 1000 * (many.core_s - few.core_s) / (more - fewer)
+    Console().print(spread)
+    fewer, more = (10_000 // (BATCHES_A_BLOCK * batch) for batch in (BATCH, SMALL_BATCH))
+    each = 1000 * (blocks[1].core_s - blocks[0].core_s) / (more - fewer)
     print(
-        f"{BLOCKS_OF:,} images in {fewer:,} and in {more:,} blocks: "
-        f"the driver took {few.core_s:.1f} and {many.core_s:.1f} s, so {each:.0f} ms a block"
+        f"10,000 images in {fewer:,} and in {more:,} blocks: "
+        f"the driver took {blocks[0].core_s:.1f} and {blocks[1].core_s:.1f} s, so {each:.0f} ms a block"
     )
-    print(f"{platform.machine()}, {os.cpu_count()} cores, ray {ray.__version__}, {datetime.now(UTC):%Y-%m-%d}")
+    print(f"{platform.machine()}, {CORES} cores, ray {ray.__version__}, {datetime.now(UTC):%Y-%m-%d}")
 
 
 @dataclass(frozen=True)
@@ -94,14 +80,21 @@ class Run:
     """What a scan took.
 
     Attributes:
-        rate: images a second, from the first verdicts to the last.
+        images: how many it scanned.
+        seconds: from its beginning to its end.
         core_s: seconds of a core in the driver.
         mib: the driver's memory at the end.
     """
 
-    rate: float
+    images: int
+    seconds: float
     core_s: float
     mib: int
+
+
+def rate(first: Run, run: Run) -> str:
+    """Write how many images a second a run scanned beyond the first run's."""
+    return "" if run.images == first.images else f"{(run.images - first.images) / (run.seconds - first.seconds):,.0f}"
 
 
 def write(folder: Path, shards: int, images: int, pictures: Sequence[bytes]) -> str:
@@ -112,29 +105,31 @@ def write(folder: Path, shards: int, images: int, pictures: Sequence[bytes]) -> 
     return f"{folder}/{{0..{shards - 1}}}.tar" if shards > 1 else str(first)
 
 
-def on_nodes(nodes: int, source: str, output: str, model: str) -> Run:
-    """Scan a source on some nodes of this machine, with a scorer on each."""
-    has: dict[str, Any] = {"num_cpus": max(1, CORES // nodes), "object_store_memory": STORE}
+def on_nodes(nodes: int, sources: Sequence[str], output: str, model: str) -> list[Run]:
+    """Scan sources one after the other on some nodes of this machine, with a scorer on each."""
+    os.environ.setdefault("RAY_worker_niceness", NICENESS)
+    has: dict[str, Any] = {
+        "num_cpus": max(1, CORES // nodes),
+        "object_store_memory": OBJECT_STORE_BYTES_A_CORE * max(1, CORES // nodes),
+    }
     cluster: Any = Cluster(initialize_head=True, head_node_args=has | {"include_dashboard": False})
     try:
         for _ in range(nodes - 1):
             cluster.add_node(**has)
         ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
-        return measure(source, output, model, BATCH)
+        return [measure(source, f"{output}/{number}", model) for number, source in enumerate(sources)]
     finally:
         ray.shutdown()
         cluster.shutdown()
 
 
-def measure(source: str, output: str, model: str, batch: int) -> Run:
+def measure(source: str, output: str, model: str, batch: int = BATCH) -> Run:
     """Scan a source in this process, which is the driver."""
-    marks: Marks = []
-    settings = ScanSettings(source=[source], output=output, model=model, batch_size=batch, rows_per_file=512)
-    spent = time.process_time()
-    scan(settings, Marked(marks))
-    spent = time.process_time() - spent
-    (begun, before), (ended, after) = marks[0], marks[-1]
-    return Run((after - before) / (ended - begun), spent, psutil.Process().memory_info().rss >> 20)
+    settings = ScanSettings(source=[source], output=output, model=model, batch_size=batch)
+    begun, spent = time.perf_counter(), time.process_time()
+    summary = scan(settings, Ticker(quiet=True))
+    seconds, core_s = time.perf_counter() - begun, time.process_time() - spent
+    return Run(summary.images, seconds, core_s, psutil.Process().memory_info().rss >> 20)
 
 
 if __name__ == "__main__":

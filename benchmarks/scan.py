@@ -32,7 +32,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.roads import BATCH, CORES, Marks, Road, peers, this_scan
+from benchmarks.roads import CORES, Marks, Road, peers, this_scan
 from mole.config import describe
 from pipeline import registry
 from pipeline.decode import Bounds
@@ -47,6 +47,8 @@ from tests.tiny import NULL, tiny_checkpoint
 
 TIMES, MORE = 4, "more"
 """How many times the shards lie in the folder of that name."""
+LONG_ENOUGH = 5.0
+"""Seconds that the bare model is timed for, at least."""
 SHARE = 0.1
 """Of the whole run, that the results must be spread over for their rate to mean something."""
 
@@ -73,7 +75,7 @@ def pictures(folder: Path, count: int, size: tuple[int, int]) -> None:
             os.link(first, folder / MORE / f"{TIMES * shard + copy}.tar")
 
 
-def limits(folder: Path, model: str) -> tuple[float, float]:
+def limits(folder: Path, model: str, batch_size: int) -> tuple[float, float]:
     """Measure what bounds this scan: images a second that one core prepares, and that the bare model scores."""
     described = describe(registry.locate(model))
     bounds, wanted = Bounds(max_bytes=1 << 26, max_pixels=1 << 27), Wanted(max_bytes=1 << 26)
@@ -85,15 +87,15 @@ def limits(folder: Path, model: str) -> tuple[float, float]:
         count += len(prepare(block, described.preprocess, bounds))
     one_core = count / (time.perf_counter() - start)
     torch.set_num_threads(CORES)
-    actor = ScoreActor([(model, described.digest)], device="cpu", threads=CORES, batch_size=BATCH)
-    actor(blocks[0].slice(0, BATCH))
-    start = time.perf_counter()
-    for block in blocks:
-        actor(block)
-    return one_core, sum(map(len, blocks)) / (time.perf_counter() - start)
+    actor = ScoreActor([(model, described.digest)], device="cpu", threads=CORES, batch_size=batch_size)
+    actor(blocks[0].slice(0, batch_size))
+    start, scored = time.perf_counter(), 0
+    while time.perf_counter() - start < LONG_ENOUGH:
+        scored += sum(len(actor(block)) for block in blocks)
+    return one_core, scored / (time.perf_counter() - start)
 
 
-def measure(road: Road, folder: Path, model: str) -> tuple[float, float]:
+def measure(road: Road, folder: Path, model: str, batch_size: int) -> tuple[float, float]:
     """Run one road.
 
     Returns:
@@ -102,16 +104,16 @@ def measure(road: Road, folder: Path, model: str) -> tuple[float, float]:
     """
     marks: Marks = []
     begun = time.perf_counter()
-    road(folder, model, marks)
+    road(folder, model, batch_size, marks)
     seconds = time.perf_counter() - begun
     first, last = marks[0], marks[-1]
     told = last[0] - first[0]
     return ((last[1] - first[1]) / told if told > SHARE * seconds else float("nan")), seconds
 
 
-def ours(folder: Path, model: str, images: int) -> tuple[float, float]:
+def ours(folder: Path, model: str, batch_size: int, images: int) -> tuple[float, float]:
     """Run this scan on the shards and on several times as many: images a second of the more, seconds of the first."""
-    once, several = (this_scan(folder / name, model) for name in ("shards", MORE))
+    once, several = (this_scan(folder / name, model, batch_size) for name in ("shards", MORE))
     return (TIMES - 1) * images / (several - once), once
 
 
@@ -120,9 +122,9 @@ def rounds(arguments: argparse.Namespace, folder: Path, model: str) -> Iterator[
     found = peers(arguments.clip_retrieval)
     results: dict[str, list[tuple[float, float]]] = {name: [] for name in ("this scan", *found)}
     for _ in range(arguments.rounds):
-        results["this scan"].append(ours(folder, model, arguments.images))
+        results["this scan"].append(ours(folder, model, arguments.batch_size, arguments.images))
         for name, road in found.items():
-            results[name].append(measure(road, folder, model))
+            results[name].append(measure(road, folder, model, arguments.batch_size))
     for name, pairs in results.items():
         yield name, [rate for rate, _ in pairs], [seconds for _, seconds in pairs]
 
@@ -141,6 +143,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=1024)
     parser.add_argument("--height", type=int, default=768)
     parser.add_argument("--model", default="tiny", help="null, tiny, embedded, or a checkpoint's folder")
+    parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--clip-retrieval", help="the interpreter of an environment that holds clip-retrieval")
     arguments = parser.parse_args()
@@ -152,10 +155,11 @@ def main() -> None:
         view = describe(registry.locate(model)).preprocess
         size = f"{arguments.width} x {arguments.height}"
         title = f"{arguments.images} JPEGs of {size}, model {arguments.model} ({view.name} {view.size})"
+        title += f", batches of {arguments.batch_size}"
         table = Table("road", "images/s", "this scan is", "whole run, s", title=title)
         measured = list(rounds(arguments, folder, model))
         mine = float(np.median(measured[0][1]))
-        one_core, bare = limits(folder, model)
+        one_core, bare = limits(folder, model, arguments.batch_size)
         for name, rates, seconds in measured:
             rate = float(np.median(rates))
             table.add_row(name, f"{rate:,.1f}", f"{mine / rate:.2f} x", f"{np.median(seconds):,.1f}")

@@ -31,10 +31,11 @@ class AdaptedBlock(nn.Module):
             token_BTD: the residual stream, any float dtype.
 
         Returns:
-            token_BTD in the same dtype, and weight_BTE, float32.
+            token_BTD in the same dtype, of the tokens that the frozen block keeps, and weight_BTE, float32, of all.
         """
         block = self.frozen
         token_BTD = token_BTD + block.attention(block.ln_1(token_BTD))
         normal_BTD = block.ln_2(token_BTD)
         delta_BTD, weight_BTE = self.experts(normal_BTD)
+        token_BTD, normal_BTD, delta_BTD = (all_BTD[:, : block.kept] for all_BTD in (token_BTD, normal_BTD, delta_BTD))
         return token_BTD + block.mlp(normal_BTD) + delta_BTD.to(token_BTD.dtype), weight_BTE

@@ -40,7 +40,11 @@ class QuickGELU(nn.Module):
 
 
 class Block(nn.Module):
-    """x = x + attention(LN1(x)); y = x + MLP(LN2(x))."""
+    """x = x + attention(LN1(x)); y = x + MLP(LN2(x)).
+
+    Attributes:
+        kept: tokens, from the first, that leave the block; None for all.
+    """
 
     def __init__(self, shape: Architecture) -> None:
         super().__init__()
@@ -51,6 +55,7 @@ class Block(nn.Module):
         activation = QuickGELU() if shape.quick_gelu else nn.GELU()
         layers = [("c_fc", nn.Linear(width, wide)), ("gelu", activation), ("c_proj", nn.Linear(wide, width))]
         self.mlp = nn.Sequential(OrderedDict(layers))
+        self.kept: int | None = None
 
     def attention(self, token_BTD: Tensor) -> Tensor:
         """Attend from every token to every token."""
@@ -59,7 +64,7 @@ class Block(nn.Module):
 
     def forward(self, token_BTD: Tensor) -> Tensor:
         """Run the block; the dtype stays."""
-        token_BTD = token_BTD + self.attention(self.ln_1(token_BTD))
+        token_BTD = (token_BTD + self.attention(self.ln_1(token_BTD)))[:, : self.kept]
         output_BTD: Tensor = token_BTD + self.mlp(self.ln_2(token_BTD))
         return output_BTD
 

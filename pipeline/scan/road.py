@@ -132,7 +132,7 @@ def drive(
         limit: stop after so many images.
     """
     written, first = 0, judges[0].described.digest
-    cluster.size_blocks(road.layout.batch_size * judges[0].described.preprocess.bytes)
+    road.layout.size_blocks(judges[0].described.preprocess.bytes)
     images: Dataset = ray.data.read_datasource(ImageSource(readings, road.memory), override_num_blocks=len(readings))
     images = images if limit is None else images.limit(limit)
     rows = road.layout.rows_per_file * len(judges)
@@ -154,7 +154,7 @@ def judged(images: Dataset, judges: Sequence[Judge], road: Road) -> Dataset:
         Scorer,
         fn_constructor_kwargs={"models": models, "device": layout.device, "threads": layout.threads}
         | {"batch_size": layout.batch_size},
-        batch_size=layout.rows_a_call,
+        batch_size=layout.rows_a_call(spec.bytes),
         batch_format="pyarrow",
         compute=ActorPoolStrategy(size=layout.actors, max_tasks_in_flight_per_actor=2),
         **layout.resources,

@@ -11,7 +11,7 @@ from mole.checkpoint import Checkpoint, load_checkpoint
 from mole.detector import Detector, learned
 from mole.inference import Scorer, share_tower
 from mole.precision import faster, in_bfloat16
-from mole.tower import QuickGELU
+from mole.tower import Block, QuickGELU
 from tests.tiny import tiny_checkpoint
 
 
@@ -45,6 +45,26 @@ def test_an_activation_in_one_pass_is_as_near_to_float32_as_in_three(loaded: Che
             return float((logit_B - exact(view_B3SS).logit_B).abs().mean())
 
     assert 0 < drift(half) < 1.5 * drift(plain)
+
+
+@pytest.mark.parametrize("adapted", [2, 0])
+def test_no_token_but_the_class_token_goes_through_the_last_mlp_and_the_logits_stay(
+    tmp_path: Path, adapted: int
+) -> None:
+    exact = load_checkpoint(tiny_checkpoint(tmp_path / "tiny", blocks=adapted)).detector
+    [half] = in_bfloat16([exact])
+    blocks = [[block for block in detector.modules() if isinstance(block, Block)] for detector in (exact, half)]
+    assert [[block.kept for block in each] for each in blocks] == [[None] * 4, [None, None, None, 1]]
+    seen: list[int] = []
+    blocks[1][-1].mlp.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[1]))
+    view_B3SS = torch.randn(8, 3, 224, 224, generator=torch.Generator().manual_seed(0)).bfloat16()
+    with torch.inference_mode():
+        few = half(view_B3SS)
+        blocks[1][-1].kept = None
+        every = half(view_B3SS)
+    assert seen == [1, 50]
+    assert torch.equal(few.gates_BE, every.gates_BE)
+    torch.testing.assert_close(few.logit_B, every.logit_B, rtol=0.02, atol=0.02)
 
 
 def test_copies_of_detectors_over_one_tower_stand_on_one_tower(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def work(config: Mapping[str, Any]) -> None:
     task: Task = config["task"]
     context = ray.train.get_context()
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
-    learner = begin(task)
+    learner = begin(task, get_device())
     watch = Watch(task, learner, ray.train.get_dataset_shard("validation"))
     shard = ray.train.get_dataset_shard("train")
     reports: list[StepReport] = []
@@ -61,8 +61,8 @@ def work(config: Mapping[str, Any]) -> None:
         mix(task, learner, watch)
 
 
-def begin(task: Task) -> Learner:
-    """Build the detector as the task says and go on from the last checkpoint where there is one.
+def begin(task: Task, device: torch.device) -> Learner:
+    """Build the detector on a device as the task says and go on from the last checkpoint where there is one.
 
     Raises:
         ModelError: the base cannot be used.
@@ -73,7 +73,7 @@ def begin(task: Task) -> Learner:
     detector = Detector(tower, task.detector)
     if task.keep_adapters:
         put(detector, adapters_of(folder), str(folder))
-    learner = Learner(detector.to(get_device()), task.spec, task.course)
+    learner = Learner(detector.to(device), task.spec, task.course)
     with last_checkpoint(task.run) as saved:
         if saved is not None:
             learner.restore(saved)

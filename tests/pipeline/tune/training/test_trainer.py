@@ -5,23 +5,28 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from mole.config import describe
+from mole.metrics import auroc
 from mole.preprocess import Preprocess
 from pipeline import storage
 from pipeline.tune.data.samples import Sample, to_table
-from pipeline.tune.training.draws import Made, lay_down
+from pipeline.tune.training.delivery import delivered, plain
+from pipeline.tune.training.draws import Draws, Made, lay_down
 from pipeline.tune.training.learner import ADAPTERS
 from pipeline.tune.training.progress import last_checkpoint
 from pipeline.tune.training.task import Course, Task
 from pipeline.tune.training.trainer import Trained, history, train
+from pipeline.tune.training.worker import begin
 from tests.pictures import picture
 from tests.tiny import CONFIG, tiny_checkpoint
 
@@ -46,8 +51,8 @@ def materials(folder: Path) -> tuple[Path, list[Sample], list[Sample]]:
     return model, samples[:22], samples[22:]
 
 
-def run_training(folder: Path, run: Path, *, processes: int) -> Trained:
-    """Train in the Ray that is connected."""
+def lay_out(folder: Path, run: Path) -> tuple[Task, Draws, tuple[Made, Made]]:
+    """Write the materials, and lay down what every worker is told."""
     model, training, validation = materials(folder)
     found = describe(model)
     task = Task(
@@ -67,44 +72,35 @@ def run_training(folder: Path, run: Path, *, processes: int) -> Trained:
     )
     kinds = [(sample.label, sample.source) for sample in training]
     draws = lay_down(kinds, epochs=COURSE.epochs, steps=COURSE.steps, batch_size=BATCH, seed=0)
-    sets = (Made(to_table(training), found.preprocess), Made(to_table(validation), found.preprocess))
+    return task, draws, (Made(to_table(training), found.preprocess), Made(to_table(validation), found.preprocess))
+
+
+def run_training(folder: Path, run: Path, *, processes: int) -> Trained:
+    """Train in the Ray that is connected."""
+    task, draws, sets = lay_out(folder, run)
     return train(task, draws, sets, processes=processes, gpu=False)
 
 
-def losses(trained: Trained) -> list[float]:
-    return [loss for epoch in trained.history for loss in epoch["losses"]]
+def train_alone(folder: Path) -> tuple[list[float], list[float], Tensor]:
+    """Train by a plain loop in this process, without Ray: each step's loss, each epoch's AUROC, the last weights."""
+    task, draws, (seen, watched) = lay_out(folder, folder / "run")
+    learner = begin(task, torch.device("cpu"))
+    still = torch.from_numpy(plain({"id": np.arange(len(task.labels))}, watched)["pixels"])
+    made = np.array(task.labels) == 1
+    losses, scores = [], []
+    for step in range(draws.steps):
+        batch = delivered({"id": np.arange(step * BATCH, (step + 1) * BATCH)}, draws, seen, seed=task.seed)
+        report = learner.learn(torch.from_numpy(batch["pixels"]), torch.from_numpy(batch["label"]))
+        losses += [report.loss] if report else []
+        if learner.progress.step % COURSE.steps == 0:
+            logits = learner.logits(learner.tokens(still))
+            scores.append(auroc(logits[~made], logits[made]))
+    return losses, scores, in_a_row(learner.state())
 
 
-def ended(run: Path) -> torch.Tensor:
-    """Read what a run had learned at its last step, all in one row."""
-    with last_checkpoint(str(run)) as folder:
-        assert folder is not None
-        return torch.cat([tensor.flatten() for _, tensor in sorted(load_file(folder / ADAPTERS).items())])
-
-
-def agree(run: Path, one: Trained, other: Trained, end_P: torch.Tensor) -> None:
-    """Compare loss curves, validation, and the last weights (the best ones may be of another epoch, where two are near)."""
-    distance = float((ended(run) - end_P).norm() / end_P.norm())
-    assert losses(one) == pytest.approx(losses(other), abs=TOLERANCE)
-    assert [epoch["validation"] for epoch in one.history] == [
-        pytest.approx(epoch["validation"], abs=0.05) for epoch in other.history
-    ]
-    assert distance < DISTANCE
-
-
-@pytest.fixture(scope="module")
-def undisturbed(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, torch.Tensor]:
-    """One process, nobody dies; what it told, and its last weights."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    return run_training(folder, folder / "run", processes=1), ended(folder / "run")
-
-
-def test_every_step_is_taken_once_and_the_loss_falls(undisturbed: tuple[Trained, torch.Tensor]) -> None:
-    trained, _ = undisturbed
-    assert len(losses(trained)) == COURSE.last - COURSE.looking
-    assert [epoch["step"] for epoch in trained.history] == [8, 16, 24]
-    assert trained.history[-1]["loss"] < trained.history[0]["loss"]
-    assert sum(trained.history[-1]["load"]) == pytest.approx(1.0)
+def in_a_row(state: Mapping[str, Tensor]) -> Tensor:
+    """Put all that learns in one row."""
+    return torch.cat([tensor.flatten() for _, tensor in sorted(state.items())])
 
 
 def kill_a_worker(driver: psutil.Process) -> bool:
@@ -122,8 +118,8 @@ def wait_for(what: Callable[[], bool], driver: subprocess.Popen[bytes]) -> None:
         time.sleep(0.05)
 
 
-def test_two_workers_one_killed_and_then_their_driver_end_where_one_undisturbed_ends(
-    undisturbed: tuple[Trained, torch.Tensor], root: Path, tmp_path: Path
+def test_two_workers_one_killed_and_then_their_driver_end_where_a_plain_loop_ends(
+    local_ray: None, root: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     script = (
@@ -149,4 +145,16 @@ def test_two_workers_one_killed_and_then_their_driver_end_where_one_undisturbed_
         if child.is_running():
             child.kill()
     assert 2 <= len(history(str(run))) < COURSE.epochs, "the driver was not killed within the training"
-    agree(run, run_training(tmp_path, run, processes=1), *undisturbed)
+
+    trained = run_training(tmp_path, run, processes=1)
+    assert [epoch["step"] for epoch in trained.history] == [8, 16, 24]
+    assert trained.history[-1]["loss"] < trained.history[0]["loss"]
+    assert sum(trained.history[-1]["load"]) == pytest.approx(1.0)
+    losses, scores, end_P = train_alone(tmp_path / "alone")
+    assert len(losses) == COURSE.last - COURSE.looking
+    assert [loss for epoch in trained.history for loss in epoch["losses"]] == pytest.approx(losses, abs=TOLERANCE)
+    assert [epoch["validation"]["made"] for epoch in trained.history] == pytest.approx(scores, abs=0.05)
+    with last_checkpoint(str(run)) as folder:  # the best weights may be of another epoch, where two are near
+        assert folder is not None
+        distance = (in_a_row(load_file(folder / ADAPTERS)) - end_P).norm() / end_P.norm()
+    assert float(distance) < DISTANCE
