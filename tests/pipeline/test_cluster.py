@@ -1,0 +1,49 @@
+"""Laws of the layout: what Ray Data is handed at a time leaves its object store room for more."""
+
+from collections.abc import Iterator
+
+import pytest
+from ray.data import DataContext
+
+from pipeline.cluster import BLOCKS_A_STORE, Layout
+
+CROP, FOUR_CROPS = 3 * 224 * 224, 4 * 3 * 224 * 224
+
+
+@pytest.fixture
+def context() -> Iterator[DataContext]:
+    """Ray Data's settings of this process, as they were when the test is over."""
+    now = DataContext.get_current()
+    kept = now.target_max_block_size
+    yield now
+    now.target_max_block_size = kept
+
+
+def layout(batch_size: int, store: int) -> Layout:
+    return Layout(2, "cpu", actors=1, threads=2, batch_size=batch_size, rows_per_file=256, resource=None, store=store)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "store", "image", "rows"),
+    [
+        (16, 512 << 20, CROP, 64),
+        (256, 40 << 30, CROP, 1024),
+        (64, 512 << 20, CROP, 128),
+        (16, 512 << 20, FOUR_CROPS, 32),
+        (256, 512 << 20, CROP, 256),
+    ],
+)
+def test_a_call_is_four_batches_or_as_many_as_the_object_store_has_room_for_and_one_at_least(
+    batch_size: int, store: int, image: int, rows: int
+) -> None:
+    assert layout(batch_size, store).rows_a_call(image) == rows
+
+
+@pytest.mark.parametrize("batch_size", [1, 16, 64, 1024])
+@pytest.mark.parametrize("store", [256 << 20, 512 << 20, 40 << 30])
+def test_the_object_store_has_room_for_many_blocks_whatever_the_batch(
+    batch_size: int, store: int, context: DataContext
+) -> None:
+    layout(batch_size, store).size_blocks(CROP)
+    assert context.target_max_block_size is not None
+    assert 0 < BLOCKS_A_STORE * context.target_max_block_size <= store
