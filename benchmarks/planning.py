@@ -23,9 +23,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.records import VERDICT
-from pipeline.scan.ledger import Ledger
 from pipeline.scan.plan import Plan
-from pipeline.scan.source import Source
+from pipeline.scan.reading.source import Source
+from pipeline.scan.table.ledger import Ledger
 
 KEYS_A_FILE = 1_000_000
 ROWS = """

@@ -19,7 +19,7 @@ from mole.tower import normalise
 from mole.view import view
 from pipeline import registry, storage
 from pipeline.decode import Bounds, Picture, decode
-from pipeline.scan.source import Source
+from pipeline.scan.reading.source import Source
 
 BATCH = 16
 BOUNDS = Bounds(64 << 20, 100_000_000, 16)

@@ -36,11 +36,11 @@ from benchmarks.roads import CORES, Marks, Road, peers, this_scan
 from mole.config import describe
 from pipeline import registry
 from pipeline.decode import Bounds
-from pipeline.scan.fetch import fetch
-from pipeline.scan.image import Wanted
-from pipeline.scan.prepare import prepare
-from pipeline.scan.score import ScoreActor
-from pipeline.scan.source import Source
+from pipeline.scan.reading.fetch import fetch
+from pipeline.scan.reading.image import Wanted
+from pipeline.scan.reading.source import Source
+from pipeline.scan.steps.prepare import prepare
+from pipeline.scan.steps.score import ScoreActor
 from pipeline.telemetry import quiet_ray
 from tests.pictures import write_shard
 from tests.tiny import NULL, tiny_checkpoint

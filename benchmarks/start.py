@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.scan import pictures
-from pipeline.scan.source import Source
+from pipeline.scan.reading.source import Source
 
 SIZES = (1, 100)
 ROWS = 16

@@ -16,12 +16,12 @@ import ray.data
 from benchmarks.scan import pictures
 from mole.config import describe
 from pipeline import registry
-from pipeline.scan.fetch import fetch
-from pipeline.scan.image import Wanted
-from pipeline.scan.lease import Lease
+from pipeline.scan.reading.fetch import fetch
+from pipeline.scan.reading.image import Wanted
+from pipeline.scan.reading.source import Source
 from pipeline.scan.road import ImageSource, Judge, judged, paved
-from pipeline.scan.shelf import opened
-from pipeline.scan.source import Source
+from pipeline.scan.table.lease import Lease
+from pipeline.scan.table.shelf import opened
 from pipeline.settings import ScanSettings
 from pipeline.telemetry import Ticker, quiet_ray
 from tests.tiny import tiny_checkpoint

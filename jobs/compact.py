@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mole.errors import MoleError
-from pipeline.scan.compact import Compacted, compact
+from pipeline.scan.table.compact import Compacted, compact
 from pipeline.settings import CompactSettings
 from pipeline.telemetry import heed_sigterm, interrupted, refused, results
 

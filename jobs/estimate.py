@@ -9,8 +9,8 @@ from rich.table import Table
 
 from mole.errors import MoleError
 from pipeline.notice import heeded
-from pipeline.scan.estimate import estimate
-from pipeline.scan.forecast import Line
+from pipeline.scan.forecasting.estimate import estimate
+from pipeline.scan.forecasting.forecast import Line
 from pipeline.settings import EstimateSettings
 from pipeline.telemetry import heed_sigterm, interrupted, quiet_ray, refused, results
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mole.errors import MoleError
-from pipeline.scan.table import ask, opened
+from pipeline.scan.table.views import ask, opened
 from pipeline.settings import TablesSettings
 from pipeline.telemetry import refused, results
 

@@ -1,6 +1,6 @@
 """A transformer block of the frozen tower with experts in parallel to its whole MLP.
 
-Shapes: B images, T tokens, D width, E separate experts.
+Shapes: B images, T tokens, K of them that leave the block, D width, E separate experts.
 """
 
 from torch import Tensor, nn
@@ -31,11 +31,11 @@ class AdaptedBlock(nn.Module):
             token_BTD: the residual stream, any float dtype.
 
         Returns:
-            token_BTD in the same dtype, of the tokens that the frozen block keeps, and weight_BTE, float32, of all.
+            token_BKD in the same dtype, of the tokens that the frozen block keeps, and weight_BTE, float32, of all.
         """
         block = self.frozen
         token_BTD = token_BTD + block.attention(block.ln_1(token_BTD))
         normal_BTD = block.ln_2(token_BTD)
-        delta_BTD, weight_BTE = self.experts(normal_BTD)
-        token_BTD, normal_BTD, delta_BTD = (all_BTD[:, : block.kept] for all_BTD in (token_BTD, normal_BTD, delta_BTD))
-        return token_BTD + block.mlp(normal_BTD) + delta_BTD.to(token_BTD.dtype), weight_BTE
+        delta_BKD, weight_BTE = self.experts(normal_BTD, block.kept)
+        token_BKD, normal_BKD = token_BTD[:, : block.kept], normal_BTD[:, : block.kept]
+        return token_BKD + block.mlp(normal_BKD) + delta_BKD.to(token_BTD.dtype), weight_BTE

@@ -1,6 +1,6 @@
 """The mixture: one shared and several separate low-rank experts, as a single stacked product with a gate on its middle.
 
-Shapes: B images, T tokens, D width, E separate experts, R the ranks of all experts side by side, the shared one first.
+Shapes: B images, T tokens, K of them, D width, E separate experts, R the ranks of all experts side by side, the shared one first.
 """
 
 import math
@@ -42,21 +42,22 @@ class Experts(nn.Module):
         numbers = [number for number, rank in enumerate(expert_ranks) for _ in range(rank)]
         self.register_buffer("expert_of_R", torch.tensor(numbers, dtype=torch.long), persistent=False)
 
-    def forward(self, token_BTD: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, token_BTD: Tensor, kept: int | None = None) -> tuple[Tensor, Tensor]:
         """Compute what the experts add to the block's output.
 
         Args:
             token_BTD: output of the block's second LayerNorm, any float dtype.
+            kept: tokens, from the first, that leave the block (K of T); None for all.
 
         Returns:
-            delta_BTD, float32, and weight_BTE, float32 (E = 0 without separate experts).
+            delta_BKD, float32, and weight_BTE, float32 (E = 0 without separate experts).
         """
         token_BTD = token_BTD.float()
-        middle_BTR = token_BTD @ self.down_RD.float().T
+        middle_BKR = token_BTD[:, :kept] @ self.down_RD.float().T
         if self.router is None:
-            weight_BTE = middle_BTR.new_empty((*middle_BTR.shape[:-1], 0))
+            weight_BTE = token_BTD.new_empty((*token_BTD.shape[:-1], 0))
         else:
             weight_BTE = self.router(token_BTD)
-            gate_BTR = nn.functional.pad(weight_BTE[..., self.expert_of_R], (self.shared_rank, 0), value=1.0)
-            middle_BTR = middle_BTR * gate_BTR
-        return self.scale * (middle_BTR @ self.up_DR.float().T), weight_BTE
+            gate_BKR = nn.functional.pad(weight_BTE[:, :kept, self.expert_of_R], (self.shared_rank, 0), value=1.0)
+            middle_BKR = middle_BKR * gate_BKR
+        return self.scale * (middle_BKR @ self.up_DR.float().T), weight_BTE

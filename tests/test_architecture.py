@@ -13,9 +13,12 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = ("mole", "pipeline", "jobs")
 """From the ground up; an import never leads upwards."""
 
-ROADS = ("pipeline.scan", "pipeline.tune")
-ROOMS = ("data", "judging", "training", "study")
-"""Of the second road; an import leads to a room that stands before."""
+ROOMS = {
+    "pipeline.scan": ("reading", "table", "steps", "forecasting"),
+    "pipeline.tune": ("data", "judging", "training", "study"),
+}
+"""Of each road; an import leads to a room that stands before."""
+ROADS = tuple(ROOMS)
 
 GROUND_FLOOR_NEVER_NAMES = {"ray", "pyarrow", "fsspec", "s3fs", "duckdb", "argparse", "rich", "pydantic_settings"}
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "base", "core"}
@@ -75,10 +78,11 @@ def test_the_two_roads_never_meet() -> None:
     assert told([edge for edge in OURS if road(edge[0]) and road(edge[1]) and road(edge[0]) != road(edge[1])]) == []
 
 
-def test_the_rooms_of_the_second_road_import_the_ones_before() -> None:
+@pytest.mark.parametrize("road", ROADS)
+def test_the_rooms_of_a_road_import_the_ones_before(road: str) -> None:
     def room(module: str) -> int | None:
-        name = module.removeprefix("pipeline.tune.").partition(".")[0]
-        return ROOMS.index(name) if module.startswith("pipeline.tune.") and name in ROOMS else None
+        name = module.removeprefix(f"{road}.").partition(".")[0]
+        return ROOMS[road].index(name) if module.startswith(f"{road}.") and name in ROOMS[road] else None
 
     def backwards(edge: tuple[str, str, int]) -> bool:
         here, there = room(edge[0]), room(edge[1])
@@ -108,7 +112,7 @@ def test_the_ground_floor_names_no_engine_no_table_and_no_command_line() -> None
     assert told(named) == []
 
 
-LATE = ("mole.hub", "mole.view", "pipeline.scan.shelf", "pipeline.scan.workers", "pipeline.tune.workers")
+LATE = ("mole.hub", "mole.view", "pipeline.scan.table.shelf", "pipeline.scan.workers", "pipeline.tune.workers")
 """Import what is heavy only where it is wanted, so that others need not: the one exception, whose reason stands in each."""
 
 
@@ -116,7 +120,7 @@ WITHOUT_TORCH = """
 import sys
 from jobs import compact, estimate, rescan, scan, tables
 from mole.preprocess import Preprocess
-from pipeline.scan import fetch
+from pipeline.scan.reading import fetch
 from pipeline.scan.workers import prepare
 from pipeline.records import FETCHED
 assert len(prepare(FETCHED.empty_table(), Preprocess(), (1, 1, 1))) == 0

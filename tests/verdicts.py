@@ -7,10 +7,10 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.records import CARRIED, PLACE, VERDICT, with_carried
-from pipeline.scan.fetch import fetch
-from pipeline.scan.image import Wanted
-from pipeline.scan.sink import encode, part_name
-from pipeline.scan.source import Source
+from pipeline.scan.reading.fetch import fetch
+from pipeline.scan.reading.image import Wanted
+from pipeline.scan.reading.source import Source
+from pipeline.scan.table.sink import encode, part_name
 
 BEGUN = datetime(2026, 11, 1, tzinfo=UTC)
 

@@ -1,1 +1,1 @@
-"""The road of a scan: source, plan, fetch, prepare, score, verdict, sink; one file a step."""
+"""The road of a scan: source, plan, fetch, prepare, score, verdict, sink; `road.py` joins them, `flow.py` drives it."""

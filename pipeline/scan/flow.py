@@ -9,14 +9,14 @@ from itertools import islice
 
 from mole.config import demand_one_trunk, describe
 from pipeline import cropped, registry, storage
-from pipeline.scan.fetch import fetch
-from pipeline.scan.image import Wanted
-from pipeline.scan.lease import Lease
-from pipeline.scan.ledger import Ledger
 from pipeline.scan.plan import Plan, groups
+from pipeline.scan.reading.fetch import fetch
+from pipeline.scan.reading.image import Wanted
+from pipeline.scan.reading.source import Source
 from pipeline.scan.road import Judge, Reading, Road, drive, paved
-from pipeline.scan.shelf import opened
-from pipeline.scan.source import Source
+from pipeline.scan.table.lease import Lease
+from pipeline.scan.table.ledger import Ledger
+from pipeline.scan.table.shelf import opened
 from pipeline.settings import ScanSettings
 from pipeline.telemetry import Ticker
 

@@ -17,8 +17,8 @@ import pyarrow as pa
 from pydantic import TypeAdapter
 
 from mole.errors import StorageError
-from pipeline.scan.ledger import FACTS, STATES, Law, Ledger, unreadable
-from pipeline.scan.unit import Unit
+from pipeline.scan.reading.unit import Unit
+from pipeline.scan.table.ledger import FACTS, STATES, Law, Ledger, unreadable
 
 MEMORY = "512MB"
 """What DuckDB may hold of a plan; what is above goes to the disk."""

@@ -10,14 +10,14 @@ from math import ceil
 from mole.config import demand_one_trunk, describe
 from mole.errors import LawError
 from pipeline import registry, storage
-from pipeline.scan.choice import Asked, Choice, choose
-from pipeline.scan.image import Wanted
-from pipeline.scan.lease import Lease
-from pipeline.scan.ledger import Ledger
-from pipeline.scan.reread import fetch_chosen, fetch_entire
+from pipeline.scan.reading.image import Wanted
+from pipeline.scan.reading.reread import fetch_chosen, fetch_entire
 from pipeline.scan.road import Judge, Reading, drive, paved
-from pipeline.scan.sink import Files, partition
-from pipeline.scan.table import demand_table, opened
+from pipeline.scan.table.choice import Asked, Choice, choose
+from pipeline.scan.table.lease import Lease
+from pipeline.scan.table.ledger import Ledger
+from pipeline.scan.table.sink import Files, partition
+from pipeline.scan.table.views import demand_table, opened
 from pipeline.settings import RescanSettings
 from pipeline.telemetry import Ticker
 

@@ -14,11 +14,11 @@ from mole.config import Description
 from pipeline import cluster, storage
 from pipeline.memory import Snapshot, mount, snapshot
 from pipeline.records import MODEL
-from pipeline.scan.known import FOLDER, write
-from pipeline.scan.lease import Lease
-from pipeline.scan.ledger import Ledger
-from pipeline.scan.shelf import Shelf
-from pipeline.scan.verdict import conclude
+from pipeline.scan.steps.verdict import conclude
+from pipeline.scan.table.known import FOLDER, write
+from pipeline.scan.table.lease import Lease
+from pipeline.scan.table.ledger import Ledger
+from pipeline.scan.table.shelf import Shelf
 from pipeline.scan.workers import Scorer, prepare
 from pipeline.settings import DetectorSettings
 from pipeline.telemetry import Ticker

@@ -10,11 +10,11 @@ from typing import Any
 import pyarrow as pa
 
 from mole.preprocess import Preprocess
-from pipeline.scan.trial import Trial
+from pipeline.scan.forecasting.trial import Trial
 
 
 def prepare(fetched: pa.Table, spec: Preprocess, bounds: tuple[int, int, int], known: str | None = None) -> pa.Table:
-    """Decode and view a block; see `pipeline.scan.prepare`.
+    """Decode and view a block; see `pipeline.scan.steps.prepare`.
 
     Args:
         fetched: a table of `FETCHED`.
@@ -23,17 +23,17 @@ def prepare(fetched: pa.Table, spec: Preprocess, bounds: tuple[int, int, int], k
         known: the URL of a file of verdicts by content, where copies are not to be scored again.
     """
     from pipeline.decode import Bounds
-    from pipeline.scan.known import opened
-    from pipeline.scan.prepare import prepare as prepare_here
+    from pipeline.scan.steps.prepare import prepare as prepare_here
+    from pipeline.scan.table.known import opened
 
     return prepare_here(fetched, spec, Bounds(*bounds), None if known is None else opened(known))
 
 
 class Scorer:
-    """An actor that holds detectors; see `pipeline.scan.score`."""
+    """An actor that holds detectors; see `pipeline.scan.steps.score`."""
 
     def __init__(self, models: Sequence[tuple[str, str]], *, device: str, threads: int, batch_size: int) -> None:
-        from pipeline.scan.score import ScoreActor
+        from pipeline.scan.steps.score import ScoreActor
 
         self.actor = ScoreActor(models, device=device, threads=threads, batch_size=batch_size)
 
@@ -43,7 +43,7 @@ class Scorer:
 
 
 def survey(trial: Trial) -> tuple[dict[str, Any], float]:
-    """Scan a sample and time its steps; see `pipeline.scan.survey`."""
-    from pipeline.scan.survey import measure
+    """Scan a sample and time its steps; see `pipeline.scan.forecasting.survey`."""
+    from pipeline.scan.forecasting.survey import measure
 
     return measure(trial)

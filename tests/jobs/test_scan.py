@@ -15,7 +15,7 @@ import pytest
 
 from jobs.scan import main
 from mole.errors import StorageError
-from pipeline.scan import lease
+from pipeline.scan.table import lease
 from tests.pictures import faulty, samples, write_shard
 from tests.tiny import tiny_checkpoint
 

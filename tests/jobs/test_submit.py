@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.scan.table import ask
+from pipeline.scan.table.views import ask
 
 Submit = Callable[..., subprocess.CompletedProcess[str]]
 RAY = str(Path(sys.executable).parent / "ray")

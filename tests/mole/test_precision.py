@@ -1,16 +1,17 @@
 """The copy in bfloat16 is the same detector up to rounding; which one is used is measured."""
 
 import copy
+import time
 from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mole.checkpoint import Checkpoint, load_checkpoint
 from mole.detector import Detector, learned
 from mole.inference import Scorer, share_tower
-from mole.precision import faster, in_bfloat16
+from mole.precision import faster, in_bfloat16, seconds_of
 from mole.tower import Block, QuickGELU
 from tests.tiny import tiny_checkpoint
 
@@ -85,6 +86,33 @@ def test_a_tower_with_plain_gelu_keeps_it(loaded: Checkpoint) -> None:
     name = "tower.transformer.resblocks.0.mlp.c_fc.weight"
     exact, rounded = (detector.get_parameter(name) for detector in (loaded.detector, half))
     assert torch.equal(exact.bfloat16(), rounded)
+
+
+def test_what_else_the_machine_does_is_not_measured() -> None:
+    class Waiting(nn.Module):
+        def forward(self, token_BTD: Tensor) -> Tensor:
+            time.sleep(0.2)
+            return token_BTD
+
+    class Working(nn.Module):
+        def forward(self, token_BTD: Tensor) -> Tensor:
+            end = time.thread_time() + 0.02
+            while time.thread_time() < end:
+                token_BTD = token_BTD + 1
+            return token_BTD
+
+    token_BTD = torch.zeros(1, 2, 4)
+    assert seconds_of(Waiting(), token_BTD) < 0.02 <= seconds_of(Working(), token_BTD)
+
+
+def test_threads_are_as_many_after_the_choice_as_before(loaded: Checkpoint) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        faster(loaded.detector)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_the_precision_is_chosen_by_measuring(loaded: Checkpoint) -> None:

@@ -14,7 +14,7 @@ from mole.errors import SettingsError, StorageError
 from pipeline import patience, storage, stream
 from pipeline.fault import fault_of, is_passing
 from pipeline.records import Status
-from pipeline.scan.image import Wanted, read_image
+from pipeline.scan.reading.image import Wanted, read_image
 from tests.stores import READER, faulty
 
 CONTENT = bytes(range(256)) * 4096

@@ -19,12 +19,12 @@ import pytest
 from mole.errors import LawError, SettingsError, StorageError
 from pipeline import storage
 from pipeline.records import CARRIED, VERDICT
-from pipeline.scan import lease
 from pipeline.scan.flow import Summary
-from pipeline.scan.ledger import Ledger
 from pipeline.scan.plan import Plan
-from pipeline.scan.sink import encode
-from pipeline.scan.source import Source
+from pipeline.scan.reading.source import Source
+from pipeline.scan.table import lease
+from pipeline.scan.table.ledger import Ledger
+from pipeline.scan.table.sink import encode
 from tests.pictures import faulty, picture, samples, write_shard
 from tests.pipeline.scan.conftest import Scan
 

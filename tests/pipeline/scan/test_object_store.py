@@ -11,9 +11,9 @@ import pytest
 
 from mole.errors import StorageError
 from pipeline import storage
-from pipeline.scan import lease
-from pipeline.scan.source import Source
-from pipeline.scan.table import ask
+from pipeline.scan.reading.source import Source
+from pipeline.scan.table import lease
+from pipeline.scan.table.views import ask
 from tests.pictures import picture, samples, write_shard
 from tests.pipeline.scan.conftest import Scan
 from tests.stores import faulty

@@ -12,11 +12,11 @@ from mole.errors import LawError
 from pipeline import storage
 from pipeline.records import Status
 from pipeline.scan import plan
-from pipeline.scan.ledger import Ledger
 from pipeline.scan.plan import MOST, Plan, groups
-from pipeline.scan.sink import encode, part_name
-from pipeline.scan.unit import Kind, Slice, Unit
-from tests.pipeline.scan.test_ledger import rows
+from pipeline.scan.reading.unit import Kind, Slice, Unit
+from pipeline.scan.table.ledger import Ledger
+from pipeline.scan.table.sink import encode, part_name
+from tests.pipeline.scan.table.test_ledger import rows
 
 
 def unit(name: str, images: int | None) -> Unit:

@@ -16,9 +16,9 @@ import pytest
 from mole.config import describe
 from mole.errors import ModelError, SettingsError, StorageError
 from pipeline.registry import Registry
-from pipeline.scan.lease import Lease
 from pipeline.scan.rescan import Rescanned, rescan
-from pipeline.scan.table import opened
+from pipeline.scan.table.lease import Lease
+from pipeline.scan.table.views import opened
 from pipeline.settings import RescanSettings
 from pipeline.telemetry import Ticker
 from tests.pictures import faulty, picture, samples, write_shard

@@ -1,0 +1,1 @@
+"""What a scan would take, from a sample that is really scanned."""

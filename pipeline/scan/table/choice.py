@@ -1,0 +1,192 @@
+"""Choice: which images of a verdict table a rescan takes, as a listing of their places and byte ranges.
+
+The listing is Parquet beside the table, so that neither the driver nor Ray holds it, and each row group is seconds of
+work. Rows of a shard that lie near each other get the same number, their `reading`: one request fetches them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mole.errors import SettingsError, StorageError
+from pipeline import storage
+from pipeline.fault import STORE_FAULTS, fault_of
+from pipeline.records import CARRIED, PASSING
+from pipeline.scan.reading.shard import COMPRESSED_NAME
+
+IntRows = npt.NDArray[np.int64]
+"""An int64 for each row."""
+ROWS_A_GROUP = 256
+GAP = 1 / 8
+"""Of an image's bytes: what may lie unread before it within one reading, so that at most this share is read in vain."""
+LONGEST = 8 << 20
+"""Bytes after which a reading ends."""
+
+CHOSEN = """
+    SELECT unit, "index", "last", uri, key, "offset", "length", bytes, status, detail, verdict {carried},
+           "length" IS NULL AND status = 'ok' AND regexp_matches(uri, $compressed, 'i') AS entire
+    FROM current
+    ANTI JOIN (
+        SELECT unit, "index" FROM verdicts
+        WHERE list_contains($models, model) AND NOT ($again AND list_contains($passing, status))
+    ) USING (unit, "index")
+    WHERE ({where}) AND ($since IS NULL OR scanned_at >= $since)
+      AND md5_number_lower(unit || '#' || "index") / 18446744073709551616.0 <= $sample
+    ORDER BY unit, "index"
+"""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which images are asked for.
+
+    Attributes:
+        models: the digests that are to judge them; what one of them has judged is not chosen.
+        where: a condition on the newest row of each image; None chooses all.
+        newer_than: the newest row's least time.
+        sample: the share that is drawn of them.
+    """
+
+    models: tuple[str, ...]
+    where: str | None = None
+    newer_than: datetime | None = None
+    sample: float = 1.0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A listing of chosen images.
+
+    Attributes:
+        url: its Parquet file.
+        groups: how many row groups that has.
+        images: how many images.
+        image_bytes: what they hold together.
+        read_bytes: what is read for them.
+        entire: compressed shards, which give an image only when they are read from their beginning: the unit, and the
+            row groups between which its rows lie (first, behind the last).
+    """
+
+    url: str
+    groups: int
+    images: int
+    image_bytes: int
+    read_bytes: int
+    entire: tuple[tuple[str, range], ...]
+
+    @property
+    def carry(self) -> tuple[str, ...]:
+        """The carried columns that the table has."""
+        fs, path = storage.filesystem(self.url)
+        with fs.open(path, "rb") as stream:
+            schema = pq.read_schema(stream)
+        return tuple(field.name for field in schema.field(CARRIED).type) if CARRIED in schema.names else ()
+
+
+def choose(table: duckdb.DuckDBPyConnection, asked: Asked, url: str) -> Choice:
+    """Write the listing of what is asked for.
+
+    Args:
+        table: the views of a verdict table.
+        asked: which images.
+        url: where the listing goes.
+
+    Raises:
+        SettingsError: the condition is no SQL on the table's columns.
+        StorageError: the listing cannot be written.
+    """
+    columns = [str(row[0]) for row in table.sql("DESCRIBE current").fetchall()]
+    query = CHOSEN.format(where=asked.where or "true", carried=f", {CARRIED}" if CARRIED in columns else "")
+    values = {
+        "models": list(asked.models),
+        "again": asked.where is not None,
+        "passing": list(PASSING),
+        "since": asked.newer_than,
+        "sample": asked.sample,
+        "compressed": COMPRESSED_NAME.pattern,
+    }
+    try:
+        return _write(table.sql(query, params=values).to_arrow_reader(ROWS_A_GROUP), url)
+    except (duckdb.ProgrammingError, duckdb.DataError) as reason:
+        raise SettingsError(f"--where {asked.where!r}: {reason}; the columns are {columns}") from reason
+    except STORE_FAULTS as reason:
+        raise StorageError(f"cannot write the listing {url!r}: {fault_of(reason)[1]}") from reason
+
+
+def _write(chosen: pa.RecordBatchReader, url: str) -> Choice:
+    """Number the rows' readings and write them, a row group at a time; count what they hold and what is read."""
+    groups = images = image_bytes = read_bytes = 0
+    entire: dict[tuple[str, str], range] = {}
+    fs, path = storage.filesystem(url)
+    fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+    schema = chosen.schema.append(pa.field("reading", pa.int32()))
+    with fs.open(path, "wb") as stream, pq.ParquetWriter(stream, schema) as writer:
+        for table in _parts(chosen):
+            reading = readings(table)
+            writer.write_table(table.append_column("reading", pa.array(reading, pa.int32())), row_group_size=len(table))
+            image_bytes += pc.sum(pc.coalesce(table["length"], table["bytes"], pa.scalar(0, pa.int64()))).as_py()
+            read_bytes += bytes_of(table, reading)
+            for unit, uri in _places(table.filter(table["entire"])):
+                entire[unit, uri] = range(entire.get((unit, uri), range(groups, groups)).start, groups + 1)
+            groups, images = groups + 1, images + table.num_rows
+    sizes = (storage.size(uri) for _, uri in entire)
+    units = tuple((unit, where) for (unit, _), where in entire.items())
+    return Choice(url, groups, images, image_bytes, read_bytes + sum(sizes), units)
+
+
+def _parts(chosen: pa.RecordBatchReader) -> Iterator[pa.Table]:
+    for batch in chosen:
+        table = pa.Table.from_batches([batch])
+        for start in range(0, table.num_rows, ROWS_A_GROUP):
+            yield table.slice(start, ROWS_A_GROUP)
+
+
+def _places(rows: pa.Table) -> set[tuple[str, str]]:
+    return set(zip(rows["unit"].to_pylist(), rows["uri"].to_pylist(), strict=True))
+
+
+def readings(rows: pa.Table) -> IntRows:
+    """Number the readings of some chosen rows, in their order.
+
+    Args:
+        rows: columns unit, offset, length; ordered by unit and index.
+
+    Returns:
+        int64 (rows,): rows of one reading lie in one unit, at most `GAP` of an image's bytes before each image, and
+        within about `LONGEST` bytes. A row without a range is a reading of its own.
+    """
+    offset, length = _filled(rows["offset"]), _filled(rows["length"])
+    unit = rows["unit"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    gap = offset[1:] - (offset + length)[:-1]
+    near = (gap >= 0) & (gap <= GAP * length[1:]) & (np.maximum(length[1:], length[:-1]) <= LONGEST)
+    ranged = rows["length"].combine_chunks().is_valid().to_numpy(zero_copy_only=False)
+    piece = np.cumsum(length) // LONGEST
+    joined = (unit[1:] == unit[:-1]) & near & ranged[1:] & ranged[:-1] & (piece[1:] == piece[:-1])
+    return np.concatenate([np.zeros(min(1, len(length)), np.int64), np.cumsum(~joined)])
+
+
+def bytes_of(rows: pa.Table, reading: IntRows) -> int:
+    """Count the bytes that some readings ask their stores for, entire shards left out.
+
+    Args:
+        rows: columns offset, length, bytes, entire.
+        reading: int64 (rows,), from `readings`.
+    """
+    alone = rows.filter(pc.and_(pc.is_null(rows["length"]), pc.invert(rows["entire"])))["bytes"]
+    offset, length = _filled(rows["offset"]), _filled(rows["length"])
+    ranged = rows["length"].combine_chunks().is_valid().to_numpy(zero_copy_only=False)
+    first = np.concatenate([np.full(min(1, len(reading)), True), np.diff(reading) > 0])
+    last = np.concatenate([np.diff(reading) > 0, np.full(min(1, len(reading)), True)])
+    spans = (offset + length)[last & ranged].sum() - offset[first & ranged].sum()
+    return int(spans) + (pc.sum(alone).as_py() or 0)
+
+
+def _filled(column: pa.ChunkedArray) -> IntRows:
+    return np.asarray(column.combine_chunks().fill_null(0).to_numpy(zero_copy_only=False), np.int64)

@@ -1,0 +1,181 @@
+"""Compaction: the small files of each model's partition become few, and at no moment does an image lack its row.
+
+A joined file is put in place first and read back; the small ones go after a grace in which who had listed them can
+finish. In between a row lies in two files: the views take one of them, and what a kill leaves the next run mends.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mole.errors import LawError, StorageError
+from pipeline import storage
+from pipeline.fault import STORE_FAULTS
+from pipeline.patience import patiently
+from pipeline.records import MODEL, check_version
+from pipeline.scan.table import lease
+from pipeline.scan.table.lease import Lease
+from pipeline.scan.table.ledger import Ledger
+from pipeline.scan.table.sink import encode, part_name
+from pipeline.scan.table.views import demand_table
+from pipeline.settings import CompactSettings
+
+READERS = 16
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a partition.
+
+    Attributes:
+        url: where it is.
+        rows: how many it has.
+        schema: its columns and their types.
+        first: the least unit in it, as far as its footer tells.
+    """
+
+    url: str
+    rows: int
+    schema: pa.Schema
+    first: str
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """What became of a model's partition.
+
+    Attributes:
+        model: the model's digest.
+        rows: its rows, which stay.
+        before: files before.
+        after: files now.
+        repaired: rows that stood there twice and were taken out.
+    """
+
+    model: str
+    rows: int
+    before: int
+    after: int
+    repaired: int
+
+
+def compact(settings: CompactSettings, wait: Callable[[float], None] = time.sleep) -> list[Compacted]:
+    """Join the small files of a verdict table.
+
+    Args:
+        settings: which table, and how large its files may be.
+        wait: lets some seconds pass.
+
+    Raises:
+        StorageError: a store failed, the table has another schema, or a run holds it; no row is lost.
+        LawError: a joined file does not hold what it was made of.
+    """
+    demand_table(settings.table)
+    with Lease(settings.table) as held:
+        return [_partition(folder, settings, held, wait) for folder in _partitions(settings.table)]
+
+
+def _partition(folder: str, settings: CompactSettings, held: Lease, wait: Callable[[float], None]) -> Compacted:
+    """Join the small files of one partition; what a killed compaction left is mended first."""
+    storage.sweep(folder)
+    repaired = Ledger(folder).repair()
+    files = _files(folder)
+    groups = list(_groups(files, settings.rows_per_file))
+    for group in groups:
+        _join(folder, group)
+    if groups:
+        wait(settings.grace)
+        # a run that slept past its lease may have been followed by another, which mended the table its own way
+        lease.check(held.output, held.generation)
+    for group in groups:
+        with ThreadPoolExecutor(READERS) as removers:
+            list(removers.map(storage.remove, [file.url for file in group]))
+    gone = sum(len(group) - 1 for group in groups)
+    rows = sum(file.rows for file in files)
+    return Compacted(folder.rpartition(f"{MODEL}=")[2], rows, len(files), len(files) - gone, repaired)
+
+
+def _partitions(table: str) -> list[str]:
+    place = storage.absolute(table)
+    return [folder for folder in storage.names(place, "") if folder.rpartition("/")[2].startswith(f"{MODEL}=")]
+
+
+def _files(folder: str) -> list[File]:
+    """Read the footers of a partition's files."""
+    with ThreadPoolExecutor(READERS) as readers:
+        return list(readers.map(_file, storage.names(folder, ".parquet")))
+
+
+def _file(url: str) -> File:
+    fs, path = storage.filesystem(url)
+    try:
+        with fs.open(path, "rb") as stream:
+            file = pq.ParquetFile(stream)
+            footer, schema = file.metadata, file.schema_arrow
+    except (*STORE_FAULTS, pa.ArrowException) as reason:
+        raise StorageError(f"cannot read {url!r}: {reason}") from reason
+    check_version(schema.metadata, url)
+    told = [footer.row_group(number).column(0).statistics for number in range(footer.num_row_groups)]
+    least = [str(facts.min) for facts in told if facts is not None and facts.has_min_max]
+    return File(url, footer.num_rows, schema, min(least, default=""))
+
+
+def _groups(files: Sequence[File], most: int) -> Iterator[list[File]]:
+    """Put small files of one schema together, neighbours first, until they are enough."""
+    alike: dict[str, list[File]] = defaultdict(list)
+    for file in sorted(files, key=lambda file: (file.first, file.url)):
+        if 2 * file.rows < most:
+            alike[file.schema.to_string(show_field_metadata=False)].append(file)
+    for same in alike.values():
+        group: list[File] = []
+        for file in same:
+            if group and sum(member.rows for member in group) + file.rows > most:
+                if len(group) > 1:
+                    yield group
+                group = []
+            group.append(file)
+        if len(group) > 1:
+            yield group
+
+
+def _join(folder: str, group: Sequence[File]) -> None:
+    """Put one file in place that holds the rows of several, in the order of their units and indices.
+
+    Raises:
+        LawError: it does not hold them.
+        StorageError: the store failed.
+    """
+    rows = pa.concat_tables([_read(file.url) for file in group])
+    places = pa.table({"unit": rows["unit"].cast(pa.string()), "index": rows["index"]})
+    order = pc.sort_indices(places, [("unit", "ascending"), ("index", "ascending")])
+    rows = rows.take(order)
+    column = rows.schema.get_field_index("unit")
+    unit = rows["unit"].cast(pa.string()).combine_chunks().dictionary_encode()
+    rows = rows.set_column(column, group[0].schema.field("unit"), pa.chunked_array([unit]))
+    name = part_name(rows)
+    url = storage.join(folder, name)
+    if url in {file.url for file in group}:  # left by a killed compaction, cut by a repair, and named for all its rows
+        url = storage.join(folder, f"joined-{name}")
+    storage.write(url, encode(rows.replace_schema_metadata(group[0].schema.metadata)))
+    written = _read(url)
+    if written.num_rows != sum(file.rows for file in group) or part_name(written) != name:
+        raise LawError(f"{url} does not hold the rows of the {len(group)} files it was made of; they stay, remove it")
+
+
+def _read(url: str) -> pa.Table:
+    fs, path = storage.filesystem(url)
+
+    def once() -> pa.Table:
+        with fs.open(path, "rb") as stream:
+            return pq.ParquetFile(stream).read()
+
+    try:
+        return patiently(once, url)
+    except (*STORE_FAULTS, pa.ArrowException) as reason:
+        raise StorageError(f"cannot read {url!r}: {reason}") from reason

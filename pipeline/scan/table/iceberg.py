@@ -1,0 +1,170 @@
+"""The verdict table as an Iceberg table: the same columns, partitioned by model, committed wave by wave.
+
+A commit is one step for every reader, so no row is ever seen twice and there is nothing to repair; what a killed run
+wrote and never committed is no part of the table. The catalog is pyiceberg's, with its own settings and credentials.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
+from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.expressions import EqualTo
+from pyiceberg.table import Table
+from ray.data import Dataset
+
+from mole.errors import SettingsError, StorageError
+from pipeline import cluster, storage
+from pipeline.records import MODEL, SCHEMA_VERSION, VERDICT, VERSION_KEY
+from pipeline.scan.table import lease
+from pipeline.scan.table.ledger import NOTHING, PLACES, Ledger, listed, register, unreadable
+
+PROPERTY = "mole-scan"
+ADDED = """
+    SELECT model, count(*), count(*) FILTER (status <> 'ok') FROM read_parquet({files}) GROUP BY model ORDER BY model
+"""
+
+
+def flat(verdicts: pa.Table) -> pa.Table:
+    """Write dictionaries as plain strings, which is what Iceberg has."""
+    return verdicts.set_column(verdicts.schema.get_field_index("unit"), "unit", verdicts["unit"].cast(pa.string()))
+
+
+class IcebergTable:
+    """A table of a catalog.
+
+    Args:
+        name: `catalog.namespace.table`; the catalog's own settings stand where pyiceberg looks for them.
+
+    Raises:
+        SettingsError: the name is none, or pyiceberg does not know the catalog.
+        StorageError: the catalog does not answer, or another version made the table.
+    """
+
+    def __init__(self, name: str) -> None:
+        catalog, dot, self.name = name.partition(".")
+        if not dot or "." not in self.name:
+            raise SettingsError(f"--output {name!r}: an Iceberg table is named catalog.namespace.table")
+        try:
+            self.catalog = load_catalog(catalog)
+        except Exception as reason:
+            raise SettingsError(
+                f"--output {name!r}: pyiceberg does not know the catalog {catalog!r} ({reason}); name it in "
+                f".pyiceberg.yaml or in PYICEBERG_CATALOG__{catalog.upper()}__URI"
+            ) from reason
+        try:
+            table = self._made(self.catalog)
+        except Exception as reason:
+            raise StorageError(f"the catalog {catalog!r} does not give {self.name!r}: {reason}") from reason
+        version = table.properties.get(VERSION_KEY.decode())
+        if version != SCHEMA_VERSION:
+            raise StorageError(f"{name} has verdict schema {version!r}, this version writes {SCHEMA_VERSION!r}")
+        self.output = storage.absolute(table.location())
+
+    def _made(self, catalog: Catalog) -> Table:
+        """Load the table; make it where there is none."""
+        try:
+            return catalog.load_table(self.name)
+        except NoSuchTableError:
+            catalog.create_namespace_if_not_exists(self.name.rpartition(".")[0])
+            columns = [pa.field(MODEL, pa.string()), *VERDICT]
+            schema = pa.schema([field.with_type(pa.string()) if field.name == "unit" else field for field in columns])
+            made = catalog.create_table(self.name, schema, properties={VERSION_KEY.decode(): SCHEMA_VERSION})
+            with made.update_spec() as spec:
+                spec.add_identity(MODEL)
+            return catalog.load_table(self.name)
+
+    def ledger(self, model: str) -> Ledger:
+        """Look at a model's rows."""
+        return IcebergLedger(storage.join(self.output, "data", f"{MODEL}={model}"), self, model)
+
+    def files(self, model: str | None = None) -> list[str]:
+        """List the data files of the newest snapshot, of one model or of all."""
+        table = self.catalog.load_table(self.name)
+        scan = table.scan() if model is None else table.scan(row_filter=EqualTo(term=MODEL, value=model))
+        return [storage.absolute(task.file.file_path) for task in scan.plan_files()]
+
+    def put(self, verdicts: Dataset, generation: str, rows: int, units: list[str]) -> Iterator[dict[str, Any]]:
+        """Write a wave, and commit it in one step.
+
+        Args:
+            verdicts: as `conclude` writes them; nothing runs before this.
+            generation: the lease under which this run writes.
+            rows: of a data file.
+            units: which units the wave is of.
+
+        Yields:
+            A row of `TALLIED` for each model.
+
+        Raises:
+            StorageError: another run holds the table.
+        """
+        before = set(self.files())
+        digest = hashlib.blake2b("\n".join(sorted(units)).encode(), digest_size=16).hexdigest()
+        told = {"generation": generation, "units": str(len(units)), "units-digest": digest}
+        lease.check(self.output, generation)
+        verdicts.map_batches(flat, batch_size=rows, batch_format="pyarrow", **cluster.writers()).write_iceberg(
+            self.name,
+            catalog_kwargs={"name": self.catalog.name, **self.catalog.properties},
+            snapshot_properties={f"{PROPERTY}.{name}": value for name, value in told.items()},
+        )
+        added = [file for file in self.files() if file not in before]
+        with duckdb.connect() as database:
+            self.register(database)
+            found = database.sql(ADDED.format(files=listed(added))).fetchall() if added else []
+        for model, count, faults in found:
+            yield {MODEL: model, "rows": count, "faults": faults, "file": self.output, "content": None}
+
+    def register(self, database: duckdb.DuckDBPyConnection) -> None:
+        """Let a database read where the table lies."""
+        fs, _ = storage.filesystem(self.output)
+        if not isinstance(fs, LocalFileSystem):
+            register(database, fs)
+
+
+@dataclass(frozen=True)
+class IcebergLedger(Ledger):
+    """One model's rows of an Iceberg table.
+
+    Attributes:
+        folder: where its data files lie.
+        table: the table.
+        model: the model's digest.
+    """
+
+    table: IcebergTable
+    model: str
+
+    def attach(self, database: duckdb.DuckDBPyConnection, name: str) -> None:
+        """Put the places of the newest snapshot into a database; see `Ledger.attach`.
+
+        Raises:
+            StorageError: the catalog does not answer, or a file cannot be read.
+        """
+        try:
+            files = self.table.files(self.model)
+            self.table.register(database)
+            found = f"SELECT {PLACES} FROM read_parquet({listed(files)})" if files else NOTHING
+            database.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {found}")
+        except Exception as reason:
+            raise unreadable(self.folder, reason) from reason
+
+    def files(self) -> list[str]:
+        """List the data files of the newest snapshot; see `Ledger.files`.
+
+        Raises:
+            StorageError: the catalog does not answer.
+        """
+        try:
+            return self.table.files(self.model)
+        except Exception as reason:
+            raise unreadable(self.folder, reason) from reason
+
+    def repair(self) -> int:
+        """Find nothing to repair: a wave is committed whole or not at all, under the lease."""
+        return 0

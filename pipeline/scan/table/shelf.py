@@ -1,0 +1,46 @@
+"""The shelf: where a scan's verdicts go, as files of a folder or as an Iceberg table.
+
+pyiceberg takes a second to import, and only who writes Iceberg needs it: so its import stands inside.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from ray.data import Dataset
+
+from pipeline.scan.table.ledger import Ledger
+from pipeline.scan.table.sink import Files
+
+
+class Shelf(Protocol):
+    """A place for verdicts.
+
+    Attributes:
+        output: the URL under which the lease lies.
+    """
+
+    output: str
+
+    def ledger(self, model: str) -> Ledger:
+        """Look at what is there of a model."""
+
+    def put(self, verdicts: Dataset, generation: str, rows: int, units: list[str]) -> Iterator[dict[str, Any]]:
+        """Write a wave's verdicts, and tell what was written, a row of `TALLIED` at a time."""
+
+
+def opened(sink: str, output: str) -> Shelf:
+    """Open a place for verdicts.
+
+    Args:
+        sink: `files` or `iceberg`.
+        output: a folder's URL, or a table's name.
+
+    Raises:
+        SettingsError: the name is no table's.
+        StorageError: the catalog does not answer.
+    """
+    if sink == "files":
+        return Files(output)
+    from pipeline.scan.table.iceberg import IcebergTable
+
+    return IcebergTable(output)

@@ -1,0 +1,98 @@
+"""The whole verdict table, every model's rows, as views that SQL can ask."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
+
+from mole.errors import SettingsError, StorageError
+from pipeline import storage
+from pipeline.fault import STORE_FAULTS
+from pipeline.records import check_version
+
+
+@contextmanager
+def opened(table: str, database: str = ":memory:") -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a verdict table's views.
+
+    Args:
+        table: its folder URL.
+        database: a DuckDB file that keeps the views; they read the table anew at each question.
+
+    Yields:
+        A connection with the view `verdicts` and those of `views.sql`.
+
+    Raises:
+        StorageError: there is no verdict table, it has another schema, or it cannot be read.
+    """
+    demand_table(table)
+    place = storage.absolute(table)
+    fs, _ = storage.filesystem(place)
+    try:
+        with duckdb.connect(database) as connection:
+            if not isinstance(fs, LocalFileSystem):
+                connection.register_filesystem(fs)
+            connection.execute(definitions(place))
+            yield connection
+    except (*STORE_FAULTS, pa.ArrowException, duckdb.Error) as reason:
+        raise StorageError(f"cannot read the verdict table in {place!r}: {reason}") from reason
+
+
+def ask(table: str, question: str, *, limit: int = 0) -> pa.Table:
+    """Answer a question about a verdict table.
+
+    Args:
+        table: its folder URL.
+        question: SQL on the views.
+        limit: rows at most; 0 gives all.
+
+    Raises:
+        SettingsError: the question is no SQL on the views.
+        StorageError: there is no verdict table, or it cannot be read.
+    """
+    try:
+        return _answer(table, question, limit)
+    except StorageError:  # files that were listed may have been joined since; a second list has the joined ones
+        return _answer(table, question, limit)
+
+
+def _answer(table: str, question: str, limit: int) -> pa.Table:
+    with opened(table) as views:
+        try:
+            answer = views.sql(question)
+            if answer is None:
+                raise SettingsError(f"--sql {question!r} asks for nothing; begin with SELECT or FROM")
+            return (answer.limit(limit) if limit else answer).to_arrow_table()
+        except (duckdb.ProgrammingError, duckdb.DataError) as reason:
+            raise SettingsError(f"--sql {question!r}: {reason}") from reason
+
+
+def definitions(table: str) -> str:
+    """Write the SQL that makes the views of a table."""
+    pattern = storage.join(table, "model=*", "*.parquet").replace("'", "''")
+    # what a model's digest looks like must not decide its type; files without carried columns lie beside others
+    read = f"read_parquet('{pattern}', hive_partitioning = true, hive_types_autocast = false, union_by_name = true)"
+    views = (files("pipeline.scan.table") / "views.sql").read_text()
+    return f"CREATE OR REPLACE VIEW verdicts AS SELECT * FROM {read};\n\n{views}"
+
+
+def demand_table(table: str) -> None:
+    """Insist that a folder holds a verdict table of this schema.
+
+    Raises:
+        StorageError: it does not, or cannot be read.
+    """
+    place = storage.absolute(table)
+    fs, path = storage.filesystem(place)
+    try:
+        first = next(iter(fs.glob(f"{path.rstrip('/')}/model=*/*.parquet")), None)
+        if first is None:
+            raise StorageError(f"{place!r} holds no verdict table; name the folder that a scan's --output named")
+        with fs.open(first, "rb") as stream:
+            check_version(pq.read_schema(stream).metadata, first)
+    except (*STORE_FAULTS, pa.ArrowException) as reason:
+        raise StorageError(f"cannot read the verdict table in {place!r}: {reason}") from reason

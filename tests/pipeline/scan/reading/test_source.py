@@ -1,0 +1,99 @@
+"""Every way to name images gives units, each once, and tells what was passed over."""
+
+import os
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from mole.errors import SettingsError, StorageError
+from pipeline.records import Status
+from pipeline.scan.reading.source import Source
+from pipeline.scan.reading.unit import Kind
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with images in all sorts of names, other files, and shards."""
+    for name in ("a.jpg", "B.JPG", "c.d.JPeG", "sub/e.webp", "sub/f.txt", "notes", "shards/000.tar", "shards/001.tar"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(name.encode())
+    return tmp_path
+
+
+def test_a_folder_gives_its_images_whatever_their_case_and_counts_the_rest(folder: Path) -> None:
+    source = Source([f"{folder}/"])
+    assert sorted(unit.key for unit in source.units()) == ["B.JPG", "a.jpg", "c.d.JPeG", "sub/e.webp"]
+    assert (source.skipped, source.shards_skipped) == (4, 2)
+
+
+def test_all_files_tries_them_all(folder: Path) -> None:
+    source = Source([str(folder)], all_files=True)
+    assert len(list(source.units())) == 8
+    assert source.skipped == 0
+
+
+def test_braces_and_globs_name_shards_and_a_shard_named_twice_is_one_unit(folder: Path) -> None:
+    texts = [f"{folder}/shards/{{000..001}}.tar", f"{folder}/shards/*.tar", f"{folder}/shards/000.tar"]
+    units = list(Source(texts).units())
+    assert [Path(unit.uri).name for unit in units] == ["000.tar", "001.tar"]
+    assert {unit.kind for unit in units} == {Kind.SHARD}
+
+
+@pytest.mark.parametrize("last", [2, 40])
+def test_a_shard_that_braces_name_and_nobody_has_is_a_unit_with_its_fault(folder: Path, last: int) -> None:
+    units = list(Source([f"{folder}/shards/{{000..{last:03}}}.tar"]).units())
+    assert len(units) == last + 1
+    assert [unit.fault and unit.fault[0] for unit in units[:3]] == [None, None, Status.MISSING]
+
+
+def test_a_unit_whose_bytes_change_has_another_name(folder: Path) -> None:
+    source = Source([str(folder / "a.jpg")])
+    before = [unit.name for unit in source.units()]
+    os.utime(folder / "a.jpg", ns=(1, 1))
+    touched = [unit.name for unit in source.units()]
+    (folder / "a.jpg").write_bytes(b"longer than before")
+    os.utime(folder / "a.jpg", ns=(1, 1))
+    grown = [unit.name for unit in source.units()]
+    assert len({*before, *touched, *grown}) == 3
+
+
+def test_a_folder_whose_name_looks_like_a_pattern_is_a_folder(tmp_path: Path) -> None:
+    odd = tmp_path / "photos [2019] {x}"
+    odd.mkdir()
+    (odd / "a.jpg").write_bytes(b"a")
+    assert [unit.key for unit in Source([str(odd)]).units()] == ["a.jpg"]
+
+
+def test_links_are_followed_and_a_circle_of_links_ends(folder: Path) -> None:
+    (folder / "sub" / "circle").symlink_to(folder)
+    (folder / "gone.jpg").symlink_to(folder / "nowhere.jpg")
+    keys = [unit.key for unit in Source([str(folder)]).units()]
+    assert "gone.jpg" in keys
+    assert keys.count("a.jpg") == 1 and len(keys) == 5
+
+
+@pytest.mark.parametrize("text", ["nowhere", "nowhere.jpg", "*.tar", "notes", "{0..", "foo://bar/x.tar"])
+def test_a_source_that_is_nothing_is_refused_by_its_name(folder: Path, text: str) -> None:
+    named = text if "://" in text else f"{folder}/{text}"
+    with pytest.raises(SettingsError, match="nowhere|tar|notes|0..|foo"):
+        list(Source([named]).units())
+
+
+def test_a_shard_named_alone_that_is_not_there_is_a_unit_with_its_fault(folder: Path) -> None:
+    (unit,) = Source([f"{folder}/shards/999.tar"]).units()
+    assert unit.fault is not None and unit.fault[0] is Status.MISSING
+
+
+def test_a_memory_store_is_a_place_like_another() -> None:
+    fs = fsspec.filesystem("memory")
+    fs.pipe_file("/lake/a.jpg", b"a")
+    fs.pipe_file("/lake/b.txt", b"a.jpg\n")
+    assert [unit.uri for unit in Source(["memory://lake"]).units()] == ["memory:///lake/a.jpg"]
+    assert [unit.kind for unit in Source(["memory://lake/b.txt"]).units()] == [Kind.SLICE]
+
+
+def test_a_store_that_does_not_answer_is_a_fault_of_storage() -> None:
+    with pytest.raises(StorageError, match="127.0.0.1:9"):
+        list(Source(["http://127.0.0.1:9/a.tar"]).units())

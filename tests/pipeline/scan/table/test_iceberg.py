@@ -1,0 +1,111 @@
+"""The same table as Iceberg: each wave is one commit, resuming is exact, and every engine reads the same rows."""
+
+import json
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pyarrow.dataset as pads
+import pyiceberg.catalog
+import pytest
+from pyiceberg.catalog import load_catalog
+from pyiceberg.utils.config import Config
+
+from mole.errors import SettingsError, StorageError
+from pipeline.records import VERDICT
+from pipeline.scan import flow
+from pipeline.scan.table import shelf
+from tests.pictures import faulty, samples, write_shard
+from tests.pipeline.scan.conftest import Scan
+
+TABLE = "lake.trust.verdicts"
+
+
+@pytest.fixture
+def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A catalog in SQLite, told to pyiceberg as its users tell it."""
+    (tmp_path / "warehouse").mkdir()
+    monkeypatch.setenv("PYICEBERG_CATALOG__LAKE__URI", f"sqlite:///{tmp_path}/catalog.db")
+    monkeypatch.setenv("PYICEBERG_CATALOG__LAKE__TYPE", "sql")
+    monkeypatch.setenv("PYICEBERG_CATALOG__LAKE__WAREHOUSE", f"file://{tmp_path}/warehouse")
+    monkeypatch.setattr(pyiceberg.catalog, "_ENV_CONFIG", Config())  # it read the environment when it was imported
+    return tmp_path
+
+
+def test_a_scan_into_iceberg_is_committed_by_waves_resumed_exactly_and_read_by_any_engine(
+    run: Scan, catalog: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        write_shard(catalog / f"{number}.tar", samples(20, start=20 * number))
+    write_shard(catalog / "3.tar", faulty())
+    source = f"{catalog}/{{0..3}}.tar"
+    monkeypatch.setattr(flow, "WAVE", 3)
+    monkeypatch.setattr(flow, "TASKS_A_CORE", 0)
+    part = run(source, output=TABLE, sink="iceberg", limit=30)
+    assert (part.written, part.law) == (30, "open")
+    whole = run(source, output=TABLE, sink="iceberg")
+    assert (whole.written, whole.images, whole.law) == (38, 68, "kept")
+    assert run(source, output=TABLE, sink="iceberg").written == 0
+    plain = run(source, output=catalog / "files")
+    assert (plain.statuses, plain.verdicts) == (whole.statuses, whole.verdicts)
+
+    table = load_catalog("lake").load_table("trust.verdicts")
+    waves = [snapshot.summary for snapshot in table.snapshots() if snapshot.summary is not None]
+    assert sum(int(wave["added-records"] or 0) for wave in waves) == 68
+    assert all(wave["mole-scan.generation"] and wave["mole-scan.units-digest"] for wave in waves)
+    assert {wave["mole-scan.units"] for wave in waves} <= {"1", "2", "3", "4"}
+
+    rows = table.scan().to_arrow()
+    assert rows.column_names == ["model", *VERDICT.names]
+    assert rows.num_rows == 68
+    files = [task.file.file_path for task in table.scan().plan_files()]
+    places = f'SELECT count(DISTINCT (unit, "index")) FROM read_parquet({files})'
+    assert duckdb.connect().execute(places).fetchall() == [(68,)]
+    assert pl.scan_iceberg(table).filter(pl.col("status") == "ok").collect().height == whole.statuses["ok"]
+    assert len(table.scan().to_pandas()) == 68
+    other = table.scan(row_filter="model = 'another'")
+    assert list(other.plan_files()) == []  # the partition alone tells
+    same = pads.dataset(plain.table).to_table().to_pylist()
+    logits = {(row["unit"], row["index"]): row["logit"] for row in same}
+    for row in rows.to_pylist():
+        # each run chooses its precision by measuring: logits move a little, verdicts do not
+        assert row["logit"] == pytest.approx(logits[row["unit"], row["index"]], abs=0.05)
+
+
+def test_columns_that_only_some_runs_have_join_the_table_and_copies_are_not_scored_again(
+    run: Scan, catalog: Path
+) -> None:
+    for number in range(2):
+        write_shard(catalog / f"{number}.tar", samples(5))
+    (catalog / "loose.jpg").write_bytes(next(iter(samples(1, start=9).values())))
+    run(catalog / "0.tar", output=TABLE, sink="iceberg")
+    (catalog / "more.jsonl").write_text(
+        json.dumps({"uri": str(catalog / "loose.jpg"), "caption": "a heath", "lang": "en"})
+    )
+    run(catalog / "more.jsonl", output=TABLE, sink="iceberg", carry="caption,lang")
+    last = run(catalog / "1.tar", output=TABLE, sink="iceberg", dedupe="content")
+    assert (last.written, last.law) == (5, "kept")
+    rows = load_catalog("lake").load_table("trust.verdicts").scan().to_arrow().to_pylist()
+    carried = [row["carried"] for row in rows if row["carried"] is not None]
+    assert carried == [{"caption": "a heath", "lang": "en"}]
+    logits = {row["key"]: row["logit"] for row in rows if row["unit"].startswith(f"{catalog}/0.tar")}
+    copies = [row for row in rows if row["same_as"] is not None]
+    assert {row["key"]: row["logit"] for row in copies} == logits and len(copies) == 5
+    assert {row["same_as"]["unit"].rpartition("#")[0] for row in copies} == {f"{catalog}/0.tar"}
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [("verdicts", "catalog.namespace.table"), ("nowhere.trust.verdicts", "does not know the catalog")],
+)
+def test_what_is_no_table_of_a_known_catalog_is_refused(catalog: Path, name: str, complaint: str) -> None:
+    with pytest.raises(SettingsError, match=complaint):
+        shelf.opened("iceberg", name)
+
+
+def test_a_table_of_another_schema_is_refused(catalog: Path) -> None:
+    made = load_catalog("lake")
+    made.create_namespace("trust")
+    made.create_table("trust.verdicts", pl.DataFrame({"a": [1]}).to_arrow().schema)
+    with pytest.raises(StorageError, match="has verdict schema None"):
+        shelf.opened("iceberg", TABLE)
