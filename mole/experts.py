@@ -1,6 +1,7 @@
 """The mixture: one shared and several separate low-rank experts, as a single stacked product with a gate on its middle.
 
-Shapes: B images, T tokens, K of them, D width, E separate experts, R the ranks of all experts side by side, the shared one first.
+Shapes: B images, T tokens, K of them that leave the block, D width, E separate experts, R the ranks of all experts side
+by side, the shared one first.
 """
 
 import math
