@@ -133,6 +133,20 @@ def test_neither_what_drives_a_scan_nor_what_prepares_crops_imports_torch() -> N
     assert run.returncode == 0, run.stderr
 
 
+WITHOUT_COMPILER = """
+import sys
+from pipeline.tune.data import reconstruct
+from pipeline.tune.judging import viewing
+from pipeline.tune.training import delivery
+sys.exit(", ".join({"torchvision", "open_clip", "torch._dynamo"} & set(sys.modules)) or 0)
+"""
+
+
+def test_what_views_delivers_and_reconstructs_samples_imports_no_compiler() -> None:
+    run = subprocess.run([sys.executable, "-c", WITHOUT_COMPILER], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+
+
 @pytest.mark.parametrize("name", [name for name in FILES if name not in LATE])
 def test_imports_stand_at_the_top_and_none_is_for_typing_alone(name: str) -> None:
     tree = TREES[name]

@@ -1,7 +1,7 @@
 """What Ray calls on workers, by names that cost those in between nothing.
 
-The imports stand inside on purpose: Ray Train's controller and Ray Data's own actors unpickle these names, and torch
-and torchvision, which only those who train and decode need, take a core some seconds in each of them.
+The imports stand inside on purpose: Ray Train's controller and Ray Data's own actors unpickle these names, and torch,
+which only those who train and decode need, takes a core some seconds in each of them.
 """
 
 from collections.abc import Mapping

@@ -12,12 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import functional as pixel
-from torchvision.transforms.v2.functional import InterpolationMode
 
 from mole.errors import SettingsError
 from pipeline.decode import Fault, decode
 from pipeline.records import Status
+from pipeline.tune.data.pixels import scaled
 from pipeline.tune.data.samples import BOUNDS, tensor
 
 REACHED = 5
@@ -112,11 +111,8 @@ def fitted(pixels_3HW: Tensor, height: int, width: int) -> Tensor:
     high, wide = pixels_3HW.shape[1:]
     scale = min(high / height, wide / width)
     cut_high, cut_wide = min(high, max(1, round(height * scale))), min(wide, max(1, round(width * scale)))
-    middle_3HW = pixel.center_crop(pixels_3HW, [cut_high, cut_wide])
-    if (cut_high, cut_wide) == (height, width):
-        return middle_3HW  # type: ignore[no-any-return]
-    scaled: Tensor = pixel.resize(middle_3HW, [height, width], InterpolationMode.BICUBIC, antialias=True)
-    return scaled
+    top, left = round((high - cut_high) / 2), round((wide - cut_wide) / 2)
+    return scaled(pixels_3HW[:, top : top + cut_high, left : left + cut_wide], height, width)
 
 
 def encoded(pixels_3HW: Tensor, form: str, quality: int, subsampling: int) -> bytes:

@@ -12,8 +12,8 @@ import simplejpeg
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import functional as pixel
-from torchvision.transforms.v2.functional import InterpolationMode
+
+from pipeline.tune.data.pixels import blurred, scaled
 
 ALIGNED_SIDE = 256
 ALIGNED_QUALITY = 90
@@ -43,7 +43,7 @@ def augment(pixels_3HW: Tensor, seed: int) -> Tensor:
     out_3HW = resize(out_3HW, round(math.exp(draw.uniform(math.log(low), math.log(high)))))
     if draw.random() < 0.3:
         sigma = draw.uniform(*BLUR)
-        out_3HW = pixel.gaussian_blur(out_3HW, [2 * math.ceil(2 * sigma) + 1] * 2, [sigma] * 2)
+        out_3HW = blurred(out_3HW, math.ceil(2 * sigma), sigma)
     for _ in range(draw.choice((0, 1, 1, 1, 2))):
         out_3HW = encode_again(out_3HW, draw.choice(("jpeg", "jpeg-fast", "webp")), draw.randint(*QUALITIES))
     return out_3HW.flip(2) if draw.random() < 0.5 else out_3HW
@@ -53,9 +53,7 @@ def resize(pixels_3HW: Tensor, short_side: int) -> Tensor:
     """Scale the short side, antialiased bicubic; uint8 (3, H, W) in and out."""
     high, wide = pixels_3HW.shape[1:]
     scale = short_side / min(high, wide)
-    size = [max(short_side, round(high * scale)), max(short_side, round(wide * scale))]
-    resized_3HW: Tensor = pixel.resize(pixels_3HW, size, InterpolationMode.BICUBIC, antialias=True)
-    return resized_3HW
+    return scaled(pixels_3HW, max(short_side, round(high * scale)), max(short_side, round(wide * scale)))
 
 
 def encode_again(pixels_3HW: Tensor, codec: str, quality: int) -> Tensor:

@@ -10,10 +10,10 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional as pixel
 
 from mole.errors import SettingsError
 from pipeline.tune.data.augment import align, encode_again, resize
+from pipeline.tune.data.pixels import blurred
 
 SHIPPED, ALIGNED = "shipped", "aligned"
 Perturb = Callable[[Tensor, int], Tensor]
@@ -69,8 +69,7 @@ def _webp(quality: float, pixels_3HW: Tensor, _seed: int) -> Tensor:
 
 def _blur(sigma: float, pixels_3HW: Tensor, _seed: int) -> Tensor:
     """Blur; uint8 (3, H, W)."""
-    blurred_3HW: Tensor = pixel.gaussian_blur(pixels_3HW, [2 * math.ceil(3 * sigma) + 1] * 2, [sigma] * 2)
-    return blurred_3HW
+    return blurred(pixels_3HW, math.ceil(3 * sigma), sigma)
 
 
 def _resize(scale: float, pixels_3HW: Tensor, _seed: int) -> Tensor:

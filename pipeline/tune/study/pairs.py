@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from torch import Tensor
-from torchvision.transforms.v2 import functional as pixel
 
 from pipeline.tune.data.augment import encode_again, resize
 from pipeline.tune.data.autoencoder import FACTOR, Reconstructor
+from pipeline.tune.data.pixels import blurred
 from pipeline.tune.data.samples import Sample, load
 
 LARGEST = 512  # the short side above which a photograph is brought down first
@@ -105,7 +105,7 @@ def _finish(pixels_3HW: Tensor, draw: random.Random) -> Tensor:
     out_3HW = pixels_3HW[:, top : top + high, left : left + wide]
     if draw.random() < BLURRED:
         sigma = draw.uniform(*BLUR)
-        out_3HW = pixel.gaussian_blur(out_3HW, [2 * math.ceil(2 * sigma) + 1] * 2, [sigma] * 2)
+        out_3HW = blurred(out_3HW, math.ceil(2 * sigma), sigma)
     for _ in range(draw.choice((0, 1, 1, 1, 2))):
         out_3HW = encode_again(out_3HW, draw.choice(CODECS), draw.randint(*QUALITIES))
     if draw.random() < 0.5:
