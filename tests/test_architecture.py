@@ -143,7 +143,9 @@ sys.exit(", ".join({"torchvision", "open_clip", "torch._dynamo"} & set(sys.modul
 
 
 def test_what_views_delivers_and_reconstructs_samples_imports_no_compiler() -> None:
-    run = subprocess.run([sys.executable, "-c", WITHOUT_COMPILER], cwd=ROOT, capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [sys.executable, "-c", WITHOUT_COMPILER], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert run.returncode == 0, run.stderr
 
 
