@@ -7,6 +7,7 @@ environment of its own, and runs a tower of the same shape in float32, which is 
 import io
 import json
 import os
+import re
 import subprocess
 import tempfile
 import time
@@ -191,8 +192,8 @@ def clip_retrieval(python: str, folder: Path, model: str, batch_size: int, marks
     done = 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as run:
         for line in run.stdout or ():
-            if line.startswith("scored "):
-                done += int(line.split()[1])
+            for count in re.findall(r"scored (\d+)", line):  # what it says of its speed may stand before that
+                done += int(count)
                 marks.append((time.perf_counter(), done))
     if run.returncode or not done:
         raise SystemExit(f"{python} -c … ended with {run.returncode} after {done} images; has it clip-retrieval?")
