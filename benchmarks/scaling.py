@@ -4,9 +4,9 @@
 
 Nodes share out this machine's cores, so that a rate that stays is all that more of them may give here. Images are
 small, so that nothing but the road itself is measured. A rate is what the images beyond the first thousand add to the
-whole run of a thousand, which is the first row. Beside it stands what grows with a cluster and cannot be
-shared out: the driver's own seconds of a core, in all, for each read task, and, from the same shard in blocks of two
-sizes, for each block that is prepared and scored.
+whole run of a thousand, which is the first row. Beside it stands what grows with a cluster and cannot be shared out:
+the driver's own seconds of a core, in all, and, from the same shard in blocks of two sizes, for each block that is
+prepared and scored.
 """
 
 import argparse
@@ -27,14 +27,13 @@ from ray.cluster_utils import Cluster
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.roads import CORES
 from pipeline.cluster import BATCHES_A_BLOCK, NICENESS, OBJECT_STORE_BYTES_A_CORE
 from pipeline.scan.flow import scan
 from pipeline.settings import ScanSettings
 from pipeline.telemetry import Ticker, quiet_ray
 from tests.pictures import picture, write_shard
 from tests.tiny import tiny_checkpoint
-
-from .roads import CORES
 
 FIRST = (10, 100)
 SHAPES = (FIRST, (100, 100), (10, 1_000), (4, 10_000), (1, 10_000), (100, 1_000))
@@ -108,10 +107,8 @@ def write(folder: Path, shards: int, images: int, pictures: Sequence[bytes]) -> 
 def on_nodes(nodes: int, sources: Sequence[str], output: str, model: str) -> list[Run]:
     """Scan sources one after the other on some nodes of this machine, with a scorer on each."""
     os.environ.setdefault("RAY_worker_niceness", NICENESS)
-    has: dict[str, Any] = {
-        "num_cpus": max(1, CORES // nodes),
-        "object_store_memory": OBJECT_STORE_BYTES_A_CORE * max(1, CORES // nodes),
-    }
+    cores = max(1, CORES // nodes)
+    has: dict[str, Any] = {"num_cpus": cores, "object_store_memory": OBJECT_STORE_BYTES_A_CORE * cores}
     cluster: Any = Cluster(initialize_head=True, head_node_args=has | {"include_dashboard": False})
     try:
         for _ in range(nodes - 1):

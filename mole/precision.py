@@ -6,12 +6,11 @@ Legend: B images, T tokens, D width.
 import copy
 import time
 from collections.abc import Iterator, Sequence
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from mole.block import AdaptedBlock
 from mole.detector import Detector, learned
 from mole.tower import Block, QuickGELU
 
@@ -40,8 +39,8 @@ def in_bfloat16(detectors: Sequence[Detector]) -> list[Detector]:
         copies |= {id(module): nn.SiLU(inplace=True) for module in detector.modules() if isinstance(module, QuickGELU)}
     halves: list[Detector] = copy.deepcopy(list(detectors), copies)
     for half in halves:
-        last = half.tower.transformer.resblocks[-1]
-        cast(Block, last.frozen if isinstance(last, AdaptedBlock) else last).kept = 1
+        [*_, last] = (module for module in half.modules() if isinstance(module, Block))
+        last.kept = 1
     return halves
 
 
