@@ -1,5 +1,6 @@
 """What every test may ask for: the real images beside the repository, one local Ray, an S3 server, a tiny detector."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,15 @@ from tests.tiny import tiny_checkpoint
 ROOT = Path(__file__).resolve().parent.parent
 
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other
+
+
+gc.disable()  # until all is collected: what is imported stays, and is not to be walked over again and again
+
+
+def pytest_collection_finish() -> None:
+    """Leave out of all later garbage collections what was imported and collected."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,6 +4,7 @@ The imports stand inside on purpose: torch takes seconds of a core and much memo
 and counts, needs none of it.
 """
 
+import gc
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,6 +37,7 @@ class Scorer:
         from pipeline.scan.steps.score import ScoreActor
 
         self.actor = ScoreActor(models, device=device, threads=threads, batch_size=batch_size)
+        gc.freeze()  # what lives as long as this process is not walked over again
 
     def __call__(self, prepared: pa.Table) -> Any:
         """Score a table of `PREPARED`."""

@@ -4,6 +4,7 @@ The imports stand inside on purpose: Ray Train's controller and Ray Data's own a
 which only those who train and decode need, takes a core some seconds in each of them.
 """
 
+import gc
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,6 +49,7 @@ class Scorer:
         from pipeline.tune.judging.scorer import ViewScorer
 
         self.scorer = ViewScorer(folder, digest, device, threads, spec)
+        gc.freeze()  # what lives as long as this process is not walked over again
 
     def __call__(self, rows: pa.Table) -> Any:
         """Score a table of `VIEWED`."""

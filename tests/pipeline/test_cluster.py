@@ -1,8 +1,10 @@
-"""Laws of the layout: what Ray Data is handed at a time leaves its object store room for more."""
+"""Laws of the layout, and of a Ray of one's own: room in its object store, and workers that collect garbage seldom."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
+import ray
 from ray.data import DataContext
 
 from pipeline.cluster import BLOCKS_A_STORE, Layout
@@ -47,3 +49,12 @@ def test_the_object_store_has_room_for_many_blocks_whatever_the_batch(
     layout(batch_size, store).size_blocks(CROP)
     assert context.target_max_block_size is not None
     assert 0 < BLOCKS_A_STORE * context.target_max_block_size <= store
+
+
+def test_the_workers_of_a_local_ray_collect_garbage_seldom_and_leave_out_what_stays(local_ray: None) -> None:
+    @ray.remote(num_cpus=0)
+    def collecting() -> tuple[tuple[int, ...], int]:
+        return gc.get_threshold(), gc.get_freeze_count()
+
+    thresholds, left_out = ray.get(collecting.remote())
+    assert thresholds[0] > 10_000 and left_out > 10_000
