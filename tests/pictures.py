@@ -17,11 +17,12 @@ def picture(seed: int, *, form: str = "jpeg", side: int = 64) -> bytes:
     return held.getvalue()
 
 
-def samples(count: int, *, start: int = 0, side: int = 64) -> dict[str, bytes]:
-    """Make the members of a shard: pictures with their metadata."""
+def samples(count: int, *, start: int = 0, side: int = 64, different: int | None = None) -> dict[str, bytes]:
+    """Make the members of a shard: pictures with their metadata, all different or only so many that are."""
     members: dict[str, bytes] = {}
-    for number in range(start, start + count):
-        members[f"{number:06}.jpg"] = picture(number, side=side)
+    drawn = [picture(number, side=side) for number in range(start, start + (different or count))]
+    for place, number in enumerate(range(start, start + count)):
+        members[f"{number:06}.jpg"] = drawn[place % len(drawn)]
         members[f"{number:06}.json"] = json.dumps({"url": f"https://example.org/{number}"}).encode()
     return members
 

@@ -149,44 +149,48 @@ def test_what_views_delivers_and_reconstructs_samples_imports_no_compiler() -> N
     assert run.returncode == 0, run.stderr
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name not in LATE])
-def test_imports_stand_at_the_top_and_none_is_for_typing_alone(name: str) -> None:
-    tree = TREES[name]
+def test_imports_stand_at_the_top_and_none_is_for_typing_alone() -> None:
     inside = [
-        line
-        for node in ast.walk(tree)
+        (name, target, line)
+        for name in FILES.keys() - set(LATE)
+        for node in ast.walk(TREES[name])
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-        for _, line in imported(node)
+        for target, line in imported(node)
     ]
-    assert inside == [], f"{FILES[name]}: imports inside a function or class, lines {inside}"
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    assert "TYPE_CHECKING" not in names, f"{FILES[name]}: an import for typing alone"
+    assert told(inside) == []
+    named = [
+        name
+        for name in FILES.keys() - set(LATE)
+        for node in ast.walk(TREES[name])
+        if isinstance(node, ast.Name) and node.id == "TYPE_CHECKING"
+    ]
+    assert named == []
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_every_file_begins_with_its_caption(name: str) -> None:
-    caption = ast.get_docstring(TREES[name])
-    assert caption, f"{FILES[name]} has no docstring"
+def test_every_file_begins_with_its_caption() -> None:
+    assert [name for name, tree in TREES.items() if not ast.get_docstring(tree)] == []
 
 
-@pytest.mark.parametrize("name", [name for name, path in FILES.items() if path.name == "__init__.py"])
-def test_an_init_is_its_docstring(name: str) -> None:
-    assert len(TREES[name].body) == 1, f"{FILES[name]} holds more than its docstring"
+def test_an_init_is_its_docstring() -> None:
+    inits = [name for name, path in FILES.items() if path.name == "__init__.py"]
+    assert [name for name in inits if len(TREES[name].body) != 1] == []
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_no_file_has_a_name_that_says_nothing(name: str) -> None:
-    assert FILES[name].stem not in VAGUE
+def test_no_file_has_a_name_that_says_nothing() -> None:
+    assert [str(path) for path in FILES.values() if path.stem in VAGUE] == []
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_a_file_stays_readable_in_one_sitting(name: str) -> None:
-    lines = len(FILES[name].read_text(encoding="utf-8").splitlines())
-    assert lines <= LONGEST_FILE, f"{FILES[name]} has {lines} lines, the bound is {LONGEST_FILE}"
+def test_a_file_stays_readable_in_one_sitting() -> None:
+    lines = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in FILES.items()}
+    assert {name: count for name, count in lines.items() if count > LONGEST_FILE} == {}
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if floor(name) < FLOORS.index("jobs")])
-def test_only_doors_print(name: str) -> None:
-    calls = (node for node in ast.walk(TREES[name]) if isinstance(node, ast.Call))
-    printed = [node.lineno for node in calls if isinstance(node.func, ast.Name) and node.func.id == "print"]
-    assert printed == [], f"{FILES[name]} prints, lines {printed}"
+def test_only_doors_print() -> None:
+    printed = [
+        (name, "print", node.lineno)
+        for name in FILES
+        if floor(name) < FLOORS.index("jobs")
+        for node in ast.walk(TREES[name])
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+    assert printed == []

@@ -45,8 +45,11 @@ def write_verdicts(table: Path, *parts: list[dict[str, Any]]) -> Path:
     return table
 
 
-def verdicts_of(shard: str, table: Path) -> Path:
-    """Write a shard's rows as a scan would, and give each image the same verdict."""
-    found = pa.concat_tables(fetch(list(Source([shard]).units()), Wanted(1 << 20))).to_pylist()
-    rows = [verdict_row(row["unit"], row["index"]) | {name: row[name] for name, _ in PLACE} for row in found]
+def verdicts_of(*sources: str | Path, table: Path, model: str = "old") -> Path:
+    """Write a source's rows as a scan would, and give each image that can be read the same verdict."""
+    found = pa.concat_tables(fetch(list(Source(list(map(str, sources))).units()), Wanted(1 << 20))).to_pylist()
+    rows = []
+    for row in found:
+        made = verdict_row(row["unit"], row["index"], model=model, status=row["status"] or "ok", detail=row["detail"])
+        rows.append(made | {name: row[name] for name, _ in PLACE})
     return write_verdicts(table, rows)

@@ -5,19 +5,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import ray
+
 from jobs.estimate import main
 from tests.pictures import samples, write_shard
 
 
 def test_a_source_that_the_sample_covers_is_told_exactly_and_the_rest_with_its_arithmetic(
-    root: Path, tiny: Path, tmp_path: Path
+    local_ray: None, root: Path, tiny: Path, tmp_path: Path
 ) -> None:
     sizes = [
         write_shard(tmp_path / f"{number}.tar", samples(25, start=25 * number)).stat().st_size for number in range(4)
     ]
     command = [sys.executable, "jobs/estimate.py", "--source", f"{tmp_path}/*.tar", "--model", str(tiny)]
+    running = ray.get_runtime_context().gcs_address
     told = subprocess.run(
-        [*command, "--images", "400", "--core-price", "3600", "--json"],
+        [*command, "--images", "400", "--core-price", "3600", "--ray-address", running, "--json"],
         cwd=root,
         capture_output=True,
         text=True,

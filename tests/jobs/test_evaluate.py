@@ -1,12 +1,13 @@
 """Laws of the door to an evaluation."""
 
-import json
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from jobs.evaluate import main, show, show_protocol
+from mole.config import describe
+from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.protocol import Protocol, SetFigures
 from tests.judged import judge_here, labelled
 
@@ -72,10 +73,18 @@ def test_one_class_alone_is_an_error_of_the_settings(tmp_path: Path, capsys: pyt
     assert "fake" in capsys.readouterr().err
 
 
-def test_json_is_the_only_thing_on_stdout(
+def test_one_command_measures_and_reports_and_json_is_the_only_thing_on_stdout(
     local_ray: None, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = "\n".join(f"{s.uri},{('real', 'fake')[s.label]},{s.source}" for s in labelled(tmp_path, each=2))
     (tmp_path / "list.csv").write_text(f"uri,label,generator\n{rows}\n")
-    assert main(["--samples", str(tmp_path / "list.csv"), "--model", str(tiny), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["excluded"] == {"missing": 1, "truncated": 1}
+    page = tmp_path / "report.html"
+    flags = ["--samples", str(tmp_path / "list.csv"), "--model", str(tiny), "--report", str(page), "--batch-size", "8"]
+    assert main([*flags, "--json"]) == 0
+    told = capsys.readouterr()
+    found = Evaluation.model_validate_json(told.out)
+    assert found.excluded == {"missing": 1, "truncated": 1}
+    assert found.deliveries == ("shipped", "aligned") and found.generators == ("painter", "progan")
+    assert found.digest == describe(tiny).digest
+    assert Evaluation.model_validate_json((tmp_path / "report.json").read_text()) == found
+    assert str(page) in told.err and page.read_text().startswith("<!doctype html>")

@@ -1,5 +1,6 @@
 """The command itself, in processes of its own: what it prints, its exit codes, and what a killed run leaves behind."""
 
+import io
 import json
 import os
 import random
@@ -7,23 +8,20 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pyarrow.dataset as pads
 import pytest
+import ray
 
 from jobs.scan import main
 from mole.errors import StorageError
 from pipeline.scan.table import lease
 from tests.pictures import faulty, samples, write_shard
-from tests.tiny import tiny_checkpoint
 
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny detector's folder."""
-    return tiny_checkpoint(tmp_path_factory.mktemp("model") / "tiny")
+Whole = tuple[list[str], Path, str]
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +29,19 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five shards, one of them with every fault, large enough that a run can be killed within."""
     folder = tmp_path_factory.mktemp("shards")
     for number in range(4):
-        write_shard(folder / f"{number}.tar", samples(250, start=250 * number, side=500))
+        write_shard(folder / f"{number}.tar", samples(250, start=250 * number, side=500, different=50))
     write_shard(folder / "4.tar", faulty())
     return folder
+
+
+@pytest.fixture(scope="module")
+def whole(shards: Path, tiny: Path, local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """A scan of all the shards that nothing stopped: its flags, its output, and what it printed."""
+    output = tmp_path_factory.mktemp("whole") / "out"
+    flags = ["--source", f"{shards}/{{0..4}}.tar", "--model", str(tiny), "--rows-per-file", "16"]
+    with redirect_stdout(io.StringIO()) as told:
+        assert main([*flags, "--output", str(output)]) == 0
+    return flags, output, told.getvalue()
 
 
 def command(*arguments: object) -> list[str]:
@@ -83,13 +91,13 @@ def holder(output: Path) -> int | None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_scan_killed_and_then_ended_at_random_points_ends_with_the_rows_of_one_that_was_not(
-    root: Path, shards: Path, tiny: Path, local_ray: None, tmp_path: Path
+    root: Path, whole: Whole, tmp_path: Path
 ) -> None:
-    arguments = ("--source", f"{shards}/{{0..4}}.tar", "--model", tiny, "--rows-per-file", 16)
-    assert main([str(argument) for argument in (*arguments, "--output", tmp_path / "whole")]) == 0
+    arguments, unbroken, _ = whole
     output, chance = tmp_path / "killed", random.Random(0)
-    for blow in (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM):
-        run = subprocess.Popen(command(*arguments, "--output", output), cwd=root, stderr=subprocess.DEVNULL)
+    shared = ("--ray-address", ray.get_runtime_context().gcs_address)  # outlives its drivers; one's own does not
+    for blow, where in ((signal.SIGKILL, ()), (signal.SIGKILL, shared), (signal.SIGTERM, shared)):
+        run = subprocess.Popen(command(*arguments, "--output", output, *where), cwd=root, stderr=subprocess.DEVNULL)
         end = time.monotonic() + 200
         # workers of the run before may write until this one has the lease
         while run.poll() is None and holder(output) != run.pid and time.monotonic() < end:
@@ -107,20 +115,20 @@ def test_a_scan_killed_and_then_ended_at_random_points_ends_with_the_rows_of_one
     summary = json.loads(last.stdout)  # nothing else stands there
     assert (summary["law"], summary["images"]) == ("kept", 1008)
     assert 0 < summary["written"] < 1008
-    assert verdicts(output) == verdicts(tmp_path / "whole")
+    assert verdicts(output) == verdicts(unbroken)
 
 
 def test_what_is_told_of_a_finished_scan_names_the_law_in_words_and_in_json(
-    shards: Path, tiny: Path, local_ray: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    whole: Whole, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--source", str(shards / "4.tar"), "--output", str(tmp_path / "out"), "--model", str(tiny)]
-    assert main(arguments) == 0
-    told = capsys.readouterr()
-    assert "law: 8 images in 1 units, each image exactly one row: kept" in told.out
-    assert "Traceback" not in told.err
-    assert main([*arguments, "--json"]) == 0
-    summary = json.loads(capsys.readouterr().out)
-    assert (summary["statuses"]["truncated"], summary["written"]) == (1, 0)
+    flags, output, told = whole
+    assert "law: 1,008 images in 5 units, each image exactly one row: kept" in told
+    assert "1,008 rows written" in told
+    assert main([*flags, "--output", str(output), "--json"]) == 0
+    again = capsys.readouterr()
+    summary = json.loads(again.out)
+    assert (summary["images"], summary["statuses"]["truncated"], summary["written"]) == (1008, 1, 0)
+    assert "Traceback" not in again.err
 
 
 def test_each_kind_of_failure_has_its_exit_code(

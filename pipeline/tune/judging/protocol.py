@@ -147,9 +147,7 @@ def follow(samples: Sequence[Sample], model: str, say: Say, *, runner: Runner = 
     absent = tuple(folder for folder in SETS if folder not in chosen)
     if not chosen:
         raise SettingsError(f"none of the sets {', '.join(SETS)} is among the samples; name the folder that holds them")
-    note = (
-        "" if own == spec else f"the checkpoint was made for the view {own.name!r}; the protocol crops without resizing"
-    )
+    note = warning(own, spec)
     for line in (f"absent: {', '.join(absent)}" if absent else "", note):
         if line:
             say(line)
@@ -165,6 +163,13 @@ def follow(samples: Sequence[Sample], model: str, say: Say, *, runner: Runner = 
         excluded=int(np.isnan(logits[needed]).sum()),
         note=note,
     )
+
+
+def warning(own: Preprocess, spec: Preprocess) -> str:
+    """Say that a checkpoint sees other views than it was made for; nothing where they are its own."""
+    if own == spec:
+        return ""
+    return f"the checkpoint was made for the view {own.name!r}; the protocol crops without resizing"
 
 
 def choose(samples: Sequence[Sample], folder: str) -> tuple[list[int], list[int]]:

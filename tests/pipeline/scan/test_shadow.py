@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow.dataset as pads
 import pytest
 
+from mole.config import describe
 from mole.errors import ModelError, SettingsError
 from pipeline.scan import flow
 from pipeline.scan.rescan import rescan
@@ -14,6 +15,7 @@ from pipeline.telemetry import Ticker
 from tests.pictures import faulty, samples, write_shard
 from tests.pipeline.scan.conftest import Scan
 from tests.tiny import tiny_checkpoint
+from tests.verdicts import verdicts_of
 
 DRIFT = 0.05
 Rows = dict[tuple[str, int], tuple[str, float | None, str | None]]
@@ -46,18 +48,18 @@ def equal(one: Rows, other: Rows) -> None:
 
 
 def test_a_shadow_has_the_rows_of_its_own_scan_whatever_was_judged_before(
-    run: Scan, challenger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Scan, tiny: Path, challenger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(3):
         write_shard(tmp_path / f"{number}.tar", samples(30, start=30 * number))
     write_shard(tmp_path / "3.tar", faulty())
     shards = [tmp_path / f"{number}.tar" for number in range(4)]
-    champion = run(shards[0], output=tmp_path / "out")
+    verdicts_of(shards[0], table=tmp_path / "out", model=describe(tiny).digest)
     alone = run(*shards, output=tmp_path / "alone", model=str(challenger))
     monkeypatch.setattr(flow, "WAVE", 2)
     monkeypatch.setattr(flow, "TASKS_A_CORE", 0)
     both = run(*shards, output=tmp_path / "out", shadow=str(challenger))
-    assert (both.model, both.images, both.law) == (champion.model, 98, "kept")
+    assert (both.model, both.images, both.law) == (describe(tiny).digest, 98, "kept")
     rows = partitions(tmp_path / "out")
     assert len(rows) == 2 and rows.keys() == {Path(both.table).name, Path(alone.table).name}
     equal(rows[Path(alone.table).name], partitions(tmp_path / "alone")[Path(alone.table).name])
@@ -65,11 +67,11 @@ def test_a_shadow_has_the_rows_of_its_own_scan_whatever_was_judged_before(
     assert run(*shards, output=tmp_path / "out", shadow=str(challenger)).written == 0
 
 
-def test_a_rescan_with_a_shadow_fills_both_partitions(run: Scan, challenger: Path, tiny: Path, tmp_path: Path) -> None:
-    write_shard(tmp_path / "0.tar", samples(20))
-    old = tiny_checkpoint(tmp_path / "old", adapters=3)
-    run(tmp_path / "0.tar", output=tmp_path / "out", model=str(old))
-    settings = RescanSettings(table=str(tmp_path / "out"), model=str(tiny), shadow=str(challenger))
+def test_a_rescan_with_a_shadow_fills_both_partitions(
+    local_ray: None, challenger: Path, tiny: Path, tmp_path: Path
+) -> None:
+    table = verdicts_of(write_shard(tmp_path / "0.tar", samples(20)), table=tmp_path / "out")
+    settings = RescanSettings(table=str(table), model=str(tiny), shadow=str(challenger))
     found = rescan(settings, Ticker(quiet=True))
     assert (found.chosen, found.written, sum(turn.images for turn in found.turns)) == (20, 20, 20)
     assert [len(rows) for rows in partitions(tmp_path / "out").values()] == [20, 20, 20]

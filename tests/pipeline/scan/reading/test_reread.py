@@ -83,7 +83,7 @@ def test_over_the_wire_go_the_chosen_images_and_at_most_a_fifth_more(
     server: tuple[str, list[int]], tmp_path: Path, where: str, images: int
 ) -> None:
     url, sent = server
-    listing, planned = listed(verdicts_of(url, tmp_path / "table"), tmp_path, where)
+    listing, planned = listed(verdicts_of(url, table=tmp_path / "table"), tmp_path, where)
     sent.clear()
     read = pa.concat_tables(fetch_chosen(listing, 0, MAIN, WANTED)).to_pylist()
     assert [row["data"] for row in read] == [picture(int(row["key"]), side=300) for row in read]
@@ -92,21 +92,21 @@ def test_over_the_wire_go_the_chosen_images_and_at_most_a_fifth_more(
 
 
 def test_parts_of_a_listing_are_its_rows_each_once(server: tuple[str, list[int]], tmp_path: Path) -> None:
-    listing, _ = listed(verdicts_of(server[0], tmp_path / "table"), tmp_path, "true")
+    listing, _ = listed(verdicts_of(server[0], table=tmp_path / "table"), tmp_path, "true")
     parts = [pa.concat_tables(fetch_chosen(listing, 0, (part, 7), WANTED)) for part in range(7)]
     assert pa.concat_tables(parts)["index"].to_pylist() == list(range(60))
 
 
 def test_an_image_above_the_bound_is_not_read(tmp_path: Path) -> None:
     shard = write_shard(tmp_path / "a.tar", {"small.jpg": picture(1), "large.jpg": b"x" * 100_000})
-    listing, _ = listed(verdicts_of(str(shard), tmp_path / "table"), tmp_path, "true")
+    listing, _ = listed(verdicts_of(shard, table=tmp_path / "table"), tmp_path, "true")
     read = pa.concat_tables(fetch_chosen(listing, 0, MAIN, Wanted(50_000))).to_pylist()
     assert [(row["status"], row["data"] is None) for row in read] == [(None, False), ("too_large", True)]
 
 
 def test_a_shard_that_gives_too_few_bytes_ends_the_run(tmp_path: Path) -> None:
     shard = write_shard(tmp_path / "a.tar", samples(2))
-    table = verdicts_of(str(shard), tmp_path / "table")
+    table = verdicts_of(shard, table=tmp_path / "table")
     listing, _ = listed(table, tmp_path, "true")
     rows = pq.read_table(listing)
     far = pa.array([1 << 40] * 2, pa.int64())

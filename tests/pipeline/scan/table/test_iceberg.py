@@ -39,6 +39,7 @@ def test_a_scan_into_iceberg_is_committed_by_waves_resumed_exactly_and_read_by_a
         write_shard(catalog / f"{number}.tar", samples(20, start=20 * number))
     write_shard(catalog / "3.tar", faulty())
     source = f"{catalog}/{{0..3}}.tar"
+    plain = run(source, output=catalog / "files")
     monkeypatch.setattr(flow, "WAVE", 3)
     monkeypatch.setattr(flow, "TASKS_A_CORE", 0)
     part = run(source, output=TABLE, sink="iceberg", limit=30)
@@ -46,7 +47,6 @@ def test_a_scan_into_iceberg_is_committed_by_waves_resumed_exactly_and_read_by_a
     whole = run(source, output=TABLE, sink="iceberg")
     assert (whole.written, whole.images, whole.law) == (38, 68, "kept")
     assert run(source, output=TABLE, sink="iceberg").written == 0
-    plain = run(source, output=catalog / "files")
     assert (plain.statuses, plain.verdicts) == (whole.statuses, whole.verdicts)
 
     table = load_catalog("lake").load_table("trust.verdicts")
@@ -76,18 +76,19 @@ def test_columns_that_only_some_runs_have_join_the_table_and_copies_are_not_scor
     run: Scan, catalog: Path
 ) -> None:
     for number in range(2):
-        write_shard(catalog / f"{number}.tar", samples(5))
+        write_shard(catalog / f"{number}.tar", samples(5))  # the same ones
     (catalog / "loose.jpg").write_bytes(next(iter(samples(1, start=9).values())))
     run(catalog / "0.tar", output=TABLE, sink="iceberg")
     (catalog / "more.jsonl").write_text(
         json.dumps({"uri": str(catalog / "loose.jpg"), "caption": "a heath", "lang": "en"})
     )
-    run(catalog / "more.jsonl", output=TABLE, sink="iceberg", carry="caption,lang")
-    last = run(catalog / "1.tar", output=TABLE, sink="iceberg", dedupe="content")
-    assert (last.written, last.law) == (5, "kept")
+    both = (catalog / "more.jsonl", catalog / "1.tar")
+    last = run(*both, output=TABLE, sink="iceberg", carry="caption,lang", dedupe="content")
+    assert (last.written, last.law) == (6, "kept")
     rows = load_catalog("lake").load_table("trust.verdicts").scan().to_arrow().to_pylist()
-    carried = [row["carried"] for row in rows if row["carried"] is not None]
-    assert carried == [{"caption": "a heath", "lang": "en"}]
+    carried = {row["key"]: row["carried"] for row in rows if row["carried"] is not None}
+    assert carried.pop(str(catalog / "loose.jpg")) == {"caption": "a heath", "lang": "en"}
+    assert list(carried.values()) == [{"caption": None, "lang": None}] * 5
     logits = {row["key"]: row["logit"] for row in rows if row["unit"].startswith(f"{catalog}/0.tar")}
     copies = [row for row in rows if row["same_as"] is not None]
     assert {row["key"]: row["logit"] for row in copies} == logits and len(copies) == 5

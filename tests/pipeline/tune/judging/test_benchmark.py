@@ -1,13 +1,12 @@
-"""Laws of what one command measures."""
+"""Laws of what one command measures; the command itself is run in tests/jobs/test_evaluate.py."""
 
-import json
 from pathlib import Path
 
 import pytest
 
 from mole.errors import SettingsError, StorageError
 from pipeline import storage
-from pipeline.tune.judging.benchmark import EvaluateSettings, figures_of, measure, read, write
+from pipeline.tune.judging.benchmark import EvaluateSettings, figures_of, read, write
 from pipeline.tune.judging.evaluation import Evaluation
 from tests.judged import judge_here, labelled
 
@@ -52,19 +51,6 @@ def test_the_figures_lie_beside_the_report(tiny: Path, tmp_path: Path) -> None:
     back = Evaluation.model_validate_json(storage.read("memory://reports/one.json"))
     assert back == judged.evaluation
     assert storage.read("memory://reports/one.html").startswith(b"<!doctype html>")
-
-
-def test_one_command_measures_and_reports(local_ray: None, tiny: Path, manifest: Path, tmp_path: Path) -> None:
-    page = tmp_path / "report.html"
-    settings = EvaluateSettings.from_command_line(
-        ["--samples", str(manifest), "--model", str(tiny), "--report", str(page), "--batch-size", "8"]
-    )
-    told: list[str] = []
-    found = measure(settings, told.append)
-    assert isinstance(found, Evaluation)
-    assert found.deliveries == ("shipped", "aligned") and found.generators == ("dreamer", "painter")
-    assert json.loads((tmp_path / "report.json").read_text())["digest"] == found.digest
-    assert str(page) in told[-1]
 
 
 def test_a_place_where_nothing_can_be_written_is_a_fault_of_the_store(tiny: Path, tmp_path: Path) -> None:

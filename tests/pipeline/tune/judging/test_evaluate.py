@@ -2,21 +2,30 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mole.errors import ModelError, SettingsError
-from pipeline.tune.judging.evaluate import demand_both, evaluate, spread
+from pipeline.tune.judging.evaluate import demand_both, evaluate, judge, spread
 from pipeline.tune.judging.robustness import GRID
+from pipeline.tune.judging.scoring import Runner
 from tests.judged import DELIVERIES, judge_here, labelled
 
 
-def test_an_evaluation_says_what_goes_on_and_what_it_leaves_out(local_ray: None, tiny: Path, tmp_path: Path) -> None:
+def test_ray_gives_what_the_steps_give_sample_by_sample_and_what_is_left_out_is_said(
+    local_ray: None, tiny: Path, tmp_path: Path
+) -> None:
     told: list[str] = []
     samples = labelled(tmp_path, each=3)
-    found = evaluate(samples, str(tiny), DELIVERIES, told.append)
-    here = judge_here(samples, tiny).evaluation
-    assert found.excluded == here.excluded == {"missing": 1, "truncated": 1}
-    assert found.figures("progan", "aligned").auroc == pytest.approx(here.figures("progan", "aligned").auroc, abs=0.15)
+    found = judge(samples, str(tiny), DELIVERIES, told.append, runner=Runner(device="cpu", batch_size=4))
+    here = judge_here(samples, tiny)
+    for column in ("place", "delivery", "status"):
+        assert found.scored[column].to_pylist() == here.scored[column].to_pylist()
+    one, other = (judged.scored["logit"].to_numpy(zero_copy_only=False) for judged in (found, here))
+    assert np.allclose(one, other, atol=0.3, equal_nan=True)
+    assert found.evaluation.excluded == here.evaluation.excluded == {"missing": 1, "truncated": 1}
+    one, other = (judged.evaluation.figures("progan", "aligned").auroc for judged in (found, here))
+    assert one == pytest.approx(other, abs=0.15)
     assert any("1 of 17 images are truncated" in line for line in told)
 
 

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from mole.checkpoint import load_checkpoint
 from mole.errors import SettingsError
 from mole.preprocess import Preprocess
 from pipeline.tune.data.layout import gather
 from pipeline.tune.data.samples import Sample
-from pipeline.tune.judging.protocol import FEWER, MOST, PRINTED, SETS, choose, follow
+from pipeline.tune.judging.protocol import FEWER, MOST, PRINTED, SETS, choose, follow, warning
 from tests.pictures import picture
 from tests.tiny import tiny_checkpoint
 
+RESIZE = Preprocess(mode="resize")
 MEANS = {"UniversalFakeDetect L/14": 93.38, "MoLE B/32": 92.39, "MoLE B/16": 95.41, "MoLE L/14": 97.45}
 
 
@@ -65,25 +65,24 @@ def test_diffusion_sets_borrow_the_reals_that_the_authors_gave_them() -> None:
         assert {samples[place].source for place in fakes} == {folder}
 
 
-def test_a_copy_of_the_sets_is_scored_and_what_is_absent_is_told(local_ray: None, tiny: Path, tmp_path: Path) -> None:
+def test_a_copy_of_the_sets_is_scored_and_what_is_absent_and_another_view_are_told(
+    local_ray: None, tmp_path: Path
+) -> None:
     told: list[str] = []
+    model = tiny_checkpoint(tmp_path / "model", preprocess=RESIZE)
     samples = gather([str(copy_of_the_sets(tmp_path / "test"))]).samples
-    found = follow(samples, str(tiny), told.append)
+    found = follow(samples, str(model), told.append)
     assert [own.folder for own in found.sets] == ["progan", "san", "guided", "ldm_200", "dalle"]
     assert [(own.reals, own.fakes) for own in found.sets] == [(6, 6), (3, 3), (3, 3), (3, 3), (3, 3)]
     assert "biggan" in found.absent and any("biggan" in line for line in told)
-    assert found.note == "" and found.excluded == 0
+    assert found.note == warning(RESIZE, Preprocess()) and found.note in told and found.excluded == 0
     assert found.found("biggan") is None
     assert all(0 < own.average_precision <= 1 for own in found.sets)
 
 
-def test_another_view_than_the_protocols_is_told(local_ray: None, tmp_path: Path) -> None:
-    model = tiny_checkpoint(tmp_path / "model", preprocess=Preprocess(mode="resize"))
-    samples = gather([str(copy_of_the_sets(tmp_path / "test"))]).samples
-    told: list[str] = []
-    found = follow(samples, str(model), told.append)
-    assert "'resize'" in found.note and found.note in told
-    assert load_checkpoint(model).preprocess.mode == "resize"
+def test_only_another_view_than_the_protocols_is_warned_of() -> None:
+    assert warning(Preprocess(), Preprocess()) == ""
+    assert "'resize'" in warning(RESIZE, Preprocess())
 
 
 def test_none_of_the_sets_is_refused_with_their_names(tiny: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import ray
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -103,12 +104,16 @@ def in_a_row(state: Mapping[str, Tensor]) -> Tensor:
     return torch.cat([tensor.flatten() for _, tensor in sorted(state.items())])
 
 
-def kill_a_worker(driver: psutil.Process) -> bool:
-    """Kill a training worker that a driver's Ray started; tell whether one was there."""
-    workers = [child for child in driver.children(recursive=True) if "RayTrainWorker" in " ".join(child.cmdline())]
-    for worker in workers[-1:]:
-        worker.kill()
-    return bool(workers)
+def kill_a_worker() -> bool:
+    """Kill a training worker that the tests' Ray started; tell whether one was there."""
+    for child in psutil.Process().children(recursive=True):
+        try:
+            if "RayTrainWorker" in " ".join(child.cmdline()):
+                child.kill()
+                return True
+        except psutil.Error:
+            continue  # gone since it was listed
+    return False
 
 
 def wait_for(what: Callable[[], bool], driver: subprocess.Popen[bytes]) -> None:
@@ -124,26 +129,20 @@ def test_two_workers_one_killed_and_then_their_driver_end_where_a_plain_loop_end
     run = tmp_path / "run"
     script = (
         "import sys; from pathlib import Path; from pipeline import cluster; from tests.pipeline.tune.training import test_trainer as t\n"
-        "with cluster.connected('local', logs=False):\n"
+        "with cluster.connected(sys.argv[3], logs=False):\n"
         "    t.run_training(Path(sys.argv[1]), Path(sys.argv[2]), processes=2)\n"
     )
     driver = subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path), str(run)],
+        [sys.executable, "-c", script, str(tmp_path), str(run), ray.get_runtime_context().gcs_address],
         env=os.environ | {"PYTHONPATH": str(root)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,
     )
-    family = psutil.Process(driver.pid)
     wait_for(lambda: len(history(str(run))) >= 1, driver)
-    assert kill_a_worker(family), "the training was over before a worker could be killed"
+    assert kill_a_worker(), "the training was over before a worker could be killed"
     wait_for(lambda: len(history(str(run))) >= 2, driver)
-    children = family.children(recursive=True)
     driver.send_signal(signal.SIGKILL)
     driver.wait()
-    for child in children:  # Ray ends what its driver leaves behind, after a while; this only makes it soon
-        if child.is_running():
-            child.kill()
     assert 2 <= len(history(str(run))) < COURSE.epochs, "the driver was not killed within the training"
 
     trained = run_training(tmp_path, run, processes=1)
