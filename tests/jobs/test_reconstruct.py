@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs import audit
 from jobs.reconstruct import main
 from tests.pictures import picture
 
@@ -18,7 +19,7 @@ def photographs(folder: Path) -> list[str]:
     return ["--samples", str(folder), "--output", str(folder.parent / "pairs"), "--largest", "64"]
 
 
-def test_faults_are_named_and_end_with_their_own_code(
+def test_faults_are_named_with_their_own_code_and_pairs_are_made_once_and_are_samples_of_a_fair_set(
     local_ray: None, shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags = [*photographs(tmp_path / "photos"), "--autoencoder", str(shared / "weights")]
@@ -31,6 +32,8 @@ def test_faults_are_named_and_end_with_their_own_code(
     summary = json.loads(capsys.readouterr().out)
     assert (summary["pairs"], summary["made"], summary["faults"]) == (2, 0, {})
     assert Path(summary["table"]).is_file()
+    assert audit.main(["--samples", str(tmp_path / "pairs"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["images"] == 4
 
 
 def test_an_autoencoder_that_is_none_ends_with_the_code_of_models(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jobs import audit, finetune, promote, reconstruct, scan
+from jobs import audit, finetune, promote, scan
 from pipeline.registry import Registry
 
 RED, BLUE, GREEN = (90, -60, -60), (-60, -60, 90), (-60, 90, -60)
@@ -121,22 +121,6 @@ def test_files_that_give_the_classes_away_stop_a_training_by_the_column_and_the_
     flags = [flag for flag in SHORT if flag != "--accept-leak"]
     code, told = job(finetune, "--samples", tmp_path / "leaky", "--registry", models.url, "--base", tiny, *flags)
     assert code == 2 and "format" in told["err"] and "--align" in told["err"]
-
-
-def test_pairs_of_photographs_and_reconstructions_are_samples_and_no_pair_straddles(
-    job: Job, known: Path, shared: Path, tmp_path: Path
-) -> None:
-    few = tmp_path / "few" / "photos" / "0_real"
-    few.mkdir(parents=True)
-    for number in range(6):
-        (few / f"{number}.jpg").write_bytes((known / "photos" / "0_real" / f"photos-{number}.jpg").read_bytes())
-    flags = ["--samples", tmp_path / "few", "--output", tmp_path / "pairs", "--autoencoder", shared / "weights"]
-    code, made = job(reconstruct, *flags)
-    assert (code, made["pairs"], made["made"]) == (0, 6, 6)
-    code, again = job(reconstruct, *flags)
-    assert (code, again["pairs"], again["made"]) == (0, 6, 0)
-    code, found = job(audit, "--samples", tmp_path / "pairs")
-    assert code == 0 and found["images"] == 12
 
 
 @pytest.mark.parametrize(
