@@ -55,10 +55,12 @@ class Feed:
 
     Args:
         device: where the batches go.
+        one_shape: on a CPU too.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, *, one_shape: bool = False) -> None:
         self.device = device
+        self.one_shape = one_shape
         self._lanes: list[Lane] = []
         gpu = device.type == "cuda"
         self._stream = torch.cuda.Stream(device) if gpu else None  # type: ignore[no-untyped-call]
@@ -71,11 +73,13 @@ class Feed:
             most: N.
 
         Yields:
-            uint8 (N, 3, S, S) on the device, on a CPU fewer for the last; it stands until the one after the next.
+            uint8 (N, 3, S, S) on the device, on a CPU perhaps fewer for the last; stands until the one after the next.
         """
         for number, parts in enumerate(batches(pieces, most)):
             if self._stream is None:
-                yield parts[0] if len(parts) == 1 else torch.cat(parts)
+                lacking = most - sum(map(len, parts)) if self.one_shape else 0
+                filled = [*parts, parts[0].new_zeros((lacking, *parts[0].shape[1:]))] if lacking else parts
+                yield filled[0] if len(filled) == 1 else torch.cat(filled)
                 continue
             lane = self._lane(number % 2, most, parts[0].shape[-1])
             yield lane.take(parts, self._stream)

@@ -76,7 +76,8 @@ class Panel:
         self.exact = [detector.to(self.device) for detector in detectors]
         self.precision = precision or faster(self.exact[0])
         self.fast = self.exact if self.precision == "float32" else in_bfloat16(self.exact)
-        self.feed = Feed(self.device)
+        # a CPU's kernels for few images round otherwise than those for many, up to 0.1 of a logit (docs/precision.md)
+        self.feed = Feed(self.device, one_shape=self.precision == "bfloat16")
 
     @torch.inference_mode()
     def score(self, pieces_V3SS: Sequence[Tensor], *, crops: int = 1) -> list[Scores]:
@@ -127,10 +128,18 @@ class Scorer:
         checkpoint: the loaded model.
         device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
         precision: None chooses the faster one by measuring a block.
+        batch_size: images of a forward pass; None for all that come together.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "auto", *, precision: Precision | None = None) -> None:
-        self.panel = Panel([checkpoint], device, precision=precision)
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: str = "auto",
+        *,
+        precision: Precision | None = None,
+        batch_size: int | None = None,
+    ) -> None:
+        self.panel = Panel([checkpoint], device, precision=precision, batch_size=batch_size)
 
     @property
     def precision(self) -> Precision:

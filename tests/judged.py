@@ -35,7 +35,7 @@ def score_here(samples: Sequence[Sample], model: Path, deliveries: Sequence[str]
     """Score as workers do, in this process."""
     found = describe(model)
     rows = to_table(samples).append_column(PLACE[0], pa.array(range(len(samples)), PLACE[1]))
-    scorer = ViewScorer(str(model), found.digest, "cpu", 1, found.preprocess)
+    scorer = ViewScorer(str(model), found.digest, found.preprocess, device="cpu", threads=1, batch_size=8)
     return in_order(scorer(viewed(rows, deliveries, found.preprocess)), len(samples), deliveries)
 
 

@@ -45,10 +45,12 @@ def viewed(rows: pa.Table, *, deliveries: tuple[str, ...], spec: Preprocess) -> 
 class Scorer:
     """An actor that holds a detector; see `pipeline.tune.judging.scorer`."""
 
-    def __init__(self, folder: str, digest: str, device: str, threads: int, spec: Preprocess) -> None:
+    def __init__(
+        self, folder: str, digest: str, spec: Preprocess, *, device: str, threads: int, batch_size: int
+    ) -> None:
         from pipeline.tune.judging.scorer import ViewScorer
 
-        self.scorer = ViewScorer(folder, digest, device, threads, spec)
+        self.scorer = ViewScorer(folder, digest, spec, device=device, threads=threads, batch_size=batch_size)
         gc.freeze()  # what lives as long as this process is not walked over again
 
     def __call__(self, rows: pa.Table) -> Any:

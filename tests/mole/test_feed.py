@@ -32,6 +32,15 @@ def test_on_a_cpu_batches_are_the_views_and_no_more(sizes: list[int], most: int)
     assert torch.equal(torch.cat(list(Feed(torch.device("cpu"))(torch.split(every, sizes), most))), every)
 
 
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(1, 12))
+def test_on_a_cpu_too_batches_can_have_one_shape_and_are_filled_with_zeros(sizes: list[int], most: int) -> None:
+    every = views(sum(sizes))
+    got = list(Feed(torch.device("cpu"), one_shape=True)(torch.split(every, sizes), most))
+    assert {len(batch) for batch in got} == {most}
+    joined = torch.cat(got)
+    assert torch.equal(joined[: len(every)], every) and not joined[len(every) :].any()
+
+
 def test_on_a_cpu_a_batch_within_a_piece_is_not_copied() -> None:
     every = views(8)
     second = list(Feed(torch.device("cpu"))([every], 4))[1]

@@ -74,6 +74,15 @@ def test_neither_batches_nor_pieces_move_a_logit(loaded: Checkpoint, precision: 
     np.testing.assert_allclose(got.gates, expected.gates, atol=1e-5 if precision == "float32" else 0.01)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_no_logit_depends_on_how_many_images_came_with_it(loaded: Checkpoint, precision: Precision) -> None:
+    panel = Panel([loaded], "cpu", precision=precision, batch_size=8)
+    [together] = panel.score([views(20)])
+    for count in (1, 3, 7):
+        apart = [panel.score([part])[0].logit for part in torch.split(views(20), count)]
+        np.testing.assert_allclose(np.concatenate(apart), together.logit, atol=1e-5)
+
+
 def test_the_views_of_some_images_are_found_in_any_pieces() -> None:
     pixels_V3SS = views(24)
     expected = pixels_V3SS.reshape(8, 3, 3, 224, 224)[[0, 2, 7]].reshape(-1, 3, 224, 224)

@@ -27,13 +27,16 @@ class ViewScorer:
         digest: of the checkpoint.
         device: `cpu` or `cuda`.
         threads: cores for one forward pass on CPU.
+        batch_size: images of a forward pass.
         spec: how many views an image has, and how large they are.
     """
 
-    def __init__(self, folder: str, digest: str, device: str, threads: int, spec: Preprocess) -> None:
+    def __init__(
+        self, folder: str, digest: str, spec: Preprocess, *, device: str, threads: int, batch_size: int
+    ) -> None:
         torch.set_num_threads(threads)
         self.spec = spec
-        self.scorer = Scorer(load_checkpoint(registry.locate(folder, digest)), device)
+        self.scorer = Scorer(load_checkpoint(registry.locate(folder, digest)), device, batch_size=batch_size)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         """Score a table of `viewing.VIEWED`.

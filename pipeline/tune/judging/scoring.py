@@ -80,7 +80,8 @@ def score(
     )
     scored: Dataset = views.map_batches(
         workers.Scorer,
-        fn_constructor_args=(model, described.digest, layout.device, layout.threads, chosen),
+        fn_constructor_args=(model, described.digest, chosen),
+        fn_constructor_kwargs={"device": layout.device, "threads": layout.threads, "batch_size": layout.batch_size},
         batch_size=layout.batch_size,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(size=layout.actors, max_tasks_in_flight_per_actor=2),
