@@ -46,7 +46,7 @@ def main() -> None:
             begun = time.perf_counter()
             parts = [forward(scorer.panel.fast, normalise(batch, loaded.preprocess), 1)[0] for batch in batches]
             seconds = time.perf_counter() - begun
-        logits[precision] = fetched(parts, len(views)).logit
+        logits[precision] = fetched(parts).logit
         rescored = np.concatenate([scorer.score(batch).logit for batch in batches])
         logits[f"{precision} scored"] = rescored
         print(f"{precision}: {len(views) / seconds:.1f} images/s in batches of {BATCH}")

@@ -49,40 +49,43 @@ class Lane:
 
 
 class Feed:
-    """Cuts views into batches, and brings those to a device.
+    """Cuts views into batches of nearly one size, and brings those to a device.
 
-    On a GPU every batch has one shape, so that kernels are chosen once: the last one is filled up with zeros.
+    On a GPU every batch is filled up to one shape with zeros, so that kernels are chosen once.
 
     Args:
         device: where the batches go.
-        one_shape: on a CPU too.
+        never_few: on a CPU a batch below three quarters of the most is filled up to that.
     """
 
-    def __init__(self, device: torch.device, *, one_shape: bool = False) -> None:
+    def __init__(self, device: torch.device, *, never_few: bool = False) -> None:
         self.device = device
-        self.one_shape = one_shape
+        self.never_few = never_few
         self._lanes: list[Lane] = []
         gpu = device.type == "cuda"
         self._stream = torch.cuda.Stream(device) if gpu else None  # type: ignore[no-untyped-call]
 
-    def __call__(self, pieces: Sequence[Tensor], most: int) -> Iterator[Tensor]:
+    def __call__(self, pieces: Sequence[Tensor], most: int, crops: int = 1) -> Iterator[tuple[Tensor, int]]:
         """Bring views to the device.
 
         Args:
             pieces: V views in order, uint8 (·, 3, S, S) each.
-            most: N.
+            most: views of a batch, a multiple of `crops`.
+            crops: of an image, which stay together.
 
         Yields:
-            uint8 (N, 3, S, S) on the device, on a CPU perhaps fewer for the last; stands until the one after the next.
+            uint8 (N, 3, S, S) on the device, which stands until the one after the next, and how many of the N are
+            views: those behind them are zeros.
         """
-        for number, parts in enumerate(batches(pieces, most)):
+        least = -(-3 * most // (4 * crops)) * crops if self.never_few else 0
+        for number, parts in enumerate(batches(pieces, sizes(sum(map(len, pieces)), most, crops))):
+            views = sum(map(len, parts))
             if self._stream is None:
-                lacking = most - sum(map(len, parts)) if self.one_shape else 0
-                filled = [*parts, parts[0].new_zeros((lacking, *parts[0].shape[1:]))] if lacking else parts
-                yield filled[0] if len(filled) == 1 else torch.cat(filled)
+                filled = [*parts, parts[0].new_zeros((least - views, *parts[0].shape[1:]))] if views < least else parts
+                yield (filled[0] if len(filled) == 1 else torch.cat(filled)), views
                 continue
             lane = self._lane(number % 2, most, parts[0].shape[-1])
-            yield lane.take(parts, self._stream)
+            yield lane.take(parts, self._stream), views
             lane.read.record(torch.cuda.current_stream())
 
     def _lane(self, number: int, views: int, side: int) -> Lane:
@@ -92,26 +95,36 @@ class Feed:
         return self._lanes[number]
 
 
-def batches(pieces: Sequence[Tensor], most: int) -> Iterator[list[Tensor]]:
+def sizes(views: int, most: int, crops: int) -> list[int]:
+    """Share views out among as few batches as can be, none with an image more than another one and one.
+
+    Args:
+        views: V.
+        most: views of a batch, a multiple of `crops`.
+        crops: views of an image.
+    """
+    count = -(-views // most) if views else 0
+    return [(views // crops // count + (number < views // crops % count)) * crops for number in range(count)]
+
+
+def batches(pieces: Sequence[Tensor], sizes: Sequence[int]) -> Iterator[list[Tensor]]:
     """Cut pieces into batches without copying.
 
     Args:
         pieces: V views in order, uint8 (·, 3, S, S) each.
-        most: views of a batch; the last one may have fewer.
+        sizes: views of each batch, V in all.
 
     Yields:
         The parts of a batch, in order.
     """
-    held: list[Tensor] = []
-    room = most
-    for piece in pieces:
-        start = 0
-        while start < len(piece):
-            held.append(piece[start : start + room])
-            start += len(held[-1])
+    left = [piece for piece in pieces if len(piece)][::-1]
+    for size in sizes:
+        held: list[Tensor] = []
+        room = size
+        while room:
+            piece = left.pop()
+            held.append(piece[:room])
+            if len(piece) > room:
+                left.append(piece[room:])
             room -= len(held[-1])
-            if not room:
-                yield held
-                held, room = [], most
-    if held:
         yield held

@@ -77,7 +77,7 @@ class Panel:
         self.precision = precision or faster(self.exact[0])
         self.fast = self.exact if self.precision == "float32" else in_bfloat16(self.exact)
         # a CPU's kernels for few images round otherwise than those for many, up to 0.1 of a logit (docs/precision.md)
-        self.feed = Feed(self.device, one_shape=self.precision == "bfloat16")
+        self.feed = Feed(self.device, never_few=self.precision == "bfloat16")
 
     @torch.inference_mode()
     def score(self, pieces_V3SS: Sequence[Tensor], *, crops: int = 1) -> list[Scores]:
@@ -97,10 +97,13 @@ class Panel:
         views = sum(map(len, pieces_V3SS))
         most = views if self.batch_size is None else self.batch_size * crops
         passes = [
-            forward(self.fast, normalise(pixels_N3SS, self.preprocess), crops)
-            for pixels_N3SS in self.feed(pieces_V3SS, most)
+            [
+                (logit_B[: held // crops], gates_BE[: held // crops])
+                for logit_B, gates_BE in forward(self.fast, normalise(pixels_N3SS, self.preprocess), crops)
+            ]
+            for pixels_N3SS, held in self.feed(pieces_V3SS, most, crops)
         ]
-        scores = [fetched(outputs, views // crops) for outputs in zip(*passes, strict=True)]
+        scores = [fetched(outputs) for outputs in zip(*passes, strict=True)]
         if self.fast is not self.exact:
             for detector, thresholds, score in zip(self.exact, self.thresholds, scores, strict=True):
                 near = np.flatnonzero(np.abs(score.logit[:, None] - thresholds).min(axis=1) <= DRIFT)
@@ -118,7 +121,7 @@ class Panel:
     def _exactly(self, detector: Detector, pixels_V3SS: Tensor, most: int, crops: int) -> Scores:
         """Score in float32; uint8 (V, 3, S, S)."""
         parts = [normalise(part.to(self.device), self.preprocess) for part in torch.split(pixels_V3SS, most)]
-        return fetched([forward([detector], part, crops)[0] for part in parts], len(pixels_V3SS) // crops)
+        return fetched([forward([detector], part, crops)[0] for part in parts])
 
 
 class Scorer:
@@ -187,9 +190,9 @@ def forward(detectors: Sequence[Detector], view_V3SS: Tensor, crops: int) -> lis
     return outputs
 
 
-def fetched(outputs: Sequence[Output], images: int) -> Scores:
-    """Bring one detector's outputs of several batches from the device; behind `images` are those of filling."""
-    logit_B, gates_BE = (torch.cat(parts)[:images].cpu().numpy().copy() for parts in zip(*outputs, strict=True))
+def fetched(outputs: Sequence[Output]) -> Scores:
+    """Bring one detector's outputs of several batches from the device."""
+    logit_B, gates_BE = (torch.cat(parts).cpu().numpy() for parts in zip(*outputs, strict=True))
     return Scores(logit_B, gates_BE)
 
 

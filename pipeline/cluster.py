@@ -22,8 +22,7 @@ NICENESS = "5"
 images took 347 s beside a computation on both cores, and 46 s with this."""
 COLLECTOR = "pipeline.collector"
 """What a local Ray's workers import first."""
-GPU_BATCH, CPU_BATCH = 256, 8
-"""A last batch is filled up (docs/precision.md), so on a CPU they are as small as they can be at the same rate."""
+GPU_BATCH, CPU_BATCH = 256, 16
 GPU_ROWS, CPU_ROWS = 50_000, 256
 BATCHES_A_BLOCK = 4
 BLOCKS_A_STORE = 24
