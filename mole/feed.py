@@ -107,20 +107,20 @@ def sizes(views: int, most: int, crops: int) -> list[int]:
     return [(views // crops // count + (number < views // crops % count)) * crops for number in range(count)]
 
 
-def batches(pieces: Sequence[Tensor], sizes: Sequence[int]) -> Iterator[list[Tensor]]:
+def batches(pieces: Sequence[Tensor], counts: Sequence[int]) -> Iterator[list[Tensor]]:
     """Cut pieces into batches without copying.
 
     Args:
         pieces: V views in order, uint8 (·, 3, S, S) each.
-        sizes: views of each batch, V in all.
+        counts: views of each batch, V in all.
 
     Yields:
         The parts of a batch, in order.
     """
     left = [piece for piece in pieces if len(piece)][::-1]
-    for size in sizes:
+    for count in counts:
         held: list[Tensor] = []
-        room = size
+        room = count
         while room:
             piece = left.pop()
             held.append(piece[:room])
