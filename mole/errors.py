@@ -2,7 +2,8 @@
 
     MoleError
     ├── SettingsError   2   the user asked for something that cannot be done
-    ├── StorageError    3   a store did not answer, refused, or is held by another run
+    ├── StorageError    3   a store did not answer or refused
+    │   └── HeldError   7   another run holds the output: nothing is wrong, and nothing is to be done
     ├── ModelError      4   a checkpoint or a tower cannot be used
     ├── LawError        5   an image was lost or counted twice
     └── RefusedError    6   a candidate is worse than what it was to replace
@@ -24,9 +25,15 @@ class SettingsError(MoleError):
 
 
 class StorageError(MoleError):
-    """A store failed or is held; what is already written stays good and the run can be started again."""
+    """A store failed; what is already written stays good and the run can be started again."""
 
     exit_code = 3
+
+
+class HeldError(StorageError):
+    """Another run holds the output; it goes on, and this one may be started again when it has ended."""
+
+    exit_code = 7
 
 
 class ModelError(MoleError):

@@ -24,6 +24,7 @@ class Status(StrEnum):
     FORBIDDEN = "forbidden"
     UNREACHABLE = "unreachable"
     TORN_ARCHIVE = "torn_archive"
+    CRASHED = "crashed"
 
 
 PASSING = (Status.MISSING, Status.FORBIDDEN, Status.UNREACHABLE)
