@@ -9,32 +9,39 @@ from rich.table import Table
 
 from mole.errors import MoleError
 from pipeline.notice import heeded
+from pipeline.run import Record
 from pipeline.scan.rescan import Rescanned, rescan
+from pipeline.scan.table.views import demand_table
 from pipeline.settings import RescanSettings
-from pipeline.telemetry import Ticker, heed_sigterm, interrupted, quiet_ray, refused, results
+from pipeline.telemetry import Ticker, heed_sigterm, quiet_ray, refused, results
 
 
 def main(arguments: list[str]) -> int:
     """Run one rescan from the command line.
 
     Returns:
-        The exit code: 0 every row written, 2 settings, 3 storage, 4 model, 5 law broken, 130 interrupted, 143 SIGTERM.
+        The exit code: 0 every row written, 2 settings, 3 storage, 4 model, 5 law broken, 7 held by another run,
+        130 interrupted, 143 SIGTERM.
     """
     try:
         settings = RescanSettings.from_command_line(arguments)
-        quiet_ray(logs=settings.ray_logs)
-        heed_sigterm()
-        with Ticker() as ticker, heeded(ticker.say, asked=settings.spot_notice):
-            found = rescan(settings, ticker)
     except MoleError as reason:
         return refused(reason)
-    except KeyboardInterrupt as reason:
-        return interrupted(reason)
-    if settings.json_summary:
-        print(json.dumps(dataclasses.asdict(found)))
-    else:
-        show(found, results())
-    return 0
+    quiet_ray(logs=settings.ray_logs)
+    heed_sigterm()
+    ticker = Ticker()
+    with Record("rescan", settings, ticker) as record, heeded(ticker.say, asked=settings.spot_notice):
+        demand_table(settings.table)  # a record is left beside a table, never beside a name with a typo
+        record.begin(settings.table)
+        found = rescan(settings, ticker)
+        record.succeed(dataclasses.asdict(found))
+    if not record.exit_code:
+        if settings.json_summary:
+            print(json.dumps(dataclasses.asdict(found) | {"run": record.url}), flush=True)
+        else:
+            show(found, results())
+    record.tell()
+    return record.exit_code
 
 
 def show(found: Rescanned, console: Console) -> None:

@@ -9,32 +9,38 @@ from rich.table import Table
 
 from mole.errors import MoleError
 from pipeline.notice import heeded
+from pipeline.run import Record
 from pipeline.scan.flow import Summary, scan
+from pipeline.scan.table.shelf import opened
 from pipeline.settings import ScanSettings
-from pipeline.telemetry import Ticker, heed_sigterm, interrupted, quiet_ray, refused
+from pipeline.telemetry import Ticker, heed_sigterm, quiet_ray, refused
 
 
 def main(arguments: list[str]) -> int:
     """Run one scan from the command line.
 
     Returns:
-        The exit code: 0 every row written, 2 settings, 3 storage, 4 model, 5 law broken, 130 interrupted, 143 SIGTERM.
+        The exit code: 0 every row written, 2 settings, 3 storage, 4 model, 5 law broken, 7 held by another run,
+        130 interrupted, 143 SIGTERM.
     """
     try:
         settings = ScanSettings.from_command_line(arguments)
-        quiet_ray(logs=settings.ray_logs)
-        heed_sigterm()
-        with Ticker() as ticker, heeded(ticker.say, asked=settings.spot_notice):
-            summary = scan(settings, ticker)
     except MoleError as reason:
         return refused(reason)
-    except KeyboardInterrupt as reason:
-        return interrupted(reason)
-    if settings.json_summary:
-        print(json.dumps(dataclasses.asdict(summary)))
-    else:
-        show(summary, Console())
-    return 0
+    quiet_ray(logs=settings.ray_logs)
+    heed_sigterm()
+    ticker = Ticker()
+    with Record("scan", settings, ticker) as record, heeded(ticker.say, asked=settings.spot_notice):
+        record.begin(opened(settings.sink, settings.output).output)
+        summary = scan(settings, ticker)
+        record.succeed(dataclasses.asdict(summary))
+    if not record.exit_code:
+        if settings.json_summary:
+            print(json.dumps(dataclasses.asdict(summary) | {"run": record.url}), flush=True)
+        else:
+            show(summary, Console())
+    record.tell()
+    return record.exit_code
 
 
 def show(summary: Summary, console: Console) -> None:

@@ -1,5 +1,6 @@
 """The lease on an output: one scan of a table at a time, and a generation that fences the workers of a dead run."""
 
+import getpass
 import json
 import logging
 import os
@@ -8,14 +9,16 @@ import threading
 import time
 import uuid
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
 import psutil
 
-from mole.errors import StorageError
+from mole.errors import HeldError, StorageError
 from pipeline import local, storage
 from pipeline.fault import STORE_FAULTS
+from pipeline.redaction import command_line
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +40,8 @@ class Holder:
         born: when that process started, seconds since 1970, so that a reused id is told apart.
         taken: when the run took the lease, seconds since 1970.
         beat: its last sign of life, seconds since 1970.
+        user: who started it; empty in leases of versions that did not say.
+        command: how, without secrets.
     """
 
     generation: str
@@ -45,12 +50,14 @@ class Holder:
     born: float
     taken: float
     beat: float
+    user: str = ""
+    command: str = ""
 
     @classmethod
     def me(cls) -> Self:
         """Describe this process as a new holder."""
-        now = time.time()
-        return cls(uuid.uuid4().hex, _host(), os.getpid(), psutil.Process().create_time(), now, now)
+        now, born = time.time(), psutil.Process().create_time()
+        return cls(uuid.uuid4().hex, _host(), os.getpid(), born, now, now, user_name(), command_line())
 
     def is_dead(self, now: float) -> bool:
         """Tell whether the holder is gone: at once for a process of this machine, else when its lease expired."""
@@ -63,11 +70,22 @@ class Holder:
 
     def __str__(self) -> str:
         """Name the holder and its age, as a refused second scan is told."""
-        age = time.time() - self.taken
-        return f"process {self.process} on {self.host}, which took it {age:,.0f} s ago"
+        user = f" of {self.user}" if self.user else ""
+        command = f" ({self.command})" if self.command else ""
+        age = timedelta(seconds=round(time.time() - self.taken))
+        return f"process {self.process}{user} on {self.host.partition(' ')[0]}{command}, started {age} ago"
+
+
+def user_name() -> str:
+    """Name who runs this process, or their number where the machine has no name for it."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without an entry in /etc/passwd
+        return f"user {os.getuid()}"
 
 
 def _host() -> str:
+    """Name this machine and, behind a space, the namespace of its process ids."""
     try:
         space = os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -93,11 +111,14 @@ def check(output: str, generation: str) -> None:
     """Insist that a run still holds its output; workers ask before they publish.
 
     Raises:
-        StorageError: another run holds it, or it was given back.
+        HeldError: another run holds it.
+        StorageError: it was given back, or the lease cannot be read.
     """
     holder = read(output)
-    if holder is None or holder.generation != generation:
-        raise StorageError(f"{output!r} is now held by {holder or 'nobody'}; this run may write no more")
+    if holder is None:
+        raise StorageError(f"{output!r} is held by no run any more; this run may write no more")
+    if holder.generation != generation:
+        raise HeldError(f"{output!r} is now held by {holder}; this run may write no more")
 
 
 class Lease:
@@ -119,7 +140,8 @@ class Lease:
         """Take the lease.
 
         Raises:
-            StorageError: a living run holds the output.
+            HeldError: a running run holds the output.
+            StorageError: the lease cannot be read or written.
         """
         if not storage.create(self._url, self._words()) and not self._is_mine():
             self._take_over()
@@ -144,11 +166,11 @@ class Lease:
     def _take_over(self) -> None:
         holder = read(self.output)
         if holder is not None and not holder.is_dead(time.time()):
-            raise StorageError(f"{self.output!r} is being scanned by {holder}; wait for it, or choose another --output")
+            raise HeldError(f"{self.output!r} is held by {holder}; wait for it, or choose another --output")
         if holder is not None:
             self._clear(holder)
         if not storage.create(self._url, self._words()) and not self._is_mine():
-            raise StorageError(f"{self.output!r} was taken by {read(self.output)} just now; wait for it")
+            raise HeldError(f"{self.output!r} was taken just now by {read(self.output)}; wait for it")
 
     def _clear(self, dead: Holder) -> None:
         """Remove a dead holder's lease; of two runs that meet here, the local rename lets one through."""

@@ -1,7 +1,9 @@
 """One scan of an output at a time; a dead holder is nobody; who lost the lease may not write."""
 
+import getpass
 import json
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -11,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mole.errors import StorageError
+from mole.errors import HeldError, StorageError
 from pipeline import storage
 from pipeline.scan.table import lease
 from pipeline.scan.table.lease import EXPIRES, FILE, Holder, Lease
@@ -28,12 +30,26 @@ def output(tmp_path: Path) -> str:
     return str(tmp_path / "verdicts")
 
 
-def test_a_held_output_is_refused_with_the_holders_name_and_age(output: str) -> None:
-    with (
-        Lease(output),
-        pytest.raises(StorageError, match=rf"process {os.getpid()} on .*, which took it 0 s ago"),
-        Lease(output),
-    ):
+def test_a_held_output_is_refused_with_the_holders_host_user_command_and_age(
+    output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["scan.py", "--source", "https://me:secret@host/a.tar?sig=secret"])
+    with Lease(output), pytest.raises(HeldError) as refused, Lease(output):
+        pass
+    told = str(refused.value)
+    who = f"process {os.getpid()} of {getpass.getuser()} on {platform.node()} "
+    assert f"{who}(scan.py --source 'https://***@host/a.tar?***'), started 0:00:00 ago" in told
+    assert "pid:[" not in told and "secret" not in told
+    assert refused.value.exit_code == 7
+
+
+def test_a_lease_of_a_version_that_told_less_is_read(output: str) -> None:
+    words = asdict(replace(Holder.me(), host="another machine"))
+    storage.write(
+        storage.join(output, FILE),
+        json.dumps({name: value for name, value in words.items() if name not in ("user", "command")}).encode(),
+    )
+    with pytest.raises(HeldError, match=r"process \d+ on another, started 0:00:00 ago"), Lease(output):
         pass
 
 
@@ -49,7 +65,7 @@ def test_a_process_of_this_machine_that_is_gone_holds_nothing(output: str) -> No
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     born = psutil.Process(child.pid).create_time()
     put(output, replace(Holder.me(), process=child.pid, born=born))
-    with pytest.raises(StorageError, match=str(child.pid)), Lease(output):
+    with pytest.raises(HeldError, match=str(child.pid)), Lease(output):
         pass
     child.communicate(b"\n")
     with Lease(output) as mine:
@@ -65,7 +81,7 @@ def test_a_reused_process_id_holds_nothing(output: str) -> None:
 def test_a_holder_elsewhere_is_dead_when_its_signs_of_life_stop(output: str) -> None:
     elsewhere = replace(Holder.me(), host="another machine")
     put(output, elsewhere)
-    with pytest.raises(StorageError, match="another machine"), Lease(output):
+    with pytest.raises(HeldError, match="another"), Lease(output):
         pass
     put(output, replace(elsewhere, beat=time.time() - EXPIRES - 1))
     with Lease(output):
@@ -77,9 +93,9 @@ def test_a_new_run_fences_the_workers_of_the_old_one(output: str) -> None:
     put(output, replace(old, born=1.0))
     with Lease(output) as new:
         lease.check(output, new.generation)
-        with pytest.raises(StorageError, match="may write no more"):
+        with pytest.raises(HeldError, match="may write no more"):
             lease.check(output, old.generation)
-    with pytest.raises(StorageError, match="held by nobody"):
+    with pytest.raises(StorageError, match="held by no run any more"):
         lease.check(output, new.generation)
 
 
