@@ -204,3 +204,12 @@ def _own(error: BaseException) -> MoleError:
     if isinstance(error, ray.exceptions.ActorDiedError):
         return ModelError(f"a scorer did not start: {error}")
     return StorageError(f"Ray failed: {error}")
+
+
+def attempt() -> int:
+    """Tell how often Ray began the task that runs here before: 0 for the first time, and where there is no task.
+
+    A task is begun again when its worker or its machine has died. The number has no public name in Ray.
+    """
+    worker: Any = ray._private.worker.global_worker
+    return int(worker.core_worker.get_current_task_attempt_number()) if worker.connected else 0

@@ -88,6 +88,8 @@ CARRIED = "carried"
 
 SAME_AS = pa.field("same_as", pa.struct([("unit", pa.string()), ("index", pa.int32())]))
 """There only in files of a run with `--dedupe`: the image with the same bytes whose verdict this row repeats."""
+COPY = {"unit": None, "index": None}
+"""`same_as` of a row that is not yet written: another image of the same wave has its bytes and is being scored."""
 
 TALLIED = pa.schema(
     [

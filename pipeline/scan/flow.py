@@ -23,6 +23,9 @@ from pipeline.telemetry import Ticker
 WAVE, TASKS_A_CORE = 1024, 16
 """Read tasks of one execution, at least; the driver holds that many, whatever the source has. More where there are so
 many cores that a wave would be over before its detectors have paid for their loading (docs/scaling.md)."""
+PASSES = 3
+"""Over the source, at most: what a task that was begun again left out, since it read its unit otherwise than before,
+is read once more."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +93,17 @@ def scan(settings: ScanSettings, ticker: Ticker) -> Summary:
                 images = planned.left(*ledgers).images
                 ticker.expect(images if settings.limit is None else settings.limit)
                 with paved(settings, held, shelf, ledgers[0], settings.source, ticker) as road:
-                    written = _waves(planned, road, judges, ledgers, settings)
-                repaired += sum(ledger.repair() for ledger in ledgers)
-            planned.look()
+                    for _ in range(PASSES):
+                        more = _waves(planned, road, judges, ledgers, settings)
+                        written += more
+                        repaired += sum(ledger.repair() for ledger in ledgers)
+                        planned.look()
+                        if (
+                            not more
+                            or settings.limit is not None
+                            or not any(planned.left(one).units for one in ledgers)
+                        ):
+                            break
         laws = [planned.check(ledger) for ledger in ledgers]
         for law in laws if settings.limit is None else ():
             law.demand()

@@ -4,9 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pyarrow as pa
+import ray
 import ray.data
+from ray.actor import ActorHandle
 from ray.data import ActorPoolStrategy, DataContext, Dataset, Datasource, ReadTask
 from ray.data.block import BlockMetadata
 
@@ -14,12 +17,13 @@ from mole.config import Description
 from pipeline import cluster, storage
 from pipeline.memory import Snapshot, mount, snapshot
 from pipeline.records import MODEL
-from pipeline.scan.steps.verdict import conclude
+from pipeline.scan.table import copies
+from pipeline.scan.table.claims import Claims
 from pipeline.scan.table.known import FOLDER, write
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.shelf import Shelf
-from pipeline.scan.workers import Scorer, prepare
+from pipeline.scan.workers import Scorer, conclude, prepare
 from pipeline.settings import DetectorSettings
 from pipeline.telemetry import Ticker
 
@@ -104,6 +108,8 @@ def paved(
     known = storage.join(storage.absolute(held.output), FOLDER, f"{held.generation}.arrow") if settings.dedupe else None
     try:
         if known is not None:
+            for left in storage.names(known.rpartition("/")[0], ""):
+                storage.remove(left)  # of a run that was killed
             write(ledger, known)
         with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.own_errors():
             layout = cluster.lay_out(
@@ -131,24 +137,72 @@ def drive(
         units: which units these are of.
         limit: stop after so many images.
     """
-    written, first = 0, judges[0].described.digest
     road.layout.size_blocks(judges[0].described.preprocess.bytes)
-    images: Dataset = ray.data.read_datasource(ImageSource(readings, road.memory), override_num_blocks=len(readings))
+    images = _images(road, readings)
     images = images if limit is None else images.limit(limit)
+    if road.known is None:
+        return _put(road, judged(images, judges, road), judges, units).rows
+    aside = copies.prefix(road.shelf.output, road.generation)
+    claims: Any = ray.remote(num_cpus=0)(Claims).remote()  # costs no core that it does not use
+    try:
+        scored = _put(road, judged(images, judges, road, claims=claims, aside=aside), judges, units)
+        waiting = copies.waiting(aside)
+        if not waiting or not scored.files:
+            return scored.rows
+        rows = _images(road, [partial(copies.completed, waiting, scored.files)])
+        return scored.rows + _put(road, rows, judges, units).rows
+    finally:
+        ray.kill(claims)
+        for url in copies.waiting(aside):
+            storage.remove(url)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written of the first model: rows, and the files that they are in."""
+
+    rows: int
+    files: tuple[str, ...]
+
+
+def _images(road: Road, readings: Sequence[Reading]) -> Dataset:
+    images: Dataset = ray.data.read_datasource(ImageSource(readings, road.memory), override_num_blocks=len(readings))
+    return images
+
+
+def _put(road: Road, verdicts: Dataset, judges: Sequence[Judge], units: list[str]) -> Written:
+    """Write verdicts to the table, and report each part."""
+    written, files, first = 0, [], judges[0].described.digest
     rows = road.layout.rows_per_file * len(judges)
-    for part in road.shelf.put(judged(images, judges, road), road.generation, rows, units):
+    for part in road.shelf.put(verdicts, road.generation, rows, units):
         if part[MODEL] == first:
             written += part["rows"]
+            files.append(part["file"])
             road.report.add(part["rows"], part["faults"])
-    return written
+    return Written(written, tuple(files))
 
 
-def judged(images: Dataset, judges: Sequence[Judge], road: Road) -> Dataset:
-    """Join the steps: images in, verdicts out; nothing runs before the result is read."""
+def judged(
+    images: Dataset,
+    judges: Sequence[Judge],
+    road: Road,
+    *,
+    claims: ActorHandle[Claims] | None = None,
+    aside: str | None = None,
+) -> Dataset:
+    """Join the steps: images in, verdicts out; nothing runs before the result is read.
+
+    Args:
+        images: as fetch reads them.
+        judges: the detectors.
+        road: what the wave has in common with the others.
+        claims: with `--dedupe`, which of several copies is scored.
+        aside: with `--dedupe`, where the rows of the others wait.
+    """
     settings, layout, spec = road.settings, road.layout, judges[0].described.preprocess
     bounds = (settings.max_bytes, settings.max_pixels, settings.min_side)
     models = [(judge.model, judge.described.digest) for judge in judges]
-    step = partial(prepare, spec=spec, bounds=bounds, known=road.known)
+    step = partial(prepare, spec=spec, bounds=bounds, known=road.known, claims=claims)
     views = images.map_batches(step, batch_format="pyarrow")
     scores: Dataset = views.map_batches(
         Scorer,
@@ -160,5 +214,5 @@ def judged(images: Dataset, judges: Sequence[Judge], road: Road) -> Dataset:
         **layout.resources,
     )
     calibrations = {judge.described.digest: judge.described.calibration for judge in judges}
-    finish = partial(conclude, calibrations=calibrations, fingerprint=spec.fingerprint)
+    finish = partial(conclude, calibrations=calibrations, fingerprint=spec.fingerprint, aside=aside)
     return scores.map_batches(finish, batch_format="pyarrow", **cluster.writers())

@@ -5,29 +5,57 @@ and counts, needs none of it.
 """
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import ray
 
+from mole.calibration import Calibration
 from mole.preprocess import Preprocess
+from pipeline import cluster
 from pipeline.scan.forecasting.trial import Trial
 
+DEATHS = 2
+"""Of the workers of one task, until its images are suspected."""
 
-def prepare(fetched: pa.Table, spec: Preprocess, bounds: tuple[int, int, int], known: str | None = None) -> pa.Table:
+
+def prepare(
+    fetched: pa.Table,
+    spec: Preprocess,
+    bounds: tuple[int, int, int],
+    known: str | None = None,
+    claims: Any = None,
+) -> pa.Table:
     """Decode and view a block; see `pipeline.scan.steps.prepare`.
+
+    Where the workers of this task have died twice, each image is decoded in a process of its own.
 
     Args:
         fetched: a table of `FETCHED`.
         spec: the model's preprocessing.
         bounds: most bytes, most pixels, fewest pixels of a side.
         known: the URL of a file of verdicts by content, where copies are not to be scored again.
+        claims: the handle of the `Claims` that say which of several copies is scored; None scores each.
     """
     from pipeline.decode import Bounds
-    from pipeline.scan.steps.prepare import prepare as prepare_here
+    from pipeline.isolation import server
+    from pipeline.scan.steps import prepare as steps
     from pipeline.scan.table.known import opened
 
-    return prepare_here(fetched, spec, Bounds(*bounds), None if known is None else opened(known))
+    if cluster.attempt() < DEATHS:
+        look = steps.here(spec, Bounds(*bounds))
+    else:
+        look = steps.isolated(
+            spec, Bounds(*bounds), server(steps.__name__, *(["torch"] if spec.mode == "resize" else []))
+        )
+
+    def claim(contents: Sequence[bytes], places: Sequence[str]) -> Sequence[bool]:
+        answer: Sequence[bool] = ray.get(claims.claim.remote(list(contents), list(places)))
+        return answer
+
+    verdicts = None if known is None else opened(known)
+    return steps.prepare(fetched, spec, look, known=verdicts, claim=None if claims is None else claim)
 
 
 class Scorer:
@@ -42,6 +70,24 @@ class Scorer:
     def __call__(self, prepared: pa.Table) -> Any:
         """Score a table of `PREPARED`."""
         return self.actor(prepared)
+
+
+def conclude(
+    scored: pa.Table, calibrations: Mapping[str, Calibration], fingerprint: str, aside: str | None = None
+) -> pa.Table:
+    """Write rows as the table holds them; see `pipeline.scan.steps.verdict`.
+
+    Args:
+        scored: a table of `SCORED`.
+        calibrations: of each model by its digest.
+        fingerprint: of the preprocessing.
+        aside: where rows of copies wait, where copies are not to be scored; these are left out.
+    """
+    from pipeline.scan.steps.verdict import conclude as conclude_here
+    from pipeline.scan.table.copies import set_aside
+
+    rows = conclude_here(scored, calibrations, fingerprint)
+    return rows if aside is None else set_aside(rows, aside)
 
 
 def survey(trial: Trial) -> tuple[dict[str, Any], float]:

@@ -1,6 +1,7 @@
 """Prepare: bytes become the views that the model sees, `uint8 (C, 3, S, S)`; a fault becomes the row's status."""
 
 import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,38 +10,53 @@ import pyarrow.compute as pc
 
 from mole.preprocess import Preprocess
 from mole.view import Pixels, views
-from pipeline.decode import Bounds, Fault, Picture, decode
+from pipeline.decode import Bounds, Fault, decode
+from pipeline.isolation import Server, bounded_time
 from pipeline.provenance import declared
-from pipeline.records import PLACE, PREPARED, SAME_AS, SCORE, Status, like
+from pipeline.records import COPY, PLACE, PREPARED, SAME_AS, SCORE, Status, like
 from pipeline.scan.table.known import Known
 
 HASH_BYTES = 16
 KNOWN = [pa.field(*named) for named in SCORE]
 OWN = tuple(name for name in PREPARED.names if name not in (*dict(PLACE), "pixels"))
 
+Facts = dict[str, Any]
+"""What a row says of its image, by column."""
+Look = Callable[[bytes], tuple[Facts, Pixels | None]]
+"""Decodes an image and cuts its views, uint8 (C, 3, S, S); None where there is a fault."""
+Claim = Callable[[Sequence[bytes], Sequence[str]], Sequence[bool]]
+"""Told the content and the place of some images, says for each whether it is the one of its content to be scored."""
 
-def prepare(fetched: pa.Table, spec: Preprocess, bounds: Bounds, known: Known | None = None) -> pa.Table:
+
+def prepare(
+    fetched: pa.Table, spec: Preprocess, look: Look, *, known: Known | None = None, claim: Claim | None = None
+) -> pa.Table:
     """Decode and view a block of images.
 
     Args:
         fetched: a table of `FETCHED`.
         spec: the model's preprocessing.
-        bounds: what is refused before it is decoded.
+        look: decodes an image and cuts its views.
         known: verdicts of the model; an image whose bytes have one is not decoded.
+        claim: with `known`; an image that is another's copy is not decoded, and its row waits for the other's.
 
     Returns:
         A table of `PREPARED`, row for row; with `known` also logit, gates and `same_as`, where they are known.
     """
     views_BN = np.empty((len(fetched), spec.bytes), np.uint8)
-    rows: list[dict[str, Any]] = []
+    contents = [data.as_buffer().to_pybytes() if data.is_valid else None for data in fetched["data"]]
+    rows = [_settled(*one, known) for one in zip(contents, fetched["status"].to_pylist(), strict=True)]
+    if claim is not None:
+        _set_copies_apart(rows, fetched, claim)
     seen: list[bool] = []
-    for data, status in zip(fetched["data"], fetched["status"], strict=True):
-        content = data.as_buffer().to_pybytes() if data.is_valid else None
-        row, picture = _look_at(content, status.as_py(), spec, bounds, known)
-        if picture is not None:
-            views_BN[sum(seen)] = views(picture.pixels_3HW, spec).reshape(-1)
-        rows.append(row)
-        seen.append(picture is not None)
+    for content, row in zip(contents, rows, strict=True):
+        view = None
+        if content and "status" not in row:
+            facts, view = look(content)
+            row.update(facts)
+        if view is not None:
+            views_BN[sum(seen)] = view.reshape(-1)
+        seen.append(view is not None)
     more = [] if known is None else [*KNOWN, SAME_AS]
     schema = like(pa.schema([*PREPARED, *more]), fetched)
     columns: dict[str, Any] = {name: fetched[name] for name in schema.names if name in fetched.column_names}
@@ -49,6 +65,67 @@ def prepare(fetched: pa.Table, spec: Preprocess, bounds: Bounds, known: Known | 
         columns[name] = pa.chunked_array([made]) if name not in columns else _first(columns[name], made)
     columns["pixels"] = _column(views_BN, seen)
     return pa.Table.from_pydict({name: columns[name] for name in schema.names}, schema)
+
+
+def here(spec: Preprocess, bounds: Bounds) -> Look:
+    """Look at images in this process, which a decoder that dies takes with it."""
+
+    def look(data: bytes) -> tuple[Facts, Pixels | None]:
+        with bounded_time():
+            return next(looked_at(data, spec, bounds))
+
+    return look
+
+
+def isolated(spec: Preprocess, bounds: Bounds, server: Server) -> Look:
+    """Look at each image in a process of its own; what ends that process is the image's fault."""
+
+    def look(data: bytes) -> tuple[Facts, Pixels | None]:
+        outcome = server.call(looked_at, data, spec, bounds)
+        if outcome.signal is not None:
+            return {"status": Status.CRASHED, "detail": f"decoding failed: {outcome.words}"}, None
+        facts, view = outcome.results[0]
+        return facts, view
+
+    return look
+
+
+def looked_at(data: bytes, spec: Preprocess, bounds: Bounds) -> Iterator[tuple[Facts, Pixels | None]]:
+    """Find out all that a row says of an image's bytes, and cut its views where it is sound; one result.
+
+    Args:
+        data: the whole file, at least one byte.
+        spec: which views.
+        bounds: what is refused before it is decoded.
+    """
+    picture = decode(data, bounds, spec.window)
+    facts: Facts = {"format": picture.format, "width": picture.width, "height": picture.height}
+    facts["provenance"] = declared(data, picture.format)
+    if isinstance(picture, Fault):
+        yield facts | {"status": picture.status, "detail": picture.detail}, None
+    else:
+        yield facts | {"status": Status.OK}, views(picture.pixels_3HW, spec)
+
+
+def _settled(data: bytes | None, status: str | None, known: Known | None) -> Facts:
+    """Find what a row says before its image is decoded; a row with a status needs no more."""
+    if status is not None:
+        return {"status": status}
+    if not data:
+        return {"status": Status.EMPTY, "detail": "no bytes"}
+    content_hash = hashlib.sha256(data).digest()[:HASH_BYTES]
+    found = None if known is None else known.find(content_hash)
+    return {"content_hash": content_hash} | ({} if found is None else found | {"status": Status.OK})
+
+
+def _set_copies_apart(rows: list[Facts], fetched: pa.Table, claim: Claim) -> None:
+    """Mark each image whose content another one is to be scored for."""
+    left = [number for number, row in enumerate(rows) if "status" not in row]
+    units, indices = fetched["unit"].to_pylist(), fetched["index"].to_pylist()
+    places = [f"{units[number]}#{indices[number]}" for number in left]
+    for number, own in zip(left, claim([rows[number]["content_hash"] for number in left], places), strict=True):
+        if not own:
+            rows[number] |= {"status": Status.OK, SAME_AS.name: COPY}
 
 
 def _column(views_BN: Pixels, seen: list[bool]) -> pa.LargeBinaryArray:
@@ -61,22 +138,3 @@ def _column(views_BN: Pixels, seen: list[bool]) -> pa.LargeBinaryArray:
 def _first(known: pa.ChunkedArray, made: pa.Array) -> pa.ChunkedArray:
     """Keep what fetch knew; fill the rest."""
     return pc.coalesce(known, made)
-
-
-def _look_at(
-    data: bytes | None, status: str | None, spec: Preprocess, bounds: Bounds, known: Known | None
-) -> tuple[dict[str, Any], Picture | None]:
-    """Find out all that a row says of an image's bytes, and decode what must be scored."""
-    if status is not None:
-        return {}, None
-    if not data:
-        return {"status": Status.EMPTY, "detail": "no bytes"}, None
-    facts: dict[str, Any] = {"content_hash": hashlib.sha256(data).digest()[:HASH_BYTES]}
-    if known is not None and (found := known.find(facts["content_hash"])) is not None:
-        return found | {"status": Status.OK}, None
-    picture = decode(data, bounds, spec.window)
-    facts |= {"format": picture.format, "width": picture.width, "height": picture.height}
-    facts["provenance"] = declared(data, picture.format)
-    if isinstance(picture, Fault):
-        return facts | {"status": picture.status, "detail": picture.detail}, None
-    return facts | {"status": Status.OK}, picture

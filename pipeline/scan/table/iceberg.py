@@ -26,7 +26,8 @@ from pipeline.scan.table.ledger import NOTHING, PLACES, Ledger, listed, register
 
 PROPERTY = "mole-scan"
 ADDED = """
-    SELECT model, count(*), count(*) FILTER (status <> 'ok') FROM read_parquet({files}) GROUP BY model ORDER BY model
+    SELECT model, filename, count(*), count(*) FILTER (status <> 'ok') FROM read_parquet({files}, filename = true)
+    GROUP BY ALL ORDER BY ALL
 """
 
 
@@ -99,7 +100,7 @@ class IcebergTable:
             units: which units the wave is of.
 
         Yields:
-            A row of `TALLIED` for each model.
+            A row of `TALLIED` for each data file.
 
         Raises:
             StorageError: another run holds the table.
@@ -117,8 +118,8 @@ class IcebergTable:
         with duckdb.connect() as database:
             self.register(database)
             found = database.sql(ADDED.format(files=listed(added))).fetchall() if added else []
-        for model, count, faults in found:
-            yield {MODEL: model, "rows": count, "faults": faults, "file": self.output, "content": None}
+        for model, file, count, faults in found:
+            yield {MODEL: model, "rows": count, "faults": faults, "file": file, "content": None}
 
     def register(self, database: duckdb.DuckDBPyConnection) -> None:
         """Let a database read where the table lies."""
