@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,11 +106,12 @@ def connected(address: str | None, *, logs: bool) -> Iterator[None]:
                     signal.signal(signal.SIGTERM, heeded)  # Ray's own handler ends the process where it stands
     except (ConnectionError, ValueError) as reason:
         raise SettingsError(f"no Ray answers at {where!r}: {reason}; start it or leave --ray-address out") from reason
-    try:
-        yield
-    finally:
-        if begun:
-            ray.shutdown()
+    with redirect_stdout(sys.stderr):  # Ray prints errors of its processes to stdout, where results belong
+        try:
+            yield
+        finally:
+            if begun:
+                ray.shutdown()
 
 
 @contextmanager

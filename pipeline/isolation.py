@@ -24,6 +24,7 @@ CPU_SECONDS = 60
 """Of a core, for one call: thirty times what the worst input within the bounds is to take (docs/reliability.md)."""
 MOST_MEMORY = 4 << 30
 """Bytes that a child may add to what its server holds; beyond it an allocation fails."""
+COMMAND = ("-m", "pipeline.isolation")
 LENGTH = struct.Struct(">Q")
 
 Call = Callable[..., Iterable[Any]]
@@ -61,7 +62,7 @@ class Server:
 
     def __init__(self, *modules: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.isolation", *modules],
+            [sys.executable, *COMMAND, *modules],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},

@@ -1,0 +1,21 @@
+"""One of several images with the same bytes is scored, whoever asks, and however often."""
+
+from pipeline.scan.table.claims import Claims
+
+
+def test_the_first_image_of_a_content_has_it_and_no_other() -> None:
+    claims = Claims()
+    assert claims.claim([b"a", b"b", b"a"], ["u#0", "u#1", "u#2"]) == [True, True, False]
+    assert claims.claim([b"a", b"c"], ["v#0", "v#1"]) == [False, True]
+
+
+def test_a_task_that_is_begun_again_has_the_same_claims() -> None:
+    claims = Claims()
+    asked = ([b"a", b"a", b"b"], ["u#0", "u#1", "u#2"])
+    first = claims.claim(*asked)
+    claims.claim([b"a", b"b"], ["v#0", "v#1"])
+    assert claims.claim(*asked) == first == [True, False, True]
+
+
+def test_a_unit_whose_name_is_no_unicode_claims_as_any_other() -> None:
+    assert Claims().claim([b"a"], ["\udcff.tar#0"]) == [True]
