@@ -5,7 +5,6 @@ from typing import Annotated, ClassVar
 
 import ray
 from pydantic import Field, PositiveInt
-from pydantic_settings import SettingsConfigDict
 
 from pipeline import cluster
 from pipeline.tune.data.collection import recognised
@@ -21,10 +20,11 @@ class ReconstructSettings(SampleSettings):
 
     The output is a folder for --samples. Run the same command again and it makes only what is missing.
 
-    exit codes: 0 every photograph has its pair, 1 some gave none, 2 settings, 3 storage, 4 the autoencoder
+    exit codes: 0 every photograph has its pair, 1 some gave none, 2 a setting or a place that is not there, 3 a
+    store failed, 4 the autoencoder cannot be used, 130 Ctrl-C, 143 SIGTERM
     """
 
-    model_config = SettingsConfigDict(env_prefix="MOLE_RECONSTRUCT_")
+    prefix = "MOLE_RECONSTRUCT_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
 
     output: Annotated[str, Field(min_length=1)] = Field(description="the folder URL of the pairs")
