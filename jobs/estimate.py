@@ -1,5 +1,8 @@
 """Estimate: what a scan of a source would take, before it is started."""
 
+if __name__ == "__main__":
+    import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
+
 import dataclasses
 import json
 import sys
@@ -7,30 +10,24 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from mole.errors import MoleError
 from pipeline.notice import heeded
 from pipeline.scan.forecasting.estimate import estimate
 from pipeline.scan.forecasting.forecast import Line
 from pipeline.settings import EstimateSettings
-from pipeline.telemetry import heed_sigterm, interrupted, quiet_ray, refused, results
+from pipeline.telemetry import command, quiet_ray, results
 
 
+@command
 def main(arguments: list[str]) -> int:
     """Make one forecast from the command line.
 
     Returns:
         The exit code: 0 told, 2 settings, 3 storage, 4 model, 130 interrupted, 143 SIGTERM.
     """
-    try:
-        settings = EstimateSettings.from_command_line(arguments)
-        quiet_ray(logs=settings.ray_logs)
-        heed_sigterm()
-        with heeded(Console(stderr=True).print, asked=settings.spot_notice):
-            lines = estimate(settings)
-    except MoleError as reason:
-        return refused(reason)
-    except KeyboardInterrupt as reason:
-        return interrupted(reason)
+    settings = EstimateSettings.from_command_line(arguments)
+    quiet_ray(logs=settings.ray_logs)
+    with heeded(Console(stderr=True).print, asked=settings.spot_notice):
+        lines = estimate(settings)
     if settings.json_summary:
         print(json.dumps([dataclasses.asdict(line) for line in lines]))
     else:

@@ -1,5 +1,8 @@
 """Tables: look at a verdict table through its views: the newest verdicts, faults, what changed, how far models are."""
 
+if __name__ == "__main__":
+    import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
+
 import json
 import sys
 from datetime import datetime
@@ -8,10 +11,9 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from mole.errors import MoleError
 from pipeline.scan.table.views import ask, opened
 from pipeline.settings import TablesSettings
-from pipeline.telemetry import refused, results
+from pipeline.telemetry import command, results
 
 SHOWN = {
     "current": ("key", "verdict", "probability", "status", "uri", "model", "scanned_at"),
@@ -23,21 +25,19 @@ SHOWN = {
 DIGEST = 12
 
 
+@command
 def main(arguments: list[str]) -> int:
     """Answer one question from the command line.
 
     Returns:
-        The exit code: 0 shown, 2 settings, 3 storage.
+        The exit code: 0 shown, 2 settings, 3 storage, 130 interrupted, 143 SIGTERM.
     """
-    try:
-        settings = TablesSettings.from_command_line(arguments)
-        if settings.database is not None:
-            with opened(settings.table, str(settings.database)):
-                print(f"views: {settings.database}")
-            return 0
-        answer = ask(settings.table, settings.sql or f"FROM {settings.view}", limit=settings.limit)
-    except MoleError as reason:
-        return refused(reason)
+    settings = TablesSettings.from_command_line(arguments)
+    if settings.database is not None:
+        with opened(settings.table, str(settings.database)):
+            print(f"views: {settings.database}")
+        return 0
+    answer = ask(settings.table, settings.sql or f"FROM {settings.view}", limit=settings.limit)
     if settings.json_rows:
         for row in answer.to_pylist():
             print(json.dumps(row, default=str))

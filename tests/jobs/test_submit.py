@@ -77,18 +77,11 @@ def submit(root: Path) -> Iterator[Submit]:
 
 
 @pytest.mark.slow
-def test_a_scan_that_is_submitted_leaves_its_table_and_its_name_is_taken_once(
+def test_a_submitted_scan_leaves_its_table_and_what_cannot_be_meant_is_refused_with_advice(
     submit: Submit, root: Path, tiny: Path, tmp_path: Path
 ) -> None:
-    flags = [
-        "--source",
-        "examples/shards/sample-00000.tar",
-        "--output",
-        str(tmp_path / "verdicts"),
-        "--model",
-        str(tiny),
-    ]
-    scan = ["python", "jobs/scan.py", *flags, "--json"]
+    flags = ["--source", str(root / "examples/shards/sample-00000.tar"), "--model", str(tiny), "--json"]
+    scan = ["python", "jobs/scan.py", *flags, "--output", str(tmp_path / "verdicts")]
     first = submit(*scan, name="scan-1")
     assert first.returncode == 0, first.stdout + first.stderr
     summary = next(json.loads(line) for line in first.stdout.splitlines() if line.startswith("{"))
@@ -96,3 +89,11 @@ def test_a_scan_that_is_submitted_leaves_its_table_and_its_name_is_taken_once(
     assert ask(str(tmp_path / "verdicts"), "FROM current").num_rows == summary["images"]
     again = submit(*scan, name="scan-1")
     assert again.returncode != 0 and "scan-1 already exists" in again.stdout + again.stderr
+
+    lost = submit("python", "jobs/scan.py", *flags, "--output", "verdicts/", name="scan-2")
+    assert lost.returncode != 0 and "SettingsError: --output 'verdicts/' is relative, to '" in lost.stdout
+    assert "a copy that Ray removes" in lost.stdout and "exit code 2" in lost.stdout
+    bare = str(getattr(sys, "_base_executable"))  # noqa: B009 - what `python` is where no environment was activated
+    told = submit(bare, "jobs/scan.py", *flags, "--output", str(tmp_path / "verdicts"), name="scan-3")
+    assert told.returncode != 0 and "ModuleNotFoundError" not in told.stdout
+    assert f"jobs/scan.py was started by {bare}" in told.stdout and "Write the whole path" in told.stdout

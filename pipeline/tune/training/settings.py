@@ -22,7 +22,18 @@ def view_name(name: str) -> str:
     return Preprocess.named(name).name
 
 
-ELSEWHERE = {"samples", "registry", "workers", "device", "ray_address", "ray_logs", "json_summary", "config", "reviews"}
+ELSEWHERE = {
+    "samples",
+    "registry",
+    "workers",
+    "device",
+    "ray_address",
+    "ray_logs",
+    "json_summary",
+    "config",
+    "reviews",
+    "allow_relative",
+}
 """Settings that say where and how, and change nothing of what is trained."""
 
 
