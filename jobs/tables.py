@@ -40,21 +40,30 @@ def main(arguments: list[str]) -> int:
     answer = ask(settings.table, settings.sql or f"FROM {settings.view}", limit=settings.limit)
     if settings.json_rows:
         for row in answer.to_pylist():
-            print(json.dumps(row, default=str))
+            print(json.dumps(row, default=written))
     else:
-        columns = SHOWN.get(settings.view) if settings.sql is None else None
-        show(answer.select(columns or answer.column_names), results())
+        show(answer if settings.sql else shown(answer, settings.view), results())
     return 0
 
 
+def shown(answer: pa.Table, view: str) -> pa.Table:
+    """Choose the columns of a view that people see, without those that are null throughout."""
+    columns = SHOWN.get(view, answer.column_names)
+    return answer.select([name for name in columns if answer[name].null_count < answer.num_rows])
+
+
 def show(answer: pa.Table, console: Console) -> None:
-    """Print rows as a table; columns that are null throughout are left out."""
-    columns = [name for name in answer.column_names if answer[name].null_count < answer.num_rows]
-    table = Table(*columns, box=None, pad_edge=False)
-    for row in answer.select(columns).to_pylist():
-        table.add_row(*(cell(name, row[name]) for name in columns))
+    """Print rows as a table."""
+    table = Table(*answer.column_names, box=None, pad_edge=False)
+    for row in answer.to_pylist():
+        table.add_row(*(cell(name, row[name]) for name in answer.column_names))
     console.print(table)
     console.print(f"{answer.num_rows:,} rows", highlight=False)
+
+
+def written(value: object) -> str:
+    """Write what JSON has no form of: bytes, such as a content hash, as hex, and times as the table tells them."""
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def cell(name: str, value: object) -> str:

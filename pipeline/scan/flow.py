@@ -8,7 +8,7 @@ from functools import partial
 from itertools import islice
 
 from mole.config import demand_one_trunk, describe
-from pipeline import cropped, registry, storage
+from pipeline import cluster, cropped, registry, storage
 from pipeline.scan.plan import Plan, groups
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Wanted
@@ -72,6 +72,7 @@ def scan(settings: ScanSettings, ticker: Ticker) -> Summary:
         LawError: the table does not hold every image once.
     """
     begun = time.monotonic()
+    cluster.demand_gpu(settings.device, settings.ray_address)
     judges = [Judge(place, describe(registry.locate(place))) for place in models(settings)]
     demand_one_trunk([judge.described for judge in judges])
     if not cropped.BUILT and judges[0].described.preprocess.window(1, 1) is not None:

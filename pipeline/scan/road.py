@@ -105,7 +105,10 @@ def paved(
     try:
         if known is not None:
             write(ledger, known)
-        with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.own_errors():
+        with (
+            cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
+            cluster.own_errors(),
+        ):
             layout = cluster.lay_out(
                 settings.device,
                 actors=settings.num_actors,

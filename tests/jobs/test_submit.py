@@ -4,6 +4,7 @@ import json
 import os
 import random
 import secrets
+import shlex
 import shutil
 import socket
 import subprocess
@@ -90,10 +91,11 @@ def test_a_submitted_scan_leaves_its_table_and_what_cannot_be_meant_is_refused_w
     again = submit(*scan, name="scan-1")
     assert again.returncode != 0 and "scan-1 already exists" in again.stdout + again.stderr
 
-    lost = submit("python", "jobs/scan.py", *flags, "--output", "verdicts/", name="scan-2")
-    assert lost.returncode != 0 and "SettingsError: --output 'verdicts/' is relative, to '" in lost.stdout
-    assert "a copy that Ray removes" in lost.stdout and "exit code 2" in lost.stdout
-    bare = str(getattr(sys, "_base_executable"))  # noqa: B009 - what `python` is where no environment was activated
-    told = submit(bare, "jobs/scan.py", *flags, "--output", str(tmp_path / "verdicts"), name="scan-3")
+    # what `python` is where no environment was activated, and a folder beside the job's copy of this one
+    bare, lost = str(getattr(sys, "_base_executable")), [*flags, "--output", "verdicts/"]  # noqa: B009
+    both = f"{shlex.join([bare, *scan[1:]])}; {shlex.join(['python', 'jobs/scan.py', *lost])}"
+    told = submit("sh", "-c", both, name="scan-2")
     assert told.returncode != 0 and "ModuleNotFoundError" not in told.stdout
     assert f"jobs/scan.py was started by {bare}" in told.stdout and "Write the whole path" in told.stdout
+    assert "SettingsError: --output 'verdicts/' is relative, to '" in told.stdout
+    assert "a copy that Ray removes" in told.stdout and "exit code 2" in told.stdout

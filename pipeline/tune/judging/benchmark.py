@@ -76,9 +76,13 @@ def measure(settings: EvaluateSettings, say: Say) -> Evaluation | protocol.Proto
         StorageError: a place cannot be read, or the report cannot be written.
         ModelError: the checkpoint cannot be used.
     """
+    cluster.demand_gpu(settings.device, settings.ray_address)
     samples = read(settings, say)
     runner = Runner(settings.device, settings.num_actors, settings.batch_size)
-    with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.own_errors():
+    with (
+        cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
+        cluster.own_errors(),
+    ):
         if settings.protocol == protocol.NAME:
             return protocol.follow(samples, settings.model, say, runner=runner)
         judged = judge(samples, settings.model, settings.deliveries, say, runner=runner)

@@ -83,7 +83,10 @@ def finetune(given: FinetuneSettings, say: Say) -> Outcome:
         say("quick: " + ", ".join(f"{name} {getattr(settings, name)}" for name in QUICK))
     place = Registry(settings.registry)
     base = begin_from(settings, place)
-    with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.own_errors():
+    with (
+        cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
+        cluster.own_errors(),
+    ):
         shares = {
             VALIDATION: settings.validation_share,
             CALIBRATION: settings.calibration_share,
