@@ -14,6 +14,7 @@ from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.source import Source
 from pipeline.scan.road import Judge, Reading, Road, drive, paved
+from pipeline.scan.table.carried import lacking
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.shelf import opened
@@ -82,6 +83,11 @@ def scan(settings: ScanSettings, ticker: Ticker) -> Summary:
     source = Source(settings.source, settings.all_files)
     written = repaired = 0
     with Plan(source.units(), ledgers) as planned:
+        if stay := planned.rows_in(lacking(ledgers[0], settings.carry)):
+            ticker.say(
+                f"{stay:,} images have rows already, which lack a column of --carry {','.join(settings.carry)} and "
+                "stay as they are; scan into another --output to have it for all"
+            )
         if any(planned.left(ledger).units for ledger in ledgers):
             with Lease(shelf.output) as held:
                 for ledger in ledgers:

@@ -22,6 +22,7 @@ from mole.quantization import LARGEST, Coded, encode, inverse_factor, pack
 from mole.sensitivity import Survey, steps, survey
 from mole.tower import normalise
 from mole.view import view
+from pipeline import storage
 from pipeline.commandline import JobSettings
 from pipeline.tune.data.samples import Sample, load
 
@@ -80,8 +81,9 @@ def pack_tower(source: Path, target: Path, backbone: str, *, calibration: Sequen
         The scale of the steps that was found.
 
     Raises:
-        SettingsError: the size cannot be reached.
+        SettingsError: the weights are not there, or the size cannot be reached.
     """
+    storage.demand(str(source), "--source")
     tower = load_tower(backbone, source).state_dict()
     felt = survey(tower, _batches(calibration), seed=0)
     upper = {name: inverse_factor(feeling.hessian_II / feeling.weight) for name, feeling in felt.matrices.items()}

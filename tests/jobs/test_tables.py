@@ -63,9 +63,15 @@ def test_the_views_of_a_database_follow_the_table(table: Path, tmp_path: Path) -
     ("flags", "code", "words"),
     [
         (["--sql", "SELECT nothing FROM nowhere"], 2, "nowhere"),
-        (["--sql", " "], 2, "asks for nothing"),
+        (["--sql", " "], 2, "must ask one question"),
         (["--view", "none"], 2, "--view"),
-        (["--table", "nowhere"], 3, "holds no verdict table"),
+        (["--table", "nowhere"], 2, "--table 'nowhere' is not there"),
+        (["--sql", "SELECT 1; SELECT 2"], 2, "must ask one question"),
+        (
+            ["--sql", "SELECT verdict::INT FROM current"],
+            2,
+            "; the views are current, faults, changed, progress, verdicts",
+        ),
     ],
 )
 def test_what_cannot_be_answered_has_its_exit_code(

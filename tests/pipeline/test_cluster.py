@@ -77,7 +77,7 @@ def test_a_gpu_that_this_machine_lacks_is_refused_before_ray_starts(monkeypatch:
 
 
 def test_a_gpu_that_the_cluster_lacks_is_refused_once_it_is_connected(local_ray: None) -> None:
-    if ray.cluster_resources().get("GPU"):
+    if ray.cluster_resources().get("GPU"):  # type: ignore[no-untyped-call]
         pytest.skip("this machine has a GPU")
     with (
         pytest.raises(SettingsError, match="^--device cuda, but no machine of this Ray has a GPU"),

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 import ray
 from pydantic import Field, PositiveInt
 
-from pipeline import cluster
+from pipeline import cluster, storage
 from pipeline.tune.data.collection import recognised
 from pipeline.tune.data.reconstruct import Reconstructed, reconstruct
 from pipeline.tune.data.samples import capped
@@ -43,10 +43,11 @@ def make_pairs(settings: ReconstructSettings, say: Say) -> Reconstructed:
         say: told of each step.
 
     Raises:
-        SettingsError: a place is not understood, or holds no photograph.
+        SettingsError: a place is not there or not understood, or holds no photograph.
         StorageError: a place cannot be read, or the output refuses.
         ModelError: the autoencoder cannot be read.
     """
+    storage.demand(settings.autoencoder, "--autoencoder")
     layout = recognised(settings, say, both=False)
     samples = [sample for sample in layout.samples if sample.label == 0]
     if settings.most is not None:

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveInt, field_validator
 
-from pipeline import cluster, storage
+from pipeline import cluster, registry, storage
 from pipeline.tune.data.collection import recognised
 from pipeline.tune.data.samples import Sample, capped
 from pipeline.tune.data.settings import Names, SampleSettings
@@ -77,6 +77,7 @@ def measure(settings: EvaluateSettings, say: Say) -> Evaluation | protocol.Proto
         ModelError: the checkpoint cannot be used.
     """
     cluster.demand_gpu(settings.device, settings.ray_address)
+    registry.locate(settings.model)  # before the samples are listed and Ray is started
     samples = read(settings, say)
     runner = Runner(settings.device, settings.num_actors, settings.batch_size)
     with (

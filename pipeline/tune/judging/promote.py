@@ -79,11 +79,12 @@ def promote(settings: PromoteSettings, say: Say) -> Verdict:
     """Judge a candidate against what is promoted, and move the pointer if the gate lets it pass.
 
     Raises:
-        SettingsError: there is nothing to judge on, or the candidate is promoted already.
-        ModelError: there is no such version.
+        SettingsError: there is no such version, nothing to judge on, or the candidate is promoted already.
+        ModelError: a version cannot be read.
         StorageError: someone else promoted meanwhile, or a store fails.
     """
-    place, candidate = Registry(settings.registry), str(settings.candidate)
+    place = Registry(settings.registry)
+    candidate = place.demand(str(settings.candidate), "--candidate")
     promoted = place.promoted()
     if candidate == promoted:
         raise SettingsError(f"{candidate} is promoted already")
