@@ -1,13 +1,15 @@
 """Audit: say whether labelled images are fair to train on, and what gives the classes away if they are not."""
 
+if __name__ == "__main__":
+    import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
+
 import json
 import sys
 
 from rich.console import Console
 from rich.table import Table
 
-from mole.errors import MoleError
-from pipeline.telemetry import quiet_ray, results
+from pipeline.telemetry import command, quiet_ray, results
 from pipeline.tune.data.audit import Audit, Distribution, Verdict, verdict_of
 from pipeline.tune.data.fairness import AuditSettings, inspect
 
@@ -15,19 +17,16 @@ NOT_FAIR = 1
 """The files alone give the classes away."""
 
 
+@command
 def main(arguments: list[str]) -> int:
     """Run one audit from the command line.
 
     Returns:
-        The exit code: 0 fair, 1 the files give the classes away, 2 settings, 3 storage.
+        The exit code: 0 fair, 1 the files give the classes away, 2 settings, 3 storage, 130 interrupted, 143 SIGTERM.
     """
-    try:
-        settings = AuditSettings.from_command_line(arguments)
-        quiet_ray(logs=settings.ray_logs)
-        found = inspect(settings, say)
-    except MoleError as reason:
-        say(f"{type(reason).__name__}: {reason}")
-        return reason.exit_code
+    settings = AuditSettings.from_command_line(arguments)
+    quiet_ray(logs=settings.ray_logs)
+    found = inspect(settings, say)
     verdict = verdict_of(found, settings.most_leak)
     if settings.json_summary:
         print(json.dumps(found.model_dump() | {"verdict": verdict.model_dump()}))

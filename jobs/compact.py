@@ -1,5 +1,8 @@
 """Compact: join the small files of a verdict table, while others read it."""
 
+if __name__ == "__main__":
+    import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
+
 import dataclasses
 import json
 import sys
@@ -7,26 +10,20 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from mole.errors import MoleError
 from pipeline.scan.table.compact import Compacted, compact
 from pipeline.settings import CompactSettings
-from pipeline.telemetry import heed_sigterm, interrupted, refused, results
+from pipeline.telemetry import command, results
 
 
+@command
 def main(arguments: list[str]) -> int:
     """Run one compaction from the command line.
 
     Returns:
-        The exit code: 0 done, 2 settings, 3 storage, 5 law broken, 130 interrupted, 143 SIGTERM.
+        The exit code: 0 done, 2 settings, 3 storage, 5 law broken, 7 held, 130 interrupted, 143 SIGTERM.
     """
-    try:
-        settings = CompactSettings.from_command_line(arguments)
-        heed_sigterm()
-        found = compact(settings)
-    except MoleError as reason:
-        return refused(reason)
-    except KeyboardInterrupt as reason:
-        return interrupted(reason)
+    settings = CompactSettings.from_command_line(arguments)
+    found = compact(settings)
     if settings.json_summary:
         print(json.dumps([dataclasses.asdict(one) for one in found]))
     else:

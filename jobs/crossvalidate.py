@@ -1,28 +1,27 @@
 """Crossvalidate: compare detectors on sources that none of them saw, and make the checkpoint of the best recipe."""
 
+if __name__ == "__main__":
+    import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
+
 import json
 import sys
 
 from rich.table import Table
 
-from mole.errors import MoleError
-from pipeline.telemetry import results
+from pipeline.telemetry import command, results
 from pipeline.tune.study.crossvalidate import Study, crossvalidate
 from pipeline.tune.study.recipe import Recipe
 
 
+@command
 def main(arguments: list[str]) -> int:
     """Run one study from the command line.
 
     Returns:
-        The exit code: 0 done, 2 settings, 4 model.
+        The exit code: 0 done, 2 settings, 3 storage, 4 model, 130 interrupted, 143 SIGTERM.
     """
-    try:
-        recipe = Recipe.from_command_line(arguments)
-        study = crossvalidate(recipe, say)
-    except MoleError as reason:
-        say(f"{type(reason).__name__}: {reason}")
-        return reason.exit_code
+    recipe = Recipe.from_command_line(arguments)
+    study = crossvalidate(recipe, say)
     if recipe.json_table:
         print(json.dumps({method: judged.table for method, judged in study.methods.items()}))
     else:

@@ -1,5 +1,8 @@
 """Estimate: what a scan of a source would take, before it is started."""
 
+if __name__ == "__main__":
+    import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
+
 import dataclasses
 import json
 import sys
@@ -7,30 +10,25 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from mole.errors import MoleError
+from pipeline.amounts import lasting, readable, sized
 from pipeline.notice import heeded
 from pipeline.scan.forecasting.estimate import estimate
-from pipeline.scan.forecasting.forecast import Line
+from pipeline.scan.forecasting.forecast import GIGABYTE, Line
 from pipeline.settings import EstimateSettings
-from pipeline.telemetry import heed_sigterm, interrupted, quiet_ray, refused, results
+from pipeline.telemetry import command, quiet_ray, results
 
 
+@command
 def main(arguments: list[str]) -> int:
     """Make one forecast from the command line.
 
     Returns:
         The exit code: 0 told, 2 settings, 3 storage, 4 model, 130 interrupted, 143 SIGTERM.
     """
-    try:
-        settings = EstimateSettings.from_command_line(arguments)
-        quiet_ray(logs=settings.ray_logs)
-        heed_sigterm()
-        with heeded(Console(stderr=True).print, asked=settings.spot_notice):
-            lines = estimate(settings)
-    except MoleError as reason:
-        return refused(reason)
-    except KeyboardInterrupt as reason:
-        return interrupted(reason)
+    settings = EstimateSettings.from_command_line(arguments)
+    quiet_ray(logs=settings.ray_logs)
+    with heeded(Console(stderr=True).print, asked=settings.spot_notice):
+        lines = estimate(settings)
     if settings.json_summary:
         print(json.dumps([dataclasses.asdict(line) for line in lines]))
     else:
@@ -43,13 +41,24 @@ def show(lines: list[Line], console: Console) -> None:
     table = Table(title=None, box=None, pad_edge=False)
     table.add_column("")
     table.add_column("amount", justify="right")
-    table.add_column("")
     table.add_column("cost", justify="right")
     table.add_column("how", overflow="fold")
     for line in lines:
-        amount = f"{line.amount:,.0f}" if line.amount >= 100 else f"{line.amount:,.4g}"
-        table.add_row(line.what, amount, line.unit, f"{line.cost:,.2f}" if line.cost else "", line.arithmetic)
+        cost = f"{line.cost:,.2f}" if line.cost else ""
+        table.add_row(line.what, amount(line), cost, readable(line.arithmetic))
     console.print(table)
+
+
+def amount(line: Line) -> str:
+    """Write how much for people; --json has the exact number."""
+    if line.unit == "GB":
+        return sized(line.amount * GIGABYTE)
+    if line.unit == "seconds":
+        return lasting(line.amount)
+    if line.unit.endswith("-hours") and line.amount < 1:
+        return f"{line.amount * 60:,.3g} {line.unit.removesuffix('-hours')}-minutes"
+    number = f"{line.amount:,.0f}" if line.amount >= 100 else f"{line.amount:,.3g}"
+    return f"{number} {line.unit}".rstrip()
 
 
 if __name__ == "__main__":

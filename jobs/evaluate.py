@@ -1,12 +1,15 @@
 """Evaluate: measure a detector on labelled images, generator by generator, and write a report."""
 
+if __name__ == "__main__":
+    import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
+
 import sys
 
 from rich.console import Console
 from rich.table import Table
 
 from mole.errors import MoleError
-from pipeline.telemetry import quiet_ray, results
+from pipeline.telemetry import command, quiet_ray, results
 from pipeline.tune.judging.benchmark import EvaluateSettings, measure
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.judgement import Figures
@@ -14,6 +17,7 @@ from pipeline.tune.judging.logits import OVERALL
 from pipeline.tune.judging.protocol import PRINTED, SETS, Protocol
 
 
+@command
 def main(arguments: list[str]) -> int:
     """Run one evaluation from the command line.
 

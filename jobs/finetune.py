@@ -1,30 +1,30 @@
 """Finetune: train a detector on labelled images and put it, calibrated and measured, into a registry."""
 
+if __name__ == "__main__":
+    import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
+
 import json
 import sys
 from dataclasses import asdict
 
 from rich.table import Table
 
-from mole.errors import MoleError
-from pipeline.telemetry import quiet_ray, results
+from pipeline.telemetry import command, quiet_ray, results
 from pipeline.tune.training.finetune import MEASURED, Outcome, finetune
 from pipeline.tune.training.settings import FinetuneSettings
 
 
+@command
 def main(arguments: list[str]) -> int:
     """Run one training from the command line.
 
     Returns:
-        The exit code: 0 the version is in the registry, 2 settings, 3 storage, 4 model.
+        The exit code: 0 the version is in the registry, 2 settings, 3 storage, 4 model, 130
+            interrupted, 143 SIGTERM.
     """
-    try:
-        settings = FinetuneSettings.from_command_line(arguments)
-        quiet_ray(logs=settings.ray_logs)
-        outcome = finetune(settings, say)
-    except MoleError as reason:
-        say(f"{type(reason).__name__}: {reason}")
-        return reason.exit_code
+    settings = FinetuneSettings.from_command_line(arguments)
+    quiet_ray(logs=settings.ray_logs)
+    outcome = finetune(settings, say)
     if settings.json_summary:
         measured = outcome.evaluation.model_dump(mode="json") if outcome.evaluation else None
         print(json.dumps(asdict(outcome) | {"evaluation": measured}))

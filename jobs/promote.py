@@ -1,5 +1,8 @@
 """Promote: let a better version of a registry replace the promoted one, or take the last promotion back."""
 
+if __name__ == "__main__":
+    import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
+
 import json
 import sys
 from dataclasses import asdict
@@ -8,10 +11,11 @@ from rich.table import Table
 
 from mole.errors import MoleError, RefusedError
 from pipeline.registry import Promotion, Registry
-from pipeline.telemetry import quiet_ray, results
+from pipeline.telemetry import command, quiet_ray, results
 from pipeline.tune.judging.promote import PromoteSettings, Verdict, promote
 
 
+@command
 def main(arguments: list[str]) -> int:
     """Run one promotion from the command line.
 

@@ -1,30 +1,30 @@
 """Reconstruct: pass real photographs through an autoencoder and write aligned pairs of real and fake."""
 
+if __name__ == "__main__":
+    import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
+
 import dataclasses
 import json
 import sys
 
-from mole.errors import MoleError
-from pipeline.telemetry import quiet_ray
+from pipeline.telemetry import command, quiet_ray
 from pipeline.tune.data.reconstruction import ReconstructSettings, make_pairs
 
 SOME_WITHOUT = 1
 """Some photographs gave no pair."""
 
 
+@command
 def main(arguments: list[str]) -> int:
     """Make pairs from the command line.
 
     Returns:
-        The exit code: 0 all made, 1 some photographs gave none, 2 settings, 3 storage, 4 the autoencoder.
+        The exit code: 0 all made, 1 some photographs gave none, 2 settings, 3 storage, 4 the autoencoder, 130
+            interrupted, 143 SIGTERM.
     """
-    try:
-        settings = ReconstructSettings.from_command_line(arguments)
-        quiet_ray(logs=settings.ray_logs)
-        made = make_pairs(settings, say)
-    except MoleError as reason:
-        say(f"{type(reason).__name__}: {reason}")
-        return reason.exit_code
+    settings = ReconstructSettings.from_command_line(arguments)
+    quiet_ray(logs=settings.ray_logs)
+    made = make_pairs(settings, say)
     for uri, fault in made.named:
         say(f"{uri}: {fault}")
     if settings.json_summary:

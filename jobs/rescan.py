@@ -1,5 +1,8 @@
 """Rescan: judge images of a verdict table again, with a better model or because they could not be read."""
 
+if __name__ == "__main__":
+    import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
+
 import dataclasses
 import json
 import sys

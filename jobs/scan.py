@@ -1,5 +1,8 @@
 """Scan: find AI-generated images in shards, listings and folders; every image gets exactly one verdict."""
 
+if __name__ == "__main__":
+    import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
+
 import dataclasses
 import json
 import sys

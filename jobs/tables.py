@@ -1,5 +1,8 @@
 """Tables: look at a verdict table through its views: the newest verdicts, faults, what changed, how far models are."""
 
+if __name__ == "__main__":
+    import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
+
 import json
 import sys
 from datetime import datetime
@@ -8,10 +11,9 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from mole.errors import MoleError
 from pipeline.scan.table.views import ask, opened
 from pipeline.settings import TablesSettings
-from pipeline.telemetry import refused, results
+from pipeline.telemetry import command, results
 
 SHOWN = {
     "current": ("key", "verdict", "probability", "status", "uri", "model", "scanned_at"),
@@ -23,38 +25,45 @@ SHOWN = {
 DIGEST = 12
 
 
+@command
 def main(arguments: list[str]) -> int:
     """Answer one question from the command line.
 
     Returns:
-        The exit code: 0 shown, 2 settings, 3 storage.
+        The exit code: 0 shown, 2 settings, 3 storage, 130 interrupted, 143 SIGTERM.
     """
-    try:
-        settings = TablesSettings.from_command_line(arguments)
-        if settings.database is not None:
-            with opened(settings.table, str(settings.database)):
-                print(f"views: {settings.database}")
-            return 0
-        answer = ask(settings.table, settings.sql or f"FROM {settings.view}", limit=settings.limit)
-    except MoleError as reason:
-        return refused(reason)
+    settings = TablesSettings.from_command_line(arguments)
+    if settings.database is not None:
+        with opened(settings.table, str(settings.database)):
+            print(f"views: {settings.database}")
+        return 0
+    answer = ask(settings.table, settings.sql or f"FROM {settings.view}", limit=settings.limit)
     if settings.json_rows:
         for row in answer.to_pylist():
-            print(json.dumps(row, default=str))
+            print(json.dumps(row, default=written))
     else:
-        columns = SHOWN.get(settings.view) if settings.sql is None else None
-        show(answer.select(columns or answer.column_names), results())
+        show(answer if settings.sql else shown(answer, settings.view), results())
     return 0
 
 
+def shown(answer: pa.Table, view: str) -> pa.Table:
+    """Choose the columns of a view that people see, without those that are null throughout."""
+    columns = SHOWN.get(view, answer.column_names)
+    return answer.select([name for name in columns if answer[name].null_count < answer.num_rows])
+
+
 def show(answer: pa.Table, console: Console) -> None:
-    """Print rows as a table; columns that are null throughout are left out."""
-    columns = [name for name in answer.column_names if answer[name].null_count < answer.num_rows]
-    table = Table(*columns, box=None, pad_edge=False)
-    for row in answer.select(columns).to_pylist():
-        table.add_row(*(cell(name, row[name]) for name in columns))
+    """Print rows as a table."""
+    table = Table(*answer.column_names, box=None, pad_edge=False)
+    for row in answer.to_pylist():
+        table.add_row(*(cell(name, row[name]) for name in answer.column_names))
     console.print(table)
     console.print(f"{answer.num_rows:,} rows", highlight=False)
+
+
+def written(value: object) -> str:
+    """Write what JSON has no form of: bytes, such as a content hash, as hex, and times as the table tells them."""
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def cell(name: str, value: object) -> str:

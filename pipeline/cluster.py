@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
+from glob import glob
 from typing import Any
 
 import ray
@@ -28,6 +29,9 @@ BATCHES_A_BLOCK = 4
 BLOCKS_A_STORE = 24
 """Blocks that the object store has room for. Ray Data stands nearly still where there is room for few: 10,000 small
 images took 18 s with room for 13 blocks, and had not ended after 150 s with room for 6."""
+DRIVERS = ("/dev/nvidia[0-9]*", "/proc/driver/nvidia/version", "/dev/dxg", "/dev/kfd")
+"""What a machine has where its GPU can be used: NVIDIA's driver, that of WSL, AMD's. Where none is there, Ray counts no
+GPU; where one is, Ray's count decides."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +89,19 @@ class Layout:
 
 
 @contextmanager
-def connected(address: str | None, *, logs: bool) -> Iterator[None]:
+def connected(address: str | None, *, logs: bool, device: str = "auto") -> Iterator[None]:
     """Run inside a cluster: the named one, the one that a submitted job lives in, or a Ray of this run's own.
 
+    Args:
+        address: of the cluster.
+        logs: show what Ray prints.
+        device: that will be asked of it; a Ray of one's own is not even started where `cuda` cannot be had.
+
     Raises:
-        SettingsError: there is no cluster at the address.
+        SettingsError: there is no cluster at the address, or no GPU.
     """
-    where = address or os.environ.get("RAY_ADDRESS") or "local"
+    demand_gpu(device, address)
+    where = _where(address)
     store = OBJECT_STORE_BYTES_A_CORE * (os.cpu_count() or 1)
     os.environ.setdefault("RAY_worker_niceness", NICENESS)
     os.environ.setdefault("RAY_preload_python_modules", COLLECTOR)
@@ -108,10 +118,34 @@ def connected(address: str | None, *, logs: bool) -> Iterator[None]:
         raise SettingsError(f"no Ray answers at {where!r}: {reason}; start it or leave --ray-address out") from reason
     with redirect_stdout(sys.stderr):  # Ray prints errors of its processes to stdout, where results belong
         try:
+            if device == "cuda":
+                lay_out(device, actors=None, batch_size=None, rows_per_file=None)
             yield
         finally:
             if begun:
                 ray.shutdown()
+
+
+def demand_gpu(device: str, address: str | None) -> None:
+    """Insist, before anything is read, that a Ray of this run's own could have the GPU that is asked for.
+
+    Args:
+        device: what is asked for.
+        address: of a cluster, which would be asked once it is connected.
+
+    Raises:
+        SettingsError: `cuda` is asked of this machine, and it has no GPU, or all are hidden from this process.
+    """
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in {"", "-1"}
+    own = _where(address) == "local" and not ray.is_initialized()
+    if device == "cuda" and own and (hidden or not any(glob(pattern) for pattern in DRIVERS)):
+        raise SettingsError(
+            "--device cuda, but this machine has no GPU; leave --device out, or name a cluster by --ray-address"
+        )
+
+
+def _where(address: str | None) -> str:
+    return address or os.environ.get("RAY_ADDRESS") or "local"
 
 
 @contextmanager
@@ -151,9 +185,11 @@ def lay_out(
             f"--score-resource {resource!r} with {wanted} actors needs as many of it, this Ray has {places}; "
             "start machines with it, or take fewer"
         )
-    if chosen == "cuda" and not 1 <= wanted <= gpus:
+    if chosen == "cuda" and not gpus:
+        raise SettingsError("--device cuda, but no machine of this Ray has a GPU; add one, or leave --device out")
+    if chosen == "cuda" and wanted > gpus:
         raise SettingsError(
-            f"--device cuda with {wanted} actors needs as many GPUs, this Ray has {gpus}; use --device cpu"
+            f"--num-actors {wanted} take a GPU each, and this Ray has {gpus}; ask for {gpus} at most, or add machines"
         )
     return Layout(
         cores=cores,

@@ -7,6 +7,7 @@ promotions/<number>.json             one entry a promotion or rollback; the high
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,10 +21,14 @@ from mole.errors import ModelError, SettingsError, StorageError
 from pipeline import storage
 from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.folder import walk
+from pipeline.records import Status
 
 EMBEDDED, PROMOTED = "embedded", "promoted"
 VERSIONS, PROMOTIONS = "versions", "promotions"
 DIGITS = 8  # of an entry's number
+FEWEST = 4
+"""Characters of a digest, at least, that stand for it."""
+DIGEST = re.compile(f"[0-9a-f]{{{FEWEST},32}}")
 
 
 class Promotion(BaseModel):
@@ -87,11 +92,12 @@ class Registry:
 
         Raises:
             ModelError: there is no such version, or it has no such file.
+            StorageError: the store does not answer.
         """
         try:
             return storage.read(storage.join(self.version(digest), name))
         except STORE_FAULTS as reason:
-            raise ModelError(f"version {digest!r} of {self.url}: {fault_of(reason)[1]}") from reason
+            raise _fault(f"version {digest!r} of {self.url}", reason) from reason
 
     def log(self) -> list[Promotion]:
         """Read every promotion, oldest first.
@@ -120,7 +126,7 @@ class Registry:
             StorageError: someone else promoted meanwhile, or the store refuses.
         """
         if not storage.exists(storage.join(self.version(digest), CONFIG)):
-            raise ModelError(f"{digest!r} is no version of {self.url}; name one of {self.digests()}")
+            raise ModelError(f"{digest!r} is no version of {self.url}; {self.listed()}")
         log = self.log()
         now = log[-1].digest if log else None
         if now != replacing:
@@ -142,6 +148,55 @@ class Registry:
             raise SettingsError(f"{self.url} has nothing to roll back to: {len(log)} promotions")
         return self.promote(log[-1].replaced, f"rolled back from {log[-1].digest}", replacing=log[-1].digest)
 
+    def find(self, words: str) -> str | None:
+        """Find the version whose digest is, or begins, so; None where none does.
+
+        Raises:
+            SettingsError: several begin so.
+            StorageError: the store refuses.
+        """
+        there = self.digests()
+        fits = [digest for digest in there if digest.startswith(words)] if len(words) >= FEWEST else []
+        if len(fits) > 1 and words not in fits:
+            raise SettingsError(
+                f"{words!r} begins {len(fits)} versions of {self.url}, write more of it: {', '.join(fits)}"
+            )
+        return words if words in fits else fits[0] if fits else None
+
+    def place_of(self, words: str) -> str:
+        """Give the place of what is a version's digest, the beginning of one, or a place of its own.
+
+        Raises:
+            SettingsError: it is none of these, or begins several digests.
+            StorageError: the store refuses.
+        """
+        digest = self.find(words)
+        if digest is None and words != EMBEDDED and not storage.exists(words):
+            raise SettingsError(f"{words!r} is no version of {self.url} and no folder; {self.listed()}")
+        return words if digest is None else self.version(digest)
+
+    def demand(self, words: str, written: str) -> str:
+        """Give the digest of the version that a user calls so.
+
+        Args:
+            words: the digest, or its first characters.
+            written: the flag.
+
+        Raises:
+            SettingsError: there is no registry, or no such version in it, or several.
+            StorageError: the store refuses.
+        """
+        storage.demand(self.url, "the registry")
+        digest = self.find(words)
+        if digest is None:
+            raise SettingsError(f"{written} {words!r} is no version of {self.url}; {self.listed()}")
+        return digest
+
+    def listed(self) -> str:
+        """Say which versions there are."""
+        there = self.digests()
+        return f"it has {', '.join(there)}" if there else "it has none"
+
     def digests(self) -> list[str]:
         """List the versions by digest."""
         return [url.rsplit("/", 1)[-1] for url in storage.names(storage.join(self.url, VERSIONS), "")]
@@ -151,20 +206,26 @@ def resolve(model: str, url: str | None) -> str:
     """Turn what a user calls a model into a checkpoint's place.
 
     Args:
-        model: `promoted` or a version's digest, or any place that `locate` knows.
+        model: `promoted`, a version's digest or its first characters, or any place that `locate` knows.
         url: the registry in which the first two are looked up.
 
     Raises:
+        SettingsError: there is no such registry, or `model` is neither a version of it nor a place.
         ModelError: nothing is promoted there.
+        StorageError: the store does not answer.
     """
     if url is None:
+        if DIGEST.fullmatch(model) and not storage.exists(model):
+            raise SettingsError(f"the model {model!r} is not there; a digest is looked up in --registry")
         return model
     registry = Registry(url)
-    digest = registry.promoted() if model == PROMOTED else model
+    storage.demand(url, "--registry")
+    if model != PROMOTED:
+        return registry.place_of(model)
+    digest = registry.promoted()
     if digest is None:
-        raise ModelError(f"{registry.url} has promoted nothing yet; name one of {registry.digests()}")
-    version = registry.version(digest)
-    return version if storage.exists(storage.join(version, CONFIG)) else model
+        raise ModelError(f"{registry.url} has promoted nothing yet; {registry.listed()}")
+    return registry.version(digest)
 
 
 def locate(model: str, digest: str | None = None) -> Path:
@@ -179,10 +240,13 @@ def locate(model: str, digest: str | None = None) -> Path:
         A local folder with a `config.json`.
 
     Raises:
-        ModelError: there is no checkpoint.
+        SettingsError: nothing is there.
+        ModelError: what is there is no checkpoint.
+        StorageError: the store does not answer.
     """
     if model == EMBEDDED:
         return Path(mole.__path__[0]) / EMBEDDED
+    storage.demand(model, "the model")
     registry = Registry(model)
     if not storage.exists(storage.join(model, CONFIG)) and (wanted := digest or registry.promoted()):
         model, digest = registry.version(wanted), wanted
@@ -191,7 +255,7 @@ def locate(model: str, digest: str | None = None) -> Path:
     folder = Path(storage.absolute(model))
     if not (folder / CONFIG).is_file():
         raise ModelError(
-            f"--model {model!r} holds no {CONFIG} and no promotion; name a checkpoint, a registry or {EMBEDDED!r}"
+            f"the model {model!r} holds no {CONFIG} and no promotion; name a checkpoint, a registry or {EMBEDDED!r}"
         )
     return folder
 
@@ -207,5 +271,12 @@ def _copy(model: str, digest: str | None) -> Path:
             if not target.exists():
                 storage.write(str(target), storage.read(place.url))
     except STORE_FAULTS as reason:
-        raise ModelError(f"--model {model!r}: {fault_of(reason)[1]}") from reason
+        raise _fault(f"the model {model!r}", reason) from reason
     return folder
+
+
+def _fault(what: str, reason: BaseException) -> ModelError | StorageError:
+    """Say that a file of a model is not there, or that its store fails."""
+    status, detail = fault_of(reason)
+    kind = ModelError if status is Status.MISSING else StorageError
+    return kind(f"{what}: {detail}")

@@ -13,7 +13,6 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import NoDecode, SettingsConfigDict
 
 from pipeline.commandline import JobSettings, split_commas
 from pipeline.registry import PROMOTED
@@ -29,26 +28,30 @@ class DetectorSettings(JobSettings):
     shadow: str | None = Field(
         None,
         description="a challenger on the same tower, named as --model is; it judges the same images in the same pass, "
-        "and its rows go into its own partition",
+        "and its rows go into its own partition (default: none)",
     )
     dedupe: Literal["content"] | None = Field(
         None,
-        description="'content': an image whose bytes have a verdict of the model already is not scored again",
+        description="an image whose bytes have a verdict of the model already is not scored again "
+        "(default: all are scored)",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the detector runs")
-    num_actors: PositiveInt | None = Field(None, description="scorers; one a GPU, or one a machine, where not given")
+    num_actors: PositiveInt | None = Field(None, description="scorers (default: one a GPU, or one a machine)")
     score_resource: str | None = Field(
         None,
-        description="a custom resource of the machines that score: a scorer takes one of it, and runs nowhere else",
+        description="a custom resource of the machines that score: a scorer takes one of it, and runs nowhere "
+        "else (default: anywhere)",
     )
-    batch_size: PositiveInt | None = Field(None, description="images a forward pass; 256 on a GPU, 16 on CPU")
-    rows_per_file: PositiveInt | None = Field(None, description="rows a part; 50000 on a GPU, 256 on CPU")
-    image_member: str | None = Field(None, description="the extension that holds a shard sample's image")
-    max_bytes: PositiveInt = Field(64 << 20, description="a file above this is too_large, unread")
-    max_pixels: PositiveInt = Field(100_000_000, description="an image above this is too_large, undecoded")
-    min_side: NonNegativeInt = Field(16, description="an image with a shorter side is too_small")
+    batch_size: PositiveInt | None = Field(None, description="images a forward pass (default: 256 on a GPU, 16 on CPU)")
+    rows_per_file: PositiveInt | None = Field(None, description="rows a part (default: 50000 on a GPU, 256 on CPU)")
+    image_member: str | None = Field(
+        None, description="the extension that holds a shard sample's image (default: that of any image)"
+    )
+    max_bytes: PositiveInt = Field(64 << 20, description="a file of more bytes is too_large, unread")
+    max_pixels: PositiveInt = Field(100_000_000, description="an image of more pixels is too_large, undecoded")
+    min_side: NonNegativeInt = Field(16, description="an image with a shorter side, in pixels, is too_small")
     json_summary: bool = Field(False, description="print one JSON summary on stdout and nothing else there")
-    ray_address: str | None = Field(None, description="a running cluster; a Ray of its own where not given")
+    ray_address: str | None = Field(None, description="a running cluster (default: RAY_ADDRESS, or a Ray of its own)")
     spot_notice: bool = Field(
         False, description="on a spot machine of EC2: end cleanly, as at SIGTERM, once that is to be taken away"
     )
@@ -69,13 +72,11 @@ class DetectorSettings(JobSettings):
 class ScanSettings(DetectorSettings):
     """Find AI-generated images: every image of a shard, a listing or a folder gets exactly one verdict.
 
-    Each flag may also stand in the environment (MOLE_SCAN_OUTPUT=...) or in a TOML file (--config scan.toml); a flag
-    wins over the environment, and the environment over the file.
-
-    exit codes: 0 every row written, 2 settings, 3 storage, 4 model, 5 an image lost or counted twice
+    exit codes: 0 every row written, 2 a setting or a place that is not there, 3 a store failed, 4 the model cannot be
+    used, 5 an image lost or counted twice, 7 another run holds the output, 130 Ctrl-C, 143 SIGTERM
     """
 
-    model_config = SettingsConfigDict(env_prefix="MOLE_SCAN_")
+    prefix = "MOLE_SCAN_"
 
     source: Annotated[list[str], Field(min_length=1)] = Field(
         description="a WebDataset shard, a glob or braces of shards, a folder, a listing (.parquet .csv .tsv .jsonl "
@@ -85,44 +86,55 @@ class ScanSettings(DetectorSettings):
         description="the folder URL of the verdict table; with --sink iceberg catalog.namespace.table"
     )
     sink: Literal["files", "iceberg"] = Field(
-        "files", description="Parquet files in a folder, or a table of an Iceberg catalog that pyiceberg is told of"
+        "files", description="Parquet files in a folder, or a table of an Iceberg catalog that pyiceberg is told of, as"
     )
-    model: str = Field(
+    model: Annotated[str, Field(min_length=1)] = Field(
         "embedded",
         description="a checkpoint folder, a registry, whose promoted version is meant, or 'embedded' for the detector "
         "that is shipped",
     )
 
-    limit: PositiveInt | None = Field(None, description="stop after so many images; a later run goes on from there")
-    carry: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)] = Field(
-        (), description="columns of the source to take along, with commas between them: url,caption"
+    limit: PositiveInt | None = Field(
+        None, description="stop after so many images; a later run goes on from there (default: no limit)"
+    )
+    carry: Annotated[tuple[str, ...], BeforeValidator(split_commas)] = Field(
+        (), description="columns of the source to take along, with commas between them: url,caption (default: none)"
     )
     all_files: bool = Field(False, description="try every file of a folder, whatever its name")
+
+    def lasting(self) -> dict[str, list[str]]:
+        """List the places that must outlast the run; a table of a catalog is none of this machine."""
+        places = super().lasting()
+        return places if self.sink == "files" else {name: own for name, own in places.items() if name != "output"}
 
 
 class RescanSettings(DetectorSettings):
     """Judge images of a verdict table again: those that a model has not judged, or those of them that SQL chooses.
 
-    Reads only the chosen images, inside shards by the byte range that the table kept. Each flag may also stand in the
-    environment (MOLE_RESCAN_REGISTRY=...) or in a TOML file (--config rescan.toml); a flag wins over the environment,
-    and the environment over the file.
+    Reads only the chosen images, inside shards by the byte range that the table kept.
 
-    exit codes: 0 every row written, 2 settings, 3 storage, 4 model, 5 an image lost or counted twice
+    exit codes: 0 every row written, 2 a setting or a place that is not there, 3 a store failed, 4 the model cannot be
+    used, 5 an image lost or counted twice, 7 another run holds the table, 130 Ctrl-C, 143 SIGTERM
     """
 
-    model_config = SettingsConfigDict(env_prefix="MOLE_RESCAN_")
+    prefix = "MOLE_RESCAN_"
 
     table: Annotated[str, Field(min_length=1)] = Field(description="the folder URL of the verdict table")
     model: Annotated[str, Field(min_length=1)] = Field(
-        description="'promoted' or the digest of a version, of --registry; a checkpoint folder; or 'embedded'"
+        description="'promoted' or a version's digest or its first characters (4 or more), of --registry; a checkpoint "
+        "folder; or 'embedded'"
     )
-    registry: str | None = Field(None, description="the registry that 'promoted' and digests are looked up in")
+    registry: str | None = Field(
+        None, description="the registry that 'promoted' and digests are looked up in (default: none)"
+    )
     where: str | None = Field(
         None,
         description="a condition in SQL on the newest row of each image: \"verdict = 'unsure'\"; may also choose images"
-        " that this model could not read (missing, forbidden, unreachable)",
+        " that this model could not read: missing, forbidden, unreachable (default: all that it has not judged)",
     )
-    newer_than: datetime | None = Field(None, description="only images whose newest row is of this time or later, UTC")
+    newer_than: datetime | None = Field(
+        None, description="only images whose newest row is of this time or later, UTC (default: of any time)"
+    )
     sample: Annotated[float, Field(gt=0, le=1)] = Field(
         1.0, description="only this share of them, drawn by their place, so that the same command draws the same"
     )
@@ -146,19 +158,19 @@ class TablesSettings(JobSettings):
     newest model called other than the one before it, with both scores), progress (how far each model is), verdicts
     (every row of every model).
 
-    exit codes: 0 shown, 2 settings, 3 storage
+    exit codes: 0 shown, 2 a setting or a place that is not there, 3 a store failed, 130 Ctrl-C, 143 SIGTERM
     """
 
-    model_config = SettingsConfigDict(env_prefix="MOLE_TABLES_")
+    prefix = "MOLE_TABLES_"
     flags: ClassVar[dict[str, str]] = {"json_rows": "--json"}
 
     table: Annotated[str, Field(min_length=1)] = Field(description="the folder URL of the verdict table")
-    view: Literal["current", "faults", "changed", "progress", "verdicts"] = Field(
-        "progress", description="what to show"
-    )
-    sql: str | None = Field(None, description="a question about the views, in place of a view")
+    view: View = Field("progress", description="what to show")
+    sql: str | None = Field(None, description="a question about the views, in place of a view (default: the view)")
     limit: NonNegativeInt = Field(20, description="show so many rows of it; 0 shows all")
-    database: Path | None = Field(None, description="write the views into this DuckDB file; they read the table anew")
+    database: Path | None = Field(
+        None, description="write the views into this DuckDB file; they read the table anew (default: none)"
+    )
     json_rows: bool = Field(False, description="print each row as a line of JSON")
 
 
@@ -168,16 +180,19 @@ class CompactSettings(JobSettings):
     A joined file is put in place before the small ones go, so a reader of the views sees each row once at any moment. A
     reader of the bare files may see rows of a joined file twice until the grace ends, and misses none.
 
-    exit codes: 0 done, 2 settings, 3 storage, 5 a joined file that does not hold its rows
+    exit codes: 0 done, 2 a setting or a place that is not there, 3 a store failed, 5 a joined file that does not hold
+    its rows, 7 another run holds the table, 130 Ctrl-C, 143 SIGTERM
     """
 
-    model_config = SettingsConfigDict(env_prefix="MOLE_COMPACT_")
+    prefix = "MOLE_COMPACT_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
 
     table: Annotated[str, Field(min_length=1)] = Field(description="the folder URL of the verdict table")
     rows_per_file: PositiveInt = Field(1_000_000, description="rows of a joined file at most; half as many stay alone")
     grace: NonNegativeFloat = Field(60.0, description="seconds between a joined file and the end of the small ones")
-    json_summary: bool = Field(False, description="print one JSON list on stdout and nothing else there")
+    json_summary: bool = Field(
+        False, description="print one JSON list, with exact numbers, on stdout and nothing else there"
+    )
 
 
 class EstimateSettings(DetectorSettings):
@@ -185,10 +200,11 @@ class EstimateSettings(DetectorSettings):
 
     Reads the source's list, scans a sample with the scan's own steps on the cluster at hand, and shows the arithmetic.
 
-    exit codes: 0 told, 2 settings, 3 storage, 4 model
+    exit codes: 0 told, 2 a setting or a place that is not there, 3 a store failed, 4 the model cannot be used, 130
+    Ctrl-C, 143 SIGTERM
     """
 
-    model_config = SettingsConfigDict(env_prefix="MOLE_ESTIMATE_")
+    prefix = "MOLE_ESTIMATE_"
 
     source: Annotated[list[str], Field(min_length=1)] = Field(description="as the scan's --source; may be repeated")
     model: str = Field("embedded", description="as the scan's --model")

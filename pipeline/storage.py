@@ -13,8 +13,9 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from mole.errors import SettingsError, StorageError
 from pipeline import local
-from pipeline.fault import STORE_FAULTS, is_taken
+from pipeline.fault import STORE_FAULTS, fault_of, is_taken
 from pipeline.patience import patiently
+from pipeline.records import Status
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,27 @@ def exists(url: str) -> bool:
     """Tell whether a file or folder is there now, whatever a listing said before."""
     fs, path = filesystem(url)
     return bool(fs.exists(path))
+
+
+def demand(url: str, written: str) -> None:
+    """Insist that a file or folder which the user named is there.
+
+    Args:
+        url: where.
+        written: what named it: a flag, or words.
+
+    Raises:
+        SettingsError: nothing is there.
+        StorageError: the store does not answer, or does not let us look.
+    """
+    fs, path = filesystem(url)
+    try:
+        patiently(lambda: fs.info(path), url)
+    except STORE_FAULTS as reason:
+        status, detail = fault_of(reason)
+        if status is Status.MISSING:
+            raise SettingsError(f"{written} {url!r} is not there; name one that is") from reason
+        raise StorageError(f"cannot look at {written} {url!r}: {detail}") from reason
 
 
 def write(url: str, data: bytes) -> None:

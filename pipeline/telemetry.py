@@ -5,6 +5,8 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
+from functools import wraps
 from types import TracebackType
 from typing import Self
 
@@ -94,6 +96,22 @@ def refused(reason: MoleError) -> int:
     words = str(reason).partition("\nFailed to apply UDF")[0]  # Ray adds its own advice to a worker's words
     Console(stderr=True).print(f"{type(reason).__name__}: {words}", style="red", markup=False, soft_wrap=True)
     return reason.exit_code
+
+
+def command(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
+    """Make what a job runs into its command: however it ends, there is a line on stderr and an exit code."""
+
+    @wraps(main)
+    def answered(arguments: list[str]) -> int:
+        heed_sigterm()
+        try:
+            return main(arguments)
+        except MoleError as reason:
+            return refused(reason)
+        except KeyboardInterrupt as reason:
+            return interrupted(reason)
+
+    return answered
 
 
 class Terminated(KeyboardInterrupt):

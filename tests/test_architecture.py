@@ -20,7 +20,7 @@ ROOMS = {
 """Of each road; an import leads to a room that stands before."""
 ROADS = tuple(ROOMS)
 
-GROUND_FLOOR_NEVER_NAMES = {"ray", "pyarrow", "fsspec", "s3fs", "duckdb", "argparse", "rich", "pydantic_settings"}
+GROUND_FLOOR_NEVER_NAMES = {"ray", "pyarrow", "fsspec", "s3fs", "duckdb", "argparse", "rich"}
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "base", "core"}
 LONGEST_FILE = 300
 

@@ -8,12 +8,13 @@ from functools import partial
 from itertools import islice
 
 from mole.config import demand_one_trunk, describe
-from pipeline import cropped, registry, storage
+from pipeline import cluster, cropped, registry, storage
 from pipeline.scan.plan import Plan, groups
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.source import Source
 from pipeline.scan.road import Judge, Reading, Road, drive, paved
+from pipeline.scan.table.carried import lacking
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.shelf import opened
@@ -75,6 +76,7 @@ def scan(settings: ScanSettings, ticker: Ticker) -> Summary:
         LawError: the table does not hold every image once.
     """
     begun = time.monotonic()
+    cluster.demand_gpu(settings.device, settings.ray_address)
     judges = [Judge(place, describe(registry.locate(place))) for place in models(settings)]
     demand_one_trunk([judge.described for judge in judges])
     if not cropped.BUILT and judges[0].described.preprocess.window(1, 1) is not None:
@@ -84,6 +86,11 @@ def scan(settings: ScanSettings, ticker: Ticker) -> Summary:
     source = Source(settings.source, settings.all_files)
     written = repaired = 0
     with Plan(source.units(), ledgers) as planned:
+        if stay := planned.rows_in(lacking(ledgers[0], settings.carry)):
+            ticker.say(
+                f"{stay:,} images have rows already, which lack a column of --carry {','.join(settings.carry)} and "
+                "stay as they are; scan into another --output to have it for all"
+            )
         if any(planned.left(ledger).units for ledger in ledgers):
             with Lease(shelf.output) as held:
                 for ledger in ledgers:

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from mole.errors import StorageError
 from pipeline.scan.reading.unit import Unit
-from pipeline.scan.table.ledger import FACTS, STATES, Law, Ledger, unreadable
+from pipeline.scan.table.ledger import FACTS, STATES, Law, Ledger, listed, unreadable
 
 MEMORY = "512MB"
 """What DuckDB may hold of a plan; what is above goes to the disk."""
@@ -205,6 +205,17 @@ class Plan:
         """
         found = self._ask(COUNTS.format(ledger=self.ledgers.index(ledger)))
         return [(str(status), verdict, int(rows)) for status, verdict, rows in found]
+
+    def rows_in(self, files: Sequence[str]) -> int:
+        """Count the rows of the units that stand in some files of a ledger.
+
+        Raises:
+            StorageError: a file cannot be read.
+        """
+        if not files:
+            return 0
+        [(rows,)] = self._ask(f"SELECT count(*) FROM read_parquet({listed(files)}) SEMI JOIN units USING (unit)")
+        return int(rows)
 
     def _present(self, names: list[str], ledgers: Sequence[Ledger]) -> dict[str, tuple[tuple[int, int], ...]]:
         """Find which indices of some units a ledger has, as ranges (first, behind the last)."""

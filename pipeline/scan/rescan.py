@@ -9,7 +9,7 @@ from math import ceil
 
 from mole.config import demand_one_trunk, describe
 from mole.errors import LawError
-from pipeline import registry, storage
+from pipeline import cluster, registry, storage
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.reread import fetch_chosen, fetch_entire
 from pipeline.scan.road import Judge, Reading, drive, paved
@@ -91,6 +91,7 @@ def rescan(settings: RescanSettings, ticker: Ticker) -> Rescanned:
         LawError: a chosen image has no row, or more than one.
     """
     begun = time.monotonic()
+    cluster.demand_gpu(settings.device, settings.ray_address)
     places = [registry.resolve(model, settings.registry) for model in (settings.model, settings.shadow) if model]
     judges = [Judge(place, describe(registry.locate(place))) for place in places]
     demand_one_trunk([judge.described for judge in judges])

@@ -111,7 +111,10 @@ def paved(
             for left in storage.names(known.rpartition("/")[0], ""):
                 storage.remove(left)  # of a run that was killed
             write(ledger, known)
-        with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.own_errors():
+        with (
+            cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
+            cluster.own_errors(),
+        ):
             layout = cluster.lay_out(
                 settings.device,
                 actors=settings.num_actors,

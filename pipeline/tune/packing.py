@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 from torch.nn import functional
 
@@ -21,12 +22,32 @@ from mole.quantization import LARGEST, Coded, encode, inverse_factor, pack
 from mole.sensitivity import Survey, steps, survey
 from mole.tower import normalise
 from mole.view import view
+from pipeline import storage
+from pipeline.commandline import JobSettings
 from pipeline.tune.data.samples import Sample, load
 
 BATCH = 8
 ROUNDS = 4  # of the search for the scale; each takes seconds
 SLACK = 0.003  # error passing changes the entropy of the codes a little
 RESIZE, CROP = Preprocess(mode="resize"), Preprocess(mode="crop")
+
+
+class PackSettings(JobSettings):
+    """Bring a tower to a wanted size, and say how far its embeddings moved on photographs that it was not fitted to.
+
+    exit codes: 0 packed, 2 a setting or a place that is not there, 4 the tower cannot be used, 130 Ctrl-C, 143 SIGTERM
+    """
+
+    prefix = "MOLE_PACK_"
+
+    source: Path = Field(description="the tower's weights, safetensors or pickle")
+    output: Path = Field(description="the packed file")
+    manifest: Path = Field(description="a CSV of images: path, label, generator, source")
+    held_out: str = Field("coco", description="the source to measure on")
+    backbone: str = Field("ViT-B-16-quickgelu", description="open_clip's name of the tower")
+    images: PositiveInt = Field(128, description="calibration images")
+    most_bytes: PositiveInt = Field(49_500_000, description="of the packed file")
+    seed: NonNegativeInt = Field(0, description="of the choice of images")
 
 
 def choose(samples: Sequence[Sample], *, images: int, held_out: str, seed: int) -> tuple[list[Sample], list[Sample]]:
@@ -60,8 +81,9 @@ def pack_tower(source: Path, target: Path, backbone: str, *, calibration: Sequen
         The scale of the steps that was found.
 
     Raises:
-        SettingsError: the size cannot be reached.
+        SettingsError: the weights are not there, or the size cannot be reached.
     """
+    storage.demand(str(source), "--source")
     tower = load_tower(backbone, source).state_dict()
     felt = survey(tower, _batches(calibration), seed=0)
     upper = {name: inverse_factor(feeling.hessian_II / feeling.weight) for name, feeling in felt.matrices.items()}

@@ -5,9 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import ray
 
-from jobs.estimate import main
+from jobs.estimate import amount, main
+from pipeline.scan.forecasting.forecast import Line
 from tests.pictures import samples, write_shard
 
 
@@ -35,6 +37,22 @@ def test_a_source_that_the_sample_covers_is_told_exactly_and_the_rest_with_its_a
     assert 20 < lines["table"]["amount"] * 1e9 / 100 < 500
     assert lines["time here"]["amount"] > 1 and "start" in lines["time here"]["arithmetic"]
     assert lines["cost"]["amount"] > 0
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (Line("read", 0.112, "GB", 0.0, ""), "112 MB"),
+        (Line("read", 126_000.0, "GB", 0.0, ""), "126 TB"),
+        (Line("time here", 7500.0, "seconds", None, ""), "2 h 5 min"),
+        (Line("prepare", 0.051, "core-hours", 0.0, ""), "3.06 core-minutes"),
+        (Line("prepare", 1130.2, "core-hours", 0.0, ""), "1,130 core-hours"),
+        (Line("images", 1e9, "images", None, ""), "1,000,000,000 images"),
+        (Line("cost", 12.345, "", 12.345, ""), "12.3"),
+    ],
+)
+def test_people_read_amounts_in_the_unit_that_fits(line: Line, words: str) -> None:
+    assert amount(line) == words
 
 
 def test_a_source_with_nothing_in_it_is_refused(tiny: Path, tmp_path: Path) -> None:

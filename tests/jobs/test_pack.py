@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs.pack import main, parse
+from jobs.pack import main
+from mole.errors import SettingsError
+from pipeline.tune.packing import PackSettings
 
 
 def test_a_missing_manifest_ends_with_the_code_of_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -19,11 +21,11 @@ def test_a_held_out_source_that_is_not_there_is_named(tmp_path: Path, capsys: py
 
 
 def test_a_missing_flag_ends_with_the_code_of_settings() -> None:
-    with pytest.raises(SystemExit) as end:
-        parse(["--source", "t"])
-    assert end.value.code == 2
+    with pytest.raises(SettingsError, match="--output is required"):
+        PackSettings.from_command_line(["--source", "t"])
+    assert main(["--source", "t"]) == 2
 
 
 def test_the_defaults_are_those_of_the_shipped_tower() -> None:
-    flags = parse(["--source", "t", "--output", "o", "--manifest", "m"])
+    flags = PackSettings.from_command_line(["--source", "t", "--output", "o", "--manifest", "m"])
     assert (flags.images, flags.most_bytes, flags.held_out) == (128, 49_500_000, "coco")

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import secrets
+import shlex
 import shutil
 import socket
 import subprocess
@@ -77,18 +78,11 @@ def submit(root: Path) -> Iterator[Submit]:
 
 
 @pytest.mark.slow
-def test_a_scan_that_is_submitted_leaves_its_table_and_its_name_is_taken_once(
+def test_a_submitted_scan_leaves_its_table_and_what_cannot_be_meant_is_refused_with_advice(
     submit: Submit, root: Path, tiny: Path, tmp_path: Path
 ) -> None:
-    flags = [
-        "--source",
-        "examples/shards/sample-00000.tar",
-        "--output",
-        str(tmp_path / "verdicts"),
-        "--model",
-        str(tiny),
-    ]
-    scan = ["python", "jobs/scan.py", *flags, "--json"]
+    flags = ["--source", str(root / "examples/shards/sample-00000.tar"), "--model", str(tiny), "--json"]
+    scan = ["python", "jobs/scan.py", *flags, "--output", str(tmp_path / "verdicts")]
     first = submit(*scan, name="scan-1")
     assert first.returncode == 0, first.stdout + first.stderr
     summary = next(json.loads(line) for line in first.stdout.splitlines() if line.startswith("{"))
@@ -96,3 +90,12 @@ def test_a_scan_that_is_submitted_leaves_its_table_and_its_name_is_taken_once(
     assert ask(str(tmp_path / "verdicts"), "FROM current").num_rows == summary["images"]
     again = submit(*scan, name="scan-1")
     assert again.returncode != 0 and "scan-1 already exists" in again.stdout + again.stderr
+
+    # what `python` is where no environment was activated, and a folder beside the job's copy of this one
+    bare, lost = str(getattr(sys, "_base_executable")), [*flags, "--output", "verdicts/"]  # noqa: B009
+    both = f"{shlex.join([bare, *scan[1:]])}; {shlex.join(['python', 'jobs/scan.py', *lost])}"
+    told = submit("sh", "-c", both, name="scan-2")
+    assert told.returncode != 0 and "ModuleNotFoundError" not in told.stdout
+    assert f"jobs/scan.py was started by {bare}" in told.stdout and "Write the whole path" in told.stdout
+    assert "SettingsError: --output 'verdicts/' is relative, to '" in told.stdout
+    assert "a copy that Ray removes" in told.stdout and "exit code 2" in told.stdout

@@ -38,6 +38,18 @@ def test_a_question_is_answered_up_to_the_limit(table: Path, capsys: pytest.Capt
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 
+def test_bytes_are_hex_in_json_and_an_answer_in_sql_keeps_its_columns_of_nulls(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    question = "SELECT 'ab'::BLOB AS hash, {'own': 'c'::BLOB} AS inner, NULL AS nothing"
+    assert main(["--table", str(table), "--sql", question, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"hash": "6162", "inner": {"own": "63"}, "nothing": None}
+    assert main(["--table", str(table), "--sql", "SELECT NULL AS nothing, verdict FROM current"]) == 0
+    assert capsys.readouterr().out.split()[:2] == ["nothing", "verdict"]
+    assert main(["--table", str(table), "--view", "verdicts"]) == 0
+    assert "uri" in (told := capsys.readouterr().out) and "probability" in told
+
+
 def test_the_views_of_a_database_follow_the_table(table: Path, tmp_path: Path) -> None:
     file = tmp_path / "views.duckdb"
     assert main(["--table", str(table), "--database", str(file)]) == 0
@@ -51,9 +63,15 @@ def test_the_views_of_a_database_follow_the_table(table: Path, tmp_path: Path) -
     ("flags", "code", "words"),
     [
         (["--sql", "SELECT nothing FROM nowhere"], 2, "nowhere"),
-        (["--sql", " "], 2, "asks for nothing"),
+        (["--sql", " "], 2, "must ask one question"),
         (["--view", "none"], 2, "--view"),
-        (["--table", "nowhere"], 3, "holds no verdict table"),
+        (["--table", "nowhere"], 2, "--table 'nowhere' is not there"),
+        (["--sql", "SELECT 1; SELECT 2"], 2, "must ask one question"),
+        (
+            ["--sql", "SELECT verdict::INT FROM current"],
+            2,
+            "; the views are current, faults, changed, progress, verdicts",
+        ),
     ],
 )
 def test_what_cannot_be_answered_has_its_exit_code(

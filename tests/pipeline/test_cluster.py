@@ -7,6 +7,8 @@ import pytest
 import ray
 from ray.data import DataContext
 
+from mole.errors import SettingsError
+from pipeline import cluster
 from pipeline.cluster import BLOCKS_A_STORE, Layout
 
 CROP, FOUR_CROPS = 3 * 224 * 224, 4 * 3 * 224 * 224
@@ -58,3 +60,27 @@ def test_the_workers_of_a_local_ray_collect_garbage_seldom_and_leave_out_what_st
 
     thresholds, left_out = ray.get(collecting.remote())
     assert thresholds[0] > 10_000 and left_out > 10_000
+
+
+def test_a_gpu_that_this_machine_lacks_is_refused_before_ray_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda *_, **__: pytest.fail("Ray was started"))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with (
+        pytest.raises(SettingsError, match="^--device cuda, but this machine has no GPU; leave --device out"),
+        cluster.connected(None, logs=False, device="cuda"),
+    ):
+        pytest.fail("connected")
+    cluster.demand_gpu("cuda", "10.0.0.1:6379")
+    cluster.demand_gpu("auto", None)
+
+
+def test_a_gpu_that_the_cluster_lacks_is_refused_once_it_is_connected(local_ray: None) -> None:
+    if ray.cluster_resources().get("GPU"):  # type: ignore[no-untyped-call]
+        pytest.skip("this machine has a GPU")
+    with (
+        pytest.raises(SettingsError, match="^--device cuda, but no machine of this Ray has a GPU"),
+        cluster.connected(None, logs=False, device="cuda"),
+    ):
+        pytest.fail("connected")

@@ -1,20 +1,19 @@
-"""One settings model is the flags, the environment and the file of any job."""
+"""One settings model is the flags, the environment and the file of any job, and refuses each in the user's own words."""
 
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import pytest
-from pydantic import BeforeValidator, Field, PositiveInt
-from pydantic_settings import NoDecode, SettingsConfigDict
+from pydantic import BeforeValidator, Field, PositiveInt, field_validator, model_validator
 
 from mole.errors import SettingsError
-from pipeline.commandline import JobSettings, split_commas
+from pipeline.commandline import JobSettings, read_json, split_commas
 
 
 class Shop(JobSettings):
     """What every shop has."""
 
-    open_on: Literal["weekdays", "sundays"] = Field("weekdays", description="when")
+    open_on: Literal["weekdays", "saturdays", "sundays"] = Field("weekdays", description="when")
 
 
 class Bakery(Shop):
@@ -23,35 +22,105 @@ class Bakery(Shop):
     With love.
     """
 
-    model_config = SettingsConfigDict(env_prefix="MOLE_BAKERY_")
+    prefix = "MOLE_BAKERY_"
     flags: ClassVar[dict[str, str]] = {"as_json": "--json"}
 
     flour: list[str] = Field(description="may be repeated")
-    spices: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)] = Field((), description="with commas")
+    spices: Annotated[tuple[str, ...], BeforeValidator(split_commas)] = Field(
+        ("salt", "rye"), description="with commas"
+    )
     loaves: PositiveInt = Field(1, description="how many; 100 % by default")
+    oven_heat: float | None = Field(None, ge=100, lt=300, description="degrees (default: the dough decides)")
+    prices: Annotated[dict[str, PositiveInt], BeforeValidator(read_json)] = Field(
+        {}, description="in JSON (default: none)"
+    )
     as_json: bool = Field(False, description="a switch")
+
+    @field_validator("oven_heat")
+    @classmethod
+    def _tens(cls, value: float | None) -> float | None:
+        if value is not None and value % 10:
+            raise ValueError("must be whole tens")
+        return value
+
+    @model_validator(mode="after")
+    def _hot_enough(self) -> "Bakery":
+        if self.loaves > 10 and self.oven_heat is not None and self.oven_heat < 200:
+            raise ValueError("--loaves above 10 need an --oven-heat of 200")
+        return self
+
+
+def file(folder: Path, text: str) -> list[str]:
+    """Write a settings file, and the flag that names it."""
+    (folder / "b.toml").write_text(text, encoding="utf-8")
+    return ["--config", str(folder / "b.toml")]
 
 
 def test_a_list_is_repeated_a_tuple_has_commas_and_a_switch_has_no_value() -> None:
-    read = Bakery.from_command_line(["--flour", "a,b", "--flour", "c", "--spices", "salt, caraway", "--json"])
+    read = Bakery.from_command_line(
+        ["--flour", "a,b", "--flour", "c", "--spices", "salt, caraway", "--json", "--prices", '{"rye": 3}']
+    )
     assert (read.flour, read.spices, read.loaves, read.as_json) == (["a,b", "c"], ("salt", "caraway"), 1, True)
-    assert isinstance(read, Bakery)
+    assert read.prices == {"rye": 3} and isinstance(read, Bakery)
+    assert read.model_fields_set == {"flour", "spices", "as_json", "prices"}
 
 
 def test_flag_before_environment_before_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "b.toml").write_text('flour = ["file"]\nloaves = 2\nspices = ["file"]\n')
+    config = file(tmp_path, 'flour = ["file"]\nloaves = 2\nspices = ["file"]\n')
     monkeypatch.setenv("MOLE_BAKERY_LOAVES", "3")
     monkeypatch.setenv("MOLE_BAKERY_SPICES", "environment,two")
-    read = Bakery.from_command_line(["--config", str(tmp_path / "b.toml"), "--spices", "flag"])
+    read = Bakery.from_command_line([*config, "--spices", "flag"])
     assert (read.flour, read.loaves, read.spices) == (["file"], 3, ("flag",))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        'flour = "a"\njson = true\noven-heat = 200\nopen-on = "sundays"',
+        'flour = ["a"]\njson = "yes"\noven_heat = 200.0\nopen_on = "sundays"',
+    ],
+)
+def test_a_file_takes_each_setting_under_its_flags_name(tmp_path: Path, lines: str) -> None:
+    read = Bakery.from_command_line(file(tmp_path, lines))
+    assert (read.flour, read.as_json, read.oven_heat, read.open_on) == (["a"], True, 200, "sundays")
+
+
+@pytest.mark.parametrize("sign", ["_", "-"])
+def test_a_variable_has_its_flags_name(sign: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"FLOUR": "a,b", "JSON": "1", f"OVEN{sign}HEAT": "200", "PRICES": '{"rye": 3}'}.items():
+        monkeypatch.setenv(f"MOLE_BAKERY_{name}", value)
+    read = Bakery.from_command_line([])
+    assert (read.flour, read.as_json, read.oven_heat, read.prices) == (["a,b"], True, 200, {"rye": 3})
+
+
+def test_the_variable_that_names_the_file_is_heeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOLE_BAKERY_CONFIG", file(tmp_path, 'flour = "a"')[1])
+    assert Bakery.from_command_line([]).flour == ["a"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "--flour: Field required$"),
-        (["--flour", "a", "--loaves", "0"], "--loaves: .*greater than 0, got '0'"),
-        (["--flour", "a", "--config", "no.toml"], "--config 'no.toml' is no file"),
+        ([], r"^--flour is required \(as a flag, as MOLE_BAKERY_FLOUR in the environment or flour in a file\)$"),
+        (["--flour", "a", "--loaves", "0"], "^--loaves must be above 0, got '0'$"),
+        (["--flour", "a", "--loaves", "2.5"], "^--loaves must be a whole number, got '2.5'$"),
+        (["--flour", "a", "--oven-heat", "99"], "^--oven-heat must be at least 100, got '99'$"),
+        (["--flour", "a", "--oven-heat", "300"], "^--oven-heat must be below 300, got '300'$"),
+        (["--flour", "a", "--oven-heat", "nan"], "^--oven-heat must be a finite number, got 'nan'$"),
+        (["--flour", "a", "--oven-heat", "hot"], "^--oven-heat must be a number, got 'hot'$"),
+        (["--flour", "a", "--oven-heat", "105"], "^--oven-heat must be whole tens, got '105'$"),
+        (["--flour", "a", "--open-on", "x"], "^--open-on must be weekdays, saturdays or sundays, got 'x'$"),
+        (["--flour", "a", "--prices", "{"], "^--prices must be JSON: "),
+        (["--flour", "a", "--prices", '{"rye": 0}'], "^--prices must be above 0, got 0$"),
+        (["--flour", "a", "--config", "no.toml"], "^--config 'no.toml' cannot be read as TOML: No such file"),
+        (["--flour"], "^--flour: a value must follow$"),
+        (["--flour", "a", "--json=1"], "^--json: takes no value, got '1'$"),
+        (["--flouer", "a"], r"^there is no flag --flouer; did you mean --flour\?$"),
+        (["--oven_heat=200"], r"^there is no flag --oven_heat; did you mean --oven-heat\?$"),
+        (["--as-json"], r"^there is no flag --as-json; did you mean --json\?$"),
+        (["--zzz"], "^there is no flag --zzz; --help lists the flags$"),
+        (["--flour", "a", "b"], "^'b' belongs to no flag: .* repeat the flag"),
+        (["--flour", "a", "--loaves", "11", "--oven-heat", "100"], "^--loaves above 10 need an --oven-heat of 200$"),
     ],
 )
 def test_a_refusal_names_the_flag_the_bound_and_the_value(arguments: list[str], words: str) -> None:
@@ -59,19 +128,26 @@ def test_a_refusal_names_the_flag_the_bound_and_the_value(arguments: list[str], 
         Bakery.from_command_line(arguments)
 
 
-def test_a_file_that_is_no_toml_or_has_unknown_names_is_refused(tmp_path: Path) -> None:
-    for text in ("flour = [", 'flour = ["a"]\nyeast = 1\n'):
-        (tmp_path / "b.toml").write_text(text)
-        with pytest.raises(SettingsError):
-            Bakery.from_command_line(["--config", str(tmp_path / "b.toml")])
+def test_a_refusal_names_variables_and_names_of_files_as_they_were_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = file(tmp_path, 'flour = ["a", 1]\noven_heat = 100\n')
+    with pytest.raises(SettingsError, match=r"^flour in '.*b.toml' must be text, got 1$"):
+        Bakery.from_command_line(config)
+    monkeypatch.setenv("mole_bakery_loaves", "11")
+    with pytest.raises(SettingsError, match=r"^mole_bakery_loaves above 10 need an oven_heat in '.*b.toml' of 200$"):
+        Bakery.from_command_line([*config, "--flour", "a"])
 
 
-def test_help_tells_every_flag_and_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_tells_every_flag_its_choices_and_its_default(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         Bakery.from_command_line(["--help"])
-    told = capsys.readouterr().out
+    told = " ".join(capsys.readouterr().out.split())
     assert ended.value.code == 0
     assert all(flag in told for flag in ("--flour", "--spices", "--loaves", "--json", "--config"))
-    assert "100 % by default (default: 1)" in told and "\nBake.\n\nWith love.\n" in told
-    assert "may be repeated (required)" in told and "when: weekdays, sundays (default: weekdays)" in told
+    assert "100 % by default (default: 1)" in told and "Bake. With love." in told
+    assert "may be repeated (required)" in told and "with commas (default: salt,rye)" in told
+    assert "when: weekdays, saturdays or sundays (default: weekdays)" in told
+    assert "a switch (default: off)" in told and "degrees (default: the dough decides)" in told
+    assert "(MOLE_BAKERY_FLOUR=...)" in told and "None" not in told
     assert told.rindex("--flour") < told.rindex("--loaves") < told.rindex("--open-on"), "its own flags stand first"

@@ -8,7 +8,7 @@ import pytest
 from mole.config import describe
 from mole.errors import ModelError, SettingsError, StorageError
 from pipeline import registry, storage
-from pipeline.registry import Promotion, Registry
+from pipeline.registry import FEWEST, Promotion, Registry
 from tests.tiny import tiny_checkpoint
 
 
@@ -34,8 +34,9 @@ def test_a_model_in_a_store_is_copied_whole(tmp_path: Path, monkeypatch: pytest.
     copied = registry.locate("memory://models/tiny")
     assert describe(copied).digest == describe(folder).digest
     assert (copied / "tower.safetensors").read_bytes() == (folder / "tower.safetensors").read_bytes()
-    with pytest.raises(ModelError, match="no such file"):
-        registry.locate("memory://models/none")
+    for place in ("memory://models/none", str(tmp_path / "none")):
+        with pytest.raises(SettingsError, match=f"the model '{place}' is not there"):
+            registry.locate(place)
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -55,6 +56,36 @@ def test_a_version_is_whole_before_it_can_be_found(filled: tuple[Registry, str, 
         place.promote(first, "half a version", replacing=None)
     assert place.add(tiny_checkpoint(tmp_path / "1", seed=1), {}) == first
     assert place.promote(first, "whole", replacing=None).digest == first
+
+
+def test_a_version_is_called_by_its_first_characters_where_no_other_begins_so(
+    filled: tuple[Registry, str, str], tmp_path: Path
+) -> None:
+    place, first, second = filled
+    for words in (first, first[:FEWEST], first[:20]):
+        assert place.find(words) == place.demand(words, "--candidate") == first
+        assert registry.resolve(words, place.url) == place.version(first)
+    assert place.find(first[: FEWEST - 1]) is None and place.find("") is None
+    twin = first[:FEWEST] + ("0" if first[FEWEST] != "0" else "1")
+    storage.write(storage.join(place.version(twin), "config.json"), b"{}")
+    with pytest.raises(SettingsError, match=f"begins 2 versions of .*write more of it: .*{twin}"):
+        place.find(first[:FEWEST])
+    assert place.find(twin) == twin and place.find(second[:FEWEST]) == second
+
+
+def test_a_digest_that_is_none_is_refused_with_those_there_are(
+    filled: tuple[Registry, str, str], tmp_path: Path
+) -> None:
+    place, first, second = filled
+    told = f"it has {', '.join(sorted((first, second)))}"
+    with pytest.raises(SettingsError, match=f"--candidate 'ffff' is no version of .*; {told}"):
+        place.demand("ffff", "--candidate")
+    with pytest.raises(SettingsError, match=f"'none' is no version of .* and no folder; {told}"):
+        registry.resolve("none", place.url)
+    assert registry.resolve("embedded", place.url) == "embedded"
+    assert registry.resolve(str(tmp_path / "1"), place.url) == str(tmp_path / "1"), "a folder is a model as well"
+    with pytest.raises(SettingsError, match="the registry 'memory:///empty' is not there"):
+        Registry("memory://empty").demand("ffff", "--candidate")
 
 
 def test_a_version_never_changes(filled: tuple[Registry, str, str], tmp_path: Path) -> None:

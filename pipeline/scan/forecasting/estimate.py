@@ -34,13 +34,17 @@ def estimate(settings: EstimateSettings) -> list[Line]:
         StorageError: the source cannot be read.
         ModelError: the checkpoint cannot be used.
     """
+    cluster.demand_gpu(settings.device, settings.ray_address)
     model = describe(registry.locate(settings.model))
     begun = time.time()
     counted, drawn = count(Source(settings.source, settings.all_files).units(), settings.images, settings.seed)
     listing = time.time() - begun
     if not drawn:
         raise SettingsError(f"--source {settings.source}: there is nothing to measure")
-    with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.own_errors():
+    with (
+        cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
+        cluster.own_errors(),
+    ):
         layout = cluster.lay_out(
             settings.device,
             actors=settings.num_actors,

@@ -182,8 +182,8 @@ def forecast(counted: Counted, sampled: Sampled, machine: Machine, prices: Price
             machine.start + busy,
             "seconds",
             None,
-            f"start {machine.start:,.0f} + prepare {decoding:,.0f} {joined} score {scoring:,.0f}, on {machine.cores} "
-            f"cores, {machine.scorers} scorers",
+            f"start {machine.start:,.0f} s + prepare {decoding:,.0f} s {joined} score {scoring:,.0f} s, on "
+            f"{machine.cores} cores, {machine.scorers} scorers",
         )
     )
     total = sum(line.cost or 0.0 for line in lines)

@@ -20,6 +20,7 @@ from pipeline import storage
 from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.records import CARRIED, PASSING
 from pipeline.scan.reading.shard import COMPRESSED_NAME
+from pipeline.scan.table.views import plainly
 
 IntRows = npt.NDArray[np.int64]
 """An int64 for each row."""
@@ -37,7 +38,9 @@ CHOSEN = """
         SELECT unit, "index" FROM verdicts
         WHERE list_contains($models, model) AND NOT ($again AND list_contains($passing, status))
     ) USING (unit, "index")
-    WHERE ({where}) AND ($since IS NULL OR scanned_at >= $since)
+    WHERE (
+        {where}
+    ) AND ($since IS NULL OR scanned_at >= $since)
       AND md5_number_lower(unit || '#' || "index") / 18446744073709551616.0 <= $sample
     ORDER BY unit, "index"
 """
@@ -103,7 +106,8 @@ def choose(table: duckdb.DuckDBPyConnection, asked: Asked, url: str) -> Choice:
         StorageError: the listing cannot be written.
     """
     columns = [str(row[0]) for row in table.sql("DESCRIBE current").fetchall()]
-    query = CHOSEN.format(where=asked.where or "true", carried=f", {CARRIED}" if CARRIED in columns else "")
+    where = asked.where or "true"
+    query = CHOSEN.format(where=where, carried=f", {CARRIED}" if CARRIED in columns else "")
     values = {
         "models": list(asked.models),
         "again": asked.where is not None,
@@ -113,9 +117,13 @@ def choose(table: duckdb.DuckDBPyConnection, asked: Asked, url: str) -> Choice:
         "compressed": COMPRESSED_NAME.pattern,
     }
     try:
+        if (
+            len(table.extract_statements(f"FROM current WHERE {where}")) != 1
+        ):  # alone, so that no error is about the rest
+            raise SettingsError(f"--where {where!r} must be one condition, without a semicolon")
         return _write(table.sql(query, params=values).to_arrow_reader(ROWS_A_GROUP), url)
     except (duckdb.ProgrammingError, duckdb.DataError) as reason:
-        raise SettingsError(f"--where {asked.where!r}: {reason}; the columns are {columns}") from reason
+        raise SettingsError(f"--where {where!r}: {plainly(reason)}; the columns are {', '.join(columns)}") from reason
     except STORE_FAULTS as reason:
         raise StorageError(f"cannot write the listing {url!r}: {fault_of(reason)[1]}") from reason
 

@@ -73,6 +73,7 @@ def compact(settings: CompactSettings, wait: Callable[[float], None] = time.slee
         wait: lets some seconds pass.
 
     Raises:
+        SettingsError: there is no such table.
         StorageError: a store failed, the table has another schema, or a run holds it; no row is lost.
         LawError: a joined file does not hold what it was made of.
     """

@@ -14,6 +14,8 @@ from pipeline import storage
 from pipeline.fault import STORE_FAULTS
 from pipeline.records import check_version
 
+VIEWS = ("current", "faults", "changed", "progress", "verdicts")
+
 
 @contextmanager
 def opened(table: str, database: str = ":memory:") -> Iterator[duckdb.DuckDBPyConnection]:
@@ -27,7 +29,8 @@ def opened(table: str, database: str = ":memory:") -> Iterator[duckdb.DuckDBPyCo
         A connection with the view `verdicts` and those of `views.sql`.
 
     Raises:
-        StorageError: there is no verdict table, it has another schema, or it cannot be read.
+        SettingsError: there is no verdict table.
+        StorageError: it has another schema, or it cannot be read.
     """
     demand_table(table)
     place = storage.absolute(table)
@@ -51,8 +54,8 @@ def ask(table: str, question: str, *, limit: int = 0) -> pa.Table:
         limit: rows at most; 0 gives all.
 
     Raises:
-        SettingsError: the question is no SQL on the views.
-        StorageError: there is no verdict table, or it cannot be read.
+        SettingsError: the question is no SQL on the views, or there is no verdict table.
+        StorageError: it cannot be read.
     """
     try:
         return _answer(table, question, limit)
@@ -63,12 +66,18 @@ def ask(table: str, question: str, *, limit: int = 0) -> pa.Table:
 def _answer(table: str, question: str, limit: int) -> pa.Table:
     with opened(table) as views:
         try:
-            answer = views.sql(question)
+            statements = views.extract_statements(question)
+            answer = views.sql(question) if len(statements) == 1 else None
             if answer is None:
-                raise SettingsError(f"--sql {question!r} asks for nothing; begin with SELECT or FROM")
+                raise SettingsError(f"--sql {question!r} must ask one question; begin with SELECT or FROM")
             return (answer.limit(limit) if limit else answer).to_arrow_table()
         except (duckdb.ProgrammingError, duckdb.DataError) as reason:
-            raise SettingsError(f"--sql {question!r}: {reason}") from reason
+            raise SettingsError(f"--sql {question!r}: {plainly(reason)}; the views are {', '.join(VIEWS)}") from reason
+
+
+def plainly(reason: duckdb.Error) -> str:
+    """Write DuckDB's reason in a line, without the query that it quotes, which is not the user's alone."""
+    return " ".join(str(reason).partition("\n\nLINE ")[0].split())
 
 
 def definitions(table: str) -> str:
@@ -84,14 +93,18 @@ def demand_table(table: str) -> None:
     """Insist that a folder holds a verdict table of this schema.
 
     Raises:
-        StorageError: it does not, or cannot be read.
+        SettingsError: it is not there, or holds no verdict table.
+        StorageError: the table has another schema, or cannot be read.
     """
+    storage.demand(table, "--table")
     place = storage.absolute(table)
     fs, path = storage.filesystem(place)
     try:
         first = next(iter(fs.glob(f"{path.rstrip('/')}/model=*/*.parquet")), None)
         if first is None:
-            raise StorageError(f"{place!r} holds no verdict table; name the folder that a scan's --output named")
+            raise SettingsError(
+                f"--table {table!r} holds no verdict table; name the folder that a scan's --output named"
+            )
         with fs.open(first, "rb") as stream:
             check_version(pq.read_schema(stream).metadata, first)
     except (*STORE_FAULTS, pa.ArrowException) as reason:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from pydantic import Field
-from pydantic_settings import SettingsConfigDict
 
 from pipeline import cluster
 from pipeline.tune.data.audit import BOUND, Audit, audit
@@ -22,10 +21,11 @@ class AuditSettings(SampleSettings):
     Prints what the files of each class and source look like, how well a classifier that never sees a pixel tells the
     classes apart and by which column, and which images stand there twice.
 
-    exit codes: 0 fair, 1 the files give the classes away, 2 settings, 3 storage
+    exit codes: 0 fair, 1 the files give the classes away, 2 a setting or a place that is not there, 3 a store
+    failed, 130 Ctrl-C, 143 SIGTERM
     """
 
-    model_config = SettingsConfigDict(env_prefix="MOLE_AUDIT_")
+    prefix = "MOLE_AUDIT_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
 
     most_leak: float = Field(BOUND, gt=0, le=1, description="AUC of the files' metadata above which they are not fair")

@@ -106,9 +106,8 @@ def recognise(
     values, own = words(labels, VALUES), words(labels, FOLDERS)
     if shards.is_shard(place):
         return Layout(*shards.read(_expanded(place), values))
+    storage.demand(place, "--samples")
     url = storage.absolute(place)
-    if not storage.exists(url):
-        raise SettingsError(f"--samples {place!r} is not there; name a folder, a table or shards")
     if tables.is_table(url):
         return _of_files([url], url.rpartition("/")[0], (values, own), reviews, (grids, split))
     files = sorted(found.url for found in walk(url))
@@ -121,7 +120,8 @@ def _expanded(pattern: str) -> list[str]:
     """List the shards that a name, braces or a glob stand for.
 
     Raises:
-        SettingsError: there are none, or the braces are not closed.
+        SettingsError: one that is named is not there, there are none, or the braces are not closed.
+        StorageError: the store does not answer.
     """
     try:
         names = list(braceexpand(pattern))
@@ -129,6 +129,8 @@ def _expanded(pattern: str) -> list[str]:
         raise SettingsError(f"--samples {pattern!r} cannot be read: {reason}; close its braces") from reason
     urls: list[str] = []
     for name in names:
+        if "*" not in name:
+            storage.demand(name, "--samples")
         fs, path = storage.filesystem(name)
         found = sorted(fs.glob(path)) if "*" in name else [path]
         urls += [storage.absolute(str(fs.unstrip_protocol(each))) for each in found]

@@ -5,9 +5,8 @@ from typing import Annotated, ClassVar
 
 import ray
 from pydantic import Field, PositiveInt
-from pydantic_settings import SettingsConfigDict
 
-from pipeline import cluster
+from pipeline import cluster, storage
 from pipeline.tune.data.collection import recognised
 from pipeline.tune.data.reconstruct import Reconstructed, reconstruct
 from pipeline.tune.data.samples import capped
@@ -21,10 +20,11 @@ class ReconstructSettings(SampleSettings):
 
     The output is a folder for --samples. Run the same command again and it makes only what is missing.
 
-    exit codes: 0 every photograph has its pair, 1 some gave none, 2 settings, 3 storage, 4 the autoencoder
+    exit codes: 0 every photograph has its pair, 1 some gave none, 2 a setting or a place that is not there, 3 a
+    store failed, 4 the autoencoder cannot be used, 130 Ctrl-C, 143 SIGTERM
     """
 
-    model_config = SettingsConfigDict(env_prefix="MOLE_RECONSTRUCT_")
+    prefix = "MOLE_RECONSTRUCT_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
 
     output: Annotated[str, Field(min_length=1)] = Field(description="the folder URL of the pairs")
@@ -43,10 +43,11 @@ def make_pairs(settings: ReconstructSettings, say: Say) -> Reconstructed:
         say: told of each step.
 
     Raises:
-        SettingsError: a place is not understood, or holds no photograph.
+        SettingsError: a place is not there or not understood, or holds no photograph.
         StorageError: a place cannot be read, or the output refuses.
         ModelError: the autoencoder cannot be read.
     """
+    storage.demand(settings.autoencoder, "--autoencoder")
     layout = recognised(settings, say, both=False)
     samples = [sample for sample in layout.samples if sample.label == 0]
     if settings.most is not None:

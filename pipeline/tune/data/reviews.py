@@ -35,11 +35,12 @@ def read(urls: list[str], reviews: str | None, known: Words) -> tuple[str, list[
         The layout in words, the samples, and why rows were passed over.
 
     Raises:
-        SettingsError: there are no reviews, or they lack a column or hold a label of neither class.
+        SettingsError: there are no reviews, or they are not there, lack a column or hold a label of neither class.
         StorageError: the verdict table cannot be read.
     """
     if reviews is None:
         raise SettingsError(f"{urls[0]!r} is a verdict table and says no truth; give reviewers' labels with --reviews")
+    storage.demand(reviews, "--reviews")
     reviewed = open_table(reviews)
     key = next((name for name in KEYS if name in reviewed.column_names), None)
     if key is None or "label" not in reviewed.column_names:

@@ -3,11 +3,10 @@
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
-from pydantic_settings import NoDecode
 
 from pipeline.commandline import JobSettings, split_commas
 
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)]
+Names = Annotated[tuple[str, ...], BeforeValidator(split_commas)]
 
 
 class SampleSettings(JobSettings):
@@ -17,11 +16,20 @@ class SampleSettings(JobSettings):
         description="labelled images: folders in any of the usual layouts, a CSV, Parquet or JSON Lines file with uri, "
         "label, generator, labelled WebDataset shards, or a verdict table with --reviews; may be repeated",
     )
-    labels: Names = Field((), description="what folder names mean, where they do not say: human=real,machine=fake")
-    reviews: str | None = Field(None, description="reviewers' labels of a verdict table: label and uri, key or hash")
-    grids: Names = Field((), description="sources whose images are 2 x 2 grids: one cell of each is taken")
-    split_sources: Names = Field((), description="sources of several generators, each of which counts alone")
-    most: PositiveInt | None = Field(None, description="images a source, at most")
+    labels: Names = Field(
+        (),
+        description="what folder names mean, where they do not say: human=real,machine=fake (default: the usual words)",
+    )
+    reviews: str | None = Field(
+        None, description="a table of reviewers' labels of a verdict table: label and uri, key or hash (default: none)"
+    )
+    grids: Names = Field(
+        (), description="sources whose images are 2 x 2 grids: one cell of each is taken (default: none)"
+    )
+    split_sources: Names = Field(
+        (), description="sources of several generators, each of which counts alone (default: none)"
+    )
+    most: PositiveInt | None = Field(None, description="images a source, at most (default: all)")
     seed: NonNegativeInt = Field(0, description="decides every random draw")
-    ray_address: str | None = Field(None, description="a running cluster; a Ray of its own where not given")
+    ray_address: str | None = Field(None, description="a running cluster (default: RAY_ADDRESS, or a Ray of its own)")
     ray_logs: bool = Field(False, description="show what Ray itself and its workers print")

@@ -4,9 +4,8 @@ from pathlib import PurePosixPath
 from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveInt, field_validator
-from pydantic_settings import SettingsConfigDict
 
-from pipeline import cluster, storage
+from pipeline import cluster, registry, storage
 from pipeline.tune.data.collection import recognised
 from pipeline.tune.data.samples import Sample, capped
 from pipeline.tune.data.settings import Names, SampleSettings
@@ -25,10 +24,11 @@ class EvaluateSettings(SampleSettings):
     With --report, one HTML file that needs no network, and the figures as JSON beside it. With --protocol, the table of
     a paper beside ours.
 
-    exit codes: 0 measured, 2 settings, 3 storage, 4 model
+    exit codes: 0 measured, 2 a setting or a place that is not there, 3 a store failed, 4 the model cannot be
+    used, 130 Ctrl-C, 143 SIGTERM
     """
 
-    model_config = SettingsConfigDict(env_prefix="MOLE_EVALUATE_")
+    prefix = "MOLE_EVALUATE_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
 
     model: str = Field(
@@ -39,13 +39,13 @@ class EvaluateSettings(SampleSettings):
         description="what is done to every image first, with commas: shipped, aligned, "
         "jpeg-50, webp-80, blur-1, resize-0.5, crop-0.8, noise-5 with any number, or grid",
     )
-    report: str | None = Field(None, description="where the HTML file goes; the JSON lies beside it")
+    report: str | None = Field(None, description="where the HTML file goes; the JSON lies beside it (default: none)")
     protocol: Literal["universal-fake-detect"] | None = Field(
-        None, description="follow a paper's protocol, its view and its choice of images: universal-fake-detect"
+        None, description="follow a paper's protocol, its view and its choice of images (default: none)"
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the detector runs")
-    num_actors: PositiveInt | None = Field(None, description="scorers; one a GPU, or one a machine, where not given")
-    batch_size: PositiveInt | None = Field(None, description="images a forward pass; 256 on a GPU, 16 on CPU")
+    num_actors: PositiveInt | None = Field(None, description="scorers (default: one a GPU, or one a machine)")
+    batch_size: PositiveInt | None = Field(None, description="images a forward pass (default: 256 on a GPU, 16 on CPU)")
     json_summary: bool = Field(False, description="print the figures as JSON on stdout and nothing else there")
 
     @field_validator("deliveries")
@@ -60,7 +60,7 @@ class EvaluateSettings(SampleSettings):
     @classmethod
     def _page(cls, value: str | None) -> str | None:
         if value is not None and not value.endswith((".html", ".htm")):
-            raise ValueError("the report is an HTML file; give it a name that ends with .html")
+            raise ValueError("must end with .html")
         return value
 
 
@@ -76,9 +76,14 @@ def measure(settings: EvaluateSettings, say: Say) -> Evaluation | protocol.Proto
         StorageError: a place cannot be read, or the report cannot be written.
         ModelError: the checkpoint cannot be used.
     """
+    cluster.demand_gpu(settings.device, settings.ray_address)
+    registry.locate(settings.model)  # before the samples are listed and Ray is started
     samples = read(settings, say)
     runner = Runner(settings.device, settings.num_actors, settings.batch_size)
-    with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.own_errors():
+    with (
+        cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
+        cluster.own_errors(),
+    ):
         if settings.protocol == protocol.NAME:
             return protocol.follow(samples, settings.model, say, runner=runner)
         judged = judge(samples, settings.model, settings.deliveries, say, runner=runner)

@@ -7,7 +7,6 @@ from typing import Annotated, ClassVar
 
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
-from pydantic_settings import SettingsConfigDict
 
 from mole.config import describe
 from mole.errors import ModelError, SettingsError
@@ -32,21 +31,26 @@ class PromoteSettings(JobSettings):
     Both are scored anew on the images that their trainings set aside for tests and, where given, on --samples. Whoever
     scans with the registry as --model scans with the promoted version from then on.
 
-    exit codes: 0 promoted or rolled back, 2 settings, 3 storage, 4 model, 6 the gate refuses
+    exit codes: 0 promoted or rolled back, 2 a setting or a place that is not there, 3 a store failed, 4 the model
+    cannot be used, 6 the gate refuses, 130 Ctrl-C, 143 SIGTERM
     """
 
-    model_config = SettingsConfigDict(env_prefix="MOLE_PROMOTE_")
+    prefix = "MOLE_PROMOTE_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
 
     registry: Annotated[str, Field(min_length=1)] = Field(description="the folder URL where versions lie")
-    candidate: str | None = Field(None, description="the digest to promote")
+    candidate: str | None = Field(
+        None, description="the digest to promote, or its first characters, 4 or more (default: none)"
+    )
     rollback: bool = Field(False, description="promote again what was promoted before")
-    samples: list[str] = Field([], description="further labelled images to judge both on; may be repeated")
+    samples: list[str] = Field(
+        [], description="further labelled images to judge both on; may be repeated (default: only their own)"
+    )
     auroc_drop: float = Field(0.02, ge=0, le=1, description="most that a generator's AUROC may fall")
     found_drop: float = Field(0.1, ge=0, le=1, description="most that the share of it called generated may fall")
     false_positives: float = Field(0.01, gt=0, lt=1, description="of reals, that a candidate may have at 95 %")
     json_summary: bool = Field(False, description="print one JSON summary on stdout and nothing else there")
-    ray_address: str | None = Field(None, description="a running cluster; a Ray of its own where not given")
+    ray_address: str | None = Field(None, description="a running cluster (default: RAY_ADDRESS, or a Ray of its own)")
     ray_logs: bool = Field(False, description="show what Ray itself and its workers print")
 
     @model_validator(mode="after")
@@ -75,11 +79,12 @@ def promote(settings: PromoteSettings, say: Say) -> Verdict:
     """Judge a candidate against what is promoted, and move the pointer if the gate lets it pass.
 
     Raises:
-        SettingsError: there is nothing to judge on, or the candidate is promoted already.
-        ModelError: there is no such version.
+        SettingsError: there is no such version, nothing to judge on, or the candidate is promoted already.
+        ModelError: a version cannot be read.
         StorageError: someone else promoted meanwhile, or a store fails.
     """
-    place, candidate = Registry(settings.registry), str(settings.candidate)
+    place = Registry(settings.registry)
+    candidate = place.demand(str(settings.candidate), "--candidate")
     promoted = place.promoted()
     if candidate == promoted:
         raise SettingsError(f"{candidate} is promoted already")

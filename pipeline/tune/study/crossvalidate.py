@@ -22,6 +22,7 @@ from mole.checkpoint import save_checkpoint, sha256_of
 from mole.config import Backbone, CheckpointConfig, Description
 from mole.detector import Detector
 from mole.training import Rates
+from pipeline import storage
 from pipeline.tune.study.dataset import Cached
 from pipeline.tune.study.figures import Held, PairFigure, SourceFigure, alarms, by_photographs, by_source, calibrate
 from pipeline.tune.study.loop import Plan, fit, score, score_features
@@ -72,6 +73,10 @@ def crossvalidate(recipe: Recipe, say: Say) -> Study:
         SettingsError: the manifest or a source named in the recipe is refused.
         ModelError: the tower cannot be loaded, or training left the finite numbers.
     """
+    if recipe.tower.suffix:  # a file's name; one without may be a tag of open_clip's
+        storage.demand(str(recipe.tower), "--tower")
+    if recipe.autoencoder is not None:
+        storage.demand(str(recipe.autoencoder), "--autoencoder")
     samples = chosen(recipe)
     seen = tokens(recipe, samples, say)
     judged = {name: found for method in recipe.methods for name, found in _judge(recipe, method, seen, say)}

@@ -83,7 +83,10 @@ def finetune(given: FinetuneSettings, say: Say) -> Outcome:
         say("quick: " + ", ".join(f"{name} {getattr(settings, name)}" for name in QUICK))
     place = Registry(settings.registry)
     base = begin_from(settings, place)
-    with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.own_errors():
+    with (
+        cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
+        cluster.own_errors(),
+    ):
         shares = {
             VALIDATION: settings.validation_share,
             CALIBRATION: settings.calibration_share,
@@ -166,8 +169,8 @@ def begin_from(settings: FinetuneSettings, place: Registry) -> Description:
     """Find the checkpoint that gives the tower, the shape and perhaps the adapters.
 
     Raises:
-        ModelError: it is not there.
-        SettingsError: the adapters are to be kept in another shape.
+        ModelError: what is there is no checkpoint.
+        SettingsError: it is not there, or the adapters are to be kept in another shape.
     """
     shape = (settings.view, settings.adapted_blocks, settings.shared_rank, settings.expert_ranks)
     if settings.init_from is not None and any(value is not None for value in shape):
@@ -176,12 +179,12 @@ def begin_from(settings: FinetuneSettings, place: Registry) -> Description:
 
 
 def named(settings: FinetuneSettings, place: Registry) -> str:
-    """Name that checkpoint so that every machine of the cluster finds it."""
-    if settings.init_from is None:
-        return settings.base
-    version = place.version(settings.init_from)
-    there = "/" not in settings.init_from and storage.exists(storage.join(version, CONFIG))
-    return version if there else settings.init_from
+    """Name that checkpoint so that every machine of the cluster finds it.
+
+    Raises:
+        SettingsError: the adapters to begin from are nowhere.
+    """
+    return settings.base if settings.init_from is None else place.place_of(settings.init_from)
 
 
 def demand_enough(collection: Collection, settings: FinetuneSettings) -> None:

@@ -11,7 +11,6 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
 )
-from pydantic_settings import NoDecode, SettingsConfigDict
 
 from mole.preprocess import Preprocess
 from pipeline.commandline import split_commas
@@ -23,7 +22,18 @@ def view_name(name: str) -> str:
     return Preprocess.named(name).name
 
 
-ELSEWHERE = {"samples", "registry", "workers", "device", "ray_address", "ray_logs", "json_summary", "config", "reviews"}
+ELSEWHERE = {
+    "samples",
+    "registry",
+    "workers",
+    "device",
+    "ray_address",
+    "ray_logs",
+    "json_summary",
+    "config",
+    "reviews",
+    "allow_relative",
+}
 """Settings that say where and how, and change nothing of what is trained."""
 
 
@@ -33,10 +43,11 @@ class FinetuneSettings(SampleSettings):
     Samples are read, audited and split by group first; nothing that was trained on is measured on. Run the same command
     again after a crash and it goes on from the last epoch.
 
-    exit codes: 0 the version is in the registry, 2 settings (a leak and too few images too), 3 storage, 4 model
+    exit codes: 0 the version is in the registry, 2 a setting or a place that is not there, a leak, or too few images, 3
+    a store failed, 4 the model cannot be used, 130 Ctrl-C, 143 SIGTERM
     """
 
-    model_config = SettingsConfigDict(env_prefix="MOLE_FINETUNE_")
+    prefix = "MOLE_FINETUNE_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
 
     registry: Annotated[str, Field(min_length=1)] = Field(description="the folder URL where versions lie")
@@ -47,12 +58,14 @@ class FinetuneSettings(SampleSettings):
     )
     init_from: str | None = Field(
         None,
-        description="a digest of the registry, a folder or 'embedded', whose adapters "
-        "are gone on from; old and new are mixed in the end as validation wants it",
+        description="a digest of the registry or its first characters, a folder or 'embedded', whose adapters are gone "
+        "on from; old and new are mixed in the end as validation wants it (default: new adapters)",
     )
     quick: bool = Field(False, description="a short training to try the road: few images, two short epochs")
 
-    hold_out: Names = Field((), description="generators kept out of training, whose mean decides when to stop")
+    hold_out: Names = Field(
+        (), description="generators kept out of training, whose mean decides when to stop (default: none)"
+    )
     validation_share: float = Field(0.1, gt=0, lt=1, description="of groups, that decide when to stop")
     calibration_share: float = Field(0.15, gt=0, lt=1, description="of groups, that set temperature and thresholds")
     test_share: float = Field(0.15, gt=0, lt=1, description="of groups, that nothing is fitted to: the gate's")
@@ -61,12 +74,14 @@ class FinetuneSettings(SampleSettings):
     most_leak: PositiveFloat = Field(0.65, description="AUROC of the files' metadata above which training refuses")
 
     view: Annotated[str, AfterValidator(view_name)] | None = Field(
-        None, description="what an image is judged by: resize, crop, crop-4, texture-4; the base's where not given"
+        None, description="what an image is judged by: resize, crop, crop-4, texture-4 (default: the base's)"
     )
-    adapted_blocks: NonNegativeInt | None = Field(None, description="last blocks with experts; the base's")
-    shared_rank: NonNegativeInt | None = Field(None, description="rank of the expert that is not gated; the base's")
-    expert_ranks: Annotated[tuple[PositiveInt, ...] | None, NoDecode, BeforeValidator(split_commas)] = Field(
-        None, description="ranks of the separate experts, 4,8,16; the base's"
+    adapted_blocks: NonNegativeInt | None = Field(None, description="last blocks with experts (default: the base's)")
+    shared_rank: NonNegativeInt | None = Field(
+        None, description="rank of the expert that is not gated (default: the base's)"
+    )
+    expert_ranks: Annotated[tuple[PositiveInt, ...] | None, BeforeValidator(split_commas)] = Field(
+        None, description="ranks of the separate experts, 4,8,16 (default: the base's)"
     )
     aux_coef: NonNegativeFloat = Field(0.0, description="weight of the balance term")
     precision: Literal["bfloat16", "float32"] = Field("bfloat16", description="of the frozen tower in training")
@@ -74,7 +89,9 @@ class FinetuneSettings(SampleSettings):
     workers: PositiveInt = Field(1, description="training processes, one a GPU or sharing the CPUs")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where they run")
     epochs: PositiveInt = Field(6, description="at most")
-    epoch_images: PositiveInt | None = Field(None, description="draws an epoch; as many as images, 20000 at most")
+    epoch_images: PositiveInt | None = Field(
+        None, description="draws an epoch (default: as many as images, 20000 at most)"
+    )
     batch_size: PositiveInt = Field(16, description="draws a step, over all workers")
     head_images: NonNegativeInt = Field(512, description="draws that the head is fitted to before any step is taken")
     penalty: PositiveFloat = Field(5e-3, description="on the squared length of that head")

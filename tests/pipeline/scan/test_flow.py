@@ -16,17 +16,21 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 import pytest
 
+from mole.config import describe
 from mole.errors import LawError, SettingsError, StorageError
 from pipeline import storage
 from pipeline.records import CARRIED, VERDICT
-from pipeline.scan.flow import Summary
+from pipeline.scan.flow import Summary, scan
 from pipeline.scan.plan import Plan
 from pipeline.scan.reading.source import Source
 from pipeline.scan.table import lease
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.sink import encode
+from pipeline.settings import ScanSettings
+from pipeline.telemetry import Ticker
 from tests.pictures import faulty, picture, samples, write_shard
 from tests.pipeline.scan.conftest import Scan
+from tests.verdicts import verdicts_of
 
 Rows = list[dict[str, object]]
 
@@ -111,6 +115,21 @@ def test_any_reader_of_parquet_reads_the_table_while_a_run_holds_it(finished: Fi
 
 def test_the_summary_is_plain_enough_for_json(finished: Finished) -> None:
     assert json.loads(json.dumps(finished[2].__dict__))["statuses"]["ok"] == 82
+
+
+def test_columns_that_finished_rows_lack_are_told_and_not_passed_over(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shard = write_shard(tmp_path / "a.tar", samples(3))
+    verdicts_of(shard, table=tmp_path / "out", model=describe(tiny).digest)
+    settings = ScanSettings(
+        source=[str(shard)], output=str(tmp_path / "out"), model=str(tiny), carry=("url", "caption")
+    )
+    assert scan(settings, Ticker()).written == 0
+    told = capsys.readouterr().err
+    assert "3 images have rows already, which lack a column of --carry url,caption and stay as they are" in told
+    scan(settings.model_copy(update={"carry": ()}), Ticker())
+    assert "have rows already" not in capsys.readouterr().err
 
 
 def test_a_held_output_is_refused_before_anything_is_scanned(run: Scan, finished: Finished, tmp_path: Path) -> None:

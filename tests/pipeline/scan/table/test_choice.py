@@ -94,11 +94,18 @@ def test_a_compressed_shard_is_named_to_be_read_whole(tmp_path: Path) -> None:
 
 def test_a_condition_that_is_no_sql_is_refused_with_the_columns(tmp_path: Path) -> None:
     table = write_verdicts(tmp_path / "table", [verdict_row("a.tar#1", 0)])
-    with pytest.raises(SettingsError, match=r"(?s)--where \"verdikt = 'real'\".*the columns are.*'verdict'"):
-        chosen(table, tmp_path, where="verdikt = 'real'")
-    for where in ("verdict = ", "CAST(key || 'x' AS INT) > 3"):
-        with pytest.raises(SettingsError, match="--where"):
+    for where in ("verdikt = 'real'", "verdict = ", "CAST(key || 'x' AS INT) > 3", "(true", "true)", "true; false"):
+        with pytest.raises(SettingsError) as refused:
             chosen(table, tmp_path, where=where)
+        told = str(refused.value)
+        assert told.startswith(f"--where {where!r}") and "\n" not in told, "the user's words, and the reason in a line"
+        assert "scanned_at >=" not in told and "ORDER" not in told, "nothing of the query around them"
+        assert "semicolon" in told or told.endswith("scanned_at, model")
+
+
+def test_a_condition_may_end_with_a_comment(tmp_path: Path) -> None:
+    table = write_verdicts(tmp_path / "table", [verdict_row("a.tar#1", 0)])
+    assert chosen(table, tmp_path, where="true -- all of them")[1] == [("a.tar#1", 0)]
 
 
 def test_a_listing_that_cannot_be_written_is_a_fault_of_the_store(tmp_path: Path) -> None:

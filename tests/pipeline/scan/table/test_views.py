@@ -6,7 +6,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from mole.errors import StorageError
+from mole.errors import SettingsError
 from pipeline.scan.table.views import opened
 from tests.verdicts import BEGUN, verdict_row, write_verdicts
 
@@ -90,5 +90,5 @@ def test_a_table_in_a_bucket_is_asked_where_it_lies(store: int, tmp_path: Path) 
 
 
 def test_a_folder_without_a_table_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="holds no verdict table"):
+    with pytest.raises(SettingsError, match="holds no verdict table"):
         asked(tmp_path, "FROM current")

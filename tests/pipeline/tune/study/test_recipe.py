@@ -47,9 +47,9 @@ def test_what_cannot_be_is_refused(flags: list[str]) -> None:
 
 
 def test_an_unknown_flag_ends_with_the_code_of_settings() -> None:
-    with pytest.raises(SystemExit) as end:
+    with pytest.raises(SettingsError, match="there is no flag --no-such-flag") as refused:
         Recipe.from_command_line([*PLACES, "--no-such-flag", "1"])
-    assert end.value.code == SettingsError.exit_code
+    assert refused.value.exit_code == 2
 
 
 def test_a_missing_place_is_named() -> None:

@@ -1,0 +1,42 @@
+"""The interpreter: a job that one without its packages was told to run says so, and which command has them.
+
+Each door imports this before anything else, so it takes the standard library alone, of any Python 3.
+"""
+
+import os
+import sys
+from importlib.util import find_spec
+
+OLDEST = (3, 11)
+NEEDED = ("duckdb", "pipeline", "pyarrow", "pydantic", "ray", "rich", "torch")
+SUBMITTED = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Set by Ray for the command of a submitted job."""
+REFUSED = 2
+"""The exit code of settings."""
+
+
+def refusal(command: "list[str]") -> str:
+    """Say what this interpreter lacks, and how to start the command with another; empty where it lacks nothing."""
+    lacks = [name for name in NEEDED if find_spec(name) is None]
+    if sys.version_info[:2] >= OLDEST and not lacks:
+        return ""
+    version = ".".join(map(str, sys.version_info[:3]))
+    fault = f"lacks {', '.join(lacks)}" if sys.version_info[:2] >= OLDEST else "is older than Python 3.11"
+    told = f"{command[0]} was started by {sys.executable}, Python {version}, which {fault}."
+    words = " ".join(command)
+    if SUBMITTED in os.environ:
+        return (
+            f"{told} Ray runs a submitted command with the PATH that its head was started with. Write the whole path "
+            f"of the interpreter that has them there: ray job submit ... -- /srv/mole-scan/.venv/bin/python {words}"
+        )
+    root = os.path.dirname(os.path.dirname(os.path.abspath(command[0])))
+    own = os.path.join(root, ".venv", "bin", "python")
+    if os.path.exists(own) and os.path.realpath(sys.prefix) != os.path.realpath(os.path.join(root, ".venv")):
+        return f"{told} Start it with the one that has the packages: {own} {words}"
+    return f"{told} Install them: make setup in {root}, then {own} {words}"
+
+
+told = refusal(sys.argv)
+if told:
+    print(told, file=sys.stderr)
+    sys.exit(REFUSED)

@@ -1,0 +1,22 @@
+"""Which files of a table have the columns that a run would carry along."""
+
+from pathlib import Path
+
+from pipeline.scan.table.carried import lacking
+from pipeline.scan.table.ledger import Ledger
+from tests.verdicts import verdict_row, write_verdicts
+
+
+def test_files_without_one_of_the_columns_are_named(tmp_path: Path) -> None:
+    both = {"url": "u", "caption": "c"}
+    table = write_verdicts(
+        tmp_path / "[t]",
+        [verdict_row("a.tar#1", 0)],
+        [verdict_row("a.tar#1", 1, carried=both)],
+        [verdict_row("a.tar#1", 2, carried={"url": "u"})],
+    )
+    ledger = Ledger(str(table / "model=old"))
+    assert len(lacking(ledger, ("url",))) == 1
+    assert len(lacking(ledger, ("caption", "url"))) == 2
+    assert len(lacking(ledger, ("key",))) == 3, "a column of the table itself is none that was carried"
+    assert lacking(ledger, ()) == [] and lacking(Ledger(str(tmp_path / "none")), ("url",)) == []
