@@ -15,6 +15,7 @@ from pydantic import (
 )
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from mole.calibration import PREVALENCE
 from pipeline.commandline import JobSettings, split_commas
 from pipeline.registry import PROMOTED
 
@@ -34,6 +35,11 @@ class DetectorSettings(JobSettings):
     dedupe: Literal["content"] | None = Field(
         None,
         description="'content': an image whose bytes have a verdict of the model already is not scored again",
+    )
+    prevalence: Annotated[float, Field(gt=0, lt=1)] = Field(
+        PREVALENCE,
+        description="share of generated images among those that are scanned, which the column probability assumes; "
+        "verdicts do not depend on it",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the detector runs")
     num_actors: PositiveInt | None = Field(None, description="scorers; one a GPU, or one a machine, where not given")

@@ -160,5 +160,5 @@ def judged(images: Dataset, judges: Sequence[Judge], road: Road) -> Dataset:
         **layout.resources,
     )
     calibrations = {judge.described.digest: judge.described.calibration for judge in judges}
-    finish = partial(conclude, calibrations=calibrations, fingerprint=spec.fingerprint)
+    finish = partial(conclude, calibrations=calibrations, fingerprint=spec.fingerprint, prevalence=settings.prevalence)
     return scores.map_batches(finish, batch_format="pyarrow", **cluster.writers())
