@@ -130,7 +130,7 @@ def shown_threshold(logit_N: FloatArray, rate: float) -> float:
     if len(logit_N) < needed:
         raise SettingsError(
             f"a false-positive rate of {rate:g} takes at least {needed:,} real images to be shown at 95 %, got "
-            f"{len(logit_N):,}; give more, or ask for a rate of {upper_bound(0, max(1, len(logit_N))):.2g} or more"
+            f"{len(logit_N):,}"
         )
     allowed = 0
     while upper_bound(allowed + 1, len(logit_N)) <= rate:

@@ -5,6 +5,7 @@ Legend: R real images.
 
 import hashlib
 import json
+import math
 import shutil
 import tempfile
 from collections import Counter
@@ -22,7 +23,7 @@ from pydantic_settings import SettingsConfigDict
 from mole.calibration import Calibration
 from mole.config import ADAPTERS, CONFIG, CheckpointConfig, Description
 from mole.errors import SettingsError
-from mole.fitting import reals_for, shown_threshold, threshold_for
+from mole.fitting import reals_for, shown_threshold, threshold_for, upper_bound
 from mole.metrics import Rate, share_above
 from pipeline import cluster, registry
 from pipeline.commandline import JobSettings
@@ -173,9 +174,10 @@ def demand_enough(images: int, settings: CalibrateSettings) -> None:
     """
     needed = reals_for(settings.false_positives)
     if images < needed:
+        shown = math.ceil(1000 * upper_bound(0, max(1, images))) / 1000
         raise SettingsError(
             f"--false-positives {settings.false_positives:g} takes at least {needed:,} real images to be shown at "
-            f"95 %, got {images:,}; give more with --reals, or ask for a rate that these can show"
+            f"95 %, got {images:,}; give more with --reals, or ask for a rate of {shown:g} or more"
         )
 
 

@@ -148,8 +148,13 @@ def _false_positives(new: Rate, old: Rate | None, allowed: float) -> Row:
     if not holds:
         needed = reals_to_show(new.hits, new.images, allowed)
         note = (
-            f"the share itself is not below {allowed:g}; only a bound of {upper:.2g} or more would let it pass"
+            f"the share itself is not below {allowed:g}; a bound of {_up(upper):g} or more would let it pass"
             if needed is None
-            else f"at this share it takes {needed:,} reals to show {allowed:g}; these show {upper:.2g}"
+            else f"at this share it takes {needed:,} reals to show {allowed:g}; these show {_up(upper):g}"
         )
     return Row(what, SURELY, upper_bound(old.hits, old.images) if old else None, upper, allowed, holds, note)
+
+
+def _up(bound: float) -> float:
+    """Round a bound up, so that what is said would hold."""
+    return math.ceil(10_000 * bound) / 10_000
