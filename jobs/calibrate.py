@@ -45,10 +45,11 @@ def show(made: Calibrated, settings: CalibrateSettings) -> None:
     table.add_row("generated from logit", *(f"{reading.generated_above:.3f}" for reading in both))
     for prevalence in (EVEN, PREVALENCE):
         chances = [at(reading, prevalence) for reading in both]
-        table.add_row(f"  its probability where {prevalence:g} are generated", *chances)
+        table.add_row(f"  probability at prevalence {prevalence:g}", *chances)
     table.add_row("real below logit", *(f"{reading.real_below:.3f}" for reading in both))
-    called = [f"{rate.hits:,} of {rate.images:,}, {interval(rate)}" for rate in (made.called_before, made.called_after)]
-    table.add_row("of these reals called generated", *called)
+    rates = made.called_before, made.called_after
+    table.add_row("of these reals called generated", *(f"{rate.hits:,} of {rate.images:,}" for rate in rates))
+    table.add_row("  share, 95 % interval", *map(interval, rates))
     console.print(table)
     console.print(f"version: {made.version} (weights of {made.parent})", highlight=False, soft_wrap=True)
     command = f"python jobs/promote.py --registry {settings.registry} --candidate {made.digest} --samples LABELLED"
@@ -62,7 +63,7 @@ def at(reading: Calibration, prevalence: float) -> str:
 
 def interval(rate: Rate) -> str:
     """Write a share with its exact interval."""
-    return f"{rate.share:.2%} (95 %: {rate.low:.2%} to {rate.high:.2%})"
+    return f"{rate.share:.2%} ({rate.low:.2%} to {rate.high:.2%})"
 
 
 def say(line: str) -> None:
