@@ -53,6 +53,6 @@ def _which(evaluation: Evaluation) -> str:
     if evaluation.which == "seen":
         return "No forecast, for every image here taught the version: "
     if evaluation.which == "unseen":
-        return "On images that the version never saw, "
+        return "On images that the version never saw: "
     named = f" (by their names {', '.join(evaluation.teachers)} did)" if evaluation.teachers else ""
     return f"It is not known which of these images taught the version{named}: "

@@ -1,6 +1,5 @@
 """Laws of the conclusion."""
 
-
 import pytest
 
 from pipeline.tune.judging.conclusion import GLOSSARY, conclusion
@@ -18,7 +17,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
 def test_it_says_which_images_the_mean_the_worst_and_what_the_thresholds_are_from(found: Evaluation) -> None:
     told = conclusion(found.model_copy(update={"which": "unseen", "collection": "my archive"}))
     worst = min((row for row in found.rows if row.delivery == "shipped"), key=lambda row: row.auroc)
-    assert told.startswith("On images that the version never saw, 18 real and 12 generated images of 2 generators")
+    assert told.startswith("On images that the version never saw: 18 real and 12 generated images of 2 generators")
     assert f"{found.mean('auroc', 'shipped'):.3f} on average, lowest {worst.auroc:.3f} ({worst.generator}" in told
     assert "thresholds are from my archive" in told and "of 18 reals are called generated" in told
 
