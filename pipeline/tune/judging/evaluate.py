@@ -117,7 +117,7 @@ def judge(
         demand_both([sample for sample, own in zip(chosen, seen_N, strict=True) if not own], len(samples))
     first = next(iter(halves.values()))
     out = 0 if how.seen else len(samples) - len(first.samples)
-    teachers = tuple(sorted(known.sources & {sample.source for sample in first.samples}))
+    teachers = tuple(sorted({one.source for one in first.samples if {one.source, one.part} & known.sources}))
     apart = halves["seen"].evaluation if "seen" in halves and first.evaluation.which != "seen" else None
     final = first.evaluation.model_copy(update={"left_out": out, "teachers": teachers, "apart": apart})
     for line in said(final):

@@ -121,11 +121,11 @@ def judge(candidate: Evaluation, other: Evaluation | None, bounds: Bounds, *, ag
 def _kept(row: Figures, figure: str, pair: tuple[float | None, float], drop: float) -> Row:
     """Hold an estimate against the other's on the same images, less what it may fall."""
     old, new = pair
-    bound = None if old is None else old - drop
+    bound = None if old is None else max(0.0, old - drop)
     kind = " (reconstructions)" if row.reconstruction else ""
     needed = math.ceil(1 / drop) if drop else 0
     images = row.fakes if figure != "AUROC" else min(row.fakes, row.reals)
-    note = f"{images:,} images: one alone moves it by {1 / images:.3f}" if images < needed and bound is not None else ""
+    note = f"few: 1 of {images:,} images is {1 / images:.3f}" if images < needed and bound is not None else ""
     holds = bound is None or new >= bound
     return Row(f"{row.generator}{kind}, {row.delivery}", figure, old, new, bound, holds, note)
 
@@ -147,11 +147,8 @@ def _false_positives(new: Rate, old: Rate | None, allowed: float) -> Row:
     holds, note = upper <= allowed, ""
     if not holds:
         needed = reals_to_show(new.hits, new.images, allowed)
-        note = (
-            f"the share itself is not below {allowed:g}; a bound of {_up(upper):g} or more would let it pass"
-            if needed is None
-            else f"at this share it takes {needed:,} reals to show {allowed:g}; these show {_up(upper):g}"
-        )
+        why = f"at this share it takes {needed:,} reals" if needed else "the share itself is no lower than the bound"
+        note = f"these show {_up(upper):g}; {why}"
     return Row(what, SURELY, upper_bound(old.hits, old.images) if old else None, upper, allowed, holds, note)
 
 

@@ -22,6 +22,7 @@ from pipeline.tune.judging.evaluate import judge as score
 from pipeline.tune.judging.evaluation import assess
 from pipeline.tune.judging.gate import Bounds, Decision, judge
 from pipeline.tune.judging.origin import Origin, origin_at, origin_of
+from pipeline.tune.judging.thresholds import named
 
 Say = Callable[[str], None]
 DELIVERIES = ("shipped", "aligned")
@@ -134,7 +135,7 @@ def take_back(settings: PromoteSettings) -> Promotion:
     if before is not None:
         return place.roll_back(before)
     now = version_of(place, str(place.promoted()))
-    base = named(settings.base, place) if settings.base else origin_of(now.described, place)
+    base = base_at(settings.base, place) if settings.base else origin_of(now.described, place)
     told = ", to the base that it came from"
     if base is None:
         base, told = origin_at(EMBEDDED), ", to the shipped detector, since its base is not to be found"
@@ -155,7 +156,7 @@ def opponent(
         if settings.base is not None:
             raise SettingsError(f"--base {settings.base!r} is for a first promotion; {promoted} is what is promoted")
         return version_of(place, promoted), f"{promoted}, which is promoted"
-    base = named(settings.base, place) if settings.base else origin_of(candidate.described, place)
+    base = base_at(settings.base, place) if settings.base else origin_of(candidate.described, place)
     if base is None:
         if settings.first:
             return None, ""
@@ -167,7 +168,8 @@ def opponent(
         )
     if base.digest == candidate.digest:
         raise SettingsError(f"--base {settings.base!r} is the candidate {candidate.digest} itself; name another")
-    return base, f"its base {base.digest}"
+    shipped = ", the shipped detector" if base.model == EMBEDDED else ""
+    return base, f"its base {base.digest}{shipped}"
 
 
 def untouched(versions: Sequence[Description], given: Sequence[Sample] = ()) -> list[Sample]:
@@ -232,8 +234,8 @@ def notes(candidate: Origin, other: Origin | None, new: Judged) -> list[str]:
         lines.append("both have the same weights: they differ in their thresholds alone")
     known = taught(other.described)
     if not known.listed:
-        flattered = [sample for sample in new.samples if sample.source in known.sources]
-        among = ", ".join(sorted({sample.source for sample in flattered}))
+        flattered = [sample for sample in new.samples if {sample.source, sample.part} & known.sources]
+        among = named(sample.source for sample in flattered)
         lines.append(
             f"{other.digest} keeps no list of the images that taught it; "
             + (
@@ -245,7 +247,7 @@ def notes(candidate: Origin, other: Origin | None, new: Judged) -> list[str]:
     return lines
 
 
-def named(base: str, place: Registry) -> Origin:
+def base_at(base: str, place: Registry) -> Origin:
     """Read the checkpoint that `--base` names.
 
     Raises:

@@ -68,7 +68,7 @@ def test_false_positives_hold_where_the_upper_end_of_their_interval_does() -> No
     assert judge(evaluation({"g": 9.0}, alarms=4, reals=1000), clean, BOUNDS).passed  # at most 0.91 %
     refused = judge(evaluation({"g": 9.0}, alarms=5, reals=1000), clean, BOUNDS)  # 0.5 %, but perhaps 1.05 %
     assert [row.figure for row in refused.refusals] == [SURELY]
-    assert refused.refusals[0].note == "at this share it takes 1,182 reals to show 0.01; these show 0.0105"
+    assert refused.refusals[0].note == "these show 0.0105; at this share it takes 1,182 reals"
 
 
 def test_a_sample_without_an_error_that_is_too_small_is_refused_with_the_number_it_takes() -> None:
@@ -101,8 +101,8 @@ def test_a_generator_of_too_few_images_to_show_a_drop_is_said_so() -> None:
     few = evaluation({"g": 4.0}, fakes=8, reals=1000)
     noted = {row.figure: row.note for row in judge(few, few, BOUNDS).rows if row.what == "g, shipped"}
     assert noted == {
-        "AUROC": "8 images: one alone moves it by 0.125",
-        "called generated": "8 images: one alone moves it by 0.125",
+        "AUROC": "few: 1 of 8 images is 0.125",
+        "called generated": "few: 1 of 8 images is 0.125",
     }
     assert "(3 of too few images to show a drop within its bound)" in str(judge(few, few, BOUNDS))
 
