@@ -11,8 +11,9 @@ from rich.table import Table
 from mole.errors import MoleError
 from pipeline.telemetry import command, quiet_ray, results
 from pipeline.tune.judging.benchmark import EvaluateSettings, measure
-from pipeline.tune.judging.evaluation import Evaluation
-from pipeline.tune.judging.judgement import Figures
+from pipeline.tune.judging.conclusion import conclusion
+from pipeline.tune.judging.evaluation import WORDS, Evaluation
+from pipeline.tune.judging.judgement import Figures, Part
 from pipeline.tune.judging.logits import OVERALL
 from pipeline.tune.judging.protocol import PRINTED, SETS, Protocol
 
@@ -41,12 +42,25 @@ def main(arguments: list[str]) -> int:
 
 
 def show(evaluation: Evaluation, console: Console) -> None:
-    """Print each generator in each delivery, the mean and the minimum, and what the reals are called."""
-    table = Table(box=None, pad_edge=False)
+    """Print what the version never saw, what taught it apart from that where it was asked for, and the conclusion."""
+    for found in (evaluation, evaluation.apart):
+        if found is not None:
+            show_figures(found, console)
+    when = f" ({evaluation.made:%Y-%m-%d})" if evaluation.made else ""
+    console.print(f"conclusion{when}: {conclusion(evaluation)}", highlight=False, soft_wrap=True, markup=False)
+
+
+def show_figures(evaluation: Evaluation, console: Console) -> None:
+    """Print each generator in each delivery, its parts, the mean and the minimum, and what the reals are called."""
+    title = f"{evaluation.samples:,} images, {WORDS[evaluation.which]}"
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
     for name in ("generator", "delivery", "fakes", "reals", "AUROC", "95 %", "AP", "found", "false positives"):
         table.add_column(name, justify="left" if name in {"generator", "delivery"} else "right")
     for row in (*evaluation.rows, *evaluation.overall):
         table.add_row(*cells(row), style="bold" if row.generator == OVERALL else None)
+        for part in evaluation.parts:
+            if (part.source, part.delivery) == (row.generator, row.delivery):
+                table.add_row(*part_cells(part))
     console.print(table)
     for delivery in evaluation.deliveries:
         areas = f"AUROC {evaluation.mean('auroc', delivery):.3f}, lowest {evaluation.minimum('auroc', delivery):.3f}"
@@ -54,9 +68,14 @@ def show(evaluation: Evaluation, console: Console) -> None:
         console.print(f"{delivery}, mean over generators: {areas}; AP {means[0]:.3f}, lowest {means[1]:.3f}")
     for cell in evaluation.figures(OVERALL, evaluation.deliveries[0]).detection:
         word = f"{cell.found.share:.1%}" if cell.found else f"refused, it takes {cell.needed:,} reals"
-        console.print(f"found at a false-positive rate of {cell.allowed:g}: {word}", highlight=False)
+        console.print(f"found at a false-positive rate of {cell.allowed:g} on these reals: {word}", highlight=False)
+    for reals in evaluation.reals:
+        if reals.delivery == evaluation.deliveries[0]:
+            told = f"{reals.source}, real: {reals.alarms.hits:,} of {reals.alarms.images:,} called generated"
+            console.print(f"{told}, {reals.unsure.hits:,} unsure", highlight=False, markup=False)
     left = ", ".join(f"{count:,} {status}" for status, count in evaluation.excluded.items())
-    console.print(f"left out: {left or 'nothing'}", highlight=False)
+    seen = f"; {evaluation.left_out:,} that taught the version" if evaluation.left_out else ""
+    console.print(f"left out: {left or 'nothing'}{seen}", highlight=False)
     if evaluation.unjudged:
         console.print(f"not judged, since a class could not be read: {', '.join(evaluation.unjudged)}", markup=False)
 
@@ -65,7 +84,7 @@ def cells(row: Figures) -> list[str]:
     """Write a generator's figures."""
     low, high = row.auroc_interval
     return [
-        row.generator,
+        f"{row.generator} (reconstructions)" if row.reconstruction else row.generator,
         row.delivery,
         f"{row.fakes:,}",
         f"{row.reals:,}",
@@ -75,6 +94,13 @@ def cells(row: Figures) -> list[str]:
         f"{row.found.share:.1%}",
         f"{row.alarms.share:.1%}",
     ]
+
+
+def part_cells(part: Part) -> list[str]:
+    """Write the figures of one of several generators or classes of a source."""
+    low, high = part.auroc_interval
+    area = [f"{part.auroc:.3f}", f"{low:.3f}-{high:.3f}"]
+    return [f"  {part.part}", part.delivery, f"{part.fakes:,}", "", *area, "", f"{part.found.share:.1%}", ""]
 
 
 def show_protocol(found: Protocol, console: Console) -> None:

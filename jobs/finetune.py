@@ -9,7 +9,9 @@ from dataclasses import asdict
 
 from rich.table import Table
 
+from mole.metrics import Rate
 from pipeline.telemetry import command, quiet_ray, results
+from pipeline.tune.judging.conclusion import conclusion
 from pipeline.tune.training.finetune import MEASURED, Outcome, finetune
 from pipeline.tune.training.settings import FinetuneSettings
 
@@ -37,15 +39,18 @@ def show(outcome: Outcome, settings: FinetuneSettings) -> None:
     """Print what the version does on images that nothing was fitted to, where it is, and what may come next."""
     console = results()
     if outcome.evaluation:
-        table = Table(
-            "generator", "fakes", "reals", *(f"AUROC {name}" for name in MEASURED), "called generated, shipped"
-        )
+        called = "called generated, shipped"
+        table = Table("test images, never seen", "fakes", "reals", *(f"AUROC {name}" for name in MEASURED), called)
         for name in outcome.evaluation.generators:
             rows = [outcome.evaluation.figures(name, delivery) for delivery in MEASURED]
-            found = rows[0].found
-            called = f"{found.share:.0%} ({found.low:.0%} to {found.high:.0%})"
-            table.add_row(name, str(rows[0].fakes), str(rows[0].reals), *(f"{row.auroc:.3f}" for row in rows), called)
+            title = f"{name} (reconstructions)" if rows[0].reconstruction else name
+            areas = [f"{row.auroc:.3f}" for row in rows]
+            table.add_row(title, str(rows[0].fakes), str(rows[0].reals), *areas, share(rows[0].found))
+        for reals in outcome.evaluation.reals:
+            if reals.delivery == MEASURED[0]:
+                table.add_row(f"{reals.source}, real", "", str(reals.alarms.images), "", "", share(reals.alarms))
         console.print(table)
+        console.print(conclusion(outcome.evaluation), highlight=False, soft_wrap=True, markup=False)
     else:
         console.print(
             "the test split lacks a class, so nothing was measured; evaluate it on other images", soft_wrap=True
@@ -53,6 +58,11 @@ def show(outcome: Outcome, settings: FinetuneSettings) -> None:
     console.print(f"version: {outcome.version} ({outcome.epochs} epochs)", highlight=False, soft_wrap=True)
     command = f"python jobs/promote.py --registry {settings.registry} --candidate {outcome.digest}"
     console.print(f"next: {command}", highlight=False, soft_wrap=True, markup=False)
+
+
+def share(rate: Rate) -> str:
+    """Write a share with its exact interval."""
+    return f"{rate.share:.0%} ({rate.low:.0%} to {rate.high:.0%})"
 
 
 def say(line: str) -> None:

@@ -1,4 +1,4 @@
-"""Promote: let a better version of a registry replace the promoted one, or take the last promotion back."""
+"""Promote: let a version of a registry replace the promoted one if it is no worse, or take a promotion back."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
@@ -10,9 +10,9 @@ from dataclasses import asdict
 from rich.table import Table
 
 from mole.errors import MoleError, RefusedError
-from pipeline.registry import Promotion, Registry
+from pipeline.registry import Promotion
 from pipeline.telemetry import command, quiet_ray, results
-from pipeline.tune.judging.promote import PromoteSettings, Verdict, promote
+from pipeline.tune.judging.promote import PromoteSettings, Verdict, promote, take_back
 
 
 @command
@@ -26,18 +26,14 @@ def main(arguments: list[str]) -> int:
         settings = PromoteSettings.from_command_line(arguments)
         quiet_ray(logs=settings.ray_logs)
         if settings.rollback:
-            told(Registry(settings.registry).roll_back(), as_json=settings.json_summary)
+            told(take_back(settings), as_json=settings.json_summary)
             return 0
         verdict = promote(settings, say)
     except MoleError as reason:
         say(f"{type(reason).__name__}: {reason}")
         return reason.exit_code
     if settings.json_summary:
-        rows = [asdict(row) for row in verdict.decision.rows]
-        entry = verdict.promotion.model_dump(mode="json") if verdict.promotion else None
-        print(
-            json.dumps({"passed": verdict.decision.passed, "images": verdict.images, "rows": rows, "promotion": entry})
-        )
+        print(json.dumps(summary(verdict)))
     else:
         show(verdict)
     if verdict.promotion is None:
@@ -48,13 +44,29 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def summary(verdict: Verdict) -> dict[str, object]:
+    """Write a verdict as JSON has it."""
+    return {
+        "passed": verdict.decision.passed,
+        "against": verdict.decision.against or None,
+        "images": verdict.images,
+        "rows": [asdict(row) for row in verdict.decision.rows],
+        "notes": verdict.notes,
+        "promotion": verdict.promotion.model_dump(mode="json") if verdict.promotion else None,
+    }
+
+
 def show(verdict: Verdict) -> None:
-    """Print every comparison."""
-    table = Table("on", "figure", "promoted", "candidate", "bound", "", title=f"{verdict.images:,} images")
+    """Print every comparison, and what a reader must know of them."""
+    console, against = results(), verdict.decision.against or "nothing"
+    console.print(f"{verdict.images:,} images; held against {against}", highlight=False, soft_wrap=True)
+    table = Table("on", "figure", "other", "candidate", "bound", "", "", box=None, pad_edge=False)
     for row in verdict.decision.rows:
         old, bound = ("" if value is None else f"{value:.3f}" for value in (row.old, row.bound))
-        table.add_row(row.what, row.figure, old, f"{row.new:.3f}", bound, "" if row.holds else "FAILS")
-    results().print(table)
+        table.add_row(row.what, row.figure, old, f"{row.new:.3f}", bound, "" if row.holds else "FAILS", row.note)
+    console.print(table)
+    for note in verdict.notes:
+        console.print(f"note: {note}", highlight=False, soft_wrap=True, markup=False)
 
 
 def told(entry: Promotion, *, as_json: bool) -> None:

@@ -3,13 +3,24 @@
 Shapes: N images.
 """
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, PositiveFloat, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PositiveFloat,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 FloatArray = NDArray[np.float32] | NDArray[np.float64]
+EVEN = 0.5
+"""The prevalence that temperature and bias are fitted at: both classes weigh alike."""
+PREVALENCE = 0.1
+"""What a scan assumes where nothing else is said: one image in ten is generated."""
 
 
 class Calibration(BaseModel):
@@ -23,6 +34,8 @@ class Calibration(BaseModel):
         false_positive_rate: the rate at `generated_above` on held-out real images, None where it was not measured.
         false_positive_interval: its exact 95 % interval (Clopper-Pearson).
         reals: how many real images that was measured on.
+        collection: the name of what those images are; the rate holds for images like them and for no others. None
+            where nobody said, as in checkpoints older than the name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,6 +47,7 @@ class Calibration(BaseModel):
     false_positive_rate: float | None = None
     false_positive_interval: tuple[float, float] | None = None
     reals: int = 0
+    collection: str | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -41,10 +55,34 @@ class Calibration(BaseModel):
             raise ValueError(f"real_below {self.real_below} must not lie above generated_above {self.generated_above}")
         return self
 
-    def probability(self, logit_N: FloatArray) -> NDArray[np.float64]:
-        """Turn logits into the probability that an image is generated, float64 (N,)."""
-        shifted_N = (np.asarray(logit_N, np.float64) + self.bias) / self.temperature
-        return 0.5 * (1 + np.tanh(shifted_N / 2))  # the logistic function, written so that nothing overflows
+    @model_serializer(mode="wrap")
+    def _write(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave a collection that has no name unsaid, so that what was made before names keeps its digest."""
+        written: dict[str, Any] = handler(self)
+        return {name: value for name, value in written.items() if (name, value) != ("collection", None)}
+
+    @property
+    def balance(self) -> float:
+        """The logit that speaks for neither class: there the probability is the prevalence, whatever that is."""
+        return -self.bias
+
+    def probability(self, logit_N: FloatArray, prevalence: float = EVEN) -> NDArray[np.float64]:
+        """Turn logits into the probability that an image is generated.
+
+        Args:
+            logit_N: the detector's logits.
+            prevalence: share of generated images among those that are looked at, between 0 and 1; the logit shifts
+                the odds of that share.
+
+        Returns:
+            float64 (N,), growing with the logit.
+
+        Source: Bayes' rule in log odds; Saerens, Latinne and Decaestecker 2002, equation 2.4.
+        """
+        evidence_N = (np.asarray(logit_N, np.float64) + self.bias) / self.temperature
+        shifted_N = evidence_N + np.log(prevalence / (1 - prevalence))
+        chance_N: NDArray[np.float64] = 0.5 * (1 + np.tanh(shifted_N / 2))  # the logistic function; nothing overflows
+        return chance_N
 
     def verdict(self, logit_N: FloatArray) -> NDArray[np.str_]:
         """Turn logits into `generated`, `real` or `unsure`, (N,)."""

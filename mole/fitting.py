@@ -59,6 +59,43 @@ def clopper_pearson(errors: int, trials: int, *, level: float = 0.95) -> tuple[f
     return lower, upper
 
 
+def upper_bound(errors: int, trials: int, *, level: float = 0.95) -> float:
+    """Bound a rate from above alone: with this confidence it is no higher.
+
+    Args:
+        errors: how often it happened.
+        trials: how often it could have.
+        level: confidence of the one-sided bound.
+
+    Source: Clopper and Pearson 1934; the upper end of their interval of level 2 x `level` - 1.
+    """
+    return clopper_pearson(errors, trials, level=2 * level - 1)[1]
+
+
+def reals_to_show(errors: int, trials: int, rate: float) -> int | None:
+    """Count the real images that it takes to show a rate if errors go on as they did.
+
+    Args:
+        errors: false positives so far.
+        trials: real images so far, 1 or more.
+        rate: the false-positive rate that the upper bound is to reach.
+
+    Returns:
+        How many, those so far included; None where their own share lies at the rate or above, so that no number helps.
+    """
+    share = errors / trials
+    if share >= rate:
+        return None
+    low, high = 0, reals_for(rate)
+    while upper_bound(int(np.ceil(share * high)), high) > rate:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        shown = upper_bound(int(np.ceil(share * middle)), middle) <= rate
+        low, high = (low, middle) if shown else (middle, high)
+    return high
+
+
 def reals_for(rate: float, *, level: float = 0.95) -> int:
     """Count the real images that show a false-positive rate if none of them is wrong.
 
@@ -72,6 +109,33 @@ def reals_for(rate: float, *, level: float = 0.95) -> int:
     if not 0 < rate < 1:
         raise SettingsError(f"a false-positive rate must lie between 0 and 1, got {rate}")
     return int(np.ceil(np.log(1 - level) / np.log1p(-rate)))
+
+
+def shown_threshold(logit_N: FloatArray, rate: float) -> float:
+    """Set the lowest threshold of which real images show, at 95 %, that no more than a wanted share reaches it.
+
+    Args:
+        logit_N: logits of real images of the kind that is to be judged, drawn independently.
+        rate: the false-positive rate whose upper bound is wanted.
+
+    Returns:
+        The threshold.
+
+    Raises:
+        SettingsError: the sample is too small to show such a rate even without an error.
+
+    Source: Wilks 1941, a one-sided tolerance limit from order statistics; no distribution is assumed.
+    """
+    needed = reals_for(rate)
+    if len(logit_N) < needed:
+        raise SettingsError(
+            f"a false-positive rate of {rate:g} takes at least {needed:,} real images to be shown at 95 %, got "
+            f"{len(logit_N):,}"
+        )
+    allowed = 0
+    while upper_bound(allowed + 1, len(logit_N)) <= rate:
+        allowed += 1
+    return _above(logit_N, allowed)
 
 
 def threshold_for(logit_N: FloatArray, rate: float) -> tuple[float, tuple[float, float]]:
@@ -93,7 +157,12 @@ def threshold_for(logit_N: FloatArray, rate: float) -> tuple[float, tuple[float,
             f"a false-positive rate of {rate:g} takes at least {needed:,} real images, got {len(logit_N):,}"
         )
     allowed = int(np.floor(rate * len(logit_N)))
-    descending_N = np.sort(logit_N)[::-1]
-    threshold = float(np.nextafter(np.float32(descending_N[allowed]), np.float32(np.inf)))
+    threshold = _above(logit_N, allowed)
     errors = int((logit_N >= threshold).sum())
     return threshold, clopper_pearson(errors, len(logit_N))
+
+
+def _above(logit_N: FloatArray, allowed: int) -> float:
+    """Find the lowest threshold that at most so many logits reach; float (N,)."""
+    descending_N = np.sort(logit_N)[::-1]
+    return float(np.nextafter(np.float32(descending_N[allowed]), np.float32(np.inf)))

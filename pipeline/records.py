@@ -8,6 +8,8 @@ from mole.errors import StorageError
 
 SCHEMA_VERSION = "1"
 VERSION_KEY = b"mole_scan_schema"
+PREVALENCE_KEY = b"mole_scan_prevalence"
+"""In a file's metadata: the share of generated images that its probabilities assume; 0.5 where a file does not say."""
 
 
 class Status(StrEnum):

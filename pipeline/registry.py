@@ -29,6 +29,8 @@ DIGITS = 8  # of an entry's number
 FEWEST = 4
 """Characters of a digest, at least, that stand for it."""
 DIGEST = re.compile(f"[0-9a-f]{{{FEWEST},32}}")
+TAKEN_BACK = "rolled back from "
+"""How the reason of an entry begins that takes a promotion back."""
 
 
 class Promotion(BaseModel):
@@ -37,7 +39,7 @@ class Promotion(BaseModel):
     Attributes:
         number: counted from 1.
         digest: what is promoted from here on.
-        replaced: what was promoted before; None for the first.
+        replaced: what was promoted before; for the first the base that it was held against, None where there was none.
         reason: why, in words: the gate's verdict, or that it was taken back.
         at: when, UTC.
     """
@@ -113,13 +115,14 @@ class Registry:
         files = storage.names(storage.join(self.url, PROMOTIONS), ".json")
         return Promotion.model_validate_json(storage.read(files[-1])).digest if files else None
 
-    def promote(self, digest: str, reason: str, *, replacing: str | None) -> Promotion:
+    def promote(self, digest: str, reason: str, *, replacing: str | None, base: str | None = None) -> Promotion:
         """Move the pointer in one step: one new file, which only one of two writers can create.
 
         Args:
             digest: a version that is here.
             reason: why.
             replacing: what was promoted when this was decided.
+            base: the version that a first promotion was held against, to which a rollback leads.
 
         Raises:
             ModelError: there is no such version.
@@ -131,22 +134,47 @@ class Registry:
         now = log[-1].digest if log else None
         if now != replacing:
             raise StorageError(f"{now} was promoted meanwhile, not {replacing}; judge {digest} against it again")
-        entry = Promotion(number=len(log) + 1, digest=digest, replaced=now, reason=reason, at=datetime.now(UTC))
+        entry = Promotion(number=len(log) + 1, digest=digest, replaced=now or base, reason=reason, at=datetime.now(UTC))
         file = storage.join(self.url, PROMOTIONS, f"{entry.number:0{DIGITS}}.json")
         if not storage.create(file, entry.model_dump_json(indent=2).encode()):
             raise StorageError(f"another promotion took number {entry.number} of {self.url}; judge {digest} again")
         return entry
 
-    def roll_back(self) -> Promotion:
-        """Promote again what stood before the version that is promoted now.
+    def before(self) -> str | None:
+        """Tell what a rollback would promote; None where that is a base which the log does not name.
 
         Raises:
-            SettingsError: nothing stood before.
+            SettingsError: nothing was promoted, or the base is.
         """
-        log = self.log()
-        if not log or log[-1].replaced is None:
-            raise SettingsError(f"{self.url} has nothing to roll back to: {len(log)} promotions")
-        return self.promote(log[-1].replaced, f"rolled back from {log[-1].digest}", replacing=log[-1].digest)
+        standing: list[str] = []
+        grounded = False  # whether the lowest of them is a base
+        for entry in self.log():
+            if not entry.reason.startswith(TAKEN_BACK):
+                if not standing and entry.replaced is not None:
+                    standing, grounded = [entry.replaced], True
+                standing.append(entry.digest)
+                continue
+            standing.pop()
+            if not standing:
+                standing, grounded = [entry.digest], True
+        if not standing or (grounded and len(standing) == 1):
+            told = f"its base {standing[0]} is promoted" if standing else "nothing was promoted"
+            raise SettingsError(f"{self.url} has nothing to roll back to: {told}")
+        return standing[-2] if len(standing) > 1 else None
+
+    def roll_back(self, to: str, *, told: str = "") -> Promotion:
+        """Promote again what stood before the version that is promoted now.
+
+        Args:
+            to: its digest, as `before` tells it, or a base's.
+            told: what else to write into the log.
+
+        Raises:
+            ModelError: that version is not here.
+            StorageError: someone else promoted meanwhile, or the store refuses.
+        """
+        now = str(self.promoted())
+        return self.promote(to, f"{TAKEN_BACK}{now}{told}", replacing=now)
 
     def find(self, words: str) -> str | None:
         """Find the version whose digest is, or begins, so; None where none does.

@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from mole.calibration import PREVALENCE
 from pipeline.commandline import JobSettings, split_commas
 from pipeline.registry import PROMOTED
 
@@ -34,6 +35,11 @@ class DetectorSettings(JobSettings):
         None,
         description="an image whose bytes have a verdict of the model already is not scored again "
         "(default: all are scored)",
+    )
+    prevalence: Annotated[float, Field(gt=0, lt=1)] = Field(
+        PREVALENCE,
+        description="share of generated images among those that are scanned, which the column probability assumes; "
+        "verdicts do not depend on it",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the detector runs")
     num_actors: PositiveInt | None = Field(None, description="scorers (default: one a GPU, or one a machine)")

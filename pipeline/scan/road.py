@@ -217,5 +217,11 @@ def judged(
         **layout.resources,
     )
     calibrations = {judge.described.digest: judge.described.calibration for judge in judges}
-    finish = partial(conclude, calibrations=calibrations, fingerprint=spec.fingerprint, aside=aside)
+    finish = partial(
+        conclude,
+        calibrations=calibrations,
+        fingerprint=spec.fingerprint,
+        prevalence=settings.prevalence,
+        aside=aside,
+    )
     return scores.map_batches(finish, batch_format="pyarrow", **cluster.writers())

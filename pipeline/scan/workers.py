@@ -73,7 +73,12 @@ class Scorer:
 
 
 def conclude(
-    scored: pa.Table, calibrations: Mapping[str, Calibration], fingerprint: str, aside: str | None = None
+    scored: pa.Table,
+    calibrations: Mapping[str, Calibration],
+    fingerprint: str,
+    *,
+    prevalence: float,
+    aside: str | None = None,
 ) -> pa.Table:
     """Write rows as the table holds them; see `pipeline.scan.steps.verdict`.
 
@@ -81,12 +86,13 @@ def conclude(
         scored: a table of `SCORED`.
         calibrations: of each model by its digest.
         fingerprint: of the preprocessing.
+        prevalence: share of generated images that the probabilities assume.
         aside: where rows of copies wait, where copies are not to be scored; these are left out.
     """
     from pipeline.scan.steps.verdict import conclude as conclude_here
     from pipeline.scan.table.copies import set_aside
 
-    rows = conclude_here(scored, calibrations, fingerprint)
+    rows = conclude_here(scored, calibrations, fingerprint, prevalence=prevalence)
     return rows if aside is None else set_aside(rows, aside)
 
 

@@ -111,12 +111,43 @@ def test_a_scan_of_the_registry_takes_what_is_promoted(
 
 def test_a_rollback_is_one_more_entry_and_the_log_keeps_both(filled: tuple[Registry, str, str]) -> None:
     place, first, second = filled
+    with pytest.raises(SettingsError, match="nothing was promoted"):
+        place.before()
     place.promote(first, "first", replacing=None)
-    with pytest.raises(SettingsError, match="nothing to roll back to"):
-        place.roll_back()
+    assert place.before() is None  # a base, which this log does not name
     place.promote(second, "better", replacing=first)
-    assert place.roll_back().digest == first == place.promoted()
+    assert place.before() == first
+    assert place.roll_back(first).digest == first == place.promoted()
     assert [entry.digest for entry in place.log()] == [first, second, first]
+
+
+def test_rollbacks_lead_back_one_at_a_time_and_at_last_to_the_base_and_never_forth_again(
+    filled: tuple[Registry, str, str], tmp_path: Path
+) -> None:
+    place, first, second = filled
+    base = place.add(tiny_checkpoint(tmp_path / "3", seed=3), {})
+    place.promote(first, "first", replacing=None, base=base)
+    place.promote(second, "better", replacing=first)
+    for wanted in (first, base):
+        before = place.before()
+        assert before == wanted
+        assert place.roll_back(before).digest == place.promoted() == wanted
+    with pytest.raises(SettingsError, match=f"its base {base} is promoted"):
+        place.before()
+    place.promote(second, "again", replacing=base)
+    assert place.before() == base
+
+
+def test_a_log_that_names_no_base_leads_to_the_one_it_was_rolled_back_to(
+    filled: tuple[Registry, str, str],
+) -> None:
+    place, first, base = filled
+    place.promote(first, "held against nothing", replacing=None)
+    assert place.before() is None
+    place.roll_back(base, told=", to its base")
+    assert place.promoted() == base and place.log()[-1].reason == f"rolled back from {first}, to its base"
+    with pytest.raises(SettingsError, match="its base"):
+        place.before()
 
 
 def test_who_judged_against_an_old_version_cannot_promote(filled: tuple[Registry, str, str]) -> None:

@@ -25,11 +25,13 @@ class Place(NamedTuple):
         label: 1 generated, 0 real.
         source: the generator, or the collection of photographs.
         shape: how the folders stand, for the user to read.
+        part: the class or generator within the source, where folders tell.
     """
 
     label: int
     source: str
     shape: str
+    part: str = ""
 
 
 def read(
@@ -66,7 +68,7 @@ def read(
             continue
         shapes[said.shape] += 1
         cell = len(samples) % CELLS if said.source in grids else None
-        samples.append(Sample(uri, said.label, said.source, cell=cell))
+        samples.append(Sample(uri, said.label, said.source, cell=cell, part=said.part))
     if not samples:
         raise SettingsError(_unknown(place, strangers, skipped, known))
     return " and ".join(shapes), samples, skipped
@@ -82,8 +84,9 @@ def read_path(folders: list[str], place: str, known: Words, split: Collection[st
     above = [folder for folder in folders[:at] if folder.lower() not in SPLITS | PASSED_OVER]
     below = folders[at + 1 :]
     if above:
-        source = above[1] if above[0] in split and len(above) > 1 else above[0]
-        return Place(label, source, f"<generator>/{'<class>/' if len(above) > 1 else ''}{_pair(folders[at])}")
+        source, part = (above[1], "") if above[0] in split and len(above) > 1 else (above[0], "/".join(above[1:]))
+        shape = f"<generator>/{'<class>/' if len(above) > 1 else ''}{_pair(folders[at])}"
+        return Place(label, source, shape, part)
     if below:
         return Place(label, below[0], f"{_pair(folders[at])}/<generator>")
     if folders[at].lower() not in {"0_real", "1_fake", *NAMES, "nature", "ai"}:

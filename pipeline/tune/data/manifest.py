@@ -1,31 +1,86 @@
 """The manifest: the samples that a version was made of, by content and place, and which split each was in."""
 
-from collections.abc import Sequence
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mole.config import Description
 from pipeline.tune.data.collection import TEST
-from pipeline.tune.data.samples import Sample, from_table
+from pipeline.tune.data.samples import Sample, from_table, to_table
+from pipeline.tune.data.split import TRAIN
 
-MANIFEST = "manifest.parquet"
+MANIFEST, ORIGIN = "manifest.parquet", "origin.json"
+Place = tuple[str, int | None, int | None]
+"""The file, where the image begins in it, and the cell."""
 
 
-def taught(version: Path, samples: Sequence[Sample]) -> int:
-    """Count the samples that a version was trained, stopped or calibrated on, as far as their places tell.
+@dataclass(frozen=True)
+class Taught:
+    """The images that some versions were trained, stopped or calibrated on.
+
+    Attributes:
+        places: where they lay.
+        digests: of their contents, so that a copy elsewhere is known too.
+        listed: whether every one of the versions has a list of them.
+        sources: names of further sources that taught a version, which kept no list of its images.
+    """
+
+    places: frozenset[Place] = frozenset()
+    digests: frozenset[str] = frozenset()
+    listed: bool = True
+    sources: frozenset[str] = frozenset()
+
+    def __or__(self, other: "Taught") -> "Taught":
+        """Join what taught two versions."""
+        return Taught(
+            self.places | other.places,
+            self.digests | other.digests,
+            self.listed and other.listed,
+            self.sources | other.sources,
+        )
+
+    def has(self, sample: Sample) -> bool:
+        """Tell whether a sample lies where one of the images did."""
+        return place_of(sample) in self.places
+
+
+def taught(version: Description) -> Taught:
+    """Tell what taught a version; one that does not list its training tells by the names of its sources at most."""
+    file = version.folder / MANIFEST
+    recipe = version.config.provenance.get("recipe", {})
+    names = frozenset(name for fold in recipe.get("folds", ()) for name in fold)
+    if not file.is_file():
+        return Taught(listed=False, sources=names)
+    rows = pq.read_table(file)
+    splits = rows["split"].to_pylist()
+    chosen = rows.filter(pa.array([split != TEST for split in splits], pa.bool_()))
+    digests = chosen["digest"].to_pylist() if "digest" in chosen.column_names else []
+    places = frozenset(map(place_of, from_table(chosen)))
+    return Taught(places, frozenset(filter(None, digests)), listed=TRAIN in splits, sources=names)
+
+
+def extended(version: Path, samples: Sequence[Sample], digests: Iterable[str], split: str) -> bytes:
+    """Write a version's manifest with further samples behind it.
 
     Args:
-        version: the checkpoint's folder; one without a manifest tells nothing.
-        samples: what it is to be judged on.
+        version: the folder of the version; one without a manifest begins a new one.
+        samples: what comes to it.
+        digests: of their contents.
+        split: what they were used for.
     """
-    if not (version / MANIFEST).is_file():
-        return 0
-    rows = pq.read_table(version / MANIFEST)
-    splits = rows["split"].to_pylist()
-    known = {place_of(sample) for sample, split in zip(from_table(rows), splits, strict=True) if split != TEST}
-    return sum(place_of(sample) in known for sample in samples)
+    added = to_table(samples).append_column("digest", pa.array(list(digests), pa.string()))
+    added = added.append_column("split", pa.array([split] * len(samples), pa.string()))
+    if (version / MANIFEST).is_file():
+        added = pa.concat_tables([pq.read_table(version / MANIFEST), added], promote_options="default")
+    sink = io.BytesIO()
+    pq.write_table(added, sink, compression="zstd")
+    return sink.getvalue()
 
 
-def place_of(sample: Sample) -> tuple[str, int | None, int | None]:
+def place_of(sample: Sample) -> Place:
     """Name the file, range and cell that a sample lies in."""
     return sample.uri, sample.offset, sample.cell

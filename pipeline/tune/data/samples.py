@@ -7,6 +7,7 @@ import csv
 import random
 from collections.abc import Collection, Sequence
 from dataclasses import astuple, dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 import pyarrow as pa
@@ -36,6 +37,7 @@ class Sample:
         offset: where the image begins inside a shard, bytes; None where the file is the image.
         length: of the image inside a shard, bytes.
         cell: which quarter of a grid, None for the whole picture.
+        part: of a source that holds several generators or classes, which of them; empty where nothing tells.
     """
 
     uri: str
@@ -45,6 +47,7 @@ class Sample:
     offset: int | None = None
     length: int | None = None
     cell: int | None = None
+    part: str = ""
 
 
 SCHEMA = pa.schema(
@@ -56,6 +59,7 @@ SCHEMA = pa.schema(
         "offset": pa.int64(),
         "length": pa.int64(),
         "cell": pa.int8(),
+        "part": pa.string(),
     }
 )
 """A sample as a row of a table."""
@@ -85,6 +89,7 @@ def read_manifest(manifest: Path, *, grids: Collection[str] = (), split: Collect
                 label=_label(row),
                 source=row["generator" if row["source"] in split else "source"],
                 cell=number % CELLS if row["source"] in grids else None,
+                part="" if row["source"] in split else row["generator"],
             )
             for number, row in enumerate(table)
         ]
@@ -100,8 +105,9 @@ def to_table(samples: Sequence[Sample]) -> pa.Table:
 
 
 def from_table(table: pa.Table) -> list[Sample]:
-    """Read samples back from a table of `SCHEMA`; further columns are passed over."""
-    return [Sample(**row) for row in table.select(SCHEMA.names).to_pylist()]
+    """Read samples back from a table of `SCHEMA`, or of one that was written before it had parts."""
+    names = [name for name in SCHEMA.names if name != "part" or name in table.column_names]
+    return [Sample(**{**row, "part": row.get("part") or ""}) for row in table.select(names).to_pylist()]
 
 
 def capped(samples: Sequence[Sample], most: int, *, seed: int) -> list[Sample]:
@@ -127,9 +133,19 @@ def read(sample: Sample) -> bytes:
     return data
 
 
+def digest_of(data: bytes, cell: int | None) -> str:
+    """Digest the bytes of a sample's file, and its cell; 32 hex digits of BLAKE2b."""
+    return blake2b(data, digest_size=16, salt=b"" if cell is None else bytes([cell + 1])).hexdigest()
+
+
 def open_sample(sample: Sample) -> Tensor | Fault:
-    """Decode a sample; uint8 (3, H, W), upright RGB, or what keeps it from being a picture."""
-    picture = decode(read(sample), BOUNDS)
+    """Read and decode a sample; uint8 (3, H, W), upright RGB, or what keeps it from being a picture."""
+    return decoded(sample, read(sample))
+
+
+def decoded(sample: Sample, data: bytes) -> Tensor | Fault:
+    """Decode a sample's bytes; uint8 (3, H, W), upright RGB, or what keeps it from being a picture."""
+    picture = decode(data, BOUNDS)
     if isinstance(picture, Fault):
         return picture
     return tensor(picture.pixels_3HW if sample.cell is None else cut(picture.pixels_3HW, sample.cell))

@@ -109,7 +109,10 @@ def _add(samples: list[Sample], members: Members, archive: tarfile.TarFile, url:
             "name it with --labels"
         )
     source = str(notes.get("source") or notes.get("generator") or _stem(url))
-    samples.append(Sample(url, label, source, str(notes.get("group") or ""), image.offset_data, image.size))
+    part = str(notes.get("generator") or "")
+    where = {"offset": image.offset_data, "length": image.size}
+    group = str(notes.get("group") or "")
+    samples.append(Sample(url, label, source, group, part="" if part == source else part, **where))
     return None
 
 

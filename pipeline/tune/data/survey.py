@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from hashlib import blake2b
 from typing import Any
 
 import imagehash
@@ -18,7 +17,7 @@ from pipeline.decode import Fault, decode
 from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.records import Status
 from pipeline.tune.data.encoding import encoding_of
-from pipeline.tune.data.samples import BOUNDS, SCHEMA, Sample, cut, from_table, read, to_table
+from pipeline.tune.data.samples import BOUNDS, SCHEMA, Sample, cut, digest_of, from_table, read, to_table
 
 ROWS = 32
 MOST_BLOCKS = 2_000
@@ -93,7 +92,7 @@ def _look_at(sample: Sample) -> dict[str, Any]:
     except STORE_FAULTS as reason:
         status, detail = fault_of(reason)
         return {"status": status, "detail": detail}
-    digest = blake2b(data, digest_size=16, salt=b"" if sample.cell is None else bytes([sample.cell + 1])).hexdigest()
+    digest = digest_of(data, sample.cell)
     picture = decode(data, BOUNDS)
     if isinstance(picture, Fault):
         told = {"status": picture.status, "detail": picture.detail, "format": picture.format}

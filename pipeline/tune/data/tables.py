@@ -95,20 +95,23 @@ def _sample(
     wish: tuple[int, Collection[str], Collection[str]],
 ) -> Sample:
     number, grids, split = wish
-    source = str(row.get("source") or row.get("generator") or "unnamed")
+    entire = str(row.get("source") or row.get("generator") or "unnamed")
+    source = str(row.get("generator") or entire) if entire in split else entire
+    part = str(row.get("generator") or "")
     return Sample(
         uri=resolve(str(row[place]), folder),
         label=label,
-        source=str(row.get("generator") or source) if source in split else source,
+        source=source,
         group=str(row.get("group") or ""),
-        offset=_whole(row.get("offset")),
-        length=_whole(row.get("length")),
-        cell=number % CELLS if source in grids else None,
+        offset=whole(row.get("offset")),
+        length=whole(row.get("length")),
+        cell=number % CELLS if entire in grids else None,
+        part="" if part == source else part,
     )
 
 
-def _whole(value: object) -> int | None:
-    """Read a count that a CSV gives as text.
+def whole(value: object) -> int | None:
+    """Read a count, which a CSV gives as text.
 
     Raises:
         SettingsError: it is no whole number.

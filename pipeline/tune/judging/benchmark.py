@@ -10,7 +10,7 @@ from pipeline.tune.data.collection import recognised
 from pipeline.tune.data.samples import Sample, capped
 from pipeline.tune.data.settings import Names, SampleSettings
 from pipeline.tune.judging import protocol
-from pipeline.tune.judging.evaluate import BOTH, WHOLE_GRID, Judged, Say, judge
+from pipeline.tune.judging.evaluate import BOTH, WHOLE_GRID, Judged, Manner, Say, judge
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.logits import Logits
 from pipeline.tune.judging.perturbation import perturbation
@@ -19,10 +19,11 @@ from pipeline.tune.judging.scoring import Runner
 
 
 class EvaluateSettings(SampleSettings):
-    """Measure a detector on labelled images: generator by generator, as shipped and after each delivery.
+    """Measure a detector on labelled images that it never saw: each generator, as shipped and after each delivery.
 
-    With --report, one HTML file that needs no network, and the figures as JSON beside it. With --protocol, the table of
-    a paper beside ours.
+    What taught a version or set its thresholds is left out, as far as the version keeps a list of it. With --report,
+    one HTML file that needs no network, and the figures as JSON beside it. With --protocol, the table of a paper beside
+    ours.
 
     exit codes: 0 measured, 2 a setting or a place that is not there, 3 a store failed, 4 the model cannot be
     used, 130 Ctrl-C, 143 SIGTERM
@@ -38,6 +39,9 @@ class EvaluateSettings(SampleSettings):
         BOTH,
         description="what is done to every image first, with commas: shipped, aligned, "
         "jpeg-50, webp-80, blur-1, resize-0.5, crop-0.8, noise-5 with any number, or grid",
+    )
+    seen: bool = Field(
+        False, description="measure the images that taught the version too, apart; otherwise they are left out"
     )
     report: str | None = Field(None, description="where the HTML file goes; the JSON lies beside it (default: none)")
     protocol: Literal["universal-fake-detect"] | None = Field(
@@ -86,7 +90,8 @@ def measure(settings: EvaluateSettings, say: Say) -> Evaluation | protocol.Proto
     ):
         if settings.protocol == protocol.NAME:
             return protocol.follow(samples, settings.model, say, runner=runner)
-        judged = judge(samples, settings.model, settings.deliveries, say, runner=runner)
+        how = Manner(runner=runner, seen=settings.seen)
+        judged = judge(samples, settings.model, settings.deliveries, say, how)
     if settings.report:
         write(judged, settings.report)
         say(f"report: {settings.report}, figures: {figures_of(settings.report)}")

@@ -1,17 +1,23 @@
-"""Evaluate: labelled images become figures, and, where one is asked for, a report."""
+"""Evaluate: labelled images become figures, those that the version never saw apart from those that taught it.
+
+Legend: N samples.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from mole.config import describe
+from mole.config import Description, describe
 from mole.errors import SettingsError
 from mole.preprocess import Preprocess
 from pipeline import registry
-from pipeline.tune.data.manifest import taught
+from pipeline.tune.data.manifest import Taught, taught
 from pipeline.tune.data.samples import Sample
-from pipeline.tune.judging.evaluation import Evaluation, assess
+from pipeline.tune.judging.evaluation import Evaluation, Which, assess
 from pipeline.tune.judging.perturbation import ALIGNED, SHIPPED
 from pipeline.tune.judging.robustness import GRID
 from pipeline.tune.judging.scoring import ANYWHERE, Runner, score
@@ -37,8 +43,25 @@ class Judged:
     scored: pa.Table
 
 
+@dataclass(frozen=True)
+class Manner:
+    """How images are judged.
+
+    Attributes:
+        spec: another view than the checkpoint's.
+        runner: where the detector runs.
+        seen: judge the images that taught the version too, apart from the others.
+        taught: what counts as seen; what the checkpoint itself tells where None.
+    """
+
+    spec: Preprocess | None = None
+    runner: Runner = ANYWHERE
+    seen: bool = False
+    taught: Taught | None = None
+
+
 def evaluate(samples: Sequence[Sample], model: str, deliveries: Sequence[str], say: Say) -> Evaluation:
-    """Measure a detector on labelled images, on a Ray that is connected already.
+    """Measure a detector on those of some labelled images that it never saw, on a Ray that is connected already.
 
     Args:
         samples: labelled images, both classes.
@@ -54,13 +77,7 @@ def evaluate(samples: Sequence[Sample], model: str, deliveries: Sequence[str], s
 
 
 def judge(
-    samples: Sequence[Sample],
-    model: str,
-    deliveries: Sequence[str],
-    say: Say,
-    *,
-    spec: Preprocess | None = None,
-    runner: Runner = ANYWHERE,
+    samples: Sequence[Sample], model: str, deliveries: Sequence[str], say: Say, how: Manner | None = None
 ) -> Judged:
     """Measure a detector and keep every score.
 
@@ -69,27 +86,93 @@ def judge(
         model: a checkpoint folder, its URL, a registry (its promoted version) or `embedded`.
         deliveries: what is done to every image first; `grid` stands for many.
         say: told what goes on, a line at a time.
-        spec: another view than the checkpoint's.
-        runner: where the detector runs.
+        how: view, place, and what is done with images that the version has seen.
+
+    Returns:
+        The figures of what it never saw, with those of what it saw apart where they are wanted, and the scores behind
+        the former. Where nothing is left that it never saw, those of what it saw, if they are wanted.
 
     Raises:
         SettingsError: a class is empty or cannot be read, or there is no such delivery.
         ModelError: the checkpoint cannot be used.
     """
+    how = how or Manner()
     names = spread(deliveries)
-    demand_both(samples)
-    folder = registry.locate(model)
-    description = describe(folder)
-    say(f"scoring {len(samples):,} images in {len(names)} deliveries with {description.digest}")
-    scored = score(samples, model, names, spec=spec, runner=runner)
-    chosen = spec or description.preprocess
-    evaluation = assess(samples, scored, names, model=description, named=model, view=chosen.fingerprint)
-    evaluation = evaluation.model_copy(update={"taught": taught(folder, samples)})
-    if evaluation.taught:
-        say(f"{evaluation.taught:,} of {len(samples):,} images taught this version or set its thresholds")
-    for status, count in evaluation.excluded.items():
-        say(f"{count:,} of {len(samples):,} images are {status} and count nowhere")
-    return Judged(evaluation, samples, scored)
+    described, known = _known(model, how)
+    chosen = [sample for sample in samples if how.seen or not known.has(sample)]
+    demand_both(chosen, len(samples) - len(chosen))
+    say(f"scoring {len(chosen):,} images in {len(names)} deliveries with {described.digest}")
+    scored = score(chosen, model, names, spec=how.spec, runner=how.runner)
+    seen_N = seen(chosen, scored, known, len(names))
+    view = (how.spec or described.preprocess).fingerprint
+    halves: dict[Which, Judged] = {}
+    masks: dict[Which, NDArray[np.bool_]] = {"unseen" if known.listed else "unknown": ~seen_N, "seen": seen_N}
+    for which, mask_N in masks.items():
+        own, rows = _part(chosen, scored, mask_N, len(names))
+        if len({sample.label for sample in own}) == 2 and (how.seen or which != "seen"):
+            found = assess(own, rows, names, model=described, named=model, view=view)
+            update: dict[str, Any] = {"which": which, "taught": len(own) if which == "seen" else 0}
+            halves[which] = Judged(found.model_copy(update=update), own, rows)
+    if not halves:
+        demand_both([sample for sample, own in zip(chosen, seen_N, strict=True) if not own], len(samples))
+    first = next(iter(halves.values()))
+    out = 0 if how.seen else len(samples) - len(first.samples)
+    teachers = tuple(sorted({one.source for one in first.samples if {one.source, one.part} & known.sources}))
+    apart = halves["seen"].evaluation if "seen" in halves and first.evaluation.which != "seen" else None
+    final = first.evaluation.model_copy(update={"left_out": out, "teachers": teachers, "apart": apart})
+    for line in said(final):
+        say(line)
+    return Judged(final, first.samples, first.scored)
+
+
+def said(found: Evaluation) -> list[str]:
+    """Tell which images these are, and which count nowhere."""
+    lines = []
+    if found.left_out:
+        lines.append(f"{found.left_out:,} images taught this version or set its thresholds, and are left out")
+    if found.which == "unknown":
+        named = f"; by their names these taught it: {', '.join(found.teachers)}" if found.teachers else ""
+        lines.append(f"{found.digest} keeps no list of the images that taught it, so none could be left out{named}")
+    if found.which == "seen":
+        lines.append(
+            f"all {found.samples:,} images taught this version or set its thresholds: these figures flatter it"
+        )
+    lines += [
+        f"{count:,} of {found.samples:,} images are {status} and count nowhere"
+        for status, count in found.excluded.items()
+    ]
+    return lines
+
+
+def seen(samples: Sequence[Sample], scored: pa.Table, known: Taught, deliveries: int) -> NDArray[np.bool_]:
+    """Find the samples that taught a version, by their place or by their content.
+
+    Args:
+        samples: that were scored.
+        scored: a table of `SCORED`, which has its deliveries by turns.
+        known: what taught the version.
+        deliveries: how many there are.
+
+    Returns:
+        bool (N,).
+    """
+    digests = scored["digest"].to_pylist()[::deliveries]
+    pairs = zip(samples, digests, strict=True)
+    return np.array([known.has(sample) or digest in known.digests for sample, digest in pairs], np.bool_)
+
+
+def _known(model: str, how: Manner) -> tuple[Description, Taught]:
+    """Read a checkpoint's settings, and what counts as seen."""
+    described = describe(registry.locate(model))
+    return described, taught(described) if how.taught is None else how.taught
+
+
+def _part(
+    samples: Sequence[Sample], scored: pa.Table, mask_N: NDArray[np.bool_], deliveries: int
+) -> tuple[list[Sample], pa.Table]:
+    """Take some samples, bool (N,), and their rows."""
+    own = [sample for sample, wanted in zip(samples, mask_N, strict=True) if wanted]
+    return own, scored.filter(pa.array(np.repeat(mask_N, deliveries)))
 
 
 def spread(deliveries: Sequence[str]) -> tuple[str, ...]:
@@ -98,8 +181,12 @@ def spread(deliveries: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((SHIPPED, *named)))
 
 
-def demand_both(samples: Sequence[Sample]) -> None:
+def demand_both(samples: Sequence[Sample], left_out: int = 0) -> None:
     """Refuse what no figure can be made of.
+
+    Args:
+        samples: to be judged.
+        left_out: how many more there were, which taught the version.
 
     Raises:
         SettingsError: one of the classes is empty.
@@ -107,6 +194,8 @@ def demand_both(samples: Sequence[Sample]) -> None:
     fakes = sum(sample.label for sample in samples)
     if not 0 < fakes < len(samples):
         raise SettingsError(
-            f"an evaluation needs both classes, got {len(samples) - fakes} real and {fakes} generated images; "
-            "name --samples that hold the other one too"
+            f"an evaluation needs both classes, got {len(samples) - fakes} real and {fakes} generated images"
+            + (f" that the version never saw, {left_out:,} that taught it are left out" if left_out else "")
+            + "; name --samples that hold the other one too"
+            + (", or see what it makes of the others with --seen" if left_out else "")
         )

@@ -5,23 +5,29 @@ Legend: E separate experts, N images.
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from mole.calibration import Calibration
 from mole.config import Description
 from mole.errors import SettingsError
 from pipeline.records import Status
 from pipeline.tune.data.samples import Sample
-from pipeline.tune.judging.judgement import Figures, Reals, collections, figures
+from pipeline.tune.judging.judgement import Figures, Part, Reals, collections, figures, parts
 from pipeline.tune.judging.logits import OVERALL, Logits
+from pipeline.tune.judging.perturbation import ALIGNED, SHIPPED
 from pipeline.tune.judging.robustness import Flips, flips
+from pipeline.tune.judging.thresholds import UNNAMED, measured_on
 
 Kind = Literal["auroc", "average_precision"]
+Which = Literal["unseen", "seen", "unknown"]
+WORDS: dict[Which, str] = {"unseen": "never seen", "seen": "seen in training", "unknown": "not known whether seen"}
+"""How a reader is told which images these are."""
 
 
 class Evaluation(BaseModel):
@@ -40,8 +46,16 @@ class Evaluation(BaseModel):
         reals: each collection of real images in each delivery.
         flips: verdicts that a delivery changed.
         routing: mean weight of each separate expert, by source, as shipped.
-        taught: images, by their place, that the version was trained, stopped or calibrated on, which flatters it.
+        taught: images among those judged here that taught the version or set its thresholds, which flatters it.
         unjudged: sources left out of `rows`, since one class of theirs could not be read or is not there.
+        made: when, UTC; None in figures older than this field.
+        which: `unseen` where none of the images taught the version, `seen` where all did, `unknown` where the version
+            keeps no list of what taught it.
+        left_out: images that taught the version and are therefore not among `samples`.
+        teachers: where that is unknown, the sources among these that taught the version by their names.
+        collection: what the thresholds were measured on.
+        parts: each generator or class of the sources that hold several.
+        apart: the figures of the images that taught the version, where they were asked for.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,6 +74,13 @@ class Evaluation(BaseModel):
     routing: dict[str, tuple[float, ...]]
     taught: int = 0
     unjudged: tuple[str, ...] = ()
+    made: AwareDatetime | None = None
+    which: Which = "unknown"
+    left_out: int = 0
+    teachers: tuple[str, ...] = ()
+    collection: str = UNNAMED
+    parts: tuple[Part, ...] = ()
+    apart: "Evaluation | None" = None
 
     @property
     def generators(self) -> tuple[str, ...]:
@@ -84,7 +105,7 @@ class Evaluation(BaseModel):
         )
 
     def mean(self, kind: Kind, delivery: str) -> float:
-        """Average a figure over the generators, each weighing the same."""
+        """Average a figure over the generators, each weighing the same; reconstructions are no generator."""
         return float(np.mean(self._all(kind, delivery)))
 
     def minimum(self, kind: Kind, delivery: str) -> float:
@@ -92,15 +113,16 @@ class Evaluation(BaseModel):
         return min(self._all(kind, delivery))
 
     def _all(self, kind: Kind, delivery: str) -> list[float]:
-        """List a figure of every generator.
+        """List a figure of every generator, or of the reconstructions where there is nothing else.
 
         Raises:
             SettingsError: the delivery was not judged.
         """
-        found = [float(getattr(row, kind)) for row in self.rows if row.delivery == delivery]
-        if not found:
+        rows = [row for row in self.rows if row.delivery == delivery]
+        if not rows:
             raise SettingsError(f"delivery {delivery!r} was not judged; known are {self.deliveries}")
-        return found
+        chosen = [row for row in rows if not row.reconstruction] or rows
+        return [float(getattr(row, kind)) for row in chosen]
 
 
 def assess(
@@ -126,7 +148,9 @@ def assess(
         for delivery in deliveries
     }
     rows = [
-        figures(name, delivery, *both, calibration=calibration)
+        figures(name, delivery, *both, calibration=calibration).model_copy(
+            update={"reconstruction": name in table.pairs}
+        )
         for (name, delivery), both in judged.items()
         if name == OVERALL or all(map(len, both))
     ]
@@ -145,6 +169,9 @@ def assess(
         reals=tuple(collections(table, deliveries, calibration)),
         flips=tuple(flips(table.logits, calibration, table.source_N.tolist(), table.label_N)),
         routing=routing(table, first),
+        made=datetime.now(UTC).replace(microsecond=0),
+        collection=measured_on(model),
+        parts=tuple(parts(table, [name for name in deliveries if name in {SHIPPED, ALIGNED}], calibration)),
         unjudged=tuple(sorted({name for (name, _), both in judged.items() if not all(map(len, both))})),
     )
 

@@ -1,16 +1,20 @@
-"""The gate: whether a candidate may replace what is promoted, judged on the same images, row by row."""
+"""The gate: whether a candidate may replace what it is held against, judged on the same images, row by row."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mole.fitting import reals_to_show, upper_bound
 from mole.metrics import Rate
 from pipeline.tune.judging.evaluation import Evaluation
+from pipeline.tune.judging.judgement import Figures
 from pipeline.tune.judging.logits import OVERALL
 from pipeline.tune.judging.perturbation import SHIPPED
 
-SURELY = "false positives, at least"
-"""The low end of their exact 95 % interval."""
+SURELY = "false positives, at most"
+"""The exact upper bound, at 95 % (Clopper-Pearson, one-sided): the rule that thresholds are set by."""
 
 
 class Bounds(BaseModel):
@@ -19,8 +23,8 @@ class Bounds(BaseModel):
     Attributes:
         auroc_drop: most that any generator's AUROC may fall, in any delivery that both were judged in.
         found_drop: most that the share called `generated` of any generator may fall, each at its own threshold.
-        false_positives: share of reals called `generated` that a candidate may have; more is allowed only as far as
-            what is promoted has more itself. Refused where the exact 95 % interval lies above it.
+        false_positives: share of reals called `generated` that a candidate may have, shown at 95 %: the upper bound
+            must not lie above it, so a sample that is too small to show it is refused.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,11 +40,12 @@ class Row:
 
     Attributes:
         what: a generator and its delivery, or the reals.
-        figure: which figure.
-        old: of what is promoted; None where nothing is, or where it does not know the generator.
+        figure: which figure; AUROC and the share found are estimates, false positives an upper bound.
+        old: of what the candidate is held against; None where that is nothing.
         new: of the candidate.
         bound: what `new` must not fall below, or for false positives not lie above; None where nothing binds.
         holds: whether it does not.
+        note: what a reader must know of it; empty where that is nothing.
     """
 
     what: str
@@ -49,13 +54,20 @@ class Row:
     new: float
     bound: float | None
     holds: bool
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Every comparison, and what follows."""
+    """Every comparison, and what follows.
+
+    Attributes:
+        rows: one a comparison.
+        against: what the candidate was held against, in words; empty where that is nothing.
+    """
 
     rows: list[Row]
+    against: str = ""
 
     @property
     def passed(self) -> bool:
@@ -69,45 +81,77 @@ class Decision:
 
     def __str__(self) -> str:
         """Say it in a line."""
+        bound = [row for row in self.rows if row.bound is not None]
+        against = f"held against {self.against}" if self.against else "held against nothing"
         if self.passed:
-            return f"all {len(self.rows)} comparisons hold"
+            few = sum(bool(row.note) for row in bound if row.figure != SURELY)
+            weak = f" ({few} of too few images to show a drop within its bound)" if few else ""
+            return f"{against}, {'all ' if len(bound) > 1 else ''}{len(bound)} of {len(bound)} bounds hold{weak}"
         worst = "; ".join(
-            f"{row.what}: {row.figure} {row.new:.3f}, bound {row.bound:.3f}"
+            f"{row.what}: {row.figure} {row.new:.3f}, bound {row.bound:.3f}{f' ({row.note})' if row.note else ''}"
             for row in self.refusals
             if row.bound is not None
         )
-        return f"{len(self.refusals)} of {len(self.rows)} comparisons fail: {worst}"
+        return f"{against}, {len(self.refusals)} of {len(bound)} bounds fail: {worst}"
 
 
-def judge(candidate: Evaluation, promoted: Evaluation | None, bounds: Bounds) -> Decision:
-    """Compare a candidate with what is promoted.
+def judge(candidate: Evaluation, other: Evaluation | None, bounds: Bounds, *, against: str = "") -> Decision:
+    """Compare a candidate with what it is to replace.
 
     Args:
         candidate: its figures.
-        promoted: figures of the promoted version on the same images; None where nothing is promoted yet.
+        other: figures of that on the same images; None where there is nothing to compare with.
         bounds: what the candidate may lose.
+        against: what the other is, in words.
     """
-    known = {(row.generator, row.delivery): row for row in promoted.rows} if promoted else {}
+    known = {(row.generator, row.delivery): row for row in other.rows} if other else {}
     rows: list[Row] = []
     for new in candidate.rows:
         old = known.get((new.generator, new.delivery))
-        what = f"{new.generator}, {new.delivery}"
-        rows.append(_kept(what, "AUROC", (old.auroc if old else None, new.auroc), bounds.auroc_drop))
+        rows.append(_kept(new, "AUROC", (old.auroc if old else None, new.auroc), bounds.auroc_drop))
         if new.delivery == SHIPPED:
             found = (old.found.share if old else None, new.found.share)
-            rows.append(_kept(what, "called generated", found, bounds.found_drop))
+            rows.append(_kept(new, "called generated", found, bounds.found_drop))
     alarms = candidate.figures(OVERALL, SHIPPED).alarms
-    before = promoted.figures(OVERALL, SHIPPED).alarms if promoted else None
-    return Decision([*rows, _false_positives(alarms, before, bounds.false_positives)])
+    before = other.figures(OVERALL, SHIPPED).alarms if other else None
+    rows += _collections(candidate, other)
+    return Decision([*rows, _false_positives(alarms, before, bounds.false_positives)], against)
 
 
-def _kept(what: str, figure: str, pair: tuple[float | None, float], drop: float) -> Row:
+def _kept(row: Figures, figure: str, pair: tuple[float | None, float], drop: float) -> Row:
+    """Hold an estimate against the other's on the same images, less what it may fall."""
     old, new = pair
-    bound = None if old is None else old - drop
-    return Row(what, figure, old, new, bound, bound is None or new >= bound)
+    bound = None if old is None else max(0.0, old - drop)
+    kind = " (reconstructions)" if row.reconstruction else ""
+    needed = math.ceil(1 / drop) if drop else 0
+    images = row.fakes if figure != "AUROC" else min(row.fakes, row.reals)
+    note = f"few: 1 of {images:,} images is {1 / images:.3f}" if images < needed and bound is not None else ""
+    holds = bound is None or new >= bound
+    return Row(f"{row.generator}{kind}, {row.delivery}", figure, old, new, bound, holds, note)
+
+
+def _collections(candidate: Evaluation, other: Evaluation | None) -> Sequence[Row]:
+    """Tell the share of each collection of reals that is called generated; nothing binds it, since each is small."""
+    before = {row.source: row.alarms.share for row in other.reals if row.delivery == SHIPPED} if other else {}
+    return [
+        Row(f"{row.source}, real", "called generated", before.get(row.source), row.alarms.share, None, holds=True)
+        for row in candidate.reals
+        if row.delivery == SHIPPED
+    ]
 
 
 def _false_positives(new: Rate, old: Rate | None, allowed: float) -> Row:
-    bound = max(allowed, old.share if old else 0.0)
+    """Hold the upper bound of a candidate's false positives against what is allowed."""
     what = f"all reals, shipped: {new.hits} of {new.images}, {new.share:.1%}"
-    return Row(what, SURELY, old.low if old else None, new.low, bound, new.low <= bound)
+    upper = upper_bound(new.hits, new.images)
+    holds, note = upper <= allowed, ""
+    if not holds:
+        needed = reals_to_show(new.hits, new.images, allowed)
+        why = f"at this share it takes {needed:,} reals" if needed else "the share itself is no lower than the bound"
+        note = f"these show {_up(upper):g}; {why}"
+    return Row(what, SURELY, upper_bound(old.hits, old.images) if old else None, upper, allowed, holds, note)
+
+
+def _up(bound: float) -> float:
+    """Round a bound up, so that what is said would hold."""
+    return math.ceil(10_000 * bound) / 10_000

@@ -30,6 +30,8 @@ ALLOWED = (1e-2, 1e-3, 1e-4)
 """False-positive rates at which detection is measured."""
 PREVALENCES = (0.01, 0.001)
 """Shares of generated images for which precision is foretold."""
+FEWEST = 5
+"""Images of a part that has a row of its own."""
 
 
 class Figures(BaseModel):
@@ -52,6 +54,8 @@ class Figures(BaseModel):
         calibration_error: of them, expected.
         brier: score of the probabilities.
         precision: at the shipped threshold where generated images are rare.
+        reconstruction: whether its images are photographs of these samples passed through an autoencoder; they are
+            judged against those photographs and count in no mean over generators.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -72,6 +76,31 @@ class Figures(BaseModel):
     calibration_error: float
     brier: float
     precision: tuple[Precision, ...]
+    reconstruction: bool = False
+
+
+class Part(BaseModel):
+    """One of several generators or classes that share a source, in one delivery.
+
+    Attributes:
+        source: what they share.
+        part: its name, or how many there are of which each has few images.
+        delivery: what was done to every image first.
+        fakes: its images.
+        auroc: against the reals of its source's row.
+        auroc_interval: 95 %, Newcombe's.
+        found: its images called `generated`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    part: str
+    delivery: str
+    fakes: int
+    auroc: float
+    auroc_interval: tuple[float, float]
+    found: Rate
 
 
 class Reals(BaseModel):
@@ -129,6 +158,36 @@ def figures(
         calibration_error=curve.error,
         brier=brier(chance_N, label_N),
         precision=tuple(precision_at(prevalence, found, alarms) for prevalence in PREVALENCES),
+    )
+
+
+def parts(table: Logits, deliveries: Sequence[str], calibration: Calibration) -> list[Part]:
+    """Measure each part of the sources that have several; those of few images are counted together."""
+    found = []
+    for source in table.generators:
+        counts = table.parts(source)
+        few = [name for name, images in counts.items() if images < FEWEST]
+        named = [(name or "unnamed", [name]) for name, images in counts.items() if images >= FEWEST]
+        named += [(f"{len(few)} of fewer than {FEWEST} images each", few)] if few and named else []
+        for title, names in named:
+            for delivery in deliveries:
+                real_R, fake_G = table.against(source, delivery)[0], table.part(source, names, delivery)
+                if len(real_R) and len(fake_G):
+                    found.append(_part((source, title, delivery), real_R, fake_G, calibration))
+    return found
+
+
+def _part(names: tuple[str, str, str], real_R: FloatArray, fake_G: FloatArray, calibration: Calibration) -> Part:
+    source, part, delivery = names
+    area = auroc(real_R, fake_G)
+    return Part(
+        source=source,
+        part=part,
+        delivery=delivery,
+        fakes=len(fake_G),
+        auroc=area,
+        auroc_interval=auroc_interval(area, len(real_R), len(fake_G)),
+        found=share_above(fake_G, calibration.generated_above),
     )
 
 

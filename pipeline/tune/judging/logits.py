@@ -4,7 +4,7 @@ Legend: N samples, R real ones, G generated ones, D deliveries.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ from pipeline.tune.data.folders import reals_of
 from pipeline.tune.data.samples import Sample
 
 OVERALL = "all generators"
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,17 @@ class Logits:
         label_N: int, 1 for generated.
         logits: of each delivery, float64 (N,), NaN where the sample could not be read.
         reals_of: whose reals each generator is judged against; one that is not named takes all.
+        pairs: of each source that reconstructs photographs, which samples share a group with one of its images,
+            bool (N,); its own photographs are what it is judged against.
+        part_N: which of several generators or classes of its source made a sample; empty where nothing tells.
     """
 
     source_N: NDArray[np.str_]
     label_N: NDArray[np.int_]
     logits: Mapping[str, NDArray[np.float64]]
     reals_of: Mapping[str, str]
+    pairs: Mapping[str, Mask] = field(default_factory=dict)
+    part_N: NDArray[np.str_] | None = None
 
     @classmethod
     def of(cls, samples: Sequence[Sample], scored: pa.Table, deliveries: Sequence[str]) -> "Logits":
@@ -41,6 +47,8 @@ class Logits:
             np.array([sample.label for sample in samples]),
             {name: logit_ND[:, place] for place, name in enumerate(deliveries)},
             reals_of(samples),
+            pairs_of(samples),
+            np.array([sample.part for sample in samples], np.str_),
         )
 
     @property
@@ -61,19 +69,64 @@ class Logits:
         """Give the logits that a generator is judged by.
 
         Args:
-            generator: its source, or `OVERALL`.
+            generator: its source, or `OVERALL`, which leaves reconstructions out where there is anything else.
             delivery: its name.
 
         Returns:
             float64 (R,), the reals that belong to it, else all, and float64 (G,), its fakes.
         """
-        own_N = np.full(len(self.label_N), generator == OVERALL) | (self.source_N == generator)
-        reals_N = self.label_N == 0
-        if generator in self.reals_of:
-            reals_N = reals_N & (self.source_N == self.reals_of[generator])
-        return self._read(reals_N, delivery), self._read(own_N & (self.label_N == 1), delivery)
+        return self._read(self._reals(generator), delivery), self._read(self._fakes(generator), delivery)
 
-    def _read(self, mask_N: NDArray[np.bool_], delivery: str) -> NDArray[np.float64]:
+    def parts(self, generator: str) -> dict[str, int]:
+        """Count the images of each part of a generator; none where nothing parts them."""
+        if self.part_N is None:
+            return {}
+        names, counts = np.unique(self.part_N[self._fakes(generator)], return_counts=True)
+        return dict(zip(names.tolist(), counts.tolist(), strict=True)) if len(names) > 1 else {}
+
+    def part(self, generator: str, names: Sequence[str], delivery: str) -> NDArray[np.float64]:
+        """Give the logits of some parts of a generator; float64 (G,)."""
+        own_N = self._fakes(generator)
+        return self._read(own_N if self.part_N is None else own_N & np.isin(self.part_N, list(names)), delivery)
+
+    def _reals(self, generator: str) -> Mask:
+        """Choose the reals that a generator is judged against; bool (N,)."""
+        reals_N: Mask = self.label_N == 0
+        own_N: Mask = np.full(len(reals_N), True)
+        if generator in self.pairs:
+            own_N = self.pairs[generator]
+        elif generator in self.reals_of:
+            own_N = self.source_N == self.reals_of[generator]
+        return np.logical_and(reals_N, own_N)
+
+    def _fakes(self, generator: str) -> Mask:
+        """Choose a generator's images; bool (N,)."""
+        fakes_N: Mask = self.label_N == 1
+        own_N: Mask = self.source_N == generator
+        if generator == OVERALL:
+            own_N = np.isin(self.source_N, list(self.pairs), invert=True)
+            own_N = own_N if (fakes_N & own_N).any() else fakes_N
+        return np.logical_and(fakes_N, own_N)
+
+    def _read(self, mask_N: Mask, delivery: str) -> NDArray[np.float64]:
         """Take what could be read; a mask, bool (N,), gives float64."""
         logit_N = self.logits[delivery]
         return logit_N[mask_N & np.isfinite(logit_N)]
+
+
+def pairs_of(samples: Sequence[Sample]) -> dict[str, Mask]:
+    """Find the sources whose images are made from photographs among the samples: most share a group with a real one.
+
+    Returns:
+        Of each such source, which samples share a group with one of its images, bool (N,).
+    """
+    group_N = np.array([sample.group for sample in samples], np.str_)
+    label_N = np.array([sample.label for sample in samples])
+    source_N = np.array([sample.source for sample in samples], np.str_)
+    paired_N = (group_N != "") & np.isin(group_N, group_N[label_N == 0])
+    found = {}
+    for source in np.unique(source_N[label_N == 1]).tolist():
+        own_N = (source_N == source) & (label_N == 1)
+        if 2 * (own_N & paired_N).sum() > own_N.sum():
+            found[source] = (group_N != "") & np.isin(group_N, group_N[own_N])
+    return found

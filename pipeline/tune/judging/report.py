@@ -4,6 +4,7 @@ Legend: R rows, C columns of a map.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import PurePath
 
 import numpy as np
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 from mole.metrics import Precision, Rate
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.judging import plots
-from pipeline.tune.judging.evaluation import Evaluation
+from pipeline.tune.judging.conclusion import GLOSSARY, conclusion
+from pipeline.tune.judging.evaluation import WORDS, Evaluation
+from pipeline.tune.judging.judgement import Figures
 from pipeline.tune.judging.logits import OVERALL, Logits
 from pipeline.tune.judging.perturbation import ALIGNED, SHIPPED
 from pipeline.tune.judging.thumbnails import mistakes
@@ -21,6 +24,34 @@ from pipeline.tune.judging.thumbnails import mistakes
 TEMPLATE = "report.html.j2"
 SHOWN = 12
 """Mistakes of each kind."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An evaluation as tables show it, beside that of other images of the same version.
+
+    Attributes:
+        evaluation: the figures.
+        lines: each generator's and everyone's, delivery by delivery.
+        totals: everyone's alone.
+    """
+
+    evaluation: Evaluation
+    lines: list[Figures]
+    totals: list[Figures]
+
+    @property
+    def parts(self) -> int:
+        """How many parts of sources there are."""
+        return len(self.evaluation.parts)
+
+    @classmethod
+    def of(cls, evaluation: Evaluation, deliveries: Sequence[str]) -> "Shown":
+        """Line up the figures of some deliveries."""
+        lines = [
+            evaluation.figures(name, delivery) for name in (*evaluation.generators, OVERALL) for delivery in deliveries
+        ]
+        return cls(evaluation, lines, [row for row in lines if row.generator == OVERALL])
 
 
 def render(evaluation: Evaluation, samples: Sequence[Sample], table: Logits, notes: Sequence[str] = ()) -> str:
@@ -51,9 +82,10 @@ def render(evaluation: Evaluation, samples: Sequence[Sample], table: Logits, not
             evaluation=evaluation,
             main=main,
             overall=OVERALL,
-            rows=[
-                [evaluation.figures(name, delivery) for delivery in main] for name in (*evaluation.generators, OVERALL)
-            ],
+            words=WORDS,
+            shown=[Shown.of(found, main) for found in (evaluation, evaluation.apart) if found is not None],
+            conclusion=conclusion(evaluation),
+            glossary=GLOSSARY,
             pictures=pictures,
             false_positives=mistakes(samples, table, SHIPPED, bound, generated=False, most=SHOWN),
             false_negatives=mistakes(

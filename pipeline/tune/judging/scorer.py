@@ -14,9 +14,16 @@ from pipeline import registry
 from pipeline.records import GATES
 
 PLACE = ("place", pa.int64())
-FACTS = (PLACE, ("delivery", pa.string()), ("status", pa.string()), ("detail", pa.string()))
+FACTS = (
+    PLACE,
+    ("delivery", pa.string()),
+    ("digest", pa.string()),
+    ("status", pa.string()),
+    ("detail", pa.string()),
+)
 SCORED = pa.schema([*FACTS, ("logit", pa.float32()), ("gates", GATES)])
-"""A sample in one delivery as the detector saw it; `place` is where it stands among the samples."""
+"""A sample in one delivery as the detector saw it; `place` is where it stands among the samples, `digest` that of its
+bytes, null where none came."""
 
 
 class ViewScorer:

@@ -55,7 +55,7 @@ def mistakes(
 
 def thumbnail(sample: Sample) -> str:
     """Make a small JPEG of a sample, as a data URL; empty where it cannot be read."""
-    pixels_3HW = opened(sample)
+    _, pixels_3HW = opened(sample)
     if isinstance(pixels_3HW, Fault):
         return ""
     picture = Image.fromarray(pixels_3HW.permute(1, 2, 0).contiguous().numpy())

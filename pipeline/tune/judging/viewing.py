@@ -11,7 +11,7 @@ from mole.view import views
 from pipeline.decode import Fault
 from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.records import Status
-from pipeline.tune.data.samples import SCHEMA, Sample, from_table, open_sample
+from pipeline.tune.data.samples import SCHEMA, Sample, decoded, digest_of, from_table, read
 from pipeline.tune.judging.perturbation import perturbation
 from pipeline.tune.judging.scorer import FACTS, PLACE
 
@@ -34,9 +34,9 @@ def viewed(rows: pa.Table, deliveries: Sequence[str], spec: Preprocess) -> pa.Ta
     made = []
     samples = from_table(rows.select(SCHEMA.names))
     for place, sample in zip(rows[PLACE[0]].to_pylist(), samples, strict=True):
-        picture = opened(sample)
+        digest, picture = opened(sample)
         for name, act in acts:
-            row = {"place": place, "delivery": name, "status": str(Status.OK), "detail": None, "pixels": None}
+            row = {"place": place, "delivery": name, "digest": digest, "status": str(Status.OK), "detail": None}
             if isinstance(picture, Fault):
                 row |= {"status": str(picture.status), "detail": picture.detail}
             else:
@@ -46,10 +46,16 @@ def viewed(rows: pa.Table, deliveries: Sequence[str], spec: Preprocess) -> pa.Ta
     return pa.Table.from_pylist(made, VIEWED)
 
 
-def opened(sample: Sample) -> torch.Tensor | Fault:
-    """Decode a sample, uint8 (3, H, W), or name what keeps it from being a picture, its store too."""
+def opened(sample: Sample) -> tuple[str | None, torch.Tensor | Fault]:
+    """Read a sample.
+
+    Returns:
+        The digest of its bytes, None where none came, and its pixels, uint8 (3, H, W), or what keeps it from being a
+        picture, its store too.
+    """
     try:
-        return open_sample(sample)
+        data = read(sample)
     except STORE_FAULTS as reason:
         status, detail = fault_of(reason)
-        return Fault(status, detail)
+        return None, Fault(status, detail)
+    return digest_of(data, sample.cell), decoded(sample, data)

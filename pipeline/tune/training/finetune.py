@@ -23,16 +23,18 @@ from pipeline.registry import Registry
 from pipeline.tune.data.align import Aligner, aligner
 from pipeline.tune.data.audit import audit, verdict_of
 from pipeline.tune.data.collection import CALIBRATION, TEST, VALIDATION, Collection, collect
+from pipeline.tune.data.manifest import MANIFEST
 from pipeline.tune.data.samples import Sample, to_table
 from pipeline.tune.data.split import TRAIN
 from pipeline.tune.judging.evaluate import evaluate
 from pipeline.tune.judging.evaluation import Evaluation
+from pipeline.tune.judging.thresholds import told
 from pipeline.tune.training import journal
 from pipeline.tune.training.draws import Made, lay_down
 from pipeline.tune.training.settings import ELSEWHERE, FinetuneSettings
 from pipeline.tune.training.task import Course, Task
 from pipeline.tune.training.trainer import Trained, train
-from pipeline.tune.training.version import EVALUATION, HISTORY, calibrate, origin_of, papers, told, write
+from pipeline.tune.training.version import EVALUATION, HISTORY, calibrate, origin_of, papers, write
 
 Say = Callable[[str], None]
 MOST_EPOCH = 20_000
@@ -135,7 +137,7 @@ def concluded(
         say(told(calibration))
         origin = origin_of(settings, collection, base, trained)
         final = write(Path(folder) / "final", base, task, trained.adapters, calibration, origin)
-        shelved = drafts.version(drafts.add(final.folder, {}))
+        shelved = drafts.version(drafts.add(final.folder, {MANIFEST: collection.manifest()}))  # which tells what it saw
         measured = evaluate(tested, shelved, MEASURED, say) if both_classes(tested) else None
         digest = place.add(final.folder, papers(collection, trained, origin, measured))
     for left in walk(storage.join(drafts.url, registry.VERSIONS)):

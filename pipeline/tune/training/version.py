@@ -17,19 +17,19 @@ from torch import Tensor
 from mole.calibration import Calibration
 from mole.config import ADAPTERS, CONFIG, CheckpointConfig, Description, describe
 from mole.fitting import fit_temperature, threshold_for
-from mole.metrics import share_above
 from pipeline.tune.data.collection import Collection
-from pipeline.tune.data.manifest import MANIFEST
+from pipeline.tune.data.manifest import MANIFEST, ORIGIN
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.perturbation import SHIPPED
 from pipeline.tune.judging.scoring import score
+from pipeline.tune.judging.thresholds import named, placed
 from pipeline.tune.training import curves
 from pipeline.tune.training.settings import ELSEWHERE, FinetuneSettings
 from pipeline.tune.training.task import Task
 from pipeline.tune.training.trainer import Trained
 
-HISTORY, ORIGIN = "history.jsonl", "origin.json"
+HISTORY = "history.jsonl"
 EVALUATION, CURVES = "evaluation.json", "curves.png"
 
 
@@ -85,28 +85,10 @@ def calibrate(settings: FinetuneSettings, samples: Sequence[Sample], draft: str)
     logit_N = scored["logit"].drop_null().to_numpy()
     label_N = np.array([sample.label for sample in samples])[read_N]
     real_N = logit_N[label_N == 0]
-    above, interval = threshold_for(real_N, settings.false_positive_rate)
+    above, _ = threshold_for(real_N, settings.false_positive_rate)
     below, _ = threshold_for(real_N, max(settings.unsure_rate, settings.false_positive_rate))
-    temperature, bias = fit_temperature(logit_N, label_N)
-    return Calibration(
-        temperature=temperature,
-        bias=bias,
-        real_below=min(below, above),
-        generated_above=above,
-        false_positive_rate=share_above(real_N, above).share,
-        false_positive_interval=interval,
-        reals=len(real_N),
-    )
-
-
-def told(calibration: Calibration) -> str:
-    """Say how logits are read from now on."""
-    low, high = calibration.false_positive_interval or (0.0, 1.0)
-    return (
-        f"calibrated on {calibration.reals:,} real images: generated from logit {calibration.generated_above:.3f} on, "
-        f"real below {calibration.real_below:.3f}; false positives {calibration.false_positive_rate:.2%} "
-        f"(95 %: {low:.2%} to {high:.2%})"
-    )
+    reals = named(sample.source for sample in samples if sample.label == 0)
+    return placed(real_N, (below, above), fit_temperature(logit_N, label_N), collection=reals)
 
 
 def origin_of(

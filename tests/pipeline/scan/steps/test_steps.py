@@ -8,11 +8,22 @@ import pyarrow as pa
 import pytest
 import torch
 
-from mole.calibration import Calibration
+from mole.calibration import PREVALENCE, Calibration
 from mole.errors import StorageError
 from mole.preprocess import Preprocess
 from pipeline import storage
-from pipeline.records import CARRIED, FETCHED, MODEL, PREPARED, SCORED, TALLIED, VERDICT, with_carried
+from pipeline.records import (
+    CARRIED,
+    FETCHED,
+    MODEL,
+    PREPARED,
+    PREVALENCE_KEY,
+    SCORED,
+    TALLIED,
+    VERDICT,
+    check_version,
+    with_carried,
+)
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.source import Source
@@ -67,6 +78,25 @@ def test_score_and_verdict_leave_faults_without_either(prepared: pa.Table, tiny:
         assert (row["verdict"] == "unsure") == sound == (row["logit"] is not None)
         assert row["gates"] is None or sum(row["gates"]) == pytest.approx(1, abs=1e-5)
         assert row["preprocess"] == "print"
+
+
+def test_the_prevalence_moves_probabilities_alone_and_is_told_by_the_file_and_by_each_row(
+    prepared: pa.Table, tiny: Path
+) -> None:
+    scored = ScoreActor([(str(tiny), "digest")], device="cpu", threads=1, batch_size=4)(prepared)
+    read = Calibration(temperature=1.5, bias=0.2, real_below=-0.3, generated_above=0.3)
+    usual, rare = (
+        conclude(scored, {"digest": read}, "print", prevalence=prevalence) for prevalence in (PREVALENCE, 0.001)
+    )
+    assert usual["verdict"].to_pylist() == rare["verdict"].to_pylist()
+    assert usual["logit"].to_pylist() == rare["logit"].to_pylist()
+    for made, prevalence in ((usual, PREVALENCE), (rare, 0.001)):
+        assert float(made.schema.metadata[PREVALENCE_KEY]) == prevalence
+        check_version(made.schema.metadata, "part")
+        for row in made.filter(pa.compute.is_valid(made["logit"])).to_pylist():
+            odds = np.log(row["probability"] / (1 - row["probability"]))
+            assumed = odds - (row["logit"] + read.bias) / read.temperature
+            assert 1 / (1 + np.exp(-assumed)) == pytest.approx(prevalence, rel=1e-3)
 
 
 def test_a_batch_without_a_sound_image_is_scored_all_the_same(prepared: pa.Table, tiny: Path) -> None:

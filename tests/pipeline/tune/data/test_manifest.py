@@ -1,32 +1,73 @@
-"""Laws of a manifest: an image that taught a version is known again by its place."""
+"""Laws of a manifest: an image that taught a version is known again, by its place or by its content."""
 
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
+from mole.config import CONFIG, Description, describe
 from pipeline.tune.data.collection import CALIBRATION, TEST
-from pipeline.tune.data.manifest import MANIFEST, taught
-from pipeline.tune.data.samples import Sample, to_table
+from pipeline.tune.data.manifest import MANIFEST, extended, place_of, taught
+from pipeline.tune.data.samples import Sample, from_table, to_table
 from pipeline.tune.data.split import TRAIN
+from tests.tiny import tiny_checkpoint
 
 SAMPLES = [Sample("a.jpg", 0, "s"), Sample("b.tar", 1, "s", offset=512, length=9), Sample("c.jpg", 1, "s")]
 
 
-def version(folder: Path, splits: list[str]) -> Path:
-    table = to_table(SAMPLES).append_column("split", pa.array(splits))
-    pq.write_table(table, folder / MANIFEST)
-    return folder
+@pytest.fixture
+def model(tmp_path: Path) -> Description:
+    return describe(tiny_checkpoint(tmp_path / "model"))
 
 
-def test_what_it_learned_from_and_was_calibrated_on_counts_and_what_it_was_tested_on_does_not(tmp_path: Path) -> None:
-    assert taught(version(tmp_path, [TRAIN, CALIBRATION, TEST]), SAMPLES) == 2
+def version(model: Description, splits: list[str]) -> Description:
+    table = to_table(SAMPLES).append_column("digest", pa.array(["aa", "bb", "cc"]))
+    pq.write_table(table.append_column("split", pa.array(splits)), model.folder / MANIFEST)
+    return model
 
 
-def test_another_image_of_the_same_shard_is_another_image(tmp_path: Path) -> None:
-    other = Sample("b.tar", 1, "s", offset=2048, length=9)
-    assert taught(version(tmp_path, [TRAIN, TRAIN, TRAIN]), [other, Sample("new.jpg", 0, "s")]) == 0
+def test_what_it_learned_from_and_was_calibrated_on_counts_and_what_it_was_tested_on_does_not(
+    model: Description,
+) -> None:
+    known = taught(version(model, [TRAIN, CALIBRATION, TEST]))
+    assert [known.has(sample) for sample in SAMPLES] == [True, True, False]
+    assert known.digests == {"aa", "bb"} and known.listed
 
 
-def test_a_model_without_a_manifest_tells_nothing(tmp_path: Path) -> None:
-    assert taught(tmp_path, SAMPLES) == 0
+def test_another_image_of_the_same_shard_is_another_image(model: Description) -> None:
+    known = taught(version(model, [TRAIN, TRAIN, TRAIN]))
+    assert not known.has(Sample("b.tar", 1, "s", offset=2048, length=9))
+    assert not known.has(Sample("new.jpg", 0, "s"))
+
+
+def test_a_model_without_a_manifest_says_that_it_does_not_know(model: Description, root: Path) -> None:
+    known = taught(model)
+    assert not known.listed and not known.sources and not known.has(SAMPLES[0])
+    assert {"coco", "dalle-mini"} <= taught(describe(root / "mole" / "embedded")).sources
+
+
+def test_a_list_of_what_set_the_thresholds_alone_is_no_list_of_what_taught_the_weights(model: Description) -> None:
+    (model.folder / MANIFEST).write_bytes(extended(model.folder, SAMPLES[:1], ["aa"], CALIBRATION))
+    known = taught(model)
+    assert known.has(SAMPLES[0]) and not known.listed
+
+
+def test_an_extended_manifest_keeps_what_stood_in_it(model: Description) -> None:
+    (model.folder / MANIFEST).write_bytes(
+        extended(version(model, [TRAIN, TRAIN, TEST]).folder, [Sample("d.jpg", 0, "own")], ["dd"], CALIBRATION)
+    )
+    known = taught(model)
+    assert known.digests == {"aa", "bb", "dd"} and known.listed
+    assert describe(model.folder).digest == model.digest and (model.folder / CONFIG).is_file()
+
+
+def test_two_versions_are_taught_by_what_taught_either(model: Description) -> None:
+    both = taught(version(model, [TRAIN, TEST, TEST])) | taught(version(model, [TEST, TRAIN, TEST]))
+    assert [both.has(sample) for sample in SAMPLES] == [True, True, False]
+
+
+def test_a_manifest_that_was_written_before_there_were_parts_is_read() -> None:
+    old = to_table(SAMPLES).drop_columns(["part"])
+    assert from_table(old) == SAMPLES
+    assert place_of(SAMPLES[1]) == ("b.tar", 512, None)

@@ -11,6 +11,7 @@ from mole.errors import SettingsError
 from pipeline.tune.judging.evaluate import Judged
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.logits import OVERALL
+from pipeline.tune.judging.thresholds import UNNAMED
 from tests.judged import DELIVERIES, judge_here, labelled
 from tests.tiny import tiny_checkpoint
 
@@ -75,3 +76,25 @@ def test_a_generator_of_which_nothing_could_be_read_is_told_and_not_judged(judge
     samples = [*judged.samples[:18], replace(judged.samples[0], uri=str(tmp_path / "none.jpg"), label=1, source="lost")]
     found = judge_here(samples, Path(judged.evaluation.model), ("shipped",)).evaluation
     assert found.unjudged == ("lost",) and found.generators == ("painter",)
+
+
+def test_a_reconstruction_counts_in_no_mean_over_generators(judged: Judged) -> None:
+    found = judged.evaluation
+    marked = tuple(
+        row.model_copy(
+            update={"reconstruction": row.generator == "painter", "auroc": 0.1 if row.generator == "painter" else 0.9}
+        )
+        for row in found.rows
+    )
+    told = found.model_copy(update={"rows": marked})
+    assert (told.mean("auroc", "shipped"), told.minimum("auroc", "shipped")) == (0.9, 0.9)
+
+
+def test_figures_have_a_date_and_say_what_the_thresholds_are_from(judged: Judged) -> None:
+    assert judged.evaluation.made is not None and judged.evaluation.made.tzinfo is not None
+    assert judged.evaluation.collection == UNNAMED  # the tiny detector's are nobody's
+
+
+def test_figures_of_before_there_were_seen_and_unseen_ones_are_read(judged: Judged) -> None:
+    old = judged.evaluation.model_dump(mode="json", exclude={"made", "which", "left_out", "teachers", "parts", "apart"})
+    assert Evaluation.model_validate(old).which == "unknown"

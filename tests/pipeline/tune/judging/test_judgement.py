@@ -6,7 +6,7 @@ import pytest
 from mole.calibration import Calibration
 from mole.errors import SettingsError
 from mole.metrics import auroc, average_precision
-from pipeline.tune.judging.judgement import ALLOWED, PREVALENCES, Figures, collections, figures
+from pipeline.tune.judging.judgement import ALLOWED, FEWEST, PREVALENCES, Figures, collections, figures, parts
 from pipeline.tune.judging.logits import Logits
 
 READ = Calibration(temperature=2.0, bias=0.5, real_below=-1.0, generated_above=2.0)
@@ -65,3 +65,24 @@ def test_a_collection_of_reals_is_counted_in_each_delivery_where_it_could_be_rea
         1,
         3,
     )
+
+
+def test_each_part_of_a_source_has_its_figures_and_small_ones_are_counted_together() -> None:
+    names = ["flux"] * FEWEST + ["kolors"] * 2 + ["pixart"] * 2
+    logit_N = np.concatenate([np.zeros(3), np.full(FEWEST, 3.0), np.full(4, 1.0)])
+    source_N = np.array(["photos"] * 3 + ["models"] * len(names))
+    label_N = np.repeat([0, 1], [3, len(names)])
+    table = Logits(source_N, label_N, {"shipped": logit_N}, {}, part_N=np.array([""] * 3 + names))
+    found = {row.part: (row.fakes, row.found.hits) for row in parts(table, ("shipped",), READ)}
+    assert found == {"flux": (FEWEST, FEWEST), f"2 of fewer than {FEWEST} images each": (4, 0)}
+
+
+def test_a_source_whose_parts_are_all_small_is_told_as_a_whole_alone() -> None:
+    table = Logits(
+        np.array(["photos", "models", "models"]),
+        np.array([0, 1, 1]),
+        {"shipped": np.zeros(3)},
+        {},
+        part_N=np.array(["", "flux", "kolors"]),
+    )
+    assert parts(table, ("shipped",), READ) == []

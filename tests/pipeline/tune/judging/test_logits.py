@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.tune.data.samples import Sample
-from pipeline.tune.judging.logits import OVERALL, Logits
+from pipeline.tune.judging.logits import OVERALL, Logits, pairs_of
 
 SAMPLES = [
     Sample("a", 0, "photos"),
@@ -60,3 +60,40 @@ def test_a_table_of_scores_is_spread_by_place_and_delivery() -> None:
     spread = Logits.of(SAMPLES[:2], scored, ("shipped", "jpeg-30"))
     assert spread.logits["shipped"].tolist() == [0.0, 1.0]
     assert np.isnan(spread.logits["jpeg-30"][1]) and spread.logits["jpeg-30"][0] == 10.0
+
+
+PAIRED = [
+    Sample("a", 0, "photos", "1"),
+    Sample("b", 0, "photos"),
+    Sample("c", 1, "autoencoder", "1"),
+    Sample("d", 1, "painter", "9", part="oils"),
+    Sample("e", 1, "painter", "8", part="ink"),
+]
+
+
+def spread(samples: list[Sample]) -> Logits:
+    """One logit a sample, its place."""
+    return Logits.of(samples, pa.table({"logit": pa.array(range(len(samples)), pa.float32())}), ("shipped",))
+
+
+def test_reconstructions_are_judged_against_their_own_photographs_and_are_no_generator_among_all() -> None:
+    table = spread(PAIRED)
+    assert set(table.pairs) == {"autoencoder"}
+    reals, fakes = table.against("autoencoder", "shipped")
+    assert (reals.tolist(), fakes.tolist()) == ([0.0], [2.0])
+    assert table.against(OVERALL, "shipped")[1].tolist() == [3.0, 4.0]
+    assert table.against("painter", "shipped")[0].tolist() == [0.0, 1.0]
+
+
+def test_where_there_is_nothing_but_reconstructions_they_are_all() -> None:
+    assert spread(PAIRED[:3]).against(OVERALL, "shipped")[1].tolist() == [2.0]
+
+
+def test_fakes_without_a_photograph_among_the_samples_are_no_reconstructions() -> None:
+    assert pairs_of(PAIRED[1:]) == {}
+
+
+def test_a_source_is_parted_as_far_as_its_samples_say() -> None:
+    table = spread(PAIRED)
+    assert table.parts("painter") == {"ink": 1, "oils": 1} and table.parts("autoencoder") == {}
+    assert table.part("painter", ["ink"], "shipped").tolist() == [4.0]

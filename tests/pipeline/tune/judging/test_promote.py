@@ -7,13 +7,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mole.errors import ModelError, SettingsError
+from mole.config import CONFIG, CheckpointConfig, Description, describe
+from mole.errors import ModelError, RefusedError, SettingsError
+from pipeline import registry
 from pipeline.registry import Registry
 from pipeline.tune.data.collection import TEST
 from pipeline.tune.data.manifest import MANIFEST
 from pipeline.tune.data.samples import Sample, to_table
 from pipeline.tune.data.split import TRAIN
-from pipeline.tune.judging.promote import PromoteSettings, measured, promote, untouched
+from pipeline.tune.judging.calibrate import written
+from pipeline.tune.judging.promote import (
+    PromoteSettings,
+    opponent,
+    promote,
+    same_weights,
+    take_back,
+    untouched,
+    version_of,
+)
 from tests.tiny import tiny_checkpoint
 
 
@@ -28,42 +39,119 @@ def manifest(rows: dict[str, str]) -> bytes:
 
 @pytest.fixture
 def place(tmp_path: Path) -> tuple[Registry, str, str]:
-    registry = Registry(str(tmp_path / "models"))
+    models = Registry(str(tmp_path / "models"))
     old = {"a": TEST, "b": TEST, "c": TRAIN}
     new = {"b": TRAIN, "c": TEST, "d": TEST, "a": TEST}
     digests = [
-        registry.add(tiny_checkpoint(tmp_path / str(seed), seed=seed), {MANIFEST: manifest(rows)})
+        models.add(tiny_checkpoint(tmp_path / str(seed), seed=seed), {MANIFEST: manifest(rows)})
         for seed, rows in ((1, old), (2, new))
     ]
-    return registry, digests[0], digests[1]
+    return models, digests[0], digests[1]
+
+
+def here(url: str) -> Description:
+    return describe(registry.locate(url))
 
 
 def test_both_are_judged_on_test_images_of_either_that_neither_learned_from(place: tuple[Registry, str, str]) -> None:
-    registry, old, new = place
-    assert sorted(sample.uri for sample in untouched(registry, [new, old])) == ["a.jpg", "d.jpg"]
-    assert sorted(sample.uri for sample in untouched(registry, [old])) == ["a.jpg", "b.jpg"]
+    models, old, new = place
+    both = [here(models.version(digest)) for digest in (new, old)]
+    assert sorted(sample.uri for sample in untouched(both)) == ["a.jpg", "d.jpg"]
+    assert sorted(sample.uri for sample in untouched(both[1:])) == ["a.jpg", "b.jpg"]
+
+
+def test_further_samples_that_taught_either_are_left_out(place: tuple[Registry, str, str]) -> None:
+    models, old, _ = place
+    given = [Sample("c.jpg", 0, "source"), Sample("a.jpg", 0, "source"), Sample("more.jpg", 1, "source")]
+    chosen = untouched([here(models.version(old))], given)
+    assert sorted(sample.uri for sample in chosen) == ["a.jpg", "b.jpg", "more.jpg"]  # c taught, a is there already
 
 
 def test_nothing_to_judge_on_is_refused_before_anything_is_scored(place: tuple[Registry, str, str]) -> None:
-    registry, old, new = place
-    registry.promote(old, "first", replacing=None)
+    models, old, new = place
+    models.promote(old, "first", replacing=None)
     with pytest.raises(SettingsError, match="one class"):
-        promote(PromoteSettings(registry=registry.url, candidate=new), print)
+        promote(PromoteSettings(registry=models.url, candidate=new), print)
     with pytest.raises(SettingsError, match="is promoted already"):
-        promote(PromoteSettings(registry=registry.url, candidate=old), print)
-    assert registry.promoted() == old
+        promote(PromoteSettings(registry=models.url, candidate=old), print)
+    with pytest.raises(SettingsError, match="--base 'embedded' is for a first promotion"):
+        promote(PromoteSettings(registry=models.url, candidate=new, base="embedded"), print)
+    assert models.promoted() == old
 
 
-def test_a_candidate_that_is_no_version_or_was_changed_by_hand_is_refused(
-    place: tuple[Registry, str, str], tmp_path: Path
-) -> None:
-    registry, _, new = place
+def test_a_candidate_that_is_no_version_or_was_changed_by_hand_is_refused(place: tuple[Registry, str, str]) -> None:
+    models, _, new = place
     with pytest.raises(ModelError, match="version 'none'"):
-        promote(PromoteSettings(registry=registry.url, candidate="none"), print)
-    config = Path(registry.version(new)) / "config.json"
+        promote(PromoteSettings(registry=models.url, candidate="none"), print)
+    config = Path(models.version(new)) / "config.json"
     config.write_text(config.read_text().replace("Apache-2.0", "mine"))
     with pytest.raises(ModelError, match="changed by hand"):
-        measured(registry, new, [], print)
+        version_of(models, new)
+
+
+def asked(place: Registry, candidate: str, **flags: object) -> PromoteSettings:
+    return PromoteSettings.model_validate({"registry": place.url, "candidate": candidate, **flags})
+
+
+def child(place: Registry, folder: Path, *, seed: int, parent: str | None) -> str:
+    """Put a version into a registry that says that it came from another."""
+    made = tiny_checkpoint(folder / f"child-{seed}", seed=seed)
+    config = CheckpointConfig.model_validate_json((made / CONFIG).read_text())
+    said = config.model_copy(update={"provenance": {} if parent is None else {"parent": parent}})
+    (made / CONFIG).write_text(said.model_dump_json())
+    return place.add(made, {MANIFEST: manifest({"a": TEST, "b": TEST})})
+
+
+def test_a_first_candidate_is_held_against_what_it_says_it_came_from(
+    place: tuple[Registry, str, str], tmp_path: Path
+) -> None:
+    models, old, _ = place
+    candidate = version_of(models, child(models, tmp_path, seed=5, parent=old))
+    other, told = opponent(asked(models, candidate.digest), models, candidate, None)
+    assert other is not None and other.digest == old and told == f"its base {old}"
+    alone = version_of(models, child(models, tmp_path, seed=6, parent=None))
+    other, _ = opponent(asked(models, alone.digest), models, alone, None)
+    assert other is not None and other.model == "embedded"
+
+
+def test_a_first_candidate_whose_base_is_gone_is_refused_unless_it_may_be_the_first(
+    place: tuple[Registry, str, str], tmp_path: Path
+) -> None:
+    models, *_ = place
+    orphan = version_of(models, child(models, tmp_path, seed=5, parent="ab" * 16))
+    with pytest.raises(RefusedError, match="--first") as refused:
+        opponent(asked(models, orphan.digest), models, orphan, None)
+    assert refused.value.exit_code == 6 and "--base embedded" in str(refused.value)
+    assert opponent(asked(models, orphan.digest, first=True), models, orphan, None) == (None, "")
+    other, _ = opponent(asked(models, orphan.digest, base="embedded"), models, orphan, None)
+    assert other is not None and other.model == "embedded"
+    with pytest.raises(SettingsError, match="itself"):
+        opponent(asked(models, orphan.digest, base=orphan.digest), models, orphan, None)
+
+
+def test_the_last_rollback_leads_to_the_base_which_lies_in_the_registry_from_then_on(
+    place: tuple[Registry, str, str], tmp_path: Path
+) -> None:
+    models, *_ = place
+    base = tiny_checkpoint(tmp_path / "base", seed=9)
+    first = child(models, tmp_path, seed=5, parent=describe(base).digest)
+    models.promote(first, "before there were bases", replacing=None)
+    entry = take_back(PromoteSettings(registry=models.url, rollback=True, base=str(base)))
+    assert entry.digest == models.promoted() == describe(base).digest
+    assert here(models.url).digest == describe(base).digest  # what a scan of the registry takes
+    with pytest.raises(SettingsError, match="nothing to roll back to"):
+        take_back(PromoteSettings(registry=models.url, rollback=True))
+
+
+def test_versions_that_differ_in_their_thresholds_alone_have_the_same_weights(
+    place: tuple[Registry, str, str], tmp_path: Path
+) -> None:
+    models, old, new = place
+    one, other = here(models.version(old)), here(models.version(new))
+    assert not same_weights(one, other)
+    read = one.calibration.model_copy(update={"generated_above": 3.0, "collection": "own"})
+    made = written(tmp_path / "again", one, read, {})
+    assert same_weights(one, describe(made)) and describe(made).digest != one.digest
 
 
 @pytest.mark.parametrize("flags", [[], ["--candidate", "x", "--rollback"]])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mole.metrics import Precision, Rate
+from pipeline.tune.judging.conclusion import GLOSSARY
 from pipeline.tune.judging.evaluate import Judged
 from pipeline.tune.judging.logits import Logits
 from pipeline.tune.judging.report import render, told_precision, told_rate
@@ -90,3 +91,25 @@ def test_one_delivery_alone_is_a_page_too(judged: Judged) -> None:
     alone = judge_here(judged.samples, Path(judged.evaluation.model), ("shipped",))
     table = Logits.of(alone.samples, alone.scored, ("shipped",))
     assert Page(render(alone.evaluation, alone.samples, table)).tags.count("svg") == 6
+
+
+def test_the_page_has_its_date_its_conclusion_and_what_its_words_mean(judged: Judged, page: str) -> None:
+    assert judged.evaluation.made is not None and f"{judged.evaluation.made:%Y-%m-%d}" in page
+    assert "of 18 reals are called generated" in page
+    assert all(f"<dt>{term}</dt>" in page for term in GLOSSARY)
+
+
+def test_each_table_tells_seen_images_from_those_that_were_never_seen(judged: Judged) -> None:
+    apart = judged.evaluation.model_copy(update={"which": "seen"})
+    both = judged.evaluation.model_copy(update={"which": "unseen", "apart": apart})
+    page = render(both, judged.samples, Logits.of(judged.samples, judged.scored, DELIVERIES))
+    tables = re.findall(r"<table>.*?</table>", page, re.DOTALL)
+    assert len(tables) == 4
+    for table in tables:
+        assert (
+            table.count('<td class="word">never seen</td>') == table.count('<td class="word">seen in training</td>') > 0
+        )
+
+
+def test_a_version_that_keeps_no_list_of_what_taught_it_says_so(judged: Judged, page: str) -> None:
+    assert "keeps no list of the images that taught it" in page

@@ -12,7 +12,7 @@ from mole.checkpoint import load_checkpoint
 from mole.inference import Scorer
 from mole.view import view
 from pipeline.decode import Fault
-from pipeline.tune.data.samples import Sample, load, to_table
+from pipeline.tune.data.samples import Sample, digest_of, load, to_table
 from pipeline.tune.judging.perturbation import perturbation
 from pipeline.tune.judging.scorer import PLACE
 from pipeline.tune.judging.viewing import VIEWED, opened, viewed
@@ -53,12 +53,13 @@ def test_every_fault_is_a_row_in_every_delivery_and_none_is_lost(model: Path, tm
     assert len(table) == 2 * len(samples)
     assert [status[place] for place in (0, 7, 8)] == ["ok", "ok", "missing"]
     assert {status[place] for place in range(1, 7)} >= {"truncated", "empty", "not_an_image", "too_small"}
+    assert table["digest"][0].as_py() == digest_of((tmp_path / next(iter(faulty()))).read_bytes(), None)
     assert table["logit"].is_null().to_pylist() == [word != "ok" for word in table["status"].to_pylist()]
 
 
 def test_a_store_that_refuses_is_a_fault_with_its_reason(tmp_path: Path) -> None:
-    fault = opened(Sample(str(tmp_path), 0, "photos"))
-    assert isinstance(fault, Fault)
+    digest, fault = opened(Sample(str(tmp_path), 0, "photos"))
+    assert isinstance(fault, Fault) and digest is None
     assert fault.status == "missing"
 
 

@@ -15,12 +15,12 @@ from mole.config import describe
 from mole.preprocess import Preprocess
 from pipeline.registry import Registry
 from pipeline.tune.data.collection import TEST, Collection
-from pipeline.tune.data.manifest import MANIFEST
+from pipeline.tune.data.manifest import MANIFEST, ORIGIN
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.data.split import TRAIN
 from pipeline.tune.training.task import Course, Task
 from pipeline.tune.training.trainer import Trained
-from pipeline.tune.training.version import CURVES, EVALUATION, HISTORY, ORIGIN, papers, told, write
+from pipeline.tune.training.version import CURVES, EVALUATION, HISTORY, papers, write
 from tests.pipeline.tune.training.test_journal import epoch
 from tests.tiny import CONFIG
 
@@ -72,8 +72,3 @@ def test_the_papers_say_what_it_was_made_of_and_how_it_went(collection: Collecti
     place = Registry(str(tmp_path / "models"))
     digest = place.add(tiny, files)
     assert place.read(digest, MANIFEST) == files[MANIFEST]
-
-
-def test_a_calibration_is_told_with_its_interval_and_its_images() -> None:
-    words = told(Calibration(false_positive_rate=0.01, false_positive_interval=(0.002, 0.03), reals=300))
-    assert "300 real images" in words and "1.00%" in words and "0.20% to 3.00%" in words

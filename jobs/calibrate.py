@@ -1,0 +1,75 @@
+"""Calibrate: set a version's thresholds by real images of your own, and put it into a registry as a new version."""
+
+import json
+import sys
+from dataclasses import asdict
+
+import numpy as np
+from rich.table import Table
+
+from mole.calibration import EVEN, PREVALENCE, Calibration
+from mole.errors import MoleError
+from mole.metrics import Rate
+from pipeline.telemetry import quiet_ray, results
+from pipeline.tune.judging.calibrate import Calibrated, CalibrateSettings, calibrate
+from pipeline.tune.judging.thresholds import UNNAMED
+
+
+def main(arguments: list[str]) -> int:
+    """Run one calibration from the command line.
+
+    Returns:
+        The exit code: 0 the version is in the registry, 2 settings, 3 storage, 4 model.
+    """
+    try:
+        settings = CalibrateSettings.from_command_line(arguments)
+        quiet_ray(logs=settings.ray_logs)
+        made = calibrate(settings, say)
+    except MoleError as reason:
+        say(f"{type(reason).__name__}: {reason}")
+        return reason.exit_code
+    if settings.json_summary:
+        readings = {"before": made.before.model_dump(mode="json"), "after": made.after.model_dump(mode="json")}
+        print(json.dumps(asdict(made) | readings))
+    else:
+        show(made, settings)
+    return 0
+
+
+def show(made: Calibrated, settings: CalibrateSettings) -> None:
+    """Print both readings of the logits side by side, what each calls these images, and what may come next."""
+    console = results()
+    table = Table("", "before", "after", box=None, pad_edge=False)
+    both = made.before, made.after
+    table.add_row("measured on", *(reading.collection or UNNAMED for reading in both))
+    table.add_row("generated from logit", *(f"{reading.generated_above:.3f}" for reading in both))
+    for prevalence in (EVEN, PREVALENCE):
+        chances = [at(reading, prevalence) for reading in both]
+        table.add_row(f"  probability at prevalence {prevalence:g}", *chances)
+    table.add_row("real below logit", *(f"{reading.real_below:.3f}" for reading in both))
+    rates = made.called_before, made.called_after
+    table.add_row("of these reals called generated", *(f"{rate.hits:,} of {rate.images:,}" for rate in rates))
+    table.add_row("  share, 95 % interval", *map(interval, rates))
+    console.print(table)
+    console.print(f"version: {made.version} (weights of {made.parent})", highlight=False, soft_wrap=True)
+    command = f"python jobs/promote.py --registry {settings.registry} --candidate {made.digest} --samples LABELLED"
+    console.print(f"next: {command}", highlight=False, soft_wrap=True, markup=False)
+
+
+def at(reading: Calibration, prevalence: float) -> str:
+    """Write the probability at the threshold."""
+    return f"{float(reading.probability(np.array([reading.generated_above]), prevalence)[0]):.3f}"
+
+
+def interval(rate: Rate) -> str:
+    """Write a share with its exact interval."""
+    return f"{rate.share:.2%} ({rate.low:.2%} to {rate.high:.2%})"
+
+
+def say(line: str) -> None:
+    """Tell what goes on, apart from the result."""
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

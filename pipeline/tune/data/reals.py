@@ -1,0 +1,125 @@
+"""Reals: images that their owner knows to be real, wherever they lie; they need no label."""
+
+import tarfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from mole.errors import SettingsError, StorageError
+from pipeline import storage
+from pipeline.extension import is_image
+from pipeline.folder import walk
+from pipeline.records import Status
+from pipeline.tune.data import shards, tables
+from pipeline.tune.data.labels import FAKE, FOLDERS, VALUES, meaning
+from pipeline.tune.data.manifest import place_of
+from pipeline.tune.data.samples import Sample
+
+LISTS = (*tables.ENDINGS, ".txt")
+
+
+def read_reals(places: Sequence[str], collection: str) -> tuple[list[Sample], Counter[str]]:
+    """List real images.
+
+    Args:
+        places: each a folder, a listing or table (with `uri`, `path` or `url`; `offset`, `length`, `label` and `status`
+            may stand beside them), a text file of places, a plain tar, or an image; paths or fsspec URLs.
+        collection: the name of what they are together.
+
+    Returns:
+        Samples, each place of an image once, and why others were passed over.
+
+    Raises:
+        SettingsError: a place is not there, is not understood, or holds a folder of generated images.
+        StorageError: a place cannot be read.
+    """
+    skipped: Counter[str] = Counter()
+    found: dict[object, Sample] = {}
+    for place in places:
+        for uri, offset, length in _images(place, skipped):
+            sample = Sample(uri, 0, collection, offset=offset, length=length)
+            skipped["named twice"] += place_of(sample) in found
+            found[place_of(sample)] = sample
+    return list(found.values()), +skipped
+
+
+def _images(place: str, skipped: Counter[str]) -> Iterator[tuple[str, int | None, int | None]]:
+    """Yield the place of every image, and its range where it lies inside a shard.
+
+    Raises:
+        SettingsError: the place is not there, or holds what is generated.
+    """
+    url = storage.absolute(place)
+    if not storage.exists(url):
+        raise SettingsError(f"--reals {place!r} is not there; name a folder, a listing, a tar or an image")
+    if _kind(url):
+        yield from _inside(url, skipped)
+        return
+    for file in sorted(found.url for found in walk(url)):
+        folders = file.removeprefix(url).lower().split("/")[:-1]
+        fakes = [name for name in folders if FOLDERS.get(name) == FAKE]
+        if fakes:
+            raise SettingsError(f"--reals {place!r} holds a folder {fakes[0]!r}; name the folders of real images alone")
+        yield from _inside(file, skipped)
+
+
+def _kind(url: str) -> bool:
+    """Tell whether a URL's name is that of a file that is understood."""
+    return is_image(url) or shards.is_shard(url) or url.lower().endswith(LISTS)
+
+
+def _inside(url: str, skipped: Counter[str]) -> Iterator[tuple[str, int | None, int | None]]:
+    """Yield the images of one file."""
+    if is_image(url):
+        yield url, None, None
+    elif shards.is_shard(url):
+        yield from _of_shard(url, skipped)
+    elif tables.is_table(url):
+        yield from _of_table(url, skipped)
+    elif url.lower().endswith(".txt"):
+        for line in storage.read(url).decode("utf-8-sig").splitlines():
+            if line.strip():
+                yield tables.resolve(line.strip(), url.rpartition("/")[0]), None, None
+    else:
+        skipped["not an image by its name"] += 1
+
+
+def _of_table(url: str, skipped: Counter[str]) -> Iterator[tuple[str, int | None, int | None]]:
+    """Yield the images of a table, but those that it calls generated or that could not be read.
+
+    Raises:
+        SettingsError: it has no column of places.
+    """
+    table = tables.open_table(url)
+    place = next((name for name in tables.PLACES if name in table.column_names), None)
+    if place is None:
+        raise SettingsError(f"table {url!r} must have one of the columns {tables.PLACES}; it has {table.column_names}")
+    wanted = [name for name in (place, "offset", "length", "label", "status") if name in table.column_names]
+    for row in table.select(wanted).to_pylist():
+        if not row[place] or row.get("status") not in (None, str(Status.OK)):
+            skipped["row without an image"] += 1
+        elif row.get("label") is not None and meaning(row["label"], VALUES) != 0:
+            skipped["not labelled real"] += 1
+        else:
+            uri = tables.resolve(str(row[place]), url.rpartition("/")[0])
+            yield uri, tables.whole(row.get("offset")), tables.whole(row.get("length"))
+
+
+def _of_shard(url: str, skipped: Counter[str]) -> Iterator[tuple[str, int | None, int | None]]:
+    """Yield the images of a plain tar.
+
+    Raises:
+        SettingsError: it is compressed, so that no range of it is an image.
+        StorageError: the store refuses.
+    """
+    if url.lower().endswith(shards.PACKED):
+        raise SettingsError(f"shard {url!r} is compressed, so no image in it can be read alone; unpack it to a .tar")
+    fs, path = storage.filesystem(url)
+    try:
+        with fs.open(path, "rb") as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
+            for member in archive:
+                if member.isfile() and is_image(member.name):
+                    yield url, member.offset_data, member.size
+    except tarfile.TarError:
+        skipped["torn archive"] += 1
+    except OSError as reason:
+        raise StorageError(f"shard {url!r} cannot be read: {reason}") from reason

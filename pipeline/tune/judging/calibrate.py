@@ -1,0 +1,239 @@
+"""Calibrate: a version's thresholds, set anew by real images of one's own; its weights stay as they are, to the bit.
+
+Legend: R real images.
+"""
+
+import hashlib
+import json
+import math
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from mole.calibration import Calibration
+from mole.config import ADAPTERS, CONFIG, CheckpointConfig, Description
+from mole.errors import SettingsError
+from mole.fitting import reals_for, shown_threshold, threshold_for, upper_bound
+from mole.metrics import Rate, share_above
+from pipeline import cluster, registry
+from pipeline.commandline import JobSettings
+from pipeline.records import Status
+from pipeline.registry import EMBEDDED, PROMOTED, Registry
+from pipeline.tune.data.collection import CALIBRATION
+from pipeline.tune.data.manifest import MANIFEST, ORIGIN, extended, taught
+from pipeline.tune.data.reals import read_reals
+from pipeline.tune.data.samples import Sample
+from pipeline.tune.judging.evaluate import seen
+from pipeline.tune.judging.origin import Origin, origin_at
+from pipeline.tune.judging.perturbation import SHIPPED
+from pipeline.tune.judging.scoring import Runner, score
+from pipeline.tune.judging.thresholds import placed
+
+Say = Callable[[str], None]
+
+
+class CalibrateSettings(JobSettings):
+    """Set a version's thresholds by real images of your own, and put it into a registry as a new version.
+
+    The threshold is the lowest of which your images show, at 95 %, that no more than the wanted share of images like
+    them is called generated. Weights and probabilities stay as they are. Promote the new version as any other.
+
+    exit codes: 0 the version is in the registry, 2 settings (too few images too), 3 storage, 4 model
+    """
+
+    model_config = SettingsConfigDict(env_prefix="MOLE_CALIBRATE_")
+    flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
+
+    registry: Annotated[str, Field(min_length=1)] = Field(description="the folder URL where versions lie")
+    reals: Annotated[list[str], Field(min_length=1)] = Field(
+        description="real images of your own: a folder, a listing or table (.csv .tsv .parquet .jsonl .txt), a plain "
+        ".tar, or an image; may be repeated",
+    )
+    collection: Annotated[str, Field(min_length=1, max_length=200)] = Field(
+        description="the name of what these images are, which the thresholds carry from now on"
+    )
+    model: str | None = Field(
+        None,
+        description="the version to calibrate: 'promoted' or a digest of --registry, a checkpoint folder, or "
+        "'embedded'; where not given, what is promoted, and 'embedded' where nothing is",
+    )
+    false_positives: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.01, description="share of such images that may be called generated, shown at 95 %"
+    )
+    unsure: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.1, description="share of such images that may lie above the bound of real"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the detector runs")
+    json_summary: bool = Field(False, description="print one JSON summary on stdout and nothing else there")
+    ray_address: str | None = Field(None, description="a running cluster; a Ray of its own where not given")
+    ray_logs: bool = Field(False, description="show what Ray itself and its workers print")
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A version with thresholds of its own.
+
+    Attributes:
+        digest: of the new version.
+        version: its folder's URL.
+        parent: the digest of the version whose weights it has.
+        before: how that reads its logits.
+        after: how the new one does.
+        called_before: of these images, those that are called generated at the thresholds before.
+        called_after: at those after.
+        left_out: images that were not used, by reason.
+    """
+
+    digest: str
+    version: str
+    parent: str
+    before: Calibration
+    after: Calibration
+    called_before: Rate
+    called_after: Rate
+    left_out: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Real images with their logits.
+
+    Attributes:
+        samples: that could be read, each content once, none of which taught the version.
+        digests: of their contents.
+        logit_R: float32 (R,).
+        left_out: the others, by reason.
+    """
+
+    samples: list[Sample]
+    digests: list[str]
+    logit_R: NDArray[np.float32]
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def calibrate(settings: CalibrateSettings, say: Say) -> Calibrated:
+    """Set thresholds by real images and put the version that has them into the registry.
+
+    Raises:
+        SettingsError: a place is not understood, or so few images cannot show the wanted rate.
+        StorageError: a store failed.
+        ModelError: the version cannot be used.
+    """
+    place = Registry(settings.registry)
+    origin = begun_from(settings, place)
+    samples, skipped = read_reals(settings.reals, settings.collection)
+    demand_enough(len(samples), settings)
+    say(f"{len(samples):,} images of {settings.collection!r}, taken for real; thresholds of {origin.digest}")
+    with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.own_errors():
+        found = measure(samples, origin, Runner(settings.device))
+    found.left_out.update(skipped)
+    for reason, count in sorted(found.left_out.items()):
+        say(f"{count:,} left out ({reason})")
+    demand_enough(len(found.samples), settings)
+    before = origin.described.calibration
+    after = thresholds(found.logit_R, before, settings)
+    with tempfile.TemporaryDirectory() as folder:
+        made = written(Path(folder) / "version", origin.described, after, provenance(origin, found, settings))
+        note = {"made": datetime.now(UTC).isoformat(timespec="seconds"), "reals": settings.reals}
+        papers = {
+            MANIFEST: extended(origin.described.folder, found.samples, found.digests, CALIBRATION),
+            ORIGIN: json.dumps(note, indent=2).encode(),
+        }
+        digest = place.add(made, papers)
+    called = [share_above(found.logit_R, read.generated_above) for read in (before, after)]
+    return Calibrated(
+        digest, place.version(digest), origin.digest, before, after, called[0], called[1], dict(found.left_out)
+    )
+
+
+def begun_from(settings: CalibrateSettings, place: Registry) -> Origin:
+    """Find the version whose thresholds are to be set.
+
+    Raises:
+        ModelError: there is none.
+    """
+    model = settings.model or (PROMOTED if place.promoted() else EMBEDDED)
+    return origin_at(model if model == EMBEDDED else registry.resolve(model, place.url))
+
+
+def demand_enough(images: int, settings: CalibrateSettings) -> None:
+    """Refuse so few images that they could not show the wanted rate even without an error.
+
+    Raises:
+        SettingsError: there are too few.
+    """
+    needed = reals_for(settings.false_positives)
+    if images < needed:
+        shown = math.ceil(1000 * upper_bound(0, max(1, images))) / 1000
+        raise SettingsError(
+            f"--false-positives {settings.false_positives:g} takes at least {needed:,} real images to be shown at "
+            f"95 %, got {images:,}; give more with --reals, or ask for a rate of {shown:g} or more"
+        )
+
+
+def measure(samples: Sequence[Sample], origin: Origin, runner: Runner) -> Measured:
+    """Score real images on a Ray that is connected already, and leave out what would say nothing or too much.
+
+    Raises:
+        ModelError: the version cannot be used.
+    """
+    scored = score(samples, origin.model, (SHIPPED,), runner=runner)
+    taught_N = seen(samples, scored, taught(origin.described), 1).tolist()
+    rows = scored.select(["status", "digest", "logit"]).to_pylist()
+    left_out: Counter[str] = Counter()
+    kept: dict[str, tuple[Sample, float]] = {}
+    for sample, row, known in zip(samples, rows, taught_N, strict=True):
+        if row["status"] != Status.OK:
+            left_out[row["status"]] += 1
+        elif known:
+            left_out["taught this version"] += 1
+        elif row["digest"] in kept:
+            left_out["identical bytes again"] += 1
+        else:
+            kept[row["digest"]] = sample, row["logit"]
+    logit_R = np.array([logit for _, logit in kept.values()], np.float32)
+    return Measured([sample for sample, _ in kept.values()], list(kept), logit_R, left_out)
+
+
+def thresholds(logit_R: NDArray[np.float32], before: Calibration, settings: CalibrateSettings) -> Calibration:
+    """Set both bounds; temperature and bias, which take both classes, stay. float32 (R,)."""
+    above = shown_threshold(logit_R, settings.false_positives)
+    below, _ = threshold_for(logit_R, max(settings.unsure, settings.false_positives))
+    fitted = before.temperature, before.bias
+    return placed(logit_R, (min(below, above), above), fitted, collection=settings.collection)
+
+
+def provenance(origin: Origin, found: Measured, settings: CalibrateSettings) -> dict[str, Any]:
+    """Write where the version comes from; what was measured at other thresholds is left behind."""
+    old = {name: value for name, value in origin.described.config.provenance.items() if name != "measured"}
+    content = hashlib.sha256("\n".join(sorted(found.digests)).encode()).hexdigest()[:32]
+    calibrated = {
+        "collection": settings.collection,
+        "images": len(found.samples),
+        "content": content,
+        "false_positives": settings.false_positives,
+        "unsure": settings.unsure,
+    }
+    return {**old, "parent": origin.digest, "parent_adapters": True, "calibrated": calibrated}
+
+
+def written(folder: Path, parent: Description, calibration: Calibration, provenance: dict[str, Any]) -> Path:
+    """Write a checkpoint that differs from another in its settings alone."""
+    folder.mkdir()
+    backbone = parent.config.backbone
+    for name in (ADAPTERS, *([backbone.file] if backbone.file is not None else [])):
+        shutil.copy(parent.folder / name, folder / name)
+    update = {"calibration": calibration, "provenance": provenance}
+    config: CheckpointConfig = parent.config.model_copy(update=update)
+    (folder / CONFIG).write_text(config.model_dump_json(indent=2) + "\n")
+    return folder
