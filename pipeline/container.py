@@ -15,12 +15,14 @@ from pipeline.metadata.block import (
     MOST_BLOCK_BYTES,
     MOST_BLOCKS,
     MOST_FILE_BYTES,
+    MOST_PACKED,
     MOST_STEPS,
     MOST_STORE_BYTES,
     MOST_TEXT_BYTES,
     PHOTOSHOP_MARK,
     XMP_MARK,
     Block,
+    packet,
     store,
 )
 from pipeline.metadata.iptc import resources
@@ -50,8 +52,10 @@ def blocks(data: bytes, format_: str | None) -> Iterator[Block]:
             signed = True
         elif block.data is data:  # a TIFF, of which no more than single fields will be copied
             yield block
-        elif len(block.data) <= min(left, MOST_BLOCK_BYTES):
+        else:
             left -= len(block.data)
+            if left < 0:
+                return
             yield block
 
 
@@ -64,7 +68,7 @@ def _jpeg(data: bytes) -> Iterator[Block]:
                 yield Block("exif", "", data[start + len(EXIF_MARK) : end])
             case 0xE1 if data.startswith(XMP_MARK, start):
                 main = main or data[start + len(XMP_MARK) : end]
-                yield Block("xmp", "", data[start + len(XMP_MARK) : end])
+                yield packet(data[start + len(XMP_MARK) : end])
             case 0xE1 if data.startswith(XMP_MORE, start):
                 more.add(data[start + len(XMP_MORE) : end])
             case 0xEB if data.startswith(b"JP", start):
@@ -116,7 +120,7 @@ class _Extension:
             while len(whole) in parts and parts[len(whole)]:
                 whole += parts[len(whole)]
             if digest in main.replace(b"\0", b"") and whole:
-                yield Block("xmp", "", whole)
+                yield packet(whole)
 
 
 class _Boxed:
@@ -141,7 +145,7 @@ class _Boxed:
 
 def _png(data: bytes) -> Iterator[Block]:
     """Walk all chunks: a text may follow the pixels."""
-    at = 8
+    at, packed = 8, 0
     for _ in range(MOST_STEPS):
         length, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
         if at + 8 > len(data) or kind == b"IEND":
@@ -152,7 +156,8 @@ def _png(data: bytes) -> Iterator[Block]:
                 yield store(data[body] if length <= MOST_STORE_BYTES else b"")
             case b"eXIf" if length <= MOST_BLOCK_BYTES:
                 yield Block("exif", "", data[body].removeprefix(EXIF_MARK))
-            case b"tEXt" | b"zTXt" | b"iTXt" if length:
+            case b"tEXt" | b"zTXt" | b"iTXt" if length and packed < MOST_PACKED:
+                packed += kind != b"tEXt"
                 yield from _png_text(kind, data[at + 8 : at + 8 + min(length, MOST_BLOCK_BYTES)])
             case b"comf":  # ComfyUI's own, in animations
                 name, _, text = data[at + 8 : at + 8 + min(length, MOST_TEXT_BYTES)].partition(b"\0")
@@ -164,7 +169,7 @@ def _png_text(kind: bytes, body: bytes) -> Iterator[Block]:
     keyword, _, rest = body.partition(b"\0")
     name = keyword[:79].decode("latin-1")
     raw = name.startswith("Raw profile type ")
-    most = 2 * MOST_BLOCK_BYTES if raw else MOST_BLOCK_BYTES if name == PNG_XMP else MOST_TEXT_BYTES
+    most = MOST_BLOCK_BYTES if raw or name == PNG_XMP else MOST_TEXT_BYTES
     if kind == b"iTXt":
         packed, rest = rest[:1] == b"\1", rest[2:].partition(b"\0")[2].partition(b"\0")[2]
         text = _inflate(rest, most) if packed else rest[:most]
@@ -173,7 +178,7 @@ def _png_text(kind: bytes, body: bytes) -> Iterator[Block]:
     if raw:
         yield from _raw_profile(name.rpartition(" ")[2].lower(), text)
     elif name == PNG_XMP:
-        yield Block("xmp", "", text)
+        yield packet(text)
     else:
         yield Block("text", name, text if kind == b"iTXt" else _latin(text))
 
@@ -196,7 +201,7 @@ def _raw_profile(name: str, text: bytes) -> Iterator[Block]:
     except ValueError:
         return
     if body.startswith(XMP_MARK) or name == "xmp":
-        yield Block("xmp", "", body.removeprefix(XMP_MARK))
+        yield packet(body.removeprefix(XMP_MARK))
     elif body.startswith(EXIF_MARK) or name in ("exif", "app1"):
         yield Block("exif", "", body.removeprefix(EXIF_MARK))
     elif name in ("iptc", "8bim"):
@@ -223,14 +228,14 @@ def _webp(data: bytes) -> Iterator[Block]:
                 yield store(data[body] if length <= MOST_STORE_BYTES else b"")
             case b"EXIF" if length <= MOST_BLOCK_BYTES:
                 yield Block("exif", "", data[body].removeprefix(EXIF_MARK))
-            case b"XMP " if length <= MOST_BLOCK_BYTES:
-                yield Block("xmp", "", data[body].removeprefix(XMP_MARK))
+            case b"XMP ":
+                yield packet(data[body.start : body.start + min(length, MOST_BLOCK_BYTES)].removeprefix(XMP_MARK))
         at += 8 + length + length % 2
 
 
 def _gif(data: bytes) -> Iterator[Block]:
     """Walk the blocks; sub-blocks are counted too, however small."""
-    steps = 10 * MOST_STEPS
+    steps = 5 * MOST_STEPS
     at = 13 + _colours(data[10:11])
     while steps > 0 and at < len(data) and data[at] in (0x21, 0x2C):
         extension = data[at] == 0x21
@@ -251,8 +256,8 @@ def _colours(packed: bytes) -> int:
 def _gif_extension(data: bytes, kind: int, start: int, end: int) -> Iterator[Block]:
     if kind == 0xFE:
         yield Block("text", "Comment", _unblocked(data, start, end, MOST_TEXT_BYTES))
-    elif data.startswith(b"\x0bXMP DataXMP", start) and end - start <= MOST_BLOCK_BYTES:
-        yield Block("xmp", "", data[start + 12 : end].partition(b"\x01\xff\xfe\xfd")[0])  # it lies there as one piece
+    elif data.startswith(b"\x0bXMP DataXMP", start):  # it lies there as one piece, and then numbers that end it
+        yield packet(data[start + 12 : min(end, start + MOST_BLOCK_BYTES)].partition(b"\x01\xff\xfe\xfd")[0])
     elif data.startswith(b"\x0bC2PA_GIF", start):
         yield store(_unblocked(data, start + 12, end, MOST_STORE_BYTES + 1))
 
@@ -272,7 +277,7 @@ def _tiff(data: bytes) -> Iterator[Block]:
     wanted = (TIFF_XMP, TIFF_IPTC, TIFF_PHOTOSHOP)
     values = tiff.fields(data, wanted, MOST_BLOCK_BYTES).values
     if TIFF_XMP in values:
-        yield Block("xmp", "", values[TIFF_XMP])
+        yield packet(values[TIFF_XMP])
     for tag in (TIFF_IPTC, TIFF_PHOTOSHOP):
         yield from resources(values.get(tag, b""))
     signed = tiff.fields(data, (TIFF_C2PA,), MOST_STORE_BYTES + 1).values

@@ -12,13 +12,19 @@ MOST_BLOCKS = 1_000
 """Pieces of metadata that are looked into in one file."""
 
 MOST_BLOCK_BYTES = 1 << 20
-"""Of one EXIF, XMP or IPTC block; a larger one is not looked into."""
+"""Of one EXIF or IPTC block; a larger one is not looked into."""
+
+MOST_XMP_BYTES = 1 << 19
+"""Of one XMP packet; a longer one is cut, and what stands before the cut is read."""
 
 MOST_TEXT_BYTES = 1 << 18
 """Of one text, unpacked; a longer one is cut."""
 
-MOST_FILE_BYTES = 2 << 20
-"""Of all pieces of a file together, its C2PA manifest store not counted."""
+MOST_FILE_BYTES = 1 << 20
+"""Of all pieces of a file together, a TIFF and a C2PA manifest store not counted; what follows is left unread."""
+
+MOST_PACKED = 32
+"""Compressed texts that are unpacked in one file."""
 
 MOST_STORE_BYTES = 4 << 20
 """Of a C2PA manifest store; a larger one is told as present and not read."""
@@ -40,6 +46,11 @@ class Block(NamedTuple):
     kind: str
     name: str
     data: bytes
+
+
+def packet(data: bytes) -> Block:
+    """Keep an XMP packet, cut to its bound."""
+    return Block("xmp", "", data[:MOST_XMP_BYTES])
 
 
 def store(data: bytes) -> Block:

@@ -3,7 +3,16 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipeline.metadata.block import EXIF_MARK, MOST_BLOCK_BYTES, MOST_STEPS, MOST_STORE_BYTES, XMP_MARK, Block, store
+from pipeline.metadata.block import (
+    EXIF_MARK,
+    MOST_BLOCK_BYTES,
+    MOST_STEPS,
+    MOST_STORE_BYTES,
+    XMP_MARK,
+    Block,
+    packet,
+    store,
+)
 from pipeline.metadata.iptc import resources
 
 MOST_ITEMS = 20_000
@@ -51,8 +60,8 @@ def metadata(data: bytes) -> Iterator[Block]:
                 yield from _uuid(UUIDS.get(data[box.body : box.body + 16], ""), data, box)
             case b"Exif":
                 yield from _exif(data[box.body : min(box.end, box.body + MOST_BLOCK_BYTES)])
-            case b"xml " if box.end - box.body <= MOST_BLOCK_BYTES:
-                yield Block("xmp", "", data[box.body : box.end])
+            case b"xml ":
+                yield packet(data[box.body : min(box.end, box.body + MOST_BLOCK_BYTES)])
             case b"jumb" if b"c2pa" in data[box.body : box.body + 64]:
                 yield store(data[box.start : min(box.end, box.start + MOST_STORE_BYTES + 1)])
 
@@ -83,8 +92,10 @@ def _uuid(kind: str, data: bytes, box: _Box) -> Iterator[Block]:
     body = data[start : min(box.end, start + MOST_BLOCK_BYTES)]
     if kind == "iptc":
         yield from resources(body)
+    elif kind == "xmp":
+        yield packet(body)
     elif kind:
-        yield Block(kind, "", body.removeprefix(EXIF_MARK))
+        yield Block("exif", "", body.removeprefix(EXIF_MARK))
 
 
 def _exif(body: bytes) -> Iterator[Block]:
@@ -108,7 +119,7 @@ def _items(data: bytes, meta: _Box) -> Iterator[Block]:
         if item.kind == "exif":
             yield from _exif(body)
         else:
-            yield Block("xmp", "", body.removeprefix(XMP_MARK))
+            yield packet(body.removeprefix(XMP_MARK))
 
 
 def _named(data: bytes, iinf: _Box) -> Iterator[_Item]:

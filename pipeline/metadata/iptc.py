@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pipeline.metadata.block import EXIF_MARK, MOST_BLOCK_BYTES, PHOTOSHOP_MARK, XMP_MARK, Block
+from pipeline.metadata.block import EXIF_MARK, MOST_BLOCK_BYTES, PHOTOSHOP_MARK, Block, packet
 from pipeline.metadata.text import unmarked
 
 MOST_RESOURCES = 1_000
@@ -32,7 +32,7 @@ def resources(data: bytes) -> Iterator[Block]:
         length = int.from_bytes(data[start : start + 4])
         if kind is not None and 0 < length <= MOST_BLOCK_BYTES:
             body = data[start + 4 : start + 4 + length]
-            yield Block(kind, "", body.removeprefix(EXIF_MARK).removeprefix(XMP_MARK))
+            yield packet(body) if kind == "xmp" else Block(kind, "", body.removeprefix(EXIF_MARK))
         at = start + 4 + length + length % 2
 
 

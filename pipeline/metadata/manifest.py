@@ -34,7 +34,7 @@ REASONS = (
     ("signingCredential.invalid", "the signer's certificate is unsound"),
     ("timeStamp.", "the time stamp does not hold"),
 )
-"""Which code of a failed check is told in which words, the weightiest first; that nobody vouches for a signer is none."""
+"""Which code of a failed check is told in which words, the weightiest first; an unknown signer is no failure."""
 
 
 class _Bounded(io.BytesIO):

@@ -10,6 +10,8 @@ from xml.parsers import expat
 from pipeline.metadata.text import unmarked
 
 MOST_VALUE = 1 << 16
+MOST_ELEMENTS = 50_000
+MOST_DEPTH = 100
 
 NAMESPACES = {
     "http://ns.adobe.com/xap/1.0": "xmp",
@@ -50,13 +52,13 @@ def properties(packet: bytes) -> dict[str, str]:
     reader = _Reader()
     try:
         reader.parser.Parse(text[max(0, text.find("<")) :].encode("utf-8", "replace"), True)
-    except (expat.ExpatError, _DoctypeError):
+    except (expat.ExpatError, _NoXmpError):
         reader.close()
     return reader.found
 
 
-class _DoctypeError(Exception):
-    """A packet declares a document type, which XMP never does."""
+class _NoXmpError(Exception):
+    """A packet declares a document type, or goes as wide or deep, as XMP never does."""
 
 
 class _Reader:
@@ -71,7 +73,7 @@ class _Reader:
         self.parser.CharacterDataHandler = self._characters
         self.parser.StartDoctypeDeclHandler = self._doctype
         self._prefixes: dict[str, str] = {}
-        self._depth = 0
+        self._depth = self._elements = 0
         self._inside: tuple[str, int] | None = None
         self._said: list[str] = []
         self._room = MOST_VALUE
@@ -91,6 +93,9 @@ class _Reader:
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._depth += 1
+        self._elements += 1
+        if self._depth > MOST_DEPTH or self._elements > MOST_ELEMENTS:
+            raise _NoXmpError
         for attribute, value in attributes.items():
             if attribute.startswith("xmlns"):
                 address = DATED.sub("", value[:200].rstrip("/#").lower())
@@ -120,4 +125,4 @@ class _Reader:
         self._depth -= 1
 
     def _doctype(self, *_: object) -> None:
-        raise _DoctypeError
+        raise _NoXmpError
