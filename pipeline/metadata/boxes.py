@@ -30,7 +30,7 @@ UUIDS = {
 TIFF_MARKS = (b"II*\0", b"MM\0*")
 
 
-class _Box(NamedTuple):
+class Box(NamedTuple):
     """Kind, where it begins, where its body does, and its end."""
 
     kind: bytes
@@ -52,7 +52,7 @@ def metadata(data: bytes) -> Iterator[Block]:
     Args:
         data: the whole file; broken ones give what comes before the break.
     """
-    for box in _boxes(data, 0, len(data)):
+    for box in walk(data, 0, len(data)):
         match box.kind:
             case b"meta":
                 yield from _items(data, box)
@@ -66,7 +66,8 @@ def metadata(data: bytes) -> Iterator[Block]:
                 yield store(data[box.start : min(box.end, box.start + MOST_STORE_BYTES + 1)])
 
 
-def _boxes(data: bytes, at: int, end: int) -> Iterator[_Box]:
+def walk(data: bytes, at: int, end: int) -> Iterator[Box]:
+    """Yield the boxes that lie one behind the other between two places; a length that cannot be ends them."""
     for _ in range(MOST_STEPS):
         if at + 8 > end:
             return
@@ -77,11 +78,11 @@ def _boxes(data: bytes, at: int, end: int) -> Iterator[_Box]:
             length = end - at
         if length < body - at:
             return
-        yield _Box(kind, at, min(body, end), min(at + length, end))
+        yield Box(kind, at, min(body, end), min(at + length, end))
         at += length
 
 
-def _uuid(kind: str, data: bytes, box: _Box) -> Iterator[Block]:
+def _uuid(kind: str, data: bytes, box: Box) -> Iterator[Block]:
     start = box.body + 16
     if kind == "c2pa":
         purpose, _, _ = data[start + 4 : start + 4 + MOST_NAME].partition(b"\0")
@@ -107,10 +108,10 @@ def _exif(body: bytes) -> Iterator[Block]:
         yield Block("exif", "", body[offset:])
 
 
-def _items(data: bytes, meta: _Box) -> Iterator[Block]:
+def _items(data: bytes, meta: Box) -> Iterator[Block]:
     """Find the items that are metadata by `iinf`, and their bytes by `iloc`."""
-    inside: dict[bytes, _Box] = {}
-    for box in _boxes(data, meta.body + 4, meta.end):
+    inside: dict[bytes, Box] = {}
+    for box in walk(data, meta.body + 4, meta.end):
         inside.setdefault(box.kind, box)
     if b"iinf" not in inside or b"iloc" not in inside:
         return
@@ -122,9 +123,9 @@ def _items(data: bytes, meta: _Box) -> Iterator[Block]:
             yield packet(body.removeprefix(XMP_MARK))
 
 
-def _named(data: bytes, iinf: _Box) -> Iterator[_Item]:
+def _named(data: bytes, iinf: Box) -> Iterator[_Item]:
     count = 2 if data[iinf.body : iinf.body + 1] == b"\0" else 4
-    for step, box in enumerate(_boxes(data, iinf.body + 4 + count, iinf.end)):
+    for step, box in enumerate(walk(data, iinf.body + 4 + count, iinf.end)):
         version = data[box.body : box.body + 1]
         if step >= MOST_ITEMS or version not in (b"\2", b"\3"):
             return
@@ -137,7 +138,7 @@ def _named(data: bytes, iinf: _Box) -> Iterator[_Item]:
             yield _Item(number, "xmp")
 
 
-def _located(data: bytes, iloc: _Box, wanted: dict[int, str], idat: _Box | None) -> Iterator[tuple[_Item, bytes]]:
+def _located(data: bytes, iloc: Box, wanted: dict[int, str], idat: Box | None) -> Iterator[tuple[_Item, bytes]]:
     """Walk the table of places; the sizes of its numbers stand at its head."""
     version = (data[iloc.body : iloc.body + 1] or b"\xff")[0]
     if version > 2:

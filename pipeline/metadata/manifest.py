@@ -9,13 +9,21 @@ from typing import Any
 
 import c2pa
 
-from pipeline.metadata import generator
+from pipeline.metadata import boxes, generator
 
 MOST_FILE = 32 << 20
 """To check a manifest hashes the whole file; a larger one is told as present and not read."""
 
+MOST_STATEMENTS = 1 << 19
+"""Bytes of CBOR and JSON in a store, which take the library up to 50 times their size; pictures are not counted."""
+
+MOST_BOXES = 20_000
+
 MOST_READ = 3
-"""Times that the file may be read over."""
+"""Times that the file may be read over; sound manifests were seen to take up to 2."""
+
+MOST_CALLS = 40_000
+"""Calls for a piece of the file; sound manifests were seen to take 1,000 for each MiB."""
 
 OFFLINE = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
 """A manifest that lies elsewhere is not fetched: a scan asks no one but its source."""
@@ -38,18 +46,33 @@ REASONS = (
 
 
 class _Bounded(io.BytesIO):
-    """A file that may be read so often and no oftener."""
+    """A file that may be read over, and called, so often and no oftener.
+
+    Attributes:
+        refused: whether it was asked for more.
+    """
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
+        self.refused = False
         self._left = MOST_READ * len(data) + (1 << 20)
+        self._calls = MOST_CALLS
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        got = super().read(size)
-        self._left -= len(got)
-        if self._left < 0:
-            raise OSError(f"read more than {MOST_READ} times over")
+    def readinto(self, buffer: Any, /) -> int:
+        got = super().readinto(buffer)
+        self._spend(got)
         return got
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        self._spend(0)
+        return super().seek(offset, whence)
+
+    def _spend(self, got: int) -> None:
+        self._left -= got
+        self._calls -= 1
+        self.refused = self._left < 0 or self._calls < 0
+        if self.refused:
+            raise OSError(f"more than {MOST_READ} times over, or {MOST_CALLS:,} calls")
 
 
 def claims(data: bytes, format_: str, store: bytes) -> dict[str, str]:
@@ -67,14 +90,33 @@ def claims(data: bytes, format_: str, store: bytes) -> dict[str, str]:
         return {"c2pa": UNREAD.format("the manifest is damaged or too large")}
     if len(data) > MOST_FILE:
         return {"c2pa": UNREAD.format("the file is too large")}
+    if _statements(store) > MOST_STATEMENTS:
+        return {"c2pa": UNREAD.format("it states too much")}
+    file = _Bounded(data)
     try:
         with (
             c2pa.Context.from_dict(OFFLINE) as context,
-            c2pa.Reader(f"image/{format_}", _Bounded(data), manifest_data=store, context=context) as reader,
+            c2pa.Reader(f"image/{format_}", file, manifest_data=store, context=context) as reader,
         ):
-            return _told(json.loads(reader.json()))
+            told = _told(json.loads(reader.json()))
     except REFUSED:
         return {"c2pa": BROKEN}
+    return {"c2pa": UNREAD.format("to check it takes too much work")} if file.refused else told
+
+
+def _statements(store: bytes) -> int:
+    """Add up the bytes of a store that the library will parse; of one with too many boxes, all."""
+    spans, count, size = [(0, len(store))], 0, 0
+    while spans:
+        for box in boxes.walk(store, *spans.pop()):
+            count += 1
+            if count > MOST_BOXES:
+                return MOST_STATEMENTS + 1
+            if box.kind == b"jumb":
+                spans.append((box.body, box.end))
+            elif box.kind in (b"cbor", b"json"):
+                size += box.end - box.body
+    return size
 
 
 def _told(store: dict[str, Any]) -> dict[str, str]:
