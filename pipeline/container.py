@@ -244,8 +244,8 @@ def _gif(data: bytes) -> Iterator[Block]:
         while end < len(data) and data[end] and steps > 0:
             end += data[end] + 1
             steps -= 1
-        if extension and data[at + 1] in (0xFE, 0xFF):
-            yield from _gif_extension(data, data[at + 1], start, min(end, len(data)))
+        if extension:
+            yield from _gif_extension(data, data[at + 1 : at + 2], start, min(end, len(data)))
         at, steps = end + 1, steps - 1
 
 
@@ -253,12 +253,14 @@ def _colours(packed: bytes) -> int:
     return 3 << (packed[0] & 7) + 1 if packed and packed[0] & 0x80 else 0
 
 
-def _gif_extension(data: bytes, kind: int, start: int, end: int) -> Iterator[Block]:
-    if kind == 0xFE:
+def _gif_extension(data: bytes, label: bytes, start: int, end: int) -> Iterator[Block]:
+    if label == b"\xfe":
         yield Block("text", "Comment", _unblocked(data, start, end, MOST_TEXT_BYTES))
-    elif data.startswith(b"\x0bXMP DataXMP", start):  # it lies there as one piece, and then numbers that end it
+    elif label == b"\xff" and data.startswith(
+        b"\x0bXMP DataXMP", start
+    ):  # it lies there as one piece, and then numbers that end it
         yield packet(data[start + 12 : min(end, start + MOST_BLOCK_BYTES)].partition(b"\x01\xff\xfe\xfd")[0])
-    elif data.startswith(b"\x0bC2PA_GIF", start):
+    elif label == b"\xff" and data.startswith(b"\x0bC2PA_GIF", start):
         yield store(_unblocked(data, start + 12, end, MOST_STORE_BYTES + 1))
 
 

@@ -5,6 +5,7 @@ packet that is cut or broken what came before the break is kept.
 """
 
 import re
+from contextlib import suppress
 from xml.parsers import expat
 
 from pipeline.metadata.text import unmarked
@@ -50,10 +51,8 @@ def properties(packet: bytes) -> dict[str, str]:
     """
     text = UNWRITTEN.sub("", unmarked(packet))
     reader = _Reader()
-    try:
+    with suppress(expat.ExpatError, _NoXmpError):  # what came before the break has been found
         reader.parser.Parse(text[max(0, text.find("<")) :].encode("utf-8", "replace"), True)
-    except (expat.ExpatError, _NoXmpError):
-        reader.close()
     return reader.found
 
 
@@ -77,11 +76,6 @@ class _Reader:
         self._inside: tuple[str, int] | None = None
         self._said: list[str] = []
         self._room = MOST_VALUE
-
-    def close(self) -> None:
-        """Take over the property in which a packet breaks off."""
-        if self._inside is not None:
-            self._keep(self._inside[0], "".join(self._said))
 
     def _keep(self, name: str, value: str) -> None:
         if value.strip():
