@@ -1,36 +1,38 @@
-"""Container: where an image file keeps what it says about itself; blocks are cut out of it, nothing is decoded.
+"""Container: where an image file keeps what it says about itself; blocks are cut out of it, no pixel is decoded.
 
-JPEG segments, PNG chunks and WebP chunks are walked by their lengths, a TIFF is its own EXIF, the others are searched
-for marks. No length is believed beyond the file, and no block is taken beyond its bound.
+Every format is walked by its own lengths and counts; none is believed beyond the file, and no block, nor all together,
+is taken beyond its bound (`metadata.block`).
 """
 
+import re
 import zlib
-from collections.abc import Iterator
-from itertools import chain
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from itertools import islice
 
-MOST_BLOCKS = 20_000
-MOST_BLOCK_BYTES = 1 << 20
-MOST_TEXT_BYTES = 1 << 18
+from pipeline.metadata import boxes, tiff
+from pipeline.metadata.block import (
+    EXIF_MARK,
+    MOST_BLOCK_BYTES,
+    MOST_BLOCKS,
+    MOST_FILE_BYTES,
+    MOST_PACKED,
+    MOST_STEPS,
+    MOST_STORE_BYTES,
+    MOST_TEXT_BYTES,
+    PHOTOSHOP_MARK,
+    XMP_MARK,
+    Block,
+    packet,
+    store,
+)
+from pipeline.metadata.iptc import resources
 
-EXIF_MARK = b"Exif\0\0"
-XMP_MARK = b"http://ns.adobe.com/xap/1.0/\0"
-XMP_ENDS = (b"<x:xmpmeta", b"</x:xmpmeta>")
+XMP_MORE = b"http://ns.adobe.com/xmp/extension/\0"
 PNG_XMP = "XML:com.adobe.xmp"
+RAW_PROFILE = re.compile(rb"\s*[\w ]{0,32}\s+\d{1,10}\s+")
+"""How a profile that ImageMagick wrote as a text begins: its name and its length; the rest is hexadecimal."""
 
-
-class Block(NamedTuple):
-    """One piece of metadata.
-
-    Attributes:
-        kind: `exif` (a TIFF structure), `xmp` (a packet), `text` (a PNG's) or `c2pa` (a manifest store is here).
-        name: the keyword of a PNG text, empty for the others.
-        data: the bytes; a text is UTF-8; a manifest store's are left where they lie.
-    """
-
-    kind: str
-    name: str
-    data: bytes
+TIFF_XMP, TIFF_IPTC, TIFF_PHOTOSHOP, TIFF_C2PA = 0x02BC, 0x83BB, 0x8649, 0xCD41
 
 
 def blocks(data: bytes, format_: str | None) -> Iterator[Block]:
@@ -40,99 +42,256 @@ def blocks(data: bytes, format_: str | None) -> Iterator[Block]:
         data: the whole file; broken ones give what comes before the break.
         format_: as `decode` names it; None has no blocks.
     """
-    match format_:
-        case "jpeg":
-            return _jpeg(data)
-        case "png":
-            return _png(data)
-        case "webp":
-            return _webp(data)
-        case "tiff":
-            return chain([Block("exif", "", data)], _search(data))
-        case "avif" | "heic" | "gif" | "jp2":
-            return _search(data)
-        case _:
-            return iter(())
+    left = MOST_FILE_BYTES
+    signed = False
+    walk = WALKS.get(str(format_))
+    for block in islice(walk(data) if walk else (), MOST_BLOCKS):
+        if block.kind == "c2pa":
+            if not signed:
+                yield block
+            signed = True
+        elif block.data is data:  # a TIFF, of which no more than single fields will be copied
+            yield block
+        else:
+            left -= len(block.data)
+            if left < 0:
+                return
+            yield block
 
 
 def _jpeg(data: bytes) -> Iterator[Block]:
     """Walk the segments up to the first scan."""
+    main, more, shop, signed = b"", _Extension(), b"", _Boxed()
+    for kind, start, end in _segments(data):
+        match kind:
+            case 0xE1 if data.startswith(EXIF_MARK, start):
+                yield Block("exif", "", data[start + len(EXIF_MARK) : end])
+            case 0xE1 if data.startswith(XMP_MARK, start):
+                main = main or data[start + len(XMP_MARK) : end]
+                yield packet(data[start + len(XMP_MARK) : end])
+            case 0xE1 if data.startswith(XMP_MORE, start):
+                more.add(data[start + len(XMP_MORE) : end])
+            case 0xEB if data.startswith(b"JP", start):
+                signed.add(data[start:end])
+            case 0xED if data.startswith(PHOTOSHOP_MARK, start) and len(shop) < MOST_BLOCK_BYTES:
+                shop += data[start + len(PHOTOSHOP_MARK) : end]
+            case 0xFE:
+                yield Block("text", "Comment", data[start:end])
+    yield from resources(shop)
+    yield from more.joined(main)
+    yield from signed.joined()
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield marker, start and end of each segment's body; fill and stray bytes before a marker are passed over."""
     at = 2
-    for _ in range(MOST_BLOCKS):
-        if data[at : at + 1] != b"\xff" or at + 4 > len(data) or data[at + 1] in (0xD9, 0xDA):
+    for _ in range(MOST_STEPS):
+        at = data.find(b"\xff", at)
+        if at < 0 or at + 4 > len(data):
             return
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
-        if data[at + 1] == 0xE1:
-            if data.startswith(EXIF_MARK, at + 4):
-                yield Block("exif", "", data[at + 4 + len(EXIF_MARK) : end])
-            elif data.startswith(XMP_MARK, at + 4):
-                yield Block("xmp", "", data[at + 4 + len(XMP_MARK) : end])
-        elif data[at + 1] == 0xEB and data.startswith(b"JP", at + 4):
-            yield Block("c2pa", "", b"")
-        at = end
+        kind = data[at + 1]
+        if kind == 0xFF:
+            at += 1
+        elif kind in (0x00, 0x01) or 0xD0 <= kind <= 0xD8:  # they stand alone
+            at += 2
+        elif kind in (0xD9, 0xDA):
+            return
+        else:
+            end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
+            yield kind, at + 4, end
+            at = max(end, at + 4)
+
+
+class _Extension:
+    """The parts of an extended XMP packet, which the main packet names by its digest."""
+
+    def __init__(self) -> None:
+        self._parts: dict[bytes, dict[int, bytes]] = {}
+        self._size = 0
+
+    def add(self, segment: bytes) -> None:
+        self._size += len(segment)
+        if self._size <= MOST_BLOCK_BYTES:
+            self._parts.setdefault(segment[:32], {})[int.from_bytes(segment[36:40])] = segment[40:]
+
+    def joined(self, main: bytes) -> Iterator[Block]:
+        for digest, parts in self._parts.items():
+            whole = b""
+            while len(whole) in parts and parts[len(whole)]:
+                whole += parts[len(whole)]
+            if digest in main.replace(b"\0", b"") and whole:
+                yield packet(whole)
+
+
+class _Boxed:
+    """The parts of the JUMBF boxes in a JPEG's segments: each repeats the head of the box that it continues."""
+
+    def __init__(self) -> None:
+        self._parts: dict[bytes, list[bytes]] = {}
+        self._size = 0
+
+    def add(self, segment: bytes) -> None:
+        self._size += len(segment)
+        parts = self._parts.setdefault(segment[2:4], [])
+        if self._size <= MOST_STORE_BYTES + (1 << 18):
+            parts.append(segment[(16 if segment[8:12] != b"\0\0\0\1" else 24) if parts else 8 :])
+
+    def joined(self) -> Iterator[Block]:
+        for parts in self._parts.values():
+            whole = b"".join(parts)
+            if whole[4:8] == b"jumb" and b"c2pa" in whole[:64]:
+                yield store(whole if int.from_bytes(whole[:4]) <= len(whole) else b"")
 
 
 def _png(data: bytes) -> Iterator[Block]:
     """Walk all chunks: a text may follow the pixels."""
-    at = 8
-    for _ in range(MOST_BLOCKS):
+    at, packed = 8, 0
+    for _ in range(MOST_STEPS):
         length, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
         if at + 8 > len(data) or kind == b"IEND":
             return
-        body = data[at + 8 : at + 8 + length] if kind != b"IDAT" and length <= MOST_BLOCK_BYTES else b""
+        body = slice(at + 8, at + 8 + length)
         match kind:
-            case b"eXIf":
-                yield Block("exif", "", body)
             case b"caBX":
-                yield Block("c2pa", "", b"")
-            case b"tEXt" | b"zTXt" | b"iTXt" if body:
-                yield _png_text(kind, body)
+                yield store(data[body] if length <= MOST_STORE_BYTES else b"")
+            case b"eXIf" if length <= MOST_BLOCK_BYTES:
+                yield Block("exif", "", data[body].removeprefix(EXIF_MARK))
+            case b"tEXt" | b"zTXt" | b"iTXt" if length and packed < MOST_PACKED:
+                packed += kind != b"tEXt"
+                yield from _png_text(kind, data[at + 8 : at + 8 + min(length, MOST_BLOCK_BYTES)])
+            case b"comf":  # ComfyUI's own, in animations
+                name, _, text = data[at + 8 : at + 8 + min(length, MOST_TEXT_BYTES)].partition(b"\0")
+                yield Block("text", name[:79].decode("latin-1"), text)
         at += 12 + length
 
 
-def _png_text(kind: bytes, body: bytes) -> Block:
+def _png_text(kind: bytes, body: bytes) -> Iterator[Block]:
     keyword, _, rest = body.partition(b"\0")
-    name = keyword.decode("latin-1")
+    name = keyword[:79].decode("latin-1")
+    raw = name.startswith("Raw profile type ")
+    most = MOST_BLOCK_BYTES if raw or name == PNG_XMP else MOST_TEXT_BYTES
     if kind == b"iTXt":
         packed, rest = rest[:1] == b"\1", rest[2:].partition(b"\0")[2].partition(b"\0")[2]
-        text = _inflate(rest) if packed else rest[:MOST_TEXT_BYTES]
+        text = _inflate(rest, most) if packed else rest[:most]
     else:
-        latin = _inflate(rest[1:]) if kind == b"zTXt" else rest[:MOST_TEXT_BYTES]
-        text = latin.decode("latin-1").encode()
-    return Block("xmp", "", text) if name == PNG_XMP else Block("text", name, text)
+        text = _inflate(rest[1:], most) if kind == b"zTXt" else rest[:most]
+    if raw:
+        yield from _raw_profile(name.rpartition(" ")[2].lower(), text)
+    elif name == PNG_XMP:
+        yield packet(text)
+    else:
+        yield Block("text", name, text if kind == b"iTXt" else _latin(text))
 
 
-def _inflate(packed: bytes) -> bytes:
-    """Unpack at most MOST_TEXT_BYTES; a broken stream is no text."""
+def _latin(text: bytes) -> bytes:
+    """Bring a Latin-1 text to UTF-8; many writers put UTF-8 there, and what can be read as that is left."""
     try:
-        return zlib.decompressobj().decompress(packed, MOST_TEXT_BYTES)
+        text.decode("utf-8")
+    except UnicodeDecodeError:
+        return text.decode("latin-1").encode()
+    return text
+
+
+def _raw_profile(name: str, text: bytes) -> Iterator[Block]:
+    """Read a profile that ImageMagick wrote as a text of hexadecimal digits."""
+    head = RAW_PROFILE.match(text[:128])
+    digits = b"".join(text[head.end() :].split()) if head else b""
+    try:
+        body = bytes.fromhex(digits[: len(digits) // 2 * 2].decode("ascii"))
+    except ValueError:
+        return
+    if body.startswith(XMP_MARK) or name == "xmp":
+        yield packet(body.removeprefix(XMP_MARK))
+    elif body.startswith(EXIF_MARK) or name in ("exif", "app1"):
+        yield Block("exif", "", body.removeprefix(EXIF_MARK))
+    elif name in ("iptc", "8bim"):
+        yield from resources(body)
+
+
+def _inflate(packed: bytes, most: int) -> bytes:
+    """Unpack at most so many bytes; a broken stream is no text."""
+    try:
+        return zlib.decompressobj().decompress(packed, most)
     except zlib.error:
         return b""
 
 
 def _webp(data: bytes) -> Iterator[Block]:
     at = 12
-    kinds = {b"EXIF": "exif", b"XMP ": "xmp", b"C2PA": "c2pa"}
-    for _ in range(MOST_BLOCKS):
+    for _ in range(MOST_STEPS):
         if at + 8 > len(data):
             return
         length = int.from_bytes(data[at + 4 : at + 8], "little")
-        kind = kinds.get(data[at : at + 4])
-        if kind == "c2pa":
-            yield Block(kind, "", b"")
-        elif kind is not None and length <= MOST_BLOCK_BYTES:
-            yield Block(kind, "", data[at + 8 : at + 8 + length].removeprefix(EXIF_MARK))
+        body = slice(at + 8, at + 8 + length)
+        match data[at : at + 4]:
+            case b"C2PA":
+                yield store(data[body] if length <= MOST_STORE_BYTES else b"")
+            case b"EXIF" if length <= MOST_BLOCK_BYTES:
+                yield Block("exif", "", data[body].removeprefix(EXIF_MARK))
+            case b"XMP ":
+                yield packet(data[body.start : body.start + min(length, MOST_BLOCK_BYTES)].removeprefix(XMP_MARK))
         at += 8 + length + length % 2
 
 
-def _search(data: bytes) -> Iterator[Block]:
-    """Find EXIF, XMP and a manifest store by their marks, in containers too loose to walk in a few lines."""
-    exif = max(data.find(EXIF_MARK + b"MM\0*"), data.find(EXIF_MARK + b"II*\0"))
-    if exif >= 0:
-        yield Block("exif", "", data[exif + len(EXIF_MARK) :][:MOST_BLOCK_BYTES])
-    start = data.find(XMP_ENDS[0])
-    end = data.find(XMP_ENDS[1], start, start + MOST_TEXT_BYTES) if start >= 0 else -1
-    if end >= 0:
-        yield Block("xmp", "", data[start:end])
-    if b"c2pa" in data:
-        yield Block("c2pa", "", b"")
+def _gif(data: bytes) -> Iterator[Block]:
+    """Walk the blocks; sub-blocks are counted too, however small."""
+    steps = 5 * MOST_STEPS
+    at = 13 + _colours(data[10:11])
+    while steps > 0 and at < len(data) and data[at] in (0x21, 0x2C):
+        extension = data[at] == 0x21
+        start = at + 2 if extension else at + 11 + _colours(data[at + 9 : at + 10])
+        end = start
+        while end < len(data) and data[end] and steps > 0:
+            end += data[end] + 1
+            steps -= 1
+        if extension:
+            yield from _gif_extension(data, data[at + 1 : at + 2], start, min(end, len(data)))
+        at, steps = end + 1, steps - 1
+
+
+def _colours(packed: bytes) -> int:
+    return 3 << (packed[0] & 7) + 1 if packed and packed[0] & 0x80 else 0
+
+
+def _gif_extension(data: bytes, label: bytes, start: int, end: int) -> Iterator[Block]:
+    if label == b"\xfe":
+        yield Block("text", "Comment", _unblocked(data, start, end, MOST_TEXT_BYTES))
+    elif label == b"\xff" and data.startswith(
+        b"\x0bXMP DataXMP", start
+    ):  # it lies there as one piece, and then numbers that end it
+        yield packet(data[start + 12 : min(end, start + MOST_BLOCK_BYTES)].partition(b"\x01\xff\xfe\xfd")[0])
+    elif label == b"\xff" and data.startswith(b"\x0bC2PA_GIF", start):
+        yield store(_unblocked(data, start + 12, end, MOST_STORE_BYTES + 1))
+
+
+def _unblocked(data: bytes, at: int, end: int, most: int) -> bytes:
+    parts = []
+    while at < end and most > 0:
+        parts.append(data[at + 1 : at + 1 + data[at]])
+        most -= data[at]
+        at += data[at] + 1
+    return b"".join(parts)
+
+
+def _tiff(data: bytes) -> Iterator[Block]:
+    """A TIFF is its own EXIF; the other kinds are fields of it."""
+    yield Block("exif", "", data)
+    wanted = (TIFF_XMP, TIFF_IPTC, TIFF_PHOTOSHOP)
+    values = tiff.fields(data, wanted, MOST_BLOCK_BYTES).values
+    if TIFF_XMP in values:
+        yield packet(values[TIFF_XMP])
+    for tag in (TIFF_IPTC, TIFF_PHOTOSHOP):
+        yield from resources(values.get(tag, b""))
+    signed = tiff.fields(data, (TIFF_C2PA,), MOST_STORE_BYTES + 1).values
+    if TIFF_C2PA in signed:
+        yield store(signed[TIFF_C2PA])
+
+
+WALKS: dict[str, Callable[[bytes], Iterator[Block]]] = {
+    "jpeg": _jpeg,
+    "png": _png,
+    "webp": _webp,
+    "gif": _gif,
+    "tiff": _tiff,
+    **dict.fromkeys(("avif", "heic", "heif", "jp2", "jxl"), boxes.metadata),
+}

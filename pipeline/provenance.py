@@ -3,52 +3,48 @@
 Anyone can write such a claim and anyone can strip it, so it stands beside the score and is never part of it.
 """
 
-import io
-import json
-import re
-import struct
-import warnings
 from collections.abc import Callable
-from html import unescape
-from typing import Any
+from contextlib import suppress
 
-import c2pa
-from PIL import ExifTags, Image
-
-from pipeline.container import Block, blocks
-
-MOST_CHARACTERS = 500
-MOST_MANIFEST_FILE = 32 << 20
-"""To check a manifest hashes the whole file; a larger one is told as present and not read."""
-
-DAMAGED = (ValueError, LookupError, TypeError, ArithmeticError, OSError, SyntaxError, RuntimeError, struct.error)
-"""What Pillow's EXIF reader was seen to raise over broken blocks."""
-
-OFFLINE = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
-"""A manifest that lies elsewhere is not fetched: a scan asks no one but its source."""
-
-NAMING = (ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.Software)
-TAGS = {
-    "CreatorTool": "software",
-    "DigitalSourceType": "source_type",
-    "Make": "make",
-    "Model": "model",
-    "Credit": "credit",
-}
-XMP_FIELD = re.compile(
-    r"\b(?:xmp|Iptc4xmpExt|tiff|photoshop):(CreatorTool|DigitalSourceType|Make|Model|Credit)"
-    r"\s*(?:=\s*[\"']([^\"'<]{1,600})|>\s*([^<]{1,600})|[^<>]{0,80}rdf:resource=\"([^\"<]{1,600}))"
-)
-GENERATORS = re.compile(
-    r"stable.?diffusion|sdxl|comfyui|invoke.?ai|novelai|automatic1111|midjourney|dall.?e\b|openai|gpt-?4o|chatgpt|firefly"
-    r"|imagen|gemini|made with google ai|flux\.?[12]|ideogram|leonardo\.ai|fooocus|sd\.?next|grok|bing image creator",
-    re.IGNORECASE,
-)
-SETTINGS_LINE = re.compile(r"^(Steps: .*)$", re.MULTILINE)
-NODE_MODEL = re.compile(r'"(?:ckpt_name|unet_name|model_name)"\s*:\s*"([^"]{1,200})"')
+from pipeline.container import blocks
+from pipeline.metadata import generator, iptc, manifest, text, tiff, xmp
+from pipeline.metadata.block import MOST_TEXT_BYTES, Block
 
 KEPT = ("software", "camera", "generator", "source_type", "c2pa")
-Facts = dict[str, str]
+MOST_NAME = 120
+"""Characters of a camera's name; a longer text is none."""
+
+MAKE, MODEL, SOFTWARE, COMMENT = 0x010F, 0x0110, 0x0131, 0x9286
+NAMING = (0x013B, 0x8298)
+"""Artist, copyright."""
+PROGRAMS = (0x000B, 0x013C)
+"""The program that processed, the host: a generator is told, any other is no one's software."""
+FREE = (0x010D, 0x010E)
+"""Document name, description."""
+WINDOWS = (0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F)
+EXIF_WANTED = (MAKE, MODEL, SOFTWARE, COMMENT, *NAMING, *PROGRAMS, *FREE, *WINDOWS)
+
+IPTC_ROLES = {65: "software", 80: "name", 110: "name", 115: "name", 116: "name", 105: "text", 120: "text", 40: "text"}
+"""Originating program; by-line, credit, source, copyright; headline, caption, instructions."""
+
+XMP_ROLES = {
+    "xmp:CreatorTool": "software",
+    "tiff:Software": "software",
+    "tiff:Make": "make",
+    "tiff:Model": "model",
+    "photoshop:Credit": "name",
+    "photoshop:Source": "name",
+    "dc:creator": "name",
+    "tiff:Artist": "name",
+    "Iptc4xmpExt:DigitalSourceType": "source_type",
+    "Iptc4xmpExt:AISystemUsed": "system",
+}
+"""What is not named here is free text."""
+
+TEXT_ROLES = {"software": "software", "source": "name", "author": "name", "artist": "name", "copyright": "name"}
+"""Of the keywords of PNG texts."""
+
+IPTC_TYPE = "cv.iptc.org/newscodes/digitalsourcetype/"
 
 
 def declared(data: bytes, format_: str | None) -> dict[str, str] | None:
@@ -61,120 +57,122 @@ def declared(data: bytes, format_: str | None) -> dict[str, str] | None:
     Returns:
         Any of `software`, `camera`, `generator`, `source_type`, `c2pa`, each cut to 500 characters; None for none.
     """
-    facts: Facts = {}
-    signed = False
+    facts = Declaration()
+    with suppress(Exception):  # whatever a reader did not foresee costs the rest of the claims, never the image's row
+        gather(data, format_, facts)
+    return facts.kept()
+
+
+def gather(data: bytes, format_: str | None, facts: "Declaration") -> None:
+    """Read a file's metadata block by block; no bytes are known that make it raise, and the tests ask for more.
+
+    Args:
+        data: the whole file.
+        format_: as `decode` names it.
+        facts: where they are put, so that what came before a failure stays.
+    """
     for block in blocks(data, format_):
         if block.kind == "c2pa":
-            signed = True
+            for name, said in manifest.claims(data, str(format_), block.data).items():
+                facts.keep(name, said)
         else:
-            _add(facts, READERS[block.kind](block))
-    if signed:
-        _add(facts, _manifest(data, str(format_)))
-    _add(facts, _generator(facts))
-    facts = {name: text for name, text in facts.items() if name in KEPT}
-    return facts or None
+            READERS[block.kind](block, facts)
 
 
-def _add(facts: Facts, found: Facts) -> None:
-    """Take over what is new, cleaned and cut; what an earlier block said stays."""
-    for name, text in found.items():
-        clean = " ".join(text.replace("\0", " ").split())[:MOST_CHARACTERS]
-        if clean:
-            facts.setdefault(name, clean)
+class Declaration:
+    """The facts of one file, as its blocks tell them one after the other; what was said first stays."""
+
+    def __init__(self) -> None:
+        self._facts: dict[str, str] = {}
+        self._device: dict[str, str] = {}
+        self._generators: list[str] = []
+
+    def keep(self, fact: str, said: str) -> None:
+        """Take over a fact, cleaned and cut."""
+        value = text.clean(said.rstrip("/").rpartition("/")[2] if fact == "source_type" else said)
+        if value and fact == "generator":
+            self._generators.append(value)
+        elif value:
+            self._facts.setdefault(fact, value)
+
+    def take(self, role: str, said: str) -> None:
+        """Take what stands in a field.
+
+        Args:
+            role: `software`, `program` (only a generator counts), `make`, `model`, `name` (someone's or a source's),
+                `system` (a generator's), `source_type`, `text`, or `text NAME` for a text under a keyword.
+            said: the field's text.
+        """
+        kind, _, name = role.partition(" ")
+        if kind == "source_type" or IPTC_TYPE in said[:200]:
+            self.keep("source_type", said)
+            return
+        settings = generator.in_settings(said, name)
+        if settings:
+            self.keep("generator", settings)
+            return
+        match kind:
+            case "software" | "program":
+                if kind == "software":
+                    self.keep("software", said)
+                if generator.in_program(said):
+                    self.keep("generator", said)
+            case "system":
+                self.keep("generator", said)
+            case "make" | "model":
+                self._device.setdefault(kind, said)
+            case "name" if generator.in_name(said):
+                self.keep("generator", said)
+            case "text":
+                self.keep("generator", generator.in_phrase(said))
+
+    def settle(self) -> None:
+        """Make one name of the maker and the model that a block told: a camera's, if not a generator's."""
+        pieces = [text.clean(self._device.get(kind, "")) for kind in ("make", "model")]
+        self._device = {}
+        make, model = (piece if len(piece) <= MOST_NAME and "{" not in piece else "" for piece in pieces)
+        name = model if model.lower().startswith(make.lower()) else f"{make} {model}"
+        made = generator.in_name(name) or generator.ai_made(self._facts.get("software", ""))
+        self.keep("generator" if made else "camera", name)
+
+    def kept(self) -> dict[str, str] | None:
+        """Tell the facts; of the generators the first, or what says more of that one."""
+        if self._generators:
+            first = self._generators[0]
+            fuller = (later for later in self._generators if later.startswith(first) and later != first)
+            self._facts["generator"] = next(fuller, first)
+        return {name: self._facts[name] for name in KEPT if name in self._facts} or None
 
 
-def _generator(facts: Facts) -> Facts:
-    """Repeat as generator what names one in another field."""
-    named = (facts.get(name, "") for name in ("software", "credit", "c2pa"))
-    return next(({"generator": text} for text in named if GENERATORS.search(text)), {})
+def _exif(block: Block, facts: Declaration) -> None:
+    order, values = tiff.fields(block.data, EXIF_WANTED, MOST_TEXT_BYTES)
+    facts.take("software", text.line(values.get(SOFTWARE, b"")))
+    for role, tag in (("make", MAKE), ("model", MODEL)):
+        if tag in values:
+            facts.take(role, text.line(values[tag]))
+    facts.settle()
+    facts.take("text", text.comment(values.get(COMMENT, b""), order))
+    for role, tags in (("name", NAMING), ("program", PROGRAMS), ("text", FREE)):
+        for tag in tags:
+            facts.take(role, text.line(values.get(tag, b"")))
+    for tag in WINDOWS:
+        facts.take("text", text.utf_16(values.get(tag, b"")))
 
 
-def _camera(make: str, model: str) -> str:
-    return model if model.lower().startswith(make.lower()) else f"{make} {model}"
+def _xmp(block: Block, facts: Declaration) -> None:
+    for name, said in xmp.properties(block.data).items():
+        facts.take(XMP_ROLES.get(name, "text"), said)
+    facts.settle()
 
 
-def _exif(block: Block) -> Facts:
-    exif = Image.Exif()
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            exif.load(block.data)
-            make, model, software = (str(exif.get(tag, "")).strip("\0 ") for tag in NAMING)
-            comment = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
-    except DAMAGED:
-        return {}
-    facts = {"software": software, "camera": _camera(make, model)}
-    return facts | (_parameters(_comment(comment)) if isinstance(comment, bytes) else {})
+def _iptc(block: Block, facts: Declaration) -> None:
+    for number, said in iptc.datasets(block.data):
+        facts.take(IPTC_ROLES.get(number, "other"), said)
 
 
-def _comment(comment: bytes) -> str:
-    """Read an EXIF UserComment, whose first eight bytes name its character set."""
-    if not comment.startswith(b"UNICODE\0"):
-        return comment[8:].decode("utf-8", "replace")
-    return comment[8:].decode("utf-16-le" if comment[9:10] == b"\0" else "utf-16-be", "replace")
+def _text(block: Block, facts: Declaration) -> None:
+    name = block.name.lower()
+    facts.take(TEXT_ROLES.get(name, f"text {name}"), block.data.decode("utf-8", "replace"))
 
 
-def _xmp(block: Block) -> Facts:
-    text = block.data.decode("utf-8", "replace")
-    found: Facts = {}
-    for field, *values in XMP_FIELD.findall(text):
-        _add(found, {TAGS[field]: unescape("".join(values))})
-    camera = _camera(found.pop("make", ""), found.pop("model", ""))
-    return found | {"camera": camera, "source_type": found.get("source_type", "").rpartition("/")[2]}
-
-
-def _parameters(text: str) -> Facts:
-    """Find the settings line of the Stable Diffusion web UIs: it names the model, the prompt before it does not."""
-    settings = SETTINGS_LINE.search(text)
-    return {"generator": settings[1]} if settings else {}
-
-
-def _text(block: Block) -> Facts:
-    text = block.data.decode("utf-8", "replace")
-    match block.name:
-        case "Software":
-            return {"software": text}
-        case "parameters":
-            return _parameters(text) or {"generator": text}
-        case "prompt" | "workflow":
-            models = ", ".join(dict.fromkeys(NODE_MODEL.findall(text)))
-            return {"generator": f"ComfyUI {models}"}
-        case "invokeai_metadata" | "sd-metadata" | "Dream":
-            return {"generator": f"InvokeAI {text}"}
-        case "Description" | "Comment" if "Job ID:" in text:
-            return {"generator": f"Midjourney {text}"}
-    return {}
-
-
-READERS: dict[str, Callable[[Block], Facts]] = {"exif": _exif, "xmp": _xmp, "text": _text}
-
-
-def _manifest(data: bytes, format_: str) -> Facts:
-    """Read the active C2PA manifest: who claims, who signed, whether the signature holds for these bytes."""
-    if len(data) > MOST_MANIFEST_FILE:
-        return {"c2pa": "present, not read: the file is too large"}
-    try:
-        with (
-            c2pa.Context.from_dict(OFFLINE) as context,
-            c2pa.Reader(f"image/{format_}", io.BytesIO(data), context=context) as reader,
-        ):
-            return _claims(json.loads(reader.json()))
-    except (c2pa.C2paError, AttributeError, *DAMAGED) as reason:
-        return {"c2pa": f"unreadable: {reason}"}
-
-
-def _claims(store: dict[str, Any]) -> Facts:
-    manifest = store["manifests"][store["active_manifest"]]
-    makers = manifest.get("claim_generator_info") or [{"name": manifest.get("claim_generator", "unnamed")}]
-    maker = " ".join(str(makers[0].get(name, "")) for name in ("name", "version")).strip()
-    issuer = manifest.get("signature_info", {}).get("issuer", "no one")
-    actions = (
-        action
-        for assertion in manifest.get("assertions", ())
-        if assertion["label"].startswith("c2pa.actions")
-        for action in assertion["data"]["actions"]
-    )
-    kinds = (str(action["digitalSourceType"]) for action in actions if "digitalSourceType" in action)
-    return {
-        "c2pa": f"{maker}; signed by {issuer}; {store.get('validation_state', 'unchecked')}",
-        "source_type": next(kinds, "").rpartition("/")[2],
-    }
+READERS: dict[str, Callable[[Block, Declaration], None]] = {"exif": _exif, "xmp": _xmp, "iptc": _iptc, "text": _text}

@@ -1,0 +1,201 @@
+"""Generator: whether a text names a program that makes images, or holds the settings that such a program writes.
+
+A name counts only where names stand: in a program field any product, in a field for people (artist, credit, source)
+only what can be nobody's name, in free text only after "made with" or the like.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+NAMES = "|".join(
+    (
+        r"stable[ _-]?diffusion|\bsd ?xl\b|comfy ?ui\b|invoke[ -]?ai\b|novel ?ai\b|automatic ?1111|mid ?journey",
+        r"\bdall[ ._·∙•-]?e\b|\bopen ?ai\b|\bgpt-?4o\b|gpt[- ]image|chat ?gpt|adobe[ _]firefly|google ai\b",
+        r"google generative ai|google[ _-](?:gemini|imagen)|\bimagen[ -]?\d|\bgemini[ -](?:\d|app|flash|pro|image)",
+        r"nano ?banana|black ?forest ?labs|\bflux\.?[12]\b|\bflux[ -](?:dev|schnell|pro|krea|kontext|klein)\b",
+        r"leonardo\.? ?ai\b|fooocus|\bsd\.?next\b|swarm ?ui\b|easy ?diffusion|diffusion ?bee|mochi ?diffusion",
+        r"bing image creator|image creator from (?:microsoft|designer)|stability[. ]?ai|dream ?studio\b",
+        r"night ?cafe ?studio|\bcraiyon|\bkrea[. ]ai\b|tensor\.art|civit\.?ai|sea ?art\.?ai|playground ?ai\b",
+        r"runway ?ml|\bseedream|dreamina|imagine with meta|(?:\bmeta|\bx)[ .-]?ai\b|\bgrok[ -](?:\d|image|imagine)",
+        r"recraft\.?ai|\bideogram ?\.?ai\b|hunyuan[ -]?image|qwen[ -]?image",
+    )
+)
+"""Of products, as nobody and no camera is called."""
+
+KNOWN = re.compile(NAMES, re.IGNORECASE)
+PROGRAM = re.compile(
+    NAMES + r"|\bideogram\b|\brecraft\b|^krea\b|\bkandinsky ?\d|draw things|\bnmkd\b|^gemini$|^imagen$|^firefly$|^grok$"
+    r"|\bwombo\b|^starry ?ai|^jimeng|^doubao|^ai[ -]generated",
+    re.IGNORECASE,
+)
+PHRASE = re.compile(
+    r"\b(?:generated|created|made|imagined|rendered|painted|drawn) (?:with|by|using|via|in|on) (?:the )?"
+    rf"(?=[^\n]{{0,20}}?({NAMES}))",
+    re.IGNORECASE,
+)
+DENIED = re.compile(r"\b(?:not|no|never|without|non)\b|n't\b", re.IGNORECASE)
+AI_MADE = re.compile(r"^ai[ -]generated", re.IGNORECASE)
+
+SETTINGS_LINE = re.compile(r"\bSteps: {0,4}\d{1,6}[,|][^\n]{0,4000}", re.IGNORECASE)
+SETTINGS_MORE = re.compile(r"\b(?:Sampler|CFG scale|Seed|Model)\b", re.IGNORECASE)
+MOST_STARTS = 16
+"""Places in a text that are tried."""
+
+JOB = re.compile(r"\bJob ID: {0,4}(?:[0-9a-f]{8}-[0-9a-f]{4}-|[^\n]{0,60}$)", re.IGNORECASE)
+FLAG = re.compile(r"(?<=\s)--(?:v|niji) {1,4}\d{1,2}(?:\.\d)?(?=\s{0,4}(?:$|--|Job ID))", re.IGNORECASE)
+"""Midjourney's version, as the last words of a prompt."""
+
+NODE_MODEL = re.compile(r'"(?:ckpt_name|unet_name|model_name|base_ckpt_name)"\s{0,9}:\s{0,9}"([^"\n]{1,200})"')
+NODE_CLASS = re.compile(r'"class_type"\s{0,9}:')
+LOADERS = re.compile(r"checkpoint.{0,9}loader|unet.{0,9}loader|diffusion.{0,9}model.{0,9}loader", re.IGNORECASE)
+PREFIXED = re.compile(r"\s{0,9}(prompt|workflow)\s{0,9}:\s{0,9}(?=\{)", re.IGNORECASE)
+"""How ComfyUI's savers put its graphs into EXIF texts: the name, a colon, the JSON."""
+
+MOST_MODELS = 20
+
+
+def in_program(text: str) -> bool:
+    """Whether a program's name is a generator's."""
+    return PROGRAM.search(text[:1000]) is not None
+
+
+def in_name(text: str) -> bool:
+    """Whether the name of a maker, an artist or a source is a generator's."""
+    return KNOWN.search(text[:1000]) is not None
+
+
+def ai_made(software: str) -> bool:
+    """Whether a program field says no more than that the image is generated."""
+    return AI_MADE.match(software) is not None
+
+
+def in_phrase(text: str) -> str:
+    """Find what a free text says that the image was made with; empty for nothing."""
+    said = PHRASE.search(text[:4000])
+    if said is None or DENIED.search(text[max(0, said.start() - 20) : said.start()]):
+        return ""
+    return said[1]
+
+
+def in_settings(text: str, name: str = "") -> str:
+    """Find a generator by the settings that it wrote.
+
+    Args:
+        text: what a text chunk, an EXIF text or a comment holds.
+        name: the keyword that it stands under, in small letters; without one the text alone must tell.
+
+    Returns:
+        The generator and, where the settings name it, the model; empty for none.
+    """
+    named = PREFIXED.match(text[:64])
+    if named:
+        name, text = named[1].lower(), text[named.end() :]
+    return _by_keyword(name, text) or (_graph(text, name) if "{" in text else "") or _by_line(text)
+
+
+def _by_line(text: str) -> str:
+    """Find the line of settings of the web UIs: it names the model, the prompt before it does not."""
+    for step, found in enumerate(SETTINGS_LINE.finditer(text)):
+        if SETTINGS_MORE.search(found[0]):
+            return found[0]
+        if step == MOST_STARTS:
+            break
+    head = text[:8000]
+    flag = FLAG.search(head)
+    job = JOB.search(head)
+    return f"Midjourney {head}" if flag or (job and ("--" in head or job[0].count("-") > 1)) else ""
+
+
+def _by_keyword(name: str, text: str) -> str:
+    match name:
+        case "invokeai_metadata" | "invokeai_graph" | "invokeai_workflow" | "sd-metadata" | "dream":
+            return f"InvokeAI {_model(_parsed(text)) or text}"
+        case "generation_data":
+            data = _parsed(text)
+            model = data.get("baseModel")
+            return (
+                f"TensorArt {_first(model, 'modelFileName', 'label') if isinstance(model, dict) else ''}"
+                if data
+                else ""
+            )
+        case "use_stable_diffusion_model":
+            return f"Easy Diffusion {text}"
+        case "parameters" if "Negative prompt:" in text[:100_000]:
+            return _by_line(text) or text
+    return ""
+
+
+def _graph(text: str, name: str) -> str:
+    """Tell by its keys which program's JSON a text is."""
+    if name in ("prompt", "workflow") or NODE_CLASS.search(text):
+        found = _comfy(text, name)
+        if found:
+            return found
+    if '"sui_image_params"' in text:
+        data = _inside(text, "sui_image_params")
+        return f"SwarmUI {_model(data)} {_first(data, 'swarm_version')}"
+    if '"AIGC"' in text or '"ContentProducer"' in text:
+        data = _inside(text, "AIGC") or _parsed(text)
+        return f"AIGC {_first(data, 'ContentProducer')}" if str(data.get("Label")) in ("1", "AIGC") else ""
+    if '"use_stable_diffusion_model"' in text:
+        return f"Easy Diffusion {_first(_parsed(text), 'use_stable_diffusion_model')}"
+    if re.search(r'"version"\s{0,9}:\s{0,9}"Fooocus', text):
+        data = _parsed(text)
+        return f"{_first(data, 'version') or 'Fooocus'} {_first(data, 'base_model')}"
+    if '"uc"' in text and ('"signed_hash"' in text or '"request_type"' in text):
+        return "NovelAI"
+    if '"uc"' in text and '"sampler"' in text and '"c"' in text:
+        return f"Draw Things {_model(_parsed(text))}"
+    return ""
+
+
+def _comfy(text: str, name: str) -> str:
+    models = list(dict.fromkeys(NODE_MODEL.findall(text)))
+    data = _parsed(text)
+    nodes = data.get("nodes")
+    if not models and isinstance(nodes, list):
+        models = list(dict.fromkeys(_loaded(nodes)))
+    graph = bool(models) or isinstance(nodes, list) or NODE_CLASS.search(text) is not None or data == {}
+    if not graph or (data == {} and name not in ("prompt", "workflow")) or not text.lstrip().startswith("{"):
+        return ""
+    return f"ComfyUI {', '.join(models[:MOST_MODELS])}"
+
+
+def _loaded(nodes: list[Any]) -> Iterator[str]:
+    """Yield the models that a workflow's loaders load: what a node is set to stands there without names."""
+    for node in nodes:
+        values = node.get("widgets_values") if isinstance(node, dict) else None
+        if LOADERS.search(str(node.get("type"))[:100]) if isinstance(node, dict) else False:
+            first = values[0] if isinstance(values, list) and values else None
+            if isinstance(first, str):
+                yield first[:200]
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """Read a JSON object; what is cut or none is empty."""
+    try:
+        data = json.loads(text.strip("\0 \r\n\t"))
+    except (ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _inside(text: str, name: str) -> dict[str, Any]:
+    """Read an object, or the text of one, that stands under a name."""
+    inner = _parsed(text).get(name)
+    return _parsed(inner) if isinstance(inner, str) else inner if isinstance(inner, dict) else {}
+
+
+def _first(data: dict[str, Any], *names: str) -> str:
+    values = (data.get(name) for name in names)
+    return next((str(value)[:200] for value in values if isinstance(value, str | int | float)), "")
+
+
+def _model(data: dict[str, Any]) -> str:
+    """Find the model's name in settings that are JSON."""
+    model = data.get("model")
+    if isinstance(model, dict):
+        return _first(model, "name", "model_name", "key")
+    return _first(data, "model", "model_weights")

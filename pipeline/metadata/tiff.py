@@ -1,0 +1,81 @@
+"""Tiff: the fields of a TIFF structure, which an EXIF block is, too.
+
+Only what is asked for is copied: Pillow's reader keeps the value of every entry, and 65,535 entries may each point to
+the whole block.
+"""
+
+from collections.abc import Collection
+from typing import Literal, NamedTuple
+
+Order = Literal["little", "big"]
+
+MOST_ENTRIES = 1_000
+"""Of one directory."""
+
+EXIF_POINTER = 0x8769
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8, 129: 1}
+"""Bytes of one value of each type; 129 is EXIF 3's UTF-8."""
+
+
+class Fields(NamedTuple):
+    """What was asked for and found.
+
+    Attributes:
+        order: of the bytes in a number.
+        values: a tag's bytes as they lie in the file, cut to the bound and to the end of the file.
+    """
+
+    order: Order
+    values: dict[int, bytes]
+
+
+class _Layout(NamedTuple):
+    """How a TIFF (or BigTIFF) writes its numbers: bytes of an offset, of a directory's count, of an entry."""
+
+    order: Order
+    offset: int
+    head: int
+    entry: int
+
+
+def fields(data: bytes, wanted: Collection[int], most: int) -> Fields:
+    """Read fields of the first directory and of the EXIF directory that it names.
+
+    Args:
+        data: a TIFF structure; a broken one gives what comes before the break.
+        wanted: tags; the first of several with one tag counts.
+        most: bytes kept of one value.
+    """
+    order: Order = "big" if data[:2] == b"MM" else "little"
+    big = int.from_bytes(data[2:4], order) == 43
+    layout = _Layout(order, 8, 8, 20) if big else _Layout(order, 4, 2, 12)
+    start = 8 if big else 4
+    if data[:2] not in (b"II", b"MM"):
+        return Fields(order, {})
+    values = _directory(data, layout, _number(data, start, layout.offset, order), {*wanted, EXIF_POINTER}, most)
+    pointer = values.pop(EXIF_POINTER, b"")
+    if pointer:
+        for tag, value in _directory(data, layout, int.from_bytes(pointer, order), set(wanted), most).items():
+            values.setdefault(tag, value)
+    return Fields(order, values)
+
+
+def _number(data: bytes, at: int, size: int, order: Order) -> int:
+    return int.from_bytes(data[at : at + size], order)
+
+
+def _directory(data: bytes, layout: _Layout, at: int, wanted: set[int], most: int) -> dict[int, bytes]:
+    order = layout.order
+    first = at + layout.head
+    entries = min(_number(data, at, layout.head, order), MOST_ENTRIES, max(0, len(data) - first) // layout.entry)
+    found: dict[int, bytes] = {}
+    for entry in range(first, first + entries * layout.entry, layout.entry):
+        tag = _number(data, entry, 2, order)
+        if tag not in wanted or tag in found:
+            continue
+        size = SIZES.get(_number(data, entry + 2, 2, order), 0) * _number(data, entry + 4, layout.offset, order)
+        place = entry + 4 + layout.offset
+        if size > layout.offset:
+            place = _number(data, place, layout.offset, order)
+        found[tag] = data[place : place + min(size, most)]
+    return found
