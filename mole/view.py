@@ -19,6 +19,8 @@ Pixels = NDArray[np.uint8]
 
 STRIP = 16
 """An image whose long side is more than so many times its short one is a strip."""
+PIECE_PIXELS = 1 << 19
+"""Pixels whose texture is looked at together."""
 
 
 def views(pixels_3HW: Pixels, spec: Preprocess) -> Pixels:
@@ -161,19 +163,10 @@ def _textured(pixels_3HW: Pixels, spec: Preprocess) -> list[tuple[int, int]]:
     stride = spec.size // 2
     sides = [max(side, spec.size) for side in pixels_3HW.shape[-2:]]
     tops, lefts = (_evenly(side - spec.size, 1 - (spec.size - side) // stride) for side in sides)
-    summed = _summed(pixels_3HW, spec.size, tops, lefts)
-    texture = {
-        (top, left): int(
-            summed[top + spec.size, left + spec.size]
-            - summed[top, left + spec.size]
-            - summed[top + spec.size, left]
-            + summed[top, left]
-        )
-        for top in tops
-        for left in lefts
-    }
-    most = sorted(texture, key=lambda place: -texture[place])[: spec.crops]
-    return [most[number % len(most)] for number in range(spec.crops)]
+    texture_TL = _texture(pixels_3HW, spec.size, tops, lefts)
+    most = np.argsort(-texture_TL, axis=None, kind="stable")[: spec.crops]
+    places = [(tops[place // len(lefts)], lefts[place % len(lefts)]) for place in most.tolist()]
+    return [places[number % len(places)] for number in range(spec.crops)]
 
 
 def _evenly(room: int, count: int) -> list[int]:
@@ -181,33 +174,57 @@ def _evenly(room: int, count: int) -> list[int]:
     return [room // 2] if count == 1 else [round(room * number / (count - 1)) for number in range(count)]
 
 
-def _summed(pixels_3HW: Pixels, size: int, tops: list[int], lefts: list[int]) -> dict[tuple[int, int], int]:
-    """Add up the differences of neighbours above and to the left of every corner that a crop may have.
+def _texture(pixels_3HW: Pixels, size: int, tops: list[int], lefts: list[int]) -> NDArray[np.int64]:
+    """Add up the differences of neighbours under every crop.
 
     Args:
         pixels_3HW: uint8; zeros lie around it where a side is shorter than a view.
         size: the side of a crop.
-        tops: where crops begin, downwards.
-        lefts: where crops begin, to the right.
+        tops: T places where crops begin, downwards.
+        lefts: L places where crops begin, to the right.
 
     Returns:
-        The sum for (row, column). The image is gone over in pieces, so that no sum of all its pixels is held.
+        int64 (T, L). The image is gone over in pieces, so that no sum of all its pixels is held.
     """
-    rows, columns = ([0, *sorted({*edges, *(edge + size for edge in edges)} - {0})] for edges in (tops, lefts))
-    sums = np.zeros((len(rows), len(columns)), np.int64)
-    for down, (top, low) in enumerate(pairwise(rows), start=1):
-        for across, (left, right) in enumerate(pairwise(columns), start=1):
-            sums[down, across] = _roughness(pixels_3HW, size, (top, left, low, right))
-    sums = sums.cumsum(0).cumsum(1)
-    return {(row, column): sums[down, across] for down, row in enumerate(rows) for across, column in enumerate(columns)}
+    rows, columns = (np.unique([0, *edges, *(edge + size for edge in edges)]) for edges in (tops, lefts))
+    bands = [_roughness(pixels_3HW, size, (top, low), int(columns[-1])) for top, low in pairwise(rows.tolist())]
+    summed = np.zeros((len(rows), len(columns)), np.int64)  # over everything above and to the left
+    summed[1:, 1:] = [np.add.reduceat(rough_W, columns[:-1]) for rough_W in bands]
+    summed = summed.cumsum(0).cumsum(1)
+    top_T, left_L = np.searchsorted(rows, tops), np.searchsorted(columns, lefts)
+    low_T, right_L = (
+        np.searchsorted(edges, np.add(begins, size)) for edges, begins in ((rows, tops), (columns, lefts))
+    )
+    lower_TW, upper_TW = summed[low_T], summed[top_T]
+    texture_TL: NDArray[np.int64] = (
+        lower_TW[:, right_L] - upper_TW[:, right_L] - lower_TW[:, left_L] + upper_TW[:, left_L]
+    )
+    return texture_TL
 
 
-def _roughness(pixels_3HW: Pixels, size: int, box: tuple[int, int, int, int]) -> int:
-    """Add up over a box how much each pixel differs from the one above and the one to the left."""
-    top, left, low, right = box
-    above, before = min(top, 1), min(left, 1)
-    window = (top - above, left - before, low - top + above, right - left + before)
-    grey_HW = _piece(pixels_3HW, size, window).sum(axis=0, dtype=np.int32)
-    down = np.abs(np.diff(grey_HW, axis=0))[:, before:]
-    across = np.abs(np.diff(grey_HW, axis=1))[above:]
-    return int(down.sum(dtype=np.int64)) + int(across.sum(dtype=np.int64))
+def _roughness(pixels_3HW: Pixels, size: int, rows: tuple[int, int], width: int) -> NDArray[np.int64]:
+    """Add up down some rows how much each pixel differs from the one above and the one to the left.
+
+    Args:
+        pixels_3HW: uint8; zeros lie around it where a side is shorter than a view.
+        size: the side of a view.
+        rows: the first, and the one behind the last.
+        width: of the image with its zeros.
+
+    Returns:
+        int64 (W,); the differences themselves fit 16 bits, three colours together.
+    """
+    top, low = rows
+    above = min(top, 1)
+    rough_W = np.zeros(width, np.int64)
+    step = max(1, PIECE_PIXELS // (low - top))
+    for left in range(0, width, step):
+        before, right = min(left, 1), min(left + step, width)
+        window = (top - above, left - before, low - top + above, right - left + before)
+        red_HW, green_HW, blue_HW = _piece(pixels_3HW, size, window)
+        grey_HW = red_HW.astype(np.int16) + green_HW + blue_HW
+        down = np.abs(np.diff(grey_HW, axis=0)).sum(0, dtype=np.int32)[before:]
+        across = np.abs(np.diff(grey_HW, axis=1))[above:].sum(0, dtype=np.int32)
+        rough_W[left:right] += down
+        rough_W[left + 1 - before : right] += across
+    return rough_W
