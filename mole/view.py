@@ -214,12 +214,14 @@ def _roughness(pixels_3HW: Pixels, size: int, rows: tuple[int, int], width: int)
     Returns:
         int64 (W,); the differences themselves fit 16 bits, three colours together.
     """
-    top, low = rows
-    above = min(top, 1)
     rough_W = np.zeros(width, np.int64)
-    step = max(1, PIECE_PIXELS // (low - top))
-    for left in range(0, width, step):
-        before, right = min(left, 1), min(left + step, width)
+    # Zeros beside zeros differ in nothing: of those around the image only the first row and column behind it count.
+    begins = [max(0, size - side) // 2 for side in pixels_3HW.shape[1:]]
+    top, low = max(rows[0], begins[0]), min(rows[1], begins[0] + pixels_3HW.shape[1] + 1)
+    end = min(width, begins[1] + pixels_3HW.shape[2] + 1)
+    above, step = min(top, 1), max(1, PIECE_PIXELS // max(1, low - top))
+    for left in range(begins[1], end, step):
+        before, right = min(left, 1), min(left + step, end)
         window = (top - above, left - before, low - top + above, right - left + before)
         red_HW, green_HW, blue_HW = _piece(pixels_3HW, size, window)
         grey_HW = red_HW.astype(np.int16) + green_HW + blue_HW

@@ -29,7 +29,7 @@ RAW_PHOTOMETRIC = {32803, 34892}
 """A colour filter array, and a sensor's linear values."""
 RAW_COMPRESSION = {32767, 32770, 32772, 34713, 65000, 65535}
 """Sony's, Samsung's two, Nikon's, Kodak's and Pentax' own."""
-READ_COMPRESSION = {1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32809, 32946, 34676, 34677, 34925, 50000, 50001}
+READ_COMPRESSION = {1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32809, 32946, 34676, 34677, 34925, 50000}
 """What Pillow hands to libtiff or reads itself."""
 MAKERS = {
     "nikon": "nef", "sony": "arw", "pentax": "pef", "ricoh": "pef", "samsung": "srw", "canon": "cr2", "olympus": "orf",
@@ -94,7 +94,7 @@ def directories(data: bytes) -> Iterator[Directory]:
         data: a TIFF, or an EXIF block without its mark.
 
     Raises:
-        RefusalError: a directory goes over a bound.
+        RefusalError: a directory has too many entries or too large values.
     """
     order = "<" if data[:2] == b"II" else ">"
     big = 43 in data[2:4]
@@ -142,7 +142,7 @@ def _directory(data: bytes, at: int, order: str, *, big: bool) -> Directory | No
             fits = len(held) // TYPE_BYTES[kind]
             found.values[tag] = struct.unpack_from(f"{order}{fits}{code}", held)
     if outside > len(data):
-        raise over(f"a directory whose values take {outside:,} bytes, more than the file has")
+        raise cut(f"a directory whose values take {outside:,} bytes, more than the file has")
     found.following = int.from_bytes(data[end : end + inline], "little" if order == "<" else "big")
     return found
 
