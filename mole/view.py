@@ -7,6 +7,7 @@ of a core to spare without it.
 """
 
 import math
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,11 @@ from PIL import Image
 from mole.preprocess import Preprocess, middle
 
 Pixels = NDArray[np.uint8]
+
+STRIP = 16
+"""An image whose long side is more than so many times its short one is a strip."""
+PIECE_PIXELS = 1 << 19
+"""Pixels whose texture is looked at together."""
 
 
 def views(pixels_3HW: Pixels, spec: Preprocess) -> Pixels:
@@ -29,9 +35,8 @@ def views(pixels_3HW: Pixels, spec: Preprocess) -> Pixels:
     """
     if spec.mode == "resize" or (spec.mode == "crop" and spec.crops == 1):
         return view(pixels_3HW, spec)[None]
-    pixels_3HW = _padded(pixels_3HW, spec.size)
     places = _textured(pixels_3HW, spec) if spec.mode == "texture" else _spread(pixels_3HW, spec)
-    return np.stack([pixels_3HW[:, top : top + spec.size, left : left + spec.size] for top, left in places])
+    return np.stack([_piece(pixels_3HW, spec.size, (top, left, spec.size, spec.size)) for top, left in places])
 
 
 def view(pixels_3HW: Pixels, spec: Preprocess) -> Pixels:
@@ -45,12 +50,12 @@ def view(pixels_3HW: Pixels, spec: Preprocess) -> Pixels:
         uint8 (3, S, S), contiguous; at most 1/255 from Pillow's bicubic and torchvision's CenterCrop.
     """
     if spec.mode == "resize":
-        pixels_3HW = _resize(pixels_3HW, spec.short_side)
+        pixels_3HW = _resize(pixels_3HW, spec)
     return np.ascontiguousarray(_centre(pixels_3HW, spec.size))
 
 
-def _resize(pixels_3HW: Pixels, short_side: int) -> Pixels:
-    """Bring the short side to a length, bicubic and antialiased, in uint8.
+def _resize(pixels_3HW: Pixels, spec: Preprocess) -> Pixels:
+    """Bring the short side to a length, bicubic and antialiased, in uint8; of a strip only what lies under the crop.
 
     torch is up to eight times faster than Pillow and at most 1/255 from it where it halves an image or more. Below
     that, one value in 100,000 differed by 2/255, and Pillow shrinks tall images in the other order: there it is
@@ -58,14 +63,51 @@ def _resize(pixels_3HW: Pixels, short_side: int) -> Pixels:
     """
     height, width = pixels_3HW.shape[-2:]
     short, long = sorted((height, width))
-    if short == short_side:
+    other = int(spec.short_side * long / short)  # torchvision's rounding
+    if long > STRIP * short:
+        return _strip(pixels_3HW, spec, other)
+    if short == spec.short_side:
         return pixels_3HW
-    other = int(short_side * long / short)  # torchvision's rounding
-    high, wide = (short_side, other) if height <= width else (other, short_side)
-    if short >= 2 * short_side and height <= 2 * width:
+    high, wide = (spec.short_side, other) if height <= width else (other, spec.short_side)
+    if short >= 2 * spec.short_side and height <= 2 * width:
         return _shrunk(pixels_3HW, high, wide)
     image = Image.fromarray(np.ascontiguousarray(pixels_3HW.transpose(1, 2, 0)))
     return np.asarray(image.resize((wide, high), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+
+
+def _strip(pixels_3HW: Pixels, spec: Preprocess, other: int) -> Pixels:
+    """Scale of a strip what lies under the crop: its whole is up to a million times as long as it is wide.
+
+    Args:
+        pixels_3HW: uint8, the whole strip.
+        spec: whose crop.
+        other: the long side of the whole, scaled, in pixels.
+
+    Returns:
+        uint8 (3, H, W), the short side scaled and of the long one the crop; at most 1/255 from a scaling of the whole.
+    """
+    lies = pixels_3HW.shape[1] <= pixels_3HW.shape[2]
+    short, long = sorted(pixels_3HW.shape[1:])
+    scale = long / other
+    begin, length = middle(other, spec.size) * scale, spec.size * scale
+    reach = math.ceil(2 * max(1.0, scale)) + 1  # of the bicubic kernel, beside the crop
+    start, stop = max(0, int(begin) - reach), min(long, math.ceil(begin + length) + reach)
+    part_3HW = pixels_3HW[:, :, start:stop] if lies else pixels_3HW[:, start:stop]
+    image = Image.fromarray(np.ascontiguousarray(part_3HW.transpose(1, 2, 0)))
+    crop, all_of_it = (spec.size, begin - start, begin - start + length), (spec.short_side, 0.0, float(short))
+    across, down = (crop, all_of_it) if lies else (all_of_it, crop)
+    # The order in which Pillow takes the two directions of the whole: the values between are cut to 8 bits.
+    for horizontal in (True, False) if lies or short <= spec.short_side else (False, True):
+        image = _squeezed(image, across if horizontal else down, horizontal=horizontal)
+    return np.asarray(image).transpose(2, 0, 1)
+
+
+def _squeezed(image: Image.Image, change: tuple[int, float, float], *, horizontal: bool) -> Image.Image:
+    """Scale in one direction: to so many pixels, from a place to another."""
+    count, begin, end = change
+    if horizontal:
+        return image.resize((count, image.height), Image.Resampling.BICUBIC, (begin, 0, end, image.height))
+    return image.resize((image.width, count), Image.Resampling.BICUBIC, (0, begin, image.width, end))
 
 
 def _shrunk(pixels_3HW: Pixels, high: int, wide: int) -> Pixels:
@@ -78,24 +120,37 @@ def _shrunk(pixels_3HW: Pixels, high: int, wide: int) -> Pixels:
 
 def _centre(pixels_3HW: Pixels, size: int) -> Pixels:
     """Cut the centre; what lies outside the image is zero."""
-    pixels_3HW = _padded(pixels_3HW, size)
-    height, width = pixels_3HW.shape[-2:]
-    top, left = middle(height, size), middle(width, size)
-    return pixels_3HW[:, top : top + size, left : left + size]
+    top, left = (middle(max(side, size), size) for side in pixels_3HW.shape[-2:])
+    return _piece(pixels_3HW, size, (top, left, size, size))
 
 
-def _padded(pixels_3HW: Pixels, size: int) -> Pixels:
-    """Lay zeros around an image that is smaller than a view."""
-    high, wide = (max(0, size - side) for side in pixels_3HW.shape[-2:])
-    if not high and not wide:
-        return pixels_3HW
-    return np.pad(pixels_3HW, ((0, 0), (high // 2, (high + 1) // 2), (wide // 2, (wide + 1) // 2)))
+def _piece(pixels_3HW: Pixels, size: int, window: tuple[int, int, int, int]) -> Pixels:
+    """Cut a window out of an image around which zeros lie where a side is shorter than a view.
+
+    Args:
+        pixels_3HW: uint8.
+        size: the side of a view.
+        window: top, left, height and width, counted from where the zeros begin.
+
+    Returns:
+        uint8 (3, height, width); the zeros are made for the window alone, a strip of them could be millions long.
+    """
+    top, left, high, wide = window
+    (above, height), (before, width) = ((max(0, size - side) // 2, side) for side in pixels_3HW.shape[-2:])
+    top, left = top - above, left - before
+    low, right = min(top + high, height), min(left + wide, width)
+    seen_3HW = pixels_3HW[:, max(0, top) : low, max(0, left) : right]
+    if seen_3HW.shape[1:] == (high, wide):
+        return seen_3HW
+    piece_3HW = np.zeros((3, high, wide), np.uint8)
+    piece_3HW[:, max(0, -top) : low - top, max(0, -left) : right - left] = seen_3HW
+    return piece_3HW
 
 
 def _spread(pixels_3HW: Pixels, spec: Preprocess) -> list[tuple[int, int]]:
     """Place crops evenly from edge to edge, row by row: top and left of each."""
     each = math.isqrt(spec.crops)
-    tops, lefts = (_evenly(side - spec.size, each) for side in pixels_3HW.shape[-2:])
+    tops, lefts = (_evenly(max(0, side - spec.size), each) for side in pixels_3HW.shape[-2:])
     return [(top, left) for top in tops for left in lefts]
 
 
@@ -105,17 +160,13 @@ def _textured(pixels_3HW: Pixels, spec: Preprocess) -> list[tuple[int, int]]:
     After: TextureCrop, Konstantinidou et al. 2024, arXiv:2407.15500; the measure is the mean absolute difference of
     neighbours in the sum of the colours, which is exact in integers.
     """
-    grey_HW = pixels_3HW.sum(axis=0, dtype=np.int32)
-    rough_HW = np.zeros_like(grey_HW)
-    rough_HW[1:] += np.abs(np.diff(grey_HW, axis=0))
-    rough_HW[:, 1:] += np.abs(np.diff(grey_HW, axis=1))
-    summed = np.pad(rough_HW.cumsum(0, dtype=np.int64).cumsum(1), ((1, 0), (1, 0)))
     stride = spec.size // 2
-    tops, lefts = (_evenly(side - spec.size, 1 - (spec.size - side) // stride) for side in pixels_3HW.shape[-2:])
-    places = [(top, left) for top in tops for left in lefts]
-    texture = {place: _box(summed, place, spec.size) for place in places}
-    most = sorted(places, key=lambda place: -texture[place])[: spec.crops]
-    return [most[number % len(most)] for number in range(spec.crops)]
+    sides = [max(side, spec.size) for side in pixels_3HW.shape[-2:]]
+    tops, lefts = (_evenly(side - spec.size, 1 - (spec.size - side) // stride) for side in sides)
+    texture_TL = _texture(pixels_3HW, spec.size, tops, lefts)
+    most = np.argsort(-texture_TL, axis=None, kind="stable")[: spec.crops]
+    places = [(tops[place // len(lefts)], lefts[place % len(lefts)]) for place in most.tolist()]
+    return [places[number % len(places)] for number in range(spec.crops)]
 
 
 def _evenly(room: int, count: int) -> list[int]:
@@ -123,8 +174,59 @@ def _evenly(room: int, count: int) -> list[int]:
     return [room // 2] if count == 1 else [round(room * number / (count - 1)) for number in range(count)]
 
 
-def _box(summed: NDArray[np.int64], place: tuple[int, int], size: int) -> int:
-    """Add up what lies under a crop, from sums over everything above and to the left."""
-    top, left = place
-    low, right = top + size, left + size
-    return int(summed[low, right] - summed[top, right] - summed[low, left] + summed[top, left])
+def _texture(pixels_3HW: Pixels, size: int, tops: list[int], lefts: list[int]) -> NDArray[np.int64]:
+    """Add up the differences of neighbours under every crop.
+
+    Args:
+        pixels_3HW: uint8; zeros lie around it where a side is shorter than a view.
+        size: the side of a crop.
+        tops: T places where crops begin, downwards.
+        lefts: L places where crops begin, to the right.
+
+    Returns:
+        int64 (T, L). The image is gone over in pieces, so that no sum of all its pixels is held.
+    """
+    rows, columns = (np.unique([0, *edges, *(edge + size for edge in edges)]) for edges in (tops, lefts))
+    bands = [_roughness(pixels_3HW, size, (top, low), int(columns[-1])) for top, low in pairwise(rows.tolist())]
+    summed = np.zeros((len(rows), len(columns)), np.int64)  # over everything above and to the left
+    summed[1:, 1:] = [np.add.reduceat(rough_W, columns[:-1]) for rough_W in bands]
+    summed = summed.cumsum(0).cumsum(1)
+    top_T, left_L = np.searchsorted(rows, tops), np.searchsorted(columns, lefts)
+    low_T, right_L = (
+        np.searchsorted(edges, np.add(begins, size)) for edges, begins in ((rows, tops), (columns, lefts))
+    )
+    lower_TW, upper_TW = summed[low_T], summed[top_T]
+    texture_TL: NDArray[np.int64] = (
+        lower_TW[:, right_L] - upper_TW[:, right_L] - lower_TW[:, left_L] + upper_TW[:, left_L]
+    )
+    return texture_TL
+
+
+def _roughness(pixels_3HW: Pixels, size: int, rows: tuple[int, int], width: int) -> NDArray[np.int64]:
+    """Add up down some rows how much each pixel differs from the one above and the one to the left.
+
+    Args:
+        pixels_3HW: uint8; zeros lie around it where a side is shorter than a view.
+        size: the side of a view.
+        rows: the first, and the one behind the last.
+        width: of the image with its zeros.
+
+    Returns:
+        int64 (W,); the differences themselves fit 16 bits, three colours together.
+    """
+    rough_W = np.zeros(width, np.int64)
+    # Zeros beside zeros differ in nothing: of those around the image only the first row and column behind it count.
+    begins = [max(0, size - side) // 2 for side in pixels_3HW.shape[1:]]
+    top, low = max(rows[0], begins[0]), min(rows[1], begins[0] + pixels_3HW.shape[1] + 1)
+    end = min(width, begins[1] + pixels_3HW.shape[2] + 1)
+    above, step = min(top, 1), max(1, PIECE_PIXELS // max(1, low - top))
+    for left in range(begins[1], end, step):
+        before, right = min(left, 1), min(left + step, end)
+        window = (top - above, left - before, low - top + above, right - left + before)
+        red_HW, green_HW, blue_HW = _piece(pixels_3HW, size, window)
+        grey_HW = red_HW.astype(np.int16) + green_HW + blue_HW
+        down = np.abs(np.diff(grey_HW, axis=0)).sum(0, dtype=np.int32)[before:]
+        across = np.abs(np.diff(grey_HW, axis=1))[above:].sum(0, dtype=np.int32)
+        rough_W[left:right] += down
+        rough_W[left + 1 - before : right] += across
+    return rough_W

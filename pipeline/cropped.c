@@ -57,6 +57,11 @@ int mole_cropped(const unsigned char *data, unsigned long size, unsigned full_wi
     }
     codec.out_color_space = JCS_RGB;
     jpeg_start_decompress(&codec);
+    /* A progressive file that lacks scans is smoothed, by what lies around each block: the whole has other neighbours. */
+    for (int part = 0; codec.progressive_mode && part < codec.num_components; part++)
+        for (int order = 0; order < DCTSIZE2; order++)
+            if (codec.coef_bits[part][order])
+                refuse((j_common_ptr)&codec);
 
     /* A block more on each side: the interpolation of chroma looks at its neighbours. */
     JDIMENSION block_width = codec.max_h_samp_factor * DCTSIZE, block_height = codec.max_v_samp_factor * DCTSIZE;

@@ -49,7 +49,7 @@ def decode_window(data: bytes, size: tuple[int, int], window: Window) -> NDArray
 
     Returns:
         uint8 (3, H, W), RGB, to the bit what a decoding of the whole has there; None where that is what must be done:
-        nothing is built, the file does not end as it should, or libjpeg complains.
+        nothing is built, the file does not end as it should, lacks progressive scans, or libjpeg complains.
     """
     if _LIBRARY is None or not data.endswith(END):
         return None

@@ -1,91 +1,70 @@
 """Decode: bytes become an upright RGB picture, or the fault that keeps them from being one; never an exception.
 
-A plain JPEG goes through libjpeg-turbo, and where only a window of it is looked at, little more than that is decoded;
-everything else goes through Pillow. All give the same pixels.
+`pipeline/formats` walks a file's structure first, so that what an image costs is bounded before it is spent and its
+reader sees no more than it needs. A plain JPEG goes through libjpeg-turbo, and where only a window of it is looked at,
+little more than that is decoded; everything else goes through Pillow. All give the same pixels.
 """
 
 import io
 import re
-import struct
 import warnings
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from pi_heif import register_heif_opener
+from PIL import AvifImagePlugin, Image, UnidentifiedImageError
 from simplejpeg import decode_jpeg
 
 from mole.preprocess import Window
 from mole.view import Pixels
 from pipeline.cropped import decode_window
+from pipeline.formats import bmp, gif, jp2, jpeg, png, tiff, webp
+from pipeline.formats.colour import rgb
+from pipeline.formats.layout import MOST_MEMORY, Layout, RefusalError, cut
+from pipeline.formats.orientation import orientation
+from pipeline.formats.signature import sniff
 from pipeline.records import Status
 
-try:
-    from pillow_heif import register_heif_opener
-except ImportError:
-    HEIF = False  # the `heic` extra is not installed: such files are `unsupported`
-else:
-    register_heif_opener()
-    HEIF = True
-
+register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a core an image: Ray runs as many of these at a time as there are cores
 Image.MAX_IMAGE_PIXELS = None  # `Bounds` is the bound, checked before any pixel is decoded
 
-REFUSALS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    LookupError,
-    TypeError,
-    ArithmeticError,
-    AttributeError,
-    AssertionError,
-    EOFError,
-    MemoryError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-)
-"""What Pillow, simplejpeg and their codecs were seen to raise over bad bytes."""
+READERS = {
+    "jpeg": "JPEG",
+    "png": "PNG",
+    "gif": "GIF",
+    "webp": "WEBP",
+    "bmp": "BMP",
+    "tiff": "TIFF",
+    "avif": "AVIF",
+    "jp2": "JPEG2000",
+    "heic": "HEIF",
+}
+"""Pillow's name of each format that is decoded here. Its other readers are not asked: some start other programs."""
 
-DECODED = (
-    (rb"\xff\xd8(\xff|\Z)", "jpeg"),
-    (rb"\x89PNG\r\n", "png"),
-    (rb"GIF8[79]a", "gif"),
-    (rb"RIFF.{4}WEBP", "webp"),
-    (rb"BM.{4}\x00{4}", "bmp"),
-    (rb"II\*\x00|MM\x00\*", "tiff"),
-    (rb".{4}ftypavi[fs]", "avif"),
-    (rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51", "jp2"),
-)
-"""How the formats begin that are decoded here: such bytes without a readable header are a truncated image."""
-
-FOREIGN = (
-    (rb".{4}ftyp(he[iv]|mif1|msf1)", "heic"),
-    (rb".{4}ftypcrx ", "cr3"),
-    (rb"\xff\x0a|\x00\x00\x00\x0cJXL ", "jxl"),
-    (rb"%PDF-", "pdf"),
-    (rb"%!PS", "eps"),
-    (rb"8BPS", "psd"),
-    (rb"\x00\x00\x01\x00.\x00", "ico"),
-    (rb"P[1-7]\s", "pnm"),
-    (rb"(?i)\s*<svg\s", "svg"),
-    (rb"(?i)\s*<(\?xml|!doctype svg|!--)(?=.*<svg\s)(?!.*<html)", "svg"),
-)
-"""How formats begin that hold pictures and that nothing here decodes (but HEIC, where its extra is installed)."""
-
-BEGINNINGS = tuple((re.compile(begin, re.DOTALL), name) for begin, name in DECODED + FOREIGN)
-NAMES = {"MPO": "jpeg", "JPEG2000": "jp2", "HEIF": "heic"}
-"""Pillow's names of formats, where the table says another."""
-
-READERS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "JPEG2000", *(("HEIF",) if HEIF else ()))
-"""Pillow is asked for these alone: its rarer readers start other programs and guess."""
+WALKS: dict[str, Callable[[bytes], Layout]] = {
+    "jpeg": jpeg.inspect,
+    "png": png.inspect,
+    "gif": gif.inspect,
+    "webp": webp.inspect,
+    "bmp": bmp.inspect,
+    "tiff": tiff.inspect,
+    "jp2": jp2.inspect,
+    "avif": lambda data: Layout(data, footprint=16, most_pixels=50_000_000),
+    "heic": lambda data: Layout(data, footprint=12, most_pixels=50_000_000),
+}
+"""Tells of each format what decoding costs; AVIF's and HEIC's libraries bound their boxes themselves."""
 
 LACKING = ("not available", "not supported", "unsupported", "not implemented", "unknown")
-"""How Pillow says that it has no decoder for what a sound header announces."""
+"""How the decoders of boxed formats say that they have none for what a sound header announces."""
+DAMAGE = re.compile(r"premature end of data|bad \w+ code|instead of RST", re.IGNORECASE)
+"""What libjpeg says where pixels are lost; its other complaints (bytes too many, odd marks) cost none."""
 
 SELF_TURNING = ("TIFF", "HEIF")
 """Pillow gives these upright already."""
+MOST_SIDE = (1 << 31) - 1
+"""A column of the table holds no more."""
 
 UPRIGHT = {
     2: (False, (2,)),
@@ -102,6 +81,11 @@ UPRIGHT = {
 @dataclass(frozen=True)
 class Bounds:
     """What is refused before any pixel is decoded.
+
+    Beside these stand the bounds of `pipeline.formats`, each told by the row that it refuses: 1 GiB of memory for an
+    image (the format's measured bytes a pixel times its pixels); 2,000,000,000 pixels times scans of a JPEG; 10,000
+    JPEG segments, 100,000 PNG or WebP chunks, 1,000,000 GIF blocks, 200,000 TIFF strips or tiles; code blocks, tiles
+    and packets of JPEG 2000; 50,000,000 pixels of AVIF and HEIC, 25,000,000 of JPEG 2000.
 
     Attributes:
         max_bytes: most bytes of a file.
@@ -133,13 +117,21 @@ class Picture:
 
 @dataclass(frozen=True)
 class Fault:
-    """Why bytes are no picture; format and size where the header told them (a PNG's before EXIF turns it)."""
+    """Why bytes are no picture; format and size where the header told them (a refused size as it is stored)."""
 
     status: Status
     detail: str
     format: str | None = None
     width: int | None = None
     height: int | None = None
+
+
+@dataclass
+class _Told:
+    """What is known of an image so far, for the row of a fault that may come."""
+
+    size: tuple[int | None, int | None] = (None, None)
+    layout: Layout = field(default_factory=lambda: Layout(b""))
 
 
 Look = Callable[[int, int], Window | None]
@@ -165,69 +157,76 @@ def decode(data: bytes, bounds: Bounds, look: Look = everything) -> Picture | Fa
         return Fault(Status.EMPTY, "no bytes")
     if len(data) > bounds.max_bytes:
         return Fault(Status.TOO_LARGE, f"{len(data):,} bytes, over the bound of {bounds.max_bytes:,}")
-    try:
-        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=READERS) as image:
-            return _decode(data, image, bounds, look)
-    except UnidentifiedImageError:
-        return _unidentified(data, "no readable header")
-    except REFUSALS as reason:
-        return _unidentified(data, f"unreadable header: {_words(reason)}")
-
-
-def sniff(data: bytes) -> str | None:
-    """Tell a format by its first bytes alone, None for bytes of no known one."""
-    head = data[:1024]
-    return next((name for begin, name in BEGINNINGS if begin.match(head)), None)
-
-
-def _unidentified(data: bytes, reason: str) -> Fault:
     name = sniff(data)
     if name is None:
         return Fault(Status.NOT_AN_IMAGE, f"no image format begins with {data[:16]!r}")
-    if name in {decoded for _, decoded in DECODED} or (name == "heic" and HEIF):
-        return Fault(Status.TRUNCATED, f"{reason} in {len(data):,} bytes", name)
-    return Fault(Status.UNSUPPORTED, f"no decoder for {name} is installed", name)
+    if name not in READERS:
+        return Fault(Status.UNSUPPORTED, f"no decoder for {name} is installed", name)
+    told = _Told()
+    try:
+        return _decode(data, name, bounds, look, told)
+    except Exception as reason:  # noqa: BLE001 - an image's own code: whatever it raises, the bytes are the cause, and the row tells the type
+        return _fault(reason, name, told)
 
 
-def _decode(data: bytes, image: Image.Image, bounds: Bounds, look: Look) -> Picture | Fault:
-    name = NAMES.get(str(image.format), str(image.format).lower())
-    early = 1 if image.format == "PNG" else _orientation(image)  # to look for a PNG's EXIF decodes the PNG
-    width, height = image.size[::-1] if UPRIGHT.get(early, (False, ()))[0] else image.size
-    if width * height > bounds.max_pixels:
-        reason = f"{width:,} x {height:,} pixels, over the bound of {bounds.max_pixels:,}"
-        return Fault(Status.TOO_LARGE, reason, name, width, height)
-    if min(width, height) < bounds.min_side:
+def _decode(data: bytes, name: str, bounds: Bounds, look: Look, told: _Told) -> Picture | Fault:
+    """Walk, bound, open and decode, in this order; what becomes known is put down in `told`."""
+    layout = told.layout = WALKS[name](data)
+    if layout.size and (fault := _refused(layout.size, name, layout, bounds)):
+        return fault
+    told.size = layout.size or told.size
+    with (
+        warnings.catch_warnings(action="ignore"),
+        Image.open(io.BytesIO(layout.data), formats=(READERS[name],)) as image,
+    ):
+        if fault := _refused(image.size, name, layout, bounds):
+            return fault
+        turn = 1 if image.format in SELF_TURNING else orientation(image.info)
+        told.size = width, height = image.size[::-1] if UPRIGHT.get(turn, (False, ()))[0] else image.size
+        part_3HW = _glimpse(data, image, look(height, width), turn)
+        if part_3HW is None and image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
+            part_3HW = _whole_jpeg(data, turn, look(height, width))
+        if part_3HW is None:
+            image.load()
+            if image.format in SELF_TURNING:
+                told.size = width, height = image.size  # what is decoded may have another size than the header said
+            part_3HW = _part(image, look(height, width), turn, layout)
+        return Picture(part_3HW, name, width, height)
+
+
+def _refused(size: tuple[int, int], name: str, layout: Layout, bounds: Bounds) -> Fault | None:
+    """Refuse a size that is out of bounds, or whose decoding would take too much memory."""
+    width, height = size
+    shown = (width, height) if max(size) <= MOST_SIDE else (None, None)
+    most = min(bounds.max_pixels, layout.most_pixels or bounds.max_pixels)
+    if width * height > most or max(size) > MOST_SIDE:
+        own = "" if most == bounds.max_pixels else f" for {name}"
+        return Fault(Status.TOO_LARGE, f"{width:,} x {height:,} pixels, over the bound of {most:,}{own}", name, *shown)
+    if min(size) < bounds.min_side:
         reason = f"{width} x {height} pixels, a side under the bound of {bounds.min_side}"
-        return Fault(Status.TOO_SMALL, reason, name, width, height)
-    try:
-        part_3HW = _glimpse(data, image, look(height, width), early)
-        if part_3HW is not None:
-            return Picture(part_3HW, name, width, height)
-        pixels_3HW = _upright(_pixels(data, image), _orientation(image))
-    except REFUSALS as reason:
-        return Fault(_blame(reason), _words(reason), name, width, height)
-    height, width = pixels_3HW.shape[1:]
-    return Picture(_part(pixels_3HW, look(height, width)), name, width, height)
+        return Fault(Status.TOO_SMALL, reason, name, *shown)
+    memory = width * height * layout.footprint + layout.memory
+    if memory > MOST_MEMORY:
+        cost = f"{memory >> 20:,} MiB to decode, over the bound of {MOST_MEMORY >> 20:,} MiB"
+        return Fault(Status.TOO_LARGE, f"{width:,} x {height:,} pixels take {cost}", name, *shown)
+    return None
 
 
-def _blame(reason: BaseException) -> Status:
-    """Tell a picture that is cut or broken from one whose kind nothing here reads."""
-    unread = isinstance(reason, NotImplementedError) or any(hint in str(reason).lower() for hint in LACKING)
-    return Status.UNSUPPORTED if unread else Status.TRUNCATED
-
-
-def _words(reason: BaseException) -> str:
-    return str(reason) or type(reason).__name__
-
-
-def _orientation(image: Image.Image) -> int:
-    """Read the EXIF orientation; a broken EXIF block turns nothing."""
-    if image.format in SELF_TURNING:
-        return 1
-    try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except REFUSALS:
-        return 1
+def _fault(reason: Exception, name: str, told: _Told) -> Fault:
+    """Tell a picture that is cut or broken from one whose kind nothing here reads, and from one that takes too much."""
+    if isinstance(reason, RefusalError):
+        return Fault(reason.status, str(reason), reason.format or name, *told.size)
+    words = f"{type(reason).__name__}: {reason}"
+    if isinstance(reason, MemoryError):
+        status = Status.TOO_LARGE
+    elif isinstance(reason, UnidentifiedImageError):
+        status = Status.UNSUPPORTED if told.layout.kind else Status.TRUNCATED
+        words = f"nothing here reads this {told.layout.kind}" if told.layout.kind else "no readable header"
+    elif isinstance(reason, NotImplementedError) or any(hint in str(reason).lower() for hint in LACKING):
+        status = Status.UNSUPPORTED
+    else:
+        status = Status.TRUNCATED
+    return Fault(status, words, name, *told.size)
 
 
 def _upright(pixels_3HW: Pixels, turn: int) -> Pixels:
@@ -244,13 +243,6 @@ def _glimpse(data: bytes, image: Image.Image, window: Window | None, turn: int) 
     return None if part_3HW is None else _upright(part_3HW, turn)
 
 
-def _part(pixels_3HW: Pixels, window: Window | None) -> Pixels:
-    if window is None:
-        return pixels_3HW
-    top, left, high, wide = window
-    return pixels_3HW[:, top : top + high, left : left + wide]
-
-
 def _stored(window: Window, turn: int, size: tuple[int, int]) -> Window:
     """Find a window of the upright image in the image as it is stored, with that width and height."""
     top, left, high, wide = window
@@ -261,37 +253,27 @@ def _stored(window: Window, turn: int, size: tuple[int, int]) -> Window:
     return Window(left, top, wide, high) if swapped else Window(top, left, high, wide)
 
 
-def _pixels(data: bytes, image: Image.Image) -> Pixels:
-    """Decode to uint8 (3, H, W), not yet upright."""
-    if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
-        try:
-            pixels_HW3: Pixels = decode_jpeg(data)
-            return pixels_HW3.transpose(2, 0, 1)
-        except ValueError:
-            pass  # Pillow says what is wrong, and reads a file that lacks no more than its end mark
-    image.load()
-    return np.asarray(_rgb(image)).transpose(2, 0, 1)
+def _whole_jpeg(data: bytes, turn: int, window: Window | None) -> Pixels | None:
+    """Decode a plain JPEG; None where Pillow must say what is wrong, or reads a file that lacks no more than its end.
+
+    Raises:
+        RefusalError: libjpeg lost pixels.
+    """
+    try:
+        pixels_HW3: Pixels = decode_jpeg(data)
+    except ValueError as reason:
+        if DAMAGE.search(str(reason)):
+            raise cut(str(reason)) from reason
+        return None
+    pixels_3HW = _upright(pixels_HW3.transpose(2, 0, 1), turn)
+    if window is None:
+        return pixels_3HW
+    top, left, high, wide = window
+    return pixels_3HW[:, top : top + high, left : left + wide]
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    """Bring any mode to RGB: deep greys scaled down, transparency laid over white."""
-    if image.mode.startswith("I") or image.mode == "F":
-        return _eight_bits(image).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        seen = image.convert("RGBA")
-        white = Image.new("RGB", seen.size, "white")
-        white.paste(seen, mask=seen.getchannel("A"))
-        return white
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Scale a deep grey to 8 bits: 16-bit values by 257, fractions up to 1 by 255, what fits already not at all."""
-    grey_HW = np.nan_to_num(np.asarray(image, dtype=np.float32))
-    most = grey_HW.max(initial=0)
-    scale = 1.0
-    if image.mode.startswith("I;16") or most > 255:
-        scale = 1 / 257
-    elif image.mode == "F" and most <= 1:
-        scale = 255.0
-    return Image.fromarray((grey_HW * scale).round().clip(0, 255).astype(np.uint8))
+def _part(image: Image.Image, window: Window | None, turn: int, layout: Layout) -> Pixels:
+    """Convert the window of a loaded image, or all of it, to uint8 (3, H, W), upright."""
+    whole = Window(0, 0, image.height, image.width)
+    stored = whole if window is None else _stored(window, turn, image.size)
+    return _upright(rgb(image, stored, layout).transpose(2, 0, 1), turn)

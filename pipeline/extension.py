@@ -1,7 +1,24 @@
 """A file's extension, as far as it says that the file is an image."""
 
 IMAGE_EXTENSIONS = frozenset(
-    ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "avif", "gif", "bmp", "tif", "tiff", "jp2", "heic", "heif"]
+    [
+        "jpg",
+        "jpeg",
+        "jpe",
+        "jfif",
+        "png",
+        "webp",
+        "avif",
+        "gif",
+        "bmp",
+        "tif",
+        "tiff",
+        "jp2",
+        "j2k",
+        "heic",
+        "heif",
+        "hif",
+    ]
 )
 
 

@@ -5,7 +5,7 @@ import pytest
 from pipeline.extension import is_image
 
 
-@pytest.mark.parametrize("name", ["a.b.JPG", "x.jpeg", "folder/x.WebP", "x.heic"])
+@pytest.mark.parametrize("name", ["a.b.JPG", "x.jpeg", "folder/x.WebP", "x.heic", "x.HIF"])
 def test_an_images_extension_is_told_whatever_its_case(name: str) -> None:
     assert is_image(name)
 

@@ -18,6 +18,10 @@ from pipeline.scan.table.known import Known
 
 HASH_BYTES = 16
 KNOWN = [pa.field(*named) for named in SCORE]
+COLUMNS = {field.name: field.type for field in pa.schema([*PREPARED, *KNOWN, SAME_AS])}
+UNFIT = (pa.ArrowException, OverflowError, UnicodeError, ValueError, TypeError)
+"""What Arrow raises over a value that its column cannot hold."""
+MOST_DETAIL = 500
 OWN = tuple(name for name in PREPARED.names if name not in (*dict(PLACE), "pixels"))
 
 Facts = dict[str, Any]
@@ -60,9 +64,13 @@ def prepare(
     more = [] if known is None else [*KNOWN, SAME_AS]
     schema = like(pa.schema([*PREPARED, *more]), fetched)
     columns: dict[str, Any] = {name: fetched[name] for name in schema.names if name in fetched.column_names}
-    for name in (*OWN, *(field.name for field in more)):
-        made = pa.array([row.get(name) for row in rows], schema.field(name).type)
-        columns[name] = pa.chunked_array([made]) if name not in columns else _first(columns[name], made)
+    names = (*OWN, *(field.name for field in more))
+    try:
+        made = _columns(rows, names)
+    except UNFIT:
+        made = _columns([_fitting(row) for row in rows], names)
+    for name, column in made.items():
+        columns[name] = pa.chunked_array([column]) if name not in columns else _first(columns[name], column)
     columns["pixels"] = _column(views_BN, seen)
     return pa.Table.from_pydict({name: columns[name] for name in schema.names}, schema)
 
@@ -93,18 +101,28 @@ def isolated(spec: Preprocess, bounds: Bounds, server: Server) -> Look:
 def looked_at(data: bytes, spec: Preprocess, bounds: Bounds) -> Iterator[tuple[Facts, Pixels | None]]:
     """Find out all that a row says of an image's bytes, and cut its views where it is sound; one result.
 
+    Whatever is raised here is raised by these bytes alone, so it is their row's fault and no other's.
+
     Args:
         data: the whole file, at least one byte.
         spec: which views.
         bounds: what is refused before it is decoded.
     """
-    picture = decode(data, bounds, spec.window)
-    facts: Facts = {"format": picture.format, "width": picture.width, "height": picture.height}
-    facts["provenance"] = declared(data, picture.format)
-    if isinstance(picture, Fault):
-        yield facts | {"status": picture.status, "detail": picture.detail}, None
-    else:
-        yield facts | {"status": Status.OK}, views(picture.pixels_3HW, spec)
+    facts: Facts = {}
+    view = None
+    try:
+        picture = decode(data, bounds, spec.window)
+        facts |= {"format": picture.format, "width": picture.width, "height": picture.height}
+        facts["provenance"] = declared(data, picture.format)
+        if isinstance(picture, Fault):
+            facts |= {"status": picture.status, "detail": picture.detail}
+        else:
+            view = views(picture.pixels_3HW, spec)
+            facts["status"] = Status.OK
+    except Exception as reason:  # noqa: BLE001 - one image's bytes are all that is looked at here, so they are the cause
+        status = Status.TOO_LARGE if isinstance(reason, MemoryError) else Status.UNSUPPORTED
+        facts |= {"status": status, "detail": f"{type(reason).__name__}: {reason}"}
+    yield facts, view
 
 
 def _settled(data: bytes | None, status: str | None, known: Known | None) -> Facts:
@@ -126,6 +144,28 @@ def _set_copies_apart(rows: list[Facts], fetched: pa.Table, claim: Claim) -> Non
     for number, own in zip(left, claim([rows[number]["content_hash"] for number in left], places), strict=True):
         if not own:
             rows[number] |= {"status": Status.OK, SAME_AS.name: COPY}
+
+
+def _columns(rows: list[Facts], names: Sequence[str]) -> dict[str, pa.Array]:
+    return {name: pa.array([row.get(name) for row in rows], COLUMNS[name]) for name in names}
+
+
+def _fitting(row: Facts) -> Facts:
+    """Leave out of a row what no column holds, and say so: a number too large, a text that is not UTF-8."""
+    unfit = [name for name, value in row.items() if not _fits(name, value)]
+    if not unfit:
+        return row
+    told = "; ".join([str(row.get("detail") or ""), *(f"no column holds its {name}: {row[name]!r}" for name in unfit)])
+    kept = {name: None if name in unfit else value for name, value in row.items()}
+    return kept | {"detail": told.strip("; ")[:MOST_DETAIL].encode("utf-8", "backslashreplace").decode()}
+
+
+def _fits(name: str, value: Any) -> bool:
+    try:
+        pa.scalar(value, COLUMNS[name])
+    except UNFIT:
+        return False
+    return True
 
 
 def _column(views_BN: Pixels, seen: list[bool]) -> pa.LargeBinaryArray:

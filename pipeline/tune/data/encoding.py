@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import get_sampling
 
 from pipeline.container import blocks
-from pipeline.decode import READERS, REFUSALS
+from pipeline.decode import READERS
 from pipeline.provenance import declared
 
 LUMA = (
@@ -68,12 +68,15 @@ def encoding_of(data: bytes, form: str | None) -> Encoding:
     kinds = {block.kind for block in blocks(data, form)}
     software = (declared(data, form) or {}).get("software")
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=READERS) as image:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(io.BytesIO(data), formats=tuple(READERS.values())) as image,
+        ):
             icc = bool(image.info.get("icc_profile"))
             tables = getattr(image, "quantization", None)
             quality = nearest_quality(np.array(tables[0])) if tables and len(tables.get(0, ())) == 64 else None
             sampling = SAMPLINGS.get(get_sampling(image)) if form == "jpeg" else None
-    except REFUSALS:
+    except Exception:  # noqa: BLE001 - whatever a damaged header makes Pillow raise, it tells nothing
         return Encoding(exif="exif" in kinds, xmp="xmp" in kinds, software=software)
     return Encoding(quality, sampling, "exif" in kinds, icc, "xmp" in kinds, software)
 
