@@ -83,7 +83,7 @@ def scan(settings: ScanSettings, ticker: Ticker) -> Summary:
         ticker.say(cropped.ADVICE)
     shelf = opened(settings.sink, settings.output)
     ledgers = [shelf.ledger(judge.described.digest) for judge in judges]
-    source = Source(settings.source, settings.all_files)
+    source = Source(settings.source, settings.all_files, settings.image_member)
     written = repaired = 0
     with Plan(source.units(), ledgers) as planned:
         if stay := planned.rows_in(lacking(ledgers[0], settings.carry)):

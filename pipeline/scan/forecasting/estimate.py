@@ -37,7 +37,9 @@ def estimate(settings: EstimateSettings) -> list[Line]:
     cluster.demand_gpu(settings.device, settings.ray_address)
     model = describe(registry.locate(settings.model))
     begun = time.time()
-    counted, drawn = count(Source(settings.source, settings.all_files).units(), settings.images, settings.seed)
+    counted, drawn = count(
+        Source(settings.source, settings.all_files, settings.image_member).units(), settings.images, settings.seed
+    )
     listing = time.time() - begun
     if not drawn:
         raise SettingsError(f"--source {settings.source}: there is nothing to measure")

@@ -4,20 +4,31 @@
 header, and goes on, so that no sound member is lost.
 """
 
-import gzip
-import lzma
 import tarfile
-import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import BinaryIO
+from dataclasses import dataclass, field, replace
 
-BLOCK = 512
-CHUNK = 1 << 20
-LONGEST_EXTENSION = 1 << 20
-TORN_STREAM = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError)
+from pipeline.scan.reading.compression import DamageError, Readable
+from pipeline.scan.reading.cursor import Cursor, CutError
+from pipeline.scan.reading.header import (
+    BLOCK,
+    BODILESS,
+    EXTENSIONS,
+    NO_FILE,
+    Extension,
+    Header,
+    HeaderError,
+    expanded,
+    mapped,
+    more_pieces,
+    paired,
+    parse,
+    text,
+)
+from pipeline.scan.reading.linked import Linked
+
+LONGEST_EXTENSION = 16 << 20
 LINKS = (tarfile.LNKTYPE, tarfile.SYMTYPE)
-PAX = tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE
 
 
 @dataclass(frozen=True)
@@ -26,10 +37,12 @@ class Member:
 
     Attributes:
         name: its path in the archive.
-        offset: where its bytes begin in the (uncompressed) archive.
+        offset: where its bytes begin in the (uncompressed) archive; of a hard link its target's.
         length: how many there are.
-        data: the bytes; None where they were not wanted or where the member is a link.
+        data: the bytes; None where they were not wanted, or are not known.
         link: what a link points to, None for a file.
+        ranged: whether the archive's bytes from `offset` on are the file's own: not where it is sparse, nor where a
+            link points to nothing that came before.
     """
 
     name: str
@@ -37,6 +50,7 @@ class Member:
     length: int
     data: bytes | None
     link: str | None = None
+    ranged: bool = True
 
 
 @dataclass(frozen=True)
@@ -54,164 +68,187 @@ class Tear:
     member: str | None = None
 
 
-class _CutError(Exception):
-    """The stream ended, or cannot be decompressed, inside a member."""
+@dataclass(frozen=True)
+class Passed:
+    """An entry that holds no file: a directory, a device, a pipe.
+
+    Attributes:
+        name: its path in the archive.
+        kind: what it is.
+    """
+
+    name: str
+    kind: str
 
 
-@dataclass
-class _Cursor:
-    """A stream that knows how far it was read."""
-
-    stream: BinaryIO
-    at: int = 0
-
-    def take(self, count: int) -> bytes:
-        """Read up to `count` bytes; fewer only at the end."""
-        parts = []
-        while count > 0:
-            try:
-                part = self.stream.read(count)
-            except TORN_STREAM as reason:
-                raise _CutError(f"the compressed stream is broken: {reason}") from reason
-            if not part:
-                break
-            parts.append(part)
-            count -= len(part)
-            self.at += len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def body(self, length: int, *, keep: bool) -> bytes | None:
-        """Read a member's bytes, or read over them."""
-        if keep:
-            data = self.take(length)
-            if len(data) < length:
-                raise _CutError(f"{len(data):,} of {length:,} bytes are there")
-            return data
-        left = length
-        while left:
-            part = self.take(min(left, CHUNK))
-            if not part:
-                raise _CutError(f"{length - left:,} of {length:,} bytes are there")
-            left -= len(part)
-        return None
-
-
-@dataclass
-class _Extension:
-    """What extended headers say of the member that follows them."""
-
-    name: str | None = None
-    size: int | None = None
-    link: str | None = None
-
-    def learn(self, kind: bytes, body: bytes) -> None:
-        """Take over a GNU long name, a GNU long link, or pax records; a global pax header says nothing of one file."""
-        if kind == tarfile.GNUTYPE_LONGNAME:
-            self.name = _text(body.rstrip(b"\0"))
-        elif kind == tarfile.GNUTYPE_LONGLINK:
-            self.link = _text(body.rstrip(b"\0"))
-        elif kind in PAX:
-            records = _pax_records(body)
-            self.name = records.get("path", self.name)
-            self.link = records.get("linkpath", self.link)
-            size = records.get("size", "")
-            self.size = int(size) if size.isdecimal() else self.size
+Part = Member | Tear | Passed
+Wanted = Callable[[str, int, Callable[[], bytes]], bool]
+"""Told a member's name and length, and how to look at its first bytes, says whether its bytes are kept."""
 
 
 @dataclass
 class _State:
-    """What the reader knows between two headers."""
+    """What the reader knows between two headers.
+
+    Attributes:
+        ended: an end mark was the last sound thing.
+        lost: the next sound header is looked for.
+        strange: where bytes that are no header began behind an end mark.
+        name: the member that is being read.
+        linked: what hard links may point to.
+    """
 
     ended: bool = False
     lost: bool = False
-    extension: _Extension = field(default_factory=_Extension)
+    strange: int | None = None
+    name: str | None = None
+    extension: Extension = field(default_factory=Extension)
+    linked: Linked = field(default_factory=Linked)
 
 
-def members(stream: BinaryIO, wanted: Callable[[str, int], bool]) -> Iterator[Member | Tear]:
+def members(stream: Readable, wanted: Wanted) -> Iterator[Part]:
     """Read an archive from its first byte to its last.
 
     Args:
         stream: the archive, already decompressed; it is only read forwards.
-        wanted: told a member's name and length, says whether its bytes are kept.
+        wanted: told a member's name and length, and how to look at its first bytes, says whether its bytes are kept.
 
     Yields:
-        Every sound member, and every tear where it shows. Archives that follow each other in one file are read on.
+        Every sound member, every tear where it shows, and what holds no file. Archives that follow each other in one
+        file are read on; behind an end mark nothing is torn.
 
     Raises:
         OSError: the store failed; an archive that is torn raises nothing.
     """
-    cursor, state = _Cursor(stream), _State()
-    while True:
-        start = cursor.at
-        name = None
-        try:
+    cursor, state = Cursor(stream), _State()
+    start = 0
+    try:
+        while True:
+            if state.ended and state.strange is None:
+                cursor.pass_zeros()
+            start, state.name = cursor.at, None
             block = cursor.take(BLOCK)
             if not block:
                 break
-            header = _header(block, state)
+            header = _header(block, start, state)
             if isinstance(header, Tear):
-                yield Tear(start, header.reason)
-            if not isinstance(header, tarfile.TarInfo):
-                continue
-            name = state.extension.name or _text(header.name.encode("utf-8", "surrogateescape"))
-            yield from _entry(cursor, header, state, wanted)
-        except _CutError as reason:
-            yield Tear(start, str(reason), member=name)
-            return
+                yield header
+            elif header is not None:
+                if state.strange is not None:
+                    yield Tear(state.strange, "bytes that belong to no member lie here")
+                state.ended, state.lost, state.strange = False, False, None
+                yield from _entry(cursor, header, state, wanted)
+    except (CutError, DamageError) as reason:
+        if not state.ended or getattr(reason, "given", False):
+            yield Tear(start, str(reason), member=state.name)
+        return
     if not state.ended and not state.lost:
         yield Tear(start, "the archive ends without its end mark")
 
 
-def _header(block: bytes, state: _State) -> tarfile.TarInfo | Tear | None:
+def _header(block: bytes, start: int, state: _State) -> Header | Tear | None:
     """Read one header; None for an end mark, for what lies behind it, and while the next sound header is looked for."""
     if len(block) == BLOCK and not block.strip(b"\0"):
         state.ended, state.lost = True, False
         return None
     try:
-        header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-    except tarfile.HeaderError as reason:
+        return parse(block)
+    except HeaderError as reason:
+        if state.ended:
+            state.strange = start if state.strange is None else state.strange
         if state.ended or state.lost:
             return None
-        state.lost = True
-        return Tear(0, f"no sound header: {reason}")
-    state.ended = state.lost = False
-    return header
+        state.lost, state.extension = True, Extension()
+        return Tear(start, f"no sound header: {reason}")
 
 
-def _entry(
-    cursor: _Cursor, header: tarfile.TarInfo, state: _State, wanted: Callable[[str, int], bool]
-) -> Iterator[Member]:
-    """Read what follows a header: an extension of the next one, or a member."""
-    if header.type in (*PAX, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK):
-        if header.size > LONGEST_EXTENSION:
-            raise _CutError(f"an extended header of {header.size:,} bytes, over {LONGEST_EXTENSION:,}")
-        state.extension.learn(header.type, cursor.body(header.size, keep=True) or b"")
-        cursor.take(-header.size % BLOCK)
+def _entry(cursor: Cursor, header: Header, state: _State, wanted: Wanted) -> Iterator[Part]:
+    """Read what follows a header: an extension of the next one, a member, or something that is no file."""
+    if header.kind in EXTENSIONS:
+        yield from _extend(cursor, header, state)
         return
-    extension, state.extension = state.extension, _Extension()
-    name = extension.name or _text(header.name.encode("utf-8", "surrogateescape"))
-    if header.type in LINKS:
-        yield Member(name, cursor.at, 0, None, link=extension.link or header.linkname)
-    elif not header.isdir():
-        size = header.size if extension.size is None else extension.size
-        offset = cursor.at
-        data = cursor.body(size, keep=wanted(name, size))
-        cursor.take(-size % BLOCK)
-        yield Member(name, offset, size, data)
+    extension, state.extension = state.extension, Extension()
+    raw = header.name if extension.name is None else extension.name
+    name = state.name = text(raw)
+    size = header.size if extension.size is None else extension.size
+    if header.kind in (tarfile.AREGTYPE, tarfile.REGTYPE) and raw.endswith(b"/") and not size:
+        header = replace(header, kind=tarfile.DIRTYPE)  # how tars from before 1988 say it
+    if header.kind in LINKS:
+        target = text(header.link if extension.link is None else extension.link)
+        if header.kind == tarfile.SYMTYPE:
+            yield Member(name, cursor.at, 0, None, link=target, ranged=False)
+        elif size and _brings_bytes(cursor):
+            yield _file(cursor, name, size, state, wanted)
+        else:
+            yield _link(name, target, cursor.at, state)
+    elif header.kind in NO_FILE:
+        cursor.body(0 if header.kind in BODILESS else size + -size % BLOCK, keep=False)
+        yield Passed(name, NO_FILE[header.kind])
+    elif header.kind == tarfile.GNUTYPE_SPARSE or extension.is_sparse:
+        yield _sparse(cursor, replace(header, size=size), extension, state, wanted)
+    else:
+        yield _file(cursor, name, size, state, wanted)
 
 
-def _text(name: bytes) -> str:
-    return name.decode("utf-8", "replace")
+def _extend(cursor: Cursor, header: Header, state: _State) -> Iterator[Tear]:
+    start = cursor.at
+    if header.size > LONGEST_EXTENSION:
+        cursor.body(header.size, keep=False)
+        yield Tear(start, f"an extended header of {header.size:,} bytes, over {LONGEST_EXTENSION:,}")
+    else:
+        state.extension.learn(header.kind, cursor.body(header.size, keep=True) or b"")
+    cursor.take(-header.size % BLOCK)
 
 
-def _pax_records(body: bytes) -> dict[str, str]:
-    """Read `length keyword=value` lines; a line that is none ends them."""
-    records: dict[str, str] = {}
-    while body:
-        length, space, _ = body.partition(b" ")
-        if not space or not length.isdigit() or not len(length) < int(length) <= len(body):
-            break
-        keyword, _, value = body[len(length) + 1 : int(length) - 1].partition(b"=")
-        records[_text(keyword)] = _text(value)
-        body = body[int(length) :]
-    return records
+def _file(cursor: Cursor, name: str, size: int, state: _State, wanted: Wanted) -> Member:
+    offset = cursor.at
+    data = cursor.body(size, keep=wanted(name, size, lambda: cursor.peek(size)))
+    cursor.take(-size % BLOCK)
+    member = Member(name, offset, size, data)
+    state.linked.keep(name, offset, size, data)
+    return member
+
+
+def _brings_bytes(cursor: Cursor) -> bool:
+    """Tell whether a hard link with a size is followed by the bytes: some writers add them, others do not."""
+    block = cursor.peek(BLOCK)
+    if not block.strip(b"\0"):
+        return False
+    try:
+        parse(block)
+    except HeaderError:
+        return True
+    return False
+
+
+def _link(name: str, target: str, at: int, state: _State) -> Member:
+    """Give a hard link the place and the bytes of its target."""
+    place = state.linked.find(target)
+    if place is None:
+        return Member(name, at, 0, None, link=target, ranged=False)
+    offset, length, data = place
+    state.linked.keep(name, offset, length, data)
+    return Member(name, offset, length, data, link=target)
+
+
+def _sparse(cursor: Cursor, header: Header, extension: Extension, state: _State, wanted: Wanted) -> Part:
+    """Read a sparse file with its holes; its bytes in the archive are not its own, so it has no range."""
+    name, pieces, more = str(state.name), list(header.pieces or ()), header.more
+    try:
+        while more:
+            found, more = more_pieces(cursor.take(BLOCK))
+            pieces += found
+        real = header.real if header.pieces is not None else extension.real
+        real = header.size if real is None else real
+        start = cursor.at
+        keep = wanted(name, real, lambda: b"") and header.size <= real + LONGEST_EXTENSION
+        stored = cursor.body(header.size, keep=keep)
+        cursor.take(-header.size % BLOCK)
+        if stored is None:
+            return Member(name, start, real, None, ranged=False)
+        if header.pieces is None:
+            pieces, begin = mapped(stored) if extension.mapped else (paired(extension.pieces or []), 0)
+            stored = stored[begin:]
+        return Member(name, start, real, expanded(stored, pieces, real), ranged=False)
+    except HeaderError as reason:
+        return Tear(cursor.at, str(reason), member=name)

@@ -1,5 +1,6 @@
 """One image as fetch hands it on: its place and its bytes, or the reason why there are none."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from pipeline import storage
 from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.records import CARRIED, FETCHED, Status, with_carried
 
+HALF = re.compile("[\ud800-\udfff]")
+"""What Python puts for a byte that is no UTF-8 (0xDC00 and the byte), and what JSON may say that is no character."""
 BLOCK_ROWS = 64
 BLOCK_BYTES = 16 << 20
 
@@ -24,7 +27,7 @@ class Wanted:
 
     Attributes:
         max_bytes: an image above this is not read.
-        image_member: the extension that holds a sample's image; None for any image extension.
+        image_member: the only extension, or column, that holds images; None for all that do.
         carry: the source's own columns that come along.
     """
 
@@ -36,8 +39,19 @@ class Wanted:
 def row_of(*, uri: str | None, key: str | None, fault: tuple[Status, str] | None = None, **more: Any) -> Row:
     """Write an image's row; what is not given is null."""
     status, detail = fault or (None, None)
-    row: Row = dict.fromkeys(FETCHED.names) | {"uri": uri, "key": key, "status": status, "detail": detail}
-    return row | {CARRIED: {}} | more
+    told = {"uri": uri, "key": key, "detail": detail}
+    row: Row = dict.fromkeys(FETCHED.names) | {name: printable(text) for name, text in told.items()}
+    carried = {name: printable(text) for name, text in more.pop(CARRIED, {}).items()}
+    return row | {"status": status, CARRIED: carried} | more
+
+
+def printable(text: str | None) -> str | None:
+    """Write text that holds bytes of another coding, or halves of characters, so that a table can hold it."""
+    if text is None or text.isascii():
+        return text
+    return HALF.sub(
+        lambda half: f"\\x{ord(half[0]) - 0xDC00:02x}" if "\udc80" <= half[0] <= "\udcff" else "\ufffd", text
+    )
 
 
 def too_large(size: int, wanted: Wanted) -> tuple[Status, str]:
@@ -56,6 +70,13 @@ def read_image(uri: str, key: str, wanted: Wanted, carried: dict[str, str | None
         return row_of(uri=uri, key=key, fault=(Status.MISSING, f"not a place to read from: {reason}"), carried=carried)
     if len(data) > wanted.max_bytes:
         return row_of(uri=uri, key=key, fault=too_large(len(data), wanted), carried=carried, bytes=None)
+    return row_of(uri=uri, key=key, carried=carried, bytes=len(data)) | {"data": data or None}
+
+
+def held(uri: str, key: str, data: bytes, wanted: Wanted, carried: dict[str, str | None]) -> Row:
+    """Hand on an image whose bytes stand in the listing itself."""
+    if len(data) > wanted.max_bytes:
+        return row_of(uri=uri, key=key, fault=too_large(len(data), wanted), carried=carried, bytes=len(data))
     return row_of(uri=uri, key=key, carried=carried, bytes=len(data)) | {"data": data or None}
 
 

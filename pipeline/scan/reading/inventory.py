@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import posixpath
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,8 +26,10 @@ from mole.errors import SettingsError
 from pipeline import storage
 from pipeline.extension import IMAGE_EXTENSIONS
 from pipeline.patience import patiently
+from pipeline.records import Status
 from pipeline.scan.reading.shard import SHARD_NAME
-from pipeline.scan.reading.unit import Kind, Slice, Unit
+from pipeline.scan.reading.torn import TornError, parquet
+from pipeline.scan.reading.unit import Kind, Name, Slice, Unit
 
 MANIFEST = "manifest.json"
 ROWS_A_SLICE = 4096
@@ -133,9 +136,18 @@ def _place(manifest: str, bucket: str, key: str) -> str:
 
 
 def _read(part: Part) -> Listed:
-    """Read the keys of one data file, a batch of rows at a time."""
+    """Read the keys of one data file, a batch of rows at a time; a damaged one is a unit that says so."""
     fs, path = storage.filesystem(part.url)
     place = storage.found(fs, patiently(lambda: fs.info(path), part.url))
+    try:
+        return _listed(part, place)
+    except TornError as reason:
+        name, key = str(Name(place.url, place.identity)), posixpath.basename(place.url)
+        fault = (Status.TORN_ARCHIVE, str(reason))
+        return Listed([Unit(name, place.url, Kind.FILE, key=key, images=1, size=place.size, fault=fault)], [], 0)
+
+
+def _listed(part: Part, place: storage.Found) -> Listed:
     listed = Listed([], [], 0)
     others = 0
     for first, group, row, batch in _batches(part):
@@ -181,15 +193,14 @@ def keys(url: str, piece: Slice) -> Iterator[str]:
         The URI of each image, in order.
 
     Raises:
+        TornError: the data file is damaged.
         OSError: the store failed.
     """
     count = piece.rows[1] - piece.rows[0]
     if piece.form == "inventory-csv":
         batch = _as_batch(list(islice(_records(url), piece.rows[0], piece.rows[1])), piece.columns)
     else:
-        fs, path = storage.filesystem(url)
-        with fs.open(path, "rb") as stream:
-            file = pq.ParquetFile(stream)
+        with parquet(url) as file:
             table = file.read_row_group(piece.span[0], columns=_present(file))
         batch = table.slice(piece.span[1], count).combine_chunks().to_batches()[0]
     for row in batch.filter(pa.array(_match(batch, IMAGE))).to_pylist():
@@ -204,9 +215,7 @@ def _batches(part: Part) -> Iterator[tuple[int, int, int, pa.RecordBatch]]:
             yield first, 0, first, _as_batch(lines, part.names)
             first += len(lines)
         return
-    fs, path = storage.filesystem(part.url)
-    with fs.open(path, "rb") as stream:
-        file = pq.ParquetFile(stream)
+    with parquet(part.url) as file:
         columns, first = _present(file), 0
         for group in range(file.num_row_groups):
             row = 0
@@ -225,18 +234,23 @@ def _present(file: pq.ParquetFile) -> list[str]:
 def _records(url: str) -> Iterator[list[str]]:
     """Read a CSV file's records from its beginning; most are compressed and cannot be read from the middle."""
     data = storage.read(url)
-    text = gzip.decompress(data) if url.endswith(".gz") else data
-    return csv.reader(io.StringIO(text.decode("utf-8", "replace"), newline=""))
+    try:
+        text = gzip.decompress(data) if url.endswith(".gz") else data
+        yield from filter(None, csv.reader(io.StringIO(text.decode("utf-8", "replace"), newline="")))
+    except (OSError, EOFError, zlib.error, csv.Error) as reason:
+        raise TornError(f"{url} is damaged: {reason}") from reason
 
 
 def _as_batch(lines: list[list[str]], names: tuple[str, ...]) -> pa.RecordBatch:
     """Give a CSV's records the columns and types that a Parquet inventory has; keys there are URL-encoded."""
+    if uneven := [line for line in lines if len(line) != len(names)]:
+        raise TornError(f"the row {uneven[0]!r:.200} has not the columns {list(names)}")
     own = {COLUMNS[name]: [line[number] for line in lines] for number, name in enumerate(names) if name in COLUMNS}
     own["key"] = [unquote_plus(key) for key in own["key"]]
     columns: dict[str, pa.Array] = {}
     for name, values in own.items():
         if name == "size":
-            columns[name] = pa.array([int(value) if value else None for value in values], pa.int64())
+            columns[name] = pa.array([int(value) if value.isdigit() else None for value in values], pa.int64())
         elif name.startswith("is_"):
             columns[name] = pa.array([None if value == "" else value.lower() == "true" for value in values], pa.bool_())
         else:

@@ -1,54 +1,56 @@
-"""A listing of URIs: how it is cut into slices, and how a slice is read again without the rest."""
+"""A listing of URIs, or of images: how it is cut into slices, and how a slice is read again without the rest."""
 
-import csv
-import json
 import posixpath
 import re
+from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
-from typing import Any, BinaryIO
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from itertools import chain
+from typing import Any
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 from mole.errors import SettingsError
 from pipeline import storage
-from pipeline.scan.reading.shard import as_text
-from pipeline.scan.reading.unit import Slice
+from pipeline.scan.reading import columnar, textual
+from pipeline.scan.reading.shard import as_text, is_shard
+from pipeline.scan.reading.textual import TOO_WIDE
+from pipeline.scan.reading.unit import Kind, Name, Slice, Unit
 
-ROWS_A_SLICE = 256
-SLICES, MOST_ROWS_A_SLICE = 4096, 4096
-"""A Parquet listing above a million rows has larger slices: a billion rows are then a quarter of a million units."""
-COLUMNS = ("uri", "url", "path", "key")
 FORMS = {
     ".parquet": "parquet",
     ".csv": "csv",
     ".tsv": "tsv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
-    ".json": "jsonl",
+    ".json": "json",
     ".txt": "txt",
 }
-PROTOCOL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:/?/")
-SEPARATOR = {"csv": ",", "tsv": "\t"}
-BOM = b"\xef\xbb\xbf"
+PROTOCOL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:/?/")
+WINDOWS = re.compile(r"^[A-Za-z]:[\\/]|^\\\\")
+DATA = re.compile(r"data:([^,]{0,200}),", re.IGNORECASE)
+PARTITION = re.compile(r"^([^=/]+)=([^/]*)$")
+LONGEST_TEXT = 256
+"""Characters of an entry that its row shows."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of a listing.
+    """One image of a listing.
 
     Attributes:
         uri: where the image is; a relative path begins at the listing's folder. None where the row names none.
-        text: the URI as the listing has it.
+        text: what the listing calls it: the URI as it stands there, or the path or number beside an image.
         carried: the columns that were asked for.
+        data: the image, where the listing itself holds it.
+        fault: why there can be none.
     """
 
     uri: str | None
     text: str
     carried: dict[str, str | None]
+    data: bytes | None = None
+    fault: str | None = None
 
 
 def form_of(url: str) -> str | None:
@@ -56,145 +58,175 @@ def form_of(url: str) -> str | None:
     return FORMS.get(posixpath.splitext(url.lower())[1])
 
 
-def slices(url: str) -> Iterator[Slice]:
+def slices(url: str, image_member: str | None = None) -> Iterator[Slice]:
     """Cut a listing into slices, in one pass that keeps no row.
 
+    Args:
+        url: the listing.
+        image_member: the only column of images that is wanted, where a Parquet file has several.
+
     Raises:
-        SettingsError: the listing has no column of URIs.
+        SettingsError: the listing has no column of URIs, or its rows cannot be told apart.
+        TornError: it is a damaged Parquet file.
         OSError: the store failed.
     """
-    form = form_of(url)
-    if form == "parquet":
-        yield from _parquet_slices(url)
-        return
-    try:
-        with _open(url) as stream:
-            yield from _csv_slices(stream, form, url) if form in SEPARATOR else _line_slices(stream, str(form))
-    except csv.Error as reason:
-        raise SettingsError(f"{url} is no CSV: {reason}") from reason
+    form = str(form_of(url))
+    yield from columnar.slices(url, image_member) if form == "parquet" else textual.slices(url, form)
 
 
-def entries(url: str, part: Slice, carry: tuple[str, ...]) -> Iterator[Entry]:
+def unit(place: storage.Found, piece: Slice) -> Unit:
+    """Name a slice of a listing as what is planned, skipped and resumed."""
+    name = Name(place.url, place.identity, piece.rows, piece.column if piece.form == "embedded" else None)
+    return Unit(str(name), place.url, Kind.SLICE, images=piece.count, slice=piece)
+
+
+def slice_of(name: Name) -> Slice | None:
+    """Find the slice that a unit's name means, as the listing is now.
+
+    Raises:
+        SettingsError: it is no such listing any more.
+        TornError: it is damaged.
+        OSError: the store failed.
+    """
+    return _by_rows(name.url, name.identity).get((name.rows, name.member))
+
+
+@lru_cache(maxsize=4)
+def _by_rows(url: str, identity: str) -> dict[tuple[Any, str | None], Slice]:
+    found = list(slices(url)) if form_of(url) is not None else []
+    return {(piece.rows, piece.column if piece.form == "embedded" else None): piece for piece in found}
+
+
+def bytes_of(url: str, piece: Slice) -> int:
+    """Tell how many bytes are read for a slice."""
+    return columnar.bytes_of(url, piece) if piece.form == "embedded" else piece.span[1] - piece.span[0]
+
+
+def shards(url: str) -> list[str] | None:
+    """Read a listing of shards; None where its first row names none.
+
+    Raises:
+        SettingsError: it names shards and other things.
+        TornError: it is a damaged Parquet file.
+        OSError: the store failed.
+    """
+    every = chain.from_iterable(entries(url, piece, ()) for piece in slices(url) if piece.form != "embedded")
+    first = next(every, None)
+    if first is None or first.uri is None or not is_shard(first.uri):
+        return None
+    named = []
+    for number, entry in enumerate(chain([first], every)):
+        if entry.uri is None or not is_shard(entry.uri):
+            told = entry.text[:LONGEST_TEXT]
+            raise SettingsError(
+                f"{url} names shards, and in row {number:,} {told!r}; put other things into another listing"
+            )
+        named.append(entry.uri)
+    return named
+
+
+def entries(url: str, piece: Slice, carry: tuple[str, ...]) -> Iterator[Entry]:
     """Read one slice.
 
     Args:
         url: the listing.
-        part: which of its rows.
-        carry: the columns wanted beside the URI.
+        piece: which of its rows.
+        carry: the columns wanted beside the URI; of a partitioned folder those in the path too.
 
     Raises:
+        TornError: its bytes are damaged; the rows before came.
         OSError: the store failed.
     """
     base = posixpath.dirname(url)
-    for row in _rows(url, part, carry):
-        text = as_text(row.get(part.column or "uri")) or ""
-        yield Entry(_resolve(text.strip(), base), text, {name: as_text(row.get(name)) for name in carry})
-
-
-def _rows(url: str, part: Slice, carry: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    if part.form == "parquet":
-        columns = (str(part.column), *(name for name in carry if name in part.columns and name != part.column))
-        group = _row_group(url, part.span[0], columns)
-        yield from group.slice(part.span[1], part.rows[1] - part.rows[0]).to_pylist()
+    partitions = _partitions(base) if carry else {}
+    if piece.form == "embedded":
+        yield from _images(url, piece, carry, partitions)
         return
-    text = storage.read_range(url, *part.span).decode("utf-8", "replace")
-    if part.form in SEPARATOR:
-        lines = (f"{line}\n" for line in text.split("\n"))
-        for record in csv.reader(lines, delimiter=SEPARATOR[part.form]):
-            if record:
-                yield dict(zip(part.columns, record, strict=False))
-    elif part.form == "jsonl":
-        yield from (_json_row(line) for line in text.split("\n") if line.strip())
-    else:
-        yield from ({"uri": line.strip()} for line in text.split("\n") if line.strip())
+    for number, row in enumerate(_rows(url, piece, carry), piece.rows[0]):
+        carried = {name: as_text(row[name] if name in row else partitions.get(name)) for name in carry}
+        text = as_text(row.get(piece.column or textual.URI)) or ""
+        if TOO_WIDE in row:
+            yield Entry(None, text[:LONGEST_TEXT], carried, fault=str(row[TOO_WIDE]))
+        elif found := DATA.match(text):
+            yield _data(url, str(number), text, found, carried)
+        else:
+            yield _named(text, base, carried)
+
+
+def _named(text: str, base: str, carried: dict[str, str | None]) -> Entry:
+    fault = None
+    if WINDOWS.match(text.strip()):
+        fault = f"{text.strip()[:LONGEST_TEXT]!r} is a path of Windows; name it as it is reached from here"
+    uri = None if fault else _resolve(text.strip(), base)
+    return Entry(uri, text, carried, fault=fault)
+
+
+def _data(url: str, key: str, text: str, found: re.Match[str], carried: dict[str, str | None]) -> Entry:
+    """Take an image out of a data URI."""
+    body = text[found.end() :].strip()
+    try:
+        plain = unquote_to_bytes(body)
+        data = b64decode(plain, validate=False) if found[1].lower().endswith(";base64") else plain
+    except ValueError as reason:
+        return Entry(None, key, carried, fault=f"row {key} holds a data URI of broken base64: {reason}")
+    return Entry(url, key, carried, data)
+
+
+def _images(url: str, piece: Slice, carry: tuple[str, ...], partitions: dict[str, str]) -> Iterator[Entry]:
+    base, empty = posixpath.dirname(url), True
+    for number, values, row in columnar.read_images(url, piece, carry):
+        carried = {name: as_text(row[name] if name in row else partitions.get(name)) for name in carry}
+        for position, value in enumerate(values):
+            empty = False
+            own = f"{number}.{position}" if not piece.images else str(number)
+            yield _image(url, base, f"{own}.{piece.column}" if piece.several else own, value, carried)
+    if empty:
+        rows = f"rows {piece.rows[0]:,} to {piece.rows[1] - 1:,}"
+        yield Entry(None, str(piece.rows[0]), dict.fromkeys(carry), fault=f"{rows} of {url} hold no image")
+
+
+def _image(url: str, base: str, own: str, value: Any, carried: dict[str, str | None]) -> Entry:
+    """Take an image out of a cell: its bytes, or the file that is named instead."""
+    path = value.get("path") if isinstance(value, dict) else None
+    data = value.get("bytes") if isinstance(value, dict) else value
+    key = str(path or own)
+    if data is not None:
+        return Entry(url, key, carried, data)
+    if path:
+        return _named(str(path), base, carried)
+    return Entry(None, key, carried, fault=f"row {own} of {url} holds no image")
+
+
+def _rows(url: str, piece: Slice, carry: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    return columnar.read_rows(url, piece, carry) if piece.form == "parquet" else textual.read_rows(url, piece)
 
 
 def _resolve(text: str, base: str) -> str | None:
+    """Find where an entry is: a URL or an absolute path as it stands, a path from the listing's folder on."""
     if not text:
         return None
-    if PROTOCOL.match(text) or text.startswith("/") or not base:
+    if PROTOCOL.match(text):
         return text
-    return posixpath.normpath(storage.join(base, text)) if not PROTOCOL.match(base) else storage.join(base, text)
+    if text.startswith("/") or not base:
+        return _written(text)
+    if not PROTOCOL.match(base):
+        return _written(posixpath.normpath(storage.join(base, text)))
+    while text.startswith(("./", "../")):  # a store's keys have no such steps
+        step, _, text = text.partition("/")
+        base = posixpath.dirname(base) if step == ".." else base
+    return storage.join(base, text)
 
 
-def _json_row(line: str) -> dict[str, Any]:
+def _written(path: str) -> str:
+    """Write a path of this machine: as a `file:` URL where its bytes are no UTF-8, which no table can hold."""
     try:
-        row = json.loads(line)
-    except ValueError:
-        return {}
-    return row if isinstance(row, dict) else {"uri": row}
+        path.encode()
+    except UnicodeEncodeError:
+        return f"file://{quote(path, errors='surrogateescape')}"
+    return path
 
 
-def _open(url: str) -> BinaryIO:
-    fs, path = storage.filesystem(url)
-    return fs.open(path, "rb")  # type: ignore[no-any-return]
-
-
-def _column(names: list[str], url: str) -> str:
-    by_name = {name.lower(): name for name in reversed(names)}
-    for wanted in COLUMNS:
-        if wanted in by_name:
-            return by_name[wanted]
-    raise SettingsError(f"{url} has the columns {names}; one of {list(COLUMNS)} must hold the URIs")
-
-
-def _parquet_slices(url: str) -> Iterator[Slice]:
-    with _open(url) as stream:
-        try:
-            file = pq.ParquetFile(stream)
-        except pa.ArrowInvalid as reason:
-            raise SettingsError(f"{url} is no Parquet file: {reason}") from reason
-        names = file.schema_arrow.names
-        column, first = _column(names, url), 0
-        most = min(MOST_ROWS_A_SLICE, max(ROWS_A_SLICE, file.metadata.num_rows // SLICES))
-        for group in range(file.num_row_groups):
-            rows = file.metadata.row_group(group).num_rows
-            for start in range(0, rows, most):
-                count = min(most, rows - start)
-                at = first + start
-                yield Slice("parquet", (at, at + count), (group, start), tuple(names), column)
-            first += rows
-
-
-@lru_cache(maxsize=2)
-def _row_group(url: str, group: int, columns: tuple[str, ...]) -> pa.Table:
-    """Read a row group once for the slices in it that follow each other."""
-    with _open(url) as stream:
-        return pq.ParquetFile(stream).read_row_group(group, columns=list(columns))
-
-
-class _Lines:
-    """A stream's lines as text, and how many bytes they took."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self.stream = stream
-        self.at = 0
-
-    def __iter__(self) -> Iterator[str]:
-        for line in self.stream:
-            text = line.removeprefix(BOM) if self.at == 0 else line
-            self.at += len(line)
-            yield text.decode("utf-8", "replace")
-
-
-def _csv_slices(stream: BinaryIO, form: str, url: str) -> Iterator[Slice]:
-    lines = _Lines(stream)
-    records = csv.reader(lines, delimiter=SEPARATOR[form])
-    names = next(records, [])
-    column, row, start = _column(names, url), 0, lines.at
-    filled = (record for record in records if record)
-    while taken := sum(1 for _ in islice(filled, ROWS_A_SLICE)):
-        yield Slice(form, (row, row + taken), (start, lines.at), tuple(names), column)
-        row, start = row + taken, lines.at
-
-
-def _line_slices(stream: BinaryIO, form: str) -> Iterator[Slice]:
-    lines = _Lines(stream)
-    row = start = 0
-    column: str | None = None
-    filled = (line for line in lines if line.strip())
-    while batch := list(islice(filled, ROWS_A_SLICE)):
-        if form == "jsonl" and column is None:
-            column = _column(list(_json_row(batch[0])), "the first line of the listing")
-        yield Slice(form, (row, row + len(batch)), (start, lines.at), (), column)
-        row, start = row + len(batch), lines.at
+def _partitions(base: str) -> dict[str, str]:
+    """Read the columns that stand in a folder's path, as Hive and Spark write them: `date=2026-11-01`."""
+    found = (PARTITION.match(folder) for folder in base.split("/"))
+    return {unquote(match[1]): unquote(match[2]) for match in found if match}

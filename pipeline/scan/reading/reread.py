@@ -6,27 +6,30 @@ judged is `missing`; a scan gives the new ones rows of their own.
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from itertools import groupby, islice
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mole.errors import StorageError
+from mole.errors import SettingsError, StorageError
 from pipeline import storage
 from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.records import CARRIED, PASSING, Status
 from pipeline.scan.reading.fetch import READERS, read_unit
 from pipeline.scan.reading.image import Row, Wanted, read_image, row_of, tables, too_large
+from pipeline.scan.reading.listing import bytes_of, slice_of
 from pipeline.scan.reading.shard import is_shard
 from pipeline.scan.reading.source import name_now
-from pipeline.scan.reading.unit import Kind, Unit
+from pipeline.scan.reading.torn import TornError
+from pipeline.scan.reading.unit import Kind, Name, Unit
 
 PLACE = ("unit", "index", "last")
 
 
 def fetch_chosen(listing: str, group: int, part: tuple[int, int], wanted: Wanted) -> Iterator[pa.Table]:
-    """Read the images of a row group of a listing, or of a part of it; those of compressed shards are left out.
+    """Read the images of a row group of a listing, or of a part of it; those of `fetch_entire` are left out.
 
     Args:
         listing: its URL.
@@ -44,15 +47,27 @@ def fetch_chosen(listing: str, group: int, part: tuple[int, int], wanted: Wanted
 
 
 def fetch_entire(listing: str, unit: str, groups: Sequence[int], wanted: Wanted) -> Iterator[pa.Table]:
-    """Read a compressed shard from its beginning for the images of it that a listing holds.
+    """Read a unit from its beginning for the images of it that a listing holds.
 
     Returns:
-        Tables of `FETCHED` (and the carried columns); reading them reads the shard.
+        Tables of `FETCHED` (and the carried columns); reading them reads the unit.
 
     Raises:
         StorageError: the store stopped answering.
     """
     return tables(_entire(listing, unit, groups, wanted), wanted.carry)
+
+
+def cost(unit: str) -> int:
+    """Tell how many bytes are read to read a unit from its beginning; one that cannot be read costs none."""
+    name = Name.parse(unit)
+    if name.rows is None:
+        return storage.size(name.url)
+    try:
+        piece = slice_of(name)
+        return 0 if piece is None else bytes_of(name.url, piece)
+    except (SettingsError, TornError, *STORE_FAULTS):
+        return 0
 
 
 def _chosen(listing: str, group: int, part: tuple[int, int], wanted: Wanted) -> Iterator[Row]:
@@ -77,9 +92,27 @@ def _entire(listing: str, unit: str, groups: Sequence[int], wanted: Wanted) -> I
     if (gone := _gone(first, name_now)) is not None:
         yield from (_again(row, fault=gone) for row in chosen.values())
         return
-    for row in read_unit(Unit(unit, first["uri"], Kind.SHARD), wanted):
-        if row["index"] in chosen:
+    name = Name.parse(unit)
+    for row in read_unit(_unit(name), replace(wanted, image_member=name.member)):
+        if chosen.pop(row["index"], None) is not None:
             yield row
+    reason = Status.MISSING, f"it was not found again in {name.url}"
+    yield from (_again(row, fault=reason) for row in chosen.values())
+
+
+def _unit(name: Name) -> Unit:
+    """Make the unit that a name means, as its bytes are now."""
+    if name.rows is None:
+        return Unit(str(name), name.url, Kind.SHARD)
+    try:
+        piece = slice_of(name)
+    except (SettingsError, TornError) as reason:
+        piece, fault = None, (Status.TORN_ARCHIVE, str(reason))
+    else:
+        fault = (Status.MISSING, "no such rows are there any more")
+    if piece is None:
+        return Unit(str(name), name.url, Kind.SLICE, fault=fault)
+    return Unit(str(name), name.url, Kind.SLICE, images=piece.count, slice=piece)
 
 
 def _rows(listing: str, group: int) -> list[Row]:
@@ -105,18 +138,20 @@ def _read(chosen: list[Row], wanted: Wanted, now: Callable[[str], str]) -> list[
 
 
 def _is_settled(row: Row) -> bool:
-    """Tell whether a shard's row has no bytes of its own (no image, a tear): another reading would say the same."""
-    return row["length"] is None and row["status"] not in (Status.OK, *PASSING) and is_shard(row["uri"])
+    """Tell whether a row has no bytes of its own in its unit (no image, a tear): another reading would say the same."""
+    name = Name.parse(row["unit"])
+    if row["length"] is not None or row["status"] == Status.OK or name.url != row["uri"]:
+        return False
+    return name.rows is not None or (row["status"] not in PASSING and is_shard(row["uri"]))
 
 
 def _gone(row: Row, now: Callable[[str], str]) -> tuple[Status, str] | None:
-    place = row["unit"].rpartition("#")[0]
-    if place != row["uri"]:
+    name = Name.parse(row["unit"])
+    if name.url != row["uri"]:
         return None  # a listed image: its listing says nothing of its bytes
-    name = now(row["uri"])
-    if name == row["unit"]:
+    version = Name.parse(now(row["uri"])).identity
+    if version == name.identity:
         return None
-    version = name.rpartition("#")[2]
     if version in (Status.MISSING, Status.FORBIDDEN):
         return Status(version), f"{version} since it was scanned"
     return Status.MISSING, f"other bytes lie there since it was scanned ({version}); scan it again"

@@ -1,20 +1,22 @@
-"""A WebDataset shard as samples: members that share a key, and which of them is the image."""
+"""A WebDataset shard as samples: members that share a key, and which of them are images."""
 
-import bz2
-import gzip
 import json
-import lzma
 import re
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO, cast
+from typing import Any
+from urllib.parse import urlsplit
 
-from pipeline.extension import IMAGE_EXTENSIONS, is_image
-from pipeline.scan.reading.archive import Member, Tear, members
+from pipeline.extension import is_image
+from pipeline.scan.reading.archive import Member, Passed, Tear, members
+from pipeline.scan.reading.clutter import begins_as_image, is_clutter
+from pipeline.scan.reading.compression import Readable
 
-SHARD_NAME = re.compile(r"\.(tar|tar\.gz|tgz|tar\.bz2|tar\.xz)$", re.IGNORECASE)
-COMPRESSED_NAME = re.compile(r"\.(tar\.gz|tgz|tar\.bz2|tar\.xz)$", re.IGNORECASE)
+SHARD_NAME = re.compile(r"\.(tar|tar\.gz|tgz|tar\.bz2|tbz2?|tar\.xz|txz|tar\.zst|tzst)$", re.IGNORECASE)
 LONGEST_TEXT = 1 << 20
+MOST_IMAGES, MOST_HELD = 64, 64 << 20
+"""Images, and bytes of them, that are held of a sample; what follows is another part of it, with the same metadata."""
 
 
 @dataclass
@@ -24,44 +26,97 @@ class Sample:
     Attributes:
         key: the members' name up to its first dot, folders kept.
         members: by extension (what follows the first dot, in small letters), in the archive's order.
+        pictures: the extensions of those that are images.
+        part: whether it is one of several parts of a sample with too many images.
+        size: bytes of its images.
     """
 
     key: str
     members: dict[str, Member] = field(default_factory=dict)
+    pictures: list[str] = field(default_factory=list)
+    part: bool = False
+    size: int = 0
 
-    def image(self, extension: str | None) -> Member | None:
-        """Choose the image: the named extension, else the first plain image extension, else the first compound one."""
-        if extension is not None:
-            return self.members.get(extension)
-        plain = (member for suffix, member in self.members.items() if suffix in IMAGE_EXTENSIONS)
-        compound = (member for suffix, member in self.members.items() if is_image(suffix))
-        return next(plain, None) or next(compound, None)
+    def add(self, extension: str, member: Member, *, picture: bool) -> None:
+        """Take a member in."""
+        self.members[extension] = member
+        if picture:
+            self.pictures.append(extension)
+            self.size += member.length
 
-    def metadata(self, names: tuple[str, ...]) -> dict[str, str | None]:
-        """Read columns from the sample's JSON member, else from a text member whose extension is the column's name."""
-        record: object = {}
-        described = self.members.get("json")
-        if described is not None and described.data:
-            try:
-                record = json.loads(described.data)
-            except ValueError:
-                record = {}
-        fields = record if isinstance(record, dict) else {}
-        return {name: as_text(fields[name]) if name in fields else self._text(name) for name in names}
+    def is_full(self, length: int) -> bool:
+        """Tell whether another image of that length is too much."""
+        return len(self.pictures) >= MOST_IMAGES or (bool(self.pictures) and self.size + length > MOST_HELD)
 
-    def _text(self, extension: str) -> str | None:
-        member = self.members.get(extension.lower())
-        return None if member is None or member.data is None else member.data.decode("utf-8", "replace")
+    def rest(self) -> "Sample":
+        """Begin the next part of a sample that is full."""
+        self.part = True
+        others = {extension: member for extension, member in self.members.items() if extension not in self.pictures}
+        return Sample(self.key, others, part=True)
+
+    def images(self) -> Iterator[tuple[str, str, Member]]:
+        """Yield each image: its key, its extension, and its member.
+
+        The only image of a sample has the sample's key, of several each has its own name.
+        """
+        several = self.part or len(self.pictures) > 1
+        for extension in self.pictures:
+            member = self.members[extension]
+            yield member.name if several else self.key, extension, member
+
+    def metadata(self, names: tuple[str, ...], extension: str = "") -> dict[str, str | None]:
+        """Read columns for one of the images.
+
+        Args:
+            names: the columns.
+            extension: the image's; of `left.png` the member `left.json` speaks first, then the sample's `json`.
+
+        Returns:
+            Each column from a JSON member, else from a text member whose extension is the column's name.
+        """
+        prefix = extension.rpartition(".")[0]
+        begins = [f"{prefix}.", ""] if prefix else [""]
+        fields: dict[str, Any] = {}
+        for begin in reversed(begins):
+            fields |= self._record(f"{begin}json")
+        texts = {name: self._text([f"{begin}{name.lower()}" for begin in begins]) for name in names}
+        return {name: as_text(fields[name]) if name in fields else texts[name] for name in names}
+
+    def _record(self, extension: str) -> dict[str, Any]:
+        described = self.members.get(extension)
+        if described is None or not described.data:
+            return {}
+        try:
+            record = json.loads(described.data)
+        except (ValueError, RecursionError):
+            return {}
+        return record if isinstance(record, dict) else {}
+
+    def _text(self, extensions: list[str]) -> str | None:
+        found = (self.members[extension].data for extension in extensions if extension in self.members)
+        return next((data.decode("utf-8", "replace") for data in found if data is not None), None)
 
 
 def is_shard(url: str) -> bool:
-    """Tell by the end of its name whether a file is a shard."""
-    return SHARD_NAME.search(url) is not None
+    """Tell by the end of its name whether a file is a shard; what a web address asks for behind it is no name."""
+    path = urlsplit(url).path if url.lower().startswith(("http://", "https://")) else url
+    return SHARD_NAME.search(path) is not None
 
 
 def as_text(value: object) -> str | None:
-    """Write a carried value: text as it is, null as null, anything else as JSON."""
-    return value if value is None or isinstance(value, str) else json.dumps(value, default=str)
+    """Write a carried value: text as it is, null as null, bytes as UTF-8 or else as base64, anything else as JSON."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            return b64encode(value).decode("ascii")
+    return json.dumps(value, default=_plain)
+
+
+def _plain(value: object) -> str:
+    return str(as_text(value) if isinstance(value, bytes) else value)
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -77,56 +132,81 @@ def split_name(name: str) -> tuple[str, str]:
     return f"{folder}{slash}{base[:dot]}", base[dot + 1 :].lower()
 
 
-def decompressed(stream: BinaryIO, uri: str) -> BinaryIO:
-    """Open a shard's stream by the end of its name."""
-    lowered = uri.lower()
-    if lowered.endswith((".tar.gz", ".tgz")):
-        return cast(BinaryIO, gzip.open(stream))
-    if lowered.endswith(".tar.bz2"):
-        return cast(BinaryIO, bz2.open(stream))
-    if lowered.endswith(".tar.xz"):
-        return cast(BinaryIO, lzma.open(stream))
-    return stream
+class _Chooser:
+    """Says of each member what it is, and whether its bytes are kept.
+
+    Args:
+        image_member: the only extension that is an image; None for what is named or begins as one.
+        carry: columns wanted from the samples' metadata.
+        max_bytes: an image above this is not read.
+    """
+
+    def __init__(self, image_member: str | None, carry: tuple[str, ...], max_bytes: int) -> None:
+        self._image_member = image_member
+        self._carry = {name.lower() for name in carry}
+        self._max_bytes = max_bytes
+        self.begins = False
+
+    def wanted(self, name: str, length: int, head: Callable[[], bytes]) -> bool:
+        """Tell whether a member's bytes are kept."""
+        extension = split_name(name)[1]
+        self.begins = not self.is_named(name) and self._image_member is None and begins_as_image(head())
+        if self.begins or self.is_named(name):
+            return length <= self._max_bytes
+        last = extension.rpartition(".")[2]
+        described = bool(self._carry) and (last == "json" or not self._carry.isdisjoint((extension, last)))
+        return described and length <= LONGEST_TEXT
+
+    def is_named(self, name: str) -> bool:
+        """Tell by its name whether a member is an image."""
+        extension = split_name(name)[1]
+        if self._image_member is not None:
+            return extension == self._image_member
+        return is_image(extension) and not is_clutter(name)
+
+    def is_picture(self, member: Member) -> bool:
+        """Tell whether the member that came last is an image; a link is asked for the bytes that it has."""
+        if member.link is None:
+            return self.begins or self.is_named(member.name)
+        return self.is_named(member.name) or (self._image_member is None and begins_as_image(member.data or b""))
 
 
 def samples(
-    stream: BinaryIO, *, image_member: str | None, carry: tuple[str, ...], max_bytes: int
-) -> Iterator[Sample | Tear]:
+    stream: Readable, *, image_member: str | None, carry: tuple[str, ...], max_bytes: int
+) -> Iterator[Sample | Tear | Passed]:
     """Group an archive's members into samples.
 
     Args:
         stream: the archive, decompressed.
-        image_member: the extension whose bytes are wanted whatever it is; None for every image extension.
+        image_member: the only extension that is an image; None for every member that is named or begins as one.
         carry: columns wanted from the samples' metadata.
         max_bytes: an image above this is not read.
 
     Yields:
-        Each sample once its last member is there, and each tear. A member whose extension its sample already has
-        begins a sample of its own.
+        Each sample once its last member is there, each tear, and what is passed over. A member whose extension its
+        sample already has begins a sample of its own.
 
     Raises:
         OSError: the store failed.
     """
-
-    def wanted(name: str, length: int) -> bool:
-        extension = split_name(name)[1]
-        if extension == image_member if image_member is not None else is_image(extension):
-            return length <= max_bytes
-        described = bool(carry) and (extension == "json" or extension in carry)
-        return described and length <= LONGEST_TEXT
-
+    chooser = _Chooser(image_member, carry, max_bytes)
     sample: Sample | None = None
-    for member in members(stream, wanted):
-        if isinstance(member, Tear):
+    for member in members(stream, chooser.wanted):
+        if isinstance(member, Tear | Passed):
             yield member
             continue
-        if member.name.startswith("__") and member.name.endswith("__"):
-            continue  # webdataset's own notes on a shard
+        picture = chooser.is_picture(member)
+        if not picture and is_clutter(member.name):
+            yield Passed(member.name, "clutter")
+            continue
         key, extension = split_name(member.name)
         if sample is None or sample.key != key or extension in sample.members:
             if sample is not None:
                 yield sample
             sample = Sample(key)
-        sample.members[extension] = member
+        elif picture and sample.is_full(member.length):
+            full, sample = sample, sample.rest()
+            yield full
+        sample.add(extension, member, picture=picture)
     if sample is not None:
         yield sample

@@ -4,7 +4,7 @@ import glob
 import posixpath
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from braceexpand import braceexpand
 
@@ -15,9 +15,10 @@ from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.folder import walk
 from pipeline.patience import patiently
 from pipeline.records import Status
-from pipeline.scan.reading import inventory, listing
+from pipeline.scan.reading import inventory, listing, parts
 from pipeline.scan.reading.shard import is_shard
-from pipeline.scan.reading.unit import Kind, Unit
+from pipeline.scan.reading.torn import TornError
+from pipeline.scan.reading.unit import Kind, Name, Unit
 
 MANY = 8
 LOOKS = 32
@@ -30,12 +31,14 @@ class Source:
     Attributes:
         texts: what the user named.
         all_files: try every file of a folder, whatever its name.
+        image_member: the only member of a shard, or column of a Parquet file, that holds images; None for all that do.
         skipped: files of folders that no image's name ends like, counted while the units are read.
         shards_skipped: how many of those are shards, which a folder does not open.
     """
 
     texts: list[str]
     all_files: bool = False
+    image_member: str | None = None
     skipped: int = field(default=0, init=False)
     shards_skipped: int = field(default=0, init=False)
 
@@ -57,7 +60,10 @@ class Source:
     def _units_of(self, text: str) -> Iterator[Unit]:
         exact = _look(text)
         if not isinstance(exact, Unit) and exact is not None:
-            yield from self._open(exact)
+            try:
+                yield from self._open(exact)
+            except TornError as torn:
+                raise SettingsError(f"--source {text!r}: {torn}") from torn
         elif _is_folder(text):
             yield from self._folder(text)
         elif any(sign in text for sign in "{*?["):
@@ -79,7 +85,7 @@ class Source:
             if isinstance(place, Unit):
                 yield place
             else:
-                yield from self._open(place)
+                yield from self._try(place)
         for text in texts:
             if glob.has_magic(text):
                 yield from self._glob(text)
@@ -96,12 +102,20 @@ class Source:
             if places[name]["type"] == "directory":
                 yield from self._folder(storage.absolute(str(fs.unstrip_protocol(name))))
             else:
-                yield from self._open(storage.found(fs, places[name]))
+                yield from self._try(storage.found(fs, places[name]))
+
+    def _try(self, place: storage.Found) -> Iterator[Unit]:
+        """Turn one file of several into units; a damaged one is a unit that says so."""
+        try:
+            yield from self._open(place)
+        except TornError as reason:
+            fault = (Status.TORN_ARCHIVE, str(reason))
+            yield replace(_file(place, posixpath.basename(place.url)), fault=fault)
 
     def _open(self, place: storage.Found) -> Iterator[Unit]:
         """Turn one file that was named into units, by the end of its name."""
-        name = f"{place.url}#{place.identity}"
         if is_shard(place.url):
+            name = str(Name(place.url, place.identity, member=self.image_member))
             yield Unit(name, place.url, Kind.SHARD, size=place.size)
         elif inventory.is_inventory(place.url):
             try:
@@ -110,9 +124,7 @@ class Source:
                 raise StorageError(f"cannot read the inventory {place.url!r}: {fault_of(reason)[1]}") from reason
         elif listing.form_of(place.url) is not None:
             try:
-                for part in listing.slices(place.url):
-                    rows = f"{part.rows[0]}-{part.rows[1]}"
-                    yield Unit(f"{name}:{rows}", place.url, Kind.SLICE, images=part.rows[1] - part.rows[0], slice=part)
+                yield from self._listing(place)
             except STORE_FAULTS as reason:
                 raise StorageError(f"cannot read the listing {place.url!r}: {reason}") from reason
         elif is_image(place.url) or self.all_files:
@@ -123,17 +135,35 @@ class Source:
                 "or an image; --all-files tries it as an image"
             )
 
+    def _listing(self, place: storage.Found) -> Iterator[Unit]:
+        """Cut a listing into slices; each shard of a listing of shards is a unit of its own."""
+        named = listing.shards(place.url)
+        if named is None:
+            yield from (listing.unit(place, piece) for piece in listing.slices(place.url, self.image_member))
+            return
+        for shard in _look_at_all(named):
+            yield from [shard] if isinstance(shard, Unit) else self._open(shard)
+
     def _pass_over(self, files: int) -> None:
         self.skipped += files
 
     def _folder(self, text: str) -> Iterator[Unit]:
         folder = storage.absolute(text).rstrip("/")
+        tables, images = parts.Parts(folder), False
         for place in walk(folder):
+            if tables.take(place):
+                continue
             if is_image(place.url) or self.all_files:
+                images = True
                 yield _file(place, place.url.removeprefix(folder).lstrip("/"))
             else:
                 self.skipped += 1
                 self.shards_skipped += is_shard(place.url)
+        if images and not tables.named:
+            self.skipped += len(tables.found)
+            return
+        for place in tables.whole():
+            yield from self._try(place)
 
 
 def _file(place: storage.Found, key: str) -> Unit:

@@ -1,9 +1,13 @@
 """A unit: what is planned, skipped and resumed; one shard, one file, or one slice of a listing."""
 
+import re
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from urllib.parse import quote, unquote
 
 from pipeline.records import Status
+
+NAME = re.compile(r"(.*)#([^#]*?)(?::(\d+)-(\d+))?(?::member=([^#]*))?", re.DOTALL)
 
 
 class Kind(StrEnum):
@@ -19,11 +23,16 @@ class Slice:
     """Some rows of a listing.
 
     Attributes:
-        form: `parquet`, `csv`, `jsonl` or `txt`, or `inventory-parquet` or `inventory-csv`.
+        form: `parquet`, `csv`, `tsv`, `jsonl`, `txt`, `array` (of JSON) or `document` (JSON of another form);
+            `embedded` where a Parquet file holds the images themselves; or `inventory-parquet` or `inventory-csv`.
         rows: first row and the row behind the last.
         span: the bytes that hold them (first, behind the last); for Parquet the row group and the first row in it.
-        columns: the names of a CSV's columns, in order.
-        column: which column holds the URI; None for text.
+        columns: the names of a table's columns, in order.
+        column: which column holds the URI, or the image; None for text.
+        encoding: of text.
+        newline: what ends its lines.
+        images: whether each row holds one image; a column of lists may hold any number.
+        several: whether other slices hold other images of the same rows.
     """
 
     form: str
@@ -31,6 +40,46 @@ class Slice:
     span: tuple[int, int]
     columns: tuple[str, ...] = ()
     column: str | None = None
+    encoding: str = "utf-8"
+    newline: str = "\n"
+    images: bool = True
+    several: bool = False
+
+    @property
+    def count(self) -> int | None:
+        """How many images it holds, None where that shows when they are read."""
+        return self.rows[1] - self.rows[0] if self.images else None
+
+
+@dataclass(frozen=True)
+class Name:
+    """What a unit's name says.
+
+    Attributes:
+        url: where the bytes are.
+        identity: of the bytes.
+        rows: first row and the row behind the last, for a slice.
+        member: the only member or column that is an image, where one was named.
+    """
+
+    url: str
+    identity: str
+    rows: tuple[int, int] | None = None
+    member: str | None = None
+
+    def __str__(self) -> str:
+        rows = "" if self.rows is None else f":{self.rows[0]}-{self.rows[1]}"
+        return f"{self.url}#{self.identity}{rows}" + ("" if self.member is None else f":member={quote(self.member)}")
+
+    @staticmethod
+    def parse(name: str) -> "Name":
+        """Read a unit's name; one that is none names no bytes."""
+        found = NAME.fullmatch(name)
+        if found is None:
+            return Name(name, "")
+        url, identity, first, behind, member = found.groups()
+        rows = None if first is None else (int(first), int(behind))
+        return Name(url, identity, rows, None if member is None else unquote(member))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from mole.errors import SettingsError, StorageError
 from pipeline import storage
 from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.records import CARRIED, PASSING
-from pipeline.scan.reading.shard import COMPRESSED_NAME
+from pipeline.scan.reading.reread import cost
+from pipeline.scan.reading.shard import SHARD_NAME
 from pipeline.scan.table.views import plainly
 
 IntRows = npt.NDArray[np.int64]
@@ -30,9 +31,14 @@ GAP = 1 / 8
 LONGEST = 8 << 20
 """Bytes after which a reading ends."""
 
+SHARD_PLACE = SHARD_NAME.pattern.removesuffix("$") + r"(\?.*)?$"
+"""A shard's place; a web address may ask for something behind the name."""
+SLICE_NAME = r":\d+-\d+(:member=[^#]*)?$"
+"""How the name of a unit ends that is a slice of a listing."""
 CHOSEN = """
     SELECT unit, "index", "last", uri, key, "offset", "length", bytes, status, detail, verdict {carried},
-           "length" IS NULL AND status = 'ok' AND regexp_matches(uri, $compressed, 'i') AS entire
+           "length" IS NULL AND status = 'ok' AND starts_with(unit, uri || '#')
+           AND (regexp_matches(uri, $shard, 'i') OR regexp_matches(unit, $slice)) AS entire
     FROM current
     ANTI JOIN (
         SELECT unit, "index" FROM verdicts
@@ -73,8 +79,9 @@ class Choice:
         images: how many images.
         image_bytes: what they hold together.
         read_bytes: what is read for them.
-        entire: compressed shards, which give an image only when they are read from their beginning: the unit, and the
-            row groups between which its rows lie (first, behind the last).
+        entire: units that give an image only when they are read from their beginning (compressed shards, sparse
+            members, slices that hold the images themselves): the name, and the row groups between which its rows lie
+            (first, behind the last).
     """
 
     url: str
@@ -114,7 +121,8 @@ def choose(table: duckdb.DuckDBPyConnection, asked: Asked, url: str) -> Choice:
         "passing": list(PASSING),
         "since": asked.newer_than,
         "sample": asked.sample,
-        "compressed": COMPRESSED_NAME.pattern,
+        "shard": SHARD_PLACE,
+        "slice": SLICE_NAME,
     }
     try:
         if (
@@ -144,7 +152,7 @@ def _write(chosen: pa.RecordBatchReader, url: str) -> Choice:
             for unit, uri in _places(table.filter(table["entire"])):
                 entire[unit, uri] = range(entire.get((unit, uri), range(groups, groups)).start, groups + 1)
             groups, images = groups + 1, images + table.num_rows
-    sizes = (storage.size(uri) for _, uri in entire)
+    sizes = (cost(unit) for unit, _ in entire)
     units = tuple((unit, where) for (unit, _), where in entire.items())
     return Choice(url, groups, images, image_bytes, read_bytes + sum(sizes), units)
 

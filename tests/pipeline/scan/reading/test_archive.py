@@ -1,11 +1,17 @@
 """A tar is read whole: sound members, tears, long names, links, and archives behind each other."""
 
 import io
+import subprocess
 import tarfile
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pipeline.scan.reading.archive import BLOCK, Member, Tear, members
+from pipeline.scan.reading.archive import Member, Part, Passed, Tear, members
+from pipeline.scan.reading.header import BLOCK
 
 BODIES = {"a.jpg": b"A" * 700, "b.png": b"B" * 512, "c.txt": b"", "d.webp": b"D" * 1300}
 
@@ -21,12 +27,12 @@ def tar(bodies: dict[str, bytes], form: int = tarfile.PAX_FORMAT) -> bytes:
     return held.getvalue()
 
 
-def read(data: bytes) -> list[Member | Tear]:
+def read(data: bytes) -> list[Part]:
     """Read every member with its bytes."""
-    return list(members(io.BytesIO(data), lambda name, length: True))
+    return list(members(io.BytesIO(data), lambda name, length, head: True))
 
 
-def bodies(parts: list[Member | Tear]) -> dict[str, bytes | None]:
+def bodies(parts: list[Part]) -> dict[str, bytes | None]:
     """Keep the members."""
     return {part.name: part.data for part in parts if isinstance(part, Member)}
 
@@ -52,7 +58,7 @@ def test_the_byte_range_of_a_member_holds_its_bytes() -> None:
 
 
 def test_what_is_not_wanted_is_passed_over_unread() -> None:
-    parts = list(members(io.BytesIO(tar(BODIES)), lambda name, length: name.endswith(".png")))
+    parts = list(members(io.BytesIO(tar(BODIES)), lambda name, length, head: name.endswith(".png")))
     assert {name for name, body in bodies(parts).items() if body is not None} == {"b.png"}
 
 
@@ -103,7 +109,7 @@ def test_a_link_is_a_member_without_bytes_that_says_where_it_points() -> None:
         facts = tarfile.TarInfo("copy.jpg")
         facts.type, facts.linkname = tarfile.LNKTYPE, "first.jpg"
         archive.addfile(facts)
-    assert read(held.getvalue()) == [Member("copy.jpg", BLOCK, 0, None, link="first.jpg")]
+    assert read(held.getvalue()) == [Member("copy.jpg", BLOCK, 0, None, link="first.jpg", ranged=False)]
 
 
 def test_random_bytes_are_one_tear_and_no_member() -> None:
@@ -122,3 +128,137 @@ def test_wherever_an_archive_is_cut_it_says_so_and_invents_nothing(cut: int) -> 
     parts = read(data[: min(cut, end - 1)])
     assert isinstance(parts[-1], Tear)
     assert bodies(parts).items() <= BODIES.items()
+
+
+def entry(
+    name: str, kind: bytes = tarfile.REGTYPE, body: bytes = b"", link: str = "", size: int | None = None
+) -> bytes:
+    """Write a header of a kind, and what follows it."""
+    facts = tarfile.TarInfo(name)
+    facts.type, facts.linkname, facts.size = kind, link, len(body) if size is None else size
+    return facts.tobuf(tarfile.GNU_FORMAT) + body + bytes(-len(body) % BLOCK)
+
+
+END = bytes(2 * BLOCK)
+
+
+def test_a_hard_link_has_its_targets_place_and_bytes_and_one_that_brings_bytes_has_its_own() -> None:
+    data = entry("a.jpg", body=b"A" * 700) + entry("b.jpg", tarfile.LNKTYPE, link="a.jpg", size=700)
+    data += entry("c.jpg", tarfile.LNKTYPE, b"C" * 9, "a.jpg") + entry("d.jpg", tarfile.SYMTYPE, link="a.jpg") + END
+    a, b, c, d = (part for part in read(data) if isinstance(part, Member))
+    assert (b.offset, b.length, b.data, b.link) == (a.offset, a.length, a.data, "a.jpg")
+    assert (c.data, c.link) == (b"C" * 9, None)
+    assert (d.data, d.link, d.ranged) == (None, "a.jpg", False)
+
+
+def test_what_holds_no_file_is_passed_over_and_said() -> None:
+    kinds = [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE]
+    data = b"".join(entry(f"{number}.jpg", kind) for number, kind in enumerate(kinds))
+    data += entry("old/", tarfile.AREGTYPE) + entry("d/", b"D", b"Yname\0") + entry("a.jpg", body=b"1") + END
+    parts = read(data)
+    assert [part.kind for part in parts if isinstance(part, Passed)] == ["device", "device", "pipe", *["directory"] * 3]
+    assert bodies(parts) == {"a.jpg": b"1"} and len(parts) == 7
+
+
+def test_a_tar_in_a_tar_is_one_member() -> None:
+    inner = tar(BODIES)
+    assert bodies(read(tar({"inner.tar": inner, "z.jpg": b"z"}))) == {"inner.tar": inner, "z.jpg": b"z"}
+
+
+def test_a_header_wiped_out_with_zeros_is_a_tear_and_not_an_end() -> None:
+    data = bytearray(tar(BODIES))
+    at = data.index(b"B" * 512) - BLOCK
+    data[at : at + BLOCK] = bytes(BLOCK)
+    parts = read(bytes(data))
+    assert list(bodies(parts)) == ["a.jpg", "c.txt", "d.webp"]
+    assert [part.offset for part in parts if isinstance(part, Tear)] == [at + BLOCK]
+
+
+@pytest.mark.parametrize("size", [8 << 30, 1 << 80])
+def test_a_size_of_base_256_is_read_and_its_cut_body_is_a_tear(size: int) -> None:
+    (tear,) = read(entry("huge.jpg", body=b"few", size=size))
+    assert isinstance(tear, Tear) and tear.member == "huge.jpg" and f"of {size:,} bytes" in tear.reason
+
+
+def test_an_extended_header_over_the_bound_is_a_tear_and_what_follows_is_read() -> None:
+    long = entry("x", tarfile.XHDTYPE, bytes(17 << 20)) + entry("a.jpg", body=b"1") + END
+    parts = read(long)
+    assert [type(part) for part in parts] == [Tear, Member] and bodies(parts) == {"a.jpg": b"1"}
+
+
+HOLES = {"s.bin": b"".join([b"A" * 5000, bytes(60_000), b"B" * 4096, bytes(40_000), b"C", bytes(9000)])}
+
+
+def make_sparse(folder: Path, form: str) -> bytes:
+    """Let GNU tar write a file with many holes."""
+    with (folder / "s.bin").open("wb") as file:
+        file.truncate(len(HOLES["s.bin"]) + 60 * 8192)
+        for at in (0, 65_000, 109_096, *(120_000 + 8192 * number for number in range(58))):
+            file.seek(at)
+            file.write((HOLES["s.bin"] + bytes(1 << 20))[at : at + 1] or b"x")
+            file.write(f"piece at {at}".encode())
+    command = ["tar", "-S", f"--format={form.partition('-')[0]}", "-cf", "s.tar", "s.bin"]
+    if "-" in form:
+        command.insert(1, f"--sparse-version={form.partition('-')[2]}")
+    subprocess.run(command, cwd=folder, check=True)
+    return (folder / "s.tar").read_bytes()
+
+
+@pytest.mark.parametrize("form", ["gnu", "posix-0.0", "posix-0.1", "posix-1.0"])
+def test_a_sparse_member_is_expanded_under_its_own_name(form: str, tmp_path: Path) -> None:
+    data = make_sparse(tmp_path, form)
+    whole = (tmp_path / "s.bin").read_bytes()
+    assert len(data) < len(whole)
+    (member,) = read(data)
+    assert isinstance(member, Member)
+    assert (member.name, member.length, member.ranged) == ("s.bin", len(whole), False)
+    assert member.data == whole
+
+
+@pytest.mark.parametrize("form", ["gnu", "posix-1.0"])
+def test_a_sparse_member_that_is_not_wanted_or_cut_invents_nothing(form: str, tmp_path: Path) -> None:
+    data = make_sparse(tmp_path, form)
+    (member,) = members(io.BytesIO(data), lambda name, length, head: False)
+    assert isinstance(member, Member) and member.data is None and member.length > len(data)
+    (tear,) = read(data[: len(data) // 3])
+    assert isinstance(tear, Tear)
+
+
+NAMES = st.text(
+    st.characters(codec="utf-8", exclude_characters="\0\\", exclude_categories=["Cs"]), min_size=1, max_size=150
+)
+FILES = st.lists(st.tuples(NAMES, st.binary(max_size=1500)), max_size=6)
+FORMS = st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+
+
+@settings(max_examples=80, deadline=None)
+@given(files=FILES, form=FORMS, broken=st.lists(st.integers(0, 20_000), max_size=3), cut=st.integers(0, 20_000))
+def test_a_sound_archive_reads_as_tarfile_reads_it_and_of_a_broken_one_no_more_is_lost(
+    files: list[tuple[str, bytes]], form: int, broken: list[int], cut: int
+) -> None:
+    held = io.BytesIO()
+    with tarfile.open(fileobj=held, mode="w", format=form) as archive:
+        for name, body in files:
+            facts = tarfile.TarInfo(name.strip("/") or "slash")
+            facts.size = len(body)
+            archive.addfile(facts, io.BytesIO(body))
+    data = held.getvalue()
+    assert theirs(data) == [(part.name, part.data) for part in read(data) if isinstance(part, Member)]
+    damaged = bytearray(data[: max(1, len(data) - cut)])
+    for at in broken:
+        damaged[at % len(damaged)] ^= 0xFF
+    ours = [(part.name, part.data) for part in read(bytes(damaged)) if isinstance(part, Member)]
+    for member in theirs(bytes(damaged)):
+        assert member in ours
+
+
+def theirs(data: bytes) -> list[tuple[str, bytes | None]]:
+    """Read an archive with the standard library, as far as it goes."""
+    found: list[tuple[str, bytes | None]] = []
+    with (
+        suppress(tarfile.TarError, OSError, ValueError),
+        tarfile.open(fileobj=io.BytesIO(data), mode="r:", encoding="utf-8") as archive,
+    ):
+        opened = ((facts.name, archive.extractfile(facts)) for facts in archive if facts.isreg())
+        found.extend((name, body.read()) for name, body in opened if body is not None)
+    return found

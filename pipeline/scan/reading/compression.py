@@ -1,0 +1,191 @@
+"""A shard's stream, decompressed where its first bytes ask for it; no more comes out at a time than a bound.
+
+What lies before a damage comes out first, as far as the decompressor has it, and then the damage is told.
+"""
+
+import bz2
+import lzma
+import re
+import sys
+import zlib
+from contextlib import suppress
+from typing import Any, Protocol
+
+from pipeline.scan.reading.header import BLOCK, HeaderError, parse
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+MARKS = {
+    "gzip": re.compile(rb"\x1f\x8b\x08"),
+    "bzip2": re.compile(rb"BZh[1-9]"),
+    "xz": re.compile(rb"\xfd7zXZ\x00"),
+    "zstd": re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"),
+}
+LONGEST_MARK = 6
+PIECE = {"gzip": 1 << 16, "bzip2": 1 << 10, "xz": 1 << 10, "zstd": 1 << 10}
+"""Compressed bytes that are taken in at a time: of the piece that holds a damage only gzip's sound part comes out."""
+MOST = 1 << 18
+"""Bytes that come out at a time, whatever the input claims to hold."""
+LZMA_MEMORY = 256 << 20
+"""Bytes that an xz dictionary may take; zstd's own bound for its window is 128 MiB."""
+BROKEN = (zlib.error, lzma.LZMAError, zstd.ZstdError, OSError, EOFError)
+"""What the machines raise; bz2's says OSError, and no store is asked while one works."""
+
+
+class Readable(Protocol):
+    """Something that gives its next bytes."""
+
+    def read(self, count: int, /) -> bytes:
+        """Give at most so many bytes, none at the end."""
+
+
+class DamageError(Exception):
+    """A compressed stream that cannot be read on.
+
+    Attributes:
+        given: whether bytes that came out already may be wrong; false where bytes are only missing, or none of its own.
+    """
+
+    def __init__(self, reason: str, *, given: bool) -> None:
+        super().__init__(reason)
+        self.given = given
+
+
+def decompressed(stream: Readable) -> tuple[Readable, str | None]:
+    """Find out how a stream is compressed.
+
+    Returns:
+        The stream of what it holds, and the compression's name, None for a stream that is not compressed.
+
+    Raises:
+        OSError: the store failed.
+    """
+    head = filled(stream, b"", BLOCK)
+    replayed = Replayed(head, stream)
+    form = next((name for name, mark in MARKS.items() if mark.match(head)), None)
+    if form is None or _is_header(head):
+        return replayed, None
+    return Decompressed(replayed, form), form
+
+
+class Replayed:
+    """A stream with its first bytes put back."""
+
+    def __init__(self, head: bytes, stream: Readable) -> None:
+        self._head = head
+        self._stream = stream
+
+    def read(self, count: int, /) -> bytes:
+        """Give at most so many bytes.
+
+        Raises:
+            OSError: the store failed.
+        """
+        if self._head:
+            part, self._head = self._head[:count], self._head[count:]
+            return part
+        return self._stream.read(count)
+
+
+class Decompressed:
+    """What a compressed stream holds; streams of one form may follow each other.
+
+    Args:
+        source: the compressed bytes.
+        form: a key of `MARKS`.
+    """
+
+    def __init__(self, source: Readable, form: str) -> None:
+        self._source = source
+        self._form = form
+        self._machine = _machine(form)
+        self._out = memoryview(b"")
+        self._fault: DamageError | None = None
+
+    def read(self, count: int, /) -> bytes:
+        """Give at most so many bytes, none at the end.
+
+        Raises:
+            DamageError: the stream is broken, cut, or followed by something else.
+            OSError: the store failed.
+        """
+        while not self._out:
+            if self._fault is not None:
+                raise self._fault
+            if not self._machine.eof:
+                self._step()
+            elif not self._next():
+                return b""
+        part, self._out = self._out[:count], self._out[count:]
+        return bytes(part)
+
+    def _step(self) -> None:
+        """Take one piece in."""
+        held = getattr(self._machine, "unconsumed_tail", b"")
+        wants = not held if self._form == "gzip" else self._machine.needs_input
+        fresh = self._source.read(PIECE[self._form]) if wants else b""
+        self._take(held + fresh)
+        if wants and not fresh and not self._out and not self._machine.eof and self._fault is None:
+            self._fault = DamageError("the compressed stream ends before its end", given=False)
+
+    def _take(self, data: bytes) -> None:
+        before = self._machine.copy() if self._form == "gzip" else None
+        try:
+            self._out = memoryview(self._machine.decompress(data, MOST))
+        except BROKEN as reason:
+            self._fault = DamageError(f"the compressed stream is broken: {reason}", given=True)
+            if before is not None:
+                self._out = memoryview(_until_broken(before, data))
+
+    def _next(self) -> bool:
+        """Begin the stream behind the one that has ended; padding with zeros is passed over."""
+        rest = bytes(self._machine.unused_data)
+        while not (rest := rest.lstrip(b"\0")):
+            if not (rest := self._source.read(PIECE[self._form])):
+                return False
+        rest = filled(self._source, rest, LONGEST_MARK)
+        if not MARKS[self._form].match(rest):
+            raise DamageError(f"{rest[:16]!r} follows the compressed stream", given=False)
+        self._machine = _machine(self._form)
+        self._take(rest)
+        return True
+
+
+def _machine(form: str) -> Any:
+    """Make what undoes one stream."""
+    match form:
+        case "gzip":
+            return zlib.decompressobj(16 + zlib.MAX_WBITS)
+        case "bzip2":
+            return bz2.BZ2Decompressor()
+        case "xz":
+            return lzma.LZMADecompressor(memlimit=LZMA_MEMORY)
+        case _:
+            return zstd.ZstdDecompressor()
+
+
+def _until_broken(machine: Any, data: bytes) -> bytes:
+    """Give what comes out before a damage: byte by byte, for the whole piece gives nothing."""
+    out: list[bytes] = []
+    with suppress(zlib.error):  # it is told already
+        out.extend(machine.decompress(data[at : at + 1]) for at in range(len(data)))
+    return b"".join(out)
+
+
+def filled(stream: Readable, head: bytes, count: int) -> bytes:
+    """Read on until there are so many bytes, or no more."""
+    parts = [head]
+    while (left := count - sum(map(len, parts))) > 0 and (part := stream.read(left)):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _is_header(block: bytes) -> bool:
+    try:
+        parse(block)
+    except HeaderError:
+        return False
+    return True

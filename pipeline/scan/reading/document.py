@@ -1,0 +1,209 @@
+"""JSON that is no JSON Lines: an array of rows, read as a stream, or a document that holds its rows in another way."""
+
+import codecs
+import json
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+
+from mole.errors import SettingsError
+from pipeline import storage
+from pipeline.scan.reading.compression import Readable, filled
+from pipeline.scan.reading.lines import CHUNK, ERRORS, Coding, coding_of, decoded
+
+MOST_DOCUMENT = 256 << 20
+"""Bytes of a document that is no array: it is read whole, by each worker."""
+LONGEST_ELEMENT = 256 << 20
+WANTED = "wanted are JSON Lines, an array of objects, or what pandas' to_json writes in any of its orients"
+BLANK = re.compile(r"[ \t\n\r]*")
+Row = dict[str, Any]
+
+
+def form_of(lines: Iterable[str], *, named: bool) -> str:
+    """Tell JSON Lines (`jsonl`), an `array` and another `document` apart by the first two lines.
+
+    Args:
+        lines: the text.
+        named: whether its name says JSON Lines, so that a broken first line is only that.
+    """
+    filled_lines = (line.strip() for line in lines if line.strip())
+    first, second = next(filled_lines, ""), next(filled_lines, "")
+    if first.startswith("["):
+        return "array"
+    if not first.startswith("{"):
+        return "jsonl"
+    whole = _parsed(first)
+    if whole is None:
+        return "jsonl" if named and second and len(first) > 1 else "document"
+    return "document" if not second and any(isinstance(value, dict | list) for value in whole.values()) else "jsonl"
+
+
+class Elements:
+    """An array's elements, each with its first byte and the byte behind it.
+
+    Args:
+        stream: the array, from its first byte.
+        place: its name, for errors.
+    """
+
+    def __init__(self, stream: Readable, place: str) -> None:
+        head = filled(stream, b"", CHUNK)
+        coding = coding_of(head)
+        self.encoding = coding.encoding
+        self._text = _Text(stream, head, coding, place)
+
+    def __iter__(self) -> Iterator[tuple[Any, int, int]]:
+        text = self._text
+        if text.sign() != "[":
+            raise text.refusal("no array")
+        text.pass_over(1)
+        if text.sign() == "]":
+            return
+        while True:
+            text.sign()
+            start = text.at
+            element = text.element()
+            yield element, start, text.at
+            if (sign := text.sign()) == "]":
+                return
+            if sign != ",":
+                raise text.refusal(f"a comma is wanted, not {sign!r}" if sign else "the array is cut")
+            text.pass_over(1)
+
+
+class _Text:
+    """A stream's text, of which what was read over is let go."""
+
+    def __init__(self, stream: Readable, head: bytes, coding: Coding, place: str) -> None:
+        self._stream = stream
+        self._coding = coding
+        self._place = place
+        self._decoder = codecs.getincrementaldecoder(coding.encoding)(ERRORS.get(coding.encoding, "replace"))
+        self._text = self._decoder.decode(head[coding.begin :])
+        self._from = 0
+        self._ended = False
+        self.at = coding.begin
+
+    def sign(self) -> str:
+        """Read over blanks, and tell the next sign, nothing at the end."""
+        while True:
+            found = BLANK.match(self._text, self._from)
+            self.pass_over((found.end() if found else self._from) - self._from)
+            if self._from < len(self._text):
+                return self._text[self._from]
+            if not self._more():
+                return ""
+
+    def element(self) -> Any:
+        """Read the next element."""
+        decoder = json.JSONDecoder()
+        while True:
+            try:
+                element, end = decoder.raw_decode(self._text, self._from)
+                if end < len(self._text) or self._ended:  # a number at the end may go on
+                    self.pass_over(end - self._from)
+                    return element
+            except json.JSONDecodeError as reason:
+                if self._ended:
+                    raise self.refusal(str(reason)) from reason
+            except RecursionError as reason:
+                raise self.refusal("too deep") from reason
+            if len(self._text) - self._from > LONGEST_ELEMENT:
+                raise self.refusal(f"an element of more than {LONGEST_ELEMENT:,} characters, or none")
+            self._more()
+
+    def pass_over(self, characters: int) -> None:
+        """Go on, and count the bytes."""
+        passed = self._text[self._from : self._from + characters]
+        self.at += len(passed.encode(self._coding.encoding, ERRORS.get(self._coding.encoding, "strict")))
+        self._from += characters
+
+    def refusal(self, reason: str) -> SettingsError:
+        """Say what is wrong at this byte."""
+        return SettingsError(f"{self._place} is no sound JSON at byte {self.at:,}: {reason}; {WANTED}")
+
+    def _more(self) -> bool:
+        """Read on: as much again as is held, so that a long element is not tried too often."""
+        data = self._stream.read(max(CHUNK, len(self._text) - self._from))
+        self._ended = not data
+        self._text = self._text[self._from :] + self._decoder.decode(data, final=self._ended)
+        self._from = 0
+        return not self._ended
+
+
+@lru_cache(maxsize=2)
+def rows(url: str) -> tuple[Row, ...]:
+    """Read a document's rows.
+
+    Raises:
+        SettingsError: it is too large, no JSON, or of a form that is not read.
+        OSError: the store failed.
+    """
+    data = storage.read(url, most=MOST_DOCUMENT + 1)
+    if len(data) > MOST_DOCUMENT:
+        raise SettingsError(f"{url} is a JSON document over {MOST_DOCUMENT:,} bytes; {WANTED}")
+    try:
+        document = json.loads(decoded(data, coding_of(data).encoding).lstrip("\ufeff"))
+    except (ValueError, RecursionError) as reason:
+        raise SettingsError(f"{url} is no JSON: {reason or 'too deep'}; {WANTED}") from reason
+    return tuple(_rows(document, url))
+
+
+def _rows(document: Any, place: str) -> list[Row]:
+    """Find the rows of a document."""
+    if not isinstance(document, dict):
+        raise SettingsError(f"{place} holds a JSON {type(document).__name__}; {WANTED}")
+    if not document:
+        return []
+    values = list(document.values())
+    if any(isinstance(value, str) for name, value in document.items() if str(name).lower() in PLACES):
+        return [document]
+    if _is_split(document):
+        return [dict(zip(document["columns"], row, strict=False)) for row in document["data"]]
+    if all(isinstance(value, dict) for value in values):
+        inner = [value for value in values if not any(isinstance(cell, dict | list) for cell in value.values())]
+        if len(inner) == len(values):
+            return values if _has_place(values[0]) else _columns(document, place)
+    lists = [value for value in values if isinstance(value, list) and value]
+    if _has_place(document) and len(lists) == len(values):
+        return _columns({name: dict(enumerate(column)) for name, column in document.items()}, place)
+    holding = [value for value in lists if isinstance(value[0], dict) and _has_place(value[0])]
+    if len(holding) == 1:
+        return [row if isinstance(row, dict) else {} for row in holding[0]]
+    raise SettingsError(f"{place} holds a JSON object of another form, with {list(islice(document, 8))}; {WANTED}")
+
+
+def _columns(columns: dict[str, dict[Any, Any]], place: str) -> list[Row]:
+    """Turn columns, each a value by the row's label, into rows."""
+    labels = next(iter(columns.values())).keys()
+    uneven = [name for name, column in columns.items() if column.keys() != labels]
+    if uneven:
+        raise SettingsError(f"{place} is JSON of columns, and {uneven} have other rows than {next(iter(columns))!r}")
+    return [{name: column[label] for name, column in columns.items()} for label in labels]
+
+
+def _is_split(document: dict[str, Any]) -> bool:
+    data = document.get("data")
+    return (
+        isinstance(document.get("columns"), list)
+        and isinstance(data, list)
+        and all(isinstance(row, list) for row in data)
+    )
+
+
+def _has_place(row: dict[str, Any]) -> bool:
+    return any(str(name).lower() in PLACES for name in row)
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+PLACES = ("uri", "url", "path", "key")
+"""The columns that may hold a listing's URIs, the first one wins."""

@@ -1,0 +1,99 @@
+"""CSV and TSV: records, and the line at which quotes do not mean what they seem to.
+
+A quote that opens and does not close swallows the lines behind it, and rows are gone without a word. So a record that
+takes in several lines is looked at twice: it must be strict CSV, and none of its inner lines may be a row itself.
+TSV has no quotes. Source: RFC 4180; the TSV form as IANA registers it.
+"""
+
+import csv
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from mole.errors import SettingsError
+from pipeline.extension import is_image
+
+LONGEST_FIELD = 256 << 20
+"""Characters of a field: an embedded image of the usual bound, and more."""
+PLACE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/?/\S+|\S*/\S+")
+Record = list[str]
+
+csv.field_size_limit(LONGEST_FIELD)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Where records come from, and what they are to be.
+
+    Attributes:
+        place: the file, for errors.
+        form: `csv` or `tsv`.
+        columns: the names in its first record; empty while that is read.
+        column: which of them holds the URI.
+    """
+
+    place: str
+    form: str
+    columns: tuple[str, ...] = ()
+    column: str | None = None
+
+    def records(self, lines: Iterable[str], line: Callable[[], int] | None = None) -> Iterator[Record]:
+        """Yield records; blank lines are none.
+
+        Args:
+            lines: with their ends.
+            line: tells how many lines were read.
+
+        Raises:
+            SettingsError: a quote swallows lines, or a field is none.
+        """
+        if self.form == "tsv":
+            yield from (text.rstrip("\r\n").split("\t") for text in lines if text.strip("\r\n"))
+            return
+        held: list[str] = []
+        reader = csv.reader(_kept(lines, held))
+        while True:
+            try:
+                record = next(reader, None)
+            except csv.Error as reason:
+                raise self._refusal(held, line, str(reason)) from reason
+            if record is None:
+                return
+            if len(held) > 1:
+                self._check(held, line)
+            held.clear()
+            if record:
+                yield record
+
+    def _check(self, held: list[str], line: Callable[[], int] | None) -> None:
+        """Insist that a record of several lines is meant as one."""
+        try:
+            list(csv.reader(held, strict=True))
+        except csv.Error as reason:
+            raise self._refusal(held, line, str(reason)) from reason
+        if self.column is None:
+            return
+        where = self.columns.index(self.column)
+        for inner in held[1:]:
+            fields = next(csv.reader([inner]), [])
+            if len(fields) == len(self.columns) and is_place(fields[where]):
+                raise self._refusal(held, line, f"one of them is a row itself: {inner.strip()[:80]!r}")
+
+    def _refusal(self, held: list[str], line: Callable[[], int] | None, reason: str) -> SettingsError:
+        first = "" if line is None else f" line {line() - len(held) + 1:,}:"
+        swallowed = f"a quoted field takes in {len(held) - 1:,} more lines" if len(held) > 1 else "no CSV"
+        return SettingsError(
+            f"{self.place}:{first} {swallowed}: {reason}; close the quote or double it, or write the listing as "
+            "Parquet, JSON Lines or TSV"
+        )
+
+
+def is_place(text: str) -> bool:
+    """Tell whether a field looks like a path or a URL."""
+    return is_image(text) or PLACE.fullmatch(text.strip()) is not None
+
+
+def _kept(lines: Iterable[str], held: list[str]) -> Iterator[str]:
+    for line in lines:
+        held.append(line)
+        yield line
