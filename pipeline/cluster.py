@@ -25,6 +25,8 @@ COLLECTOR = "pipeline.collector"
 """What a local Ray's workers import first."""
 GPU_BATCH, CPU_BATCH = 256, 16
 GPU_ROWS, CPU_ROWS = 50_000, 256
+DEATHS = 2
+"""Of the workers of one task, until its images are suspected."""
 BATCHES_A_BLOCK = 4
 BLOCKS_A_STORE = 24
 """Blocks that the object store has room for. Ray Data stands nearly still where there is room for few: 10,000 small
@@ -243,10 +245,10 @@ def _own(error: BaseException) -> MoleError:
     return StorageError(f"Ray failed: {error}")
 
 
-def attempt() -> int:
-    """Tell how often Ray began the task that runs here before: 0 for the first time, and where there is no task.
+def is_suspected() -> bool:
+    """Tell whether the workers of the task that runs here have died twice, so that its images are suspected.
 
-    A task is begun again when its worker or its machine has died. The number has no public name in Ray.
+    A task is begun again when its worker or its machine has died. How often that was has no public name in Ray.
     """
     worker: Any = ray._private.worker.global_worker
-    return int(worker.core_worker.get_current_task_attempt_number()) if worker.connected else 0
+    return worker.connected and int(worker.core_worker.get_current_task_attempt_number()) >= DEATHS

@@ -91,9 +91,9 @@ class Server:
         cast(BinaryIO, self._process.stdout).close()
 
 
-@lru_cache(maxsize=1)
+@lru_cache
 def server(*modules: str) -> Server:
-    """Give the one server of this process; it ends with it."""
+    """Give this process's one server that has imported these; it ends with the process."""
     return Server(*modules)
 
 

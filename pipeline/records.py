@@ -29,8 +29,8 @@ class Status(StrEnum):
     CRASHED = "crashed"
 
 
-PASSING = (Status.MISSING, Status.FORBIDDEN, Status.UNREACHABLE)
-"""Faults of the store, not of the bytes: another reading may end otherwise."""
+PASSING = (Status.MISSING, Status.FORBIDDEN, Status.UNREACHABLE, Status.CRASHED)
+"""Faults of the store or of this machine, not of the bytes: another reading may end otherwise."""
 
 
 TIME = pa.timestamp("us", tz="UTC")

@@ -16,9 +16,6 @@ from mole.preprocess import Preprocess
 from pipeline import cluster
 from pipeline.scan.forecasting.trial import Trial
 
-DEATHS = 2
-"""Of the workers of one task, until its images are suspected."""
-
 
 def prepare(
     fetched: pa.Table,
@@ -43,12 +40,11 @@ def prepare(
     from pipeline.scan.steps import prepare as steps
     from pipeline.scan.table.known import opened
 
-    if cluster.attempt() < DEATHS:
-        look = steps.here(spec, Bounds(*bounds))
+    if cluster.is_suspected():
+        heavy = ("torch",) if spec.mode == "resize" else ()
+        look = steps.isolated(spec, Bounds(*bounds), server(steps.__name__, *heavy))
     else:
-        look = steps.isolated(
-            spec, Bounds(*bounds), server(steps.__name__, *(["torch"] if spec.mode == "resize" else []))
-        )
+        look = steps.here(spec, Bounds(*bounds))
 
     def claim(contents: Sequence[bytes], places: Sequence[str]) -> Sequence[bool]:
         answer: Sequence[bool] = ray.get(claims.claim.remote(list(contents), list(places)))

@@ -8,9 +8,10 @@ from itertools import islice
 
 import pyarrow as pa
 
-from mole.errors import StorageError
-from pipeline import storage, stream
+from mole.errors import MoleError, StorageError
+from pipeline import cluster, memory, storage, stream
 from pipeline.fault import STORE_FAULTS, fault_of
+from pipeline.isolation import server
 from pipeline.records import Status
 from pipeline.scan.reading import inventory, listing
 from pipeline.scan.reading.archive import Member, Passed, Tear
@@ -36,7 +37,8 @@ def fetch(units: Sequence[Unit], wanted: Wanted) -> Iterator[pa.Table]:
     Raises:
         StorageError: a store that holds shards or listings stopped answering.
     """
-    rows = (row for unit in units for row in read_unit(unit, wanted) if not unit.has(row["index"]))
+    read = read_suspected if cluster.is_suspected() else read_unit
+    rows = (row for unit in units for row in read(unit, wanted) if not unit.has(row["index"]))
     return tables(rows, wanted.carry)
 
 
@@ -55,10 +57,46 @@ def read_unit(unit: Unit, wanted: Wanted) -> Iterator[Row]:
     else:
         images = iter([read_image(unit.uri, unit.key, wanted, {})])
     try:
-        for index, (row, last) in enumerate(_marked(images)):
+        for index, (row, last) in enumerate(_marked(_guarded(images, unit))):
             yield row | {"unit": unit.name, "index": index, "last": last}
     except STORE_FAULTS as reason:
         raise StorageError(f"{unit.uri} stopped answering: {fault_of(reason)[1]}; start the scan again") from reason
+
+
+def read_suspected(unit: Unit, wanted: Wanted) -> Iterator[Row]:
+    """Read a unit that may end the process which reads it: its rows up to there, and one that says so.
+
+    Raises:
+        StorageError: the store stopped answering in the middle of a shard or a listing.
+    """
+    if memory.lives_in_this_process(unit.uri):  # no other process sees it
+        yield from read_unit(unit, wanted)
+        return
+    outcome = server(__name__).call(_counted, unit, wanted)
+    if outcome.signal is None:
+        yield from read_unit(unit, wanted)
+        return
+    sound = len(outcome.results)
+    yield from islice(read_unit(unit, wanted), sound)
+    row = row_of(uri=unit.uri, key=unit.key or None, fault=(Status.CRASHED, f"reading failed: {outcome.words}"))
+    yield row | {"unit": unit.name, "index": sound, "last": True}
+
+
+def _counted(unit: Unit, wanted: Wanted) -> Iterator[int]:
+    """Read a unit and keep nothing of it."""
+    return (row["index"] for row in read_unit(unit, wanted))
+
+
+def _guarded(images: Iterator[Row], unit: Unit) -> Iterator[Row]:
+    """End a unit with a row where its reader fails as nobody foresaw, so that no other unit is lost by it."""
+    try:
+        yield from images
+    except (MoleError, *STORE_FAULTS):
+        raise
+    except Exception as reason:
+        logger.exception("%s: its reader failed", unit.uri)
+        fault = (Status.CRASHED, f"reading failed: {type(reason).__name__}: {reason}")
+        yield row_of(uri=unit.uri, key=unit.key or None, fault=fault)
 
 
 def _marked(rows: Iterator[Row]) -> Iterator[tuple[Row, bool]]:

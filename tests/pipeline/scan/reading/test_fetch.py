@@ -1,8 +1,11 @@
 """Every image of a unit comes once, numbered, the last one marked; what cannot be read comes with its reason."""
 
 import http.server
+import os
+import signal
 import threading
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import fsspec
@@ -11,8 +14,9 @@ import pytest
 
 from mole.errors import StorageError
 from pipeline.records import CARRIED, FETCHED, with_carried
+from pipeline.scan.reading import fetch as fetch_module
 from pipeline.scan.reading.fetch import fetch
-from pipeline.scan.reading.image import Wanted
+from pipeline.scan.reading.image import Row, Wanted
 from pipeline.scan.reading.source import Source
 from pipeline.scan.reading.unit import Unit
 from tests.pipeline.scan.reading.test_archive import tar
@@ -165,3 +169,39 @@ def test_what_a_web_server_answers_is_the_rows_status(web: str, tmp_path: Path) 
 def test_a_memory_store_is_read_like_another() -> None:
     fsspec.filesystem("memory").pipe_file("/fetch/a.tar", tar({"1.jpg": b"1"}))
     assert places(rows("memory://fetch/a.tar")) == [(0, True, "1", None)]
+
+
+def dies(unit: Unit, wanted: Wanted) -> Iterator[int]:
+    """Read a unit, and end the process that reads it behind its second row."""
+    for row in fetch_module.read_unit(unit, wanted):
+        yield row["index"]
+        if row["index"] == 1:
+            os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def test_a_unit_that_kills_its_reader_keeps_the_rows_before_and_one_that_says_so(
+    shard: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [unit] = Source([str(shard)]).units()
+    whole = list(fetch_module.read_unit(unit, WANTED))
+    assert list(fetch_module.read_suspected(unit, WANTED)) == whole
+    monkeypatch.setattr(fetch_module, "_counted", dies)
+    rows = list(fetch_module.read_suspected(unit, WANTED))
+    assert rows[:2] == whole[:2] and len(rows) == 3
+    assert places(rows)[2] == (2, True, None, "crashed") and "SIGSEGV" in rows[2]["detail"]
+
+
+def test_a_reader_that_fails_as_nobody_foresaw_ends_its_own_unit_alone(
+    shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(unit: Unit, wanted: Wanted) -> Iterator[Row]:
+        yield from islice(shards_of(unit, wanted), 2)
+        raise LookupError("no such thing")
+
+    shards_of = fetch_module._shard
+    (tmp_path / "a.jpg").write_bytes(b"one")
+    monkeypatch.setattr(fetch_module, "_shard", fails)
+    units = [*Source([str(shard)]).units(), *Source([str(tmp_path / "a.jpg")]).units()]
+    found = [row for table in fetch(units, WANTED) for row in table.to_pylist()]
+    assert [row["status"] for row in found] == [None, "unsupported", "crashed", None]
+    assert found[2]["last"] and found[2]["detail"] == "reading failed: LookupError: no such thing"
