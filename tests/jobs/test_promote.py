@@ -34,7 +34,7 @@ def test_every_comparison_its_note_and_what_it_was_held_against_are_printed(
         "0.449",
         "FAILS",
         "1 of 7",
-        "takes 59 reals",
+        "takes 59",
         "note: the base",
     ):
         assert word in told
