@@ -12,7 +12,6 @@ from mole.errors import MoleError
 from mole.metrics import Rate
 from pipeline.telemetry import quiet_ray, results
 from pipeline.tune.judging.calibrate import Calibrated, CalibrateSettings, calibrate
-from pipeline.tune.judging.thresholds import UNNAMED
 
 
 def main(arguments: list[str]) -> int:
@@ -41,7 +40,7 @@ def show(made: Calibrated, settings: CalibrateSettings) -> None:
     console = results()
     table = Table("", "before", "after", box=None, pad_edge=False)
     both = made.before, made.after
-    table.add_row("measured on", *(reading.collection or UNNAMED for reading in both))
+    table.add_row("measured on", *(str(reading.collection) for reading in both))
     table.add_row("generated from logit", *(f"{reading.generated_above:.3f}" for reading in both))
     for prevalence in (EVEN, PREVALENCE):
         chances = [at(reading, prevalence) for reading in both]

@@ -14,6 +14,10 @@ from pipeline.tune.data.samples import Sample, from_table, to_table
 from pipeline.tune.data.split import TRAIN
 
 MANIFEST, ORIGIN = "manifest.parquet", "origin.json"
+UNLISTED = "sources_before"
+"""In the provenance of a version that goes on from another's adapters, where that keeps no list: its sources' names."""
+BEFORE = "before"
+"""The split of what taught the adapters that a version went on from."""
 Place = tuple[str, int | None, int | None]
 """The file, where the image begins in it, and the cell."""
 
@@ -52,7 +56,8 @@ def taught(version: Description) -> Taught:
     """Tell what taught a version; one that does not list its training tells by the names of its sources at most."""
     file = version.folder / MANIFEST
     recipe = version.config.provenance.get("recipe", {})
-    names = frozenset(name for fold in recipe.get("folds", ()) for name in fold)
+    before = version.config.provenance.get(UNLISTED)
+    names = frozenset(name for fold in recipe.get("folds", ()) for name in fold) | frozenset(before or ())
     if not file.is_file():
         return Taught(listed=False, sources=names)
     rows = pq.read_table(file)
@@ -60,7 +65,7 @@ def taught(version: Description) -> Taught:
     chosen = rows.filter(pa.array([split != TEST for split in splits], pa.bool_()))
     digests = chosen["digest"].to_pylist() if "digest" in chosen.column_names else []
     places = frozenset(map(place_of, from_table(chosen)))
-    return Taught(places, frozenset(filter(None, digests)), listed=TRAIN in splits, sources=names)
+    return Taught(places, frozenset(filter(None, digests)), listed=TRAIN in splits and before is None, sources=names)
 
 
 def extended(version: Path, samples: Sequence[Sample], digests: Iterable[str], split: str) -> bytes:
@@ -76,11 +81,27 @@ def extended(version: Path, samples: Sequence[Sample], digests: Iterable[str], s
     added = added.append_column("split", pa.array([split] * len(samples), pa.string()))
     if (version / MANIFEST).is_file():
         added = pa.concat_tables([pq.read_table(version / MANIFEST), added], promote_options="default")
-    sink = io.BytesIO()
-    pq.write_table(added, sink, compression="zstd")
-    return sink.getvalue()
+    return _parquet(added)
+
+
+def inherited(own: bytes, parent: Description) -> bytes:
+    """Add to a version's manifest what taught the adapters that it went on from, as far as its parent lists that."""
+    if not (parent.folder / MANIFEST).is_file():
+        return own
+    rows = pq.read_table(parent.folder / MANIFEST)
+    taught_it = rows.filter(pa.array([split != TEST for split in rows["split"].to_pylist()], pa.bool_()))
+    column = pa.array([BEFORE] * len(taught_it), pa.string())
+    taught_it = taught_it.set_column(taught_it.column_names.index("split"), "split", column)
+    return _parquet(pa.concat_tables([pq.read_table(io.BytesIO(own)), taught_it], promote_options="default"))
 
 
 def place_of(sample: Sample) -> Place:
     """Name the file, range and cell that a sample lies in."""
     return sample.uri, sample.offset, sample.cell
+
+
+def _parquet(rows: pa.Table) -> bytes:
+    """Write rows as a Parquet file."""
+    sink = io.BytesIO()
+    pq.write_table(rows, sink, compression="zstd")
+    return sink.getvalue()

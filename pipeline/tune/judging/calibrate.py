@@ -37,7 +37,7 @@ from pipeline.tune.judging.evaluate import seen
 from pipeline.tune.judging.origin import Origin, origin_at
 from pipeline.tune.judging.perturbation import SHIPPED
 from pipeline.tune.judging.scoring import Runner, score
-from pipeline.tune.judging.thresholds import placed
+from pipeline.tune.judging.thresholds import measured_on, placed
 
 Say = Callable[[str], None]
 
@@ -140,7 +140,7 @@ def calibrate(settings: CalibrateSettings, say: Say) -> Calibrated:
     for reason, count in sorted(found.left_out.items()):
         say(f"{count:,} left out ({reason})")
     demand_enough(len(found.samples), settings)
-    before = origin.described.calibration
+    before = origin.described.calibration.model_copy(update={"collection": measured_on(origin.described)})
     after = thresholds(found.logit_R, before, settings)
     with tempfile.TemporaryDirectory() as folder:
         made = written(Path(folder) / "version", origin.described, after, provenance(origin, found, settings))

@@ -61,7 +61,7 @@ class PromoteSettings(JobSettings):
     auroc_drop: float = Field(0.02, ge=0, le=1, description="most that a generator's AUROC may fall")
     found_drop: float = Field(0.1, ge=0, le=1, description="most that the share of it called generated may fall")
     false_positives: float = Field(
-        0.01, gt=0, lt=1, description="share of reals called generated that must not be passed, shown at 95 %%"
+        0.01, gt=0, lt=1, description="share of reals called generated that must not be passed, shown at 95 %"
     )
     json_summary: bool = Field(False, description="print one JSON summary on stdout and nothing else there")
     ray_address: str | None = Field(None, description="a running cluster (default: RAY_ADDRESS, or a Ray of its own)")

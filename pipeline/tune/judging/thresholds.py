@@ -14,7 +14,7 @@ UNNAMED = "a collection that it does not name"
 
 
 def placed(
-    real_R: FloatArray, bounds: tuple[float, float], fitted: tuple[float, float], *, collection: str
+    real_R: FloatArray, bounds: tuple[float, float], fitted: tuple[float, float], *, collection: str | None
 ) -> Calibration:
     """Put the bounds of a verdict where real images ask for, and never against the evidence.
 
@@ -22,7 +22,7 @@ def placed(
         real_R: logits of the real images that the bounds come from.
         bounds: `real_below` and `generated_above` as their false positives ask for.
         fitted: temperature and bias.
-        collection: the name of what those images are.
+        collection: the name of what those images are, None where nobody says.
 
     Returns:
         How logits are read. No logit below the balance, where the evidence speaks for neither class, is `generated`,

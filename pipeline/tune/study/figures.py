@@ -13,6 +13,7 @@ from mole.calibration import Calibration
 from mole.fitting import fit_temperature, threshold_for
 from mole.metrics import Rate, auroc, average_precision, share_above
 from pipeline.tune.data.samples import Sample
+from pipeline.tune.judging.thresholds import named, placed
 
 UNSURE_SHARE = 0.10  # of held-out reals may lie above `real_below`
 
@@ -120,20 +121,13 @@ def calibrate(held: Held, final_K: NDArray[np.float32], rate: float) -> Calibrat
         return Calibration()
     above = max(threshold_for(pool, rate)[0] for pool in pools)
     below = min(above, max(threshold_for(pool, UNSURE_SHARE)[0] for pool in pools))
-    alarm = share_above(held.shipped_N[held.reals()] if held.reals().any() else final_K, above)
+    real_R = held.shipped_N[held.reals()] if held.reals().any() else final_K
+    sources = [sample.source for sample, own in zip(held.samples, held.reals(), strict=True) if own]
     seen_N = held.reals() | held.fakes()
     temperature, bias = 1.0, 0.0
     if seen_N.any():
         temperature, bias = fit_temperature(held.shipped_N[seen_N], held.fakes()[seen_N].astype(int))
-    return Calibration(
-        temperature=temperature,
-        bias=bias,
-        real_below=below,
-        generated_above=above,
-        false_positive_rate=alarm.share,
-        false_positive_interval=(alarm.low, alarm.high),
-        reals=alarm.images,
-    )
+    return placed(real_R, (below, above), (temperature, bias), collection=named(sources) or None)
 
 
 def _figure(

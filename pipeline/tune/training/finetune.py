@@ -23,7 +23,7 @@ from pipeline.registry import Registry
 from pipeline.tune.data.align import Aligner, aligner
 from pipeline.tune.data.audit import audit, verdict_of
 from pipeline.tune.data.collection import CALIBRATION, TEST, VALIDATION, Collection, collect
-from pipeline.tune.data.manifest import MANIFEST
+from pipeline.tune.data.manifest import MANIFEST, inherited
 from pipeline.tune.data.samples import Sample, to_table
 from pipeline.tune.data.split import TRAIN
 from pipeline.tune.judging.evaluate import evaluate
@@ -137,9 +137,13 @@ def concluded(
         say(told(calibration))
         origin = origin_of(settings, collection, base, trained)
         final = write(Path(folder) / "final", base, task, trained.adapters, calibration, origin)
-        shelved = drafts.version(drafts.add(final.folder, {MANIFEST: collection.manifest()}))  # which tells what it saw
+        manifest = collection.manifest()
+        if task.keep_adapters:
+            manifest = inherited(manifest, base)
+        shelved = drafts.version(drafts.add(final.folder, {MANIFEST: manifest}))  # which tells what it saw
         measured = evaluate(tested, shelved, MEASURED, say) if both_classes(tested) else None
-        digest = place.add(final.folder, papers(collection, trained, origin, measured))
+        files = papers(collection, trained, origin, measured) | {MANIFEST: manifest}
+        digest = place.add(final.folder, files)
     for left in walk(storage.join(drafts.url, registry.VERSIONS)):
         storage.remove(left.url)
     storage.write(storage.join(task.run, FINISHED), json.dumps({"digest": digest}).encode())

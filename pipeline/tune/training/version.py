@@ -18,7 +18,7 @@ from mole.calibration import Calibration
 from mole.config import ADAPTERS, CONFIG, CheckpointConfig, Description, describe
 from mole.fitting import fit_temperature, threshold_for
 from pipeline.tune.data.collection import Collection
-from pipeline.tune.data.manifest import MANIFEST, ORIGIN
+from pipeline.tune.data.manifest import MANIFEST, ORIGIN, UNLISTED, taught
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.perturbation import SHIPPED
@@ -95,7 +95,9 @@ def origin_of(
     settings: FinetuneSettings, collection: Collection, base: Description, trained: Trained
 ) -> dict[str, Any]:
     """Write where a version comes from; it is part of the checkpoint and so of its digest."""
-    return {
+    known = taught(base)
+    before = {UNLISTED: sorted(known.sources)} if settings.init_from is not None and not known.listed else {}
+    return before | {
         "recipe": settings.model_dump(mode="json", exclude=ELSEWHERE),
         "samples": collection.fingerprint(),
         "images": str(collection),

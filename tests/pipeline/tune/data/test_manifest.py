@@ -8,7 +8,7 @@ import pytest
 
 from mole.config import CONFIG, Description, describe
 from pipeline.tune.data.collection import CALIBRATION, TEST
-from pipeline.tune.data.manifest import MANIFEST, extended, place_of, taught
+from pipeline.tune.data.manifest import MANIFEST, UNLISTED, extended, inherited, place_of, taught
 from pipeline.tune.data.samples import Sample, from_table, to_table
 from pipeline.tune.data.split import TRAIN
 from tests.tiny import tiny_checkpoint
@@ -60,6 +60,21 @@ def test_an_extended_manifest_keeps_what_stood_in_it(model: Description) -> None
     known = taught(model)
     assert known.digests == {"aa", "bb", "dd"} and known.listed
     assert describe(model.folder).digest == model.digest and (model.folder / CONFIG).is_file()
+
+
+def test_a_version_that_goes_on_from_another_was_taught_by_what_taught_that_too(
+    model: Description, tmp_path: Path
+) -> None:
+    child = describe(tiny_checkpoint(tmp_path / "child", seed=1))
+    own = to_table([Sample("e.jpg", 0, "s")]).append_column("digest", pa.array(["ee"]))
+    pq.write_table(own.append_column("split", pa.array([TRAIN])), tmp_path / "own.parquet")
+    alone = (tmp_path / "own.parquet").read_bytes()
+    assert inherited(alone, model) == alone  # a parent without a manifest gives nothing
+    (child.folder / MANIFEST).write_bytes(inherited(alone, version(model, [TRAIN, CALIBRATION, TEST])))
+    assert taught(child).digests == {"aa", "bb", "ee"} and taught(child).listed
+    config = child.config.model_copy(update={"provenance": {UNLISTED: ["coco"]}})
+    (child.folder / CONFIG).write_text(config.model_dump_json())
+    assert not taught(describe(child.folder)).listed and taught(describe(child.folder)).sources == {"coco"}
 
 
 def test_two_versions_are_taught_by_what_taught_either(model: Description) -> None:

@@ -1,0 +1,61 @@
+"""Laws of the door to a promotion; the gate itself is tested beside it, and walked in tests/jobs/test_walkthrough.py."""
+
+from pathlib import Path
+
+import pytest
+
+from jobs.promote import main, show, summary
+from pipeline.tune.judging.gate import SURELY, Decision, Row
+from pipeline.tune.judging.promote import Verdict
+
+ROWS = [
+    Row("progan, shipped", "AUROC", 0.9, 0.449, 0.88, holds=False, note="few: 1 of 7 images is 0.143"),
+    Row(
+        "all reals, shipped: 0 of 43, 0.0%",
+        SURELY,
+        0.067,
+        0.067,
+        0.05,
+        holds=False,
+        note="at this share it takes 59 reals",
+    ),
+]
+REFUSED = Verdict(Decision(ROWS, "its base d1, the shipped detector"), None, 50, ("the base is flattered",))
+
+
+def test_every_comparison_its_note_and_what_it_was_held_against_are_printed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    show(REFUSED)
+    told = capsys.readouterr().out
+    for word in (
+        "held against its base d1, the shipped detector",
+        "0.449",
+        "FAILS",
+        "1 of 7",
+        "takes 59",
+        "note: the base",
+    ):
+        assert word in told
+
+
+def test_the_summary_says_what_it_was_held_against_and_that_nothing_was_promoted() -> None:
+    told = summary(REFUSED)
+    assert (told["passed"], told["promotion"], told["against"]) == (False, None, "its base d1, the shipped detector")
+    assert summary(Verdict(Decision([], ""), None, 0))["against"] is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "told"),
+    [
+        (["--rollback"], 2, "nothing was promoted"),
+        (["--candidate", "none"], 4, "version 'none'"),
+        (["--candidate", "none", "--false-positives", "1"], 2, "--false-positives"),
+    ],
+)
+def test_what_cannot_be_promoted_or_taken_back_ends_with_its_code(
+    flags: list[str], code: int, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--registry", str(tmp_path / "models"), *flags]) == code
+    assert told in capsys.readouterr().err
