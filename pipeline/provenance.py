@@ -15,14 +15,14 @@ MOST_NAME = 120
 """Characters of a camera's name; a longer text is none."""
 
 MAKE, MODEL, SOFTWARE, COMMENT = 0x010F, 0x0110, 0x0131, 0x9286
-NAMING = (0x013B, 0x8298)
-"""Artist, copyright."""
-PROGRAMS = (0x000B, 0x013C)
-"""The program that processed, the host: a generator is told, any other is no one's software."""
+NAMING = (0x013B, 0x8298, 0x013C)
+"""Artist, copyright, host computer."""
+PROCESSING = 0x000B
+"""The program that processed: a generator is told, any other is no one's software."""
 FREE = (0x010D, 0x010E)
 """Document name, description."""
 WINDOWS = (0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F)
-EXIF_WANTED = (MAKE, MODEL, SOFTWARE, COMMENT, *NAMING, *PROGRAMS, *FREE, *WINDOWS)
+EXIF_WANTED = (MAKE, MODEL, SOFTWARE, COMMENT, *NAMING, PROCESSING, *FREE, *WINDOWS)
 
 IPTC_ROLES = {65: "software", 80: "name", 110: "name", 115: "name", 116: "name", 105: "text", 120: "text", 40: "text"}
 """Originating program; by-line, credit, source, copyright; headline, caption, instructions."""
@@ -126,14 +126,17 @@ class Declaration:
             case "text":
                 self.keep("generator", generator.in_phrase(said))
 
-    def settle(self) -> None:
-        """Make one name of the maker and the model that a block told: a camera's, if not a generator's."""
+    def settle(self, *, generated: bool = False) -> None:
+        """Make one name of the maker and the model that a block told.
+
+        Args:
+            generated: whether the block says that they are a generator's; by themselves they are a camera's.
+        """
         pieces = [text.clean(self._device.get(kind, "")) for kind in ("make", "model")]
         self._device = {}
         make, model = (piece if len(piece) <= MOST_NAME and "{" not in piece else "" for piece in pieces)
         name = model if model.lower().startswith(make.lower()) else f"{make} {model}"
-        made = generator.in_name(name) or generator.ai_made(self._facts.get("software", ""))
-        self.keep("generator" if made else "camera", name)
+        self.keep("generator" if generated or generator.in_name(name) else "camera", name)
 
     def kept(self) -> dict[str, str] | None:
         """Tell the facts; of the generators the first, or what says more of that one."""
@@ -146,13 +149,14 @@ class Declaration:
 
 def _exif(block: Block, facts: Declaration) -> None:
     order, values = tiff.fields(block.data, EXIF_WANTED, MOST_TEXT_BYTES)
-    facts.take("software", text.line(values.get(SOFTWARE, b"")))
+    software = text.line(values.get(SOFTWARE, b""))
     for role, tag in (("make", MAKE), ("model", MODEL)):
         if tag in values:
             facts.take(role, text.line(values[tag]))
-    facts.settle()
+    facts.settle(generated=generator.ai_made(software))
+    facts.take("software", software)
     facts.take("text", text.comment(values.get(COMMENT, b""), order))
-    for role, tags in (("name", NAMING), ("program", PROGRAMS), ("text", FREE)):
+    for role, tags in (("name", NAMING), ("program", (PROCESSING,)), ("text", FREE)):
         for tag in tags:
             facts.take(role, text.line(values.get(tag, b"")))
     for tag in WINDOWS:
