@@ -3,6 +3,7 @@
 Anyone can write such a claim and anyone can strip it, so it stands beside the score and is never part of it.
 """
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -36,15 +37,15 @@ XMP_ROLES = {
     "photoshop:Source": "name",
     "dc:creator": "name",
     "tiff:Artist": "name",
-    "Iptc4xmpExt:DigitalSourceType": "source_type",
-    "Iptc4xmpExt:AISystemUsed": "system",
 }
-"""What is not named here is free text."""
+XMP_FACTS = {"Iptc4xmpExt:DigitalSourceType": "source_type", "Iptc4xmpExt:AISystemUsed": "generator"}
+"""Properties that are facts as they stand; what is named in neither is free text."""
 
 TEXT_ROLES = {"software": "software", "source": "name", "author": "name", "artist": "name", "copyright": "name"}
 """Of the keywords of PNG texts."""
 
-IPTC_TYPE = "cv.iptc.org/newscodes/digitalsourcetype/"
+IPTC_TYPE = re.compile(r"\bcv\.iptc\.org/newscodes/digitalsourcetype/(\w{1,60})")
+"""IIM has no field for it; some write the address into one that it has."""
 
 
 def declared(data: bytes, format_: str | None) -> dict[str, str] | None:
@@ -99,14 +100,14 @@ class Declaration:
         """Take what stands in a field.
 
         Args:
-            role: `software`, `program` (only a generator counts), `make`, `model`, `name` (someone's or a source's),
-                `system` (a generator's), `source_type`, `text`, or `text NAME` for a text under a keyword.
+            role: `software`, `program` (only a generator counts), `make`, `model`, `name` (someone's, or a source's),
+                `text`, or `text NAME` for a text under a keyword.
             said: the field's text.
         """
         kind, _, name = role.partition(" ")
-        if kind == "source_type" or IPTC_TYPE in said[:200]:
-            self.keep("source_type", said)
-            return
+        address = IPTC_TYPE.search(said[:2000])
+        if address:
+            self.keep("source_type", address[1])
         settings = generator.in_settings(said, name)
         if settings:
             self.keep("generator", settings)
@@ -117,8 +118,6 @@ class Declaration:
                     self.keep("software", said)
                 if generator.in_program(said):
                     self.keep("generator", said)
-            case "system":
-                self.keep("generator", said)
             case "make" | "model":
                 self._device.setdefault(kind, said)
             case "name" if generator.in_name(said):
@@ -165,7 +164,10 @@ def _exif(block: Block, facts: Declaration) -> None:
 
 def _xmp(block: Block, facts: Declaration) -> None:
     for name, said in xmp.properties(block.data).items():
-        facts.take(XMP_ROLES.get(name, "text"), said)
+        if name in XMP_FACTS:
+            facts.keep(XMP_FACTS[name], said)
+        else:
+            facts.take(XMP_ROLES.get(name, "text"), said)
     facts.settle()
 
 

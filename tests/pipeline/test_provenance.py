@@ -220,6 +220,7 @@ def test_iptc_gives_its_facts() -> None:
     assert captioned((80, b"Midjourney"), (115, b"somewhere")) == {"generator": "Midjourney"}
     assert captioned((65, b"Adobe Photoshop")) == {"software": "Adobe Photoshop"}
     assert captioned((120, b"a cat, made with Stable Diffusion")) == {"generator": "Stable Diffusion"}
+    assert captioned((120, b"a cat (" + GENERATED.encode() + b")")) == {"source_type": "trainedAlgorithmicMedia"}
     assert captioned((40, GENERATED.encode())) == {"source_type": "trainedAlgorithmicMedia"}
     assert captioned((80, b"A. Photographer"), (110, b"Firefly Pictures")) == {}
 
