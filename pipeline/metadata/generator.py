@@ -148,7 +148,7 @@ def _graph(text: str, name: str) -> str:
 
 
 def _comfy(text: str, name: str) -> str:
-    """Read the models of a graph that is to be run, or of a workflow as it is drawn; a prompt with braces is neither."""
+    """Read the models of a graph to be run, or of a workflow as it is drawn; a prompt with braces is neither."""
     if not text.lstrip().startswith("{"):
         return ""
     models = list(dict.fromkeys(NODE_MODEL.findall(text)))
