@@ -3,6 +3,7 @@
 Anyone can write such a claim and anyone can strip it, so it stands beside the score and is never part of it.
 """
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -15,14 +16,14 @@ MOST_NAME = 120
 """Characters of a camera's name; a longer text is none."""
 
 MAKE, MODEL, SOFTWARE, COMMENT = 0x010F, 0x0110, 0x0131, 0x9286
-NAMING = (0x013B, 0x8298)
-"""Artist, copyright."""
-PROGRAMS = (0x000B, 0x013C)
-"""The program that processed, the host: a generator is told, any other is no one's software."""
+NAMING = (0x013B, 0x8298, 0x013C)
+"""Artist, copyright, host computer."""
+PROCESSING = 0x000B
+"""The program that processed: a generator is told, any other is no one's software."""
 FREE = (0x010D, 0x010E)
 """Document name, description."""
 WINDOWS = (0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F)
-EXIF_WANTED = (MAKE, MODEL, SOFTWARE, COMMENT, *NAMING, *PROGRAMS, *FREE, *WINDOWS)
+EXIF_WANTED = (MAKE, MODEL, SOFTWARE, COMMENT, *NAMING, PROCESSING, *FREE, *WINDOWS)
 
 IPTC_ROLES = {65: "software", 80: "name", 110: "name", 115: "name", 116: "name", 105: "text", 120: "text", 40: "text"}
 """Originating program; by-line, credit, source, copyright; headline, caption, instructions."""
@@ -36,15 +37,15 @@ XMP_ROLES = {
     "photoshop:Source": "name",
     "dc:creator": "name",
     "tiff:Artist": "name",
-    "Iptc4xmpExt:DigitalSourceType": "source_type",
-    "Iptc4xmpExt:AISystemUsed": "system",
 }
-"""What is not named here is free text."""
+XMP_FACTS = {"Iptc4xmpExt:DigitalSourceType": "source_type", "Iptc4xmpExt:AISystemUsed": "generator"}
+"""Properties that are facts as they stand; what is named in neither is free text."""
 
 TEXT_ROLES = {"software": "software", "source": "name", "author": "name", "artist": "name", "copyright": "name"}
 """Of the keywords of PNG texts."""
 
-IPTC_TYPE = "cv.iptc.org/newscodes/digitalsourcetype/"
+IPTC_TYPE = re.compile(r"\bcv\.iptc\.org/newscodes/digitalsourcetype/(\w{1,60})")
+"""IIM has no field for it; some write the address into one that it has."""
 
 
 def declared(data: bytes, format_: str | None) -> dict[str, str] | None:
@@ -99,14 +100,14 @@ class Declaration:
         """Take what stands in a field.
 
         Args:
-            role: `software`, `program` (only a generator counts), `make`, `model`, `name` (someone's or a source's),
-                `system` (a generator's), `source_type`, `text`, or `text NAME` for a text under a keyword.
+            role: `software`, `program` (only a generator counts), `make`, `model`, `name` (someone's, or a source's),
+                `text`, or `text NAME` for a text under a keyword.
             said: the field's text.
         """
         kind, _, name = role.partition(" ")
-        if kind == "source_type" or IPTC_TYPE in said[:200]:
-            self.keep("source_type", said)
-            return
+        address = IPTC_TYPE.search(said[:2000])
+        if address:
+            self.keep("source_type", address[1])
         settings = generator.in_settings(said, name)
         if settings:
             self.keep("generator", settings)
@@ -117,8 +118,6 @@ class Declaration:
                     self.keep("software", said)
                 if generator.in_program(said):
                     self.keep("generator", said)
-            case "system":
-                self.keep("generator", said)
             case "make" | "model":
                 self._device.setdefault(kind, said)
             case "name" if generator.in_name(said):
@@ -126,14 +125,17 @@ class Declaration:
             case "text":
                 self.keep("generator", generator.in_phrase(said))
 
-    def settle(self) -> None:
-        """Make one name of the maker and the model that a block told: a camera's, if not a generator's."""
+    def settle(self, *, generated: bool = False) -> None:
+        """Make one name of the maker and the model that a block told.
+
+        Args:
+            generated: whether the block says that they are a generator's; by themselves they are a camera's.
+        """
         pieces = [text.clean(self._device.get(kind, "")) for kind in ("make", "model")]
         self._device = {}
         make, model = (piece if len(piece) <= MOST_NAME and "{" not in piece else "" for piece in pieces)
         name = model if model.lower().startswith(make.lower()) else f"{make} {model}"
-        made = generator.in_name(name) or generator.ai_made(self._facts.get("software", ""))
-        self.keep("generator" if made else "camera", name)
+        self.keep("generator" if generated or generator.in_name(name) else "camera", name)
 
     def kept(self) -> dict[str, str] | None:
         """Tell the facts; of the generators the first, or what says more of that one."""
@@ -146,13 +148,14 @@ class Declaration:
 
 def _exif(block: Block, facts: Declaration) -> None:
     order, values = tiff.fields(block.data, EXIF_WANTED, MOST_TEXT_BYTES)
-    facts.take("software", text.line(values.get(SOFTWARE, b"")))
+    software = text.line(values.get(SOFTWARE, b""))
     for role, tag in (("make", MAKE), ("model", MODEL)):
         if tag in values:
             facts.take(role, text.line(values[tag]))
-    facts.settle()
+    facts.settle(generated=generator.ai_made(software))
+    facts.take("software", software)
     facts.take("text", text.comment(values.get(COMMENT, b""), order))
-    for role, tags in (("name", NAMING), ("program", PROGRAMS), ("text", FREE)):
+    for role, tags in (("name", NAMING), ("program", (PROCESSING,)), ("text", FREE)):
         for tag in tags:
             facts.take(role, text.line(values.get(tag, b"")))
     for tag in WINDOWS:
@@ -161,7 +164,10 @@ def _exif(block: Block, facts: Declaration) -> None:
 
 def _xmp(block: Block, facts: Declaration) -> None:
     for name, said in xmp.properties(block.data).items():
-        facts.take(XMP_ROLES.get(name, "text"), said)
+        if name in XMP_FACTS:
+            facts.keep(XMP_FACTS[name], said)
+        else:
+            facts.take(XMP_ROLES.get(name, "text"), said)
     facts.settle()
 
 

@@ -48,11 +48,13 @@ FLAG = re.compile(r"(?<=\s)--(?:v|niji) {1,4}\d{1,2}(?:\.\d)?(?=\s{0,4}(?:$|--|J
 """Midjourney's version, as the last words of a prompt."""
 
 NODE_MODEL = re.compile(r'"(?:ckpt_name|unet_name|model_name|base_ckpt_name)"\s{0,9}:\s{0,9}"([^"\n]{1,200})"')
+DRAWN = re.compile(r'"(?:nodes"\s{0,9}:\s{0,9}\[|last_node_id")')
 NODE_CLASS = re.compile(r'"class_type"\s{0,9}:')
 LOADERS = re.compile(r"checkpoint.{0,9}loader|unet.{0,9}loader|diffusion.{0,9}model.{0,9}loader", re.IGNORECASE)
 PREFIXED = re.compile(r"\s{0,9}(prompt|workflow)\s{0,9}:\s{0,9}(?=\{)", re.IGNORECASE)
 """How ComfyUI's savers put its graphs into EXIF texts: the name, a colon, the JSON."""
 
+GRAPHS = ("prompt", "workflow")
 MOST_MODELS = 20
 
 
@@ -113,13 +115,8 @@ def _by_keyword(name: str, text: str) -> str:
         case "invokeai_metadata" | "invokeai_graph" | "invokeai_workflow" | "sd-metadata" | "dream":
             return f"InvokeAI {_model(_parsed(text)) or text}"
         case "generation_data":
-            data = _parsed(text)
-            model = data.get("baseModel")
-            return (
-                f"TensorArt {_first(model, 'modelFileName', 'label') if isinstance(model, dict) else ''}"
-                if data
-                else ""
-            )
+            data = _inside(text, "baseModel")
+            return f"TensorArt {_first(data, 'modelFileName', 'label')}" if data else ""
         case "use_stable_diffusion_model":
             return f"Easy Diffusion {text}"
         case "parameters" if "Negative prompt:" in text[:100_000]:
@@ -129,10 +126,9 @@ def _by_keyword(name: str, text: str) -> str:
 
 def _graph(text: str, name: str) -> str:
     """Tell by its keys which program's JSON a text is."""
-    if name in ("prompt", "workflow") or NODE_CLASS.search(text):
-        found = _comfy(text, name)
-        if found:
-            return found
+    found = _comfy(text, name)
+    if found:
+        return found
     if '"sui_image_params"' in text:
         data = _inside(text, "sui_image_params")
         return f"SwarmUI {_model(data)} {_first(data, 'swarm_version')}"
@@ -152,15 +148,15 @@ def _graph(text: str, name: str) -> str:
 
 
 def _comfy(text: str, name: str) -> str:
+    """Read the models of a graph to be run, or of a workflow as it is drawn; a prompt with braces is neither."""
+    if not text.lstrip().startswith("{"):
+        return ""
     models = list(dict.fromkeys(NODE_MODEL.findall(text)))
-    data = _parsed(text)
-    nodes = data.get("nodes")
+    nodes = _parsed(text).get("nodes")
     if not models and isinstance(nodes, list):
         models = list(dict.fromkeys(_loaded(nodes)))
-    graph = bool(models) or isinstance(nodes, list) or NODE_CLASS.search(text) is not None or data == {}
-    if not graph or (data == {} and name not in ("prompt", "workflow")) or not text.lstrip().startswith("{"):
-        return ""
-    return f"ComfyUI {', '.join(models[:MOST_MODELS])}"
+    named = name in GRAPHS and (models or DRAWN.search(text) or text.strip("\0 \r\n\t") == "{}")
+    return f"ComfyUI {', '.join(models[:MOST_MODELS])}" if named or NODE_CLASS.search(text) else ""
 
 
 def _loaded(nodes: list[Any]) -> Iterator[str]:

@@ -84,5 +84,5 @@ def _eight_bits(data: bytes) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as reason:
-        cut = reason.start >= len(data) - 3  # the bound fell into a letter
+        cut = reason.start >= len(data) - 3 and not data[: reason.start].isascii()  # the bound fell into a letter
         return data.decode("utf-8", "ignore") if cut else data.decode("latin-1")

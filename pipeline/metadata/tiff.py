@@ -1,7 +1,7 @@
 """Tiff: the fields of a TIFF structure, which an EXIF block is, too.
 
-Only what is asked for is copied: Pillow's reader keeps the value of every entry, and 65,535 entries may each point to
-the whole block.
+Only what is asked for is copied, as bytes: what a text is encoded in must be seen, not assumed by the type that its
+writer gave it, and a block with one broken entry still has the others.
 """
 
 from collections.abc import Collection

@@ -13,6 +13,7 @@ from pipeline.metadata.text import unmarked
 MOST_VALUE = 1 << 16
 MOST_ELEMENTS = 50_000
 MOST_DEPTH = 100
+MOST_PREFIXES = 1_000
 
 NAMESPACES = {
     "http://ns.adobe.com/xap/1.0": "xmp",
@@ -88,7 +89,7 @@ class _Reader:
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._depth += 1
         self._elements += 1
-        if self._depth > MOST_DEPTH or self._elements > MOST_ELEMENTS:
+        if self._depth > MOST_DEPTH or self._elements > MOST_ELEMENTS or len(self._prefixes) > MOST_PREFIXES:
             raise _NoXmpError
         for attribute, value in attributes.items():
             if attribute.startswith("xmlns"):
