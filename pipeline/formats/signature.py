@@ -99,5 +99,5 @@ def _is_tga(data: bytes) -> bool:
         mapped == 0 and not (first or length or depth)
     )
     fits = palette and kind in TGA_KINDS and (kind % 8 == 1) == (mapped == 1) and bits in TGA_BITS and not flags & 0xC0
-    whole = kind > 8 or len(data) >= 18 + wide * high * (bits + 7) // 8
+    whole = kind > 8 or len(data) >= 18 + wide * high * ((bits + 7) // 8)
     return bool(fits and wide and high and whole)
