@@ -163,7 +163,10 @@ def _textured(pixels_3HW: Pixels, spec: Preprocess) -> list[tuple[int, int]]:
     stride = spec.size // 2
     sides = [max(side, spec.size) for side in pixels_3HW.shape[-2:]]
     tops, lefts = (_evenly(side - spec.size, 1 - (spec.size - side) // stride) for side in sides)
-    texture_TL = _texture(pixels_3HW, spec.size, tops, lefts)
+    if sides[0] > sides[1]:  # rows are dear and columns cheap, and the measure knows no direction
+        texture_TL = _texture(pixels_3HW.swapaxes(1, 2), spec.size, lefts, tops).T
+    else:
+        texture_TL = _texture(pixels_3HW, spec.size, tops, lefts)
     most = np.argsort(-texture_TL, axis=None, kind="stable")[: spec.crops]
     places = [(tops[place // len(lefts)], lefts[place % len(lefts)]) for place in most.tolist()]
     return [places[number % len(places)] for number in range(spec.crops)]

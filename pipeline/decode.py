@@ -18,7 +18,7 @@ from simplejpeg import decode_jpeg
 
 from mole.preprocess import Window
 from mole.view import Pixels
-from pipeline.cropped import decode_window
+from pipeline.cropped import END, decode_window
 from pipeline.formats import bmp, gif, jp2, jpeg, png, tiff, webp
 from pipeline.formats.colour import rgb
 from pipeline.formats.layout import MOST_MEMORY, Layout, RefusalError, cut
@@ -60,6 +60,8 @@ LACKING = ("not available", "not supported", "unsupported", "not implemented", "
 """How the decoders of boxed formats say that they have none for what a sound header announces."""
 DAMAGE = re.compile(r"premature end of data|bad \w+ code|instead of RST", re.IGNORECASE)
 """What libjpeg says where pixels are lost; its other complaints (bytes too many, odd marks) cost none."""
+NO_END = re.compile(r"premature end of JPEG file", re.IGNORECASE)
+"""What it says of a file that is cut, or lacks no more than its end mark."""
 
 SELF_TURNING = ("TIFF", "HEIF")
 """Pillow gives these upright already."""
@@ -215,7 +217,7 @@ def _refused(size: tuple[int, int], name: str, layout: Layout, bounds: Bounds) -
 def _fault(reason: Exception, name: str, told: _Told) -> Fault:
     """Tell a picture that is cut or broken from one whose kind nothing here reads, and from one that takes too much."""
     if isinstance(reason, RefusalError):
-        return Fault(reason.status, str(reason), reason.format or name, *told.size)
+        return Fault(reason.status, str(reason), reason.format or name, *(reason.size or told.size))
     words = f"{type(reason).__name__}: {reason}"
     if isinstance(reason, MemoryError):
         status = Status.TOO_LARGE
@@ -254,7 +256,7 @@ def _stored(window: Window, turn: int, size: tuple[int, int]) -> Window:
 
 
 def _whole_jpeg(data: bytes, turn: int, window: Window | None) -> Pixels | None:
-    """Decode a plain JPEG; None where Pillow must say what is wrong, or reads a file that lacks no more than its end.
+    """Decode a plain JPEG; None where Pillow must say what is wrong. A file may lack its end mark.
 
     Raises:
         RefusalError: libjpeg lost pixels.
@@ -264,7 +266,9 @@ def _whole_jpeg(data: bytes, turn: int, window: Window | None) -> Pixels | None:
     except ValueError as reason:
         if DAMAGE.search(str(reason)):
             raise cut(str(reason)) from reason
-        return None
+        if not NO_END.search(str(reason)) or data.endswith(END):
+            return None
+        return _whole_jpeg(data + END, turn, window)
     pixels_3HW = _upright(pixels_HW3.transpose(2, 0, 1), turn)
     if window is None:
         return pixels_3HW

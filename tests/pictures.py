@@ -47,7 +47,7 @@ def faulty() -> dict[str, bytes]:
         "empty.jpg": b"",
         "page.jpg": b"<html><body>404 not found</body></html>",
         "pixel.png": picture(2, form="png", side=1),
-        "foreign.heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+        "foreign.jpg": b"8BPS\0\1" + bytes(20),
         "text.txt": b"no picture at all",
         "z.webp": picture(3, form="webp"),
     }

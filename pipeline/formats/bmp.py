@@ -42,6 +42,7 @@ def inspect(data: bytes) -> Layout:
     if packing in (RLE8, RLE4) and (wide * high > MOST_RUN_PIXELS or len(data) > MOST_RUN_BYTES):
         raise over(
             f"run-length encoded, {wide:,} x {high:,} pixels in {len(data):,} bytes, over the bounds of "
-            f"{MOST_RUN_PIXELS:,} pixels and {MOST_RUN_BYTES:,} bytes"
+            f"{MOST_RUN_PIXELS:,} pixels and {MOST_RUN_BYTES:,} bytes",
+            (wide, high) if wide > 0 else None,
         )
     return Layout(data, (wide, high))

@@ -14,12 +14,14 @@ class RefusalError(Exception):
     Attributes:
         status: its fault.
         format: what it is, where that is another kind than its beginning said.
+        size: width and height, where they are known.
     """
 
-    def __init__(self, status: Status, detail: str, format_: str | None = None) -> None:
+    def __init__(self, status: Status, detail: str) -> None:
         super().__init__(detail)
         self.status = status
-        self.format = format_
+        self.format: str | None = None
+        self.size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,13 @@ def cut(reason: str) -> RefusalError:
 
 def unread(reason: str, format_: str | None = None) -> RefusalError:
     """Refuse a sound file of a kind that nothing here reads."""
-    return RefusalError(Status.UNSUPPORTED, reason, format_)
+    refusal = RefusalError(Status.UNSUPPORTED, reason)
+    refusal.format = format_
+    return refusal
 
 
-def over(reason: str) -> RefusalError:
+def over(reason: str, size: tuple[int, int] | None = None) -> RefusalError:
     """Refuse a file that is over a bound."""
-    return RefusalError(Status.TOO_LARGE, reason)
+    refusal = RefusalError(Status.TOO_LARGE, reason)
+    refusal.size = size
+    return refusal

@@ -30,8 +30,8 @@ BEGINNINGS = tuple(
         (rb"%PDF-", "pdf"),
         (rb"%!PS|\xc5\xd0\xd3\xc6", "eps"),
         (rb"8BPS", "psd"),
-        (rb"\x00\x00\x01\x00.\x00", "ico"),
-        (rb"\x00\x00\x02\x00.\x00", "cur"),
+        (rb"\x00\x00\x01\x00[^\x00]\x00", "ico"),
+        (rb"\x00\x00\x02\x00[^\x00]\x00", "cur"),
         (rb"icns.{4}", "icns"),
         (rb"P[1-7]\s|P[Ff]\s|farbfeld", "pnm"),
         (rb"(?i)\s*<svg\s", "svg"),
@@ -99,5 +99,5 @@ def _is_tga(data: bytes) -> bool:
         mapped == 0 and not (first or length or depth)
     )
     fits = palette and kind in TGA_KINDS and (kind % 8 == 1) == (mapped == 1) and bits in TGA_BITS and not flags & 0xC0
-    whole = kind > 8 or len(data) >= 18 + wide * high * (bits + 7) // 8
+    whole = kind > 8 or len(data) >= 18 + wide * high * ((bits + 7) // 8)
     return bool(fits and wide and high and whole)

@@ -1,5 +1,6 @@
 """The view is Pillow's and torchvision's within one level of 255, and a spec is known by its fingerprint."""
 
+import tracemalloc
 from typing import Literal
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 from torchvision import transforms
 
+from mole import view as module
 from mole.preprocess import Preprocess
 from mole.view import view, views
 
@@ -110,3 +112,48 @@ def test_crops_that_a_mode_cannot_have_are_refused(mode: Literal["crop", "resize
 def test_several_crops_are_another_spec_and_one_crop_is_the_spec_that_it_always_was() -> None:
     assert Preprocess(crops=1).fingerprint == "5d263e490dfcfb4e"
     assert len({Preprocess(crops=crops).fingerprint for crops in (1, 4, 9)}) == 3
+
+
+STRIPS = [(16, 300), (300, 16), (2000, 17), (17, 2000), (12_000, 500), (500, 12_000), (9_001, 300), (30, 5_001)]
+
+
+@pytest.mark.parametrize("size", STRIPS)
+def test_a_strip_is_scaled_under_the_crop_to_what_the_whole_would_show(size: tuple[int, int]) -> None:
+    image = photograph(size)
+    short, long = sorted(size)
+    other = int(224 * long / short)
+    scaled = image.resize((224, other) if size[0] < size[1] else (other, 224), Image.Resampling.BICUBIC)
+    theirs = np.asarray(transforms.CenterCrop(224)(scaled)).transpose(2, 0, 1)
+    assert np.abs(seen(image, Preprocess(mode="resize")).astype(int) - theirs).max() <= 1
+
+
+@pytest.mark.parametrize("size", [(16, 1_000_000), (1_000_000, 16)])
+@pytest.mark.parametrize("name", ["crop", "resize", "crop-9", "texture-4"])
+def test_a_strip_takes_no_more_memory_than_a_few_of_itself(name: str, size: tuple[int, int]) -> None:
+    pixels_3HW = np.zeros((*size, 3), np.uint8).transpose(2, 0, 1)
+    tracemalloc.start()
+    views(pixels_3HW, Preprocess.named(name))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 64 << 20
+
+
+def box_texture(pixels_3HW: np.ndarray, top: int, left: int) -> int:
+    """The texture under one crop, from the whole picture with its zeros."""
+    high, wide = (max(0, 224 - side) for side in pixels_3HW.shape[1:])
+    padded = np.pad(pixels_3HW, ((0, 0), (high // 2, (high + 1) // 2), (wide // 2, (wide + 1) // 2)))
+    grey = padded.sum(axis=0, dtype=np.int64)
+    rough = np.zeros_like(grey)
+    rough[1:] += np.abs(np.diff(grey, axis=0))
+    rough[:, 1:] += np.abs(np.diff(grey, axis=1))
+    return int(rough[top : top + 224, left : left + 224].sum())
+
+
+@pytest.mark.parametrize("size", [(900, 30), (300, 500), (224, 224), (100, 100), (16, 3000)])
+def test_texture_in_pieces_is_that_of_the_whole(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PIECE_PIXELS", 7_000)
+    pixels_3HW = np.asarray(photograph(size)).transpose(2, 0, 1)
+    sides = [max(side, 224) for side in pixels_3HW.shape[1:]]
+    tops, lefts = ([0, (side - 224) // 2, side - 224] for side in sides)
+    found_TL = module._texture(pixels_3HW, 224, tops, lefts)
+    assert found_TL.tolist() == [[box_texture(pixels_3HW, top, left) for left in lefts] for top in tops]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import simplejpeg
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -55,6 +55,7 @@ ENCODINGS = {
 
 @needs_built
 @pytest.mark.parametrize("name", ENCODINGS)
+@settings(deadline=None)
 @given(data=st.data())
 def test_a_rectangle_is_to_the_bit_what_the_whole_has_there(name: str, data: st.DataObject) -> None:
     top, left = data.draw(st.integers(0, HEIGHT - 1)), data.draw(st.integers(0, WIDTH - 1))
@@ -126,3 +127,23 @@ def test_a_file_cut_below_the_window_is_truncated_all_the_same(share: float) -> 
     data = jpeg(noise())
     cut = decode(data[: int(share * len(data))], BOUNDS, SPEC.window)
     assert isinstance(cut, Fault) and cut == decode(data[: int(share * len(data))], BOUNDS)
+
+
+@needs_built
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_the_window_of_a_progressive_file_that_lacks_scans_is_that_of_the_whole(mode: str, subsampling: int) -> None:
+    coarse = Image.fromarray(noise(23, 37)).resize((331, 203), Image.Resampling.BICUBIC).convert(mode)
+    held = io.BytesIO()
+    coarse.save(held, "JPEG", progressive=True, quality=60, subsampling=subsampling)
+    data = held.getvalue()
+    scans = [at for at in range(len(data)) if data[at : at + 2] == b"\xff\xda"]
+    for cut in scans[1:]:
+        lacking = data[:cut] + cropped.END
+        assert decode_window(lacking, (203, 331), Window(70, 130, 64, 64)) is None
+        part, whole = seen(lacking), seen(lacking, whole=True)
+        window = SPEC.window(whole.height, whole.width)
+        assert window is not None
+        top, left, high, wide = window
+        assert (part.pixels_3HW == whole.pixels_3HW[:, top : top + high, left : left + wide]).all()
+    assert decode_window(data, (203, 331), Window(70, 130, 64, 64)) is not None

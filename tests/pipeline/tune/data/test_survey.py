@@ -46,7 +46,7 @@ def test_every_fault_is_a_row_and_none_is_raised(tmp_path: Path) -> None:
         "empty.jpg": "empty",
         "page.jpg": "not_an_image",
         "pixel.png": "too_small",
-        "foreign.heic": "unsupported",
+        "foreign.jpg": "unsupported",
         "text.txt": "not_an_image",
         "z.webp": "ok",
         "gone.jpg": "missing",

@@ -1,0 +1,137 @@
+"""Laws of prepare: one image, whatever it is, is one row, and its neighbours never know."""
+
+import random
+import re
+
+import numpy as np
+import pillow_heif
+import pyarrow as pa
+import pytest
+
+from mole.preprocess import Preprocess
+from pipeline.decode import Bounds
+from pipeline.records import FETCHED, Status
+from pipeline.scan.steps import prepare as module
+from pipeline.scan.steps.prepare import prepare
+from tests.imagefiles import empty_scans, png, saved, scene
+
+BOUNDS = Bounds(1 << 22, 4_000_000)
+SOUND = saved(scene(), "PNG")
+
+
+def fetched(*images: bytes) -> pa.Table:
+    place = {"unit": "u", "last": False, "uri": "file:///u", "key": "k", "offset": None, "length": None}
+    rows = [
+        place | {"index": index, "bytes": len(data), "data": data, "status": None, "detail": None}
+        for index, data in enumerate(images)
+    ]
+    return pa.Table.from_pylist(rows, FETCHED)
+
+
+def statuses(table: pa.Table) -> list[str]:
+    assert [pixels is None for pixels in table["pixels"].to_pylist()] == [
+        status != Status.OK for status in table["status"].to_pylist()
+    ]
+    return table["status"].to_pylist()
+
+
+@pytest.mark.parametrize("mode", ["crop", "resize", "texture-4"])
+def test_sides_that_no_column_holds_cost_their_row_alone(mode: str) -> None:
+    zeros = np.zeros((1, 64), np.uint8)
+    huge = [png(zeros, 8, 0, size=size) for size in ((2**31 + 5, 64), (64, 2**31), (2**32 - 1, 2**32 - 1))]
+    rows = prepare(fetched(SOUND, *huge, SOUND), Preprocess.named(mode), BOUNDS)
+    assert statuses(rows) == [Status.OK, *[Status.TOO_LARGE] * 3, Status.OK]
+    assert rows["width"].to_pylist() == [96, None, None, None, 96]
+    assert "2,147,483,653 x 64" in rows["detail"][1].as_py()
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("of 9 GiB"), RecursionError("deep"), ZeroDivisionError("x"), KeyError(1)]
+)
+@pytest.mark.parametrize("place", ["declared", "views", "decode"])
+def test_whatever_an_image_raises_is_its_row(place: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = getattr(module, place)
+    marked = saved(scene("L"), "BMP")
+
+    def sometimes(first: bytes | np.ndarray, *rest: object) -> object:
+        if first == marked if isinstance(first, bytes) else (first[0] == first[2]).all():  # the one without colours
+            raise error
+        return own(first, *rest)
+
+    monkeypatch.setattr(module, place, sometimes)
+    rows = prepare(fetched(SOUND, marked, SOUND), Preprocess(), BOUNDS)
+    status = Status.TOO_LARGE if isinstance(error, MemoryError) else Status.UNSUPPORTED
+    assert statuses(rows) == [Status.OK, status, Status.OK]
+    assert type(error).__name__ in rows["detail"][1].as_py()
+    assert rows["content_hash"].null_count == 0
+
+
+@pytest.mark.parametrize("text", ["lone \ud800 surrogate", "x" * 600 + "\udfff"])
+def test_a_value_that_no_column_holds_is_left_out_and_told(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = iter([{"software": "sound"}, {"software": text}, {"software": "nul \0 inside"}])
+    monkeypatch.setattr(module, "declared", lambda *_: next(facts))
+    rows = prepare(fetched(SOUND, SOUND, SOUND), Preprocess(), BOUNDS)
+    assert statuses(rows) == [Status.OK] * 3
+    assert rows["provenance"].is_null().to_pylist() == [False, True, False]
+    assert "no column holds its provenance" in rows["detail"][1].as_py()
+
+
+def seeds() -> list[bytes]:
+    """A file of every format and variant, small."""
+    pillow_heif.register_heif_opener()
+    second = [scene("L").convert("RGB")]
+    plain = [saved(scene(mode), "JPEG", progressive=slow) for mode in ("RGB", "L", "CMYK") for slow in (False, True)]
+    plain += [saved(scene(mode), "PNG") for mode in ("RGB", "RGBA", "P", "1")]
+    plain += [saved(scene(mode), "TIFF") for mode in ("L", "P", "CMYK", "YCbCr", "F", "I")]
+    plain += [saved(scene(), "TIFF", compression=name) for name in ("tiff_lzw", "jpeg", "packbits", "zstd", "lzma")]
+    plain += [saved(scene(), "JPEG2000", **how) for how in ({}, {"tile_size": (32, 32)}, {"no_jp2": True})]
+    moving = [
+        saved(scene(), form, save_all=True, append_images=second) for form in ("GIF", "WEBP", "PNG", "AVIF", "MPO")
+    ]
+    rest = [saved(scene(), form) for form in ("BMP", "WEBP", "AVIF", "HEIF", "TGA")]
+    return [*plain, *moving, *rest, saved(scene(), "TIFF", big_tiff=True), empty_scans(64, 40)]
+
+
+MARKS = re.compile(rb"\xff[\xc0-\xfe]|IHDR|IDAT|tRNS|ftyp|meta|ispe|iloc|hvcC|av1C|mdat|VP8|ANMF|II\*|\xff\x52|,")
+
+
+def mutated(chance: random.Random, data: bytes, others: list[bytes]) -> bytes:
+    """Flip, overwrite, cut, repeat, or graft, mostly where a structure begins."""
+    held = bytearray(data)
+    for _ in range(chance.choice((1, 1, 2, 5))):
+        marks = [found.start() for found in MARKS.finditer(held)] or [0]
+        at = min(len(held) - 1, chance.choice((chance.choice(marks) + chance.randrange(14), chance.randrange(200))))
+        match chance.randrange(6):
+            case 0:
+                held[at] ^= 1 << chance.randrange(8)
+            case 1:
+                held[at : at + 4] = chance.choice((b"\xff" * 4, b"\0" * 4, b"\x7f\xff\xff\xff", b"\0\0\0\1"))
+            case 2:
+                held = held[: at + 1]
+            case 3:
+                held[at:at] = held[at : at + chance.choice((4, 40, 400))]
+            case 4:
+                del held[at : at + chance.choice((1, 4, 60))]
+            case 5:
+                graft = chance.choice(others)
+                held[at:] = graft[chance.randrange(len(graft)) :]
+        if len(held) < 2:
+            break
+    return bytes(held)
+
+
+def test_no_mutation_of_any_format_leaves_its_row() -> None:
+    chance, every = random.Random(7), seeds()
+    for name in ("crop", "resize", "texture-4"):
+        images = [mutated(chance, chance.choice(every), every) for _ in range(250)]
+        rows = prepare(fetched(*images), Preprocess.named(name), BOUNDS)
+        assert len(rows) == len(images) and rows["status"].null_count == 0
+        faults = [row for row in rows.select(["status", "detail"]).to_pylist() if row["status"] != Status.OK]
+        assert faults and all(row["detail"] for row in faults)
+        assert Status.OK in statuses(rows) and Status.TRUNCATED in statuses(rows)
+
+
+def test_every_seed_of_the_mutations_is_sound_or_of_an_unread_kind() -> None:
+    found = statuses(prepare(fetched(*seeds()), Preprocess(), BOUNDS))
+    assert set(found) == {Status.OK, Status.UNSUPPORTED}
+    assert found.count(Status.UNSUPPORTED) == 2  # of 32-bit integers, and Truevision's
