@@ -58,7 +58,7 @@ def test_a_candidate_that_is_no_version_or_was_changed_by_hand_is_refused(
     place: tuple[Registry, str, str], tmp_path: Path
 ) -> None:
     registry, _, new = place
-    with pytest.raises(ModelError, match="version 'none'"):
+    with pytest.raises(SettingsError, match=f"--candidate 'none' is no version of .*; it has .*{new}"):
         promote(PromoteSettings(registry=registry.url, candidate="none"), print)
     config = Path(registry.version(new)) / "config.json"
     config.write_text(config.read_text().replace("Apache-2.0", "mine"))
