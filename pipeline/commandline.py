@@ -158,7 +158,8 @@ class JobSettings(BaseModel):
             words = f"must be {str(error['ctx']['expected']).replace(chr(39), '')}"
         else:
             plain = error["msg"].replace("Input should be", "must be").replace("greater than", "above")
-            words = WORDS.get(kind, plain.replace("above or equal to", "at least").replace("less than", "below"))
+            plain = plain.replace("above or equal to", "at least").replace("less than or equal to", "at most")
+            words = WORDS.get(kind, plain.replace("less than", "below"))
         return f"{written(cls.flag(name))} {words}, got {error['input']!r}" if name else words
 
 

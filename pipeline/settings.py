@@ -222,3 +222,9 @@ class EstimateSettings(DetectorSettings):
     transfer_price: NonNegativeFloat = Field(0.0, description="of a gigabyte read")
     storage_price: NonNegativeFloat = Field(0.0, description="of a gigabyte of the table for a month")
     all_files: bool = Field(False, description="as the scan's --all-files")
+
+    @model_validator(mode="after")
+    def _no_forecast_of_these(self) -> Self:
+        if self.shadow or self.dedupe:
+            raise ValueError("--shadow and --dedupe are not forecast; leave them out")
+        return self

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveInt, field_validator
 
+from mole.errors import SettingsError
 from pipeline import cluster, registry, storage
 from pipeline.tune.data.collection import recognised
 from pipeline.tune.data.samples import Sample, capped
@@ -13,7 +14,7 @@ from pipeline.tune.judging import protocol
 from pipeline.tune.judging.evaluate import BOTH, WHOLE_GRID, Judged, Manner, Say, judge
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.logits import Logits
-from pipeline.tune.judging.perturbation import perturbation
+from pipeline.tune.judging.perturbation import SHIPPED, perturbation
 from pipeline.tune.judging.report import render
 from pipeline.tune.judging.scoring import Runner
 
@@ -56,8 +57,10 @@ class EvaluateSettings(SampleSettings):
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
-            if name != WHOLE_GRID:
-                perturbation(name)
+            try:
+                perturbation(SHIPPED if name == WHOLE_GRID else name)
+            except SettingsError as reason:
+                raise ValueError(f"must name deliveries: {reason}") from reason
         return value
 
     @field_validator("report")

@@ -23,9 +23,18 @@ PLACES = {"manifest", "output", "tower", "autoencoder", "cache", "config", "work
 
 
 def check_views(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Refuse views of which no study can be made, and those of two scales, for a training sees but one."""
-    if not names or len({Preprocess.named(name).mode == "resize" for name in names}) != 1:
-        raise ValueError("must be resize, or some of crop, crop-4, texture-4")
+    """Refuse views of which no study can be made, and those of two scales, for a training sees but one.
+
+    Raises:
+        ValueError: they are such.
+    """
+    refusal = ValueError("must be resize, or some of crop, crop-4, texture-4")
+    try:
+        scales = {Preprocess.named(name).mode == "resize" for name in names}
+    except ValueError as reason:
+        raise refusal from reason
+    if len(scales) != 1:
+        raise refusal
     return names
 
 

@@ -18,8 +18,15 @@ from pipeline.tune.data.settings import Names, SampleSettings
 
 
 def view_name(name: str) -> str:
-    """Refuse the name of no view."""
-    return Preprocess.named(name).name
+    """Refuse the name of no view.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return Preprocess.named(name).name
+    except ValueError as reason:
+        raise ValueError("must be resize, crop, crop-4 or texture-4") from reason
 
 
 ELSEWHERE = {

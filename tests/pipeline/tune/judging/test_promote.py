@@ -81,7 +81,7 @@ def test_nothing_to_judge_on_is_refused_before_anything_is_scored(place: tuple[R
 
 def test_a_candidate_that_is_no_version_or_was_changed_by_hand_is_refused(place: tuple[Registry, str, str]) -> None:
     models, _, new = place
-    with pytest.raises(ModelError, match="version 'none'"):
+    with pytest.raises(SettingsError, match=f"--candidate 'none' is no version of .*; it has .*{new}"):
         promote(PromoteSettings(registry=models.url, candidate="none"), print)
     config = Path(models.version(new)) / "config.json"
     config.write_text(config.read_text().replace("Apache-2.0", "mine"))
