@@ -28,6 +28,8 @@ FORMS = {
 }
 PROTOCOL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:/?/")
 WINDOWS = re.compile(r"^[A-Za-z]:[\\/]|^\\\\")
+BELOW = re.compile(r"^[^:]+:/*[^/]+/.")
+"""A URL with a folder below its bucket or host."""
 DATA = re.compile(r"data:([^,]{0,200}),", re.IGNORECASE)
 PARTITION = re.compile(r"^([^=/]+)=([^/]*)$")
 LONGEST_TEXT = 256
@@ -213,7 +215,8 @@ def _resolve(text: str, base: str) -> str | None:
         return _written(posixpath.normpath(storage.join(base, text)))
     while text.startswith(("./", "../")):  # a store's keys have no such steps
         step, _, text = text.partition("/")
-        base = posixpath.dirname(base) if step == ".." else base
+        if step == ".." and BELOW.match(base):
+            base = posixpath.dirname(base)
     return storage.join(base, text)
 
 

@@ -1,5 +1,6 @@
 """A file that its store gives and that is damaged, told apart from a store that gives nothing."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -83,7 +84,7 @@ def parquet(url: str) -> Iterator[pq.ParquetFile]:
     with ExitStack() as stack:
         try:
             if isinstance(fs, LocalFileSystem):
-                source = stack.enter_context(pa.OSFile(path))  # a page goes to Arrow without a copy in Python
+                source = stack.enter_context(pa.OSFile(os.fsencode(path)))  # a page goes to Arrow without a copy in Python
             else:
                 watched = Watched(stack.enter_context(fs.open(path, "rb")))
                 source = pa.PythonFile(watched, mode="r")
