@@ -84,7 +84,9 @@ def parquet(url: str) -> Iterator[pq.ParquetFile]:
     with ExitStack() as stack:
         try:
             if isinstance(fs, LocalFileSystem):
-                source = stack.enter_context(pa.OSFile(os.fsencode(path)))  # a page goes to Arrow without a copy in Python
+                source = stack.enter_context(
+                    pa.OSFile(os.fsencode(path))
+                )  # a page goes to Arrow without a copy in Python
             else:
                 watched = Watched(stack.enter_context(fs.open(path, "rb")))
                 source = pa.PythonFile(watched, mode="r")

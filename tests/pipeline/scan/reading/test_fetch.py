@@ -8,7 +8,7 @@ import os
 import random
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -248,9 +248,11 @@ def test_names_that_are_no_utf_8_and_names_of_elsewhere_are_only_names(tmp_path:
 
 @pytest.mark.parametrize("form", ["bz2", "gz", "xz"])
 def test_a_damaged_shard_is_its_own_affair(form: str, tmp_path: Path) -> None:
-    pack = {"bz2": bz2.compress, "gz": gzip.compress, "xz": lzma.compress}[form]
+    packs: dict[str, Callable[[bytes], bytes]] = {"bz2": bz2.compress, "gz": gzip.compress, "xz": lzma.compress}
     for number in range(3):
-        data = bytearray(pack(tar({f"{number}{name}.jpg": random.Random(name).randbytes(900) for name in range(20)})))
+        data = bytearray(
+            packs[form](tar({f"{number}{name}.jpg": random.Random(name).randbytes(900) for name in range(20)}))
+        )
         if number == 1:
             data[len(data) // 2] ^= 0xFF
             data[len(data) // 2 + 1] ^= 0xFF

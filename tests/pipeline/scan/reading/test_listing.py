@@ -229,6 +229,6 @@ def test_images_of_several_columns_and_of_lists_have_keys_of_their_own(tmp_path:
 def test_a_slice_is_found_again_by_its_units_name(tmp_path: Path) -> None:
     url = write(tmp_path, "csv")
     for piece in slices(url):
-        assert listing.slice_of(Name(url, "x", piece.rows)) == piece
-    assert listing.slice_of(Name(url, "x", (1, 2))) is None
+        assert listing.slice_of(Name(url, "x", piece.rows), url) == piece
+    assert listing.slice_of(Name(url, "x", (1, 2)), url) is None
     assert listing.bytes_of(url, next(slices(url))) > 1000
