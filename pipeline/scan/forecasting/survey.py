@@ -16,7 +16,7 @@ from pipeline.records import MODEL
 from pipeline.scan.forecasting.trial import Trial
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import BLOCK_ROWS
-from pipeline.scan.reading.unit import Kind, Unit
+from pipeline.scan.reading.unit import Unit
 from pipeline.scan.steps.prepare import here, prepare
 from pipeline.scan.steps.score import ScoreActor
 from pipeline.scan.steps.verdict import conclude
@@ -97,7 +97,7 @@ def _blocks(trial: Trial, taken: Taken) -> Iterator[tuple[Unit, pa.Table]]:
 def _count(taken: Taken, unit: Unit, rows: pa.Table) -> None:
     taken.images += rows.num_rows
     taken.image_bytes += sum(size or 0 for size in rows["bytes"].to_pylist())
-    if unit.kind is not Kind.SHARD or unit.images is not None:
+    if unit.images is not None:
         return
     taken.shard_images += rows.num_rows
     ends = [a + b for a, b in zip(rows["offset"].to_pylist(), rows["length"].to_pylist(), strict=True) if a and b]

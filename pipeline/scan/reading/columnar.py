@@ -201,7 +201,10 @@ def _image_slices(file: pq.ParquetFile, pictures: Pictures) -> Iterator[Slice]:
         for start, end in pairwise(bounds):
             if end > start:
                 rows = (first + start, first + end)
-                yield Slice("embedded", rows, (group, start), (), pictures.name, images=not pictures.lists)
+                size = sum(_column_sizes(facts, pictures.name, compressed=True)) * (end - start) // facts.num_rows
+                yield Slice(
+                    "embedded", rows, (group, start), column=pictures.name, images=not pictures.lists, size=size
+                )
         first += facts.num_rows
 
 

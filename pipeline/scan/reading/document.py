@@ -180,7 +180,9 @@ def _columns(columns: dict[str, dict[Any, Any]], place: str) -> list[Row]:
     labels = next(iter(columns.values())).keys()
     uneven = [name for name, column in columns.items() if column.keys() != labels]
     if uneven:
-        raise SettingsError(f"{place} is JSON of columns, and {uneven} have other rows than {next(iter(columns))!r}")
+        raise SettingsError(
+            f"{place} is JSON of columns, and {uneven} have other rows than {next(iter(columns))!r}; {WANTED}"
+        )
     return [{name: column[label] for name, column in columns.items()} for label in labels]
 
 

@@ -15,7 +15,7 @@ from pipeline import storage
 from pipeline.scan.reading import columnar, textual
 from pipeline.scan.reading.shard import as_text, is_shard
 from pipeline.scan.reading.textual import TOO_WIDE
-from pipeline.scan.reading.unit import Kind, Name, Slice, Unit
+from pipeline.scan.reading.unit import Kind, Name, Slice, Unit, part_of
 
 FORMS = {
     ".parquet": "parquet",
@@ -28,6 +28,8 @@ FORMS = {
 }
 PROTOCOL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:/?/")
 WINDOWS = re.compile(r"^[A-Za-z]:[\\/]|^\\\\")
+BELOW = re.compile(r"^[^:]+:/*[^/]+/.")
+"""A URL with a folder below its bucket or host."""
 DATA = re.compile(r"data:([^,]{0,200}),", re.IGNORECASE)
 PARTITION = re.compile(r"^([^=/]+)=([^/]*)$")
 LONGEST_TEXT = 256
@@ -74,21 +76,21 @@ def slices(url: str, image_member: str | None = None) -> Iterator[Slice]:
     yield from columnar.slices(url, image_member) if form == "parquet" else textual.slices(url, form)
 
 
-def unit(place: storage.Found, piece: Slice) -> Unit:
-    """Name a slice of a listing as what is planned, skipped and resumed."""
-    name = Name(place.url, place.identity, piece.rows, piece.column if piece.form == "embedded" else None)
-    return Unit(str(name), place.url, Kind.SLICE, images=piece.count, slice=piece)
+def unit(name: str, url: str, piece: Slice) -> Unit:
+    """Make a slice of a listing of that name and place what is planned, skipped and resumed."""
+    name = part_of(name, rows=piece.rows, member=piece.column if piece.form == "embedded" else None)
+    return Unit(name, url, Kind.SLICE, images=piece.count, size=piece.size, slice=piece)
 
 
-def slice_of(name: Name) -> Slice | None:
-    """Find the slice that a unit's name means, as the listing is now.
+def slice_of(name: Name, url: str) -> Slice | None:
+    """Find the slice that a unit's name means in a listing as it is now.
 
     Raises:
         SettingsError: it is no such listing any more.
         TornError: it is damaged.
         OSError: the store failed.
     """
-    return _by_rows(name.url, name.identity).get((name.rows, name.member))
+    return _by_rows(url, name.identity).get((name.rows, name.member))
 
 
 @lru_cache(maxsize=4)
@@ -213,7 +215,8 @@ def _resolve(text: str, base: str) -> str | None:
         return _written(posixpath.normpath(storage.join(base, text)))
     while text.startswith(("./", "../")):  # a store's keys have no such steps
         step, _, text = text.partition("/")
-        base = posixpath.dirname(base) if step == ".." else base
+        if step == ".." and BELOW.match(base):
+            base = posixpath.dirname(base)
     return storage.join(base, text)
 
 

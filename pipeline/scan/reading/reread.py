@@ -58,14 +58,14 @@ def fetch_entire(listing: str, unit: str, groups: Sequence[int], wanted: Wanted)
     return tables(_entire(listing, unit, groups, wanted), wanted.carry)
 
 
-def cost(unit: str) -> int:
+def cost(unit: str, uri: str) -> int:
     """Tell how many bytes are read to read a unit from its beginning; one that cannot be read costs none."""
     name = Name.parse(unit)
     if name.rows is None:
-        return storage.size(name.url)
+        return storage.size(uri)
     try:
-        piece = slice_of(name)
-        return 0 if piece is None else bytes_of(name.url, piece)
+        piece = slice_of(name, uri)
+        return 0 if piece is None else bytes_of(uri, piece)
     except (SettingsError, TornError, *STORE_FAULTS):
         return 0
 
@@ -93,26 +93,26 @@ def _entire(listing: str, unit: str, groups: Sequence[int], wanted: Wanted) -> I
         yield from (_again(row, fault=gone) for row in chosen.values())
         return
     name = Name.parse(unit)
-    for row in read_unit(_unit(name), replace(wanted, image_member=name.member)):
+    for row in read_unit(_unit(name, first["uri"]), replace(wanted, image_member=name.member)):
         if chosen.pop(row["index"], None) is not None:
             yield row
-    reason = Status.MISSING, f"it was not found again in {name.url}"
+    reason = Status.MISSING, f"it was not found again in {first['uri']}"
     yield from (_again(row, fault=reason) for row in chosen.values())
 
 
-def _unit(name: Name) -> Unit:
+def _unit(name: Name, uri: str) -> Unit:
     """Make the unit that a name means, as its bytes are now."""
     if name.rows is None:
-        return Unit(str(name), name.url, Kind.SHARD)
+        return Unit(str(name), uri, Kind.SHARD)
     try:
-        piece = slice_of(name)
+        piece = slice_of(name, uri)
     except (SettingsError, TornError) as reason:
         piece, fault = None, (Status.TORN_ARCHIVE, str(reason))
     else:
         fault = (Status.MISSING, "no such rows are there any more")
     if piece is None:
-        return Unit(str(name), name.url, Kind.SLICE, fault=fault)
-    return Unit(str(name), name.url, Kind.SLICE, images=piece.count, slice=piece)
+        return Unit(str(name), uri, Kind.SLICE, fault=fault)
+    return Unit(str(name), uri, Kind.SLICE, images=piece.count, slice=piece)
 
 
 def _rows(listing: str, group: int) -> list[Row]:
@@ -140,14 +140,19 @@ def _read(chosen: list[Row], wanted: Wanted, now: Callable[[str], str]) -> list[
 def _is_settled(row: Row) -> bool:
     """Tell whether a row has no bytes of its own in its unit (no image, a tear): another reading would say the same."""
     name = Name.parse(row["unit"])
-    if row["length"] is not None or row["status"] == Status.OK or name.url != row["uri"]:
+    if row["length"] is not None or row["status"] == Status.OK or not _is_own(row, name):
         return False
     return name.rows is not None or (row["status"] not in PASSING and is_shard(row["uri"]))
 
 
+def _is_own(row: Row, name: Name) -> bool:
+    """Tell whether an image's bytes are those of its unit, and not of a file that its unit lists."""
+    return bool(name.url == row["uri"])
+
+
 def _gone(row: Row, now: Callable[[str], str]) -> tuple[Status, str] | None:
     name = Name.parse(row["unit"])
-    if name.url != row["uri"]:
+    if not _is_own(row, name):
         return None  # a listed image: its listing says nothing of its bytes
     version = Name.parse(now(row["uri"])).identity
     if version == name.identity:

@@ -48,7 +48,7 @@ class Table:
             SettingsError: a quote swallows lines, or a field is none.
         """
         if self.form == "tsv":
-            yield from (text.rstrip("\r\n").split("\t") for text in lines if text.strip("\r\n"))
+            yield from (text.rstrip("\r\n").split("\t") for text in lines if text.strip("\r\n "))
             return
         held: list[str] = []
         reader = csv.reader(_kept(lines, held))
@@ -61,8 +61,9 @@ class Table:
                 return
             if len(held) > 1:
                 self._check(held, line)
+            blank = not any(line.strip() for line in held)
             held.clear()
-            if record:
+            if not blank:
                 yield record
 
     def _check(self, held: list[str], line: Callable[[], int] | None) -> None:

@@ -18,7 +18,7 @@ from pipeline.records import Status
 from pipeline.scan.reading import inventory, listing, parts
 from pipeline.scan.reading.shard import is_shard
 from pipeline.scan.reading.torn import TornError
-from pipeline.scan.reading.unit import Kind, Name, Unit
+from pipeline.scan.reading.unit import Kind, Unit, part_of
 
 MANY = 8
 LOOKS = 32
@@ -114,9 +114,9 @@ class Source:
 
     def _open(self, place: storage.Found) -> Iterator[Unit]:
         """Turn one file that was named into units, by the end of its name."""
+        name = f"{place.url}#{place.identity}"
         if is_shard(place.url):
-            name = str(Name(place.url, place.identity, member=self.image_member))
-            yield Unit(name, place.url, Kind.SHARD, size=place.size)
+            yield Unit(part_of(name, member=self.image_member), place.url, Kind.SHARD, size=place.size)
         elif inventory.is_inventory(place.url):
             try:
                 yield from inventory.units(place.url, self._pass_over)
@@ -124,7 +124,7 @@ class Source:
                 raise StorageError(f"cannot read the inventory {place.url!r}: {fault_of(reason)[1]}") from reason
         elif listing.form_of(place.url) is not None:
             try:
-                yield from self._listing(place)
+                yield from self._listing(name, place.url)
             except STORE_FAULTS as reason:
                 raise StorageError(f"cannot read the listing {place.url!r}: {reason}") from reason
         elif is_image(place.url) or self.all_files:
@@ -135,11 +135,11 @@ class Source:
                 "or an image; --all-files tries it as an image"
             )
 
-    def _listing(self, place: storage.Found) -> Iterator[Unit]:
+    def _listing(self, name: str, url: str) -> Iterator[Unit]:
         """Cut a listing into slices; each shard of a listing of shards is a unit of its own."""
-        named = listing.shards(place.url)
+        named = listing.shards(url)
         if named is None:
-            yield from (listing.unit(place, piece) for piece in listing.slices(place.url, self.image_member))
+            yield from (listing.unit(name, url, piece) for piece in listing.slices(url, self.image_member))
             return
         for shard in _look_at_all(named):
             yield from [shard] if isinstance(shard, Unit) else self._open(shard)

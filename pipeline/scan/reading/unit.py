@@ -33,6 +33,7 @@ class Slice:
         newline: what ends its lines.
         images: whether each row holds one image; a column of lists may hold any number.
         several: whether other slices hold other images of the same rows.
+        size: bytes of the images, None where that shows when they are read.
     """
 
     form: str
@@ -44,11 +45,24 @@ class Slice:
     newline: str = "\n"
     images: bool = True
     several: bool = False
+    size: int | None = None
 
     @property
     def count(self) -> int | None:
         """How many images it holds, None where that shows when they are read."""
         return self.rows[1] - self.rows[0] if self.images else None
+
+
+def part_of(name: str, *, rows: tuple[int, int] | None = None, member: str | None = None) -> str:
+    """Name a part of what a name means.
+
+    Args:
+        name: the place and the identity of the bytes.
+        rows: first row and the row behind the last, for a slice.
+        member: the only member or column that is an image, where one was named.
+    """
+    name = name if rows is None else f"{name}:{rows[0]}-{rows[1]}"
+    return name if member is None else f"{name}:member={quote(member)}"
 
 
 @dataclass(frozen=True)
@@ -68,8 +82,7 @@ class Name:
     member: str | None = None
 
     def __str__(self) -> str:
-        rows = "" if self.rows is None else f":{self.rows[0]}-{self.rows[1]}"
-        return f"{self.url}#{self.identity}{rows}" + ("" if self.member is None else f":member={quote(self.member)}")
+        return part_of(f"{self.url}#{self.identity}", rows=self.rows, member=self.member)
 
     @staticmethod
     def parse(name: str) -> "Name":

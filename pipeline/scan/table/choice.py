@@ -37,7 +37,7 @@ SLICE_NAME = r":\d+-\d+(:member=[^#]*)?$"
 """How the name of a unit ends that is a slice of a listing."""
 CHOSEN = """
     SELECT unit, "index", "last", uri, key, "offset", "length", bytes, status, detail, verdict {carried},
-           "length" IS NULL AND status = 'ok' AND starts_with(unit, uri || '#')
+           "length" IS NULL AND status = 'ok' AND starts_with(uri, regexp_extract(unit, '^(.*)#', 1))
            AND (regexp_matches(uri, $shard, 'i') OR regexp_matches(unit, $slice)) AS entire
     FROM current
     ANTI JOIN (
@@ -152,7 +152,7 @@ def _write(chosen: pa.RecordBatchReader, url: str) -> Choice:
             for unit, uri in _places(table.filter(table["entire"])):
                 entire[unit, uri] = range(entire.get((unit, uri), range(groups, groups)).start, groups + 1)
             groups, images = groups + 1, images + table.num_rows
-    sizes = (cost(unit) for unit, _ in entire)
+    sizes = (cost(unit, uri) for unit, uri in entire)
     units = tuple((unit, where) for (unit, _), where in entire.items())
     return Choice(url, groups, images, image_bytes, read_bytes + sum(sizes), units)
 

@@ -7,7 +7,7 @@ SELECT unit, place, arg_max(version, newest) OVER (PARTITION BY place) = version
 FROM (
     SELECT unit, max(scanned_at) AS newest,
            regexp_extract(unit, '^(.*)#', 1) AS place,
-           regexp_replace(regexp_extract(unit, '#([^#]*)$', 1), ':[0-9]+-[0-9]+$', '') AS version
+           regexp_replace(regexp_extract(unit, '#([^#]*)$', 1), ':[0-9]+-[0-9]+(:member=[^#]*)?$', '') AS version
     FROM verdicts GROUP BY unit
 );
 

@@ -136,7 +136,7 @@ def entry(
     """Write a header of a kind, and what follows it."""
     facts = tarfile.TarInfo(name)
     facts.type, facts.linkname, facts.size = kind, link, len(body) if size is None else size
-    return facts.tobuf(tarfile.GNU_FORMAT) + body + bytes(-len(body) % BLOCK)
+    return facts.tobuf(tarfile.GNU_FORMAT, errors="surrogateescape") + body + bytes(-len(body) % BLOCK)
 
 
 END = bytes(2 * BLOCK)

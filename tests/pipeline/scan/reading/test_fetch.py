@@ -1,25 +1,33 @@
 """Every image of a unit comes once, numbered, the last one marked; what cannot be read comes with its reason."""
 
+import bz2
+import gzip
 import http.server
+import lzma
 import os
+import random
 import signal
+import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mole.errors import StorageError
 from pipeline.records import CARRIED, FETCHED, with_carried
 from pipeline.scan.reading import fetch as fetch_module
+from pipeline.scan.reading import linked as linked_module
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Row, Wanted
 from pipeline.scan.reading.source import Source
 from pipeline.scan.reading.unit import Unit
-from tests.pipeline.scan.reading.test_archive import tar
+from tests.pipeline.scan.reading.test_archive import entry, tar
 
 WANTED = Wanted(max_bytes=1000)
 
@@ -169,6 +177,177 @@ def test_what_a_web_server_answers_is_the_rows_status(web: str, tmp_path: Path) 
 def test_a_memory_store_is_read_like_another() -> None:
     fsspec.filesystem("memory").pipe_file("/fetch/a.tar", tar({"1.jpg": b"1"}))
     assert places(rows("memory://fetch/a.tar")) == [(0, True, "1", None)]
+
+
+def read(folder: Path, data: bytes, name: str = "s.tar", wanted: Wanted = WANTED) -> list[dict[str, Any]]:
+    """Fetch a shard of these bytes."""
+    (folder / name).write_bytes(data)
+    return rows(str(folder / name), wanted)
+
+
+def test_each_image_of_a_sample_is_a_row_with_the_samples_metadata(tmp_path: Path) -> None:
+    data = tar({"s0.left.png": b"l", "s0.right.png": b"r", "s0.json": b'{"url": "u"}', "s1.jpg": b"1"})
+    found = read(tmp_path, data, wanted=Wanted(1000, carry=("url",)))
+    assert [(row["index"], row["key"], row["data"], row[CARRIED]["url"]) for row in found] == [
+        (0, "s0.left.png", b"l", "u"),
+        (1, "s0.right.png", b"r", "u"),
+        (2, "s1", b"1", None),
+    ]
+    for row in found:
+        assert data[row["offset"] : row["offset"] + row["length"]] == row["data"]
+    (unit,) = Source([str(tmp_path / "s.tar")]).units()
+    (rest,) = fetch([unit.without(((0, 1), (2, 3)))], WANTED)
+    assert rest["key"].to_pylist() == ["s0.right.png"]
+
+
+def test_the_unit_is_another_one_where_a_member_is_named(tmp_path: Path) -> None:
+    (tmp_path / "s.tar").write_bytes(tar({"s0.left.png": b"l", "s0.right.png": b"r"}))
+    whole, named = (
+        list(Source([str(tmp_path / "s.tar")], image_member=member).units()) for member in (None, "right.png")
+    )
+    assert named[0].name == f"{whole[0].name}:member=right.png"
+    (table,) = fetch(named, Wanted(1000, image_member="right.png"))
+    assert (table["key"].to_pylist(), table["data"].to_pylist()) == (["s0"], [b"r"])
+
+
+def linked(body: bytes) -> bytes:
+    """Write an archive with a hard link behind many members, and one that points to nothing."""
+    far = b"".join(entry(f"{number}.png", body=bytes([number]) * 900) for number in range(9))
+    links = entry("copy.jpg", tarfile.LNKTYPE, link="first.jpg") + entry("lost.jpg", tarfile.LNKTYPE, link="gone.jpg")
+    return entry("first.jpg", body=body) + far + links + bytes(1024)
+
+
+@pytest.mark.parametrize("kept", [0, 1 << 20])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_hard_link_is_its_targets_image_or_says_why_not(
+    packed: bool, kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linked_module, "MOST_BYTES", kept)
+    data = linked(b"image")
+    first, *_, copy, lost = read(tmp_path, gzip.compress(data) if packed else data)
+    assert (copy["offset"], copy["length"], copy["key"]) == (first["offset"], first["length"], "copy")
+    if packed and not kept:
+        assert (copy["data"], copy["status"]) == (None, "unsupported")
+        assert "too far before it in a shard compressed by gzip" in copy["detail"]
+    else:
+        assert (copy["data"], copy["status"], copy["bytes"]) == (b"image", None, 5)
+    assert (lost["status"], lost["bytes"], lost["offset"]) == ("unsupported", None, None)
+    assert "a link to gone.jpg and holds no bytes" in lost["detail"]
+
+
+def test_a_shard_of_clutter_alone_is_empty_and_says_what_was_passed_over(tmp_path: Path) -> None:
+    data = entry("d/", tarfile.DIRTYPE) + entry("d/fifo.jpg", tarfile.FIFOTYPE) + entry("d/._a.jpg", body=b"\0\5\x16\7")
+    (row,) = read(tmp_path, data + bytes(1024))
+    assert row["status"] == "empty"
+    assert "1 of the kind directory, 1 of the kind pipe, 1 of the kind clutter" in row["detail"]
+
+
+def test_names_that_are_no_utf_8_and_names_of_elsewhere_are_only_names(tmp_path: Path) -> None:
+    data = (
+        entry("a\udcff.jpg", body=b"1") + entry("/etc/b.jpg", body=b"2") + entry("../../c.jpg", body=b"3") + bytes(1024)
+    )
+    assert [row["key"] for row in read(tmp_path, data)] == ["a\\xff", "/etc/b", "../../c"]
+
+
+@pytest.mark.parametrize("form", ["bz2", "gz", "xz"])
+def test_a_damaged_shard_is_its_own_affair(form: str, tmp_path: Path) -> None:
+    packs: dict[str, Callable[[bytes], bytes]] = {"bz2": bz2.compress, "gz": gzip.compress, "xz": lzma.compress}
+    for number in range(3):
+        data = bytearray(
+            packs[form](tar({f"{number}{name}.jpg": random.Random(name).randbytes(900) for name in range(20)}))
+        )
+        if number == 1:
+            data[len(data) // 2] ^= 0xFF
+            data[len(data) // 2 + 1] ^= 0xFF
+        (tmp_path / f"{number}.tar.{form}").write_bytes(data)
+    found = rows(f"{tmp_path}/*.tar.{form}")
+    sound = [row for row in found if not str(row["uri"]).endswith(f"1.tar.{form}")]
+    assert len(sound) == 40 and {row["status"] for row in sound} == {None}
+    assert [row["status"] for row in found if row["last"]] == [None, "torn_archive", None]
+
+
+def test_a_shard_in_a_listing_of_images_says_so_in_its_row(tmp_path: Path) -> None:
+    (tmp_path / "l.txt").write_text("a.jpg\n0.tar\n")
+    assert [row["status"] for row in rows(str(tmp_path / "l.txt"))] == ["missing", "unsupported"]
+
+
+def test_each_shard_of_a_listing_of_shards_is_a_unit(tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / f"{number}.tar").write_bytes(tar({"1.jpg": b"1", "2.jpg": b"2"}))
+    (tmp_path / "l.csv").write_text("path\n0.tar\n1.tar\n2.tar\n")
+    found = rows(str(tmp_path / "l.csv"))
+    assert [(str(row["uri"]).rpartition("/")[2], row["index"], row["status"]) for row in found] == [
+        *(("0.tar", 0, None), ("0.tar", 1, None), ("1.tar", 0, None), ("1.tar", 1, None), ("2.tar", 0, "missing"))
+    ]
+
+
+def embedded(path: Path, *, rows: int = 30, group: int = 10) -> str:
+    """Write images into a Parquet file as Hugging Face does, one of them null."""
+    cells = [{"bytes": b"image %d" % number, "path": None} for number in range(rows)]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    table = pa.table({"image": pa.array([*cells, None], kind), "label": list(range(rows + 1))})
+    path.parent.mkdir(exist_ok=True)
+    pq.write_table(table, path, row_group_size=group, write_page_checksum=True)
+    return str(path)
+
+
+def test_images_of_a_parquet_file_are_rows_in_their_place(tmp_path: Path) -> None:
+    url = embedded(tmp_path / "l.parquet")
+    found = rows(url, Wanted(1000, carry=("label",)))
+    assert [row["data"] for row in found] == [*(b"image %d" % number for number in range(30)), None]
+    assert {row["uri"] for row in found} == {url}
+    assert [(row["key"], row[CARRIED]) for row in found] == [(str(n), {"label": str(n)}) for n in range(31)]
+    assert found[-1]["status"] == "missing" and "row 30" in str(found[-1]["detail"])
+    assert [unit.images for unit in Source([url]).units()] == [10, 10, 10, 1]
+
+
+def test_a_damaged_page_is_told_as_the_files_for_its_own_rows_alone(tmp_path: Path) -> None:
+    url = embedded(tmp_path / "l.parquet")
+    at = pq.read_metadata(url).row_group(1).column(0).data_page_offset + 60
+    data = bytearray(Path(url).read_bytes())
+    data[at : at + 8] = bytes(8)
+    Path(url).write_bytes(data)
+    found = rows(url)
+    assert [row["status"] for row in found] == [*[None] * 10, *["torn_archive"] * 10, *[None] * 10, "missing"]
+    assert all("l.parquet is damaged" in str(row["detail"]) for row in found[10:20])
+    assert [row["index"] for row in found] == [*range(10), *range(10), *range(10), 0]
+
+
+def test_a_folder_of_parquet_files_with_images_and_a_glob_of_them_are_read(tmp_path: Path) -> None:
+    for number in range(3):
+        embedded(tmp_path / "data" / f"train-{number}.parquet", rows=4)
+    (tmp_path / "data" / "train-1.parquet").write_bytes(b"PAR1 and nothing more")
+    (tmp_path / "README.md").write_text("a data set")
+    for source in (str(tmp_path), f"{tmp_path}/data/train-*.parquet"):
+        found = rows(source)
+        assert [row["status"] for row in found] == [*[None] * 4, "missing", "torn_archive", *[None] * 4, "missing"]
+
+
+def test_what_spark_writes_is_one_listing(tmp_path: Path) -> None:
+    folder = tmp_path / "list.parquet"
+    for number in range(2):
+        part = folder / f"date={number}"
+        part.mkdir(parents=True)
+        pq.write_table(pa.table({"url": [str(tmp_path / f"{number}.jpg")]}), part / "part-0.snappy.parquet")
+        (tmp_path / f"{number}.jpg").write_bytes(b"%d" % number)
+    (folder / "_SUCCESS").touch()
+    found = rows(str(folder), Wanted(1000, carry=("date",)))
+    assert [(row["data"], row[CARRIED]) for row in found] == [(b"0", {"date": "0"}), (b"1", {"date": "1"})]
+
+
+def test_an_embedded_image_above_the_bound_is_too_large(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"jpg": [b"\xff\xd8\xff" + bytes(2000)]}), tmp_path / "l.parquet")
+    (row,) = rows(str(tmp_path / "l.parquet"))
+    assert (row["status"], row["bytes"], row["data"]) == ("too_large", 2003, None)
+
+
+def test_bytes_of_another_coding_reach_the_table_as_text(tmp_path: Path) -> None:
+    name = os.fsencode(tmp_path) + b"/caf\xe9.jpg"
+    Path(os.fsdecode(name)).write_bytes(b"1")
+    (tmp_path / "l.csv").write_bytes(b"url,caption\ncaf\xe9.jpg,d\xe9j\xe0\n")
+    (row,) = rows(str(tmp_path / "l.csv"), Wanted(1000, carry=("caption",)))
+    assert (row["key"], row[CARRIED]) == ("caf\\xe9.jpg", {"caption": "d\\xe9j\\xe0"})
+    assert str(row["uri"]).endswith(f"{tmp_path}/caf%E9.jpg")
 
 
 def dies(unit: Unit, wanted: Wanted) -> Iterator[int]:

@@ -125,3 +125,24 @@ def test_what_is_no_inventory_is_refused(words: str, complaint: str, tmp_path: P
     (tmp_path / "manifest.json").write_text(words)
     with pytest.raises(SettingsError, match=complaint):
         list(Source([str(tmp_path / "manifest.json")]).units())
+
+
+@pytest.mark.parametrize("form", ["Parquet", "CSV"])
+def test_a_damaged_data_file_is_a_row_and_the_others_are_read(form: str, tmp_path: Path) -> None:
+    manifest = write_inventory(tmp_path, form, ROWS)
+    damaged = min((tmp_path / "data").iterdir())
+    damaged.write_bytes(damaged.read_bytes()[:90])
+    units = list(Source([manifest]).units())
+    assert [unit.uri for unit in units if unit.fault is not None] == [str(damaged)]
+    assert sum(unit.images or 0 for unit in units if unit.kind is Kind.SLICE) > 20
+    (row,) = [row for table in fetch([unit for unit in units if unit.fault], Wanted(9)) for row in table.to_pylist()]
+    assert row["status"] == "torn_archive" and damaged.name in row["detail"]
+
+
+def test_rows_of_a_data_file_that_was_damaged_since_say_so(tmp_path: Path) -> None:
+    units = [unit for unit in Source([write_inventory(tmp_path, "CSV", ROWS)]).units() if unit.kind is Kind.SLICE]
+    data = tmp_path / "data" / "0.csv.gz"
+    data.write_bytes(data.read_bytes()[:90])
+    own = [unit for unit in units if unit.uri == str(data)]
+    found = [row for table in fetch(own, Wanted(9)) for row in table.to_pylist()]
+    assert len(found) == sum(unit.images or 0 for unit in own) and {row["status"] for row in found} == {"torn_archive"}

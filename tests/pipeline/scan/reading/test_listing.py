@@ -4,8 +4,10 @@ import csv
 import io
 import itertools
 import json
+from base64 import b64encode
 from pathlib import Path
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,6 +17,8 @@ from pipeline.scan.reading import listing
 from pipeline.scan.reading.columnar import ROWS_A_SLICE
 from pipeline.scan.reading.listing import Entry, entries, form_of, slices
 from pipeline.scan.reading.torn import TornError
+from pipeline.scan.reading.unit import Name
+from tests.pictures import picture
 
 ROWS = 2 * ROWS_A_SLICE + 37
 NAMES = [f"images/é {number}.jpg" for number in range(ROWS)]
@@ -115,3 +119,116 @@ def test_a_slice_reads_its_own_bytes_alone(tmp_path: Path) -> None:
     damaged = b"\0" * parts[1].span[0] + text[parts[1].span[0] : parts[1].span[1]]
     Path(url).write_bytes(damaged)
     assert [entry.text for entry in listing.entries(url, parts[1], ())] == NAMES[ROWS_A_SLICE : 2 * ROWS_A_SLICE]
+
+
+def test_paths_are_read_by_stated_rules(tmp_path: Path) -> None:
+    path = tmp_path / "l.txt"
+    path.write_bytes(
+        b"  with space.jpg \n~/home.jpg\nC:\\photos\\a.jpg\n\\\\server\\a.jpg\nback\\slash.jpg\nfile:///a%30.jpg\ncaf\xe9.jpg\n"
+    )
+    spaced, home, drive, server, slash, percent, bytes_ = everything(str(path))
+    assert spaced.uri == str(tmp_path / "with space.jpg")
+    assert home.uri == str(tmp_path / "~/home.jpg")
+    assert drive.uri is None and "path of Windows" in str(drive.fault)
+    assert server.uri is None and "path of Windows" in str(server.fault)
+    assert slash.uri == str(tmp_path / "back\\slash.jpg")
+    assert percent.uri == "file:///a%30.jpg"
+    assert bytes_.uri == f"file://{tmp_path}/caf%E9.jpg"
+
+
+def test_steps_of_a_path_are_taken_in_a_store_too() -> None:
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/lake/lists/l.txt", b"a.jpg\n./b.jpg\n../c.jpg\n../../d//e.jpg\n")
+    assert [entry.uri for entry in everything("memory://lake/lists/l.txt")] == [
+        "memory://lake/lists/a.jpg",
+        "memory://lake/lists/b.jpg",
+        "memory://lake/c.jpg",
+        "memory://lake/d//e.jpg",
+    ]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "txt", "parquet"])
+def test_an_image_in_a_data_uri_is_read_where_it_stands(form: str, tmp_path: Path) -> None:
+    image = picture(1)
+    uris = [f"data:image/jpeg;base64,{b64encode(image).decode()}", "data:text/plain,a%20b", "data:;base64,A"]
+    path = tmp_path / f"l.{form}"
+    if form == "parquet":
+        pq.write_table(pa.table({"url": uris}), path)
+    else:
+        lines = [json.dumps({"url": uri}) for uri in uris] if form == "jsonl" else [f'"{uri}"' for uri in uris]
+        path.write_text("\n".join({"csv": ["url", *lines], "txt": uris}.get(form, lines)))
+    held, plain, broken = everything(str(path))
+    assert (held.uri, held.text, held.data) == (str(path), "0", image)
+    assert plain.data == b"a b"
+    assert broken.data is None and "broken base64" in str(broken.fault)
+
+
+def test_a_row_with_too_many_fields_is_no_place(tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_text("url,caption\na,b.jpg,a caption\n")
+    (entry,) = everything(str(tmp_path / "l.csv"))
+    assert entry.uri is None and "3 fields and the listing 2 columns" in str(entry.fault)
+
+
+def test_a_partitions_column_is_carried_from_the_path(tmp_path: Path) -> None:
+    folder = tmp_path / "l.parquet" / "date=2026-11-01" / "set=a%20b"
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table({"url": ["/x.jpg"]}), folder / "part-0.parquet")
+    (entry,) = everything(str(folder / "part-0.parquet"), ("date", "set", "none"))
+    assert entry.carried == {"date": "2026-11-01", "set": "a b", "none": None}
+
+
+@pytest.mark.parametrize("form", ["txt", "csv", "jsonl", "parquet"])
+def test_a_listing_of_shards_names_them_and_one_of_images_names_none(form: str, tmp_path: Path) -> None:
+    names = [f"s/{number}.tar" for number in range(300)]
+    for path, listed in ((tmp_path / f"s.{form}", names), (tmp_path / f"i.{form}", ["a.jpg", *names])):
+        if form == "parquet":
+            pq.write_table(pa.table({"path": listed}), path)
+        else:
+            lines = [json.dumps({"path": name}) for name in listed] if form == "jsonl" else listed
+            path.write_text("\n".join(["path", *lines] if form == "csv" else lines))
+    assert listing.shards(str(tmp_path / f"s.{form}")) == [str(tmp_path / name) for name in names]
+    assert listing.shards(str(tmp_path / f"i.{form}")) is None
+
+
+def test_a_listing_of_shards_and_other_things_is_refused_with_the_row(tmp_path: Path) -> None:
+    (tmp_path / "l.txt").write_text("0.tar\n1.tar\na.jpg\n")
+    with pytest.raises(SettingsError, match="in row 2 'a.jpg'"):
+        listing.shards(str(tmp_path / "l.txt"))
+
+
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+def test_images_of_a_parquet_file_are_entries_with_their_bytes_or_their_place(tmp_path: Path) -> None:
+    cells = [
+        {"bytes": b"1", "path": "one.jpg"},
+        {"bytes": b"2", "path": None},
+        {"bytes": None, "path": "three.jpg"},
+        None,
+    ]
+    pq.write_table(pa.table({"image": pa.array(cells, IMAGE), "label": [1, 2, 3, 4]}), tmp_path / "l.parquet")
+    url = str(tmp_path / "l.parquet")
+    one, two, three, none = everything(url, ("label",))
+    assert (one.uri, one.text, one.data, one.carried) == (url, "one.jpg", b"1", {"label": "1"})
+    assert (two.uri, two.text, two.data) == (url, "1", b"2")
+    assert (three.uri, three.data) == (str(tmp_path / "three.jpg"), None)
+    assert none.uri is None and "row 3 of" in str(none.fault)
+
+
+def test_images_of_several_columns_and_of_lists_have_keys_of_their_own(tmp_path: Path) -> None:
+    url = str(tmp_path / "l.parquet")
+    cells = pa.array([[{"bytes": b"1", "path": None}, {"bytes": b"2", "path": None}], []], pa.list_(IMAGE))
+    other = pa.array([{"bytes": b"3", "path": None}, {"bytes": b"4", "path": None}], IMAGE)
+    pq.write_table(pa.table({"images": cells, "mask": other}), url)
+    assert [entry.text for entry in everything(url)] == ["0.0.images", "0.1.images", "0.mask", "1.mask"]
+    pq.write_table(pa.table({"images": pa.array([[], None], pa.list_(IMAGE))}), url)
+    (nothing,) = everything(url)
+    assert "rows 0 to 1" in str(nothing.fault) and "hold no image" in str(nothing.fault)
+
+
+def test_a_slice_is_found_again_by_its_units_name(tmp_path: Path) -> None:
+    url = write(tmp_path, "csv")
+    for piece in slices(url):
+        assert listing.slice_of(Name(url, "x", piece.rows), url) == piece
+    assert listing.slice_of(Name(url, "x", (1, 2)), url) is None
+    assert listing.bytes_of(url, next(slices(url))) > 1000

@@ -1,21 +1,29 @@
 """Reading chosen images again: what moves over the wire, and what a store's faults do."""
 
+import gzip
+import tarfile
 import threading
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from mole.errors import StorageError
+from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Wanted
-from pipeline.scan.reading.reread import fetch_chosen
+from pipeline.scan.reading.reread import fetch_chosen, fetch_entire
+from pipeline.scan.reading.source import Source
 from pipeline.scan.table.choice import Asked, choose
 from pipeline.scan.table.views import opened
 from tests.pictures import picture, samples, write_shard
-from tests.verdicts import verdicts_of
+from tests.pipeline.scan.reading.test_archive import entry
+from tests.verdicts import verdict_row, verdicts_of, write_verdicts
 
 WANTED = Wanted(1 << 20)
 MAIN = (0, 1)
@@ -113,3 +121,91 @@ def test_a_shard_that_gives_too_few_bytes_ends_the_run(tmp_path: Path) -> None:
     pq.write_table(rows.set_column(rows.column_names.index("offset"), "offset", far), listing)
     with pytest.raises(StorageError, match="stopped answering"):
         list(fetch_chosen(listing, 0, MAIN, WANTED))
+
+
+def again(source: Path | str, folder: Path, where: str = "true") -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Read a source's images, and those of its table that are chosen again."""
+    first = pa.concat_tables(fetch(list(Source([str(source)]).units()), WANTED)).to_pylist()
+    url = str(folder / "listing.parquet")
+    with opened(str(verdicts_of(source, table=folder / "table"))) as views:
+        choice = choose(views, Asked(("new",), where=where), url)
+    near = [table for group in range(choice.groups) for table in fetch_chosen(url, group, MAIN, WANTED)]
+    far = [table for unit, groups in choice.entire for table in fetch_entire(url, unit, groups, WANTED)]
+    found = sorted(pa.concat_tables([*near, *far]).to_pylist(), key=lambda row: (row["unit"], row["index"]))
+    return sorted(first, key=lambda row: (row["unit"], row["index"])), found
+
+
+def parquet(folder: Path) -> Path:
+    """Write images into two columns of a Parquet file, one null, one of a name alone."""
+    (folder / "named.jpg").write_bytes(picture(9))
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    left = [{"bytes": picture(number), "path": None} for number in range(7)]
+    right = [None, {"bytes": None, "path": "named.jpg"}, *left[2:]]
+    table = pa.table({"left": pa.array(left, kind), "right # 2": pa.array(right, kind)})
+    pq.write_table(table, folder / "l.parquet", row_group_size=3)
+    return folder / "l.parquet"
+
+
+def csv(folder: Path) -> Path:
+    """Write a listing whose images stand in it."""
+    uris = [f"data:image/jpeg;base64,{b64encode(picture(number)).decode()}" for number in range(5)]
+    (folder / "l.csv").write_text("\n".join(["url", *(f'"{uri}"' for uri in uris)]))
+    return folder / "l.csv"
+
+
+def tarred(folder: Path, name: str, pack: Callable[[bytes], bytes]) -> Path:
+    """Write a shard with two images in a sample, a hard link, clutter, and a sample without an image."""
+    image = picture(1)
+    data = (
+        entry("._a.jpg", body=b"\0\5\x16\7") + entry("a.left.jpg", body=image) + entry("a.right.jpg", body=picture(2))
+    )
+    data += entry("b.txt", body=b"x") + entry("c.jpg", tarfile.LNKTYPE, link="a.left.jpg") + bytes(1024)
+    (folder / name).write_bytes(pack(data))
+    return folder / name
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        parquet,
+        csv,
+        partial(tarred, name="a.tar", pack=bytes),
+        partial(tarred, name="a.tar.gz", pack=gzip.compress),
+        partial(tarred, name="gzipped.tar", pack=gzip.compress),
+    ],
+)
+@pytest.mark.parametrize("where", ["true", '"index" % 2 = 1'])
+def test_what_is_chosen_again_has_the_bytes_that_it_had(
+    make: Callable[[Path], Path], where: str, tmp_path: Path
+) -> None:
+    first, found = again(make(tmp_path), tmp_path, where)
+    chosen = first if where == "true" else [row for row in first if row["index"] % 2]
+    same = ("unit", "index", "last", "uri", "key", "offset", "length", "data", "status", "detail")
+    assert [[row[name] for name in same] for row in found] == [[row[name] for name in same] for row in chosen]
+
+
+def test_rows_that_a_parquet_file_has_no_more_are_missing(tmp_path: Path) -> None:
+    url = parquet(tmp_path)
+    table = verdicts_of(url, table=tmp_path / "table")
+    pq.write_table(pa.table({"left": [b"\xff\xd8\xffother"]}), url)
+    listing, _ = listed(table, tmp_path, "\"index\" = 0 AND uri LIKE '%l.parquet' AND status = 'ok'")
+    with opened(str(table)) as views:
+        entire = choose(views, Asked(("new",), where="status = 'ok'"), listing).entire
+    found = [
+        row
+        for unit, groups in entire
+        for row in pa.concat_tables(fetch_entire(listing, unit, groups, WANTED)).to_pylist()
+    ]
+    assert {row["status"] for row in found} == {"missing"} and len(found) == 12
+    assert all("other bytes lie there" in row["detail"] for row in found)
+
+
+def test_the_member_that_a_scan_named_is_meant_again_whatever_the_rescan_says(tmp_path: Path) -> None:
+    shard = tarred(tmp_path, "a.tar.gz", gzip.compress)
+    unit, *_ = Source([str(shard)], image_member="right.jpg").units()
+    row = verdict_row(unit.name, 0, uri=str(shard), key="a", offset=None, length=None)
+    with opened(str(write_verdicts(tmp_path / "table", [row]))) as views:
+        choice = choose(views, Asked(("new",)), str(tmp_path / "listing.parquet"))
+    [(name, groups)] = choice.entire
+    (table,) = fetch_entire(choice.url, name, groups, WANTED)
+    assert table["data"].to_pylist() == [picture(2)]

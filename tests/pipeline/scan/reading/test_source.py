@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mole.errors import SettingsError, StorageError
@@ -97,3 +99,22 @@ def test_a_memory_store_is_a_place_like_another() -> None:
 def test_a_store_that_does_not_answer_is_a_fault_of_storage() -> None:
     with pytest.raises(StorageError, match="127.0.0.1:9"):
         list(Source(["http://127.0.0.1:9/a.tar"]).units())
+
+
+def test_a_folder_with_images_does_not_open_its_tables_and_counts_them(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"1")
+    pq.write_table(pa.table({"url": ["b.jpg"]}), tmp_path / "l.parquet")
+    source = Source([str(tmp_path)])
+    assert [unit.key for unit in source.units()] == ["a.jpg"]
+    assert source.skipped == 1
+    (tmp_path / "a.jpg").unlink()
+    assert [unit.kind for unit in source.units()] == [Kind.SLICE]
+    assert source.skipped == 0
+
+
+def test_a_named_file_that_is_no_parquet_is_refused_and_one_of_several_is_a_unit_with_its_fault(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"<html>")
+    with pytest.raises(SettingsError, match=r"--source .*a.parquet.* is damaged"):
+        list(Source([str(tmp_path / "a.parquet")]).units())
+    (unit,) = Source([f"{tmp_path}/*.parquet"]).units()
+    assert unit.fault is not None and unit.fault[0] == "torn_archive"

@@ -43,6 +43,17 @@ def test_units_whose_bytes_changed_are_gone_from_current_and_the_slices_of_one_l
     assert names == ["a.tar#2", "b.tar#1", "c#d.jpg#7-8", "s3://l/x.csv#e:0-256", "s3://l/x.csv#e:256-300"]
 
 
+def test_of_a_shard_the_last_choice_of_a_member_is_living_and_every_column_of_a_parquet_file_is(tmp_path: Path) -> None:
+    columns = [f"s3://l/x.parquet#e:0-9:member={name}" for name in ("left", "right%20%23")]
+    write_verdicts(
+        tmp_path,
+        [verdict_row("a.tar#1", 0), *(verdict_row(name, 0) for name in columns)],
+        [verdict_row("a.tar#1:member=seg.png", 0, scanned_at=LATER)],
+    )
+    names = [row[0] for row in asked(tmp_path, "SELECT unit FROM current ORDER BY unit")]
+    assert names == ["a.tar#1:member=seg.png", *columns]
+
+
 def test_changed_has_what_the_new_model_flipped_with_both_scores(tmp_path: Path) -> None:
     write_verdicts(
         tmp_path,
