@@ -5,6 +5,7 @@ import posixpath
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from braceexpand import braceexpand
 
@@ -12,15 +13,19 @@ from mole.errors import SettingsError, StorageError
 from pipeline import storage
 from pipeline.extension import is_image
 from pipeline.fault import STORE_FAULTS, fault_of
-from pipeline.folder import walk
-from pipeline.patience import patiently
+from pipeline.folder import UNREADABLE, entries, files, is_hidden
+from pipeline.found import Found
+from pipeline.patience import is_web, patiently
 from pipeline.records import Status
 from pipeline.scan.reading import inventory, listing
+from pipeline.scan.reading.passed import Passed
 from pipeline.scan.reading.shard import is_shard
 from pipeline.scan.reading.unit import Kind, Unit
+from pipeline.signature import unsigned
 
 MANY = 8
 LOOKS = 32
+OWNER = "; who owns the store must allow it to these credentials"
 
 
 @dataclass
@@ -30,59 +35,113 @@ class Source:
     Attributes:
         texts: what the user named.
         all_files: try every file of a folder, whatever its name.
-        skipped: files of folders that no image's name ends like, counted while the units are read.
-        shards_skipped: how many of those are shards, which a folder does not open.
+        passed: what was passed over, counted while the units are read.
     """
 
     texts: list[str]
     all_files: bool = False
-    skipped: int = field(default=0, init=False)
-    shards_skipped: int = field(default=0, init=False)
+    passed: Passed = field(default_factory=Passed, init=False)
+
+    @property
+    def skipped(self) -> int:
+        """Files passed over because of the end of their name."""
+        return self.passed.skipped
+
+    @property
+    def shards_skipped(self) -> int:
+        """How many of those are shards."""
+        return self.passed.shards
+
+    @property
+    def hidden(self) -> int:
+        """Files and folders passed over because their name begins with a dot."""
+        return self.passed.hidden
 
     def units(self) -> Iterator[Unit]:
         """Yield every unit, in the order in which the sources were named, each once.
 
         Raises:
-            SettingsError: a source is nothing that can be scanned.
+            SettingsError: sources are nothing that can be scanned; those that are not there are named together.
             StorageError: a store cannot be listed.
         """
         seen: set[str] = set()
-        self.skipped = self.shards_skipped = 0
-        for text in self.texts:
-            for unit in self._units_of(text):
+        self.passed = Passed()
+        for units in self._sources():
+            for unit in units:
                 if unit.name not in seen:
                     seen.add(unit.name)
                     yield unit
 
-    def _units_of(self, text: str) -> Iterator[Unit]:
-        exact = _look(text)
-        if not isinstance(exact, Unit) and exact is not None:
-            yield from self._open(exact)
-        elif _is_folder(text):
-            yield from self._folder(text)
-        elif any(sign in text for sign in "{*?["):
-            yield from self._pattern(text)
-        elif isinstance(exact, Unit) and is_shard(text):
-            yield exact
-        else:
-            reason = exact.fault[1] if isinstance(exact, Unit) and exact.fault else "nothing is there"
-            raise SettingsError(f"--source {text!r}: {reason}; name a shard, a folder, a listing or an image")
+    def _sources(self) -> list[Iterator[Unit]]:
+        """Look at everything that is named before any of it is read."""
+        found, refused = [], []
+        for text in self.texts:
+            try:
+                found.append(self._look(text))
+            except SettingsError as reason:
+                refused.append(str(reason))
+        if refused:
+            raise SettingsError("\n".join(refused))
+        return found
+
+    def _look(self, text: str) -> Iterator[Unit]:
+        try:
+            place = storage.look(text)
+        except STORE_FAULTS as reason:
+            status, detail = fault_of(reason)
+            if status is Status.UNREACHABLE:
+                raise StorageError(f"cannot look at {text!r}: {detail}") from reason
+            if status is Status.MISSING and _is_pattern(text):
+                return self._pattern(text)
+            raise _refused(text, status, detail) from reason
+        except ValueError as reason:
+            raise SettingsError(f"--source {text!r}: {reason}") from reason
+        if place is None:
+            return self._some(text, self._folder(text))
+        if place.fault is not None:
+            raise _refused(text, *place.fault)
+        return self._open(place)
+
+    def _some(self, text: str, units: Iterator[Unit]) -> Iterator[Unit]:
+        """Insist that a folder or a glob has an image; else tell what it has."""
+        before, none = self.passed, True
+        self.passed = Passed()
+        for unit in units:
+            none = False
+            yield unit
+        own = self.passed
+        self.passed = Passed(
+            before.skipped + own.skipped, before.shards + own.shards, before.hidden + own.hidden, before.shard
+        )
+        if none:
+            raise SettingsError(f"--source {text!r}: no image to scan; {own.told()}")
 
     def _pattern(self, pattern: str) -> Iterator[Unit]:
-        """Expand braces, then globs; a file that braces name and the store lacks is a unit with its fault."""
+        """Expand braces, then globs; a file that braces name and the store lacks is a unit with its fault.
+
+        Raises:
+            SettingsError: the store has none of them, which says that the name is wrong, and not that some are lost.
+        """
         try:
             texts = list(braceexpand(pattern))
         except ValueError as reason:
             raise SettingsError(f"--source {pattern!r}: {reason}") from reason
-        named = [text for text in texts if not glob.has_magic(text)]
-        for place in _look_at_all(named):
+        globs = [text for text in texts if _is_glob(text)]
+        places = list(_look_at_all([text for text in texts if not _is_glob(text)]))
+        if places and not globs and all(isinstance(place, Unit) for place in places):
+            reasons = {place.fault[1]: None for place in places if isinstance(place, Unit) and place.fault}
+            first = next(iter(reasons))
+            raise SettingsError(f"--source {pattern!r}: none of the {len(places):,} files that it names: {first}")
+        return self._expanded(places, globs)
+
+    def _expanded(self, places: list[Found | Unit], globs: list[str]) -> Iterator[Unit]:
+        for place in places:
             if isinstance(place, Unit):
                 yield place
             else:
                 yield from self._open(place)
-        for text in texts:
-            if glob.has_magic(text):
-                yield from self._glob(text)
+        for text in globs:
+            yield from self._some(text, self._glob(text))
 
     def _glob(self, text: str) -> Iterator[Unit]:
         fs, path = storage.filesystem(text)
@@ -93,51 +152,64 @@ class Source:
         if not places:
             raise SettingsError(f"--source {text!r}: no file there has such a name")
         for name in sorted(places):
-            if places[name]["type"] == "directory":
-                yield from self._folder(storage.absolute(str(fs.unstrip_protocol(name))))
+            if is_hidden(name) and not (self.all_files or is_hidden(text)):
+                self.passed.hidden += 1
+            elif places[name]["type"] == "directory":
+                yield from self._folder(storage.url_of(fs, name))
             else:
                 yield from self._open(storage.found(fs, places[name]))
 
-    def _open(self, place: storage.Found) -> Iterator[Unit]:
+    def _open(self, place: Found) -> Iterator[Unit]:
         """Turn one file that was named into units, by the end of its name."""
-        name = f"{place.url}#{place.identity}"
-        if is_shard(place.url):
-            yield Unit(name, place.url, Kind.SHARD, size=place.size)
-        elif inventory.is_inventory(place.url):
+        name, ending = name_of(place), storage.file_name(place.url)
+        if is_shard(ending):
+            if place.fault is None:
+                yield Unit(name, place.url, Kind.SHARD, size=place.size)
+            else:
+                yield _file(place, posixpath.basename(ending))
+        elif place.fault is None and inventory.is_inventory(ending):
             try:
                 yield from inventory.units(place.url, self._pass_over)
             except STORE_FAULTS as reason:
                 raise StorageError(f"cannot read the inventory {place.url!r}: {fault_of(reason)[1]}") from reason
-        elif listing.form_of(place.url) is not None:
+        elif place.fault is None and listing.form_of(ending) is not None:
             try:
                 for part in listing.slices(place.url):
                     rows = f"{part.rows[0]}-{part.rows[1]}"
                     yield Unit(f"{name}:{rows}", place.url, Kind.SLICE, images=part.rows[1] - part.rows[0], slice=part)
             except STORE_FAULTS as reason:
                 raise StorageError(f"cannot read the listing {place.url!r}: {reason}") from reason
-        elif is_image(place.url) or self.all_files:
-            yield _file(place, posixpath.basename(place.url))
+        elif is_image(ending) or self.all_files:
+            yield _file(place, posixpath.basename(ending))
         else:
             raise SettingsError(
                 f"--source {place.url!r}: not the name of a shard (.tar), a listing ({', '.join(listing.FORMS)}) "
                 "or an image; --all-files tries it as an image"
             )
 
-    def _pass_over(self, files: int) -> None:
-        self.skipped += files
+    def _pass_over(self, count: int) -> None:
+        self.passed.skipped += count
 
     def _folder(self, text: str) -> Iterator[Unit]:
-        folder = storage.absolute(text).rstrip("/")
-        for place in walk(folder):
-            if is_image(place.url) or self.all_files:
-                yield _file(place, place.url.removeprefix(folder).lstrip("/"))
+        for place in entries(text, hidden=self.all_files):
+            if is_hidden(place.key) and not self.all_files:
+                self.passed.hidden += 1
+            elif is_image(place.key.rstrip("/")) or self.all_files or place.identity == UNREADABLE:
+                yield _file(place, place.key)
             else:
-                self.skipped += 1
-                self.shards_skipped += is_shard(place.url)
+                self.passed.skipped += 1
+                if is_shard(place.url):
+                    self.passed.shards += 1
+                    self.passed.shard = self.passed.shard or place.url
 
 
-def _file(place: storage.Found, key: str) -> Unit:
-    return Unit(f"{place.url}#{place.identity}", place.url, Kind.FILE, key=key, images=1, size=place.size)
+def _file(place: Found, key: str) -> Unit:
+    return Unit(name_of(place), place.url, Kind.FILE, key=key, images=1, size=place.size, fault=place.fault)
+
+
+def name_of(place: Found) -> str:
+    """Name a unit: where its bytes lie, whatever signature its URL bears, and what changes when they do."""
+    return f"{unsigned(place.url)}#{place.identity}"
 
 
 def name_now(uri: str) -> str:
@@ -146,56 +218,62 @@ def name_now(uri: str) -> str:
     Raises:
         StorageError: the store does not answer.
     """
-    place = _look(uri)
+    place = _look_at(uri)
     if isinstance(place, Unit):
         return place.name
-    return f"{uri}#folder" if place is None else f"{place.url}#{place.identity}"
+    return f"{unsigned(uri)}#folder" if place is None else name_of(place)
 
 
-def _is_folder(text: str) -> bool:
-    fs, path = storage.filesystem(text)
-    try:
-        return not text.startswith(("http://", "https://")) and bool(fs.isdir(path))
-    except STORE_FAULTS as reason:
-        raise StorageError(f"cannot look at {text!r}: {fault_of(reason)[1]}") from reason
+def _refused(text: str, status: Status, detail: str) -> SettingsError:
+    owner = OWNER if status is Status.FORBIDDEN else ""
+    return SettingsError(f"--source {text!r}: {detail}{owner}; name a shard, a folder, a listing or an image")
 
 
-def _look(text: str) -> storage.Found | Unit | None:
+def _is_pattern(text: str) -> bool:
+    return "{" in text or _is_glob(text)
+
+
+def _is_glob(text: str) -> bool:
+    """Tell whether a name has a glob's signs; those of a web server's stand in its path, and `?` is none of them."""
+    if is_web(text):
+        path = urlsplit(text).path
+        return "*" in path or "[" in path
+    return glob.has_magic(text)
+
+
+def _look_at(text: str) -> Found | Unit | None:
     """Look at a file; one that is missing or forbidden is a unit with its fault, a folder is None.
 
     Raises:
         StorageError: the store does not answer.
     """
-    fs, path = storage.filesystem(text)
     url = storage.absolute(text)
     try:
-        info = patiently(lambda: fs.info(path), url)
-        return None if info["type"] == "directory" else storage.found(fs, info)
+        return storage.look(text)
     except STORE_FAULTS as reason:
         status, detail = fault_of(reason)
         if status is Status.UNREACHABLE:
             raise StorageError(f"cannot look at {text!r}: {detail}") from reason
-        return Unit(f"{url}#{status}", url, Kind.SHARD, key=posixpath.basename(url), images=1, fault=(status, detail))
+        key = posixpath.basename(storage.file_name(url))
+        return Unit(f"{unsigned(url)}#{status}", url, Kind.SHARD, key=key, images=1, fault=(status, detail))
 
 
-def _look_at_all(texts: list[str]) -> Iterator[storage.Found | Unit]:
+def _look_at_all(texts: list[str]) -> Iterator[Found | Unit]:
     """Look at many files in order: a folder of a store is listed once where it holds several of them."""
     folders = {posixpath.dirname(text) for text in texts}
-    if len(texts) > MANY * len(folders) and not texts[0].startswith(("http://", "https://")):
+    there: dict[str, Found] = {}
+    if len(texts) > MANY * len(folders) and not is_web(texts[0]):
         there = {place.url: place for folder in sorted(folders) for place in _siblings(folder)}
-    else:
-        there = {}
     with ThreadPoolExecutor(LOOKS) as lookers:
-        places = lookers.map(lambda text: there.get(storage.absolute(text)) or _look(text), texts)
+        places = lookers.map(lambda text: there.get(storage.absolute(text)) or _look_at(text), texts)
         for text, place in zip(texts, places, strict=True):
             if place is None:
                 raise SettingsError(f"{text!r} is a folder; braces name shards, listings or images")
             yield place
 
 
-def _siblings(folder: str) -> list[storage.Found]:
-    fs, path = storage.filesystem(folder or ".")
+def _siblings(folder: str) -> list[Found]:
     try:
-        return [storage.found(fs, info) for info in fs.ls(path, detail=True) if info["type"] == "file"]
-    except STORE_FAULTS:
+        return files(folder or ".")
+    except (*STORE_FAULTS, StorageError):
         return []  # each file is then looked at alone, and says itself what is wrong
