@@ -1,6 +1,7 @@
 """A store's fault: what its client's error means for an image, and whether asking again may help."""
 
 import errno
+import socket
 
 import aiohttp
 import botocore.exceptions
@@ -38,6 +39,8 @@ SETTLED = (
     NoRangeError,
     aiohttp.ClientConnectorCertificateError,
     aiohttp.InvalidURL,
+    aiohttp.InvalidUrlClientError,
+    aiohttp.NonHttpUrlClientError,
     botocore.exceptions.NoCredentialsError,
     botocore.exceptions.PartialCredentialsError,
     botocore.exceptions.ProfileNotFound,
@@ -75,6 +78,8 @@ def is_passing(reason: BaseException) -> bool:
     told = _told(reason)
     if not isinstance(told, STORE_FAULTS) or isinstance(told, SETTLED) or fault_of(told)[0] is not Status.UNREACHABLE:
         return False
+    if getattr(getattr(told, "os_error", None), "errno", None) == socket.EAI_NONAME:
+        return False  # the network answers, and says that there is no such host
     code = _code(told)
     return code is None or code >= 500 or code in PASSING_CODES
 

@@ -76,8 +76,9 @@ def files(url: str) -> list[Found]:
 
 
 def is_hidden(key: str) -> bool:
-    """Tell whether a file's or folder's own name begins with a dot."""
-    return key.rstrip("/").rpartition("/")[2].startswith(".")
+    """Tell whether a file's or folder's own name begins with a dot; a store's `.` and `..` are names like others."""
+    name = key.rstrip("/").rpartition("/")[2]
+    return name.startswith(".") and name not in (".", "..")
 
 
 def _store_entries(fs: fsspec.AbstractFileSystem, url: str, *, hidden: bool) -> Iterator[Found]:
@@ -160,11 +161,9 @@ def _local_entries(top: str, *, hidden: bool) -> Iterator[Found]:
             path = os.path.join(here, name)
             yield replace(local.look(path), key=_key(path, top))
         if not hidden:
-            for name in folders:
-                if name.startswith("."):
-                    path = os.path.join(here, name)
-                    yield Found(local.written(path), None, "hidden-folder", _key(path, top))
-            folders = [name for name in folders if not name.startswith(".")]
+            for path in [os.path.join(here, name) for name in folders if is_hidden(name)]:
+                yield Found(local.written(path), None, "hidden-folder", _key(path, top))
+            folders = [name for name in folders if not is_hidden(name)]
         waiting += [os.path.join(here, name) for name in reversed(folders)]
 
 

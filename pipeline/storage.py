@@ -24,6 +24,10 @@ from pipeline.web import Web
 PROTOCOL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 CHAIN = re.compile(r"^[a-z0-9]+::[A-Za-z0-9+.-]+://")
 LOCAL = ("file", "local")
+CHAINED = frozenset({"zip", "tar", "libarchive", "dir", "reference", "generic", "asyncwrapper"}) | {
+    *("cached", "blockcache", "filecache", "simplecache"),
+}
+"""What fsspec reads only at the head of a chain."""
 
 
 def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -36,9 +40,9 @@ def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
         SettingsError: no installed file system speaks the URL's protocol, or needs more than the URL to do so.
     """
     protocol = _protocol(url)
+    if protocol in CHAINED or (protocol is None and CHAIN.match(url)):
+        raise SettingsError(f"cannot open {url!r}: chained URLs are not read; name the file itself")
     if protocol is None:
-        if CHAIN.match(url):
-            raise SettingsError(f"cannot open {url!r}: chained URLs are not read; name the file itself")
         return LocalFileSystem(), local.path_of(url)
     try:
         kind = fsspec.get_filesystem_class(protocol)

@@ -53,7 +53,7 @@ class Entry:
 
 def form_of(url: str) -> str | None:
     """Tell a listing's form by the end of its name, None where it is no listing."""
-    return FORMS.get(posixpath.splitext(url.lower())[1])
+    return FORMS.get(posixpath.splitext(storage.file_name(url).lower())[1])
 
 
 def slices(url: str) -> Iterator[Slice]:
@@ -85,7 +85,7 @@ def entries(url: str, part: Slice, carry: tuple[str, ...]) -> Iterator[Entry]:
     Raises:
         OSError: the store failed.
     """
-    base = posixpath.dirname(url)
+    base = posixpath.dirname(storage.file_name(url))
     for row in _rows(url, part, carry):
         text = as_text(row.get(part.column or "uri")) or ""
         yield Entry(_resolve(text.strip(), base), text, {name: as_text(row.get(name)) for name in carry})

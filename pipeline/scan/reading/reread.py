@@ -21,6 +21,7 @@ from pipeline.scan.reading.image import Row, Wanted, read_image, row_of, tables,
 from pipeline.scan.reading.shard import is_shard
 from pipeline.scan.reading.source import name_now
 from pipeline.scan.reading.unit import Kind, Unit
+from pipeline.signature import unsigned
 
 PLACE = ("unit", "index", "last")
 
@@ -111,7 +112,7 @@ def _is_settled(row: Row) -> bool:
 
 def _gone(row: Row, now: Callable[[str], str]) -> tuple[Status, str] | None:
     place = row["unit"].rpartition("#")[0]
-    if place != row["uri"]:
+    if place != unsigned(row["uri"]):
         return None  # a listed image: its listing says nothing of its bytes
     name = now(row["uri"])
     if name == row["unit"]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
+from pipeline import storage
 from pipeline.extension import IMAGE_EXTENSIONS, is_image
 from pipeline.scan.reading.archive import Member, Tear, members
 
@@ -56,7 +57,7 @@ class Sample:
 
 def is_shard(url: str) -> bool:
     """Tell by the end of its name whether a file is a shard."""
-    return SHARD_NAME.search(url) is not None
+    return SHARD_NAME.search(storage.file_name(url)) is not None
 
 
 def as_text(value: object) -> str | None:

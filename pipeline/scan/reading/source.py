@@ -151,8 +151,10 @@ class Source:
             raise StorageError(f"cannot list {text!r}: {fault_of(reason)[1]}") from reason
         if not places:
             raise SettingsError(f"--source {text!r}: no file there has such a name")
+        start = path[: _first_sign(path)].rfind("/") + 1
+        asked = self.all_files or any(map(is_hidden, path[start:].split("/")))
         for name in sorted(places):
-            if is_hidden(name) and not (self.all_files or is_hidden(text)):
+            if not asked and any(map(is_hidden, name[start:].split("/"))):
                 self.passed.hidden += 1
             elif places[name]["type"] == "directory":
                 yield from self._folder(storage.url_of(fs, name))
@@ -239,6 +241,10 @@ def _is_glob(text: str) -> bool:
         path = urlsplit(text).path
         return "*" in path or "[" in path
     return glob.has_magic(text)
+
+
+def _first_sign(pattern: str) -> int:
+    return min(pattern.find(sign) % (len(pattern) + 1) for sign in "*?[")
 
 
 def _look_at(text: str) -> Found | Unit | None:

@@ -29,9 +29,11 @@ GAP = 1 / 8
 LONGEST = 8 << 20
 """Bytes after which a reading ends."""
 
+ENDING = "CASE WHEN regexp_matches(uri, '^https?://', 'i') THEN regexp_extract(uri, '^[^?#]*') ELSE uri END"
+"""Where a file's name ends, as `storage.file_name` has it."""
 CHOSEN = """
     SELECT unit, "index", "last", uri, key, "offset", "length", bytes, status, detail, verdict {carried},
-           "length" IS NULL AND status = 'ok' AND regexp_matches(uri, $compressed, 'i') AS entire
+           "length" IS NULL AND status = 'ok' AND regexp_matches({ending}, $compressed, 'i') AS entire
     FROM current
     ANTI JOIN (
         SELECT unit, "index" FROM verdicts
@@ -103,7 +105,8 @@ def choose(table: duckdb.DuckDBPyConnection, asked: Asked, url: str) -> Choice:
         StorageError: the listing cannot be written.
     """
     columns = [str(row[0]) for row in table.sql("DESCRIBE current").fetchall()]
-    query = CHOSEN.format(where=asked.where or "true", carried=f", {CARRIED}" if CARRIED in columns else "")
+    carried = f", {CARRIED}" if CARRIED in columns else ""
+    query = CHOSEN.format(where=asked.where or "true", carried=carried, ending=ENDING)
     values = {
         "models": list(asked.models),
         "again": asked.where is not None,
