@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import ClientResponse
+from aiohttp.http import HttpProcessingError
 from fsspec.asyn import sync
 
 from pipeline.coding import Codings
@@ -36,6 +37,7 @@ class Body:
         self._answer = answer
         self._stack = stack
         self._codings = codings_of(answer)
+        self._excess = Excess(answer)
         self._pieces: Any = iter(())
         self._ended = False
         self.identity = identity_of(facts_of(answer, ""))
@@ -54,11 +56,34 @@ class Body:
                 return b""
             piece = sync(self._loop, piece_of, self._answer)
             self._ended = not piece
+            if self._ended:
+                self._excess.refuse()
             self._pieces = self._codings.feed(piece) if piece else self._codings.finish()
 
     def close(self) -> None:
         """Let the server go."""
         sync(self._loop, self._stack.aclose)
+
+
+class Excess:
+    """What a server sends behind the end of a body that it announced, as far as it comes with it.
+
+    Args:
+        answer: its body unread.
+    """
+
+    def __init__(self, answer: ClientResponse) -> None:
+        connection = answer.connection  # gone already where a short body came whole with its head
+        self._protocol = None if connection is None else connection.protocol
+
+    def refuse(self) -> None:
+        """Insist that there was none, once the body was read: one of the two, length or body, is not what it should be.
+
+        Raises:
+            OSError: there was.
+        """
+        if self._protocol is not None and isinstance(self._protocol.exception(), HttpProcessingError):
+            raise OSError("more bytes came than the announced length")
 
 
 def demand_body(answer: ClientResponse, *, ranged: bool) -> None:
@@ -112,10 +137,11 @@ async def piece_of(answer: ClientResponse) -> bytes:
 
 async def pieces(answer: ClientResponse) -> AsyncIterator[bytes]:
     """Read a body to its end, its codings undone."""
-    codings = codings_of(answer)
+    codings, excess = codings_of(answer), Excess(answer)
     while piece := await piece_of(answer):
         for part in codings.feed(piece):
             yield part
+    excess.refuse()
     for part in codings.finish():
         yield part
 
