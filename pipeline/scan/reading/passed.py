@@ -1,5 +1,6 @@
 """What a scan of folders passed over because of its name, and what to do where it is wanted."""
 
+import shlex
 from dataclasses import dataclass
 
 
@@ -23,9 +24,9 @@ class Passed:
         """Say what was passed over, and how it is named to be scanned; empty where nothing was."""
         parts = []
         if self.skipped:
-            parts.append(f"{self.skipped:,} files there have no image's name")
+            parts.append(f"files there without an image's name: {self.skipped:,}")
         if self.shards:
-            parts.append(f"{self.shards:,} of them are shards, which are named as sources: --source {self.shard!r}")
+            parts.append(f"shards among them: {self.shards:,}, which are sources: --source {shlex.quote(self.shard)}")
         if self.hidden:
-            parts.append(f"{self.hidden:,} names there begin with a dot")
+            parts.append(f"names there that begin with a dot: {self.hidden:,}")
         return "; ".join([*parts, "--all-files tries each file as an image"]) if parts else "nothing lies there"
