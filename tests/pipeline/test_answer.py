@@ -105,7 +105,13 @@ def test_a_bomb_is_too_large_and_never_in_memory(web: Site) -> None:
 
 
 def test_an_answer_that_fails_once_is_asked_for_again(web: Site) -> None:
-    web.routes["/once"] = lambda request: (whole if web.count("/once") > 1 else reset)(request)
+    def once(request: Request) -> None:
+        if web.count("/once") > 1:
+            whole(request)
+        else:
+            reset(request)
+
+    web.routes["/once"] = once
     assert read_image(f"{web.url}/once", "k", WANTED, {})["data"] == IMAGE
 
 
