@@ -62,6 +62,8 @@ def show(summary: Summary, console: Console) -> None:
         console.print(
             f"{summary.skipped:,} files passed over by their name (--all-files tries them){hint}", highlight=False
         )
+    if summary.hidden:
+        console.print(f"{summary.hidden:,} names passed over for their dot (--all-files tries them)", highlight=False)
     if summary.repaired:
         console.print(f"{summary.repaired:,} rows stood there twice and were taken out", highlight=False)
     law = "each image exactly one row: kept" if summary.law == "kept" else "not finished; run it again to go on"

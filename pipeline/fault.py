@@ -1,22 +1,46 @@
 """A store's fault: what its client's error means for an image, and whether asking again may help."""
 
 import errno
+import socket
 
 import aiohttp
 import botocore.exceptions
 
 from pipeline.records import Status
 
+
+class SpecialFileError(OSError):
+    """Something that a file system shows and that is no file: a pipe, a socket, a device."""
+
+
+class NoRangeError(OSError):
+    """A server gives no part of a file, and the file is too large to be copied for its parts."""
+
+
+class SlowError(OSError):
+    """A server that gives too little for too long."""
+
+
+class CodingError(OSError):
+    """A body that is not, or not wholly, what its content coding says."""
+
+
 STORE_FAULTS = (OSError, aiohttp.ClientError, botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError)
 """What a store's client raises when it cannot give the bytes; a timeout is an OSError since Python 3.11."""
-FORBIDDEN_CODES = frozenset({401, 403})
+FORBIDDEN_CODES = frozenset({401, 402, 403, 407, 451})
 MISSING_CODES = frozenset({404, 410})
 TAKEN_CODES = frozenset({409, 412})
 PASSING_CODES = frozenset({408, 425, 429})
 """Of the codes from 400 to 499, those that say "later"; from 500 on all do."""
+NO_SUCH_PLACE = frozenset({errno.ELOOP, errno.ENAMETOOLONG})
+"""Errors of a file system that say "no such file" in other words: a link to itself, a name that is too long."""
 SETTLED = (
+    SpecialFileError,
+    NoRangeError,
     aiohttp.ClientConnectorCertificateError,
     aiohttp.InvalidURL,
+    aiohttp.InvalidUrlClientError,
+    aiohttp.NonHttpUrlClientError,
     botocore.exceptions.NoCredentialsError,
     botocore.exceptions.PartialCredentialsError,
     botocore.exceptions.ProfileNotFound,
@@ -26,7 +50,7 @@ SETTLED = (
 
 
 def fault_of(reason: BaseException) -> tuple[Status, str]:
-    """Name a store's fault: gone, not for us, or out of reach.
+    """Name a store's fault: gone, not for us, no file at all, or out of reach.
 
     Args:
         reason: one of `STORE_FAULTS`.
@@ -36,7 +60,13 @@ def fault_of(reason: BaseException) -> tuple[Status, str]:
     """
     told = _told(reason)
     code = _code(told)
-    if code in MISSING_CODES or isinstance(told, FileNotFoundError | IsADirectoryError | NotADirectoryError):
+    if isinstance(told, SpecialFileError):
+        return Status.NOT_AN_IMAGE, str(told)
+    if (
+        code in MISSING_CODES
+        or isinstance(told, FileNotFoundError | IsADirectoryError | NotADirectoryError)
+        or getattr(told, "errno", None) in NO_SUCH_PLACE
+    ):
         return Status.MISSING, f"no such file: {told}"
     if code in FORBIDDEN_CODES or isinstance(told, PermissionError):
         return Status.FORBIDDEN, f"not allowed to read: {told}"
@@ -48,6 +78,8 @@ def is_passing(reason: BaseException) -> bool:
     told = _told(reason)
     if not isinstance(told, STORE_FAULTS) or isinstance(told, SETTLED) or fault_of(told)[0] is not Status.UNREACHABLE:
         return False
+    if getattr(getattr(told, "os_error", None), "errno", None) == socket.EAI_NONAME:
+        return False  # the network answers, and says that there is no such host
     code = _code(told)
     return code is None or code >= 500 or code in PASSING_CODES
 

@@ -72,9 +72,9 @@ def patiently(call: Callable[[], T], url: str) -> T:
 
 def is_near(url: str) -> bool:
     """Tell whether a URL is this machine's own, where a second asking hears the same."""
-    return "://" not in url or url.startswith(("file:", "local:", "memory:"))
+    return "://" not in url or url.lower().startswith(("file:", "local:", "memory:"))
 
 
 def is_web(url: str) -> bool:
     """Tell whether a URL is a web server's, which may be anybody's."""
-    return url.startswith(("http://", "https://"))
+    return url.lower().startswith(("http://", "https://"))

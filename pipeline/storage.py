@@ -1,36 +1,34 @@
-"""Places: any fsspec URL, what identifies the bytes there, and writes that are whole or not there at all."""
+"""Places: any URL, what identifies the bytes there, and writes that are whole or not there at all.
+
+A place is read as it is written: `::` chains nothing, a local path and a store's key are literal. Only a `file:` URL
+has percent signs to decode, and only a web server's URL has a query and a fragment.
+"""
 
 import os
+import re
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import fsspec
-from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
+from s3fs import S3FileSystem
 
 from mole.errors import SettingsError, StorageError
-from pipeline import local
+from pipeline import bucket, local
 from pipeline.fault import STORE_FAULTS, fault_of, is_taken
-from pipeline.patience import patiently
+from pipeline.found import Found, identity_of
+from pipeline.patience import is_web, patiently
 from pipeline.records import Status
+from pipeline.web import Web
 
-
-@dataclass(frozen=True)
-class Found:
-    """A file that a listing of its store showed.
-
-    Attributes:
-        url: where it is; a local file as its absolute path.
-        size: bytes, None where the store does not tell.
-        identity: changes when the bytes do: the ETag, or size and time of change.
-    """
-
-    url: str
-    size: int | None
-    identity: str
+PROTOCOL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
+CHAIN = re.compile(r"^[a-z0-9]+::[A-Za-z0-9+.-]+://")
+LOCAL = ("file", "local")
+CHAINED = frozenset({"zip", "tar", "libarchive", "dir", "reference", "generic", "asyncwrapper"}) | {
+    *("cached", "blockcache", "filecache", "simplecache"),
+}
+"""What fsspec reads only at the head of a chain."""
 
 
 def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -40,24 +38,60 @@ def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
         The file system and the URL's path in it.
 
     Raises:
-        SettingsError: no installed file system speaks the URL's protocol.
+        SettingsError: no installed file system speaks the URL's protocol, or needs more than the URL to do so.
     """
+    protocol = _protocol(url)
+    if protocol in CHAINED or (protocol is None and CHAIN.match(url)):
+        raise SettingsError(f"cannot open {url!r}: chained URLs are not read; name the file itself")
+    if protocol is None:
+        return LocalFileSystem(), local.path_of(url)
     try:
+        kind = fsspec.get_filesystem_class(protocol)
+        if is_web(url):
+            return Web(), absolute(url)
         # a listing that is kept grows with the store, and hides what others write
-        return url_to_fs(url, use_listings_cache=False)  # type: ignore[no-any-return]
-    except (ValueError, ImportError) as reason:
-        raise SettingsError(f"cannot open {url!r}: {reason}; give a local path or a URL that fsspec knows") from reason
+        fs = kind(**(kind._get_kwargs_from_urls(url) if kind is not S3FileSystem else {}), use_listings_cache=False)
+        return fs, str(kind._strip_protocol(url))
+    except (ValueError, ImportError, TypeError) as reason:
+        raise SettingsError(f"cannot open {url!r}: {reason}; give a local path or the URL of one store") from reason
+
+
+def _protocol(url: str) -> str | None:
+    """Find a URL's protocol, None where it is a path of this machine."""
+    found = PROTOCOL.match(url)
+    protocol = found[1].lower() if found else "file"
+    return None if protocol in LOCAL else protocol
 
 
 def is_local(url: str) -> bool:
     """Tell whether a URL is a path of this machine."""
-    return isinstance(filesystem(url)[0], LocalFileSystem)
+    return _protocol(url) is None
+
+
+def is_s3(url: str) -> bool:
+    """Tell whether a URL is an S3 object's or bucket's."""
+    return _protocol(url) in S3FileSystem.protocol
 
 
 def absolute(url: str) -> str:
     """Write a URL as it stands in the table: local paths absolute and bare, others with their protocol."""
+    if is_s3(url):
+        return f"s3://{url.partition('://')[2]}"
+    if is_web(url):
+        protocol, _, rest = url.partition("://")
+        return f"{protocol.lower()}://{rest}"
     fs, path = filesystem(url)
-    return path if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(path))
+    return url_of(fs, path)
+
+
+def url_of(fs: fsspec.AbstractFileSystem, path: str) -> str:
+    """Write the URL of a path that a store itself named."""
+    return local.written(path) if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(path))
+
+
+def file_name(url: str) -> str:
+    """Give a URL up to the end of its file's name: a web server's without query and fragment, any other whole."""
+    return url.partition("#")[0].partition("?")[0] if is_web(url) else url
 
 
 def join(url: str, *names: str) -> str:
@@ -65,29 +99,29 @@ def join(url: str, *names: str) -> str:
     return "/".join([url.rstrip("/"), *names])
 
 
+def look(url: str) -> Found | None:
+    """Look at a file; a folder is None.
+
+    Raises:
+        OSError: nothing is there, or the store says no (or another of `STORE_FAULTS`).
+    """
+    fs, path = filesystem(url)
+    if isinstance(fs, LocalFileSystem):
+        os.stat(path)
+        return None if os.path.isdir(path) else local.look(path)
+    if isinstance(fs, S3FileSystem):
+        return patiently(lambda: bucket.look(fs, absolute(url)), url)
+    info = patiently(lambda: fs.info(path), url)
+    return None if info["type"] == "directory" else found(fs, info)
+
+
 def found(fs: fsspec.AbstractFileSystem, info: dict[str, Any]) -> Found:
     """Turn an fsspec `info` into what this project keeps of it; a local file is looked at, for nanoseconds."""
     name = str(info["name"])
     if isinstance(fs, LocalFileSystem):
-        return found_local(name)
+        return local.look(name)
     size = info.get("size")
-    etag = info.get("ETag") or info.get("etag") or info.get("md5Hash")
-    changed = (
-        info.get("mtime") or info.get("LastModified") or info.get("Last-Modified") or info.get("created") or "unknown"
-    )
-    if isinstance(changed, datetime):
-        changed = changed.timestamp()
-    identity = str(etag).strip('"').removeprefix('W/"') if etag else f"{size}-{changed}"
-    return Found(url=str(fs.unstrip_protocol(name)), size=None if size is None else int(size), identity=identity)
-
-
-def found_local(path: str) -> Found:
-    """Look at one local file; a broken link is found too, so that its row can say `missing`."""
-    try:
-        facts = os.stat(path)
-    except FileNotFoundError:
-        return Found(url=path, size=None, identity="broken-link")
-    return Found(url=path, size=facts.st_size, identity=f"{facts.st_size}-{facts.st_mtime_ns}")
+    return Found(url_of(fs, name), None if size is None else int(size), identity_of(info))
 
 
 def read(url: str, *, most: int | None = None) -> bytes:
@@ -103,6 +137,12 @@ def read(url: str, *, most: int | None = None) -> bytes:
     fs, path = filesystem(url)
 
     def once() -> bytes:
+        if isinstance(fs, LocalFileSystem):
+            return local.read(path, most=most)
+        if isinstance(fs, S3FileSystem):
+            return bucket.read(fs, url, None if most is None else (0, most))
+        if isinstance(fs, Web):
+            return fs.read(path, most=most)
         with fs.open(path, "rb") as stream:
             return bytes(stream.read() if most is None else stream.read(most))
 
@@ -123,7 +163,10 @@ def read_range(url: str, start: int, end: int) -> bytes:
     fs, path = filesystem(url)
 
     def once() -> bytes:
-        data = bytes(fs.cat_file(path, start=start, end=end))
+        if isinstance(fs, S3FileSystem) and end > start:
+            data = bucket.read(fs, url, (start, end))
+        else:
+            data = bytes(fs.cat_file(path, start=start, end=end))
         if len(data) != end - start:
             raise OSError(f"{len(data):,} bytes came of the {end - start:,} from byte {start:,}")
         return data
@@ -133,11 +176,11 @@ def read_range(url: str, start: int, end: int) -> bytes:
 
 def size(url: str) -> int:
     """Tell how many bytes a file has; one that is gone has none."""
-    fs, path = filesystem(url)
     try:
-        return int(patiently(lambda: fs.info(path), url).get("size") or 0)
+        place = look(url)
     except STORE_FAULTS:
         return 0
+    return 0 if place is None else place.size or 0
 
 
 def exists(url: str) -> bool:

@@ -42,6 +42,7 @@ class Summary:
         repaired: rows that stood there twice and were taken out.
         skipped: files of folders passed over because of their name.
         shards_skipped: how many of those are shards.
+        hidden: names of folders passed over because they begin with a dot; a folder counts as one.
         seconds: from the reading of the source to the check of the law.
         statuses: rows by status.
         verdicts: rows by verdict.
@@ -56,6 +57,7 @@ class Summary:
     repaired: int
     skipped: int
     shards_skipped: int
+    hidden: int
     seconds: float
     statuses: dict[str, int]
     verdicts: dict[str, int]
@@ -124,6 +126,7 @@ def scan(settings: ScanSettings, ticker: Ticker) -> Summary:
         repaired=repaired,
         skipped=source.skipped,
         shards_skipped=source.shards_skipped,
+        hidden=source.hidden,
         seconds=round(time.monotonic() - begun, 3),
         statuses=_sums((status, rows) for status, _, rows in counts),
         verdicts=_sums((verdict, rows) for _, verdict, rows in counts if verdict is not None),

@@ -15,7 +15,7 @@ from pipeline.scan.reading.reread import fetch_chosen, fetch_entire
 from pipeline.scan.road import Judge, Reading, drive, paved
 from pipeline.scan.table.choice import Asked, Choice, choose
 from pipeline.scan.table.lease import Lease
-from pipeline.scan.table.ledger import Ledger
+from pipeline.scan.table.ledger import Ledger, literal
 from pipeline.scan.table.sink import Files, partition
 from pipeline.scan.table.views import demand_table, opened
 from pipeline.settings import RescanSettings
@@ -169,7 +169,7 @@ def readings(choice: Choice, wanted: Wanted, cores: int) -> list[Reading]:
 def _outcome(table: str, listing: str, model: str) -> Counter[tuple[str, str]]:
     """Hold the chosen images against the law, and say what became of them."""
     with opened(table) as views:
-        values = {"listing": listing, "model": model}
+        values = {"listing": literal(listing), "model": model}
         missing, doubled = views.execute(LAW, values).fetchall()[0]
         if missing or doubled:
             raise LawError(f"{missing:,} of the chosen images have no row, {doubled:,} have several; rescan again")

@@ -39,6 +39,19 @@ def test_a_local_path_is_the_same_however_it_is_written(tmp_path: Path, monkeypa
     assert storage.absolute("memory://a/b") == "memory:///a/b"
 
 
+def test_what_is_written_where_two_colons_stand_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    storage.write("o::x/part", b"1")
+    assert (tmp_path / "o::x" / "part").read_bytes() == b"1"
+    assert storage.names("o::x", "part") == ["o::x/part"] and storage.exists("o::x")
+
+
+@pytest.mark.parametrize("url", ["dir://x", "zip://x", "cached://x", "simplecache::s3://a/b", "tar://x::file:///a"])
+def test_a_chain_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="chained URLs are not read"):
+        storage.filesystem(url)
+
+
 def test_an_unknown_protocol_is_refused() -> None:
     with pytest.raises(SettingsError, match="foo://x"):
         storage.filesystem("foo://x")

@@ -81,7 +81,7 @@ class Listed:
 
 def is_inventory(url: str) -> bool:
     """Tell by its name whether a file is an inventory's manifest."""
-    return posixpath.basename(url) == MANIFEST
+    return posixpath.basename(storage.file_name(url)) == MANIFEST
 
 
 def units(manifest: str, passed_over: Callable[[int], None]) -> Iterator[Unit]:

@@ -57,7 +57,7 @@ class Entry:
 
 def form_of(url: str) -> str | None:
     """Tell a listing's form by the end of its name, None where it is no listing."""
-    return FORMS.get(posixpath.splitext(url.lower())[1])
+    return FORMS.get(posixpath.splitext(storage.file_name(url).lower())[1])
 
 
 def slices(url: str, image_member: str | None = None) -> Iterator[Slice]:
@@ -139,7 +139,7 @@ def entries(url: str, piece: Slice, carry: tuple[str, ...]) -> Iterator[Entry]:
         TornError: its bytes are damaged; the rows before came.
         OSError: the store failed.
     """
-    base = posixpath.dirname(url)
+    base = posixpath.dirname(storage.file_name(url))
     partitions = _partitions(base) if carry else {}
     if piece.form == "embedded":
         yield from _images(url, piece, carry, partitions)

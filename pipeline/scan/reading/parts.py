@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from mole.errors import SettingsError
+from pipeline.found import Found
 from pipeline.scan.reading.listing import form_of
-from pipeline.storage import Found
 
 DELTA = "_delta_log"
 
@@ -34,7 +34,7 @@ class Parts:
 
     def take(self, place: Found) -> bool:
         """Take a file that is a part; tell whether it is one, or its writer's own, and so no file of the folder."""
-        path = place.url.removeprefix(self.folder).lstrip("/").split("/")
+        path = place.key.split("/")
         own = any(name.startswith(("_", ".")) for name in path)
         self.delta |= DELTA in path
         if own:

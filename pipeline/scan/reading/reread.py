@@ -20,10 +20,11 @@ from pipeline.records import CARRIED, PASSING, Status
 from pipeline.scan.reading.fetch import READERS, read_unit
 from pipeline.scan.reading.image import Row, Wanted, read_image, row_of, tables, too_large
 from pipeline.scan.reading.listing import bytes_of, slice_of
+from pipeline.scan.reading.lookup import name_now
 from pipeline.scan.reading.shard import is_shard
-from pipeline.scan.reading.source import name_now
 from pipeline.scan.reading.torn import TornError
 from pipeline.scan.reading.unit import Kind, Name, Unit
+from pipeline.signature import unsigned
 
 PLACE = ("unit", "index", "last")
 
@@ -142,12 +143,13 @@ def _is_settled(row: Row) -> bool:
     name = Name.parse(row["unit"])
     if row["length"] is not None or row["status"] == Status.OK or not _is_own(row, name):
         return False
-    return name.rows is not None or (row["status"] not in PASSING and is_shard(row["uri"]))
+    passes = row["status"] in PASSING and row["status"] != Status.CRASHED
+    return name.rows is not None or (not passes and is_shard(row["uri"]))
 
 
 def _is_own(row: Row, name: Name) -> bool:
     """Tell whether an image's bytes are those of its unit, and not of a file that its unit lists."""
-    return bool(name.url == row["uri"])
+    return bool(name.url == unsigned(row["uri"]))
 
 
 def _gone(row: Row, now: Callable[[str], str]) -> tuple[Status, str] | None:

@@ -6,8 +6,8 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
+from pipeline import storage
 from pipeline.extension import is_image
 from pipeline.scan.reading.archive import Member, Passed, Tear, members
 from pipeline.scan.reading.clutter import begins_as_image, is_clutter
@@ -98,9 +98,8 @@ class Sample:
 
 
 def is_shard(url: str) -> bool:
-    """Tell by the end of its name whether a file is a shard; what a web address asks for behind it is no name."""
-    path = urlsplit(url).path if url.lower().startswith(("http://", "https://")) else url
-    return SHARD_NAME.search(path) is not None
+    """Tell by the end of its name whether a file is a shard."""
+    return SHARD_NAME.search(storage.file_name(url)) is not None
 
 
 def as_text(value: object) -> str | None:

@@ -3,8 +3,8 @@
 import glob
 import posixpath
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
 from braceexpand import braceexpand
 
@@ -12,16 +12,18 @@ from mole.errors import SettingsError, StorageError
 from pipeline import storage
 from pipeline.extension import is_image
 from pipeline.fault import STORE_FAULTS, fault_of
-from pipeline.folder import walk
-from pipeline.patience import patiently
+from pipeline.folder import UNREADABLE, entries, is_hidden
+from pipeline.found import Found
+from pipeline.patience import is_web, patiently
 from pipeline.records import Status
 from pipeline.scan.reading import inventory, listing, parts
+from pipeline.scan.reading.lookup import file_unit, look_at_all, name_of
+from pipeline.scan.reading.passed import Passed
 from pipeline.scan.reading.shard import is_shard
 from pipeline.scan.reading.torn import TornError
 from pipeline.scan.reading.unit import Kind, Unit, part_of
 
-MANY = 8
-LOOKS = 32
+OWNER = "; who owns the store must allow it to these credentials"
 
 
 @dataclass
@@ -32,63 +34,121 @@ class Source:
         texts: what the user named.
         all_files: try every file of a folder, whatever its name.
         image_member: the only member of a shard, or column of a Parquet file, that holds images; None for all that do.
-        skipped: files of folders that no image's name ends like, counted while the units are read.
-        shards_skipped: how many of those are shards, which a folder does not open.
+        passed: what was passed over, counted while the units are read.
     """
 
     texts: list[str]
     all_files: bool = False
     image_member: str | None = None
-    skipped: int = field(default=0, init=False)
-    shards_skipped: int = field(default=0, init=False)
+    passed: Passed = field(default_factory=Passed, init=False)
+
+    @property
+    def skipped(self) -> int:
+        """Files passed over because of the end of their name."""
+        return self.passed.skipped
+
+    @property
+    def shards_skipped(self) -> int:
+        """How many of those are shards."""
+        return self.passed.shards
+
+    @property
+    def hidden(self) -> int:
+        """Files and folders passed over because their name begins with a dot."""
+        return self.passed.hidden
 
     def units(self) -> Iterator[Unit]:
         """Yield every unit, in the order in which the sources were named, each once.
 
         Raises:
-            SettingsError: a source is nothing that can be scanned.
+            SettingsError: sources are nothing that can be scanned; those that are not there are named together.
             StorageError: a store cannot be listed.
         """
         seen: set[str] = set()
-        self.skipped = self.shards_skipped = 0
-        for text in self.texts:
-            for unit in self._units_of(text):
+        self.passed = Passed()
+        for units in self._sources():
+            for unit in units:
                 if unit.name not in seen:
                     seen.add(unit.name)
                     yield unit
 
-    def _units_of(self, text: str) -> Iterator[Unit]:
-        exact = _look(text)
-        if not isinstance(exact, Unit) and exact is not None:
+    def _sources(self) -> list[Iterator[Unit]]:
+        """Look at everything that is named before any of it is read."""
+        found, refused = [], []
+        for text in self.texts:
             try:
-                yield from self._open(exact)
-            except TornError as torn:
-                raise SettingsError(f"--source {text!r}: {torn}") from torn
-        elif _is_folder(text):
-            yield from self._folder(text)
-        elif any(sign in text for sign in "{*?["):
-            yield from self._pattern(text)
-        elif isinstance(exact, Unit) and is_shard(text):
-            yield exact
-        else:
-            reason = exact.fault[1] if isinstance(exact, Unit) and exact.fault else "nothing is there"
-            raise SettingsError(f"--source {text!r}: {reason}; name a shard, a folder, a listing or an image")
+                found.append(self._look(text))
+            except SettingsError as reason:
+                refused.append(str(reason))
+        if refused:
+            raise SettingsError("\n".join(refused))
+        return found
+
+    def _look(self, text: str) -> Iterator[Unit]:
+        try:
+            place = storage.look(text)
+        except STORE_FAULTS as reason:
+            status, detail = fault_of(reason)
+            if status is Status.UNREACHABLE:
+                raise StorageError(f"cannot look at {text!r}: {detail}") from reason
+            if status is Status.MISSING and _is_pattern(text):
+                return self._pattern(text)
+            raise _refused(text, status, detail) from reason
+        except ValueError as reason:
+            raise SettingsError(f"--source {text!r}: {reason}") from reason
+        if place is None:
+            return self._some(text, self._folder(text))
+        if place.fault is not None:
+            raise _refused(text, *place.fault)
+        return self._named(text, place)
+
+    def _named(self, text: str, place: Found) -> Iterator[Unit]:
+        """Turn the one file that a source names into units; a damaged one is refused."""
+        try:
+            yield from self._open(place)
+        except TornError as torn:
+            raise SettingsError(f"--source {text!r}: {torn}") from torn
+
+    def _some(self, text: str, units: Iterator[Unit]) -> Iterator[Unit]:
+        """Insist that a folder or a glob has an image; else tell what it has."""
+        before, none = self.passed, True
+        self.passed = Passed()
+        for unit in units:
+            none = False
+            yield unit
+        own = self.passed
+        self.passed = Passed(
+            before.skipped + own.skipped, before.shards + own.shards, before.hidden + own.hidden, before.shard
+        )
+        if none:
+            raise SettingsError(f"--source {text!r}: no image to scan; {own.told()}")
 
     def _pattern(self, pattern: str) -> Iterator[Unit]:
-        """Expand braces, then globs; a file that braces name and the store lacks is a unit with its fault."""
+        """Expand braces, then globs; a file that braces name and the store lacks is a unit with its fault.
+
+        Raises:
+            SettingsError: the store has none of them, which says that the name is wrong, and not that some are lost.
+        """
         try:
             texts = list(braceexpand(pattern))
         except ValueError as reason:
             raise SettingsError(f"--source {pattern!r}: {reason}") from reason
-        named = [text for text in texts if not glob.has_magic(text)]
-        for place in _look_at_all(named):
+        globs = [text for text in texts if _is_glob(text)]
+        places = list(look_at_all([text for text in texts if not _is_glob(text)]))
+        if places and not globs and all(isinstance(place, Unit) for place in places):
+            reasons = {place.fault[1]: None for place in places if isinstance(place, Unit) and place.fault}
+            first = next(iter(reasons))
+            raise SettingsError(f"--source {pattern!r}: none of the {len(places):,} files that it names: {first}")
+        return self._expanded(places, globs)
+
+    def _expanded(self, places: list[Found | Unit], globs: list[str]) -> Iterator[Unit]:
+        for place in places:
             if isinstance(place, Unit):
                 yield place
             else:
                 yield from self._try(place)
-        for text in texts:
-            if glob.has_magic(text):
-                yield from self._glob(text)
+        for text in globs:
+            yield from self._some(text, self._glob(text))
 
     def _glob(self, text: str) -> Iterator[Unit]:
         fs, path = storage.filesystem(text)
@@ -98,37 +158,44 @@ class Source:
             raise StorageError(f"cannot list {text!r}: {fault_of(reason)[1]}") from reason
         if not places:
             raise SettingsError(f"--source {text!r}: no file there has such a name")
+        start = path[: _first_sign(path)].rfind("/") + 1
+        asked = self.all_files or any(map(is_hidden, path[start:].split("/")))
         for name in sorted(places):
-            if places[name]["type"] == "directory":
-                yield from self._folder(storage.absolute(str(fs.unstrip_protocol(name))))
+            if not asked and any(map(is_hidden, name[start:].split("/"))):
+                self.passed.hidden += 1
+            elif places[name]["type"] == "directory":
+                yield from self._folder(storage.url_of(fs, name))
             else:
                 yield from self._try(storage.found(fs, places[name]))
 
-    def _try(self, place: storage.Found) -> Iterator[Unit]:
+    def _try(self, place: Found) -> Iterator[Unit]:
         """Turn one file of several into units; a damaged one is a unit that says so."""
         try:
             yield from self._open(place)
         except TornError as reason:
             fault = (Status.TORN_ARCHIVE, str(reason))
-            yield replace(_file(place, posixpath.basename(place.url)), fault=fault)
+            yield replace(file_unit(place, posixpath.basename(storage.file_name(place.url))), fault=fault)
 
-    def _open(self, place: storage.Found) -> Iterator[Unit]:
+    def _open(self, place: Found) -> Iterator[Unit]:
         """Turn one file that was named into units, by the end of its name."""
-        name = f"{place.url}#{place.identity}"
-        if is_shard(place.url):
-            yield Unit(part_of(name, member=self.image_member), place.url, Kind.SHARD, size=place.size)
-        elif inventory.is_inventory(place.url):
+        name, ending = name_of(place), storage.file_name(place.url)
+        if is_shard(ending):
+            if place.fault is None:
+                yield Unit(part_of(name, member=self.image_member), place.url, Kind.SHARD, size=place.size)
+            else:
+                yield file_unit(place, posixpath.basename(ending))
+        elif place.fault is None and inventory.is_inventory(ending):
             try:
                 yield from inventory.units(place.url, self._pass_over)
             except STORE_FAULTS as reason:
                 raise StorageError(f"cannot read the inventory {place.url!r}: {fault_of(reason)[1]}") from reason
-        elif listing.form_of(place.url) is not None:
+        elif place.fault is None and listing.form_of(ending) is not None:
             try:
                 yield from self._listing(name, place.url)
             except STORE_FAULTS as reason:
                 raise StorageError(f"cannot read the listing {place.url!r}: {reason}") from reason
-        elif is_image(place.url) or self.all_files:
-            yield _file(place, posixpath.basename(place.url))
+        elif is_image(ending) or self.all_files:
+            yield file_unit(place, posixpath.basename(ending))
         else:
             raise SettingsError(
                 f"--source {place.url!r}: not the name of a shard (.tar), a listing ({', '.join(listing.FORMS)}) "
@@ -141,91 +208,50 @@ class Source:
         if named is None:
             yield from (listing.unit(name, url, piece) for piece in listing.slices(url, self.image_member))
             return
-        for shard in _look_at_all(named):
+        for shard in look_at_all(named):
             yield from [shard] if isinstance(shard, Unit) else self._open(shard)
 
-    def _pass_over(self, files: int) -> None:
-        self.skipped += files
+    def _pass_over(self, count: int) -> None:
+        self.passed.skipped += count
 
     def _folder(self, text: str) -> Iterator[Unit]:
-        folder = storage.absolute(text).rstrip("/")
-        tables, images = parts.Parts(folder), False
-        for place in walk(folder):
+        tables, images = parts.Parts(storage.absolute(text).rstrip("/")), False
+        for place in entries(text, hidden=self.all_files):
             if tables.take(place):
                 continue
-            if is_image(place.url) or self.all_files:
+            if is_hidden(place.key) and not self.all_files:
+                self.passed.hidden += 1
+            elif is_image(place.key.rstrip("/")) or self.all_files or place.identity == UNREADABLE:
                 images = True
-                yield _file(place, place.url.removeprefix(folder).lstrip("/"))
+                yield file_unit(place, place.key)
             else:
-                self.skipped += 1
-                self.shards_skipped += is_shard(place.url)
+                self.passed.skipped += 1
+                if is_shard(place.url):
+                    self.passed.shards += 1
+                    self.passed.shard = self.passed.shard or place.url
         if images and not tables.named:
-            self.skipped += len(tables.found)
+            self.passed.skipped += len(tables.found)
             return
         for place in tables.whole():
             yield from self._try(place)
 
 
-def _file(place: storage.Found, key: str) -> Unit:
-    return Unit(f"{place.url}#{place.identity}", place.url, Kind.FILE, key=key, images=1, size=place.size)
+def _refused(text: str, status: Status, detail: str) -> SettingsError:
+    owner = OWNER if status is Status.FORBIDDEN else ""
+    return SettingsError(f"--source {text!r}: {detail}{owner}; name a shard, a folder, a listing or an image")
 
 
-def name_now(uri: str) -> str:
-    """Name the unit that a shard or a single file is now: its place, and the identity of its bytes or its fault.
-
-    Raises:
-        StorageError: the store does not answer.
-    """
-    place = _look(uri)
-    if isinstance(place, Unit):
-        return place.name
-    return f"{uri}#folder" if place is None else f"{place.url}#{place.identity}"
+def _is_pattern(text: str) -> bool:
+    return "{" in text or _is_glob(text)
 
 
-def _is_folder(text: str) -> bool:
-    fs, path = storage.filesystem(text)
-    try:
-        return not text.startswith(("http://", "https://")) and bool(fs.isdir(path))
-    except STORE_FAULTS as reason:
-        raise StorageError(f"cannot look at {text!r}: {fault_of(reason)[1]}") from reason
+def _is_glob(text: str) -> bool:
+    """Tell whether a name has a glob's signs; those of a web server's stand in its path, and `?` is none of them."""
+    if is_web(text):
+        path = urlsplit(text).path
+        return "*" in path or "[" in path
+    return glob.has_magic(text)
 
 
-def _look(text: str) -> storage.Found | Unit | None:
-    """Look at a file; one that is missing or forbidden is a unit with its fault, a folder is None.
-
-    Raises:
-        StorageError: the store does not answer.
-    """
-    fs, path = storage.filesystem(text)
-    url = storage.absolute(text)
-    try:
-        info = patiently(lambda: fs.info(path), url)
-        return None if info["type"] == "directory" else storage.found(fs, info)
-    except STORE_FAULTS as reason:
-        status, detail = fault_of(reason)
-        if status is Status.UNREACHABLE:
-            raise StorageError(f"cannot look at {text!r}: {detail}") from reason
-        return Unit(f"{url}#{status}", url, Kind.SHARD, key=posixpath.basename(url), images=1, fault=(status, detail))
-
-
-def _look_at_all(texts: list[str]) -> Iterator[storage.Found | Unit]:
-    """Look at many files in order: a folder of a store is listed once where it holds several of them."""
-    folders = {posixpath.dirname(text) for text in texts}
-    if len(texts) > MANY * len(folders) and not texts[0].startswith(("http://", "https://")):
-        there = {place.url: place for folder in sorted(folders) for place in _siblings(folder)}
-    else:
-        there = {}
-    with ThreadPoolExecutor(LOOKS) as lookers:
-        places = lookers.map(lambda text: there.get(storage.absolute(text)) or _look(text), texts)
-        for text, place in zip(texts, places, strict=True):
-            if place is None:
-                raise SettingsError(f"{text!r} is a folder; braces name shards, listings or images")
-            yield place
-
-
-def _siblings(folder: str) -> list[storage.Found]:
-    fs, path = storage.filesystem(folder or ".")
-    try:
-        return [storage.found(fs, info) for info in fs.ls(path, detail=True) if info["type"] == "file"]
-    except STORE_FAULTS:
-        return []  # each file is then looked at alone, and says itself what is wrong
+def _first_sign(pattern: str) -> int:
+    return min(pattern.find(sign) % (len(pattern) + 1) for sign in "*?[")

@@ -31,14 +31,14 @@ GAP = 1 / 8
 LONGEST = 8 << 20
 """Bytes after which a reading ends."""
 
-SHARD_PLACE = SHARD_NAME.pattern.removesuffix("$") + r"(\?.*)?$"
-"""A shard's place; a web address may ask for something behind the name."""
+ENDING = "CASE WHEN regexp_matches(uri, '^https?://', 'i') THEN regexp_extract(uri, '^[^?#]*') ELSE uri END"
+"""Where a file's name ends, as `storage.file_name` has it."""
 SLICE_NAME = r":\d+-\d+(:member=[^#]*)?$"
 """How the name of a unit ends that is a slice of a listing."""
 CHOSEN = """
     SELECT unit, "index", "last", uri, key, "offset", "length", bytes, status, detail, verdict {carried},
            "length" IS NULL AND status = 'ok' AND starts_with(uri, regexp_extract(unit, '^(.*)#', 1))
-           AND (regexp_matches(uri, $shard, 'i') OR regexp_matches(unit, $slice)) AS entire
+           AND (regexp_matches({ending}, $shard, 'i') OR regexp_matches(unit, $slice)) AS entire
     FROM current
     ANTI JOIN (
         SELECT unit, "index" FROM verdicts
@@ -114,14 +114,15 @@ def choose(table: duckdb.DuckDBPyConnection, asked: Asked, url: str) -> Choice:
     """
     columns = [str(row[0]) for row in table.sql("DESCRIBE current").fetchall()]
     where = asked.where or "true"
-    query = CHOSEN.format(where=where, carried=f", {CARRIED}" if CARRIED in columns else "")
+    carried = f", {CARRIED}" if CARRIED in columns else ""
+    query = CHOSEN.format(where=where, carried=carried, ending=ENDING)
     values = {
         "models": list(asked.models),
         "again": asked.where is not None,
         "passing": list(PASSING),
         "since": asked.newer_than,
         "sample": asked.sample,
-        "shard": SHARD_PLACE,
+        "shard": SHARD_NAME.pattern,
         "slice": SLICE_NAME,
     }
     try:

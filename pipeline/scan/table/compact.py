@@ -23,7 +23,7 @@ from pipeline.scan.table import lease
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.sink import encode, part_name
-from pipeline.scan.table.views import demand_table
+from pipeline.scan.table.views import demand_table, partitions
 from pipeline.settings import CompactSettings
 
 READERS = 16
@@ -79,7 +79,7 @@ def compact(settings: CompactSettings, wait: Callable[[float], None] = time.slee
     """
     demand_table(settings.table)
     with Lease(settings.table) as held:
-        return [_partition(folder, settings, held, wait) for folder in _partitions(settings.table)]
+        return [_partition(folder, settings, held, wait) for folder in partitions(storage.absolute(settings.table))]
 
 
 def _partition(folder: str, settings: CompactSettings, held: Lease, wait: Callable[[float], None]) -> Compacted:
@@ -100,11 +100,6 @@ def _partition(folder: str, settings: CompactSettings, held: Lease, wait: Callab
     gone = sum(len(group) - 1 for group in groups)
     rows = sum(file.rows for file in files)
     return Compacted(folder.rpartition(f"{MODEL}=")[2], rows, len(files), len(files) - gone, repaired)
-
-
-def _partitions(table: str) -> list[str]:
-    place = storage.absolute(table)
-    return [folder for folder in storage.names(place, "") if folder.rpartition("/")[2].startswith(f"{MODEL}=")]
 
 
 def _files(folder: str) -> list[File]:

@@ -155,8 +155,12 @@ def register(database: duckdb.DuckDBPyConnection, fs: object) -> None:
 
 def pattern(folder: str, *names: str) -> str:
     """Write a folder's pattern of files as SQL; signs in the folder's own name stand for themselves."""
-    plain = "".join(f"[{sign}]" if sign in "*?[" else sign for sign in folder)
-    return "'" + storage.join(plain, *names).replace("'", "''") + "'"
+    return "'" + storage.join(literal(folder), *names).replace("'", "''") + "'"
+
+
+def literal(name: str) -> str:
+    """Write a name as a pattern that it alone fits."""
+    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in name)
 
 
 def listed(files: Iterable[str]) -> str:

@@ -12,7 +12,8 @@ from fsspec.implementations.local import LocalFileSystem
 from mole.errors import SettingsError, StorageError
 from pipeline import storage
 from pipeline.fault import STORE_FAULTS
-from pipeline.records import check_version
+from pipeline.records import MODEL, check_version
+from pipeline.scan.table.ledger import pattern
 
 VIEWS = ("current", "faults", "changed", "progress", "verdicts")
 
@@ -82,9 +83,9 @@ def plainly(reason: duckdb.Error) -> str:
 
 def definitions(table: str) -> str:
     """Write the SQL that makes the views of a table."""
-    pattern = storage.join(table, "model=*", "*.parquet").replace("'", "''")
     # what a model's digest looks like must not decide its type; files without carried columns lie beside others
-    read = f"read_parquet('{pattern}', hive_partitioning = true, hive_types_autocast = false, union_by_name = true)"
+    options = "hive_partitioning = true, hive_types_autocast = false, union_by_name = true"
+    read = f"read_parquet({pattern(table, f'{MODEL}=*', '*.parquet')}, {options})"
     views = (files("pipeline.scan.table") / "views.sql").read_text()
     return f"CREATE OR REPLACE VIEW verdicts AS SELECT * FROM {read};\n\n{views}"
 
@@ -98,14 +99,23 @@ def demand_table(table: str) -> None:
     """
     storage.demand(table, "--table")
     place = storage.absolute(table)
-    fs, path = storage.filesystem(place)
     try:
-        first = next(iter(fs.glob(f"{path.rstrip('/')}/model=*/*.parquet")), None)
+        first = next((file for folder in partitions(place) for file in storage.names(folder, ".parquet")), None)
         if first is None:
             raise SettingsError(
                 f"--table {table!r} holds no verdict table; name the folder that a scan's --output named"
             )
-        with fs.open(first, "rb") as stream:
+        fs, path = storage.filesystem(first)
+        with fs.open(path, "rb") as stream:
             check_version(pq.read_schema(stream).metadata, first)
     except (*STORE_FAULTS, pa.ArrowException) as reason:
         raise StorageError(f"cannot read the verdict table in {place!r}: {reason}") from reason
+
+
+def partitions(table: str) -> list[str]:
+    """List the folders of a table's models.
+
+    Raises:
+        StorageError: the table cannot be listed.
+    """
+    return [folder for folder in storage.names(table, "") if folder.rpartition("/")[2].startswith(f"{MODEL}=")]

@@ -133,7 +133,7 @@ def _expanded(pattern: str) -> list[str]:
             storage.demand(name, "--samples")
         fs, path = storage.filesystem(name)
         found = sorted(fs.glob(path)) if "*" in name else [path]
-        urls += [storage.absolute(str(fs.unstrip_protocol(each))) for each in found]
+        urls += [storage.url_of(fs, str(each)) for each in found]
     if not urls:
         raise SettingsError(f"--samples {pattern!r} names no shard; name those there are")
     return urls

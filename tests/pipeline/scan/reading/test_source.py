@@ -1,6 +1,7 @@
 """Every way to name images gives units, each once, and tells what was passed over."""
 
 import os
+import re
 from pathlib import Path
 
 import fsspec
@@ -83,9 +84,78 @@ def test_a_source_that_is_nothing_is_refused_by_its_name(folder: Path, text: str
         list(Source([named]).units())
 
 
-def test_a_shard_named_alone_that_is_not_there_is_a_unit_with_its_fault(folder: Path) -> None:
-    (unit,) = Source([f"{folder}/shards/999.tar"]).units()
-    assert unit.fault is not None and unit.fault[0] is Status.MISSING
+def test_all_that_is_named_and_not_there_is_refused_together(folder: Path) -> None:
+    named = [f"{folder}/{name}" for name in ("shards/999.tar", "a.jpg", "typo/", "no.csv", "shards/{7..9}.tar")]
+    with pytest.raises(SettingsError) as refused:
+        list(Source(named).units())
+    lines = str(refused.value).split("\n")
+    assert [name in line for name, line in zip(("999.tar", "typo/", "no.csv", "{7..9}"), lines, strict=True)] == [
+        True
+    ] * 4
+    assert "none of the 3 files that it names" in lines[3]
+
+
+@pytest.mark.parametrize("names", [[], [".DS_Store", ".thumbnails/a.jpg"], ["x.tar", "sub/notes.txt", ".a.jpg"]])
+def test_a_folder_without_an_image_is_refused_and_its_hint_works(names: list[str], tmp_path: Path) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"1")
+    with pytest.raises(SettingsError, match="no image to scan") as refused:
+        list(Source([str(tmp_path)]).units())
+    assert ("--all-files tries each file" in str(refused.value)) is bool(names)
+    assert ("nothing lies there" in str(refused.value)) is not bool(names)
+    if names:
+        assert len(list(Source([str(tmp_path)], all_files=True).units())) == len(names)
+    for shard in re.findall("--source ([^ ]*x.tar)", str(refused.value)):
+        assert [unit.kind for unit in Source([shard]).units()] == [Kind.SHARD]
+
+
+def test_names_that_begin_with_a_dot_are_passed_over_and_counted(folder: Path) -> None:
+    for name in (".a.jpg", "sub/._e.webp", ".git/x.jpg", ".git/y.jpg", "sub/.thumbnails/z.jpg"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"1")
+    source = Source([str(folder)])
+    assert len(list(source.units())) == 4 and (source.hidden, source.skipped) == (4, 4)
+    source = Source([f"{folder}/*.jpg"])
+    assert [unit.key for unit in source.units()] == ["a.jpg"] and source.hidden == 1
+    assert len(list(Source([f"{folder}/.*.jpg"]).units())) == 1
+    source = Source([str(folder)], all_files=True)
+    assert len(list(source.units())) == 13 and source.hidden == 0
+
+
+def test_odd_entries_of_a_folder_are_units_with_their_reason(folder: Path) -> None:
+    os.mkfifo(folder / "pipe.jpg")
+    os.mkfifo(folder / "pipe.txt")
+    (folder / "self.jpg").symlink_to("self.jpg")
+    with open(os.fsencode(folder) + b"/caf\xe9.jpg", "wb") as stream:
+        stream.write(b"1")
+    units = {unit.key: unit for unit in Source([str(folder)]).units()}
+    faults = {key: unit.fault[0] for key, unit in units.items() if unit.fault}
+    assert faults == {"pipe.jpg": Status.NOT_AN_IMAGE, "self.jpg": Status.MISSING}
+    assert units["caf%E9.jpg"].uri == f"file://{folder}/caf%E9.jpg"
+    assert [unit.name for unit in Source([units["caf%E9.jpg"].uri]).units()] == [units["caf%E9.jpg"].name]
+
+
+@pytest.mark.parametrize("name", ["pipe.jpg", "pipe.tar", "pipe.csv"])
+def test_what_is_no_file_is_refused_where_it_is_named_and_a_row_where_others_are(name: str, folder: Path) -> None:
+    os.mkfifo(folder / name)
+    with pytest.raises(SettingsError, match="a named pipe"):
+        list(Source([f"{folder}/{name}"]).units())
+    if not name.endswith("csv"):
+        units = list(Source([f"{folder}/{{{name},a.jpg}}"]).units())
+        assert [unit.fault and unit.fault[0] for unit in units] == [Status.NOT_AN_IMAGE, None]
+
+
+def test_two_colons_are_two_colons(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "a::b").mkdir()
+    (folder / "a::b" / "Foo::Bar.jpg").write_bytes(b"1")
+    monkeypatch.chdir(folder)
+    for text in ("a::b", f"{folder}/a::b/", "a::b/*.jpg", "a::b/Foo::Bar.jpg"):
+        assert [unit.uri for unit in Source([text]).units()] == [f"{folder}/a::b/Foo::Bar.jpg"]
+    with pytest.raises(SettingsError, match="chained URLs are not read"):
+        list(Source(["simplecache::s3://b/a.tar"]).units())
+    with pytest.raises(SettingsError, match="chained URLs are not read"):
+        list(Source(["zip://a.jpg::s3://b/a.zip"]).units())
 
 
 def test_a_memory_store_is_a_place_like_another() -> None:

@@ -7,7 +7,7 @@ import fsspec
 import pytest
 
 from mole.errors import SettingsError
-from pipeline.scan.table.views import opened
+from pipeline.scan.table.views import opened, partitions
 from tests.verdicts import BEGUN, verdict_row, write_verdicts
 
 LATER, LATEST = BEGUN + timedelta(days=1), BEGUN + timedelta(days=2)
@@ -28,6 +28,13 @@ def test_current_is_the_newest_verdict_of_each_image(tmp_path: Path) -> None:
     )
     found = asked(tmp_path, """SELECT "index", model, verdict FROM current ORDER BY ALL""")
     assert found == [(0, "old", "real"), (1, "new", "generated"), (2, "old", "real")]
+
+
+@pytest.mark.parametrize("name", ["[v2]", "a*b?", "it's", "o::x"])
+def test_a_table_below_a_folder_of_any_name_is_read(name: str, tmp_path: Path) -> None:
+    table = write_verdicts(tmp_path / name / "verdicts", [verdict_row("a.tar#1", index) for index in range(3)])
+    assert asked(table, "SELECT count(*), any_value(model) FROM current") == [(3, "old")]
+    assert partitions(str(table)) == [f"{table}/model=old"]
 
 
 def test_units_whose_bytes_changed_are_gone_from_current_and_the_slices_of_one_listing_are_not(tmp_path: Path) -> None:

@@ -1,0 +1,108 @@
+"""Every file of a folder is found, whatever stands between them, and what cannot be listed is said."""
+
+import os
+import subprocess
+import tempfile
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from mole.errors import StorageError
+from pipeline.folder import UNREADABLE, entries, walk
+from pipeline.records import Status
+
+
+@pytest.fixture
+def deep() -> Iterator[Path]:
+    """A folder that goes when its test ends, as pytest's own cannot where it is too deep for recursion."""
+    folder = Path(tempfile.mkdtemp())
+    yield folder
+    subprocess.run(["rm", "-rf", folder], check=True)
+
+
+def test_a_walk_is_in_the_order_of_names_with_a_folders_files_first(tmp_path: Path) -> None:
+    for name in ("b/2", "b/1", "a/c/3", "z", ".x", ".h/5"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert [place.key for place in entries(str(tmp_path), hidden=True)] == [".x", "z", ".h/5", "a/c/3", "b/1", "b/2"]
+    assert [place.key for place in entries(str(tmp_path), hidden=False)] == [".x", "z", ".h", "a/c/3", "b/1", "b/2"]
+    assert next(walk(str(tmp_path))).url == f"{tmp_path}/.x"
+
+
+def test_no_depth_is_too_much(deep: Path) -> None:
+    here = os.open(deep, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(os.open("a.jpg", os.O_CREAT, dir_fd=here))
+    os.close(here)
+    assert [place.key for place in walk(str(deep))] == ["d/" * 1500 + "a.jpg"]
+
+
+def test_a_path_longer_than_the_system_takes_is_said_and_ends_nothing(deep: Path) -> None:
+    here = os.open(deep, os.O_RDONLY)
+    for _ in range(30):
+        os.mkdir("d" * 200, dir_fd=here)
+        below = os.open("d" * 200, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    (deep / "z.jpg").write_bytes(b"")
+    told = list(entries(str(deep), hidden=False))
+    assert told[0].key == "z.jpg" and len(told) == 2
+    assert told[1].identity == UNREADABLE and told[1].fault is not None
+    with pytest.raises(StorageError, match="cannot list"):
+        list(walk(str(deep)))
+
+
+def test_a_folder_below_that_may_not_be_read_is_an_entry_with_its_reason(tmp_path: Path) -> None:
+    for name in ("open/a.jpg", "shut/b.jpg"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "shut").chmod(0)
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:  # a process of nobody's, for root may read everything
+        try:
+            os.setuid(65534 if os.geteuid() == 0 else os.geteuid())
+            told = [
+                f"{place.key} {place.fault[0] if place.fault else ''}" for place in entries(str(tmp_path), hidden=False)
+            ]
+            os.write(writing, "\n".join(told).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    (tmp_path / "shut").chmod(0o755)
+    with open(reading) as stream:
+        assert stream.read() == f"open/a.jpg \nshut {Status.FORBIDDEN}"
+
+
+def test_a_hundred_thousand_files_are_not_held_as_places(deep: Path) -> None:
+    for number in range(5_000):
+        os.close(os.open(deep / f"{number:06}.jpg", os.O_CREAT))
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in entries(str(deep), hidden=False)) == 5_000
+        assert tracemalloc.get_traced_memory()[1] < 5_000 * 200
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_store_in_memory_is_walked_like_another() -> None:
+    fs = fsspec.filesystem("memory")
+    for name in ("/walked/a", "/walked/b/c", "/walked/.d/e"):
+        fs.pipe_file(name, b"1")
+    found = entries("memory://walked", hidden=False)
+    assert sorted((place.key, place.url) for place in found) == [
+        (".d/", "memory:///walked/.d/"),
+        ("a", "memory:///walked/a"),
+        ("b/c", "memory:///walked/b/c"),
+    ]
