@@ -28,6 +28,9 @@ from pipeline.metadata.block import (
 from pipeline.metadata.iptc import resources
 
 XMP_MORE = b"http://ns.adobe.com/xmp/extension/\0"
+MOST_BOXES = 1_000
+"""Of JUMBF, in one JPEG's segments."""
+
 PNG_XMP = "XML:com.adobe.xmp"
 RAW_PROFILE = re.compile(rb"\s*[\w ]{0,32}\s+\d{1,10}\s+")
 """How a profile that ImageMagick wrote as a text begins: its name and its length; the rest is hexadecimal."""
@@ -132,7 +135,7 @@ class _Boxed:
 
     def add(self, segment: bytes) -> None:
         self._size += len(segment)
-        parts = self._parts.setdefault(segment[2:4], [])
+        parts = self._parts.setdefault(segment[2:4], []) if len(self._parts) < MOST_BOXES else []
         if self._size <= MOST_STORE_BYTES + (1 << 18):
             parts.append(segment[(16 if segment[8:12] != b"\0\0\0\1" else 24) if parts else 8 :])
 
@@ -246,7 +249,7 @@ def _gif(data: bytes) -> Iterator[Block]:
             steps -= 1
         if extension:
             yield from _gif_extension(data, data[at + 1 : at + 2], start, min(end, len(data)))
-        at, steps = end + 1, steps - 1
+        at, steps = end + 1, steps - 5
 
 
 def _colours(packed: bytes) -> int:
