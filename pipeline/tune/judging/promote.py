@@ -32,7 +32,7 @@ class PromoteSettings(JobSettings):
     scans with the registry as --model scans with the promoted version from then on.
 
     exit codes: 0 promoted or rolled back, 2 a setting or a place that is not there, 3 a store failed, 4 the model
-    cannot be used, 6 the gate refuses, 130 Ctrl-C, 143 SIGTERM
+    cannot be used, 5 a row was lost, 6 the gate refuses, 130 Ctrl-C, 143 SIGTERM
     """
 
     prefix = "MOLE_PROMOTE_"
