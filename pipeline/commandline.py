@@ -9,7 +9,7 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
 from mole.errors import SettingsError
@@ -58,6 +58,13 @@ class JobSettings(BaseModel):
         description="inside `ray job submit`, take paths relative to the copy of the folder that Ray makes there, "
         "which does not last",
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch_for_a_number(cls, value: object, asked: ValidationInfo) -> object:
+        if isinstance(value, bool) and cls.model_fields[str(asked.field_name)].annotation is not bool:
+            raise ValueError("must not be true or false")
+        return value
 
     @classmethod
     def from_command_line(cls, arguments: Sequence[str]) -> Self:

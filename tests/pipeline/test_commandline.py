@@ -139,6 +139,11 @@ def test_a_refusal_names_variables_and_names_of_files_as_they_were_written(
         Bakery.from_command_line([*config, "--flour", "a"])
 
 
+def test_true_is_no_number(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^loaves in '.*b.toml' must not be true or false, got True$"):
+        Bakery.from_command_line(file(tmp_path, 'flour = "a"\nloaves = true\n'))
+
+
 def test_help_tells_every_flag_its_choices_and_its_default(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         Bakery.from_command_line(["--help"])

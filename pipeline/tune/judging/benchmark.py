@@ -27,7 +27,7 @@ class EvaluateSettings(SampleSettings):
     ours.
 
     exit codes: 0 measured, 2 a setting or a place that is not there, 3 a store failed, 4 the model cannot be
-    used, 130 Ctrl-C, 143 SIGTERM
+    used, 5 a row was lost, 130 Ctrl-C, 143 SIGTERM
     """
 
     prefix = "MOLE_EVALUATE_"

@@ -36,7 +36,7 @@ class PromoteSettings(JobSettings):
     back, one at a time, the last of them to the base.
 
     exit codes: 0 promoted or rolled back, 2 a setting or a place that is not there, 3 a store failed, 4 the model
-    cannot be used, 6 the gate refuses, 130 Ctrl-C, 143 SIGTERM
+    cannot be used, 5 a row was lost, 6 the gate refuses, 130 Ctrl-C, 143 SIGTERM
     """
 
     prefix = "MOLE_PROMOTE_"

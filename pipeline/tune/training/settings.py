@@ -51,7 +51,7 @@ class FinetuneSettings(SampleSettings):
     again after a crash and it goes on from the last epoch.
 
     exit codes: 0 the version is in the registry, 2 a setting or a place that is not there, a leak, or too few images, 3
-    a store failed, 4 the model cannot be used, 130 Ctrl-C, 143 SIGTERM
+    a store failed, 4 the model cannot be used, 5 a row was lost, 130 Ctrl-C, 143 SIGTERM
     """
 
     prefix = "MOLE_FINETUNE_"
