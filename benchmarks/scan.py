@@ -39,7 +39,7 @@ from pipeline.decode import Bounds
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.source import Source
-from pipeline.scan.steps.prepare import prepare
+from pipeline.scan.steps.prepare import here, prepare
 from pipeline.scan.steps.score import ScoreActor
 from pipeline.telemetry import quiet_ray
 from tests.pictures import write_shard
@@ -78,13 +78,14 @@ def pictures(folder: Path, count: int, size: tuple[int, int]) -> None:
 def limits(folder: Path, model: str, batch_size: int) -> tuple[float, float]:
     """Measure what bounds this scan: images a second that one core prepares, and that the bare model scores."""
     described = describe(registry.locate(model))
-    bounds, wanted = Bounds(max_bytes=1 << 26, max_pixels=1 << 27), Wanted(max_bytes=1 << 26)
+    look = here(described.preprocess, Bounds(max_bytes=1 << 26, max_pixels=1 << 27))
+    wanted = Wanted(max_bytes=1 << 26)
     [shard, *_] = Source([str(folder / "shards" / "0.tar")], all_files=False).units()
     torch.set_num_threads(1)
-    blocks = [prepare(block, described.preprocess, bounds) for block in islice(fetch([shard], wanted), 2)]
+    blocks = [prepare(block, described.preprocess, look) for block in islice(fetch([shard], wanted), 2)]
     start, count = time.perf_counter(), 0
     for block in islice(fetch([shard], wanted), 16):
-        count += len(prepare(block, described.preprocess, bounds))
+        count += len(prepare(block, described.preprocess, look))
     one_core = count / (time.perf_counter() - start)
     torch.set_num_threads(CORES)
     actor = ScoreActor([(model, described.digest)], device="cpu", threads=CORES, batch_size=batch_size)

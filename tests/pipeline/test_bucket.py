@@ -10,7 +10,8 @@ from mole.errors import SettingsError, StorageError
 from pipeline import storage
 from pipeline.folder import walk
 from pipeline.scan.reading.image import Wanted, read_image
-from pipeline.scan.reading.source import Source, name_now
+from pipeline.scan.reading.lookup import name_now
+from pipeline.scan.reading.source import Source
 from tests.letters import letters
 from tests.stores import REGION, WRITER
 

@@ -12,7 +12,8 @@ from mole.errors import StorageError
 from pipeline import patience, storage, stream
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Wanted
-from pipeline.scan.reading.source import Source, name_now
+from pipeline.scan.reading.lookup import name_now
+from pipeline.scan.reading.source import Source
 from tests.web import Request, Site, site
 
 IMAGE = random.Random(3).randbytes(10_000)

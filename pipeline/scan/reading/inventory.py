@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from mole.errors import SettingsError
 from pipeline import storage
 from pipeline.extension import IMAGE_EXTENSIONS
+from pipeline.found import Found
 from pipeline.patience import patiently
 from pipeline.records import Status
 from pipeline.scan.reading.shard import SHARD_NAME
@@ -147,7 +148,7 @@ def _read(part: Part) -> Listed:
         return Listed([Unit(name, place.url, Kind.FILE, key=key, images=1, size=place.size, fault=fault)], [], 0)
 
 
-def _listed(part: Part, place: storage.Found) -> Listed:
+def _listed(part: Part, place: Found) -> Listed:
     listed = Listed([], [], 0)
     others = 0
     for first, group, row, batch in _batches(part):

@@ -12,7 +12,7 @@ from mole.preprocess import Preprocess
 from pipeline.decode import Bounds
 from pipeline.records import FETCHED, Status
 from pipeline.scan.steps import prepare as module
-from pipeline.scan.steps.prepare import prepare
+from pipeline.scan.steps.prepare import here, prepare
 from tests.imagefiles import empty_scans, png, saved, scene
 
 BOUNDS = Bounds(1 << 22, 4_000_000)
@@ -28,18 +28,23 @@ def fetched(*images: bytes) -> pa.Table:
     return pa.Table.from_pylist(rows, FETCHED)
 
 
+def prepared(spec: Preprocess, *images: bytes) -> pa.Table:
+    return prepare(fetched(*images), spec, here(spec, BOUNDS))
+
+
 def statuses(table: pa.Table) -> list[str]:
     assert [pixels is None for pixels in table["pixels"].to_pylist()] == [
         status != Status.OK for status in table["status"].to_pylist()
     ]
-    return table["status"].to_pylist()
+    found: list[str] = table["status"].to_pylist()
+    return found
 
 
 @pytest.mark.parametrize("mode", ["crop", "resize", "texture-4"])
 def test_sides_that_no_column_holds_cost_their_row_alone(mode: str) -> None:
     zeros = np.zeros((1, 64), np.uint8)
     huge = [png(zeros, 8, 0, size=size) for size in ((2**31 + 5, 64), (64, 2**31), (2**32 - 1, 2**32 - 1))]
-    rows = prepare(fetched(SOUND, *huge, SOUND), Preprocess.named(mode), BOUNDS)
+    rows = prepared(Preprocess.named(mode), SOUND, *huge, SOUND)
     assert statuses(rows) == [Status.OK, *[Status.TOO_LARGE] * 3, Status.OK]
     assert rows["width"].to_pylist() == [96, None, None, None, 96]
     assert "2,147,483,653 x 64" in rows["detail"][1].as_py()
@@ -59,7 +64,7 @@ def test_whatever_an_image_raises_is_its_row(place: str, error: Exception, monke
         return own(first, *rest)
 
     monkeypatch.setattr(module, place, sometimes)
-    rows = prepare(fetched(SOUND, marked, SOUND), Preprocess(), BOUNDS)
+    rows = prepared(Preprocess(), SOUND, marked, SOUND)
     status = Status.TOO_LARGE if isinstance(error, MemoryError) else Status.UNSUPPORTED
     assert statuses(rows) == [Status.OK, status, Status.OK]
     assert type(error).__name__ in rows["detail"][1].as_py()
@@ -70,7 +75,7 @@ def test_whatever_an_image_raises_is_its_row(place: str, error: Exception, monke
 def test_a_value_that_no_column_holds_is_left_out_and_told(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     facts = iter([{"software": "sound"}, {"software": text}, {"software": "nul \0 inside"}])
     monkeypatch.setattr(module, "declared", lambda *_: next(facts))
-    rows = prepare(fetched(SOUND, SOUND, SOUND), Preprocess(), BOUNDS)
+    rows = prepared(Preprocess(), SOUND, SOUND, SOUND)
     assert statuses(rows) == [Status.OK] * 3
     assert rows["provenance"].is_null().to_pylist() == [False, True, False]
     assert "no column holds its provenance" in rows["detail"][1].as_py()
@@ -124,7 +129,7 @@ def test_no_mutation_of_any_format_leaves_its_row() -> None:
     chance, every = random.Random(7), seeds()
     for name in ("crop", "resize", "texture-4"):
         images = [mutated(chance, chance.choice(every), every) for _ in range(250)]
-        rows = prepare(fetched(*images), Preprocess.named(name), BOUNDS)
+        rows = prepared(Preprocess.named(name), *images)
         assert len(rows) == len(images) and rows["status"].null_count == 0
         faults = [row for row in rows.select(["status", "detail"]).to_pylist() if row["status"] != Status.OK]
         assert faults and all(row["detail"] for row in faults)
@@ -132,6 +137,6 @@ def test_no_mutation_of_any_format_leaves_its_row() -> None:
 
 
 def test_every_seed_of_the_mutations_is_sound_or_of_an_unread_kind() -> None:
-    found = statuses(prepare(fetched(*seeds()), Preprocess(), BOUNDS))
+    found = statuses(prepared(Preprocess(), *seeds()))
     assert set(found) == {Status.OK, Status.UNSUPPORTED}
     assert found.count(Status.UNSUPPORTED) == 2  # of 32-bit integers, and Truevision's
