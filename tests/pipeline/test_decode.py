@@ -342,7 +342,7 @@ def test_whatever_a_reader_raises_is_the_images_fault(
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr(module.Image, "open", fail)
+    monkeypatch.setattr(Image, "open", fail)
     found = fault(saved(scene(), "PNG"))
     assert found.status == status and type(error).__name__ in found.detail
 
