@@ -4,6 +4,7 @@ import io
 import itertools
 import struct
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def png(pixels: np.ndarray, bits: int, colours: int, *more: bytes, size: tuple[i
     return b"\x89PNG\r\n\x1a\n" + head + b"".join(more) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-def directory(tags: dict[int, tuple[int, ...]], at: int, *, following: int = 0) -> bytes:
+def directory(tags: Mapping[int, tuple[int, ...]], at: int, *, following: int = 0) -> bytes:
     """Write a TIFF directory of LONGs, which lies at a place in its file."""
     entries, values = b"", b""
     behind = at + 2 + 12 * len(tags) + 4

@@ -37,12 +37,7 @@ def inspect(data: bytes) -> Layout:
     """
     at, frame = 2, 0
     for _ in range(MOST_SEGMENTS):
-        found = MARKER.search(data, at, at + MOST_FILL)
-        if found is None:
-            if len(data) > at + MOST_FILL:
-                raise over(f"more than {MOST_FILL:,} bytes that are no segment, at byte {at:,}")
-            raise cut(f"no scan in {len(data):,} bytes")
-        code, at = found[1][0], found.end()
+        code, at = _marker(data, at)
         if code in BARE:
             continue
         length = int.from_bytes(data[at : at + 2])
@@ -57,6 +52,19 @@ def inspect(data: bytes) -> Layout:
             return _layout(data, frame, at)
         at += length
     raise over(f"more than {MOST_SEGMENTS:,} segments before the first scan")
+
+
+def _marker(data: bytes, at: int) -> tuple[int, int]:
+    """Find the next marker, and where it ends; as a rule it stands right here."""
+    head = data[at : at + 2]
+    if len(head) == 2 and head[0] == 0xFF and 0 < head[1] < 0xFF:
+        return head[1], at + 2
+    found = MARKER.search(data, at, at + MOST_FILL)
+    if found is not None:
+        return found[1][0], found.end()
+    if len(data) > at + MOST_FILL:
+        raise over(f"more than {MOST_FILL:,} bytes that are no segment, at byte {at:,}")
+    raise cut(f"no scan in {len(data):,} bytes")
 
 
 def _check_frame(code: int, head: bytes) -> None:
