@@ -16,7 +16,7 @@ from pipeline.scan.reading.lines import CHUNK, ERRORS, Coding, coding_of, decode
 MOST_DOCUMENT = 256 << 20
 """Bytes of a document that is no array: it is read whole, by each worker."""
 LONGEST_ELEMENT = 256 << 20
-WANTED = "wanted are JSON Lines, an array of objects, or what pandas' to_json writes in any of its orients"
+WANTED = "wanted are JSON Lines, an array of objects, or an orient of pandas' to_json that names the columns"
 BLANK = re.compile(r"[ \t\n\r]*")
 Row = dict[str, Any]
 

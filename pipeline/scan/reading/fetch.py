@@ -162,7 +162,7 @@ def _sample(sample: Sample, unit: Unit, wanted: Wanted, compression: str | None)
         size = None if image.link is not None and not image.ranged else image.length
         yield row | {"data": data or None, "bytes": size}
     if not sample.pictures and not sample.part:
-        found = ", ".join(sample.members) or "nothing"
+        found = ", ".join(extension or "no extension" for extension in sample.members)
         reason = f"no {wanted.image_member or 'image'} member; the sample has {found}"
         carried = sample.metadata(wanted.carry)
         yield row_of(uri=unit.uri, key=sample.key, fault=(Status.UNSUPPORTED, reason), carried=carried)

@@ -6,11 +6,14 @@ import subprocess
 import sys
 import tarfile
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import ray
 
@@ -50,7 +53,7 @@ def again(local_ray: None, better: Path) -> Rescan:
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Path:
-    """A sound shard, one with every fault, a torn one, a compressed one, loose photos, and a listing with a gap."""
+    """A sound shard, one with every fault, a torn one, a compressed one, loose photos, listings, images in Parquet."""
     folder = tmp_path / "lake"
     write_shard(folder / "a.tar", samples(20))
     write_shard(folder / "b.tar", faulty())
@@ -67,12 +70,22 @@ def lake(tmp_path: Path) -> Path:
     for number in range(3):
         (folder / "photos" / f"{number}#.jpg").write_bytes(picture(60 + number))
     (folder / "list.csv").write_text("uri,caption\nphotos/0#.jpg,first\nphotos/none.jpg,second\n")
+    inline = b64encode(picture(70)).decode()
+    (folder / "inline.csv").write_text(f'url,caption\n"data:image/jpeg;base64,{inline}",inline\nphotos/1#.jpg,\n')
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    cells = [*({"bytes": picture(number), "path": None} for number in range(80, 90)), None]
+    table = pa.table({"left": pa.array(cells, kind), "many": pa.array([cells[:2], *[[]] * 10], pa.list_(kind))})
+    pq.write_table(
+        table.append_column("caption", pa.array(map(str, range(11)))), folder / "hf.parquet", row_group_size=4
+    )
     return folder
 
 
 def sources(lake: Path) -> list[Path]:
     """Name everything of the lake."""
-    return [lake / name for name in ("a.tar", "b.tar", "torn.tar", "c.tar.gz", "gone{1..1}.tar", "photos", "list.csv")]
+    return [
+        lake / name for name in ("a.tar", "b.tar", "torn.tar", "c.tar.gz", "gone{1..1}.tar", "photos", "list.csv")
+    ] + [lake / name for name in ("inline.csv", "hf.parquet")]
 
 
 def rows(table: Path | str, query: str) -> list[tuple[Any, ...]]:
