@@ -1,5 +1,8 @@
 """Calibrate: set a version's thresholds by real images of your own, and put it into a registry as a new version."""
 
+if __name__ == "__main__":
+    import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
+
 import json
 import sys
 from dataclasses import asdict
@@ -8,25 +11,22 @@ import numpy as np
 from rich.table import Table
 
 from mole.calibration import EVEN, PREVALENCE, Calibration
-from mole.errors import MoleError
 from mole.metrics import Rate
-from pipeline.telemetry import quiet_ray, results
+from pipeline.telemetry import command, quiet_ray, results
 from pipeline.tune.judging.calibrate import Calibrated, CalibrateSettings, calibrate
 
 
+@command
 def main(arguments: list[str]) -> int:
     """Run one calibration from the command line.
 
     Returns:
-        The exit code: 0 the version is in the registry, 2 settings, 3 storage, 4 model.
+        The exit code: 0 the version is in the registry, 2 settings, 3 storage, 4 model, 130 interrupted,
+            143 SIGTERM.
     """
-    try:
-        settings = CalibrateSettings.from_command_line(arguments)
-        quiet_ray(logs=settings.ray_logs)
-        made = calibrate(settings, say)
-    except MoleError as reason:
-        say(f"{type(reason).__name__}: {reason}")
-        return reason.exit_code
+    settings = CalibrateSettings.from_command_line(arguments)
+    quiet_ray(logs=settings.ray_logs)
+    made = calibrate(settings, say)
     if settings.json_summary:
         readings = {"before": made.before.model_dump(mode="json"), "after": made.after.model_dump(mode="json")}
         print(json.dumps(asdict(made) | readings))

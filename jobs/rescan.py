@@ -10,15 +10,15 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from mole.errors import MoleError
 from pipeline.notice import heeded
 from pipeline.run import Record
 from pipeline.scan.rescan import Rescanned, rescan
 from pipeline.scan.table.views import demand_table
 from pipeline.settings import RescanSettings
-from pipeline.telemetry import Ticker, heed_sigterm, quiet_ray, refused, results
+from pipeline.telemetry import Ticker, command, quiet_ray, results
 
 
+@command
 def main(arguments: list[str]) -> int:
     """Run one rescan from the command line.
 
@@ -26,12 +26,8 @@ def main(arguments: list[str]) -> int:
         The exit code: 0 every row written, 2 settings, 3 storage, 4 model, 5 law broken, 7 held by another run,
         130 interrupted, 143 SIGTERM.
     """
-    try:
-        settings = RescanSettings.from_command_line(arguments)
-    except MoleError as reason:
-        return refused(reason)
+    settings = RescanSettings.from_command_line(arguments)
     quiet_ray(logs=settings.ray_logs)
-    heed_sigterm()
     ticker = Ticker()
     with Record("rescan", settings, ticker) as record, heeded(ticker.say, asked=settings.spot_notice):
         demand_table(settings.table)  # a record is left beside a table, never beside a name with a typo

@@ -10,15 +10,15 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from mole.errors import MoleError
 from pipeline.notice import heeded
 from pipeline.run import Record
 from pipeline.scan.flow import Summary, scan
 from pipeline.scan.table.shelf import opened
 from pipeline.settings import ScanSettings
-from pipeline.telemetry import Ticker, heed_sigterm, quiet_ray, refused
+from pipeline.telemetry import Ticker, command, quiet_ray
 
 
+@command
 def main(arguments: list[str]) -> int:
     """Run one scan from the command line.
 
@@ -26,12 +26,8 @@ def main(arguments: list[str]) -> int:
         The exit code: 0 every row written, 2 settings, 3 storage, 4 model, 5 law broken, 7 held by another run,
         130 interrupted, 143 SIGTERM.
     """
-    try:
-        settings = ScanSettings.from_command_line(arguments)
-    except MoleError as reason:
-        return refused(reason)
+    settings = ScanSettings.from_command_line(arguments)
     quiet_ray(logs=settings.ray_logs)
-    heed_sigterm()
     ticker = Ticker()
     with Record("scan", settings, ticker) as record, heeded(ticker.say, asked=settings.spot_notice):
         record.begin(opened(settings.sink, settings.output).output)

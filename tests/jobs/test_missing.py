@@ -7,7 +7,20 @@ from pathlib import Path
 import pytest
 import ray
 
-from jobs import audit, compact, crossvalidate, estimate, evaluate, finetune, pack, promote, reconstruct, rescan, scan
+from jobs import (
+    audit,
+    calibrate,
+    compact,
+    crossvalidate,
+    estimate,
+    evaluate,
+    finetune,
+    pack,
+    promote,
+    reconstruct,
+    rescan,
+    scan,
+)
 from jobs import tables as look
 from pipeline.registry import Registry
 from tests.pictures import picture
@@ -54,6 +67,8 @@ CASES: list[tuple[Job, str, str]] = [
     (audit.main, "--samples {}/table --reviews {}/none.csv", "--reviews '{}/none.csv' is not there"),
     (evaluate.main, "--samples {}/none --model {}/tiny", "--samples '{}/none' is not there"),
     (evaluate.main, "--samples {}/data --model {}/none", "none' is not there"),
+    (calibrate.main, "--reals {}/none --registry {}/models --collection own --model embedded", "none' is not there"),
+    (calibrate.main, "--reals {}/photos --registry {}/models --collection own --model 0123abcd", "no folder; it has "),
     (finetune.main, "--samples {}/data --registry {}/models --base {}/none", "none' is not there"),
     (finetune.main, "--samples {}/data --registry {}/models --init-from 0123abcd", "no folder; it has "),
     (reconstruct.main, "--samples {}/none --output {}/o --autoencoder {}/data", "--samples '{}/none' is not there"),
@@ -83,9 +98,24 @@ def test_what_is_not_there_is_a_refused_setting_in_every_job(
     assert not list((world / "o").glob("model=*")), "nothing was begun"
 
 
-DOORS = [audit, compact, crossvalidate, estimate, evaluate, finetune, look, pack, promote, reconstruct, rescan, scan]
+DOORS = [
+    audit,
+    calibrate,
+    compact,
+    crossvalidate,
+    estimate,
+    evaluate,
+    finetune,
+    look,
+    pack,
+    promote,
+    reconstruct,
+    rescan,
+    scan,
+]
 ENDINGS = {
     "audit": [0, 1, 2, 3, 130, 143],
+    "calibrate": [0, 2, 3, 4, 5, 130, 143],
     "compact": [0, 2, 3, 5, 7, 130, 143],
     "crossvalidate": [0, 2, 3, 4, 130, 143],
     "estimate": [0, 2, 3, 4, 130, 143],

@@ -18,7 +18,6 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from pydantic_settings import SettingsConfigDict
 
 from mole.calibration import Calibration
 from mole.config import ADAPTERS, CONFIG, CheckpointConfig, Description
@@ -48,10 +47,11 @@ class CalibrateSettings(JobSettings):
     The threshold is the lowest of which your images show, at 95 %, that no more than the wanted share of images like
     them is called generated. Weights and probabilities stay as they are. Promote the new version as any other.
 
-    exit codes: 0 the version is in the registry, 2 settings (too few images too), 3 storage, 4 model
+    exit codes: 0 the version is in the registry, 2 settings (too few images too), 3 storage, 4 model, 5 an image is
+    lost or twice, 130 Ctrl-C, 143 SIGTERM
     """
 
-    model_config = SettingsConfigDict(env_prefix="MOLE_CALIBRATE_")
+    prefix = "MOLE_CALIBRATE_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
 
     registry: Annotated[str, Field(min_length=1)] = Field(description="the folder URL where versions lie")
@@ -65,7 +65,7 @@ class CalibrateSettings(JobSettings):
     model: str | None = Field(
         None,
         description="the version to calibrate: 'promoted' or a digest of --registry, a checkpoint folder, or "
-        "'embedded'; where not given, what is promoted, and 'embedded' where nothing is",
+        "'embedded' (default: what is promoted, and 'embedded' where nothing is)",
     )
     false_positives: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.01, description="share of such images that may be called generated, shown at 95 %"
@@ -75,7 +75,7 @@ class CalibrateSettings(JobSettings):
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the detector runs")
     json_summary: bool = Field(False, description="print one JSON summary on stdout and nothing else there")
-    ray_address: str | None = Field(None, description="a running cluster; a Ray of its own where not given")
+    ray_address: str | None = Field(None, description="a running cluster (default: a Ray of its own)")
     ray_logs: bool = Field(False, description="show what Ray itself and its workers print")
 
 
