@@ -170,7 +170,7 @@ class JobSettings(BaseModel):
         return f"{written(cls.flag(name))} {words}, got {error['input']!r}" if name else words
 
 
-LASTING = ("source", "samples", "output", "table", "registry", "database", "report")
+LASTING = ("reals", "source", "samples", "output", "table", "registry", "database", "report")
 """Settings whose places a run writes, or whose place the table or a version keeps."""
 
 

@@ -85,7 +85,7 @@ class Bounds:
     """What is refused before any pixel is decoded.
 
     Beside these stand the bounds of `pipeline.formats`, each told by the row that it refuses: 1 GiB of memory for an
-    image (the format's measured bytes a pixel times its pixels); 2,000,000,000 pixels times scans of a JPEG; 10,000
+    image (the format's measured bytes a pixel times its pixels); 1,200,000,000 pixels times scans of a JPEG; 10,000
     JPEG segments, 100,000 PNG or WebP chunks, 1,000,000 GIF blocks, 200,000 TIFF strips or tiles; code blocks, tiles
     and packets of JPEG 2000; 50,000,000 pixels of AVIF and HEIC, 25,000,000 of JPEG 2000.
 

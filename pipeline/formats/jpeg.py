@@ -12,7 +12,7 @@ SCAN_END = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 MOST_SEGMENTS = 10_000
 MOST_FILL = 1 << 16
 """Bytes between two segments that belong to neither; Pillow reads them one by one."""
-MOST_SCANNED = 2_000_000_000
+MOST_SCANNED = 1_200_000_000
 """Pixels times scans: each scan of a progressive file goes over all its pixels, though it be empty."""
 ARITHMETIC = 8
 """An arithmetic scan costs so many Huffman ones."""
