@@ -157,12 +157,8 @@ def test_tiles_that_cost_more_than_the_page_are_refused(data: bytes, reason: str
 
 
 def test_values_that_lie_over_each_other_are_damage() -> None:
-<<<<<<< HEAD
-    tags: dict[int, tuple[int, ...]] = {256: (WIDTH,), 257: (HEIGHT,), **dict.fromkeys(range(60000, 60050), (0,))}
-=======
     tags: dict[int, tuple[int, ...]] = {256: (WIDTH,), 257: (HEIGHT,)}
     tags |= dict.fromkeys(range(60_000, 60_050), (0,))
->>>>>>> images
     data = bytearray(b"II*\0\x08\0\0\0" + directory(tags, 8) + bytes(4_000))
     for at in range(8 + 2 + 24, 8 + 2 + 12 * 52, 12):
         data[at + 4 : at + 8] = struct.pack("<I", 1_000)
