@@ -20,7 +20,8 @@ def no_host(code: int) -> aiohttp.ClientConnectorDNSError:
 
 def answered(status: int) -> aiohttp.ClientResponseError:
     """Make the error of an answer."""
-    return aiohttp.ClientResponseError(None, (), status=status)  # type: ignore[arg-type]
+    request = aiohttp.RequestInfo(None, "GET", None, None)  # type: ignore[arg-type]
+    return aiohttp.ClientResponseError(request, (), status=status)
 
 
 @pytest.mark.parametrize(
