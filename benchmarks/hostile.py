@@ -184,8 +184,8 @@ def gif_of_comments() -> bytes:
 
 def run_lengths() -> bytes:
     """Write a bitmap of run lengths that ends each row at its first pixel."""
-    body = b"\1\0\0\0" * 4_000 + b"\0\1"
-    head = struct.pack("<IiiHHIIiiII", 40, 4_000, 4_000, 1, 8, 1, len(body), 0, 0, 256, 0)
+    body = b"\1\0\0\0" * 2_800 + b"\0\1"
+    head = struct.pack("<IiiHHIIiiII", 40, 2_800, 2_800, 1, 8, 1, len(body), 0, 0, 256, 0)
     return b"BM" + struct.pack("<IHHI", 54 + 1024 + len(body), 0, 0, 54 + 1024) + head + bytes(range(256)) * 4 + body
 
 

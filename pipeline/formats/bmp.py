@@ -8,7 +8,7 @@ import struct
 from pipeline.formats.layout import Layout, cut, over, unread
 
 MOST_RUN_BYTES = 4 << 20
-MOST_RUN_PIXELS = 1 << 24
+MOST_RUN_PIXELS = 1 << 23
 """Of a run-length encoded bitmap: Pillow unpacks it in Python, pair by pair and row by row."""
 HEADERS = (12, 40, 52, 56, 64, 108, 124)
 BITS = (1, 4, 8, 16, 24, 32)
