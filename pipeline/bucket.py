@@ -40,8 +40,10 @@ def look(fs: S3FileSystem, url: str) -> Found | None:
         except FileNotFoundError:
             pass
         else:
-            facts = {"ETag": told.get("ETag"), "LastModified": told.get("LastModified"), "size": told["ContentLength"]}
-            return Found(url, int(told["ContentLength"]), identity_of(facts))
+            size = int(told["ContentLength"])
+            if size or not key.endswith("/"):  # else it stands for a folder
+                facts = {"ETag": told.get("ETag"), "LastModified": told.get("LastModified"), "size": size}
+                return Found(url, size, identity_of(facts))
     page = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix_of(url), MaxKeys=1)
     if not page.get("Contents"):
         raise FileNotFoundError(f"{url}: the bucket holds no such key, and none that begins so")

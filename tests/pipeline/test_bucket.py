@@ -63,8 +63,9 @@ def test_every_key_is_a_row_and_is_read_again_by_its_name(serve: Serve) -> None:
 
 
 def test_a_prefix_is_taken_to_the_letter(serve: Serve) -> None:
-    serve(OBJECTS)
+    serve(OBJECTS | {"crawl/site/": b""})
     for url, keys in {
+        "s3://lake/crawl/site/": ["crawl/site//three.jpg", "crawl/site/four.jpg"],
         "s3://lake//": ["/six.jpg", "//seven.jpg"],
         "s3://lake/crawl//": ["crawl//two.jpg", "crawl///deep///five.jpg"],
         "s3a://lake/crawl/site": ["crawl/site//three.jpg", "crawl/site/four.jpg"],
