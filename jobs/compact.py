@@ -10,9 +10,11 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.run import Record
 from pipeline.scan.table.compact import Compacted, compact
+from pipeline.scan.table.views import demand_table
 from pipeline.settings import CompactSettings
-from pipeline.telemetry import command, results
+from pipeline.telemetry import Ticker, command, results
 
 
 @command
@@ -23,12 +25,18 @@ def main(arguments: list[str]) -> int:
         The exit code: 0 done, 2 settings, 3 storage, 5 law broken, 7 held, 130 interrupted, 143 SIGTERM.
     """
     settings = CompactSettings.from_command_line(arguments)
-    found = compact(settings)
-    if settings.json_summary:
-        print(json.dumps([dataclasses.asdict(one) for one in found]))
-    else:
-        show(found, results())
-    return 0
+    with Record("compact", settings, Ticker()) as record:
+        demand_table(settings.table)
+        record.begin(settings.table)
+        found = compact(settings)
+        record.succeed({"models": [dataclasses.asdict(one) for one in found]})
+    if not record.exit_code:
+        if settings.json_summary:
+            print(json.dumps([dataclasses.asdict(one) for one in found]), flush=True)
+        else:
+            show(found, results())
+    record.tell()
+    return record.exit_code
 
 
 def show(found: list[Compacted], console: Console) -> None:

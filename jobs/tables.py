@@ -20,6 +20,7 @@ SHOWN = {
     "verdicts": ("key", "verdict", "probability", "status", "uri", "model", "scanned_at"),
     "faults": ("key", "status", "detail", "uri"),
     "changed": ("key", "former_verdict", "verdict", "former_probability", "probability", "former_model", "model"),
+    "runs": ("id", "job", "started", "seconds", "exit_code", "written", "faults", "submission", "error"),
 }
 """The columns of a view that people see; --json gives all of them."""
 DIGEST = 12
@@ -74,6 +75,8 @@ def cell(name: str, value: object) -> str:
         return f"{value:%Y-%m-%d %H:%M:%S}"
     if isinstance(value, float):
         return f"{value:.3f}"
+    if isinstance(value, dict):
+        return ": ".join(str(part) for part in value.values())
     if isinstance(value, bytes):
         return value.hex()
     return "" if value is None else str(value)

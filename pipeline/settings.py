@@ -18,7 +18,7 @@ from mole.calibration import PREVALENCE
 from pipeline.commandline import JobSettings, split_commas
 from pipeline.registry import PROMOTED
 
-View = Literal["current", "faults", "changed", "progress", "verdicts"]
+View = Literal["current", "faults", "changed", "progress", "verdicts", "runs"]
 
 
 class DetectorSettings(JobSettings):
@@ -162,7 +162,7 @@ class TablesSettings(JobSettings):
 
     The views: current (the newest verdict of each image), faults (images that got none, and why), changed (what the
     newest model called other than the one before it, with both scores), progress (how far each model is), verdicts
-    (every row of every model).
+    (every row of every model), runs (the record of each run: settings, times, counts, exit code, error).
 
     exit codes: 0 shown, 2 a setting or a place that is not there, 3 a store failed, 130 Ctrl-C, 143 SIGTERM
     """

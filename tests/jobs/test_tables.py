@@ -7,7 +7,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from jobs.compact import main as compact
 from jobs.tables import main
+from pipeline.scan.table.lease import Lease
 from tests.verdicts import BEGUN, verdict_row, write_verdicts
 
 
@@ -79,3 +81,23 @@ def test_what_cannot_be_answered_has_its_exit_code(
 ) -> None:
     assert main(["--table", str(table), *flags]) == code
     assert words in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_the_runs_of_a_table_are_a_view_with_their_exit_codes(
+    table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = ["--table", str(table), "--sql", "SELECT job, exit_code, error, submission FROM runs ORDER BY id"]
+    assert main([*question, "--json"]) == 0
+    assert capsys.readouterr().out == ""
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps({"metadata": {"job_submission_id": "nightly"}}))
+    assert compact(["--table", str(table), "--grace", "0"]) == 0
+    with Lease(str(table)):
+        assert compact(["--table", str(table)]) == 7
+    told = capsys.readouterr().err.splitlines()
+    assert told[-1].startswith(f"run: {table}/_runs/")
+    assert main([*question, "--json"]) == 0
+    first, second = sorted(map(json.loads, capsys.readouterr().out.splitlines()), key=lambda row: row["exit_code"])
+    assert first == {"job": "compact", "exit_code": 0, "error": None, "submission": "nightly"}
+    assert second["exit_code"] == 7 and second["error"]["kind"] == "HeldError"
+    assert main(["--table", str(table), "--view", "runs"]) == 0
+    assert "HeldError: " in capsys.readouterr().out.replace("\n", "")

@@ -13,9 +13,30 @@ from mole.errors import SettingsError, StorageError
 from pipeline import storage
 from pipeline.fault import STORE_FAULTS
 from pipeline.records import MODEL, check_version
+from pipeline.run import FOLDER as RUNS
 from pipeline.scan.table.ledger import pattern
 
-VIEWS = ("current", "faults", "changed", "progress", "verdicts")
+VIEWS = ("current", "faults", "changed", "progress", "verdicts", "runs")
+
+RUN = {
+    "id": "VARCHAR",
+    "job": "VARCHAR",
+    "started": "TIMESTAMPTZ",
+    "seconds": "DOUBLE",
+    "exit_code": "INTEGER",
+    "written": "BIGINT",
+    "faults": "BIGINT",
+    "error": "STRUCT(kind VARCHAR, message VARCHAR)",
+    "submission": "VARCHAR",
+    "ended": "TIMESTAMPTZ",
+    "version": "VARCHAR",
+    "host": "VARCHAR",
+    "process": "BIGINT",
+    "command": "VARCHAR",
+    "summary": "JSON",
+    "settings": "JSON",
+}
+"""The columns of the view `runs`: what `pipeline.run` records."""
 
 
 @contextmanager
@@ -87,7 +108,17 @@ def definitions(table: str) -> str:
     options = "hive_partitioning = true, hive_types_autocast = false, union_by_name = true"
     read = f"read_parquet({pattern(table, f'{MODEL}=*', '*.parquet')}, {options})"
     views = (files("pipeline.scan.table") / "views.sql").read_text()
-    return f"CREATE OR REPLACE VIEW verdicts AS SELECT * FROM {read};\n\n{views}"
+    return f"CREATE OR REPLACE VIEW verdicts AS SELECT * FROM {read};\n\n{runs(table)}\n\n{views}"
+
+
+def runs(table: str) -> str:
+    """Write the SQL that makes the view of a table's run records, which a table of an older version has none of."""
+    if storage.names(storage.join(table, RUNS), ".json"):
+        kinds = ", ".join(f"{name}: '{kind}'" for name, kind in RUN.items())
+        found = f"* FROM read_json({pattern(table, RUNS, '*.json')}, columns = {{{kinds}}})"
+    else:
+        found = ", ".join(f"NULL::{kind} AS {name}" for name, kind in RUN.items()) + " WHERE false"
+    return f"CREATE OR REPLACE VIEW runs AS SELECT {found};"
 
 
 def demand_table(table: str) -> None:
