@@ -5,17 +5,20 @@ from pathlib import Path
 MARK = b"-ends-its-decoder-"
 SITE = f"""
 import os, signal
-from PIL import Image
+try:
+    from PIL import Image
+except ImportError:
+    Image = None
+else:
+    opened = Image.open
 
-opened = Image.open
+    def deadly(file, *arguments, **more):
+        data = getattr(file, "getvalue", bytes)()
+        if {MARK!r} in data:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return opened(file, *arguments, **more)
 
-def deadly(file, *arguments, **more):
-    data = getattr(file, "getvalue", bytes)()
-    if {MARK!r} in data:
-        os.kill(os.getpid(), signal.SIGSEGV)
-    return opened(file, *arguments, **more)
-
-Image.open = deadly
+    Image.open = deadly
 """
 
 

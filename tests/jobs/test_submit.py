@@ -18,6 +18,8 @@ import psutil
 import pytest
 
 from pipeline.scan.table.views import ask
+from tests.pictures import samples, write_shard
+from tests.poison import MARK, poisoned
 
 Submit = Callable[..., subprocess.CompletedProcess[str]]
 RAY = str(Path(sys.executable).parent / "ray")
@@ -41,6 +43,7 @@ def submit(root: Path) -> Iterator[Submit]:
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     environment |= {
         "PATH": f"{Path(RAY).parent}{os.pathsep}{environment['PATH']}",  # the job's `python` is the head's
+        "PYTHONPATH": poisoned(Path(folder) / "site"),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
     }
@@ -81,21 +84,37 @@ def submit(root: Path) -> Iterator[Submit]:
 def test_a_submitted_scan_leaves_its_table_and_what_cannot_be_meant_is_refused_with_advice(
     submit: Submit, root: Path, tiny: Path, tmp_path: Path
 ) -> None:
-    flags = ["--source", str(root / "examples/shards/sample-00000.tar"), "--model", str(tiny), "--json"]
-    scan = ["python", "jobs/scan.py", *flags, "--output", str(tmp_path / "verdicts")]
+    members = samples(20)
+    members["000011.jpg"] += MARK  # ends each decoder that it meets
+    sources = [root / "examples/shards/sample-00000.tar", write_shard(tmp_path / "deadly.tar", members)]
+    flags = [*(f"--source={source}" for source in sources), "--json"]
+    table = str(tmp_path / "verdicts")
+    scan = ["python", "jobs/scan.py", *flags, "--output", table, "--model", str(tiny)]
     first = submit(*scan, name="scan-1")
     assert first.returncode == 0, first.stdout + first.stderr
     summary = next(json.loads(line) for line in first.stdout.splitlines() if line.startswith("{"))
-    assert summary["law"] == "kept" and summary["written"] == summary["images"] > 0
-    assert ask(str(tmp_path / "verdicts"), "FROM current").num_rows == summary["images"]
+    assert summary["law"] == "kept" and summary["written"] == summary["images"] > 20
+    assert ask(table, "FROM current").num_rows == summary["images"]
+    [culprit] = ask(table, "FROM faults WHERE status = 'crashed'").to_pylist()
+    assert culprit["key"] == "000011" and "SIGSEGV" in culprit["detail"]
+    assert (
+        ask(table, "SELECT count(*) AS n FROM current WHERE uri LIKE '%deadly.tar' AND verdict IS NOT NULL")["n"][
+            0
+        ].as_py()
+        == 19
+    )
     again = submit(*scan, name="scan-1")
     assert again.returncode != 0 and "scan-1 already exists" in again.stdout + again.stderr
 
     # what `python` is where no environment was activated, and a folder beside the job's copy of this one
     bare, lost = str(getattr(sys, "_base_executable")), [*flags, "--output", "verdicts/"]  # noqa: B009
-    both = f"{shlex.join([bare, *scan[1:]])}; {shlex.join(['python', 'jobs/scan.py', *lost])}"
-    told = submit("sh", "-c", both, name="scan-2")
+    useless = [*scan[:-1], str(tmp_path)]  # a folder that is no model: exit code 4, which Ray makes a 1
+    every = [shlex.join(each) for each in ([bare, *scan[1:]], useless, ["python", "jobs/scan.py", *lost])]
+    told = submit("sh", "-c", "; ".join(every), name="scan-2")
     assert told.returncode != 0 and "ModuleNotFoundError" not in told.stdout
     assert f"jobs/scan.py was started by {bare}" in told.stdout and "Write the whole path" in told.stdout
     assert "SettingsError: --output 'verdicts/' is relative, to '" in told.stdout
     assert "a copy that Ray removes" in told.stdout and "exit code 2" in told.stdout
+    runs = ask(table, "SELECT submission, exit_code, error.kind FROM runs ORDER BY id").to_pylist()
+    assert [tuple(run.values()) for run in runs] == [("scan-1", 0, None), ("scan-2", 4, "ModelError")]
+    assert f"run: {table}/_runs/" in told.stdout
