@@ -13,6 +13,7 @@ from rich.table import Table
 from pipeline.notice import heeded
 from pipeline.run import Record
 from pipeline.scan.flow import Summary, scan
+from pipeline.scan.table.ledger import pattern
 from pipeline.scan.table.shelf import opened
 from pipeline.settings import ScanSettings
 from pipeline.telemetry import Ticker, command, quiet_ray
@@ -65,7 +66,8 @@ def show(summary: Summary, console: Console) -> None:
     law = "each image exactly one row: kept" if summary.law == "kept" else "not finished; run it again to go on"
     console.print(f"law: {summary.images:,} images in {summary.units:,} units, {law}", highlight=False)
     console.print(f"table: {summary.table}", highlight=False, soft_wrap=True)
-    query = f"SELECT verdict, key, probability FROM '{summary.table}/*.parquet' ORDER BY probability DESC LIMIT 5"
+    files = pattern(summary.table, "*.parquet")
+    query = f"SELECT verdict, key, probability FROM {files} ORDER BY probability DESC LIMIT 5"
     command = f'python -c "import duckdb; duckdb.sql(\\"{query}\\").show()"'
     console.print(f"try: {command}", highlight=False, soft_wrap=True, markup=False)
 

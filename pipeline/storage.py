@@ -200,9 +200,8 @@ def demand(url: str, written: str) -> None:
         SettingsError: nothing is there.
         StorageError: the store does not answer, or does not let us look.
     """
-    fs, path = filesystem(url)
     try:
-        patiently(lambda: fs.info(path), url)
+        look(url)
     except STORE_FAULTS as reason:
         status, detail = fault_of(reason)
         if status is Status.MISSING:
