@@ -10,7 +10,7 @@ from dataclasses import asdict
 from rich.table import Table
 
 from mole.errors import MoleError, RefusedError
-from pipeline.registry import Promotion
+from pipeline.promotion import Promotion
 from pipeline.telemetry import command, quiet_ray, results
 from pipeline.tune.judging.promote import PromoteSettings, Verdict, promote, take_back
 

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from platformdirs import user_cache_path
-from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 import mole
 from mole.config import CONFIG, describe
@@ -21,6 +20,7 @@ from mole.errors import ModelError, SettingsError, StorageError
 from pipeline import storage
 from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.folder import walk
+from pipeline.promotion import Promotion
 from pipeline.records import Status
 
 EMBEDDED, PROMOTED = "embedded", "promoted"
@@ -31,26 +31,6 @@ FEWEST = 4
 DIGEST = re.compile(f"[0-9a-f]{{{FEWEST},32}}")
 TAKEN_BACK = "rolled back from "
 """How the reason of an entry begins that takes a promotion back."""
-
-
-class Promotion(BaseModel):
-    """One entry of the log.
-
-    Attributes:
-        number: counted from 1.
-        digest: what is promoted from here on.
-        replaced: what was promoted before; for the first the base that it was held against, None where there was none.
-        reason: why, in words: the gate's verdict, or that it was taken back.
-        at: when, UTC.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    number: int
-    digest: str
-    replaced: str | None
-    reason: str
-    at: AwareDatetime
 
 
 class Registry:

@@ -51,4 +51,4 @@ def test_an_unknown_layout_ends_with_the_code_of_settings(tmp_path: Path, capsys
 
 def test_a_missing_flag_ends_with_the_code_of_settings(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
-    assert "--samples: Field required" in capsys.readouterr().err
+    assert "--samples is required" in capsys.readouterr().err

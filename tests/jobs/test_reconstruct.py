@@ -45,4 +45,4 @@ def test_an_autoencoder_that_is_none_ends_with_the_code_of_models(
 
 def test_a_missing_flag_ends_with_the_code_of_settings(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--samples", "a"]) == 2
-    assert "--output: Field required" in capsys.readouterr().err
+    assert "--output is required" in capsys.readouterr().err

@@ -163,7 +163,7 @@ def test_files_that_give_the_classes_away_stop_a_training_by_the_column_and_the_
     ("flags", "words"),
     [
         (["--samples", "nowhere", "--registry", "r"], "nowhere"),
-        (["--registry", "r"], "--samples: Field required"),
+        (["--registry", "r"], "--samples is required"),
         (["--samples", "s", "--registry", "r", "--epochs", "0"], "--epochs"),
     ],
 )

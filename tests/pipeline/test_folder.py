@@ -60,21 +60,27 @@ def test_a_path_longer_than_the_system_takes_is_said_and_ends_nothing(deep: Path
         list(walk(str(deep)))
 
 
-def test_a_folder_below_that_may_not_be_read_is_an_entry_with_its_reason(tmp_path: Path) -> None:
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that every user may enter, which those of pytest are not."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_a_folder_below_that_may_not_be_read_is_an_entry_with_its_reason(public: Path) -> None:
     for name in ("open/a.jpg", "shut/b.jpg"):
-        (tmp_path / name).parent.mkdir()
-        (tmp_path / name).write_bytes(b"")
-    (tmp_path / "shut").chmod(0)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+        (public / name).parent.mkdir()
+        (public / name).write_bytes(b"")
+    (public / "shut").chmod(0)
     user = os.geteuid()
     if user == 0:
         os.seteuid(65534)  # nobody, for root may read everything
     try:
-        told = [(place.key, place.fault and place.fault[0]) for place in entries(str(tmp_path), hidden=False)]
+        told = [(place.key, place.fault and place.fault[0]) for place in entries(str(public), hidden=False)]
     finally:
         os.seteuid(user)
-    (tmp_path / "shut").chmod(0o755)
+    (public / "shut").chmod(0o755)
     assert told == [("open/a.jpg", None), ("shut", Status.FORBIDDEN)]
 
 

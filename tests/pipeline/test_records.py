@@ -22,4 +22,4 @@ def test_carried_columns_are_a_struct_of_strings_at_the_end() -> None:
 
 
 def test_a_status_is_its_word() -> None:
-    assert [str(status) for status in Status][:3] == ["ok", "empty", "not_an_image"] and len(Status) == 11
+    assert [str(status) for status in Status][:3] == ["ok", "empty", "not_an_image"] and len(Status) == 12

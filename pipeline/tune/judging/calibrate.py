@@ -24,7 +24,7 @@ from mole.config import ADAPTERS, CONFIG, CheckpointConfig, Description
 from mole.errors import SettingsError
 from mole.fitting import reals_for, shown_threshold, threshold_for, upper_bound
 from mole.metrics import Rate, share_above
-from pipeline import cluster, registry
+from pipeline import cluster, registry, storage
 from pipeline.commandline import JobSettings
 from pipeline.records import Status
 from pipeline.registry import EMBEDDED, PROMOTED, Registry
@@ -163,7 +163,9 @@ def begun_from(settings: CalibrateSettings, place: Registry) -> Origin:
         ModelError: there is none.
     """
     model = settings.model or (PROMOTED if place.promoted() else EMBEDDED)
-    return origin_at(model if model == EMBEDDED else registry.resolve(model, place.url))
+    if model == EMBEDDED or not storage.exists(place.url):  # a registry that is to be made has no versions
+        return origin_at(model)
+    return origin_at(registry.resolve(model, place.url))
 
 
 def demand_enough(images: int, settings: CalibrateSettings) -> None:

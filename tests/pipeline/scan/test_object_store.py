@@ -65,7 +65,7 @@ def test_a_lease_in_a_bucket_lets_one_run_in(bucket: str) -> None:
     output = f"{bucket}/leased"
     with lease.Lease(output) as mine:
         lease.check(output, mine.generation)
-        with pytest.raises(StorageError, match="being scanned by process"), lease.Lease(output):
+        with pytest.raises(StorageError, match="is held by process"), lease.Lease(output):
             pass
     assert lease.read(output) is None
 

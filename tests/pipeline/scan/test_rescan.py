@@ -202,7 +202,7 @@ def test_the_promoted_version_and_a_digest_are_looked_up_in_the_registry(
 
 def test_a_held_table_and_a_folder_without_one_are_refused(again: Rescan, tmp_path: Path) -> None:
     table = write_verdicts(tmp_path / "table", [verdict_row("a.tar#1", 0)])
-    with Lease(str(table)), pytest.raises(StorageError, match="being scanned by process"):
+    with Lease(str(table)), pytest.raises(StorageError, match="is held by process"):
         again(table)
     with pytest.raises(SettingsError, match="--table '.*elsewhere' is not there"):
         again(tmp_path / "elsewhere")

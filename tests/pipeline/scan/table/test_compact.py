@@ -164,7 +164,7 @@ def test_a_table_that_a_run_holds_is_refused_and_so_is_one_of_another_schema(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = write_table(tmp_path, units=3)
-    with lease.Lease(str(table)), pytest.raises(StorageError, match="being scanned by process"):
+    with lease.Lease(str(table)), pytest.raises(StorageError, match="is held by process"):
         compact(small(table))
     other = pa.Table.from_pylist([], VERDICT).replace_schema_metadata({VERSION_KEY: b"99"})
     pq.write_table(other, table / "model=old" / "part-z.parquet")

@@ -28,7 +28,7 @@ def test_photographs_alone_become_pairs(local_ray: None, manifest: Path, shared:
 def test_what_must_be_named_is_asked_for(flag: str) -> None:
     given = ["--samples", "a", "--output", "b", "--autoencoder", "c"]
     at = given.index(flag)
-    with pytest.raises(SettingsError, match=f"{flag}: Field required"):
+    with pytest.raises(SettingsError, match=f"{flag} is required"):
         ReconstructSettings.from_command_line(given[:at] + given[at + 2 :])
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mole.errors import ModelError, SettingsError
+from mole.errors import SettingsError
 from pipeline.tune.data.manifest import MANIFEST, Taught, extended
 from pipeline.tune.data.samples import Sample, digest_of
 from pipeline.tune.data.split import TRAIN
@@ -88,5 +88,5 @@ def test_one_class_alone_is_refused(tmp_path: Path, label: int) -> None:
 
 
 def test_a_model_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"config\.json"):
+    with pytest.raises(SettingsError, match="none' is not there"):
         evaluate(labelled(tmp_path, each=1), str(tmp_path / "none"), ("shipped",), list[str]().append)
