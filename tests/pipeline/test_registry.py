@@ -8,7 +8,8 @@ import pytest
 from mole.config import describe
 from mole.errors import ModelError, SettingsError, StorageError
 from pipeline import registry, storage
-from pipeline.registry import FEWEST, Promotion, Registry
+from pipeline.promotion import Promotion
+from pipeline.registry import FEWEST, Registry
 from tests.tiny import tiny_checkpoint
 
 

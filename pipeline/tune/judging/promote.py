@@ -11,7 +11,8 @@ from mole.config import ADAPTERS, CONFIG, Description, describe
 from mole.errors import ModelError, RefusedError, SettingsError
 from pipeline import cluster, registry
 from pipeline.commandline import JobSettings
-from pipeline.registry import EMBEDDED, Promotion, Registry
+from pipeline.promotion import Promotion
+from pipeline.registry import EMBEDDED, Registry
 from pipeline.tune.data.collection import TEST
 from pipeline.tune.data.layout import gather
 from pipeline.tune.data.manifest import MANIFEST, Taught, place_of, taught
