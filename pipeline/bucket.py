@@ -101,7 +101,7 @@ def read(fs: S3FileSystem, url: str, span: tuple[int, int] | None = None) -> byt
     part = {} if span is None else {"Range": f"bytes={span[0]}-{span[1] - 1}"}
     try:
         answer = fs.call_s3("get_object", Bucket=bucket, Key=key, **part)
-        data = bytes(sync(fs.loop, answer["Body"].read))
+        data = bytes(sync(fs.loop, _whole, answer["Body"]))
     except (OSError, ClientError) as reason:
         if span is not None and span[0] == 0 and UNSATISFIABLE in repr(reason.__cause__ or reason):
             return b""  # an empty object has no part
@@ -109,3 +109,11 @@ def read(fs: S3FileSystem, url: str, span: tuple[int, int] | None = None) -> byt
     if len(data) != int(answer["ContentLength"]):
         raise OSError(f"{len(data):,} bytes came of {int(answer['ContentLength']):,}")
     return data
+
+
+async def _whole(body: Any) -> Any:
+    """Read a body and let its connection go, also where it breaks: the pool has few, and waits for them for ever."""
+    try:
+        return await body.read()
+    finally:
+        body.close()
