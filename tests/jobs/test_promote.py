@@ -50,7 +50,7 @@ def test_the_summary_says_what_it_was_held_against_and_that_nothing_was_promoted
     ("flags", "code", "told"),
     [
         (["--rollback"], 2, "nothing was promoted"),
-        (["--candidate", "none"], 2, "--candidate 'none' is no version"),
+        (["--candidate", "none"], 2, "models' is not there"),
         (["--candidate", "none", "--false-positives", "1"], 2, "--false-positives"),
     ],
 )

@@ -347,14 +347,6 @@ def test_whatever_a_reader_raises_is_the_images_fault(
     assert found.status == status and type(error).__name__ in found.detail
 
 
-def test_what_would_take_more_memory_than_the_bound_is_refused_and_told() -> None:
-    frame = saved(Image.new("CMYK", (64, 64)), "JPEG", progressive=True)
-    at = frame.index(b"\xff\xc2") + 5
-    found = fault(frame[:at] + b"\x1f\x40\x2a\xf8" + frame[at + 4 :], Bounds(1 << 20, 100_000_000))
-    assert (found.status, found.width) == (Status.TOO_LARGE, 11_000)
-    assert "MiB to decode, over the bound of 1,024 MiB" in found.detail
-
-
 @pytest.mark.parametrize("form", ["WEBP", "PNG", "GIF", "TIFF", "AVIF"])
 @pytest.mark.parametrize("turn", [1, 6])
 def test_a_window_is_that_of_the_whole_in_every_format(form: str, turn: int) -> None:
