@@ -37,17 +37,24 @@ class Outcome:
 
     Attributes:
         results: those that came before its end.
-        signal: the signal that ended its process; None where it came to its own end.
+        signal: the signal that ended its process; None where none did.
+        code: with which it ended itself before the call was over; None where the call came to its end.
     """
 
     results: list[Any]
-    signal: int | None
+    signal: int | None = None
+    code: int | None = None
+
+    @property
+    def died(self) -> bool:
+        """Whether the process ended before the call did."""
+        return self.signal is not None or self.code is not None
 
     @property
     def words(self) -> str:
         """Name the signal, and what usually sends it."""
         if self.signal is None:
-            return "the process came to its own end"
+            return f"its process ended itself with exit code {self.code}"
         name = signal.Signals(self.signal).name
         causes = {"SIGXCPU": f", after {CPU_SECONDS} s of a core", "SIGKILL": ", as the kernel does for want of memory"}
         return f"its process was ended by {name} (signal {self.signal}){causes.get(name, '')}"
@@ -79,10 +86,10 @@ class Server:
         answer = next(_messages(cast(BinaryIO, self._process.stdout)), None)
         if answer is None:
             raise OSError(f"the process that isolates images ended with {self._process.wait()}; start the run again")
-        results, ended, error = answer
+        outcome, error = Outcome(*answer[:3]), answer[3]
         if error is not None:
             raise error
-        return Outcome(results, ended)
+        return outcome
 
     def close(self) -> None:
         """End the server; its children are gone with their calls."""
@@ -125,28 +132,25 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
         _, status = os.waitpid(child, 0)
         results = [value for kind, value in told if kind == "result"]
         errors = [value for kind, value in told if kind == "error"]
-        if os.WIFSIGNALED(status):
-            _send(answers, (results, os.WTERMSIG(status), None))
-        elif os.WEXITSTATUS(status) and not errors:
-            _send(answers, (results, None, OSError(f"a child ended itself with {os.WEXITSTATUS(status)}")))
-        else:
-            _send(answers, (results, None, errors[0] if errors else None))
+        over = any(kind == "over" for kind, _ in told)
+        by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+        code = None if over or errors or by is not None else os.WEXITSTATUS(status)
+        _send(answers, (results, by, code, errors[0] if errors else None))
 
 
 def _child(stream: BinaryIO, function: Call, arguments: tuple[object, ...]) -> None:
     """Make one call and end the process, whatever becomes of the call."""
     held = _data_bytes()
     resource.setrlimit(resource.RLIMIT_DATA, (held + MOST_MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
-    code = 1
     try:
         with bounded_time():
             for result in function(*arguments):
                 _send(stream, ("result", result))
-        code = 0
+        _send(stream, ("over", None))
     except Exception as error:  # noqa: BLE001 - sent to who called, who raises it there
         _send(stream, ("error", error))
     finally:
-        os._exit(code)
+        os._exit(1)
 
 
 def _data_bytes() -> int:

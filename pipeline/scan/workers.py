@@ -13,7 +13,6 @@ import ray
 
 from mole.calibration import Calibration
 from mole.preprocess import Preprocess
-from pipeline import cluster
 from pipeline.scan.forecasting.trial import Trial
 
 
@@ -36,15 +35,10 @@ def prepare(
         claims: the handle of the `Claims` that say which of several copies is scored; None scores each.
     """
     from pipeline.decode import Bounds
-    from pipeline.isolation import server
     from pipeline.scan.steps import prepare as steps
     from pipeline.scan.table.known import opened
 
-    if cluster.is_suspected():
-        heavy = ("torch",) if spec.mode == "resize" else ()
-        look = steps.isolated(spec, Bounds(*bounds), server(steps.__name__, *heavy))
-    else:
-        look = steps.here(spec, Bounds(*bounds))
+    look = steps.chosen(spec, Bounds(*bounds))
 
     def claim(contents: Sequence[bytes], places: Sequence[str]) -> Sequence[bool]:
         answer: Sequence[bool] = ray.get(claims.claim.remote(list(contents), list(places)))

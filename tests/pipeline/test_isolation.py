@@ -29,10 +29,10 @@ def fails() -> Iterator[int]:
     raise ValueError("no such thing")
 
 
-def leaves() -> Iterator[int]:
+def leaves(code: int) -> Iterator[int]:
     """End the process without a word."""
     yield 1
-    os._exit(9)
+    os._exit(code)
 
 
 def computes() -> Iterator[int]:
@@ -77,8 +77,14 @@ def test_what_kills_a_call_is_named_and_the_next_call_is_answered(server: Server
 def test_a_calls_own_error_is_raised_here(server: Server) -> None:
     with pytest.raises(ValueError, match="no such thing"):
         server.call(fails)
-    with pytest.raises(OSError, match="ended itself with 9"):
-        server.call(leaves)
+
+
+@pytest.mark.parametrize("code", [0, 9])
+def test_a_call_that_ends_its_process_is_told_from_one_that_is_over(server: Server, code: int) -> None:
+    outcome = server.call(leaves, code)
+    assert outcome.died and (outcome.results, outcome.code) == ([1], code)
+    assert f"ended itself with exit code {code}" in outcome.words
+    assert not server.call(numbers, 0).died
 
 
 def test_a_call_that_computes_for_ever_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from pipeline.scan.forecasting.trial import Trial
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import BLOCK_ROWS
 from pipeline.scan.reading.unit import Unit
-from pipeline.scan.steps.prepare import here, prepare
+from pipeline.scan.steps.prepare import chosen, prepare
 from pipeline.scan.steps.score import ScoreActor
 from pipeline.scan.steps.verdict import conclude
 from pipeline.scan.table.sink import encode
@@ -62,7 +62,7 @@ def measure(trial: Trial) -> tuple[Facts, float]:
     actor = ScoreActor([trial.model], device=trial.device, threads=trial.threads, batch_size=trial.batch_size)
     ready = time.time()
     taken, calibrations = Taken(), {digest: described.calibration}
-    look = here(described.preprocess, Bounds(*trial.bounds))
+    look = chosen(described.preprocess, Bounds(*trial.bounds))
     warm = False
     for unit, block in _blocks(trial, taken):
         begun = time.process_time()

@@ -73,7 +73,7 @@ def read_suspected(unit: Unit, wanted: Wanted) -> Iterator[Row]:
         yield from read_unit(unit, wanted)
         return
     outcome = server(__name__).call(_counted, unit, wanted)
-    if outcome.signal is None:
+    if not outcome.died:
         yield from read_unit(unit, wanted)
         return
     sound = len(outcome.results)

@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 
 from mole.preprocess import Preprocess
 from mole.view import Pixels, views
+from pipeline import cluster
 from pipeline.decode import Bounds, Fault, decode
-from pipeline.isolation import Server, bounded_time
+from pipeline.isolation import Server, bounded_time, server
 from pipeline.provenance import declared
 from pipeline.records import COPY, PLACE, PREPARED, SAME_AS, SCORE, Status, like
 from pipeline.scan.table.known import Known
@@ -75,6 +76,14 @@ def prepare(
     return pa.Table.from_pydict({name: columns[name] for name in schema.names}, schema)
 
 
+def chosen(spec: Preprocess, bounds: Bounds) -> Look:
+    """Look at images in this process, or, where the workers of this task have died twice, at each in one of its own."""
+    if not cluster.is_suspected():
+        return here(spec, bounds)
+    heavy = ("torch",) if spec.mode == "resize" else ()
+    return isolated(spec, bounds, server(__name__, *heavy))
+
+
 def here(spec: Preprocess, bounds: Bounds) -> Look:
     """Look at images in this process, which a decoder that dies takes with it."""
 
@@ -85,12 +94,12 @@ def here(spec: Preprocess, bounds: Bounds) -> Look:
     return look
 
 
-def isolated(spec: Preprocess, bounds: Bounds, server: Server) -> Look:
+def isolated(spec: Preprocess, bounds: Bounds, children: Server) -> Look:
     """Look at each image in a process of its own; what ends that process is the image's fault."""
 
     def look(data: bytes) -> tuple[Facts, Pixels | None]:
-        outcome = server.call(looked_at, data, spec, bounds)
-        if outcome.signal is not None:
+        outcome = children.call(looked_at, data, spec, bounds)
+        if outcome.died:
             return {"status": Status.CRASHED, "detail": f"decoding failed: {outcome.words}"}, None
         facts, view = outcome.results[0]
         return facts, view
