@@ -10,6 +10,7 @@ from datetime import datetime
 import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.scan.table.views import ask, opened
 from pipeline.settings import TablesSettings
@@ -57,9 +58,9 @@ def show(answer: pa.Table, console: Console) -> None:
     """Print rows as a table."""
     table = Table(*answer.column_names, box=None, pad_edge=False)
     for row in answer.to_pylist():
-        table.add_row(*(cell(name, row[name]) for name in answer.column_names))
+        table.add_row(*(Text(cell(name, row[name])) for name in answer.column_names))
     console.print(table)
-    console.print(f"{answer.num_rows:,} rows", highlight=False)
+    console.print(f"{answer.num_rows:,} row{'' if answer.num_rows == 1 else 's'}", highlight=False)
 
 
 def written(value: object) -> str:
@@ -79,7 +80,12 @@ def cell(name: str, value: object) -> str:
         return ": ".join(str(part) for part in value.values())
     if isinstance(value, bytes):
         return value.hex()
-    return "" if value is None else str(value)
+    return "" if value is None else plain(str(value))
+
+
+def plain(text: str) -> str:
+    """Write a text in one line without what a terminal would obey: names of crawled images may hold anything."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 if __name__ == "__main__":

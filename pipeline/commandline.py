@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic.fields import FieldInfo
 
 from mole.errors import SettingsError
+from pipeline import patience
 from pipeline.given import Given, Names
 from pipeline.submission import demand_lasting
 
@@ -83,6 +84,7 @@ class JobSettings(BaseModel):
         except ValidationError as reason:
             complaints = dict.fromkeys(cls._complaint(error, given) for error in reason.errors())
             raise SettingsError("; ".join(complaints)) from reason
+        patience.seconds()  # it is no setting of a job, and is refused where they are all the same
         if not settings.allow_relative:
             demand_lasting({given[name].origin: places for name, places in settings.lasting().items() if name in given})
         return settings

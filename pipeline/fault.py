@@ -34,6 +34,12 @@ PASSING_CODES = frozenset({408, 425, 429})
 """Of the codes from 400 to 499, those that say "later"; from 500 on all do."""
 NO_SUCH_PLACE = frozenset({errno.ELOOP, errno.ENAMETOOLONG})
 """Errors of a file system that say "no such file" in other words: a link to itself, a name that is too long."""
+NO_FILE = {
+    errno.ELOOP: "a link that leads to itself",
+    errno.ENAMETOOLONG: "a name that is too long",
+    errno.EISDIR: "a folder, and no file",
+}
+"""What is said of these in place of "no such file"."""
 SETTLED = (
     SpecialFileError,
     NoRangeError,
@@ -67,7 +73,7 @@ def fault_of(reason: BaseException) -> tuple[Status, str]:
         or isinstance(told, FileNotFoundError | IsADirectoryError | NotADirectoryError)
         or getattr(told, "errno", None) in NO_SUCH_PLACE
     ):
-        return Status.MISSING, f"no such file: {told}"
+        return Status.MISSING, f"{NO_FILE.get(getattr(told, 'errno', None) or 0, 'no such file')}: {told}"
     if code in FORBIDDEN_CODES or isinstance(told, PermissionError):
         return Status.FORBIDDEN, f"not allowed to read: {told}"
     return Status.UNREACHABLE, f"{type(told).__name__}: {told}"

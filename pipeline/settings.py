@@ -84,9 +84,10 @@ class ScanSettings(DetectorSettings):
 
     prefix = "MOLE_SCAN_"
 
-    source: Annotated[list[str], Field(min_length=1)] = Field(
-        description="a WebDataset shard, a glob or braces of shards, a folder, a listing (.parquet .csv .tsv .jsonl "
-        ".txt with a column uri, url, path or key) or an image; any fsspec URL; may be repeated",
+    source: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] = Field(
+        description="a WebDataset shard, a glob or braces of shards, a folder, a listing (.parquet .csv .tsv .json "
+        ".jsonl .txt with a column uri, url, path or key), Parquet files that hold the images, an S3 Inventory's "
+        "manifest.json or an image; a path or a URL; may be repeated",
     )
     output: Annotated[str, Field(min_length=1)] = Field(
         description="the folder URL of the verdict table; with --sink iceberg catalog.namespace.table"
@@ -212,7 +213,9 @@ class EstimateSettings(DetectorSettings):
 
     prefix = "MOLE_ESTIMATE_"
 
-    source: Annotated[list[str], Field(min_length=1)] = Field(description="as the scan's --source; may be repeated")
+    source: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] = Field(
+        description="as the scan's --source; may be repeated"
+    )
     model: str = Field("embedded", description="as the scan's --model")
     images: PositiveInt = Field(256, description="images of the sample, of at most 16 units")
     seed: int = Field(0, description="of the draw of those units")

@@ -43,6 +43,9 @@ def unmarked(data: bytes) -> str:
 
 def line(data: bytes) -> str:
     """Decode an EXIF text, which ends at its first NUL unless it is UTF-16."""
+    head = data.partition(b"\0")[0]
+    if len(head) > 1 and head.isascii():  # in UTF-16 every second byte of such letters is a NUL
+        return head.decode()
     text = unmarked(data)
     return text.strip("\0").partition("\0")[0]
 

@@ -4,10 +4,12 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import partial
 from itertools import islice
 
 from mole.config import demand_one_trunk, describe
+from mole.errors import SettingsError
 from pipeline import cluster, cropped, registry, storage
 from pipeline.scan.plan import Plan, groups
 from pipeline.scan.reading.fetch import fetch
@@ -88,6 +90,7 @@ def scan(settings: ScanSettings, ticker: Ticker) -> Summary:
     source = Source(settings.source, settings.all_files, settings.image_member)
     written = repaired = 0
     with Plan(source.units(), ledgers) as planned:
+        demand_columns(settings.carry, source)
         if stay := planned.rows_in(lacking(ledgers[0], settings.carry)):
             ticker.say(
                 f"{stay:,} images have rows already, which lack a column of --carry {','.join(settings.carry)} and "
@@ -132,6 +135,24 @@ def scan(settings: ScanSettings, ticker: Ticker) -> Summary:
         verdicts=_sums((verdict, rows) for _, verdict, rows in counts if verdict is not None),
         law="open" if any(law.open for law in laws) else "kept",
     )
+
+
+def demand_columns(carry: Sequence[str], source: Source) -> None:
+    """Insist that a source has the columns that are to come along, where all of its columns are known.
+
+    Args:
+        carry: the columns.
+        source: whose units are read.
+
+    Raises:
+        SettingsError: one is nowhere there.
+    """
+    unknown = [name for name in carry if name not in source.columns]
+    if unknown and not source.untold:
+        near = get_close_matches(unknown[0], source.columns, 1)
+        there = f"which has {', '.join(sorted(source.columns)) or 'none'}"
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        raise SettingsError(f"--carry {unknown[0]!r} is no column of the source, {there}{meant}")
 
 
 def models(settings: ScanSettings) -> list[str]:

@@ -143,3 +143,28 @@ def test_help_tells_every_exit_code(door: Callable[..., int], capsys: pytest.Cap
     told = capsys.readouterr().out
     assert codes(told.partition("exit codes: ")[2].partition("\n\n")[0]) == ENDINGS[door.__name__.rpartition(".")[2]]
     assert "(default: None" not in told and "[]" not in told and "('" not in told
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "words"),
+    [
+        ("--source= --output {}/o --model {}/tiny", {}, "--source"),
+        ("--source {}/photos --output {}/o --model {}/tiny", {"MOLE_PATIENCE": "abc"}, "MOLE_PATIENCE='abc'"),
+        ("--source {}/photos --output {}/m.csv --model {}/tiny", {}, "m.csv' is a file; name a folder"),
+        ("--source {}/l.csv --output {}/o --model {}/tiny --carry captoin", {}, "did you mean 'caption'"),
+    ],
+)
+def test_what_would_be_passed_over_in_silence_is_refused(
+    flags: str,
+    environment: dict[str, str],
+    words: str,
+    world: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ray, "init", lambda *_, **__: pytest.fail("Ray was started"))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    (world / "l.csv").write_text("path,caption\nphotos/a.png,x\n")
+    assert scan.main(flags.replace("{}", str(world)).split()) == 2
+    assert words in capsys.readouterr().err

@@ -101,3 +101,9 @@ def test_the_runs_of_a_table_are_a_view_with_their_exit_codes(
     assert second["exit_code"] == 7 and second["error"]["kind"] == "HeldError"
     assert main(["--table", str(table), "--view", "runs"]) == 0
     assert "HeldError: " in capsys.readouterr().out.replace("\n", "")
+
+
+def test_names_of_crawled_images_do_nothing_to_a_terminal(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    question = "SELECT 'a' || chr(27) || '[31m' || chr(10) || chr(8238) || '[red]b[/red]' AS key"
+    assert main(["--table", str(table), "--sql", question]) == 0
+    assert "a\\x1b[31m\\n\\u202e[red]b[/red]" in capsys.readouterr().out

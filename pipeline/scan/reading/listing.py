@@ -1,5 +1,6 @@
 """A listing of URIs, or of images: how it is cut into slices, and how a slice is read again without the rest."""
 
+import os
 import posixpath
 import re
 from base64 import b64decode
@@ -156,10 +157,16 @@ def entries(url: str, piece: Slice, carry: tuple[str, ...]) -> Iterator[Entry]:
 
 
 def _named(text: str, base: str, carried: dict[str, str | None]) -> Entry:
-    fault = None
-    if WINDOWS.match(text.strip()):
-        fault = f"{text.strip()[:LONGEST_TEXT]!r} is a path of Windows; name it as it is reached from here"
-    uri = None if fault else _resolve(text.strip(), base)
+    bare, fault = text.strip(), None
+    if WINDOWS.match(bare):
+        fault = f"{bare[:LONGEST_TEXT]!r} is a path of Windows; name it as it is reached from here"
+    elif bare.lower().startswith("data:"):
+        fault = f"{bare[:LONGEST_TEXT]!r} is a data URI without a comma before its data"
+    uri = None if fault else _resolve(bare, base)
+    if uri is not None and bare != text and not PROTOCOL.match(bare):  # a blank may be part of a name
+        literal = _resolve(text, base)
+        if literal is not None and storage.is_local(literal) and os.path.lexists(storage.filesystem(literal)[1]):
+            uri = literal
     return Entry(uri, text, carried, fault=fault)
 
 
@@ -168,7 +175,11 @@ def _data(url: str, key: str, text: str, found: re.Match[str], carried: dict[str
     body = text[found.end() :].strip()
     try:
         plain = unquote_to_bytes(body)
-        data = b64decode(plain, validate=False) if found[1].lower().endswith(";base64") else plain
+        if found[1].lower().endswith(";base64"):
+            plain = b"".join(plain.split())
+            data = b64decode(plain + b"=" * (-len(plain) % 4), validate=True)
+        else:
+            data = plain
     except ValueError as reason:
         return Entry(None, key, carried, fault=f"row {key} holds a data URI of broken base64: {reason}")
     return Entry(url, key, carried, data)
@@ -227,6 +238,12 @@ def _written(path: str) -> str:
     except UnicodeEncodeError:
         return f"file://{quote(path, errors='surrogateescape')}"
     return path
+
+
+def columns_of(url: str, piece: Slice) -> frozenset[str]:
+    """Name the columns of a listing, as far as they show before it is read; those of its folder's path too."""
+    own = (*piece.columns, *_partitions(posixpath.dirname(storage.file_name(url))))
+    return frozenset(own) if piece.columns else frozenset()
 
 
 def _partitions(base: str) -> dict[str, str]:

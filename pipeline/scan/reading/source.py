@@ -34,12 +34,16 @@ class Source:
         texts: what the user named.
         all_files: try every file of a folder, whatever its name.
         image_member: the only member of a shard, or column of a Parquet file, that holds images; None for all that do.
+        columns: of the listings, as far as they show before they are read.
+        untold: whether there are units whose columns show when they are read.
         passed: what was passed over, counted while the units are read.
     """
 
     texts: list[str]
     all_files: bool = False
     image_member: str | None = None
+    columns: set[str] = field(default_factory=set, init=False)
+    untold: bool = field(default=False, init=False)
     passed: Passed = field(default_factory=Passed, init=False)
 
     @property
@@ -103,11 +107,16 @@ class Source:
         return self._named(text, place)
 
     def _named(self, text: str, place: Found) -> Iterator[Unit]:
-        """Turn the one file that a source names into units; a damaged one is refused."""
+        """Turn the one file that a source names into units; a damaged one is refused, and a listing without a row."""
+        none = listing.form_of(place.url) is not None and not inventory.is_inventory(storage.file_name(place.url))
         try:
-            yield from self._open(place)
+            for unit in self._open(place):
+                none = False
+                yield unit
         except TornError as torn:
             raise SettingsError(f"--source {text!r}: {torn}") from torn
+        if none:
+            raise SettingsError(f"--source {text!r}: the listing has no rows")
 
     def _some(self, text: str, units: Iterator[Unit]) -> Iterator[Unit]:
         """Insist that a folder or a glob has an image; else tell what it has."""
@@ -180,6 +189,7 @@ class Source:
         """Turn one file that was named into units, by the end of its name."""
         name, ending = name_of(place), storage.file_name(place.url)
         if is_shard(ending):
+            self.untold = True
             if place.fault is None:
                 yield Unit(part_of(name, member=self.image_member), place.url, Kind.SHARD, size=place.size)
             else:
@@ -206,7 +216,10 @@ class Source:
         """Cut a listing into slices; each shard of a listing of shards is a unit of its own."""
         named = listing.shards(url)
         if named is None:
-            yield from (listing.unit(name, url, piece) for piece in listing.slices(url, self.image_member))
+            for piece in listing.slices(url, self.image_member):
+                self.columns |= listing.columns_of(url, piece)
+                self.untold |= not piece.columns
+                yield listing.unit(name, url, piece)
             return
         for shard in look_at_all(named):
             yield from [shard] if isinstance(shard, Unit) else self._open(shard)

@@ -60,7 +60,7 @@ def read_rows(url: str, piece: Slice) -> Iterator[Row]:
     if piece.form == "jsonl":
         yield from (_json_row(line) for line in lines if line.strip())
     elif piece.form == "txt":
-        yield from ({URI: line.strip()} for line in lines if line.strip())
+        yield from ({URI: line.rstrip("\r\n")} for line in lines if line.strip())
     else:
         table = Table(url, piece.form, piece.columns, piece.column)
         yield from (_record(record, piece.columns) for record in table.records(lines))

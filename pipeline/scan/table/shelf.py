@@ -3,11 +3,14 @@
 pyiceberg takes a second to import, and only who writes Iceberg needs it: so its import stands inside.
 """
 
+import os
 from collections.abc import Iterator
 from typing import Any, Protocol
 
 from ray.data import Dataset
 
+from mole.errors import SettingsError
+from pipeline import storage
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.sink import Files
 
@@ -36,10 +39,12 @@ def opened(sink: str, output: str) -> Shelf:
         output: a folder's URL, or a table's name.
 
     Raises:
-        SettingsError: the name is no table's.
+        SettingsError: the name is no table's, or a file's.
         StorageError: the catalog does not answer.
     """
     if sink == "files":
+        if storage.is_local(output) and os.path.isfile(storage.filesystem(output)[1]):
+            raise SettingsError(f"--output {output!r} is a file; name a folder, which need not be there yet")
         return Files(output)
     from pipeline.scan.table.iceberg import IcebergTable
 

@@ -75,3 +75,17 @@ def test_a_comment_without_a_latin_letter_follows_the_order_of_its_block() -> No
 def test_no_bytes_whatever_raise(data: bytes) -> None:
     for read in (unmarked(data), line(data), comment(data, "big"), comment(b"UNICODE\0" + data, "big"), utf_16(data)):
         assert clean(read).encode() is not None
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"SONY\0\x01\0\0", "SONY"),
+        (b"Canon\0X\0", "Canon"),
+        (b"GIMP\0\0x\0", "GIMP"),
+        ("GIMP 3".encode("utf-16-le"), "GIMP 3"),
+        ("GIMP 3".encode("utf-16-be"), "GIMP 3"),
+    ],
+)
+def test_what_lies_behind_the_end_of_a_text_does_not_make_it_another(data: bytes, told: str) -> None:
+    assert line(data) == told

@@ -232,3 +232,22 @@ def test_a_slice_is_found_again_by_its_units_name(tmp_path: Path) -> None:
         assert listing.slice_of(Name(url, "x", piece.rows), url) == piece
     assert listing.slice_of(Name(url, "x", (1, 2)), url) is None
     assert listing.bytes_of(url, next(slices(url))) > 1000
+
+
+def test_a_blank_of_a_name_is_part_of_it_where_such_a_file_is_there(tmp_path: Path) -> None:
+    for name in ("a.jpg", "a.jpg ", " b.jpg"):
+        (tmp_path / name).write_bytes(name.encode())
+    (tmp_path / "l.csv").write_text("path,caption\na.jpg ,x\n b.jpg,x\n a.jpg,x\n")
+    (tmp_path / "l.txt").write_text("a.jpg \r\n b.jpg\r\n a.jpg\r\n")
+    for name in ("l.csv", "l.txt"):
+        url = str(tmp_path / name)
+        found = [entry.uri for piece in slices(url) for entry in entries(url, piece, ())]
+        assert found == [f"{tmp_path}/a.jpg ", f"{tmp_path}/ b.jpg", f"{tmp_path}/a.jpg"]
+
+
+@pytest.mark.parametrize("text", ["data:image/png;base64,!!!", "data:image/png;base64"])
+def test_a_data_uri_that_is_broken_says_so(text: str, tmp_path: Path) -> None:
+    (tmp_path / "l.txt").write_text(f"{text}\n")
+    url = str(tmp_path / "l.txt")
+    [entry] = [entry for piece in slices(url) for entry in entries(url, piece, ())]
+    assert entry.uri is None and entry.data is None and "data URI" in str(entry.fault)

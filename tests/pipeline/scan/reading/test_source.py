@@ -188,3 +188,10 @@ def test_a_named_file_that_is_no_parquet_is_refused_and_one_of_several_is_a_unit
         list(Source([str(tmp_path / "a.parquet")]).units())
     (unit,) = Source([f"{tmp_path}/*.parquet"]).units()
     assert unit.fault is not None and unit.fault[0] == "torn_archive"
+
+
+@pytest.mark.parametrize("text", ["", "url,caption\n"])
+def test_a_listing_without_a_row_is_refused_where_it_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_text(text)
+    with pytest.raises(SettingsError, match=r"l\.csv"):
+        list(Source([str(tmp_path / "l.csv")]).units())
