@@ -57,10 +57,14 @@ def show(summary: Summary, console: Console) -> None:
     if summary.skipped:
         hint = f", {summary.shards_skipped:,} of them shards: name those as a source" if summary.shards_skipped else ""
         console.print(
-            f"{summary.skipped:,} files passed over by their name (--all-files tries them){hint}", highlight=False
+            f"passed over since their name is no image's: {summary.skipped:,} (--all-files tries them){hint}",
+            highlight=False,
         )
     if summary.hidden:
-        console.print(f"{summary.hidden:,} names passed over for their dot (--all-files tries them)", highlight=False)
+        console.print(
+            f"passed over since their name begins with a dot: {summary.hidden:,} (--all-files tries them)",
+            highlight=False,
+        )
     if summary.repaired:
         console.print(f"{summary.repaired:,} rows stood there twice and were taken out", highlight=False)
     law = "each image exactly one row: kept" if summary.law == "kept" else "not finished; run it again to go on"

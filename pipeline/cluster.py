@@ -2,7 +2,9 @@
 
 import logging
 import os
+import re
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -27,6 +29,9 @@ GPU_BATCH, CPU_BATCH = 256, 16
 GPU_ROWS, CPU_ROWS = 50_000, 256
 DEATHS = 2
 """Of the workers of one task, until its images are suspected."""
+HOST_AND_PORT = re.compile(r"(?:ray://)?([^/:]+):(\d+)")
+LISTENS = 10.0
+"""Seconds in which a cluster's head must take a connection."""
 BATCHES_A_BLOCK = 4
 BLOCKS_A_STORE = 24
 """Blocks that the object store has room for. Ray Data stands nearly still where there is room for few: 10,000 small
@@ -111,6 +116,7 @@ def connected(address: str | None, *, logs: bool, device: str = "auto") -> Itera
     begun = not ray.is_initialized()
     try:
         if begun:
+            _demand_listener(where)
             with nullcontext() if logs else _muted():
                 heeded = signal.getsignal(signal.SIGTERM)
                 ray.init(where, log_to_driver=logs, logging_level=logging.INFO if logs else logging.ERROR, **own)
@@ -126,6 +132,20 @@ def connected(address: str | None, *, logs: bool, device: str = "auto") -> Itera
         finally:
             if begun:
                 ray.shutdown()
+
+
+def _demand_listener(where: str) -> None:
+    """Insist that somebody listens at a cluster's address; Ray itself would ask there for minutes.
+
+    Raises:
+        ConnectionError: nobody does.
+    """
+    found = HOST_AND_PORT.fullmatch(where)
+    try:
+        if found:
+            socket.create_connection((found[1], int(found[2])), timeout=LISTENS).close()
+    except OSError as reason:
+        raise ConnectionError(str(reason)) from reason
 
 
 def demand_gpu(device: str, address: str | None) -> None:

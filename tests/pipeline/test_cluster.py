@@ -1,6 +1,7 @@
 """Laws of the layout, and of a Ray of one's own: room in its object store, and workers that collect garbage seldom."""
 
 import gc
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -84,3 +85,16 @@ def test_a_gpu_that_the_cluster_lacks_is_refused_once_it_is_connected(local_ray:
         cluster.connected(None, logs=False, device="cuda"),
     ):
         pytest.fail("connected")
+
+
+def test_an_address_where_nobody_listens_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda *_, **__: pytest.fail("Ray was asked"))
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"127.0.0.1:{held.getsockname()[1]}"
+        with (
+            pytest.raises(SettingsError, match=f"no Ray answers at '{address}'"),
+            cluster.connected(address, logs=False),
+        ):
+            pass
