@@ -19,14 +19,13 @@ from mole.errors import MoleError
 from pipeline import storage
 from pipeline.commandline import JobSettings
 from pipeline.redaction import command_line, redacted, redacted_values
+from pipeline.submission import submission_id
 from pipeline.telemetry import Ticker, interrupted, refused
 
 FOLDER = "_runs"
 """Where records lie in a table; readers of Parquet pass over names that begin so."""
 UNEXPECTED = 1
 """The exit code of an error that is none of ours: a traceback."""
-RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
-"""Where Ray tells a submitted job about itself."""
 
 
 class Record:
@@ -63,7 +62,7 @@ class Record:
             "summary": None,
             "host": platform.node(),
             "process": os.getpid(),
-            "submission": _submission(),
+            "submission": submission_id(),
             "command": command_line(),
             "settings": redacted_values(settings.model_dump(mode="json")),
         }
@@ -121,13 +120,3 @@ class Record:
         except MoleError as reason:  # the record is not what the run is for
             self._ticker.say(f"the run's record was not written: {reason}")
             self.url = None
-
-
-def _submission() -> str | None:
-    """Name the submission of `ray job submit` that this process is the driver of."""
-    try:
-        facts = json.loads(os.environ.get(RAY_JOB, "{}"))
-    except ValueError:
-        return None
-    name = facts.get("metadata", {}).get("job_submission_id")
-    return None if name is None else str(name)

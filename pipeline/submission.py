@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mole.errors import SettingsError
 
@@ -20,10 +21,10 @@ def demand_lasting(places: Mapping[str, Sequence[str]]) -> None:
     Raises:
         SettingsError: one is a relative path.
     """
-    config = os.environ.get(JOB_CONFIG)
+    config = _config()
     if config is None:
         return
-    copied = "working_dir" in (json.loads(config).get("runtime_env") or {})
+    copied = "working_dir" in (config.get("runtime_env") or {})
     here = f"{os.getcwd()!r}, " + ("a copy that Ray removes" if copied else "where Ray happens to start this job")
     for written, paths in places.items():
         for path in paths:
@@ -32,3 +33,14 @@ def demand_lasting(places: Mapping[str, Sequence[str]]) -> None:
                     f"{written} {path!r} is relative, to {here}; write a whole path that every machine has, or a URL "
                     "(s3://...); --allow-relative takes it as it is"
                 )
+
+
+def submission_id() -> str | None:
+    """Name the submission of `ray job submit` whose command this is; None outside one."""
+    name = ((_config() or {}).get("metadata") or {}).get("job_submission_id")
+    return None if name is None else str(name)
+
+
+def _config() -> dict[str, Any] | None:
+    config = os.environ.get(JOB_CONFIG)
+    return None if config is None else dict(json.loads(config))

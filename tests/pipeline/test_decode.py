@@ -16,22 +16,9 @@ from pipeline import decode as module
 from pipeline.decode import Bounds, Fault, Picture, decode
 from pipeline.formats.signature import sniff
 from pipeline.records import Status
+from tests.imagefiles import HEIGHT, WIDTH, saved, scene
 
 BOUNDS = Bounds(max_bytes=1 << 22, max_pixels=1_000_000)
-WIDTH, HEIGHT = 96, 64
-
-
-def scene(mode: str = "RGB") -> Image.Image:
-    """A smooth colour picture whose four corners differ, so that a wrong turn shows."""
-    down, across = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
-    planes = (across * 255 / WIDTH, down * 255 / HEIGHT, 255 - (across + down) * 255 / (WIDTH + HEIGHT))
-    return Image.fromarray(np.stack(planes, axis=-1).astype(np.uint8)).convert(mode)
-
-
-def saved(image: Image.Image, form: str, **options: Any) -> bytes:
-    out = io.BytesIO()
-    image.save(out, form, **options)
-    return out.getvalue()
 
 
 def picture(data: bytes) -> Picture:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from mole.errors import HeldError, LawError, MoleError
-from pipeline.run import FOLDER, RAY_JOB, Record
+from pipeline.run import FOLDER, Record
 from pipeline.settings import ScanSettings
+from pipeline.submission import JOB_CONFIG
 from pipeline.telemetry import Terminated, Ticker
 
 SECRET = "https://me:secret@host/a.tar?X-Amz-Signature=secret"
@@ -40,7 +41,7 @@ def test_a_run_that_is_killed_leaves_a_record_without_an_exit_code(settings: Sca
 def test_a_run_that_succeeds_leaves_what_it_did(
     settings: ScanSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(RAY_JOB, json.dumps({"metadata": {"job_submission_id": "nightly-1"}}))
+    monkeypatch.setenv(JOB_CONFIG, json.dumps({"metadata": {"job_submission_id": "nightly-1"}}))
     ticker = Ticker(quiet=True)
     with Record("scan", settings, ticker) as record:
         record.begin(str(tmp_path))

@@ -143,6 +143,7 @@ def _is_settled(row: Row) -> bool:
     name = Name.parse(row["unit"])
     if row["length"] is not None or row["status"] == Status.OK or not _is_own(row, name):
         return False
+    # a shard whose reader died has one such row, and no range of it to read: a scan into a new table tries it again
     passes = row["status"] in PASSING and row["status"] != Status.CRASHED
     return name.rows is not None or (not passes and is_shard(row["uri"]))
 

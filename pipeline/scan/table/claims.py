@@ -33,10 +33,7 @@ class Claims:
         Returns:
             Of each, whether it is the one to be scored.
         """
-        marks = [
-            hashlib.blake2b(place.encode("utf-8", "surrogatepass"), digest_size=PLACE_BYTES).digest()
-            for place in places
-        ]
+        marks = [_mark(place) for place in places]
         self._database.executemany("INSERT OR IGNORE INTO claims VALUES (?, ?)", zip(contents, marks, strict=True))
         holders = [
             self._database.execute("SELECT place FROM claims WHERE content = ?", (content,)).fetchone()[0]
