@@ -19,6 +19,7 @@ from pipeline.telemetry import command, results
 SHOWN = {
     "current": ("key", "verdict", "probability", "status", "uri", "model", "scanned_at"),
     "verdicts": ("key", "verdict", "probability", "status", "uri", "model", "scanned_at"),
+    "evidence": ("key", "verdict", "probability", "declared", "contradicted", "provenance", "uri", "model"),
     "faults": ("key", "status", "detail", "uri"),
     "changed": ("key", "former_verdict", "verdict", "former_probability", "probability", "former_model", "model"),
     "runs": ("id", "job", "started", "seconds", "exit_code", "written", "faults", "submission", "error"),

@@ -18,7 +18,7 @@ from mole.calibration import PREVALENCE
 from pipeline.commandline import JobSettings, split_commas
 from pipeline.registry import PROMOTED
 
-View = Literal["current", "faults", "changed", "progress", "verdicts", "runs"]
+View = Literal["current", "evidence", "faults", "changed", "progress", "verdicts", "runs"]
 
 
 class DetectorSettings(JobSettings):
@@ -161,9 +161,10 @@ class RescanSettings(DetectorSettings):
 class TablesSettings(JobSettings):
     """Look at a verdict table: one of its views, or an answer in SQL, or a DuckDB file that keeps the views.
 
-    The views: current (the newest verdict of each image), faults (images that got none, and why), changed (what the
-    newest model called other than the one before it, with both scores), progress (how far each model is), verdicts
-    (every row of every model), runs (the record of each run: settings, times, counts, exit code, error).
+    The views: current (the newest verdict of each image), evidence (the same, with what the file declares about
+    itself: generated or camera, and whether its verdict contradicts that), faults (images that got none, and why),
+    changed (what the newest model called other than the one before it, with both scores), progress (how far each model
+    is), verdicts (every row of every model), runs (the record of each run: settings, times, counts, exit code, error).
 
     exit codes: 0 shown, 2 a setting or a place that is not there, 3 a store failed, 130 Ctrl-C, 143 SIGTERM
     """

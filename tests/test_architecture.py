@@ -16,9 +16,12 @@ FLOORS = ("mole", "pipeline", "jobs")
 ROOMS = {
     "pipeline.scan": ("reading", "table", "steps", "forecasting"),
     "pipeline.tune": ("data", "judging", "training", "study"),
+    "pipeline.review": ("evidence", "page", "browsing"),
 }
 """Of each road; an import leads to a room that stands before."""
 ROADS = tuple(ROOMS)
+READS = {("pipeline.review", "pipeline.scan")}
+"""Which road may import another: who reviews reads the table that a scan writes."""
 
 GROUND_FLOOR_NEVER_NAMES = {"ray", "pyarrow", "fsspec", "s3fs", "duckdb", "argparse", "rich"}
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "base", "core"}
@@ -71,11 +74,13 @@ def test_doors_do_not_open_into_each_other() -> None:
     assert told([edge for edge in OURS if edge[0].startswith("jobs.") and edge[1].startswith("jobs.")]) == []
 
 
-def test_the_two_roads_never_meet() -> None:
+def test_the_roads_meet_where_one_reads_what_the_other_wrote_and_nowhere_else() -> None:
     def road(module: str) -> str | None:
         return next((road for road in ROADS if module == road or module.startswith(road + ".")), None)
 
-    assert told([edge for edge in OURS if road(edge[0]) and road(edge[1]) and road(edge[0]) != road(edge[1])]) == []
+    pairs = [(edge, (road(edge[0]), road(edge[1]))) for edge in OURS]
+    met = [edge for edge, pair in pairs if all(pair) and pair[0] != pair[1] and pair not in READS]
+    assert told(met) == []
 
 
 @pytest.mark.parametrize("road", ROADS)
@@ -88,7 +93,7 @@ def test_the_rooms_of_a_road_import_the_ones_before(road: str) -> None:
         here, there = room(edge[0]), room(edge[1])
         return here is not None and there is not None and there > here
 
-    assert {room(name) for name in FILES} == {None, 0, 1, 2, 3}
+    assert {room(name) for name in FILES} == {None, *range(len(ROOMS[road]))}
     assert told([edge for edge in OURS if backwards(edge)]) == []
 
 

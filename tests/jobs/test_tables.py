@@ -72,7 +72,7 @@ def test_the_views_of_a_database_follow_the_table(table: Path, tmp_path: Path) -
         (
             ["--sql", "SELECT verdict::INT FROM current"],
             2,
-            "; the views are current, faults, changed, progress, verdicts",
+            "; the views are current, evidence, faults, changed, progress, verdicts",
         ),
     ],
 )

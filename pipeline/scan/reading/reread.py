@@ -94,14 +94,14 @@ def _entire(listing: str, unit: str, groups: Sequence[int], wanted: Wanted) -> I
         yield from (_again(row, fault=gone) for row in chosen.values())
         return
     name = Name.parse(unit)
-    for row in read_unit(_unit(name, first["uri"]), replace(wanted, image_member=name.member)):
+    for row in read_unit(unit_now(name, first["uri"]), replace(wanted, image_member=name.member)):
         if chosen.pop(row["index"], None) is not None:
             yield row
     reason = Status.MISSING, f"it was not found again in {first['uri']}"
     yield from (_again(row, fault=reason) for row in chosen.values())
 
 
-def _unit(name: Name, uri: str) -> Unit:
+def unit_now(name: Name, uri: str) -> Unit:
     """Make the unit that a name means, as its bytes are now."""
     if name.rows is None:
         return Unit(str(name), uri, Kind.SHARD)
@@ -141,21 +141,21 @@ def _read(chosen: list[Row], wanted: Wanted, now: Callable[[str], str]) -> list[
 def _is_settled(row: Row) -> bool:
     """Tell whether a row has no bytes of its own in its unit (no image, a tear): another reading would say the same."""
     name = Name.parse(row["unit"])
-    if row["length"] is not None or row["status"] == Status.OK or not _is_own(row, name):
+    if row["length"] is not None or row["status"] == Status.OK or not is_own(row, name):
         return False
     # a shard whose reader died has one such row, and no range of it to read: a scan into a new table tries it again
     passes = row["status"] in PASSING and row["status"] != Status.CRASHED
     return name.rows is not None or (not passes and is_shard(row["uri"]))
 
 
-def _is_own(row: Row, name: Name) -> bool:
+def is_own(row: Row, name: Name) -> bool:
     """Tell whether an image's bytes are those of its unit, and not of a file that its unit lists."""
     return bool(name.url == unsigned(row["uri"]))
 
 
 def _gone(row: Row, now: Callable[[str], str]) -> tuple[Status, str] | None:
     name = Name.parse(row["unit"])
-    if not _is_own(row, name):
+    if not is_own(row, name):
         return None  # a listed image: its listing says nothing of its bytes
     version = Name.parse(now(row["uri"])).identity
     if version == name.identity:

@@ -16,7 +16,7 @@ from pipeline.records import MODEL, check_version
 from pipeline.run import FOLDER as RUNS
 from pipeline.scan.table.ledger import pattern
 
-VIEWS = ("current", "faults", "changed", "progress", "verdicts", "runs")
+VIEWS = ("current", "evidence", "faults", "changed", "progress", "verdicts", "runs")
 
 RUN = {
     "id": "VARCHAR",

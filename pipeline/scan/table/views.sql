@@ -16,6 +16,23 @@ CREATE OR REPLACE VIEW current AS
 SELECT verdicts.* FROM verdicts SEMI JOIN (FROM units WHERE living) USING (unit)
 QUALIFY row_number() OVER (PARTITION BY unit, "index" ORDER BY scanned_at DESC, model) = 1;
 
+-- What each image's file declares about itself, beside its verdict: `declared` is 'generated' where the file names a
+-- generator or has a source type of IPTC that means one, 'camera' where it names a camera or says that it was captured,
+-- else null; `contradicted` where that and the verdict exclude each other.
+CREATE OR REPLACE VIEW evidence AS
+SELECT *, coalesce(declared = 'generated' AND verdict = 'real' OR declared = 'camera' AND verdict = 'generated', false)
+          AS contradicted
+FROM (
+    SELECT *,
+           CASE WHEN provenance.generator IS NOT NULL
+                  OR lower(provenance.source_type) IN ('trainedalgorithmicmedia', 'compositesynthetic',
+                                                       'compositewithtrainedalgorithmicmedia') THEN 'generated'
+                WHEN provenance.camera IS NOT NULL
+                  OR lower(provenance.source_type) IN ('digitalcapture', 'computationalcapture') THEN 'camera'
+           END AS declared
+    FROM current
+);
+
 -- The images that got no verdict, and why.
 CREATE OR REPLACE VIEW faults AS
 SELECT * FROM current WHERE status <> 'ok';

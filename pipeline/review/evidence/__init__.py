@@ -1,0 +1,1 @@
+"""Evidence: what a verdict table says of its images, and their bytes."""

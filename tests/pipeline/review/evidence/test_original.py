@@ -1,0 +1,76 @@
+"""Laws of originals: the bytes that were judged, or the reason why there are none."""
+
+import gzip
+import hashlib
+import io
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.records import Status
+from pipeline.review.evidence.original import Gone, original, originals
+from pipeline.scan.reading.fetch import fetch
+from pipeline.scan.reading.image import Wanted
+from pipeline.scan.reading.source import Source
+from tests.pictures import picture
+
+PICTURES = [picture(number) for number in range(3)]
+
+
+def rows_of(source: Path) -> list[dict[str, Any]]:
+    """Read a source as a scan does, and write down what its table would say."""
+    found = pa.concat_tables(fetch(list(Source([str(source)]).units()), Wanted(1 << 20))).to_pylist()
+    assert [row["data"] for row in found] == PICTURES
+    return [row | {"content_hash": hashlib.sha256(row["data"]).digest()[:16]} for row in found]
+
+
+def shard() -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        for number, data in enumerate(PICTURES):
+            member = tarfile.TarInfo(f"{number:03}.jpg")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return file.getvalue()
+
+
+def source(folder: Path, kind: str) -> Path:
+    """Write the pictures as a source of some kind."""
+    match kind:
+        case "shard":
+            (folder / "a.tar").write_bytes(shard())
+            return folder / "a.tar"
+        case "compressed":
+            (folder / "a.tar.gz").write_bytes(gzip.compress(shard()))
+            return folder / "a.tar.gz"
+        case "column":
+            images = pa.array([{"bytes": data, "path": f"{number}.jpg"} for number, data in enumerate(PICTURES)])
+            pq.write_table(pa.table({"image": images}), folder / "a.parquet")
+            return folder / "a.parquet"
+    for number, data in enumerate(PICTURES):
+        (folder / f"{number}.jpg").write_bytes(data)
+    if kind == "folder":
+        return folder
+    pq.write_table(pa.table({"uri": [str(folder / f"{number}.jpg") for number in range(3)]}), folder / "a.parquet")
+    return folder / "a.parquet"
+
+
+@pytest.mark.parametrize("kind", ["shard", "compressed", "column", "folder", "listing"])
+def test_every_kind_of_source_gives_its_images_again(tmp_path: Path, kind: str) -> None:
+    rows = rows_of(source(tmp_path, kind))
+    assert [found for _, found in originals(rows)] == PICTURES
+    assert original(rows[1]) == PICTURES[1]
+
+
+def test_other_bytes_are_not_shown_as_the_ones_that_were_judged(tmp_path: Path) -> None:
+    rows = rows_of(source(tmp_path, "folder"))
+    (tmp_path / "1.jpg").write_bytes(picture(9))
+    (tmp_path / "2.jpg").unlink()
+    first, second, third = (found for _, found in originals(rows))
+    assert first == PICTURES[0]
+    assert isinstance(second, Gone) and second.status is Status.MISSING and "other bytes" in second.detail
+    assert isinstance(third, Gone) and third.status is Status.MISSING
