@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import sys
 import threading
 import uuid
@@ -30,6 +31,7 @@ class Log:
         self.facts: dict[str, Any] = {}
         self.live: Console | None = None
         self._logger: Any = None
+        self._stream: TextIO | None = None
 
     @property
     def is_json(self) -> bool:
@@ -41,6 +43,10 @@ class Log:
         run = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
         self.facts = {"run": run, "job": job}
         return run
+
+    def console(self) -> Console:
+        """Open stderr for people."""
+        return Console(stderr=True) if self._stream is None else Console(file=self._stream)
 
     def say(self, text: str, level: str = "info", style: str | None = None, **facts: Any) -> None:
         """Say a line.
@@ -54,14 +60,14 @@ class Log:
         if self._logger is not None:
             getattr(self._logger, level)(text, **self.facts | facts)
         else:
-            console = self.live or Console(stderr=True)
+            console = self.live or self.console()
             console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
     def as_json(self) -> None:
         """Say JSON from now on, and make JSON of what others write to stderr: warnings, libraries' logs, Ray."""
         if self.is_json:
             return
-        stream = sys.stderr
+        stream = self._stream or sys.stderr
         stamped: list[Any] = [structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
         written = structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
         self._logger = structlog.wrap_logger(
@@ -75,6 +81,8 @@ class Log:
     def opened(self, arguments: Sequence[str]) -> Iterator[None]:
         """Log a command: as JSON if its flags ask for it, a traceback too; afterwards all is as it was.
 
+        While Ray starts, what its core prints is sent to nowhere; lines of the log still come out.
+
         Args:
             arguments: of the command line.
 
@@ -82,6 +90,7 @@ class Log:
             SystemExit: an error that nobody foresaw, which a JSON object has told.
         """
         stderr, handlers = sys.stderr, logging.root.handlers[:]
+        self._stream = _second(stderr)
         if FLAG in arguments:
             self.as_json()
         try:
@@ -96,7 +105,9 @@ class Log:
                 sys.stderr.flush()
                 sys.stderr, logging.root.handlers[:] = stderr, handlers
                 logging.captureWarnings(False)
-            self._logger, self.facts, self.live = None, {}, None
+            if self._stream is not None:
+                self._stream.close()
+            self._logger, self.facts, self.live, self._stream = None, {}, None, None
 
 
 class Lines(io.TextIOBase):
@@ -151,6 +162,14 @@ class _Handler(logging.Handler):
 
 
 LOG = Log()
+
+
+def _second(stream: TextIO) -> TextIO | None:
+    """Open a second way to where a stream leads; None where that is no file, as in a test."""
+    try:
+        return open(os.dup(stream.fileno()), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def is_yes(value: object) -> bool:

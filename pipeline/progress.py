@@ -162,7 +162,7 @@ class Progress:
             words += [] if rate is None else [f"{rate:,.1f} {self._noun}/s"]
             words += [] if left is None else [f"{lasting(left)} left"]
             if self.phase == SCORING:
-                return ", ".join([*words, str(self._counts())])
+                return ", ".join([*words, *([str(self._counts())] if self._counts().images else [])])
             words += [f"{self._faults:,} faults"] if self._faults else []
             return f"{self.phase}: {', '.join(words)}"
 

@@ -61,13 +61,13 @@ class Record:
             "faults": 0,
             "verdicts": {},
             "phases": {},
-            "progress": [],
             "summary": None,
             "host": platform.node(),
             "process": os.getpid(),
             "submission": submission_id(),
             "command": command_line(),
             "settings": redacted_values(settings.model_dump(mode="json")),
+            "progress": [],
         }
 
     def __enter__(self) -> Self:

@@ -73,7 +73,7 @@ class Ticker(Progress):
     def __enter__(self) -> Self:
         """Show the live line, on a terminal, and begin to look at what workers count."""
         Ticker._entered = self
-        console = Console(stderr=True)
+        console = LOG.console()
         if console.is_terminal and not console.is_dumb_terminal and not self._quiet and not LOG.is_json:
             self._live = Live(get_renderable=self._line, console=console, auto_refresh=False, transient=True)
             self._live.start()
