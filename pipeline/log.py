@@ -75,7 +75,7 @@ class Log:
         )
         sys.stderr = Lines(lambda line: self.say(line, "warning", source="stderr"), stream)
         logging.captureWarnings(True)
-        logging.basicConfig(handlers=[_Handler(self.say)], level=logging.WARNING, force=True)
+        logging.root.handlers[:] = [_Handler(self.say)]  # its own level is WARNING
 
     @contextmanager
     def opened(self, arguments: Sequence[str]) -> Iterator[None]:

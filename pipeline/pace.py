@@ -27,6 +27,7 @@ class Pace:
             return
         if done < self.done:  # what was counted twice is taken back: a rate begins anew
             self._arrivals.clear()
+            self._first = None
         self.done = done
         self._arrivals.append((now, done))
         self._first = self._first or (now, done)

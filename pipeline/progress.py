@@ -163,7 +163,7 @@ class Progress:
             words += [] if left is None else [f"{lasting(left)} left"]
             if self.phase == SCORING:
                 return ", ".join([*words, *([str(self._counts())] if self._counts().images else [])])
-            words += [f"{self._faults:,} faults"] if self._faults else []
+            words += [f"{self._faults:,} fault{'s' * (self._faults > 1)}"] if self._faults else []
             return f"{self.phase}: {', '.join(words)}"
 
     def ending(self) -> str:

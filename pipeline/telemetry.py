@@ -111,16 +111,20 @@ class Ticker(Progress):
         super().enter(name, total, noun)
         self._said = time.monotonic()
         LOG.facts = {**LOG.facts, "phase": name or None}
-        if name and self._live is None:
+        if self._live is not None:
+            self._live.refresh()
+        elif name:
             self.say(name)
 
     @contextmanager
     def during(self, name: str, total: int | None = None, noun: str = "images") -> Iterator[None]:
-        """Have a phase as long as a block runs, and say how it ended."""
+        """Have a phase as long as a block runs, and say how it ended if it counted."""
         self.enter(name, total, noun)
         yield
-        self.say(f"{self}, {lasting(self.elapsed)}", **self.facts())
+        told, facts = f"{self}, {lasting(self.elapsed)}", self.facts()
         self.enter("")
+        if facts["done"]:
+            self.say(told, **facts)
 
     def track(self, items: Iterable[Item], name: str, total: int | None, noun: str = "images") -> Iterator[Item]:
         """Hand on items in a phase of their own, and count each once it has been worked on."""

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
@@ -14,6 +14,7 @@ from pipeline import cluster, cropped, registry, storage
 from pipeline.scan.plan import Plan, groups
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Wanted
+from pipeline.scan.reading.listed import listed
 from pipeline.scan.reading.source import Source
 from pipeline.scan.reading.unit import Unit
 from pipeline.scan.road import Judge, Reading, Road, Untold, drive, paved
@@ -90,7 +91,7 @@ def scan(settings: ScanSettings, ticker: Ticker) -> Summary:
     ledgers = [shelf.ledger(judge.described.digest) for judge in judges]
     source = Source(settings.source, settings.all_files, settings.image_member)
     written = repaired = 0
-    with Plan(listed(source.units(), ticker), ledgers) as planned:
+    with Plan(listed(source.units(), ticker, "comparing with the table"), ledgers) as planned:
         demand_columns(settings.carry, source)
         if stay := planned.rows_in(lacking(ledgers[0], settings.carry)):
             ticker.say(
@@ -136,17 +137,6 @@ def scan(settings: ScanSettings, ticker: Ticker) -> Summary:
         verdicts=_sums((verdict, rows) for _, verdict, rows in counts if verdict is not None),
         law="open" if any(law.open for law in laws) else "kept",
     )
-
-
-def listed(units: Iterable[Unit], ticker: Ticker) -> Iterator[Unit]:
-    """Hand on the units of a source as they are found, and show how many there are."""
-    ticker.enter("listing the source")
-    images = silent = 0
-    for number, unit in enumerate(units, start=1):
-        images, silent = images + (unit.images or 0), silent + (unit.images is None)
-        ticker.found(f"{number:,} units, {images:,} images" + (f" and {silent:,} shards" if silent else ""))
-        yield unit
-    ticker.enter("comparing with the table")
 
 
 def ahead(planned: Plan, ledgers: Sequence[Ledger]) -> tuple[int, int]:

@@ -4,13 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
+from pipeline.asking import Asker, tallied
 from pipeline.counts import Counts
 from pipeline.log import LOG
 from pipeline.progress import SCORING
-from pipeline.tally import Seen, Tally, Teller
+from pipeline.tally import Seen, Teller
 from pipeline.telemetry import Ticker
 
 STARTING, LOADING, FIRST = "starting Ray", "loading the detector", "first images"
@@ -28,8 +26,7 @@ class Watch:
 
     def __init__(self, ticker: Ticker, tally: Any = None) -> None:
         self.ticker, self._tally = ticker, tally
-        self._wave = 0
-        self._asked: Any = None
+        self._wave, self._ask = 0, Asker(tally)
         self._units: set[str] = set()
 
     @contextmanager
@@ -43,11 +40,10 @@ class Watch:
             What its workers tell; None where nobody looks.
         """
         with self.ticker.lock:
-            self._wave, self._asked, self._units = self._wave + 1, None, set()
+            self._wave, self._units = self._wave + 1, set()
         yield None if self._tally is None else Teller(self._tally, self._wave, model)
         with self.ticker.lock:
-            if self._tally is not None:
-                self.look(LAST_LOOK)
+            self.look(LAST_LOOK)
             self.ticker.settle()
 
     def look(self, wait: float = 0.0) -> None:
@@ -56,16 +52,8 @@ class Watch:
         Args:
             wait: seconds, for the answer.
         """
-        if self._tally is None:
-            return
-        try:
-            if self._asked is None:
-                self._asked = self._tally.look.remote(self._wave)
-            if ray.wait([self._asked], timeout=wait)[0]:
-                seen, self._asked = ray.get(self._asked), None
-                self._take(seen)
-        except ray.exceptions.RayError:  # its machine is gone: what is written is counted still
-            self._tally = None
+        if seen := self._ask(self._wave, wait):
+            self._take(seen)
 
     def written(self, part: dict[str, Any]) -> None:
         """Count a part of the table.
@@ -104,17 +92,8 @@ class Watch:
 
 @contextmanager
 def watched(ticker: Ticker) -> Iterator[Watch]:
-    """Watch a run on a Ray that is connected, if its ticker is shown: the tally costs a process, and no core."""
-    if not ticker.is_watching:
-        yield Watch(ticker)
-        return
-    here = ray.get_runtime_context().get_node_id()
-    beside = NodeAffinitySchedulingStrategy(here, soft=True)  # what ends this machine ends the run with it
-    actor: Any = ray.remote(Tally)
-    tally = actor.options(num_cpus=0, scheduling_strategy=beside).remote()
-    watch = Watch(ticker, tally)
-    try:
+    """Watch a run on a Ray that is connected, if its ticker is shown."""
+    with tallied(ticker) as tally:
+        watch = Watch(ticker, tally)
         with ticker.watching(watch.look):
             yield watch
-    finally:
-        ray.kill(tally)

@@ -103,8 +103,8 @@ def conclude(
     return rows
 
 
-def survey(trial: Trial) -> tuple[dict[str, Any], float]:
+def survey(trial: Trial, teller: Teller | None = None) -> tuple[dict[str, Any], float]:
     """Scan a sample and time its steps; see `pipeline.scan.forecasting.survey`."""
     from pipeline.scan.forecasting.survey import measure
 
-    return measure(trial)
+    return measure(trial, None if teller is None else teller.scored)
