@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -61,6 +62,16 @@ def test_what_is_tracked_is_counted_to_its_last_item_in_the_line_that_is_shown(
     assert first == "joining files" and last.startswith("joining files: 3 of 3 files, ")
 
 
+def everything(terminal: int) -> str:
+    """Read what was written to a terminal whose other end is closed."""
+    parts = []
+    with suppress(OSError):  # how a terminal says that this was all
+        while part := os.read(terminal, 1 << 16):
+            parts.append(part)
+    os.close(terminal)
+    return b"".join(parts).decode()
+
+
 def interrupted_at_24() -> None:
     """Show a scan that is stopped when 24 of its images are scored and none is written."""
     with Ticker() as ticker:
@@ -79,9 +90,7 @@ def test_a_terminal_has_one_live_line_which_goes_away_and_lines_that_stay(monkey
         monkeypatch.setattr(sys, "stderr", terminal)
         with pytest.raises(KeyboardInterrupt):
             interrupted_at_24()
-        terminal.flush()
-        shown = os.read(ours, 1 << 16).decode()
-    os.close(ours)
+    shown = everything(ours)
     assert "starting Ray, 0.0 s" in shown and "24 of 60 images" in shown and "this stays [a]" in shown
     after = shown.rpartition("24 of 60 images")[2]
     assert "\x1b[2K" in after, "the line is wiped away"

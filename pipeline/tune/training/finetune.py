@@ -91,11 +91,8 @@ def finetune(given: FinetuneSettings, say: Say) -> Outcome:
         cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
         cluster.own_errors(),
     ):
-        shares = {
-            VALIDATION: settings.validation_share,
-            CALIBRATION: settings.calibration_share,
-            TEST: settings.test_share,
-        }
+        shares = {VALIDATION: settings.validation_share, CALIBRATION: settings.calibration_share}
+        shares[TEST] = settings.test_share
         collection = collect(settings, say, shares=shares, hold_out=settings.hold_out)
         demand_enough(collection, settings)
         task = task_of(settings, place, base, collection)
