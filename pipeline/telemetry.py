@@ -125,7 +125,7 @@ class Ticker(Progress):
         told, facts = f"{self}, {lasting(self.elapsed)}", self.facts()
         self.enter("")
         if facts["done"]:
-            self.say(told, **facts)
+            self.say(told, phase=name, **facts)
 
     def track(self, items: Iterable[Item], name: str, total: int | None, noun: str = "images") -> Iterator[Item]:
         """Hand on items in a phase of their own, and count each once it has been worked on."""
@@ -168,7 +168,7 @@ class Ticker(Progress):
                 self._live.refresh()
             elif self.phase and time.monotonic() - self._said >= PLAIN_EVERY:
                 self._said = time.monotonic()
-                self.say(f"{self}, {lasting(self.seconds)}", **self.facts())
+                self.say(f"{self}, {lasting(self.elapsed)}", **self.facts())
 
     def _line(self) -> RenderableType:
         """Draw the line: a bar where the end is known."""
