@@ -93,11 +93,15 @@ SAME_AS = pa.field("same_as", pa.struct([("unit", pa.string()), ("index", pa.int
 COPY = {"unit": None, "index": None}
 """`same_as` of a row that is not yet written: another image of the same wave has its bytes and is being scored."""
 
+OUTCOMES = pa.list_(pa.struct([("status", pa.string()), ("verdict", pa.string()), ("images", pa.int64())]))
+"""Images by status and verdict."""
+
 TALLIED = pa.schema(
     [
         (MODEL, pa.string()),
         ("rows", pa.int64()),
         ("faults", pa.int64()),
+        ("outcomes", OUTCOMES),
         ("file", pa.string()),
         ("content", pa.large_binary()),
     ]

@@ -26,8 +26,12 @@ from pipeline.scan.table.ledger import NOTHING, PLACES, Ledger, listed, register
 
 PROPERTY = "mole-scan"
 ADDED = """
-    SELECT model, filename, count(*), count(*) FILTER (status <> 'ok') FROM read_parquet({files}, filename = true)
-    GROUP BY ALL ORDER BY ALL
+    SELECT model, filename, sum(images)::BIGINT, coalesce(sum(images) FILTER (status <> 'ok'), 0)::BIGINT,
+           list({{'status': status, 'verdict': verdict, 'images': images}})
+    FROM (
+        SELECT model, filename, status, verdict, count(*) AS images FROM read_parquet({files}, filename = true)
+        GROUP BY ALL
+    ) GROUP BY ALL ORDER BY ALL
 """
 
 
@@ -118,8 +122,9 @@ class IcebergTable:
         with duckdb.connect() as database:
             self.register(database)
             found = database.sql(ADDED.format(files=listed(added))).fetchall() if added else []
-        for model, file, count, faults in found:
-            yield {MODEL: model, "rows": count, "faults": faults, "file": file, "content": None}
+        for model, file, count, faults, outcomes in found:
+            told = {MODEL: model, "rows": count, "faults": faults, "outcomes": outcomes}
+            yield told | {"file": file, "content": None}
 
     def register(self, database: duckdb.DuckDBPyConnection) -> None:
         """Let a database read where the table lies."""
