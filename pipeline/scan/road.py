@@ -14,7 +14,7 @@ from ray.data import ActorPoolStrategy, DataContext, Dataset, Datasource, ReadTa
 from ray.data.block import BlockMetadata
 
 from mole.config import Description
-from pipeline import cluster, storage
+from pipeline import cluster, metrics, storage
 from pipeline.memory import Snapshot, mount, snapshot
 from pipeline.records import MODEL
 from pipeline.scan.table import copies
@@ -23,6 +23,7 @@ from pipeline.scan.table.known import FOLDER, write
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.shelf import Shelf
+from pipeline.scan.watch import Watch, watched
 from pipeline.scan.workers import Scorer, conclude, prepare
 from pipeline.settings import DetectorSettings
 from pipeline.telemetry import Ticker
@@ -53,7 +54,7 @@ class ImageSource(Datasource):
 
 def _read_remotely(reading: Reading, memory: Snapshot) -> Iterator[pa.Table]:
     mount(memory)
-    return reading()
+    return metrics.read(reading())
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Road:
         memory: what `memory://` holds, for workers that cannot see it.
         known: the URL of the model's verdicts by content, where copies are not to be scored again.
         report: told of every part that is written.
+        watch: tells Prometheus how far the run is.
     """
 
     settings: DetectorSettings
@@ -85,6 +87,7 @@ class Road:
     memory: Snapshot
     known: str | None
     report: Ticker
+    watch: Watch
 
 
 @contextmanager
@@ -122,7 +125,8 @@ def paved(
                 rows_per_file=settings.rows_per_file,
                 resource=settings.score_resource,
             )
-            yield Road(settings, layout, shelf, held.generation, snapshot(sources), known, report)
+            with watched(held) as watch:
+                yield Road(settings, layout, shelf, held.generation, snapshot(sources), known, report, watch)
     finally:
         if known is not None:
             storage.remove(known)
@@ -178,6 +182,7 @@ def _put(road: Road, verdicts: Dataset, judges: Sequence[Judge], units: list[str
     written, files, first = 0, [], judges[0].described.digest
     rows = road.layout.rows_per_file * len(judges)
     for part in road.shelf.put(verdicts, road.generation, rows, units):
+        road.watch.written(part, first)
         if part[MODEL] == first:
             written += part["rows"]
             files.append(part["file"])

@@ -13,6 +13,7 @@ import ray
 
 from mole.calibration import Calibration
 from mole.preprocess import Preprocess
+from pipeline import metrics
 from pipeline.scan.forecasting.trial import Trial
 
 
@@ -45,7 +46,8 @@ def prepare(
         return answer
 
     verdicts = None if known is None else opened(known)
-    return steps.prepare(fetched, spec, look, known=verdicts, claim=None if claims is None else claim)
+    with metrics.timed(metrics.Stage.PREPARE):
+        return steps.prepare(fetched, spec, look, known=verdicts, claim=None if claims is None else claim)
 
 
 class Scorer:
@@ -54,12 +56,16 @@ class Scorer:
     def __init__(self, models: Sequence[tuple[str, str]], *, device: str, threads: int, batch_size: int) -> None:
         from pipeline.scan.steps.score import ScoreActor
 
+        self.batch_size = batch_size
         self.actor = ScoreActor(models, device=device, threads=threads, batch_size=batch_size)
         gc.freeze()  # what lives as long as this process is not walked over again
 
     def __call__(self, prepared: pa.Table) -> Any:
         """Score a table of `PREPARED`."""
-        return self.actor(prepared)
+        with metrics.timed(metrics.Stage.SCORE):
+            scored = self.actor(prepared)
+        metrics.scored(len(prepared) - prepared["pixels"].null_count, self.batch_size)
+        return scored
 
 
 def conclude(
@@ -82,8 +88,9 @@ def conclude(
     from pipeline.scan.steps.verdict import conclude as conclude_here
     from pipeline.scan.table.copies import set_aside
 
-    rows = conclude_here(scored, calibrations, fingerprint, prevalence=prevalence)
-    return rows if aside is None else set_aside(rows, aside)
+    with metrics.timed(metrics.Stage.CONCLUDE):
+        rows = conclude_here(scored, calibrations, fingerprint, prevalence=prevalence)
+        return rows if aside is None else set_aside(rows, aside)
 
 
 def survey(trial: Trial) -> tuple[dict[str, Any], float]:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from ray.data import Dataset
 
-from pipeline import cluster, memory, storage
+from pipeline import cluster, memory, metrics, storage
 from pipeline.records import MODEL, TALLIED, Status
 from pipeline.scan.table import lease
 from pipeline.scan.table.ledger import Ledger
@@ -56,13 +56,21 @@ def publish(verdicts: pa.Table, *, output: str, generation: str) -> pa.Table:
         part = verdicts.filter(pc.field(MODEL) == model).drop_columns([MODEL])
         url = storage.join(partition(output, model), part_name(part))
         faults = sum(status != Status.OK for status in part["status"].to_pylist())
-        content = encode(part)
-        if not near:
-            lease.check(output, generation)
-            storage.write(url, content)
-        tally = {MODEL: model, "rows": part.num_rows, "faults": faults, "file": url}
+        with metrics.timed(metrics.Stage.WRITE):
+            content = encode(part)
+            if not near:
+                lease.check(output, generation)
+                storage.write(url, content)
+        tally = {MODEL: model, "rows": part.num_rows, "faults": faults, "file": url, **outcomes(part)}
         tallies.append(tally | {"content": content if near else None})
     return pa.Table.from_pylist(tallies, TALLIED)
+
+
+def outcomes(part: pa.Table) -> dict[str, Any]:
+    """Count a part's rows by status and verdict, and the units that end in it."""
+    counted = part.select(["status", "verdict"]).group_by(["status", "verdict"]).aggregate([([], "count_all")])
+    told = counted.rename_columns(["status", "verdict", "rows"]).to_pylist()
+    return {"units": pc.sum(part["last"]).as_py() or 0, "outcomes": told}
 
 
 def partition(output: str, model: str) -> str:
