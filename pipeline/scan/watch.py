@@ -22,12 +22,16 @@ class Watch:
 
     Args:
         held: the lease on the table.
+
+    Attributes:
+        table: its URL, without secrets.
+        far: how far the current pass is, as its gauges show it.
     """
 
     def __init__(self, held: Lease) -> None:
         self.held = held
         self.table = redacted(held.output)
-        self._far = {WAVES_PLANNED: 0, WAVES_DONE: 0, UNITS_PLANNED: 0, UNITS_DONE: 0}
+        self.far = {WAVES_PLANNED: 0, WAVES_DONE: 0, UNITS_PLANNED: 0, UNITS_DONE: 0}
 
     def plan(self, *, waves: int, units: int) -> None:
         """Begin a pass.
@@ -36,12 +40,12 @@ class Watch:
             waves: how many executions it will take, at most.
             units: how many units it begins with.
         """
-        self._far |= {WAVES_PLANNED: waves, WAVES_DONE: 0, UNITS_PLANNED: units, UNITS_DONE: 0}
+        self.far |= {WAVES_PLANNED: waves, WAVES_DONE: 0, UNITS_PLANNED: units, UNITS_DONE: 0}
         self.show()
 
     def wave_done(self) -> None:
         """Count a wave whose rows are all written."""
-        self._far[WAVES_DONE] += 1
+        self.far[WAVES_DONE] += 1
 
     def written(self, part: Mapping[str, Any], first: str) -> None:
         """Count the rows of a file that is written.
@@ -54,12 +58,12 @@ class Watch:
             told = {"status": outcome["status"], "verdict": outcome["verdict"] or NO_VERDICT}
             metrics.record(IMAGES, outcome["rows"], table=self.table, model=part[MODEL], **told)
         if part[MODEL] == first:
-            self._far[UNITS_DONE] += part["units"]
+            self.far[UNITS_DONE] += part["units"]
 
     def show(self) -> None:
         """Set the gauges, and count what the driver's own requests had to be made again."""
         metrics.record(LEASE_AGE, max(0.0, time.time() - self.held.holder.beat), table=self.table)
-        for metric, value in self._far.items():
+        for metric, value in self.far.items():
             metrics.record(metric, value, table=self.table)
         metrics.retried()
 
