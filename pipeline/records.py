@@ -93,7 +93,7 @@ SAME_AS = pa.field("same_as", pa.struct([("unit", pa.string()), ("index", pa.int
 COPY = {"unit": None, "index": None}
 """`same_as` of a row that is not yet written: another image of the same wave has its bytes and is being scored."""
 
-OUTCOMES = pa.list_(pa.struct([("status", pa.string()), ("verdict", pa.string()), ("rows", pa.int64())]))
+OUTCOMES = pa.list_(pa.struct([("status", pa.string()), ("verdict", pa.string()), ("images", pa.int64())]))
 TALLIED = pa.schema(
     [
         (MODEL, pa.string()),

@@ -178,7 +178,7 @@ def _waves(
         todo, cores = planned.left(*holding), road.layout.cores
         tasks = groups(planned.todo(*holding), todo.told, cores)
         size = max(WAVE, TASKS_A_CORE * cores)
-        road.watch.plan(waves=ceil(most_groups(todo, cores) / size), units=todo.units)
+        road.gauges.plan(waves=ceil(most_groups(todo, cores) / size), units=todo.units)
         while wave := list(islice(tasks, size)):
             left = None if settings.limit is None else settings.limit - written
             if left == 0:
@@ -186,7 +186,7 @@ def _waves(
             readings: list[Reading] = [partial(fetch, group, wanted) for group in wave]
             units = [unit.name for group in wave for unit in group]
             written += drive(road, readings, [judge for judge, _ in team], units=units, limit=left)
-            road.watch.wave_done()
+            road.gauges.wave_done()
     return written
 
 

@@ -17,13 +17,13 @@ from mole.config import Description
 from pipeline import cluster, metrics, storage
 from pipeline.memory import Snapshot, mount, snapshot
 from pipeline.records import MODEL
+from pipeline.scan.gauges import Gauges, shown
 from pipeline.scan.table import copies
 from pipeline.scan.table.claims import Claims
 from pipeline.scan.table.known import FOLDER, write
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.shelf import Shelf
-from pipeline.scan.watch import Watch, watched
 from pipeline.scan.workers import Scorer, conclude, prepare
 from pipeline.settings import DetectorSettings
 from pipeline.telemetry import Ticker
@@ -77,7 +77,7 @@ class Road:
         memory: what `memory://` holds, for workers that cannot see it.
         known: the URL of the model's verdicts by content, where copies are not to be scored again.
         report: told of every part that is written.
-        watch: tells Prometheus how far the run is.
+        gauges: tell Prometheus how far the run is.
     """
 
     settings: DetectorSettings
@@ -87,7 +87,7 @@ class Road:
     memory: Snapshot
     known: str | None
     report: Ticker
-    watch: Watch
+    gauges: Gauges
 
 
 @contextmanager
@@ -125,8 +125,8 @@ def paved(
                 rows_per_file=settings.rows_per_file,
                 resource=settings.score_resource,
             )
-            with watched(held) as watch:
-                yield Road(settings, layout, shelf, held.generation, snapshot(sources), known, report, watch)
+            with shown(held) as gauges:
+                yield Road(settings, layout, shelf, held.generation, snapshot(sources), known, report, gauges)
     finally:
         if known is not None:
             storage.remove(known)
@@ -182,7 +182,7 @@ def _put(road: Road, verdicts: Dataset, judges: Sequence[Judge], units: list[str
     written, files, first = 0, [], judges[0].described.digest
     rows = road.layout.rows_per_file * len(judges)
     for part in road.shelf.put(verdicts, road.generation, rows, units):
-        road.watch.written(part, first)
+        road.gauges.written(part, first)
         if part[MODEL] == first:
             written += part["rows"]
             files.append(part["file"])

@@ -8,20 +8,18 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from pipeline import metrics
-from pipeline.metrics import METRICS, SECONDS, Kind, Metric, Stage, read, record, scored, timed
+from pipeline.metrics import METRICS, Kind, Metric, Stage, read, record, scored, timed
 from pipeline.records import FETCHED
 
 
 def text() -> bytes:
     """Write every metric, with a value, as an exporter does."""
     registry = CollectorRegistry()
+    kinds = {Kind.COUNTER: Counter, Kind.GAUGE: Gauge, Kind.HISTOGRAM: Histogram}
     for metric in METRICS:
-        if metric.kind is Kind.COUNTER:
-            Counter(metric.exported, metric.says, metric.tags, registry=registry)
-        elif metric.kind is Kind.GAUGE:
-            Gauge(metric.exported, metric.says, metric.tags, registry=registry)
-        else:
-            Histogram(metric.exported, metric.says, metric.tags, registry=registry, buckets=SECONDS)
+        made = kinds[metric.kind](metric.exported, metric.says, metric.tags, registry=registry)
+        if metric.tags:
+            made.labels(*metric.tags)
     return generate_latest(registry)
 
 

@@ -28,7 +28,7 @@ PROPERTY = "mole-scan"
 ADDED = """
     SELECT model, filename AS file, sum(rows)::BIGINT AS rows,
            coalesce(sum(rows) FILTER (status <> 'ok'), 0)::BIGINT AS faults, sum(units)::BIGINT AS units,
-           list(struct_pack(status := status, verdict := verdict, rows := rows)) AS outcomes
+           list(struct_pack(status := status, verdict := verdict, images := rows)) AS outcomes
     FROM (
         SELECT model, filename, status, verdict, count(*) AS rows, count(*) FILTER ("last") AS units
         FROM read_parquet({files}, filename = true) GROUP BY ALL

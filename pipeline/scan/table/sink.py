@@ -69,7 +69,7 @@ def publish(verdicts: pa.Table, *, output: str, generation: str) -> pa.Table:
 def outcomes(part: pa.Table) -> dict[str, Any]:
     """Count a part's rows by status and verdict, and the units that end in it."""
     counted = part.select(["status", "verdict"]).group_by(["status", "verdict"]).aggregate([([], "count_all")])
-    told = counted.rename_columns(["status", "verdict", "rows"]).to_pylist()
+    told = counted.rename_columns(["status", "verdict", "images"]).to_pylist()
     return {"units": pc.sum(part["last"]).as_py() or 0, "outcomes": told}
 
 

@@ -1,4 +1,4 @@
-"""Watch: what the driver of a run tells Prometheus: rows written, how far the run is, and the age of its lease."""
+"""Gauges: what the driver of a run tells Prometheus: rows written, how far the run is, and the age of its lease."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ EVERY = 5.0
 NO_VERDICT = "none"
 
 
-class Watch:
+class Gauges:
     """What a run tells while it writes a table.
 
     Args:
@@ -56,7 +56,7 @@ class Watch:
         """
         for outcome in part["outcomes"]:
             told = {"status": outcome["status"], "verdict": outcome["verdict"] or NO_VERDICT}
-            metrics.record(IMAGES, outcome["rows"], table=self.table, model=part[MODEL], **told)
+            metrics.record(IMAGES, outcome["images"], table=self.table, model=part[MODEL], **told)
         if part[MODEL] == first:
             self.far[UNITS_DONE] += part["units"]
 
@@ -69,24 +69,24 @@ class Watch:
 
 
 @contextmanager
-def watched(held: Lease, every: float = EVERY) -> Iterator[Watch]:
+def shown(held: Lease, every: float = EVERY) -> Iterator[Gauges]:
     """Set a run's gauges again and again while it is connected to Ray.
 
     Args:
         held: the lease on the table.
         every: seconds between two times.
     """
-    watch, ended = Watch(held), threading.Event()
+    gauges, ended = Gauges(held), threading.Event()
 
     def go_on() -> None:
         while not ended.wait(every):
-            watch.show()
+            gauges.show()
 
-    shown = threading.Thread(target=go_on, name="metrics", daemon=True)
-    shown.start()
+    thread = threading.Thread(target=go_on, name="metrics", daemon=True)
+    thread.start()
     try:
-        yield watch
+        yield gauges
     finally:
         ended.set()
-        shown.join()
-        watch.show()
+        thread.join()
+        gauges.show()
