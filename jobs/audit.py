@@ -9,7 +9,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.telemetry import command, quiet_ray, results
+from pipeline.telemetry import Ticker, command, quiet_ray, results
 from pipeline.tune.data.audit import Audit, Distribution, Verdict, verdict_of
 from pipeline.tune.data.fairness import AuditSettings, inspect
 
@@ -26,7 +26,8 @@ def main(arguments: list[str]) -> int:
     """
     settings = AuditSettings.from_command_line(arguments)
     quiet_ray(logs=settings.ray_logs)
-    found = inspect(settings, say)
+    with Ticker("audit") as ticker:
+        found = inspect(settings, ticker.say)
     verdict = verdict_of(found, settings.most_leak)
     if settings.json_summary:
         print(json.dumps(found.model_dump() | {"verdict": verdict.model_dump()}))
@@ -79,11 +80,6 @@ def row_of(distribution: Distribution) -> list[str]:
         cut("bytes_per_pixel", ".2f"),
         f"{distribution.shares['exif'].get('true', 0):.0%}",
     ]
-
-
-def say(line: str) -> None:
-    """Tell what goes on, apart from the result."""
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

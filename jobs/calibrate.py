@@ -12,7 +12,7 @@ from rich.table import Table
 
 from mole.calibration import EVEN, PREVALENCE, Calibration
 from mole.metrics import Rate
-from pipeline.telemetry import command, quiet_ray, results
+from pipeline.telemetry import Ticker, command, quiet_ray, results
 from pipeline.tune.judging.calibrate import Calibrated, CalibrateSettings, calibrate
 
 
@@ -26,7 +26,8 @@ def main(arguments: list[str]) -> int:
     """
     settings = CalibrateSettings.from_command_line(arguments)
     quiet_ray(logs=settings.ray_logs)
-    made = calibrate(settings, say)
+    with Ticker("calibrate") as ticker:
+        made = calibrate(settings, ticker.say)
     if settings.json_summary:
         readings = {"before": made.before.model_dump(mode="json"), "after": made.after.model_dump(mode="json")}
         print(json.dumps(asdict(made) | readings))
@@ -63,11 +64,6 @@ def at(reading: Calibration, prevalence: float) -> str:
 def interval(rate: Rate) -> str:
     """Write a share with its exact interval."""
     return f"{rate.share:.2%} ({rate.low:.2%} to {rate.high:.2%})"
-
-
-def say(line: str) -> None:
-    """Tell what goes on, apart from the result."""
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import sys
 
 from rich.table import Table
 
-from pipeline.telemetry import command, results
+from pipeline.telemetry import Ticker, command, results
 from pipeline.tune.study.crossvalidate import Study, crossvalidate
 from pipeline.tune.study.recipe import Recipe
 
@@ -21,13 +21,14 @@ def main(arguments: list[str]) -> int:
         The exit code: 0 done, 2 settings, 3 storage, 4 model, 130 interrupted, 143 SIGTERM.
     """
     recipe = Recipe.from_command_line(arguments)
-    study = crossvalidate(recipe, say)
+    with Ticker("crossvalidate") as ticker:
+        study = crossvalidate(recipe, ticker.say)
     if recipe.json_table:
         print(json.dumps({method: judged.table for method, judged in study.methods.items()}))
     else:
         results().print(table(study))
     if study.checkpoint:
-        say(f"{study.checkpoint.folder}: {study.checkpoint.digest}")
+        ticker.say(f"{study.checkpoint.folder}: {study.checkpoint.digest}")
     return 0
 
 
@@ -46,11 +47,6 @@ def table(study: Study) -> Table:
         areas = [f"{judged.photographs[row].auroc:.3f}" for judged in study.methods.values()]
         shown.add_row(f"{pair.source} against its reconstructions", str(pair.pairs), *areas)
     return shown
-
-
-def say(line: str) -> None:
-    """Tell what goes on, apart from the result."""
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pipeline.notice import heeded
 from pipeline.scan.forecasting.estimate import estimate
 from pipeline.scan.forecasting.forecast import GIGABYTE, Line
 from pipeline.settings import EstimateSettings
-from pipeline.telemetry import command, quiet_ray, results
+from pipeline.telemetry import Ticker, command, quiet_ray, results
 
 
 @command
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
     """
     settings = EstimateSettings.from_command_line(arguments)
     quiet_ray(logs=settings.ray_logs)
-    with heeded(Console(stderr=True).print, asked=settings.spot_notice):
+    with Ticker("estimate") as ticker, heeded(ticker.say, asked=settings.spot_notice):
         lines = estimate(settings)
     if settings.json_summary:
         print(json.dumps([dataclasses.asdict(line) for line in lines]))

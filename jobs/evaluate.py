@@ -8,8 +8,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from mole.errors import MoleError
-from pipeline.telemetry import command, quiet_ray, results
+from pipeline.telemetry import Ticker, command, quiet_ray, results
 from pipeline.tune.judging.benchmark import EvaluateSettings, measure
 from pipeline.tune.judging.conclusion import conclusion
 from pipeline.tune.judging.evaluation import WORDS, Evaluation
@@ -25,13 +24,10 @@ def main(arguments: list[str]) -> int:
     Returns:
         The exit code: 0 measured, 2 settings, 3 storage, 4 model.
     """
-    try:
-        settings = EvaluateSettings.from_command_line(arguments)
-        quiet_ray(logs=settings.ray_logs)
-        found = measure(settings, say)
-    except MoleError as reason:
-        say(f"{type(reason).__name__}: {reason}")
-        return reason.exit_code
+    settings = EvaluateSettings.from_command_line(arguments)
+    quiet_ray(logs=settings.ray_logs)
+    with Ticker("evaluate") as ticker:
+        found = measure(settings, ticker.say)
     if settings.json_summary:
         print(found.model_dump_json())
     elif isinstance(found, Protocol):
@@ -130,11 +126,6 @@ def show_protocol(found: Protocol, console: Console) -> None:
     for line in (found.note, f"{found.excluded:,} images could not be read" if found.excluded else ""):
         if line:
             console.print(line, highlight=False)
-
-
-def say(line: str) -> None:
-    """Tell what goes on, apart from the result."""
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

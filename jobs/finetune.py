@@ -10,7 +10,7 @@ from dataclasses import asdict
 from rich.table import Table
 
 from mole.metrics import Rate
-from pipeline.telemetry import command, quiet_ray, results
+from pipeline.telemetry import Ticker, command, quiet_ray, results
 from pipeline.tune.judging.conclusion import conclusion
 from pipeline.tune.training.finetune import MEASURED, Outcome, finetune
 from pipeline.tune.training.settings import FinetuneSettings
@@ -26,7 +26,8 @@ def main(arguments: list[str]) -> int:
     """
     settings = FinetuneSettings.from_command_line(arguments)
     quiet_ray(logs=settings.ray_logs)
-    outcome = finetune(settings, say)
+    with Ticker("finetune") as ticker:
+        outcome = finetune(settings, ticker.say)
     if settings.json_summary:
         measured = outcome.evaluation.model_dump(mode="json") if outcome.evaluation else None
         print(json.dumps(asdict(outcome) | {"evaluation": measured}))
@@ -63,11 +64,6 @@ def show(outcome: Outcome, settings: FinetuneSettings) -> None:
 def share(rate: Rate) -> str:
     """Write a share with its exact interval."""
     return f"{rate.share:.0%} ({rate.low:.0%} to {rate.high:.0%})"
-
-
-def say(line: str) -> None:
-    """Tell what goes on, apart from the result."""
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

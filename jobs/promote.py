@@ -9,9 +9,9 @@ from dataclasses import asdict
 
 from rich.table import Table
 
-from mole.errors import MoleError, RefusedError
+from mole.errors import RefusedError
 from pipeline.promotion import Promotion
-from pipeline.telemetry import command, quiet_ray, results
+from pipeline.telemetry import Ticker, command, quiet_ray, results
 from pipeline.tune.judging.promote import PromoteSettings, Verdict, promote, take_back
 
 
@@ -22,22 +22,19 @@ def main(arguments: list[str]) -> int:
     Returns:
         The exit code: 0 promoted or rolled back, 2 settings, 3 storage, 4 model, 6 the gate refuses.
     """
-    try:
-        settings = PromoteSettings.from_command_line(arguments)
-        quiet_ray(logs=settings.ray_logs)
+    settings = PromoteSettings.from_command_line(arguments)
+    quiet_ray(logs=settings.ray_logs)
+    with Ticker("promote") as ticker:
         if settings.rollback:
             told(take_back(settings), as_json=settings.json_summary)
             return 0
-        verdict = promote(settings, say)
-    except MoleError as reason:
-        say(f"{type(reason).__name__}: {reason}")
-        return reason.exit_code
+        verdict = promote(settings, ticker.say)
     if settings.json_summary:
         print(json.dumps(summary(verdict)))
     else:
         show(verdict)
     if verdict.promotion is None:
-        say(f"refused: {verdict.decision}")
+        ticker.say(f"refused: {verdict.decision}", "error", exit_code=RefusedError.exit_code)
         return RefusedError.exit_code
     if not settings.json_summary:
         told(verdict.promotion, as_json=False)
@@ -72,11 +69,6 @@ def show(verdict: Verdict) -> None:
 def told(entry: Promotion, *, as_json: bool) -> None:
     """Print what is promoted now."""
     print(entry.model_dump_json() if as_json else f"promoted: {entry.digest} (number {entry.number}: {entry.reason})")
-
-
-def say(line: str) -> None:
-    """Tell what goes on, apart from the result."""
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

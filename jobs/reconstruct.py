@@ -7,7 +7,7 @@ import dataclasses
 import json
 import sys
 
-from pipeline.telemetry import command, quiet_ray
+from pipeline.telemetry import Ticker, command, quiet_ray
 from pipeline.tune.data.reconstruction import ReconstructSettings, make_pairs
 
 SOME_WITHOUT = 1
@@ -24,20 +24,16 @@ def main(arguments: list[str]) -> int:
     """
     settings = ReconstructSettings.from_command_line(arguments)
     quiet_ray(logs=settings.ray_logs)
-    made = make_pairs(settings, say)
-    for uri, fault in made.named:
-        say(f"{uri}: {fault}")
+    with Ticker("reconstruct") as ticker:
+        made = make_pairs(settings, ticker.say)
+        for uri, fault in made.named:
+            ticker.say(f"{uri}: {fault}", "warning", unit=uri)
     if settings.json_summary:
         print(json.dumps(dataclasses.asdict(made)))
     else:
         print(f"{made.pairs:,} pairs, {made.made:,} of them new, {made.faults.total():,} photographs gave none")
         print(f"samples: {made.table}")
     return SOME_WITHOUT if made.faults else 0
-
-
-def say(line: str) -> None:
-    """Tell what goes on, apart from the result."""
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Shapes: B images, C views of an image, S side of a view, E separate experts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -80,12 +80,15 @@ class Panel:
         self.feed = Feed(self.device, never_few=self.precision == "bfloat16")
 
     @torch.inference_mode()
-    def score(self, pieces_V3SS: Sequence[Tensor], *, crops: int = 1) -> list[Scores]:
+    def score(
+        self, pieces_V3SS: Sequence[Tensor], *, crops: int = 1, told: Callable[[int], None] | None = None
+    ) -> list[Scores]:
         """Score images.
 
         Args:
             pieces_V3SS: uint8 each, V = B x C in all, the views of an image one after the other.
             crops: C.
+            told: how many images each forward pass had, once it is over.
 
         Returns:
             Of each model, logits and gates, means over an image's views; a logit near a threshold is float32's, so that
@@ -101,7 +104,7 @@ class Panel:
                 (logit_B[: held // crops], gates_BE[: held // crops])
                 for logit_B, gates_BE in forward(self.fast, normalise(pixels_N3SS, self.preprocess), crops)
             ]
-            for pixels_N3SS, held in self.feed(pieces_V3SS, most, crops)
+            for pixels_N3SS, held in telling(self.feed(pieces_V3SS, most, crops), told, crops)
         ]
         scores = [fetched(outputs) for outputs in zip(*passes, strict=True)]
         if self.fast is not self.exact:
@@ -153,6 +156,16 @@ class Scorer:
         """Score a batch of images, uint8 (V, 3, S, S); see `Panel.score`."""
         [scores] = self.panel.score([pixels_V3SS], crops=crops)
         return scores
+
+
+def telling(
+    batches: Iterable[tuple[Tensor, int]], told: Callable[[int], None] | None, crops: int
+) -> Iterator[tuple[Tensor, int]]:
+    """Hand on batches of uint8 (N, 3, S, S) with the views in them, and tell of each once the next one is asked for."""
+    for pixels_N3SS, held in batches:
+        yield pixels_N3SS, held
+        if told is not None:
+            told(held // crops)
 
 
 def share_tower(owner: Detector, guest: Detector) -> None:

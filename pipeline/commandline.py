@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from mole.errors import SettingsError
 from pipeline import patience
 from pipeline.given import Given, Names
+from pipeline.log import LOG, is_yes
 from pipeline.submission import demand_lasting
 
 FLAG = re.compile(r"--[a-z][a-z-]*")
@@ -60,6 +61,8 @@ class JobSettings(BaseModel):
         "which does not last",
     )
 
+    log_json: bool = Field(False, description="say each line on stderr as one JSON object, with run, phase and counts")
+
     @field_validator("*", mode="before")
     @classmethod
     def _no_switch_for_a_number(cls, value: object, asked: ValidationInfo) -> object:
@@ -79,6 +82,8 @@ class JobSettings(BaseModel):
         given = names.variables(os.environ) | flags
         if "config" in given:
             given = names.file(given["config"]) | given
+        if "log_json" in given and is_yes(given["log_json"].value):
+            LOG.as_json()  # from here on: what is refused below is told as JSON too
         try:
             settings = cls.model_validate({name: one.value for name, one in given.items()})
         except ValidationError as reason:

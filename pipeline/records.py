@@ -94,6 +94,8 @@ COPY = {"unit": None, "index": None}
 """`same_as` of a row that is not yet written: another image of the same wave has its bytes and is being scored."""
 
 OUTCOMES = pa.list_(pa.struct([("status", pa.string()), ("verdict", pa.string()), ("images", pa.int64())]))
+"""Images by status and verdict."""
+
 TALLIED = pa.schema(
     [
         (MODEL, pa.string()),

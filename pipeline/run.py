@@ -8,7 +8,6 @@ import json
 import os
 import platform
 import time
-import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -18,6 +17,7 @@ from typing import Any, Self
 from mole.errors import MoleError
 from pipeline import storage
 from pipeline.commandline import JobSettings
+from pipeline.log import LOG
 from pipeline.redaction import command_line, redacted, redacted_values
 from pipeline.submission import submission_id
 from pipeline.telemetry import Ticker, interrupted, refused
@@ -47,7 +47,7 @@ class Record:
         self._ticker = ticker
         self._begun = time.monotonic()
         started = datetime.now(UTC)
-        self._id = f"{started:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
+        self._id = LOG.begin(job)
         self._facts: dict[str, Any] = {
             "id": self._id,
             "job": job,
@@ -59,12 +59,15 @@ class Record:
             "error": None,
             "written": 0,
             "faults": 0,
+            "verdicts": {},
+            "phases": {},
             "summary": None,
             "host": platform.node(),
             "process": os.getpid(),
             "submission": submission_id(),
             "command": command_line(),
             "settings": redacted_values(settings.model_dump(mode="json")),
+            "progress": [],
         }
 
     def __enter__(self) -> Self:
@@ -100,6 +103,9 @@ class Record:
             "exit_code": self.exit_code,
             "written": self._ticker.images,
             "faults": self._ticker.faults,
+            "verdicts": self._ticker.written.verdicts,
+            "phases": self._ticker.phases,
+            "progress": self._ticker.series.points(self._ticker.seconds, self._ticker.images),
         }
         self._write()
         ours = error is None or isinstance(error, MoleError | KeyboardInterrupt)
@@ -110,7 +116,7 @@ class Record:
     def tell(self) -> None:
         """Say where the record lies, as the last line of a log."""
         if self.url is not None:
-            self._ticker.say(f"run: {self.url}")
+            self._ticker.say(f"run: {self.url}", record=self.url)
 
     def _write(self) -> None:
         if self.url is None:
@@ -118,5 +124,5 @@ class Record:
         try:
             storage.write(self.url, json.dumps(self._facts, indent=2, default=str).encode())
         except MoleError as reason:  # the record is not what the run is for
-            self._ticker.say(f"the run's record was not written: {reason}")
+            self._ticker.say(f"the run's record was not written: {reason}", "warning")
             self.url = None

@@ -15,8 +15,10 @@ from pipeline import cluster, cropped, registry, storage
 from pipeline.scan.plan import Plan, groups, most_groups
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Wanted
+from pipeline.scan.reading.listed import listed
 from pipeline.scan.reading.source import Source
-from pipeline.scan.road import Judge, Reading, Road, drive, paved
+from pipeline.scan.reading.unit import Unit
+from pipeline.scan.road import Judge, Reading, Road, Untold, drive, paved
 from pipeline.scan.table.carried import lacking
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger
@@ -90,7 +92,7 @@ def scan(settings: ScanSettings, ticker: Ticker) -> Summary:
     ledgers = [shelf.ledger(judge.described.digest) for judge in judges]
     source = Source(settings.source, settings.all_files, settings.image_member)
     written = repaired = 0
-    with Plan(source.units(), ledgers) as planned:
+    with Plan(listed(source.units(), ticker, "comparing with the table"), ledgers) as planned:
         demand_columns(settings.carry, source)
         if stay := planned.rows_in(lacking(ledgers[0], settings.carry)):
             ticker.say(
@@ -103,8 +105,7 @@ def scan(settings: ScanSettings, ticker: Ticker) -> Summary:
                     storage.sweep(ledger.folder)
                 repaired = sum(ledger.repair() for ledger in ledgers)
                 planned.look()
-                images = planned.left(*ledgers).images
-                ticker.expect(images if settings.limit is None else settings.limit)
+                ticker.expect(*ahead(planned, ledgers), settings.limit)
                 with paved(settings, held, shelf, ledgers[0], settings.source, ticker) as road:
                     for _ in range(PASSES):
                         more = _waves(planned, road, judges, ledgers, settings)
@@ -117,6 +118,7 @@ def scan(settings: ScanSettings, ticker: Ticker) -> Summary:
                             or not any(planned.left(one).units for one in ledgers)
                         ):
                             break
+        ticker.enter("checking the table")
         laws = [planned.check(ledger) for ledger in ledgers]
         for law in laws if settings.limit is None else ():
             law.demand()
@@ -136,6 +138,18 @@ def scan(settings: ScanSettings, ticker: Ticker) -> Summary:
         verdicts=_sums((verdict, rows) for _, verdict, rows in counts if verdict is not None),
         law="open" if any(law.open for law in laws) else "kept",
     )
+
+
+def ahead(planned: Plan, ledgers: Sequence[Ledger]) -> tuple[int, int]:
+    """Count what is to do: what no judge has seen once for all of them, and what each alone lacks for itself.
+
+    Returns:
+        Images of the units that tell how many they have, and units that do not.
+    """
+    alone = [planned.left(ledger) for ledger in ledgers]
+    shared, again = planned.left(*ledgers), len(ledgers) - 1
+    told = sum(left.told for left in alone) - again * shared.told
+    return told, sum(left.silent for left in alone) - again * shared.silent
 
 
 def demand_columns(carry: Sequence[str], source: Source) -> None:
@@ -183,11 +197,17 @@ def _waves(
             left = None if settings.limit is None else settings.limit - written
             if left == 0:
                 return written
-            readings: list[Reading] = [partial(fetch, group, wanted) for group in wave]
+            readings = [reading(group, wanted) for group in wave]
             units = [unit.name for group in wave for unit in group]
             written += drive(road, readings, [judge for judge, _ in team], units=units, limit=left)
             road.gauges.wave_done()
     return written
+
+
+def reading(group: Sequence[Unit], wanted: Wanted) -> Reading:
+    """Make the reading of a group of units; a shard tells how many images it holds once it is read."""
+    read = partial(fetch, group, wanted)
+    return read if group[0].images is not None else Untold(group[0].name, read)
 
 
 def _sums(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:

@@ -141,11 +141,12 @@ class Pass:
 def _pass(settings: RescanSettings, team: Sequence[Judge], listing: str, held: Lease, ticker: Ticker) -> Pass:
     """Choose what none of some judges has seen, and let them judge it."""
     models = tuple(judge.described.digest for judge in team)
+    ticker.enter("choosing images")
     with opened(settings.table) as views:
         choice = choose(views, Asked(models, settings.where, settings.newer_than, settings.sample), listing)
     if not choice.images:
         return Pass(choice, 0, Counter())
-    ticker.expect(choice.images)
+    ticker.expect(ticker.images + choice.images)
     wanted = Wanted(settings.max_bytes, settings.image_member, choice.carry)
     ledger = Ledger(partition(settings.table, models[0]))
     with paved(settings, held, Files(settings.table), ledger, [settings.table], ticker) as road:

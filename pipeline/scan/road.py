@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -24,8 +24,10 @@ from pipeline.scan.table.known import FOLDER, write
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.shelf import Shelf
+from pipeline.scan.watch import LOADING, STARTING, Watch, watched
 from pipeline.scan.workers import Scorer, conclude, prepare
 from pipeline.settings import DetectorSettings
+from pipeline.tally import Teller
 from pipeline.telemetry import Ticker
 
 Reading = Callable[[], Iterator[pa.Table]]
@@ -58,6 +60,30 @@ def _read_remotely(reading: Reading, memory: Snapshot) -> Iterator[pa.Table]:
 
 
 @dataclass(frozen=True)
+class Untold:
+    """The reading of a unit of which nobody knows how many images it holds until it is read.
+
+    Attributes:
+        unit: its name.
+        reading: its images.
+        teller: is told how many there were, where somebody watches.
+    """
+
+    unit: str
+    reading: Reading
+    teller: Teller | None = None
+
+    def __call__(self) -> Iterator[pa.Table]:
+        """Read the unit."""
+        images = 0
+        for table in self.reading():
+            images += table.num_rows
+            yield table
+        if self.teller is not None:
+            self.teller.ended(self.unit, images)
+
+
+@dataclass(frozen=True)
 class Judge:
     """A detector that judges: its checkpoint's place, and what its files say of it."""
 
@@ -76,7 +102,7 @@ class Road:
         generation: the lease under which this run writes.
         memory: what `memory://` holds, for workers that cannot see it.
         known: the URL of the model's verdicts by content, where copies are not to be scored again.
-        report: told of every part that is written.
+        watch: told of every part that is written, and of what is not yet.
         gauges: tell Prometheus how far the run is.
     """
 
@@ -86,7 +112,7 @@ class Road:
     generation: str
     memory: Snapshot
     known: str | None
-    report: Ticker
+    watch: Watch
     gauges: Gauges
 
 
@@ -102,7 +128,7 @@ def paved(
         shelf: where verdicts go.
         ledger: the first model's partition.
         sources: what workers read.
-        report: told of every part that is written.
+        report: shows how far the run is.
 
     Raises:
         SettingsError: there is no such cluster, or it has not what is asked of it.
@@ -114,6 +140,7 @@ def paved(
             for left in storage.names(known.rpartition("/")[0], ""):
                 storage.remove(left)  # of a run that was killed
             write(ledger, known)
+        report.enter(STARTING)
         with (
             cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
             cluster.own_errors(),
@@ -125,8 +152,9 @@ def paved(
                 rows_per_file=settings.rows_per_file,
                 resource=settings.score_resource,
             )
-            with shown(held) as gauges:
-                yield Road(settings, layout, shelf, held.generation, snapshot(sources), known, report, gauges)
+            report.enter(LOADING)
+            with watched(report) as watch, shown(held) as gauges:
+                yield Road(settings, layout, shelf, held.generation, snapshot(sources), known, watch, gauges)
     finally:
         if known is not None:
             storage.remove(known)
@@ -145,14 +173,21 @@ def drive(
         limit: stop after so many images.
     """
     road.layout.size_blocks(judges[0].described.preprocess.bytes)
-    images = _images(road, readings)
-    images = images if limit is None else images.limit(limit)
+    with road.watch.wave(judges[0].described.digest) as teller:
+        readings = [replace(one, teller=teller) if isinstance(one, Untold) else one for one in readings]
+        images = _images(road, readings)
+        images = images if limit is None else images.limit(limit)
+        return _driven(road, images, judges, units, teller)
+
+
+def _driven(road: Road, images: Dataset, judges: Sequence[Judge], units: list[str], teller: Teller | None) -> int:
+    """Take images down the road; with `--dedupe`, the copies among them last."""
     if road.known is None:
-        return _put(road, judged(images, judges, road), judges, units).rows
+        return _put(road, judged(images, judges, road, teller=teller), judges, units).rows
     aside = copies.prefix(road.shelf.output, road.generation)
     claims: Any = ray.remote(num_cpus=0)(Claims).remote()  # costs no core that it does not use
     try:
-        scored = _put(road, judged(images, judges, road, claims=claims, aside=aside), judges, units)
+        scored = _put(road, judged(images, judges, road, claims=claims, aside=aside, teller=teller), judges, units)
         waiting = copies.waiting(aside)
         if not waiting or not scored.files:
             return scored.rows
@@ -186,7 +221,7 @@ def _put(road: Road, verdicts: Dataset, judges: Sequence[Judge], units: list[str
         if part[MODEL] == first:
             written += part["rows"]
             files.append(part["file"])
-            road.report.add(part["rows"], part["faults"])
+            road.watch.written(part)
     return Written(written, tuple(files))
 
 
@@ -197,6 +232,7 @@ def judged(
     *,
     claims: ActorHandle[Claims] | None = None,
     aside: str | None = None,
+    teller: Teller | None = None,
 ) -> Dataset:
     """Join the steps: images in, verdicts out; nothing runs before the result is read.
 
@@ -206,6 +242,7 @@ def judged(
         road: what the wave has in common with the others.
         claims: with `--dedupe`, which of several copies is scored.
         aside: with `--dedupe`, where the rows of the others wait.
+        teller: where somebody watches.
     """
     settings, layout, spec = road.settings, road.layout, judges[0].described.preprocess
     bounds = (settings.max_bytes, settings.max_pixels, settings.min_side)
@@ -215,7 +252,7 @@ def judged(
     scores: Dataset = views.map_batches(
         Scorer,
         fn_constructor_kwargs={"models": models, "device": layout.device, "threads": layout.threads}
-        | {"batch_size": layout.batch_size},
+        | {"batch_size": layout.batch_size, "teller": teller},
         batch_size=layout.rows_a_call(spec.bytes),
         batch_format="pyarrow",
         compute=ActorPoolStrategy(size=layout.actors, max_tasks_in_flight_per_actor=2),
@@ -228,5 +265,6 @@ def judged(
         fingerprint=spec.fingerprint,
         prevalence=settings.prevalence,
         aside=aside,
+        teller=teller,
     )
     return scores.map_batches(finish, batch_format="pyarrow", **cluster.writers())

@@ -15,6 +15,7 @@ from mole.calibration import Calibration
 from mole.preprocess import Preprocess
 from pipeline import metrics
 from pipeline.scan.forecasting.trial import Trial
+from pipeline.tally import Teller
 
 
 def prepare(
@@ -53,11 +54,22 @@ def prepare(
 class Scorer:
     """An actor that holds detectors; see `pipeline.scan.steps.score`."""
 
-    def __init__(self, models: Sequence[tuple[str, str]], *, device: str, threads: int, batch_size: int) -> None:
+    def __init__(
+        self,
+        models: Sequence[tuple[str, str]],
+        *,
+        device: str,
+        threads: int,
+        batch_size: int,
+        teller: Teller | None = None,
+    ) -> None:
         from pipeline.scan.steps.score import ScoreActor
 
         self.batch_size = batch_size
-        self.actor = ScoreActor(models, device=device, threads=threads, batch_size=batch_size)
+        told = None if teller is None else teller.scored
+        self.actor = ScoreActor(models, device=device, threads=threads, batch_size=batch_size, told=told)
+        if teller is not None:
+            teller.loaded()
         gc.freeze()  # what lives as long as this process is not walked over again
 
     def __call__(self, prepared: pa.Table) -> Any:
@@ -75,6 +87,7 @@ def conclude(
     *,
     prevalence: float,
     aside: str | None = None,
+    teller: Teller | None = None,
 ) -> pa.Table:
     """Write rows as the table holds them; see `pipeline.scan.steps.verdict`.
 
@@ -84,17 +97,21 @@ def conclude(
         fingerprint: of the preprocessing.
         prevalence: share of generated images that the probabilities assume.
         aside: where rows of copies wait, where copies are not to be scored; these are left out.
+        teller: is told the outcomes, where somebody watches.
     """
     from pipeline.scan.steps.verdict import conclude as conclude_here
     from pipeline.scan.table.copies import set_aside
 
     with metrics.timed(metrics.Stage.CONCLUDE):
         rows = conclude_here(scored, calibrations, fingerprint, prevalence=prevalence)
-        return rows if aside is None else set_aside(rows, aside)
+        rows = rows if aside is None else set_aside(rows, aside)
+    if teller is not None:
+        teller.concluded(rows)
+    return rows
 
 
-def survey(trial: Trial) -> tuple[dict[str, Any], float]:
+def survey(trial: Trial, teller: Teller | None = None) -> tuple[dict[str, Any], float]:
     """Scan a sample and time its steps; see `pipeline.scan.forecasting.survey`."""
     from pipeline.scan.forecasting.survey import measure
 
-    return measure(trial)
+    return measure(trial, None if teller is None else teller.scored)

@@ -45,11 +45,14 @@ def test_a_run_that_succeeds_leaves_what_it_did(
     ticker = Ticker(quiet=True)
     with Record("scan", settings, ticker) as record:
         record.begin(str(tmp_path))
-        ticker.add(7, 2)
+        ticker.enter("scoring images")
+        ticker.add({("ok", "real"): 5, ("empty", None): 2})
         record.succeed({"images": 7, "law": "kept"})
     found = record_of(tmp_path)
     assert (record.exit_code, found["exit_code"], found["error"]) == (0, 0, None)
     assert (found["written"], found["faults"], found["summary"]) == (7, 2, {"images": 7, "law": "kept"})
+    assert found["verdicts"] == {"real": 5} and list(found["phases"]) == ["scoring images"]
+    assert found["progress"][-1] == [pytest.approx(found["seconds"], abs=0.2), 7]
     assert found["submission"] == "nightly-1" and found["seconds"] >= 0 and found["ended"] >= found["started"]
 
 

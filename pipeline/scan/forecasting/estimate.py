@@ -10,14 +10,17 @@ import ray
 from mole.config import Description, describe
 from mole.errors import SettingsError
 from pipeline import cluster, registry
+from pipeline.asking import counting
 from pipeline.memory import snapshot
 from pipeline.scan.forecasting.forecast import Counted, Line, Machine, Prices, Sampled, forecast
 from pipeline.scan.forecasting.trial import Trial
 from pipeline.scan.reading.image import Wanted
+from pipeline.scan.reading.listed import listed
 from pipeline.scan.reading.source import Source
 from pipeline.scan.reading.unit import Unit
 from pipeline.scan.workers import survey
 from pipeline.settings import EstimateSettings
+from pipeline.telemetry import Ticker
 
 PLACES = 16
 """Shards and slices that a sample is drawn from, a few images of each; of single files each is one."""
@@ -37,12 +40,12 @@ def estimate(settings: EstimateSettings) -> list[Line]:
     cluster.demand_gpu(settings.device, settings.ray_address)
     model = describe(registry.locate(settings.model))
     begun = time.time()
-    counted, drawn = count(
-        Source(settings.source, settings.all_files, settings.image_member).units(), settings.images, settings.seed
-    )
+    source = Source(settings.source, settings.all_files, settings.image_member)
+    counted, drawn = count(listed(source.units(), Ticker.shown()), settings.images, settings.seed)
     listing = time.time() - begun
     if not drawn:
         raise SettingsError(f"--source {settings.source}: there is nothing to measure")
+    Ticker.shown().enter("starting Ray")
     with (
         cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
         cluster.own_errors(),
@@ -106,8 +109,10 @@ def _sample(
         batch_size=layout.batch_size,
         memory=snapshot(settings.source),
     )
-    measured = ray.remote(**layout.resources)(survey).remote(trial)
-    facts, ready = ray.get(measured)
+    with counting("measuring a sample", None, "images") as teller:
+        measured = ray.remote(**layout.resources)(survey).remote(trial, teller)
+        facts, ready = ray.get(measured)
+        Ticker.shown().reach(facts["images"])
     if not facts["images"]:
         raise SettingsError(f"--source {settings.source}: none of the images that were drawn can be read")
     return Sampled(**facts), ready

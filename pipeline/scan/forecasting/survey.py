@@ -1,7 +1,7 @@
 """A survey of a sample: the scan's own steps, run one after the other in one process, and what each of them took."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -46,8 +46,12 @@ class Taken:
         return numbers | {"row_bytes": size}
 
 
-def measure(trial: Trial) -> tuple[Facts, float]:
+def measure(trial: Trial, told: Callable[[int], None] | None = None) -> tuple[Facts, float]:
     """Scan some images of each unit.
+
+    Args:
+        trial: which, and how.
+        told: how many images each block had, once it is scored.
 
     Returns:
         The arguments of `forecast.Sampled`, and when the detector was ready, seconds since 1970.
@@ -79,6 +83,8 @@ def measure(trial: Trial) -> tuple[Facts, float]:
             rows = conclude(scored, calibrations, described.preprocess.fingerprint)
             taken.verdicts.append(rows.drop_columns([MODEL]))
         _count(taken, unit, prepared)
+        if told is not None:
+            told(prepared.num_rows)
     return taken.facts(), ready
 
 

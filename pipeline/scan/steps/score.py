@@ -1,6 +1,6 @@
 """Score: a pool of actors, each with its detectors loaded once; a batch of views in, logits and gates out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +23,20 @@ class ScoreActor:
         device: `cpu` or `cuda`.
         threads: cores for one forward pass on CPU.
         batch_size: images of a forward pass.
+        told: how many images each forward pass had.
     """
 
-    def __init__(self, models: Sequence[tuple[str, str]], *, device: str, threads: int, batch_size: int) -> None:
+    def __init__(
+        self,
+        models: Sequence[tuple[str, str]],
+        *,
+        device: str,
+        threads: int,
+        batch_size: int,
+        told: Callable[[int], None] | None = None,
+    ) -> None:
         torch.set_num_threads(threads)
+        self.told = told
         loaded = [load_checkpoint(registry.locate(model, digest)) for model, digest in models]
         self.digests = [digest for _, digest in models]
         self.spec = loaded[0].preprocess
@@ -48,7 +58,7 @@ class ScoreActor:
         column = prepared["pixels"]
         scored = column.is_valid().to_numpy()
         pieces = [stack(chunk.drop_null(), self.spec) for chunk in column.chunks]
-        scores = self.panel.score(pieces, crops=self.spec.crops) if scored.any() else []
+        scores = self.panel.score(pieces, crops=self.spec.crops, told=self.told) if scored.any() else []
         facts = prepared.drop_columns(["pixels"]).combine_chunks()
         schema = like(SCORED, prepared)
         tables = []

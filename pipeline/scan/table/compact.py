@@ -25,6 +25,7 @@ from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.sink import encode, part_name
 from pipeline.scan.table.views import demand_table, partitions
 from pipeline.settings import CompactSettings
+from pipeline.telemetry import Ticker
 
 READERS = 16
 
@@ -88,9 +89,11 @@ def _partition(folder: str, settings: CompactSettings, held: Lease, wait: Callab
     repaired = Ledger(folder).repair()
     files = _files(folder)
     groups = list(_groups(files, settings.rows_per_file))
-    for group in groups:
+    ticker = Ticker.shown()
+    for group in ticker.track(groups, "joining files", len(groups), "files"):
         _join(folder, group)
     if groups:
+        ticker.enter("waiting for those who read the small files")
         wait(settings.grace)
         # a run that slept past its lease may have been followed by another, which mended the table its own way
         lease.check(held.output, held.generation)

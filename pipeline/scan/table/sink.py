@@ -1,6 +1,7 @@
 """Sink: verdicts become whole Parquet files, each named by the images in it, published only under the run's lease."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain
@@ -44,8 +45,8 @@ def publish(verdicts: pa.Table, *, output: str, generation: str) -> pa.Table:
         generation: the lease under which this run writes.
 
     Returns:
-        `TALLIED`, a row a file: the model, rows, faults, the file, and its content where only the driver can reach the
-        output.
+        `TALLIED`, a row a file: the model, rows, faults, outcomes, the file, and its content where only the driver can
+        reach the output.
 
     Raises:
         StorageError: the store refuses, or another run holds the output.
@@ -55,22 +56,18 @@ def publish(verdicts: pa.Table, *, output: str, generation: str) -> pa.Table:
     for model in verdicts[MODEL].unique().to_pylist():
         part = verdicts.filter(pc.field(MODEL) == model).drop_columns([MODEL])
         url = storage.join(partition(output, model), part_name(part))
-        faults = sum(status != Status.OK for status in part["status"].to_pylist())
+        outcomes = Counter(zip(part["status"].to_pylist(), part["verdict"].to_pylist(), strict=True))
+        told = [{"status": status, "verdict": verdict, "images": n} for (status, verdict), n in outcomes.items()]
+        faults = sum(count for (status, _), count in outcomes.items() if status != Status.OK)
         with metrics.timed(metrics.Stage.WRITE):
             content = encode(part)
             if not near:
                 lease.check(output, generation)
                 storage.write(url, content)
-        tally = {MODEL: model, "rows": part.num_rows, "faults": faults, "file": url, **outcomes(part)}
+        tally = {MODEL: model, "rows": part.num_rows, "faults": faults, "outcomes": told, "file": url}
+        tally["units"] = pc.sum(part["last"]).as_py() or 0
         tallies.append(tally | {"content": content if near else None})
     return pa.Table.from_pylist(tallies, TALLIED)
-
-
-def outcomes(part: pa.Table) -> dict[str, Any]:
-    """Count a part's rows by status and verdict, and the units that end in it."""
-    counted = part.select(["status", "verdict"]).group_by(["status", "verdict"]).aggregate([([], "count_all")])
-    told = counted.rename_columns(["status", "verdict", "images"]).to_pylist()
-    return {"units": pc.sum(part["last"]).as_py() or 0, "outcomes": told}
 
 
 def partition(output: str, model: str) -> str:

@@ -33,6 +33,9 @@ RUN = {
     "host": "VARCHAR",
     "process": "BIGINT",
     "command": "VARCHAR",
+    "verdicts": "JSON",
+    "phases": "JSON",
+    "progress": "JSON",
     "summary": "JSON",
     "settings": "JSON",
 }

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mole.errors import SettingsError
+from pipeline.telemetry import Ticker
 from pipeline.tune.data.labels import mapping
 from pipeline.tune.data.layout import Layout, gather
 from pipeline.tune.data.samples import Sample, capped, to_table
@@ -81,14 +82,15 @@ def recognised(settings: SampleSettings, say: Say, *, both: bool = True) -> Layo
         SettingsError: a place is not understood, or a class is empty.
         StorageError: a place cannot be read.
     """
-    layout = gather(
-        settings.samples,
-        labels=mapping(settings.labels),
-        reviews=settings.reviews,
-        grids=settings.grids,
-        split=settings.split_sources,
-        both=both,
-    )
+    with Ticker.shown().during("listing the images"):
+        layout = gather(
+            settings.samples,
+            labels=mapping(settings.labels),
+            reviews=settings.reviews,
+            grids=settings.grids,
+            split=settings.split_sources,
+            both=both,
+        )
     say(str(layout))
     return layout
 

@@ -7,7 +7,7 @@ JPEG again at its own quality changes next to nothing, so all that differs is wh
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -22,6 +22,7 @@ from pipeline import storage
 from pipeline.decode import Fault, decode
 from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.records import Status
+from pipeline.telemetry import Ticker
 from pipeline.tune.data.align import SUBSAMPLINGS, encoded
 from pipeline.tune.data.autoencoder import open_autoencoder, prepared
 from pipeline.tune.data.encoding import encoding_of
@@ -135,7 +136,14 @@ def _run(todo: dict[str, Sample], output: str, autoencoder: str, bounds: tuple[i
         num_gpus=1 if gpus else None,
         num_cpus=1 if gpus else 0,  # actors that held every core would leave none to those who bring the rows
     )
-    return made.take_all()
+    parts: Iterable[pa.Table] = made.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    told: list[dict[str, Any]] = []
+    ticker = Ticker.shown()
+    with ticker.during("reconstructing", len(rows), "photographs"):
+        for part in parts:
+            told += part.to_pylist()
+            ticker.advance(part.num_rows, sum(status != Status.OK for status in part["status"].to_pylist()))
+    return told
 
 
 class Maker:

@@ -7,6 +7,7 @@ import ray
 from pydantic import Field, PositiveInt
 
 from pipeline import cluster, storage
+from pipeline.telemetry import Ticker
 from pipeline.tune.data.collection import recognised
 from pipeline.tune.data.reconstruct import Reconstructed, reconstruct
 from pipeline.tune.data.samples import capped
@@ -52,6 +53,7 @@ def make_pairs(settings: ReconstructSettings, say: Say) -> Reconstructed:
     samples = [sample for sample in layout.samples if sample.label == 0]
     if settings.most is not None:
         samples = capped(samples, settings.most, seed=settings.seed)
+    Ticker.shown().enter("starting Ray")
     with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.own_errors():
         gpus = int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
         return reconstruct(samples, settings.output, settings.autoencoder, largest=settings.largest, gpus=gpus)

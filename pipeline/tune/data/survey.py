@@ -1,6 +1,6 @@
 """Survey: one row a sample with everything of its file that is not its picture, and hashes that find its copies."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import imagehash
 import numpy as np
 import pyarrow as pa
-import ray
+import pyarrow.compute as pc
 import ray.data
 from PIL import Image
 
@@ -16,6 +16,7 @@ from mole.view import Pixels
 from pipeline.decode import Fault, decode
 from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.records import Status
+from pipeline.telemetry import Ticker
 from pipeline.tune.data.encoding import encoding_of
 from pipeline.tune.data.samples import BOUNDS, SCHEMA, Sample, cut, digest_of, from_table, read, to_table
 
@@ -66,7 +67,12 @@ def survey(samples: Sequence[Sample]) -> pa.Table:
     size = max(ROWS, len(samples) // MOST_BLOCKS)
     blocks = [rows.slice(start, size) for start in range(0, len(rows), size)]
     looked = ray.data.from_arrow(blocks).map_batches(look, batch_size=ROWS, batch_format="pyarrow")
-    tables = [table for table in ray.get(looked.to_arrow_refs()) if table.num_rows]
+    parts: Iterable[pa.Table] = looked.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    tables, ticker = [], Ticker.shown()
+    with ticker.during("reading the images", len(samples)):
+        for part in parts:
+            tables.append(part)
+            ticker.advance(part.num_rows, pc.sum(pc.not_equal(part["status"], str(Status.OK))).as_py())
     return pa.concat_tables(tables).cast(SURVEY).sort_by("place").combine_chunks()
 
 

@@ -7,6 +7,7 @@ from pydantic import Field, PositiveInt, field_validator
 
 from mole.errors import SettingsError
 from pipeline import cluster, registry, storage
+from pipeline.telemetry import Ticker
 from pipeline.tune.data.collection import recognised
 from pipeline.tune.data.samples import Sample, capped
 from pipeline.tune.data.settings import Names, SampleSettings
@@ -87,6 +88,7 @@ def measure(settings: EvaluateSettings, say: Say) -> Evaluation | protocol.Proto
     registry.locate(settings.model)  # before the samples are listed and Ray is started
     samples = read(settings, say)
     runner = Runner(settings.device, settings.num_actors, settings.batch_size)
+    Ticker.shown().enter("starting Ray")
     with (
         cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
         cluster.own_errors(),
@@ -96,7 +98,8 @@ def measure(settings: EvaluateSettings, say: Say) -> Evaluation | protocol.Proto
         how = Manner(runner=runner, seen=settings.seen)
         judged = judge(samples, settings.model, settings.deliveries, say, how)
     if settings.report:
-        write(judged, settings.report)
+        with Ticker.shown().during("writing the report"):
+            write(judged, settings.report)
         say(f"report: {settings.report}, figures: {figures_of(settings.report)}")
     return judged.evaluation
 

@@ -28,6 +28,7 @@ from pipeline import cluster, registry, storage
 from pipeline.commandline import JobSettings
 from pipeline.records import Status
 from pipeline.registry import EMBEDDED, PROMOTED, Registry
+from pipeline.telemetry import Ticker
 from pipeline.tune.data.collection import CALIBRATION
 from pipeline.tune.data.manifest import MANIFEST, ORIGIN, extended, taught
 from pipeline.tune.data.reals import read_reals
@@ -131,9 +132,11 @@ def calibrate(settings: CalibrateSettings, say: Say) -> Calibrated:
     """
     place = Registry(settings.registry)
     origin = begun_from(settings, place)
-    samples, skipped = read_reals(settings.reals, settings.collection)
+    with Ticker.shown().during("listing the images"):
+        samples, skipped = read_reals(settings.reals, settings.collection)
     demand_enough(len(samples), settings)
     say(f"{len(samples):,} images of {settings.collection!r}, taken for real; thresholds of {origin.digest}")
+    Ticker.shown().enter("starting Ray")
     with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.own_errors():
         found = measure(samples, origin, Runner(settings.device))
     found.left_out.update(skipped)

@@ -13,6 +13,7 @@ from pipeline import cluster, registry
 from pipeline.commandline import JobSettings
 from pipeline.promotion import Promotion
 from pipeline.registry import EMBEDDED, Registry
+from pipeline.telemetry import Ticker
 from pipeline.tune.data.collection import TEST
 from pipeline.tune.data.layout import gather
 from pipeline.tune.data.manifest import MANIFEST, Taught, place_of, taught
@@ -114,6 +115,7 @@ def promote(settings: PromoteSettings, say: Say) -> Verdict:
         raise SettingsError(
             f"{len(samples)} images of one class cannot judge {candidate.digest}; give --samples of both"
         )
+    Ticker.shown().enter("starting Ray")
     with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.own_errors():
         new = score(samples, candidate.model, DELIVERIES, say, Manner(taught=union(both)))
         old = None if other is None else measured(other, new, candidate, say)

@@ -87,13 +87,12 @@ def score(
         compute=ActorPoolStrategy(size=layout.actors, max_tasks_in_flight_per_actor=2),
         **layout.resources,
     )
-    parts = [SCORED.empty_table()]
-    with Ticker() as ticker:
-        ticker.expect(len(samples) * len(deliveries))
+    parts, ticker = [SCORED.empty_table()], Ticker.shown()
+    with ticker.during("scoring", len(samples) * len(deliveries)):
         done: Iterable[pa.Table] = scored.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
         for part in done:
             parts.append(part)
-            ticker.add(len(part), part["logit"].null_count)
+            ticker.advance(len(part), part["logit"].null_count)
     return in_order(pa.concat_tables(parts), len(samples), deliveries)
 
 

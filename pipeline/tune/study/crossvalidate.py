@@ -23,6 +23,7 @@ from mole.config import Backbone, CheckpointConfig, Description
 from mole.detector import Detector
 from mole.training import Rates
 from pipeline import storage
+from pipeline.telemetry import Ticker
 from pipeline.tune.study.dataset import Cached
 from pipeline.tune.study.figures import Held, PairFigure, SourceFigure, alarms, by_photographs, by_source, calibrate
 from pipeline.tune.study.loop import Plan, fit, score, score_features
@@ -143,7 +144,11 @@ def _fit_all(
     groups = list(left_out)
     detectors = [fresh(recipe, method) for _ in groups]
     cores = max(1, (os.cpu_count() or 1) // recipe.workers)  # set in each thread: OpenMP counts for a thread apart
-    with ThreadPoolExecutor(recipe.workers, initializer=torch.set_num_threads, initargs=(cores,)) as pool:
+    steps = len(groups) * (0 if method == "linear" else recipe.steps)
+    with (
+        Ticker.shown().during(f"training {method}", steps, "steps"),
+        ThreadPoolExecutor(recipe.workers, initializer=torch.set_num_threads, initargs=(cores,)) as pool,
+    ):
         for line in pool.map(lambda pair: _fit(recipe, method, training, *pair), zip(detectors, groups, strict=True)):
             say(line)
     return detectors
@@ -154,7 +159,10 @@ def _fit(recipe: Recipe, method: Method, training: Cached, detector: Detector, w
     rates = Rates(head=recipe.head_rate, experts=recipe.expert_rate, decay=recipe.decay)
     steps = 0 if method == "linear" else recipe.steps
     plan = Plan(steps, recipe.alone, recipe.pairs, recipe.patches, recipe.penalty, rates, recipe.seed)
-    losses = [report.loss for report in fit(detector, training, ~training.of(without), plan)]
+    ticker, losses = Ticker.shown(), []
+    for report in fit(detector, training, ~training.of(without), plan):
+        losses.append(report.loss)
+        ticker.advance()
     tenth = max(1, len(losses) // 10)
     moved = f"loss {np.mean(losses[:tenth]):.3f} to {np.mean(losses[-tenth:]):.3f}" if losses else "head alone"
     return f"{method} without {', '.join(without) or 'nothing'}: {len(losses)} steps, {moved}"

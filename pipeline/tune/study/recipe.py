@@ -18,7 +18,18 @@ from pipeline.commandline import JobSettings, read_json, split_commas
 
 Method = Literal["linear", "lora", "mole"]
 Names = Annotated[tuple[str, ...], BeforeValidator(split_commas)]
-PLACES = {"manifest", "output", "tower", "autoencoder", "cache", "config", "workers", "json_table", "allow_relative"}
+PLACES = {
+    "manifest",
+    "output",
+    "tower",
+    "autoencoder",
+    "cache",
+    "config",
+    "workers",
+    "json_table",
+    "allow_relative",
+    "log_json",
+}
 """Settings of this machine, that are no part of the recipe."""
 
 

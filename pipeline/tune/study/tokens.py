@@ -15,6 +15,7 @@ from mole.config import DetectorConfig
 from mole.detector import Detector
 from mole.errors import SettingsError
 from mole.preprocess import Preprocess
+from pipeline.telemetry import Ticker
 from pipeline.tune.data.autoencoder import open_autoencoder
 from pipeline.tune.data.samples import Sample, capped, read_manifest
 from pipeline.tune.study import dataset
@@ -112,17 +113,20 @@ def tokens(recipe: Recipe, samples: Sequence[Sample], say: Say) -> Tokens:
     def couples() -> list[tuple[Sample, torch.Tensor]]:  # reconstructing is what costs: once, and only if wanted
         return list(pairs(reals, open_autoencoder(str(recipe.autoencoder))))
 
-    def run(kind: str, spec: Preprocess, make: Callable[[], Views]) -> Cached:
+    def run(kind: str, spec: Preprocess, make: Callable[[], Views], images: int) -> Cached:
         say(f"views: {kind}, {spec.name}")
         key = key_of(samples, digest, spec, trunk.split)
-        return remembered(recipe.cache, f"{kind}-{key}", make, (trunk, spec))
+        made = partial(_shown, make, images * spec.crops)
+        return remembered(recipe.cache, f"{kind}-{key}", made, (trunk, spec))
 
     def judged(spec: Preprocess) -> Seen:
         paired = recipe.autoencoder is not None
         return Seen(
-            shipped=run("shipped", spec, lambda: dataset.shipped(samples, spec)),
-            aligned=run("aligned", spec, lambda: dataset.aligned(samples, spec)),
-            matched=run("matched", spec, lambda: dataset.matched_pairs(couples(), spec)) if paired else None,
+            shipped=run("shipped", spec, lambda: dataset.shipped(samples, spec), len(samples)),
+            aligned=run("aligned", spec, lambda: dataset.aligned(samples, spec), len(samples)),
+            matched=run("matched", spec, lambda: dataset.matched_pairs(couples(), spec), 2 * len(reals))
+            if paired
+            else None,
         )
 
     return Tokens(_training(recipe, samples, couples, run), [judged(spec) for spec in recipe.specs])
@@ -132,7 +136,7 @@ def _training(
     recipe: Recipe,
     samples: Sequence[Sample],
     couples: Callable[[], Pictures],
-    run: Callable[[str, Preprocess, Callable[[], Views]], Cached],
+    run: Callable[[str, Preprocess, Callable[[], Views], int], Cached],
 ) -> Cached:
     """Make the draws of the training views; in every other one photographs come with their reconstructions."""
     spec = recipe.specs[0].single
@@ -142,14 +146,19 @@ def _training(
         paired = recipe.autoencoder is not None and draw % 2 == 0
         alone = [(seed, sample) for seed, sample in zip(seeds, samples, strict=True) if sample.label or not paired]
         own, wanted = [seed for seed, _ in alone], [sample for _, sample in alone]
-        made.append(run(f"alone-{own[0]}", spec, partial(dataset.delivered, wanted, spec, own)))
+        made.append(run(f"alone-{own[0]}", spec, partial(dataset.delivered, wanted, spec, own), len(wanted)))
         if paired:
             near = [seed for seed, sample in zip(seeds, samples, strict=True) if sample.label == 0]
-            made.append(run(f"pairs-{near[0]}", spec, partial(_near, couples, spec, near)))
+            made.append(run(f"pairs-{near[0]}", spec, partial(_near, couples, spec, near), 2 * len(near)))
     joined = made[0]
     for part in made[1:]:
         joined = joined + part
     return joined
+
+
+def _shown(make: Callable[[], Views], views: int) -> Views:
+    """Make views, uint8 (3, S, S) each, and show how many are through the trunk."""
+    return Ticker.shown().track(make(), "running the trunk", views, "views")
 
 
 def _near(couples: Callable[[], Pictures], spec: Preprocess, seeds: Sequence[int]) -> Views:

@@ -20,6 +20,7 @@ from mole.preprocess import Preprocess
 from pipeline import cluster, registry, storage
 from pipeline.folder import walk
 from pipeline.registry import Registry
+from pipeline.telemetry import Ticker
 from pipeline.tune.data.align import Aligner, aligner
 from pipeline.tune.data.audit import audit, verdict_of
 from pipeline.tune.data.collection import CALIBRATION, TEST, VALIDATION, Collection, collect
@@ -85,15 +86,13 @@ def finetune(given: FinetuneSettings, say: Say) -> Outcome:
         say("quick: " + ", ".join(f"{name} {getattr(settings, name)}" for name in QUICK))
     place = Registry(settings.registry)
     base = begin_from(settings, place)
+    Ticker.shown().enter("starting Ray")
     with (
         cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
         cluster.own_errors(),
     ):
-        shares = {
-            VALIDATION: settings.validation_share,
-            CALIBRATION: settings.calibration_share,
-            TEST: settings.test_share,
-        }
+        shares = {VALIDATION: settings.validation_share, CALIBRATION: settings.calibration_share}
+        shares[TEST] = settings.test_share
         collection = collect(settings, say, shares=shares, hold_out=settings.hold_out)
         demand_enough(collection, settings)
         task = task_of(settings, place, base, collection)
@@ -142,6 +141,7 @@ def concluded(
             manifest = inherited(manifest, base)
         shelved = drafts.version(drafts.add(final.folder, {MANIFEST: manifest}))  # which tells what it saw
         measured = evaluate(tested, shelved, MEASURED, say) if both_classes(tested) else None
+        Ticker.shown().enter("writing the version")
         files = papers(collection, trained, origin, measured) | {MANIFEST: manifest}
         digest = place.add(final.folder, files)
     for left in walk(storage.join(drafts.url, registry.VERSIONS)):
@@ -222,6 +222,7 @@ def aligner_of(settings: FinetuneSettings, collection: Collection, say: Say) -> 
         SettingsError: the files alone give the classes away, and the settings neither align them nor accept it.
     """
     rows = collection.rows_of(TRAIN)
+    Ticker.shown().enter("comparing the classes")
     verdict = verdict_of(audit(collection.of(TRAIN), rows, seed=settings.seed), settings.most_leak)
     say(f"audit of the training split: {verdict.told}")
     if verdict.leaks and not (settings.align or settings.accept_leak):

@@ -36,6 +36,7 @@ ELSEWHERE = {
     "device",
     "ray_address",
     "ray_logs",
+    "log_json",
     "json_summary",
     "config",
     "reviews",

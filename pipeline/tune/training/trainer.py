@@ -21,6 +21,8 @@ from torch import Tensor
 
 from mole.errors import ModelError, MoleError
 from pipeline import storage
+from pipeline.asking import counting
+from pipeline.telemetry import Ticker
 from pipeline.tune import workers
 from pipeline.tune.training.draws import Draws, Made
 from pipeline.tune.training.learner import BEST
@@ -69,23 +71,25 @@ def train(
     """
     cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
     share = 1.0 if gpu else min(1.0, max(1, cores - 1) / processes)  # the rest is for those who decode
-    trainer = TorchTrainer(
-        workers.work,
-        train_loop_config={"task": task},
-        scaling_config=ScalingConfig(
-            num_workers=processes, use_gpu=gpu, resources_per_worker={"CPU": share} | ({"GPU": 1} if gpu else {})
-        ),
-        run_config=_run_config(task.run),
-        datasets={
-            "train": partial(remaining_views, draws, sets[0], run=task.run, processes=processes, seed=task.seed),
-            "validation": partial(plain_views, sets[1], processes=processes),
-        },
-        dataset_config=DataConfig(execution_options=ExecutionOptions(preserve_order=True)),
-    )
-    try:
-        trainer.fit()
-    except TrainingFailedError as reason:
-        raise own_error(reason) from reason
+    with counting("training", task.course.last, "steps") as teller:
+        trainer = TorchTrainer(
+            workers.work,
+            train_loop_config={"task": task, "teller": teller},
+            scaling_config=ScalingConfig(
+                num_workers=processes, use_gpu=gpu, resources_per_worker={"CPU": share} | ({"GPU": 1} if gpu else {})
+            ),
+            run_config=_run_config(task.run),
+            datasets={
+                "train": partial(remaining_views, draws, sets[0], run=task.run, processes=processes, seed=task.seed),
+                "validation": partial(plain_views, sets[1], processes=processes),
+            },
+            dataset_config=DataConfig(execution_options=ExecutionOptions(preserve_order=True)),
+        )
+        try:
+            trainer.fit()
+        except TrainingFailedError as reason:
+            raise own_error(reason) from reason
+        Ticker.shown().reach(max((epoch["step"] for epoch in history(task.run)), default=0))
     with last_checkpoint(task.run) as folder:
         if folder is None:
             raise ModelError(f"the run {task.run} ended without a checkpoint; remove the folder and train again")

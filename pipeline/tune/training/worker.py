@@ -25,6 +25,7 @@ from mole.errors import LawError
 from mole.metrics import auroc
 from mole.training import StepReport
 from pipeline import registry, storage
+from pipeline.tally import Teller
 from pipeline.tune.training.draws import NOBODY
 from pipeline.tune.training.learner import Learner, gathered
 from pipeline.tune.training.progress import keep, last_checkpoint
@@ -39,6 +40,7 @@ def work(config: Mapping[str, Any]) -> None:
         ModelError: the base cannot be used, or the loss is not a number.
     """
     task: Task = config["task"]
+    teller: Teller | None = config.get("teller")
     context = ray.train.get_context()
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
     learner = begin(task, get_device())
@@ -49,6 +51,8 @@ def work(config: Mapping[str, Any]) -> None:
     for pixels_B3SS, label_B in shares(shard, learner, task.batch_size // context.get_world_size()):
         report = learner.learn(pixels_B3SS, label_B)
         reports += [report] if report else []
+        if teller is not None and context.get_world_rank() == 0:
+            teller.reached(learner.progress.step)
         if learner.progress.step % task.course.steps == 0:
             scores = watch.scores(learner)
             learner.judge(watch.mean(scores))

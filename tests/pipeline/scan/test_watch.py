@@ -1,0 +1,87 @@
+"""Images are counted as the scorers finish them, before a row is written, and in the end as they are written."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset as pads
+import pytest
+from ray.data import Dataset
+
+from mole.config import describe
+from pipeline.progress import SCORING
+from pipeline.scan.flow import ahead, reading
+from pipeline.scan.plan import Plan
+from pipeline.scan.reading.image import Wanted
+from pipeline.scan.reading.source import Source
+from pipeline.scan.road import Judge, drive, paved
+from pipeline.scan.table.lease import Lease
+from pipeline.scan.table.sink import Files
+from pipeline.scan.watch import LOADING, STARTING, Watch
+from pipeline.settings import ScanSettings
+from pipeline.telemetry import Ticker
+from tests.pictures import faulty, samples, write_shard
+from tests.tiny import tiny_checkpoint
+
+
+class Late(Files):
+    """A folder into which nothing is written before the ticker has counted so many images."""
+
+    def __init__(self, output: str, ticker: Ticker, images: int) -> None:
+        super().__init__(output)
+        self.ticker, self.images, self.line = ticker, images, ""
+
+    def put(self, verdicts: Dataset, generation: str, rows: int, units: list[str]) -> Iterator[dict[str, Any]]:
+        """Score all, wait for the count, then write."""
+        scored = verdicts.materialize()
+        while self.ticker.bar() != (self.images, self.images):
+            assert self.ticker.seconds < 120, str(self.ticker)
+            time.sleep(0.05)
+        self.line = str(self.ticker)
+        assert self.ticker.images == 0 and not list(Path(self.output).rglob("*.parquet"))
+        yield from super().put(scored, generation, rows, units)
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_images_are_counted_before_the_first_part_is_written_each_once_and_their_total_is_learnt(
+    tiny: Path, tmp_path: Path
+) -> None:
+    write_shard(tmp_path / "0.tar", samples(40))
+    write_shard(tmp_path / "1.tar", faulty())
+    models = [tiny, tiny_checkpoint(tmp_path / "challenger", adapters=7)]
+    judges = [Judge(str(model), describe(model)) for model in models]
+    sources, output = [f"{tmp_path}/0.tar", f"{tmp_path}/1.tar"], str(tmp_path / "out")
+    settings = ScanSettings(source=sources, output=output, model=str(tiny), batch_size=8, rows_per_file=10_000)
+    with Ticker(quiet=True) as ticker:
+        shelf = Late(output, ticker, 48)
+        ledgers = [shelf.ledger(judge.described.digest) for judge in judges]
+        with Lease(output) as held, Plan(Source(sources).units(), ledgers) as planned:
+            assert ahead(planned, ledgers) == (0, 2)
+            ticker.expect(*ahead(planned, ledgers))
+            readings = [reading((unit,), Wanted(1 << 20)) for unit in planned.todo(*ledgers)]
+            with paved(settings, held, shelf, ledgers[0], sources, ticker) as road:
+                assert drive(road, readings, judges, units=[]) == 48
+        assert ticker.images == ticker.total == 48 and ticker.bar() == (48, 48)
+    faults = {"truncated": 1, "empty": 1, "not_an_image": 1, "too_small": 1, "unsupported": 2}
+    assert ticker.written.kinds == faults and "6 faults (2 unsupported" in shelf.line
+    rows = pads.dataset(ledgers[0].folder, format="parquet").to_table().to_pylist()
+    assert len(rows) == 48
+    assert ticker.written.verdicts == Counter(row["verdict"] for row in rows if row["verdict"])
+    assert {STARTING, LOADING, SCORING} <= ticker.phases.keys()
+    seconds, done = zip(*ticker.series.points(ticker.seconds, 48), strict=True)
+    assert list(seconds) == sorted(seconds) and list(done) == sorted(done)
+
+
+def test_without_a_tally_what_is_written_is_counted() -> None:
+    ticker = Ticker(quiet=True)
+    watch = Watch(ticker)
+    ticker.expect(3)
+    ticker.enter(LOADING)
+    with watch.wave("model") as teller:
+        assert teller is None
+        watch.look()
+        watch.written({"outcomes": [{"status": "ok", "verdict": "real", "images": 2}], "file": "a", "rows": 2})
+        assert ticker.phase == SCORING and ticker.bar() == (2, 3)
+    assert str(ticker).startswith("2 of 3 images, 2 real, 0 faults")
