@@ -158,6 +158,7 @@ def read(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
         record(STAGE_SECONDS, time.perf_counter() - begun, stage=Stage.READ)
         record(READ_BYTES, pc.sum(pc.binary_length(table["data"])).as_py() or 0)
         yield table
+        del table  # else it would lie in memory while the next one is read
 
 
 def scored(images: int, batch_size: int) -> None:
