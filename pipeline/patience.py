@@ -2,10 +2,13 @@
 
 import logging
 import os
+import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
 
 from tenacity import (
+    RetryCallState,
     Retrying,
     before_sleep_log,
     retry_if_exception,
@@ -28,6 +31,9 @@ WEB_ATTEMPTS = 3
 """How often a web server is asked: a listing names thousands, and one that is gone must not hold up the others."""
 
 logger = logging.getLogger(__name__)
+_tell = before_sleep_log(logger, logging.INFO)
+_lock = threading.Lock()
+_retries: Counter[str] = Counter()
 
 
 def seconds() -> float:
@@ -64,10 +70,26 @@ def patiently(call: Callable[[], T], url: str) -> T:
         retry=retry_if_exception(is_passing),
         wait=wait_random_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT),
         stop=stop | stop_after_attempt(WEB_ATTEMPTS) if is_web(url) else stop,
-        before_sleep=before_sleep_log(logger, logging.INFO),
+        before_sleep=lambda call: _heard(call, url),
         reraise=True,
     )
     return again(call)
+
+
+def take_retries() -> dict[str, int]:
+    """Tell how often this process has asked again since this was called last, by protocol."""
+    if not _retries:  # without a lock, since it is asked for each block
+        return {}
+    with _lock:
+        taken = dict(_retries)
+        _retries.clear()
+    return taken
+
+
+def _heard(call: RetryCallState, url: str) -> None:
+    _tell(call)
+    with _lock:
+        _retries[url.partition("://")[0].lower()] += 1
 
 
 def is_near(url: str) -> bool:

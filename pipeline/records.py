@@ -101,12 +101,14 @@ TALLIED = pa.schema(
         (MODEL, pa.string()),
         ("rows", pa.int64()),
         ("faults", pa.int64()),
+        ("units", pa.int64()),
         ("outcomes", OUTCOMES),
         ("file", pa.string()),
         ("content", pa.large_binary()),
     ]
 )
-"""After sink: one row a file written; `content` only where the driver must write it itself."""
+"""After sink: one row a file written; `units` counts those whose last row is in it, `content` is there only where the
+driver must write it itself."""
 
 
 def like(schema: pa.Schema, table: pa.Table) -> pa.Schema:

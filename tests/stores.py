@@ -96,7 +96,11 @@ def _wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
 
 
 Plan = Callable[[str, str], str | None]
-"""Given a method and a path, the fault of this answer (`slow`, `reset`, `short`, `down`), or none."""
+"""Given a method and a path, the fault of this answer (`slow`, `forbidden`, `reset`, `short`, `down`), or none."""
+REFUSALS = {
+    "slow": (503, b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"),
+    "forbidden": (403, b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"),
+}
 
 
 class FaultyStore(BaseHTTPRequestHandler):
@@ -112,9 +116,9 @@ class FaultyStore(BaseHTTPRequestHandler):
         fault = type(self).plan(self.command, self.path)
         if fault == "down":
             self._reset()
-        elif fault == "slow":
-            words = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
-            self._send(503, {}, b"" if self.command == "HEAD" else words, len(words))
+        elif fault in REFUSALS:
+            code, words = REFUSALS[fault]
+            self._send(code, {}, b"" if self.command == "HEAD" else words, len(words))
         else:
             status, headers, data = self._ask(body)
             told = int(headers.pop("Content-Length", 0)) if self.command == "HEAD" else len(data)

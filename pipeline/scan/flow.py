@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 from itertools import islice
+from math import ceil
 
 from mole.config import demand_one_trunk, describe
 from mole.errors import SettingsError
 from pipeline import cluster, cropped, registry, storage
-from pipeline.scan.plan import Plan, groups
+from pipeline.scan.plan import Plan, groups, most_groups
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.listed import listed
@@ -188,8 +189,10 @@ def _waves(
         if number:
             planned.look()
         holding = [ledger for _, ledger in team]
-        tasks = groups(planned.todo(*holding), planned.left(*holding).told, road.layout.cores)
-        size = max(WAVE, TASKS_A_CORE * road.layout.cores)
+        todo, cores = planned.left(*holding), road.layout.cores
+        tasks = groups(planned.todo(*holding), todo.told, cores)
+        size = max(WAVE, TASKS_A_CORE * cores)
+        road.gauges.plan(waves=ceil(most_groups(todo, cores) / size), units=todo.units)
         while wave := list(islice(tasks, size)):
             left = None if settings.limit is None else settings.limit - written
             if left == 0:
@@ -197,6 +200,7 @@ def _waves(
             readings = [reading(group, wanted) for group in wave]
             units = [unit.name for group in wave for unit in group]
             written += drive(road, readings, [judge for judge, _ in team], units=units, limit=left)
+            road.gauges.wave_done()
     return written
 
 

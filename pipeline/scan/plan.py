@@ -251,7 +251,7 @@ def groups(units: Iterable[Unit], images: int, cores: int) -> Iterator[tuple[Uni
         images: how many there are, as far as the units tell.
         cores: how many there are to do it.
     """
-    size = min(MOST, max(FEWEST, images // (GROUPS_A_CORE * cores)))
+    size = _images_a_group(images, cores)
     group: list[Unit] = []
     for unit in units:
         if unit.images is None:
@@ -263,3 +263,18 @@ def groups(units: Iterable[Unit], images: int, cores: int) -> Iterator[tuple[Uni
             group = []
     if group:
         yield tuple(group)
+
+
+def most_groups(left: Left, cores: int) -> int:
+    """Tell how many groups some units make at most.
+
+    Args:
+        left: the units.
+        cores: how many there are to do them.
+    """
+    telling = left.units - left.silent
+    return left.silent + min(telling, left.told // _images_a_group(left.told, cores) + 1)
+
+
+def _images_a_group(images: int, cores: int) -> int:
+    return min(MOST, max(FEWEST, images // (GROUPS_A_CORE * cores)))

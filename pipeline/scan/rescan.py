@@ -150,7 +150,9 @@ def _pass(settings: RescanSettings, team: Sequence[Judge], listing: str, held: L
     wanted = Wanted(settings.max_bytes, settings.image_member, choice.carry)
     ledger = Ledger(partition(settings.table, models[0]))
     with paved(settings, held, Files(settings.table), ledger, [settings.table], ticker) as road:
+        road.gauges.plan(waves=1, units=0)
         written = drive(road, readings(choice, wanted, road.layout.cores), team, units=[])
+        road.gauges.wave_done()
     if written < choice.images:
         raise LawError(f"{choice.images:,} images were chosen and {written:,} rows written; start the rescan again")
     return Pass(choice, written, Counter())

@@ -14,9 +14,10 @@ from ray.data import ActorPoolStrategy, DataContext, Dataset, Datasource, ReadTa
 from ray.data.block import BlockMetadata
 
 from mole.config import Description
-from pipeline import cluster, storage
+from pipeline import cluster, metrics, storage
 from pipeline.memory import Snapshot, mount, snapshot
 from pipeline.records import MODEL
+from pipeline.scan.gauges import Gauges, shown
 from pipeline.scan.table import copies
 from pipeline.scan.table.claims import Claims
 from pipeline.scan.table.known import FOLDER, write
@@ -55,7 +56,7 @@ class ImageSource(Datasource):
 
 def _read_remotely(reading: Reading, memory: Snapshot) -> Iterator[pa.Table]:
     mount(memory)
-    return reading()
+    return metrics.read(reading())
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ class Road:
         memory: what `memory://` holds, for workers that cannot see it.
         known: the URL of the model's verdicts by content, where copies are not to be scored again.
         watch: told of every part that is written, and of what is not yet.
+        gauges: tell Prometheus how far the run is.
     """
 
     settings: DetectorSettings
@@ -111,6 +113,7 @@ class Road:
     memory: Snapshot
     known: str | None
     watch: Watch
+    gauges: Gauges
 
 
 @contextmanager
@@ -150,8 +153,8 @@ def paved(
                 resource=settings.score_resource,
             )
             report.enter(LOADING)
-            with watched(report) as watch:
-                yield Road(settings, layout, shelf, held.generation, snapshot(sources), known, watch)
+            with watched(report) as watch, shown(held) as gauges:
+                yield Road(settings, layout, shelf, held.generation, snapshot(sources), known, watch, gauges)
     finally:
         if known is not None:
             storage.remove(known)
@@ -214,6 +217,7 @@ def _put(road: Road, verdicts: Dataset, judges: Sequence[Judge], units: list[str
     written, files, first = 0, [], judges[0].described.digest
     rows = road.layout.rows_per_file * len(judges)
     for part in road.shelf.put(verdicts, road.generation, rows, units):
+        road.gauges.written(part, first)
         if part[MODEL] == first:
             written += part["rows"]
             files.append(part["file"])

@@ -13,6 +13,7 @@ import ray
 
 from mole.calibration import Calibration
 from mole.preprocess import Preprocess
+from pipeline import metrics
 from pipeline.scan.forecasting.trial import Trial
 from pipeline.tally import Teller
 
@@ -46,7 +47,8 @@ def prepare(
         return answer
 
     verdicts = None if known is None else opened(known)
-    return steps.prepare(fetched, spec, look, known=verdicts, claim=None if claims is None else claim)
+    with metrics.timed(metrics.Stage.PREPARE):
+        return steps.prepare(fetched, spec, look, known=verdicts, claim=None if claims is None else claim)
 
 
 class Scorer:
@@ -63,6 +65,7 @@ class Scorer:
     ) -> None:
         from pipeline.scan.steps.score import ScoreActor
 
+        self.batch_size = batch_size
         told = None if teller is None else teller.scored
         self.actor = ScoreActor(models, device=device, threads=threads, batch_size=batch_size, told=told)
         if teller is not None:
@@ -71,7 +74,10 @@ class Scorer:
 
     def __call__(self, prepared: pa.Table) -> Any:
         """Score a table of `PREPARED`."""
-        return self.actor(prepared)
+        with metrics.timed(metrics.Stage.SCORE):
+            scored = self.actor(prepared)
+        metrics.scored(len(prepared) - prepared["pixels"].null_count, self.batch_size)
+        return scored
 
 
 def conclude(
@@ -96,8 +102,9 @@ def conclude(
     from pipeline.scan.steps.verdict import conclude as conclude_here
     from pipeline.scan.table.copies import set_aside
 
-    rows = conclude_here(scored, calibrations, fingerprint, prevalence=prevalence)
-    rows = rows if aside is None else set_aside(rows, aside)
+    with metrics.timed(metrics.Stage.CONCLUDE):
+        rows = conclude_here(scored, calibrations, fingerprint, prevalence=prevalence)
+        rows = rows if aside is None else set_aside(rows, aside)
     if teller is not None:
         teller.concluded(rows)
     return rows

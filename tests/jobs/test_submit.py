@@ -1,4 +1,4 @@
-"""`ray job submit`, as the README has it: a head with its job server on this machine, and a scan that is sent to it."""
+"""`ray job submit`, as the README has it: a head on this machine, a scan that is sent to it, and what Prometheus gets."""
 
 import json
 import os
@@ -11,19 +11,43 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import psutil
 import pytest
 
+from pipeline.metrics import (
+    BATCH_IMAGES,
+    BATCH_ROOM,
+    IMAGES,
+    LEASE_AGE,
+    METRICS,
+    READ_BYTES,
+    RETRIES,
+    STAGE_SECONDS,
+    UNITS_DONE,
+    UNITS_PLANNED,
+    WAVES_DONE,
+    WAVES_PLANNED,
+    Metric,
+    Stage,
+)
+from pipeline.scan.table.lease import EXPIRES
 from pipeline.scan.table.views import ask
 from tests.pictures import samples, write_shard
 from tests.poison import MARK, poisoned
+from tests.promql import OF_GPUS, TAGS_OF_GPUS, asked, expressions, served
+from tests.web import Request, site
 
-Submit = Callable[..., subprocess.CompletedProcess[str]]
 RAY = str(Path(sys.executable).parent / "ray")
 READY = 120.0  # seconds until the job server answers
+EXPORTED = 15.0  # seconds until a worker that has ended is told of, at most; Ray exports every ten
 
 
 def free_port() -> int:
@@ -35,9 +59,49 @@ def free_port() -> int:
                 return port
 
 
+@dataclass(frozen=True)
+class Head:
+    """A head of this test's own.
+
+    Attributes:
+        folder: where it keeps its files.
+        server: the port of its job server.
+        environment: of a command that sends a job to it.
+        repository: where such a command runs.
+    """
+
+    folder: Path
+    server: int
+    environment: dict[str, str]
+    repository: Path
+
+    def submit(self, *command: str, name: str) -> subprocess.CompletedProcess[str]:
+        """Send a job to it, and wait for its end."""
+        place = ["--address", f"http://127.0.0.1:{self.server}", "--working-dir", ".", "--submission-id", name]
+        sent = [RAY, "job", "submit", *place, "--", *command]
+        end = time.monotonic() + READY
+        while True:
+            told = subprocess.run(
+                sent, cwd=self.repository, env=self.environment, capture_output=True, text=True, check=False
+            )
+            up = "Failed to connect to Ray" not in told.stderr and "No available agent" not in told.stdout + told.stderr
+            if up or time.monotonic() > end:
+                return told
+            time.sleep(1)
+
+    def scrape(self) -> str:
+        """Read what the exporters serve that its file for Prometheus names."""
+        [group] = json.loads((self.folder / "prom_metrics_service_discovery.json").read_text())
+        told = []
+        for target in group["targets"]:
+            with suppress(URLError):  # two of them have a fixed port, which another Ray of this machine may hold
+                told.append(urlopen(f"http://{target}/metrics", timeout=10).read().decode())
+        return "".join(told)
+
+
 @pytest.fixture
-def submit(root: Path) -> Iterator[Submit]:
-    """A head of this test's own, and the command that sends a job to it from the repository."""
+def head(root: Path) -> Iterator[Head]:
+    """A head of this test's own."""
     folder = tempfile.mkdtemp(prefix="ray-")  # short: sockets lie in it
     port, server = free_port(), free_port()
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
@@ -52,49 +116,92 @@ def submit(root: Path) -> Iterator[Submit]:
     # The agent that takes jobs has a fixed port otherwise, and does without one where another Ray of this machine holds it.
     agent = ["--dashboard-agent-listen-port", str(free_port())]
     ports = ["--port", str(port), "--dashboard-port", str(server), "--ray-client-server-port", str(free_port()), *agent]
-    head = subprocess.Popen(
+    running = subprocess.Popen(
         [RAY, "start", *start, *ports],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-
-    def send(*command: str, name: str) -> subprocess.CompletedProcess[str]:
-        place = ["--address", f"http://127.0.0.1:{server}", "--working-dir", ".", "--submission-id", name]
-        sent = [RAY, "job", "submit", *place, "--", *command]
-        end = time.monotonic() + READY
-        while True:
-            told = subprocess.run(sent, cwd=root, env=environment, capture_output=True, text=True, check=False)
-            up = "Failed to connect to Ray" not in told.stderr and "No available agent" not in told.stdout + told.stderr
-            if up or time.monotonic() > end:
-                return told
-            time.sleep(1)
-
-    yield send
-    family = [psutil.Process(head.pid), *psutil.Process(head.pid).children(recursive=True)]
+    yield Head(Path(folder), server, environment, root)
+    family = [psutil.Process(running.pid), *psutil.Process(running.pid).children(recursive=True)]
     for process in family:
         if process.is_running():
             process.kill()
-    head.wait()
+    running.wait()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_metrics(head: Head, summary: dict[str, Any], table: str, root: Path) -> None:
+    """Hold what the exporters serve after a scan against what is declared, what was scanned, and what is asked of it."""
+    declared = {metric.exported: metric for metric in METRICS}
+    asks = {where: asked(expression) for where, expression in expressions(root)}
+    has, latest, end = dict.fromkeys(OF_GPUS, TAGS_OF_GPUS), dict[str, Any](), time.monotonic() + EXPORTED
+    while True:  # each process is told of in its own time, and a gauge is forgotten 20 seconds after it was set
+        labels, samples = served(head.scrape())
+        has |= labels
+        latest |= {f"{sample.name}{sample.labels}": sample for sample in samples}
+        lacking = [
+            (where, name, wanted - has.get(name, set()))
+            for where, metrics in asks.items()
+            for name, wanted in metrics.items()
+            if name not in has or not wanted <= has[name]
+        ]
+        unknown = declared.keys() - {name.removesuffix("_bucket") for name in has}
+        if not (lacking or unknown) or time.monotonic() > end:
+            break
+        time.sleep(1)
+    samples = list(latest.values())
+    assert (unknown, lacking) == (set(), [])
+    for name, metric in declared.items():
+        assert set(metric.tags) <= has[name if name in has else f"{name}_bucket"], name
+
+    def total(metric: Metric, **tags: str) -> float:
+        return sum(float(s.value) for s in samples if s.name == metric.exported and tags.items() <= s.labels.items())
+
+    assert total(IMAGES) == total(IMAGES, table=table, model=summary["model"]) == summary["images"]
+    for status, images in summary["statuses"].items():
+        assert total(IMAGES, status=status) == images
+    for verdict, images in summary["verdicts"].items():
+        assert total(IMAGES, verdict=verdict) == images
+    assert total(UNITS_DONE) == total(UNITS_PLANNED) == summary["units"]
+    assert total(WAVES_DONE) == total(WAVES_PLANNED) == 1
+    assert total(RETRIES, protocol="http") >= 1
+    assert 0 <= total(LEASE_AGE) < EXPIRES
+    # by workers, of which this scan lost some
+    assert 0 < total(BATCH_IMAGES) <= total(BATCH_ROOM)
+    assert total(READ_BYTES) > 10_000
+    stages = {s.labels["stage"] for s in samples if s.name == f"{STAGE_SECONDS.exported}_count" and s.value > 0}
+    assert stages == set(Stage)
 
 
 @pytest.mark.slow
 def test_a_submitted_scan_leaves_its_table_and_what_cannot_be_meant_is_refused_with_advice(
-    submit: Submit, root: Path, tiny: Path, tmp_path: Path
+    head: Head, root: Path, tiny: Path, tmp_path: Path
 ) -> None:
     members = samples(20)
     members["000011.jpg"] += MARK  # ends each decoder that it meets
     sources = [root / "examples/shards/sample-00000.tar", write_shard(tmp_path / "deadly.tar", members)]
-    flags = [*(f"--source={source}" for source in sources), "--json"]
-    table = str(tmp_path / "verdicts")
-    scan = ["python", "jobs/scan.py", *flags, "--output", table, "--model", str(tiny)]
-    first = submit(*scan, name="scan-1")
+    put_off: list[Request] = []
+
+    def busy(request: Request) -> None:
+        """Put off the driver's first look at the image, HEAD and GET, which is made again; workers may die untold."""
+        if len(put_off) < 2:
+            put_off.append(request)
+            request.send("HTTP/1.1 503 Service Unavailable", "Content-Length: 0")
+        else:
+            request.whole(samples(1)["000000.jpg"])
+
+    with site({"/photo.jpg": busy}) as web:
+        flags = [*(f"--source={source}" for source in [*sources, f"{web.url}/photo.jpg"]), "--json"]
+        table = str(tmp_path / "verdicts")
+        scan = ["python", "jobs/scan.py", *flags, "--output", table, "--model", str(tiny)]
+        first = head.submit(*scan, name="scan-1")
     assert first.returncode == 0, first.stdout + first.stderr
     summary = next(json.loads(line) for line in first.stdout.splitlines() if line.startswith("{"))
     assert summary["law"] == "kept" and summary["written"] == summary["images"] > 20
     assert ask(table, "FROM current").num_rows == summary["images"]
+    check_metrics(head, summary, table, root)
     [culprit] = ask(table, "FROM faults WHERE status = 'crashed'").to_pylist()
     assert culprit["key"] == "000011" and "SIGSEGV" in culprit["detail"]
     assert (
@@ -103,14 +210,14 @@ def test_a_submitted_scan_leaves_its_table_and_what_cannot_be_meant_is_refused_w
         ].as_py()
         == 19
     )
-    again = submit(*scan, name="scan-1")
+    again = head.submit(*scan, name="scan-1")
     assert again.returncode != 0 and "scan-1 already exists" in again.stdout + again.stderr
 
     # what `python` is where no environment was activated, and a folder beside the job's copy of this one
     bare, lost = str(getattr(sys, "_base_executable")), [*flags, "--output", "verdicts/"]  # noqa: B009
     useless = [*scan[:-1], str(tmp_path)]  # a folder that is no model: exit code 4, which Ray makes a 1
     every = [shlex.join(each) for each in ([bare, *scan[1:]], useless, ["python", "jobs/scan.py", *lost])]
-    told = submit("sh", "-c", "; ".join(every), name="scan-2")
+    told = head.submit("sh", "-c", "; ".join(every), name="scan-2")
     assert told.returncode != 0 and "ModuleNotFoundError" not in told.stdout
     assert f"jobs/scan.py was started by {bare}" in told.stdout and "Write the whole path" in told.stdout
     assert "SettingsError: --output 'verdicts/' is relative, to '" in told.stdout

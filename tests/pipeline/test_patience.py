@@ -65,6 +65,7 @@ def test_a_store_that_fails_for_a_while_gives_every_byte(fault: str, store: int,
         return fault if asked[method] % 4 else None
 
     client.patch.setattr(stream, "PIECE", 1 << 18)
+    patience.take_retries()
     with faulty(store, plan) as port:
         client.ask_through(port)
         with stream.opened("s3://patience/shard.tar") as opened:
@@ -73,6 +74,9 @@ def test_a_store_that_fails_for_a_while_gives_every_byte(fault: str, store: int,
         storage.write(f"s3://patience/{fault}", b"whole")
         assert storage.read(f"s3://patience/{fault}") == b"whole"
     assert asked["GET"] > 5
+    told = patience.take_retries()
+    assert set(told) == {"s3"} and told["s3"] > 1
+    assert patience.take_retries() == {}
 
 
 def test_a_store_that_stays_down_is_an_error_once_patience_ends(store: int, client: Client) -> None:

@@ -26,12 +26,14 @@ from pipeline.scan.table.ledger import NOTHING, PLACES, Ledger, listed, register
 
 PROPERTY = "mole-scan"
 ADDED = """
-    SELECT model, filename, sum(images)::BIGINT, coalesce(sum(images) FILTER (status <> 'ok'), 0)::BIGINT,
-           list({{'status': status, 'verdict': verdict, 'images': images}})
+    SELECT model, filename AS file, sum(rows)::BIGINT AS rows,
+           coalesce(sum(rows) FILTER (status <> 'ok'), 0)::BIGINT AS faults, sum(units)::BIGINT AS units,
+           list(struct_pack(status := status, verdict := verdict, images := rows)) AS outcomes
     FROM (
-        SELECT model, filename, status, verdict, count(*) AS images FROM read_parquet({files}, filename = true)
-        GROUP BY ALL
-    ) GROUP BY ALL ORDER BY ALL
+        SELECT model, filename, status, verdict, count(*) AS rows, count(*) FILTER ("last") AS units
+        FROM read_parquet({files}, filename = true) GROUP BY ALL
+    )
+    GROUP BY ALL ORDER BY ALL
 """
 
 
@@ -121,10 +123,9 @@ class IcebergTable:
         added = [file for file in self.files() if file not in before]
         with duckdb.connect() as database:
             self.register(database)
-            found = database.sql(ADDED.format(files=listed(added))).fetchall() if added else []
-        for model, file, count, faults, outcomes in found:
-            told = {MODEL: model, "rows": count, "faults": faults, "outcomes": outcomes}
-            yield told | {"file": file, "content": None}
+            found = database.sql(ADDED.format(files=listed(added))).to_arrow_table().to_pylist() if added else []
+        for tally in found:
+            yield tally | {"content": None}
 
     def register(self, database: duckdb.DuckDBPyConnection) -> None:
         """Let a database read where the table lies."""

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from ray.data import Dataset
 
-from pipeline import cluster, memory, storage
+from pipeline import cluster, memory, metrics, storage
 from pipeline.records import MODEL, TALLIED, Status
 from pipeline.scan.table import lease
 from pipeline.scan.table.ledger import Ledger
@@ -59,11 +59,13 @@ def publish(verdicts: pa.Table, *, output: str, generation: str) -> pa.Table:
         outcomes = Counter(zip(part["status"].to_pylist(), part["verdict"].to_pylist(), strict=True))
         told = [{"status": status, "verdict": verdict, "images": n} for (status, verdict), n in outcomes.items()]
         faults = sum(count for (status, _), count in outcomes.items() if status != Status.OK)
-        content = encode(part)
-        if not near:
-            lease.check(output, generation)
-            storage.write(url, content)
+        with metrics.timed(metrics.Stage.WRITE):
+            content = encode(part)
+            if not near:
+                lease.check(output, generation)
+                storage.write(url, content)
         tally = {MODEL: model, "rows": part.num_rows, "faults": faults, "outcomes": told, "file": url}
+        tally["units"] = pc.sum(part["last"]).as_py() or 0
         tallies.append(tally | {"content": content if near else None})
     return pa.Table.from_pylist(tallies, TALLIED)
 

@@ -16,6 +16,7 @@ from pipeline.scan.table import lease
 from pipeline.scan.table.views import ask
 from tests.pictures import picture, samples, write_shard
 from tests.pipeline.scan.conftest import Scan
+from tests.policies import CHANGES, Demand, allows, demand, enforced, policy
 from tests.stores import faulty
 
 
@@ -28,17 +29,19 @@ def bucket(store: int, tmp_path_factory: pytest.TempPathFactory) -> str:
         shard = write_shard(tmp_path_factory.mktemp("s3") / "s.tar", samples(12, start=12 * number))
         fs.pipe_file(f"lake/shards/{number}.tar", shard.read_bytes())
     fs.pipe_file("lake/photos/a.jpg", picture(77))
-    fs.pipe_file("lake/list.txt", b"s3://lake/photos/a.jpg\nphotos/none.jpg\ns3://lake/photos/empty.jpg\n")
+    fs.pipe_file("lake/photos/list.txt", b"s3://lake/photos/a.jpg\nnone.jpg\ns3://lake/photos/empty.jpg\n")
     fs.pipe_file("lake/photos/empty.jpg", b"")
     return "s3://lake"
 
 
-def test_a_bucket_is_scanned_into_a_bucket_once(run: Scan, bucket: str) -> None:
-    sources = (f"{bucket}/shards/{{0..2}}.tar", f"{bucket}/photos/", f"{bucket}/list.txt")
-    first = run(*sources, output=f"{bucket}/verdicts")
-    assert first.statuses == {"ok": 26, "missing": 2, "empty": 2}
-    assert (first.images, first.law) == (30, "kept")
-    assert run(*sources, output=f"{bucket}/verdicts").written == 0
+def test_a_bucket_is_scanned_into_a_bucket_once(run: Scan, bucket: str, store: int, root: Path) -> None:
+    sources = (f"{bucket}/shards/{{0..2}}.tar", f"{bucket}/photos/", f"{bucket}/photos/list.txt")
+    with enforced(store, policy(root, "scan")) as made:
+        first = run(*sources, output=f"{bucket}/verdicts")
+        assert first.statuses == {"ok": 26, "missing": 2, "empty": 2}
+        assert (first.images, first.law) == (30, "kept")
+        assert run(*sources, output=f"{bucket}/verdicts").written == 0
+    assert all(one.resource.startswith("arn:aws:s3:::lake/verdicts/") for one in made if one.action in CHANGES)
     fs = fsspec.filesystem("s3")
     fs.invalidate_cache()
     names = fs.find("lake/verdicts")
@@ -84,8 +87,16 @@ def test_a_write_replaces_the_whole_object_and_a_create_does_not(bucket: str) ->
 def test_a_store_that_stays_down_ends_the_run_and_the_same_command_goes_on_later(
     run: Scan, bucket: str, store: int, root: Path, tiny: Path
 ) -> None:
-    sources, output = f"{bucket}/shards/{{0..1}}.tar", f"{bucket}/broken"
-    with faulty(store, lambda method, path: "down" if method == "GET" and "/shards/1.tar" in path else None) as port:
+    sources, output = f"{bucket}/shards/{{0..1}}.tar", f"{bucket}/verdicts/broken"
+    rights = policy(root, "scan")
+    beyond: list[Demand] = []  # what a run of its own, workers too, asks for beyond its rights
+
+    def fault(method: str, path: str) -> str | None:
+        wanted = demand(method, path)
+        beyond.extend([] if allows(rights, wanted) else [wanted])
+        return "down" if method == "GET" and "/shards/1.tar" in path else None
+
+    with faulty(store, fault) as port:
         command = [sys.executable, "jobs/scan.py", "--source", sources, "--output", output, "--model", str(tiny)]
         patience = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_MAX_ATTEMPTS": "1", "MOLE_PATIENCE": "2"}
         told = subprocess.run(
@@ -93,5 +104,6 @@ def test_a_store_that_stays_down_ends_the_run_and_the_same_command_goes_on_later
         )
     assert told.returncode == 3
     assert "/shards/1.tar stopped answering" in told.stderr and "SKSCANsecret" not in told.stderr
+    assert beyond == []
     assert lease.read(output) is None
     assert run(sources, output=output).law == "kept"

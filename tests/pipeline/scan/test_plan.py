@@ -12,7 +12,7 @@ from mole.errors import LawError
 from pipeline import storage
 from pipeline.records import Status
 from pipeline.scan import plan
-from pipeline.scan.plan import MOST, Plan, groups
+from pipeline.scan.plan import MOST, Left, Plan, groups, most_groups
 from pipeline.scan.reading.unit import Kind, Slice, Unit
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.sink import encode, part_name
@@ -120,3 +120,4 @@ def test_every_unit_is_in_one_group_and_a_shard_alone(cores: int, count: int) ->
     assert sorted(member.name for group in made for member in group) == sorted(member.name for member in units)
     assert all(len(group) == 1 for group in made if group[0].images is None)
     assert all(len(group) <= MOST for group in made)
+    assert len(made) <= most_groups(Left(count + 3, 3, count), cores) <= len(made) + 1

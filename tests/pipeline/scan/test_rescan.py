@@ -27,6 +27,7 @@ from pipeline.settings import RescanSettings
 from pipeline.telemetry import Ticker
 from tests.pictures import faulty, picture, samples, write_shard
 from tests.pipeline.scan.conftest import Scan
+from tests.policies import enforced, policy
 from tests.tiny import tiny_checkpoint
 from tests.verdicts import verdict_row, verdicts_of, write_verdicts
 
@@ -176,15 +177,21 @@ def test_a_rescan_that_is_killed_goes_on_from_what_it_wrote(
     assert not list(table.glob("_rescans/*.parquet"))
 
 
-def test_a_table_and_shards_in_a_bucket_are_rescanned_there(store: int, again: Rescan, tmp_path: Path) -> None:
-    fs = fsspec.filesystem("s3")
+def test_a_table_and_shards_in_a_bucket_are_rescanned_there(
+    store: int, again: Rescan, tmp_path: Path, root: Path
+) -> None:
+    fs, shard = fsspec.filesystem("s3"), "s3://again/shards/a.tar"
     fs.mkdir("again")
-    fs.put(str(write_shard(tmp_path / "a.tar", samples(30, side=300))), "again/a.tar")
-    fs.put(str(verdicts_of("s3://again/a.tar", table=tmp_path / "table")), "again/table", recursive=True)
-    done = again("s3://again/table", sample=0.5)
+    fs.put(str(write_shard(tmp_path / "a.tar", samples(30, side=300))), shard)
+    fs.put(str(verdicts_of(shard, table=tmp_path / "table")), "again/verdicts", recursive=True)
+    rights = policy(root, "scan", "again")
+    with enforced(store, rights) as made:
+        done = again("s3://again/verdicts", sample=0.5)
+    unused = {action for one in rights["Statement"] for action in one["Action"]} - {one.action for one in made}
+    assert unused == {"s3:AbortMultipartUpload"}  # of a file so large that it is sent in parts, and then fails
     assert 0 < done.chosen == done.written < 30
     assert done.image_bytes <= done.read_bytes <= 1.2 * done.image_bytes
-    assert all("_" not in name.rsplit("/", 1)[-1] for name in fs.find("again/table"))
+    assert all("_" not in name.rsplit("/", 1)[-1] for name in fs.find("again/verdicts"))
 
 
 def test_the_promoted_version_and_a_digest_are_looked_up_in_the_registry(

@@ -29,6 +29,7 @@ from pipeline.scan.table.compact import compact
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.views import ask
 from pipeline.settings import CompactSettings
+from tests.policies import enforced, policy
 from tests.verdicts import BEGUN, verdict_row, write_verdicts
 
 VIEWS = ("current", "faults", "changed", "progress")
@@ -183,12 +184,19 @@ def test_the_command_tells_what_was_joined_and_then_that_nothing_is_left(
     assert "nothing to join" in capsys.readouterr().out
 
 
-def test_a_table_in_a_store_is_joined_there(store: int, tmp_path: Path) -> None:
-    table = write_table(tmp_path, units=4)
-    fs, _ = storage.filesystem("s3://compact")
+def test_a_table_in_a_store_is_joined_and_read_there_with_the_rights_for_it(
+    store: int, tmp_path: Path, root: Path
+) -> None:
+    table, there = write_table(tmp_path, units=4), "s3://compact/verdicts"
+    fs, _ = storage.filesystem(there)
     fs.mkdir("compact")
     for file in table.rglob("*.parquet"):
-        storage.write(f"s3://compact/{file.relative_to(table)}", file.read_bytes())
-    found = compact(CompactSettings(table="s3://compact", rows_per_file=1000, grace=0.0))
+        storage.write(f"{there}/{file.relative_to(table)}", file.read_bytes())
+    with enforced(store, policy(root, "compact", "compact")):
+        found = compact(CompactSettings(table=there, rows_per_file=1000, grace=0.0))
     assert [(one.rows, one.before, one.after) for one in found] == [(20, 4, 1), (20, 4, 1)]
-    assert len(storage.names("s3://compact/model=old", ".parquet")) == 1
+    with enforced(store, policy(root, "read", "compact")):
+        assert len(storage.names(f"{there}/model=old", ".parquet")) == 1
+        assert ask(there, "FROM verdicts").num_rows == 40
+        with pytest.raises(StorageError, match="cannot write"):
+            compact(CompactSettings(table=there, rows_per_file=1000, grace=0.0))

@@ -12,11 +12,13 @@ from pyiceberg.catalog import load_catalog
 from pyiceberg.utils.config import Config
 
 from mole.errors import SettingsError, StorageError
-from pipeline.records import VERDICT
+from pipeline.records import TALLIED, VERDICT
 from pipeline.scan import flow
 from pipeline.scan.table import shelf
+from pipeline.scan.table.iceberg import ADDED
 from tests.pictures import faulty, samples, write_shard
 from tests.pipeline.scan.conftest import Scan
+from tests.verdicts import verdict_row, write_verdicts
 
 TABLE = "lake.trust.verdicts"
 
@@ -110,3 +112,18 @@ def test_a_table_of_another_schema_is_refused(catalog: Path) -> None:
     made.create_table("trust.verdicts", pl.DataFrame({"a": [1]}).to_arrow().schema)
     with pytest.raises(StorageError, match="has verdict schema None"):
         shelf.opened("iceberg", TABLE)
+
+
+def test_a_data_file_is_told_by_status_and_verdict_and_by_the_units_that_end_in_it(tmp_path: Path) -> None:
+    sound = [verdict_row("a#1", place, last=place == 2) for place in range(3)]
+    write_verdicts(tmp_path, [*sound, verdict_row("b#1", 0, status="empty", last=True)])
+    with duckdb.connect() as database:
+        [told] = (
+            database.sql(ADDED.format(files=[str(file) for file in tmp_path.rglob("*.parquet")]))
+            .to_arrow_table()
+            .to_pylist()
+        )
+    assert set(told) == {*TALLIED.names} - {"content"}
+    assert (told["model"], told["rows"], told["faults"], told["units"]) == ("old", 4, 1, 2)
+    outcomes = [{"status": "empty", "verdict": None, "images": 1}, {"status": "ok", "verdict": "unsure", "images": 3}]
+    assert sorted(told["outcomes"], key=lambda one: one["status"]) == outcomes

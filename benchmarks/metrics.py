@@ -1,0 +1,91 @@
+"""Metrics: what telling Prometheus costs, beside preparing the block that it tells of.
+
+    python -m benchmarks.metrics [--images 64] [--pairs 15]
+
+A block of the sample's images is prepared by turns without its metrics and with them, in a process that is connected to
+a Ray of its own. The metrics' own time is printed too, since it lies far below what two turns differ by.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from mole.preprocess import Preprocess
+from pipeline import cluster, metrics
+from pipeline.decode import Bounds
+from pipeline.records import FETCHED
+from pipeline.scan.reading.fetch import fetch
+from pipeline.scan.reading.image import Wanted
+from pipeline.scan.reading.source import Source
+from pipeline.scan.steps.prepare import here, prepare
+from pipeline.telemetry import quiet_ray
+
+SAMPLE = Path(__file__).resolve().parent.parent / "examples/shards/sample-00000.tar"
+TIMES = 10_000
+BOUNDS = (1 << 30, 100_000_000, 32)
+
+
+def seconds(work: Callable[[], object], times: int = 1) -> float:
+    """Time some work."""
+    begun = time.perf_counter()
+    for _ in range(times):
+        work()
+    return (time.perf_counter() - begun) / times
+
+
+def block(images: int) -> pa.Table:
+    """Read the sample's sound images, again and again until there are enough."""
+    read = pa.concat_tables(fetch(list(Source([str(SAMPLE)]).units()), Wanted(BOUNDS[0])))
+    sound = [row for row in read.to_pylist() if row["data"] and len(row["data"]) > 10_000]
+    return pa.Table.from_pylist([sound[place % len(sound)] for place in range(images)], FETCHED)
+
+
+def main(arguments: list[str]) -> None:
+    """Prepare a block by turns, and time each metric alone."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=64, help="of a block: four batches of 16")
+    parser.add_argument("--pairs", type=int, default=15)
+    given = parser.parse_args(arguments)
+    spec = Preprocess()
+    look, fetched = here(spec, Bounds(*BOUNDS)), block(given.images)
+
+    def bare() -> None:
+        prepare(fetched, spec, look)
+
+    def told() -> None:
+        _road(fetched, given.images, bare)
+
+    quiet_ray(logs=False)
+    with cluster.connected("local", logs=False):
+        pairs = [(seconds(bare), seconds(told)) for _ in range(given.pairs + 1)][1:]
+        one = seconds(lambda: metrics.record(metrics.STAGE_SECONDS, 0.1, stage=metrics.Stage.READ), TIMES)
+        two = seconds(lambda: metrics.record(metrics.READ_BYTES, 1), TIMES)
+        road = seconds(lambda: _road(fetched, given.images, lambda: None), TIMES)
+    alone = statistics.median(bare for bare, _ in pairs)
+    more = statistics.median(told / bare - 1 for bare, told in pairs)
+    print(f"a block of {given.images} images: {1e3 * alone:.1f} ms to prepare, with its metrics {more:+.2%} (median)")
+    print(f"one observation {1e6 * one:.1f} us, one count {1e6 * two:.1f} us")
+    print(f"all metrics of a block {1e6 * road:.0f} us: {road / alone:.3%} of preparing it")
+    print(f"{os.cpu_count()} cores, {datetime.now(UTC):%Y-%m-%d}")
+
+
+def _road(fetched: pa.Table, images: int, work: Callable[[], None]) -> None:
+    """Record all that a block's road does, and do its preparing."""
+    for _ in metrics.read(iter([fetched])):
+        with metrics.timed(metrics.Stage.PREPARE):
+            work()
+    for stage in (metrics.Stage.SCORE, metrics.Stage.CONCLUDE):
+        with metrics.timed(stage):
+            pass
+    metrics.scored(images, 16)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
