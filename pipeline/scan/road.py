@@ -17,13 +17,14 @@ from mole.config import Description
 from pipeline import cluster, storage
 from pipeline.memory import Snapshot, mount, snapshot
 from pipeline.records import MODEL
+from pipeline.scan.budget import TimedScorer, read_until
 from pipeline.scan.table import copies
 from pipeline.scan.table.claims import Claims
 from pipeline.scan.table.known import FOLDER, write
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.shelf import Shelf
-from pipeline.scan.workers import Scorer, conclude, prepare
+from pipeline.scan.workers import conclude, prepare
 from pipeline.settings import DetectorSettings
 from pipeline.telemetry import Ticker
 
@@ -34,10 +35,11 @@ Reading = Callable[[], Iterator[pa.Table]]
 class ImageSource(Datasource):
     """The door through which Ray Data takes images: one read task a reading."""
 
-    def __init__(self, readings: Sequence[Reading], memory: Snapshot) -> None:
+    def __init__(self, readings: Sequence[Reading], memory: Snapshot, until: float | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.readings = readings
         self.memory = memory
+        self.until = until
 
     def estimate_inmemory_data_size(self) -> int | None:
         """Give no estimate: what a shard holds is known once it is read."""
@@ -48,12 +50,14 @@ class ImageSource(Datasource):
     ) -> list[ReadTask]:
         """Make a task for each reading; `parallelism` is their number."""
         unknown = BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None, input_files=None)
-        return [ReadTask(partial(_read_remotely, reading, self.memory), unknown) for reading in self.readings]
+        return [
+            ReadTask(partial(_read_remotely, reading, self.memory, self.until), unknown) for reading in self.readings
+        ]
 
 
-def _read_remotely(reading: Reading, memory: Snapshot) -> Iterator[pa.Table]:
+def _read_remotely(reading: Reading, memory: Snapshot, until: float | None) -> Iterator[pa.Table]:
     mount(memory)
-    return reading()
+    return read_until(reading, until)
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class Road:
         memory: what `memory://` holds, for workers that cannot see it.
         known: the URL of the model's verdicts by content, where copies are not to be scored again.
         report: told of every part that is written.
+        until: when nothing new is taken up, in seconds since 1970; None for never.
     """
 
     settings: DetectorSettings
@@ -85,6 +90,7 @@ class Road:
     memory: Snapshot
     known: str | None
     report: Ticker
+    until: float | None = None
 
 
 @contextmanager
@@ -141,7 +147,7 @@ def drive(
         limit: stop after so many images.
     """
     road.layout.size_blocks(judges[0].described.preprocess.bytes)
-    images = _images(road, readings)
+    images = _images(road, readings, road.until)
     images = images if limit is None else images.limit(limit)
     if road.known is None:
         return _put(road, judged(images, judges, road), judges, units).rows
@@ -168,8 +174,9 @@ class Written:
     files: tuple[str, ...]
 
 
-def _images(road: Road, readings: Sequence[Reading]) -> Dataset:
-    images: Dataset = ray.data.read_datasource(ImageSource(readings, road.memory), override_num_blocks=len(readings))
+def _images(road: Road, readings: Sequence[Reading], until: float | None = None) -> Dataset:
+    source = ImageSource(readings, road.memory, until)
+    images: Dataset = ray.data.read_datasource(source, override_num_blocks=len(readings))
     return images
 
 
@@ -208,9 +215,9 @@ def judged(
     step = partial(prepare, spec=spec, bounds=bounds, known=road.known, claims=claims)
     views = images.map_batches(step, batch_format="pyarrow")
     scores: Dataset = views.map_batches(
-        Scorer,
+        TimedScorer,
         fn_constructor_kwargs={"models": models, "device": layout.device, "threads": layout.threads}
-        | {"batch_size": layout.batch_size},
+        | {"batch_size": layout.batch_size, "until": road.until},
         batch_size=layout.rows_a_call(spec.bytes),
         batch_format="pyarrow",
         compute=ActorPoolStrategy(size=layout.actors, max_tasks_in_flight_per_actor=2),
