@@ -31,9 +31,10 @@ from pipeline.settings import ScanSettings
 from pipeline.telemetry import Ticker, command, quiet_ray, results
 
 SNAPSHOT = (
-    "from pyiceberg.catalog import load_catalog; found = load_catalog({catalog!r}).load_table({name!r})"
-    ".scan(row_filter=\"verdict = 'generated'\", selected_fields=('key', 'probability', 'uri'))"
-    ".to_duckdb('found'); found.sql('FROM found ORDER BY probability DESC LIMIT 10').show()"
+    "from pyiceberg.catalog import load_catalog; from pyiceberg.expressions import EqualTo; "
+    "found = load_catalog({catalog!r}).load_table({name!r}).scan(EqualTo('verdict', 'generated'), "
+    "selected_fields=('key', 'probability', 'uri')).to_duckdb('found'); "
+    "found.sql('FROM found ORDER BY probability DESC LIMIT 10').show()"
 )
 """Reads the newest snapshot of an Iceberg table."""
 
@@ -89,7 +90,7 @@ def main(arguments: list[str]) -> int:
             print(json.dumps(dataclasses.asdict(summary) | told(findings) | {"run": record.url}), flush=True)
         else:
             show(summary, findings, settings, results())
-            show_table(table, findings, settings, results())
+            show_table(table, summary, settings, results())
     record.tell()
     return record.exit_code
 
@@ -180,9 +181,8 @@ def show_suspects(found: Suspicion, settings: ScanSettings, console: Console) ->
         return
     folder = source_folder(settings)
     where = "" if folder is None else f", names below {printable(folder)}"
-    which = (
-        f"the {len(found.first):,} most suspicious of {found.listed:,}" if found.listed > 1 else "one suspicious image"
-    )
+    shown = len(found.first)
+    which = f"the {shown} most suspicious of {found.listed:,} images" if found.listed > shown else "suspicious images"
     table = Table(box=None, pad_edge=False, title=f"{which}{where}", title_justify="left", title_style="bold")
     table.add_column("image", overflow="fold")
     table.add_column("probability", justify="right", no_wrap=True)
@@ -208,7 +208,7 @@ def source_folder(settings: ScanSettings) -> str | None:
 
 def completeness(summary: Summary) -> str:
     """Say whether every image has its row, and if not, why not and what to do."""
-    units = f"{summary.units:,} shard{'s' if summary.units != 1 else ''} and files"
+    units = f"{summary.units:,} {'shard or file' if summary.units == 1 else 'shards and files'}"
     if summary.stopped is None:
         return f"complete: {summary.images:,} images in {units}, each exactly one row"
     images = "" if summary.images_left is None else f", {summary.images_left:,} images"
@@ -218,20 +218,22 @@ def completeness(summary: Summary) -> str:
     )
 
 
-def show_table(table: str, findings: Findings, settings: ScanSettings, console: Console) -> None:
+def show_table(table: str, summary: Summary, settings: ScanSettings, console: Console) -> None:
     """Print where the verdicts are, and a command that shows them."""
 
     def say(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     say(f"table: {table}")
+    if not summary.images:
+        return
     if settings.sink == "iceberg":
         catalog, _, name = settings.output.partition(".")
-        say(f"look: python -c {shlex.quote(SNAPSHOT.format(catalog=catalog, name=name))}")
-    elif findings.suspicion is None:
-        say(f"look: {advised('tables')} {shlex.quote(table)} --sql {shlex.quote(question())}")
-    else:
+        say(f'look: python -c "{SNAPSHOT.format(catalog=catalog, name=name)}"')
+    elif storage.is_local(table):
         say(f"look: {advised('browse')} {shlex.quote(settings.output)}")
+    else:
+        say(f'look: {advised("tables")} {shlex.quote(table)} --sql "{question()}"')
 
 
 if __name__ == "__main__":

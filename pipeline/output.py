@@ -29,7 +29,7 @@ def default_output(sources: Sequence[str]) -> str:
 
 def place(text: str) -> str:
     """Find the folder or file that a source names; of a glob or braces the folder in which its first sign stands."""
-    path = path_of(text)
+    path = os.path.normpath(path_of(text))
     if os.path.exists(path) or not (glob.has_magic(path) or "{" in path):
         return path
     first = min(path.find(sign) % (len(path) + 1) for sign in "*?[{")

@@ -7,8 +7,8 @@ def printable(text: str) -> str:
 
 
 def probable(probability: float) -> str:
-    """Write a probability with two digits, and with more where those would round it to 0 or to 1."""
-    for digits in range(2, 7):
+    """Write a probability with three digits, and with more where those would round it to 0 or to 1."""
+    for digits in range(3, 7):
         shown = f"{probability:.{digits}f}"
         if 0 < float(shown) < 1:
             return shown

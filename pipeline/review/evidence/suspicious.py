@@ -1,6 +1,7 @@
 """Suspicious: the images that were most likely generated, by what their files declare and by their scores, and why."""
 
 import os
+import re
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -13,6 +14,11 @@ SUSPICIOUS = "(declared = 'generated' OR verdict = 'generated')"
 ORDER = "coalesce(declared = 'generated', false) DESC, logit DESC NULLS LAST, unit, \"index\""
 """Those whose files declare it come first, then the others; in either the highest probability comes first."""
 MOST = 10
+LONGEST = 60
+"""Characters of what a file declares."""
+SETTINGS = re.compile(r"\bSteps: \d")
+NAMED = re.compile(r"\b(App|Model): ([^,\n]+)")
+"""How web UIs write the settings of an image."""
 
 COUNTS = """
     SELECT count(*) FILTER (declared = 'generated'), count(*) FILTER (declared = 'camera'),
@@ -74,7 +80,7 @@ class Suspect:
             probability=row["probability"],
             status=row["status"],
             declared=row["declared"],
-            named=next((provenance[name].strip() for name in names if provenance.get(name)), ""),
+            named=next((short(provenance[name]) for name in names if provenance.get(name)), ""),
             contradicted=bool(row["contradicted"]),
         )
 
@@ -96,15 +102,20 @@ class Suspect:
     @property
     def reason(self) -> str:
         """Say in a few words why it is listed."""
-        named = f": {self.named}" if self.named else ""
         if self.declared == "generated":
-            if self.verdict is None:
-                return f"its file declares a generator{named}; not scored ({self.status})"
-            but = {"real": "; contradicts its score", "unsure": "; its score decides nothing"}.get(self.verdict, "")
-            return f"its file declares a generator{named}{but}"
+            against = {"real": "contradicts its score", "unsure": "its score is unsure"}
+            beside = against.get(self.verdict, "") if self.verdict else f"not scored: {self.status}"
+            return f"its file declares {self.named}" + (f"; {beside}" if beside else "")
         if self.contradicted:
-            return f"its score; contradicts its file, which declares a camera{named}"
+            return f"its score; its file contradicts it, declares {self.named}"
         return "its score"
+
+
+def short(said: str) -> str:
+    """Write what a file declares as a name: of a generator's settings its program and its model, else the beginning."""
+    settings = dict(NAMED.findall(said)) if SETTINGS.search(said) else {}
+    name = " ".join(settings[fact].strip() for fact in ("App", "Model") if fact in settings) or " ".join(said.split())
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 @dataclass(frozen=True)
@@ -144,8 +155,9 @@ def suspicion(views: duckdb.DuckDBPyConnection, most: int = MOST) -> Suspicion:
 
 
 def question(most: int = MOST) -> str:
-    """Write the SQL that lists the most suspicious images, for whoever asks a table's views by hand."""
+    """Write the SQL that lists the most suspicious images, for whoever asks a table by hand; no double quotes in it."""
     return (
         "SELECT key, verdict, probability, declared, contradicted, uri FROM evidence "
-        f"WHERE {SUSPICIOUS} ORDER BY {ORDER} LIMIT {most}"
+        "WHERE declared = 'generated' OR verdict = 'generated' "
+        f"ORDER BY declared = 'generated' DESC NULLS LAST, logit DESC NULLS LAST LIMIT {most}"
     )
