@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from pipeline.scan.workers import Scorer
+from pipeline.scan import workers
 from pipeline.settings import RunSettings
 
 HOUR = 3600
@@ -60,12 +60,12 @@ def read_until(reading: Callable[[], Iterator[pa.Table]], until: float | None) -
                 return
 
 
-class TimedScorer(Scorer):
-    """A scorer that scores nothing more once a time has come, however much waits for it.
+class Scorer(workers.Scorer):
+    """A scorer, as Ray names it too, that scores nothing more once a time has come, however much waits for it.
 
     Args:
         until: that time, in seconds since 1970; None for never.
-        given: as `Scorer` takes it.
+        given: as the worker's `Scorer` takes it.
     """
 
     def __init__(self, *, until: float | None, **given: Any) -> None:

@@ -17,7 +17,7 @@ from mole.config import Description
 from pipeline import cluster, storage
 from pipeline.memory import Snapshot, mount, snapshot
 from pipeline.records import MODEL
-from pipeline.scan.budget import TimedScorer, read_until
+from pipeline.scan.budget import Scorer, read_until
 from pipeline.scan.table import copies
 from pipeline.scan.table.claims import Claims
 from pipeline.scan.table.known import FOLDER, write
@@ -215,7 +215,7 @@ def judged(
     step = partial(prepare, spec=spec, bounds=bounds, known=road.known, claims=claims)
     views = images.map_batches(step, batch_format="pyarrow")
     scores: Dataset = views.map_batches(
-        TimedScorer,
+        Scorer,
         fn_constructor_kwargs={"models": models, "device": layout.device, "threads": layout.threads}
         | {"batch_size": layout.batch_size, "until": road.until},
         batch_size=layout.rows_a_call(spec.bytes),

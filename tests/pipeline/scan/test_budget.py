@@ -9,7 +9,7 @@ import pytest
 
 from mole.config import describe
 from pipeline.records import PREPARED
-from pipeline.scan.budget import Budget, TimedScorer, is_over, read_until
+from pipeline.scan.budget import Budget, Scorer, is_over, read_until
 from pipeline.settings import ScanSettings
 
 
@@ -44,6 +44,6 @@ def test_a_scorer_leaves_what_waits_for_it_once_its_time_has_come(tiny: Path) ->
     row = dict.fromkeys(PREPARED.names) | {"unit": "a#1", "index": 0, "last": True, "status": "empty"}
     waiting = pa.Table.from_pylist([row] * 3, PREPARED)
     for until, rows in ((time.time() + 600, 3), (time.time() - 1, 0), (None, 3)):
-        scorer = TimedScorer(until=until, models=[(str(tiny), described.digest)], device="cpu", threads=1, batch_size=4)
+        scorer = Scorer(until=until, models=[(str(tiny), described.digest)], device="cpu", threads=1, batch_size=4)
         scored = scorer(waiting)
         assert scored.num_rows == rows and "logit" in scored.column_names
