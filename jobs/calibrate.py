@@ -12,6 +12,7 @@ from rich.table import Table
 
 from mole.calibration import EVEN, PREVALENCE, Calibration
 from mole.metrics import Rate
+from pipeline.invocation import advised
 from pipeline.telemetry import Ticker, command, quiet_ray, results
 from pipeline.tune.judging.calibrate import Calibrated, CalibrateSettings, calibrate
 
@@ -52,7 +53,7 @@ def show(made: Calibrated, settings: CalibrateSettings) -> None:
     table.add_row("  share, 95 % interval", *map(interval, rates))
     console.print(table)
     console.print(f"version: {made.version} (weights of {made.parent})", highlight=False, soft_wrap=True)
-    command = f"python jobs/promote.py --registry {settings.registry} --candidate {made.digest} --samples LABELLED"
+    command = f"{advised('promote')} --registry {settings.registry} --candidate {made.digest} --samples LABELLED"
     console.print(f"next: {command}", highlight=False, soft_wrap=True, markup=False)
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from rich.table import Table
 
 from mole.metrics import Rate
+from pipeline.invocation import advised
 from pipeline.telemetry import Ticker, command, quiet_ray, results
 from pipeline.tune.judging.conclusion import conclusion
 from pipeline.tune.training.finetune import MEASURED, Outcome, finetune
@@ -57,7 +58,7 @@ def show(outcome: Outcome, settings: FinetuneSettings) -> None:
             "the test split lacks a class, so nothing was measured; evaluate it on other images", soft_wrap=True
         )
     console.print(f"version: {outcome.version} ({outcome.epochs} epochs)", highlight=False, soft_wrap=True)
-    command = f"python jobs/promote.py --registry {settings.registry} --candidate {outcome.digest}"
+    command = f"{advised('promote')} --registry {settings.registry} --candidate {outcome.digest}"
     console.print(f"next: {command}", highlight=False, soft_wrap=True, markup=False)
 
 

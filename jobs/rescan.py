@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.notice import heeded
+from pipeline.printable import probable
 from pipeline.run import Record
 from pipeline.scan.rescan import Rescanned, rescan
 from pipeline.scan.table.views import demand_table
@@ -38,13 +39,17 @@ def main(arguments: list[str]) -> int:
         if settings.json_summary:
             print(json.dumps(dataclasses.asdict(found) | {"run": record.url}), flush=True)
         else:
-            show(found, results())
+            show(found, settings, results())
     record.tell()
     return record.exit_code
 
 
-def show(found: Rescanned, console: Console) -> None:
+def show(found: Rescanned, settings: RescanSettings, console: Console) -> None:
     """Print what became of the chosen images, and what it took to read them."""
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False)
+
     table = Table(title=None, box=None, pad_edge=False)
     for name in ("before", "now"):
         table.add_column(name)
@@ -52,16 +57,21 @@ def show(found: Rescanned, console: Console) -> None:
     for turn in found.turns:
         table.add_row(turn.before, turn.after, f"{turn.images:,}")
     console.print(table)
-    console.print(f"{found.written:,} rows written in {found.seconds:,.1f} s", highlight=False)
-    share = f", {found.read_bytes / found.image_bytes:.2f} for each of theirs" if found.image_bytes else ""
-    console.print(
-        f"{found.chosen:,} images of {found.image_bytes:,} bytes chosen; {found.read_bytes:,} bytes read{share}",
-        highlight=False,
+    low, high = map(probable, found.thresholds)
+    say(
+        f"generated: a probability from {high} up; real: below {low}; unsure: between them "
+        f"(probabilities assume that {settings.prevalence:.3g} of the images are generated)"
     )
+    say(f"{found.written:,} rows written in {found.seconds:,.1f} s")
+    share = f", {found.read_bytes / found.image_bytes:.2f} for each of theirs" if found.image_bytes else ""
+    say(f"{found.chosen:,} images of {found.image_bytes:,} bytes chosen; {found.read_bytes:,} bytes read{share}")
     if found.repaired:
-        console.print(f"{found.repaired:,} older rows of the same images were taken out", highlight=False)
-    console.print(f"law: each chosen image exactly one row of this model: {found.law}", highlight=False)
-    console.print(f"table: {found.table}", highlight=False, soft_wrap=True)
+        say(f"{found.repaired:,} older rows of the same images were taken out")
+    if found.stopped is None:
+        say("complete: each chosen image has exactly one row of this model")
+    else:
+        say(f"not complete: {found.stopped} ended this run; {found.left:,} images are left; the same command goes on")
+    console.print(f"table: {found.table}", highlight=False, markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

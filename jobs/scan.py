@@ -5,18 +5,59 @@ if __name__ == "__main__":
 
 import dataclasses
 import json
+import shlex
 import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from mole.errors import MoleError
+from pipeline import storage
+from pipeline.invocation import advised
 from pipeline.notice import heeded
+from pipeline.printable import printable, probable
+from pipeline.review.evidence.challenger import Challenger, challenger
+from pipeline.review.evidence.suspicious import Suspicion, question, suspicion
 from pipeline.run import Record
 from pipeline.scan.flow import Summary, scan
-from pipeline.scan.table.ledger import pattern
+from pipeline.scan.plan import Plan
+from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.shelf import opened
 from pipeline.settings import ScanSettings
-from pipeline.telemetry import Ticker, command, quiet_ray
+from pipeline.telemetry import Ticker, command, quiet_ray, results
+
+SNAPSHOT = (
+    "from pyiceberg.catalog import load_catalog; from pyiceberg.expressions import EqualTo; "
+    "found = load_catalog({catalog!r}).load_table({name!r}).scan(EqualTo('verdict', 'generated'), "
+    "selected_fields=('key', 'probability', 'uri')).to_duckdb('found'); "
+    "found.sql('FROM found ORDER BY probability DESC LIMIT 10').show()"
+)
+"""Reads the newest snapshot of an Iceberg table."""
+
+
+@dataclasses.dataclass
+class Findings:
+    """What a look at the table shows beyond its counts; None where that was not looked at."""
+
+    suspicion: Suspicion | None = None
+    challenger: Challenger | None = None
+
+    def look(self, planned: Plan, ledgers: Sequence[Ledger]) -> None:
+        """Ask the rows of what was scanned, where they lie on this machine.
+
+        Raises:
+            StorageError: a file of the table cannot be read.
+        """
+        if not storage.is_local(ledgers[0].folder) or not ledgers[0].files():
+            return
+        with planned.evidence(*ledgers) as views:
+            self.suspicion = suspicion(views)
+            if len(ledgers) > 1:
+                self.challenger = challenger(views, *(one.folder.rpartition("=")[2] for one in ledgers))
 
 
 @command
@@ -29,51 +70,170 @@ def main(arguments: list[str]) -> int:
     """
     settings = ScanSettings.from_command_line(arguments)
     quiet_ray(logs=settings.ray_logs)
-    ticker = Ticker()
+    ticker, findings = Ticker(), Findings()
+
+    def look(planned: Plan, ledgers: Sequence[Ledger]) -> None:
+        try:
+            findings.look(planned, ledgers)
+        except MoleError as reason:  # the scan itself is done
+            ticker.say(f"the most suspicious images are not listed: {reason}")
+
     with Record("scan", settings, ticker) as record, heeded(ticker.say, asked=settings.spot_notice):
-        record.begin(opened(settings.sink, settings.output).output)
-        summary = scan(settings, ticker)
+        if settings.output_is_default:
+            ticker.say(f"the verdicts go into the folder {settings.output} (--output names another)")
+        table = opened(settings.sink, settings.output).output
+        record.begin(table)
+        summary = scan(settings, ticker, look)
         record.succeed(dataclasses.asdict(summary))
     if not record.exit_code:
         if settings.json_summary:
-            print(json.dumps(dataclasses.asdict(summary) | {"run": record.url}), flush=True)
+            print(json.dumps(dataclasses.asdict(summary) | told(findings) | {"run": record.url}), flush=True)
         else:
-            show(summary, Console())
+            show(summary, findings, settings, results())
+            show_table(table, summary, settings, results())
     record.tell()
     return record.exit_code
 
 
-def show(summary: Summary, console: Console) -> None:
-    """Print what was found, how fast, where it is, and a query to try."""
+def told(findings: Findings) -> dict[str, Any]:
+    """Write what was found as JSON has it; null where it was not looked at."""
+    made = dataclasses.asdict(findings)
+    if findings.suspicion is not None:
+        for suspect, written in zip(findings.suspicion.first, made["suspicion"]["first"], strict=True):
+            written["reason"] = suspect.reason
+    return made
+
+
+def show(summary: Summary, findings: Findings, settings: ScanSettings, console: Console) -> None:
+    """Print what was found, and whether it is all that there is."""
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False)
+
+    console.print(counts(summary))
+    say(f"probabilities assume that {settings.prevalence:.3g} of the images are generated (--prevalence)")
+    if findings.challenger is not None:
+        say(compared(findings.challenger))
+    if findings.suspicion is not None:
+        say(declared(findings.suspicion))
+        show_suspects(findings.suspicion, settings, console)
+    rate = f", {summary.written / summary.seconds:,.1f} images/s with start-up" if summary.written else ""
+    say(f"{summary.written:,} rows written in {summary.seconds:,.1f} s{rate}")
+    if summary.skipped:
+        hint = f", {summary.shards_skipped:,} of them shards: name those as a source" if summary.shards_skipped else ""
+        say(f"passed over since their name is no image's: {summary.skipped:,} (--all-files tries them){hint}")
+    if summary.hidden:
+        say(f"passed over since their name begins with a dot: {summary.hidden:,} (--all-files tries them)")
+    if summary.repaired:
+        say(f"{summary.repaired:,} rows stood there twice and were taken out")
+    say(completeness(summary))
+
+
+def counts(summary: Summary) -> Table:
+    """Write how many images got which verdict, from which probability, and how many got none, and why."""
     table = Table(title=None, box=None, pad_edge=False)
     table.add_column("verdict or fault")
     table.add_column("images", justify="right")
-    faults = {status: rows for status, rows in summary.statuses.items() if status != "ok"}
-    for name, rows in (summary.verdicts | faults).items():
-        table.add_row(name, f"{rows:,}")
+    table.add_column("")
+    low, high = map(probable, summary.thresholds)
+    bounds = {
+        "generated": f"a probability from {high} up",
+        "unsure": f"between {low} and {high}",
+        "real": f"below {low}",
+    }
+    for name, bound in bounds.items():
+        table.add_row(name, f"{summary.verdicts.get(name, 0):,}", bound)
+    for name, rows in summary.statuses.items():
+        if name != "ok":
+            table.add_row(name, f"{rows:,}", "no verdict")
+    return table
+
+
+def compared(found: Challenger) -> str:
+    """Say what the challenger called the same images, and how often it agrees."""
+    verdicts = ", ".join(f"{name} {found.verdicts.get(name, 0):,}" for name in ("generated", "unsure", "real"))
+    share = f" ({found.agreed / found.both:.1%})" if found.both else ""
+    return (
+        f"challenger {found.model[:12]}: {verdicts}; it agrees on {found.agreed:,} of the {found.both:,} images{share} "
+        "that both gave a verdict"
+    )
+
+
+def declared(found: Suspicion) -> str:
+    """Say what files declare about themselves, and how often that contradicts the verdict."""
+    if not found.declared_generated + found.declared_camera:
+        return "no file declares a generator or a camera"
+    parts = (
+        ("a generator", found.declared_generated, found.declared_generated_real, "real"),
+        ("a camera", found.declared_camera, found.declared_camera_generated, "generated"),
+    )
+    words = [
+        f"{count:,} {what}" + (f" ({against:,} of them got the verdict {verdict})" if against else "")
+        for what, count, against, verdict in parts
+        if count
+    ]
+    return f"what the files declare about themselves: {', '.join(words)}"
+
+
+def show_suspects(found: Suspicion, settings: ScanSettings, console: Console) -> None:
+    """Print the images to look at first, by name, with the reason."""
+    if not found.listed:
+        return
+    folder = source_folder(settings)
+    where = "" if folder is None else f", names below {printable(folder)}"
+    shown = len(found.first)
+    which = f"the {shown} most suspicious of {found.listed:,} images" if found.listed > shown else "suspicious images"
+    table = Table(box=None, pad_edge=False, title=f"{which}{where}", title_justify="left", title_style="bold")
+    table.add_column("image", overflow="fold")
+    table.add_column("probability", justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("why", overflow="fold")
+    for suspect in found.first:
+        chance = "" if suspect.probability is None else probable(suspect.probability)
+        name, reason = printable(suspect.name(folder)), printable(suspect.reason)
+        table.add_row(Text(name), chance, suspect.verdict or "", Text(reason))
+    console.print()
     console.print(table)
-    rate = f", {summary.written / summary.seconds:,.1f} images/s with start-up" if summary.written else ""
-    console.print(f"{summary.written:,} rows written in {summary.seconds:,.1f} s{rate}", highlight=False)
-    if summary.skipped:
-        hint = f", {summary.shards_skipped:,} of them shards: name those as a source" if summary.shards_skipped else ""
-        console.print(
-            f"passed over since their name is no image's: {summary.skipped:,} (--all-files tries them){hint}",
-            highlight=False,
-        )
-    if summary.hidden:
-        console.print(
-            f"passed over since their name begins with a dot: {summary.hidden:,} (--all-files tries them)",
-            highlight=False,
-        )
-    if summary.repaired:
-        console.print(f"{summary.repaired:,} rows stood there twice and were taken out", highlight=False)
-    law = "each image exactly one row: kept" if summary.law == "kept" else "not finished; run it again to go on"
-    console.print(f"law: {summary.images:,} images in {summary.units:,} units, {law}", highlight=False)
-    console.print(f"table: {summary.table}", highlight=False, soft_wrap=True)
-    files = pattern(summary.table, "*.parquet")
-    query = f"SELECT verdict, key, probability FROM {files} ORDER BY probability DESC LIMIT 5"
-    command = f'python -c "import duckdb; duckdb.sql(\\"{query}\\").show()"'
-    console.print(f"try: {command}", highlight=False, soft_wrap=True, markup=False)
+    console.print()
+
+
+def source_folder(settings: ScanSettings) -> str | None:
+    """Find the folder that was scanned; None where it was not one folder of this machine."""
+    [*sources] = settings.source
+    if len(sources) > 1 or not storage.is_local(sources[0]):
+        return None
+    place = storage.absolute(sources[0])
+    return place if Path(place).is_dir() else None
+
+
+def completeness(summary: Summary) -> str:
+    """Say whether every image has its row, and if not, why not and what to do."""
+    units = f"{summary.units:,} {'shard or file' if summary.units == 1 else 'shards and files'}"
+    if summary.stopped is None:
+        return f"complete: {summary.images:,} images in {units}, each exactly one row"
+    images = "" if summary.images_left is None else f", {summary.images_left:,} images"
+    return (
+        f"not complete: {summary.stopped} ended this run; left are {summary.units_left:,} of {units}{images}; the same "
+        f"command goes on there ({summary.images:,} images have their row)"
+    )
+
+
+def show_table(table: str, summary: Summary, settings: ScanSettings, console: Console) -> None:
+    """Print where the verdicts are, and a command that shows them."""
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    say(f"table: {table}")
+    if not summary.images:
+        return
+    if settings.sink == "iceberg":
+        catalog, _, name = settings.output.partition(".")
+        say(f'look: python -c "{SNAPSHOT.format(catalog=catalog, name=name)}"')
+    elif storage.is_local(table):
+        say(f"look: {advised('browse')} {shlex.quote(settings.output)}")
+    else:
+        say(f'look: {advised("tables")} {shlex.quote(table)} --sql "{question()}"')
 
 
 if __name__ == "__main__":

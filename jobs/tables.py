@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.printable import printable
 from pipeline.scan.table.views import ask, opened
 from pipeline.settings import TablesSettings
 from pipeline.telemetry import command, results
@@ -81,12 +82,7 @@ def cell(name: str, value: object) -> str:
         return ": ".join(str(part) for part in value.values())
     if isinstance(value, bytes):
         return value.hex()
-    return "" if value is None else plain(str(value))
-
-
-def plain(text: str) -> str:
-    """Write a text in one line without what a terminal would obey: names of crawled images may hold anything."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+    return "" if value is None else printable(str(value))
 
 
 if __name__ == "__main__":

@@ -89,3 +89,12 @@ class Calibration(BaseModel):
         return np.where(
             logit_N >= self.generated_above, "generated", np.where(logit_N < self.real_below, "real", "unsure")
         )
+
+    def thresholds(self, prevalence: float = EVEN) -> tuple[float, float]:
+        """Write the thresholds as probabilities: below the first is `real`, from the second on is `generated`.
+
+        Args:
+            prevalence: share of generated images among those that are looked at, between 0 and 1.
+        """
+        real_below, generated_above = self.probability(np.array([self.real_below, self.generated_above]), prevalence)
+        return float(real_below), float(generated_above)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic.fields import FieldInfo
 
 from mole.errors import SettingsError
-from pipeline import patience
+from pipeline import invocation, patience
 from pipeline.given import Given, Names
 from pipeline.log import LOG, is_yes
 from pipeline.submission import demand_lasting
@@ -53,6 +53,10 @@ class JobSettings(BaseModel):
     """Of the variables of the environment."""
     flags: ClassVar[dict[str, str]] = {}
     """Settings whose flag has another name, which is also theirs in the environment and in files."""
+    aliases: ClassVar[dict[str, str]] = {}
+    """Settings whose flag has a second name, which is taken wherever the first is."""
+    positional: ClassVar[str | None] = None
+    """The setting that words without a flag are: a list takes them all, any other one of them."""
 
     config: Path | None = Field(None, description="a TOML file with any of these settings (default: no file)")
     allow_relative: bool = Field(
@@ -78,12 +82,12 @@ class JobSettings(BaseModel):
             SettingsError: a value is refused, a name is unknown, or the file cannot be read.
         """
         names = cls.names()
-        flags = {name: Given(value, cls.flag(name)) for name, value in cls._flags(arguments).items()}
-        given = names.variables(os.environ) | flags
+        given = names.variables(os.environ) | cls._flags(arguments)
         if "config" in given:
             given = names.file(given["config"]) | given
         if "log_json" in given and is_yes(given["log_json"].value):
             LOG.as_json()  # from here on: what is refused below is told as JSON too
+        given = cls.supplied(given) | given
         try:
             settings = cls.model_validate({name: one.value for name, one in given.items()})
         except ValidationError as reason:
@@ -97,8 +101,14 @@ class JobSettings(BaseModel):
     @classmethod
     def names(cls) -> Names:
         """Tell what the settings are called in the environment and in files."""
-        several = frozenset(name for name, field in cls.model_fields.items() if get_origin(field.annotation) is list)
-        return Names({cls.flag(name).lstrip("-"): name for name in cls.model_fields}, several, cls.prefix)
+        several = frozenset(name for name in cls.model_fields if cls._is_list(name))
+        flags = {cls.flag(name).lstrip("-"): name for name in cls.model_fields}
+        return Names(flags | {flag.lstrip("-"): name for name, flag in cls.aliases.items()}, several, cls.prefix)
+
+    @classmethod
+    def supplied(cls, given: Mapping[str, Given]) -> dict[str, Given]:
+        """Choose what is not given and follows from what is; a job's own class says what."""
+        return {}
 
     @classmethod
     def flag(cls, name: str) -> str:
@@ -108,21 +118,49 @@ class JobSettings(BaseModel):
     @classmethod
     def command_line(cls) -> argparse.ArgumentParser:
         """Make the command line; what is not given is left to the environment and the file."""
-        own = cls.__annotations__
-        fields = sorted(cls.model_fields.items(), key=lambda named: (not named[1].is_required(), named[0] not in own))
-        example = cls.names().variable(cls.flag(fields[0][0]).lstrip("-"))
         parser = _Parser(
-            description=cleandoc(cls.__doc__ or ""),
-            epilog=BOTTOM.format(example=example),
+            prog=invocation.program(),
             formatter_class=argparse.RawDescriptionHelpFormatter,
             argument_default=argparse.SUPPRESS,
             allow_abbrev=False,
         )
-        for name, field in fields:
-            several = get_origin(field.annotation) is list
-            action = "store_true" if field.annotation is bool else "append" if several else "store"
-            parser.add_argument(cls.flag(name), dest=name, action=action, help=_told(field).replace("%", "%%"))
+        cls.fill(parser)
         return parser
+
+    @classmethod
+    def fill(cls, parser: argparse.ArgumentParser) -> dict[str, list[argparse.Action]]:
+        """Give a parser the flags of the settings, and what their help says.
+
+        Returns:
+            Of each setting what takes it: its flag, and the words without one.
+        """
+        own = cls.__annotations__
+        fields = sorted(cls.model_fields.items(), key=lambda named: (not named[1].is_required(), named[0] not in own))
+        parser.description = cleandoc(cls.__doc__ or "")
+        parser.epilog = BOTTOM.format(example=cls.names().variable(cls.flag(fields[0][0]).lstrip("-")))
+        taking: dict[str, list[argparse.Action]] = {}
+        if cls.positional is not None:
+            word, several = cls.positional, cls._is_list(cls.positional)
+            taking[word] = [
+                parser.add_argument(
+                    WORDS_GIVEN,
+                    nargs="*",
+                    metavar=word if several else word.upper(),
+                    help=f"as {cls.flag(word)}, without the flag" + ("; several may stand here" if several else ""),
+                )
+            ]
+        for name, field in fields:
+            flags = [cls.flag(name), *([cls.aliases[name]] if name in cls.aliases else [])]
+            kind: dict[str, Any] = {"action": "append" if cls._is_list(name) else "store"}
+            kind |= {"metavar": flags[0].lstrip("-").replace("-", "_").upper()}
+            kind = {"action": "store_true"} if field.annotation is bool else kind
+            told = parser.add_argument(*flags, dest=name, help=_told(field).replace("%", "%%"), **kind)
+            taking[name] = [*taking.get(name, []), told]
+        return taking
+
+    @classmethod
+    def _is_list(cls, name: str) -> bool:
+        return get_origin(cls.model_fields[name].annotation) is list
 
     def lasting(self) -> dict[str, list[str]]:
         """List the places that must outlast the run: those it writes, and those that the table or a version names.
@@ -134,24 +172,47 @@ class JobSettings(BaseModel):
         return {name: value if isinstance(value, list) else [str(value)] for name, value in values.items()}
 
     @classmethod
-    def _flags(cls, arguments: Sequence[str]) -> dict[str, Any]:
-        """Read the flags.
+    def _flags(cls, arguments: Sequence[str]) -> dict[str, Given]:
+        """Read the flags, and the words without one.
 
         Raises:
-            SettingsError: one is unknown, or lacks its value.
+            SettingsError: a flag is unknown, or lacks its value, or there is a word too many.
         """
-        read, rest = cls.command_line().parse_known_args(arguments)
-        for word in rest[:1]:
+        end = arguments.index("--") if "--" in arguments else len(arguments)
+        read, rest = cls.command_line().parse_known_intermixed_args(arguments[:end])
+        for word in (word for word in rest if word.startswith("-")):
             name = word.partition("=")[0]
-            if not name.startswith("-"):
-                raise SettingsError(
-                    f"{word!r} belongs to no flag: a flag takes one value; repeat the flag for another, and put a "
-                    "pattern between quotes"
-                )
             like = cls.names().nearest(name.lstrip("-").replace("_", "-"))
             advice = f"did you mean --{like}?" if like else "--help lists the flags"
             raise SettingsError(f"there is no flag {name}; {advice}")
-        return vars(read)
+        values = vars(read)
+        words = [*values.pop(WORDS_GIVEN, []), *rest, *arguments[end + 1 :]]
+        given = {name: Given(value, cls.flag(name)) for name, value in values.items()}
+        return given | cls._worded(words, given)
+
+    @classmethod
+    def _worded(cls, words: list[str], given: Mapping[str, Given]) -> dict[str, Given]:
+        """Turn words without a flag into the setting that they are.
+
+        Raises:
+            SettingsError: there is none, or one word too many.
+        """
+        if not words:
+            return {}
+        name = cls.positional
+        if name is None:
+            raise SettingsError(
+                f"{words[0]!r} belongs to no flag: a flag takes one value; repeat the flag for another, and put a "
+                "pattern between quotes"
+            )
+        before, flag = given.get(name), cls.flag(name)
+        if cls._is_list(name):
+            flagged = before.value if before is not None and isinstance(before.value, list) else []
+            return {name: Given([*flagged, *words], flag)}
+        if before is not None or len(words) > 1:
+            first = f"{flag} {before.value!r}" if before is not None else repr(words[0])
+            raise SettingsError(f"{first} and {words[-1]!r} are both given, and one {name} is taken; leave one out")
+        return {name: Given(words[0], flag)}
 
     @classmethod
     def _complaint(cls, error: Any, given: Mapping[str, Given]) -> str:
@@ -165,7 +226,7 @@ class JobSettings(BaseModel):
         if kind == "missing":
             flag = cls.flag(name)
             where = f"{cls.names().variable(flag.lstrip('-'))} in the environment or {flag.lstrip('-')} in a file"
-            return f"{flag} is required (as a flag, as {where})"
+            return f"{flag} is required (as a flag, {'as a word alone, ' if name == cls.positional else ''}as {where})"
         if kind == "value_error":
             words = FLAG.sub(lambda found: written(found[0]), str(error["ctx"]["error"]))
         elif kind == "literal_error":
@@ -177,6 +238,8 @@ class JobSettings(BaseModel):
         return f"{written(cls.flag(name))} {words}, got {error['input']!r}" if name else words
 
 
+WORDS_GIVEN = "words without a flag"
+"""Where a command line that is read keeps them."""
 LASTING = ("reals", "source", "samples", "output", "table", "registry", "database", "report")
 """Settings whose places a run writes, or whose place the table or a version keeps."""
 
@@ -212,9 +275,9 @@ def read_json(value: object) -> object:
 def _told(field: FieldInfo) -> str:
     """Write what --help tells of a setting: what it is, its choices, and what happens without it."""
     told, ending, shown = str(field.description).partition(" (default: ")
-    if choices := _choices(field.annotation):
-        told += f": {', '.join(choices[:-1])}{' or ' if choices[1:] else ''}{choices[-1]}"
-    if field.is_required():
+    if named := choices(field.annotation):
+        told += f": {', '.join(named[:-1])}{' or ' if named[1:] else ''}{named[-1]}"
+    if field.is_required() and not ending:
         return f"{told} (required)"
     if not ending:
         default = field.default
@@ -223,8 +286,8 @@ def _told(field: FieldInfo) -> str:
     return f"{told} (default: {shown}"
 
 
-def _choices(annotation: Any) -> tuple[str, ...]:
+def choices(annotation: Any) -> tuple[str, ...]:
     """List the values of a setting that is a choice, and of one that may be left out."""
     if get_origin(annotation) is Literal:
         return get_args(annotation)
-    return next((_choices(part) for part in get_args(annotation) if get_origin(part) is Literal), ())
+    return next((choices(part) for part in get_args(annotation) if get_origin(part) is Literal), ())

@@ -15,7 +15,7 @@ from pipeline import bucket, local
 from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.found import Found
 from pipeline.patience import patiently
-from pipeline.storage import absolute, filesystem, found, url_of
+from pipeline.storage import absolute, filesystem, found, is_local, url_of
 
 LISTERS = 16
 """Sub-folders of a store that are listed at a time."""
@@ -40,12 +40,13 @@ def walk(url: str) -> Iterator[Found]:
         yield place
 
 
-def entries(url: str, *, hidden: bool) -> Iterator[Found]:
+def entries(url: str, *, hidden: bool, without: str | None = None) -> Iterator[Found]:
     """Yield every file below a folder, each with its path there as `key`.
 
     Args:
         url: the folder.
         hidden: go into folders whose name begins with a dot; else each of them is yielded in place of its files.
+        without: a folder below it that is passed over, with all that is in it.
 
     Yields:
         Files, and what is no file but stands among them, with its fault; of a disk also a folder that cannot be
@@ -56,11 +57,12 @@ def entries(url: str, *, hidden: bool) -> Iterator[Found]:
     """
     fs, path = filesystem(url)
     if isinstance(fs, LocalFileSystem):
-        return _local_entries(path, hidden=hidden)
+        return _local_entries(path, hidden=hidden, without=without if without and is_local(without) else None)
+    apart = None if without is None else f"{absolute(without).rstrip('/')}/"
     if isinstance(fs, S3FileSystem):
-        return _store_entries(fs, bucket.folder(absolute(url)), hidden=hidden)
+        return _store_entries(fs, bucket.folder(absolute(url)), hidden=hidden, without=apart)
     place = absolute(url)
-    return _store_entries(fs, place if place.endswith("/") else f"{place}/", hidden=hidden)
+    return _store_entries(fs, place if place.endswith("/") else f"{place}/", hidden=hidden, without=apart)
 
 
 def files(url: str) -> list[Found]:
@@ -81,7 +83,9 @@ def is_hidden(key: str) -> bool:
     return name.startswith(".") and name not in (".", "..")
 
 
-def _store_entries(fs: fsspec.AbstractFileSystem, url: str, *, hidden: bool) -> Iterator[Found]:
+def _store_entries(
+    fs: fsspec.AbstractFileSystem, url: str, *, hidden: bool, without: str | None = None
+) -> Iterator[Found]:
     """List a store's folders side by side, each a page at a time."""
     with ThreadPoolExecutor(LISTERS) as listers:
         waiting: set[Future[tuple[list[Found | str], Iterator[Found | str]]]] = {
@@ -98,7 +102,7 @@ def _store_entries(fs: fsspec.AbstractFileSystem, url: str, *, hidden: bool) -> 
                     place = replace(place, key=place.url[len(url) :])
                     if isinstance(each, Found) or (is_hidden(place.key) and not hidden):
                         yield place
-                    else:
+                    elif each != without:
                         waiting.add(listers.submit(_page, _below(fs, each), each))
 
 
@@ -139,9 +143,9 @@ def _below(fs: fsspec.AbstractFileSystem, url: str) -> Iterator[Found | str]:
             yield found(fs, info)
 
 
-def _local_entries(top: str, *, hidden: bool) -> Iterator[Found]:
+def _local_entries(top: str, *, hidden: bool, without: str | None = None) -> Iterator[Found]:
     """Walk a disk's folder without recursion, so that no depth is too much; only one folder's names are held."""
-    seen: set[tuple[int, int]] = set()
+    seen = _marks(without) - _marks(top)
     waiting = [top]
     while waiting:
         here = waiting.pop()
@@ -165,6 +169,15 @@ def _local_entries(top: str, *, hidden: bool) -> Iterator[Found]:
                 yield Found(local.written(path), None, "hidden-folder", _key(path, top))
             folders = [name for name in folders if not is_hidden(name)]
         waiting += [os.path.join(here, name) for name in reversed(folders)]
+
+
+def _marks(folder: str | None) -> set[tuple[int, int]]:
+    """Tell a folder of a disk from every other, by whatever links it is reached; none where it is not there."""
+    try:
+        facts = os.stat(filesystem(folder)[1]) if folder is not None else None
+    except OSError:
+        return set()
+    return set() if facts is None else {(facts.st_dev, facts.st_ino)}
 
 
 def _names(folder: str) -> tuple[list[str], list[str]]:

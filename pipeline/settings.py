@@ -1,22 +1,29 @@
 """The settings of a scan, of a rescan, and of a look at the table that both write."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BeforeValidator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
+    PositiveFloat,
     PositiveInt,
     field_validator,
     model_validator,
 )
 
 from mole.calibration import PREVALENCE
+from pipeline import storage
 from pipeline.commandline import JobSettings, split_commas
+from pipeline.given import Given
+from pipeline.output import default_output
+from pipeline.redaction import redacted
 from pipeline.registry import PROMOTED
+from pipeline.submission import is_submitted
 
 View = Literal["current", "evidence", "faults", "changed", "progress", "verdicts", "runs"]
 
@@ -75,7 +82,25 @@ class DetectorSettings(JobSettings):
         return None if value is None else value.lstrip(".").lower()
 
 
-class ScanSettings(DetectorSettings):
+class RunSettings(DetectorSettings):
+    """How a detector is run over images, and how far a run goes."""
+
+    flags: ClassVar[dict[str, str]] = {**DetectorSettings.flags, "limit": "--max-images"}
+    aliases: ClassVar[dict[str, str]] = {"limit": "--limit"}
+
+    limit: PositiveInt | None = Field(
+        None,
+        description="end after so many images, with exit code 0; the same command goes on from there (default: no "
+        "limit)",
+    )
+    max_hours: PositiveFloat | None = Field(
+        None,
+        description="end after so many hours, with exit code 0: nothing new is read then, what is being scored is "
+        "written, and the same command goes on from there (default: no limit)",
+    )
+
+
+class ScanSettings(RunSettings):
     """Find AI-generated images: every image of a shard, a listing or a folder gets exactly one verdict.
 
     exit codes: 0 every row written, 2 a setting or a place that is not there, 3 a store failed, 4 the model cannot be
@@ -83,6 +108,7 @@ class ScanSettings(DetectorSettings):
     """
 
     prefix = "MOLE_SCAN_"
+    positional = "source"
 
     source: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] = Field(
         description="a WebDataset shard, a glob or braces of shards, a folder, a listing (.parquet .csv .tsv .json "
@@ -90,7 +116,9 @@ class ScanSettings(DetectorSettings):
         "manifest.json or an image; a path or a URL; may be repeated",
     )
     output: Annotated[str, Field(min_length=1)] = Field(
-        description="the folder URL of the verdict table; with --sink iceberg catalog.namespace.table"
+        description="the folder URL of the verdict table; with --sink iceberg catalog.namespace.table (default: for "
+        "sources on this machine NAME-verdicts in the current folder, NAME being that of the source's folder or file, "
+        "of several sources that of the innermost folder with all of them; else required)"
     )
     sink: Literal["files", "iceberg"] = Field(
         "files", description="Parquet files in a folder, or a table of an Iceberg catalog that pyiceberg is told of, as"
@@ -101,13 +129,29 @@ class ScanSettings(DetectorSettings):
         "that is shipped",
     )
 
-    limit: PositiveInt | None = Field(
-        None, description="stop after so many images; a later run goes on from there (default: no limit)"
-    )
+    no_report: bool = Field(False, description="write no page (report.html) into a local output")
     carry: Annotated[tuple[str, ...], BeforeValidator(split_commas)] = Field(
         (), description="columns of the source to take along, with commas between them: url,caption (default: none)"
     )
     all_files: bool = Field(False, description="try every file of a folder, whatever its name")
+
+    @classmethod
+    def supplied(cls, given: Mapping[str, Given]) -> dict[str, Given]:
+        """Choose the output where it is not given and every source lies on this machine."""
+        if "output" in given or _refusal(given):
+            return {}
+        return {"output": Given(default_output(_sources(given)), "--output")}
+
+    @property
+    def output_is_default(self) -> bool:
+        """Tell whether the verdicts go where they go without `--output`."""
+        return all(map(storage.is_local, self.source)) and self.output == default_output(self.source)
+
+    @classmethod
+    def _complaint(cls, error: Any, given: Mapping[str, Given]) -> str:
+        told, reason = super()._complaint(error, given), _refusal(given)
+        asked = error["type"] == "missing" and error["loc"] == ("output",) and reason
+        return f"{told}, since {reason}" if asked else told
 
     def lasting(self) -> dict[str, list[str]]:
         """List the places that must outlast the run; a table of a catalog is none of this machine."""
@@ -115,7 +159,7 @@ class ScanSettings(DetectorSettings):
         return places if self.sink == "files" else {name: own for name, own in places.items() if name != "output"}
 
 
-class RescanSettings(DetectorSettings):
+class RescanSettings(RunSettings):
     """Judge images of a verdict table again: those that a model has not judged, or those of them that SQL chooses.
 
     Reads only the chosen images, inside shards by the byte range that the table kept.
@@ -125,6 +169,7 @@ class RescanSettings(DetectorSettings):
     """
 
     prefix = "MOLE_RESCAN_"
+    positional = "table"
 
     table: Annotated[str, Field(min_length=1)] = Field(description="the folder URL of the verdict table")
     model: Annotated[str, Field(min_length=1)] = Field(
@@ -170,6 +215,7 @@ class TablesSettings(JobSettings):
     """
 
     prefix = "MOLE_TABLES_"
+    positional = "table"
     flags: ClassVar[dict[str, str]] = {"json_rows": "--json"}
 
     table: Annotated[str, Field(min_length=1)] = Field(description="the folder URL of the verdict table")
@@ -193,6 +239,7 @@ class CompactSettings(JobSettings):
     """
 
     prefix = "MOLE_COMPACT_"
+    positional = "table"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
 
     table: Annotated[str, Field(min_length=1)] = Field(description="the folder URL of the verdict table")
@@ -213,6 +260,7 @@ class EstimateSettings(DetectorSettings):
     """
 
     prefix = "MOLE_ESTIMATE_"
+    positional = "source"
 
     source: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] = Field(
         description="as the scan's --source; may be repeated"
@@ -232,3 +280,21 @@ class EstimateSettings(DetectorSettings):
         if self.shadow or self.dedupe:
             raise ValueError("--shadow and --dedupe are not forecast; leave them out")
         return self
+
+
+def _sources(given: Mapping[str, Given]) -> list[str]:
+    value = given["source"].value if "source" in given else []
+    return [text for text in value if isinstance(text, str) and text] if isinstance(value, list) else []
+
+
+def _refusal(given: Mapping[str, Given]) -> str:
+    """Say why a scan's output cannot be chosen for the user; empty where it can be."""
+    sources = _sources(given)
+    if "sink" in given and given["sink"].value != "files":
+        return "a catalog's table has no name to follow from the source"
+    if is_submitted():
+        return "a submitted job stands in a folder that does not last"
+    remote = [text for text in sources if not storage.is_local(text)]
+    if remote:
+        return f"the source {redacted(remote[0])!r} does not lie on this machine"
+    return "" if sources else "no source is given that it could be named after"

@@ -35,6 +35,11 @@ def demand_lasting(places: Mapping[str, Sequence[str]]) -> None:
                 )
 
 
+def is_submitted() -> bool:
+    """Tell whether `ray job submit` started this command."""
+    return _config() is not None
+
+
 def submission_id() -> str | None:
     """Name the submission of `ray job submit` whose command this is; None outside one."""
     name = ((_config() or {}).get("metadata") or {}).get("job_submission_id")

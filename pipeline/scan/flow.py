@@ -2,8 +2,8 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
 from itertools import islice
@@ -12,6 +12,7 @@ from math import ceil
 from mole.config import demand_one_trunk, describe
 from mole.errors import SettingsError
 from pipeline import cluster, cropped, registry, storage
+from pipeline.scan.budget import Budget
 from pipeline.scan.plan import Plan, groups, most_groups
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Wanted
@@ -51,7 +52,12 @@ class Summary:
         seconds: from the reading of the source to the check of the law.
         statuses: rows by status.
         verdicts: rows by verdict.
-        law: `kept`, or `open` where `--limit` ended the run before the source did.
+        law: `kept`, or `open` where `--max-images` or `--max-hours` ended the run before the source did.
+        stopped: which of the two did; None where the source is done.
+        units_left: units that are not done.
+        images_left: images of theirs without a row; None where a shard among them has not told how many it holds.
+        thresholds: the probabilities, at the run's prevalence, below which an image is `real`, and from which it is
+            `generated`.
     """
 
     table: str
@@ -67,14 +73,23 @@ class Summary:
     statuses: dict[str, int]
     verdicts: dict[str, int]
     law: str
+    stopped: str | None
+    units_left: int
+    images_left: int | None
+    thresholds: tuple[float, float]
 
 
-def scan(settings: ScanSettings, ticker: Ticker) -> Summary:
+Look = Callable[[Plan, Sequence[Ledger]], None]
+"""A look at what the table holds of a source now, the model's ledger first."""
+
+
+def scan(settings: ScanSettings, ticker: Ticker, look: Look | None = None) -> Summary:
     """Give every image of the source its one verdict of the model.
 
     Args:
         settings: what to scan, with what, and where the verdicts go.
         ticker: told of every part that is written.
+        look: called once everything is written and checked.
 
     Raises:
         SettingsError: the source or a setting is refused.
@@ -82,7 +97,7 @@ def scan(settings: ScanSettings, ticker: Ticker) -> Summary:
         ModelError: the checkpoint cannot be used.
         LawError: the table does not hold every image once.
     """
-    begun = time.monotonic()
+    begun, budget = time.monotonic(), Budget.of(settings)
     cluster.demand_gpu(settings.device, settings.ray_address)
     judges = [Judge(place, describe(registry.locate(place))) for place in models(settings)]
     demand_one_trunk([judge.described for judge in judges])
@@ -90,7 +105,8 @@ def scan(settings: ScanSettings, ticker: Ticker) -> Summary:
         ticker.say(cropped.ADVICE)
     shelf = opened(settings.sink, settings.output)
     ledgers = [shelf.ledger(judge.described.digest) for judge in judges]
-    source = Source(settings.source, settings.all_files, settings.image_member)
+    source = Source(settings.source, settings.all_files, settings.image_member, shelf.output)
+    wanted = Wanted(settings.max_bytes, settings.image_member, settings.carry)
     written = repaired = 0
     with Plan(listed(source.units(), ticker, "comparing with the table"), ledgers) as planned:
         demand_columns(settings.carry, source)
@@ -106,23 +122,27 @@ def scan(settings: ScanSettings, ticker: Ticker) -> Summary:
                 repaired = sum(ledger.repair() for ledger in ledgers)
                 planned.look()
                 ticker.expect(*ahead(planned, ledgers), settings.limit)
-                with paved(settings, held, shelf, ledgers[0], settings.source, ticker) as road:
+                with paved(settings, held, shelf, ledgers[0], settings.source, ticker) as paving:
+                    road = replace(paving, until=budget.until)
                     for _ in range(PASSES):
-                        more = _waves(planned, road, judges, ledgers, settings)
+                        more = _waves(
+                            planned, road, judges, ledgers, wanted, replace(budget, images=budget.left(written))
+                        )
                         written += more
                         repaired += sum(ledger.repair() for ledger in ledgers)
                         planned.look()
-                        if (
-                            not more
-                            or settings.limit is not None
-                            or not any(planned.left(one).units for one in ledgers)
-                        ):
+                        if not more or budget.spent(written) or not any(planned.left(one).units for one in ledgers):
                             break
         ticker.enter("checking the table")
         laws = [planned.check(ledger) for ledger in ledgers]
-        for law in laws if settings.limit is None else ():
-            law.demand()
+        stopped = budget.spent(written) if any(law.open for law in laws) else None
+        for law in laws:
+            if law.doubled or not stopped:
+                law.demand()
         counts = planned.counts(ledgers[0])
+        left = max((planned.left(ledger) for ledger in ledgers), key=lambda one: one.units)
+        if look is not None:
+            look(planned, ledgers)
     return Summary(
         table=ledgers[0].folder,
         model=judges[0].described.digest,
@@ -136,7 +156,11 @@ def scan(settings: ScanSettings, ticker: Ticker) -> Summary:
         seconds=round(time.monotonic() - begun, 3),
         statuses=_sums((status, rows) for status, _, rows in counts),
         verdicts=_sums((verdict, rows) for _, verdict, rows in counts if verdict is not None),
-        law="open" if any(law.open for law in laws) else "kept",
+        law="open" if stopped else "kept",
+        stopped=stopped,
+        units_left=left.units,
+        images_left=left.images,
+        thresholds=judges[0].described.calibration.thresholds(settings.prevalence),
     )
 
 
@@ -176,13 +200,12 @@ def models(settings: ScanSettings) -> list[str]:
 
 
 def _waves(
-    planned: Plan, road: Road, judges: Sequence[Judge], ledgers: Sequence[Ledger], settings: ScanSettings
+    planned: Plan, road: Road, judges: Sequence[Judge], ledgers: Sequence[Ledger], wanted: Wanted, budget: Budget
 ) -> int:
     """Scan what is to do, so much at a time that the driver can hold the tasks; count the images.
 
     What no judge has seen goes to all of them in one pass, then each gets what it alone lacks.
     """
-    wanted = Wanted(settings.max_bytes, settings.image_member, settings.carry)
     pairs = list(zip(judges, ledgers, strict=True))
     written = 0
     for number, team in enumerate([pairs, *([pair] for pair in pairs if len(pairs) > 1)]):
@@ -194,12 +217,11 @@ def _waves(
         size = max(WAVE, TASKS_A_CORE * cores)
         road.gauges.plan(waves=ceil(most_groups(todo, cores) / size), units=todo.units)
         while wave := list(islice(tasks, size)):
-            left = None if settings.limit is None else settings.limit - written
-            if left == 0:
+            if budget.spent(written):
                 return written
             readings = [reading(group, wanted) for group in wave]
             units = [unit.name for group in wave for unit in group]
-            written += drive(road, readings, [judge for judge, _ in team], units=units, limit=left)
+            written += drive(road, readings, [judge for judge, _ in team], units=units, limit=budget.left(written))
             road.gauges.wave_done()
     return written
 

@@ -6,6 +6,7 @@ driver's memory holds a page of units at a time, whether there are a thousand or
 
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,6 +20,7 @@ from pydantic import TypeAdapter
 from mole.errors import StorageError
 from pipeline.scan.reading.unit import Unit
 from pipeline.scan.table.ledger import FACTS, STATES, Law, Ledger, listed, unreadable
+from pipeline.scan.table.views import above
 
 MEMORY = "512MB"
 """What DuckDB may hold of a plan; what is above goes to the disk."""
@@ -216,6 +218,34 @@ class Plan:
             return 0
         [(rows,)] = self._ask(f"SELECT count(*) FROM read_parquet({listed(files)}) SEMI JOIN units USING (unit)")
         return int(rows)
+
+    @contextmanager
+    def evidence(self, *ledgers: Ledger) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the views of the verdict table on these units alone.
+
+        Args:
+            ledgers: whose rows; the views that show one row an image show the first one's. Their files lie on this
+                machine.
+
+        Yields:
+            A connection with the views, as the table stands now.
+
+        Raises:
+            StorageError: a file of a table cannot be read.
+        """
+        parts, digest = [file for one in ledgers for file in one.files()], ledgers[0].folder.rpartition("=")[2]
+        views = self._database.cursor()
+        try:
+            views.execute("ATTACH ':memory:' AS evidence; USE evidence")
+            views.execute(above(listed(parts), "SEMI JOIN plan.units USING (unit)"))
+            # each of these units has its newest bytes, and each image one row of a model
+            views.execute(f"CREATE OR REPLACE VIEW current AS FROM verdicts WHERE model = '{digest}'")
+            yield views
+        except duckdb.Error as reason:
+            raise unreadable(ledgers[0].folder, reason) from reason
+        finally:
+            views.execute("USE plan; DETACH DATABASE IF EXISTS evidence")
+            views.close()
 
     def _present(self, names: list[str], ledgers: Sequence[Ledger]) -> dict[str, tuple[tuple[int, int], ...]]:
         """Find which indices of some units a ledger has, as ranges (first, behind the last)."""

@@ -3,13 +3,14 @@
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
 
 from mole.config import demand_one_trunk, describe
 from mole.errors import LawError
 from pipeline import cluster, registry, storage
+from pipeline.scan.budget import Budget
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.reread import fetch_chosen, fetch_entire
 from pipeline.scan.road import Judge, Reading, drive, paved
@@ -62,7 +63,11 @@ class Rescanned:
         read_bytes: what was read for them.
         seconds: from the query to the check of the law.
         turns: what the newest row said before, and what it says now.
-        law: `kept`.
+        law: `kept`, or `open` where `--max-images` or `--max-hours` ended the run before all of them were judged.
+        stopped: which of the two did; None where all are judged.
+        left: chosen images that are not judged.
+        thresholds: the probabilities, at the run's prevalence, below which an image is `real`, and from which it is
+            `generated`.
     """
 
     table: str
@@ -75,6 +80,9 @@ class Rescanned:
     seconds: float
     turns: tuple[Turn, ...]
     law: str
+    stopped: str | None
+    left: int
+    thresholds: tuple[float, float]
 
 
 def rescan(settings: RescanSettings, ticker: Ticker) -> Rescanned:
@@ -90,7 +98,7 @@ def rescan(settings: RescanSettings, ticker: Ticker) -> Rescanned:
         ModelError: the checkpoint cannot be used.
         LawError: a chosen image has no row, or more than one.
     """
-    begun = time.monotonic()
+    begun, budget = time.monotonic(), Budget.of(settings)
     cluster.demand_gpu(settings.device, settings.ray_address)
     places = [registry.resolve(model, settings.registry) for model in (settings.model, settings.shadow) if model]
     judges = [Judge(place, describe(registry.locate(place))) for place in places]
@@ -105,27 +113,32 @@ def rescan(settings: RescanSettings, ticker: Ticker) -> Rescanned:
             storage.remove(left)
         repaired = sum(ledger.repair() for ledger in ledgers)
         listing = storage.join(storage.absolute(settings.table), LISTINGS, f"{held.generation}.parquet")
-        passes = []
+        passes: list[Pass] = []
         # what no judge has seen goes to all of them at once, then each gets what it alone lacks
         for team in [judges, *([judge] for judge in judges if len(judges) > 1)]:
+            here = replace(budget, images=budget.left(sum(one.written for one in passes)))
             try:
-                passes.append(_pass(settings, team, listing, held, ticker))
+                passes.append(_pass(settings, team, listing, held, (ticker, here)))
                 repaired += sum(ledger.repair() for ledger in ledgers) if passes[-1].written else 0
-                law = [_outcome(settings.table, listing, judge.described.digest) for judge in team]
+                law = [_outcome(settings.table, listing, judge.described.digest, passes[-1].left) for judge in team]
             finally:
                 storage.remove(listing)
             passes[-1].turns = law[0] if team[0] is judges[0] else Counter()
+    written, remaining = sum(one.written for one in passes), sum(one.left for one in passes)
     return Rescanned(
         table=ledgers[0].folder,
         model=digests[0],
         chosen=sum(one.choice.images for one in passes),
-        written=sum(one.written for one in passes),
+        written=written,
         repaired=repaired,
         image_bytes=sum(one.choice.image_bytes for one in passes),
         read_bytes=sum(one.choice.read_bytes for one in passes),
         seconds=round(time.monotonic() - begun, 3),
         turns=tuple(Turn(*turn, images) for turn, images in sum((one.turns for one in passes), Counter()).items()),
-        law="kept",
+        law="open" if remaining else "kept",
+        stopped=budget.spent(written) if remaining else None,
+        left=remaining,
+        thresholds=judges[0].described.calibration.thresholds(settings.prevalence),
     )
 
 
@@ -137,23 +150,32 @@ class Pass:
     written: int
     turns: Counter[tuple[str, str]]
 
+    @property
+    def left(self) -> int:
+        """Chosen images that were not judged, since the run ended by itself."""
+        return self.choice.images - self.written
 
-def _pass(settings: RescanSettings, team: Sequence[Judge], listing: str, held: Lease, ticker: Ticker) -> Pass:
-    """Choose what none of some judges has seen, and let them judge it."""
+
+def _pass(
+    settings: RescanSettings, team: Sequence[Judge], listing: str, held: Lease, told: tuple[Ticker, Budget]
+) -> Pass:
+    """Choose what none of some judges has seen, and let them judge it, as far as the budget goes."""
+    ticker, budget = told
     models = tuple(judge.described.digest for judge in team)
     ticker.enter("choosing images")
     with opened(settings.table) as views:
         choice = choose(views, Asked(models, settings.where, settings.newer_than, settings.sample), listing)
-    if not choice.images:
+    if not choice.images or budget.spent(0):
         return Pass(choice, 0, Counter())
-    ticker.expect(ticker.images + choice.images)
+    ticker.expect(ticker.images + (choice.images if budget.images is None else min(choice.images, budget.images)))
     wanted = Wanted(settings.max_bytes, settings.image_member, choice.carry)
     ledger = Ledger(partition(settings.table, models[0]))
-    with paved(settings, held, Files(settings.table), ledger, [settings.table], ticker) as road:
+    with paved(settings, held, Files(settings.table), ledger, [settings.table], ticker) as paving:
+        road = replace(paving, until=budget.until)
         road.gauges.plan(waves=1, units=0)
-        written = drive(road, readings(choice, wanted, road.layout.cores), team, units=[])
+        written = drive(road, readings(choice, wanted, road.layout.cores), team, units=[], limit=budget.images)
         road.gauges.wave_done()
-    if written < choice.images:
+    if written < choice.images and not budget.spent(written):
         raise LawError(f"{choice.images:,} images were chosen and {written:,} rows written; start the rescan again")
     return Pass(choice, written, Counter())
 
@@ -169,12 +191,12 @@ def readings(choice: Choice, wanted: Wanted, cores: int) -> list[Reading]:
     return near + [partial(fetch_entire, choice.url, unit, groups, wanted) for unit, groups in choice.entire]
 
 
-def _outcome(table: str, listing: str, model: str) -> Counter[tuple[str, str]]:
-    """Hold the chosen images against the law, and say what became of them."""
+def _outcome(table: str, listing: str, model: str, left: int) -> Counter[tuple[str, str]]:
+    """Hold the chosen images against the law, but for those that were left, and say what became of them."""
     with opened(table) as views:
         values = {"listing": literal(listing), "model": model}
         missing, doubled = views.execute(LAW, values).fetchall()[0]
-        if missing or doubled:
+        if missing > left or doubled:
             raise LawError(f"{missing:,} of the chosen images have no row, {doubled:,} have several; rescan again")
         found = views.execute(OUTCOME, values).fetchall()
     turns: Counter[tuple[str, str]] = Counter()

@@ -17,6 +17,7 @@ from mole.config import Description
 from pipeline import cluster, metrics, storage
 from pipeline.memory import Snapshot, mount, snapshot
 from pipeline.records import MODEL
+from pipeline.scan.budget import Scorer, read_until
 from pipeline.scan.gauges import Gauges, shown
 from pipeline.scan.table import copies
 from pipeline.scan.table.claims import Claims
@@ -25,7 +26,7 @@ from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.shelf import Shelf
 from pipeline.scan.watch import LOADING, STARTING, Watch, watched
-from pipeline.scan.workers import Scorer, conclude, prepare
+from pipeline.scan.workers import conclude, prepare
 from pipeline.settings import DetectorSettings
 from pipeline.tally import Teller
 from pipeline.telemetry import Ticker
@@ -37,10 +38,11 @@ Reading = Callable[[], Iterator[pa.Table]]
 class ImageSource(Datasource):
     """The door through which Ray Data takes images: one read task a reading."""
 
-    def __init__(self, readings: Sequence[Reading], memory: Snapshot) -> None:
+    def __init__(self, readings: Sequence[Reading], memory: Snapshot, until: float | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.readings = readings
         self.memory = memory
+        self.until = until
 
     def estimate_inmemory_data_size(self) -> int | None:
         """Give no estimate: what a shard holds is known once it is read."""
@@ -51,12 +53,14 @@ class ImageSource(Datasource):
     ) -> list[ReadTask]:
         """Make a task for each reading; `parallelism` is their number."""
         unknown = BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None, input_files=None)
-        return [ReadTask(partial(_read_remotely, reading, self.memory), unknown) for reading in self.readings]
+        return [
+            ReadTask(partial(_read_remotely, reading, self.memory, self.until), unknown) for reading in self.readings
+        ]
 
 
-def _read_remotely(reading: Reading, memory: Snapshot) -> Iterator[pa.Table]:
+def _read_remotely(reading: Reading, memory: Snapshot, until: float | None) -> Iterator[pa.Table]:
     mount(memory)
-    return metrics.read(reading())
+    return metrics.read(read_until(reading, until))
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,7 @@ class Road:
         known: the URL of the model's verdicts by content, where copies are not to be scored again.
         watch: told of every part that is written, and of what is not yet.
         gauges: tell Prometheus how far the run is.
+        until: when nothing new is taken up, in seconds since 1970; None for never.
     """
 
     settings: DetectorSettings
@@ -114,6 +119,7 @@ class Road:
     known: str | None
     watch: Watch
     gauges: Gauges
+    until: float | None = None
 
 
 @contextmanager
@@ -175,7 +181,7 @@ def drive(
     road.layout.size_blocks(judges[0].described.preprocess.bytes)
     with road.watch.wave(judges[0].described.digest) as teller:
         readings = [replace(one, teller=teller) if isinstance(one, Untold) else one for one in readings]
-        images = _images(road, readings)
+        images = _images(road, readings, road.until)
         images = images if limit is None else images.limit(limit)
         return _driven(road, images, judges, units, teller)
 
@@ -207,8 +213,9 @@ class Written:
     files: tuple[str, ...]
 
 
-def _images(road: Road, readings: Sequence[Reading]) -> Dataset:
-    images: Dataset = ray.data.read_datasource(ImageSource(readings, road.memory), override_num_blocks=len(readings))
+def _images(road: Road, readings: Sequence[Reading], until: float | None = None) -> Dataset:
+    source = ImageSource(readings, road.memory, until)
+    images: Dataset = ray.data.read_datasource(source, override_num_blocks=len(readings))
     return images
 
 
@@ -252,7 +259,7 @@ def judged(
     scores: Dataset = views.map_batches(
         Scorer,
         fn_constructor_kwargs={"models": models, "device": layout.device, "threads": layout.threads}
-        | {"batch_size": layout.batch_size, "teller": teller},
+        | {"batch_size": layout.batch_size, "teller": teller, "until": road.until},
         batch_size=layout.rows_a_call(spec.bytes),
         batch_format="pyarrow",
         compute=ActorPoolStrategy(size=layout.actors, max_tasks_in_flight_per_actor=2),

@@ -73,3 +73,13 @@ def test_a_collection_without_a_name_is_not_written_and_changes_no_digest() -> N
     assert "collection" not in Calibration().model_dump()
     named = Calibration(collection="own photographs")
     assert Calibration.model_validate_json(named.model_dump_json()) == named
+
+
+def test_thresholds_as_probabilities_divide_images_as_the_logits_do() -> None:
+    calibration = Calibration(temperature=2.0, bias=0.5, real_below=-1.0, generated_above=3.0)
+    low, high = calibration.thresholds(0.1)
+    assert [low, high] == pytest.approx([calibration.probability(np.array([x]), 0.1)[0] for x in (-1.0, 3.0)])
+    logits = np.linspace(-5, 7, 101)
+    chances, verdicts = calibration.probability(logits, 0.1), calibration.verdict(logits)
+    assert all((chance >= high) == (verdict == "generated") for chance, verdict in zip(chances, verdicts, strict=True))
+    assert all((chance < low) == (verdict == "real") for chance, verdict in zip(chances, verdicts, strict=True))

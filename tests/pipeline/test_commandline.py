@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, PositiveInt, field_validator, model
 
 from mole.errors import SettingsError
 from pipeline.commandline import JobSettings, read_json, split_commas
+from pipeline.invocation import invoked
 
 
 class Shop(JobSettings):
@@ -48,6 +49,24 @@ class Bakery(Shop):
         if self.loaves > 10 and self.oven_heat is not None and self.oven_heat < 200:
             raise ValueError("--loaves above 10 need an --oven-heat of 200")
         return self
+
+
+class Delivery(Bakery):
+    """Deliver."""
+
+    prefix = "MOLE_DELIVERY_"
+    positional = "flour"
+    aliases: ClassVar[dict[str, str]] = {"loaves": "--breads"}
+
+
+class Oven(JobSettings):
+    """Heat."""
+
+    prefix = "MOLE_OVEN_"
+    positional = "kind"
+
+    kind: str = Field(description="of oven")
+    hot: bool = Field(False, description="a switch")
 
 
 def file(folder: Path, text: str) -> list[str]:
@@ -156,3 +175,64 @@ def test_help_tells_every_flag_its_choices_and_its_default(capsys: pytest.Captur
     assert "a switch (default: off)" in told and "degrees (default: the dough decides)" in told
     assert "(MOLE_BAKERY_FLOUR=...)" in told and "None" not in told
     assert told.rindex("--flour") < told.rindex("--loaves") < told.rindex("--open-on"), "its own flags stand first"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "rye wheat --json --loaves 2",
+        "--json rye --loaves 2 wheat",
+        "--flour rye --json --loaves 2 wheat",
+        "--flour rye wheat --breads 2 --json",
+        "--json --loaves 2 -- rye wheat",
+    ],
+)
+def test_words_without_a_flag_are_the_list_wherever_they_stand(words: str) -> None:
+    read = Delivery.from_command_line(words.split())
+    assert (read.flour, read.as_json, read.loaves) == (["rye", "wheat"], True, 2)
+
+
+def test_behind_two_dashes_a_word_may_begin_with_one() -> None:
+    assert Delivery.from_command_line(["rye", "--", "-w", "--json"]).flour == ["rye", "-w", "--json"]
+
+
+def test_a_word_is_the_setting_that_takes_one_and_a_second_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Oven.from_command_line(["stone", "--hot"]).kind == "stone"
+    monkeypatch.setenv("MOLE_OVEN_KIND", "steel")
+    assert Oven.from_command_line(["stone"]).kind == "stone" and Oven.from_command_line([]).kind == "steel"
+    with pytest.raises(SettingsError, match="^'stone' and 'clay' are both given, and one kind is taken; leave one out"):
+        Oven.from_command_line(["stone", "clay"])
+    with pytest.raises(SettingsError, match="^--kind 'stone' and 'clay' are both given"):
+        Oven.from_command_line(["--kind", "stone", "clay"])
+
+
+def test_an_unknown_flag_is_refused_before_the_words_around_it() -> None:
+    with pytest.raises(SettingsError, match=r"^there is no flag --hott; did you mean --hot\?$"):
+        Oven.from_command_line(["stone", "--hott", "very"])
+
+
+def test_what_is_required_says_that_it_may_be_a_word() -> None:
+    with pytest.raises(SettingsError, match=r"^--kind is required \(as a flag, as a word alone, as MOLE_OVEN_KIND in"):
+        Oven.from_command_line([])
+
+
+def test_a_second_name_is_taken_as_flag_variable_and_in_a_file_but_not_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Delivery.from_command_line(file(tmp_path, 'flour = "a"\nbreads = 3')).loaves == 3
+    monkeypatch.setenv("MOLE_DELIVERY_BREADS", "4")
+    assert Delivery.from_command_line(["a"]).loaves == 4
+    monkeypatch.setenv("MOLE_DELIVERY_LOAVES", "5")
+    with pytest.raises(SettingsError, match="MOLE_DELIVERY_LOAVES are one setting; keep one of them"):
+        Delivery.from_command_line(["a"])
+
+
+def test_help_shows_words_second_names_and_the_command_that_was_started(capsys: pytest.CaptureFixture[str]) -> None:
+    with invoked("scan"), pytest.raises(SystemExit):
+        Delivery.from_command_line(["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert told.startswith("usage: mole-scan scan [") and "[flour ...]" in told
+    assert "--loaves LOAVES, --breads LOAVES" in told or "--loaves, --breads LOAVES" in told
+    with pytest.raises(SystemExit):
+        Oven.from_command_line(["--help"])
+    assert "[KIND ...]" in capsys.readouterr().out

@@ -105,3 +105,26 @@ def test_a_store_in_memory_is_walked_like_another() -> None:
         ("a", "memory:///walked/a"),
         ("b/c", "memory:///walked/b/c"),
     ]
+
+
+def test_a_folder_that_is_left_out_is_left_out_by_whatever_links_it_is_reached(tmp_path: Path) -> None:
+    for name in ("top/a", "top/out/b", "top/out/c/d", "top/output/e"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "top" / "link").symlink_to("out")
+
+    def keys(without: Path | None) -> list[str]:
+        given = None if without is None else str(without)
+        return [place.key for place in entries(str(tmp_path / "top"), hidden=False, without=given)]
+
+    assert keys(tmp_path / "top" / "out") == keys(tmp_path / "top" / "link") == ["a", "output/e"]
+    everything = ["a", "link/b", "link/c/d", "output/e"]  # what a link shows is not walked again
+    assert keys(None) == keys(tmp_path / "none") == keys(tmp_path / "top") == everything
+
+
+def test_a_store_leaves_out_a_folder_of_just_that_name() -> None:
+    fs = fsspec.filesystem("memory")
+    for name in ("/left/a", "/left/out/b", "/left/output/c"):
+        fs.pipe_file(name, b"1")
+    found = entries("memory://left", hidden=False, without="memory://left/out")
+    assert sorted(place.key for place in found) == ["a", "output/c"]

@@ -53,3 +53,10 @@ def test_sources_outputs_tables_and_databases_are_such_places_of_every_job(submi
 def test_who_allows_it_and_a_table_of_a_catalog_are_taken(submitted: None) -> None:
     ScanSettings.from_command_line(["--source", "b.tar", "--output", "o", "--allow-relative"])
     ScanSettings.from_command_line(["--source", "/b.tar", "--output", "lake.trust.verdicts", "--sink", "iceberg"])
+
+
+def test_a_submitted_scan_has_no_output_of_its_own_choice(submitted: None) -> None:
+    with pytest.raises(SettingsError, match="since a submitted job stands in a folder that does not last$"):
+        ScanSettings.from_command_line(["/srv/photos"])
+    with pytest.raises(SettingsError, match="^--source 'photos/' is relative"):
+        ScanSettings.from_command_line(["photos/", "--output", "/o"])

@@ -2,6 +2,7 @@
 
 import glob
 import posixpath
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
@@ -23,6 +24,9 @@ from pipeline.scan.reading.shard import is_shard
 from pipeline.scan.reading.torn import TornError
 from pipeline.scan.reading.unit import Kind, Unit, part_of
 
+OWN = r"(model=[^/]*/|_(runs|rescans|known)/|_lease\.json/)"
+"""What a scan writes right into its output, where that is the source folder itself."""
+NOTHING = re.compile(r"(?!)")
 OWNER = "; who owns the store must allow it to these credentials"
 
 
@@ -34,6 +38,7 @@ class Source:
         texts: what the user named.
         all_files: try every file of a folder, whatever its name.
         image_member: the only member of a shard, or column of a Parquet file, that holds images; None for all that do.
+        output: where the scan writes; what lies there is no part of a folder or a pattern around it.
         columns: of the listings, as far as they show before they are read.
         untold: whether there are units whose columns show when they are read.
         passed: what was passed over, counted while the units are read.
@@ -42,6 +47,7 @@ class Source:
     texts: list[str]
     all_files: bool = False
     image_member: str | None = None
+    output: str | None = None
     columns: set[str] = field(default_factory=set, init=False)
     untold: bool = field(default=False, init=False)
     passed: Passed = field(default_factory=Passed, init=False)
@@ -169,7 +175,10 @@ class Source:
             raise SettingsError(f"--source {text!r}: no file there has such a name")
         start = path[: _first_sign(path)].rfind("/") + 1
         asked = self.all_files or any(map(is_hidden, path[start:].split("/")))
+        own = self._own(storage.url_of(fs, path[:start]))
         for name in sorted(places):
+            if own.match(f"{storage.url_of(fs, name)}/"):
+                continue
             if not asked and any(map(is_hidden, name[start:].split("/"))):
                 self.passed.hidden += 1
             elif places[name]["type"] == "directory":
@@ -227,10 +236,19 @@ class Source:
     def _pass_over(self, count: int) -> None:
         self.passed.skipped += count
 
+    def _own(self, place: str) -> re.Pattern[str]:
+        """Write how the URL of what the scan itself writes begins, where that lies below a place or is the place."""
+        top = f"{place.rstrip('/')}/"
+        output = top if self.output is None else f"{storage.absolute(self.output).rstrip('/')}/"
+        if self.output is None or not output.startswith(top):
+            return NOTHING
+        return re.compile(re.escape(output) + (OWN if output == top else ""))
+
     def _folder(self, text: str) -> Iterator[Unit]:
         tables, images = parts.Parts(storage.absolute(text).rstrip("/")), False
-        for place in entries(text, hidden=self.all_files):
-            if tables.take(place):
+        own = self._own(storage.absolute(text))
+        for place in entries(text, hidden=self.all_files, without=self.output):
+            if own.match(f"{place.url}/") or tables.take(place):
                 continue
             if is_hidden(place.key) and not self.all_files:
                 self.passed.hidden += 1

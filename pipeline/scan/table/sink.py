@@ -83,7 +83,7 @@ class Files:
     """
 
     def __init__(self, output: str) -> None:
-        self.output = output
+        self.output = storage.absolute(output)  # a worker of a Ray that runs already stands in another folder
 
     def ledger(self, model: str) -> Ledger:
         """Look at a model's rows."""

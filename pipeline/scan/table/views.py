@@ -107,11 +107,21 @@ def plainly(reason: duckdb.Error) -> str:
 
 def definitions(table: str) -> str:
     """Write the SQL that makes the views of a table."""
+    return f"{above(pattern(table, f'{MODEL}=*', '*.parquet'))}\n\n{runs(table)}"
+
+
+def above(parts: str, rows: str = "") -> str:
+    """Write the SQL that makes the views above some files.
+
+    Args:
+        parts: the files, as `read_parquet` takes them.
+        rows: SQL behind `FROM` that chooses some of their rows.
+    """
     # what a model's digest looks like must not decide its type; files without carried columns lie beside others
     options = "hive_partitioning = true, hive_types_autocast = false, union_by_name = true"
-    read = f"read_parquet({pattern(table, f'{MODEL}=*', '*.parquet')}, {options})"
     views = (files("pipeline.scan.table") / "views.sql").read_text()
-    return f"CREATE OR REPLACE VIEW verdicts AS SELECT * FROM {read};\n\n{runs(table)}\n\n{views}"
+    read = f"read_parquet({parts}, {options}) {rows}".rstrip()
+    return f"CREATE OR REPLACE VIEW verdicts AS SELECT * FROM {read};\n\n{views}"
 
 
 def runs(table: str) -> str:

@@ -1,6 +1,7 @@
 """What the table holds whole is not planned again; the rest is grouped into tasks and nothing is left out."""
 
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mole.errors import LawError
+from mole.errors import LawError, StorageError
 from pipeline import storage
 from pipeline.records import Status
 from pipeline.scan import plan
@@ -17,6 +18,7 @@ from pipeline.scan.reading.unit import Kind, Slice, Unit
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.sink import encode, part_name
 from tests.pipeline.scan.table.test_ledger import rows
+from tests.verdicts import BEGUN, verdict_row, write_verdicts
 
 
 def unit(name: str, images: int | None) -> Unit:
@@ -95,6 +97,34 @@ def test_the_law_names_gaps_and_doubles(tmp_path: Path) -> None:
         assert planned.counts(ledger) == [("ok", None, 12)]
     with Plan([unit("whole", None)], [ledger]) as planned:
         planned.check(ledger).demand()
+
+
+def test_the_views_of_a_plan_show_its_own_units_in_the_first_ledgers_words(tmp_path: Path) -> None:
+    def verdict(name: str, model: str, verdict: str, **more: object) -> dict[str, object]:
+        return verdict_row(name, 0, model=model, verdict=verdict, **more)
+
+    camera = {"provenance": {"camera": "Canon"}}
+    write_verdicts(
+        tmp_path,
+        [verdict("a#1", "old", "generated", **camera), verdict("a#0", "old", "real"), verdict("c#1", "old", "real")],
+        [verdict("a#1", "new", "real", scanned_at=BEGUN + timedelta(days=1))],
+    )
+    old, new = (Ledger(str(tmp_path / f"model={model}")) for model in ("old", "new"))
+    with Plan([unit("a#1", 1), unit("b#1", 1)], [old, new]) as planned:
+        with planned.evidence(old, new) as views:
+            found = views.sql("SELECT unit, verdict, declared, contradicted FROM evidence").fetchall()
+            assert found == [("a#1", "generated", "camera", True)]
+            assert views.sql("SELECT model FROM verdicts ORDER BY ALL").fetchall() == [("new",), ("old",)]
+        with planned.evidence(new) as views:
+            assert views.sql("SELECT unit, verdict FROM evidence").fetchall() == [("a#1", "real")]
+        assert planned.left(old).units == 2, "the plan is as it was"
+    (tmp_path / "model=old" / "broken.parquet").write_bytes(b"PAR1")
+    with (
+        Plan([unit("a#1", 1)], []) as planned,
+        pytest.raises(StorageError, match="cannot read the verdict table"),
+        planned.evidence(old) as views,
+    ):
+        views.sql("FROM evidence").fetchall()
 
 
 @settings(max_examples=60, deadline=None)

@@ -195,3 +195,26 @@ def test_a_listing_without_a_row_is_refused_where_it_is_named(text: str, tmp_pat
     (tmp_path / "l.csv").write_text(text)
     with pytest.raises(SettingsError, match=r"l\.csv"):
         list(Source([str(tmp_path / "l.csv")]).units())
+
+
+@pytest.mark.parametrize("output", ["verdicts", "."])
+def test_what_the_scan_writes_is_no_part_of_the_folder_or_pattern_around_it(folder: Path, output: str) -> None:
+    own = [f"model={'0' * 32}/part-1.parquet", "_runs/1.json", "_lease.json"]
+    for name in [*own, *(["labels/a.jpg", "export/0.tar", "report.html"] if output != "." else [])]:
+        (folder / output / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / output / name).write_bytes(b"own")
+    bare, source = Source([str(folder)]), Source([f"{folder}/"], output=str(folder / output))
+    assert sorted(unit.key for unit in source.units()) == ["B.JPG", "a.jpg", "c.d.JPeG", "sub/e.webp"]
+    assert (source.skipped, source.shards_skipped) == (4, 2)
+    assert len(list(bare.units())) + bare.skipped > 8, "without the output it is counted"
+    for text, keys in ((f"{folder}/**/*.jpg", ["a.jpg"]), (f"{folder}/[av]*", ["a.jpg"])):
+        source = Source([text], output=str(folder / output))
+        assert [unit.key for unit in source.units()] == keys
+
+
+def test_who_names_what_lies_in_an_output_scans_it(folder: Path) -> None:
+    (folder / "verdicts" / "export").mkdir(parents=True)
+    (folder / "verdicts" / "export" / "a.jpg").write_bytes(b"a")
+    for text in ("verdicts/export", "verdicts/export/*.jpg", "verdicts/export/a.jpg"):
+        source = Source([f"{folder}/{text}"], output=str(folder / "verdicts"))
+        assert [unit.key for unit in source.units()] == ["a.jpg"]

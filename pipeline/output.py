@@ -1,0 +1,36 @@
+"""Output: the folder of a scan's verdict table where none was named, after what is scanned."""
+
+import glob
+import os
+from collections.abc import Sequence
+
+from pipeline.local import path_of
+
+ENDING = "verdicts"
+ARCHIVE = ".tar"
+"""Is not the last ending of a compressed shard."""
+
+
+def default_output(sources: Sequence[str]) -> str:
+    """Name a folder in the current one: `photos/` gives `photos-verdicts`, `shards/{0..9}.tar` `shards-verdicts`.
+
+    Args:
+        sources: local paths, globs and braces, as they are scanned; at least one.
+
+    Returns:
+        A relative path. Of several sources the innermost folder that holds them all gives the name.
+    """
+    places = [place(text) for text in sources]
+    name = os.path.basename(places[0] if len(places) == 1 else os.path.commonpath(places))
+    if len(places) == 1 and not os.path.isdir(places[0]):
+        name = os.path.splitext(name)[0].removesuffix(ARCHIVE)
+    return f"{name}-{ENDING}" if name else ENDING
+
+
+def place(text: str) -> str:
+    """Find the folder or file that a source names; of a glob or braces the folder in which its first sign stands."""
+    path = os.path.normpath(path_of(text))
+    if os.path.exists(path) or not (glob.has_magic(path) or "{" in path):
+        return path
+    first = min(path.find(sign) % (len(path) + 1) for sign in "*?[{")
+    return os.path.dirname(path[:first]) or os.sep

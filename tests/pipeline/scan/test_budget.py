@@ -1,0 +1,49 @@
+"""A run that has had its images or its time takes up nothing new, and loses nothing of what it has."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from mole.config import describe
+from pipeline.records import PREPARED
+from pipeline.scan.budget import Budget, Scorer, is_over, read_until
+from pipeline.settings import ScanSettings
+
+
+def test_a_budget_of_images_is_spent_by_rows_and_one_of_hours_by_the_clock() -> None:
+    settings = ScanSettings(source=["a"], output="o", limit=10, max_hours=1)
+    budget = Budget.of(settings)
+    assert (budget.left(4), budget.spent(4), budget.spent(10), budget.left(12)) == (6, None, "--max-images", 0)
+    assert budget.until is not None and budget.until == pytest.approx(time.time() + 3600, abs=60)
+    assert Budget(until=time.time() - 1).spent(0) == "--max-hours"
+    assert Budget().spent(1 << 40) is None and Budget().left(5) is None and not is_over(None)
+
+
+def test_a_reading_ends_at_the_first_table_after_its_time_and_does_not_begin_later() -> None:
+    begun: list[int] = []
+
+    def reading() -> Iterator[pa.Table]:
+        for number in range(3):
+            begun.append(number)
+            yield pa.table({"n": [number]})
+            time.sleep(0.05)
+
+    assert len(list(read_until(reading, None))) == 3
+    begun.clear()
+    assert [table["n"].to_pylist() for table in read_until(reading, time.time() + 0.02)] == [[0], [1]]
+    assert begun == [0, 1]
+    begun.clear()
+    assert list(read_until(reading, time.time() - 1)) == [] and not begun
+
+
+def test_a_scorer_leaves_what_waits_for_it_once_its_time_has_come(tiny: Path) -> None:
+    described = describe(tiny)
+    row = dict.fromkeys(PREPARED.names) | {"unit": "a#1", "index": 0, "last": True, "status": "empty"}
+    waiting = pa.Table.from_pylist([row] * 3, PREPARED)
+    for until, rows in ((time.time() + 600, 3), (time.time() - 1, 0), (None, 3)):
+        scorer = Scorer(until=until, models=[(str(tiny), described.digest)], device="cpu", threads=1, batch_size=4)
+        scored = scorer(waiting)
+        assert scored.num_rows == rows and "logit" in scored.column_names

@@ -1,0 +1,50 @@
+"""The folder of a scan's verdicts is named after what is scanned, and lies where the user stands."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.output import default_output
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand in a folder with photographs and shards."""
+    for name in ("desk/photos/2026.old/a.jpg", "desk/shards/a.tar", "desk/shards/b.tar", "desk/c{1}.tar/d.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    monkeypatch.chdir(tmp_path / "desk")
+    return tmp_path / "desk"
+
+
+@pytest.mark.parametrize(
+    ("sources", "name"),
+    [
+        (["photos/"], "photos"),
+        (["./photos"], "photos"),
+        (["photos/2026.old"], "2026.old"),
+        (["photos/2026.old/a.jpg"], "a"),
+        (["."], "desk"),
+        (["photos/.."], "desk"),
+        (["shards/a.tar"], "a"),
+        (["x.tar.zst"], "x"),
+        (["list.parquet"], "list"),
+        (["shards/{a,b}.tar"], "shards"),
+        (["shards/*.tar"], "shards"),
+        (["*.jpg"], "desk"),
+        (["**/*.jpg"], "desk"),
+        (["c{1}.tar"], "c{1}.tar"),
+        (["shards/a.tar", "shards/b.tar"], "shards"),
+        (["photos/", "shards/a.tar"], "desk"),
+        (["/srv/a", "/srv/b"], "srv"),
+    ],
+)
+def test_it_has_the_name_of_the_folder_or_file_or_of_the_innermost_folder_with_all_of_them(
+    here: Path, sources: list[str], name: str
+) -> None:
+    assert default_output(sources) == f"{name}-verdicts"
+
+
+def test_what_has_no_name_gives_none(here: Path) -> None:
+    assert default_output(["/"]) == default_output(["/srv", "/etc"]) == "verdicts"
+    assert default_output([f"file://{here}/photos"]) == "photos-verdicts"
