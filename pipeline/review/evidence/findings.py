@@ -21,7 +21,7 @@ MOST_LINES = 1_000_000
 """Of the list of suspicious images: what a spreadsheet opens."""
 
 SUSPICIOUS = "declared = 'generated' OR verdict = 'generated'"
-MOST_SUSPICIOUS = "declared = 'generated' DESC NULLS LAST, logit DESC NULLS LAST, unit, \"index\""
+MOST_SUSPICIOUS = "coalesce(declared = 'generated', false) DESC, logit DESC NULLS LAST, unit, \"index\""
 """What a file declares about itself is stronger than a score, so it comes first."""
 PICTURE = (
     'unit, "index", uri, key, "offset", "length", content_hash, bytes, format, width, height, status, detail, logit, '
@@ -155,7 +155,7 @@ def bounds(rows: Judged) -> Bounds:
     """Find where verdicts change: the least logit of a `generated`, and the least of an `unsure`."""
     [told] = rows.ask("""
         SELECT min(logit) FILTER (verdict = 'generated') AS above, min(logit) FILTER (verdict = 'unsure') AS below
-        FROM narrow
+        FROM narrow WHERE isfinite(logit)
     """)
     return Bounds(told["below"], told["above"])
 

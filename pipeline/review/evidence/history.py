@@ -105,7 +105,8 @@ def runs(rows: Judged) -> list[Run]:
     steps = f"to_json({PROGRESS})" if PROGRESS in columns else "NULL"
     found = rows.ask(f"""
         SELECT id, job, started, ended, seconds, exit_code, coalesce(written, 0) AS written,
-               coalesce(faults, 0) AS faults, version, command, error.message AS error, settings::VARCHAR AS settings,
+               coalesce(faults, 0) AS faults, coalesce(version, '') AS version,
+               coalesce(command, '') AS command, error.message AS error, settings::VARCHAR AS settings,
                summary->>'model' AS model, {steps}::VARCHAR AS steps
         FROM runs WHERE job IN {WRITERS} ORDER BY started DESC, id DESC LIMIT {MOST_RUNS}
     """)

@@ -156,6 +156,7 @@ def _environment() -> Environment:
         "name": words.name,
         "place": words.place,
         "inside": words.inside,
+        "address": words.address,
         "sized": amounts.sized,
         "lasting": amounts.lasting,
         "when": lambda time: f"{time:%Y-%m-%d %H:%M} UTC",

@@ -10,12 +10,18 @@ from mole.errors import StorageError
 from pipeline import storage
 from pipeline.review.evidence.findings import MOST_LINES, MOST_SUSPICIOUS, SUSPICIOUS
 from pipeline.review.evidence.judged import Judged
+from pipeline.review.page.words import RIGHTS
 
 NAME = "suspicious.csv"
 FORMULA = r"^[=+\-@\t\r\n]"
 """How a cell begins that a spreadsheet computes; an apostrophe before it makes it a text."""
-PATH = """coalesce(CASE WHEN "offset" IS NULL THEN uri ELSE uri || '/' || key END, key, '')"""
-"""An image's address; of one in an archive the archive's, and its name there behind it."""
+URI = rf"""
+    regexp_replace(CASE WHEN regexp_matches(uri, '://[^?#]*[?](.*[&_-])?({RIGHTS})[^&=]*=', 'i')
+                        THEN regexp_extract(uri, '^[^?#]*') ELSE uri END, '://[^/@]*@', '://')
+"""
+"""An address without its user, and without a query that gives rights."""
+PATH = f"""coalesce(CASE WHEN "offset" IS NULL THEN {URI} ELSE {URI} || '/' || key END, key, '')"""
+"""Where an image is; of one in an archive the archive's address, and its name there behind it."""
 LINES = f"""
     SELECT CASE WHEN regexp_matches({PATH}, '{FORMULA}') THEN '''' ELSE '' END || {PATH} AS path,
            verdict, round(probability, 6) AS probability, declared

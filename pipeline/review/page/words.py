@@ -7,11 +7,12 @@ from urllib.parse import quote, urlsplit
 from pipeline import storage
 from pipeline.patience import is_web
 from pipeline.records import Status
-from pipeline.redaction import redacted
+from pipeline.redaction import HIDDEN, redacted
 
 MOST_NAME, MOST_TEXT = 120, 300
 UNIT = "\N{NO-BREAK SPACE}%"
-SECRET = re.compile(r"(^|[-_])(sig|signature|token|secret|password|key|credential|auth)", re.IGNORECASE)
+RIGHTS = "sig|signature|token|secret|password|key|credential|auth"
+SECRET = re.compile(rf"(^|[-_])({RIGHTS})", re.IGNORECASE)
 """Names in a query that give rights to who has the address, as signed addresses of stores do."""
 
 LIKELIHOODS = (
@@ -87,13 +88,18 @@ def name(row: dict[str, Any]) -> str:
 def inside(row: dict[str, Any]) -> str:
     """Name the archive or the folder that an image lies in; empty where its source named no place."""
     around = (row["uri"] or "") if row["offset"] is not None else (row["uri"] or "").rpartition("/")[0]
-    return short(storage.file_name(around).rpartition("/")[2], MOST_NAME // 2)
+    return short(address(storage.file_name(around)).rpartition("/")[2], MOST_NAME // 2)
 
 
 def place(row: dict[str, Any]) -> str:
     """Write where an image lies: its address, or the archive's and its name there."""
-    uri = short(redacted(row["uri"] or "its source named no place"), MOST_TEXT)
+    uri = address(row["uri"] or "its source named no place")
     return uri if row["offset"] is None else f"{uri} › {short(row['key'] or '')}"
+
+
+def address(uri: str) -> str:
+    """Write a place for people, without the rights that it may carry."""
+    return short(redacted(uri).replace(f"{HIDDEN}@", ""), MOST_TEXT)
 
 
 def link(uri: str | None) -> str | None:
