@@ -4,8 +4,8 @@
 
 Each size is a synthetic verdict table of the shape that a crawl gives: half of its parts are shards of 10,000 images,
 half are slices of a listing of web addresses; one image in fifty declares something, one in fifty has a fault. The
-images themselves are nowhere, so the page says of each thumbnail why it has none; what reading them takes depends on the
-store and is bounded. Each page is made by a process of its own.
+images themselves are nowhere, so the page says of each thumbnail why it has none; what reading them takes depends on
+the store and is bounded. Each page is made by a process of its own.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from pipeline.registry import locate
 from pipeline.review.page.making import make
 
 SHARD, SLICE, HOSTS = 10_000, 250, 5_000
+"""Images of a shard and of a slice, and web servers; all of those are this machine, so that no other is asked."""
 PREVALENCE = 0.1
 ROWS = """
     COPY (
@@ -41,7 +42,8 @@ ROWS = """
             SELECT *, CASE WHEN in_shard THEN number // {shard} ELSE number // {slice} END AS place,
                    CASE WHEN in_shard THEN number % {shard} ELSE number % {slice} END AS nth,
                    CASE WHEN in_shard THEN {shard} ELSE {slice} END AS size,
-                   'https://host' || (least({hosts}, 3 / (third + 0.0003))::INTEGER) || '.example/' AS host
+                   'https://127.1.' || (least({hosts}, 3 / (third + 0.0003))::INTEGER // 250) || '.'
+                      || (least({hosts}, 3 / (third + 0.0003))::INTEGER % 250) || '/' AS host
             FROM drawn
         ),
         scored AS (
@@ -51,10 +53,10 @@ ROWS = """
                         THEN 'unreachable' ELSE 'ok' END AS status
             FROM placed
         )
-        SELECT CASE WHEN in_shard THEN 's3://lake/crawl/' || lpad(place::VARCHAR, 6, '0') || '.tar#e' || place
-                    ELSE 's3://lake/urls.parquet#e1:' || place * {slice} || '-' || (place + 1) * {slice} END AS unit,
+        SELECT CASE WHEN in_shard THEN '/lake/crawl/' || lpad(place::VARCHAR, 6, '0') || '.tar#e' || place
+                    ELSE '/lake/urls.parquet#e1:' || place * {slice} || '-' || (place + 1) * {slice} END AS unit,
                nth::INTEGER AS "index", nth = size - 1 AS "last",
-               CASE WHEN in_shard THEN 's3://lake/crawl/' || lpad(place::VARCHAR, 6, '0') || '.tar'
+               CASE WHEN in_shard THEN '/lake/crawl/' || lpad(place::VARCHAR, 6, '0') || '.tar'
                     ELSE host || (number % 97) || '/' || md5(number::VARCHAR) || '.jpg' END AS uri,
                lpad(number::VARCHAR, 9, '0') AS key,
                CASE WHEN in_shard THEN 512 + 120000 * nth END::BIGINT AS "offset",

@@ -14,6 +14,7 @@ from pipeline.registry import locate
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.source import Source
+from pipeline.thumbnail import MOST_BYTES
 from tests.pictures import picture, write_shard
 from tests.verdicts import BEGUN, verdict_row, write_verdicts
 
@@ -28,6 +29,7 @@ NAMES = (
 )
 EMBEDDED = describe(locate("embedded"))
 PAGE = "https://user:pw@example.org/a.jpg?id=1"
+"""An image that is too large for a thumbnail, so that nobody asks that server for it."""
 
 
 def reported(folder: Path, *, model: str = EMBEDDED.digest) -> Path:
@@ -40,7 +42,7 @@ def reported(folder: Path, *, model: str = EMBEDDED.digest) -> Path:
     (photos / "cut.jpg").write_bytes(picture(9)[:400])
     rows = read([photos, photos / "shard.tar"], model)
     rows.append(verdict_row(f"{PAGE}#1", 0, model=model, uri=PAGE, key=PAGE, last=True, offset=None, length=None,
-                            verdict="generated", logit=5.5, probability=0.97,
+                            verdict="generated", logit=5.5, probability=0.97, bytes=MOST_BYTES + 1,
                             provenance={"camera": f"{SCRIPT} Canon", "c2pa": "claim\u202e"}))  # fmt: skip
     table = write_verdicts(folder / "table", rows, [row | changed(number) for number, row in enumerate(rows[:8])])
     write_run(table, {"source": [str(photos)], "model": "embedded"}, {"model": model})

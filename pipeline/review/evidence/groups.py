@@ -64,7 +64,9 @@ def groups(rows: Judged) -> dict[str, list[Group]]:
         "FROM narrow GROUP BY 1",
     }
     largest = {title: _largest(rows, question) for title, question in found.items()}
-    largest["shorter side"] = [_sized(group) for group in sorted(largest["shorter side"], key=lambda one: one.name)]
+    largest["shorter side"] = [
+        _sized(group) for group in sorted(largest["shorter side"], key=lambda one: (not one.name, one.name))
+    ]
     return {title: some for title, some in largest.items() if any(group.name for group in some)}
 
 

@@ -71,7 +71,8 @@ def columns(
         unit: of the heights.
     """
     most = max((sum(bar.parts.values()) for bar in bars), default=0) or 1
-    ticks = [tick for tick in _round(most) if tick <= most * 1.001]
+    whole = all(isinstance(height, int) for bar in bars for height in bar.parts.values())
+    ticks = [tick for tick in _round(most, whole=whole) if tick <= most * 1.001]
     wide, high = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
     step = wide / len(bars)
     drawn = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" class="chart"><title>{title}</title>']
@@ -117,10 +118,11 @@ def _apart(marks: Sequence[Mark], wide: int) -> list[Mark]:
     return kept
 
 
-def _round(most: float) -> list[float]:
-    """Choose round numbers from 0 up to a height, some four of them."""
+def _round(most: float, *, whole: bool) -> list[float]:
+    """Choose round numbers from 0 up to a height, some four of them; of counts whole ones."""
     power = 10 ** math.floor(math.log10(most / 4))
     step = next(power * digit for digit in (1, 2, 5, 10) if power * digit * 5 >= most)
+    step = max(step, 1) if whole else step
     return [step * number for number in range(6)]
 
 

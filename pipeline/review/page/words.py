@@ -81,7 +81,7 @@ def short(text: str, most: int = MOST_NAME) -> str:
 
 def name(row: dict[str, Any]) -> str:
     """Name an image: the last part of what its source calls it, or else of its address."""
-    told = row["key"] or storage.file_name(row["uri"] or "")
+    told = redacted(row["key"] or storage.file_name(row["uri"] or ""))
     return short(told.rstrip("/").rpartition("/")[2] or told or "without a name")
 
 

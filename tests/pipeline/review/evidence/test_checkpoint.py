@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from mole.config import ADAPTERS, CONFIG, describe
 from pipeline import storage
@@ -42,5 +43,10 @@ def test_a_folder_that_holds_another_model_now_is_passed_over(tiny: Path, tmp_pa
 
 
 def test_places_are_those_of_the_runs_settings() -> None:
-    runs = [{"registry": "r", "model": "promoted"}, {"model": "embedded", "shadow": "s"}, {"model": None}, {}]
+    runs: list[dict[str, Any]] = [
+        {"registry": "r", "model": "promoted"},
+        {"model": "embedded", "shadow": "s"},
+        {"model": None},
+        {},
+    ]
     assert list(places_of(runs)) == ["r", "s"]

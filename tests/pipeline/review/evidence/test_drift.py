@@ -65,7 +65,9 @@ def test_flips_are_those_of_the_view(tmp_path: Path) -> None:
     table = write_verdicts(tmp_path, old, new)
     with judged(str(table)) as rows:
         told = flips(rows)
-    changed = ask(str(table), "SELECT former_verdict, verdict, count(*) AS images FROM changed GROUP BY ALL").to_pylist()
+    changed = ask(
+        str(table), "SELECT former_verdict, verdict, count(*) AS images FROM changed GROUP BY ALL"
+    ).to_pylist()
     assert told is not None and told.images == 40 and told.other.digest == "old"
     assert told.flipped == sum(row["images"] for row in changed)
     assert all(told.changed[row["former_verdict"], row["verdict"]] == row["images"] for row in changed)

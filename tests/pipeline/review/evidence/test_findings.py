@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def test_bounds_lie_where_the_rows_change_their_verdict(rows: Judged) -> None:
 def test_a_histogram_holds_every_score_once_in_bins_of_one_width(rows: Judged) -> None:
     bins = findings.histogram(rows)
     assert sum(one.real for one in bins) == 3 and sum(one.unsure + one.generated for one in bins) == 7
-    assert len(bins) <= findings.BINS and all(a.high == b.low for a, b in zip(bins, bins[1:], strict=False))
+    assert len(bins) <= findings.BINS and all(a.high == b.low for a, b in pairwise(bins))
     assert len({round(one.high - one.low, 9) for one in bins}) == 1
     assert bins[0].low <= -6 and bins[-1].high > 9
 

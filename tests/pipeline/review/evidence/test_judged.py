@@ -71,7 +71,10 @@ def test_the_model_that_judged_the_most_images_is_meant_and_another_can_be_named
         with judged(str(table), words) as rows:
             assert [row[2] for row in images(rows)] == ["generated"] and rows.complete.open == 1
     for words in ("new", "other", "'; DROP TABLE verdicts"):
-        with pytest.raises(SettingsError, match="no model of the table, which has new0, old0"), judged(str(table), words):
+        with (
+            pytest.raises(SettingsError, match="no model of the table, which has new0, old0"),
+            judged(str(table), words),
+        ):
             pass
 
 

@@ -1,5 +1,6 @@
 """Laws of a chart: well-formed, in proportion, and legible."""
 
+from itertools import pairwise
 from xml.etree import ElementTree
 
 from pipeline.review.evidence.findings import Bin, Scale
@@ -31,7 +32,12 @@ def test_marks_do_not_touch() -> None:
     marks = [Mark(at / 100, f"{at}") for at in range(100)]
     picture = drawn(columns([Bar({"images": 1}, "")] * 100, marks, title="t", axis="a"))
     places = [float(text.attrib["x"]) for text in picture.iter(f"{SVG}text") if (text.text or "").isdigit()][2:]
-    assert all(b - a >= APART - 0.2 for a, b in zip(places, places[1:], strict=False))
+    assert all(b - a >= APART - 0.2 for a, b in pairwise(places))
+
+
+def test_counts_have_whole_numbers_at_their_side() -> None:
+    picture = drawn(columns([Bar({"images": 1}, "one")], [], title="t", axis="a"))
+    assert [text.text for text in picture.iter(f"{SVG}text")] == ["0", "1", "a"]
 
 
 def test_nothing_to_draw_is_an_empty_chart() -> None:

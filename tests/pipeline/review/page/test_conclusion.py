@@ -16,7 +16,7 @@ CONFIG = describe(locate("embedded")).config
 
 
 def counts(generated: int, others: int, **given: Any) -> Counts:
-    facts = {"declared": {"generated": 0, "camera": 0}, "contradicted": 0, "since": None, "until": None}
+    facts: dict[str, Any] = {"declared": {"generated": 0, "camera": 0}, "contradicted": 0, "since": None, "until": None}
     return Counts(images=generated + others, generated=generated, real=others, unsure=0, **facts | given)
 
 

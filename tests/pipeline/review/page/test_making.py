@@ -85,7 +85,9 @@ def test_names_from_outside_are_shown_and_never_obeyed(page: str) -> None:
     read = Page(page)
     assert SCRIPT in read.texts and SCRIPT not in page
     assert "\u202e" not in page and "\\u202e" in page and "two\\nlines" in page
-    assert all(re.match(r"(#|file:///|https://example\.org/a\.jpg\?id=1$|suspicious\.csv$)", link) for link in read.links)
+    assert all(
+        re.match(r"(#|file:///|https://example\.org/a\.jpg\?id=1$|suspicious\.csv$)", link) for link in read.links
+    )
     assert "user:pw" not in page
 
 
@@ -159,7 +161,8 @@ def test_a_model_without_known_rates_says_what_would_tell_them(tiny: Path, tmp_p
 def test_every_table_gives_a_page(rows: list[dict[str, object]], tmp_path: Path) -> None:
     table = write_verdicts(tmp_path, rows)
     make(str(table))
-    assert "NaN" not in (page := (table / PAGE).read_text()) and "None" not in page.replace("<p>None.</p>", "")
+    page = (table / PAGE).read_text()
+    assert "NaN" not in page and "None" not in page.replace("<p>None.</p>", "")
     Page(page)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from mole.errors import StorageError
 from pipeline import storage
+from pipeline.review.evidence.findings import MOST_LINES
 from pipeline.review.evidence.judged import judged
 from pipeline.review.page import sheet
 from tests.verdicts import verdict_row, write_verdicts
@@ -57,7 +58,7 @@ def test_addresses_give_no_rights(tmp_path: Path) -> None:
 
 
 def test_a_long_list_ends_at_its_bound(table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sheet, "LINES", sheet.LINES.replace(f"LIMIT {sheet.MOST_LINES}", "LIMIT 2"))
+    monkeypatch.setattr(sheet, "LINES", sheet.LINES.replace(f"LIMIT {MOST_LINES}", "LIMIT 2"))
     monkeypatch.setattr(sheet, "MOST_LINES", 2)
     with judged(table) as rows:
         assert sheet.write(rows, str(tmp_path / "few.csv")) == (2, 9)

@@ -7,7 +7,18 @@ import pytest
 
 from pipeline.records import Status
 from pipeline.review.page.words import (
-    ADVICE, chance, declarations, inside, interval, likelihood, link, name, percent, place, plain, short,
+    ADVICE,
+    chance,
+    declarations,
+    inside,
+    interval,
+    likelihood,
+    link,
+    name,
+    percent,
+    place,
+    plain,
+    short,
 )  # fmt: skip
 
 SPACE = "\N{NO-BREAK SPACE}"
@@ -60,7 +71,7 @@ def test_a_link_of_a_file_is_quoted_and_one_of_the_web_gives_no_rights() -> None
     assert link("file:///p/a%20b.jpg") == "file:///p/a%20b.jpg"
     assert link("https://user:pw@example.org/a b.jpg?id=5&size=L") == "https://example.org/a%20b.jpg?id=5&size=L"
     assert link("https://h.example/a.jpg?X-Amz-Signature=abc&id=1") == "https://h.example/a.jpg"
-    assert link("https://h.example/a.jpg?q=\"><script>") == "https://h.example/a.jpg?q=%22%3E%3Cscript%3E"
+    assert link('https://h.example/a.jpg?q="><script>') == "https://h.example/a.jpg?q=%22%3E%3Cscript%3E"
 
 
 def row(**given: Any) -> dict[str, Any]:
