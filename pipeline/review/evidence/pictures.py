@@ -1,0 +1,119 @@
+"""Pictures: thumbnails of images that a verdict table names, or why there are none; bounded in all that they cost.
+
+Bytes are read by threads that nobody waits for once their time is over.
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from queue import Empty, Queue
+from threading import Thread
+from typing import Any
+
+from mole.errors import MoleError
+from pipeline.fault import STORE_FAULTS
+from pipeline.records import Status
+from pipeline.review.evidence.original import Gone, originals
+from pipeline.thumbnail import MOST_BYTES, MOST_PIXELS, Thumbnail, thumbnail
+
+AT_ONCE = 4
+ONE, ALL = 10.0, 40.0
+"""Seconds: for reading the images of one unit, and for all."""
+ALL_BYTES = 512 << 20
+"""Bytes read, of all."""
+
+Place = tuple[str, int]
+Row = Mapping[str, Any]
+Answer = tuple[Row, bytes | Gone]
+
+
+@dataclass
+class _Reading:
+    """One thread's reading of the images of a unit.
+
+    Attributes:
+        rows: of one unit.
+        ends: when nobody waits for it any more.
+        answers: what it has read, and None at its end.
+    """
+
+    rows: list[Row]
+    ends: float
+    answers: "Queue[Answer | None]" = field(default_factory=lambda: Queue(maxsize=1))
+
+    def begin(self) -> None:
+        """Start; a thread that hangs ends with the process."""
+        Thread(target=self._read, daemon=True).start()
+
+    def results(self) -> Iterator[Answer]:
+        """Yield what is read, until all is, or the time is over and nothing waits."""
+        while True:
+            try:
+                answer = self.answers.get(timeout=max(0.001, self.ends - time.monotonic()))
+            except Empty:
+                return
+            if answer is None:
+                return
+            yield answer
+
+    def _read(self) -> None:
+        try:
+            for answer in originals(self.rows):
+                self.answers.put(answer)
+        except (*STORE_FAULTS, MoleError) as reason:
+            for row in self.rows:
+                self.answers.put((row, Gone(Status.UNREACHABLE, str(reason))))
+        self.answers.put(None)
+
+
+def pictures(rows: Sequence[Row]) -> dict[Place, Thumbnail]:
+    """Make small pictures of some rows of a verdict table.
+
+    Args:
+        rows: with the columns of `original`, `bytes`, `width` and `height`; the same image may stand there twice.
+
+    Returns:
+        One for each image, by unit and index.
+    """
+    wanted: dict[Place, Row] = {_place(row): row for row in rows}
+    made = {place: Thumbnail(why=why) for place, row in wanted.items() if (why := _refused(row))}
+    left = sorted((row for place, row in wanted.items() if place not in made), key=_place)
+    waiting = deque([*some] for _, some in groupby(left, key=lambda row: row["unit"]))
+    over, budget = time.monotonic() + ALL, ALL_BYTES
+    while waiting and budget > 0 and time.monotonic() < over:
+        ends = min(over, time.monotonic() + ONE)
+        begun = [_Reading(waiting.popleft(), ends) for _ in range(min(AT_ONCE, len(waiting)))]
+        for reading in begun:
+            reading.begin()
+        for row, found in (answer for reading in begun for answer in reading.results()):
+            made[_place(row)] = _shown(found)
+            budget -= len(found) if isinstance(found, bytes) else 0
+            if budget <= 0 or time.monotonic() > over:
+                break
+    for place in wanted:
+        made.setdefault(place, Thumbnail(why="not shown: reading it for this page took too long"))
+    return made
+
+
+def _place(row: Row) -> Place:
+    return row["unit"], row["index"]
+
+
+def _refused(row: Row) -> str:
+    """Say why an image is not even read; empty where it is."""
+    size, pixels = row["length"] or row["bytes"] or 0, (row["width"] or 0) * (row["height"] or 0)
+    if size > MOST_BYTES:
+        return f"not shown: {size:,} bytes, over the bound of {MOST_BYTES:,} for a thumbnail"
+    if pixels > MOST_PIXELS:
+        return f"not shown: {pixels:,} pixels, over the bound of {MOST_PIXELS:,} for a thumbnail"
+    return ""
+
+
+def _shown(found: bytes | Gone) -> Thumbnail:
+    return Thumbnail(why=_said(found)) if isinstance(found, Gone) else thumbnail(found)
+
+
+def _said(gone: Gone) -> str:
+    return f"not shown: {gone.status.replace('_', ' ')}, {gone.detail}"

@@ -1,0 +1,119 @@
+"""Prevalence: how many images are really generated, as far as counts of verdicts and a model's known errors can tell.
+
+Legend: D draws.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mole.metrics import Rate, precision_at
+from pipeline.review.evidence.rates import Measurement
+
+LEVEL = 0.95
+DRAWS = 100_000
+SEED = 20_140_113
+
+Draws = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Prevalence:
+    """A share of generated images, estimated.
+
+    Attributes:
+        value: Rogan and Gladen's estimate, cut to [0, 1]; None where the detection rate is not known, or is no higher
+            than the rate of false positives.
+        low: lower end of the 95 % interval.
+        high: upper end; 1 where the detection rate is not known.
+        separates: whether the rates differ surely enough to tell anything: in no more than 2.5 % of the draws does the
+            detection rate fall to the rate of false positives.
+    """
+
+    value: float | None
+    low: float
+    high: float
+    separates: bool
+
+
+@dataclass(frozen=True)
+class Expected:
+    """How many of the images called generated are, at a prevalence.
+
+    Attributes:
+        value: Bayes' rule; None where the detection rate is not known.
+        low: with both rates at their unfavourable bounds; 0 where the detection rate is not known.
+        high: with both at their favourable bounds.
+    """
+
+    value: float | None
+    low: float
+    high: float
+
+
+def estimate(called: int, images: int, measured: Measurement) -> Prevalence:
+    """Estimate how many images are generated from how many are called so.
+
+    The estimate is (called - alarms) / (found - alarms), in shares. Its interval carries the uncertainty of all three
+    shares: each is drawn from the distribution that its exact interval is a part of (for the lower end from the one
+    that unfavourable bounds come from, for the upper end from the other), and the ends are quantiles of what the draws
+    give. A draw whose rates do not separate excludes nothing.
+
+    Args:
+        called: images called `generated`; those called `unsure` are not.
+        images: with a verdict.
+        measured: the model's rates.
+
+    Source: Rogan and Gladen 1978, American Journal of Epidemiology 107, 71-76; the interval is that of Bayer, Fay and
+    Graubard 2022, arXiv:2205.13494 (melded confidence intervals), simple random samples.
+    """
+    alarms, found = measured.alarms, measured.found
+    rng = np.random.default_rng(SEED)
+    low_D = _true_share(
+        _drawn(rng, called, images, upper=False),
+        _drawn(rng, alarms.hits, alarms.images, upper=True),
+        np.ones(DRAWS) if found is None else _drawn(rng, found.hits, found.images, upper=True),
+        undecided=0.0,
+    )
+    low = float(np.quantile(low_D, (1 - LEVEL) / 2))
+    if found is None:
+        return Prevalence(None, low, 1.0, separates=True)
+    alarm_D = _drawn(rng, alarms.hits, alarms.images, upper=False)
+    found_D = _drawn(rng, found.hits, found.images, upper=False)
+    high_D = _true_share(_drawn(rng, called, images, upper=True), alarm_D, found_D, undecided=1.0)
+    tied = _drawn(rng, alarms.hits, alarms.images, upper=True) >= found_D
+    separates = found.share > alarms.share and float(tied.mean()) <= (1 - LEVEL) / 2
+    value = (called / images - alarms.share) / (found.share - alarms.share) if found.share > alarms.share else None
+    high = float(np.quantile(high_D, (1 + LEVEL) / 2))
+    return Prevalence(None if value is None else float(np.clip(value, 0, 1)), low, high, separates)
+
+
+def precision(prevalence: float, measured: Measurement) -> Expected:
+    """Foretell how many of the images called generated are, were this share of all images generated.
+
+    Args:
+        prevalence: the share.
+        measured: the model's rates.
+    """
+    if measured.found is not None:
+        told = precision_at(prevalence, measured.found, measured.alarms)
+        return Expected(told.value, told.low, told.high)
+    all_found = Rate(1, 1, 1.0, 1.0, 1.0)
+    return Expected(None, 0.0, precision_at(prevalence, all_found, measured.alarms).high)
+
+
+def _true_share(called_D: Draws, alarm_D: Draws, found_D: Draws, *, undecided: float) -> Draws:
+    """Undo a model's errors, draw by draw, within [0, 1]; float64 (D,)."""
+    apart_D = found_D - alarm_D
+    share_D = np.divide(called_D - alarm_D, apart_D, out=np.full(len(called_D), undecided), where=apart_D > 0)
+    clipped_D: Draws = np.clip(share_D, 0, 1)
+    return clipped_D
+
+
+def _drawn(rng: np.random.Generator, hits: int, images: int, *, upper: bool) -> Draws:
+    """Draw shares whose quantiles are Clopper's and Pearson's lower, or upper, bounds; float64 (D,)."""
+    one, other = (hits + 1, images - hits) if upper else (hits, images - hits + 1)
+    if one == 0 or other == 0:
+        return np.full(DRAWS, 0.0 if one == 0 else 1.0)
+    return rng.beta(one, other, DRAWS)

@@ -1,0 +1,134 @@
+"""Chart: bars as an SVG inside a page, in the page's own colours, with a text for those who do not see it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.review.evidence.findings import Bin, Scale
+from pipeline.review.page.words import percent
+
+WIDTH, HEIGHT = 720, 240
+LEFT, RIGHT, TOP, BOTTOM = 56, 12, 38, 40
+TICKS = (0.5, 0.1, 0.9, 0.01, 0.99, 0.001, 0.999, 1e-4, 0.9999, 1e-6, 1 - 1e-6)
+"""Probabilities that may stand below a histogram, the most wanted first."""
+APART = 46
+"""Pixels between two marks of an axis, at least."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One column.
+
+    Attributes:
+        parts: its heights by class name, from the bottom up.
+        told: what it is, for who points at it.
+    """
+
+    parts: dict[str, float]
+    told: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something at a place along the bars, from 0 at their left end to 1 at their right."""
+
+    at: float
+    text: str
+
+
+def histogram(bins: Sequence[Bin], scale: Scale, limits: Sequence[tuple[float, str]]) -> str:
+    """Draw how many images have which score, with lines where verdicts change.
+
+    Args:
+        bins: of logits, in order, all of one width.
+        scale: how probabilities follow.
+        limits: logits where verdicts change, each with a word.
+    """
+    low, high = bins[0].low, bins[-1].high
+    bars = []
+    for one in bins:
+        ends = scale.chance(one.low), scale.chance(one.high)
+        told = f"{percent(ends[0])} to {percent(ends[1])}: {one.real + one.unsure + one.generated:,} images"
+        bars.append(Bar({"real": one.real, "unsure": one.unsure, "generated": one.generated}, told))
+    marks = [
+        Mark((scale.logit(math.log(tick / (1 - tick))) - low) / (high - low), f"{100 * tick:.6g} %") for tick in TICKS
+    ]
+    lines = [Mark((logit - low) / (high - low), word) for logit, word in limits]
+    return columns(bars, marks, lines=lines, title="Histogram of the scores", axis="probability of being generated")
+
+
+def columns(
+    bars: Sequence[Bar], marks: Sequence[Mark], *, title: str, axis: str, lines: Sequence[Mark] = (), unit: str = ""
+) -> str:
+    """Draw columns side by side.
+
+    Args:
+        bars: from left to right.
+        marks: below them; those outside and those too close to an earlier one are left out.
+        title: what a screen reader calls the picture.
+        axis: what the marks mean.
+        lines: across the bars.
+        unit: of the heights.
+    """
+    most = max((sum(bar.parts.values()) for bar in bars), default=0) or 1
+    whole = all(isinstance(height, int) for bar in bars for height in bar.parts.values())
+    ticks = [tick for tick in _round(most, whole=whole) if tick <= most * 1.001]
+    wide, high = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+    step = wide / len(bars)
+    drawn = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" class="chart"><title>{title}</title>']
+    for tick in ticks:
+        y = TOP + high * (1 - tick / most)
+        drawn.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        drawn.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_short(tick)}{unit}</text>')
+    for place, bar in enumerate(bars):
+        drawn.append(f"<g><title>{bar.told}</title>")
+        y = float(TOP + high)
+        for kind, height in bar.parts.items():
+            if height:
+                tall = max(0.6, high * height / most)
+                y -= tall
+                size = f'width="{max(0.5, step - 1):.2f}" height="{tall:.2f}"'
+                drawn.append(f'<rect class="{kind}" x="{LEFT + place * step:.2f}" y="{y:.2f}" {size}/>')
+        drawn.append("</g>")
+    drawn += [_line(mark, wide, number) for number, mark in enumerate(lines) if 0 <= mark.at <= 1]
+    drawn += [
+        f'<text x="{LEFT + mark.at * wide:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{mark.text}</text>'
+        for mark in _apart(marks, wide)
+    ]
+    drawn.append(f'<text x="{LEFT + wide / 2:.0f}" y="{HEIGHT - 6}" text-anchor="middle">{axis}</text></svg>')
+    return "".join(drawn)
+
+
+def _line(mark: Mark, wide: int, number: int) -> str:
+    x = LEFT + mark.at * wide
+    side, shift = ("end", -4) if mark.at > 0.5 else ("start", 4)
+    y = 12 + 14 * number
+    return (
+        f'<line class="limit" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 9:.1f}" y2="{HEIGHT - BOTTOM}"/>'
+        f'<text x="{x + shift:.1f}" y="{y:.1f}" text-anchor="{side}">{mark.text}</text>'
+    )
+
+
+def _apart(marks: Sequence[Mark], wide: int) -> list[Mark]:
+    """Leave out marks that lie outside, or would touch one that stands before them in the list."""
+    kept: list[Mark] = []
+    for mark in marks:
+        if 0 <= mark.at <= 1 and all(abs(mark.at - one.at) * wide >= APART for one in kept):
+            kept.append(mark)
+    return kept
+
+
+def _round(most: float, *, whole: bool) -> list[float]:
+    """Choose round numbers from 0 up to a height, some four of them; of counts whole ones."""
+    power = 10 ** math.floor(math.log10(most / 4))
+    step = next(power * digit for digit in (1, 2, 5, 10) if power * digit * 5 >= most)
+    step = max(step, 1) if whole else step
+    return [step * number for number in range(6)]
+
+
+def _short(number: float) -> str:
+    """Write a number in few digits: `1.2 M`."""
+    for size, word in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if number >= size:
+            return f"{number / size:.3g}{word}"
+    return f"{number:.3g}"

@@ -1,0 +1,152 @@
+"""Conclusion: what a scan comes to, in the few sentences that stand at the top of its page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.review.evidence.checkpoint import Checkpoint
+from pipeline.review.evidence.findings import Counts, Share
+from pipeline.review.evidence.prevalence import Expected, Prevalence, estimate, precision
+from pipeline.review.evidence.rates import Kind, Measurement, strongest
+from pipeline.review.page.words import interval, percent
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the counts of a scan mean under one measurement of the model's errors.
+
+    Attributes:
+        measured: the measurement.
+        prevalence: how many images are really generated.
+        precision: how many of those called generated are, at the prevalence that the probabilities assume.
+        alarms: images that would be called generated if none were.
+    """
+
+    measured: Measurement
+    prevalence: Prevalence
+    precision: Expected
+    alarms: float
+
+
+def readings(counts: Counts, model: Checkpoint | None, assumed: float) -> list[Reading]:
+    """Read the counts under each measurement that is known; nothing where no image was scored.
+
+    Args:
+        counts: of the rows.
+        model: None where it is not at hand.
+        assumed: the prevalence that the probabilities assume.
+    """
+    if model is None or not counts.scored:
+        return []
+    return [
+        Reading(
+            one,
+            estimate(counts.generated, counts.scored, one),
+            precision(assumed, one),
+            one.alarms.share * counts.scored,
+        )
+        for one in model.measured
+    ]
+
+
+def called(counts: Counts) -> str:
+    """Say what the model called the images."""
+    if not counts.scored:
+        return "No image could be scored, so nothing is called generated or real."
+    share = Share(counts.generated, counts.scored)
+    return (
+        f"Of {counts.scored:,} images with a score the model calls {counts.generated:,} generated "
+        f"({percent(share.share)}), {counts.real:,} real, and is unsure about {counts.unsure:,}."
+    )
+
+
+def really(counts: Counts, found: Sequence[Reading]) -> str:
+    """Say how many are really generated, or why that cannot be said."""
+    if not counts.scored:
+        return ""
+    if not found:
+        return (
+            "How many are really generated cannot be estimated: it is not known how often this model is wrong. "
+            f"{MEASURE}"
+        )
+    best = strongest([one.measured for one in found])
+    if not best:
+        least = max(found, key=lambda one: (one.measured.kind, -one.prevalence.low))
+        at_least = (
+            f"at least {percent(least.prevalence.low)} are generated, if these images are like {least.measured.words}"
+            if least.prevalence.low > 0
+            else "it may be that none is"
+        )
+        return (
+            f"How many are really generated cannot be estimated, since it was not measured how many generated images "
+            f"this model finds; {at_least}. {MEASURE}"
+        )
+    return _estimated(Share(counts.generated, counts.scored), [one for one in found if one.measured in best])
+
+
+def doubts(counts: Counts, found: Sequence[Reading]) -> list[str]:
+    """Say why these figures may not hold here."""
+    if not counts.scored or not found:
+        return []
+    told = [CARRIED]
+    high = max((one for one in found if one.measured.kind is Kind.OTHER), key=_alarms, default=None)
+    low = Share(counts.generated, counts.scored).interval[0]
+    if high is not None and counts.generated and high.measured.alarms.high >= low:
+        told.append(
+            f"On one collection that it never saw this model called {percent(high.measured.alarms.share)} of the real "
+            "images generated. If these images are like those, it may be that none of them is generated."
+        )
+    if all(one.measured.kind is not Kind.OTHER for one in found):
+        told.append(
+            "The rates were measured on images of the collections that the model learned from, which flatters it."
+        )
+    return told
+
+
+def declared(counts: Counts) -> str:
+    """Say what the files declare about themselves."""
+    made, taken = counts.declared["generated"], counts.declared["camera"]
+    if not made and not taken:
+        return "No file says about itself that it was generated, or names a camera; most tools remove such marks."
+    says = "1 file says that it was generated" if made == 1 else f"{made:,} files say that they were generated"
+    names = "1 names a camera" if taken == 1 else f"{taken:,} name a camera"
+    against = f" {counts.contradicted:,} of these contradict their verdict." if counts.contradicted else ""
+    return f"{says}, {names}.{against} Anyone can write or remove such marks."
+
+
+CARRIED = (
+    "Error rates hold for images like those that they were measured on. Nobody has measured them on yours: other "
+    "cameras, subjects, generators or compression change them, often by several times."
+)
+"""What limits every estimate."""
+MEASURE = (
+    "To know it, measure this model on images of the same kind whose origin is known: jobs/evaluate.py gives both "
+    "rates, jobs/calibrate.py that of real images alone."
+)
+"""What would tell the rates."""
+
+
+def _estimated(called: Share, best: Sequence[Reading]) -> str:
+    """Write the estimate, or the span of several."""
+    if not all(one.prevalence.separates for one in best):
+        return (
+            "How many are really generated cannot be estimated: where its errors were measured, the model called real "
+            "images generated about as often as generated ones, so its verdicts tell nothing about their number."
+        )
+    if all(called.interval[1] < one.measured.alarms.low for one in best):
+        rate = min(one.measured.alarms.share for one in best)
+        return (
+            "How many are really generated cannot be estimated: fewer are called generated than the model called of "
+            f"real images where its errors were measured ({percent(rate)}), so these are images of another kind. "
+            f"{MEASURE}"
+        )
+    values = sorted(one.prevalence.value for one in best if one.prevalence.value is not None)
+    ends = min(one.prevalence.low for one in best), max(one.prevalence.high for one in best)
+    about = percent(values[0]) if len(values) == 1 else f"{percent(values[0])} to {percent(values[-1])}"
+    return (
+        f"Really generated are about {about} of them (95 % interval {interval(ends)}), if the model errs here as it "
+        f"did on {best[0].measured.words}."
+    )
+
+
+def _alarms(one: Reading) -> float:
+    return one.measured.alarms.share

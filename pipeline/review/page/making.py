@@ -1,0 +1,236 @@
+"""Making: the page of a scan, from one model's rows to one HTML file and the list of suspicious images beside it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipeline import amounts, storage
+from pipeline.review.evidence import checkpoint, drift, findings, history
+from pipeline.review.evidence.checkpoint import Checkpoint
+from pipeline.review.evidence.findings import Bin, Bounds, Scale
+from pipeline.review.evidence.groups import groups
+from pipeline.review.evidence.history import Run, Span
+from pipeline.review.evidence.judged import Judged, judged
+from pipeline.review.evidence.pictures import pictures
+from pipeline.review.page import chart, conclusion, sheet, words
+
+TEMPLATE = "report.html.j2"
+PAGE = "report.html"
+FEWEST_SPANS = 3
+"""Spans of time that are worth a chart."""
+
+GALLERIES = {
+    "suspicious": (
+        "Most suspicious",
+        "First those whose file says that it was generated, then those called generated, the highest score first.",
+    ),
+    "doubtful": ("Most doubtful", "Nearest to a score where the verdict changes: a person should look at these."),
+    "declared generated": (
+        "Declared generated, called real",
+        "The file names a generator, and the score speaks against it. The mark may be false, or the model wrong.",
+    ),
+    "declared camera": (
+        "Declared a camera’s picture, called generated",
+        "The file names a camera, and the score speaks against it. The mark may be false, or the model wrong.",
+    ),
+}
+"""The title of each gallery, and what it shows."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was written.
+
+    Attributes:
+        page: URL of the HTML file.
+        size: its bytes.
+        sheet: URL of the list of suspicious images.
+        suspicious: its lines.
+    """
+
+    page: str
+    size: int
+    sheet: str
+    suspicious: int
+
+
+def make(table: str, output: str | None = None, *, model: str | None = None) -> Made:
+    """Write the page of a verdict table, and the list of suspicious images beside it.
+
+    Args:
+        table: its folder URL.
+        output: of the HTML file; None for one in the table's folder.
+        model: a digest of the table or its first characters; None for the model that judged the most images.
+
+    Raises:
+        SettingsError: there is no verdict table, or no such model in it.
+        StorageError: a store failed.
+    """
+    page = storage.absolute(output) if output is not None else storage.join(storage.absolute(table), PAGE)
+    beside = storage.join(page.rpartition("/")[0], sheet.NAME)
+    with judged(table, model) as rows:
+        lines, suspicious = sheet.write(rows, beside)
+        text = render(rows, lines=lines, suspicious=suspicious)
+    data = text.encode("utf-8", "backslashreplace")
+    storage.write(page, data)
+    return Made(page, len(data), beside, lines)
+
+
+def render(rows: Judged, *, lines: int, suspicious: int) -> str:
+    """Write the page.
+
+    Args:
+        rows: the model's.
+        lines: of the list beside it.
+        suspicious: images that belong on the list.
+    """
+    counts, runs = findings.counts(rows), history.runs(rows)
+    model = checkpoint.find(rows.model.digest, checkpoint.places_of([run.settings for run in runs]))
+    assumed = rows.prevalences()
+    scale, limits = findings.scale(rows), _limits(rows, model)
+    read = conclusion.readings(counts, model, assumed[0])
+    chosen = dict(findings.galleries(rows, limits))
+    shown = pictures([row for some in chosen.values() for row in some])
+    spans, bins = history.spans(rows), findings.histogram(rows)
+    own = [run for run in runs if run.called.images]
+    before = next((run for run in own[1:] if run.ended), None)
+    return (
+        _environment()
+        .get_template(TEMPLATE)
+        .render(
+            made=datetime.now(UTC),
+            table=rows.table,
+            rows=rows,
+            counts=counts,
+            runs=runs,
+            sources=_sources(runs),
+            model=model,
+            assumed=assumed,
+            threshold=_threshold(limits, scale),
+            unsure_from=_chance(limits.real_below, scale),
+            read=read,
+            conclusion=conclusion,
+            histogram=_histogram(bins, scale, limits),
+            bins=bins,
+            scale=scale,
+            galleries=[(key, *GALLERIES[key], some) for key, some in chosen.items()],
+            pictures=shown,
+            groups=groups(rows),
+            faults=findings.faults(rows),
+            advice=words.ADVICE,
+            lines=lines,
+            suspicious=suspicious,
+            sheet=sheet.NAME,
+            speed=_speed(runs, spans),
+            spans=spans,
+            course=_course(spans),
+            since=None if before is None else (own[0], before, drift.between(rows, before.window, own[0].window)),
+            flips=drift.flips(rows),
+            verdicts=("generated", "unsure", "real"),
+        )
+    )
+
+
+def _environment() -> Environment:
+    """Make the template's environment: everything is escaped but the charts, which hold nothing from outside."""
+    made = Environment(
+        loader=PackageLoader("pipeline.review.page", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "percent": words.percent,
+        "chance": words.chance,
+        "interval": words.interval,
+        "likelihood": words.likelihood,
+        "plain": words.plain,
+        "link": words.link,
+        "declarations": words.declarations,
+        "name": words.name,
+        "place": words.place,
+        "inside": words.inside,
+        "address": words.address,
+        "sized": amounts.sized,
+        "lasting": amounts.lasting,
+        "when": lambda time: f"{time:%Y-%m-%d %H:%M} UTC",
+        "count": lambda number: f"{number:,}",
+    }
+    return made
+
+
+def _limits(rows: Judged, model: Checkpoint | None) -> Bounds:
+    """Tell where verdicts change: as the model says, or as the rows show where it is not at hand."""
+    if model is None:
+        return findings.bounds(rows)
+    calibration = model.config.calibration
+    return Bounds(calibration.real_below, calibration.generated_above)
+
+
+def _chance(logit: float | None, scale: Scale | None) -> float | None:
+    return None if logit is None or scale is None else scale.chance(logit)
+
+
+def _threshold(limits: Bounds, scale: Scale | None) -> float | None:
+    return _chance(limits.generated_above, scale)
+
+
+def _histogram(bins: Sequence[Bin], scale: Scale | None, limits: Bounds) -> Markup:
+    if not bins or scale is None:
+        return Markup("")
+    lines = ((limits.real_below, "unsure from here"), (limits.generated_above, "generated from here"))
+    return Markup(chart.histogram(bins, scale, [(at, word) for at, word in lines if at is not None]))
+
+
+def _sources(runs: Sequence[Run]) -> list[str]:
+    """Name what the runs were told to scan, each once, that of the last run first."""
+    named = [str(place) for run in runs for place in run.settings.get("source") or ()]
+    return list(dict.fromkeys(named))
+
+
+def _speed(runs: Sequence[Run], spans: Sequence[Span]) -> Mapping[str, Any] | None:
+    """Draw images a second over time: as the last run kept it, or as the times of the rows show it."""
+    last = next((run for run in runs if len(run.steps) > FEWEST_SPANS), None)
+    if last is not None:
+        pairs = list(pairwise(last.steps))
+        rates = [(b[0], (b[1] - a[1]) / (b[0] - a[0])) for a, b in pairs]
+        told = [f"until {amounts.lasting(seconds)}: {rate:,.1f} images/s" for seconds, rate in rates]
+        ends = [chart.Mark((at + 1) / len(rates), amounts.lasting(rates[at][0])) for at in range(len(rates))]
+        source = f"what the run of {last.started:%Y-%m-%d %H:%M} UTC kept"
+    elif len(spans) >= FEWEST_SPANS:
+        rates = [(span.seconds, span.rate) for span in spans]
+        told = [f"{span.since:%Y-%m-%d %H:%M:%S}: {span.rate:,.1f} images/s" for span in spans]
+        ends = _times(spans)
+        source = "the times at which rows were made"
+    else:
+        return None
+    bars = [chart.Bar({"images": rate}, words_) for (_, rate), words_ in zip(rates, told, strict=True)]
+    drawn = chart.columns(bars, ends, title="Images a second over time", axis="time")
+    return {"chart": Markup(drawn), "source": source, "told": told}
+
+
+def _course(spans: Sequence[Span]) -> Markup:
+    """Draw the share called generated over time."""
+    if len(spans) < FEWEST_SPANS:
+        return Markup("")
+    bars = [
+        chart.Bar(
+            {"generated": 100 * span.called.share},
+            f"{span.since:%Y-%m-%d %H:%M:%S}: {words.percent(span.called.share)} of {span.scored:,}",
+        )
+        for span in spans
+    ]
+    return Markup(chart.columns(bars, _times(spans), title="Share called generated over time", axis="time", unit=" %"))
+
+
+def _times(spans: Sequence[Span]) -> list[chart.Mark]:
+    """Mark the beginnings of spans, the days alone where they are long."""
+    whole = timedelta(seconds=sum(span.seconds for span in spans))
+    form = "%m-%d" if whole > timedelta(days=4) else "%m-%d %H:%M" if whole > timedelta(hours=20) else "%H:%M:%S"
+    return [chart.Mark(at / len(spans), f"{span.since:{form}}") for at, span in enumerate(spans)]

@@ -1,0 +1,69 @@
+"""Laws of a table's history: its runs and what they wrote, from first to last."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.review.evidence.history import BUCKETS, runs, spans
+from pipeline.review.evidence.judged import judged
+from tests.verdicts import BEGUN, verdict_row, write_verdicts
+
+
+def record(table: Path, started: datetime, **given: Any) -> None:
+    (table / "_runs").mkdir(exist_ok=True)
+    told = {
+        "id": f"{started:%H%M%S}", "job": "scan", "version": "0.1.0", "started": started.isoformat(),
+        "ended": (started + timedelta(seconds=30)).isoformat(), "seconds": 30.0, "exit_code": 0, "error": None,
+        "written": 2, "faults": 0, "summary": {"model": "old"}, "host": "h", "process": 1, "submission": None,
+        "command": "jobs/scan.py", "settings": {"source": ["/photos"], "model": "embedded"},
+    }  # fmt: skip
+    (table / "_runs" / f"{started:%H%M%S}.json").write_text(json.dumps(told | given))
+
+
+def image(index: int, seconds: float, **given: Any) -> dict[str, Any]:
+    return verdict_row(f"{index}.jpg#1", 0, last=True, scanned_at=BEGUN + timedelta(seconds=seconds), **given)
+
+
+def test_a_table_without_records_has_no_runs(tmp_path: Path) -> None:
+    with judged(str(write_verdicts(tmp_path, [image(0, 0)]))) as rows:
+        assert runs(rows) == []
+
+
+def test_runs_come_last_first_with_what_they_called_generated(tmp_path: Path) -> None:
+    table = write_verdicts(
+        tmp_path, [image(0, 1, verdict="generated"), image(1, 2), image(2, 101, verdict="generated"), image(3, 500)]
+    )
+    record(table, BEGUN)
+    record(table, BEGUN + timedelta(seconds=100), exit_code=None, ended=None, seconds=None)
+    record(table, BEGUN + timedelta(seconds=50), job="compact")
+    with judged(str(table)) as rows:
+        last, first = runs(rows)
+    assert (first.called.count, first.called.images) == (1, 2) and first.rate == pytest.approx(2 / 30)
+    assert (last.called.count, last.called.images, last.rate, last.exit_code) == (1, 2, None, None)
+    assert first.settings["source"] == ["/photos"] and first.model == "old" and first.steps == ()
+
+
+@pytest.mark.parametrize("told", [[], [[1, 2], ["x"]], [[5, 3], [4, 9]], None, "no list"])
+def test_a_record_whose_progress_is_no_course_has_none(told: object, tmp_path: Path) -> None:
+    table = write_verdicts(tmp_path, [image(0, 1)])
+    record(table, BEGUN, progress=told)
+    with judged(str(table)) as rows:
+        [run] = runs(rows)
+    assert run.steps == ()
+
+
+def test_spans_cover_the_time_and_hold_every_row(tmp_path: Path) -> None:
+    made = [image(index, 7.3 * index, verdict="generated" if index % 2 else "real") for index in range(40)]
+    with judged(str(write_verdicts(tmp_path, made))) as rows:
+        told = spans(rows)
+    assert len(told) <= BUCKETS and sum(one.images for one in told) == 40
+    assert sum(one.generated for one in told) == 20 and {one.seconds for one in told} == {5.0}
+    assert told[0].since == datetime(2026, 11, 1, tzinfo=UTC) and told[0].rate == pytest.approx(0.2)
+
+
+def test_rows_of_one_moment_are_one_span(tmp_path: Path) -> None:
+    with judged(str(write_verdicts(tmp_path, [image(0, 0), image(1, 0.001)]))) as rows:
+        assert [one.images for one in spans(rows)] == [2]

@@ -1,0 +1,71 @@
+"""Laws of a model's known error rates."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mole.config import CheckpointConfig, describe
+from pipeline.registry import locate
+from pipeline.review.evidence.rates import EVALUATION, RATES, UNNAMED, Kind, collection_of, measurements, strongest
+from tests.tiny import tiny_checkpoint
+
+EMBEDDED = describe(locate("embedded"))
+
+
+def paper(name: str, told: object) -> dict[str, bytes]:
+    return {name: json.dumps(told).encode()}
+
+
+def evaluation(config: CheckpointConfig, **given: Any) -> dict[str, bytes]:
+    shares = {"share": 0.5, "low": 0.1, "high": 0.9}
+    row = {"generator": "all generators", "delivery": "shipped"}
+    overall = row | {"alarms": {"hits": 2, "images": 40, **shares}, "found": {"hits": 30, "images": 50, **shares}}
+    aligned = overall | {"delivery": "aligned", "found": {"hits": 1, "images": 50, **shares}}
+    told = {
+        "calibration": config.calibration.model_dump(mode="json"),
+        "which": "unseen",
+        "rows": [{"generator": "gan"}],
+        "reals": [{"source": "phones"}],
+        "overall": [overall, aligned],
+    }
+    return paper(EVALUATION, told | given)
+
+
+def test_the_shipped_detector_knows_its_folds_and_what_was_measured_on_collections_it_never_saw() -> None:
+    beside = {RATES: (EMBEDDED.folder / RATES).read_bytes()}
+    known = measurements(EMBEDDED.config, EMBEDDED.digest, beside)
+    assert [one.kind for one in known] == [Kind.OTHER] * 3 + [Kind.HELD_OUT]
+    folds = known[-1]
+    assert (folds.alarms.hits, folds.alarms.images) == (3, 326)
+    assert folds.found is not None and (folds.found.hits, folds.found.images) == (165, 356)
+    assert [one.kind for one in strongest(known)] == [Kind.OTHER]
+    assert "bsds500" in collection_of(EMBEDDED.config)
+
+
+def test_rates_beside_a_checkpoint_hold_for_that_model_alone() -> None:
+    told = {"digest": "other", "measured": [{"collection": "c", "reals": {"called_generated": 1, "images": 9}}]}
+    known = measurements(EMBEDDED.config, EMBEDDED.digest, paper(RATES, told))
+    assert [one.kind for one in known] == [Kind.HELD_OUT]
+    known = measurements(EMBEDDED.config, EMBEDDED.digest, paper(RATES, told | {"digest": EMBEDDED.digest}))
+    assert [(one.kind, one.found is None) for one in known] == [(Kind.OTHER, True), (Kind.HELD_OUT, False)]
+    assert strongest(known) == [known[1]]  # the first lacks a rate
+
+
+def test_an_evaluation_counts_where_it_was_made_at_this_threshold_on_images_that_taught_nothing(tmp_path: Path) -> None:
+    tiny = describe(tiny_checkpoint(tmp_path / "tiny")).config
+    (known,) = measurements(tiny, "", evaluation(tiny))
+    assert known.kind is Kind.HELD_OUT and known.collection == "gan, phones"
+    assert known.found is not None and (known.alarms.hits, known.found.hits) == (2, 30)
+    assert measurements(tiny, "", evaluation(tiny, which="seen")) == []
+    assert measurements(tiny, "", evaluation(tiny, calibration={"generated_above": 9.0})) == []
+
+
+def test_a_threshold_tells_its_own_rate_and_a_model_that_tells_nothing_has_none(tmp_path: Path) -> None:
+    tiny = describe(tiny_checkpoint(tmp_path / "tiny")).config
+    assert measurements(tiny, "", {}) == [] and collection_of(tiny) == UNNAMED
+    told = {"false_positive_rate": 0.02, "false_positive_interval": (0.01, 0.04), "reals": 300, "collection": "mine"}
+    own = tiny.model_copy(update={"calibration": tiny.calibration.model_copy(update=told)})
+    (known,) = measurements(own, "", {})
+    assert (known.kind, known.collection, known.found) == (Kind.THRESHOLD, "mine", None)
+    assert (known.alarms.hits, known.alarms.images) == (6, 300)
+    assert strongest([known]) == []

@@ -1,0 +1,80 @@
+"""Laws of the conclusion: what is not known is not told, and what does not carry over is warned of."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from mole.config import describe
+from pipeline.registry import locate
+from pipeline.review.evidence.checkpoint import Checkpoint
+from pipeline.review.evidence.findings import Counts
+from pipeline.review.evidence.rates import Kind, Measurement, rate
+from pipeline.review.page.conclusion import MEASURE, called, declared, doubts, readings, really
+
+CONFIG = describe(locate("embedded")).config
+
+
+def counts(generated: int, others: int, **given: Any) -> Counts:
+    facts: dict[str, Any] = {"declared": {"generated": 0, "camera": 0}, "contradicted": 0, "since": None, "until": None}
+    return Counts(images=generated + others, generated=generated, real=others, unsure=0, **facts | given)
+
+
+def model(*measured: Measurement) -> Checkpoint:
+    return Checkpoint("d", "name", CONFIG, measured)
+
+
+def told(found: Counts, measured: Sequence[Measurement]) -> str:
+    return really(found, readings(found, model(*measured), 0.1))
+
+
+SOUND = Measurement("c", Kind.OTHER, rate(10, 1000), rate(800, 1000))
+
+
+def test_an_estimate_names_its_interval_and_its_condition() -> None:
+    words = told(counts(300, 700), [SOUND]).replace("\N{NO-BREAK SPACE}", " ")
+    assert "about 37 %" in words and "95 % interval" in words and "a collection that it never saw" in words
+
+
+def test_several_collections_give_a_span() -> None:
+    other = Measurement("d", Kind.OTHER, rate(100, 1000), rate(600, 1000))
+    words = told(counts(300, 700), [SOUND, other]).replace("\N{NO-BREAK SPACE}", " ")
+    assert "about 37 % to 40 %" in words
+
+
+@pytest.mark.parametrize(
+    ("measured", "words"),
+    [
+        ([], "it is not known how often this model is wrong"),
+        ([Measurement("c", Kind.THRESHOLD, rate(10, 1000), None)], "at least"),
+        ([Measurement("c", Kind.OTHER, rate(400, 1000), None)], "it may be that none is"),
+        ([Measurement("c", Kind.OTHER, rate(50, 100), rate(50, 100))], "tell nothing about their number"),
+        ([Measurement("c", Kind.OTHER, rate(600, 1000), rate(900, 1000))], "images of another kind"),
+    ],
+)
+def test_what_cannot_be_estimated_says_why(measured: list[Measurement], words: str) -> None:
+    found = told(counts(300, 700), measured)
+    assert words in found and "cannot be estimated" in found
+    assert MEASURE in found or "tell nothing" in found
+
+
+def test_a_collection_whose_errors_would_explain_everything_is_warned_of() -> None:
+    found = counts(30, 970)
+    worse = Measurement("d", Kind.OTHER, rate(200, 1000), None)
+    lines = doubts(found, readings(found, model(SOUND, worse), 0.1))
+    assert any("it may be that none of them is generated" in line for line in lines)
+    folds = Measurement("e", Kind.HELD_OUT, rate(1, 1000), rate(800, 1000))
+    assert any("flatters" in line for line in doubts(found, readings(found, model(folds), 0.1)))
+
+
+def test_nothing_is_concluded_of_no_scores() -> None:
+    none = counts(0, 0)
+    assert called(none).startswith("No image could be scored")
+    assert readings(none, model(SOUND), 0.1) == [] and really(none, []) == "" and doubts(none, []) == []
+
+
+def test_the_called_and_the_declared_are_counted_in_words() -> None:
+    some = counts(1, 3, declared={"generated": 1, "camera": 2}, contradicted=1)
+    assert "calls 1 generated" in called(some)
+    assert declared(some).startswith("1 file says that it was generated, 2 name a camera. 1 of these contradict")
+    assert "most tools remove such marks" in declared(counts(1, 3))
