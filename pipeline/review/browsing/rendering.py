@@ -1,0 +1,82 @@
+"""Rendering: an image's bytes become small files that a browser shows safely; all of it runs in a child process.
+
+Whatever the bytes are, what leaves here was encoded here: a browser never sees a stranger's file.
+"""
+
+import io
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image
+
+from mole.preprocess import Preprocess
+from mole.view import Pixels, views
+from pipeline.decode import Bounds, Fault, decode
+
+BOUNDS = Bounds(max_bytes=64 << 20, max_pixels=100_000_000, min_side=1)
+THUMBNAIL, LARGE = 320, 1600
+"""The longest side of each, in pixels."""
+QUALITY = {THUMBNAIL: 78, LARGE: 88}
+TILES = 4
+"""Views side by side in the picture of what the model saw."""
+
+
+def shrunk(data: bytes, side: int) -> Iterator[bytes | Fault]:
+    """Make a JPEG of an image that fits a square; one result.
+
+    Args:
+        data: the whole file.
+        side: of the square, pixels, one of `QUALITY`.
+    """
+    picture = decode(data, BOUNDS)
+    if isinstance(picture, Fault):
+        yield picture
+        return
+    image = pillow(picture.pixels_3HW)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=QUALITY[side], optimize=True)
+    yield file.getvalue()
+
+
+def seen(data: bytes, spec: Preprocess) -> Iterator[bytes | Fault]:
+    """Make a PNG of what a model sees of an image: its views side by side; one result.
+
+    Args:
+        data: the whole file.
+        spec: which views.
+    """
+    views_C3SS = cut(data, spec)
+    if isinstance(views_C3SS, Fault):
+        yield views_C3SS
+        return
+    across = min(TILES, len(views_C3SS))
+    sheet = Image.new("RGB", (across * spec.size, math.ceil(len(views_C3SS) / across) * spec.size))
+    for number, view_3SS in enumerate(views_C3SS):
+        sheet.paste(pillow(view_3SS), (number % across * spec.size, number // across * spec.size))
+    yield png(sheet)
+
+
+def cut(data: bytes, spec: Preprocess) -> Pixels | Fault:
+    """Cut the views of an image; uint8 (C, 3, S, S), or why there are none."""
+    picture = decode(data, BOUNDS, spec.window)
+    return picture if isinstance(picture, Fault) else views(picture.pixels_3HW, spec)
+
+
+def upright(data: bytes, spec: Preprocess) -> Iterator[Pixels | Fault]:
+    """Decode as much of an image as its views are cut from; uint8 (3, H, W), RGB; one result."""
+    picture = decode(data, BOUNDS, spec.window)
+    yield picture if isinstance(picture, Fault) else np.ascontiguousarray(picture.pixels_3HW)
+
+
+def pillow(pixels_3HW: Pixels) -> Image.Image:
+    """See pixels as Pillow does; uint8, RGB."""
+    return Image.fromarray(np.ascontiguousarray(pixels_3HW.transpose(1, 2, 0)))
+
+
+def png(image: Image.Image) -> bytes:
+    """Encode a picture without loss."""
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=1)
+    return file.getvalue()
