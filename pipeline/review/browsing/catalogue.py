@@ -126,7 +126,7 @@ class Catalogue:
             values: of its parameters.
 
         Raises:
-            SettingsError: a user's condition in it is no SQL, or took too long.
+            SettingsError: a user's condition in it is no SQL, takes too long, or wants what is closed.
         """
         assert self._base is not None
         cursor = self._base.cursor()
@@ -137,7 +137,7 @@ class Catalogue:
             return rows
         except duckdb.InterruptException as reason:
             raise SettingsError(f"the question took over {LONGEST:.0f} s; narrow it down") from reason
-        except (duckdb.ProgrammingError, duckdb.DataError) as reason:
+        except duckdb.Error as reason:
             raise SettingsError(plainly(reason)) from reason
         finally:
             timer.cancel()

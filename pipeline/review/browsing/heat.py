@@ -38,9 +38,14 @@ Map = NDArray[np.float32]
 
 
 class Heat:
-    """Draws where scores come from."""
+    """Draws where scores come from.
 
-    def __init__(self) -> None:
+    Args:
+        method: module and name of the function that computes maps, see `METHOD`.
+    """
+
+    def __init__(self, method: tuple[str, str] = METHOD) -> None:
+        self._method = method
         self._pool: ProcessPoolExecutor | None = None
         self._lock = threading.Lock()
 
@@ -55,7 +60,7 @@ class Heat:
             A PNG to lie over what the model saw: red speaks for generated, blue for real, the more the stronger.
         """
         try:
-            found = self._started().submit(computed, str(checkpoint.folder), pixels_3HW).result(SECONDS)
+            found = self._started().submit(computed, self._method, str(checkpoint.folder), pixels_3HW).result(SECONDS)
         except TimeoutError:
             return Absent(f"The map took over {SECONDS:.0f} s")
         except (MoleError, ImportError, AttributeError) as reason:
@@ -79,10 +84,11 @@ class Heat:
             return self._pool
 
 
-def computed(folder: str, pixels_3HW: Pixels) -> Map:
+def computed(named: tuple[str, str], folder: str, pixels_3HW: Pixels) -> Map:
     """Compute a map, in the process of its own.
 
     Args:
+        named: module and name of the function.
         folder: of the checkpoint.
         pixels_3HW: the image; uint8, upright, RGB.
 
@@ -92,7 +98,7 @@ def computed(folder: str, pixels_3HW: Pixels) -> Map:
     Raises:
         ModelError: the checkpoint cannot be used.
     """
-    method: Callable[..., Map] = getattr(import_module(METHOD[0]), METHOD[1])
+    method: Callable[..., Map] = getattr(import_module(named[0]), named[1])
     return np.asarray(method(_loaded(folder), pillow(pixels_3HW)), np.float32)
 
 

@@ -78,18 +78,15 @@ class Records:
         if row["logit"] is None:
             return f"{said}: {row['detail'] or row['status']}."
         low, high = self.thresholds(row)
-        parts = []
-        if high is not None:
-            parts.append(f"images are called generated from {self._threshold(row, high)} up")
-        if low is not None:
-            parts.append(f"real below {self._threshold(row, low)}")
+        parts = [] if high is None else [f"images are called generated from {self._threshold(row, high)} up"]
+        parts += [] if low is None else [f"real below {self._threshold(row, low)}"]
         told = f"{said} with a probability of {chance(row['probability'])} (logit {row['logit']:.2f})."
         if not parts:
             return told
-        known = self._checkpoints.of(row["model"]) is not None
-        origin = "" if known else " As far as the verdicts of the table show"
-        first = "; ".join(parts)
-        return f"{told}{origin or ''}{', ' if origin else ' '}{first if origin else first[0].upper() + first[1:]}."
+        words = ", ".join(parts)
+        if self._checkpoints.of(row["model"]) is None:
+            return f"{told} As far as the verdicts of the table show, {words}."
+        return f"{told} {words[0].upper()}{words[1:]}."
 
     def thresholds(self, row: Row) -> tuple[float | None, float | None]:
         """Give the thresholds of a row's model in logits: real below, generated from there up; None if not known."""

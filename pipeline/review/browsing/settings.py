@@ -41,8 +41,8 @@ class BrowseSettings(JobSettings):
 
     @model_validator(mode="after")
     def _labels_have_a_place(self) -> Self:
-        if self.labels is None and not storage.absolute(self.table).rstrip("/").rpartition("/")[0].strip("/:"):
-            raise ValueError("--labels must be given: nothing lies beside --table")
+        if self.labels is None and self._parent is None:
+            raise ValueError("--labels must be given: nothing can lie beside --table")
         return self
 
     @property
@@ -50,7 +50,14 @@ class BrowseSettings(JobSettings):
         """Where labels go."""
         if self.labels is not None:
             return storage.absolute(self.labels)
-        return storage.join(storage.absolute(self.table).rstrip("/").rpartition("/")[0], LABELS)
+        return storage.join(self._parent or "", LABELS)
+
+    @property
+    def _parent(self) -> str | None:
+        """The folder that the table's folder lies in; None where that is a whole bucket or disk."""
+        protocol, slashes, path = storage.absolute(self.table).rstrip("/").rpartition("://")
+        parent, slash, _ = path.rpartition("/")
+        return f"{protocol}{slashes}{parent}" if slash else None
 
     def lasting(self) -> dict[str, list[str]]:
         """List the places that must outlast the command: the table, the registry and the labels."""

@@ -24,8 +24,10 @@ MARKS = ("unit", "index", "uri", "offset", "length", "content_hash", "status")
 COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".tzst")
 
 Row = Mapping[str, Any]
-Name = tuple[object, ...]
-"""What a review calls an image: the values of its key columns."""
+Key = tuple[str, ...]
+"""The columns by which reviews name images."""
+Name = tuple[Any, ...]
+"""What a review calls an image: the values of those columns."""
 
 
 def is_verdicts(urls: list[str]) -> bool:
@@ -77,7 +79,7 @@ def read(urls: list[str], reviews: str | None, known: Words) -> tuple[str, list[
     return f"a verdict table with {told}", samples, +passed
 
 
-def _tabled(reviews: str) -> tuple[Name, list[dict[str, Any]]]:
+def _tabled(reviews: str) -> tuple[Key, list[dict[str, Any]]]:
     """Read a table of reviews, and tell by which columns it names images.
 
     Raises:
@@ -130,7 +132,7 @@ def _open(urls: list[str]) -> dataset.Dataset:
         raise StorageError(f"cannot read the Parquet files beside {urls[0]!r}: {reason}") from reason
 
 
-def _rows(urls: list[str], key: Name, wanted: Sequence[Name]) -> list[dict[str, Any]]:
+def _rows(urls: list[str], key: Key, wanted: Sequence[Name]) -> list[dict[str, Any]]:
     """Read rows of the images that were reviewed, of every model.
 
     Raises:
@@ -152,7 +154,7 @@ def _rows(urls: list[str], key: Name, wanted: Sequence[Name]) -> list[dict[str, 
     return rows
 
 
-def _newest(rows: list[dict[str, Any]], key: Name, asked: Mapping[Name, object]) -> list[Row]:
+def _newest(rows: list[dict[str, Any]], key: Key, asked: Mapping[Name, object]) -> list[Row]:
     """Keep of each reviewed image the newest row: every model that judged it has one, and joined files repeat some."""
     kept: dict[Name, Row] = {}
     for row in rows:
@@ -162,7 +164,7 @@ def _newest(rows: list[dict[str, Any]], key: Name, asked: Mapping[Name, object])
     return list(kept.values())
 
 
-def _demand_one_each(rows: Sequence[Row], key: Name, reviews: str) -> None:
+def _demand_one_each(rows: Sequence[Row], key: Key, reviews: str) -> None:
     """Insist that no name stands for several images: all images of a shard have its URI, and keys repeat in shards.
 
     Raises:
@@ -175,7 +177,7 @@ def _demand_one_each(rows: Sequence[Row], key: Name, reviews: str) -> None:
         other = seen.setdefault(_named(row, key), row)
         if (other["uri"], other["offset"], other["key"]) != (row["uri"], row["offset"], row["key"]):
             raise SettingsError(
-                f"reviews {reviews!r}: the {key[0]} {row[str(key[0])]!r} stands for several images of the table; "
+                f"reviews {reviews!r}: the {key[0]} {row[key[0]]!r} stands for several images of the table; "
                 "name images by the columns unit and index, or by content_hash"
             )
 
@@ -233,7 +235,7 @@ def _sample(row: Row, review: Row, known: Words) -> Sample:
     )
 
 
-def _named(row: Row, key: Name) -> Name:
+def _named(row: Row, key: Key) -> Name:
     """Write what an image is called as the reviews do; a hash in hexadecimal."""
-    values = (row[str(name)] for name in key)
+    values = (row[name] for name in key)
     return tuple(value.hex() if isinstance(value, bytes) else value for value in values)
