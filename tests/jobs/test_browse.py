@@ -21,6 +21,8 @@ playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is no
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: make setup has it")
 
 CHROMIUM = next((path for path in ("/usr/bin/chromium", "/usr/bin/google-chrome") if os.path.exists(path)), None)
+PATIENCE = 60_000
+"""Milliseconds; a machine may be busy."""
 SEVERE = {"serious", "critical"}
 
 
@@ -63,6 +65,8 @@ def test_a_table_is_looked_through_and_labelled_by_keys_and_a_training_reads_it(
     complaints: list[str] = []
     with served(table) as (address, process):
         page = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
+        page.set_default_timeout(PATIENCE)
+        playwright.expect.set_options(timeout=PATIENCE)
         page.on("console", lambda told: complaints.append(told.text) if told.type in ("error", "warning") else None)
         page.on("pageerror", lambda told: complaints.append(str(told)))
         page.goto(address)
@@ -94,6 +98,7 @@ def test_a_table_is_looked_through_and_labelled_by_keys_and_a_training_reads_it(
         page.keyboard.press("?")
         playwright.expect(page.get_by_role("dialog")).to_be_visible()
         page.keyboard.press("Escape")
+        playwright.expect(page.get_by_role("dialog")).to_be_hidden()
         page.keyboard.press("k")
         page.wait_for_url(first)
         assert page.get_by_label("Note").input_value() == "a note with r, g and z in it"

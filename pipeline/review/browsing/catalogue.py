@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,8 @@ class Catalogue:
             return state
         share = 0.0
         if builder is not None:
-            share = max(0.0, builder.query_progress()) / 100
+            with suppress(duckdb.Error):  # the copy ended meanwhile
+                share = max(0.0, builder.query_progress()) / 100
         return replace(state, share=share, seconds=time.monotonic() - self._begun)
 
     def ask(self, question: str, values: Sequence[object] = ()) -> list[Row]:
@@ -167,11 +169,13 @@ class Catalogue:
             self._base = duckdb.connect(self._file, config=SEALED | {"temp_directory": f"{self._file}.tmp"})
             count = self.ask("SELECT count(*) AS images FROM images")[0]["images"]
             self._state = State("", 1.0, count, time.monotonic() - self._begun, ready=True)
-        except MoleError as reason:
+        except (MoleError, duckdb.Error, OSError) as reason:
             if not self._closing:
                 self._state = State("", error=str(reason))
         finally:
             self._builder = None
+            if not (self._state.ready or self._state.error):
+                self._state = State("", error="reading the table ended unexpectedly; see where it was started")
 
     def _copy(self) -> None:
         """Copy the table; each row that is not the newest of its image is left out.
@@ -199,6 +203,7 @@ class Catalogue:
             self._state = State("comparing models", images=rows)
             views.execute(OTHERS)
             views.execute(MARKS)
+            self._builder = None  # it is about to be closed
 
     def _find_thresholds(self, views: duckdb.DuckDBPyConnection) -> None:
         found = {model: (low, high) for model, low, high in views.execute(EDGES).fetchall()}

@@ -148,7 +148,11 @@ if (ahead) addEventListener("load", () => { new Image().src = ahead; });
 
 async function watch() {
   const state = await fetch("/state").then((answer) => answer.json()).catch(() => null);
-  if (!state) { byId("phase").textContent = "The command that serves this page has ended."; return; }
+  if (!state) {
+    byId("phase").textContent = "The command that serves this page does not answer.";
+    setTimeout(watch, 2000);
+    return;
+  }
   if (state.ready || state.error) { location.reload(); return; }
   const rows = state.images ? `: ${state.images.toLocaleString("en")} rows` : "";
   byId("phase").textContent = `${state.phase}${rows}, ${state.seconds.toFixed(0)} s`;
