@@ -70,6 +70,7 @@ def bound(port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((LOOPBACK, port))
+        listening.listen()  # from now on who asks waits, and is not turned away
     except OSError as reason:
         listening.close()
         raise SettingsError(

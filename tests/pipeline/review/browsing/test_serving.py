@@ -8,7 +8,6 @@ from pipeline.review.browsing.serving import LOOPBACK, bound, has_display
 
 def test_a_port_that_another_program_has_is_refused() -> None:
     with bound(0) as listening:
-        listening.listen()
         host, port = listening.getsockname()
         assert host == LOOPBACK
         with pytest.raises(SettingsError, match=f"--port {port} cannot be had"):
