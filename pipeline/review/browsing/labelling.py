@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from mole.errors import SettingsError
-from pipeline.labels import LABELS, Label, Writer, latest
+from pipeline.labels import LABELS, Label, Writer
 from pipeline.review.browsing.catalogue import Catalogue, Row
 
 LONGEST_NOTE = 2_000
@@ -43,20 +45,16 @@ class Labelling:
         catalogue: of the images; ready.
         folder: the folder URL of the labels.
         labeller: who says it.
-
-    Raises:
-        SettingsError: the folder holds Parquet files that are no labels.
-        StorageError: it cannot be read.
+        known: labels that are there, as `pipeline.labels.latest` reads them.
     """
 
-    def __init__(self, catalogue: Catalogue, folder: str, labeller: str) -> None:
+    def __init__(self, catalogue: Catalogue, folder: str, labeller: str, known: pa.Table) -> None:
         self._catalogue = catalogue
         self._writer = Writer(folder)
         self._labeller = labeller
         self._lock = threading.Lock()
         self._before: list[tuple[int, Mapping[str, Any] | None]] = []
         self.written = 0
-        known = latest(folder)
         self._said = self._numbered(known.to_pylist())
         self.elsewhere = known.num_rows - len(self._said)
         """Labels of images that the table does not have."""

@@ -4,6 +4,7 @@ import secrets
 import threading
 from functools import cached_property
 
+from pipeline.labels import latest
 from pipeline.review.browsing.catalogue import Catalogue, Row
 from pipeline.review.browsing.checkpoints import Checkpoints
 from pipeline.review.browsing.facets import Facets
@@ -26,7 +27,7 @@ class Look:
         settings: what the user asked for.
 
     Raises:
-        SettingsError: a place is not there.
+        SettingsError: a place is not there, or the folder of labels holds something else.
         ModelError: the model that the user named is no checkpoint.
         StorageError: a store does not answer.
     """
@@ -36,6 +37,7 @@ class Look:
         self.token = secrets.token_urlsafe(24)
         self.edition = secrets.token_hex(4)
         """Part of each picture's address, so that a browser never shows one of an earlier start."""
+        self._known = latest(settings.labels_folder)
         self.checkpoints = Checkpoints(settings.table, settings.model, settings.registry)
         self.catalogue = Catalogue(settings.table, self.checkpoints.thresholds())
         self.records = Records(self.catalogue, self.checkpoints)
@@ -45,7 +47,7 @@ class Look:
 
     @cached_property
     def _labelling(self) -> Labelling:
-        return Labelling(self.catalogue, self.settings.labels_folder, self.settings.labeller)
+        return Labelling(self.catalogue, self.settings.labels_folder, self.settings.labeller, self._known)
 
     @cached_property
     def _facets(self) -> Facets:

@@ -80,7 +80,9 @@ class Records:
         low, high = self.thresholds(row)
         parts = [] if high is None else [f"images are called generated from {self._threshold(row, high)} up"]
         parts += [] if low is None else [f"real below {self._threshold(row, low)}"]
-        told = f"{said} with a probability of {chance(row['probability'])} (logit {row['logit']:.2f})."
+        told = (
+            f"{said}: the probability that it is generated is {chance(row['probability'])} (logit {row['logit']:.2f})."
+        )
         if not parts:
             return told
         words = ", ".join(parts)

@@ -36,7 +36,7 @@ def test_labels_of_earlier_days_are_there_by_unit_and_index(own: Look, tmp_path:
         str(tmp_path / "old"),
         [place | {"label": Label.REAL, "note": "grain"}, {"unit": "other", "index": 0, "label": "real"}],
     )
-    labelling = Labelling(own.catalogue, str(tmp_path / "old"), "ben")
+    labelling = Labelling(own.catalogue, str(tmp_path / "old"), "ben", latest(str(tmp_path / "old")))
     assert (labelling.count, labelling.elsewhere) == (1, 1)
     said = labelling.of(row["id"])
     assert said is not None and said["note"] == "grain"
