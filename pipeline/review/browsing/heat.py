@@ -1,5 +1,7 @@
 """The heat map: where in an image its score comes from, computed in one process beside the server, drawn over the view.
 
+Shapes: C views, S their side, R rows and K columns of a map.
+
 The process is started when the first map is asked for and keeps the checkpoint that it loaded, so torch costs nobody
 anything who asks for none.
 """
@@ -23,10 +25,10 @@ from mole.config import Description
 from mole.errors import MoleError
 from mole.view import Pixels
 from pipeline.review.browsing.pictures import Absent
-from pipeline.review.browsing.rendering import pillow, png
+from pipeline.review.browsing.rendering import png, tiled
 
 METHOD = ("mole.heatmap", "heat_map")
-"""A function of a loaded checkpoint and an image: float32 (rows, columns), each cell's signed share of the logit."""
+"""A function of a loaded checkpoint and a view, uint8 (3, S, S): float32 (R, K), what each cell adds to the logit."""
 SIDE = 448
 """Of the drawing, pixels."""
 GENERATED, REAL = (214, 64, 32), (32, 96, 214)
@@ -34,7 +36,7 @@ STRONGEST = 190
 """Of 255: how opaque the cell with the largest share is drawn."""
 SECONDS = 120.0
 
-Map = NDArray[np.float32]
+Maps = NDArray[np.float32]
 
 
 class Heat:
@@ -49,18 +51,18 @@ class Heat:
         self._pool: ProcessPoolExecutor | None = None
         self._lock = threading.Lock()
 
-    def drawn(self, checkpoint: Description, pixels_3HW: Pixels) -> bytes | Absent:
-        """Draw the map of an image.
+    def drawn(self, checkpoint: Description, views_C3SS: Pixels) -> bytes | Absent:
+        """Draw the maps of an image's views.
 
         Args:
             checkpoint: of the model that judged it.
-            pixels_3HW: the image, decoded; uint8, upright, RGB.
+            views_C3SS: what it saw; uint8.
 
         Returns:
             A PNG to lie over what the model saw: red speaks for generated, blue for real, the more the stronger.
         """
         try:
-            found = self._started().submit(computed, self._method, str(checkpoint.folder), pixels_3HW).result(SECONDS)
+            found = self._started().submit(computed, self._method, str(checkpoint.folder), views_C3SS).result(SECONDS)
         except TimeoutError:
             return Absent(f"The map took over {SECONDS:.0f} s")
         except (MoleError, ImportError, AttributeError) as reason:
@@ -84,22 +86,23 @@ class Heat:
             return self._pool
 
 
-def computed(named: tuple[str, str], folder: str, pixels_3HW: Pixels) -> Map:
-    """Compute a map, in the process of its own.
+def computed(named: tuple[str, str], folder: str, views_C3SS: Pixels) -> Maps:
+    """Compute maps, in the process of its own.
 
     Args:
         named: module and name of the function.
         folder: of the checkpoint.
-        pixels_3HW: the image; uint8, upright, RGB.
+        views_C3SS: what it saw; uint8.
 
     Returns:
-        float32 (rows, columns); each cell's share of the logit.
+        float32 (C, R, K); each cell's share of its view's logit.
 
     Raises:
         ModelError: the checkpoint cannot be used.
     """
-    method: Callable[..., Map] = getattr(import_module(named[0]), named[1])
-    return np.asarray(method(_loaded(folder), pillow(pixels_3HW)), np.float32)
+    method: Callable[..., Maps] = getattr(import_module(named[0]), named[1])
+    checkpoint = _loaded(folder)
+    return np.stack([np.asarray(method(checkpoint, view_3SS), np.float32) for view_3SS in views_C3SS])
 
 
 @lru_cache(maxsize=2)
@@ -108,17 +111,18 @@ def _loaded(folder: str) -> Any:
     return import_module("mole.checkpoint").load_checkpoint(Path(folder))
 
 
-def drawing(map_RC: Map) -> bytes:
-    """Draw a map; a PNG with transparent cells where nothing speaks.
+def drawing(maps_CRK: Maps) -> bytes:
+    """Draw maps side by side, as the views are; a PNG that is clear where nothing speaks.
 
     Args:
-        map_RC: float32 (rows, columns).
+        maps_CRK: float32; all are drawn to the scale of the strongest cell of all.
     """
-    strength_RC = np.abs(map_RC) / max(float(np.abs(map_RC).max()), 1e-9)
-    cells_RC4 = np.zeros((*map_RC.shape, 4), np.uint8)
-    cells_RC4[..., :3] = np.where(map_RC[..., None] > 0, GENERATED, REAL)
-    cells_RC4[..., 3] = strength_RC * STRONGEST
-    return png(Image.fromarray(cells_RC4).resize((SIDE, SIDE), Image.Resampling.NEAREST))
+    strength_CRK = np.abs(maps_CRK) / max(float(np.abs(maps_CRK).max()), 1e-9)
+    cells_CRK4 = np.zeros((*maps_CRK.shape, 4), np.uint8)
+    cells_CRK4[..., :3] = np.where(maps_CRK[..., None] > 0, GENERATED, REAL)
+    cells_CRK4[..., 3] = strength_CRK * STRONGEST
+    drawn = [Image.fromarray(cells).resize((SIDE, SIDE), Image.Resampling.NEAREST) for cells in cells_CRK4]
+    return png(tiled(drawn))
 
 
 def _quiet() -> None:

@@ -108,8 +108,8 @@ class Look:
         checkpoint = self.checkpoints.of(row["model"])
         if checkpoint is None:
             return Absent(f"The checkpoint of {row['model']} is not at hand; name it with --model or --registry")
-        pixels_3HW = self.pictures.pixels(row, checkpoint.preprocess)
-        return pixels_3HW if isinstance(pixels_3HW, Absent) else self.heat.drawn(checkpoint, pixels_3HW)
+        views_C3SS = self.pictures.views(row, checkpoint.preprocess)
+        return views_C3SS if isinstance(views_C3SS, Absent) else self.heat.drawn(checkpoint, views_C3SS)
 
     def close(self) -> None:
         """End everything; what is labelled stays."""

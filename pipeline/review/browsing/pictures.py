@@ -94,17 +94,20 @@ class Pictures:
 
     def seen(self, row: Row, spec: Preprocess) -> bytes | Absent:
         """Make a PNG of what a model with these views sees of an image."""
-        return self._made(row, self._viewing if spec.mode == "resize" else self._decoding, rendering.seen, spec)
+        return self._made(row, self._pool(spec), rendering.seen, spec)
 
-    def pixels(self, row: Row, spec: Preprocess) -> Pixels | Absent:
-        """Decode an image, upright, as much of it as its views are cut from; uint8 (3, H, W)."""
-        made: Pixels | Absent = self._result(row, self._decoding, rendering.upright, (spec,))
+    def views(self, row: Row, spec: Preprocess) -> Pixels | Absent:
+        """Cut the views of an image; uint8 (C, 3, S, S)."""
+        made: Pixels | Absent = self._result(row, self._pool(spec), rendering.viewed, (spec,))
         return made
 
     def close(self) -> None:
         """End the processes."""
         self._decoding.close()
         self._viewing.close()
+
+    def _pool(self, spec: Preprocess) -> Pool:
+        return self._viewing if spec.mode == "resize" else self._decoding
 
     def _made(self, row: Row, pool: Pool, function: Call, wish: int | Preprocess) -> bytes | Absent:
         key = (row["id"], function.__name__, wish if isinstance(wish, int) else wish.fingerprint)

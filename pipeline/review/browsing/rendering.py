@@ -5,7 +5,7 @@ Whatever the bytes are, what leaves here was encoded here: a browser never sees 
 
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from PIL import Image
@@ -47,27 +47,29 @@ def seen(data: bytes, spec: Preprocess) -> Iterator[bytes | Fault]:
         data: the whole file.
         spec: which views.
     """
-    views_C3SS = cut(data, spec)
-    if isinstance(views_C3SS, Fault):
-        yield views_C3SS
-        return
-    across = min(TILES, len(views_C3SS))
-    sheet = Image.new("RGB", (across * spec.size, math.ceil(len(views_C3SS) / across) * spec.size))
-    for number, view_3SS in enumerate(views_C3SS):
-        sheet.paste(pillow(view_3SS), (number % across * spec.size, number // across * spec.size))
-    yield png(sheet)
+    [views_C3SS] = viewed(data, spec)
+    yield views_C3SS if isinstance(views_C3SS, Fault) else png(tiled([pillow(view_3SS) for view_3SS in views_C3SS]))
 
 
-def cut(data: bytes, spec: Preprocess) -> Pixels | Fault:
-    """Cut the views of an image; uint8 (C, 3, S, S), or why there are none."""
+def viewed(data: bytes, spec: Preprocess) -> Iterator[Pixels | Fault]:
+    """Cut the views of an image; uint8 (C, 3, S, S), or why there are none; one result.
+
+    Args:
+        data: the whole file.
+        spec: which views.
+    """
     picture = decode(data, BOUNDS, spec.window)
-    return picture if isinstance(picture, Fault) else views(picture.pixels_3HW, spec)
+    yield picture if isinstance(picture, Fault) else views(picture.pixels_3HW, spec)
 
 
-def upright(data: bytes, spec: Preprocess) -> Iterator[Pixels | Fault]:
-    """Decode as much of an image as its views are cut from; uint8 (3, H, W), RGB; one result."""
-    picture = decode(data, BOUNDS, spec.window)
-    yield picture if isinstance(picture, Fault) else np.ascontiguousarray(picture.pixels_3HW)
+def tiled(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Lay pictures of one size side by side, `TILES` in a row."""
+    width, height = pictures[0].size
+    across = min(TILES, len(pictures))
+    sheet = Image.new(pictures[0].mode, (across * width, math.ceil(len(pictures) / across) * height))
+    for number, picture in enumerate(pictures):
+        sheet.paste(picture, (number % across * width, number // across * height))
+    return sheet
 
 
 def pillow(pixels_3HW: Pixels) -> Image.Image:

@@ -9,7 +9,7 @@ from mole.preprocess import Preprocess
 from mole.view import views
 from pipeline.decode import Bounds, Fault, Picture, decode
 from pipeline.records import Status
-from pipeline.review.browsing.rendering import LARGE, THUMBNAIL, seen, shrunk, upright
+from pipeline.review.browsing.rendering import LARGE, THUMBNAIL, seen, shrunk, viewed
 from tests.pictures import picture
 
 
@@ -39,7 +39,7 @@ def test_what_a_file_carries_besides_its_pixels_is_left_behind() -> None:
 
 
 def test_bytes_that_are_no_picture_are_a_fault() -> None:
-    for made in (shrunk(b"<svg/>", THUMBNAIL), seen(b"<svg/>", Preprocess()), upright(b"<svg/>", Preprocess())):
+    for made in (shrunk(b"<svg/>", THUMBNAIL), seen(b"<svg/>", Preprocess()), viewed(b"<svg/>", Preprocess())):
         [fault] = made
         assert isinstance(fault, Fault) and fault.status is Status.NOT_AN_IMAGE
 
