@@ -177,7 +177,8 @@ def _messages(stream: BinaryIO) -> Iterator[Any]:
 
 
 def main(modules: list[str]) -> None:
-    """Serve on the standard streams; what a call prints goes to stderr."""
+    """Serve on the standard streams until they end, whatever the terminal's Ctrl-C says; calls print to stderr."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     for module in modules:

@@ -3,9 +3,10 @@
 The table grows only: a label that is taken back is another row, and the newest row of an image counts.
 """
 
+import threading
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -20,6 +21,8 @@ from pipeline.records import TIME
 
 LABELS_VERSION = "1"
 VERSION_KEY = b"mole_scan_labels"
+ROWS_A_FILE = 500
+"""Labels that a `Writer` puts into one file; it writes them all again at each, some 20 kB."""
 
 
 class Label(StrEnum):
@@ -52,6 +55,46 @@ LABELS = pa.schema(
 """A row of the table: the image by its place and content, what was said, by whom and when, and what was shown then."""
 
 
+class Writer:
+    """Writes labels as people say them: each is on the disk, or in the store, before the call that said it returns.
+
+    All that one writer writes lies in few files: the newest one is replaced whole at each label, in one step, and after
+    `ROWS_A_FILE` labels another one begins. So a label costs one small write, whoever kills the process loses nothing,
+    and a table of 10,000 labels is some twenty files.
+
+    Args:
+        folder: the table's URL; it may not be there yet.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = storage.absolute(folder)
+        self._rows: list[Mapping[str, Any]] = []
+        self._url = ""
+        self._last = datetime.min.replace(tzinfo=UTC)
+        self._lock = threading.Lock()
+
+    def add(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Write one more label.
+
+        Args:
+            row: of `LABELS`, but for `labelled_at`; columns that it lacks are null.
+
+        Returns:
+            The row as it was written, with its time, which is later than that of any label before it.
+
+        Raises:
+            StorageError: the store refuses; what was written before stays.
+        """
+        with self._lock:
+            self._last = max(datetime.now(UTC), self._last + timedelta(microseconds=1))
+            said = {**dict.fromkeys(LABELS.names), **row, "labelled_at": self._last}
+            if not self._rows or len(self._rows) >= ROWS_A_FILE:
+                self._rows, self._url = [], _new_file(self.folder)
+            _write(self._url, [*self._rows, said])
+            self._rows.append(said)
+            return said
+
+
 def append(folder: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """Write labels as a new file.
 
@@ -66,11 +109,8 @@ def append(folder: str, rows: Sequence[Mapping[str, Any]]) -> str:
         StorageError: the store refuses.
     """
     now = datetime.now(UTC)
-    made = pa.Table.from_pylist([{"labelled_at": now, **row} for row in rows], LABELS)
-    sink = pa.BufferOutputStream()
-    pq.write_table(made, sink, compression="zstd")
-    url = storage.join(storage.absolute(folder), f"labels-{now:%Y%m%dT%H%M%S%fZ}-{uuid.uuid4().hex[:8]}.parquet")
-    storage.write(url, bytes(sink.getvalue().to_pybytes()))
+    url = _new_file(storage.absolute(folder))
+    _write(url, [{"labelled_at": now, **row} for row in rows])
     return url
 
 
@@ -84,11 +124,25 @@ def latest(folder: str) -> pa.Table:
         SettingsError: the folder holds Parquet files that are no labels.
         StorageError: it cannot be read.
     """
+    rows = newest(folder)
+    return rows.filter(pc.not_equal(rows["label"], str(Label.WITHDRAWN)))
+
+
+def newest(folder: str) -> pa.Table:
+    """Read the newest row of each image, also where it says that the label was withdrawn.
+
+    Returns:
+        As `latest`.
+
+    Raises:
+        SettingsError: the folder holds Parquet files that are no labels.
+        StorageError: it cannot be read.
+    """
     files = storage.names(storage.absolute(folder), ".parquet")
     rows = pa.concat_tables([LABELS.empty_table(), *(_read(file) for file in files)]).sort_by("labelled_at")
-    newest = {place: number for number, place in enumerate(zip(*_places(rows), strict=True))}
-    kept = rows.take(pa.array(sorted(newest.values()), pa.int64()))
-    return kept.filter(pc.not_equal(kept["label"], str(Label.WITHDRAWN)))
+    places = zip(rows["unit"].to_pylist(), rows["index"].to_pylist(), strict=True)
+    kept = {place: number for number, place in enumerate(places)}
+    return rows.take(pa.array(sorted(kept.values()), pa.int64()))
 
 
 def is_labels(folder: str) -> bool:
@@ -101,11 +155,22 @@ def is_labels(folder: str) -> bool:
     return bool(files) and VERSION_KEY in (_schema(files[0]).metadata or {})
 
 
-def _places(rows: pa.Table) -> tuple[list[Any], list[Any]]:
-    return rows["unit"].to_pylist(), rows["index"].to_pylist()
+def _new_file(folder: str) -> str:
+    return storage.join(folder, f"labels-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}-{uuid.uuid4().hex[:8]}.parquet")
+
+
+def _write(url: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(list(rows), LABELS), sink, compression="zstd")
+    storage.write(url, sink.getvalue().to_pybytes())
 
 
 def _schema(file: str) -> pa.Schema:
+    """Read a file's schema.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
     fs, path = storage.filesystem(file)
     try:
         with fs.open(path, "rb") as stream:
@@ -115,12 +180,17 @@ def _schema(file: str) -> pa.Schema:
 
 
 def _read(file: str) -> pa.Table:
-    if (version := (_schema(file).metadata or {}).get(VERSION_KEY)) != LABELS_VERSION.encode():
-        told = "no labels" if version is None else f"labels of schema {version.decode()!r}"
-        raise SettingsError(f"{file!r} holds {told}, this version reads {LABELS_VERSION!r}; name a folder of labels")
-    fs, path = storage.filesystem(file)
+    """Read a file of labels whole.
+
+    Raises:
+        SettingsError: it holds none.
+        StorageError: it cannot be read.
+    """
     try:
-        with fs.open(path, "rb") as stream:
-            return pq.ParquetFile(stream).read()
+        rows = pq.ParquetFile(pa.BufferReader(storage.read(file))).read()
     except (*STORE_FAULTS, pa.ArrowException) as reason:
         raise StorageError(f"cannot read the labels {file!r}: {reason}") from reason
+    if (version := (rows.schema.metadata or {}).get(VERSION_KEY)) != LABELS_VERSION.encode():
+        told = "no labels" if version is None else f"labels of schema {version.decode()!r}"
+        raise SettingsError(f"{file!r} holds {told}, this version reads {LABELS_VERSION!r}; name a folder of labels")
+    return rows

@@ -123,7 +123,7 @@ LATE = ("mole.hub", "mole.view", "pipeline.scan.table.shelf", "pipeline.scan.wor
 
 WITHOUT_TORCH = """
 import sys
-from jobs import compact, estimate, rescan, scan, tables
+from jobs import browse, compact, estimate, rescan, scan, tables
 from mole.preprocess import Preprocess
 from pipeline.scan.reading import fetch
 from pipeline.scan.workers import prepare

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mole.errors import SettingsError
-from pipeline.labels import LABELS, Label, append, is_labels, latest
+from mole.errors import SettingsError, StorageError
+from pipeline.labels import LABELS, ROWS_A_FILE, Label, Writer, append, is_labels, latest, newest
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -43,3 +43,36 @@ def test_other_parquet_files_are_refused_by_name(tmp_path: Path) -> None:
     pq.write_table(pa.table({"label": ["real"]}), tmp_path / "mine.parquet")
     with pytest.raises(SettingsError, match="mine.parquet.*no labels"):
         latest(str(tmp_path))
+
+
+def test_each_label_is_on_the_disk_before_the_call_that_said_it_returns(tmp_path: Path) -> None:
+    writer = Writer(str(tmp_path))
+    for index in range(3):
+        said = writer.add({"unit": "a#1", "index": index, "label": Label.REAL})
+        assert said["labelled_at"].tzinfo is UTC and said["note"] is None
+        assert latest(str(tmp_path)).num_rows == index + 1
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_many_labels_are_few_files_and_none_is_lost(tmp_path: Path) -> None:
+    writer, count = Writer(str(tmp_path)), ROWS_A_FILE + 2
+    for number in range(count):
+        writer.add({"unit": "a#1", "index": number % 7, "label": Label.REAL, "note": str(number)})
+    assert len(list(tmp_path.iterdir())) == 2
+    assert sum(pq.read_metadata(file).num_rows for file in tmp_path.glob("*.parquet")) == count
+    assert set(latest(str(tmp_path))["note"].to_pylist()) == {str(number) for number in range(count - 7, count)}
+
+
+def test_a_label_that_could_not_be_written_is_not_taken_for_written(tmp_path: Path) -> None:
+    writer = Writer(str(tmp_path / "labels"))
+    (tmp_path / "labels").write_bytes(b"no folder")
+    with pytest.raises(StorageError):
+        writer.add({"unit": "a#1", "index": 0, "label": Label.REAL})
+    (tmp_path / "labels").unlink()
+    writer.add({"unit": "a#1", "index": 1, "label": Label.REAL})
+    assert latest(str(tmp_path / "labels"))["index"].to_pylist() == [1]
+
+
+def test_the_newest_row_tells_that_a_label_was_withdrawn(tmp_path: Path) -> None:
+    append(str(tmp_path), [said(0, Label.REAL), said(0, Label.WITHDRAWN, 1)])
+    assert newest(str(tmp_path))["label"].to_pylist() == ["withdrawn"]

@@ -1,21 +1,33 @@
 """Reviews: a scan's verdict table, joined with what reviewers said of its images."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import dataset
 
 from mole.errors import SettingsError, StorageError
-from pipeline import storage
+from pipeline import labels, storage
+from pipeline.labels import Label
 from pipeline.records import Status
 from pipeline.tune.data.labels import Words, meaning
 from pipeline.tune.data.samples import Sample
-from pipeline.tune.data.tables import open_table
+from pipeline.tune.data.tables import ENDINGS, is_table, open_table, whole
 
+PLACE = ("unit", "index")
+"""What names one image of a verdict table and no other."""
 KEYS = ("uri", "key", "content_hash")
 MARKS = ("unit", "index", "uri", "offset", "length", "content_hash", "status")
 """The columns by which a verdict table is known."""
+COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".tzst")
+
+Row = Mapping[str, Any]
+Key = tuple[str, ...]
+"""The columns by which reviews name images."""
+Name = tuple[Any, ...]
+"""What a review calls an image: the values of those columns."""
 
 
 def is_verdicts(urls: list[str]) -> bool:
@@ -28,33 +40,83 @@ def read(urls: list[str], reviews: str | None, known: Words) -> tuple[str, list[
 
     Args:
         urls: the verdict table's parts.
-        reviews: a table with `label` and one of `uri`, `key`, `content_hash` (hexadecimal), `generator` beside them.
+        reviews: a folder of labels, as `browse` writes them; or a table with `label`, `unit` and `index`, or one of
+            `uri`, `key`, `content_hash` (hexadecimal) in their place, and `generator` beside them.
         known: what the values of `label` mean.
 
     Returns:
         The layout in words, the samples, and why rows were passed over.
 
     Raises:
-        SettingsError: there are no reviews, or they are not there, lack a column or hold a label of neither class.
-        StorageError: the verdict table cannot be read.
+        SettingsError: there are no reviews, or they are not there, lack a column, hold a label of neither class, or
+            call several images by one name.
+        StorageError: the verdict table or the labels cannot be read.
     """
     if reviews is None:
         raise SettingsError(f"{urls[0]!r} is a verdict table and says no truth; give reviewers' labels with --reviews")
     storage.demand(reviews, "--reviews")
-    reviewed = open_table(reviews)
-    key = next((name for name in KEYS if name in reviewed.column_names), None)
-    if key is None or "label" not in reviewed.column_names:
-        raise SettingsError(
-            f"reviews {reviews!r} must have the columns label and one of {KEYS}, it has {reviewed.column_names}"
+    if is_table(reviews):
+        key, said = _tabled(reviews)
+        told, passed = f"reviews by {' and '.join(key)}", Counter[str]()
+    else:
+        key, told = PLACE, "labels"
+        said, passed = _labelled(reviews)
+    asked = {_named(row, key): row for row in said}
+    rows = _newest(_rows(urls, key, list(asked)), key, asked)
+    _demand_one_each(rows, key, reviews)
+    outdated = _outdated(urls, rows)
+    samples = []
+    for number, row in enumerate(rows):
+        review = asked[_named(row, key)]
+        reason = _unfit(row, review) or (
+            "image whose bytes changed since it was labelled" if number in outdated else ""
         )
-    asked = {_name(row[key]): row for row in reviewed.to_pylist()}
-    rows = _rows(urls, key, list(asked))
-    skipped = Counter(f"image that was {row['status']}" for row in rows if row["status"] != Status.OK)
-    sound = [row for row in rows if row["status"] == Status.OK]
-    samples = [_sample(row, asked[_name(row[key])], known) for row in sound if not _packed(row)]
-    skipped["image inside a compressed shard"] += sum(map(_packed, sound))
-    skipped["review of an image that the table has not"] += len(asked.keys() - {_name(row[key]) for row in rows})
-    return f"a verdict table with reviews by {key}", samples, +skipped
+        if reason:
+            passed[reason] += 1
+        else:
+            samples.append(_sample(row, review, known))
+    passed["review of an image that the table has not"] += len(asked.keys() - {_named(row, key) for row in rows})
+    return f"a verdict table with {told}", samples, +passed
+
+
+def _tabled(reviews: str) -> tuple[Key, list[dict[str, Any]]]:
+    """Read a table of reviews, and tell by which columns it names images.
+
+    Raises:
+        SettingsError: it names none, or has no labels.
+        StorageError: it cannot be read.
+    """
+    table = open_table(reviews)
+    columns = table.column_names
+    single = next((name for name in KEYS if name in columns), None)
+    key = PLACE if set(PLACE) <= set(columns) else (single,) if single else ()
+    if not key or "label" not in columns:
+        raise SettingsError(
+            f"reviews {reviews!r} must have the columns label and unit and index, or one of {KEYS}, it has {columns}"
+        )
+    rows = table.to_pylist()
+    if key == PLACE:
+        rows = [row | {"index": whole(row["index"])} for row in rows]
+    return key, rows
+
+
+def _labelled(folder: str) -> tuple[list[dict[str, Any]], Counter[str]]:
+    """Read a folder of labels: those that say generated or real, and how many say less.
+
+    Raises:
+        SettingsError: it holds no labels.
+        StorageError: it cannot be read.
+    """
+    if not labels.is_labels(folder):
+        endings = ", ".join(ENDINGS)
+        raise SettingsError(
+            f"--reviews {folder!r} is neither a table ({endings}) nor a folder of labels, as `mole-scan browse` "
+            "writes them"
+        )
+    rows = labels.newest(folder).to_pylist()
+    passed = Counter(f"image labelled {row['label']}" for row in rows if row["label"] == Label.UNSURE)
+    passed += Counter("label that was withdrawn" for row in rows if row["label"] == Label.WITHDRAWN)
+    return [row for row in rows if row["label"] in (Label.GENERATED, Label.REAL)], passed
 
 
 def _open(urls: list[str]) -> dataset.Dataset:
@@ -70,25 +132,88 @@ def _open(urls: list[str]) -> dataset.Dataset:
         raise StorageError(f"cannot read the Parquet files beside {urls[0]!r}: {reason}") from reason
 
 
-def _rows(urls: list[str], key: str, wanted: list[str]) -> list[dict[str, object]]:
-    """Read the rows that were reviewed and no other.
+def _rows(urls: list[str], key: Key, wanted: Sequence[Name]) -> list[dict[str, Any]]:
+    """Read rows of the images that were reviewed, of every model.
 
     Raises:
         SettingsError: a content hash is no hexadecimal.
     """
-    values = wanted
-    if key == "content_hash":
-        try:
-            values = [bytes.fromhex(name) for name in wanted]  # type: ignore[misc]
-        except ValueError as reason:
-            raise SettingsError(f"a content_hash of the reviews is not hexadecimal: {reason}") from reason
     parts = _open(urls)
-    chosen = pc.field(key).isin(pa.array(values, parts.schema.field(key).type))
-    rows: list[dict[str, object]] = parts.to_table([*MARKS, "key"], filter=chosen).to_pylist()
+    chosen = pc.scalar(True)
+    for place, name in enumerate(key):
+        values = {each[place] for each in wanted} - {None}
+        if name == "content_hash":
+            try:
+                values = {bytes.fromhex(str(value)) for value in values}
+            except ValueError as reason:
+                raise SettingsError(f"a content_hash of the reviews is not hexadecimal: {reason}") from reason
+        kind = parts.schema.field(name).type
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        chosen &= pc.field(name).cast(kind).isin(pa.array(sorted(values), kind))
+    rows: list[dict[str, Any]] = parts.to_table([*MARKS, "key", "scanned_at"], filter=chosen).to_pylist()
     return rows
 
 
-def _sample(row: dict[str, object], review: dict[str, object], known: Words) -> Sample:
+def _newest(rows: list[dict[str, Any]], key: Key, asked: Mapping[Name, object]) -> list[Row]:
+    """Keep of each reviewed image the newest row: every model that judged it has one, and joined files repeat some."""
+    kept: dict[Name, Row] = {}
+    for row in rows:
+        place = _named(row, PLACE)
+        if _named(row, key) in asked and (place not in kept or kept[place]["scanned_at"] < row["scanned_at"]):
+            kept[place] = row
+    return list(kept.values())
+
+
+def _demand_one_each(rows: Sequence[Row], key: Key, reviews: str) -> None:
+    """Insist that no name stands for several images: all images of a shard have its URI, and keys repeat in shards.
+
+    Raises:
+        SettingsError: one does.
+    """
+    if key not in (("uri",), ("key",)):
+        return
+    seen: dict[Name, Row] = {}
+    for row in rows:
+        other = seen.setdefault(_named(row, key), row)
+        if (other["uri"], other["offset"], other["key"]) != (row["uri"], row["offset"], row["key"]):
+            raise SettingsError(
+                f"reviews {reviews!r}: the {key[0]} {row[key[0]]!r} stands for several images of the table; "
+                "name images by the columns unit and index, or by content_hash"
+            )
+
+
+def _outdated(urls: list[str], rows: Sequence[Row]) -> set[int]:
+    """Find the rows at whose place the newest scan found other bytes; their numbers."""
+    here = pc.field("uri").isin(pa.array({row["uri"] for row in rows}, pa.string()))
+    columns = {name: pc.field(name) for name in ("uri", "offset", "content_hash", "scanned_at")}
+    found = _open(urls).to_table(columns | {"unit": pc.field("unit").cast(pa.string())}, filter=here)
+    scans = found.group_by(["uri", "unit"]).aggregate([("scanned_at", "max")]).sort_by("scanned_at_max").to_pylist()
+    newest = {scan["uri"]: scan["unit"] for scan in scans}
+    last = found.filter(pc.is_in(found["unit"], pa.array(set(newest.values()), pa.string())))
+    held = last.filter(pc.is_in(last["content_hash"], pa.array({row["content_hash"] for row in rows}, pa.binary(16))))
+    there = {(each["uri"], each["offset"], each["content_hash"]) for each in held.to_pylist()}
+    return {
+        number
+        for number, row in enumerate(rows)
+        if newest.get(row["uri"]) != row["unit"] and (row["uri"], row["offset"], row["content_hash"]) not in there
+    }
+
+
+def _unfit(row: Row, review: Row) -> str:
+    """Say why an image can teach nothing, empty where it can."""
+    if row["status"] != Status.OK:
+        return f"image that was {row['status']}"
+    if str(row["uri"]).lower().endswith(COMPRESSED):
+        return "image inside a compressed shard"
+    if row["length"] is None and str(row["uri"]).lower().endswith(".parquet"):
+        return "image inside a Parquet file"
+    said = review.get("content_hash")
+    if isinstance(said, bytes) and row["content_hash"] not in (said, None):
+        return "label of other bytes than the table has"
+    return ""
+
+
+def _sample(row: Row, review: Row, known: Words) -> Sample:
     """Join a verdict with its review.
 
     Raises:
@@ -105,16 +230,12 @@ def _sample(row: dict[str, object], review: dict[str, object], known: Words) -> 
         label,
         source,
         str(review.get("group") or ""),
-        offset if inside else None,  # type: ignore[arg-type]
-        length if inside else None,  # type: ignore[arg-type]
+        offset if inside else None,
+        length if inside else None,
     )
 
 
-def _packed(row: dict[str, object]) -> bool:
-    """Tell whether an image lies where no range can be read."""
-    return str(row["uri"]).lower().endswith((".gz", ".tgz", ".bz2", ".xz"))
-
-
-def _name(value: object) -> str:
-    """Write a key as the reviews do; bytes in hexadecimal."""
-    return value.hex() if isinstance(value, bytes) else str(value)
+def _named(row: Row, key: Key) -> Name:
+    """Write what an image is called as the reviews do; a hash in hexadecimal."""
+    values = (row[name] for name in key)
+    return tuple(value.hex() if isinstance(value, bytes) else value for value in values)

@@ -21,7 +21,9 @@ class SampleSettings(JobSettings):
         description="what folder names mean, where they do not say: human=real,machine=fake (default: the usual words)",
     )
     reviews: str | None = Field(
-        None, description="a table of reviewers' labels of a verdict table: label and uri, key or hash (default: none)"
+        None,
+        description="labels of a verdict table's images: the folder that browse writes, or a table with label and "
+        "unit and index, uri, key or content_hash (default: none)",
     )
     grids: Names = Field(
         (), description="sources whose images are 2 x 2 grids: one cell of each is taken (default: none)"

@@ -1,0 +1,40 @@
+"""Browse: look through a verdict table in the browser, see why each image got its verdict, and label it."""
+
+if __name__ == "__main__":
+    import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
+
+import sys
+
+from rich.console import Console
+
+from pipeline.review.browsing.serving import serve
+from pipeline.review.browsing.settings import BrowseSettings
+from pipeline.telemetry import Terminated, command
+
+
+@command
+def main(arguments: list[str]) -> int:
+    """Serve the pages until Ctrl-C.
+
+    Returns:
+        The exit code: 0 ended with Ctrl-C, 2 settings, 3 storage, 4 model, 143 SIGTERM.
+    """
+    settings = BrowseSettings.from_command_line(arguments)
+    try:
+        serve(settings, lambda address: told(settings, address))
+    except Terminated:
+        raise
+    except KeyboardInterrupt:
+        print("ended", file=sys.stderr)
+    return 0
+
+
+def told(settings: BrowseSettings, address: str) -> None:
+    """Print where the pages are, at once also where stdout is no terminal."""
+    print(address, flush=True)
+    words = f"labels go into {settings.labels_folder}, as {settings.labeller}; Ctrl-C ends this"
+    Console(stderr=True).print(words, highlight=False, soft_wrap=True, markup=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

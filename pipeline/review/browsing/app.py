@@ -1,0 +1,251 @@
+"""The app: which address is answered by what; pages are made on this side, so they work before any script does."""
+
+from importlib.resources import files
+from urllib.parse import parse_qs, urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from mole.errors import MoleError, SettingsError
+from pipeline.labels import Label
+from pipeline.records import Status
+from pipeline.review.browsing import record
+from pipeline.review.browsing.catalogue import Row
+from pipeline.review.browsing.guard import Guard
+from pipeline.review.browsing.labelling import Said
+from pipeline.review.browsing.look import Look
+from pipeline.review.browsing.pictures import Absent
+from pipeline.review.browsing.placard import placard
+from pipeline.review.browsing.question import DECLARED, LABELLED, SORTS, VERDICTS, Question
+
+PACKAGE = "pipeline.review.browsing"
+MOST_BODY = 64 << 10
+"""Bytes of a form."""
+KEPT = "private, max-age=3600"
+
+
+def application(look: Look, port: int) -> Guard:
+    """Make the server's answers.
+
+    Args:
+        look: what the pages show.
+        port: on which they are asked for.
+    """
+    pages = Pages(look)
+    static = StaticFiles(directory=str(files(PACKAGE) / "static"))
+    routes = [
+        Route("/", pages.gallery),
+        Route("/state", pages.state),
+        Route("/image/{number:int}", pages.image),
+        Route("/thumbnail/{number:int}", pages.thumbnail),
+        Route("/large/{number:int}", pages.large),
+        Route("/seen/{number:int}", pages.seen),
+        Route("/heat/{number:int}", pages.heat),
+        Route("/label", pages.label, methods=["POST"]),
+        Route("/undo", pages.undo, methods=["POST"]),
+        Mount("/static", static),
+    ]
+    return Guard(Starlette(routes=routes, exception_handlers={MoleError: pages.refused}), port, look.token)
+
+
+class Pages:
+    """Answers each address."""
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+        self._templates = Environment(
+            loader=PackageLoader(PACKAGE),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.filters |= {"chance": record.chance, "amount": record.amount, "name": record.name}
+        self._templates.globals |= {
+            "table": look.settings.table,
+            "labels": look.settings.labels_folder,
+            "labeller": look.settings.labeller,
+            "edition": look.edition,
+            "said": record.SAID,
+        }
+
+    def gallery(self, request: Request) -> Response:
+        """Show a page of images, or how far the table is read."""
+        if not self._look.catalogue.state.ready:
+            return self._page("waiting.html.j2", state=self._look.catalogue.state)
+        try:
+            question, complaint = Question.asked(request.query_params), ""
+            count = self._look.count(question)
+        except SettingsError as reason:
+            question, complaint, count = Question(), str(reason), 0
+        after, before = (_number(request.query_params.get(name)) for name in ("after", "before"))
+        cards, first, more = ([], False, False) if complaint else self._look.page(question, after=after, before=before)
+        labelled = {card["id"]: self._look.labelling.of(card["id"]) for card in cards}
+        return self._page(
+            "gallery.html.j2",
+            question=question,
+            typed=request.query_params,
+            complaint=complaint,
+            count=count,
+            cards=cards,
+            labelled=labelled,
+            previous=_turned(question, "before", cards[0]["id"]) if first and cards else None,
+            following=_turned(question, "after", cards[-1]["id"]) if more and cards else None,
+            begun=after is not None or before is not None,
+            facets=self._look.facets,
+            total=self._look.catalogue.state.images,
+            labels_count=self._look.labelling.count,
+            labels_elsewhere=self._look.labelling.elsewhere,
+            choices={"verdict": VERDICTS, "declared": DECLARED, "labelled": LABELLED, "sort": SORTS},
+            status=400 if complaint else 200,
+        )
+
+    def image(self, request: Request) -> Response:
+        """Show one image and all that is known of it."""
+        if not self._look.catalogue.state.ready:
+            return RedirectResponse("/", 303)
+        question, row, records = Question.asked(request.query_params), self._row(request), self._look.records
+        before, after = self._look.neighbours(question, row["id"])
+        return self._page(
+            "image.html.j2",
+            row=row,
+            question=question,
+            before=before,
+            after=after,
+            label=self._look.labelling.of(row["id"]),
+            labels_count=self._look.labelling.count,
+            sentence=records.verdict(row),
+            scale=records.scale(row),
+            others=records.others(row),
+            copies=records.copies(row),
+            declared=record.declared(row),
+            link=record.link(row),
+            spec=self._look.checkpoints.spec(row["model"], row["preprocess"]),
+            at_hand=self._look.checkpoints.of(row["model"]) is not None,
+            same=row.get("same_as"),
+            carried={name: value for name, value in (row.get("carried") or {}).items() if value is not None},
+        )
+
+    def thumbnail(self, request: Request) -> Response:
+        """Send a small picture of an image."""
+        return _picture(self._look.pictures.thumbnail(self._row(request)), "image/jpeg")
+
+    def large(self, request: Request) -> Response:
+        """Send a large picture of an image."""
+        return _picture(self._look.pictures.large(self._row(request)), "image/jpeg")
+
+    def seen(self, request: Request) -> Response:
+        """Send what the model saw of an image."""
+        row = self._row(request)
+        spec = self._look.checkpoints.spec(row["model"], row["preprocess"])
+        if spec is None:
+            return _picture(Absent(f"Nothing at hand tells the views {row['preprocess']}; name --model"), "")
+        return _picture(self._look.pictures.seen(row, spec), "image/png")
+
+    def heat(self, request: Request) -> Response:
+        """Send where the score of an image comes from, or say why that is not known."""
+        found = self._look.heat_map(self._row(request))
+        if isinstance(found, Absent):
+            return JSONResponse({"absent": found.words})
+        return Response(found, media_type="image/png", headers={"Cache-Control": KEPT})
+
+    def state(self, request: Request) -> Response:
+        """Tell how far the table is read."""
+        state = self._look.catalogue.state
+        names = ("phase", "share", "images", "seconds", "ready", "error")
+        return JSONResponse({name: getattr(state, name) for name in names})
+
+    async def label(self, request: Request) -> Response:
+        """Label an image."""
+        form = await _form(request)
+        return await run_in_threadpool(self._label, request, form)
+
+    async def undo(self, request: Request) -> Response:
+        """Take back the last label."""
+        return await run_in_threadpool(self._undo, request)
+
+    async def refused(self, request: Request, reason: Exception) -> Response:
+        """Say why something cannot be done."""
+        status = 400 if isinstance(reason, SettingsError) else 502
+        if _wants_json(request):
+            return JSONResponse({"error": str(reason)}, status)
+        return PlainTextResponse(f"{reason}\n", status)
+
+    def _label(self, request: Request, form: dict[str, str]) -> Response:
+        row = self._look.records.row(_number(form.get("id")) or 0) if self._look.catalogue.state.ready else None
+        if row is None or (row["unit"], str(row["index"])) != (form.get("unit"), form.get("index")):
+            raise SettingsError("that image is not in the table that is looked through now; load the page anew")
+        if form.get("label") not in set(Label):
+            raise SettingsError(f"label must be one of {', '.join(Label)}, got {form.get('label', '')[:80]!r}")
+        texts = (form.get(name, "").strip() or None for name in ("generator", "note"))
+        now = self._look.labelling.say(row, Said(Label(form["label"]), *texts))
+        return self._answered(request, row, now, f"/image/{row['id']}?{form.get('question', '')}")
+
+    def _undo(self, request: Request) -> Response:
+        undone = self._look.labelling.undo() if self._look.catalogue.state.ready else None
+        if undone is None:
+            raise SettingsError("there is nothing to take back since the start")
+        row, now = undone
+        return self._answered(request, row, now, f"/image/{row['id']}")
+
+    def _answered(self, request: Request, row: Row, now: object, page: str) -> Response:
+        if not _wants_json(request):
+            return RedirectResponse(page, 303)
+        label = {name: now[name] for name in ("label", "generator", "note")} if isinstance(now, dict) else None
+        return JSONResponse(
+            {"id": row["id"], "name": record.name(row), "label": label, "count": self._look.labelling.count}
+        )
+
+    def _row(self, request: Request) -> Row:
+        """Read the row of the image that is asked for.
+
+        Raises:
+            HTTPException: there is none.
+        """
+        row = self._look.records.row(request.path_params["number"]) if self._look.catalogue.state.ready else None
+        if row is None:
+            raise HTTPException(404, "the table has no such image")
+        return row
+
+    def _page(self, template: str, *, status: int = 200, **values: object) -> Response:
+        return HTMLResponse(self._templates.get_template(template).render(**values, statuses=list(Status)), status)
+
+
+def _picture(made: bytes | Absent, kind: str) -> Response:
+    if isinstance(made, Absent):
+        return Response(placard(made.words), media_type="image/svg+xml", headers={"Cache-Control": "no-store"})
+    return Response(made, media_type=kind, headers={"Cache-Control": KEPT})
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """Read a small form.
+
+    Raises:
+        SettingsError: it is too large, or no form.
+    """
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MOST_BODY:
+            raise SettingsError(f"a form has at most {MOST_BODY:,} bytes")
+    read = parse_qs(bytes(body).decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=20)
+    return {name: values[-1] for name, values in read.items()}
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 19 else None
+
+
+def _turned(question: Question, way: str, number: int) -> str:
+    address = question.address
+    return f"/?{address}{'&' if address else ''}{urlencode({way: number})}"
+
+
+def _wants_json(request: Request) -> bool:
+    return "application/json" in request.headers.get("accept", "")

@@ -1,0 +1,220 @@
+"""The catalogue: the newest row of every image, copied from the verdict table into a DuckDB file of its own.
+
+The copy is made in the background. Once it is there, DuckDB is opened anew without access to any other file, so a
+condition that a user writes can read nothing else and can change nothing.
+"""
+
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from mole.errors import MoleError, SettingsError, StorageError
+from pipeline.scan.table.views import demand_table, opened, plainly
+
+MEMORY = "2GB"
+THREADS = 2
+"""Of DuckDB; reading and decoding images need the other cores."""
+LONGEST = 30.0
+"""Seconds that one question may take."""
+SEALED: dict[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "lock_configuration": "true",
+    "memory_limit": MEMORY,
+    "threads": str(THREADS),
+}
+
+Row = dict[str, Any]
+Thresholds = Mapping[str, tuple[float, float]]
+"""Of a model: the logit below which an image is real, and the one from which it is generated."""
+
+SOURCE = r"""CASE WHEN regexp_matches(uri, '^https?://') THEN regexp_extract(uri, '^https?://([^/?#]*)', 1)
+     ELSE regexp_extract(uri, '^(.*)/[^/]*$', 1) END"""
+"""Where an image comes from: the domain of a web address, else the folder that its file or shard lies in."""
+
+EDGES = """SELECT model, max(logit) FILTER (verdict = 'real') AS real_below,
+                  min(logit) FILTER (verdict = 'generated') AS generated_above
+           FROM verdicts WHERE logit IS NOT NULL GROUP BY model"""
+
+OTHERS = """
+CREATE TABLE judgements AS
+SELECT DISTINCT images.id, other.model, other.verdict, other.probability, other.logit, other.status, other.scanned_at
+FROM verdicts AS other JOIN images USING (unit, "index") WHERE other.model <> images.model ORDER BY images.id;
+CREATE TABLE changes AS
+SELECT images.id, changed.former_verdict, changed.former_probability, changed.former_model
+FROM changed JOIN images USING (unit, "index") ORDER BY images.id;
+"""
+MARKS = "CREATE TABLE marks (id BIGINT, label VARCHAR, generator VARCHAR)"
+"""What is labelled, kept up while people label."""
+
+
+@dataclass(frozen=True)
+class State:
+    """How far the catalogue is: what is being done, how much of it, and why it failed, where it did."""
+
+    phase: str
+    share: float = 0.0
+    images: int = 0
+    seconds: float = 0.0
+    ready: bool = False
+    error: str | None = None
+
+
+class Catalogue:
+    """A copy of a verdict table's newest rows, numbered from 1.
+
+    Args:
+        table: the folder URL of the verdict table.
+        known: thresholds of the models whose checkpoints are at hand; those of others are told from their verdicts.
+
+    Raises:
+        SettingsError: there is no verdict table.
+        StorageError: it has another schema, or it cannot be read.
+    """
+
+    def __init__(self, table: str, known: Thresholds) -> None:
+        demand_table(table)
+        self.table = table
+        self.thresholds: dict[str, tuple[float | None, float | None]] = {}
+        self._known = known
+        self._folder = tempfile.TemporaryDirectory(prefix="mole-browse-")
+        self._file = str(Path(self._folder.name) / "catalogue.duckdb")
+        self._state = State("opening the table")
+        self._begun = time.monotonic()
+        self._base: duckdb.DuckDBPyConnection | None = None
+        self._builder: duckdb.DuckDBPyConnection | None = None
+        self._closing = False
+        self._thread = threading.Thread(target=self._fill, name="catalogue", daemon=True)
+
+    def start(self) -> None:
+        """Begin to copy the table in the background."""
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Wait until the copy is there.
+
+        Raises:
+            StorageError: the table could not be read.
+        """
+        self._thread.join()
+        if self._state.error:
+            raise StorageError(self._state.error)
+
+    @property
+    def state(self) -> State:
+        """How far it is now."""
+        state, builder = self._state, self._builder
+        if state.ready or state.error:
+            return state
+        share = 0.0
+        if builder is not None:
+            with suppress(duckdb.Error):  # the copy ended meanwhile
+                share = max(0.0, builder.query_progress()) / 100
+        return replace(state, share=share, seconds=time.monotonic() - self._begun)
+
+    def ask(self, question: str, values: Sequence[object] = ()) -> list[Row]:
+        """Answer a question about the copy.
+
+        Args:
+            question: SQL on `images`, `judgements`, `changes` and `marks`.
+            values: of its parameters.
+
+        Raises:
+            SettingsError: a user's condition in it is no SQL, takes too long, or wants what is closed.
+        """
+        assert self._base is not None
+        cursor = self._base.cursor()
+        timer = threading.Timer(LONGEST, cursor.interrupt)
+        timer.start()
+        try:
+            rows: list[Row] = cursor.sql(question, params=list(values)).to_arrow_table().to_pylist()
+            return rows
+        except duckdb.InterruptException as reason:
+            raise SettingsError(f"the question took over {LONGEST:.0f} s; narrow it down") from reason
+        except duckdb.Error as reason:
+            raise SettingsError(plainly(reason)) from reason
+        finally:
+            timer.cancel()
+            cursor.close()
+
+    def change(self, statement: str, values: Sequence[object] = ()) -> None:
+        """Change the copy, as when an image is labelled."""
+        assert self._base is not None
+        with self._base.cursor() as cursor:
+            cursor.execute(statement, list(values))
+
+    def close(self) -> None:
+        """End what is going on, and remove the copy."""
+        self._closing = True
+        for connection in (self._builder, self._base):
+            if connection is not None:
+                connection.interrupt()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+        if self._base is not None:
+            self._base.close()
+        self._folder.cleanup()
+
+    def _fill(self) -> None:
+        try:
+            self._copy()
+            self._base = duckdb.connect(self._file, config=SEALED | {"temp_directory": f"{self._file}.tmp"})
+            count = self.ask("SELECT count(*) AS images FROM images")[0]["images"]
+            self._state = State("", 1.0, count, time.monotonic() - self._begun, ready=True)
+        except (MoleError, duckdb.Error, OSError) as reason:
+            if not self._closing:
+                self._state = State("", error=str(reason))
+        finally:
+            self._builder = None
+            if not (self._state.ready or self._state.error):
+                self._state = State("", error="reading the table ended unexpectedly; see where it was started")
+
+    def _copy(self) -> None:
+        """Copy the table; each row that is not the newest of its image is left out.
+
+        Raises:
+            StorageError: the table cannot be read.
+        """
+        with opened(self.table, self._file) as views:
+            self._builder = views
+            views.execute(
+                f"SET memory_limit = '{MEMORY}'; SET threads = {THREADS}; SET preserve_insertion_order = false"
+            )
+            self._state = State("counting rows")
+            [(rows,)] = views.execute("SELECT count(*) FROM verdicts").fetchall()
+            self._state = State("looking for the newest row of each image", images=rows)
+            if views.execute("SELECT count(*) FROM current").fetchall() == [(rows,)]:
+                # every row is the newest of its image: no need to sort whole rows to find that out again
+                views.execute("CREATE OR REPLACE VIEW current AS FROM verdicts")
+            self._state = State("copying rows", images=rows)
+            self._find_thresholds(views)
+            columns = f'provenance.generator AS generator, {SOURCE} AS "source", {self._doubt()} AS doubt'
+            views.execute(
+                f"CREATE TABLE images AS SELECT row_number() OVER () AS id, * EXCLUDE (last), {columns} FROM evidence"
+            )
+            self._state = State("comparing models", images=rows)
+            views.execute(OTHERS)
+            views.execute(MARKS)
+            self._builder = None  # it is about to be closed
+
+    def _find_thresholds(self, views: duckdb.DuckDBPyConnection) -> None:
+        found = {model: (low, high) for model, low, high in views.execute(EDGES).fetchall()}
+        self.thresholds = found | dict(self._known)
+
+    def _doubt(self) -> str:
+        """Write the SQL of how near a logit lies to a threshold of its model."""
+        cases = []
+        for model, edges in self.thresholds.items():
+            distances = [f"abs(logit - ({edge!r}))" for edge in edges if edge is not None]
+            if distances:
+                name = model.replace("'", "''")
+                cases.append(f"WHEN '{name}' THEN least({', '.join(distances)})")
+        return f"CASE model {' '.join(cases)} END" if cases else "NULL::FLOAT"

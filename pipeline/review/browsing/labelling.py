@@ -1,0 +1,141 @@
+"""Labelling: what somebody says of images while looking through them, taken back step by step where it was wrong."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from mole.errors import SettingsError
+from pipeline.labels import LABELS, Label, Writer
+from pipeline.review.browsing.catalogue import Catalogue, Row
+
+LONGEST_NOTE = 2_000
+LONGEST_GENERATOR = 200
+SHOWN = ("unit", "index", "uri", "key", "content_hash", "model", "verdict", "probability")
+"""What a label keeps of the row that was shown."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What somebody says of an image.
+
+    Raises:
+        SettingsError: a text is too long.
+    """
+
+    label: Label
+    generator: str | None = None
+    note: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, text, most in (
+            ("generator", self.generator, LONGEST_GENERATOR),
+            ("note", self.note, LONGEST_NOTE),
+        ):
+            if len(text or "") > most:
+                raise SettingsError(f"the {name} must have at most {most:,} characters, got {len(text or ''):,}")
+
+
+class Labelling:
+    """Keeps what is said, writes it, and takes it back.
+
+    Args:
+        catalogue: of the images; ready.
+        folder: the folder URL of the labels.
+        labeller: who says it.
+        known: labels that are there, as `pipeline.labels.latest` reads them.
+    """
+
+    def __init__(self, catalogue: Catalogue, folder: str, labeller: str, known: pa.Table) -> None:
+        self._catalogue = catalogue
+        self._writer = Writer(folder)
+        self._labeller = labeller
+        self._lock = threading.Lock()
+        self._before: list[tuple[int, Mapping[str, Any] | None]] = []
+        self.written = 0
+        self._said = self._numbered(known.to_pylist())
+        self.elsewhere = known.num_rows - len(self._said)
+        """Labels of images that the table does not have."""
+        columns = [list(self._said), *([row[name] for row in self._said.values()] for name in ("label", "generator"))]
+        catalogue.change(
+            "INSERT INTO marks SELECT unnest(?::BIGINT[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[])", columns
+        )
+
+    @property
+    def count(self) -> int:
+        """Images of the table that have a label."""
+        return len(self._said)
+
+    def of(self, number: int) -> Mapping[str, Any] | None:
+        """Give the label of an image, None where it has none."""
+        return self._said.get(number)
+
+    def say(self, row: Row, said: Said) -> Mapping[str, Any] | None:
+        """Label an image, or withdraw its label.
+
+        Args:
+            row: of the image, as it was shown.
+            said: what is said of it.
+
+        Returns:
+            The image's label from now on.
+
+        Raises:
+            StorageError: it could not be written; nothing has changed then.
+        """
+        with self._lock:
+            before = self._said.get(row["id"])
+            now = self._write(row, {"label": said.label, "generator": said.generator, "note": said.note})
+            self._before.append((row["id"], before))
+            return now
+
+    def undo(self) -> tuple[Row, Mapping[str, Any] | None] | None:
+        """Take back what was said last since the start; it stays on record, and what was said before it counts again.
+
+        Returns:
+            The image's row, and its label from now on; None where there is nothing to take back.
+
+        Raises:
+            StorageError: it could not be written; nothing has changed then.
+        """
+        with self._lock:
+            if not self._before:
+                return None
+            number, before = self._before[-1]
+            [row] = self._catalogue.ask("SELECT * FROM images WHERE id = ?", [number])
+            old = {name: before[name] for name in ("label", "generator", "note")} if before else None
+            now = self._write(row, old or {"label": Label.WITHDRAWN})
+            self._before.pop()
+            return row, now
+
+    def _write(self, row: Row, said: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        shown = {name: row[name] for name in SHOWN}
+        written = self._writer.add({**shown, **said, "labelled_by": self._labeller})
+        self.written += 1
+        now = None if written["label"] == Label.WITHDRAWN else written
+        if now is None:
+            self._said.pop(row["id"], None)
+        else:
+            self._said[row["id"]] = now
+        self._mark(row["id"], now)
+        return now
+
+    def _mark(self, number: int, row: Mapping[str, Any] | None) -> None:
+        """Let questions know of a label."""
+        self._catalogue.change("DELETE FROM marks WHERE id = ?", [number])
+        if row is not None:
+            values = [number, str(row["label"]), row["generator"]]
+            self._catalogue.change("INSERT INTO marks VALUES (?, ?, ?)", values)
+
+    def _numbered(self, rows: list[dict[str, Any]]) -> dict[int, Mapping[str, Any]]:
+        """Find the images of labels by unit and index."""
+        assert set(SHOWN) <= set(LABELS.names)
+        places = {(row["unit"], row["index"]): row for row in rows}
+        found = self._catalogue.ask(
+            'SELECT id, unit, "index" FROM images JOIN (SELECT unnest(?::VARCHAR[]) AS unit, '
+            'unnest(?::INTEGER[]) AS "index") AS said USING (unit, "index")',
+            [[unit for unit, _ in places], [index for _, index in places]],
+        )
+        return {row["id"]: places[row["unit"], row["index"]] for row in found}

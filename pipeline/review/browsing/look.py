@@ -1,0 +1,127 @@
+"""A look through a table: everything that the pages of one start need, made as it becomes ready and ended together."""
+
+import secrets
+import threading
+from functools import cached_property
+
+from pipeline.labels import latest
+from pipeline.review.browsing.catalogue import Catalogue, Row
+from pipeline.review.browsing.checkpoints import Checkpoints
+from pipeline.review.browsing.facets import Facets
+from pipeline.review.browsing.heat import Heat
+from pipeline.review.browsing.labelling import Labelling
+from pipeline.review.browsing.pictures import Absent, Pictures
+from pipeline.review.browsing.question import Question
+from pipeline.review.browsing.record import Records
+from pipeline.review.browsing.settings import BrowseSettings
+
+PAGE = 60
+"""Images of a page."""
+CARD = 'id, unit, "index", key, uri, verdict, probability, status, detail, declared, generator, contradicted'
+
+
+class Look:
+    """One start of the command.
+
+    Args:
+        settings: what the user asked for.
+
+    Raises:
+        SettingsError: a place is not there, or the folder of labels holds something else.
+        ModelError: the model that the user named is no checkpoint.
+        StorageError: a store does not answer.
+    """
+
+    def __init__(self, settings: BrowseSettings) -> None:
+        self.settings = settings
+        self.token = secrets.token_urlsafe(24)
+        self.edition = secrets.token_hex(4)
+        """Part of each picture's address, so that a browser never shows one of an earlier start."""
+        self._known = latest(settings.labels_folder)
+        self.checkpoints = Checkpoints(settings.table, settings.model, settings.registry)
+        self.catalogue = Catalogue(settings.table, self.checkpoints.thresholds())
+        self.records = Records(self.catalogue, self.checkpoints)
+        self.pictures = Pictures()
+        self.heat = Heat()
+        self._making = threading.Lock()
+
+    @cached_property
+    def _labelling(self) -> Labelling:
+        return Labelling(self.catalogue, self.settings.labels_folder, self.settings.labeller, self._known)
+
+    @cached_property
+    def _facets(self) -> Facets:
+        return Facets.of(self.catalogue)
+
+    @property
+    def labelling(self) -> Labelling:
+        """The labels, once the catalogue is ready."""
+        with self._making:
+            return self._labelling
+
+    @property
+    def facets(self) -> Facets:
+        """What there is to choose from, once the catalogue is ready."""
+        with self._making:
+            return self._facets
+
+    def count(self, question: Question) -> int:
+        """Count the images that a question leaves in."""
+        if question.is_open:
+            return self.catalogue.state.images
+        rows = self.catalogue.ask(f"SELECT count(*) AS images FROM images WHERE {question.where}", question.values)
+        return int(rows[0]["images"])
+
+    def page(self, question: Question, *, after: int | None, before: int | None) -> tuple[list[Row], bool, bool]:
+        """Read a page of images.
+
+        Args:
+            question: which, and in which order.
+            after: the number of the image that they come after; None for the first page.
+            before: of the image that they come before.
+
+        Returns:
+            The cards' rows, whether there are images before them, and whether there are more behind.
+        """
+        back = before is not None
+        anchor = before if back else after
+        place = None if anchor is None else self._place(question, anchor)
+        numbers = [row["id"] for row in self.catalogue.ask(*question.page(PAGE + 1, place, back=back))]
+        more, numbers = len(numbers) > PAGE, numbers[:PAGE]
+        if back:
+            numbers.reverse()
+        rows = {row["id"]: row for row in self._cards(numbers)}
+        cards = [rows[number] for number in numbers]
+        return cards, (more if back else place is not None), (True if back else more)
+
+    def neighbours(self, question: Question, number: int) -> tuple[int | None, int | None]:
+        """Find the images before and after one, in the order asked for."""
+        place = self._place(question, number)
+        if place is None:
+            return None, None
+        found = [self.catalogue.ask(*question.page(1, place, back=back)) for back in (True, False)]
+        before, after = (rows[0]["id"] if rows else None for rows in found)
+        return before, after
+
+    def heat_map(self, row: Row) -> bytes | Absent:
+        """Draw where the score of an image comes from."""
+        checkpoint = self.checkpoints.of(row["model"])
+        if checkpoint is None:
+            return Absent(f"The checkpoint of {row['model']} is not at hand; name it with --model or --registry")
+        views_C3SS = self.pictures.views(row, checkpoint.preprocess)
+        return views_C3SS if isinstance(views_C3SS, Absent) else self.heat.drawn(checkpoint, views_C3SS)
+
+    def close(self) -> None:
+        """End everything; what is labelled stays."""
+        self.heat.close()
+        self.pictures.close()
+        self.catalogue.close()
+
+    def _place(self, question: Question, number: int) -> Row | None:
+        rows = self.catalogue.ask(f"SELECT id, {question.rank} AS rank FROM images WHERE id = ?", [number])
+        return rows[0] if rows else None
+
+    def _cards(self, numbers: list[int]) -> list[Row]:
+        if not numbers:
+            return []
+        return self.catalogue.ask(f"SELECT {CARD} FROM images WHERE id IN ({', '.join(map(str, numbers))})")

@@ -1,0 +1,152 @@
+"""The record of one image: what the table says of it, its score in words, its copies, and what other models said."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from pipeline.review.browsing.catalogue import Catalogue, Row
+from pipeline.review.browsing.checkpoints import Checkpoints
+
+SAID = {
+    "generated": "Called generated",
+    "real": "Called real",
+    "unsure": "Called unsure",
+    None: "No verdict",
+}
+DECLARED = {
+    "generator": "Generator",
+    "software": "Software",
+    "camera": "Camera",
+    "source_type": "Source type (IPTC)",
+    "c2pa": "Content credentials (C2PA)",
+}
+MOST_COPIES = 50
+WIDTH = 600
+"""Of the drawing of a score, in its own units."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where a score lies between the thresholds, as places of a drawing that is `WIDTH` wide.
+
+    Attributes:
+        score: of the image.
+        real_below: of the threshold below which images are real; None where it is not known.
+        generated_above: of the one from which they are generated.
+    """
+
+    score: float
+    real_below: float | None
+    generated_above: float | None
+
+
+class Records:
+    """Tells all that is known of an image.
+
+    Args:
+        catalogue: of the images; ready.
+        checkpoints: that are at hand.
+    """
+
+    def __init__(self, catalogue: Catalogue, checkpoints: Checkpoints) -> None:
+        self._catalogue = catalogue
+        self._checkpoints = checkpoints
+
+    def row(self, number: int) -> Row | None:
+        """Read an image's row; None where there is none of that number."""
+        rows = self._catalogue.ask("SELECT * FROM images WHERE id = ?", [number])
+        return rows[0] if rows else None
+
+    def others(self, row: Row) -> list[Row]:
+        """Read what other models said, the newest first."""
+        return self._catalogue.ask("SELECT * FROM judgements WHERE id = ? ORDER BY scanned_at DESC, model", [row["id"]])
+
+    def copies(self, row: Row) -> list[Row]:
+        """Find images with the same bytes."""
+        if row["content_hash"] is None:
+            return []
+        return self._catalogue.ask(
+            f"SELECT id, key, uri, verdict, probability FROM images WHERE content_hash = ? AND id <> ? ORDER BY id "
+            f"LIMIT {MOST_COPIES}",
+            [row["content_hash"], row["id"]],
+        )
+
+    def verdict(self, row: Row) -> str:
+        """Say in a sentence what the score is and what it was held against."""
+        said = SAID.get(row["verdict"], "No verdict")
+        if row["logit"] is None:
+            return f"{said}: {row['detail'] or row['status']}."
+        low, high = self.thresholds(row)
+        parts = [] if high is None else [f"images are called generated from {self._threshold(row, high)} up"]
+        parts += [] if low is None else [f"real below {self._threshold(row, low)}"]
+        told = (
+            f"{said}: the probability that it is generated is {chance(row['probability'])} (logit {row['logit']:.2f})."
+        )
+        if not parts:
+            return told
+        words = ", ".join(parts)
+        if self._checkpoints.of(row["model"]) is None:
+            return f"{told} As far as the verdicts of the table show, {words}."
+        return f"{told} {words[0].upper()}{words[1:]}."
+
+    def thresholds(self, row: Row) -> tuple[float | None, float | None]:
+        """Give the thresholds of a row's model in logits: real below, generated from there up; None if not known."""
+        return self._catalogue.thresholds.get(row["model"], (None, None))
+
+    def scale(self, row: Row) -> Scale | None:
+        """Place a score between the thresholds; None where there is no score."""
+        if row["logit"] is None:
+            return None
+        low, high = self.thresholds(row)
+        marks = [mark for mark in (low, high, row["logit"]) if mark is not None]
+        least, most = min(marks), max(marks)
+        margin = max(1.0, 0.25 * (most - least))
+        begin, span = least - margin, most - least + 2 * margin
+
+        def place(logit: float | None) -> float | None:
+            return None if logit is None else round((logit - begin) / span * WIDTH, 1)
+
+        return Scale(place(row["logit"]) or 0.0, place(low), place(high))
+
+    def _threshold(self, row: Row, logit: float) -> str:
+        found = self._checkpoints.chance(row["model"], logit, (row["logit"], row["probability"]))
+        return f"logit {logit:.2f}" if found is None else f"{chance(found)} (logit {logit:.2f})"
+
+
+def chance(probability: float | None) -> str:
+    """Write a probability so that 0 and 1 are kept for what is certain."""
+    if probability is None:
+        return "none"
+    if 0 < probability < 0.001:
+        return "under 0.001"
+    if 0.999 < probability < 1:
+        return "over 0.999"
+    return f"{probability:.3f}"
+
+
+def name(row: Mapping[str, Any]) -> str:
+    """Give what people call an image: its name without folders."""
+    return str(row["key"] or row["uri"] or f"image {row['index']}").rstrip("/").rpartition("/")[2] or str(row["uri"])
+
+
+def link(row: Row) -> str | None:
+    """Give the web address of an image, None where it has none that a browser may follow."""
+    uri = str(row["uri"] or "")
+    return uri if urlsplit(uri).scheme in ("http", "https") and row["length"] is None else None
+
+
+def declared(row: Row) -> list[tuple[str, str]]:
+    """List what an image's file says of itself, with its name in words."""
+    said = row["provenance"] or {}
+    return [(words, str(said[field])) for field, words in DECLARED.items() if said.get(field)]
+
+
+def amount(count: int | None) -> str:
+    """Write bytes for people."""
+    if count is None:
+        return ""
+    for unit, size in (("MB", 1_000_000), ("kB", 1_000)):
+        if count >= size:
+            return f"{count / size:,.1f} {unit}"
+    return f"{count:,} bytes"

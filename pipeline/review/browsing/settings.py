@@ -1,0 +1,64 @@
+"""The settings of a look through a verdict table in the browser."""
+
+import getpass
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from pipeline import storage
+from pipeline.commandline import JobSettings
+
+LABELS = "labels"
+
+
+class BrowseSettings(JobSettings):
+    """Look through a verdict table in the browser: filter its images, see why each got its verdict, and label them.
+
+    Serves on this machine alone (127.0.0.1), to who has the address that is printed. Labels go into --labels, from
+    where `finetune --reviews` reads them. Ctrl-C ends it.
+
+    exit codes: 0 ended with Ctrl-C, 2 a setting or a place that is not there, 3 a store failed, 143 SIGTERM
+    """
+
+    prefix = "MOLE_BROWSE_"
+
+    table: Annotated[str, Field(min_length=1)] = Field(description="the folder URL of the verdict table")
+    labels: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="the folder URL that labels go into (default: labels, beside the table's folder)"
+    )
+    labeller: Annotated[str, Field(min_length=1)] = Field(
+        default_factory=getpass.getuser,
+        description="who labels, as the labels name them (default: the user who is logged in)",
+    )
+    model: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="a checkpoint folder or a registry, whose promoted version is meant; tells thresholds and shows "
+        "where a score comes from, for the rows of that model (default: the embedded detector and --registry)",
+    )
+    registry: str | None = Field(None, description="a registry that has the models of the table (default: none)")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="the port on 127.0.0.1; 0 takes a free one")
+    no_open: bool = Field(False, description="print the address only, and do not open a browser")
+
+    @model_validator(mode="after")
+    def _labels_have_a_place(self) -> Self:
+        if self.labels is None and self._parent is None:
+            raise ValueError("--labels must be given: nothing can lie beside --table")
+        return self
+
+    @property
+    def labels_folder(self) -> str:
+        """Where labels go."""
+        if self.labels is not None:
+            return storage.absolute(self.labels)
+        return storage.join(self._parent or "", LABELS)
+
+    @property
+    def _parent(self) -> str | None:
+        """The folder that the table's folder lies in; None where that is a whole bucket or disk."""
+        protocol, slashes, path = storage.absolute(self.table).rstrip("/").rpartition("://")
+        parent, slash, _ = path.rpartition("/")
+        return f"{protocol}{slashes}{parent}" if slash else None
+
+    def lasting(self) -> dict[str, list[str]]:
+        """List the places that must outlast the command: the table, the registry and the labels."""
+        return super().lasting() | ({} if self.labels is None else {"labels": [self.labels]})

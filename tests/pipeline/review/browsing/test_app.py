@@ -1,0 +1,163 @@
+"""Laws of the pages: what is asked for is shown, by the number of a row and never by a path."""
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from pipeline.labels import latest
+from pipeline.review.browsing.app import application
+from pipeline.review.browsing.look import Look
+from pipeline.review.browsing.settings import BrowseSettings
+from tests.pipeline.review.browsing.conftest import HOST, PORT, numbered
+
+ORIGIN = {"origin": HOST, "accept": "application/json"}
+
+
+def names(page: str) -> list[str]:
+    """The names of the images of a page, in their order."""
+    return re.findall(r'<bdi class="name">([^<]*)</bdi>', page)
+
+
+def form(look: Look, number: int, **more: str) -> dict[str, str]:
+    """What the page of an image sends."""
+    row = look.records.row(number)
+    assert row is not None
+    return {"id": str(number), "unit": row["unit"], "index": str(row["index"])} | more
+
+
+def test_the_most_suspicious_image_stands_first_and_one_without_a_score_last(client: TestClient) -> None:
+    page = client.get("/").text
+    assert names(page)[:3] == ["0", "1", "7.jpg"]
+    assert names(page)[-1] == "5"
+    assert "9 images" in page
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("verdict=unsure", ["2"]),
+        ("verdict=unsure&verdict=none", ["2", "5"]),
+        ("least=0.9&most=0.96", ["1", "7.jpg"]),
+        ("status=truncated", ["5"]),
+        ("declared=camera", ["1"]),
+        ("generator=dreamy+%3C8%3E", ["2", "4"]),
+        ("contradicted=1", ["1", "4"]),
+        ("changed=1", ["2", "3"]),
+        ("condition=probability+%3C+0.06+OR+key+%3D+%270%27", ["0", "4"]),
+        ("verdict=real&sort=newest", ["8.jpg", "6.jpg", "4", "3"]),
+        ("verdict=real&sort=real", ["4", "8.jpg", "3", "6.jpg"]),
+        ("declared=generated&sort=doubtful", ["2", "4"]),
+        ("labelled=yes", []),
+    ],
+)
+def test_what_is_asked_for_is_shown(client: TestClient, asked: str, found: list[str]) -> None:
+    assert names(client.get(f"/?{asked}").text) == found
+
+
+def test_a_source_is_a_folder_and_those_below_it(client: TestClient, table: Path) -> None:
+    assert len(names(client.get("/", params={"source": str(table.parent / "photos")}).text)) == 3
+    assert len(names(client.get("/", params={"source": str(table.parent)}).text)) == 9
+
+
+@pytest.mark.parametrize(
+    "asked", ["condition=nothing+%3D+1", "condition=1%3B+DROP+TABLE+images", "least=2", "verdict=maybe", "sort=size"]
+)
+def test_what_cannot_be_asked_is_refused_with_the_reason(client: TestClient, asked: str) -> None:
+    answer = client.get(f"/?{asked}")
+    assert answer.status_code == 400
+    assert 'role="alert"' in answer.text and not names(answer.text)
+
+
+def test_the_page_of_an_image_tells_all_that_is_known(client: TestClient, look: Look) -> None:
+    page = client.get(f"/image/{numbered(look, '1')}").text
+    for words in (
+        "Called generated",
+        "0.950",
+        "The file itself says otherwise",
+        "Leica M6",
+        "Other models",
+        "Expert 3",
+    ):
+        assert words in page
+    assert "The same bytes elsewhere" in client.get(f"/image/{numbered(look, '4')}").text
+    fault = client.get(f"/image/{numbered(look, '5')}").text
+    assert "image file is truncated" in fault and "Nothing: the image got no score" in fault
+
+
+def test_texts_of_strangers_are_shown_and_not_obeyed(client: TestClient, look: Look) -> None:
+    page = client.get(f"/image/{numbered(look, '2')}").text
+    assert "dreamy &lt;8&gt;" in page and "dreamy <8>" not in page
+
+
+def test_next_and_previous_follow_the_order_that_was_asked_for(client: TestClient, look: Look) -> None:
+    page = client.get(f"/image/{numbered(look, '4')}?verdict=real&sort=real").text
+    after = re.search(r'id="after" href="/image/(\d+)\?verdict=real&amp;sort=real"', page)
+    assert after and int(after[1]) == numbered(look, "8.jpg")
+    assert 'id="before"' not in page
+
+
+@pytest.mark.parametrize("path", ["thumbnail", "large", "seen"])
+def test_pictures_are_made_here_and_none_is_a_file_of_somebody(client: TestClient, look: Look, path: str) -> None:
+    answer = client.get(f"/{path}/{numbered(look, '0')}")
+    assert answer.headers["content-type"] == ("image/png" if path == "seen" else "image/jpeg")
+    assert Image.open(io.BytesIO(answer.content)).size == ((224, 224) if path == "seen" else (64, 64))
+    gone = client.get(f"/{path}/{numbered(look, '8.jpg')}")
+    assert gone.headers["content-type"] == "image/svg+xml" and "not there any more" in gone.text
+
+
+@pytest.mark.parametrize("path", ["0", "99", "-1", "../../etc/passwd", "%2e%2e%2f%2e%2e%2fetc%2fpasswd", "1/..;/", "a"])
+def test_there_is_no_picture_of_what_is_no_row(client: TestClient, path: str) -> None:
+    for kind in ("thumbnail", "large", "seen", "heat", "image", "static"):
+        answer = client.get(f"/{kind}/{path}")
+        assert answer.status_code in (404, 405), (kind, path)
+        assert "root:" not in answer.text
+
+
+def test_a_label_is_written_before_the_answer_and_undo_takes_it_back(labeller: TestClient, own: Look) -> None:
+    number = numbered(own, "3")
+    told = labeller.post("/label", data=form(own, number, label="generated", note="odd hands"), headers=ORIGIN).json()
+    assert told["label"] == {"label": "generated", "generator": None, "note": "odd hands"}
+    [row] = latest(own.settings.labels_folder).to_pylist()
+    assert (row["label"], row["labelled_by"], row["verdict"], row["index"]) == ("generated", "ada", "real", 3)
+    assert names(labeller.get("/?labelled=generated").text) == ["3"]
+    assert labeller.post("/undo", headers=ORIGIN).json()["label"] is None
+    assert latest(own.settings.labels_folder).num_rows == 0
+    refused = labeller.post("/undo", headers=ORIGIN)
+    assert refused.status_code == 400 and "nothing to take back" in refused.json()["error"]
+
+
+def test_a_form_without_script_leads_back_to_the_image(labeller: TestClient, own: Look) -> None:
+    number = numbered(own, "3")
+    sent = form(own, number, label="real", question="verdict=real")
+    answer = labeller.post("/label", data=sent, headers={"origin": HOST})
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/image/{number}?verdict=real")
+    assert 'value="real" aria-pressed="true"' in labeller.get(f"/image/{number}").text
+
+
+def test_a_page_of_an_earlier_start_labels_no_other_image(labeller: TestClient, own: Look) -> None:
+    sent = form(own, numbered(own, "3"), label="real") | {"id": str(numbered(own, "0"))}
+    answer = labeller.post("/label", data=sent, headers=ORIGIN)
+    assert answer.status_code == 400 and "load the page anew" in answer.json()["error"]
+    for wrong in ({"label": "fake"}, {"note": "n" * 3000, "label": "real"}, {"id": "x", "label": "real"}):
+        assert labeller.post("/label", data=form(own, 1) | wrong, headers=ORIGIN).status_code == 400
+    assert labeller.post("/label", content=b"a=" + b"b" * 70_000, headers=ORIGIN).status_code == 400
+    assert own.labelling.written == 0
+
+
+def test_where_a_score_comes_from_is_told_or_why_not(client: TestClient, look: Look) -> None:
+    assert "not at hand" in client.get(f"/heat/{numbered(look, '0')}").json()["absent"]
+
+
+def test_the_page_is_there_before_the_table_is_read(table: Path, tmp_path: Path) -> None:
+    look = Look(BrowseSettings(table=str(table), labels=str(tmp_path)))
+    early = TestClient(application(look, PORT), base_url=HOST)
+    waiting = early.get("/", params={"token": look.token})
+    assert waiting.status_code == 200 and "Reading the table" in waiting.text
+    assert early.get("/state").json()["ready"] is False
+    assert early.get("/thumbnail/1").status_code == 404
+    assert early.post("/label", data={"id": "1"}, headers=ORIGIN).status_code == 400
+    look.close()

@@ -1,0 +1,66 @@
+"""Laws of the question: an address and SQL say the same, and pages follow one another without gap or repetition."""
+
+import pytest
+from starlette.datastructures import QueryParams
+
+from mole.errors import SettingsError
+from pipeline.review.browsing.look import Look
+from pipeline.review.browsing.question import SORTS, Question
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "verdict=real&verdict=none&least=0.1&sort=oldest",
+        "source=a%2Fb&contradicted=1&condition=width+%3E+10&labelled=no",
+    ],
+)
+def test_a_question_is_read_back_from_its_address(address: str) -> None:
+    question = Question.asked(QueryParams(address))
+    assert Question.asked(QueryParams(question.address)) == question
+    assert question.is_open == (not address)
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_following_one_image_after_another_meets_each_once(look: Look, sort: str) -> None:
+    question = Question(sort=sort)
+    there = [row["id"] for row in look.catalogue.ask(*question.page(100))]
+    assert sorted(there) == list(range(1, 10))
+    forward, number = [there[0]], there[0]
+    while (number := look.neighbours(question, number)[1] or 0) != 0:
+        forward.append(number)
+    back, number = [there[-1]], there[-1]
+    while (number := look.neighbours(question, number)[0] or 0) != 0:
+        back.append(number)
+    assert forward == there == back[::-1]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "1=1) UNION SELECT 1 FROM images WHERE (1=1",
+        "true; DELETE FROM marks",
+        "width >",
+        "a, b",
+        "width = ?",
+        "*",
+        "count(*) > 1",
+    ],
+)
+def test_a_condition_is_one_expression_on_a_row(look: Look, condition: str) -> None:
+    with pytest.raises(SettingsError):
+        look.count(Question.asked(QueryParams({"condition": condition})))
+
+
+def test_a_comment_ends_with_the_condition(look: Look) -> None:
+    assert look.count(Question.asked(QueryParams({"condition": "true -- )", "verdict": "unsure"}))) == 1
+
+
+def test_a_value_that_is_none_is_refused_by_name() -> None:
+    with pytest.raises(SettingsError, match="least must be a number from 0 to 1, got '-3'"):
+        Question.asked(QueryParams("least=-3"))
+    with pytest.raises(SettingsError, match="status must be one of ok, .* got 'fine'"):
+        Question.asked(QueryParams("status=fine"))
+    with pytest.raises(SettingsError, match="source must have at most 2,000"):
+        Question.asked(QueryParams({"source": "x" * 3000}))
