@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from mole.checkpoint import load_checkpoint
-from mole.inference import DRIFT, Scorer, fetched, forward
+from mole.inference import DRIFT, PanelOfOne, fetched, forward
 from mole.precision import Precision
 from mole.tower import normalise
 from mole.view import view
@@ -41,7 +41,7 @@ def main() -> None:
     logits: dict[str, np.ndarray] = {}
     precisions: tuple[Precision, ...] = ("float32", "bfloat16")
     for precision in precisions:
-        scorer = Scorer(loaded, "cpu", precision=precision)
+        scorer = PanelOfOne(loaded, "cpu", precision=precision)
         with torch.inference_mode():
             begun = time.perf_counter()
             parts = [forward(scorer.panel.fast, normalise(batch, loaded.preprocess), 1)[0] for batch in batches]

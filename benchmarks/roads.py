@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader
 from mole.checkpoint import load_checkpoint
 from mole.config import describe
 from mole.hub import architecture_of
-from mole.inference import Scorer
+from mole.inference import PanelOfOne
 from pipeline import cluster, registry
 from pipeline.scan.flow import scan
 from pipeline.settings import ScanSettings
@@ -69,7 +69,7 @@ class Idiom:
     def __init__(self, model: str) -> None:
         torch.set_num_threads(CORES)
         self.transform = stock()
-        self.scorer = Scorer(load_checkpoint(registry.locate(model)), "cpu")
+        self.scorer = PanelOfOne(load_checkpoint(registry.locate(model)), "cpu")
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Score a batch of decoded images."""
@@ -110,7 +110,7 @@ def this_scan(shards: Path, model: str, batch_size: int) -> float:
 def plain_loop(folder: Path, model: str, batch_size: int, marks: Marks) -> None:
     """Decode with Pillow, transform with open_clip, score: one process, torch on every core."""
     torch.set_num_threads(CORES)
-    transform, scorer = stock(), Scorer(load_checkpoint(registry.locate(model)), "cpu")
+    transform, scorer = stock(), PanelOfOne(load_checkpoint(registry.locate(model)), "cpu")
     files, done = sorted(folder.glob("*.jpg")), 0
     for start in range(0, len(files), batch_size):
         views = [as_pixels(transform(Image.open(file).convert("RGB"))) for file in files[start : start + batch_size]]
@@ -150,7 +150,7 @@ def ray_webdataset(folder: Path, model: str, batch_size: int, marks: Marks) -> N
 def torch_loader(folder: Path, model: str, batch_size: int, marks: Marks) -> None:
     """A DataLoader over webdataset with a worker a core, the model in the main process on every core."""
     torch.set_num_threads(CORES)
-    transform, scorer = stock(), Scorer(load_checkpoint(registry.locate(model)), "cpu")
+    transform, scorer = stock(), PanelOfOne(load_checkpoint(registry.locate(model)), "cpu")
     shards = [str(path) for path in sorted(folder.glob("shards/*.tar"))]
     files = webdataset.WebDataset(shards, shardshuffle=False).decode("pil").to_tuple("jpg")
     views = files.map(lambda sample: as_pixels(transform(sample[0])))

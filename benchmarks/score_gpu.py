@@ -20,7 +20,7 @@ import torch
 from mole.calibration import Calibration
 from mole.checkpoint import Checkpoint
 from mole.config import Backbone, CheckpointConfig, Description, DetectorConfig
-from mole.detector import Detector
+from mole.detector import MoLE
 from mole.hub import architecture_of
 from mole.inference import Panel
 from mole.preprocess import Preprocess
@@ -71,7 +71,7 @@ def main() -> None:
 def panel(name: str, config: DetectorConfig, device: torch.device) -> Panel:
     """Make a panel of one detector with drawn weights, in bfloat16, whose logits never lie near a threshold."""
     shape, spec = architecture_of(name), Preprocess()
-    detector = Detector(Tower(shape), config).eval()
+    detector = MoLE(Tower(shape), config).eval()
     far = Calibration(real_below=-1e6, generated_above=1e6)
     written = CheckpointConfig(
         backbone=Backbone(name=name, pretrained="drawn"),
@@ -85,7 +85,7 @@ def panel(name: str, config: DetectorConfig, device: torch.device) -> Panel:
     return Panel([Checkpoint(described, detector)], device.type, precision="bfloat16")
 
 
-def flops(detector: Detector) -> float:
+def flops(detector: MoLE) -> float:
     """Count the multiplications and additions of one image, as torch sees them."""
     from torch.utils.flop_counter import FlopCounterMode  # noqa: PLC0415 (imports the compiler)
 

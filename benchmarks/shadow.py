@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 import torch
 
 from mole.config import Architecture, DetectorConfig
-from mole.detector import Detector
+from mole.detector import MoLE
 from mole.inference import forward, share_tower
 from mole.precision import in_bfloat16
 from mole.tower import Tower
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
     given = parser.parse_args(arguments)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)
-    pair = [Detector(Tower(SHAPES[given.tower]), DetectorConfig()).eval() for _ in range(2)]
+    pair = [MoLE(Tower(SHAPES[given.tower]), DetectorConfig()).eval() for _ in range(2)]
     share_tower(*pair)
     pair = in_bfloat16([detector.to(device) for detector in pair])
     view_B3SS = torch.randn(given.batch, 3, 224, 224, device=device)

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from mole.checkpoint import tower_of
 from mole.config import describe
-from mole.detector import Detector
+from mole.detector import MoLE
 from mole.tower import normalise
 from pipeline import registry
 from pipeline.tune.training.learner import Learner
@@ -34,7 +34,7 @@ def main() -> None:
     arguments = parser.parse_args()
     found = describe(registry.locate(arguments.model))
     dtype = getattr(torch, arguments.precision)
-    learner = Learner(Detector(tower_of(found).to(dtype), found.config.detector), found.preprocess, COURSE)
+    learner = Learner(MoLE(tower_of(found).to(dtype), found.config.detector), found.preprocess, COURSE)
     size = found.preprocess.size
     pixels = torch.randint(0, 256, (arguments.batch, 3, size, size), dtype=torch.uint8)
     label = (torch.arange(arguments.batch) % 2).float()

@@ -13,7 +13,7 @@ from torch import Tensor
 from mole.backbone import load_tower, tower_digest
 from mole.calibration import Calibration
 from mole.config import ADAPTERS, CONFIG, Backbone, CheckpointConfig, Description, DetectorConfig, describe
-from mole.detector import Detector, learned
+from mole.detector import MoLE, learned
 from mole.errors import ModelError
 from mole.hub import architecture_of
 from mole.preprocess import Preprocess
@@ -28,7 +28,7 @@ class Checkpoint:
     """A loaded checkpoint: a detector that evaluates, and what belongs to it."""
 
     description: Description
-    detector: Detector
+    detector: MoLE
 
     @property
     def preprocess(self) -> Preprocess:
@@ -51,7 +51,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         ModelError: a file is missing or damaged, weights do not fit, or the tower is not the one it was trained on.
     """
     description = describe(folder)
-    detector = Detector(tower_of(description), description.config.detector)
+    detector = MoLE(tower_of(description), description.config.detector)
     put(detector, adapters_of(folder), str(folder / ADAPTERS))
     return Checkpoint(description, detector.eval())
 
@@ -68,7 +68,7 @@ def adapters_of(folder: Path) -> dict[str, Tensor]:
         raise ModelError(f"{folder / ADAPTERS} is damaged: {reason}") from reason
 
 
-def put(detector: Detector, state: dict[str, Tensor], origin: str) -> None:
+def put(detector: MoLE, state: dict[str, Tensor], origin: str) -> None:
     """Put trained weights into a detector, every one or none.
 
     Raises:
@@ -84,7 +84,7 @@ def put(detector: Detector, state: dict[str, Tensor], origin: str) -> None:
             parameter.copy_(state[name])
 
 
-def save_checkpoint(folder: Path, detector: Detector, config: CheckpointConfig) -> Description:
+def save_checkpoint(folder: Path, detector: MoLE, config: CheckpointConfig) -> Description:
     """Write a checkpoint; the tower's file, if it has one, is put there by who made it.
 
     Raises:

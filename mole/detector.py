@@ -37,7 +37,7 @@ class Head(nn.Sequential):
         super().__init__(*hidden, nn.Linear(features, 1))
 
 
-class Detector(nn.Module):
+class MoLE(nn.Module):
     """A frozen tower with a mixture of low-rank experts.
 
     Args:
@@ -121,7 +121,7 @@ LEARNS = (Experts, Router, Head)
 """What trains, by type; everything else is frozen."""
 
 
-def learned(detector: Detector) -> dict[str, nn.Parameter]:
+def learned(detector: MoLE) -> dict[str, nn.Parameter]:
     """Name the parameters that train, chosen by the type of the module that owns them."""
     return {
         f"{path}.{name}": parameter

@@ -15,7 +15,7 @@ from torch import Tensor
 from mole.block import AdaptedBlock
 from mole.checkpoint import Checkpoint
 from mole.config import demand_one_trunk
-from mole.detector import Detector
+from mole.detector import MoLE
 from mole.errors import ModelError
 from mole.feed import Feed
 from mole.precision import Precision, faster, in_bfloat16
@@ -121,13 +121,13 @@ class Panel:
                 )
         return scores
 
-    def _exactly(self, detector: Detector, pixels_V3SS: Tensor, most: int, crops: int) -> Scores:
+    def _exactly(self, detector: MoLE, pixels_V3SS: Tensor, most: int, crops: int) -> Scores:
         """Score in float32; uint8 (V, 3, S, S)."""
         parts = [normalise(part.to(self.device), self.preprocess) for part in torch.split(pixels_V3SS, most)]
         return fetched([forward([detector], part, crops)[0] for part in parts])
 
 
-class Scorer:
+class PanelOfOne:
     """A panel of one.
 
     Args:
@@ -168,7 +168,7 @@ def telling(
             told(held // crops)
 
 
-def share_tower(owner: Detector, guest: Detector) -> None:
+def share_tower(owner: MoLE, guest: MoLE) -> None:
     """Let a detector use another's frozen weights in place of its own, which are the same."""
     for name in ("conv1", "class_embedding", "positional_embedding", "ln_pre", "ln_post", "proj"):
         setattr(guest.tower, name, getattr(owner.tower, name))
@@ -181,7 +181,7 @@ def share_tower(owner: Detector, guest: Detector) -> None:
             blocks[number] = frozen
 
 
-def forward(detectors: Sequence[Detector], view_V3SS: Tensor, crops: int) -> list[Output]:
+def forward(detectors: Sequence[MoLE], view_V3SS: Tensor, crops: int) -> list[Output]:
     """Score normalised views with each detector; the blocks that none adapts run once.
 
     Args:

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from mole.detector import Detector, learned
+from mole.detector import MoLE, learned
 from mole.tower import Block, QuickGELU
 
 PROBE_IMAGES = 2
@@ -19,7 +19,7 @@ PROBE_IMAGES = 2
 Precision = Literal["float32", "bfloat16"]
 
 
-def in_bfloat16(detectors: Sequence[Detector]) -> list[Detector]:
+def in_bfloat16(detectors: Sequence[MoLE]) -> list[MoLE]:
     """Copy detectors with their frozen tower in bfloat16, shared as before; what was trained stays float32.
 
     QuickGELU becomes a SiLU, which is one pass over memory in place of three: x · sigmoid(s · x) = silu(s · x) / s, so
@@ -37,7 +37,7 @@ def in_bfloat16(detectors: Sequence[Detector]) -> list[Detector]:
                 rounded = (parameter * scales.get(id(parameter), 1.0)).bfloat16()
                 copies[id(parameter)] = nn.Parameter(rounded, requires_grad=False)
         copies |= {id(module): nn.SiLU(inplace=True) for module in detector.modules() if isinstance(module, QuickGELU)}
-    halves: list[Detector] = copy.deepcopy(list(detectors), copies)
+    halves: list[MoLE] = copy.deepcopy(list(detectors), copies)
     for half in halves:
         [*_, last] = (module for module in half.modules() if isinstance(module, Block))
         last.kept = 1
@@ -54,7 +54,7 @@ def _slopes(block: Block) -> Iterator[tuple[int, float]]:
 
 
 @torch.inference_mode()
-def faster(detector: Detector) -> Precision:
+def faster(detector: MoLE) -> Precision:
     """Time a frozen block in both precisions; bfloat16 must win by a fifth, for it takes a second copy of the tower."""
     tower = detector.tower
     block = tower.transformer.resblocks[0]

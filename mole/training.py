@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional
 
-from mole.detector import Detector, Head, detection_loss, learned
+from mole.detector import Head, MoLE, detection_loss, learned
 from mole.errors import ModelError, SettingsError
 
 WARM_UP = 0.1  # share of the steps over which the rates rise; they fall to zero along a cosine after it
@@ -48,7 +48,7 @@ class StepReport:
     entropy: float  # of an image's mean weights, mean over images; ln E where no expert is preferred
 
 
-def optimizer_for(detector: Detector, rates: Rates) -> torch.optim.AdamW:
+def optimizer_for(detector: MoLE, rates: Rates) -> torch.optim.AdamW:
     """Give the head and the experts their own rates; the tower stays as it is.
 
     Args:
@@ -71,12 +71,12 @@ def schedule(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
 
-def fit_head(detector: Detector, feature_NF: Tensor, label_N: Tensor, weight_N: Tensor, penalty: float) -> float:
+def fit_head(detector: MoLE, feature_NF: Tensor, label_N: Tensor, weight_N: Tensor, penalty: float) -> float:
     """Fit a linear head to features by penalised logistic regression, to the optimum.
 
     Args:
         detector: its head is set; nothing else moves.
-        feature_NF: float32, from `Detector.feature`.
+        feature_NF: float32, from `MoLE.feature`.
         label_N: float32, 1 for generated, 0 for real.
         weight_N: float32, how much each image counts; only the ratios matter.
         penalty: half of it times the squared length of the weights is added to the mean loss; the bias is free.
@@ -124,15 +124,13 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
         gradient.copy_(mean.view_as(gradient))
 
 
-def training_step(
-    detector: Detector, optimizer: torch.optim.Optimizer, token_BTD: Tensor, label_B: Tensor
-) -> StepReport:
+def training_step(detector: MoLE, optimizer: torch.optim.Optimizer, token_BTD: Tensor, label_B: Tensor) -> StepReport:
     """Move what learns by one step; in a distributed training, by the mean over all processes.
 
     Args:
         detector: in any mode; it has no dropout.
         optimizer: from `optimizer_for`.
-        token_BTD: what `Detector.trunk` gave for the batch, in the dtype of the tower.
+        token_BTD: what `MoLE.trunk` gave for the batch, in the dtype of the tower.
         label_B: float32, 1 for generated, 0 for real.
 
     Returns:

@@ -8,6 +8,7 @@ of a core to spare without it.
 
 import math
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,16 @@ from PIL import Image
 from mole.preprocess import Preprocess, middle
 
 Pixels = NDArray[np.uint8]
+
+
+class Box(NamedTuple):
+    """Where a view lies in an image, in its pixels; beyond its edges where the view is wider."""
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+
 
 STRIP = 16
 """An image whose long side is more than so many times its short one is a strip."""
@@ -35,8 +46,35 @@ def views(pixels_3HW: Pixels, spec: Preprocess) -> Pixels:
     """
     if spec.mode == "resize" or (spec.mode == "crop" and spec.crops == 1):
         return view(pixels_3HW, spec)[None]
-    places = _textured(pixels_3HW, spec) if spec.mode == "texture" else _spread(pixels_3HW, spec)
+    places = _places(pixels_3HW, spec)
     return np.stack([_piece(pixels_3HW, spec.size, (top, left, spec.size, spec.size)) for top, left in places])
+
+
+def boxes(pixels_3HW: Pixels, spec: Preprocess) -> list[Box]:
+    """Tell where in an image each of its views lies; in their order.
+
+    Args:
+        pixels_3HW: uint8, RGB, upright; the whole image.
+        spec: which views.
+    """
+    high, wide = pixels_3HW.shape[-2:]
+    size = spec.size
+    if spec.mode == "resize":
+        short = min(high, wide)
+        scaled = [spec.short_side if side == short else int(spec.short_side * side / short) for side in (high, wide)]
+        tops = [middle(side, size) * own / side for side, own in zip(scaled, (high, wide), strict=True)]
+        lows = [(middle(side, size) + size) * own / side for side, own in zip(scaled, (high, wide), strict=True)]
+        return [Box(*tops, *lows)]
+    above, before = (max(0, size - side) // 2 for side in (high, wide))
+    if spec.crops == 1 and spec.mode == "crop":
+        places = [(middle(max(high, size), size), middle(max(wide, size), size))]
+    else:
+        places = _places(pixels_3HW, spec)
+    return [Box(top - above, left - before, top - above + size, left - before + size) for top, left in places]
+
+
+def _places(pixels_3HW: Pixels, spec: Preprocess) -> list[tuple[int, int]]:
+    return _textured(pixels_3HW, spec) if spec.mode == "texture" else _spread(pixels_3HW, spec)
 
 
 def view(pixels_3HW: Pixels, spec: Preprocess) -> Pixels:

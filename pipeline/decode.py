@@ -231,7 +231,8 @@ def _fault(reason: Exception, name: str, told: _Told) -> Fault:
     return Fault(status, words, name, *told.size)
 
 
-def _upright(pixels_3HW: Pixels, turn: int) -> Pixels:
+def upright(pixels_3HW: Pixels, turn: int) -> Pixels:
+    """Turn a stored picture as it is displayed; uint8 (3, H, W), the turn as EXIF counts them."""
     swapped, axes = UPRIGHT.get(turn, (False, ()))
     turned = pixels_3HW.swapaxes(1, 2) if swapped else pixels_3HW
     return np.flip(turned, axes) if axes else turned
@@ -242,7 +243,7 @@ def _glimpse(data: bytes, image: Image.Image, window: Window | None, turn: int) 
     if window is None or image.format != "JPEG" or image.mode not in ("RGB", "L"):
         return None
     part_3HW = decode_window(data, image.size[::-1], _stored(window, turn, image.size))
-    return None if part_3HW is None else _upright(part_3HW, turn)
+    return None if part_3HW is None else upright(part_3HW, turn)
 
 
 def _stored(window: Window, turn: int, size: tuple[int, int]) -> Window:
@@ -269,7 +270,7 @@ def _whole_jpeg(data: bytes, turn: int, window: Window | None) -> Pixels | None:
         if not NO_END.search(str(reason)) or data.endswith(END):
             return None
         return _whole_jpeg(data + END, turn, window)
-    pixels_3HW = _upright(pixels_HW3.transpose(2, 0, 1), turn)
+    pixels_3HW = upright(pixels_HW3.transpose(2, 0, 1), turn)
     if window is None:
         return pixels_3HW
     top, left, high, wide = window
@@ -280,4 +281,4 @@ def _part(image: Image.Image, window: Window | None, turn: int, layout: Layout) 
     """Convert the window of a loaded image, or all of it, to uint8 (3, H, W), upright."""
     whole = Window(0, 0, image.height, image.width)
     stored = whole if window is None else _stored(window, turn, image.size)
-    return _upright(rgb(image, stored, layout).transpose(2, 0, 1), turn)
+    return upright(rgb(image, stored, layout).transpose(2, 0, 1), turn)

@@ -123,6 +123,7 @@ LATE = ("mole.hub", "mole.view", "pipeline.scan.table.shelf", "pipeline.scan.wor
 
 WITHOUT_TORCH = """
 import sys
+import mole.config
 from jobs import browse, compact, estimate, rescan, scan, tables
 from mole.preprocess import Preprocess
 from pipeline.scan.reading import fetch
@@ -176,9 +177,27 @@ def test_every_file_begins_with_its_caption() -> None:
     assert [name for name, tree in TREES.items() if not ast.get_docstring(tree)] == []
 
 
+FRONT = "mole"
+"""The one package that users import names from: its `__init__.py` says where each lies and loads none of them, so that
+`from mole import Detector` works and `import mole.config` imports no torch."""
+
+
 def test_an_init_is_its_docstring() -> None:
-    inits = [name for name, path in FILES.items() if path.name == "__init__.py"]
+    inits = [name for name, path in FILES.items() if path.name == "__init__.py" and name != FRONT]
     assert [name for name in inits if len(TREES[name].body) != 1] == []
+
+
+def test_the_front_loads_what_it_names_only_when_asked_and_no_file_here_asks() -> None:
+    assert [target for name, target, _ in EDGES if name == FRONT] == ["importlib"]
+    asked = [
+        (name, f"{FRONT}.{alias.name}", node.lineno)
+        for name in FILES
+        for node in ast.walk(TREES[name])
+        if isinstance(node, ast.ImportFrom) and node.module == FRONT
+        for alias in node.names
+        if f"{FRONT}.{alias.name}" not in FILES
+    ]
+    assert told(asked) == []
 
 
 def test_no_file_has_a_name_that_says_nothing() -> None:

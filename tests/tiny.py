@@ -9,7 +9,7 @@ from mole.backbone import load_tower, tower_digest
 from mole.calibration import Calibration
 from mole.checkpoint import save_checkpoint, sha256_of
 from mole.config import Architecture, Backbone, CheckpointConfig, DetectorConfig
-from mole.detector import Detector, learned
+from mole.detector import MoLE, learned
 from mole.preprocess import Preprocess
 from mole.tower import Tower
 
@@ -50,7 +50,7 @@ def tiny_checkpoint(
     digest = tower_digest(tower.state_dict())
     torch.manual_seed(torch.initial_seed() + adapters)
     config = CONFIG.model_copy(update={"adapted_blocks": blocks})
-    detector = Detector(tower, config)
+    detector = MoLE(tower, config)
     with torch.no_grad():
         for parameter in learned(detector).values():
             parameter.copy_(torch.randn_like(parameter) * 0.3)

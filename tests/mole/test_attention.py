@@ -5,15 +5,15 @@ import torch
 from torch import nn
 
 from mole.attention import attend, prepare_for_training
-from mole.detector import Detector
+from mole.detector import MoLE
 from mole.tower import Tower
 from tests.tiny import CONFIG, SHAPE
 
 
 @pytest.fixture
-def detector() -> Detector:
+def detector() -> MoLE:
     torch.manual_seed(0)
-    return Detector(Tower(SHAPE), CONFIG)
+    return MoLE(Tower(SHAPE), CONFIG)
 
 
 def test_it_gives_what_the_module_gives() -> None:
@@ -23,7 +23,7 @@ def test_it_gives_what_the_module_gives() -> None:
     assert torch.allclose(attend(module, token_BTD), module(token_BTD, token_BTD, token_BTD)[0], atol=1e-6)
 
 
-def test_logits_without_gradients_stay_bit_for_bit(detector: Detector) -> None:
+def test_logits_without_gradients_stay_bit_for_bit(detector: MoLE) -> None:
     view_B3SS = torch.randn(2, 3, 224, 224)
     with torch.no_grad():
         before_B = detector.eval()(view_B3SS).logit_B
@@ -31,14 +31,14 @@ def test_logits_without_gradients_stay_bit_for_bit(detector: Detector) -> None:
         assert torch.equal(detector(view_B3SS).logit_B, before_B)
 
 
-def test_logits_with_gradients_are_the_same_up_to_rounding(detector: Detector) -> None:
+def test_logits_with_gradients_are_the_same_up_to_rounding(detector: MoLE) -> None:
     view_B3SS = torch.randn(2, 3, 224, 224)
     before_B = detector(view_B3SS).logit_B
     prepare_for_training(detector)
     assert torch.allclose(detector(view_B3SS).logit_B, before_B, atol=1e-4)
 
 
-def test_it_adds_no_parameter(detector: Detector) -> None:
+def test_it_adds_no_parameter(detector: MoLE) -> None:
     names = detector.state_dict().keys()
     prepare_for_training(detector)
     assert detector.state_dict().keys() == names

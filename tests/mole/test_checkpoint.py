@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from mole.backbone import assemble
 from mole.checkpoint import adopt_linear_head, load_checkpoint, put, save_checkpoint
 from mole.config import CONFIG, Backbone, describe
-from mole.detector import Detector, learned
+from mole.detector import MoLE, learned
 from mole.errors import ModelError
 from mole.hub import architecture_of
 from mole.preprocess import Preprocess
@@ -121,7 +121,7 @@ def test_a_published_head_becomes_a_checkpoint_without_experts(folder: Path, tmp
     detector = load_checkpoint(adopted).detector
     view_B3SS = torch.randn(2, 3, 224, 224)
     with torch.inference_mode():
-        plain = Detector(assemble(SHAPE, tiny_weights(), "tiny"), describe(adopted).config.detector)
+        plain = MoLE(assemble(SHAPE, tiny_weights(), "tiny"), describe(adopted).config.detector)
         feature_BF, _ = plain.feature(plain.trunk(view_B3SS))
         torch.testing.assert_close(detector(view_B3SS).logit_B, feature_BF.sum(dim=1))
 
@@ -130,7 +130,7 @@ def test_universal_fake_detects_head_becomes_a_checkpoint_of_its_tower(shared: P
     file = shared / "weights" / "univfd_fc_weights.pth"
     described = adopt_linear_head(file, tmp_path)
     assert (described.config.backbone.name, described.preprocess.mode) == ("ViT-L-14-quickgelu", "crop")
-    detector = Detector(Tower(architecture_of("ViT-L-14-quickgelu")), described.config.detector)
+    detector = MoLE(Tower(architecture_of("ViT-L-14-quickgelu")), described.config.detector)
     put(detector, load_file(tmp_path / "adapters.safetensors"), "adopted")
     published = torch.load(file, map_location="cpu", weights_only=True)
     assert set(learned(detector)) == {"head.0.weight", "head.0.bias"}

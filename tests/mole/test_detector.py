@@ -7,7 +7,7 @@ from torch import nn
 
 from mole.backbone import assemble
 from mole.config import Architecture, DetectorConfig
-from mole.detector import Detector, Head, detection_loss, learned
+from mole.detector import Head, MoLE, detection_loss, learned
 from mole.experts import Experts
 from mole.hub import architecture_of
 from mole.router import Router
@@ -29,9 +29,9 @@ def open_clips(shape: Architecture) -> VisionTransformer:
     return plain.requires_grad_(False).eval()
 
 
-def trained(config: DetectorConfig = CONFIG) -> Detector:
+def trained(config: DetectorConfig = CONFIG) -> MoLE:
     """Make a detector whose experts and head were moved from where they begin."""
-    detector = Detector(tower(), config)
+    detector = MoLE(tower(), config)
     torch.manual_seed(1)
     with torch.no_grad():
         for parameter in learned(detector).values():
@@ -52,7 +52,7 @@ def test_the_tower_is_open_clips_bit_for_bit(dtype: torch.dtype, *, quick: bool)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_fresh_experts_leave_the_tower_bit_for_bit(dtype: torch.dtype) -> None:
     plain = open_clips(SHAPE).to(dtype)
-    detector = Detector(tower().to(dtype), CONFIG)
+    detector = MoLE(tower().to(dtype), CONFIG)
     view_B3SS = torch.randn(3, 3, 224, 224, dtype=dtype)
     with torch.inference_mode():  # with gradients, torch's attention takes another path than for a frozen tower
         feature_BF, _ = detector.feature(detector.trunk(view_B3SS))
@@ -60,7 +60,7 @@ def test_fresh_experts_leave_the_tower_bit_for_bit(dtype: torch.dtype) -> None:
 
 
 def test_experts_that_were_trained_move_the_logits() -> None:
-    fresh, view_B3SS = Detector(tower(), CONFIG), torch.randn(2, 3, 224, 224)
+    fresh, view_B3SS = MoLE(tower(), CONFIG), torch.randn(2, 3, 224, 224)
     moved = trained()
     moved.head.load_state_dict(fresh.head.state_dict())
     assert not torch.allclose(fresh(view_B3SS).logit_B, moved(view_B3SS).logit_B, atol=1e-3)
@@ -72,7 +72,7 @@ def test_experts_that_were_trained_move_the_logits() -> None:
 )
 def test_the_trainable_parameters_are_the_ones_of_the_papers_budget(name: str, trains: int) -> None:
     with torch.device("meta"):
-        detector = Detector(Tower(architecture_of(name)), DetectorConfig())
+        detector = MoLE(Tower(architecture_of(name)), DetectorConfig())
     assert sum(parameter.numel() for parameter in learned(detector).values()) == trains
     if name.startswith("ViT-L"):
         assert sum(parameter.numel() for parameter in detector.tower.parameters()) - trains + 769 == 303_966_208
@@ -121,7 +121,7 @@ def test_gates_are_the_mean_weights_and_sum_to_one() -> None:
 
 def test_the_balance_term_is_nothing_when_all_experts_are_used_alike_and_weighs_in_the_loss() -> None:
     view_B3SS, label_B = torch.randn(2, 3, 224, 224), torch.tensor([0.0, 1.0])
-    assert Detector(tower(), CONFIG)(view_B3SS).balance.item() == pytest.approx(0, abs=1e-6)
+    assert MoLE(tower(), CONFIG)(view_B3SS).balance.item() == pytest.approx(0, abs=1e-6)
     output = trained()(view_B3SS)
     plain, balanced = detection_loss(output, label_B, 0.0), detection_loss(output, label_B, 2.0)
     assert output.balance > 0
@@ -131,7 +131,7 @@ def test_the_balance_term_is_nothing_when_all_experts_are_used_alike_and_weighs_
 
 
 def test_a_detector_without_experts_is_the_tower_with_a_head() -> None:
-    detector = Detector(tower(), DetectorConfig(adapted_blocks=0, shared_rank=0, expert_ranks=()))
+    detector = MoLE(tower(), DetectorConfig(adapted_blocks=0, shared_rank=0, expert_ranks=()))
     view_B3SS = torch.randn(2, 3, 224, 224)
     output = detector(view_B3SS)
     assert output.gates_BE.shape == (2, 0) and output.balance == 0

@@ -9,7 +9,7 @@ import torch
 from mole.checkpoint import Checkpoint, load_checkpoint
 from mole.detector import learned
 from mole.errors import ModelError
-from mole.inference import Panel, Scorer, chosen
+from mole.inference import Panel, PanelOfOne, chosen
 from mole.precision import Precision
 from mole.tower import normalise
 from tests.tiny import tiny_checkpoint
@@ -27,7 +27,7 @@ def views(count: int = 40) -> torch.Tensor:
 
 
 def test_float32_scores_are_the_detectors_own(loaded: Checkpoint) -> None:
-    scores = Scorer(loaded, "cpu", precision="float32").score(views(4))
+    scores = PanelOfOne(loaded, "cpu", precision="float32").score(views(4))
     with torch.inference_mode():
         output = loaded.detector(normalise(views(4), loaded.preprocess))
     np.testing.assert_array_equal(scores.logit, output.logit_B.numpy())
@@ -35,7 +35,7 @@ def test_float32_scores_are_the_detectors_own(loaded: Checkpoint) -> None:
 
 
 def test_bfloat16_gives_float32s_verdicts(loaded: Checkpoint) -> None:
-    exact = Scorer(loaded, "cpu", precision="float32").score(views())
+    exact = PanelOfOne(loaded, "cpu", precision="float32").score(views())
     middle = float(np.median(exact.logit))
     calibration = loaded.calibration.model_copy(update={"real_below": middle - 1e-3, "generated_above": middle + 1e-3})
     moved = Checkpoint(
@@ -46,7 +46,7 @@ def test_bfloat16_gives_float32s_verdicts(loaded: Checkpoint) -> None:
         ),
         loaded.detector,
     )
-    half = Scorer(moved, "cpu", precision="bfloat16").score(views())
+    half = PanelOfOne(moved, "cpu", precision="bfloat16").score(views())
     assert calibration.verdict(half.logit).tolist() == calibration.verdict(exact.logit).tolist()
 
 
@@ -54,11 +54,11 @@ def test_a_logit_that_is_no_number_is_the_models_fault(loaded: Checkpoint) -> No
     with torch.no_grad():
         learned(loaded.detector)["head.0.bias"].fill_(float("nan"))
     with pytest.raises(ModelError, match="3 of 3 logits are not finite"):
-        Scorer(loaded, "cpu", precision="float32").score(views(3))
+        PanelOfOne(loaded, "cpu", precision="float32").score(views(3))
 
 
 def test_the_logit_of_several_crops_is_the_mean_of_theirs(loaded: Checkpoint) -> None:
-    scorer = Scorer(loaded, "cpu", precision="float32")
+    scorer = PanelOfOne(loaded, "cpu", precision="float32")
     one, three = scorer.score(views(6)), scorer.score(views(6), crops=3)
     np.testing.assert_allclose(three.logit, one.logit.reshape(2, 3).mean(axis=1), rtol=1e-5)
     np.testing.assert_allclose(three.gates, one.gates.reshape(2, 3, -1).mean(axis=1), rtol=1e-5)

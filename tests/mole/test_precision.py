@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from mole.checkpoint import Checkpoint, load_checkpoint
-from mole.detector import Detector, learned
-from mole.inference import Scorer, share_tower
+from mole.detector import MoLE, learned
+from mole.inference import PanelOfOne, share_tower
 from mole.precision import faster, in_bfloat16, seconds_of
 from mole.tower import Block, QuickGELU
 from tests.tiny import tiny_checkpoint
@@ -40,7 +40,7 @@ def test_an_activation_in_one_pass_is_as_near_to_float32_as_in_three(loaded: Che
             module.float()
     view_B3SS = torch.randn(64, 3, 224, 224, generator=torch.Generator().manual_seed(0))
 
-    def drift(detector: Detector) -> float:
+    def drift(detector: MoLE) -> float:
         with torch.inference_mode():
             logit_B = detector(view_B3SS.bfloat16()).logit_B.float()
             return float((logit_B - exact(view_B3SS).logit_B).abs().mean())
@@ -117,4 +117,4 @@ def test_threads_are_as_many_after_the_choice_as_before(loaded: Checkpoint) -> N
 
 def test_the_precision_is_chosen_by_measuring(loaded: Checkpoint) -> None:
     assert faster(loaded.detector) in ("float32", "bfloat16")
-    assert Scorer(loaded, "cpu").precision in ("float32", "bfloat16")
+    assert PanelOfOne(loaded, "cpu").precision in ("float32", "bfloat16")

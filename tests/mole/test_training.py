@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mole.config import DetectorConfig
-from mole.detector import Detector, learned
+from mole.detector import MoLE, learned
 from mole.errors import ModelError, SettingsError
 from mole.tower import Tower
 from mole.training import Rates, fit_head, optimizer_for, training_step
@@ -15,9 +15,9 @@ from tests.tiny import CONFIG, SHAPE
 
 
 @pytest.fixture
-def detector() -> Detector:
+def detector() -> MoLE:
     torch.manual_seed(0)
-    return Detector(Tower(SHAPE), CONFIG)
+    return MoLE(Tower(SHAPE), CONFIG)
 
 
 @pytest.fixture
@@ -29,13 +29,13 @@ def batch() -> tuple[Tensor, Tensor]:
     return token_BTD, label_B
 
 
-def test_steps_lower_the_loss(detector: Detector, batch: tuple[Tensor, Tensor]) -> None:
+def test_steps_lower_the_loss(detector: MoLE, batch: tuple[Tensor, Tensor]) -> None:
     optimizer = optimizer_for(detector, Rates(head=1e-2, experts=1e-2))
     losses = [training_step(detector, optimizer, *batch).loss for _ in range(20)]
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_a_step_moves_what_learns_and_nothing_else(detector: Detector, batch: tuple[Tensor, Tensor]) -> None:
+def test_a_step_moves_what_learns_and_nothing_else(detector: MoLE, batch: tuple[Tensor, Tensor]) -> None:
     before = {name: tensor.clone() for name, tensor in detector.state_dict().items()}
     optimizer = optimizer_for(detector, Rates())
     for _ in range(2):  # the router and the down-projections feel nothing until the up-projections have left zero
@@ -44,20 +44,20 @@ def test_a_step_moves_what_learns_and_nothing_else(detector: Detector, batch: tu
     assert moved == learned(detector).keys()
 
 
-def test_a_rate_of_zero_holds_the_experts_still(detector: Detector, batch: tuple[Tensor, Tensor]) -> None:
+def test_a_rate_of_zero_holds_the_experts_still(detector: MoLE, batch: tuple[Tensor, Tensor]) -> None:
     before = {name: parameter.detach().clone() for name, parameter in learned(detector).items()}
     training_step(detector, optimizer_for(detector, Rates(head=1e-2, experts=0.0)), *batch)
     moved = {name for name, parameter in learned(detector).items() if not torch.equal(parameter, before[name])}
     assert moved == {"head.0.weight", "head.0.bias"}
 
 
-def test_a_step_reports_the_load_of_each_expert(detector: Detector, batch: tuple[Tensor, Tensor]) -> None:
+def test_a_step_reports_the_load_of_each_expert(detector: MoLE, batch: tuple[Tensor, Tensor]) -> None:
     report = training_step(detector, optimizer_for(detector, Rates()), *batch)
     assert len(report.load_E) == len(CONFIG.expert_ranks)
     assert sum(report.load_E) == pytest.approx(1.0)
 
 
-def test_tokens_that_are_no_numbers_stop_the_training(detector: Detector, batch: tuple[Tensor, Tensor]) -> None:
+def test_tokens_that_are_no_numbers_stop_the_training(detector: MoLE, batch: tuple[Tensor, Tensor]) -> None:
     with pytest.raises(ModelError, match="must be finite, got nan"):
         training_step(detector, optimizer_for(detector, Rates()), batch[0] * math.nan, batch[1])
 
@@ -68,11 +68,11 @@ def test_negative_rates_are_refused() -> None:
 
 
 def test_a_detector_without_experts_trains_its_head(batch: tuple[Tensor, Tensor]) -> None:
-    plain = Detector(Tower(SHAPE), DetectorConfig(adapted_blocks=0, shared_rank=0, expert_ranks=()))
+    plain = MoLE(Tower(SHAPE), DetectorConfig(adapted_blocks=0, shared_rank=0, expert_ranks=()))
     assert len(optimizer_for(plain, Rates()).param_groups) == 1
 
 
-def test_the_fitted_head_stands_where_the_gradient_vanishes(detector: Detector) -> None:
+def test_the_fitted_head_stands_where_the_gradient_vanishes(detector: MoLE) -> None:
     torch.manual_seed(2)
     feature_NF, weight_N = torch.randn(60, 32), torch.rand(60)
     label_N = (feature_NF[:, 0] + torch.randn(60) > 0).float()
@@ -83,7 +83,7 @@ def test_the_fitted_head_stands_where_the_gradient_vanishes(detector: Detector) 
     assert torch.allclose(residual_N @ feature_NF, -0.1 * head.weight.squeeze(0), atol=1e-4)
 
 
-def test_an_image_of_no_weight_does_not_count(detector: Detector) -> None:
+def test_an_image_of_no_weight_does_not_count(detector: MoLE) -> None:
     torch.manual_seed(3)
     feature_NF, label_N = torch.randn(20, 32), (torch.arange(20) % 2).float()
     weight_N = torch.ones(20)
@@ -95,11 +95,11 @@ def test_an_image_of_no_weight_does_not_count(detector: Detector) -> None:
 
 
 def test_a_deep_head_is_refused() -> None:
-    deep = Detector(Tower(SHAPE), DetectorConfig(head_depth=2))
+    deep = MoLE(Tower(SHAPE), DetectorConfig(head_depth=2))
     with pytest.raises(SettingsError, match="depth 1, got 3 layers"):
         fit_head(deep, torch.randn(4, 32), torch.tensor([0.0, 1, 0, 1]), torch.ones(4), penalty=0.1)
 
 
-def test_no_penalty_is_refused(detector: Detector) -> None:
+def test_no_penalty_is_refused(detector: MoLE) -> None:
     with pytest.raises(SettingsError, match="got 0"):
         fit_head(detector, torch.randn(4, 32), torch.tensor([0.0, 1, 0, 1]), torch.ones(4), penalty=0)

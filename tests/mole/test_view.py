@@ -10,7 +10,7 @@ from torchvision import transforms
 
 from mole import view as module
 from mole.preprocess import Preprocess
-from mole.view import view, views
+from mole.view import boxes, view, views
 
 SIZES = [
     (224, 224),
@@ -79,6 +79,27 @@ def test_a_view_is_contiguous_whatever_it_was_cut_from() -> None:
 def test_a_spec_of_one_view_judges_by_the_view_that_a_training_sees(size: tuple[int, int], spec: Preprocess) -> None:
     pixels_3HW = np.asarray(photograph(size)).transpose(2, 0, 1)
     assert np.array_equal(views(pixels_3HW, spec), view(pixels_3HW, spec)[None])
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", ["crop", "crop-4", "texture-3"])
+def test_a_box_is_where_its_view_was_cut(size: tuple[int, int], name: str) -> None:
+    pixels_3HW = np.asarray(photograph(size)).transpose(2, 0, 1)
+    spec = Preprocess.named(name)
+    room_3HW = np.pad(pixels_3HW, ((0, 0), (224, 224), (224, 224)))
+    for view_3SS, box in zip(views(pixels_3HW, spec), boxes(pixels_3HW, spec), strict=True):
+        top, left, bottom, right = (int(edge) + 224 for edge in box)
+        np.testing.assert_array_equal(room_3HW[:, top:bottom, left:right], view_3SS)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_box_of_a_resized_view_is_its_square_in_the_image(size: tuple[int, int]) -> None:
+    pixels_3HW = np.asarray(photograph(size)).transpose(2, 0, 1)
+    [(top, left, bottom, right)] = boxes(pixels_3HW, Preprocess(mode="resize", short_side=256))
+    side = min(size) * 224 / 256
+    assert bottom - top == pytest.approx(side, rel=0.01) and right - left == pytest.approx(side, rel=0.01)
+    assert top + bottom == pytest.approx(size[1], abs=size[1] / 100)
+    assert left + right == pytest.approx(size[0], abs=size[0] / 100)
 
 
 def test_crops_reach_from_edge_to_edge() -> None:

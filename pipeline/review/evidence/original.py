@@ -1,23 +1,28 @@
 """Original: the bytes of an image that a verdict table names, if they are still the ones that were judged."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 from mole.errors import StorageError
 from pipeline import storage
 from pipeline.fault import STORE_FAULTS, fault_of
+from pipeline.patience import is_near
 from pipeline.records import Status
-from pipeline.scan.reading.fetch import read_unit
+from pipeline.scan.reading.fetch import READERS, read_unit
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.reread import is_own, unit_now
 from pipeline.scan.reading.shard import is_shard
 from pipeline.scan.reading.unit import Name
+from pipeline.scan.table.choice import GAP, LONGEST
 
 HASH_BYTES = 16
 MOST_BYTES = 64 << 20
+AT_A_TIME = 64 << 20
+"""Bytes that are asked for together, or one image where that is larger."""
 COLUMNS = ("unit", "index", "uri", "offset", "length", "content_hash")
 """What must be known of an image to read it again."""
 
@@ -33,36 +38,101 @@ class Gone:
     detail: str
 
 
+Answer = tuple[Row, bytes | Gone]
+"""A row, with the bytes of its image."""
+
+
 def original(row: Row) -> bytes | Gone:
     """Read one image again; see `originals`."""
     [(_, found)] = originals([row])
     return found
 
 
-def originals(rows: Sequence[Row]) -> Iterator[tuple[Row, bytes | Gone]]:
-    """Read images again: by byte range where the table has one, and a unit that has none once from its beginning.
+def originals(rows: Iterable[Row]) -> Iterator[Answer]:
+    """Read images again: in a shard by byte range, near ones in one request; a unit without ranges from its beginning.
 
     Args:
-        rows: of the verdict table; those of one unit that lie side by side are read together.
+        rows: of the verdict table; those of a unit that lie side by side are read together, and least is read where
+            they are in its order. They are taken as they are needed: at a time the rows of one unit are held, and the
+            bytes of `AT_A_TIME`.
 
     Yields:
-        Each row once, those of a unit in the order of the unit, with the file's bytes or the reason why there are none:
-        the store's, or that other bytes lie there now.
+        Each row once, in the order of the rows (of a unit that is read from its beginning, in the order of that), with
+        the file's bytes or the reason why there are none: the store's, or that other bytes lie there now.
     """
-    for unit, some in groupby(rows, key=lambda row: row["unit"]):
-        alone, entire = [], {}
-        for row in some:
-            if _is_entire(row):
-                entire[row["index"]] = row
+    with ThreadPoolExecutor(READERS) as readers:
+        for entire, readings in groupby(_readings(rows), key=lambda reading: reading.is_entire):
+            if entire:
+                for reading in readings:
+                    yield from _from_beginning(reading.rows)
+                continue
+            for together in _batches(readings):
+                # a disk is read in order; a network answers many at once
+                read = map if is_near(together[0].rows[0]["uri"] or "") else readers.map
+                yield from chain.from_iterable(read(_read, together))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Rows that are read together.
+
+    Attributes:
+        rows: of one unit, in its order.
+        is_entire: whether the unit is read from its beginning for them; else they lie near each other, or are one file.
+    """
+
+    rows: list[Row]
+    is_entire: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes that are asked for, as far as the table tells."""
+        first, last = self.rows[0], self.rows[-1]
+        if first["length"] is None:
+            return first.get("bytes") or 0
+        return int(last["offset"] + last["length"] - first["offset"])
+
+    def continues_with(self, row: Row) -> bool:
+        """Tell whether one request for all of these and a further row wastes little and stays short."""
+        last = self.rows[-1]
+        if row["length"] is None or last["length"] is None or row["uri"] != last["uri"]:
+            return False
+        gap = row["offset"] - last["offset"] - last["length"]
+        return bool(0 <= gap <= GAP * row["length"] and self.size + gap + row["length"] <= LONGEST)
+
+
+def _readings(rows: Iterable[Row]) -> Iterator[Reading]:
+    """Put those rows together that are read together."""
+    for _, some in groupby(rows, key=lambda row: row["unit"]):
+        own = list(some)
+        if any(map(_lacks_range, own)):
+            yield Reading(own, is_entire=True)
+            continue
+        near = Reading(own[:1])
+        for row in own[1:]:
+            if near.continues_with(row):
+                near.rows.append(row)
             else:
-                alone.append(row)
-        for row in alone:
-            yield row, _checked(row, _read(row))
-        if entire:
-            yield from _from_beginning(unit, entire)
+                yield near
+                near = Reading([row])
+        yield near
 
 
-def _is_entire(row: Row) -> bool:
+def _batches(readings: Iterable[Reading]) -> Iterator[list[Reading]]:
+    """Put readings together that may be under way at the same time."""
+    held: list[Reading] = []
+    size = 0
+    for reading in readings:
+        if held and (len(held) == READERS or size + reading.size > AT_A_TIME):
+            yield held
+            held, size = [], 0
+        held.append(reading)
+        size += reading.size
+    if held:
+        yield held
+
+
+def _lacks_range(row: Row) -> bool:
     """Tell whether an image is found only by reading its unit from the beginning: no range leads to it."""
     if row["length"] is not None or row["uri"] is None:
         return False
@@ -70,7 +140,22 @@ def _is_entire(row: Row) -> bool:
     return is_own(dict(row), name) and (name.rows is not None or is_shard(row["uri"]))
 
 
-def _read(row: Row) -> bytes | Gone:
+def _read(reading: Reading) -> list[Answer]:
+    """Read near images in one request, and each alone where that is refused: the end of a shard may be gone."""
+    rows = reading.rows
+    if len(rows) > 1:
+        start = rows[0]["offset"]
+        try:
+            data = storage.read_range(rows[0]["uri"], start, start + reading.size)
+        except STORE_FAULTS:
+            return [(row, _checked(row, _alone(row))) for row in rows]
+        begins = [row["offset"] - start for row in rows]
+        found = [data[begin : begin + row["length"]] for begin, row in zip(begins, rows, strict=True)]
+        return [(row, _checked(row, own)) for row, own in zip(rows, found, strict=True)]
+    return [(row, _checked(row, _alone(row))) for row in rows]
+
+
+def _alone(row: Row) -> bytes | Gone:
     uri, offset, length = row["uri"], row["offset"], row["length"]
     if uri is None:
         return Gone(Status.MISSING, "its source named no place")
@@ -85,21 +170,25 @@ def _read(row: Row) -> bytes | Gone:
     return data if len(data) <= MOST_BYTES else Gone(Status.TOO_LARGE, f"over the bound of {MOST_BYTES:,} bytes")
 
 
-def _from_beginning(unit: str, wanted: dict[int, Row]) -> Iterator[tuple[Row, bytes | Gone]]:
-    name = Name.parse(unit)
-    uri = next(iter(wanted.values()))["uri"]
+def _from_beginning(rows: Sequence[Row]) -> Iterator[Answer]:
+    """Read a unit for some of its images; one that is passed without being met is missing."""
+    place = next(row for row in rows if _lacks_range(row))
+    name, uri = Name.parse(place["unit"]), place["uri"]
+    missing = Gone(Status.MISSING, f"it was not found again in {uri}")
+    left = sorted(rows, key=lambda row: row["index"], reverse=True)
     try:
         for found in read_unit(unit_now(name, uri), Wanted(MOST_BYTES, name.member)):
-            row = wanted.pop(found["index"], None)
-            if row is not None:
+            while left and left[-1]["index"] < found["index"]:
+                yield left.pop(), missing
+            while left and left[-1]["index"] == found["index"]:
                 fault = Gone(Status(found["status"] or Status.EMPTY), found["detail"] or "no bytes")
+                row = left.pop()
                 yield row, fault if found["data"] is None else _checked(row, found["data"])
-            if not wanted:
+            if not left:
                 return
     except StorageError as reason:
-        yield from ((row, Gone(Status.UNREACHABLE, str(reason))) for row in wanted.values())
-        return
-    yield from ((row, Gone(Status.MISSING, f"it was not found again in {uri}")) for row in wanted.values())
+        missing = Gone(Status.UNREACHABLE, str(reason))
+    yield from ((row, missing) for row in reversed(left))
 
 
 def _checked(row: Row, found: bytes | Gone) -> bytes | Gone:

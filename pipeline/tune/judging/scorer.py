@@ -8,7 +8,7 @@ import pyarrow as pa
 import torch
 
 from mole.checkpoint import load_checkpoint
-from mole.inference import Scorer
+from mole.inference import PanelOfOne
 from mole.preprocess import Preprocess
 from pipeline import registry
 from pipeline.records import GATES
@@ -43,7 +43,7 @@ class ViewScorer:
     ) -> None:
         torch.set_num_threads(threads)
         self.spec = spec
-        self.scorer = Scorer(load_checkpoint(registry.locate(folder, digest)), device, batch_size=batch_size)
+        self.scorer = PanelOfOne(load_checkpoint(registry.locate(folder, digest)), device, batch_size=batch_size)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         """Score a table of `viewing.VIEWED`.

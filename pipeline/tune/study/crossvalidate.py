@@ -20,7 +20,7 @@ from mole.backbone import load_tower, tower_digest
 from mole.calibration import Calibration
 from mole.checkpoint import save_checkpoint, sha256_of
 from mole.config import Backbone, CheckpointConfig, Description
-from mole.detector import Detector
+from mole.detector import MoLE
 from mole.training import Rates
 from pipeline import storage
 from pipeline.telemetry import Ticker
@@ -121,7 +121,7 @@ def _named(recipe: Recipe, method: Method, view: str) -> str:
 
 
 def _held_out(
-    folds: list[tuple[Detector, tuple[str, ...]]], cached: Cached, *, crops: int, plain: bool
+    folds: list[tuple[MoLE, tuple[str, ...]]], cached: Cached, *, crops: int, plain: bool
 ) -> NDArray[np.float32]:
     """Score each fold's sources by the detector that never saw them; logit_N float32, NaN where none held it out."""
     logit_N = np.full(len(cached.samples) // crops, np.nan, np.float32)
@@ -139,7 +139,7 @@ def _held_out(
 
 def _fit_all(
     recipe: Recipe, method: Method, training: Cached, left_out: Iterable[Collection[str]], say: Say
-) -> list[Detector]:
+) -> list[MoLE]:
     """Train one fresh detector for each group of sources to be left out, some side by side, each on its own cores."""
     groups = list(left_out)
     detectors = [fresh(recipe, method) for _ in groups]
@@ -154,7 +154,7 @@ def _fit_all(
     return detectors
 
 
-def _fit(recipe: Recipe, method: Method, training: Cached, detector: Detector, without: Collection[str]) -> str:
+def _fit(recipe: Recipe, method: Method, training: Cached, detector: MoLE, without: Collection[str]) -> str:
     """Train one detector on every source but some; a line that says how it went."""
     rates = Rates(head=recipe.head_rate, experts=recipe.expert_rate, decay=recipe.decay)
     steps = 0 if method == "linear" else recipe.steps
@@ -169,7 +169,7 @@ def _fit(recipe: Recipe, method: Method, training: Cached, detector: Detector, w
 
 
 def _save(
-    recipe: Recipe, output: Path, detector: Detector, calibration: Calibration, measured: dict[str, Any]
+    recipe: Recipe, output: Path, detector: MoLE, calibration: Calibration, measured: dict[str, Any]
 ) -> Description:
     """Write the checkpoint beside its tower."""
     output.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mole.detector import Detector
+from mole.detector import MoLE
 from mole.preprocess import Preprocess
 from mole.tower import normalise
 from mole.view import Pixels, view, views
@@ -93,7 +93,7 @@ def matched_pairs(pictures: Pictures, spec: Preprocess) -> Views:
     return ((sample, crop) for sample, pixels_3HW in pictures for crop in views(matched(pixels_3HW).numpy(), spec))
 
 
-def cache(detector: Detector, views: Views, spec: Preprocess) -> Cached:
+def cache(detector: MoLE, views: Views, spec: Preprocess) -> Cached:
     """Run what is frozen once over all views.
 
     Args:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mole.attention import prepare_for_training
-from mole.detector import Detector
+from mole.detector import MoLE
 from mole.errors import SettingsError
 from mole.training import Rates, StepReport, fit_head, optimizer_for, schedule, training_step
 from pipeline.tune.data.samples import Sample
@@ -47,7 +47,7 @@ class Plan:
     seed: int
 
 
-def fit(detector: Detector, cached: Cached, keep_N: Tensor, plan: Plan) -> Iterator[StepReport]:
+def fit(detector: MoLE, cached: Cached, keep_N: Tensor, plan: Plan) -> Iterator[StepReport]:
     """Fit the head to the plain tower's features, then train head and experts step by step.
 
     Args:
@@ -91,7 +91,7 @@ def kind(sample: Sample) -> str:
     return "photograph" if sample.label == 0 else "reconstruction" if sample.group else "generated"
 
 
-def score(detector: Detector, token_NTD: Tensor, crops: int = 1) -> NDArray[np.float32]:
+def score(detector: MoLE, token_NTD: Tensor, crops: int = 1) -> NDArray[np.float32]:
     """Run the tail over cached tokens; float32, one logit for every so many crops, the mean of theirs."""
     with torch.no_grad():
         logits = [detector.tail(batch_BTD).logit_B for batch_BTD in torch.split(token_NTD, BATCH)]
@@ -99,7 +99,7 @@ def score(detector: Detector, token_NTD: Tensor, crops: int = 1) -> NDArray[np.f
     return logit_N
 
 
-def score_features(detector: Detector, feature_NF: Tensor, crops: int = 1) -> NDArray[np.float32]:
+def score_features(detector: MoLE, feature_NF: Tensor, crops: int = 1) -> NDArray[np.float32]:
     """Score the plain tower's features, which are a detector's own until its experts have moved; as `score`."""
     with torch.no_grad():
         logit_N: NDArray[np.float32] = detector.head(feature_NF).reshape(-1, crops).mean(dim=1).numpy()

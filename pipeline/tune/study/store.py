@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from safetensors.torch import load_file, save_file
 
-from mole.detector import Detector
+from mole.detector import MoLE
 from mole.preprocess import Preprocess
 from pipeline.tune.data.samples import Sample, from_table, to_table
 from pipeline.tune.study.dataset import Cached, Views, cache
@@ -16,7 +16,7 @@ from pipeline.tune.study.dataset import Cached, Views, cache
 VERSION = 3  # counted up when the same samples would give other views
 
 
-def remembered(place: Path | None, key: str, make: Callable[[], Views], run: tuple[Detector, Preprocess]) -> Cached:
+def remembered(place: Path | None, key: str, make: Callable[[], Views], run: tuple[MoLE, Preprocess]) -> Cached:
     """Read cached views, or make them and keep them.
 
     Args:

@@ -12,7 +12,7 @@ import torch
 from mole.backbone import load_tower
 from mole.checkpoint import sha256_of
 from mole.config import DetectorConfig
-from mole.detector import Detector
+from mole.detector import MoLE
 from mole.errors import SettingsError
 from mole.preprocess import Preprocess
 from pipeline.telemetry import Ticker
@@ -75,7 +75,7 @@ def chosen(recipe: Recipe) -> list[Sample]:
     return samples
 
 
-def fresh(recipe: Recipe, method: Method) -> Detector:
+def fresh(recipe: Recipe, method: Method) -> MoLE:
     """Build an untrained detector on a bfloat16 tower; what learns stays float32 and starts the same each time.
 
     A shared LoRA gets the rank at which it has no fewer parameters than the mixture; a router's row is half a rank.
@@ -89,7 +89,7 @@ def fresh(recipe: Recipe, method: Method) -> Detector:
         expert_ranks=() if method == "lora" else ranks,
         aux_coef=recipe.aux_coef,
     )
-    return Detector(load_tower(recipe.backbone, recipe.tower).bfloat16(), config)
+    return MoLE(load_tower(recipe.backbone, recipe.tower).bfloat16(), config)
 
 
 def tokens(recipe: Recipe, samples: Sequence[Sample], say: Say) -> Tokens:

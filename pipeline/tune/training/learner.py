@@ -17,7 +17,7 @@ from torch import Tensor, distributed
 
 from mole.attention import prepare_for_training
 from mole.checkpoint import put
-from mole.detector import Detector, learned
+from mole.detector import MoLE, learned
 from mole.preprocess import Preprocess
 from mole.tower import normalise
 from mole.training import Rates, StepReport, fit_head, optimizer_for, schedule, training_step
@@ -52,7 +52,7 @@ class Learner:
         course: how long, how fast.
     """
 
-    def __init__(self, detector: Detector, spec: Preprocess, course: Course) -> None:
+    def __init__(self, detector: MoLE, spec: Preprocess, course: Course) -> None:
         self.detector, self.spec, self.course = detector, spec, course
         prepare_for_training(detector)
         self.optimizer = optimizer_for(detector, Rates(course.head_rate, course.expert_rate, course.decay))

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mole.checkpoint import adapters_of, put, tower_of
 from mole.config import describe
-from mole.detector import Detector
+from mole.detector import MoLE
 from mole.errors import LawError
 from mole.metrics import auroc
 from mole.training import StepReport
@@ -74,7 +74,7 @@ def begin(task: Task, device: torch.device) -> Learner:
     folder = registry.locate(task.base, task.digest)
     torch.manual_seed(task.seed)
     tower = tower_of(describe(folder)).to(torch.bfloat16 if task.bfloat16 else torch.float32)
-    detector = Detector(tower, task.detector)
+    detector = MoLE(tower, task.detector)
     if task.keep_adapters:
         put(detector, adapters_of(folder), str(folder))
     learner = Learner(detector.to(device), task.spec, task.course)

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.records import Status
-from pipeline.review.evidence.original import Gone, original, originals
+from pipeline.review.evidence.original import AT_A_TIME, Gone, Reading, _batches, _readings, original, originals
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.source import Source
+from pipeline.scan.table.choice import LONGEST
 from tests.pictures import picture
 
 PICTURES = [picture(number) for number in range(3)]
@@ -64,6 +66,48 @@ def test_every_kind_of_source_gives_its_images_again(tmp_path: Path, kind: str) 
     rows = rows_of(source(tmp_path, kind))
     assert [found for _, found in originals(rows)] == PICTURES
     assert original(rows[1]) == PICTURES[1]
+
+
+def test_near_images_of_a_shard_come_in_one_request(tmp_path: Path) -> None:
+    rows = rows_of(source(tmp_path, "shard"))
+    near = [{**row, "offset": 1000 * number, "length": 900} for number, row in enumerate(rows)]
+    assert [len(reading.rows) for reading in _readings(near)] == [3]
+    assert [len(reading.rows) for reading in _readings(near[::2])] == [1, 1]
+    assert [len(reading.rows) for reading in _readings([near[0], {**near[1], "length": LONGEST}])] == [1, 1]
+    assert [
+        len(together) for together in _batches(Reading([{**near[0], "length": AT_A_TIME // 2}]) for _ in range(5))
+    ] == [2, 2, 1]
+
+
+def test_a_shard_whose_end_is_gone_gives_what_is_left(tmp_path: Path) -> None:
+    rows = rows_of(source(tmp_path, "shard"))
+    data = (tmp_path / "a.tar").read_bytes()
+    (tmp_path / "a.tar").write_bytes(data[: rows[2]["offset"] + 10])
+    first, second, third = (found for _, found in originals(rows))
+    assert [first, second] == PICTURES[:2]
+    assert isinstance(third, Gone)
+
+
+def test_rows_are_taken_as_they_are_needed(tmp_path: Path) -> None:
+    rows = rows_of(source(tmp_path, "folder"))
+    taken: list[int] = []
+
+    def endless() -> Iterator[dict[str, Any]]:
+        for number in range(10_000):
+            taken.append(number)
+            yield rows[number % 3]
+
+    answers = originals(endless())
+    assert next(answers)[1] == PICTURES[0]
+    assert len(taken) < 100
+    answers.close()
+
+
+def test_an_image_that_a_compressed_shard_has_not_is_missing_at_its_place(tmp_path: Path) -> None:
+    rows = rows_of(source(tmp_path, "compressed"))
+    asked = [rows[0], rows[1], {**rows[1], "index": 7}]
+    assert [isinstance(found, Gone) for _, found in originals(asked)] == [False, False, True]
+    assert [row["index"] for row, _ in originals(list(reversed(rows)))] == [0, 1, 2]
 
 
 def test_other_bytes_are_not_shown_as_the_ones_that_were_judged(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from mole.backbone import load_tower
 from mole.config import DetectorConfig
-from mole.detector import Detector
+from mole.detector import MoLE
 from mole.preprocess import Preprocess
 from pipeline.tune.data.samples import Sample, load, read_manifest
 from pipeline.tune.study.dataset import (
@@ -68,7 +68,7 @@ def test_matched_pairs_differ_from_what_they_were_by_one_encoding(samples: list[
 
 def test_cached_tokens_give_the_logits_of_the_whole_detector(samples: list[Sample], tower: Path) -> None:
     torch.manual_seed(0)
-    detector = Detector(load_tower(SMALL, tower), DetectorConfig()).eval()
+    detector = MoLE(load_tower(SMALL, tower), DetectorConfig()).eval()
     cached = cache(detector, shipped(samples[:3], SPEC), SPEC)
     with torch.no_grad():
         feature_NF = detector.feature(cached.token_NTD)[0]

@@ -9,7 +9,7 @@ import torch
 
 from mole.backbone import load_tower
 from mole.config import DetectorConfig
-from mole.detector import Detector, learned
+from mole.detector import MoLE, learned
 from mole.errors import SettingsError
 from mole.metrics import auroc
 from mole.training import Rates
@@ -24,13 +24,13 @@ SAMPLES = tuple(Sample(str(number), number % 2, ("photos", "painter")[number % 2
 
 
 @pytest.fixture
-def detector(tower: Path) -> Detector:
+def detector(tower: Path) -> MoLE:
     torch.manual_seed(0)
-    return Detector(load_tower(SMALL, tower), DetectorConfig())
+    return MoLE(load_tower(SMALL, tower), DetectorConfig())
 
 
 @pytest.fixture
-def cached(detector: Detector) -> Cached:
+def cached(detector: MoLE) -> Cached:
     """Forty images whose class shows in every token, and their features."""
     torch.manual_seed(1)
     label_N = torch.tensor([float(sample.label) for sample in SAMPLES])
@@ -38,7 +38,7 @@ def cached(detector: Detector) -> Cached:
 
 
 @pytest.fixture
-def paired(detector: Detector) -> Cached:
+def paired(detector: MoLE) -> Cached:
     """Ten pairs whose pictures differ by a little of what their contents have much of, and ten generated images."""
     torch.manual_seed(2)
     content = torch.randn(10, 50, 384) * 2
@@ -49,7 +49,7 @@ def paired(detector: Detector) -> Cached:
     return behind(detector, (*pairs, *drawn), torch.cat([tokens, torch.randn(10, 50, 384) + 1]))
 
 
-def behind(detector: Detector, samples: tuple[Sample, ...], token_NTD: torch.Tensor) -> Cached:
+def behind(detector: MoLE, samples: tuple[Sample, ...], token_NTD: torch.Tensor) -> Cached:
     """Cache tokens with the features that the fresh detector gives them."""
     with torch.no_grad():
         return Cached(samples, token_NTD, detector.feature(token_NTD)[0])
@@ -59,14 +59,14 @@ def keep_all(cached: Cached) -> torch.Tensor:
     return torch.ones(len(cached.samples), dtype=torch.bool)
 
 
-def test_a_fit_tells_the_classes_apart(detector: Detector, cached: Cached) -> None:
+def test_a_fit_tells_the_classes_apart(detector: MoLE, cached: Cached) -> None:
     reports = list(fit(detector, cached, keep_all(cached), PLAN))
     assert len(reports) == PLAN.steps
     logit_N, real_N = score(detector, cached.token_NTD), cached.label_N.numpy() == 0
     assert auroc(logit_N[real_N], logit_N[~real_N]) > 0.95
 
 
-def test_no_steps_leave_the_experts_fresh_and_the_head_fitted(detector: Detector, cached: Cached) -> None:
+def test_no_steps_leave_the_experts_fresh_and_the_head_fitted(detector: MoLE, cached: Cached) -> None:
     before = {name: parameter.detach().clone() for name, parameter in learned(detector).items()}
     assert not list(fit(detector, cached, keep_all(cached), Plan(0, 8, 0, 49, 1e-2, Rates(), 0)))
     moved = {name for name, parameter in learned(detector).items() if not torch.equal(parameter, before[name])}
@@ -77,7 +77,7 @@ def test_the_same_plan_gives_the_same_weights(tower: Path, cached: Cached) -> No
     made = []
     for _ in range(2):
         torch.manual_seed(0)
-        detector = Detector(load_tower(SMALL, tower), DetectorConfig())
+        detector = MoLE(load_tower(SMALL, tower), DetectorConfig())
         list(fit(detector, cached, keep_all(cached), PLAN))
         made.append(torch.cat([parameter.detach().flatten() for parameter in learned(detector).values()]))
     assert torch.equal(*made)
@@ -88,7 +88,7 @@ def test_what_is_left_out_changes_nothing(tower: Path, cached: Cached) -> None:
     made = []
     for each in (cached, noisy):
         torch.manual_seed(0)
-        detector = Detector(load_tower(SMALL, tower), DetectorConfig())
+        detector = MoLE(load_tower(SMALL, tower), DetectorConfig())
         list(fit(detector, each, ~each.of(["holiday"]), Plan(0, 4, 0, 49, 1e-2, Rates(), 0)))
         made.append(score(detector, cached.token_NTD))
     assert np.allclose(made[0], made[1], atol=1e-4)
@@ -100,7 +100,7 @@ def padded(cached: Cached) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.cat([cached.token_NTD, more[0]]), torch.cat([cached.feature_NF, more[1]])
 
 
-def test_pairs_teach_what_tells_a_photograph_from_itself(detector: Detector, paired: Cached) -> None:
+def test_pairs_teach_what_tells_a_photograph_from_itself(detector: MoLE, paired: Cached) -> None:
     list(fit(detector, paired, keep_all(paired), PAIRED))
     logit_N = score(detector, paired.token_NTD)
     assert (logit_N[1:20:2] > logit_N[0:20:2]).mean() >= 0.9
@@ -111,13 +111,13 @@ def test_kinds_are_told_by_label_and_group() -> None:
     assert Counter(map(kind, samples)) == {"photograph": 2, "reconstruction": 1, "generated": 1}
 
 
-def test_a_kind_that_a_step_sees_and_nobody_has_is_refused(detector: Detector, cached: Cached) -> None:
+def test_a_kind_that_a_step_sees_and_nobody_has_is_refused(detector: MoLE, cached: Cached) -> None:
     with pytest.raises(SettingsError, match="generated"):
         list(fit(detector, cached, ~cached.of(["painter"]), PLAN))
     with pytest.raises(SettingsError, match="reconstruction"):
         list(fit(detector, cached, keep_all(cached), PAIRED))
 
 
-def test_scores_do_not_depend_on_what_else_is_scored(detector: Detector, cached: Cached) -> None:
+def test_scores_do_not_depend_on_what_else_is_scored(detector: MoLE, cached: Cached) -> None:
     alone = score(detector, cached.token_NTD[:3])
     assert score(detector, cached.token_NTD)[:3] == pytest.approx(alone, abs=1e-4)

@@ -7,7 +7,7 @@ import torch
 
 from mole.backbone import load_tower
 from mole.config import DetectorConfig
-from mole.detector import Detector
+from mole.detector import MoLE
 from mole.preprocess import Preprocess
 from pipeline.tune.data.samples import Sample, read_manifest
 from pipeline.tune.study.dataset import Views, shipped
@@ -23,16 +23,16 @@ def samples(manifest: Path) -> list[Sample]:
 
 
 @pytest.fixture
-def detector(tower: Path) -> Detector:
+def detector(tower: Path) -> MoLE:
     torch.manual_seed(0)
-    return Detector(load_tower(SMALL, tower), DetectorConfig()).eval()
+    return MoLE(load_tower(SMALL, tower), DetectorConfig()).eval()
 
 
 def refuse() -> Views:
     raise AssertionError("made again what was kept")
 
 
-def test_what_was_kept_is_not_made_again(samples: list[Sample], detector: Detector, tmp_path: Path) -> None:
+def test_what_was_kept_is_not_made_again(samples: list[Sample], detector: MoLE, tmp_path: Path) -> None:
     first = remembered(tmp_path, "k", lambda: shipped(samples, SPEC), (detector, SPEC))
     again = remembered(tmp_path, "k", refuse, (detector, SPEC))
     assert torch.equal(first.token_NTD, again.token_NTD)
@@ -40,14 +40,14 @@ def test_what_was_kept_is_not_made_again(samples: list[Sample], detector: Detect
     assert first.samples == again.samples == tuple(samples)
 
 
-def test_what_was_half_kept_is_made_again(samples: list[Sample], detector: Detector, tmp_path: Path) -> None:
+def test_what_was_half_kept_is_made_again(samples: list[Sample], detector: MoLE, tmp_path: Path) -> None:
     first = remembered(tmp_path, "k", lambda: shipped(samples, SPEC), (detector, SPEC))
     (tmp_path / "k.safetensors").rename(tmp_path / "k.part")
     again = remembered(tmp_path, "k", lambda: shipped(samples, SPEC), (detector, SPEC))
     assert torch.equal(first.token_NTD, again.token_NTD)
 
 
-def test_without_a_folder_nothing_is_kept(samples: list[Sample], detector: Detector, tmp_path: Path) -> None:
+def test_without_a_folder_nothing_is_kept(samples: list[Sample], detector: MoLE, tmp_path: Path) -> None:
     remembered(None, "k", lambda: shipped(samples, SPEC), (detector, SPEC))
     assert not list(tmp_path.iterdir())
 

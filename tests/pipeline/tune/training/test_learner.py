@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mole.detector import Detector, learned
+from mole.detector import MoLE, learned
 from mole.errors import ModelError
 from mole.preprocess import Preprocess
 from mole.tower import Tower
@@ -20,7 +20,7 @@ COURSE = Course(looking=2, steps=4, epochs=3, penalty=1e-2, head_rate=1e-2, expe
 
 def learner(course: Course = COURSE) -> Learner:
     torch.manual_seed(0)
-    return Learner(Detector(Tower(SHAPE), CONFIG), Preprocess(mode="crop"), course)
+    return Learner(MoLE(Tower(SHAPE), CONFIG), Preprocess(mode="crop"), course)
 
 
 def batches(count: int) -> list[tuple[Tensor, Tensor]]:

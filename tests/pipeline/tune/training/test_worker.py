@@ -9,7 +9,7 @@ import pytest
 import ray.data
 import torch
 
-from mole.detector import Detector
+from mole.detector import MoLE
 from mole.errors import LawError
 from mole.preprocess import Preprocess
 from mole.tower import Tower
@@ -24,7 +24,7 @@ from tests.tiny import CONFIG, SHAPE
 @pytest.fixture
 def learner() -> Learner:
     torch.manual_seed(0)
-    return Learner(Detector(Tower(SHAPE), CONFIG), Preprocess(mode="crop"), COURSE)
+    return Learner(MoLE(Tower(SHAPE), CONFIG), Preprocess(mode="crop"), COURSE)
 
 
 def handed(steps: list[int]) -> Any:

@@ -1,0 +1,170 @@
+"""Detector: a loaded model for images at hand, which it decodes, views and scores by the scan's own steps.
+
+Shapes: C views of an image, S side of a view.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Self
+
+import numpy as np
+import torch
+
+from mole.calibration import PREVALENCE
+from mole.checkpoint import Checkpoint, load_checkpoint
+from mole.errors import SettingsError
+from mole.heatmap import HeatMap, heat_maps
+from mole.inference import Panel
+from mole.precision import Precision
+from mole.view import Pixels, views
+from pipeline import registry
+from pipeline.decode import Fault
+from pipeline.library.image import Given, opened
+from pipeline.records import Status
+
+ON_CPU, ON_GPU = 16, 256
+"""Images of a forward pass, as of a scan."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a detector says of an image, or why it says nothing; the columns of a verdict table, by the same names.
+
+    Attributes:
+        status: `ok`, or what is wrong with the image.
+        detail: the reason in words, None when ok.
+        logit: above the model's thresholds for generated; None, as what follows, where the image was not scored.
+        probability: that the image is generated, at the prevalence that the detector was loaded with.
+        verdict: `generated`, `real` or `unsure`.
+        gates: mean router weight of each expert.
+    """
+
+    status: Status
+    detail: str | None = None
+    logit: float | None = None
+    probability: float | None = None
+    verdict: str | None = None
+    gates: tuple[float, ...] | None = None
+
+
+class Detector:
+    """A model that is loaded once and scores images; the same bytes get the verdict that a scan gives them.
+
+    Args:
+        checkpoint: the loaded model.
+        device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
+        prevalence: share of generated images among those that are looked at, which probabilities assume; verdicts do
+            not depend on it.
+        precision: float32 gives the same numbers on every machine; None the faster one by measuring, as in a scan.
+
+    Raises:
+        SettingsError: the prevalence is none.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        device: str = "auto",
+        prevalence: float = PREVALENCE,
+        precision: Precision | None = "float32",
+    ) -> None:
+        if not 0 < prevalence < 1:
+            raise SettingsError(f"prevalence must lie between 0 and 1, got {prevalence}")
+        on_gpu = device != "cpu" and torch.cuda.is_available()
+        self.checkpoint = checkpoint
+        self.prevalence = prevalence
+        self._batch = ON_GPU if on_gpu else ON_CPU
+        self._panel = Panel([checkpoint], device, precision=precision, batch_size=self._batch)
+
+    @classmethod
+    def load(
+        cls,
+        model: str = registry.EMBEDDED,
+        *,
+        device: str = "auto",
+        prevalence: float = PREVALENCE,
+        precision: Precision | None = "float32",
+    ) -> Self:
+        """Load a detector.
+
+        Args:
+            model: `embedded` for the one that is shipped, a checkpoint's folder or that of a registry's version, or a
+                registry, whose promoted version is meant; a path or a URL.
+            device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
+            prevalence: share of generated images that probabilities assume.
+            precision: float32 gives the same numbers on every machine; None the faster one by measuring, as in a scan.
+
+        Raises:
+            SettingsError: nothing is there, or the prevalence is none.
+            ModelError: what is there is no checkpoint, or is damaged.
+            StorageError: the store does not answer.
+        """
+        checkpoint = load_checkpoint(registry.locate(str(model)))
+        return cls(checkpoint, device=device, prevalence=prevalence, precision=precision)
+
+    def score(self, image: Given) -> Result:
+        """Score one image; one that cannot be read is a result without a verdict.
+
+        Raises:
+            ModelError: a logit is not finite.
+        """
+        [result] = self.score_batch([image])
+        return result
+
+    def score_batch(self, images: Iterable[Given]) -> list[Result]:
+        """Score images in their order; those that cannot be read are results without a verdict.
+
+        Args:
+            images: of any kinds, mixed; they are taken a batch at a time.
+
+        Raises:
+            ModelError: a logit is not finite.
+        """
+        waiting = iter(images)
+        results: list[Result] = []
+        while some := list(islice(waiting, self._batch)):
+            results += self._scored(some)
+        return results
+
+    def heat_map(self, image: Given) -> list[HeatMap]:
+        """Show where in an image its logit comes from; see `mole.heatmap` for what this can and cannot show.
+
+        Returns:
+            A map of each view that the model judges the image by: one, or as many as the model has crops.
+
+        Raises:
+            SettingsError: the image cannot be read.
+        """
+        picture = opened(image)
+        if isinstance(picture, Fault):
+            raise SettingsError(f"there is no map of an image that is {picture.status}: {picture.detail}")
+        return heat_maps(self.checkpoint, picture.pixels_3HW)
+
+    def _scored(self, images: list[Given]) -> Iterator[Result]:
+        """Score as many images as go through the model together."""
+        seen = [self._viewed(image) for image in images]
+        found = [view_C3SS for view_C3SS in seen if not isinstance(view_C3SS, Fault)]
+        if not found:
+            return (fault_result(fault) for fault in seen if isinstance(fault, Fault))
+        [scores] = self._panel.score([torch.from_numpy(np.concatenate(found))], crops=self.checkpoint.preprocess.crops)
+        calibration = self.checkpoint.calibration
+        probabilities = calibration.probability(scores.logit, self.prevalence).astype(np.float32)
+        rows = zip(scores.logit, probabilities, calibration.verdict(scores.logit), scores.gates, strict=True)
+        scored = (
+            Result(Status.OK, None, float(logit), float(chance), str(word), tuple(map(float, gates)))
+            for logit, chance, word, gates in rows
+        )
+        return (fault_result(one) if isinstance(one, Fault) else next(scored) for one in seen)
+
+    def _viewed(self, image: Given) -> Pixels | Fault:
+        """Decode an image and cut its views; uint8 (C, 3, S, S)."""
+        spec = self.checkpoint.preprocess
+        picture = opened(image, spec.window)
+        return picture if isinstance(picture, Fault) else views(picture.pixels_3HW, spec)
+
+
+def fault_result(fault: Fault) -> Result:
+    """Say why an image has no verdict."""
+    return Result(fault.status, fault.detail)

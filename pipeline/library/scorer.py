@@ -1,0 +1,63 @@
+"""Scorer: a detector as Ray Data's `map_batches` wants one: columns of images in, columns of scores beside them out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from mole.calibration import PREVALENCE
+from mole.errors import SettingsError
+from pipeline import registry
+from pipeline.library.detector import Detector
+
+ADDED = ("logit", "probability", "verdict", "status", "detail")
+
+
+class Scorer:
+    """Scores the images of a column; Ray makes one in each of its actors, and the detector is loaded there.
+
+    It runs in the precision that is faster there, as a scan does; no verdict depends on that.
+
+    Args:
+        model: as of `Detector.load`.
+        column: holds the images: arrays, as `read_images` gives them, or bytes, as `read_binary_files` and
+            `read_webdataset` do.
+        device: `cpu`, `cuda`, or `auto` for a GPU where Ray gave the actor one.
+        prevalence: share of generated images that probabilities assume.
+
+    Raises:
+        SettingsError: the model is not there.
+        ModelError: it is no checkpoint.
+    """
+
+    def __init__(
+        self,
+        model: str = registry.EMBEDDED,
+        *,
+        column: str = "image",
+        device: str = "auto",
+        prevalence: float = PREVALENCE,
+    ) -> None:
+        self.column = column
+        self.detector = Detector.load(model, device=device, prevalence=prevalence, precision=None)
+
+    def __call__(self, batch: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+        """Score a batch.
+
+        Args:
+            batch: columns by name, as Ray hands them on in its `numpy` format.
+
+        Returns:
+            The same columns, and `logit`, `probability`, `verdict`, null for an image that cannot be read; `status`
+            says what is wrong with it (`ok` where nothing is) and `detail` says it in words.
+
+        Raises:
+            SettingsError: there is no such column, or one that would be added is there.
+            ModelError: a logit is not finite.
+        """
+        if self.column not in batch:
+            raise SettingsError(f"column must be one of {sorted(batch)}, got {self.column!r}")
+        if taken := sorted(set(ADDED) & set(batch)):
+            raise SettingsError(f"the columns {taken} are there already; rename or drop them")
+        results = self.detector.score_batch(batch[self.column])
+        return {**batch, **{name: [getattr(result, name) for result in results] for name in ADDED}}

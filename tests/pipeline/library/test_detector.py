@@ -1,0 +1,114 @@
+"""Laws of the detector at hand: the numbers of a scan for the same bytes, in any batch; a bad image is a result."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from mole import Detector
+from mole.config import describe
+from mole.errors import SettingsError
+from mole.inference import DRIFT
+from mole.preprocess import Preprocess
+from pipeline.decode import Bounds
+from pipeline.records import Status
+from pipeline.registry import Registry
+from pipeline.scan.reading.fetch import fetch
+from pipeline.scan.reading.image import Wanted
+from pipeline.scan.reading.source import Source
+from pipeline.scan.steps.prepare import here, prepare
+from pipeline.scan.steps.score import ScoreActor
+from pipeline.scan.steps.verdict import conclude
+from tests.pictures import faulty, picture, write_shard
+from tests.pipeline.library.test_image import FILES
+from tests.tiny import tiny_checkpoint
+
+CLOSE = 1e-4
+"""Logits: what batches of another size may round."""
+
+
+@pytest.fixture(scope="module")
+def detector(tiny: Path) -> Detector:
+    """A tiny one."""
+    return Detector.load(str(tiny), device="cpu")
+
+
+def scanned(model: Path, images: dict[str, bytes], folder: Path) -> tuple[list[dict[str, object]], float]:
+    """Take images through a scan's own steps; also tells how far its precision may move a logit."""
+    described = describe(model)
+    shard = write_shard(folder / "a.tar", images)
+    fetched = pa.concat_tables(fetch(list(Source([str(shard)]).units()), Wanted(64 << 20)))
+    look = here(described.preprocess, Bounds(64 << 20, 100_000_000, 16))
+    actor = ScoreActor([(str(model), described.digest)], device="cpu", threads=1, batch_size=16)
+    scored = actor(prepare(fetched, described.preprocess, look))
+    fingerprint = described.preprocess.fingerprint
+    rows = conclude(scored, {described.digest: described.calibration}, fingerprint).to_pylist()
+    return rows, CLOSE if actor.panel.precision == "float32" else DRIFT
+
+
+@pytest.mark.parametrize("view", ["resize", "crop", "crop-4", "texture-2"])
+def test_a_detector_says_what_a_scan_says_of_the_same_bytes(view: str, tmp_path: Path) -> None:
+    model = tiny_checkpoint(tmp_path / "model", preprocess=Preprocess.named(view))
+    sound = {f"{kind}.jpg": make() for kind, make in FILES.items()}
+    images = sound | {f"{number}.jpg": picture(number, side=300) for number in range(4)} | faulty()
+    del images["text.txt"]  # no image to a shard
+    rows, drift = scanned(model, images, tmp_path)
+    results = Detector.load(str(model), device="cpu").score_batch(images.values())
+    assert [row["status"] for row in rows] == [result.status for result in results]
+    assert [row["verdict"] for row in rows] == [result.verdict for result in results]
+    assert [row["detail"] for row in rows] == [result.detail for result in results]
+    assert len({row["verdict"] for row in rows}) > 1
+    for row, result in zip(rows, results, strict=True):
+        for name in ("logit", "probability", "gates"):
+            own, theirs = getattr(result, name), row[name]
+            assert (own is None) == (theirs is None)
+            assert own is None or np.allclose(own, np.array(theirs), atol=drift)
+
+
+def test_images_of_several_kinds_come_back_in_their_order(detector: Detector, tmp_path: Path) -> None:
+    data = picture(0, form="png", side=300)
+    (tmp_path / "a.png").write_bytes(data)
+    opened = Image.open(io.BytesIO(data))
+    results = detector.score_batch([data, b"nothing", tmp_path / "a.png", opened, np.asarray(opened)])
+    assert [result.status for result in results] == [Status.OK, Status.NOT_AN_IMAGE, *[Status.OK] * 3]
+    logits = [result.logit for result in results if result.logit is not None]
+    np.testing.assert_allclose(logits, logits[0], atol=CLOSE)
+    assert results[1].verdict is None and results[1].probability is None and results[1].detail
+    assert detector.score(data).logit == pytest.approx(logits[0], abs=CLOSE)
+    assert detector.score_batch([]) == [] and detector.score_batch([b""])[0].status is Status.EMPTY
+
+
+def test_a_batch_is_taken_as_it_is_needed_and_no_logit_depends_on_it(detector: Detector) -> None:
+    images = [picture(number) for number in range(20)]
+    together = detector.score_batch(iter(images))
+    apart = [detector.score(image) for image in images[::7]]
+    assert [one.verdict for one in together[::7]] == [one.verdict for one in apart]
+    np.testing.assert_allclose([one.logit for one in together[::7]], [one.logit for one in apart], atol=CLOSE)  # type: ignore[arg-type]
+
+
+def test_a_probability_is_that_of_the_prevalence(tiny: Path, detector: Detector) -> None:
+    often = Detector.load(str(tiny), device="cpu", prevalence=0.5).score(picture(1))
+    seldom = detector.score(picture(1))
+    assert often.verdict == seldom.verdict and often.logit == seldom.logit
+    assert often.probability is not None and seldom.probability is not None
+    assert often.probability / (1 - often.probability) == pytest.approx(
+        9 * seldom.probability / (1 - seldom.probability), rel=1e-4
+    )
+    with pytest.raises(SettingsError, match="prevalence must lie between 0 and 1, got 1"):
+        Detector.load(str(tiny), prevalence=1)
+
+
+def test_a_version_of_a_registry_is_a_model(tiny: Path, detector: Detector, tmp_path: Path) -> None:
+    registry = Registry(str(tmp_path / "models"))
+    digest = registry.add(tiny, {})
+    assert Detector.load(registry.version(digest)).score(picture(0)).verdict == detector.score(picture(0)).verdict
+
+
+def test_maps_split_the_logit_and_an_image_that_is_none_has_no_map(detector: Detector) -> None:
+    [heat] = detector.heat_map(picture(0, side=300))
+    assert heat.logit == pytest.approx(detector.score(picture(0, side=300)).logit, abs=CLOSE)
+    with pytest.raises(SettingsError, match="no map of an image that is not_an_image"):
+        detector.heat_map(b"nothing")

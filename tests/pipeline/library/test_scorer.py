@@ -1,0 +1,82 @@
+"""Laws of the scorer: columns as Ray gives them, scores beside them, null and a reason where an image is none."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ray.data
+from PIL import Image
+
+import mole
+from mole.errors import SettingsError
+from mole.inference import DRIFT
+from tests.pictures import picture, samples, write_shard
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images of several sizes, one of them grey, and one that is none."""
+    folder = tmp_path_factory.mktemp("photos")
+    for number in range(4):
+        (folder / f"{number}.png").write_bytes(picture(number, form="png", side=64 + number))
+    Image.effect_noise((80, 70), 50).save(folder / "4.png")
+    (folder / "5.txt").write_bytes(b"no image")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scorer(tiny: Path) -> mole.Scorer:
+    """A tiny one, on images."""
+    return mole.Scorer(str(tiny), device="cpu")
+
+
+def test_arrays_of_one_size_and_of_many_are_scored(folder: Path, scorer: mole.Scorer) -> None:
+    files = [folder / f"{number}.png" for number in range(5)]
+    arrays = [np.asarray(Image.open(file)) for file in files]
+    wanted = [result.logit for result in scorer.detector.score_batch(files)]
+    ragged = np.empty(5, object)
+    ragged[:] = [*arrays[:4], arrays[4][None]]  # as Ray gives a grey image among coloured ones
+    found = scorer({"image": ragged, "name": np.arange(5)})
+    np.testing.assert_allclose(found["logit"], wanted, atol=DRIFT)
+    assert list(found["name"]) == list(range(5)) and found["status"] == ["ok"] * 5
+    uniform = scorer({"image": np.stack([arrays[0], arrays[0]])})
+    np.testing.assert_allclose(uniform["logit"], [wanted[0]] * 2, atol=DRIFT)
+
+
+def test_a_column_that_is_not_there_or_would_be_written_over_is_refused(scorer: mole.Scorer) -> None:
+    with pytest.raises(SettingsError, match=r"column must be one of \['bytes'\], got 'image'"):
+        scorer({"bytes": np.empty(0, object)})
+    with pytest.raises(SettingsError, match=r"the columns \['status'\] are there already"):
+        scorer({"image": np.empty(0, object), "status": np.empty(0)})
+
+
+def test_a_scorer_travels_as_its_name_and_its_settings(tiny: Path) -> None:
+    assert len(pickle.dumps((mole.Scorer, {"model": str(tiny), "column": "bytes"}))) < 500
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_dataset_of_ray_is_scored_and_a_bad_image_is_null_with_a_reason(
+    folder: Path, tiny: Path, scorer: mole.Scorer
+) -> None:
+    files = ray.data.read_binary_files(str(folder), include_paths=True)
+    settings = {"model": str(tiny), "column": "bytes", "device": "cpu"}
+    scored = files.map_batches(mole.Scorer, fn_constructor_kwargs=settings, batch_size=4, concurrency=1)
+    rows = sorted(scored.take_all(), key=lambda row: str(row["path"]))
+    wanted = scorer.detector.score_batch(sorted(folder.iterdir()))
+    assert [row["verdict"] for row in rows] == [result.verdict for result in wanted]
+    assert [row["status"] for row in rows] == ["ok"] * 5 + ["not_an_image"]
+    assert rows[-1]["logit"] is None and rows[-1]["probability"] is None and rows[-1]["detail"]
+    np.testing.assert_allclose([row["logit"] for row in rows[:-1]], [one.logit for one in wanted[:-1]], atol=DRIFT)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_what_rays_readers_give_is_read(folder: Path, tmp_path: Path, scorer: mole.Scorer, tiny: Path) -> None:
+    files = [str(folder / f"{number}.png") for number in range(5)]
+    images = ray.data.read_images(files, include_paths=True, override_num_blocks=1).take_batch(5)
+    found = scorer(images)
+    wanted = {str(file): scorer.detector.score(file).logit for file in files}
+    np.testing.assert_allclose(found["logit"], [wanted[str(path)] for path in images["path"]], atol=DRIFT)
+    shard = write_shard(tmp_path / "a.tar", samples(3))
+    batch = ray.data.read_webdataset(str(shard), decoder=None, override_num_blocks=1).take_batch(3)
+    assert mole.Scorer(str(tiny), column="jpg", device="cpu")(batch)["status"] == ["ok"] * 3
