@@ -2,8 +2,8 @@
 
     python -m benchmarks.tally --senders 2 --messages 2000
 
-A scan sends a message for each block of a scorer's call (four batches: 1,024 images on a GPU) and one a second from each
-scorer.
+A scan sends a message for each block of a scorer's call (four batches: 1,024 images on a GPU), and each scorer
+one a second.
 """
 
 import argparse
