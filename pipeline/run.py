@@ -7,6 +7,7 @@ A record is written when a run begins, with `exit_code` null, and again when it 
 import json
 import os
 import platform
+import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -24,6 +25,8 @@ from pipeline.telemetry import Ticker, interrupted, refused
 
 FOLDER = "_runs"
 """Where records lie in a table; readers of Parquet pass over names that begin so."""
+POINT = re.compile(r"\[\n\s+([\d.]+),\n\s+(\d+)\n\s+\]")
+"""Of `progress`, as it is indented: it becomes one line. No text in JSON holds the ends of lines that it has."""
 UNEXPECTED = 1
 """The exit code of an error that is none of ours: a traceback."""
 
@@ -122,7 +125,8 @@ class Record:
         if self.url is None:
             return
         try:
-            storage.write(self.url, json.dumps(self._facts, indent=2, default=str).encode())
+            told = POINT.sub(r"[\1, \2]", json.dumps(self._facts, indent=2, default=str))
+            storage.write(self.url, told.encode())
         except MoleError as reason:  # the record is not what the run is for
             self._ticker.say(f"the run's record was not written: {reason}", "warning")
             self.url = None

@@ -53,6 +53,7 @@ def test_a_run_that_succeeds_leaves_what_it_did(
     assert (found["written"], found["faults"], found["summary"]) == (7, 2, {"images": 7, "law": "kept"})
     assert found["verdicts"] == {"real": 5} and list(found["phases"]) == ["scoring images"]
     assert found["progress"][-1] == [pytest.approx(found["seconds"], abs=0.2), 7]
+    assert f"    {json.dumps(found['progress'][-1])}\n" in next((tmp_path / FOLDER).iterdir()).read_text()
     assert found["submission"] == "nightly-1" and found["seconds"] >= 0 and found["ended"] >= found["started"]
 
 

@@ -22,8 +22,9 @@ from pipeline.scan.table.sink import Files
 from pipeline.scan.watch import LOADING, STARTING, Watch
 from pipeline.settings import ScanSettings
 from pipeline.telemetry import Ticker
-from tests.pictures import faulty, samples, write_shard
+from tests.pictures import faulty, picture, samples, write_shard
 from tests.tiny import tiny_checkpoint
+from tests.verdicts import verdicts_of
 
 
 class Late(Files):
@@ -72,6 +73,17 @@ def test_images_are_counted_before_the_first_part_is_written_each_once_and_their
     assert {STARTING, LOADING, SCORING} <= ticker.phases.keys()
     seconds, done = zip(*ticker.series.points(ticker.seconds, 48), strict=True)
     assert list(seconds) == sorted(seconds) and list(done) == sorted(done)
+
+
+def test_what_one_model_alone_lacks_is_to_do_too(tmp_path: Path) -> None:
+    for number in range(4):
+        (tmp_path / f"{number}.jpg").write_bytes(picture(number))
+    shard, images = write_shard(tmp_path / "a.tar", samples(2)), [f"{tmp_path}/{number}.jpg" for number in range(4)]
+    shelf = Files(str(verdicts_of(*images[:3], shard, table=tmp_path / "out", model="old")))
+    ledgers = [shelf.ledger("old"), shelf.ledger("new")]
+    with Plan(Source([*images, str(shard)]).units(), ledgers) as planned:
+        assert ahead(planned, ledgers[:1]) == (1, 0)
+        assert ahead(planned, ledgers) == (4, 1)
 
 
 def test_without_a_tally_what_is_written_is_counted() -> None:
