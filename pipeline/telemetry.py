@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 import ray.data
 from rich.console import Console, RenderableType
+from rich.constrain import Constrain
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
@@ -124,7 +125,7 @@ class Ticker(Progress):
         told, facts = f"{self}, {lasting(self.elapsed)}", self.facts()
         self.enter("")
         if facts["done"]:
-            self.say(told, **facts)
+            self.say(told, phase=name, **facts)
 
     def track(self, items: Iterable[Item], name: str, total: int | None, noun: str = "images") -> Iterator[Item]:
         """Hand on items in a phase of their own, and count each once it has been worked on."""
@@ -136,9 +137,10 @@ class Ticker(Progress):
     def expect(self, told: int, silent: int = 0, limit: int | None = None) -> None:
         """Learn what there is to do, and say it; see `Progress.expect`."""
         super().expect(told, silent, limit)
-        total = self.total
-        count = "an unknown number of" if total is None else f"{total:,}"
-        self.say(f"{count} images to score", total=total)
+        words = [f"{told:,} images"] if told or not silent else []
+        words += [f"{silent:,} shard{'s' * (silent > 1)}"] if silent else []
+        most = "" if limit is None else f", {limit:,} images at most"
+        self.say(f"{' and '.join(words)} to score{most}", total=self.total, shards=silent)
 
     @contextmanager
     def watching(self, poll: Callable[[], None]) -> Iterator[None]:
@@ -166,18 +168,18 @@ class Ticker(Progress):
                 self._live.refresh()
             elif self.phase and time.monotonic() - self._said >= PLAIN_EVERY:
                 self._said = time.monotonic()
-                self.say(f"{self}, {lasting(self.seconds)}", **self.facts())
+                self.say(f"{self}, {lasting(self.elapsed)}", **self.facts())
 
     def _line(self) -> RenderableType:
         """Draw the line: a bar where the end is known."""
-        if not self.phase:
+        if not self.phase or self._live is None:
             return ""
         done, total = self.bar()
         told = str(self) if done else f"{self}, {lasting(self.elapsed)}"
-        line = Table.grid(padding=(0, 1))
+        line = Table.grid(padding=(0, 1))  # narrower than the terminal: it writes ^C behind it, which must not wrap
         bar = [] if total is None else [ProgressBar(total, done, width=16)]
         line.add_row(self._spinner, *bar, told)
-        return line
+        return Constrain(line, self._live.console.width - 4)
 
 
 def refused(reason: MoleError) -> int:

@@ -86,6 +86,8 @@ class Watch:
     def _begin_scoring(self) -> None:
         if self.ticker.phase in {LOADING, FIRST}:
             self.ticker.enter(SCORING)
+            if SCORING in self.ticker.phases:  # a rescan's second pass
+                return
             took = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.ticker.phases.items())
             self.ticker.say(f"started in {sum(self.ticker.phases.values()):.1f} s: {took}", phases=self.ticker.phases)
 

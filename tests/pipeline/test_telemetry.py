@@ -50,6 +50,15 @@ def test_a_quiet_ticker_says_nothing(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr() == ("", "")
 
 
+def test_what_is_to_do_is_told_and_a_shard_is_not_turned_into_images(capsys: pytest.CaptureFixture[str]) -> None:
+    ticker = Ticker()
+    ticker.expect(0)
+    ticker.expect(12, silent=3, limit=5)
+    ticker.expect(0, silent=1)
+    told = ["0 images to score", "12 images and 3 shards to score, 5 images at most", "1 shard to score"]
+    assert capsys.readouterr().err.splitlines() == told
+
+
 def test_what_is_tracked_is_counted_to_its_last_item_in_the_line_that_is_shown(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -88,7 +88,7 @@ def score(
         **layout.resources,
     )
     parts, ticker = [SCORED.empty_table()], Ticker.shown()
-    with ticker.during("scoring", len(samples) * len(deliveries)):
+    with ticker.during("scoring", len(samples) * len(deliveries), "views"):
         done: Iterable[pa.Table] = scored.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
         for part in done:
             parts.append(part)
