@@ -180,7 +180,7 @@ def show_suspects(found: Suspicion, settings: ScanSettings, console: Console) ->
     if not found.listed:
         return
     folder = source_folder(settings)
-    where = "" if folder is None else f", names below {printable(folder)}"
+    where = "" if folder is None else f", names below {printable(settings.source[0])}"
     shown = len(found.first)
     which = f"the {shown} most suspicious of {found.listed:,} images" if found.listed > shown else "suspicious images"
     table = Table(box=None, pad_edge=False, title=f"{which}{where}", title_justify="left", title_style="bold")
