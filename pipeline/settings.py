@@ -113,8 +113,8 @@ class ScanSettings(RunSettings):
         "manifest.json or an image; a path or a URL; may be repeated",
     )
     output: Annotated[str, Field(min_length=1)] = Field(
-        description="the folder URL of the verdict table; with --sink iceberg catalog.namespace.table (default: for "
-        "sources on this machine NAME-verdicts in the current folder, NAME being that of the source's folder or file, "
+        description="the folder URL of the verdict table, whose own content is never scanned; with --sink iceberg "
+        "catalog.namespace.table (default: for sources on this machine NAME-verdicts in the current folder, NAME being that of the source's folder or file, "
         "of several sources that of the innermost folder with all of them; else required)"
     )
     sink: Literal["files", "iceberg"] = Field(
