@@ -114,8 +114,9 @@ class ScanSettings(RunSettings):
     )
     output: Annotated[str, Field(min_length=1)] = Field(
         description="the folder URL of the verdict table, whose own content is never scanned; with --sink iceberg "
-        "catalog.namespace.table (default: for sources on this machine NAME-verdicts in the current folder, NAME being that of the source's folder or file, "
-        "of several sources that of the innermost folder with all of them; else required)"
+        "catalog.namespace.table (default: for sources on this machine NAME-verdicts in the current folder, NAME being "
+        "that of the source's folder or file, of several sources that of the innermost folder with all of them; else "
+        "required)"
     )
     sink: Literal["files", "iceberg"] = Field(
         "files", description="Parquet files in a folder, or a table of an Iceberg catalog that pyiceberg is told of, as"
