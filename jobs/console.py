@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
-from pipeline.invocation import GROUP, NAME, invoked
+from pipeline.invocation import GROUP, NAME, SHELLS, invoked
 
 REFUSED = 2
 """The exit code of settings."""
@@ -38,7 +38,6 @@ TRAINED = {
     "pack": "bring a tower to a wanted size",
 }
 COMPLETION = "completion"
-SHELLS = ("bash", "zsh", "fish")
 HELP = ("-h", "--help")
 OWN = {
     GROUP: "train, measure and promote detectors: mole-scan train --help",

@@ -25,6 +25,7 @@ from pipeline.review.evidence.suspicious import Suspicion, question, suspicion
 from pipeline.run import Record
 from pipeline.scan.flow import Summary, scan
 from pipeline.scan.plan import Plan
+from pipeline.scan.reading.source import Source
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.shelf import opened
 from pipeline.settings import ScanSettings
@@ -79,9 +80,11 @@ def main(arguments: list[str]) -> int:
             ticker.say(f"the most suspicious images are not listed: {reason}")
 
     with Record("scan", settings, ticker) as record, heeded(ticker.say, asked=settings.spot_notice):
-        if settings.output_is_default:
-            ticker.say(f"the verdicts go into the folder {settings.output} (--output names another)")
         table = opened(settings.sink, settings.output).output
+        if settings.output_is_default:
+            # a folder named after a source with a typo would stay behind
+            Source(settings.source, settings.all_files, settings.image_member, table).demand()
+            ticker.say(f"the verdicts go into the folder {settings.output} (--output names another)")
         record.begin(table)
         summary = scan(settings, ticker, look)
         record.succeed(dataclasses.asdict(summary))
@@ -180,7 +183,7 @@ def show_suspects(found: Suspicion, settings: ScanSettings, console: Console) ->
     if not found.listed:
         return
     folder = source_folder(settings)
-    where = "" if folder is None else f", names below {printable(folder)}"
+    where = "" if folder is None else f", names below {printable(settings.source[0])}"
     shown = len(found.first)
     which = f"the {shown} most suspicious of {found.listed:,} images" if found.listed > shown else "suspicious images"
     table = Table(box=None, pad_edge=False, title=f"{which}{where}", title_justify="left", title_style="bold")

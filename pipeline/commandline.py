@@ -134,8 +134,7 @@ class JobSettings(BaseModel):
         Returns:
             Of each setting what takes it: its flag, and the words without one.
         """
-        own = cls.__annotations__
-        fields = sorted(cls.model_fields.items(), key=lambda named: (not named[1].is_required(), named[0] not in own))
+        fields = sorted(cls.model_fields.items(), key=lambda named: (not named[1].is_required(), cls._depth(named[0])))
         parser.description = cleandoc(cls.__doc__ or "")
         parser.epilog = BOTTOM.format(example=cls.names().variable(cls.flag(fields[0][0]).lstrip("-")))
         taking: dict[str, list[argparse.Action]] = {}
@@ -157,6 +156,11 @@ class JobSettings(BaseModel):
             told = parser.add_argument(*flags, dest=name, help=_told(field).replace("%", "%%"), **kind)
             taking[name] = [*taking.get(name, []), told]
         return taking
+
+    @classmethod
+    def _depth(cls, name: str) -> int:
+        """Tell how many classes above the job's own a setting was named."""
+        return next(depth for depth, kind in enumerate(cls.__mro__) if name in vars(kind).get("__annotations__", ()))
 
     @classmethod
     def _is_list(cls, name: str) -> bool:

@@ -9,9 +9,8 @@ from typing import Any, get_args
 import shtab
 
 from pipeline.commandline import LASTING, JobSettings, choices
-from pipeline.invocation import GROUP, NAME
+from pipeline.invocation import GROUP, NAME, SHELLS
 
-SHELLS = ("bash", "zsh", "fish")
 PLACES = frozenset({*LASTING, "model", "shadow", "base", "init_from", "autoencoder", "tower", "manifest", "reviews"})
 """Settings that name a file or a folder, where their type does not say so."""
 

@@ -9,6 +9,9 @@ GROUP = "train"
 TRAINING = ("audit", "reconstruct", "finetune", "promote", "evaluate", "calibrate", "crossvalidate", "pack")
 """The jobs that stand behind `mole-scan train`."""
 
+SHELLS = ("bash", "zsh", "fish")
+"""Those that complete the words behind `mole-scan`."""
+
 _PROGRAM: ContextVar[str | None] = ContextVar("program", default=None)
 
 

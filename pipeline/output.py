@@ -5,6 +5,9 @@ import os
 from collections.abc import Sequence
 
 from pipeline.local import path_of
+from pipeline.redaction import redacted
+from pipeline.storage import is_local
+from pipeline.submission import is_submitted
 
 ENDING = "verdicts"
 ARCHIVE = ".tar"
@@ -34,3 +37,20 @@ def place(text: str) -> str:
         return path
     first = min(path.find(sign) % (len(path) + 1) for sign in "*?[{")
     return os.path.dirname(path[:first]) or os.sep
+
+
+def unnamed(sources: Sequence[str], sink: str) -> str:
+    """Say why no folder can be named after what is scanned; empty where it can be.
+
+    Args:
+        sources: as they are scanned.
+        sink: where the verdicts go, as `--sink` has it.
+    """
+    if sink != "files":
+        return "a catalog's table has no name to follow from the source"
+    if is_submitted():
+        return "a submitted job stands in a folder that does not last"
+    remote = next((text for text in sources if not is_local(text)), None)
+    if remote is not None:
+        return f"the source {redacted(remote)!r} does not lie on this machine"
+    return "" if sources else "no source is given that it could be named after"

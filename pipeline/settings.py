@@ -17,13 +17,10 @@ from pydantic import (
 )
 
 from mole.calibration import PREVALENCE
-from pipeline import storage
 from pipeline.commandline import JobSettings, split_commas
 from pipeline.given import Given
-from pipeline.output import default_output
-from pipeline.redaction import redacted
+from pipeline.output import default_output, unnamed
 from pipeline.registry import PROMOTED
-from pipeline.submission import is_submitted
 
 View = Literal["current", "evidence", "faults", "changed", "progress", "verdicts", "runs"]
 
@@ -116,9 +113,10 @@ class ScanSettings(RunSettings):
         "manifest.json or an image; a path or a URL; may be repeated",
     )
     output: Annotated[str, Field(min_length=1)] = Field(
-        description="the folder URL of the verdict table; with --sink iceberg catalog.namespace.table (default: for "
-        "sources on this machine NAME-verdicts in the current folder, NAME being that of the source's folder or file, "
-        "of several sources that of the innermost folder with all of them; else required)"
+        description="the folder URL of the verdict table, whose own content is never scanned; with --sink iceberg "
+        "catalog.namespace.table (default: for sources on this machine NAME-verdicts in the current folder, NAME being "
+        "that of the source's folder or file, of several sources that of the innermost folder with all of them; else "
+        "required)"
     )
     sink: Literal["files", "iceberg"] = Field(
         "files", description="Parquet files in a folder, or a table of an Iceberg catalog that pyiceberg is told of, as"
@@ -138,20 +136,25 @@ class ScanSettings(RunSettings):
     @classmethod
     def supplied(cls, given: Mapping[str, Given]) -> dict[str, Given]:
         """Choose the output where it is not given and every source lies on this machine."""
-        if "output" in given or _refusal(given):
-            return {}
-        return {"output": Given(default_output(_sources(given)), "--output")}
+        sources, reason = cls._unnamed(given)
+        return {} if reason or "output" in given else {"output": Given(default_output(sources), "--output")}
 
     @property
     def output_is_default(self) -> bool:
         """Tell whether the verdicts go where they go without `--output`."""
-        return all(map(storage.is_local, self.source)) and self.output == default_output(self.source)
+        return not unnamed(self.source, self.sink) and self.output == default_output(self.source)
 
     @classmethod
     def _complaint(cls, error: Any, given: Mapping[str, Given]) -> str:
-        told, reason = super()._complaint(error, given), _refusal(given)
-        asked = error["type"] == "missing" and error["loc"] == ("output",) and reason
-        return f"{told}, since {reason}" if asked else told
+        told, (_, reason) = super()._complaint(error, given), cls._unnamed(given)
+        return f"{told}, since {reason}" if error["type"] == "missing" and error["loc"] == ("output",) else told
+
+    @classmethod
+    def _unnamed(cls, given: Mapping[str, Given]) -> tuple[list[str], str]:
+        """Read the sources as they were given, and why no output follows from them."""
+        named = given["source"].value if "source" in given else []
+        sources = [text for text in named if isinstance(text, str) and text] if isinstance(named, list) else []
+        return sources, unnamed(sources, str(given["sink"].value) if "sink" in given else "files")
 
     def lasting(self) -> dict[str, list[str]]:
         """List the places that must outlast the run; a table of a catalog is none of this machine."""
@@ -280,21 +283,3 @@ class EstimateSettings(DetectorSettings):
         if self.shadow or self.dedupe:
             raise ValueError("--shadow and --dedupe are not forecast; leave them out")
         return self
-
-
-def _sources(given: Mapping[str, Given]) -> list[str]:
-    value = given["source"].value if "source" in given else []
-    return [text for text in value if isinstance(text, str) and text] if isinstance(value, list) else []
-
-
-def _refusal(given: Mapping[str, Given]) -> str:
-    """Say why a scan's output cannot be chosen for the user; empty where it can be."""
-    sources = _sources(given)
-    if "sink" in given and given["sink"].value != "files":
-        return "a catalog's table has no name to follow from the source"
-    if is_submitted():
-        return "a submitted job stands in a folder that does not last"
-    remote = [text for text in sources if not storage.is_local(text)]
-    if remote:
-        return f"the source {redacted(remote[0])!r} does not lie on this machine"
-    return "" if sources else "no source is given that it could be named after"

@@ -190,6 +190,18 @@ def lines(told: str) -> dict[str, str]:
     return dict(line.split(": ", 1) for line in told.splitlines() if ": " in line)
 
 
+@pytest.mark.parametrize("source", ["none/", "empty/", "*.jpg", "photos.txt"])
+def test_a_source_with_a_typo_leaves_no_folder_of_its_name(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "photos.txt").write_text("")
+    monkeypatch.chdir(tmp_path)
+    assert console.main(["scan", source]) == 2
+    assert f"--source '{source}'" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "photos.txt"]
+
+
 @pytest.fixture(scope="module")
 def alarmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A detector on the tiny one's tower that calls every picture generated."""

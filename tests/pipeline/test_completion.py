@@ -8,7 +8,8 @@ import pytest
 from pydantic import Field
 
 from pipeline.commandline import JobSettings
-from pipeline.completion import SHELLS, Job, script
+from pipeline.completion import Job, script
+from pipeline.invocation import SHELLS
 
 
 class Bakery(JobSettings):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.output import default_output
+from pipeline.output import default_output, unnamed
+from pipeline.submission import JOB_CONFIG
 
 
 @pytest.fixture
@@ -48,3 +49,12 @@ def test_it_has_the_name_of_the_folder_or_file_or_of_the_innermost_folder_with_a
 def test_what_has_no_name_gives_none(here: Path) -> None:
     assert default_output(["/"]) == default_output(["/srv", "/etc"]) == "verdicts"
     assert default_output([f"file://{here}/photos"]) == "photos-verdicts"
+
+
+def test_the_reason_why_nothing_follows_names_what_stands_against_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert unnamed(["photos/", "file:///srv/a.tar"], "files") == ""
+    assert "'https://***@example.org/a.tar' does not lie" in unnamed(["a", "https://u:p@example.org/a.tar"], "files")
+    assert unnamed(["photos/"], "iceberg").startswith("a catalog's table")
+    assert unnamed([], "files").startswith("no source")
+    monkeypatch.setenv(JOB_CONFIG, "{}")
+    assert unnamed(["photos/"], "files").startswith("a submitted job")

@@ -82,6 +82,15 @@ class Source:
                     seen.add(unit.name)
                     yield unit
 
+    def demand(self) -> None:
+        """Insist that what is named is there, and has something to scan.
+
+        Raises:
+            SettingsError: it is not, or has nothing.
+            StorageError: a store cannot be listed.
+        """
+        next(self.units(), None)
+
     def _sources(self) -> list[Iterator[Unit]]:
         """Look at everything that is named before any of it is read."""
         found, refused = [], []
