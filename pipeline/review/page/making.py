@@ -200,16 +200,16 @@ def _speed(runs: Sequence[Run], spans: Sequence[Span]) -> Mapping[str, Any] | No
         rates = last.course
         told = [f"until {amounts.lasting(seconds)}: {rate:,.1f} images/s" for seconds, rate in rates]
         ends = [chart.Mark((at + 1) / len(rates), amounts.lasting(rates[at][0])) for at in range(len(rates))]
-        source = f"what the run of {last.started:%Y-%m-%d %H:%M} UTC kept"
+        source, axis = f"what the run of {last.started:%Y-%m-%d %H:%M} UTC kept", "since the run began"
     elif len(spans) >= FEWEST_SPANS:
         rates = [(span.seconds, span.rate) for span in spans]
         told = [f"{span.since:%Y-%m-%d %H:%M:%S}: {span.rate:,.1f} images/s" for span in spans]
         ends = _times(spans)
-        source = "the times at which rows were made"
+        source, axis = "the times at which rows were made", "UTC"
     else:
         return None
     bars = [chart.Bar({"images": rate}, words_) for (_, rate), words_ in zip(rates, told, strict=True)]
-    drawn = chart.columns(bars, ends, title="Images a second over time", axis="time")
+    drawn = chart.columns(bars, ends, title="Images a second over time", axis=axis)
     return {"chart": Markup(drawn), "source": source, "told": told}
 
 
@@ -224,7 +224,7 @@ def _course(spans: Sequence[Span]) -> Markup:
         )
         for span in spans
     ]
-    return Markup(chart.columns(bars, _times(spans), title="Share called generated over time", axis="time", unit=" %"))
+    return Markup(chart.columns(bars, _times(spans), title="Share called generated over time", axis="UTC", unit=" %"))
 
 
 def _times(spans: Sequence[Span]) -> list[chart.Mark]:
