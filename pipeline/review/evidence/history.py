@@ -7,10 +7,14 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from pipeline.review.evidence.findings import Share
 from pipeline.review.evidence.judged import Judged
 
 MOST_RUNS = 20
+FEWEST_STEPS = 4
+"""Of a run's progress that show a course."""
 BUCKETS = 60
 WIDTHS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400, 604_800)
 """Seconds of a span: the first of which so many buckets are enough."""
@@ -63,6 +67,16 @@ class Run:
     def rate(self) -> float | None:
         """Images a second, start and end included."""
         return self.written / self.seconds if self.seconds and self.written else None
+
+    @property
+    def course(self) -> list[tuple[float, float]]:
+        """Images a second in equal spans from its start, each with the seconds at its end; empty where it kept none."""
+        if len(self.steps) < FEWEST_STEPS or not self.steps[-1][0]:
+            return []
+        times, images = zip(*({0.0: 0} | dict(self.steps)).items(), strict=True)  # of steps at one time the last counts
+        ends = np.linspace(0, times[-1], min(BUCKETS, len(times) - 1) + 1)
+        rates = np.diff(np.interp(ends, times, images)) / ends[1]
+        return list(zip(ends[1:].tolist(), rates.tolist(), strict=True))
 
     @property
     def window(self) -> tuple[datetime, datetime]:
@@ -149,11 +163,11 @@ def _run(rows: Judged, row: dict[str, Any]) -> Run:
 
 
 def _steps(told: str | None) -> tuple[tuple[float, int], ...]:
-    """Read what a record kept of its progress; anything but pairs of numbers that grow is as good as nothing."""
+    """Read what a record kept of its progress; anything but pairs of numbers that never fall is as good as nothing."""
     pairs: Sequence[Any] = json.loads(told or "null") or ()
     pairs = json.loads(pairs) if isinstance(pairs, str) else pairs
     try:
         steps = tuple((float(seconds), int(images)) for seconds, images in pairs)
     except (TypeError, ValueError):
         return ()
-    return steps if all(a[0] < b[0] and a[1] <= b[1] for a, b in pairwise(steps)) else ()
+    return steps if all(0 <= a[0] <= b[0] and a[1] <= b[1] for a, b in pairwise(steps)) else ()

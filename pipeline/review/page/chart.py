@@ -91,8 +91,9 @@ def columns(
                 drawn.append(f'<rect class="{kind}" x="{LEFT + place * step:.2f}" y="{y:.2f}" {size}/>')
         drawn.append("</g>")
     drawn += [_line(mark, wide, number) for number, mark in enumerate(lines) if 0 <= mark.at <= 1]
+    below = HEIGHT - BOTTOM + 16
     drawn += [
-        f'<text x="{LEFT + mark.at * wide:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{mark.text}</text>'
+        f'<text x="{LEFT + mark.at * wide:.1f}" y="{below}" text-anchor="{_side(mark)}">{mark.text}</text>'
         for mark in _apart(marks, wide)
     ]
     drawn.append(f'<text x="{LEFT + wide / 2:.0f}" y="{HEIGHT - 6}" text-anchor="middle">{axis}</text></svg>')
@@ -107,6 +108,11 @@ def _line(mark: Mark, wide: int, number: int) -> str:
         f'<line class="limit" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 9:.1f}" y2="{HEIGHT - BOTTOM}"/>'
         f'<text x="{x + shift:.1f}" y="{y:.1f}" text-anchor="{side}">{mark.text}</text>'
     )
+
+
+def _side(mark: Mark) -> str:
+    """Keep a mark at the right end within the picture."""
+    return "end" if mark.at > 0.97 else "middle"
 
 
 def _apart(marks: Sequence[Mark], wide: int) -> list[Mark]:

@@ -113,6 +113,8 @@ def declared(counts: Counts) -> str:
     return f"{says}, {names}.{against} Anyone can write or remove such marks."
 
 
+WIDE = 0.3
+"""Width of an interval beyond which its middle is not told first."""
 CARRIED = (
     "Error rates hold for images like those that they were measured on. Nobody has measured them on yours: other "
     "cameras, subjects, generators or compression change them, often by several times."
@@ -142,10 +144,10 @@ def _estimated(called: Share, best: Sequence[Reading]) -> str:
     values = sorted(one.prevalence.value for one in best if one.prevalence.value is not None)
     ends = min(one.prevalence.low for one in best), max(one.prevalence.high for one in best)
     about = percent(values[0]) if len(values) == 1 else f"{percent(values[0])} to {percent(values[-1])}"
-    return (
-        f"Really generated are about {about} of them (95 % interval {interval(ends)}), if the model errs here as it "
-        f"did on {best[0].measured.words}."
-    )
+    told = f"about {about} of them (95 % interval {interval(ends)})"
+    if ends[1] - ends[0] > WIDE:
+        told = f"somewhere between {percent(ends[0])} and {percent(ends[1])} of them (95 % interval)"
+    return f"Really generated are {told}, if the model errs here as it did on {best[0].measured.words}."
 
 
 def _alarms(one: Reading) -> float:

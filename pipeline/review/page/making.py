@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -196,22 +195,21 @@ def _sources(runs: Sequence[Run]) -> list[str]:
 
 def _speed(runs: Sequence[Run], spans: Sequence[Span]) -> Mapping[str, Any] | None:
     """Draw images a second over time: as the last run kept it, or as the times of the rows show it."""
-    last = next((run for run in runs if len(run.steps) > FEWEST_SPANS), None)
+    last = next((run for run in runs if run.course), None)
     if last is not None:
-        pairs = list(pairwise(last.steps))
-        rates = [(b[0], (b[1] - a[1]) / (b[0] - a[0])) for a, b in pairs]
+        rates = last.course
         told = [f"until {amounts.lasting(seconds)}: {rate:,.1f} images/s" for seconds, rate in rates]
         ends = [chart.Mark((at + 1) / len(rates), amounts.lasting(rates[at][0])) for at in range(len(rates))]
-        source = f"what the run of {last.started:%Y-%m-%d %H:%M} UTC kept"
+        source, axis = f"what the run of {last.started:%Y-%m-%d %H:%M} UTC kept", "since the run began"
     elif len(spans) >= FEWEST_SPANS:
         rates = [(span.seconds, span.rate) for span in spans]
         told = [f"{span.since:%Y-%m-%d %H:%M:%S}: {span.rate:,.1f} images/s" for span in spans]
         ends = _times(spans)
-        source = "the times at which rows were made"
+        source, axis = "the times at which rows were made", "UTC"
     else:
         return None
     bars = [chart.Bar({"images": rate}, words_) for (_, rate), words_ in zip(rates, told, strict=True)]
-    drawn = chart.columns(bars, ends, title="Images a second over time", axis="time")
+    drawn = chart.columns(bars, ends, title="Images a second over time", axis=axis)
     return {"chart": Markup(drawn), "source": source, "told": told}
 
 
@@ -226,7 +224,7 @@ def _course(spans: Sequence[Span]) -> Markup:
         )
         for span in spans
     ]
-    return Markup(chart.columns(bars, _times(spans), title="Share called generated over time", axis="time", unit=" %"))
+    return Markup(chart.columns(bars, _times(spans), title="Share called generated over time", axis="UTC", unit=" %"))
 
 
 def _times(spans: Sequence[Span]) -> list[chart.Mark]:

@@ -1,6 +1,7 @@
 """Laws of a table's history: its runs and what they wrote, from first to last."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,18 @@ def test_runs_come_last_first_with_what_they_called_generated(tmp_path: Path) ->
     assert (first.called.count, first.called.images) == (1, 2) and first.rate == pytest.approx(2 / 30)
     assert (last.called.count, last.called.images, last.rate, last.exit_code) == (1, 2, None, None)
     assert first.settings["source"] == ["/photos"] and first.model == "old" and first.steps == ()
+
+
+def test_the_course_of_a_run_is_even_in_time_and_holds_every_image(tmp_path: Path) -> None:
+    table = write_verdicts(tmp_path, [image(0, 1)])
+    record(table, BEGUN)
+    with judged(str(table)) as rows:
+        [run] = runs(rows)
+    steps = ((5.0, 0), (10.0, 4), (10.0, 6), (20.0, 9), (60.0, 18))
+    course = replace(run, steps=steps).course
+    assert [end for end, _ in course] == pytest.approx([15, 30, 45, 60])
+    assert sum(rate * 15 for _, rate in course) == pytest.approx(18)
+    assert course[0][1] == pytest.approx(7.5 / 15) and replace(run, steps=steps[:3]).course == []
 
 
 @pytest.mark.parametrize("told", [[], [[1, 2], ["x"]], [[5, 3], [4, 9]], None, "no list"])

@@ -36,6 +36,12 @@ def test_an_estimate_names_its_interval_and_its_condition() -> None:
     assert "about 37 %" in words and "95 % interval" in words and "a collection that it never saw" in words
 
 
+def test_of_a_wide_interval_the_ends_are_told_and_not_its_middle() -> None:
+    few = Measurement("c", Kind.OTHER, rate(2, 40), rate(20, 40))
+    words = told(counts(30, 70), [few]).replace("\N{NO-BREAK SPACE}", " ")
+    assert "somewhere between" in words and "about" not in words
+
+
 def test_several_collections_give_a_span() -> None:
     other = Measurement("d", Kind.OTHER, rate(100, 1000), rate(600, 1000))
     words = told(counts(300, 700), [SOUND, other]).replace("\N{NO-BREAK SPACE}", " ")
