@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mole.errors import SettingsError, StorageError
-from pipeline.labels import LABELS, ROWS_A_FILE, Label, Writer, append, is_labels, latest, newest
+from pipeline.labels import LABELS, Label, Writer, append, is_labels, latest, newest
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -54,13 +54,14 @@ def test_each_label_is_on_the_disk_before_the_call_that_said_it_returns(tmp_path
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_many_labels_are_few_files_and_none_is_lost(tmp_path: Path) -> None:
-    writer, count = Writer(str(tmp_path)), ROWS_A_FILE + 2
-    for number in range(count):
+def test_many_labels_are_few_files_and_none_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.labels.ROWS_A_FILE", 10)
+    writer = Writer(str(tmp_path))
+    for number in range(22):
         writer.add({"unit": "a#1", "index": number % 7, "label": Label.REAL, "note": str(number)})
-    assert len(list(tmp_path.iterdir())) == 2
-    assert sum(pq.read_metadata(file).num_rows for file in tmp_path.glob("*.parquet")) == count
-    assert set(latest(str(tmp_path))["note"].to_pylist()) == {str(number) for number in range(count - 7, count)}
+    assert len(list(tmp_path.iterdir())) == 3
+    assert sum(pq.read_metadata(file).num_rows for file in tmp_path.glob("*.parquet")) == 22
+    assert set(latest(str(tmp_path))["note"].to_pylist()) == {str(number) for number in range(15, 22)}
 
 
 def test_a_label_that_could_not_be_written_is_not_taken_for_written(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
@@ -28,6 +29,8 @@ PACKAGE = "pipeline.review.browsing"
 MOST_BODY = 64 << 10
 """Bytes of a form."""
 KEPT = "private, max-age=3600"
+CARD, SHEET = 320, 900
+"""Sides of what stands in an image's place, pixels."""
 
 
 def application(look: Look, port: int) -> Guard:
@@ -83,7 +86,7 @@ class Pages:
             question, complaint = Question.asked(request.query_params), ""
             count = self._look.count(question)
         except SettingsError as reason:
-            question, complaint, count = Question(), str(reason), 0
+            question, complaint, count = _as_far_as_it_goes(request.query_params), str(reason), 0
         after, before = (_number(request.query_params.get(name)) for name in ("after", "before"))
         cards, first, more = ([], False, False) if complaint else self._look.page(question, after=after, before=before)
         labelled = {card["id"]: self._look.labelling.of(card["id"]) for card in cards}
@@ -138,7 +141,7 @@ class Pages:
 
     def large(self, request: Request) -> Response:
         """Send a large picture of an image."""
-        return _picture(self._look.pictures.large(self._row(request)), "image/jpeg")
+        return _picture(self._look.pictures.large(self._row(request)), "image/jpeg", SHEET)
 
     def seen(self, request: Request) -> Response:
         """Send what the model saw of an image."""
@@ -217,9 +220,9 @@ class Pages:
         return HTMLResponse(self._templates.get_template(template).render(**values, statuses=list(Status)), status)
 
 
-def _picture(made: bytes | Absent, kind: str) -> Response:
+def _picture(made: bytes | Absent, kind: str, side: int = CARD) -> Response:
     if isinstance(made, Absent):
-        return Response(placard(made.words), media_type="image/svg+xml", headers={"Cache-Control": "no-store"})
+        return Response(placard(made.words, side), media_type="image/svg+xml", headers={"Cache-Control": "no-store"})
     return Response(made, media_type=kind, headers={"Cache-Control": KEPT})
 
 
@@ -236,6 +239,14 @@ async def _form(request: Request) -> dict[str, str]:
             raise SettingsError(f"a form has at most {MOST_BODY:,} bytes")
     read = parse_qs(bytes(body).decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=20)
     return {name: values[-1] for name, values in read.items()}
+
+
+def _as_far_as_it_goes(given: QueryParams) -> Question:
+    """Read of a question that cannot be answered what can be shown in the filter again."""
+    try:
+        return Question.asked(QueryParams([item for item in given.multi_items() if item[0] != "condition"]))
+    except SettingsError:
+        return Question()
 
 
 def _number(text: str | None) -> int | None:

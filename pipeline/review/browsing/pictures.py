@@ -4,6 +4,7 @@ import queue
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ PROCESSES = 2
 """That decode at a time."""
 READERS = 6
 """Images that are read at a time; each is held whole, 64 MiB at most."""
+PATIENCE = 1.0
+"""Seconds that a call has at the end."""
 KEPT_BYTES = 128 << 20
 """Of pictures that were made."""
 WORDS = {
@@ -62,11 +65,12 @@ class Pool:
             self._free.put(kept)
 
     def close(self) -> None:
-        """End the processes once their calls are over."""
-        for _ in range(self._size):
-            server = self._free.get()
-            if server is not None:
-                server.close()
+        """End the processes; one whose call is not over soon ends with this process."""
+        with suppress(queue.Empty):
+            for _ in range(self._size):
+                server = self._free.get(timeout=PATIENCE)
+                if server is not None:
+                    server.close()
 
 
 class Pictures:

@@ -3,20 +3,22 @@
 import textwrap
 from html import escape
 
-ACROSS, DOWN = 30, 7
-"""Characters of a line, and lines at most."""
-SIDE = 320
+SIGN, LINE = 10.5, 22
+"""What a character takes of a line, and a line of the height."""
+DOWN = 7
+"""Lines at most."""
 
 
-def placard(words: str) -> bytes:
-    """Draw words; an SVG with a square of `SIDE`."""
-    lines = textwrap.wrap(words, ACROSS, max_lines=DOWN, placeholder=" …") or [""]
-    top = SIDE / 2 - 11 * (len(lines) - 1)
+def placard(words: str, side: int) -> bytes:
+    """Draw words; a square SVG with sides of so many pixels, at most as wide as the words are long."""
+    lines = textwrap.wrap(words, int(side / SIGN), max_lines=DOWN, placeholder=" …") or [""]
+    top = (side - LINE * (len(lines) - 1)) / 2
     texts = "".join(
-        f'<text x="50%" y="{top + 22 * number:.0f}">{escape(_plain(line))}</text>' for number, line in enumerate(lines)
+        f'<text x="50%" y="{top + LINE * number:.0f}">{escape(_plain(line))}</text>'
+        for number, line in enumerate(lines)
     )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIDE} {SIDE}" width="{SIDE}" height="{SIDE}">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {side} {side}" width="{side}" height="{side}">'
         f'<rect width="100%" height="100%" fill="#e4e7eb"/>'
         f'<g font-family="system-ui, sans-serif" font-size="16" fill="#39424e" text-anchor="middle">{texts}</g></svg>'
     ).encode()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import uvicorn
 
 from mole.errors import SettingsError
+from pipeline import patience
 from pipeline.review.browsing.app import application
 from pipeline.review.browsing.look import Look
 from pipeline.review.browsing.settings import BrowseSettings
@@ -15,6 +16,8 @@ from pipeline.review.browsing.settings import BrowseSettings
 LOOPBACK = "127.0.0.1"
 PATIENCE = 2
 """Seconds that answers under way have at the end."""
+STORE_PATIENCE = "5"
+"""Seconds for which a store that fails is asked again, unless the environment says otherwise: somebody waits for it."""
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 
 
@@ -37,6 +40,7 @@ def serve(settings: BrowseSettings, say: Callable[[str], None]) -> int:
     look = Look(settings)
     try:
         look.catalogue.start()
+        os.environ.setdefault(patience.SECONDS, STORE_PATIENCE)
         address = f"http://{LOOPBACK}:{port}/?token={look.token}"
         say(address)
         if has_display() and not settings.no_open:

@@ -143,6 +143,16 @@ byId("where")?.addEventListener("click", async (event) => {
   }
 });
 
+// Who cannot see the drawing that stands for a lost image hears its words.
+async function tell(picture) {
+  const answer = await fetch(picture.src).catch(() => null);
+  if (!answer?.headers.get("content-type")?.includes("svg")) return;
+  const drawing = new DOMParser().parseFromString(await answer.text(), "image/svg+xml");
+  picture.alt = `The image cannot be shown. ${[...drawing.querySelectorAll("text")].map((line) => line.textContent).join(" ")}`;
+}
+const large = document.querySelector(".large img");
+if (large) addEventListener("load", () => tell(large));
+
 const ahead = document.querySelector(".sheet")?.dataset.ahead;
 if (ahead) addEventListener("load", () => { new Image().src = ahead; });
 

@@ -72,6 +72,11 @@ def test_what_cannot_be_asked_is_refused_with_the_reason(client: TestClient, ask
     assert 'role="alert"' in answer.text and not names(answer.text)
 
 
+def test_a_condition_that_is_none_leaves_the_rest_of_the_filter_as_it_was(client: TestClient) -> None:
+    page = client.get("/?verdict=unsure&condition=width+%3E").text
+    assert 'value="unsure" checked' in page and ">width &gt;</textarea>" in page
+
+
 def test_the_page_of_an_image_tells_all_that_is_known(client: TestClient, look: Look) -> None:
     page = client.get(f"/image/{numbered(look, '1')}").text
     for words in (
