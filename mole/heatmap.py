@@ -20,6 +20,7 @@ Shapes: V views, S side of a view, T tokens, P patches, R rows and C columns of 
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -60,7 +61,8 @@ class HeatMap:
 def heat_map(checkpoint: Checkpoint, view_3SS: Pixels) -> Map:
     """Map one view; uint8 (3, S, S) to float32 (R, C), each patch's part of its logit."""
     part_VRC, _ = split_logits(checkpoint, view_3SS[None])
-    return part_VRC[0]
+    part_RC: Map = part_VRC[0]
+    return part_RC
 
 
 def heat_maps(checkpoint: Checkpoint, pixels_3HW: Pixels) -> list[HeatMap]:
@@ -97,7 +99,7 @@ def split_logits(checkpoint: Checkpoint, views_V3SS: Pixels) -> tuple[Map, Map]:
         token_VTD = model.tower.embed(normalise(pixels_V3SS, checkpoint.preprocess).to(weight.dtype))
         read_VPD = torch.zeros_like(token_VTD[:, 1:])
         for block in model.tower.transformer.resblocks:
-            frozen = block.frozen if isinstance(block, AdaptedBlock) else block
+            frozen = cast(Block, block.frozen if isinstance(block, AdaptedBlock) else block)
             read_VPD += read_by_class(frozen, token_VTD)
             token_VTD = block(token_VTD)[0] if isinstance(block, AdaptedBlock) else block(token_VTD)
         feature_VF = model.tower.read(token_VTD).float()

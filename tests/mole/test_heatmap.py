@@ -1,6 +1,7 @@
 """Laws of heat maps: the parts and the rest are the logit, whatever the model; they lie where the views do."""
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from mole.detector import MoLE
 from mole.heatmap import heat_map, heat_maps, read_by_class, split_logits
 from mole.inference import PanelOfOne
 from mole.preprocess import Preprocess
-from mole.tower import normalise
+from mole.tower import Block, normalise
 from tests.tiny import tiny_checkpoint
 
 
@@ -40,7 +41,7 @@ def test_parts_and_rest_are_the_logit(loaded: Checkpoint) -> None:
 def test_what_is_read_from_each_token_is_the_attention_of_torch(blocks: int, tmp_path: Path) -> None:
     own = load_checkpoint(tiny_checkpoint(tmp_path / "own", blocks=blocks))
     last = own.detector.tower.transformer.resblocks[-1]
-    block = last.frozen if isinstance(last, AdaptedBlock) else last
+    block = cast(Block, last.frozen if isinstance(last, AdaptedBlock) else last)
     token = torch.randn(2, 50, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         normal = block.ln_1(token)
