@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from mole.block import AdaptedBlock
 from mole.detector import MoLE
+from mole.heatmap import split_logits
 from mole.tower import Block
 
 Method = Callable[[MoLE, Tensor], Tensor]
@@ -98,43 +99,19 @@ def _joint(attention: nn.MultiheadAttention, token_1TD: Tensor) -> tuple[Tensor,
     return query, key, value
 
 
-def _direct(model: MoLE, view_13SS: Tensor, last: int) -> Tensor:
-    """What the class token reads from each patch in the last blocks, as far as it goes straight into the logit."""
-    token_1TD = model.tower.embed(view_13SS)
-    read = []
-    for block in model.tower.transformer.resblocks:
-        frozen = cast(Block, block.frozen if isinstance(block, AdaptedBlock) else block)
-        query, key, value = _joint(frozen.attn, frozen.ln_1(token_1TD))
-        weight_HT = (query[0, :, :1] @ key[0].transpose(1, 2) / math.sqrt(query.shape[-1])).softmax(-1)[:, 0]
-        mixed_THD = (weight_HT[..., None] * value[0]).permute(1, 0, 2)
-        read.append(mixed_THD.flatten(1) @ frozen.attn.out_proj.weight.T)
-        token_1TD = block(token_1TD)[0] if isinstance(block, AdaptedBlock) else block(token_1TD)
-    norm, head = model.tower.ln_post, cast(nn.Linear, model.head[0]).weight[0]
-    deviation = (token_1TD[0, 0].var(unbiased=False) + norm.eps).sqrt()
-    direction_D = norm.weight * (model.tower.proj @ head) / deviation
-    sum_TD = torch.stack(read[-last:]).sum(0)
-    return ((sum_TD - sum_TD.mean(-1, keepdim=True)) @ direction_D)[1:]
-
-
-@torch.no_grad()
 def direct_of_last(model: MoLE, view_13SS: Tensor) -> Tensor:
     """The class token's attention of the last block, straight into the head."""
-    return _direct(model, view_13SS, 1)
+    return split_logits(model, view_13SS, 1)[0][0]
 
 
-@torch.no_grad()
 def direct_of_adapted(model: MoLE, view_13SS: Tensor) -> Tensor:
     """The class token's attention of the adapted blocks, straight into the head."""
-    return _direct(model, view_13SS, len(model.tower.transformer.resblocks) - model.split)
+    return split_logits(model, view_13SS, len(model.tower.transformer.resblocks) - model.split)[0][0]
 
 
-@torch.no_grad()
 def direct_of_all(model: MoLE, view_13SS: Tensor) -> Tensor:
-    """The class token's attention of every block, straight into the head.
-
-    Source: Gandelsman et al. 2024, arXiv:2310.05916.
-    """
-    return _direct(model, view_13SS, 10**6)
+    """The class token's attention of every block, straight into the head: what `mole.heatmap` gives."""
+    return split_logits(model, view_13SS)[0][0]
 
 
 def _norm(layer: nn.LayerNorm, token_BTD: Tensor) -> Tensor:
@@ -157,7 +134,7 @@ def _frozen_block(block: nn.Module, token_BTD: Tensor) -> Tensor:
     token_BTD = token_BTD + frozen.attn.out_proj(mixed)
     normal_BTD = _norm(frozen.ln_2, token_BTD)
     wide, activation, narrow = frozen.mlp
-    output_BTD = token_BTD + narrow(_held(activation, wide(normal_BTD)))
+    output_BTD: Tensor = token_BTD + narrow(_held(activation, wide(normal_BTD)))
     if isinstance(block, AdaptedBlock):
         experts = block.experts
         middle = normal_BTD @ experts.down_RD.T
