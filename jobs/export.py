@@ -43,7 +43,7 @@ def show(found: Exported, console: Console) -> None:
         f"{found.images:,} images in {found.shards:,} shards: {found.output}", highlight=False, soft_wrap=True
     )
     if found.missing:
-        lost = f"{found.missing:,} images have no bytes any more, or other ones than were judged"
+        lost = f"{found.missing:,} images have no bytes, or other ones than were judged"
         console.print(f"{lost}: {found.output}/{MISSING}", highlight=False, soft_wrap=True)
     console.print("each chosen image is in one shard, or listed as missing: checked", highlight=False)
 

@@ -20,6 +20,7 @@ Shapes: V views, S side of a view, T tokens, P patches, R rows and C columns of 
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -59,15 +60,16 @@ class HeatMap:
 
 def heat_map(checkpoint: Checkpoint, view_3SS: Pixels) -> Map:
     """Map one view; uint8 (3, S, S) to float32 (R, C), each patch's part of its logit."""
-    part_VRC, _ = split_logits(checkpoint, view_3SS[None])
-    return part_VRC[0]
+    part_VRC, _ = _split(checkpoint, view_3SS[None])
+    part_RC: Map = part_VRC[0]
+    return part_RC
 
 
 def heat_maps(checkpoint: Checkpoint, pixels_3HW: Pixels) -> list[HeatMap]:
     """Map an image: one map for each view that the model judges it by.
 
     Args:
-        checkpoint: the loaded model.
+        checkpoint: the loaded model; it computes where it lies, in its own precision.
         pixels_3HW: uint8, RGB, upright; the whole image.
 
     Returns:
@@ -75,38 +77,47 @@ def heat_maps(checkpoint: Checkpoint, pixels_3HW: Pixels) -> list[HeatMap]:
     """
     spec = checkpoint.preprocess
     views_V3SS = views(pixels_3HW, spec)
-    part_VRC, rest_V = split_logits(checkpoint, views_V3SS)
+    part_VRC, rest_V = _split(checkpoint, views_V3SS)
     places = boxes(pixels_3HW, spec)
     return [HeatMap(*one) for one in zip(part_VRC, rest_V.tolist(), views_V3SS, places, strict=True)]
 
 
-def split_logits(checkpoint: Checkpoint, views_V3SS: Pixels) -> tuple[Map, Map]:
-    """Split the logits of views over their patches.
+def _split(checkpoint: Checkpoint, views_V3SS: Pixels) -> tuple[Map, Map]:
+    """Split the logits of views, uint8; part_VRC and rest_V, float32."""
+    weight = checkpoint.detector.tower.conv1.weight
+    pixels_V3SS = torch.from_numpy(np.ascontiguousarray(views_V3SS)).to(weight.device)
+    normal_V3SS = normalise(pixels_V3SS, checkpoint.preprocess).to(weight.dtype)
+    part_VP, rest_V = split_logits(checkpoint.detector, normal_V3SS)
+    side = round(part_VP.shape[1] ** 0.5)
+    return part_VP.reshape(-1, side, side).cpu().numpy(), rest_V.cpu().numpy()
+
+
+def split_logits(model: MoLE, view_V3SS: Tensor, blocks: int | None = None) -> tuple[Tensor, Tensor]:
+    """Split the logits of normalised views over their patches.
 
     Args:
-        checkpoint: the loaded model; it computes where it lies, in its own precision.
-        views_V3SS: uint8.
+        model: the detector.
+        view_V3SS: normalised, in the dtype of its tower.
+        blocks: count only what the last so many blocks read; None counts all.
 
     Returns:
-        part_VRC and rest_V, float32.
+        part_VP and rest_V, float32.
     """
-    model = checkpoint.detector
-    weight = model.tower.conv1.weight
-    pixels_V3SS = torch.from_numpy(np.ascontiguousarray(views_V3SS)).to(weight.device)
+    layers = model.tower.transformer.resblocks
+    first = 0 if blocks is None else len(layers) - blocks
     with torch.no_grad():
-        token_VTD = model.tower.embed(normalise(pixels_V3SS, checkpoint.preprocess).to(weight.dtype))
+        token_VTD = model.tower.embed(view_V3SS)
         read_VPD = torch.zeros_like(token_VTD[:, 1:])
-        for block in model.tower.transformer.resblocks:
-            frozen = block.frozen if isinstance(block, AdaptedBlock) else block
-            read_VPD += read_by_class(frozen, token_VTD)
+        for number, block in enumerate(layers):
+            if number >= first:
+                frozen = cast(Block, block.frozen if isinstance(block, AdaptedBlock) else block)
+                read_VPD += read_by_class(frozen, token_VTD)
             token_VTD = block(token_VTD)[0] if isinstance(block, AdaptedBlock) else block(token_VTD)
         feature_VF = model.tower.read(token_VTD).float()
     logit_V, slope_VD = head_slope(model, token_VTD[:, 0], feature_VF)
     centred_VPD = read_VPD - read_VPD.mean(dim=-1, keepdim=True)
     part_VP = (centred_VPD * slope_VD[:, None]).sum(dim=-1).float()
-    side = round(part_VP.shape[1] ** 0.5)
-    rest_V = logit_V - part_VP.sum(dim=-1, dtype=torch.float64)
-    return part_VP.reshape(-1, side, side).cpu().numpy(), rest_V.float().cpu().numpy()
+    return part_VP, (logit_V - part_VP.sum(dim=-1, dtype=torch.float64)).float()
 
 
 def read_by_class(block: Block, token_VTD: Tensor) -> Tensor:

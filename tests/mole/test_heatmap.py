@@ -1,6 +1,7 @@
 """Laws of heat maps: the parts and the rest are the logit, whatever the model; they lie where the views do."""
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -8,12 +9,11 @@ import torch
 
 from mole.block import AdaptedBlock
 from mole.checkpoint import Checkpoint, load_checkpoint, tower_of
-from mole.config import Description
 from mole.detector import MoLE
 from mole.heatmap import heat_map, heat_maps, read_by_class, split_logits
 from mole.inference import PanelOfOne
 from mole.preprocess import Preprocess
-from mole.tower import normalise
+from mole.tower import Block, normalise
 from tests.tiny import tiny_checkpoint
 
 
@@ -29,18 +29,19 @@ def drawn(*shape: int) -> np.ndarray:
 
 def test_parts_and_rest_are_the_logit(loaded: Checkpoint) -> None:
     views = drawn(3, 3, 224, 224)
-    part_VRC, rest_V = split_logits(loaded, views)
+    part_VP, rest_V = split_logits(loaded.detector, normalise(torch.from_numpy(views), loaded.preprocess))
     logits = PanelOfOne(loaded, "cpu", precision="float32").score(torch.from_numpy(views)).logit
-    assert part_VRC.shape == (3, 7, 7) and part_VRC.dtype == rest_V.dtype == np.float32
-    np.testing.assert_allclose(part_VRC.sum(axis=(1, 2)) + rest_V, logits, atol=1e-4)
-    np.testing.assert_allclose(heat_map(loaded, views[1]), part_VRC[1], atol=1e-5)
+    np.testing.assert_allclose((part_VP.sum(1) + rest_V).numpy(), logits, atol=1e-4)
+    map_RC = heat_map(loaded, views[1])
+    assert map_RC.shape == (7, 7) and map_RC.dtype == np.float32
+    np.testing.assert_allclose(map_RC.ravel(), part_VP[1].numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize("blocks", [0, 2])
 def test_what_is_read_from_each_token_is_the_attention_of_torch(blocks: int, tmp_path: Path) -> None:
     own = load_checkpoint(tiny_checkpoint(tmp_path / "own", blocks=blocks))
     last = own.detector.tower.transformer.resblocks[-1]
-    block = last.frozen if isinstance(last, AdaptedBlock) else last
+    block = cast(Block, last.frozen if isinstance(last, AdaptedBlock) else last)
     token = torch.randn(2, 50, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         normal = block.ln_1(token)
@@ -54,15 +55,12 @@ def test_what_is_read_from_each_token_is_the_attention_of_torch(blocks: int, tmp
 
 def test_a_head_of_several_layers_splits_too(loaded: Checkpoint) -> None:
     torch.manual_seed(0)
-    config = loaded.description.config.model_copy(
-        update={"detector": loaded.detector.config.model_copy(update={"head_depth": 2})}
-    )
-    deep = MoLE(tower_of(loaded.description), config.detector)
-    checkpoint = Checkpoint(Description(loaded.description.folder, config, ""), deep.eval())
-    part_VRC, rest_V = split_logits(checkpoint, drawn(1, 3, 224, 224))
+    deep = MoLE(tower_of(loaded.description), loaded.detector.config.model_copy(update={"head_depth": 2}))
+    view_13SS = normalise(torch.from_numpy(drawn(1, 3, 224, 224)), loaded.preprocess)
+    part_VP, rest_V = split_logits(deep.eval(), view_13SS)
     with torch.no_grad():
-        logit = deep(normalise(torch.from_numpy(drawn(1, 3, 224, 224)), checkpoint.preprocess)).logit_B
-    np.testing.assert_allclose(part_VRC.sum() + rest_V, logit.numpy(), atol=1e-4)
+        logit = deep(view_13SS).logit_B
+    np.testing.assert_allclose((part_VP.sum(1) + rest_V).numpy(), logit.numpy(), atol=1e-4)
 
 
 @pytest.mark.parametrize(("name", "count"), [("resize", 1), ("crop", 1), ("crop-4", 4), ("texture-2", 2)])

@@ -11,7 +11,7 @@ from mole.errors import StorageError
 from pipeline import storage
 from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.patience import is_near
-from pipeline.records import Status
+from pipeline.records import PASSING, Status
 from pipeline.scan.reading.fetch import READERS, read_unit
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.reread import is_own, unit_now
@@ -24,7 +24,7 @@ MOST_BYTES = 64 << 20
 AT_A_TIME = 64 << 20
 """Bytes that are asked for together, or one image where that is larger."""
 COLUMNS = ("unit", "index", "uri", "offset", "length", "content_hash")
-"""What must be known of an image to read it again."""
+"""What must be known of an image to read it again; `status` and `detail` beside it spare readings in vain."""
 
 Row = Mapping[str, Any]
 """A row of the verdict table, at least `COLUMNS`."""
@@ -132,9 +132,14 @@ def _batches(readings: Iterable[Reading]) -> Iterator[list[Reading]]:
         yield held
 
 
+def _has_none(row: Row) -> bool:
+    """Tell whether a scan found no bytes of an image in its unit (a sample without one, a tear): nor would another."""
+    return row["content_hash"] is None and row.get("status") not in (None, Status.OK, *PASSING)
+
+
 def _lacks_range(row: Row) -> bool:
     """Tell whether an image is found only by reading its unit from the beginning: no range leads to it."""
-    if row["length"] is not None or row["uri"] is None:
+    if row["length"] is not None or row["uri"] is None or _has_none(row):
         return False
     name = Name.parse(row["unit"])
     return is_own(dict(row), name) and (name.rows is not None or is_shard(row["uri"]))
@@ -157,6 +162,8 @@ def _read(reading: Reading) -> list[Answer]:
 
 def _alone(row: Row) -> bytes | Gone:
     uri, offset, length = row["uri"], row["offset"], row["length"]
+    if _has_none(row):
+        return Gone(Status(row["status"]), row.get("detail") or "no bytes")
     if uri is None:
         return Gone(Status.MISSING, "its source named no place")
     if (length or 0) > MOST_BYTES:

@@ -1,6 +1,7 @@
 """Laws of images at hand: whatever holds one, the picture is the one that a scan decodes, or a fault that is told."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def animated() -> bytes:
     return saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
 
 
-FILES = {
+FILES: dict[str, Callable[[], bytes]] = {
     "plain": lambda: saved(scene(), "JPEG"),
     "turned": lambda: turned(6),
     "mirrored": lambda: turned(5),

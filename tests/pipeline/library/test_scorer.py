@@ -2,6 +2,7 @@
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +26,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def logits_of(scorer: mole.Scorer, files: list[Path]) -> list[float]:
+    return [result.logit for result in scorer.detector.score_batch(files) if result.logit is not None]
+
+
 @pytest.fixture(scope="module")
 def scorer(tiny: Path) -> mole.Scorer:
     """A tiny one, on images."""
@@ -34,7 +39,7 @@ def scorer(tiny: Path) -> mole.Scorer:
 def test_arrays_of_one_size_and_of_many_are_scored(folder: Path, scorer: mole.Scorer) -> None:
     files = [folder / f"{number}.png" for number in range(5)]
     arrays = [np.asarray(Image.open(file)) for file in files]
-    wanted = [result.logit for result in scorer.detector.score_batch(files)]
+    wanted = logits_of(scorer, files)
     ragged = np.empty(5, object)
     ragged[:] = [*arrays[:4], arrays[4][None]]  # as Ray gives a grey image among coloured ones
     found = scorer({"image": ragged, "name": np.arange(5)})
@@ -55,6 +60,13 @@ def test_a_scorer_travels_as_its_name_and_its_settings(tiny: Path) -> None:
     assert len(pickle.dumps((mole.Scorer, {"model": str(tiny), "column": "bytes"}))) < 500
 
 
+def arrays_of(dataset: ray.data.Dataset) -> dict[str, Any]:
+    """Take a dataset's first rows as `map_batches` hands them on."""
+    batch = dataset.take_batch(5, batch_format="numpy")
+    assert isinstance(batch, dict)
+    return batch
+
+
 @pytest.mark.usefixtures("local_ray")
 def test_a_dataset_of_ray_is_scored_and_a_bad_image_is_null_with_a_reason(
     folder: Path, tiny: Path, scorer: mole.Scorer
@@ -67,16 +79,18 @@ def test_a_dataset_of_ray_is_scored_and_a_bad_image_is_null_with_a_reason(
     assert [row["verdict"] for row in rows] == [result.verdict for result in wanted]
     assert [row["status"] for row in rows] == ["ok"] * 5 + ["not_an_image"]
     assert rows[-1]["logit"] is None and rows[-1]["probability"] is None and rows[-1]["detail"]
-    np.testing.assert_allclose([row["logit"] for row in rows[:-1]], [one.logit for one in wanted[:-1]], atol=DRIFT)  # type: ignore[arg-type]
+    np.testing.assert_allclose(
+        [row["logit"] for row in rows[:-1]], logits_of(scorer, sorted(folder.iterdir())), atol=DRIFT
+    )
 
 
 @pytest.mark.usefixtures("local_ray")
 def test_what_rays_readers_give_is_read(folder: Path, tmp_path: Path, scorer: mole.Scorer, tiny: Path) -> None:
-    files = [str(folder / f"{number}.png") for number in range(5)]
-    images = ray.data.read_images(files, include_paths=True, override_num_blocks=1).take_batch(5)
-    found = scorer(images)
-    wanted = {str(file): scorer.detector.score(file).logit for file in files}
-    np.testing.assert_allclose(found["logit"], [wanted[str(path)] for path in images["path"]], atol=DRIFT)
+    files = sorted(folder.glob("*.png"))
+    images = ray.data.read_images(list(map(str, files)), include_paths=True, override_num_blocks=1)
+    found = scorer(arrays_of(images))
+    wanted = logits_of(scorer, [Path(path) for path in found["path"]])
+    np.testing.assert_allclose(found["logit"], wanted, atol=DRIFT)
     shard = write_shard(tmp_path / "a.tar", samples(3))
-    batch = ray.data.read_webdataset(str(shard), decoder=None, override_num_blocks=1).take_batch(3)
+    batch = arrays_of(ray.data.read_webdataset(str(shard), decoder=None, override_num_blocks=1))
     assert mole.Scorer(str(tiny), column="jpg", device="cpu")(batch)["status"] == ["ok"] * 3

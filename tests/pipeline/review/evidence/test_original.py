@@ -97,10 +97,16 @@ def test_rows_are_taken_as_they_are_needed(tmp_path: Path) -> None:
             taken.append(number)
             yield rows[number % 3]
 
-    answers = originals(endless())
-    assert next(answers)[1] == PICTURES[0]
+    assert next(originals(endless()))[1] == PICTURES[0]
     assert len(taken) < 100
-    answers.close()
+
+
+def test_a_fault_without_bytes_of_its_own_costs_no_reading(tmp_path: Path) -> None:
+    rows = rows_of(source(tmp_path, "shard"))
+    none = {**rows[1], "offset": None, "length": None, "content_hash": None, "status": "unsupported", "detail": "text"}
+    assert [len(reading.rows) for reading in _readings([rows[0], none, rows[2]])] == [1, 1, 1]
+    (_, first), (_, second), (_, third) = originals([rows[0], none, rows[2]])
+    assert (first, third) == (PICTURES[0], PICTURES[2]) and second == Gone(Status.UNSUPPORTED, "text")
 
 
 def test_an_image_that_a_compressed_shard_has_not_is_missing_at_its_place(tmp_path: Path) -> None:
