@@ -25,7 +25,6 @@ from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.source import Source
 from pipeline.scan.steps.prepare import here, prepare
-from pipeline.telemetry import quiet_ray
 
 SAMPLE = Path(__file__).resolve().parent.parent / "examples/shards/sample-00000.tar"
 TIMES = 10_000
@@ -62,7 +61,7 @@ def main(arguments: list[str]) -> None:
     def told() -> None:
         _road(fetched, given.images, bare)
 
-    quiet_ray(logs=False)
+    cluster.quiet(logs=False)
     with cluster.connected("local", logs=False):
         pairs = [(seconds(bare), seconds(told)) for _ in range(given.pairs + 1)][1:]
         one = seconds(lambda: metrics.record(metrics.STAGE_SECONDS, 0.1, stage=metrics.Stage.READ), TIMES)

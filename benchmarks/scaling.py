@@ -28,10 +28,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.roads import CORES
+from pipeline import cluster
 from pipeline.cluster import BATCHES_A_BLOCK, NICENESS, OBJECT_STORE_BYTES_A_CORE
 from pipeline.scan.flow import scan
 from pipeline.settings import ScanSettings
-from pipeline.telemetry import Ticker, quiet_ray
+from pipeline.telemetry import Ticker
 from tests.pictures import picture, write_shard
 from tests.tiny import tiny_checkpoint
 
@@ -48,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="leave the hundred times larger source out")
     shapes = SHAPES[:-1] if parser.parse_args().quick else SHAPES
-    quiet_ray(logs=False)
+    cluster.quiet(logs=False)
     table = Table("shards", "images in each", "whole run, s", "images/s", "driver, core s", "driver, MiB")
     spread = Table("nodes", "cores of each", "images/s", "driver, core s")
     with tempfile.TemporaryDirectory() as place:

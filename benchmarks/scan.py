@@ -34,14 +34,13 @@ from rich.table import Table
 
 from benchmarks.roads import CORES, Marks, Road, peers, this_scan
 from mole.config import describe
-from pipeline import registry
+from pipeline import cluster, registry
 from pipeline.decode import Bounds
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.source import Source
 from pipeline.scan.steps.prepare import here, prepare
 from pipeline.scan.steps.score import ScoreActor
-from pipeline.telemetry import quiet_ray
 from tests.pictures import write_shard
 from tests.tiny import NULL, tiny_checkpoint
 
@@ -148,7 +147,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--clip-retrieval", help="the interpreter of an environment that holds clip-retrieval")
     arguments = parser.parse_args()
-    quiet_ray(logs=False)
+    cluster.quiet(logs=False)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         pictures(folder, arguments.images, (arguments.width, arguments.height))

@@ -16,7 +16,7 @@ import ray
 from pipeline import cluster
 from pipeline.asking import tallied
 from pipeline.tally import Teller
-from pipeline.telemetry import Ticker, quiet_ray
+from pipeline.telemetry import Ticker
 
 ROWS = 1024
 
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--senders", type=int, default=2)
     parser.add_argument("--messages", type=int, default=2000)
     given = parser.parse_args()
-    quiet_ray(logs=False)
+    cluster.quiet(logs=False)
     with cluster.connected("local", logs=False), Ticker(quiet=True) as ticker, tallied(ticker) as tally:
         teller: Any = Teller(tally, 1, "m")
         ray.get([send.remote(teller, 1) for _ in range(given.senders)])

@@ -15,7 +15,7 @@ import ray.data
 
 from benchmarks.scan import pictures
 from mole.config import describe
-from pipeline import registry
+from pipeline import cluster, registry
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.source import Source
@@ -23,7 +23,7 @@ from pipeline.scan.road import ImageSource, Judge, judged, paved
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.shelf import opened
 from pipeline.settings import ScanSettings
-from pipeline.telemetry import Ticker, quiet_ray
+from pipeline.telemetry import Ticker
 from tests.tiny import tiny_checkpoint
 
 STEP = re.compile(r"^Operator \d+ (.+?):", re.MULTILINE)
@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=1000)
     images = parser.parse_args().images
-    quiet_ray(logs=False)
+    cluster.quiet(logs=False)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         pictures(folder, images, (1024, 768))

@@ -9,7 +9,8 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.telemetry import Ticker, command, quiet_ray, results
+from pipeline import cluster
+from pipeline.telemetry import Ticker, command, results
 from pipeline.tune.data.audit import Audit, Distribution, Verdict, verdict_of
 from pipeline.tune.data.fairness import AuditSettings, inspect
 
@@ -25,7 +26,7 @@ def main(arguments: list[str]) -> int:
         The exit code: 0 fair, 1 the files give the classes away, 2 settings, 3 storage, 130 interrupted, 143 SIGTERM.
     """
     settings = AuditSettings.from_command_line(arguments)
-    quiet_ray(logs=settings.ray_logs)
+    cluster.quiet(logs=settings.ray_logs)
     with Ticker("audit") as ticker:
         found = inspect(settings, ticker.say)
     verdict = verdict_of(found, settings.most_leak)

@@ -12,8 +12,9 @@ from rich.table import Table
 
 from mole.calibration import EVEN, PREVALENCE, Calibration
 from mole.metrics import Rate
+from pipeline import cluster
 from pipeline.invocation import advised
-from pipeline.telemetry import Ticker, command, quiet_ray, results
+from pipeline.telemetry import Ticker, command, results
 from pipeline.tune.judging.calibrate import Calibrated, CalibrateSettings, calibrate
 
 
@@ -26,7 +27,7 @@ def main(arguments: list[str]) -> int:
             143 SIGTERM.
     """
     settings = CalibrateSettings.from_command_line(arguments)
-    quiet_ray(logs=settings.ray_logs)
+    cluster.quiet(logs=settings.ray_logs)
     with Ticker("calibrate") as ticker:
         made = calibrate(settings, ticker.say)
     if settings.json_summary:

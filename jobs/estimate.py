@@ -10,12 +10,13 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
+from pipeline import cluster
 from pipeline.amounts import lasting, readable, sized
 from pipeline.notice import heeded
 from pipeline.scan.forecasting.estimate import estimate
 from pipeline.scan.forecasting.forecast import GIGABYTE, Line
 from pipeline.settings import EstimateSettings
-from pipeline.telemetry import Ticker, command, quiet_ray, results
+from pipeline.telemetry import Ticker, command, results
 
 
 @command
@@ -26,7 +27,7 @@ def main(arguments: list[str]) -> int:
         The exit code: 0 told, 2 settings, 3 storage, 4 model, 130 interrupted, 143 SIGTERM.
     """
     settings = EstimateSettings.from_command_line(arguments)
-    quiet_ray(logs=settings.ray_logs)
+    cluster.quiet(logs=settings.ray_logs)
     with Ticker("estimate") as ticker, heeded(ticker.say, asked=settings.spot_notice):
         lines = estimate(settings)
     if settings.json_summary:

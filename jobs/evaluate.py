@@ -8,7 +8,8 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.telemetry import Ticker, command, quiet_ray, results
+from pipeline import cluster
+from pipeline.telemetry import Ticker, command, results
 from pipeline.tune.judging.benchmark import EvaluateSettings, measure
 from pipeline.tune.judging.conclusion import conclusion
 from pipeline.tune.judging.evaluation import WORDS, Evaluation
@@ -25,7 +26,7 @@ def main(arguments: list[str]) -> int:
         The exit code: 0 measured, 2 settings, 3 storage, 4 model.
     """
     settings = EvaluateSettings.from_command_line(arguments)
-    quiet_ray(logs=settings.ray_logs)
+    cluster.quiet(logs=settings.ray_logs)
     with Ticker("evaluate") as ticker:
         found = measure(settings, ticker.say)
     if settings.json_summary:

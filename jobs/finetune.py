@@ -10,8 +10,9 @@ from dataclasses import asdict
 from rich.table import Table
 
 from mole.metrics import Rate
+from pipeline import cluster
 from pipeline.invocation import advised
-from pipeline.telemetry import Ticker, command, quiet_ray, results
+from pipeline.telemetry import Ticker, command, results
 from pipeline.tune.judging.conclusion import conclusion
 from pipeline.tune.training.finetune import MEASURED, Outcome, finetune
 from pipeline.tune.training.settings import FinetuneSettings
@@ -26,7 +27,7 @@ def main(arguments: list[str]) -> int:
             interrupted, 143 SIGTERM.
     """
     settings = FinetuneSettings.from_command_line(arguments)
-    quiet_ray(logs=settings.ray_logs)
+    cluster.quiet(logs=settings.ray_logs)
     with Ticker("finetune") as ticker:
         outcome = finetune(settings, ticker.say)
     if settings.json_summary:

@@ -10,8 +10,9 @@ from dataclasses import asdict
 from rich.table import Table
 
 from mole.errors import RefusedError
+from pipeline import cluster
 from pipeline.promotion import Promotion
-from pipeline.telemetry import Ticker, command, quiet_ray, results
+from pipeline.telemetry import Ticker, command, results
 from pipeline.tune.judging.promote import PromoteSettings, Verdict, promote, take_back
 
 
@@ -23,7 +24,7 @@ def main(arguments: list[str]) -> int:
         The exit code: 0 promoted or rolled back, 2 settings, 3 storage, 4 model, 6 the gate refuses.
     """
     settings = PromoteSettings.from_command_line(arguments)
-    quiet_ray(logs=settings.ray_logs)
+    cluster.quiet(logs=settings.ray_logs)
     with Ticker("promote") as ticker:
         if settings.rollback:
             told(take_back(settings), as_json=settings.json_summary)

@@ -7,7 +7,8 @@ import dataclasses
 import json
 import sys
 
-from pipeline.telemetry import Ticker, command, quiet_ray
+from pipeline import cluster
+from pipeline.telemetry import Ticker, command
 from pipeline.tune.data.reconstruction import ReconstructSettings, make_pairs
 
 SOME_WITHOUT = 1
@@ -23,7 +24,7 @@ def main(arguments: list[str]) -> int:
             interrupted, 143 SIGTERM.
     """
     settings = ReconstructSettings.from_command_line(arguments)
-    quiet_ray(logs=settings.ray_logs)
+    cluster.quiet(logs=settings.ray_logs)
     with Ticker("reconstruct") as ticker:
         made = make_pairs(settings, ticker.say)
         for uri, fault in made.named:

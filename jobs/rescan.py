@@ -10,13 +10,14 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
+from pipeline import cluster
 from pipeline.notice import heeded
 from pipeline.printable import probable
 from pipeline.run import Record
 from pipeline.scan.rescan import Rescanned, rescan
 from pipeline.scan.table.views import demand_table
 from pipeline.settings import RescanSettings
-from pipeline.telemetry import Ticker, command, quiet_ray, results
+from pipeline.telemetry import Ticker, command, results
 
 
 @command
@@ -28,7 +29,7 @@ def main(arguments: list[str]) -> int:
         130 interrupted, 143 SIGTERM.
     """
     settings = RescanSettings.from_command_line(arguments)
-    quiet_ray(logs=settings.ray_logs)
+    cluster.quiet(logs=settings.ray_logs)
     ticker = Ticker()
     with Record("rescan", settings, ticker) as record, heeded(ticker.say, asked=settings.spot_notice):
         demand_table(settings.table)  # a record is left beside a table, never beside a name with a typo

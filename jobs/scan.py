@@ -16,12 +16,14 @@ from rich.table import Table
 from rich.text import Text
 
 from mole.errors import MoleError
-from pipeline import storage
+from pipeline import cluster, storage
 from pipeline.invocation import advised
 from pipeline.notice import heeded
 from pipeline.printable import printable, probable
 from pipeline.review.evidence.challenger import Challenger, challenger
 from pipeline.review.evidence.suspicious import Suspicion, question, suspicion
+from pipeline.review.page.making import Made, make
+from pipeline.review.page.words import link
 from pipeline.run import Record
 from pipeline.scan.flow import Summary, scan
 from pipeline.scan.plan import Plan
@@ -29,7 +31,7 @@ from pipeline.scan.reading.source import Source
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.shelf import opened
 from pipeline.settings import ScanSettings
-from pipeline.telemetry import Ticker, command, quiet_ray, results
+from pipeline.telemetry import Ticker, command, results
 
 SNAPSHOT = (
     "from pyiceberg.catalog import load_catalog; from pyiceberg.expressions import EqualTo; "
@@ -70,7 +72,7 @@ def main(arguments: list[str]) -> int:
         130 interrupted, 143 SIGTERM.
     """
     settings = ScanSettings.from_command_line(arguments)
-    quiet_ray(logs=settings.ray_logs)
+    cluster.quiet(logs=settings.ray_logs)
     ticker, findings = Ticker(), Findings()
 
     def look(planned: Plan, ledgers: Sequence[Ledger]) -> None:
@@ -88,14 +90,28 @@ def main(arguments: list[str]) -> int:
         record.begin(table)
         summary = scan(settings, ticker, look)
         record.succeed(dataclasses.asdict(summary))
+        made = page(table, summary, settings, ticker)
     if not record.exit_code:
         if settings.json_summary:
-            print(json.dumps(dataclasses.asdict(summary) | told(findings) | {"run": record.url}), flush=True)
+            report = {"report": None if made is None else made.page}
+            print(json.dumps(dataclasses.asdict(summary) | told(findings) | report | {"run": record.url}), flush=True)
         else:
             show(summary, findings, settings, results())
-            show_table(table, summary, settings, results())
+            show_table(table, summary, settings, made, results())
     record.tell()
     return record.exit_code
+
+
+def page(table: str, summary: Summary, settings: ScanSettings, ticker: Ticker) -> Made | None:
+    """Write the page of a scan whose table is on this machine; None where it is not wanted, or could not be written."""
+    if settings.no_report or settings.sink != "files" or not storage.is_local(table) or not summary.images:
+        return None
+    ticker.enter("writing the page")
+    try:
+        return make(table, model=summary.model)
+    except MoleError as reason:  # the scan itself is done
+        ticker.say(f"the page was not written: {reason}")
+        return None
 
 
 def told(findings: Findings) -> dict[str, Any]:
@@ -221,13 +237,16 @@ def completeness(summary: Summary) -> str:
     )
 
 
-def show_table(table: str, summary: Summary, settings: ScanSettings, console: Console) -> None:
-    """Print where the verdicts are, and a command that shows them."""
+def show_table(table: str, summary: Summary, settings: ScanSettings, made: Made | None, console: Console) -> None:
+    """Print where the verdicts and their page are, and a command that shows them."""
 
     def say(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     say(f"table: {table}")
+    if made is not None:
+        say(f"page: {link(made.page)}")
+        say(f"list: {made.sheet} ({made.suspicious:,} image{'' if made.suspicious == 1 else 's'})")
     if not summary.images:
         return
     if settings.sink == "iceberg":

@@ -27,8 +27,6 @@ COLLECTOR = "pipeline.collector"
 """What a local Ray's workers import first."""
 GPU_BATCH, CPU_BATCH = 256, 16
 GPU_ROWS, CPU_ROWS = 50_000, 256
-DEATHS = 2
-"""Of the workers of one task, until its images are suspected."""
 HOST_AND_PORT = re.compile(r"(?:ray://)?([^/:]+):(\d+)")
 LISTENS = 10.0
 """Seconds in which a cluster's head must take a connection."""
@@ -132,6 +130,18 @@ def connected(address: str | None, *, logs: bool, device: str = "auto") -> Itera
         finally:
             if begun:
                 ray.shutdown()
+
+
+def quiet(*, logs: bool) -> None:
+    """Keep Ray Data's own lines and bars from the terminal, unless they are asked for."""
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = logs
+    context.print_on_execution_start = logs
+    if not logs:
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+        for name in ("ray", "ray.data"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
 
 
 def _demand_listener(where: str) -> None:
@@ -263,12 +273,3 @@ def _own(error: BaseException) -> MoleError:
     if isinstance(error, ray.exceptions.ActorDiedError):
         return ModelError(f"a scorer did not start: {error}")
     return StorageError(f"Ray failed: {error}")
-
-
-def is_suspected() -> bool:
-    """Tell whether the workers of the task that runs here have died twice, so that its images are suspected.
-
-    A task is begun again when its worker or its machine has died. How often that was has no public name in Ray.
-    """
-    worker: Any = ray._private.worker.global_worker
-    return worker.connected and int(worker.core_worker.get_current_task_attempt_number()) >= DEATHS

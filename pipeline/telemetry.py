@@ -1,7 +1,5 @@
 """Telemetry: how far a run is, on one live line of a terminal and in plain lines elsewhere; and how a command ends."""
 
-import logging
-import os
 import signal
 import sys
 import threading
@@ -12,7 +10,6 @@ from functools import wraps
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar
 
-import ray.data
 from rich.console import Console, RenderableType
 from rich.constrain import Constrain
 from rich.live import Live
@@ -225,15 +222,3 @@ def interrupted(reason: KeyboardInterrupt) -> int:
     code = TERMINATED if isinstance(reason, Terminated) else INTERRUPTED
     LOG.say("stopped; what is written stays good, the same command goes on from there", "warning", exit_code=code)
     return code
-
-
-def quiet_ray(*, logs: bool) -> None:
-    """Keep Ray Data's own lines and bars from the terminal, unless they are asked for."""
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = logs
-    context.print_on_execution_start = logs
-    if not logs:
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-        for name in ("ray", "ray.data"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING)

@@ -11,7 +11,6 @@ import torch
 from hypothesis import settings
 
 from pipeline import cluster
-from pipeline.telemetry import quiet_ray
 from tests.stores import REGION, WRITER, s3_server
 from tests.tiny import tiny_checkpoint
 
@@ -63,7 +62,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 @pytest.fixture(scope="session")
 def local_ray(store: int) -> Iterator[None]:
     """A Ray of the tests' own, started once."""
-    quiet_ray(logs=False)
+    cluster.quiet(logs=False)
     with cluster.connected("local", logs=False):
         yield
     assert not ray.is_initialized()

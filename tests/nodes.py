@@ -15,9 +15,10 @@ import ray
 from ray.cluster_utils import Cluster
 from ray.util.state import list_actors, list_nodes, list_tasks
 
+from pipeline import cluster
 from pipeline.scan.flow import scan
 from pipeline.settings import ScanSettings
-from pipeline.telemetry import Ticker, quiet_ray
+from pipeline.telemetry import Ticker
 
 STORE = 256 << 20
 ROLES: dict[str, dict[str, Any]] = {
@@ -29,17 +30,17 @@ ROLES: dict[str, dict[str, Any]] = {
 
 def main(source: str, output: str, model: str) -> dict[str, Any]:
     """Run a scan on the three nodes, and find out where its steps ran."""
-    quiet_ray(logs=False)
+    cluster.quiet(logs=False)
     head, *others = ROLES.values()
-    cluster: Any = Cluster(
+    machines: Any = Cluster(
         initialize_head=True,
         head_node_args={**head, "include_dashboard": True, "dashboard_port": 0, "object_store_memory": STORE},
     )
-    nodes = {"head": cluster.head_node.node_id}
+    nodes = {"head": machines.head_node.node_id}
     for role, has in zip(list(ROLES)[1:], others, strict=True):
-        nodes[role] = cluster.add_node(**has, object_store_memory=STORE).node_id
+        nodes[role] = machines.add_node(**has, object_store_memory=STORE).node_id
     try:
-        ray.init(address=cluster.address, log_to_driver=False)
+        ray.init(address=machines.address, log_to_driver=False)
         settings = ScanSettings(source=[source], output=output, model=model, score_resource="score", rows_per_file=32)
         summary = scan(settings, Ticker(quiet=True))
         roles = {node: role for role, node in nodes.items()}
@@ -56,7 +57,7 @@ def main(source: str, output: str, model: str) -> dict[str, Any]:
         }
     finally:
         ray.shutdown()
-        cluster.shutdown()
+        machines.shutdown()
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ class ExportSettings(JobSettings):
     """
 
     prefix = "MOLE_EXPORT_"
+    positional = "table"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
 
     table: Annotated[str, Field(min_length=1)] = Field(description="the folder URL of the verdict table")

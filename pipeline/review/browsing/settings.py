@@ -21,6 +21,7 @@ class BrowseSettings(JobSettings):
     """
 
     prefix = "MOLE_BROWSE_"
+    positional = "table"
 
     table: Annotated[str, Field(min_length=1)] = Field(description="the folder URL of the verdict table")
     labels: Annotated[str, Field(min_length=1)] | None = Field(

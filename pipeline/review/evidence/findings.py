@@ -10,6 +10,7 @@ from typing import Any
 
 from mole.fitting import clopper_pearson
 from pipeline.review.evidence.judged import ODDS, Judged
+from pipeline.review.evidence.suspicious import ORDER, SUSPICIOUS
 
 SHOWN = 12
 """Images of a gallery."""
@@ -20,9 +21,6 @@ BINS, FINE = 48, 20
 MOST_LINES = 1_000_000
 """Of the list of suspicious images: what a spreadsheet opens."""
 
-SUSPICIOUS = "declared = 'generated' OR verdict = 'generated'"
-MOST_SUSPICIOUS = "coalesce(declared = 'generated', false) DESC, logit DESC NULLS LAST, unit, \"index\""
-"""What a file declares about itself is stronger than a score, so it comes first."""
 PICTURE = (
     'unit, "index", uri, key, "offset", "length", content_hash, bytes, format, width, height, status, detail, logit, '
     "probability, verdict, provenance, declared, contradicted"
@@ -222,7 +220,7 @@ def gallery(rows: Judged, condition: str, order: str) -> list[dict[str, Any]]:
 
 def galleries(rows: Judged, limits: Bounds) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Choose the images that are worth a look, each kind under its name."""
-    yield "suspicious", gallery(rows, SUSPICIOUS, MOST_SUSPICIOUS)
+    yield "suspicious", gallery(rows, SUSPICIOUS, ORDER)
     near = [f"abs(logit - {bound})" for bound in (limits.real_below, limits.generated_above) if bound is not None]
     if near:
         order = f'least({", ".join(near)}), unit, "index"'

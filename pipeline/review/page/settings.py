@@ -17,6 +17,7 @@ class ReportSettings(JobSettings):
     """
 
     prefix = "MOLE_REPORT_"
+    positional = "table"
 
     table: Annotated[str, Field(min_length=1)] = Field(description="the folder URL of the verdict table")
     output: Annotated[str, Field(min_length=1)] | None = Field(

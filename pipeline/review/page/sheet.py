@@ -8,8 +8,9 @@ import duckdb
 
 from mole.errors import StorageError
 from pipeline import storage
-from pipeline.review.evidence.findings import MOST_LINES, MOST_SUSPICIOUS, SUSPICIOUS
+from pipeline.review.evidence.findings import MOST_LINES
 from pipeline.review.evidence.judged import Judged
+from pipeline.review.evidence.suspicious import ORDER, SUSPICIOUS
 from pipeline.review.page.words import RIGHTS
 
 NAME = "suspicious.csv"
@@ -25,7 +26,7 @@ PATH = f"""coalesce(CASE WHEN "offset" IS NULL THEN {URI} ELSE {URI} || '/' || k
 LINES = f"""
     SELECT CASE WHEN regexp_matches({PATH}, '{FORMULA}') THEN '''' ELSE '' END || {PATH} AS path,
            verdict, round(probability, 6) AS probability, declared
-    FROM evidence WHERE {SUSPICIOUS} ORDER BY {MOST_SUSPICIOUS} LIMIT {MOST_LINES}
+    FROM evidence WHERE {SUSPICIOUS} ORDER BY {ORDER} LIMIT {MOST_LINES}
 """
 
 

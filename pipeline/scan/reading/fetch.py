@@ -9,7 +9,8 @@ from itertools import islice
 import pyarrow as pa
 
 from mole.errors import MoleError, StorageError
-from pipeline import cluster, memory, storage, stream
+from pipeline import memory, storage, stream
+from pipeline.attempt import is_suspected
 from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.isolation import server
 from pipeline.records import Status
@@ -37,7 +38,7 @@ def fetch(units: Sequence[Unit], wanted: Wanted) -> Iterator[pa.Table]:
     Raises:
         StorageError: a store that holds shards or listings stopped answering.
     """
-    read = read_suspected if cluster.is_suspected() else read_unit
+    read = read_suspected if is_suspected() else read_unit
     rows = (row for unit in units for row in read(unit, wanted) if not unit.has(row["index"]))
     return tables(rows, wanted.carry)
 

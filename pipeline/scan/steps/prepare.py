@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from mole.preprocess import Preprocess
 from mole.view import Pixels, views
-from pipeline import cluster
+from pipeline.attempt import is_suspected
 from pipeline.decode import Bounds, Fault, decode
 from pipeline.isolation import Server, bounded_time, server
 from pipeline.provenance import declared
@@ -78,7 +78,7 @@ def prepare(
 
 def chosen(spec: Preprocess, bounds: Bounds) -> Look:
     """Look at images in this process, or, where the workers of this task have died twice, at each in one of its own."""
-    if not cluster.is_suspected():
+    if not is_suspected():
         return here(spec, bounds)
     heavy = ("torch",) if spec.mode == "resize" else ()
     return isolated(spec, bounds, server(__name__, *heavy))
