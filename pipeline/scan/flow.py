@@ -13,7 +13,8 @@ from mole.config import demand_one_trunk, describe
 from mole.errors import SettingsError
 from pipeline import cluster, cropped, registry, storage
 from pipeline.scan.budget import Budget
-from pipeline.scan.plan import Plan, groups, most_groups
+from pipeline.scan.groups import groups, most_groups
+from pipeline.scan.plan import Plan
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.listed import listed

@@ -26,9 +26,6 @@ MEMORY = "512MB"
 """What DuckDB may hold of a plan; what is above goes to the disk."""
 PAGE = 1024
 """Units that are read or written at a time."""
-GROUPS_A_CORE = 4
-FEWEST = 16
-MOST = 256
 EXAMPLES = 3
 
 UNIT = TypeAdapter(Unit)
@@ -271,40 +268,3 @@ class Plan:
             raise StorageError(f"the plan does not fit the disk below {self._folder.name}: {reason}") from reason
         except duckdb.Error as reason:
             raise unreadable(self.ledgers[0].folder, reason) from reason
-
-
-def groups(units: Iterable[Unit], images: int, cores: int) -> Iterator[tuple[Unit, ...]]:
-    """Put units together until they are enough work for a task; a shard is a task of its own.
-
-    Args:
-        units: what is to be done.
-        images: how many there are, as far as the units tell.
-        cores: how many there are to do it.
-    """
-    size = _images_a_group(images, cores)
-    group: list[Unit] = []
-    for unit in units:
-        if unit.images is None:
-            yield (unit,)
-            continue
-        group.append(unit)
-        if sum(member.images or 0 for member in group) >= size:
-            yield tuple(group)
-            group = []
-    if group:
-        yield tuple(group)
-
-
-def most_groups(left: Left, cores: int) -> int:
-    """Tell how many groups some units make at most.
-
-    Args:
-        left: the units.
-        cores: how many there are to do them.
-    """
-    telling = left.units - left.silent
-    return left.silent + min(telling, left.told // _images_a_group(left.told, cores) + 1)
-
-
-def _images_a_group(images: int, cores: int) -> int:
-    return min(MOST, max(FEWEST, images // (GROUPS_A_CORE * cores)))

@@ -164,9 +164,9 @@ def _run(rows: Judged, row: dict[str, Any]) -> Run:
 
 def _steps(told: str | None) -> tuple[tuple[float, int], ...]:
     """Read what a record kept of its progress; anything but pairs of numbers that never fall is as good as nothing."""
-    pairs: Sequence[Any] = json.loads(told or "null") or ()
-    pairs = json.loads(pairs) if isinstance(pairs, str) else pairs
     try:
+        pairs: Sequence[Any] = json.loads(told or "null") or ()
+        pairs = json.loads(pairs) if isinstance(pairs, str) else pairs
         steps = tuple((float(seconds), int(images)) for seconds, images in pairs)
     except (TypeError, ValueError):
         return ()

@@ -13,7 +13,7 @@ from mole.errors import LawError, StorageError
 from pipeline import storage
 from pipeline.records import Status
 from pipeline.scan import plan
-from pipeline.scan.plan import MOST, Left, Plan, groups, most_groups
+from pipeline.scan.plan import Plan
 from pipeline.scan.reading.unit import Kind, Slice, Unit
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.sink import encode, part_name
@@ -139,15 +139,3 @@ def test_a_unit_is_whole_where_it_has_each_index_once_and_nowhere_else(indices: 
     assert (left == 0) == whole == (law.open == law.doubled == 0)
     assert (law.doubled == 1) == (len(set(indices)) < len(indices))
     assert (law.open == 1) == (set(indices) != set(range(last + 1)))
-
-
-@pytest.mark.parametrize("cores", [1, 2, 64])
-@pytest.mark.parametrize("count", [1, 15, 1000, 30_000])
-def test_every_unit_is_in_one_group_and_a_shard_alone(cores: int, count: int) -> None:
-    units = [unit(f"f{number}", 1) for number in range(count)] + [unit(f"s{number}", None) for number in range(3)]
-    made = list(groups(units, count, cores))
-    assert [member for group in made for member in group] != []
-    assert sorted(member.name for group in made for member in group) == sorted(member.name for member in units)
-    assert all(len(group) == 1 for group in made if group[0].images is None)
-    assert all(len(group) <= MOST for group in made)
-    assert len(made) <= most_groups(Left(count + 3, 3, count), cores) <= len(made) + 1
