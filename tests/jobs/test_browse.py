@@ -36,7 +36,8 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def served(table: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Run the command; give the address that it prints."""
     command = [sys.executable, "jobs/browse.py", "--table", str(table), "--labeller", "ada", "--no-open"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    own = os.environ | {"TMPDIR": str(table.parent)}  # what a killed command leaves goes with the table
+    with subprocess.Popen(command, cwd=ROOT, env=own, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             yield process.stdout.readline().strip(), process

@@ -5,6 +5,8 @@ from html import escape
 
 SIGN, LINE = 10.5, 22
 """What a character takes of a line, and a line of the height."""
+GROUND = "#5b6673"
+"""Calm on a light page and on a dark one."""
 DOWN = 7
 """Lines at most."""
 
@@ -19,8 +21,8 @@ def placard(words: str, side: int) -> bytes:
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {side} {side}" width="{side}" height="{side}">'
-        f'<rect width="100%" height="100%" fill="#e4e7eb"/>'
-        f'<g font-family="system-ui, sans-serif" font-size="16" fill="#39424e" text-anchor="middle">{texts}</g></svg>'
+        f'<rect width="100%" height="100%" fill="{GROUND}"/>'
+        f'<g font-family="system-ui, sans-serif" font-size="16" fill="#fff" text-anchor="middle">{texts}</g></svg>'
     ).encode()
 
 
