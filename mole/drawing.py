@@ -33,6 +33,17 @@ def colours(part_RC: Map, most: float | None = None) -> NDArray[np.uint8]:
     return painted_RC4
 
 
+def smoothed(part_RC: Map) -> Map:
+    """Take for each patch the mean over it and its neighbours, 3 x 3, fewer at the edge; float32 (R, C).
+
+    A tower keeps some of what it knows of the whole image in single patches of even places, so neighbours together
+    point better than one alone (`benchmarks/heatmap.py`: AUROC of the right half 0.91 in place of 0.83).
+    """
+    around = np.pad(part_RC, 1, constant_values=np.nan)
+    mean_RC: Map = np.nanmean(np.lib.stride_tricks.sliding_window_view(around, (3, 3)), axis=(2, 3), dtype=np.float32)
+    return mean_RC
+
+
 def overlay(heat: HeatMap, *, side: int = 448, most: float | None = None) -> Image.Image:
     """Draw a map over its view, which is made grey, so that no colour is the picture's own.
 
@@ -42,9 +53,9 @@ def overlay(heat: HeatMap, *, side: int = 448, most: float | None = None) -> Ima
         most: as of `colours`.
 
     Returns:
-        An RGB picture; patches are drawn as the squares that they are.
+        An RGB picture; patches are drawn as the squares that they are, each with the mean over its neighbours.
     """
     grey = Image.fromarray(np.ascontiguousarray(heat.view_3SS.transpose(1, 2, 0))).convert("L").convert("RGBA")
     grey = grey.resize((side, side), Image.Resampling.BICUBIC)
-    painted = Image.fromarray(colours(heat.part_RC, most)).resize((side, side), Image.Resampling.NEAREST)
+    painted = Image.fromarray(colours(smoothed(heat.part_RC), most)).resize((side, side), Image.Resampling.NEAREST)
     return Image.alpha_composite(grey, painted).convert("RGB")

@@ -107,6 +107,7 @@ def export(settings: ExportSettings, say: Callable[[str], None]) -> Exported:
     output = storage.absolute(settings.output)
     with Lease(output):
         storage.sweep(output)
+        storage.sweep(storage.join(output, FOLDER))
         if storage.exists(storage.join(output, SUMMARY)):
             done = Exported.model_validate_json(storage.read(storage.join(output, SUMMARY)))
             demand_same(asked, done.asked.model_dump(), output)
