@@ -1,5 +1,5 @@
 # make setup   .venv with everything
-# make demo    scan the sample shards
+# make demo    scan the sample shards, and write the page of what was found
 # make test    lint, types, tests
 # make lint    lint and types alone
 # make bench   the measurements behind the README's numbers
@@ -41,7 +41,7 @@ $(STAMP): pyproject.toml constraints.txt pipeline/cropped.c | $(BIN)/python
 	@touch $@
 
 demo: setup
-	@$(BIN)/python jobs/scan.py --source '$(DEMO_SOURCE)' --output $(DEMO_OUTPUT)
+	@$(BIN)/mole-scan scan '$(DEMO_SOURCE)' --output $(DEMO_OUTPUT)
 
 lint: style types
 

@@ -90,8 +90,8 @@ def main(arguments: list[str]) -> int:
         record.begin(table)
         summary = scan(settings, ticker, look)
         record.succeed(dataclasses.asdict(summary))
-        made = page(table, summary, settings, ticker)
     if not record.exit_code:
+        made = page(table, summary, settings)
         if settings.json_summary:
             report = {"report": None if made is None else made.page}
             print(json.dumps(dataclasses.asdict(summary) | told(findings) | report | {"run": record.url}), flush=True)
@@ -102,16 +102,17 @@ def main(arguments: list[str]) -> int:
     return record.exit_code
 
 
-def page(table: str, summary: Summary, settings: ScanSettings, ticker: Ticker) -> Made | None:
+def page(table: str, summary: Summary, settings: ScanSettings) -> Made | None:
     """Write the page of a scan whose table is on this machine; None where it is not wanted, or could not be written."""
     if settings.no_report or settings.sink != "files" or not storage.is_local(table) or not summary.images:
         return None
-    ticker.enter("writing the page")
-    try:
-        return make(table, model=summary.model)
-    except MoleError as reason:  # the scan itself is done
-        ticker.say(f"the page was not written: {reason}")
-        return None
+    with Ticker() as ticker:
+        ticker.enter("writing the page")
+        try:
+            return make(table, model=summary.model)
+        except MoleError as reason:  # the scan itself is done
+            ticker.say(f"the page was not written: {reason}")
+            return None
 
 
 def told(findings: Findings) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pipeline import storage
 from pipeline.patience import is_web
 from pipeline.records import Status
 from pipeline.redaction import HIDDEN, redacted
+from pipeline.review.evidence import suspicious
 
 MOST_NAME, MOST_TEXT = 120, 300
 UNIT = "\N{NO-BREAK SPACE}%"
@@ -141,4 +142,4 @@ def declarations(provenance: dict[str, str | None] | None) -> list[tuple[str, st
         "c2pa": "content credentials",
     }
     told = provenance or {}
-    return [(title, plain(str(told[fact]))) for fact, title in titles.items() if told.get(fact)]
+    return [(title, plain(suspicious.short(str(told[fact])))) for fact, title in titles.items() if told.get(fact)]

@@ -4,6 +4,12 @@ import pytest
 
 from pipeline.scan.groups import MOST, groups, most_groups
 from pipeline.scan.plan import Left
+from pipeline.scan.reading.unit import Kind, Unit
+
+
+def unit(name: str, images: int | None) -> Unit:
+    """Make a unit that says how many images it has, or does not."""
+    return Unit(name, name, Kind.SLICE, images=images)
 
 
 @pytest.mark.parametrize("cores", [1, 2, 64])
