@@ -15,7 +15,7 @@ function say(words) {
 
 async function post(path, values) {
   try {
-    const answer = await fetch(path, { method: "POST", body: new URLSearchParams(values), headers: { Accept: "application/json" } });
+    const answer = await fetch(path, { method: "POST", body: new URLSearchParams(values), headers: { Accept: "application/json" }, keepalive: true });
     const told = (answer.headers.get("content-type") || "").includes("json") ? await answer.json() : { error: await answer.text() };
     if (answer.ok) return told;
     say(told.error);
@@ -81,7 +81,7 @@ function step(forward) {
 }
 
 document.addEventListener("keydown", (event) => {
-  if (event.target.closest("dialog") || event.isComposing) return;
+  if (event.target.closest("dialog[open]") || event.isComposing) return;
   if (typing(event.target)) {
     if (event.key === "Escape") event.target.blur();
     return;
