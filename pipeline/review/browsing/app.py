@@ -24,6 +24,7 @@ from pipeline.review.browsing.look import Look
 from pipeline.review.browsing.pictures import Absent
 from pipeline.review.browsing.placard import placard
 from pipeline.review.browsing.question import DECLARED, LABELLED, SORTS, VERDICTS, Question
+from pipeline.review.evidence.suspicious import short
 
 PACKAGE = "pipeline.review.browsing"
 MOST_BODY = 64 << 10
@@ -69,7 +70,12 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters |= {"chance": record.chance, "amount": record.amount, "name": record.name}
+        self._templates.filters |= {
+            "short": short,
+            "chance": record.chance,
+            "amount": record.amount,
+            "name": record.name,
+        }
         self._templates.globals |= {
             "table": look.settings.table,
             "labels": look.settings.labels_folder,

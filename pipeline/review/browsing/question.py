@@ -20,13 +20,18 @@ LONGEST = 2_000
 """Characters of one value."""
 
 SORTS = {
-    "suspicious": ("most suspicious first", "-coalesce(probability::DOUBLE, -1)"),
-    "real": ("least suspicious first", "coalesce(probability::DOUBLE, 2)"),
+    "suspicious": (
+        "most suspicious first",
+        "-(coalesce(probability::DOUBLE, -1) + CASE declared WHEN 'generated' THEN 10 ELSE 0 END)",
+    ),
+    "generated": ("highest probability first", "-coalesce(probability::DOUBLE, -1)"),
+    "real": ("lowest probability first", "coalesce(probability::DOUBLE, 2)"),
     "doubtful": ("nearest to a threshold first", "coalesce(doubt::DOUBLE, 1e9)"),
     "newest": ("newest first", "-epoch_us(scanned_at)"),
     "oldest": ("oldest first", "epoch_us(scanned_at)"),
 }
-"""By name: the words, and the value that grows along the order."""
+"""By name: the words, and the value that grows along the order. The most suspicious are, as in the report and at the end
+of a scan, those whose file says that it was generated."""
 
 
 @dataclass(frozen=True)

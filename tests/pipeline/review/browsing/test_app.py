@@ -29,9 +29,9 @@ def form(look: Look, number: int, **more: str) -> dict[str, str]:
     return {"id": str(number), "unit": row["unit"], "index": str(row["index"])} | more
 
 
-def test_the_most_suspicious_image_stands_first_and_one_without_a_score_last(client: TestClient) -> None:
+def test_declared_ones_stand_first_then_the_highest_scores_and_one_without_a_score_last(client: TestClient) -> None:
     page = client.get("/").text
-    assert names(page)[:3] == ["0", "1", "7.jpg"]
+    assert names(page)[:5] == ["2", "4", "0", "1", "7.jpg"]
     assert names(page)[-1] == "5"
     assert "9 images" in page
 
@@ -45,9 +45,9 @@ def test_the_most_suspicious_image_stands_first_and_one_without_a_score_last(cli
         ("status=truncated", ["5"]),
         ("declared=camera", ["1"]),
         ("generator=dreamy+%3C8%3E", ["2", "4"]),
-        ("contradicted=1", ["1", "4"]),
+        ("contradicted=1&sort=generated", ["1", "4"]),
         ("changed=1", ["2", "3"]),
-        ("condition=probability+%3C+0.06+OR+key+%3D+%270%27", ["0", "4"]),
+        ("condition=probability+%3C+0.06+OR+key+%3D+%270%27&sort=generated", ["0", "4"]),
         ("verdict=real&sort=newest", ["8.jpg", "6.jpg", "4", "3"]),
         ("verdict=real&sort=real", ["4", "8.jpg", "3", "6.jpg"]),
         ("declared=generated&sort=doubtful", ["2", "4"]),
