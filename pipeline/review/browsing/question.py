@@ -30,8 +30,8 @@ SORTS = {
     "newest": ("newest first", "-epoch_us(scanned_at)"),
     "oldest": ("oldest first", "epoch_us(scanned_at)"),
 }
-"""By name: the words, and the value that grows along the order. The most suspicious are, as in the report and at the end
-of a scan, those whose file says that it was generated."""
+"""By name: the words, and the value that grows along the order. Most suspicious are, as in the report, those whose file
+says that it was generated, then the others by their scores."""
 
 
 @dataclass(frozen=True)
