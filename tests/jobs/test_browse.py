@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from jobs import export
 from jobs.browse import main
 from pipeline.labels import latest
 from pipeline.tune.data.layout import recognise
@@ -62,7 +63,9 @@ def grave(page: Any) -> list[str]:
     return [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found if each["impact"] in SEVERE]
 
 
-def test_a_table_is_looked_through_and_labelled_by_keys_and_a_training_reads_it(table: Path, browser: Any) -> None:
+def test_a_table_is_looked_through_and_labelled_by_keys_and_a_training_reads_it_and_its_export(
+    table: Path, browser: Any
+) -> None:
     complaints: list[str] = []
     with served(table) as (address, process):
         page = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
@@ -118,6 +121,9 @@ def test_a_table_is_looked_through_and_labelled_by_keys_and_a_training_reads_it(
     assert said["real"]["labelled_by"] == "ada"
     layout = recognise(str(table), reviews=str(table.parent / "labels"))
     assert str(layout) == "a verdict table with labels: 1 real, 1 fake, 1 sources"
+    labels, shards = str(table.parent / "labels"), table.parent / "exported"
+    assert export.main([str(table), "--labels", labels, "--output", str(shards)]) == 0
+    assert str(recognise(str(shards))).endswith(": 1 real, 1 fake, 1 sources")
 
 
 def test_ctrl_c_ends_it_without_a_complaint(table: Path) -> None:
