@@ -12,7 +12,7 @@ generated. `rest` is what comes from no patch: the MLPs, the experts, the biases
 What a map shows: which places moved this model's logit directly, and how much of the logit no place explains (`rest`).
 What it cannot show: why; what an MLP made of what was read; where a patch's token has its own content from, since deep
 tokens mix their neighbours'; and whether the model is right. A map of a wrong verdict looks as sure as that of a right
-one. `benchmarks/heatmap.py` compares this way with eight others.
+one. `benchmarks/heatmap.py` compares this way with nine others.
 
 Source: Gandelsman, Efros and Steinhardt 2024, arXiv:2310.05916 (the direct effect of attention, there towards text).
 
