@@ -51,7 +51,11 @@ def made(folder: Path) -> Path:
     ).to_pylist()
     rows = []
     for number, (row, given) in enumerate(zip(found, GIVEN, strict=True)):
-        facts = {"content_hash": hashlib.sha256(row["data"]).digest()[:16], "gates": [0.2, 0.3, 0.5]}
+        facts: dict[str, Any] = {
+            "format": "jpeg",
+            "content_hash": hashlib.sha256(row["data"]).digest()[:16],
+            "gates": [0.2, 0.3, 0.5],
+        }
         place = {name: row[name] for name, _ in PLACE}
         times = {"preprocess": Preprocess().fingerprint, "scanned_at": BEGUN + timedelta(days=1, hours=number)}
         empty = verdict_row(row["unit"], row["index"], model="new", status=given.get("status", "ok"))
