@@ -172,7 +172,3 @@ Prints what completes these commands, their flags, choices and files in a shell.
   fish  {NAME} {COMPLETION} fish > ~/.config/fish/completions/{NAME}.fish
 
 For this shell alone: source <({NAME} {COMPLETION} bash)"""
-
-
-if __name__ == "__main__":
-    sys.exit(main())

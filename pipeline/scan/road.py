@@ -38,11 +38,10 @@ Reading = Callable[[], Iterator[pa.Table]]
 class ImageSource(Datasource):
     """The door through which Ray Data takes images: one read task a reading."""
 
-    def __init__(self, readings: Sequence[Reading], memory: Snapshot, until: float | None = None) -> None:
+    def __init__(self, readings: Sequence[Reading], memory: Snapshot) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.readings = readings
         self.memory = memory
-        self.until = until
 
     def estimate_inmemory_data_size(self) -> int | None:
         """Give no estimate: what a shard holds is known once it is read."""
@@ -53,13 +52,16 @@ class ImageSource(Datasource):
     ) -> list[ReadTask]:
         """Make a task for each reading; `parallelism` is their number."""
         unknown = BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None, input_files=None)
-        return [
-            ReadTask(partial(_read_remotely, reading, self.memory, self.until), unknown) for reading in self.readings
-        ]
+        return [ReadTask(partial(_read_remotely, reading, self.memory), unknown) for reading in self.readings]
 
 
-def _read_remotely(reading: Reading, memory: Snapshot, until: float | None) -> Iterator[pa.Table]:
+def _read_remotely(reading: Reading, memory: Snapshot) -> Iterator[pa.Table]:
     mount(memory)
+    return reading()
+
+
+def _read_images(reading: Reading, until: float | None) -> Iterator[pa.Table]:
+    """Read images until a time has come, and tell Prometheus how long it took."""
     return metrics.read(read_until(reading, until))
 
 
@@ -181,7 +183,7 @@ def drive(
     road.layout.size_blocks(judges[0].described.preprocess.bytes)
     with road.watch.wave(judges[0].described.digest) as teller:
         readings = [replace(one, teller=teller) if isinstance(one, Untold) else one for one in readings]
-        images = _images(road, readings, road.until)
+        images = _images(road, [partial(_read_images, one, road.until) for one in readings])
         images = images if limit is None else images.limit(limit)
         return _driven(road, images, judges, units, teller)
 
@@ -213,9 +215,8 @@ class Written:
     files: tuple[str, ...]
 
 
-def _images(road: Road, readings: Sequence[Reading], until: float | None = None) -> Dataset:
-    source = ImageSource(readings, road.memory, until)
-    images: Dataset = ray.data.read_datasource(source, override_num_blocks=len(readings))
+def _images(road: Road, readings: Sequence[Reading]) -> Dataset:
+    images: Dataset = ray.data.read_datasource(ImageSource(readings, road.memory), override_num_blocks=len(readings))
     return images
 
 
