@@ -19,7 +19,8 @@ from mole.errors import MoleError
 from pipeline import cluster, storage
 from pipeline.invocation import advised
 from pipeline.notice import heeded
-from pipeline.printable import printable, probable
+from pipeline.output import demand_own
+from pipeline.printable import counted, printable, probable
 from pipeline.review.evidence.challenger import Challenger, challenger
 from pipeline.review.evidence.suspicious import Suspicion, question, suspicion
 from pipeline.review.page.making import Made, make
@@ -86,6 +87,7 @@ def main(arguments: list[str]) -> int:
         if settings.output_is_default:
             # a folder named after a source with a typo would stay behind
             Source(settings.source, settings.all_files, settings.image_member, table).demand()
+            demand_own(settings.output, settings.source)
             ticker.say(f"the verdicts go into the folder {settings.output} (--output names another)")
         record.begin(table)
         summary = scan(settings, ticker, look)
@@ -131,21 +133,22 @@ def show(summary: Summary, findings: Findings, settings: ScanSettings, console: 
         console.print(line, highlight=False, markup=False)
 
     console.print(counts(summary))
-    say(f"probabilities assume that {settings.prevalence:.3g} of the images are generated (--prevalence)")
+    say(f"probabilities assume that {100 * settings.prevalence:.3g} % of the images are generated (--prevalence)")
     if findings.challenger is not None:
         say(compared(findings.challenger))
     if findings.suspicion is not None:
         say(declared(findings.suspicion))
         show_suspects(findings.suspicion, settings, console)
-    rate = f", {summary.written / summary.seconds:,.1f} images/s with start-up" if summary.written else ""
-    say(f"{summary.written:,} rows written in {summary.seconds:,.1f} s{rate}")
+        show_faults(findings.suspicion, settings, console)
+    rate = f", {summary.written / summary.seconds:,.1f} images/s including start-up" if summary.written > 1 else ""
+    say(f"{counted(summary.written, 'row')} written in {summary.seconds:,.1f} s{rate}")
     if summary.skipped:
         hint = f", {summary.shards_skipped:,} of them shards: name those as a source" if summary.shards_skipped else ""
-        say(f"passed over since their name is no image's: {summary.skipped:,} (--all-files tries them){hint}")
+        say(f"skipped, not named like an image: {counted(summary.skipped, 'file')} (--all-files tries them){hint}")
     if summary.hidden:
-        say(f"passed over since their name begins with a dot: {summary.hidden:,} (--all-files tries them)")
+        say(f"skipped, since their name begins with a dot: {summary.hidden:,} (--all-files tries them)")
     if summary.repaired:
-        say(f"{summary.repaired:,} rows stood there twice and were taken out")
+        say(f"{counted(summary.repaired, 'row')} stood there twice and were removed")
     say(completeness(summary))
 
 
@@ -197,12 +200,17 @@ def declared(found: Suspicion) -> str:
 
 def show_suspects(found: Suspicion, settings: ScanSettings, console: Console) -> None:
     """Print the images to look at first, by name, with the reason."""
-    if not found.listed:
+    if not found.first:
         return
     folder = source_folder(settings)
     where = "" if folder is None else f", names below {printable(settings.source[0])}"
     shown = len(found.first)
-    which = f"the {shown} most suspicious of {found.listed:,} images" if found.listed > shown else "suspicious images"
+    if found.images <= shown:
+        which = "the image" if shown == 1 else f"all {shown} images, the most suspicious first"
+    else:
+        which = (
+            f"the {shown} most suspicious of {found.listed:,} images" if found.listed > shown else "suspicious images"
+        )
     table = Table(box=None, pad_edge=False, title=f"{which}{where}", title_justify="left", title_style="bold")
     table.add_column("image", overflow="fold")
     table.add_column("probability", justify="right", no_wrap=True)
@@ -214,6 +222,20 @@ def show_suspects(found: Suspicion, settings: ScanSettings, console: Console) ->
         table.add_row(Text(name), chance, suspect.verdict or "", Text(reason))
     console.print()
     console.print(table)
+    console.print()
+
+
+def show_faults(found: Suspicion, settings: ScanSettings, console: Console) -> None:
+    """Print some of the images that got no verdict, with the reason, and where the others are named."""
+    if not found.faults:
+        return
+    folder = source_folder(settings)
+    for fault in found.faults:
+        line = f"no verdict: {printable(fault.name(folder))}: {fault.reason}"
+        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
+    if found.faulty > len(found.faults):
+        more = f"{advised('tables')} {shlex.quote(settings.output)} --view faults"
+        console.print(f"no verdict: {found.faulty - len(found.faults):,} more: {more}", highlight=False, markup=False)
     console.print()
 
 
@@ -229,12 +251,13 @@ def source_folder(settings: ScanSettings) -> str | None:
 def completeness(summary: Summary) -> str:
     """Say whether every image has its row, and if not, why not and what to do."""
     units = f"{summary.units:,} {'shard or file' if summary.units == 1 else 'shards and files'}"
+    images = counted(summary.images, "image")
     if summary.stopped is None:
-        return f"complete: {summary.images:,} images in {units}, each exactly one row"
-    images = "" if summary.images_left is None else f", {summary.images_left:,} images"
+        return f"complete: {images} in {units}, each exactly one row"
+    left = "" if summary.images_left is None else f", {counted(summary.images_left, 'image')},"
     return (
-        f"not complete: {summary.stopped} ended this run; left are {summary.units_left:,} of {units}{images}; the same "
-        f"command goes on there ({summary.images:,} images have their row)"
+        f"not complete: {summary.stopped} ended this run; {summary.units_left:,} of {units}{left} are left; run the "
+        f"same command again to continue ({images} have their row)"
     )
 
 
@@ -247,7 +270,7 @@ def show_table(table: str, summary: Summary, settings: ScanSettings, made: Made 
     say(f"table: {table}")
     if made is not None:
         say(f"page: {link(made.page)}")
-        say(f"list: {made.sheet} ({made.suspicious:,} image{'' if made.suspicious == 1 else 's'})")
+        say(f"list: {made.sheet} ({counted(made.suspicious, 'suspicious image')})")
     if not summary.images:
         return
     if settings.sink == "iceberg":

@@ -1,11 +1,15 @@
 """Output: the folder of a scan's verdict table where none was named, after what is scanned."""
 
 import glob
+import json
 import os
 from collections.abc import Sequence
 
+from mole.errors import SettingsError
+from pipeline import storage
 from pipeline.local import path_of
 from pipeline.redaction import redacted
+from pipeline.run import FOLDER as RUNS
 from pipeline.storage import is_local
 from pipeline.submission import is_submitted
 
@@ -37,6 +41,32 @@ def place(text: str) -> str:
         return path
     first = min(path.find(sign) % (len(path) + 1) for sign in "*?[{")
     return os.path.dirname(path[:first]) or os.sep
+
+
+def demand_own(output: str, sources: Sequence[str]) -> None:
+    """Insist that a folder which a scan chose by itself holds no other scan's verdicts.
+
+    Args:
+        output: the folder.
+        sources: local paths, globs and braces, as they are scanned.
+
+    Raises:
+        SettingsError: scans wrote there, and none was of these sources.
+    """
+    folder = storage.join(storage.absolute(output), RUNS)
+    records = [json.loads(storage.read(url)) for url in storage.names(folder, ".json")]
+    others = [record["settings"]["source"] for record in records if record.get("job") == "scan"]
+    own = _whole(sources)
+    if others and all(_whole(other) != own for other in others):
+        named = ", ".join(others[-1])
+        raise SettingsError(
+            f"{output!r} already holds the verdicts of {named}; name another folder with --output, or this one to have "
+            "both in one table"
+        )
+
+
+def _whole(sources: Sequence[str]) -> set[str]:
+    return {storage.absolute(text).rstrip("/") if is_local(text) else text for text in sources}
 
 
 def unnamed(sources: Sequence[str], sink: str) -> str:

@@ -13,3 +13,8 @@ def probable(probability: float) -> str:
         if 0 < float(shown) < 1:
             return shown
     return "over 0.999999" if probability > 0.5 else "under 0.000001"
+
+
+def counted(number: int, noun: str) -> str:
+    """Write how many there are of something."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -31,6 +31,18 @@ UNEXPECTED = 1
 """The exit code of an error that is none of ours: a traceback."""
 
 
+def recorded(settings: JobSettings) -> dict[str, Any]:
+    """Write settings as a record keeps them: places of this machine whole, whatever folder the run stood in."""
+
+    def whole(place: str) -> str:
+        return storage.absolute(place) if storage.is_local(place) else place
+
+    values = settings.model_dump(mode="json")
+    for name, places in settings.lasting().items():
+        values[name] = [whole(place) for place in places] if isinstance(values[name], list) else whole(places[0])
+    return values
+
+
 class Record:
     """The record of one run: entered when its settings are read, left when it is over, whatever ended it.
 
@@ -69,7 +81,7 @@ class Record:
             "process": os.getpid(),
             "submission": submission_id(),
             "command": command_line(),
-            "settings": redacted_values(settings.model_dump(mode="json")),
+            "settings": redacted_values(recorded(settings)),
             "progress": [],
         }
 

@@ -1,10 +1,12 @@
 """The folder of a scan's verdicts is named after what is scanned, and lies where the user stands."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from pipeline.output import default_output, unnamed
+from mole.errors import SettingsError
+from pipeline.output import default_output, demand_own, unnamed
 from pipeline.submission import JOB_CONFIG
 
 
@@ -58,3 +60,14 @@ def test_the_reason_why_nothing_follows_names_what_stands_against_it(monkeypatch
     assert unnamed([], "files").startswith("no source")
     monkeypatch.setenv(JOB_CONFIG, "{}")
     assert unnamed(["photos/"], "files").startswith("a submitted job")
+
+
+def test_a_folder_that_another_scan_filled_is_refused_and_ones_own_is_not(tmp_path: Path) -> None:
+    photos, others, output = tmp_path / "photos", tmp_path / "others" / "photos", str(tmp_path / "photos-verdicts")
+    demand_own(output, [str(photos)])  # nothing is there yet
+    (tmp_path / "photos-verdicts" / "_runs").mkdir(parents=True)
+    record = {"job": "scan", "settings": {"source": [str(photos)]}}
+    (tmp_path / "photos-verdicts" / "_runs" / "a.json").write_text(json.dumps(record))
+    demand_own(output, [f"{photos}/"])
+    with pytest.raises(SettingsError, match=f"already holds the verdicts of {photos}; name another folder"):
+        demand_own(output, [str(others)])

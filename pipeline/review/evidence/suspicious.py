@@ -13,7 +13,9 @@ SUSPICIOUS = "(declared = 'generated' OR verdict = 'generated')"
 """Of the rows of the view `evidence`, those that are listed."""
 ORDER = "coalesce(declared = 'generated', false) DESC, logit DESC NULLS LAST, unit, \"index\""
 """Those whose files declare it come first, then the others; in either the highest probability comes first."""
-MOST = 10
+MOST, FAULTS = 10, 5
+COPIES = 8
+"""Times as many images are read as are listed, since those with the same bytes are listed once."""
 LONGEST = 60
 """Characters of what a file declares."""
 SETTINGS = re.compile(r"\bSteps: \d")
@@ -24,13 +26,14 @@ COUNTS = """
     SELECT count(*) FILTER (declared = 'generated'), count(*) FILTER (declared = 'camera'),
            count(*) FILTER (declared = 'generated' AND contradicted),
            count(*) FILTER (declared = 'camera' AND contradicted),
-           count(*) FILTER ({suspicious})
+           count(*) FILTER ({suspicious}), count(*), count(*) FILTER (status <> 'ok')
     FROM evidence
 """
 FOUND = """
-    SELECT unit, uri, key, "offset", verdict, probability, status, declared, contradicted, provenance
+    SELECT unit, "index", uri, key, "offset", content_hash, verdict, probability, status, detail, declared,
+           contradicted, provenance
     FROM evidence SEMI JOIN (
-        SELECT unit, "index" FROM evidence WHERE {suspicious} ORDER BY {order} LIMIT {most}
+        SELECT unit, "index" FROM evidence WHERE {which} ORDER BY {order} LIMIT {most}
     ) USING (unit, "index")
     ORDER BY {order}
 """
@@ -49,6 +52,7 @@ class Suspect:
         verdict: None where it could not be scored.
         probability: at the prevalence of the run that scored it; None where it could not be scored.
         status: `ok`, or why it could not.
+        detail: that reason in words; empty where it could.
         declared: `generated`, `camera` or None.
         named: the generator or camera that the file names, or its source type; empty where it declares nothing.
         contradicted: whether the verdict and what the file declares exclude each other.
@@ -61,6 +65,7 @@ class Suspect:
     verdict: str | None
     probability: float | None
     status: str
+    detail: str
     declared: str | None
     named: str
     contradicted: bool
@@ -79,6 +84,7 @@ class Suspect:
             verdict=row["verdict"],
             probability=row["probability"],
             status=row["status"],
+            detail=row["detail"] or "",
             declared=row["declared"],
             named=next((short(provenance[name]) for name in names if provenance.get(name)), ""),
             contradicted=bool(row["contradicted"]),
@@ -108,6 +114,8 @@ class Suspect:
             return f"its file declares {self.named}" + (f"; {beside}" if beside else "")
         if self.contradicted:
             return f"its score; its file contradicts it, declares {self.named}"
+        if self.verdict is None:
+            return f"{self.status.replace('_', ' ')}, {self.detail}" if self.detail else self.status.replace("_", " ")
         return "its score"
 
 
@@ -128,7 +136,11 @@ class Suspicion:
         declared_generated_real: of the first, those whose verdict is `real`.
         declared_camera_generated: of the second, those whose verdict is `generated`.
         listed: images whose files declare a generator or whose verdict is `generated`.
-        first: the first of those, in the order in which they are worth a look.
+        images: all images.
+        faulty: images without a verdict.
+        first: the first of those that are listed, in the order in which they are worth a look, those with the same
+            bytes once; of few images all.
+        faults: the first images without a verdict that do not stand there.
     """
 
     declared_generated: int
@@ -136,7 +148,10 @@ class Suspicion:
     declared_generated_real: int
     declared_camera_generated: int
     listed: int
+    images: int
+    faulty: int
     first: tuple[Suspect, ...]
+    faults: tuple[Suspect, ...]
 
 
 def suspicion(views: duckdb.DuckDBPyConnection, most: int = MOST) -> Suspicion:
@@ -147,11 +162,38 @@ def suspicion(views: duckdb.DuckDBPyConnection, most: int = MOST) -> Suspicion:
         most: images that are listed at most.
     """
     counts = [int(count) for count in views.execute(COUNTS.format(suspicious=SUSPICIOUS)).fetchall()[0]]
-    asked = views.sql(FOUND.format(suspicious=SUSPICIOUS, order=ORDER, most=most))
-    rows = asked.to_arrow_table().to_pylist() if counts[-1] else []
-    generated, camera, generated_real, camera_generated, listed = counts
-    first = tuple(map(Suspect.of, rows))
-    return Suspicion(generated, camera, generated_real, camera_generated, listed, first)
+    generated, camera, generated_real, camera_generated, listed, images, faulty = counts
+    if images <= most:
+        first = _asked(views, "true", ORDER, most)
+    else:
+        first = _once(_asked(views, SUSPICIOUS, ORDER, COPIES * most))[:most] if listed else []
+    shown = {(row["unit"], row["index"]) for row in first}
+    faults = _asked(views, "status <> 'ok'", 'unit, "index"', FAULTS + len(first)) if faulty else []
+    more = [row for row in faults if (row["unit"], row["index"]) not in shown][:FAULTS]
+    return Suspicion(
+        declared_generated=generated,
+        declared_camera=camera,
+        declared_generated_real=generated_real,
+        declared_camera_generated=camera_generated,
+        listed=listed,
+        images=images,
+        faulty=faulty,
+        first=tuple(map(Suspect.of, first)),
+        faults=tuple(map(Suspect.of, more)),
+    )
+
+
+def _asked(views: duckdb.DuckDBPyConnection, which: str, order: str, most: int) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = (
+        views.sql(FOUND.format(which=which, order=order, most=most)).to_arrow_table().to_pylist()
+    )
+    return rows
+
+
+def _once(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out images whose bytes another one before them has."""
+    contents = [row["content_hash"] or (row["unit"], row["index"]) for row in rows]
+    return [row for number, row in enumerate(rows) if contents.index(contents[number]) == number]
 
 
 def question(most: int = MOST) -> str:
