@@ -56,10 +56,10 @@ def main(arguments: list[str] | None = None) -> int:
     """
     given = sys.argv[1:] if arguments is None else arguments
     first, rest = (given[0], given[1:]) if given else (HELP[0], [])
-    if first in HELP:
+    if first in (*HELP, "help"):
         print(overview())
         return 0
-    if first == "--version":
+    if first in ("--version", "-V"):
         print(f"{NAME} {version(NAME)}")
         return 0
     if first == COMPLETION:
@@ -69,7 +69,9 @@ def main(arguments: list[str] | None = None) -> int:
     if first in SCANNING:
         return run(first, rest)
     return refuse(
-        first, {**{name: name for name in (*SCANNING, *OWN)}, **{name: f"{GROUP} {name}" for name in TRAINED}}
+        first,
+        {name: name for name in (*SCANNING, *OWN, "--help", "--version")}
+        | {name: f"{GROUP} {name}" for name in TRAINED},
     )
 
 
@@ -81,7 +83,7 @@ def train(given: list[str]) -> int:
         return 0
     if first in TRAINED:
         return run(first, rest)
-    return refuse(f"{GROUP} {first}", {f"{GROUP} {name}": f"{GROUP} {name}" for name in TRAINED})
+    return refuse(f"{GROUP} {first}", {name: f"{GROUP} {name}" for name in TRAINED})
 
 
 def run(job: str, rest: list[str]) -> int:
@@ -97,9 +99,7 @@ def completion(rest: list[str]) -> int:
         print(COMPLETION_HELP)
         return 0
     if len(rest) > 1 or rest[0] not in SHELLS:
-        return refuse(
-            f"{COMPLETION} {' '.join(rest)}", {f"{COMPLETION} {shell}": f"{COMPLETION} {shell}" for shell in SHELLS}
-        )
+        return refuse(f"{COMPLETION} {' '.join(rest)}", {shell: f"{COMPLETION} {shell}" for shell in SHELLS})
     made = import_module("pipeline.completion")
     scanning, trained = (
         {name: made.Job(told, settings_of(name)) for name, told in group.items()} for group in (SCANNING, TRAINED)
@@ -119,7 +119,7 @@ def settings_of(job: str) -> Any:
 
 def refuse(given: str, known: Mapping[str, str]) -> int:
     """Say that there is no such command, and which is most like it."""
-    like = get_close_matches(given.lower(), known, n=1)
+    like = get_close_matches(given.lower().rpartition(" ")[2], known, n=1)
     advice = f"did you mean {NAME} {known[like[0]]}?" if like else f"{NAME} --help lists them"
     print(f"there is no command {NAME} {given}; {advice}", file=sys.stderr)
     return REFUSED

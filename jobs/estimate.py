@@ -46,8 +46,18 @@ def show(lines: list[Line], console: Console) -> None:
     table.add_column("how", overflow="fold")
     for line in lines:
         cost = f"{line.cost:,.2f}" if line.cost else ""
-        table.add_row(line.what, amount(line), cost, readable(line.arithmetic))
+        table.add_row(line.what, amount(line), cost, readable(arithmetic(line)))
     console.print(table)
+
+
+def in_minutes(line: Line) -> bool:
+    """Tell whether hours are so few that people read minutes."""
+    return line.unit.endswith("-hours") and line.amount < 1
+
+
+def arithmetic(line: Line) -> str:
+    """Write how a number came about, in the unit that it is shown in."""
+    return line.arithmetic.replace(" s / 3,600", " s / 60") if in_minutes(line) else line.arithmetic
 
 
 def amount(line: Line) -> str:
@@ -56,7 +66,7 @@ def amount(line: Line) -> str:
         return sized(line.amount * GIGABYTE)
     if line.unit == "seconds":
         return lasting(line.amount)
-    if line.unit.endswith("-hours") and line.amount < 1:
+    if in_minutes(line):
         return f"{line.amount * 60:,.3g} {line.unit.removesuffix('-hours')}-minutes"
     number = f"{line.amount:,.0f}" if line.amount >= 100 else f"{line.amount:,.3g}"
     return f"{number} {line.unit}".rstrip()

@@ -21,6 +21,7 @@ from pipeline.invocation import advised
 from pipeline.notice import heeded
 from pipeline.output import demand_own
 from pipeline.printable import counted, printable, probable
+from pipeline.records import Status
 from pipeline.review.evidence.challenger import Challenger, challenger
 from pipeline.review.evidence.suspicious import Suspicion, question, suspicion
 from pipeline.review.page.making import Made, make
@@ -150,6 +151,8 @@ def show(summary: Summary, findings: Findings, settings: ScanSettings, console: 
     if summary.repaired:
         say(f"{counted(summary.repaired, 'row')} stood there twice and were removed")
     say(completeness(summary))
+    if set(summary.statuses) == {Status.MISSING}:
+        say("none of the images that the source names is there; are its paths right?")
 
 
 def counts(summary: Summary) -> Table:

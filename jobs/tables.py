@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.printable import printable
+from pipeline.printable import printable, probable
 from pipeline.scan.table.views import ask, opened
 from pipeline.settings import TablesSettings
 from pipeline.telemetry import command, results
@@ -27,6 +27,8 @@ SHOWN = {
 }
 """The columns of a view that people see; --json gives all of them."""
 DIGEST = 12
+PROGRESS = "progress"
+"""The view that is shown where none is named."""
 
 
 @command
@@ -41,12 +43,12 @@ def main(arguments: list[str]) -> int:
         with opened(settings.table, str(settings.database)):
             print(f"views: {settings.database}")
         return 0
-    answer = ask(settings.table, settings.sql or f"FROM {settings.view}", limit=settings.limit)
+    answer = ask(settings.table, settings.sql or f"FROM {settings.view or PROGRESS}", limit=settings.limit)
     if settings.json_rows:
         for row in answer.to_pylist():
             print(json.dumps(row, default=written))
     else:
-        show(answer if settings.sql else shown(answer, settings.view), results())
+        show(answer if settings.sql else shown(answer, settings.view or PROGRESS), results())
     return 0
 
 
@@ -77,7 +79,7 @@ def cell(name: str, value: object) -> str:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
     if isinstance(value, float):
-        return f"{value:.3f}"
+        return probable(value) if name.endswith("probability") and 0 < value < 1 else f"{value:.3f}"
     if isinstance(value, dict):
         return ": ".join(str(part) for part in value.values())
     if isinstance(value, bytes):

@@ -218,7 +218,7 @@ def _fault(reason: Exception, name: str, told: _Told) -> Fault:
     """Tell a picture that is cut or broken from one whose kind nothing here reads, and from one that takes too much."""
     if isinstance(reason, RefusalError):
         return Fault(reason.status, str(reason), reason.format or name, *(reason.size or told.size))
-    words = f"{type(reason).__name__}: {reason}"
+    words = " ".join(f"{type(reason).__name__}: {reason}".split())
     if isinstance(reason, MemoryError):
         status = Status.TOO_LARGE
     elif isinstance(reason, UnidentifiedImageError):

@@ -73,9 +73,9 @@ def fault_of(reason: BaseException) -> tuple[Status, str]:
         or isinstance(told, FileNotFoundError | IsADirectoryError | NotADirectoryError)
         or getattr(told, "errno", None) in NO_SUCH_PLACE
     ):
-        return Status.MISSING, f"{NO_FILE.get(getattr(told, 'errno', None) or 0, 'no such file')}: {told}"
+        return Status.MISSING, f"{NO_FILE.get(getattr(told, 'errno', None) or 0, 'no such file')}: {_place(told)}"
     if code in FORBIDDEN_CODES or isinstance(told, PermissionError):
-        return Status.FORBIDDEN, f"not allowed to read: {told}"
+        return Status.FORBIDDEN, f"not allowed to read: {_place(told)}"
     return Status.UNREACHABLE, f"{type(told).__name__}: {told}"
 
 
@@ -93,6 +93,11 @@ def is_passing(reason: BaseException) -> bool:
 def is_taken(reason: BaseException) -> bool:
     """Tell whether a store refused to create a file because there is one."""
     return _code(_told(reason)) in TAKEN_CODES or getattr(reason, "errno", None) in (errno.EEXIST, errno.EBUSY)
+
+
+def _place(told: BaseException) -> str:
+    """Name the file that an error of a file system is about, which says the rest in other words."""
+    return str(getattr(told, "filename", None) or told)
 
 
 def _code(told: BaseException) -> int | None:

@@ -222,13 +222,19 @@ class TablesSettings(JobSettings):
     flags: ClassVar[dict[str, str]] = {"json_rows": "--json"}
 
     table: Annotated[str, Field(min_length=1)] = Field(description="the folder URL of the verdict table")
-    view: View = Field("progress", description="what to show")
+    view: View | None = Field(None, description="what to show (default: progress)")
     sql: str | None = Field(None, description="a question about the views, in place of a view (default: the view)")
     limit: NonNegativeInt = Field(20, description="show so many rows of it; 0 shows all")
     database: Path | None = Field(
         None, description="write the views into this DuckDB file; they read the table anew (default: none)"
     )
     json_rows: bool = Field(False, description="print each row as a line of JSON")
+
+    @model_validator(mode="after")
+    def _one_question(self) -> Self:
+        if self.sql is not None and self.view is not None:
+            raise ValueError("--sql and --view exclude each other: name the view in the SQL")
+        return self
 
 
 class CompactSettings(JobSettings):

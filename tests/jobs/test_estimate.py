@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from jobs.estimate import amount, main
+from jobs.estimate import amount, arithmetic, main
 from pipeline.scan.forecasting.forecast import Line
 from tests.pictures import samples, write_shard
 
@@ -58,3 +58,10 @@ def test_people_read_amounts_in_the_unit_that_fits(line: Line, words: str) -> No
 def test_a_source_with_nothing_in_it_is_refused(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert main(["--source", str(tmp_path / "empty"), "--model", str(tiny)]) == 2
+
+
+def test_the_arithmetic_gives_the_number_in_the_unit_that_is_shown() -> None:
+    few = Line("prepare", 36 / 3600, "core-hours", 0.0, "10 images x 3.6000 s / 3,600, at 0 an hour")
+    assert (amount(few), arithmetic(few)) == ("0.6 core-minutes", "10 images x 3.6000 s / 60, at 0 an hour")
+    many = Line("prepare", 2.0, "core-hours", 0.0, "2,000 images x 3.6000 s / 3,600, at 0 an hour")
+    assert arithmetic(many) == many.arithmetic

@@ -107,3 +107,8 @@ def test_names_of_crawled_images_do_nothing_to_a_terminal(table: Path, capsys: p
     question = "SELECT 'a' || chr(27) || '[31m' || chr(10) || chr(8238) || '[red]b[/red]' AS key"
     assert main(["--table", str(table), "--sql", question]) == 0
     assert "a\\x1b[31m\\n\\u202e[red]b[/red]" in capsys.readouterr().out
+
+
+def test_a_view_and_a_question_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--table", "t", "--sql", "FROM runs", "--view", "runs"]) == 2
+    assert "--sql and --view exclude each other" in capsys.readouterr().err

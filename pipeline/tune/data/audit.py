@@ -16,6 +16,8 @@ from pipeline.tune.data.samples import Sample
 BOUND = 0.65
 QUANTILES = (10, 50, 90)
 MOST_COMMON = 4
+FEW = 30
+"""Images of a class, below which an audit says that it shows little."""
 NUMBERS = ("quality", "width", "height", "aspect", "bytes_per_pixel")
 FLAGS = ("exif", "icc", "xmp")
 TEXTS = ("format", "subsampling", "software")
@@ -147,8 +149,10 @@ def verdict_of(found: Audit, bound: float = BOUND) -> Verdict:
     telling = {name: auc for name, auc in found.columns.items() if name != leak.TOLD and auc > bound}
     by = ", ".join(f"{name} {auc:.2f}" for name, auc in telling.items())
     measured = f"a classifier that sees the files' metadata alone reaches an AUC of {found.auc:.3f} (bound {bound:g})"
+    fewest = min(one.images for one in found.distributions if one.source is None)
+    few = f"; {fewest} images of a class are too few to rely on that" if fewest < FEW else ""
     if found.auc <= bound or found.low <= 0.5:
-        return Verdict(leaks=False, told=measured)
+        return Verdict(leaks=False, told=f"{measured}{few}")
     return Verdict(leaks=True, told=f"{measured}; alone: {by or 'no column, together they do'}")
 
 

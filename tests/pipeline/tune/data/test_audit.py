@@ -67,6 +67,13 @@ def test_too_few_images_are_not_judged(tmp_path: Path) -> None:
     assert "not judged: fewer than 5 groups" in verdict.told
 
 
+def test_few_images_are_said_to_show_little(tmp_path: Path) -> None:
+    assert (
+        "10 images of a class are too few to rely on that" in verdict_of(audited(alike(tmp_path, 10)), bound=1.0).told
+    )
+    assert "too few" not in verdict_of(audited(alike(tmp_path / "more", 30)), bound=1.0).told
+
+
 def test_each_class_and_each_source_is_described(tmp_path: Path) -> None:
     found = audited(alike(tmp_path, 6, fake="webp"))
     told = [(each.label, each.source, each.images) for each in found.distributions]
