@@ -117,7 +117,7 @@ class Detector:
             ValueError: it is an array of another shape, or what holds it is closed.
             ModelError: a logit is not finite.
         """
-        if isinstance(image, list | tuple | set | frozenset | Iterator):
+        if isinstance(image, list | tuple | set | frozenset | Iterator) and not isinstance(image, Stream):
             raise TypeError(f"score takes one image, got {type(image).__name__}; score_batch takes several")
         [result] = self._scored([self._viewed(image)])
         return result
@@ -202,7 +202,7 @@ def demand_settings(device: object, prevalence: object, precision: object) -> No
         told = f"{gpus} that torch can use" if gpus else "no GPU that torch can use"
         raise SettingsError(f"device {device!r}, but this machine has {told}; leave device out, or name 'cpu'")
     if not isinstance(prevalence, int | float | np.floating) or not 0 < prevalence < 1:
-        raise SettingsError(f"prevalence must lie between 0 and 1, both left out, got {prevalence!r}")
+        raise SettingsError(f"prevalence must be greater than 0 and less than 1, got {prevalence!r}")
     if precision not in (None, *get_args(Precision)):
         names = " or ".join(map(repr, get_args(Precision)))
         raise SettingsError(f"precision must be {names}, or None for the faster one, got {precision!r}")
@@ -220,9 +220,7 @@ def demand_several(images: object) -> None:
     if one:
         raise TypeError(f"score_batch takes several images, got one ({type(images).__name__}); score takes one")
     if isinstance(images, Mapping) or not isinstance(images, Iterable):
-        raise TypeError(
-            f"score_batch takes a list of images, or what gives one after the other, got {type(images).__name__}"
-        )
+        raise TypeError(f"score_batch takes a list or another iterable of images, got {type(images).__name__}")
 
 
 def fault_result(fault: Fault) -> Result:

@@ -40,7 +40,7 @@ Given = Image.Image | NDArray[np.uint8] | bytes | bytearray | memoryview | str |
 SHAPES = "(H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
 CHANNELS = (1, 3, 4)
 TAKEN = (
-    "the path or URL of a file, a file's bytes, a file that is open in binary mode, a Pillow image, or an array of "
+    "the path or URL of a file, a file's bytes, a file open in binary mode, a Pillow image, or an array of "
     f"uint8 {SHAPES}"
 )
 

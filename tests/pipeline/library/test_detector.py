@@ -74,8 +74,11 @@ def test_images_of_several_kinds_come_back_in_their_order(detector: Detector, tm
     data = picture(0, form="png", side=300)
     (tmp_path / "a.png").write_bytes(data)
     opened = Image.open(io.BytesIO(data))
-    results = detector.score_batch([data, b"nothing", tmp_path / "a.png", opened, np.asarray(opened)])
-    assert [result.status for result in results] == [Status.OK, Status.NOT_AN_IMAGE, *[Status.OK] * 3]
+    held = io.BytesIO(data)
+    results = detector.score_batch([data, b"nothing", tmp_path / "a.png", opened, np.asarray(opened), held])
+    assert [result.status for result in results] == [Status.OK, Status.NOT_AN_IMAGE, *[Status.OK] * 4]
+    with (tmp_path / "a.png").open("rb") as file:
+        assert detector.score(file).verdict == results[0].verdict
     logits = [result.logit for result in results if result.logit is not None]
     np.testing.assert_allclose(logits, logits[0], atol=CLOSE)
     assert results[1].verdict is None and results[1].probability is None and results[1].detail
@@ -104,7 +107,10 @@ def test_a_probability_is_that_of_the_prevalence(tiny: Path, detector: Detector)
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        *(({"prevalence": value}, "prevalence must lie between 0 and 1") for value in (0, 1, float("nan"), "a", None)),
+        *(
+            ({"prevalence": value}, "prevalence must be greater than 0 and less than 1")
+            for value in (0, 1, float("nan"), "a", None)
+        ),
         ({"precision": "x"}, "precision must be 'float32' or 'bfloat16', or None for the faster one, got 'x'"),
         ({"device": "gpu"}, "device must be 'auto', 'cpu', 'cuda' or 'cuda:' and a number, got 'gpu'"),
         ({"device": None}, "device must be"),
@@ -135,7 +141,7 @@ def test_one_image_and_several_are_not_taken_for_each_other(detector: Detector) 
             detector.score_batch(image)
     neither: list[Any] = [3, None, {"a.jpg": data}]
     for image in neither:
-        with pytest.raises(TypeError, match="score_batch takes a list of images"):
+        with pytest.raises(TypeError, match="score_batch takes a list or another iterable"):
             detector.score_batch(image)
     with pytest.raises(TypeError, match="image 1: an image must be .* got int"):
         detector.score_batch([data, 3])  # type: ignore[list-item]
