@@ -7,9 +7,8 @@ import sys
 
 from rich.console import Console
 
-from pipeline.review.export import MISSING, Exported, ExportSettings, export
+from pipeline.review.export import MISSING, Exported, ExportSettings, demand, export
 from pipeline.run import Record
-from pipeline.scan.table.views import demand_table
 from pipeline.telemetry import Ticker, command, results
 
 
@@ -24,9 +23,9 @@ def main(arguments: list[str]) -> int:
     settings = ExportSettings.from_command_line(arguments)
     ticker = Ticker()
     with Record("export", settings, ticker) as record:
-        demand_table(settings.table)  # a record is left beside shards, never beside what comes of a typo
+        asked = demand(settings)  # a record is left beside shards, never beside what comes of a typo
         record.begin(settings.output)
-        found = export(settings, ticker.say)
+        found = export(settings, asked, ticker)
         record.succeed(found.model_dump())
     if not record.exit_code:
         if settings.json_summary:
@@ -39,13 +38,20 @@ def main(arguments: list[str]) -> int:
 
 def show(found: Exported, console: Console) -> None:
     """Print what was exported, and what could not be."""
-    console.print(
-        f"{found.images:,} images in {found.shards:,} shards: {found.output}", highlight=False, soft_wrap=True
-    )
+    told = f"{counted(found.images, 'image')} in {counted(found.shards, 'shard')}: {found.output}"
+    console.print(told, highlight=False, soft_wrap=True, markup=False)
+    missing = ""
     if found.missing:
-        lost = f"{found.missing:,} images have no bytes, or other ones than were judged"
-        console.print(f"{lost}: {found.output}/{MISSING}", highlight=False, soft_wrap=True)
-    console.print("each chosen image is in one shard, or listed as missing: checked", highlight=False)
+        lost = f"{counted(found.missing, 'image')} {'is' if found.missing == 1 else 'are'}"
+        told = f"{lost} empty, gone or changed since the scan: {found.output}/{MISSING}"
+        console.print(told, highlight=False, soft_wrap=True, markup=False)
+        missing = f" or listed in {MISSING}"
+    console.print(f"checked: every chosen image is in exactly one shard{missing}", highlight=False)
+
+
+def counted(count: int, noun: str) -> str:
+    """Write how many of something there are."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ LIBRARY = {
     "overlay": "mole.drawing",
 }
 """Where each name of the library lies."""
+VERSION = "__version__"
 
 __all__ = ["Detector", "HeatMap", "Result", "Scorer", "heat_map", "heat_maps", "overlay"]
 
@@ -26,6 +27,8 @@ def __getattr__(name: str) -> object:
     Raises:
         AttributeError: there is none of that name.
     """
+    if name == VERSION:
+        return import_module("importlib.metadata").version("mole-scan")
     if name not in LIBRARY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(LIBRARY)}")
     return getattr(import_module(LIBRARY[name]), name)
@@ -33,4 +36,4 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     """List the names of the library beside the module's own."""
-    return sorted({*globals(), *LIBRARY})
+    return sorted({*globals(), *LIBRARY, VERSION})

@@ -7,3 +7,5 @@ from pipeline.library.detector import Result as Result
 from pipeline.library.scorer import Scorer as Scorer
 
 LIBRARY: dict[str, str]
+
+__version__: str

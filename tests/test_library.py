@@ -28,4 +28,5 @@ def test_every_block_of_the_page_runs_as_it_stands(
     assert told.splitlines()[0].split()[0] in ("generated", "real", "unsure")
     assert "not_an_image None" in told and "(14, 14)" in told
     assert told.count("'verdict': '") == 3
+    assert "12 scored, 5 missing" in told
     assert (tmp_path / "where.png").read_bytes().startswith(b"\x89PNG")

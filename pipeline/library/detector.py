@@ -3,13 +3,16 @@
 Shapes: C views of an image, S side of a view.
 """
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Self
+from os import PathLike
+from typing import Self, get_args
 
 import numpy as np
 import torch
+from PIL import Image
 
 from mole.calibration import PREVALENCE
 from mole.checkpoint import Checkpoint, load_checkpoint
@@ -20,11 +23,12 @@ from mole.precision import Precision
 from mole.view import Pixels, views
 from pipeline import registry
 from pipeline.decode import Fault
-from pipeline.library.image import Given, opened
+from pipeline.library.image import CHANNELS, Given, Stream, opened
 from pipeline.records import Status
 
 ON_CPU, ON_GPU = 16, 256
 """Images of a forward pass, as of a scan."""
+DEVICE = re.compile(r"auto|cpu|cuda(:(?P<number>\d+))?")
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Detector:
         precision: float32 gives the same numbers on every machine; None the faster one by measuring, as in a scan.
 
     Raises:
-        SettingsError: the prevalence is none.
+        SettingsError: the device, the prevalence or the precision is none, or there is no such GPU.
     """
 
     def __init__(
@@ -70,8 +74,7 @@ class Detector:
         prevalence: float = PREVALENCE,
         precision: Precision | None = "float32",
     ) -> None:
-        if not 0 < prevalence < 1:
-            raise SettingsError(f"prevalence must lie between 0 and 1, got {prevalence}")
+        demand_settings(device, prevalence, precision)
         on_gpu = device != "cpu" and torch.cuda.is_available()
         self.checkpoint = checkpoint
         self.prevalence = prevalence
@@ -81,7 +84,7 @@ class Detector:
     @classmethod
     def load(
         cls,
-        model: str = registry.EMBEDDED,
+        model: str | PathLike[str] = registry.EMBEDDED,
         *,
         device: str = "auto",
         prevalence: float = PREVALENCE,
@@ -97,10 +100,12 @@ class Detector:
             precision: float32 gives the same numbers on every machine; None the faster one by measuring, as in a scan.
 
         Raises:
-            SettingsError: nothing is there, or the prevalence is none.
+            SettingsError: nothing is there, the device, the prevalence or the precision is none, or there is no such
+                GPU.
             ModelError: what is there is no checkpoint, or is damaged.
             StorageError: the store does not answer.
         """
+        demand_settings(device, prevalence, precision)
         checkpoint = load_checkpoint(registry.locate(str(model)))
         return cls(checkpoint, device=device, prevalence=prevalence, precision=precision)
 
@@ -108,9 +113,13 @@ class Detector:
         """Score one image; one that cannot be read is a result without a verdict.
 
         Raises:
+            TypeError: it is none of the kinds that are taken.
+            ValueError: it is an array of another shape, or what holds it is closed.
             ModelError: a logit is not finite.
         """
-        [result] = self.score_batch([image])
+        if isinstance(image, list | tuple | set | frozenset | Iterator) and not isinstance(image, Stream):
+            raise TypeError(f"score takes one image, got {type(image).__name__}; score_batch takes several")
+        [result] = self._scored([self._viewed(image)])
         return result
 
     def score_batch(self, images: Iterable[Given]) -> list[Result]:
@@ -120,12 +129,15 @@ class Detector:
             images: of any kinds, mixed; they are taken a batch at a time.
 
         Raises:
+            TypeError: it is one image, or one of them is none of the kinds that are taken.
+            ValueError: one of them is an array of another shape, or what holds it is closed.
             ModelError: a logit is not finite.
         """
-        waiting = iter(images)
+        demand_several(images)
+        waiting = enumerate(images)
         results: list[Result] = []
         while some := list(islice(waiting, self._batch)):
-            results += self._scored(some)
+            results += self._scored([self._viewed(image, f"image {number}: ") for number, image in some])
         return results
 
     def heat_map(self, image: Given) -> list[HeatMap]:
@@ -136,15 +148,16 @@ class Detector:
 
         Raises:
             SettingsError: the image cannot be read.
+            TypeError: it is none of the kinds that are taken.
+            ValueError: it is an array of another shape, or what holds it is closed.
         """
         picture = opened(image)
         if isinstance(picture, Fault):
             raise SettingsError(f"there is no map of an image that is {picture.status}: {picture.detail}")
         return heat_maps(self.checkpoint, picture.pixels_3HW)
 
-    def _scored(self, images: list[Given]) -> Iterator[Result]:
-        """Score as many images as go through the model together."""
-        seen = [self._viewed(image) for image in images]
+    def _scored(self, seen: list[Pixels | Fault]) -> Iterator[Result]:
+        """Score as many images as go through the model together; uint8 (C, 3, S, S) of each."""
         found = [view_C3SS for view_C3SS in seen if not isinstance(view_C3SS, Fault)]
         if not found:
             return (fault_result(fault) for fault in seen if isinstance(fault, Fault))
@@ -158,11 +171,56 @@ class Detector:
         )
         return (fault_result(one) if isinstance(one, Fault) else next(scored) for one in seen)
 
-    def _viewed(self, image: Given) -> Pixels | Fault:
-        """Decode an image and cut its views; uint8 (C, 3, S, S)."""
+    def _viewed(self, image: Given, named: str = "") -> Pixels | Fault:
+        """Decode an image and cut its views; uint8 (C, 3, S, S).
+
+        Raises:
+            TypeError: it is none of the kinds that are taken; the words begin with how it is named.
+            ValueError: it is an array of another shape, or what holds it is closed.
+        """
         spec = self.checkpoint.preprocess
-        picture = opened(image, spec.window)
+        try:
+            picture = opened(image, spec.window)
+        except TypeError as reason:
+            raise TypeError(f"{named}{reason}") from reason
+        except ValueError as reason:
+            raise ValueError(f"{named}{reason}") from reason
         return picture if isinstance(picture, Fault) else views(picture.pixels_3HW, spec)
+
+
+def demand_settings(device: object, prevalence: object, precision: object) -> None:
+    """Insist on settings that can be had, before anything is loaded.
+
+    Raises:
+        SettingsError: one of them is none, or there is no such GPU.
+    """
+    found = DEVICE.fullmatch(device) if isinstance(device, str) else None
+    if found is None:
+        raise SettingsError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:' and a number, got {device!r}")
+    gpus = torch.cuda.device_count()
+    if found[0].startswith("cuda") and int(found["number"] or 0) >= gpus:
+        told = f"{gpus} that torch can use" if gpus else "no GPU that torch can use"
+        raise SettingsError(f"device {device!r}, but this machine has {told}; leave device out, or name 'cpu'")
+    if not isinstance(prevalence, int | float | np.floating) or not 0 < prevalence < 1:
+        raise SettingsError(f"prevalence must be greater than 0 and less than 1, got {prevalence!r}")
+    if precision not in (None, *get_args(Precision)):
+        names = " or ".join(map(repr, get_args(Precision)))
+        raise SettingsError(f"precision must be {names}, or None for the faster one, got {precision!r}")
+
+
+def demand_several(images: object) -> None:
+    """Insist on something that holds images, and is not one.
+
+    Raises:
+        TypeError: it is one image, or holds none.
+    """
+    one = isinstance(images, str | bytes | bytearray | memoryview | PathLike | Image.Image | Stream)
+    if isinstance(images, np.ndarray):
+        one = images.ndim == 2 or (images.ndim == 3 and images.shape[2] in CHANNELS)
+    if one:
+        raise TypeError(f"score_batch takes several images, got one ({type(images).__name__}); score takes one")
+    if isinstance(images, Mapping) or not isinstance(images, Iterable):
+        raise TypeError(f"score_batch takes a list or another iterable of images, got {type(images).__name__}")
 
 
 def fault_result(fault: Fault) -> Result:

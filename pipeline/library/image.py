@@ -4,8 +4,9 @@ A file's bytes are decoded as a scan decodes them. What Pillow or an array holds
 upright and brought to RGB in 8 bits by the scan's own code.
 """
 
-from os import PathLike, fspath
-from typing import Any
+import io
+from os import PathLike, fsdecode
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,65 +25,169 @@ from pipeline.records import Status
 BOUNDS = Bounds(max_bytes=64 << 20, max_pixels=100_000_000, min_side=16)
 """What a scan refuses where its flags say nothing else."""
 
-Given = Image.Image | NDArray[Any] | bytes | str | PathLike[str]
-"""An image: Pillow's, an array (H, W), (H, W, 3) or (H, W, 4), a file's bytes, or the path or URL of a file."""
+
+@runtime_checkable
+class Stream(Protocol):
+    """A file that is open in binary mode, `BytesIO` too."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read so many bytes at most; none at the end."""
 
 
-def opened(image: Given | None, look: Look = everything) -> Picture | Fault:
+Given = Image.Image | NDArray[np.uint8] | bytes | bytearray | memoryview | str | PathLike[str] | Stream
+"""An image: Pillow's, an array of uint8, a file's bytes, its path or URL, or a file that is open."""
+
+SHAPES = "(H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
+CHANNELS = (1, 3, 4)
+TAKEN = (
+    "the path or URL of a file, a file's bytes, a file open in binary mode, a Pillow image, or an array of "
+    f"uint8 {SHAPES}"
+)
+
+
+def demand_image(image: object) -> None:
+    """Insist on one of the kinds that `Given` names.
+
+    Raises:
+        TypeError: it is of another kind, or an array of another dtype.
+        ValueError: it is an array of another shape.
+    """
+    if isinstance(image, np.ndarray):
+        found = f"got an array of shape {image.shape} and dtype {image.dtype}"
+        if image.dtype != np.uint8:
+            raise TypeError(f"an array must be of uint8, {found}")
+        if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in CHANNELS)):
+            raise ValueError(f"an array must have the shape {SHAPES}, {found}")
+    elif isinstance(image, io.TextIOBase):
+        raise TypeError("a file must be open in binary mode, got one that is open as text")
+    elif not isinstance(image, Image.Image | bytes | bytearray | memoryview | str | PathLike | Stream):
+        raise TypeError(f"an image must be {TAKEN}; got {type(image).__name__}")
+
+
+def opened(image: Given, look: Look = everything) -> Picture | Fault:
     """Decode an image.
 
     Args:
-        image: of any kind; None is one that is missing.
+        image: of any kind; a file that is open is read from where it stands.
         look: which part of a file's picture is wanted; pictures that are decoded already are given whole.
 
     Returns:
-        The picture, or the fault; no image raises.
+        The picture, or the fault; what is wrong with an image raises nothing.
+
+    Raises:
+        TypeError: it is none of the kinds that are taken.
+        ValueError: it is an array of another shape, or what holds it is closed.
     """
-    if image is None:
-        return Fault(Status.EMPTY, "no image")
+    demand_image(image)
     if isinstance(image, Image.Image):
         return _of_pillow(image, look)
     if isinstance(image, np.ndarray):
         return _of_array(image, look)
     if isinstance(image, str | PathLike):
-        return _of_file(fspath(image), look)
-    return decode(bytes(image), BOUNDS, look)
+        return _of_file(fsdecode(image), look)
+    if isinstance(image, bytes | bytearray | memoryview):
+        return decode(bytes(image), BOUNDS, look)
+    return _of_stream(image, look)
+
+
+def of_column(value: Any) -> Given | Fault:
+    """Take a value out of a column of a dataset, or say why it is no image; nothing raises."""
+    if value is None or (isinstance(value, float | np.floating) and np.isnan(value)):
+        return Fault(Status.MISSING, "no bytes in this column")
+    if isinstance(value, np.ndarray) and value.ndim == 3 and len(value) == 1 and value.shape[2] not in CHANNELS:
+        value = value[0]  # as Ray gives a grey image among coloured ones
+    try:
+        demand_image(value)
+    except (TypeError, ValueError) as reason:
+        return Fault(Status.UNSUPPORTED if isinstance(value, np.ndarray) else Status.NOT_AN_IMAGE, str(reason))
+    image: Given = value
+    return image
 
 
 def _of_file(place: str, look: Look) -> Picture | Fault:
+    if not place:
+        return Fault(Status.MISSING, "an empty path")
     try:
         data = storage.read(place, most=BOUNDS.max_bytes + 1)
     except STORE_FAULTS as reason:
         return Fault(*fault_of(reason))
     except SettingsError as reason:
         return Fault(Status.MISSING, str(reason))
+    except ValueError as reason:  # a zero byte, a host that is none
+        return Fault(Status.MISSING, f"{place!r} names no file: {reason}")
     return decode(data, BOUNDS, look)
 
 
-def _of_array(image: NDArray[Any], look: Look) -> Picture | Fault:
-    if image.ndim == 3 and len(image) == 1:  # as Ray gives a grey image among coloured ones
-        image = image[0]
+def _of_stream(stream: Stream, look: Look) -> Picture | Fault:
+    """Read a file that is open to its end, or a byte further than is allowed.
+
+    Raises:
+        TypeError: it gives no bytes.
+        ValueError: it is closed, or not open for reading.
+    """
+    data = b""
     try:
-        if image.ndim in (2, 3):
-            return _of_pillow(Image.fromarray(np.ascontiguousarray(image)), look)
-    except (TypeError, ValueError):  # Pillow knows no picture of this kind
-        pass
-    kind = f"an array {image.shape} of {image.dtype}"
-    return Fault(Status.UNSUPPORTED, f"{kind}; (H, W), (H, W, 3) or (H, W, 4) of uint8 is read")
+        while len(data) <= BOUNDS.max_bytes:
+            part = stream.read(BOUNDS.max_bytes + 1 - len(data))
+            if not isinstance(part, bytes | bytearray | memoryview):
+                raise TypeError(f"a file must be open in binary mode, got one that gives {type(part).__name__}")
+            if not part:
+                break
+            data += part
+    except io.UnsupportedOperation as reason:
+        raise ValueError(f"a file must be open for reading: {reason}") from reason
+    except STORE_FAULTS as reason:
+        return Fault(*fault_of(reason))
+    return decode(data, BOUNDS, look)
+
+
+def _of_array(image: NDArray[np.uint8], look: Look) -> Picture | Fault:
+    height, width = image.shape[:2]
+    if not image.size:
+        return Fault(Status.TOO_SMALL, f"{width} x {height} pixels, a side under the bound of {BOUNDS.min_side}")
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[:, :, 0]
+    return _of_pillow(Image.fromarray(np.ascontiguousarray(image)), look)
+
+
+def _load(image: Image.Image) -> None:
+    """Have Pillow decode an image that it has only opened so far.
+
+    Raises:
+        ValueError: the image, or its file, is closed; or the decoder says so of its bytes.
+        OSError: its bytes are cut.
+    """
+    try:
+        image.load()
+    except (AssertionError, ValueError) as reason:
+        if isinstance(reason, AssertionError) or "closed" in str(reason):
+            raise ClosedError("the Pillow image is closed; score it before, or load() it before") from reason
+        raise
+
+
+class ClosedError(ValueError):
+    """An image was closed before it was read."""
 
 
 def _of_pillow(image: Image.Image, look: Look) -> Picture | Fault:
+    """Bring a picture of Pillow to upright RGB.
+
+    Raises:
+        ClosedError: it is closed.
+    """
     form = (image.format or "pixels").lower()
     if image.width * image.height > BOUNDS.max_pixels:
         told = f"{image.width:,} x {image.height:,} pixels, over the bound of {BOUNDS.max_pixels:,}"
         return Fault(Status.TOO_LARGE, told, form, *image.size)
     try:
-        image.load()
+        _load(image)
         turn = 1 if image.format in SELF_TURNING else orientation(image.info)
         whole = Window(0, 0, image.height, image.width)
         pixels_3HW = upright(rgb(image, whole, Layout(b"")).transpose(2, 0, 1), turn)
     except RefusalError as reason:
         return Fault(reason.status, str(reason), form, *image.size)
+    except ClosedError:
+        raise
     except (OSError, SyntaxError, ValueError) as reason:
         return Fault(Status.TRUNCATED, f"{type(reason).__name__}: {reason}", form, *image.size)
     height, width = pixels_3HW.shape[1:]

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 from mole.calibration import PREVALENCE
 from mole.errors import SettingsError
 from pipeline import registry
-from pipeline.library.detector import Detector
+from pipeline.decode import Fault
+from pipeline.library.detector import Detector, fault_result
+from pipeline.library.image import of_column
 
 ADDED = ("logit", "probability", "verdict", "status", "detail")
 
@@ -20,8 +22,8 @@ class Scorer:
 
     Args:
         model: as of `Detector.load`.
-        column: holds the images: arrays, as `read_images` gives them, or bytes, as `read_binary_files` and
-            `read_webdataset` do.
+        column: holds the images: arrays, as `read_images` gives them, bytes, as `read_binary_files` and
+            `read_webdataset` do, or paths and URLs. A value that is no image, as null or NaN are, gets null scores.
         device: `cpu`, `cuda`, or `auto` for a GPU where Ray gave the actor one.
         prevalence: share of generated images that probabilities assume.
 
@@ -59,5 +61,7 @@ class Scorer:
             raise SettingsError(f"column must be one of {sorted(batch)}, got {self.column!r}")
         if taken := sorted(set(ADDED) & set(batch)):
             raise SettingsError(f"the columns {taken} are there already; rename or drop them")
-        results = self.detector.score_batch(batch[self.column])
+        images = [of_column(value) for value in batch[self.column]]
+        scored = iter(self.detector.score_batch([image for image in images if not isinstance(image, Fault)]))
+        results = [fault_result(image) if isinstance(image, Fault) else next(scored) for image in images]
         return {**batch, **{name: [getattr(result, name) for result in results] for name in ADDED}}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +14,32 @@ from pydantic import BaseModel, ConfigDict
 from mole.errors import SettingsError, StorageError
 from pipeline import storage
 from pipeline.fault import STORE_FAULTS, fault_of
-from pipeline.labels import latest
+from pipeline.labels import is_labels, latest
+from pipeline.records import MODEL
+from pipeline.review.evidence.columns import ADDED
 from pipeline.review.shards import FOLDER, deliver, temporary
-from pipeline.scan.table.views import opened, plainly
+from pipeline.scan.table.ledger import pattern
+from pipeline.scan.table.views import above, opened, plainly
 
 FILE = "listing.parquet"
 ASKED = b"mole_scan_export"
 ROWS_A_GROUP = 1000
-SAID = ("label", "generator", "note", "labelled_by", "labelled_at")
+TRIED = 1000
+"""Rows that a condition is tried on before anything is made."""
+SAID = ("label", "generator AS label_generator", "note", "labelled_by", "labelled_at")
 """What a label adds to a row."""
-LEFT_OUT = ("last", "gates", "preprocess", "same_as")
-"""Columns of the view `evidence` that nobody needs beside an image."""
-LABELLED = """
-    JOIN (SELECT unit, "index", content_hash AS labelled_hash, {said} FROM labelled) USING (unit, "index")
+LEFT_OUT = ("last", "gates", "preprocess", "same_as", "generator", "source", "labelled_hash")
+"""Columns that nobody needs beside an image: a training would take the last but one for the source of its label."""
+SOURCE = f"SELECT *, {ADDED} FROM evidence {{labelled}}"
+LABELLED = f"""
+    JOIN (SELECT unit, "index", content_hash AS labelled_hash, {", ".join(SAID)} FROM labelled) USING (unit, "index")
     WHERE coalesce(labelled_hash = content_hash, true)
 """
 CHOSEN = """
-    SELECT {columns} FROM (SELECT * FROM evidence {labelled})
+    SELECT {columns} FROM ({source})
     WHERE (
         {where}
-    ) AND md5_number_lower(unit || '#' || "index") / 18446744073709551616.0 <= $sample
+    ) AND md5_number_lower(unit || '#' || "index") / 18446744073709551616.0 <= {sample!r}
     ORDER BY unit, "index" {limit}
 """
 
@@ -42,7 +49,8 @@ class Asked(BaseModel):
 
     Attributes:
         table: the verdict table's URL.
-        where: a condition on a row of the view `evidence`, with the label's columns where there are labels.
+        where: a condition on a row of the view `evidence` with the columns `ADDED`, and the label's where there are
+            labels.
         labels: the URL of a table of labels; only labelled images are chosen.
         sample: the share that is drawn of them.
         limit: how many at most, the first in the order of their places.
@@ -55,6 +63,22 @@ class Asked(BaseModel):
     labels: str | None = None
     sample: float = 1.0
     limit: int | None = None
+
+
+def demand_choice(asked: Asked, output: str) -> None:
+    """Insist, before anything is made, that what is asked for can be asked, and that the output holds nothing else.
+
+    Raises:
+        SettingsError: there is no table or no labels, the condition is no SQL on the columns, or the output holds an
+            export of something else.
+        StorageError: the table, the labels or the listing cannot be read.
+    """
+    if storage.exists(storage.join(output, FOLDER, FILE)):
+        _length(asked, output)
+        return
+    with _question(asked) as (views, query), _refusing(asked):
+        views.execute(above(pattern(storage.absolute(asked.table), f"{MODEL}=*", "*.parquet"), f"LIMIT {TRIED}"))
+        views.sql(query).to_arrow_table()  # a comparison of text with a number is understood, and fails on a row
 
 
 def list_chosen(asked: Asked, output: str) -> int:
@@ -70,9 +94,7 @@ def list_chosen(asked: Asked, output: str) -> int:
     url = storage.join(output, FOLDER, FILE)
     if not storage.exists(url):
         _write(asked, url)
-    with _opened(url) as listing:
-        demand_same(asked, json.loads((listing.schema_arrow.metadata or {})[ASKED]), output)
-        return int(listing.metadata.num_rows)
+    return _length(asked, output)
 
 
 def demand_same(asked: Asked, before: dict[str, Any], output: str) -> None:
@@ -104,6 +126,18 @@ def listed(output: str, begin: int) -> Iterator[dict[str, Any]]:
             at += rows
 
 
+def _length(asked: Asked, output: str) -> int:
+    """Count the rows of a listing.
+
+    Raises:
+        SettingsError: it is one of something else.
+        StorageError: it cannot be read.
+    """
+    with _opened(storage.join(output, FOLDER, FILE)) as listing:
+        demand_same(asked, json.loads((listing.schema_arrow.metadata or {})[ASKED]), output)
+        return int(listing.metadata.num_rows)
+
+
 def _opened(url: str) -> pq.ParquetFile:
     fs, path = storage.filesystem(url)
     try:
@@ -113,15 +147,16 @@ def _opened(url: str) -> pq.ParquetFile:
 
 
 def _write(asked: Asked, url: str) -> None:
-    """Ask the table, and put the answer in its place once it is whole."""
+    """Ask the table, and put the answer in its place once it is whole.
+
+    Raises:
+        SettingsError: the condition is none, or fails on a row.
+        StorageError: the table or the labels cannot be read, or the listing not written.
+    """
     path = Path(temporary(url))
     try:
-        with opened(asked.table) as views:
-            labelled = ""
-            if asked.labels is not None:
-                views.register("labelled", latest(asked.labels))
-                labelled = LABELLED.format(said=", ".join(SAID))
-            answer = _answer(views, asked, labelled)
+        with _question(asked) as (views, query), _refusing(asked):
+            answer = views.sql(query).to_arrow_reader(ROWS_A_GROUP)
             schema = answer.schema.with_metadata({ASKED: asked.model_dump_json().encode()})
             with pq.ParquetWriter(path, schema) as writer:
                 for batch in answer:
@@ -133,22 +168,55 @@ def _write(asked: Asked, url: str) -> None:
         path.unlink(missing_ok=True)
 
 
-def _answer(views: duckdb.DuckDBPyConnection, asked: Asked, labelled: str) -> pa.RecordBatchReader:
-    """Ask for the chosen rows.
+@contextmanager
+def _question(asked: Asked) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
+    """Open the table, and write the SQL that chooses rows, which DuckDB has understood.
 
     Raises:
-        SettingsError: the condition is none.
+        SettingsError: the condition is none, or there is no table or no labels.
+        StorageError: the table or the labels cannot be read.
     """
     where = asked.where or "true"
-    source = f"SELECT * FROM evidence {labelled}"
-    names = [str(row[0]) for row in views.sql(f"DESCRIBE {source}").fetchall()]
-    columns = ", ".join(f'"{name}"' for name in names if name not in (*LEFT_OUT, "labelled_hash"))
-    limit = "" if asked.limit is None else f"LIMIT {asked.limit:d}"
-    query = CHOSEN.format(columns=columns, labelled=labelled, where=where, limit=limit)
+    with opened(asked.table) as views:
+        labelled = ""
+        if asked.labels is not None:
+            views.register("labelled", _labels(asked.labels))
+            labelled = LABELLED
+        source = SOURCE.format(labelled=labelled)
+        names = [str(row[0]) for row in views.sql(f"DESCRIBE {source}").fetchall()]
+        columns = ", ".join(f'"{name}"' for name in names if name not in LEFT_OUT)
+        limit = "" if asked.limit is None else f"LIMIT {asked.limit:d}"
+        query = CHOSEN.format(columns=columns, source=source, where=where, sample=asked.sample, limit=limit)
+        shown = ", ".join(name for name in names if name != "labelled_hash")
+        with _refusing(asked, f"; the columns are {shown}"):
+            # alone first, so that no error is about the rest
+            if len(views.extract_statements(f"FROM ({source}) WHERE {where}")) != 1:
+                raise SettingsError(f"--where {where!r} must be one condition, without a semicolon")
+            views.sql(f"DESCRIBE {query}").fetchall()
+        yield views, query
+
+
+def _labels(folder: str) -> pa.Table:
+    """Read the labels that count.
+
+    Raises:
+        SettingsError: there are none.
+        StorageError: they cannot be read.
+    """
+    storage.demand(folder, "--labels")
+    if not is_labels(folder):
+        raise SettingsError(f"--labels {folder!r} holds no labels; name the folder that mole-scan browse wrote them to")
+    return latest(folder)
+
+
+@contextmanager
+def _refusing(asked: Asked, advice: str = "") -> Iterator[None]:
+    """Say of DuckDB's errors that the condition is at fault.
+
+    Raises:
+        SettingsError: it is none.
+    """
     try:
-        # alone first, so that no error is about the rest
-        if len(views.extract_statements(f"FROM ({source}) WHERE {where}")) != 1:
-            raise SettingsError(f"--where {where!r} must be one condition, without a semicolon")
-        return views.sql(query, params={"sample": asked.sample}).to_arrow_reader(ROWS_A_GROUP)
+        yield
     except (duckdb.ProgrammingError, duckdb.DataError) as reason:
-        raise SettingsError(f"--where {where!r}: {plainly(reason)}; the columns are {', '.join(names)}") from reason
+        raise SettingsError(f"--where {asked.where!r}: {plainly(reason)}{advice}") from reason

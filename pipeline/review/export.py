@@ -5,7 +5,7 @@ A shard and the record of its rows are the checkpoint: an export that was killed
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
@@ -14,11 +14,11 @@ from mole.errors import LawError
 from pipeline import storage
 from pipeline.commandline import JobSettings
 from pipeline.review import sample
-from pipeline.review.chosen import FILE, Asked, demand_same, list_chosen, listed
+from pipeline.review.chosen import FILE, Asked, demand_choice, demand_same, list_chosen, listed
 from pipeline.review.evidence.original import Gone, originals
 from pipeline.review.shards import FOLDER, Part, Shards, Size, parts
 from pipeline.scan.table.lease import Lease
-from pipeline.scan.table.views import demand_table
+from pipeline.telemetry import Ticker
 
 MISSING = "missing.csv"
 TOLD = ("uri", "key", "unit", "index", "status", "detail")
@@ -28,12 +28,14 @@ SUMMARY = "export.json"
 class ExportSettings(JobSettings):
     """Write images of a verdict table, with their rows and labels, as WebDataset shards: to look at or to train with.
 
-    Only the chosen images are read again: inside a shard by the byte range that the table kept. An image whose bytes
-    are gone, or are others than were judged, is listed in missing.csv. An export that was stopped goes on where it was
-    when the same command is started again.
+    Only the chosen images are read again, those in a shard by byte range. Each is written with its row (.json) and, if
+    it was labelled real or generated, its class (.cls). The extension of an image follows its bytes; where these are
+    not a known image format, it is that of the image's name, or .bin. Images that are empty, gone or changed since the
+    scan are listed in missing.csv. A stopped export continues when the same command is started again.
 
-    exit codes: 0 every chosen image exported or listed as missing, 2 a setting or a place that is not there, 3 a store
-    failed, 5 an image lost or written twice, 7 another run holds the output, 130 Ctrl-C, 143 SIGTERM
+    exit codes: 0 every chosen image is exported or listed as missing, 2 a setting is refused or a place does not exist,
+    3 a store failed, 5 an image was lost or written twice, 7 another run is writing to the output, 130 Ctrl-C, 143
+    SIGTERM
     """
 
     prefix = "MOLE_EXPORT_"
@@ -44,20 +46,22 @@ class ExportSettings(JobSettings):
     output: Annotated[str, Field(min_length=1)] = Field(description="the folder URL of the shards")
     where: str | None = Field(
         None,
-        description="a condition in SQL on a row of the view evidence: \"verdict = 'unsure'\"; with --labels also on "
-        "label, generator, note, labelled_by and labelled_at (default: all images)",
+        description='export only images for which this SQL condition on the view evidence holds, such as "verdict = '
+        "'unsure'\". As in mole-scan browse, generator is the generator that the file names, and source the image's "
+        "folder or domain; doubt, which browse also has, depends on the model's thresholds and is not available here. "
+        "With --labels there are also label, label_generator, note, labelled_by and labelled_at (default: all images)",
     )
     labels: str | None = Field(
         None,
-        description="the folder URL of a table of labels, as mole-scan browse writes it: only labelled images are "
-        "exported, with their labels (default: none)",
+        description="export only labelled images, with their labels: the folder URL of a table of labels, as "
+        "mole-scan browse writes it (default: labels are not looked at)",
     )
     sample: Annotated[float, Field(gt=0, le=1)] = Field(
-        1.0, description="only this share of them, drawn by their place, so that the same command draws the same"
+        1.0, description="export only this share of the images; the same command always draws the same ones"
     )
-    limit: PositiveInt | None = Field(None, description="so many images at most (default: no limit)")
-    images_per_shard: PositiveInt = Field(1000, description="images of a shard at most")
-    bytes_per_shard: PositiveInt = Field(256 << 20, description="a shard that holds so many bytes is full")
+    limit: PositiveInt | None = Field(None, description="export at most this many images (default: no limit)")
+    images_per_shard: PositiveInt = Field(1000, description="at most this many images in a shard")
+    bytes_per_shard: PositiveInt = Field(256 << 20, description="begin a new shard once one holds this many bytes")
     json_summary: bool = Field(False, description="print one JSON summary on stdout and nothing else there")
 
 
@@ -81,69 +85,94 @@ class Exported(BaseModel):
     shards: int
 
 
-def export(settings: ExportSettings, say: Callable[[str], None]) -> Exported:
-    """Put each image that is chosen into one shard, or into the list of missing ones.
+def demand(settings: ExportSettings) -> Asked:
+    """Insist, before anything is made, that an export can be done.
 
-    Args:
-        settings: which images of which table, and where to.
-        say: told of what is found and of each shard.
+    Returns:
+        Which images are asked for.
 
     Raises:
-        SettingsError: a setting or the condition is refused, or the output holds another export.
-        StorageError: a store failed, or another run holds the output; shards that are written stay good.
-        LawError: a chosen image is in no shard and not missing, or twice.
+        SettingsError: a place is not there, the condition is refused, or the output holds another export.
+        StorageError: a store failed.
     """
-    demand_table(settings.table)
-    labels = settings.labels and storage.absolute(settings.labels)
-    if settings.labels is not None:
-        storage.demand(settings.labels, "--labels")
+    labels = settings.labels
     asked = Asked(
         table=storage.absolute(settings.table),
         where=settings.where,
-        labels=labels,
+        labels=None if labels is None else storage.absolute(labels),
         sample=settings.sample,
         limit=settings.limit,
     )
     output = storage.absolute(settings.output)
+    if _done(asked, output) is None:
+        demand_choice(asked, output)
+    return asked
+
+
+def export(settings: ExportSettings, asked: Asked, ticker: Ticker) -> Exported:
+    """Put each image that is chosen into one shard, or into the list of missing ones.
+
+    Args:
+        settings: where to, and when a shard is full.
+        asked: which images of which table, as `demand` found them.
+        ticker: told of what is done.
+
+    Raises:
+        SettingsError: the condition fails on a row, or the output holds another export.
+        StorageError: a store failed, or another run holds the output; shards that are written stay good.
+        LawError: a chosen image is in no shard and not missing, or twice.
+    """
+    output = storage.absolute(settings.output)
     with Lease(output):
         storage.sweep(output)
         storage.sweep(storage.join(output, FOLDER))
-        if storage.exists(storage.join(output, SUMMARY)):
-            done = Exported.model_validate_json(storage.read(storage.join(output, SUMMARY)))
-            demand_same(asked, done.asked.model_dump(), output)
-            say("this export is whole already: nothing is to be done")
+        if done := _done(asked, output):
+            ticker.say("already complete, nothing to do")
             storage.remove(storage.join(output, FOLDER, FILE))
             return done
-        chosen = list_chosen(asked, output)
-        write(output, chosen, Size(settings.images_per_shard, settings.bytes_per_shard), say)
+        with ticker.during("choosing images"):
+            chosen = list_chosen(asked, output)
+        write(output, chosen, Size(settings.images_per_shard, settings.bytes_per_shard), ticker)
         return conclude(asked, output, chosen)
 
 
-def write(output: str, chosen: int, size: Size, say: Callable[[str], None]) -> None:
+def _done(asked: Asked, output: str) -> Exported | None:
+    """Read what an export that is whole has done; None where there is none.
+
+    Raises:
+        SettingsError: it is one of something else.
+    """
+    summary = storage.join(output, SUMMARY)
+    if not storage.exists(summary):
+        return None
+    done = Exported.model_validate_json(storage.read(summary))
+    demand_same(asked, done.asked.model_dump(), output)
+    return done
+
+
+def write(output: str, chosen: int, size: Size, ticker: Ticker) -> None:
     """Read the listed images again, from where the last run came to, and write the shards.
 
     Args:
         output: the folder's URL, with the listing.
         chosen: how many images are listed.
         size: when a shard is full.
-        say: told of what is found and of each shard.
+        ticker: told of each image.
 
     Raises:
         StorageError: the output cannot be written, or the listing not read.
     """
     with Shards(output, size) as shards:
-        told = len(shards.done)
         begin = f", {shards.rows:,} of them done by an earlier run" if shards.rows else ""
-        say(f"{chosen:,} images chosen{begin}")
-        for row, found in originals(listed(output, shards.rows)):
-            if isinstance(found, Gone):
-                place = {name: row[name] for name in TOLD if name in row}
-                shards.miss(place | {"status": str(found.status), "detail": found.detail})
-            else:
-                shards.write(sample.members(shards.rows, row, found))
-            if len(shards.done) > told:
-                told = len(shards.done)
-                say(f"{shards.done[-1].name}: {shards.done[-1].rows[1]:,} of {chosen:,} images")
+        ticker.say(f"{chosen:,} image{'' if chosen == 1 else 's'} chosen{begin}")
+        with ticker.during("exporting", chosen - shards.rows):
+            for row, found in originals(listed(output, shards.rows)):
+                if isinstance(found, Gone):
+                    place = {name: row[name] for name in TOLD if name in row}
+                    shards.miss(place | {"status": str(found.status), "detail": found.detail})
+                else:
+                    shards.write(sample.members(shards.rows, row, found))
+                ticker.advance(faults=isinstance(found, Gone))
 
 
 def conclude(asked: Asked, output: str, chosen: int) -> Exported:

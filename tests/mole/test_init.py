@@ -2,6 +2,7 @@
 
 import ast
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,10 @@ def test_every_name_is_what_lies_where_it_says() -> None:
     for name, place in mole.LIBRARY.items():
         assert getattr(mole, name) is getattr(import_module(place), name)
     assert set(mole.LIBRARY) <= set(dir(mole))
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert mole.__version__ == version("mole-scan") and "__version__" in dir(mole)
 
 
 def test_type_checkers_are_told_the_same_names() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 
 from mole.errors import MoleError, SettingsError, StorageError
+from pipeline.review.evidence.columns import ADDED
 from pipeline.scan.table.views import demand_table, opened, plainly
 
 MEMORY = "2GB"
@@ -35,10 +36,6 @@ SEALED: dict[str, str | bool | int | float | list[str]] = {
 Row = dict[str, Any]
 Thresholds = Mapping[str, tuple[float, float]]
 """Of a model: the logit below which an image is real, and the one from which it is generated."""
-
-SOURCE = r"""CASE WHEN regexp_matches(uri, '^https?://') THEN regexp_extract(uri, '^https?://([^/?#]*)', 1)
-     ELSE regexp_extract(uri, '^(.*)/[^/]*$', 1) END"""
-"""Where an image comes from: the domain of a web address, else the folder that its file or shard lies in."""
 
 EDGES = """SELECT model, max(logit) FILTER (verdict = 'real') AS real_below,
                   min(logit) FILTER (verdict = 'generated') AS generated_above
@@ -196,7 +193,7 @@ class Catalogue:
                 views.execute("CREATE OR REPLACE VIEW current AS FROM verdicts")
             self._state = State("copying rows", images=rows)
             self._find_thresholds(views)
-            columns = f'provenance.generator AS generator, {SOURCE} AS "source", {self._doubt()} AS doubt'
+            columns = f"{ADDED}, {self._doubt()} AS doubt"
             views.execute(
                 f"CREATE TABLE images AS SELECT row_number() OVER () AS id, * EXCLUDE (last), {columns} FROM evidence"
             )

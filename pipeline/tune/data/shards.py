@@ -108,8 +108,9 @@ def _add(samples: list[Sample], members: Members, archive: tarfile.TarFile, url:
             f"label of {image.name!r} in {url!r} must be one of {sorted(known)}, got {notes['label']!r}; "
             "name it with --labels"
         )
-    source = str(notes.get("source") or notes.get("generator") or _stem(url))
-    part = str(notes.get("generator") or "")
+    generator = notes.get("label_generator") or notes.get("generator")  # the first as `mole-scan export` writes it
+    source = str(notes.get("source") or generator or _stem(url))
+    part = str(generator or "")
     where = {"offset": image.offset_data, "length": image.size}
     group = str(notes.get("group") or "")
     samples.append(Sample(url, label, source, group, part="" if part == source else part, **where))

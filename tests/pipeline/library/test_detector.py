@@ -2,10 +2,12 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from PIL import Image
 
 from mole import Detector
@@ -72,8 +74,11 @@ def test_images_of_several_kinds_come_back_in_their_order(detector: Detector, tm
     data = picture(0, form="png", side=300)
     (tmp_path / "a.png").write_bytes(data)
     opened = Image.open(io.BytesIO(data))
-    results = detector.score_batch([data, b"nothing", tmp_path / "a.png", opened, np.asarray(opened)])
-    assert [result.status for result in results] == [Status.OK, Status.NOT_AN_IMAGE, *[Status.OK] * 3]
+    held = io.BytesIO(data)
+    results = detector.score_batch([data, b"nothing", tmp_path / "a.png", opened, np.asarray(opened), held])
+    assert [result.status for result in results] == [Status.OK, Status.NOT_AN_IMAGE, *[Status.OK] * 4]
+    with (tmp_path / "a.png").open("rb") as file:
+        assert detector.score(file).verdict == results[0].verdict
     logits = [result.logit for result in results if result.logit is not None]
     np.testing.assert_allclose(logits, logits[0], atol=CLOSE)
     assert results[1].verdict is None and results[1].probability is None and results[1].detail
@@ -97,8 +102,52 @@ def test_a_probability_is_that_of_the_prevalence(tiny: Path, detector: Detector)
     assert often.probability / (1 - often.probability) == pytest.approx(
         9 * seldom.probability / (1 - seldom.probability), rel=1e-4
     )
-    with pytest.raises(SettingsError, match="prevalence must lie between 0 and 1, got 1"):
-        Detector.load(str(tiny), prevalence=1)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        *(
+            ({"prevalence": value}, "prevalence must be greater than 0 and less than 1")
+            for value in (0, 1, float("nan"), "a", None)
+        ),
+        ({"precision": "x"}, "precision must be 'float32' or 'bfloat16', or None for the faster one, got 'x'"),
+        ({"device": "gpu"}, "device must be 'auto', 'cpu', 'cuda' or 'cuda:' and a number, got 'gpu'"),
+        ({"device": None}, "device must be"),
+        ({"device": "cuda:99"}, "device 'cuda:99', but this machine has "),
+    ],
+)
+def test_a_setting_that_is_none_is_refused(tiny: Path, given: dict[str, Any], told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        Detector.load(tiny, **given)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
+def test_a_gpu_that_is_not_there_is_refused(tiny: Path) -> None:
+    with pytest.raises(SettingsError, match="device 'cuda', but this machine has no GPU"):
+        Detector.load(tiny, device="cuda")
+
+
+def test_one_image_and_several_are_not_taken_for_each_other(detector: Detector) -> None:
+    data = picture(0)
+    array = np.zeros((64, 64, 3), np.uint8)
+    several: list[Any] = [[data], (data,), iter([data]), {1, 2}]
+    for images in several:
+        with pytest.raises(TypeError, match="score takes one image, got .*; score_batch takes several"):
+            detector.score(images)
+    one: list[Any] = ["a.jpg", data, Path("a.jpg"), bytearray(data), io.BytesIO(data), array, array[..., 0]]
+    for image in [*one, Image.fromarray(array)]:
+        with pytest.raises(TypeError, match="score_batch takes several images, got one"):
+            detector.score_batch(image)
+    neither: list[Any] = [3, None, {"a.jpg": data}]
+    for image in neither:
+        with pytest.raises(TypeError, match="score_batch takes a list or another iterable"):
+            detector.score_batch(image)
+    with pytest.raises(TypeError, match="image 1: an image must be .* got int"):
+        detector.score_batch([data, 3])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match=r"image 0: an array must have the shape .* got an array of shape \(2, 2, 2\)"):
+        detector.score_batch([np.zeros((2, 2, 2), np.uint8)])
+    assert [result.status for result in detector.score_batch(np.stack([array, array]))] == ["ok", "ok"]
 
 
 def test_a_version_of_a_registry_is_a_model(tiny: Path, detector: Detector, tmp_path: Path) -> None:

@@ -56,6 +56,16 @@ def test_a_column_that_is_not_there_or_would_be_written_over_is_refused(scorer: 
         scorer({"image": np.empty(0, object), "status": np.empty(0)})
 
 
+def test_a_value_that_is_no_image_is_a_row_with_a_reason(scorer: mole.Scorer) -> None:
+    column = np.empty(6, object)
+    column[:] = [None, float("nan"), 3, np.zeros((40, 40), bool), b"", picture(0)]
+    found = scorer({"image": column})
+    assert found["status"] == ["missing", "missing", "not_an_image", "unsupported", "empty", "ok"]
+    assert found["detail"][:2] == ["no bytes in this column"] * 2 and "got int" in found["detail"][2]
+    assert found["logit"][:5] == [None] * 5 and found["verdict"][5] is not None
+    assert scorer({"image": np.full(2, np.nan)})["status"] == ["missing"] * 2
+
+
 def test_a_scorer_travels_as_its_name_and_its_settings(tiny: Path) -> None:
     assert len(pickle.dumps((mole.Scorer, {"model": str(tiny), "column": "bytes"}))) < 500
 
@@ -82,6 +92,18 @@ def test_a_dataset_of_ray_is_scored_and_a_bad_image_is_null_with_a_reason(
     np.testing.assert_allclose(
         [row["logit"] for row in rows[:-1]], logits_of(scorer, sorted(folder.iterdir())), atol=DRIFT
     )
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_shard_with_images_of_two_extensions_is_scored_whole(tiny: Path, tmp_path: Path) -> None:
+    images = samples(3) | {f"{number}.webp": picture(number) for number in range(3, 6)}
+    shard = write_shard(tmp_path / "a.tar", images)
+    rows = ray.data.read_webdataset(str(shard), decoder=None, suffixes=["jpg"])
+    settings = {"model": str(tiny), "column": "jpg", "device": "cpu"}
+    scored = rows.map_batches(mole.Scorer, fn_constructor_kwargs=settings, batch_size=2, concurrency=1)
+    found = sorted(scored.take_all(), key=lambda row: str(row["__key__"]))
+    assert sorted(row["status"] for row in found) == ["missing"] * 3 + ["ok"] * 3
+    assert all((row["verdict"] is None) == (row["status"] == "missing") for row in found)
 
 
 @pytest.mark.usefixtures("local_ray")

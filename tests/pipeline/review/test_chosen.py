@@ -7,7 +7,7 @@ import pytest
 
 from mole.errors import SettingsError
 from pipeline.labels import append
-from pipeline.review.chosen import Asked, list_chosen, listed
+from pipeline.review.chosen import Asked, demand_choice, list_chosen, listed
 from tests.verdicts import verdict_row, write_verdicts
 
 HASH = bytes(16)
@@ -51,6 +51,34 @@ def test_labels_choose_what_was_labelled_and_may_be_asked_for(table: Path, tmp_p
     assert choose(table, tmp_path / "real", labels=str(tmp_path / "labels"), where="label = 'real'") == 1
 
 
+def test_a_word_means_what_it_means_in_the_browser(tmp_path: Path) -> None:
+    named = {"provenance": {"generator": "Firefly"}, "uri": "https://a.org/x/1.jpg"}
+    rows = [verdict_row("a.tar#1", 0, **named), verdict_row("a.tar#1", 1, uri="/photos/2.jpg")]
+    table = write_verdicts(tmp_path / "table", rows)
+    said = {"unit": "a.tar#1", "index": 0, "label": "generated", "generator": "sdxl"}
+    append(str(tmp_path / "labels"), [said, said | {"index": 1, "generator": "Firefly"}])
+    asked = {"labels": str(tmp_path / "labels")}
+    for number, (where, index) in enumerate(
+        [
+            ("generator = 'Firefly'", 0),
+            ("label_generator = 'Firefly'", 1),
+            ("source = 'a.org'", 0),
+            ("source = '/photos'", 1),
+        ]
+    ):
+        output = tmp_path / str(number)
+        assert choose(table, output, where=where, **asked) == 1
+        [row] = listed(str(output), 0)
+        assert row["index"] == index and row["label_generator"] == ("Firefly" if index else "sdxl")
+        assert not {"generator", "source", "labelled_hash"} & set(row)
+    assert choose(table, tmp_path / "unlabelled", where="generator = 'Firefly' AND source = 'a.org'") == 1
+
+
+def test_a_condition_that_fails_on_a_row_is_refused(table: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="--where 'verdict = 3': .*Could not convert"):
+        choose(table, tmp_path / "out", where="verdict = 3")
+
+
 def test_what_is_listed_once_stays_while_the_table_grows_and_another_wish_is_refused(
     table: Path, tmp_path: Path
 ) -> None:
@@ -63,6 +91,8 @@ def test_what_is_listed_once_stays_while_the_table_grows_and_another_wish_is_ref
 
 @pytest.mark.parametrize("where", ["verdikt = 'real'", "true; DROP VIEW current", ") OR (true"])
 def test_a_condition_that_is_none_is_refused_and_leaves_nothing(table: Path, tmp_path: Path, where: str) -> None:
+    with pytest.raises(SettingsError, match="--where"):
+        demand_choice(Asked(table=str(table), where=where), str(tmp_path / "out"))
     with pytest.raises(SettingsError, match="--where"):
         choose(table, tmp_path / "out", where=where)
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]

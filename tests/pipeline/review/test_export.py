@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,11 +18,12 @@ from pipeline import storage
 from pipeline.labels import append
 from pipeline.records import PLACE
 from pipeline.review.evidence.original import original
-from pipeline.review.export import Exported, ExportSettings, export
+from pipeline.review.export import Exported, ExportSettings, demand, export
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.source import Source
 from pipeline.scan.table.views import ask
+from pipeline.telemetry import Ticker
 from pipeline.tune.data.layout import recognise
 from pipeline.tune.data.samples import read
 from tests.pictures import picture, samples, write_shard
@@ -46,11 +48,24 @@ def table(tmp_path: Path) -> Path:
     return write_verdicts(tmp_path / "table", rows)
 
 
-def run(table: Path, output: str | Path, **given: object) -> Exported:
-    said: list[str] = []
-    found = export(ExportSettings.model_validate({"table": str(table), "output": str(output), **given}), said.append)
-    assert said
-    return found
+class Stopping(Ticker):
+    """A ticker that is told to do something else once so many images are done."""
+
+    def __init__(self, behind: int, do: Callable[[], None]) -> None:
+        super().__init__(quiet=True)
+        self._behind, self._do = behind, do
+
+    def advance(self, more: int = 1, faults: int = 0) -> None:
+        """Count, and do it."""
+        super().advance(more, faults)
+        self._behind -= more
+        if not self._behind:
+            self._do()
+
+
+def run(table: Path, output: str | Path, ticker: Ticker | None = None, **given: object) -> Exported:
+    settings = ExportSettings.model_validate({"table": str(table), "output": str(output), **given})
+    return export(settings, demand(settings), ticker or Ticker(quiet=True))
 
 
 def images(shards: str | Path) -> list[bytes]:
@@ -100,13 +115,11 @@ def test_a_training_reads_labels_back(table: Path, tmp_path: Path) -> None:
 def test_an_export_that_dies_between_two_shards_loses_none_and_doubles_none(table: Path, tmp_path: Path) -> None:
     run(table, tmp_path / "whole", images_per_shard=1)
 
-    def stop(text: str) -> None:
-        if text.startswith("shard-000001"):
-            raise KeyboardInterrupt
+    def stop() -> None:
+        raise KeyboardInterrupt
 
-    settings = ExportSettings(table=str(table), output=str(tmp_path / "out"), images_per_shard=1)
     with pytest.raises(KeyboardInterrupt):
-        export(settings, stop)
+        run(table, tmp_path / "out", Stopping(3, stop), images_per_shard=1)
     there = {path.name for path in (tmp_path / "out").glob("*.tar")}
     assert there == {"shard-000000.tar", "shard-000001.tar"}
     run(table, tmp_path / "out", images_per_shard=1)
@@ -126,19 +139,24 @@ def test_images_whose_bytes_are_gone_or_others_are_listed(table: Path, tmp_path:
 
 
 def test_a_shard_that_somebody_took_away_is_told(table: Path, tmp_path: Path) -> None:
-    settings = ExportSettings(table=str(table), output=str(tmp_path / "out"), images_per_shard=1)
-
-    def stop(text: str) -> None:
-        if text.startswith("shard-000001"):
-            (tmp_path / "out" / "shard-000000.tar").unlink()
-
+    shard = tmp_path / "out" / "shard-000000.tar"
     with pytest.raises(LawError, match="shard-000000.tar is gone"):
-        export(settings, stop)
+        run(table, tmp_path / "out", Stopping(3, shard.unlink), images_per_shard=1)
 
 
 def test_labels_that_are_not_there_are_refused(table: Path, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="--labels"):
-        run(table, tmp_path / "out", labels=str(tmp_path / "none"))
+    (tmp_path / "empty").mkdir()
+    for name, told in (("none", "--labels"), ("empty", "holds no labels"), ("table", "holds no labels")):
+        with pytest.raises(SettingsError, match=told):
+            run(table, tmp_path / "out", labels=str(tmp_path / name))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_export_of_something_else_is_refused_before_anything_is_made(table: Path, tmp_path: Path) -> None:
+    run(table, tmp_path / "out")
+    settings = ExportSettings(table=str(table), output=str(tmp_path / "out"), limit=2)
+    with pytest.raises(SettingsError, match="choose another --output"):
+        demand(settings)
 
 
 def test_an_export_goes_into_a_bucket(table: Path, tmp_path: Path, store: int) -> None:
