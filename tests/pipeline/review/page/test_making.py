@@ -114,7 +114,7 @@ def test_the_list_lies_beside_the_page_and_holds_what_it_says(table: Path, tmp_p
     assert Path(made.page) == tmp_path / "new" / "own.html" and Path(made.page).stat().st_size == made.size
     assert Path(made.sheet) == tmp_path / "new" / NAME
     assert len(Path(made.sheet).read_bytes().split(b"\n")) == made.suspicious + 2
-    assert f"lists all {made.suspicious} images" in Page(Path(made.page).read_text()).texts
+    assert f"lists the {made.suspicious} images" in Page(Path(made.page).read_text()).texts
 
 
 def test_images_that_are_gone_say_so(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,6 +205,7 @@ def test_a_page_of_two_scans_says_so_and_what_the_last_one_left(tmp_path: Path) 
     assert "This table holds images of 2 sources: /b, /a; shares are of all of them." in told
     left = "25 of 30 files are not scanned yet (--max-images ended the run), of /b"
     assert f"The scan is not complete: {left}." in told and f"no: {left}; start the same command again" in told
+    assert "ended by --max-images after 1 min" in told
     threshold = percent(EMBEDDED.calibration.thresholds(0.5)[1]).replace("\N{NO-BREAK SPACE}", " ")
     assert f"generated from a probability of {threshold} up, real below" in told, "though no image was scored"
 
