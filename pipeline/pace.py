@@ -69,7 +69,10 @@ class Series:
         self._apart = 0.0
 
     def add(self, seconds: float, done: int) -> None:
-        """Add a point, if it is far enough from the one before."""
+        """Add a point, if it is far enough from the one before; of those before the first image the last is kept."""
+        if not done and self._points and not self._points[-1][1]:
+            self._points[-1] = (seconds, done)
+            return
         if self._points and seconds - self._points[-1][0] < self._apart:
             return
         self._points.append((seconds, done))
@@ -82,7 +85,10 @@ class Series:
 
         Args:
             seconds: since the beginning, of the end.
-            done: at the end; no point before lies above it.
+            done: at the end; no point lies above a later one.
         """
-        kept = [(at, min(done, then)) for at, then in self._points if at < seconds]
-        return [[round(at, 1), then] for at, then in (*kept, (seconds, done))]
+        kept = [(seconds, done)]
+        for at, then in reversed(self._points):
+            if at < seconds:
+                kept.append((at, min(then, kept[-1][1])))  # what was counted twice is taken back
+        return [[round(at, 1), then] for at, then in reversed(kept)]

@@ -135,8 +135,7 @@ class Progress:
 
     def note(self) -> None:
         """Put what is done at this moment into the series."""
-        if done := self._done():
-            self.series.add(self.seconds, done)
+        self.series.add(self.seconds, self._done())
 
     def facts(self) -> dict[str, Any]:
         """Write what the line says, as values."""

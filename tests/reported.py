@@ -75,13 +75,13 @@ def changed(number: int) -> dict[str, Any]:
     return {"model": "0123456789abcdef", "scanned_at": BEGUN - timedelta(days=1)} | told
 
 
-def write_run(table: Path, settings: dict[str, Any], summary: dict[str, Any]) -> None:
+def write_run(table: Path, settings: dict[str, Any], summary: dict[str, Any], name: str = "r1") -> None:
     """Write a run's record beside a table, with the course of its progress."""
-    (table / "_runs").mkdir()
+    (table / "_runs").mkdir(exist_ok=True)
     told = {
-        "id": "r1", "job": "scan", "version": "0.1.0", "started": BEGUN.isoformat(), "seconds": 60.0,
+        "id": name, "job": "scan", "version": "0.1.0", "started": BEGUN.isoformat(), "seconds": 60.0,
         "ended": (BEGUN + timedelta(seconds=60)).isoformat(), "exit_code": 0, "error": None, "written": 18, "faults": 1,
         "summary": summary, "host": "h", "process": 1, "submission": None, "command": f"jobs/scan.py {SCRIPT}",
         "settings": settings, "progress": [[5, 0], [10, 4], [20, 9], [40, 15], [60, 18]],
     }  # fmt: skip
-    (table / "_runs" / "r1.json").write_text(json.dumps(told))
+    (table / "_runs" / f"{name}.json").write_text(json.dumps(told))

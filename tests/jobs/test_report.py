@@ -143,9 +143,25 @@ def test_names_are_text_and_links_lead_to_the_files(seen: Seen, table: Path) -> 
     assert seen.page.locator("script").count() == 0
 
 
+def test_the_letters_of_a_chart_are_as_large_on_a_telephone(seen: Seen) -> None:
+    shown = seen.page.locator("svg.chart:visible")
+    scales = shown.evaluate_all("all => all.map(chart => chart.getScreenCTM().a)")
+    assert len(scales) == seen.page.locator("svg.chart").count() / 2 > 0
+    assert all(9 <= scale * 11 <= 15 for scale in scales), "pixels of letters that are 11 units high"
+
+
+UNFOLDED = """
+    [...document.querySelectorAll("details > :not(summary)")].map(
+        one => one.checkVisibility({contentVisibilityAuto: true}) && one.getBoundingClientRect().height > 0)
+"""
+"""Of each part that is folded on the screen, whether it shows; a change of the medium reaches it with the next frame."""
+
+
 def test_the_page_prints_whole(chromium: Browser, table: Path, tmp_path: Path) -> None:
     opened = Seen(chromium, table / "report.html", dark=True, width=1000)
+    assert not any(opened.page.evaluate(UNFOLDED))
     opened.page.emulate_media(media="print")
+    opened.page.wait_for_function(f"(all => all.length > 2 && all.every(Boolean))({UNFOLDED.strip()})", timeout=30_000)
     assert opened.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert opened.page.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"
     assert opened.page.pdf(path=tmp_path / "page.pdf", format="A4").startswith(b"%PDF")

@@ -59,3 +59,13 @@ def test_a_series_of_any_length_keeps_few_points_evenly_apart_and_ends_with_the_
     assert all(done <= 3 * beats - 9 for _, done in points), "no point lies above what is written"
     gaps = [round(after[0] - before[0], 1) for before, after in pairwise(points[:-1])]
     assert not gaps or max(gaps) <= 2 * min(gaps) + 0.5
+
+
+def test_a_series_keeps_when_the_first_images_began_and_never_falls() -> None:
+    series = Series()
+    for beat in range(120):
+        series.add(beat / 2, 0)
+    series.add(60.0, 16)
+    series.add(60.5, 40)
+    series.add(61.0, 32)
+    assert series.points(62.0, 48) == [[59.5, 0], [60.0, 16], [60.5, 32], [61.0, 32], [62.0, 48]]

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate
@@ -18,6 +18,8 @@ COPIES = 8
 """Times as many rows are read for a gallery: images with the same bytes are shown once."""
 BINS, FINE = 48, 20
 """Of the histogram, and steps a logit that it is counted in first."""
+NEAR = 1.0
+"""Logits from a threshold, within which a score is doubtful."""
 MOST_LINES = 1_000_000
 """Of the list of suspicious images: what a spreadsheet opens."""
 
@@ -197,35 +199,37 @@ def faults(rows: Judged) -> list[dict[str, Any]]:
     """)
 
 
-def gallery(rows: Judged, condition: str, order: str) -> list[dict[str, Any]]:
+def gallery(rows: Judged, condition: str, order: str, shown: Container[object] = ()) -> list[dict[str, Any]]:
     """Choose the first images that meet a condition, those of the same bytes once.
 
     Args:
         rows: the model's.
         condition: SQL on the view `evidence`.
         order: SQL, which comes first.
+        shown: contents that stand elsewhere already.
     """
     found = rows.ask(
         f"SELECT {PICTURE} FROM evidence WHERE {condition} ORDER BY {order} LIMIT {SHOWN * COPIES}"
     )  # fmt: skip
-    contents: set[object] = set()
-    chosen = []
-    for row in found:
-        content = row["content_hash"] or (row["unit"], row["index"])
-        if content not in contents:
-            contents.add(content)
-            chosen.append(row)
-    return chosen[:SHOWN]
+    chosen = {_content(row): row for row in reversed(found)}  # of the same bytes the first stays
+    return [row for row in found if chosen[_content(row)] is row and _content(row) not in shown][:SHOWN]
 
 
 def galleries(rows: Judged, limits: Bounds) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Choose the images that are worth a look, each kind under its name."""
-    yield "suspicious", gallery(rows, SUSPICIOUS, ORDER)
+    """Choose the images that are worth a look, each kind under its name and each image once."""
+    some = {
+        "suspicious": gallery(rows, f"{SUSPICIOUS} AND NOT contradicted", ORDER),
+        "declared generated": gallery(rows, "contradicted AND declared = 'generated'", 'logit, unit, "index"'),
+        "declared camera": gallery(rows, "contradicted AND declared = 'camera'", 'logit DESC, unit, "index"'),
+    }
+    yield from some.items()
+    shown = {_content(row) for rows_ in some.values() for row in rows_}
     near = [f"abs(logit - {bound})" for bound in (limits.real_below, limits.generated_above) if bound is not None]
     if near:
-        order = f'least({", ".join(near)}), unit, "index"'
-        yield "doubtful", gallery(rows, "logit IS NOT NULL", order)
-    order = 'logit, unit, "index"'
-    yield "declared generated", gallery(rows, "contradicted AND declared = 'generated'", order)
-    order = 'logit DESC, unit, "index"'
-    yield "declared camera", gallery(rows, "contradicted AND declared = 'camera'", order)
+        distance = f"least({', '.join(near)})"
+        yield "doubtful", gallery(rows, f"{distance} <= {NEAR}", f'{distance}, unit, "index"', shown)
+
+
+def _content(row: dict[str, Any]) -> object:
+    """Tell what an image shows: its bytes, or where those are not known its place."""
+    return row["content_hash"] or (row["unit"], row["index"])

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -15,6 +15,9 @@ from pipeline.review.evidence.judged import Judged
 MOST_RUNS = 20
 FEWEST_STEPS = 4
 """Of a run's progress that show a course."""
+FEWEST_IMAGES, FEWEST_SECONDS = 10, 10.0
+"""That a course is worth being drawn of."""
+FEWEST_SPANS = 3
 BUCKETS = 60
 WIDTHS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400, 604_800)
 """Seconds of a span: the first of which so many buckets are enough."""
@@ -45,6 +48,7 @@ class Run:
         model: digest of the model, where the run says.
         called: of the rows that it wrote for this model, those called generated.
         steps: seconds from its start and images done by then, where it kept them.
+        summary: what it did in the end, as it wrote; empty where it came to no end.
     """
 
     id: str
@@ -62,6 +66,7 @@ class Run:
     model: str | None
     called: Share
     steps: tuple[tuple[float, int], ...]
+    summary: dict[str, Any] = field(default_factory=dict)
 
     @property
     def rate(self) -> float | None:
@@ -70,13 +75,28 @@ class Run:
 
     @property
     def course(self) -> list[tuple[float, float]]:
-        """Images a second in equal spans from its start, each with the seconds at its end; empty where it kept none."""
+        """Images a second in equal spans from its start, each with the seconds at its end; 0 before the first image.
+
+        Empty where it kept no steps, or scored too few images, or for too short a time, to show a course.
+        """
         if len(self.steps) < FEWEST_STEPS or not self.steps[-1][0]:
             return []
-        times, images = zip(*({0.0: 0} | dict(self.steps)).items(), strict=True)  # of steps at one time the last counts
+        begun = self._begun
+        done = next(at for at, images in self.steps if images == self.steps[-1][1])
+        if self.steps[-1][1] < FEWEST_IMAGES or done - begun < FEWEST_SECONDS:
+            return []
+        times, images = zip(
+            *({0.0: 0, begun: 0} | dict(self.steps)).items(), strict=True
+        )  # of one time the last counts
         ends = np.linspace(0, times[-1], min(BUCKETS, len(times) - 1) + 1)
         rates = np.diff(np.interp(ends, times, images)) / ends[1]
         return list(zip(ends[1:].tolist(), rates.tolist(), strict=True))
+
+    @property
+    def _begun(self) -> float:
+        """When its first images began: of older records, whose steps begin with them, one step before."""
+        (first, _), (second, _) = self.steps[:2]
+        return max((at for at, done in self.steps if not done), default=max(0.0, first - (second - first)))
 
     @property
     def window(self) -> tuple[datetime, datetime]:
@@ -121,7 +141,7 @@ def runs(rows: Judged) -> list[Run]:
         SELECT id, job, started, ended, seconds, exit_code, coalesce(written, 0) AS written,
                coalesce(faults, 0) AS faults, coalesce(version, '') AS version,
                coalesce(command, '') AS command, error.message AS error, settings::VARCHAR AS settings,
-               summary->>'model' AS model, {steps}::VARCHAR AS steps
+               summary->>'model' AS model, summary::VARCHAR AS summary, {steps}::VARCHAR AS steps
         FROM runs WHERE job IN {WRITERS} ORDER BY started DESC, id DESC LIMIT {MOST_RUNS}
     """)
     return [_run(rows, row) for row in found]
@@ -150,10 +170,18 @@ def spans(rows: Judged) -> list[Span]:
     ]
 
 
+def worth_drawing(some: Sequence[Span]) -> bool:
+    """Tell whether so many images over so long show a course."""
+    images = sum(span.images for span in some)
+    return len(some) >= FEWEST_SPANS and images >= FEWEST_IMAGES and sum(one.seconds for one in some) > FEWEST_SECONDS
+
+
 def _run(rows: Judged, row: dict[str, Any]) -> Run:
     steps = _steps(row.pop("steps"))
-    settings = json.loads(row.pop("settings") or "{}")
-    made = Run(**row | {"error": row["error"] or ""}, settings=settings, steps=steps, called=Share(0, 0))
+    settings, summary = (json.loads(row.pop(name) or "null") or {} for name in ("settings", "summary"))
+    made = Run(
+        **row | {"error": row["error"] or ""}, settings=settings, summary=summary, steps=steps, called=Share(0, 0)
+    )
     [told] = rows.ask(
         "SELECT count(verdict) AS scored, count(*) FILTER (verdict = 'generated') AS generated FROM narrow "
         "WHERE scanned_at BETWEEN ? AND ?",

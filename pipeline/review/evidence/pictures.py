@@ -23,6 +23,8 @@ ONE, ALL = 10.0, 40.0
 """Seconds: for reading the images of one unit, and for all."""
 ALL_BYTES = 512 << 20
 """Bytes read, of all."""
+MOVED = "not there any more"
+"""Of an image whose file is no longer where it was scanned."""
 
 Place = tuple[str, int]
 Row = Mapping[str, Any]
@@ -116,4 +118,6 @@ def _shown(found: bytes | Gone) -> Thumbnail:
 
 
 def _said(gone: Gone) -> str:
+    if gone.status is Status.MISSING and gone.detail.startswith("no such"):
+        return MOVED
     return f"not shown: {gone.status.replace('_', ' ')}, {gone.detail}"

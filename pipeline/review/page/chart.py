@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.review.evidence.findings import Bin, Scale
-from pipeline.review.page.words import percent
+from pipeline.review.page.words import many, percent
 
-WIDTH, HEIGHT = 720, 240
+WIDTHS, HEIGHT = {"wide": 720, "narrow": 380}, 240
+"""Of the drawing for wide pages, and of that for narrow ones, whose letters would be too small in the other."""
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 38, 40
 TICKS = (0.5, 0.1, 0.9, 0.01, 0.99, 0.001, 0.999, 1e-4, 0.9999, 1e-6, 1 - 1e-6)
 """Probabilities that may stand below a histogram, the most wanted first."""
-APART = 46
-"""Pixels between two marks of an axis, at least."""
+LETTER, APART = 6.2, 8
+"""Pixels that a letter is wide, at most, and between two marks of an axis, at least."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def histogram(bins: Sequence[Bin], scale: Scale, limits: Sequence[tuple[float, s
     bars = []
     for one in bins:
         ends = scale.chance(one.low), scale.chance(one.high)
-        told = f"{percent(ends[0])} to {percent(ends[1])}: {one.real + one.unsure + one.generated:,} images"
+        told = f"{percent(ends[0])} to {percent(ends[1])}: {many(one.real + one.unsure + one.generated, 'image')}"
         bars.append(Bar({"real": one.real, "unsure": one.unsure, "generated": one.generated}, told))
     marks = [
         Mark((scale.logit(math.log(tick / (1 - tick))) - low) / (high - low), f"{100 * tick:.6g} %") for tick in TICKS
@@ -60,7 +61,7 @@ def histogram(bins: Sequence[Bin], scale: Scale, limits: Sequence[tuple[float, s
 def columns(
     bars: Sequence[Bar], marks: Sequence[Mark], *, title: str, axis: str, lines: Sequence[Mark] = (), unit: str = ""
 ) -> str:
-    """Draw columns side by side.
+    """Draw columns side by side, for a wide page and for a narrow one; the page's style shows one of the two.
 
     Args:
         bars: from left to right.
@@ -70,16 +71,23 @@ def columns(
         lines: across the bars.
         unit: of the heights.
     """
+    return "".join(
+        f'<svg viewBox="0 0 {width} {HEIGHT}" role="img" class="chart {name}"><title>{title}</title>'
+        f"{_heights(bars, width, unit)}{_lines(lines, width)}{_below(marks, axis, width)}</svg>"
+        for name, width in WIDTHS.items()
+    )
+
+
+def _heights(bars: Sequence[Bar], width: int, unit: str) -> str:
+    """Draw the bars, and what their heights mean."""
     most = max((sum(bar.parts.values()) for bar in bars), default=0) or 1
     whole = all(isinstance(height, int) for bar in bars for height in bar.parts.values())
-    ticks = [tick for tick in _round(most, whole=whole) if tick <= most * 1.001]
-    wide, high = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
-    step = wide / len(bars)
-    drawn = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" class="chart"><title>{title}</title>']
-    for tick in ticks:
+    high, drawn = HEIGHT - TOP - BOTTOM, []
+    for tick in (tick for tick in _round(most, whole=whole) if tick <= most * 1.001):
         y = TOP + high * (1 - tick / most)
-        drawn.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        drawn.append(f'<line class="grid" x1="{LEFT}" x2="{width - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         drawn.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_short(tick)}{unit}</text>')
+    step = (width - LEFT - RIGHT) / len(bars)
     for place, bar in enumerate(bars):
         drawn.append(f"<g><title>{bar.told}</title>")
         y = float(TOP + high)
@@ -90,18 +98,15 @@ def columns(
                 size = f'width="{max(0.5, step - 1):.2f}" height="{tall:.2f}"'
                 drawn.append(f'<rect class="{kind}" x="{LEFT + place * step:.2f}" y="{y:.2f}" {size}/>')
         drawn.append("</g>")
-    drawn += [_line(mark, wide, number) for number, mark in enumerate(lines) if 0 <= mark.at <= 1]
-    below = HEIGHT - BOTTOM + 16
-    drawn += [
-        f'<text x="{LEFT + mark.at * wide:.1f}" y="{below}" text-anchor="{_side(mark)}">{mark.text}</text>'
-        for mark in _apart(marks, wide)
-    ]
-    drawn.append(f'<text x="{LEFT + wide / 2:.0f}" y="{HEIGHT - 6}" text-anchor="middle">{axis}</text></svg>')
     return "".join(drawn)
 
 
-def _line(mark: Mark, wide: int, number: int) -> str:
-    x = LEFT + mark.at * wide
+def _lines(lines: Sequence[Mark], width: int) -> str:
+    return "".join(_line(mark, width, number) for number, mark in enumerate(lines) if 0 <= mark.at <= 1)
+
+
+def _line(mark: Mark, width: int, number: int) -> str:
+    x = LEFT + mark.at * (width - LEFT - RIGHT)
     side, shift = ("end", -4) if mark.at > 0.5 else ("start", 4)
     y = 12 + 14 * number
     return (
@@ -110,18 +115,20 @@ def _line(mark: Mark, wide: int, number: int) -> str:
     )
 
 
-def _side(mark: Mark) -> str:
-    """Keep a mark at the right end within the picture."""
-    return "end" if mark.at > 0.97 else "middle"
-
-
-def _apart(marks: Sequence[Mark], wide: int) -> list[Mark]:
-    """Leave out marks that lie outside, or would touch one that stands before them in the list."""
-    kept: list[Mark] = []
+def _below(marks: Sequence[Mark], axis: str, width: int) -> str:
+    """Write below the bars the marks that do not touch one before them in the list, and what they mean."""
+    taken: list[tuple[float, float]] = []
+    drawn = []
     for mark in marks:
-        if 0 <= mark.at <= 1 and all(abs(mark.at - one.at) * wide >= APART for one in kept):
-            kept.append(mark)
-    return kept
+        half = LETTER * len(mark.text) / 2
+        middle = min(LEFT + mark.at * (width - LEFT - RIGHT), width - half)  # at the right end within the picture
+        if 0 <= mark.at <= 1 and all(
+            middle + half + APART < low or high + APART < middle - half for low, high in taken
+        ):
+            taken.append((middle - half, middle + half))
+            drawn.append(f'<text x="{middle:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{mark.text}</text>')
+    center = (width + LEFT - RIGHT) / 2
+    return "".join([*drawn, f'<text x="{center:.0f}" y="{HEIGHT - 6}" text-anchor="middle">{axis}</text>'])
 
 
 def _round(most: float, *, whole: bool) -> list[float]:

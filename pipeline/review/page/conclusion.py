@@ -7,7 +7,7 @@ from pipeline.review.evidence.checkpoint import Checkpoint
 from pipeline.review.evidence.findings import Counts, Share
 from pipeline.review.evidence.prevalence import Expected, Prevalence, estimate, precision
 from pipeline.review.evidence.rates import Kind, Measurement, strongest
-from pipeline.review.page.words import interval, percent
+from pipeline.review.page.words import interval, many, percent
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,16 @@ def called(counts: Counts) -> str:
     """Say what the model called the images."""
     if not counts.scored:
         return "No image could be scored, so nothing is called generated or real."
-    share = Share(counts.generated, counts.scored)
+    every = "the one image" if counts.scored == 1 else f"all {counts.scored:,} images"
+    if counts.unsure == counts.scored:
+        return f"The model is unsure about {every} with a score."
+    for verdict in ("generated", "real"):
+        if getattr(counts, verdict) == counts.scored:
+            return f"The model calls {every} with a score {verdict}."
+    share = f" ({percent(counts.generated / counts.scored)})" if counts.generated else ""
     return (
-        f"Of {counts.scored:,} images with a score the model calls {counts.generated:,} generated "
-        f"({percent(share.share)}), {counts.real:,} real, and is unsure about {counts.unsure:,}."
+        f"Of {counts.scored:,} images with a score the model calls {_number(counts.generated)} generated{share}, "
+        f"{_number(counts.real)} real, and is unsure about {_number(counts.unsure)}."
     )
 
 
@@ -68,6 +74,10 @@ def really(counts: Counts, found: Sequence[Reading]) -> str:
             "How many are really generated cannot be estimated: it is not known how often this model is wrong. "
             f"{MEASURE}"
         )
+    if counts.scored < FEWEST:
+        number = NUMBERS[counts.scored - 1].capitalize()
+        images = "image is" if counts.scored == 1 else "images are"
+        return f"{number} {images} too few to say how many are really generated."
     best = strongest([one.measured for one in found])
     if not best:
         least = max(found, key=lambda one: (one.measured.kind, -one.prevalence.low))
@@ -107,14 +117,22 @@ def declared(counts: Counts) -> str:
     made, taken = counts.declared["generated"], counts.declared["camera"]
     if not made and not taken:
         return "No file says about itself that it was generated, or names a camera; most tools remove such marks."
-    says = "1 file says that it was generated" if made == 1 else f"{made:,} files say that they were generated"
-    names = "1 names a camera" if taken == 1 else f"{taken:,} name a camera"
-    against = f" {counts.contradicted:,} of these contradict their verdict." if counts.contradicted else ""
+    says = f"{many(made, 'file says that it was', 'files say that they were')} generated" if made else NONE_SAYS
+    names = f"{many(taken, 'names', 'name')} a camera" if taken else "none names a camera"
+    against = f" {many(counts.contradicted, 'of these contradicts its verdict', 'of these contradict their verdict')}."
+    against = against if counts.contradicted else ""
     return f"{says}, {names}.{against} Anyone can write or remove such marks."
 
 
-WIDE = 0.3
-"""Width of an interval beyond which its middle is not told first."""
+WIDE, VAIN = 0.3, 0.9
+"""Widths of an interval beyond which its middle is not told first, and beyond which it says nothing."""
+NUMBERS = (
+    *("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen"),
+    *("fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+)
+FEWEST = len(NUMBERS) + 1
+"""Images from which on a share of them is estimated."""
+NONE_SAYS = "No file says that it was generated"
 CARRIED = (
     "Error rates hold for images like those that they were measured on. Nobody has measured them on yours: other "
     "cameras, subjects, generators or compression change them, often by several times."
@@ -144,10 +162,20 @@ def _estimated(called: Share, best: Sequence[Reading]) -> str:
     values = sorted(one.prevalence.value for one in best if one.prevalence.value is not None)
     ends = min(one.prevalence.low for one in best), max(one.prevalence.high for one in best)
     about = percent(values[0]) if len(values) == 1 else f"{percent(values[0])} to {percent(values[-1])}"
-    told = f"about {about} of them (95 % interval {interval(ends)})"
+    errs = f"if the model errs here as it did on {best[0].measured.words}"
+    if ends[1] - ends[0] > VAIN:
+        return f"How many are really generated cannot be said: anything {_between(ends)} fits these counts, {errs}."
     if ends[1] - ends[0] > WIDE:
-        told = f"somewhere between {percent(ends[0])} and {percent(ends[1])} of them (95 % interval)"
-    return f"Really generated are {told}, if the model errs here as it did on {best[0].measured.words}."
+        return f"{_between(ends).capitalize()} of them are really generated (95 % interval), {errs}."
+    return f"About {about} of them are really generated (95 % interval {interval(ends)}), {errs}."
+
+
+def _between(ends: tuple[float, float]) -> str:
+    return f"between {percent(ends[0])} and {percent(ends[1])}"
+
+
+def _number(count: int) -> str:
+    return f"{count:,}" if count else "none"
 
 
 def _alarms(one: Reading) -> float:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -15,27 +16,32 @@ from pipeline.review.evidence.findings import Bin, Bounds, Scale
 from pipeline.review.evidence.groups import groups
 from pipeline.review.evidence.history import Run, Span
 from pipeline.review.evidence.judged import Judged, judged
-from pipeline.review.evidence.pictures import pictures
-from pipeline.review.page import chart, conclusion, sheet, words
+from pipeline.review.evidence.pictures import MOVED, pictures
+from pipeline.review.page import chart, conclusion, sheet, standing, words
+from pipeline.review.page.words import Limit
 
 TEMPLATE = "report.html.j2"
 PAGE = "report.html"
-FEWEST_SPANS = 3
-"""Spans of time that are worth a chart."""
 
 GALLERIES = {
     "suspicious": (
         "Most suspicious",
-        "First those whose file says that it was generated, then those called generated, the highest score first.",
+        (
+            "Called generated or declared so, the declared first, then the highest score first. Images whose file and "
+            "score contradict each other have a list of their own."
+        ),
     ),
-    "doubtful": ("Most doubtful", "Nearest to a score where the verdict changes: a person should look at these."),
     "declared generated": (
         "Declared generated, called real",
         "The file names a generator, and the score speaks against it. The mark may be false, or the model wrong.",
     ),
     "declared camera": (
-        "Declared a camera’s picture, called generated",
+        "Camera named in the file, called generated",
         "The file names a camera, and the score speaks against it. The mark may be false, or the model wrong.",
+    ),
+    "doubtful": (
+        "Most doubtful",
+        "Close to a score where the verdict changes, the nearest first, without those shown above.",
     ),
 }
 """The title of each gallery, and what it shows."""
@@ -91,10 +97,13 @@ def render(rows: Judged, *, lines: int, suspicious: int) -> str:
     counts, runs = findings.counts(rows), history.runs(rows)
     model = checkpoint.find(rows.model.digest, checkpoint.places_of([run.settings for run in runs]))
     assumed = rows.prevalences()
-    scale, limits = findings.scale(rows), _limits(rows, model)
+    scale, bounds = findings.scale(rows), _bounds(rows, model)
     read = conclusion.readings(counts, model, assumed[0])
-    chosen = dict(findings.galleries(rows, limits))
-    shown = pictures([row for some in chosen.values() for row in some])
+    chosen = dict(findings.galleries(rows, bounds))
+    seen = [row for some in chosen.values() for row in some]
+    shown, limits = pictures(seen), _limits(bounds, scale, model, assumed[0], seen)
+    mine = standing.of_model(runs, rows.model.digest)
+    sources = standing.sources(mine)
     spans, bins = history.spans(rows), findings.histogram(rows)
     own = [run for run in runs if run.called.images]
     before = next((run for run in own[1:] if run.ended), None)
@@ -107,18 +116,25 @@ def render(rows: Judged, *, lines: int, suspicious: int) -> str:
             rows=rows,
             counts=counts,
             runs=runs,
-            sources=_sources(runs),
+            sources=sources,
+            several=standing.several(sources),
+            unfinished=standing.unfinished(mine),
+            again=standing.AGAIN,
             model=model,
             assumed=assumed,
-            threshold=_threshold(limits, scale),
-            unsure_from=_chance(limits.real_below, scale),
+            limits=[limit for limit in limits if limit is not None],
+            threshold=limits[1],
+            unsure_from=limits[0],
             read=read,
             conclusion=conclusion,
-            histogram=_histogram(bins, scale, limits),
+            histogram=_histogram(bins, scale, bounds),
             bins=bins,
             scale=scale,
             galleries=[(key, *GALLERIES[key], some) for key, some in chosen.items()],
+            close=_close(bounds, scale),
             pictures=shown,
+            moved=_moved(seen, [shown[row["unit"], row["index"]].why == MOVED for row in seen]),
+            MOVED=MOVED,
             groups=groups(rows),
             faults=findings.faults(rows),
             advice=words.ADVICE,
@@ -151,6 +167,7 @@ def _environment() -> Environment:
         "likelihood": words.likelihood,
         "plain": words.plain,
         "link": words.link,
+        "there": _there,
         "declarations": words.declarations,
         "name": words.name,
         "place": words.place,
@@ -164,7 +181,7 @@ def _environment() -> Environment:
     return made
 
 
-def _limits(rows: Judged, model: Checkpoint | None) -> Bounds:
+def _bounds(rows: Judged, model: Checkpoint | None) -> Bounds:
     """Tell where verdicts change: as the model says, or as the rows show where it is not at hand."""
     if model is None:
         return findings.bounds(rows)
@@ -172,25 +189,49 @@ def _limits(rows: Judged, model: Checkpoint | None) -> Bounds:
     return Bounds(calibration.real_below, calibration.generated_above)
 
 
-def _chance(logit: float | None, scale: Scale | None) -> float | None:
-    return None if logit is None or scale is None else scale.chance(logit)
+def _limits(
+    bounds: Bounds, scale: Scale | None, model: Checkpoint | None, assumed: float, seen: Sequence[Mapping[str, Any]]
+) -> list[Limit | None]:
+    """Write where verdicts change as probabilities, with digits that part them from those of the images shown."""
+    if model is not None:
+        exact: Sequence[float | None] = model.config.calibration.thresholds(assumed)
+    else:
+        logits = (bounds.real_below, bounds.generated_above)
+        exact = [None if one is None or scale is None else scale.chance(one) for one in logits]
+    shown = [row["probability"] for row in seen if row["probability"] is not None]
+    return [None if one is None else Limit.beside(one, shown) for one in exact]
 
 
-def _threshold(limits: Bounds, scale: Scale | None) -> float | None:
-    return _chance(limits.generated_above, scale)
+def _close(bounds: Bounds, scale: Scale | None) -> str:
+    """Say which probabilities are so close to a threshold that the images are doubtful."""
+    if scale is None:
+        return ""
+    limits = [limit for limit in (bounds.real_below, bounds.generated_above) if limit is not None]
+    ends = [(scale.chance(limit - findings.NEAR), scale.chance(limit + findings.NEAR)) for limit in limits]
+    return f"Close is a probability of {' or '.join(map(words.interval, ends))}: at most {findings.NEAR:g} logit away."
 
 
-def _histogram(bins: Sequence[Bin], scale: Scale | None, limits: Bounds) -> Markup:
+def _there(uri: str | None) -> str | None:
+    """Leave out a place of this machine where no file is any more, so that no link to it is made."""
+    return uri if uri is None or not storage.is_local(uri) or storage.exists(uri) else None
+
+
+def _moved(rows: Sequence[Mapping[str, Any]], gone: Sequence[bool]) -> str:
+    """Say that files are no longer where they were scanned; empty where all are."""
+    if not any(gone):
+        return ""
+    folders = [str(row["uri"] or "").rpartition("/")[0] for row, is_gone in zip(rows, gone, strict=True) if is_gone]
+    alike = takewhile(lambda some: len(set(some)) == 1, zip(*(one.split("/") for one in folders), strict=False))
+    top = "/".join(some[0] for some in alike)
+    where = f"at {words.address(top)}" if top else "where they were scanned"
+    return f"{sum(gone):,} of {words.many(len(rows), 'picture')} {'is' if sum(gone) == 1 else 'are'} no longer {where}."
+
+
+def _histogram(bins: Sequence[Bin], scale: Scale | None, bounds: Bounds) -> Markup:
     if not bins or scale is None:
         return Markup("")
-    lines = ((limits.real_below, "unsure from here"), (limits.generated_above, "generated from here"))
+    lines = ((bounds.real_below, "unsure from here"), (bounds.generated_above, "generated from here"))
     return Markup(chart.histogram(bins, scale, [(at, word) for at, word in lines if at is not None]))
-
-
-def _sources(runs: Sequence[Run]) -> list[str]:
-    """Name what the runs were told to scan, each once, that of the last run first."""
-    named = [str(place) for run in runs for place in run.settings.get("source") or ()]
-    return list(dict.fromkeys(named))
 
 
 def _speed(runs: Sequence[Run], spans: Sequence[Span]) -> Mapping[str, Any] | None:
@@ -201,7 +242,7 @@ def _speed(runs: Sequence[Run], spans: Sequence[Span]) -> Mapping[str, Any] | No
         told = [f"until {amounts.lasting(seconds)}: {rate:,.1f} images/s" for seconds, rate in rates]
         ends = [chart.Mark((at + 1) / len(rates), amounts.lasting(rates[at][0])) for at in range(len(rates))]
         source, axis = f"what the run of {last.started:%Y-%m-%d %H:%M} UTC kept", "since the run began"
-    elif len(spans) >= FEWEST_SPANS:
+    elif history.worth_drawing(spans):
         rates = [(span.seconds, span.rate) for span in spans]
         told = [f"{span.since:%Y-%m-%d %H:%M:%S}: {span.rate:,.1f} images/s" for span in spans]
         ends = _times(spans)
@@ -215,7 +256,7 @@ def _speed(runs: Sequence[Run], spans: Sequence[Span]) -> Mapping[str, Any] | No
 
 def _course(spans: Sequence[Span]) -> Markup:
     """Draw the share called generated over time."""
-    if len(spans) < FEWEST_SPANS:
+    if not history.worth_drawing(spans):
         return Markup("")
     bars = [
         chart.Bar(

@@ -1,7 +1,9 @@
 """Words: what a page says of a number, a status, a place and a name, for anybody to read, and whatever they hold."""
 
 import re
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 from pipeline import storage
@@ -11,6 +13,7 @@ from pipeline.redaction import HIDDEN, redacted
 from pipeline.review.evidence import suspicious
 
 MOST_NAME, MOST_TEXT = 120, 300
+MOST_DIGITS = 6
 UNIT = "\N{NO-BREAK SPACE}%"
 RIGHTS = "sig|signature|token|secret|password|key|credential|auth"
 SECRET = re.compile(rf"(^|[-_])({RIGHTS})", re.IGNORECASE)
@@ -33,8 +36,8 @@ ADVICE: dict[str, str] = {
     Status.TOO_LARGE: "It is over a bound that protects the scan: raise --max-bytes or --max-pixels, or shrink a copy.",
     Status.TOO_SMALL: "So few pixels tell nothing: look for a larger version, or lower --min-side.",
     Status.MISSING: "Nothing is there any more: correct the list of sources, or leave it out.",
-    Status.FORBIDDEN: "The store or server refuses: give the scan the right to read it, then rescan these rows.",
-    Status.UNREACHABLE: "The store or server did not answer: rescan these rows later.",
+    Status.FORBIDDEN: "The store or server refuses: give the scan the right to read it, then rescan these images.",
+    Status.UNREACHABLE: "The store or server did not answer: rescan these images later.",
     Status.TORN_ARCHIVE: "The archive is damaged here: fetch it again; the images before and behind were judged.",
     Status.CRASHED: "Decoding it ended its process, which a hostile file may do on purpose: look at it with care.",
 }
@@ -48,13 +51,70 @@ def percent(share: float) -> str:
         return f"under 0.01{UNIT}"
     if 99.9 < value < 100:
         return f"over 99.9{UNIT}"
-    digits = 0 if value in (0, 100) or 10 <= value <= 90 else 2 if value < 1 else 1
-    return f"{value:.{digits}f}{UNIT}"
+    return f"{value:.{_digits(value)}f}{UNIT}"
 
 
-def chance(probability: float) -> str:
-    """Write a probability as a share; a score never makes it certain."""
-    return percent(min(max(probability, 1e-6), 1 - 1e-6))
+def _digits(value: float) -> int:
+    """Choose how many digits behind the point tell something of a number of hundredths."""
+    return 0 if value in (0, 100) or 10 <= value <= 90 else 2 if value < 1 else 1
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A probability where the verdict changes, as it is written: `85.76 %`.
+
+    Attributes:
+        exact: the probability, from which on the higher verdict is given.
+        digits: behind the point, of hundredths; None where `percent` says enough.
+    """
+
+    exact: float
+    digits: int | None = None
+
+    @classmethod
+    def beside(cls, exact: float, shown: Iterable[float]) -> Self:
+        """Choose the fewest digits at which no probability shown below the limit seems to be at it or above."""
+        near = [one for one in shown if one < exact and _written(one) >= _written(exact)]
+        parted = (
+            digits
+            for digits in range(1, MOST_DIGITS)
+            if all(round(100 * one, digits) < round(100 * exact, digits) < 100 for one in near)
+        )
+        return cls(exact, next(parted, MOST_DIGITS) if near else None)
+
+    def __str__(self) -> str:
+        """Write it."""
+        return self.written(self.exact)
+
+    def near(self, probability: float) -> bool:
+        """Tell whether a probability must be written with the digits of the limit."""
+        return self.digits is not None and _written(probability) == _written(self.exact)
+
+    def written(self, probability: float) -> str:
+        """Write a probability with the digits of the limit."""
+        told = "" if self.digits is None else f"{100 * probability:.{self.digits}f}"
+        return f"{told}{UNIT}" if told and 0 < float(told) < 100 else percent(probability)
+
+
+def _written(share: float) -> float:
+    """Tell the number of hundredths that `percent` writes."""
+    return float(re.sub(r"[^\d.]", "", percent(share)))
+
+
+def chance(probability: float, limits: Sequence[Limit] = ()) -> str:
+    """Write a probability as a share; a score never makes it certain.
+
+    Args:
+        probability: from 0 to 1.
+        limits: near which it has as many digits as they have.
+    """
+    near = next((limit for limit in limits if limit.near(probability)), None)
+    return near.written(probability) if near else percent(min(max(probability, 1e-6), 1 - 1e-6))
+
+
+def many(count: int, one: str, several: str = "") -> str:
+    """Write a number with its noun: `1 image`, `12 images`."""
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
 
 
 def interval(ends: tuple[float, float]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.review.evidence.history import BUCKETS, runs, spans
+from pipeline.review.evidence.history import BUCKETS, runs, spans, worth_drawing
 from pipeline.review.evidence.judged import judged
 from tests.verdicts import BEGUN, verdict_row, write_verdicts
 
@@ -57,6 +57,29 @@ def test_the_course_of_a_run_is_even_in_time_and_holds_every_image(tmp_path: Pat
     assert [end for end, _ in course] == pytest.approx([15, 30, 45, 60])
     assert sum(rate * 15 for _, rate in course) == pytest.approx(18)
     assert course[0][1] == pytest.approx(7.5 / 15) and replace(run, steps=steps[:3]).course == []
+
+
+@pytest.mark.parametrize("first", [[(55.0, 0), (60.0, 40)], [(60.0, 40)]], ids=["a zero on record", "none"])
+def test_nothing_was_done_before_the_first_image(first: list[tuple[float, int]], tmp_path: Path) -> None:
+    table = write_verdicts(tmp_path, [image(0, 1)])
+    record(table, BEGUN)
+    with judged(str(table)) as rows:
+        [run] = runs(rows)
+    steps = (*first, *((65.0 + 5 * at, 60 + 20 * at) for at in range(12)))
+    course = replace(run, steps=steps).course
+    assert all(rate == 0 for end, rate in course if end <= 55) and course[-1][1] == pytest.approx(4, rel=0.1)
+    short = tuple((50.0 + at, 10 * at) for at in range(9))
+    few = tuple((10.0 * at, at) for at in range(6))
+    assert replace(run, steps=short).course == [] == replace(run, steps=few).course
+
+
+def test_a_few_images_or_seconds_are_no_course(tmp_path: Path) -> None:
+    made = {width: [image(at, width * at) for at in range(count)] for width, count in ((0.5, 15), (8.0, 5), (1.0, 20))}
+    told = {}
+    for width, some in made.items():
+        with judged(str(write_verdicts(tmp_path / str(width), some))) as rows:
+            told[width] = worth_drawing(spans(rows))
+    assert told == {0.5: False, 8.0: False, 1.0: True}
 
 
 @pytest.mark.parametrize("told", [[], [[1, 2], ["x"]], [[5, 3], [4, 9]], None, "no list"])

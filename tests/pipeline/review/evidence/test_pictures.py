@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.review.evidence import pictures as module
-from pipeline.review.evidence.pictures import pictures
+from pipeline.review.evidence.pictures import MOVED, pictures
 from pipeline.scan.table.views import ask
 from pipeline.thumbnail import MOST_BYTES
 from tests.pictures import picture, write_shard
@@ -49,7 +49,7 @@ def test_files_and_members_of_archives_have_pictures(rows: list[dict[str, Any]])
 def test_an_image_that_is_gone_says_so(rows: list[dict[str, Any]]) -> None:
     gone = rows[0] | {"uri": "/nowhere/at/all.jpg", "unit": "/nowhere/at/all.jpg#1"}
     made = pictures([gone, rows[1], rows[2] | {"uri": None, "unit": "#1", "offset": None, "length": None}])
-    assert made["/nowhere/at/all.jpg#1", gone["index"]].why.startswith("not shown: missing")
+    assert made["/nowhere/at/all.jpg#1", gone["index"]].why == MOVED
     assert made["#1", rows[2]["index"]].why == "not shown: missing, its source named no place"
     assert made[rows[1]["unit"], rows[1]["index"]].data
 

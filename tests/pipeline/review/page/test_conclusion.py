@@ -17,7 +17,7 @@ CONFIG = describe(locate("embedded")).config
 
 def counts(generated: int, others: int, **given: Any) -> Counts:
     facts: dict[str, Any] = {"declared": {"generated": 0, "camera": 0}, "contradicted": 0, "since": None, "until": None}
-    return Counts(images=generated + others, generated=generated, real=others, unsure=0, **facts | given)
+    return Counts(**{"images": generated + others, "generated": generated, "real": others, "unsure": 0} | facts | given)
 
 
 def model(*measured: Measurement) -> Checkpoint:
@@ -33,19 +33,19 @@ SOUND = Measurement("c", Kind.OTHER, rate(10, 1000), rate(800, 1000))
 
 def test_an_estimate_names_its_interval_and_its_condition() -> None:
     words = told(counts(300, 700), [SOUND]).replace("\N{NO-BREAK SPACE}", " ")
-    assert "about 37 %" in words and "95 % interval" in words and "a collection that it never saw" in words
+    assert "About 37 % of them" in words and "95 % interval" in words and "a collection that it never saw" in words
 
 
 def test_of_a_wide_interval_the_ends_are_told_and_not_its_middle() -> None:
     few = Measurement("c", Kind.OTHER, rate(2, 40), rate(20, 40))
     words = told(counts(30, 70), [few]).replace("\N{NO-BREAK SPACE}", " ")
-    assert "somewhere between" in words and "about" not in words
+    assert words.startswith("Between 25 % and 98.1 % of them") and "really generated" in words and "bout" not in words
 
 
 def test_several_collections_give_a_span() -> None:
     other = Measurement("d", Kind.OTHER, rate(100, 1000), rate(600, 1000))
     words = told(counts(300, 700), [SOUND, other]).replace("\N{NO-BREAK SPACE}", " ")
-    assert "about 37 % to 40 %" in words
+    assert "About 37 % to 40 % of them" in words
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,22 @@ def test_nothing_is_concluded_of_no_scores() -> None:
 
 def test_the_called_and_the_declared_are_counted_in_words() -> None:
     some = counts(1, 3, declared={"generated": 1, "camera": 2}, contradicted=1)
-    assert "calls 1 generated" in called(some)
-    assert declared(some).startswith("1 file says that it was generated, 2 name a camera. 1 of these contradict")
+    assert "calls 1 generated" in called(some) and "unsure about none" in called(some)
+    assert declared(some).startswith("1 file says that it was generated, 2 name a camera. 1 of these contradicts its")
+    cameras = declared(counts(1, 3, declared={"generated": 0, "camera": 1}, contradicted=0))
+    assert cameras.startswith("No file says that it was generated, 1 names a camera. Anyone")
     assert "most tools remove such marks" in declared(counts(1, 3))
+
+
+def test_what_is_called_the_same_of_all_is_one_sentence() -> None:
+    assert called(counts(0, 5)) == "The model calls all 5 images with a score real."
+    assert called(counts(1, 0)) == "The model calls the one image with a score generated."
+    assert "calls none generated, 4 real, and is unsure about 2" in called(counts(0, 4, unsure=2))
+
+
+def test_a_few_images_and_an_interval_of_nearly_everything_say_nothing() -> None:
+    assert told(counts(0, 5), [SOUND]) == "Five images are too few to say how many are really generated."
+    assert told(counts(1, 0), [SOUND]).startswith("One image is too few")
+    vague = Measurement("c", Kind.OTHER, rate(0, 200), rate(6, 20))
+    words = told(counts(2, 20), [vague]).replace("\N{NO-BREAK SPACE}", " ")
+    assert "cannot be said: anything between" in words and "100 %" in words

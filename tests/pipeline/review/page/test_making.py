@@ -12,11 +12,13 @@ from mole.config import describe
 from mole.errors import SettingsError
 from pipeline import storage
 from pipeline.review.evidence.history import PROGRESS
+from pipeline.review.evidence.pictures import MOVED
 from pipeline.review.page import making
 from pipeline.review.page.making import PAGE, make
 from pipeline.review.page.sheet import NAME
+from pipeline.review.page.words import percent
 from pipeline.scan.table.views import RUN
-from tests.reported import EMBEDDED, SCRIPT, reported
+from tests.reported import EMBEDDED, SCRIPT, reported, write_run
 from tests.verdicts import verdict_row, write_verdicts
 
 COURSE = "what the run of 2026-11-01 00:00 UTC kept" if PROGRESS in RUN else "the times at which rows were made"
@@ -102,7 +104,7 @@ def test_a_page_says_what_was_scanned_by_which_model_and_how_far(page: str, tabl
     for words in (
         str(table.parent / "photos"), EMBEDDED.digest, "the detector that is shipped", "bsds500",
         "Of 17 images with a score", "3 files say that they were generated", "cut or damaged: fetch it again",
-        "Against the model before", "yes: 9 units have all rows", COURSE,
+        "Against the model before", "yes: 9 files and archives have a verdict for every image", COURSE,
     ):  # fmt: skip
         assert words in told
 
@@ -112,7 +114,7 @@ def test_the_list_lies_beside_the_page_and_holds_what_it_says(table: Path, tmp_p
     assert Path(made.page) == tmp_path / "new" / "own.html" and Path(made.page).stat().st_size == made.size
     assert Path(made.sheet) == tmp_path / "new" / NAME
     assert len(Path(made.sheet).read_bytes().split(b"\n")) == made.suspicious + 2
-    assert f"lists all {made.suspicious} images" in Page(Path(made.page).read_text()).texts
+    assert f"lists the {made.suspicious} images" in Page(Path(made.page).read_text()).texts
 
 
 def test_images_that_are_gone_say_so(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +126,9 @@ def test_images_that_are_gone_say_so(table: Path, tmp_path: Path, monkeypatch: p
     finally:
         (table.parent / "moved").rename(table.parent / "photos")
     read = Page((copy / PAGE).read_text())
-    assert "not shown: missing" in read.texts and len(read.fetched) == 1
+    assert MOVED in read.texts and "Errno" not in read.texts and len(read.fetched) == 1
+    assert not [link for link in read.links if link.startswith("file:")]
+    assert re.search(rf"(\d+) of \d+ pictures are no longer at {re.escape(str(table.parent / 'photos'))}\.", read.texts)
 
 
 def test_a_model_that_is_not_at_hand_leaves_its_error_rates_out(tmp_path: Path) -> None:
@@ -162,7 +166,7 @@ def test_every_table_gives_a_page(rows: list[dict[str, object]], tmp_path: Path)
     table = write_verdicts(tmp_path, rows)
     make(str(table))
     page = (table / PAGE).read_text()
-    assert "NaN" not in page and "None" not in page.replace("<p>None.</p>", "")
+    assert "NaN" not in page and "None" not in page
     Page(page)
 
 
@@ -183,3 +187,36 @@ def test_a_folder_that_is_no_table_is_refused(tmp_path: Path) -> None:
 
 def test_each_gallery_has_its_title() -> None:
     assert set(making.GALLERIES) == {"suspicious", "doubtful", "declared generated", "declared camera"}
+
+
+def test_a_page_of_two_scans_says_so_and_what_the_last_one_left(tmp_path: Path) -> None:
+    digest = EMBEDDED.digest
+    table = write_verdicts(
+        tmp_path, [verdict_row("/a/1.jpg#1", 0, model=digest, status="missing", last=True, uri=None)]
+    )
+    write_run(table, {"source": ["/a"], "model": "embedded"}, {"model": digest, "units_left": 0})
+    write_run(
+        table, {"source": ["/b"], "model": "embedded"},
+        {"model": digest, "stopped": "--max-images", "units": 30, "units_left": 25, "images_left": 25, "law": "open"},
+        name="r2",
+    )  # fmt: skip
+    make(str(table))
+    told = Page((table / PAGE).read_text()).texts.replace("\N{NO-BREAK SPACE}", " ")
+    assert "This table holds images of 2 sources: /b, /a; shares are of all of them." in told
+    left = "25 of 30 files are not scanned yet (--max-images ended the run), of /b"
+    assert f"The scan is not complete: {left}." in told and f"no: {left}; start the same command again" in told
+    assert "ended by --max-images after 1 min" in told
+    threshold = percent(EMBEDDED.calibration.thresholds(0.5)[1]).replace("\N{NO-BREAK SPACE}", " ")
+    assert f"generated from a probability of {threshold} up, real below" in told, "though no image was scored"
+
+
+def test_a_page_without_faults_or_pictures_has_no_link_to_them(tmp_path: Path) -> None:
+    rows = [
+        verdict_row(f"/a/{at}.jpg#1", 0, last=True, verdict="real", logit=-9.0, probability=0.0001) for at in (1, 2)
+    ]
+    table = write_verdicts(tmp_path, rows)
+    make(str(table))
+    read = Page((table / PAGE).read_text())
+    assert "2, each with a verdict" in read.texts and "#faults" not in read.links
+    assert "Not shown, since no image belongs there: Most suspicious; " in read.texts and "img" not in read.tags
+    assert "There is no chart: the images were too few" in read.texts

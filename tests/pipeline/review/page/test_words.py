@@ -8,12 +8,14 @@ import pytest
 from pipeline.records import Status
 from pipeline.review.page.words import (
     ADVICE,
+    Limit,
     chance,
     declarations,
     inside,
     interval,
     likelihood,
     link,
+    many,
     name,
     percent,
     place,
@@ -95,3 +97,20 @@ def test_what_a_file_declares_is_listed_under_plain_names() -> None:
 
 def test_a_page_never_links_what_its_folder_does_not_have(tmp_path: Path) -> None:
     assert link(str(tmp_path)) == tmp_path.as_uri()
+
+
+def test_a_probability_near_a_threshold_is_never_written_as_if_on_its_other_side() -> None:
+    exact = 0.857604
+    limit = Limit.beside(exact, [0.12, 0.857, 0.858, 0.9])
+    assert [str(limit), chance(0.857, [limit]), chance(0.858, [limit])] == [
+        f"{told}{SPACE}%" for told in ("85.8", "85.7", "85.8")
+    ]
+    assert chance(0.9, [limit]) == chance(0.9) and str(Limit.beside(exact, [0.3, 0.858])) == f"86{SPACE}%"
+    assert str(Limit.beside(exact, [0.857603])) == f"85.7604{SPACE}%"
+    high = Limit.beside(0.99962, [0.9993])
+    assert (str(high), chance(0.9993, [high])) == (f"99.96{SPACE}%", f"99.93{SPACE}%")
+    assert chance(0.999999, [high]) == f"over 99.9{SPACE}%"
+
+
+def test_a_number_has_its_noun() -> None:
+    assert [many(1, "image"), many(0, "image"), many(2000, "has", "have")] == ["1 image", "0 images", "2,000 have"]

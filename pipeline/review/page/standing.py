@@ -1,0 +1,102 @@
+"""Standing: whether the scans that a page is about came to their end, and which sources they read."""
+
+from collections.abc import Sequence
+from posixpath import normpath
+from typing import Any
+
+from pipeline.review.evidence.history import Run
+from pipeline.review.page.words import address, many, plain
+
+AGAIN = "start the same command again, and it goes on there"
+
+
+def of_model(runs: Sequence[Run], digest: str) -> list[Run]:
+    """Keep the runs that worked for a model.
+
+    Args:
+        runs: the last first.
+        digest: the model's. A run that came to no end does not name its own: it counts unless another run says that
+            what it was given as `--model` is another one.
+    """
+    named = {run.settings.get("model"): run.model for run in reversed(runs) if run.model}
+    return [
+        run
+        for run in runs
+        if digest == (run.model or named.get(run.settings.get("model"), digest)) or run.settings.get("shadow")
+    ]
+
+
+def sources(runs: Sequence[Run]) -> list[str]:
+    """Name what the runs were told to scan, each once, that of the last run first.
+
+    Runs that failed before they wrote anything are left out. A path from a current folder and one from the root are
+    taken for the same where the one ends as the other.
+    """
+    read = [run for run in runs if run.written or not run.exit_code]
+    named = list(dict.fromkeys(_normal(str(name)) for run in read for name in run.settings.get("source") or ()))
+    return [one for one in named if not any(other.endswith(f"/{one}") for other in named)]
+
+
+def several(named: Sequence[str]) -> str:
+    """Say that a table holds more than one source; nothing where it does not."""
+    if len(named) < 2:
+        return ""
+    shown = ", ".join(address(name) for name in named[:5])
+    more = f" and {len(named) - 5:,} others" if len(named) > 5 else ""
+    return f"This table holds images of {len(named):,} sources: {shown}{more}; shares are of all of them."
+
+
+def unfinished(runs: Sequence[Run]) -> list[str]:
+    """Say what the last scan of each source left, and why; nothing where all came to their end.
+
+    Args:
+        runs: those that worked for the page's model, the last first.
+    """
+    wrote = [run for run in runs if run.written or not run.exit_code]
+    last, covered = [run for run in wrote[:1] if run.job == "rescan"], set[str]()
+    for run in wrote:
+        if run.job == "scan" and not covered.issuperset(read := sources([run])):
+            covered.update(read)
+            last.append(run)
+    left = [(run, _left(run)) for run in last]
+    return [told if len(last) < 2 else f"{told}{_of(run)}" for run, told in left if told]
+
+
+def _left(run: Run) -> str:
+    """Say what a run left; empty where it left nothing."""
+    what = f"the {run.job} of {run.started:%Y-%m-%d %H:%M} UTC"
+    if run.exit_code is None:
+        return f"{what} has not ended: it runs still, or was killed"
+    if run.exit_code:
+        why = f": {plain(run.error).rstrip('.')}" if run.error else ""
+        return f"{what} ended early with exit code {run.exit_code}{why}"
+    by = f" ({run.summary['stopped']} ended the run)" if run.summary.get("stopped") else ""
+    if run.job == "rescan":
+        left = _count(run.summary, "left")
+        return (
+            f"{left:,} of {many(_count(run.summary, 'chosen'), 'image')} are not judged again yet{by}" if left else ""
+        )
+    left, units, images = (_count(run.summary, name) for name in ("units_left", "units", "images_left"))
+    if not left:
+        return f"{what} left images without a verdict{by}" if run.summary.get("law", "kept") != "kept" else ""
+    if left == images:  # each of them holds one image
+        return f"{left:,} of {many(units, 'file')} {'is' if left == 1 else 'are'} not scanned yet{by}"
+    known = f", {many(images, 'image')}" if images else ""
+    whole = many(units, "file or archive", "files and archives")
+    return f"{left:,} of {whole} {'is' if left == 1 else 'are'} not scanned to the end yet{known}{by}"
+
+
+def _count(summary: dict[str, Any], name: str) -> int:
+    told = summary.get(name)
+    return told if isinstance(told, int) else 0
+
+
+def _of(run: Run) -> str:
+    """Name what a scan read; empty of a rescan."""
+    named = ", ".join(address(name) for name in sources([run])[:3])
+    return f", of {named}" if named else ""
+
+
+def _normal(name: str) -> str:
+    """Write a place without what makes no difference."""
+    return name.rstrip("/") or name if "://" in name else normpath(name)
