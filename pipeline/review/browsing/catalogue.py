@@ -16,7 +16,8 @@ from typing import Any
 import duckdb
 
 from mole.errors import MoleError, SettingsError, StorageError
-from pipeline.scan.table.views import demand_table, opened, plainly
+from pipeline.review.browsing.condition import in_words
+from pipeline.scan.table.views import demand_table, opened
 
 MEMORY = "2GB"
 THREADS = 2
@@ -140,7 +141,7 @@ class Catalogue:
         except duckdb.InterruptException as reason:
             raise SettingsError(f"the question took over {LONGEST:.0f} s; narrow it down") from reason
         except duckdb.Error as reason:
-            raise SettingsError(plainly(reason)) from reason
+            raise SettingsError(f"the condition cannot be used: {in_words(reason)}") from reason
         finally:
             timer.cancel()
             cursor.close()

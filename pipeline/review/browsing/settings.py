@@ -14,7 +14,7 @@ LABELS = "labels"
 class BrowseSettings(JobSettings):
     """Look through a verdict table in the browser: filter its images, see why each got its verdict, and label them.
 
-    Serves on this machine alone (127.0.0.1), to who has the address that is printed. Labels go into --labels, from
+    Serves on this machine alone (127.0.0.1), to anyone who has the printed address. Labels go into --labels,
     where `finetune --reviews` reads them. Ctrl-C ends it.
 
     exit codes: 0 ended with Ctrl-C, 2 a setting or a place that is not there, 3 a store failed, 143 SIGTERM
