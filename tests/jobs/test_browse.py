@@ -85,12 +85,21 @@ def test_a_table_is_looked_through_and_labelled_by_keys_and_a_training_reads_it_
         playwright.expect(page.locator(".verdict p")).to_contain_text("Called real")
         page.wait_for_load_state()  # keys are heard from then on
         first = page.url
+        beside = page.context.new_page()
+        beside.goto(first)
+        playwright.expect(beside.get_by_role("button", name="Undo")).to_be_disabled()
+        page.bring_to_front()
         page.keyboard.press("g")
         playwright.expect(page.locator("#said")).to_contain_text("marked generated")
         page.keyboard.press("u")
         playwright.expect(page.locator("#said")).to_contain_text("marked unsure")
         page.keyboard.press("Control+z")
         playwright.expect(page.locator("#said")).to_contain_text("is marked generated")
+        beside.bring_to_front()
+        beside.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # without a screen no tab is hidden
+        playwright.expect(beside.locator(".choice.generated")).to_have_attribute("aria-pressed", "true")
+        playwright.expect(beside.get_by_role("button", name="Undo")).to_be_enabled()
+        page.bring_to_front()
         page.keyboard.press("n")
         page.keyboard.type("a note with r, g and z in it")
         page.keyboard.press("Escape")

@@ -51,7 +51,7 @@ class Drawn:
         whole = self.places + self.rest
         told = (
             f"Places {_signed(self.places)}, no place in particular {_signed(self.rest)}, together {_signed(whole)}: "
-            "the logit, which is higher the more speaks for generated."
+            "this is the logit, computed again here; the higher it is, the more speaks for generated."
         )
         if self.places * whole < 0:
             colour, other = ("orange", "real") if self.places > 0 else ("blue", "generated")

@@ -84,9 +84,7 @@ class Records:
         low, high = self.thresholds(row)
         parts = [] if high is None else [f"images are called generated from {self._threshold(row, high)} up"]
         parts += [] if low is None else [f"real below {self._threshold(row, low)}"]
-        told = (
-            f"{said}: the probability that it is generated is {chance(row['probability'])} (logit {row['logit']:.2f})."
-        )
+        told = f"{said}: the probability that it is generated is {chance(row['probability'])} ({_logit(row['logit'])})."
         if not parts:
             return told
         words = ", ".join(parts)
@@ -115,7 +113,11 @@ class Records:
 
     def _threshold(self, row: Row, logit: float) -> str:
         found = self._checkpoints.chance(row["model"], logit, (row["logit"], row["probability"]))
-        return f"logit {logit:.2f}" if found is None else f"{chance(found)} (logit {logit:.2f})"
+        return _logit(logit) if found is None else f"{chance(found)} ({_logit(logit)})"
+
+
+def _logit(value: float) -> str:
+    return f"logit {value:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def chance(probability: float | None) -> str:

@@ -12,7 +12,8 @@ from pipeline.labels import latest
 from pipeline.review.browsing.app import application
 from pipeline.review.browsing.look import Look
 from pipeline.review.browsing.settings import BrowseSettings
-from tests.pipeline.review.browsing.conftest import HOST, PORT, numbered
+from tests.pipeline.review.browsing.conftest import HOST, PORT, looked, numbered, visitor
+from tests.verdicts import verdict_row, write_verdicts
 
 ORIGIN = {"origin": HOST, "accept": "application/json"}
 
@@ -97,6 +98,22 @@ def test_the_page_of_an_image_tells_all_that_is_known(client: TestClient, look: 
 def test_texts_of_strangers_are_shown_and_not_obeyed(client: TestClient, look: Look) -> None:
     page = client.get(f"/image/{numbered(look, '2')}").text
     assert "dreamy &lt;8&gt;" in page and "dreamy <8>" not in page
+
+
+def test_no_sign_that_hides_or_turns_a_name_is_shown(tmp_path: Path) -> None:
+    bad = "rtl\u202egnp.exe\u200b\x1b\t\n.jpg"
+    row = verdict_row(f"/{bad}#1", 0, key=bad, uri=f"/{bad}", detail=bad, carried={bad: bad})
+    told = row | {"provenance": {"generator": bad, "camera": bad, "software": bad}, "declared": "generated"}
+    with looked(write_verdicts(tmp_path / "verdicts", [told]), tmp_path / "labels") as look:
+        client = visitor(look)
+        for path in ("/", "/image/1"):
+            page = re.sub(
+                r'<input type="hidden"[^>]*>|<option value="[^"]*"|data-unit="[^"]*"', "", client.get(path).text
+            )
+            assert r"rtl\u202egnp.exe\u200b\x1b\t\n.jpg" in page
+            assert [sign for sign in page if not sign.isprintable() and sign != "\n"] == []
+        sent = form(look, 1, label="real")
+        assert client.post("/label", data=sent, headers=ORIGIN).json()["name"].isprintable()
 
 
 def test_next_and_previous_follow_the_order_that_was_asked_for(client: TestClient, look: Look) -> None:

@@ -12,7 +12,7 @@ def test_a_score_is_told_with_what_it_was_held_against(look: Look) -> None:
     assert row is not None
     assert look.records.verdict(row) == (
         "Called unsure: the probability that it is generated is 0.600 (logit 0.50). As far as the verdicts of the table "
-        "show, images are called generated from logit 2.00 up, real below logit -1.00."
+        "show, images are called generated from logit 2.00 up, real below logit \N{MINUS SIGN}1.00."
     )
     scale = look.records.scale(row)
     assert scale and scale.real_below and scale.generated_above
