@@ -176,7 +176,10 @@ class Catalogue:
         finally:
             self._builder = None
             if not (self._state.ready or self._state.error):
-                self._state = State("", error="reading the table ended unexpectedly; see where it was started")
+                self._state = State(
+                    "",
+                    error="reading the table ended unexpectedly; the terminal where the command was started says more",
+                )
 
     def _copy(self) -> None:
         """Copy the table; each row that is not the newest of its image is left out.

@@ -134,7 +134,6 @@ async function refresh() {
   count(told);
 }
 document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
-addEventListener("pageshow", (event) => { if (event.persisted) refresh(); });
 
 // Leaving a field saves it; a page is left once what was typed there is saved, and what is said of it is said on the next.
 for (const field of fields) field.addEventListener("focusout", save);
@@ -149,13 +148,41 @@ addEventListener("beforeunload", (event) => {
   if (typed().length && sending !== texts()) event.preventDefault(); // the browser asks; whoever leaves all the same loses nothing
 });
 addEventListener("pagehide", () => {
-  if (typed().length && sending !== texts()) send("note", new FormData(form));
+  if (typed().length && sending !== texts()) {
+    const values = new FormData(form);
+    send("note", values);
+    sessionStorage.setItem("left", JSON.stringify({ name: form.dataset.name, ...Object.fromEntries(values) }));
+  }
   const line = byId("said");
   if (!line.hidden) sessionStorage.setItem("said", line.textContent);
 });
-const before = sessionStorage.getItem("said");
-sessionStorage.removeItem("said");
-if (before) say(before);
+const taken = (key) => {
+  const kept = sessionStorage.getItem(key);
+  sessionStorage.removeItem(key);
+  return kept;
+};
+
+// What was sent while its page was left is looked for on the next one, and told.
+async function find(left) {
+  for (let again = 0; again < 10; again += 1) {
+    const told = await fetch(`/labels?id=${left.id}`).then((answer) => answer.json()).catch(() => null);
+    const label = told?.labels?.[left.id];
+    if (["generator", "note"].every((name) => lines(label?.[name] || "") === lines(left[name]))) {
+      await refresh();
+      say(`${left.name}: what you typed is saved. z takes it back.`);
+      return;
+    }
+    await new Promise((next) => { setTimeout(next, 300); });
+  }
+  say(`${left.name}: not saved: ${[left.generator, left.note].filter(Boolean).join("; ")}`, true);
+}
+addEventListener("pageshow", (event) => {
+  if (event.persisted) refresh();
+  const before = taken("said");
+  if (before) say(before);
+  const left = taken("left");
+  if (left) find(JSON.parse(left));
+});
 
 function step(forward) {
   const link = byId(forward ? "after" : "before");
@@ -218,7 +245,7 @@ byId("where")?.addEventListener("click", async (event) => {
     button.setAttribute("aria-pressed", String(!heat.hidden));
     return;
   }
-  const before = said.textContent.trim();
+  const before = said.textContent;
   button.disabled = true;
   said.textContent = "Computing; the first time takes some seconds.";
   const answer = await fetch(button.dataset.src).catch(() => null);
@@ -227,7 +254,9 @@ byId("where")?.addEventListener("click", async (event) => {
     heat.src = button.dataset.src; // the browser has it already
     heat.hidden = false;
     button.setAttribute("aria-pressed", "true");
-    said.textContent = `${decodeURIComponent(answer.headers.get("Heat-Words"))} ${before}`;
+    byId("where-parts").textContent = decodeURIComponent(answer.headers.get("Heat-Words"));
+    byId("where-parts").hidden = false;
+    said.textContent = before;
   } else if (answer?.ok) {
     said.textContent = (await answer.json()).absent;
   } else {
