@@ -60,7 +60,7 @@ class HeatMap:
 
 def heat_map(checkpoint: Checkpoint, view_3SS: Pixels) -> Map:
     """Map one view; uint8 (3, S, S) to float32 (R, C), each patch's part of its logit."""
-    part_VRC, _ = _split(checkpoint, view_3SS[None])
+    part_VRC, _ = split_views(checkpoint, view_3SS[None])
     part_RC: Map = part_VRC[0]
     return part_RC
 
@@ -77,13 +77,21 @@ def heat_maps(checkpoint: Checkpoint, pixels_3HW: Pixels) -> list[HeatMap]:
     """
     spec = checkpoint.preprocess
     views_V3SS = views(pixels_3HW, spec)
-    part_VRC, rest_V = _split(checkpoint, views_V3SS)
+    part_VRC, rest_V = split_views(checkpoint, views_V3SS)
     places = boxes(pixels_3HW, spec)
     return [HeatMap(*one) for one in zip(part_VRC, rest_V.tolist(), views_V3SS, places, strict=True)]
 
 
-def _split(checkpoint: Checkpoint, views_V3SS: Pixels) -> tuple[Map, Map]:
-    """Split the logits of views, uint8; part_VRC and rest_V, float32."""
+def split_views(checkpoint: Checkpoint, views_V3SS: Pixels) -> tuple[Map, Map]:
+    """Split the logits of views that are cut already.
+
+    Args:
+        checkpoint: the loaded model.
+        views_V3SS: uint8.
+
+    Returns:
+        part_VRC and rest_V, float32.
+    """
     weight = checkpoint.detector.tower.conv1.weight
     pixels_V3SS = torch.from_numpy(np.ascontiguousarray(views_V3SS)).to(weight.device)
     normal_V3SS = normalise(pixels_V3SS, checkpoint.preprocess).to(weight.dtype)

@@ -26,12 +26,16 @@ ROWS_A_FILE = 500
 
 
 class Label(StrEnum):
-    """What somebody said of an image; `withdrawn` takes back what was said before."""
+    """What somebody said of an image.
+
+    `withdrawn` takes back what was said before; `note` is no mark: there is a note or the name of a generator alone.
+    """
 
     GENERATED = "generated"
     REAL = "real"
     UNSURE = "unsure"
     WITHDRAWN = "withdrawn"
+    NOTE = "note"
 
 
 LABELS = pa.schema(
@@ -114,8 +118,12 @@ def append(folder: str, rows: Sequence[Mapping[str, Any]]) -> str:
     return url
 
 
-def latest(folder: str) -> pa.Table:
+def latest(folder: str, *, notes: bool = False) -> pa.Table:
     """Read what counts: of each image the newest row, without those whose label was withdrawn.
+
+    Args:
+        folder: the table's URL.
+        notes: also rows of images that have a note and no mark.
 
     Returns:
         A table of `LABELS`, in the order of `labelled_at`; empty where the folder has no labels.
@@ -125,7 +133,8 @@ def latest(folder: str) -> pa.Table:
         StorageError: it cannot be read.
     """
     rows = newest(folder)
-    return rows.filter(pc.not_equal(rows["label"], str(Label.WITHDRAWN)))
+    without = pa.array([Label.WITHDRAWN] if notes else [Label.WITHDRAWN, Label.NOTE], pa.string())
+    return rows.filter(pc.invert(pc.is_in(rows["label"], without)))
 
 
 def newest(folder: str) -> pa.Table:

@@ -77,3 +77,9 @@ def test_a_label_that_could_not_be_written_is_not_taken_for_written(tmp_path: Pa
 def test_the_newest_row_tells_that_a_label_was_withdrawn(tmp_path: Path) -> None:
     append(str(tmp_path), [said(0, Label.REAL), said(0, Label.WITHDRAWN, 1)])
     assert newest(str(tmp_path))["label"].to_pylist() == ["withdrawn"]
+
+
+def test_a_note_alone_is_no_label(tmp_path: Path) -> None:
+    append(str(tmp_path), [said(0, Label.REAL), said(1, Label.NOTE), said(2, Label.WITHDRAWN)])
+    assert latest(str(tmp_path))["label"].to_pylist() == ["real"]
+    assert sorted(latest(str(tmp_path), notes=True)["label"].to_pylist()) == ["note", "real"]

@@ -1,7 +1,9 @@
 """The app: which address is answered by what; pages are made on this side, so they work before any script does."""
 
+from collections.abc import Mapping
 from importlib.resources import files
-from urllib.parse import parse_qs, urlencode
+from typing import Any
+from urllib.parse import parse_qs, quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
@@ -15,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 
 from mole.errors import MoleError, SettingsError
 from pipeline.labels import Label
+from pipeline.printable import printable
 from pipeline.records import Status
 from pipeline.review.browsing import record
 from pipeline.review.browsing.catalogue import Row
@@ -30,6 +33,8 @@ PACKAGE = "pipeline.review.browsing"
 MOST_BODY = 64 << 10
 """Bytes of a form."""
 KEPT = "private, max-age=3600"
+MOST_ASKED = 200
+"""Images whose labels are told at once."""
 CARD, SHEET = 320, 900
 """Sides of what stands in an image's place, pixels."""
 
@@ -51,6 +56,7 @@ def application(look: Look, port: int) -> Guard:
         Route("/large/{number:int}", pages.large),
         Route("/seen/{number:int}", pages.seen),
         Route("/heat/{number:int}", pages.heat),
+        Route("/labels", pages.labels),
         Route("/label", pages.label, methods=["POST"]),
         Route("/undo", pages.undo, methods=["POST"]),
         Mount("/static", static),
@@ -71,7 +77,8 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.filters |= {
-            "short": short,
+            "short": lambda text: printable(short(text)),
+            "plain": lambda text: printable(str(text)),
             "chance": record.chance,
             "amount": record.amount,
             "name": record.name,
@@ -109,7 +116,7 @@ class Pages:
             begun=after is not None or before is not None,
             facets=self._look.facets,
             total=self._look.catalogue.state.images,
-            labels_count=self._look.labelling.count,
+            **self._counted(),
             labels_elsewhere=self._look.labelling.elsewhere,
             choices={"verdict": VERDICTS, "declared": DECLARED, "labelled": LABELLED, "sort": SORTS},
             status=400 if complaint else 200,
@@ -128,7 +135,7 @@ class Pages:
             before=before,
             after=after,
             label=self._look.labelling.of(row["id"]),
-            labels_count=self._look.labelling.count,
+            **self._counted(),
             sentence=records.verdict(row),
             scale=records.scale(row),
             others=records.others(row),
@@ -154,7 +161,10 @@ class Pages:
         row = self._row(request)
         spec = self._look.checkpoints.spec(row["model"], row["preprocess"])
         if spec is None:
-            return _picture(Absent(f"Nothing at hand tells the views {row['preprocess']}; name --model"), "")
+            return _picture(
+                Absent("Not known here; start the command with --model or --registry"),
+                "",
+            )
         return _picture(self._look.pictures.seen(row, spec), "image/png")
 
     def heat(self, request: Request) -> Response:
@@ -162,13 +172,22 @@ class Pages:
         found = self._look.heat_map(self._row(request))
         if isinstance(found, Absent):
             return JSONResponse({"absent": found.words})
-        return Response(found, media_type="image/png", headers={"Cache-Control": KEPT})
+        headers = {"Cache-Control": KEPT, "Heat-Words": quote(found.words)}
+        return Response(found.picture, media_type="image/png", headers=headers)
 
     def state(self, request: Request) -> Response:
         """Tell how far the table is read."""
         state = self._look.catalogue.state
         names = ("phase", "share", "images", "seconds", "ready", "error")
         return JSONResponse({name: getattr(state, name) for name in names})
+
+    def labels(self, request: Request) -> Response:
+        """Tell what is marked and noted on images, as a page wants to know that was open beside others."""
+        if not self._look.catalogue.state.ready:
+            return JSONResponse({"error": "the table is still being read"}, 503)
+        numbers = [_number(text) for text in request.query_params.getlist("id")[:MOST_ASKED]]
+        labels = {number: _texts(self._look.labelling.of(number)) for number in numbers if number is not None}
+        return JSONResponse({"labels": labels, **self._counted()})
 
     async def label(self, request: Request) -> Response:
         """Label an image."""
@@ -189,27 +208,31 @@ class Pages:
     def _label(self, request: Request, form: dict[str, str]) -> Response:
         row = self._look.records.row(_number(form.get("id")) or 0) if self._look.catalogue.state.ready else None
         if row is None or (row["unit"], str(row["index"])) != (form.get("unit"), form.get("index")):
-            raise SettingsError("that image is not in the table that is looked through now; load the page anew")
+            raise SettingsError("that image is not in the table that is open now; reload the page")
         if form.get("label") not in set(Label):
             raise SettingsError(f"label must be one of {', '.join(Label)}, got {form.get('label', '')[:80]!r}")
-        texts = (form.get(name, "").strip() or None for name in ("generator", "note"))
+        texts = (form[name].strip() if name in form else None for name in ("generator", "note"))
         now = self._look.labelling.say(row, Said(Label(form["label"]), *texts))
         return self._answered(request, row, now, f"/image/{row['id']}?{form.get('question', '')}")
 
     def _undo(self, request: Request) -> Response:
         undone = self._look.labelling.undo() if self._look.catalogue.state.ready else None
         if undone is None:
-            raise SettingsError("there is nothing to take back since the start")
+            raise SettingsError("Nothing to undo in this session")
         row, now = undone
         return self._answered(request, row, now, f"/image/{row['id']}")
 
-    def _answered(self, request: Request, row: Row, now: object, page: str) -> Response:
+    def _answered(self, request: Request, row: Row, now: Mapping[str, Any] | None, page: str) -> Response:
         if not _wants_json(request):
             return RedirectResponse(page, 303)
-        label = {name: now[name] for name in ("label", "generator", "note")} if isinstance(now, dict) else None
-        return JSONResponse(
-            {"id": row["id"], "name": record.name(row), "label": label, "count": self._look.labelling.count}
-        )
+        told = {"id": row["id"], "name": record.name(row), "label": _texts(now), "state": record.state(now)}
+        return JSONResponse({**told, **self._counted()})
+
+    def _counted(self) -> dict[str, Any]:
+        """Count what is marked, and name the image whose mark or note would be taken back next."""
+        last = self._look.labelling.last
+        row = None if last is None else self._look.records.row(last)
+        return {"labels_count": self._look.labelling.count, "undo": row and record.name(row)}
 
     def _row(self, request: Request) -> Row:
         """Read the row of the image that is asked for.
@@ -224,6 +247,10 @@ class Pages:
 
     def _page(self, template: str, *, status: int = 200, **values: object) -> Response:
         return HTMLResponse(self._templates.get_template(template).render(**values, statuses=list(Status)), status)
+
+
+def _texts(label: Mapping[str, Any] | None) -> dict[str, str | None] | None:
+    return None if label is None else {name: label[name] for name in ("label", "generator", "note")}
 
 
 def _picture(made: bytes | Absent, kind: str, side: int = CARD) -> Response:

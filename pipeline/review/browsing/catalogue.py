@@ -16,8 +16,9 @@ from typing import Any
 import duckdb
 
 from mole.errors import MoleError, SettingsError, StorageError
+from pipeline.review.browsing.condition import in_words
 from pipeline.review.evidence.columns import ADDED
-from pipeline.scan.table.views import demand_table, opened, plainly
+from pipeline.scan.table.views import demand_table, opened
 
 MEMORY = "2GB"
 THREADS = 2
@@ -137,7 +138,7 @@ class Catalogue:
         except duckdb.InterruptException as reason:
             raise SettingsError(f"the question took over {LONGEST:.0f} s; narrow it down") from reason
         except duckdb.Error as reason:
-            raise SettingsError(plainly(reason)) from reason
+            raise SettingsError(f"the condition cannot be used: {in_words(reason)}") from reason
         finally:
             timer.cancel()
             cursor.close()
@@ -172,7 +173,10 @@ class Catalogue:
         finally:
             self._builder = None
             if not (self._state.ready or self._state.error):
-                self._state = State("", error="reading the table ended unexpectedly; see where it was started")
+                self._state = State(
+                    "",
+                    error="reading the table ended unexpectedly; the terminal where the command was started says more",
+                )
 
     def _copy(self) -> None:
         """Copy the table; each row that is not the newest of its image is left out.

@@ -10,6 +10,7 @@ import signal
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from multiprocessing import get_context
@@ -30,6 +31,36 @@ SIDE = 448
 SECONDS = 120.0
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A map, and what it leaves out.
+
+    Attributes:
+        picture: a PNG to lie over what the model saw: orange speaks for generated, blue for real.
+        places: the sum of the map, in logits; the mean over the views.
+        rest: the part of the logit that no place has.
+    """
+
+    picture: bytes
+    places: float
+    rest: float
+
+    @property
+    def words(self) -> str:
+        """Say how much of the logit the map shows."""
+        whole = self.places + self.rest
+        told = (
+            f"Places {_signed(self.places)}, no place in particular {_signed(self.rest)}, together {_signed(whole)}: "
+            "this is the logit, computed again here; the higher it is, the more speaks for generated."
+        )
+        if self.places * whole < 0:
+            colour, other = ("orange", "real") if self.places > 0 else ("blue", "generated")
+            told += f" The places alone are mostly {colour} here; the rest, which no picture shows, speaks for {other}."
+        elif abs(self.rest) > abs(self.places):
+            told += " Most of it comes from no place in particular, so the picture shows the smaller part."
+        return told
+
+
 class Heat:
     """Draws where scores come from."""
 
@@ -37,15 +68,12 @@ class Heat:
         self._pool: ProcessPoolExecutor | None = None
         self._lock = threading.Lock()
 
-    def drawn(self, checkpoint: Description, views_C3SS: Pixels) -> bytes | Absent:
+    def drawn(self, checkpoint: Description, views_C3SS: Pixels) -> Drawn | Absent:
         """Draw the maps of an image's views.
 
         Args:
             checkpoint: of the model that judged it.
             views_C3SS: what it saw; uint8.
-
-        Returns:
-            A PNG to lie over what the model saw: orange speaks for generated, blue for real, the more the stronger.
         """
         try:
             return self._started().submit(drawing, str(checkpoint.folder), views_C3SS).result(SECONDS)
@@ -71,7 +99,7 @@ class Heat:
             return self._pool
 
 
-def drawing(folder: str, views_C3SS: Pixels) -> bytes:
+def drawing(folder: str, views_C3SS: Pixels) -> Drawn:
     """Compute maps in the process of their own, and draw them side by side, as the views are.
 
     Args:
@@ -79,23 +107,30 @@ def drawing(folder: str, views_C3SS: Pixels) -> bytes:
         views_C3SS: what it saw; uint8.
 
     Returns:
-        A PNG that is clear where nothing speaks; all maps are drawn to the scale of the strongest cell of all.
+        The picture is clear where nothing speaks; all maps are drawn to the scale of the strongest cell of all.
 
     Raises:
         ModelError: the checkpoint cannot be used.
     """
     heatmap, drawn = import_module("mole.heatmap"), import_module("mole.drawing")
     checkpoint = _loaded(folder)
-    maps_RC = [drawn.smoothed(heatmap.heat_map(checkpoint, view_3SS)) for view_3SS in views_C3SS]
+    split = [heatmap.split_views(checkpoint, view_3SS[None]) for view_3SS in views_C3SS]
+    maps_RC = [drawn.smoothed(part_1RC[0]) for part_1RC, _ in split]
     most = max(float(np.abs(part_RC).max()) for part_RC in maps_RC)
     painted = [Image.fromarray(drawn.colours(part_RC, most)) for part_RC in maps_RC]
-    return png(tiled([cells.resize((SIDE, SIDE), Image.Resampling.NEAREST) for cells in painted]))
+    picture = png(tiled([cells.resize((SIDE, SIDE), Image.Resampling.NEAREST) for cells in painted]))
+    places = np.mean([part_1RC.sum(dtype=np.float64) for part_1RC, _ in split])
+    return Drawn(picture, float(places), float(np.mean([rest_1 for _, rest_1 in split])))
 
 
 @lru_cache(maxsize=2)
 def _loaded(folder: str) -> Any:
     """Load a checkpoint; named to the importer, since nothing of the server's process is to import torch."""
     return import_module("mole.checkpoint").load_checkpoint(Path(folder))
+
+
+def _signed(logit: float) -> str:
+    return f"{logit:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _quiet() -> None:

@@ -21,6 +21,11 @@ SHOWN = ("unit", "index", "uri", "key", "content_hash", "model", "verdict", "pro
 class Said:
     """What somebody says of an image.
 
+    Attributes:
+        label: `NOTE` leaves the mark that the image has, and writes the texts alone.
+        generator: its name; empty removes it, None leaves what was said before.
+        note: likewise.
+
     Raises:
         SettingsError: a text is too long.
     """
@@ -36,6 +41,20 @@ class Said:
         ):
             if len(text or "") > most:
                 raise SettingsError(f"the {name} must have at most {most:,} characters, got {len(text or ''):,}")
+
+    def after(self, before: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Give label, generator and note from now on, where others were said before."""
+        old = before or {}
+        if self.label == Label.WITHDRAWN:
+            return {"label": Label.WITHDRAWN}
+        texts = {
+            "generator": old.get("generator") if self.generator is None else self.generator or None,
+            "note": old.get("note") if self.note is None else self.note or None,
+        }
+        label = old.get("label", Label.NOTE) if self.label == Label.NOTE else self.label
+        if label == Label.NOTE and not any(texts.values()):
+            return {"label": Label.WITHDRAWN}
+        return {"label": label, **texts}
 
 
 class Labelling:
@@ -56,6 +75,7 @@ class Labelling:
         self._before: list[tuple[int, Mapping[str, Any] | None]] = []
         self.written = 0
         self._said = self._numbered(known.to_pylist())
+        self._marked = sum(map(_is_mark, self._said.values()))
         self.elsewhere = known.num_rows - len(self._said)
         """Labels of images that the table does not have."""
         columns = [list(self._said), *([row[name] for row in self._said.values()] for name in ("label", "generator"))]
@@ -65,15 +85,20 @@ class Labelling:
 
     @property
     def count(self) -> int:
-        """Images of the table that have a label."""
-        return len(self._said)
+        """Images of the table that are marked."""
+        return self._marked
+
+    @property
+    def last(self) -> int | None:
+        """The image whose mark or note `undo` would take back; None where there is nothing to take back."""
+        return self._before[-1][0] if self._before else None
 
     def of(self, number: int) -> Mapping[str, Any] | None:
         """Give the label of an image, None where it has none."""
         return self._said.get(number)
 
     def say(self, row: Row, said: Said) -> Mapping[str, Any] | None:
-        """Label an image, or withdraw its label.
+        """Label an image, write a note on it, or withdraw both.
 
         Args:
             row: of the image, as it was shown.
@@ -87,7 +112,10 @@ class Labelling:
         """
         with self._lock:
             before = self._said.get(row["id"])
-            now = self._write(row, {"label": said.label, "generator": said.generator, "note": said.note})
+            new = said.after(before)
+            if before is None and new["label"] == Label.WITHDRAWN:
+                return None
+            now = self._write(row, new)
             self._before.append((row["id"], before))
             return now
 
@@ -115,6 +143,7 @@ class Labelling:
         written = self._writer.add({**shown, **said, "labelled_by": self._labeller})
         self.written += 1
         now = None if written["label"] == Label.WITHDRAWN else written
+        self._marked += _is_mark(now) - _is_mark(self._said.get(row["id"]))
         if now is None:
             self._said.pop(row["id"], None)
         else:
@@ -139,3 +168,7 @@ class Labelling:
             [[unit for unit, _ in places], [index for _, index in places]],
         )
         return {row["id"]: places[row["unit"], row["index"]] for row in found}
+
+
+def _is_mark(row: Mapping[str, Any] | None) -> bool:
+    return row is not None and row["label"] != Label.NOTE

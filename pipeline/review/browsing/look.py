@@ -7,8 +7,9 @@ from functools import cached_property
 from pipeline.labels import latest
 from pipeline.review.browsing.catalogue import Catalogue, Row
 from pipeline.review.browsing.checkpoints import Checkpoints
+from pipeline.review.browsing.condition import demand_condition
 from pipeline.review.browsing.facets import Facets
-from pipeline.review.browsing.heat import Heat
+from pipeline.review.browsing.heat import Drawn, Heat
 from pipeline.review.browsing.labelling import Labelling
 from pipeline.review.browsing.pictures import Absent, Pictures
 from pipeline.review.browsing.question import Question
@@ -37,7 +38,7 @@ class Look:
         self.token = secrets.token_urlsafe(24)
         self.edition = secrets.token_hex(4)
         """Part of each picture's address, so that a browser never shows one of an earlier start."""
-        self._known = latest(settings.labels_folder)
+        self._known = latest(settings.labels_folder, notes=True)
         self.checkpoints = Checkpoints(settings.table, settings.model, settings.registry)
         self.catalogue = Catalogue(settings.table, self.checkpoints.thresholds())
         self.records = Records(self.catalogue, self.checkpoints)
@@ -66,9 +67,15 @@ class Look:
             return self._facets
 
     def count(self, question: Question) -> int:
-        """Count the images that a question leaves in."""
+        """Count the images that a question leaves in.
+
+        Raises:
+            SettingsError: its condition is none on the columns, or takes too long.
+        """
         if question.is_open:
             return self.catalogue.state.images
+        if question.condition:
+            demand_condition(self.catalogue.ask, question.condition)
         rows = self.catalogue.ask(f"SELECT count(*) AS images FROM images WHERE {question.where}", question.values)
         return int(rows[0]["images"])
 
@@ -103,7 +110,7 @@ class Look:
         before, after = (rows[0]["id"] if rows else None for rows in found)
         return before, after
 
-    def heat_map(self, row: Row) -> bytes | Absent:
+    def heat_map(self, row: Row) -> Drawn | Absent:
         """Draw where the score of an image comes from."""
         checkpoint = self.checkpoints.of(row["model"])
         if checkpoint is None:

@@ -136,7 +136,7 @@ class Pictures:
         if outcome.died or not outcome.results:
             return Absent(f"{WORDS['crashed']}: {outcome.words}")
         [result] = outcome.results
-        return Absent(f"It is no picture that can be shown: {result.detail}") if isinstance(result, Fault) else result
+        return Absent(f"This picture cannot be shown: {result.detail}") if isinstance(result, Fault) else result
 
     def _keep(self, key: tuple[object, ...], made: bytes | Absent) -> None:
         if isinstance(made, Absent):

@@ -5,17 +5,30 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from urllib.parse import urlencode
 
-import duckdb
 from starlette.datastructures import QueryParams
 
 from mole.errors import SettingsError
 from pipeline.labels import Label
 from pipeline.records import Status
 from pipeline.review.browsing.catalogue import Row
+from pipeline.review.browsing.condition import parsed
 
 VERDICTS = ("generated", "unsure", "real", "none")
 DECLARED = ("generated", "camera", "nothing")
-LABELLED = ("yes", "no", Label.GENERATED, Label.REAL, Label.UNSURE)
+LABELLED = ("yes", "no", Label.GENERATED, Label.REAL, Label.UNSURE, Label.NOTE)
+FIELDS = {
+    "verdict": "Verdict",
+    "least": "Probability from",
+    "most": "Probability to",
+    "source": "Folder or domain",
+    "status": "Status",
+    "declared": "What the file says about itself",
+    "generator": "Generator",
+    "labelled": "Label",
+    "condition": "Condition in SQL",
+    "sort": "Order",
+}
+"""What the page calls each."""
 LONGEST = 2_000
 """Characters of one value."""
 
@@ -52,7 +65,7 @@ class Question:
         most: the highest probability.
         source: how the folder or domain begins.
         status: one of `Status`.
-        declared: one of `DECLARED`: what the file says of itself.
+        declared: one of `DECLARED`: what the file says about itself.
         generator: the generator that the file names.
         contradicted: only images whose file says otherwise than the verdict.
         changed: only images that the newest model called other than the one before it.
@@ -82,7 +95,9 @@ class Question:
             SettingsError: a value in it is none that there is.
         """
         if long := next((name for name, value in given.multi_items() if len(value) > LONGEST), None):
-            raise SettingsError(f"{long} must have at most {LONGEST:,} characters, got {len(given[long]):,}")
+            raise SettingsError(
+                f"{FIELDS.get(long, long)} must have at most {LONGEST:,} characters, got {len(given[long]):,}"
+            )
         question = cls(
             tuple(_one_of("verdict", value, VERDICTS) for value in given.getlist("verdict")),
             _share("least", given.get("least", "")),
@@ -187,7 +202,9 @@ class Question:
         if self.generator:
             found.append(Part("generator = ?", (self.generator,)))
         if self.labelled in ("yes", "no"):
-            found.append(Part(f"id {'NOT ' if self.labelled == 'no' else ''}IN (SELECT id FROM marks)"))
+            found.append(
+                Part(f"id {'NOT ' if self.labelled == 'no' else ''}IN (SELECT id FROM marks WHERE label <> 'note')")
+            )
         elif self.labelled:
             found.append(Part("id IN (SELECT id FROM marks WHERE label = ?)", (self.labelled,)))
         return found
@@ -200,11 +217,7 @@ class Question:
         """
         if not self.condition:
             return ()
-        try:
-            return (Part(str(duckdb.SQLExpression(self.condition))),)
-        except duckdb.Error as reason:
-            told = " ".join(str(reason).partition("\n\nLINE ")[0].split())
-            raise SettingsError(f"the condition must be one expression of SQL: {told}") from reason
+        return (Part(parsed(self.condition)),)
 
 
 def _one_of(name: str, value: str, known: Sequence[str]) -> str:
@@ -214,7 +227,7 @@ def _one_of(name: str, value: str, known: Sequence[str]) -> str:
         SettingsError: it is none.
     """
     if value not in known:
-        raise SettingsError(f"{name} must be one of {', '.join(filter(None, known))}, got {value[:80]!r}")
+        raise SettingsError(f"{FIELDS[name]} must be one of {', '.join(filter(None, known))}, got {value[:80]!r}")
     return value
 
 
@@ -227,9 +240,9 @@ def _share(name: str, value: str) -> float | None:
     if not value.strip():
         return None
     try:
-        number = float(value)
+        number = float(value.replace(",", "."))
     except ValueError:
         number = -1.0
     if not 0 <= number <= 1:
-        raise SettingsError(f"{name} must be a number from 0 to 1, got {value[:80]!r}")
+        raise SettingsError(f"{FIELDS[name]} must be a number from 0 to 1, got {value[:80]!r}")
     return number

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from pipeline.labels import Label
+from pipeline.printable import printable
 from pipeline.review.browsing.catalogue import Catalogue, Row
 from pipeline.review.browsing.checkpoints import Checkpoints
 
@@ -21,6 +23,8 @@ DECLARED = {
     "source_type": "Source type (IPTC)",
     "c2pa": "Content credentials (C2PA)",
 }
+MOST_SHOWN = 40
+"""Characters of a note in a sentence."""
 MOST_COPIES = 50
 WIDTH = 600
 """Of the drawing of a score, in its own units."""
@@ -76,13 +80,11 @@ class Records:
         """Say in a sentence what the score is and what it was held against."""
         said = SAID.get(row["verdict"], "No verdict")
         if row["logit"] is None:
-            return f"{said}: {row['detail'] or row['status']}."
+            return f"{said}: {printable(row['detail'] or row['status'].replace('_', ' '))}."
         low, high = self.thresholds(row)
         parts = [] if high is None else [f"images are called generated from {self._threshold(row, high)} up"]
         parts += [] if low is None else [f"real below {self._threshold(row, low)}"]
-        told = (
-            f"{said}: the probability that it is generated is {chance(row['probability'])} (logit {row['logit']:.2f})."
-        )
+        told = f"{said}: the probability that it is generated is {chance(row['probability'])} ({_logit(row['logit'])})."
         if not parts:
             return told
         words = ", ".join(parts)
@@ -111,7 +113,11 @@ class Records:
 
     def _threshold(self, row: Row, logit: float) -> str:
         found = self._checkpoints.chance(row["model"], logit, (row["logit"], row["probability"]))
-        return f"logit {logit:.2f}" if found is None else f"{chance(found)} (logit {logit:.2f})"
+        return _logit(logit) if found is None else f"{chance(found)} ({_logit(logit)})"
+
+
+def _logit(value: float) -> str:
+    return f"logit {value:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def chance(probability: float | None) -> str:
@@ -126,8 +132,22 @@ def chance(probability: float | None) -> str:
 
 
 def name(row: Mapping[str, Any]) -> str:
-    """Give what people call an image: its name without folders."""
-    return str(row["key"] or row["uri"] or f"image {row['index']}").rstrip("/").rpartition("/")[2] or str(row["uri"])
+    """Give what people call an image: its name without folders, and without signs that hide or turn its direction."""
+    told = str(row["key"] or row["uri"] or f"image {row['index']}")
+    return printable(told.rstrip("/").rpartition("/")[2] or told)
+
+
+def state(label: Mapping[str, Any] | None) -> str:
+    """Say what is marked and noted on an image, as it goes on behind its name."""
+    marked = "is not marked" if label is None or label["label"] == Label.NOTE else f"is marked {label['label']}"
+    texts = {} if label is None else {name: label[name] for name in ("generator", "note") if label[name]}
+    told = " and ".join(f"the {name} “{_begun(text)}”" for name, text in texts.items())
+    return f"{marked}, with {told}" if told else marked
+
+
+def _begun(text: str) -> str:
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= MOST_SHOWN else f"{line[: MOST_SHOWN - 1]}…"
 
 
 def link(row: Row) -> str | None:
@@ -137,9 +157,9 @@ def link(row: Row) -> str | None:
 
 
 def declared(row: Row) -> list[tuple[str, str]]:
-    """List what an image's file says of itself, with its name in words."""
+    """List what an image's file says about itself, with its name in words."""
     said = row["provenance"] or {}
-    return [(words, str(said[field])) for field, words in DECLARED.items() if said.get(field)]
+    return [(words, printable(str(said[field]))) for field, words in DECLARED.items() if said.get(field)]
 
 
 def amount(count: int | None) -> str:

@@ -14,10 +14,11 @@ LABELS = "labels"
 class BrowseSettings(JobSettings):
     """Look through a verdict table in the browser: filter its images, see why each got its verdict, and label them.
 
-    Serves on this machine alone (127.0.0.1), to who has the address that is printed. Labels go into --labels, from
+    Serves on this machine alone (127.0.0.1), to anyone who has the printed address. Labels go into --labels,
     where `finetune --reviews` reads them. Ctrl-C ends it.
 
-    exit codes: 0 ended with Ctrl-C, 2 a setting or a place that is not there, 3 a store failed, 143 SIGTERM
+    exit codes: 0 ended with Ctrl-C, 2 a wrong setting or a place that is not there, 3 a store failed, 4 --model is no
+    checkpoint, 143 SIGTERM
     """
 
     prefix = "MOLE_BROWSE_"
@@ -29,16 +30,16 @@ class BrowseSettings(JobSettings):
     )
     labeller: Annotated[str, Field(min_length=1)] = Field(
         default_factory=getpass.getuser,
-        description="who labels, as the labels name them (default: the user who is logged in)",
+        description="the name that is recorded with each label (default: the user who is logged in)",
     )
     model: Annotated[str, Field(min_length=1)] | None = Field(
         None,
-        description="a checkpoint folder or a registry, whose promoted version is meant; tells thresholds and shows "
-        "where a score comes from, for the rows of that model (default: the embedded detector and --registry)",
+        description="a checkpoint folder, or a registry (its promoted version), that gives the thresholds and shows "
+        "where a score comes from, for images judged by that model (default: the embedded detector and --registry)",
     )
-    registry: str | None = Field(None, description="a registry that has the models of the table (default: none)")
+    registry: str | None = Field(None, description="a registry with the models that judged the table (default: none)")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="the port on 127.0.0.1; 0 takes a free one")
-    no_open: bool = Field(False, description="print the address only, and do not open a browser")
+    no_open: bool = Field(False, description="only print the address; do not open a browser")
 
     @model_validator(mode="after")
     def _labels_have_a_place(self) -> Self:

@@ -116,6 +116,7 @@ def _labelled(folder: str) -> tuple[list[dict[str, Any]], Counter[str]]:
     rows = labels.newest(folder).to_pylist()
     passed = Counter(f"image labelled {row['label']}" for row in rows if row["label"] == Label.UNSURE)
     passed += Counter("label that was withdrawn" for row in rows if row["label"] == Label.WITHDRAWN)
+    passed += Counter("note without a label" for row in rows if row["label"] == Label.NOTE)
     return [row for row in rows if row["label"] in (Label.GENERATED, Label.REAL)], passed
 
 

@@ -3,70 +3,186 @@
 const byId = (name) => document.getElementById(name);
 const typing = (element) => element.matches("input:not([type=checkbox]), textarea, select") || element.isContentEditable;
 const labelKeys = { g: "generated", r: "real", u: "unsure" };
+const form = byId("label");
+const fields = form ? [form.elements.generator, form.elements.note] : [];
+const lines = (text) => text.replace(/\r\n?/g, "\n").trim();
+const kept = new Map(fields.map((field) => [field, lines(field.defaultValue)])); // what the command has saved
 let hide;
+let turn = Promise.resolve(); // what is sent goes one after the other, so that undo takes back what came last
+let waiting = 0;
+let sending = null;
 
-function say(words) {
+function say(words, lasting = false) {
   const line = byId("said");
   line.textContent = words;
   line.hidden = false;
   clearTimeout(hide);
-  hide = setTimeout(() => { line.hidden = true; }, 6000);
+  if (!lasting) hide = setTimeout(() => { line.hidden = true; }, 6000);
 }
 
+function inTurn(task) {
+  waiting += 1;
+  turn = turn.then(task).finally(() => { waiting -= 1; });
+  return turn;
+}
+
+const typed = () => fields.filter((field) => lines(field.value) !== kept.get(field));
+const texts = () => fields.map((field) => lines(field.value)).join("\0");
+
 async function post(path, values) {
+  sending = texts();
   try {
     const answer = await fetch(path, { method: "POST", body: new URLSearchParams(values), headers: { Accept: "application/json" }, keepalive: true });
     const told = (answer.headers.get("content-type") || "").includes("json") ? await answer.json() : { error: await answer.text() };
     if (answer.ok) return told;
-    say(told.error);
+    say(path === "/undo" ? told.error : `Not saved: ${told.error}`, path !== "/undo");
   } catch {
-    say("Not saved: the command that serves this page has ended.");
+    say("Not saved: the command that serves this page has ended.", true);
+  } finally {
+    sending = null;
   }
   return null;
 }
 
-function show(told) {
-  const name = told.label ? told.label.label : null;
-  byId("labels-count").textContent = told.count.toLocaleString("en");
-  const sheet = document.querySelector(`.sheet[data-id="${told.id}"]`);
-  if (sheet) {
-    for (const choice of document.querySelectorAll(".choice")) choice.setAttribute("aria-pressed", String(choice.value === name));
-    const form = byId("label");
-    form.elements.generator.value = (told.label && told.label.generator) || "";
-    form.elements.note.value = (told.label && told.label.note) || "";
-    byId("keep").value = name || "";
-    byId("keep").disabled = byId("withdraw").disabled = !name;
+function count(told) {
+  byId("labels-count").textContent = told.labels_count.toLocaleString("en");
+  byId("undo").disabled = !told.undo;
+  byId("undo").title = told.undo ? `z: take back the last mark or note, on ${told.undo}` : "Nothing to undo in this session";
+}
+
+// What is in a field and not saved stays there, whatever else has been saved meanwhile.
+function settle(label, sent) {
+  for (const field of fields) {
+    const now = lines((label && label[field.name]) || "");
+    const own = lines(field.value);
+    const unsaved = own !== kept.get(field) && !(sent && own === lines(sent.get(field.name)));
+    kept.set(field, now);
+    if (!unsaved && own !== now) field.value = now;
   }
-  const place = document.querySelector(`.card[data-id="${told.id}"] .label`);
+}
+
+function show(id, label, sent = null) {
+  const name = label ? label.label : null;
+  if (document.querySelector(`.sheet[data-id="${id}"]`)) {
+    for (const choice of document.querySelectorAll(".choice")) choice.setAttribute("aria-pressed", String(choice.value === name));
+    byId("withdraw").disabled = !name;
+    settle(label, sent);
+  }
+  const place = document.querySelector(`.card[data-id="${id}"] .label`);
   if (place) {
     place.textContent = "";
     if (name) {
       const mark = document.createElement("span");
       mark.className = `mark ${name}`;
-      mark.textContent = `marked ${name}`;
+      mark.textContent = name === "note" ? "note, not marked" : `marked ${name}${label.note ? ", note" : ""}`;
       place.append(mark);
     }
   }
 }
 
-async function label(value) {
-  const form = byId("label");
-  const card = document.activeElement.closest(".card");
-  if (!form && !card) return;
-  const values = form ? new FormData(form) : new URLSearchParams({ id: card.dataset.id, unit: card.dataset.unit, index: card.dataset.index });
+async function send(value, values) {
   values.set("label", value);
   const told = await post("/label", values);
-  if (!told) return;
-  show(told);
-  say(told.label ? `${told.name}: marked ${told.label.label}. z takes it back.` : `${told.name}: label removed.`);
+  if (!told) return false;
+  show(told.id, told.label, form ? values : null);
+  count(told);
+  return told;
 }
 
-async function undo() {
-  const told = await post("/undo", {});
-  if (!told) return;
-  show(told);
-  say(told.label ? `Taken back: ${told.name} is marked ${told.label.label} again.` : `Taken back: ${told.name} has no label.`);
+// Saves what is typed and not yet saved; false where that failed.
+function save() {
+  return inTurn(async () => {
+    const changed = typed();
+    if (!changed.length) return true;
+    const what = changed.map((field) => (field.name === "note" ? "note" : "name of the generator")).join(" and ");
+    const gone = changed.every((field) => !lines(field.value));
+    const told = await send("note", new FormData(form));
+    if (told) say(`${told.name}: ${what} ${gone ? "removed" : "saved"}${told.label?.label === "note" ? "; the image is not marked" : ""}. z takes it back.`);
+    return Boolean(told);
+  });
 }
+
+function label(value) {
+  const card = document.activeElement.closest(".card");
+  if (!form && !card) return;
+  inTurn(async () => {
+    const values = form ? new FormData(form) : new URLSearchParams({ id: card.dataset.id, unit: card.dataset.unit, index: card.dataset.index });
+    const told = await send(value, values);
+    if (!told) return;
+    say(told.label ? `${told.name}: marked ${told.label.label}. z takes it back.` : `${told.name}: mark and note removed. z brings them back.`);
+  });
+}
+
+function undo() {
+  inTurn(async () => {
+    const told = await post("/undo", {});
+    if (!told) return;
+    const here = !form || form.elements.id.value === String(told.id);
+    show(told.id, told.label);
+    count(told);
+    say(`Undone${here ? "" : ", on another image"}: ${told.name} ${told.state}.`);
+  });
+}
+
+// Marks and notes of other tabs are shown when one comes back to this one.
+async function refresh() {
+  const shown = [...document.querySelectorAll(".sheet[data-id], .card[data-id]")].map((each) => ["id", each.dataset.id]);
+  if (!byId("undo")) return;
+  const told = await fetch(`/labels?${new URLSearchParams(shown)}`).then((answer) => (answer.ok ? answer.json() : null)).catch(() => null);
+  if (!told || waiting) return;
+  for (const [id, value] of Object.entries(told.labels)) show(id, value);
+  count(told);
+}
+document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
+
+// Leaving a field saves it; a page is left once what was typed there is saved, and what is said of it is said on the next.
+for (const field of fields) field.addEventListener("focusout", save);
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[href]");
+  if (!link || link.target || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  if (!waiting && !typed().length) return;
+  event.preventDefault();
+  save().then((done) => { if (done) location.assign(link.href); });
+});
+addEventListener("beforeunload", (event) => {
+  if (typed().length && sending !== texts()) event.preventDefault(); // the browser asks; whoever leaves all the same loses nothing
+});
+addEventListener("pagehide", () => {
+  if (typed().length && sending !== texts()) {
+    const values = new FormData(form);
+    send("note", values);
+    sessionStorage.setItem("left", JSON.stringify({ name: form.dataset.name, ...Object.fromEntries(values) }));
+  }
+  const line = byId("said");
+  if (!line.hidden) sessionStorage.setItem("said", line.textContent);
+});
+const taken = (key) => {
+  const kept = sessionStorage.getItem(key);
+  sessionStorage.removeItem(key);
+  return kept;
+};
+
+// What was sent while its page was left is looked for on the next one, and told.
+async function find(left) {
+  for (let again = 0; again < 10; again += 1) {
+    const told = await fetch(`/labels?id=${left.id}`).then((answer) => answer.json()).catch(() => null);
+    const label = told?.labels?.[left.id];
+    if (["generator", "note"].every((name) => lines(label?.[name] || "") === lines(left[name]))) {
+      await refresh();
+      say(`${left.name}: what you typed is saved. z takes it back.`);
+      return;
+    }
+    await new Promise((next) => { setTimeout(next, 300); });
+  }
+  say(`${left.name}: not saved: ${[left.generator, left.note].filter(Boolean).join("; ")}`, true);
+}
+addEventListener("pageshow", (event) => {
+  if (event.persisted) refresh();
+  const before = taken("said");
+  if (before) say(before);
+  const left = taken("left");
+  if (left) find(JSON.parse(left));
+});
 
 function step(forward) {
   const link = byId(forward ? "after" : "before");
@@ -90,7 +206,7 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const actions = {
     z: undo,
-    n: () => byId("label")?.elements.note.focus(),
+    n: () => form?.elements.note.focus(),
     "?": () => byId("help").showModal(),
     j: () => step(true),
     ArrowRight: () => step(true),
@@ -104,9 +220,12 @@ document.addEventListener("keydown", (event) => {
   action();
 });
 
-byId("label")?.addEventListener("submit", (event) => {
+form?.addEventListener("submit", (event) => {
   event.preventDefault();
-  if (event.submitter?.value) label(event.submitter.value);
+  const value = event.submitter?.value;
+  if (value && value !== "note") label(value);
+  else if (typed().length) save(); // also Enter in a field
+  else if (!waiting) say(`Nothing new to save on ${form.dataset.name}.`);
 });
 byId("undo")?.addEventListener("click", undo);
 byId("keys")?.addEventListener("click", () => byId("help").showModal());
@@ -135,6 +254,8 @@ byId("where")?.addEventListener("click", async (event) => {
     heat.src = button.dataset.src; // the browser has it already
     heat.hidden = false;
     button.setAttribute("aria-pressed", "true");
+    byId("where-parts").textContent = decodeURIComponent(answer.headers.get("Heat-Words"));
+    byId("where-parts").hidden = false;
     said.textContent = before;
   } else if (answer?.ok) {
     said.textContent = (await answer.json()).absent;

@@ -12,7 +12,8 @@ from pipeline.labels import latest
 from pipeline.review.browsing.app import application
 from pipeline.review.browsing.look import Look
 from pipeline.review.browsing.settings import BrowseSettings
-from tests.pipeline.review.browsing.conftest import HOST, PORT, numbered
+from tests.pipeline.review.browsing.conftest import HOST, PORT, looked, numbered, visitor
+from tests.verdicts import verdict_row, write_verdicts
 
 ORIGIN = {"origin": HOST, "accept": "application/json"}
 
@@ -86,16 +87,33 @@ def test_the_page_of_an_image_tells_all_that_is_known(client: TestClient, look: 
         "Leica M6",
         "Other models",
         "Expert 3",
+        "For engineers",
     ):
         assert words in page
     assert "The same bytes elsewhere" in client.get(f"/image/{numbered(look, '4')}").text
     fault = client.get(f"/image/{numbered(look, '5')}").text
-    assert "image file is truncated" in fault and "Nothing: the image got no score" in fault
+    assert "image file is truncated" in fault and "Nothing: the image was not scored" in fault
 
 
 def test_texts_of_strangers_are_shown_and_not_obeyed(client: TestClient, look: Look) -> None:
     page = client.get(f"/image/{numbered(look, '2')}").text
     assert "dreamy &lt;8&gt;" in page and "dreamy <8>" not in page
+
+
+def test_no_sign_that_hides_or_turns_a_name_is_shown(tmp_path: Path) -> None:
+    bad = "rtl\u202egnp.exe\u200b\x1b\t\n.jpg"
+    row = verdict_row(f"/{bad}#1", 0, key=bad, uri=f"/{bad}", detail=bad, carried={bad: bad})
+    told = row | {"provenance": {"generator": bad, "camera": bad, "software": bad}, "declared": "generated"}
+    with looked(write_verdicts(tmp_path / "verdicts", [told]), tmp_path / "labels") as look:
+        client = visitor(look)
+        for path in ("/", "/image/1"):
+            page = re.sub(
+                r'<input type="hidden"[^>]*>|<option value="[^"]*"|data-unit="[^"]*"', "", client.get(path).text
+            )
+            assert r"rtl\u202egnp.exe\u200b\x1b\t\n.jpg" in page
+            assert [sign for sign in page if not sign.isprintable() and sign != "\n"] == []
+        sent = form(look, 1, label="real")
+        assert client.post("/label", data=sent, headers=ORIGIN).json()["name"].isprintable()
 
 
 def test_next_and_previous_follow_the_order_that_was_asked_for(client: TestClient, look: Look) -> None:
@@ -126,13 +144,42 @@ def test_a_label_is_written_before_the_answer_and_undo_takes_it_back(labeller: T
     number = numbered(own, "3")
     told = labeller.post("/label", data=form(own, number, label="generated", note="odd hands"), headers=ORIGIN).json()
     assert told["label"] == {"label": "generated", "generator": None, "note": "odd hands"}
+    assert (told["undo"], told["labels_count"]) == ("3", 1)
     [row] = latest(own.settings.labels_folder).to_pylist()
     assert (row["label"], row["labelled_by"], row["verdict"], row["index"]) == ("generated", "ada", "real", 3)
     assert names(labeller.get("/?labelled=generated").text) == ["3"]
-    assert labeller.post("/undo", headers=ORIGIN).json()["label"] is None
+    undone = labeller.post("/undo", headers=ORIGIN).json()
+    assert (undone["name"], undone["label"], undone["state"], undone["undo"]) == ("3", None, "is not marked", None)
     assert latest(own.settings.labels_folder).num_rows == 0
     refused = labeller.post("/undo", headers=ORIGIN)
-    assert refused.status_code == 400 and "nothing to take back" in refused.json()["error"]
+    assert refused.status_code == 400 and "Nothing to undo in this session" in refused.json()["error"]
+
+
+def test_a_note_needs_no_mark_and_a_mark_keeps_the_note(labeller: TestClient, own: Look) -> None:
+    number = numbered(own, "3")
+
+    def said(**more: str) -> tuple[str, str | None, int] | None:
+        told = labeller.post("/label", data=form(own, number, **more), headers=ORIGIN).json()
+        return told["label"] and (told["label"]["label"], told["label"]["note"], told["labels_count"])
+
+    assert said(label="note", note="", generator="") is None and own.labelling.written == 0
+    assert said(label="note", note="odd hands") == ("note", "odd hands", 0)
+    assert names(labeller.get("/?labelled=note").text) == ["3"]
+    assert "3" in names(labeller.get("/?labelled=no").text)
+    assert "note, not marked" in labeller.get("/").text
+    assert latest(own.settings.labels_folder).num_rows == 0
+    assert said(label="real") == ("real", "odd hands", 1)
+    assert said(label="note", note="no, fine") == ("real", "no, fine", 1)
+    other = labeller.get("/labels", params={"id": [number, 1]}).json()
+    assert other["labels"][str(number)]["note"] == "no, fine" and other["undo"] == "3"
+    assert "z: take back the last mark or note, on 3" in labeller.get("/").text
+    assert labeller.post("/undo", headers=ORIGIN).json()["state"] == "is marked real, with the note “odd hands”"
+    assert said(label="withdrawn", note="x") is None
+
+
+def test_nothing_to_undo_is_shown_as_such(client: TestClient) -> None:
+    for page in ("/", "/image/1"):
+        assert 'title="Nothing to undo in this session" disabled' in client.get(page).text
 
 
 def test_a_form_without_script_leads_back_to_the_image(labeller: TestClient, own: Look) -> None:
@@ -146,7 +193,7 @@ def test_a_form_without_script_leads_back_to_the_image(labeller: TestClient, own
 def test_a_page_of_an_earlier_start_labels_no_other_image(labeller: TestClient, own: Look) -> None:
     sent = form(own, numbered(own, "3"), label="real") | {"id": str(numbered(own, "0"))}
     answer = labeller.post("/label", data=sent, headers=ORIGIN)
-    assert answer.status_code == 400 and "load the page anew" in answer.json()["error"]
+    assert answer.status_code == 400 and "reload the page" in answer.json()["error"]
     for wrong in ({"label": "fake"}, {"note": "n" * 3000, "label": "real"}, {"id": "x", "label": "real"}):
         assert labeller.post("/label", data=form(own, 1) | wrong, headers=ORIGIN).status_code == 400
     assert labeller.post("/label", content=b"a=" + b"b" * 70_000, headers=ORIGIN).status_code == 400

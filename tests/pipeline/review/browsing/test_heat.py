@@ -4,13 +4,14 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from mole.checkpoint import load_checkpoint
 from mole.config import describe
 from mole.drawing import GENERATED, REAL, smoothed
-from mole.heatmap import heat_map
-from pipeline.review.browsing.heat import SIDE, Heat
+from mole.heatmap import heat_map, split_views
+from pipeline.review.browsing.heat import SIDE, Drawn, Heat
 from pipeline.review.browsing.pictures import Absent
 
 
@@ -24,10 +25,13 @@ def test_the_drawing_has_the_colour_of_each_cells_part_of_the_logit(tiny: Path) 
         made = heat.drawn(found, views_C3SS)
     finally:
         heat.close()
-    assert isinstance(made, bytes)
-    drawn = np.asarray(Image.open(io.BytesIO(made)))
+    assert isinstance(made, Drawn)
+    drawn = np.asarray(Image.open(io.BytesIO(made.picture)))
     assert drawn.shape == (SIDE, 2 * SIDE, 4)
     checkpoint = load_checkpoint(tiny)
+    parts_VRC, rest_V = split_views(checkpoint, views_C3SS)
+    assert made.places == pytest.approx(parts_VRC.sum(axis=(1, 2)).mean(), abs=1e-5)
+    assert made.rest == pytest.approx(rest_V.mean(), abs=1e-5)
     for number, view_3SS in enumerate(views_C3SS):
         part_RC = smoothed(heat_map(checkpoint, view_3SS))
         step = SIDE // len(part_RC)
@@ -46,3 +50,11 @@ def test_a_checkpoint_that_cannot_be_used_is_told(tiny: Path, tmp_path: Path) ->
     finally:
         heat.close()
     assert isinstance(told, Absent) and told.words.startswith("The map could not be computed")
+
+
+def test_what_the_picture_leaves_out_is_told() -> None:
+    told = Drawn(b"", 0.78, -3.16).words
+    assert told.startswith("Places +0.78, no place in particular −3.16, together −2.38")
+    assert "mostly orange here; the rest, which no picture shows, speaks for real" in told
+    assert "the smaller part" in Drawn(b"", 0.5, 2.0).words
+    assert Drawn(b"", 2.0, 0.5).words.endswith("generated.")

@@ -11,4 +11,4 @@ def test_words_are_wrapped_and_nothing_in_them_is_markup() -> None:
     assert len(lines) == DOWN and all(len(line) <= 30 for line in lines)
     assert lines[-1].endswith("…")
     assert not list(drawn.iter("{http://www.w3.org/2000/svg}script"))
-    assert "\u202e" not in "".join(lines)
+    assert "\u202e" not in "".join(lines) and r"\x00 \u202e" in "".join(lines)

@@ -58,9 +58,14 @@ def test_a_comment_ends_with_the_condition(look: Look) -> None:
 
 
 def test_a_value_that_is_none_is_refused_by_name() -> None:
-    with pytest.raises(SettingsError, match="least must be a number from 0 to 1, got '-3'"):
+    with pytest.raises(SettingsError, match="Probability from must be a number from 0 to 1, got '-3'"):
         Question.asked(QueryParams("least=-3"))
-    with pytest.raises(SettingsError, match="status must be one of ok, .* got 'fine'"):
+    with pytest.raises(SettingsError, match="Status must be one of ok, .* got 'fine'"):
         Question.asked(QueryParams("status=fine"))
-    with pytest.raises(SettingsError, match="source must have at most 2,000"):
+    with pytest.raises(SettingsError, match="Folder or domain must have at most 2,000"):
         Question.asked(QueryParams({"source": "x" * 3000}))
+
+
+def test_a_number_may_have_a_comma() -> None:
+    question = Question.asked(QueryParams({"least": "0,25", "most": "1"}))
+    assert (question.least, question.most) == (0.25, 1.0)

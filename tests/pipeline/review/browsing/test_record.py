@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.review.browsing.look import Look
-from pipeline.review.browsing.record import WIDTH, amount, chance, declared, link, name
+from pipeline.review.browsing.record import WIDTH, amount, chance, declared, link, name, state
 from tests.pipeline.review.browsing.conftest import numbered
 
 
@@ -12,7 +12,7 @@ def test_a_score_is_told_with_what_it_was_held_against(look: Look) -> None:
     assert row is not None
     assert look.records.verdict(row) == (
         "Called unsure: the probability that it is generated is 0.600 (logit 0.50). As far as the verdicts of the table "
-        "show, images are called generated from logit 2.00 up, real below logit -1.00."
+        "show, images are called generated from logit 2.00 up, real below logit \N{MINUS SIGN}1.00."
     )
     scale = look.records.scale(row)
     assert scale and scale.real_below and scale.generated_above
@@ -52,5 +52,15 @@ def test_small_things_are_written_for_people() -> None:
     assert [amount(count) for count in (None, 12, 54_006, 2_500_000)] == ["", "12 bytes", "54.0 kB", "2.5 MB"]
     assert name({"key": "a/b.jpg", "uri": "x", "index": 0}) == "b.jpg"
     assert name({"key": None, "uri": None, "index": 3}) == "image 3"
-    assert declared({"provenance": {"camera": "Leica", "software": None}}) == [("Camera", "Leica")]
+    assert name({"key": "a/rtl\u202egnp.exe\u200b\x1b\t.jpg", "uri": "x"}) == r"rtl\u202egnp.exe\u200b\x1b\t.jpg"
+    assert declared({"provenance": {"camera": "Le\u202eica", "software": None}}) == [("Camera", r"Le\u202eica")]
     assert declared({"provenance": None}) == []
+
+
+def test_a_mark_and_what_is_noted_are_told_in_words() -> None:
+    assert state(None) == "is not marked"
+    assert state({"label": "real", "generator": None, "note": None}) == "is marked real"
+    noted = {"label": "note", "generator": "flux", "note": "odd\nhands \u202e" + "x" * 99}
+    told = state(noted)
+    assert told.startswith(r"is not marked, with the generator “flux” and the note “odd hands \u202ex")
+    assert told.endswith("…”")

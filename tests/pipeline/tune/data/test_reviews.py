@@ -127,12 +127,13 @@ def test_labels_that_say_no_class_or_fit_no_image_are_counted(parts: list[str]) 
         {"index": 2, "label": Label.REAL},
         {"index": 9, "label": Label.REAL},
     )
-    append(said, [{"unit": "u", "index": 3, "label": Label.WITHDRAWN}])
+    append(said, [{"unit": "u", "index": 3, "label": Label.WITHDRAWN}, {"unit": "u", "index": 4, "label": Label.NOTE}])
     _, samples, skipped = read(parts, said, VALUES)
     assert samples == []
     assert skipped == {
         "image labelled unsure": 1,
         "label that was withdrawn": 1,
+        "note without a label": 1,
         "label of other bytes than the table has": 1,
         "image inside a compressed shard": 1,
         "review of an image that the table has not": 1,

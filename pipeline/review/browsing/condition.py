@@ -1,0 +1,104 @@
+"""The condition that a user writes in SQL: one expression, true or false of each image, and refused in words."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import duckdb
+
+from mole.errors import SettingsError
+from pipeline.printable import printable
+
+Ask = Callable[[str], list[dict[str, Any]]]
+
+UNLISTED = ("gates", "preprocess", "same_as")
+"""Columns that nobody needs in a condition."""
+KINDS = (
+    (r"\[\]$|LIST", "a list"),
+    ("^STRUCT", "several values"),
+    ("VARCHAR|STRING", "text"),
+    ("BOOL", "true or false"),
+    ("TIME|DATE", "a time"),
+    ("BLOB", "bytes"),
+    ("NULL", "nothing"),
+    ("", "a number"),
+)
+"""What an expression gives, by what is in DuckDB's name of its type."""
+REASONS: tuple[tuple[str, str], ...] = (
+    (r'Referenced column "(.*?)" not found', "there is no column {0} (text stands in single quotes)"),
+    (r'Could not find key "(.*?)" in struct.*?Candidate Entries: (.*)', "there is no {0} in that column, but {1}"),
+    (r"Function with name (\S+) does not exist", "there is no function {0}"),
+    (r'"(.*?)" is a table function', "{0} cannot be used here"),
+    (r"Cannot compare values of type (.*?) and type (.*?) - an", "{0:kind} and {1:kind} cannot be compared"),
+    (r"argument types '(.*?)\((.*)\)'", "{0} does not fit what it is used with"),
+    (r"Could not convert string ('.*?') to (\S+)", "{0} is not {1:kind}"),
+    (r"cannot contain (aggregates|window)", "it is asked of one image at a time, without count, sum and the like"),
+    (r'syntax error at or near (".*?")', "something is missing or too much at {0}"),
+    ("unterminated", "a quotation mark is not closed"),
+    ("single expression|more than one statement", "only one is allowed, without a comma or a semicolon"),
+    ("Values were not provided", "a question mark stands for no value"),
+    ("STAR expression", "* stands for no column here"),
+)
+"""What DuckDB says, and what it means."""
+
+
+class _Part(str):
+    """A part of what DuckDB says, which can be written as a kind of value."""
+
+    def __format__(self, spec: str) -> str:
+        return kind(self) if spec == "kind" else printable(self)
+
+
+def kind(name: str) -> str:
+    """Say in words what values of a type of DuckDB are."""
+    return next(words for pattern, words in KINDS if re.search(pattern, name))
+
+
+def in_words(reason: duckdb.Error) -> str:
+    """Say what was wrong with a condition, in words for who does not know DuckDB."""
+    said = str(reason).partition("\n\nLINE ")[0]
+    for pattern, words in REASONS:
+        if found := re.search(pattern, said, re.DOTALL):
+            return words.format(*map(_Part, found.groups()))
+    return " ".join(re.sub(r"^[A-Z][\w ]* Error: ", "", said).split())
+
+
+def parsed(text: str) -> str:
+    """Read a condition, and give it as DuckDB's own parser writes it down again.
+
+    Raises:
+        SettingsError: it is not one expression.
+    """
+    try:
+        return str(duckdb.SQLExpression(text))
+    except duckdb.Error as reason:
+        raise SettingsError(f"the condition must be one expression of SQL: {in_words(reason)}") from reason
+
+
+def demand_condition(ask: Ask, text: str) -> None:
+    """Insist that a condition is true or false of an image.
+
+    Args:
+        ask: answers a question about the images.
+        text: what the user wrote.
+
+    Raises:
+        SettingsError: it is not.
+    """
+    try:
+        kinds = [str(row["column_type"]) for row in ask(f"DESCRIBE SELECT ({parsed(text)}) AS answer FROM images")]
+        if kinds == ["BOOLEAN"]:
+            ask(f"EXPLAIN SELECT id FROM images WHERE ({parsed(text)})")
+            return
+    except SettingsError as reason:
+        raise SettingsError(f"{reason}; the columns are {_columns(ask)}") from reason
+    given = kind(kinds[0]) if len(kinds) == 1 else "several values"
+    raise SettingsError(
+        f"the condition must be true or false of each image, and this is {given}; compare it with something, as in "
+        "probability > 0.5 or format = 'png'"
+    )
+
+
+def _columns(ask: Ask) -> str:
+    names = [str(row["column_name"]) for row in ask("DESCRIBE images")]
+    return ", ".join(printable(name) for name in names if name not in UNLISTED)
