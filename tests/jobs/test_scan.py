@@ -136,7 +136,7 @@ def test_what_is_told_of_a_finished_scan_is_complete_in_words_and_in_json(
     assert "law" not in told and "no file declares a generator or a camera" in told
     assert re.search(r"^generated +\d+  a probability from 0\.1\d\d up *$", told, re.MULTILINE)
     assert re.search(r"^truncated +1  no verdict *$", told, re.MULTILINE)
-    assert f"table: {output}\npage: file://{output}/report.html\nlist: {output}/suspicious.csv (0 images)\n" in told
+    assert f"table: {output}\npage: file://{output}/report.html\nlist: {output}/suspicious.csv (0 suspicious images)\n" in told
     assert f"look: python jobs/browse.py {output}\n" in told
     page = (output / "report.html").read_text(encoding="utf-8")
     assert "1,008 images" in page and "it runs still" not in page
@@ -230,7 +230,7 @@ def test_a_folder_is_a_whole_command_and_its_suspicious_images_are_named_with_a_
     assert console.main([*flags, "5"]) == 0
     part = capsys.readouterr()
     assert "the verdicts go into the folder desk-verdicts (--output names another)" in part.err
-    assert "not complete: --max-images ended this run; left are 8 of 13 shards and files, 8 images" in part.out
+    assert "not complete: --max-images ended this run; 8 of 13 shards and files, 8 images, are left; run" in part.out
     [record] = (desk / "desk-verdicts" / "_runs").glob("*.json")
     summary = json.loads(record.read_text())
     assert (summary["exit_code"], summary["summary"]["stopped"], summary["settings"]["limit"]) == (0, "--max-images", 5)
@@ -238,7 +238,7 @@ def test_a_folder_is_a_whole_command_and_its_suspicious_images_are_named_with_a_
     assert console.main([*flags, "50"]) == 0
     told = capsys.readouterr().out
     assert "complete: 13 images in 13 shards and files, each exactly one row" in told
-    assert "passed over since their name is no image's: 1 (" in told, "its own output is not counted"
+    assert "skipped, not named like an image: 1 file (" in told, "its own output is not counted"
     assert "what the files declare about themselves: 1 a generator" in told
     assert re.search(
         r"^challenger \w{12}: generated \d+, unsure \d+, real \d+; it agrees on \d+ of the 13 images",
