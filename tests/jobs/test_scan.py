@@ -136,7 +136,10 @@ def test_what_is_told_of_a_finished_scan_is_complete_in_words_and_in_json(
     assert "law" not in told and "no file declares a generator or a camera" in told
     assert re.search(r"^generated +\d+  a probability from 0\.1\d\d up *$", told, re.MULTILINE)
     assert re.search(r"^truncated +1  no verdict *$", told, re.MULTILINE)
-    assert f"table: {output}\npage: file://{output}/report.html\nlist: {output}/suspicious.csv (0 suspicious images)\n" in told
+    assert (
+        f"table: {output}\npage: file://{output}/report.html\nlist: {output}/suspicious.csv (0 suspicious images)\n"
+        in told
+    )
     assert f"look: python jobs/browse.py {output}\n" in told
     page = (output / "report.html").read_text(encoding="utf-8")
     assert "1,008 images" in page and "it runs still" not in page
