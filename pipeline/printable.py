@@ -15,6 +15,6 @@ def probable(probability: float) -> str:
     return "over 0.999999" if probability > 0.5 else "under 0.000001"
 
 
-def counted(number: int, noun: str) -> str:
-    """Write how many there are of something."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str, several: str = "") -> str:
+    """Write how many there are of something: `1 image`, `12 images`; `several` where another s is not enough."""
+    return f"{number:,} {noun if number == 1 else several or f'{noun}s'}"

@@ -7,8 +7,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image
 
+from mole.view import Pixels
 from pipeline.decode import Bounds, Fault, decode
 from pipeline.isolation import server
 
@@ -60,8 +62,28 @@ def small(data: bytes) -> Iterator[Thumbnail]:
     if isinstance(picture, Fault):
         yield Thumbnail(why=f"not shown: {picture.detail}")
         return
-    image = Image.fromarray(picture.pixels_3HW.transpose(1, 2, 0))
-    image.thumbnail((SIDE, SIDE))
+    yield Thumbnail(*shrunk(picture.pixels_3HW))
+
+
+def shrunk(pixels_3HW: Pixels, side: int = SIDE, quality: int = QUALITY) -> tuple[str, int, int]:
+    """Make a JPEG that fits a square.
+
+    Args:
+        pixels_3HW: uint8, RGB.
+        side: of the square, pixels; what is smaller stays as it is.
+        quality: of the JPEG.
+
+    Returns:
+        A data URL, and the width and the height in pixels.
+    """
+    data, (width, height) = jpeg(pixels_3HW, side, quality)
+    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}", width, height
+
+
+def jpeg(pixels_3HW: Pixels, side: int, quality: int) -> tuple[bytes, tuple[int, int]]:
+    """Make a JPEG as `shrunk` does; its bytes, and width and height."""
+    image = Image.fromarray(np.ascontiguousarray(pixels_3HW.transpose(1, 2, 0)))
+    image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     file = io.BytesIO()
-    image.save(file, "JPEG", quality=QUALITY)
-    yield Thumbnail(f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}", *image.size)
+    image.save(file, "JPEG", quality=quality, optimize=True)
+    return file.getvalue(), image.size

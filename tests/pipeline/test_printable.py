@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.printable import printable, probable
+from pipeline.printable import counted, printable, probable
 
 
 def test_a_name_is_one_line_that_no_terminal_obeys() -> None:
@@ -23,3 +23,8 @@ def test_a_name_is_one_line_that_no_terminal_obeys() -> None:
 )
 def test_a_probability_has_the_digits_that_keep_it_from_0_and_1(probability: float, shown: str) -> None:
     assert probable(probability) == shown
+
+
+def test_a_number_stands_with_its_noun() -> None:
+    told = [counted(1, "image"), counted(0, "image"), counted(2000, "has", "have")]
+    assert told == ["1 image", "0 images", "2,000 have"]

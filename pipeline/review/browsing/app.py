@@ -16,6 +16,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from mole.errors import MoleError, SettingsError
+from pipeline.amounts import sized
 from pipeline.labels import Label
 from pipeline.printable import printable
 from pipeline.records import Status
@@ -80,7 +81,7 @@ class Pages:
             "short": lambda text: printable(short(text)),
             "plain": lambda text: printable(str(text)),
             "chance": record.chance,
-            "amount": record.amount,
+            "sized": sized,
             "name": record.name,
         }
         self._templates.globals |= {

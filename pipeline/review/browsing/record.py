@@ -160,13 +160,3 @@ def declared(row: Row) -> list[tuple[str, str]]:
     """List what an image's file says about itself, with its name in words."""
     said = row["provenance"] or {}
     return [(words, printable(str(said[field]))) for field, words in DECLARED.items() if said.get(field)]
-
-
-def amount(count: int | None) -> str:
-    """Write bytes for people."""
-    if count is None:
-        return ""
-    for unit, size in (("MB", 1_000_000), ("kB", 1_000)):
-        if count >= size:
-            return f"{count / size:,.1f} {unit}"
-    return f"{count:,} bytes"

@@ -13,6 +13,7 @@ from PIL import Image
 from mole.preprocess import Preprocess
 from mole.view import Pixels, views
 from pipeline.decode import Bounds, Fault, decode
+from pipeline.thumbnail import jpeg
 
 BOUNDS = Bounds(max_bytes=64 << 20, max_pixels=100_000_000, min_side=1)
 THUMBNAIL, LARGE = 320, 1600
@@ -33,11 +34,7 @@ def shrunk(data: bytes, side: int) -> Iterator[bytes | Fault]:
     if isinstance(picture, Fault):
         yield picture
         return
-    image = pillow(picture.pixels_3HW)
-    image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=QUALITY[side], optimize=True)
-    yield file.getvalue()
+    yield jpeg(picture.pixels_3HW, side, QUALITY[side])[0]
 
 
 def seen(data: bytes, spec: Preprocess) -> Iterator[bytes | Fault]:

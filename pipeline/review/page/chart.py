@@ -4,8 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.printable import counted
 from pipeline.review.evidence.findings import Bin, Scale
-from pipeline.review.page.words import many, percent
+from pipeline.review.page.words import percent
 
 WIDTHS, HEIGHT = {"wide": 720, "narrow": 380}, 240
 """Of the drawing for wide pages, and of that for narrow ones, whose letters would be too small in the other."""
@@ -49,7 +50,7 @@ def histogram(bins: Sequence[Bin], scale: Scale, limits: Sequence[tuple[float, s
     bars = []
     for one in bins:
         ends = scale.chance(one.low), scale.chance(one.high)
-        told = f"{percent(ends[0])} to {percent(ends[1])}: {many(one.real + one.unsure + one.generated, 'image')}"
+        told = f"{percent(ends[0])} to {percent(ends[1])}: {counted(one.real + one.unsure + one.generated, 'image')}"
         bars.append(Bar({"real": one.real, "unsure": one.unsure, "generated": one.generated}, told))
     marks = [
         Mark((scale.logit(math.log(tick / (1 - tick))) - low) / (high - low), f"{100 * tick:.6g} %") for tick in TICKS

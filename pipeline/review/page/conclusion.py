@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.printable import counted
 from pipeline.review.evidence.checkpoint import Checkpoint
 from pipeline.review.evidence.findings import Counts, Share
 from pipeline.review.evidence.prevalence import Expected, Prevalence, estimate, precision
 from pipeline.review.evidence.rates import Kind, Measurement, strongest
-from pipeline.review.page.words import interval, many, percent
+from pipeline.review.page.words import interval, percent
 
 
 @dataclass(frozen=True)
@@ -117,9 +118,11 @@ def declared(counts: Counts) -> str:
     made, taken = counts.declared["generated"], counts.declared["camera"]
     if not made and not taken:
         return "No file says about itself that it was generated, or names a camera; most tools remove such marks."
-    says = f"{many(made, 'file says that it was', 'files say that they were')} generated" if made else NONE_SAYS
-    names = f"{many(taken, 'names', 'name')} a camera" if taken else "none names a camera"
-    against = f" {many(counts.contradicted, 'of these contradicts its verdict', 'of these contradict their verdict')}."
+    says = f"{counted(made, 'file says that it was', 'files say that they were')} generated" if made else NONE_SAYS
+    names = f"{counted(taken, 'names', 'name')} a camera" if taken else "none names a camera"
+    against = (
+        f" {counted(counts.contradicted, 'of these contradicts its verdict', 'of these contradict their verdict')}."
+    )
     against = against if counts.contradicted else ""
     return f"{says}, {names}.{against} Anyone can write or remove such marks."
 

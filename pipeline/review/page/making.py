@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline import amounts, storage
+from pipeline.printable import counted
 from pipeline.review.evidence import checkpoint, drift, findings, history
 from pipeline.review.evidence.checkpoint import Checkpoint
 from pipeline.review.evidence.findings import Bin, Bounds, Scale
@@ -224,7 +225,7 @@ def _moved(rows: Sequence[Mapping[str, Any]], gone: Sequence[bool]) -> str:
     alike = takewhile(lambda some: len(set(some)) == 1, zip(*(one.split("/") for one in folders), strict=False))
     top = "/".join(some[0] for some in alike)
     where = f"at {words.address(top)}" if top else "where they were scanned"
-    return f"{sum(gone):,} of {words.many(len(rows), 'picture')} {'is' if sum(gone) == 1 else 'are'} no longer {where}."
+    return f"{sum(gone):,} of {counted(len(rows), 'picture')} {'is' if sum(gone) == 1 else 'are'} no longer {where}."
 
 
 def _histogram(bins: Sequence[Bin], scale: Scale | None, bounds: Bounds) -> Markup:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from posixpath import normpath
 from typing import Any
 
+from pipeline.printable import counted
 from pipeline.review.evidence.history import Run
-from pipeline.review.page.words import address, many, plain
+from pipeline.review.page.words import address, plain
 
 AGAIN = "start the same command again, and it goes on there"
 
@@ -74,15 +75,17 @@ def _left(run: Run) -> str:
     if run.job == "rescan":
         left = _count(run.summary, "left")
         return (
-            f"{left:,} of {many(_count(run.summary, 'chosen'), 'image')} are not judged again yet{by}" if left else ""
+            f"{left:,} of {counted(_count(run.summary, 'chosen'), 'image')} are not judged again yet{by}"
+            if left
+            else ""
         )
     left, units, images = (_count(run.summary, name) for name in ("units_left", "units", "images_left"))
     if not left:
         return f"{what} left images without a verdict{by}" if run.summary.get("law", "kept") != "kept" else ""
     if left == images:  # each of them holds one image
-        return f"{left:,} of {many(units, 'file')} {'is' if left == 1 else 'are'} not scanned yet{by}"
-    known = f", {many(images, 'image')}" if images else ""
-    whole = many(units, "file or archive", "files and archives")
+        return f"{left:,} of {counted(units, 'file')} {'is' if left == 1 else 'are'} not scanned yet{by}"
+    known = f", {counted(images, 'image')}" if images else ""
+    whole = counted(units, "file or archive", "files and archives")
     return f"{left:,} of {whole} {'is' if left == 1 else 'are'} not scanned to the end yet{known}{by}"
 
 

@@ -8,6 +8,7 @@ from urllib.parse import quote, urlsplit
 
 from pipeline import storage
 from pipeline.patience import is_web
+from pipeline.printable import printable
 from pipeline.records import Status
 from pipeline.redaction import HIDDEN, redacted
 from pipeline.review.evidence import suspicious
@@ -112,11 +113,6 @@ def chance(probability: float, limits: Sequence[Limit] = ()) -> str:
     return near.written(probability) if near else percent(min(max(probability, 1e-6), 1 - 1e-6))
 
 
-def many(count: int, one: str, several: str = "") -> str:
-    """Write a number with its noun: `1 image`, `12 images`."""
-    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
-
-
 def interval(ends: tuple[float, float]) -> str:
     """Write both ends of an interval: `16 to 28 %`."""
     low, high = percent(ends[0]), percent(ends[1])
@@ -130,7 +126,7 @@ def likelihood(probability: float) -> str:
 
 def plain(text: str, most: int = MOST_TEXT) -> str:
     """Write a text from outside in one line, without marks that turn its direction or hide, and not too long."""
-    shown = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+    shown = printable(text)
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 

@@ -1,14 +1,12 @@
 """Thumbnails: the most confident mistakes, small enough to lie inside a page."""
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from pipeline.decode import Fault
+from pipeline.thumbnail import shrunk
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.judging.logits import Logits
 from pipeline.tune.judging.viewing import opened
@@ -58,8 +56,4 @@ def thumbnail(sample: Sample) -> str:
     _, pixels_3HW = opened(sample)
     if isinstance(pixels_3HW, Fault):
         return ""
-    picture = Image.fromarray(pixels_3HW.permute(1, 2, 0).contiguous().numpy())
-    picture.thumbnail((SIDE, SIDE))
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return shrunk(pixels_3HW.numpy(), SIDE, QUALITY)[0]

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.review.browsing.look import Look
-from pipeline.review.browsing.record import WIDTH, amount, chance, declared, link, name, state
+from pipeline.review.browsing.record import WIDTH, chance, declared, link, name, state
 from tests.pipeline.review.browsing.conftest import numbered
 
 
@@ -49,7 +49,6 @@ def test_only_web_addresses_of_whole_images_are_links() -> None:
 
 
 def test_small_things_are_written_for_people() -> None:
-    assert [amount(count) for count in (None, 12, 54_006, 2_500_000)] == ["", "12 bytes", "54.0 kB", "2.5 MB"]
     assert name({"key": "a/b.jpg", "uri": "x", "index": 0}) == "b.jpg"
     assert name({"key": None, "uri": None, "index": 3}) == "image 3"
     assert name({"key": "a/rtl\u202egnp.exe\u200b\x1b\t.jpg", "uri": "x"}) == r"rtl\u202egnp.exe\u200b\x1b\t.jpg"

@@ -15,7 +15,6 @@ from pipeline.review.page.words import (
     interval,
     likelihood,
     link,
-    many,
     name,
     percent,
     place,
@@ -110,7 +109,3 @@ def test_a_probability_near_a_threshold_is_never_written_as_if_on_its_other_side
     high = Limit.beside(0.99962, [0.9993])
     assert (str(high), chance(0.9993, [high])) == (f"99.96{SPACE}%", f"99.93{SPACE}%")
     assert chance(0.999999, [high]) == f"over 99.9{SPACE}%"
-
-
-def test_a_number_has_its_noun() -> None:
-    assert [many(1, "image"), many(0, "image"), many(2000, "has", "have")] == ["1 image", "0 images", "2,000 have"]
