@@ -43,6 +43,11 @@ class Made:
     spec: Preprocess
     aligner: Delivers | None = None
 
+    @property
+    def singles(self) -> tuple[Preprocess, ...]:
+        """The views of which a training sees one at a time."""
+        return (self.spec.single,)
+
 
 @dataclass(frozen=True)
 class Draws:
@@ -50,12 +55,14 @@ class Draws:
 
     Attributes:
         place_K: int64, the sample of each draw; B after B, a step each.
-        round_K: int64, which round over the samples a draw belongs to; with the sample's group it seeds the delivery.
+        round_K: int64, which of a sample's deliveries; with the sample's group it seeds the delivery.
+        view_K: int64, which of the views that the detector judges by.
         batch_size: B.
     """
 
     place_K: NDArray[np.int64]
     round_K: NDArray[np.int64]
+    view_K: NDArray[np.int64]
     batch_size: int
 
     @property
@@ -80,7 +87,7 @@ def lay_down(kinds: Sequence[tuple[int, str]], *, epochs: int, steps: int, batch
     weight_N = balance(kinds)
     drawn = [balanced(weight_N, steps * batch_size, np.random.default_rng((seed, epoch))) for epoch in range(epochs)]
     rounds = np.repeat(np.arange(epochs), steps * batch_size)
-    return Draws(np.concatenate([np.empty(0, np.int64), *drawn]), rounds, batch_size)
+    return Draws(np.concatenate([np.empty(0, np.int64), *drawn]), rounds, np.zeros_like(rounds), batch_size)
 
 
 def balance(kinds: Sequence[tuple[int, str]]) -> NDArray[np.float64]:

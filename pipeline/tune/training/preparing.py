@@ -1,0 +1,230 @@
+"""Preparing: settings and samples become what the loop is told: the task, the plan, and where the tokens are kept."""
+
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from mole.config import Description, DetectorConfig
+from mole.errors import SettingsError
+from mole.hub import architecture_of
+from mole.preprocess import Preprocess
+from pipeline import storage
+from pipeline.tune.data.collection import TEST, VALIDATION, Collection
+from pipeline.tune.data.samples import Sample, to_table
+from pipeline.tune.data.split import TRAIN
+from pipeline.tune.training.delivery import AUGMENTED, PLAIN, Want, keys
+from pipeline.tune.training.draws import Delivers, Draws, Made, balance
+from pipeline.tune.training.plan import plan, sees
+from pipeline.tune.training.settings import ELSEWHERE, NO_TOKENS, Recipe
+from pipeline.tune.training.task import Course, Kept, Stage, Task
+from pipeline.tune.training.tokens import Tokens, space
+from pipeline.tune.training.trunk import fill, keeps_tokens
+
+MOST_EPOCH = 20_000
+SPLITS = (TRAIN, VALIDATION, TEST)
+ROOM = 2 << 30
+"""Bytes of a disk that tokens leave free."""
+SHAPE = {
+    "adapted_blocks",
+    "shared_rank",
+    "expert_ranks",
+    "aux_coef",
+}
+"""Settings that are the detector's own."""
+
+
+@dataclass(frozen=True)
+class Laid:
+    """A training as it is laid down.
+
+    Attributes:
+        task: what every process is told.
+        draws: what each step sees.
+        training: what the training views are made of.
+        validation: what the validation views are made of.
+        kept: where the tokens are; None where views are made anew.
+        judged: keys of the test split's views, by delivery, view by view, sample by sample.
+    """
+
+    task: Task
+    draws: Draws
+    training: Made
+    validation: Made
+    kept: Kept | None
+    judged: Mapping[str, tuple[str, ...]]
+
+
+def course_of(recipe: Recipe, images: int, *, looks: bool) -> Course:
+    """Say how long a training is.
+
+    Args:
+        recipe: its settings.
+        images: of the training split.
+        looks: whether steps at the start of a stage only look, and the head is fitted to what they saw.
+    """
+    steps = math.ceil((recipe.epoch_images or min(images, MOST_EPOCH)) / recipe.batch_size)
+    looking = math.ceil(recipe.head_images / recipe.batch_size) if looks else 0
+    stages = tuple(Stage(stage.name, stage.epochs, stage.learns, stage.kinds) for stage in recipe.stages)
+    return Course(
+        looking=min(looking, steps),
+        steps=steps,
+        stages=stages or (Stage("all", recipe.epochs),),
+        penalty=recipe.penalty,
+        head_rate=recipe.head_rate,
+        expert_rate=recipe.expert_rate,
+        decay=recipe.decay,
+        patience=recipe.patience,
+        consistency=recipe.consistency,
+    )
+
+
+def detector_of(recipe: Recipe, base: Description) -> DetectorConfig:
+    """Take the base's detector, and what the settings say of it."""
+    own = base.config.detector.model_dump()
+    return DetectorConfig.model_validate(own | recipe.model_dump(include=SHAPE, exclude_none=True))
+
+
+def task_of(
+    recipe: Recipe, base: tuple[str, Description], collection: Collection, folder: str, *, keep_adapters: bool = False
+) -> Task:
+    """Write down what every process needs, in a run that the same settings, samples and base find again.
+
+    Args:
+        recipe: its settings.
+        base: how every machine finds the checkpoint that is begun with, and what it is.
+        collection: split into training and validation.
+        folder: the URL below which runs lie.
+        keep_adapters: begin with the base's adapters too.
+    """
+    detector = detector_of(recipe, base[1])
+    decides = recipe.model_dump(mode="json", exclude=ELSEWHERE)
+    keeps = recipe.tokens != NO_TOKENS
+    identity = json.dumps([decides, keeps, collection.fingerprint(), base[1].digest], sort_keys=True)
+    run = storage.join(folder, hashlib.sha256(identity.encode()).hexdigest()[:16])
+    validation = collection.of(VALIDATION)
+    fits = detector.head_depth == 1 and not keep_adapters
+    looks = fits and tokens_of(recipe, run) is None
+    course = course_of(recipe, len(collection.of(TRAIN)), looks=looks)
+    return Task(
+        base=base[0],
+        digest=base[1].digest,
+        keep_adapters=keep_adapters,
+        detector=detector,
+        spec=Preprocess.named(recipe.view) if recipe.view else base[1].preprocess,
+        bfloat16=recipe.precision == "bfloat16",
+        course=course,
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        run=run,
+        labels=tuple(sample.label for sample in validation),
+        sources=tuple(sample.source for sample in validation),
+        judges=tuple(sorted({sample.source for sample in validation if held(sample, recipe.hold_out)})),
+    )
+
+
+def held(sample: Sample, names: Sequence[str]) -> bool:
+    """Tell whether a sample is of a source or of a collection that is named."""
+    return sample.source in names
+
+
+def tokens_of(recipe: Recipe, run: str) -> Path | None:
+    """Say where tokens are kept; None where they are not."""
+    if recipe.tokens == NO_TOKENS:
+        return None
+    if recipe.tokens is not None:
+        return Path(recipe.tokens).absolute()
+    return Path(run) / "tokens" if storage.is_local(run) else None
+
+
+def lay(
+    recipe: Recipe,
+    task: Task,
+    base: Description,
+    collection: Collection,
+    aligner: Delivers | None,
+    *,
+    judged: Sequence[str] = (),
+) -> Laid:
+    """Lay a training down, and make the tokens that it needs, on a Ray that is connected already.
+
+    Args:
+        recipe: its settings.
+        task: what every process is told.
+        base: whose tower it is.
+        collection: its samples; those of the test split are judged.
+        aligner: gives both classes one form; None leaves them as they are.
+        judged: deliveries in which views of the test split are kept too.
+
+    Raises:
+        SettingsError: a stage sees one class alone, or the disk has no room for the tokens.
+        ModelError: the tower cannot be used.
+    """
+    training, validation = (Made(to_table(collection.of(split)), task.spec, aligner) for split in (TRAIN, VALIDATION))
+    folder, views = tokens_of(recipe, task.run), len(training.singles)
+    draws = plan(task, collection.of(TRAIN), rounds=recipe.deliveries if folder else None, views=views)
+    if folder is None:
+        return Laid(task, draws, training, validation, None, {})
+    trunk = space(folder, base, task.detector, bfloat16=task.bfloat16)
+    of_split = {split: [place for place, own in enumerate(collection.splits) if own == split] for split in SPLITS}
+    rounds, crops = range(recipe.deliveries), range(views)
+    wants = [Want(place, AUGMENTED, turn, crop) for place in of_split[TRAIN] for turn in rounds for crop in crops]
+    watched = [Want(place, PLAIN, crop=crop) for place in of_split[VALIDATION] for crop in crops]
+    shown = {
+        name: [Want(place, name, crop=crop) for place in of_split[TEST] for crop in range(task.spec.crops)]
+        for name in judged
+    }
+    made = Made(to_table(collection.samples), task.spec, aligner)
+    digests = collection.survey["digest"].to_pylist()
+    every = [*wants, *watched, *(want for views in shown.values() for want in views)]
+    names = keys(every, made, digests, seed=task.seed)
+    demand_room(trunk, names, base, task)
+    fill(trunk, dict(zip(names, every, strict=True)), made, task, device=recipe.device)
+    named = iter(names)
+    kept = Kept(
+        folder=str(trunk),
+        training=tuple(islice(named, len(wants))),
+        rounds=recipe.deliveries,
+        views=views,
+        labels=tuple(sample.label for sample in collection.of(TRAIN)),
+        weights=tuple(weights(stage, collection.of(TRAIN)) for stage in task.course.stages),
+        validation=tuple(islice(named, len(watched))),
+        has_tokens=keeps_tokens(task),
+    )
+    return Laid(
+        task, draws, training, validation, kept, {name: tuple(islice(named, len(shown[name]))) for name in judged}
+    )
+
+
+def weights(stage: Stage, samples: Sequence[Sample]) -> tuple[float, ...]:
+    """Weigh samples where a stage's head is fitted: both classes alike, and what the stage does not see not at all.
+
+    Raises:
+        SettingsError: one of the classes is empty.
+    """
+    seen = [sees(stage, sample) for sample in samples]
+    weight = iter(balance([(sample.label, sample.source) for sample, own in zip(samples, seen, strict=True) if own]))
+    return tuple(float(next(weight)) if own else 0.0 for own in seen)
+
+
+def demand_room(folder: Path, names: Sequence[str], base: Description, task: Task) -> None:
+    """Refuse tokens that the disk has no room for.
+
+    Raises:
+        SettingsError: it has not.
+    """
+    found = Tokens(folder)
+    shape = base.config.backbone.architecture or architecture_of(base.config.backbone.name)
+    tokens = (task.spec.size // shape.patch_size) ** 2 + 1 if keeps_tokens(task) else 0
+    absent = sum(name not in found for name in names)
+    wanted = absent * (tokens * (2 if task.bfloat16 else 4) + 4) * shape.width
+    free = shutil.disk_usage(folder).free
+    if wanted > free - ROOM:
+        raise SettingsError(
+            f"{absent:,} views take {wanted / 1e9:.1f} GB of tokens, and {folder} has {free / 1e9:.1f} GB; give "
+            f"--tokens another folder, fewer --deliveries, or --tokens {NO_TOKENS}"
+        )
