@@ -104,9 +104,13 @@ class DetectorConfig(BaseModel):
             if list(numbers) != sorted(set(numbers)):
                 raise ValueError(f"{name} must ascend, each number once, got {list(numbers)}")
         if self.reads and self.blocks and self.blocks[-1] >= self.reads[-1]:
-            raise ValueError(f"blocks must lie in [0, {self.reads[-1] - 1}], below the last read, got {self.blocks[-1]}")
+            raise ValueError(
+                f"blocks must lie in [0, {self.reads[-1] - 1}], below the last read, got {self.blocks[-1]}"
+            )
         if not self.pooling or len(set(self.pooling)) != len(self.pooling):
-            raise ValueError(f"pooling must name at least one of class, mean and deviation, each once, got {self.pooling}")
+            raise ValueError(
+                f"pooling must name at least one of class, mean and deviation, each once, got {self.pooling}"
+            )
         if self.pooling != ("class",) and not self.reads:
             raise ValueError(f"pooling is of reads, and there are none; got {self.pooling}")
         if self.head == "kernel" and self.head_depth != 1:

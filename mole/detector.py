@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mole.block import AdaptedBlock
-from mole.config import DetectorConfig
+from mole.config import DetectorConfig, Pooling
 from mole.errors import ModelError
 from mole.experts import Experts
 from mole.head import Head
@@ -134,13 +134,7 @@ class MoLE(nn.Module):
 
     def read(self, token_BTD: Tensor) -> Tensor:
         """Read a block's tokens as `pooling` says, one behind the other; float32 (B, poolings x D)."""
-        patch_BPD = token_BTD[:, self.tower.prefix :].float()
-        pooled = {
-            "class": lambda: token_BTD[:, 0].float(),
-            "mean": lambda: patch_BPD.mean(dim=1),
-            "deviation": lambda: patch_BPD.var(dim=1, unbiased=False).clamp_min(LEAST_VARIANCE).sqrt(),
-        }
-        return torch.cat([pooled[name]() for name in self.config.pooling], dim=1)
+        return torch.cat([pooled(token_BTD, name, self.tower.prefix) for name in self.config.pooling], dim=1)
 
     def tail(self, token_BTD: Tensor) -> DetectorOutput:
         """Turn the trunk's output into logits; everything that trains is in here."""
@@ -155,6 +149,25 @@ class MoLE(nn.Module):
     def forward(self, view_B3SS: Tensor) -> DetectorOutput:
         """Score normalised views, float (B, 3, S, S), in the dtype of the tower."""
         return self.tail(self.trunk(view_B3SS))
+
+
+def pooled(token_BTD: Tensor, name: Pooling, prefix: int) -> Tensor:
+    """Read tokens in one way.
+
+    Args:
+        token_BTD: any float dtype.
+        name: the way.
+        prefix: tokens before the patches, the class token first.
+
+    Returns:
+        float32 (B, D).
+    """
+    if name == "class":
+        return token_BTD[:, 0].float()
+    patch_BPD = token_BTD[:, prefix:].float()
+    if name == "mean":
+        return patch_BPD.mean(dim=1)
+    return patch_BPD.var(dim=1, unbiased=False).clamp_min(LEAST_VARIANCE).sqrt()
 
 
 def _demand(tower: Tower, config: DetectorConfig) -> None:

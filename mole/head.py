@@ -3,10 +3,13 @@
 Legend: B images, F what is read, P principal components, C centres.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
 from mole.config import DetectorConfig
+from mole.errors import ModelError
 
 
 class Standard(nn.Module):
@@ -75,15 +78,20 @@ class Head(nn.Sequential):
         features: F.
         config: which head.
         standard: whether what is read is standardised; a kernel's always is.
+
+    Raises:
+        ModelError: a kernel head has more components than is read.
     """
 
     def __init__(self, features: int, config: DetectorConfig, *, standard: bool) -> None:
         layers: list[nn.Module] = [Standard(features)] if standard or config.head == "kernel" else []
         if config.head == "kernel":
+            if config.components > features:
+                raise ModelError(f"components must lie in [1, {features}], got {config.components}")
             layers += [Kernel(features, config.components, config.centres), nn.Linear(config.centres, 1)]
         else:
             sizes = [features] + [config.head_width or features] * (config.head_depth - 1)
-            for narrow, wide in zip(sizes, sizes[1:], strict=False):
+            for narrow, wide in pairwise(sizes):
                 layers += [nn.Linear(narrow, wide), nn.ReLU()]
             layers.append(nn.Linear(sizes[-1], 1))
         super().__init__(*layers)

@@ -14,6 +14,8 @@ from mole.errors import SettingsError
 from mole.head import Head, Kernel, Standard, near
 
 ITERATIONS = 500
+SEED = 0
+"""Of the drawn centres."""
 LEAST_DEVIATION = 1e-6
 """A number that hardly moves is left at its scale."""
 LEAST_SHARE = 1e-10
@@ -37,8 +39,8 @@ class Examples:
     share_N: Tensor
 
 
-def fit(head: Head, examples: Examples, penalty: float, *, seed: int, sharpness: float) -> float:
-    """Fit a head of any kind; the same examples, seed and machine give the same head.
+def fit(head: Head, examples: Examples, penalty: float, sharpness: float) -> float:
+    """Fit a head of any kind; the same examples and machine give the same head.
 
     A linear head is fitted from nothing, and a perceptron from where it stands, to an optimum that need not be the only
     one. A kernel head gets its principal components, draws its centres among the examples, by their share, and is
@@ -49,7 +51,6 @@ def fit(head: Head, examples: Examples, penalty: float, *, seed: int, sharpness:
         examples: of both classes.
         penalty: half of it times the squared length of the function (of the weights, without the biases; of a kernel
             head its length in the kernel's space) is added to the mean loss.
-        seed: of the drawn centres.
         sharpness: gamma of a kernel head times the variance of what it sees; 1 is the usual width.
 
     Returns:
@@ -62,7 +63,7 @@ def fit(head: Head, examples: Examples, penalty: float, *, seed: int, sharpness:
     if standard is not None:
         standardise(standard, examples)
     if kernel is not None:
-        return _fit_kernel(head, kernel, examples, penalty, seed=seed, sharpness=sharpness)
+        return _fit_kernel(head, kernel, examples, penalty, sharpness)
     layers = head.linear
     if len(layers) == 1:
         nn.init.zeros_(layers[0].weight)
@@ -117,9 +118,7 @@ def descend(
     return float(loss().detach())
 
 
-def _fit_kernel(
-    head: Head, kernel: Kernel, examples: Examples, penalty: float, *, seed: int, sharpness: float
-) -> float:
+def _fit_kernel(head: Head, kernel: Kernel, examples: Examples, penalty: float, sharpness: float) -> float:
     """Set components, centres and gamma, then fit over them in float64; the loss at the end.
 
     With K = L Lᵀ the nearness of the centres to one another, the function over them is linear in L⁻¹ k(x), and its
@@ -135,7 +134,7 @@ def _fit_kernel(
     standard_NF = _standardised(head, examples.feature_NF)
     turn_PF, variance = _components(standard_NF, examples.share_N, len(kernel.turn_PF))
     component_NP = standard_NF @ turn_PF.T
-    random = torch.Generator().manual_seed(seed)
+    random = torch.Generator().manual_seed(SEED)
     chosen_C = torch.multinomial(examples.share_N.cpu(), centres, generator=random).sort().values
     kernel.turn_PF.copy_(turn_PF)
     kernel.centre_CP.copy_(component_NP[chosen_C.to(component_NP.device)])

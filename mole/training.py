@@ -79,7 +79,6 @@ def fit_head(
     weight_N: Tensor,
     penalty: float,
     *,
-    seed: int = 0,
     sharpness: float = 1.0,
 ) -> float:
     """Fit the head to features by penalised logistic regression, whatever its kind; see `mole.regression`.
@@ -90,7 +89,6 @@ def fit_head(
         label_N: float32, 1 for generated, 0 for real.
         weight_N: float32, how much each image counts; only the ratios matter.
         penalty: half of it times the squared length of the weights is added to the mean loss; biases are free.
-        seed: of the centres of a kernel head.
         sharpness: of a kernel head; 1 is the usual width.
 
     Returns:
@@ -103,7 +101,7 @@ def fit_head(
         if value <= 0:
             raise SettingsError(f"{name} must be above 0, got {value}")
     examples = Examples(feature_NF, label_N, weight_N / weight_N.sum())
-    return fit(detector.head, examples, penalty, seed=seed, sharpness=sharpness)
+    return fit(detector.head, examples, penalty, sharpness)
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:

@@ -42,8 +42,8 @@ def views(pixels_3HW: Pixels, spec: Preprocess) -> Pixels:
         spec: which views.
 
     Returns:
-        uint8 (C, 3, S, S), contiguous; an image with fewer places for a crop than C shows some twice, and so does one of
-        `resize+crop` that is smaller than a view.
+        uint8 (C, 3, S, S), contiguous; an image with fewer places for a crop than C shows some twice; of two scales
+        one smaller than a view shows the resized view twice.
     """
     if spec.mode != "texture" and spec.crops == len(spec.singles):
         return np.stack([view(pixels_3HW, spec, number) for number in range(spec.crops)])
