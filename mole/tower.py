@@ -80,8 +80,13 @@ class Transformer(nn.Module):
 class Tower(nn.Module):
     """An image tower, whose parts `mole.detector` runs through; weights are drawn until they are loaded.
 
+    Attributes:
+        prefix: tokens before the patches, the class token first.
+
     Source: Radford et al. 2021, arXiv:2103.00020; names as in open_clip, whose own tower gives the same to the bit.
     """
+
+    prefix = 1
 
     def __init__(self, shape: Architecture) -> None:
         super().__init__()

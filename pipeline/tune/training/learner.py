@@ -16,7 +16,7 @@ from torch import Tensor, distributed
 
 from mole.attention import prepare_for_training
 from mole.checkpoint import put
-from mole.detector import MoLE, learned
+from mole.detector import MoLE, stored
 from mole.preprocess import Preprocess
 from mole.tower import normalise
 from mole.training import Rates, StepReport, fit_head, optimizer_for, schedule, training_step
@@ -125,19 +125,14 @@ class Learner:
     def tokens(self, pixels_B3SS: Tensor) -> Tensor:
         """Run the frozen trunk over uint8 views; token_BTD in the tower's dtype, without a gradient."""
         with torch.no_grad():
-            view_B3SS = normalise(pixels_B3SS.to(self.device), self.spec).to(self.dtype)
+            view_B3SS = normalise(pixels_B3SS.to(self.device), self.spec).to(self.detector.dtype)
             token_BTD: Tensor = self.detector.trunk(view_B3SS)
         return token_BTD
 
     @property
-    def dtype(self) -> torch.dtype:
-        """Of the tower."""
-        return next(self.detector.tower.parameters()).dtype
-
-    @property
     def device(self) -> torch.device:
         """Where the detector is."""
-        return next(self.detector.tower.parameters()).device
+        return self.detector.device
 
     def learn(self, token_BTD: Tensor, label_B: Tensor) -> StepReport | None:
         """Take one step.
@@ -215,8 +210,8 @@ class Learner:
         return torch.cat(parts).numpy() if parts else np.empty(0, np.float32)
 
     def state(self) -> dict[str, Tensor]:
-        """Copy what learns."""
-        return {name: parameter.detach().cpu().clone() for name, parameter in learned(self.detector).items()}
+        """Copy what learns, and what the head was fitted by."""
+        return {name: tensor.detach().cpu().clone() for name, tensor in stored(self.detector).items()}
 
     def become(self, state: Mapping[str, Tensor]) -> None:
         """Take on what was learned elsewhere.
