@@ -87,8 +87,7 @@ def recognised(settings: SampleSettings, say: Say, *, both: bool = True) -> Layo
             settings.samples,
             labels=mapping(settings.labels),
             reviews=settings.reviews,
-            grids=settings.grids,
-            split=settings.split_sources,
+            reading=settings.reading,
             both=both,
         )
     say(str(layout))

@@ -26,7 +26,7 @@ from pipeline.telemetry import Ticker
 from pipeline.tune.data.align import SUBSAMPLINGS, encoded
 from pipeline.tune.data.autoencoder import open_autoencoder, prepared
 from pipeline.tune.data.encoding import encoding_of
-from pipeline.tune.data.samples import BOUNDS, SCHEMA, Sample, cut, from_table, read, tensor, to_table
+from pipeline.tune.data.samples import BOUNDS, SCHEMA, Sample, from_table, read, tensor, to_table, within
 
 REALS, FAKES, LIST = "0_real", "1_fake", "samples.csv"
 QUALITIES = (75, 95)
@@ -98,7 +98,7 @@ def reconstruct(
 
 def name_of(sample: Sample) -> str:
     """Name a pair by where its photograph lies, so that a run that is started again knows what is done."""
-    where = f"{sample.uri}\0{sample.offset}\0{sample.cell}"
+    where = f"{sample.uri}\0{sample.offset}\0{sample.cell}" + (f"\0{sample.edge}" if sample.edge else "")
     return f"{blake2b(where.encode(), digest_size=12).hexdigest()}.jpg"
 
 
@@ -175,7 +175,7 @@ class Maker:
         picture = decode(data, BOUNDS)
         if isinstance(picture, Fault):
             return told | {"status": picture.status, "detail": picture.detail}
-        pixels_3HW = tensor(picture.pixels_3HW if sample.cell is None else cut(picture.pixels_3HW, sample.cell))
+        pixels_3HW = tensor(within(picture.pixels_3HW, sample))
         quality, subsampling = matched(data, picture.format, name)
         photograph_3HW = prepared(pixels_3HW, self._largest)
         again_3HW = self._autoencoder.reconstruct(photograph_3HW, largest=self._largest)

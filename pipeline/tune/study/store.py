@@ -42,5 +42,5 @@ def remembered(place: Path | None, key: str, make: Callable[[], Views], run: tup
 
 def key_of(samples: Sequence[Sample], tower: str, spec: Preprocess, split: int) -> str:
     """Digest all that decides the tokens: the samples, the tower's digest, the view, and where the trunk ends."""
-    named = [[sample.uri, sample.cell] for sample in samples]
+    named = [[sample.uri, sample.cell, sample.edge] for sample in samples]
     return hashlib.sha256(json.dumps([VERSION, named, tower, spec.fingerprint, split]).encode()).hexdigest()[:16]
