@@ -42,11 +42,11 @@ def seen(rows: pa.Table, *, made: Any, seed: int) -> Any:
     return seen_rows(rows, made, seed=seed)
 
 
-def fold(task: Any, kept: Any, draws: Any, judged: Any) -> Any:
+def fold(task: Any, kept: Any, draws: Any, judged: Any, device: str) -> Any:
     """Train one fold in this process, and score what it held out; see `pipeline.tune.training.fold`."""
     from pipeline.tune.training.fold import fold as fold_here
 
-    return fold_here(task, kept, draws, judged)
+    return fold_here(task, kept, draws, judged, device=device)
 
 
 def viewed(rows: pa.Table, *, deliveries: tuple[str, ...], spec: Preprocess) -> pa.Table:

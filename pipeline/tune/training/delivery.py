@@ -84,7 +84,7 @@ def plain(ids: Batch, made: Made) -> Batch:
     Raises:
         SettingsError: an image that was sound before cannot be read any more.
     """
-    place_B, crop_B = np.divmod(ids["id"], len(made.singles))
+    place_B, crop_B = np.divmod(ids["id"], len(made.spec.singles))
     place_B = np.where(place_B < len(made.samples), place_B, NOBODY)
     pixels_B3SS = np.zeros((len(place_B), 3, made.spec.size, made.spec.size), np.uint8)
     there_B = place_B != NOBODY
@@ -130,7 +130,7 @@ def seen_rows(rows: pa.Table, made: Made, *, seed: int) -> dict[str, NDArray[np.
 def _views(pixels_3HW: Pixels, want: Want, made: Made) -> Sequence[Pixels]:
     """View a delivered picture as a training does, or as a judgement; uint8 (3, S, S) each."""
     if want.delivery in (AUGMENTED, PLAIN):
-        return [view(pixels_3HW, single) for single in made.singles]
+        return [view(pixels_3HW, made.spec, number) for number in range(len(made.spec.singles))]
     return list(views(pixels_3HW, made.spec))
 
 

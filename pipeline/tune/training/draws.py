@@ -43,11 +43,6 @@ class Made:
     spec: Preprocess
     aligner: Delivers | None = None
 
-    @property
-    def singles(self) -> tuple[Preprocess, ...]:
-        """The views of which a training sees one at a time."""
-        return (self.spec.single,)
-
 
 @dataclass(frozen=True)
 class Draws:

@@ -2,14 +2,12 @@
 
 import json
 import math
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from mole.calibration import Calibration
 from mole.config import CONFIG, Description, describe
@@ -19,8 +17,6 @@ from pipeline import cluster, registry, storage
 from pipeline.folder import walk
 from pipeline.registry import Registry
 from pipeline.telemetry import Ticker
-from pipeline.tune.data.align import Aligner, aligner
-from pipeline.tune.data.audit import audit, verdict_of
 from pipeline.tune.data.collection import CALIBRATION, TEST, VALIDATION, Collection, collect
 from pipeline.tune.data.manifest import MANIFEST, inherited
 from pipeline.tune.data.samples import Sample
@@ -29,7 +25,8 @@ from pipeline.tune.judging.evaluate import evaluate
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.thresholds import told
 from pipeline.tune.training import journal
-from pipeline.tune.training.preparing import lay, task_of
+from pipeline.tune.training.auditing import aligner_of
+from pipeline.tune.training.preparing import SHAPE, TOKENS, lay, task_of
 from pipeline.tune.training.settings import FinetuneSettings, Recipe
 from pipeline.tune.training.task import Task
 from pipeline.tune.training.trainer import Trained, train
@@ -132,7 +129,7 @@ def concluded(
     with tempfile.TemporaryDirectory() as folder:
         draft = write(Path(folder) / "draft", base, task, trained.adapters, Calibration(), {})
         shelved = drafts.version(drafts.add(draft.folder, {}))
-        calibration = calibrate(settings, collection.of(CALIBRATION), shelved)
+        calibration = calibrate(settings, collection, shelved)
         say(told(calibration))
         origin = origin_of(settings, collection, base, trained)
         final = write(Path(folder) / "final", base, task, trained.adapters, calibration, origin)
@@ -147,7 +144,9 @@ def concluded(
     for left in walk(storage.join(drafts.url, registry.VERSIONS)):
         storage.remove(left.url)
     storage.write(storage.join(task.run, FINISHED), json.dumps({"digest": digest}).encode())
-    return Outcome(digest, place.version(digest), task.run, len(trained.history), dict(collection.left_out), measured)
+    if settings.tokens is None and storage.is_local(task.run):
+        shutil.rmtree(Path(task.run) / TOKENS, ignore_errors=True)  # a later training has a run of its own
+    return Outcome(digest, place.version(digest), task.run, trained.epochs, dict(collection.left_out), measured)
 
 
 def finished_before(place: Registry, run: str, collection: Collection) -> Outcome | None:
@@ -160,7 +159,8 @@ def finished_before(place: Registry, run: str, collection: Collection) -> Outcom
         return None
     tested = both_classes(collection.of(TEST))
     measured = Evaluation.model_validate_json(place.read(digest, EVALUATION)) if tested else None
-    epochs = len(place.read(digest, HISTORY).splitlines())
+    entries = [json.loads(line) for line in place.read(digest, HISTORY).splitlines()]
+    epochs = Trained({}, entries, {}).epochs
     return Outcome(digest, place.version(digest), run, epochs, dict(collection.left_out), measured)
 
 
@@ -178,8 +178,8 @@ def begin_from(settings: FinetuneSettings, place: Registry) -> Description:
         ModelError: what is there is no checkpoint.
         SettingsError: it is not there, or the adapters are to be kept in another shape.
     """
-    shape = (settings.view, settings.adapted_blocks, settings.shared_rank, settings.expert_ranks)
-    if settings.init_from is not None and any(value is not None for value in shape):
+    shape = settings.model_dump(include=SHAPE - {"aux_coef"} | {"view"})
+    if settings.init_from is not None and any(value is not None for value in shape.values()):
         raise SettingsError("--init-from goes on with its own view, blocks and ranks; leave these flags out")
     return describe(registry.locate(named(settings, place)))
 
@@ -221,24 +221,6 @@ def demand_enough(collection: Collection, settings: FinetuneSettings) -> None:
 def watches(recipe: Recipe) -> bool:
     """Tell whether validation decides when to stop."""
     return bool(recipe.hold_out or recipe.validation_share)
-
-
-def aligner_of(settings: Recipe, collection: Collection, say: Say) -> Aligner | None:
-    """Audit what is to be trained on, and choose whether both classes get one form.
-
-    Raises:
-        SettingsError: the files alone give the classes away, and the settings neither align them nor accept it.
-    """
-    rows = collection.rows_of(TRAIN)
-    Ticker.shown().enter("comparing the classes")
-    verdict = verdict_of(audit(collection.of(TRAIN), rows, seed=settings.seed), settings.most_leak)
-    say(f"audit of the training split: {verdict.told}")
-    if verdict.leaks and not (settings.align or settings.accept_leak):
-        raise SettingsError(f"{verdict.told}; train with --align, or know better and say --accept-leak")
-    if not settings.align:
-        return None
-    fake = pc.equal(pa.array([sample.label for sample in collection.of(TRAIN)]), 1)
-    return aligner(rows.filter(pc.invert(fake)), rows.filter(fake))
 
 
 def demand_share(settings: FinetuneSettings) -> None:

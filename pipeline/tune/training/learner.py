@@ -16,7 +16,7 @@ from torch import Tensor, distributed
 
 from mole.attention import prepare_for_training
 from mole.checkpoint import put
-from mole.detector import MoLE, stored
+from mole.detector import MoLE, learned, stored
 from mole.preprocess import Preprocess
 from mole.tower import normalise
 from mole.training import Rates, StepReport, fit_head, optimizer_for, schedule, training_step

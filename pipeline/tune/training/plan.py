@@ -64,4 +64,4 @@ def sees(stage: Stage, sample: Sample) -> bool:
 
 def kind_of(sample: Sample) -> str:
     """Tell the kind of a generated image: what was made of a photograph says how, anything else is `generated`."""
-    return GENERATED
+    return sample.artefact or GENERATED

@@ -26,13 +26,23 @@ from pipeline.tune.training.tokens import Tokens, space
 from pipeline.tune.training.trunk import fill, keeps_tokens
 
 MOST_EPOCH = 20_000
+TOKENS = "tokens"
+"""The folder of a run's own tokens."""
 SPLITS = (TRAIN, VALIDATION, TEST)
 ROOM = 2 << 30
 """Bytes of a disk that tokens leave free."""
 SHAPE = {
     "adapted_blocks",
+    "blocks",
+    "reads",
+    "pooling",
     "shared_rank",
     "expert_ranks",
+    "head",
+    "head_depth",
+    "head_width",
+    "components",
+    "centres",
     "aux_coef",
 }
 """Settings that are the detector's own."""
@@ -107,7 +117,7 @@ def task_of(
     identity = json.dumps([decides, keeps, collection.fingerprint(), base[1].digest], sort_keys=True)
     run = storage.join(folder, hashlib.sha256(identity.encode()).hexdigest()[:16])
     validation = collection.of(VALIDATION)
-    fits = detector.head_depth == 1 and not keep_adapters
+    fits = (detector.head, detector.head_depth) == ("layers", 1) and not keep_adapters
     looks = fits and tokens_of(recipe, run) is None
     course = course_of(recipe, len(collection.of(TRAIN)), looks=looks)
     return Task(
@@ -129,7 +139,7 @@ def task_of(
 
 def held(sample: Sample, names: Sequence[str]) -> bool:
     """Tell whether a sample is of a source or of a collection that is named."""
-    return sample.source in names
+    return sample.source in names or sample.collection in names
 
 
 def tokens_of(recipe: Recipe, run: str) -> Path | None:
@@ -138,15 +148,14 @@ def tokens_of(recipe: Recipe, run: str) -> Path | None:
         return None
     if recipe.tokens is not None:
         return Path(recipe.tokens).absolute()
-    return Path(run) / "tokens" if storage.is_local(run) else None
+    return Path(run) / TOKENS if storage.is_local(run) else None
 
 
 def lay(
     recipe: Recipe,
     task: Task,
     base: Description,
-    collection: Collection,
-    aligner: Delivers | None,
+    data: tuple[Collection, Delivers | None],
     *,
     judged: Sequence[str] = (),
 ) -> Laid:
@@ -156,16 +165,16 @@ def lay(
         recipe: its settings.
         task: what every process is told.
         base: whose tower it is.
-        collection: its samples; those of the test split are judged.
-        aligner: gives both classes one form; None leaves them as they are.
+        data: the samples, of which those of the test split are judged; and what gives both classes one form, if any.
         judged: deliveries in which views of the test split are kept too.
 
     Raises:
         SettingsError: a stage sees one class alone, or the disk has no room for the tokens.
         ModelError: the tower cannot be used.
     """
+    collection, aligner = data
     training, validation = (Made(to_table(collection.of(split)), task.spec, aligner) for split in (TRAIN, VALIDATION))
-    folder, views = tokens_of(recipe, task.run), len(training.singles)
+    folder, views = tokens_of(recipe, task.run), len(task.spec.singles)
     draws = plan(task, collection.of(TRAIN), rounds=recipe.deliveries if folder else None, views=views)
     if folder is None:
         return Laid(task, draws, training, validation, None, {})

@@ -115,6 +115,22 @@ class Recipe(SampleSettings):
     expert_ranks: Numbers | None = Field(
         None, description="ranks of the separate experts, 4,8,16 (default: the base's)"
     )
+    blocks: Numbers | None = Field(
+        None, description="blocks with experts, from 0, in place of --adapted-blocks (default: the base's)"
+    )
+    reads: Numbers | None = Field(
+        None, description="after how many blocks the head reads, 6,8,10,12 (default: the base's; none: the feature)"
+    )
+    pooling: Names | None = Field(None, description="what of each read: class, mean, deviation (default: the base's)")
+    head: Literal["layers", "kernel"] | None = Field(
+        None, description="linear layers, or linear in nearness to training images (default: the base's)"
+    )
+    head_depth: PositiveInt | None = Field(None, description="of its linear layers (default: the base's)")
+    head_width: PositiveInt | None = Field(None, description="of the layers between (default: the base's)")
+    components: PositiveInt | None = Field(
+        None, description="that a kernel keeps of a read (default: the base's)"
+    )
+    centres: PositiveInt | None = Field(None, description="of a kernel (default: the base's)")
     aux_coef: NonNegativeFloat = Field(0.0, description="weight of the balance term")
     precision: Literal["bfloat16", "float32"] = Field("bfloat16", description="of the frozen tower in training")
 
@@ -178,12 +194,13 @@ class Recipe(SampleSettings):
         if method is None:
             return self
         change = self.methods[method]
-        unknown = sorted(set(change) - (set(Recipe.model_fields) - ELSEWHERE))
+        own = set(Recipe.model_fields) - set(SampleSettings.model_fields) - ELSEWHERE | {"seed"}
+        unknown = sorted(set(change) - own)
         if unknown:
             raise SettingsError(f"method {method!r} sets {unknown}, which is no part of a recipe; leave it out")
         given = {name: getattr(self, name) for name in self.model_fields_set}
         try:
-            return type(self).model_validate(given | change | {"method": None})
+            return type(self).model_validate(given | change | {"method": method})
         except ValidationError as reason:
             raise SettingsError(f"method {method!r} is refused: {reason}") from reason
 

@@ -48,6 +48,11 @@ class Trained:
     history: list[dict[str, Any]]
     shares: dict[str, float]
 
+    @property
+    def epochs(self) -> int:
+        """How many were trained; to fit a head alone is none."""
+        return sum(entry["images_per_second"] is not None for entry in self.history)
+
 
 def train(laid: Laid, *, processes: int, gpu: bool) -> Trained:
     """Run a training, or go on with it where an earlier one of the same folder ended.

@@ -82,8 +82,8 @@ def fill(folder: Path, wanted: dict[str, Want], made: Made, task: Task, *, devic
 
 
 def keeps_tokens(task: Task) -> bool:
-    """Tell whether what the trunk gave is needed; a detector without experts is decided by what is read of it."""
-    return task.detector.adapts or task.detector.head_depth > 1
+    """Tell whether what the trunk gave is needed; without experts a head that was fitted has no more to learn."""
+    return task.detector.adapts
 
 
 class TrunkOfOne:
