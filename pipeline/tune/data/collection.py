@@ -126,7 +126,9 @@ def collect(
             f"--hold-out {unknown} are no generators or collections here; there are {sorted(generators | collections)}"
         )
     splits = [
-        VALIDATION if sample.source in hold_out or sample.collection in hold_out else split_of(sample.group, settings.seed, shares or {})
+        VALIDATION
+        if sample.source in hold_out or sample.collection in hold_out
+        else split_of(sample.group, settings.seed, shares or {})
         for sample in grouped
     ]
     found = Collection(grouped, splits, facts, exclusions.reasons)

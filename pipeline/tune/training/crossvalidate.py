@@ -63,7 +63,9 @@ def crossvalidate(settings: CrossvalidateSettings, say: Say) -> Ladder:
     """
     kept = settings.tokens or str((settings.output / "tokens").absolute())
     if kept == NO_TOKENS:
-        raise SettingsError("crossvalidate keeps tokens, for each fold reads most of them again; leave --tokens none out")
+        raise SettingsError(
+            "crossvalidate keeps tokens, for each fold reads most of them again; leave --tokens none out"
+        )
     settings = settings.model_copy(update={"tokens": kept})
     variations = {name: settings.varied(name) for name in settings.methods} or {AS_IT_IS: settings}
     Ticker.shown().enter("starting Ray")
@@ -73,7 +75,9 @@ def crossvalidate(settings: CrossvalidateSettings, say: Say) -> Ladder:
     ):
         collection = collect(settings, say)
         demand_folds(collection, settings)
-        jobs = [job for name, recipe in variations.items() for job in laid_down(name, recipe, settings, collection, say)]
+        jobs = [
+            job for name, recipe in variations.items() for job in laid_down(name, recipe, settings, collection, say)
+        ]
         layout = cluster.lay_out(settings.device, actors=None, batch_size=None, rows_per_file=None)
         found = list(trained(jobs, settings.workers, layout.device, say))
     table = pa.concat_tables([part for job, one in zip(jobs, found, strict=True) for part in judged(job, one)])
@@ -125,7 +129,9 @@ def demand_folds(collection: Collection, settings: CrossvalidateSettings) -> Non
             raise SettingsError(f"a fold needs both classes, and {list(names)} has only one; put collections together")
         stopping = sorted({sample.source for sample in own if held(sample, settings.hold_out)})
         if stopping:
-            raise SettingsError(f"--hold-out {stopping} decide when to stop and cannot be judged in a fold; leave one out")
+            raise SettingsError(
+                f"--hold-out {stopping} decide when to stop and cannot be judged in a fold; leave one out"
+            )
 
 
 def trained(jobs: Sequence[Job], side_by_side: int, device: str, say: Say) -> Iterator[Folded]:

@@ -129,7 +129,7 @@ def figures(task: Task, learner: Learner, reports: Sequence[StepReport], seconds
         "stage": learner.stage.name,
         "losses": losses,
         "loss": float(np.mean(losses)) if losses else None,
-        "load": loads.mean(axis=0).tolist(),
+        "load": loads.mean(axis=0).tolist() if reports else [],
         "gate_entropy": float(np.mean([report.entropy for report in reports])) if reports else None,
         "images_per_second": task.batch_size * task.course.steps / seconds if seconds else None,
     }

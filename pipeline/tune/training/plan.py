@@ -17,12 +17,13 @@ GENERATED = "generated"
 """The kind of a generated image that was made of no photograph."""
 
 
-def plan(task: Task, samples: Sequence[Sample], *, rounds: int | None, views: int) -> Draws:
+def plan(task: Task, samples: Sequence[Sample], *, contents: Sequence[str], rounds: int | None, views: int) -> Draws:
     """Lay down what each step sees.
 
     Args:
         task: how long, and which stages.
         samples: of the training split.
+        contents: what is in each.
         rounds: deliveries of an image that are kept; None for new ones in each epoch.
         views: views of a delivered image that the detector judges by; a draw sees one of them.
 
@@ -41,6 +42,7 @@ def plan(task: Task, samples: Sequence[Sample], *, rounds: int | None, views: in
             )
         drawn = lay_down(
             kinds,
+            contents=[contents[place] for place in seen_M],
             epochs=stage.epochs,
             steps=course.steps,
             batch_size=task.batch_size // twins,

@@ -14,6 +14,7 @@ from mole.errors import SettingsError
 from mole.hub import architecture_of
 from mole.preprocess import Preprocess
 from pipeline import storage
+from pipeline.tune.data.clusters import contents
 from pipeline.tune.data.collection import TEST, VALIDATION, Collection
 from pipeline.tune.data.samples import Sample, to_table
 from pipeline.tune.data.split import TRAIN
@@ -175,24 +176,29 @@ def lay(
     collection, aligner = data
     training, validation = (Made(to_table(collection.of(split)), task.spec, aligner) for split in (TRAIN, VALIDATION))
     folder, views = tokens_of(recipe, task.run), len(task.spec.singles)
-    draws = plan(task, collection.of(TRAIN), rounds=recipe.deliveries if folder else None, views=views)
+    shown = [sample.content for sample in collection.of(TRAIN)]
     if folder is None:
+        draws = plan(task, collection.of(TRAIN), contents=shown, rounds=None, views=views)
         return Laid(task, draws, training, validation, None, {})
     trunk = space(folder, base, task.detector, bfloat16=task.bfloat16)
     of_split = {split: [place for place, own in enumerate(collection.splits) if own == split] for split in SPLITS}
     rounds, crops = range(recipe.deliveries), range(views)
     wants = [Want(place, AUGMENTED, turn, crop) for place in of_split[TRAIN] for turn in rounds for crop in crops]
     watched = [Want(place, PLAIN, crop=crop) for place in of_split[VALIDATION] for crop in crops]
-    shown = {
+    scored = {
         name: [Want(place, name, crop=crop) for place in of_split[TEST] for crop in range(task.spec.crops)]
         for name in judged
     }
     made = Made(to_table(collection.samples), task.spec, aligner)
     digests = collection.survey["digest"].to_pylist()
-    every = [*wants, *watched, *(want for views in shown.values() for want in views)]
+    every = [*wants, *watched, *(want for views in scored.values() for want in views)]
     names = keys(every, made, digests, seed=task.seed)
     demand_room(trunk, names, base, task)
-    fill(trunk, dict(zip(names, every, strict=True)), made, task, device=recipe.device)
+    found = fill(trunk, dict(zip(names, every, strict=True)), made, task, device=recipe.device)
+    if recipe.cluster_contents:
+        firsts = names[: len(wants) : recipe.deliveries * views]
+        shown = contents(found.features(firsts).numpy(), shown, seed=task.seed)
+    draws = plan(task, collection.of(TRAIN), contents=shown, rounds=recipe.deliveries, views=views)
     named = iter(names)
     kept = Kept(
         folder=str(trunk),
@@ -200,23 +206,24 @@ def lay(
         rounds=recipe.deliveries,
         views=views,
         labels=tuple(sample.label for sample in collection.of(TRAIN)),
-        weights=tuple(weights(stage, collection.of(TRAIN)) for stage in task.course.stages),
+        weights=tuple(weights(stage, collection.of(TRAIN), shown) for stage in task.course.stages),
         validation=tuple(islice(named, len(watched))),
         has_tokens=keeps_tokens(task),
     )
     return Laid(
-        task, draws, training, validation, kept, {name: tuple(islice(named, len(shown[name]))) for name in judged}
+        task, draws, training, validation, kept, {name: tuple(islice(named, len(scored[name]))) for name in judged}
     )
 
 
-def weights(stage: Stage, samples: Sequence[Sample]) -> tuple[float, ...]:
+def weights(stage: Stage, samples: Sequence[Sample], shown: Sequence[str]) -> tuple[float, ...]:
     """Weigh samples where a stage's head is fitted: both classes alike, and what the stage does not see not at all.
 
     Raises:
         SettingsError: one of the classes is empty.
     """
     seen = [sees(stage, sample) for sample in samples]
-    weight = iter(balance([(sample.label, sample.source) for sample, own in zip(samples, seen, strict=True) if own]))
+    kinds = [(sample.label, sample.source) for sample, own in zip(samples, seen, strict=True) if own]
+    weight = iter(balance(kinds, [content for content, own in zip(shown, seen, strict=True) if own]))
     return tuple(float(next(weight)) if own else 0.0 for own in seen)
 
 

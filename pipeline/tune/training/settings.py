@@ -127,9 +127,7 @@ class Recipe(SampleSettings):
     )
     head_depth: PositiveInt | None = Field(None, description="of its linear layers (default: the base's)")
     head_width: PositiveInt | None = Field(None, description="of the layers between (default: the base's)")
-    components: PositiveInt | None = Field(
-        None, description="that a kernel keeps of a read (default: the base's)"
-    )
+    components: PositiveInt | None = Field(None, description="that a kernel keeps of a read (default: the base's)")
     centres: PositiveInt | None = Field(None, description="of a kernel (default: the base's)")
     aux_coef: NonNegativeFloat = Field(0.0, description="weight of the balance term")
     precision: Literal["bfloat16", "float32"] = Field("bfloat16", description="of the frozen tower in training")
@@ -138,6 +136,11 @@ class Recipe(SampleSettings):
         None,
         description="the folder that keeps what the frozen blocks gave, for this and any later training on the same "
         "tower, or 'none' to make views anew in each epoch (default: a folder of the run, where that is local)",
+    )
+    cluster_contents: bool = Field(
+        False,
+        description="where no list tells what is in an image, take what looks alike for one content, so that draws are "
+        "balanced over it; takes tokens",
     )
     deliveries: PositiveInt = Field(4, description="random deliveries of an image that are kept")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where training runs")

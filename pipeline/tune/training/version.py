@@ -120,16 +120,20 @@ def origin_of(
     known = taught(base)
     before = {UNLISTED: sorted(known.sources)} if settings.init_from is not None and not known.listed else {}
     by = settings.calibrate_from
-    return before | ({} if by is None else {"calibrated_by": sha256_of(by)}) | {
-        "recipe": settings.model_dump(mode="json", exclude=ELSEWHERE),
-        "samples": collection.fingerprint(),
-        "images": str(collection),
-        "parent": base.digest,
-        "parent_adapters": settings.init_from is not None,
-        "epochs": trained.epochs,
-        "validation_auroc": trained.history[-1]["best"] if trained.history else None,
-        "share_of_new_adapters": trained.shares,
-    }
+    return (
+        before
+        | ({} if by is None else {"calibrated_by": sha256_of(by)})
+        | {
+            "recipe": settings.model_dump(mode="json", exclude=ELSEWHERE),
+            "samples": collection.fingerprint(),
+            "images": str(collection),
+            "parent": base.digest,
+            "parent_adapters": settings.init_from is not None,
+            "epochs": trained.epochs,
+            "validation_auroc": trained.history[-1]["best"] if trained.history else None,
+            "share_of_new_adapters": trained.shares,
+        }
+    )
 
 
 def papers(

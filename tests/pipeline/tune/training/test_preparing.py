@@ -1,0 +1,102 @@
+"""Laws of what a training is laid down as, before anything is trained."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mole.config import Description, describe
+from mole.errors import SettingsError
+from pipeline.tune.data.collection import VALIDATION, Collection
+from pipeline.tune.data.samples import Sample
+from pipeline.tune.training.plan import plan
+from pipeline.tune.training.preparing import MOST_EPOCH, course_of, detector_of, task_of, tokens_of, weights
+from pipeline.tune.training.task import Stage, Task
+from tests.pipeline.tune.training.test_finetune import collection, settings
+
+
+def task(base: Description, found: Collection | None = None, **more: Any) -> Task:
+    return task_of(settings(**more), ("base", base), found or collection(), "/models/runs")
+
+
+def test_an_epoch_is_one_round_over_the_images_and_bounded() -> None:
+    course = course_of(settings(head_images=64), 1000, looks=True)
+    assert (course.steps, course.looking) == (63, 4)
+    assert course_of(settings(), 10 * MOST_EPOCH, looks=True).steps == MOST_EPOCH // 16
+    assert course_of(settings(), 1000, looks=False).looking == 0
+
+
+def test_stages_follow_each_other_without_a_gap() -> None:
+    stages = [{"name": "one", "epochs": 2, "learns": ["alpha"]}, {"name": "all", "epochs": 3}]
+    course = course_of(settings(stages=stages), 160, looks=False)
+    assert [course.bounds(number) for number in (0, 1)] == [(0, 20), (20, 50)]
+    assert (course.epochs, course.last) == (5, 50)
+
+
+def test_the_same_samples_settings_and_base_are_the_same_run_wherever_and_by_whomever(tiny: Path) -> None:
+    base = describe(tiny)
+
+    def run(found: Collection | None = None, **more: Any) -> str:
+        return task(base, found, **more).run
+
+    assert run() == run(workers=2) == run(device="cpu") == run(tokens="kept") == run(collection(place="elsewhere/"))
+    assert len({run(), run(seed=1), run(epochs=2), run(tokens="none"), run(collection(99))}) == 5
+
+
+def test_a_detector_is_the_bases_where_nothing_else_is_said(tiny: Path) -> None:
+    base = describe(tiny)
+    assert detector_of(settings(), base) == base.config.detector
+    assert detector_of(settings(reads=(2, 3), blocks=(2,)), base).reads == (2, 3)
+
+
+def test_steps_look_only_where_no_tokens_are_kept(tiny: Path) -> None:
+    base = describe(tiny)
+    assert task(base).course.looking == 0 < task(base, tokens="none").course.looking
+    assert task_of(settings(), ("base", base), collection(), "s3://bucket/runs").course.looking > 0
+    assert tokens_of(settings(), "/models/runs/a") == Path("/models/runs/a/tokens")
+
+
+def test_who_decides_when_to_stop_is_a_generator_or_the_generators_of_a_collection(tiny: Path) -> None:
+    samples = [Sample(f"{n}", n % 2, f"source {n}", str(n), collection="new" if n < 4 else "old") for n in range(8)]
+    found = Collection(samples, [VALIDATION] * 8, collection().survey.slice(0, 8), Counter())
+    assert task(describe(tiny), found, hold_out=("new",)).judges == ("source 0", "source 1", "source 2", "source 3")
+    assert task(describe(tiny), found, hold_out=("source 5",)).judges == ("source 5",)
+
+
+SAMPLES = [
+    *(Sample(f"r{n}", 0, "photos") for n in range(10)),
+    *(Sample(f"g{n}", 1, "made") for n in range(5)),
+    *(Sample(f"c{n}", 1, "photos", artefact="reconstruction") for n in range(5)),
+]
+
+
+def planned(base: Description, *, rounds: int | None = 3, **more: Any) -> Any:
+    own = task(base, epoch_images=64, **more)
+    return plan(own, SAMPLES, contents=[""] * len(SAMPLES), rounds=rounds, views=2)
+
+
+def test_a_stage_sees_its_kinds_of_generated_images_and_every_real_one(tiny: Path) -> None:
+    stages = [{"name": "pairs", "epochs": 1, "kinds": ["reconstruction"]}, {"name": "all", "epochs": 1}]
+    draws = planned(describe(tiny), stages=stages)
+    first, second = np.split(draws.place_K, 2)
+    assert set(first) == {*range(10), *range(15, 20)} and set(second) == set(range(20))
+    weight = weights(Stage("pairs", 1, kinds=("reconstruction",)), SAMPLES, [""] * 20)
+    assert sum(weight[:10]) == pytest.approx(0.5) and sum(weight[10:15]) == 0
+    with pytest.raises(SettingsError, match=r"'none'.*there are \['generated', 'reconstruction'\]"):
+        planned(describe(tiny), stages=[{"name": "none", "epochs": 1, "kinds": ["upsampling"]}, stages[1]])
+
+
+def test_with_consistency_two_deliveries_of_an_image_lie_side_by_side(tiny: Path) -> None:
+    for rounds in (3, None):
+        draws = planned(describe(tiny), consistency=0.1, rounds=rounds)
+        assert (draws.place_K[0::2] == draws.place_K[1::2]).all() and (draws.view_K[0::2] == draws.view_K[1::2]).all()
+        assert (draws.round_K[0::2] != draws.round_K[1::2]).all()
+        assert set(draws.view_K) == {0, 1}
+    assert set(planned(describe(tiny)).round_K) == {0, 1, 2}
+
+
+def test_views_that_are_made_anew_are_others_in_every_epoch(tiny: Path) -> None:
+    draws = planned(describe(tiny), rounds=None, epochs=3, tokens="none")
+    assert draws.round_K.tolist() == np.repeat([0, 1, 2], 64).tolist()
