@@ -1,5 +1,7 @@
 """The audit before a training: whether the files alone give the classes away, and what gives both one form."""
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -8,6 +10,7 @@ from pipeline.telemetry import Ticker
 from pipeline.tune.data.align import Aligner, aligner
 from pipeline.tune.data.audit import audit, verdict_of
 from pipeline.tune.data.collection import Collection, Say
+from pipeline.tune.data.samples import Sample
 from pipeline.tune.data.split import TRAIN
 from pipeline.tune.training.settings import Recipe
 
@@ -28,3 +31,8 @@ def aligner_of(settings: Recipe, collection: Collection, say: Say) -> Aligner | 
         return None
     fake = pc.equal(pa.array([sample.label for sample in collection.of(TRAIN)]), 1)
     return aligner(rows.filter(pc.invert(fake)), rows.filter(fake))
+
+
+def both_classes(samples: Sequence[Sample]) -> bool:
+    """Tell whether there are real and generated images among them."""
+    return len({sample.label for sample in samples}) == 2

@@ -1,8 +1,8 @@
 """The flow of a cross-validation: samples, tokens for every method and fold, trainings side by side, the figures."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -18,10 +18,10 @@ from pipeline.tune import workers
 from pipeline.tune.data.collection import TEST, VALIDATION, Collection, Say, collect
 from pipeline.tune.data.split import TRAIN, split_of
 from pipeline.tune.judging.card import card
-from pipeline.tune.judging.held import HELD, rows
+from pipeline.tune.judging.held import rows
 from pipeline.tune.judging.ladder import Cost, Ladder, climb
 from pipeline.tune.judging.perturbation import ALIGNED, NATIVE, SHIPPED
-from pipeline.tune.training.auditing import aligner_of
+from pipeline.tune.training.auditing import aligner_of, both_classes
 from pipeline.tune.training.fold import Folded
 from pipeline.tune.training.preparing import Laid, held, lay, task_of
 from pipeline.tune.training.settings import NO_TOKENS, CrossvalidateSettings, Recipe
@@ -75,6 +75,7 @@ def crossvalidate(settings: CrossvalidateSettings, say: Say) -> Ladder:
     ):
         collection = collect(settings, say)
         demand_folds(collection, settings)
+        collection = apart(collection, settings.folds)
         jobs = [
             job for name, recipe in variations.items() for job in laid_down(name, recipe, settings, collection, say)
         ]
@@ -82,7 +83,8 @@ def crossvalidate(settings: CrossvalidateSettings, say: Say) -> Ladder:
         found = list(trained(jobs, settings.workers, layout.device, say))
     table = pa.concat_tables([part for job, one in zip(jobs, found, strict=True) for part in judged(job, one)])
     costs = {name: cost(recipe, jobs, found, name) for name, recipe in variations.items()}
-    return written(settings, table, climb(table, costs, aim=settings.false_positive_rate))
+    measured = f"{datetime.now(UTC):%F}, {settings.workers} trainings side by side on {layout.device}"
+    return written(settings, table, climb(table, costs, aim=settings.false_positive_rate, measured=measured))
 
 
 def laid_down(
@@ -109,6 +111,23 @@ def without(collection: Collection, names: Sequence[str], recipe: Recipe) -> Col
         sample = collection.samples[place]
         watched = held(sample, recipe.hold_out) or split_of(sample.group, recipe.seed, shares) == VALIDATION
         splits.append(TEST if out[place] else VALIDATION if watched else TRAIN)
+    return taken(collection, keep, splits)
+
+
+def apart(collection: Collection, folds: Sequence[Sequence[str]]) -> Collection:
+    """Leave out of later folds what hangs together with an image of an earlier one."""
+    of_collection = {name: number for number, names in enumerate(folds) for name in names}
+    first: dict[str, int] = {}
+    keep = [
+        place
+        for place, sample in enumerate(collection.samples)
+        if (number := of_collection.get(sample.collection)) is None or first.setdefault(sample.group, number) == number
+    ]
+    return taken(collection, keep, [collection.splits[place] for place in keep])
+
+
+def taken(collection: Collection, keep: Sequence[int], splits: list[str]) -> Collection:
+    """Take some samples of a collection, by their places, into other splits."""
     samples = [collection.samples[place] for place in keep]
     return replace(collection, samples=samples, splits=splits, survey=collection.survey.take(keep))
 
@@ -125,7 +144,7 @@ def demand_folds(collection: Collection, settings: CrossvalidateSettings) -> Non
         if unknown:
             raise SettingsError(f"--folds name {unknown}; the collections here are {sorted(there)}")
         own = [sample for sample in collection.samples if sample.collection in names]
-        if len({sample.label for sample in own}) < 2:
+        if not both_classes(own):
             raise SettingsError(f"a fold needs both classes, and {list(names)} has only one; put collections together")
         stopping = sorted({sample.source for sample in own if held(sample, settings.hold_out)})
         if stopping:
@@ -150,16 +169,13 @@ def trained(jobs: Sequence[Job], side_by_side: int, device: str, say: Say) -> It
             yield found
 
 
-def judged(job: Job, found: Folded) -> Iterator[pa.Table]:
-    """Write the logits of a fold as rows of `HELD`, what was made of photographs apart."""
+def judged(job: Job, found: Folded) -> list[pa.Table]:
+    """Write the logits of a fold as rows of `HELD`."""
     samples = job.held.of(TEST)
-    kinds = Counter(sample.artefact for sample in samples)
-    for delivery, logits in found.logits.items():
-        for kind in sorted(kinds):
-            chosen = [place for place, sample in enumerate(samples) if sample.artefact == kind]
-            logit_N = np.array(logits, np.float32)[chosen]
-            own = [samples[place] for place in chosen]
-            yield rows(own, logit_N, method=job.method, fold=job.number, delivery=delivery, pair=kind).cast(HELD)
+    return [
+        rows(samples, np.array(logits, np.float32), method=job.method, fold=job.number, delivery=delivery)
+        for delivery, logits in found.logits.items()
+    ]
 
 
 def cost(recipe: Recipe, jobs: Sequence[Job], found: Sequence[Folded], method: str) -> Cost:
@@ -185,5 +201,5 @@ def written(settings: CrossvalidateSettings, table: pa.Table, ladder: Ladder) ->
     settings.output.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, settings.output / LOGITS)
     (settings.output / FIGURES).write_text(ladder.model_dump_json(indent=2) + "\n")
-    (settings.output / TOLD).write_text("\n\n".join(card(ladder, method) for method in ladder.methods) + "\n")
+    (settings.output / TOLD).write_text("\n".join(f"# {method}\n\n{card(ladder, method)}" for method in ladder.methods))
     return ladder

@@ -19,13 +19,12 @@ from pipeline.registry import Registry
 from pipeline.telemetry import Ticker
 from pipeline.tune.data.collection import CALIBRATION, TEST, VALIDATION, Collection, collect
 from pipeline.tune.data.manifest import MANIFEST, inherited
-from pipeline.tune.data.samples import Sample
 from pipeline.tune.data.split import TRAIN
 from pipeline.tune.judging.evaluate import evaluate
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.thresholds import told
 from pipeline.tune.training import journal
-from pipeline.tune.training.auditing import aligner_of
+from pipeline.tune.training.auditing import aligner_of, both_classes
 from pipeline.tune.training.preparing import SHAPE, TOKENS, lay, task_of
 from pipeline.tune.training.settings import FinetuneSettings, Recipe
 from pipeline.tune.training.task import Task
@@ -234,8 +233,3 @@ def demand_share(settings: FinetuneSettings) -> None:
         raise SettingsError(
             f"--batch-size {settings.batch_size} must be a multiple of {share}, for --workers {settings.workers}"
         )
-
-
-def both_classes(samples: list[Sample]) -> bool:
-    """Tell whether there are real and generated images among them."""
-    return len({sample.label for sample in samples}) == 2

@@ -96,7 +96,7 @@ def line(epoch: dict[str, Any]) -> str:
         return f"share of new adapters, mean validation AUROC: {tried}"
     speed, loss = epoch["images_per_second"], epoch["loss"]
     course = "head alone" if speed is None else "only looked" if loss is None else f"loss {loss:.4f}"
-    told = f"{epoch['stage']}, epoch {epoch['epoch']}, step {epoch['step']}: {course}"
+    told = f"{epoch['stage']}: epoch {epoch['epoch']}, step {epoch['step']}: {course}"
     if epoch["validation"]:
         lowest = min(epoch["validation"], key=lambda name: epoch["validation"][name])
         told += f", validation AUROC best mean {epoch['best']:.3f}"

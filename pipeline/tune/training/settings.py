@@ -112,7 +112,7 @@ class Recipe(SampleSettings):
     shared_rank: NonNegativeInt | None = Field(
         None, description="rank of the expert that is not gated (default: the base's)"
     )
-    expert_ranks: Numbers | None = Field(
+    expert_ranks: Annotated[tuple[PositiveInt, ...] | None, BeforeValidator(split_commas)] = Field(
         None, description="ranks of the separate experts, 4,8,16 (default: the base's)"
     )
     blocks: Numbers | None = Field(

@@ -75,7 +75,7 @@ def lay_out(folder: Path, run: Path) -> Laid:
     )
     draws = plan(task, training, contents=[""] * len(training), rounds=None, views=1)
     sets = [Made(to_table(samples), found.preprocess) for samples in (training, validation)]
-    return Laid(task, draws, *sets, None, {})
+    return Laid(task, draws, sets[0], sets[1], None, {})
 
 
 def run_training(folder: Path, run: Path, *, processes: int) -> Trained:
