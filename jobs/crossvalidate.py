@@ -9,10 +9,11 @@ from rich.table import Table
 
 from pipeline import cluster
 from pipeline.telemetry import Ticker, command, results
+from pipeline.tune.judging.held import JUDGED
 from pipeline.tune.judging.ladder import Ladder
 from pipeline.tune.judging.perturbation import SHIPPED
 from pipeline.tune.judging.unseen import Unseen
-from pipeline.tune.training.crossvalidate import DELIVERIES, TOLD, crossvalidate
+from pipeline.tune.training.crossvalidate import TOLD, crossvalidate
 from pipeline.tune.training.settings import CrossvalidateSettings
 
 
@@ -40,11 +41,11 @@ def table(ladder: Ladder) -> Table:
     shown = Table(
         title="collections never trained on", caption="AUROC: mean over generators / lowest; calls: as shipped"
     )
-    for column in ("method", *(f"AUROC {name}" for name in DELIVERIES), "reals called generated", "fakes found"):
+    for column in ("method", *(f"AUROC {name}" for name in JUDGED), "reals called generated", "fakes found"):
         shown.add_column(column, justify="left" if column == "method" else "right")
     for name, unseen in ladder.methods.items():
         called = unseen.called(SHIPPED)
-        areas = [area(unseen, delivery) for delivery in DELIVERIES]
+        areas = [area(unseen, delivery) for delivery in JUDGED]
         shown.add_row(name, *areas, f"{called.alarms.share:.1%}", f"{called.found.share:.1%}")
     return shown
 

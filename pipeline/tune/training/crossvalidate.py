@@ -20,13 +20,11 @@ from pipeline.tune.data.split import TRAIN, split_of
 from pipeline.tune.judging.card import card
 from pipeline.tune.judging.held import rows
 from pipeline.tune.judging.ladder import Cost, Ladder, climb
-from pipeline.tune.judging.perturbation import ALIGNED, NATIVE, SHIPPED
 from pipeline.tune.training.auditing import aligner_of, both_classes
 from pipeline.tune.training.fold import Folded
 from pipeline.tune.training.preparing import Laid, held, lay, task_of
 from pipeline.tune.training.settings import NO_TOKENS, CrossvalidateSettings, Recipe
 
-DELIVERIES = (SHIPPED, ALIGNED, NATIVE)
 AS_IT_IS = "recipe"
 """The name of a recipe without variations."""
 RUNS, LOGITS, FIGURES, TOLD = "runs", "held.parquet", "ladder.json", "ladder.md"
@@ -97,7 +95,7 @@ def laid_down(
         say(f"{method}, fold {number}, without {', '.join(names)}: {own}")
         chosen = aligner_of(recipe, own, say)
         task = task_of(recipe, (recipe.base, base), own, storage.absolute(str(settings.output / RUNS)))
-        yield Job(method, number, own, lay(recipe, task, base, (own, chosen), judged=DELIVERIES))
+        yield Job(method, number, own, lay(recipe, task, base, (own, chosen), judged=settings.judged))
 
 
 def without(collection: Collection, names: Sequence[str], recipe: Recipe) -> Collection:

@@ -29,7 +29,16 @@ from pipeline.tune.training.preparing import SHAPE, TOKENS, lay, task_of
 from pipeline.tune.training.settings import FinetuneSettings, Recipe
 from pipeline.tune.training.task import Task
 from pipeline.tune.training.trainer import Trained, train
-from pipeline.tune.training.version import EVALUATION, HISTORY, calibrate, origin_of, papers, write
+from pipeline.tune.training.version import (
+    EVALUATION,
+    HISTORY,
+    calibrate,
+    judged_before,
+    origin_of,
+    papers,
+    rates_of,
+    write,
+)
 
 Say = Callable[[str], None]
 FINISHED = "finished.json"
@@ -77,6 +86,8 @@ def finetune(given: FinetuneSettings, say: Say) -> Outcome:
     settings = hurried(given).varied(given.method)
     if settings.quick:
         say("quick: " + ", ".join(f"{name} {getattr(settings, name)}" for name in QUICK))
+    if settings.calibrate_from is not None:
+        judged_before(settings.calibrate_from, settings.method)  # refused now and not after hours
     place = Registry(settings.registry)
     base = begin_from(settings, place)
     Ticker.shown().enter("starting Ray")
@@ -138,7 +149,7 @@ def concluded(
         shelved = drafts.version(drafts.add(final.folder, {MANIFEST: manifest}))  # which tells what it saw
         measured = evaluate(tested, shelved, MEASURED, say) if both_classes(tested) else None
         Ticker.shown().enter("writing the version")
-        files = papers(collection, trained, origin, measured) | {MANIFEST: manifest}
+        files = papers(collection, trained, origin, measured) | {MANIFEST: manifest} | rates_of(settings, final.digest)
         digest = place.add(final.folder, files)
     for left in walk(storage.join(drafts.url, registry.VERSIONS)):
         storage.remove(left.url)

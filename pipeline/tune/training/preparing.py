@@ -20,11 +20,12 @@ from pipeline.tune.data.samples import Sample, to_table
 from pipeline.tune.data.split import TRAIN
 from pipeline.tune.training.delivery import AUGMENTED, PLAIN, Want, keys
 from pipeline.tune.training.draws import Delivers, Draws, Made, balance
+from pipeline.tune.training.filling import fill
 from pipeline.tune.training.plan import plan, sees
 from pipeline.tune.training.settings import ELSEWHERE, NO_TOKENS, Recipe
 from pipeline.tune.training.task import Course, Kept, Stage, Task
 from pipeline.tune.training.tokens import Tokens, space
-from pipeline.tune.training.trunk import fill, keeps_tokens
+from pipeline.tune.training.trunk import keeps_tokens
 
 MOST_EPOCH = 20_000
 TOKENS = "tokens"

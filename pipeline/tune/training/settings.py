@@ -22,6 +22,7 @@ from mole.errors import SettingsError
 from mole.preprocess import Preprocess
 from pipeline.commandline import read_json, split_commas
 from pipeline.tune.data.settings import Names, SampleSettings
+from pipeline.tune.judging.perturbation import ALIGNED, NATIVE, SHIPPED, perturbation
 from pipeline.tune.training.stages import NAMES, ROUTER
 
 
@@ -51,6 +52,7 @@ ELSEWHERE = {
     "reviews",
     "allow_relative",
     "folds",
+    "judged",
     "methods",
     "method",
     "output",
@@ -171,6 +173,9 @@ class Recipe(SampleSettings):
     folds: Annotated[tuple[Names, ...], BeforeValidator(read_json)] = Field(
         (), description="lists of collections that are held out together, in JSON, for crossvalidate (default: none)"
     )
+    judged: Names = Field(
+        (SHIPPED, ALIGNED, NATIVE), description="deliveries in which crossvalidate judges, as evaluate has them"
+    )
     methods: Annotated[dict[str, dict[str, Any]], BeforeValidator(read_json)] = Field(
         {}, description="named variations of these settings, in JSON or as tables of a file (default: none)"
     )
@@ -253,6 +258,16 @@ class CrossvalidateSettings(Recipe):
     output: Path = Field(description="the folder for logits, figures and what the trainings leave")
     workers: PositiveInt = Field(2, description="trainings side by side, each on one core, or on one GPU")
     json_summary: bool = Field(False, description="print the figures as JSON on stdout and nothing else there")
+
+    @field_validator("judged")
+    @classmethod
+    def _deliveries(cls, judged: tuple[str, ...]) -> tuple[str, ...]:
+        for name in (SHIPPED, *judged):
+            try:
+                perturbation(name)
+            except SettingsError as reason:
+                raise ValueError(str(reason)) from reason
+        return tuple(dict.fromkeys((SHIPPED, *judged)))
 
     @model_validator(mode="after")
     def _folded(self) -> Self:

@@ -23,17 +23,18 @@ from mole.fitting import fit_temperature, threshold_for
 from pipeline.tune.data.collection import CALIBRATION, Collection
 from pipeline.tune.data.manifest import MANIFEST, ORIGIN, UNLISTED, taught
 from pipeline.tune.judging.evaluation import Evaluation
-from pipeline.tune.judging.ladder import Ladder
+from pipeline.tune.judging.ladder import Ladder, rates
 from pipeline.tune.judging.perturbation import SHIPPED
 from pipeline.tune.judging.scoring import score
 from pipeline.tune.judging.thresholds import named, placed
+from pipeline.tune.judging.unseen import Unseen
 from pipeline.tune.training import curves
 from pipeline.tune.training.settings import ELSEWHERE, FinetuneSettings
 from pipeline.tune.training.task import Task
 from pipeline.tune.training.trainer import Trained
 
 HISTORY = "history.jsonl"
-EVALUATION, CURVES = "evaluation.json", "curves.png"
+EVALUATION, CURVES, RATES = "evaluation.json", "curves.png", "rates.json"
 
 
 def write(
@@ -84,7 +85,7 @@ def calibrate(settings: FinetuneSettings, collection: Collection, draft: str) ->
         SettingsError: there are too few real images for a wanted rate, or the figures know no such method.
     """
     if settings.calibrate_from is not None:
-        return judged_before(settings.calibrate_from, settings.method)
+        return judged_before(settings.calibrate_from, settings.method).calibration
     samples = collection.of(CALIBRATION)
     scored = score(samples, draft, (SHIPPED,))
     read_N = scored["logit"].is_valid().to_numpy()
@@ -97,11 +98,11 @@ def calibrate(settings: FinetuneSettings, collection: Collection, draft: str) ->
     return placed(real_N, (below, above), fit_temperature(logit_N, label_N), collection=reals)
 
 
-def judged_before(file: Path, method: str | None) -> Calibration:
-    """Take a method's calibration from the figures of a cross-validation.
+def judged_before(file: Path, method: str | None) -> Unseen:
+    """Take a method's figures from those of a cross-validation.
 
     Raises:
-        SettingsError: the file holds no figures, or none of the method.
+        SettingsError: the file holds none, or none of the method.
     """
     try:
         ladder = Ladder.model_validate_json(file.read_bytes())
@@ -110,7 +111,7 @@ def judged_before(file: Path, method: str | None) -> Calibration:
     name = method or next(iter(ladder.methods))
     if name not in ladder.methods or (method is None and len(ladder.methods) > 1):
         raise SettingsError(f"--method must be one of {sorted(ladder.methods)} of {str(file)!r}, got {method!r}")
-    return ladder.methods[name].calibration
+    return ladder.methods[name]
 
 
 def origin_of(
@@ -134,6 +135,14 @@ def origin_of(
             "share_of_new_adapters": trained.shares,
         }
     )
+
+
+def rates_of(settings: FinetuneSettings, digest: str) -> dict[str, bytes]:
+    """Write the error rates of the folds that a version's thresholds come from, as they lie beside it."""
+    if settings.calibrate_from is None:
+        return {}
+    unseen = judged_before(settings.calibrate_from, settings.method)
+    return {RATES: json.dumps(rates(unseen, digest, f"{datetime.now(UTC):%F}"), indent=2).encode() + b"\n"}
 
 
 def papers(
