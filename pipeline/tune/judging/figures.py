@@ -132,14 +132,16 @@ def means(areas: Sequence[Area]) -> Iterator[Mean]:
 def by_pairs(held: Held) -> Iterator[Pair]:
     """Measure the photographs of each source against what was made of them, in every delivery that has both."""
     facts = held.facts
+    own_N = np.array(
+        [f"{collection}\n{group}" for collection, group in zip(facts["collection"], facts["group"], strict=True)]
+    )
     for artefact in _names(facts["artefact"][facts["artefact"] != ""]):
         for delivery, logit_N in held.logits.items():
-            made_N = (facts["artefact"] == artefact) & np.isfinite(logit_N)
             taken_N = held.of_class(0, delivery) & (facts["group"] != "")
-            made_N &= np.isin(facts["group"], facts["group"][taken_N])
-            for source in _names(facts["source"][made_N]):
-                own_N = made_N & (facts["source"] == source)
-                both = logit_N[taken_N & np.isin(facts["group"], facts["group"][own_N])], logit_N[own_N]
+            made_N = (facts["artefact"] == artefact) & np.isfinite(logit_N) & np.isin(own_N, own_N[taken_N])
+            for source in _names(held.name_N[made_N]):
+                of_it_N = made_N & (held.name_N == source)
+                both = logit_N[taken_N & np.isin(own_N, own_N[of_it_N])], logit_N[of_it_N]
                 area = auroc(*both)
                 bounds = auroc_interval(area, *map(len, both))
                 yield Pair(
