@@ -209,10 +209,10 @@ def _pairs(unseen: Unseen) -> str:
 
 def _deliveries(unseen: Unseen) -> str:
     """Lay out what each delivery costs, the dearest first."""
-    head = ["delivery", "images", "AUROC, mean", "less than as shipped", "loses most", "another verdict"]
+    head = ["delivery", "images", "AUROC, mean / lowest", "mean less than as shipped", "loses most", "another verdict"]
     lines = [
         [
-            *(one.delivery, f"{one.images:,}", f"{one.auroc:.3f}", f"{one.cost:+.3f}"),
+            *(one.delivery, f"{one.images:,}", _mean(unseen, one.delivery), f"{one.cost:+.3f}"),
             *(f"{one.worst[0]} {one.worst[1]:+.3f}", rate(one.changed), rate(one.reversed), rate(one.alarms)),
         ]
         for one in sorted(unseen.deliveries, key=lambda one: -one.cost)

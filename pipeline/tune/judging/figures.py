@@ -39,8 +39,8 @@ def judge(held: Held, aim: float = AIM) -> Unseen:
     words = {delivery: called(held, apart, delivery) for delivery in held.logits}
     areas = [
         area
-        for delivery in held.judged
-        for content in _contents(held)
+        for delivery in held.logits
+        for content in (_contents(held) if delivery in held.judged else [""])
         for area in by_generator(held, delivery, words[delivery], content)
     ]
     share, estimate = Reals.of(held, held.folds).strictness(aim)
@@ -215,7 +215,6 @@ def costs(held: Held, words: Mapping[str, Words]) -> Iterator[Delivery]:
         yield Delivery(
             delivery=delivery,
             images=int(both_N.sum()),
-            auroc=float(np.mean(list(after.values()))),
             cost=float(np.mean(list(lost.values()))),
             worst=(worst, lost[worst]),
             changed=rate_of(old_N != new_N),

@@ -201,11 +201,12 @@ class Held:
         return np.asarray(own_N)
 
     def same(self, other: "Held") -> bool:
-        """Tell whether another method was judged on the same images, folds and deliveries."""
+        """Tell whether another method has the same images and folds, read in the same judged deliveries."""
         return (
-            self.logits.keys() == other.logits.keys()
+            self.judged == other.judged
             and all(np.array_equal(column, other.facts[fact]) for fact, column in self.facts.items())
             and all(
-                np.array_equal(np.isfinite(own), np.isfinite(other.logits[name])) for name, own in self.logits.items()
+                np.array_equal(np.isfinite(self.logits[delivery]), np.isfinite(other.logits[delivery]))
+                for delivery in self.judged
             )
         )

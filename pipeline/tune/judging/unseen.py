@@ -153,8 +153,7 @@ class Delivery(_Figure):
     Attributes:
         delivery: its name.
         images: of both classes.
-        auroc: mean over generators.
-        cost: how much lower that is than as shipped.
+        cost: how much lower the mean AUROC over generators is than as shipped.
         worst: the generator that loses most, and how much.
         changed: images with another verdict than as shipped.
         reversed: from real to generated or back.
@@ -163,7 +162,6 @@ class Delivery(_Figure):
 
     delivery: str
     images: int
-    auroc: float
     cost: float
     worst: tuple[str, float]
     changed: Rate
@@ -178,7 +176,7 @@ class Unseen(_Figure):
         images: that stand for themselves.
         unread: rows of the table without a logit.
         folds: the collections that each held out.
-        areas: each generator, in each delivery and content that has both classes.
+        areas: each generator, in each delivery, and in each content that has both classes.
         means: over them.
         pairs: photographs against what was made of them.
         detection: at fixed false-positive rates.
