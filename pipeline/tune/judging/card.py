@@ -222,19 +222,20 @@ def _deliveries(unseen: Unseen) -> str:
 
 def _rule(unseen: Unseen) -> str:
     """Say where the thresholds stand and why."""
-    calibration, names = unseen.calibration, _judged(unseen)
+    calibration, names, estimate = unseen.calibration, _judged(unseen), unseen.estimate
     collections = len(_of(unseen.collections, SHIPPED))
     again = max(unseen.called(name).mean_alarms for name in names)
-    reached = "" if unseen.estimate <= unseen.aim else "; no share reaches it, so none may lie above"
+    reached = "" if estimate.high <= unseen.aim else "; no share reaches it, so none may lie above"
     sentences = (
         f"`generated_above` {calibration.generated_above:.3f}, `real_below` {calibration.real_below:.3f} (logits),",
         f"temperature {calibration.temperature:.3f}, bias {calibration.bias:.3f}: from all held-out images.",
-        f"The rule: of these reals, each collection weighing alike, {percent(unseen.share)} may lie above, in any of",
+        f"The rule: of these reals, each collection weighing alike, {percent(estimate.share)} may lie above, in any of",
         f"{', '.join(names)}. It is the largest share at which the mean over collections, each fold judged at the",
-        f"threshold of the others, stays at {percent(unseen.aim)} or below ({percent(unseen.estimate)}{reached}).",
-        "With that choice made anew without each fold, as in the tables above, it is",
-        f"{percent(again)}: that is what to expect of a collection never seen. It is no bound: after {collections}",
-        f"collections none below 1 in {collections + 1} can be given for the next one, however many images they have.",
+        f"threshold of the others, and its standard error together stay at {percent(unseen.aim)} or below",
+        f"({percent(estimate.mean)} + {percent(estimate.error)}{reached}). With that choice made anew without each",
+        f"fold, as in the tables above, it is {percent(again)}: that is what to expect of a collection never seen. It",
+        f"is no bound: after {collections} collections none below 1 in {collections + 1} can be given for the next",
+        "one, however many images they have.",
     )
     return " ".join(sentences)
 

@@ -43,7 +43,6 @@ def judge(held: Held, aim: float = AIM) -> Unseen:
         for content in (_contents(held) if delivery in held.judged else [""])
         for area in by_generator(held, delivery, words[delivery], content)
     ]
-    share, estimate = Reals.of(held, held.folds).strictness(aim)
     whole_N = held.facts["artefact"] == ""
     return Unseen(
         images=int(whole_N.sum()),
@@ -62,8 +61,7 @@ def judge(held: Held, aim: float = AIM) -> Unseen:
         ),
         deliveries=tuple(costs(held, words)),
         aim=aim,
-        share=share,
-        estimate=estimate,
+        estimate=Reals.of(held, held.folds).strictness(aim),
         calibration=calibrate(held, held.folds, aim),
     )
 

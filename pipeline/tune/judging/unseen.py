@@ -6,6 +6,7 @@ from mole.calibration import Calibration
 from mole.errors import SettingsError
 from mole.metrics import Rate
 from pipeline.tune.judging.held import FEWEST
+from pipeline.tune.judging.rule import Estimate
 
 
 class _Figure(BaseModel):
@@ -184,8 +185,7 @@ class Unseen(_Figure):
         verdicts: of all images.
         deliveries: what each costs.
         aim: share of the reals of a collection never seen that may be called generated.
-        share: of the reals at hand that may therefore lie above the threshold, collections weighing alike.
-        estimate: what the rule at that share does to folds it is not set on: mean over collections, worst delivery.
+        estimate: how strict the rule is therefore, and what it does to folds that it is not set on.
         calibration: of the detector that is shipped, from all held-out images.
     """
 
@@ -200,8 +200,7 @@ class Unseen(_Figure):
     verdicts: tuple[Verdicts, ...]
     deliveries: tuple[Delivery, ...]
     aim: float
-    share: float
-    estimate: float
+    estimate: Estimate
     calibration: Calibration
 
     def mean(self, delivery: str, content: str = "") -> Mean | None:

@@ -142,7 +142,7 @@ def test_a_collection_unlike_all_others_shows_although_it_shares_the_thresholds_
     reals = held.of_class(0, "aligned")
     shown = held.logits["aligned"][reals] >= unseen.calibration.generated_above
     assert mean_share(shown, held.name_N[reals]) <= AIM  # by construction, and no forecast
-    assert unseen.estimate > AIM and unseen.share == 0
+    assert unseen.estimate.mean > AIM and unseen.estimate.share == 0
 
 
 def test_the_shares_of_a_class_add_up_and_every_collection_is_counted(judged: Unseen) -> None:
