@@ -6,7 +6,7 @@ from pipeline.tune.judging.figures import ALLOWED
 from pipeline.tune.judging.held import FEWEST
 from pipeline.tune.judging.ladder import Cost, Ladder
 from pipeline.tune.judging.markdown import NOTHING, counts, percent, rate, span, table
-from pipeline.tune.judging.perturbation import ALIGNED, SHIPPED
+from pipeline.tune.judging.perturbation import ALIGNED, NATIVE, SHIPPED
 from pipeline.tune.judging.unseen import Collection, Found, Unseen, Verdicts
 
 NAMED = 3
@@ -112,32 +112,31 @@ def _ladder(ladder: Ladder, method: str) -> str:
     head = [
         *("method", "parameters", "blocks", "ms an image", "training, s a fold"),
         *("AUROC shipped, mean / lowest", "aligned, mean / lowest", "generators better than the first"),
-        *("reals called `generated`", "collections alike", "fakes called `generated`", "found at 1 %"),
+        *("reals called `generated`", "collections alike", "fakes called `generated`", "found at 1 %", "pairs"),
     ]
     lines = []
     for name, unseen in ladder.methods.items():
         cost, delivery = ladder.costs[name], _first(unseen)
-        called, found, ahead = (
-            unseen.called(delivery),
-            _found(unseen, delivery, ALLOWED[0]),
-            ladder.ahead(name, delivery),
-        )
+        called, found = unseen.called(delivery), _found(unseen, delivery, ALLOWED[0])
+        better, among = ladder.ahead(name, delivery)
         lines.append(
             [
                 f"**{name}** (shipped)" if name == method else name,
                 *_cost(cost),
                 _mean(unseen, SHIPPED),
                 _mean(unseen, ALIGNED),
-                f"{ahead[0]} of {ahead[1]}",
+                f"{better} of {among}",
                 rate(called.alarms),
                 percent(called.mean_alarms),
                 rate(called.found),
                 rate(found.found) if found else NOTHING,
+                _paired(unseen),
             ]
         )
     measured = f" Time: {ladder.measured}." if ladder.measured else ""
-    note = f"Verdicts, and what is found at 1 % of the other folds' reals, {_first(ladder.methods[method])}.{measured}"
-    return f"{table(head, lines)}\n\n{note}"
+    first = _first(ladder.methods[method])
+    note = f"Verdicts, and what is found at 1 % of the other folds' reals: {first}; pairs: {NATIVE}, if so judged."
+    return f"{table(head, lines)}\n\n{note}{measured}"
 
 
 def _generators(unseen: Unseen) -> str:
@@ -266,6 +265,16 @@ def _mean(unseen: Unseen, delivery: str) -> str:
 def _precision(unseen: Unseen, delivery: str) -> str:
     mean = unseen.mean(delivery)
     return f"{mean.precision:.3f} / {mean.lowest_precision:.3f}" if mean else NOTHING
+
+
+def _paired(unseen: Unseen) -> str:
+    """Write the mean over sources of each kind of pairs, at their own scale where they were judged so."""
+    means = []
+    for artefact in dict.fromkeys(one.artefact for one in unseen.pairs):
+        own = [one for one in unseen.pairs if one.artefact == artefact and one.pairs >= FEWEST]
+        near = [one.auroc for one in own if one.delivery == NATIVE] or [one.auroc for one in own]
+        means += [f"{artefact} {sum(near) / len(near):.3f}"] if near else []
+    return ", ".join(means) or NOTHING
 
 
 def _cost(cost: Cost) -> list[str]:
