@@ -60,16 +60,18 @@ def heldout(
     rows = []
     for given in parts or PARTS:
         part = replace(given, collection=given.collection or given.source)
-        draw = np.random.default_rng([seed, *part.source.encode(), part.label, len(part.artefact)])
+        draw = np.random.default_rng(
+            [seed, *part.collection.encode(), *part.source.encode(), part.label, len(part.artefact)]
+        )
         logit_N = draw.normal(part.mean, 1, part.images)
         for number, logit in enumerate(logit_N):
             facts = {
-                "image": f"{part.source}/{part.artefact or part.label}/{number}",
+                "image": f"{part.collection}/{part.source}/{part.artefact or part.label}/{number}",
                 **{
                     name: getattr(part, name)
                     for name in ("fold", "label", "source", "collection", "content", "artefact")
                 },
-                "group": f"{part.source}/{number}" if part.label == 0 or part.artefact else "",
+                "group": f"{part.collection}/{number}" if part.label == 0 or part.artefact else "",
             }
             rows += [
                 {**facts, "method": method, "delivery": delivery, "logit": logit + part.label * (gain - loss)}

@@ -6,7 +6,7 @@ from pipeline.tune.judging.figures import ALLOWED
 from pipeline.tune.judging.held import FEWEST
 from pipeline.tune.judging.ladder import Cost, Ladder
 from pipeline.tune.judging.markdown import NOTHING, counts, percent, rate, span, table
-from pipeline.tune.judging.perturbation import ALIGNED, SHIPPED
+from pipeline.tune.judging.perturbation import ALIGNED, NATIVE, SHIPPED
 from pipeline.tune.judging.unseen import Collection, Found, Unseen, Verdicts
 
 NAMED = 3
@@ -112,32 +112,31 @@ def _ladder(ladder: Ladder, method: str) -> str:
     head = [
         *("method", "parameters", "blocks", "ms an image", "training, s a fold"),
         *("AUROC shipped, mean / lowest", "aligned, mean / lowest", "generators better than the first"),
-        *("reals called `generated`", "collections alike", "fakes called `generated`", "found at 1 %"),
+        *("reals called `generated`", "collections alike", "fakes called `generated`", "found at 1 %", "pairs"),
     ]
     lines = []
     for name, unseen in ladder.methods.items():
         cost, delivery = ladder.costs[name], _first(unseen)
-        called, found, ahead = (
-            unseen.called(delivery),
-            _found(unseen, delivery, ALLOWED[0]),
-            ladder.ahead(name, delivery),
-        )
+        called, found = unseen.called(delivery), _found(unseen, delivery, ALLOWED[0])
+        better, among = ladder.ahead(name, delivery)
         lines.append(
             [
                 f"**{name}** (shipped)" if name == method else name,
                 *_cost(cost),
                 _mean(unseen, SHIPPED),
                 _mean(unseen, ALIGNED),
-                f"{ahead[0]} of {ahead[1]}",
+                f"{better} of {among}",
                 rate(called.alarms),
                 percent(called.mean_alarms),
                 rate(called.found),
                 rate(found.found) if found else NOTHING,
+                _paired(unseen),
             ]
         )
     measured = f" Time: {ladder.measured}." if ladder.measured else ""
-    note = f"Verdicts, and what is found at 1 % of the other folds' reals, {_first(ladder.methods[method])}.{measured}"
-    return f"{table(head, lines)}\n\n{note}"
+    first = _first(ladder.methods[method])
+    note = f"Verdicts, and what is found at 1 % of the other folds' reals: {first}; pairs: {NATIVE}, if so judged."
+    return f"{table(head, lines)}\n\n{note}{measured}"
 
 
 def _generators(unseen: Unseen) -> str:
@@ -209,10 +208,10 @@ def _pairs(unseen: Unseen) -> str:
 
 def _deliveries(unseen: Unseen) -> str:
     """Lay out what each delivery costs, the dearest first."""
-    head = ["delivery", "images", "AUROC, mean", "less than as shipped", "loses most", "another verdict"]
+    head = ["delivery", "images", "AUROC, mean / lowest", "mean less than as shipped", "loses most", "another verdict"]
     lines = [
         [
-            *(one.delivery, f"{one.images:,}", f"{one.auroc:.3f}", f"{one.cost:+.3f}"),
+            *(one.delivery, f"{one.images:,}", _mean(unseen, one.delivery), f"{one.cost:+.3f}"),
             *(f"{one.worst[0]} {one.worst[1]:+.3f}", rate(one.changed), rate(one.reversed), rate(one.alarms)),
         ]
         for one in sorted(unseen.deliveries, key=lambda one: -one.cost)
@@ -222,19 +221,20 @@ def _deliveries(unseen: Unseen) -> str:
 
 def _rule(unseen: Unseen) -> str:
     """Say where the thresholds stand and why."""
-    calibration, names = unseen.calibration, _judged(unseen)
+    calibration, names, estimate = unseen.calibration, _judged(unseen), unseen.estimate
     collections = len(_of(unseen.collections, SHIPPED))
     again = max(unseen.called(name).mean_alarms for name in names)
-    reached = "" if unseen.estimate <= unseen.aim else "; no share reaches it, so none may lie above"
+    reached = "" if estimate.high <= unseen.aim else "; no share reaches it, so none may lie above"
     sentences = (
         f"`generated_above` {calibration.generated_above:.3f}, `real_below` {calibration.real_below:.3f} (logits),",
         f"temperature {calibration.temperature:.3f}, bias {calibration.bias:.3f}: from all held-out images.",
-        f"The rule: of these reals, each collection weighing alike, {percent(unseen.share)} may lie above, in any of",
+        f"The rule: of these reals, each collection weighing alike, {percent(estimate.share)} may lie above, in any of",
         f"{', '.join(names)}. It is the largest share at which the mean over collections, each fold judged at the",
-        f"threshold of the others, stays at {percent(unseen.aim)} or below ({percent(unseen.estimate)}{reached}).",
-        "With that choice made anew without each fold, as in the tables above, it is",
-        f"{percent(again)}: that is what to expect of a collection never seen. It is no bound: after {collections}",
-        f"collections none below 1 in {collections + 1} can be given for the next one, however many images they have.",
+        f"threshold of the others, and its standard error together stay at {percent(unseen.aim)} or below",
+        f"({percent(estimate.mean)} + {percent(estimate.error)}{reached}). With that choice made anew without each",
+        f"fold, as in the tables above, it is {percent(again)}: that is what to expect of a collection never seen. It",
+        f"is no bound: after {collections} collections none below 1 in {collections + 1} can be given for the next",
+        "one, however many images they have.",
     )
     return " ".join(sentences)
 
@@ -265,6 +265,16 @@ def _mean(unseen: Unseen, delivery: str) -> str:
 def _precision(unseen: Unseen, delivery: str) -> str:
     mean = unseen.mean(delivery)
     return f"{mean.precision:.3f} / {mean.lowest_precision:.3f}" if mean else NOTHING
+
+
+def _paired(unseen: Unseen) -> str:
+    """Write the mean over sources of each kind of pairs, at their own scale where they were judged so."""
+    means = []
+    for artefact in dict.fromkeys(one.artefact for one in unseen.pairs):
+        own = [one for one in unseen.pairs if one.artefact == artefact and one.pairs >= FEWEST]
+        near = [one.auroc for one in own if one.delivery == NATIVE] or [one.auroc for one in own]
+        means += [f"{artefact} {sum(near) / len(near):.3f}"] if near else []
+    return ", ".join(means) or NOTHING
 
 
 def _cost(cost: Cost) -> list[str]:

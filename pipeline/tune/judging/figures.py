@@ -39,11 +39,10 @@ def judge(held: Held, aim: float = AIM) -> Unseen:
     words = {delivery: called(held, apart, delivery) for delivery in held.logits}
     areas = [
         area
-        for delivery in held.judged
-        for content in _contents(held)
+        for delivery in held.logits
+        for content in (_contents(held) if delivery in held.judged else [""])
         for area in by_generator(held, delivery, words[delivery], content)
     ]
-    share, estimate = Reals.of(held, held.folds).strictness(aim)
     whole_N = held.facts["artefact"] == ""
     return Unseen(
         images=int(whole_N.sum()),
@@ -62,8 +61,7 @@ def judge(held: Held, aim: float = AIM) -> Unseen:
         ),
         deliveries=tuple(costs(held, words)),
         aim=aim,
-        share=share,
-        estimate=estimate,
+        estimate=Reals.of(held, held.folds).strictness(aim),
         calibration=calibrate(held, held.folds, aim),
     )
 
@@ -132,14 +130,16 @@ def means(areas: Sequence[Area]) -> Iterator[Mean]:
 def by_pairs(held: Held) -> Iterator[Pair]:
     """Measure the photographs of each source against what was made of them, in every delivery that has both."""
     facts = held.facts
+    own_N = np.array(
+        [f"{collection}\n{group}" for collection, group in zip(facts["collection"], facts["group"], strict=True)]
+    )
     for artefact in _names(facts["artefact"][facts["artefact"] != ""]):
         for delivery, logit_N in held.logits.items():
-            made_N = (facts["artefact"] == artefact) & np.isfinite(logit_N)
             taken_N = held.of_class(0, delivery) & (facts["group"] != "")
-            made_N &= np.isin(facts["group"], facts["group"][taken_N])
-            for source in _names(facts["source"][made_N]):
-                own_N = made_N & (facts["source"] == source)
-                both = logit_N[taken_N & np.isin(facts["group"], facts["group"][own_N])], logit_N[own_N]
+            made_N = (facts["artefact"] == artefact) & np.isfinite(logit_N) & np.isin(own_N, own_N[taken_N])
+            for source in _names(held.name_N[made_N]):
+                of_it_N = made_N & (held.name_N == source)
+                both = logit_N[taken_N & np.isin(own_N, own_N[of_it_N])], logit_N[of_it_N]
                 area = auroc(*both)
                 bounds = auroc_interval(area, *map(len, both))
                 yield Pair(
@@ -213,7 +213,6 @@ def costs(held: Held, words: Mapping[str, Words]) -> Iterator[Delivery]:
         yield Delivery(
             delivery=delivery,
             images=int(both_N.sum()),
-            auroc=float(np.mean(list(after.values()))),
             cost=float(np.mean(list(lost.values()))),
             worst=(worst, lost[worst]),
             changed=rate_of(old_N != new_N),

@@ -93,8 +93,8 @@ class Held:
         """Take one method's rows of a table of `HELD`.
 
         Raises:
-            SettingsError: an image is twice in a delivery or is said to be two things, a collection, source or group
-                lies in two folds, a fold lacks a class, there is but one fold, or no image was scored as shipped.
+            SettingsError: an image is twice in a delivery or is said to be two things, a collection lies in two folds,
+                a fold lacks a class, there is but one fold, or no image was scored as shipped.
         """
         facts: dict[str, tuple[object, ...]] = {}
         logits: dict[str, dict[str, float]] = {}
@@ -128,13 +128,11 @@ class Held:
             SettingsError: they are such.
         """
         fold_N = self.facts["fold"]
-        for what in ("collection", "source", "group"):
-            found: dict[str, int] = {}
-            for name, fold in zip(self.facts[what].tolist(), fold_N.tolist(), strict=True):
-                if name and found.setdefault(name, fold) != fold:
-                    raise SettingsError(
-                        f"{what} {name!r} must lie in one fold, lies in {found[name]} and {fold}; hold it out whole"
-                    )
+        found: dict[str, int] = {}
+        for name, fold in zip(self.facts["collection"].tolist(), fold_N.tolist(), strict=True):
+            if found.setdefault(name, fold) != fold:
+                both = " and ".join(map(str, sorted((found[name], fold))))
+                raise SettingsError(f"collection {name!r} must lie in one fold, lies in {both}; hold it out whole")
         if len(self.folds) < 2:
             raise SettingsError(f"thresholds come from other folds, so there must be 2 or more, got {self.folds}")
         for fold in self.folds:
@@ -161,23 +159,30 @@ class Held:
     @cached_property
     def name_N(self) -> NDArray[np.str_]:
         """Name what each image is judged with: its generator, its collection of reals, or several that have few."""
-        whole_N = self.facts["artefact"] == ""
-        named: list[str] = [""] * len(whole_N)
-        columns = (self.facts[fact].tolist() for fact in ("label", "source", "collection"))
+        label_N, source_N, collection_N = (self.facts[fact].tolist() for fact in ("label", "source", "collection"))
+        within: dict[str, set[str]] = {}
+        for label, source, collection in zip(label_N, source_N, collection_N, strict=True):
+            within.setdefault(source if label else "", set()).add(collection)
         keys = [
-            ((label, source, collection) if label else (label, collection, ""))
-            for label, source, collection in zip(*columns, strict=True)
+            (label, collection, (source if len(within[source]) == 1 else f"{source} ({collection})") if label else "")
+            for label, source, collection in zip(label_N, source_N, collection_N, strict=True)
         ]
+        whole_N = self.facts["artefact"] == ""
         counts = Counter(key for key, whole in zip(keys, whole_N, strict=True) if whole)
-        few = Counter((label, within) for (label, _, within), images in counts.items() if images < FEWEST)
-        for place, (label, name, within) in enumerate(keys):
-            together = few[label, within]
-            if counts[label, name, within] >= FEWEST or together < 2:
-                named[place] = name
-            else:
-                what = f"{within}, {together} generators" if label else f"{together} collections"
-                named[place] = f"{what} of fewer than {FEWEST} images"
-        return np.array(named)
+        few = Counter(collection if label else "" for (label, collection, _), own in counts.items() if own < FEWEST)
+        return np.array(
+            [self._named(key, counts[key] if whole else FEWEST, few) for key, whole in zip(keys, whole_N, strict=True)]
+        )
+
+    @staticmethod
+    def _named(key: tuple[int, str, str], images: int, few: Mapping[str, int]) -> str:
+        """Name one of several that have few images after what holds them, anything else after itself."""
+        label, collection, generator = key
+        together = few.get(collection if label else "", 0)
+        if images >= FEWEST or together < 2:
+            return generator if label else collection
+        what = f"{collection}, {together} generators" if label else f"{together} collections"
+        return f"{what} of fewer than {FEWEST} images"
 
     def of_class(self, label: int, delivery: str, *, fold: int | None = None, content: str = "") -> Mask:
         """Mark the images of a class that stand for themselves and were read in a delivery; bool (N,).
@@ -196,11 +201,12 @@ class Held:
         return np.asarray(own_N)
 
     def same(self, other: "Held") -> bool:
-        """Tell whether another method was judged on the same images, folds and deliveries."""
+        """Tell whether another method has the same images and folds, read in the same judged deliveries."""
         return (
-            self.logits.keys() == other.logits.keys()
+            self.judged == other.judged
             and all(np.array_equal(column, other.facts[fact]) for fact, column in self.facts.items())
             and all(
-                np.array_equal(np.isfinite(own), np.isfinite(other.logits[name])) for name, own in self.logits.items()
+                np.array_equal(np.isfinite(self.logits[delivery]), np.isfinite(other.logits[delivery]))
+                for delivery in self.judged
             )
         )

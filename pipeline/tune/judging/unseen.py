@@ -6,6 +6,7 @@ from mole.calibration import Calibration
 from mole.errors import SettingsError
 from mole.metrics import Rate
 from pipeline.tune.judging.held import FEWEST
+from pipeline.tune.judging.rule import Estimate
 
 
 class _Figure(BaseModel):
@@ -153,8 +154,7 @@ class Delivery(_Figure):
     Attributes:
         delivery: its name.
         images: of both classes.
-        auroc: mean over generators.
-        cost: how much lower that is than as shipped.
+        cost: how much lower the mean AUROC over generators is than as shipped.
         worst: the generator that loses most, and how much.
         changed: images with another verdict than as shipped.
         reversed: from real to generated or back.
@@ -163,7 +163,6 @@ class Delivery(_Figure):
 
     delivery: str
     images: int
-    auroc: float
     cost: float
     worst: tuple[str, float]
     changed: Rate
@@ -178,7 +177,7 @@ class Unseen(_Figure):
         images: that stand for themselves.
         unread: rows of the table without a logit.
         folds: the collections that each held out.
-        areas: each generator, in each delivery and content that has both classes.
+        areas: each generator, in each delivery, and in each content that has both classes.
         means: over them.
         pairs: photographs against what was made of them.
         detection: at fixed false-positive rates.
@@ -186,8 +185,7 @@ class Unseen(_Figure):
         verdicts: of all images.
         deliveries: what each costs.
         aim: share of the reals of a collection never seen that may be called generated.
-        share: of the reals at hand that may therefore lie above the threshold, collections weighing alike.
-        estimate: what the rule at that share does to folds it is not set on: mean over collections, worst delivery.
+        estimate: how strict the rule is therefore, and what it does to folds that it is not set on.
         calibration: of the detector that is shipped, from all held-out images.
     """
 
@@ -202,8 +200,7 @@ class Unseen(_Figure):
     verdicts: tuple[Verdicts, ...]
     deliveries: tuple[Delivery, ...]
     aim: float
-    share: float
-    estimate: float
+    estimate: Estimate
     calibration: Calibration
 
     def mean(self, delivery: str, content: str = "") -> Mean | None:

@@ -36,6 +36,8 @@ def test_every_method_generator_collection_and_delivery_is_told(ladder: Ladder) 
     names = [one.generator for one in unseen.areas] + [one.collection for one in unseen.collections]
     assert all(f"| {name} |" in told for name in [*names, "linear", "**mole** (shipped)", "jpeg-30"])
     assert "| 231,169 | 8 | 42 | 3,600 |" in told and "| 513 | 8 | – | – |" in told
+    [own] = [one.auroc for one in unseen.pairs if one.delivery == "native"]
+    assert f"| reconstruction {own:.3f} |" in told
     assert "Time: 2026-11-26, two cores." in told and "(1) gan, phones;" in told
 
 
