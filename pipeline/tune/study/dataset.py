@@ -15,9 +15,9 @@ from mole.detector import MoLE
 from mole.preprocess import Preprocess
 from mole.tower import normalise
 from mole.view import Pixels, view, views
-from pipeline.tune.data.augment import align
+from pipeline.tune.data.augment import align, augment
+from pipeline.tune.data.pairs import matched
 from pipeline.tune.data.samples import Sample, load
-from pipeline.tune.study.pairs import deliver, deliver_near, matched
 
 BATCH = 8
 
@@ -71,9 +71,9 @@ def aligned(samples: Sequence[Sample], spec: Preprocess) -> Views:
 
 
 def delivered(samples: Sequence[Sample], spec: Preprocess, seeds: Sequence[int]) -> Views:
-    """View samples through random deliveries, each by its seed; uint8 (3, S, S) each."""
+    """View samples through random deliveries, each by its seed, odd ones near their own scale; uint8 (3, S, S) each."""
     pairs = zip(seeds, samples, strict=True)
-    return ((sample, view(deliver(load(sample), seed).numpy(), spec)) for seed, sample in pairs)
+    return ((sample, view(augment(load(sample), seed, near=seed % 2 == 1).numpy(), spec)) for seed, sample in pairs)
 
 
 def delivered_pairs(pictures: Pictures, spec: Preprocess, seeds: Sequence[int]) -> Views:
@@ -85,7 +85,7 @@ def delivered_pairs(pictures: Pictures, spec: Preprocess, seeds: Sequence[int]) 
         seeds: one a pair.
     """
     for number, (sample, pixels_3HW) in enumerate(pictures):
-        yield sample, view(deliver_near(pixels_3HW, seeds[number // 2]).numpy(), spec)
+        yield sample, view(augment(pixels_3HW, seeds[number // 2], near=True).numpy(), spec)
 
 
 def matched_pairs(pictures: Pictures, spec: Preprocess) -> Views:

@@ -13,7 +13,7 @@ from mole.preprocess import Preprocess
 from pipeline.tune.data.samples import Sample, from_table, to_table
 from pipeline.tune.study.dataset import Cached, Views, cache
 
-VERSION = 3  # counted up when the same samples would give other views
+VERSION = 4  # counted up when the same samples would give other views
 
 
 def remembered(place: Path | None, key: str, make: Callable[[], Views], run: tuple[MoLE, Preprocess]) -> Cached:

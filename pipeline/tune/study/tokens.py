@@ -17,10 +17,10 @@ from mole.errors import SettingsError
 from mole.preprocess import Preprocess
 from pipeline.telemetry import Ticker
 from pipeline.tune.data.autoencoder import open_autoencoder
+from pipeline.tune.data.pairs import pairs
 from pipeline.tune.data.samples import Sample, capped, read_manifest
 from pipeline.tune.study import dataset
 from pipeline.tune.study.dataset import Cached, Pictures, Views
-from pipeline.tune.study.pairs import pairs
 from pipeline.tune.study.recipe import Method, Recipe
 from pipeline.tune.study.store import key_of, remembered
 

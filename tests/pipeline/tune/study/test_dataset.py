@@ -10,6 +10,7 @@ from mole.backbone import load_tower
 from mole.config import DetectorConfig
 from mole.detector import MoLE
 from mole.preprocess import Preprocess
+from pipeline.tune.data.pairs import middle
 from pipeline.tune.data.samples import Sample, load, read_manifest
 from pipeline.tune.study.dataset import (
     Cached,
@@ -21,7 +22,6 @@ from pipeline.tune.study.dataset import (
     matched_pairs,
     shipped,
 )
-from pipeline.tune.study.pairs import region
 from tests.pipeline.tune.conftest import EACH, SMALL
 
 SPEC = Preprocess(mode="crop")
@@ -34,7 +34,7 @@ def samples(manifest: Path) -> list[Sample]:
 
 def twice(samples: list[Sample]) -> Pictures:
     """Each picture and itself, as a pair without a difference."""
-    return [(sample, region(load(sample))) for sample in samples for _ in range(2)]
+    return [(sample, middle(load(sample))) for sample in samples for _ in range(2)]
 
 
 def test_every_sample_has_its_view_in_its_order(samples: list[Sample]) -> None:
@@ -60,7 +60,7 @@ def test_both_pictures_of_a_pair_go_through_the_same_delivery(samples: list[Samp
 
 
 def test_matched_pairs_differ_from_what_they_were_by_one_encoding(samples: list[Sample]) -> None:
-    [(sample, pixels_3SS)] = matched_pairs([(samples[0], region(load(samples[0])))], Preprocess(mode="resize"))
+    [(sample, pixels_3SS)] = matched_pairs([(samples[0], middle(load(samples[0])))], Preprocess(mode="resize"))
     [(_, before_3SS)] = shipped([samples[0]], Preprocess(mode="resize"))
     assert sample == samples[0]
     assert 0 < np.abs(pixels_3SS.astype(int) - before_3SS).mean() < 20
