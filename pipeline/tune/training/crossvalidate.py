@@ -22,6 +22,7 @@ from pipeline.tune.judging.held import rows
 from pipeline.tune.judging.ladder import Cost, Ladder, climb
 from pipeline.tune.training.auditing import aligner_of, both_classes
 from pipeline.tune.training.fold import Folded
+from pipeline.tune.training.keeping import kept_views, wants_of
 from pipeline.tune.training.preparing import Laid, held, lay, task_of
 from pipeline.tune.training.settings import NO_TOKENS, CrossvalidateSettings, Recipe
 
@@ -90,11 +91,20 @@ def laid_down(
 ) -> Iterator[Job]:
     """Lay down the folds of a method, and make the tokens that are not there yet."""
     base = describe(registry.locate(recipe.base))
+    runs = storage.absolute(str(settings.output / RUNS))
+    if not recipe.align:  # one pass over all; what is aligned depends on the fold
+        every = range(len(collection.samples))
+        watched = every if recipe.validation_share or recipe.hold_out else ()
+        task = task_of(recipe, (recipe.base, base), collection, runs)
+        wants = wants_of(
+            {TRAIN: every, VALIDATION: watched, TEST: every}, task.spec, recipe.deliveries, settings.judged
+        )
+        kept_views(recipe, task, base, (collection, None), wants)
     for number, names in enumerate(settings.folds):
         own = without(collection, names, recipe)
         say(f"{method}, fold {number}, without {', '.join(names)}: {own}")
         chosen = aligner_of(recipe, own, say)
-        task = task_of(recipe, (recipe.base, base), own, storage.absolute(str(settings.output / RUNS)))
+        task = task_of(recipe, (recipe.base, base), own, runs)
         yield Job(method, number, own, lay(recipe, task, base, (own, chosen), judged=settings.judged))
 
 

@@ -135,13 +135,13 @@ def _views(pixels_3HW: Pixels, want: Want, made: Made) -> Sequence[Pixels]:
 
 
 def deliver(pixels_3HW: Tensor, want: Want, sample: Sample, made: Made, *, seed: int) -> Tensor:
-    """Deliver a decoded picture; uint8 (3, H, W), in other sizes out."""
+    """Deliver a decoded picture; uint8 (3, H, W), in other sizes out. Every other turn stays near its own scale."""
     if want.delivery not in (AUGMENTED, PLAIN):
         return perturbation(want.delivery)(pixels_3HW, crc32(f"{sample.uri}\0{want.delivery}".encode()))
     own = delivery_seed(sample, want.turn, seed) if want.delivery == AUGMENTED else delivery_seed(sample, 0, 0)
     if made.aligner is not None:
         pixels_3HW = made.aligner.apply(pixels_3HW, own)
-    return augment(pixels_3HW, own) if want.delivery == AUGMENTED else pixels_3HW
+    return augment(pixels_3HW, own, near=want.turn % 2 == 1) if want.delivery == AUGMENTED else pixels_3HW
 
 
 def delivery_seed(sample: Sample, turn: int, seed: int) -> int:
@@ -167,6 +167,6 @@ def keys(wants: Sequence[Want], made: Made, digests: Sequence[str], *, seed: int
         own = delivery_seed(sample, want.turn, seed) if want.delivery == AUGMENTED else 0
         if want.delivery == PLAIN and made.aligner is not None:
             own = delivery_seed(sample, 0, 0)
-        told = json.dumps([digests[want.place], want.delivery, own, want.crop])
+        told = json.dumps([digests[want.place], sample.edge, want.delivery, own, want.turn % 2, want.crop])
         named.append(blake2b(shared + told.encode(), digest_size=16).hexdigest())
     return named

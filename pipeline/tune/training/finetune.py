@@ -25,7 +25,8 @@ from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.thresholds import told
 from pipeline.tune.training import journal
 from pipeline.tune.training.auditing import aligner_of, both_classes
-from pipeline.tune.training.preparing import SHAPE, TOKENS, lay, task_of
+from pipeline.tune.training.keeping import TOKENS
+from pipeline.tune.training.preparing import SHAPE, lay, task_of
 from pipeline.tune.training.settings import FinetuneSettings, Recipe
 from pipeline.tune.training.task import Task
 from pipeline.tune.training.trainer import Trained, train

@@ -3,36 +3,25 @@
 import hashlib
 import json
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
 
 from mole.config import Description, DetectorConfig
-from mole.errors import SettingsError
-from mole.hub import architecture_of
 from mole.preprocess import Preprocess
 from pipeline import storage
 from pipeline.tune.data.clusters import contents
 from pipeline.tune.data.collection import TEST, VALIDATION, Collection
 from pipeline.tune.data.samples import Sample, to_table
 from pipeline.tune.data.split import TRAIN
-from pipeline.tune.training.delivery import AUGMENTED, PLAIN, Want, keys
 from pipeline.tune.training.draws import Delivers, Draws, Made, balance
-from pipeline.tune.training.filling import fill
+from pipeline.tune.training.keeping import kept_views, tokens_of, wants_of
 from pipeline.tune.training.plan import plan, sees
 from pipeline.tune.training.settings import ELSEWHERE, NO_TOKENS, Recipe
 from pipeline.tune.training.task import Course, Kept, Stage, Task
-from pipeline.tune.training.tokens import Tokens, space
 from pipeline.tune.training.trunk import keeps_tokens
 
 MOST_EPOCH = 20_000
-TOKENS = "tokens"
-"""The folder of a run's own tokens."""
 SPLITS = (TRAIN, VALIDATION, TEST)
-ROOM = 2 << 30
-"""Bytes of a disk that tokens leave free."""
 SHAPE = {
     "adapted_blocks",
     "blocks",
@@ -144,15 +133,6 @@ def held(sample: Sample, names: Sequence[str]) -> bool:
     return sample.source in names or sample.collection in names
 
 
-def tokens_of(recipe: Recipe, run: str) -> Path | None:
-    """Say where tokens are kept; None where they are not."""
-    if recipe.tokens == NO_TOKENS:
-        return None
-    if recipe.tokens is not None:
-        return Path(recipe.tokens).absolute()
-    return Path(run) / TOKENS if storage.is_local(run) else None
-
-
 def lay(
     recipe: Recipe,
     task: Task,
@@ -181,39 +161,23 @@ def lay(
     if folder is None:
         draws = plan(task, collection.of(TRAIN), contents=shown, rounds=None, views=views)
         return Laid(task, draws, training, validation, None, {})
-    trunk = space(folder, base, task.detector, bfloat16=task.bfloat16)
-    of_split = {split: [place for place, own in enumerate(collection.splits) if own == split] for split in SPLITS}
-    rounds, crops = range(recipe.deliveries), range(views)
-    wants = [Want(place, AUGMENTED, turn, crop) for place in of_split[TRAIN] for turn in rounds for crop in crops]
-    watched = [Want(place, PLAIN, crop=crop) for place in of_split[VALIDATION] for crop in crops]
-    scored = {
-        name: [Want(place, name, crop=crop) for place in of_split[TEST] for crop in range(task.spec.crops)]
-        for name in judged
-    }
-    made = Made(to_table(collection.samples), task.spec, aligner)
-    digests = collection.survey["digest"].to_pylist()
-    every = [*wants, *watched, *(want for views in scored.values() for want in views)]
-    names = keys(every, made, digests, seed=task.seed)
-    demand_room(trunk, names, base, task)
-    found = fill(trunk, dict(zip(names, every, strict=True)), made, task, device=recipe.device)
+    places = {split: [place for place, own in enumerate(collection.splits) if own == split] for split in SPLITS}
+    found, names = kept_views(recipe, task, base, data, wants_of(places, task.spec, recipe.deliveries, judged))
     if recipe.cluster_contents:
-        firsts = names[: len(wants) : recipe.deliveries * views]
+        firsts = names[TRAIN][:: recipe.deliveries * views]
         shown = contents(found.features(firsts).numpy(), shown, seed=task.seed)
     draws = plan(task, collection.of(TRAIN), contents=shown, rounds=recipe.deliveries, views=views)
-    named = iter(names)
     kept = Kept(
-        folder=str(trunk),
-        training=tuple(islice(named, len(wants))),
+        folder=str(found.folder),
+        training=names[TRAIN],
         rounds=recipe.deliveries,
         views=views,
         labels=tuple(sample.label for sample in collection.of(TRAIN)),
         weights=tuple(weights(stage, collection.of(TRAIN), shown) for stage in task.course.stages),
-        validation=tuple(islice(named, len(watched))),
+        validation=names[VALIDATION],
         has_tokens=keeps_tokens(task),
     )
-    return Laid(
-        task, draws, training, validation, kept, {name: tuple(islice(named, len(scored[name]))) for name in judged}
-    )
+    return Laid(task, draws, training, validation, kept, {name: names[name] for name in judged})
 
 
 def weights(stage: Stage, samples: Sequence[Sample], shown: Sequence[str]) -> tuple[float, ...]:
@@ -226,22 +190,3 @@ def weights(stage: Stage, samples: Sequence[Sample], shown: Sequence[str]) -> tu
     kinds = [(sample.label, sample.source) for sample, own in zip(samples, seen, strict=True) if own]
     weight = iter(balance(kinds, [content for content, own in zip(shown, seen, strict=True) if own]))
     return tuple(float(next(weight)) if own else 0.0 for own in seen)
-
-
-def demand_room(folder: Path, names: Sequence[str], base: Description, task: Task) -> None:
-    """Refuse tokens that the disk has no room for.
-
-    Raises:
-        SettingsError: it has not.
-    """
-    found = Tokens(folder)
-    shape = base.config.backbone.architecture or architecture_of(base.config.backbone.name)
-    tokens = (task.spec.size // shape.patch_size) ** 2 + 1 if keeps_tokens(task) else 0
-    absent = sum(name not in found for name in names)
-    wanted = absent * (tokens * (2 if task.bfloat16 else 4) + 4) * shape.width
-    free = shutil.disk_usage(folder).free
-    if wanted > free - ROOM:
-        raise SettingsError(
-            f"{absent:,} views take {wanted / 1e9:.1f} GB of tokens, and {folder} has {free / 1e9:.1f} GB; give "
-            f"--tokens another folder, fewer --deliveries, or --tokens {NO_TOKENS}"
-        )

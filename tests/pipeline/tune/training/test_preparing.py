@@ -11,8 +11,9 @@ from mole.config import Description, describe
 from mole.errors import SettingsError
 from pipeline.tune.data.collection import VALIDATION, Collection
 from pipeline.tune.data.samples import Sample
+from pipeline.tune.training.keeping import tokens_of
 from pipeline.tune.training.plan import plan
-from pipeline.tune.training.preparing import MOST_EPOCH, course_of, detector_of, task_of, tokens_of, weights
+from pipeline.tune.training.preparing import MOST_EPOCH, course_of, detector_of, task_of, weights
 from pipeline.tune.training.task import Stage, Task
 from tests.pipeline.tune.training.test_finetune import collection, settings
 
