@@ -96,9 +96,10 @@ def laid_down(
         every = range(len(collection.samples))
         watched = every if recipe.validation_share or recipe.hold_out else ()
         task = task_of(recipe, (recipe.base, base), collection, runs)
-        wants = wants_of(
-            {TRAIN: every, VALIDATION: watched, TEST: every}, task.spec, recipe.deliveries, settings.judged
-        )
+        folded = {name for names in settings.folds for name in names}
+        shown = [place for place in every if collection.samples[place].collection in folded]
+        places = {TRAIN: every, VALIDATION: watched, TEST: shown}
+        wants = wants_of(places, task.spec, recipe.deliveries, settings.judged)
         kept_views(recipe, task, base, (collection, None), wants)
     for number, names in enumerate(settings.folds):
         own = without(collection, names, recipe)

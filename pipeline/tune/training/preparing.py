@@ -4,9 +4,10 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mole.config import Description, DetectorConfig
+from mole.errors import SettingsError
 from mole.preprocess import Preprocess
 from pipeline import storage
 from pipeline.tune.data.clusters import contents
@@ -17,6 +18,7 @@ from pipeline.tune.training.draws import Delivers, Draws, Made, balance
 from pipeline.tune.training.keeping import kept_views, tokens_of, wants_of
 from pipeline.tune.training.plan import plan, sees
 from pipeline.tune.training.settings import ELSEWHERE, NO_TOKENS, Recipe
+from pipeline.tune.training.stages import EXPERTS, ROUTER, SHARED
 from pipeline.tune.training.task import Course, Kept, Stage, Task
 from pipeline.tune.training.trunk import keeps_tokens
 
@@ -104,13 +106,17 @@ def task_of(
     """
     detector = detector_of(recipe, base[1])
     decides = recipe.model_dump(mode="json", exclude=ELSEWHERE)
-    keeps = recipe.tokens != NO_TOKENS
-    identity = json.dumps([decides, keeps, collection.fingerprint(), base[1].digest], sort_keys=True)
+    identity = json.dumps(
+        [decides, recipe.tokens != NO_TOKENS, collection.fingerprint(), base[1].digest], sort_keys=True
+    )
     run = storage.join(folder, hashlib.sha256(identity.encode()).hexdigest()[:16])
     validation = collection.of(VALIDATION)
     fits = (detector.head, detector.head_depth) == ("layers", 1) and not keep_adapters
-    looks = fits and tokens_of(recipe, run) is None
-    course = course_of(recipe, len(collection.of(TRAIN)), looks=looks)
+    keeps = tokens_of(recipe, run) is not None
+    course = course_of(recipe, len(collection.of(TRAIN)), looks=fits and not keeps)
+    if keeps and not detector.adapts:  # the head is fitted to its optimum, and nothing else can learn
+        course = replace(course, stages=(Stage("head", 0),))
+    demand_experts(course, detector)
     return Task(
         base=base[0],
         digest=base[1].digest,
@@ -126,6 +132,22 @@ def task_of(
         sources=tuple(sample.source for sample in validation),
         judges=tuple(sorted({sample.source for sample in validation if held(sample, recipe.hold_out)})),
     )
+
+
+def demand_experts(course: Course, detector: DetectorConfig) -> None:
+    """Refuse a stage that teaches an expert which the detector has not.
+
+    Raises:
+        SettingsError: there is one.
+    """
+    there = EXPERTS[: len(detector.expert_ranks)] + ((SHARED,) if detector.shared_rank else ())
+    there += (ROUTER,) if detector.expert_ranks else ()
+    for stage in course.stages:
+        missing = sorted(set(stage.learns) - set(there))
+        if missing:
+            raise SettingsError(
+                f"stage {stage.name!r} teaches {missing}; this detector has {', '.join(there) or 'none'}"
+            )
 
 
 def held(sample: Sample, names: Sequence[str]) -> bool:
