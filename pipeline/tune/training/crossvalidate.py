@@ -67,6 +67,8 @@ def crossvalidate(settings: CrossvalidateSettings, say: Say) -> Ladder:
         )
     settings = settings.model_copy(update={"tokens": kept})
     variations = {name: settings.varied(name) for name in settings.methods} or {AS_IT_IS: settings}
+    for recipe in variations.values():
+        describe(registry.locate(recipe.base))  # refused now, before anything is started
     Ticker.shown().enter("starting Ray")
     with (
         cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),

@@ -4,6 +4,7 @@ Legend: B batch of one process, N views, S side of a view, T tokens, D width, F 
 """
 
 import json
+import random
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -155,8 +156,9 @@ class Learner:
             self.progress.fitted = True
             self._set_rates()
             before = {name: parameter.detach().clone() for name, parameter in self.held.items()}
+            kept = self._kept(token_BTD.shape[1])
             report = training_step(
-                self.detector, self.optimizer, token_BTD, label_B, consistency=self.course.consistency
+                self.detector, self.optimizer, token_BTD[:, kept], label_B, consistency=self.course.consistency
             )
             with torch.no_grad():
                 for name, parameter in self.held.items():
@@ -167,6 +169,16 @@ class Learner:
             self._seen = []
             self.fit(features, labels, torch.ones_like(labels))
         return report
+
+    def _kept(self, tokens: int) -> list[int]:
+        """Draw the tokens of a step, the same in all processes: those before the patches, and some patches.
+
+        Source: PatchDropout, Liu et al. 2022, arXiv:2208.07220, here above the frozen trunk alone.
+        """
+        prefix = self.detector.tower.prefix
+        patches = min(self.course.patches or tokens, tokens - prefix)
+        drawn = random.Random(self.progress.step).sample(range(prefix, tokens), patches)
+        return [*range(prefix), *sorted(drawn)]
 
     def _set_rates(self) -> None:
         begin, end = self.course.bounds(self.progress.stage)

@@ -83,6 +83,7 @@ def course_of(recipe: Recipe, images: int, *, looks: bool) -> Course:
         decay=recipe.decay,
         patience=recipe.patience,
         consistency=recipe.consistency,
+        patches=recipe.patches,
     )
 
 

@@ -162,6 +162,9 @@ class Recipe(SampleSettings):
     consistency: NonNegativeFloat = Field(
         0.0, description="weight of the squared difference between two deliveries of an image, which share a step then"
     )
+    patches: PositiveInt | None = Field(
+        None, description="patch tokens that a step keeps, so that it costs less; all are scored (default: all)"
+    )
     stages: Annotated[tuple[StageSettings, ...], BeforeValidator(read_json)] = Field(
         (),
         description="parts of the training, in JSON or as tables of a file: name, epochs, learns (alpha, beta, gamma, "

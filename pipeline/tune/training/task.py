@@ -47,6 +47,7 @@ class Course:
         patience: epochs without a better score after which a stage stops.
         consistency: weight of the squared difference between two deliveries of one image, which lie side by side in a
             batch then.
+        patches: patch tokens that a step keeps, drawn anew each step; None for all. What is scored keeps them all.
     """
 
     looking: int
@@ -58,6 +59,7 @@ class Course:
     decay: float
     patience: int
     consistency: float = 0.0
+    patches: int | None = None
 
     @property
     def epochs(self) -> int:

@@ -167,3 +167,19 @@ def test_two_deliveries_of_an_image_are_drawn_together_by_consistency() -> None:
         return float(abs(logit_B[0] - logit_B[1]) + abs(logit_B[2] - logit_B[3]))
 
     assert apart(100.0) < 0.5 * apart(0.0)
+
+
+def test_a_step_may_keep_some_patches_and_always_the_class_token() -> None:
+    torch.manual_seed(3)
+    token_BTD, label_B = torch.randn(4, 50, 64), (torch.arange(4) % 2).float()
+
+    def after(patches: int | None, token_BTD: Tensor) -> Tensor:
+        one = learner(replace(COURSE, looking=0, patches=patches))
+        one.learn(token_BTD, label_B)
+        return torch.cat([tensor.flatten() for tensor in one.state().values()])
+
+    assert torch.equal(after(None, token_BTD), after(49, token_BTD))
+    assert not torch.equal(after(None, token_BTD), after(10, token_BTD))
+    other = token_BTD.clone()
+    other[:, 0] = 0
+    assert not torch.equal(after(10, other), after(10, token_BTD))
