@@ -37,9 +37,9 @@ def attend(attention: nn.MultiheadAttention, token_BTD: Tensor) -> Tensor:
 
 
 def prepare_for_training(detector: nn.Module) -> None:
-    """Give the adapted blocks of a detector this attention wherever gradients are wanted."""
+    """Give the adapted blocks of a detector this attention wherever gradients are wanted, if theirs is torch's."""
     for module in detector.modules():
-        if isinstance(module, AdaptedBlock):
+        if isinstance(module, AdaptedBlock) and isinstance(getattr(module.frozen, "attn", None), nn.MultiheadAttention):
             frozen = module.frozen
             frozen.attention = partial(_either, frozen.attn, frozen.attention)  # type: ignore[method-assign]
 

@@ -1,4 +1,4 @@
-"""The frozen tower's weights: of an open_clip ViT, from a tag or a local file, in any of the names that they go by."""
+"""The frozen tower's weights: of a ViT of open_clip or timm, from a tag or a file, by any names that they go by."""
 
 import hashlib
 import pickle
@@ -13,9 +13,10 @@ from torch import Tensor
 
 from mole.config import Architecture
 from mole.errors import ModelError
-from mole.hub import architecture_of, download
+from mole.hub import architecture_of, build, download
 from mole.quantization import FORMAT as PACKED
 from mole.quantization import unpack
+from mole.timm_tower import TimmTower
 from mole.tower import Tower
 
 HUGGING_FACE = (
@@ -39,9 +40,9 @@ def load_tower(name: str, source: str | Path, architecture: Architecture | None 
     """Load a frozen image tower.
 
     Args:
-        name: open_clip's name of the model.
-        source: a local file, or the tag of pretrained weights, which open_clip downloads.
-        architecture: its shape, where open_clip does not know the name.
+        name: open_clip's name of the model, or timm's.
+        source: a local file, or the tag of pretrained weights, which that library downloads.
+        architecture: its shape, where neither knows the name.
 
     Returns:
         The tower, float32, evaluating, nothing in it to train.
@@ -59,15 +60,35 @@ def assemble(shape: Architecture, state: Mapping[str, Tensor], origin: str) -> T
 
     Args:
         shape: the tower's.
-        state: weights by open_clip's names.
+        state: weights by open_clip's names, or those of the library that builds the tower.
         origin: where they came from, for the error.
 
     Raises:
         ModelError: keys are missing, unexpected or of another shape; it lists them.
     """
+    if shape.library is not None:
+        trunk, state = build(shape, state)
+        demand_fit({name: tensor.shape for name, tensor in trunk.state_dict().items()}, state, origin)
+        trunk.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
+        return TimmTower(trunk.eval()).requires_grad_(False).eval()
     with torch.device("meta"):
         tower = Tower(shape)
-    wanted = {name: tensor.shape for name, tensor in tower.state_dict().items()}
+    demand_fit({name: tensor.shape for name, tensor in tower.state_dict().items()}, state, origin)
+    tower.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
+    return tower.requires_grad_(False).eval()
+
+
+def demand_fit(wanted: Mapping[str, torch.Size], state: Mapping[str, Tensor], origin: str) -> None:
+    """Insist that weights are those of a tower, every one and no other.
+
+    Args:
+        wanted: shapes by name.
+        state: what there is.
+        origin: where it came from, for the error.
+
+    Raises:
+        ModelError: keys are missing, unexpected or of another shape; it lists them.
+    """
     missing, unexpected = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
     misshapen = [
         f"{name} {list(state[name].shape)} for {list(shape)}"
@@ -78,8 +99,6 @@ def assemble(shape: Architecture, state: Mapping[str, Tensor], origin: str) -> T
         raise ModelError(
             f"{origin} does not fit the tower: missing {missing}, unexpected {unexpected}, misshapen {misshapen}"
         )
-    tower.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
-    return tower.requires_grad_(False).eval()
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -53,7 +53,7 @@ class MoLE(nn.Module):
         self.tower = tower.requires_grad_(False)
         blocks = tower.transformer.resblocks
         self.split = len(blocks) - (config.adapted_blocks if config.adapts else 0)
-        width, features = tower.proj.shape
+        width, features = len(cast(Block, blocks[0]).ln_1.weight), tower.features
         for number in range(self.split, len(blocks)):
             experts = Experts(
                 width,

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from mole.block import AdaptedBlock
 from mole.checkpoint import Checkpoint
 from mole.detector import MoLE
+from mole.errors import ModelError
 from mole.tower import Block, normalise
 from mole.view import Box, Pixels, boxes, views
 
@@ -91,7 +92,15 @@ def split_views(checkpoint: Checkpoint, views_V3SS: Pixels) -> tuple[Map, Map]:
 
     Returns:
         part_VRC and rest_V, float32.
+
+    Raises:
+        ModelError: the model stands on a tower whose attention is not CLIP's.
     """
+    if not checkpoint.detector.tower.plain:
+        name = checkpoint.description.config.backbone.name
+        raise ModelError(
+            f"maps are made of what CLIP's attention reads, and {name!r} attends otherwise; take a CLIP tower"
+        )
     weight = checkpoint.detector.tower.conv1.weight
     pixels_V3SS = torch.from_numpy(np.ascontiguousarray(views_V3SS)).to(weight.device)
     normal_V3SS = normalise(pixels_V3SS, checkpoint.preprocess).to(weight.dtype)

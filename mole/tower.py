@@ -48,7 +48,7 @@ class Block(nn.Module):
 
     def __init__(self, shape: Architecture) -> None:
         super().__init__()
-        width, wide = shape.width, 4 * shape.width
+        width, wide = shape.width, int(shape.width * shape.mlp_ratio)
         self.ln_1 = nn.LayerNorm(width)
         self.attn = nn.MultiheadAttention(width, shape.heads, batch_first=True)
         self.ln_2 = nn.LayerNorm(width)
@@ -80,8 +80,21 @@ class Transformer(nn.Module):
 class Tower(nn.Module):
     """An image tower, whose parts `mole.detector` runs through; weights are drawn until they are loaded.
 
+    This one is CLIP's plain ViT; `mole.timm_tower` has the one whose parts are timm's.
+
+    Attributes:
+        plain: whether it is CLIP's, with a class token first and attention of torch.
+        prefix: tokens before the patches.
+        classed: whether the first of them is a class token.
+        kept: tokens, from the first, that `read` looks at; None for all.
+
     Source: Radford et al. 2021, arXiv:2103.00020; names as in open_clip, whose own tower gives the same to the bit.
     """
+
+    plain = True
+    prefix = 1
+    classed = True
+    kept: int | None = 1
 
     def __init__(self, shape: Architecture) -> None:
         super().__init__()
@@ -97,6 +110,16 @@ class Tower(nn.Module):
             nn.init.uniform_(
                 drawn, -scale, scale
             )  # a normal draw on the meta device imports the compiler of torch, 3 s
+
+    @property
+    def tokens(self) -> int:
+        """T, those of a view."""
+        return len(self.positional_embedding)
+
+    @property
+    def features(self) -> int:
+        """F, the width of what `read` gives."""
+        return self.proj.shape[1]
 
     def embed(self, view_B3SS: Tensor) -> Tensor:
         """Cut views into patches, put the class token before them, and say where each lies.

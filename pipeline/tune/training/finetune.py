@@ -13,10 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mole.calibration import Calibration
-from mole.config import CONFIG, Description, DetectorConfig, describe
+from mole.config import CONFIG, Description, DetectorConfig
 from mole.errors import SettingsError
 from mole.fitting import reals_for
-from mole.preprocess import Preprocess
 from pipeline import cluster, registry, storage
 from pipeline.folder import walk
 from pipeline.registry import Registry
@@ -31,6 +30,7 @@ from pipeline.tune.judging.evaluate import evaluate
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.thresholds import told
 from pipeline.tune.training import journal
+from pipeline.tune.training.bases import begin_from, named
 from pipeline.tune.training.draws import Made, lay_down
 from pipeline.tune.training.settings import ELSEWHERE, FinetuneSettings
 from pipeline.tune.training.task import Course, Task
@@ -171,28 +171,6 @@ def hurried(settings: FinetuneSettings) -> FinetuneSettings:
     return settings.model_copy(update={name: QUICK[name] for name in QUICK.keys() - settings.model_fields_set})
 
 
-def begin_from(settings: FinetuneSettings, place: Registry) -> Description:
-    """Find the checkpoint that gives the tower, the shape and perhaps the adapters.
-
-    Raises:
-        ModelError: what is there is no checkpoint.
-        SettingsError: it is not there, or the adapters are to be kept in another shape.
-    """
-    shape = (settings.view, settings.adapted_blocks, settings.shared_rank, settings.expert_ranks)
-    if settings.init_from is not None and any(value is not None for value in shape):
-        raise SettingsError("--init-from goes on with its own view, blocks and ranks; leave these flags out")
-    return describe(registry.locate(named(settings, place)))
-
-
-def named(settings: FinetuneSettings, place: Registry) -> str:
-    """Name that checkpoint so that every machine of the cluster finds it.
-
-    Raises:
-        SettingsError: the adapters to begin from are nowhere.
-    """
-    return settings.base if settings.init_from is None else place.place_of(settings.init_from)
-
-
 def demand_enough(collection: Collection, settings: FinetuneSettings) -> None:
     """Refuse, before any training, what could not be calibrated or judged after it.
 
@@ -249,7 +227,7 @@ def task_of(settings: FinetuneSettings, place: Registry, base: Description, coll
     own = base.config.detector
     given = {"adapted_blocks", "shared_rank", "expert_ranks", "aux_coef"}
     detector = DetectorConfig.model_validate(own.model_dump() | settings.model_dump(include=given, exclude_none=True))
-    spec = Preprocess.named(settings.view) if settings.view else base.preprocess
+    spec = base.preprocess.seen_as(settings.view) if settings.view else base.preprocess
     decides = settings.model_dump(mode="json", exclude=ELSEWHERE)
     identity = json.dumps([decides, collection.fingerprint(), base.digest], sort_keys=True)
     validation = collection.of(VALIDATION)

@@ -1,6 +1,6 @@
 """The settings of a training: everything that decides what it gives, refused once."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -10,6 +10,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    model_validator,
 )
 
 from mole.preprocess import Preprocess
@@ -64,6 +65,14 @@ class FinetuneSettings(SampleSettings):
         description="the checkpoint whose tower, shape and view are taken: a folder, "
         "a registry (its promoted version) or 'embedded'",
     )
+    base_tower: str | None = Field(
+        None,
+        description="begin on this tower in place of a base: open_clip's name or timm's, ViT-L-14-quickgelu, "
+        "PE-Core-L-14-336 or vit_base_patch16_dinov3 (default: the base's)",
+    )
+    pretrained: str | None = Field(
+        None, description="that tower's weights: a tag, which is downloaded, or a local file (default: none)"
+    )
     init_from: str | None = Field(
         None,
         description="a digest of the registry or its first characters, a folder or 'embedded', whose adapters are gone "
@@ -110,3 +119,13 @@ class FinetuneSettings(SampleSettings):
     false_positive_rate: PositiveFloat = Field(0.01, description="wanted of held-out reals at generated_above")
     unsure_rate: PositiveFloat = Field(0.1, description="of held-out reals that may lie above real_below")
     json_summary: bool = Field(False, description="print one JSON summary on stdout and nothing else there")
+
+    @model_validator(mode="after")
+    def _one_beginning(self) -> Self:
+        if (self.base_tower is None) != (self.pretrained is None):
+            raise ValueError(
+                "--base-tower and --pretrained go together: a tower, and the tag or the file of its weights"
+            )
+        if self.base_tower is not None and (self.init_from is not None or self.base != "embedded"):
+            raise ValueError("--base-tower begins anew; leave --base and --init-from out")
+        return self

@@ -1,0 +1,154 @@
+"""The laws of a tower of timm's parts: it gives timm's own numbers, experts stand in it, and all but they is frozen."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from mole.attention import prepare_for_training
+from mole.backbone import assemble, load_tower, tower_digest
+from mole.config import Architecture, DetectorConfig
+from mole.detector import MoLE, detection_loss, learned
+from mole.errors import ModelError
+from mole.precision import faster, in_bfloat16
+from mole.timm_tower import TimmTower
+from mole.tower import Block, Tower
+from tests.timms import DINOV3, KINDS, PE, SIGLIP, timms, weights
+
+CONFIG = DetectorConfig(adapted_blocks=2, shared_rank=4, expert_ranks=(2, 3))
+every_kind = pytest.mark.parametrize("shape", KINDS.values(), ids=KINDS.keys())
+
+
+def tower(shape: Architecture) -> Tower:
+    return assemble(shape, weights(shape), "tiny")
+
+
+def views(seed: int = 0) -> torch.Tensor:
+    return torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
+
+
+def trained(shape: Architecture) -> MoLE:
+    """Make a detector whose experts and head were moved from where they begin."""
+    detector = MoLE(tower(shape), CONFIG)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in learned(detector).values():
+            parameter.normal_(std=0.3)
+    return detector.eval()
+
+
+@every_kind
+def test_the_tower_is_timms(shape: Architecture) -> None:
+    ours, view_B3SS = tower(shape), views()
+    with torch.inference_mode():
+        feature_BF = ours(view_B3SS)
+        assert (feature_BF - timms(shape)(view_B3SS)).abs().max() <= 1e-5
+    assert feature_BF.shape == (3, ours.features) == (3, shape.embed_dim)
+    assert feature_BF.std(dim=0).mean() > 1e-3  # so it tells images apart
+    assert ours.embed(view_B3SS).shape == (3, ours.tokens, shape.width)
+
+
+@every_kind
+def test_behind_every_block_lie_timms_own_tokens(shape: Architecture) -> None:
+    ours, view_B3SS = tower(shape), views()
+    assert isinstance(ours, TimmTower)
+    with torch.inference_mode():
+        theirs = timms(shape).forward_intermediates(view_B3SS, output_fmt="NLC", intermediates_only=True)
+        token_BTD = ours.embed(view_B3SS)
+        for block, patch_BPD in zip(ours.transformer.resblocks, theirs, strict=True):
+            token_BTD = block(token_BTD)
+            assert (token_BTD[:, ours.prefix :] - patch_BPD).abs().max() <= 1e-5
+
+
+@every_kind
+def test_fresh_experts_leave_the_tower_bit_for_bit(shape: Architecture) -> None:
+    detector, view_B3SS = MoLE(tower(shape), CONFIG), views()
+    with torch.inference_mode():
+        feature_BF, weight_BLE = detector.feature(detector.trunk(view_B3SS))
+        assert torch.equal(feature_BF, tower(shape)(view_B3SS))
+    assert weight_BLE.shape == (3, 2, 2)
+
+
+@every_kind
+def test_a_step_moves_what_trains_and_nothing_else(shape: Architecture) -> None:
+    detector = trained(shape).train()
+    prepare_for_training(detector)
+    before = {name: parameter.clone() for name, parameter in detector.named_parameters()}
+    optimizer = torch.optim.SGD(learned(detector).values(), lr=0.1)
+    loss = detection_loss(detector(views()), torch.tensor([0.0, 1.0, 1.0]), 0.1)
+    torch.autograd.backward([loss])
+    optimizer.step()
+    moved = {name for name, parameter in detector.named_parameters() if not torch.equal(parameter, before[name])}
+    names = {id(parameter): name for name, parameter in detector.named_parameters()}
+    assert moved == {names[id(parameter)] for parameter in learned(detector).values()}
+
+
+@every_kind
+def test_training_mode_and_the_others_of_a_batch_change_no_number(shape: Architecture) -> None:
+    detector, view_B3SS = trained(shape), views()
+    with torch.inference_mode():
+        together_B = detector(view_B3SS).logit_B
+        alone_B = torch.cat([detector(view_13SS).logit_B for view_13SS in view_B3SS.split(1)])
+        assert torch.equal(detector.train()(view_B3SS).logit_B, together_B)
+    assert (together_B - alone_B).abs().max() <= 1e-4
+
+
+def test_what_stands_before_the_patches_is_told() -> None:
+    assert [(tower(shape).prefix, tower(shape).classed) for shape in (SIGLIP, PE, DINOV3)] == [
+        (0, False),
+        (1, True),
+        (5, True),
+    ]
+    assert [tower(shape).kept for shape in (SIGLIP, PE, DINOV3)] == [None, None, 1]
+
+
+@every_kind
+@pytest.mark.parametrize("naming", ["", "trunk.", "visual.trunk."])
+def test_weights_are_loaded_back_from_a_file_by_timms_names_and_open_clips(
+    shape: Architecture, naming: str, tmp_path: Path
+) -> None:
+    named = {f"{naming}{name}": tensor.clone() for name, tensor in weights(shape).items()}
+    beside = {"logit_scale": torch.ones(1), "text.ln_final.weight": torch.ones(3)} if naming == "visual.trunk." else {}
+    save_file(named | beside, tmp_path / "w.safetensors")
+    loaded = load_tower("tiny", tmp_path / "w.safetensors", shape)
+    assert tower_digest(loaded.state_dict()) == tower_digest(tower(shape).state_dict())
+    with torch.inference_mode():
+        assert torch.equal(loaded(views()), tower(shape)(views()))
+
+
+def test_a_classifier_beside_a_tower_is_left_out_and_every_other_key_must_fit() -> None:
+    state = weights(DINOV3)
+    assemble(DINOV3, state | {"head.weight": torch.ones(9, 64), "head.bias": torch.ones(9)}, "file")
+    odd = {name: tensor for name, tensor in state.items() if name != "norm.weight"} | {"odd": torch.ones(1)}
+    with pytest.raises(ModelError, match=r"file does not fit the tower: missing \['norm.weight'\], unexpected \['odd'\]"):
+        assemble(DINOV3, odd, "file")
+
+
+def test_positions_of_another_size_are_resampled() -> None:
+    larger = assemble(SIGLIP.model_copy(update={"image_size": 96}), weights(SIGLIP), "file")
+    assert larger.tokens == 36 and larger(torch.randn(1, 3, 96, 96)).shape == (1, 64)
+
+
+@every_kind
+def test_in_bfloat16_the_tower_is_the_same_up_to_rounding(shape: Architecture) -> None:
+    detector, view_B3SS = trained(shape), views()
+    [half] = in_bfloat16([detector])
+    with torch.inference_mode():
+        exact_BF = detector.feature(detector.trunk(view_B3SS))[0]
+        token_BTD = half.trunk(view_B3SS.bfloat16())
+        half_BF = half.feature(token_BTD)[0]
+    assert token_BTD.dtype is torch.bfloat16
+    assert (exact_BF - half_BF).norm() <= 0.03 * exact_BF.norm()
+    assert faster(detector) in ("float32", "bfloat16")
+
+
+def test_angles_stay_exact_in_a_tower_of_bfloat16_and_are_held_once() -> None:
+    half = tower(PE).bfloat16()
+    ropes = [block.rotation.rope for block in half.transformer.resblocks]  # type: ignore[union-attr]
+    assert all(torch.equal(rope, tower(PE).transformer.resblocks[0].rotation.rope) for rope in ropes)  # type: ignore[union-attr]
+    assert len({id(block.rotation) for block in half.transformer.resblocks}) == 1
+
+
+def test_a_block_is_a_block_to_whoever_stands_beside_its_mlp() -> None:
+    assert all(isinstance(block, Block) for block in tower(SIGLIP).transformer.resblocks)
