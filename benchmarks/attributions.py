@@ -158,9 +158,11 @@ def _frozen(model: MoLE, view_13SS: Tensor, depth: int, *, patches: bool = False
         if patches:
             class_11D = tower.class_embedding.expand(1, 1, -1)
             token_1TD = _norm(tower.ln_pre, torch.cat([class_11D, token_1TD], 1) + tower.positional_embedding)
-        for block in list(tower.transformer.resblocks)[depth:]:
+        reads = [model.read(token_1TD)] if depth in model.config.reads else []
+        for number, block in enumerate(list(tower.transformer.resblocks)[depth:], depth + 1):
             token_1TD = _frozen_block(block, token_1TD)
-        feature_1F = _norm(tower.ln_post, token_1TD)[:, 0] @ tower.proj
+            reads += [model.read(token_1TD)] if number in model.config.reads else []
+        feature_1F = torch.cat(reads, dim=1) if reads else _norm(tower.ln_post, token_1TD)[:, 0] @ tower.proj
         (slope,) = torch.autograd.grad(model.head(feature_1F).sum(), start_1TD)
     product: Tensor = (slope * start_1TD.detach()).sum(-1)[0]
     own: Tensor = product if patches else product[1:]

@@ -13,7 +13,7 @@ from torch import Tensor
 from mole.backbone import load_tower, tower_digest
 from mole.calibration import Calibration
 from mole.config import ADAPTERS, CONFIG, Backbone, CheckpointConfig, Description, DetectorConfig, describe
-from mole.detector import MoLE, learned
+from mole.detector import MoLE, stored
 from mole.errors import ModelError
 from mole.hub import architecture_of
 from mole.preprocess import Preprocess
@@ -74,14 +74,14 @@ def put(detector: MoLE, state: dict[str, Tensor], origin: str) -> None:
     Raises:
         ModelError: keys are missing, unexpected or of another shape; it lists them.
     """
-    wanted = learned(detector)
+    wanted = stored(detector)
     missing, unexpected = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
     misshapen = [name for name in wanted.keys() & state.keys() if wanted[name].shape != state[name].shape]
     if missing or unexpected or misshapen:
         raise ModelError(f"{origin} does not fit: missing {missing}, unexpected {unexpected}, misshapen {misshapen}")
     with torch.no_grad():
-        for name, parameter in wanted.items():
-            parameter.copy_(state[name])
+        for name, tensor in wanted.items():
+            tensor.copy_(state[name])
 
 
 def save_checkpoint(folder: Path, detector: MoLE, config: CheckpointConfig) -> Description:
@@ -93,7 +93,7 @@ def save_checkpoint(folder: Path, detector: MoLE, config: CheckpointConfig) -> D
     if config.detector != detector.config:
         raise ModelError(f"the checkpoint says {config.detector}, the detector is {detector.config}")
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: parameter.detach().contiguous() for name, parameter in learned(detector).items()}
+    state = {name: tensor.detach().contiguous() for name, tensor in stored(detector).items()}
     (folder / ADAPTERS).write_bytes(save(state))
     (folder / CONFIG).write_text(config.model_dump_json(indent=2) + "\n")
     return describe(folder)

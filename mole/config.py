@@ -81,16 +81,28 @@ class Architecture(BaseModel):
         return {name: value for name, value in written.items() if not silent.get(name, False)}
 
 
+Pooling = Literal["class", "mean", "deviation"]
+"""What is read of a block's tokens: the class token, the mean of the patch tokens, or their standard deviation."""
+
+
 class DetectorConfig(BaseModel):
     """What the paper's figure fixes and what it leaves open, each open point with our default.
 
     Attributes:
-        adapted_blocks: how many of the last blocks have experts.
+        adapted_blocks: how many of the last blocks that run have experts; only looked at where `blocks` is None.
+        blocks: the blocks that have experts, counted from 0 and ascending; none leaves the tower plain.
+        reads: after how many blocks the head reads, ascending: 8 is behind the eighth, and no block runs above the
+            last one; none reads the tower's own feature behind all blocks, as the paper does.
+        pooling: what of each read's tokens is read.
         shared_rank: rank of the expert that is not gated.
         expert_ranks: ranks of the separate experts; none and no shared rank leave the plain tower with a head.
         top_k: separate experts that count for a token; None for all.
         scale: alpha / r of the experts.
+        head: `layers` is linear, or a perceptron of `head_depth`; `kernel` is linear in RBF features.
         head_depth: layers of the head.
+        head_width: of the layers between them; None for as wide as what is read.
+        components: P, principal components that a `kernel` head keeps of what is read.
+        centres: C, training features whose nearness is a `kernel` head's feature.
         aux_coef: weight of the balance term in the loss.
     """
 
@@ -103,17 +115,57 @@ class DetectorConfig(BaseModel):
     scale: PositiveFloat = 1.0
     head_depth: PositiveInt = 1
     aux_coef: NonNegativeFloat = 0.0
+    blocks: tuple[NonNegativeInt, ...] | None = None
+    reads: tuple[PositiveInt, ...] = ()
+    pooling: tuple[Pooling, ...] = ("class",)
+    head: Literal["layers", "kernel"] = "layers"
+    head_width: PositiveInt | None = None
+    components: PositiveInt = 256
+    centres: PositiveInt = 2048
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
         if self.top_k is not None and self.top_k > len(self.expert_ranks):
             raise ValueError(f"top_k must lie in [1, {len(self.expert_ranks)}], got {self.top_k}")
+        for name, numbers in (("reads", self.reads), ("blocks", self.blocks or ())):
+            if list(numbers) != sorted(set(numbers)):
+                raise ValueError(f"{name} must ascend, each number once, got {list(numbers)}")
+        if self.reads and self.blocks and self.blocks[-1] >= self.reads[-1]:
+            raise ValueError(
+                f"blocks must lie in [0, {self.reads[-1] - 1}], below the last read, got {self.blocks[-1]}"
+            )
+        if not self.pooling or len(set(self.pooling)) != len(self.pooling):
+            raise ValueError(
+                f"pooling must name at least one of class, mean and deviation, each once, got {self.pooling}"
+            )
+        if self.pooling != ("class",) and not self.reads:
+            raise ValueError(f"pooling is of reads, and there are none; got {self.pooling}")
+        if self.head == "kernel" and self.head_depth != 1:
+            raise ValueError(f"head_depth of a kernel head must be 1, got {self.head_depth}")
         return self
 
     @property
     def adapts(self) -> bool:
         """Tell whether there are experts at all."""
-        return bool(self.adapted_blocks and (self.shared_rank or self.expert_ranks))
+        some = self.adapted_blocks if self.blocks is None else self.blocks
+        return bool(some and (self.shared_rank or self.expert_ranks))
+
+    def adapted(self, layers: int) -> range | tuple[int, ...]:
+        """List the blocks with experts of a tower of which so many blocks run, ascending."""
+        if not self.adapts:
+            return ()
+        return range(layers - self.adapted_blocks, layers) if self.blocks is None else self.blocks
+
+    @model_serializer(mode="wrap")
+    def _write(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave unsaid what the first checkpoints could not say, where it is as they were: they keep their digest."""
+        written: dict[str, Any] = handler(self)
+        silent = {name for name in LATER if getattr(self, name) == type(self).model_fields[name].default}
+        return {name: value for name, value in written.items() if name not in silent}
+
+
+LATER = ("blocks", "reads", "pooling", "head", "head_width", "components", "centres")
+"""Settings that came after the first checkpoints."""
 
 
 class Backbone(BaseModel):

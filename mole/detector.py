@@ -1,6 +1,6 @@
-"""The detector: a frozen CLIP tower, experts in its last blocks, and a head that tells generated from real.
+"""The detector: a frozen tower, experts in some of its blocks, and a head that tells generated from real.
 
-Shapes: B images, S side of the view, T tokens, D width, F feature, E separate experts.
+Shapes: B images, S side of the view, T tokens, P patches, D width, F feature, E separate experts.
 """
 
 from typing import NamedTuple, cast
@@ -9,10 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from mole.block import AdaptedBlock
-from mole.config import DetectorConfig
+from mole.config import DetectorConfig, Pooling
+from mole.errors import ModelError
 from mole.experts import Experts
+from mole.head import Head
 from mole.router import Router
 from mole.tower import Block, Tower
+
+LEAST_VARIANCE = 1e-12
+"""Under the root of a deviation, whose slope at zero is infinite."""
 
 
 class DetectorOutput(NamedTuple):
@@ -29,22 +34,22 @@ class DetectorOutput(NamedTuple):
     balance: Tensor
 
 
-class Head(nn.Sequential):
-    """Feature to logit; `depth` layers with ReLU between them."""
-
-    def __init__(self, features: int, *, depth: int) -> None:
-        hidden = [layer for _ in range(depth - 1) for layer in (nn.Linear(features, features), nn.ReLU())]
-        super().__init__(*hidden, nn.Linear(features, 1))
-
-
 class MoLE(nn.Module):
     """A frozen tower with a mixture of low-rank experts.
 
-    Args:
-        tower: it is frozen whole.
-        config: experts and head.
+    Attributes:
+        depth: blocks that run; of those above the last read there is none in the module.
+        split: blocks of the trunk, below the first one with experts and not above the first read.
 
-    Source: Liu et al. 2024, arXiv:2404.04883; feature and head as in Ojha et al. 2023, arXiv:2302.10174.
+    Args:
+        tower: it is frozen whole, and loses the blocks that nothing reads.
+        config: experts, reads and head.
+
+    Raises:
+        ModelError: the tower has not the blocks that the settings name, or nothing of what they read.
+
+    Source: Liu et al. 2024, arXiv:2404.04883; feature and head as in Ojha et al. 2023, arXiv:2302.10174; reads of
+    several blocks as in Koutlis and Papadopoulos 2024, arXiv:2402.19091.
     """
 
     def __init__(self, tower: Tower, config: DetectorConfig) -> None:
@@ -52,9 +57,13 @@ class MoLE(nn.Module):
         self.config = config
         self.tower = tower.requires_grad_(False)
         blocks = tower.transformer.resblocks
-        self.split = len(blocks) - (config.adapted_blocks if config.adapts else 0)
-        width, features = len(cast(Block, blocks[0]).ln_1.weight), tower.features
-        for number in range(self.split, len(blocks)):
+        _demand(tower, config)
+        self.depth = config.reads[-1] if config.reads else len(blocks)
+        del blocks[self.depth :]
+        width = len(cast(Block, blocks[0]).ln_1.weight)
+        adapted = config.adapted(self.depth)
+        self.split = min([*adapted[:1], *config.reads[:1], self.depth])
+        for number in adapted:
             experts = Experts(
                 width,
                 config.shared_rank,
@@ -63,14 +72,30 @@ class MoLE(nn.Module):
                 scale=config.scale,
             )
             blocks[number] = AdaptedBlock(cast(Block, blocks[number]), experts)
-        self.head = Head(features, depth=config.head_depth)
+        features = len(config.reads) * len(config.pooling) * width or tower.features
+        self.head = Head(features, config, standard=bool(config.reads))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the tower."""
+        return next(self.tower.parameters()).dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tower lies."""
+        return next(self.tower.parameters()).device
+
+    @property
+    def reads_patches(self) -> bool:
+        """Whether more than the class token is read behind the last block."""
+        return self.config.pooling != ("class",) if self.config.reads else self.tower.kept is None
 
     def trunk(self, view_B3SS: Tensor, depth: int | None = None) -> Tensor:
-        """Run what never changes: the embedding and the blocks below the adapted ones.
+        """Run what never changes: the embedding and the blocks below the adapted ones and the first read.
 
         Args:
             view_B3SS: normalised views, in the dtype of the tower.
-            depth: stop below this block; None stops below the first adapted one.
+            depth: stop below this block; None stops where the tail begins.
 
         Returns:
             token_BTD, in the same dtype.
@@ -84,23 +109,32 @@ class MoLE(nn.Module):
         return token_BTD
 
     def feature(self, token_BTD: Tensor) -> tuple[Tensor, Tensor]:
-        """Run the adapted blocks and read the class token.
+        """Run the blocks of the tail and read.
 
         Args:
             token_BTD: the trunk's output.
 
         Returns:
-            feature_BF, float32, not normalised, and weight_BLE, float32, the router's mean over tokens in each of the L
-            adapted blocks.
+            feature_BF, float32, not normalised: the tower's feature, or each read's poolings one behind the other; and
+            weight_BLE, float32, the router's mean over tokens in each of the L adapted blocks.
         """
-        weights = []
-        for block in self.tower.transformer.resblocks[self.split :]:
-            token_BTD, weight_BTE = block(token_BTD)
-            weights.append(weight_BTE.mean(dim=1))
-        feature_BF = self.tower.read(token_BTD).float()
+        weights, reads = [], [self.read(token_BTD)] if self.split in self.config.reads else []
+        for number, block in enumerate(self.tower.transformer.resblocks[self.split :], self.split + 1):
+            if isinstance(block, AdaptedBlock):
+                token_BTD, weight_BTE = block(token_BTD)
+                weights.append(weight_BTE.mean(dim=1))
+            else:
+                token_BTD = block(token_BTD)
+            if number in self.config.reads:
+                reads.append(self.read(token_BTD))
+        feature_BF = torch.cat(reads, dim=1) if reads else self.tower.read(token_BTD).float()
         experts = len(self.config.expert_ranks) if weights else 0
         weight_BLE = torch.stack(weights, dim=1) if weights else feature_BF.new_empty((len(feature_BF), 0, experts))
         return feature_BF, weight_BLE
+
+    def read(self, token_BTD: Tensor) -> Tensor:
+        """Read a block's tokens as `pooling` says, one behind the other; float32 (B, poolings x D)."""
+        return torch.cat([pooled(token_BTD, name, self.tower.prefix) for name in self.config.pooling], dim=1)
 
     def tail(self, token_BTD: Tensor) -> DetectorOutput:
         """Turn the trunk's output into logits; everything that trains is in here."""
@@ -117,6 +151,50 @@ class MoLE(nn.Module):
         return self.tail(self.trunk(view_B3SS))
 
 
+def pooled(token_BTD: Tensor, name: Pooling, prefix: int) -> Tensor:
+    """Read tokens in one way.
+
+    Args:
+        token_BTD: any float dtype.
+        name: the way.
+        prefix: tokens before the patches, the class token first.
+
+    Returns:
+        float32 (B, D).
+    """
+    if name == "class":
+        return token_BTD[:, 0].float()
+    patch_BPD = token_BTD[:, prefix:].float()
+    if name == "mean":
+        return patch_BPD.mean(dim=1)
+    return patch_BPD.var(dim=1, unbiased=False).clamp_min(LEAST_VARIANCE).sqrt()
+
+
+def _demand(tower: Tower, config: DetectorConfig) -> None:
+    """Insist that a tower has what the settings name.
+
+    Raises:
+        ModelError: it has not.
+    """
+    layers = len(tower.transformer.resblocks)
+    run = config.reads[-1] if config.reads else layers
+    numbers = {
+        "reads": (1, layers, run),
+        "blocks": (0, layers - 1, max(config.blocks or (), default=0)),
+        "adapted_blocks": (0, run, config.adapted_blocks if config.adapts and config.blocks is None else 0),
+    }
+    for name, (least, most, number) in numbers.items():
+        if number > most:
+            raise ModelError(
+                f"{name} must lie in [{least}, {most}], got {number}: {run} of the tower's {layers} blocks are to run; "
+                "name those that are there, or take a tower that has more"
+            )
+    if config.reads and "class" in config.pooling and not tower.classed:
+        raise ModelError(f"this tower has no class token, got pooling {config.pooling}; read mean or deviation")
+    if not config.reads and tower.proj is None:
+        raise ModelError(f"this tower has no projection, so the head needs reads in [1, {layers}], got none")
+
+
 LEARNS = (Experts, Router, Head)
 """What trains, by type; everything else is frozen."""
 
@@ -130,6 +208,11 @@ def learned(detector: MoLE) -> dict[str, nn.Parameter]:
         for name, parameter in module.named_parameters()
         if not isinstance(module, Experts) or not name.startswith("router.")
     }
+
+
+def stored(detector: MoLE) -> dict[str, Tensor]:
+    """Name what a checkpoint holds: what trains, and the buffers of the head that were fitted and do not."""
+    return learned(detector) | {f"head.{name}": buffer for name, buffer in detector.head.named_buffers()}
 
 
 def detection_loss(output: DetectorOutput, label_B: Tensor, aux_coef: float) -> Tensor:

@@ -71,8 +71,10 @@ class Panel:
         bounds = [checkpoint.calibration for checkpoint in checkpoints]
         self.thresholds = [np.array([bound.real_below, bound.generated_above]) for bound in bounds]
         detectors = [checkpoint.detector for checkpoint in checkpoints]
-        for detector in detectors[1:]:
-            share_tower(detectors[0], detector)
+        owner = max(detectors, key=lambda detector: detector.depth)  # what another one runs, it has
+        for detector in detectors:
+            if detector is not owner:
+                share_tower(owner, detector)
         self.exact = [detector.to(self.device) for detector in detectors]
         self.precision = precision or faster(self.exact[0])
         self.fast = self.exact if self.precision == "float32" else in_bfloat16(self.exact)
@@ -169,20 +171,23 @@ def telling(
 
 
 def share_tower(owner: MoLE, guest: MoLE) -> None:
-    """Let a detector use another's frozen weights in place of its own, which are the same."""
-    for name in ("conv1", "class_embedding", "positional_embedding", "ln_pre", "ln_post", "proj"):
-        setattr(guest.tower, name, getattr(owner.tower, name))
-    blocks = guest.tower.transformer.resblocks
-    for number, block in enumerate(owner.tower.transformer.resblocks):
-        frozen, own = block.frozen if isinstance(block, AdaptedBlock) else block, blocks[number]
-        if isinstance(own, AdaptedBlock):
-            own.frozen = cast(Block, frozen)
+    """Let a detector use another's frozen weights in place of its own, which are the same, as far as both have them."""
+    there, own = owner.tower, guest.tower
+    parts = {**dict(there.named_children()), **dict(there.named_parameters(recurse=False))}
+    for name, part in parts.items():
+        if name != "transformer" and getattr(own, name, None) is not None:
+            setattr(own, name, part)
+    blocks = own.transformer.resblocks
+    for number, (block, mine) in enumerate(zip(there.transformer.resblocks, blocks, strict=False)):
+        frozen = block.frozen if isinstance(block, AdaptedBlock) else block
+        if isinstance(mine, AdaptedBlock):
+            mine.frozen = cast(Block, frozen)
         else:
             blocks[number] = frozen
 
 
 def forward(detectors: Sequence[MoLE], view_V3SS: Tensor, crops: int) -> list[Output]:
-    """Score normalised views with each detector; the blocks that none adapts run once.
+    """Score normalised views with each detector; the blocks below the first that one adapts or reads run once.
 
     Args:
         detectors: on one tower.
@@ -194,7 +199,7 @@ def forward(detectors: Sequence[MoLE], view_V3SS: Tensor, crops: int) -> list[Ou
     """
     first = detectors[0]
     shared = min(detector.split for detector in detectors)
-    token_VTD = first.trunk(view_V3SS.to(first.tower.conv1.weight.dtype), shared)
+    token_VTD = first.trunk(view_V3SS.to(first.dtype), shared)
     outputs = []
     for detector in detectors:
         output = detector.tail(detector.rise(token_VTD, shared, detector.split))

@@ -6,7 +6,7 @@ Legend: B images, T tokens, D width.
 import copy
 import time
 from collections.abc import Iterator, Sequence
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +25,9 @@ def in_bfloat16(detectors: Sequence[MoLE]) -> list[MoLE]:
     QuickGELU becomes a SiLU, which is one pass over memory in place of three: x · sigmoid(s · x) = silu(s · x) / s, so
     s goes into the weights before it and 1 / s into those behind it, before they are rounded.
 
-    Behind the last block only the class token is read, so no other goes through its MLP: an eighteenth of B/16's work.
-    In float32 all do, since products of another shape round otherwise, and fresh experts leave the tower bit for bit.
+    Behind the last block often the class token alone is read. Where that holds for all detectors that run it, no other
+    goes through its MLP: an eighteenth of B/16's work. In float32 all do, since products of another shape round
+    otherwise, and fresh experts leave the tower bit for bit.
     """
     copies: dict[int, object] = {}
     for detector in detectors:
@@ -38,9 +39,15 @@ def in_bfloat16(detectors: Sequence[MoLE]) -> list[MoLE]:
                 copies[id(parameter)] = nn.Parameter(rounded, requires_grad=False)
         copies |= {id(module): nn.SiLU(inplace=True) for module in detector.modules() if isinstance(module, QuickGELU)}
     halves: list[MoLE] = copy.deepcopy(list(detectors), copies)
-    for half in halves:
-        [*_, last] = (module for module in half.modules() if isinstance(module, Block))
-        last.kept = half.tower.kept
+    blocks = [[module for module in half.modules() if isinstance(module, Block)] for half in halves]
+    whole = {
+        id(block)
+        for half, own in zip(halves, blocks, strict=True)
+        for block in (own if half.reads_patches else own[:-1])
+    }
+    for own in blocks:
+        if id(own[-1]) not in whole:
+            own[-1].kept = 1
     return halves
 
 
@@ -59,7 +66,7 @@ def _slopes(block: Block) -> Iterator[tuple[int, float]]:
 def faster(detector: MoLE) -> Precision:
     """Time a frozen block in both precisions; bfloat16 must win by a fifth, for it takes a second copy of the tower."""
     tower = detector.tower
-    block = cast(Block, tower.transformer.resblocks[0])
+    block = next(module for module in tower.modules() if isinstance(module, Block))
     weight_D = block.ln_1.weight
     token_BTD = torch.randn(PROBE_IMAGES, tower.tokens, len(weight_D), device=weight_D.device)
     threads = torch.get_num_threads()

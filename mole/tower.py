@@ -84,8 +84,8 @@ class Tower(nn.Module):
 
     Attributes:
         plain: whether it is CLIP's, with a class token first and attention of torch.
-        prefix: tokens before the patches.
-        classed: whether the first of them is a class token.
+        prefix: tokens before the patches, the class token first.
+        classed: whether there is a class token.
         kept: tokens, from the first, that `read` looks at; None for all.
 
     Source: Radford et al. 2021, arXiv:2103.00020; names as in open_clip, whose own tower gives the same to the bit.

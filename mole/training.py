@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.nn import functional
 
-from mole.detector import Head, MoLE, detection_loss, learned
+from mole.detector import MoLE, detection_loss, learned
 from mole.errors import ModelError, SettingsError
+from mole.head import Head
+from mole.regression import Examples, fit
 
 WARM_UP = 0.1  # share of the steps over which the rates rise; they fall to zero along a cosine after it
 
@@ -71,42 +72,36 @@ def schedule(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
 
-def fit_head(detector: MoLE, feature_NF: Tensor, label_N: Tensor, weight_N: Tensor, penalty: float) -> float:
-    """Fit a linear head to features by penalised logistic regression, to the optimum.
+def fit_head(
+    detector: MoLE,
+    feature_NF: Tensor,
+    label_N: Tensor,
+    weight_N: Tensor,
+    penalty: float,
+    *,
+    sharpness: float = 1.0,
+) -> float:
+    """Fit the head to features by penalised logistic regression, whatever its kind; see `mole.regression`.
 
     Args:
-        detector: its head is set; nothing else moves.
+        detector: its head is set, with what it standardises by; nothing else moves.
         feature_NF: float32, from `MoLE.feature`.
         label_N: float32, 1 for generated, 0 for real.
         weight_N: float32, how much each image counts; only the ratios matter.
-        penalty: half of it times the squared length of the weights is added to the mean loss; the bias is free.
+        penalty: half of it times the squared length of the weights is added to the mean loss; biases are free.
+        sharpness: of a kernel head; 1 is the usual width.
 
     Returns:
-        The penalised loss at the optimum.
+        The penalised loss at the end.
 
     Raises:
-        SettingsError: the head has hidden layers, or the penalty leaves no single optimum.
+        SettingsError: the penalty or the sharpness is not above 0, or a kernel head has more centres than examples.
     """
-    layers = list(detector.head)
-    if len(layers) != 1 or not isinstance(layers[0], torch.nn.Linear):
-        raise SettingsError(f"fit_head needs a head of depth 1, got {len(layers)} layers; train it by steps")
-    if penalty <= 0:
-        raise SettingsError(f"penalty must be above 0, got {penalty}")
-    head = layers[0]
-    share_N = weight_N / weight_N.sum()
-    optimizer = torch.optim.LBFGS(head.parameters(), max_iter=500, tolerance_grad=1e-7, line_search_fn="strong_wolfe")
-    torch.nn.init.zeros_(head.weight)
-    torch.nn.init.zeros_(head.bias)
-
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        entropy_N = functional.binary_cross_entropy_with_logits(head(feature_NF).squeeze(-1), label_N, reduction="none")
-        total = (share_N * entropy_N).sum() + penalty / 2 * head.weight.square().sum()
-        total.backward()  # type: ignore[no-untyped-call]
-        return total
-
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
-    return float(loss().detach())
+    for name, value in (("penalty", penalty), ("sharpness", sharpness)):
+        if value <= 0:
+            raise SettingsError(f"{name} must be above 0, got {value}")
+    examples = Examples(feature_NF, label_N, weight_N / weight_N.sum())
+    return fit(detector.head, examples, penalty, sharpness)
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:

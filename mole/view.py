@@ -42,10 +42,11 @@ def views(pixels_3HW: Pixels, spec: Preprocess) -> Pixels:
         spec: which views.
 
     Returns:
-        uint8 (C, 3, S, S), contiguous; an image with fewer places for a crop than C shows some twice.
+        uint8 (C, 3, S, S), contiguous; an image with fewer places for a crop than C shows some twice; of two scales
+        one smaller than a view shows the resized view twice.
     """
-    if spec.mode == "resize" or (spec.mode == "crop" and spec.crops == 1):
-        return view(pixels_3HW, spec)[None]
+    if spec.mode != "texture" and spec.crops == len(spec.singles):
+        return np.stack([view(pixels_3HW, spec, number) for number in range(spec.crops)])
     places = _places(pixels_3HW, spec)
     return np.stack([_piece(pixels_3HW, spec.size, (top, left, spec.size, spec.size)) for top, left in places])
 
@@ -59,6 +60,8 @@ def boxes(pixels_3HW: Pixels, spec: Preprocess) -> list[Box]:
     """
     high, wide = pixels_3HW.shape[-2:]
     size = spec.size
+    if len(spec.singles) > 1:
+        return [boxes(pixels_3HW, _scale(pixels_3HW, spec, number))[0] for number in range(len(spec.singles))]
     if spec.mode == "resize":
         short = min(high, wide)
         scaled = [spec.short_side if side == short else int(spec.short_side * side / short) for side in (high, wide)]
@@ -77,19 +80,32 @@ def _places(pixels_3HW: Pixels, spec: Preprocess) -> list[tuple[int, int]]:
     return _textured(pixels_3HW, spec) if spec.mode == "texture" else _spread(pixels_3HW, spec)
 
 
-def view(pixels_3HW: Pixels, spec: Preprocess) -> Pixels:
-    """Cut the one view that a training sees out of an image: the centre, at the scale of the spec.
+def view(pixels_3HW: Pixels, spec: Preprocess, number: int = 0) -> Pixels:
+    """Cut one view that a training sees out of an image: the centre, at a scale of the spec.
 
     Args:
         pixels_3HW: uint8, RGB, upright.
-        spec: which view.
+        spec: which views.
+        number: which of `spec.singles`.
 
     Returns:
         uint8 (3, S, S), contiguous; at most 1/255 from Pillow's bicubic and torchvision's CenterCrop.
     """
-    if spec.mode == "resize":
-        pixels_3HW = _resize(pixels_3HW, spec)
-    return np.ascontiguousarray(_centre(pixels_3HW, spec.size))
+    one = _scale(pixels_3HW, spec, number)
+    if one.mode == "resize":
+        pixels_3HW = _resize(pixels_3HW, one)
+    return np.ascontiguousarray(_centre(pixels_3HW, one.size))
+
+
+def _scale(pixels_3HW: Pixels, spec: Preprocess, number: int) -> Preprocess:
+    """Choose a view's scale: beside a resized view an image smaller than a view is not padded but resized again.
+
+    Zeros around it would be what a crop of it shows most of, at a border that no larger image has, while the pixels
+    themselves are all in the resized view: its logit then counts alone.
+    """
+    singles = spec.singles
+    small = len(singles) > 1 and min(pixels_3HW.shape[-2:]) < spec.size
+    return singles[0 if small else number]
 
 
 def _resize(pixels_3HW: Pixels, spec: Preprocess) -> Pixels:

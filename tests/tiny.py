@@ -12,6 +12,7 @@ from mole.config import Architecture, Backbone, CheckpointConfig, DetectorConfig
 from mole.detector import MoLE, learned
 from mole.preprocess import Preprocess
 from mole.tower import Tower
+from mole.training import fit_head
 
 SHAPE = Architecture(patch_size=32, width=64, layers=4, heads=4, embed_dim=32)
 NULL = Architecture(patch_size=56, width=8, layers=1, heads=1, embed_dim=8)
@@ -33,6 +34,7 @@ def tiny_checkpoint(
     preprocess: Preprocess | None = None,
     blocks: int = 2,
     shape: Architecture = SHAPE,
+    detector: DetectorConfig | None = None,
 ) -> Path:
     """Write a checkpoint with random adapters, and thresholds that give all three verdicts.
 
@@ -43,17 +45,22 @@ def tiny_checkpoint(
         preprocess: what the tower sees.
         blocks: how many are adapted.
         shape: of the tower.
+        detector: experts, reads and head; what a head is fitted by is that of standard normal reads.
     """
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tiny_weights(seed, shape), folder / "tower.safetensors")
     tower = load_tower("tiny", folder / "tower.safetensors", shape)
     digest = tower_digest(tower.state_dict())
     torch.manual_seed(torch.initial_seed() + adapters)
-    config = CONFIG.model_copy(update={"adapted_blocks": blocks})
-    detector = MoLE(tower, config)
+    config = detector or CONFIG.model_copy(update={"adapted_blocks": blocks})
+    model = MoLE(tower, config)
     with torch.no_grad():
-        for parameter in learned(detector).values():
+        for parameter in learned(model).values():
             parameter.copy_(torch.randn_like(parameter) * 0.3)
+    if model.head.kernel is not None:
+        feature_NF = torch.randn(2 * config.centres, model.head.kernel.turn_PF.shape[1])
+        label_N = (torch.arange(len(feature_NF)) % 2).float()
+        fit_head(model, feature_NF, label_N, torch.ones_like(label_N), 1e-3)
     spec = preprocess or Preprocess()
     written = CheckpointConfig(
         backbone=Backbone(
@@ -69,5 +76,5 @@ def tiny_checkpoint(
         calibration=Calibration(real_below=-0.5, generated_above=0.5),
         licence="Apache-2.0",
     )
-    save_checkpoint(folder, detector, written)
+    save_checkpoint(folder, model, written)
     return folder

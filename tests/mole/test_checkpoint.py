@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 
 from mole.backbone import assemble
 from mole.checkpoint import adopt_linear_head, load_checkpoint, put, save_checkpoint
-from mole.config import CONFIG, Backbone, describe
-from mole.detector import MoLE, learned
+from mole.config import CONFIG, Backbone, DetectorConfig, describe
+from mole.detector import MoLE, learned, stored
 from mole.errors import ModelError
 from mole.hub import architecture_of
 from mole.preprocess import Preprocess
@@ -43,6 +43,29 @@ def test_a_checkpoint_comes_back_with_every_weight(folder: Path, tmp_path: Path)
     for name, parameter in learned(first.detector).items():
         assert torch.equal(parameter, learned(again.detector)[name])
     assert not again.detector.training
+
+
+READING = DetectorConfig(blocks=(1,), reads=(2, 3), head="kernel", components=8, centres=30)
+
+
+def test_a_head_comes_back_with_what_it_was_fitted_by_and_without_it_is_refused_by_name(tmp_path: Path) -> None:
+    folder = tiny_checkpoint(tmp_path / "reading", detector=READING)
+    loaded = load_checkpoint(folder).detector
+    state = load_file(folder / "adapters.safetensors")
+    assert state.keys() == stored(loaded).keys()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in stored(loaded).items())
+    assert state["head.1.centre_CP"].any() and state["head.0.mean_F"].any()
+    del state["head.1.centre_CP"], state["head.0.scale_F"]
+    save_file(state, folder / "adapters.safetensors")
+    with pytest.raises(ModelError, match=r"missing \['head.0.scale_F', 'head.1.centre_CP'\]"):
+        load_checkpoint(folder)
+
+
+def test_reads_that_the_tower_has_not_are_refused_when_a_checkpoint_is_loaded(tmp_path: Path) -> None:
+    folder = tiny_checkpoint(tmp_path / "reading", detector=READING)
+    edit(folder, "detector", "reads", value=[2, 7])
+    with pytest.raises(ModelError, match=r"reads must lie in \[1, 4\], got 7"):
+        load_checkpoint(folder)
 
 
 def test_the_digest_is_the_same_without_loading_and_changes_with_what_changes_a_verdict(folder: Path) -> None:

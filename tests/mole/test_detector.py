@@ -6,9 +6,12 @@ from open_clip.transformer import QuickGELU, VisionTransformer
 from torch import nn
 
 from mole.backbone import assemble
+from mole.block import AdaptedBlock
 from mole.config import Architecture, DetectorConfig
-from mole.detector import Head, MoLE, detection_loss, learned
+from mole.detector import MoLE, detection_loss, learned, pooled, stored
+from mole.errors import ModelError
 from mole.experts import Experts
+from mole.head import Head
 from mole.hub import architecture_of
 from mole.router import Router
 from mole.tower import Tower
@@ -144,5 +147,90 @@ def test_a_top_k_beyond_the_experts_is_refused() -> None:
         DetectorConfig(top_k=4)
 
 
-def test_a_deeper_head_has_its_layers() -> None:
-    assert [type(layer) for layer in Head(8, depth=2)] == [nn.Linear, nn.ReLU, nn.Linear]
+READING = DetectorConfig(blocks=(1,), reads=(1, 3), pooling=("class", "mean", "deviation"), shared_rank=4)
+
+
+def test_a_read_is_the_tokens_behind_that_block_and_nothing_runs_above_the_last() -> None:
+    plain, detector = tower(), MoLE(tower(), READING)
+    view_B3SS = torch.randn(3, 3, 224, 224)
+    with torch.inference_mode():
+        token_BTD = plain.embed(view_B3SS)
+        expected = []
+        for number, block in enumerate(plain.transformer.resblocks, 1):
+            token_BTD = block(token_BTD)
+            patch_BPD = token_BTD[:, 1:]
+            if number in READING.reads:
+                expected += [token_BTD[:, 0], patch_BPD.mean(1), patch_BPD.std(1, unbiased=False)]
+        feature_BF, weight_BLE = detector.feature(detector.trunk(view_B3SS))
+    torch.testing.assert_close(feature_BF, torch.cat(expected, dim=1), atol=1e-4, rtol=1e-4)
+    assert weight_BLE.shape == (3, 1, 3)
+    blocks = detector.tower.transformer.resblocks
+    assert [isinstance(block, AdaptedBlock) for block in blocks] == [False, True, False]
+    assert (detector.split, detector.depth) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("values", "split", "depth"),
+    [
+        ({"reads": (3,)}, 1, 3),
+        ({"reads": (2, 4), "blocks": (3,)}, 2, 4),
+        ({"reads": (3,), "blocks": ()}, 3, 3),
+        ({"blocks": (0, 2)}, 0, 4),
+        ({"blocks": ()}, 4, 4),
+    ],
+)
+def test_the_trunk_ends_below_the_first_adapted_block_and_at_the_first_read(
+    values: dict[str, object], split: int, depth: int
+) -> None:
+    detector = MoLE(tower(), DetectorConfig.model_validate({"adapted_blocks": 2, **values}))
+    assert (detector.split, detector.depth, len(detector.tower.transformer.resblocks)) == (split, depth, depth)
+    assert detector(torch.randn(2, 3, 224, 224)).logit_B.shape == (2,)
+
+
+def test_a_detector_that_reads_blocks_needs_no_projection_and_no_last_norm() -> None:
+    bare, whole = tower(), tower()
+    bare.proj, bare.ln_post = None, None  # type: ignore[assignment]
+    view_B3SS = torch.randn(2, 3, 224, 224)
+    first, second = (MoLE(own, READING) for own in (bare, whole))
+    first.head.load_state_dict(second.head.state_dict())
+    assert torch.equal(first(view_B3SS).logit_B, second(view_B3SS).logit_B)
+    with pytest.raises(ModelError, match=r"no projection, so the head needs reads in \[1, 3\]"):
+        MoLE(bare, DetectorConfig())
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"reads": (3, 5)}, r"reads must lie in \[1, 4\], got 5"),
+        ({"blocks": (1, 4)}, r"blocks must lie in \[0, 3\], got 4"),
+        ({"adapted_blocks": 5}, r"adapted_blocks must lie in \[0, 4\], got 5"),
+        ({"reads": (2,)}, r"adapted_blocks must lie in \[0, 2\], got 3"),
+        ({"reads": (2,), "blocks": (), "head": "kernel"}, r"components must lie in \[1, 64\], got 256"),
+    ],
+)
+def test_blocks_that_the_tower_has_not_are_refused_with_the_bound(values: dict[str, object], told: str) -> None:
+    with pytest.raises(ModelError, match=told):
+        MoLE(tower(), DetectorConfig.model_validate(values))
+
+
+def test_a_tower_without_a_class_token_is_read_by_its_patches() -> None:
+    bare = tower()
+    bare.prefix = 0
+    with pytest.raises(ModelError, match="no class token"):
+        MoLE(bare, DetectorConfig(reads=(2,), blocks=()))
+    detector = MoLE(bare, DetectorConfig(reads=(2,), blocks=(), pooling=("mean",)))
+    token_BTD = torch.randn(2, 5, 64)
+    torch.testing.assert_close(detector.read(token_BTD), token_BTD.mean(dim=1))
+
+
+def test_the_deviation_of_patches_that_are_all_alike_has_a_finite_slope() -> None:
+    token_BTD = torch.ones(2, 5, 3, requires_grad=True)
+    (slope,) = torch.autograd.grad(pooled(token_BTD, "deviation", 1).sum(), token_BTD)
+    assert slope.isfinite().all()
+
+
+def test_a_checkpoint_holds_what_learns_and_what_the_head_was_fitted_by() -> None:
+    detector = MoLE(tower(), READING.model_copy(update={"head": "kernel", "components": 4, "centres": 5}))
+    fitted = {"head.0.mean_F", "head.0.scale_F", "head.1.turn_PF", "head.1.centre_CP", "head.1.gamma"}
+    assert stored(detector).keys() - learned(detector).keys() == fitted
+    assert stored(trained()).keys() == learned(trained()).keys()

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mole.checkpoint import Checkpoint, load_checkpoint
+from mole.config import DetectorConfig
 from mole.detector import learned
 from mole.errors import ModelError
 from mole.inference import Panel, PanelOfOne, chosen
@@ -81,6 +82,35 @@ def test_no_logit_depends_on_how_many_images_came_with_it(loaded: Checkpoint, pr
     for count in (1, 3, 7):
         apart = [panel.score([part])[0].logit for part in torch.split(views(20), count)]
         np.testing.assert_allclose(np.concatenate(apart), together.logit, atol=1e-5)
+
+
+PAPERS = DetectorConfig(adapted_blocks=2, shared_rank=4, expert_ranks=(2, 3, 4))
+SHALLOW = DetectorConfig(blocks=(), reads=(1, 2))
+MIDDLE = DetectorConfig(blocks=(1,), reads=(2, 3), pooling=("class", "mean"), head="kernel", components=8, centres=30)
+SHAPES = {"papers": PAPERS, "shallow": SHALLOW, "middle": MIDDLE}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("names", [["shallow", "papers", "middle"], ["middle", "shallow"], ["papers", "shallow"]])
+def test_detectors_that_run_unlike_many_blocks_of_one_tower_score_together_as_alone(
+    names: list[str], precision: Precision, tmp_path: Path
+) -> None:
+    def one(name: str) -> Checkpoint:
+        return load_checkpoint(tiny_checkpoint(tmp_path / name, detector=SHAPES[name]))
+
+    together = Panel([one(name) for name in names], "cpu", precision=precision)
+    frozen = [{id(p) for p in one.parameters() if not p.requires_grad} for one in together.fast]
+    assert len(set().union(*frozen)) == max(map(len, frozen)), "what several run is there once"
+    alone = [PanelOfOne(one(name), "cpu", precision=precision).score(views(8)).logit for name in names]
+    for got, expected in zip(together.score([views(8)]), alone, strict=True):
+        np.testing.assert_allclose(got.logit, expected, atol=1e-5 if precision == "float32" else 0.05)
+
+
+def test_bfloat16_gives_float32s_verdicts_of_a_detector_that_reads_the_middle(tmp_path: Path) -> None:
+    loaded = load_checkpoint(tiny_checkpoint(tmp_path / "tiny", detector=MIDDLE))
+    exact, half = (PanelOfOne(loaded, "cpu", precision=precision) for precision in ("float32", "bfloat16"))
+    known = loaded.calibration.verdict(exact.score(views()).logit)
+    assert loaded.calibration.verdict(half.score(views()).logit).tolist() == known.tolist()
 
 
 def test_the_views_of_some_images_are_found_in_any_pieces() -> None:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from mole.checkpoint import Checkpoint, load_checkpoint
-from mole.detector import MoLE, learned
+from mole.config import DetectorConfig
+from mole.detector import MoLE, learned, stored
 from mole.inference import PanelOfOne, share_tower
 from mole.precision import faster, in_bfloat16, seconds_of
 from mole.tower import Block, QuickGELU
@@ -66,6 +67,41 @@ def test_no_token_but_the_class_token_goes_through_the_last_mlp_and_the_logits_s
     assert seen == [1, 50]
     assert torch.equal(few.gates_BE, every.gates_BE)
     torch.testing.assert_close(few.logit_B, every.logit_B, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("values", "kept"), [({"reads": (1, 3)}, 1), ({"reads": (3,), "pooling": ("class", "mean")}, None), ({}, 1)]
+)
+def test_the_last_block_keeps_as_many_tokens_as_are_read_behind_it(
+    values: dict[str, object], kept: int | None, tmp_path: Path
+) -> None:
+    config = DetectorConfig.model_validate({"adapted_blocks": 1, **values})
+    exact = load_checkpoint(tiny_checkpoint(tmp_path / "tiny", detector=config)).detector
+    [half] = in_bfloat16([exact])
+    blocks = [block for block in half.modules() if isinstance(block, Block)]
+    assert [block.kept for block in blocks] == [None] * (exact.depth - 1) + [kept]
+    view_B3SS = torch.randn(4, 3, 224, 224, generator=torch.Generator().manual_seed(0)).bfloat16()
+    with torch.inference_mode():
+        few = half(view_B3SS).logit_B
+        blocks[-1].kept = None
+        torch.testing.assert_close(few, half(view_B3SS).logit_B, rtol=0.02, atol=0.02)
+
+
+def test_a_block_that_another_detector_runs_on_from_keeps_all_tokens(tmp_path: Path) -> None:
+    shapes = [DetectorConfig(blocks=(), reads=(2,)), DetectorConfig(adapted_blocks=1)]
+    pair = [
+        load_checkpoint(tiny_checkpoint(tmp_path / str(number), detector=shape)).detector
+        for number, shape in enumerate(shapes)
+    ]
+    share_tower(pair[1], pair[0])
+    kept = [[block.kept for block in half.modules() if isinstance(block, Block)] for half in in_bfloat16(pair)]
+    assert kept == [[None, None], [None, None, None, 1]]
+
+
+def test_what_a_head_was_fitted_by_stays_float32(tmp_path: Path) -> None:
+    config = DetectorConfig(blocks=(), reads=(2,), head="kernel", components=8, centres=30)
+    [half] = in_bfloat16([load_checkpoint(tiny_checkpoint(tmp_path / "tiny", detector=config)).detector])
+    assert {tensor.dtype for tensor in stored(half).values()} == {torch.float32}
 
 
 def test_copies_of_detectors_over_one_tower_stand_on_one_tower(tmp_path: Path) -> None:

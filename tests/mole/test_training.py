@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mole.config import DetectorConfig
-from mole.detector import MoLE, learned
+from mole.detector import MoLE, learned, stored
 from mole.errors import ModelError, SettingsError
 from mole.tower import Tower
 from mole.training import Rates, fit_head, optimizer_for, training_step
@@ -94,10 +94,46 @@ def test_an_image_of_no_weight_does_not_count(detector: MoLE) -> None:
     )
 
 
-def test_a_deep_head_is_refused() -> None:
-    deep = MoLE(Tower(SHAPE), DetectorConfig(head_depth=2))
-    with pytest.raises(SettingsError, match="depth 1, got 3 layers"):
-        fit_head(deep, torch.randn(4, 32), torch.tensor([0.0, 1, 0, 1]), torch.ones(4), penalty=0.1)
+KERNEL = DetectorConfig(blocks=(1,), reads=(2, 3), head="kernel", components=8, centres=30)
+
+
+@pytest.mark.parametrize(
+    "config", [KERNEL, KERNEL.model_copy(update={"head": "layers"}), DetectorConfig(head_depth=2, blocks=(3,))]
+)
+def test_fitting_sets_the_head_and_nothing_below_it(config: DetectorConfig) -> None:
+    torch.manual_seed(0)
+    detector = MoLE(Tower(SHAPE), config)
+    before = {name: tensor.clone() for name, tensor in detector.state_dict().items()}
+    view_N3SS, label_N = torch.randn(40, 3, 224, 224), (torch.arange(40) % 2).float()
+    with torch.no_grad():
+        feature_NF = detector.feature(detector.trunk(view_N3SS))[0] + 3 * label_N[:, None]
+    fit_head(detector, feature_NF, label_N, torch.ones(40), penalty=1e-3)
+    moved = {name for name, tensor in detector.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert moved == {name for name in before if name.startswith("head.")}
+    with torch.no_grad():
+        assert ((detector.head(feature_NF).squeeze(-1) > 0) == (label_N > 0.5)).all()
+
+
+@pytest.mark.parametrize("pooling", [("class",), ("class", "mean", "deviation")])
+def test_experts_below_a_kernel_head_learn_and_what_it_was_fitted_by_stays(pooling: tuple[str, ...]) -> None:
+    torch.manual_seed(0)
+    config = DetectorConfig.model_validate(KERNEL.model_dump() | {"pooling": pooling})
+    detector = MoLE(Tower(SHAPE), config)
+    token_BTD, label_B = torch.randn(30, 50, 64), (torch.arange(30) % 2).float()
+    token_BTD[:, :, :4] += label_B[:, None, None]
+    with torch.no_grad():
+        feature_BF = detector.feature(token_BTD)[0]
+    fit_head(detector, feature_BF, label_B, torch.ones(30), penalty=1.0)
+    before = {name: tensor.detach().clone() for name, tensor in stored(detector).items()}
+    optimizer = optimizer_for(detector, Rates(head=1e-3, experts=1e-2))
+    losses = [training_step(detector, optimizer, token_BTD, label_B).loss for _ in range(10)]
+    moved = {name for name, tensor in stored(detector).items() if not torch.equal(tensor, before[name])}
+    assert moved == learned(detector).keys() and losses[-1] < losses[0]
+
+
+def test_no_sharpness_is_refused(detector: MoLE) -> None:
+    with pytest.raises(SettingsError, match="sharpness must be above 0, got -1"):
+        fit_head(detector, torch.randn(4, 32), torch.tensor([0.0, 1, 0, 1]), torch.ones(4), 0.1, sharpness=-1)
 
 
 def test_no_penalty_is_refused(detector: MoLE) -> None:

@@ -1,7 +1,6 @@
 """The view is Pillow's and torchvision's within one level of 255, and a spec is known by its fingerprint."""
 
 import tracemalloc
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -92,6 +91,24 @@ def test_a_box_is_where_its_view_was_cut(size: tuple[int, int], name: str) -> No
         np.testing.assert_array_equal(room_3HW[:, top:bottom, left:right], view_3SS)
 
 
+BOTH = Preprocess.named("resize+crop")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_two_scales_are_the_resized_view_and_the_crop_or_the_resized_view_alone_of_a_small_image(
+    size: tuple[int, int],
+) -> None:
+    pixels_3HW = np.asarray(photograph(size)).transpose(2, 0, 1)
+    resized, crop = (view(pixels_3HW, single) for single in BOTH.singles)
+    small = min(size) < 224
+    expected = [resized, resized if small else crop]
+    assert np.array_equal(views(pixels_3HW, BOTH), np.stack(expected))
+    for number, one in enumerate(expected):
+        assert np.array_equal(view(pixels_3HW, BOTH, number), one)
+    places = [boxes(pixels_3HW, single)[0] for single in BOTH.singles]
+    assert boxes(pixels_3HW, BOTH) == [places[0], places[0] if small else places[1]]
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_the_box_of_a_resized_view_is_its_square_in_the_image(size: tuple[int, int]) -> None:
     pixels_3HW = np.asarray(photograph(size)).transpose(2, 0, 1)
@@ -124,10 +141,10 @@ def test_the_most_textured_crop_is_the_one_with_the_texture_and_comes_first() ->
     assert np.array_equal(views(pixels_3HW, Preprocess(mode="texture", crops=2))[0], noise)
 
 
-@pytest.mark.parametrize(("mode", "crops"), [("resize", 2), ("crop", 3), ("texture", 0)])
-def test_crops_that_a_mode_cannot_have_are_refused(mode: Literal["crop", "resize", "texture"], crops: int) -> None:
+@pytest.mark.parametrize(("mode", "crops"), [("resize", 2), ("crop", 3), ("texture", 0), ("resize+crop", 1)])
+def test_crops_that_a_mode_cannot_have_are_refused(mode: str, crops: int) -> None:
     with pytest.raises(ValueError, match="crops"):
-        Preprocess(mode=mode, crops=crops)
+        Preprocess.model_validate({"mode": mode, "crops": crops})
 
 
 def test_several_crops_are_another_spec_and_one_crop_is_the_spec_that_it_always_was() -> None:

@@ -8,7 +8,7 @@ from pipeline import storage
 from pipeline.registry import EMBEDDED, Registry, locate
 from pipeline.scan.table.views import partitions
 
-NAMED = ("crop", "resize", "crop-4", "crop-9", "texture-1", "texture-4", "texture-9")
+NAMED = ("crop", "resize", "crop-4", "crop-9", "texture-1", "texture-4", "texture-9", "resize+crop")
 SPECS = {spec.fingerprint: spec for spec in map(Preprocess.named, NAMED)}
 """The usual views by their fingerprint, which each row of the table has."""
 

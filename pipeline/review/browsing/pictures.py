@@ -111,7 +111,7 @@ class Pictures:
         self._viewing.close()
 
     def _pool(self, spec: Preprocess) -> Pool:
-        return self._viewing if spec.mode == "resize" else self._decoding
+        return self._viewing if spec.resizes else self._decoding
 
     def _made(self, row: Row, pool: Pool, function: Call, wish: int | Preprocess) -> bytes | Absent:
         key = (row["id"], function.__name__, wish if isinstance(wish, int) else wish.fingerprint)

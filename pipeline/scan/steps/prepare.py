@@ -80,7 +80,7 @@ def chosen(spec: Preprocess, bounds: Bounds) -> Look:
     """Look at images in this process, or, where the workers of this task have died twice, at each in one of its own."""
     if not is_suspected():
         return here(spec, bounds)
-    heavy = ("torch",) if spec.mode == "resize" else ()
+    heavy = ("torch",) if spec.resizes else ()
     return isolated(spec, bounds, server(__name__, *heavy))
 
 

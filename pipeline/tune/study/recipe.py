@@ -41,7 +41,7 @@ def check_views(names: tuple[str, ...]) -> tuple[str, ...]:
     """
     refusal = ValueError("must be resize, or some of crop, crop-4, texture-4")
     try:
-        scales = {Preprocess.named(name).mode == "resize" for name in names}
+        scales = {single for name in names for single in Preprocess.named(name).singles}
     except ValueError as reason:
         raise refusal from reason
     if len(scales) != 1:

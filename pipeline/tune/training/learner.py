@@ -17,7 +17,7 @@ from torch import Tensor, distributed
 
 from mole.attention import prepare_for_training
 from mole.checkpoint import put
-from mole.detector import MoLE, learned
+from mole.detector import MoLE, stored
 from mole.preprocess import Preprocess
 from mole.tower import normalise
 from mole.training import Rates, StepReport, fit_head, optimizer_for, schedule, training_step
@@ -73,7 +73,7 @@ class Learner:
 
     def tokens(self, pixels_B3SS: Tensor) -> Tensor:
         """Run the frozen trunk over uint8 views; token_BTD in the tower's dtype, without a gradient."""
-        dtype, device = self.detector.tower.proj.dtype, self.detector.tower.proj.device
+        dtype, device = self.detector.dtype, self.detector.device
         with torch.no_grad():
             token_BTD: Tensor = self.detector.trunk(normalise(pixels_B3SS.to(device), self.spec).to(dtype))
         return token_BTD
@@ -114,8 +114,8 @@ class Learner:
         self._seen = []
         fit_head(self.detector, feature_NF, label_N, torch.ones_like(label_N), self.course.penalty)
         if distributed.is_initialized():
-            for parameter in self.detector.head.parameters():
-                distributed.broadcast(parameter.data, src=0)  # the same to the last digit, whatever each processor is
+            for tensor in (*self.detector.head.parameters(), *self.detector.head.buffers()):
+                distributed.broadcast(tensor.data, src=0)  # the same to the last digit, whatever each processor is
 
     def judge(self, score: float) -> None:
         """Take the score of an epoch: keep what learned if it is the best so far, else lose patience."""
@@ -131,8 +131,8 @@ class Learner:
         return torch.cat(parts).numpy() if parts else np.empty(0, np.float32)
 
     def state(self) -> dict[str, Tensor]:
-        """Copy what learns."""
-        return {name: parameter.detach().cpu().clone() for name, parameter in learned(self.detector).items()}
+        """Copy what learns, and what the head was fitted by."""
+        return {name: tensor.detach().cpu().clone() for name, tensor in stored(self.detector).items()}
 
     def become(self, state: Mapping[str, Tensor]) -> None:
         """Take on what was learned elsewhere.

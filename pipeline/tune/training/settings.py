@@ -27,7 +27,7 @@ def view_name(name: str) -> str:
     try:
         return Preprocess.named(name).name
     except ValueError as reason:
-        raise ValueError("must be resize, crop, crop-4 or texture-4") from reason
+        raise ValueError("must be resize, crop, crop-4, texture-4 or resize+crop") from reason
 
 
 ELSEWHERE = {
@@ -91,7 +91,8 @@ class FinetuneSettings(SampleSettings):
     most_leak: PositiveFloat = Field(0.65, description="AUROC of the files' metadata above which training refuses")
 
     view: Annotated[str, AfterValidator(view_name)] | None = Field(
-        None, description="what an image is judged by: resize, crop, crop-4, texture-4 (default: the base's)"
+        None,
+        description="what an image is judged by: resize, crop, crop-4, texture-4, resize+crop (default: the base's)",
     )
     adapted_blocks: NonNegativeInt | None = Field(None, description="last blocks with experts (default: the base's)")
     shared_rank: NonNegativeInt | None = Field(

@@ -35,6 +35,7 @@ def test_the_recipes_that_are_shipped_are_recipes(root: Path, file: str) -> None
         ["--steps", "-1"],
         ["--views", "squint"],
         ["--views", "resize,crop"],
+        ["--views", "resize+crop"],
         ["--views", "crop-3"],
         ["--penalty", "0"],
         ["--config", "no.toml"],

@@ -1,0 +1,177 @@
+"""Penalised logistic regression: a head is fitted to features, to the optimum where there is a single one.
+
+Legend: N images, F features, P principal components, C centres.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mole.errors import SettingsError
+from mole.head import Head, Kernel, Standard, near
+
+ITERATIONS = 500
+SEED = 0
+"""Of the drawn centres."""
+LEAST_DEVIATION = 1e-6
+"""A number that hardly moves is left at its scale."""
+LEAST_SHARE = 1e-10
+"""Of the largest variance: a component below it is none, for as many images as components span no more."""
+JITTER = 1e-6
+"""Added to the nearness of centres to themselves, so that it can be factored."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a head is fitted to.
+
+    Attributes:
+        feature_NF: float32.
+        label_N: float32, 1 for generated, 0 for real.
+        share_N: float32, how much each image counts; sum 1.
+    """
+
+    feature_NF: Tensor
+    label_N: Tensor
+    share_N: Tensor
+
+
+def fit(head: Head, examples: Examples, penalty: float, sharpness: float) -> float:
+    """Fit a head of any kind; the same examples and machine give the same head.
+
+    A linear head is fitted from nothing, and a perceptron from where it stands, to an optimum that need not be the only
+    one. A kernel head gets its principal components, draws its centres among the examples, by their share, and is
+    fitted over them.
+
+    Args:
+        head: it is set.
+        examples: of both classes.
+        penalty: half of it times the squared length of the function (of the weights, without the biases; of a kernel
+            head its length in the kernel's space) is added to the mean loss.
+        sharpness: gamma of a kernel head times the variance of what it sees; 1 is the usual width.
+
+    Returns:
+        The penalised loss at the end.
+
+    Raises:
+        SettingsError: fewer examples count than a kernel head has centres.
+    """
+    standard, kernel = head.standard, head.kernel
+    if standard is not None:
+        standardise(standard, examples)
+    if kernel is not None:
+        return _fit_kernel(head, kernel, examples, penalty, sharpness)
+    layers = head.linear
+    if len(layers) == 1:
+        nn.init.zeros_(layers[0].weight)
+        nn.init.zeros_(layers[0].bias)
+    weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
+    return descend(weights, biases, lambda: head(examples.feature_NF).squeeze(-1), examples, penalty)
+
+
+def standardise(standard: Standard, examples: Examples) -> None:
+    """Set mean and scale to the examples' own, weighed by their share."""
+    share_N1 = examples.share_N.double()[:, None]
+    mean_F = (share_N1 * examples.feature_NF).sum(dim=0)
+    scale_F = (share_N1 * (examples.feature_NF - mean_F).square()).sum(dim=0).sqrt()
+    standard.mean_F.copy_(mean_F)
+    standard.scale_F.copy_(scale_F.where(scale_F > LEAST_DEVIATION, torch.ones_like(scale_F)))
+
+
+def descend(
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    logits: Callable[[], Tensor],
+    examples: Examples,
+    penalty: float,
+) -> float:
+    """Bring the penalised mean loss down by L-BFGS, from where weights and biases stand.
+
+    Args:
+        weights: leaves, penalised.
+        biases: leaves, free.
+        logits: computes (N,) from them.
+        examples: whose labels and shares count.
+        penalty: half of it times the squared length of the weights is added.
+
+    Returns:
+        The loss at the end.
+    """
+    leaves = [*weights, *biases]
+    optimizer = torch.optim.LBFGS(leaves, max_iter=ITERATIONS, tolerance_grad=1e-7, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        logit_N = logits()
+        entropy_N = functional.binary_cross_entropy_with_logits(
+            logit_N, examples.label_N.to(logit_N.dtype), reduction="none"
+        )
+        length = torch.stack([weight.square().sum() for weight in weights]).sum()
+        total = (examples.share_N * entropy_N).sum() + penalty / 2 * length
+        total.backward()  # type: ignore[no-untyped-call]
+        return total
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    return float(loss().detach())
+
+
+def _fit_kernel(head: Head, kernel: Kernel, examples: Examples, penalty: float, sharpness: float) -> float:
+    """Set components, centres and gamma, then fit over them in float64; the loss at the end.
+
+    With K = L Lᵀ the nearness of the centres to one another, the function over them is linear in L⁻¹ k(x), and its
+    length in the kernel's space is that of the linear weights.
+
+    Raises:
+        SettingsError: fewer examples count than there are centres.
+    """
+    [last] = head.linear
+    counting, centres = int((examples.share_N > 0).sum()), len(kernel.centre_CP)
+    if counting < centres:
+        raise SettingsError(f"centres must lie in [1, {counting}], the examples that count, got {centres}")
+    standard_NF = _standardised(head, examples.feature_NF)
+    turn_PF, variance = _components(standard_NF, examples.share_N, len(kernel.turn_PF))
+    component_NP = standard_NF @ turn_PF.T
+    random = torch.Generator().manual_seed(SEED)
+    chosen_C = torch.multinomial(examples.share_N.cpu(), centres, generator=random).sort().values
+    kernel.turn_PF.copy_(turn_PF)
+    kernel.centre_CP.copy_(component_NP[chosen_C.to(component_NP.device)])
+    kernel.gamma.fill_(sharpness / variance)
+    centre_CP, gamma = kernel.centre_CP.double(), kernel.gamma.double()
+    near_CC = near(centre_CP, centre_CP, gamma)
+    lower_CC = torch.linalg.cholesky(near_CC + JITTER * torch.eye(centres, dtype=torch.float64, device=gamma.device))
+    mapped_NC = torch.linalg.solve_triangular(lower_CC, near(component_NP, centre_CP, gamma).T, upper=False).T
+    weight_C = torch.zeros(centres, dtype=torch.float64, device=gamma.device, requires_grad=True)
+    bias = torch.zeros((), dtype=torch.float64, device=gamma.device, requires_grad=True)
+    mapped_NC = mapped_NC.contiguous()
+    loss = descend([weight_C], [bias], lambda: mapped_NC @ weight_C + bias, examples, penalty)
+    with torch.no_grad():
+        own_C1 = torch.linalg.solve_triangular(lower_CC.T, weight_C[:, None], upper=True)
+        last.weight.copy_(own_C1.T)
+        last.bias.fill_(float(bias))
+    return loss
+
+
+def _standardised(head: Head, feature_NF: Tensor) -> Tensor:
+    """Standardise as the head will, then go on in float64; (N, F)."""
+    return feature_NF.double() if head.standard is None else head.standard(feature_NF).double()
+
+
+def _components(standard_NF: Tensor, share_N: Tensor, most: int) -> tuple[Tensor, float]:
+    """Find the directions of most variance around the mean, which is zero.
+
+    Args:
+        standard_NF: float64.
+        share_N: weighs the images.
+        most: P.
+
+    Returns:
+        turn_PF, float64, a row a direction, zeros where there are fewer; and the variance that they hold together.
+    """
+    weighed_NF = standard_NF * share_N.double().sqrt()[:, None]
+    variance_F, direction_FF = torch.linalg.eigh(weighed_NF.T @ weighed_NF)
+    variance_P, turn_PF = variance_F.flip(0)[:most], direction_FF.T.flip(0)[:most]
+    there_P = variance_P > LEAST_SHARE * variance_P[0]
+    return turn_PF * there_P[:, None], max(float(variance_P[there_P].sum()), LEAST_DEVIATION)
