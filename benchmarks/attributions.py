@@ -160,7 +160,8 @@ def _frozen(model: MoLE, view_13SS: Tensor, depth: int, *, patches: bool = False
             token_1TD = _norm(tower.ln_pre, torch.cat([class_11D, token_1TD], 1) + tower.positional_embedding)
         for block in list(tower.transformer.resblocks)[depth:]:
             token_1TD = _frozen_block(block, token_1TD)
-        feature_1F = _norm(tower.ln_post, token_1TD)[:, 0] @ tower.proj
+        norm, proj_DF = cast(nn.LayerNorm, tower.ln_post), cast(Tensor, tower.proj)  # these methods follow the feature
+        feature_1F = _norm(norm, token_1TD)[:, 0] @ proj_DF
         (slope,) = torch.autograd.grad(model.head(feature_1F).sum(), start_1TD)
     product: Tensor = (slope * start_1TD.detach()).sum(-1)[0]
     own: Tensor = product if patches else product[1:]

@@ -33,6 +33,9 @@ HUGGING_FACE = (
     (r"\.self_attn\.out_proj\.", ".attn.out_proj."),
 )
 """Hugging Face's names for the parts of a CLIP vision model, and open_clip's."""
+END = frozenset({"ln_post.weight", "ln_post.bias", "proj"})
+"""What makes a feature of the last block's class token."""
+BLOCK = re.compile(r"transformer\.resblocks\.(\d+)\.")
 
 
 def load_tower(name: str, source: str | Path, architecture: Architecture | None = None) -> Tower:
@@ -58,15 +61,19 @@ def assemble(shape: Architecture, state: Mapping[str, Tensor], origin: str) -> T
     """Put weights into a tower, every one or none.
 
     Args:
-        shape: the tower's.
+        shape: the tower's; weights that end at a block, without what makes a feature, may have fewer blocks.
         state: weights by open_clip's names.
         origin: where they came from, for the error.
 
     Raises:
         ModelError: keys are missing, unexpected or of another shape; it lists them.
     """
+    projects = not END.isdisjoint(state)
+    if not projects:
+        held = len({found[1] for found in map(BLOCK.match, state) if found})
+        shape = shape.model_copy(update={"layers": min(max(held, 1), shape.layers)})
     with torch.device("meta"):
-        tower = Tower(shape)
+        tower = Tower(shape, projects=projects)
     wanted = {name: tensor.shape for name, tensor in tower.state_dict().items()}
     missing, unexpected = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
     misshapen = [

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mole.block import AdaptedBlock
 from mole.config import DetectorConfig
+from mole.errors import ModelError
 from mole.experts import Experts
 from mole.router import Router
 from mole.tower import Block, Tower
@@ -44,6 +45,9 @@ class MoLE(nn.Module):
         tower: it is frozen whole.
         config: experts and head.
 
+    Raises:
+        ModelError: the tower has no feature.
+
     Source: Liu et al. 2024, arXiv:2404.04883; feature and head as in Ojha et al. 2023, arXiv:2302.10174.
     """
 
@@ -53,6 +57,8 @@ class MoLE(nn.Module):
         self.tower = tower.requires_grad_(False)
         blocks = tower.transformer.resblocks
         self.split = len(blocks) - (config.adapted_blocks if config.adapts else 0)
+        if tower.proj is None:
+            raise ModelError(f"a tower cut after block {len(blocks)} has no feature for a head")
         width, features = tower.proj.shape
         for number in range(self.split, len(blocks)):
             experts = Experts(

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from mole.block import AdaptedBlock
 from mole.checkpoint import Checkpoint
 from mole.detector import MoLE
+from mole.errors import ModelError
 from mole.tower import Block, normalise
 from mole.view import Box, Pixels, boxes, views
 
@@ -161,12 +162,17 @@ def head_slope(model: MoLE, token_VD: Tensor, feature_VF: Tensor) -> tuple[Tenso
 
     Returns:
         logit_V, float32, and slope_VD, for additions whose mean was taken off.
+
+    Raises:
+        ModelError: the tower ends at a block.
     """
     with torch.inference_mode(False), torch.enable_grad():
         leaf_VF = feature_VF.clone().requires_grad_(True)
         logit_V = model.head(leaf_VF).squeeze(-1)
         (slope_VF,) = torch.autograd.grad(logit_V.sum(), leaf_VF)
-    norm = model.tower.ln_post
+    norm, proj_DF = model.tower.ln_post, model.tower.proj
+    if norm is None or proj_DF is None:
+        raise ModelError("this map follows the tower's feature, and the tower was cut before it")
     deviation_V1 = (token_VD.var(dim=-1, unbiased=False, keepdim=True) + norm.eps).sqrt()
-    slope_VD: Tensor = (slope_VF.to(token_VD.dtype) @ model.tower.proj.T) * norm.weight / deviation_V1
+    slope_VD: Tensor = (slope_VF.to(token_VD.dtype) @ proj_DF.T) * norm.weight / deviation_V1
     return logit_V.detach(), slope_VD

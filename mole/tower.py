@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mole.config import Architecture
+from mole.errors import ModelError
 from mole.preprocess import Preprocess
 
 
@@ -80,10 +81,14 @@ class Transformer(nn.Module):
 class Tower(nn.Module):
     """An image tower, whose parts `mole.detector` runs through; weights are drawn until they are loaded.
 
+    Args:
+        shape: of its parts.
+        projects: it ends in a feature; without, it has blocks alone, whose tokens are read.
+
     Source: Radford et al. 2021, arXiv:2103.00020; names as in open_clip, whose own tower gives the same to the bit.
     """
 
-    def __init__(self, shape: Architecture) -> None:
+    def __init__(self, shape: Architecture, *, projects: bool = True) -> None:
         super().__init__()
         scale, patches = shape.width**-0.5, (shape.image_size // shape.patch_size) ** 2
         self.conv1 = nn.Conv2d(3, shape.width, shape.patch_size, stride=shape.patch_size, bias=False)
@@ -91,12 +96,11 @@ class Tower(nn.Module):
         self.positional_embedding = nn.Parameter(torch.empty(patches + 1, shape.width))
         self.ln_pre = nn.LayerNorm(shape.width)
         self.transformer = Transformer(shape)
-        self.ln_post = nn.LayerNorm(shape.width)
-        self.proj = nn.Parameter(torch.empty(shape.width, shape.embed_dim))
+        self.ln_post = nn.LayerNorm(shape.width) if projects else None
+        self.proj = nn.Parameter(torch.empty(shape.width, shape.embed_dim)) if projects else None
         for drawn in (self.class_embedding, self.positional_embedding, self.proj):
-            nn.init.uniform_(
-                drawn, -scale, scale
-            )  # a normal draw on the meta device imports the compiler of torch, 3 s
+            if drawn is not None:
+                nn.init.uniform_(drawn, -scale, scale)  # a normal draw on the meta device imports torch's compiler, 3 s
 
     def embed(self, view_B3SS: Tensor) -> Tensor:
         """Cut views into patches, put the class token before them, and say where each lies.
@@ -114,7 +118,14 @@ class Tower(nn.Module):
         return normal_BTD
 
     def read(self, token_BTD: Tensor) -> Tensor:
-        """Turn the last block's class token into feature_BF, not normalised."""
+        """Turn the last block's class token into feature_BF, not normalised.
+
+        Raises:
+            ModelError: the tower ends at a block.
+        """
+        if self.ln_post is None or self.proj is None:
+            blocks = len(self.transformer.resblocks)
+            raise ModelError(f"a tower cut after block {blocks} has no feature; read its tokens, or load it whole")
         feature_BF: Tensor = self.ln_post(token_BTD)[:, 0] @ self.proj
         return feature_BF
 

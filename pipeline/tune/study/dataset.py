@@ -101,7 +101,7 @@ def cache(detector: MoLE, views: Views, spec: Preprocess) -> Cached:
         views: what it sees, uint8 (3, S, S) each.
         spec: how they are normalised.
     """
-    dtype = detector.tower.proj.dtype
+    dtype = detector.tower.class_embedding.dtype
     samples: list[Sample] = []
     tokens, features = [], []
     with torch.no_grad():

@@ -73,7 +73,8 @@ class Learner:
 
     def tokens(self, pixels_B3SS: Tensor) -> Tensor:
         """Run the frozen trunk over uint8 views; token_BTD in the tower's dtype, without a gradient."""
-        dtype, device = self.detector.tower.proj.dtype, self.detector.tower.proj.device
+        embedding_D = self.detector.tower.class_embedding
+        dtype, device = embedding_D.dtype, embedding_D.device
         with torch.no_grad():
             token_BTD: Tensor = self.detector.trunk(normalise(pixels_B3SS.to(device), self.spec).to(dtype))
         return token_BTD
