@@ -34,6 +34,9 @@ HUGGING_FACE = (
     (r"\.self_attn\.out_proj\.", ".attn.out_proj."),
 )
 """Hugging Face's names for the parts of a CLIP vision model, and open_clip's."""
+END = frozenset({"ln_post.weight", "ln_post.bias", "proj"})
+"""What makes a feature of the last block's class token."""
+BLOCK = re.compile(r"transformer\.resblocks\.(\d+)\.")
 
 
 def load_tower(name: str, source: str | Path, architecture: Architecture | None = None) -> Tower:
@@ -59,7 +62,7 @@ def assemble(shape: Architecture, state: Mapping[str, Tensor], origin: str) -> T
     """Put weights into a tower, every one or none.
 
     Args:
-        shape: the tower's.
+        shape: the tower's; weights that end at a block, without what makes a feature, may have fewer blocks.
         state: weights by open_clip's names, or those of the library that builds the tower.
         origin: where they came from, for the error.
 
@@ -71,8 +74,12 @@ def assemble(shape: Architecture, state: Mapping[str, Tensor], origin: str) -> T
         demand_fit({name: tensor.shape for name, tensor in trunk.state_dict().items()}, state, origin)
         trunk.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
         return TimmTower(trunk.eval()).requires_grad_(False).eval()
+    projects = not END.isdisjoint(state)
+    if not projects:
+        held = len({found[1] for found in map(BLOCK.match, state) if found})
+        shape = shape.model_copy(update={"layers": min(max(held, 1), shape.layers)})
     with torch.device("meta"):
-        tower = Tower(shape)
+        tower = Tower(shape, projects=projects)
     demand_fit({name: tensor.shape for name, tensor in tower.state_dict().items()}, state, origin)
     tower.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
     return tower.requires_grad_(False).eval()

@@ -72,8 +72,8 @@ class MoLE(nn.Module):
                 scale=config.scale,
             )
             blocks[number] = AdaptedBlock(cast(Block, blocks[number]), experts)
-        features = len(config.reads) * len(config.pooling) * width or tower.features
-        self.head = Head(features, config, standard=bool(config.reads))
+        read = len(config.reads) * len(config.pooling) * width
+        self.head = Head(read or cast(int, tower.features), config, standard=bool(config.reads))
 
     @property
     def dtype(self) -> torch.dtype:
@@ -191,7 +191,7 @@ def _demand(tower: Tower, config: DetectorConfig) -> None:
             )
     if config.reads and "class" in config.pooling and not tower.classed:
         raise ModelError(f"this tower has no class token, got pooling {config.pooling}; read mean or deviation")
-    if not config.reads and tower.proj is None:
+    if not config.reads and tower.features is None:
         raise ModelError(f"this tower has no projection, so the head needs reads in [1, {layers}], got none")
 
 

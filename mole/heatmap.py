@@ -259,8 +259,13 @@ def class_slope(model: MoLE, token_VD: Tensor, slope_VF: Tensor) -> Tensor:
 
     Returns:
         slope_VD, for additions whose mean was taken off.
+
+    Raises:
+        ModelError: the tower ends at a block.
     """
-    norm = model.tower.ln_post
+    norm, proj_DF = model.tower.ln_post, model.tower.proj
+    if norm is None or proj_DF is None:
+        raise ModelError("this map follows the tower's feature, and the tower was cut before it")
     deviation_V1 = (token_VD.var(dim=-1, unbiased=False, keepdim=True) + norm.eps).sqrt()
-    slope_VD: Tensor = (slope_VF.to(token_VD.dtype) @ model.tower.proj.T) * norm.weight / deviation_V1
+    slope_VD: Tensor = (slope_VF.to(token_VD.dtype) @ proj_DF.T) * norm.weight / deviation_V1
     return slope_VD

@@ -48,8 +48,8 @@ class Scale(nn.Module):
 class TimmBlock(Block):
     """x = x + scale(attention(LN1(x))); y = x + scale(MLP(LN2(x))), of timm's own parts.
 
-    Experts stand beside the MLP with its scale and have none of it: DINOv3's begin at 0.00001, and such a factor would hold
-    back whatever experts learn.
+    Experts stand beside the MLP with its scale and have none of it: DINOv3's begin at 0.00001, and such a factor would
+    hold back whatever experts learn.
 
     Args:
         block: a `Block` of timm's vision_transformer, or an `EvaBlock`.

@@ -4,7 +4,7 @@ from typing import Any
 
 import timm
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mole.config import Architecture, Library
 
@@ -33,11 +33,11 @@ KINDS = {
 the mean of patches, angles of each block's own."""
 
 
-def timms(shape: Architecture, seed: int = 0) -> nn.Module:
+def timms(shape: Architecture, seed: int = 0) -> Any:
     """Let timm build its own model of a shape, with weights drawn large enough that images differ."""
     library = shape.library
     assert library is not None
-    model: nn.Module = timm.create_model(
+    model: Any = timm.create_model(
         library.model,
         num_classes=shape.embed_dim if library.projects else 0,
         global_pool=library.pool,

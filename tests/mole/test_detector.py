@@ -189,7 +189,7 @@ def test_the_trunk_ends_below_the_first_adapted_block_and_at_the_first_read(
 
 def test_a_detector_that_reads_blocks_needs_no_projection_and_no_last_norm() -> None:
     bare, whole = tower(), tower()
-    bare.proj, bare.ln_post = None, None  # type: ignore[assignment]
+    bare.proj, bare.ln_post = None, None
     view_B3SS = torch.randn(2, 3, 224, 224)
     first, second = (MoLE(own, READING) for own in (bare, whole))
     first.head.load_state_dict(second.head.state_dict())

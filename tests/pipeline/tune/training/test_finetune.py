@@ -13,7 +13,8 @@ from pipeline.registry import Registry
 from pipeline.tune.data.collection import CALIBRATION, TEST, VALIDATION, Collection
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.data.split import TRAIN
-from pipeline.tune.training.finetune import MOST_EPOCH, QUICK, begin_from, course_of, demand_enough, hurried, task_of
+from pipeline.tune.training.bases import begin_from
+from pipeline.tune.training.finetune import MOST_EPOCH, QUICK, course_of, demand_enough, hurried, task_of
 from pipeline.tune.training.settings import FinetuneSettings
 from tests.tiny import tiny_checkpoint
 
