@@ -1,12 +1,19 @@
 """Tiny seeded towers that timm builds, one of each kind that the detector stands on, and timm's own to compare with."""
 
+from pathlib import Path
 from typing import Any
 
 import timm
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
-from mole.config import Architecture, Library
+from mole.backbone import load_tower
+from mole.calibration import Calibration
+from mole.checkpoint import save_checkpoint, sha256_of
+from mole.config import Architecture, Backbone, CheckpointConfig, DetectorConfig, Library
+from mole.detector import MoLE, learned
+from mole.preprocess import Preprocess
 
 
 def tiny(model: str, pool: str, *, projects: bool = False, **other: Any) -> Architecture:
@@ -57,3 +64,34 @@ def timms(shape: Architecture, seed: int = 0) -> Any:
 def weights(shape: Architecture, seed: int = 0) -> dict[str, Tensor]:
     """Draw the weights of a shape, by timm's names."""
     return dict(timms(shape, seed).state_dict())
+
+
+def timm_checkpoint(folder: Path, shape: Architecture, config: DetectorConfig, adapters: int = 0) -> Path:
+    """Write a checkpoint on a tiny tower, with drawn adapters.
+
+    Args:
+        folder: where it goes.
+        shape: of the tower.
+        config: experts, reads and head.
+        adapters: the seed of what would be trained.
+    """
+    folder.mkdir(parents=True)
+    file = folder / "tower.safetensors"
+    save_file(weights(shape), file)
+    detector = MoLE(load_tower("tiny", file, shape), config)
+    torch.manual_seed(adapters)
+    with torch.no_grad():
+        for parameter in learned(detector).values():
+            parameter.copy_(torch.randn_like(parameter) * 0.3)
+    side, half = shape.image_size, (0.5, 0.5, 0.5)
+    spec = Preprocess(mode="resize", size=side, short_side=side, mean=half, std=half)
+    written = CheckpointConfig(
+        backbone=Backbone(name="tiny", file=file.name, file_sha256=sha256_of(file), architecture=shape),
+        detector=config,
+        preprocess=spec,
+        preprocess_fingerprint=spec.fingerprint,
+        calibration=Calibration(real_below=-0.5, generated_above=0.5),
+        licence="Apache-2.0",
+    )
+    save_checkpoint(folder, detector, written)
+    return folder

@@ -215,7 +215,7 @@ def test_blocks_that_the_tower_has_not_are_refused_with_the_bound(values: dict[s
 
 def test_a_tower_without_a_class_token_is_read_by_its_patches() -> None:
     bare = tower()
-    bare.prefix = 0
+    bare.prefix, bare.classed = 0, False
     with pytest.raises(ModelError, match="no class token"):
         MoLE(bare, DetectorConfig(reads=(2,), blocks=()))
     detector = MoLE(bare, DetectorConfig(reads=(2,), blocks=(), pooling=("mean",)))

@@ -2,19 +2,23 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from mole.attention import prepare_for_training
 from mole.backbone import assemble, load_tower, tower_digest
+from mole.checkpoint import load_checkpoint
 from mole.config import Architecture, DetectorConfig
 from mole.detector import MoLE, detection_loss, learned
 from mole.errors import ModelError
+from mole.heatmap import heat_map
+from mole.inference import Panel
 from mole.precision import faster, in_bfloat16
 from mole.timm_tower import Rotation
-from mole.tower import Block, Tower
-from tests.timms import DINOV3, KINDS, PE, SIGLIP, timms, weights
+from mole.tower import Block, Tower, normalise
+from tests.timms import DINOV3, KINDS, PE, SIGLIP, timm_checkpoint, timms, weights
 
 CONFIG = DetectorConfig(adapted_blocks=2, shared_rank=4, expert_ranks=(2, 3))
 every_kind = pytest.mark.parametrize("shape", KINDS.values(), ids=KINDS.keys())
@@ -154,3 +158,67 @@ def test_angles_stay_exact_in_a_tower_of_bfloat16_and_are_held_once() -> None:
 
 def test_a_block_is_a_block_to_whoever_stands_beside_its_mlp() -> None:
     assert all(isinstance(block, Block) for block in tower(SIGLIP).transformer.resblocks)
+
+
+@every_kind
+def test_the_middle_is_read_and_what_stands_above_it_is_gone(shape: Architecture) -> None:
+    whole, view_B3SS = timms(shape), views()
+    patches_R = whole.forward_intermediates(view_B3SS, indices=[0, 1], output_fmt="NLC", intermediates_only=True)
+    config = DetectorConfig(blocks=(), reads=(1, 2), pooling=("mean", "deviation"))
+    detector = MoLE(tower(shape), config)
+    with torch.inference_mode():
+        feature_BF, _ = detector.feature(detector.trunk(view_B3SS))
+    theirs = [part for token in patches_R for part in (token.mean(dim=1), token.std(dim=1, unbiased=False))]
+    assert (feature_BF - torch.cat(theirs, dim=1)).abs().max() <= 1e-5
+    assert len(detector.tower.transformer.resblocks) == 2
+
+
+def feature(detector: MoLE) -> torch.Tensor:
+    with torch.inference_mode():
+        return detector.feature(detector.trunk(views()))[0]
+
+
+@every_kind
+def test_experts_in_a_middle_block_move_what_is_read_behind_it_once_they_were_trained(shape: Architecture) -> None:
+    plain = DetectorConfig(blocks=(), reads=(1, 3), pooling=("mean",))
+    detector = MoLE(tower(shape), plain.model_copy(update={"blocks": (1,)}))
+    plain_BF, width = feature(MoLE(tower(shape), plain)), shape.width
+    assert torch.equal(feature(detector), plain_BF)
+    with torch.no_grad():
+        for parameter in learned(detector).values():
+            parameter.normal_(std=0.3)
+    moved_BF = feature(detector)
+    assert torch.equal(moved_BF[:, :width], plain_BF[:, :width])
+    assert (moved_BF[:, width:] - plain_BF[:, width:]).abs().mean() > 1e-3
+
+
+def test_a_class_token_is_read_only_where_there_is_one() -> None:
+    config = DetectorConfig(blocks=(), reads=(2,))
+    for shape in (PE, DINOV3):
+        detector = MoLE(tower(shape), config)
+        token_BTD = detector.rise(detector.trunk(views()), 2, 2)
+        assert torch.equal(feature(detector), token_BTD[:, 0])
+    with pytest.raises(ModelError, match="no class token.*read mean or deviation"):
+        MoLE(tower(SIGLIP), config)
+
+
+@every_kind
+def test_a_checkpoint_is_loaded_back_and_two_on_one_tower_score_together_as_alone(
+    shape: Architecture, tmp_path: Path
+) -> None:
+    reading = DetectorConfig(blocks=(1,), reads=(2,), pooling=("mean",), expert_ranks=(2, 3))
+    folders = [timm_checkpoint(tmp_path / str(n), shape, config, n) for n, config in enumerate((CONFIG, reading))]
+    pixels_B3SS = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
+    loaded = [load_checkpoint(folder) for folder in folders]
+    with torch.inference_mode():
+        alone = [one.detector(normalise(pixels_B3SS, one.preprocess)).logit_B.numpy() for one in loaded]
+    for precision in ("float32", "bfloat16"):
+        scores = Panel(list(map(load_checkpoint, folders)), "cpu", precision=precision).score([pixels_B3SS])
+        for score, logit_B in zip(scores, alone, strict=True):
+            np.testing.assert_allclose(score.logit, logit_B, atol=1e-4 if precision == "float32" else 0.3)
+
+
+def test_a_map_of_what_clips_attention_reads_is_refused_by_the_towers_name(tmp_path: Path) -> None:
+    model = load_checkpoint(timm_checkpoint(tmp_path / "pe", PE, CONFIG))
+    with pytest.raises(ModelError, match="maps are made of what CLIP's attention reads, and 'tiny' attends otherwise"):
+        heat_map(model, np.zeros((3, 64, 64), np.uint8))
