@@ -29,9 +29,10 @@ def begin(folder: Path, name: str, source: str) -> Description:
     """
     file, shape = Path(source), architecture_of(name)
     held = file.is_file()
-    spec = views_of(name, None if held else source, shape)
+    tag = None if held else source
+    spec = views_of(name, tag, shape)
     tower = load_tower(name, source, shape)
-    backbone = Backbone(name=name, pretrained=None if held else source, sha256=tower_digest(tower.state_dict()))
+    backbone = Backbone(name=name, pretrained=tag, sha256=tower_digest(tower.state_dict()))
     if held:
         folder.mkdir(parents=True, exist_ok=True)
         copy = folder / f"tower{file.suffix}"
@@ -47,6 +48,6 @@ def begin(folder: Path, name: str, source: str) -> Description:
         preprocess_fingerprint=spec.fingerprint,
         calibration=Calibration(),
         provenance={"begun": "experts and head as they are drawn, nothing trained"},
-        licence=f"adapters and head: Apache-2.0; tower: {licence_of(name)}",
+        licence=f"adapters and head: Apache-2.0; tower: {licence_of(name, tag)}",
     )
     return save_checkpoint(folder, detector, config)

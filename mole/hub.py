@@ -230,18 +230,7 @@ def views_of(name: str, tag: str | None, shape: Architecture) -> Preprocess:
         ModelError: the weights of a local file may be of several kinds, those of a tag want another activation, or timm
             does not know the tag.
     """
-    import open_clip
-    import timm
-
-    if open_clip.get_model_config(name) is None:
-        if tag and not timm.is_model_pretrained(f"{name}.{tag}"):
-            raise ModelError(
-                f"timm has no weights {tag!r} of {name!r}; see timm.list_pretrained(), or name a local file"
-            )
-        said: list[dict[str, Any]] = [vars(timm.get_pretrained_cfg(f"{name}.{tag}" if tag else name))]
-    else:
-        tags = [tag] if tag else open_clip.list_pretrained_tags_by_model(name)
-        said = [open_clip.get_pretrained_cfg(name, one) for one in tags]
+    said = _said(name, tag)
     spoken = {(tuple(one["mean"]), tuple(one["std"])) for one in said if one}
     if len(spoken) > 1:
         raise ModelError(
@@ -255,11 +244,29 @@ def views_of(name: str, tag: str | None, shape: Architecture) -> Preprocess:
     return Preprocess(mode="resize", size=shape.image_size, short_side=shape.image_size, **seen)
 
 
-def licence_of(name: str) -> str:
-    """Tell what timm says of the licence of a model's weights; open_clip says nothing."""
+def licence_of(name: str, tag: str | None) -> str:
+    """Tell what timm says of the licence of weights, every one that a local file may have; open_clip says nothing.
+
+    Raises:
+        ModelError: timm does not know the tag.
+    """
+    told = sorted({str(one["license"]) for one in _said(name, tag) if one.get("license")})
+    return " or ".join(told) or f"of the publisher of {name}"
+
+
+def _said(name: str, tag: str | None) -> list[dict[str, Any]]:
+    """Gather what is said of weights: of a tag's, or of all that a local file may hold.
+
+    Raises:
+        ModelError: timm does not know the tag.
+    """
     import open_clip
     import timm
 
     if open_clip.get_model_config(name) is not None:
-        return f"of the publisher of {name}"
-    return str(getattr(timm.get_pretrained_cfg(name), "license", None) or f"of the publisher of {name}")
+        tags = [tag] if tag else open_clip.list_pretrained_tags_by_model(name)
+        return [open_clip.get_pretrained_cfg(name, one) for one in tags]
+    if tag and not timm.is_model_pretrained(f"{name}.{tag}"):
+        raise ModelError(f"timm has no weights {tag!r} of {name!r}; see timm.list_pretrained(), or name a local file")
+    kinds = [f"{name}.{tag}"] if tag else timm.list_pretrained(f"{name}.*") or [name]
+    return [vars(timm.get_pretrained_cfg(kind)) for kind in kinds]

@@ -9,11 +9,11 @@ import pytest
 
 from mole.config import describe
 from mole.errors import SettingsError
+from mole.preprocess import Preprocess
 from pipeline.registry import Registry
 from pipeline.tune.data.collection import CALIBRATION, TEST, VALIDATION, Collection
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.data.split import TRAIN
-from pipeline.tune.training.bases import begin_from
 from pipeline.tune.training.finetune import MOST_EPOCH, QUICK, course_of, demand_enough, hurried, task_of
 from pipeline.tune.training.settings import FinetuneSettings
 from tests.tiny import tiny_checkpoint
@@ -79,12 +79,8 @@ def test_a_batch_that_workers_cannot_share_is_refused(tiny: Path) -> None:
         task_of(settings(workers=3), Registry("models"), describe(tiny), collection())
 
 
-def test_training_begins_from_a_version_a_folder_or_what_a_registry_promotes(tmp_path: Path) -> None:
-    folder = tiny_checkpoint(tmp_path / "tiny")
-    place = Registry(str(tmp_path / "models"))
-    digest = place.add(folder, {})
-    place.promote(digest, "first", replacing=None)
-    for given in (settings(init_from=digest), settings(init_from=str(folder)), settings(base=place.url)):
-        assert begin_from(given, place).digest == digest
-    with pytest.raises(SettingsError, match="--init-from goes on with its own"):
-        begin_from(settings(init_from=digest, view="crop"), place)
+def test_a_view_that_is_asked_for_keeps_the_size_and_the_colours_of_the_base(tmp_path: Path) -> None:
+    half = Preprocess(mode="resize", size=384, short_side=384, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    base = describe(tiny_checkpoint(tmp_path / "tiny", preprocess=half))
+    task = task_of(settings(view="crop-4"), Registry("models"), base, collection())
+    assert task.spec == half.model_copy(update={"mode": "crop", "crops": 4})
