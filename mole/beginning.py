@@ -32,7 +32,12 @@ def begin(folder: Path, name: str, source: str) -> Description:
     tag = None if held else source
     spec = views_of(name, tag, shape)
     tower = load_tower(name, source, shape)
-    backbone = Backbone(name=name, pretrained=tag, sha256=tower_digest(tower.state_dict()))
+    backbone = Backbone(
+        name=name,
+        pretrained=tag,
+        sha256=tower_digest(tower.state_dict()),
+        architecture=shape if shape.library else None,  # so that no later release of a library reads the name otherwise
+    )
     if held:
         folder.mkdir(parents=True, exist_ok=True)
         copy = folder / f"tower{file.suffix}"

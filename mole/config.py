@@ -177,7 +177,7 @@ class Backbone(BaseModel):
         file: the weights' file, relative to the checkpoint's folder, where they are not.
         file_sha256: digest of that file as it lies there.
         sha256: digest of the unpacked weights, None where they were never seen.
-        architecture: the tower's shape, where neither knows the name.
+        architecture: the tower's shape, where neither knows the name or it is to stay whatever they make of it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -33,7 +33,8 @@ def test_it_sees_the_views_of_its_tower_and_its_experts_change_nothing(
     spec = begun.preprocess
     assert (spec.name, spec.size, spec.short_side, spec.mean) == ("resize", side, side, mean)
     loaded = load_checkpoint(begun.folder)
-    assert loaded.description.config.backbone.sha256 is not None
+    backbone = loaded.description.config.backbone
+    assert backbone.sha256 is not None and backbone.architecture == architecture_of(name)
     view_13SS = torch.randn(1, 3, side, side)
     with torch.inference_mode():
         feature_BF, _ = loaded.detector.feature(loaded.detector.trunk(view_13SS))
