@@ -16,7 +16,7 @@ from mole.checkpoint import load_checkpoint
 from mole.inference import DRIFT, PanelOfOne, fetched, forward
 from mole.precision import Precision
 from mole.tower import normalise
-from mole.view import view
+from mole.view import views
 from pipeline import registry, storage
 from pipeline.decode import Bounds, Picture, decode
 from pipeline.scan.reading.source import Source
@@ -36,27 +36,28 @@ def main() -> None:
     units = list(Source([arguments.source]).units())
     chosen = random.Random(0).sample(units, min(arguments.images, len(units)))
     pictures = [decode(storage.read(unit.uri), BOUNDS) for unit in chosen]
-    views = [view(picture.pixels_3HW, loaded.preprocess) for picture in pictures if isinstance(picture, Picture)]
-    batches = [torch.from_numpy(np.stack(views[start : start + BATCH])) for start in range(0, len(views), BATCH)]
+    seen = [views(picture.pixels_3HW, loaded.preprocess) for picture in pictures if isinstance(picture, Picture)]
+    crops = loaded.preprocess.crops
+    batches = [torch.from_numpy(np.concatenate(seen[start : start + BATCH])) for start in range(0, len(seen), BATCH)]
     logits: dict[str, np.ndarray] = {}
     precisions: tuple[Precision, ...] = ("float32", "bfloat16")
     for precision in precisions:
         scorer = PanelOfOne(loaded, "cpu", precision=precision)
         with torch.inference_mode():
             begun = time.perf_counter()
-            parts = [forward(scorer.panel.fast, normalise(batch, loaded.preprocess), 1)[0] for batch in batches]
+            parts = [forward(scorer.panel.fast, normalise(batch, loaded.preprocess), crops)[0] for batch in batches]
             seconds = time.perf_counter() - begun
         logits[precision] = fetched(parts).logit
-        rescored = np.concatenate([scorer.score(batch).logit for batch in batches])
+        rescored = np.concatenate([scorer.score(batch, crops=crops).logit for batch in batches])
         logits[f"{precision} scored"] = rescored
-        print(f"{precision}: {len(views) / seconds:.1f} images/s in batches of {BATCH}")
+        print(f"{precision}: {len(seen) / seconds:.1f} images/s in batches of {BATCH}")
     drift = np.abs(logits["bfloat16"] - logits["float32"])
     thresholds = np.array([loaded.calibration.real_below, loaded.calibration.generated_above])
     near = np.abs(logits["bfloat16"][:, None] - thresholds).min(axis=1) <= DRIFT
     verdicts = {name: loaded.calibration.verdict(values) for name, values in logits.items()}
     plain = int((verdicts["bfloat16"] != verdicts["float32"]).sum())
     moved = int((verdicts["bfloat16 scored"] != verdicts["float32"]).sum())
-    print(f"{len(views)} images: drift mean {drift.mean():.3f}, largest {drift.max():.3f} logits")
+    print(f"{len(seen)} images: drift mean {drift.mean():.3f}, largest {drift.max():.3f} logits")
     print(f"{near.mean():.1%} lie within {DRIFT} of a threshold and are scored again in float32")
     print(f"verdicts that bfloat16 alone moves: {plain}; that a scan in bfloat16 moves: {moved}")
     print(f"{os.cpu_count()} cores, torch {torch.__version__}, {datetime.now(UTC):%Y-%m-%d}")

@@ -110,7 +110,7 @@ def test_a_view_of_the_window_is_the_view_of_the_whole(height: int, width: int) 
     assert (views(seen(data).pixels_3HW, SPEC) == views(seen(data, whole=True).pixels_3HW, SPEC)).all()
 
 
-@pytest.mark.parametrize("name", ["resize", "crop-4", "texture-4"])
+@pytest.mark.parametrize("name", ["resize", "crop-4", "texture-4", "resize+crop"])
 def test_a_spec_that_looks_everywhere_has_no_window(name: str) -> None:
     assert Preprocess.named(name).window(1000, 1000) is None
 

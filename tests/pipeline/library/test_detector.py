@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from mole import Detector
-from mole.config import describe
+from mole.config import DetectorConfig, describe
 from mole.errors import SettingsError
 from mole.inference import DRIFT
 from mole.preprocess import Preprocess
@@ -51,9 +51,17 @@ def scanned(model: Path, images: dict[str, bytes], folder: Path) -> tuple[list[d
     return rows, CLOSE if actor.panel.precision == "float32" else DRIFT
 
 
-@pytest.mark.parametrize("view", ["resize", "crop", "crop-4", "texture-2"])
-def test_a_detector_says_what_a_scan_says_of_the_same_bytes(view: str, tmp_path: Path) -> None:
-    model = tiny_checkpoint(tmp_path / "model", preprocess=Preprocess.named(view))
+MIDDLE = DetectorConfig(blocks=(1,), reads=(2, 3), head="kernel", components=8, centres=30)
+
+
+@pytest.mark.parametrize(
+    ("view", "config"),
+    [("resize", None), ("crop", None), ("crop-4", None), ("texture-2", None), ("resize+crop", MIDDLE)],
+)
+def test_a_detector_says_what_a_scan_says_of_the_same_bytes(
+    view: str, config: DetectorConfig | None, tmp_path: Path
+) -> None:
+    model = tiny_checkpoint(tmp_path / "model", preprocess=Preprocess.named(view), detector=config)
     sound = {f"{kind}.jpg": make() for kind, make in FILES.items()}
     images = sound | {f"{number}.jpg": picture(number, side=300) for number in range(4)} | faulty()
     del images["text.txt"]  # no image to a shard

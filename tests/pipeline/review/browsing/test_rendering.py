@@ -48,7 +48,12 @@ def test_the_views_are_those_of_the_scan_to_the_pixel() -> None:
     data = picture(3, form="png", side=300)
     whole = decode(data, Bounds(1 << 20, 1 << 20))
     assert isinstance(whole, Picture)
-    for name, size in (("crop", (224, 224)), ("crop-4", (896, 224)), ("crop-9", (896, 672))):
+    for name, size in (
+        ("crop", (224, 224)),
+        ("crop-4", (896, 224)),
+        ("crop-9", (896, 672)),
+        ("resize+crop", (448, 224)),
+    ):
         spec = Preprocess.named(name)
         [made] = seen(data, spec)
         assert isinstance(made, bytes)

@@ -39,7 +39,7 @@ def statuses(table: pa.Table) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("mode", ["crop", "resize", "texture-4"])
+@pytest.mark.parametrize("mode", ["crop", "resize", "texture-4", "resize+crop"])
 def test_sides_that_no_column_holds_cost_their_row_alone(mode: str) -> None:
     zeros = np.zeros((1, 64), np.uint8)
     huge = [png(zeros, 8, 0, size=size) for size in ((2**31 + 5, 64), (64, 2**31), (2**32 - 1, 2**32 - 1))]
@@ -126,7 +126,7 @@ def mutated(chance: random.Random, data: bytes, others: list[bytes]) -> bytes:
 
 def test_no_mutation_of_any_format_leaves_its_row() -> None:
     chance, every = random.Random(7), seeds()
-    for name in ("crop", "resize", "texture-4"):
+    for name in ("crop", "resize+crop", "texture-4"):
         images = [mutated(chance, chance.choice(every), every) for _ in range(250)]
         rows = prepared(Preprocess.named(name), *images)
         assert len(rows) == len(images) and rows["status"].null_count == 0

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mole.config import DetectorConfig
 from mole.detector import MoLE, learned
 from mole.errors import ModelError
 from mole.preprocess import Preprocess
@@ -18,9 +19,12 @@ from tests.tiny import CONFIG, SHAPE
 COURSE = Course(looking=2, steps=4, epochs=3, penalty=1e-2, head_rate=1e-2, expert_rate=1e-2, decay=0.0, patience=2)
 
 
-def learner(course: Course = COURSE) -> Learner:
+KERNEL = DetectorConfig(blocks=(1,), reads=(2, 3), head="kernel", components=4, centres=8)
+
+
+def learner(course: Course = COURSE, config: DetectorConfig = CONFIG) -> Learner:
     torch.manual_seed(0)
-    return Learner(MoLE(Tower(SHAPE), CONFIG), Preprocess(mode="crop"), course)
+    return Learner(MoLE(Tower(SHAPE), config), Preprocess(mode="crop"), course)
 
 
 def batches(count: int) -> list[tuple[Tensor, Tensor]]:
@@ -46,12 +50,15 @@ def test_looking_moves_nothing_and_the_head_is_fitted_to_all_that_was_seen() -> 
     assert set(learned(one.detector)) > moved
 
 
-def test_a_learner_that_is_saved_and_restored_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
+@pytest.mark.parametrize("config", [CONFIG, KERNEL])
+def test_a_learner_that_is_saved_and_restored_goes_on_as_if_nothing_had_happened(
+    config: DetectorConfig, tmp_path: Path
+) -> None:
     views = batches(8)
-    through = learner()
+    through = learner(config=config)
     for view in views:
         through.learn(*view)
-    first, second = learner(), learner(replace(COURSE))
+    first, second = learner(config=config), learner(replace(COURSE), config)
     for view in views[:5]:
         first.learn(*view)
     first.judge(0.7)
