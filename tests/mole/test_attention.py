@@ -1,5 +1,7 @@
 """Laws of attention for training."""
 
+from typing import cast
+
 import pytest
 import torch
 from torch import nn
@@ -7,7 +9,7 @@ from torch import nn
 from mole.attention import attend, prepare_for_training
 from mole.config import DetectorConfig
 from mole.detector import MoLE, learned
-from mole.tower import Tower
+from mole.tower import Block, Tower
 from tests.tiny import CONFIG, SHAPE
 
 
@@ -43,7 +45,7 @@ def test_the_plain_blocks_that_gradients_pass_attend_so_too() -> None:
     torch.manual_seed(0)
     detector = MoLE(Tower(SHAPE), DetectorConfig(blocks=(1,), reads=(2, 4)))
     prepare_for_training(detector)
-    plain = detector.tower.transformer.resblocks[3]
+    plain = cast(Block, detector.tower.transformer.resblocks[3])
     plain.attn.register_forward_pre_hook(lambda *_: pytest.fail("torch's own path"))
     detector(torch.randn(2, 3, 224, 224)).logit_B.sum().backward()
     assert all(parameter.grad is not None for parameter in learned(detector).values())
