@@ -162,7 +162,11 @@ def _frozen(model: MoLE, view_13SS: Tensor, depth: int, *, patches: bool = False
         for number, block in enumerate(list(tower.transformer.resblocks)[depth:], depth + 1):
             token_1TD = _frozen_block(block, token_1TD)
             reads += [model.read(token_1TD)] if number in model.config.reads else []
-        feature_1F = torch.cat(reads, dim=1) if reads else _norm(tower.ln_post, token_1TD)[:, 0] @ tower.proj
+        if reads:
+            feature_1F = torch.cat(reads, dim=1)
+        else:
+            norm, proj_DF = cast(nn.LayerNorm, tower.ln_post), cast(Tensor, tower.proj)
+            feature_1F = _norm(norm, token_1TD)[:, 0] @ proj_DF
         (slope,) = torch.autograd.grad(model.head(feature_1F).sum(), start_1TD)
     product: Tensor = (slope * start_1TD.detach()).sum(-1)[0]
     own: Tensor = product if patches else product[1:]

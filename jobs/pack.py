@@ -24,14 +24,23 @@ def main(arguments: list[str]) -> int:
         samples, images=settings.images, held_out=settings.held_out, seed=settings.seed
     )
     scale = packing.pack_tower(
-        settings.source, settings.output, settings.backbone, calibration=calibration, most_bytes=settings.most_bytes
+        settings.source,
+        settings.output,
+        settings.backbone,
+        calibration=calibration,
+        most_bytes=settings.most_bytes,
+        reads=settings.reads,
     )
-    cosine_N = packing.measure(settings.source, settings.output, settings.backbone, photographs)
     size = settings.output.stat().st_size
     print(f"{settings.output}: {size:,} bytes, scale {scale:.4g}, {len(calibration)} calibration images")
-    print(
-        f"cosine on {len(cosine_N)} {settings.held_out} images: mean {cosine_N.mean():.5f}, lowest {cosine_N.min():.5f}"
-    )
+    names = [f"class token after block {read}" for read in settings.reads] or ["feature"]
+    for moved in packing.measure(settings.source, settings.output, settings.backbone, photographs, settings.reads):
+        for name, cosine_N, centred_N in zip(names, moved.cosine_RN, moved.centred_RN, strict=True):
+            print(
+                f"{name} on {len(photographs)} {settings.held_out} images, {moved.view}: "
+                f"cosine mean {cosine_N.mean():.5f}, lowest {cosine_N.min():.5f}; "
+                f"less the mean over images {centred_N.mean():.5f}, {centred_N.min():.5f}"
+            )
     return 0
 
 

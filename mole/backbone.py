@@ -1,4 +1,4 @@
-"""The frozen tower's weights: of an open_clip ViT, from a tag or a local file, in any of the names that they go by."""
+"""The frozen tower's weights: of a ViT of open_clip or timm, from a tag or a file, by any names that they go by."""
 
 import hashlib
 import pickle
@@ -13,9 +13,10 @@ from torch import Tensor
 
 from mole.config import Architecture
 from mole.errors import ModelError
-from mole.hub import architecture_of, download
+from mole.hub import architecture_of, build, download
 from mole.quantization import FORMAT as PACKED
 from mole.quantization import unpack
+from mole.timm_tower import TimmTower
 from mole.tower import Tower
 
 HUGGING_FACE = (
@@ -33,15 +34,18 @@ HUGGING_FACE = (
     (r"\.self_attn\.out_proj\.", ".attn.out_proj."),
 )
 """Hugging Face's names for the parts of a CLIP vision model, and open_clip's."""
+END = frozenset({"ln_post.weight", "ln_post.bias", "proj"})
+"""What makes a feature of the last block's class token."""
+BLOCK = re.compile(r"transformer\.resblocks\.(\d+)\.")
 
 
 def load_tower(name: str, source: str | Path, architecture: Architecture | None = None) -> Tower:
     """Load a frozen image tower.
 
     Args:
-        name: open_clip's name of the model.
-        source: a local file, or the tag of pretrained weights, which open_clip downloads.
-        architecture: its shape, where open_clip does not know the name.
+        name: open_clip's name of the model, or timm's.
+        source: a local file, or the tag of pretrained weights, which that library downloads.
+        architecture: its shape, where neither knows the name.
 
     Returns:
         The tower, float32, evaluating, nothing in it to train.
@@ -58,16 +62,40 @@ def assemble(shape: Architecture, state: Mapping[str, Tensor], origin: str) -> T
     """Put weights into a tower, every one or none.
 
     Args:
-        shape: the tower's.
-        state: weights by open_clip's names.
+        shape: the tower's; weights that end at a block, without what makes a feature, may have fewer blocks.
+        state: weights by open_clip's names, or those of the library that builds the tower.
         origin: where they came from, for the error.
 
     Raises:
         ModelError: keys are missing, unexpected or of another shape; it lists them.
     """
+    if shape.library is not None:
+        trunk, state = build(shape, state)
+        demand_fit({name: tensor.shape for name, tensor in trunk.state_dict().items()}, state, origin)
+        trunk.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
+        return TimmTower(trunk.eval()).requires_grad_(False).eval()
+    projects = not END.isdisjoint(state)
+    if not projects:
+        held = len({found[1] for found in map(BLOCK.match, state) if found})
+        shape = shape.model_copy(update={"layers": min(max(held, 1), shape.layers)})
     with torch.device("meta"):
-        tower = Tower(shape)
-    wanted = {name: tensor.shape for name, tensor in tower.state_dict().items()}
+        tower = Tower(shape, projects=projects)
+    demand_fit({name: tensor.shape for name, tensor in tower.state_dict().items()}, state, origin)
+    tower.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
+    return tower.requires_grad_(False).eval()
+
+
+def demand_fit(wanted: Mapping[str, torch.Size], state: Mapping[str, Tensor], origin: str) -> None:
+    """Insist that weights are those of a tower, every one and no other.
+
+    Args:
+        wanted: shapes by name.
+        state: what there is.
+        origin: where it came from, for the error.
+
+    Raises:
+        ModelError: keys are missing, unexpected or of another shape; it lists them.
+    """
     missing, unexpected = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
     misshapen = [
         f"{name} {list(state[name].shape)} for {list(shape)}"
@@ -78,8 +106,6 @@ def assemble(shape: Architecture, state: Mapping[str, Tensor], origin: str) -> T
         raise ModelError(
             f"{origin} does not fit the tower: missing {missing}, unexpected {unexpected}, misshapen {misshapen}"
         )
-    tower.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
-    return tower.requires_grad_(False).eval()
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -30,6 +30,22 @@ ADAPTERS = "adapters.safetensors"
 DIGEST_DIGITS = 32
 
 
+class Library(BaseModel):
+    """How timm builds a tower that is not CLIP's plain ViT.
+
+    Attributes:
+        model: timm's name of it.
+        pool: how the tokens behind the last block become one: by the class token, their mean, or attention.
+        projects: whether a layer brings that one into the space that images share with texts.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    pool: Literal["token", "avg", "map"]
+    projects: bool
+
+
 class Architecture(BaseModel):
     """The shape of a ViT image tower.
 
@@ -41,6 +57,8 @@ class Architecture(BaseModel):
         heads: attention heads.
         embed_dim: of the feature.
         quick_gelu: OpenAI's weights were trained with it and score worse without, and say nothing.
+        mlp_ratio: width of the MLP for one of a token.
+        library: how timm builds it; None for the plain ViT of CLIP, which `mole.tower` builds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +70,15 @@ class Architecture(BaseModel):
     heads: PositiveInt
     embed_dim: PositiveInt
     quick_gelu: bool = True
+    mlp_ratio: PositiveFloat = 4.0
+    library: Library | None = None
+
+    @model_serializer(mode="wrap")
+    def _write(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave unsaid what the first checkpoints could not say, where it is as they were: they keep their digest."""
+        written: dict[str, Any] = handler(self)
+        silent = {"mlp_ratio": self.mlp_ratio == 4.0, "library": self.library is None}
+        return {name: value for name, value in written.items() if not silent.get(name, False)}
 
 
 Pooling = Literal["class", "mean", "deviation"]
@@ -145,12 +172,12 @@ class Backbone(BaseModel):
     """Which frozen tower a checkpoint stands on.
 
     Attributes:
-        name: open_clip's name of the model.
-        pretrained: open_clip's tag of the weights, where they are downloaded.
+        name: open_clip's name of the model, or timm's.
+        pretrained: the tag of the weights there, where they are downloaded.
         file: the weights' file, relative to the checkpoint's folder, where they are not.
         file_sha256: digest of that file as it lies there.
         sha256: digest of the unpacked weights, None where they were never seen.
-        architecture: the tower's shape, where open_clip does not know the name.
+        architecture: the tower's shape, where neither knows the name or it is to stay whatever they make of it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -72,8 +72,8 @@ class MoLE(nn.Module):
                 scale=config.scale,
             )
             blocks[number] = AdaptedBlock(cast(Block, blocks[number]), experts)
-        features = len(config.reads) * len(config.pooling) * width or tower.proj.shape[1]
-        self.head = Head(features, config, standard=bool(config.reads))
+        read = len(config.reads) * len(config.pooling) * width
+        self.head = Head(read or cast(int, tower.features), config, standard=bool(config.reads))
 
     @property
     def dtype(self) -> torch.dtype:
@@ -88,7 +88,7 @@ class MoLE(nn.Module):
     @property
     def reads_patches(self) -> bool:
         """Whether more than the class token is read behind the last block."""
-        return bool(self.config.reads) and self.config.pooling != ("class",)
+        return self.config.pooling != ("class",) if self.config.reads else self.tower.kept is None
 
     def trunk(self, view_B3SS: Tensor, depth: int | None = None) -> Tensor:
         """Run what never changes: the embedding and the blocks below the adapted ones and the first read.
@@ -189,10 +189,12 @@ def _demand(tower: Tower, config: DetectorConfig) -> None:
                 f"{name} must lie in [{least}, {most}], got {number}: {run} of the tower's {layers} blocks are to run; "
                 "name those that are there, or take a tower that has more"
             )
-    if config.reads and "class" in config.pooling and not tower.prefix:
+    if config.reads and "class" in config.pooling and not tower.classed:
         raise ModelError(f"this tower has no class token, got pooling {config.pooling}; read mean or deviation")
-    if not config.reads and tower.proj is None:
-        raise ModelError(f"this tower has no projection, so the head needs reads in [1, {layers}], got none")
+    if not config.reads and tower.features is None:
+        raise ModelError(
+            f"this tower ends at a block and has no feature, so the head needs reads in [1, {layers}], got none"
+        )
 
 
 LEARNS = (Experts, Router, Head)

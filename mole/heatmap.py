@@ -37,6 +37,7 @@ from torch import Tensor, nn
 from mole.block import AdaptedBlock
 from mole.checkpoint import Checkpoint
 from mole.detector import LEAST_VARIANCE, MoLE
+from mole.errors import ModelError
 from mole.head import Head
 from mole.tower import Block, normalise
 from mole.view import Box, Pixels, boxes, views
@@ -101,8 +102,16 @@ def split_views(checkpoint: Checkpoint, views_V3SS: Pixels) -> tuple[Map, Map]:
 
     Returns:
         part_VRC and rest_V, float32.
+
+    Raises:
+        ModelError: the model stands on a tower whose attention is not CLIP's.
     """
     model = checkpoint.detector
+    if not model.tower.plain:
+        name = checkpoint.description.config.backbone.name
+        raise ModelError(
+            f"maps are made of what CLIP's attention reads, and {name!r} attends otherwise; take a CLIP tower"
+        )
     pixels_V3SS = torch.from_numpy(np.ascontiguousarray(views_V3SS)).to(model.device)
     part_VP, rest_V = split_logits(model, normalise(pixels_V3SS, checkpoint.preprocess).to(model.dtype))
     side = round(part_VP.shape[1] ** 0.5)
@@ -250,8 +259,13 @@ def class_slope(model: MoLE, token_VD: Tensor, slope_VF: Tensor) -> Tensor:
 
     Returns:
         slope_VD, for additions whose mean was taken off.
+
+    Raises:
+        ModelError: the tower ends at a block.
     """
-    norm = model.tower.ln_post
+    norm, proj_DF = model.tower.ln_post, model.tower.proj
+    if norm is None or proj_DF is None:
+        raise ModelError("this map follows the tower's feature, and the tower was cut before it")
     deviation_V1 = (token_VD.var(dim=-1, unbiased=False, keepdim=True) + norm.eps).sqrt()
-    slope_VD: Tensor = (slope_VF.to(token_VD.dtype) @ model.tower.proj.T) * norm.weight / deviation_V1
+    slope_VD: Tensor = (slope_VF.to(token_VD.dtype) @ proj_DF.T) * norm.weight / deviation_V1
     return slope_VD

@@ -53,8 +53,10 @@ def in_bfloat16(detectors: Sequence[MoLE]) -> list[MoLE]:
 
 def _slopes(block: Block) -> Iterator[tuple[int, float]]:
     """Tell by what the weights around a block's QuickGELU are multiplied."""
-    wide, activation, narrow = block.mlp
+    layers = list(block.mlp)
+    activation = layers[1]
     if isinstance(activation, QuickGELU):
+        wide, narrow = layers[0], layers[2]
         yield id(wide.weight), activation.SLOPE
         yield id(wide.bias), activation.SLOPE
         yield id(narrow.weight), 1 / activation.SLOPE
@@ -64,9 +66,9 @@ def _slopes(block: Block) -> Iterator[tuple[int, float]]:
 def faster(detector: MoLE) -> Precision:
     """Time a frozen block in both precisions; bfloat16 must win by a fifth, for it takes a second copy of the tower."""
     tower = detector.tower
-    block = tower.transformer.resblocks[0]
-    width = tower.class_embedding.shape[0]
-    token_BTD = torch.randn(PROBE_IMAGES, len(tower.positional_embedding), width, device=tower.class_embedding.device)
+    block = next(module for module in tower.modules() if isinstance(module, Block))
+    weight_D = block.ln_1.weight
+    token_BTD = torch.randn(PROBE_IMAGES, tower.tokens, len(weight_D), device=weight_D.device)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -79,6 +79,15 @@ class Preprocess(BaseModel):
         mode, _, crops = name.partition("-")
         return cls.model_validate({"mode": mode} | ({"crops": crops} if crops else {}))
 
+    def seen_as(self, name: str) -> Self:
+        """Keep size, mean and std, which are the tower's, and take another view; see `named`.
+
+        Raises:
+            ValueError: there is none of that name.
+        """
+        other = self.named(name)
+        return self.model_copy(update={"mode": other.mode, "crops": other.crops})
+
     @property
     def name(self) -> str:
         """What a person calls it, see `named`."""

@@ -1,12 +1,13 @@
-"""What a tower's embedding feels: for each matrix, the inputs it sees and the outputs that move the embedding.
+"""What a detector feels of a tower: for each matrix, the inputs it sees and the outputs that move what is read.
 
-A plain functional forward pass with a gradient hook at every matrix; one random direction of the normalised embedding
-an image, so that the squared gradients add up to the Gauss-Newton form of the cosine.
+A plain functional forward pass with a gradient hook at every matrix, and one random direction of what is read an image,
+so that the squared gradients add up to a Gauss-Newton form: of the cosine of embeddings, or of the squared error of
+class tokens that are read after some blocks, each number standardised, so that each read counts alike.
 
-Legend: B batch, T tokens, D width, O outputs, I inputs of a matrix.
+Legend: B batch, T tokens, D width, F what is read of an image, R reads, O outputs, I inputs of a matrix.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -23,7 +24,7 @@ FLOOR = 0.02  # share of the mean below which a row's importance is not believed
 class Feeling:
     """Sums over tokens, of one matrix."""
 
-    hessian_II: Tensor  # of the inputs, each token weighted by how much the embedding feels it
+    hessian_II: Tensor  # of the inputs, each token weighted by how much it moves what is read
     felt_O: Tensor  # squared gradient of each output
     weight: float = 0.0  # sum of the weights of the tokens
 
@@ -48,24 +49,49 @@ class Survey:
         felt.weight += float(weight_T.sum())
 
 
-def survey(tower: Mapping[str, Tensor], batches: Iterable[Tensor], seed: int) -> Survey:
+def survey(tower: Mapping[str, Tensor], batches: Sequence[Tensor], seed: int, *, reads: Sequence[int] = ()) -> Survey:
     """Walk calibration images through a tower.
 
     Args:
-        tower: float32 state dict of an open_clip image tower with QuickGELU.
+        tower: float32 state dict of an open_clip image tower with QuickGELU, up to the last read at least.
         batches: normalised pixels (B, 3, S, S), float32.
         seed: of the random directions.
+        reads: the class token is read after so many blocks; none for the embedding.
 
     Returns:
-        What each matrix of the blocks sees and moves.
+        What each matrix of the blocks sees and moves; those above the last read are not there.
     """
     random = torch.Generator().manual_seed(seed)
     found = Survey()
+    deviation_RD = deviations(tower, batches, reads) if reads else torch.empty(0)
     for pixels_B3SS in batches:
-        feature_BD = functional.normalize(_embed(tower, pixels_B3SS, found), dim=-1)
-        direction_BD = torch.randn(feature_BD.shape, generator=random)
-        (feature_BD * direction_BD).sum().backward()  # type: ignore[no-untyped-call]
+        token_RBD = _class_tokens(tower, pixels_B3SS, found)
+        if reads:
+            read_BRD = torch.stack([token_RBD[read - 1] for read in reads], dim=1)
+            felt_BF = (read_BRD / deviation_RD).flatten(1)
+        else:
+            felt_BF = functional.normalize(_norm(tower, "ln_post", token_RBD[-1]) @ tower["proj"], dim=-1)
+        direction_BF = torch.randn(felt_BF.shape, generator=random)
+        (felt_BF * direction_BF).sum().backward()  # type: ignore[no-untyped-call]
     return found
+
+
+@torch.no_grad()
+def deviations(tower: Mapping[str, Tensor], batches: Sequence[Tensor], reads: Sequence[int]) -> Tensor:
+    """Tell how far class tokens lie apart over images, number by number.
+
+    Args:
+        tower: float32 state dict, as of `survey`.
+        batches: normalised pixels (B, 3, S, S), float32.
+        reads: the class token is read after so many blocks.
+
+    Returns:
+        deviation_RD, float32, nowhere under a share of its read's mean.
+    """
+    walked = [_class_tokens(tower, pixels_B3SS) for pixels_B3SS in batches]
+    token_RND = torch.stack([torch.cat([token_RBD[read - 1] for token_RBD in walked]) for read in reads])
+    deviation_RD = token_RND.std(dim=1, correction=0)
+    return deviation_RD.clamp_min(FLOOR * deviation_RD.mean(dim=1, keepdim=True))
 
 
 def steps(weight_OI: Tensor, felt: Feeling, upper_II: Tensor, scale: float) -> Tensor:
@@ -85,20 +111,22 @@ def steps(weight_OI: Tensor, felt: Feeling, upper_II: Tensor, scale: float) -> T
     return torch.maximum(scale / (felt_O * cost).sqrt(), weight_OI.abs().amax(dim=1) / LARGEST)
 
 
-def _embed(tower: Mapping[str, Tensor], pixels_B3SS: Tensor, found: Survey) -> Tensor:
-    """Embed images with a hook at every matrix; feature_BD float32, not normalised."""
+def _class_tokens(tower: Mapping[str, Tensor], pixels_B3SS: Tensor, found: Survey | None = None) -> list[Tensor]:
+    """Run all blocks, with a hook at every matrix where something is to be found; the class token (B, D) after each."""
     patch_BTD = functional.conv2d(pixels_B3SS, tower["conv1.weight"], stride=tower["conv1.weight"].shape[-1])
     patch_BTD = patch_BTD.flatten(2).transpose(1, 2)
     first_B1D = tower["class_embedding"].expand(len(patch_BTD), 1, -1)
     token_BTD = torch.cat([first_B1D, patch_BTD], dim=1) + tower["positional_embedding"]
-    token_BTD = _norm(tower, "ln_pre", token_BTD).requires_grad_()
+    token_BTD = _norm(tower, "ln_pre", token_BTD).requires_grad_(found is not None)
+    after = []
     blocks = 1 + max(int(name.split(".")[2]) for name in tower if name.startswith("transformer.resblocks."))
     for block in range(blocks):
         token_BTD = _block(tower, f"transformer.resblocks.{block}", token_BTD, found)
-    return _norm(tower, "ln_post", token_BTD[:, 0]) @ tower["proj"]
+        after.append(token_BTD[:, 0])
+    return after
 
 
-def _block(tower: Mapping[str, Tensor], name: str, token_BTD: Tensor, found: Survey) -> Tensor:
+def _block(tower: Mapping[str, Tensor], name: str, token_BTD: Tensor, found: Survey | None) -> Tensor:
     """One transformer block; token_BTD to token_BTD, float32."""
     batch, tokens, width = token_BTD.shape
     state_BTD = _norm(tower, f"{name}.ln_1", token_BTD)
@@ -114,9 +142,11 @@ def _block(tower: Mapping[str, Tensor], name: str, token_BTD: Tensor, found: Sur
     return token_BTD + _linear(wide, f"{name}.mlp.c_proj.weight", tower, tower[f"{name}.mlp.c_proj.bias"], found)
 
 
-def _linear(input_BTI: Tensor, name: str, tower: Mapping[str, Tensor], bias_O: Tensor, found: Survey) -> Tensor:
+def _linear(input_BTI: Tensor, name: str, tower: Mapping[str, Tensor], bias_O: Tensor, found: Survey | None) -> Tensor:
     """Multiply, and leave a hook that records input and gradient; output (B, T, O) float32."""
     output_BTO = functional.linear(input_BTI, tower[name], bias_O)
+    if found is None:
+        return output_BTO
     seen_TI = input_BTI.detach().flatten(0, 1)
     output_BTO.register_hook(  # type: ignore[no-untyped-call]
         lambda gradient_BTO: found.record(name, seen_TI, gradient_BTO.flatten(0, 1))

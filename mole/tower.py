@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mole.config import Architecture
+from mole.errors import ModelError
 from mole.preprocess import Preprocess
 
 
@@ -48,7 +49,7 @@ class Block(nn.Module):
 
     def __init__(self, shape: Architecture) -> None:
         super().__init__()
-        width, wide = shape.width, 4 * shape.width
+        width, wide = shape.width, int(shape.width * shape.mlp_ratio)
         self.ln_1 = nn.LayerNorm(width)
         self.attn = nn.MultiheadAttention(width, shape.heads, batch_first=True)
         self.ln_2 = nn.LayerNorm(width)
@@ -80,15 +81,27 @@ class Transformer(nn.Module):
 class Tower(nn.Module):
     """An image tower, whose parts `mole.detector` runs through; weights are drawn until they are loaded.
 
+    This one is CLIP's plain ViT; `mole.timm_tower` has the one whose parts are timm's.
+
+    Args:
+        shape: of its parts.
+        projects: it ends in a feature; without, it has blocks alone, whose tokens are read.
+
     Attributes:
+        plain: whether it is CLIP's, with a class token first and attention of torch.
         prefix: tokens before the patches, the class token first.
+        classed: whether there is a class token.
+        kept: tokens, from the first, that `read` looks at; None for all.
 
     Source: Radford et al. 2021, arXiv:2103.00020; names as in open_clip, whose own tower gives the same to the bit.
     """
 
+    plain = True
     prefix = 1
+    classed = True
+    kept: int | None = 1
 
-    def __init__(self, shape: Architecture) -> None:
+    def __init__(self, shape: Architecture, *, projects: bool = True) -> None:
         super().__init__()
         scale, patches = shape.width**-0.5, (shape.image_size // shape.patch_size) ** 2
         self.conv1 = nn.Conv2d(3, shape.width, shape.patch_size, stride=shape.patch_size, bias=False)
@@ -96,12 +109,21 @@ class Tower(nn.Module):
         self.positional_embedding = nn.Parameter(torch.empty(patches + 1, shape.width))
         self.ln_pre = nn.LayerNorm(shape.width)
         self.transformer = Transformer(shape)
-        self.ln_post = nn.LayerNorm(shape.width)
-        self.proj = nn.Parameter(torch.empty(shape.width, shape.embed_dim))
+        self.ln_post = nn.LayerNorm(shape.width) if projects else None
+        self.proj = nn.Parameter(torch.empty(shape.width, shape.embed_dim)) if projects else None
         for drawn in (self.class_embedding, self.positional_embedding, self.proj):
-            nn.init.uniform_(
-                drawn, -scale, scale
-            )  # a normal draw on the meta device imports the compiler of torch, 3 s
+            if drawn is not None:
+                nn.init.uniform_(drawn, -scale, scale)  # a normal draw on the meta device imports torch's compiler, 3 s
+
+    @property
+    def tokens(self) -> int:
+        """T, those of a view."""
+        return len(self.positional_embedding)
+
+    @property
+    def features(self) -> int | None:
+        """F, the width of what `read` gives; None where the tower ends at a block."""
+        return None if self.proj is None else self.proj.shape[1]
 
     def embed(self, view_B3SS: Tensor) -> Tensor:
         """Cut views into patches, put the class token before them, and say where each lies.
@@ -119,7 +141,14 @@ class Tower(nn.Module):
         return normal_BTD
 
     def read(self, token_BTD: Tensor) -> Tensor:
-        """Turn the last block's class token into feature_BF, not normalised."""
+        """Turn the last block's class token into feature_BF, not normalised.
+
+        Raises:
+            ModelError: the tower ends at a block.
+        """
+        if self.ln_post is None or self.proj is None:
+            blocks = len(self.transformer.resblocks)
+            raise ModelError(f"a tower cut after block {blocks} has no feature; read its tokens, or load it whole")
         feature_BF: Tensor = self.ln_post(token_BTD)[:, 0] @ self.proj
         return feature_BF
 

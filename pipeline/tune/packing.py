@@ -1,39 +1,41 @@
-"""Packing: bring a tower to a wanted size by what its embedding feels on calibration images, and measure the loss.
+"""Packing: bring a tower to a wanted size by what a detector feels of it on calibration images, and measure the loss.
 
-Legend: B batch, S side of a view, D feature, O outputs and I inputs of a matrix.
+Legend: B batch, N images, S side of a view, R reads, D width or feature, O outputs and I inputs of a matrix.
 """
 
 import math
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, field_validator
 from torch import Tensor
 from torch.nn import functional
 
-from mole.backbone import load_tower
+from mole.backbone import BLOCK, END, load_tower
 from mole.checkpoint import sha256_of
 from mole.errors import SettingsError
 from mole.preprocess import Preprocess
 from mole.quantization import LARGEST, Coded, encode, inverse_factor, pack
 from mole.sensitivity import Survey, steps, survey
-from mole.tower import normalise
+from mole.tower import Tower, normalise
 from mole.view import view
 from pipeline import storage
-from pipeline.commandline import JobSettings
+from pipeline.commandline import JobSettings, split_commas
 from pipeline.tune.data.samples import Sample, load
 
 BATCH = 8
+LEAST = 2  # images that differ
 ROUNDS = 4  # of the search for the scale; each takes seconds
 SLACK = 0.003  # error passing changes the entropy of the codes a little
 RESIZE, CROP = Preprocess(mode="resize"), Preprocess(mode="crop")
 
 
 class PackSettings(JobSettings):
-    """Bring a tower to a wanted size, and say how far its embeddings moved on photographs that it was not fitted to.
+    """Bring a tower to a wanted size, and say how far what is read of it moved on images that it was not fitted to.
 
     exit codes: 0 packed, 2 a setting or a place that is not there, 4 the tower cannot be used, 130 Ctrl-C, 143 SIGTERM
     """
@@ -45,9 +47,21 @@ class PackSettings(JobSettings):
     manifest: Path = Field(description="a CSV of images: path, label, generator, source")
     held_out: str = Field("coco", description="the source to measure on")
     backbone: str = Field("ViT-B-16-quickgelu", description="open_clip's name of the tower")
+    reads: Annotated[tuple[PositiveInt, ...], BeforeValidator(split_commas)] = Field(
+        (),
+        description="the class token is read after so many blocks, such as 6,8,10: what lies above the last is left "
+        "out (default: the whole tower, read at its feature)",
+    )
     images: PositiveInt = Field(128, description="calibration images")
     most_bytes: PositiveInt = Field(49_500_000, description="of the packed file")
     seed: NonNegativeInt = Field(0, description="of the choice of images")
+
+    @field_validator("reads")
+    @classmethod
+    def _rising(cls, reads: tuple[int, ...]) -> tuple[int, ...]:
+        if list(reads) != sorted(set(reads)):
+            raise ValueError("must rise from block to block")
+        return reads
 
 
 def choose(samples: Sequence[Sample], *, images: int, held_out: str, seed: int) -> tuple[list[Sample], list[Sample]]:
@@ -67,25 +81,38 @@ def choose(samples: Sequence[Sample], *, images: int, held_out: str, seed: int) 
     return random.Random(seed).sample(rest, min(images, len(rest))), left
 
 
-def pack_tower(source: Path, target: Path, backbone: str, *, calibration: Sequence[Sample], most_bytes: int) -> float:
+def pack_tower(
+    source: Path,
+    target: Path,
+    backbone: str,
+    *,
+    calibration: Sequence[Sample],
+    most_bytes: int,
+    reads: Sequence[int] = (),
+) -> float:
     """Pack a tower so that its file is at most so large.
 
     Args:
         source: the tower's weights in any form that `mole.backbone` reads.
         target: the packed file.
         backbone: open_clip's name.
-        calibration: images that tell what the embedding feels.
+        calibration: images that tell what a detector feels.
         most_bytes: of the packed file.
+        reads: the class token is read after so many blocks, and what lies above the last is left out; none for the
+            whole tower and its feature.
 
     Returns:
         The scale of the steps that was found.
 
     Raises:
-        SettingsError: the weights are not there, or the size cannot be reached.
+        SettingsError: the weights are not there, a read is above the last block, the calibration images cannot tell
+            how far tokens lie apart, or the size cannot be reached.
     """
     storage.demand(str(source), "--source")
-    tower = load_tower(backbone, source).state_dict()
-    felt = survey(tower, _batches(calibration), seed=0)
+    tower = _below(load_tower(backbone, source), reads)
+    if reads and len(calibration) < LEAST:
+        raise SettingsError(f"--images must be at least {LEAST} where --reads is given, got {len(calibration)}")
+    felt = survey(tower, batches(calibration), 0, reads=reads)
     upper = {name: inverse_factor(feeling.hessian_II / feeling.weight) for name, feeling in felt.matrices.items()}
     rest = {name: tensor for name, tensor in tower.items() if name not in upper}
     scale = _search(tower, felt, upper, round(most_bytes * (1 - SLACK)))
@@ -93,32 +120,117 @@ def pack_tower(source: Path, target: Path, backbone: str, *, calibration: Sequen
         name: encode(tower[name], steps(tower[name], felt.matrices[name], factor_II, scale), factor_II)
         for name, factor_II in upper.items()
     }
-    pack(target, coded, rest, {"model": backbone, "source": source.name, "source_sha256": sha256_of(source)})
+    note = {"model": backbone, "source": source.name, "source_sha256": sha256_of(source)}
+    pack(target, coded, rest, note | ({"reads": ",".join(map(str, reads))} if reads else {}))
     if target.stat().st_size > most_bytes:
         raise SettingsError(f"the packed tower must be at most {most_bytes} bytes, got {target.stat().st_size}")
     return scale
 
 
-def measure(source: Path, packed: Path, backbone: str, samples: Sequence[Sample]) -> Tensor:
-    """Compare the embeddings of two forms of a tower.
+def read_tower(tower: Tower, pixels: Sequence[Tensor], reads: Sequence[int]) -> Tensor:
+    """Read images as a detector does.
+
+    Args:
+        tower: up to the last read at least.
+        pixels: normalised batches (B, 3, S, S), float32.
+        reads: the class token is read after so many blocks; none for the feature.
 
     Returns:
-        cosine_N, float32 (N,), of each sample's resized view.
+        read_RND, float32; R is 1 for the feature.
     """
-    towers = [load_tower(backbone, path) for path in (source, packed)]
     with torch.inference_mode():
-        features = [
-            torch.cat([functional.normalize(tower(batch), dim=-1) for batch in _batches(samples, views=(RESIZE,))])
-            for tower in towers
-        ]
-    return (features[0] * features[1]).sum(dim=-1)
+        if not reads:
+            return torch.cat([tower(batch_B3SS) for batch_B3SS in pixels])[None]
+        return torch.cat([_class_tokens(tower, batch_B3SS, reads) for batch_B3SS in pixels], dim=1)
 
 
-def _batches(samples: Sequence[Sample], views: Sequence[Preprocess] = (CROP, RESIZE)) -> list[Tensor]:
+class Moved(NamedTuple):
+    """How far what is read of a tower moved, in one view of the images.
+
+    Attributes:
+        view: how the images were seen.
+        cosine_RN: float32.
+        centred_RN: the same less the mean over images, as it was; float32.
+    """
+
+    view: str
+    cosine_RN: Tensor
+    centred_RN: Tensor
+
+
+def measure(
+    source: Path, packed: Path, backbone: str, samples: Sequence[Sample], reads: Sequence[int] = ()
+) -> list[Moved]:
+    """Compare two forms of a tower by what a detector reads of them.
+
+    Args:
+        source: the tower's weights as they were.
+        packed: the same tower, packed.
+        backbone: open_clip's name.
+        samples: images that the packing was not fitted to.
+        reads: as of `pack_tower`.
+
+    Returns:
+        For the resized view and for the centre crop.
+    """
+    before, after = load_tower(backbone, source), load_tower(backbone, packed)
+    found = []
+    for spec in (RESIZE, CROP):
+        pixels = batches(samples, views=(spec,))
+        before_RND, after_RND = read_tower(before, pixels, reads), read_tower(after, pixels, reads)
+        cosine_RN, centred_RN = (cosines(before_RND, after_RND, centred=centred) for centred in (False, True))
+        found.append(Moved(spec.name, cosine_RN, centred_RN))
+    return found
+
+
+def cosines(before_RND: Tensor, after_RND: Tensor, *, centred: bool) -> Tensor:
+    """Compare what is read of two forms of a tower.
+
+    Args:
+        before_RND: of the tower as it was, float32.
+        after_RND: of its packed form, of the same images.
+        centred: take the mean over images, as it was, off both: what images share, says nothing of any.
+
+    Returns:
+        cosine_RN, float32.
+    """
+    mean_R1D = before_RND.mean(dim=1, keepdim=True) if centred else torch.zeros(())
+    return functional.cosine_similarity(before_RND - mean_R1D, after_RND - mean_R1D, dim=-1)
+
+
+def _class_tokens(tower: Tower, pixels_B3SS: Tensor, reads: Sequence[int]) -> Tensor:
+    """Run to the last read; token_RBD, float32."""
+    token_BTD, found = tower.embed(pixels_B3SS), {}
+    for number, block in enumerate(tower.transformer.resblocks[: max(reads)], start=1):
+        token_BTD = block(token_BTD)
+        found[number] = token_BTD[:, 0]
+    return torch.stack([found[read] for read in reads])
+
+
+def _below(tower: Tower, reads: Sequence[int]) -> dict[str, Tensor]:
+    """Take the weights up to the last read; all where the feature is what is read.
+
+    Raises:
+        SettingsError: a read is above the last block.
+    """
+    state, blocks = tower.state_dict(), len(tower.transformer.resblocks)
+    if not reads:
+        return state
+    if max(reads) > blocks:
+        raise SettingsError(f"--reads must lie in [1, {blocks}], the blocks of the tower, got {max(reads)}")
+    kept = {}
+    for name, tensor in state.items():
+        block = BLOCK.match(name)
+        if name not in END and (block is None or int(block[1]) < max(reads)):
+            kept[name] = tensor
+    return kept
+
+
+def batches(samples: Sequence[Sample], views: Sequence[Preprocess] = (CROP, RESIZE)) -> list[Tensor]:
     """Decode and view, one view after the other in turn; normalised float32 (B, 3, S, S)."""
     seen = [view(load(sample).numpy(), views[number % len(views)]) for number, sample in enumerate(samples)]
-    batches = (np.stack(seen[start : start + BATCH]) for start in range(0, len(seen), BATCH))
-    return [normalise(torch.from_numpy(pixels_B3SS), RESIZE) for pixels_B3SS in batches]
+    stacks = (np.stack(seen[start : start + BATCH]) for start in range(0, len(seen), BATCH))
+    return [normalise(torch.from_numpy(pixels_B3SS), RESIZE) for pixels_B3SS in stacks]
 
 
 def _search(tower: Mapping[str, Tensor], felt: Survey, upper: Mapping[str, Tensor], wanted: int) -> float:

@@ -29,3 +29,17 @@ def test_a_missing_flag_ends_with_the_code_of_settings() -> None:
 def test_the_defaults_are_those_of_the_shipped_tower() -> None:
     flags = PackSettings.from_command_line(["--source", "t", "--output", "o", "--manifest", "m"])
     assert (flags.images, flags.most_bytes, flags.held_out) == (128, 49_500_000, "coco")
+    assert flags.reads == ()
+
+
+@pytest.mark.parametrize(
+    ("reads", "words"), [("8,6", "--reads must rise from block to block"), ("0,6", "--reads"), ("6,6", "must rise")]
+)
+def test_reads_that_do_not_rise_are_refused(reads: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        PackSettings.from_command_line(["--source", "t", "--output", "o", "--manifest", "m", "--reads", reads])
+
+
+def test_reads_stand_in_one_flag_with_commas() -> None:
+    flags = PackSettings.from_command_line(["--source", "t", "--output", "o", "--manifest", "m", "--reads", "6,8,10"])
+    assert flags.reads == (6, 8, 10)

@@ -9,10 +9,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mole.backbone import load_tower, read_weights, tower_digest
+from mole.backbone import END, load_tower, read_weights, tower_digest
+from mole.detector import MoLE
 from mole.errors import ModelError
 from mole.hub import PUBLISHED, architecture_of, look_up
-from tests.tiny import SHAPE, tiny_weights
+from tests.tiny import CONFIG, SHAPE, tiny_weights
 
 
 def hugging_face(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -93,6 +94,46 @@ def test_a_mismatch_lists_the_keys(tmp_path: Path) -> None:
         ModelError, match=r"missing \['ln_pre.weight'\], unexpected \['odd.weight'\], misshapen \['proj \[1, 1\]"
     ):
         load_tower("tiny", tmp_path / "w.safetensors", SHAPE)
+
+
+def below(state: dict[str, Tensor], blocks: int) -> dict[str, Tensor]:
+    """Cut a tower after some of its blocks, and take off what makes a feature."""
+    kept = {f"transformer.resblocks.{number}" for number in range(blocks)}
+    return {
+        name: tensor
+        for name, tensor in state.items()
+        if name not in END and (not name.startswith("transformer.") or name.rpartition(".")[0][:23] in kept)
+    }
+
+
+def test_weights_that_end_at_a_block_load_as_the_tower_below(tmp_path: Path) -> None:
+    save_file(below(tiny_weights(), 2), tmp_path / "w.safetensors")
+    save_file(tiny_weights(), tmp_path / "whole.safetensors")
+    short, whole = (load_tower("tiny", tmp_path / name, SHAPE) for name in ("w.safetensors", "whole.safetensors"))
+    assert (len(short.transformer.resblocks), short.ln_post, short.proj) == (2, None, None)
+    token_BTD = torch.randn(2, 3, SHAPE.width)
+    for ours, theirs in zip(short.transformer.resblocks, whole.transformer.resblocks[:2], strict=True):
+        assert torch.equal(ours(token_BTD), theirs(token_BTD))
+
+
+def test_a_tower_with_a_feature_lacks_no_block(tmp_path: Path) -> None:
+    state = tiny_weights()
+    save_file(below(state, 2) | {"proj": state["proj"]}, tmp_path / "w.safetensors")
+    with pytest.raises(ModelError, match=r"missing \['ln_post.bias', 'ln_post.weight', 'transformer.resblocks.2"):
+        load_tower("tiny", tmp_path / "w.safetensors", SHAPE)
+
+
+def test_a_gap_between_the_blocks_of_a_cut_tower_is_named(tmp_path: Path) -> None:
+    state = {name: tensor for name, tensor in below(tiny_weights(), 3).items() if "resblocks.1." not in name}
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(ModelError, match=r"missing \['transformer.resblocks.1.attn.in_proj_bias'"):
+        load_tower("tiny", tmp_path / "w.safetensors", SHAPE)
+
+
+def test_no_head_is_put_on_a_feature_that_a_cut_tower_lacks(tmp_path: Path) -> None:
+    save_file(below(tiny_weights(), 2), tmp_path / "w.safetensors")
+    with pytest.raises(ModelError, match="feature"):
+        MoLE(load_tower("tiny", tmp_path / "w.safetensors", SHAPE), CONFIG)
 
 
 class Payload:

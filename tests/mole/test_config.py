@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mole.config import DetectorConfig, describe
+from mole.config import Architecture, DetectorConfig, Library, describe
 
 
 def test_the_embedded_checkpoint_is_named_as_it_was_before_blocks_could_be_read(root: Path) -> None:
@@ -20,6 +20,16 @@ def test_what_the_first_checkpoints_could_not_say_is_written_only_where_it_diffe
     reading = DetectorConfig(blocks=(), reads=(6, 8), head="kernel", centres=10)
     assert reading.model_dump().keys() == first | {"blocks", "reads", "head", "centres"}
     assert DetectorConfig.model_validate_json(reading.model_dump_json()) == reading
+
+
+def test_a_shape_says_how_timm_builds_it_or_what_its_mlp_is_only_where_that_is_not_clips() -> None:
+    plain = Architecture(patch_size=16, width=64, layers=2, heads=4, embed_dim=32)
+    first = {"image_size", "patch_size", "width", "layers", "heads", "embed_dim", "quick_gelu"}
+    assert plain.model_dump().keys() == first
+    library = Library(model="vit_base_patch16_siglip_224", pool="map", projects=False)
+    other = plain.model_copy(update={"mlp_ratio": 4.9231, "library": library})
+    assert other.model_dump().keys() == first | {"mlp_ratio", "library"}
+    assert Architecture.model_validate_json(other.model_dump_json()) == other
 
 
 @pytest.mark.parametrize(

@@ -189,12 +189,12 @@ def test_the_trunk_ends_below_the_first_adapted_block_and_at_the_first_read(
 
 def test_a_detector_that_reads_blocks_needs_no_projection_and_no_last_norm() -> None:
     bare, whole = tower(), tower()
-    bare.proj, bare.ln_post = None, None  # type: ignore[assignment]
+    bare.proj, bare.ln_post = None, None
     view_B3SS = torch.randn(2, 3, 224, 224)
     first, second = (MoLE(own, READING) for own in (bare, whole))
     first.head.load_state_dict(second.head.state_dict())
     assert torch.equal(first(view_B3SS).logit_B, second(view_B3SS).logit_B)
-    with pytest.raises(ModelError, match=r"no projection, so the head needs reads in \[1, 3\]"):
+    with pytest.raises(ModelError, match=r"no feature, so the head needs reads in \[1, 3\]"):
         MoLE(bare, DetectorConfig())
 
 
@@ -215,7 +215,7 @@ def test_blocks_that_the_tower_has_not_are_refused_with_the_bound(values: dict[s
 
 def test_a_tower_without_a_class_token_is_read_by_its_patches() -> None:
     bare = tower()
-    bare.prefix = 0
+    bare.prefix, bare.classed = 0, False
     with pytest.raises(ModelError, match="no class token"):
         MoLE(bare, DetectorConfig(reads=(2,), blocks=()))
     detector = MoLE(bare, DetectorConfig(reads=(2,), blocks=(), pooling=("mean",)))

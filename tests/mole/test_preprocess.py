@@ -47,3 +47,13 @@ def test_a_training_sees_one_view_of_each_scale(name: str, singles: list[str]) -
     assert [single.name for single in spec.singles] == singles
     assert {single.short_side for single in spec.singles} == {256}
     assert spec.single == spec.singles[0] and spec.resizes == ("resize" in singles)
+
+
+def test_another_view_of_the_same_tower_keeps_its_size_and_its_colours() -> None:
+    half = Preprocess(mode="resize", size=384, short_side=400, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    assert half.seen_as("texture-4") == half.model_copy(update={"mode": "texture", "crops": 4})
+    assert half.seen_as("texture-4").seen_as("resize") == half
+    assert half.seen_as("resize+crop").crops == 2
+    assert Preprocess().seen_as("crop-9") == Preprocess.named("crop-9")
+    with pytest.raises(ValueError, match="mode"):
+        half.seen_as("stretch")

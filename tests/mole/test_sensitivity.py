@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mole.quantization import LARGEST, inverse_factor
-from mole.sensitivity import FLOOR, Feeling, steps, survey
+from mole.sensitivity import FLOOR, Feeling, deviations, steps, survey
 
 MATRICES = ("attn.in_proj_weight", "attn.out_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
 
@@ -42,6 +42,41 @@ def test_what_is_felt_is_the_gradient_of_the_towers_own_embedding(tower: VisionT
     # the class token alone reaches the embedding, so the bias's gradient is that token's
     assert last.bias.grad is not None
     assert torch.allclose(felt.felt_O, last.bias.grad.square(), rtol=1e-3, atol=1e-9)
+
+
+def test_with_reads_the_matrices_above_the_last_one_are_not_felt(tower: VisionTransformer) -> None:
+    state = {name: tensor for name, tensor in tower.state_dict().items() if "resblocks.1." not in name}
+    found = survey(state, [pixels()], seed=0, reads=(1,)).matrices
+    assert found.keys() == {f"transformer.resblocks.0.{name}" for name in MATRICES}
+
+
+def class_tokens(tower: VisionTransformer, image: Tensor) -> list[Tensor]:
+    """Run open_clip's own tower; the class token (B, D) after each block."""
+    after: list[Tensor] = []
+    hooks = [
+        block.register_forward_hook(lambda _block, _input, output: after.append(output[:, 0]))
+        for block in tower.transformer.resblocks
+    ]
+    tower(image)
+    for hook in hooks:
+        hook.remove()
+    return after
+
+
+def test_deviations_are_those_of_the_towers_own_class_tokens(tower: VisionTransformer) -> None:
+    found_RD = deviations(tower.state_dict(), [pixels()[:2], pixels()[2:]], (1, 2))
+    wanted_RD = torch.stack(class_tokens(tower, pixels())).std(dim=1, correction=0)
+    assert torch.allclose(found_RD, wanted_RD.clamp_min(FLOOR * wanted_RD.mean(dim=1, keepdim=True)), rtol=1e-3)
+
+
+def test_with_reads_what_is_felt_is_the_gradient_of_standardised_class_tokens(tower: VisionTransformer) -> None:
+    name, image = "transformer.resblocks.1.mlp.c_proj.weight", pixels()
+    felt = survey(tower.state_dict(), [image], seed=3, reads=(1, 2)).matrices[name]
+    direction_BF = torch.randn(3, 2 * 128, generator=torch.Generator().manual_seed(3))
+    deviation_D = deviations(tower.state_dict(), [image], (1, 2))[1]
+    # the last block's MLP is added to the token that is read, so its gradient is the direction over the deviation
+    wanted_O = (direction_BF[:, 128:] / deviation_D).square().sum(dim=0)
+    assert torch.allclose(felt.felt_O, wanted_O, rtol=1e-3)
 
 
 def test_the_same_seed_feels_the_same(tower: VisionTransformer) -> None:

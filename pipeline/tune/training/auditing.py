@@ -12,7 +12,7 @@ from pipeline.tune.data.audit import audit, verdict_of
 from pipeline.tune.data.collection import Collection, Say
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.data.split import TRAIN
-from pipeline.tune.training.settings import Recipe
+from pipeline.tune.training.recipe import Recipe
 
 
 def aligner_of(settings: Recipe, collection: Collection, say: Say) -> Aligner | None:

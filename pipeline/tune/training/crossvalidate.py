@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
 
-from mole.config import Description, describe
+from mole.config import Description
 from mole.errors import SettingsError
 from mole.hub import architecture_of
-from pipeline import cluster, registry, storage
+from pipeline import cluster, storage
+from pipeline.registry import Registry
 from pipeline.telemetry import Ticker
 from pipeline.tune import workers
 from pipeline.tune.data.collection import TEST, VALIDATION, Collection, Say, collect
@@ -21,10 +22,12 @@ from pipeline.tune.judging.card import card
 from pipeline.tune.judging.held import rows
 from pipeline.tune.judging.ladder import Cost, Ladder, climb
 from pipeline.tune.training.auditing import aligner_of, both_classes
+from pipeline.tune.training.bases import base_of
 from pipeline.tune.training.fold import Folded
 from pipeline.tune.training.keeping import kept_views, wants_of
 from pipeline.tune.training.preparing import Laid, held, lay, task_of
-from pipeline.tune.training.settings import NO_TOKENS, CrossvalidateSettings, Recipe
+from pipeline.tune.training.recipe import NO_TOKENS, Recipe
+from pipeline.tune.training.settings import CrossvalidateSettings
 
 AS_IT_IS = "recipe"
 """The name of a recipe without variations."""
@@ -67,8 +70,7 @@ def crossvalidate(settings: CrossvalidateSettings, say: Say) -> Ladder:
         )
     settings = settings.model_copy(update={"tokens": kept})
     variations = {name: settings.varied(name) for name in settings.methods} or {AS_IT_IS: settings}
-    for recipe in variations.values():
-        describe(registry.locate(recipe.base))  # refused now, before anything is started
+    bases = {name: base_of(recipe, Registry(str(settings.output))) for name, recipe in variations.items()}
     Ticker.shown().enter("starting Ray")
     with (
         cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
@@ -77,27 +79,42 @@ def crossvalidate(settings: CrossvalidateSettings, say: Say) -> Ladder:
         collection = collect(settings, say)
         demand_folds(collection, settings)
         collection = apart(collection, settings.folds)
-        jobs = [
-            job for name, recipe in variations.items() for job in laid_down(name, recipe, settings, collection, say)
-        ]
+        jobs: list[Job] = []
+        for name, recipe in variations.items():
+            jobs += laid_down(name, (recipe, *bases[name]), settings, collection, say)
         layout = cluster.lay_out(settings.device, actors=None, batch_size=None, rows_per_file=None)
         found = list(trained(jobs, settings.workers, layout.device, say))
     table = pa.concat_tables([part for job, one in zip(jobs, found, strict=True) for part in judged(job, one)])
-    costs = {name: cost(recipe, jobs, found, name) for name, recipe in variations.items()}
+    costs = {name: cost(bases[name][1], jobs, found, name) for name in variations}
     measured = f"{datetime.now(UTC):%F}, {settings.workers} trainings side by side on {layout.device}"
     return written(settings, table, climb(table, costs, aim=settings.false_positive_rate, measured=measured))
 
 
 def laid_down(
-    method: str, recipe: Recipe, settings: CrossvalidateSettings, collection: Collection, say: Say
+    method: str,
+    begun: tuple[Recipe, str, Description],
+    settings: CrossvalidateSettings,
+    collection: Collection,
+    say: Say,
 ) -> Iterator[Job]:
-    """Lay down the folds of a method, and make the tokens that are not there yet."""
-    base = describe(registry.locate(recipe.base))
+    """Lay down the folds of a method, and make the tokens that are not there yet.
+
+    Args:
+        method: its name.
+        begun: its recipe, and the base by its name and as it is.
+        settings: the folds, and what they are judged in.
+        collection: all samples.
+        say: told of each fold.
+
+    Yields:
+        A job a fold.
+    """
+    recipe, named, base = begun
     runs = storage.absolute(str(settings.output / RUNS))
     if not recipe.align:  # one pass over all; what is aligned depends on the fold
         every = range(len(collection.samples))
         watched = every if recipe.validation_share or recipe.hold_out else ()
-        task = task_of(recipe, (recipe.base, base), collection, runs)
+        task = task_of(recipe, (named, base), collection, runs)
         folded = {name for names in settings.folds for name in names}
         shown = [place for place in every if collection.samples[place].collection in folded]
         places = {TRAIN: every, VALIDATION: watched, TEST: shown}
@@ -107,7 +124,7 @@ def laid_down(
         own = without(collection, names, recipe)
         say(f"{method}, fold {number}, without {', '.join(names)}: {own}")
         chosen = aligner_of(recipe, own, say)
-        task = task_of(recipe, (recipe.base, base), own, runs)
+        task = task_of(recipe, (named, base), own, runs)
         yield Job(method, number, own, lay(recipe, task, base, (own, chosen), judged=settings.judged))
 
 
@@ -189,13 +206,13 @@ def judged(job: Job, found: Folded) -> list[pa.Table]:
     ]
 
 
-def cost(recipe: Recipe, jobs: Sequence[Job], found: Sequence[Folded], method: str) -> Cost:
+def cost(base: Description, jobs: Sequence[Job], found: Sequence[Folded], method: str) -> Cost:
     """Tell what a method costs: what learns, the blocks that run, the views of an image, seconds a fold."""
     own = [(job, one) for job, one in zip(jobs, found, strict=True) if job.method == method]
     task = own[0][0].laid.task
     return Cost(
         parameters=own[0][1].parameters,
-        blocks=blocks(describe(registry.locate(recipe.base)), task.detector.reads),
+        blocks=blocks(base, task.detector.reads),
         passes=task.spec.crops,
         training_seconds=float(np.mean([one.seconds for _, one in own])),
     )

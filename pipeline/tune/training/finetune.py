@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mole.calibration import Calibration
-from mole.config import CONFIG, Description, describe
+from mole.config import CONFIG, Description
 from mole.errors import SettingsError
 from mole.fitting import reals_for
 from pipeline import cluster, registry, storage
@@ -25,9 +25,11 @@ from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.thresholds import told
 from pipeline.tune.training import journal
 from pipeline.tune.training.auditing import aligner_of, both_classes
+from pipeline.tune.training.bases import begin_from, named
 from pipeline.tune.training.keeping import TOKENS
-from pipeline.tune.training.preparing import SHAPE, lay, task_of
-from pipeline.tune.training.settings import FinetuneSettings, Recipe
+from pipeline.tune.training.preparing import lay, task_of
+from pipeline.tune.training.recipe import Recipe
+from pipeline.tune.training.settings import FinetuneSettings
 from pipeline.tune.training.task import Task
 from pipeline.tune.training.trainer import Trained, train
 from pipeline.tune.training.version import (
@@ -180,28 +182,6 @@ def hurried(settings: FinetuneSettings) -> FinetuneSettings:
     if not settings.quick:
         return settings
     return settings.model_copy(update={name: QUICK[name] for name in QUICK.keys() - settings.model_fields_set})
-
-
-def begin_from(settings: FinetuneSettings, place: Registry) -> Description:
-    """Find the checkpoint that gives the tower, the shape and perhaps the adapters.
-
-    Raises:
-        ModelError: what is there is no checkpoint.
-        SettingsError: it is not there, or the adapters are to be kept in another shape.
-    """
-    shape = settings.model_dump(include=SHAPE - {"aux_coef"} | {"view"})
-    if settings.init_from is not None and any(value is not None for value in shape.values()):
-        raise SettingsError("--init-from goes on with its own view, blocks and ranks; leave these flags out")
-    return describe(registry.locate(named(settings, place)))
-
-
-def named(settings: FinetuneSettings, place: Registry) -> str:
-    """Name that checkpoint so that every machine of the cluster finds it.
-
-    Raises:
-        SettingsError: the adapters to begin from are nowhere.
-    """
-    return settings.base if settings.init_from is None else place.place_of(settings.init_from)
 
 
 def demand_enough(collection: Collection, settings: FinetuneSettings) -> None:

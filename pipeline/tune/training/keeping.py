@@ -16,7 +16,7 @@ from pipeline.tune.data.split import TRAIN
 from pipeline.tune.training.delivery import AUGMENTED, PLAIN, Want, keys
 from pipeline.tune.training.draws import Delivers, Made
 from pipeline.tune.training.filling import fill
-from pipeline.tune.training.settings import NO_TOKENS, Recipe
+from pipeline.tune.training.recipe import NO_TOKENS, Recipe
 from pipeline.tune.training.task import Task
 from pipeline.tune.training.tokens import Tokens, space
 from pipeline.tune.training.trunk import keeps_tokens

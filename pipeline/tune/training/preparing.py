@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from mole.config import Description, DetectorConfig
 from mole.errors import SettingsError
-from mole.preprocess import Preprocess
 from pipeline import storage
 from pipeline.tune.data.clusters import contents
 from pipeline.tune.data.collection import TEST, VALIDATION, Collection
@@ -17,28 +16,13 @@ from pipeline.tune.data.split import TRAIN
 from pipeline.tune.training.draws import Delivers, Draws, Made, balance
 from pipeline.tune.training.keeping import kept_views, tokens_of, wants_of
 from pipeline.tune.training.plan import plan, sees
-from pipeline.tune.training.settings import ELSEWHERE, NO_TOKENS, Recipe
+from pipeline.tune.training.recipe import ELSEWHERE, NO_TOKENS, SHAPE, Recipe
 from pipeline.tune.training.stages import EXPERTS, ROUTER, SHARED
 from pipeline.tune.training.task import Course, Kept, Stage, Task
 from pipeline.tune.training.trunk import keeps_tokens
 
 MOST_EPOCH = 20_000
 SPLITS = (TRAIN, VALIDATION, TEST)
-SHAPE = {
-    "adapted_blocks",
-    "blocks",
-    "reads",
-    "pooling",
-    "shared_rank",
-    "expert_ranks",
-    "head",
-    "head_depth",
-    "head_width",
-    "components",
-    "centres",
-    "aux_coef",
-}
-"""Settings that are the detector's own."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +107,7 @@ def task_of(
         digest=base[1].digest,
         keep_adapters=keep_adapters,
         detector=detector,
-        spec=Preprocess.named(recipe.view) if recipe.view else base[1].preprocess,
+        spec=base[1].preprocess.seen_as(recipe.view) if recipe.view else base[1].preprocess,
         bfloat16=recipe.precision == "bfloat16",
         course=course,
         batch_size=recipe.batch_size,

@@ -29,7 +29,8 @@ from pipeline.tune.judging.scoring import score
 from pipeline.tune.judging.thresholds import named, placed
 from pipeline.tune.judging.unseen import Unseen
 from pipeline.tune.training import curves
-from pipeline.tune.training.settings import ELSEWHERE, FinetuneSettings
+from pipeline.tune.training.recipe import ELSEWHERE
+from pipeline.tune.training.settings import FinetuneSettings
 from pipeline.tune.training.task import Task
 from pipeline.tune.training.trainer import Trained
 

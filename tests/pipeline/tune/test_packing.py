@@ -3,14 +3,16 @@
 from pathlib import Path
 
 import pytest
+import torch
 
-from mole.backbone import read_weights
-from mole.errors import SettingsError
+from mole.backbone import END, load_tower, read_weights
+from mole.errors import ModelError, SettingsError
 from pipeline.tune.data.samples import Sample, read_manifest
-from pipeline.tune.packing import choose, measure, pack_tower
+from pipeline.tune.packing import batches, choose, cosines, measure, pack_tower, read_tower
 from tests.pipeline.tune.conftest import EACH, SMALL
 
 MOST = 13_000_000
+READS = (6, 8)
 
 
 @pytest.fixture(scope="module")
@@ -31,16 +33,69 @@ def test_it_holds_the_towers_tensors(packed: Path, tower: Path) -> None:
 
 
 def test_it_embeds_nearly_as_its_source(packed: Path, tower: Path, manifest: Path) -> None:
-    cosine_N = measure(tower, packed, SMALL, read_manifest(manifest)[::6])
-    assert cosine_N.shape == (4,)
-    assert float(cosine_N.min()) > 0.98
+    resized, crop = measure(tower, packed, SMALL, read_manifest(manifest)[::6])
+    assert (resized.view, crop.view) == ("resize", "crop")
+    assert resized.cosine_RN.shape == resized.centred_RN.shape == (1, 4)
+    assert float(resized.cosine_RN.min()) > 0.98
+    assert not torch.equal(resized.cosine_RN, crop.cosine_RN)
+
+
+@pytest.fixture(scope="module")
+def cut(manifest: Path, tower: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same tower, packed up to the block that is read last."""
+    file = tmp_path_factory.mktemp("cut") / "tower.safetensors"
+    pack_tower(tower, file, SMALL, calibration=read_manifest(manifest)[:4], most_bytes=MOST, reads=READS)
+    return file
+
+
+def test_nothing_is_packed_above_the_last_read(cut: Path, tower: Path) -> None:
+    state = read_weights(cut)
+    blocks = {name.split(".")[2] for name in state if name.startswith("transformer.")}
+    assert blocks == {str(number) for number in range(READS[-1])}
+    assert END.isdisjoint(state)
+    assert {name for name in read_weights(tower) if not name.startswith("transformer.")} - END <= state.keys()
+    assert 0.97 * MOST < cut.stat().st_size <= MOST
+
+
+def test_a_cut_tower_loads_and_says_what_it_lacks(cut: Path, tower: Path, manifest: Path) -> None:
+    short, pixels = load_tower(SMALL, cut), batches(read_manifest(manifest)[:2])
+    assert len(short.transformer.resblocks) == READS[-1]
+    assert read_tower(short, pixels, READS).shape == read_tower(load_tower(SMALL, tower), pixels, READS).shape
+    with pytest.raises(ModelError, match="has no feature"):
+        short(pixels[0])
+
+
+def test_fewer_blocks_in_as_many_bytes_keep_what_is_read_nearer(
+    cut: Path, packed: Path, tower: Path, manifest: Path
+) -> None:
+    short, whole = (measure(tower, file, SMALL, read_manifest(manifest)[::6], READS)[0] for file in (cut, packed))
+    assert short.cosine_RN.shape == (len(READS), 4)
+    assert (short.centred_RN.mean(dim=1) > whole.centred_RN.mean(dim=1)).all()
+    assert (short.cosine_RN >= short.centred_RN - 1e-6).all()
+
+
+def test_a_read_above_the_last_block_is_refused_before_anything_is_packed(tower: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"--reads must lie in \[1, \d+\]"):
+        pack_tower(tower, tmp_path / "t", SMALL, calibration=[], most_bytes=MOST, reads=(99,))
+
+
+def test_one_image_cannot_tell_how_far_tokens_lie_apart(tower: Path, manifest: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="--images must be at least 2"):
+        pack_tower(tower, tmp_path / "t", SMALL, calibration=read_manifest(manifest)[:1], most_bytes=MOST, reads=(1,))
+
+
+def test_cosines_less_the_mean_leave_out_what_images_share() -> None:
+    before_RND = torch.tensor([[[9.0, 1.0], [9.0, -1.0]]])
+    after_RND = torch.tensor([[[9.0, -1.0], [9.0, 1.0]]])
+    assert float(cosines(before_RND, after_RND, centred=False).min()) > 0.9
+    assert cosines(before_RND, after_RND, centred=True).tolist() == [[-1.0, -1.0]]
 
 
 def test_the_shipped_tower_embeds_as_the_eight_bit_one(root: Path, shared: Path) -> None:
     files = shared / "weights/clip-vit-b16-openai-int8.safetensors", root / "mole/embedded/tower.safetensors"
     photographs = sorted((shared / "data/images/coco").rglob("*.jpg"))[::20]
-    cosine_N = measure(*files, "ViT-B-16-quickgelu", [Sample(str(path), 0, "coco") for path in photographs])
-    assert float(cosine_N.min()) > 0.985
+    resized, _ = measure(*files, "ViT-B-16-quickgelu", [Sample(str(path), 0, "coco") for path in photographs])
+    assert float(resized.cosine_RN.min()) > 0.985
 
 
 def test_the_source_to_measure_on_calibrates_nothing(manifest: Path) -> None:

@@ -8,7 +8,7 @@ from pipeline.tune.data.collection import TEST, VALIDATION, Collection
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.data.split import TRAIN
 from pipeline.tune.training.crossvalidate import apart, without
-from pipeline.tune.training.settings import Recipe
+from pipeline.tune.training.recipe import Recipe
 
 
 def gathered(samples: list[Sample]) -> Collection:

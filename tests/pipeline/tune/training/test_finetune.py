@@ -8,13 +8,11 @@ import pyarrow as pa
 import pytest
 
 from mole.errors import SettingsError
-from pipeline.registry import Registry
 from pipeline.tune.data.collection import CALIBRATION, TEST, VALIDATION, Collection
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.data.split import TRAIN
-from pipeline.tune.training.finetune import QUICK, begin_from, demand_enough, demand_share, hurried
+from pipeline.tune.training.finetune import QUICK, demand_enough, demand_share, hurried
 from pipeline.tune.training.settings import FinetuneSettings
-from tests.tiny import tiny_checkpoint
 
 
 def settings(**more: Any) -> FinetuneSettings:
@@ -65,14 +63,3 @@ def test_a_batch_that_workers_cannot_share_is_refused() -> None:
 
 def test_thresholds_that_come_from_folds_take_no_calibration_split() -> None:
     demand_enough(collection(without=CALIBRATION), settings(calibrate_from="ladder.json"))
-
-
-def test_training_begins_from_a_version_a_folder_or_what_a_registry_promotes(tmp_path: Path) -> None:
-    folder = tiny_checkpoint(tmp_path / "tiny")
-    place = Registry(str(tmp_path / "models"))
-    digest = place.add(folder, {})
-    place.promote(digest, "first", replacing=None)
-    for given in (settings(init_from=digest), settings(init_from=str(folder)), settings(base=place.url)):
-        assert begin_from(given, place).digest == digest
-    with pytest.raises(SettingsError, match="--init-from goes on with its own"):
-        begin_from(settings(init_from=digest, view="crop"), place)

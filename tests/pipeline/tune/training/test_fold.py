@@ -24,7 +24,7 @@ from pipeline.tune.training.learner import OUTCOME
 from pipeline.tune.training.loop import Crew, begin, run
 from pipeline.tune.training.preparing import Laid, lay, task_of
 from pipeline.tune.training.progress import last_checkpoint
-from pipeline.tune.training.settings import Recipe
+from pipeline.tune.training.recipe import Recipe
 from pipeline.tune.training.trainer import history, train
 from tests.pictures import picture
 from tests.tiny import tiny_checkpoint

@@ -8,12 +8,14 @@ import pytest
 
 from mole.config import Description, describe
 from mole.errors import SettingsError
+from mole.preprocess import Preprocess
 from pipeline.tune.data.collection import VALIDATION, Collection
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.training.keeping import tokens_of
 from pipeline.tune.training.preparing import MOST_EPOCH, course_of, detector_of, task_of
 from pipeline.tune.training.task import Task
 from tests.pipeline.tune.training.test_finetune import collection, settings
+from tests.tiny import tiny_checkpoint
 
 
 def task(base: Description, found: Collection | None = None, **more: Any) -> Task:
@@ -76,3 +78,9 @@ def test_a_stage_that_teaches_what_is_not_there_is_refused_by_name(tiny: Path, m
         SettingsError, match=f"'odd' teaches .'{missing}'.; this detector has alpha, beta, gamma, router"
     ):
         task(describe(tiny), stages=stages, shared_rank=0)
+
+
+def test_a_view_that_is_asked_for_keeps_the_size_and_the_colours_of_the_base(tmp_path: Path) -> None:
+    half = Preprocess(mode="resize", size=384, short_side=384, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    base = describe(tiny_checkpoint(tmp_path / "tiny", preprocess=half))
+    assert task(base, view="crop-4").spec == half.model_copy(update={"mode": "crop", "crops": 4})

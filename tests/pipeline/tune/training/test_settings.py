@@ -3,7 +3,8 @@
 import pytest
 
 from mole.errors import SettingsError
-from pipeline.tune.training.settings import ELSEWHERE, CrossvalidateSettings, FinetuneSettings
+from pipeline.tune.training.recipe import ELSEWHERE
+from pipeline.tune.training.settings import CrossvalidateSettings, FinetuneSettings
 
 NEEDED = ["--samples", "a", "--samples", "b", "--registry", "r"]
 
@@ -20,6 +21,10 @@ def test_lists_and_names_are_read_from_flags() -> None:
         (["--expert-ranks", "0"], "--expert-ranks must be above 0, got '0'"),
         (["--precision", "int8"], "--precision must be bfloat16 or float32, got 'int8'"),
         (["--head-rate", "-1"], "--head-rate must be at least 0, got '-1'"),
+        (["--base-tower", "PE-Core-B-16"], "--base-tower and --pretrained go together"),
+        (["--pretrained", "meta"], "--base-tower and --pretrained go together"),
+        (["--base-tower", "x", "--pretrained", "y", "--init-from", "z"], "--base-tower begins anew"),
+        (["--base-tower", "x", "--pretrained", "y", "--base", "z"], "--base-tower begins anew"),
     ],
 )
 def test_a_refusal_names_the_flag_the_bound_and_the_value(flags: list[str], words: str) -> None:

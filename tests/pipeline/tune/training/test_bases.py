@@ -1,0 +1,59 @@
+"""Laws of what a training begins from: a checkpoint that is there, or one on a tower that a registry keeps for it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import save_file
+
+from mole.errors import ModelError, SettingsError
+from mole.hub import architecture_of
+from pipeline import registry
+from pipeline.registry import Registry
+from pipeline.tune.training.bases import begin_from, begun_on, named
+from pipeline.tune.training.settings import FinetuneSettings
+from tests.timms import weights
+from tests.tiny import tiny_checkpoint
+
+DINO = "vit_tiny_patch16_dinov3_qkvb"
+
+
+def settings(**more: Any) -> FinetuneSettings:
+    return FinetuneSettings(samples=["s"], registry="models", **more)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    """The drawn weights of the smallest DINOv3."""
+    save_file(
+        {key: tensor.clone() for key, tensor in weights(architecture_of(DINO)).items()}, tmp_path / "w.safetensors"
+    )
+    return str(tmp_path / "w.safetensors")
+
+
+def test_training_begins_from_a_version_a_folder_or_what_a_registry_promotes(tmp_path: Path) -> None:
+    folder = tiny_checkpoint(tmp_path / "tiny")
+    place = Registry(str(tmp_path / "models"))
+    digest = place.add(folder, {})
+    place.promote(digest, "first", replacing=None)
+    for given in (settings(init_from=digest), settings(init_from=str(folder)), settings(base=place.url)):
+        assert begin_from(given, place).digest == digest
+    with pytest.raises(SettingsError, match="--init-from goes on with its own"):
+        begin_from(settings(init_from=digest, view="crop"), place)
+
+
+def test_a_base_on_a_tower_is_found_again_by_every_machine_and_is_no_version(tmp_path: Path, file: str) -> None:
+    place = Registry(str(tmp_path / "models"))
+    given = settings(base_tower=DINO, pretrained=file)
+    base = begin_from(given, place)
+    assert begin_from(given, place).digest == base.digest
+    found = registry.locate(named(given, place), base.digest)
+    assert found == base.folder and (found / "tower.safetensors").is_file()
+    assert place.digests() == [] and place.promoted() is None
+
+
+def test_a_tower_that_cannot_be_begun_on_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    place = Registry(str(tmp_path / "models"))
+    with pytest.raises(ModelError, match="'convnextv2_atto' is timm's ConvNeXt"):
+        begun_on("convnextv2_atto", "fcmae", place)
+    assert not (tmp_path / "models").exists()
