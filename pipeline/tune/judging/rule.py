@@ -29,7 +29,7 @@ AIM = 0.02
 """Share of the reals of a collection never seen that may be called generated."""
 UNSURE_SHARE = 0.10
 """Share of reals that may lie above `real_below`, collections weighing alike."""
-PARTS = (1.0, 0.75, 0.5, 0.25, 0.125, 0.0)
+PARTS = tuple(tenths / 10 for tenths in range(10, -1, -1))
 """Of the aim: how many of the reals at hand may lie above the threshold, the laxest first."""
 
 
