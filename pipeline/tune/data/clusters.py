@@ -38,7 +38,9 @@ def contents(
         inside = [name for name, own in zip(known, cluster_N.tolist(), strict=True) if own == cluster]
         named = Counter(name for name in inside if name)
         enough = named.total() >= NAMED * len(inside) and named
-        names[cluster] = min(named, key=lambda name: (-named[name] / total[name], name)) if enough else f"cluster {cluster}"
+        names[cluster] = (
+            min(named, key=lambda name: (-named[name] / total[name], name)) if enough else f"cluster {cluster}"
+        )
     return [name or names[cluster] for name, cluster in zip(known, cluster_N.tolist(), strict=True)]
 
 
