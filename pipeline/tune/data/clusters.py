@@ -17,7 +17,10 @@ NAMED = 0.1  # of a cluster's images; where fewer are named, its name would be a
 def contents(
     feature_NF: NDArray[np.float32], known: Sequence[str], *, clusters: int = CLUSTERS, seed: int = 0
 ) -> list[str]:
-    """Name what is in every image: as its list says, or as most of the named images do that look like it.
+    """Name what is in every image: as its list says, or as the named images that look like it.
+
+    A cluster has the name of which the largest share lies in it, so that a name which many images bear does not win
+    everywhere.
 
     Args:
         feature_NF: of the frozen tower, any length.
@@ -30,11 +33,14 @@ def contents(
     """
     cluster_N = clustered(feature_NF, clusters, seed=seed)
     names: dict[int, str] = {}
+    total = Counter(name for name in known if name)
     for cluster in sorted(set(cluster_N.tolist())):
         inside = [name for name, own in zip(known, cluster_N.tolist(), strict=True) if own == cluster]
         named = Counter(name for name in inside if name)
         enough = named.total() >= NAMED * len(inside) and named
-        names[cluster] = min(named, key=lambda name: (-named[name], name)) if enough else f"cluster {cluster}"
+        names[cluster] = (
+            min(named, key=lambda name: (-named[name] / total[name], name)) if enough else f"cluster {cluster}"
+        )
     return [name or names[cluster] for name, cluster in zip(known, cluster_N.tolist(), strict=True)]
 
 

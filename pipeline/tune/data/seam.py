@@ -11,7 +11,7 @@ STEP = 8  # grey levels between neighbours that count as a jump; the noise of a 
 REACH = 0.03  # of the side to either side of the middle, where a seam may lie
 AROUND = 0.125  # of the side, within which a seam must stand out
 LEAST = 16  # pixels a side; of less nothing can be told
-STANDS_OUT = 0.5  # of the line; of 160 pictures of a gallery 99 collages lay above, and nothing else
+STANDS_OUT = 0.5  # of the line; of the 160 pictures of songguoxs 109 collages lie above, and no other (2026-11-26)
 
 
 def has_seam(pixels_3HW: Pixels) -> bool:

@@ -36,6 +36,11 @@ def test_an_image_is_named_by_the_named_ones_that_look_like_it() -> None:
     assert named == ["photo"] * 3 + ["art"] + ["photo"] * 16 + ["art"] * 7
 
 
+def test_a_name_that_many_bear_does_not_win_everywhere() -> None:
+    known = ["photo"] * 40 + ["photo"] * 3 + ["art"] * 2 + [""] * 9
+    assert contents(features(40, 14), known, clusters=2)[-9:] == ["art"] * 9
+
+
 def test_a_cluster_that_next_to_nothing_names_is_a_content_of_its_own() -> None:
     known = ["photo"] * 10 + ["art"] + [""] * 29
     assert contents(features(10, 30), known, clusters=2) == ["photo"] * 10 + ["art"] + ["cluster 1"] * 29
