@@ -127,6 +127,7 @@ def test_a_fold_that_is_done_is_not_done_again(laid: Callable[..., Laid]) -> Non
 def test_without_epochs_the_head_alone_is_fitted_and_only_what_it_reads_is_kept(
     laid: Callable[..., Laid], folder: Path
 ) -> None:
+    laid("whole")
     made = laid("head", epochs=0, reads=(3,), shared_rank=0, expert_ranks=())
     assert made.kept is not None and not made.kept.has_tokens
     found = folded(made)
@@ -134,6 +135,25 @@ def test_without_epochs_the_head_alone_is_fitted_and_only_what_it_reads_is_kept(
     assert found.parameters == 65  # of a linear head on one class token
     sizes = {place: sum(file.stat().st_size for file in place.glob("*")) for place in (folder / "tokens").iterdir()}
     assert sizes[Path(made.kept.folder)] < max(sizes.values()) / 10
+
+
+def test_experts_are_trained_apart_and_then_weighed_by_the_router(laid: Callable[..., Laid]) -> None:
+    stages = [
+        {"name": "alpha", "epochs": 1, "learns": ["alpha"], "kinds": ["generated"]},
+        {"name": "beta", "epochs": 1, "learns": ["beta"]},
+        {"name": "all", "epochs": 1, "learns": ["shared", "router"]},
+    ]
+    made = laid("apart", stages=stages, patches=20)
+    folded(made)
+    told = history(made.task.run)
+    assert [(entry["stage"], entry["step"]) for entry in told] == [
+        *(("alpha", 0), ("alpha", 4), ("beta", 4), ("beta", 8), ("all", 8), ("all", 12)),
+    ]
+    up_DR = next(tensor for name, tensor in outcome(made).items() if name.endswith("up_DR"))
+    shared, alpha, beta, gamma = up_DR.split((4, 2, 3, 4), dim=1)
+    assert alpha.any() and beta.any() and not gamma.any()
+    assert all(entry["validation"] for entry in told)
+    assert shared.any() == (told[-1]["best"] > told[-2]["validation"]["made"]), "the best of a stage is kept"
 
 
 def test_what_is_kept_is_never_made_again(
