@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mole.block import AdaptedBlock
+from mole.tower import Block
 
 
 def attend(attention: nn.MultiheadAttention, token_BTD: Tensor) -> Tensor:
@@ -37,11 +37,13 @@ def attend(attention: nn.MultiheadAttention, token_BTD: Tensor) -> Tensor:
 
 
 def prepare_for_training(detector: nn.Module) -> None:
-    """Give the adapted blocks of a detector this attention wherever gradients are wanted, if theirs is torch's."""
+    """Give a detector's blocks this attention wherever gradients are wanted, if theirs is torch's.
+
+    Gradients pass the plain blocks above an adapted one too, where the head reads behind them.
+    """
     for module in detector.modules():
-        if isinstance(module, AdaptedBlock) and isinstance(getattr(module.frozen, "attn", None), nn.MultiheadAttention):
-            frozen = module.frozen
-            frozen.attention = partial(_either, frozen.attn, frozen.attention)  # type: ignore[method-assign]
+        if isinstance(module, Block) and isinstance(getattr(module, "attn", None), nn.MultiheadAttention):
+            module.attention = partial(_either, module.attn, module.attention)  # type: ignore[method-assign]
 
 
 def _either(attention: nn.MultiheadAttention, own: Callable[[Tensor], Tensor], token_BTD: Tensor) -> Tensor:

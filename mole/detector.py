@@ -192,7 +192,9 @@ def _demand(tower: Tower, config: DetectorConfig) -> None:
     if config.reads and "class" in config.pooling and not tower.classed:
         raise ModelError(f"this tower has no class token, got pooling {config.pooling}; read mean or deviation")
     if not config.reads and tower.features is None:
-        raise ModelError(f"this tower has no projection, so the head needs reads in [1, {layers}], got none")
+        raise ModelError(
+            f"this tower ends at a block and has no feature, so the head needs reads in [1, {layers}], got none"
+        )
 
 
 LEARNS = (Experts, Router, Head)

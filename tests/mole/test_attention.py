@@ -1,12 +1,15 @@
 """Laws of attention for training."""
 
+from typing import cast
+
 import pytest
 import torch
 from torch import nn
 
 from mole.attention import attend, prepare_for_training
-from mole.detector import MoLE
-from mole.tower import Tower
+from mole.config import DetectorConfig
+from mole.detector import MoLE, learned
+from mole.tower import Block, Tower
 from tests.tiny import CONFIG, SHAPE
 
 
@@ -36,6 +39,16 @@ def test_logits_with_gradients_are_the_same_up_to_rounding(detector: MoLE) -> No
     before_B = detector(view_B3SS).logit_B
     prepare_for_training(detector)
     assert torch.allclose(detector(view_B3SS).logit_B, before_B, atol=1e-4)
+
+
+def test_the_plain_blocks_that_gradients_pass_attend_so_too() -> None:
+    torch.manual_seed(0)
+    detector = MoLE(Tower(SHAPE), DetectorConfig(blocks=(1,), reads=(2, 4)))
+    prepare_for_training(detector)
+    plain = cast(Block, detector.tower.transformer.resblocks[3])
+    plain.attn.register_forward_pre_hook(lambda *_: pytest.fail("torch's own path"))
+    detector(torch.randn(2, 3, 224, 224)).logit_B.sum().backward()
+    assert all(parameter.grad is not None for parameter in learned(detector).values())
 
 
 def test_it_adds_no_parameter(detector: MoLE) -> None:

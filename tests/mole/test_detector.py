@@ -194,7 +194,7 @@ def test_a_detector_that_reads_blocks_needs_no_projection_and_no_last_norm() -> 
     first, second = (MoLE(own, READING) for own in (bare, whole))
     first.head.load_state_dict(second.head.state_dict())
     assert torch.equal(first(view_B3SS).logit_B, second(view_B3SS).logit_B)
-    with pytest.raises(ModelError, match=r"no projection, so the head needs reads in \[1, 3\]"):
+    with pytest.raises(ModelError, match=r"no feature, so the head needs reads in \[1, 3\]"):
         MoLE(bare, DetectorConfig())
 
 
