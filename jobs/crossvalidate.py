@@ -1,52 +1,59 @@
-"""Crossvalidate: compare detectors on sources that none of them saw, and make the checkpoint of the best recipe."""
+"""Crossvalidate: compare variations of a recipe on collections that no training of theirs saw."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
 
-import json
 import sys
 
 from rich.table import Table
 
+from pipeline import cluster
 from pipeline.telemetry import Ticker, command, results
-from pipeline.tune.study.crossvalidate import Study, crossvalidate
-from pipeline.tune.study.recipe import Recipe
+from pipeline.tune.judging.held import JUDGED
+from pipeline.tune.judging.ladder import Ladder
+from pipeline.tune.judging.perturbation import SHIPPED
+from pipeline.tune.judging.unseen import Unseen
+from pipeline.tune.training.crossvalidate import TOLD, crossvalidate
+from pipeline.tune.training.settings import CrossvalidateSettings
 
 
 @command
 def main(arguments: list[str]) -> int:
-    """Run one study from the command line.
+    """Run one cross-validation from the command line.
 
     Returns:
-        The exit code: 0 done, 2 settings, 3 storage, 4 model, 130 interrupted, 143 SIGTERM.
+        The exit code: 0 done, 2 settings, 3 storage, 4 model, 5 a row was lost, 130 interrupted, 143 SIGTERM.
     """
-    recipe = Recipe.from_command_line(arguments)
+    settings = CrossvalidateSettings.from_command_line(arguments)
+    cluster.quiet(logs=settings.ray_logs)
     with Ticker("crossvalidate") as ticker:
-        study = crossvalidate(recipe, ticker.say)
-    if recipe.json_table:
-        print(json.dumps({method: judged.table for method, judged in study.methods.items()}))
+        ladder = crossvalidate(settings, ticker.say)
+    if settings.json_summary:
+        print(ladder.model_dump_json())
     else:
-        results().print(table(study))
-    if study.checkpoint:
-        ticker.say(f"{study.checkpoint.folder}: {study.checkpoint.digest}")
+        results().print(table(ladder))
+        results().print(f"all of it: {settings.output / TOLD}", highlight=False, soft_wrap=True)
     return 0
 
 
-def table(study: Study) -> Table:
-    """Lay out the AUROC of each method on each source that it never saw."""
-    shown = Table(title="AUROC on sources never trained on", caption="aligned / as shipped; pairs: one last encoder")
-    for column in ("source", "images", *study.methods):
-        shown.add_column(column, justify="left" if column == "source" else "right")
-    first = next(iter(study.methods.values()))
-    for row, figure in enumerate(first.sources):
-        mine = [judged.sources[row] for judged in study.methods.values()]
-        cells = [f"{found.auroc_aligned:.3f} / {found.auroc_shipped:.3f}" for found in mine]
-        shown.add_row(f"{figure.source} ({'generated' if figure.generated else 'real'})", str(figure.images), *cells)
-    shown.add_section()
-    for row, pair in enumerate(first.photographs):
-        areas = [f"{judged.photographs[row].auroc:.3f}" for judged in study.methods.values()]
-        shown.add_row(f"{pair.source} against its reconstructions", str(pair.pairs), *areas)
+def table(ladder: Ladder) -> Table:
+    """Lay out what each method does on collections that it never saw."""
+    shown = Table(
+        title="collections never trained on", caption="AUROC: mean over generators / lowest; calls: as shipped"
+    )
+    for column in ("method", *(f"AUROC {name}" for name in JUDGED), "reals called generated", "fakes found"):
+        shown.add_column(column, justify="left" if column == "method" else "right")
+    for name, unseen in ladder.methods.items():
+        called = unseen.called(SHIPPED)
+        areas = [area(unseen, delivery) for delivery in JUDGED]
+        shown.add_row(name, *areas, f"{called.alarms.share:.1%}", f"{called.found.share:.1%}")
     return shown
+
+
+def area(unseen: Unseen, delivery: str) -> str:
+    """Write the mean AUROC over generators in a delivery, and the lowest."""
+    mean = unseen.mean(delivery)
+    return "" if mean is None else f"{mean.auroc:.3f} / {mean.lowest:.3f}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Reconstruct: pass real photographs through an autoencoder and write aligned pairs of real and fake."""
+"""Reconstruct: pass real photographs through an autoencoder or upsampler and write aligned pairs of real and fake."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
@@ -20,8 +20,8 @@ def main(arguments: list[str]) -> int:
     """Make pairs from the command line.
 
     Returns:
-        The exit code: 0 all made, 1 some photographs gave none, 2 settings, 3 storage, 4 the autoencoder, 130
-            interrupted, 143 SIGTERM.
+        The exit code: 0 all made, 1 some photographs gave none, 2 settings, 3 storage, 4 the autoencoder or upsampler,
+            130 interrupted, 143 SIGTERM.
     """
     settings = ReconstructSettings.from_command_line(arguments)
     cluster.quiet(logs=settings.ray_logs)

@@ -119,7 +119,28 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
         gradient.copy_(mean.view_as(gradient))
 
 
-def training_step(detector: MoLE, optimizer: torch.optim.Optimizer, token_BTD: Tensor, label_B: Tensor) -> StepReport:
+def disagreement(logit_B: Tensor) -> Tensor:
+    """Square what two deliveries of one image differ by, mean over images.
+
+    Args:
+        logit_B: float, the two of an image side by side, so B is even.
+
+    Returns:
+        A scalar of the same dtype.
+
+    Source: DCPT, consistency between deliveries; here on the logit, which is what a verdict is made of.
+    """
+    return (logit_B[0::2] - logit_B[1::2]).square().mean()
+
+
+def training_step(
+    detector: MoLE,
+    optimizer: torch.optim.Optimizer,
+    token_BTD: Tensor,
+    label_B: Tensor,
+    *,
+    consistency: float = 0.0,
+) -> StepReport:
     """Move what learns by one step; in a distributed training, by the mean over all processes.
 
     Args:
@@ -127,6 +148,7 @@ def training_step(detector: MoLE, optimizer: torch.optim.Optimizer, token_BTD: T
         optimizer: from `optimizer_for`.
         token_BTD: what `MoLE.trunk` gave for the batch, in the dtype of the tower.
         label_B: float32, 1 for generated, 0 for real.
+        consistency: weight of `disagreement`; where it is not 0, two deliveries of an image lie side by side.
 
     Returns:
         The loss before the step, the balance term and the load of each expert.
@@ -136,6 +158,8 @@ def training_step(detector: MoLE, optimizer: torch.optim.Optimizer, token_BTD: T
     """
     output = detector.tail(token_BTD)
     loss = detection_loss(output, label_B, detector.config.aux_coef)
+    if consistency:
+        loss = loss + consistency * disagreement(output.logit_B)
     if not torch.isfinite(loss):
         raise ModelError(f"the loss must be finite, got {loss.item()}; lower the learning rate")
     optimizer.zero_grad(set_to_none=True)

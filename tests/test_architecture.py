@@ -15,7 +15,7 @@ FLOORS = ("mole", "pipeline", "jobs")
 
 ROOMS = {
     "pipeline.scan": ("reading", "table", "steps", "forecasting"),
-    "pipeline.tune": ("data", "judging", "training", "study"),
+    "pipeline.tune": ("data", "judging", "training"),
     "pipeline.review": ("evidence", "page", "browsing"),
 }
 """Of each road; an import leads to a room that stands before."""

@@ -35,11 +35,39 @@ def plain(ids: Any, *, made: Any) -> Any:
     return plain_here(ids, made)
 
 
+def seen(rows: pa.Table, *, made: Any, seed: int) -> Any:
+    """View a block of what the trunk is to see; see `pipeline.tune.training.delivery`."""
+    from pipeline.tune.training.delivery import seen_rows
+
+    return seen_rows(rows, made, seed=seed)
+
+
+def fold(task: Any, kept: Any, draws: Any, judged: Any, device: str) -> Any:
+    """Train one fold in this process, and score what it held out; see `pipeline.tune.training.fold`."""
+    from pipeline.tune.training.fold import fold as fold_here
+
+    return fold_here(task, kept, draws, judged, device=device)
+
+
 def viewed(rows: pa.Table, *, deliveries: tuple[str, ...], spec: Preprocess) -> pa.Table:
     """View a block of samples in each delivery; see `pipeline.tune.judging.viewing`."""
     from pipeline.tune.judging.viewing import viewed as viewed_here
 
     return viewed_here(rows, deliveries, spec)
+
+
+class Trunk:
+    """An actor that runs the frozen part of a detector; see `pipeline.tune.training.trunk`."""
+
+    def __init__(self, task: Any, folder: str, *, device: str, threads: int, batch_size: int) -> None:
+        from pipeline.tune.training.trunk import TrunkOfOne
+
+        self.trunk = TrunkOfOne(task, folder, device=device, threads=threads, batch_size=batch_size)
+        gc.freeze()  # what lives as long as this process is not walked over again
+
+    def __call__(self, rows: Any) -> Any:
+        """Run a block through it."""
+        return self.trunk(rows)
 
 
 class Scorer:

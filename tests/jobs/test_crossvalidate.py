@@ -1,56 +1,123 @@
-"""Laws of the door to a study."""
+"""Laws of a cross-validation, and of the road from its recipe to a version that it calibrates, in one Ray."""
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
-import torch
 from PIL import Image
-from safetensors.torch import save_file
 
-from jobs.crossvalidate import main
-from mole.checkpoint import load_checkpoint
+from jobs import crossvalidate, finetune
+from mole.config import describe
 from mole.errors import SettingsError
-from mole.hub import architecture_of
-from mole.tower import Tower
+from mole.preprocess import Preprocess
+from pipeline.registry import Registry
+from pipeline.tune.judging.held import HELD
+from pipeline.tune.judging.ladder import Ladder
+from pipeline.tune.training.crossvalidate import FIGURES, LOGITS, TOLD
+from tests.tiny import tiny_checkpoint
 
-SMALL = "ViT-S-32"
-FOLDS = 'folds = [["photos", "painter"], ["holiday", "dreamer"]]\n'
+pytestmark = pytest.mark.slow
+COLLECTIONS = ("attic", "harbour", "meadow")
+EACH = 12
+RECIPE = """
+folds = [["attic"], ["harbour"], ["meadow"]]
+validation_share = 0.0
+calibration_share = 0.0
+test_share = 0.2
+accept_leak = true
+view = "resize"
+precision = "float32"
+deliveries = 2
+epochs = 1
+batch_size = 8
+penalty = 1e-3
+false_positive_rate = 0.2
+
+[methods."block 3"]
+reads = [3]
+shared_rank = 0
+expert_ranks = []
+epochs = 0
+
+[methods.mole]
+expert_rate = 1e-3
+"""
 
 
 @pytest.fixture(scope="module")
-def flags(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """What a study of four sources of six pictures needs."""
-    folder, draw = tmp_path_factory.mktemp("study"), np.random.default_rng(0)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three collections of real and generated pictures, of which the generated are redder; a tiny base and a recipe."""
+    place, draw = tmp_path_factory.mktemp("folds"), np.random.default_rng(0)
     rows = ["path,label,generator,source"]
-    for source, label in (("photos", "real"), ("holiday", "real"), ("painter", "fake"), ("dreamer", "fake")):
-        for number in range(6):
-            Image.fromarray(draw.integers(0, 256, (72, 96, 3), np.uint8)).save(folder / f"{source}{number}.png")
-            rows.append(f"{source}{number}.png,{label},{source},{source}")
-    (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
-    (folder / "recipe.toml").write_text(FOLDS)
-    torch.manual_seed(0)
-    state = Tower(architecture_of(SMALL)).state_dict()
-    save_file({name: torch.randn_like(tensor) * 0.05 for name, tensor in state.items()}, folder / "t.safetensors")
-    places = [f"--manifest={folder / 'manifest.csv'}", f"--tower={folder / 't.safetensors'}", f"--backbone={SMALL}"]
-    short = ["--draws=1", "--steps=1", "--alone=2", "--pairs=0", "--false-positive-rate=0.25"]
-    return [*places, *short, f"--config={folder / 'recipe.toml'}"]
+    for collection in COLLECTIONS:
+        for number in range(2 * EACH):
+            pixels = draw.integers(0, 256, (12, 16, 3), np.uint8)
+            pixels[..., 0] = pixels[..., 0] // 2 + 128 * (number % 2)
+            name = f"{collection}-{number}.png"
+            Image.fromarray(pixels).resize((192, 144), Image.Resampling.BICUBIC).save(place / name)
+            label = "fake" if number % 2 else "real"
+            rows.append(f"{name},{label},{collection}-{label},{collection}")
+    (place / "manifest.csv").write_text("\n".join(rows) + "\n")
+    (place / "recipe.toml").write_text(RECIPE)
+    tiny_checkpoint(place / "base", preprocess=Preprocess(mode="resize"))
+    return place
 
 
-def test_a_table_names_every_source_and_method(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*flags, "--methods=linear,mole"]) == 0
-    shown = capsys.readouterr().out
-    assert all(name in shown for name in ("photos", "holiday", "painter", "dreamer", "linear", "mole"))
+def flags(folder: Path, *more: str) -> list[str]:
+    places = [f"--samples={folder / 'manifest.csv'}", f"--base={folder / 'base'}", f"--tokens={folder / 'tokens'}"]
+    return [f"--config={folder / 'recipe.toml'}", "--split-sources", ",".join(COLLECTIONS), *places, *more]
 
 
-def test_json_stands_alone_on_stdout(flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*flags, "--json", f"--output={tmp_path}"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert len(told["mole"]["held_out_sources"]) == 4
-    assert load_checkpoint(tmp_path).description.config.provenance["measured"]["held_out_sources"]
+def crossed(folder: Path, capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, Any]:
+    assert crossvalidate.main(flags(folder, f"--output={folder / 'out'}", "--json", *more)) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
 
 
-def test_a_refused_setting_is_told_with_its_code(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*flags, "--calibration=nobody"]) == SettingsError.exit_code
-    assert "'nobody'" in capsys.readouterr().err
+def test_one_recipe_is_cross_validated_and_then_trained_to_a_version_with_the_folds_thresholds(
+    local_ray: None, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = crossed(folder, capsys)
+    assert list(told["methods"]) == ["block 3", "mole"]
+    held = pq.read_table(folder / "out" / LOGITS)
+    assert held.schema.equals(HELD) and len(held) == 2 * 3 * 2 * EACH * len(COLLECTIONS)
+    assert held["logit"].null_count == 0
+    assert "mole" in (folder / "out" / TOLD).read_text()
+
+    made = {file: file.stat().st_mtime_ns for file in (folder / "tokens").glob("*/*")}
+    assert crossed(folder, capsys) == told, "what was done is not done again"
+    assert {file: file.stat().st_mtime_ns for file in (folder / "tokens").glob("*/*")} == made
+
+    ladder = Ladder.model_validate_json((folder / "out" / FIGURES).read_bytes())
+    registry = folder / "models"
+    chosen = ["--method=mole", f"--calibrate-from={folder / 'out' / FIGURES}", f"--registry={registry}", "--json"]
+    assert finetune.main(flags(folder, *chosen)) == 0
+    version = json.loads(capsys.readouterr().out)
+    config = describe(Path(Registry(str(registry)).version(version["digest"]))).config
+    assert config.calibration == ladder.methods["mole"].calibration
+    assert config.detector == describe(folder / "base").config.detector
+    assert version["epochs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (['--folds=[["attic"], ["nobody"]]'], r"\['nobody'\]; the collections here are"),
+        (['--folds=[["attic"]]'], "at least 2 lists of collections, got 1"),
+        (['--folds=[["attic"], ["attic"]]'], r"\['attic'\] twice"),
+        (["--hold-out=attic"], "decide when to stop and cannot be judged"),
+        (['--methods={"a": {"most": 3}}'], r"method 'a' sets \['most'\]"),
+        (["--tokens=none"], "leave --tokens none out"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused_before_anything_is_trained(
+    local_ray: None, folder: Path, capsys: pytest.CaptureFixture[str], more: list[str], words: str
+) -> None:
+    output = folder / "refused"
+    assert crossvalidate.main(flags(folder, f"--output={output}", *more)) == SettingsError.exit_code
+    assert re.search(words, capsys.readouterr().err)
+    assert not output.exists()

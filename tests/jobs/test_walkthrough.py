@@ -164,7 +164,7 @@ def test_files_that_give_the_classes_away_stop_a_training_by_the_column_and_the_
     [
         (["--samples", "nowhere", "--registry", "r"], "nowhere"),
         (["--registry", "r"], "--samples is required"),
-        (["--samples", "s", "--registry", "r", "--epochs", "0"], "--epochs"),
+        (["--samples", "s", "--registry", "r", "--epochs", "-1"], "--epochs"),
     ],
 )
 def test_what_a_training_cannot_use_ends_with_the_code_of_settings(job: Job, flags: list[str], words: str) -> None:

@@ -23,12 +23,14 @@ class Kind(IntEnum):
 
     THRESHOLD = 1
     HELD_OUT = 2
-    OTHER = 3
+    SIBLING = 3
+    OTHER = 4
 
 
 WORDS = {
     Kind.THRESHOLD: "the real images that set the threshold",
     Kind.HELD_OUT: "images of the collections that it learned from, held out of its training",
+    Kind.SIBLING: "collections held out whole, each scored by a detector made alike that never saw it",
     Kind.OTHER: "a collection that it never saw",
 }
 
@@ -94,9 +96,12 @@ def _beside(papers: Mapping[str, bytes], digest: str) -> list[Measurement]:
     if told.get("digest") != digest:
         return []
     return [
-        Measurement(row["collection"], Kind.OTHER, _counted(row["reals"]), _counted(row["fakes"]))
-        if row.get("fakes")
-        else Measurement(row["collection"], Kind.OTHER, _counted(row["reals"]), None)
+        Measurement(
+            row["collection"],
+            Kind[row.get("kind", "other").upper()],
+            _counted(row["reals"]),
+            _counted(row["fakes"]) if row.get("fakes") else None,
+        )
         for row in told["measured"]
     ]
 

@@ -106,7 +106,7 @@ def doubts(counts: Counts, found: Sequence[Reading]) -> list[str]:
             f"On one collection that it never saw this model called {percent(high.measured.alarms.share)} of the real "
             "images generated. If these images are like those, it may be that none of them is generated."
         )
-    if all(one.measured.kind is not Kind.OTHER for one in found):
+    if all(one.measured.kind < Kind.SIBLING for one in found):
         told.append(
             "The rates were measured on images of the collections that the model learned from, which flatters it."
         )

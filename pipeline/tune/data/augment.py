@@ -17,9 +17,20 @@ from pipeline.tune.data.pixels import blurred, scaled
 
 ALIGNED_SIDE = 256
 ALIGNED_QUALITY = 90
-SHORT_SIDES = (224, 448)  # log-uniform
+SIDE = 224  # of a view; a delivery that is smaller is brought up to it
+LARGEST = 512  # a longer short side is brought down to this before anything else, where the scale is free
+SCALES = (0.5, 1.0)  # log-uniform, of a picture whose scale is free
+NEAR_SCALES = (0.7, 1.4)  # log-uniform, for two in five of those that stay near their own
+WINDOW = (224, 320)  # the side of what is cut out of a picture that stays near its own scale
+BLUR, BLURRED = (0.1, 2.0), 0.2
+SHOWN_AGAIN = 0.2  # share of deliveries that are photographed off a screen
+SCREENS = (0.6, 1.6)  # how a viewer scales what it shows, log-uniform
+NEAR_SCREENS = (0.75, 1.35)
+SCREEN_FILTERS = tuple(
+    getattr(Image.Resampling, name) for name in ("NEAREST", "BOX", "BILINEAR", "HAMMING", "BICUBIC", "LANCZOS")
+)
+CODECS = ("jpeg", "jpeg-fast", "jpeg-444", "webp")
 QUALITIES = (40, 98)
-BLUR = (0.1, 2.0)
 
 
 def align(pixels_3HW: Tensor) -> Tensor:
@@ -27,25 +38,27 @@ def align(pixels_3HW: Tensor) -> Tensor:
     return encode_again(resize(pixels_3HW, ALIGNED_SIDE), "jpeg", ALIGNED_QUALITY)
 
 
-def augment(pixels_3HW: Tensor, seed: int) -> Tensor:
-    """Send one image through a random delivery: crop, resize, blur, encode, flip.
+def augment(pixels_3HW: Tensor, seed: int, near: bool = False) -> Tensor:
+    """Send one image through a random delivery: crop, resize, blur, a screen, encoders, a flip.
 
     Args:
         pixels_3HW: uint8.
-        seed: decides everything; the same seed gives the same bytes.
+        seed: decides everything; two pictures of one size get the same delivery from the same seed.
+        near: stay near the picture's own scale, as what a decoder leaves in single pixels needs: a window of it instead
+            of the whole.
 
     Returns:
-        uint8 (3, height, width) with a short side of 224 to 448.
+        uint8 (3, height, width), its short side 224 or more, and 512 or less but for what a screen enlarges.
     """
     draw = random.Random(seed)
-    out_3HW = _crop(pixels_3HW, draw)
-    low, high = SHORT_SIDES
-    out_3HW = resize(out_3HW, round(math.exp(draw.uniform(math.log(low), math.log(high)))))
-    if draw.random() < 0.3:
+    out_3HW = _near(pixels_3HW, draw) if near else _free(pixels_3HW, draw)
+    if draw.random() < BLURRED:
         sigma = draw.uniform(*BLUR)
         out_3HW = blurred(out_3HW, math.ceil(2 * sigma), sigma)
+    if draw.random() < SHOWN_AGAIN:
+        out_3HW = _screened(out_3HW, _log_uniform(NEAR_SCREENS if near else SCREENS, draw), draw)
     for _ in range(draw.choice((0, 1, 1, 1, 2))):
-        out_3HW = encode_again(out_3HW, draw.choice(("jpeg", "jpeg-fast", "webp")), draw.randint(*QUALITIES))
+        out_3HW = encode_again(out_3HW, draw.choice(CODECS), draw.randint(*QUALITIES))
     return out_3HW.flip(2) if draw.random() < 0.5 else out_3HW
 
 
@@ -77,10 +90,49 @@ def encode_again(pixels_3HW: Tensor, codec: str, quality: int) -> Tensor:
         return torch.from_numpy(np.array(again.convert("RGB"))).permute(2, 0, 1)
 
 
-def _crop(pixels_3HW: Tensor, draw: random.Random) -> Tensor:
-    """Cut a random rectangle with at least half of each side; uint8 (3, rows, columns)."""
-    high, wide = pixels_3HW.shape[1:]
+def _free(pixels_3HW: Tensor, draw: random.Random) -> Tensor:
+    """Crop every other picture, and scale it; uint8 (3, height, width), short side 224 to 512."""
     share = draw.uniform(0.5, 1.0) if draw.random() < 0.5 else 1.0
-    rows, columns = max(1, round(high * share)), max(1, round(wide * share))
-    top, left = draw.randint(0, high - rows), draw.randint(0, wide - columns)
-    return pixels_3HW[:, top : top + rows, left : left + columns]
+    high, wide = (max(1, round(share * side)) for side in pixels_3HW.shape[1:])
+    out_3HW = _window(pixels_3HW, high, wide, draw)
+    return resize(out_3HW, max(SIDE, round(min(high, wide, LARGEST) * _log_uniform(SCALES, draw))))
+
+
+def _near(pixels_3HW: Tensor, draw: random.Random) -> Tensor:
+    """Scale some pictures a little, and cut a window out; uint8 (3, height, width), short side 224 or more."""
+    scale = _log_uniform(NEAR_SCALES, draw) if draw.random() < 0.4 else 1.0
+    side = draw.randint(*WINDOW)
+    high, wide = (min(length, round(side / scale)) for length in pixels_3HW.shape[1:])
+    out_3HW = _window(pixels_3HW, high, wide, draw)
+    wanted = max(SIDE, round(min(high, wide) * scale))
+    return out_3HW if scale == 1.0 and min(high, wide) >= SIDE else resize(out_3HW, wanted)
+
+
+def _screened(pixels_3HW: Tensor, scale: float, draw: random.Random) -> Tensor:
+    """Show a picture at another scale with some viewer's filter, and keep what the screen shows.
+
+    Args:
+        pixels_3HW: uint8.
+        scale: of the viewer; one that would leave less than a view is raised.
+        draw: of the filter.
+
+    Returns:
+        uint8 (3, height, width).
+    """
+    high, wide = pixels_3HW.shape[1:]
+    scale = max(scale, SIDE / min(high, wide))
+    size = max(SIDE, round(wide * scale)), max(SIDE, round(high * scale))
+    shown = Image.fromarray(pixels_3HW.permute(1, 2, 0).contiguous().numpy()).resize(size, draw.choice(SCREEN_FILTERS))
+    return torch.from_numpy(np.array(shown)).permute(2, 0, 1)
+
+
+def _window(pixels_3HW: Tensor, high: int, wide: int, draw: random.Random) -> Tensor:
+    """Cut a window of a size anywhere; uint8 (3, high, wide)."""
+    top, left = (draw.randint(0, have - want) for have, want in zip(pixels_3HW.shape[1:], (high, wide), strict=True))
+    return pixels_3HW[:, top : top + high, left : left + wide]
+
+
+def _log_uniform(bounds: tuple[float, float], draw: random.Random) -> float:
+    """Draw a factor whose logarithm is uniform."""
+    low, high = map(math.log, bounds)
+    return math.exp(draw.uniform(low, high))

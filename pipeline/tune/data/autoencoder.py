@@ -10,6 +10,7 @@ Legend: H, W of one picture, C channels.
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
+from zlib import crc32
 
 import torch
 from torch import Tensor
@@ -28,33 +29,47 @@ CLIP, FIRST_RELU = 0, 2  # the places of the decoder that hold no weights and ar
 GROUPS = 4
 
 
+RECONSTRUCTION = "reconstruction"
+
+
 class Reconstructor(Protocol):
-    """What passes a picture through an autoencoder."""
+    """What passes a picture through something that leaves traces in it.
+
+    Attributes:
+        name: which one, as the generator of what it makes.
+        kind: of the traces: `reconstruction` or `upsampling`.
+    """
 
     name: str
+    kind: str
 
     def reconstruct(self, pixels_3HW: Tensor, *, largest: int) -> Tensor:
         """Encode and decode; uint8 (3, H, W) in and out, short side at most `largest`, sides multiples of 8."""
         ...
 
 
-def open_autoencoder(folder: str, device: str = "cpu") -> Reconstructor:
+def open_autoencoder(folder: str, device: str = "cpu", noise: float = 0.0) -> Reconstructor:
     """Open the autoencoder in a folder.
 
     Args:
         folder: with `taef2_encoder.pth` and `taef2_decoder.pth`, or with diffusers' `config.json` of an AutoencoderKL.
         device: where the latter runs; the tiny one runs on the CPU.
+        noise: laid over the latents of the tiny one, in their own deviations.
 
     Raises:
-        ModelError: neither is there, or diffusers is not installed.
+        ModelError: neither is there, or diffusers is not installed, or it is to lay noise.
     """
     path = Path(folder)
     if (path / "taef2_decoder.pth").is_file():
-        return Autoencoder(path)
+        return Autoencoder(path, noise=noise)
     if not (path / "config.json").is_file():
         raise ModelError(
             f"autoencoder {folder!r} holds neither taef2_encoder.pth and taef2_decoder.pth nor a config.json of "
             "diffusers; name a folder that does"
+        )
+    if noise:
+        raise ModelError(
+            f"noise {noise:g} is laid over latents of taef2 alone, and {folder!r} holds another; leave it out"
         )
     return Diffusers(path, device)
 
@@ -74,7 +89,7 @@ class Diffusers:
             self._model = AutoencoderKL.from_pretrained(str(folder), local_files_only=True).to(device).eval()
         except (OSError, ValueError) as reason:
             raise ModelError(f"autoencoder {str(folder)!r} cannot be read: {reason}") from reason
-        self.name = folder.resolve().name
+        self.name, self.kind = folder.resolve().name, RECONSTRUCTION
         self._device = device
 
     @torch.inference_mode()
@@ -105,10 +120,15 @@ def prepared(pixels_3HW: Tensor, largest: int) -> Tensor:
 class Autoencoder:
     """Encoder and decoder of taef2, frozen, float32."""
 
-    name = "taef2"
+    kind = RECONSTRUCTION
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, noise: float = 0.0) -> None:
         """Read `taef2_encoder.pth` and `taef2_decoder.pth`.
+
+        Args:
+            folder: where they lie.
+            noise: laid over the latents, in their own deviations: what a generator's latents are off by. It is drawn
+                by the picture, so that a picture always comes out the same.
 
         Raises:
             ModelError: one of them is missing.
@@ -121,6 +141,7 @@ class Autoencoder:
             {name: tensor.float() for name, tensor in torch.load(file, map_location="cpu", weights_only=True).items()}
             for file in files
         )
+        self._noise, self.name = noise, f"taef2-noise-{noise:g}" if noise else "taef2"
 
     @torch.inference_mode()
     def reconstruct(self, pixels_3HW: Tensor, *, largest: int) -> Tensor:
@@ -133,10 +154,14 @@ class Autoencoder:
         Returns:
             uint8 (3, height, width), the sides cut down to multiples of 8.
         """
-        state = prepared(pixels_3HW, largest)[None].float() / 255
+        before_3HW = prepared(pixels_3HW, largest)
+        state = before_3HW[None].float() / 255
         for place in range(_places(self._encoder)):
             stride = 1 if f"{place}.bias" in self._encoder else 2
             state = _layer(self._encoder, place, state, stride)
+        if self._noise:
+            chance = torch.Generator().manual_seed(crc32(before_3HW.contiguous().numpy().tobytes()))
+            state = state + self._noise * state.std() * torch.randn(state.shape, generator=chance)
         for place in range(_places(self._decoder)):
             state = _between(place, state) if not _has(self._decoder, place) else _layer(self._decoder, place, state, 1)
         return (state[0].clamp(0, 1) * 255).round().to(torch.uint8)

@@ -87,8 +87,7 @@ def recognised(settings: SampleSettings, say: Say, *, both: bool = True) -> Layo
             settings.samples,
             labels=mapping(settings.labels),
             reviews=settings.reviews,
-            grids=settings.grids,
-            split=settings.split_sources,
+            reading=settings.reading,
             both=both,
         )
     say(str(layout))
@@ -104,10 +103,10 @@ def collect(
         settings: where they lie and what their labels mean.
         say: told the layout, what was left out, and the splits.
         shares: of the groups that go to each split but training; none puts all into it.
-        hold_out: generators that go to validation whole.
+        hold_out: generators, and collections of both classes, that go to validation whole.
 
     Raises:
-        SettingsError: a place is not understood, a class is empty, or a generator to hold out is not there.
+        SettingsError: a place is not understood, a class is empty, or what is to be held out is not there.
         StorageError: a place cannot be read.
     """
     layout = recognised(settings, say)
@@ -119,12 +118,17 @@ def collect(
         say(f"  {reason}: {uri} {detail}".rstrip())
     kept, facts = [samples[place] for place in exclusions.kept], facts.take(exclusions.kept)
     grouped = [replace(sample, group=group) for sample, group in zip(kept, groups(kept, facts), strict=True)]
-    unknown = set(hold_out) - {sample.source for sample in grouped if sample.label}
+    generators = {sample.source for sample in grouped if sample.label}
+    collections = {sample.collection for sample in grouped}
+    unknown = sorted(set(hold_out) - generators - collections)
     if unknown:
-        generators = sorted({sample.source for sample in grouped if sample.label})
-        raise SettingsError(f"--hold-out {sorted(unknown)} are no generators here; there are {generators}")
+        raise SettingsError(
+            f"--hold-out {unknown} are no generators or collections here; there are {sorted(generators | collections)}"
+        )
     splits = [
-        VALIDATION if sample.source in hold_out else split_of(sample.group, settings.seed, shares or {})
+        VALIDATION
+        if sample.source in hold_out or sample.collection in hold_out
+        else split_of(sample.group, settings.seed, shares or {})
         for sample in grouped
     ]
     found = Collection(grouped, splits, facts, exclusions.reasons)

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from mole.errors import SettingsError
 from pipeline.extension import is_image
 from pipeline.tune.data.labels import NAMES, Words
-from pipeline.tune.data.samples import CELLS, Sample
+from pipeline.tune.data.reading import PLAIN, Reading
+from pipeline.tune.data.samples import Sample, placed
 
 SPLITS = frozenset(["train", "training", "val", "valid", "validation", "test", "testing", "images", "data"])
 """Folders that stand between a place and its generators and name none."""
@@ -26,16 +27,18 @@ class Place(NamedTuple):
         source: the generator, or the collection of photographs.
         shape: how the folders stand, for the user to read.
         part: the class or generator within the source, where folders tell.
+        collection: the source before it was split; empty for the source itself.
     """
 
     label: int
     source: str
     shape: str
     part: str = ""
+    collection: str = ""
 
 
 def read(
-    files: Iterable[str], place: str, known: Words, *, grids: Collection[str] = (), split: Collection[str] = ()
+    files: Iterable[str], place: str, known: Words, *, reading: Reading = PLAIN
 ) -> tuple[str, list[Sample], Counter[str]]:
     """Make samples of files below a folder.
 
@@ -43,8 +46,7 @@ def read(
         files: their URLs.
         place: the folder's URL, as the files' begin.
         known: names of folders that are labels.
-        grids: sources whose images are 2 x 2 grids; one cell of each is a sample.
-        split: sources that hold several generators, each in a folder of its own.
+        reading: which sources hold grids, or several generators, each in a folder of its own.
 
     Returns:
         The layout in words, the samples, and why files were passed over.
@@ -61,14 +63,14 @@ def read(
         if not is_image(parts[-1]):
             skipped["not an image by its name"] += 1
             continue
-        said = read_path(parts[:-1], place, known, split)
+        said = read_path(parts[:-1], place, known, reading.split)
         if said is None:
             skipped["no folder above it is a label"] += 1
             strangers.append("/".join(parts))
             continue
         shapes[said.shape] += 1
-        cell = len(samples) % CELLS if said.source in grids else None
-        samples.append(Sample(uri, said.label, said.source, cell=cell, part=said.part))
+        sample = Sample(uri, said.label, said.source, part=said.part, collection=said.collection)
+        samples.append(placed(sample, sample.collection, len(samples), reading))
     if not samples:
         raise SettingsError(_unknown(place, strangers, skipped, known))
     return " and ".join(shapes), samples, skipped
@@ -86,7 +88,7 @@ def read_path(folders: list[str], place: str, known: Words, split: Collection[st
     if above:
         source, part = (above[1], "") if above[0] in split and len(above) > 1 else (above[0], "/".join(above[1:]))
         shape = f"<generator>/{'<class>/' if len(above) > 1 else ''}{_pair(folders[at])}"
-        return Place(label, source, shape, part)
+        return Place(label, source, shape, part, collection=above[0])
     if below:
         return Place(label, below[0], f"{_pair(folders[at])}/<generator>")
     if folders[at].lower() not in {"0_real", "1_fake", *NAMES, "nature", "ai"}:

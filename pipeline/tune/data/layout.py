@@ -1,7 +1,7 @@
 """Layout: how labelled images lie at a place, recognised and told, and the samples found there."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from braceexpand import UnbalancedBracesError, braceexpand  # type: ignore[attr-defined, unused-ignore]
@@ -12,6 +12,7 @@ from pipeline.extension import is_image
 from pipeline.folder import walk
 from pipeline.tune.data import folders, shards, tables
 from pipeline.tune.data.labels import FOLDERS, VALUES, check_both, words
+from pipeline.tune.data.reading import PLAIN, Reading
 from pipeline.tune.data.reviews import is_verdicts
 from pipeline.tune.data.reviews import read as read_reviews
 from pipeline.tune.data.samples import Sample
@@ -54,8 +55,7 @@ def gather(
     *,
     labels: Mapping[str, str] | None = None,
     reviews: str | None = None,
-    grids: Collection[str] = (),
-    split: Collection[str] = (),
+    reading: Reading = PLAIN,
     both: bool = True,
 ) -> Layout:
     """Recognise several places and put their samples together.
@@ -64,15 +64,14 @@ def gather(
         places: paths or fsspec URLs.
         labels: a user's words for real and fake.
         reviews: reviewers' labels for verdict tables among the places.
-        grids: sources whose images are 2 x 2 grids.
-        split: sources that hold several generators.
+        reading: which sources hold grids or several generators, and whose edges are cut off.
         both: refuse samples of one class alone.
 
     Raises:
         SettingsError: a place is not understood, or a class is empty.
         StorageError: a place cannot be listed or read.
     """
-    found = [recognise(place, labels=labels, reviews=reviews, grids=grids, split=split) for place in places]
+    found = [recognise(place, labels=labels, reviews=reviews, reading=reading) for place in places]
     samples = [sample for layout in found for sample in layout.samples]
     if both:
         told = "; ".join(f"{place!r} is {layout}" for place, layout in zip(places, found, strict=True))
@@ -87,8 +86,7 @@ def recognise(
     *,
     labels: Mapping[str, str] | None = None,
     reviews: str | None = None,
-    grids: Collection[str] = (),
-    split: Collection[str] = (),
+    reading: Reading = PLAIN,
 ) -> Layout:
     """Find out how labelled images lie at a place, and list them.
 
@@ -96,8 +94,7 @@ def recognise(
         place: a folder, a table, shards (a tar, or braces over several), a verdict table; a path or an fsspec URL.
         labels: a user's words: `{"human": "real", "machine": "fake"}`.
         reviews: reviewers' labels, where the place is a verdict table.
-        grids: sources whose images are 2 x 2 grids; one cell of each is taken.
-        split: sources that hold several generators, each of which counts alone.
+        reading: which sources hold grids or several generators, and whose edges are cut off.
 
     Raises:
         SettingsError: nothing is there, or the layout is not known; the message says what was found.
@@ -109,11 +106,11 @@ def recognise(
     storage.demand(place, "--samples")
     url = storage.absolute(place)
     if tables.is_table(url):
-        return _of_files([url], url.rpartition("/")[0], (values, own), reviews, (grids, split))
+        return _of_files([url], url.rpartition("/")[0], (values, own), reviews, reading)
     files = sorted(found.url for found in walk(url))
     if not files:
         raise SettingsError(f"--samples {place!r} holds no file")
-    return _of_files(files, url, (values, own), reviews, (grids, split))
+    return _of_files(files, url, (values, own), reviews, reading)
 
 
 def _expanded(pattern: str) -> list[str]:
@@ -144,11 +141,10 @@ def _of_files(
     place: str,
     known: tuple[dict[str, int], dict[str, int]],
     reviews: str | None,
-    wish: tuple[Collection[str], Collection[str]],
+    reading: Reading,
 ) -> Layout:
     """Choose the reader by what the files are named, the most telling kind first."""
     values, own = known
-    grids, split = wish
     right_here = {file.removeprefix(place).strip("/"): file for file in files}
     chosen = next((right_here[name] for name in LISTS if name in right_here), None)
     listed = [file for file in files if tables.is_table(file)]
@@ -158,14 +154,14 @@ def _of_files(
     if chosen is None and len(files) == len(listed) == 1:
         chosen = listed[0]
     if chosen is not None:
-        name, samples, skipped = tables.read(chosen, values, grids=grids, split=split)
+        name, samples, skipped = tables.read(chosen, values, reading=reading)
         return Layout(f"{name} ({chosen.rpartition('/')[2]})", samples, skipped)
     archives = [file for file in files if shards.is_shard(file)]
     if archives and not any(is_image(file) for file in files):
         return Layout(*shards.read(archives, values))
     if listed and len(listed) == len(files):
-        return _joined([tables.read(file, values, grids=grids, split=split) for file in listed])
-    return Layout(*folders.read(files, place, own, grids=grids, split=split))
+        return _joined([tables.read(file, values, reading=reading) for file in listed])
+    return Layout(*folders.read(files, place, own, reading=reading))
 
 
 def _joined(read: list[tuple[str, list[Sample], Counter[str]]]) -> Layout:

@@ -4,9 +4,11 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
 
-from pipeline.commandline import JobSettings, split_commas
+from pipeline.commandline import JobSettings, read_json, split_commas
+from pipeline.tune.data.reading import Reading
 
 Names = Annotated[tuple[str, ...], BeforeValidator(split_commas)]
+Share = Annotated[float, Field(ge=0, lt=0.5)]
 
 
 class SampleSettings(JobSettings):
@@ -28,6 +30,12 @@ class SampleSettings(JobSettings):
     grids: Names = Field(
         (), description="sources whose images are 2 x 2 grids: one cell of each is taken (default: none)"
     )
+    seams: Names = Field(
+        (), description="sources some of whose images are 2 x 2 grids, known by the line between panels (default: none)"
+    )
+    edges: Annotated[dict[str, Share], BeforeValidator(read_json)] = Field(
+        {}, description='by source, the share of each side that is cut off, in JSON: {"album": 0.06} (default: none)'
+    )
     split_sources: Names = Field(
         (), description="sources of several generators, each of which counts alone (default: none)"
     )
@@ -35,3 +43,8 @@ class SampleSettings(JobSettings):
     seed: NonNegativeInt = Field(0, description="decides every random draw")
     ray_address: str | None = Field(None, description="a running cluster (default: RAY_ADDRESS, or a Ray of its own)")
     ray_logs: bool = Field(False, description="show what Ray itself and its workers print")
+
+    @property
+    def reading(self) -> Reading:
+        """How what is listed becomes samples."""
+        return Reading(self.grids, self.seams, self.split_sources, self.edges)

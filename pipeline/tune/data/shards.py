@@ -5,6 +5,7 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import fsspec
@@ -13,7 +14,8 @@ from mole.errors import SettingsError, StorageError
 from pipeline import storage
 from pipeline.extension import is_image
 from pipeline.tune.data.labels import Words, meaning
-from pipeline.tune.data.samples import Sample
+from pipeline.tune.data.reading import PLAIN
+from pipeline.tune.data.samples import Sample, sample_of
 
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 AT_ONCE = 8
@@ -110,10 +112,8 @@ def _add(samples: list[Sample], members: Members, archive: tarfile.TarFile, url:
         )
     generator = notes.get("label_generator") or notes.get("generator")  # the first as `mole-scan export` writes it
     source = str(notes.get("source") or generator or _stem(url))
-    part = str(generator or "")
-    where = {"offset": image.offset_data, "length": image.size}
-    group = str(notes.get("group") or "")
-    samples.append(Sample(url, label, source, group, part="" if part == source else part, **where))
+    made = sample_of({**notes, "source": source, "generator": generator}, label, url, len(samples), PLAIN)
+    samples.append(replace(made, offset=image.offset_data, length=image.size))
     return None
 
 

@@ -18,7 +18,7 @@ from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.records import Status
 from pipeline.telemetry import Ticker
 from pipeline.tune.data.encoding import encoding_of
-from pipeline.tune.data.samples import BOUNDS, SCHEMA, Sample, cut, digest_of, from_table, read, to_table
+from pipeline.tune.data.samples import BOUNDS, SCHEMA, Sample, digest_of, from_table, read, to_table, within
 
 ROWS = 32
 MOST_BLOCKS = 2_000
@@ -103,7 +103,7 @@ def _look_at(sample: Sample) -> dict[str, Any]:
     if isinstance(picture, Fault):
         told = {"status": picture.status, "detail": picture.detail, "format": picture.format}
         return told | {"digest": digest, "bytes": len(data)}
-    pixels_3HW = picture.pixels_3HW if sample.cell is None else cut(picture.pixels_3HW, sample.cell)
+    pixels_3HW = within(picture.pixels_3HW, sample)
     high, wide = pixels_3HW.shape[1:]
     return asdict(encoding_of(data, picture.format)) | {
         "digest": digest,

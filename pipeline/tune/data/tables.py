@@ -1,7 +1,7 @@
 """Tables: labelled images that a CSV, Parquet or JSON Lines file lists, by `uri` or `path`, `label` and `generator`."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -10,11 +10,12 @@ from pyarrow import csv, json, parquet
 from mole.errors import SettingsError, StorageError
 from pipeline import storage
 from pipeline.tune.data.labels import Words, meaning
-from pipeline.tune.data.samples import CELLS, Sample
+from pipeline.tune.data.reading import PLAIN, Reading
+from pipeline.tune.data.samples import Sample, sample_of
 
 ENDINGS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 PLACES = ("uri", "path", "url")
-COLUMNS = "uri (or path), label, generator; group, source, offset and length may stand beside them"
+COLUMNS = "uri (or path), label, generator; group, source, kind, offset and length may stand beside them"
 
 
 def is_table(url: str) -> bool:
@@ -43,16 +44,13 @@ def open_table(url: str) -> pa.Table:
         raise StorageError(f"table {url!r} cannot be read: {reason}") from reason
 
 
-def read(
-    url: str, known: Words, *, grids: Collection[str] = (), split: Collection[str] = ()
-) -> tuple[str, list[Sample], Counter[str]]:
+def read(url: str, known: Words, *, reading: Reading = PLAIN) -> tuple[str, list[Sample], Counter[str]]:
     """Make samples of a table's rows.
 
     Args:
         url: the table; what it lists by a path lies relative to it.
         known: what the values of `label` mean.
-        grids: sources whose images are 2 x 2 grids; of each grid one cell is a sample, each of the four in its turn.
-        split: sources that hold several generators; each generator counts as a source of its own.
+        reading: which sources hold grids or several generators, and whose edges are cut off.
 
     Returns:
         The layout in words, the samples, and why rows were passed over.
@@ -78,36 +76,14 @@ def read(
                 f"label of {row[place]!r} in {url!r} must be one of {sorted(known)}, got {row['label']!r}; "
                 "correct it or name it with --labels"
             )
-        samples.append(_sample(row, label, place, folder, (number, grids, split)))
+        made = sample_of(row, label, resolve(str(row[place]), folder), number, reading)
+        samples.append(replace(made, offset=whole(row.get("offset")), length=whole(row.get("length"))))
     return f"a table of {place}, label, {source}", samples, skipped
 
 
 def resolve(uri: str, folder: str) -> str:
     """Turn a path into one below a folder; an absolute one and a URL stay as they are."""
     return uri if "://" in uri or uri.startswith("/") else storage.join(folder, uri)
-
-
-def _sample(
-    row: Mapping[str, Any],
-    label: int,
-    place: str,
-    folder: str,
-    wish: tuple[int, Collection[str], Collection[str]],
-) -> Sample:
-    number, grids, split = wish
-    entire = str(row.get("source") or row.get("generator") or "unnamed")
-    source = str(row.get("generator") or entire) if entire in split else entire
-    part = str(row.get("generator") or "")
-    return Sample(
-        uri=resolve(str(row[place]), folder),
-        label=label,
-        source=source,
-        group=str(row.get("group") or ""),
-        offset=whole(row.get("offset")),
-        length=whole(row.get("length")),
-        cell=number % CELLS if entire in grids else None,
-        part="" if part == source else part,
-    )
 
 
 def whole(value: object) -> int | None:

@@ -40,7 +40,7 @@ class EvaluateSettings(SampleSettings):
     deliveries: Names = Field(
         BOTH,
         description="what is done to every image first, with commas: shipped, aligned, "
-        "jpeg-50, webp-80, blur-1, resize-0.5, crop-0.8, noise-5 with any number, or grid",
+        "native, jpeg-50, webp-80, blur-1, resize-0.5, crop-0.8, noise-5 with any number, or grid",
     )
     seen: bool = Field(
         False, description="measure the images that taught the version too, apart; otherwise they are left out"

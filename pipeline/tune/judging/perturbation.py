@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from mole.errors import SettingsError
-from pipeline.tune.data.augment import align, encode_again, resize
+from pipeline.tune.data.augment import ALIGNED_QUALITY, ALIGNED_SIDE, align, encode_again, resize
 from pipeline.tune.data.pixels import blurred
 
-SHIPPED, ALIGNED = "shipped", "aligned"
+SHIPPED, ALIGNED, NATIVE = "shipped", "aligned", "native"
 Perturb = Callable[[Tensor, int], Tensor]
 """Of a picture, uint8 (3, H, W), and a seed; uint8 (3, h, w)."""
 
@@ -24,9 +24,10 @@ def perturbation(name: str) -> Perturb:
     """Find what a name means.
 
     Args:
-        name: `shipped` (nothing), `aligned` (short side 256, JPEG 90), or one of these with a number: `jpeg-50` and
-            `webp-80` (quality), `blur-1` (sigma, pixels), `resize-0.5` (both sides times that), `crop-0.8` (share of
-            both sides that is kept, of the middle), `noise-5` (standard deviation, of 255).
+        name: `shipped` (nothing), `aligned` (short side 256, JPEG 90), `native` (the middle 256 x 256 at its own scale,
+            JPEG 90), or one of these with a number: `jpeg-50` and `webp-80` (quality), `blur-1` (sigma, pixels),
+            `resize-0.5` (both sides times that), `crop-0.8` (share of both sides that is kept, of the middle),
+            `noise-5` (standard deviation, of 255).
 
     Raises:
         SettingsError: there is no such delivery, or its number is out of bounds.
@@ -57,6 +58,12 @@ def _aligned(pixels_3HW: Tensor, _seed: int) -> Tensor:
     return align(pixels_3HW)
 
 
+def _native(pixels_3HW: Tensor, _seed: int) -> Tensor:
+    """Give every picture one encoding at its own scale; uint8 (3, h, w), the middle of what is larger."""
+    high, wide = (min(ALIGNED_SIDE, side) for side in pixels_3HW.shape[1:])
+    return encode_again(_middle(pixels_3HW, high, wide), "jpeg", ALIGNED_QUALITY)
+
+
 def _jpeg(quality: float, pixels_3HW: Tensor, _seed: int) -> Tensor:
     """Encode as JPEG; uint8 (3, H, W)."""
     return encode_again(pixels_3HW, "jpeg", round(quality))
@@ -80,6 +87,11 @@ def _resize(scale: float, pixels_3HW: Tensor, _seed: int) -> Tensor:
 def _crop(share: float, pixels_3HW: Tensor, _seed: int) -> Tensor:
     """Keep the middle; uint8 (3, h, w)."""
     high, wide = (max(1, round(side * share)) for side in pixels_3HW.shape[1:])
+    return _middle(pixels_3HW, high, wide)
+
+
+def _middle(pixels_3HW: Tensor, high: int, wide: int) -> Tensor:
+    """Cut the middle out; uint8 (3, high, wide), neither larger than the picture."""
     top, left = (pixels_3HW.shape[1] - high) // 2, (pixels_3HW.shape[2] - wide) // 2
     return pixels_3HW[:, top : top + high, left : left + wide]
 
@@ -90,7 +102,7 @@ def _noise(deviation: float, pixels_3HW: Tensor, seed: int) -> Tensor:
     return (pixels_3HW.float() + torch.from_numpy(noise_3HW)).round().clamp(0, 255).to(torch.uint8)
 
 
-WHOLE: dict[str, Perturb] = {SHIPPED: _shipped, ALIGNED: _aligned}
+WHOLE: dict[str, Perturb] = {SHIPPED: _shipped, ALIGNED: _aligned, NATIVE: _native}
 KINDS: dict[str, tuple[Callable[[float, Tensor, int], Tensor], float, float]] = {
     "jpeg": (_jpeg, 1, 100),
     "webp": (_webp, 1, 100),

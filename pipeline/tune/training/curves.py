@@ -29,7 +29,8 @@ def draw(history: Sequence[dict[str, Any]]) -> bytes:
     for name in sorted(history[-1]["validation"]) if history else ():
         validation.plot(steps, [epoch["validation"][name] for epoch in history], "o-", label=name, markersize=3)
     validation.set(title="validation AUROC of each generator", xlabel="step", ylim=(None, 1.005))
-    validation.legend(frameon=False, fontsize=7)
+    if history and history[-1]["validation"]:
+        validation.legend(frameon=False, fontsize=7)
     looked = [epoch for epoch in history if epoch["loss"] is not None]
     entropy.plot([epoch["step"] for epoch in looked], [epoch["gate_entropy"] for epoch in looked], "o-")
     entropy.set(title="gate entropy (nats)", xlabel="step")

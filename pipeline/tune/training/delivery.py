@@ -1,17 +1,45 @@
-"""Delivery: how a sample reaches the detector in training, seeded, so that whoever makes the view makes the same one.
+"""Delivery: how a sample reaches the detector, seeded, so that whoever makes the view makes the same one.
 
 Shapes: B views of a block, S side of a view.
 """
 
+import json
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 from torch import Tensor
 
-from mole.view import view
+from mole.view import Pixels, view, views
 from pipeline.tune.data.augment import augment
 from pipeline.tune.data.samples import Sample, from_table, load
+from pipeline.tune.judging.perturbation import perturbation
 from pipeline.tune.training.draws import NOBODY, Batch, Draws, Made
+
+AUGMENTED, PLAIN = "augmented", "plain"
+"""A random delivery, by its turn; and none, but that both classes are aligned where training is. Others are those of
+`perturbation`."""
+WANTED = pa.schema([("place", pa.int64()), ("delivery", pa.string()), ("turn", pa.int64()), ("crop", pa.int64())])
+
+
+class Want(NamedTuple):
+    """One view that is wanted.
+
+    Attributes:
+        place: of the sample.
+        delivery: its name.
+        turn: which of several; 0 where there is one.
+        crop: which of the views of a delivered picture.
+    """
+
+    place: int
+    delivery: str = PLAIN
+    turn: int = 0
+    crop: int = 0
 
 
 def delivered(ids: Batch, draws: Draws, made: Made, *, seed: int) -> Batch:
@@ -30,21 +58,24 @@ def delivered(ids: Batch, draws: Draws, made: Made, *, seed: int) -> Batch:
         SettingsError: an image that was sound before cannot be read any more.
     """
     number_B = ids["id"]
-    place_B = draws.place_K[number_B]
-    chosen = from_table(made.samples.take(place_B))
-    views = []
-    for sample, turn in zip(chosen, draws.round_K[number_B].tolist(), strict=True):
-        own = delivery_seed(sample, turn, seed)
-        views.append(view(augment(aligned(sample, made, own), own).numpy(), made.spec))
-    label_B = np.array([sample.label for sample in chosen], np.float32)
-    return {"pixels": np.stack(views), "label": label_B, "step": number_B // draws.batch_size, "place": place_B}
+    columns = (draws.place_K[number_B], draws.round_K[number_B], draws.view_K[number_B])
+    wants = [
+        Want(place, AUGMENTED, turn, crop) for place, turn, crop in zip(*map(np.ndarray.tolist, columns), strict=True)
+    ]
+    label_B = np.array(made.samples["label"].take(columns[0]), np.float32)
+    return {
+        "pixels": seen(wants, made, seed=seed),
+        "label": label_B,
+        "step": number_B // draws.batch_size,
+        "place": columns[0],
+    }
 
 
 def plain(ids: Batch, made: Made) -> Batch:
     """View a block's samples without a random delivery, aligned where training is.
 
     Args:
-        ids: `id`, int64 (B,), places of samples, or numbers behind the last one.
+        ids: `id`, int64 (B,): the views of the first sample, then those of the next, or numbers behind the last one.
         made: what they mean, and how they become views.
 
     Returns:
@@ -53,25 +84,89 @@ def plain(ids: Batch, made: Made) -> Batch:
     Raises:
         SettingsError: an image that was sound before cannot be read any more.
     """
-    place_B = np.where(ids["id"] < len(made.samples), ids["id"], NOBODY)
+    place_B, crop_B = np.divmod(ids["id"], len(made.spec.singles))
+    place_B = np.where(place_B < len(made.samples), place_B, NOBODY)
     pixels_B3SS = np.zeros((len(place_B), 3, made.spec.size, made.spec.size), np.uint8)
-    for row, place in enumerate(place_B.tolist()):
-        if place != NOBODY:
-            sample = from_table(made.samples.slice(place, 1))[0]
-            pixels_B3SS[row] = view(aligned(sample, made, delivery_seed(sample, 0, 0)).numpy(), made.spec)
+    there_B = place_B != NOBODY
+    wants = [
+        Want(place, crop=crop) for place, crop in zip(place_B[there_B].tolist(), crop_B[there_B].tolist(), strict=True)
+    ]
+    if wants:
+        pixels_B3SS[there_B] = seen(wants, made, seed=0)
     return {"pixels": pixels_B3SS, "place": place_B}
 
 
-def aligned(sample: Sample, made: Made, seed: int) -> Tensor:
-    """Read a sample, uint8 (3, H, W), in the form of a photograph where there is an aligner.
+def seen(wants: Sequence[Want], made: Made, *, seed: int) -> Pixels:
+    """Make views; uint8 (B, 3, S, S). A picture that is wanted several times in a row is decoded once.
+
+    Args:
+        wants: which.
+        made: what their places mean, and how they become views.
+        seed: of random deliveries.
 
     Raises:
-        SettingsError: it cannot be read any more.
+        SettingsError: an image that was sound before cannot be read any more.
     """
-    picture = load(sample)
-    return picture if made.aligner is None else made.aligner.apply(picture, seed)
+    found: list[Pixels] = []
+    before: tuple[int, Tensor] | None = None
+    last: tuple[Want, Sequence[Pixels]] | None = None
+    for want in wants:
+        sample = from_table(made.samples.slice(want.place, 1))[0]
+        if before is None or before[0] != want.place:
+            before = want.place, load(sample)
+        if last is None or last[0] != want._replace(crop=0):
+            picture_3HW = deliver(before[1], want, sample, made, seed=seed)
+            last = want._replace(crop=0), _views(picture_3HW.numpy(), want, made)
+        found.append(last[1][want.crop])
+    return np.stack(found)
+
+
+def seen_rows(rows: pa.Table, made: Made, *, seed: int) -> dict[str, NDArray[np.generic]]:
+    """View a table of `WANTED` with keys; `key`, and `pixels` uint8 (B, 3, S, S)."""
+    wants = [Want(*row.values()) for row in rows.select(WANTED.names).to_pylist()]
+    return {"key": np.array(rows["key"].to_pylist()), "pixels": seen(wants, made, seed=seed)}
+
+
+def _views(pixels_3HW: Pixels, want: Want, made: Made) -> Sequence[Pixels]:
+    """View a delivered picture as a training does, or as a judgement; uint8 (3, S, S) each."""
+    if want.delivery in (AUGMENTED, PLAIN):
+        return [view(pixels_3HW, made.spec, number) for number in range(len(made.spec.singles))]
+    return list(views(pixels_3HW, made.spec))
+
+
+def deliver(pixels_3HW: Tensor, want: Want, sample: Sample, made: Made, *, seed: int) -> Tensor:
+    """Deliver a decoded picture; uint8 (3, H, W), in other sizes out. Every other turn stays near its own scale."""
+    if want.delivery not in (AUGMENTED, PLAIN):
+        return perturbation(want.delivery)(pixels_3HW, crc32(f"{sample.uri}\0{want.delivery}".encode()))
+    own = delivery_seed(sample, want.turn, seed) if want.delivery == AUGMENTED else delivery_seed(sample, 0, 0)
+    if made.aligner is not None:
+        pixels_3HW = made.aligner.apply(pixels_3HW, own)
+    return augment(pixels_3HW, own, near=want.turn % 2 == 1) if want.delivery == AUGMENTED else pixels_3HW
 
 
 def delivery_seed(sample: Sample, turn: int, seed: int) -> int:
     """Seed a delivery: what shares a group is delivered alike, so that only what differs between them remains."""
     return crc32(f"{seed}\0{turn}\0{sample.group or sample.uri}\0{sample.cell}".encode())
+
+
+def keys(wants: Sequence[Want], made: Made, digests: Sequence[str], *, seed: int) -> list[str]:
+    """Name views by all that decides their pixels: content, delivery, seed, view; 32 hex digits each.
+
+    Args:
+        wants: which.
+        made: what their places mean, and how they become views.
+        digests: of each sample's bytes and cell.
+        seed: of random deliveries.
+    """
+    samples = from_table(made.samples)
+    form = "" if made.aligner is None else str(made.aligner)
+    shared = blake2b(json.dumps([form, made.spec.fingerprint]).encode(), digest_size=16).digest()
+    named = []
+    for want in wants:
+        sample = samples[want.place]
+        own = delivery_seed(sample, want.turn, seed) if want.delivery == AUGMENTED else 0
+        if want.delivery == PLAIN and made.aligner is not None:
+            own = delivery_seed(sample, 0, 0)
+        told = json.dumps([digests[want.place], sample.edge, want.delivery, own, want.turn % 2, want.crop])
+        named.append(blake2b(shared + told.encode(), digest_size=16).hexdigest())
+    return named

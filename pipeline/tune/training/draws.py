@@ -25,6 +25,11 @@ class Delivers(Protocol):
         """Deliver a picture; uint8 (3, H, W) in and out."""
 
 
+ENOUGH = 10
+"""Images of a kind of content that each class must have; of fewer, each would be seen too often."""
+REST = ""
+"""The cell of what only one of the classes shows, or what nothing tells of."""
+
 NOBODY = -1
 """The place of a row that only fills up a block."""
 
@@ -50,12 +55,14 @@ class Draws:
 
     Attributes:
         place_K: int64, the sample of each draw; B after B, a step each.
-        round_K: int64, which round over the samples a draw belongs to; with the sample's group it seeds the delivery.
+        round_K: int64, which of a sample's deliveries; with the sample's group it seeds the delivery.
+        view_K: int64, which of the views that the detector judges by.
         batch_size: B.
     """
 
     place_K: NDArray[np.int64]
     round_K: NDArray[np.int64]
+    view_K: NDArray[np.int64]
     batch_size: int
 
     @property
@@ -64,11 +71,20 @@ class Draws:
         return len(self.place_K) // self.batch_size
 
 
-def lay_down(kinds: Sequence[tuple[int, str]], *, epochs: int, steps: int, batch_size: int, seed: int) -> Draws:
-    """Draw the samples of every step, each epoch balanced over classes and, within a class, over sources.
+def lay_down(
+    kinds: Sequence[tuple[int, str]],
+    *,
+    contents: Sequence[str] = (),
+    epochs: int,
+    steps: int,
+    batch_size: int,
+    seed: int,
+) -> Draws:
+    """Draw the samples of every step, each epoch balanced as `balance` says.
 
     Args:
         kinds: label and source of each sample that may be seen.
+        contents: what is in each; none where nothing tells.
         epochs: how many.
         steps: of one epoch.
         batch_size: B.
@@ -77,17 +93,22 @@ def lay_down(kinds: Sequence[tuple[int, str]], *, epochs: int, steps: int, batch
     Raises:
         SettingsError: one of the classes is empty.
     """
-    weight_N = balance(kinds)
+    weight_N = balance(kinds, contents)
     drawn = [balanced(weight_N, steps * batch_size, np.random.default_rng((seed, epoch))) for epoch in range(epochs)]
     rounds = np.repeat(np.arange(epochs), steps * batch_size)
-    return Draws(np.concatenate([np.empty(0, np.int64), *drawn]), rounds, batch_size)
+    return Draws(np.concatenate([np.empty(0, np.int64), *drawn]), rounds, np.zeros_like(rounds), batch_size)
 
 
-def balance(kinds: Sequence[tuple[int, str]]) -> NDArray[np.float64]:
-    """Weigh samples so that both classes count alike, and within a class every source.
+def balance(kinds: Sequence[tuple[int, str]], contents: Sequence[str] = ()) -> NDArray[np.float64]:
+    """Weigh samples so that neither their number nor, as far as can be, their content tells the label.
+
+    Both classes weigh a half. A kind of content of which each class has some images (`ENOUGH`) is a cell of either, and
+    all else that a class has is one more cell of it. The cells of a class weigh alike, in a cell every source, and in
+    a source every image. Without contents a class is one cell, in which every source weighs the same.
 
     Args:
         kinds: label and source of each sample.
+        contents: what is in each, empty where unknown; none at all where nothing tells.
 
     Returns:
         weight_N, float64, sum 1.
@@ -95,12 +116,20 @@ def balance(kinds: Sequence[tuple[int, str]]) -> NDArray[np.float64]:
     Raises:
         SettingsError: one of the classes is empty.
     """
-    counts = Counter(kinds)
-    sources = Counter(label for label, _ in counts)
-    if len(sources) != 2:
-        only = sorted(source for _, source in counts)
+    if len({label for label, _ in kinds}) != 2:
+        only = sorted({source for _, source in kinds})
         raise SettingsError(f"training needs both classes, got only {only}; add samples of the other class")
-    return np.array([1 / (2 * sources[kind[0]] * counts[kind]) for kind in kinds])
+    told = list(contents) or [""] * len(kinds)
+    held = Counter((label, content) for (label, _), content in zip(kinds, told, strict=True))
+    shared = {content for content in told if content and min(held[0, content], held[1, content]) >= ENOUGH}
+    cells = [
+        (label, content if content in shared else REST, source)
+        for (label, source), content in zip(kinds, told, strict=True)
+    ]
+    images = Counter(cells)
+    sources = Counter((label, cell) for label, cell, _ in images)
+    of_class = Counter(label for label, _ in sources)
+    return np.array([1 / (2 * of_class[cell[0]] * sources[cell[:2]] * images[cell]) for cell in cells])
 
 
 def balanced(weight_N: NDArray[np.float64], draws: int, chance: np.random.Generator) -> NDArray[np.int64]:

@@ -1,44 +1,48 @@
 """The flow of a training: samples, audit, training, calibration, measurement, a version in the registry."""
 
-import hashlib
 import json
 import math
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from mole.calibration import Calibration
-from mole.config import CONFIG, Description, DetectorConfig
+from mole.config import CONFIG, Description
 from mole.errors import SettingsError
 from mole.fitting import reals_for
 from pipeline import cluster, registry, storage
 from pipeline.folder import walk
 from pipeline.registry import Registry
 from pipeline.telemetry import Ticker
-from pipeline.tune.data.align import Aligner, aligner
-from pipeline.tune.data.audit import audit, verdict_of
 from pipeline.tune.data.collection import CALIBRATION, TEST, VALIDATION, Collection, collect
 from pipeline.tune.data.manifest import MANIFEST, inherited
-from pipeline.tune.data.samples import Sample, to_table
 from pipeline.tune.data.split import TRAIN
 from pipeline.tune.judging.evaluate import evaluate
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.thresholds import told
 from pipeline.tune.training import journal
-from pipeline.tune.training.bases import begin_from, named
-from pipeline.tune.training.draws import Made, lay_down
-from pipeline.tune.training.settings import ELSEWHERE, FinetuneSettings
-from pipeline.tune.training.task import Course, Task
+from pipeline.tune.training.auditing import aligner_of, both_classes
+from pipeline.tune.training.bases import begin_from
+from pipeline.tune.training.keeping import TOKENS
+from pipeline.tune.training.preparing import lay, task_of
+from pipeline.tune.training.settings import FinetuneSettings, Recipe
+from pipeline.tune.training.task import Task
 from pipeline.tune.training.trainer import Trained, train
-from pipeline.tune.training.version import EVALUATION, HISTORY, calibrate, origin_of, papers, write
+from pipeline.tune.training.version import (
+    EVALUATION,
+    HISTORY,
+    calibrate,
+    judged_before,
+    origin_of,
+    papers,
+    rates_of,
+    write,
+)
 
 Say = Callable[[str], None]
-MOST_EPOCH = 20_000
 FINISHED = "finished.json"
 QUICK: dict[str, Any] = {
     "most": 40,
@@ -81,11 +85,13 @@ def finetune(given: FinetuneSettings, say: Say) -> Outcome:
         StorageError: a store failed.
         ModelError: the base cannot be used, or training left the finite numbers.
     """
-    settings = hurried(given)
+    settings = hurried(given).varied(given.method)
     if settings.quick:
         say("quick: " + ", ".join(f"{name} {getattr(settings, name)}" for name in QUICK))
+    if settings.calibrate_from is not None:
+        judged_before(settings.calibrate_from, settings.method)  # refused now and not after hours
     place = Registry(settings.registry)
-    base = begin_from(settings, place)
+    where, base = begin_from(settings, place)
     Ticker.shown().enter("starting Ray")
     with (
         cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
@@ -95,7 +101,9 @@ def finetune(given: FinetuneSettings, say: Say) -> Outcome:
         shares[TEST] = settings.test_share
         collection = collect(settings, say, shares=shares, hold_out=settings.hold_out)
         demand_enough(collection, settings)
-        task = task_of(settings, place, base, collection)
+        demand_share(settings)
+        shelf, keep = storage.join(place.url, "runs"), settings.init_from is not None
+        task = task_of(settings, (where, base), collection, shelf, keep_adapters=keep)
         finished = finished_before(place, task.run, collection)
         if finished is not None:
             say(f"this training has ended before, with version {finished.digest}")
@@ -103,7 +111,8 @@ def finetune(given: FinetuneSettings, say: Say) -> Outcome:
         chosen = aligner_of(settings, collection, say)
         layout = cluster.lay_out(settings.device, actors=None, batch_size=None, rows_per_file=None)
         with journal.following(task.run, say):
-            trained = learn(settings, task, (collection, chosen), gpu=layout.device == "cuda")
+            laid = lay(settings, task, base, (collection, chosen))
+            trained = train(laid, processes=settings.workers, gpu=layout.device == "cuda")
         return concluded(settings, place, (base, task, collection), trained, say)
 
 
@@ -132,7 +141,7 @@ def concluded(
     with tempfile.TemporaryDirectory() as folder:
         draft = write(Path(folder) / "draft", base, task, trained.adapters, Calibration(), {})
         shelved = drafts.version(drafts.add(draft.folder, {}))
-        calibration = calibrate(settings, collection.of(CALIBRATION), shelved)
+        calibration = calibrate(settings, collection, shelved)
         say(told(calibration))
         origin = origin_of(settings, collection, base, trained)
         final = write(Path(folder) / "final", base, task, trained.adapters, calibration, origin)
@@ -142,12 +151,14 @@ def concluded(
         shelved = drafts.version(drafts.add(final.folder, {MANIFEST: manifest}))  # which tells what it saw
         measured = evaluate(tested, shelved, MEASURED, say) if both_classes(tested) else None
         Ticker.shown().enter("writing the version")
-        files = papers(collection, trained, origin, measured) | {MANIFEST: manifest}
+        files = papers(collection, trained, origin, measured) | {MANIFEST: manifest} | rates_of(settings, final.digest)
         digest = place.add(final.folder, files)
     for left in walk(storage.join(drafts.url, registry.VERSIONS)):
         storage.remove(left.url)
     storage.write(storage.join(task.run, FINISHED), json.dumps({"digest": digest}).encode())
-    return Outcome(digest, place.version(digest), task.run, len(trained.history), dict(collection.left_out), measured)
+    if settings.tokens is None and storage.is_local(task.run):
+        shutil.rmtree(Path(task.run) / TOKENS, ignore_errors=True)  # a later training has a run of its own
+    return Outcome(digest, place.version(digest), task.run, trained.epochs, dict(collection.left_out), measured)
 
 
 def finished_before(place: Registry, run: str, collection: Collection) -> Outcome | None:
@@ -160,7 +171,8 @@ def finished_before(place: Registry, run: str, collection: Collection) -> Outcom
         return None
     tested = both_classes(collection.of(TEST))
     measured = Evaluation.model_validate_json(place.read(digest, EVALUATION)) if tested else None
-    epochs = len(place.read(digest, HISTORY).splitlines())
+    entries = [json.loads(line) for line in place.read(digest, HISTORY).splitlines()]
+    epochs = Trained({}, entries, {}).epochs
     return Outcome(digest, place.version(digest), run, epochs, dict(collection.left_out), measured)
 
 
@@ -177,11 +189,14 @@ def demand_enough(collection: Collection, settings: FinetuneSettings) -> None:
     Raises:
         SettingsError: a split lacks a class, or has too few real images for the wanted false-positive rate.
     """
-    for split in (TRAIN, VALIDATION, CALIBRATION):
+    needed_splits = {TRAIN: True, VALIDATION: watches(settings), CALIBRATION: settings.calibrate_from is None}
+    for split in (name for name, is_needed in needed_splits.items() if is_needed):
         if not both_classes(collection.of(split)):
             raise SettingsError(
                 f"the {split} split needs both classes: {collection}; give more groups, or larger shares"
             )
+    if settings.calibrate_from is not None:
+        return
     reals = sum(sample.label == 0 for sample in collection.of(CALIBRATION))
     rate = settings.false_positive_rate
     needed = math.ceil(1 / rate)
@@ -193,84 +208,19 @@ def demand_enough(collection: Collection, settings: FinetuneSettings) -> None:
         )
 
 
-def aligner_of(settings: FinetuneSettings, collection: Collection, say: Say) -> Aligner | None:
-    """Audit what is to be trained on, and choose whether both classes get one form.
+def watches(recipe: Recipe) -> bool:
+    """Tell whether validation decides when to stop."""
+    return bool(recipe.hold_out or recipe.validation_share)
+
+
+def demand_share(settings: FinetuneSettings) -> None:
+    """Refuse a batch that workers cannot share.
 
     Raises:
-        SettingsError: the files alone give the classes away, and the settings neither align them nor accept it.
+        SettingsError: they cannot.
     """
-    rows = collection.rows_of(TRAIN)
-    Ticker.shown().enter("comparing the classes")
-    verdict = verdict_of(audit(collection.of(TRAIN), rows, seed=settings.seed), settings.most_leak)
-    say(f"audit of the training split: {verdict.told}")
-    if verdict.leaks and not (settings.align or settings.accept_leak):
-        raise SettingsError(f"{verdict.told}; train with --align, or know better and say --accept-leak")
-    if not settings.align:
-        return None
-    fake = pc.equal(pa.array([sample.label for sample in collection.of(TRAIN)]), 1)
-    return aligner(rows.filter(pc.invert(fake)), rows.filter(fake))
-
-
-def both_classes(samples: list[Sample]) -> bool:
-    """Tell whether there are real and generated images among them."""
-    return len({sample.label for sample in samples}) == 2
-
-
-def task_of(settings: FinetuneSettings, place: Registry, base: Description, collection: Collection) -> Task:
-    """Write down what every worker needs, in a run that the same settings, samples and base find again.
-
-    Raises:
-        SettingsError: the batch cannot be shared among the workers.
-    """
-    if settings.batch_size % settings.workers:
-        raise SettingsError(f"--batch-size {settings.batch_size} must be a multiple of --workers {settings.workers}")
-    own = base.config.detector
-    given = {"adapted_blocks", "shared_rank", "expert_ranks", "aux_coef"}
-    detector = DetectorConfig.model_validate(own.model_dump() | settings.model_dump(include=given, exclude_none=True))
-    spec = base.preprocess.seen_as(settings.view) if settings.view else base.preprocess
-    decides = settings.model_dump(mode="json", exclude=ELSEWHERE)
-    identity = json.dumps([decides, collection.fingerprint(), base.digest], sort_keys=True)
-    validation = collection.of(VALIDATION)
-    return Task(
-        base=named(settings, place),
-        digest=base.digest,
-        keep_adapters=settings.init_from is not None,
-        detector=detector,
-        spec=spec,
-        bfloat16=settings.precision == "bfloat16",
-        course=course_of(settings, len(collection.of(TRAIN)), fits_head=detector.head_depth == 1),
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        run=storage.join(place.url, "runs", hashlib.sha256(identity.encode()).hexdigest()[:16]),
-        labels=tuple(sample.label for sample in validation),
-        sources=tuple(sample.source for sample in validation),
-        judges=settings.hold_out,
-    )
-
-
-def course_of(settings: FinetuneSettings, images: int, *, fits_head: bool) -> Course:
-    """Say how long the training is."""
-    steps = math.ceil((settings.epoch_images or min(images, MOST_EPOCH)) / settings.batch_size)
-    looking = math.ceil(settings.head_images / settings.batch_size) if fits_head and settings.init_from is None else 0
-    return Course(
-        looking=min(looking, steps),
-        steps=steps,
-        epochs=settings.epochs,
-        penalty=settings.penalty,
-        head_rate=settings.head_rate,
-        expert_rate=settings.expert_rate,
-        decay=settings.decay,
-        patience=settings.patience,
-    )
-
-
-def learn(settings: FinetuneSettings, task: Task, data: tuple[Collection, Aligner | None], *, gpu: bool) -> Trained:
-    """Lay down the draws and train."""
-    collection, chosen = data
-    training = collection.of(TRAIN)
-    kinds = [(sample.label, sample.source) for sample in training]
-    draws = lay_down(
-        kinds, epochs=task.course.epochs, steps=task.course.steps, batch_size=task.batch_size, seed=settings.seed
-    )
-    sets = tuple(Made(to_table(samples), task.spec, chosen) for samples in (training, collection.of(VALIDATION)))
-    return train(task, draws, (sets[0], sets[1]), processes=settings.workers, gpu=gpu)
+    share = settings.workers * (2 if settings.consistency else 1)
+    if settings.batch_size % share:
+        raise SettingsError(
+            f"--batch-size {settings.batch_size} must be a multiple of {share}, for --workers {settings.workers}"
+        )

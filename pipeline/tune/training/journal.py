@@ -94,9 +94,11 @@ def line(epoch: dict[str, Any]) -> str:
     if epoch["epoch"] == MIXING:
         tried = ", ".join(f"{share}: {score:.3f}" for share, score in epoch["shares"].items())
         return f"share of new adapters, mean validation AUROC: {tried}"
-    lowest = min(epoch["validation"], key=lambda name: epoch["validation"][name])
-    loss = "only looked" if epoch["loss"] is None else f"loss {epoch['loss']:.4f}"
-    return (
-        f"epoch {epoch['epoch']}, step {epoch['step']}: {loss}, validation AUROC best mean {epoch['best']:.3f}, lowest "
-        f"{epoch['validation'][lowest]:.3f} ({lowest}), {epoch['images_per_second']:.1f} images/s"
-    )
+    speed, loss = epoch["images_per_second"], epoch["loss"]
+    course = "head alone" if speed is None else "only looked" if loss is None else f"loss {loss:.4f}"
+    told = f"{epoch['stage']}: epoch {epoch['epoch']}, step {epoch['step']}: {course}"
+    if epoch["validation"]:
+        lowest = min(epoch["validation"], key=lambda name: epoch["validation"][name])
+        told += f", validation AUROC best mean {epoch['best']:.3f}"
+        told += f", lowest {epoch['validation'][lowest]:.3f} ({lowest})"
+    return told if speed is None else f"{told}, {speed:.1f} images/s"

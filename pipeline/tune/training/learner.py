@@ -4,7 +4,7 @@ Legend: B batch of one process, N views, S side of a view, T tokens, D width, F 
 """
 
 import json
-import math
+import random
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,13 +17,15 @@ from torch import Tensor, distributed
 
 from mole.attention import prepare_for_training
 from mole.checkpoint import put
-from mole.detector import MoLE, stored
+from mole.detector import MoLE, learned, stored
 from mole.preprocess import Preprocess
 from mole.tower import normalise
 from mole.training import Rates, StepReport, fit_head, optimizer_for, schedule, training_step
-from pipeline.tune.training.task import Course
+from pipeline.tune.training.stages import movable, silenced
+from pipeline.tune.training.task import Course, Stage
 
-ADAPTERS, BEST, OPTIMIZER, PROGRESS = "adapters.safetensors", "best.safetensors", "optimizer.pt", "progress.json"
+ADAPTERS, BEST, WHOLE, OUTCOME = (f"{name}.safetensors" for name in ("adapters", "best", "whole", "outcome"))
+OPTIMIZER, PROGRESS = "optimizer.pt", "progress.json"
 
 
 @dataclass
@@ -32,13 +34,19 @@ class Progress:
 
     Attributes:
         step: the next one.
-        best: the best score so far.
+        stage: that it belongs to.
+        fitted: whether the head of this stage has been fitted.
+        told: entries of its history.
+        best: the best score of this stage so far; None before there is one.
         stale: epochs since then.
         mixed: the share of new adapters in the best, where training began with old ones and has ended.
     """
 
     step: int = 0
-    best: float = -math.inf
+    stage: int = 0
+    fitted: bool = False
+    told: int = 0
+    best: float | None = None
     stale: int = 0
     mixed: float | None = None
 
@@ -50,39 +58,88 @@ class Learner:
         detector: on its device; what learns is float32.
         spec: how its views are normalised.
         course: how long, how fast.
+        keeps_head: whether the head is gone on with as it is, and not fitted first.
     """
 
-    def __init__(self, detector: MoLE, spec: Preprocess, course: Course) -> None:
+    def __init__(self, detector: MoLE, spec: Preprocess, course: Course, *, keeps_head: bool = False) -> None:
         self.detector, self.spec, self.course = detector, spec, course
         prepare_for_training(detector)
-        self.optimizer = optimizer_for(detector, Rates(course.head_rate, course.expert_rate, course.decay))
-        self.highest = [float(group["lr"]) for group in self.optimizer.param_groups]
-        self.progress = Progress()
-        self.best = self.state()
+        self.progress = Progress(fitted=keeps_head)
+        self.whole = self.best = self.state()
         self._seen: list[tuple[Tensor, Tensor]] = []
+        self._enter()
+
+    @property
+    def stage(self) -> Stage:
+        """The stage that it is in."""
+        return self.course.stages[self.progress.stage]
+
+    @property
+    def ended(self) -> bool:
+        """Whether this stage is over, by its length or by its patience."""
+        end = self.course.bounds(self.progress.stage)[1]
+        return self.progress.fitted and (self.progress.step >= end or self.progress.stale >= self.course.patience)
 
     @property
     def done(self) -> bool:
-        """Whether training has ended, by its length or by its patience."""
-        return self.progress.step >= self.course.last or self.progress.stale >= self.course.patience
+        """Whether the training is over."""
+        return self.ended and self.progress.stage + 1 == len(self.course.stages)
 
     @property
     def looks(self) -> bool:
         """Whether the next step only looks."""
-        return self.progress.step < self.course.looking
+        return not self.progress.fitted and self._begun < self.course.looking
+
+    @property
+    def _begun(self) -> int:
+        return self.progress.step - self.course.bounds(self.progress.stage)[0]
+
+    def turn(self) -> None:
+        """Go on to the next stage, from the best of this one."""
+        self.whole = self.outcome()
+        now = self.progress
+        self.progress = Progress(self.course.bounds(now.stage)[1], now.stage + 1, told=now.told)
+        self._enter()
+
+    def outcome(self) -> dict[str, Tensor]:
+        """Tell what the training has come to: the best of this stage, and beside it what the stage left alone."""
+        told = dict(self.best)
+        for name in self.held:
+            told[name] = torch.where(self.marks[name].cpu(), self.best[name], self.whole[name])
+        return told
+
+    @property
+    def moved(self) -> bool:
+        """Whether any expert adds anything to the tower."""
+        return any(bool(tensor.any()) for name, tensor in learned(self.detector).items() if name.endswith("up_DR"))
+
+    def _enter(self) -> None:
+        """Begin a stage: silence what has no part in it, and let the rest move from rest."""
+        self.become(silenced(self.detector, self.stage.learns, self.whole))
+        self.best = self.state()
+        self.marks = movable(self.detector, self.stage.learns)
+        self.held = {name: own for name, own in learned(self.detector).items() if not bool(self.marks[name].all())}
+        course = self.course
+        self.optimizer = optimizer_for(self.detector, Rates(course.head_rate, course.expert_rate, course.decay))
+        self.highest = [float(group["lr"]) for group in self.optimizer.param_groups]
 
     def tokens(self, pixels_B3SS: Tensor) -> Tensor:
         """Run the frozen trunk over uint8 views; token_BTD in the tower's dtype, without a gradient."""
-        dtype, device = self.detector.dtype, self.detector.device
         with torch.no_grad():
-            token_BTD: Tensor = self.detector.trunk(normalise(pixels_B3SS.to(device), self.spec).to(dtype))
+            view_B3SS = normalise(pixels_B3SS.to(self.device), self.spec).to(self.detector.dtype)
+            token_BTD: Tensor = self.detector.trunk(view_B3SS)
         return token_BTD
 
-    def learn(self, pixels_B3SS: Tensor, label_B: Tensor) -> StepReport | None:
+    @property
+    def device(self) -> torch.device:
+        """Where the detector is."""
+        return self.detector.device
+
+    def learn(self, token_BTD: Tensor, label_B: Tensor) -> StepReport | None:
         """Take one step.
 
         Args:
-            pixels_B3SS: uint8 views of this process's share.
+            token_BTD: this process's share, behind the trunk.
             label_B: float32, 1 for generated.
 
         Returns:
@@ -91,43 +148,77 @@ class Learner:
         Raises:
             ModelError: the loss is not a number.
         """
-        token_BTD = self.tokens(pixels_B3SS)
-        label_B = label_B.to(token_BTD.device)
+        token_BTD, label_B = token_BTD.to(self.device), label_B.to(self.device)
         report = None
         if self.looks:
-            with torch.no_grad():
-                self._seen.append((self.detector.feature(token_BTD)[0], label_B))
+            self._seen.append((self.features(token_BTD), label_B))
         else:
-            share = schedule(self.progress.step - self.course.looking, self.course.last - self.course.looking)
-            for group, rate in zip(self.optimizer.param_groups, self.highest, strict=True):
-                group["lr"] = rate * share
-            report = training_step(self.detector, self.optimizer, token_BTD, label_B)
+            self.progress.fitted = True
+            self._set_rates()
+            before = {name: parameter.detach().clone() for name, parameter in self.held.items()}
+            kept = self._kept(token_BTD.shape[1])
+            report = training_step(
+                self.detector, self.optimizer, token_BTD[:, kept], label_B, consistency=self.course.consistency
+            )
+            with torch.no_grad():
+                for name, parameter in self.held.items():
+                    parameter.copy_(torch.where(self.marks[name], parameter, before[name]))
         self.progress.step += 1
         if self._seen and not self.looks:
-            self._settle()
+            features, labels = (torch.cat(parts) for parts in zip(*self._seen, strict=True))
+            self._seen = []
+            self.fit(features, labels, torch.ones_like(labels))
         return report
 
-    def _settle(self) -> None:
-        """Fit the head to all that every process has looked at."""
-        feature_NF = gathered(torch.cat([feature_BF for feature_BF, _ in self._seen]))
-        label_N = gathered(torch.cat([label_B for _, label_B in self._seen]))
-        self._seen = []
-        fit_head(self.detector, feature_NF, label_N, torch.ones_like(label_N), self.course.penalty)
+    def _kept(self, tokens: int) -> list[int]:
+        """Draw the tokens of a step, the same in all processes: those before the patches, and some patches.
+
+        Source: PatchDropout, Liu et al. 2022, arXiv:2208.07220, here above the frozen trunk alone.
+        """
+        prefix = self.detector.tower.prefix
+        patches = min(self.course.patches or tokens, tokens - prefix)
+        drawn = random.Random(self.progress.step).sample(range(prefix, tokens), patches)
+        return [*range(prefix), *sorted(drawn)]
+
+    def _set_rates(self) -> None:
+        begin, end = self.course.bounds(self.progress.stage)
+        looked = self.course.looking
+        share = schedule(self._begun - looked, end - begin - looked)
+        for group, rate in zip(self.optimizer.param_groups, self.highest, strict=True):
+            group["lr"] = rate * share
+
+    def features(self, token_BTD: Tensor) -> Tensor:
+        """Read what the head reads, as the experts are now; feature_BF, float32."""
+        with torch.no_grad():
+            return self.detector.feature(token_BTD.to(self.device))[0]
+
+    def fit(self, feature_NF: Tensor, label_N: Tensor, weight_N: Tensor) -> None:
+        """Fit the head to the features that every process holds, equally many each; a weight of 0 counts nothing."""
+        feature_NF, label_N, weight_N = (gathered(part.to(self.device)) for part in (feature_NF, label_N, weight_N))
+        fit_head(self.detector, feature_NF, label_N, weight_N, self.course.penalty)
         if distributed.is_initialized():
             for tensor in (*self.detector.head.parameters(), *self.detector.head.buffers()):
                 distributed.broadcast(tensor.data, src=0)  # the same to the last digit, whatever each processor is
+        self.progress.fitted = True
 
-    def judge(self, score: float) -> None:
-        """Take the score of an epoch: keep what learned if it is the best so far, else lose patience."""
-        if score > self.progress.best:
+    def judge(self, score: float | None) -> None:
+        """Take the score of an epoch: keep what learned if it is the best so far, else lose patience.
+
+        Args:
+            score: None where nothing is watched: the last is the best then.
+        """
+        if score is None or self.progress.best is None or score > self.progress.best:
             self.progress.best, self.progress.stale, self.best = score, 0, self.state()
         else:
             self.progress.stale += 1
 
     def logits(self, token_NTD: Tensor, *, batch: int = 16) -> NDArray[np.float32]:
-        """Score cached tokens; logit_N float32."""
+        """Score tokens; logit_N float32."""
         with torch.no_grad():
-            parts = [self.detector.tail(token_BTD).logit_B.cpu() for token_BTD in torch.split(token_NTD, batch)]
+            parts = [
+                self.detector.tail(token_BTD.to(self.device)).logit_B.cpu()
+                for token_BTD in torch.split(token_NTD, batch)
+            ]
         return torch.cat(parts).numpy() if parts else np.empty(0, np.float32)
 
     def state(self) -> dict[str, Tensor]:
@@ -144,17 +235,20 @@ class Learner:
 
     def save(self, folder: Path) -> None:
         """Write all that a later process needs to go on as if nothing had happened."""
-        save_file(self.state(), folder / ADAPTERS)
-        save_file(self.best, folder / BEST)
+        states = {ADAPTERS: self.state(), BEST: self.best, WHOLE: self.whole, OUTCOME: self.outcome()}
+        for name, state in states.items():
+            save_file(state, folder / name)
         torch.save(self.optimizer.state_dict(), folder / OPTIMIZER)
         (folder / PROGRESS).write_text(json.dumps(asdict(self.progress)))
 
     def restore(self, folder: Path) -> None:
         """Go on from what `save` wrote."""
+        self.progress = Progress(**json.loads((folder / PROGRESS).read_text()))
+        self.whole = load_file(folder / WHOLE)
+        self._enter()
         self.become(load_file(folder / ADAPTERS))
         self.best = load_file(folder / BEST)
         self.optimizer.load_state_dict(torch.load(folder / OPTIMIZER, map_location="cpu", weights_only=True))
-        self.progress = Progress(**json.loads((folder / PROGRESS).read_text()))
 
 
 def gathered(tensor_N: Tensor) -> Tensor:

@@ -1,21 +1,29 @@
-"""The settings of a training: everything that decides what it gives, refused once."""
+"""The settings of a training and of its cross-validation: everything that decides what it gives, refused once."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    ValidationError,
+    field_validator,
     model_validator,
 )
 
+from mole.errors import SettingsError
 from mole.preprocess import Preprocess
-from pipeline.commandline import split_commas
+from pipeline.commandline import read_json, split_commas
 from pipeline.tune.data.settings import Names, SampleSettings
+from pipeline.tune.judging.perturbation import ALIGNED, NATIVE, SHIPPED, perturbation
+from pipeline.tune.training.stages import NAMES, ROUTER
 
 
 def view_name(name: str) -> str:
@@ -35,6 +43,7 @@ ELSEWHERE = {
     "registry",
     "workers",
     "device",
+    "tokens",
     "ray_address",
     "ray_logs",
     "log_json",
@@ -42,24 +51,40 @@ ELSEWHERE = {
     "config",
     "reviews",
     "allow_relative",
+    "folds",
+    "judged",
+    "methods",
+    "method",
+    "output",
+    "calibrate_from",
 }
 """Settings that say where and how, and change nothing of what is trained."""
+NO_TOKENS = "none"
+Numbers = Annotated[tuple[NonNegativeInt, ...], BeforeValidator(split_commas)]
 
 
-class FinetuneSettings(SampleSettings):
-    """Train a detector on labelled images, calibrate and measure it on others, and put it into a registry as a version.
+class StageSettings(BaseModel):
+    """A stage of a training; see `pipeline.tune.training.task.Stage`."""
 
-    Samples are read, audited and split by group first; nothing that was trained on is measured on. Run the same command
-    again after a crash and it goes on from the last epoch.
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    exit codes: 0 the version is in the registry, 2 a setting or a place that is not there, a leak, or too few images, 3
-    a store failed, 4 the model cannot be used, 5 a row was lost, 130 Ctrl-C, 143 SIGTERM
-    """
+    name: Annotated[str, Field(min_length=1)]
+    epochs: NonNegativeInt
+    learns: Names = ()
+    kinds: Names = ()
 
-    prefix = "MOLE_FINETUNE_"
-    flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
+    @field_validator("learns")
+    @classmethod
+    def _known(cls, learns: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = sorted(set(learns) - set(NAMES))
+        if unknown:
+            raise ValueError(f"learns must name some of {', '.join(NAMES)}, got {unknown}")
+        return learns
 
-    registry: Annotated[str, Field(min_length=1)] = Field(description="the folder URL where versions lie")
+
+class Recipe(SampleSettings):
+    """What decides a training, whoever calls it: one file holds it for both jobs."""
+
     base: str = Field(
         "embedded",
         description="the checkpoint whose tower, shape and view are taken: a folder, "
@@ -73,19 +98,18 @@ class FinetuneSettings(SampleSettings):
     pretrained: str | None = Field(
         None, description="that tower's weights: a tag, which is downloaded, or a local file (default: none)"
     )
-    init_from: str | None = Field(
-        None,
-        description="a digest of the registry or its first characters, a folder or 'embedded', whose adapters are gone "
-        "on from; old and new are mixed in the end as validation wants it (default: new adapters)",
-    )
-    quick: bool = Field(False, description="a short training to try the road: few images, two short epochs")
-
     hold_out: Names = Field(
-        (), description="generators kept out of training, whose mean decides when to stop (default: none)"
+        (),
+        description="generators or collections kept out of training, whose mean decides when to stop (default: none)",
     )
-    validation_share: float = Field(0.1, gt=0, lt=1, description="of groups, that decide when to stop")
-    calibration_share: float = Field(0.15, gt=0, lt=1, description="of groups, that set temperature and thresholds")
-    test_share: float = Field(0.15, gt=0, lt=1, description="of groups, that nothing is fitted to: the gate's")
+    validation_share: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="of groups, that decide when to stop; with 0 and nothing held out the last epoch stays",
+    )
+    calibration_share: float = Field(0.15, ge=0, lt=1, description="of groups, that set temperature and thresholds")
+    test_share: float = Field(0.15, ge=0, lt=1, description="of groups, that nothing is fitted to: the gate's")
     align: bool = Field(False, description="give both classes the formats, qualities and sizes of the reals first")
     accept_leak: bool = Field(False, description="train although the files alone give the classes away")
     most_leak: PositiveFloat = Field(0.65, description="AUROC of the files' metadata above which training refuses")
@@ -101,32 +125,175 @@ class FinetuneSettings(SampleSettings):
     expert_ranks: Annotated[tuple[PositiveInt, ...] | None, BeforeValidator(split_commas)] = Field(
         None, description="ranks of the separate experts, 4,8,16 (default: the base's)"
     )
+    blocks: Numbers | None = Field(
+        None, description="blocks with experts, from 0, in place of --adapted-blocks (default: the base's)"
+    )
+    reads: Numbers | None = Field(
+        None, description="after how many blocks the head reads, 6,8,10,12 (default: the base's; none: the feature)"
+    )
+    pooling: Names | None = Field(None, description="what of each read: class, mean, deviation (default: the base's)")
+    head: Literal["layers", "kernel"] | None = Field(
+        None, description="linear layers, or linear in nearness to training images (default: the base's)"
+    )
+    head_depth: PositiveInt | None = Field(None, description="of its linear layers (default: the base's)")
+    head_width: PositiveInt | None = Field(None, description="of the layers between (default: the base's)")
+    components: PositiveInt | None = Field(None, description="that a kernel keeps of a read (default: the base's)")
+    centres: PositiveInt | None = Field(None, description="of a kernel (default: the base's)")
     aux_coef: NonNegativeFloat = Field(0.0, description="weight of the balance term")
     precision: Literal["bfloat16", "float32"] = Field("bfloat16", description="of the frozen tower in training")
 
-    workers: PositiveInt = Field(1, description="training processes, one a GPU or sharing the CPUs")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where they run")
-    epochs: PositiveInt = Field(6, description="at most")
+    tokens: str | None = Field(
+        None,
+        description="the folder that keeps what the frozen blocks gave, for this and any later training on the same "
+        "tower, or 'none' to make views anew in each epoch (default: a folder of the run, where that is local)",
+    )
+    cluster_contents: bool = Field(
+        False,
+        description="where no list tells what is in an image, take what looks alike for one content, so that draws are "
+        "balanced over it; takes tokens",
+    )
+    deliveries: PositiveInt = Field(4, description="random deliveries of an image that are kept")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where training runs")
+    epochs: NonNegativeInt = Field(6, description="at most; with 0 the head alone is fitted, to all that is kept")
     epoch_images: PositiveInt | None = Field(
         None, description="draws an epoch (default: as many as images, 20000 at most)"
     )
     batch_size: PositiveInt = Field(16, description="draws a step, over all workers")
-    head_images: NonNegativeInt = Field(512, description="draws that the head is fitted to before any step is taken")
+    head_images: NonNegativeInt = Field(
+        512, description="draws that the head is fitted to before any step is taken, where no tokens are kept"
+    )
     penalty: PositiveFloat = Field(5e-3, description="on the squared length of that head")
     head_rate: NonNegativeFloat = Field(1e-4, description="highest learning rate of the head after that")
     expert_rate: NonNegativeFloat = Field(2e-4, description="highest learning rate of the experts")
     decay: NonNegativeFloat = Field(0.0, description="weight decay")
     patience: PositiveInt = Field(3, description="epochs without a better validation score before it stops")
+    consistency: NonNegativeFloat = Field(
+        0.0, description="weight of the squared difference between two deliveries of an image, which share a step then"
+    )
+    patches: PositiveInt | None = Field(
+        None, description="patch tokens that a step keeps, so that it costs less; all are scored (default: all)"
+    )
+    stages: Annotated[tuple[StageSettings, ...], BeforeValidator(read_json)] = Field(
+        (),
+        description="parts of the training, in JSON or as tables of a file: name, epochs, learns (alpha, beta, gamma, "
+        "shared, router; none for all), kinds (of generated images; none for all) (default: one, of --epochs)",
+    )
     false_positive_rate: PositiveFloat = Field(0.01, description="wanted of held-out reals at generated_above")
     unsure_rate: PositiveFloat = Field(0.1, description="of held-out reals that may lie above real_below")
-    json_summary: bool = Field(False, description="print one JSON summary on stdout and nothing else there")
+
+    folds: Annotated[tuple[Names, ...], BeforeValidator(read_json)] = Field(
+        (), description="lists of collections that are held out together, in JSON, for crossvalidate (default: none)"
+    )
+    judged: Names = Field(
+        (SHIPPED, ALIGNED, NATIVE), description="deliveries in which crossvalidate judges, as evaluate has them"
+    )
+    methods: Annotated[dict[str, dict[str, Any]], BeforeValidator(read_json)] = Field(
+        {}, description="named variations of these settings, in JSON or as tables of a file (default: none)"
+    )
+    method: str | None = Field(None, description="the variation that is trained (default: the settings as they are)")
 
     @model_validator(mode="after")
     def _one_beginning(self) -> Self:
         if (self.base_tower is None) != (self.pretrained is None):
-            raise ValueError(
-                "--base-tower and --pretrained go together: a tower, and the tag or the file of its weights"
-            )
-        if self.base_tower is not None and (self.init_from is not None or self.base != "embedded"):
-            raise ValueError("--base-tower begins anew; leave --base and --init-from out")
+            raise ValueError("--base-tower and --pretrained go together: a tower, and the tag or file of its weights")
+        if self.base_tower is not None and self.base != "embedded":
+            raise ValueError("--base-tower begins anew; leave --base out")
+        return self
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        if self.stages and self.stages[-1].learns and ROUTER not in self.stages[-1].learns:
+            raise ValueError(f"the last of --stages must learn the {ROUTER}, got {self.stages[-1].learns}")
+        if self.method is not None and self.method not in self.methods:
+            raise ValueError(f"--method must be one of {sorted(self.methods)}, got {self.method!r}")
+        if self.consistency and self.batch_size % 2:
+            raise ValueError(f"--batch-size must be even with --consistency, got {self.batch_size}")
+        if self.tokens == NO_TOKENS and 0 in {self.epochs, *(stage.epochs for stage in self.stages)}:
+            raise ValueError("--epochs must be 1 or more with --tokens none, for nothing is there to fit the head to")
+        return self
+
+    def varied(self, method: str | None) -> Self:
+        """Apply a named variation; None leaves the settings as they are.
+
+        Raises:
+            SettingsError: it sets what is not there, or what is refused.
+        """
+        if method is None:
+            return self
+        change = self.methods[method]
+        own = set(Recipe.model_fields) - set(SampleSettings.model_fields) - ELSEWHERE | {"seed"}
+        unknown = sorted(set(change) - own)
+        if unknown:
+            raise SettingsError(f"method {method!r} sets {unknown}, which is no part of a recipe; leave it out")
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        try:
+            return type(self).model_validate(given | change | {"method": method})
+        except ValidationError as reason:
+            raise SettingsError(f"method {method!r} is refused: {reason}") from reason
+
+
+class FinetuneSettings(Recipe):
+    """Train a detector on labelled images, calibrate and measure it on others, and put it into a registry as a version.
+
+    Samples are read, audited and split by group first; nothing that was trained on is measured on. Run the same command
+    again after a crash and it goes on from the last epoch.
+
+    exit codes: 0 the version is in the registry, 2 a setting or a place that is not there, a leak, or too few images, 3
+    a store failed, 4 the model cannot be used, 5 a row was lost, 130 Ctrl-C, 143 SIGTERM
+    """
+
+    prefix = "MOLE_FINETUNE_"
+    flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
+
+    registry: Annotated[str, Field(min_length=1)] = Field(description="the folder URL where versions lie")
+    init_from: str | None = Field(
+        None,
+        description="a digest of the registry or its first characters, a folder or 'embedded', whose adapters are gone "
+        "on from; old and new are mixed in the end as validation wants it (default: new adapters)",
+    )
+    quick: bool = Field(False, description="a short training to try the road: few images, two short epochs")
+    calibrate_from: Path | None = Field(
+        None,
+        description="what crossvalidate wrote: thresholds and temperature come from the images that its folds held "
+        "out, of --method (default: from the calibration split)",
+    )
+    workers: PositiveInt = Field(1, description="training processes, one a GPU or sharing the CPUs")
+    json_summary: bool = Field(False, description="print one JSON summary on stdout and nothing else there")
+
+
+class CrossvalidateSettings(Recipe):
+    """Compare variations of a recipe on collections that none of them saw: each fold trains without them.
+
+    Every fold and method goes through the training that finetune runs, on tokens that are made once. Run the same
+    command again after a crash and it goes on from the last epoch of each.
+
+    exit codes: 0 the table is printed and the figures are written, 2 a setting or a place that is not there, 3 a store
+    failed, 4 the model cannot be used, 5 a row was lost, 130 Ctrl-C, 143 SIGTERM
+    """
+
+    prefix = "MOLE_CROSSVALIDATE_"
+    flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
+
+    output: Path = Field(description="the folder for logits, figures and what the trainings leave")
+    workers: PositiveInt = Field(2, description="trainings side by side, each on one core, or on one GPU")
+    json_summary: bool = Field(False, description="print the figures as JSON on stdout and nothing else there")
+
+    @field_validator("judged")
+    @classmethod
+    def _deliveries(cls, judged: tuple[str, ...]) -> tuple[str, ...]:
+        for name in (SHIPPED, *judged):
+            try:
+                perturbation(name)
+            except SettingsError as reason:
+                raise ValueError(str(reason)) from reason
+        return tuple(dict.fromkeys((SHIPPED, *judged)))
+
+    @model_validator(mode="after")
+    def _folded(self) -> Self:
+        if len(self.folds) < 2:
+            raise ValueError(f"--folds must name at least 2 lists of collections, got {len(self.folds)}")
+        named = [name for fold in self.folds for name in fold]
+        twice = sorted({name for name in named if named.count(name) > 1})
+        if twice:
+            raise ValueError(f"--folds must name each collection once, got {twice} twice")
         return self

@@ -24,10 +24,10 @@ from pipeline import storage
 from pipeline.asking import counting
 from pipeline.telemetry import Ticker
 from pipeline.tune import workers
-from pipeline.tune.training.draws import Draws, Made
-from pipeline.tune.training.learner import BEST
+from pipeline.tune.training.learner import OUTCOME
+from pipeline.tune.training.preparing import Laid
 from pipeline.tune.training.progress import last_checkpoint
-from pipeline.tune.training.task import METRICS, MIXING, Task
+from pipeline.tune.training.task import METRICS, MIXING
 from pipeline.tune.training.views import plain_views, remaining_views
 
 RETRIES = 3
@@ -48,41 +48,36 @@ class Trained:
     history: list[dict[str, Any]]
     shares: dict[str, float]
 
+    @property
+    def epochs(self) -> int:
+        """How many were trained; to fit a head alone is none."""
+        return sum(entry["images_per_second"] is not None for entry in self.history)
 
-def train(
-    task: Task,
-    draws: Draws,
-    sets: tuple[Made, Made],
-    *,
-    processes: int,
-    gpu: bool,
-) -> Trained:
+
+def train(laid: Laid, *, processes: int, gpu: bool) -> Trained:
     """Run a training, or go on with it where an earlier one of the same folder ended.
 
     Args:
-        task: what every worker is told.
-        draws: the plan of steps.
-        sets: what the views of training and of validation are made of.
+        laid: what every worker is told, the plan of steps, and where tokens are or what views are made of.
         processes: how many share each step.
         gpu: one GPU a worker.
 
     Raises:
         ModelError: the loss left the finite numbers, or the base cannot be used.
     """
+    task = laid.task
     cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
     share = 1.0 if gpu else min(1.0, max(1, cores - 1) / processes)  # the rest is for those who decode
     with counting("training", task.course.last, "steps") as teller:
         trainer = TorchTrainer(
             workers.work,
-            train_loop_config={"task": task, "teller": teller},
+            train_loop_config={"task": task, "teller": teller}
+            | ({"kept": laid.kept, "draws": laid.draws} if laid.kept else {}),
             scaling_config=ScalingConfig(
                 num_workers=processes, use_gpu=gpu, resources_per_worker={"CPU": share} | ({"GPU": 1} if gpu else {})
             ),
             run_config=_run_config(task.run),
-            datasets={
-                "train": partial(remaining_views, draws, sets[0], run=task.run, processes=processes, seed=task.seed),
-                "validation": partial(plain_views, sets[1], processes=processes),
-            },
+            datasets=None if laid.kept else _views(laid, processes),
             dataset_config=DataConfig(execution_options=ExecutionOptions(preserve_order=True)),
         )
         try:
@@ -93,10 +88,23 @@ def train(
     with last_checkpoint(task.run) as folder:
         if folder is None:
             raise ModelError(f"the run {task.run} ended without a checkpoint; remove the folder and train again")
-        adapters = load_file(folder / BEST)
-    told = history(task.run)
+        adapters = load_file(folder / OUTCOME)
+    return trained(task.run, adapters)
+
+
+def trained(run: str, adapters: dict[str, Tensor]) -> Trained:
+    """Put together what a run has left."""
+    told = history(run)
     shares = [epoch["shares"] for epoch in told if epoch["epoch"] == MIXING]
     return Trained(adapters, [epoch for epoch in told if epoch["epoch"] != MIXING], shares[0] if shares else {})
+
+
+def _views(laid: Laid, processes: int) -> dict[str, Any]:
+    """Name what makes the views of training and of validation."""
+    training = partial(
+        remaining_views, laid.draws, laid.training, run=laid.task.run, processes=processes, seed=laid.task.seed
+    )
+    return {"train": training, "validation": partial(plain_views, laid.validation, processes=processes)}
 
 
 def own_error(failure: TrainingFailedError) -> MoleError:

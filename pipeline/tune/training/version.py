@@ -5,32 +5,36 @@ Legend: N images.
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 from safetensors.torch import save
 from torch import Tensor
 
 from mole.calibration import Calibration
+from mole.checkpoint import sha256_of
 from mole.config import ADAPTERS, CONFIG, CheckpointConfig, Description, describe
+from mole.errors import SettingsError
 from mole.fitting import fit_temperature, threshold_for
-from pipeline.tune.data.collection import Collection
+from pipeline.tune.data.collection import CALIBRATION, Collection
 from pipeline.tune.data.manifest import MANIFEST, ORIGIN, UNLISTED, taught
-from pipeline.tune.data.samples import Sample
 from pipeline.tune.judging.evaluation import Evaluation
+from pipeline.tune.judging.ladder import Ladder, rates
 from pipeline.tune.judging.perturbation import SHIPPED
 from pipeline.tune.judging.scoring import score
 from pipeline.tune.judging.thresholds import named, placed
+from pipeline.tune.judging.unseen import Unseen
 from pipeline.tune.training import curves
 from pipeline.tune.training.settings import ELSEWHERE, FinetuneSettings
 from pipeline.tune.training.task import Task
 from pipeline.tune.training.trainer import Trained
 
 HISTORY = "history.jsonl"
-EVALUATION, CURVES = "evaluation.json", "curves.png"
+EVALUATION, CURVES, RATES = "evaluation.json", "curves.png", "rates.json"
 
 
 def write(
@@ -69,17 +73,20 @@ def write(
     return describe(folder)
 
 
-def calibrate(settings: FinetuneSettings, samples: Sequence[Sample], draft: str) -> Calibration:
+def calibrate(settings: FinetuneSettings, collection: Collection, draft: str) -> Calibration:
     """Set temperature and bias from both classes, and the thresholds from the real images alone.
 
     Args:
-        settings: the wanted rates.
-        samples: of the calibration split; training has not seen their groups.
+        settings: the wanted rates, and perhaps the figures of a cross-validation, which are taken as they are.
+        collection: whose calibration split it is; training has not seen its groups.
         draft: the URL of the checkpoint before it is calibrated.
 
     Raises:
-        SettingsError: there are too few real images for a wanted rate.
+        SettingsError: there are too few real images for a wanted rate, or the figures know no such method.
     """
+    if settings.calibrate_from is not None:
+        return judged_before(settings.calibrate_from, settings.method).calibration
+    samples = collection.of(CALIBRATION)
     scored = score(samples, draft, (SHIPPED,))
     read_N = scored["logit"].is_valid().to_numpy()
     logit_N = scored["logit"].drop_null().to_numpy()
@@ -91,22 +98,51 @@ def calibrate(settings: FinetuneSettings, samples: Sequence[Sample], draft: str)
     return placed(real_N, (below, above), fit_temperature(logit_N, label_N), collection=reals)
 
 
+def judged_before(file: Path, method: str | None) -> Unseen:
+    """Take a method's figures from those of a cross-validation.
+
+    Raises:
+        SettingsError: the file holds none, or none of the method.
+    """
+    try:
+        ladder = Ladder.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError) as reason:
+        raise SettingsError(f"--calibrate-from {str(file)!r} is refused: {reason}; run crossvalidate again") from reason
+    name = method or next(iter(ladder.methods))
+    if name not in ladder.methods or (method is None and len(ladder.methods) > 1):
+        raise SettingsError(f"--method must be one of {sorted(ladder.methods)} of {str(file)!r}, got {method!r}")
+    return ladder.methods[name]
+
+
 def origin_of(
     settings: FinetuneSettings, collection: Collection, base: Description, trained: Trained
 ) -> dict[str, Any]:
     """Write where a version comes from; it is part of the checkpoint and so of its digest."""
     known = taught(base)
     before = {UNLISTED: sorted(known.sources)} if settings.init_from is not None and not known.listed else {}
-    return before | {
-        "recipe": settings.model_dump(mode="json", exclude=ELSEWHERE),
-        "samples": collection.fingerprint(),
-        "images": str(collection),
-        "parent": base.digest,
-        "parent_adapters": settings.init_from is not None,
-        "epochs": len(trained.history),
-        "validation_auroc": trained.history[-1]["best"] if trained.history else None,
-        "share_of_new_adapters": trained.shares,
-    }
+    by = settings.calibrate_from
+    return (
+        before
+        | ({} if by is None else {"calibrated_by": sha256_of(by)})
+        | {
+            "recipe": settings.model_dump(mode="json", exclude=ELSEWHERE),
+            "samples": collection.fingerprint(),
+            "images": str(collection),
+            "parent": base.digest,
+            "parent_adapters": settings.init_from is not None,
+            "epochs": trained.epochs,
+            "validation_auroc": trained.history[-1]["best"] if trained.history else None,
+            "share_of_new_adapters": trained.shares,
+        }
+    )
+
+
+def rates_of(settings: FinetuneSettings, digest: str) -> dict[str, bytes]:
+    """Write the error rates of the folds that a version's thresholds come from, as they lie beside it."""
+    if settings.calibrate_from is None:
+        return {}
+    unseen = judged_before(settings.calibrate_from, settings.method)
+    return {RATES: json.dumps(rates(unseen, digest, f"{datetime.now(UTC):%F}"), indent=2).encode() + b"\n"}
 
 
 def papers(

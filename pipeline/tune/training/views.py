@@ -32,7 +32,7 @@ def remaining_views(draws: Draws, made: Made, *, run: str, processes: int, seed:
 
 def plain_views(made: Made, *, processes: int, block: int = 8) -> Dataset:
     """View samples without a random delivery; rows at the place `NOBODY` fill up, so that workers get as many each."""
-    blocks = -(-len(made.samples) // (block * processes)) * processes
+    blocks = -(-len(made.samples) * len(made.spec.singles) // (block * processes)) * processes
     return _blocks(blocks * block, blocks, partial(workers.plain, made=made))
 
 

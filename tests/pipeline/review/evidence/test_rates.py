@@ -51,6 +51,18 @@ def test_rates_beside_a_checkpoint_hold_for_that_model_alone() -> None:
     assert strongest(known) == [known[1]]  # the first lacks a rate
 
 
+def test_rates_of_folds_of_whole_collections_stand_between_those_of_sources_and_those_of_others() -> None:
+    row = {
+        "collection": "c",
+        "reals": {"called_generated": 1, "images": 9},
+        "fakes": {"called_generated": 5, "images": 9},
+    }
+    told = {"digest": EMBEDDED.digest, "measured": [row | {"kind": "sibling"}, row]}
+    known = measurements(EMBEDDED.config, EMBEDDED.digest, paper(RATES, told))
+    assert [one.kind for one in known] == [Kind.OTHER, Kind.SIBLING, Kind.HELD_OUT]
+    assert "made alike" in known[1].words and strongest(known) == [known[0]]
+
+
 def test_an_evaluation_counts_where_it_was_made_at_this_threshold_on_images_that_taught_nothing(tmp_path: Path) -> None:
     tiny = describe(tiny_checkpoint(tmp_path / "tiny")).config
     (known,) = measurements(tiny, "", evaluation(tiny))

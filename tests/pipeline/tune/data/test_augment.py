@@ -7,7 +7,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pipeline.tune.data.augment import ALIGNED_SIDE, SHORT_SIDES, align, augment, encode_again, resize
+from pipeline.tune.data.augment import (
+    ALIGNED_SIDE,
+    LARGEST,
+    NEAR_SCREENS,
+    SCREENS,
+    SIDE,
+    WINDOW,
+    align,
+    augment,
+    encode_again,
+    resize,
+)
 from tests.pictures import picture
 
 
@@ -18,25 +29,58 @@ def photo() -> Tensor:
         return torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).view(300, -1, 3).permute(2, 0, 1)
 
 
-def test_a_seed_gives_the_same_picture_again(photo: Tensor) -> None:
-    assert torch.equal(augment(photo, 7), augment(photo, 7))
+NEAR = pytest.mark.parametrize("near", [False, True])
 
 
-def test_seeds_differ(photo: Tensor) -> None:
-    assert len({augment(photo, seed).numpy().tobytes() for seed in range(8)}) == 8
+@NEAR
+def test_a_seed_gives_the_same_picture_again(photo: Tensor, near: bool) -> None:
+    assert torch.equal(augment(photo, 7, near), augment(photo, 7, near))
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_a_delivery_keeps_its_bounds(photo: Tensor, seed: int) -> None:
-    out_3HW = augment(photo, seed)
-    assert out_3HW.dtype == torch.uint8
-    assert SHORT_SIDES[0] <= min(out_3HW.shape[1:]) <= SHORT_SIDES[1]
+@NEAR
+def test_seeds_differ(photo: Tensor, near: bool) -> None:
+    assert len({augment(photo, seed, near).numpy().tobytes() for seed in range(8)}) == 8
 
 
+@NEAR
+def test_a_delivery_keeps_its_bounds(photo: Tensor, near: bool) -> None:
+    for seed in range(24):
+        out_3HW = augment(photo.repeat(1, 3, 2), seed, near)
+        assert out_3HW.dtype == torch.uint8
+        low, high = min(out_3HW.shape[1:]), max(NEAR_SCREENS if near else SCREENS) * (WINDOW[1] if near else LARGEST)
+        assert SIDE <= low <= high + 1
+
+
+@NEAR
+def test_two_pictures_of_one_size_are_delivered_alike(photo: Tensor, near: bool) -> None:
+    for seed in range(16):
+        assert augment(photo, seed, near).shape == augment(255 - photo, seed, near).shape
+    one, other = augment(photo, 3, near).float(), augment(255 - photo, 3, near).float()
+    assert float((one + other - 255).abs().mean()) < 6
+
+
+def stripes(side: int, period: int) -> Tensor:
+    """Upright stripes; uint8 (3, side, side)."""
+    return (255 * (torch.arange(side) // (period // 2) % 2)).to(torch.uint8).expand(3, side, side).contiguous()
+
+
+def test_near_keeps_the_scale_and_free_makes_a_large_picture_smaller() -> None:
+    def period(picture_3HW: Tensor) -> float:
+        row = picture_3HW[0].float().mean(0) > 127
+        return 2 * len(row) / max(1, int((row[1:] != row[:-1]).sum()))
+
+    near = [period(augment(stripes(900, 60), seed, near=True)) / 60 for seed in range(30)]
+    free = [period(augment(stripes(900, 60), seed, near=False)) / 60 for seed in range(30)]
+    assert min(near) > 0.45 and max(near) < 2.1
+    assert sum(abs(scale - 1) < 0.15 for scale in near) > 10
+    assert sorted(free)[15] < 0.75
+
+
+@NEAR
 @pytest.mark.parametrize("shape", [(3, 1, 1), (3, 17, 900), (3, 2, 3)])
-def test_odd_shapes_go_through(shape: tuple[int, int, int]) -> None:
+def test_odd_shapes_go_through(shape: tuple[int, int, int], near: bool) -> None:
     for seed in range(4):
-        assert augment(torch.zeros(shape, dtype=torch.uint8), seed).shape[0] == 3
+        assert min(augment(torch.zeros(shape, dtype=torch.uint8), seed, near).shape[1:]) >= SIDE
 
 
 @pytest.mark.parametrize("form", ["png", "jpeg", "webp"])

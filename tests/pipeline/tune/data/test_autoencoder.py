@@ -43,6 +43,21 @@ def test_the_folder_decides_which_autoencoder_it_is(shared: Path) -> None:
     assert open_autoencoder(str(shared / "weights")).name == "taef2"
 
 
+def test_noise_on_the_latents_moves_a_picture_further_and_always_alike(photo: Tensor, shared: Path) -> None:
+    plain, noisy = Autoencoder(shared / "weights"), Autoencoder(shared / "weights", noise=0.3)
+    before, near, far = photo[:, :96, :128].float(), *(each.reconstruct(photo, largest=96) for each in (plain, noisy))
+    assert float((far.float() - before).abs().mean()) > float((near.float() - before).abs().mean())
+    assert torch.equal(far, noisy.reconstruct(photo, largest=96))
+    assert (plain.name, noisy.name) == ("taef2", "taef2-noise-0.3")
+    assert plain.kind == noisy.kind == "reconstruction"
+
+
+def test_noise_is_refused_where_it_cannot_be_laid(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ModelError, match="noise 0.1 is laid over latents of taef2 alone"):
+        open_autoencoder(str(tmp_path), noise=0.1)
+
+
 def test_missing_weights_are_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="taef2_encoder.pth"):
         Autoencoder(tmp_path)

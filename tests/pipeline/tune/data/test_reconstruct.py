@@ -1,5 +1,6 @@
 """Laws of reconstruction: pairs that differ by the autoencoder alone."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,12 @@ import pytest
 from PIL import Image
 
 from mole.errors import ModelError, SettingsError
+from pipeline.tune.data.autoencoder import open_autoencoder
 from pipeline.tune.data.encoding import encoding_of
 from pipeline.tune.data.layout import recognise
-from pipeline.tune.data.reconstruct import Maker, finished, listed, matched, name_of, reconstruct
+from pipeline.tune.data.reconstruct import Maker, Opening, finished, listed, reconstruct
 from pipeline.tune.data.samples import Sample
+from pipeline.tune.data.upsampling import Resampled
 from tests.pictures import picture
 
 
@@ -20,10 +23,15 @@ def photos(shared: Path) -> list[Sample]:
     return [Sample(str(path), 0, "coco") for path in sorted((shared / "data/images/coco").rglob("*.jpg"))[:3]]
 
 
+def taef2(shared: Path) -> Opening:
+    """Opens the tiny autoencoder."""
+    return partial(open_autoencoder, str(shared / "weights"))
+
+
 def test_a_pair_shares_size_quality_and_subsampling_with_its_photograph(
     photos: list[Sample], shared: Path, tmp_path: Path
 ) -> None:
-    maker = Maker(str(tmp_path), str(shared / "weights"), 96, "cpu")
+    maker = Maker(str(tmp_path), taef2(shared), 96, "cpu")
     assert maker.make(photos[0], "a.jpg")["status"] == "ok"
     own = encoding_of(Path(photos[0].uri).read_bytes(), "jpeg")
     sizes = set()
@@ -38,7 +46,7 @@ def test_a_pair_shares_size_quality_and_subsampling_with_its_photograph(
 
 
 def test_a_pair_shows_one_picture_that_is_not_the_same(photos: list[Sample], shared: Path, tmp_path: Path) -> None:
-    Maker(str(tmp_path), str(shared / "weights"), 128, "cpu").make(photos[1], "a.jpg")
+    Maker(str(tmp_path), taef2(shared), 128, "cpu").make(photos[1], "a.jpg")
     real, fake = (np.asarray(Image.open(tmp_path / folder / "a.jpg"), np.float32) for folder in ("0_real", "1_fake"))
     assert 0.5 < np.abs(real - fake).mean() < 20
 
@@ -46,38 +54,23 @@ def test_a_pair_shows_one_picture_that_is_not_the_same(photos: list[Sample], sha
 @pytest.mark.parametrize("data", [b"", b"<html>", picture(1)[:300]])
 def test_a_fault_gives_no_pair_and_is_told(data: bytes, shared: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(data)
-    maker = Maker(str(tmp_path / "out"), str(shared / "weights"), 96, "cpu")
+    maker = Maker(str(tmp_path / "out"), taef2(shared), 96, "cpu")
     assert maker.make(Sample(str(tmp_path / "bad.jpg"), 0, "x"), "a.jpg")["status"] != "ok"
     assert maker.make(Sample(str(tmp_path / "gone.jpg"), 0, "x"), "b.jpg")["status"] == "missing"
     assert finished(str(tmp_path / "out")) == set()
 
 
-def test_names_tell_places_ranges_and_cells_apart() -> None:
-    places = [
-        Sample("a", 0, "x"),
-        Sample("b", 0, "x"),
-        Sample("a", 0, "x", offset=1, length=2),
-        Sample("a", 0, "x", cell=1),
-    ]
-    assert len({name_of(sample) for sample in places}) == 4
-    assert name_of(Sample("a", 0, "x")) == name_of(Sample("a", 0, "y"))
-
-
-def test_what_is_no_jpeg_gets_a_drawn_quality_that_its_name_decides() -> None:
-    png = picture(1, form="png")
-    drawn = {matched(png, "png", f"{number * 7919:08x}") for number in range(60)}
-    assert matched(png, "png", "00000007") == matched(png, "png", "00000007")
-    assert len(drawn) > 10 and all(75 <= quality <= 95 and subsampling == 2 for quality, subsampling in drawn)
-
-
 def test_the_list_gives_each_pair_a_group_and_keeps_a_declared_one() -> None:
-    pairs = {"b.jpg": Sample("/b", 0, "coco"), "a.jpg": Sample("/a", 0, "flickr", "series-7")}
-    assert listed(pairs, "vae").decode().splitlines() == [
-        "uri,label,generator,group",
-        "0_real/a.jpg,real,flickr,series-7",
-        "1_fake/a.jpg,fake,vae,series-7",
-        "0_real/b.jpg,real,coco,b",
-        "1_fake/b.jpg,fake,vae,b",
+    pairs = {
+        "b.jpg": Sample("/b", 0, "coco"),
+        "a.jpg": Sample("/a", 0, "flickr", "series-7", collection="web", content="photo"),
+    }
+    assert listed(pairs, Resampled()).decode().splitlines() == [
+        "uri,label,generator,group,collection,kind,artefact",
+        "0_real/a.jpg,real,flickr,series-7,web,photo,",
+        "1_fake/a.jpg,fake,resampled,series-7,web,photo,upsampling",
+        "0_real/b.jpg,real,coco,b,coco,,",
+        "1_fake/b.jpg,fake,resampled,b,coco,,upsampling",
     ]
 
 
@@ -88,7 +81,7 @@ def test_a_run_makes_what_is_missing_and_its_folder_is_a_layout(
     cut, output = Sample(str(tmp_path / "cut.jpg"), 0, "coco"), str(tmp_path / "pairs")
 
     def run(*samples: Sample) -> tuple[int, int, int]:
-        made = reconstruct(samples, output, str(shared / "weights"), largest=96)
+        made = reconstruct(samples, output, taef2(shared), largest=96)
         return made.pairs, made.made, made.faults.total()
 
     assert run(photos[0], cut, Sample("/ignored.png", 1, "flux")) == (1, 1, 1)
@@ -100,18 +93,22 @@ def test_a_run_makes_what_is_missing_and_its_folder_is_a_layout(
     layout = recognise(output)
     assert [(sample.label, sample.source) for sample in layout.samples] == [(0, "coco"), (1, "taef2")] * 3
     assert len({sample.group for sample in layout.samples}) == 3
+    assert [(sample.collection, sample.artefact) for sample in layout.samples[:2]] == [
+        ("coco", ""),
+        ("coco", "reconstruction"),
+    ]
 
 
 def test_nothing_real_is_refused(shared: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no photograph among 1 samples"):
-        reconstruct([Sample("/a.png", 1, "flux")], str(tmp_path), str(shared / "weights"), largest=96)
+        reconstruct([Sample("/a.png", 1, "flux")], str(tmp_path), taef2(shared), largest=96)
 
 
 def test_an_output_that_no_worker_reaches_is_refused(shared: Path) -> None:
     with pytest.raises(SettingsError, match="memory://pairs' can be reached by no worker"):
-        reconstruct([Sample("/a.png", 0, "x")], "memory://pairs", str(shared / "weights"), largest=96)
+        reconstruct([Sample("/a.png", 0, "x")], "memory://pairs", taef2(shared), largest=96)
 
 
 def test_an_autoencoder_that_is_none_is_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="holds neither"):
-        reconstruct([Sample("/a.png", 0, "x")], str(tmp_path), str(tmp_path), largest=96)
+        reconstruct([Sample("/a.png", 0, "x")], str(tmp_path), partial(open_autoencoder, str(tmp_path)), largest=96)

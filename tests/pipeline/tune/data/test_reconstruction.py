@@ -24,12 +24,30 @@ def test_photographs_alone_become_pairs(local_ray: None, manifest: Path, shared:
     assert {sample.source for sample in samples} == {"photos", "holiday", "taef2"}
 
 
-@pytest.mark.parametrize("flag", ["--output", "--autoencoder"])
-def test_what_must_be_named_is_asked_for(flag: str) -> None:
-    given = ["--samples", "a", "--output", "b", "--autoencoder", "c"]
-    at = given.index(flag)
-    with pytest.raises(SettingsError, match=f"{flag} is required"):
-        ReconstructSettings.from_command_line(given[:at] + given[at + 2 :])
+def test_an_upsampler_makes_pairs_in_place_of_an_autoencoder(local_ray: None, manifest: Path, tmp_path: Path) -> None:
+    flags = ["--samples", str(manifest), "--output", str(tmp_path / "out"), "--upsampler", "resample", "--most", "1"]
+    made = make_pairs(ReconstructSettings.from_command_line(flags), lambda line: None)
+    assert (made.pairs, made.faults.total()) == (2, 0)
+    samples = recognise(str(tmp_path / "out")).samples
+    assert {(sample.source, sample.artefact) for sample in samples if sample.label} == {("resampled", "upsampling")}
+
+
+def test_what_must_be_named_is_asked_for() -> None:
+    with pytest.raises(SettingsError, match="--output is required"):
+        ReconstructSettings.from_command_line(["--samples", "a", "--autoencoder", "c"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ([], "one of --autoencoder and --upsampler is required, got neither"),
+        (["--autoencoder", "a", "--upsampler", "resample"], "is required, got both"),
+        (["--upsampler", "resample", "--noise", "0.1"], "--noise must be 0 with --upsampler, .* got 0.1"),
+    ],
+)
+def test_photographs_are_passed_through_one_thing(flags: list[str], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        make_pairs(ReconstructSettings.from_command_line(["--samples", "a", "--output", "b", *flags]), print)
 
 
 def test_a_bound_below_a_decodable_picture_is_refused() -> None:

@@ -11,7 +11,7 @@ from pipeline.tune.judging.robustness import GRID
 PICTURE = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 90, 120), np.uint8))
 
 
-@pytest.mark.parametrize("name", ["shipped", "aligned", *GRID])
+@pytest.mark.parametrize("name", ["shipped", "aligned", "native", *GRID])
 def test_a_delivery_is_the_same_each_time_and_leaves_its_input_alone(name: str) -> None:
     before = PICTURE.clone()
     once, again = perturbation(name)(PICTURE, 7), perturbation(name)(PICTURE, 7)
@@ -21,17 +21,30 @@ def test_a_delivery_is_the_same_each_time_and_leaves_its_input_alone(name: str) 
 
 def test_shipped_changes_nothing_and_every_other_delivery_something() -> None:
     assert torch.equal(perturbation("shipped")(PICTURE, 0), PICTURE)
-    for name in ("aligned", *GRID):
+    for name in ("aligned", "native", *GRID):
         changed = perturbation(name)(PICTURE, 0)
         assert changed.shape != PICTURE.shape or not torch.equal(changed, PICTURE), name
 
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("resize-0.5", (45, 60)), ("crop-0.8", (72, 96)), ("jpeg-50", (90, 120)), ("aligned", (256, 341))],
+    [
+        ("resize-0.5", (45, 60)),
+        ("crop-0.8", (72, 96)),
+        ("jpeg-50", (90, 120)),
+        ("aligned", (256, 341)),
+        ("native", (90, 120)),
+    ],
 )
 def test_the_number_says_how_large_the_picture_gets(name: str, size: tuple[int, int]) -> None:
     assert tuple(perturbation(name)(PICTURE, 0).shape[1:]) == size
+
+
+def test_native_keeps_the_scale_of_a_large_picture_and_takes_its_middle() -> None:
+    grey = torch.zeros((3, 300, 400), dtype=torch.uint8)
+    grey[:, 22:278, 72:328] = 128
+    cut = perturbation("native")(grey, 0)
+    assert cut.shape == (3, 256, 256) and int((cut.int() - 128).abs().max()) <= 1
 
 
 def test_noise_has_the_deviation_that_its_name_says() -> None:

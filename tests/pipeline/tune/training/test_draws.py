@@ -20,6 +20,49 @@ def test_both_classes_weigh_the_same_and_in_a_class_every_source() -> None:
     assert [sums[1, name] for name in ("one", "two", "three")] == pytest.approx([1 / 6] * 3)
 
 
+SHOWN = ["photo"] * 20 + ["art"] * 20 + ["photo"] * 30 + ["art"] * 9 + [""] * 7
+
+
+def sums(kinds: list[tuple[int, str]], contents: list[str]) -> Counter[tuple[int, str]]:
+    """Add up the weights of each content of each class."""
+    added: Counter[tuple[int, str]] = Counter()
+    for (label, _), content, weight in zip(kinds, contents, balance(kinds, contents).tolist(), strict=True):
+        added[label, content] += weight
+    return added
+
+
+def test_a_content_that_both_classes_show_tells_nothing_of_the_label() -> None:
+    contents = ["photo"] * 25 + ["art"] * 15 + ["photo"] * 36 + ["art"] * 10
+    added = sums(KINDS, contents)
+    assert [added[label, content] for label in (0, 1) for content in ("photo", "art")] == pytest.approx([0.25] * 4)
+
+
+def test_what_one_class_alone_shows_is_one_cell_of_it_with_what_nothing_tells_of() -> None:
+    added = sums(KINDS, SHOWN)  # nine pictures of art are too few, so art is the rest of either class
+    assert [added[0, "photo"], added[1, "photo"]] == pytest.approx([0.25] * 2)
+    assert [added[0, "art"], added[1, "art"] + added[1, ""]] == pytest.approx([0.25] * 2)
+
+
+def test_in_a_cell_every_source_weighs_the_same_whatever_it_has_in_others() -> None:
+    kinds = [(0, "a")] * 12 + [(0, "b")] * 30 + [(1, "c")] * 10 + [(1, "d")] * 20
+    contents = ["photo"] * 10 + ["art"] * 2 + ["photo"] * 20 + ["art"] * 10 + ["photo"] * 10 + ["art"] * 20
+    weight_N = balance(kinds, contents)
+    assert weight_N.sum() == pytest.approx(1)
+    parts = np.split(weight_N, [10, 12, 32, 42])
+    assert [part.sum() for part in parts[:4]] == pytest.approx([0.125] * 4)
+
+
+def test_contents_that_tell_nothing_change_nothing() -> None:
+    assert np.array_equal(balance(KINDS), balance(KINDS, [""] * len(KINDS)))
+    assert balance(KINDS, ["photo"] * len(KINDS)) == pytest.approx(balance(KINDS))
+
+
+def test_draws_follow_the_contents() -> None:
+    draws = lay_down(KINDS, contents=SHOWN, epochs=1, steps=10, batch_size=16, seed=0)
+    counts = Counter((KINDS[place][0], SHOWN[place] == "photo") for place in draws.place_K)
+    assert len(counts) == 4 and all(abs(count - 40) <= 5 for count in counts.values())
+
+
 def test_one_class_alone_is_refused_by_name() -> None:
     with pytest.raises(SettingsError, match=r"both classes, got only \['one'\]"):
         balance([(1, "one")] * 3)

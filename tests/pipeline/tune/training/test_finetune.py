@@ -7,16 +7,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from mole.config import describe
 from mole.errors import SettingsError
-from mole.preprocess import Preprocess
-from pipeline.registry import Registry
 from pipeline.tune.data.collection import CALIBRATION, TEST, VALIDATION, Collection
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.data.split import TRAIN
-from pipeline.tune.training.finetune import MOST_EPOCH, QUICK, course_of, demand_enough, hurried, task_of
+from pipeline.tune.training.finetune import QUICK, demand_enough, demand_share, hurried
 from pipeline.tune.training.settings import FinetuneSettings
-from tests.tiny import tiny_checkpoint
 
 
 def settings(**more: Any) -> FinetuneSettings:
@@ -58,29 +54,12 @@ def test_a_version_that_was_never_tested_is_no_error(tiny: Path) -> None:
     demand_enough(collection(without=TEST), settings())
 
 
-def test_an_epoch_is_one_round_over_the_images_and_bounded() -> None:
-    course = course_of(settings(head_images=64), 1000, fits_head=True)
-    assert (course.steps, course.looking) == (63, 4)
-    assert course_of(settings(), 10 * MOST_EPOCH, fits_head=True).steps == MOST_EPOCH // 16
-    assert course_of(settings(init_from="x"), 1000, fits_head=True).looking == 0
-    assert course_of(settings(), 1000, fits_head=False).looking == 0
+def test_a_batch_that_workers_cannot_share_is_refused() -> None:
+    with pytest.raises(SettingsError, match="--batch-size 16 must be a multiple of 3, for --workers 3"):
+        demand_share(settings(workers=3))
+    with pytest.raises(SettingsError, match="--batch-size 16 must be a multiple of 32"):
+        demand_share(settings(workers=16, consistency=0.1))
 
 
-def test_the_same_samples_settings_and_base_are_the_same_run_wherever_and_by_whomever(tiny: Path) -> None:
-    def run(found: Collection | None = None, **more: Any) -> str:
-        return task_of(settings(**more), Registry("models"), describe(tiny), found or collection()).run
-
-    assert run() == run(workers=2) == run(device="cpu") == run(collection(place="elsewhere/"))
-    assert len({run(), run(seed=1), run(epochs=2), run(collection(99))}) == 4
-
-
-def test_a_batch_that_workers_cannot_share_is_refused(tiny: Path) -> None:
-    with pytest.raises(SettingsError, match="--batch-size 16 must be a multiple of --workers 3"):
-        task_of(settings(workers=3), Registry("models"), describe(tiny), collection())
-
-
-def test_a_view_that_is_asked_for_keeps_the_size_and_the_colours_of_the_base(tmp_path: Path) -> None:
-    half = Preprocess(mode="resize", size=384, short_side=384, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-    base = describe(tiny_checkpoint(tmp_path / "tiny", preprocess=half))
-    task = task_of(settings(view="crop-4"), Registry("models"), base, collection())
-    assert task.spec == half.model_copy(update={"mode": "crop", "crops": 4})
+def test_thresholds_that_come_from_folds_take_no_calibration_split() -> None:
+    demand_enough(collection(without=CALIBRATION), settings(calibrate_from="ladder.json"))

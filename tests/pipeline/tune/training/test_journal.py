@@ -15,6 +15,7 @@ def epoch(number: int, **more: Any) -> dict[str, Any]:
     """Write an epoch's figures as a worker leaves them."""
     told = {
         "epoch": number,
+        "stage": "all",
         "step": 10 * number,
         "losses": [0.7, 0.5],
         "loss": 0.6,
@@ -42,7 +43,7 @@ def test_each_epoch_is_told_once_and_what_an_earlier_run_told_is_not_told_again(
         while not said and time.monotonic() < end:
             time.sleep(0.05)
         leave(tmp_path, epoch(3))
-    assert [words.partition(",")[0] for words in said] == ["epoch 2", "epoch 3"]
+    assert [words.partition(",")[0] for words in said] == ["all: epoch 2", "all: epoch 3"]
     assert list((tmp_path / "tensorboard").glob("events.*"))
 
 

@@ -13,10 +13,10 @@ from mole.errors import ModelError
 from mole.preprocess import Preprocess
 from mole.tower import Tower
 from pipeline.tune.training.learner import Learner
-from pipeline.tune.training.task import Course
+from pipeline.tune.training.task import Course, Stage
 from tests.tiny import CONFIG, SHAPE
 
-COURSE = Course(looking=2, steps=4, epochs=3, penalty=1e-2, head_rate=1e-2, expert_rate=1e-2, decay=0.0, patience=2)
+COURSE = Course(2, 4, (Stage("all", 3),), penalty=1e-2, head_rate=1e-2, expert_rate=1e-2, decay=0.0, patience=2)
 
 
 KERNEL = DetectorConfig(blocks=(1,), reads=(2, 3), head="kernel", components=4, centres=8)
@@ -27,14 +27,20 @@ def learner(course: Course = COURSE, config: DetectorConfig = CONFIG) -> Learner
     return Learner(MoLE(Tower(SHAPE), config), Preprocess(mode="crop"), course)
 
 
+APART = replace(
+    COURSE,
+    looking=0,
+    steps=2,
+    stages=(Stage("first", 1, ("alpha",)), Stage("second", 1, ("beta",)), Stage("all", 1, ("shared", "router"))),
+)
+
+
 def batches(count: int) -> list[tuple[Tensor, Tensor]]:
-    """Views whose class shows in their brightness."""
+    """Views behind the trunk, whose class shows in their brightness."""
     torch.manual_seed(1)
     label_B = (torch.arange(4) % 2).float()
-    return [
-        ((torch.rand(4, 3, 224, 224) * 100 + 150 * label_B[:, None, None, None]).to(torch.uint8), label_B)
-        for _ in range(count)
-    ]
+    views = [torch.rand(4, 3, 224, 224) * 100 + 150 * label_B[:, None, None, None] for _ in range(count)]
+    return [(learner().tokens(view_B3SS.to(torch.uint8)), label_B) for view_B3SS in views]
 
 
 def test_looking_moves_nothing_and_the_head_is_fitted_to_all_that_was_seen() -> None:
@@ -86,7 +92,7 @@ def test_the_best_is_kept_and_patience_ends_the_training() -> None:
 
 
 def test_the_last_step_ends_it_too() -> None:
-    one = learner(replace(COURSE, steps=1, epochs=3))
+    one = learner(replace(COURSE, steps=1))
     for view in batches(3):
         assert not one.done
         one.learn(*view)
@@ -95,7 +101,7 @@ def test_the_last_step_ends_it_too() -> None:
 
 def test_the_trunk_keeps_no_gradient_and_nothing_frozen_has_one() -> None:
     one = learner(replace(COURSE, looking=0))
-    assert not one.tokens(batches(1)[0][0]).requires_grad
+    assert not batches(1)[0][0].requires_grad
     one.learn(*batches(1)[0])
     names = {name for name, parameter in one.detector.named_parameters() if parameter.grad is not None}
     assert names == set(learned(one.detector))
@@ -104,3 +110,76 @@ def test_the_trunk_keeps_no_gradient_and_nothing_frozen_has_one() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ModelError, match="missing"):
         learner().become({})
+
+
+def test_a_stage_moves_its_expert_alone_and_the_others_are_silent_in_it() -> None:
+    one = learner(APART)
+    before, views = one.state(), batches(2)
+    for view in views:
+        one.learn(*view)
+    one.judge(0.7)
+    assert one.ended and not one.done
+    after = one.outcome()
+    name = next(name for name in before if name.endswith("up_DR"))
+    alpha = slice(CONFIG.shared_rank, CONFIG.shared_rank + CONFIG.expert_ranks[0])
+    rest = [rank for rank in range(after[name].shape[1]) if rank not in range(alpha.start, alpha.stop)]
+    assert after[name][:, alpha].any() and not after[name][:, rest].any()
+    one.turn()
+    assert one.stage.name == "second" and not one.progress.fitted
+    assert not one.state()[name].any(), "what was trained apart is silent while the next one learns"
+    for view in views:
+        one.learn(*view)
+    one.judge(0.6)
+    one.turn()
+    assert torch.equal(one.state()[name][:, alpha], after[name][:, alpha]), "and comes back as it was"
+    for view in views:
+        one.learn(*view)
+    assert torch.equal(one.state()[name][:, alpha], after[name][:, alpha])
+    assert one.state()[name][:, : alpha.start].any()
+    one.judge(0.8)
+    assert one.done
+
+
+def test_a_stage_that_is_restored_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    views = batches(3)
+    one, other = learner(APART), learner(APART)
+    for number, view in enumerate(views):
+        one.learn(*view)
+        if number == 1:
+            one.judge(0.7)
+            one.turn()
+    one.save(tmp_path)
+    other.restore(tmp_path)
+    for again in (one, other):
+        again.learn(*views[0])
+    assert all(torch.equal(tensor, other.outcome()[name]) for name, tensor in one.outcome().items())
+
+
+def test_two_deliveries_of_an_image_are_drawn_together_by_consistency() -> None:
+    torch.manual_seed(2)
+    token_BTD, label_B = torch.randn(4, 50, 64), torch.tensor([0.0, 0.0, 1.0, 1.0])
+
+    def apart(consistency: float) -> float:
+        one = learner(replace(COURSE, looking=0, steps=40, consistency=consistency, head_rate=5e-2))
+        for _ in range(30):
+            one.learn(token_BTD, label_B)
+        logit_B = one.logits(token_BTD)
+        return float(abs(logit_B[0] - logit_B[1]) + abs(logit_B[2] - logit_B[3]))
+
+    assert apart(100.0) < 0.5 * apart(0.0)
+
+
+def test_a_step_may_keep_some_patches_and_always_the_class_token() -> None:
+    torch.manual_seed(3)
+    token_BTD, label_B = torch.randn(4, 50, 64), (torch.arange(4) % 2).float()
+
+    def after(patches: int | None, token_BTD: Tensor) -> Tensor:
+        one = learner(replace(COURSE, looking=0, patches=patches))
+        one.learn(token_BTD, label_B)
+        return torch.cat([tensor.flatten() for tensor in one.state().values()])
+
+    assert torch.equal(after(None, token_BTD), after(49, token_BTD))
+    assert not torch.equal(after(None, token_BTD), after(10, token_BTD))
+    other = token_BTD.clone()
+    other[:, 0] = 0
+    assert not torch.equal(after(10, other), after(10, token_BTD))

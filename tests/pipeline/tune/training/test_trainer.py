@@ -22,18 +22,20 @@ from mole.preprocess import Preprocess
 from pipeline import storage
 from pipeline.tune.data.samples import Sample, to_table
 from pipeline.tune.training.delivery import delivered, plain
-from pipeline.tune.training.draws import Draws, Made, lay_down
+from pipeline.tune.training.draws import Made
 from pipeline.tune.training.learner import ADAPTERS
+from pipeline.tune.training.loop import begin
+from pipeline.tune.training.plan import plan
+from pipeline.tune.training.preparing import Laid
 from pipeline.tune.training.progress import last_checkpoint
-from pipeline.tune.training.task import Course, Task
+from pipeline.tune.training.task import Course, Stage, Task
 from pipeline.tune.training.trainer import Trained, history, train
-from pipeline.tune.training.worker import begin
 from tests.pictures import picture
 from tests.tiny import CONFIG, tiny_checkpoint
 
 DISTANCE = 0.05  # of the last weights, over their length; 0.006 was seen
 TOLERANCE = 5e-4  # of a loss near 0.7; sums in another order drift apart, 1.3e-4 was seen
-COURSE = Course(looking=2, steps=8, epochs=3, penalty=1e-2, head_rate=1e-3, expert_rate=1e-3, decay=0.0, patience=9)
+COURSE = Course(2, 8, (Stage("all", 3),), penalty=1e-2, head_rate=1e-3, expert_rate=1e-3, decay=0.0, patience=9)
 BATCH = 8
 pytestmark = pytest.mark.slow
 END = 600.0  # seconds after which waiting for a process is given up
@@ -52,7 +54,7 @@ def materials(folder: Path) -> tuple[Path, list[Sample], list[Sample]]:
     return model, samples[:22], samples[22:]
 
 
-def lay_out(folder: Path, run: Path) -> tuple[Task, Draws, tuple[Made, Made]]:
+def lay_out(folder: Path, run: Path) -> Laid:
     """Write the materials, and lay down what every worker is told."""
     model, training, validation = materials(folder)
     found = describe(model)
@@ -71,27 +73,27 @@ def lay_out(folder: Path, run: Path) -> tuple[Task, Draws, tuple[Made, Made]]:
         sources=tuple(sample.source for sample in validation),
         judges=(),
     )
-    kinds = [(sample.label, sample.source) for sample in training]
-    draws = lay_down(kinds, epochs=COURSE.epochs, steps=COURSE.steps, batch_size=BATCH, seed=0)
-    return task, draws, (Made(to_table(training), found.preprocess), Made(to_table(validation), found.preprocess))
+    draws = plan(task, training, contents=[""] * len(training), rounds=None, views=1)
+    sets = [Made(to_table(samples), found.preprocess) for samples in (training, validation)]
+    return Laid(task, draws, sets[0], sets[1], None, {})
 
 
 def run_training(folder: Path, run: Path, *, processes: int) -> Trained:
     """Train in the Ray that is connected."""
-    task, draws, sets = lay_out(folder, run)
-    return train(task, draws, sets, processes=processes, gpu=False)
+    return train(lay_out(folder, run), processes=processes, gpu=False)
 
 
 def train_alone(folder: Path) -> tuple[list[float], list[float], Tensor]:
     """Train by a plain loop in this process, without Ray: each step's loss, each epoch's AUROC, the last weights."""
-    task, draws, (seen, watched) = lay_out(folder, folder / "run")
+    laid = lay_out(folder, folder / "run")
+    task, draws, seen, watched = laid.task, laid.draws, laid.training, laid.validation
     learner = begin(task, torch.device("cpu"))
     still = torch.from_numpy(plain({"id": np.arange(len(task.labels))}, watched)["pixels"])
     made = np.array(task.labels) == 1
     losses, scores = [], []
     for step in range(draws.steps):
         batch = delivered({"id": np.arange(step * BATCH, (step + 1) * BATCH)}, draws, seen, seed=task.seed)
-        report = learner.learn(torch.from_numpy(batch["pixels"]), torch.from_numpy(batch["label"]))
+        report = learner.learn(learner.tokens(torch.from_numpy(batch["pixels"])), torch.from_numpy(batch["label"]))
         losses += [report.loss] if report else []
         if learner.progress.step % COURSE.steps == 0:
             logits = learner.logits(learner.tokens(still))

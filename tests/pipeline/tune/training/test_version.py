@@ -18,7 +18,7 @@ from pipeline.tune.data.collection import TEST, Collection
 from pipeline.tune.data.manifest import MANIFEST, ORIGIN
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.data.split import TRAIN
-from pipeline.tune.training.task import Course, Task
+from pipeline.tune.training.task import Course, Stage, Task
 from pipeline.tune.training.trainer import Trained
 from pipeline.tune.training.version import CURVES, EVALUATION, HISTORY, papers, write
 from tests.pipeline.tune.training.test_journal import epoch
@@ -34,7 +34,7 @@ def task_for(base: Path) -> Task:
         detector=CONFIG,
         spec=Preprocess(mode="resize", short_side=256),
         bfloat16=False,
-        course=Course(0, 1, 1, 1e-2, 1e-3, 1e-3, 0.0, 1),
+        course=Course(0, 1, (Stage("all", 1),), 1e-2, 1e-3, 1e-3, 0.0, 1),
         batch_size=8,
         seed=0,
         run="run",

@@ -1,0 +1,164 @@
+"""Pairs: a photograph and what was made of it, of one size and through one encoder, so that content tells nothing.
+
+Both get the quality and subsampling of the photograph's own file: encoding a JPEG again at its own quality changes next
+to nothing where its blocks stay where they were, so all that differs is what was done to one of them.
+
+Source: Chen et al. 2025, arXiv:2505.14359 ("dual data alignment").
+
+Legend: H, W of one picture.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from zlib import crc32
+
+from torch import Tensor
+
+from mole.errors import SettingsError
+from pipeline.decode import Fault, decode
+from pipeline.tune.data.align import SUBSAMPLINGS, encoded
+from pipeline.tune.data.augment import encode_again, resize
+from pipeline.tune.data.autoencoder import Reconstructor, prepared
+from pipeline.tune.data.encoding import encoding_of
+from pipeline.tune.data.samples import BOUNDS, Sample, read, tensor, within
+
+LARGEST = 512  # the short side above which a photograph is brought down first
+REGION = 320  # the side of the region in its middle that a pair shows
+BLOCK = 16  # pixels; chroma of half the size has its blocks on this grid
+QUALITIES = (75, 95)
+"""Between these a photograph that is no JPEG gets its quality, by its name."""
+MATCHED = ("jpeg", 90)
+"""The last encoder of both pictures of a pair where they are judged."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two pictures that differ by what one of them was passed through, and their last encoder.
+
+    Attributes:
+        photograph_3HW: uint8.
+        again_3HW: uint8, of the same size.
+        quality: of both JPEG files.
+        subsampling: Pillow's number.
+    """
+
+    photograph_3HW: Tensor
+    again_3HW: Tensor
+    quality: int
+    subsampling: int
+
+    def files(self) -> tuple[bytes, bytes]:
+        """Encode both as JPEG."""
+        photograph, again = (
+            encoded(side_3HW, "jpeg", self.quality, self.subsampling)
+            for side_3HW in (self.photograph_3HW, self.again_3HW)
+        )
+        return photograph, again
+
+
+def pairs(
+    samples: Sequence[Sample], maker: Reconstructor, *, largest: int = LARGEST
+) -> Iterator[tuple[Sample, Tensor]]:
+    """Make a pair of every photograph, one by one.
+
+    Args:
+        samples: those labelled generated are passed over.
+        maker: what a photograph is passed through.
+        largest: a longer short side is brought down to this first, pixels; half of it gives pairs at another scale.
+
+    Yields:
+        The photograph, then what was made of it, labelled generated and with its artefact: each uint8
+        (3, height, width), of one group, after one encoder.
+
+    Raises:
+        SettingsError: an image cannot be read.
+    """
+    for sample in samples:
+        if sample.label:
+            continue
+        pair = pair_of(sample, read(sample), maker, largest=largest, region=True)
+        if isinstance(pair, Fault):
+            raise SettingsError(f"sample {sample.uri!r} is {pair.status}: {pair.detail}")
+        photograph = replace(sample, group=sample.group or f"{sample.uri}#{sample.cell}")
+        made = replace(photograph, label=1, artefact=maker.kind, part=maker.name)
+        for side, data in zip((photograph, made), pair.files(), strict=True):
+            yield side, _decoded(data)
+
+
+def pair_of(sample: Sample, data: bytes, maker: Reconstructor, *, largest: int, region: bool = False) -> Pair | Fault:
+    """Make the pair of one photograph.
+
+    Args:
+        sample: what it is; its name decides the encoder where its file does not.
+        data: its file.
+        maker: what it is passed through.
+        largest: a longer short side is brought down to this first, pixels.
+        region: take its middle alone, which costs less.
+
+    Returns:
+        The pair, or what keeps the file from being a picture.
+    """
+    picture = decode(data, BOUNDS)
+    if isinstance(picture, Fault):
+        return picture
+    quality, subsampling = encoder_of(data, picture.format, name_of(sample))
+    whole_3HW = tensor(within(picture.pixels_3HW, sample))
+    photograph_3HW = middle(whole_3HW, largest) if region else prepared(whole_3HW, largest)
+    return Pair(photograph_3HW, maker.reconstruct(photograph_3HW, largest=largest), quality, subsampling)
+
+
+def middle(pixels_3HW: Tensor, largest: int = LARGEST) -> Tensor:
+    """Take what a pair shows of a photograph: its middle at its own scale; uint8, sides multiples of 8.
+
+    It begins on the grid of a JPEG's blocks, so that the same encoder finds the same blocks again.
+    """
+    if min(pixels_3HW.shape[1:]) > largest:
+        pixels_3HW = resize(pixels_3HW, largest)
+    whole_3HW = prepared(pixels_3HW, largest)
+    high, wide = (min(REGION, side) for side in whole_3HW.shape[1:])
+    top, left = (
+        (have - want) // 2 // BLOCK * BLOCK for have, want in zip(whole_3HW.shape[1:], (high, wide), strict=True)
+    )
+    return whole_3HW[:, top : top + high, left : left + wide].contiguous()
+
+
+def matched(pixels_3HW: Tensor) -> Tensor:
+    """Give both pictures of a pair the same last encoder; uint8 in and out, same size."""
+    return encode_again(pixels_3HW, *MATCHED)
+
+
+def encoder_of(data: bytes, form: str, name: str) -> tuple[int, int]:
+    """Choose the encoder of a pair: the photograph's own quality and subsampling, or drawn ones where it is no JPEG.
+
+    Args:
+        data: the photograph's file.
+        form: its format.
+        name: decides what is drawn.
+
+    Returns:
+        Quality and Pillow's number of the subsampling.
+    """
+    own = encoding_of(data, form)
+    low, high = QUALITIES
+    drawn = crc32(name.encode())
+    quality = own.quality if own.quality is not None else low + drawn % (high - low + 1)
+    return quality, SUBSAMPLINGS.get(own.subsampling or "", 2)
+
+
+def name_of(sample: Sample) -> str:
+    """Name a pair by where its photograph lies, so that a run that is started again knows what is done."""
+    where = f"{sample.uri}\0{sample.offset}\0{sample.cell}" + (f"\0{sample.edge}" if sample.edge else "")
+    return f"{blake2b(where.encode(), digest_size=12).hexdigest()}.jpg"
+
+
+def _decoded(data: bytes) -> Tensor:
+    """Decode what was just encoded; uint8 (3, H, W).
+
+    Raises:
+        SettingsError: it cannot be, so this Pillow is broken.
+    """
+    picture = decode(data, BOUNDS)
+    if isinstance(picture, Fault):
+        raise SettingsError(f"a picture of a pair is {picture.status}: {picture.detail}; reinstall Pillow")
+    return tensor(picture.pixels_3HW)

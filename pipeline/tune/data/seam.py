@@ -1,0 +1,39 @@
+"""Seam: the straight line between the panels of a collage, by which a picture is known to be one.
+
+Legend: H, W of one picture.
+"""
+
+import numpy as np
+
+from mole.view import Pixels
+
+STEP = 8  # grey levels between neighbours that count as a jump; the noise of a JPEG stays below
+REACH = 0.03  # of the side to either side of the middle, where a seam may lie
+AROUND = 0.125  # of the side, within which a seam must stand out
+LEAST = 16  # pixels a side; of less nothing can be told
+STANDS_OUT = 0.5  # of the line; of 160 pictures of a gallery 99 collages lay above, and nothing else
+
+
+def has_seam(pixels_3HW: Pixels) -> bool:
+    """Tell whether a line through the middle, upright or level, parts a picture into panels.
+
+    Along a seam most pixels differ from their neighbours across it, which they do along no other line nearby. Panels of
+    one background, as figures on black, have no seam that could be seen.
+
+    Args:
+        pixels_3HW: uint8.
+    """
+    if min(pixels_3HW.shape[1:]) < LEAST:
+        return False
+    return max(_standing(pixels_3HW), _standing(pixels_3HW.transpose(0, 2, 1))) > STANDS_OUT
+
+
+def _standing(pixels_3HW: Pixels) -> float:
+    """Say by how much more of its length the best line near the middle jumps than those around it do; uint8."""
+    wide = pixels_3HW.shape[2]
+    middle, around = wide // 2, max(4, round(AROUND * wide))
+    reach = max(2, round(REACH * wide))
+    band_3HN = pixels_3HW[:, :, max(0, middle - around - 1) : middle + around + 1].astype(np.int16)
+    share_N = (np.abs(np.diff(band_3HN, axis=2)).max(axis=0) > STEP).mean(axis=0)
+    best = share_N[max(0, len(share_N) // 2 - reach) : len(share_N) // 2 + reach + 1].max()
+    return float(best - np.median(share_N))

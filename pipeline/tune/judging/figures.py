@@ -1,0 +1,235 @@
+"""Figures: what detectors do on whole collections that they never saw, of both classes at once.
+
+Legend: N images of a method, R real ones, G generated ones.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mole.calibration import Calibration
+from mole.fitting import threshold_for
+from mole.metrics import Rate, auroc, auroc_interval, average_precision, rate_of
+from pipeline.tune.judging.held import FEWEST, Held
+from pipeline.tune.judging.perturbation import SHIPPED
+from pipeline.tune.judging.rule import AIM, Reals, calibrate, mean_share
+from pipeline.tune.judging.unseen import Area, Collection, Delivery, Found, Mean, Pair, Unseen, Verdicts
+
+ALLOWED = (0.01, 0.05)
+"""False-positive rates at which detection is measured."""
+WORST = 3
+"""Generators that a mean tells by name."""
+Words = NDArray[np.str_]
+"""A verdict an image, (N,); empty where it was not read."""
+
+
+def judge(held: Held, aim: float = AIM) -> Unseen:
+    """Measure one method.
+
+    Args:
+        held: its logits.
+        aim: share of the reals of a collection never seen that may be called generated.
+
+    Raises:
+        SettingsError: there are too few reals for a figure.
+    """
+    apart = {fold: calibrate(held, [other for other in held.folds if other != fold], aim) for fold in held.folds}
+    words = {delivery: called(held, apart, delivery) for delivery in held.logits}
+    areas = [
+        area
+        for delivery in held.logits
+        for content in (_contents(held) if delivery in held.judged else [""])
+        for area in by_generator(held, delivery, words[delivery], content)
+    ]
+    whole_N = held.facts["artefact"] == ""
+    return Unseen(
+        images=int(whole_N.sum()),
+        unread=held.unread,
+        folds=tuple(_names(held.facts["collection"][held.facts["fold"] == fold]) for fold in held.folds),
+        areas=tuple(areas),
+        means=tuple(means(areas)),
+        pairs=tuple(by_pairs(held)),
+        detection=tuple(found for delivery in held.judged for found in detection(held, delivery)),
+        collections=tuple(one for delivery in held.judged for one in by_collection(held, delivery, words[delivery])),
+        verdicts=tuple(
+            told
+            for delivery in held.judged
+            for content in _contents(held)
+            for told in verdicts(held, delivery, words[delivery], content=content, aim=aim)
+        ),
+        deliveries=tuple(costs(held, words)),
+        aim=aim,
+        estimate=Reals.of(held, held.folds).strictness(aim),
+        calibration=calibrate(held, held.folds, aim),
+    )
+
+
+def called(held: Held, apart: Mapping[int, Calibration], delivery: str) -> Words:
+    """Give each image its verdict at the thresholds that the folds without it set."""
+    logit_N = held.logits[delivery]
+    word_N = np.full(len(logit_N), "", "<U9")
+    for fold, calibration in apart.items():
+        own_N = (held.facts["fold"] == fold) & np.isfinite(logit_N)
+        word_N[own_N] = calibration.verdict(logit_N[own_N])
+    return word_N
+
+
+def by_generator(held: Held, delivery: str, word_N: Words, content: str = "") -> Iterator[Area]:
+    """Measure each generator against the reals of its own fold, in order of name.
+
+    Args:
+        held: a method's logits.
+        delivery: what was done to every image first.
+        word_N: verdicts in it.
+        content: what is in the images of both classes; all where empty.
+
+    Yields:
+        Its figures; none where the fold holds out no such reals.
+    """
+    logit_N = held.logits[delivery]
+    fakes_N = held.of_class(1, delivery, content=content)
+    for name in _names(held.name_N[fakes_N]):
+        own_N = fakes_N & (held.name_N == name)
+        reals_N = held.of_class(0, delivery, fold=int(held.facts["fold"][own_N][0]), content=content)
+        if reals_N.any():
+            both = logit_N[reals_N], logit_N[own_N]
+            area = auroc(*both)
+            yield Area(
+                generator=name,
+                delivery=delivery,
+                content=content,
+                fakes=len(both[1]),
+                reals=len(both[0]),
+                auroc=area,
+                interval=auroc_interval(area, *map(len, both)),
+                precision=average_precision(*both),
+                found=rate_of(word_N[own_N] == "generated"),
+            )
+
+
+def means(areas: Sequence[Area]) -> Iterator[Mean]:
+    """Average over the generators that have images enough, in each delivery and content."""
+    for delivery, content in dict.fromkeys((area.delivery, area.content) for area in areas):
+        own = [area for area in areas if (area.delivery, area.content) == (delivery, content) and area.counts]
+        if own:
+            ranked = sorted(own, key=lambda area: area.auroc)
+            yield Mean(
+                delivery=delivery,
+                content=content,
+                generators=len(own),
+                auroc=float(np.mean([area.auroc for area in own])),
+                lowest=ranked[0].auroc,
+                worst=tuple(area.generator for area in ranked[:WORST]),
+                precision=float(np.mean([area.precision for area in own])),
+                lowest_precision=min(area.precision for area in own),
+            )
+
+
+def by_pairs(held: Held) -> Iterator[Pair]:
+    """Measure the photographs of each source against what was made of them, in every delivery that has both."""
+    facts = held.facts
+    own_N = np.array(
+        [f"{collection}\n{group}" for collection, group in zip(facts["collection"], facts["group"], strict=True)]
+    )
+    for artefact in _names(facts["artefact"][facts["artefact"] != ""]):
+        for delivery, logit_N in held.logits.items():
+            taken_N = held.of_class(0, delivery) & (facts["group"] != "")
+            made_N = (facts["artefact"] == artefact) & np.isfinite(logit_N) & np.isin(own_N, own_N[taken_N])
+            for source in _names(held.name_N[made_N]):
+                of_it_N = made_N & (held.name_N == source)
+                both = logit_N[taken_N & np.isin(own_N, own_N[of_it_N])], logit_N[of_it_N]
+                area = auroc(*both)
+                bounds = auroc_interval(area, *map(len, both))
+                yield Pair(
+                    source=source, artefact=artefact, delivery=delivery, pairs=len(both[1]), auroc=area, interval=bounds
+                )
+
+
+def detection(held: Held, delivery: str) -> Iterator[Found]:
+    """Measure what is found at fixed false-positive rates; nothing at a rate that the other folds cannot set."""
+    logit_N, fold_N = held.logits[delivery], held.facts["fold"]
+    reals_N, fakes_N = (held.of_class(label, delivery) for label in (0, 1))
+    for allowed in ALLOWED:
+        if any(allowed * (reals_N & (fold_N != fold)).sum() < 1 for fold in held.folds):
+            continue
+        bound_N = np.empty(len(logit_N))
+        for fold in held.folds:
+            bound_N[fold_N == fold] = threshold_for(logit_N[reals_N & (fold_N != fold)], allowed)[0]
+        same = threshold_for(logit_N[reals_N], allowed)[0]
+        found, alarms = (rate_of((logit_N >= bound_N)[own_N]) for own_N in (fakes_N, reals_N))
+        flattered = rate_of(logit_N[fakes_N] >= same)
+        yield Found(delivery=delivery, allowed=allowed, found=found, alarms=alarms, same_set=flattered)
+
+
+def by_collection(held: Held, delivery: str, word_N: Words) -> Iterator[Collection]:
+    """Count what the reals of each collection are called, in order of name."""
+    reals_N = held.of_class(0, delivery)
+    for name in _names(held.name_N[reals_N]):
+        own_N = word_N[reals_N & (held.name_N == name)]
+        alarms, unsure = rate_of(own_N == "generated"), rate_of(own_N == "unsure")
+        yield Collection(collection=name, delivery=delivery, alarms=alarms, unsure=unsure)
+
+
+def verdicts(held: Held, delivery: str, word_N: Words, *, content: str, aim: float) -> Iterator[Verdicts]:
+    """Count what all images of a content are called; nothing of a content that has too few."""
+    reals_N, fakes_N = (held.of_class(label, delivery, content=content) for label in (0, 1))
+    if content and min(reals_N.sum(), fakes_N.sum()) < FEWEST:
+        return
+    alarm_R, name_R = word_N[reals_N] == "generated", held.name_N[reals_N]
+    over_C = np.array([alarm_R[name_R == name].mean() > aim for name in np.unique(name_R)])
+    yield Verdicts(
+        delivery=delivery,
+        content=content,
+        alarms=rate_of(alarm_R),
+        mean_alarms=mean_share(alarm_R, name_R),
+        above_aim=rate_of(over_C),
+        unsure_reals=_called(word_N[reals_N], "unsure"),
+        found=_called(word_N[fakes_N], "generated"),
+        unsure_fakes=_called(word_N[fakes_N], "unsure"),
+        missed=_called(word_N[fakes_N], "real"),
+    )
+
+
+def costs(held: Held, words: Mapping[str, Words]) -> Iterator[Delivery]:
+    """Compare each delivery with the same images as shipped; nothing where no generator has images enough in both."""
+    for delivery in held.logits:
+        both_N = np.isfinite(held.logits[SHIPPED]) & np.isfinite(held.logits[delivery]) & (held.facts["artefact"] == "")
+        if delivery == SHIPPED or not both_N.any():
+            continue
+        alone = replace(
+            held, logits={name: np.where(both_N, held.logits[name], np.nan) for name in (SHIPPED, delivery)}
+        )
+        before, after = (
+            {area.generator: area.auroc for area in by_generator(alone, name, words[name]) if area.counts}
+            for name in (SHIPPED, delivery)
+        )
+        if not before:
+            continue
+        lost = {name: before[name] - after[name] for name in before}
+        old_N, new_N = (words[name][both_N] for name in (SHIPPED, delivery))
+        worst = max(lost, key=lambda name: lost[name])
+        yield Delivery(
+            delivery=delivery,
+            images=int(both_N.sum()),
+            cost=float(np.mean(list(lost.values()))),
+            worst=(worst, lost[worst]),
+            changed=rate_of(old_N != new_N),
+            reversed=rate_of((old_N != new_N) & (old_N != "unsure") & (new_N != "unsure")),
+            alarms=_called(words[delivery][alone.of_class(0, delivery)], "generated"),
+        )
+
+
+def _called(word_N: Words, word: str) -> Rate:
+    return rate_of(word_N == word)
+
+
+def _contents(held: Held) -> list[str]:
+    """List what is judged apart: all together, then each content that is known."""
+    return ["", *_names(held.facts["content"][held.facts["content"] != ""])]
+
+
+def _names(name_N: NDArray[np.generic]) -> tuple[str, ...]:
+    """List each name once, in order; str (N,)."""
+    return tuple(np.unique(name_N).tolist())

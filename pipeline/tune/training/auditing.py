@@ -1,0 +1,38 @@
+"""The audit before a training: whether the files alone give the classes away, and what gives both one form."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mole.errors import SettingsError
+from pipeline.telemetry import Ticker
+from pipeline.tune.data.align import Aligner, aligner
+from pipeline.tune.data.audit import audit, verdict_of
+from pipeline.tune.data.collection import Collection, Say
+from pipeline.tune.data.samples import Sample
+from pipeline.tune.data.split import TRAIN
+from pipeline.tune.training.settings import Recipe
+
+
+def aligner_of(settings: Recipe, collection: Collection, say: Say) -> Aligner | None:
+    """Audit what is to be trained on, and choose whether both classes get one form.
+
+    Raises:
+        SettingsError: the files alone give the classes away, and the settings neither align them nor accept it.
+    """
+    rows = collection.rows_of(TRAIN)
+    Ticker.shown().enter("comparing the classes")
+    verdict = verdict_of(audit(collection.of(TRAIN), rows, seed=settings.seed), settings.most_leak)
+    say(f"audit of the training split: {verdict.told}")
+    if verdict.leaks and not (settings.align or settings.accept_leak):
+        raise SettingsError(f"{verdict.told}; train with --align, or know better and say --accept-leak")
+    if not settings.align:
+        return None
+    fake = pc.equal(pa.array([sample.label for sample in collection.of(TRAIN)]), 1)
+    return aligner(rows.filter(pc.invert(fake)), rows.filter(fake))
+
+
+def both_classes(samples: Sequence[Sample]) -> bool:
+    """Tell whether there are real and generated images among them."""
+    return len({sample.label for sample in samples}) == 2

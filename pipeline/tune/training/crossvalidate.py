@@ -1,0 +1,223 @@
+"""The flow of a cross-validation: samples, tokens for every method and fold, trainings side by side, the figures."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+
+from mole.config import Description
+from mole.errors import SettingsError
+from mole.hub import architecture_of
+from pipeline import cluster, storage
+from pipeline.telemetry import Ticker
+from pipeline.tune import workers
+from pipeline.tune.data.collection import TEST, VALIDATION, Collection, Say, collect
+from pipeline.tune.data.split import TRAIN, split_of
+from pipeline.tune.judging.card import card
+from pipeline.tune.judging.held import rows
+from pipeline.tune.judging.ladder import Cost, Ladder, climb
+from pipeline.tune.training.auditing import aligner_of, both_classes
+from pipeline.tune.training.bases import base_of
+from pipeline.tune.training.fold import Folded
+from pipeline.tune.training.keeping import kept_views, wants_of
+from pipeline.tune.training.preparing import Laid, held, lay, task_of
+from pipeline.tune.training.settings import NO_TOKENS, CrossvalidateSettings, Recipe
+
+AS_IT_IS = "recipe"
+"""The name of a recipe without variations."""
+RUNS, LOGITS, FIGURES, TOLD = "runs", "held.parquet", "ladder.json", "ladder.md"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training to be done.
+
+    Attributes:
+        method: the variation.
+        number: of the fold.
+        held: the samples, those that it holds out as its test split.
+        laid: the training.
+    """
+
+    method: str
+    number: int
+    held: Collection
+    laid: Laid
+
+
+def crossvalidate(settings: CrossvalidateSettings, say: Say) -> Ladder:
+    """Compare the variations of a recipe on collections that none of them saw, and write the figures.
+
+    Args:
+        settings: the recipe, its variations and the folds.
+        say: told of each step.
+
+    Raises:
+        SettingsError: samples, folds or variations are refused.
+        StorageError: a store failed.
+        ModelError: the base cannot be used, or a training left the finite numbers.
+    """
+    kept = settings.tokens or str((settings.output / "tokens").absolute())
+    if kept == NO_TOKENS:
+        raise SettingsError(
+            "crossvalidate keeps tokens, for each fold reads most of them again; leave --tokens none out"
+        )
+    settings = settings.model_copy(update={"tokens": kept})
+    variations = {name: settings.varied(name) for name in settings.methods} or {AS_IT_IS: settings}
+    place = storage.absolute(str(settings.output))
+    bases = {name: base_of(recipe, place) for name, recipe in variations.items()}  # refused before anything is started
+    Ticker.shown().enter("starting Ray")
+    with (
+        cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
+        cluster.own_errors(),
+    ):
+        collection = collect(settings, say)
+        demand_folds(collection, settings)
+        collection = apart(collection, settings.folds)
+        jobs = [
+            job
+            for name, recipe in variations.items()
+            for job in laid_down((name, recipe), bases[name], settings, collection, say)
+        ]
+        layout = cluster.lay_out(settings.device, actors=None, batch_size=None, rows_per_file=None)
+        found = list(trained(jobs, settings.workers, layout.device, say))
+    table = pa.concat_tables([part for job, one in zip(jobs, found, strict=True) for part in judged(job, one)])
+    costs = {name: cost(bases[name][1], jobs, found, name) for name in variations}
+    measured = f"{datetime.now(UTC):%F}, {settings.workers} trainings side by side on {layout.device}"
+    return written(settings, table, climb(table, costs, aim=settings.false_positive_rate, measured=measured))
+
+
+def laid_down(
+    variation: tuple[str, Recipe],
+    base: tuple[str, Description],
+    settings: CrossvalidateSettings,
+    collection: Collection,
+    say: Say,
+) -> Iterator[Job]:
+    """Lay down the folds of a method, and make the tokens that are not there yet."""
+    method, recipe = variation
+    runs = storage.absolute(str(settings.output / RUNS))
+    if not recipe.align:  # one pass over all; what is aligned depends on the fold
+        every = range(len(collection.samples))
+        watched = every if recipe.validation_share or recipe.hold_out else ()
+        task = task_of(recipe, base, collection, runs)
+        folded = {name for names in settings.folds for name in names}
+        shown = [place for place in every if collection.samples[place].collection in folded]
+        places = {TRAIN: every, VALIDATION: watched, TEST: shown}
+        wants = wants_of(places, task.spec, recipe.deliveries, settings.judged)
+        kept_views(recipe, task, base[1], (collection, None), wants)
+    for number, names in enumerate(settings.folds):
+        own = without(collection, names, recipe)
+        say(f"{method}, fold {number}, without {', '.join(names)}: {own}")
+        chosen = aligner_of(recipe, own, say)
+        task = task_of(recipe, base, own, runs)
+        yield Job(method, number, own, lay(recipe, task, base[1], (own, chosen), judged=settings.judged))
+
+
+def without(collection: Collection, names: Sequence[str], recipe: Recipe) -> Collection:
+    """Split a collection for a fold: what it holds out is its test split, and nothing that is near it is trained on."""
+    out = [sample.collection in names for sample in collection.samples]
+    near = {sample.group for sample, own in zip(collection.samples, out, strict=True) if own and sample.group}
+    keep = [place for place, own in enumerate(out) if own or collection.samples[place].group not in near]
+    shares = {VALIDATION: recipe.validation_share} if recipe.validation_share else {}
+    splits = []
+    for place in keep:
+        sample = collection.samples[place]
+        watched = held(sample, recipe.hold_out) or split_of(sample.group, recipe.seed, shares) == VALIDATION
+        splits.append(TEST if out[place] else VALIDATION if watched else TRAIN)
+    return taken(collection, keep, splits)
+
+
+def apart(collection: Collection, folds: Sequence[Sequence[str]]) -> Collection:
+    """Leave out of later folds what hangs together with an image of an earlier one."""
+    of_collection = {name: number for number, names in enumerate(folds) for name in names}
+    first: dict[str, int] = {}
+    keep = [
+        place
+        for place, sample in enumerate(collection.samples)
+        if (number := of_collection.get(sample.collection)) is None or first.setdefault(sample.group, number) == number
+    ]
+    return taken(collection, keep, [collection.splits[place] for place in keep])
+
+
+def taken(collection: Collection, keep: Sequence[int], splits: list[str]) -> Collection:
+    """Take some samples of a collection, by their places, into other splits."""
+    samples = [collection.samples[place] for place in keep]
+    return replace(collection, samples=samples, splits=splits, survey=collection.survey.take(keep))
+
+
+def demand_folds(collection: Collection, settings: CrossvalidateSettings) -> None:
+    """Refuse folds that cannot be judged.
+
+    Raises:
+        SettingsError: a collection is not there, a fold lacks a class, or it holds out what decides when to stop.
+    """
+    there = {sample.collection for sample in collection.samples}
+    for names in settings.folds:
+        unknown = sorted(set(names) - there)
+        if unknown:
+            raise SettingsError(f"--folds name {unknown}; the collections here are {sorted(there)}")
+        own = [sample for sample in collection.samples if sample.collection in names]
+        if not both_classes(own):
+            raise SettingsError(f"a fold needs both classes, and {list(names)} has only one; put collections together")
+        stopping = sorted({sample.source for sample in own if held(sample, settings.hold_out)})
+        if stopping:
+            raise SettingsError(
+                f"--hold-out {stopping} decide when to stop and cannot be judged in a fold; leave one out"
+            )
+
+
+def trained(jobs: Sequence[Job], side_by_side: int, device: str, say: Say) -> Iterator[Folded]:
+    """Run the trainings, so many at a time, and give what they found in their order."""
+    run = ray.remote(workers.fold).options(num_cpus=1, num_gpus=1 if device == "cuda" else 0)
+    begun: list[ray.ObjectRef[Folded]] = []
+    ticker = Ticker.shown()
+    with ticker.during("training", len(jobs), "folds"):
+        for number, job in enumerate(jobs):
+            while len(begun) < min(len(jobs), number + side_by_side):
+                laid = jobs[len(begun)].laid
+                begun.append(run.remote(laid.task, laid.kept, laid.draws, laid.judged, device))
+            found = ray.get(begun[number])
+            ticker.advance()
+            say(f"{job.method}, fold {job.number}: {found.seconds:.0f} s")
+            yield found
+
+
+def judged(job: Job, found: Folded) -> list[pa.Table]:
+    """Write the logits of a fold as rows of `HELD`."""
+    samples = job.held.of(TEST)
+    return [
+        rows(samples, np.array(logits, np.float32), method=job.method, fold=job.number, delivery=delivery)
+        for delivery, logits in found.logits.items()
+    ]
+
+
+def cost(base: Description, jobs: Sequence[Job], found: Sequence[Folded], method: str) -> Cost:
+    """Tell what a method costs: what learns, the blocks that run, the views of an image, seconds a fold."""
+    own = [(job, one) for job, one in zip(jobs, found, strict=True) if job.method == method]
+    task = own[0][0].laid.task
+    return Cost(
+        parameters=own[0][1].parameters,
+        blocks=blocks(base, task.detector.reads),
+        passes=task.spec.crops,
+        training_seconds=float(np.mean([one.seconds for _, one in own])),
+    )
+
+
+def blocks(base: Description, reads: Sequence[int]) -> int:
+    """Count the blocks of the tower that run."""
+    backbone = base.config.backbone
+    return reads[-1] if reads else (backbone.architecture or architecture_of(backbone.name)).layers
+
+
+def written(settings: CrossvalidateSettings, table: pa.Table, ladder: Ladder) -> Ladder:
+    """Write logits and figures into the output."""
+    settings.output.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, settings.output / LOGITS)
+    (settings.output / FIGURES).write_text(ladder.model_dump_json(indent=2) + "\n")
+    (settings.output / TOLD).write_text("\n".join(f"# {method}\n\n{card(ladder, method)}" for method in ladder.methods))
+    return ladder

@@ -1,0 +1,72 @@
+"""Filling: every view that is wanted and not kept yet goes through the frozen trunk once.
+
+Samples are decoded, delivered and viewed on CPU tasks, each once for all the views of it that a block wants; an actor
+holds the trunk and writes what it gives. What the folder holds already is left out, so a run that was killed goes on
+where it was.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import ray.data
+from ray.data import ActorPoolStrategy, Dataset
+
+from pipeline import cluster
+from pipeline.telemetry import Ticker
+from pipeline.tune import workers
+from pipeline.tune.training.delivery import WANTED, Want
+from pipeline.tune.training.draws import Made
+from pipeline.tune.training.task import Task
+from pipeline.tune.training.tokens import Tokens
+
+BLOCK = 32
+"""Views of a block: some 10 MB of tokens."""
+
+
+def fill(folder: Path, wanted: dict[str, Want], made: Made, task: Task, *, device: str) -> Tokens:
+    """Run the trunk over all views that a folder lacks, on a Ray that is connected already.
+
+    Args:
+        folder: of one trunk; every machine of the cluster sees it.
+        wanted: views by their keys.
+        made: what their places mean, and how they become views.
+        task: which trunk.
+        device: where it runs: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        SettingsError: an image cannot be read.
+        ModelError: the tower cannot be used.
+    """
+    found = Tokens(folder)
+    absent = {key: want for key, want in wanted.items() if key not in found}
+    if not absent:
+        return found
+    layout = cluster.lay_out(device, actors=None, batch_size=None, rows_per_file=None)
+    layout.size_blocks(made.spec.bytes)
+    in_order = sorted(absent, key=lambda key: absent[key])
+    columns = [list(column) for column in zip(*(absent[key] for key in in_order), strict=True)]
+    rows = pa.Table.from_arrays(
+        [pa.array(column, kind) for column, kind in zip(columns, WANTED.types, strict=True)], schema=WANTED
+    )
+    rows = rows.append_column("key", pa.array(in_order))
+    blocks = -(-len(rows) // BLOCK)
+    views: Dataset = (
+        ray.data.from_arrow(rows)
+        .repartition(blocks)
+        .map_batches(partial(workers.seen, made=made, seed=task.seed), batch_size=None, batch_format="pyarrow")
+    )
+    kept: Dataset = views.map_batches(
+        workers.Trunk,
+        fn_constructor_args=(task, str(folder)),
+        fn_constructor_kwargs={"device": layout.device, "threads": layout.threads, "batch_size": layout.batch_size},
+        batch_size=None,
+        batch_format="numpy",
+        compute=ActorPoolStrategy(size=layout.actors, max_tasks_in_flight_per_actor=2),
+        **layout.resources,
+    )
+    ticker = Ticker.shown()
+    with ticker.during("running the trunk", len(rows), "views"):
+        for part in kept.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
+            ticker.advance(int(part["kept"].sum()))
+    return Tokens(folder)

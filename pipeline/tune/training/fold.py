@@ -1,0 +1,77 @@
+"""The fold: one training in one process, by the same loop as any, and the logits of what it held out.
+
+Legend: N samples.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mole.detector import learned
+from pipeline import storage
+from pipeline.tune.training.draws import Draws
+from pipeline.tune.training.feed import KeptFeed, kept_logits
+from pipeline.tune.training.loop import Crew, begin, run
+from pipeline.tune.training.task import Kept, Task
+from pipeline.tune.training.tokens import Tokens
+
+DONE = "fold.json"
+
+
+@dataclass(frozen=True)
+class Folded:
+    """What one fold gave.
+
+    Attributes:
+        logits: by delivery, of each sample that was held out, in their order.
+        parameters: that learned.
+        seconds: of the training, the trunk's pass not counted; of its last part where it was gone on with.
+    """
+
+    logits: Mapping[str, tuple[float, ...]]
+    parameters: int
+    seconds: float
+
+
+def fold(task: Task, kept: Kept, draws: Draws, judged: Mapping[str, tuple[str, ...]], *, device: str = "cpu") -> Folded:
+    """Train, or go on where an earlier run was killed, and score what was held out.
+
+    Args:
+        task: what is trained.
+        kept: where its tokens are.
+        draws: the plan of steps.
+        judged: keys of held-out views by delivery, as many a sample as the detector judges by.
+        device: `cpu`, on one core, or `cuda`.
+
+    Raises:
+        ModelError: the base cannot be used, or the loss is not a number.
+        StorageError: a token is not there.
+    """
+    place = storage.join(task.run, DONE)
+    if storage.exists(place):
+        told = json.loads(storage.read(place))
+        return Folded(
+            {name: tuple(logits) for name, logits in told["logits"].items()}, told["parameters"], told["seconds"]
+        )
+    torch.set_num_threads(
+        1
+    )  # of folds side by side each has a core, and the same number of threads gives the same sums
+    began = time.monotonic()
+    learner = begin(task, torch.device(device))
+    run(task, learner, KeptFeed(kept, draws, (0, 1)), Crew())
+    learner.become(learner.outcome())
+    seconds = time.monotonic() - began
+    found, crops = Tokens(Path(kept.folder)), task.spec.crops
+    logits = {}
+    for name, keys in judged.items():
+        logit_V = kept_logits(found, keys, learner, kept.has_tokens)
+        logits[name] = tuple(np.float64(logit_V).reshape(-1, crops).mean(axis=1).tolist())
+    parameters = sum(parameter.numel() for parameter in learned(learner.detector).values())
+    told = {"logits": logits, "parameters": parameters, "seconds": seconds}
+    storage.write(place, json.dumps(told).encode())
+    return Folded(logits, parameters, seconds)

@@ -1,0 +1,112 @@
+"""Keeping: where the tokens of a training are, which views it needs, and that there is room for them."""
+
+import shutil
+from collections.abc import Collection as Collected
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mole.config import Description
+from mole.errors import SettingsError
+from mole.hub import architecture_of
+from mole.preprocess import Preprocess
+from pipeline import storage
+from pipeline.tune.data.collection import TEST, VALIDATION, Collection
+from pipeline.tune.data.samples import to_table
+from pipeline.tune.data.split import TRAIN
+from pipeline.tune.training.delivery import AUGMENTED, PLAIN, Want, keys
+from pipeline.tune.training.draws import Delivers, Made
+from pipeline.tune.training.filling import fill
+from pipeline.tune.training.settings import NO_TOKENS, Recipe
+from pipeline.tune.training.task import Task
+from pipeline.tune.training.tokens import Tokens, space
+from pipeline.tune.training.trunk import keeps_tokens
+
+TOKENS = "tokens"
+"""The folder of a run's own tokens."""
+ROOM = 2 << 30
+"""Bytes of a disk that tokens leave free."""
+
+
+def tokens_of(recipe: Recipe, run: str) -> Path | None:
+    """Say where tokens are kept; None where they are not."""
+    if recipe.tokens == NO_TOKENS:
+        return None
+    if recipe.tokens is not None:
+        return Path(recipe.tokens).absolute()
+    return Path(run) / TOKENS if storage.is_local(run) else None
+
+
+def kept_views(
+    recipe: Recipe,
+    task: Task,
+    base: Description,
+    data: tuple[Collection, Delivers | None],
+    groups: Mapping[str, Sequence[Want]],
+) -> tuple[Tokens, dict[str, tuple[str, ...]]]:
+    """Make the views that are not kept yet, and name all by their keys.
+
+    Args:
+        recipe: where they are kept.
+        task: which trunk.
+        base: whose tower it is.
+        data: the samples, which the places of the views count, and what gives both classes one form, if any.
+        groups: the views.
+
+    Returns:
+        What is kept, and the keys of each group.
+
+    Raises:
+        SettingsError: the disk has no room for them, or nothing is kept.
+        ModelError: the tower cannot be used.
+    """
+    folder = tokens_of(recipe, task.run)
+    if folder is None:
+        raise SettingsError(f"--tokens {NO_TOKENS} keeps nothing; name a folder")
+    trunk = space(folder, base, task.detector, bfloat16=task.bfloat16)
+    made, digests = Made(to_table(data[0].samples), task.spec, data[1]), data[0].survey["digest"].to_pylist()
+    names = {group: tuple(keys(wants, made, digests, seed=task.seed)) for group, wants in groups.items()}
+    every = {key: want for group in groups for key, want in zip(names[group], groups[group], strict=True)}
+    demand_room(trunk, every, base, task)
+    return fill(trunk, every, made, task, device=recipe.device), names
+
+
+def wants_of(
+    places: Mapping[str, Sequence[int]], spec: Preprocess, rounds: int, judged: Sequence[str]
+) -> dict[str, list[Want]]:
+    """List the views that a training needs: of each split, and of the test split each delivery.
+
+    Args:
+        places: of the samples of each split.
+        spec: how many views an image has.
+        rounds: deliveries of a training image.
+        judged: deliveries of a test image.
+
+    Returns:
+        By split or delivery; view by view, delivery by delivery, sample by sample.
+    """
+    singles, crops = range(len(spec.singles)), range(spec.crops)
+    training = [
+        Want(place, AUGMENTED, turn, crop) for place in places[TRAIN] for turn in range(rounds) for crop in singles
+    ]
+    watched = [Want(place, PLAIN, crop=crop) for place in places[VALIDATION] for crop in singles]
+    shown = {name: [Want(place, name, crop=crop) for place in places[TEST] for crop in crops] for name in judged}
+    return {TRAIN: training, VALIDATION: watched, **shown}
+
+
+def demand_room(folder: Path, names: Collected[str], base: Description, task: Task) -> None:
+    """Refuse tokens that the disk has no room for.
+
+    Raises:
+        SettingsError: it has not.
+    """
+    found = Tokens(folder)
+    shape = base.config.backbone.architecture or architecture_of(base.config.backbone.name)
+    tokens = (task.spec.size // shape.patch_size) ** 2 + 1 if keeps_tokens(task) else 0
+    absent = sum(name not in found for name in names)
+    wanted = absent * (tokens * (2 if task.bfloat16 else 4) + 4) * shape.width
+    free = shutil.disk_usage(folder).free
+    if wanted > free - ROOM:
+        raise SettingsError(
+            f"{absent:,} views take {wanted / 1e9:.1f} GB of tokens, and {folder} has {free / 1e9:.1f} GB; give "
+            f"--tokens another folder, fewer --deliveries, or --tokens {NO_TOKENS}"
+        )

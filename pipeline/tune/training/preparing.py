@@ -1,0 +1,214 @@
+"""Preparing: settings and samples become what the loop is told: the task, the plan, and where the tokens are kept."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from mole.config import Description, DetectorConfig
+from mole.errors import SettingsError
+from pipeline import storage
+from pipeline.tune.data.clusters import contents
+from pipeline.tune.data.collection import TEST, VALIDATION, Collection
+from pipeline.tune.data.samples import Sample, to_table
+from pipeline.tune.data.split import TRAIN
+from pipeline.tune.training.draws import Delivers, Draws, Made, balance
+from pipeline.tune.training.keeping import kept_views, tokens_of, wants_of
+from pipeline.tune.training.plan import plan, sees
+from pipeline.tune.training.settings import ELSEWHERE, NO_TOKENS, Recipe
+from pipeline.tune.training.stages import EXPERTS, ROUTER, SHARED
+from pipeline.tune.training.task import Course, Kept, Stage, Task
+from pipeline.tune.training.trunk import keeps_tokens
+
+MOST_EPOCH = 20_000
+SPLITS = (TRAIN, VALIDATION, TEST)
+SHAPE = {
+    "adapted_blocks",
+    "blocks",
+    "reads",
+    "pooling",
+    "shared_rank",
+    "expert_ranks",
+    "head",
+    "head_depth",
+    "head_width",
+    "components",
+    "centres",
+    "aux_coef",
+}
+"""Settings that are the detector's own."""
+
+
+@dataclass(frozen=True)
+class Laid:
+    """A training as it is laid down.
+
+    Attributes:
+        task: what every process is told.
+        draws: what each step sees.
+        training: what the training views are made of.
+        validation: what the validation views are made of.
+        kept: where the tokens are; None where views are made anew.
+        judged: keys of the test split's views, by delivery, view by view, sample by sample.
+    """
+
+    task: Task
+    draws: Draws
+    training: Made
+    validation: Made
+    kept: Kept | None
+    judged: Mapping[str, tuple[str, ...]]
+
+
+def course_of(recipe: Recipe, images: int, *, looks: bool) -> Course:
+    """Say how long a training is.
+
+    Args:
+        recipe: its settings.
+        images: of the training split.
+        looks: whether steps at the start of a stage only look, and the head is fitted to what they saw.
+    """
+    steps = math.ceil((recipe.epoch_images or min(images, MOST_EPOCH)) / recipe.batch_size)
+    looking = math.ceil(recipe.head_images / recipe.batch_size) if looks else 0
+    stages = tuple(Stage(stage.name, stage.epochs, stage.learns, stage.kinds) for stage in recipe.stages)
+    return Course(
+        looking=min(looking, steps),
+        steps=steps,
+        stages=stages or (Stage("all", recipe.epochs),),
+        penalty=recipe.penalty,
+        head_rate=recipe.head_rate,
+        expert_rate=recipe.expert_rate,
+        decay=recipe.decay,
+        patience=recipe.patience,
+        consistency=recipe.consistency,
+        patches=recipe.patches,
+    )
+
+
+def detector_of(recipe: Recipe, base: Description) -> DetectorConfig:
+    """Take the base's detector, and what the settings say of it."""
+    own = base.config.detector.model_dump()
+    return DetectorConfig.model_validate(own | recipe.model_dump(include=SHAPE, exclude_none=True))
+
+
+def task_of(
+    recipe: Recipe, base: tuple[str, Description], collection: Collection, folder: str, *, keep_adapters: bool = False
+) -> Task:
+    """Write down what every process needs, in a run that the same settings, samples and base find again.
+
+    Args:
+        recipe: its settings.
+        base: how every machine finds the checkpoint that is begun with, and what it is.
+        collection: split into training and validation.
+        folder: the URL below which runs lie.
+        keep_adapters: begin with the base's adapters too.
+    """
+    detector = detector_of(recipe, base[1])
+    decides = recipe.model_dump(mode="json", exclude=ELSEWHERE)
+    identity = json.dumps(
+        [decides, recipe.tokens != NO_TOKENS, collection.fingerprint(), base[1].digest], sort_keys=True
+    )
+    run = storage.join(folder, hashlib.sha256(identity.encode()).hexdigest()[:16])
+    validation = collection.of(VALIDATION)
+    fits = (detector.head, detector.head_depth) == ("layers", 1) and not keep_adapters
+    keeps = tokens_of(recipe, run) is not None
+    course = course_of(recipe, len(collection.of(TRAIN)), looks=fits and not keeps)
+    if keeps and not detector.adapts:  # the head is fitted to its optimum, and nothing else can learn
+        course = replace(course, stages=(Stage("head", 0),))
+    demand_experts(course, detector)
+    return Task(
+        base=base[0],
+        digest=base[1].digest,
+        keep_adapters=keep_adapters,
+        detector=detector,
+        spec=base[1].preprocess.seen_as(recipe.view) if recipe.view else base[1].preprocess,
+        bfloat16=recipe.precision == "bfloat16",
+        course=course,
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        run=run,
+        labels=tuple(sample.label for sample in validation),
+        sources=tuple(sample.source for sample in validation),
+        judges=tuple(sorted({sample.source for sample in validation if held(sample, recipe.hold_out)})),
+    )
+
+
+def demand_experts(course: Course, detector: DetectorConfig) -> None:
+    """Refuse a stage that teaches an expert which the detector has not.
+
+    Raises:
+        SettingsError: there is one.
+    """
+    there = EXPERTS[: len(detector.expert_ranks)] + ((SHARED,) if detector.shared_rank else ())
+    there += (ROUTER,) if detector.expert_ranks else ()
+    for stage in course.stages:
+        missing = sorted(set(stage.learns) - set(there))
+        if missing:
+            raise SettingsError(
+                f"stage {stage.name!r} teaches {missing}; this detector has {', '.join(there) or 'none'}"
+            )
+
+
+def held(sample: Sample, names: Sequence[str]) -> bool:
+    """Tell whether a sample is of a source or of a collection that is named."""
+    return sample.source in names or sample.collection in names
+
+
+def lay(
+    recipe: Recipe,
+    task: Task,
+    base: Description,
+    data: tuple[Collection, Delivers | None],
+    *,
+    judged: Sequence[str] = (),
+) -> Laid:
+    """Lay a training down, and make the tokens that it needs, on a Ray that is connected already.
+
+    Args:
+        recipe: its settings.
+        task: what every process is told.
+        base: whose tower it is.
+        data: the samples, of which those of the test split are judged; and what gives both classes one form, if any.
+        judged: deliveries in which views of the test split are kept too.
+
+    Raises:
+        SettingsError: a stage sees one class alone, or the disk has no room for the tokens.
+        ModelError: the tower cannot be used.
+    """
+    collection, aligner = data
+    training, validation = (Made(to_table(collection.of(split)), task.spec, aligner) for split in (TRAIN, VALIDATION))
+    folder, views = tokens_of(recipe, task.run), len(task.spec.singles)
+    shown = [sample.content for sample in collection.of(TRAIN)]
+    if folder is None:
+        draws = plan(task, collection.of(TRAIN), contents=shown, rounds=None, views=views)
+        return Laid(task, draws, training, validation, None, {})
+    places = {split: [place for place, own in enumerate(collection.splits) if own == split] for split in SPLITS}
+    found, names = kept_views(recipe, task, base, data, wants_of(places, task.spec, recipe.deliveries, judged))
+    if recipe.cluster_contents:
+        firsts = names[TRAIN][:: recipe.deliveries * views]
+        shown = contents(found.features(firsts).numpy(), shown, seed=task.seed)
+    draws = plan(task, collection.of(TRAIN), contents=shown, rounds=recipe.deliveries, views=views)
+    kept = Kept(
+        folder=str(found.folder),
+        training=names[TRAIN],
+        rounds=recipe.deliveries,
+        views=views,
+        labels=tuple(sample.label for sample in collection.of(TRAIN)),
+        weights=tuple(weights(stage, collection.of(TRAIN), shown) for stage in task.course.stages),
+        validation=names[VALIDATION],
+        has_tokens=keeps_tokens(task),
+    )
+    return Laid(task, draws, training, validation, kept, {name: names[name] for name in judged})
+
+
+def weights(stage: Stage, samples: Sequence[Sample], shown: Sequence[str]) -> tuple[float, ...]:
+    """Weigh samples where a stage's head is fitted: both classes alike, and what the stage does not see not at all.
+
+    Raises:
+        SettingsError: one of the classes is empty.
+    """
+    seen = [sees(stage, sample) for sample in samples]
+    kinds = [(sample.label, sample.source) for sample, own in zip(samples, seen, strict=True) if own]
+    weight = iter(balance(kinds, [content for content, own in zip(shown, seen, strict=True) if own]))
+    return tuple(float(next(weight)) if own else 0.0 for own in seen)

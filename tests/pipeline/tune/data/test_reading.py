@@ -1,0 +1,16 @@
+"""Laws of a reading."""
+
+import pytest
+
+from mole.errors import SettingsError
+from pipeline.tune.data.reading import PLAIN, Reading
+
+
+@pytest.mark.parametrize("share", [-0.01, 0.5, 7.0])
+def test_an_edge_that_leaves_nothing_is_refused_by_its_source(share: float) -> None:
+    with pytest.raises(SettingsError, match=rf"edge of 'album' must lie in \[0, 0.5\) of a side, got {share}"):
+        Reading(edges={"album": share})
+
+
+def test_a_plain_reading_wishes_nothing() -> None:
+    assert not (PLAIN.grids or PLAIN.seams or PLAIN.split or PLAIN.edges)

@@ -1,0 +1,28 @@
+"""Laws of the settings of labelled images."""
+
+import pytest
+
+from mole.errors import SettingsError
+from pipeline.tune.data.reading import Reading
+from pipeline.tune.data.reconstruction import ReconstructSettings
+
+
+def given(*flags: str) -> ReconstructSettings:
+    """Settings of one of the jobs that have them."""
+    return ReconstructSettings.from_command_line(["--samples", "a", "--output", "b", *flags])
+
+
+def test_what_is_said_of_sources_travels_as_one_reading() -> None:
+    flags = ["--grids", "sheet", "--seams", "gallery,album", "--split-sources", "zoo", "--edges", '{"album": 0.06}']
+    wanted = Reading(grids=("sheet",), seams=("gallery", "album"), split=("zoo",), edges={"album": 0.06})
+    assert given(*flags).reading == wanted
+
+
+def test_nothing_said_reads_whole_pictures() -> None:
+    assert given().reading == Reading()
+
+
+@pytest.mark.parametrize("edges", ['{"album": 0.5}', '{"album": -0.1}', "album"])
+def test_an_edge_that_leaves_nothing_is_refused_where_it_is_given(edges: str) -> None:
+    with pytest.raises(SettingsError, match="--edges"):
+        given("--edges", edges)

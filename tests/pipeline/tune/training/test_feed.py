@@ -1,0 +1,86 @@
+"""Laws of what one process is fed; what many do together is in test_trainer.py, kept tokens in test_fold.py."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import ray.data
+import torch
+
+from mole.detector import MoLE
+from mole.errors import LawError
+from mole.preprocess import Preprocess
+from mole.tower import Tower
+from pipeline.tune.training.draws import NOBODY
+from pipeline.tune.training.feed import MadeFeed
+from pipeline.tune.training.learner import Learner
+from pipeline.tune.training.loop import mean, scores
+from tests.pipeline.tune.training.test_learner import COURSE
+from tests.pipeline.tune.training.test_version import task_for
+from tests.tiny import CONFIG, SHAPE
+
+
+@pytest.fixture
+def learner() -> Learner:
+    torch.manual_seed(0)
+    return Learner(MoLE(Tower(SHAPE), CONFIG), Preprocess(mode="crop"), COURSE)
+
+
+def handed(steps: list[int]) -> Any:
+    """Hand out a view a step, each as bright as its place."""
+
+    def make(ids: Any) -> Any:
+        pixels = np.ones((len(ids["id"]), 3, 224, 224), np.uint8) * ids["id"][:, None, None, None].astype(np.uint8)
+        place = np.where(ids["id"] < 3, ids["id"], NOBODY)
+        return {
+            "pixels": pixels,
+            "label": ids["id"].astype(np.float32),
+            "step": np.array(steps)[ids["id"]],
+            "place": place,
+        }
+
+    ids = ray.data.range(len(steps), override_num_blocks=1)
+    ids.context.execution_options.preserve_order = True  # as a training has it
+    return ids.map_batches(make, batch_size=None).iterator()
+
+
+def test_steps_before_the_checkpoint_are_passed_over_and_the_rest_come_in_order(
+    local_ray: None, learner: Learner
+) -> None:
+    learner.progress.step = 1
+    feed = MadeFeed(handed([0, 0, 1, 1, 2, 2]), handed([0]), 2, learner)
+    for step in (1, 2):
+        assert feed.step(learner)[1].tolist() == [2 * step, 2 * step + 1]
+        learner.progress.step += 1
+    with pytest.raises(LawError, match="step 3 was handed no views"):
+        feed.step(learner)
+
+
+@pytest.mark.parametrize("steps", [[2, 2], [0, 1], [0]])
+def test_a_share_that_is_not_that_of_the_next_step_stops_the_training(
+    local_ray: None, learner: Learner, steps: list[int]
+) -> None:
+    with pytest.raises(LawError, match=r"step 0 was handed \d views of steps"):
+        MadeFeed(handed(steps), handed([0]), 2, learner).step(learner)
+
+
+def test_an_image_is_judged_by_the_mean_of_its_views_and_filling_rows_count_for_nothing(
+    local_ray: None, learner: Learner, tiny: Path
+) -> None:
+    task = replace(task_for(tiny), labels=(0, 0, 1), sources=("photos", "photos", "made"))
+    feed = MadeFeed(handed([0]), handed([0] * 5), 1, learner)
+    places, logits = feed.watched(learner)
+    assert places.tolist() == [0, 1, 2, NOBODY, NOBODY] and np.isfinite(logits).all()
+    scored = scores(task, learner, feed)
+    assert set(scored) == {"made"}
+    feed.place_N = np.array([0, 1, 2, 2, 1])
+    assert set(scores(task, learner, feed)) == {"made"}
+
+
+def test_those_who_are_held_out_decide_and_without_them_all(tiny: Path) -> None:
+    task = task_for(tiny)
+    assert mean(task, {"made": 0.7, "other": 0.9}) == pytest.approx(0.8)
+    assert mean(replace(task, judges=("other", "a real collection")), {"made": 0.7, "other": 0.9}) == pytest.approx(0.9)
+    assert mean(task, {}) is None

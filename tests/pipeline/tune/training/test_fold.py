@@ -1,0 +1,163 @@
+"""Laws of a training on tokens that are kept, in one process; the same loop as on many."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mole.config import describe
+from mole.preprocess import Preprocess
+from mole.view import views
+from pipeline.tune.data.collection import TEST, VALIDATION, Collection
+from pipeline.tune.data.samples import Sample, load
+from pipeline.tune.data.split import TRAIN
+from pipeline.tune.judging.perturbation import ALIGNED, SHIPPED, perturbation
+from pipeline.tune.training.feed import KeptFeed
+from pipeline.tune.training.fold import Folded, fold
+from pipeline.tune.training.learner import OUTCOME
+from pipeline.tune.training.loop import Crew, begin, run
+from pipeline.tune.training.preparing import Laid, lay, task_of
+from pipeline.tune.training.progress import last_checkpoint
+from pipeline.tune.training.settings import Recipe
+from pipeline.tune.training.trainer import history, train
+from tests.pictures import picture
+from tests.tiny import tiny_checkpoint
+
+TINY_RECIPE: dict[str, Any] = {"samples": ["s"], "precision": "float32", "epochs": 2, "batch_size": 8, "deliveries": 2}
+TINY_RECIPE |= {"view": "resize+crop", "expert_rate": 1e-2, "head_rate": 1e-3, "penalty": 1e-2, "epoch_images": 32}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny detector, and a folder for tokens."""
+    place = tmp_path_factory.mktemp("fold")
+    tiny_checkpoint(place / "base", preprocess=Preprocess(mode="resize"))
+    return place
+
+
+@pytest.fixture(scope="module")
+def collection(folder: Path) -> Collection:
+    """Pictures of two sources, whose class shows in their sharpness, in three splits."""
+    samples, splits = [], []
+    for number in range(28):
+        file = folder / "pictures" / f"{number}.jpg"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(picture(number, side=400 if number % 2 else 120))
+        samples.append(Sample(str(file), number % 2, "made" if number % 2 else "photos", group=f"{number}"))
+        splits.append(TRAIN if number < 16 else VALIDATION if number < 22 else TEST)
+    digests = pa.table({"digest": [f"{number:032}" for number in range(28)]})
+    return Collection(samples, splits, digests, Counter())
+
+
+@pytest.fixture(scope="module")
+def laid(local_ray: None, folder: Path, collection: Collection) -> Callable[..., Laid]:
+    """Lay a training down, its tokens in the one folder."""
+
+    def make(name: str, **more: Any) -> Laid:
+        recipe = Recipe.model_validate(TINY_RECIPE | {"tokens": str(folder / "tokens")} | more)
+        base = describe(folder / "base")
+        task = task_of(recipe, (str(folder / "base"), base), collection, str(folder / "runs"))
+        task = replace(task, run=f"{task.run}-{name}")
+        return lay(recipe, task, base, (collection, None), judged=(SHIPPED, ALIGNED))
+
+    return make
+
+
+def folded(made: Laid) -> Folded:
+    assert made.kept is not None
+    return fold(made.task, made.kept, made.draws, made.judged)
+
+
+def outcome(made: Laid) -> dict[str, torch.Tensor]:
+    with last_checkpoint(made.task.run) as saved:
+        assert saved is not None
+        return load_file(saved / OUTCOME)
+
+
+def test_the_same_recipe_gives_the_same_weights_and_a_run_that_was_killed_ends_there_too(
+    laid: Callable[..., Laid],
+) -> None:
+    first, again, killed = (laid(name) for name in ("first", "again", "killed"))
+    found = folded(first)
+    assert folded(again).logits == found.logits
+    assert all(torch.equal(tensor, outcome(again)[name]) for name, tensor in outcome(first).items())
+
+    def kill(step: int) -> None:
+        if step == 6:  # behind the checkpoint of the first epoch
+            raise InterruptedError
+
+    assert killed.kept is not None
+    feed = KeptFeed(killed.kept, killed.draws, (0, 1))
+    with pytest.raises(InterruptedError):
+        run(killed.task, begin(killed.task, torch.device("cpu")), feed, Crew(reached=kill))
+    assert [entry["step"] for entry in history(killed.task.run)] == [0, 4]
+    assert folded(killed).logits == found.logits
+    assert [entry["step"] for entry in history(killed.task.run)] == [0, 4, 8]
+
+
+def test_what_a_fold_held_out_is_scored_as_the_detector_scores_an_image_in_each_delivery(
+    laid: Callable[..., Laid], collection: Collection
+) -> None:
+    made = laid("scored")
+    found = folded(made)
+    learner = begin(made.task, torch.device("cpu"))
+    learner.become(outcome(made))
+    for name in (SHIPPED, ALIGNED):
+        for sample, logit in zip(collection.of(TEST), found.logits[name], strict=True):
+            pictures = views(perturbation(name)(load(sample), 0).numpy(), made.task.spec)
+            token_VTD = learner.tokens(torch.from_numpy(pictures))
+            assert logit == pytest.approx(float(learner.logits(token_VTD).mean()), abs=1e-5)
+    told = history(made.task.run)
+    assert told[0]["losses"] == [] and len(told[-1]["losses"]) == 4
+
+
+def test_a_fold_that_is_done_is_not_done_again(laid: Callable[..., Laid]) -> None:
+    made = laid("done")
+    found = folded(made)
+    (Path(made.task.run) / "checkpoints").rename(Path(made.task.run) / "gone")
+    assert folded(made) == found
+
+
+def test_without_epochs_the_head_alone_is_fitted_and_only_what_it_reads_is_kept(
+    laid: Callable[..., Laid], folder: Path
+) -> None:
+    made = laid("head", epochs=0, reads=(3,), shared_rank=0, expert_ranks=())
+    assert made.kept is not None and not made.kept.has_tokens
+    found = folded(made)
+    assert [entry["step"] for entry in history(made.task.run)] == [0]
+    assert found.parameters == 65  # of a linear head on one class token
+    sizes = {place: sum(file.stat().st_size for file in place.glob("*")) for place in (folder / "tokens").iterdir()}
+    assert sizes[Path(made.kept.folder)] < max(sizes.values()) / 10
+
+
+def test_what_is_kept_is_never_made_again(
+    laid: Callable[..., Laid], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = laid("once")
+    assert first.kept is not None
+    before = {file: file.stat().st_mtime_ns for file in Path(first.kept.folder).iterdir()}
+    laid("twice", seed=0, expert_rate=5e-3, shared_rank=2)
+    assert {file: file.stat().st_mtime_ns for file in Path(first.kept.folder).iterdir()} == before
+    lost = min(before)
+    lost.unlink()
+    assert laid("mended").kept == first.kept, "only what is lost is made again"
+    after = {file: file.stat().st_mtime_ns for file in Path(first.kept.folder).iterdir()}
+    assert all(after[file] == before[file] for file in after.keys() & before.keys() - {lost})
+
+
+def test_two_workers_end_where_one_process_ends(laid: Callable[..., Laid]) -> None:
+    alone, many = laid("alone"), laid("many")
+    folded(alone)
+    trained = train(many, processes=2, gpu=False)
+    assert trained.epochs == 2 and len(trained.history) == 3
+    ends = [
+        torch.cat([tensor.flatten().double() for _, tensor in sorted(own.items())])
+        for own in (outcome(alone), trained.adapters)
+    ]
+    assert float((ends[0] - ends[1]).norm() / ends[0].norm()) < 0.05

@@ -1,0 +1,86 @@
+"""Laws of what a training is laid down as, before anything is trained."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mole.config import Description, describe
+from mole.errors import SettingsError
+from mole.preprocess import Preprocess
+from pipeline.tune.data.collection import VALIDATION, Collection
+from pipeline.tune.data.samples import Sample
+from pipeline.tune.training.keeping import tokens_of
+from pipeline.tune.training.preparing import MOST_EPOCH, course_of, detector_of, task_of
+from pipeline.tune.training.task import Task
+from tests.pipeline.tune.training.test_finetune import collection, settings
+from tests.tiny import tiny_checkpoint
+
+
+def task(base: Description, found: Collection | None = None, **more: Any) -> Task:
+    return task_of(settings(**more), ("base", base), found or collection(), "/models/runs")
+
+
+def test_an_epoch_is_one_round_over_the_images_and_bounded() -> None:
+    course = course_of(settings(head_images=64), 1000, looks=True)
+    assert (course.steps, course.looking) == (63, 4)
+    assert course_of(settings(), 10 * MOST_EPOCH, looks=True).steps == MOST_EPOCH // 16
+    assert course_of(settings(), 1000, looks=False).looking == 0
+
+
+def test_stages_follow_each_other_without_a_gap() -> None:
+    stages = [{"name": "one", "epochs": 2, "learns": ["alpha"]}, {"name": "all", "epochs": 3}]
+    course = course_of(settings(stages=stages), 160, looks=False)
+    assert [course.bounds(number) for number in (0, 1)] == [(0, 20), (20, 50)]
+    assert (course.epochs, course.last) == (5, 50)
+
+
+def test_the_same_samples_settings_and_base_are_the_same_run_wherever_and_by_whomever(tiny: Path) -> None:
+    base = describe(tiny)
+
+    def run(found: Collection | None = None, **more: Any) -> str:
+        return task(base, found, **more).run
+
+    assert run() == run(workers=2) == run(device="cpu") == run(tokens="kept") == run(collection(place="elsewhere/"))
+    assert len({run(), run(seed=1), run(epochs=2), run(tokens="none"), run(collection(99))}) == 5
+
+
+def test_a_detector_is_the_bases_where_nothing_else_is_said(tiny: Path) -> None:
+    base = describe(tiny)
+    assert detector_of(settings(), base) == base.config.detector
+    assert detector_of(settings(reads=(2, 3), blocks=(2,)), base).reads == (2, 3)
+
+
+def test_steps_look_only_where_no_tokens_are_kept(tiny: Path) -> None:
+    base = describe(tiny)
+    assert task(base).course.looking == 0 < task(base, tokens="none").course.looking
+    assert task_of(settings(), ("base", base), collection(), "s3://bucket/runs").course.looking > 0
+    assert tokens_of(settings(), "/models/runs/a") == Path("/models/runs/a/tokens")
+
+
+def test_who_decides_when_to_stop_is_a_generator_or_the_generators_of_a_collection(tiny: Path) -> None:
+    samples = [Sample(f"{n}", n % 2, f"source {n}", str(n), collection="new" if n < 4 else "old") for n in range(8)]
+    found = Collection(samples, [VALIDATION] * 8, collection().survey.slice(0, 8), Counter())
+    assert task(describe(tiny), found, hold_out=("new",)).judges == ("source 0", "source 1", "source 2", "source 3")
+    assert task(describe(tiny), found, hold_out=("source 5",)).judges == ("source 5",)
+
+
+def test_a_detector_without_experts_is_trained_by_fitting_its_head(tiny: Path) -> None:
+    plain = task(describe(tiny), shared_rank=0, expert_ranks=(), epochs=5)
+    assert plain.course.epochs == 0 and [stage.name for stage in plain.course.stages] == ["head"]
+
+
+@pytest.mark.parametrize("missing", ["delta", "shared"])
+def test_a_stage_that_teaches_what_is_not_there_is_refused_by_name(tiny: Path, missing: str) -> None:
+    stages = [{"name": "odd", "epochs": 1, "learns": [missing]}, {"name": "all", "epochs": 1}]
+    with pytest.raises(
+        SettingsError, match=f"'odd' teaches .'{missing}'.; this detector has alpha, beta, gamma, router"
+    ):
+        task(describe(tiny), stages=stages, shared_rank=0)
+
+
+def test_a_view_that_is_asked_for_keeps_the_size_and_the_colours_of_the_base(tmp_path: Path) -> None:
+    half = Preprocess(mode="resize", size=384, short_side=384, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    base = describe(tiny_checkpoint(tmp_path / "tiny", preprocess=half))
+    assert task(base, view="crop-4").spec == half.model_copy(update={"mode": "crop", "crops": 4})
