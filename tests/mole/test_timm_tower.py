@@ -105,6 +105,7 @@ def test_what_stands_before_the_patches_is_told() -> None:
         (5, True),
     ]
     assert [tower(shape).kept for shape in (SIGLIP, PE, DINOV3)] == [None, None, 1]
+    assert [tower(shape).turns for shape in (SIGLIP, PE, DINOV3)] == [False, True, True]
 
 
 @every_kind

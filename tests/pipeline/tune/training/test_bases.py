@@ -1,5 +1,6 @@
 """Laws of what a training begins from: a checkpoint that is there, or one on a tower that a registry keeps for it."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,11 @@ from safetensors.torch import save_file
 
 from mole.config import describe
 from mole.errors import ModelError, SettingsError
-from mole.hub import architecture_of
+from mole.hub import architecture_of, views_of
 from pipeline import registry
 from pipeline.registry import Registry
 from pipeline.tune.training.bases import base_of, begin_from
+from pipeline.tune.training.preparing import detector_of
 from pipeline.tune.training.settings import FinetuneSettings
 from tests.timms import weights
 from tests.tiny import tiny_checkpoint
@@ -64,3 +66,19 @@ def test_a_tower_that_cannot_be_begun_on_is_refused_before_anything_is_written(t
     with pytest.raises(ModelError, match="'convnextv2_atto' is timm's ConvNeXt"):
         base_of(settings(base_tower="convnextv2_atto", pretrained="fcmae"), str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_the_recipes_of_the_page_are_settings_for_towers_that_experts_can_stand_in(root: Path, tmp_path: Path) -> None:
+    page = (root / "docs" / "backbones.md").read_text(encoding="utf-8")
+    recipes = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert len(recipes) == 2
+    for number, recipe in enumerate(recipes):
+        file = tmp_path / f"{number}.toml"
+        file.write_text(recipe, encoding="utf-8")
+        given = ["--config", str(file), "--samples", "s", "--registry", "r"]
+        read = FinetuneSettings.from_command_line(given)
+        assert read.base_tower is not None and read.pretrained is not None
+        shape = architecture_of(read.base_tower)
+        views_of(read.base_tower, read.pretrained, shape)
+        base = describe(tiny_checkpoint(tmp_path / f"tiny{number}"))
+        assert detector_of(read, base).reads[-1] <= shape.layers
