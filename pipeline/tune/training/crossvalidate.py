@@ -13,7 +13,6 @@ from mole.config import Description
 from mole.errors import SettingsError
 from mole.hub import architecture_of
 from pipeline import cluster, storage
-from pipeline.registry import Registry
 from pipeline.telemetry import Ticker
 from pipeline.tune import workers
 from pipeline.tune.data.collection import TEST, VALIDATION, Collection, Say, collect
@@ -70,7 +69,8 @@ def crossvalidate(settings: CrossvalidateSettings, say: Say) -> Ladder:
         )
     settings = settings.model_copy(update={"tokens": kept})
     variations = {name: settings.varied(name) for name in settings.methods} or {AS_IT_IS: settings}
-    bases = {name: base_of(recipe, Registry(str(settings.output))) for name, recipe in variations.items()}
+    place = storage.absolute(str(settings.output))
+    bases = {name: base_of(recipe, place) for name, recipe in variations.items()}  # refused before anything is started
     Ticker.shown().enter("starting Ray")
     with (
         cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
@@ -79,9 +79,11 @@ def crossvalidate(settings: CrossvalidateSettings, say: Say) -> Ladder:
         collection = collect(settings, say)
         demand_folds(collection, settings)
         collection = apart(collection, settings.folds)
-        jobs: list[Job] = []
-        for name, recipe in variations.items():
-            jobs += laid_down(name, (recipe, *bases[name]), settings, collection, say)
+        jobs = [
+            job
+            for name, recipe in variations.items()
+            for job in laid_down((name, recipe), bases[name], settings, collection, say)
+        ]
         layout = cluster.lay_out(settings.device, actors=None, batch_size=None, rows_per_file=None)
         found = list(trained(jobs, settings.workers, layout.device, say))
     table = pa.concat_tables([part for job, one in zip(jobs, found, strict=True) for part in judged(job, one)])
@@ -91,41 +93,30 @@ def crossvalidate(settings: CrossvalidateSettings, say: Say) -> Ladder:
 
 
 def laid_down(
-    method: str,
-    begun: tuple[Recipe, str, Description],
+    variation: tuple[str, Recipe],
+    base: tuple[str, Description],
     settings: CrossvalidateSettings,
     collection: Collection,
     say: Say,
 ) -> Iterator[Job]:
-    """Lay down the folds of a method, and make the tokens that are not there yet.
-
-    Args:
-        method: its name.
-        begun: its recipe, and the base by its name and as it is.
-        settings: the folds, and what they are judged in.
-        collection: all samples.
-        say: told of each fold.
-
-    Yields:
-        A job a fold.
-    """
-    recipe, named, base = begun
+    """Lay down the folds of a method, and make the tokens that are not there yet."""
+    method, recipe = variation
     runs = storage.absolute(str(settings.output / RUNS))
     if not recipe.align:  # one pass over all; what is aligned depends on the fold
         every = range(len(collection.samples))
         watched = every if recipe.validation_share or recipe.hold_out else ()
-        task = task_of(recipe, (named, base), collection, runs)
+        task = task_of(recipe, base, collection, runs)
         folded = {name for names in settings.folds for name in names}
         shown = [place for place in every if collection.samples[place].collection in folded]
         places = {TRAIN: every, VALIDATION: watched, TEST: shown}
         wants = wants_of(places, task.spec, recipe.deliveries, settings.judged)
-        kept_views(recipe, task, base, (collection, None), wants)
+        kept_views(recipe, task, base[1], (collection, None), wants)
     for number, names in enumerate(settings.folds):
         own = without(collection, names, recipe)
         say(f"{method}, fold {number}, without {', '.join(names)}: {own}")
         chosen = aligner_of(recipe, own, say)
-        task = task_of(recipe, (named, base), own, runs)
-        yield Job(method, number, own, lay(recipe, task, base, (own, chosen), judged=settings.judged))
+        task = task_of(recipe, base, own, runs)
+        yield Job(method, number, own, lay(recipe, task, base[1], (own, chosen), judged=settings.judged))
 
 
 def without(collection: Collection, names: Sequence[str], recipe: Recipe) -> Collection:
