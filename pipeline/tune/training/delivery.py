@@ -160,13 +160,14 @@ def keys(wants: Sequence[Want], made: Made, digests: Sequence[str], *, seed: int
     """
     samples = from_table(made.samples)
     form = "" if made.aligner is None else str(made.aligner)
-    shared = blake2b(json.dumps([form, made.spec.fingerprint]).encode(), digest_size=16).digest()
+    first = made.spec.single  # a resized view is the same whatever else an image is judged by
     named = []
     for want in wants:
         sample = samples[want.place]
         own = delivery_seed(sample, want.turn, seed) if want.delivery == AUGMENTED else 0
         if want.delivery == PLAIN and made.aligner is not None:
             own = delivery_seed(sample, 0, 0)
-        told = json.dumps([digests[want.place], sample.edge, want.delivery, own, want.turn % 2, want.crop])
-        named.append(blake2b(shared + told.encode(), digest_size=16).hexdigest())
+        spec = first if first.mode == "resize" and want.crop == 0 else made.spec
+        told = json.dumps([form, spec.fingerprint, want.crop, digests[want.place], sample.edge, want.delivery, own, want.turn % 2])
+        named.append(blake2b(told.encode(), digest_size=16).hexdigest())
     return named

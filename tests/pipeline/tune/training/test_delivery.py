@@ -11,7 +11,7 @@ from mole.preprocess import Preprocess
 from mole.view import view
 from pipeline.tune.data.align import Aligner, Form
 from pipeline.tune.data.samples import Sample, load, to_table
-from pipeline.tune.training.delivery import delivered, delivery_seed, plain
+from pipeline.tune.training.delivery import AUGMENTED, Want, delivered, delivery_seed, keys, plain, seen
 from pipeline.tune.training.draws import NOBODY, Made, lay_down
 
 SPEC = Preprocess(mode="resize")
@@ -71,3 +71,14 @@ def test_an_aligned_pair_has_one_form_in_training_and_in_validation(samples: lis
     pair = plain({"id": np.arange(2, 4)}, made)["pixels"]
     assert np.array_equal(pair[0], pair[1])
     assert not np.array_equal(pair[0], plain({"id": np.arange(2, 3)}, Made(to_table(samples), SPEC))["pixels"][0])
+
+
+def test_a_resized_view_is_kept_under_one_name_whatever_else_an_image_is_judged_by(samples: list[Sample]) -> None:
+    table, digests = to_table(samples), [str(number) for number in range(4)]
+    alone, both = Made(table, SPEC), Made(table, Preprocess.named("resize+crop"))
+    wants = [Want(0, AUGMENTED, 1), Want(0, AUGMENTED, 1, 1), Want(1, "native"), Want(1, "native", crop=1)]
+    resized, cropped = wants[::2], wants[1::2]
+    assert keys(resized, alone, digests, seed=3) == keys(resized, both, digests, seed=3)
+    assert np.array_equal(seen(resized, alone, seed=3), seen(resized, both, seed=3))
+    plain_crop = Made(table, Preprocess(mode="crop"))
+    assert len({*keys(wants, both, digests, seed=3), *keys(cropped, plain_crop, digests, seed=3)}) == 6
