@@ -79,6 +79,9 @@ class Head(nn.Sequential):
         config: which head.
         standard: whether what is read is standardised; a kernel's always is.
 
+    Attributes:
+        features: F.
+
     Raises:
         ModelError: a kernel head has more components than is read.
     """
@@ -95,6 +98,7 @@ class Head(nn.Sequential):
                 layers += [nn.Linear(narrow, wide), nn.ReLU()]
             layers.append(nn.Linear(sizes[-1], 1))
         super().__init__(*layers)
+        self.features = features
 
     @property
     def standard(self) -> Standard | None:

@@ -20,7 +20,10 @@ ALIGNED_QUALITY = 90
 SIDE = 224  # of a view; a delivery that is smaller is brought up to it
 LARGEST = 512  # a longer short side is brought down to this before anything else, where the scale is free
 SCALES = (0.5, 1.0)  # log-uniform, of a picture whose scale is free
-NEAR_SCALES = (0.7, 2.0)  # log-uniform, for two in five of those that stay near their own; above 1 the tower sees finer grain
+NEAR_SCALES = (
+    0.7,
+    2.0,
+)  # log-uniform, for two in five of those that stay near their own; above 1 the tower sees finer grain
 WINDOW = (224, 320)  # the side of what is cut out of a picture that stays near its own scale
 BLUR, BLURRED = (0.1, 2.0), 0.2
 SHOWN_AGAIN = 0.2  # share of deliveries that are photographed off a screen

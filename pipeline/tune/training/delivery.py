@@ -168,6 +168,8 @@ def keys(wants: Sequence[Want], made: Made, digests: Sequence[str], *, seed: int
         if want.delivery == PLAIN and made.aligner is not None:
             own = delivery_seed(sample, 0, 0)
         spec = first if first.mode == "resize" and want.crop == 0 else made.spec
-        told = json.dumps([form, spec.fingerprint, want.crop, digests[want.place], sample.edge, want.delivery, own, want.turn % 2])
+        told = json.dumps(
+            [form, spec.fingerprint, want.crop, digests[want.place], sample.edge, want.delivery, own, want.turn % 2]
+        )
         named.append(blake2b(told.encode(), digest_size=16).hexdigest())
     return named

@@ -19,6 +19,7 @@ from mole.attention import prepare_for_training
 from mole.checkpoint import put
 from mole.detector import MoLE, learned, stored
 from mole.errors import SettingsError
+from mole.head import Head
 from mole.preprocess import Preprocess
 from mole.tower import normalise
 from mole.training import Rates, StepReport, fit_head, optimizer_for, schedule, training_step
@@ -73,6 +74,7 @@ class Learner:
             )
         self.detector, self.spec, self.course = detector, spec, course
         prepare_for_training(detector)
+        self.head = detector.head
         self.progress = Progress(fitted=keeps_head)
         self.whole = self.best = self.state()
         self._seen: list[tuple[Tensor, Tensor]] = []
@@ -123,8 +125,13 @@ class Learner:
         return any(bool(tensor.any()) for name, tensor in learned(self.detector).items() if name.endswith("up_DR"))
 
     def _enter(self) -> None:
-        """Begin a stage: silence what has no part in it, and let the rest move from rest."""
-        self.become(silenced(self.detector, self.stage.learns, self.whole))
+        """Begin a stage: give it its head, silence what has no part in it, and let the rest move from rest."""
+        self.detector.head = self.head if self.stage.head is None else plain_head(self.detector)
+        fresh = {name: tensor.cpu() for name, tensor in stored(self.detector).items() if name.startswith("head.")}
+        kept = {name: tensor for name, tensor in self.whole.items() if not name.startswith("head.")}
+        if shapes(self.whole) == shapes(fresh | kept):
+            kept = self.whole  # the same head as before, which is fitted again from where it stands
+        self.become(silenced(self.detector, self.stage.learns, fresh | kept))
         self.best = self.state()
         self.marks = movable(self.detector, self.stage.learns)
         self.held = {name: own for name, own in learned(self.detector).items() if not bool(self.marks[name].all())}
@@ -204,7 +211,8 @@ class Learner:
     def fit(self, feature_NF: Tensor, label_N: Tensor, weight_N: Tensor) -> None:
         """Fit the head to the features that every process holds, equally many each; a weight of 0 counts nothing."""
         feature_NF, label_N, weight_N = (gathered(part.to(self.device)) for part in (feature_NF, label_N, weight_N))
-        fit_head(self.detector, feature_NF, label_N, weight_N, self.course.penalty)
+        penalty = self.course.penalty if self.stage.penalty is None else self.stage.penalty
+        fit_head(self.detector, feature_NF, label_N, weight_N, penalty)
         if distributed.is_initialized():
             for tensor in (*self.detector.head.parameters(), *self.detector.head.buffers()):
                 distributed.broadcast(tensor.data, src=0)  # the same to the last digit, whatever each processor is
@@ -258,6 +266,18 @@ class Learner:
         self.become(load_file(folder / ADAPTERS))
         self.best = load_file(folder / BEST)
         self.optimizer.load_state_dict(torch.load(folder / OPTIMIZER, map_location="cpu", weights_only=True))
+
+
+def plain_head(detector: MoLE) -> Head:
+    """Build a linear head over what a detector's own one reads, for a stage in which experts learn."""
+    features = detector.head.features
+    config = detector.config.model_copy(update={"head": "layers", "head_depth": 1})
+    return Head(features, config, standard=detector.head.standard is not None).to(detector.device)
+
+
+def shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    """Tell what a state holds, by name."""
+    return {name: tensor.shape for name, tensor in state.items()}
 
 
 def gathered(tensor_N: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ def course_of(recipe: Recipe, images: int, *, looks: bool) -> Course:
     """
     steps = math.ceil((recipe.epoch_images or min(images, MOST_EPOCH)) / recipe.batch_size)
     looking = math.ceil(recipe.head_images / recipe.batch_size) if looks else 0
-    stages = tuple(Stage(stage.name, stage.epochs, stage.learns, stage.kinds) for stage in recipe.stages)
+    stages = tuple(Stage(**stage.model_dump()) for stage in recipe.stages)
     return Course(
         looking=min(looking, steps),
         steps=steps,

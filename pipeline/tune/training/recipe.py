@@ -86,6 +86,8 @@ class StageSettings(BaseModel):
     epochs: NonNegativeInt
     learns: Names = ()
     kinds: Names = ()
+    head: Literal["layers"] | None = None
+    penalty: PositiveFloat | None = None
 
     @field_validator("learns")
     @classmethod
@@ -190,7 +192,8 @@ class Recipe(SampleSettings):
     stages: Annotated[tuple[StageSettings, ...], BeforeValidator(read_json)] = Field(
         (),
         description="parts of the training, in JSON or as tables of a file: name, epochs, learns (alpha, beta, gamma, "
-        "shared, router; none for all), kinds (of generated images; none for all) (default: one, of --epochs)",
+        "shared, router; none for all), kinds (of generated images; none for all), head (layers: a linear one while "
+        "experts learn), penalty (default: one, of --epochs)",
     )
     false_positive_rate: PositiveFloat = Field(0.01, description="wanted of held-out reals at generated_above")
     unsure_rate: PositiveFloat = Field(0.1, description="of held-out reals that may lie above real_below")
@@ -216,6 +219,8 @@ class Recipe(SampleSettings):
             raise ValueError("--base-tower begins anew; leave --base and --init-from out")
         if self.stages and self.stages[-1].learns and ROUTER not in self.stages[-1].learns:
             raise ValueError(f"the last of --stages must learn the {ROUTER}, got {self.stages[-1].learns}")
+        if self.stages and self.stages[-1].head is not None:
+            raise ValueError(f"the last of --stages must fit the detector's own head, got {self.stages[-1].head!r}")
         if self.method is not None and self.method not in self.methods:
             raise ValueError(f"--method must be one of {sorted(self.methods)}, got {self.method!r}")
         if self.consistency and self.batch_size % 2:

@@ -23,12 +23,17 @@ class Stage:
         epochs: at most.
         learns: names of experts, as `stages.EXPERTS` has them; none for all that can.
         kinds: of the generated images that it sees; none for all. Real images are seen in each.
+        head: `layers` for a linear head of this stage alone, whose slope is the same wherever experts move an image;
+            None for the detector's own.
+        penalty: of the head that is fitted; None for the course's.
     """
 
     name: str
     epochs: int
     learns: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
+    head: str | None = None
+    penalty: float | None = None
 
 
 @dataclass(frozen=True)

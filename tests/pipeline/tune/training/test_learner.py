@@ -194,3 +194,32 @@ def test_a_step_keeps_every_patch_of_a_tower_whose_attention_turns_by_their_plac
     with pytest.raises(SettingsError, match="--patches 3 leaves patches out"):
         Learner(turning, Preprocess(), some)
     assert Learner(adding, Preprocess(), some).course.patches == 3
+
+
+def test_experts_learn_under_a_linear_head_and_the_kernel_is_fitted_to_what_they_made(tmp_path: Path) -> None:
+    stages = (Stage("experts", 1, head="layers", penalty=1e-3), Stage("head", 0))
+    course = replace(COURSE, looking=0, steps=2, stages=stages)
+    one, views = learner(course, KERNEL), batches(2)
+
+    def fit(which: Learner) -> None:
+        features = torch.cat([which.features(token_BTD) for token_BTD, _ in views] * 4)
+        label_N = torch.cat([label_B for _, label_B in views] * 4)
+        which.fit(features, label_N, torch.ones_like(label_N))
+
+    fit(one)
+    assert one.detector.head.kernel is None and len(one.detector.head.linear) == 1
+    for view in views:
+        one.learn(*view)
+    one.judge(None)
+    one.save(tmp_path)
+    again = learner(course, KERNEL)
+    again.restore(tmp_path)
+    for which in (one, again):
+        assert which.ended and not which.done
+        which.turn()
+        assert which.detector.head.kernel is not None and which.moved
+        fit(which)
+        which.judge(None)
+        assert which.done
+    assert set(one.outcome()) == set(learner(config=KERNEL).state())
+    assert all(torch.equal(tensor, again.outcome()[name]) for name, tensor in one.outcome().items())
