@@ -3,6 +3,7 @@
 # make test    lint, types, tests
 # make lint    lint and types alone
 # make bench   the measurements behind the README's numbers
+# make model   the detector in mole/embedded again, with its figures, from labelled images (hours)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -15,7 +16,7 @@ STAMP := $(VENV)/.installed
 DEMO_SOURCE := examples/shards/sample-{00000..00002}.tar
 DEMO_OUTPUT := verdicts/
 
-.PHONY: setup demo test lint style types suite bench clean
+.PHONY: setup demo test lint style types suite bench model clean
 
 setup: $(STAMP)
 
@@ -62,6 +63,26 @@ test: style
 
 bench: setup
 	@for name in decode scan memory training; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
+
+# Each step goes on where it was killed. METHOD is the variation of the recipe that is shipped.
+MODEL := model
+RECIPE := mole/embedded/recipe.toml
+METHOD ?= kernel, blocks 5 to 9
+TRAINING = --config $(RECIPE) $(DATA:%=--samples %) --tokens $(MODEL)/tokens \
+  --base-tower ViT-B-16-quickgelu --pretrained $(MODEL)/tower.safetensors
+
+model: setup
+	@test -n '$(DATA)' -a -n '$(TOWER)' || { echo "model: name the labelled images and the unpacked tower:" \
+	  "make model DATA='A/manifest.csv B/manifest.csv' TOWER=clip-vit-b16-openai-int8.safetensors" >&2; exit 2; }
+	@mkdir -p $(MODEL)
+	@test -f $(MODEL)/tower.safetensors || $(BIN)/mole-scan train pack --source $(TOWER) --manifest $(firstword $(DATA)) \
+	  --reads 5,6,7,8,9 --most-bytes 49000000 --output $(MODEL)/tower.safetensors
+	@$(BIN)/mole-scan train crossvalidate $(TRAINING) --output $(MODEL)/folds
+	@$(BIN)/mole-scan train finetune $(TRAINING) --registry $(MODEL)/models --method '$(METHOD)' \
+	  --calibrate-from $(MODEL)/folds/ladder.json --json > $(MODEL)/version.json
+	@version=$$($(BIN)/python -c 'import json; print(json.load(open("$(MODEL)/version.json"))["digest"])'); \
+	  $(BIN)/mole-scan train promote --registry $(MODEL)/models --candidate $$version && \
+	  cd $(MODEL)/models/versions/$$version && cp config.json adapters.safetensors tower.safetensors rates.json $(CURDIR)/mole/embedded/
 
 clean:
 	rm -rf $(VENV) $(DEMO_OUTPUT) build dist ./*.egg-info ./*.so
