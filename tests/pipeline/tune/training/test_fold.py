@@ -150,7 +150,7 @@ def test_experts_are_trained_apart_and_then_weighed_by_the_router(laid: Callable
         *(("alpha", 0), ("alpha", 4), ("beta", 4), ("beta", 8), ("all", 8), ("all", 12)),
     ]
     up_DR = next(tensor for name, tensor in outcome(made).items() if name.endswith("up_DR"))
-    shared, alpha, beta, gamma = up_DR.split((4, 2, 3, 4), dim=1)
+    shared, alpha, beta, gamma = torch.split(up_DR, [4, 2, 3, 4], dim=1)
     scored = [entry["validation"]["made"] for entry in told]
     better = [after > before for before, after in zip(scored[::2], scored[1::2], strict=True)]
     assert [bool(part.any()) for part in (alpha, beta, shared)] == better, "the best of each stage is kept"
