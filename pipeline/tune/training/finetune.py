@@ -48,6 +48,7 @@ FINISHED = "finished.json"
 QUICK: dict[str, Any] = {
     "most": 40,
     "epochs": 2,
+    "deliveries": 2,
     "epoch_images": 160,
     "head_images": 160,
     "patience": 2,
