@@ -21,10 +21,10 @@ from pipeline.tune.data.split import TRAIN, split_of
 from pipeline.tune.judging.card import card
 from pipeline.tune.judging.held import rows
 from pipeline.tune.judging.ladder import Cost, Ladder, climb
-from pipeline.tune.training.auditing import aligner_of, both_classes
+from pipeline.tune.training.auditing import aligner_of, both_classes, watches
 from pipeline.tune.training.bases import base_of
 from pipeline.tune.training.fold import Folded
-from pipeline.tune.training.keeping import kept_views, wants_of
+from pipeline.tune.training.keeping import Detector, kept_views, wants_of
 from pipeline.tune.training.preparing import Laid, held, lay, task_of
 from pipeline.tune.training.recipe import NO_TOKENS, Recipe
 from pipeline.tune.training.settings import CrossvalidateSettings
@@ -79,6 +79,7 @@ def crossvalidate(settings: CrossvalidateSettings, say: Say) -> Ladder:
         collection = collect(settings, say)
         demand_folds(collection, settings)
         collection = apart(collection, settings.folds)
+        make_ahead([(recipe, *bases[name]) for name, recipe in variations.items()], settings, collection)
         jobs: list[Job] = []
         for name, recipe in variations.items():
             jobs += laid_down(name, (recipe, *bases[name]), settings, collection, say)
@@ -111,21 +112,37 @@ def laid_down(
     """
     recipe, named, base = begun
     runs = storage.absolute(str(settings.output / RUNS))
-    if not recipe.align:  # one pass over all; what is aligned depends on the fold
-        every = range(len(collection.samples))
-        watched = every if recipe.validation_share or recipe.hold_out else ()
-        task = task_of(recipe, (named, base), collection, runs)
-        folded = {name for names in settings.folds for name in names}
-        shown = [place for place in every if collection.samples[place].collection in folded]
-        places = {TRAIN: every, VALIDATION: watched, TEST: shown}
-        wants = wants_of(places, task.spec, recipe.deliveries, settings.judged)
-        kept_views(recipe, task, base, (collection, None), wants)
     for number, names in enumerate(settings.folds):
         own = without(collection, names, recipe)
         say(f"{method}, fold {number}, without {', '.join(names)}: {own}")
         chosen = aligner_of(recipe, own, say)
         task = task_of(recipe, (named, base), own, runs)
         yield Job(method, number, own, lay(recipe, task, base, (own, chosen), judged=settings.judged))
+
+
+def make_ahead(
+    begun: Sequence[tuple[Recipe, str, Description]], settings: CrossvalidateSettings, collection: Collection
+) -> None:
+    """Run each tower once over every view that any fold of any method needs.
+
+    Args:
+        begun: of each method its recipe, and the base by its name and as it is. What is aligned depends on the fold.
+        settings: the folds, and what they are judged in.
+        collection: all samples.
+    """
+    together: dict[object, list[Detector]] = {}
+    for recipe, named, base in begun:
+        if not recipe.align:
+            task = task_of(recipe, (named, base), collection, storage.absolute(str(settings.output / RUNS)))
+            alike = base.digest, task.spec, task.bfloat16, task.seed, recipe.deliveries, watches(recipe)
+            together.setdefault(alike, []).append(Detector(recipe, task, base))
+    every = range(len(collection.samples))
+    folded = {name for names in settings.folds for name in names}
+    shown = [place for place in every if collection.samples[place].collection in folded]
+    for detectors in together.values():
+        recipe, spec = detectors[0].recipe, detectors[0].task.spec
+        places = {TRAIN: every, VALIDATION: every if watches(recipe) else (), TEST: shown}
+        kept_views(detectors, (collection, None), wants_of(places, spec, recipe.deliveries, settings.judged))
 
 
 def without(collection: Collection, names: Sequence[str], recipe: Recipe) -> Collection:

@@ -26,7 +26,7 @@ def pixels() -> np.ndarray:
 def kept(task: Task, folder: Path, pixels: np.ndarray, cuts: list[int]) -> Tokens:
     """Run views through the trunk in blocks that end at some places."""
     folder.mkdir()
-    trunk = TrunkOfOne(task, str(folder), device="cpu", threads=1, batch_size=4)
+    trunk = TrunkOfOne({str(folder): task}, device="cpu", threads=1, batch_size=4)
     for first, last in zip([0, *cuts], [*cuts, len(KEYS)], strict=True):
         told = trunk({"pixels": pixels[first:last], "key": np.array(KEYS[first:last])})
         assert told["kept"].tolist() == [last - first]
@@ -59,3 +59,31 @@ def test_without_experts_only_what_is_read_is_kept(tiny: Path, tmp_path: Path, p
     found = kept(replace(task_for(tiny), detector=plain), tmp_path / "one", pixels, [])
     assert found.features(KEYS).shape == (len(KEYS), 4 * SHAPE.width)
     assert sum(file.stat().st_size for file in (tmp_path / "one").iterdir()) < 2 * len(KEYS) * 4 * SHAPE.width * 4
+
+
+def test_detectors_of_one_tower_share_a_pass_and_each_gets_what_it_gets_alone(
+    tiny: Path, tmp_path: Path, pixels: np.ndarray
+) -> None:
+    deep = DetectorConfig(blocks=(1,), reads=(2, 3), pooling=("deviation",), shared_rank=2, expert_ranks=())
+    tasks = [task_for(tiny), replace(task_for(tiny), detector=deep)]
+    alone = [kept(task, tmp_path / f"alone {number}", pixels, []) for number, task in enumerate(tasks)]
+    folders = [tmp_path / f"shared {number}" for number in range(2)]
+    for folder in folders:
+        folder.mkdir()
+    both = {str(folder): task for folder, task in zip(folders, tasks, strict=True)}
+    TrunkOfOne(both, device="cpu", threads=1, batch_size=4)({"pixels": pixels, "key": np.array(KEYS)})
+    for one, folder in zip(alone, folders, strict=True):
+        found = Tokens(folder)
+        assert torch.equal(found.tokens(KEYS), one.tokens(KEYS))
+        assert torch.equal(found.features(KEYS), one.features(KEYS))
+
+
+def test_what_one_of_the_folders_has_already_is_not_written_there_again(
+    tiny: Path, tmp_path: Path, pixels: np.ndarray
+) -> None:
+    kept(task_for(tiny), tmp_path / "one", pixels, [])
+    before = set((tmp_path / "one").iterdir())
+    (tmp_path / "other").mkdir()
+    both = {str(tmp_path / name): task_for(tiny) for name in ("one", "other")}
+    TrunkOfOne(both, device="cpu", threads=1, batch_size=4)({"pixels": pixels, "key": np.array(KEYS)})
+    assert set((tmp_path / "one").iterdir()) == before and "0" in Tokens(tmp_path / "other")
