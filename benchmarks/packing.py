@@ -1,6 +1,6 @@
 """How near a packed tower stays to the one it was made from, and how long it takes to load.
 
-python -m benchmarks.packing --source INT8 --packed A.safetensors --packed B.safetensors --reads 6,8 \\
+python -m benchmarks.packing --source INT8 --packed A.safetensors --packed B.safetensors --reads 6,8
     --photographs DATA/manifest.csv:coco --generated DATA2/manifest.csv
 
 Each packed tower is compared by its class tokens after the blocks of `--reads` that it has, and by its feature where it
@@ -45,9 +45,7 @@ def main() -> None:
         "photographs": [sample for sample in read_manifest(Path(manifest)) if sample.source == source],
         "generated": [sample for sample in read_manifest(arguments.generated) if sample.label],
     }
-    chosen = {
-        name: random.Random(0).sample(group, min(arguments.images, len(group))) for name, group in groups.items()
-    }
+    chosen = {name: random.Random(0).sample(group, min(arguments.images, len(group))) for name, group in groups.items()}
     towers = {path: load_tower(BACKBONE, path) for path in arguments.packed}
     for path in arguments.packed:
         print(describe(path))
@@ -56,7 +54,8 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     for name, samples in chosen.items():
         compare(original, towers, reads, samples, name)
-    print(f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}, {datetime.now(UTC):%Y-%m-%d}")
+    threads = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    print(f"{threads}, torch {torch.__version__}, {datetime.now(UTC):%Y-%m-%d}")
 
 
 def describe(path: Path) -> str:
@@ -78,25 +77,33 @@ def describe(path: Path) -> str:
     )
 
 
-def compare(
-    original: Tower, towers: dict[Path, Tower], reads: list[int], samples: list[Sample], images: str
-) -> None:
+def compare(original: Tower, towers: dict[Path, Tower], reads: list[int], samples: list[Sample], images: str) -> None:
     """Print a line for each packed tower, view and read."""
     for spec in (RESIZE, CROP):
         pixels = batches(samples, views=(spec,))
-        before = {read: read_tower(original, pixels, read and (read,) or ()) for read in (*reads, 0)}
+        before = read(original, pixels, reads)
         for path, tower in towers.items():
-            blocks = len(tower.transformer.resblocks)
-            for read in [read for read in reads if read <= blocks] + [0] * (tower.proj is not None):
-                after_1ND = read_tower(tower, pixels, (read,) if read else ())
-                print(f"| {path.stem} | {len(samples)} {images} | {spec.name} | {read or 'feature'} | {told(before[read], after_1ND)} |")
+            for name, after_ND in read(tower, pixels, reads).items():
+                cells = told(before[name], after_ND)
+                print(f"| {path.stem} | {len(samples)} {images} | {spec.name} | {name} | {cells} |", flush=True)
 
 
-def told(before_1ND: Tensor, after_1ND: Tensor) -> str:
+def read(tower: Tower, pixels: list[Tensor], reads: list[int]) -> dict[str, Tensor]:
+    """Read what a tower has: class tokens (N, D) after its blocks, by their number, and the feature (N, D)."""
+    blocks = len(tower.transformer.resblocks)
+    there = sorted({number for number in reads if number <= blocks} | {blocks})
+    token_RND = read_tower(tower, pixels, there)
+    found = {str(number): token_ND for number, token_ND in zip(there, token_RND, strict=True) if number in reads}
+    return found if tower.proj is None else found | {"feature": tower.read(token_RND[-1][:, None])}
+
+
+def told(before_ND: Tensor, after_ND: Tensor) -> str:
     """Write three cells: cosines, cosines less the mean over images, and the standardised error."""
-    plain, centred = (cosines(before_1ND, after_1ND, centred=centred) for centred in (False, True))
-    error = ((after_1ND - before_1ND) / before_1ND.std(dim=1, keepdim=True)).square().mean()
-    return f"{plain.mean():.5f} / {plain.min():.5f} | {centred.mean():.5f} / {centred.min():.5f} | {math.sqrt(error):.4f}"
+    plain, centred = (cosines(before_ND[None], after_ND[None], centred=centred) for centred in (False, True))
+    error = ((after_ND - before_ND) / before_ND.std(dim=0)).square().mean()
+    return (
+        f"{plain.mean():.5f} / {plain.min():.5f} | {centred.mean():.5f} / {centred.min():.5f} | {math.sqrt(error):.4f}"
+    )
 
 
 if __name__ == "__main__":

@@ -70,14 +70,12 @@ def encode(weight_OI: Tensor, step_O: Tensor, upper_II: Tensor) -> Coded:
 
     Args:
         weight_OI: float32.
-        step_O: the grid of each row; it is rounded to float16 first, as it will be stored.
+        step_O: the grid of each row, float32.
         upper_II: float32, from `inverse_factor`.
 
     Returns:
-        int8 codes and float16 steps.
+        int8 codes and their steps.
     """
-    half_O = step_O.half()
-    step_O = half_O.float()
     left_OI = weight_OI.clone()
     code_OI = torch.empty(weight_OI.shape, dtype=torch.int8)
     for start in range(0, left_OI.shape[1], BLOCK):
@@ -89,7 +87,7 @@ def encode(weight_OI: Tensor, step_O: Tensor, upper_II: Tensor) -> Coded:
             left_OI[:, i:end] -= error_O[:, None] * upper_II[i, i:end]
             code_OI[:, i], error_OC[:, i - start] = code_O.to(torch.int8), error_O
         left_OI[:, end:] -= error_OC @ upper_II[start:end, end:]
-    return Coded(code_OI, half_O)
+    return Coded(code_OI, step_O)
 
 
 def pack(path: Path, matrices: Mapping[str, Coded], rest: Mapping[str, Tensor], note: Mapping[str, str]) -> None:
@@ -105,7 +103,7 @@ def pack(path: Path, matrices: Mapping[str, Coded], rest: Mapping[str, Tensor], 
     for name, coded in matrices.items():
         tensors[name] = torch.frombuffer(bytearray(coded.stream()), dtype=torch.uint8)
         tensors[f"{name}.order"] = coded.order_O.to(torch.int16)
-        tensors[f"{name}.step"] = coded.step_O.half()
+        tensors[f"{name}.step"] = coded.step_O.float()  # a step in half would move large codes by a part of itself
     shapes = json.dumps({name: list(coded.code_OI.shape) for name, coded in sorted(matrices.items())})
     save_file(tensors, path, metadata={"format": FORMAT, "shapes": shapes, **note})
 

@@ -104,11 +104,24 @@ def steps(weight_OI: Tensor, felt: Feeling, upper_II: Tensor, scale: float) -> T
         scale: one number for the whole tower; larger is smaller and worse.
 
     Returns:
-        step_O: float32, proportional to 1 / sqrt(importance of the row x mean cost of a rounded column).
+        step_O: float32, `scale` times the row's grain, where the codes allow that.
+    """
+    return torch.maximum(scale * grain(felt, upper_II), weight_OI.abs().amax(dim=1) / LARGEST)
+
+
+def grain(felt: Feeling, upper_II: Tensor) -> Tensor:
+    """Tell how coarse each row may be beside the others.
+
+    Args:
+        felt: what was felt of the matrix.
+        upper_II: `inverse_factor` of its Hessian divided by its weight.
+
+    Returns:
+        grain_O, float32: 1 / sqrt(importance of the row x mean cost of a rounded column).
     """
     felt_O = felt.felt_O.clamp_min(FLOOR * float(felt.felt_O.mean()))
     cost = float(upper_II.diagonal().square().reciprocal().mean())
-    return torch.maximum(scale / (felt_O * cost).sqrt(), weight_OI.abs().amax(dim=1) / LARGEST)
+    return (felt_O * cost).rsqrt()
 
 
 def _class_tokens(tower: Mapping[str, Tensor], pixels_B3SS: Tensor, found: Survey | None = None) -> list[Tensor]:

@@ -12,6 +12,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import torch
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, field_validator
+from scipy.optimize import brentq
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,7 +21,7 @@ from mole.checkpoint import sha256_of
 from mole.errors import SettingsError
 from mole.preprocess import Preprocess
 from mole.quantization import LARGEST, Coded, encode, inverse_factor, pack
-from mole.sensitivity import Survey, steps, survey
+from mole.sensitivity import Survey, grain, steps, survey
 from mole.tower import Tower, normalise
 from mole.view import view
 from pipeline import storage
@@ -29,7 +30,8 @@ from pipeline.tune.data.samples import Sample, load
 
 BATCH = 8
 LEAST = 2  # images that differ
-ROUNDS = 4  # of the search for the scale; each takes seconds
+HEADER = 120  # bytes that name a tensor in the file
+TOLERANCE = 0.005  # octaves of the scale, of which one is about a bit a weight
 SLACK = 0.003  # error passing changes the entropy of the codes a little
 RESIZE, CROP = Preprocess(mode="resize"), Preprocess(mode="crop")
 
@@ -236,15 +238,21 @@ def batches(samples: Sequence[Sample], views: Sequence[Preprocess] = (CROP, RESI
 def _search(tower: Mapping[str, Tensor], felt: Survey, upper: Mapping[str, Tensor], wanted: int) -> float:
     """Find the scale of the steps at which plain rounding takes the wanted size; each factor is (I, I)."""
     matrices = {name: tower[name] for name in upper}
-    weights = sum(tensor.numel() for tensor in matrices.values())
     fixed = 2 * sum(tensor.numel() for name, tensor in tower.items() if name not in upper)
-    fixed += 4 * sum(len(tensor) for tensor in matrices.values())
-    scale = 1e-4
-    for _ in range(ROUNDS):
+    fixed += 6 * sum(len(tensor) for tensor in matrices.values()) + HEADER * (len(tower) + 2 * len(upper))
+
+    def excess(octave: float) -> int:
+        """Tell how many bytes too many there are."""
         size = fixed
         for name, weight_OI in matrices.items():
-            step_O = steps(weight_OI, felt.matrices[name], upper[name], scale)
+            step_O = steps(weight_OI, felt.matrices[name], upper[name], math.exp2(octave))
             code_OI = (weight_OI / step_O[:, None]).round().clamp(-LARGEST, LARGEST).to(torch.int8)
             size += len(Coded(code_OI, step_O).stream())
-        scale *= math.exp2((size - wanted) * 8 / weights)
-    return scale
+        return size - wanted
+
+    grains = {name: grain(felt.matrices[name], factor_II) for name, factor_II in upper.items()}
+    relative = torch.cat([tower[name].square().mean(dim=1).sqrt() / grain_O for name, grain_O in grains.items()])
+    fine, coarse = math.log2(float(relative[relative > 0].min()) / LARGEST), math.log2(float(relative.max()))
+    if excess(fine) <= 0 or excess(coarse) > 0:
+        return math.exp2(fine)  # the codes hold no more, or the file will be refused
+    return math.exp2(brentq(excess, fine, coarse, xtol=TOLERANCE))

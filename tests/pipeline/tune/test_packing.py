@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from mole.backbone import END, load_tower, read_weights
 from mole.errors import ModelError, SettingsError
+from mole.quantization import LARGEST
 from pipeline.tune.data.samples import Sample, read_manifest
 from pipeline.tune.packing import batches, choose, cosines, measure, pack_tower, read_tower
 from tests.pipeline.tune.conftest import EACH, SMALL
@@ -72,6 +74,21 @@ def test_fewer_blocks_in_as_many_bytes_keep_what_is_read_nearer(
     assert short.cosine_RN.shape == (len(READS), 4)
     assert (short.centred_RN.mean(dim=1) > whole.centred_RN.mean(dim=1)).all()
     assert (short.cosine_RN >= short.centred_RN - 1e-6).all()
+
+
+def test_an_eight_bit_tower_keeps_its_own_grid_where_there_are_bytes_enough(
+    tower: Path, manifest: Path, tmp_path: Path
+) -> None:
+    state = read_weights(tower)
+    for name in [name for name, tensor in state.items() if tensor.dim() == 2 and name.startswith("transformer.")]:
+        state[f"{name}_scale"] = state[name].abs().amax(dim=1) / LARGEST
+        state[name] = (state[name] / state[f"{name}_scale"][:, None]).round().to(torch.int8)
+    save_file(state, tmp_path / "int8.safetensors")
+    files = tmp_path / "int8.safetensors", tmp_path / "packed.safetensors"
+    pack_tower(*files, SMALL, calibration=read_manifest(manifest)[:2], most_bytes=10**9, reads=(1,))
+    before, after = map(read_weights, files)
+    for name, tensor in after.items():
+        assert torch.allclose(tensor, before[name], rtol=2e-3, atol=1e-6), name
 
 
 def test_a_read_above_the_last_block_is_refused_before_anything_is_packed(tower: Path, tmp_path: Path) -> None:
