@@ -156,8 +156,34 @@ def demand_pre_norm(trunk: Any, name: str) -> None:
         raise ModelError(f"the blocks of {name!r} {ORDERS.get(kind, f'are of kind {kind}')}: {WANTED}; {ADVICE}")
 
 
+def trunk_of(shape: Architecture) -> Any:
+    """Let timm build a model of a shape that has a library, on the meta device, without weights.
+
+    Raises:
+        ModelError: timm does not know it, or experts cannot stand in it.
+    """
+    import timm
+
+    library = shape.library
+    if library is None or not timm.is_model(library.model):
+        raise ModelError(f"timm knows no model {library.model if library else None!r}; see timm.list_models()")
+    with torch.device("meta"):
+        trunk = timm.create_model(
+            library.model,
+            num_classes=shape.embed_dim if library.projects else 0,
+            global_pool=library.pool,
+            img_size=shape.image_size,
+            patch_size=shape.patch_size,
+            embed_dim=shape.width,
+            depth=shape.layers,
+            num_heads=shape.heads,
+        )
+    demand_pre_norm(trunk, library.model)
+    return trunk.eval()
+
+
 def build(shape: Architecture, state: Mapping[str, Tensor]) -> tuple[nn.Module, dict[str, Tensor]]:
-    """Let timm build a tower without weights, and bring weights to the names and the sizes that it has.
+    """Let timm build a tower, and bring weights to the names and the sizes that it has.
 
     Args:
         shape: with a library.
@@ -169,31 +195,15 @@ def build(shape: Architecture, state: Mapping[str, Tensor]) -> tuple[nn.Module, 
     Raises:
         ModelError: timm does not know it, or experts cannot stand in it.
     """
-    import timm
     from timm.models import eva, vision_transformer
 
-    library = shape.library
-    if library is None or not timm.is_model(library.model):
-        raise ModelError(f"timm knows no model {library.model if library else None!r}; see timm.list_models()")
-    with torch.device("meta"):
-        trunk: Any = timm.create_model(
-            library.model,
-            num_classes=shape.embed_dim if library.projects else 0,
-            global_pool=library.pool,
-            img_size=shape.image_size,
-            patch_size=shape.patch_size,
-            embed_dim=shape.width,
-            depth=shape.layers,
-            num_heads=shape.heads,
-        )
-    demand_pre_norm(trunk, library.model)
-    trunk.to_empty(device="cpu")
+    trunk = trunk_of(shape).to_empty(device="cpu")
     for module in trunk.modules():
         if hasattr(module, "init_non_persistent_buffers"):
             module.init_non_persistent_buffers()
     bare = {name.removeprefix("trunk."): tensor for name, tensor in state.items()}
     known = (eva if isinstance(trunk, eva.Eva) else vision_transformer).checkpoint_filter_fn(bare, trunk)
-    if not library.projects:  # a classifier that lies beside a tower is no part of it
+    if trunk.num_classes == 0:  # a classifier that lies beside a tower is no part of it
         known = {name: tensor for name, tensor in known.items() if not name.startswith("head.")}
     return trunk, known
 

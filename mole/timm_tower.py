@@ -106,6 +106,7 @@ class TimmTower(Tower):
         self.transformer = TimmBlocks(list(map(TimmBlock, blocks, rotations)))
         self.prefix, self.classed = trunk.num_prefix_tokens, trunk.cls_token is not None
         self.kept = 1 if trunk.global_pool == "token" else None
+        self.turns = any(rotation is not None for rotation in rotations)
 
     @property
     def tokens(self) -> int:

@@ -92,6 +92,7 @@ class Tower(nn.Module):
         prefix: tokens before the patches, the class token first.
         classed: whether there is a class token.
         kept: tokens, from the first, that `read` looks at; None for all.
+        turns: whether attention turns queries and keys by where their patches lie, so that every patch must be there.
 
     Source: Radford et al. 2021, arXiv:2103.00020; names as in open_clip, whose own tower gives the same to the bit.
     """
@@ -100,6 +101,7 @@ class Tower(nn.Module):
     prefix = 1
     classed = True
     kept: int | None = 1
+    turns = False
 
     def __init__(self, shape: Architecture, *, projects: bool = True) -> None:
         super().__init__()

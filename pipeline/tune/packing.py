@@ -107,11 +107,14 @@ def pack_tower(
         The scale of the steps that was found.
 
     Raises:
-        SettingsError: the weights are not there, a read is above the last block, the calibration images cannot tell
-            how far tokens lie apart, or the size cannot be reached.
+        SettingsError: the weights are not there, the tower is not CLIP's, a read is above the last block, the
+            calibration images cannot tell how far tokens lie apart, or the size cannot be reached.
     """
     storage.demand(str(source), "--source")
-    tower = _below(load_tower(backbone, source), reads)
+    whole = load_tower(backbone, source)
+    if not whole.plain:
+        raise SettingsError(f"--backbone must be a plain ViT of CLIP, whose parts packing walks, got {backbone!r}")
+    tower = _below(whole, reads)
     if reads and len(calibration) < LEAST:
         raise SettingsError(f"--images must be at least {LEAST} where --reads is given, got {len(calibration)}")
     felt = survey(tower, batches(calibration), 0, reads=reads)

@@ -1,5 +1,6 @@
 """The laws of a tower of timm's parts: it gives timm's own numbers, experts stand in it, and all but they is frozen."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,7 @@ def test_what_stands_before_the_patches_is_told() -> None:
         (5, True),
     ]
     assert [tower(shape).kept for shape in (SIGLIP, PE, DINOV3)] == [None, None, 1]
+    assert [tower(shape).turns for shape in (SIGLIP, PE, DINOV3)] == [False, True, True]
 
 
 @every_kind
@@ -118,6 +120,63 @@ def test_weights_are_loaded_back_from_a_file_by_timms_names_and_open_clips(
     assert tower_digest(loaded.state_dict()) == tower_digest(tower(shape).state_dict())
     with torch.inference_mode():
         assert torch.equal(loaded(views()), tower(shape)(views()))
+
+
+def as_perception_encoder(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Write PE's weights as its authors do."""
+    swaps = (
+        ("patch_embed.proj", "conv1"),
+        ("attn_pool.latent", "attn_pool.probe"),
+        ("attn_pool.norm", "attn_pool.layernorm"),
+        ("norm_pre", "ln_pre"),
+        ("blocks.", "transformer.resblocks."),
+        (".norm1.", ".ln_1."),
+        (".norm2.", ".ln_2."),
+        (".mlp.fc1", ".mlp.c_fc"),
+        (".mlp.fc2", ".mlp.c_proj"),
+        (".attn.proj", ".attn.out_proj"),
+        (".attn.qkv.", ".attn.in_proj_"),
+    )
+    state = dict(state) | {"positional_embedding": state["pos_embed"][0], "class_embedding": state["cls_token"][0, 0]}
+    state |= {f"ln_post.{kind}": state[f"norm.{kind}"] for kind in ("weight", "bias")}
+    state["proj"] = state["head.weight"].T
+    for kind in ("weight", "bias"):
+        query, others = state.pop(f"attn_pool.q.{kind}"), state.pop(f"attn_pool.kv.{kind}")
+        state[f"attn_pool.attn.in_proj_{kind}"] = torch.cat([query, others])
+        state[f"attn_pool.attn.out_proj.{kind}"] = state.pop(f"attn_pool.proj.{kind}")
+    for name in ("pos_embed", "cls_token", "norm.weight", "norm.bias", "head.weight", "head.bias"):
+        del state[name]
+    named = {}
+    for key, tensor in state.items():
+        name = key
+        for ours, theirs in swaps:
+            name = name.replace(ours, theirs)
+        named[f"visual.{name}"] = tensor.contiguous()
+    return named | {"logit_scale": torch.ones(1)}
+
+
+def as_dino(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Write DINOv3's weights as its authors do."""
+    swaps = (("reg_token", "storage_tokens"), ("gamma_1", "ls1.gamma"), ("gamma_2", "ls2.gamma"))
+    named = {}
+    for key, tensor in state.items():
+        name = key
+        for ours, theirs in swaps:
+            name = name.replace(ours, theirs)
+        named[name] = tensor
+    return named | {"mask_token": torch.ones(1, 64), "rope_embed.periods": torch.ones(4)}
+
+
+@pytest.mark.parametrize(("shape", "write"), [(PE, as_perception_encoder), (DINOV3, as_dino)])
+def test_weights_by_the_names_of_their_authors_give_the_same_tower(
+    shape: Architecture, write: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]], tmp_path: Path
+) -> None:
+    state = weights(shape)
+    if "head.bias" in state:
+        state["head.bias"] = torch.zeros_like(state["head.bias"])  # the authors' projection has none
+    torch.save(write(state), tmp_path / "w.pt")
+    loaded = load_tower("tiny", tmp_path / "w.pt", shape)
+    assert tower_digest(loaded.state_dict()) == tower_digest(assemble(shape, state, "tiny").state_dict())
 
 
 def test_a_classifier_beside_a_tower_is_left_out_and_every_other_key_must_fit() -> None:

@@ -17,63 +17,45 @@ from pipeline.tune.training.settings import FinetuneSettings
 BASES = "bases"
 
 
-def begin_from(settings: FinetuneSettings, place: Registry) -> Description:
-    """Find the checkpoint that gives the tower, the shape and perhaps the adapters.
-
-    Raises:
-        ModelError: what is there is no checkpoint, or the tower to begin on cannot be used.
-        SettingsError: it is not there, or the adapters are to be kept in another shape.
-    """
-    shape = settings.model_dump(include=SHAPE - {"aux_coef"} | {"view"})
-    if settings.init_from is not None and any(value is not None for value in shape.values()):
-        raise SettingsError("--init-from goes on with its own view, blocks and ranks; leave these flags out")
-    if settings.base_tower is not None and settings.pretrained is not None:
-        return begun_on(settings.base_tower, settings.pretrained, place)
-    return describe(registry.locate(named(settings, place)))
-
-
-def named(settings: FinetuneSettings, place: Registry) -> str:
-    """Name that checkpoint so that every machine of the cluster finds it.
-
-    Raises:
-        SettingsError: the adapters to begin from are nowhere.
-    """
-    if settings.base_tower is not None:
-        return bases_of(place).url  # of which the task's digest is the one
-    return settings.base if settings.init_from is None else place.place_of(settings.init_from)
-
-
-def base_of(recipe: Recipe, place: Registry) -> tuple[str, Description]:
-    """Find or make the checkpoint that gives the tower and the shape, and name it for every machine of a cluster.
-
-    Raises:
-        ModelError: what is there is no checkpoint, or the tower to begin on cannot be used.
-        SettingsError: it is not there.
-    """
-    if recipe.base_tower is not None and recipe.pretrained is not None:
-        return bases_of(place).url, begun_on(recipe.base_tower, recipe.pretrained, place)
-    return recipe.base, describe(registry.locate(recipe.base))
-
-
-def bases_of(place: Registry) -> Registry:
-    """Find the bases that were made for a registry."""
-    return Registry(storage.join(place.url, BASES))
-
-
-def begun_on(tower: str, pretrained: str, place: Registry) -> Description:
-    """Make a base on a tower, and keep it with its registry; the same tower and weights are the same base.
+def base_of(recipe: Recipe, place: str) -> tuple[str, Description]:
+    """Find the checkpoint whose tower, shape and view are taken.
 
     Args:
-        tower: open_clip's name, or timm's.
-        pretrained: the tag of its weights, which are downloaded, or a local file, which is kept with the base.
-        place: the registry.
+        recipe: which.
+        place: the folder URL below which one is kept that has to be made; the same tower and weights are the same one.
+
+    Returns:
+        How every machine finds it, with its digest; and what it is.
 
     Raises:
-        ModelError: the tower is not known, experts cannot stand in it, or its weights are not to be had or do not fit.
+        ModelError: what is there is no checkpoint, or the tower to begin on cannot be used: it is not known, experts
+            cannot stand in it, or its weights are not to be had or do not fit.
+        SettingsError: nothing is there.
         StorageError: a store failed.
     """
-    bases = bases_of(place)
+    if recipe.base_tower is None or recipe.pretrained is None:
+        return recipe.base, describe(registry.locate(recipe.base))
+    bases = Registry(storage.join(place, BASES))
     with tempfile.TemporaryDirectory() as folder:
-        made = begin(Path(folder), tower, pretrained)
-        digest = bases.add(made.folder, {})
-    return describe(registry.locate(bases.url, digest))
+        digest = bases.add(begin(Path(folder), recipe.base_tower, recipe.pretrained).folder, {})
+    return bases.url, describe(registry.locate(bases.url, digest))
+
+
+def begin_from(settings: FinetuneSettings, place: Registry) -> tuple[str, Description]:
+    """Find the checkpoint that gives the tower, the shape and perhaps the adapters.
+
+    Returns:
+        How every machine finds it, with its digest; and what it is.
+
+    Raises:
+        ModelError: it is no checkpoint, or the tower to begin on cannot be used.
+        SettingsError: it is not there, or the adapters are to be kept in another shape.
+        StorageError: a store failed.
+    """
+    if settings.init_from is None:
+        return base_of(settings, place.url)
+    shape = settings.model_dump(include=SHAPE - {"aux_coef"} | {"view", "base_tower"})
+    if any(value is not None for value in shape.values()):
+        raise SettingsError("--init-from goes on with its own tower, view, blocks and ranks; leave these flags out")
+    found = place.place_of(settings.init_from)
+    return found, describe(registry.locate(found))

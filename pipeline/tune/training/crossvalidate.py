@@ -13,7 +13,6 @@ from mole.config import Description
 from mole.errors import SettingsError
 from mole.hub import architecture_of
 from pipeline import cluster, storage
-from pipeline.registry import Registry
 from pipeline.telemetry import Ticker
 from pipeline.tune import workers
 from pipeline.tune.data.collection import TEST, VALIDATION, Collection, Say, collect
@@ -70,7 +69,8 @@ def crossvalidate(settings: CrossvalidateSettings, say: Say) -> Ladder:
         )
     settings = settings.model_copy(update={"tokens": kept})
     variations = {name: settings.varied(name) for name in settings.methods} or {AS_IT_IS: settings}
-    bases = {name: base_of(recipe, Registry(str(settings.output))) for name, recipe in variations.items()}
+    place = storage.absolute(str(settings.output))
+    bases = {name: base_of(recipe, place) for name, recipe in variations.items()}  # refused before anything is started
     Ticker.shown().enter("starting Ray")
     with (
         cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),

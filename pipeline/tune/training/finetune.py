@@ -25,7 +25,7 @@ from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.thresholds import told
 from pipeline.tune.training import journal
 from pipeline.tune.training.auditing import aligner_of, both_classes, watches
-from pipeline.tune.training.bases import begin_from, named
+from pipeline.tune.training.bases import begin_from
 from pipeline.tune.training.keeping import TOKENS
 from pipeline.tune.training.preparing import lay, task_of
 from pipeline.tune.training.settings import FinetuneSettings
@@ -92,7 +92,7 @@ def finetune(given: FinetuneSettings, say: Say) -> Outcome:
     if settings.calibrate_from is not None:
         judged_before(settings.calibrate_from, settings.method)  # refused now and not after hours
     place = Registry(settings.registry)
-    base = begin_from(settings, place)
+    where, base = begin_from(settings, place)
     Ticker.shown().enter("starting Ray")
     with (
         cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
@@ -104,7 +104,7 @@ def finetune(given: FinetuneSettings, say: Say) -> Outcome:
         demand_enough(collection, settings)
         demand_share(settings)
         shelf, keep = storage.join(place.url, "runs"), settings.init_from is not None
-        task = task_of(settings, (named(settings, place), base), collection, shelf, keep_adapters=keep)
+        task = task_of(settings, (where, base), collection, shelf, keep_adapters=keep)
         finished = finished_before(place, task.run, collection)
         if finished is not None:
             say(f"this training has ended before, with version {finished.digest}")

@@ -18,6 +18,7 @@ from torch import Tensor, distributed
 from mole.attention import prepare_for_training
 from mole.checkpoint import put
 from mole.detector import MoLE, learned, stored
+from mole.errors import SettingsError
 from mole.preprocess import Preprocess
 from mole.tower import normalise
 from mole.training import Rates, StepReport, fit_head, optimizer_for, schedule, training_step
@@ -59,9 +60,17 @@ class Learner:
         spec: how its views are normalised.
         course: how long, how fast.
         keeps_head: whether the head is gone on with as it is, and not fitted first.
+
+    Raises:
+        SettingsError: steps are to keep some patches of a tower that needs them all.
     """
 
     def __init__(self, detector: MoLE, spec: Preprocess, course: Course, *, keeps_head: bool = False) -> None:
+        if course.patches is not None and detector.tower.turns:
+            raise SettingsError(
+                f"--patches {course.patches} leaves patches out, and the attention of this tower turns by the place of "
+                "each; leave the flag out"
+            )
         self.detector, self.spec, self.course = detector, spec, course
         prepare_for_training(detector)
         self.progress = Progress(fitted=keeps_head)

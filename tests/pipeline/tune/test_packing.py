@@ -8,10 +8,12 @@ from safetensors.torch import save_file
 
 from mole.backbone import END, load_tower, read_weights
 from mole.errors import ModelError, SettingsError
+from mole.hub import architecture_of
 from mole.quantization import LARGEST
 from pipeline.tune.data.samples import Sample, read_manifest
 from pipeline.tune.packing import batches, choose, cosines, measure, pack_tower, read_tower
 from tests.pipeline.tune.conftest import EACH, SMALL
+from tests.timms import weights
 
 MOST = 13_000_000
 READS = (6, 8)
@@ -126,3 +128,12 @@ def test_the_source_to_measure_on_calibrates_nothing(manifest: Path) -> None:
 def test_a_source_that_is_not_there_is_refused(manifest: Path) -> None:
     with pytest.raises(SettingsError, match="'nobody' is not among"):
         choose(read_manifest(manifest), images=4, held_out="nobody", seed=0)
+
+
+def test_a_tower_that_is_not_clips_is_refused_by_its_name(tmp_path: Path) -> None:
+    name = "vit_tiny_patch16_dinov3_qkvb"
+    save_file(
+        {key: tensor.clone() for key, tensor in weights(architecture_of(name)).items()}, tmp_path / "w.safetensors"
+    )
+    with pytest.raises(SettingsError, match=f"--backbone must be a plain ViT of CLIP.*got '{name}'"):
+        pack_tower(tmp_path / "w.safetensors", tmp_path / "p", name, calibration=[], most_bytes=1)

@@ -1,16 +1,19 @@
 """Laws of what a training begins from: a checkpoint that is there, or one on a tower that a registry keeps for it."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from safetensors.torch import save_file
 
+from mole.config import describe
 from mole.errors import ModelError, SettingsError
-from mole.hub import architecture_of
+from mole.hub import architecture_of, views_of
 from pipeline import registry
 from pipeline.registry import Registry
-from pipeline.tune.training.bases import begin_from, begun_on, named
+from pipeline.tune.training.bases import base_of, begin_from
+from pipeline.tune.training.preparing import detector_of
 from pipeline.tune.training.settings import FinetuneSettings
 from tests.timms import weights
 from tests.tiny import tiny_checkpoint
@@ -37,7 +40,8 @@ def test_training_begins_from_a_version_a_folder_or_what_a_registry_promotes(tmp
     digest = place.add(folder, {})
     place.promote(digest, "first", replacing=None)
     for given in (settings(init_from=digest), settings(init_from=str(folder)), settings(base=place.url)):
-        assert begin_from(given, place).digest == digest
+        where, base = begin_from(given, place)
+        assert base.digest == describe(registry.locate(where, digest)).digest == digest
     with pytest.raises(SettingsError, match="--init-from goes on with its own"):
         begin_from(settings(init_from=digest, view="crop"), place)
 
@@ -45,15 +49,36 @@ def test_training_begins_from_a_version_a_folder_or_what_a_registry_promotes(tmp
 def test_a_base_on_a_tower_is_found_again_by_every_machine_and_is_no_version(tmp_path: Path, file: str) -> None:
     place = Registry(str(tmp_path / "models"))
     given = settings(base_tower=DINO, pretrained=file)
-    base = begin_from(given, place)
-    assert begin_from(given, place).digest == base.digest
-    found = registry.locate(named(given, place), base.digest)
-    assert found == base.folder and (found / "tower.safetensors").is_file()
+    where, base = begin_from(given, place)
+    assert begin_from(given, place) == (where, base)
+    assert registry.locate(where, base.digest) == base.folder and (base.folder / "tower.safetensors").is_file()
     assert place.digests() == [] and place.promoted() is None
 
 
+def test_adapters_that_are_gone_on_from_keep_their_tower(tmp_path: Path) -> None:
+    folder = tiny_checkpoint(tmp_path / "tiny")
+    given = settings(init_from=str(folder), base_tower=DINO, pretrained="eupe_lvd1689m")
+    with pytest.raises(SettingsError, match="--init-from goes on with its own tower"):
+        begin_from(given, Registry(str(tmp_path / "models")))
+
+
 def test_a_tower_that_cannot_be_begun_on_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    place = Registry(str(tmp_path / "models"))
     with pytest.raises(ModelError, match="'convnextv2_atto' is timm's ConvNeXt"):
-        begun_on("convnextv2_atto", "fcmae", place)
-    assert not (tmp_path / "models").exists()
+        base_of(settings(base_tower="convnextv2_atto", pretrained="fcmae"), str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_recipes_of_the_page_are_settings_for_towers_that_experts_can_stand_in(root: Path, tmp_path: Path) -> None:
+    page = (root / "docs" / "backbones.md").read_text(encoding="utf-8")
+    recipes = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert len(recipes) == 2
+    for number, recipe in enumerate(recipes):
+        file = tmp_path / f"{number}.toml"
+        file.write_text(recipe, encoding="utf-8")
+        given = ["--config", str(file), "--samples", "s", "--registry", "r"]
+        read = FinetuneSettings.from_command_line(given)
+        assert read.base_tower is not None and read.pretrained is not None
+        shape = architecture_of(read.base_tower)
+        views_of(read.base_tower, read.pretrained, shape)
+        base = describe(tiny_checkpoint(tmp_path / f"tiny{number}"))
+        assert detector_of(read, base).reads[-1] <= shape.layers

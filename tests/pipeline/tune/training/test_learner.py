@@ -7,13 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from mole.backbone import assemble
 from mole.config import DetectorConfig
 from mole.detector import MoLE, learned
-from mole.errors import ModelError
+from mole.errors import ModelError, SettingsError
 from mole.preprocess import Preprocess
 from mole.tower import Tower
 from pipeline.tune.training.learner import Learner
 from pipeline.tune.training.task import Course, Stage
+from tests.timms import PE, SIGLIP, weights
 from tests.tiny import CONFIG, SHAPE
 
 COURSE = Course(2, 4, (Stage("all", 3),), penalty=1e-2, head_rate=1e-2, expert_rate=1e-2, decay=0.0, patience=2)
@@ -183,3 +185,12 @@ def test_a_step_may_keep_some_patches_and_always_the_class_token() -> None:
     other = token_BTD.clone()
     other[:, 0] = 0
     assert not torch.equal(after(10, other), after(10, token_BTD))
+
+
+def test_a_step_keeps_every_patch_of_a_tower_whose_attention_turns_by_their_places() -> None:
+    config = DetectorConfig(blocks=(2,), reads=(2, 3), pooling=("mean",), expert_ranks=(2,))
+    some = replace(COURSE, patches=3)
+    turning, adding = (MoLE(assemble(shape, weights(shape), "tiny"), config) for shape in (PE, SIGLIP))
+    with pytest.raises(SettingsError, match="--patches 3 leaves patches out"):
+        Learner(turning, Preprocess(), some)
+    assert Learner(adding, Preprocess(), some).course.patches == 3

@@ -23,7 +23,6 @@ def test_lists_and_names_are_read_from_flags() -> None:
         (["--head-rate", "-1"], "--head-rate must be at least 0, got '-1'"),
         (["--base-tower", "PE-Core-B-16"], "--base-tower and --pretrained go together"),
         (["--pretrained", "meta"], "--base-tower and --pretrained go together"),
-        (["--base-tower", "x", "--pretrained", "y", "--init-from", "z"], "--base-tower begins anew"),
         (["--base-tower", "x", "--pretrained", "y", "--base", "z"], "--base-tower begins anew"),
     ],
 )
