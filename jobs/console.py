@@ -34,7 +34,7 @@ TRAINED = {
     "promote": "let a version replace the promoted one",
     "evaluate": "measure a version on labelled images",
     "calibrate": "set thresholds by real images of your own",
-    "crossvalidate": "compare recipes, each source left out once",
+    "crossvalidate": "compare variations of a recipe on collections that none of them saw",
     "pack": "bring a tower to a wanted size",
 }
 COMPLETION = "completion"

@@ -58,12 +58,10 @@ class MoLE(nn.Module):
         self.tower = tower.requires_grad_(False)
         blocks = tower.transformer.resblocks
         _demand(tower, config)
-        self.depth = config.reads[-1] if config.reads else len(blocks)
+        self.split, self.depth = span(config, len(blocks))
         del blocks[self.depth :]
         width = len(cast(Block, blocks[0]).ln_1.weight)
-        adapted = config.adapted(self.depth)
-        self.split = min([*adapted[:1], *config.reads[:1], self.depth])
-        for number in adapted:
+        for number in config.adapted(self.depth):
             experts = Experts(
                 width,
                 config.shared_rank,
@@ -168,6 +166,12 @@ def pooled(token_BTD: Tensor, name: Pooling, prefix: int) -> Tensor:
     if name == "mean":
         return patch_BPD.mean(dim=1)
     return patch_BPD.var(dim=1, unbiased=False).clamp_min(LEAST_VARIANCE).sqrt()
+
+
+def span(config: DetectorConfig, layers: int) -> tuple[int, int]:
+    """Tell where the trunk ends in a tower of so many blocks, and how many of them run."""
+    depth = config.reads[-1] if config.reads else layers
+    return min([*config.adapted(depth)[:1], *config.reads[:1], depth]), depth
 
 
 def _demand(tower: Tower, config: DetectorConfig) -> None:

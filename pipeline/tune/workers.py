@@ -59,10 +59,10 @@ def viewed(rows: pa.Table, *, deliveries: tuple[str, ...], spec: Preprocess) -> 
 class Trunk:
     """An actor that runs the frozen part of a detector; see `pipeline.tune.training.trunk`."""
 
-    def __init__(self, task: Any, folder: str, *, device: str, threads: int, batch_size: int) -> None:
+    def __init__(self, tasks: Any, *, device: str, threads: int, batch_size: int) -> None:
         from pipeline.tune.training.trunk import TrunkOfOne
 
-        self.trunk = TrunkOfOne(task, folder, device=device, threads=threads, batch_size=batch_size)
+        self.trunk = TrunkOfOne(tasks, device=device, threads=threads, batch_size=batch_size)
         gc.freeze()  # what lives as long as this process is not walked over again
 
     def __call__(self, rows: Any) -> Any:

@@ -10,7 +10,7 @@ from mole.config import DetectorConfig
 from mole.detector import MoLE, learned, stored
 from mole.errors import ModelError, SettingsError
 from mole.tower import Tower
-from mole.training import Rates, fit_head, optimizer_for, training_step
+from mole.training import Rates, disagreement, fit_head, optimizer_for, training_step
 from tests.tiny import CONFIG, SHAPE
 
 
@@ -60,6 +60,19 @@ def test_a_step_reports_the_load_of_each_expert(detector: MoLE, batch: tuple[Ten
 def test_tokens_that_are_no_numbers_stop_the_training(detector: MoLE, batch: tuple[Tensor, Tensor]) -> None:
     with pytest.raises(ModelError, match="must be finite, got nan"):
         training_step(detector, optimizer_for(detector, Rates()), batch[0] * math.nan, batch[1])
+
+
+def test_two_deliveries_of_an_image_that_agree_cost_nothing_and_those_that_do_not_their_squared_difference(
+    detector: MoLE, batch: tuple[Tensor, Tensor]
+) -> None:
+    assert float(disagreement(torch.tensor([1.0, 1.0, -2.0, -2.0]))) == 0.0
+    assert float(disagreement(torch.tensor([1.0, 3.0, -2.0, -2.0]))) == pytest.approx(2.0)
+    twice = batch[0].repeat_interleave(2, dim=0), batch[1].repeat_interleave(2)
+    plain, same = (
+        training_step(detector, optimizer_for(detector, Rates(head=0.0, experts=0.0)), *twice, consistency=weight).loss
+        for weight in (0.0, 10.0)
+    )
+    assert same == pytest.approx(plain, abs=1e-6)
 
 
 def test_negative_rates_are_refused() -> None:

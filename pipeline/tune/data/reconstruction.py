@@ -34,12 +34,14 @@ class ReconstructSettings(SampleSettings):
 
     output: Annotated[str, Field(min_length=1)] = Field(description="the folder URL of the pairs")
     autoencoder: str | None = Field(
-        None, description="a local folder with taef2_encoder.pth and taef2_decoder.pth, or a diffusers AutoencoderKL"
+        None,
+        description="a local folder with taef2_encoder.pth and taef2_decoder.pth, or a diffusers AutoencoderKL "
+        "(default: none)",
     )
     upsampler: str | None = Field(
         None,
         description="in place of an autoencoder: resample, realesrgan, realesrgan-anime, realesrgan-video, or an ncnn "
-        ".param file; brings photographs down and up again",
+        ".param file; brings photographs down and up again (default: none)",
     )
     noise: NonNegativeFloat = Field(0.0, description="laid over taef2's latents, in their own deviations")
     largest: PositiveInt = Field(512, ge=16, description="a longer short side is brought down to this first, pixels")

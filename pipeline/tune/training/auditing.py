@@ -36,3 +36,8 @@ def aligner_of(settings: Recipe, collection: Collection, say: Say) -> Aligner | 
 def both_classes(samples: Sequence[Sample]) -> bool:
     """Tell whether there are real and generated images among them."""
     return len({sample.label for sample in samples}) == 2
+
+
+def watches(recipe: Recipe) -> bool:
+    """Tell whether validation decides when to stop."""
+    return bool(recipe.hold_out or recipe.validation_share)

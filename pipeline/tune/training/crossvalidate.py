@@ -20,10 +20,10 @@ from pipeline.tune.data.split import TRAIN, split_of
 from pipeline.tune.judging.card import card
 from pipeline.tune.judging.held import rows
 from pipeline.tune.judging.ladder import Cost, Ladder, climb
-from pipeline.tune.training.auditing import aligner_of, both_classes
+from pipeline.tune.training.auditing import aligner_of, both_classes, watches
 from pipeline.tune.training.bases import base_of
 from pipeline.tune.training.fold import Folded
-from pipeline.tune.training.keeping import kept_views, wants_of
+from pipeline.tune.training.keeping import Detector, kept_views, wants_of
 from pipeline.tune.training.preparing import Laid, held, lay, task_of
 from pipeline.tune.training.recipe import NO_TOKENS, Recipe
 from pipeline.tune.training.settings import CrossvalidateSettings
@@ -79,11 +79,10 @@ def crossvalidate(settings: CrossvalidateSettings, say: Say) -> Ladder:
         collection = collect(settings, say)
         demand_folds(collection, settings)
         collection = apart(collection, settings.folds)
-        jobs = [
-            job
-            for name, recipe in variations.items()
-            for job in laid_down((name, recipe), bases[name], settings, collection, say)
-        ]
+        make_ahead([(recipe, *bases[name]) for name, recipe in variations.items()], settings, collection)
+        jobs: list[Job] = []
+        for name, recipe in variations.items():
+            jobs += laid_down(name, (recipe, *bases[name]), settings, collection, say)
         layout = cluster.lay_out(settings.device, actors=None, batch_size=None, rows_per_file=None)
         found = list(trained(jobs, settings.workers, layout.device, say))
     table = pa.concat_tables([part for job, one in zip(jobs, found, strict=True) for part in judged(job, one)])
@@ -93,30 +92,57 @@ def crossvalidate(settings: CrossvalidateSettings, say: Say) -> Ladder:
 
 
 def laid_down(
-    variation: tuple[str, Recipe],
-    base: tuple[str, Description],
+    method: str,
+    begun: tuple[Recipe, str, Description],
     settings: CrossvalidateSettings,
     collection: Collection,
     say: Say,
 ) -> Iterator[Job]:
-    """Lay down the folds of a method, and make the tokens that are not there yet."""
-    method, recipe = variation
+    """Lay down the folds of a method, and make the tokens that are not there yet.
+
+    Args:
+        method: its name.
+        begun: its recipe, and the base by its name and as it is.
+        settings: the folds, and what they are judged in.
+        collection: all samples.
+        say: told of each fold.
+
+    Yields:
+        A job a fold.
+    """
+    recipe, named, base = begun
     runs = storage.absolute(str(settings.output / RUNS))
-    if not recipe.align:  # one pass over all; what is aligned depends on the fold
-        every = range(len(collection.samples))
-        watched = every if recipe.validation_share or recipe.hold_out else ()
-        task = task_of(recipe, base, collection, runs)
-        folded = {name for names in settings.folds for name in names}
-        shown = [place for place in every if collection.samples[place].collection in folded]
-        places = {TRAIN: every, VALIDATION: watched, TEST: shown}
-        wants = wants_of(places, task.spec, recipe.deliveries, settings.judged)
-        kept_views(recipe, task, base[1], (collection, None), wants)
     for number, names in enumerate(settings.folds):
         own = without(collection, names, recipe)
         say(f"{method}, fold {number}, without {', '.join(names)}: {own}")
         chosen = aligner_of(recipe, own, say)
-        task = task_of(recipe, base, own, runs)
-        yield Job(method, number, own, lay(recipe, task, base[1], (own, chosen), judged=settings.judged))
+        task = task_of(recipe, (named, base), own, runs)
+        yield Job(method, number, own, lay(recipe, task, base, (own, chosen), judged=settings.judged))
+
+
+def make_ahead(
+    begun: Sequence[tuple[Recipe, str, Description]], settings: CrossvalidateSettings, collection: Collection
+) -> None:
+    """Run each tower once over every view that any fold of any method needs.
+
+    Args:
+        begun: of each method its recipe, and the base by its name and as it is. What is aligned depends on the fold.
+        settings: the folds, and what they are judged in.
+        collection: all samples.
+    """
+    together: dict[object, list[Detector]] = {}
+    for recipe, named, base in begun:
+        if not recipe.align:
+            task = task_of(recipe, (named, base), collection, storage.absolute(str(settings.output / RUNS)))
+            alike = base.digest, task.spec, task.bfloat16, task.seed, recipe.deliveries, watches(recipe)
+            together.setdefault(alike, []).append(Detector(recipe, task, base))
+    every = range(len(collection.samples))
+    folded = {name for names in settings.folds for name in names}
+    shown = [place for place in every if collection.samples[place].collection in folded]
+    for detectors in together.values():
+        recipe, spec = detectors[0].recipe, detectors[0].task.spec
+        places = {TRAIN: every, VALIDATION: every if watches(recipe) else (), TEST: shown}
+        kept_views(detectors, (collection, None), wants_of(places, spec, recipe.deliveries, settings.judged))
 
 
 def without(collection: Collection, names: Sequence[str], recipe: Recipe) -> Collection:

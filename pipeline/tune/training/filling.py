@@ -5,6 +5,7 @@ holds the trunk and writes what it gives. What the folder holds already is left 
 where it was.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -24,24 +25,24 @@ BLOCK = 32
 """Views of a block: some 10 MB of tokens."""
 
 
-def fill(folder: Path, wanted: dict[str, Want], made: Made, task: Task, *, device: str) -> Tokens:
-    """Run the trunk over all views that a folder lacks, on a Ray that is connected already.
+def fill(tasks: Mapping[str, Task], wanted: Mapping[str, Want], made: Made, *, device: str) -> None:
+    """Run the tower once over all views that any of some folders lacks, on a Ray that is connected already.
 
     Args:
-        folder: of one trunk; every machine of the cluster sees it.
+        tasks: whose trunks, by the folders of each; of one base, view, dtype and seed. Every machine sees the folders.
         wanted: views by their keys.
         made: what their places mean, and how they become views.
-        task: which trunk.
         device: where it runs: `auto`, `cpu` or `cuda`.
 
     Raises:
         SettingsError: an image cannot be read.
         ModelError: the tower cannot be used.
     """
-    found = Tokens(folder)
-    absent = {key: want for key, want in wanted.items() if key not in found}
+    found = [Tokens(Path(folder)) for folder in tasks]
+    absent = {key: want for key, want in wanted.items() if any(key not in one for one in found)}
     if not absent:
-        return found
+        return
+    make = partial(workers.seen, made=made, seed=next(iter(tasks.values())).seed)
     layout = cluster.lay_out(device, actors=None, batch_size=None, rows_per_file=None)
     layout.size_blocks(made.spec.bytes)
     in_order = sorted(absent, key=lambda key: absent[key])
@@ -52,13 +53,11 @@ def fill(folder: Path, wanted: dict[str, Want], made: Made, task: Task, *, devic
     rows = rows.append_column("key", pa.array(in_order))
     blocks = -(-len(rows) // BLOCK)
     views: Dataset = (
-        ray.data.from_arrow(rows)
-        .repartition(blocks)
-        .map_batches(partial(workers.seen, made=made, seed=task.seed), batch_size=None, batch_format="pyarrow")
+        ray.data.from_arrow(rows).repartition(blocks).map_batches(make, batch_size=None, batch_format="pyarrow")
     )
     kept: Dataset = views.map_batches(
         workers.Trunk,
-        fn_constructor_args=(task, str(folder)),
+        fn_constructor_args=(dict(tasks),),
         fn_constructor_kwargs={"device": layout.device, "threads": layout.threads, "batch_size": layout.batch_size},
         batch_size=None,
         batch_format="numpy",
@@ -69,4 +68,3 @@ def fill(folder: Path, wanted: dict[str, Want], made: Made, task: Task, *, devic
     with ticker.during("running the trunk", len(rows), "views"):
         for part in kept.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
             ticker.advance(int(part["kept"].sum()))
-    return Tokens(folder)

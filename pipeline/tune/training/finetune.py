@@ -24,11 +24,10 @@ from pipeline.tune.judging.evaluate import evaluate
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.thresholds import told
 from pipeline.tune.training import journal
-from pipeline.tune.training.auditing import aligner_of, both_classes
+from pipeline.tune.training.auditing import aligner_of, both_classes, watches
 from pipeline.tune.training.bases import begin_from
 from pipeline.tune.training.keeping import TOKENS
 from pipeline.tune.training.preparing import lay, task_of
-from pipeline.tune.training.recipe import Recipe
 from pipeline.tune.training.settings import FinetuneSettings
 from pipeline.tune.training.task import Task
 from pipeline.tune.training.trainer import Trained, train
@@ -48,6 +47,7 @@ FINISHED = "finished.json"
 QUICK: dict[str, Any] = {
     "most": 40,
     "epochs": 2,
+    "deliveries": 2,
     "epoch_images": 160,
     "head_images": 160,
     "patience": 2,
@@ -207,11 +207,6 @@ def demand_enough(collection: Collection, settings: FinetuneSettings) -> None:
             f"{reals:,} (and {reals_for(rate):,} without an error to show it at 95 %); give more, a larger "
             f"--calibration-share, or a rate of {1 / max(1, reals):.2g} or more"
         )
-
-
-def watches(recipe: Recipe) -> bool:
-    """Tell whether validation decides when to stop."""
-    return bool(recipe.hold_out or recipe.validation_share)
 
 
 def demand_share(settings: FinetuneSettings) -> None:

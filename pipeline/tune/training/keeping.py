@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Collection as Collected
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mole.config import Description
@@ -36,38 +37,58 @@ def tokens_of(recipe: Recipe, run: str) -> Path | None:
     return Path(run) / TOKENS if storage.is_local(run) else None
 
 
-def kept_views(
-    recipe: Recipe,
-    task: Task,
-    base: Description,
-    data: tuple[Collection, Delivers | None],
-    groups: Mapping[str, Sequence[Want]],
-) -> tuple[Tokens, dict[str, tuple[str, ...]]]:
-    """Make the views that are not kept yet, and name all by their keys.
+@dataclass(frozen=True)
+class Detector:
+    """A detector that is to be trained.
 
-    Args:
-        recipe: where they are kept.
+    Attributes:
+        recipe: where its tokens are kept, and where they are made.
         task: which trunk.
         base: whose tower it is.
+    """
+
+    recipe: Recipe
+    task: Task
+    base: Description
+
+    @property
+    def trunk(self) -> Path:
+        """The folder of its tokens.
+
+        Raises:
+            SettingsError: nothing is kept.
+        """
+        folder = tokens_of(self.recipe, self.task.run)
+        if folder is None:
+            raise SettingsError(f"--tokens {NO_TOKENS} keeps nothing; name a folder")
+        return space(folder, self.base, self.task.detector, bfloat16=self.task.bfloat16)
+
+
+def kept_views(
+    detectors: Sequence[Detector], data: tuple[Collection, Delivers | None], groups: Mapping[str, Sequence[Want]]
+) -> dict[str, tuple[str, ...]]:
+    """Make the views that are not kept yet, each once for all detectors, and name them by their keys.
+
+    Args:
+        detectors: of one base, view, dtype and seed.
         data: the samples, which the places of the views count, and what gives both classes one form, if any.
         groups: the views.
 
     Returns:
-        What is kept, and the keys of each group.
+        The keys of each group.
 
     Raises:
         SettingsError: the disk has no room for them, or nothing is kept.
         ModelError: the tower cannot be used.
     """
-    folder = tokens_of(recipe, task.run)
-    if folder is None:
-        raise SettingsError(f"--tokens {NO_TOKENS} keeps nothing; name a folder")
-    trunk = space(folder, base, task.detector, bfloat16=task.bfloat16)
-    made, digests = Made(to_table(data[0].samples), task.spec, data[1]), data[0].survey["digest"].to_pylist()
-    names = {group: tuple(keys(wants, made, digests, seed=task.seed)) for group, wants in groups.items()}
+    first = detectors[0]
+    made, digests = Made(to_table(data[0].samples), first.task.spec, data[1]), data[0].survey["digest"].to_pylist()
+    names = {group: tuple(keys(wants, made, digests, seed=first.task.seed)) for group, wants in groups.items()}
     every = {key: want for group in groups for key, want in zip(names[group], groups[group], strict=True)}
-    demand_room(trunk, every, base, task)
-    return fill(trunk, every, made, task, device=recipe.device), names
+    for one in detectors:
+        demand_room(one.trunk, every, one.base, one.task)
+    fill({str(one.trunk): one.task for one in detectors}, every, made, device=first.recipe.device)
+    return names
 
 
 def wants_of(

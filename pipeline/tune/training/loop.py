@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, distributed
 
 from mole.checkpoint import adapters_of, put
@@ -99,8 +100,19 @@ def run(task: Task, learner: Learner, feed: Feed, crew: Crew) -> None:
 
 
 def scores(task: Task, learner: Learner, feed: Feed) -> dict[str, float]:
-    """Measure the AUROC of each generator against all validation reals, whoever holds them."""
+    """Measure the AUROC of each generator on the validation views, whoever holds them."""
     place_V, logit_V = (gathered(torch.from_numpy(part)).numpy() for part in feed.watched(learner))
+    return areas(task, place_V, logit_V)
+
+
+def areas(task: Task, place_V: NDArray[np.int64], logit_V: NDArray[np.float32]) -> dict[str, float]:
+    """Measure the AUROC of each generator against all validation reals, an image by the mean of its views.
+
+    Args:
+        task: labels and sources of the validation images.
+        place_V: int64, which of them each view is of; `NOBODY` for none.
+        logit_V: float32.
+    """
     there_V = place_V != NOBODY
     count = len(task.labels)
     sums_N = np.bincount(place_V[there_V], logit_V[there_V], count)
@@ -111,8 +123,8 @@ def scores(task: Task, learner: Learner, feed: Feed) -> dict[str, float]:
 
 
 def mean(task: Task, scored: Mapping[str, float]) -> float | None:
-    """Average over the generators that decide; None where there are none."""
-    deciding = [score for name, score in scored.items() if not task.judges or name in task.judges]
+    """Average over the generators that decide, or over all where none of them does; None where there are none."""
+    deciding = [score for name, score in scored.items() if name in task.judges] or list(scored.values())
     return float(np.mean(deciding)) if deciding else None
 
 

@@ -14,11 +14,12 @@ from pipeline.tune.data.collection import TEST, VALIDATION, Collection
 from pipeline.tune.data.samples import Sample, to_table
 from pipeline.tune.data.split import TRAIN
 from pipeline.tune.training.draws import Delivers, Draws, Made, balance
-from pipeline.tune.training.keeping import kept_views, tokens_of, wants_of
+from pipeline.tune.training.keeping import Detector, kept_views, tokens_of, wants_of
 from pipeline.tune.training.plan import plan, sees
 from pipeline.tune.training.recipe import ELSEWHERE, NO_TOKENS, SHAPE, Recipe
 from pipeline.tune.training.stages import EXPERTS, ROUTER, SHARED
 from pipeline.tune.training.task import Course, Kept, Stage, Task
+from pipeline.tune.training.tokens import Tokens
 from pipeline.tune.training.trunk import keeps_tokens
 
 MOST_EPOCH = 20_000
@@ -169,7 +170,9 @@ def lay(
         draws = plan(task, collection.of(TRAIN), contents=shown, rounds=None, views=views)
         return Laid(task, draws, training, validation, None, {})
     places = {split: [place for place, own in enumerate(collection.splits) if own == split] for split in SPLITS}
-    found, names = kept_views(recipe, task, base, data, wants_of(places, task.spec, recipe.deliveries, judged))
+    detector = Detector(recipe, task, base)
+    names = kept_views([detector], data, wants_of(places, task.spec, recipe.deliveries, judged))
+    found = Tokens(detector.trunk)
     if recipe.cluster_contents:
         firsts = names[TRAIN][:: recipe.deliveries * views]
         shown = contents(found.features(firsts).numpy(), shown, seed=task.seed)

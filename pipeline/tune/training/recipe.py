@@ -216,7 +216,7 @@ class Recipe(SampleSettings):
                 "--base-tower and --pretrained go together: a tower, and the tag or the file of its weights"
             )
         if self.base_tower is not None and self.base != "embedded":
-            raise ValueError("--base-tower begins anew; leave --base and --init-from out")
+            raise ValueError("--base-tower begins anew; leave --base out")
         if self.stages and self.stages[-1].learns and ROUTER not in self.stages[-1].learns:
             raise ValueError(f"the last of --stages must learn the {ROUTER}, got {self.stages[-1].learns}")
         if self.stages and self.stages[-1].head is not None:

@@ -38,12 +38,6 @@ class FinetuneSettings(Recipe):
     workers: PositiveInt = Field(1, description="training processes, one a GPU or sharing the CPUs")
     json_summary: bool = Field(False, description="print one JSON summary on stdout and nothing else there")
 
-    @model_validator(mode="after")
-    def _one_beginning(self) -> Self:
-        if self.base_tower is not None and self.init_from is not None:
-            raise ValueError("--base-tower begins anew; leave --base and --init-from out")
-        return self
-
 
 class CrossvalidateSettings(Recipe):
     """Compare variations of a recipe on collections that none of them saw: each fold trains without them.

@@ -108,7 +108,8 @@ def judged_before(file: Path, method: str | None) -> Unseen:
     try:
         ladder = Ladder.model_validate_json(file.read_bytes())
     except (OSError, ValidationError) as reason:
-        raise SettingsError(f"--calibrate-from {str(file)!r} is refused: {reason}; run crossvalidate again") from reason
+        told = str(reason).splitlines()[0]
+        raise SettingsError(f"--calibrate-from {str(file)!r} is refused: {told}; run crossvalidate again") from reason
     name = method or next(iter(ladder.methods))
     if name not in ladder.methods or (method is None and len(ladder.methods) > 1):
         raise SettingsError(f"--method must be one of {sorted(ladder.methods)} of {str(file)!r}, got {method!r}")

@@ -16,7 +16,7 @@ from mole.tower import Tower
 from pipeline.tune.training.draws import NOBODY
 from pipeline.tune.training.feed import MadeFeed
 from pipeline.tune.training.learner import Learner
-from pipeline.tune.training.loop import mean, scores
+from pipeline.tune.training.loop import scores
 from tests.pipeline.tune.training.test_learner import COURSE
 from tests.pipeline.tune.training.test_version import task_for
 from tests.tiny import CONFIG, SHAPE
@@ -77,10 +77,3 @@ def test_an_image_is_judged_by_the_mean_of_its_views_and_filling_rows_count_for_
     assert set(scored) == {"made"}
     feed.place_N = np.array([0, 1, 2, 2, 1])
     assert set(scores(task, learner, feed)) == {"made"}
-
-
-def test_those_who_are_held_out_decide_and_without_them_all(tiny: Path) -> None:
-    task = task_for(tiny)
-    assert mean(task, {"made": 0.7, "other": 0.9}) == pytest.approx(0.8)
-    assert mean(replace(task, judges=("other", "a real collection")), {"made": 0.7, "other": 0.9}) == pytest.approx(0.9)
-    assert mean(task, {}) is None

@@ -117,9 +117,14 @@ def test_what_a_fold_held_out_is_scored_as_the_detector_scores_an_image_in_each_
     assert told[0]["losses"] == [] and len(told[-1]["losses"]) == 4
 
 
-def test_a_fold_that_is_done_is_not_done_again(laid: Callable[..., Laid]) -> None:
+def test_a_fold_that_is_done_is_not_done_again_and_scores_one_delivery_more_where_that_is_asked_for(
+    laid: Callable[..., Laid],
+) -> None:
     made = laid("done")
+    first = folded(replace(made, judged={SHIPPED: made.judged[SHIPPED]}))
     found = folded(made)
+    assert set(found.logits) == {SHIPPED, ALIGNED} and found.logits[SHIPPED] == first.logits[SHIPPED]
+    assert len(history(made.task.run)) == 3
     (Path(made.task.run) / "checkpoints").rename(Path(made.task.run) / "gone")
     assert folded(made) == found
 
