@@ -45,7 +45,8 @@ def begin(folder: Path, name: str, source: str) -> Description:
         backbone = backbone.model_copy(update={"file": copy.name, "file_sha256": sha256_of(copy)})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        detector = MoLE(tower, DetectorConfig())
+        ends = () if tower.features is not None else (len(tower.transformer.resblocks),)  # packed up to a read
+        detector = MoLE(tower, DetectorConfig(reads=ends))
     config = CheckpointConfig(
         backbone=backbone,
         detector=detector.config,
