@@ -72,6 +72,15 @@ def test_a_clip_tower_begins_so_too_and_its_digest_is_that_of_its_weights(tmp_pa
     assert load_checkpoint(begun.folder).detector.config == begun.config.detector
 
 
+def test_a_tower_that_ends_at_a_block_is_read_there(tmp_path: Path) -> None:
+    whole = Tower(architecture_of("ViT-S-32")).state_dict()
+    ended = ("ln_post", "proj", *(f"transformer.resblocks.{number}." for number in range(5, 12)))
+    save_file({key: tensor for key, tensor in whole.items() if not key.startswith(ended)}, tmp_path / "cut.safetensors")
+    begun = begin(tmp_path / "base", "ViT-S-32", str(tmp_path / "cut.safetensors"))
+    assert begun.config.detector.reads == (5,)
+    assert load_checkpoint(begun.folder).detector.depth == 5
+
+
 @pytest.mark.parametrize(("name", "source"), [("resnet50", "a1_in1k"), (DINO, "lvd0"), (PE, "w.safetensors")])
 def test_what_cannot_be_begun_on_leaves_no_checkpoint(name: str, source: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=source if name != "resnet50" else name):
