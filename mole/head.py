@@ -35,6 +35,8 @@ class Standard(nn.Module):
 class Kernel(nn.Module):
     """exp(-gamma · |z - c|²) for each centre c, where z are principal components: how near an image is to each.
 
+    Components and centres are kept in float16, in which they are fitted too.
+
     Args:
         features: F.
         components: P.
@@ -49,13 +51,13 @@ class Kernel(nn.Module):
 
     def __init__(self, features: int, components: int, centres: int) -> None:
         super().__init__()
-        self.register_buffer("turn_PF", torch.zeros(components, features))
-        self.register_buffer("centre_CP", torch.zeros(centres, components))
+        self.register_buffer("turn_PF", torch.zeros(components, features, dtype=torch.float16))
+        self.register_buffer("centre_CP", torch.zeros(centres, components, dtype=torch.float16))
         self.register_buffer("gamma", torch.ones(()))
 
     def forward(self, standard_BF: Tensor) -> Tensor:
         """Measure nearness; float32 standardised features to float32 (B, C) in (0, 1]."""
-        return near(standard_BF @ self.turn_PF.T, self.centre_CP, self.gamma)
+        return near(standard_BF @ self.turn_PF.float().T, self.centre_CP.float(), self.gamma)
 
 
 def near(one_BP: Tensor, centre_CP: Tensor, gamma: Tensor) -> Tensor:
