@@ -27,8 +27,8 @@ def test_a_kernel_head_is_linear_in_how_near_an_image_is_to_each_centre() -> Non
         read_BF = torch.randn(5, 6)
         standard, kernel = head.standard, head.kernel
         assert standard is not None and kernel is not None
-        z_BP = ((read_BF - standard.mean_F) / standard.scale_F) @ kernel.turn_PF.T
-        square_BC = (z_BP[:, None] - kernel.centre_CP[None]).square().sum(-1)
+        z_BP = ((read_BF - standard.mean_F) / standard.scale_F) @ kernel.turn_PF.float().T
+        square_BC = (z_BP[:, None] - kernel.centre_CP.float()[None]).square().sum(-1)
         [last] = head.linear
         expected = torch.exp(-kernel.gamma * square_BC) @ last.weight.T + last.bias
         torch.testing.assert_close(head(read_BF), expected)

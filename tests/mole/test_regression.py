@@ -8,7 +8,7 @@ from torch import Tensor
 from mole.config import DetectorConfig
 from mole.errors import SettingsError
 from mole.head import Head, near
-from mole.regression import Examples, fit
+from mole.regression import SPREAD, Examples, fit
 
 PENALTY = 1e-3
 
@@ -68,14 +68,14 @@ def test_a_kernel_over_all_examples_stands_at_the_optimum_of_its_space() -> None
     assert kernel is not None and head.standard is not None
     with torch.no_grad():
         logit_N = head(feature_NF).squeeze(-1)
-        near_CC = near(kernel.centre_CP, kernel.centre_CP, kernel.gamma)
-        # of half the penalty times aᵀ K a beside the mean loss the optimum is: penalty · a = share · (label - chance)
-        residual_N = (label_N - logit_N.sigmoid()) / len(label_N)
-        own_C = last.weight[0] * PENALTY
-        assert float(((near_CC @ (own_C - residual_N)).abs()).max()) < 1e-4
-        entropy = torch.nn.functional.binary_cross_entropy_with_logits(logit_N, label_N)
-        length = last.weight[0] @ near_CC @ last.weight[0]
-    assert loss == pytest.approx(float(entropy + PENALTY / 2 * length), rel=1e-3)
+        centre_CP = kernel.centre_CP.float()
+        near_CC = near(centre_CP, centre_CP, kernel.gamma)
+        # of the penalty times aᵀ K a beside the mean squared miss the optimum is: penalty · a = share · miss
+        missed_N = 2 * label_N - 1 - logit_N / SPREAD
+        own_C = last.weight[0] / SPREAD
+        assert float((near_CC @ (PENALTY * own_C - missed_N / len(label_N))).abs().max()) < 1e-4
+        length = own_C @ near_CC @ own_C
+    assert loss == pytest.approx(float(missed_N.square().mean() + PENALTY * length), rel=1e-3)
 
 
 @pytest.mark.parametrize("config", [DetectorConfig(), KERNEL.model_copy(update={"centres": 50})])

@@ -30,9 +30,9 @@ def test_a_model_is_found_where_a_run_had_it_from(tiny: Path, tmp_path: Path) ->
 
 def test_a_remote_folder_is_asked_for_its_settings_and_adapters_and_not_for_its_tower(tiny: Path) -> None:
     for name in (CONFIG, ADAPTERS):
-        storage.write(f"memory://models/tiny/{name}", (tiny / name).read_bytes())
-    found = find(describe(tiny).digest, ["memory://models/tiny"])
-    assert found is not None and found.name == "memory://models/tiny"
+        storage.write(f"memory://found/tiny/{name}", (tiny / name).read_bytes())
+    found = find(describe(tiny).digest, ["memory://found/tiny"])
+    assert found is not None and found.name == "memory://found/tiny"
 
 
 def test_a_folder_that_holds_another_model_now_is_passed_over(tiny: Path, tmp_path: Path) -> None:

@@ -72,7 +72,9 @@ def test_a_generator_held_out_is_in_validation_whole(place: str) -> None:
     assert {split for sample, split in zip(found.samples, found.splits, strict=True) if sample.source == "two"} == {
         VALIDATION
     }
-    with pytest.raises(SettingsError, match=r"\['three'\] are no generators here; there are \['one', 'two'\]"):
+    with pytest.raises(
+        SettingsError, match=r"\['three'\] are no generators or collections here; there are \['one', 'photos', 'two'\]"
+    ):
         collected(place, hold_out=("three",))
 
 
