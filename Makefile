@@ -81,8 +81,9 @@ model: setup
 	@$(BIN)/mole-scan train finetune $(TRAINING) --registry $(MODEL)/models --method '$(METHOD)' \
 	  --calibrate-from $(MODEL)/folds/ladder.json --json > $(MODEL)/version.json
 	@version=$$($(BIN)/python -c 'import json; print(json.load(open("$(MODEL)/version.json"))["digest"])'); \
-	  $(BIN)/mole-scan train promote --registry $(MODEL)/models --candidate $$version && \
-	  cd $(MODEL)/models/versions/$$version && cp config.json adapters.safetensors tower.safetensors rates.json $(CURDIR)/mole/embedded/
+	  $(BIN)/mole-scan train promote --registry $(MODEL)/models --candidate $$version --base embedded \
+	  --false-positives 0.03 --found-drop 1 && \
+	  cd $(MODEL)/models/versions/$$version && cp config.json adapters.safetensors tower.safetensors rates.json manifest.parquet $(CURDIR)/mole/embedded/
 
 clean:
 	rm -rf $(VENV) $(DEMO_OUTPUT) build dist ./*.egg-info ./*.so

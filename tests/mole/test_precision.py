@@ -98,10 +98,13 @@ def test_a_block_that_another_detector_runs_on_from_keeps_all_tokens(tmp_path: P
     assert kept == [[None, None], [None, None, None, 1]]
 
 
-def test_what_a_head_was_fitted_by_stays_float32(tmp_path: Path) -> None:
+def test_what_a_head_was_fitted_by_stays_in_its_precision(tmp_path: Path) -> None:
     config = DetectorConfig(blocks=(), reads=(2,), head="kernel", components=8, centres=30)
-    [half] = in_bfloat16([load_checkpoint(tiny_checkpoint(tmp_path / "tiny", detector=config)).detector])
-    assert {tensor.dtype for tensor in stored(half).values()} == {torch.float32}
+    whole = load_checkpoint(tiny_checkpoint(tmp_path / "tiny", detector=config)).detector
+    [half] = in_bfloat16([whole])
+    own = {name: tensor.dtype for name, tensor in stored(whole).items()}
+    assert {name: tensor.dtype for name, tensor in stored(half).items()} == own
+    assert torch.bfloat16 not in own.values()
 
 
 def test_copies_of_detectors_over_one_tower_stand_on_one_tower(tmp_path: Path) -> None:

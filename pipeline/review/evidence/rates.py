@@ -59,9 +59,7 @@ class Measurement:
 
 def collection_of(config: CheckpointConfig) -> str:
     """Name the real images that a checkpoint's threshold was measured on."""
-    if config.calibration.collection:
-        return config.calibration.collection
-    return ", ".join(sorted({row["source"] for row in _held_out(config) if not row["generated"]})) or UNNAMED
+    return config.calibration.collection or UNNAMED
 
 
 def measurements(config: CheckpointConfig, digest: str, papers: Mapping[str, bytes]) -> list[Measurement]:
@@ -72,7 +70,7 @@ def measurements(config: CheckpointConfig, digest: str, papers: Mapping[str, byt
         digest: its name; rates of another model, or at another threshold, are left out.
         papers: the files `RATES` and `EVALUATION` that lie beside it, where they do.
     """
-    found = [*_beside(papers, digest), *_evaluated(papers, config.calibration), *_folds(config)]
+    found = [*_beside(papers, digest), *_evaluated(papers, config.calibration)]
     own = _threshold(config)
     if own is not None and not any(one.alarms == own.alarms for one in found):
         found.append(own)
@@ -123,27 +121,6 @@ def _evaluated(papers: Mapping[str, bytes], calibration: Calibration) -> list[Me
 
 def _sources(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [str(row["source"]) for row in rows]
-
-
-def _folds(config: CheckpointConfig) -> list[Measurement]:
-    """Add up what each fold called of the sources that were held out of it."""
-    called = config.provenance.get("measured", {}).get("share_called_generated", {})
-    counts = {True: [0, 0], False: [0, 0]}
-    for row in _held_out(config):
-        told = called.get(row["source"])
-        if told is None:
-            return []
-        counts[row["generated"]][0] += told["hits"]
-        counts[row["generated"]][1] += told["images"]
-    if not all(images for _, images in counts.values()):
-        return []
-    sources = ", ".join(sorted({row["source"] for row in _held_out(config)}))
-    return [Measurement(sources, Kind.HELD_OUT, rate(*counts[False]), rate(*counts[True]))]
-
-
-def _held_out(config: CheckpointConfig) -> Sequence[Mapping[str, Any]]:
-    rows: Sequence[Mapping[str, Any]] = config.provenance.get("measured", {}).get("held_out_sources", ())
-    return rows
 
 
 def _threshold(config: CheckpointConfig) -> Measurement | None:

@@ -113,8 +113,9 @@ def test_cosines_less_the_mean_leave_out_what_images_share() -> None:
 def test_the_shipped_tower_embeds_as_the_eight_bit_one(root: Path, shared: Path) -> None:
     files = shared / "weights/clip-vit-b16-openai-int8.safetensors", root / "mole/embedded/tower.safetensors"
     photographs = sorted((shared / "data/images/coco").rglob("*.jpg"))[::20]
-    resized, _ = measure(*files, "ViT-B-16-quickgelu", [Sample(str(path), 0, "coco") for path in photographs])
-    assert float(resized.cosine_RN.min()) > 0.985
+    samples = [Sample(str(path), 0, "coco") for path in photographs]
+    for moved in measure(*files, "ViT-B-16-quickgelu", samples, reads=(5, 9)):
+        assert float(moved.cosine_RN.min()) > 0.999
 
 
 def test_the_source_to_measure_on_calibrates_nothing(manifest: Path) -> None:

@@ -31,24 +31,24 @@ def evaluation(config: CheckpointConfig, **given: Any) -> dict[str, bytes]:
     return paper(EVALUATION, told | given)
 
 
-def test_the_shipped_detector_knows_its_folds_and_what_was_measured_on_collections_it_never_saw() -> None:
+def test_the_shipped_detector_knows_what_its_folds_measured_on_collections_that_they_held_out() -> None:
     beside = {RATES: (EMBEDDED.folder / RATES).read_bytes()}
     known = measurements(EMBEDDED.config, EMBEDDED.digest, beside)
-    assert [one.kind for one in known] == [Kind.OTHER] * 3 + [Kind.HELD_OUT]
-    folds = known[-1]
-    assert (folds.alarms.hits, folds.alarms.images) == (3, 326)
-    assert folds.found is not None and (folds.found.hits, folds.found.images) == (165, 356)
-    assert [one.kind for one in strongest(known)] == [Kind.OTHER]
+    assert [one.kind for one in known] == [Kind.SIBLING, Kind.THRESHOLD]
+    folds = known[0]
+    assert (folds.alarms.hits, folds.alarms.images) == (1, 1161)
+    assert folds.found is not None and (folds.found.hits, folds.found.images) == (123, 672)
+    assert strongest(known) == [folds]
     assert "bsds500" in collection_of(EMBEDDED.config)
 
 
 def test_rates_beside_a_checkpoint_hold_for_that_model_alone() -> None:
     told = {"digest": "other", "measured": [{"collection": "c", "reals": {"called_generated": 1, "images": 9}}]}
     known = measurements(EMBEDDED.config, EMBEDDED.digest, paper(RATES, told))
-    assert [one.kind for one in known] == [Kind.HELD_OUT]
+    assert [one.kind for one in known] == [Kind.THRESHOLD]
     known = measurements(EMBEDDED.config, EMBEDDED.digest, paper(RATES, told | {"digest": EMBEDDED.digest}))
-    assert [(one.kind, one.found is None) for one in known] == [(Kind.OTHER, True), (Kind.HELD_OUT, False)]
-    assert strongest(known) == [known[1]]  # the first lacks a rate
+    assert [(one.kind, one.found is None) for one in known] == [(Kind.OTHER, True), (Kind.THRESHOLD, True)]
+    assert strongest(known) == []  # both lack a rate
 
 
 def test_rates_of_folds_of_whole_collections_stand_between_those_of_sources_and_those_of_others() -> None:
@@ -59,7 +59,7 @@ def test_rates_of_folds_of_whole_collections_stand_between_those_of_sources_and_
     }
     told = {"digest": EMBEDDED.digest, "measured": [row | {"kind": "sibling"}, row]}
     known = measurements(EMBEDDED.config, EMBEDDED.digest, paper(RATES, told))
-    assert [one.kind for one in known] == [Kind.OTHER, Kind.SIBLING, Kind.HELD_OUT]
+    assert [one.kind for one in known] == [Kind.OTHER, Kind.SIBLING, Kind.THRESHOLD]
     assert "made alike" in known[1].words and strongest(known) == [known[0]]
 
 

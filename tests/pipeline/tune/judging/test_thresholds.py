@@ -44,6 +44,8 @@ def test_thresholds_are_told_with_their_interval_their_images_and_whose_they_are
 
 def test_what_thresholds_were_measured_on_is_named_of_the_shipped_detector_too(root: Path, tmp_path: Path) -> None:
     assert measured_on(describe(root / "mole" / "embedded")) == (
-        "bsds500, coco, imagenet-sample, imagenet256-png, lsun-bedroom256-png, openimages"
+        "bsds500, clothing-phones, coco, drone-brighton, exif-samples, gcompris, gimp-help, imagenet-sample, "
+        "imagenet256-png, immich-assets, lsun-bedroom256-png, ngp-fox, openclipart, opencv-samples, openimages, "
+        "renpy-art, set5-set14, ukui-wallpapers, urban100, wesnoth-art"
     )
     assert measured_on(describe(tiny_checkpoint(tmp_path / "tiny"))) == UNNAMED
