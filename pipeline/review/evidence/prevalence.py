@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mole.fitting import clopper_pearson
 from mole.metrics import Rate, precision_at
 from pipeline.review.evidence.rates import Measurement
 
@@ -29,12 +30,14 @@ class Prevalence:
         high: upper end; 1 where the detection rate is not known.
         separates: whether the rates differ surely enough to tell anything: in no more than 2.5 % of the draws does the
             detection rate fall to the rate of false positives.
+        fits: whether such counts can come of these rates at all; where they cannot, the images are of another kind.
     """
 
     value: float | None
     low: float
     high: float
     separates: bool
+    fits: bool
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,10 @@ def estimate(called: int, images: int, measured: Measurement) -> Prevalence:
         undecided=0.0,
     )
     low = float(np.quantile(low_D, (1 - LEVEL) / 2))
+    least, most = clopper_pearson(called, images)
+    fits = most >= alarms.low and (found is None or least <= found.high)
     if found is None:
-        return Prevalence(None, low, 1.0, separates=True)
+        return Prevalence(None, low, 1.0, separates=True, fits=fits)
     alarm_D = _drawn(rng, alarms.hits, alarms.images, upper=False)
     found_D = _drawn(rng, found.hits, found.images, upper=False)
     high_D = _true_share(_drawn(rng, called, images, upper=True), alarm_D, found_D, undecided=1.0)
@@ -86,7 +91,7 @@ def estimate(called: int, images: int, measured: Measurement) -> Prevalence:
     separates = found.share > alarms.share and float(tied.mean()) <= (1 - LEVEL) / 2
     value = (called / images - alarms.share) / (found.share - alarms.share) if found.share > alarms.share else None
     high = float(np.quantile(high_D, (1 + LEVEL) / 2))
-    return Prevalence(None if value is None else float(np.clip(value, 0, 1)), low, high, separates)
+    return Prevalence(None if value is None else float(np.clip(value, 0, 1)), low, high, separates, fits)
 
 
 def precision(prevalence: float, measured: Measurement) -> Expected:

@@ -155,12 +155,14 @@ def _estimated(called: Share, best: Sequence[Reading]) -> str:
             "How many are really generated cannot be estimated: where its errors were measured, the model called real "
             "images generated about as often as generated ones, so its verdicts tell nothing about their number."
         )
-    if all(called.interval[1] < one.measured.alarms.low for one in best):
-        rate = min(one.measured.alarms.share for one in best)
+    if not any(one.prevalence.fits for one in best):
+        fewer = all(called.share < one.measured.alarms.share for one in best)
+        rates = [one.measured.alarms if fewer else one.measured.found for one in best]
+        rate = min(one.share for one in rates if one is not None)
         return (
-            "How many are really generated cannot be estimated: fewer are called generated than the model called of "
-            f"real images where its errors were measured ({percent(rate)}), so these are images of another kind. "
-            f"{MEASURE}"
+            f"How many are really generated cannot be estimated: {'fewer' if fewer else 'more'} are called generated "
+            f"than the model called of {'real' if fewer else 'generated'} images where its errors were measured "
+            f"({percent(rate)}), so these are images of another kind. {MEASURE}"
         )
     values = sorted(one.prevalence.value for one in best if one.prevalence.value is not None)
     ends = min(one.prevalence.low for one in best), max(one.prevalence.high for one in best)

@@ -66,3 +66,10 @@ def test_precision_follows_bayes_and_is_only_bounded_above_where_detection_is_un
     assert told.value == pytest.approx(0.05 / (0.05 + 0.045)) and told.low < 0.526 < told.high
     bounded = precision(0.1, measured((50, 1000), None))
     assert bounded.value is None and bounded.low == 0 and told.high < bounded.high < 1
+
+
+def test_counts_that_no_prevalence_gives_are_told_from_those_that_one_does() -> None:
+    known = Measurement("c", Kind.OTHER, rate(20, 1000), rate(200, 1000))
+    assert [estimate(called, 1000, known).fits for called in (0, 20, 100, 200, 400)] == [False, True, True, True, False]
+    alone = Measurement("c", Kind.OTHER, rate(20, 1000), None)
+    assert [estimate(called, 1000, alone).fits for called in (0, 400)] == [False, True]
