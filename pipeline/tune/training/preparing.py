@@ -97,9 +97,14 @@ def task_of(
     )
     run = storage.join(folder, hashlib.sha256(identity.encode()).hexdigest()[:16])
     validation = collection.of(VALIDATION)
-    fits = (detector.head, detector.head_depth) == ("layers", 1) and not keep_adapters
+    fits = (detector.head == "kernel" or detector.head_depth == 1) and not keep_adapters
     keeps = tokens_of(recipe, run) is not None
-    course = course_of(recipe, len(collection.of(TRAIN)), looks=fits and not keeps)
+    images = len(collection.of(TRAIN))
+    course = course_of(recipe, images, looks=fits and not keeps)
+    spec = base[1].preprocess.seen_as(recipe.view) if recipe.view else base[1].preprocess
+    if detector.head == "kernel" and recipe.centres is None and not keep_adapters:  # as far as there are so many views
+        views = images * recipe.deliveries * len(spec.singles) if keeps else course.looking * recipe.batch_size
+        detector = detector.model_copy(update={"centres": max(1, min(detector.centres, views))})
     if keeps and not detector.adapts:  # the head is fitted to its optimum, and nothing else can learn
         course = replace(course, stages=(Stage("head", 0),))
     demand_experts(course, detector)
@@ -108,7 +113,7 @@ def task_of(
         digest=base[1].digest,
         keep_adapters=keep_adapters,
         detector=detector,
-        spec=base[1].preprocess.seen_as(recipe.view) if recipe.view else base[1].preprocess,
+        spec=spec,
         bfloat16=recipe.precision == "bfloat16",
         course=course,
         batch_size=recipe.batch_size,

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from mole.config import Description, describe
+from mole.config import Description, DetectorConfig, describe
 from mole.errors import SettingsError
 from mole.preprocess import Preprocess
 from pipeline.tune.data.collection import VALIDATION, Collection
 from pipeline.tune.data.samples import Sample
+from pipeline.tune.data.split import TRAIN
 from pipeline.tune.training.keeping import tokens_of
 from pipeline.tune.training.preparing import MOST_EPOCH, course_of, detector_of, task_of
 from pipeline.tune.training.task import Task
@@ -69,6 +70,18 @@ def test_who_decides_when_to_stop_is_a_generator_or_the_generators_of_a_collecti
 def test_a_detector_without_experts_is_trained_by_fitting_its_head(tiny: Path) -> None:
     plain = task(describe(tiny), shared_rank=0, expert_ranks=(), epochs=5)
     assert plain.course.epochs == 0 and [stage.name for stage in plain.course.stages] == ["head"]
+
+
+def test_a_kernel_head_has_the_bases_centres_as_far_as_there_are_views_to_draw_them_from(tmp_path: Path) -> None:
+    config = DetectorConfig(blocks=(), reads=(2, 3), head="kernel", components=4, centres=500)
+    base = describe(tiny_checkpoint(tmp_path / "kernel", detector=config))
+    images = len(collection().of(TRAIN))
+    assert task(base, deliveries=1).detector.centres == images < 500
+    assert task(base, deliveries=1, view="resize+crop").detector.centres == 2 * images < 500
+    assert task(base, deliveries=4).detector.centres == 500
+    assert task(base, centres=7).detector.centres == 7
+    looking = task(base, tokens="none", head_images=32)
+    assert looking.course.looking > 0 and looking.detector.centres == looking.course.looking * looking.batch_size
 
 
 @pytest.mark.parametrize("missing", ["delta", "shared"])
