@@ -83,7 +83,9 @@ model: setup
 	@version=$$($(BIN)/python -c 'import json; print(json.load(open("$(MODEL)/version.json"))["digest"])'); \
 	  $(BIN)/mole-scan train promote --registry $(MODEL)/models --candidate $$version --base embedded \
 	  --false-positives 0.03 --found-drop 1 && \
-	  cd $(MODEL)/models/versions/$$version && cp config.json adapters.safetensors tower.safetensors rates.json manifest.parquet $(CURDIR)/mole/embedded/
+	  cd $(MODEL)/models/versions/$$version && cp config.json adapters.safetensors tower.safetensors rates.json $(CURDIR)/mole/embedded/ && \
+	  $(CURDIR)/$(BIN)/python -c 'import sys; from pipeline.tune.data.manifest import movable; sys.stdout.buffer.write(movable(open("manifest.parquet", "rb").read()))' \
+	    > $(CURDIR)/mole/embedded/manifest.parquet
 
 clean:
 	rm -rf $(VENV) $(DEMO_OUTPUT) build dist ./*.egg-info ./*.so

@@ -23,7 +23,7 @@ from torch import Tensor
 from mole.metrics import auroc
 from pipeline.tune.data.augment import ALIGNED_QUALITY, ALIGNED_SIDE, resize
 from pipeline.tune.data.autoencoder import Autoencoder
-from pipeline.tune.data.pairs import MATCHED, pairs
+from pipeline.tune.data.pairs import pairs
 from pipeline.tune.data.samples import Sample, capped, load, read_manifest
 
 ASK = """
@@ -68,7 +68,7 @@ def write_pairs(samples: Sequence[Sample], autoencoder: Autoencoder, folder: Pat
     """Write photographs and their reconstructions with one last encoder."""
     for number, (sample, pixels_3HW) in enumerate(pairs(samples, autoencoder)):
         path = folder / f"pair-{number}.jpg"
-        picture(pixels_3HW).save(path, quality=MATCHED[1], subsampling=2)
+        picture(pixels_3HW).save(path, quality=ALIGNED_QUALITY, subsampling=2)
         yield sample, path
 
 

@@ -6,7 +6,6 @@ over the same centres ranked better (docs/design.md), and its optimum is one sol
 Legend: N images, F features, P principal components, C centres.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -73,8 +72,7 @@ def fit(head: Head, examples: Examples, penalty: float, sharpness: float) -> flo
     if len(layers) == 1:
         nn.init.zeros_(layers[0].weight)
         nn.init.zeros_(layers[0].bias)
-    weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
-    return descend(weights, biases, lambda: head(examples.feature_NF).squeeze(-1), examples, penalty)
+    return descend(head, examples, penalty)
 
 
 def standardise(standard: Standard, examples: Examples) -> None:
@@ -86,35 +84,26 @@ def standardise(standard: Standard, examples: Examples) -> None:
     standard.scale_F.copy_(scale_F.where(scale_F > LEAST_DEVIATION, torch.ones_like(scale_F)))
 
 
-def descend(
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor],
-    logits: Callable[[], Tensor],
-    examples: Examples,
-    penalty: float,
-) -> float:
-    """Bring the penalised mean loss down by L-BFGS, from where weights and biases stand.
+def descend(head: Head, examples: Examples, penalty: float) -> float:
+    """Bring the penalised mean loss of a head's layers down by L-BFGS, from where they stand.
 
     Args:
-        weights: leaves, penalised.
-        biases: leaves, free.
-        logits: computes (N,) from them.
+        head: of layers.
         examples: whose labels and shares count.
-        penalty: half of it times the squared length of the weights is added.
+        penalty: half of it times the squared length of the weights is added; biases are free.
 
     Returns:
         The loss at the end.
     """
-    leaves = [*weights, *biases]
-    optimizer = torch.optim.LBFGS(leaves, max_iter=ITERATIONS, tolerance_grad=1e-7, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(
+        head.parameters(), max_iter=ITERATIONS, tolerance_grad=1e-7, line_search_fn="strong_wolfe"
+    )
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        logit_N = logits()
-        entropy_N = functional.binary_cross_entropy_with_logits(
-            logit_N, examples.label_N.to(logit_N.dtype), reduction="none"
-        )
-        length = torch.stack([weight.square().sum() for weight in weights]).sum()
+        logit_N = head(examples.feature_NF).squeeze(-1)
+        entropy_N = functional.binary_cross_entropy_with_logits(logit_N, examples.label_N, reduction="none")
+        length = torch.stack([layer.weight.square().sum() for layer in head.linear]).sum()
         total = (examples.share_N * entropy_N).sum() + penalty / 2 * length
         total.backward()  # type: ignore[no-untyped-call]
         return total

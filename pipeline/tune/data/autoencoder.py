@@ -117,6 +117,11 @@ def prepared(pixels_3HW: Tensor, largest: int) -> Tensor:
     return pixels_3HW[:, :high, :wide]
 
 
+def seed_of(pixels_3HW: Tensor) -> int:
+    """Seed a draw by a picture, uint8 (3, H, W), so that it comes out the same whoever asks."""
+    return crc32(pixels_3HW.contiguous().numpy().tobytes())
+
+
 class Autoencoder:
     """Encoder and decoder of taef2, frozen, float32."""
 
@@ -160,7 +165,7 @@ class Autoencoder:
             stride = 1 if f"{place}.bias" in self._encoder else 2
             state = _layer(self._encoder, place, state, stride)
         if self._noise:
-            chance = torch.Generator().manual_seed(crc32(before_3HW.contiguous().numpy().tobytes()))
+            chance = torch.Generator().manual_seed(seed_of(before_3HW))
             state = state + self._noise * state.std() * torch.randn(state.shape, generator=chance)
         for place in range(_places(self._decoder)):
             state = _between(place, state) if not _has(self._decoder, place) else _layer(self._decoder, place, state, 1)

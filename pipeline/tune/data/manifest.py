@@ -55,9 +55,8 @@ class Taught:
 def taught(version: Description) -> Taught:
     """Tell what taught a version; one that does not list its training tells by the names of its sources at most."""
     file = version.folder / MANIFEST
-    recipe = version.config.provenance.get("recipe", {})
     before = version.config.provenance.get(UNLISTED)
-    names = frozenset(name for fold in recipe.get("folds", ()) for name in fold) | frozenset(before or ())
+    names = frozenset(before or ())
     if not file.is_file():
         return Taught(listed=False, sources=names)
     rows = pq.read_table(file)
@@ -93,6 +92,13 @@ def inherited(own: bytes, parent: Description) -> bytes:
     column = pa.array([BEFORE] * len(taught_it), pa.string())
     taught_it = taught_it.set_column(taught_it.column_names.index("split"), "split", column)
     return _parquet(pa.concat_tables([pq.read_table(io.BytesIO(own)), taught_it], promote_options="default"))
+
+
+def movable(manifest: bytes) -> bytes:
+    """Rewrite a manifest for a version that goes to other machines: contents tell what taught it, and no place does."""
+    rows = pq.read_table(io.BytesIO(manifest))
+    names = pa.array([uri.rpartition("/")[2] for uri in rows["uri"].to_pylist()], pa.string())
+    return _parquet(rows.set_column(rows.column_names.index("uri"), "uri", names))
 
 
 def place_of(sample: Sample) -> Place:

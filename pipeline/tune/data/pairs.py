@@ -18,7 +18,7 @@ from torch import Tensor
 from mole.errors import SettingsError
 from pipeline.decode import Fault, decode
 from pipeline.tune.data.align import SUBSAMPLINGS, encoded
-from pipeline.tune.data.augment import encode_again, resize
+from pipeline.tune.data.augment import resize
 from pipeline.tune.data.autoencoder import Reconstructor, prepared
 from pipeline.tune.data.encoding import encoding_of
 from pipeline.tune.data.samples import BOUNDS, Sample, read, tensor, within
@@ -28,8 +28,6 @@ REGION = 320  # the side of the region in its middle that a pair shows
 BLOCK = 16  # pixels; chroma of half the size has its blocks on this grid
 QUALITIES = (75, 95)
 """Between these a photograph that is no JPEG gets its quality, by its name."""
-MATCHED = ("jpeg", 90)
-"""The last encoder of both pictures of a pair where they are judged."""
 
 
 @dataclass(frozen=True)
@@ -121,11 +119,6 @@ def middle(pixels_3HW: Tensor, largest: int = LARGEST) -> Tensor:
         (have - want) // 2 // BLOCK * BLOCK for have, want in zip(whole_3HW.shape[1:], (high, wide), strict=True)
     )
     return whole_3HW[:, top : top + high, left : left + wide].contiguous()
-
-
-def matched(pixels_3HW: Tensor) -> Tensor:
-    """Give both pictures of a pair the same last encoder; uint8 in and out, same size."""
-    return encode_again(pixels_3HW, *MATCHED)
 
 
 def encoder_of(data: bytes, form: str, name: str) -> tuple[int, int]:

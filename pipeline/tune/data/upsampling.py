@@ -9,7 +9,6 @@ Legend: H, W of one picture.
 import random
 from importlib.util import find_spec
 from pathlib import Path
-from zlib import crc32
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from mole.errors import ModelError
-from pipeline.tune.data.autoencoder import Reconstructor, prepared
+from pipeline.tune.data.autoencoder import Reconstructor, prepared, seed_of
 from pipeline.tune.data.pixels import scaled
 
 try:
@@ -75,7 +74,7 @@ class Resampled:
             uint8 (3, height, width), the sides cut down to multiples of 8.
         """
         before_3HW = prepared(pixels_3HW, largest)
-        draw = _drawn(before_3HW)
+        draw = random.Random(seed_of(before_3HW))
         high, wide = before_3HW.shape[1:]
         factor = draw.choice(FACTORS)
         picture = Image.fromarray(before_3HW.permute(1, 2, 0).contiguous().numpy())
@@ -120,7 +119,7 @@ class Net:
         """
         before_3HW = prepared(pixels_3HW, largest)
         high, wide = before_3HW.shape[1:]
-        factor = _drawn(before_3HW).choice(FACTORS)
+        factor = random.Random(seed_of(before_3HW)).choice(FACTORS)
         return scaled(self._enlarged(scaled(before_3HW, high // factor, wide // factor)), high, wide)
 
     def _enlarged(self, pixels_3HW: Tensor) -> Tensor:
@@ -153,8 +152,3 @@ def _file_of(name: str) -> Path:
     if package is None or not package.submodule_search_locations:
         raise ModelError(f"upsampler {name!r} needs the package {MODELS}: {HELP}")
     return Path(package.submodule_search_locations[0]) / "models" / f"{NETS[name]}.param"
-
-
-def _drawn(pixels_3HW: Tensor) -> random.Random:
-    """Seed a draw by a picture, uint8 (3, H, W), so that it comes out the same whoever asks."""
-    return random.Random(crc32(pixels_3HW.contiguous().numpy().tobytes()))

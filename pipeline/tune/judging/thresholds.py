@@ -56,11 +56,7 @@ def told(calibration: Calibration) -> str:
 
 def measured_on(description: Description) -> str:
     """Name the collection that a checkpoint's thresholds were measured on."""
-    if description.calibration.collection:
-        return description.calibration.collection
-    measured = description.config.provenance.get("measured", {})
-    reals = [row["source"] for row in measured.get("held_out_sources", ()) if not row["generated"]]
-    return named(reals) if reals else UNNAMED
+    return description.calibration.collection or UNNAMED
 
 
 def named(sources: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from mole.config import CONFIG, Description, describe
 from pipeline.tune.data.collection import CALIBRATION, TEST
-from pipeline.tune.data.manifest import MANIFEST, UNLISTED, extended, inherited, place_of, taught
+from pipeline.tune.data.manifest import MANIFEST, UNLISTED, extended, inherited, movable, place_of, taught
 from pipeline.tune.data.samples import Sample, from_table, to_table
 from pipeline.tune.data.split import TRAIN
 from tests.tiny import tiny_checkpoint
@@ -44,6 +44,14 @@ def test_another_image_of_the_same_shard_is_another_image(model: Description) ->
 def test_a_model_without_a_manifest_says_that_it_does_not_know(model: Description) -> None:
     known = taught(model)
     assert not known.listed and not known.sources and not known.has(SAMPLES[0])
+
+
+def test_a_manifest_that_goes_elsewhere_tells_contents_and_no_places(model: Description) -> None:
+    samples = [Sample("/home/ada/private/a.jpg", 0, "own"), Sample("s3://lake/b.jpg", 1, "gan")]
+    (model.folder / MANIFEST).write_bytes(movable(extended(model.folder, samples, ["aa", "bb"], TRAIN)))
+    known = taught(model)
+    assert known.digests == {"aa", "bb"} and known.listed
+    assert {place for place, _, _ in known.places} == {"a.jpg", "b.jpg"}
 
 
 def test_the_shipped_detector_lists_what_taught_it_by_content(root: Path) -> None:
