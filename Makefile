@@ -33,7 +33,7 @@ $(BIN)/python:
 
 # The stamp makes a second setup cheap; a changed list of packages makes it run again. Bytecode is compiled here because
 # each of Ray's processes imports torch anew: 5 s with it, 12 s without where PYTHONDONTWRITEBYTECODE is set.
-$(STAMP): pyproject.toml constraints.txt pipeline/cropped.c | $(BIN)/python
+$(STAMP): pyproject.toml constraints.txt pipeline/images/cropped.c | $(BIN)/python
 	@if command -v uv >/dev/null; then uv=uv; \
 	elif [ -x $(BIN)/uv ] || $(BIN)/python -m pip install --quiet --constraint constraints.txt uv; then uv=$(BIN)/uv; else uv=; fi; \
 	if [ -n "$$uv" ] && $$uv pip install --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'; then :; \

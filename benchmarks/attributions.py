@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mole.block import AdaptedBlock
-from mole.detector import MoLE
-from mole.heatmap import split_logits
-from mole.tower import Block
+from mole.inference.heatmap import split_logits
+from mole.model.block import AdaptedBlock
+from mole.model.detector import MoLE
+from mole.tower.vit import Block
 
 Method = Callable[[MoLE, Tensor], Tensor]
 CELL = 2
@@ -110,7 +110,7 @@ def direct_of_adapted(model: MoLE, view_13SS: Tensor) -> Tensor:
 
 
 def direct_of_all(model: MoLE, view_13SS: Tensor) -> Tensor:
-    """The class token's attention of every block, straight into the head: what `mole.heatmap` gives."""
+    """The class token's attention of every block, straight into the head: what `mole.inference.heatmap` gives."""
     return split_logits(model, view_13SS)[0][0]
 
 

@@ -12,10 +12,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mole.config import Architecture, DetectorConfig
-from mole.detector import MoLE, learned
-from mole.hub import architecture_of, trunk_of
-from mole.timm_tower import TimmTower
-from mole.tower import Tower
+from mole.model.detector import MoLE, learned
+from mole.tower.hub import architecture_of, trunk_of
+from mole.tower.timm_vit import TimmTower
+from mole.tower.vit import Tower
 
 TOWERS = (
     "ViT-B-16-quickgelu",

@@ -15,10 +15,10 @@ import open_clip
 import torch
 from PIL import Image
 
-from mole.preprocess import Preprocess
-from mole.view import Pixels, view
-from pipeline.decode import Bounds, Fault, decode
-from pipeline.provenance import declared
+from mole.views.preprocess import Preprocess
+from mole.views.view import Pixels, view
+from pipeline.images.decode import Bounds, Fault, decode
+from pipeline.images.provenance import declared
 
 SAMPLES = Path(__file__).parent.parent / "examples" / "shards" / "sample-00000.tar"
 SIZES = ((512, 512), (1024, 768), (2048, 1536), (4000, 3000))

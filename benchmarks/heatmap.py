@@ -18,11 +18,11 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from benchmarks.attributions import METHODS
-from mole.block import AdaptedBlock
 from mole.checkpoint import Checkpoint, load_checkpoint
-from mole.detector import MoLE
-from mole.tower import normalise
-from mole.view import view
+from mole.model.block import AdaptedBlock
+from mole.model.detector import MoLE
+from mole.tower.vit import normalise
+from mole.views.view import view
 from pipeline.registry import locate
 from pipeline.tune.data.samples import Sample, load, read_manifest
 

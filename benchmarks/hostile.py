@@ -20,9 +20,9 @@ import numpy as np
 import pillow_heif
 from PIL import Image
 
-from mole.preprocess import Preprocess
-from mole.view import views
-from pipeline.decode import Bounds, Fault, decode
+from mole.views.preprocess import Preprocess
+from mole.views.view import views
+from pipeline.images.decode import Bounds, Fault, decode
 
 BOUNDS = Bounds(max_bytes=64 << 20, max_pixels=100_000_000)
 """As a scan has them by default."""

@@ -17,14 +17,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from mole.preprocess import Preprocess
-from pipeline import cluster, metrics
-from pipeline.decode import Bounds
+from mole.views.preprocess import Preprocess
+from pipeline.images.decode import Bounds
 from pipeline.records import FETCHED
+from pipeline.runtime import cluster
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.source import Source
 from pipeline.scan.steps.prepare import here, prepare
+from pipeline.telemetry import metrics
 
 SAMPLE = Path(__file__).resolve().parent.parent / "examples/shards/sample-00000.tar"
 TIMES = 10_000

@@ -20,8 +20,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from mole.backbone import BLOCK, load_tower
-from mole.tower import Tower
+from mole.tower.backbone import BLOCK, load_tower
+from mole.tower.vit import Tower
 from pipeline.tune.data.samples import Sample, read_manifest
 from pipeline.tune.packing import CROP, RESIZE, batches, cosines, read_tower
 

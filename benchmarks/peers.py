@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from mole.metrics import auroc
+from mole.measuring.metrics import auroc
 from pipeline.tune.data.augment import ALIGNED_QUALITY, ALIGNED_SIDE, resize
 from pipeline.tune.data.autoencoder import Autoencoder
 from pipeline.tune.data.pairs import pairs

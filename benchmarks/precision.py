@@ -13,13 +13,14 @@ import numpy as np
 import torch
 
 from mole.checkpoint import load_checkpoint
-from mole.inference import DRIFT, PanelOfOne, fetched, forward
-from mole.precision import Precision
-from mole.tower import normalise
-from mole.view import views
-from pipeline import registry, storage
-from pipeline.decode import Bounds, Picture, decode
+from mole.inference.precision import Precision
+from mole.inference.scoring import DRIFT, PanelOfOne, fetched, forward
+from mole.tower.vit import normalise
+from mole.views.view import views
+from pipeline import registry
+from pipeline.images.decode import Bounds, Picture, decode
 from pipeline.scan.reading.source import Source
+from pipeline.storage import storage
 
 BATCH = 16
 BOUNDS = Bounds(64 << 20, 100_000_000, 16)

@@ -26,12 +26,13 @@ from torch.utils.data import DataLoader
 
 from mole.checkpoint import load_checkpoint
 from mole.config import describe
-from mole.hub import architecture_of
-from mole.inference import PanelOfOne
-from pipeline import cluster, registry
+from mole.inference.scoring import PanelOfOne
+from mole.tower.hub import architecture_of
+from pipeline import registry
+from pipeline.runtime import cluster
 from pipeline.scan.flow import scan
-from pipeline.settings import ScanSettings
-from pipeline.telemetry import Ticker
+from pipeline.scan.settings import ScanSettings
+from pipeline.telemetry.terminal import Ticker
 
 CORES = os.cpu_count() or 1
 Marks = list[tuple[float, int]]

@@ -28,11 +28,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.roads import CORES
-from pipeline import cluster
-from pipeline.cluster import BATCHES_A_BLOCK, NICENESS, OBJECT_STORE_BYTES_A_CORE
+from pipeline.runtime import cluster
+from pipeline.runtime.cluster import BATCHES_A_BLOCK, NICENESS, OBJECT_STORE_BYTES_A_CORE
 from pipeline.scan.flow import scan
-from pipeline.settings import ScanSettings
-from pipeline.telemetry import Ticker
+from pipeline.scan.settings import ScanSettings
+from pipeline.telemetry.terminal import Ticker
 from tests.pictures import picture, write_shard
 from tests.tiny import tiny_checkpoint
 

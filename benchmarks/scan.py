@@ -34,8 +34,9 @@ from rich.table import Table
 
 from benchmarks.roads import CORES, Marks, Road, peers, this_scan
 from mole.config import describe
-from pipeline import cluster, registry
-from pipeline.decode import Bounds
+from pipeline import registry
+from pipeline.images.decode import Bounds
+from pipeline.runtime import cluster
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.source import Source

@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mole.calibration import Calibration
 from mole.checkpoint import Checkpoint
 from mole.config import Backbone, CheckpointConfig, Description, DetectorConfig
-from mole.detector import MoLE
-from mole.hub import architecture_of
-from mole.inference import Panel
-from mole.preprocess import Preprocess
-from mole.tower import Tower
+from mole.inference.scoring import Panel
+from mole.measuring.calibration import Calibration
+from mole.model.detector import MoLE
+from mole.tower.hub import architecture_of
+from mole.tower.vit import Tower
+from mole.views.preprocess import Preprocess
 
 PLAIN = DetectorConfig(adapted_blocks=0, shared_rank=0, expert_ranks=())
 MATRIX = 8192
@@ -32,7 +32,7 @@ NEAR = 0.05
 """Share of the images that lie near a threshold, as of the embedded detector (docs/precision.md)."""
 EXACTLY = 32
 CALL = 4
-"""Batches that the scan's scorer is handed at a time (`pipeline.cluster.BATCHES_A_BLOCK`, which imports Ray)."""
+"""Batches that a scan hands its scorer at a time (`pipeline.runtime.cluster.BATCHES_A_BLOCK`, which imports Ray)."""
 
 
 def main() -> None:

@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 import torch
 
 from mole.config import Architecture, DetectorConfig
-from mole.detector import MoLE
-from mole.inference import forward, share_tower
-from mole.precision import in_bfloat16
-from mole.tower import Tower
+from mole.inference.precision import in_bfloat16
+from mole.inference.scoring import forward, share_tower
+from mole.model.detector import MoLE
+from mole.tower.vit import Tower
 
 SHAPES = {
     "ViT-B-16": Architecture(patch_size=16, width=768, layers=12, heads=12, embed_dim=512),

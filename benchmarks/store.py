@@ -24,7 +24,7 @@ from pyarrow.fs import S3FileSystem
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import stream
+from pipeline.storage import stream
 from tests.stores import REGION, WRITER, s3_server
 
 BUCKET = "bench"

@@ -13,10 +13,10 @@ from typing import Any
 import pyarrow as pa
 import ray
 
-from pipeline import cluster
-from pipeline.asking import tallied
-from pipeline.tally import Teller
-from pipeline.telemetry import Ticker
+from pipeline.runtime import cluster
+from pipeline.telemetry.asking import tallied
+from pipeline.telemetry.tally import Teller
+from pipeline.telemetry.terminal import Ticker
 
 ROWS = 1024
 

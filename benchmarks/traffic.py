@@ -15,15 +15,16 @@ import ray.data
 
 from benchmarks.scan import pictures
 from mole.config import describe
-from pipeline import cluster, registry
+from pipeline import registry
+from pipeline.runtime import cluster
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.source import Source
 from pipeline.scan.road import ImageSource, Judge, judged, paved
+from pipeline.scan.settings import ScanSettings
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.shelf import opened
-from pipeline.settings import ScanSettings
-from pipeline.telemetry import Ticker
+from pipeline.telemetry.terminal import Ticker
 from tests.tiny import tiny_checkpoint
 
 STEP = re.compile(r"^Operator \d+ (.+?):", re.MULTILINE)

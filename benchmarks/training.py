@@ -15,8 +15,8 @@ from rich.table import Table
 
 from mole.checkpoint import tower_of
 from mole.config import describe
-from mole.detector import MoLE
-from mole.tower import normalise
+from mole.model.detector import MoLE
+from mole.tower.vit import normalise
 from pipeline import registry
 from pipeline.tune.training.learner import Learner
 from pipeline.tune.training.task import Course, Stage

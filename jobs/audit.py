@@ -9,8 +9,8 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import cluster
-from pipeline.telemetry import Ticker, command, results
+from pipeline.runtime import cluster
+from pipeline.telemetry.terminal import Ticker, command, results
 from pipeline.tune.data.audit import Audit, Distribution, Verdict, verdict_of
 from pipeline.tune.data.fairness import AuditSettings, inspect
 

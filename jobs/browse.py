@@ -9,7 +9,7 @@ from rich.console import Console
 
 from pipeline.review.browsing.serving import serve
 from pipeline.review.browsing.settings import BrowseSettings
-from pipeline.telemetry import Terminated, command
+from pipeline.telemetry.terminal import Terminated, command
 
 
 @command

@@ -10,11 +10,11 @@ from dataclasses import asdict
 import numpy as np
 from rich.table import Table
 
-from mole.calibration import EVEN, PREVALENCE, Calibration
-from mole.metrics import Rate
-from pipeline import cluster
-from pipeline.invocation import advised
-from pipeline.telemetry import Ticker, command, results
+from mole.measuring.calibration import EVEN, PREVALENCE, Calibration
+from mole.measuring.metrics import Rate
+from pipeline.runtime import cluster
+from pipeline.runtime.invocation import advised
+from pipeline.telemetry.terminal import Ticker, command, results
 from pipeline.tune.judging.calibrate import Calibrated, CalibrateSettings, calibrate
 
 

@@ -10,11 +10,11 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.run import Record
+from pipeline.command.run import Record
+from pipeline.scan.settings import CompactSettings
 from pipeline.scan.table.compact import Compacted, compact
 from pipeline.scan.table.views import demand_table
-from pipeline.settings import CompactSettings
-from pipeline.telemetry import Ticker, command, results
+from pipeline.telemetry.terminal import Ticker, command, results
 
 
 @command

@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
-from pipeline.invocation import GROUP, NAME, SHELLS, invoked
+from pipeline.runtime.invocation import GROUP, NAME, SHELLS, invoked
 
 REFUSED = 2
 """The exit code of settings."""
@@ -100,7 +100,7 @@ def completion(rest: list[str]) -> int:
         return 0
     if len(rest) > 1 or rest[0] not in SHELLS:
         return refuse(f"{COMPLETION} {' '.join(rest)}", {shell: f"{COMPLETION} {shell}" for shell in SHELLS})
-    made = import_module("pipeline.completion")
+    made = import_module("pipeline.command.completion")
     scanning, trained = (
         {name: made.Job(told, settings_of(name)) for name, told in group.items()} for group in (SCANNING, TRAINED)
     )

@@ -7,8 +7,8 @@ import sys
 
 from rich.table import Table
 
-from pipeline import cluster
-from pipeline.telemetry import Ticker, command, results
+from pipeline.runtime import cluster
+from pipeline.telemetry.terminal import Ticker, command, results
 from pipeline.tune.judging.held import JUDGED
 from pipeline.tune.judging.ladder import Ladder
 from pipeline.tune.judging.perturbation import SHIPPED

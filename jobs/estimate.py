@@ -10,13 +10,13 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import cluster
-from pipeline.amounts import lasting, readable, sized
-from pipeline.notice import heeded
+from pipeline.runtime import cluster
+from pipeline.runtime.notice import heeded
 from pipeline.scan.forecasting.estimate import estimate
 from pipeline.scan.forecasting.forecast import GIGABYTE, Line
-from pipeline.settings import EstimateSettings
-from pipeline.telemetry import Ticker, command, results
+from pipeline.scan.settings import EstimateSettings
+from pipeline.telemetry.amounts import lasting, readable, sized
+from pipeline.telemetry.terminal import Ticker, command, results
 
 
 @command

@@ -8,8 +8,8 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import cluster
-from pipeline.telemetry import Ticker, command, results
+from pipeline.runtime import cluster
+from pipeline.telemetry.terminal import Ticker, command, results
 from pipeline.tune.judging.benchmark import EvaluateSettings, measure
 from pipeline.tune.judging.conclusion import conclusion
 from pipeline.tune.judging.evaluation import WORDS, Evaluation

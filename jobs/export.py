@@ -7,9 +7,9 @@ import sys
 
 from rich.console import Console
 
+from pipeline.command.run import Record
 from pipeline.review.export import MISSING, Exported, ExportSettings, demand, export
-from pipeline.run import Record
-from pipeline.telemetry import Ticker, command, results
+from pipeline.telemetry.terminal import Ticker, command, results
 
 
 @command

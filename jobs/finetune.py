@@ -9,10 +9,10 @@ from dataclasses import asdict
 
 from rich.table import Table
 
-from mole.metrics import Rate
-from pipeline import cluster
-from pipeline.invocation import advised
-from pipeline.telemetry import Ticker, command, results
+from mole.measuring.metrics import Rate
+from pipeline.runtime import cluster
+from pipeline.runtime.invocation import advised
+from pipeline.telemetry.terminal import Ticker, command, results
 from pipeline.tune.judging.conclusion import conclusion
 from pipeline.tune.training.finetune import MEASURED, Outcome, finetune
 from pipeline.tune.training.settings import FinetuneSettings

@@ -5,7 +5,7 @@ if __name__ == "__main__":
 
 import sys
 
-from pipeline.telemetry import command
+from pipeline.telemetry.terminal import command
 from pipeline.tune import packing
 from pipeline.tune.data.samples import read_manifest
 from pipeline.tune.packing import PackSettings

@@ -10,9 +10,9 @@ from dataclasses import asdict
 from rich.table import Table
 
 from mole.errors import RefusedError
-from pipeline import cluster
 from pipeline.promotion import Promotion
-from pipeline.telemetry import Ticker, command, results
+from pipeline.runtime import cluster
+from pipeline.telemetry.terminal import Ticker, command, results
 from pipeline.tune.judging.promote import PromoteSettings, Verdict, promote, take_back
 
 

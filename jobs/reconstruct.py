@@ -7,8 +7,8 @@ import dataclasses
 import json
 import sys
 
-from pipeline import cluster
-from pipeline.telemetry import Ticker, command
+from pipeline.runtime import cluster
+from pipeline.telemetry.terminal import Ticker, command
 from pipeline.tune.data.reconstruction import ReconstructSettings, make_pairs
 
 SOME_WITHOUT = 1

@@ -7,12 +7,12 @@ import sys
 
 from rich.console import Console
 
-from pipeline import storage
-from pipeline.amounts import sized
 from pipeline.review.page.making import Made, make
 from pipeline.review.page.settings import ReportSettings
 from pipeline.review.page.words import link
-from pipeline.telemetry import command, results
+from pipeline.storage import storage
+from pipeline.telemetry.amounts import sized
+from pipeline.telemetry.terminal import command, results
 
 
 @command

@@ -10,14 +10,14 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import cluster
-from pipeline.notice import heeded
-from pipeline.printable import probable
-from pipeline.run import Record
+from pipeline.command.run import Record
+from pipeline.runtime import cluster
+from pipeline.runtime.notice import heeded
 from pipeline.scan.rescan import Rescanned, rescan
+from pipeline.scan.settings import RescanSettings
 from pipeline.scan.table.views import demand_table
-from pipeline.settings import RescanSettings
-from pipeline.telemetry import Ticker, command, results
+from pipeline.telemetry.printable import probable
+from pipeline.telemetry.terminal import Ticker, command, results
 
 
 @command

@@ -16,24 +16,25 @@ from rich.table import Table
 from rich.text import Text
 
 from mole.errors import MoleError
-from pipeline import cluster, storage
-from pipeline.invocation import advised
-from pipeline.notice import heeded
-from pipeline.output import demand_own
-from pipeline.printable import counted, printable, probable
+from pipeline.command.output import demand_own
+from pipeline.command.run import Record
 from pipeline.records import Status
 from pipeline.review.evidence.challenger import Challenger, challenger
 from pipeline.review.evidence.suspicious import Suspicion, question, suspicion
 from pipeline.review.page.making import Made, make
 from pipeline.review.page.words import link
-from pipeline.run import Record
+from pipeline.runtime import cluster
+from pipeline.runtime.invocation import advised
+from pipeline.runtime.notice import heeded
 from pipeline.scan.flow import Summary, scan
 from pipeline.scan.plan import Plan
 from pipeline.scan.reading.source import Source
+from pipeline.scan.settings import ScanSettings
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.shelf import opened
-from pipeline.settings import ScanSettings
-from pipeline.telemetry import Ticker, command, results
+from pipeline.storage import storage
+from pipeline.telemetry.printable import counted, printable, probable
+from pipeline.telemetry.terminal import Ticker, command, results
 
 SNAPSHOT = (
     "from pyiceberg.catalog import load_catalog; from pyiceberg.expressions import EqualTo; "

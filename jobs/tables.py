@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.printable import printable, probable
+from pipeline.scan.settings import TablesSettings
 from pipeline.scan.table.views import ask, opened
-from pipeline.settings import TablesSettings
-from pipeline.telemetry import command, results
+from pipeline.telemetry.printable import printable, probable
+from pipeline.telemetry.terminal import command, results
 
 SHOWN = {
     "current": ("key", "verdict", "probability", "status", "uri", "model", "scanned_at"),

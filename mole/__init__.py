@@ -10,10 +10,10 @@ LIBRARY = {
     "Detector": "pipeline.library.detector",
     "Result": "pipeline.library.detector",
     "Scorer": "pipeline.library.scorer",
-    "HeatMap": "mole.heatmap",
-    "heat_map": "mole.heatmap",
-    "heat_maps": "mole.heatmap",
-    "overlay": "mole.drawing",
+    "HeatMap": "mole.inference.heatmap",
+    "heat_map": "mole.inference.heatmap",
+    "heat_maps": "mole.inference.heatmap",
+    "overlay": "mole.inference.drawing",
 }
 """Where each name of the library lies."""
 VERSION = "__version__"

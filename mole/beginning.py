@@ -5,12 +5,12 @@ from pathlib import Path
 
 import torch
 
-from mole.backbone import load_tower, tower_digest
-from mole.calibration import Calibration
 from mole.checkpoint import save_checkpoint, sha256_of
 from mole.config import Backbone, CheckpointConfig, Description, DetectorConfig
-from mole.detector import MoLE
-from mole.hub import architecture_of, licence_of, views_of
+from mole.measuring.calibration import Calibration
+from mole.model.detector import MoLE
+from mole.tower.backbone import load_tower, tower_digest
+from mole.tower.hub import architecture_of, licence_of, views_of
 
 
 def begin(folder: Path, name: str, source: str) -> Description:

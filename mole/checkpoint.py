@@ -10,14 +10,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from mole.backbone import load_tower, tower_digest
-from mole.calibration import Calibration
 from mole.config import ADAPTERS, CONFIG, Backbone, CheckpointConfig, Description, DetectorConfig, describe
-from mole.detector import MoLE, stored
 from mole.errors import ModelError
-from mole.hub import architecture_of
-from mole.preprocess import Preprocess
-from mole.tower import Tower
+from mole.measuring.calibration import Calibration
+from mole.model.detector import MoLE, stored
+from mole.tower.backbone import load_tower, tower_digest
+from mole.tower.hub import architecture_of
+from mole.tower.vit import Tower
+from mole.views.preprocess import Preprocess
 
 UNIVERSAL_FAKE_DETECT = Backbone(name="ViT-L-14-quickgelu", pretrained="openai")
 """The tower of Ojha et al. 2023, which open_clip downloads."""

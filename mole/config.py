@@ -21,9 +21,9 @@ from pydantic import (
     model_validator,
 )
 
-from mole.calibration import Calibration
 from mole.errors import ModelError
-from mole.preprocess import Preprocess
+from mole.measuring.calibration import Calibration
+from mole.views.preprocess import Preprocess
 
 CONFIG = "config.json"
 ADAPTERS = "adapters.safetensors"
@@ -58,7 +58,7 @@ class Architecture(BaseModel):
         embed_dim: of the feature.
         quick_gelu: OpenAI's weights were trained with it and score worse without, and say nothing.
         mlp_ratio: width of the MLP for one of a token.
-        library: how timm builds it; None for the plain ViT of CLIP, which `mole.tower` builds.
+        library: how timm builds it; None for the plain ViT of CLIP, which `mole.tower.vit` builds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mole.errors import SettingsError, StorageError
-from pipeline import storage
-from pipeline.fault import STORE_FAULTS
 from pipeline.records import TIME
+from pipeline.storage import storage
+from pipeline.storage.fault import STORE_FAULTS
 
 LABELS_VERSION = "1"
 VERSION_KEY = b"mole_scan_labels"

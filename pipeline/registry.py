@@ -17,11 +17,11 @@ from platformdirs import user_cache_path
 import mole
 from mole.config import CONFIG, describe
 from mole.errors import ModelError, SettingsError, StorageError
-from pipeline import storage
-from pipeline.fault import STORE_FAULTS, fault_of
-from pipeline.folder import walk
 from pipeline.promotion import Promotion
 from pipeline.records import Status
+from pipeline.storage import storage
+from pipeline.storage.fault import STORE_FAULTS, fault_of
+from pipeline.storage.folder import walk
 
 EMBEDDED, PROMOTED = "embedded", "promoted"
 VERSIONS, PROMOTIONS = "versions", "promotions"

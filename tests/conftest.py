@@ -10,7 +10,7 @@ import ray
 import torch
 from hypothesis import settings
 
-from pipeline import cluster
+from pipeline.runtime import cluster
 from tests.stores import REGION, WRITER, s3_server
 from tests.tiny import tiny_checkpoint
 

@@ -15,10 +15,10 @@ import ray
 from ray.cluster_utils import Cluster
 from ray.util.state import list_actors, list_nodes, list_tasks
 
-from pipeline import cluster
+from pipeline.runtime import cluster
 from pipeline.scan.flow import scan
-from pipeline.settings import ScanSettings
-from pipeline.telemetry import Ticker
+from pipeline.scan.settings import ScanSettings
+from pipeline.telemetry.terminal import Ticker
 
 STORE = 256 << 20
 ROLES: dict[str, dict[str, Any]] = {

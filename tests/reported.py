@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from mole.config import describe
+from pipeline.images.thumbnail import MOST_BYTES
 from pipeline.registry import locate
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.source import Source
-from pipeline.thumbnail import MOST_BYTES
 from tests.pictures import picture, write_shard
 from tests.verdicts import BEGUN, verdict_row, write_verdicts
 

@@ -15,8 +15,8 @@ from pydantic import ValidationError as ModelError
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from mole.errors import SettingsError
-from pipeline.commandline import JobSettings
-from pipeline.settings import RescanSettings, ScanSettings
+from pipeline.command.settings import JobSettings
+from pipeline.scan.settings import RescanSettings, ScanSettings
 from pipeline.tune.training.settings import FinetuneSettings
 from tests.kuberay import JobSpec, RayCronJob, RayJob, WorkerGroup, cron, valid
 from tests.kustomized import Resource, rendered

@@ -11,9 +11,9 @@ import torch
 
 from examples import build
 from mole.checkpoint import load_checkpoint
-from mole.inference import PanelOfOne
-from mole.view import view
-from pipeline.decode import Bounds, Fault, Picture, decode
+from mole.inference.scoring import PanelOfOne
+from mole.views.view import view
+from pipeline.images.decode import Bounds, Fault, Picture, decode
 from pipeline.records import Status
 from pipeline.registry import locate
 

@@ -16,7 +16,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from pipeline.metrics import METRICS
+from pipeline.telemetry.metrics import METRICS
 from tests.kustomized import rendered
 from tests.promql import OF_GPUS, TAGS_OF_GPUS, alerts, asked, dashboard, expressions
 

@@ -8,12 +8,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mole.backbone import load_tower
-from mole.calibration import Calibration
 from mole.checkpoint import save_checkpoint, sha256_of
 from mole.config import Architecture, Backbone, CheckpointConfig, DetectorConfig, Library
-from mole.detector import MoLE, learned
-from mole.preprocess import Preprocess
+from mole.measuring.calibration import Calibration
+from mole.model.detector import MoLE, learned
+from mole.tower.backbone import load_tower
+from mole.views.preprocess import Preprocess
 
 
 def tiny(model: str, pool: str, *, projects: bool = False, **other: Any) -> Architecture:

@@ -5,14 +5,14 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from mole.backbone import load_tower, tower_digest
-from mole.calibration import Calibration
 from mole.checkpoint import save_checkpoint, sha256_of
 from mole.config import Architecture, Backbone, CheckpointConfig, DetectorConfig
-from mole.detector import MoLE, learned
-from mole.preprocess import Preprocess
-from mole.tower import Tower
-from mole.training import fit_head
+from mole.measuring.calibration import Calibration
+from mole.model.detector import MoLE, learned
+from mole.tower.backbone import load_tower, tower_digest
+from mole.tower.vit import Tower
+from mole.training.step import fit_head
+from mole.views.preprocess import Preprocess
 
 SHAPE = Architecture(patch_size=32, width=64, layers=4, heads=4, embed_dim=32)
 NULL = Architecture(patch_size=56, width=8, layers=1, heads=1, embed_dim=8)

@@ -14,15 +14,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mole.calibration import PREVALENCE
 from mole.checkpoint import Checkpoint, load_checkpoint
 from mole.errors import SettingsError
-from mole.heatmap import HeatMap, heat_maps
-from mole.inference import Panel
-from mole.precision import Precision
-from mole.view import Pixels, views
+from mole.inference.heatmap import HeatMap, heat_maps
+from mole.inference.precision import Precision
+from mole.inference.scoring import Panel
+from mole.measuring.calibration import PREVALENCE
+from mole.views.view import Pixels, views
 from pipeline import registry
-from pipeline.decode import Fault
+from pipeline.images.decode import Fault
 from pipeline.library.image import CHANNELS, Given, Stream, opened
 from pipeline.records import Status
 
@@ -141,7 +141,7 @@ class Detector:
         return results
 
     def heat_map(self, image: Given) -> list[HeatMap]:
-        """Show where in an image its logit comes from; see `mole.heatmap` for what this can and cannot show.
+        """Show where in an image its logit comes from; see `mole.inference.heatmap` for what this can and cannot show.
 
         Returns:
             A map of each view that the model judges the image by: one, or as many as the model has crops.

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mole.errors import SettingsError
-from mole.preprocess import Window
-from pipeline import storage
-from pipeline.decode import SELF_TURNING, Bounds, Fault, Look, Picture, decode, everything, upright
-from pipeline.fault import STORE_FAULTS, fault_of
-from pipeline.formats.colour import rgb
-from pipeline.formats.layout import Layout, RefusalError
-from pipeline.formats.orientation import orientation
+from mole.views.preprocess import Window
+from pipeline.images.decode import SELF_TURNING, Bounds, Fault, Look, Picture, decode, everything, upright
+from pipeline.images.formats.colour import rgb
+from pipeline.images.formats.layout import Layout, RefusalError
+from pipeline.images.formats.orientation import orientation
 from pipeline.records import Status
+from pipeline.storage import storage
+from pipeline.storage.fault import STORE_FAULTS, fault_of
 
 BOUNDS = Bounds(max_bytes=64 << 20, max_pixels=100_000_000, min_side=16)
 """What a scan refuses where its flags say nothing else."""

@@ -5,10 +5,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from mole.calibration import PREVALENCE
 from mole.errors import SettingsError
+from mole.measuring.calibration import PREVALENCE
 from pipeline import registry
-from pipeline.decode import Fault
+from pipeline.images.decode import Fault
 from pipeline.library.detector import Detector, fault_result
 from pipeline.library.image import of_column
 

@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from mole.errors import SettingsError, StorageError
-from pipeline import storage
-from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.labels import is_labels, latest
 from pipeline.records import MODEL
 from pipeline.review.evidence.columns import ADDED
 from pipeline.review.shards import FOLDER, deliver, temporary
 from pipeline.scan.table.ledger import pattern
 from pipeline.scan.table.views import above, opened, plainly
+from pipeline.storage import storage
+from pipeline.storage.fault import STORE_FAULTS, fault_of
 
 FILE = "listing.parquet"
 ASKED = b"mole_scan_export"

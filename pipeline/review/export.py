@@ -11,14 +11,14 @@ from typing import Annotated, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from mole.errors import LawError
-from pipeline import storage
-from pipeline.commandline import JobSettings
+from pipeline.command.settings import JobSettings
 from pipeline.review import sample
 from pipeline.review.chosen import FILE, Asked, demand_choice, demand_same, list_chosen, listed
 from pipeline.review.evidence.original import Gone, originals
 from pipeline.review.shards import FOLDER, Part, Shards, Size, parts
 from pipeline.scan.table.lease import Lease
-from pipeline.telemetry import Ticker
+from pipeline.storage import storage
+from pipeline.telemetry.terminal import Ticker
 
 MISSING = "missing.csv"
 TOLD = ("uri", "key", "unit", "index", "status", "detail")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pipeline.extension import is_image
+from pipeline.images.extension import is_image
 from pipeline.labels import Label
 
 EXTENSIONS = {"jpeg": "jpg", "tiff": "tif"}

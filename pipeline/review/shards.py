@@ -17,9 +17,9 @@ from pydantic import BaseModel, ConfigDict
 from webdataset import ShardWriter
 
 from mole.errors import StorageError
-from pipeline import local, storage
-from pipeline.fault import STORE_FAULTS
-from pipeline.patience import patiently
+from pipeline.storage import local, storage
+from pipeline.storage.fault import STORE_FAULTS
+from pipeline.storage.patience import patiently
 
 FOLDER = "_export"
 PATTERN = "shard-%06d.tar"

@@ -12,7 +12,7 @@ from typing import Any, Self
 import pyarrow as pa
 
 from pipeline.scan import workers
-from pipeline.settings import RunSettings
+from pipeline.scan.settings import RunSettings
 
 HOUR = 3600
 

@@ -11,7 +11,9 @@ from math import ceil
 
 from mole.config import demand_one_trunk, describe
 from mole.errors import SettingsError
-from pipeline import cluster, cropped, registry, storage
+from pipeline import registry
+from pipeline.images import cropped
+from pipeline.runtime import cluster
 from pipeline.scan.budget import Budget
 from pipeline.scan.groups import groups, most_groups
 from pipeline.scan.plan import Plan
@@ -21,12 +23,13 @@ from pipeline.scan.reading.listed import listed
 from pipeline.scan.reading.source import Source
 from pipeline.scan.reading.unit import Unit
 from pipeline.scan.road import Judge, Reading, Road, Untold, drive, paved
+from pipeline.scan.settings import ScanSettings
 from pipeline.scan.table.carried import lacking
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.shelf import opened
-from pipeline.settings import ScanSettings
-from pipeline.telemetry import Ticker
+from pipeline.storage import storage
+from pipeline.telemetry.terminal import Ticker
 
 WAVE, TASKS_A_CORE = 1024, 16
 """Read tasks of one execution, at least; the driver holds that many, whatever the source has. More where there are so

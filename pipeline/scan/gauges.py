@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from pipeline import metrics
-from pipeline.metrics import IMAGES, LEASE_AGE, UNITS_DONE, UNITS_PLANNED, WAVES_DONE, WAVES_PLANNED
 from pipeline.records import MODEL
-from pipeline.redaction import redacted
 from pipeline.scan.table.lease import Lease
+from pipeline.telemetry import metrics
+from pipeline.telemetry.metrics import IMAGES, LEASE_AGE, UNITS_DONE, UNITS_PLANNED, WAVES_DONE, WAVES_PLANNED
+from pipeline.telemetry.redaction import redacted
 
 EVERY = 5.0
 """Seconds between two times that the gauges are set: Ray exports every ten, and a gauge only where it was set since."""

@@ -9,18 +9,20 @@ from math import ceil
 
 from mole.config import demand_one_trunk, describe
 from mole.errors import LawError
-from pipeline import cluster, registry, storage
+from pipeline import registry
+from pipeline.runtime import cluster
 from pipeline.scan.budget import Budget
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.reread import fetch_chosen, fetch_entire
 from pipeline.scan.road import Judge, Reading, drive, paved
+from pipeline.scan.settings import RescanSettings
 from pipeline.scan.table.choice import Asked, Choice, choose
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger, literal
 from pipeline.scan.table.sink import Files, partition
 from pipeline.scan.table.views import demand_table, opened
-from pipeline.settings import RescanSettings
-from pipeline.telemetry import Ticker
+from pipeline.storage import storage
+from pipeline.telemetry.terminal import Ticker
 
 LISTINGS = "_rescans"
 """Where listings lie in a table while a rescan runs; readers of Parquet pass over names that begin so."""

@@ -14,11 +14,11 @@ from ray.data import ActorPoolStrategy, DataContext, Dataset, Datasource, ReadTa
 from ray.data.block import BlockMetadata
 
 from mole.config import Description
-from pipeline import cluster, metrics, storage
-from pipeline.memory import Snapshot, mount, snapshot
 from pipeline.records import MODEL
+from pipeline.runtime import cluster
 from pipeline.scan.budget import Scorer, read_until
 from pipeline.scan.gauges import Gauges, shown
+from pipeline.scan.settings import DetectorSettings
 from pipeline.scan.table import copies
 from pipeline.scan.table.claims import Claims
 from pipeline.scan.table.known import FOLDER, write
@@ -27,9 +27,11 @@ from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.shelf import Shelf
 from pipeline.scan.watch import LOADING, STARTING, Watch, watched
 from pipeline.scan.workers import conclude, prepare
-from pipeline.settings import DetectorSettings
-from pipeline.tally import Teller
-from pipeline.telemetry import Ticker
+from pipeline.storage import storage
+from pipeline.storage.memory import Snapshot, mount, snapshot
+from pipeline.telemetry import metrics
+from pipeline.telemetry.tally import Teller
+from pipeline.telemetry.terminal import Ticker
 
 Reading = Callable[[], Iterator[pa.Table]]
 """Some seconds of reading: tables of `FETCHED`."""

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pipeline.asking import Asker, tallied
-from pipeline.counts import Counts
-from pipeline.log import LOG
-from pipeline.progress import SCORING
-from pipeline.tally import Seen, Teller
-from pipeline.telemetry import Ticker
+from pipeline.telemetry.asking import Asker, tallied
+from pipeline.telemetry.counts import Counts
+from pipeline.telemetry.log import LOG
+from pipeline.telemetry.progress import SCORING
+from pipeline.telemetry.tally import Seen, Teller
+from pipeline.telemetry.terminal import Ticker
 
 STARTING, LOADING, FIRST = "starting Ray", "loading the detector", "first images"
 LAST_LOOK = 1.0

@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow as pa
 import ray
 
-from mole.calibration import Calibration
-from mole.preprocess import Preprocess
-from pipeline import metrics
+from mole.measuring.calibration import Calibration
+from mole.views.preprocess import Preprocess
 from pipeline.scan.forecasting.trial import Trial
-from pipeline.tally import Teller
+from pipeline.telemetry import metrics
+from pipeline.telemetry.tally import Teller
 
 
 def prepare(
@@ -36,7 +36,7 @@ def prepare(
         known: the URL of a file of verdicts by content, where copies are not to be scored again.
         claims: the handle of the `Claims` that say which of several copies is scored; None scores each.
     """
-    from pipeline.decode import Bounds
+    from pipeline.images.decode import Bounds
     from pipeline.scan.steps import prepare as steps
     from pipeline.scan.table.known import opened
 

@@ -16,16 +16,16 @@ from scipy.optimize import brentq
 from torch import Tensor
 from torch.nn import functional
 
-from mole.backbone import BLOCK, END, load_tower
 from mole.checkpoint import sha256_of
 from mole.errors import SettingsError
-from mole.preprocess import Preprocess
-from mole.quantization import LARGEST, Coded, encode, inverse_factor, pack
-from mole.sensitivity import Survey, grain, steps, survey
-from mole.tower import Tower, normalise
-from mole.view import view
-from pipeline import storage
-from pipeline.commandline import JobSettings, split_commas
+from mole.tower.backbone import BLOCK, END, load_tower
+from mole.tower.quantization import LARGEST, Coded, encode, inverse_factor, pack
+from mole.tower.sensitivity import Survey, grain, steps, survey
+from mole.tower.vit import Tower, normalise
+from mole.views.preprocess import Preprocess
+from mole.views.view import view
+from pipeline.command.settings import JobSettings, split_commas
+from pipeline.storage import storage
 from pipeline.tune.data.samples import Sample, load
 
 BATCH = 8
@@ -95,7 +95,7 @@ def pack_tower(
     """Pack a tower so that its file is at most so large.
 
     Args:
-        source: the tower's weights in any form that `mole.backbone` reads.
+        source: the tower's weights in any form that `mole.tower.backbone` reads.
         target: the packed file.
         backbone: open_clip's name.
         calibration: images that tell what a detector feels.

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from mole.preprocess import Preprocess
+from mole.views.preprocess import Preprocess
 
 
 def work(config: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs.console import SCANNING, TRAINED, main
-from pipeline import invocation
+from pipeline.runtime import invocation
 from tests.verdicts import verdict_row, write_verdicts
 
 BARE = """

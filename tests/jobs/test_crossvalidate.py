@@ -13,7 +13,7 @@ from PIL import Image
 from jobs import crossvalidate, finetune
 from mole.config import describe
 from mole.errors import SettingsError
-from mole.preprocess import Preprocess
+from mole.views.preprocess import Preprocess
 from pipeline.registry import Registry
 from pipeline.tune.judging.held import HELD
 from pipeline.tune.judging.ladder import Ladder

@@ -22,7 +22,9 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
-from pipeline.metrics import (
+from pipeline.scan.table.lease import EXPIRES
+from pipeline.scan.table.views import ask
+from pipeline.telemetry.metrics import (
     BATCH_IMAGES,
     BATCH_ROOM,
     IMAGES,
@@ -38,8 +40,6 @@ from pipeline.metrics import (
     Metric,
     Stage,
 )
-from pipeline.scan.table.lease import EXPIRES
-from pipeline.scan.table.views import ask
 from tests.pictures import samples, write_shard
 from tests.poison import MARK, poisoned
 from tests.promql import OF_GPUS, TAGS_OF_GPUS, asked, expressions, served

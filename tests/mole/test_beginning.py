@@ -7,13 +7,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mole.backbone import tower_digest
 from mole.beginning import begin
 from mole.checkpoint import load_checkpoint
 from mole.config import describe
 from mole.errors import ModelError
-from mole.hub import architecture_of
-from mole.tower import Tower
+from mole.tower.backbone import tower_digest
+from mole.tower.hub import architecture_of
+from mole.tower.vit import Tower
 from tests.timms import weights
 
 PE, DINO = "PE-Core-T-16-384", "vit_tiny_patch16_dinov3_qkvb"

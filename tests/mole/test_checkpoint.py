@@ -7,14 +7,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mole.backbone import assemble
 from mole.checkpoint import adopt_linear_head, load_checkpoint, put, save_checkpoint
 from mole.config import CONFIG, Backbone, DetectorConfig, describe
-from mole.detector import MoLE, learned, stored
 from mole.errors import ModelError
-from mole.hub import architecture_of
-from mole.preprocess import Preprocess
-from mole.tower import Tower
+from mole.model.detector import MoLE, learned, stored
+from mole.tower.backbone import assemble
+from mole.tower.hub import architecture_of
+from mole.tower.vit import Tower
+from mole.views.preprocess import Preprocess
 from tests.tiny import SHAPE, tiny_checkpoint, tiny_weights
 
 

@@ -7,9 +7,10 @@ import pytest
 
 from mole.config import describe
 from mole.errors import ModelError, SettingsError, StorageError
-from pipeline import registry, storage
+from pipeline import registry
 from pipeline.promotion import Promotion
 from pipeline.registry import FEWEST, Registry
+from pipeline.storage import storage
 from tests.tiny import tiny_checkpoint
 
 

@@ -16,9 +16,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from mole.errors import MoleError, SettingsError
-from pipeline.amounts import sized
 from pipeline.labels import Label
-from pipeline.printable import printable
 from pipeline.records import Status
 from pipeline.review.browsing import record
 from pipeline.review.browsing.catalogue import Row
@@ -29,6 +27,8 @@ from pipeline.review.browsing.pictures import Absent
 from pipeline.review.browsing.placard import placard
 from pipeline.review.browsing.question import DECLARED, LABELLED, SORTS, VERDICTS, Question
 from pipeline.review.evidence.suspicious import short
+from pipeline.telemetry.amounts import sized
+from pipeline.telemetry.printable import printable
 
 PACKAGE = "pipeline.review.browsing"
 MOST_BODY = 64 << 10

@@ -3,10 +3,10 @@
 import math
 
 from mole.config import Description, describe
-from mole.preprocess import Preprocess
-from pipeline import storage
+from mole.views.preprocess import Preprocess
 from pipeline.registry import EMBEDDED, Registry, locate
 from pipeline.scan.table.views import partitions
+from pipeline.storage import storage
 
 NAMED = ("crop", "resize", "crop-4", "crop-9", "texture-1", "texture-4", "texture-9", "resize+crop")
 SPECS = {spec.fingerprint: spec for spec in map(Preprocess.named, NAMED)}

@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 
 from mole.errors import SettingsError
-from pipeline.printable import printable
+from pipeline.telemetry.printable import printable
 
 Ask = Callable[[str], list[dict[str, Any]]]
 

@@ -22,7 +22,7 @@ from PIL import Image
 
 from mole.config import Description
 from mole.errors import MoleError
-from mole.view import Pixels
+from mole.views.view import Pixels
 from pipeline.review.browsing.pictures import Absent
 from pipeline.review.browsing.rendering import png, tiled
 
@@ -112,7 +112,7 @@ def drawing(folder: str, views_C3SS: Pixels) -> Drawn:
     Raises:
         ModelError: the checkpoint cannot be used.
     """
-    heatmap, drawn = import_module("mole.heatmap"), import_module("mole.drawing")
+    heatmap, drawn = import_module("mole.inference.heatmap"), import_module("mole.inference.drawing")
     checkpoint = _loaded(folder)
     split = [heatmap.split_views(checkpoint, view_3SS[None]) for view_3SS in views_C3SS]
     maps_RC = [drawn.smoothed(part_1RC[0]) for part_1RC, _ in split]

@@ -8,13 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from mole.preprocess import Preprocess
-from mole.view import Pixels
-from pipeline.decode import Fault
-from pipeline.isolation import Call, Outcome, Server
+from mole.views.preprocess import Preprocess
+from mole.views.view import Pixels
+from pipeline.images.decode import Fault
 from pipeline.review.browsing import rendering
 from pipeline.review.browsing.catalogue import Row
 from pipeline.review.evidence.original import Gone, original
+from pipeline.runtime.isolation import Call, Outcome, Server
 
 PROCESSES = 2
 """That decode at a time."""

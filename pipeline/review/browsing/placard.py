@@ -3,7 +3,7 @@
 import textwrap
 from html import escape
 
-from pipeline.printable import printable
+from pipeline.telemetry.printable import printable
 
 SIGN, LINE = 10.5, 22
 """What a character takes of a line, and a line of the height."""

@@ -6,9 +6,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline.labels import Label
-from pipeline.printable import printable
 from pipeline.review.browsing.catalogue import Catalogue, Row
 from pipeline.review.browsing.checkpoints import Checkpoints
+from pipeline.telemetry.printable import printable
 
 SAID = {
     "generated": "Called generated",

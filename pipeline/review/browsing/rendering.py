@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image
 
-from mole.preprocess import Preprocess
-from mole.view import Pixels, views
-from pipeline.decode import Bounds, Fault, decode
-from pipeline.thumbnail import jpeg
+from mole.views.preprocess import Preprocess
+from mole.views.view import Pixels, views
+from pipeline.images.decode import Bounds, Fault, decode
+from pipeline.images.thumbnail import jpeg
 
 BOUNDS = Bounds(max_bytes=64 << 20, max_pixels=100_000_000, min_side=1)
 THUMBNAIL, LARGE = 320, 1600

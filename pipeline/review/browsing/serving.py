@@ -8,10 +8,10 @@ from collections.abc import Callable
 import uvicorn
 
 from mole.errors import SettingsError
-from pipeline import patience
 from pipeline.review.browsing.app import application
 from pipeline.review.browsing.look import Look
 from pipeline.review.browsing.settings import BrowseSettings
+from pipeline.storage import patience
 
 LOOPBACK = "127.0.0.1"
 PATIENCE = 2

@@ -5,8 +5,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from pipeline import storage
-from pipeline.commandline import JobSettings
+from pipeline.command.settings import JobSettings
+from pipeline.storage import storage
 
 LABELS = "labels"
 

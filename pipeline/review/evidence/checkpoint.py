@@ -10,10 +10,10 @@ from pydantic import ValidationError
 
 from mole.config import ADAPTERS, CONFIG, CheckpointConfig, describe
 from mole.errors import MoleError
-from pipeline import storage
-from pipeline.fault import STORE_FAULTS
 from pipeline.registry import EMBEDDED, PROMOTED, Registry, locate
 from pipeline.review.evidence.rates import EVALUATION, RATES, Measurement, collection_of, measurements
+from pipeline.storage import storage
+from pipeline.storage.fault import STORE_FAULTS
 
 SHIPPED = "the detector that is shipped with MoLE Scan"
 FOUND = (*STORE_FAULTS, MoleError, ValidationError, ValueError)

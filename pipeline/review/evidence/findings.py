@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import accumulate
 from typing import Any
 
-from mole.fitting import clopper_pearson
+from mole.measuring.fitting import clopper_pearson
 from pipeline.review.evidence.judged import ODDS, Judged
 from pipeline.review.evidence.suspicious import ORDER, SUSPICIOUS
 

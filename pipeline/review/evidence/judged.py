@@ -18,7 +18,7 @@ from pipeline.records import MODEL, PREVALENCE_KEY
 from pipeline.registry import FEWEST
 from pipeline.scan.table.ledger import FACTS, STATES, pattern
 from pipeline.scan.table.views import opened
-from pipeline.storage import absolute
+from pipeline.storage.storage import absolute
 
 MEMORY = "512MB"
 """Of DuckDB's buffers; what does not fit goes to the disk."""

@@ -8,9 +8,6 @@ from itertools import chain, groupby
 from typing import Any
 
 from mole.errors import StorageError
-from pipeline import storage
-from pipeline.fault import STORE_FAULTS, fault_of
-from pipeline.patience import is_near
 from pipeline.records import PASSING, Status
 from pipeline.scan.reading.fetch import READERS, read_unit
 from pipeline.scan.reading.image import Wanted
@@ -18,6 +15,9 @@ from pipeline.scan.reading.reread import is_own, unit_now
 from pipeline.scan.reading.shard import is_shard
 from pipeline.scan.reading.unit import Name
 from pipeline.scan.table.choice import GAP, LONGEST
+from pipeline.storage import storage
+from pipeline.storage.fault import STORE_FAULTS, fault_of
+from pipeline.storage.patience import is_near
 
 HASH_BYTES = 16
 MOST_BYTES = 64 << 20

@@ -13,10 +13,10 @@ from threading import Thread
 from typing import Any
 
 from mole.errors import MoleError
-from pipeline.fault import STORE_FAULTS
+from pipeline.images.thumbnail import MOST_BYTES, MOST_PIXELS, Thumbnail, thumbnail
 from pipeline.records import Status
 from pipeline.review.evidence.original import Gone, originals
-from pipeline.thumbnail import MOST_BYTES, MOST_PIXELS, Thumbnail, thumbnail
+from pipeline.storage.fault import STORE_FAULTS
 
 AT_ONCE = 4
 ONE, ALL = 10.0, 40.0

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from mole.calibration import Calibration
 from mole.config import CheckpointConfig
-from mole.fitting import clopper_pearson
-from mole.metrics import Rate
+from mole.measuring.calibration import Calibration
+from mole.measuring.fitting import clopper_pearson
+from mole.measuring.metrics import Rate
 
 UNNAMED = "a collection that the model does not name"
 RATES, EVALUATION = "rates.json", "evaluation.json"

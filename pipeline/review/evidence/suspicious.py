@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import duckdb
 
-from pipeline.redaction import redacted
+from pipeline.telemetry.redaction import redacted
 
 SUSPICIOUS = "(declared = 'generated' OR verdict = 'generated')"
 """Of the rows of the view `evidence`, those that are listed."""

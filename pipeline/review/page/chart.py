@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.printable import counted
 from pipeline.review.evidence.findings import Bin, Scale
 from pipeline.review.page.words import percent
+from pipeline.telemetry.printable import counted
 
 WIDTHS, HEIGHT = {"wide": 720, "narrow": 380}, 240
 """Of the drawing for wide pages, and of that for narrow ones, whose letters would be too small in the other."""

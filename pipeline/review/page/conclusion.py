@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.printable import counted
 from pipeline.review.evidence.checkpoint import Checkpoint
 from pipeline.review.evidence.findings import Counts, Share
 from pipeline.review.evidence.prevalence import Expected, Prevalence, estimate, precision
 from pipeline.review.evidence.rates import Kind, Measurement, strongest
 from pipeline.review.page.words import interval, percent
+from pipeline.telemetry.printable import counted
 
 
 @dataclass(frozen=True)

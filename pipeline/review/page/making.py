@@ -9,8 +9,6 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline import amounts, storage
-from pipeline.printable import counted
 from pipeline.review.evidence import checkpoint, drift, findings, history
 from pipeline.review.evidence.checkpoint import Checkpoint
 from pipeline.review.evidence.findings import Bin, Bounds, Scale
@@ -20,6 +18,9 @@ from pipeline.review.evidence.judged import Judged, judged
 from pipeline.review.evidence.pictures import MOVED, pictures
 from pipeline.review.page import chart, conclusion, sheet, standing, words
 from pipeline.review.page.words import Limit
+from pipeline.storage import storage
+from pipeline.telemetry import amounts
+from pipeline.telemetry.printable import counted
 
 TEMPLATE = "report.html.j2"
 PAGE = "report.html"

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pipeline.commandline import JobSettings
+from pipeline.command.settings import JobSettings
 
 
 class ReportSettings(JobSettings):

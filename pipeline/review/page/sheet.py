@@ -7,11 +7,11 @@ from pathlib import Path
 import duckdb
 
 from mole.errors import StorageError
-from pipeline import storage
 from pipeline.review.evidence.findings import MOST_LINES
 from pipeline.review.evidence.judged import Judged
 from pipeline.review.evidence.suspicious import ORDER, SUSPICIOUS
 from pipeline.review.page.words import RIGHTS
+from pipeline.storage import storage
 
 NAME = "suspicious.csv"
 FORMULA = r"^[=+\-@\t\r\n]"

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from posixpath import normpath
 from typing import Any
 
-from pipeline.printable import counted
 from pipeline.review.evidence.history import Run
 from pipeline.review.page.words import address, plain
+from pipeline.telemetry.printable import counted
 
 AGAIN = "start the same command again, and it goes on there"
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
-from pipeline import storage
-from pipeline.patience import is_web
-from pipeline.printable import printable
 from pipeline.records import Status
-from pipeline.redaction import HIDDEN, redacted
 from pipeline.review.evidence import suspicious
+from pipeline.storage import storage
+from pipeline.storage.patience import is_web
+from pipeline.telemetry.printable import printable
+from pipeline.telemetry.redaction import HIDDEN, redacted
 
 MOST_NAME, MOST_TEXT = 120, 300
 MOST_DIGITS = 6

@@ -9,18 +9,19 @@ import ray
 
 from mole.config import Description, describe
 from mole.errors import SettingsError
-from pipeline import cluster, registry
-from pipeline.asking import counting
-from pipeline.memory import snapshot
+from pipeline import registry
+from pipeline.runtime import cluster
 from pipeline.scan.forecasting.forecast import Counted, Line, Machine, Prices, Sampled, forecast
 from pipeline.scan.forecasting.trial import Trial
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.listed import listed
 from pipeline.scan.reading.source import Source
 from pipeline.scan.reading.unit import Unit
+from pipeline.scan.settings import EstimateSettings
 from pipeline.scan.workers import survey
-from pipeline.settings import EstimateSettings
-from pipeline.telemetry import Ticker
+from pipeline.storage.memory import snapshot
+from pipeline.telemetry.asking import counting
+from pipeline.telemetry.terminal import Ticker
 
 PLACES = 16
 """Shards and slices that a sample is drawn from, a few images of each; of single files each is one."""

@@ -10,8 +10,7 @@ import pyarrow as pa
 
 from mole.config import describe
 from pipeline import registry
-from pipeline.decode import Bounds
-from pipeline.memory import mount
+from pipeline.images.decode import Bounds
 from pipeline.records import MODEL
 from pipeline.scan.forecasting.trial import Trial
 from pipeline.scan.reading.fetch import fetch
@@ -21,6 +20,7 @@ from pipeline.scan.steps.prepare import chosen, prepare
 from pipeline.scan.steps.score import ScoreActor
 from pipeline.scan.steps.verdict import conclude
 from pipeline.scan.table.sink import encode
+from pipeline.storage.memory import mount
 
 Facts = dict[str, Any]
 

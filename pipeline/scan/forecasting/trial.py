@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from pipeline.memory import Snapshot
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.unit import Unit
+from pipeline.storage.memory import Snapshot
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from itertools import islice
 from typing import Any
 
 from mole.errors import SettingsError
-from pipeline import storage
 from pipeline.scan.reading.compression import Readable, filled
 from pipeline.scan.reading.lines import CHUNK, ERRORS, Coding, coding_of, decoded
+from pipeline.storage import storage
 
 MOST_DOCUMENT = 256 << 20
 """Bytes of a document that is no array: it is read whole, by each worker."""

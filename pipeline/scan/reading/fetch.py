@@ -9,11 +9,9 @@ from itertools import islice
 import pyarrow as pa
 
 from mole.errors import MoleError, StorageError
-from pipeline import memory, storage, stream
-from pipeline.attempt import is_suspected
-from pipeline.fault import STORE_FAULTS, fault_of
-from pipeline.isolation import server
 from pipeline.records import Status
+from pipeline.runtime.attempt import is_suspected
+from pipeline.runtime.isolation import server
 from pipeline.scan.reading import inventory, listing
 from pipeline.scan.reading.archive import Member, Passed, Tear
 from pipeline.scan.reading.compression import decompressed
@@ -21,6 +19,8 @@ from pipeline.scan.reading.image import Row, Wanted, held, read_image, row_of, t
 from pipeline.scan.reading.shard import Sample, is_shard, samples, split_name
 from pipeline.scan.reading.torn import TornError
 from pipeline.scan.reading.unit import Kind, Slice, Unit
+from pipeline.storage import memory, storage, stream
+from pipeline.storage.fault import STORE_FAULTS, fault_of
 
 READERS = 16
 TOLD = 8

@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 
 from mole.errors import SettingsError
-from pipeline import storage
-from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.records import CARRIED, FETCHED, Status, with_carried
+from pipeline.storage import storage
+from pipeline.storage.fault import STORE_FAULTS, fault_of
 
 HALF = re.compile("[\ud800-\udfff]")
 """What Python puts for a byte that is no UTF-8 (0xDC00 and the byte), and what JSON may say that is no character."""

@@ -23,14 +23,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mole.errors import SettingsError
-from pipeline import storage
-from pipeline.extension import IMAGE_EXTENSIONS
-from pipeline.found import Found
-from pipeline.patience import patiently
+from pipeline.images.extension import IMAGE_EXTENSIONS
 from pipeline.records import Status
 from pipeline.scan.reading.shard import SHARD_NAME
 from pipeline.scan.reading.torn import TornError, parquet
 from pipeline.scan.reading.unit import Kind, Name, Slice, Unit
+from pipeline.storage import storage
+from pipeline.storage.found import Found
+from pipeline.storage.patience import patiently
 
 MANIFEST = "manifest.json"
 ROWS_A_SLICE = 4096

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from pipeline.scan.reading.unit import Unit
-from pipeline.telemetry import Ticker
+from pipeline.telemetry.terminal import Ticker
 
 
 def listed(units: Iterable[Unit], ticker: Ticker, then: str = "") -> Iterator[Unit]:

@@ -12,11 +12,11 @@ from typing import Any
 from urllib.parse import quote, unquote, unquote_to_bytes
 
 from mole.errors import SettingsError
-from pipeline import storage
 from pipeline.scan.reading import columnar, textual
 from pipeline.scan.reading.shard import as_text, is_shard
 from pipeline.scan.reading.textual import TOO_WIDE
 from pipeline.scan.reading.unit import Kind, Name, Slice, Unit, part_of
+from pipeline.storage import storage
 
 FORMS = {
     ".parquet": "parquet",

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from mole.errors import SettingsError, StorageError
-from pipeline import storage
-from pipeline.fault import STORE_FAULTS, fault_of
-from pipeline.folder import files
-from pipeline.found import Found
-from pipeline.patience import is_web
 from pipeline.records import Status
 from pipeline.scan.reading.unit import Kind, Unit
-from pipeline.signature import unsigned
+from pipeline.storage import storage
+from pipeline.storage.fault import STORE_FAULTS, fault_of
+from pipeline.storage.folder import files
+from pipeline.storage.found import Found
+from pipeline.storage.patience import is_web
+from pipeline.storage.signature import unsigned
 
 MANY = 8
 LOOKS = 32

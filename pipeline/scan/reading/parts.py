@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from mole.errors import SettingsError
-from pipeline.found import Found
 from pipeline.scan.reading.listing import form_of
+from pipeline.storage.found import Found
 
 DELTA = "_delta_log"
 

@@ -14,8 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mole.errors import SettingsError, StorageError
-from pipeline import storage
-from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.records import CARRIED, PASSING, Status
 from pipeline.scan.reading.fetch import READERS, read_unit
 from pipeline.scan.reading.image import Row, Wanted, read_image, row_of, tables, too_large
@@ -24,7 +22,9 @@ from pipeline.scan.reading.lookup import name_now
 from pipeline.scan.reading.shard import is_shard
 from pipeline.scan.reading.torn import TornError
 from pipeline.scan.reading.unit import Kind, Name, Unit
-from pipeline.signature import unsigned
+from pipeline.storage import storage
+from pipeline.storage.fault import STORE_FAULTS, fault_of
+from pipeline.storage.signature import unsigned
 
 PLACE = ("unit", "index", "last")
 

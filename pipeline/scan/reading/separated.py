@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from mole.errors import SettingsError
-from pipeline.extension import is_image
+from pipeline.images.extension import is_image
 
 LONGEST_FIELD = 256 << 20
 """Characters of a field: an embedded image of the usual bound, and more."""

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline import storage
-from pipeline.extension import is_image
+from pipeline.images.extension import is_image
 from pipeline.scan.reading.archive import Member, Passed, Tear, members
 from pipeline.scan.reading.clutter import begins_as_image, is_clutter
 from pipeline.scan.reading.compression import Readable
+from pipeline.storage import storage
 
 SHARD_NAME = re.compile(r"\.(tar|tar\.gz|tgz|tar\.bz2|tbz2?|tar\.xz|txz|tar\.zst|tzst)$", re.IGNORECASE)
 LONGEST_TEXT = 1 << 20

@@ -10,12 +10,7 @@ from urllib.parse import urlsplit
 from braceexpand import braceexpand
 
 from mole.errors import SettingsError, StorageError
-from pipeline import storage
-from pipeline.extension import is_image
-from pipeline.fault import STORE_FAULTS, fault_of
-from pipeline.folder import UNREADABLE, entries, is_hidden
-from pipeline.found import Found
-from pipeline.patience import is_web, patiently
+from pipeline.images.extension import is_image
 from pipeline.records import Status
 from pipeline.scan.reading import inventory, listing, parts
 from pipeline.scan.reading.lookup import file_unit, look_at_all, name_of
@@ -23,6 +18,11 @@ from pipeline.scan.reading.passed import Passed
 from pipeline.scan.reading.shard import is_shard
 from pipeline.scan.reading.torn import TornError
 from pipeline.scan.reading.unit import Kind, Unit, part_of
+from pipeline.storage import storage
+from pipeline.storage.fault import STORE_FAULTS, fault_of
+from pipeline.storage.folder import UNREADABLE, entries, is_hidden
+from pipeline.storage.found import Found
+from pipeline.storage.patience import is_web, patiently
 
 OWN = r"(model=[^/]*/|_(runs|rescans|known)/|_lease\.json/)"
 """What a scan writes right into its output, where that is the source folder itself."""

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, BinaryIO
 
-from pipeline import storage
 from pipeline.scan.reading import document
 from pipeline.scan.reading.columnar import ROWS_A_SLICE, column_of
 from pipeline.scan.reading.lines import Lines, decoded
 from pipeline.scan.reading.separated import Table
 from pipeline.scan.reading.unit import Slice
+from pipeline.storage import storage
 
 BYTES_A_SLICE = 16 << 20
 """Bytes after which a slice ends, for a row may hold an image."""

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline import storage
+from pipeline.storage import storage
 
 BUFFER = 1 << 20
 """Bytes of a Parquet file that are asked for at a time while pages are read one after the other."""

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mole.preprocess import Preprocess
-from mole.view import Pixels, views
-from pipeline.attempt import is_suspected
-from pipeline.decode import Bounds, Fault, decode
-from pipeline.isolation import Server, bounded_time, server
-from pipeline.provenance import declared
+from mole.views.preprocess import Preprocess
+from mole.views.view import Pixels, views
+from pipeline.images.decode import Bounds, Fault, decode
+from pipeline.images.provenance import declared
 from pipeline.records import COPY, PLACE, PREPARED, SAME_AS, SCORE, Status, like
+from pipeline.runtime.attempt import is_suspected
+from pipeline.runtime.isolation import Server, bounded_time, server
 from pipeline.scan.table.known import Known
 
 HASH_BYTES = 16

@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 import torch
 
 from mole.checkpoint import load_checkpoint
-from mole.inference import Panel, Scores
-from mole.preprocess import Preprocess
+from mole.inference.scoring import Panel, Scores
+from mole.views.preprocess import Preprocess
 from pipeline import registry
 from pipeline.records import GATES, MODEL, SCORED, like
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mole.calibration import PREVALENCE, Calibration
+from mole.measuring.calibration import PREVALENCE, Calibration
 from pipeline.records import MODEL, PREVALENCE_KEY, TIME, VERDICT, like
 
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import duckdb
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline import storage
-from pipeline.fault import STORE_FAULTS
 from pipeline.records import CARRIED
 from pipeline.scan.table.ledger import Ledger, listed, register, unreadable
+from pipeline.storage import storage
+from pipeline.storage.fault import STORE_FAULTS
 
 COLUMNS = "SELECT file_name, list(name), list(num_children) FROM parquet_schema({files}) GROUP BY file_name"
 

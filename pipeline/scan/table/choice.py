@@ -16,12 +16,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mole.errors import SettingsError, StorageError
-from pipeline import storage
-from pipeline.fault import STORE_FAULTS, fault_of
 from pipeline.records import CARRIED, PASSING
 from pipeline.scan.reading.reread import cost
 from pipeline.scan.reading.shard import SHARD_NAME
 from pipeline.scan.table.views import plainly
+from pipeline.storage import storage
+from pipeline.storage.fault import STORE_FAULTS, fault_of
 
 IntRows = npt.NDArray[np.int64]
 """An int64 for each row."""

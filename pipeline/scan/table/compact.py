@@ -15,17 +15,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mole.errors import LawError, StorageError
-from pipeline import storage
-from pipeline.fault import STORE_FAULTS
-from pipeline.patience import patiently
 from pipeline.records import MODEL, check_version
+from pipeline.scan.settings import CompactSettings
 from pipeline.scan.table import lease
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.sink import encode, part_name
 from pipeline.scan.table.views import demand_table, partitions
-from pipeline.settings import CompactSettings
-from pipeline.telemetry import Ticker
+from pipeline.storage import storage
+from pipeline.storage.fault import STORE_FAULTS
+from pipeline.storage.patience import patiently
+from pipeline.telemetry.terminal import Ticker
 
 READERS = 16
 

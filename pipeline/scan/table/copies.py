@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline import storage
-from pipeline.fault import STORE_FAULTS
 from pipeline.records import CARRIED, MODEL, PLACE, SAME_AS
 from pipeline.scan.table.known import FOLDER
 from pipeline.scan.table.ledger import listed, register, unreadable
 from pipeline.scan.table.sink import part_name
+from pipeline.storage import storage
+from pipeline.storage.fault import STORE_FAULTS
 
 ROWS_A_TABLE = 1 << 14
 OWN = (MODEL, *dict(PLACE), "content_hash", "bytes", CARRIED)

@@ -19,10 +19,11 @@ from pyiceberg.table import Table
 from ray.data import Dataset
 
 from mole.errors import SettingsError, StorageError
-from pipeline import cluster, storage
 from pipeline.records import MODEL, SCHEMA_VERSION, VERDICT, VERSION_KEY
+from pipeline.runtime import cluster
 from pipeline.scan.table import lease
 from pipeline.scan.table.ledger import NOTHING, PLACES, Ledger, listed, register, unreadable
+from pipeline.storage import storage
 
 PROPERTY = "mole-scan"
 ADDED = """

@@ -16,10 +16,10 @@ import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from mole.errors import SettingsError, StorageError
-from pipeline import memory, storage
-from pipeline.fault import STORE_FAULTS
 from pipeline.records import VERDICT
 from pipeline.scan.table.ledger import Ledger, listed, register, unreadable
+from pipeline.storage import memory, storage
+from pipeline.storage.fault import STORE_FAULTS
 
 FOLDER = "_known"
 """Where the files lie in a table while a run needs them; readers of Parquet pass over names that begin so."""

@@ -16,9 +16,9 @@ from typing import Self
 import psutil
 
 from mole.errors import HeldError, StorageError
-from pipeline import local, storage
-from pipeline.fault import STORE_FAULTS
-from pipeline.redaction import command_line
+from pipeline.storage import local, storage
+from pipeline.storage.fault import STORE_FAULTS
+from pipeline.telemetry.redaction import command_line
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from mole.errors import LawError, StorageError
-from pipeline import storage
-from pipeline.fault import STORE_FAULTS
 from pipeline.records import check_version
+from pipeline.storage import storage
+from pipeline.storage.fault import STORE_FAULTS
 
 TAKEN = -1
 """Stands for a time that no row has, once an image's newest row was found."""

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 from ray.data import Dataset
 
 from mole.errors import SettingsError
-from pipeline import storage
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.sink import Files
+from pipeline.storage import storage
 
 
 class Shelf(Protocol):

@@ -12,10 +12,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from ray.data import Dataset
 
-from pipeline import cluster, memory, metrics, storage
 from pipeline.records import MODEL, TALLIED, Status
+from pipeline.runtime import cluster
 from pipeline.scan.table import lease
 from pipeline.scan.table.ledger import Ledger
+from pipeline.storage import memory, storage
+from pipeline.telemetry import metrics
 
 ROWS_A_GROUP = 1 << 17
 """Rows of a row group: a reader that looks for some units of a large file passes over the others."""

@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from mole.errors import SettingsError, StorageError
-from pipeline import storage
-from pipeline.fault import STORE_FAULTS
+from pipeline.command.run import FOLDER as RUNS
 from pipeline.records import MODEL, check_version
-from pipeline.run import FOLDER as RUNS
 from pipeline.scan.table.ledger import pattern
+from pipeline.storage import storage
+from pipeline.storage.fault import STORE_FAULTS
 
 VIEWS = ("current", "evidence", "faults", "changed", "progress", "verdicts", "runs")
 
@@ -39,7 +39,7 @@ RUN = {
     "summary": "JSON",
     "settings": "JSON",
 }
-"""The columns of the view `runs`: what `pipeline.run` records."""
+"""The columns of the view `runs`: what `pipeline.command.run` records."""
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from mole.errors import SettingsError
-from pipeline.decode import Fault, decode
+from pipeline.images.decode import Fault, decode
 from pipeline.records import Status
 from pipeline.tune.data.pixels import scaled
 from pipeline.tune.data.samples import BOUNDS, tensor

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mole.errors import SettingsError
-from pipeline.telemetry import Ticker
+from pipeline.telemetry.terminal import Ticker
 from pipeline.tune.data.labels import mapping
 from pipeline.tune.data.layout import Layout, gather
 from pipeline.tune.data.samples import Sample, capped, to_table

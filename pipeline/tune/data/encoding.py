@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.JpegImagePlugin import get_sampling
 
-from pipeline.container import blocks
-from pipeline.decode import READERS
-from pipeline.provenance import declared
+from pipeline.images.container import blocks
+from pipeline.images.decode import READERS
+from pipeline.images.provenance import declared
 
 LUMA = (
     "16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 57 69 56 14 17 22 29 51 87 80 62 "

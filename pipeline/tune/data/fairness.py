@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from pipeline import cluster
-from pipeline.telemetry import Ticker
+from pipeline.runtime import cluster
+from pipeline.telemetry.terminal import Ticker
 from pipeline.tune.data.audit import BOUND, Audit, audit
 from pipeline.tune.data.collection import recognised
 from pipeline.tune.data.samples import capped

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from mole.errors import SettingsError
-from pipeline.extension import is_image
+from pipeline.images.extension import is_image
 from pipeline.tune.data.labels import NAMES, Words
 from pipeline.tune.data.reading import PLAIN, Reading
 from pipeline.tune.data.samples import Sample, placed

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from braceexpand import UnbalancedBracesError, braceexpand  # type: ignore[attr-defined, unused-ignore]
 
 from mole.errors import SettingsError
-from pipeline import storage
-from pipeline.extension import is_image
-from pipeline.folder import walk
+from pipeline.images.extension import is_image
+from pipeline.storage import storage
+from pipeline.storage.folder import walk
 from pipeline.tune.data import folders, shards, tables
 from pipeline.tune.data.labels import FOLDERS, VALUES, check_both, words
 from pipeline.tune.data.reading import PLAIN, Reading

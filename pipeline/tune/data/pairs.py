@@ -16,7 +16,7 @@ from zlib import crc32
 from torch import Tensor
 
 from mole.errors import SettingsError
-from pipeline.decode import Fault, decode
+from pipeline.images.decode import Fault, decode
 from pipeline.tune.data.align import SUBSAMPLINGS, encoded
 from pipeline.tune.data.augment import resize
 from pipeline.tune.data.autoencoder import Reconstructor, prepared

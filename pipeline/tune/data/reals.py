@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from mole.errors import SettingsError, StorageError
-from pipeline import storage
-from pipeline.extension import is_image
-from pipeline.folder import walk
+from pipeline.images.extension import is_image
 from pipeline.records import Status
+from pipeline.storage import storage
+from pipeline.storage.folder import walk
 from pipeline.tune.data import shards, tables
 from pipeline.tune.data.labels import FAKE, FOLDERS, VALUES, meaning
 from pipeline.tune.data.manifest import place_of

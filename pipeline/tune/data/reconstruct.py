@@ -12,11 +12,11 @@ import ray.data
 import torch
 
 from mole.errors import SettingsError
-from pipeline import storage
-from pipeline.decode import Fault
-from pipeline.fault import STORE_FAULTS, fault_of
+from pipeline.images.decode import Fault
 from pipeline.records import Status
-from pipeline.telemetry import Ticker
+from pipeline.storage import storage
+from pipeline.storage.fault import STORE_FAULTS, fault_of
+from pipeline.telemetry.terminal import Ticker
 from pipeline.tune.data.autoencoder import Reconstructor
 from pipeline.tune.data.pairs import name_of, pair_of
 from pipeline.tune.data.samples import SCHEMA, Sample, from_table, read, to_table

@@ -8,8 +8,9 @@ import ray
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from mole.errors import SettingsError
-from pipeline import cluster, storage
-from pipeline.telemetry import Ticker
+from pipeline.runtime import cluster
+from pipeline.storage import storage
+from pipeline.telemetry.terminal import Ticker
 from pipeline.tune.data.autoencoder import open_autoencoder
 from pipeline.tune.data.collection import recognised
 from pipeline.tune.data.reconstruct import Opening, Reconstructed, reconstruct

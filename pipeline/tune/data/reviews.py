@@ -9,9 +9,10 @@ import pyarrow.compute as pc
 from pyarrow import dataset
 
 from mole.errors import SettingsError, StorageError
-from pipeline import labels, storage
+from pipeline import labels
 from pipeline.labels import Label
 from pipeline.records import Status
+from pipeline.storage import storage
 from pipeline.tune.data.labels import Words, meaning
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.data.tables import ENDINGS, is_table, open_table, whole

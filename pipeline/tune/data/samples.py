@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from mole.errors import SettingsError
-from mole.view import Pixels
-from pipeline import storage
-from pipeline.decode import Bounds, Fault, decode
+from mole.views.view import Pixels
+from pipeline.images.decode import Bounds, Fault, decode
+from pipeline.storage import storage
 from pipeline.tune.data.content import content_of
 from pipeline.tune.data.reading import Reading
 from pipeline.tune.data.seam import has_seam

@@ -5,7 +5,7 @@ Legend: H, W of one picture.
 
 import numpy as np
 
-from mole.view import Pixels
+from mole.views.view import Pixels
 
 STEP = 8  # grey levels between neighbours that count as a jump; the noise of a JPEG stays below
 REACH = 0.03  # of the side to either side of the middle, where a seam may lie

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
 
-from pipeline.commandline import JobSettings, read_json, split_commas
+from pipeline.command.settings import JobSettings, read_json, split_commas
 from pipeline.tune.data.reading import Reading
 
 Names = Annotated[tuple[str, ...], BeforeValidator(split_commas)]

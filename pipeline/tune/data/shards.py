@@ -11,8 +11,8 @@ from typing import Any
 import fsspec
 
 from mole.errors import SettingsError, StorageError
-from pipeline import storage
-from pipeline.extension import is_image
+from pipeline.images.extension import is_image
+from pipeline.storage import storage
 from pipeline.tune.data.labels import Words, meaning
 from pipeline.tune.data.reading import PLAIN
 from pipeline.tune.data.samples import Sample, sample_of

@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 import ray.data
 from PIL import Image
 
-from mole.view import Pixels
-from pipeline.decode import Fault, decode
-from pipeline.fault import STORE_FAULTS, fault_of
+from mole.views.view import Pixels
+from pipeline.images.decode import Fault, decode
 from pipeline.records import Status
-from pipeline.telemetry import Ticker
+from pipeline.storage.fault import STORE_FAULTS, fault_of
+from pipeline.telemetry.terminal import Ticker
 from pipeline.tune.data.encoding import encoding_of
 from pipeline.tune.data.samples import BOUNDS, SCHEMA, Sample, digest_of, from_table, read, to_table, within
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 from pyarrow import csv, json, parquet
 
 from mole.errors import SettingsError, StorageError
-from pipeline import storage
+from pipeline.storage import storage
 from pipeline.tune.data.labels import Words, meaning
 from pipeline.tune.data.reading import PLAIN, Reading
 from pipeline.tune.data.samples import Sample, sample_of

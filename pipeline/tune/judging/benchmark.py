@@ -6,8 +6,10 @@ from typing import ClassVar, Literal
 from pydantic import Field, PositiveInt, field_validator
 
 from mole.errors import SettingsError
-from pipeline import cluster, registry, storage
-from pipeline.telemetry import Ticker
+from pipeline import registry
+from pipeline.runtime import cluster
+from pipeline.storage import storage
+from pipeline.telemetry.terminal import Ticker
 from pipeline.tune.data.collection import recognised
 from pipeline.tune.data.samples import Sample, capped
 from pipeline.tune.data.settings import Names, SampleSettings

@@ -19,16 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from mole.calibration import Calibration
 from mole.config import ADAPTERS, CONFIG, CheckpointConfig, Description
 from mole.errors import SettingsError
-from mole.fitting import reals_for, shown_threshold, threshold_for, upper_bound
-from mole.metrics import Rate, share_above
-from pipeline import cluster, registry, storage
-from pipeline.commandline import JobSettings
+from mole.measuring.calibration import Calibration
+from mole.measuring.fitting import reals_for, shown_threshold, threshold_for, upper_bound
+from mole.measuring.metrics import Rate, share_above
+from pipeline import registry
+from pipeline.command.settings import JobSettings
 from pipeline.records import Status
 from pipeline.registry import EMBEDDED, PROMOTED, Registry
-from pipeline.telemetry import Ticker
+from pipeline.runtime import cluster
+from pipeline.storage import storage
+from pipeline.telemetry.terminal import Ticker
 from pipeline.tune.data.collection import CALIBRATION
 from pipeline.tune.data.manifest import MANIFEST, ORIGIN, extended, taught
 from pipeline.tune.data.reals import read_reals

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mole.config import Description, describe
 from mole.errors import SettingsError
-from mole.preprocess import Preprocess
+from mole.views.preprocess import Preprocess
 from pipeline import registry
 from pipeline.tune.data.manifest import Taught, taught
 from pipeline.tune.data.samples import Sample

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from mole.calibration import Calibration
 from mole.config import Description
 from mole.errors import SettingsError
+from mole.measuring.calibration import Calibration
 from pipeline.records import Status
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.judging.judgement import Figures, Part, Reals, collections, figures, parts

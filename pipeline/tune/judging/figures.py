@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mole.calibration import Calibration
-from mole.fitting import threshold_for
-from mole.metrics import Rate, auroc, auroc_interval, average_precision, rate_of
+from mole.measuring.calibration import Calibration
+from mole.measuring.fitting import threshold_for
+from mole.measuring.metrics import Rate, auroc, auroc_interval, average_precision, rate_of
 from pipeline.tune.judging.held import FEWEST, Held
 from pipeline.tune.judging.perturbation import SHIPPED
 from pipeline.tune.judging.rule import AIM, Reals, calibrate, mean_share

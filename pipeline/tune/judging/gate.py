@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mole.fitting import reals_to_show, upper_bound
-from mole.metrics import Rate
+from mole.measuring.fitting import reals_to_show, upper_bound
+from mole.measuring.metrics import Rate
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.judgement import Figures
 from pipeline.tune.judging.logits import OVERALL

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mole.calibration import FloatArray
 from mole.errors import SettingsError
+from mole.measuring.calibration import FloatArray
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.judging.perturbation import ALIGNED, NATIVE, SHIPPED
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from mole.calibration import Calibration, FloatArray
-from mole.metrics import (
+from mole.measuring.calibration import Calibration, FloatArray
+from mole.measuring.metrics import (
     Detection,
     Precision,
     Rate,

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from mole.errors import SettingsError
-from mole.metrics import Rate
+from mole.measuring.metrics import Rate
 from pipeline.tune.judging.figures import judge
 from pipeline.tune.judging.held import HELD, Held
 from pipeline.tune.judging.perturbation import SHIPPED

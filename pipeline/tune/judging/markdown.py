@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mole.metrics import Rate
+from mole.measuring.metrics import Rate
 
 NOTHING = "–"
 """Where there is no figure."""

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from mole.config import CONFIG, Description, describe
 from mole.errors import ModelError
-from pipeline import registry, storage
+from pipeline import registry
 from pipeline.registry import EMBEDDED, Registry
+from pipeline.storage import storage
 
 
 @dataclass(frozen=True)

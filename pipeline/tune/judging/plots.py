@@ -15,8 +15,8 @@ from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from mole.calibration import Calibration, FloatArray
-from mole.metrics import Reliability
+from mole.measuring.calibration import Calibration, FloatArray
+from mole.measuring.metrics import Reliability
 
 Both = tuple[FloatArray, FloatArray]
 """Logits of reals, (R,), and of fakes, (G,)."""

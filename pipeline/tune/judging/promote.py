@@ -9,11 +9,12 @@ from pydantic import Field, model_validator
 
 from mole.config import ADAPTERS, CONFIG, Description, describe
 from mole.errors import ModelError, RefusedError, SettingsError
-from pipeline import cluster, registry
-from pipeline.commandline import JobSettings
+from pipeline import registry
+from pipeline.command.settings import JobSettings
 from pipeline.promotion import Promotion
 from pipeline.registry import EMBEDDED, Registry
-from pipeline.telemetry import Ticker
+from pipeline.runtime import cluster
+from pipeline.telemetry.terminal import Ticker
 from pipeline.tune.data.collection import TEST
 from pipeline.tune.data.layout import gather
 from pipeline.tune.data.manifest import MANIFEST, Taught, place_of, taught

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict
 
 from mole.config import describe
 from mole.errors import SettingsError
-from mole.metrics import average_precision
-from mole.preprocess import Preprocess
+from mole.measuring.metrics import average_precision
+from mole.views.preprocess import Preprocess
 from pipeline import registry
 from pipeline.tune.data.folders import reals_of
 from pipeline.tune.data.samples import Sample

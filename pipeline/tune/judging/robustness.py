@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mole.calibration import Calibration, FloatArray
-from mole.metrics import Rate, rate_of
+from mole.measuring.calibration import Calibration, FloatArray
+from mole.measuring.metrics import Rate, rate_of
 from pipeline.tune.judging.perturbation import SHIPPED
 
 GRID = (

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mole.calibration import Calibration, FloatArray
-from mole.fitting import fit_temperature
+from mole.measuring.calibration import Calibration, FloatArray
+from mole.measuring.fitting import fit_temperature
 from pipeline.tune.judging.held import Held, Mask
 from pipeline.tune.judging.perturbation import SHIPPED
 from pipeline.tune.judging.thresholds import named, placed

@@ -8,8 +8,8 @@ import pyarrow as pa
 import torch
 
 from mole.checkpoint import load_checkpoint
-from mole.inference import PanelOfOne
-from mole.preprocess import Preprocess
+from mole.inference.scoring import PanelOfOne
+from mole.views.preprocess import Preprocess
 from pipeline import registry
 from pipeline.records import GATES
 

@@ -14,9 +14,10 @@ from ray.data import ActorPoolStrategy, Dataset
 
 from mole.config import describe
 from mole.errors import LawError
-from mole.preprocess import Preprocess
-from pipeline import cluster, registry
-from pipeline.telemetry import Ticker
+from mole.views.preprocess import Preprocess
+from pipeline import registry
+from pipeline.runtime import cluster
+from pipeline.telemetry.terminal import Ticker
 from pipeline.tune import workers
 from pipeline.tune.data.samples import Sample, to_table
 from pipeline.tune.judging.perturbation import perturbation

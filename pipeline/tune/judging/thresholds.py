@@ -5,10 +5,10 @@ Legend: R real images.
 
 from collections.abc import Iterable
 
-from mole.calibration import Calibration, FloatArray
 from mole.config import Description
-from mole.fitting import clopper_pearson
-from mole.metrics import share_above
+from mole.measuring.calibration import Calibration, FloatArray
+from mole.measuring.fitting import clopper_pearson
+from mole.measuring.metrics import share_above
 
 UNNAMED = "a collection that it does not name"
 

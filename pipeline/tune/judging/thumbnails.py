@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.decode import Fault
-from pipeline.thumbnail import shrunk
+from pipeline.images.decode import Fault
+from pipeline.images.thumbnail import shrunk
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.judging.logits import Logits
 from pipeline.tune.judging.viewing import opened

@@ -2,9 +2,9 @@
 
 from pydantic import BaseModel, ConfigDict
 
-from mole.calibration import Calibration
 from mole.errors import SettingsError
-from mole.metrics import Rate
+from mole.measuring.calibration import Calibration
+from mole.measuring.metrics import Rate
 from pipeline.tune.judging.held import FEWEST
 from pipeline.tune.judging.rule import Estimate
 

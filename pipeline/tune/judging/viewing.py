@@ -6,11 +6,11 @@ from zlib import crc32
 import pyarrow as pa
 import torch
 
-from mole.preprocess import Preprocess
-from mole.view import views
-from pipeline.decode import Fault
-from pipeline.fault import STORE_FAULTS, fault_of
+from mole.views.preprocess import Preprocess
+from mole.views.view import views
+from pipeline.images.decode import Fault
 from pipeline.records import Status
+from pipeline.storage.fault import STORE_FAULTS, fault_of
 from pipeline.tune.data.samples import SCHEMA, Sample, decoded, digest_of, from_table, read
 from pipeline.tune.judging.perturbation import perturbation
 from pipeline.tune.judging.scorer import FACTS, PLACE

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mole.errors import SettingsError
-from pipeline.telemetry import Ticker
+from pipeline.telemetry.terminal import Ticker
 from pipeline.tune.data.align import Aligner, aligner
 from pipeline.tune.data.audit import audit, verdict_of
 from pipeline.tune.data.collection import Collection, Say

@@ -9,8 +9,9 @@ from pathlib import Path
 from mole.beginning import begin
 from mole.config import Description, describe
 from mole.errors import SettingsError
-from pipeline import registry, storage
+from pipeline import registry
 from pipeline.registry import Registry
+from pipeline.storage import storage
 from pipeline.tune.training.recipe import SHAPE, Recipe
 from pipeline.tune.training.settings import FinetuneSettings
 

@@ -11,9 +11,10 @@ import ray
 
 from mole.config import Description
 from mole.errors import SettingsError
-from mole.hub import architecture_of
-from pipeline import cluster, storage
-from pipeline.telemetry import Ticker
+from mole.tower.hub import architecture_of
+from pipeline.runtime import cluster
+from pipeline.storage import storage
+from pipeline.telemetry.terminal import Ticker
 from pipeline.tune import workers
 from pipeline.tune.data.collection import TEST, VALIDATION, Collection, Say, collect
 from pipeline.tune.data.split import TRAIN, split_of

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mole.view import Pixels, view, views
+from mole.views.view import Pixels, view, views
 from pipeline.tune.data.augment import augment
 from pipeline.tune.data.samples import Sample, from_table, load
 from pipeline.tune.judging.perturbation import perturbation

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mole.errors import SettingsError
-from mole.preprocess import Preprocess
+from mole.views.preprocess import Preprocess
 
 Batch = dict[str, NDArray[Any]]
 

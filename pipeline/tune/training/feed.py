@@ -64,14 +64,20 @@ class KeptFeed:
         return self.found.tokens([self.kept.training[number] for number in number_B]), label_B
 
     def fit(self, learner: Learner) -> bool:
-        """Fit the head to every delivery of every sample that the stage sees, each process reading its share."""
+        """Fit the head to every view of every sample that the stage sees, each process reading its share.
+
+        Where experts have moved, a view costs a forward pass, and the head of a stage alone is fitted to one a sample.
+        """
         each = self.kept.rounds * self.kept.views
-        weight_N = np.repeat(np.array(self.kept.weights[learner.progress.stage]), each)
+        fresh = not learner.moved
+        weight_NV = np.repeat(np.array(self.kept.weights[learner.progress.stage])[:, None], each, axis=1)
+        if not fresh and learner.stage.head is not None:
+            weight_NV[:, 1:] = 0
+        weight_N = weight_NV.reshape(-1)
         label_N = np.repeat(np.array(self.kept.labels, np.float32), each)
         mine = _share(np.flatnonzero(weight_N), self.seat)
         used_N = mine != NOBODY
         names = [self.kept.training[number] for number in mine]  # the last one where nobody is: it weighs nothing
-        fresh = not learner.moved
         features = [
             self.found.features(part) if fresh else learner.features(self.found.tokens(part)).cpu()
             for part in _cut(names, 64 * BATCH if fresh else BATCH)

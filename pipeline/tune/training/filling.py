@@ -13,8 +13,8 @@ import pyarrow as pa
 import ray.data
 from ray.data import ActorPoolStrategy, Dataset
 
-from pipeline import cluster
-from pipeline.telemetry import Ticker
+from pipeline.runtime import cluster
+from pipeline.telemetry.terminal import Ticker
 from pipeline.tune import workers
 from pipeline.tune.training.delivery import WANTED, Want
 from pipeline.tune.training.draws import Made

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mole.calibration import Calibration
 from mole.config import CONFIG, Description
 from mole.errors import SettingsError
-from mole.fitting import reals_for
-from pipeline import cluster, registry, storage
-from pipeline.folder import walk
+from mole.measuring.calibration import Calibration
+from mole.measuring.fitting import reals_for
+from pipeline import registry
 from pipeline.registry import Registry
-from pipeline.telemetry import Ticker
+from pipeline.runtime import cluster
+from pipeline.storage import storage
+from pipeline.storage.folder import walk
+from pipeline.telemetry.terminal import Ticker
 from pipeline.tune.data.collection import CALIBRATION, TEST, VALIDATION, Collection, collect
 from pipeline.tune.data.manifest import MANIFEST, inherited
 from pipeline.tune.data.split import TRAIN

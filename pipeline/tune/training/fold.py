@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mole.detector import learned
-from pipeline import storage
+from mole.model.detector import learned
+from pipeline.storage import storage
 from pipeline.tune.training.draws import Draws
 from pipeline.tune.training.feed import KeptFeed, kept_logits
 from pipeline.tune.training.loop import Crew, begin, run

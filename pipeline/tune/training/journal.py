@@ -8,7 +8,7 @@ from typing import Any
 
 from tensorboardX import SummaryWriter
 
-from pipeline import storage
+from pipeline.storage import storage
 from pipeline.tune.training.task import MIXING
 from pipeline.tune.training.trainer import epochs_of
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from mole.config import Description
 from mole.errors import SettingsError
-from mole.hub import architecture_of
-from mole.preprocess import Preprocess
-from pipeline import storage
+from mole.tower.hub import architecture_of
+from mole.views.preprocess import Preprocess
+from pipeline.storage import storage
 from pipeline.tune.data.collection import TEST, VALIDATION, Collection
 from pipeline.tune.data.samples import to_table
 from pipeline.tune.data.split import TRAIN

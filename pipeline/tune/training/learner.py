@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, distributed
 
-from mole.attention import prepare_for_training
 from mole.checkpoint import put
-from mole.detector import MoLE, learned, stored
 from mole.errors import SettingsError
-from mole.head import Head
-from mole.preprocess import Preprocess
-from mole.tower import normalise
-from mole.training import Rates, StepReport, fit_head, optimizer_for, schedule, training_step
+from mole.model.detector import MoLE, learned, stored
+from mole.model.head import Head
+from mole.tower.attention import prepare_for_training
+from mole.tower.vit import normalise
+from mole.training.step import Rates, StepReport, fit_head, optimizer_for, schedule, training_step
+from mole.views.preprocess import Preprocess
 from pipeline.tune.training.stages import movable, silenced
 from pipeline.tune.training.task import Course, Stage
 

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed
 
 from mole.checkpoint import adapters_of, put
-from mole.metrics import auroc
-from mole.training import StepReport
-from pipeline import registry, storage
+from mole.measuring.metrics import auroc
+from mole.training.step import StepReport
+from pipeline import registry
+from pipeline.storage import storage
 from pipeline.tune.training.draws import NOBODY
 from pipeline.tune.training.feed import Feed, Seat
 from pipeline.tune.training.learner import Learner, gathered

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from mole.config import Description, DetectorConfig
 from mole.errors import SettingsError
-from pipeline import storage
+from pipeline.storage import storage
 from pipeline.tune.data.clusters import contents
 from pipeline.tune.data.collection import TEST, VALIDATION, Collection
 from pipeline.tune.data.samples import Sample, to_table
@@ -106,7 +106,7 @@ def task_of(
         views = images * recipe.deliveries * len(spec.singles) if keeps else course.looking * recipe.batch_size
         detector = detector.model_copy(update={"centres": max(1, min(detector.centres, views))})
     if keeps and not detector.adapts:  # the head is fitted to its optimum, and nothing else can learn
-        course = replace(course, stages=(Stage("head", 0),))
+        course = replace(course, stages=(Stage("head", 0, kinds=course.stages[-1].kinds),))
     demand_experts(course, detector)
     return Task(
         base=base[0],

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline import storage
+from pipeline.storage import storage
 
 PROGRESS, CHECKPOINTS = "progress.json", "checkpoints"
 

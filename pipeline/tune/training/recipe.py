@@ -18,8 +18,8 @@ from pydantic import (
 )
 
 from mole.errors import SettingsError
-from mole.preprocess import Preprocess
-from pipeline.commandline import read_json, split_commas
+from mole.views.preprocess import Preprocess
+from pipeline.command.settings import read_json, split_commas
 from pipeline.tune.data.settings import Names, SampleSettings
 from pipeline.tune.judging.perturbation import ALIGNED, NATIVE, SHIPPED
 from pipeline.tune.training.stages import NAMES, ROUTER

@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from mole.detector import MoLE, learned
-from mole.experts import Experts
-from mole.router import Router
+from mole.model.detector import MoLE, learned
+from mole.model.experts import Experts
+from mole.model.router import Router
 
 EXPERTS = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta")
 """Names of the separate experts, in their order."""

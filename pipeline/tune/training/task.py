@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from mole.config import DetectorConfig
-from mole.preprocess import Preprocess
+from mole.views.preprocess import Preprocess
 
 METRICS = "metrics"
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)

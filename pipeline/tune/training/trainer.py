@@ -20,9 +20,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mole.errors import ModelError, MoleError
-from pipeline import storage
-from pipeline.asking import counting
-from pipeline.telemetry import Ticker
+from pipeline.storage import storage
+from pipeline.telemetry.asking import counting
+from pipeline.telemetry.terminal import Ticker
 from pipeline.tune import workers
 from pipeline.tune.training.learner import OUTCOME
 from pipeline.tune.training.preparing import Laid

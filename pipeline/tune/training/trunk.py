@@ -13,8 +13,8 @@ from torch import Tensor
 
 from mole.checkpoint import tower_of
 from mole.config import describe
-from mole.detector import MoLE, pooled, span
-from mole.tower import normalise
+from mole.model.detector import MoLE, pooled, span
+from mole.tower.vit import normalise
 from pipeline import registry
 from pipeline.tune.training.task import Task
 from pipeline.tune.training.tokens import FEATURE, TOKEN, Tokens, keep

@@ -15,11 +15,11 @@ from pydantic import ValidationError
 from safetensors.torch import save
 from torch import Tensor
 
-from mole.calibration import Calibration
 from mole.checkpoint import sha256_of
 from mole.config import ADAPTERS, CONFIG, CheckpointConfig, Description, describe
 from mole.errors import SettingsError
-from mole.fitting import fit_temperature, threshold_for
+from mole.measuring.calibration import Calibration
+from mole.measuring.fitting import fit_temperature, threshold_for
 from pipeline.tune.data.collection import CALIBRATION, Collection
 from pipeline.tune.data.manifest import MANIFEST, ORIGIN, UNLISTED, taught
 from pipeline.tune.judging.evaluation import Evaluation

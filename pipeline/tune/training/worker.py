@@ -8,7 +8,7 @@ import ray.train
 import torch
 from ray.train.torch import get_device
 
-from pipeline.tally import Teller
+from pipeline.telemetry.tally import Teller
 from pipeline.tune.training.feed import KeptFeed, MadeFeed
 from pipeline.tune.training.loop import Crew, alone, begin, run
 from pipeline.tune.training.task import Task

@@ -13,9 +13,9 @@ from PIL import Image
 from mole import Detector
 from mole.config import DetectorConfig, describe
 from mole.errors import SettingsError
-from mole.inference import DRIFT
-from mole.preprocess import Preprocess
-from pipeline.decode import Bounds
+from mole.inference.scoring import DRIFT
+from mole.views.preprocess import Preprocess
+from pipeline.images.decode import Bounds
 from pipeline.records import Status
 from pipeline.registry import Registry
 from pipeline.scan.reading.fetch import fetch

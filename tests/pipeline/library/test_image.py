@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mole.preprocess import Preprocess
-from pipeline.decode import Fault, Picture, decode
+from mole.views.preprocess import Preprocess
+from pipeline.images.decode import Fault, Picture, decode
 from pipeline.library.image import BOUNDS, Given, of_column, opened
 from pipeline.records import Status
 from tests.imagefiles import saved, scene

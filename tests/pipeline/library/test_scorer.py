@@ -11,7 +11,7 @@ from PIL import Image
 
 import mole
 from mole.errors import SettingsError
-from mole.inference import DRIFT
+from mole.inference.scoring import DRIFT
 from tests.pictures import picture, samples, write_shard
 
 

@@ -14,7 +14,6 @@ import s3fs
 import webdataset
 
 from mole.errors import LawError, SettingsError
-from pipeline import storage
 from pipeline.labels import append
 from pipeline.records import PLACE
 from pipeline.review.evidence.original import original
@@ -23,7 +22,8 @@ from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.source import Source
 from pipeline.scan.table.views import ask
-from pipeline.telemetry import Ticker
+from pipeline.storage import storage
+from pipeline.telemetry.terminal import Ticker
 from pipeline.tune.data.layout import recognise
 from pipeline.tune.data.samples import read
 from tests.pictures import picture, samples, write_shard

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import storage
 from pipeline.review.shards import Shards, Size, parts
+from pipeline.storage import storage
 
 SIZE = Size(images=2, bytes=1 << 20)
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from pipeline.scan.flow import Summary, scan
-from pipeline.settings import ScanSettings
-from pipeline.telemetry import Ticker
+from pipeline.scan.settings import ScanSettings
+from pipeline.telemetry.terminal import Ticker
 
 Scan = Callable[..., Summary]
 

@@ -10,7 +10,7 @@ import pytest
 from mole.config import describe
 from pipeline.records import PREPARED
 from pipeline.scan.budget import Budget, Scorer, is_over, read_until
-from pipeline.settings import ScanSettings
+from pipeline.scan.settings import ScanSettings
 
 
 def test_a_budget_of_images_is_spent_by_rows_and_one_of_hours_by_the_clock() -> None:

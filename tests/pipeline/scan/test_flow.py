@@ -18,16 +18,16 @@ import pytest
 
 from mole.config import describe
 from mole.errors import LawError, SettingsError, StorageError
-from pipeline import storage
 from pipeline.records import CARRIED, VERDICT
 from pipeline.scan.flow import Summary, scan
 from pipeline.scan.plan import Plan
 from pipeline.scan.reading.source import Source
+from pipeline.scan.settings import ScanSettings
 from pipeline.scan.table import lease
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.sink import encode
-from pipeline.settings import ScanSettings
-from pipeline.telemetry import Ticker
+from pipeline.storage import storage
+from pipeline.telemetry.terminal import Ticker
 from tests.pictures import faulty, picture, samples, write_shard
 from tests.pipeline.scan.conftest import Scan
 from tests.verdicts import verdicts_of

@@ -3,10 +3,10 @@
 import threading
 from pathlib import Path
 
-from pipeline.metrics import UNITS_DONE, UNITS_PLANNED, WAVES_DONE, WAVES_PLANNED
 from pipeline.scan.gauges import Gauges, shown
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.sink import publish
+from pipeline.telemetry.metrics import UNITS_DONE, UNITS_PLANNED, WAVES_DONE, WAVES_PLANNED
 from tests.pipeline.scan.steps.test_steps import verdicts
 
 GAUGES = (WAVES_PLANNED, WAVES_DONE, UNITS_PLANNED, UNITS_DONE)

@@ -10,10 +10,10 @@ import pyarrow.dataset as pads
 import pytest
 
 from mole.errors import StorageError
-from pipeline import storage
 from pipeline.scan.reading.source import Source
 from pipeline.scan.table import lease
 from pipeline.scan.table.views import ask
+from pipeline.storage import storage
 from tests.pictures import picture, samples, write_shard
 from tests.pipeline.scan.conftest import Scan
 from tests.policies import CHANGES, Demand, allows, demand, enforced, policy

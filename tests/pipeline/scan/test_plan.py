@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mole.errors import LawError, StorageError
-from pipeline import storage
 from pipeline.records import Status
 from pipeline.scan import plan
 from pipeline.scan.plan import Plan
 from pipeline.scan.reading.unit import Kind, Slice, Unit
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.sink import encode, part_name
+from pipeline.storage import storage
 from tests.pipeline.scan.table.test_ledger import rows
 from tests.verdicts import BEGUN, verdict_row, write_verdicts
 

@@ -21,10 +21,10 @@ from mole.config import describe
 from mole.errors import ModelError, SettingsError, StorageError
 from pipeline.registry import Registry
 from pipeline.scan.rescan import Rescanned, rescan
+from pipeline.scan.settings import RescanSettings
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.views import opened
-from pipeline.settings import RescanSettings
-from pipeline.telemetry import Ticker
+from pipeline.telemetry.terminal import Ticker
 from tests.pictures import faulty, picture, samples, write_shard
 from tests.pipeline.scan.conftest import Scan
 from tests.policies import enforced, policy

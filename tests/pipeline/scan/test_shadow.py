@@ -10,8 +10,8 @@ from mole.config import describe
 from mole.errors import ModelError, SettingsError
 from pipeline.scan import flow
 from pipeline.scan.rescan import rescan
-from pipeline.settings import RescanSettings, ScanSettings
-from pipeline.telemetry import Ticker
+from pipeline.scan.settings import RescanSettings, ScanSettings
+from pipeline.telemetry.terminal import Ticker
 from tests.pictures import faulty, samples, write_shard
 from tests.pipeline.scan.conftest import Scan
 from tests.tiny import tiny_checkpoint

@@ -11,17 +11,17 @@ import pytest
 from ray.data import Dataset
 
 from mole.config import describe
-from pipeline.progress import SCORING
 from pipeline.scan.flow import ahead, reading
 from pipeline.scan.plan import Plan
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.source import Source
 from pipeline.scan.road import Judge, drive, paved
+from pipeline.scan.settings import ScanSettings
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.sink import Files
 from pipeline.scan.watch import LOADING, STARTING, Watch
-from pipeline.settings import ScanSettings
-from pipeline.telemetry import Ticker
+from pipeline.telemetry.progress import SCORING
+from pipeline.telemetry.terminal import Ticker
 from tests.pictures import faulty, picture, samples, write_shard
 from tests.tiny import tiny_checkpoint
 from tests.verdicts import verdicts_of

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from mole.hub import architecture_of
-from mole.tower import Tower
+from mole.tower.hub import architecture_of
+from mole.tower.vit import Tower
 
 SMALL = "ViT-S-32"
 SOURCES = (("photos", "real"), ("holiday", "real"), ("painter", "fake"), ("dreamer", "fake"))

@@ -6,10 +6,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mole.backbone import END, load_tower, read_weights
 from mole.errors import ModelError, SettingsError
-from mole.hub import architecture_of
-from mole.quantization import LARGEST
+from mole.tower.backbone import END, load_tower, read_weights
+from mole.tower.hub import architecture_of
+from mole.tower.quantization import LARGEST
 from pipeline.tune.data.samples import Sample, read_manifest
 from pipeline.tune.packing import batches, choose, cosines, measure, pack_tower, read_tower
 from tests.pipeline.tune.conftest import EACH, SMALL

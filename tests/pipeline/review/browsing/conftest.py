@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from starlette.testclient import TestClient
 
-from mole.preprocess import Preprocess
+from mole.views.preprocess import Preprocess
 from pipeline.records import PLACE
 from pipeline.review.browsing.app import application
 from pipeline.review.browsing.look import Look

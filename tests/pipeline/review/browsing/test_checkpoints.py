@@ -7,7 +7,7 @@ import pytest
 
 from mole.config import describe
 from mole.errors import SettingsError
-from mole.preprocess import Preprocess
+from mole.views.preprocess import Preprocess
 from pipeline.registry import Registry
 from pipeline.review.browsing.checkpoints import Checkpoints
 from tests.verdicts import verdict_row, write_verdicts

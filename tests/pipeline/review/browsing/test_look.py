@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from mole.errors import SettingsError
-from pipeline import storage
 from pipeline.labels import Label, latest
 from pipeline.review.browsing.labelling import Said
 from pipeline.review.browsing.look import Look
 from pipeline.review.browsing.pictures import Absent
 from pipeline.review.browsing.question import Question
 from pipeline.review.browsing.settings import BrowseSettings
+from pipeline.storage import storage
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import io
 import numpy as np
 from PIL import Image
 
-from mole.preprocess import Preprocess
-from mole.view import views
-from pipeline.decode import Bounds, Fault, Picture, decode
+from mole.views.preprocess import Preprocess
+from mole.views.view import views
+from pipeline.images.decode import Bounds, Fault, Picture, decode
 from pipeline.records import Status
 from pipeline.review.browsing.rendering import LARGE, THUMBNAIL, seen, shrunk, viewed
 from tests.pictures import picture

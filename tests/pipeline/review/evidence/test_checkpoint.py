@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from mole.config import ADAPTERS, CONFIG, describe
-from pipeline import storage
 from pipeline.registry import Registry, locate
 from pipeline.review.evidence.checkpoint import SHIPPED, find, places_of
 from pipeline.review.evidence.rates import RATES
+from pipeline.storage import storage
 
 
 def test_the_shipped_detector_is_always_at_hand() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mole.calibration import Calibration
-from mole.fitting import clopper_pearson
+from mole.measuring.calibration import Calibration
+from mole.measuring.fitting import clopper_pearson
 from pipeline.review.evidence import findings
 from pipeline.review.evidence.findings import Bounds, Share
 from pipeline.review.evidence.judged import Judged, judged

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from pipeline.images.thumbnail import MOST_BYTES
 from pipeline.review.evidence import pictures as module
 from pipeline.review.evidence.pictures import MOVED, pictures
 from pipeline.scan.table.views import ask
-from pipeline.thumbnail import MOST_BYTES
 from tests.pictures import picture, write_shard
 from tests.verdicts import verdicts_of
 

@@ -10,7 +10,6 @@ import pytest
 
 from mole.config import describe
 from mole.errors import SettingsError
-from pipeline import storage
 from pipeline.review.evidence.history import PROGRESS
 from pipeline.review.evidence.pictures import MOVED
 from pipeline.review.page import making
@@ -18,6 +17,7 @@ from pipeline.review.page.making import PAGE, make
 from pipeline.review.page.sheet import NAME
 from pipeline.review.page.words import percent
 from pipeline.scan.table.views import RUN
+from pipeline.storage import storage
 from tests.reported import EMBEDDED, SCRIPT, reported, write_run
 from tests.verdicts import verdict_row, write_verdicts
 

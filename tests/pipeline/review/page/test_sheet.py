@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from mole.errors import StorageError
-from pipeline import storage
 from pipeline.review.evidence.findings import MOST_LINES
 from pipeline.review.evidence.judged import judged
 from pipeline.review.page import sheet
+from pipeline.storage import storage
 from tests.verdicts import verdict_row, write_verdicts
 
 HOSTILE = ["=cmd|'/c calc'!A1.jpg", "+1.jpg", "-1.jpg", "@x.jpg", "\tx.jpg", 'a,"b"\nc.jpg', "ok.jpg"]

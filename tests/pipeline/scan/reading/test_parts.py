@@ -3,8 +3,8 @@
 import pytest
 
 from mole.errors import SettingsError
-from pipeline.found import Found
 from pipeline.scan.reading.parts import Parts
+from pipeline.storage.found import Found
 
 SPARK = [
     "_SUCCESS",

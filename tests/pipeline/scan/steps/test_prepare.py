@@ -8,8 +8,8 @@ import pillow_heif
 import pyarrow as pa
 import pytest
 
-from mole.preprocess import Preprocess
-from pipeline.decode import Bounds
+from mole.views.preprocess import Preprocess
+from pipeline.images.decode import Bounds
 from pipeline.records import FETCHED, Status
 from pipeline.scan.steps import prepare as module
 from pipeline.scan.steps.prepare import here, prepare

@@ -8,10 +8,9 @@ import pyarrow as pa
 import pytest
 import torch
 
-from mole.calibration import PREVALENCE, Calibration
 from mole.errors import StorageError
-from mole.preprocess import Preprocess
-from pipeline import storage
+from mole.measuring.calibration import PREVALENCE, Calibration
+from mole.views.preprocess import Preprocess
 from pipeline.records import (
     CARRIED,
     FETCHED,
@@ -32,6 +31,7 @@ from pipeline.scan.steps.verdict import conclude
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.sink import part_name, publish
 from pipeline.scan.workers import prepare
+from pipeline.storage import storage
 from tests.pictures import faulty, write_shard
 
 BOUNDS = (1 << 20, 1 << 20, 16)

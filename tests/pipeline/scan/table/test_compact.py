@@ -20,15 +20,15 @@ from hypothesis import strategies as st
 
 from jobs.compact import main
 from mole.errors import StorageError
-from pipeline import storage
 from pipeline.records import VERDICT, VERSION_KEY
 from pipeline.scan.plan import Plan
 from pipeline.scan.reading.unit import Kind, Unit
+from pipeline.scan.settings import CompactSettings
 from pipeline.scan.table import lease
 from pipeline.scan.table.compact import compact
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.views import ask
-from pipeline.settings import CompactSettings
+from pipeline.storage import storage
 from tests.policies import enforced, policy
 from tests.verdicts import BEGUN, verdict_row, write_verdicts
 

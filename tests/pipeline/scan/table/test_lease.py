@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from mole.errors import HeldError, StorageError
-from pipeline import storage
 from pipeline.scan.table import lease
 from pipeline.scan.table.lease import EXPIRES, FILE, Holder, Lease
+from pipeline.storage import storage
 
 
 def put(output: str, holder: Holder) -> None:

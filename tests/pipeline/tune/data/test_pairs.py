@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from mole.errors import SettingsError
-from pipeline.decode import Fault
+from pipeline.images.decode import Fault
 from pipeline.tune.data.autoencoder import FACTOR, Autoencoder
 from pipeline.tune.data.encoding import encoding_of
 from pipeline.tune.data.pairs import (

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mole.view import Pixels
+from mole.views.view import Pixels
 from pipeline.tune.data.samples import load, read_manifest
 from pipeline.tune.data.seam import has_seam
 from tests.pictures import picture

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mole.errors import SettingsError, StorageError
-from pipeline import storage
+from pipeline.storage import storage
 from pipeline.tune.judging.benchmark import EvaluateSettings, figures_of, read, write
 from pipeline.tune.judging.evaluation import Evaluation
 from tests.judged import judge_here, labelled

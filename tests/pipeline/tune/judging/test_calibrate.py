@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mole.calibration import Calibration
 from mole.config import ADAPTERS, CheckpointConfig, describe
 from mole.errors import ModelError, SettingsError
-from mole.fitting import upper_bound
+from mole.measuring.calibration import Calibration
+from mole.measuring.fitting import upper_bound
 from pipeline.registry import Registry
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.judging.calibrate import (

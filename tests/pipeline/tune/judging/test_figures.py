@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from mole.fitting import threshold_for
-from mole.metrics import auroc
+from mole.measuring.fitting import threshold_for
+from mole.measuring.metrics import auroc
 from pipeline.tune.judging.figures import by_generator, by_pairs, called, costs, detection, judge, means
 from pipeline.tune.judging.held import HELD, Held
 from pipeline.tune.judging.rule import AIM, calibrate, mean_share

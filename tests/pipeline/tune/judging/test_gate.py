@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mole.calibration import Calibration
+from mole.measuring.calibration import Calibration
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.gate import SURELY, Bounds, judge
 from pipeline.tune.judging.judgement import figures

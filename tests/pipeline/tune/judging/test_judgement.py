@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mole.calibration import Calibration
 from mole.errors import SettingsError
-from mole.metrics import auroc, average_precision
+from mole.measuring.calibration import Calibration
+from mole.measuring.metrics import auroc, average_precision
 from pipeline.tune.judging.judgement import ALLOWED, FEWEST, PREVALENCES, Figures, collections, figures, parts
 from pipeline.tune.judging.logits import Logits
 

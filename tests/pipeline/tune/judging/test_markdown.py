@@ -1,6 +1,6 @@
 """Laws of what documents are written with."""
 
-from mole.metrics import Rate
+from mole.measuring.metrics import Rate
 from pipeline.tune.judging.markdown import counts, percent, rate, span, table
 
 SEVEN = Rate(7, 1247, 7 / 1247, 0.0022, 0.0115)

@@ -5,8 +5,8 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from mole.calibration import Calibration
-from mole.metrics import reliability
+from mole.measuring.calibration import Calibration
+from mole.measuring.metrics import reliability
 from pipeline.tune.judging import plots
 
 DRAW = np.random.default_rng(0)

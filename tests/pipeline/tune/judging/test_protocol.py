@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mole.errors import SettingsError
-from mole.preprocess import Preprocess
+from mole.views.preprocess import Preprocess
 from pipeline.tune.data.layout import gather
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.judging.protocol import FEWER, MOST, PRINTED, SETS, choose, follow, warning

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mole.calibration import Calibration
+from mole.measuring.calibration import Calibration
 from pipeline.tune.judging.robustness import flips
 
 READ = Calibration(real_below=-1.0, generated_above=1.0)

@@ -7,11 +7,11 @@ import pyarrow as pa
 import pytest
 import torch
 
-from mole import inference
 from mole.checkpoint import load_checkpoint
-from mole.inference import PanelOfOne
-from mole.view import view
-from pipeline.decode import Fault
+from mole.inference import scoring as inference
+from mole.inference.scoring import PanelOfOne
+from mole.views.view import view
+from pipeline.images.decode import Fault
 from pipeline.tune.data.samples import Sample, digest_of, load, to_table
 from pipeline.tune.judging.perturbation import perturbation
 from pipeline.tune.judging.scorer import PLACE

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from mole.errors import LawError, ModelError, SettingsError
-from pipeline import cluster
+from pipeline.runtime import cluster
 from pipeline.tune.judging.scorer import SCORED
 from pipeline.tune.judging.scoring import Runner, in_order, score
 from tests.judged import labelled

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mole.calibration import Calibration
 from mole.config import describe
+from mole.measuring.calibration import Calibration
 from pipeline.tune.judging.thresholds import UNNAMED, measured_on, placed, told
 from tests.tiny import tiny_checkpoint
 

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from mole.config import describe
 from mole.errors import ModelError, SettingsError
-from mole.hub import architecture_of, views_of
+from mole.tower.hub import architecture_of, views_of
 from pipeline import registry
 from pipeline.registry import Registry
 from pipeline.tune.training.bases import base_of, begin_from

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from mole.errors import SettingsError
-from mole.preprocess import Preprocess
-from mole.view import view
+from mole.views.preprocess import Preprocess
+from mole.views.view import view
 from pipeline.tune.data.align import Aligner, Form
 from pipeline.tune.data.samples import Sample, load, to_table
 from pipeline.tune.training.delivery import AUGMENTED, Want, delivered, delivery_seed, keys, plain, seen

@@ -9,10 +9,10 @@ import pytest
 import ray.data
 import torch
 
-from mole.detector import MoLE
 from mole.errors import LawError
-from mole.preprocess import Preprocess
-from mole.tower import Tower
+from mole.model.detector import MoLE
+from mole.tower.vit import Tower
+from mole.views.preprocess import Preprocess
 from pipeline.tune.training.draws import NOBODY
 from pipeline.tune.training.feed import MadeFeed
 from pipeline.tune.training.learner import Learner

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from mole.config import describe
-from mole.preprocess import Preprocess
-from mole.view import views
+from mole.views.preprocess import Preprocess
+from mole.views.view import views
 from pipeline.tune.data.collection import TEST, VALIDATION, Collection
 from pipeline.tune.data.samples import Sample, load
 from pipeline.tune.data.split import TRAIN

@@ -7,7 +7,7 @@ import pytest
 
 from mole.config import describe
 from mole.errors import SettingsError
-from mole.preprocess import Preprocess
+from mole.views.preprocess import Preprocess
 from pipeline.tune.data.collection import TEST, VALIDATION
 from pipeline.tune.data.split import TRAIN
 from pipeline.tune.training.delivery import AUGMENTED, PLAIN, Want

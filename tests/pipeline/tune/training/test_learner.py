@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from mole.backbone import assemble
 from mole.config import DetectorConfig
-from mole.detector import MoLE, learned
 from mole.errors import ModelError, SettingsError
-from mole.preprocess import Preprocess
-from mole.tower import Tower
+from mole.model.detector import MoLE, learned
+from mole.tower.backbone import assemble
+from mole.tower.vit import Tower
+from mole.views.preprocess import Preprocess
 from pipeline.tune.training.learner import Learner
 from pipeline.tune.training.task import Course, Stage
 from tests.timms import PE, SIGLIP, weights

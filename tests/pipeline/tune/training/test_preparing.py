@@ -8,7 +8,7 @@ import pytest
 
 from mole.config import Description, DetectorConfig, describe
 from mole.errors import SettingsError
-from mole.preprocess import Preprocess
+from mole.views.preprocess import Preprocess
 from pipeline.tune.data.collection import VALIDATION, Collection
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.data.split import TRAIN

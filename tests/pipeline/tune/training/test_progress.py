@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from mole.errors import StorageError
-from pipeline import storage
-from pipeline.folder import walk
+from pipeline.storage import storage
+from pipeline.storage.folder import walk
 from pipeline.tune.training.progress import Progress, keep, last_checkpoint, progress_of
 
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from mole.detector import MoLE, learned
-from mole.tower import Tower
+from mole.model.detector import MoLE, learned
+from mole.tower.vit import Tower
 from pipeline.tune.training.stages import EXPERTS, NAMES, ROUTER, SHARED, movable, silenced
 from tests.tiny import CONFIG, SHAPE
 

@@ -17,9 +17,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mole.config import describe
-from mole.metrics import auroc
-from mole.preprocess import Preprocess
-from pipeline import storage
+from mole.measuring.metrics import auroc
+from mole.views.preprocess import Preprocess
+from pipeline.storage import storage
 from pipeline.tune.data.samples import Sample, to_table
 from pipeline.tune.training.delivery import delivered, plain
 from pipeline.tune.training.draws import Made

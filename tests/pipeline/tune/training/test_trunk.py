@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mole.config import DetectorConfig
-from mole.tower import normalise
+from mole.tower.vit import normalise
 from pipeline.tune.training.task import Task
 from pipeline.tune.training.tokens import Tokens
 from pipeline.tune.training.trunk import TrunkOfOne, plain_detector

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mole.calibration import Calibration
 from mole.checkpoint import adapters_of, load_checkpoint
 from mole.config import describe
-from mole.preprocess import Preprocess
+from mole.measuring.calibration import Calibration
+from mole.views.preprocess import Preprocess
 from pipeline.registry import Registry
 from pipeline.tune.data.collection import TEST, Collection
 from pipeline.tune.data.manifest import MANIFEST, ORIGIN

@@ -1,0 +1,1 @@
+"""Inference: views to logits, and why a logit is what it is."""

@@ -1,0 +1,232 @@
+"""Inference: a loaded detector scores views, in the precision that is fastest where it runs, with float32's verdicts.
+
+Shapes: B images, C views of an image, S side of a view, E separate experts.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mole.checkpoint import Checkpoint
+from mole.config import demand_one_trunk
+from mole.errors import ModelError
+from mole.inference.feed import Feed
+from mole.inference.precision import Precision, faster, in_bfloat16
+from mole.model.block import AdaptedBlock
+from mole.model.detector import MoLE
+from mole.tower.vit import Block, normalise
+
+DRIFT = 0.25
+"""Logits this near to a threshold are computed again in float32: above the largest drift of bfloat16 that was measured
+on the embedded model (docs/precision.md)."""
+
+Output = tuple[Tensor, Tensor]
+"""logit_B and gates_BE, float32, on the device."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a batch got.
+
+    Attributes:
+        logit: float32 (B,).
+        gates: float32 (B, E), mean router weight of each separate expert.
+    """
+
+    logit: NDArray[np.float32]
+    gates: NDArray[np.float32]
+
+
+class Panel:
+    """Detectors over one tower: what they share of it runs once for all of them.
+
+    Args:
+        checkpoints: the loaded models, of one tower and one preprocessing.
+        device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
+        precision: None chooses the faster one by measuring a block.
+        batch_size: images of a forward pass; None for all that come together.
+
+    Raises:
+        ModelError: the models stand on different towers, or see different views.
+    """
+
+    def __init__(
+        self,
+        checkpoints: Sequence[Checkpoint],
+        device: str = "auto",
+        *,
+        precision: Precision | None = None,
+        batch_size: int | None = None,
+    ) -> None:
+        demand_one_trunk([checkpoint.description for checkpoint in checkpoints])
+        found = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(found if device == "auto" else device)
+        self.batch_size = batch_size
+        self.preprocess = checkpoints[0].preprocess
+        bounds = [checkpoint.calibration for checkpoint in checkpoints]
+        self.thresholds = [np.array([bound.real_below, bound.generated_above]) for bound in bounds]
+        detectors = [checkpoint.detector for checkpoint in checkpoints]
+        owner = max(detectors, key=lambda detector: detector.depth)  # what another one runs, it has
+        for detector in detectors:
+            if detector is not owner:
+                share_tower(owner, detector)
+        self.exact = [detector.to(self.device) for detector in detectors]
+        self.precision = precision or faster(self.exact[0])
+        self.fast = self.exact if self.precision == "float32" else in_bfloat16(self.exact)
+        # a CPU's kernels for few images round otherwise than those for many, up to 0.1 of a logit (docs/precision.md)
+        self.feed = Feed(self.device, never_few=self.precision == "bfloat16")
+
+    @torch.inference_mode()
+    def score(
+        self, pieces_V3SS: Sequence[Tensor], *, crops: int = 1, told: Callable[[int], None] | None = None
+    ) -> list[Scores]:
+        """Score images.
+
+        Args:
+            pieces_V3SS: uint8 each, V = B x C in all, the views of an image one after the other.
+            crops: C.
+            told: how many images each forward pass had, once it is over.
+
+        Returns:
+            Of each model, logits and gates, means over an image's views; a logit near a threshold is float32's, so that
+            no verdict depends on the precision.
+
+        Raises:
+            ModelError: a logit is not finite.
+        """
+        views = sum(map(len, pieces_V3SS))
+        most = views if self.batch_size is None else self.batch_size * crops
+        passes = [
+            [
+                (logit_B[: held // crops], gates_BE[: held // crops])
+                for logit_B, gates_BE in forward(self.fast, normalise(pixels_N3SS, self.preprocess), crops)
+            ]
+            for pixels_N3SS, held in telling(self.feed(pieces_V3SS, most, crops), told, crops)
+        ]
+        scores = [fetched(outputs) for outputs in zip(*passes, strict=True)]
+        if self.fast is not self.exact:
+            for detector, thresholds, score in zip(self.exact, self.thresholds, scores, strict=True):
+                near = np.flatnonzero(np.abs(score.logit[:, None] - thresholds).min(axis=1) <= DRIFT)
+                if len(near):
+                    again = self._exactly(detector, chosen(pieces_V3SS, near, crops), most, crops)
+                    score.logit[near], score.gates[near] = again.logit, again.gates
+        for score in scores:
+            if not np.isfinite(score.logit).all():
+                raise ModelError(
+                    f"{(~np.isfinite(score.logit)).sum()} of {len(score.logit)} logits are not finite; "
+                    "the model is damaged"
+                )
+        return scores
+
+    def _exactly(self, detector: MoLE, pixels_V3SS: Tensor, most: int, crops: int) -> Scores:
+        """Score in float32; uint8 (V, 3, S, S)."""
+        parts = [normalise(part.to(self.device), self.preprocess) for part in torch.split(pixels_V3SS, most)]
+        return fetched([forward([detector], part, crops)[0] for part in parts])
+
+
+class PanelOfOne:
+    """A panel of one.
+
+    Args:
+        checkpoint: the loaded model.
+        device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
+        precision: None chooses the faster one by measuring a block.
+        batch_size: images of a forward pass; None for all that come together.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: str = "auto",
+        *,
+        precision: Precision | None = None,
+        batch_size: int | None = None,
+    ) -> None:
+        self.panel = Panel([checkpoint], device, precision=precision, batch_size=batch_size)
+
+    @property
+    def precision(self) -> Precision:
+        """The precision that was chosen."""
+        return self.panel.precision
+
+    def score(self, pixels_V3SS: Tensor, *, crops: int = 1) -> Scores:
+        """Score a batch of images, uint8 (V, 3, S, S); see `Panel.score`."""
+        [scores] = self.panel.score([pixels_V3SS], crops=crops)
+        return scores
+
+
+def telling(
+    batches: Iterable[tuple[Tensor, int]], told: Callable[[int], None] | None, crops: int
+) -> Iterator[tuple[Tensor, int]]:
+    """Hand on batches of uint8 (N, 3, S, S) with the views in them, and tell of each once the next one is asked for."""
+    for pixels_N3SS, held in batches:
+        yield pixels_N3SS, held
+        if told is not None:
+            told(held // crops)
+
+
+def share_tower(owner: MoLE, guest: MoLE) -> None:
+    """Let a detector use another's frozen weights in place of its own, which are the same, as far as both have them."""
+    there, own = owner.tower, guest.tower
+    parts = {**dict(there.named_children()), **dict(there.named_parameters(recurse=False))}
+    for name, part in parts.items():
+        if name != "transformer" and getattr(own, name, None) is not None:
+            setattr(own, name, part)
+    blocks = own.transformer.resblocks
+    for number, (block, mine) in enumerate(zip(there.transformer.resblocks, blocks, strict=False)):
+        frozen = block.frozen if isinstance(block, AdaptedBlock) else block
+        if isinstance(mine, AdaptedBlock):
+            mine.frozen = cast(Block, frozen)
+        else:
+            blocks[number] = frozen
+
+
+def forward(detectors: Sequence[MoLE], view_V3SS: Tensor, crops: int) -> list[Output]:
+    """Score normalised views with each detector; the blocks below the first that one adapts or reads run once.
+
+    Args:
+        detectors: on one tower.
+        view_V3SS: float, V = B x C.
+        crops: C.
+
+    Returns:
+        Of each detector logit_B and gates_BE, float32, means over an image's views; on the device.
+    """
+    first = detectors[0]
+    shared = min(detector.split for detector in detectors)
+    token_VTD = first.trunk(view_V3SS.to(first.dtype), shared)
+    outputs = []
+    for detector in detectors:
+        output = detector.tail(detector.rise(token_VTD, shared, detector.split))
+        logit_B = output.logit_B.float().reshape(-1, crops).mean(dim=1)
+        outputs.append((logit_B, output.gates_BE.float().reshape(len(logit_B), crops, -1).mean(dim=1)))
+    return outputs
+
+
+def fetched(outputs: Sequence[Output]) -> Scores:
+    """Bring one detector's outputs of several batches from the device."""
+    logit_B, gates_BE = (torch.cat(parts).cpu().numpy() for parts in zip(*outputs, strict=True))
+    return Scores(logit_B, gates_BE)
+
+
+def chosen(pieces_V3SS: Sequence[Tensor], image_K: NDArray[np.int64], crops: int) -> Tensor:
+    """Put the views of some images together.
+
+    Args:
+        pieces_V3SS: uint8 each, V = B x C in all.
+        image_K: which of the B.
+        crops: C.
+
+    Returns:
+        uint8 (K x C, 3, S, S).
+    """
+    ends = np.cumsum([len(piece) for piece in pieces_V3SS])
+    view_V = (image_K[:, None] * crops + np.arange(crops)).ravel()
+    piece_V = np.searchsorted(ends, view_V, side="right")
+    row_V = view_V - ends[piece_V]  # from the end of the piece
+    return torch.stack([pieces_V3SS[piece][row] for piece, row in zip(piece_V, row_V, strict=True)])

@@ -1,0 +1,1 @@
+"""Measuring: ranking metrics, temperature and thresholds, with their intervals."""

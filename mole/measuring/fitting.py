@@ -1,0 +1,168 @@
+"""Fitting: temperature and bias from both classes, thresholds from real images alone, rates with exact intervals.
+
+Shapes: N images.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.stats import beta
+
+from mole.errors import SettingsError
+from mole.measuring.calibration import FloatArray
+
+
+def fit_temperature(logit_N: FloatArray, label_N: NDArray[np.int_]) -> tuple[float, float]:
+    """Fit temperature and bias to held-out images by maximum likelihood, each class weighing the same.
+
+    Args:
+        logit_N: the detector's logits.
+        label_N: 1 for generated, 0 for real.
+
+    Returns:
+        temperature, bias.
+
+    Raises:
+        SettingsError: only one class is there.
+
+    Source: Guo et al. 2017, arXiv:1706.04599 (temperature), with Platt's bias.
+    """
+    generated = label_N == 1
+    if generated.all() or not generated.any():
+        raise SettingsError(f"calibration needs both classes, got {generated.sum()} generated of {len(label_N)} images")
+    weight_N = np.where(generated, 0.5 / generated.mean(), 0.5 / (1 - generated.mean()))
+
+    def loss(parameters: NDArray[np.float64]) -> float:
+        shifted_N = (logit_N + parameters[1]) / np.exp(parameters[0])
+        return float((weight_N * np.logaddexp(0, np.where(generated, -shifted_N, shifted_N))).mean())
+
+    best = minimize(loss, np.zeros(2), method="Nelder-Mead").x
+    return float(np.exp(best[0])), float(best[1])
+
+
+def clopper_pearson(errors: int, trials: int, *, level: float = 0.95) -> tuple[float, float]:
+    """Bound a rate by its exact interval.
+
+    Args:
+        errors: how often it happened.
+        trials: how often it could have.
+        level: confidence of the interval.
+
+    Returns:
+        The lower and the upper bound.
+
+    Source: Clopper and Pearson 1934.
+    """
+    tail = (1 - level) / 2
+    lower = 0.0 if errors == 0 else float(beta.ppf(tail, errors, trials - errors + 1))
+    upper = 1.0 if errors == trials else float(beta.ppf(1 - tail, errors + 1, trials - errors))
+    return lower, upper
+
+
+def upper_bound(errors: int, trials: int, *, level: float = 0.95) -> float:
+    """Bound a rate from above alone: with this confidence it is no higher.
+
+    Args:
+        errors: how often it happened.
+        trials: how often it could have.
+        level: confidence of the one-sided bound.
+
+    Source: Clopper and Pearson 1934; the upper end of their interval of level 2 x `level` - 1.
+    """
+    return clopper_pearson(errors, trials, level=2 * level - 1)[1]
+
+
+def reals_to_show(errors: int, trials: int, rate: float) -> int | None:
+    """Count the real images that it takes to show a rate if errors go on as they did.
+
+    Args:
+        errors: false positives so far.
+        trials: real images so far, 1 or more.
+        rate: the false-positive rate that the upper bound is to reach.
+
+    Returns:
+        How many, those so far included; None where their own share lies at the rate or above, so that no number helps.
+    """
+    share = errors / trials
+    if share >= rate:
+        return None
+    low, high = 0, reals_for(rate)
+    while upper_bound(int(np.ceil(share * high)), high) > rate:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        shown = upper_bound(int(np.ceil(share * middle)), middle) <= rate
+        low, high = (low, middle) if shown else (middle, high)
+    return high
+
+
+def reals_for(rate: float, *, level: float = 0.95) -> int:
+    """Count the real images that show a false-positive rate if none of them is wrong.
+
+    Args:
+        rate: between 0 and 1, both left out.
+        level: confidence of the one-sided bound.
+
+    Raises:
+        SettingsError: there is no such rate.
+    """
+    if not 0 < rate < 1:
+        raise SettingsError(f"a false-positive rate must lie between 0 and 1, got {rate}")
+    return int(np.ceil(np.log(1 - level) / np.log1p(-rate)))
+
+
+def shown_threshold(logit_N: FloatArray, rate: float) -> float:
+    """Set the lowest threshold of which real images show, at 95 %, that no more than a wanted share reaches it.
+
+    Args:
+        logit_N: logits of real images of the kind that is to be judged, drawn independently.
+        rate: the false-positive rate whose upper bound is wanted.
+
+    Returns:
+        The threshold.
+
+    Raises:
+        SettingsError: the sample is too small to show such a rate even without an error.
+
+    Source: Wilks 1941, a one-sided tolerance limit from order statistics; no distribution is assumed.
+    """
+    needed = reals_for(rate)
+    if len(logit_N) < needed:
+        raise SettingsError(
+            f"a false-positive rate of {rate:g} takes at least {needed:,} real images to be shown at 95 %, got "
+            f"{len(logit_N):,}"
+        )
+    allowed = 0
+    while upper_bound(allowed + 1, len(logit_N)) <= rate:
+        allowed += 1
+    return _above(logit_N, allowed)
+
+
+def threshold_for(logit_N: FloatArray, rate: float) -> tuple[float, tuple[float, float]]:
+    """Set a threshold on real images alone, so that no more than a wanted share of them lies at or above it.
+
+    Args:
+        logit_N: logits of held-out real images.
+        rate: the false-positive rate wanted.
+
+    Returns:
+        The threshold, and the exact interval of the rate there.
+
+    Raises:
+        SettingsError: the sample is too small to show such a rate.
+    """
+    needed = int(np.ceil(1 / rate))
+    if len(logit_N) < needed:
+        raise SettingsError(
+            f"a false-positive rate of {rate:g} takes at least {needed:,} real images, got {len(logit_N):,}"
+        )
+    allowed = int(np.floor(rate * len(logit_N)))
+    threshold = _above(logit_N, allowed)
+    errors = int((logit_N >= threshold).sum())
+    return threshold, clopper_pearson(errors, len(logit_N))
+
+
+def _above(logit_N: FloatArray, allowed: int) -> float:
+    """Find the lowest threshold that at most so many logits reach; float (N,)."""
+    descending_N = np.sort(logit_N)[::-1]
+    return float(np.nextafter(np.float32(descending_N[allowed]), np.float32(np.inf)))

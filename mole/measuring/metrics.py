@@ -1,0 +1,278 @@
+"""Metrics: how well logits order generated above real, how often they err, and how far each figure may be trusted.
+
+Legend: R real images, G generated ones, N images of both classes, K bins.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.stats import norm
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+
+from mole.errors import SettingsError
+from mole.measuring.calibration import FloatArray
+from mole.measuring.fitting import clopper_pearson, reals_for, threshold_for
+
+BINS = 10
+"""Of a reliability diagram."""
+EDGE = 1e-12
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share of images with its exact 95 % interval."""
+
+    hits: int
+    images: int
+    share: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What is found where so many real images are called generated as were allowed.
+
+    Attributes:
+        allowed: the false-positive rate.
+        needed: real images that it takes to show it; below that the rest is None.
+        threshold: in logits, set on the real images at hand.
+        alarms: real images at or above it.
+        found: generated images at or above it.
+    """
+
+    allowed: float
+    needed: int
+    threshold: float | None = None
+    alarms: Rate | None = None
+    found: Rate | None = None
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How many of the images called generated are, where generated ones are as rare as said.
+
+    Attributes:
+        prevalence: share of generated images in what is scanned.
+        value: None where nothing was called generated.
+        low: with the detection rate at its lower and the false-positive rate at its upper bound.
+        high: the other way round.
+    """
+
+    prevalence: float
+    value: float | None
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Probabilities against what came true, both classes weighing alike, bin by bin.
+
+    Attributes:
+        predicted: mean probability of each bin that holds images.
+        observed: share of generated images there.
+        weight: share of all images there.
+        images: how many there are.
+    """
+
+    predicted: tuple[float, ...]
+    observed: tuple[float, ...]
+    weight: tuple[float, ...]
+    images: tuple[int, ...]
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error: the mean distance of the two, weighed by the bins.
+
+        Source: Naeini et al. 2015; bins of equal width.
+        """
+        pairs = zip(self.predicted, self.observed, self.weight, strict=True)
+        return float(sum(weight * abs(predicted - observed) for predicted, observed, weight in pairs))
+
+
+def auroc(real_R: FloatArray, generated_G: FloatArray) -> float:
+    """Measure the chance that a generated image scores above a real one, ties counted half.
+
+    Args:
+        real_R: logits of real images.
+        generated_G: logits of generated images.
+
+    Raises:
+        SettingsError: one of the classes is empty.
+    """
+    return float(roc_auc_score(*_joined(real_R, generated_G)))
+
+
+def auroc_interval(area: float, reals: int, fakes: int, *, level: float = 0.95) -> tuple[float, float]:
+    """Bound an AUROC; unlike a bootstrap or DeLong's it has a width where every pair was in order.
+
+    Args:
+        area: as measured.
+        reals: real images.
+        fakes: generated images.
+        level: confidence of the interval.
+
+    Returns:
+        The lower and the upper bound.
+
+    Source: Newcombe 2006, Statistics in Medicine 25, 559-573, method 5: the score interval with the variance of Hanley
+    and McNeil 1982, both sample sizes replaced by their mean.
+    """
+    width = float(norm.ppf((1 + level) / 2))
+    others = (reals + fakes) / 2 - 1
+
+    def too_far(bound: float) -> float:
+        spread = 1 + others * (1 - bound) / (2 - bound) + others * bound / (1 + bound)
+        return (bound - area) ** 2 - width**2 * bound * (1 - bound) * spread / (reals * fakes)
+
+    inside = min(max(area, EDGE), 1 - EDGE)  # at 0 and 1 the variance itself is a root
+    low = 0.0 if area <= 0 else float(brentq(too_far, 0, inside))
+    high = 1.0 if area >= 1 else float(brentq(too_far, inside, 1))
+    return low, high
+
+
+def average_precision(real_R: FloatArray, generated_G: FloatArray) -> float:
+    """Average the precision over the generated images, best first; equal logits share one threshold.
+
+    Args:
+        real_R: logits of real images.
+        generated_G: logits of generated images.
+
+    Raises:
+        SettingsError: one of the classes is empty.
+    """
+    return float(average_precision_score(*_joined(real_R, generated_G)))
+
+
+def share_above(logit_N: FloatArray, threshold: float) -> Rate:
+    """Count the images at or above a threshold.
+
+    Args:
+        logit_N: logits of one class.
+        threshold: in logits.
+
+    Raises:
+        SettingsError: there are no images.
+    """
+    return rate_of(np.asarray(logit_N >= threshold))
+
+
+def rate_of(hit_N: NDArray[np.bool_]) -> Rate:
+    """Count how often something holds; bool (N,).
+
+    Raises:
+        SettingsError: there are no images.
+    """
+    if len(hit_N) == 0:
+        raise SettingsError("a rate needs at least 1 image, got 0")
+    hits = int(hit_N.sum())
+    low, high = clopper_pearson(hits, len(hit_N))
+    return Rate(hits, len(hit_N), hits / len(hit_N), low, high)
+
+
+def detection_at(real_R: FloatArray, generated_G: FloatArray, allowed: float) -> Detection:
+    """Measure what is found at a false-positive rate, or say how many real images that takes.
+
+    Args:
+        real_R: logits of real images; the threshold is set on them.
+        generated_G: logits of generated images.
+        allowed: the false-positive rate.
+    """
+    needed = reals_for(allowed)
+    if len(real_R) < needed:
+        return Detection(allowed, needed)
+    threshold, _ = threshold_for(real_R, allowed)
+    return Detection(
+        allowed, needed, threshold, alarms=share_above(real_R, threshold), found=share_above(generated_G, threshold)
+    )
+
+
+def precision_at(prevalence: float, found: Rate, alarms: Rate) -> Precision:
+    """Foretell how many of the images called generated are.
+
+    Args:
+        prevalence: share of generated images in what is scanned.
+        found: generated images called generated.
+        alarms: real images called generated.
+
+    Returns:
+        Bayes' rule; its bounds join those of both rates, so they hold at 90 % at least.
+    """
+
+    def bayes(right: float, wrong: float) -> float | None:
+        called = prevalence * right + (1 - prevalence) * wrong
+        return prevalence * right / called if called > 0 else None
+
+    low, high = bayes(found.low, alarms.high), bayes(found.high, alarms.low)
+    return Precision(prevalence, bayes(found.share, alarms.share), low or 0.0, 1.0 if high is None else high)
+
+
+def reliability(probability_N: FloatArray, label_N: NDArray[np.int_], *, bins: int = BINS) -> Reliability:
+    """Compare probabilities with what came true, both classes weighing alike.
+
+    Args:
+        probability_N: that an image is generated.
+        label_N: 1 for generated, 0 for real.
+        bins: of equal width; empty ones are left out.
+
+    Raises:
+        SettingsError: one of the classes is empty.
+    """
+    weight_N = _balance(label_N)
+    place_N = np.minimum((np.asarray(probability_N) * bins).astype(int), bins - 1)
+    weight_K = np.bincount(place_N, weight_N, bins)
+    full = weight_K > 0
+    predicted_K = np.bincount(place_N, weight_N * probability_N, bins)[full] / weight_K[full]
+    observed_K = np.bincount(place_N, weight_N * label_N, bins)[full] / weight_K[full]
+    images_K = np.bincount(place_N, minlength=bins)[full]
+    return Reliability(*(tuple(column.tolist()) for column in (predicted_K, observed_K, weight_K[full], images_K)))
+
+
+def brier(probability_N: FloatArray, label_N: NDArray[np.int_]) -> float:
+    """Average the squared distance of probability and label, both classes weighing alike.
+
+    Args:
+        probability_N: that an image is generated.
+        label_N: 1 for generated, 0 for real.
+
+    Raises:
+        SettingsError: one of the classes is empty.
+
+    Source: Brier 1950.
+    """
+    return float(brier_score_loss(label_N, probability_N, sample_weight=_balance(label_N)))
+
+
+def _balance(label_N: NDArray[np.int_]) -> NDArray[np.float64]:
+    """Weigh images so that both classes count alike; float64 (N,), sum 1.
+
+    Raises:
+        SettingsError: one of the classes is empty.
+    """
+    fakes = int((label_N == 1).sum())
+    _both(len(label_N) - fakes, fakes)
+    return np.where(label_N == 1, 0.5 / fakes, 0.5 / (len(label_N) - fakes))
+
+
+def _joined(real_R: FloatArray, generated_G: FloatArray) -> tuple[NDArray[np.int_], FloatArray]:
+    """Put both classes into one array; int (R + G,), 1 for generated, and their logits.
+
+    Raises:
+        SettingsError: one of them is empty.
+    """
+    _both(len(real_R), len(generated_G))
+    label_N = np.repeat([0, 1], [len(real_R), len(generated_G)])
+    return label_N, np.concatenate([real_R, generated_G])
+
+
+def _both(reals: int, fakes: int) -> None:
+    """Demand both classes.
+
+    Raises:
+        SettingsError: one of them is empty.
+    """
+    if not (reals and fakes):
+        raise SettingsError(f"both classes need images, got {reals} real and {fakes} generated")

@@ -1,0 +1,180 @@
+"""The frozen tower's weights: of a ViT of open_clip or timm, from a tag or a file, by any names that they go by."""
+
+import hashlib
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from mole.config import Architecture
+from mole.errors import ModelError
+from mole.tower.hub import architecture_of, build, download
+from mole.tower.quantization import FORMAT as PACKED
+from mole.tower.quantization import unpack
+from mole.tower.timm_vit import TimmTower
+from mole.tower.vit import Tower
+
+HUGGING_FACE = (
+    (r"^vision_model\.", ""),
+    (r"^embeddings\.class_embedding$", "class_embedding"),
+    (r"^embeddings\.patch_embedding\.", "conv1."),
+    (r"^embeddings\.position_embedding\.weight$", "positional_embedding"),
+    (r"^pre_layrnorm\.", "ln_pre."),
+    (r"^post_layernorm\.", "ln_post."),
+    (r"^encoder\.layers\.", "transformer.resblocks."),
+    (r"\.layer_norm1\.", ".ln_1."),
+    (r"\.layer_norm2\.", ".ln_2."),
+    (r"\.mlp\.fc1\.", ".mlp.c_fc."),
+    (r"\.mlp\.fc2\.", ".mlp.c_proj."),
+    (r"\.self_attn\.out_proj\.", ".attn.out_proj."),
+)
+"""Hugging Face's names for the parts of a CLIP vision model, and open_clip's."""
+END = frozenset({"ln_post.weight", "ln_post.bias", "proj"})
+"""What makes a feature of the last block's class token."""
+BLOCK = re.compile(r"transformer\.resblocks\.(\d+)\.")
+
+
+def load_tower(name: str, source: str | Path, architecture: Architecture | None = None) -> Tower:
+    """Load a frozen image tower.
+
+    Args:
+        name: open_clip's name of the model, or timm's.
+        source: a local file, or the tag of pretrained weights, which that library downloads.
+        architecture: its shape, where neither knows the name.
+
+    Returns:
+        The tower, float32, evaluating, nothing in it to train.
+
+    Raises:
+        ModelError: the weights cannot be read or do not fit.
+    """
+    shape = architecture or architecture_of(name)
+    state = read_weights(Path(source)) if Path(source).is_file() else download(name, str(source))
+    return assemble(shape, state, str(source))
+
+
+def assemble(shape: Architecture, state: Mapping[str, Tensor], origin: str) -> Tower:
+    """Put weights into a tower, every one or none.
+
+    Args:
+        shape: the tower's; weights that end at a block, without what makes a feature, may have fewer blocks.
+        state: weights by open_clip's names, or those of the library that builds the tower.
+        origin: where they came from, for the error.
+
+    Raises:
+        ModelError: keys are missing, unexpected or of another shape; it lists them.
+    """
+    if shape.library is not None:
+        trunk, state = build(shape, state)
+        demand_fit({name: tensor.shape for name, tensor in trunk.state_dict().items()}, state, origin)
+        trunk.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
+        return TimmTower(trunk.eval()).requires_grad_(False).eval()
+    projects = not END.isdisjoint(state)
+    if not projects:
+        held = len({found[1] for found in map(BLOCK.match, state) if found})
+        shape = shape.model_copy(update={"layers": min(max(held, 1), shape.layers)})
+    with torch.device("meta"):
+        tower = Tower(shape, projects=projects)
+    demand_fit({name: tensor.shape for name, tensor in tower.state_dict().items()}, state, origin)
+    tower.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
+    return tower.requires_grad_(False).eval()
+
+
+def demand_fit(wanted: Mapping[str, torch.Size], state: Mapping[str, Tensor], origin: str) -> None:
+    """Insist that weights are those of a tower, every one and no other.
+
+    Args:
+        wanted: shapes by name.
+        state: what there is.
+        origin: where it came from, for the error.
+
+    Raises:
+        ModelError: keys are missing, unexpected or of another shape; it lists them.
+    """
+    missing, unexpected = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
+    misshapen = [
+        f"{name} {list(state[name].shape)} for {list(shape)}"
+        for name, shape in wanted.items()
+        if name in state and state[name].shape != shape
+    ]
+    if missing or unexpected or misshapen:
+        raise ModelError(
+            f"{origin} does not fit the tower: missing {missing}, unexpected {unexpected}, misshapen {misshapen}"
+        )
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read an image tower's weights under open_clip's names.
+
+    Args:
+        path: safetensors (plain, packed, or int8 with scales) or a pickle of tensors alone.
+
+    Raises:
+        ModelError: the file is neither.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, "pt") as file:
+                packed = (file.metadata() or {}).get("format") == PACKED
+            state = unpack(path) if packed else load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = state.get("state_dict", state)
+    except pickle.UnpicklingError as reason:
+        raise ModelError(f"{path} holds more than tensors, which is never unpickled: {reason}") from reason
+    except (OSError, RuntimeError, ValueError, SafetensorError, EOFError) as reason:
+        raise ModelError(f"cannot read weights from {path}: {reason}") from reason
+    return _rename(_dequantise(state))
+
+
+def _dequantise(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Undo 8-bit rounding: a matrix `name` stands beside its row scales `name_scale`."""
+    full = {}
+    for name, tensor in state.items():
+        if not name.endswith("_scale"):
+            scale = state.get(f"{name}_scale")
+            full[name] = tensor if scale is None else tensor.float() * scale.view(-1, *[1] * (tensor.dim() - 1))
+    return full
+
+
+def _rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Bring open_clip's, OpenAI's and Hugging Face's names to open_clip's names of the image tower."""
+    state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    if any(name.startswith("visual.") for name in state):  # a whole CLIP of open_clip or OpenAI
+        return {name.removeprefix("visual."): tensor for name, tensor in state.items() if name.startswith("visual.")}
+    if any(name.startswith("vision_model.") for name in state):
+        return _from_hugging_face(state)
+    return dict(state)
+
+
+def _from_hugging_face(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    named: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if name == "visual_projection.weight":
+            named["proj"] = tensor.T
+        elif name.startswith("vision_model.") and not name.endswith("position_ids"):
+            ours = name
+            for pattern, replacement in HUGGING_FACE:
+                ours = re.sub(pattern, replacement, ours)
+            named[ours] = tensor
+    for kind in ("weight", "bias"):
+        for name in [name for name in named if name.endswith(f".self_attn.q_proj.{kind}")]:
+            base = name.removesuffix(f"self_attn.q_proj.{kind}")
+            parts = [named.pop(f"{base}self_attn.{part}_proj.{kind}") for part in "qkv"]
+            named[f"{base}attn.in_proj_{kind}"] = torch.cat(parts)
+    return named
+
+
+def tower_digest(state: Mapping[str, Tensor]) -> str:
+    """Digest a tower's weights: SHA-256 over names, shapes and float32 bytes, in the order of the names."""
+    content = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().float().contiguous()
+        content.update(f"{name} {list(tensor.shape)}\n".encode())
+        content.update(tensor.numpy().tobytes())
+    return content.hexdigest()

@@ -1,0 +1,282 @@
+"""What open_clip and timm are asked: a model's shape by its name, its parts, its weights by their tag, and its views.
+
+The imports stand inside on purpose: open_clip imports torchvision, and that torch's compiler, three seconds of a core
+in every process that scores. A checkpoint on a tower that OpenAI published, with its file, asks nothing.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mole.config import Architecture, Library
+from mole.errors import ModelError
+from mole.views.preprocess import Preprocess
+
+PUBLISHED = {
+    f"ViT-{size}-quickgelu": Architecture(**shape, heads=shape["width"] // 64, quick_gelu=True)
+    for size, shape in {
+        "B-32": {"image_size": 224, "patch_size": 32, "width": 768, "layers": 12, "embed_dim": 512},
+        "B-16": {"image_size": 224, "patch_size": 16, "width": 768, "layers": 12, "embed_dim": 512},
+        "L-14": {"image_size": 224, "patch_size": 14, "width": 1024, "layers": 24, "embed_dim": 768},
+        "L-14-336": {"image_size": 336, "patch_size": 14, "width": 1024, "layers": 24, "embed_dim": 768},
+    }.items()
+}
+"""The towers that OpenAI published, by open_clip's names, as open_clip describes them."""
+PLAIN = {"image_size", "patch_size", "width", "layers", "head_width", "mlp_ratio"}
+"""What open_clip says of a plain ViT; whatever else it says departs from one."""
+WANTED = "experts stand beside the MLP of a pre-norm block (x + attention(norm(x)), then x + MLP(norm(x)))"
+ADVICE = "choose a CLIP ViT, SigLIP, PE-Core or DINOv3"
+ORDERS = {
+    "ResPostBlock": "normalise what attention and MLP give and not what they take",
+    "EvaBlockPostNorm": "normalise what attention and MLP give and not what they take",
+    "ParallelScalingBlock": "run attention and MLP side by side",
+    "DiffParallelScalingBlock": "run attention and MLP side by side",
+    "ParallelThingsBlock": "run several attentions and several MLPs side by side",
+}
+"""What timm's other blocks do in place of that."""
+
+
+def architecture_of(name: str) -> Architecture:
+    """Tell the shape of a tower by open_clip's name, such as `ViT-B-16-quickgelu`, or timm's.
+
+    Raises:
+        ModelError: neither knows it, or experts cannot stand in it.
+    """
+    return PUBLISHED.get(name) or look_up(name)
+
+
+def look_up(name: str) -> Architecture:
+    """Let open_clip describe an architecture, or timm where open_clip does not know it.
+
+    Raises:
+        ModelError: neither knows it, or experts cannot stand in it.
+    """
+    import open_clip
+    import timm
+
+    config: dict[str, Any] | None = open_clip.get_model_config(name)
+    if config is None:
+        if not timm.is_model(name):
+            raise ModelError(
+                f"neither open_clip nor timm knows a model {name!r}; see open_clip.list_models() and timm.list_models()"
+            )
+        return _measured(name, Library(model=name, pool="avg", projects=False), None)
+    vision = config["vision_cfg"]
+    if "timm_model_name" in vision:
+        if vision.get("timm_proj") not in (None, "none"):
+            raise ModelError(
+                f"the image tower of {name!r} is timm's {vision['timm_model_name']} under a projection of open_clip's "
+                f"own ({vision['timm_proj']}), no plain ViT; {ADVICE}"
+            )
+        pool, projects = vision.get("timm_pool") or "avg", vision.get("timm_proj") is None
+        library = Library(model=vision["timm_model_name"], pool=pool, projects=projects)
+        return _measured(name, library, config["embed_dim"])
+    odd = sorted(set(vision) - PLAIN)
+    if odd or not isinstance(vision.get("layers"), int):
+        raise ModelError(f"the image tower of {name!r} is no plain ViT ({', '.join(odd) or 'a ResNet'}); {ADVICE}")
+    return Architecture(
+        image_size=vision["image_size"],
+        patch_size=vision["patch_size"],
+        width=vision["width"],
+        layers=vision["layers"],
+        heads=vision["width"] // vision.get("head_width", 64),
+        embed_dim=config["embed_dim"],
+        quick_gelu=config.get("quick_gelu", False),
+        mlp_ratio=vision.get("mlp_ratio", 4.0),
+    )
+
+
+def _measured(name: str, library: Library, embed_dim: int | None) -> Architecture:
+    """Let timm build a model without weights, and measure it; `embed_dim` is None where the model decides.
+
+    Raises:
+        ModelError: experts cannot stand in it.
+    """
+    import timm
+
+    with torch.device("meta"):
+        trunk: Any = timm.create_model(library.model, num_classes=embed_dim if library.projects else 0)
+    demand_pre_norm(trunk, name)
+    if embed_dim is None:
+        library = library.model_copy(update={"pool": _pooled(trunk, name)})
+    sides = trunk.patch_embed
+    if sides.img_size[0] != sides.img_size[1] or sides.patch_size[0] != sides.patch_size[1]:
+        raise ModelError(f"{name!r} sees views of {sides.img_size} in patches of {sides.patch_size}, no squares")
+    return Architecture(
+        image_size=sides.img_size[0],
+        patch_size=sides.patch_size[0],
+        width=trunk.embed_dim,
+        layers=len(trunk.blocks),
+        heads=trunk.blocks[0].attn.num_heads,
+        embed_dim=embed_dim or trunk.embed_dim,
+        quick_gelu=False,
+        library=library,
+    )
+
+
+def _pooled(trunk: Any, name: str) -> str:
+    """Choose how a model of timm's own is read: its own way, but by the class token where that has the same weights.
+
+    timm reads DINOv3 by the mean of its patches, its authors read it by the class token; the norm before either is one.
+
+    Raises:
+        ModelError: its own way is none of the three.
+    """
+    if trunk.global_pool == "avg" and trunk.cls_token is not None and not isinstance(trunk.norm, nn.Identity):
+        return "token"
+    if trunk.global_pool not in ("token", "avg", "map"):
+        raise ModelError(f"{name!r} pools by {trunk.global_pool!r}, which must be token, avg or map; {ADVICE}")
+    return str(trunk.global_pool)
+
+
+def demand_pre_norm(trunk: Any, name: str) -> None:
+    """Insist that experts can stand in a model of timm, and that it can be read behind any block.
+
+    Only the two classes are let through whose forward pass is known: embedding, blocks one by one, norm, head.
+
+    Raises:
+        ModelError: they cannot.
+    """
+    from timm.layers.patch_embed import PatchEmbed
+    from timm.models.eva import Eva, EvaBlock
+    from timm.models.vision_transformer import Block, VisionTransformer
+
+    made = type(trunk).__name__
+    if type(trunk) not in (VisionTransformer, Eva):
+        raise ModelError(f"{name!r} is timm's {made}, no plain ViT: {WANTED}; {ADVICE}")
+    if type(trunk.patch_embed) is not PatchEmbed:
+        raise ModelError(
+            f"{name!r} is timm's {made} behind a {type(trunk.patch_embed).__name__}, no plain ViT; {ADVICE}"
+        )
+    kinds = {type(block) for block in trunk.blocks}
+    if not kinds <= {Block, EvaBlock}:
+        kind = next(iter(kinds - {Block, EvaBlock})).__name__
+        raise ModelError(f"the blocks of {name!r} {ORDERS.get(kind, f'are of kind {kind}')}: {WANTED}; {ADVICE}")
+
+
+def trunk_of(shape: Architecture) -> Any:
+    """Let timm build a model of a shape that has a library, on the meta device, without weights.
+
+    Raises:
+        ModelError: timm does not know it, or experts cannot stand in it.
+    """
+    import timm
+
+    library = shape.library
+    if library is None or not timm.is_model(library.model):
+        raise ModelError(f"timm knows no model {library.model if library else None!r}; see timm.list_models()")
+    with torch.device("meta"):
+        trunk = timm.create_model(
+            library.model,
+            num_classes=shape.embed_dim if library.projects else 0,
+            global_pool=library.pool,
+            img_size=shape.image_size,
+            patch_size=shape.patch_size,
+            embed_dim=shape.width,
+            depth=shape.layers,
+            num_heads=shape.heads,
+        )
+    demand_pre_norm(trunk, library.model)
+    return trunk.eval()
+
+
+def build(shape: Architecture, state: Mapping[str, Tensor]) -> tuple[nn.Module, dict[str, Tensor]]:
+    """Let timm build a tower, and bring weights to the names and the sizes that it has.
+
+    Args:
+        shape: with a library.
+        state: weights under timm's names, open_clip's, or those of the authors of PE and DINOv3.
+
+    Returns:
+        The model on the CPU, its parameters not yet written, what it computes for itself computed; and the weights.
+
+    Raises:
+        ModelError: timm does not know it, or experts cannot stand in it.
+    """
+    from timm.models import eva, vision_transformer
+
+    trunk = trunk_of(shape).to_empty(device="cpu")
+    for module in trunk.modules():
+        if hasattr(module, "init_non_persistent_buffers"):
+            module.init_non_persistent_buffers()
+    bare = {name.removeprefix("trunk."): tensor for name, tensor in state.items()}
+    known = (eva if isinstance(trunk, eva.Eva) else vision_transformer).checkpoint_filter_fn(bare, trunk)
+    if trunk.num_classes == 0:  # a classifier that lies beside a tower is no part of it
+        known = {name: tensor for name, tensor in known.items() if not name.startswith("head.")}
+    return trunk, known
+
+
+def download(name: str, tag: str) -> dict[str, Tensor]:
+    """Fetch the image tower's weights that go by a tag.
+
+    Raises:
+        ModelError: open_clip or timm does not know the tag, or cannot reach it.
+    """
+    import open_clip
+    import timm
+
+    try:
+        if open_clip.get_model_config(name) is None:
+            return dict(timm.create_model(f"{name}.{tag}", pretrained=True, num_classes=0).state_dict())
+        return dict(open_clip.create_model(name, pretrained=tag).visual.state_dict())
+    except (RuntimeError, OSError, ValueError) as reason:
+        raise ModelError(f"no weights {tag!r} of {name!r} are to be had here: {reason}; name a local file") from reason
+
+
+def views_of(name: str, tag: str | None, shape: Architecture) -> Preprocess:
+    """Tell what views a tower was trained on: their size, mean and std.
+
+    Args:
+        name: open_clip's or timm's.
+        tag: of its weights; None for a local file of them.
+        shape: of the tower.
+
+    Returns:
+        The resized view; `crop` and `texture` cut the same size.
+
+    Raises:
+        ModelError: the weights of a local file may be of several kinds, those of a tag want another activation, or timm
+            does not know the tag.
+    """
+    said = _said(name, tag)
+    spoken = {(tuple(one["mean"]), tuple(one["std"])) for one in said if one}
+    if len(spoken) > 1:
+        raise ModelError(
+            f"weights of {name!r} are known with the means {sorted(mean for mean, _ in spoken)}, and a file does not "
+            f"say which; name the tag"
+        )
+    if tag and shape.library is None and said[0].get("quick_gelu", False) != shape.quick_gelu:
+        other = name.removesuffix("-quickgelu") if shape.quick_gelu else f"{name}-quickgelu"
+        raise ModelError(f"the weights {tag!r} were trained with the other activation than {name!r}; name {other!r}")
+    seen = dict(zip(("mean", "std"), spoken.pop(), strict=True)) if spoken else {}
+    return Preprocess(mode="resize", size=shape.image_size, short_side=shape.image_size, **seen)
+
+
+def licence_of(name: str, tag: str | None) -> str:
+    """Tell what timm says of the licence of weights, every one that a local file may have; open_clip says nothing.
+
+    Raises:
+        ModelError: timm does not know the tag.
+    """
+    told = sorted({str(one["license"]) for one in _said(name, tag) if one.get("license")})
+    return " or ".join(told) or f"of the publisher of {name}"
+
+
+def _said(name: str, tag: str | None) -> list[dict[str, Any]]:
+    """Gather what is said of weights: of a tag's, or of all that a local file may hold.
+
+    Raises:
+        ModelError: timm does not know the tag.
+    """
+    import open_clip
+    import timm
+
+    if open_clip.get_model_config(name) is not None:
+        tags = [tag] if tag else open_clip.list_pretrained_tags_by_model(name)
+        return [open_clip.get_pretrained_cfg(name, one) for one in tags]
+    if tag and not timm.is_model_pretrained(f"{name}.{tag}"):
+        raise ModelError(f"timm has no weights {tag!r} of {name!r}; see timm.list_pretrained(), or name a local file")
+    kinds = [f"{name}.{tag}"] if tag else timm.list_pretrained(f"{name}.*") or [name]
+    return [vars(timm.get_pretrained_cfg(kind)) for kind in kinds]

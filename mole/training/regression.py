@@ -1,0 +1,173 @@
+"""Penalised regression: a head is fitted to features, to the optimum where there is a single one.
+
+Layers are fitted by logistic regression, a kernel by least squares: on collections that neither had seen, least squares
+over the same centres ranked better (docs/design.md), and its optimum is one solution of linear equations.
+
+Legend: N images, F features, P principal components, C centres.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mole.errors import SettingsError
+from mole.model.head import Head, Kernel, Standard, near
+
+ITERATIONS = 500
+SEED = 0
+"""Of the drawn centres."""
+LEAST_DEVIATION = 1e-6
+"""A number that hardly moves is left at its scale."""
+LEAST_SHARE = 1e-10
+"""Of the largest variance: a component below it is none, for as many images as components span no more."""
+JITTER = 1e-6
+"""Added to the nearness of centres to themselves, so that it can be factored."""
+SPREAD = 3.0
+"""Least squares aim at -1 and 1; spread so, logits of held-out images were as sure as they say (temperature 1)."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a head is fitted to.
+
+    Attributes:
+        feature_NF: float32.
+        label_N: float32, 1 for generated, 0 for real.
+        share_N: float32, how much each image counts; sum 1.
+    """
+
+    feature_NF: Tensor
+    label_N: Tensor
+    share_N: Tensor
+
+
+def fit(head: Head, examples: Examples, penalty: float, sharpness: float) -> float:
+    """Fit a head of any kind; the same examples and machine give the same head.
+
+    A linear head is fitted from nothing, and a perceptron from where it stands, to an optimum that need not be the only
+    one. A kernel head gets its principal components, draws its centres among the examples, by their share, and is
+    fitted over them, by least squares.
+
+    Args:
+        head: it is set.
+        examples: of both classes.
+        penalty: half of it times the squared length of the weights, without the biases, is added to the mean loss; of
+            a kernel head all of it times the squared length of the function in the kernel's space.
+        sharpness: gamma of a kernel head times the variance of what it sees; 1 is the usual width.
+
+    Returns:
+        The penalised loss at the end.
+
+    Raises:
+        SettingsError: fewer examples count than a kernel head has centres.
+    """
+    standard, kernel = head.standard, head.kernel
+    if standard is not None:
+        standardise(standard, examples)
+    if kernel is not None:
+        return _fit_kernel(head, kernel, examples, penalty, sharpness)
+    layers = head.linear
+    if len(layers) == 1:
+        nn.init.zeros_(layers[0].weight)
+        nn.init.zeros_(layers[0].bias)
+    return descend(head, examples, penalty)
+
+
+def standardise(standard: Standard, examples: Examples) -> None:
+    """Set mean and scale to the examples' own, weighed by their share."""
+    share_N1 = examples.share_N.double()[:, None]
+    mean_F = (share_N1 * examples.feature_NF).sum(dim=0)
+    scale_F = (share_N1 * (examples.feature_NF - mean_F).square()).sum(dim=0).sqrt()
+    standard.mean_F.copy_(mean_F)
+    standard.scale_F.copy_(scale_F.where(scale_F > LEAST_DEVIATION, torch.ones_like(scale_F)))
+
+
+def descend(head: Head, examples: Examples, penalty: float) -> float:
+    """Bring the penalised mean loss of a head's layers down by L-BFGS, from where they stand.
+
+    Args:
+        head: of layers.
+        examples: whose labels and shares count.
+        penalty: half of it times the squared length of the weights is added; biases are free.
+
+    Returns:
+        The loss at the end.
+    """
+    optimizer = torch.optim.LBFGS(
+        head.parameters(), max_iter=ITERATIONS, tolerance_grad=1e-7, line_search_fn="strong_wolfe"
+    )
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        logit_N = head(examples.feature_NF).squeeze(-1)
+        entropy_N = functional.binary_cross_entropy_with_logits(logit_N, examples.label_N, reduction="none")
+        length = torch.stack([layer.weight.square().sum() for layer in head.linear]).sum()
+        total = (examples.share_N * entropy_N).sum() + penalty / 2 * length
+        total.backward()  # type: ignore[no-untyped-call]
+        return total
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    return float(loss().detach())
+
+
+@torch.no_grad()
+def _fit_kernel(head: Head, kernel: Kernel, examples: Examples, penalty: float, sharpness: float) -> float:
+    """Set components, centres and gamma, then fit over them by least squares in float64; the loss at the end.
+
+    With K = L Lᵀ the nearness of the centres to one another, the function over them is linear in L⁻¹ k(x), and its
+    length in the kernel's space is that of the linear weights.
+
+    Raises:
+        SettingsError: fewer examples count than there are centres.
+    """
+    [last] = head.linear
+    counting, centres = int((examples.share_N > 0).sum()), len(kernel.centre_CP)
+    if counting < centres:
+        raise SettingsError(f"centres must lie in [1, {counting}], the examples that count, got {centres}")
+    standard_NF = _standardised(head, examples.feature_NF)
+    turn_PF, variance = _components(standard_NF, examples.share_N, len(kernel.turn_PF))
+    kernel.turn_PF.copy_(turn_PF)
+    component_NP = standard_NF @ kernel.turn_PF.double().T
+    random = torch.Generator().manual_seed(SEED)
+    chosen_C = torch.multinomial(examples.share_N.cpu(), centres, generator=random).sort().values
+    kernel.centre_CP.copy_(component_NP[chosen_C.to(component_NP.device)])
+    kernel.gamma.fill_(sharpness / variance)
+    centre_CP, gamma = kernel.centre_CP.double(), kernel.gamma.double()
+    near_CC = near(centre_CP, centre_CP, gamma)
+    lower_CC = torch.linalg.cholesky(near_CC + JITTER * torch.eye(centres, dtype=torch.float64, device=gamma.device))
+    mapped_NC = torch.linalg.solve_triangular(lower_CC, near(component_NP, centre_CP, gamma).T, upper=False).T
+    share_N1 = examples.share_N.double()[:, None]
+    target_N1 = 2 * examples.label_N.double()[:, None] - 1
+    bias = (share_N1 * target_N1).sum()
+    square_CC = mapped_NC.T @ (share_N1 * mapped_NC)
+    square_CC.diagonal().add_(penalty)
+    weight_C1 = torch.linalg.solve(square_CC, mapped_NC.T @ (share_N1 * (target_N1 - bias)))
+    missed_N1 = target_N1 - bias - mapped_NC @ weight_C1
+    last.weight.copy_(SPREAD * torch.linalg.solve_triangular(lower_CC.T, weight_C1, upper=True).T)
+    last.bias.fill_(float(SPREAD * bias))
+    return float((share_N1 * missed_N1.square()).sum() + penalty * weight_C1.square().sum())
+
+
+def _standardised(head: Head, feature_NF: Tensor) -> Tensor:
+    """Standardise as the head will, then go on in float64; (N, F)."""
+    return feature_NF.double() if head.standard is None else head.standard(feature_NF).double()
+
+
+def _components(standard_NF: Tensor, share_N: Tensor, most: int) -> tuple[Tensor, float]:
+    """Find the directions of most variance around the mean, which is zero.
+
+    Args:
+        standard_NF: float64.
+        share_N: weighs the images.
+        most: P.
+
+    Returns:
+        turn_PF, float64, a row a direction, zeros where there are fewer; and the variance that they hold together.
+    """
+    weighed_NF = standard_NF * share_N.double().sqrt()[:, None]
+    variance_F, direction_FF = torch.linalg.eigh(weighed_NF.T @ weighed_NF)
+    variance_P, turn_PF = variance_F.flip(0)[:most], direction_FF.T.flip(0)[:most]
+    there_P = variance_P > LEAST_SHARE * variance_P[0]
+    return turn_PF * there_P[:, None], max(float(variance_P[there_P].sum()), LEAST_DEVIATION)

@@ -1,0 +1,1 @@
+"""Views: what the tower sees of an image."""

@@ -1,0 +1,289 @@
+"""The view: what the model sees of an image; the one implementation that scan, training and evaluation share.
+
+Shapes: 3 colours, H height, W width, S side of a view, C views of an image.
+
+Arrays are numpy's, and torch is imported by a `resize` alone: a process that prepares crops has 600 MiB and two seconds
+of a core to spare without it.
+"""
+
+import math
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mole.views.preprocess import Preprocess, middle
+
+Pixels = NDArray[np.uint8]
+
+
+class Box(NamedTuple):
+    """Where a view lies in an image, in its pixels; beyond its edges where the view is wider."""
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+
+
+STRIP = 16
+"""An image whose long side is more than so many times its short one is a strip."""
+PIECE_PIXELS = 1 << 19
+"""Pixels whose texture is looked at together."""
+
+
+def views(pixels_3HW: Pixels, spec: Preprocess) -> Pixels:
+    """Cut the views that the model judges an image by.
+
+    Args:
+        pixels_3HW: uint8, RGB, upright; the whole image, or `spec.window` of it.
+        spec: which views.
+
+    Returns:
+        uint8 (C, 3, S, S), contiguous; an image with fewer places for a crop than C shows some twice; of two scales
+        one smaller than a view shows the resized view twice.
+    """
+    if spec.mode != "texture" and spec.crops == len(spec.singles):
+        return np.stack([view(pixels_3HW, spec, number) for number in range(spec.crops)])
+    places = _places(pixels_3HW, spec)
+    return np.stack([_piece(pixels_3HW, spec.size, (top, left, spec.size, spec.size)) for top, left in places])
+
+
+def boxes(pixels_3HW: Pixels, spec: Preprocess) -> list[Box]:
+    """Tell where in an image each of its views lies; in their order.
+
+    Args:
+        pixels_3HW: uint8, RGB, upright; the whole image.
+        spec: which views.
+    """
+    high, wide = pixels_3HW.shape[-2:]
+    size = spec.size
+    if len(spec.singles) > 1:
+        return [boxes(pixels_3HW, _scale(pixels_3HW, spec, number))[0] for number in range(len(spec.singles))]
+    if spec.mode == "resize":
+        short = min(high, wide)
+        scaled = [spec.short_side if side == short else int(spec.short_side * side / short) for side in (high, wide)]
+        tops = [middle(side, size) * own / side for side, own in zip(scaled, (high, wide), strict=True)]
+        lows = [(middle(side, size) + size) * own / side for side, own in zip(scaled, (high, wide), strict=True)]
+        return [Box(*tops, *lows)]
+    above, before = (max(0, size - side) // 2 for side in (high, wide))
+    if spec.crops == 1 and spec.mode == "crop":
+        places = [(middle(max(high, size), size), middle(max(wide, size), size))]
+    else:
+        places = _places(pixels_3HW, spec)
+    return [Box(top - above, left - before, top - above + size, left - before + size) for top, left in places]
+
+
+def _places(pixels_3HW: Pixels, spec: Preprocess) -> list[tuple[int, int]]:
+    return _textured(pixels_3HW, spec) if spec.mode == "texture" else _spread(pixels_3HW, spec)
+
+
+def view(pixels_3HW: Pixels, spec: Preprocess, number: int = 0) -> Pixels:
+    """Cut one view that a training sees out of an image: the centre, at a scale of the spec.
+
+    Args:
+        pixels_3HW: uint8, RGB, upright.
+        spec: which views.
+        number: which of `spec.singles`.
+
+    Returns:
+        uint8 (3, S, S), contiguous; at most 1/255 from Pillow's bicubic and torchvision's CenterCrop.
+    """
+    one = _scale(pixels_3HW, spec, number)
+    if one.mode == "resize":
+        pixels_3HW = _resize(pixels_3HW, one)
+    return np.ascontiguousarray(_centre(pixels_3HW, one.size))
+
+
+def _scale(pixels_3HW: Pixels, spec: Preprocess, number: int) -> Preprocess:
+    """Choose a view's scale: beside a resized view an image smaller than a view is not padded but resized again.
+
+    Zeros around it would be what a crop of it shows most of, at a border that no larger image has, while the pixels
+    themselves are all in the resized view: its logit then counts alone.
+    """
+    singles = spec.singles
+    small = len(singles) > 1 and min(pixels_3HW.shape[-2:]) < spec.size
+    return singles[0 if small else number]
+
+
+def _resize(pixels_3HW: Pixels, spec: Preprocess) -> Pixels:
+    """Bring the short side to a length, bicubic and antialiased, in uint8; of a strip only what lies under the crop.
+
+    torch is up to eight times faster than Pillow and at most 1/255 from it where it halves an image or more. Below
+    that, one value in 100,000 differed by 2/255, and Pillow shrinks tall images in the other order: there it is
+    Pillow itself.
+    """
+    height, width = pixels_3HW.shape[-2:]
+    short, long = sorted((height, width))
+    other = int(spec.short_side * long / short)  # torchvision's rounding
+    if long > STRIP * short:
+        return _strip(pixels_3HW, spec, other)
+    if short == spec.short_side:
+        return pixels_3HW
+    high, wide = (spec.short_side, other) if height <= width else (other, spec.short_side)
+    if short >= 2 * spec.short_side and height <= 2 * width:
+        return _shrunk(pixels_3HW, high, wide)
+    image = Image.fromarray(np.ascontiguousarray(pixels_3HW.transpose(1, 2, 0)))
+    return np.asarray(image.resize((wide, high), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+
+
+def _strip(pixels_3HW: Pixels, spec: Preprocess, other: int) -> Pixels:
+    """Scale of a strip what lies under the crop: its whole is up to a million times as long as it is wide.
+
+    Args:
+        pixels_3HW: uint8, the whole strip.
+        spec: whose crop.
+        other: the long side of the whole, scaled, in pixels.
+
+    Returns:
+        uint8 (3, H, W), the short side scaled and of the long one the crop; at most 1/255 from a scaling of the whole.
+    """
+    lies = pixels_3HW.shape[1] <= pixels_3HW.shape[2]
+    short, long = sorted(pixels_3HW.shape[1:])
+    scale = long / other
+    begin, length = middle(other, spec.size) * scale, spec.size * scale
+    reach = math.ceil(2 * max(1.0, scale)) + 1  # of the bicubic kernel, beside the crop
+    start, stop = max(0, int(begin) - reach), min(long, math.ceil(begin + length) + reach)
+    part_3HW = pixels_3HW[:, :, start:stop] if lies else pixels_3HW[:, start:stop]
+    image = Image.fromarray(np.ascontiguousarray(part_3HW.transpose(1, 2, 0)))
+    crop, all_of_it = (spec.size, begin - start, begin - start + length), (spec.short_side, 0.0, float(short))
+    across, down = (crop, all_of_it) if lies else (all_of_it, crop)
+    # The order in which Pillow takes the two directions of the whole: the values between are cut to 8 bits.
+    for horizontal in (True, False) if lies or short <= spec.short_side else (False, True):
+        image = _squeezed(image, across if horizontal else down, horizontal=horizontal)
+    return np.asarray(image).transpose(2, 0, 1)
+
+
+def _squeezed(image: Image.Image, change: tuple[int, float, float], *, horizontal: bool) -> Image.Image:
+    """Scale in one direction: to so many pixels, from a place to another."""
+    count, begin, end = change
+    if horizontal:
+        return image.resize((count, image.height), Image.Resampling.BICUBIC, (begin, 0, end, image.height))
+    return image.resize((image.width, count), Image.Resampling.BICUBIC, (0, begin, image.width, end))
+
+
+def _shrunk(pixels_3HW: Pixels, high: int, wide: int) -> Pixels:
+    import torch
+
+    in_place = min(pixels_3HW.strides) > 0 and pixels_3HW.flags.writeable  # torch has no others
+    pixels = torch.from_numpy(pixels_3HW if in_place else pixels_3HW.copy())
+    return torch.nn.functional.interpolate(pixels[None], (high, wide), mode="bicubic", antialias=True)[0].numpy()
+
+
+def _centre(pixels_3HW: Pixels, size: int) -> Pixels:
+    """Cut the centre; what lies outside the image is zero."""
+    top, left = (middle(max(side, size), size) for side in pixels_3HW.shape[-2:])
+    return _piece(pixels_3HW, size, (top, left, size, size))
+
+
+def _piece(pixels_3HW: Pixels, size: int, window: tuple[int, int, int, int]) -> Pixels:
+    """Cut a window out of an image around which zeros lie where a side is shorter than a view.
+
+    Args:
+        pixels_3HW: uint8.
+        size: the side of a view.
+        window: top, left, height and width, counted from where the zeros begin.
+
+    Returns:
+        uint8 (3, height, width); the zeros are made for the window alone, a strip of them could be millions long.
+    """
+    top, left, high, wide = window
+    (above, height), (before, width) = ((max(0, size - side) // 2, side) for side in pixels_3HW.shape[-2:])
+    top, left = top - above, left - before
+    low, right = min(top + high, height), min(left + wide, width)
+    seen_3HW = pixels_3HW[:, max(0, top) : low, max(0, left) : right]
+    if seen_3HW.shape[1:] == (high, wide):
+        return seen_3HW
+    piece_3HW = np.zeros((3, high, wide), np.uint8)
+    piece_3HW[:, max(0, -top) : low - top, max(0, -left) : right - left] = seen_3HW
+    return piece_3HW
+
+
+def _spread(pixels_3HW: Pixels, spec: Preprocess) -> list[tuple[int, int]]:
+    """Place crops evenly from edge to edge, row by row: top and left of each."""
+    each = math.isqrt(spec.crops)
+    tops, lefts = (_evenly(max(0, side - spec.size), each) for side in pixels_3HW.shape[-2:])
+    return [(top, left) for top in tops for left in lefts]
+
+
+def _textured(pixels_3HW: Pixels, spec: Preprocess) -> list[tuple[int, int]]:
+    """Place crops where neighbouring pixels differ most, among places half a view apart at most: the most first.
+
+    After: TextureCrop, Konstantinidou et al. 2024, arXiv:2407.15500; the measure is the mean absolute difference of
+    neighbours in the sum of the colours, which is exact in integers.
+    """
+    stride = spec.size // 2
+    sides = [max(side, spec.size) for side in pixels_3HW.shape[-2:]]
+    tops, lefts = (_evenly(side - spec.size, 1 - (spec.size - side) // stride) for side in sides)
+    if sides[0] > sides[1]:  # rows are dear and columns cheap, and the measure knows no direction
+        texture_TL = _texture(pixels_3HW.swapaxes(1, 2), spec.size, lefts, tops).T
+    else:
+        texture_TL = _texture(pixels_3HW, spec.size, tops, lefts)
+    most = np.argsort(-texture_TL, axis=None, kind="stable")[: spec.crops]
+    places = [(tops[place // len(lefts)], lefts[place % len(lefts)]) for place in most.tolist()]
+    return [places[number % len(places)] for number in range(spec.crops)]
+
+
+def _evenly(room: int, count: int) -> list[int]:
+    """Spread places over the room that a crop has along one side; the middle where there is one."""
+    return [room // 2] if count == 1 else [round(room * number / (count - 1)) for number in range(count)]
+
+
+def _texture(pixels_3HW: Pixels, size: int, tops: list[int], lefts: list[int]) -> NDArray[np.int64]:
+    """Add up the differences of neighbours under every crop.
+
+    Args:
+        pixels_3HW: uint8; zeros lie around it where a side is shorter than a view.
+        size: the side of a crop.
+        tops: T places where crops begin, downwards.
+        lefts: L places where crops begin, to the right.
+
+    Returns:
+        int64 (T, L). The image is gone over in pieces, so that no sum of all its pixels is held.
+    """
+    rows, columns = (np.unique([0, *edges, *(edge + size for edge in edges)]) for edges in (tops, lefts))
+    bands = [_roughness(pixels_3HW, size, (top, low), int(columns[-1])) for top, low in pairwise(rows.tolist())]
+    summed = np.zeros((len(rows), len(columns)), np.int64)  # over everything above and to the left
+    summed[1:, 1:] = [np.add.reduceat(rough_W, columns[:-1]) for rough_W in bands]
+    summed = summed.cumsum(0).cumsum(1)
+    top_T, left_L = np.searchsorted(rows, tops), np.searchsorted(columns, lefts)
+    low_T, right_L = (
+        np.searchsorted(edges, np.add(begins, size)) for edges, begins in ((rows, tops), (columns, lefts))
+    )
+    lower_TW, upper_TW = summed[low_T], summed[top_T]
+    texture_TL: NDArray[np.int64] = (
+        lower_TW[:, right_L] - upper_TW[:, right_L] - lower_TW[:, left_L] + upper_TW[:, left_L]
+    )
+    return texture_TL
+
+
+def _roughness(pixels_3HW: Pixels, size: int, rows: tuple[int, int], width: int) -> NDArray[np.int64]:
+    """Add up down some rows how much each pixel differs from the one above and the one to the left.
+
+    Args:
+        pixels_3HW: uint8; zeros lie around it where a side is shorter than a view.
+        size: the side of a view.
+        rows: the first, and the one behind the last.
+        width: of the image with its zeros.
+
+    Returns:
+        int64 (W,); the differences themselves fit 16 bits, three colours together.
+    """
+    rough_W = np.zeros(width, np.int64)
+    # Zeros beside zeros differ in nothing: of those around the image only the first row and column behind it count.
+    begins = [max(0, size - side) // 2 for side in pixels_3HW.shape[1:]]
+    top, low = max(rows[0], begins[0]), min(rows[1], begins[0] + pixels_3HW.shape[1] + 1)
+    end = min(width, begins[1] + pixels_3HW.shape[2] + 1)
+    above, step = min(top, 1), max(1, PIECE_PIXELS // max(1, low - top))
+    for left in range(begins[1], end, step):
+        before, right = min(left, 1), min(left + step, end)
+        window = (top - above, left - before, low - top + above, right - left + before)
+        red_HW, green_HW, blue_HW = _piece(pixels_3HW, size, window)
+        grey_HW = red_HW.astype(np.int16) + green_HW + blue_HW
+        down = np.abs(np.diff(grey_HW, axis=0)).sum(0, dtype=np.int32)[before:]
+        across = np.abs(np.diff(grey_HW, axis=1))[above:].sum(0, dtype=np.int32)
+        rough_W[left:right] += down
+        rough_W[left + 1 - before : right] += across
+    return rough_W

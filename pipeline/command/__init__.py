@@ -1,0 +1,1 @@
+"""Command: what all commands share: settings, help, exit codes, and the record of a run."""

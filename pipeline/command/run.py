@@ -1,0 +1,144 @@
+"""Run: what a command did to a table, left beside the table as one JSON file.
+
+Exit codes do not survive `ray job submit`, which makes every failure a 1; a schedule or an alert reads the record.
+A record is written when a run begins, with `exit_code` null, and again when it ends: one that stays null was killed.
+"""
+
+import json
+import os
+import platform
+import re
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from types import TracebackType
+from typing import Any, Self
+
+from mole.errors import MoleError
+from pipeline.command.settings import JobSettings
+from pipeline.runtime.submission import submission_id
+from pipeline.storage import storage
+from pipeline.telemetry.log import LOG
+from pipeline.telemetry.redaction import command_line, redacted, redacted_values
+from pipeline.telemetry.terminal import Ticker, interrupted, refused
+
+FOLDER = "_runs"
+"""Where records lie in a table; readers of Parquet pass over names that begin so."""
+POINT = re.compile(r"\[\n\s+([\d.]+),\n\s+(\d+)\n\s+\]")
+"""Of `progress`, as it is indented: it becomes one line. No text in JSON holds the ends of lines that it has."""
+UNEXPECTED = 1
+"""The exit code of an error that is none of ours: a traceback."""
+
+
+def recorded(settings: JobSettings) -> dict[str, Any]:
+    """Write settings as a record keeps them: places of this machine whole, whatever folder the run stood in."""
+
+    def whole(place: str) -> str:
+        return storage.absolute(place) if storage.is_local(place) else place
+
+    values = settings.model_dump(mode="json")
+    for name, places in settings.lasting().items():
+        values[name] = [whole(place) for place in places] if isinstance(values[name], list) else whole(places[0])
+    return values
+
+
+class Record:
+    """The record of one run: entered when its settings are read, left when it is over, whatever ended it.
+
+    Args:
+        job: the command's name.
+        settings: as they were read.
+        ticker: counts images as their rows are written; shown while the record is open.
+
+    Attributes:
+        exit_code: of the command; 0 until something ends it otherwise.
+        url: where the record lies; None until `begin`.
+    """
+
+    def __init__(self, job: str, settings: JobSettings, ticker: Ticker) -> None:
+        self.exit_code = 0
+        self.url: str | None = None
+        self._ticker = ticker
+        self._begun = time.monotonic()
+        started = datetime.now(UTC)
+        self._id = LOG.begin(job)
+        self._facts: dict[str, Any] = {
+            "id": self._id,
+            "job": job,
+            "version": version("mole-scan"),
+            "started": started.isoformat(timespec="seconds"),
+            "ended": None,
+            "seconds": None,
+            "exit_code": None,
+            "error": None,
+            "written": 0,
+            "faults": 0,
+            "verdicts": {},
+            "phases": {},
+            "summary": None,
+            "host": platform.node(),
+            "process": os.getpid(),
+            "submission": submission_id(),
+            "command": command_line(),
+            "settings": redacted_values(recorded(settings)),
+            "progress": [],
+        }
+
+    def __enter__(self) -> Self:
+        """Show progress."""
+        self._ticker.__enter__()
+        return self
+
+    def begin(self, output: str) -> None:
+        """Learn where the run writes, and leave a record there of a run that has begun."""
+        self.url = storage.join(storage.absolute(output), FOLDER, f"{self._id}.json")
+        self._write()
+
+    def succeed(self, summary: Mapping[str, Any]) -> None:
+        """Learn what the run did."""
+        self._facts["summary"] = redacted_values(summary)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Write how the run ended; our own errors and interruptions are told and become the exit code."""
+        self._ticker.__exit__(kind, error, trace)
+        if isinstance(error, MoleError):
+            self.exit_code = refused(error)
+        elif isinstance(error, KeyboardInterrupt):
+            self.exit_code = interrupted(error)
+        elif error is not None:
+            self.exit_code = UNEXPECTED
+        if error is not None:
+            self._facts["error"] = {"kind": type(error).__name__, "message": redacted(str(error))}
+        self._facts |= {
+            "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - self._begun, 3),
+            "exit_code": self.exit_code,
+            "written": self._ticker.images,
+            "faults": self._ticker.faults,
+            "verdicts": self._ticker.written.verdicts,
+            "phases": self._ticker.phases,
+            "progress": self._ticker.series.points(self._ticker.seconds, self._ticker.images),
+        }
+        self._write()
+        ours = error is None or isinstance(error, MoleError | KeyboardInterrupt)
+        if not ours:
+            self.tell()  # a traceback follows
+        return ours
+
+    def tell(self) -> None:
+        """Say where the record lies, as the last line of a log."""
+        if self.url is not None:
+            self._ticker.say(f"run: {self.url}", record=self.url)
+
+    def _write(self) -> None:
+        if self.url is None:
+            return
+        try:
+            told = POINT.sub(r"[\1, \2]", json.dumps(self._facts, indent=2, default=str))
+            storage.write(self.url, told.encode())
+        except MoleError as reason:  # the record is not what the run is for
+            self._ticker.say(f"the run's record was not written: {reason}", "warning")
+            self.url = None

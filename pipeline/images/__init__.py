@@ -1,0 +1,1 @@
+"""Images: what the bytes of a file say: pixels, format, metadata, provenance."""

@@ -1,0 +1,300 @@
+"""Container: where an image file keeps what it says about itself; blocks are cut out of it, no pixel is decoded.
+
+Every format is walked by its own lengths and counts; none is believed beyond the file, and no block, nor all together,
+is taken beyond its bound (`metadata.block`).
+"""
+
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+from pipeline.images.metadata import boxes, tiff
+from pipeline.images.metadata.block import (
+    EXIF_MARK,
+    MOST_BLOCK_BYTES,
+    MOST_BLOCKS,
+    MOST_FILE_BYTES,
+    MOST_PACKED,
+    MOST_STEPS,
+    MOST_STORE_BYTES,
+    MOST_TEXT_BYTES,
+    PHOTOSHOP_MARK,
+    XMP_MARK,
+    Block,
+    packet,
+    store,
+)
+from pipeline.images.metadata.iptc import resources
+
+XMP_MORE = b"http://ns.adobe.com/xmp/extension/\0"
+MOST_BOXES = 1_000
+"""Of JUMBF, in one JPEG's segments."""
+
+PNG_XMP = "XML:com.adobe.xmp"
+RAW_PROFILE = re.compile(rb"\s*[\w ]{0,32}\s+\d{1,10}\s+")
+"""How a profile that ImageMagick wrote as a text begins: its name and its length; the rest is hexadecimal."""
+
+TIFF_XMP, TIFF_IPTC, TIFF_PHOTOSHOP, TIFF_C2PA = 0x02BC, 0x83BB, 0x8649, 0xCD41
+
+
+def blocks(data: bytes, format_: str | None) -> Iterator[Block]:
+    """Yield a file's metadata, in the order in which it lies there.
+
+    Args:
+        data: the whole file; broken ones give what comes before the break.
+        format_: as `decode` names it; None has no blocks.
+    """
+    left = MOST_FILE_BYTES
+    signed = False
+    walk = WALKS.get(str(format_))
+    for block in islice(walk(data) if walk else (), MOST_BLOCKS):
+        if block.kind == "c2pa":
+            if not signed:
+                yield block
+            signed = True
+        elif block.data is data:  # a TIFF, of which no more than single fields will be copied
+            yield block
+        else:
+            left -= len(block.data)
+            if left < 0:
+                return
+            yield block
+
+
+def _jpeg(data: bytes) -> Iterator[Block]:
+    """Walk the segments up to the first scan."""
+    main, more, shop, signed = b"", _Extension(), b"", _Boxed()
+    for kind, start, end in _segments(data):
+        match kind:
+            case 0xE1 if data.startswith(EXIF_MARK, start):
+                yield Block("exif", "", data[start + len(EXIF_MARK) : end])
+            case 0xE1 if data.startswith(XMP_MARK, start):
+                main = main or data[start + len(XMP_MARK) : end]
+                yield packet(data[start + len(XMP_MARK) : end])
+            case 0xE1 if data.startswith(XMP_MORE, start):
+                more.add(data[start + len(XMP_MORE) : end])
+            case 0xEB if data.startswith(b"JP", start):
+                signed.add(data[start:end])
+            case 0xED if data.startswith(PHOTOSHOP_MARK, start) and len(shop) < MOST_BLOCK_BYTES:
+                shop += data[start + len(PHOTOSHOP_MARK) : end]
+            case 0xFE:
+                yield Block("text", "Comment", data[start:end])
+    yield from resources(shop)
+    yield from more.joined(main)
+    yield from signed.joined()
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield marker, start and end of each segment's body; fill and stray bytes before a marker are passed over."""
+    at = 2
+    for _ in range(MOST_STEPS):
+        at = data.find(b"\xff", at)
+        if at < 0 or at + 4 > len(data):
+            return
+        kind = data[at + 1]
+        if kind == 0xFF:
+            at += 1
+        elif kind in (0x00, 0x01) or 0xD0 <= kind <= 0xD8:  # they stand alone
+            at += 2
+        elif kind in (0xD9, 0xDA):
+            return
+        else:
+            end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
+            yield kind, at + 4, end
+            at = max(end, at + 4)
+
+
+class _Extension:
+    """The parts of an extended XMP packet, which the main packet names by its digest."""
+
+    def __init__(self) -> None:
+        self._parts: dict[bytes, dict[int, bytes]] = {}
+        self._size = 0
+
+    def add(self, segment: bytes) -> None:
+        self._size += len(segment)
+        if self._size <= MOST_BLOCK_BYTES:
+            self._parts.setdefault(segment[:32], {})[int.from_bytes(segment[36:40])] = segment[40:]
+
+    def joined(self, main: bytes) -> Iterator[Block]:
+        for digest, parts in self._parts.items():
+            whole = b""
+            while len(whole) in parts and parts[len(whole)]:
+                whole += parts[len(whole)]
+            if digest in main.replace(b"\0", b"") and whole:
+                yield packet(whole)
+
+
+class _Boxed:
+    """The parts of the JUMBF boxes in a JPEG's segments: each repeats the head of the box that it continues."""
+
+    def __init__(self) -> None:
+        self._parts: dict[bytes, list[bytes]] = {}
+        self._size = 0
+
+    def add(self, segment: bytes) -> None:
+        self._size += len(segment)
+        parts = self._parts.setdefault(segment[2:4], []) if len(self._parts) < MOST_BOXES else []
+        if self._size <= MOST_STORE_BYTES + (1 << 18):
+            parts.append(segment[(16 if segment[8:12] != b"\0\0\0\1" else 24) if parts else 8 :])
+
+    def joined(self) -> Iterator[Block]:
+        for parts in self._parts.values():
+            whole = b"".join(parts)
+            if whole[4:8] == b"jumb" and b"c2pa" in whole[:64]:
+                yield store(whole if int.from_bytes(whole[:4]) <= len(whole) else b"")
+
+
+def _png(data: bytes) -> Iterator[Block]:
+    """Walk all chunks: a text may follow the pixels."""
+    at, packed = 8, 0
+    for _ in range(MOST_STEPS):
+        length, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
+        if at + 8 > len(data) or kind == b"IEND":
+            return
+        body = slice(at + 8, at + 8 + length)
+        match kind:
+            case b"caBX":
+                yield store(data[body] if length <= MOST_STORE_BYTES else b"")
+            case b"eXIf" if length <= MOST_BLOCK_BYTES:
+                yield Block("exif", "", data[body].removeprefix(EXIF_MARK))
+            case b"tEXt" | b"zTXt" | b"iTXt" if length and packed < MOST_PACKED:
+                packed += kind != b"tEXt"
+                yield from _png_text(kind, data[at + 8 : at + 8 + min(length, MOST_BLOCK_BYTES)])
+            case b"comf":  # ComfyUI's own, in animations
+                name, _, text = data[at + 8 : at + 8 + min(length, MOST_TEXT_BYTES)].partition(b"\0")
+                yield Block("text", name[:79].decode("latin-1"), text)
+        at += 12 + length
+
+
+def _png_text(kind: bytes, body: bytes) -> Iterator[Block]:
+    keyword, _, rest = body.partition(b"\0")
+    name = keyword[:79].decode("latin-1")
+    raw = name.startswith("Raw profile type ")
+    most = MOST_BLOCK_BYTES if raw or name == PNG_XMP else MOST_TEXT_BYTES
+    if kind == b"iTXt":
+        packed, rest = rest[:1] == b"\1", rest[2:].partition(b"\0")[2].partition(b"\0")[2]
+        text = _inflate(rest, most) if packed else rest[:most]
+    else:
+        text = _inflate(rest[1:], most) if kind == b"zTXt" else rest[:most]
+    if raw:
+        yield from _raw_profile(name.rpartition(" ")[2].lower(), text)
+    elif name == PNG_XMP:
+        yield packet(text)
+    else:
+        yield Block("text", name, text if kind == b"iTXt" else _latin(text))
+
+
+def _latin(text: bytes) -> bytes:
+    """Bring a Latin-1 text to UTF-8; many writers put UTF-8 there, and what can be read as that is left."""
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError:
+        return text.decode("latin-1").encode()
+    return text
+
+
+def _raw_profile(name: str, text: bytes) -> Iterator[Block]:
+    """Read a profile that ImageMagick wrote as a text of hexadecimal digits."""
+    head = RAW_PROFILE.match(text[:128])
+    digits = b"".join(text[head.end() :].split()) if head else b""
+    try:
+        body = bytes.fromhex(digits[: len(digits) // 2 * 2].decode("ascii"))
+    except ValueError:
+        return
+    if body.startswith(XMP_MARK) or name == "xmp":
+        yield packet(body.removeprefix(XMP_MARK))
+    elif body.startswith(EXIF_MARK) or name in ("exif", "app1"):
+        yield Block("exif", "", body.removeprefix(EXIF_MARK))
+    elif name in ("iptc", "8bim"):
+        yield from resources(body)
+
+
+def _inflate(packed: bytes, most: int) -> bytes:
+    """Unpack at most so many bytes; a broken stream is no text."""
+    try:
+        return zlib.decompressobj().decompress(packed, most)
+    except zlib.error:
+        return b""
+
+
+def _webp(data: bytes) -> Iterator[Block]:
+    at = 12
+    for _ in range(MOST_STEPS):
+        if at + 8 > len(data):
+            return
+        length = int.from_bytes(data[at + 4 : at + 8], "little")
+        body = slice(at + 8, at + 8 + length)
+        match data[at : at + 4]:
+            case b"C2PA":
+                yield store(data[body] if length <= MOST_STORE_BYTES else b"")
+            case b"EXIF" if length <= MOST_BLOCK_BYTES:
+                yield Block("exif", "", data[body].removeprefix(EXIF_MARK))
+            case b"XMP ":
+                yield packet(data[body.start : body.start + min(length, MOST_BLOCK_BYTES)].removeprefix(XMP_MARK))
+        at += 8 + length + length % 2
+
+
+def _gif(data: bytes) -> Iterator[Block]:
+    """Walk the blocks; sub-blocks are counted too, however small."""
+    steps = 5 * MOST_STEPS
+    at = 13 + _colours(data[10:11])
+    while steps > 0 and at < len(data) and data[at] in (0x21, 0x2C):
+        extension = data[at] == 0x21
+        start = at + 2 if extension else at + 11 + _colours(data[at + 9 : at + 10])
+        end = start
+        while end < len(data) and data[end] and steps > 0:
+            end += data[end] + 1
+            steps -= 1
+        if extension:
+            yield from _gif_extension(data, data[at + 1 : at + 2], start, min(end, len(data)))
+        at, steps = end + 1, steps - 5
+
+
+def _colours(packed: bytes) -> int:
+    return 3 << (packed[0] & 7) + 1 if packed and packed[0] & 0x80 else 0
+
+
+def _gif_extension(data: bytes, label: bytes, start: int, end: int) -> Iterator[Block]:
+    if label == b"\xfe":
+        yield Block("text", "Comment", _unblocked(data, start, end, MOST_TEXT_BYTES))
+    elif label == b"\xff" and data.startswith(
+        b"\x0bXMP DataXMP", start
+    ):  # it lies there as one piece, and then numbers that end it
+        yield packet(data[start + 12 : min(end, start + MOST_BLOCK_BYTES)].partition(b"\x01\xff\xfe\xfd")[0])
+    elif label == b"\xff" and data.startswith(b"\x0bC2PA_GIF", start):
+        yield store(_unblocked(data, start + 12, end, MOST_STORE_BYTES + 1))
+
+
+def _unblocked(data: bytes, at: int, end: int, most: int) -> bytes:
+    parts = []
+    while at < end and most > 0:
+        parts.append(data[at + 1 : at + 1 + data[at]])
+        most -= data[at]
+        at += data[at] + 1
+    return b"".join(parts)
+
+
+def _tiff(data: bytes) -> Iterator[Block]:
+    """A TIFF is its own EXIF; the other kinds are fields of it."""
+    yield Block("exif", "", data)
+    wanted = (TIFF_XMP, TIFF_IPTC, TIFF_PHOTOSHOP)
+    values = tiff.fields(data, wanted, MOST_BLOCK_BYTES).values
+    if TIFF_XMP in values:
+        yield packet(values[TIFF_XMP])
+    for tag in (TIFF_IPTC, TIFF_PHOTOSHOP):
+        yield from resources(values.get(tag, b""))
+    signed = tiff.fields(data, (TIFF_C2PA,), MOST_STORE_BYTES + 1).values
+    if TIFF_C2PA in signed:
+        yield store(signed[TIFF_C2PA])
+
+
+WALKS: dict[str, Callable[[bytes], Iterator[Block]]] = {
+    "jpeg": _jpeg,
+    "png": _png,
+    "webp": _webp,
+    "gif": _gif,
+    "tiff": _tiff,
+    **dict.fromkeys(("avif", "heic", "heif", "jp2", "jxl"), boxes.metadata),
+}

@@ -1,0 +1,284 @@
+"""Decode: bytes become an upright RGB picture, or the fault that keeps them from being one; never an exception.
+
+`pipeline/formats` walks a file's structure first, so that what an image costs is bounded before it is spent and its
+reader sees no more than it needs. A plain JPEG goes through libjpeg-turbo, and where only a window of it is looked at,
+little more than that is decoded; everything else goes through Pillow. All give the same pixels.
+"""
+
+import io
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from pi_heif import register_heif_opener
+from PIL import AvifImagePlugin, Image, UnidentifiedImageError
+from simplejpeg import decode_jpeg
+
+from mole.views.preprocess import Window
+from mole.views.view import Pixels
+from pipeline.images.cropped import END, decode_window
+from pipeline.images.formats import bmp, gif, jp2, jpeg, png, tiff, webp
+from pipeline.images.formats.colour import rgb
+from pipeline.images.formats.layout import MOST_MEMORY, Layout, RefusalError, cut
+from pipeline.images.formats.orientation import orientation
+from pipeline.images.formats.signature import sniff
+from pipeline.records import Status
+
+register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a core an image: Ray runs as many of these at a time as there are cores
+Image.MAX_IMAGE_PIXELS = None  # `Bounds` is the bound, checked before any pixel is decoded
+
+READERS = {
+    "jpeg": "JPEG",
+    "png": "PNG",
+    "gif": "GIF",
+    "webp": "WEBP",
+    "bmp": "BMP",
+    "tiff": "TIFF",
+    "avif": "AVIF",
+    "jp2": "JPEG2000",
+    "heic": "HEIF",
+}
+"""Pillow's name of each format that is decoded here. Its other readers are not asked: some start other programs."""
+
+WALKS: dict[str, Callable[[bytes], Layout]] = {
+    "jpeg": jpeg.inspect,
+    "png": png.inspect,
+    "gif": gif.inspect,
+    "webp": webp.inspect,
+    "bmp": bmp.inspect,
+    "tiff": tiff.inspect,
+    "jp2": jp2.inspect,
+    "avif": lambda data: Layout(data, footprint=16, most_pixels=50_000_000),
+    "heic": lambda data: Layout(data, footprint=12, most_pixels=50_000_000),
+}
+"""Tells of each format what decoding costs; AVIF's and HEIC's libraries bound their boxes themselves."""
+
+LACKING = ("not available", "not supported", "unsupported", "not implemented", "unknown")
+"""How the decoders of boxed formats say that they have none for what a sound header announces."""
+DAMAGE = re.compile(r"premature end of data|bad \w+ code|instead of RST", re.IGNORECASE)
+"""What libjpeg says where pixels are lost; its other complaints (bytes too many, odd marks) cost none."""
+NO_END = re.compile(r"premature end of JPEG file", re.IGNORECASE)
+"""What it says of a file that is cut, or lacks no more than its end mark."""
+
+SELF_TURNING = ("TIFF", "HEIF")
+"""Pillow gives these upright already."""
+MOST_SIDE = (1 << 31) - 1
+"""A column of the table holds no more."""
+
+UPRIGHT = {
+    2: (False, (2,)),
+    3: (False, (1, 2)),
+    4: (False, (1,)),
+    5: (True, ()),
+    6: (True, (2,)),
+    7: (True, (1, 2)),
+    8: (True, (1,)),
+}
+"""EXIF orientation: whether height and width change places, then which axes of (3, H, W) are turned round."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What is refused before any pixel is decoded.
+
+    Beside these stand the bounds of `pipeline.images.formats`, each told by the row that it refuses: 1 GiB of memory
+    for an image (the format's measured bytes a pixel times its pixels); 1,200,000,000 pixels times scans of a JPEG;
+    10,000 JPEG segments, 100,000 PNG or WebP chunks, 1,000,000 GIF blocks, 200,000 TIFF strips or tiles; code blocks,
+    tiles and packets of JPEG 2000; 50,000,000 pixels of AVIF and HEIC, 25,000,000 of JPEG 2000.
+
+    Attributes:
+        max_bytes: most bytes of a file.
+        max_pixels: most pixels, width times height.
+        min_side: fewest pixels of a side.
+    """
+
+    max_bytes: int
+    max_pixels: int
+    min_side: int = 16
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded image.
+
+    Attributes:
+        pixels_3HW: uint8, RGB, upright; of the window that was asked for.
+        format: in small letters, `jpeg`.
+        width: of the whole, as it is displayed.
+        height: of the whole, as it is displayed.
+    """
+
+    pixels_3HW: Pixels
+    format: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why bytes are no picture; format and size where the header told them (a refused size as it is stored)."""
+
+    status: Status
+    detail: str
+    format: str | None = None
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass
+class _Told:
+    """What is known of an image so far, for the row of a fault that may come."""
+
+    size: tuple[int | None, int | None] = (None, None)
+    layout: Layout = field(default_factory=lambda: Layout(b""))
+
+
+Look = Callable[[int, int], Window | None]
+"""Tells from height and width which part of an upright image is looked at, None for all of it."""
+
+
+def everything(height: int, width: int) -> None:
+    """Look at all of an image."""
+
+
+def decode(data: bytes, bounds: Bounds, look: Look = everything) -> Picture | Fault:
+    """Decode one image's first frame.
+
+    Args:
+        data: the whole file.
+        bounds: what is refused undecoded.
+        look: which part of it is wanted.
+
+    Returns:
+        The picture, or the fault; bad bytes raise nothing.
+    """
+    if not data:
+        return Fault(Status.EMPTY, "no bytes")
+    if len(data) > bounds.max_bytes:
+        return Fault(Status.TOO_LARGE, f"{len(data):,} bytes, over the bound of {bounds.max_bytes:,}")
+    name = sniff(data)
+    if name is None:
+        return Fault(Status.NOT_AN_IMAGE, f"no image format begins with {data[:16]!r}")
+    if name not in READERS:
+        return Fault(Status.UNSUPPORTED, f"no decoder for {name} is installed", name)
+    told = _Told()
+    try:
+        return _decode(data, name, bounds, look, told)
+    except Exception as reason:  # noqa: BLE001 - an image's own code: whatever it raises, the bytes are the cause, and the row tells the type
+        return _fault(reason, name, told)
+
+
+def _decode(data: bytes, name: str, bounds: Bounds, look: Look, told: _Told) -> Picture | Fault:
+    """Walk, bound, open and decode, in this order; what becomes known is put down in `told`."""
+    layout = told.layout = WALKS[name](data)
+    if layout.size and (fault := _refused(layout.size, name, layout, bounds)):
+        return fault
+    told.size = layout.size or told.size
+    with (
+        warnings.catch_warnings(action="ignore"),
+        Image.open(io.BytesIO(layout.data), formats=(READERS[name],)) as image,
+    ):
+        if fault := _refused(image.size, name, layout, bounds):
+            return fault
+        turn = 1 if image.format in SELF_TURNING else orientation(image.info)
+        told.size = width, height = image.size[::-1] if UPRIGHT.get(turn, (False, ()))[0] else image.size
+        part_3HW = _glimpse(data, image, look(height, width), turn)
+        if part_3HW is None and image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
+            part_3HW = _whole_jpeg(data, turn, look(height, width))
+        if part_3HW is None:
+            image.load()
+            if image.format in SELF_TURNING:
+                told.size = width, height = image.size  # what is decoded may have another size than the header said
+            part_3HW = _part(image, look(height, width), turn, layout)
+        return Picture(part_3HW, name, width, height)
+
+
+def _refused(size: tuple[int, int], name: str, layout: Layout, bounds: Bounds) -> Fault | None:
+    """Refuse a size that is out of bounds, or whose decoding would take too much memory."""
+    width, height = size
+    shown = (width, height) if max(size) <= MOST_SIDE else (None, None)
+    most = min(bounds.max_pixels, layout.most_pixels or bounds.max_pixels)
+    if width * height > most or max(size) > MOST_SIDE:
+        own = "" if most == bounds.max_pixels else f" for {name}"
+        return Fault(Status.TOO_LARGE, f"{width:,} x {height:,} pixels, over the bound of {most:,}{own}", name, *shown)
+    if min(size) < bounds.min_side:
+        reason = f"{width} x {height} pixels, a side under the bound of {bounds.min_side}"
+        return Fault(Status.TOO_SMALL, reason, name, *shown)
+    memory = width * height * layout.footprint + layout.memory
+    if memory > MOST_MEMORY:
+        cost = f"{memory >> 20:,} MiB to decode, over the bound of {MOST_MEMORY >> 20:,} MiB"
+        return Fault(Status.TOO_LARGE, f"{width:,} x {height:,} pixels take {cost}", name, *shown)
+    return None
+
+
+def _fault(reason: Exception, name: str, told: _Told) -> Fault:
+    """Tell a picture that is cut or broken from one whose kind nothing here reads, and from one that takes too much."""
+    if isinstance(reason, RefusalError):
+        return Fault(reason.status, str(reason), reason.format or name, *(reason.size or told.size))
+    words = " ".join(f"{type(reason).__name__}: {reason}".split())
+    if isinstance(reason, MemoryError):
+        status = Status.TOO_LARGE
+    elif isinstance(reason, UnidentifiedImageError):
+        status = Status.UNSUPPORTED if told.layout.kind else Status.TRUNCATED
+        words = f"nothing here reads this {told.layout.kind}" if told.layout.kind else "no readable header"
+    elif isinstance(reason, NotImplementedError) or any(hint in str(reason).lower() for hint in LACKING):
+        status = Status.UNSUPPORTED
+    else:
+        status = Status.TRUNCATED
+    return Fault(status, words, name, *told.size)
+
+
+def upright(pixels_3HW: Pixels, turn: int) -> Pixels:
+    """Turn a stored picture as it is displayed; uint8 (3, H, W), the turn as EXIF counts them."""
+    swapped, axes = UPRIGHT.get(turn, (False, ()))
+    turned = pixels_3HW.swapaxes(1, 2) if swapped else pixels_3HW
+    return np.flip(turned, axes) if axes else turned
+
+
+def _glimpse(data: bytes, image: Image.Image, window: Window | None, turn: int) -> Pixels | None:
+    """Decode no more of a JPEG than the window of it, upright; None where the whole must be decoded."""
+    if window is None or image.format != "JPEG" or image.mode not in ("RGB", "L"):
+        return None
+    part_3HW = decode_window(data, image.size[::-1], _stored(window, turn, image.size))
+    return None if part_3HW is None else upright(part_3HW, turn)
+
+
+def _stored(window: Window, turn: int, size: tuple[int, int]) -> Window:
+    """Find a window of the upright image in the image as it is stored, with that width and height."""
+    top, left, high, wide = window
+    swapped, axes = UPRIGHT.get(turn, (False, ()))
+    width, height = size[::-1] if swapped else size
+    top = height - top - high if 1 in axes else top
+    left = width - left - wide if 2 in axes else left
+    return Window(left, top, wide, high) if swapped else Window(top, left, high, wide)
+
+
+def _whole_jpeg(data: bytes, turn: int, window: Window | None) -> Pixels | None:
+    """Decode a plain JPEG; None where Pillow must say what is wrong. A file may lack its end mark.
+
+    Raises:
+        RefusalError: libjpeg lost pixels.
+    """
+    try:
+        pixels_HW3: Pixels = decode_jpeg(data)
+    except ValueError as reason:
+        if DAMAGE.search(str(reason)):
+            raise cut(str(reason)) from reason
+        if not NO_END.search(str(reason)) or data.endswith(END):
+            return None
+        return _whole_jpeg(data + END, turn, window)
+    pixels_3HW = upright(pixels_HW3.transpose(2, 0, 1), turn)
+    if window is None:
+        return pixels_3HW
+    top, left, high, wide = window
+    return pixels_3HW[:, top : top + high, left : left + wide]
+
+
+def _part(image: Image.Image, window: Window | None, turn: int, layout: Layout) -> Pixels:
+    """Convert the window of a loaded image, or all of it, to uint8 (3, H, W), upright."""
+    whole = Window(0, 0, image.height, image.width)
+    stored = whole if window is None else _stored(window, turn, image.size)
+    return upright(rgb(image, stored, layout).transpose(2, 0, 1), turn)

@@ -1,0 +1,48 @@
+"""BMP: its header, and what its run lengths may cost.
+
+Source: Microsoft, "Bitmap Header Types" and "Bitmap Compression".
+"""
+
+import struct
+
+from pipeline.images.formats.layout import Layout, cut, over, unread
+
+MOST_RUN_BYTES = 4 << 20
+MOST_RUN_PIXELS = 1 << 23
+"""Of a run-length encoded bitmap: Pillow unpacks it in Python, pair by pair and row by row."""
+HEADERS = (12, 40, 52, 56, 64, 108, 124)
+BITS = (1, 4, 8, 16, 24, 32)
+RAW, RLE8, RLE4, FIELDS = range(4)
+
+
+def inspect(data: bytes) -> Layout:
+    """Read the header of a bitmap.
+
+    Args:
+        data: the whole file.
+
+    Raises:
+        RefusalError: it ends in its header, is of an unread kind, or goes over a bound.
+    """
+    (header,) = struct.unpack_from("<I", data.ljust(18, b"\0"), 14)
+    if len(data) < 54 and header not in (0, 12):
+        raise cut(f"no whole header in {len(data):,} bytes")
+    if header not in HEADERS:
+        raise unread(f"bitmap with a header of {header:,} bytes")
+    if len(data) < 26:
+        raise cut(f"no whole header in {len(data):,} bytes")
+    if header == 12:
+        wide, high, _, bits = struct.unpack_from("<HHHH", data, 18)
+        packing = RAW
+    else:
+        wide, high, _, bits, packing = struct.unpack_from("<IiHHI", data, 18)
+        high = abs(high)
+    if packing > FIELDS or bits not in BITS:
+        raise unread(f"bitmap of {bits} bits a pixel in compression {packing}")
+    if packing in (RLE8, RLE4) and (wide * high > MOST_RUN_PIXELS or len(data) > MOST_RUN_BYTES):
+        raise over(
+            f"run-length encoded, {wide:,} x {high:,} pixels in {len(data):,} bytes, over the bounds of "
+            f"{MOST_RUN_PIXELS:,} pixels and {MOST_RUN_BYTES:,} bytes",
+            (wide, high) if wide > 0 else None,
+        )
+    return Layout(data, (wide, high))

@@ -1,0 +1,110 @@
+"""Colour: what a reader decoded, in any mode, becomes RGB in 8 bits, a band of rows at a time.
+
+Shapes: H, W of the part that is wanted; deep greys are G.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mole.views.preprocess import Window
+from mole.views.view import Pixels
+from pipeline.images.formats.layout import Layout, unread
+
+BAND_PIXELS = 1 << 22
+"""Pixels that are converted at a time, so that no conversion holds a whole image twice."""
+DEEP = ("I", "F")
+HIGHLIGHTS = 16
+"""Floats up to here have their white at 1 and highlights above it."""
+
+
+def rgb(image: Image.Image, window: Window, layout: Layout) -> Pixels:
+    """Convert a part of a decoded image.
+
+    Args:
+        image: decoded, in any mode of Pillow's.
+        window: the part, in the image as Pillow gives it.
+        layout: what its structure told of its greys.
+
+    Returns:
+        uint8 (H, W, 3), writeable.
+
+    Raises:
+        RefusalError: nothing tells which value of a deep grey is white.
+    """
+    scale = _scale(image, layout) if image.mode.startswith(DEEP) else None
+    pixels_HW3 = np.empty((window.height, window.width, 3), np.uint8)
+    for top, band in bands(image, window):
+        seen = band if scale is None else scale.eight_bits(band)
+        pixels_HW3[top : top + band.height] = np.asarray(_rgb(seen))
+    return pixels_HW3
+
+
+def bands(image: Image.Image, window: Window) -> Iterator[tuple[int, Image.Image]]:
+    """Yield bands of a part of an image, each with the row that it begins at in the part."""
+    rows = max(1, BAND_PIXELS // max(1, window.width))
+    for top in range(0, window.height, rows):
+        low = min(top + rows, window.height)
+        box = (window.left, window.top + top, window.left + window.width, window.top + low)
+        yield top, image if box == (0, 0, *image.size) else image.crop(box)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Bring a mode of 8 bits to RGB, transparency laid over white."""
+    if image.mode == "La":
+        image = image.convert("LA")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info:
+        seen = image.convert("RGBA")
+        white = Image.new("RGB", seen.size, "white")
+        white.paste(seen, mask=seen.getchannel("A"))
+        return white
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a deep grey becomes 8 bits.
+
+    Attributes:
+        factor: what a value is multiplied by.
+        inverted: whether 0 is white.
+    """
+
+    factor: float
+    inverted: bool
+
+    def eight_bits(self, image: Image.Image) -> Image.Image:
+        """Scale a band of a deep grey, what lies outside black and white cut off."""
+        grey_HW = (np.asarray(image, dtype=np.float32) * self.factor).round().clip(0, 255).astype(np.uint8)
+        return Image.fromarray(255 - grey_HW if self.inverted else grey_HW)
+
+
+def _scale(image: Image.Image, layout: Layout) -> Scale:
+    """Find the white of a deep grey: as the structure told it, for floats as their values do."""
+    white = _float_white(image) if image.mode == "F" else layout.white
+    if white is None:
+        raise unread(f"{layout.kind or image.mode}: nothing tells which value is white")
+    return Scale(1 / 257 if white == 65535 else 255 / white, layout.inverted)
+
+
+def _float_white(image: Image.Image) -> float | None:
+    """Tell the white of floats: 1 where most lie below it, else of whole numbers or wide ranges that of 8 or 16 bits.
+
+    Returns:
+        1, 255 or 65,535; None where values are negative, infinite, no numbers, or above all these.
+    """
+    most, within, whole, finite = 0.0, 0, True, True
+    for _, band in bands(image, Window(0, 0, image.height, image.width)):
+        grey_G: NDArray[np.float32] = np.asarray(band, dtype=np.float32)
+        finite = finite and bool(np.isfinite(grey_G).all()) and bool(grey_G.min() >= 0)
+        if not finite:
+            return None
+        most = max(most, float(grey_G.max()))
+        within += int((grey_G <= 1).sum())
+        whole = whole and bool((grey_G == grey_G.round()).all())
+    if most <= 1 or (not whole and (most <= HIGHLIGHTS or 2 * within >= image.width * image.height)):
+        return 1.0
+    return next((white for white in (255.0, 65535.0) if most <= white), None)

@@ -1,0 +1,120 @@
+"""JPEG: its segments up to the first scan, and how many scans follow.
+
+Source: ITU-T T.81 annex B; T.87 (JPEG-LS) shares its markers.
+"""
+
+import re
+
+from pipeline.images.formats.layout import Layout, cut, over, unread
+
+MARKER = re.compile(rb"\xff([\x01-\xfe])")
+SCAN_END = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
+MOST_SEGMENTS = 10_000
+MOST_FILL = 1 << 16
+"""Bytes between two segments that belong to neither; Pillow reads them one by one."""
+MOST_SCANNED = 1_200_000_000
+"""Pixels times scans: each scan of a progressive file goes over all its pixels, though it be empty."""
+ARITHMETIC = 8
+"""An arithmetic scan costs so many Huffman ones."""
+
+UNREAD = {
+    0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "hierarchical", 0xCB: "lossless, arithmetic-coded",
+    0xCD: "hierarchical", 0xCE: "hierarchical", 0xCF: "hierarchical", 0xF7: "JPEG-LS",
+}  # fmt: skip
+FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA} | UNREAD.keys()
+BARE = {0x01, *range(0xD0, 0xD9)}
+"""Markers without a length."""
+
+
+def inspect(data: bytes) -> Layout:
+    """Walk the segments up to the first scan.
+
+    Args:
+        data: the whole file, which begins as a JPEG does.
+
+    Raises:
+        RefusalError: it ends before its first scan, is of an unread kind, or goes over a bound.
+    """
+    at, frame = 2, 0
+    for _ in range(MOST_SEGMENTS):
+        code, at = _marker(data, at)
+        if code in BARE:
+            continue
+        length = int.from_bytes(data[at : at + 2])
+        if code == 0xD9 or length < 2:
+            raise cut(f"no scan before byte {at:,}")
+        if code in FRAMES:
+            frame = at
+            _check_frame(code, data[at : at + 8])
+        elif code == 0xDA:
+            if not frame:
+                raise cut("a scan without a frame header before it")
+            return _layout(data, frame, at)
+        at += length
+    raise over(f"more than {MOST_SEGMENTS:,} segments before the first scan")
+
+
+def _marker(data: bytes, at: int) -> tuple[int, int]:
+    """Find the next marker, and where it ends; as a rule it stands right here."""
+    head = data[at : at + 2]
+    if len(head) == 2 and head[0] == 0xFF and 0 < head[1] < 0xFF:
+        return head[1], at + 2
+    found = MARKER.search(data, at, at + MOST_FILL)
+    if found is not None:
+        return found[1][0], found.end()
+    if len(data) > at + MOST_FILL:
+        raise over(f"more than {MOST_FILL:,} bytes that are no segment, at byte {at:,}")
+    raise cut(f"no scan in {len(data):,} bytes")
+
+
+def _check_frame(code: int, head: bytes) -> None:
+    """Refuse a frame whose process nothing here decodes."""
+    if len(head) < 8:
+        raise cut("it ends in its frame header")
+    bits, high, parts = head[2], int.from_bytes(head[3:5]), head[7]
+    if code in UNREAD:
+        raise unread(f"{UNREAD[code]} JPEG", "jls" if code == 0xF7 else None)
+    if bits != 8:
+        raise unread(f"{bits}-bit JPEG")
+    if parts not in (1, 3, 4):
+        raise unread(f"JPEG of {parts} components")
+    if not high:
+        raise unread("JPEG whose height stands behind its pixels (DNL)")
+
+
+def _layout(data: bytes, frame: int, scan: int) -> Layout:
+    """Measure what the scans cost.
+
+    Args:
+        data: the whole file.
+        frame: where the frame header's length stands.
+        scan: where the first scan header's length stands.
+    """
+    code, parts = data[frame - 1], data[frame + 7]
+    high, wide = int.from_bytes(data[frame + 3 : frame + 5]), int.from_bytes(data[frame + 5 : frame + 7])
+    single = code not in (0xC2, 0xCA) and data[scan + 2 : scan + 3] == bytes([parts])
+    passes = 1 if single else data.count(b"\xff\xda", scan - 2)
+    cost = wide * high * (ARITHMETIC if code in (0xC9, 0xCA) else 1)
+    if passes * cost > MOST_SCANNED:
+        passes = _scans(data, scan, MOST_SCANNED // cost + 1)
+    if passes * cost > MOST_SCANNED:
+        scans = f"{passes:,} arithmetic-coded" if code in (0xC9, 0xCA) else f"{passes:,}"
+        told = f"{wide:,} x {high:,} pixels in {scans} scans or more, over the bound of {MOST_SCANNED:,} in all"
+        raise over(told, (wide, high))
+    # Scans that refine each other hold all coefficients: two bytes each, of at most `parts` components.
+    held = 0 if single else 2 * parts
+    return Layout(data, (wide, high), footprint=held + (8 if parts == 4 else 4), passes=passes)
+
+
+def _scans(data: bytes, scan: int, most: int) -> int:
+    """Count scans by walking from marker to marker, up to a number."""
+    count, at = 1, scan + int.from_bytes(data[scan : scan + 2])
+    for _ in range(most * 8 + MOST_SEGMENTS):
+        found = SCAN_END.search(data, at)
+        if found is None or found[1] == b"\xd9" or count >= most:
+            break
+        count += found[1] == b"\xda"
+        at = found.end()
+        if found[1][0] not in BARE:
+            at += int.from_bytes(data[at : at + 2])
+    return count

@@ -1,0 +1,162 @@
+"""Manifest: what a C2PA manifest store claims, and whether its signature holds for the bytes.
+
+Nothing is fetched, and what a store can make its reader do is bounded: its own size, and how often the file is read.
+"""
+
+import io
+import json
+from typing import Any
+
+import c2pa
+
+from pipeline.images.metadata import boxes, generator
+
+MOST_FILE = 32 << 20
+"""To check a manifest hashes the whole file; a larger one is told as present and not read."""
+
+MOST_STATEMENTS = 1 << 19
+"""Bytes of CBOR and JSON in a store, which take the library up to 50 times their size; pictures are not counted."""
+
+MOST_BOXES = 20_000
+
+MOST_READ = 3
+"""Times that the file may be read over; sound manifests were seen to take up to 2."""
+
+MOST_CALLS = 40_000
+"""Calls for a piece of the file; sound manifests were seen to take 1,000 for each MiB."""
+
+OFFLINE = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
+"""A manifest that lies elsewhere is not fetched: a scan asks no one but its source."""
+
+UNREAD = "present, not read: {}; signature not checked"
+BROKEN = "unreadable: the manifest is damaged or of an unknown kind; signature not checked"
+REFUSED = (c2pa.C2paError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+"""What the library was seen to raise over a broken store, and what its answer may lack."""
+
+REASONS = (
+    ("claimSignature.", "the signature does not fit the claim"),
+    ("hashedURI.mismatch", "what is claimed was changed after signing"),
+    ("Hash.mismatch", "the image was changed after signing"),
+    ("signingCredential.expired", "the signer's certificate has expired"),
+    ("signingCredential.ocsp.revoked", "the signer's certificate is revoked"),
+    ("signingCredential.invalid", "the signer's certificate is unsound"),
+    ("timeStamp.", "the time stamp does not hold"),
+)
+"""Which code of a failed check is told in which words, the weightiest first; an unknown signer is no failure."""
+
+
+class _Bounded(io.BytesIO):
+    """A file that may be read over, and called, so often and no oftener.
+
+    Attributes:
+        refused: whether it was asked for more.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.refused = False
+        self._left = MOST_READ * len(data) + (1 << 20)
+        self._calls = MOST_CALLS
+
+    def readinto(self, buffer: Any, /) -> int:
+        got = super().readinto(buffer)
+        self._spend(got)
+        return got
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        self._spend(0)
+        return super().seek(offset, whence)
+
+    def _spend(self, got: int) -> None:
+        self._left -= got
+        self._calls -= 1
+        self.refused = self._left < 0 or self._calls < 0
+        if self.refused:
+            raise OSError(f"more than {MOST_READ} times over, or {MOST_CALLS:,} calls")
+
+
+def claims(data: bytes, format_: str, store: bytes) -> dict[str, str]:
+    """Read the active manifest: who claims, who signed, whether the signature holds for these bytes.
+
+    Args:
+        data: the whole file.
+        format_: as `decode` names it.
+        store: the manifest store that was cut out of it; empty for one that was not.
+
+    Returns:
+        `c2pa` always; `source_type` and `generator` where the manifest tells them.
+    """
+    if not store:
+        return {"c2pa": UNREAD.format("the manifest is damaged or too large")}
+    if len(data) > MOST_FILE:
+        return {"c2pa": UNREAD.format("the file is too large")}
+    if _statements(store) > MOST_STATEMENTS:
+        return {"c2pa": UNREAD.format("it states too much")}
+    file = _Bounded(data)
+    try:
+        with (
+            c2pa.Context.from_dict(OFFLINE) as context,
+            c2pa.Reader(f"image/{format_}", file, manifest_data=store, context=context) as reader,
+        ):
+            told = _told(json.loads(reader.json()))
+    except REFUSED:
+        return {"c2pa": BROKEN}
+    return {"c2pa": UNREAD.format("to check it takes too much work")} if file.refused else told
+
+
+def _statements(store: bytes) -> int:
+    """Add up the bytes of a store that the library will parse; of one with too many boxes, all."""
+    spans, count, size = [(0, len(store))], 0, 0
+    while spans:
+        for box in boxes.walk(store, *spans.pop()):
+            count += 1
+            if count > MOST_BOXES:
+                return MOST_STATEMENTS + 1
+            if box.kind == b"jumb":
+                spans.append((box.body, box.end))
+            elif box.kind in (b"cbor", b"json"):
+                size += box.end - box.body
+    return size
+
+
+def _told(store: dict[str, Any]) -> dict[str, str]:
+    manifest = store["manifests"][store["active_manifest"]]
+    makers = manifest.get("claim_generator_info") or [{"name": manifest.get("claim_generator", "unnamed")}]
+    maker = " ".join(str(makers[0].get(name, "")) for name in ("name", "version")).strip()
+    issuer = str((manifest.get("signature_info") or {}).get("issuer", "no one"))
+    kind, made_by = _made(manifest)
+    return {
+        "c2pa": f"{maker}; signed by {issuer}; {_state(store)}",
+        "source_type": kind,
+        "generator": made_by or (maker if generator.in_program(maker) else ""),
+    }
+
+
+def _made(manifest: dict[str, Any]) -> tuple[str, str]:
+    """Find the kind of source, and the program that an action names for it."""
+    actions = [
+        action
+        for assertion in manifest.get("assertions", ())
+        if str(assertion.get("label")).startswith("c2pa.actions")
+        for action in assertion["data"]["actions"]
+    ]
+    kind = next((str(action["digitalSourceType"]) for action in actions if "digitalSourceType" in action), "")
+    for action in actions:
+        own = str(action.get("digitalSourceType", "")).lower()
+        agent = action.get("softwareAgent") or ""
+        name = str(agent.get("name", "")) if isinstance(agent, dict) else str(agent)
+        named = name or str(action.get("description", ""))
+        entire = own.rpartition("/")[2] == "trainedalgorithmicmedia"
+        if "trainedalgorithmic" in own and ((entire and name) or generator.in_program(named)):
+            return kind, named
+    return kind, ""
+
+
+def _state(store: dict[str, Any]) -> str:
+    """Say whether the manifest holds: `Valid`, `Trusted`, or `Invalid` and why."""
+    state = str(store.get("validation_state", "unchecked"))
+    if state != "Invalid":
+        return state
+    results = (store.get("validation_results") or {}).get("activeManifest") or {}
+    codes = [str(failed.get("code")) for failed in results.get("failure") or store.get("validation_status") or ()]
+    return "Invalid: " + next((words for code, words in REASONS if any(code in one for one in codes)), "a check failed")

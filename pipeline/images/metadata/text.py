@@ -1,0 +1,91 @@
+"""Text: what metadata says, brought from whatever bytes hold it to words that a table can keep."""
+
+import re
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
+
+from pipeline.images.metadata.tiff import Order
+
+MOST_CHARACTERS = 500
+"""Of one value in the table."""
+
+MARKS = (
+    (BOM_UTF8, "utf-8"),
+    (BOM_UTF32_LE, "utf-32-le"),
+    (BOM_UTF32_BE, "utf-32-be"),
+    (BOM_UTF16_LE, "utf-16-le"),
+    (BOM_UTF16_BE, "utf-16-be"),
+)
+"""Byte order marks, the longer before those with which they begin."""
+
+CHARSET = re.compile(rb"(?:ASCII|UNICODE|JIS|UTF-?8)\0+|\0{8}")
+"""How an EXIF comment names its character set, in eight bytes."""
+
+CONTROLS = re.compile(r"[\0-\x1f\x7f-\x9f\ufeff\ufffe\uffff]+")
+
+
+def clean(text: str) -> str:
+    """Bring a value to one line of valid UTF-8 without control characters, cut to MOST_CHARACTERS."""
+    sound = text[: 40 * MOST_CHARACTERS].encode("utf-8", "replace").decode()
+    return " ".join(CONTROLS.sub(" ", sound).split())[:MOST_CHARACTERS].rstrip()
+
+
+def unmarked(data: bytes) -> str:
+    """Decode UTF-8 or UTF-16, as a mark says or the bytes show; what is neither is Latin-1."""
+    for mark, encoding in MARKS:
+        if data.startswith(mark):
+            return data[len(mark) :].decode(encoding, "replace")
+    if b"\0" in data[:64].strip(b"\0"):
+        order = _order_seen(data)
+        if order is not None:
+            return data.decode(order, "replace")
+    return _eight_bits(data)
+
+
+def line(data: bytes) -> str:
+    """Decode an EXIF text, which ends at its first NUL unless it is UTF-16."""
+    head = data.partition(b"\0")[0]
+    if len(head) > 1 and head.isascii():  # in UTF-16 every second byte of such letters is a NUL
+        return head.decode()
+    text = unmarked(data)
+    return text.strip("\0").partition("\0")[0]
+
+
+def comment(data: bytes, order: Order) -> str:
+    """Decode an EXIF UserComment, which should name its character set and often lies.
+
+    Args:
+        data: the field's bytes; without a name of a character set, all of them are text.
+        order: of the EXIF block, the last resort where nothing shows which of UTF-16's two it is.
+    """
+    named = CHARSET.match(data[:8])
+    text = data[8:] if named else data
+    if not named or not data.startswith(b"UNICODE") or any(text.startswith(mark) for mark, _ in MARKS):
+        return unmarked(text).strip("\0")
+    if b"\0" not in text.rstrip(b"\0"):
+        try:
+            return text.rstrip(b"\0").decode("utf-8")
+        except UnicodeDecodeError:
+            pass  # UTF-16 without one Latin letter: no byte is zero
+    return text.decode(_order_seen(text) or f"utf-16-{order[0]}e", "replace").strip("\0")
+
+
+def utf_16(data: bytes) -> str:
+    """Decode one of Windows' EXIF fields, little endian whatever the block is."""
+    return data.decode("utf-16-le", "replace").strip("\0").partition("\0")[0]
+
+
+def _order_seen(data: bytes) -> str | None:
+    """Tell UTF-16's order by where the zeros of its Latin letters lie; None where they show neither."""
+    head = data[:4096]
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    if even == odd:
+        return None
+    return "utf-16-be" if even > odd else "utf-16-le"
+
+
+def _eight_bits(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as reason:
+        cut = reason.start >= len(data) - 3 and not data[: reason.start].isascii()  # the bound fell into a letter
+        return data.decode("utf-8", "ignore") if cut else data.decode("latin-1")

@@ -1,0 +1,123 @@
+"""Xmp: the properties of an XMP packet, whatever prefixes, quotes and encoding its writer chose.
+
+Expat reads it event by event: no tree is built, a DOCTYPE ends the reading (so no entity is ever expanded), and of a
+packet that is cut or broken what came before the break is kept.
+"""
+
+import re
+from contextlib import suppress
+from xml.parsers import expat
+
+from pipeline.images.metadata.text import unmarked
+
+MOST_VALUE = 1 << 16
+MOST_ELEMENTS = 50_000
+MOST_DEPTH = 100
+MOST_PREFIXES = 1_000
+
+NAMESPACES = {
+    "http://ns.adobe.com/xap/1.0": "xmp",
+    "http://ns.adobe.com/tiff/1.0": "tiff",
+    "http://ns.adobe.com/exif/1.0": "exif",
+    "http://ns.adobe.com/photoshop/1.0": "photoshop",
+    "http://purl.org/dc/elements/1.1": "dc",
+    "http://www.w3.org/1999/02/22-rdf-syntax-ns": "rdf",
+    "http://iptc.org/std/iptc4xmpext": "Iptc4xmpExt",
+    "http://www.tc260.org.cn/ns/aigc/1.0": "TC260",
+}
+"""The prefix by which a property is known here; the date at the end of IPTC's address is left out."""
+
+DATED = re.compile(r"(?<=/iptc4xmpext)/\d{4}-\d\d-\d\d$")
+
+UNWRITTEN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+"""Characters that XML has no place for; packets are padded with them."""
+
+PROPERTIES = frozenset(
+    {
+        *("xmp:CreatorTool", "tiff:Software", "tiff:Make", "tiff:Model", "tiff:Artist", "tiff:ImageDescription"),
+        *("exif:UserComment", "photoshop:Credit", "photoshop:Source", "dc:creator", "dc:description", "dc:title"),
+        *("Iptc4xmpExt:DigitalSourceType", "Iptc4xmpExt:AISystemUsed", "TC260:AIGC"),
+    }
+)
+
+
+def properties(packet: bytes) -> dict[str, str]:
+    """Read the properties that tell where an image came from.
+
+    Args:
+        packet: RDF as XML, in UTF-8, UTF-16 or UTF-32.
+
+    Returns:
+        Those of PROPERTIES that are there, under those names; the first value of each.
+    """
+    text = UNWRITTEN.sub("", unmarked(packet))
+    reader = _Reader()
+    with suppress(expat.ExpatError, _NoXmpError):  # what came before the break has been found
+        reader.parser.Parse(text[max(0, text.find("<")) :].encode("utf-8", "replace"), True)
+    return reader.found
+
+
+class _NoXmpError(Exception):
+    """A packet declares a document type, or goes as wide or deep, as XMP never does."""
+
+
+class _Reader:
+    """Keeps what lies in the properties that are wanted; in a list or an alternative, the first entry."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, str] = {}
+        self.parser = expat.ParserCreate("utf-8")
+        self.parser.buffer_text = True
+        self.parser.StartElementHandler = self._start
+        self.parser.EndElementHandler = self._end
+        self.parser.CharacterDataHandler = self._characters
+        self.parser.StartDoctypeDeclHandler = self._doctype
+        self._prefixes: dict[str, str] = {}
+        self._depth = self._elements = 0
+        self._inside: tuple[str, int] | None = None
+        self._said: list[str] = []
+        self._room = MOST_VALUE
+
+    def _keep(self, name: str, value: str) -> None:
+        if value.strip():
+            self.found.setdefault(name, value.strip())
+
+    def _known(self, name: str) -> str:
+        prefix, _, local = name.rpartition(":")
+        return f"{self._prefixes.get(prefix, prefix)}:{local}"
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        self._depth += 1
+        self._elements += 1
+        if self._depth > MOST_DEPTH or self._elements > MOST_ELEMENTS or len(self._prefixes) > MOST_PREFIXES:
+            raise _NoXmpError
+        for attribute, value in attributes.items():
+            if attribute.startswith("xmlns"):
+                address = DATED.sub("", value[:200].rstrip("/#").lower())
+                self._prefixes[attribute[6:]] = NAMESPACES.get(address, "")
+        element = self._known(name)
+        if self._inside is None and element in PROPERTIES:
+            self._inside, self._said, self._room = (element, self._depth), [], MOST_VALUE
+        for attribute, value in attributes.items():
+            known = self._known(attribute)
+            if known in PROPERTIES:
+                self._keep(known, value[:MOST_VALUE])
+            elif known == "rdf:resource" and self._inside is not None:
+                self._keep(self._inside[0], value[:MOST_VALUE])
+
+    def _characters(self, text: str) -> None:
+        if self._inside is not None and self._room > 0:
+            self._said.append(text[: self._room])
+            self._room -= len(text)
+
+    def _end(self, name: str) -> None:
+        if self._inside is not None:
+            if self._inside[1] == self._depth:
+                self._keep(self._inside[0], "".join(self._said))
+                self._inside = None
+            elif self._known(name) == "rdf:li" and "".join(self._said).strip():
+                self._room = 0  # the first entry of a list
+        self._depth -= 1
+
+    def _doctype(self, *_: object) -> None:
+        raise _NoXmpError

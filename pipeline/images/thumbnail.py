@@ -1,0 +1,89 @@
+"""Thumbnail: a small JPEG of an image's bytes, made in a process of its own that no image takes along when it dies."""
+
+import base64
+import io
+import resource
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from mole.views.view import Pixels
+from pipeline.images.decode import Bounds, Fault, decode
+from pipeline.runtime.isolation import server
+
+SIDE, QUALITY = 320, 78
+MOST_BYTES, MOST_PIXELS = 32 << 20, 50_000_000
+CPU_SECONDS = 5
+"""Of a core, for one image."""
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A small JPEG of an image's first frame.
+
+    Attributes:
+        data: a data URL; empty where there is none.
+        width: pixels.
+        height: pixels.
+        why: why there is none, in words; empty where there is one.
+    """
+
+    data: str = ""
+    width: int = 0
+    height: int = 0
+    why: str = ""
+
+
+def thumbnail(data: bytes) -> Thumbnail:
+    """Make an image small, or say why it cannot be shown; whatever the bytes are, this process lives on.
+
+    Args:
+        data: the whole file.
+    """
+    outcome = server(__name__).call(small, data)
+    if outcome.died:
+        return Thumbnail(why=f"not shown: its decoder ended, or took more than {CPU_SECONDS} s of a core")
+    made: Thumbnail = outcome.results[0]
+    return made
+
+
+def small(data: bytes) -> Iterator[Thumbnail]:
+    """Make an image small in this process; one result.
+
+    Args:
+        data: the whole file.
+    """
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + 1 + CPU_SECONDS, hard))
+    picture = decode(data, Bounds(MOST_BYTES, MOST_PIXELS, min_side=1))
+    if isinstance(picture, Fault):
+        yield Thumbnail(why=f"not shown: {picture.detail}")
+        return
+    yield Thumbnail(*shrunk(picture.pixels_3HW))
+
+
+def shrunk(pixels_3HW: Pixels, side: int = SIDE, quality: int = QUALITY) -> tuple[str, int, int]:
+    """Make a JPEG that fits a square.
+
+    Args:
+        pixels_3HW: uint8, RGB.
+        side: of the square, pixels; what is smaller stays as it is.
+        quality: of the JPEG.
+
+    Returns:
+        A data URL, and the width and the height in pixels.
+    """
+    data, (width, height) = jpeg(pixels_3HW, side, quality)
+    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}", width, height
+
+
+def jpeg(pixels_3HW: Pixels, side: int, quality: int) -> tuple[bytes, tuple[int, int]]:
+    """Make a JPEG as `shrunk` does; its bytes, and width and height."""
+    image = Image.fromarray(np.ascontiguousarray(pixels_3HW.transpose(1, 2, 0)))
+    image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality, optimize=True)
+    return file.getvalue(), image.size

@@ -1,0 +1,115 @@
+"""Copies: whole files on this machine's disk, of servers that give no parts of them; each is fetched once a process."""
+
+import asyncio
+import io
+import os
+import tempfile
+from collections import OrderedDict
+from typing import BinaryIO, cast
+from weakref import WeakValueDictionary
+
+from pipeline.storage.fault import NoRangeError
+
+MOST_FILES = 4
+MOST_BYTES = 8 << 30
+"""What the copies of a process may take of the disk together; a file above it is refused."""
+
+
+class Copy:
+    """One file's bytes, in a file without a name that goes with the last who reads it.
+
+    Args:
+        identity: changes when the bytes do.
+    """
+
+    def __init__(self, identity: str) -> None:
+        self.identity = identity
+        self.size = 0
+        self._file = tempfile.TemporaryFile(prefix="mole-copy-")  # noqa: SIM115 - it lives as long as its readers
+
+    def append(self, piece: bytes) -> None:
+        """Put some more bytes at its end.
+
+        Raises:
+            NoRangeError: it has become too large.
+        """
+        if self.size + len(piece) > MOST_BYTES:
+            raise NoRangeError(
+                f"the server gives no parts of a file and it is over {MOST_BYTES:,} bytes, too large to be copied; "
+                "let the server answer ranges, or copy it to a disk or a store"
+            )
+        self._file.write(piece)
+        self.size += len(piece)
+
+    def read(self, start: int, count: int) -> bytes:
+        """Read some bytes; fewer only at the end."""
+        self._file.flush()
+        parts = []
+        while count > 0 and (part := os.pread(self._file.fileno(), count, start)):
+            parts.append(part)
+            start, count = start + len(part), count - len(part)
+        return b"".join(parts)
+
+    def opened(self) -> BinaryIO:
+        """Open it for reading and seeking, at its beginning."""
+        return cast(BinaryIO, io.BufferedReader(Reader(self), buffer_size=1 << 20))
+
+
+class Reader(io.RawIOBase):
+    """A place in a copy."""
+
+    def __init__(self, copy: Copy) -> None:
+        self._copy = copy
+        self._at = 0
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Say that it can be sought in."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place."""
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._copy.size}[whence]
+        return self._at
+
+    def readinto(self, buffer: object) -> int:
+        """Fill a buffer with what comes next; 0 at the end."""
+        target = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        data = self._copy.read(self._at, len(target))
+        target[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+class Copies:
+    """The copies of a process, those used last; others go as new ones come."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, Copy] = OrderedDict()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def get(self, url: str) -> Copy | None:
+        """Give a file's copy, None where there is none."""
+        copy = self._kept.get(url)
+        if copy is not None:
+            self._kept.move_to_end(url)
+        return copy
+
+    def keep(self, url: str, copy: Copy) -> None:
+        """Take a finished copy in, and let old ones go for it."""
+        self._kept[url] = copy
+        while len(self._kept) > MOST_FILES or sum(each.size for each in self._kept.values()) > MOST_BYTES:
+            self._kept.popitem(last=False)
+
+    def forget(self, url: str, *, unless: str) -> None:
+        """Let a copy go, unless it has this identity, and one that tells bytes apart."""
+        copy = self._kept.get(url)
+        if copy is not None and (copy.identity != unless or unless.endswith("-unknown")):
+            del self._kept[url]
+
+    def lock(self, url: str) -> asyncio.Lock:
+        """Give the lock under which a file is copied."""
+        return self._locks.setdefault(url, asyncio.Lock())

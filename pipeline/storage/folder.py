@@ -1,0 +1,200 @@
+"""A folder: every file below it, and what cannot be listed; a store's sub-folders are listed side by side."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from urllib.parse import quote
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+from s3fs import S3FileSystem
+
+from mole.errors import StorageError
+from pipeline.storage import bucket, local
+from pipeline.storage.fault import STORE_FAULTS, fault_of
+from pipeline.storage.found import Found
+from pipeline.storage.patience import patiently
+from pipeline.storage.storage import absolute, filesystem, found, is_local, url_of
+
+LISTERS = 16
+"""Sub-folders of a store that are listed at a time."""
+PAGE = 10_000
+"""Files of one of a store's sub-folders that are held at a time."""
+LOST = "what lies in this folder has no rows: make it readable and scan again"
+UNREADABLE = "unreadable-folder"
+"""The identity of a folder that cannot be listed."""
+
+
+def walk(url: str) -> Iterator[Found]:
+    """Yield every file below a folder; a disk's in the order of their names, links followed, a circle of links once.
+
+    A store's sub-folders come as they are listed.
+
+    Raises:
+        StorageError: a folder below cannot be listed, so files in it would be lost.
+    """
+    for place in entries(url, hidden=True):
+        if place.identity == UNREADABLE and place.fault is not None:
+            raise StorageError(f"cannot list {place.url!r}: {place.fault[1]}")
+        yield place
+
+
+def entries(url: str, *, hidden: bool, without: str | None = None) -> Iterator[Found]:
+    """Yield every file below a folder, each with its path there as `key`.
+
+    Args:
+        url: the folder.
+        hidden: go into folders whose name begins with a dot; else each of them is yielded in place of its files.
+        without: a folder below it that is passed over, with all that is in it.
+
+    Yields:
+        Files, and what is no file but stands among them, with its fault; of a disk also a folder that cannot be
+        listed, with the fault that hides its files.
+
+    Raises:
+        StorageError: the folder itself, or a store's folder below it, cannot be listed.
+    """
+    fs, path = filesystem(url)
+    if isinstance(fs, LocalFileSystem):
+        return _local_entries(path, hidden=hidden, without=without if without and is_local(without) else None)
+    apart = None if without is None else f"{absolute(without).rstrip('/')}/"
+    if isinstance(fs, S3FileSystem):
+        return _store_entries(fs, bucket.folder(absolute(url)), hidden=hidden, without=apart)
+    place = absolute(url)
+    return _store_entries(fs, place if place.endswith("/") else f"{place}/", hidden=hidden, without=apart)
+
+
+def files(url: str) -> list[Found]:
+    """List the files right in a folder.
+
+    Raises:
+        OSError: it cannot be listed (or another of `STORE_FAULTS`).
+    """
+    fs, path = filesystem(url)
+    if isinstance(fs, LocalFileSystem):
+        return [local.look(os.path.join(path, name)) for name in _names(path)[1]]
+    return [place for place in _below(fs, absolute(url)) if isinstance(place, Found)]
+
+
+def is_hidden(key: str) -> bool:
+    """Tell whether a file's or folder's own name begins with a dot; a store's `.` and `..` are names like others."""
+    name = key.rstrip("/").rpartition("/")[2]
+    return name.startswith(".") and name not in (".", "..")
+
+
+def _store_entries(
+    fs: fsspec.AbstractFileSystem, url: str, *, hidden: bool, without: str | None = None
+) -> Iterator[Found]:
+    """List a store's folders side by side, each a page at a time."""
+    with ThreadPoolExecutor(LISTERS) as listers:
+        waiting: set[Future[tuple[list[Found | str], Iterator[Found | str]]]] = {
+            listers.submit(_page, _below(fs, url), url)
+        }
+        while waiting:
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for listed in done:
+                page, rest = listed.result()
+                if page:
+                    waiting.add(listers.submit(_page, rest, url))
+                for each in page:
+                    place = Found(each, None, "folder") if isinstance(each, str) else each
+                    place = replace(place, key=place.url[len(url) :])
+                    if isinstance(each, Found) or (is_hidden(place.key) and not hidden):
+                        yield place
+                    elif each != without:
+                        waiting.add(listers.submit(_page, _below(fs, each), each))
+
+
+def _page(listing: Iterator[Found | str], url: str) -> tuple[list[Found | str], Iterator[Found | str]]:
+    """Take the next page of a folder's listing.
+
+    Raises:
+        StorageError: the store refuses, so files would be lost.
+    """
+    page: list[Found | str] = []
+    try:
+        for each in listing:
+            page.append(each)
+            if len(page) >= PAGE:
+                break
+    except STORE_FAULTS as reason:
+        raise StorageError(f"cannot list {url!r}: {fault_of(reason)[1]}") from reason
+    return page, listing
+
+
+def _below(fs: fsspec.AbstractFileSystem, url: str) -> Iterator[Found | str]:
+    """Yield what lies right below a store's folder: files, and the URLs of folders with their slash."""
+    if isinstance(fs, S3FileSystem):
+        yield from bucket.below(fs, url)
+        return
+    path = filesystem(url)[1]
+    try:
+        infos = patiently(lambda: fs.ls(path, detail=True), url)
+    except FileNotFoundError:
+        return
+    for info in sorted(infos, key=lambda info: str(info["name"])):
+        name = str(info["name"])
+        if name.rstrip("/") == path.rstrip("/"):
+            continue  # a store's folder may list itself, as an empty object of its own name
+        if info["type"] == "directory":
+            yield f"{url_of(fs, name).rstrip('/')}/"
+        elif not name.endswith("/"):
+            yield found(fs, info)
+
+
+def _local_entries(top: str, *, hidden: bool, without: str | None = None) -> Iterator[Found]:
+    """Walk a disk's folder without recursion, so that no depth is too much; only one folder's names are held."""
+    seen = _marks(without) - _marks(top)
+    waiting = [top]
+    while waiting:
+        here = waiting.pop()
+        try:
+            facts = os.stat(here)
+            if (facts.st_dev, facts.st_ino) in seen:
+                continue
+            seen.add((facts.st_dev, facts.st_ino))
+            folders, files = _names(here)
+        except OSError as reason:
+            if here == top:
+                raise StorageError(f"cannot list {here!r}: {fault_of(reason)[1]}; make it readable") from reason
+            status, detail = fault_of(reason)
+            yield Found(local.written(here), None, UNREADABLE, _key(here, top), (status, f"{detail}; {LOST}"))
+            continue
+        for name in files:
+            path = os.path.join(here, name)
+            yield replace(local.look(path), key=_key(path, top))
+        if not hidden:
+            for path in [os.path.join(here, name) for name in folders if is_hidden(name)]:
+                yield Found(local.written(path), None, "hidden-folder", _key(path, top))
+            folders = [name for name in folders if not is_hidden(name)]
+        waiting += [os.path.join(here, name) for name in reversed(folders)]
+
+
+def _marks(folder: str | None) -> set[tuple[int, int]]:
+    """Tell a folder of a disk from every other, by whatever links it is reached; none where it is not there."""
+    try:
+        facts = os.stat(filesystem(folder)[1]) if folder is not None else None
+    except OSError:
+        return set()
+    return set() if facts is None else {(facts.st_dev, facts.st_ino)}
+
+
+def _names(folder: str) -> tuple[list[str], list[str]]:
+    """List a folder's folders and its other entries, each in the order of their names."""
+    folders: list[str] = []
+    files: list[str] = []
+    with os.scandir(folder) as entries_:
+        for entry in entries_:
+            try:
+                is_folder = entry.is_dir()
+            except OSError:
+                is_folder = False  # a link to itself: a file whose row says so
+            (folders if is_folder else files).append(entry.name)
+    return sorted(folders), sorted(files)
+
+
+def _key(path: str, top: str) -> str:
+    """Write a path below a folder as text; one that is no UTF-8 as in a URL."""
+    key = path[len(top) :].lstrip("/")
+    return key if local.is_text(key) else quote(os.fsencode(key))

@@ -1,0 +1,138 @@
+"""A file of this machine: its name as text, its bytes, and how it is put in place whole or not at all."""
+
+import errno
+import os
+import re
+import stat
+import uuid
+from typing import BinaryIO
+from urllib.parse import quote, unquote
+
+from fsspec.implementations.local import LocalFileSystem
+
+from pipeline.storage.fault import SpecialFileError, fault_of
+from pipeline.storage.found import Found
+
+TEMPORARY = ".tmp-"
+"""In the name of every file that is not yet whole."""
+READS = 3
+"""How often a file that changes while it is read is read anew."""
+FILE_URL = re.compile(r"^file:(//(localhost(?=/))?)?", re.IGNORECASE)
+KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def path_of(url: str) -> str:
+    """Find the absolute path that a local path or a `file:` URL names; percent signs are decoded in a URL alone."""
+    if url.lower().startswith("file:"):
+        url = unquote(FILE_URL.sub("", url), errors="surrogateescape")
+    return str(LocalFileSystem._strip_protocol(f"./{url}" if url.startswith(("file:", "local:")) else url))
+
+
+def written(path: str) -> str:
+    """Write a path as a table can hold it: as it stands, or as a `file:` URL where its bytes are no UTF-8."""
+    return path if is_text(path) else f"file://{quote(os.fsencode(path))}"
+
+
+def is_text(name: str) -> bool:
+    """Tell whether a name's bytes are UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def look(path: str) -> Found:
+    """Look at a file; one that cannot be read is found too, so that its row can say why."""
+    url = written(path)
+    try:
+        facts = os.stat(path)
+        _demand_regular(path, facts)
+    except FileNotFoundError as reason:
+        return Found(url, None, "broken-link", fault=fault_of(reason))
+    except OSError as reason:
+        return Found(url, None, errno.errorcode.get(reason.errno or 0, "no-file"), fault=fault_of(reason))
+    return Found(url, facts.st_size, f"{facts.st_size}-{facts.st_mtime_ns}")
+
+
+def opened(path: str) -> BinaryIO:
+    """Open a regular file for reading; nothing else is opened, for a pipe would wait for ever.
+
+    Raises:
+        OSError: there is none, or it cannot be read.
+    """
+    _demand_regular(path, os.stat(path))
+    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
+
+
+def read(path: str, *, most: int | None = None) -> bytes:
+    """Read a regular file to its end, whatever size it tells; one that changes meanwhile is read anew.
+
+    Args:
+        path: where it is.
+        most: stop after this many bytes; None reads all.
+
+    Raises:
+        OSError: it cannot be read, or goes on changing.
+    """
+    for _ in range(READS):
+        with opened(path) as stream:
+            before = os.fstat(stream.fileno())
+            _demand_regular(path, before)
+            data = stream.read() if most is None else stream.read(most)
+            after = os.fstat(stream.fileno())
+        if data is None:
+            raise BlockingIOError(errno.EAGAIN, "it would be waited for", path)
+        if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+            return data
+    raise OSError(errno.EBUSY, f"it changed each of {READS} times while it was read", path)
+
+
+def _demand_regular(path: str, facts: os.stat_result) -> None:
+    if stat.S_ISDIR(facts.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not stat.S_ISREG(facts.st_mode):
+        kind = KINDS.get(stat.S_IFMT(facts.st_mode), "no file")
+        raise SpecialFileError(f"{written(path)} is {kind}; only regular files are read")
+
+
+def write(path: str, data: bytes) -> None:
+    """Replace a file in one step, once its bytes are on the disk.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written; the old file stays.
+    """
+    folder, name = os.path.split(path)
+    os.makedirs(folder, exist_ok=True)
+    temporary = os.path.join(folder, f".{name}{TEMPORARY}{uuid.uuid4().hex}")
+    try:
+        with open(temporary, "xb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+        raise
+
+
+def create(path: str, data: bytes) -> bool:
+    """Link a finished file to its name: the link fails where the name is taken, and nobody sees half a file."""
+    folder, name = os.path.split(path)
+    os.makedirs(folder, exist_ok=True)
+    temporary = os.path.join(folder, f".{name}{TEMPORARY}{uuid.uuid4().hex}")
+    with open(temporary, "xb") as stream:
+        stream.write(data)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        os.remove(temporary)
+    return True

@@ -1,0 +1,293 @@
+"""Places: any URL, what identifies the bytes there, and writes that are whole or not there at all.
+
+A place is read as it is written: `::` chains nothing, a local path and a store's key are literal. Only a `file:` URL
+has percent signs to decode, and only a web server's URL has a query and a fragment.
+"""
+
+import os
+import re
+from contextlib import suppress
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
+from s3fs import S3FileSystem
+
+from mole.errors import SettingsError, StorageError
+from pipeline.records import Status
+from pipeline.storage import bucket, local
+from pipeline.storage.fault import STORE_FAULTS, fault_of, is_taken
+from pipeline.storage.found import Found, identity_of
+from pipeline.storage.patience import is_web, patiently
+from pipeline.storage.web import Web
+
+PROTOCOL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
+CHAIN = re.compile(r"^[a-z0-9]+::[A-Za-z0-9+.-]+://")
+LOCAL = ("file", "local")
+CHAINED = frozenset({"zip", "tar", "libarchive", "dir", "reference", "generic", "asyncwrapper"}) | {
+    *("cached", "blockcache", "filecache", "simplecache"),
+}
+"""What fsspec reads only at the head of a chain."""
+
+
+def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """Open the store behind a URL.
+
+    Returns:
+        The file system and the URL's path in it.
+
+    Raises:
+        SettingsError: no installed file system speaks the URL's protocol, or needs more than the URL to do so.
+    """
+    protocol = _protocol(url)
+    if protocol in CHAINED or (protocol is None and CHAIN.match(url)):
+        raise SettingsError(f"cannot open {url!r}: chained URLs are not read; name the file itself")
+    if protocol is None:
+        return LocalFileSystem(), local.path_of(url)
+    try:
+        kind = fsspec.get_filesystem_class(protocol)
+        if is_web(url):
+            return Web(), absolute(url)
+        # a listing that is kept grows with the store, and hides what others write
+        fs = kind(**(kind._get_kwargs_from_urls(url) if kind is not S3FileSystem else {}), use_listings_cache=False)
+        return fs, str(kind._strip_protocol(url))
+    except (ValueError, ImportError, TypeError) as reason:
+        raise SettingsError(f"cannot open {url!r}: {reason}; give a local path or the URL of one store") from reason
+
+
+def _protocol(url: str) -> str | None:
+    """Find a URL's protocol, None where it is a path of this machine."""
+    found = PROTOCOL.match(url)
+    protocol = found[1].lower() if found else "file"
+    return None if protocol in LOCAL else protocol
+
+
+def is_local(url: str) -> bool:
+    """Tell whether a URL is a path of this machine."""
+    return _protocol(url) is None
+
+
+def is_s3(url: str) -> bool:
+    """Tell whether a URL is an S3 object's or bucket's."""
+    return _protocol(url) in S3FileSystem.protocol
+
+
+def absolute(url: str) -> str:
+    """Write a URL as it stands in the table: local paths absolute and bare, others with their protocol."""
+    if is_s3(url):
+        return f"s3://{url.partition('://')[2]}"
+    if is_web(url):
+        protocol, _, rest = url.partition("://")
+        return f"{protocol.lower()}://{rest}"
+    fs, path = filesystem(url)
+    return url_of(fs, path)
+
+
+def url_of(fs: fsspec.AbstractFileSystem, path: str) -> str:
+    """Write the URL of a path that a store itself named."""
+    return local.written(path) if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(path))
+
+
+def file_name(url: str) -> str:
+    """Give a URL up to the end of its file's name: a web server's without query and fragment, any other whole."""
+    return url.partition("#")[0].partition("?")[0] if is_web(url) else url
+
+
+def join(url: str, *names: str) -> str:
+    """Append names to a folder's URL."""
+    return "/".join([url.rstrip("/"), *names])
+
+
+def look(url: str) -> Found | None:
+    """Look at a file; a folder is None.
+
+    Raises:
+        OSError: nothing is there, or the store says no (or another of `STORE_FAULTS`).
+    """
+    fs, path = filesystem(url)
+    if isinstance(fs, LocalFileSystem):
+        os.stat(path)
+        return None if os.path.isdir(path) else local.look(path)
+    if isinstance(fs, S3FileSystem):
+        return patiently(lambda: bucket.look(fs, absolute(url)), url)
+    info = patiently(lambda: fs.info(path), url)
+    return None if info["type"] == "directory" else found(fs, info)
+
+
+def found(fs: fsspec.AbstractFileSystem, info: dict[str, Any]) -> Found:
+    """Turn an fsspec `info` into what this project keeps of it; a local file is looked at, for nanoseconds."""
+    name = str(info["name"])
+    if isinstance(fs, LocalFileSystem):
+        return local.look(name)
+    size = info.get("size")
+    return Found(url_of(fs, name), None if size is None else int(size), identity_of(info))
+
+
+def read(url: str, *, most: int | None = None) -> bytes:
+    """Read a file's bytes.
+
+    Args:
+        url: where it is.
+        most: stop after this many bytes; None reads all.
+
+    Raises:
+        OSError: as the store said it; `fault_of` names it.
+    """
+    fs, path = filesystem(url)
+
+    def once() -> bytes:
+        if isinstance(fs, LocalFileSystem):
+            return local.read(path, most=most)
+        if isinstance(fs, S3FileSystem):
+            return bucket.read(fs, url, None if most is None else (0, most))
+        if isinstance(fs, Web):
+            return fs.read(path, most=most)
+        with fs.open(path, "rb") as stream:
+            return bytes(stream.read() if most is None else stream.read(most))
+
+    return patiently(once, url)
+
+
+def read_range(url: str, start: int, end: int) -> bytes:
+    """Read some of a file's bytes in one request.
+
+    Args:
+        url: where it is.
+        start: the first byte.
+        end: the byte behind the last.
+
+    Raises:
+        OSError: as the store said it, or because it gave fewer bytes.
+    """
+    fs, path = filesystem(url)
+
+    def once() -> bytes:
+        if isinstance(fs, S3FileSystem) and end > start:
+            data = bucket.read(fs, url, (start, end))
+        else:
+            data = bytes(fs.cat_file(path, start=start, end=end))
+        if len(data) != end - start:
+            raise OSError(f"{len(data):,} bytes came of the {end - start:,} from byte {start:,}")
+        return data
+
+    return patiently(once, url)
+
+
+def size(url: str) -> int:
+    """Tell how many bytes a file has; one that is gone has none."""
+    try:
+        place = look(url)
+    except STORE_FAULTS:
+        return 0
+    return 0 if place is None else place.size or 0
+
+
+def exists(url: str) -> bool:
+    """Tell whether a file or folder is there now, whatever a listing said before."""
+    fs, path = filesystem(url)
+    return bool(fs.exists(path))
+
+
+def demand(url: str, written: str) -> None:
+    """Insist that a file or folder which the user named is there.
+
+    Args:
+        url: where.
+        written: what named it: a flag, or words.
+
+    Raises:
+        SettingsError: nothing is there.
+        StorageError: the store does not answer, or does not let us look.
+    """
+    try:
+        look(url)
+    except STORE_FAULTS as reason:
+        status, detail = fault_of(reason)
+        if status is Status.MISSING:
+            raise SettingsError(f"{written} {url!r} is not there; name one that is") from reason
+        raise StorageError(f"cannot look at {written} {url!r}: {detail}") from reason
+
+
+def write(url: str, data: bytes) -> None:
+    """Put a whole file in place in one step; who reads meanwhile sees the old one or the new one.
+
+    Raises:
+        StorageError: the store refuses the write or is full.
+    """
+    fs, path = filesystem(url)
+    try:
+        if isinstance(fs, LocalFileSystem):
+            local.write(path, data)
+        else:
+            patiently(lambda: fs.pipe_file(path, data), url)
+    except STORE_FAULTS as reason:
+        raise StorageError(f"cannot write {len(data):,} bytes to {url!r}: {reason}") from reason
+
+
+def create(url: str, data: bytes) -> bool:
+    """Put a file in place only where none is.
+
+    Returns:
+        False if there was one already; it may be this very one, where the store took it and its answer was lost.
+
+    Raises:
+        StorageError: the store refuses the write.
+    """
+    fs, path = filesystem(url)
+    try:
+        if isinstance(fs, LocalFileSystem):
+            return local.create(path, data)
+        if isinstance(fs, MemoryFileSystem) and fs.exists(path):
+            return False
+        patiently(lambda: fs.pipe_file(path, data, mode="create"), url)
+    except FileExistsError:
+        return False
+    except STORE_FAULTS as reason:
+        if is_taken(reason):
+            return False
+        raise StorageError(f"cannot write {url!r}: {reason}") from reason
+    return True
+
+
+def remove(url: str) -> None:
+    """Remove a file; one that is gone already is no fault.
+
+    Raises:
+        StorageError: the store refuses.
+    """
+    fs, path = filesystem(url)
+    try:
+        patiently(lambda: fs.rm_file(path), url)
+    except FileNotFoundError:
+        return
+    except STORE_FAULTS as reason:
+        raise StorageError(f"cannot remove {url!r}: {reason}") from reason
+
+
+def sweep(folder: str) -> None:
+    """Remove what writers that were killed left half written in a local folder; a store keeps no such thing."""
+    if not is_local(folder):
+        return
+    with suppress(FileNotFoundError), os.scandir(absolute(folder)) as entries:
+        for entry in entries:
+            if local.TEMPORARY in entry.name and entry.is_file():
+                remove(entry.path)
+
+
+def names(folder: str, suffix: str) -> list[str]:
+    """List the URLs of the files right in a folder whose name ends so; a folder that is not there has none.
+
+    Raises:
+        StorageError: the store refuses.
+    """
+    fs, path = filesystem(folder)
+    try:
+        entries = patiently(lambda: fs.ls(path, detail=False), folder)
+    except FileNotFoundError:
+        return []
+    except STORE_FAULTS as reason:
+        raise StorageError(f"cannot list {folder!r}: {reason}") from reason
+    # a store may list a folder in itself
+    files = [str(entry).rstrip("/") for entry in entries if str(entry).rstrip("/") != path.rstrip("/")]
+    return sorted(join(folder, file.rsplit("/", 1)[-1]) for file in files if file.endswith(suffix))

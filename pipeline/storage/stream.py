@@ -1,0 +1,162 @@
+"""A stream: a file of a store read from its beginning to its end, with the next pieces on their way already."""
+
+import errno
+import io
+import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import BinaryIO, cast
+
+from fsspec.implementations.local import LocalFileSystem
+
+from pipeline.storage import local, patience, storage
+from pipeline.storage.answer import Body
+from pipeline.storage.web import Web
+
+PIECE = 8 << 20
+"""Bytes of one request: a few hundred images, and a quarter of the requests that a smaller one would take."""
+AHEAD = 3
+"""Pieces on their way while one is read; with it at most 32 MiB of a shard lie in memory."""
+
+
+def opened(url: str) -> BinaryIO:
+    """Open a file for reading from its beginning to its end.
+
+    An object store's comes in ranged requests, each asked again while its fault may pass, and so does a web server's
+    that gives parts; another web server's comes as one body.
+
+    Raises:
+        OSError: as the store said it; `fault_of` names it.
+    """
+    fs, path = storage.filesystem(url)
+    if isinstance(fs, LocalFileSystem):
+        return local.opened(path)
+    if patience.is_near(url):
+        return cast(BinaryIO, fs.open(path, "rb"))
+    if isinstance(fs, Web):
+        body = patience.patiently(lambda: fs.part_or_whole(path), url)
+        raw: io.RawIOBase = Ranged(url, body) if isinstance(body, int) else Whole(fs, path, body)
+        return cast(BinaryIO, io.BufferedReader(raw, buffer_size=1 << 16))
+    place = storage.look(url)
+    if place is None or place.size is None:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), url)
+    return cast(BinaryIO, io.BufferedReader(Ranged(url, place.size), buffer_size=1 << 16))
+
+
+class Ranged(io.RawIOBase):
+    """An object of a known size, read in order by ranged requests that overtake the reader.
+
+    Args:
+        url: the object.
+        size: its bytes.
+    """
+
+    def __init__(self, url: str, size: int) -> None:
+        self._url = url
+        self._starts = iter(range(0, size, PIECE))
+        self._size = size
+        self._readers = ThreadPoolExecutor(AHEAD, thread_name_prefix="stream")
+        self._coming: deque[Future[bytes]] = deque()
+        self._piece = memoryview(b"")
+        for _ in range(AHEAD):
+            self._ask()
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        """Fill a buffer with what comes next; 0 at the end.
+
+        Raises:
+            OSError: the store failed for longer than the patience with it.
+        """
+        target = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        if not self._piece and self._coming:
+            self._piece = memoryview(self._coming.popleft().result())
+            self._ask()
+        taken = min(len(target), len(self._piece))
+        target[:taken] = self._piece[:taken]
+        self._piece = self._piece[taken:]
+        return taken
+
+    def close(self) -> None:
+        """Let what is on its way go."""
+        self._readers.shutdown(wait=False, cancel_futures=True)
+        super().close()
+
+    def _ask(self) -> None:
+        start = next(self._starts, None)
+        if start is not None:
+            end = min(start + PIECE, self._size)
+            self._coming.append(self._readers.submit(storage.read_range, self._url, start, end))
+
+
+class Whole(io.RawIOBase):
+    """A whole body as a stream; where its server fails it is asked again, up to where the reader is.
+
+    Args:
+        web: the client.
+        url: the file.
+        body: its body, begun.
+    """
+
+    def __init__(self, web: Web, url: str, body: Body) -> None:
+        self._web = web
+        self._url = url
+        self._body: Body | None = body
+        self._identity = body.identity
+        self._at = self._skip = 0
+        self._piece = memoryview(b"")
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        """Fill a buffer with what comes next; 0 at the end.
+
+        Raises:
+            OSError: the server failed for longer than the patience with it, or began to send another file.
+        """
+        target = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        if not self._piece:
+            self._piece = memoryview(patience.patiently(self._next, self._url))
+        taken = min(len(target), len(self._piece))
+        target[:taken] = self._piece[:taken]
+        self._piece = self._piece[taken:]
+        return taken
+
+    def close(self) -> None:
+        """Let the server go."""
+        self._let_go()
+        super().close()
+
+    def _next(self) -> bytes:
+        """Read what comes next, from an answer that is asked for anew where the last one broke."""
+        try:
+            if self._body is None:
+                self._body, self._skip = self._begun_again(), self._at
+            while piece := self._body.next():
+                piece, self._skip = piece[self._skip :], max(0, self._skip - len(piece))
+                if piece:
+                    break
+        except BaseException:
+            self._let_go()
+            raise
+        self._at += len(piece)
+        return piece
+
+    def _begun_again(self) -> Body:
+        body = self._web.part_or_whole(self._url)
+        if isinstance(body, int):
+            raise OSError(f"{self._url} comes in parts now and did not before")
+        if body.identity != self._identity:
+            body.close()
+            raise OSError(f"{self._url} changed while it was read")
+        return body
+
+    def _let_go(self) -> None:
+        if self._body is not None:
+            self._body.close()
+            self._body = None

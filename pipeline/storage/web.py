@@ -1,0 +1,218 @@
+"""A web server's files: bodies read to their end, in bounded time, and copied where the server gives no parts.
+
+fsspec's own client takes the first network piece of a body without a length for all of it; this one knows from HTTP
+where a body ends. What a server may cost is bounded here; asking again is left to the caller
+(`pipeline.storage.patience`).
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, BinaryIO, cast
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+from aiohttp import ClientResponse
+from fsspec.asyn import sync
+from fsspec.implementations.http import HTTPFileSystem
+from fsspec.spec import AbstractBufferedFile
+from yarl import URL
+
+from pipeline.storage import answer as answers
+from pipeline.storage import patience
+from pipeline.storage.answer import PARTIAL, Body, body_of, demand_body, facts_of, pieces, size_of
+from pipeline.storage.copies import Copies, Copy
+from pipeline.storage.fault import SlowError
+from pipeline.storage.found import identity_of
+
+AGENT = "mole-scan"
+"""How this product names itself to servers."""
+CONNECT = 10.0
+"""Seconds for a connection."""
+IMAGE = 120.0
+"""Seconds for one image, from the request to its last byte."""
+REDIRECTS = 10
+HEADER = 1 << 16
+"""Bytes of one header line that are still read; some servers send long policies."""
+LEGAL = "!#$%&'()*+,/:;=?@[]~"
+"""Signs that stand in a URL as they are, beside letters, digits, `-`, `.` and `_`."""
+LONE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+"""A percent sign that begins no escape."""
+DOTS = re.compile(r"/\.{1,2}(/|$)")
+
+
+class Web(HTTPFileSystem):  # type: ignore[misc]
+    """fsspec's HTTP, with its ways to ask for a file's facts and bytes replaced."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.copies = Copies()
+        self._connector: aiohttp.TCPConnector | None = None
+
+    def encode_url(self, url: str) -> URL:
+        """Write a URL for the wire: as it stands, for signatures cover its letters, with only illegal signs quoted."""
+        parts = urlsplit(url)
+        if not parts.netloc.isascii() or DOTS.search(parts.path):
+            return URL(url)  # international names and dot segments are yarl's to write
+        return URL(quote(LONE.sub("%25", url), safe=LEGAL), encoded=True)
+
+    async def set_session(self) -> aiohttp.ClientSession:
+        """Give fsspec's own methods, which read the index pages of folders, a session with the same manners."""
+        if self._session is None:
+            self._session: aiohttp.ClientSession | None = self._new_session()
+        return self._session
+
+    def read(self, url: str, *, most: int | None = None) -> bytes:
+        """Read a file's body, whatever its length is told to be.
+
+        Args:
+            url: where it is.
+            most: stop after this many bytes, inflated ones counted, and give up after `IMAGE` seconds; None reads all.
+
+        Raises:
+            OSError: the server failed, or its body ended before its time (or another of `STORE_FAULTS`).
+        """
+        return cast(bytes, sync(self.loop, self._read, url, most))
+
+    def part_or_whole(self, url: str) -> "int | Body":
+        """Ask whether a server gives parts of a file.
+
+        Returns:
+            The file's size where it does; else its whole body, begun.
+
+        Raises:
+            OSError: the server failed (or another of `STORE_FAULTS`).
+        """
+        return cast("int | Body", sync(self.loop, self._part_or_whole, url))
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        if self._connector is None:
+            self._connector = aiohttp.TCPConnector(loop=self.loop)
+        return aiohttp.ClientSession(
+            connector=self._connector,
+            connector_owner=False,
+            headers={"User-Agent": AGENT, "Accept-Encoding": "identity"},
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT),
+            auto_decompress=False,
+            max_line_size=HEADER,
+            max_field_size=HEADER,
+        )
+
+    @asynccontextmanager
+    async def _answer(self, url: str, span: str | None = None, method: str = "GET") -> AsyncIterator[ClientResponse]:
+        """Ask; a session for each request keeps its cookies through redirects and for nobody else.
+
+        Args:
+            url: what is asked for.
+            span: the value of a `Range` header.
+            method: `GET` or `HEAD`.
+        """
+        headers = {} if span is None else {"Range": f"bytes={span}"}
+        async with AsyncExitStack() as stack:
+            session = await stack.enter_async_context(self._new_session())
+            try:
+                async with asyncio.timeout(answers.SILENCE):
+                    answer = await stack.enter_async_context(
+                        session.request(
+                            method, self.encode_url(url), headers=headers, max_redirects=REDIRECTS, allow_redirects=True
+                        )
+                    )
+            except aiohttp.ServerTimeoutError:
+                raise
+            except TimeoutError as reason:
+                raise SlowError(f"no answer within {answers.SILENCE:g} s") from reason
+            demand_body(answer, ranged=span is not None)
+            yield answer
+
+    async def _read(self, url: str, most: int | None) -> bytes:
+        try:
+            async with asyncio.timeout(None if most is None else IMAGE), self._answer(url) as answer:
+                return await body_of(answer, most)
+        except aiohttp.ServerTimeoutError:
+            raise
+        except TimeoutError as reason:
+            raise SlowError(f"not whole within {IMAGE:g} s") from reason
+
+    async def _info(self, url: str, **options: Any) -> dict[str, Any]:
+        """Find out a file's size and identity, by HEAD, or by GET where HEAD is refused or says no size."""
+        try:
+            async with self._answer(url, method="HEAD") as answer:
+                facts = facts_of(answer, url)
+        except aiohttp.ClientError:
+            facts = {"size": None}
+        if facts["size"] is None:
+            async with self._part(url, 0, 1) as (answer, _):
+                facts = facts_of(answer, url)
+        self.copies.forget(url, unless=identity_of(facts))
+        return facts
+
+    @asynccontextmanager
+    async def _part(self, url: str, start: int, end: int) -> AsyncIterator[tuple[ClientResponse, int | None]]:
+        """Ask for a part of a file.
+
+        Yields:
+            Its answer and the file's size; or the whole file's answer and None, where the server gives no parts.
+        """
+        async with self._answer(url, f"{start}-{end - 1}") as answer:
+            size = size_of(answer, start)
+            if size is not None or answer.status != PARTIAL:
+                yield answer, size
+                return
+        async with self._answer(url) as answer:
+            yield answer, None
+
+    async def _cat_file(self, url: str, start: int | None = None, end: int | None = None, **options: Any) -> bytes:
+        if start is None or end is None or min(start, end) < 0:
+            return (await self._read(url, None))[start:end]
+        if start >= end:
+            return b""
+        copy = self.copies.get(url)
+        if copy is None:
+            async with self._part(url, start, end) as (answer, size):
+                if size is not None:
+                    return await body_of(answer, end - start) if size else b""
+                copy = await self._copied(url, answer)
+        return copy.read(start, end - start)
+
+    async def _copied(self, url: str, answer: ClientResponse) -> Copy:
+        """Copy an answer's body to a file without a name, once for all who wait for it."""
+        async with self.copies.lock(url):
+            copy = self.copies.get(url)
+            if copy is None:
+                copy = Copy(identity_of(facts_of(answer, url)))
+                async for piece in pieces(answer):
+                    copy.append(piece)
+                self.copies.keep(url, copy)
+            return copy
+
+    async def _part_or_whole(self, url: str) -> "int | Body":
+        stack = AsyncExitStack()
+        answer, size = await stack.enter_async_context(self._part(url, 0, 1))
+        if size is None:
+            return Body(self.loop, answer, stack)
+        await stack.aclose()
+        return size
+
+    async def _seekable(self, url: str) -> int | Copy:
+        copy = self.copies.get(url)
+        if copy is not None:
+            return copy
+        async with self._part(url, 0, 1) as (answer, size):
+            return await self._copied(url, answer) if size is None else size
+
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> BinaryIO:
+        """Open a file that can be sought in: by parts, or in its copy."""
+        if mode != "rb":
+            raise NotImplementedError(f"{path!r} is a web server's and can only be read")
+        size = patience.patiently(lambda: sync(self.loop, self._seekable, path), path)
+        if isinstance(size, Copy):
+            return size.opened()
+        return cast(BinaryIO, Parts(self, path, mode, size=size))
+
+
+class Parts(AbstractBufferedFile):  # type: ignore[misc]
+    """A file of a server that gives parts, which can be sought in."""
+
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        return patience.patiently(lambda: bytes(self.fs.cat_file(self.path, start=start, end=end)), self.path)

@@ -1,0 +1,1 @@
+"""Telemetry: what a run says while it runs: log, progress, metrics."""

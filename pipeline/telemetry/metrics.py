@@ -1,0 +1,172 @@
+"""Metrics: what a run tells Prometheus, each metric declared once; Ray's own exporter serves them as `ray_<name>`.
+
+Where no Ray is connected nothing is recorded. A worker records once a block, never once an image.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+from ray.util import metrics as exported
+
+from pipeline.storage import patience
+
+PREFIX = "ray_"
+"""What Ray writes before the name of every metric."""
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+"""Upper bounds of the histogram's buckets."""
+
+
+class Kind(StrEnum):
+    """How a metric moves."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric as it is declared.
+
+    Attributes:
+        kind: how it moves.
+        name: without Ray's prefix.
+        says: its description.
+        tags: its labels beside those that Ray adds.
+    """
+
+    kind: Kind
+    name: str
+    says: str
+    tags: tuple[str, ...] = ()
+
+    @property
+    def exported(self) -> str:
+        """Its name as Prometheus sees it."""
+        return PREFIX + self.name
+
+
+class Stage(StrEnum):
+    """What a worker does with a block of images."""
+
+    READ = "read"
+    PREPARE = "prepare"
+    SCORE = "score"
+    CONCLUDE = "conclude"
+    WRITE = "write"
+
+
+IMAGES = Metric(
+    Kind.COUNTER,
+    "mole_scan_images_total",
+    "Images whose row is written, by the run's table, model, status and verdict ('none' where nothing was scored)",
+    ("table", "model", "status", "verdict"),
+)
+READ_BYTES = Metric(Kind.COUNTER, "mole_scan_read_bytes_total", "Bytes of the image files that were read")
+STAGE_SECONDS = Metric(
+    Kind.HISTOGRAM, "mole_scan_stage_seconds", "Seconds that a stage took for a block of images", ("stage",)
+)
+RETRIES = Metric(
+    Kind.COUNTER,
+    "mole_scan_store_retries_total",
+    "Requests to a store or a web server that were made again after a fault that may pass, by protocol",
+    ("protocol",),
+)
+BATCH_IMAGES = Metric(Kind.COUNTER, "mole_scan_batch_images_total", "Images that went through forward passes")
+BATCH_ROOM = Metric(
+    Kind.COUNTER, "mole_scan_batch_room_total", "Images that those forward passes had room for (passes x --batch-size)"
+)
+WAVES_PLANNED = Metric(
+    Kind.GAUGE, "mole_scan_waves_planned", "Waves of read tasks of the current pass, at most", ("table",)
+)
+WAVES_DONE = Metric(Kind.GAUGE, "mole_scan_waves_done", "Waves of the current pass whose rows are written", ("table",))
+UNITS_PLANNED = Metric(
+    Kind.GAUGE, "mole_scan_units_planned", "Shards, files and slices that the current pass began with", ("table",)
+)
+UNITS_DONE = Metric(
+    Kind.GAUGE, "mole_scan_units_done", "Those of them whose last row is written by the current pass", ("table",)
+)
+LEASE_AGE = Metric(
+    Kind.GAUGE, "mole_scan_lease_age_seconds", "Seconds since the run last renewed its lease on the table", ("table",)
+)
+METRICS = (
+    *(IMAGES, READ_BYTES, STAGE_SECONDS, RETRIES, BATCH_IMAGES, BATCH_ROOM),
+    *(WAVES_PLANNED, WAVES_DONE, UNITS_PLANNED, UNITS_DONE, LEASE_AGE),
+)
+"""All of them. What waits before the scorers is Ray Data's own `ray_data_num_external_inqueue_blocks`."""
+
+
+def record(metric: Metric, value: float, **tags: str) -> None:
+    """Count, set or observe a value; where no Ray is connected, nothing happens.
+
+    Args:
+        metric: which.
+        value: by how much a counter grows (0 does nothing), what a gauge shows, or what a histogram observes.
+        tags: all of its own.
+    """
+    if not ray.is_initialized():
+        return
+    handle = _handle(metric)
+    if isinstance(handle, exported.Gauge):
+        handle.set(value, tags)
+    elif isinstance(handle, exported.Histogram):
+        handle.observe(value, tags)
+    elif value > 0:
+        handle.inc(value, tags)
+
+
+@cache
+def _handle(metric: Metric) -> Any:
+    """Register a metric with Ray, once in a process."""
+    if metric.kind is Kind.HISTOGRAM:
+        return exported.Histogram(metric.name, metric.says, list(SECONDS), metric.tags)
+    kind = exported.Counter if metric.kind is Kind.COUNTER else exported.Gauge
+    return kind(metric.name, metric.says, metric.tags)
+
+
+@contextmanager
+def timed(stage: Stage) -> Iterator[None]:
+    """Observe how long a stage takes for a block, where it ends well, and what was asked again meanwhile."""
+    begun = time.perf_counter()
+    yield
+    record(STAGE_SECONDS, time.perf_counter() - begun, stage=stage)
+    retried()
+
+
+def retried() -> None:
+    """Count what this process has asked again since this was called last."""
+    for protocol, times in patience.take_retries().items():
+        record(RETRIES, times, protocol=protocol)
+
+
+def read(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Hand on tables of `FETCHED`, and observe how long each took to be read, and its bytes."""
+    while True:
+        begun = time.perf_counter()
+        table = next(tables, None)
+        retried()
+        if table is None:
+            return
+        record(STAGE_SECONDS, time.perf_counter() - begun, stage=Stage.READ)
+        record(READ_BYTES, pc.sum(pc.binary_length(table["data"])).as_py() or 0)
+        yield table
+        del table  # else it would lie in memory while the next one is read
+
+
+def scored(images: int, batch_size: int) -> None:
+    """Count the images of a scorer's call, and the room that its forward passes had.
+
+    Args:
+        images: that were scored.
+        batch_size: images a forward pass.
+    """
+    record(BATCH_IMAGES, images)
+    record(BATCH_ROOM, -(-images // batch_size) * batch_size)
