@@ -3,6 +3,7 @@
 # make test    lint, types, tests
 # make lint    lint and types alone
 # make bench   the measurements behind the README's numbers
+# make site    the documentation as a site in build/site, every link checked
 # make model   the detector in mole/embedded again, with its figures, from labelled images (hours)
 
 SHELL := /bin/bash
@@ -16,7 +17,7 @@ STAMP := $(VENV)/.installed
 DEMO_SOURCE := examples/shards/sample-{00000..00002}.tar
 DEMO_OUTPUT := verdicts/
 
-.PHONY: setup demo test lint style types suite bench model clean
+.PHONY: setup demo test lint style types suite bench site model clean
 
 setup: $(STAMP)
 
@@ -64,7 +65,20 @@ test: style
 bench: setup
 	@for name in decode scan memory training; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
 
-# Each step goes on where it was killed. METHOD is the variation of the recipe that is shipped.
+# The pages lie in one tree as in the repository, so that their relative links are the site's links too.
+PAGES := README.md MODEL_CARD.md CONTRIBUTING.md CHANGELOG.md LICENSE cluster.yaml docs deploy examples/README.md \
+  benchmarks/results pipeline/scan/table/views.sql
+
+$(BIN)/zensical: | $(STAMP)
+	@uv=$$(command -v uv || echo $(BIN)/uv); \
+	if [ -x "$$uv" ]; then $$uv pip install --python $(BIN)/python --constraint constraints.txt --editable '.[docs]'; \
+	else $(BIN)/python -m pip install --constraint constraints.txt --editable '.[docs]'; fi
+
+site: setup $(BIN)/zensical
+	@rm -rf build/pages build/site && mkdir -p build/pages && cp --parents -r $(PAGES) build/pages && rm -f build/pages/docs/*.py
+	@$(BIN)/zensical build --clean --strict
+
+# Each step continues where it was killed. METHOD is the variation of the recipe that is shipped.
 MODEL := model
 RECIPE := mole/embedded/recipe.toml
 METHOD ?= kernel, blocks 5 to 9
@@ -88,4 +102,4 @@ model: setup
 	    > $(CURDIR)/mole/embedded/manifest.parquet
 
 clean:
-	rm -rf $(VENV) $(DEMO_OUTPUT) build dist ./*.egg-info ./*.so
+	rm -rf $(VENV) $(DEMO_OUTPUT) build dist .cache ./*.egg-info ./*.so

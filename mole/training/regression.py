@@ -1,7 +1,7 @@
 """Penalised regression: a head is fitted to features, to the optimum where there is a single one.
 
 Layers are fitted by logistic regression, a kernel by least squares: on collections that neither had seen, least squares
-over the same centres ranked better (docs/design.md), and its optimum is one solution of linear equations.
+over the same centres ranked better (docs/decisions/, 055), and its optimum is one solution of linear equations.
 
 Legend: N images, F features, P principal components, C centres.
 """

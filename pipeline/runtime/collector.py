@@ -2,7 +2,7 @@
 
 Ray, torch and what they bring make a quarter of a million objects that live as long as their process. Python's own
 settings walk over them a dozen times while they are imported and once more at the end: a quarter of what a short scan
-costs in core-seconds in a Ray that runs already, and a sixteenth of one with a Ray of its own (docs/design.md).
+costs in core-seconds in a Ray that runs already, and a sixteenth of one with a Ray of its own (docs/decisions/, 041).
 """
 
 import gc
