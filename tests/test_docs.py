@@ -12,8 +12,9 @@ import pytest
 from pydantic import ValidationError
 
 from docs import build
-from jobs.console import COMPLETION, GROUP, SCANNING, TRAINED, settings_of
+from jobs.console import COMPLETION, SCANNING, TRAINED, settings_of
 from mole.errors import SettingsError
+from pipeline.runtime.invocation import GROUP
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
