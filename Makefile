@@ -2,7 +2,7 @@
 # make demo    scan the sample shards, and write the page of what was found
 # make test    lint, types, tests
 # make lint    lint and types alone
-# make bench   the measurements behind the README's numbers
+# make bench   the measurements behind docs/performance.md
 # make site    the documentation as a site in build/site, every link checked
 # make model   the detector in mole/embedded again, with its figures, from labelled images (hours)
 
