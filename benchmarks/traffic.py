@@ -17,10 +17,10 @@ from benchmarks.scan import pictures
 from mole.config import describe
 from pipeline import registry
 from pipeline.runtime import cluster
+from pipeline.scan.execution import ImageSource, Judge, judged, paved
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.source import Source
-from pipeline.scan.road import ImageSource, Judge, judged, paved
 from pipeline.scan.settings import ScanSettings
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.shelf import opened

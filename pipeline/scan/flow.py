@@ -15,16 +15,16 @@ from pipeline import registry
 from pipeline.images import cropped
 from pipeline.runtime import cluster
 from pipeline.scan.budget import Budget
+from pipeline.scan.execution import Judge, Reading, Road, Untold, drive, paved
 from pipeline.scan.groups import groups, most_groups
 from pipeline.scan.plan import Plan
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Wanted
-from pipeline.scan.reading.listed import listed
+from pipeline.scan.reading.listing_progress import listed
 from pipeline.scan.reading.source import Source
 from pipeline.scan.reading.unit import Unit
-from pipeline.scan.road import Judge, Reading, Road, Untold, drive, paved
 from pipeline.scan.settings import ScanSettings
-from pipeline.scan.table.carried import lacking
+from pipeline.scan.table.carried_columns import lacking
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.shelf import opened

@@ -12,14 +12,14 @@ from mole.errors import LawError
 from pipeline import registry
 from pipeline.runtime import cluster
 from pipeline.scan.budget import Budget
+from pipeline.scan.execution import Judge, Reading, drive, paved
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.reread import fetch_chosen, fetch_entire
-from pipeline.scan.road import Judge, Reading, drive, paved
 from pipeline.scan.settings import RescanSettings
-from pipeline.scan.table.choice import Asked, Choice, choose
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger, literal
-from pipeline.scan.table.sink import Files, partition
+from pipeline.scan.table.parquet_sink import Files, partition
+from pipeline.scan.table.selection import Asked, Choice, choose
 from pipeline.scan.table.views import demand_table, opened
 from pipeline.storage import storage
 from pipeline.telemetry.terminal import Ticker

@@ -13,7 +13,7 @@ import ray
 
 from mole.measuring.calibration import Calibration
 from mole.views.preprocess import Preprocess
-from pipeline.scan.forecasting.trial import Trial
+from pipeline.scan.forecasting.sample_spec import Trial
 from pipeline.telemetry import metrics
 from pipeline.telemetry.tally import Teller
 
@@ -38,7 +38,7 @@ def prepare(
     """
     from pipeline.images.decode import Bounds
     from pipeline.scan.steps import prepare as steps
-    from pipeline.scan.table.known import opened
+    from pipeline.scan.table.content_index import opened
 
     look = steps.chosen(spec, Bounds(*bounds))
 
@@ -100,7 +100,7 @@ def conclude(
         teller: is told the outcomes, where somebody watches.
     """
     from pipeline.scan.steps.verdict import conclude as conclude_here
-    from pipeline.scan.table.copies import set_aside
+    from pipeline.scan.table.duplicates import set_aside
 
     with metrics.timed(metrics.Stage.CONCLUDE):
         rows = conclude_here(scored, calibrations, fingerprint, prevalence=prevalence)
@@ -111,7 +111,7 @@ def conclude(
 
 
 def survey(trial: Trial, teller: Teller | None = None) -> tuple[dict[str, Any], float]:
-    """Scan a sample and time its steps; see `pipeline.scan.forecasting.survey`."""
-    from pipeline.scan.forecasting.survey import measure
+    """Scan a sample and time its steps; see `pipeline.scan.forecasting.measurement`."""
+    from pipeline.scan.forecasting.measurement import measure
 
     return measure(trial, None if teller is None else teller.scored)

@@ -14,7 +14,7 @@ from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.reread import is_own, unit_now
 from pipeline.scan.reading.shard import is_shard
 from pipeline.scan.reading.unit import Name
-from pipeline.scan.table.choice import GAP, LONGEST
+from pipeline.scan.table.selection import GAP, LONGEST
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of
 from pipeline.storage.patience import is_near

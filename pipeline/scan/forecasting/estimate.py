@@ -12,9 +12,9 @@ from mole.errors import SettingsError
 from pipeline import registry
 from pipeline.runtime import cluster
 from pipeline.scan.forecasting.forecast import Counted, Line, Machine, Prices, Sampled, forecast
-from pipeline.scan.forecasting.trial import Trial
+from pipeline.scan.forecasting.sample_spec import Trial
 from pipeline.scan.reading.image import Wanted
-from pipeline.scan.reading.listed import listed
+from pipeline.scan.reading.listing_progress import listed
 from pipeline.scan.reading.source import Source
 from pipeline.scan.reading.unit import Unit
 from pipeline.scan.settings import EstimateSettings

@@ -25,7 +25,7 @@ from pipeline.scan.reading.header import (
     parse,
     text,
 )
-from pipeline.scan.reading.linked import Linked
+from pipeline.scan.reading.link_targets import Linked
 
 LONGEST_EXTENSION = 16 << 20
 LINKS = (tarfile.LNKTYPE, tarfile.SYMTYPE)

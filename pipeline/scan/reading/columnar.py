@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pyarrow.types as kinds
 
 from mole.errors import SettingsError
-from pipeline.scan.reading.clutter import begins_as_image
 from pipeline.scan.reading.document import PLACES
-from pipeline.scan.reading.torn import parquet
+from pipeline.scan.reading.member_types import begins_as_image
+from pipeline.scan.reading.parquet_file import parquet
 from pipeline.scan.reading.unit import Slice
 
 ROWS_A_SLICE = 256

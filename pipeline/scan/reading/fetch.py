@@ -16,8 +16,8 @@ from pipeline.scan.reading import inventory, listing
 from pipeline.scan.reading.archive import Member, Passed, Tear
 from pipeline.scan.reading.compression import decompressed
 from pipeline.scan.reading.image import Row, Wanted, held, read_image, row_of, tables, too_large
+from pipeline.scan.reading.parquet_file import TornError
 from pipeline.scan.reading.shard import Sample, is_shard, samples, split_name
-from pipeline.scan.reading.torn import TornError
 from pipeline.scan.reading.unit import Kind, Slice, Unit
 from pipeline.storage import memory, storage, stream
 from pipeline.storage.fault import STORE_FAULTS, fault_of

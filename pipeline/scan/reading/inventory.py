@@ -25,8 +25,8 @@ import pyarrow.parquet as pq
 from mole.errors import SettingsError
 from pipeline.images.extension import IMAGE_EXTENSIONS
 from pipeline.records import Status
+from pipeline.scan.reading.parquet_file import TornError, parquet
 from pipeline.scan.reading.shard import SHARD_NAME
-from pipeline.scan.reading.torn import TornError, parquet
 from pipeline.scan.reading.unit import Kind, Name, Slice, Unit
 from pipeline.storage import storage
 from pipeline.storage.found import Found

@@ -19,8 +19,8 @@ from pipeline.scan.reading.fetch import READERS, read_unit
 from pipeline.scan.reading.image import Row, Wanted, read_image, row_of, tables, too_large
 from pipeline.scan.reading.listing import bytes_of, slice_of
 from pipeline.scan.reading.lookup import name_now
+from pipeline.scan.reading.parquet_file import TornError
 from pipeline.scan.reading.shard import is_shard
-from pipeline.scan.reading.torn import TornError
 from pipeline.scan.reading.unit import Kind, Name, Unit
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of

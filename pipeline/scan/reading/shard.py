@@ -9,8 +9,8 @@ from typing import Any
 
 from pipeline.images.extension import is_image
 from pipeline.scan.reading.archive import Member, Passed, Tear, members
-from pipeline.scan.reading.clutter import begins_as_image, is_clutter
 from pipeline.scan.reading.compression import Readable
+from pipeline.scan.reading.member_types import begins_as_image, is_clutter
 from pipeline.storage import storage
 
 SHARD_NAME = re.compile(r"\.(tar|tar\.gz|tgz|tar\.bz2|tbz2?|tar\.xz|txz|tar\.zst|tzst)$", re.IGNORECASE)

@@ -12,11 +12,12 @@ from braceexpand import braceexpand
 from mole.errors import SettingsError, StorageError
 from pipeline.images.extension import is_image
 from pipeline.records import Status
-from pipeline.scan.reading import inventory, listing, parts
+from pipeline.scan.reading import inventory, listing
 from pipeline.scan.reading.lookup import file_unit, look_at_all, name_of
-from pipeline.scan.reading.passed import Passed
+from pipeline.scan.reading.parquet_file import TornError
 from pipeline.scan.reading.shard import is_shard
-from pipeline.scan.reading.torn import TornError
+from pipeline.scan.reading.skipped import Passed
+from pipeline.scan.reading.table_folder import Parts
 from pipeline.scan.reading.unit import Kind, Unit, part_of
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of
@@ -254,7 +255,7 @@ class Source:
         return re.compile(re.escape(output) + (OWN if output == top else ""))
 
     def _folder(self, text: str) -> Iterator[Unit]:
-        tables, images = parts.Parts(storage.absolute(text).rstrip("/")), False
+        tables, images = Parts(storage.absolute(text).rstrip("/")), False
         own = self._own(storage.absolute(text))
         for place in entries(text, hidden=self.all_files, without=self.output):
             if own.match(f"{place.url}/") or tables.take(place):

@@ -15,7 +15,7 @@ from pipeline.images.provenance import declared
 from pipeline.records import COPY, PLACE, PREPARED, SAME_AS, SCORE, Status, like
 from pipeline.runtime.attempt import is_suspected
 from pipeline.runtime.isolation import Server, bounded_time, server
-from pipeline.scan.table.known import Known
+from pipeline.scan.table.content_index import Known
 
 HASH_BYTES = 16
 KNOWN = [pa.field(*named) for named in SCORE]

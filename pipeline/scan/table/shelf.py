@@ -11,7 +11,7 @@ from ray.data import Dataset
 
 from mole.errors import SettingsError
 from pipeline.scan.table.ledger import Ledger
-from pipeline.scan.table.sink import Files
+from pipeline.scan.table.parquet_sink import Files
 from pipeline.storage import storage
 
 
@@ -46,6 +46,6 @@ def opened(sink: str, output: str) -> Shelf:
         if storage.is_local(output) and os.path.isfile(storage.filesystem(output)[1]):
             raise SettingsError(f"--output {output!r} is a file; name a folder, which need not be there yet")
         return Files(output)
-    from pipeline.scan.table.iceberg import IcebergTable
+    from pipeline.scan.table.iceberg_sink import IcebergTable
 
     return IcebergTable(output)

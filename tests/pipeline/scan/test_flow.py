@@ -25,7 +25,7 @@ from pipeline.scan.reading.source import Source
 from pipeline.scan.settings import ScanSettings
 from pipeline.scan.table import lease
 from pipeline.scan.table.ledger import Ledger
-from pipeline.scan.table.sink import encode
+from pipeline.scan.table.parquet_sink import encode
 from pipeline.storage import storage
 from pipeline.telemetry.terminal import Ticker
 from tests.pictures import faulty, picture, samples, write_shard

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.scan.gauges import Gauges, shown
 from pipeline.scan.table.lease import Lease
-from pipeline.scan.table.sink import publish
+from pipeline.scan.table.parquet_sink import publish
 from pipeline.telemetry.metrics import UNITS_DONE, UNITS_PLANNED, WAVES_DONE, WAVES_PLANNED
 from tests.pipeline.scan.steps.test_steps import verdicts
 

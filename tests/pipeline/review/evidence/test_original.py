@@ -17,7 +17,7 @@ from pipeline.review.evidence.original import AT_A_TIME, Gone, Reading, _batches
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.source import Source
-from pipeline.scan.table.choice import LONGEST
+from pipeline.scan.table.selection import LONGEST
 from tests.pictures import picture
 
 PICTURES = [picture(number) for number in range(3)]

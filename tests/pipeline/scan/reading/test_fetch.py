@@ -22,7 +22,7 @@ import pytest
 from mole.errors import StorageError
 from pipeline.records import CARRIED, FETCHED, with_carried
 from pipeline.scan.reading import fetch as fetch_module
-from pipeline.scan.reading import linked as linked_module
+from pipeline.scan.reading import link_targets as linked_module
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Row, Wanted
 from pipeline.scan.reading.source import Source

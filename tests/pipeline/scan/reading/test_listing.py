@@ -16,7 +16,7 @@ from mole.errors import SettingsError
 from pipeline.scan.reading import listing
 from pipeline.scan.reading.columnar import ROWS_A_SLICE
 from pipeline.scan.reading.listing import Entry, entries, form_of, slices
-from pipeline.scan.reading.torn import TornError
+from pipeline.scan.reading.parquet_file import TornError
 from pipeline.scan.reading.unit import Name
 from tests.pictures import picture
 

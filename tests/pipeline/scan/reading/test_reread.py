@@ -19,7 +19,7 @@ from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.reread import fetch_chosen, fetch_entire
 from pipeline.scan.reading.source import Source
-from pipeline.scan.table.choice import Asked, choose
+from pipeline.scan.table.selection import Asked, choose
 from pipeline.scan.table.views import opened
 from tests.pictures import picture, samples, write_shard
 from tests.pipeline.scan.reading.test_archive import entry

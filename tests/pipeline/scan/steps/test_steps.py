@@ -29,7 +29,7 @@ from pipeline.scan.reading.source import Source
 from pipeline.scan.steps.score import ScoreActor, stack
 from pipeline.scan.steps.verdict import conclude
 from pipeline.scan.table.lease import Lease
-from pipeline.scan.table.sink import part_name, publish
+from pipeline.scan.table.parquet_sink import part_name, publish
 from pipeline.scan.workers import prepare
 from pipeline.storage import storage
 from tests.pictures import faulty, write_shard

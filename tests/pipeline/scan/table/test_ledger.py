@@ -13,7 +13,7 @@ import pytest
 from mole.errors import StorageError
 from pipeline.records import VERDICT
 from pipeline.scan.table.ledger import FACTS, STATES, Ledger
-from pipeline.scan.table.sink import encode, part_name
+from pipeline.scan.table.parquet_sink import encode, part_name
 from pipeline.storage import storage
 from tests.verdicts import BEGUN, verdict_row, write_verdicts
 

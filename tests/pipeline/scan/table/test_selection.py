@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mole.errors import SettingsError, StorageError
-from pipeline.scan.table.choice import GAP, Asked, Choice, bytes_of, choose, readings
+from pipeline.scan.table.selection import GAP, Asked, Choice, bytes_of, choose, readings
 from pipeline.scan.table.views import opened
 from tests.verdicts import verdict_row, write_verdicts
 

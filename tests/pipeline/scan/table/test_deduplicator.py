@@ -1,6 +1,6 @@
 """One of several images with the same bytes is scored, whoever asks, and however often."""
 
-from pipeline.scan.table.claims import Claims
+from pipeline.scan.table.deduplicator import Claims
 
 
 def test_the_first_image_of_a_content_has_it_and_no_other() -> None:

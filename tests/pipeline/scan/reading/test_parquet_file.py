@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.scan.reading.torn import TornError, Watched, parquet
+from pipeline.scan.reading.parquet_file import TornError, Watched, parquet
 
 
 @pytest.fixture

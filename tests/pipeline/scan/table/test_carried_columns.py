@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.scan.table.carried import lacking
+from pipeline.scan.table.carried_columns import lacking
 from pipeline.scan.table.ledger import Ledger
 from tests.verdicts import verdict_row, write_verdicts
 

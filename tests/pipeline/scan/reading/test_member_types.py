@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.scan.reading.clutter import begins_as_image, is_clutter
+from pipeline.scan.reading.member_types import begins_as_image, is_clutter
 from tests.pictures import picture
 
 

@@ -15,7 +15,7 @@ from mole.errors import SettingsError, StorageError
 from pipeline.records import TALLIED, VERDICT
 from pipeline.scan import flow
 from pipeline.scan.table import shelf
-from pipeline.scan.table.iceberg import ADDED
+from pipeline.scan.table.iceberg_sink import ADDED
 from tests.pictures import faulty, samples, write_shard
 from tests.pipeline.scan.conftest import Scan
 from tests.verdicts import verdict_row, write_verdicts

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.scan.reading.listed import listed
+from pipeline.scan.reading.listing_progress import listed
 from pipeline.scan.reading.source import Source
 from pipeline.telemetry.terminal import Ticker
 from tests.pictures import picture, samples, write_shard

@@ -18,14 +18,14 @@ from pipeline.records import MODEL
 from pipeline.runtime import cluster
 from pipeline.scan.budget import Scorer, read_until
 from pipeline.scan.gauges import Gauges, shown
+from pipeline.scan.monitor import LOADING, STARTING, Watch, watched
 from pipeline.scan.settings import DetectorSettings
-from pipeline.scan.table import copies
-from pipeline.scan.table.claims import Claims
-from pipeline.scan.table.known import FOLDER, write
+from pipeline.scan.table import duplicates
+from pipeline.scan.table.content_index import FOLDER, write
+from pipeline.scan.table.deduplicator import Claims
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.shelf import Shelf
-from pipeline.scan.watch import LOADING, STARTING, Watch, watched
 from pipeline.scan.workers import conclude, prepare
 from pipeline.storage import storage
 from pipeline.storage.memory import Snapshot, mount, snapshot
@@ -194,18 +194,18 @@ def _driven(road: Road, images: Dataset, judges: Sequence[Judge], units: list[st
     """Take images down the road; with `--dedupe`, the copies among them last."""
     if road.known is None:
         return _put(road, judged(images, judges, road, teller=teller), judges, units).rows
-    aside = copies.prefix(road.shelf.output, road.generation)
+    aside = duplicates.prefix(road.shelf.output, road.generation)
     claims: Any = ray.remote(num_cpus=0)(Claims).remote()  # costs no core that it does not use
     try:
         scored = _put(road, judged(images, judges, road, claims=claims, aside=aside, teller=teller), judges, units)
-        waiting = copies.waiting(aside)
+        waiting = duplicates.waiting(aside)
         if not waiting or not scored.files:
             return scored.rows
-        rows = _images(road, [partial(copies.completed, waiting, scored.files)])
+        rows = _images(road, [partial(duplicates.completed, waiting, scored.files)])
         return scored.rows + _put(road, rows, judges, units).rows
     finally:
         ray.kill(claims)
-        for url in copies.waiting(aside):
+        for url in duplicates.waiting(aside):
             storage.remove(url)
 
 

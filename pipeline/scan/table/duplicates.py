@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.records import CARRIED, MODEL, PLACE, SAME_AS
-from pipeline.scan.table.known import FOLDER
+from pipeline.scan.table.content_index import FOLDER
 from pipeline.scan.table.ledger import listed, register, unreadable
-from pipeline.scan.table.sink import part_name
+from pipeline.scan.table.parquet_sink import part_name
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS
 

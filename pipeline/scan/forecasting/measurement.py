@@ -12,14 +12,14 @@ from mole.config import describe
 from pipeline import registry
 from pipeline.images.decode import Bounds
 from pipeline.records import MODEL
-from pipeline.scan.forecasting.trial import Trial
+from pipeline.scan.forecasting.sample_spec import Trial
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import BLOCK_ROWS
 from pipeline.scan.reading.unit import Unit
 from pipeline.scan.steps.prepare import chosen, prepare
 from pipeline.scan.steps.score import ScoreActor
 from pipeline.scan.steps.verdict import conclude
-from pipeline.scan.table.sink import encode
+from pipeline.scan.table.parquet_sink import encode
 from pipeline.storage.memory import mount
 
 Facts = dict[str, Any]

@@ -3,7 +3,7 @@
 import pytest
 
 from mole.errors import SettingsError
-from pipeline.scan.reading.parts import Parts
+from pipeline.scan.reading.table_folder import Parts
 from pipeline.storage.found import Found
 
 SPARK = [

@@ -11,15 +11,15 @@ import pytest
 from ray.data import Dataset
 
 from mole.config import describe
+from pipeline.scan.execution import Judge, drive, paved
 from pipeline.scan.flow import ahead, reading
+from pipeline.scan.monitor import LOADING, STARTING, Watch
 from pipeline.scan.plan import Plan
 from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.source import Source
-from pipeline.scan.road import Judge, drive, paved
 from pipeline.scan.settings import ScanSettings
 from pipeline.scan.table.lease import Lease
-from pipeline.scan.table.sink import Files
-from pipeline.scan.watch import LOADING, STARTING, Watch
+from pipeline.scan.table.parquet_sink import Files
 from pipeline.telemetry.progress import SCORING
 from pipeline.telemetry.terminal import Ticker
 from tests.pictures import faulty, picture, samples, write_shard

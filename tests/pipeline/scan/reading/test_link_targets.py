@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.scan.reading import linked
-from pipeline.scan.reading.linked import Linked
+from pipeline.scan.reading import link_targets
+from pipeline.scan.reading.link_targets import Linked
 
 
 def test_a_member_is_found_with_its_place_and_its_bytes() -> None:
@@ -23,8 +23,8 @@ def test_of_a_name_that_stands_twice_the_later_one_is_meant() -> None:
 
 
 def test_places_and_bytes_are_bounded_and_the_oldest_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linked, "MOST_PLACES", 10)
-    monkeypatch.setattr(linked, "MOST_BYTES", 30)
+    monkeypatch.setattr(link_targets, "MOST_PLACES", 10)
+    monkeypatch.setattr(link_targets, "MOST_BYTES", 30)
     known = Linked()
     for number in range(100):
         known.keep(str(number), number, 10, bytes(10))
