@@ -23,7 +23,7 @@ from pipeline.scan.reading.image import Wanted
 from pipeline.scan.reading.source import Source
 from pipeline.scan.settings import ScanSettings
 from pipeline.scan.table.lease import Lease
-from pipeline.scan.table.shelf import opened
+from pipeline.scan.table.sink import opened
 from pipeline.telemetry.terminal import Ticker
 from tests.tiny import tiny_checkpoint
 

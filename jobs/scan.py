@@ -31,7 +31,7 @@ from pipeline.scan.plan import Plan
 from pipeline.scan.reading.source import Source
 from pipeline.scan.settings import ScanSettings
 from pipeline.scan.table.ledger import Ledger
-from pipeline.scan.table.shelf import opened
+from pipeline.scan.table.sink import opened
 from pipeline.storage import storage
 from pipeline.telemetry.printable import counted, printable, probable
 from pipeline.telemetry.terminal import Ticker, command, results

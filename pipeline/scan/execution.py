@@ -25,7 +25,7 @@ from pipeline.scan.table.content_index import FOLDER, write
 from pipeline.scan.table.deduplicator import Claims
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger
-from pipeline.scan.table.shelf import Shelf
+from pipeline.scan.table.sink import Shelf
 from pipeline.scan.workers import conclude, prepare
 from pipeline.storage import storage
 from pipeline.storage.memory import Snapshot, mount, snapshot

@@ -27,7 +27,7 @@ from pipeline.scan.settings import ScanSettings
 from pipeline.scan.table.carried_columns import lacking
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger
-from pipeline.scan.table.shelf import opened
+from pipeline.scan.table.sink import opened
 from pipeline.storage import storage
 from pipeline.telemetry.terminal import Ticker
 
