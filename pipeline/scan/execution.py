@@ -1,280 +1,236 @@
-"""The road of a row, from the reading of its image to its place in the verdict table; scan and rescan take the same."""
+"""Execution of a wave: read, prepare, score, conclude and write images with Ray Data; shared by scan and rescan."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import pyarrow as pa
 import ray
 import ray.data
 from ray.actor import ActorHandle
-from ray.data import ActorPoolStrategy, DataContext, Dataset, Datasource, ReadTask
-from ray.data.block import BlockMetadata
+from ray.data import ActorPoolStrategy, Dataset
 
-from mole.config import Description
 from pipeline.records import MODEL
 from pipeline.runtime import cluster
-from pipeline.scan.budget import Scorer, read_until
-from pipeline.scan.gauges import Gauges, shown
-from pipeline.scan.monitor import LOADING, STARTING, Watch, watched
+from pipeline.scan.budget import Scorer
+from pipeline.scan.connection import connected
+from pipeline.scan.datasource import CountingRead, ImageSource, ReadFunction, read_images
+from pipeline.scan.gauges import Gauges, exported
+from pipeline.scan.models import ModelRef
+from pipeline.scan.monitor import LOADING, STARTING, Monitor, monitored
 from pipeline.scan.settings import DetectorSettings
 from pipeline.scan.table import duplicates
-from pipeline.scan.table.content_index import FOLDER, write
-from pipeline.scan.table.deduplicator import Claims
+from pipeline.scan.table.content_index import FOLDER, write_index
+from pipeline.scan.table.deduplicator import Deduplicator
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger
-from pipeline.scan.table.sink import Shelf
+from pipeline.scan.table.sink import Sink
 from pipeline.scan.workers import conclude, prepare
 from pipeline.storage import storage
-from pipeline.storage.memory import Snapshot, mount, snapshot
-from pipeline.telemetry import metrics
+from pipeline.storage.memory import Snapshot, snapshot
 from pipeline.telemetry.tally import Teller
 from pipeline.telemetry.terminal import Ticker
 
-Reading = Callable[[], Iterator[pa.Table]]
-"""Some seconds of reading: tables of `FETCHED`."""
-
-
-class ImageSource(Datasource):
-    """The door through which Ray Data takes images: one read task a reading."""
-
-    def __init__(self, readings: Sequence[Reading], memory: Snapshot) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.readings = readings
-        self.memory = memory
-
-    def estimate_inmemory_data_size(self) -> int | None:
-        """Give no estimate: what a shard holds is known once it is read."""
-        return None
-
-    def get_read_tasks(
-        self, parallelism: int, per_task_row_limit: int | None = None, data_context: DataContext | None = None
-    ) -> list[ReadTask]:
-        """Make a task for each reading; `parallelism` is their number."""
-        unknown = BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None, input_files=None)
-        return [ReadTask(partial(_read_remotely, reading, self.memory), unknown) for reading in self.readings]
-
-
-def _read_remotely(reading: Reading, memory: Snapshot) -> Iterator[pa.Table]:
-    mount(memory)
-    return reading()
-
-
-def _read_images(reading: Reading, until: float | None) -> Iterator[pa.Table]:
-    """Read images until a time has come, and tell Prometheus how long it took."""
-    return metrics.read(read_until(reading, until))
-
 
 @dataclass(frozen=True)
-class Untold:
-    """The reading of a unit of which nobody knows how many images it holds until it is read.
+class ScanContext:
+    """What all waves of a run share.
 
     Attributes:
-        unit: its name.
-        reading: its images.
-        teller: is told how many there were, where somebody watches.
-    """
-
-    unit: str
-    reading: Reading
-    teller: Teller | None = None
-
-    def __call__(self) -> Iterator[pa.Table]:
-        """Read the unit."""
-        images = 0
-        for table in self.reading():
-            images += table.num_rows
-            yield table
-        if self.teller is not None:
-            self.teller.ended(self.unit, images)
-
-
-@dataclass(frozen=True)
-class Judge:
-    """A detector that judges: its checkpoint's place, and what its files say of it."""
-
-    model: str
-    described: Description
-
-
-@dataclass(frozen=True)
-class Road:
-    """What every wave of a run has in common.
-
-    Attributes:
-        settings: how the detectors are run.
-        layout: how they are laid out on the cluster.
-        shelf: where verdicts go.
+        settings: how the detectors run.
+        layout: scorers, batch size and cores of the cluster.
+        sink: where verdicts are written.
         generation: the lease under which this run writes.
-        memory: what `memory://` holds, for workers that cannot see it.
-        known: the URL of the model's verdicts by content, where copies are not to be scored again.
-        watch: told of every part that is written, and of what is not yet.
-        gauges: tell Prometheus how far the run is.
-        until: when nothing new is taken up, in seconds since 1970; None for never.
+        memory: the content of `memory://`, which workers cannot see.
+        content_index: the URL of the model's verdicts by content hash; None without `--dedupe`.
+        monitor: shows progress.
+        gauges: export progress to Prometheus.
+        deadline: when no new work is started, in seconds since 1970; None for never.
     """
 
     settings: DetectorSettings
     layout: cluster.Layout
-    shelf: Shelf
+    sink: Sink
     generation: str
     memory: Snapshot
-    known: str | None
-    watch: Watch
+    content_index: str | None
+    monitor: Monitor
     gauges: Gauges
-    until: float | None = None
+    deadline: float | None = None
 
 
 @contextmanager
-def paved(
-    settings: DetectorSettings, held: Lease, shelf: Shelf, ledger: Ledger, sources: list[str], report: Ticker
-) -> Iterator[Road]:
-    """Connect to Ray, lay the detectors out on it, and, with `--dedupe`, write down what is known.
+def prepare_context(
+    settings: DetectorSettings, lease: Lease, sink: Sink, ledger: Ledger, sources: list[str], ticker: Ticker
+) -> Iterator[ScanContext]:
+    """Connect to Ray, lay out the scorers and, with `--dedupe`, write the index of known contents.
 
     Args:
-        settings: how the detectors are run.
-        held: the lease on the table.
-        shelf: where verdicts go.
+        settings: how the detectors run.
+        lease: the run's lease on the table.
+        sink: where verdicts are written.
         ledger: the first model's partition.
         sources: what workers read.
-        report: shows how far the run is.
+        ticker: shows progress.
 
     Raises:
-        SettingsError: there is no such cluster, or it has not what is asked of it.
-        MoleError: a worker's own error.
+        SettingsError: there is no such cluster, or it lacks what the settings ask for.
+        MoleError: an error of a worker, as it was raised there.
     """
-    known = storage.join(storage.absolute(held.output), FOLDER, f"{held.generation}.arrow") if settings.dedupe else None
+    folder = storage.join(storage.absolute(lease.output), FOLDER)
+    index = storage.join(folder, f"{lease.generation}.arrow") if settings.dedupe else None
     try:
-        if known is not None:
-            for left in storage.names(known.rpartition("/")[0], ""):
-                storage.remove(left)  # of a run that was killed
-            write(ledger, known)
-        report.enter(STARTING)
-        with (
-            cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
-            cluster.own_errors(),
-        ):
-            layout = cluster.lay_out(
-                settings.device,
-                actors=settings.num_actors,
-                batch_size=settings.batch_size,
-                rows_per_file=settings.rows_per_file,
-                resource=settings.score_resource,
-            )
-            report.enter(LOADING)
-            with watched(report) as watch, shown(held) as gauges:
-                yield Road(settings, layout, shelf, held.generation, snapshot(sources), known, watch, gauges)
+        if index is not None:
+            for leftover in storage.names(folder, ""):
+                storage.remove(leftover)  # of a run that was killed
+            write_index(ledger, index)
+        ticker.enter(STARTING)
+        with connected(settings) as layout:
+            ticker.enter(LOADING)
+            with monitored(ticker) as monitor, exported(lease) as gauges:
+                memory = snapshot(sources)
+                yield ScanContext(settings, layout, sink, lease.generation, memory, index, monitor, gauges)
     finally:
-        if known is not None:
-            storage.remove(known)
+        if index is not None:
+            storage.remove(index)
 
 
-def drive(
-    road: Road, readings: Sequence[Reading], judges: Sequence[Judge], *, units: list[str], limit: int | None = None
+def execute_wave(
+    context: ScanContext,
+    reads: Sequence[ReadFunction],
+    models: Sequence[ModelRef],
+    *,
+    units: list[str],
+    limit: int | None = None,
 ) -> int:
-    """Take a wave of images down the road, and count those whose rows are written.
+    """Execute a wave: score its images with each model, and write the verdicts.
 
     Args:
-        road: where to.
-        readings: a read task each.
-        judges: each gives every image a row; those of several stand on one tower.
-        units: which units these are of.
-        limit: stop after so many images.
+        context: what all waves of the run share.
+        reads: a read task each.
+        models: each gives every image a row; several share a backbone.
+        units: names of the units that are read.
+        limit: stop after this many images.
+
+    Returns:
+        How many rows of the first model were written.
     """
-    road.layout.size_blocks(judges[0].described.preprocess.bytes)
-    with road.watch.wave(judges[0].described.digest) as teller:
-        readings = [replace(one, teller=teller) if isinstance(one, Untold) else one for one in readings]
-        images = _images(road, [partial(_read_images, one, road.until) for one in readings])
+    context.layout.size_blocks(models[0].description.preprocess.bytes)
+    with context.monitor.wave(models[0].digest) as reporter:
+        reads = [replace(read, reporter=reporter) if isinstance(read, CountingRead) else read for read in reads]
+        images = _dataset(context, [partial(read_images, read, context.deadline) for read in reads])
         images = images if limit is None else images.limit(limit)
-        return _driven(road, images, judges, units, teller)
+        if context.content_index is None:
+            return _write(context, verdicts(images, models, context, reporter=reporter), models, units).rows
+        return _execute_deduplicated(context, images, models, units, reporter)
 
 
-def _driven(road: Road, images: Dataset, judges: Sequence[Judge], units: list[str], teller: Teller | None) -> int:
-    """Take images down the road; with `--dedupe`, the copies among them last."""
-    if road.known is None:
-        return _put(road, judged(images, judges, road, teller=teller), judges, units).rows
-    aside = duplicates.prefix(road.shelf.output, road.generation)
-    claims: Any = ray.remote(num_cpus=0)(Claims).remote()  # costs no core that it does not use
+def _execute_deduplicated(
+    context: ScanContext, images: Dataset, models: Sequence[ModelRef], units: list[str], reporter: Teller | None
+) -> int:
+    """Execute a wave with `--dedupe`: duplicates within it get their rows after the image that was scored."""
+    prefix = duplicates.deferred_prefix(context.sink.output, context.generation)
+    deduplicator: Any = ray.remote(num_cpus=0)(Deduplicator).remote()  # reserves no core
     try:
-        scored = _put(road, judged(images, judges, road, claims=claims, aside=aside, teller=teller), judges, units)
-        waiting = duplicates.waiting(aside)
-        if not waiting or not scored.files:
+        dataset = verdicts(images, models, context, deduplicator=deduplicator, deferred=prefix, reporter=reporter)
+        scored = _write(context, dataset, models, units)
+        deferred = duplicates.deferred_files(prefix)
+        if not deferred or not scored.files:
             return scored.rows
-        rows = _images(road, [partial(duplicates.completed, waiting, scored.files)])
-        return scored.rows + _put(road, rows, judges, units).rows
+        completed = _dataset(context, [partial(duplicates.complete, deferred, scored.files)])
+        return scored.rows + _write(context, completed, models, units).rows
     finally:
-        ray.kill(claims)
-        for url in duplicates.waiting(aside):
+        ray.kill(deduplicator)
+        for url in duplicates.deferred_files(prefix):
             storage.remove(url)
 
 
 @dataclass(frozen=True)
 class Written:
-    """What was written of the first model: rows, and the files that they are in."""
+    """What was written of the first model: the number of rows, and their files."""
 
     rows: int
     files: tuple[str, ...]
 
 
-def _images(road: Road, readings: Sequence[Reading]) -> Dataset:
-    images: Dataset = ray.data.read_datasource(ImageSource(readings, road.memory), override_num_blocks=len(readings))
-    return images
+def _dataset(context: ScanContext, reads: Sequence[ReadFunction]) -> Dataset:
+    dataset: Dataset = ray.data.read_datasource(ImageSource(reads, context.memory), override_num_blocks=len(reads))
+    return dataset
 
 
-def _put(road: Road, verdicts: Dataset, judges: Sequence[Judge], units: list[str]) -> Written:
-    """Write verdicts to the table, and report each part."""
-    written, files, first = 0, [], judges[0].described.digest
-    rows = road.layout.rows_per_file * len(judges)
-    for part in road.shelf.put(verdicts, road.generation, rows, units):
-        road.gauges.written(part, first)
+def _write(context: ScanContext, dataset: Dataset, models: Sequence[ModelRef], units: list[str]) -> Written:
+    """Write verdicts to the sink, and report each part."""
+    written, files, first = 0, [], models[0].digest
+    rows = context.layout.rows_per_file * len(models)
+    for part in context.sink.put(dataset, context.generation, rows, units):
+        context.gauges.written(part, first)
         if part[MODEL] == first:
             written += part["rows"]
             files.append(part["file"])
-            road.watch.written(part)
+            context.monitor.written(part)
     return Written(written, tuple(files))
 
 
-def judged(
+def verdicts(
     images: Dataset,
-    judges: Sequence[Judge],
-    road: Road,
+    models: Sequence[ModelRef],
+    context: ScanContext,
     *,
-    claims: ActorHandle[Claims] | None = None,
-    aside: str | None = None,
-    teller: Teller | None = None,
+    deduplicator: ActorHandle[Deduplicator] | None = None,
+    deferred: str | None = None,
+    reporter: Teller | None = None,
 ) -> Dataset:
-    """Join the steps: images in, verdicts out; nothing runs before the result is read.
+    """Chain the stages prepare, score and conclude; nothing runs before the result is read.
 
     Args:
-        images: as fetch reads them.
-        judges: the detectors.
-        road: what the wave has in common with the others.
-        claims: with `--dedupe`, which of several copies is scored.
-        aside: with `--dedupe`, where the rows of the others wait.
-        teller: where somebody watches.
+        images: tables of `FETCHED`.
+        models: the detectors.
+        context: what all waves of the run share.
+        deduplicator: with `--dedupe`, decides which of several equal images is scored.
+        deferred: with `--dedupe`, the URL prefix under which rows of duplicates wait.
+        reporter: receives progress; None where none is shown.
+
+    Returns:
+        Verdicts of every model, as `conclude` writes them.
     """
-    settings, layout, spec = road.settings, road.layout, judges[0].described.preprocess
+    settings, spec = context.settings, models[0].description.preprocess
     bounds = (settings.max_bytes, settings.max_pixels, settings.min_side)
-    models = [(judge.model, judge.described.digest) for judge in judges]
-    step = partial(prepare, spec=spec, bounds=bounds, known=road.known, claims=claims)
-    views = images.map_batches(step, batch_format="pyarrow")
-    scores: Dataset = views.map_batches(
+    prepare_block = partial(
+        prepare, spec=spec, bounds=bounds, content_index=context.content_index, deduplicator=deduplicator
+    )
+    conclude_block = partial(
+        conclude,
+        calibrations={model.digest: model.description.calibration for model in models},
+        fingerprint=spec.fingerprint,
+        prevalence=settings.prevalence,
+        deferred=deferred,
+        reporter=reporter,
+    )
+    prepared = images.map_batches(prepare_block, batch_format="pyarrow")
+    scored = _score_stage(prepared, models, context, reporter)
+    return scored.map_batches(conclude_block, batch_format="pyarrow", **cluster.writers())
+
+
+def _score_stage(
+    prepared: Dataset, models: Sequence[ModelRef], context: ScanContext, reporter: Teller | None
+) -> Dataset:
+    """Score views on a fixed pool of actors."""
+    layout = context.layout
+    scorer = {
+        "models": [(model.location, model.digest) for model in models],
+        "device": layout.device,
+        "threads": layout.threads,
+        "batch_size": layout.batch_size,
+        "reporter": reporter,
+        "deadline": context.deadline,
+    }
+    scored: Dataset = prepared.map_batches(
         Scorer,
-        fn_constructor_kwargs={"models": models, "device": layout.device, "threads": layout.threads}
-        | {"batch_size": layout.batch_size, "teller": teller, "until": road.until},
-        batch_size=layout.rows_a_call(spec.bytes),
+        fn_constructor_kwargs=scorer,
+        batch_size=layout.rows_a_call(models[0].description.preprocess.bytes),
         batch_format="pyarrow",
         compute=ActorPoolStrategy(size=layout.actors, max_tasks_in_flight_per_actor=2),
         **layout.resources,
     )
-    calibrations = {judge.described.digest: judge.described.calibration for judge in judges}
-    finish = partial(
-        conclude,
-        calibrations=calibrations,
-        fingerprint=spec.fingerprint,
-        prevalence=settings.prevalence,
-        aside=aside,
-        teller=teller,
-    )
-    return scores.map_batches(finish, batch_format="pyarrow", **cluster.writers())
+    return scored

@@ -132,7 +132,7 @@ def test_what_is_told_of_a_finished_scan_is_complete_in_words_and_in_json(
     whole: Whole, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags, output, told = whole
-    assert "complete: 1,008 images in 5 shards and files, each exactly one row" in told
+    assert "completeness check passed: 1,008 images in 5 shards and files, exactly one row each" in told
     assert "law" not in told and "no file declares a generator or a camera" in told
     assert re.search(r"^generated +\d+  a probability from 0\.1\d\d up *$", told, re.MULTILINE)
     assert re.search(r"^truncated +1  no verdict *$", told, re.MULTILINE)
@@ -240,7 +240,7 @@ def test_a_folder_is_a_whole_command_and_its_suspicious_images_are_named_with_a_
 
     assert console.main([*flags, "50"]) == 0
     told = capsys.readouterr().out
-    assert "complete: 13 images in 13 shards and files, each exactly one row" in told
+    assert "completeness check passed: 13 images in 13 shards and files, exactly one row each" in told
     assert "skipped, not named like an image: 1 file (" in told, "its own output is not counted"
     assert "what the files declare about themselves: 1 a generator" in told
     assert re.search(

@@ -1,4 +1,4 @@
-"""A survey of a sample: the scan's own steps, run one after the other in one process, and what each of them took."""
+"""Measurement of a sample: the scan's own stages, run one after another in one process, and the time each takes."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,11 +12,11 @@ from mole.config import describe
 from pipeline import registry
 from pipeline.images.decode import Bounds
 from pipeline.records import MODEL
-from pipeline.scan.forecasting.sample_spec import Trial
+from pipeline.scan.forecasting.sample_spec import SampleSpec
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import BLOCK_ROWS
 from pipeline.scan.reading.unit import Unit
-from pipeline.scan.steps.prepare import chosen, prepare
+from pipeline.scan.steps.prepare import choose_decoder, prepare
 from pipeline.scan.steps.score import ScoreActor
 from pipeline.scan.steps.verdict import conclude
 from pipeline.scan.table.parquet_sink import encode
@@ -26,8 +26,8 @@ Facts = dict[str, Any]
 
 
 @dataclass
-class Taken:
-    """What the steps have taken so far; see `forecast.Sampled`."""
+class Totals:
+    """Running totals; see `forecast.SampleMeasurement`."""
 
     images: int = 0
     image_bytes: int = 0
@@ -39,75 +39,75 @@ class Taken:
     verdicts: list[pa.Table] = field(default_factory=list)
 
     def facts(self) -> Facts:
-        """Write the numbers; a row's bytes are those of one part that holds all of the sample."""
+        """Return the totals; the bytes of a row are measured on one part with the whole sample."""
         rows = pa.concat_tables(self.verdicts) if self.verdicts else None
         size = 0.0 if rows is None else len(encode(rows)) / max(1, rows.num_rows)
         numbers = {name: value for name, value in vars(self).items() if name != "verdicts"}
         return numbers | {"row_bytes": size}
 
 
-def measure(trial: Trial, told: Callable[[int], None] | None = None) -> tuple[Facts, float]:
-    """Scan some images of each unit.
+def measure(spec: SampleSpec, on_scored: Callable[[int], None] | None = None) -> tuple[Facts, float]:
+    """Scan some images of each unit, and measure them.
 
     Args:
-        trial: which, and how.
-        told: how many images each block had, once it is scored.
+        spec: which images, and how they are scanned.
+        on_scored: called with the number of images of each block, once it is scored.
 
     Returns:
-        The arguments of `forecast.Sampled`, and when the detector was ready, seconds since 1970.
+        The arguments of `forecast.SampleMeasurement`, and when the detector was loaded, seconds since 1970.
 
     Raises:
         StorageError: a store stopped answering.
         ModelError: the checkpoint cannot be used.
     """
-    mount(trial.memory)
-    place, digest = trial.model
+    mount(spec.memory)
+    place, digest = spec.model
     described = describe(registry.locate(place, digest))
-    actor = ScoreActor([trial.model], device=trial.device, threads=trial.threads, batch_size=trial.batch_size)
+    actor = ScoreActor([spec.model], device=spec.device, threads=spec.threads, batch_size=spec.batch_size)
     ready = time.time()
-    taken, calibrations = Taken(), {digest: described.calibration}
-    look = chosen(described.preprocess, Bounds(*trial.bounds))
+    totals, calibrations = Totals(), {digest: described.calibration}
+    decode = choose_decoder(described.preprocess, Bounds(*spec.bounds))
     warm = False
-    for unit, block in _blocks(trial, taken):
+    for unit, block in _blocks(spec, totals):
         begun = time.process_time()
-        prepared = prepare(block, described.preprocess, look)
-        taken.prepare += time.process_time() - begun
-        for start in range(0, prepared.num_rows, trial.batch_size):
-            batch = prepared.slice(start, trial.batch_size)
-            if not warm:  # the first pass of a process is slower, and a long scan has one
+        prepared = prepare(block, described.preprocess, decode)
+        totals.prepare += time.process_time() - begun
+        for start in range(0, prepared.num_rows, spec.batch_size):
+            batch = prepared.slice(start, spec.batch_size)
+            if not warm:  # the first forward pass of a process is slower; a long scan has one
                 actor(batch)
                 warm = True
             begun = time.perf_counter()
             scored = actor(batch)
-            taken.model += time.perf_counter() - begun
+            totals.model += time.perf_counter() - begun
             rows = conclude(scored, calibrations, described.preprocess.fingerprint)
-            taken.verdicts.append(rows.drop_columns([MODEL]))
-        _count(taken, unit, prepared)
-        if told is not None:
-            told(prepared.num_rows)
-    return taken.facts(), ready
+            totals.verdicts.append(rows.drop_columns([MODEL]))
+        _count(totals, unit, prepared)
+        if on_scored is not None:
+            on_scored(prepared.num_rows)
+    return totals.facts(), ready
 
 
-def _blocks(trial: Trial, taken: Taken) -> Iterator[tuple[Unit, pa.Table]]:
-    """Read the first images of each unit, and count the core's time that it takes."""
-    single = sum(unit.images == 1 for unit in trial.units)
-    most = max(1, (trial.images - single) // max(1, len(trial.units) - single))
-    for unit in trial.units:
+def _blocks(spec: SampleSpec, totals: Totals) -> Iterator[tuple[Unit, pa.Table]]:
+    """Read the first images of each unit, and add the CPU time."""
+    single = sum(unit.images == 1 for unit in spec.units)
+    most = max(1, (spec.images - single) // max(1, len(spec.units) - single))
+    for unit in spec.units:
         begun = time.process_time()
-        tables = list(islice(fetch([unit], trial.wanted), -(-most // BLOCK_ROWS)))
-        taken.prepare += time.process_time() - begun
+        tables = list(islice(fetch([unit], spec.options), -(-most // BLOCK_ROWS)))
+        totals.prepare += time.process_time() - begun
         if tables:
             yield unit, pa.concat_tables(tables).slice(0, most)
 
 
-def _count(taken: Taken, unit: Unit, rows: pa.Table) -> None:
-    taken.images += rows.num_rows
-    taken.image_bytes += sum(size or 0 for size in rows["bytes"].to_pylist())
+def _count(totals: Totals, unit: Unit, rows: pa.Table) -> None:
+    totals.images += rows.num_rows
+    totals.image_bytes += sum(size or 0 for size in rows["bytes"].to_pylist())
     if unit.images is not None:
         return
-    taken.shard_images += rows.num_rows
+    totals.shard_images += rows.num_rows
     ends = [a + b for a, b in zip(rows["offset"].to_pylist(), rows["length"].to_pylist(), strict=True) if a and b]
     if rows["last"].to_pylist()[-1]:
-        taken.shard_bytes += unit.size or 0
+        totals.shard_bytes += unit.size or 0
     else:
-        taken.shard_bytes += max(ends, default=sum(size or 0 for size in rows["bytes"].to_pylist()))
+        totals.shard_bytes += max(ends, default=sum(size or 0 for size in rows["bytes"].to_pylist()))

@@ -1,31 +1,31 @@
-"""A trial: which images are scanned to be timed, and with what."""
+"""Sample spec: which images an estimate scans and measures, and with which model."""
 
 from dataclasses import dataclass
 
-from pipeline.scan.reading.image import Wanted
+from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.unit import Unit
 from pipeline.storage.memory import Snapshot
 
 
 @dataclass(frozen=True)
-class Trial:
-    """What a survey is asked to do.
+class SampleSpec:
+    """A sample, and how it is scanned.
 
     Attributes:
-        units: where the images lie.
-        images: how many, of all units together.
-        wanted: what is read of them.
-        bounds: most bytes, most pixels, fewest pixels of a side.
-        model: what `--model` named, and its version.
+        units: the units that are sampled.
+        images: number of images, of all units together.
+        options: which images are read.
+        bounds: maximum bytes, maximum pixels, minimum pixels of a side.
+        model: location and digest of the model.
         device: `cpu` or `cuda`.
         threads: cores of a forward pass on CPU.
         batch_size: images a forward pass.
-        memory: what `memory://` holds.
+        memory: the content of `memory://`.
     """
 
     units: tuple[Unit, ...]
     images: int
-    wanted: Wanted
+    options: ReadOptions
     bounds: tuple[int, int, int]
     model: tuple[str, str]
     device: str

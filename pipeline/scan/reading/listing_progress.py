@@ -1,4 +1,4 @@
-"""Listed: the units of a source as they are found, counted where a run shows how far it is."""
+"""Listing progress: counts the units of a source as they are found, and shows the count."""
 
 from collections.abc import Iterable, Iterator
 
@@ -6,20 +6,20 @@ from pipeline.scan.reading.unit import Unit
 from pipeline.telemetry.terminal import Ticker
 
 
-def listed(units: Iterable[Unit], ticker: Ticker, then: str = "") -> Iterator[Unit]:
-    """Hand on the units of a source, and show how many there are.
+def show_listing(units: Iterable[Unit], ticker: Ticker, then: str = "") -> Iterator[Unit]:
+    """Pass on the units of a source, and show how many were found.
 
     Args:
         units: as they are found.
-        ticker: shows it.
-        then: the phase that follows once all are found.
+        ticker: shows the count.
+        then: the phase that begins once all are found.
     """
     ticker.enter("listing the source")
-    images = silent = 0
+    images = shards = 0
     for number, unit in enumerate(units, start=1):
-        images, silent = images + (unit.images or 0), silent + (unit.images is None)
-        told = [f"{images:,} images"] if images or not silent else []
-        told += [f"{silent:,} shards"] if silent else []
-        ticker.found(f"{' and '.join(told)} in {number:,} units")
+        images, shards = images + (unit.images or 0), shards + (unit.images is None)
+        counts = [f"{images:,} images"] if images or not shards else []
+        counts += [f"{shards:,} shards"] if shards else []
+        ticker.found(f"{' and '.join(counts)} in {number:,} units")
         yield unit
     ticker.enter(then)

@@ -1,4 +1,4 @@
-"""Clutter: what operating systems leave beside files, and what first bytes say that a member is an image."""
+"""Member types: images by their first bytes, and system files of macOS and Windows by their name."""
 
 import re
 
@@ -7,21 +7,21 @@ SIGNATURE = re.compile(
     rb"|....ftyp(?:avi[fs]|he[iv]|mif1|msf1)|\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51",
     re.DOTALL,
 )
-"""How the formats begin whose names end like an image's; short marks that text may begin with are left out."""
+"""Signatures of the image formats; marks so short that text may begin with them are left out."""
 FILES = frozenset({".ds_store", "thumbs.db", "desktop.ini", ".localized"})
 FOLDER = "__MACOSX"
-TWIN = "._"
-"""How macOS begins the name of a file's twin, which holds its attributes (AppleDouble)."""
+APPLE_DOUBLE = "._"
+"""Prefix of an AppleDouble file, in which macOS keeps another file's attributes."""
 
 
-def begins_as_image(head: bytes) -> bool:
+def has_image_signature(head: bytes) -> bool:
     """Tell by its first bytes whether a file is an image."""
     return SIGNATURE.match(head) is not None
 
 
-def is_clutter(name: str) -> bool:
-    """Tell by its name whether a file is what macOS or Windows leave beside others, or a note of webdataset's own."""
+def is_system_file(name: str) -> bool:
+    """Tell by its name whether a file is a system file of macOS or Windows, or metadata of webdataset."""
     *folders, base = name.split("/")
-    if base.startswith(TWIN) or base.lower() in FILES or FOLDER in folders:
+    if base.startswith(APPLE_DOUBLE) or base.lower() in FILES or FOLDER in folders:
         return True
     return name.startswith("__") and name.endswith("__")

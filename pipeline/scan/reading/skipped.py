@@ -1,18 +1,18 @@
-"""What a scan of folders passed over because of its name, and what to do where it is wanted."""
+"""Skipped files: what a scan of folders skipped because of its name, and how to include it."""
 
 import shlex
 from dataclasses import dataclass
 
 
 @dataclass
-class Passed:
-    """Files that were passed over.
+class SkippedFiles:
+    """Counts of skipped files.
 
     Attributes:
-        skipped: files of folders that no image's name ends like.
-        shards: how many of those are shards, which a folder does not open.
-        hidden: files and folders of folders whose name begins with a dot; such a folder counts as one.
-        shard: one of the shards.
+        skipped: files of folders without an image's extension.
+        shards: how many of those are shards, which are not read as part of a folder.
+        hidden: files and folders whose name begins with a dot; such a folder counts as one.
+        shard: the URL of one of the shards.
     """
 
     skipped: int = 0
@@ -20,8 +20,8 @@ class Passed:
     hidden: int = 0
     shard: str = ""
 
-    def told(self) -> str:
-        """Say what was passed over, and how it is named to be scanned; empty where nothing was."""
+    def describe(self) -> str:
+        """Describe what was skipped, and how to include it."""
         parts = []
         if self.skipped:
             parts.append(f"files there without an image's name: {self.skipped:,}")
@@ -29,4 +29,4 @@ class Passed:
             parts.append(f"shards among them: {self.shards:,}, which are sources: --source {shlex.quote(self.shard)}")
         if self.hidden:
             parts.append(f"names there that begin with a dot: {self.hidden:,}")
-        return "; ".join([*parts, "--all-files tries each file as an image"]) if parts else "nothing lies there"
+        return "; ".join([*parts, "--all-files tries each file as an image"]) if parts else "nothing is there"

@@ -1,6 +1,6 @@
-"""The shelf: where a scan's verdicts go, as files of a folder or as an Iceberg table.
+"""Sink: where a scan writes its verdicts, Parquet files of a folder or an Iceberg table.
 
-pyiceberg takes a second to import, and only who writes Iceberg needs it: so its import stands inside.
+pyiceberg takes a second to import and only an Iceberg sink needs it, so its import stands inside a function.
 """
 
 import os
@@ -11,41 +11,41 @@ from ray.data import Dataset
 
 from mole.errors import SettingsError
 from pipeline.scan.table.ledger import Ledger
-from pipeline.scan.table.parquet_sink import Files
+from pipeline.scan.table.parquet_sink import ParquetSink
 from pipeline.storage import storage
 
 
-class Shelf(Protocol):
-    """A place for verdicts.
+class Sink(Protocol):
+    """A destination of verdicts.
 
     Attributes:
-        output: the URL under which the lease lies.
+        output: the URL under which the lease is kept.
     """
 
     output: str
 
     def ledger(self, model: str) -> Ledger:
-        """Look at what is there of a model."""
+        """Open a model's partition."""
 
     def put(self, verdicts: Dataset, generation: str, rows: int, units: list[str]) -> Iterator[dict[str, Any]]:
-        """Write a wave's verdicts, and tell what was written, a row of `TALLIED` at a time."""
+        """Write a wave's verdicts; yields a row of `TALLIED` for each file that was written."""
 
 
-def opened(sink: str, output: str) -> Shelf:
-    """Open a place for verdicts.
+def open_sink(sink: str, output: str) -> Sink:
+    """Open a sink.
 
     Args:
         sink: `files` or `iceberg`.
         output: a folder's URL, or a table's name.
 
     Raises:
-        SettingsError: the name is no table's, or a file's.
+        SettingsError: the output is a file, or not the name of an Iceberg table.
         StorageError: the catalog does not answer.
     """
     if sink == "files":
         if storage.is_local(output) and os.path.isfile(storage.filesystem(output)[1]):
-            raise SettingsError(f"--output {output!r} is a file; name a folder, which need not be there yet")
-        return Files(output)
-    from pipeline.scan.table.iceberg_sink import IcebergTable
+            raise SettingsError(f"--output {output!r} is a file; name a folder, which need not exist yet")
+        return ParquetSink(output)
+    from pipeline.scan.table.iceberg_sink import IcebergSink
 
-    return IcebergTable(output)
+    return IcebergSink(output)

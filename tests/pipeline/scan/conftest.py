@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.scan.flow import Summary, scan
+from pipeline.scan.flow import scan
 from pipeline.scan.settings import ScanSettings
+from pipeline.scan.summary import Summary
 from pipeline.telemetry.terminal import Ticker
 
 Scan = Callable[..., Summary]

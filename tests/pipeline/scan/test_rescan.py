@@ -23,7 +23,7 @@ from pipeline.registry import Registry
 from pipeline.scan.rescan import Rescanned, rescan
 from pipeline.scan.settings import RescanSettings
 from pipeline.scan.table.lease import Lease
-from pipeline.scan.table.views import opened
+from pipeline.scan.table.views import open_views
 from pipeline.telemetry.terminal import Ticker
 from tests.pictures import faulty, picture, samples, write_shard
 from tests.pipeline.scan.conftest import Scan
@@ -90,7 +90,7 @@ def sources(lake: Path) -> list[Path]:
 
 def rows(table: Path | str, query: str) -> list[tuple[Any, ...]]:
     """Ask a table's views."""
-    with opened(str(table)) as views:
+    with open_views(str(table)) as views:
         return views.sql(query).fetchall()
 
 

@@ -93,7 +93,7 @@ def test_a_new_run_fences_the_workers_of_the_old_one(output: str) -> None:
     put(output, replace(old, born=1.0))
     with Lease(output) as new:
         lease.check(output, new.generation)
-        with pytest.raises(HeldError, match="may write no more"):
+        with pytest.raises(HeldError, match="must not write any more"):
             lease.check(output, old.generation)
     with pytest.raises(StorageError, match="held by no run any more"):
         lease.check(output, new.generation)
