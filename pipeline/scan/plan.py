@@ -160,7 +160,7 @@ class Plan:
             self._ask(f"INSERT INTO states SELECT {number}, * FROM ({STATES.format(facts=facts)})")
 
     def remaining(self, *ledgers: Ledger) -> Remaining:
-        """Count the units that are complete in none of some ledgers.
+        """Count the units that are incomplete in each of some ledgers.
 
         Raises:
             StorageError: a file of a table cannot be read.
@@ -169,7 +169,7 @@ class Plan:
         return Remaining(int(units), int(uncounted), int(images))
 
     def todo(self, *ledgers: Ledger) -> Iterator[Unit]:
-        """Yield the units that are complete in none of some ledgers, each with the images that it has in one of them.
+        """Yield the units that are incomplete in each of some ledgers, each with the images that any of them has.
 
         Raises:
             StorageError: a file of a table cannot be read.

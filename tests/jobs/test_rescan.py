@@ -1,4 +1,4 @@
-"""The command that judges a table again: what it prints, and how it ends by itself and goes on."""
+"""The rescan command: its output, how a limit ends it, and how it resumes."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The command itself, in processes of its own: what it prints, its exit codes, and what a killed run leaves behind."""
+"""The scan command in processes of its own: its output, its exit codes, and what a killed run leaves behind."""
 
 import http.server
 import io

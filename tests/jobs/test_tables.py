@@ -1,4 +1,4 @@
-"""The command that looks at a verdict table: what it prints, and the DuckDB file that it leaves."""
+"""The tables command: its output, and the DuckDB file that it writes."""
 
 import json
 from datetime import timedelta

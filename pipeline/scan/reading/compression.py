@@ -39,7 +39,7 @@ class Readable(Protocol):
     """A stream of bytes."""
 
     def read(self, count: int, /) -> bytes:
-        """Read at most so many bytes, none at the end."""
+        """Read at most `count` bytes, none at the end."""
 
 
 class DamageError(Exception):
@@ -79,7 +79,7 @@ class Replayed:
         self._stream = stream
 
     def read(self, count: int, /) -> bytes:
-        """Read at most so many bytes.
+        """Read at most `count` bytes.
 
         Raises:
             OSError: the store failed.
@@ -106,7 +106,7 @@ class Decompressed:
         self._fault: DamageError | None = None
 
     def read(self, count: int, /) -> bytes:
-        """Read at most so many bytes, none at the end.
+        """Read at most `count` bytes, none at the end.
 
         Raises:
             DamageError: the stream is damaged, cut, or followed by other bytes.

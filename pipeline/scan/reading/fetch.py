@@ -185,7 +185,7 @@ def _bytes(
         return None, image.data
     if compression is not None:
         where = f"too far before it in a shard compressed by {compression}; pack the shard without links"
-        return (Status.UNSUPPORTED, f"{image.name} is a hard link to {image.link}, which lies {where}"), None
+        return (Status.UNSUPPORTED, f"{image.name} is a hard link to {image.link}, which is {where}"), None
     return None, storage.read_range(unit.uri, image.offset, image.offset + image.length)
 
 

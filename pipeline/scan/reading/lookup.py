@@ -54,7 +54,7 @@ def look_up(text: str) -> Found | Unit | None:
     except STORE_FAULTS as reason:
         status, detail = fault_of(reason)
         if status is Status.UNREACHABLE:
-            raise StorageError(f"cannot look at {text!r}: {detail}") from reason
+            raise StorageError(f"cannot look up {text!r}: {detail}") from reason
         key = posixpath.basename(storage.file_name(url))
         return Unit(f"{unsigned(url)}#{status}", url, Kind.SHARD, key=key, images=1, fault=(status, detail))
 

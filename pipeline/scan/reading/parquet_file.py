@@ -31,7 +31,7 @@ class FaultRecordingFile:
         self.fault: Exception | None = None
 
     def read(self, count: int = -1) -> bytes:
-        """Read at most so many bytes."""
+        """Read at most `count` bytes."""
         return self._recorded(lambda: self._stream.read(count))  # type: ignore[no-any-return]
 
     def seek(self, offset: int, whence: int = 0) -> int:

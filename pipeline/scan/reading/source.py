@@ -110,7 +110,7 @@ class Source:
         except STORE_FAULTS as reason:
             status, detail = fault_of(reason)
             if status is Status.UNREACHABLE:
-                raise StorageError(f"cannot look at {text!r}: {detail}") from reason
+                raise StorageError(f"cannot look up {text!r}: {detail}") from reason
             if status is Status.MISSING and _is_pattern(text):
                 return self._pattern(text)
             raise _refused(text, status, detail) from reason

@@ -1,4 +1,4 @@
-"""What the scan's tests share: a scan in a line."""
+"""Fixtures of the scan's tests: a scan in one line."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A run that has had its images or its time takes up nothing new, and loses nothing of what it has."""
+"""Budget: a run at its limit starts nothing new, and keeps all that it has done."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A run's gauges follow it, and its thread goes with it."""
+"""Gauges: they follow the run, and their thread ends with it."""
 
 import threading
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Laws of groups: every unit is read in one task, and a shard alone."""
+"""Groups: every unit is read in one task, and a shard alone."""
 
 import pytest
 

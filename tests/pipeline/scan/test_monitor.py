@@ -1,4 +1,4 @@
-"""Images are counted as the scorers finish them, before a row is written, and in the end as they are written."""
+"""Monitor: images are counted as they are scored, before a row is written, and at the end as they are written."""
 
 import time
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What the table holds whole is not planned again; the rest is grouped into tasks and nothing is left out."""
+"""Plan: complete units are not planned again, and no image of the others is left out."""
 
 import tempfile
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The laws of a rescan: what is chosen gets one row of the model, from its old place, and nothing else is read."""
+"""Rescan: selected images get one row of the model, under their existing place, and nothing else is read."""
 
 import shutil
 import signal
@@ -147,7 +147,7 @@ def test_bytes_that_changed_since_are_missing_until_a_scan_gives_them_rows(
         ("c.tar.gz", 5),
     ]
     assert {detail.partition(" (")[0] for _, _, detail in missing} == {
-        "other bytes lie there since it was scanned",
+        "its bytes changed since it was scanned",
         "missing since it was scanned",
     }
     assert run(lake / "a.tar", lake / "photos", output=table, model=str(better)).written == 8

@@ -1,4 +1,4 @@
-"""A forecast grows with the source, is exact where the sample is the whole, and its sample draws every unit alike."""
+"""Forecast: it grows with the source, is exact where the sample is the whole source, and samples units uniformly."""
 
 from collections import Counter
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A tar is read whole: sound members, tears, long names, links, and archives behind each other."""
+"""Archive: sound members, damaged places, long names, links and concatenated archives."""
 
 import io
 import subprocess

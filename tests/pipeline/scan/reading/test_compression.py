@@ -1,4 +1,4 @@
-"""The first bytes choose the decompressor; what is before a damage comes out, and nothing comes out without a bound."""
+"""Compression: detected by the first bytes; bytes before damage are returned, in pieces of bounded size."""
 
 import bz2
 import gzip

@@ -1,4 +1,4 @@
-"""A cursor counts what was read, not what was looked at, and says what is missing."""
+"""Cursor: it counts what was read, not what was peeked at, and reports missing bytes."""
 
 import io
 

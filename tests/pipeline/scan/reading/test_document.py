@@ -1,4 +1,4 @@
-"""JSON of every form that pandas, DuckDB and people write gives its rows, or is refused with the forms that are read."""
+"""Document: the JSON of pandas, DuckDB and people is read, and other forms are refused."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Every image of a unit comes once, numbered, the last one marked; what cannot be read comes with its reason."""
+"""Fetch: every image of a unit once, numbered, the last one marked; a row that cannot be read has its reason."""
 
 import bz2
 import gzip

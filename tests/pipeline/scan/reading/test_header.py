@@ -1,4 +1,4 @@
-"""A header block is read as POSIX and GNU say, and a damaged one is refused."""
+"""Header: read as POSIX and GNU define it, and refused where it is damaged."""
 
 import tarfile
 

@@ -1,4 +1,4 @@
-"""Each current object version and shard of an inventory is planned once, in Parquet and in CSV, and read again by its slice."""
+"""Inventory: each current object version and shard is planned once, in Parquet and CSV, and read again by its slice."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""What links may point to is bounded, and the newest is kept."""
+"""Link targets: bounded in number and bytes, the newest are kept."""
 
 import pytest
 

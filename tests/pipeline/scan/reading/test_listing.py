@@ -1,4 +1,4 @@
-"""A listing is cut into slices that together hold every row once, in every form."""
+"""Listing: in every form its slices have every row once."""
 
 import csv
 import io

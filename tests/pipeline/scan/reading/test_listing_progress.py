@@ -1,4 +1,4 @@
-"""A source's units are counted while they are listed."""
+"""Listing progress: a source's units are counted while they are listed."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What systems leave beside files is told by its name, and an image by its first bytes."""
+"""Member types: system files by their name, images by their first bytes."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Damage is the file's, silence is the store's."""
+"""Parquet file: damage is an error of the file, a failed read an error of its store."""
 
 import io
 from pathlib import Path

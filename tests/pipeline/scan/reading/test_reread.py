@@ -1,4 +1,4 @@
-"""Reading chosen images again: what moves over the wire, and what a store's faults do."""
+"""Reread: what a rescan of selected images transfers, and what faults of a store do."""
 
 import gzip
 import tarfile
@@ -154,7 +154,7 @@ def csv(folder: Path) -> Path:
 
 
 def tarred(folder: Path, name: str, pack: Callable[[bytes], bytes]) -> Path:
-    """Write a shard with two images in a sample, a hard link, clutter, and a sample without an image."""
+    """Write a shard with two images in a sample, a hard link, a system file, and a sample without an image."""
     image = picture(1)
     data = (
         entry("._a.jpg", body=b"\0\5\x16\7") + entry("a.left.jpg", body=image) + entry("a.right.jpg", body=picture(2))

@@ -1,4 +1,4 @@
-"""What a sample is, which of its members is the image, and that no member is lost by its name."""
+"""Shard: which members form a sample, which of them are images, and that none is lost because of its name."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""Every way to name images gives units, each once, and tells what was skipped."""
+"""Source: every way to name images yields units, each once, and counts what was skipped."""
 
 import os
 import re

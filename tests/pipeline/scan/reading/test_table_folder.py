@@ -1,4 +1,4 @@
-"""A folder of tables is a listing, and what its writer keeps for itself is none of it."""
+"""Table folder: a listing in many files, without its writer's metadata."""
 
 import pytest
 

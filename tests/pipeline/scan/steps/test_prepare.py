@@ -1,4 +1,4 @@
-"""Laws of prepare: one image, whatever it is, is one row, and its neighbours never know."""
+"""Prepare: every image gives exactly one row, and its faults do not affect other rows."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""Prepare, score, verdict and sink, each alone: a table in, a table of the promised schema out, row for row."""
+"""Prepare, score, verdict and sink, each alone: a table in, a table of the declared schema out, row for row."""
 
 from pathlib import Path
 

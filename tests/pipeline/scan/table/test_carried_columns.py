@@ -1,4 +1,4 @@
-"""Which files of a table have the columns that a run would carry along."""
+"""Carried columns: which files of a partition have the columns of --carry."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Small files become few; a reader of the views sees the same at every moment, and a kill costs nothing."""
+"""Compaction: a reader of the views sees the same rows at any moment, and a kill loses nothing."""
 
 import os
 import signal

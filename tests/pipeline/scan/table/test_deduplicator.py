@@ -1,20 +1,20 @@
-"""One of several images with the same bytes is scored, whoever asks, and however often."""
+"""Deduplicator: one of several images with the same bytes is scored, however often a task is retried."""
 
 from pipeline.scan.table.deduplicator import Deduplicator
 
 
 def test_the_first_image_of_a_content_has_it_and_no_other() -> None:
-    claims = Deduplicator()
-    assert claims.claim([b"a", b"b", b"a"], ["u#0", "u#1", "u#2"]) == [True, True, False]
-    assert claims.claim([b"a", b"c"], ["v#0", "v#1"]) == [False, True]
+    deduplicator = Deduplicator()
+    assert deduplicator.claim([b"a", b"b", b"a"], ["u#0", "u#1", "u#2"]) == [True, True, False]
+    assert deduplicator.claim([b"a", b"c"], ["v#0", "v#1"]) == [False, True]
 
 
 def test_a_task_that_is_begun_again_has_the_same_claims() -> None:
-    claims = Deduplicator()
+    deduplicator = Deduplicator()
     asked = ([b"a", b"a", b"b"], ["u#0", "u#1", "u#2"])
-    first = claims.claim(*asked)
-    claims.claim([b"a", b"b"], ["v#0", "v#1"])
-    assert claims.claim(*asked) == first == [True, False, True]
+    first = deduplicator.claim(*asked)
+    deduplicator.claim([b"a", b"b"], ["v#0", "v#1"])
+    assert deduplicator.claim(*asked) == first == [True, False, True]
 
 
 def test_a_unit_whose_name_is_no_unicode_claims_as_any_other() -> None:

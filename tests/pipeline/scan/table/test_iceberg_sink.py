@@ -1,4 +1,4 @@
-"""The same table as Iceberg: each wave is one commit, resuming is exact, and every engine reads the same rows."""
+"""Iceberg sink: each wave is one commit, resuming is exact, and every engine reads the same rows."""
 
 import json
 from pathlib import Path

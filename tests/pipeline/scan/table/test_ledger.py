@@ -1,4 +1,4 @@
-"""The table is the checkpoint: what is whole, what is begun, what stands there twice, and how that is mended."""
+"""Ledger: which units are complete or begun, and how duplicate rows are found and repaired."""
 
 from datetime import timedelta
 from pathlib import Path

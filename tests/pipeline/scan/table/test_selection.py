@@ -1,4 +1,4 @@
-"""Which images a rescan takes, and how near ones are read together."""
+"""Selection: which images a rescan scores, and how neighbours are read with one request."""
 
 from datetime import UTC, datetime
 from pathlib import Path
