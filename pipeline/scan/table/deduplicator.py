@@ -1,6 +1,6 @@
-"""Deduplicator: which one of several images with the same bytes is scored, agreed on by all tasks of a wave.
+"""Deduplicator: an actor that decides which of several images with the same bytes is scored in a wave.
 
-The first image that asks for its content has it; one that asks again, since its task was begun again, has it still.
+The first image to claim its content is scored. A retried task that claims it again gets the same answer.
 """
 
 import hashlib
