@@ -316,7 +316,7 @@ def test_a_table_in_a_store_is_not_read_and_the_command_that_asks_it_is_told(
     shard = write_shard(tmp_path / "a.tar", samples(6))
     assert console.main(["scan", str(shard), "--output", "memory://told/verdicts", "--model", str(tiny)]) == 0
     told = capsys.readouterr().out
-    assert "suspicious" not in told and "complete: 6 images in 1 shard or file" in told
+    assert "suspicious" not in told and "completeness check passed: 6 images in 1 shard or file" in told
     program, *words = shlex.split(lines(told)["look"])
     assert program == "mole-scan" and words[:2] == ["tables", "memory:///told/verdicts"]
     assert console.main(words) == 0
