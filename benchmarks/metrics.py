@@ -1,9 +1,9 @@
-"""Metrics: what telling Prometheus costs, beside preparing the block that it tells of.
+"""Metrics: the time of recording metrics for Prometheus, compared with preparing the block that they count.
 
     python -m benchmarks.metrics [--images 64] [--pairs 15]
 
-A block of the sample's images is prepared by turns without its metrics and with them, in a process that is connected to
-a Ray of its own. The metrics' own time is printed too, since it lies far below what two turns differ by.
+A block of the sample's images is prepared in turns without metrics and with them, in a process connected to a local
+Ray. The metrics' own time is printed too, since it is far below the difference of two turns.
 """
 
 import argparse
@@ -22,9 +22,9 @@ from pipeline.images.decode import Bounds
 from pipeline.records import FETCHED
 from pipeline.runtime import cluster
 from pipeline.scan.reading.fetch import fetch
-from pipeline.scan.reading.image import Wanted
+from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.source import Source
-from pipeline.scan.steps.prepare import here, prepare
+from pipeline.scan.steps.prepare import decode_in_process, prepare
 from pipeline.telemetry import metrics
 
 SAMPLE = Path(__file__).resolve().parent.parent / "examples/shards/sample-00000.tar"
@@ -42,7 +42,7 @@ def seconds(work: Callable[[], object], times: int = 1) -> float:
 
 def block(images: int) -> pa.Table:
     """Read the sample's sound images, again and again until there are enough."""
-    read = pa.concat_tables(fetch(list(Source([str(SAMPLE)]).units()), Wanted(BOUNDS[0])))
+    read = pa.concat_tables(fetch(list(Source([str(SAMPLE)]).units()), ReadOptions(BOUNDS[0])))
     sound = [row for row in read.to_pylist() if row["data"] and len(row["data"]) > 10_000]
     return pa.Table.from_pylist([sound[place % len(sound)] for place in range(images)], FETCHED)
 
@@ -54,30 +54,30 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--pairs", type=int, default=15)
     given = parser.parse_args(arguments)
     spec = Preprocess()
-    look, fetched = here(spec, Bounds(*BOUNDS)), block(given.images)
+    decode, fetched = decode_in_process(spec, Bounds(*BOUNDS)), block(given.images)
 
     def bare() -> None:
-        prepare(fetched, spec, look)
+        prepare(fetched, spec, decode)
 
-    def told() -> None:
-        _road(fetched, given.images, bare)
+    def measured() -> None:
+        _recorded(fetched, given.images, bare)
 
     cluster.quiet(logs=False)
     with cluster.connected("local", logs=False):
-        pairs = [(seconds(bare), seconds(told)) for _ in range(given.pairs + 1)][1:]
+        pairs = [(seconds(bare), seconds(measured)) for _ in range(given.pairs + 1)][1:]
         one = seconds(lambda: metrics.record(metrics.STAGE_SECONDS, 0.1, stage=metrics.Stage.READ), TIMES)
         two = seconds(lambda: metrics.record(metrics.READ_BYTES, 1), TIMES)
-        road = seconds(lambda: _road(fetched, given.images, lambda: None), TIMES)
+        block_s = seconds(lambda: _recorded(fetched, given.images, lambda: None), TIMES)
     alone = statistics.median(bare for bare, _ in pairs)
-    more = statistics.median(told / bare - 1 for bare, told in pairs)
+    more = statistics.median(measured / bare - 1 for bare, measured in pairs)
     print(f"a block of {given.images} images: {1e3 * alone:.1f} ms to prepare, with its metrics {more:+.2%} (median)")
     print(f"one observation {1e6 * one:.1f} us, one count {1e6 * two:.1f} us")
-    print(f"all metrics of a block {1e6 * road:.0f} us: {road / alone:.3%} of preparing it")
+    print(f"all metrics of a block {1e6 * block_s:.0f} us: {block_s / alone:.3%} of preparing it")
     print(f"{os.cpu_count()} cores, {datetime.now(UTC):%Y-%m-%d}")
 
 
-def _road(fetched: pa.Table, images: int, work: Callable[[], None]) -> None:
-    """Record all that a block's road does, and do its preparing."""
+def _recorded(fetched: pa.Table, images: int, work: Callable[[], None]) -> None:
+    """Record all metrics of a block, and do `work` as its preparing."""
     for _ in metrics.read(iter([fetched])):
         with metrics.timed(metrics.Stage.PREPARE):
             work()

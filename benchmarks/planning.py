@@ -1,10 +1,9 @@
-"""Planning: how long a source of 10^6, 10^7 and 10^8 listed images takes to plan, and how much memory.
+"""Planning: time and memory of planning a source of 10^6, 10^7 and 10^8 listed images.
 
     python -m benchmarks.planning [--sizes 1e6 1e7 1e8]
 
 Each size is planned by a process of its own, from a synthetic S3 Inventory (Parquet, a million keys a file; the files
-are links to one, whose names differ), against a verdict table that holds every second file's images. The slope is the
-evidence: memory must not grow with the source.
+are hard links to one), with a verdict table that has every second file's images. Memory must not grow with the source.
 """
 
 import argparse
@@ -49,16 +48,16 @@ def main(arguments: list[str]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             write(Path(folder), int(size))
             command = [sys.executable, "-m", "benchmarks.planning", "--one", folder]
-            told = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+            took = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
         print(
-            f"{int(size):>13,} {told['units']:>7,} {told['open']:>7,} {told['list']:>7.1f} {told['join']:>7.1f} "
-            f"{told['todo']:>7.1f} {told['peak']:>9,.0f}"
+            f"{int(size):>13,} {took['units']:>7,} {took['open']:>7,} {took['list']:>7.1f} {took['join']:>7.1f} "
+            f"{took['todo']:>7.1f} {took['peak']:>9,.0f}"
         )
     print(f"{os.cpu_count()} cores, {datetime.now(UTC):%Y-%m-%d}")
 
 
 def write(folder: Path, images: int) -> None:
-    """Write an inventory of so many images, and a table that holds those of every second file."""
+    """Write an inventory of `images` images, and a table that has those of every second file."""
     data, table = folder / "data", folder / "model=m"
     data.mkdir()
     table.mkdir()
@@ -75,8 +74,8 @@ def write(folder: Path, images: int) -> None:
         for number in range(1, files):
             os.link(data / "0.parquet", data / f"{number}.parquet")
         names = [{"key": f"data/{number}.parquet"} for number in range(files)]
-        told = {"fileFormat": "Parquet", "destinationBucket": "reports", "fileSchema": "", "files": names}
-        (folder / "now" / "manifest.json").write_text(json.dumps(told))
+        content = {"fileFormat": "Parquet", "destinationBucket": "reports", "fileSchema": "", "files": names}
+        (folder / "now" / "manifest.json").write_text(json.dumps(content))
         one = [(unit.name.partition("data/0.parquet"), unit.images) for unit in Source([manifest(folder)]).units()][
             :244
         ]
@@ -95,22 +94,22 @@ def write(folder: Path, images: int) -> None:
 
 
 def manifest(folder: Path) -> str:
-    """Name an inventory's manifest."""
+    """Return the path of an inventory's manifest."""
     return str(folder / "now" / "manifest.json")
 
 
 def measure(folder: Path) -> None:
-    """Plan what lies in a folder, and print what it took as JSON."""
+    """Plan the inventory of a folder, and print time and memory as JSON."""
     begun = time.perf_counter()
     ledger = Ledger(str(folder / "model=m"))
-    with Plan(Source([manifest(folder)]).units(), []) as planned:
+    with Plan(Source([manifest(folder)]).units(), []) as plan:
         listed = time.perf_counter()
-        planned.ledgers.append(ledger)
-        planned.look()
+        plan.ledgers.append(ledger)
+        plan.refresh()
         joined = time.perf_counter()
-        opened = sum(1 for _ in planned.todo(ledger))
+        opened = sum(1 for _ in plan.todo(ledger))
         done = time.perf_counter()
-        units = planned.check(ledger).units
+        units = plan.check(ledger).units
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     seconds = {"list": listed - begun, "join": joined - listed, "todo": done - joined}
     print(json.dumps(seconds | {"units": units, "open": opened, "peak": peak}))

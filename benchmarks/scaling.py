@@ -1,12 +1,11 @@
-"""What the shape of a source costs: the same images in many shards or few, ten times as many, on one node or several.
+"""Scaling: how the rate depends on the number of shards, of images and of nodes.
 
     python -m benchmarks.scaling
 
-Nodes share out this machine's cores, so that a rate that stays is all that more of them may give here. Images are
-small, so that nothing but the road itself is measured. A rate is what the images beyond the first thousand add to the
-whole run of a thousand, which is the first row. Beside it stands what grows with a cluster and cannot be shared out:
-the driver's own seconds of a core, in all, and, from the same shard in blocks of two sizes, for each block that is
-prepared and scored.
+The nodes share this machine's cores, so a constant rate is the best that more of them can show here. Images are small,
+so that only the overhead of the scan is measured. A rate is that of the images beyond the first thousand; a run of one
+thousand is the first row. The driver does not scale with the cluster, so its CPU seconds are measured too: in all and,
+from the same shard in blocks of two sizes, for each block that is prepared and scored.
 """
 
 import argparse
@@ -27,7 +26,7 @@ from ray.cluster_utils import Cluster
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.roads import CORES
+from benchmarks.scorers import CORES
 from pipeline.runtime import cluster
 from pipeline.runtime.cluster import BATCHES_A_BLOCK, NICENESS, OBJECT_STORE_BYTES_A_CORE
 from pipeline.scan.flow import scan

@@ -1,15 +1,15 @@
-"""Images a second of several roads over the same images, cores, model and batch size: this scan and its peers.
+"""Images a second of this scan and of its peers, with the same images, cores, model and batch size.
 
-    python -m benchmarks.scan --images 6000 --model null        # preprocessing is all that costs
-    python -m benchmarks.scan --images 6000 --model tiny        # preprocessing is what costs
-    python -m benchmarks.scan --images 200 --model embedded     # the model is what costs
+    python -m benchmarks.scan --images 6000 --model null        # only preprocessing takes time
+    python -m benchmarks.scan --images 6000 --model tiny        # preprocessing takes most time
+    python -m benchmarks.scan --images 200 --model embedded     # the model takes most time
 
-No road's rate counts its start; the whole time is beside it. A peer's is counted from its first result to its last.
-This scan prepares hundreds of images while its detector still loads, and would look faster than it is: its rate is what
-three times the images more cost a whole run. Below the table stand two limits, measured in the same run: what one core
-prepares, and what the bare model scores.
+No rate includes the start; the table also has the time of the whole run. A peer's rate is counted from its first
+result to its last. This scan prepares hundreds of images while its detector loads and would look faster than it is, so
+its rate is that of three times as many additional images in a whole run. Two limits are measured in the same run: the
+images that one core prepares, and those that the bare model scores.
 
-clip-retrieval joins in where it is installed in an environment of its own:
+clip-retrieval is included if it is installed in an environment of its own:
 
     python3 -m venv PEER && PEER/bin/pip install clip-retrieval 'setuptools<70'
     python -m benchmarks.scan --images 200 --model embedded --clip-retrieval PEER/bin/python
@@ -32,15 +32,15 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.roads import CORES, Marks, Road, peers, this_scan
+from benchmarks.scorers import CORES, Marks, Scorer, peers, this_scan
 from mole.config import describe
 from pipeline import registry
 from pipeline.images.decode import Bounds
 from pipeline.runtime import cluster
 from pipeline.scan.reading.fetch import fetch
-from pipeline.scan.reading.image import Wanted
+from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.source import Source
-from pipeline.scan.steps.prepare import here, prepare
+from pipeline.scan.steps.prepare import decode_in_process, prepare
 from pipeline.scan.steps.score import ScoreActor
 from tests.pictures import write_shard
 from tests.tiny import NULL, tiny_checkpoint
@@ -78,14 +78,14 @@ def pictures(folder: Path, count: int, size: tuple[int, int]) -> None:
 def limits(folder: Path, model: str, batch_size: int) -> tuple[float, float]:
     """Measure what bounds this scan: images a second that one core prepares, and that the bare model scores."""
     described = describe(registry.locate(model))
-    look = here(described.preprocess, Bounds(max_bytes=1 << 26, max_pixels=1 << 27))
-    wanted = Wanted(max_bytes=1 << 26)
+    decode = decode_in_process(described.preprocess, Bounds(max_bytes=1 << 26, max_pixels=1 << 27))
+    options = ReadOptions(max_bytes=1 << 26)
     [shard, *_] = Source([str(folder / "shards" / "0.tar")], all_files=False).units()
     torch.set_num_threads(1)
-    blocks = [prepare(block, described.preprocess, look) for block in islice(fetch([shard], wanted), 2)]
+    blocks = [prepare(block, described.preprocess, decode) for block in islice(fetch([shard], options), 2)]
     start, count = time.perf_counter(), 0
-    for block in islice(fetch([shard], wanted), 16):
-        count += len(prepare(block, described.preprocess, look))
+    for block in islice(fetch([shard], options), 16):
+        count += len(prepare(block, described.preprocess, decode))
     one_core = count / (time.perf_counter() - start)
     torch.set_num_threads(CORES)
     actor = ScoreActor([(model, described.digest)], device="cpu", threads=CORES, batch_size=batch_size)
@@ -96,8 +96,8 @@ def limits(folder: Path, model: str, batch_size: int) -> tuple[float, float]:
     return one_core, scored / (time.perf_counter() - start)
 
 
-def measure(road: Road, folder: Path, model: str, batch_size: int) -> tuple[float, float]:
-    """Run one road.
+def measure(scorer: Scorer, folder: Path, model: str, batch_size: int) -> tuple[float, float]:
+    """Run one scorer.
 
     Returns:
         Images a second from the first result to the last, not a number where all came within a moment (take more
@@ -105,11 +105,11 @@ def measure(road: Road, folder: Path, model: str, batch_size: int) -> tuple[floa
     """
     marks: Marks = []
     begun = time.perf_counter()
-    road(folder, model, batch_size, marks)
+    scorer(folder, model, batch_size, marks)
     seconds = time.perf_counter() - begun
     first, last = marks[0], marks[-1]
-    told = last[0] - first[0]
-    return ((last[1] - first[1]) / told if told > SHARE * seconds else float("nan")), seconds
+    spread = last[0] - first[0]
+    return ((last[1] - first[1]) / spread if spread > SHARE * seconds else float("nan")), seconds
 
 
 def ours(folder: Path, model: str, batch_size: int, images: int) -> tuple[float, float]:
@@ -119,13 +119,13 @@ def ours(folder: Path, model: str, batch_size: int, images: int) -> tuple[float,
 
 
 def rounds(arguments: argparse.Namespace, folder: Path, model: str) -> Iterator[tuple[str, list[float], list[float]]]:
-    """Run every road in turn, several times over, so that a drift of the machine's speed meets them all."""
+    """Run every scorer in turn, several times, so that a drift of the machine's speed affects all of them."""
     found = peers(arguments.clip_retrieval)
     results: dict[str, list[tuple[float, float]]] = {name: [] for name in ("this scan", *found)}
     for _ in range(arguments.rounds):
         results["this scan"].append(ours(folder, model, arguments.batch_size, arguments.images))
-        for name, road in found.items():
-            results[name].append(measure(road, folder, model, arguments.batch_size))
+        for name, scorer in found.items():
+            results[name].append(measure(scorer, folder, model, arguments.batch_size))
     for name, pairs in results.items():
         yield name, [rate for rate, _ in pairs], [seconds for _, seconds in pairs]
 
@@ -157,7 +157,7 @@ def main() -> None:
         size = f"{arguments.width} x {arguments.height}"
         title = f"{arguments.images} JPEGs of {size}, model {arguments.model} ({view.name} {view.size})"
         title += f", batches of {arguments.batch_size}"
-        table = Table("road", "images/s", "this scan is", "whole run, s", title=title)
+        table = Table("scorer", "images/s", "this scan is", "whole run, s", title=title)
         measured = list(rounds(arguments, folder, model))
         mine = float(np.median(measured[0][1]))
         one_core, bare = limits(folder, model, arguments.batch_size)

@@ -1,4 +1,4 @@
-"""What a run costs whatever it scans: seconds from the command to its first verdict and to its end, for few images.
+"""Start: the fixed time of a scan, from the command to its first verdict and to its end, for few images.
 
     python -m benchmarks.start                       # the embedded detector
     python -m benchmarks.start --source PHOTOS/      # the first images of a folder of one's own
@@ -41,7 +41,7 @@ def main() -> None:
     taken: dict[int, list[tuple[float, float]]] = {size: [] for size in SIZES}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        listings = {size: listed(folder, given.source, size) for size in SIZES}
+        listings = {size: listing_of(folder, given.source, size) for size in SIZES}
         for number in range(given.rounds):
             for size, listing in listings.items():
                 taken[size].append(measure(listing, folder / f"{size}-{number}", given.model))
@@ -55,7 +55,7 @@ def main() -> None:
     print(f"{platform.machine()}, {os.cpu_count()} cores, {versions}, {datetime.now(UTC):%Y-%m-%d}")
 
 
-def listed(folder: Path, source: str | None, size: int) -> Path:
+def listing_of(folder: Path, source: str | None, size: int) -> Path:
     """Write a listing of some images."""
     if source is None:
         drawn = folder / f"pictures-{size}"

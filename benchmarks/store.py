@@ -2,8 +2,8 @@
 
     python -m benchmarks.store
 
-Each road reads the same shards from their beginning to their end, one after the other, as a fetch task does; the
-roads take turns, so that whatever else the machine does hits them alike.
+Each client reads the same shards from their beginning to their end, one after another, as a fetch task does; the
+clients take turns, so that other load of the machine affects all of them.
 """
 
 import argparse
@@ -33,7 +33,7 @@ TAKES = 1 << 16
 
 
 def main() -> None:
-    """Read by each road, in turns, and print one table."""
+    """Read with each client, in turns, and print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shards", type=int, default=4)
     parser.add_argument("--mib", type=int, default=100, help="of a shard")
@@ -43,16 +43,16 @@ def main() -> None:
         os.environ |= {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", **WRITER, **REGION}
         keys = write(given.shards, given.mib << 20)
         pyarrow_s3 = S3FileSystem(endpoint_override=f"127.0.0.1:{port}", scheme="http")
-        roads: dict[str, Callable[[str], Any]] = {
+        clients: dict[str, Callable[[str], Any]] = {
             "this stream: ranged requests, three ahead": lambda key: stream.opened(f"s3://{key}"),
             "s3fs, as it opens a file": opened_by_s3fs,
             "s3fs, read-ahead of 8 MiB": lambda key: opened_by_s3fs(key, block_size=stream.PIECE),
             "pyarrow, as it opens a stream": pyarrow_s3.open_input_stream,
             "pyarrow, buffer of 8 MiB": lambda key: pyarrow_s3.open_input_stream(key, buffer_size=stream.PIECE),
         }
-        taken: dict[str, list[tuple[float, float]]] = {name: [] for name in roads}
+        taken: dict[str, list[tuple[float, float]]] = {name: [] for name in clients}
         for _ in range(given.rounds):
-            for name, opened in roads.items():
+            for name, opened in clients.items():
                 taken[name].append(read(opened, keys, given.mib << 20))
     show(taken, given.shards * (given.mib << 20))
     print(
@@ -93,8 +93,8 @@ def chunks(file: Any) -> Iterator[bytes]:
 
 
 def show(taken: dict[str, list[tuple[float, float]]], size: int) -> None:
-    """Print the middle round of each road, beside the first one."""
-    table = Table("road", "MB/s", "slowest - fastest", "of this stream", "core s a GB")
+    """Print the median round of each client, compared with the first one."""
+    table = Table("client", "MB/s", "slowest - fastest", "of this stream", "core s a GB")
     middle = {name: statistics.median(seconds for seconds, _ in rounds) for name, rounds in taken.items()}
     ours = next(iter(middle.values()))
     for name, rounds in taken.items():

@@ -1,9 +1,9 @@
-"""Suspicious: how long a scan of a large table looks for its most suspicious images, at its end.
+"""Suspicious: the time that a scan takes at its end to query a large table for its most suspicious images.
 
     python -m benchmarks.suspicious [--rows 10000000] [--units 1000] [--parts 200]
 
-The table is synthetic: shards in one partition of one model, one image in ten judged generated, one in fifty that
-declares a generator or a camera. The time is that of the look alone, behind the checks that every scan makes.
+The table is synthetic: shards in one partition of one model, one image in ten with the verdict generated, one in fifty
+that declares a generator or a camera. The query is timed alone, after the completeness check that every scan makes.
 """
 
 import argparse
@@ -39,7 +39,7 @@ DRAWN = """
 
 
 def main() -> None:
-    """Write the table, and look."""
+    """Write the table, and query it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--units", type=int, default=1_000)
@@ -53,19 +53,19 @@ def main() -> None:
             for number in range(asked.parts):
                 drawn = DRAWN.format(size=size, first=number * part, behind=(number + 1) * part)
                 names = ", ".join(f'"{name}"' for name in VERDICT.names)
-                told = f"KV_METADATA {{{VERSION_KEY.decode()}: '1'}}, COMPRESSION zstd"
-                database.execute(f"COPY (SELECT {names} FROM ({drawn})) TO '{partition}/{number}.parquet' ({told})")
+                options = f"KV_METADATA {{{VERSION_KEY.decode()}: '1'}}, COMPRESSION zstd"
+                database.execute(f"COPY (SELECT {names} FROM ({drawn})) TO '{partition}/{number}.parquet' ({options})")
         ledger = Ledger(str(partition))
         units = (Unit(f"/lake/{number}.tar#1", f"/lake/{number}.tar", Kind.SHARD) for number in range(asked.units))
         begun = time.monotonic()
-        with Plan(units, [ledger]) as planned:
-            planned.check(ledger).demand()
+        with Plan(units, [ledger]) as plan:
+            plan.check(ledger).demand()
             checked = time.monotonic()
-            with planned.evidence(ledger) as views:
+            with plan.views(ledger) as views:
                 found = suspicion(views)
-            looked = time.monotonic()
+            queried = time.monotonic()
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{asked.rows:,} rows: planned and checked in {checked - begun:.1f} s, looked in {looked - checked:.1f} s")
+    print(f"{asked.rows:,} rows: planned and checked in {checked - begun:.1f} s, queried in {queried - checked:.1f} s")
     print(f"{found.listed:,} suspicious, {found.declared_generated:,} declared; at most {most:,.0f} MiB")
 
 

@@ -1,4 +1,4 @@
-"""What crosses Ray's object store: bytes an image behind each step of the road, as Ray Data itself counts its blocks.
+"""Traffic: bytes per image in Ray's object store after each stage of a scan, as Ray Data counts its blocks.
 
 python -m benchmarks.traffic --images 1000
 """
@@ -17,13 +17,15 @@ from benchmarks.scan import pictures
 from mole.config import describe
 from pipeline import registry
 from pipeline.runtime import cluster
+from pipeline.scan.datasource import ImageSource
+from pipeline.scan.execution import prepare_context, verdicts
+from pipeline.scan.models import ModelRef
 from pipeline.scan.reading.fetch import fetch
-from pipeline.scan.reading.image import Wanted
+from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.source import Source
-from pipeline.scan.road import ImageSource, Judge, judged, paved
 from pipeline.scan.settings import ScanSettings
 from pipeline.scan.table.lease import Lease
-from pipeline.scan.table.shelf import opened
+from pipeline.scan.table.sink import open_sink
 from pipeline.telemetry.terminal import Ticker
 from tests.tiny import tiny_checkpoint
 
@@ -46,7 +48,7 @@ def main() -> None:
         print(f"{images:,} images in {len(shards)} shards, {size / images:,.0f} bytes an image in them")
         print(f"a view has {describe(registry.locate(tiny(folder))).preprocess.bytes:,} bytes")
         for step, rows, moved in counted(stats(folder, tiny(folder))):
-            print(f"{moved / rows:>12,.0f} bytes an image behind {step}")
+            print(f"{moved / rows:>12,.0f} bytes an image after {step}")
     print(f"ray {ray.__version__}, {datetime.now(UTC):%Y-%m-%d}")
 
 
@@ -56,26 +58,28 @@ def tiny(folder: Path) -> str:
 
 
 def stats(folder: Path, model: str) -> str:
-    """Take the shards down the scan's own road, and let Ray Data say what it did."""
+    """Run the scan's own stages on the shards, and return Ray Data's statistics."""
     output, described = str(folder / "verdicts"), describe(registry.locate(model))
     settings = ScanSettings(source=[f"{folder}/shards/*.tar"], output=output, model=model)
-    shelf, wanted = opened(settings.sink, output), Wanted(settings.max_bytes)
-    readings = [partial(fetch, [unit], wanted) for unit in Source(settings.source, all_files=False).units()]
-    ledger = shelf.ledger(described.digest)
-    with Lease(output) as held, paved(settings, held, shelf, ledger, settings.source, Ticker(quiet=True)) as road:
-        source = ray.data.read_datasource(ImageSource(readings, road.memory), override_num_blocks=len(readings))
-        verdicts = judged(source, [Judge(model, described)], road).materialize()
-        return str(verdicts.stats())
+    sink, options = open_sink(settings.sink, output), ReadOptions(settings.max_bytes)
+    reads = [partial(fetch, [unit], options) for unit in Source(settings.source, all_files=False).units()]
+    ledger = sink.ledger(described.digest)
+    with (
+        Lease(output) as lease,
+        prepare_context(settings, lease, sink, ledger, settings.source, Ticker(quiet=True)) as context,
+    ):
+        source = ray.data.read_datasource(ImageSource(reads, context.memory), override_num_blocks=len(reads))
+        return str(verdicts(source, [ModelRef(model, described)], context).materialize().stats())
 
 
-def counted(told: str) -> list[tuple[str, int, int]]:
-    """Read steps, their rows and their bytes out of Ray Data's own words."""
-    parts = STEP.split(told)[1:]
+def counted(text: str) -> list[tuple[str, int, int]]:
+    """Parse stages, their rows and their bytes from Ray Data's statistics."""
+    parts = STEP.split(text)[1:]
     found = []
     for step, words in zip(parts[::2], parts[1::2], strict=True):
         rows, size = ROWS.search(words), SIZE.search(words)
         if rows is None or size is None:
-            raise SystemExit(f"Ray {ray.__version__} tells its stats in other words: {words!r}")
+            raise SystemExit(f"Ray {ray.__version__} prints its statistics in another form: {words!r}")
         found.append((step, int(rows[1]), int(size[1])))
     return found
 

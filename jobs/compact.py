@@ -1,4 +1,4 @@
-"""Compact: join the small files of a verdict table, while others read it."""
+"""Compact: merges the small files of a verdict table, while others read it."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
@@ -14,6 +14,7 @@ from pipeline.command.run import Record
 from pipeline.scan.settings import CompactSettings
 from pipeline.scan.table.compact import Compacted, compact
 from pipeline.scan.table.views import demand_table
+from pipeline.telemetry.printable import counted
 from pipeline.telemetry.terminal import Ticker, command, results
 
 
@@ -22,7 +23,8 @@ def main(arguments: list[str]) -> int:
     """Run one compaction from the command line.
 
     Returns:
-        The exit code: 0 done, 2 settings, 3 storage, 5 law broken, 7 held, 130 interrupted, 143 SIGTERM.
+        The exit code: 0 done, 2 settings, 3 storage, 5 rows of a merged file, 7 another run,
+        130 interrupted, 143 SIGTERM.
     """
     settings = CompactSettings.from_command_line(arguments)
     with Record("compact", settings, Ticker()) as record:
@@ -40,7 +42,7 @@ def main(arguments: list[str]) -> int:
 
 
 def show(found: list[Compacted], console: Console) -> None:
-    """Print how many files each model had and has."""
+    """Print the number of files of each model, before and after."""
     table = Table(title=None, box=None, pad_edge=False)
     table.add_column("model")
     for name in ("rows", "files before", "files now"):
@@ -49,9 +51,9 @@ def show(found: list[Compacted], console: Console) -> None:
         table.add_row(one.model, f"{one.rows:,}", f"{one.before:,}", f"{one.after:,}")
     console.print(table)
     if repaired := sum(one.repaired for one in found):
-        console.print(f"{repaired:,} rows stood there twice and were taken out", highlight=False)
+        console.print(f"removed {counted(repaired, 'duplicate row')}", highlight=False)
     if all(one.before == one.after for one in found):
-        console.print("there is nothing to join", highlight=False)
+        console.print("nothing to merge", highlight=False)
 
 
 if __name__ == "__main__":

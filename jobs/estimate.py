@@ -1,4 +1,4 @@
-"""Estimate: what a scan of a source would take, before it is started."""
+"""Estimate: forecasts the time, size and cost of a scan before it is started."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
     """Make one forecast from the command line.
 
     Returns:
-        The exit code: 0 told, 2 settings, 3 storage, 4 model, 130 interrupted, 143 SIGTERM.
+        The exit code: 0 done, 2 settings, 3 storage, 4 model, 130 interrupted, 143 SIGTERM.
     """
     settings = EstimateSettings.from_command_line(arguments)
     cluster.quiet(logs=settings.ray_logs)
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
 
 
 def show(lines: list[Line], console: Console) -> None:
-    """Print each number, its cost, and how it came about."""
+    """Print each number, its cost, and its arithmetic."""
     table = Table(title=None, box=None, pad_edge=False)
     table.add_column("")
     table.add_column("amount", justify="right")
@@ -51,17 +51,17 @@ def show(lines: list[Line], console: Console) -> None:
 
 
 def in_minutes(line: Line) -> bool:
-    """Tell whether hours are so few that people read minutes."""
+    """Tell whether an amount is under an hour, and so shown in minutes."""
     return line.unit.endswith("-hours") and line.amount < 1
 
 
 def arithmetic(line: Line) -> str:
-    """Write how a number came about, in the unit that it is shown in."""
+    """Format the arithmetic of a number, in the unit of the number."""
     return line.arithmetic.replace(" s / 3,600", " s / 60") if in_minutes(line) else line.arithmetic
 
 
 def amount(line: Line) -> str:
-    """Write how much for people; --json has the exact number."""
+    """Format an amount for people; --json has the exact number."""
     if line.unit == "GB":
         return sized(line.amount * GIGABYTE)
     if line.unit == "seconds":

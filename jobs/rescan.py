@@ -1,4 +1,4 @@
-"""Rescan: judge images of a verdict table again, with a better model or because they could not be read."""
+"""Rescan: scores images of a verdict table again, with a new model or because they could not be read."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
@@ -16,7 +16,7 @@ from pipeline.runtime.notice import heeded
 from pipeline.scan.rescan import Rescanned, rescan
 from pipeline.scan.settings import RescanSettings
 from pipeline.scan.table.views import demand_table
-from pipeline.telemetry.printable import probable
+from pipeline.telemetry.printable import counted, probable
 from pipeline.telemetry.terminal import Ticker, command, results
 
 
@@ -25,14 +25,14 @@ def main(arguments: list[str]) -> int:
     """Run one rescan from the command line.
 
     Returns:
-        The exit code: 0 every row written, 2 settings, 3 storage, 4 model, 5 law broken, 7 held by another run,
+        The exit code: 0 every row written, 2 settings, 3 storage, 4 model, 5 completeness check, 7 another run,
         130 interrupted, 143 SIGTERM.
     """
     settings = RescanSettings.from_command_line(arguments)
     cluster.quiet(logs=settings.ray_logs)
     ticker = Ticker()
     with Record("rescan", settings, ticker) as record, heeded(ticker.say, asked=settings.spot_notice):
-        demand_table(settings.table)  # a record is left beside a table, never beside a name with a typo
+        demand_table(settings.table)  # before the run record creates the folder of a mistyped name
         record.begin(settings.table)
         found = rescan(settings, ticker)
         record.succeed(dataclasses.asdict(found))
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
 
 
 def show(found: Rescanned, settings: RescanSettings, console: Console) -> None:
-    """Print what became of the chosen images, and what it took to read them."""
+    """Print the outcomes of the selected images, and the bytes read for them."""
 
     def say(line: str) -> None:
         console.print(line, highlight=False, markup=False)
@@ -63,15 +63,17 @@ def show(found: Rescanned, settings: RescanSettings, console: Console) -> None:
         f"generated: a probability from {high} up; real: below {low}; unsure: between them "
         f"(probabilities assume that {settings.prevalence:.3g} of the images are generated)"
     )
-    say(f"{found.written:,} rows written in {found.seconds:,.1f} s")
-    share = f", {found.read_bytes / found.image_bytes:.2f} for each of theirs" if found.image_bytes else ""
-    say(f"{found.chosen:,} images of {found.image_bytes:,} bytes chosen; {found.read_bytes:,} bytes read{share}")
+    say(f"{counted(found.written, 'row')} written in {found.seconds:,.1f} s")
+    selected = f"{counted(found.chosen, 'image')} of {found.image_bytes:,} bytes selected"
+    amplification = f" (read amplification {found.read_bytes / found.image_bytes:.2f})" if found.image_bytes else ""
+    say(f"{selected}; {found.read_bytes:,} bytes read{amplification}")
     if found.repaired:
-        say(f"{found.repaired:,} older rows of the same images were taken out")
+        say(f"removed {counted(found.repaired, 'duplicate row')}")
     if found.stopped is None:
-        say("complete: each chosen image has exactly one row of this model")
+        say("completeness check passed: each selected image has exactly one row of this model")
     else:
-        say(f"not complete: {found.stopped} ended this run; {found.left:,} images are left; the same command goes on")
+        left = counted(found.left, "image")
+        say(f"not complete: {found.stopped} ended this run; {left} left; run the same command again to continue")
     console.print(f"table: {found.table}", highlight=False, markup=False, soft_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""Scan: find AI-generated images in shards, listings and folders; every image gets exactly one verdict."""
+"""Scan: finds AI-generated images in shards, listings and folders; every image gets exactly one verdict."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
@@ -26,12 +26,13 @@ from pipeline.review.page.words import link
 from pipeline.runtime import cluster
 from pipeline.runtime.invocation import advised
 from pipeline.runtime.notice import heeded
-from pipeline.scan.flow import Summary, scan
+from pipeline.scan.flow import scan
 from pipeline.scan.plan import Plan
 from pipeline.scan.reading.source import Source
 from pipeline.scan.settings import ScanSettings
+from pipeline.scan.summary import Summary
 from pipeline.scan.table.ledger import Ledger
-from pipeline.scan.table.shelf import opened
+from pipeline.scan.table.sink import open_sink
 from pipeline.storage import storage
 from pipeline.telemetry.printable import counted, printable, probable
 from pipeline.telemetry.terminal import Ticker, command, results
@@ -42,25 +43,25 @@ SNAPSHOT = (
     "selected_fields=('key', 'probability', 'uri')).to_duckdb('found'); "
     "found.sql('FROM found ORDER BY probability DESC LIMIT 10').show()"
 )
-"""Reads the newest snapshot of an Iceberg table."""
+"""A Python command that shows the current snapshot of an Iceberg table."""
 
 
 @dataclasses.dataclass
 class Findings:
-    """What a look at the table shows beyond its counts; None where that was not looked at."""
+    """What queries of the table found beyond its counts; None where the table was not queried."""
 
     suspicion: Suspicion | None = None
     challenger: Challenger | None = None
 
-    def look(self, planned: Plan, ledgers: Sequence[Ledger]) -> None:
-        """Ask the rows of what was scanned, where they lie on this machine.
+    def query(self, plan: Plan, ledgers: Sequence[Ledger]) -> None:
+        """Query the rows of the source, where the table is on this machine.
 
         Raises:
             StorageError: a file of the table cannot be read.
         """
         if not storage.is_local(ledgers[0].folder) or not ledgers[0].files():
             return
-        with planned.evidence(*ledgers) as views:
+        with plan.views(*ledgers) as views:
             self.suspicion = suspicion(views)
             if len(ledgers) > 1:
                 self.challenger = challenger(views, *(one.folder.rpartition("=")[2] for one in ledgers))
@@ -71,34 +72,36 @@ def main(arguments: list[str]) -> int:
     """Run one scan from the command line.
 
     Returns:
-        The exit code: 0 every row written, 2 settings, 3 storage, 4 model, 5 law broken, 7 held by another run,
+        The exit code: 0 every row written, 2 settings, 3 storage, 4 model, 5 completeness check, 7 another run,
         130 interrupted, 143 SIGTERM.
     """
     settings = ScanSettings.from_command_line(arguments)
     cluster.quiet(logs=settings.ray_logs)
     ticker, findings = Ticker(), Findings()
 
-    def look(planned: Plan, ledgers: Sequence[Ledger]) -> None:
+    def query(plan: Plan, ledgers: Sequence[Ledger]) -> None:
         try:
-            findings.look(planned, ledgers)
-        except MoleError as reason:  # the scan itself is done
+            findings.query(plan, ledgers)
+        except MoleError as reason:  # the scan itself is complete
             ticker.say(f"the most suspicious images are not listed: {reason}")
 
     with Record("scan", settings, ticker) as record, heeded(ticker.say, asked=settings.spot_notice):
-        table = opened(settings.sink, settings.output).output
+        table = open_sink(settings.sink, settings.output).output
         if settings.output_is_default:
-            # a folder named after a source with a typo would stay behind
+            # before the run record creates a folder named after a mistyped source
             Source(settings.source, settings.all_files, settings.image_member, table).demand()
             demand_own(settings.output, settings.source)
             ticker.say(f"the verdicts go into the folder {settings.output} (--output names another)")
         record.begin(table)
-        summary = scan(settings, ticker, look)
+        summary = scan(settings, ticker, query)
         record.succeed(dataclasses.asdict(summary))
     if not record.exit_code:
         made = page(table, summary, settings)
         if settings.json_summary:
             report = {"report": None if made is None else made.page}
-            print(json.dumps(dataclasses.asdict(summary) | told(findings) | report | {"run": record.url}), flush=True)
+            print(
+                json.dumps(dataclasses.asdict(summary) | as_json(findings) | report | {"run": record.url}), flush=True
+            )
         else:
             show(summary, findings, settings, results())
             show_table(table, summary, settings, made, results())
@@ -107,29 +110,29 @@ def main(arguments: list[str]) -> int:
 
 
 def page(table: str, summary: Summary, settings: ScanSettings) -> Made | None:
-    """Write the page of a scan whose table is on this machine; None where it is not wanted, or could not be written."""
+    """Write the page of a scan whose table is on this machine; None with --no-report, or where it cannot be written."""
     if settings.no_report or settings.sink != "files" or not storage.is_local(table) or not summary.images:
         return None
     with Ticker() as ticker:
         ticker.enter("writing the page")
         try:
             return make(table, model=summary.model)
-        except MoleError as reason:  # the scan itself is done
+        except MoleError as reason:  # the scan itself is complete
             ticker.say(f"the page was not written: {reason}")
             return None
 
 
-def told(findings: Findings) -> dict[str, Any]:
-    """Write what was found as JSON has it; null where it was not looked at."""
-    made = dataclasses.asdict(findings)
+def as_json(findings: Findings) -> dict[str, Any]:
+    """Convert findings for the JSON summary; null where the table was not queried."""
+    fields = dataclasses.asdict(findings)
     if findings.suspicion is not None:
-        for suspect, written in zip(findings.suspicion.first, made["suspicion"]["first"], strict=True):
+        for suspect, written in zip(findings.suspicion.first, fields["suspicion"]["first"], strict=True):
             written["reason"] = suspect.reason
-    return made
+    return fields
 
 
 def show(summary: Summary, findings: Findings, settings: ScanSettings, console: Console) -> None:
-    """Print what was found, and whether it is all that there is."""
+    """Print what was found, and whether the scan is complete."""
 
     def say(line: str) -> None:
         console.print(line, highlight=False, markup=False)
@@ -150,14 +153,14 @@ def show(summary: Summary, findings: Findings, settings: ScanSettings, console: 
     if summary.hidden:
         say(f"skipped, since their name begins with a dot: {summary.hidden:,} (--all-files tries them)")
     if summary.repaired:
-        say(f"{counted(summary.repaired, 'row')} stood there twice and were removed")
+        say(f"removed {counted(summary.repaired, 'duplicate row')}")
     say(completeness(summary))
     if set(summary.statuses) == {Status.MISSING}:
-        say("none of the images that the source names is there; are its paths right?")
+        say("none of the source's images exists; are its paths right?")
 
 
 def counts(summary: Summary) -> Table:
-    """Write how many images got which verdict, from which probability, and how many got none, and why."""
+    """Make the table of images by verdict, with its probabilities, and by fault."""
     table = Table(title=None, box=None, pad_edge=False)
     table.add_column("verdict or fault")
     table.add_column("images", justify="right")
@@ -177,7 +180,7 @@ def counts(summary: Summary) -> Table:
 
 
 def compared(found: Challenger) -> str:
-    """Say what the challenger called the same images, and how often it agrees."""
+    """Describe the challenger's verdicts of the same images, and how often it agrees."""
     verdicts = ", ".join(f"{name} {found.verdicts.get(name, 0):,}" for name in ("generated", "unsure", "real"))
     share = f" ({found.agreed / found.both:.1%})" if found.both else ""
     return (
@@ -187,7 +190,7 @@ def compared(found: Challenger) -> str:
 
 
 def declared(found: Suspicion) -> str:
-    """Say what files declare about themselves, and how often that contradicts the verdict."""
+    """Describe what files declare about themselves, and how often the verdict contradicts it."""
     if not found.declared_generated + found.declared_camera:
         return "no file declares a generator or a camera"
     parts = (
@@ -203,7 +206,7 @@ def declared(found: Suspicion) -> str:
 
 
 def show_suspects(found: Suspicion, settings: ScanSettings, console: Console) -> None:
-    """Print the images to look at first, by name, with the reason."""
+    """Print the most suspicious images, by name, with the reason."""
     if not found.first:
         return
     folder = source_folder(settings)
@@ -230,7 +233,7 @@ def show_suspects(found: Suspicion, settings: ScanSettings, console: Console) ->
 
 
 def show_faults(found: Suspicion, settings: ScanSettings, console: Console) -> None:
-    """Print some of the images that got no verdict, with the reason, and where the others are named."""
+    """Print some of the images without a verdict, with the reason, and the command that lists the others."""
     if not found.faults:
         return
     folder = source_folder(settings)
@@ -244,7 +247,7 @@ def show_faults(found: Suspicion, settings: ScanSettings, console: Console) -> N
 
 
 def source_folder(settings: ScanSettings) -> str | None:
-    """Find the folder that was scanned; None where it was not one folder of this machine."""
+    """Return the folder that was scanned; None where it was not one local folder."""
     [*sources] = settings.source
     if len(sources) > 1 or not storage.is_local(sources[0]):
         return None
@@ -253,20 +256,20 @@ def source_folder(settings: ScanSettings) -> str | None:
 
 
 def completeness(summary: Summary) -> str:
-    """Say whether every image has its row, and if not, why not and what to do."""
+    """Report the completeness check, and, if a limit ended the run, what is left and how to continue."""
     units = f"{summary.units:,} {'shard or file' if summary.units == 1 else 'shards and files'}"
     images = counted(summary.images, "image")
     if summary.stopped is None:
-        return f"complete: {images} in {units}, each exactly one row"
+        return f"completeness check passed: {images} in {units}, exactly one row each"
     left = "" if summary.images_left is None else f", {counted(summary.images_left, 'image')},"
     return (
         f"not complete: {summary.stopped} ended this run; {summary.units_left:,} of {units}{left} are left; run the "
-        f"same command again to continue ({images} have their row)"
+        f"same command again to continue ({images} done)"
     )
 
 
 def show_table(table: str, summary: Summary, settings: ScanSettings, made: Made | None, console: Console) -> None:
-    """Print where the verdicts and their page are, and a command that shows them."""
+    """Print the paths of the table and its page, and a command that shows the verdicts."""
 
     def say(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)

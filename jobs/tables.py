@@ -1,4 +1,4 @@
-"""Tables: look at a verdict table through its views: the newest verdicts, faults, what changed, how far models are."""
+"""Tables: queries a verdict table through its views: current verdicts, faults, changes, progress of models, runs."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.scan.settings import TablesSettings
-from pipeline.scan.table.views import ask, opened
+from pipeline.scan.table.views import ask, open_views
 from pipeline.telemetry.printable import printable, probable
 from pipeline.telemetry.terminal import command, results
 
@@ -25,22 +25,22 @@ SHOWN = {
     "changed": ("key", "former_verdict", "verdict", "former_probability", "probability", "former_model", "model"),
     "runs": ("id", "job", "started", "seconds", "exit_code", "written", "faults", "submission", "error"),
 }
-"""The columns of a view that people see; --json gives all of them."""
+"""The columns of a view that are shown; --json prints all of them."""
 DIGEST = 12
 PROGRESS = "progress"
-"""The view that is shown where none is named."""
+"""The default view."""
 
 
 @command
 def main(arguments: list[str]) -> int:
-    """Answer one question from the command line.
+    """Run one query from the command line.
 
     Returns:
         The exit code: 0 shown, 2 settings, 3 storage, 130 interrupted, 143 SIGTERM.
     """
     settings = TablesSettings.from_command_line(arguments)
     if settings.database is not None:
-        with opened(settings.table, str(settings.database)):
+        with open_views(settings.table, str(settings.database)):
             print(f"views: {settings.database}")
         return 0
     answer = ask(settings.table, settings.sql or f"FROM {settings.view or PROGRESS}", limit=settings.limit)
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
 
 
 def shown(answer: pa.Table, view: str) -> pa.Table:
-    """Choose the columns of a view that people see, without those that are null throughout."""
+    """Select the columns of a view that are shown, without those that are all null."""
     columns = SHOWN.get(view, answer.column_names)
     return answer.select([name for name in columns if answer[name].null_count < answer.num_rows])
 
@@ -68,12 +68,12 @@ def show(answer: pa.Table, console: Console) -> None:
 
 
 def written(value: object) -> str:
-    """Write what JSON has no form of: bytes, such as a content hash, as hex, and times as the table tells them."""
+    """Convert what JSON lacks: bytes, such as a content hash, to hex, and times to text."""
     return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def cell(name: str, value: object) -> str:
-    """Write a value for people: digits that are seen, a digest's beginning, a time to the second."""
+    """Format a value for people: few digits, a digest's beginning, a time to the second."""
     if name.endswith("model"):
         return str(value)[:DIGEST]
     if isinstance(value, datetime):

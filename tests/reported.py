@@ -13,7 +13,7 @@ from mole.config import describe
 from pipeline.images.thumbnail import MOST_BYTES
 from pipeline.registry import locate
 from pipeline.scan.reading.fetch import fetch
-from pipeline.scan.reading.image import Wanted
+from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.source import Source
 from tests.pictures import picture, write_shard
 from tests.verdicts import BEGUN, verdict_row, write_verdicts
@@ -51,7 +51,7 @@ def reported(folder: Path, *, model: str = EMBEDDED.digest) -> Path:
 
 def read(sources: list[Path], model: str) -> list[dict[str, Any]]:
     """Read sources as a scan does, and give each image a score that depends on its number."""
-    found = pa.concat_tables(fetch(list(Source(list(map(str, sources))).units()), Wanted(1 << 20))).to_pylist()
+    found = pa.concat_tables(fetch(list(Source(list(map(str, sources))).units()), ReadOptions(1 << 20))).to_pylist()
     calibration, rows = EMBEDDED.calibration, []
     for number, row in enumerate(found):
         logit = np.array([-6.0 + 0.8 * number])

@@ -122,7 +122,7 @@ def test_the_ground_floor_names_no_engine_no_table_and_no_command_line() -> None
 LATE = (
     "mole.tower.hub",
     "mole.views.view",
-    "pipeline.scan.table.shelf",
+    "pipeline.scan.table.sink",
     "pipeline.scan.workers",
     "pipeline.tune.workers",
 )

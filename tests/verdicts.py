@@ -8,9 +8,9 @@ import pyarrow as pa
 
 from pipeline.records import CARRIED, PLACE, VERDICT, with_carried
 from pipeline.scan.reading.fetch import fetch
-from pipeline.scan.reading.image import Wanted
+from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.source import Source
-from pipeline.scan.table.sink import encode, part_name
+from pipeline.scan.table.parquet_sink import encode, part_name
 
 BEGUN = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -47,7 +47,7 @@ def write_verdicts(table: Path, *parts: list[dict[str, Any]]) -> Path:
 
 def verdicts_of(*sources: str | Path, table: Path, model: str = "old") -> Path:
     """Write a source's rows as a scan would, and give each image that can be read the same verdict."""
-    found = pa.concat_tables(fetch(list(Source(list(map(str, sources))).units()), Wanted(1 << 20))).to_pylist()
+    found = pa.concat_tables(fetch(list(Source(list(map(str, sources))).units()), ReadOptions(1 << 20))).to_pylist()
     rows = []
     for row in found:
         made = verdict_row(row["unit"], row["index"], model=model, status=row["status"] or "ok", detail=row["detail"])

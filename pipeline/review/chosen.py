@@ -16,8 +16,8 @@ from pipeline.labels import is_labels, latest
 from pipeline.records import MODEL
 from pipeline.review.evidence.columns import ADDED
 from pipeline.review.shards import FOLDER, deliver, temporary
-from pipeline.scan.table.ledger import pattern
-from pipeline.scan.table.views import above, opened, plainly
+from pipeline.scan.table.ledger import sql_pattern
+from pipeline.scan.table.views import one_line, open_views, views_over
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of
 
@@ -77,7 +77,9 @@ def demand_choice(asked: Asked, output: str) -> None:
         _length(asked, output)
         return
     with _question(asked) as (views, query), _refusing(asked):
-        views.execute(above(pattern(storage.absolute(asked.table), f"{MODEL}=*", "*.parquet"), f"LIMIT {TRIED}"))
+        views.execute(
+            views_over(sql_pattern(storage.absolute(asked.table), f"{MODEL}=*", "*.parquet"), f"LIMIT {TRIED}")
+        )
         views.sql(query).to_arrow_table()  # a comparison of text with a number is understood, and fails on a row
 
 
@@ -177,7 +179,7 @@ def _question(asked: Asked) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
         StorageError: the table or the labels cannot be read.
     """
     where = asked.where or "true"
-    with opened(asked.table) as views:
+    with open_views(asked.table) as views:
         labelled = ""
         if asked.labels is not None:
             views.register("labelled", _labels(asked.labels))
@@ -219,4 +221,4 @@ def _refusing(asked: Asked, advice: str = "") -> Iterator[None]:
     try:
         yield
     except (duckdb.ProgrammingError, duckdb.DataError) as reason:
-        raise SettingsError(f"--where {asked.where!r}: {plainly(reason)}{advice}") from reason
+        raise SettingsError(f"--where {asked.where!r}: {one_line(reason)}{advice}") from reason

@@ -1,1 +1,1 @@
-"""The road of a scan: source, plan, fetch, prepare, score, verdict, sink; `road.py` joins them, `flow.py` drives it."""
+"""The scan: source, plan, fetch, prepare, score, verdict, sink; `flow.py` runs it, `execution.py` executes a wave."""

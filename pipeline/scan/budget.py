@@ -1,7 +1,7 @@
-"""Budget: how far a run goes before it ends by itself, whole and with nothing lost.
+"""Budget: the images and hours after which a run ends by itself, complete so far and resumable.
 
-The time is the clock's, since tasks on any machine of a cluster look at it: machines whose clocks disagree end so much
-apart.
+The deadline is wall-clock time, since tasks on every machine of a cluster compare it with their own clock; machines
+whose clocks differ stop that much apart.
 """
 
 import time
@@ -19,59 +19,59 @@ HOUR = 3600
 
 @dataclass(frozen=True)
 class Budget:
-    """What a run may take.
+    """The limits of a run.
 
     Attributes:
-        images: rows that it may write; None for any number.
-        until: when it takes up nothing new, in seconds since 1970; None for never.
+        images: rows that it may write; None for no limit.
+        deadline: when it stops starting new work, in seconds since 1970; None for never.
     """
 
     images: int | None = None
-    until: float | None = None
+    deadline: float | None = None
 
     @classmethod
     def of(cls, settings: RunSettings) -> Self:
-        """Begin a run's budget now."""
-        until = None if settings.max_hours is None else time.time() + HOUR * settings.max_hours
-        return cls(settings.limit, until)
+        """Start a run's budget now."""
+        deadline = None if settings.max_hours is None else time.time() + HOUR * settings.max_hours
+        return cls(settings.limit, deadline)
 
-    def left(self, written: int) -> int | None:
-        """Tell how many images may follow so many; None for any number."""
+    def remaining(self, written: int) -> int | None:
+        """Count the images that may still be written after `written` rows; None for no limit."""
         return None if self.images is None else max(0, self.images - written)
 
-    def spent(self, written: int) -> str | None:
-        """Name the flag that ends a run which has written so many rows; None while it goes on."""
-        if self.left(written) == 0:
+    def exhausted_by(self, written: int) -> str | None:
+        """Name the flag that ends a run after `written` rows; None while the run may go on."""
+        if self.remaining(written) == 0:
             return "--max-images"
-        return "--max-hours" if is_over(self.until) else None
+        return "--max-hours" if has_passed(self.deadline) else None
 
 
-def is_over(until: float | None) -> bool:
-    """Tell whether a time has come."""
-    return until is not None and time.time() >= until
+def has_passed(deadline: float | None) -> bool:
+    """Tell whether a deadline, in seconds since 1970, has passed; None never does."""
+    return deadline is not None and time.time() >= deadline
 
 
-def read_until(reading: Callable[[], Iterator[pa.Table]], until: float | None) -> Iterator[pa.Table]:
-    """Read on until a time has come; what is left of the unit is then for the next run."""
-    if not is_over(until):
-        for table in reading():
+def read_until(read: Callable[[], Iterator[pa.Table]], deadline: float | None) -> Iterator[pa.Table]:
+    """Yield tables until a deadline; the rest of the unit is left to the next run."""
+    if not has_passed(deadline):
+        for table in read():
             yield table
-            if is_over(until):
+            if has_passed(deadline):
                 return
 
 
 class Scorer(workers.Scorer):
-    """A scorer, as Ray names it too, that scores nothing more once a time has come, however much waits for it.
+    """The scoring actor, which scores nothing after a deadline; its class name is the one that Ray shows.
 
     Args:
-        until: that time, in seconds since 1970; None for never.
-        given: as the worker's `Scorer` takes it.
+        deadline: in seconds since 1970; None for never.
+        arguments: those of `workers.Scorer`.
     """
 
-    def __init__(self, *, until: float | None, **given: Any) -> None:
-        super().__init__(**given)
-        self.until = until
+    def __init__(self, *, deadline: float | None, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.deadline = deadline
 
     def __call__(self, prepared: pa.Table) -> Any:
-        """Score a table of `PREPARED`, or leave its images to the next run."""
-        return super().__call__(prepared.slice(0, 0) if is_over(self.until) else prepared)
+        """Score a table of `PREPARED`; after the deadline return no row, so that the next run scores its images."""
+        return super().__call__(prepared.slice(0, 0) if has_passed(self.deadline) else prepared)

@@ -1,4 +1,4 @@
-"""The flow of a scan: a row's road from its source to the verdict table, and the law that closes it."""
+"""The flow of a scan: plan a source, score its images wave by wave, check that every image has exactly one row."""
 
 import time
 from collections import Counter
@@ -9,231 +9,246 @@ from functools import partial
 from itertools import islice
 from math import ceil
 
-from mole.config import demand_one_trunk, describe
 from mole.errors import SettingsError
-from pipeline import registry
 from pipeline.images import cropped
 from pipeline.runtime import cluster
 from pipeline.scan.budget import Budget
-from pipeline.scan.groups import groups, most_groups
+from pipeline.scan.datasource import CountingRead, ReadFunction
+from pipeline.scan.execution import ScanContext, execute_wave, prepare_context
+from pipeline.scan.groups import group_units, max_groups
+from pipeline.scan.models import ModelRef, describe_models
 from pipeline.scan.plan import Plan
 from pipeline.scan.reading.fetch import fetch
-from pipeline.scan.reading.image import Wanted
-from pipeline.scan.reading.listed import listed
+from pipeline.scan.reading.image import ReadOptions
+from pipeline.scan.reading.listing_progress import show_listing
 from pipeline.scan.reading.source import Source
 from pipeline.scan.reading.unit import Unit
-from pipeline.scan.road import Judge, Reading, Road, Untold, drive, paved
 from pipeline.scan.settings import ScanSettings
-from pipeline.scan.table.carried import lacking
+from pipeline.scan.summary import Summary
+from pipeline.scan.table.carried_columns import files_without
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger
-from pipeline.scan.table.shelf import opened
+from pipeline.scan.table.sink import Sink, open_sink
 from pipeline.storage import storage
 from pipeline.telemetry.terminal import Ticker
 
 WAVE, TASKS_A_CORE = 1024, 16
-"""Read tasks of one execution, at least; the driver holds that many, whatever the source has. More where there are so
-many cores that a wave would be over before its detectors have paid for their loading (docs/scaling.md)."""
+"""Read tasks of one wave, at least: the driver holds no more, however large the source is. A wave is larger on many
+cores, where 1,024 tasks would end before loading the detectors has paid off (docs/scaling.md)."""
 PASSES = 3
-"""Over the source, at most: what a task that was begun again left out, since it read its unit otherwise than before,
-is read once more."""
+"""Passes over the source at most: images that a retried task left out, since it read its unit differently, are read
+again."""
+
+
+OnFinish = Callable[[Plan, Sequence[Ledger]], None]
+"""Called with the plan of a source and its ledgers, the model's first, once all is written and checked."""
 
 
 @dataclass(frozen=True)
-class Summary:
-    """What a scan did, and what the table holds of its source now.
+class _Run:
+    """A scan whose source is planned.
 
     Attributes:
-        table: the model's partition of the verdict table.
-        model: the model's digest.
-        units: units of the source.
-        images: rows that the table holds of them.
-        written: rows that this run wrote.
-        repaired: rows that stood there twice and were taken out.
-        skipped: files of folders passed over because of their name.
-        shards_skipped: how many of those are shards.
-        hidden: names of folders passed over because they begin with a dot; a folder counts as one.
-        seconds: from the reading of the source to the check of the law.
-        statuses: rows by status.
-        verdicts: rows by verdict.
-        law: `kept`, or `open` where `--max-images` or `--max-hours` ended the run before the source did.
-        stopped: which of the two did; None where the source is done.
-        units_left: units that are not done.
-        images_left: images of theirs without a row; None where a shard among them has not told how many it holds.
-        thresholds: the probabilities, at the run's prevalence, below which an image is `real`, and from which it is
-            `generated`.
+        settings: of the scan.
+        plan: the source's units.
+        models: the model, then its shadow.
+        ledgers: their partitions, in that order.
+        sink: where verdicts are written.
+        budget: the run's limits.
+        ticker: shows progress.
     """
 
-    table: str
-    model: str
-    units: int
-    images: int
-    written: int
-    repaired: int
-    skipped: int
-    shards_skipped: int
-    hidden: int
-    seconds: float
-    statuses: dict[str, int]
-    verdicts: dict[str, int]
-    law: str
-    stopped: str | None
-    units_left: int
-    images_left: int | None
-    thresholds: tuple[float, float]
+    settings: ScanSettings
+    plan: Plan
+    models: Sequence[ModelRef]
+    ledgers: Sequence[Ledger]
+    sink: Sink
+    budget: Budget
+    ticker: Ticker
+
+    def is_done(self) -> bool:
+        """Tell whether every unit is complete in every ledger."""
+        return not any(self.plan.remaining(ledger).units for ledger in self.ledgers)
+
+    def repair(self) -> int:
+        """Remove duplicate rows from the ledgers, and count them."""
+        return sum(ledger.repair() for ledger in self.ledgers)
 
 
-Look = Callable[[Plan, Sequence[Ledger]], None]
-"""A look at what the table holds of a source now, the model's ledger first."""
-
-
-def scan(settings: ScanSettings, ticker: Ticker, look: Look | None = None) -> Summary:
-    """Give every image of the source its one verdict of the model.
+def scan(settings: ScanSettings, ticker: Ticker, on_finish: OnFinish | None = None) -> Summary:
+    """Give every image of the source exactly one verdict of the model.
 
     Args:
-        settings: what to scan, with what, and where the verdicts go.
-        ticker: told of every part that is written.
-        look: called once everything is written and checked.
+        settings: what to scan, with what, and where the verdicts are written.
+        ticker: shows progress.
+        on_finish: called once all is written and checked.
 
     Raises:
         SettingsError: the source or a setting is refused.
-        StorageError: a store failed, or another scan holds the output; what is written stays good.
+        StorageError: a store failed, or another run holds the lease on the output; what is written stays valid.
         ModelError: the checkpoint cannot be used.
-        LawError: the table does not hold every image once.
+        LawError: the completeness check failed: an image has no row, or several.
     """
-    begun, budget = time.monotonic(), Budget.of(settings)
+    started, budget = time.monotonic(), Budget.of(settings)
     cluster.demand_gpu(settings.device, settings.ray_address)
-    judges = [Judge(place, describe(registry.locate(place))) for place in models(settings)]
-    demand_one_trunk([judge.described for judge in judges])
-    if not cropped.BUILT and judges[0].described.preprocess.window(1, 1) is not None:
+    models = describe_models(model_locations(settings))
+    if not cropped.BUILT and models[0].description.preprocess.window(1, 1) is not None:
         ticker.say(cropped.ADVICE)
-    shelf = opened(settings.sink, settings.output)
-    ledgers = [shelf.ledger(judge.described.digest) for judge in judges]
-    source = Source(settings.source, settings.all_files, settings.image_member, shelf.output)
-    wanted = Wanted(settings.max_bytes, settings.image_member, settings.carry)
+    sink = open_sink(settings.sink, settings.output)
+    ledgers = [sink.ledger(model.digest) for model in models]
+    source = Source(settings.source, settings.all_files, settings.image_member, sink.output)
     written = repaired = 0
-    with Plan(listed(source.units(), ticker, "comparing with the table"), ledgers) as planned:
+    with Plan(show_listing(source.units(), ticker, "comparing with the table"), ledgers) as plan:
         demand_columns(settings.carry, source)
-        if stay := planned.rows_in(lacking(ledgers[0], settings.carry)):
-            ticker.say(
-                f"{stay:,} images have rows already, which lack a column of --carry {','.join(settings.carry)} and "
-                "stay as they are; scan into another --output to have it for all"
-            )
-        if any(planned.left(ledger).units for ledger in ledgers):
-            with Lease(shelf.output) as held:
-                for ledger in ledgers:
-                    storage.sweep(ledger.folder)
-                repaired = sum(ledger.repair() for ledger in ledgers)
-                planned.look()
-                ticker.expect(*ahead(planned, ledgers), settings.limit)
-                with paved(settings, held, shelf, ledgers[0], settings.source, ticker) as paving:
-                    road = replace(paving, until=budget.until)
-                    for _ in range(PASSES):
-                        more = _waves(
-                            planned, road, judges, ledgers, wanted, replace(budget, images=budget.left(written))
-                        )
-                        written += more
-                        repaired += sum(ledger.repair() for ledger in ledgers)
-                        planned.look()
-                        if not more or budget.spent(written) or not any(planned.left(one).units for one in ledgers):
-                            break
+        _report_missing_columns(plan, ledgers[0], settings.carry, ticker)
+        run = _Run(settings, plan, models, ledgers, sink, budget, ticker)
+        if not run.is_done():
+            written, repaired = _execute(run)
         ticker.enter("checking the table")
-        laws = [planned.check(ledger) for ledger in ledgers]
-        stopped = budget.spent(written) if any(law.open for law in laws) else None
-        for law in laws:
-            if law.doubled or not stopped:
-                law.demand()
-        counts = planned.counts(ledgers[0])
-        left = max((planned.left(ledger) for ledger in ledgers), key=lambda one: one.units)
-        if look is not None:
-            look(planned, ledgers)
+        summary = _check(run, source, written, repaired)
+        if on_finish is not None:
+            on_finish(plan, ledgers)
+    return replace(summary, seconds=round(time.monotonic() - started, 3))
+
+
+def remaining_work(plan: Plan, ledgers: Sequence[Ledger]) -> tuple[int, int]:
+    """Count what is not done: what all models lack once, then what each of them lacks alone.
+
+    Returns:
+        Images of the units whose number of images is known, and the number of the other units.
+    """
+    alone = [plan.remaining(ledger) for ledger in ledgers]
+    shared, times = plan.remaining(*ledgers), len(ledgers) - 1
+    images = sum(each.counted_images for each in alone) - times * shared.counted_images
+    return images, sum(each.uncounted for each in alone) - times * shared.uncounted
+
+
+def demand_columns(carry: Sequence[str], source: Source) -> None:
+    """Insist that a source has the columns that `--carry` names, where all of its columns are known.
+
+    Args:
+        carry: the columns.
+        source: whose units were read.
+
+    Raises:
+        SettingsError: the source lacks a column.
+    """
+    unknown = [name for name in carry if name not in source.columns]
+    if unknown and not source.has_unknown_columns:
+        near = get_close_matches(unknown[0], source.columns, 1)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        has = ", ".join(sorted(source.columns)) or "none"
+        raise SettingsError(f"--carry {unknown[0]!r} is not a column of the source, which has {has}{meant}")
+
+
+def model_locations(settings: ScanSettings) -> list[str]:
+    """List the locations of the model and of its shadow."""
+    return [settings.model] if settings.shadow is None else [settings.model, settings.shadow]
+
+
+def read_function(units: Sequence[Unit], options: ReadOptions) -> ReadFunction:
+    """Make the read function of a group of units; a shard reports its number of images once it is read."""
+    read = partial(fetch, units, options)
+    return read if units[0].images is not None else CountingRead(units[0].name, read)
+
+
+def _report_missing_columns(plan: Plan, ledger: Ledger, carry: Sequence[str], ticker: Ticker) -> None:
+    """Report rows that were written without a column of `--carry`."""
+    if rows := plan.rows_in(files_without(ledger, carry)):
+        ticker.say(
+            f"{rows:,} images already have rows without a column of --carry {','.join(carry)}; these rows stay as they "
+            "are; scan into another --output to have the columns for all images"
+        )
+
+
+def _execute(run: _Run) -> tuple[int, int]:
+    """Scan what is not done, under the lease on the output.
+
+    Returns:
+        Rows written, and duplicate rows removed.
+    """
+    with Lease(run.sink.output) as lease:
+        for ledger in run.ledgers:
+            storage.sweep(ledger.folder)
+        written, repaired = 0, run.repair()
+        run.plan.refresh()
+        run.ticker.expect(*remaining_work(run.plan, run.ledgers), run.settings.limit)
+        with prepare_context(
+            run.settings, lease, run.sink, run.ledgers[0], run.settings.source, run.ticker
+        ) as prepared:
+            context = replace(prepared, deadline=run.budget.deadline)
+            for _ in range(PASSES):
+                added = _execute_pass(run, context, written)
+                written += added
+                repaired += run.repair()
+                run.plan.refresh()
+                if not added or run.budget.exhausted_by(written) or run.is_done():
+                    break
+    return written, repaired
+
+
+def _execute_pass(run: _Run, context: ScanContext, written: int) -> int:
+    """Make one pass over what is not done, a wave at a time, and count the images.
+
+    Images that all models lack are scored by all of them at once; then each model scores what it alone lacks.
+
+    Args:
+        run: the scan.
+        context: what its waves share.
+        written: rows that the run wrote before.
+    """
+    options = ReadOptions(run.settings.max_bytes, run.settings.image_member, run.settings.carry)
+    pairs, before = list(zip(run.models, run.ledgers, strict=True)), written
+    for number, team in enumerate([pairs, *([pair] for pair in pairs if len(pairs) > 1)]):
+        if number:
+            run.plan.refresh()
+        models, ledgers = [model for model, _ in team], [ledger for _, ledger in team]
+        remaining, cores = run.plan.remaining(*ledgers), context.layout.cores
+        groups = group_units(run.plan.todo(*ledgers), remaining.counted_images, cores)
+        size = max(WAVE, TASKS_A_CORE * cores)
+        context.gauges.plan(waves=ceil(max_groups(remaining, cores) / size), units=remaining.units)
+        while wave := list(islice(groups, size)):
+            if run.budget.exhausted_by(written):
+                return written - before
+            reads = [read_function(group, options) for group in wave]
+            units = [unit.name for group in wave for unit in group]
+            written += execute_wave(context, reads, models, units=units, limit=run.budget.remaining(written))
+            context.gauges.wave_done()
+    return written - before
+
+
+def _check(run: _Run, source: Source, written: int, repaired: int) -> Summary:
+    """Check that every image has exactly one row in each ledger, and sum up the run.
+
+    Raises:
+        LawError: an image has several rows, or has none though no limit ended the run.
+    """
+    checks = [run.plan.check(ledger) for ledger in run.ledgers]
+    stopped = run.budget.exhausted_by(written) if any(check.incomplete for check in checks) else None
+    for check in checks:
+        if check.duplicated or not stopped:
+            check.demand()
+    counts = run.plan.counts(run.ledgers[0])
+    remaining = max((run.plan.remaining(ledger) for ledger in run.ledgers), key=lambda one: one.units)
     return Summary(
-        table=ledgers[0].folder,
-        model=judges[0].described.digest,
-        units=laws[0].units,
-        images=laws[0].images,
+        table=run.ledgers[0].folder,
+        model=run.models[0].digest,
+        units=checks[0].units,
+        images=checks[0].images,
         written=written,
         repaired=repaired,
         skipped=source.skipped,
         shards_skipped=source.shards_skipped,
         hidden=source.hidden,
-        seconds=round(time.monotonic() - begun, 3),
+        seconds=0.0,
         statuses=_sums((status, rows) for status, _, rows in counts),
         verdicts=_sums((verdict, rows) for _, verdict, rows in counts if verdict is not None),
         law="open" if stopped else "kept",
         stopped=stopped,
-        units_left=left.units,
-        images_left=left.images,
-        thresholds=judges[0].described.calibration.thresholds(settings.prevalence),
+        units_left=remaining.units,
+        images_left=remaining.images,
+        thresholds=run.models[0].description.calibration.thresholds(run.settings.prevalence),
     )
-
-
-def ahead(planned: Plan, ledgers: Sequence[Ledger]) -> tuple[int, int]:
-    """Count what is to do: what no judge has seen once for all of them, and what each alone lacks for itself.
-
-    Returns:
-        Images of the units that tell how many they have, and units that do not.
-    """
-    alone = [planned.left(ledger) for ledger in ledgers]
-    shared, again = planned.left(*ledgers), len(ledgers) - 1
-    told = sum(left.told for left in alone) - again * shared.told
-    return told, sum(left.silent for left in alone) - again * shared.silent
-
-
-def demand_columns(carry: Sequence[str], source: Source) -> None:
-    """Insist that a source has the columns that are to come along, where all of its columns are known.
-
-    Args:
-        carry: the columns.
-        source: whose units are read.
-
-    Raises:
-        SettingsError: one is nowhere there.
-    """
-    unknown = [name for name in carry if name not in source.columns]
-    if unknown and not source.untold:
-        near = get_close_matches(unknown[0], source.columns, 1)
-        there = f"which has {', '.join(sorted(source.columns)) or 'none'}"
-        meant = f"; did you mean {near[0]!r}?" if near else ""
-        raise SettingsError(f"--carry {unknown[0]!r} is no column of the source, {there}{meant}")
-
-
-def models(settings: ScanSettings) -> list[str]:
-    """Name the places of the models that judge: the one that is asked for, and its shadow."""
-    return [settings.model] if settings.shadow is None else [settings.model, settings.shadow]
-
-
-def _waves(
-    planned: Plan, road: Road, judges: Sequence[Judge], ledgers: Sequence[Ledger], wanted: Wanted, budget: Budget
-) -> int:
-    """Scan what is to do, so much at a time that the driver can hold the tasks; count the images.
-
-    What no judge has seen goes to all of them in one pass, then each gets what it alone lacks.
-    """
-    pairs = list(zip(judges, ledgers, strict=True))
-    written = 0
-    for number, team in enumerate([pairs, *([pair] for pair in pairs if len(pairs) > 1)]):
-        if number:
-            planned.look()
-        holding = [ledger for _, ledger in team]
-        todo, cores = planned.left(*holding), road.layout.cores
-        tasks = groups(planned.todo(*holding), todo.told, cores)
-        size = max(WAVE, TASKS_A_CORE * cores)
-        road.gauges.plan(waves=ceil(most_groups(todo, cores) / size), units=todo.units)
-        while wave := list(islice(tasks, size)):
-            if budget.spent(written):
-                return written
-            readings = [reading(group, wanted) for group in wave]
-            units = [unit.name for group in wave for unit in group]
-            written += drive(road, readings, [judge for judge, _ in team], units=units, limit=budget.left(written))
-            road.gauges.wave_done()
-    return written
-
-
-def reading(group: Sequence[Unit], wanted: Wanted) -> Reading:
-    """Make the reading of a group of units; a shard tells how many images it holds once it is read."""
-    read = partial(fetch, group, wanted)
-    return read if group[0].images is not None else Untold(group[0].name, read)
 
 
 def _sums(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:

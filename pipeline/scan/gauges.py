@@ -1,4 +1,4 @@
-"""Gauges: what the driver of a run tells Prometheus: rows written, how far the run is, and the age of its lease."""
+"""Gauges: what a run's driver exports to Prometheus: rows written, waves and units done, and the age of its lease."""
 
 import threading
 import time
@@ -12,81 +12,81 @@ from pipeline.telemetry import metrics
 from pipeline.telemetry.metrics import IMAGES, LEASE_AGE, UNITS_DONE, UNITS_PLANNED, WAVES_DONE, WAVES_PLANNED
 from pipeline.telemetry.redaction import redacted
 
-EVERY = 5.0
-"""Seconds between two times that the gauges are set: Ray exports every ten, and a gauge only where it was set since."""
+INTERVAL = 5.0
+"""Seconds between two exports. Ray exports every ten seconds, and only gauges that were set since its last export."""
 NO_VERDICT = "none"
 
 
 class Gauges:
-    """What a run tells while it writes a table.
+    """The metrics of a run that writes a table.
 
     Args:
-        held: the lease on the table.
+        lease: the run's lease on the table.
 
     Attributes:
         table: its URL, without secrets.
-        far: how far the current pass is, as its gauges show it.
+        values: the progress of the current pass, by metric.
     """
 
-    def __init__(self, held: Lease) -> None:
-        self.held = held
-        self.table = redacted(held.output)
-        self.far = {WAVES_PLANNED: 0, WAVES_DONE: 0, UNITS_PLANNED: 0, UNITS_DONE: 0}
+    def __init__(self, lease: Lease) -> None:
+        self.lease = lease
+        self.table = redacted(lease.output)
+        self.values = {WAVES_PLANNED: 0, WAVES_DONE: 0, UNITS_PLANNED: 0, UNITS_DONE: 0}
 
     def plan(self, *, waves: int, units: int) -> None:
         """Begin a pass.
 
         Args:
-            waves: how many executions it will take, at most.
-            units: how many units it begins with.
+            waves: how many waves it has at most.
+            units: how many units it reads.
         """
-        self.far |= {WAVES_PLANNED: waves, WAVES_DONE: 0, UNITS_PLANNED: units, UNITS_DONE: 0}
-        self.show()
+        self.values |= {WAVES_PLANNED: waves, WAVES_DONE: 0, UNITS_PLANNED: units, UNITS_DONE: 0}
+        self.export()
 
     def wave_done(self) -> None:
         """Count a wave whose rows are all written."""
-        self.far[WAVES_DONE] += 1
+        self.values[WAVES_DONE] += 1
 
     def written(self, part: Mapping[str, Any], first: str) -> None:
-        """Count the rows of a file that is written.
+        """Count the rows of a file that was written.
 
         Args:
             part: a row of `TALLIED`.
-            first: the model whose rows tell which units are done.
+            first: the digest of the model whose rows count the units that are done.
         """
         for outcome in part["outcomes"]:
-            told = {"status": outcome["status"], "verdict": outcome["verdict"] or NO_VERDICT}
-            metrics.record(IMAGES, outcome["images"], table=self.table, model=part[MODEL], **told)
+            tags = {"status": outcome["status"], "verdict": outcome["verdict"] or NO_VERDICT}
+            metrics.record(IMAGES, outcome["images"], table=self.table, model=part[MODEL], **tags)
         if part[MODEL] == first:
-            self.far[UNITS_DONE] += part["units"]
+            self.values[UNITS_DONE] += part["units"]
 
-    def show(self) -> None:
-        """Set the gauges, and count what the driver's own requests had to be made again."""
-        metrics.record(LEASE_AGE, max(0.0, time.time() - self.held.holder.beat), table=self.table)
-        for metric, value in self.far.items():
+    def export(self) -> None:
+        """Set the gauges, and count the driver's own retried requests."""
+        metrics.record(LEASE_AGE, max(0.0, time.time() - self.lease.holder.beat), table=self.table)
+        for metric, value in self.values.items():
             metrics.record(metric, value, table=self.table)
         metrics.retried()
 
 
 @contextmanager
-def shown(held: Lease, every: float = EVERY) -> Iterator[Gauges]:
-    """Set a run's gauges again and again while it is connected to Ray.
+def exported(lease: Lease, interval: float = INTERVAL) -> Iterator[Gauges]:
+    """Export a run's gauges at an interval while it is connected to Ray.
 
     Args:
-        held: the lease on the table.
-        every: seconds between two times.
+        lease: the run's lease on the table.
+        interval: seconds between two exports.
     """
-    gauges, ended = Gauges(held), threading.Event()
+    gauges, stopped = Gauges(lease), threading.Event()
 
-    def go_on() -> None:
-        while not ended.wait(every):
-            gauges.show()
+    def export_until_stopped() -> None:
+        while not stopped.wait(interval):
+            gauges.export()
 
-    thread = threading.Thread(target=go_on, name="metrics", daemon=True)
+    thread = threading.Thread(target=export_until_stopped, name="metrics", daemon=True)
     thread.start()
     try:
         yield gauges
     finally:
-        ended.set()
+        stopped.set()
         thread.join()
-        gauges.show()
+        gauges.export()

@@ -1,22 +1,22 @@
-"""Groups: units that are read in one task, put together until they are enough work for it."""
+"""Groups: units that are read in one task, enough of them to keep a task busy for some seconds."""
 
 from collections.abc import Iterable, Iterator
 
-from pipeline.scan.plan import Left
+from pipeline.scan.plan import Remaining
 from pipeline.scan.reading.unit import Unit
 
 GROUPS_A_CORE = 4
-FEWEST = 16
-MOST = 256
+MIN_IMAGES, MAX_IMAGES = 16, 256
+"""Bounds of a group's images."""
 
 
-def groups(units: Iterable[Unit], images: int, cores: int) -> Iterator[tuple[Unit, ...]]:
-    """Put units together until they are enough work for a task; a shard is a task of its own.
+def group_units(units: Iterable[Unit], images: int, cores: int) -> Iterator[tuple[Unit, ...]]:
+    """Group units into tasks; a shard is a task of its own.
 
     Args:
-        units: what is to be done.
-        images: how many there are, as far as the units tell.
-        cores: how many there are to do it.
+        units: the units to read.
+        images: how many images they have, as far as it is known before reading.
+        cores: cores of the cluster.
     """
     size = _images_a_group(images, cores)
     group: list[Unit] = []
@@ -32,16 +32,17 @@ def groups(units: Iterable[Unit], images: int, cores: int) -> Iterator[tuple[Uni
         yield tuple(group)
 
 
-def most_groups(left: Left, cores: int) -> int:
-    """Tell how many groups some units make at most.
+def max_groups(remaining: Remaining, cores: int) -> int:
+    """Bound the number of groups that some units make.
 
     Args:
-        left: the units.
-        cores: how many there are to do them.
+        remaining: the units.
+        cores: cores of the cluster.
     """
-    telling = left.units - left.silent
-    return left.silent + min(telling, left.told // _images_a_group(left.told, cores) + 1)
+    counted = remaining.units - remaining.uncounted
+    size = _images_a_group(remaining.counted_images, cores)
+    return remaining.uncounted + min(counted, remaining.counted_images // size + 1)
 
 
 def _images_a_group(images: int, cores: int) -> int:
-    return min(MOST, max(FEWEST, images // (GROUPS_A_CORE * cores)))
+    return min(MAX_IMAGES, max(MIN_IMAGES, images // (GROUPS_A_CORE * cores)))

@@ -1,7 +1,7 @@
-"""Plan: the source's units less what the verdict table holds, on the driver's disk, so that no source is too large.
+"""Plan: the units of a source joined with what the verdict table has of them, in a DuckDB file on the driver's disk.
 
-A unit is a line of a DuckDB file in a folder that goes with the plan; what the table holds of it is joined there. The
-driver's memory holds a page of units at a time, whether there are a thousand or a hundred million.
+A unit is a row of that file, which is deleted with the plan; the verdict table is joined there. The driver's memory
+holds one page of units at a time, whether there are a thousand or a hundred million.
 """
 
 import tempfile
@@ -19,13 +19,13 @@ from pydantic import TypeAdapter
 
 from mole.errors import StorageError
 from pipeline.scan.reading.unit import Unit
-from pipeline.scan.table.ledger import FACTS, STATES, Law, Ledger, listed, unreadable
-from pipeline.scan.table.views import above
+from pipeline.scan.table.ledger import FACTS, STATES, CompletenessCheck, Ledger, sql_list, unreadable
+from pipeline.scan.table.views import views_over
 
 MEMORY = "512MB"
-"""What DuckDB may hold of a plan; what is above goes to the disk."""
+"""DuckDB's memory limit; beyond it, it spills to disk."""
 PAGE = 1024
-"""Units that are read or written at a time."""
+"""Units read or written at a time."""
 EXAMPLES = 3
 
 UNIT = TypeAdapter(Unit)
@@ -46,13 +46,13 @@ PRESENT = """
     )
     GROUP BY unit, island ORDER BY 1, 2
 """
-LEFT = """
+REMAINING = """
     SELECT count(*), count(*) FILTER (images IS NULL),
            coalesce(sum(images), 0) - coalesce(sum(rows) FILTER (images IS NOT NULL), 0)
     FROM (FROM units ANTI JOIN (FROM states WHERE whole AND ledger IN {ledgers}) USING (unit))
     LEFT JOIN (SELECT unit, max(rows) AS rows FROM states WHERE ledger IN {ledgers} GROUP BY unit) USING (unit)
 """
-UNSOUND = """
+INCOMPLETE = """
     SELECT unit, coalesce(rows, 0), coalesce(images, 0), ending IS NULL OR highest <> ending OR images <= ending
     FROM (SELECT unit FROM units ANTI JOIN (FROM states WHERE whole AND ledger = {ledger}) USING (unit))
     LEFT JOIN (
@@ -61,9 +61,9 @@ UNSOUND = """
         FROM places_{ledger} SEMI JOIN (FROM states WHERE NOT whole AND ledger = {ledger}) USING (unit) GROUP BY unit
     ) USING (unit)
 """
-LAW = """
+CHECK = """
     SELECT count(*) FILTER (open), count(*) FILTER (rows > images), list(unit ORDER BY NOT open, unit)[:{examples}]
-    FROM ({unsound}) AS unsound(unit, rows, images, open)
+    FROM ({incomplete}) AS incomplete(unit, rows, images, open)
 """
 COUNTS = """
     SELECT status, verdict, count(*) FROM places_{ledger} SEMI JOIN units USING (unit) GROUP BY ALL ORDER BY ALL
@@ -71,31 +71,31 @@ COUNTS = """
 
 
 @dataclass(frozen=True)
-class Left:
-    """What is still to be done.
+class Remaining:
+    """The units that are not done.
 
     Attributes:
         units: how many.
-        silent: how many of them are shards, which do not tell how many images they hold.
-        told: images of the others.
+        uncounted: how many of them are shards, whose number of images is unknown before they are read.
+        counted_images: images of the others that have no row.
     """
 
     units: int
-    silent: int
-    told: int
+    uncounted: int
+    counted_images: int
 
     @property
     def images(self) -> int | None:
-        """Images, None while shards have not told."""
-        return None if self.silent else self.told
+        """Images without a row; None while a shard's number of images is unknown."""
+        return None if self.uncounted else self.counted_images
 
 
 class Plan:
     """The units of a source, and what some ledgers hold of them.
 
     Args:
-        units: the source; it is read when the plan is entered.
-        ledgers: the partitions that it is held against.
+        units: the source, which is read when the plan is entered.
+        ledgers: the partitions that it is compared with.
     """
 
     def __init__(self, units: Iterable[Unit], ledgers: Sequence[Ledger]) -> None:
@@ -103,10 +103,10 @@ class Plan:
         self.ledgers = list(ledgers)
 
     def __enter__(self) -> Self:
-        """Read the source, and look at the ledgers.
+        """Read the source, and compare it with the ledgers.
 
         Raises:
-            SettingsError: a source is nothing that can be scanned.
+            SettingsError: a source cannot be scanned.
             StorageError: the source or a ledger cannot be read, or the disk is full.
         """
         self._folder = tempfile.TemporaryDirectory(prefix="mole-plan-")
@@ -121,7 +121,7 @@ class Plan:
         )
         try:
             self._fill()
-            self.look()
+            self.refresh()
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -130,7 +130,7 @@ class Plan:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave nothing on the disk."""
+        """Delete the plan's files."""
         self._database.close()
         self._folder.cleanup()
 
@@ -147,8 +147,8 @@ class Plan:
             self._database.unregister("page")
         self._ask(ONCE)
 
-    def look(self) -> None:
-        """Read anew what the ledgers hold of the units.
+    def refresh(self) -> None:
+        """Read again what the ledgers hold of the units.
 
         Raises:
             StorageError: a file of a table cannot be read.
@@ -159,17 +159,17 @@ class Plan:
             facts = FACTS.format(places=f"places_{number} SEMI JOIN units USING (unit)")
             self._ask(f"INSERT INTO states SELECT {number}, * FROM ({STATES.format(facts=facts)})")
 
-    def left(self, *ledgers: Ledger) -> Left:
-        """Count what none of some ledgers holds whole.
+    def remaining(self, *ledgers: Ledger) -> Remaining:
+        """Count the units that are incomplete in each of some ledgers.
 
         Raises:
             StorageError: a file of a table cannot be read.
         """
-        [(units, silent, images)] = self._ask(LEFT.format(ledgers=self._numbers(ledgers)))
-        return Left(int(units), int(silent), int(images))
+        [(units, uncounted, images)] = self._ask(REMAINING.format(ledgers=self._numbers(ledgers)))
+        return Remaining(int(units), int(uncounted), int(images))
 
     def todo(self, *ledgers: Ledger) -> Iterator[Unit]:
-        """Yield the units that are whole in none of some ledgers, each knowing the images that one of them has.
+        """Yield the units that are incomplete in each of some ledgers, each with the images that any of them has.
 
         Raises:
             StorageError: a file of a table cannot be read.
@@ -183,18 +183,18 @@ class Plan:
             present = self._present(begun, ledgers)
             yield from (unit.without(present.get(unit.name, ())) for unit in units)
 
-    def check(self, ledger: Ledger) -> Law:
-        """Hold the units against the law, as the table stood when it was looked at last.
+    def check(self, ledger: Ledger) -> CompletenessCheck:
+        """Check that every image of the units has exactly one row, as of the last `refresh`.
 
         Raises:
             StorageError: a file of a table cannot be read.
         """
         number = self.ledgers.index(ledger)
-        unsound = UNSOUND.format(ledger=number)
-        [(opened, doubled, examples)] = self._ask(LAW.format(unsound=unsound, examples=EXAMPLES))
+        incomplete = INCOMPLETE.format(ledger=number)
+        [(opened, doubled, examples)] = self._ask(CHECK.format(incomplete=incomplete, examples=EXAMPLES))
         [(units,)] = self._ask("SELECT count(*) FROM units")
         [(images,)] = self._ask(f"SELECT coalesce(sum(rows), 0) FROM states WHERE ledger = {number}")
-        return Law(int(units), int(images), int(opened), int(doubled), tuple(examples or ()))
+        return CompletenessCheck(int(units), int(images), int(opened), int(doubled), tuple(examples or ()))
 
     def counts(self, ledger: Ledger) -> list[tuple[str, str | None, int]]:
         """Count the rows of the units by status and verdict.
@@ -206,26 +206,25 @@ class Plan:
         return [(str(status), verdict, int(rows)) for status, verdict, rows in found]
 
     def rows_in(self, files: Sequence[str]) -> int:
-        """Count the rows of the units that stand in some files of a ledger.
+        """Count the rows of the units in some files of a ledger.
 
         Raises:
             StorageError: a file cannot be read.
         """
         if not files:
             return 0
-        [(rows,)] = self._ask(f"SELECT count(*) FROM read_parquet({listed(files)}) SEMI JOIN units USING (unit)")
+        [(rows,)] = self._ask(f"SELECT count(*) FROM read_parquet({sql_list(files)}) SEMI JOIN units USING (unit)")
         return int(rows)
 
     @contextmanager
-    def evidence(self, *ledgers: Ledger) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open the views of the verdict table on these units alone.
+    def views(self, *ledgers: Ledger) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the views of the verdict table, restricted to these units.
 
         Args:
-            ledgers: whose rows; the views that show one row an image show the first one's. Their files lie on this
-                machine.
+            ledgers: whose rows; views with one row an image show the first ledger's. Their files are on this machine.
 
         Yields:
-            A connection with the views, as the table stands now.
+            A connection with the views, which read the table as it is now.
 
         Raises:
             StorageError: a file of a table cannot be read.
@@ -234,8 +233,8 @@ class Plan:
         views = self._database.cursor()
         try:
             views.execute("ATTACH ':memory:' AS evidence; USE evidence")
-            views.execute(above(listed(parts), "SEMI JOIN plan.units USING (unit)"))
-            # each of these units has its newest bytes, and each image one row of a model
+            views.execute(views_over(sql_list(parts), "SEMI JOIN plan.units USING (unit)"))
+            # these units have their current bytes, and each of their images has one row of a model
             views.execute(f"CREATE OR REPLACE VIEW current AS FROM verdicts WHERE model = '{digest}'")
             yield views
         except duckdb.Error as reason:
@@ -245,7 +244,7 @@ class Plan:
             views.close()
 
     def _present(self, names: list[str], ledgers: Sequence[Ledger]) -> dict[str, tuple[tuple[int, int], ...]]:
-        """Find which indices of some units a ledger has, as ranges (first, behind the last)."""
+        """Find the indices of some units that a ledger has, as half-open ranges (start, stop)."""
         if not names:
             return {}
         places = " UNION ALL ".join(
@@ -265,6 +264,6 @@ class Plan:
         try:
             return self._database.execute(query).fetchall()
         except duckdb.OutOfMemoryException as reason:
-            raise StorageError(f"the plan does not fit the disk below {self._folder.name}: {reason}") from reason
+            raise StorageError(f"the plan does not fit on the disk of {self._folder.name}: {reason}") from reason
         except duckdb.Error as reason:
             raise unreadable(self.ledgers[0].folder, reason) from reason

@@ -1,4 +1,4 @@
-"""The flow of a rescan: a query of the verdict table, the images that it chooses, and the law over those."""
+"""The flow of a rescan: select images of a verdict table, score them again, check that each has exactly one row."""
 
 import time
 from collections import Counter
@@ -7,28 +7,29 @@ from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
 
-from mole.config import demand_one_trunk, describe
 from mole.errors import LawError
 from pipeline import registry
 from pipeline.runtime import cluster
 from pipeline.scan.budget import Budget
-from pipeline.scan.reading.image import Wanted
-from pipeline.scan.reading.reread import fetch_chosen, fetch_entire
-from pipeline.scan.road import Judge, Reading, drive, paved
+from pipeline.scan.datasource import ReadFunction
+from pipeline.scan.execution import execute_wave, prepare_context
+from pipeline.scan.models import ModelRef, describe_models
+from pipeline.scan.reading.image import ReadOptions
+from pipeline.scan.reading.reread import fetch_selected, fetch_whole_unit
 from pipeline.scan.settings import RescanSettings
-from pipeline.scan.table.choice import Asked, Choice, choose
 from pipeline.scan.table.lease import Lease
-from pipeline.scan.table.ledger import Ledger, literal
-from pipeline.scan.table.sink import Files, partition
-from pipeline.scan.table.views import demand_table, opened
+from pipeline.scan.table.ledger import Ledger, escape_glob
+from pipeline.scan.table.parquet_sink import ParquetSink, partition
+from pipeline.scan.table.selection import Selection, SelectionQuery, select_images
+from pipeline.scan.table.views import demand_table, open_views
 from pipeline.storage import storage
 from pipeline.telemetry.terminal import Ticker
 
 LISTINGS = "_rescans"
-"""Where listings lie in a table while a rescan runs; readers of Parquet pass over names that begin so."""
+"""Folder of the table that holds listings while a rescan runs; Parquet readers skip names that begin with `_`."""
 TASKS_A_CORE = 4
 
-LAW = """
+CHECK = """
     SELECT count(*) FILTER (rows IS NULL), count(*) FILTER (rows > 1)
     FROM read_parquet($listing) LEFT JOIN (
         SELECT unit, "index", count(*) AS rows FROM verdicts WHERE model = $model GROUP BY ALL
@@ -44,7 +45,7 @@ OUTCOME = """
 
 @dataclass(frozen=True)
 class Turn:
-    """How many images went from one answer to another: a verdict, or the status of an image that has none."""
+    """How many images changed from one outcome to another: a verdict, or the status of an image without one."""
 
     before: str
     after: str
@@ -53,21 +54,22 @@ class Turn:
 
 @dataclass(frozen=True)
 class Rescanned:
-    """What a rescan did.
+    """The result of a rescan.
 
     Attributes:
-        table: the model's partition of the verdict table.
+        table: URL of the model's partition of the verdict table.
         model: the model's digest.
-        chosen: images that were chosen.
+        chosen: images that were selected.
         written: rows that this run wrote.
-        repaired: older rows that were taken out, since an image has one.
-        image_bytes: what the chosen images hold together.
-        read_bytes: what was read for them.
-        seconds: from the query to the check of the law.
-        turns: what the newest row said before, and what it says now.
-        law: `kept`, or `open` where `--max-images` or `--max-hours` ended the run before all of them were judged.
-        stopped: which of the two did; None where all are judged.
-        left: chosen images that are not judged.
+        repaired: older duplicate rows that were removed.
+        image_bytes: bytes of the selected images.
+        read_bytes: bytes that were read for them.
+        seconds: from the query to the completeness check.
+        turns: images by their outcome before and now.
+        law: the completeness check: `kept` where every selected image has exactly one row, `open` where
+            `--max-images` or `--max-hours` ended the run earlier.
+        stopped: the flag that ended the run; None where all are scored.
+        left: selected images that are not scored.
         thresholds: the probabilities, at the run's prevalence, below which an image is `real`, and from which it is
             `generated`.
     """
@@ -87,119 +89,175 @@ class Rescanned:
     thresholds: tuple[float, float]
 
 
-def rescan(settings: RescanSettings, ticker: Ticker) -> Rescanned:
-    """Give each image that is chosen its one verdict of the model.
-
-    Args:
-        settings: which images of which table, and which model judges them.
-        ticker: told of every part that is written.
-
-    Raises:
-        SettingsError: a setting or the condition is refused.
-        StorageError: a store failed, or another run holds the table; what is written stays good.
-        ModelError: the checkpoint cannot be used.
-        LawError: a chosen image has no row, or more than one.
-    """
-    begun, budget = time.monotonic(), Budget.of(settings)
-    cluster.demand_gpu(settings.device, settings.ray_address)
-    places = [registry.resolve(model, settings.registry) for model in (settings.model, settings.shadow) if model]
-    judges = [Judge(place, describe(registry.locate(place))) for place in places]
-    demand_one_trunk([judge.described for judge in judges])
-    digests = [judge.described.digest for judge in judges]
-    ledgers = [Ledger(partition(settings.table, digest)) for digest in digests]
-    demand_table(settings.table)
-    with Lease(settings.table) as held:
-        for ledger in ledgers:
-            storage.sweep(ledger.folder)
-        for left in storage.names(storage.join(settings.table, LISTINGS), ".parquet"):
-            storage.remove(left)
-        repaired = sum(ledger.repair() for ledger in ledgers)
-        listing = storage.join(storage.absolute(settings.table), LISTINGS, f"{held.generation}.parquet")
-        passes: list[Pass] = []
-        # what no judge has seen goes to all of them at once, then each gets what it alone lacks
-        for team in [judges, *([judge] for judge in judges if len(judges) > 1)]:
-            here = replace(budget, images=budget.left(sum(one.written for one in passes)))
-            try:
-                passes.append(_pass(settings, team, listing, held, (ticker, here)))
-                repaired += sum(ledger.repair() for ledger in ledgers) if passes[-1].written else 0
-                law = [_outcome(settings.table, listing, judge.described.digest, passes[-1].left) for judge in team]
-            finally:
-                storage.remove(listing)
-            passes[-1].turns = law[0] if team[0] is judges[0] else Counter()
-    written, remaining = sum(one.written for one in passes), sum(one.left for one in passes)
-    return Rescanned(
-        table=ledgers[0].folder,
-        model=digests[0],
-        chosen=sum(one.choice.images for one in passes),
-        written=written,
-        repaired=repaired,
-        image_bytes=sum(one.choice.image_bytes for one in passes),
-        read_bytes=sum(one.choice.read_bytes for one in passes),
-        seconds=round(time.monotonic() - begun, 3),
-        turns=tuple(Turn(*turn, images) for turn, images in sum((one.turns for one in passes), Counter()).items()),
-        law="open" if remaining else "kept",
-        stopped=budget.spent(written) if remaining else None,
-        left=remaining,
-        thresholds=judges[0].described.calibration.thresholds(settings.prevalence),
-    )
-
-
 @dataclass
 class Pass:
-    """Images that were chosen for some judges, and what became of them."""
+    """Images that were selected for some models, and their outcomes.
 
-    choice: Choice
+    Attributes:
+        selection: the images.
+        written: rows that were written.
+        turns: images by their outcome before and now.
+    """
+
+    selection: Selection
     written: int
     turns: Counter[tuple[str, str]]
 
     @property
     def left(self) -> int:
-        """Chosen images that were not judged, since the run ended by itself."""
-        return self.choice.images - self.written
+        """Selected images that were not scored, since a limit ended the run."""
+        return self.selection.images - self.written
 
 
-def _pass(
-    settings: RescanSettings, team: Sequence[Judge], listing: str, held: Lease, told: tuple[Ticker, Budget]
-) -> Pass:
-    """Choose what none of some judges has seen, and let them judge it, as far as the budget goes."""
-    ticker, budget = told
-    models = tuple(judge.described.digest for judge in team)
-    ticker.enter("choosing images")
-    with opened(settings.table) as views:
-        choice = choose(views, Asked(models, settings.where, settings.newer_than, settings.sample), listing)
-    if not choice.images or budget.spent(0):
-        return Pass(choice, 0, Counter())
-    ticker.expect(ticker.images + (choice.images if budget.images is None else min(choice.images, budget.images)))
-    wanted = Wanted(settings.max_bytes, settings.image_member, choice.carry)
-    ledger = Ledger(partition(settings.table, models[0]))
-    with paved(settings, held, Files(settings.table), ledger, [settings.table], ticker) as paving:
-        road = replace(paving, until=budget.until)
-        road.gauges.plan(waves=1, units=0)
-        written = drive(road, readings(choice, wanted, road.layout.cores), team, units=[], limit=budget.images)
-        road.gauges.wave_done()
-    if written < choice.images and not budget.spent(written):
-        raise LawError(f"{choice.images:,} images were chosen and {written:,} rows written; start the rescan again")
-    return Pass(choice, written, Counter())
+@dataclass(frozen=True)
+class _Run:
+    """A rescan that holds the lease.
+
+    Attributes:
+        settings: of the rescan.
+        models: the model, then its shadow.
+        ledgers: their partitions, in that order.
+        lease: on the table.
+        budget: the run's limits.
+        ticker: shows progress.
+    """
+
+    settings: RescanSettings
+    models: Sequence[ModelRef]
+    ledgers: Sequence[Ledger]
+    lease: Lease
+    budget: Budget
+    ticker: Ticker
 
 
-def readings(choice: Choice, wanted: Wanted, cores: int) -> list[Reading]:
-    """Write a choice as work for Ray: enough tasks for every core, and one for each compressed shard."""
-    parts = max(1, ceil(TASKS_A_CORE * cores / choice.groups))
-    near = [
-        partial(fetch_chosen, choice.url, group, (part, parts), wanted)
-        for group in range(choice.groups)
+def rescan(settings: RescanSettings, ticker: Ticker) -> Rescanned:
+    """Give each selected image exactly one verdict of the model.
+
+    Args:
+        settings: which images of which table, and which model scores them.
+        ticker: shows progress.
+
+    Raises:
+        SettingsError: a setting or the condition is refused.
+        StorageError: a store failed, or another run holds the lease on the table; what is written stays valid.
+        ModelError: the checkpoint cannot be used.
+        LawError: the completeness check failed: a selected image has no row, or several.
+    """
+    started, budget = time.monotonic(), Budget.of(settings)
+    cluster.demand_gpu(settings.device, settings.ray_address)
+    names = [name for name in (settings.model, settings.shadow) if name]
+    models = describe_models([registry.resolve(name, settings.registry) for name in names])
+    ledgers = [Ledger(partition(settings.table, model.digest)) for model in models]
+    demand_table(settings.table)
+    with Lease(settings.table) as lease:
+        for ledger in ledgers:
+            storage.sweep(ledger.folder)
+        for leftover in storage.names(storage.join(settings.table, LISTINGS), ".parquet"):
+            storage.remove(leftover)
+        repaired = sum(ledger.repair() for ledger in ledgers)
+        passes, more = _execute_passes(_Run(settings, models, ledgers, lease, budget, ticker))
+    written, left = sum(one.written for one in passes), sum(one.left for one in passes)
+    turns = sum((one.turns for one in passes), Counter[tuple[str, str]]())
+    return Rescanned(
+        table=ledgers[0].folder,
+        model=models[0].digest,
+        chosen=sum(one.selection.images for one in passes),
+        written=written,
+        repaired=repaired + more,
+        image_bytes=sum(one.selection.image_bytes for one in passes),
+        read_bytes=sum(one.selection.read_bytes for one in passes),
+        seconds=round(time.monotonic() - started, 3),
+        turns=tuple(Turn(*turn, images) for turn, images in turns.items()),
+        law="open" if left else "kept",
+        stopped=budget.exhausted_by(written) if left else None,
+        left=left,
+        thresholds=models[0].description.calibration.thresholds(settings.prevalence),
+    )
+
+
+def read_functions(selection: Selection, options: ReadOptions, cores: int) -> list[ReadFunction]:
+    """Split a selection into read functions: enough for every core, and one for each unit that is read whole."""
+    parts = max(1, ceil(TASKS_A_CORE * cores / selection.groups))
+    selected: list[ReadFunction] = [
+        partial(fetch_selected, selection.url, group, (part, parts), options)
+        for group in range(selection.groups)
         for part in range(parts)
     ]
-    return near + [partial(fetch_entire, choice.url, unit, groups, wanted) for unit, groups in choice.entire]
+    whole = [partial(fetch_whole_unit, selection.url, unit, groups, options) for unit, groups in selection.entire]
+    return [*selected, *whole]
 
 
-def _outcome(table: str, listing: str, model: str, left: int) -> Counter[tuple[str, str]]:
-    """Hold the chosen images against the law, but for those that were left, and say what became of them."""
-    with opened(table) as views:
-        values = {"listing": literal(listing), "model": model}
-        missing, doubled = views.execute(LAW, values).fetchall()[0]
-        if missing > left or doubled:
-            raise LawError(f"{missing:,} of the chosen images have no row, {doubled:,} have several; rescan again")
+def _execute_passes(run: _Run) -> tuple[list[Pass], int]:
+    """Score what all models lack with all of them at once, then what each alone lacks.
+
+    Returns:
+        The passes, and how many duplicate rows were removed.
+    """
+    table, models = run.settings.table, run.models
+    listing = storage.join(storage.absolute(table), LISTINGS, f"{run.lease.generation}.parquet")
+    passes: list[Pass] = []
+    repaired = 0
+    for team in [models, *([model] for model in models if len(models) > 1)]:
+        try:
+            passes.append(_execute_pass(run, team, listing, sum(one.written for one in passes)))
+            repaired += sum(ledger.repair() for ledger in run.ledgers) if passes[-1].written else 0
+            turns = [_check(table, listing, model.digest, passes[-1].left) for model in team]
+        finally:
+            storage.remove(listing)
+        passes[-1].turns = turns[0] if team[0] is models[0] else Counter()
+    return passes, repaired
+
+
+def _execute_pass(run: _Run, models: Sequence[ModelRef], listing: str, before: int) -> Pass:
+    """Select the images that none of some models has scored, and score them within the budget.
+
+    Args:
+        run: the rescan.
+        models: which score them.
+        listing: the URL under which the selection is written.
+        before: rows that the run wrote before.
+    """
+    settings, ticker, limit = run.settings, run.ticker, run.budget.remaining(before)
+    digests = tuple(model.digest for model in models)
+    ticker.enter("choosing images")
+    with open_views(settings.table) as views:
+        query = SelectionQuery(digests, settings.where, settings.newer_than, settings.sample)
+        selection = select_images(views, query, listing)
+    if not selection.images or run.budget.exhausted_by(before):
+        return Pass(selection, 0, Counter())
+    ticker.expect(ticker.images + (selection.images if limit is None else min(selection.images, limit)))
+    options = ReadOptions(settings.max_bytes, settings.image_member, selection.carry)
+    sink, ledger = ParquetSink(settings.table), Ledger(partition(settings.table, digests[0]))
+    with prepare_context(settings, run.lease, sink, ledger, [settings.table], ticker) as prepared:
+        context = replace(prepared, deadline=run.budget.deadline)
+        context.gauges.plan(waves=1, units=0)
+        reads = read_functions(selection, options, context.layout.cores)
+        written = execute_wave(context, reads, models, units=[], limit=limit)
+        context.gauges.wave_done()
+    if written < selection.images and not run.budget.exhausted_by(before + written):
+        raise LawError(
+            f"{selection.images:,} images were selected and {written:,} rows written; start the rescan again"
+        )
+    return Pass(selection, written, Counter())
+
+
+def _check(table: str, listing: str, model: str, left: int) -> Counter[tuple[str, str]]:
+    """Check that every selected image, except for `left` of them, has exactly one row.
+
+    Returns:
+        Images by their outcome before and now.
+
+    Raises:
+        LawError: an image has no row, or several.
+    """
+    with open_views(table) as views:
+        values = {"listing": escape_glob(listing), "model": model}
+        missing, duplicated = views.execute(CHECK, values).fetchall()[0]
+        if missing > left or duplicated:
+            raise LawError(
+                f"completeness check failed: {missing:,} of the selected images have no row, {duplicated:,} have "
+                "several; start the rescan again"
+            )
         found = views.execute(OUTCOME, values).fetchall()
     turns: Counter[tuple[str, str]] = Counter()
     for before, after, status, images in found:

@@ -1,4 +1,4 @@
-"""The settings of a scan, of a rescan, and of a look at the table that both write."""
+"""Settings of the commands scan, rescan, tables, compact and estimate."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -26,51 +26,55 @@ View = Literal["current", "evidence", "faults", "changed", "progress", "verdicts
 
 
 class DetectorSettings(JobSettings):
-    """How a detector is run over images."""
+    """Settings of every command that runs a detector over images."""
 
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
 
     shadow: str | None = Field(
         None,
-        description="a challenger on the same tower, named as --model is; it judges the same images in the same pass, "
-        "and its rows go into its own partition (default: none)",
+        description="a challenger on the same backbone, named like --model; it scores the same images in the same "
+        "pass, and its rows go into a partition of its own (default: none)",
     )
     dedupe: Literal["content"] | None = Field(
         None,
-        description="an image whose bytes have a verdict of the model already is not scored again "
-        "(default: all are scored)",
+        description="an image whose bytes already have a verdict of the model is not scored again "
+        "(default: every image is scored)",
     )
     prevalence: Annotated[float, Field(gt=0, lt=1)] = Field(
         PREVALENCE,
-        description="share of generated images among those that are scanned, which the column probability assumes; "
+        description="share of generated images among those scanned, assumed by the column probability; "
         "verdicts do not depend on it",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the detector runs")
-    num_actors: PositiveInt | None = Field(None, description="scorers (default: one a GPU, or one a machine)")
+    num_actors: PositiveInt | None = Field(
+        None, description="scoring actors (default: one per GPU, or one per machine)"
+    )
     score_resource: str | None = Field(
         None,
-        description="a custom resource of the machines that score: a scorer takes one of it, and runs nowhere "
-        "else (default: anywhere)",
+        description="a custom Ray resource of the machines that score: each scoring actor requires one unit of it "
+        "(default: any machine)",
     )
-    batch_size: PositiveInt | None = Field(None, description="images a forward pass (default: 256 on a GPU, 16 on CPU)")
-    rows_per_file: PositiveInt | None = Field(None, description="rows a part (default: 50000 on a GPU, 256 on CPU)")
-    image_member: str | None = Field(
-        None, description="the extension that holds a shard sample's image (default: that of any image)"
+    batch_size: PositiveInt | None = Field(
+        None, description="images per forward pass (default: 256 on a GPU, 16 on CPU)"
     )
-    max_bytes: PositiveInt = Field(64 << 20, description="a file of more bytes is too_large, unread")
-    max_pixels: PositiveInt = Field(100_000_000, description="an image of more pixels is too_large, undecoded")
+    rows_per_file: PositiveInt | None = Field(
+        None, description="rows per file of the table (default: 50000 on a GPU, 256 on CPU)"
+    )
+    image_member: str | None = Field(None, description="the extension of a shard sample's image (default: any image)")
+    max_bytes: PositiveInt = Field(64 << 20, description="a larger file, in bytes, is too_large and not read")
+    max_pixels: PositiveInt = Field(100_000_000, description="an image with more pixels is too_large and not decoded")
     min_side: NonNegativeInt = Field(16, description="an image with a shorter side, in pixels, is too_small")
-    json_summary: bool = Field(False, description="print one JSON summary on stdout and nothing else there")
-    ray_address: str | None = Field(None, description="a running cluster (default: RAY_ADDRESS, or a Ray of its own)")
+    json_summary: bool = Field(False, description="print one JSON summary on stdout and nothing else")
+    ray_address: str | None = Field(None, description="a running cluster (default: RAY_ADDRESS, or a local Ray)")
     spot_notice: bool = Field(
-        False, description="on a spot machine of EC2: end cleanly, as at SIGTERM, once that is to be taken away"
+        False, description="on an EC2 spot machine: end cleanly, as at SIGTERM, when EC2 announces its interruption"
     )
-    ray_logs: bool = Field(False, description="show what Ray itself and its workers print")
+    ray_logs: bool = Field(False, description="show the output of Ray and its workers")
 
     @model_validator(mode="after")
-    def _known_of_one_model(self) -> Self:
+    def _dedupe_without_shadow(self) -> Self:
         if self.dedupe and self.shadow:
-            raise ValueError("--dedupe and --shadow exclude each other: what is known is one model's")
+            raise ValueError("--dedupe and --shadow exclude each other: the index of known contents is one model's")
         return self
 
     @field_validator("image_member")
@@ -80,28 +84,28 @@ class DetectorSettings(JobSettings):
 
 
 class RunSettings(DetectorSettings):
-    """How a detector is run over images, and how far a run goes."""
+    """Settings of scan and rescan, with the limits of a run."""
 
     flags: ClassVar[dict[str, str]] = {**DetectorSettings.flags, "limit": "--max-images"}
     aliases: ClassVar[dict[str, str]] = {"limit": "--limit"}
 
     limit: PositiveInt | None = Field(
         None,
-        description="end after so many images, with exit code 0; the same command goes on from there (default: no "
+        description="end after this many images, with exit code 0; the same command continues from there (default: no "
         "limit)",
     )
     max_hours: PositiveFloat | None = Field(
         None,
-        description="end after so many hours, with exit code 0: nothing new is read then, what is being scored is "
-        "written, and the same command goes on from there (default: no limit)",
+        description="end after this many hours, with exit code 0: no new images are read, those being scored are "
+        "written, and the same command continues from there (default: no limit)",
     )
 
 
 class ScanSettings(RunSettings):
     """Find AI-generated images: every image of a shard, a listing or a folder gets exactly one verdict.
 
-    exit codes: 0 every row written, 2 a setting or a place that is not there, 3 a store failed, 4 the model cannot be
-    used, 5 an image lost or counted twice, 7 another run holds the output, 130 Ctrl-C, 143 SIGTERM
+    exit codes: 0 every row written, 2 an invalid setting or a missing file, 3 a store failed, 4 the model cannot be
+    used, 5 the completeness check failed, 7 another run holds the output, 130 Ctrl-C, 143 SIGTERM
     """
 
     prefix = "MOLE_SCAN_"
@@ -114,61 +118,62 @@ class ScanSettings(RunSettings):
     )
     output: Annotated[str, Field(min_length=1)] = Field(
         description="the folder URL of the verdict table, whose own content is never scanned; with --sink iceberg "
-        "catalog.namespace.table (default: for sources on this machine NAME-verdicts in the current folder, NAME being "
-        "that of the source's folder or file, of several sources that of the innermost folder with all of them; else "
-        "required)"
+        "catalog.namespace.table (default: for local sources NAME-verdicts in the current folder, where NAME is that "
+        "of the source's folder or file, or of the innermost folder with all sources; otherwise required)"
     )
     sink: Literal["files", "iceberg"] = Field(
-        "files", description="Parquet files in a folder, or a table of an Iceberg catalog that pyiceberg is told of, as"
+        "files",
+        description="Parquet files in a folder, or a table of an Iceberg catalog that pyiceberg is configured for",
     )
     model: Annotated[str, Field(min_length=1)] = Field(
         "embedded",
-        description="a checkpoint folder, a registry, whose promoted version is meant, or 'embedded' for the detector "
-        "that is shipped",
+        description="a checkpoint folder, a registry (its promoted version is used), or 'embedded' for the included "
+        "detector",
     )
 
-    no_report: bool = Field(False, description="write no page (report.html) into a local output")
+    no_report: bool = Field(False, description="do not write the page report.html into a local output")
     carry: Annotated[tuple[str, ...], BeforeValidator(split_commas)] = Field(
-        (), description="columns of the source to take along, with commas between them: url,caption (default: none)"
+        (),
+        description="columns of the source to carry into the table, separated by commas: url,caption (default: none)",
     )
-    all_files: bool = Field(False, description="try every file of a folder, whatever its name")
+    all_files: bool = Field(False, description="try every file of a folder as an image, whatever its name")
 
     @classmethod
     def supplied(cls, given: Mapping[str, Given]) -> dict[str, Given]:
-        """Choose the output where it is not given and every source lies on this machine."""
+        """Choose the output where it is not given and every source is local."""
         sources, reason = cls._unnamed(given)
         return {} if reason or "output" in given else {"output": Given(default_output(sources), "--output")}
 
     @property
     def output_is_default(self) -> bool:
-        """Tell whether the verdicts go where they go without `--output`."""
+        """Tell whether the output is the default one."""
         return not unnamed(self.source, self.sink) and self.output == default_output(self.source)
 
     @classmethod
     def _complaint(cls, error: Any, given: Mapping[str, Given]) -> str:
-        told, (_, reason) = super()._complaint(error, given), cls._unnamed(given)
-        return f"{told}, since {reason}" if error["type"] == "missing" and error["loc"] == ("output",) else told
+        text, (_, reason) = super()._complaint(error, given), cls._unnamed(given)
+        return f"{text}, since {reason}" if error["type"] == "missing" and error["loc"] == ("output",) else text
 
     @classmethod
     def _unnamed(cls, given: Mapping[str, Given]) -> tuple[list[str], str]:
-        """Read the sources as they were given, and why no output follows from them."""
+        """Return the sources as given, and the reason why they have no default output."""
         named = given["source"].value if "source" in given else []
         sources = [text for text in named if isinstance(text, str) and text] if isinstance(named, list) else []
         return sources, unnamed(sources, str(given["sink"].value) if "sink" in given else "files")
 
     def lasting(self) -> dict[str, list[str]]:
-        """List the places that must outlast the run; a table of a catalog is none of this machine."""
+        """List the places that must outlast the run; an Iceberg table is not on this machine."""
         places = super().lasting()
         return places if self.sink == "files" else {name: own for name, own in places.items() if name != "output"}
 
 
 class RescanSettings(RunSettings):
-    """Judge images of a verdict table again: those that a model has not judged, or those of them that SQL chooses.
+    """Score images of a verdict table again: those that a model has not scored, or those that SQL selects.
 
-    Reads only the chosen images, inside shards by the byte range that the table kept.
+    Reads only the selected images, in shards by the byte range that the table has.
 
-    exit codes: 0 every row written, 2 a setting or a place that is not there, 3 a store failed, 4 the model cannot be
-    used, 5 an image lost or counted twice, 7 another run holds the table, 130 Ctrl-C, 143 SIGTERM
+    exit codes: 0 every row written, 2 an invalid setting or a missing file, 3 a store failed, 4 the model cannot be
+    used, 5 the completeness check failed, 7 another run holds the table, 130 Ctrl-C, 143 SIGTERM
     """
 
     prefix = "MOLE_RESCAN_"
@@ -180,18 +185,20 @@ class RescanSettings(RunSettings):
         "folder; or 'embedded'"
     )
     registry: str | None = Field(
-        None, description="the registry that 'promoted' and digests are looked up in (default: none)"
+        None, description="the registry in which 'promoted' and digests are looked up (default: none)"
     )
     where: str | None = Field(
         None,
-        description="a condition in SQL on the newest row of each image: \"verdict = 'unsure'\"; may also choose images"
-        " that this model could not read: missing, forbidden, unreachable (default: all that it has not judged)",
+        description="an SQL condition on the newest row of each image: \"verdict = 'unsure'\"; may also select images "
+        "that this model could not read: missing, forbidden, unreachable (default: all that it has not scored)",
     )
     newer_than: datetime | None = Field(
-        None, description="only images whose newest row is of this time or later, UTC (default: of any time)"
+        None, description="only images whose newest row has this time or a later one, UTC (default: any time)"
     )
     sample: Annotated[float, Field(gt=0, le=1)] = Field(
-        1.0, description="only this share of them, drawn by their place, so that the same command draws the same"
+        1.0,
+        description="only this share of them, drawn by a hash of their place, so that the same command draws the same "
+        "images",
     )
 
     @field_validator("newer_than")
@@ -202,19 +209,19 @@ class RescanSettings(RunSettings):
     @model_validator(mode="after")
     def _promoted_needs_a_registry(self) -> Self:
         if self.model == PROMOTED and self.registry is None:
-            raise ValueError("--model promoted needs --registry, the folder URL whose promoted version is meant")
+            raise ValueError("--model promoted needs --registry, the folder URL of the registry")
         return self
 
 
 class TablesSettings(JobSettings):
-    """Look at a verdict table: one of its views, or an answer in SQL, or a DuckDB file that keeps the views.
+    """Query a verdict table: show one of its views, run SQL, or write the views into a DuckDB file.
 
     The views: current (the newest verdict of each image), evidence (the same, with what the file declares about
-    itself: generated or camera, and whether its verdict contradicts that), faults (images that got none, and why),
-    changed (what the newest model called other than the one before it, with both scores), progress (how far each model
-    is), verdicts (every row of every model), runs (the record of each run: settings, times, counts, exit code, error).
+    itself: generated or camera, and whether the verdict contradicts it), faults (images without a verdict, and why),
+    changed (images whose verdict differs between the two newest models, with both scores), progress (images scored by
+    each model), verdicts (every row of every model), runs (each run's settings, times, counts, exit code, error).
 
-    exit codes: 0 shown, 2 a setting or a place that is not there, 3 a store failed, 130 Ctrl-C, 143 SIGTERM
+    exit codes: 0 shown, 2 an invalid setting or a missing file, 3 a store failed, 130 Ctrl-C, 143 SIGTERM
     """
 
     prefix = "MOLE_TABLES_"
@@ -223,10 +230,10 @@ class TablesSettings(JobSettings):
 
     table: Annotated[str, Field(min_length=1)] = Field(description="the folder URL of the verdict table")
     view: View | None = Field(None, description="what to show (default: progress)")
-    sql: str | None = Field(None, description="a question about the views, in place of a view (default: the view)")
-    limit: NonNegativeInt = Field(20, description="show so many rows of it; 0 shows all")
+    sql: str | None = Field(None, description="a query on the views, instead of a view (default: the view)")
+    limit: NonNegativeInt = Field(20, description="show this many rows; 0 shows all")
     database: Path | None = Field(
-        None, description="write the views into this DuckDB file; they read the table anew (default: none)"
+        None, description="write the views into this DuckDB file; they read the table at each query (default: none)"
     )
     json_rows: bool = Field(False, description="print each row as a line of JSON")
 
@@ -238,13 +245,13 @@ class TablesSettings(JobSettings):
 
 
 class CompactSettings(JobSettings):
-    """Join the small files of a verdict table, each model's by themselves, while others read it.
+    """Merge the small files of each model's partition of a verdict table, while others read it.
 
-    A joined file is put in place before the small ones go, so a reader of the views sees each row once at any moment. A
-    reader of the bare files may see rows of a joined file twice until the grace ends, and misses none.
+    A merged file is written before the small ones are removed, so a reader of the views always sees each row once. A
+    reader of the files themselves may see rows of a merged file twice until the grace period ends, and misses none.
 
-    exit codes: 0 done, 2 a setting or a place that is not there, 3 a store failed, 5 a joined file that does not hold
-    its rows, 7 another run holds the table, 130 Ctrl-C, 143 SIGTERM
+    exit codes: 0 done, 2 an invalid setting or a missing file, 3 a store failed, 5 a merged file does not have its
+    rows, 7 another run holds the table, 130 Ctrl-C, 143 SIGTERM
     """
 
     prefix = "MOLE_COMPACT_"
@@ -252,19 +259,21 @@ class CompactSettings(JobSettings):
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
 
     table: Annotated[str, Field(min_length=1)] = Field(description="the folder URL of the verdict table")
-    rows_per_file: PositiveInt = Field(1_000_000, description="rows of a joined file at most; half as many stay alone")
-    grace: NonNegativeFloat = Field(60.0, description="seconds between a joined file and the end of the small ones")
-    json_summary: bool = Field(
-        False, description="print one JSON list, with exact numbers, on stdout and nothing else there"
+    rows_per_file: PositiveInt = Field(
+        1_000_000, description="maximum rows of a merged file; files with half as many are not merged"
     )
+    grace: NonNegativeFloat = Field(
+        60.0, description="seconds between writing a merged file and removing the small ones"
+    )
+    json_summary: bool = Field(False, description="print one JSON list, with exact numbers, on stdout and nothing else")
 
 
 class EstimateSettings(DetectorSettings):
-    """Forecast what a scan of a source takes: images, bytes, hours, requests, the table, and the cost at given prices.
+    """Forecast a scan of a source: images, bytes, hours, requests, size of the table, and cost at given prices.
 
-    Reads the source's list, scans a sample with the scan's own steps on the cluster at hand, and shows the arithmetic.
+    Lists the source, scans a sample on the connected cluster with the scan's own stages, and shows the arithmetic.
 
-    exit codes: 0 told, 2 a setting or a place that is not there, 3 a store failed, 4 the model cannot be used, 130
+    exit codes: 0 done, 2 an invalid setting or a missing file, 3 a store failed, 4 the model cannot be used, 130
     Ctrl-C, 143 SIGTERM
     """
 
@@ -272,20 +281,20 @@ class EstimateSettings(DetectorSettings):
     positional = "source"
 
     source: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] = Field(
-        description="as the scan's --source; may be repeated"
+        description="like --source of the scan; may be repeated"
     )
-    model: str = Field("embedded", description="as the scan's --model")
-    images: PositiveInt = Field(256, description="images of the sample, of at most 16 units")
-    seed: int = Field(0, description="of the draw of those units")
-    core_price: NonNegativeFloat = Field(0.0, description="of a core for an hour")
-    gpu_price: NonNegativeFloat = Field(0.0, description="of a GPU for an hour")
-    request_price: NonNegativeFloat = Field(0.0, description="of 1,000 requests to the store")
-    transfer_price: NonNegativeFloat = Field(0.0, description="of a gigabyte read")
-    storage_price: NonNegativeFloat = Field(0.0, description="of a gigabyte of the table for a month")
-    all_files: bool = Field(False, description="as the scan's --all-files")
+    model: str = Field("embedded", description="like --model of the scan")
+    images: PositiveInt = Field(256, description="images of the sample, from at most 16 shards or slices")
+    seed: int = Field(0, description="random seed of the sample")
+    core_price: NonNegativeFloat = Field(0.0, description="price per core-hour")
+    gpu_price: NonNegativeFloat = Field(0.0, description="price per GPU-hour")
+    request_price: NonNegativeFloat = Field(0.0, description="price per 1,000 requests to the store")
+    transfer_price: NonNegativeFloat = Field(0.0, description="price per gigabyte read")
+    storage_price: NonNegativeFloat = Field(0.0, description="price per gigabyte-month of the table")
+    all_files: bool = Field(False, description="like --all-files of the scan")
 
     @model_validator(mode="after")
-    def _no_forecast_of_these(self) -> Self:
+    def _without_shadow_and_dedupe(self) -> Self:
         if self.shadow or self.dedupe:
-            raise ValueError("--shadow and --dedupe are not forecast; leave them out")
+            raise ValueError("--shadow and --dedupe are not supported by the forecast; leave them out")
         return self

@@ -1,7 +1,7 @@
-"""What Ray calls on workers, by names that cost the driver nothing.
+"""Workers: the stages of a scan as Ray runs them on workers, importable by the driver without torch.
 
-The imports stand inside on purpose: torch takes seconds of a core and much memory, and the driver, which only plans
-and counts, needs none of it.
+The imports stand inside the functions on purpose: torch takes seconds of a core and much memory, and the driver, which
+only plans and counts, needs none of it.
 """
 
 import gc
@@ -13,7 +13,7 @@ import ray
 
 from mole.measuring.calibration import Calibration
 from mole.views.preprocess import Preprocess
-from pipeline.scan.forecasting.trial import Trial
+from pipeline.scan.forecasting.sample_spec import SampleSpec
 from pipeline.telemetry import metrics
 from pipeline.telemetry.tally import Teller
 
@@ -22,37 +22,37 @@ def prepare(
     fetched: pa.Table,
     spec: Preprocess,
     bounds: tuple[int, int, int],
-    known: str | None = None,
-    claims: Any = None,
+    content_index: str | None = None,
+    deduplicator: Any = None,
 ) -> pa.Table:
-    """Decode and view a block; see `pipeline.scan.steps.prepare`.
+    """Decode a block of images and cut their views; see `pipeline.scan.steps.prepare`.
 
     Where the workers of this task have died twice, each image is decoded in a process of its own.
 
     Args:
         fetched: a table of `FETCHED`.
         spec: the model's preprocessing.
-        bounds: most bytes, most pixels, fewest pixels of a side.
-        known: the URL of a file of verdicts by content, where copies are not to be scored again.
-        claims: the handle of the `Claims` that say which of several copies is scored; None scores each.
+        bounds: maximum bytes, maximum pixels, minimum pixels of a side.
+        content_index: the URL of the verdicts by content hash; None to score every image.
+        deduplicator: the handle of the actor that decides which of several equal images is scored; None scores each.
     """
     from pipeline.images.decode import Bounds
     from pipeline.scan.steps import prepare as steps
-    from pipeline.scan.table.known import opened
+    from pipeline.scan.table.content_index import open_index
 
-    look = steps.chosen(spec, Bounds(*bounds))
+    decode = steps.choose_decoder(spec, Bounds(*bounds))
 
     def claim(contents: Sequence[bytes], places: Sequence[str]) -> Sequence[bool]:
-        answer: Sequence[bool] = ray.get(claims.claim.remote(list(contents), list(places)))
+        answer: Sequence[bool] = ray.get(deduplicator.claim.remote(list(contents), list(places)))
         return answer
 
-    verdicts = None if known is None else opened(known)
+    index = None if content_index is None else open_index(content_index)
     with metrics.timed(metrics.Stage.PREPARE):
-        return steps.prepare(fetched, spec, look, known=verdicts, claim=None if claims is None else claim)
+        return steps.prepare(fetched, spec, decode, index=index, claim=None if deduplicator is None else claim)
 
 
 class Scorer:
-    """An actor that holds detectors; see `pipeline.scan.steps.score`."""
+    """The scoring actor; see `pipeline.scan.steps.score`."""
 
     def __init__(
         self,
@@ -61,16 +61,16 @@ class Scorer:
         device: str,
         threads: int,
         batch_size: int,
-        teller: Teller | None = None,
+        reporter: Teller | None = None,
     ) -> None:
         from pipeline.scan.steps.score import ScoreActor
 
         self.batch_size = batch_size
-        told = None if teller is None else teller.scored
-        self.actor = ScoreActor(models, device=device, threads=threads, batch_size=batch_size, told=told)
-        if teller is not None:
-            teller.loaded()
-        gc.freeze()  # what lives as long as this process is not walked over again
+        on_scored = None if reporter is None else reporter.scored
+        self.actor = ScoreActor(models, device=device, threads=threads, batch_size=batch_size, on_scored=on_scored)
+        if reporter is not None:
+            reporter.loaded()
+        gc.freeze()  # what lives as long as this process is not collected again
 
     def __call__(self, prepared: pa.Table) -> Any:
         """Score a table of `PREPARED`."""
@@ -86,32 +86,32 @@ def conclude(
     fingerprint: str,
     *,
     prevalence: float,
-    aside: str | None = None,
-    teller: Teller | None = None,
+    deferred: str | None = None,
+    reporter: Teller | None = None,
 ) -> pa.Table:
-    """Write rows as the table holds them; see `pipeline.scan.steps.verdict`.
+    """Turn scores into rows of the verdict table; see `pipeline.scan.steps.verdict`.
 
     Args:
         scored: a table of `SCORED`.
-        calibrations: of each model by its digest.
+        calibrations: each model's, by its digest.
         fingerprint: of the preprocessing.
         prevalence: share of generated images that the probabilities assume.
-        aside: where rows of copies wait, where copies are not to be scored; these are left out.
-        teller: is told the outcomes, where somebody watches.
+        deferred: with `--dedupe`, the URL prefix under which rows of duplicates wait; they are left out of the result.
+        reporter: receives the outcomes; None where no progress is shown.
     """
     from pipeline.scan.steps.verdict import conclude as conclude_here
-    from pipeline.scan.table.copies import set_aside
+    from pipeline.scan.table.duplicates import defer_duplicates
 
     with metrics.timed(metrics.Stage.CONCLUDE):
         rows = conclude_here(scored, calibrations, fingerprint, prevalence=prevalence)
-        rows = rows if aside is None else set_aside(rows, aside)
-    if teller is not None:
-        teller.concluded(rows)
+        rows = rows if deferred is None else defer_duplicates(rows, deferred)
+    if reporter is not None:
+        reporter.concluded(rows)
     return rows
 
 
-def survey(trial: Trial, teller: Teller | None = None) -> tuple[dict[str, Any], float]:
-    """Scan a sample and time its steps; see `pipeline.scan.forecasting.survey`."""
-    from pipeline.scan.forecasting.survey import measure
+def measure_sample(spec: SampleSpec, reporter: Teller | None = None) -> tuple[dict[str, Any], float]:
+    """Scan a sample and time its stages; see `pipeline.scan.forecasting.measurement`."""
+    from pipeline.scan.forecasting.measurement import measure
 
-    return measure(trial, None if teller is None else teller.scored)
+    return measure(spec, None if reporter is None else reporter.scored)

@@ -1,4 +1,4 @@
-"""The command of a compaction: with --log-json all that stands on stderr is JSON, to the line that names the record."""
+"""The compact command: with --log-json every line on stderr is JSON, down to the one that names the run record."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A decoder that dies at one image costs that image alone: it is named, every other one has its verdict, the exit is 0."""
+"""A decoder crash costs one image: its row names the signal, every other image has its verdict, the exit code is 0."""
 
 import json
 import os

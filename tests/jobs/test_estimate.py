@@ -1,4 +1,4 @@
-"""The command measures the scan's own steps on a sample, and tells what the whole would take."""
+"""The estimate command: it measures the scan's own stages on a sample and forecasts the whole source."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What a user named and is not there has one exit code in every job, before any Ray is started, and is called by name."""
+"""Missing files: every job exits with one code before Ray starts, and the message names the file."""
 
 import shutil
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The command that judges a table again: what it prints, and how it ends by itself and goes on."""
+"""The rescan command: its output, how a limit ends it, and how it resumes."""
 
 import json
 from pathlib import Path
@@ -21,11 +21,14 @@ def test_a_rescan_ends_after_its_images_or_hours_and_the_same_command_goes_on(
 
     assert console.main([*command, "--max-images", "7"]) == 0
     told = capsys.readouterr().out
-    assert "7 rows written" in told and "complete: each" not in told
-    assert "not complete: --max-images ended this run; 13 images are left; the same command goes on" in told
+    assert "7 rows written" in told and "completeness check passed" not in told
+    assert "not complete: --max-images ended this run; 13 images left; run the same command again" in told
     assert "generated: a probability from 0.1" in told and "law" not in told
 
     assert console.main([*command, "--max-images", "13"]) == 0
     told = capsys.readouterr().out
-    assert "13 rows written" in told and "complete: each chosen image has exactly one row of this model" in told
+    assert (
+        "13 rows written" in told
+        and "completeness check passed: each selected image has exactly one row of this model" in told
+    )
     assert not (table / "_lease.json").exists()

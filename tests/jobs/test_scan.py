@@ -1,4 +1,4 @@
-"""The command itself, in processes of its own: what it prints, its exit codes, and what a killed run leaves behind."""
+"""The scan command in processes of its own: its output, its exit codes, and what a killed run leaves behind."""
 
 import http.server
 import io
@@ -132,7 +132,7 @@ def test_what_is_told_of_a_finished_scan_is_complete_in_words_and_in_json(
     whole: Whole, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags, output, told = whole
-    assert "complete: 1,008 images in 5 shards and files, each exactly one row" in told
+    assert "completeness check passed: 1,008 images in 5 shards and files, exactly one row each" in told
     assert "law" not in told and "no file declares a generator or a camera" in told
     assert re.search(r"^generated +\d+  a probability from 0\.1\d\d up *$", told, re.MULTILINE)
     assert re.search(r"^truncated +1  no verdict *$", told, re.MULTILINE)
@@ -240,7 +240,7 @@ def test_a_folder_is_a_whole_command_and_its_suspicious_images_are_named_with_a_
 
     assert console.main([*flags, "50"]) == 0
     told = capsys.readouterr().out
-    assert "complete: 13 images in 13 shards and files, each exactly one row" in told
+    assert "completeness check passed: 13 images in 13 shards and files, exactly one row each" in told
     assert "skipped, not named like an image: 1 file (" in told, "its own output is not counted"
     assert "what the files declare about themselves: 1 a generator" in told
     assert re.search(
@@ -316,7 +316,7 @@ def test_a_table_in_a_store_is_not_read_and_the_command_that_asks_it_is_told(
     shard = write_shard(tmp_path / "a.tar", samples(6))
     assert console.main(["scan", str(shard), "--output", "memory://told/verdicts", "--model", str(tiny)]) == 0
     told = capsys.readouterr().out
-    assert "suspicious" not in told and "complete: 6 images in 1 shard or file" in told
+    assert "suspicious" not in told and "completeness check passed: 6 images in 1 shard or file" in told
     program, *words = shlex.split(lines(told)["look"])
     assert program == "mole-scan" and words[:2] == ["tables", "memory:///told/verdicts"]
     assert console.main(words) == 0

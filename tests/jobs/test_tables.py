@@ -1,4 +1,4 @@
-"""The command that looks at a verdict table: what it prints, and the DuckDB file that it leaves."""
+"""The tables command: its output, and the DuckDB file that it writes."""
 
 import json
 from datetime import timedelta
@@ -65,10 +65,10 @@ def test_the_views_of_a_database_follow_the_table(table: Path, tmp_path: Path) -
     ("flags", "code", "words"),
     [
         (["--sql", "SELECT nothing FROM nowhere"], 2, "nowhere"),
-        (["--sql", " "], 2, "must ask one question"),
+        (["--sql", " "], 2, "must be one query"),
         (["--view", "none"], 2, "--view"),
         (["--table", "nowhere"], 2, "--table 'nowhere' is not there"),
-        (["--sql", "SELECT 1; SELECT 2"], 2, "must ask one question"),
+        (["--sql", "SELECT 1; SELECT 2"], 2, "must be one query"),
         (
             ["--sql", "SELECT verdict::INT FROM current"],
             2,

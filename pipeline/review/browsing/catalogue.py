@@ -18,7 +18,7 @@ import duckdb
 from mole.errors import MoleError, SettingsError, StorageError
 from pipeline.review.browsing.condition import in_words
 from pipeline.review.evidence.columns import ADDED
-from pipeline.scan.table.views import demand_table, opened
+from pipeline.scan.table.views import demand_table, open_views
 
 MEMORY = "2GB"
 THREADS = 2
@@ -184,7 +184,7 @@ class Catalogue:
         Raises:
             StorageError: the table cannot be read.
         """
-        with opened(self.table, self._file) as views:
+        with open_views(self.table, self._file) as views:
             self._builder = views
             views.execute(
                 f"SET memory_limit = '{MEMORY}'; SET threads = {THREADS}; SET preserve_insertion_order = false"

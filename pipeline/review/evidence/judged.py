@@ -16,8 +16,8 @@ import duckdb
 from mole.errors import SettingsError
 from pipeline.records import MODEL, PREVALENCE_KEY
 from pipeline.registry import FEWEST
-from pipeline.scan.table.ledger import FACTS, STATES, pattern
-from pipeline.scan.table.views import opened
+from pipeline.scan.table.ledger import FACTS, STATES, sql_pattern
+from pipeline.scan.table.views import open_views
 from pipeline.storage.storage import absolute
 
 MEMORY = "512MB"
@@ -97,7 +97,7 @@ class Judged:
         others = [one for one in self.models if one is not self.model]
         before = [one for one in others if one.until <= self.model.until]
         self.other = next(iter(before or others), None)
-        views.execute("CREATE TABLE stale AS SELECT unit FROM units WHERE NOT living")
+        views.execute("CREATE TABLE stale AS SELECT unit FROM units WHERE NOT is_current")
         self.complete = self._checked()
         views.execute(f"CREATE OR REPLACE VIEW current AS {self._once(self.model.digest)}")
         views.execute(NARROW.format(key=', hash(unit, "index") AS place' if others else ""))
@@ -117,7 +117,7 @@ class Judged:
 
     def prevalences(self) -> list[float]:
         """List the shares of generated images that the probabilities of the model's files assume."""
-        files = pattern(absolute(self.table), f"{MODEL}={self.model.digest}", "*.parquet")
+        files = sql_pattern(absolute(self.table), f"{MODEL}={self.model.digest}", "*.parquet")
         rows = self.ask(
             f"SELECT DISTINCT file_name, decode(value) AS told FROM parquet_kv_metadata({files}) "
             f"WHERE decode(key) = '{PREVALENCE_KEY.decode()}'"
@@ -169,7 +169,10 @@ def judged(table: str, model: str | None = None) -> Iterator[Judged]:
         SettingsError: there is no verdict table, or no such model in it.
         StorageError: the table cannot be read.
     """
-    with tempfile.TemporaryDirectory(prefix="mole-scan-") as folder, opened(table, f"{folder}/rows.duckdb") as views:
+    with (
+        tempfile.TemporaryDirectory(prefix="mole-scan-") as folder,
+        open_views(table, f"{folder}/rows.duckdb") as views,
+    ):
         views.execute(f"SET memory_limit = '{MEMORY}'; SET preserve_insertion_order = false; SET TimeZone = 'UTC'")
         views.execute(f"SET temp_directory = '{_quoted(folder)}/spilled'")
         yield Judged(views, table, model)

@@ -10,11 +10,11 @@ from typing import Any
 from mole.errors import StorageError
 from pipeline.records import PASSING, Status
 from pipeline.scan.reading.fetch import READERS, read_unit
-from pipeline.scan.reading.image import Wanted
+from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.reread import is_own, unit_now
 from pipeline.scan.reading.shard import is_shard
 from pipeline.scan.reading.unit import Name
-from pipeline.scan.table.choice import GAP, LONGEST
+from pipeline.scan.table.selection import GAP, LONGEST
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of
 from pipeline.storage.patience import is_near
@@ -184,7 +184,7 @@ def _from_beginning(rows: Sequence[Row]) -> Iterator[Answer]:
     missing = Gone(Status.MISSING, f"it was not found again in {uri}")
     left = sorted(rows, key=lambda row: row["index"], reverse=True)
     try:
-        for found in read_unit(unit_now(name, uri), Wanted(MOST_BYTES, name.member)):
+        for found in read_unit(unit_now(name, uri), ReadOptions(MOST_BYTES, name.member)):
             while left and left[-1]["index"] < found["index"]:
                 yield left.pop(), missing
             while left and left[-1]["index"] == found["index"]:

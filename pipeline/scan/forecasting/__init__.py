@@ -1,1 +1,1 @@
-"""What a scan would take, from a sample that is really scanned."""
+"""The forecast of a scan's time, size and cost, from a sample that is scanned."""

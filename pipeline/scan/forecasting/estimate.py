@@ -1,4 +1,4 @@
-"""The estimate: what a scan of a source would take, from its list and from a sample that is really scanned."""
+"""The estimate: time, size and cost of scanning a source, from its listing and a sample that is scanned."""
 
 import random
 import time
@@ -11,53 +11,44 @@ from mole.config import Description, describe
 from mole.errors import SettingsError
 from pipeline import registry
 from pipeline.runtime import cluster
-from pipeline.scan.forecasting.forecast import Counted, Line, Machine, Prices, Sampled, forecast
-from pipeline.scan.forecasting.trial import Trial
-from pipeline.scan.reading.image import Wanted
-from pipeline.scan.reading.listed import listed
+from pipeline.scan.connection import connected
+from pipeline.scan.forecasting.forecast import Line, Machine, Prices, SampleMeasurement, SourceCounts, forecast
+from pipeline.scan.forecasting.sample_spec import SampleSpec
+from pipeline.scan.reading.image import ReadOptions
+from pipeline.scan.reading.listing_progress import show_listing
 from pipeline.scan.reading.source import Source
 from pipeline.scan.reading.unit import Unit
 from pipeline.scan.settings import EstimateSettings
-from pipeline.scan.workers import survey
+from pipeline.scan.workers import measure_sample
 from pipeline.storage.memory import snapshot
 from pipeline.telemetry.asking import counting
 from pipeline.telemetry.terminal import Ticker
 
 PLACES = 16
-"""Shards and slices that a sample is drawn from, a few images of each; of single files each is one."""
+"""Shards and slices in a sample, with a few images of each; files are sampled one by one."""
 
 
 def estimate(settings: EstimateSettings) -> list[Line]:
-    """Forecast what a scan takes on the cluster at hand.
+    """Forecast a scan on the connected cluster.
 
     Args:
         settings: the source, the detector, the prices.
 
     Raises:
-        SettingsError: the source holds nothing to measure.
+        SettingsError: the source has no image to measure.
         StorageError: the source cannot be read.
         ModelError: the checkpoint cannot be used.
     """
     cluster.demand_gpu(settings.device, settings.ray_address)
     model = describe(registry.locate(settings.model))
-    begun = time.time()
+    started = time.time()
     source = Source(settings.source, settings.all_files, settings.image_member)
-    counted, drawn = count(listed(source.units(), Ticker.shown()), settings.images, settings.seed)
-    listing = time.time() - begun
+    counted, drawn = count(show_listing(source.units(), Ticker.shown()), settings.images, settings.seed)
+    listing = time.time() - started
     if not drawn:
-        raise SettingsError(f"--source {settings.source}: there is nothing to measure")
+        raise SettingsError(f"--source {settings.source}: there is no image to measure")
     Ticker.shown().enter("starting Ray")
-    with (
-        cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
-        cluster.own_errors(),
-    ):
-        layout = cluster.lay_out(
-            settings.device,
-            actors=settings.num_actors,
-            batch_size=settings.batch_size,
-            rows_per_file=settings.rows_per_file,
-            resource=settings.score_resource,
-        )
+    with connected(settings) as layout:
         sampled, ready = _sample(settings, model, drawn, layout)
     start = ready - psutil.Process().create_time() - listing
     machine = Machine(layout.cores, layout.actors, layout.device, max(0.0, start), layout.rows_per_file)
@@ -71,13 +62,13 @@ def estimate(settings: EstimateSettings) -> list[Line]:
     return forecast(counted, sampled, machine, prices)
 
 
-def count(units: Iterable[Unit], most: int, seed: int) -> tuple[Counted, list[Unit]]:
-    """Count a source's units, and draw some of them, each as likely as another, in one pass that keeps no more.
+def count(units: Iterable[Unit], most: int, seed: int) -> tuple[SourceCounts, list[Unit]]:
+    """Count a source's units, and draw a uniform sample of them by reservoir sampling.
 
     Args:
         units: the source.
-        most: units that are drawn; of shards and slices only `PLACES`.
-        seed: of the draw.
+        most: units that are drawn; of shards and slices at most `PLACES`.
+        seed: of the random draw.
     """
     chance = random.Random(seed)
     drawn: list[Unit] = []
@@ -92,17 +83,17 @@ def count(units: Iterable[Unit], most: int, seed: int) -> tuple[Counted, list[Un
             drawn[place] = unit
     chance.shuffle(drawn)
     several = [unit for unit in drawn if unit.images != 1]
-    return Counted(number, images, shards, size), [unit for unit in drawn if unit.images == 1] + several[:PLACES]
+    return SourceCounts(number, images, shards, size), [unit for unit in drawn if unit.images == 1] + several[:PLACES]
 
 
 def _sample(
     settings: EstimateSettings, model: Description, drawn: list[Unit], layout: cluster.Layout
-) -> tuple[Sampled, float]:
-    """Scan a sample in one process of the cluster; tell also when that had its detector ready."""
-    trial = Trial(
+) -> tuple[SampleMeasurement, float]:
+    """Scan a sample in one process of the cluster; returns also when its detector was loaded, seconds since 1970."""
+    spec = SampleSpec(
         units=tuple(drawn),
         images=settings.images,
-        wanted=Wanted(settings.max_bytes, settings.image_member),
+        options=ReadOptions(settings.max_bytes, settings.image_member),
         bounds=(settings.max_bytes, settings.max_pixels, settings.min_side),
         model=(settings.model, model.digest),
         device=layout.device,
@@ -110,10 +101,10 @@ def _sample(
         batch_size=layout.batch_size,
         memory=snapshot(settings.source),
     )
-    with counting("measuring a sample", None, "images") as teller:
-        measured = ray.remote(**layout.resources)(survey).remote(trial, teller)
+    with counting("measuring a sample", None, "images") as reporter:
+        measured = ray.remote(**layout.resources)(measure_sample).remote(spec, reporter)
         facts, ready = ray.get(measured)
         Ticker.shown().reach(facts["images"])
     if not facts["images"]:
         raise SettingsError(f"--source {settings.source}: none of the images that were drawn can be read")
-    return Sampled(**facts), ready
+    return SampleMeasurement(**facts), ready

@@ -1,26 +1,26 @@
-"""A forecast: from what a sample took to what the whole source will take, each number with its arithmetic."""
+"""Forecast: extrapolates a sample to the whole source, each number with its arithmetic."""
 
 from dataclasses import dataclass
 
 HOUR = 3600.0
 PAGE = 1000
-"""Keys of one answer to a listing."""
+"""Keys of one response to a list request."""
 PIECE = 8 << 20
-"""Bytes of one ranged request of a shard; each shard is also looked at once."""
+"""Bytes of one ranged request of a shard; each shard takes one more request for its metadata."""
 A_FILE = 2
-"""Requests of a file that is read alone: one that looks and one that reads."""
+"""Requests for a single file: its metadata and its bytes."""
 GIGABYTE = 1e9
 
 
 @dataclass(frozen=True)
-class Counted:
-    """What a source's list tells.
+class SourceCounts:
+    """The counts of a source's listing.
 
     Attributes:
         units: shards, files and slices.
-        images: images that the list itself counts: files and rows of listings.
-        shards: shards, whose images must be estimated.
-        shard_bytes: what those hold together.
+        images: images known without reading: files and rows of listings.
+        shards: shards, whose number of images must be estimated.
+        shard_bytes: their bytes.
     """
 
     units: int
@@ -30,17 +30,17 @@ class Counted:
 
 
 @dataclass(frozen=True)
-class Sampled:
-    """What a sample of images took, on one machine.
+class SampleMeasurement:
+    """The measurement of a sample, on one machine.
 
     Attributes:
-        images: how many were read.
-        image_bytes: what they hold together.
-        shard_images: how many of them lie in shards.
-        shard_bytes: bytes of those shards that they cover, headers and other members with them.
+        images: images that were read.
+        image_bytes: their bytes.
+        shard_images: how many of them are in shards.
+        shard_bytes: bytes of those shards up to the last image read, headers and other members included.
         prepare: core-seconds of reading and preparing.
         model: seconds of the forward passes.
-        row_bytes: bytes of the table that their rows take.
+        row_bytes: bytes of a row in the table.
     """
 
     images: int
@@ -54,11 +54,11 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where the scan would run.
+    """The cluster that the scan would run on.
 
     Attributes:
-        cores: of all machines.
-        scorers: how many detectors score side by side.
+        cores: cores of all machines.
+        scorers: scoring actors.
         device: `cuda` or `cpu`.
         start: seconds until the first image is scored: Ray, torch, the detector.
         rows_per_file: rows a part.
@@ -73,14 +73,14 @@ class Machine:
 
 @dataclass(frozen=True)
 class Prices:
-    """What things cost, in one currency.
+    """Prices, in one currency.
 
     Attributes:
-        core: a core for an hour.
-        gpu: a GPU for an hour.
-        requests: 1,000 requests.
-        transfer: a gigabyte read.
-        storage: a gigabyte of the table for a month.
+        core: price per core-hour.
+        gpu: price per GPU-hour.
+        requests: price per 1,000 requests.
+        transfer: price per gigabyte read.
+        storage: price per gigabyte-month of the table.
     """
 
     core: float
@@ -95,11 +95,11 @@ class Line:
     """One line of a forecast.
 
     Attributes:
-        what: what is needed.
-        amount: how much.
-        unit: of what.
-        cost: what it costs, None where nothing is paid for it.
-        arithmetic: how the number came about.
+        what: the resource.
+        amount: how much of it.
+        unit: the unit of the amount.
+        cost: its cost; None where it has no price.
+        arithmetic: how the amount was computed.
     """
 
     what: str
@@ -109,86 +109,92 @@ class Line:
     arithmetic: str
 
 
-def forecast(counted: Counted, sampled: Sampled, machine: Machine, prices: Prices) -> list[Line]:
-    """Compute what a whole source takes.
+def forecast(counted: SourceCounts, sampled: SampleMeasurement, machine: Machine, prices: Prices) -> list[Line]:
+    """Extrapolate a sample to the whole source.
 
     Args:
-        counted: what the source's list tells.
-        sampled: what a sample took; at least one image.
-        machine: where the scan would run.
-        prices: what things cost.
+        counted: the counts of the source's listing.
+        sampled: the measurement of a sample of at least one image.
+        machine: the cluster that the scan would run on.
+        prices: of resources.
 
     Returns:
-        Images, bytes, core-hours, model-hours, requests, table, seconds; then the sum of the costs.
+        Images, bytes, core-hours, model-hours, requests, table, seconds; then the total cost.
     """
-    in_shards = counted.shard_bytes * sampled.shard_images / sampled.shard_bytes if sampled.shard_bytes else 0.0
-    images = counted.images + in_shards
-    told = f"{counted.images:,} listed"
-    if counted.shards:
-        share = sampled.shard_bytes / max(1, sampled.shard_images)
-        told += f" + {counted.shard_bytes:,} bytes of shards / {share:,.0f} bytes an image"
-    lines = [Line("images", images, "images", None, told)]
-
-    size = sampled.image_bytes / sampled.images
-    read = counted.shard_bytes + counted.images * size
-    lines.append(
-        Line(
-            "read",
-            read / GIGABYTE,
-            "GB",
-            read / GIGABYTE * prices.transfer,
-            f"{counted.shard_bytes:,} bytes of shards + {counted.images:,} images x {size:,.0f} bytes",
-        )
-    )
-    each = sampled.prepare / sampled.images
-    cores = images * each / HOUR
-    lines.append(_hours("prepare", cores, "core-hours", prices.core, images, each))
-    pass_ = sampled.model / sampled.images
-    on_gpu = machine.device == "cuda"
-    threads = 1 if on_gpu else machine.cores / machine.scorers
-    model = images * pass_ * threads / HOUR
-    unit, price = ("GPU-hours", prices.gpu) if on_gpu else ("core-hours", prices.core)
-    lines.append(_hours("score", model, unit, price, images, pass_ * threads))
-
-    gets = counted.shard_bytes / PIECE + counted.shards + A_FILE * counted.images + counted.units / PAGE
-    puts = images / machine.rows_per_file
-    lines.append(
-        Line(
-            "requests",
-            gets + puts,
-            "requests",
-            (gets + puts) / 1000 * prices.requests,
-            f"{counted.shard_bytes:,} bytes / {PIECE >> 20} MiB + {counted.shards:,} shards + {A_FILE} x "
-            f"{counted.images:,} images + {counted.units:,} units / {PAGE:,} + {images:,.0f} rows / "
-            f"{machine.rows_per_file:,}",
-        )
-    )
-    table = images * sampled.row_bytes
-    lines.append(
-        Line(
-            "table",
-            table / GIGABYTE,
-            "GB",
-            table / GIGABYTE * prices.storage,
-            f"{images:,.0f} rows x {sampled.row_bytes:,.0f} bytes",
-        )
-    )
-    decoding, scoring = images * each / machine.cores, images * pass_ / machine.scorers
-    busy = max(decoding, scoring) if on_gpu else decoding + scoring
-    joined = "or, where longer," if on_gpu else "+"
-    lines.append(
-        Line(
-            "time here",
-            machine.start + busy,
-            "seconds",
-            None,
-            f"start {machine.start:,.0f} s + prepare {decoding:,.0f} s {joined} score {scoring:,.0f} s, on "
-            f"{machine.cores} cores, {machine.scorers} scorers",
-        )
-    )
+    images = counted.images + _images_in_shards(counted, sampled)
+    lines = [
+        Line("images", images, "images", None, _images_arithmetic(counted, sampled)),
+        _read(counted, sampled, prices),
+        *_compute(images, sampled, machine, prices),
+        _requests(images, counted, machine, prices),
+        _table(images, sampled, prices),
+        _time(images, sampled, machine),
+    ]
     total = sum(line.cost or 0.0 for line in lines)
     return [*lines, Line("cost", total, "", total, " + ".join(f"{line.cost:,.2f}" for line in lines if line.cost))]
 
 
-def _hours(what: str, hours: float, unit: str, price: float, images: float, each: float) -> Line:
+def _images_in_shards(counted: SourceCounts, sampled: SampleMeasurement) -> float:
+    """Estimate the images of all shards from the bytes of an image in the sample's."""
+    return counted.shard_bytes * sampled.shard_images / sampled.shard_bytes if sampled.shard_bytes else 0.0
+
+
+def _images_arithmetic(counted: SourceCounts, sampled: SampleMeasurement) -> str:
+    listed = f"{counted.images:,} listed"
+    if not counted.shards:
+        return listed
+    each = sampled.shard_bytes / max(1, sampled.shard_images)
+    return f"{listed} + {counted.shard_bytes:,} bytes of shards / {each:,.0f} bytes an image"
+
+
+def _read(counted: SourceCounts, sampled: SampleMeasurement, prices: Prices) -> Line:
+    size = sampled.image_bytes / sampled.images
+    gigabytes = (counted.shard_bytes + counted.images * size) / GIGABYTE
+    arithmetic = f"{counted.shard_bytes:,} bytes of shards + {counted.images:,} images x {size:,.0f} bytes"
+    return Line("read", gigabytes, "GB", gigabytes * prices.transfer, arithmetic)
+
+
+def _compute(images: float, sampled: SampleMeasurement, machine: Machine, prices: Prices) -> list[Line]:
+    """Forecast the core-hours of preparing, and the GPU-hours or core-hours of scoring."""
+    prepare, model = sampled.prepare / sampled.images, sampled.model / sampled.images
+    if machine.device == "cuda":
+        score = _hours("score", "GPU-hours", prices.gpu, images, model)
+    else:
+        score = _hours("score", "core-hours", prices.core, images, model * (machine.cores / machine.scorers))
+    return [_hours("prepare", "core-hours", prices.core, images, prepare), score]
+
+
+def _requests(images: float, counted: SourceCounts, machine: Machine, prices: Prices) -> Line:
+    gets = counted.shard_bytes / PIECE + counted.shards + A_FILE * counted.images + counted.units / PAGE
+    requests = gets + images / machine.rows_per_file
+    arithmetic = (
+        f"{counted.shard_bytes:,} bytes / {PIECE >> 20} MiB + {counted.shards:,} shards + {A_FILE} x "
+        f"{counted.images:,} images + {counted.units:,} units / {PAGE:,} + {images:,.0f} rows / "
+        f"{machine.rows_per_file:,}"
+    )
+    return Line("requests", requests, "requests", requests / 1000 * prices.requests, arithmetic)
+
+
+def _table(images: float, sampled: SampleMeasurement, prices: Prices) -> Line:
+    gigabytes = images * sampled.row_bytes / GIGABYTE
+    arithmetic = f"{images:,.0f} rows x {sampled.row_bytes:,.0f} bytes"
+    return Line("table", gigabytes, "GB", gigabytes * prices.storage, arithmetic)
+
+
+def _time(images: float, sampled: SampleMeasurement, machine: Machine) -> Line:
+    """Forecast the seconds on this cluster: a GPU scores while cores prepare; without one, both share the cores."""
+    prepare = images * (sampled.prepare / sampled.images) / machine.cores
+    score = images * (sampled.model / sampled.images) / machine.scorers
+    on_gpu = machine.device == "cuda"
+    busy = max(prepare, score) if on_gpu else prepare + score
+    joined = "or, where longer," if on_gpu else "+"
+    arithmetic = (
+        f"start {machine.start:,.0f} s + prepare {prepare:,.0f} s {joined} score {score:,.0f} s, on "
+        f"{machine.cores} cores, {machine.scorers} scorers"
+    )
+    return Line("time here", machine.start + busy, "seconds", None, arithmetic)
+
+
+def _hours(what: str, unit: str, price: float, images: float, each: float) -> Line:
+    hours = images * each / HOUR
     return Line(what, hours, unit, hours * price, f"{images:,.0f} images x {each:.4f} s / 3,600, at {price:g} an hour")

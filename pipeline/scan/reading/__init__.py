@@ -1,1 +1,1 @@
-"""What there is to scan: units of every kind of source, and the images in them with their bytes or their fault."""
+"""Reading of sources: plans them as units, and yields each unit's images with their bytes or their fault."""

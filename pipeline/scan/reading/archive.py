@@ -1,7 +1,7 @@
-"""A tar as a stream: every sound member in order, and where the archive is torn.
+"""Archive: reads a tar as a stream; yields every sound member in order, and the places where the archive is damaged.
 
-`tarfile` ends without a word at a header that it cannot read; here the reader says so, looks for the next sound
-header, and goes on, so that no sound member is lost.
+`tarfile` ends silently at a header that it cannot read. This reader reports it, searches for the next valid header and
+continues there, so that no sound member is lost.
 """
 
 import tarfile
@@ -25,7 +25,7 @@ from pipeline.scan.reading.header import (
     parse,
     text,
 )
-from pipeline.scan.reading.linked import Linked
+from pipeline.scan.reading.link_targets import LinkTargets
 
 LONGEST_EXTENSION = 16 << 20
 LINKS = (tarfile.LNKTYPE, tarfile.SYMTYPE)
@@ -37,12 +37,12 @@ class Member:
 
     Attributes:
         name: its path in the archive.
-        offset: where its bytes begin in the (uncompressed) archive; of a hard link its target's.
-        length: how many there are.
-        data: the bytes; None where they were not wanted, or are not known.
-        link: what a link points to, None for a file.
-        ranged: whether the archive's bytes from `offset` on are the file's own: not where it is sparse, nor where a
-            link points to nothing that came before.
+        offset: where its bytes begin in the (uncompressed) archive; for a hard link, its target's.
+        length: number of bytes.
+        data: the bytes; None where they were not kept, or are unknown.
+        link: the target of a link, None for a file.
+        ranged: whether the archive's bytes from `offset` on are the file's content; not for a sparse file, nor for a
+            link whose target did not come before it.
     """
 
     name: str
@@ -54,13 +54,13 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Tear:
+class ArchiveFault:
     """A place where the archive cannot be read.
 
     Attributes:
-        offset: the byte at which it shows.
+        offset: the byte at which it was found.
         reason: what is wrong there.
-        member: the file that is cut by it, None between files.
+        member: the file that it cuts, None between files.
     """
 
     offset: int
@@ -69,7 +69,7 @@ class Tear:
 
 
 @dataclass(frozen=True)
-class Passed:
+class SkippedEntry:
     """An entry that holds no file: a directory, a device, a pipe.
 
     Attributes:
@@ -81,89 +81,90 @@ class Passed:
     kind: str
 
 
-Part = Member | Tear | Passed
-Wanted = Callable[[str, int, Callable[[], bytes]], bool]
-"""Told a member's name and length, and how to look at its first bytes, says whether its bytes are kept."""
+Part = Member | ArchiveFault | SkippedEntry
+KeepBytes = Callable[[str, int, Callable[[], bytes]], bool]
+"""Takes a member's name, its length and a function that peeks at its first bytes; tells whether to keep its bytes."""
 
 
 @dataclass
 class _State:
-    """What the reader knows between two headers.
+    """The reader's state between two headers.
 
     Attributes:
-        ended: an end mark was the last sound thing.
-        lost: the next sound header is looked for.
-        strange: where bytes that are no header began behind an end mark.
+        ended: whether the last valid block was an end mark.
+        searching: whether the next valid header is being searched for.
+        trailing: where bytes after an end mark begin that are not a header.
         name: the member that is being read.
-        linked: what hard links may point to.
+        extension: the extended headers of the next member.
+        targets: what hard links may point to.
     """
 
     ended: bool = False
-    lost: bool = False
-    strange: int | None = None
+    searching: bool = False
+    trailing: int | None = None
     name: str | None = None
     extension: Extension = field(default_factory=Extension)
-    linked: Linked = field(default_factory=Linked)
+    targets: LinkTargets = field(default_factory=LinkTargets)
 
 
-def members(stream: Readable, wanted: Wanted) -> Iterator[Part]:
+def members(stream: Readable, keep: KeepBytes) -> Iterator[Part]:
     """Read an archive from its first byte to its last.
 
     Args:
-        stream: the archive, already decompressed; it is only read forwards.
-        wanted: told a member's name and length, and how to look at its first bytes, says whether its bytes are kept.
+        stream: the archive, already decompressed; it is read sequentially.
+        keep: tells whether a member's bytes are kept.
 
     Yields:
-        Every sound member, every tear where it shows, and what holds no file. Archives that follow each other in one
-        file are read on; behind an end mark nothing is torn.
+        Every sound member, every fault where it was found, and every skipped entry. Concatenated archives are read to
+        the last one; bytes after an end mark are no fault unless a header follows.
 
     Raises:
-        OSError: the store failed; an archive that is torn raises nothing.
+        OSError: the store failed; a damaged archive raises nothing.
     """
     cursor, state = Cursor(stream), _State()
     start = 0
     try:
         while True:
-            if state.ended and state.strange is None:
-                cursor.pass_zeros()
+            if state.ended and state.trailing is None:
+                cursor.skip_zeros()
             start, state.name = cursor.at, None
             block = cursor.take(BLOCK)
             if not block:
                 break
             header = _header(block, start, state)
-            if isinstance(header, Tear):
+            if isinstance(header, ArchiveFault):
                 yield header
             elif header is not None:
-                if state.strange is not None:
-                    yield Tear(state.strange, "bytes that belong to no member lie here")
-                state.ended, state.lost, state.strange = False, False, None
-                yield from _entry(cursor, header, state, wanted)
+                if state.trailing is not None:
+                    yield ArchiveFault(state.trailing, "bytes that belong to no member lie here")
+                state.ended, state.searching, state.trailing = False, False, None
+                yield from _entry(cursor, header, state, keep)
     except (CutError, DamageError) as reason:
         if not state.ended or getattr(reason, "given", False):
-            yield Tear(start, str(reason), member=state.name)
+            yield ArchiveFault(start, str(reason), member=state.name)
         return
-    if not state.ended and not state.lost:
-        yield Tear(start, "the archive ends without its end mark")
+    if not state.ended and not state.searching:
+        yield ArchiveFault(start, "the archive ends without its end mark")
 
 
-def _header(block: bytes, start: int, state: _State) -> Header | Tear | None:
-    """Read one header; None for an end mark, for what lies behind it, and while the next sound header is looked for."""
+def _header(block: bytes, start: int, state: _State) -> Header | ArchiveFault | None:
+    """Read one header; None for an end mark, for bytes after it, and while the next valid header is searched for."""
     if len(block) == BLOCK and not block.strip(b"\0"):
-        state.ended, state.lost = True, False
+        state.ended, state.searching = True, False
         return None
     try:
         return parse(block)
     except HeaderError as reason:
         if state.ended:
-            state.strange = start if state.strange is None else state.strange
-        if state.ended or state.lost:
+            state.trailing = start if state.trailing is None else state.trailing
+        if state.ended or state.searching:
             return None
-        state.lost, state.extension = True, Extension()
-        return Tear(start, f"no sound header: {reason}")
+        state.searching, state.extension = True, Extension()
+        return ArchiveFault(start, f"no sound header: {reason}")
 
 
-def _entry(cursor: Cursor, header: Header, state: _State, wanted: Wanted) -> Iterator[Part]:
-    """Read what follows a header: an extension of the next one, a member, or something that is no file."""
+def _entry(cursor: Cursor, header: Header, state: _State, keep: KeepBytes) -> Iterator[Part]:
+    """Read what follows a header: an extension of the next one, a member, or an entry that holds no file."""
     if header.kind in EXTENSIONS:
         yield from _extend(cursor, header, state)
         return
@@ -172,45 +173,45 @@ def _entry(cursor: Cursor, header: Header, state: _State, wanted: Wanted) -> Ite
     name = state.name = text(raw)
     size = header.size if extension.size is None else extension.size
     if header.kind in (tarfile.AREGTYPE, tarfile.REGTYPE) and raw.endswith(b"/") and not size:
-        header = replace(header, kind=tarfile.DIRTYPE)  # how tars from before 1988 say it
+        header = replace(header, kind=tarfile.DIRTYPE)  # as in tars from before 1988
     if header.kind in LINKS:
         target = text(header.link if extension.link is None else extension.link)
         if header.kind == tarfile.SYMTYPE:
             yield Member(name, cursor.at, 0, None, link=target, ranged=False)
-        elif size and _brings_bytes(cursor):
-            yield _file(cursor, name, size, state, wanted)
+        elif size and _has_bytes(cursor):
+            yield _file(cursor, name, size, state, keep)
         else:
             yield _link(name, target, cursor.at, state)
     elif header.kind in NO_FILE:
         cursor.body(0 if header.kind in BODILESS else size + -size % BLOCK, keep=False)
-        yield Passed(name, NO_FILE[header.kind])
+        yield SkippedEntry(name, NO_FILE[header.kind])
     elif header.kind == tarfile.GNUTYPE_SPARSE or extension.is_sparse:
-        yield _sparse(cursor, replace(header, size=size), extension, state, wanted)
+        yield _sparse(cursor, replace(header, size=size), extension, state, keep)
     else:
-        yield _file(cursor, name, size, state, wanted)
+        yield _file(cursor, name, size, state, keep)
 
 
-def _extend(cursor: Cursor, header: Header, state: _State) -> Iterator[Tear]:
+def _extend(cursor: Cursor, header: Header, state: _State) -> Iterator[ArchiveFault]:
     start = cursor.at
     if header.size > LONGEST_EXTENSION:
         cursor.body(header.size, keep=False)
-        yield Tear(start, f"an extended header of {header.size:,} bytes, over {LONGEST_EXTENSION:,}")
+        yield ArchiveFault(start, f"an extended header of {header.size:,} bytes, over {LONGEST_EXTENSION:,}")
     else:
-        state.extension.learn(header.kind, cursor.body(header.size, keep=True) or b"")
+        state.extension.add(header.kind, cursor.body(header.size, keep=True) or b"")
     cursor.take(-header.size % BLOCK)
 
 
-def _file(cursor: Cursor, name: str, size: int, state: _State, wanted: Wanted) -> Member:
+def _file(cursor: Cursor, name: str, size: int, state: _State, keep: KeepBytes) -> Member:
     offset = cursor.at
-    data = cursor.body(size, keep=wanted(name, size, lambda: cursor.peek(size)))
+    data = cursor.body(size, keep=keep(name, size, lambda: cursor.peek(size)))
     cursor.take(-size % BLOCK)
     member = Member(name, offset, size, data)
-    state.linked.keep(name, offset, size, data)
+    state.targets.keep(name, offset, size, data)
     return member
 
 
-def _brings_bytes(cursor: Cursor) -> bool:
-    """Tell whether a hard link with a size is followed by the bytes: some writers add them, others do not."""
+def _has_bytes(cursor: Cursor) -> bool:
+    """Tell whether a hard link with a size is followed by bytes: some writers add them, others do not."""
     block = cursor.peek(BLOCK)
     if not block.strip(b"\0"):
         return False
@@ -222,17 +223,17 @@ def _brings_bytes(cursor: Cursor) -> bool:
 
 
 def _link(name: str, target: str, at: int, state: _State) -> Member:
-    """Give a hard link the place and the bytes of its target."""
-    place = state.linked.find(target)
+    """Make a hard link's member, with the place and the bytes of its target."""
+    place = state.targets.find(target)
     if place is None:
         return Member(name, at, 0, None, link=target, ranged=False)
     offset, length, data = place
-    state.linked.keep(name, offset, length, data)
+    state.targets.keep(name, offset, length, data)
     return Member(name, offset, length, data, link=target)
 
 
-def _sparse(cursor: Cursor, header: Header, extension: Extension, state: _State, wanted: Wanted) -> Part:
-    """Read a sparse file with its holes; its bytes in the archive are not its own, so it has no range."""
+def _sparse(cursor: Cursor, header: Header, extension: Extension, state: _State, keep: KeepBytes) -> Part:
+    """Read a sparse file with its holes; it has no byte range, since its content is not contiguous in the archive."""
     name, pieces, more = str(state.name), list(header.pieces or ()), header.more
     try:
         while more:
@@ -241,8 +242,8 @@ def _sparse(cursor: Cursor, header: Header, extension: Extension, state: _State,
         real = header.real if header.pieces is not None else extension.real
         real = header.size if real is None else real
         start = cursor.at
-        keep = wanted(name, real, lambda: b"") and header.size <= real + LONGEST_EXTENSION
-        stored = cursor.body(header.size, keep=keep)
+        kept = keep(name, real, lambda: b"") and header.size <= real + LONGEST_EXTENSION
+        stored = cursor.body(header.size, keep=kept)
         cursor.take(-header.size % BLOCK)
         if stored is None:
             return Member(name, start, real, None, ranged=False)
@@ -251,4 +252,4 @@ def _sparse(cursor: Cursor, header: Header, extension: Extension, state: _State,
             stored = stored[begin:]
         return Member(name, start, real, expanded(stored, pieces, real), ranged=False)
     except HeaderError as reason:
-        return Tear(cursor.at, str(reason), member=name)
+        return ArchiveFault(cursor.at, str(reason), member=name)

@@ -1,6 +1,6 @@
-"""A Parquet file as a listing: of URIs, or of the images themselves, as Hugging Face writes them.
+"""Columnar listing: a Parquet file of URIs, or of embedded images as Hugging Face writes them.
 
-Hugging Face's form is a struct of `bytes` and `path` for each image, and a note in the schema which columns are images.
+Hugging Face stores an image as a struct of `bytes` and `path`, and names the image columns in the schema's metadata.
 """
 
 import json
@@ -15,30 +15,30 @@ import pyarrow.parquet as pq
 import pyarrow.types as kinds
 
 from mole.errors import SettingsError
-from pipeline.scan.reading.clutter import begins_as_image
 from pipeline.scan.reading.document import PLACES
-from pipeline.scan.reading.torn import parquet
+from pipeline.scan.reading.member_types import has_image_signature
+from pipeline.scan.reading.parquet_file import open_parquet
 from pipeline.scan.reading.unit import Slice
 
 ROWS_A_SLICE = 256
 SLICES, MOST_ROWS_A_SLICE = 4096, 4096
-"""A Parquet listing above a million rows has larger slices: a billion rows are then a quarter of a million units."""
+"""Above a million rows a Parquet listing has larger slices, so that a billion rows are a quarter of a million units."""
 BYTES_A_SLICE = 256 << 20
 SLICES_A_GROUP = 4
-"""At most: of a row group with images each slice reads over those before it, for pages cannot be found by a row."""
+"""Maximum slices of a row group with images: a slice reads over those before it, since pages have no row index."""
 BYTES_A_BATCH, ROWS_A_BATCH = 16 << 20, 64
 TRIED = 16
-"""Rows whose bytes tell whether a column of bytes holds images."""
+"""Rows that are checked for an image signature in a column of bytes."""
 FEATURES = b"huggingface"
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ImageColumn:
     """A column of images.
 
     Attributes:
-        name: the column's.
-        lists: whether each row holds any number of them.
+        name: of the column.
+        lists: whether each row is a list of images.
     """
 
     name: str
@@ -46,23 +46,22 @@ class Pictures:
 
 
 def slices(url: str, image_member: str | None) -> Iterator[Slice]:
-    """Cut a Parquet file into slices of its row groups.
+    """Split a Parquet file into slices of its row groups.
 
     Args:
         url: the file.
-        image_member: the only column of images that is wanted, where there is one of that name.
+        image_member: the only column of images to read, where there is one of that name.
 
     Raises:
-        SettingsError: it holds neither images nor URIs.
-        TornError: it is damaged, or no Parquet file.
+        SettingsError: it has neither images nor URIs.
+        DamagedFileError: it is damaged, or not a Parquet file.
         OSError: the store failed.
     """
-    with parquet(url) as file:
+    with open_parquet(url) as file:
         names = tuple(file.schema_arrow.names)
-        if found := _pictures(file):
-            named = [pictures for pictures in found if pictures.name == image_member] or found
-            for pictures in named:
-                for piece in _image_slices(file, pictures):
+        if found := _image_columns(file):
+            for images in [one for one in found if one.name == image_member] or found:
+                for piece in _image_slices(file, images):
                     yield replace(piece, columns=names, several=len(found) > 1)
             return
         column, first = _place_column(file, url), 0
@@ -76,10 +75,10 @@ def slices(url: str, image_member: str | None) -> Iterator[Slice]:
 
 
 def column_of(names: list[str], place: str) -> str:
-    """Choose the column of URIs: of several spellings the one in small letters.
+    """Choose the column of URIs, case-insensitively; of several spellings the one in lower case.
 
     Raises:
-        SettingsError: there is none, or several that are as good.
+        SettingsError: there is none, or the choice is ambiguous.
     """
     for wanted in PLACES:
         alike = [name for name in names if name.lower() == wanted]
@@ -91,10 +90,10 @@ def column_of(names: list[str], place: str) -> str:
 
 
 def read_rows(url: str, piece: Slice, carry: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """Read a slice of URIs, and the carried columns beside them.
+    """Read a slice of URIs, with the carried columns.
 
     Raises:
-        TornError: its pages are damaged.
+        DamagedFileError: its pages are damaged.
         OSError: the store failed.
     """
     columns = (str(piece.column), *(name for name in carry if name in piece.columns and name != piece.column))
@@ -109,13 +108,13 @@ def read_images(url: str, piece: Slice, carry: tuple[str, ...]) -> Iterator[tupl
         Each row's number in the file, the values of its images, and the carried columns.
 
     Raises:
-        TornError: its pages are damaged; the rows before them came.
+        DamagedFileError: its pages are damaged; the rows before them were yielded.
         OSError: the store failed.
     """
     name, (group, skipped) = str(piece.column), piece.span
     others = [other for other in carry if other in piece.columns and other != name]
     count, at = piece.rows[1] - piece.rows[0], 0
-    with parquet(url) as file:
+    with open_parquet(url) as file:
         lists = kinds.is_list(kind := file.schema_arrow.field(name).type) or kinds.is_large_list(kind)
         facts = file.metadata.row_group(group)
         batch_rows = max(1, min(ROWS_A_BATCH, BYTES_A_BATCH * facts.num_rows // max(1, _size(facts, name))))
@@ -131,8 +130,8 @@ def read_images(url: str, piece: Slice, carry: tuple[str, ...]) -> Iterator[tupl
 
 
 def bytes_of(url: str, piece: Slice) -> int:
-    """Tell how many bytes are read for a slice of images: its row group's column up to its end."""
-    with parquet(url) as file:
+    """Return how many bytes are read for a slice of images: its row group's column up to the slice's end."""
+    with open_parquet(url) as file:
         facts = file.metadata.row_group(piece.span[0])
         size = sum(_column_sizes(facts, str(piece.column), compressed=True))
         return int(size * (piece.span[1] + piece.rows[1] - piece.rows[0]) // max(1, facts.num_rows))
@@ -140,27 +139,27 @@ def bytes_of(url: str, piece: Slice) -> int:
 
 @lru_cache(maxsize=2)
 def _row_group(url: str, group: int, columns: tuple[str, ...]) -> pa.Table:
-    """Read a row group once for the slices in it that follow each other."""
-    with parquet(url) as file:
+    """Read a row group once for its consecutive slices."""
+    with open_parquet(url) as file:
         return file.read_row_group(group, columns=list(columns))
 
 
-def _pictures(file: pq.ParquetFile) -> list[Pictures]:
-    """Find the columns of images: structs with bytes, those that Hugging Face's note names, and bytes of images."""
+def _image_columns(file: pq.ParquetFile) -> list[ImageColumn]:
+    """Find the columns of images: structs with bytes, those of Hugging Face's metadata, and bytes of images."""
     schema = file.schema_arrow
-    noted = _noted(schema)
+    annotated = _annotated(schema)
     found = []
     for field in schema:
         lists = kinds.is_list(field.type) or kinds.is_large_list(field.type)
         kind = field.type.value_type if lists else field.type
-        told = _is_struct(kind) or (_is_bytes(kind) and field.name in noted)
-        if told or (_is_bytes(kind) and field.name.lower() not in PLACES and _begins(file, field.name)):
-            found.append(Pictures(field.name, lists))
+        is_image = _is_struct(kind) or (_is_bytes(kind) and field.name in annotated)
+        if is_image or (_is_bytes(kind) and field.name.lower() not in PLACES and _begins(file, field.name)):
+            found.append(ImageColumn(field.name, lists))
     return found
 
 
-def _noted(schema: pa.Schema) -> set[str]:
-    """Read which columns Hugging Face's note calls images."""
+def _annotated(schema: pa.Schema) -> set[str]:
+    """Read the image columns of Hugging Face's metadata."""
     try:
         features = json.loads((schema.metadata or {}).get(FEATURES, b"{}"))["info"]["features"]
         return {
@@ -184,27 +183,25 @@ def _begins(file: pq.ParquetFile, name: str) -> bool:
         try:
             batch = next(file.iter_batches(TRIED, row_groups=[group], columns=[name]), None)
         except (pa.ArrowException, OSError):
-            continue  # damaged here; who reads it says so
+            continue  # damaged; reading it reports that
         if batch is not None:
             values = batch.column(0) if _is_bytes(batch.column(0).type) else batch.column(0).flatten()
             if len(values := values.drop_null()):
-                return any(begins_as_image(value.as_py()) for value in values[:TRIED])
+                return any(has_image_signature(value.as_py()) for value in values[:TRIED])
     return False
 
 
-def _image_slices(file: pq.ParquetFile, pictures: Pictures) -> Iterator[Slice]:
+def _image_slices(file: pq.ParquetFile, column: ImageColumn) -> Iterator[Slice]:
     first = 0
     for group in range(file.num_row_groups):
         facts = file.metadata.row_group(group)
-        parts = max(1, min(SLICES_A_GROUP, _size(facts, pictures.name) // BYTES_A_SLICE, facts.num_rows))
+        parts = max(1, min(SLICES_A_GROUP, _size(facts, column.name) // BYTES_A_SLICE, facts.num_rows))
         bounds = [facts.num_rows * part // parts for part in range(parts + 1)]
         for start, end in pairwise(bounds):
             if end > start:
                 rows = (first + start, first + end)
-                size = sum(_column_sizes(facts, pictures.name, compressed=True)) * (end - start) // facts.num_rows
-                yield Slice(
-                    "embedded", rows, (group, start), column=pictures.name, images=not pictures.lists, size=size
-                )
+                size = sum(_column_sizes(facts, column.name, compressed=True)) * (end - start) // facts.num_rows
+                yield Slice("embedded", rows, (group, start), column=column.name, images=not column.lists, size=size)
         first += facts.num_rows
 
 
@@ -220,7 +217,7 @@ def _column_sizes(facts: Any, name: str, *, compressed: bool) -> Iterator[int]:
 
 
 def _place_column(file: pq.ParquetFile, url: str) -> str:
-    """Choose the column of URIs, and insist that it can hold them."""
+    """Choose the column of URIs, and check its type."""
     schema = file.schema_arrow
     column = column_of(schema.names, url)
     kind = schema.field(column).type

@@ -1,6 +1,6 @@
-"""A shard's stream, decompressed where its first bytes ask for it; no more comes out at a time than a bound.
+"""Compression: decompresses a shard's stream, detected by its first bytes, in pieces of bounded size.
 
-What lies before a damage comes out first, as far as the decompressor has it, and then the damage is told.
+Bytes before a damaged place are returned first, as far as the decompressor has them; then the damage is raised.
 """
 
 import bz2
@@ -26,27 +26,27 @@ MARKS = {
 }
 LONGEST_MARK = 6
 PIECE = {"gzip": 1 << 16, "bzip2": 1 << 10, "xz": 1 << 10, "zstd": 1 << 10}
-"""Compressed bytes that are taken in at a time: of the piece that holds a damage only gzip's sound part comes out."""
+"""Compressed bytes that are read at a time; of a damaged piece, only gzip's sound part is returned."""
 MOST = 1 << 18
-"""Bytes that come out at a time, whatever the input claims to hold."""
+"""Decompressed bytes at a time, whatever the input claims."""
 LZMA_MEMORY = 256 << 20
 """Bytes that an xz dictionary may take; zstd's own bound for its window is 128 MiB."""
 BROKEN = (zlib.error, lzma.LZMAError, zstd.ZstdError, OSError, EOFError)
-"""What the machines raise; bz2's says OSError, and no store is asked while one works."""
+"""What decompressors raise; bz2 raises OSError, and no store is read inside a decompressor."""
 
 
 class Readable(Protocol):
-    """Something that gives its next bytes."""
+    """A stream of bytes."""
 
     def read(self, count: int, /) -> bytes:
-        """Give at most so many bytes, none at the end."""
+        """Read at most `count` bytes, none at the end."""
 
 
 class DamageError(Exception):
-    """A compressed stream that cannot be read on.
+    """A compressed stream that cannot be read any further.
 
     Attributes:
-        given: whether bytes that came out already may be wrong; false where bytes are only missing, or none of its own.
+        given: whether bytes that were returned already may be wrong; false where bytes are only missing.
     """
 
     def __init__(self, reason: str, *, given: bool) -> None:
@@ -55,10 +55,10 @@ class DamageError(Exception):
 
 
 def decompressed(stream: Readable) -> tuple[Readable, str | None]:
-    """Find out how a stream is compressed.
+    """Detect the compression of a stream, and undo it.
 
     Returns:
-        The stream of what it holds, and the compression's name, None for a stream that is not compressed.
+        The decompressed stream, and the compression's name, None for a stream that is not compressed.
 
     Raises:
         OSError: the store failed.
@@ -72,14 +72,14 @@ def decompressed(stream: Readable) -> tuple[Readable, str | None]:
 
 
 class Replayed:
-    """A stream with its first bytes put back."""
+    """A stream whose first bytes were put back."""
 
     def __init__(self, head: bytes, stream: Readable) -> None:
         self._head = head
         self._stream = stream
 
     def read(self, count: int, /) -> bytes:
-        """Give at most so many bytes.
+        """Read at most `count` bytes.
 
         Raises:
             OSError: the store failed.
@@ -91,7 +91,7 @@ class Replayed:
 
 
 class Decompressed:
-    """What a compressed stream holds; streams of one form may follow each other.
+    """A decompressed stream; it may be several concatenated streams of one form.
 
     Args:
         source: the compressed bytes.
@@ -101,21 +101,21 @@ class Decompressed:
     def __init__(self, source: Readable, form: str) -> None:
         self._source = source
         self._form = form
-        self._machine = _machine(form)
+        self._decompressor = _decompressor(form)
         self._out = memoryview(b"")
         self._fault: DamageError | None = None
 
     def read(self, count: int, /) -> bytes:
-        """Give at most so many bytes, none at the end.
+        """Read at most `count` bytes, none at the end.
 
         Raises:
-            DamageError: the stream is broken, cut, or followed by something else.
+            DamageError: the stream is damaged, cut, or followed by other bytes.
             OSError: the store failed.
         """
         while not self._out:
             if self._fault is not None:
                 raise self._fault
-            if not self._machine.eof:
+            if not self._decompressor.eof:
                 self._step()
             elif not self._next():
                 return b""
@@ -123,39 +123,39 @@ class Decompressed:
         return bytes(part)
 
     def _step(self) -> None:
-        """Take one piece in."""
-        held = getattr(self._machine, "unconsumed_tail", b"")
-        wants = not held if self._form == "gzip" else self._machine.needs_input
+        """Decompress one piece."""
+        held = getattr(self._decompressor, "unconsumed_tail", b"")
+        wants = not held if self._form == "gzip" else self._decompressor.needs_input
         fresh = self._source.read(PIECE[self._form]) if wants else b""
         self._take(held + fresh)
-        if wants and not fresh and not self._out and not self._machine.eof and self._fault is None:
+        if wants and not fresh and not self._out and not self._decompressor.eof and self._fault is None:
             self._fault = DamageError("the compressed stream ends before its end", given=False)
 
     def _take(self, data: bytes) -> None:
-        before = self._machine.copy() if self._form == "gzip" else None
+        before = self._decompressor.copy() if self._form == "gzip" else None
         try:
-            self._out = memoryview(self._machine.decompress(data, MOST))
+            self._out = memoryview(self._decompressor.decompress(data, MOST))
         except BROKEN as reason:
             self._fault = DamageError(f"the compressed stream is broken: {reason}", given=True)
             if before is not None:
                 self._out = memoryview(_until_broken(before, data))
 
     def _next(self) -> bool:
-        """Begin the stream behind the one that has ended; padding with zeros is passed over."""
-        rest = bytes(self._machine.unused_data)
+        """Begin the stream after the one that has ended; zero padding is skipped."""
+        rest = bytes(self._decompressor.unused_data)
         while not (rest := rest.lstrip(b"\0")):
             if not (rest := self._source.read(PIECE[self._form])):
                 return False
         rest = filled(self._source, rest, LONGEST_MARK)
         if not MARKS[self._form].match(rest):
             raise DamageError(f"{rest[:16]!r} follows the compressed stream", given=False)
-        self._machine = _machine(self._form)
+        self._decompressor = _decompressor(self._form)
         self._take(rest)
         return True
 
 
-def _machine(form: str) -> Any:
-    """Make what undoes one stream."""
+def _decompressor(form: str) -> Any:
+    """Make the decompressor of one stream."""
     match form:
         case "gzip":
             return zlib.decompressobj(16 + zlib.MAX_WBITS)
@@ -167,16 +167,16 @@ def _machine(form: str) -> Any:
             return zstd.ZstdDecompressor()
 
 
-def _until_broken(machine: Any, data: bytes) -> bytes:
-    """Give what comes out before a damage: byte by byte, for the whole piece gives nothing."""
+def _until_broken(decompressor: Any, data: bytes) -> bytes:
+    """Decompress a damaged piece byte by byte up to the damage, since the whole piece returns nothing."""
     out: list[bytes] = []
-    with suppress(zlib.error):  # it is told already
-        out.extend(machine.decompress(data[at : at + 1]) for at in range(len(data)))
+    with suppress(zlib.error):  # it is reported already
+        out.extend(decompressor.decompress(data[at : at + 1]) for at in range(len(data)))
     return b"".join(out)
 
 
 def filled(stream: Readable, head: bytes, count: int) -> bytes:
-    """Read on until there are so many bytes, or no more."""
+    """Read until there are `count` bytes, or the stream ends."""
     parts = [head]
     while (left := count - sum(map(len, parts))) > 0 and (part := stream.read(left)):
         parts.append(part)

@@ -1,4 +1,4 @@
-"""A cursor in a stream: it knows how far it came, looks ahead, and says where bytes are missing."""
+"""Cursor: a stream with its position, look-ahead, and an error where bytes are missing."""
 
 from dataclasses import dataclass
 
@@ -14,12 +14,12 @@ class CutError(Exception):
 
 @dataclass
 class Cursor:
-    """A stream that knows how far it was read.
+    """A stream with its position.
 
     Attributes:
-        stream: what is read.
-        at: how many bytes were.
-        back: bytes that were looked at and come again.
+        stream: the bytes.
+        at: the position: how many bytes were read.
+        back: bytes that were peeked at and are read again.
     """
 
     stream: Readable
@@ -40,21 +40,21 @@ class Cursor:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def give_back(self, data: bytes) -> None:
-        """Put bytes back, so that they come again."""
+        """Put bytes back, so that they are read again."""
         self.back = data + self.back
         self.at -= len(data)
 
     def peek(self, length: int) -> bytes:
-        """Look at the first of some bytes; they come again."""
+        """Return the first of some bytes without moving on."""
         head = self.take(min(length, BLOCK))
         self.give_back(head)
         return head
 
     def body(self, length: int, *, keep: bool) -> bytes | None:
-        """Read a member's bytes, or read over them.
+        """Read a member's bytes, or skip them.
 
         Raises:
-            CutError: the stream ends before.
+            CutError: the stream ends before their end.
         """
         if keep:
             data = self.take(length)
@@ -69,8 +69,8 @@ class Cursor:
             left -= len(part)
         return None
 
-    def pass_zeros(self) -> None:
-        """Go on to the next block that is not nothing but zeros."""
+    def skip_zeros(self) -> None:
+        """Skip blocks of zeros."""
         while chunk := self.take(CHUNK):
             if rest := chunk.lstrip(b"\0"):
                 zeros = (len(chunk) - len(rest)) // BLOCK * BLOCK

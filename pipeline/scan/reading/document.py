@@ -1,4 +1,4 @@
-"""JSON that is no JSON Lines: an array of rows, read as a stream, or a document that holds its rows in another way."""
+"""Document: JSON that is not JSON Lines, an array of rows read as a stream, or another form of document."""
 
 import codecs
 import json
@@ -14,9 +14,9 @@ from pipeline.scan.reading.lines import CHUNK, ERRORS, Coding, coding_of, decode
 from pipeline.storage import storage
 
 MOST_DOCUMENT = 256 << 20
-"""Bytes of a document that is no array: it is read whole, by each worker."""
+"""Maximum bytes of a document that is not an array, which every worker reads whole."""
 LONGEST_ELEMENT = 256 << 20
-WANTED = "wanted are JSON Lines, an array of objects, or an orient of pandas' to_json that names the columns"
+EXPECTED = "expected JSON Lines, an array of objects, or an orient of pandas' to_json that names the columns"
 BLANK = re.compile(r"[ \t\n\r]*")
 Row = dict[str, Any]
 
@@ -26,7 +26,7 @@ def form_of(lines: Iterable[str], *, named: bool) -> str:
 
     Args:
         lines: the text.
-        named: whether its name says JSON Lines, so that a broken first line is only that.
+        named: whether the file is named as JSON Lines, so that a broken first line does not make it a document.
     """
     filled_lines = (line.strip() for line in lines if line.strip())
     first, second = next(filled_lines, ""), next(filled_lines, "")
@@ -41,7 +41,7 @@ def form_of(lines: Iterable[str], *, named: bool) -> str:
 
 
 class Elements:
-    """An array's elements, each with its first byte and the byte behind it.
+    """An array's elements, each with its byte range (start, stop).
 
     Args:
         stream: the array, from its first byte.
@@ -57,8 +57,8 @@ class Elements:
     def __iter__(self) -> Iterator[tuple[Any, int, int]]:
         text = self._text
         if text.sign() != "[":
-            raise text.refusal("no array")
-        text.pass_over(1)
+            raise text.refusal("not an array")
+        text.skip(1)
         if text.sign() == "]":
             return
         while True:
@@ -69,12 +69,12 @@ class Elements:
             if (sign := text.sign()) == "]":
                 return
             if sign != ",":
-                raise text.refusal(f"a comma is wanted, not {sign!r}" if sign else "the array is cut")
-            text.pass_over(1)
+                raise text.refusal(f"expected a comma, not {sign!r}" if sign else "the array is cut")
+            text.skip(1)
 
 
 class _Text:
-    """A stream's text, of which what was read over is let go."""
+    """A stream's text, which drops what was passed."""
 
     def __init__(self, stream: Readable, head: bytes, coding: Coding, place: str) -> None:
         self._stream = stream
@@ -87,10 +87,10 @@ class _Text:
         self.at = coding.begin
 
     def sign(self) -> str:
-        """Read over blanks, and tell the next sign, nothing at the end."""
+        """Skip white space, and return the next character, empty at the end."""
         while True:
             found = BLANK.match(self._text, self._from)
-            self.pass_over((found.end() if found else self._from) - self._from)
+            self.skip((found.end() if found else self._from) - self._from)
             if self._from < len(self._text):
                 return self._text[self._from]
             if not self._more():
@@ -102,8 +102,8 @@ class _Text:
         while True:
             try:
                 element, end = decoder.raw_decode(self._text, self._from)
-                if end < len(self._text) or self._ended:  # a number at the end may go on
-                    self.pass_over(end - self._from)
+                if end < len(self._text) or self._ended:  # a number at the end may continue
+                    self.skip(end - self._from)
                     return element
             except json.JSONDecodeError as reason:
                 if self._ended:
@@ -114,18 +114,18 @@ class _Text:
                 raise self.refusal(f"an element of more than {LONGEST_ELEMENT:,} characters, or none")
             self._more()
 
-    def pass_over(self, characters: int) -> None:
-        """Go on, and count the bytes."""
-        passed = self._text[self._from : self._from + characters]
-        self.at += len(passed.encode(self._coding.encoding, ERRORS.get(self._coding.encoding, "strict")))
+    def skip(self, characters: int) -> None:
+        """Move on, and count the bytes."""
+        skipped = self._text[self._from : self._from + characters]
+        self.at += len(skipped.encode(self._coding.encoding, ERRORS.get(self._coding.encoding, "strict")))
         self._from += characters
 
     def refusal(self, reason: str) -> SettingsError:
-        """Say what is wrong at this byte."""
-        return SettingsError(f"{self._place} is no sound JSON at byte {self.at:,}: {reason}; {WANTED}")
+        """Make the error for this byte."""
+        return SettingsError(f"{self._place} is not valid JSON at byte {self.at:,}: {reason}; {EXPECTED}")
 
     def _more(self) -> bool:
-        """Read on: as much again as is held, so that a long element is not tried too often."""
+        """Read as much again as is buffered, so that a long element is not parsed too often."""
         data = self._stream.read(max(CHUNK, len(self._text) - self._from))
         self._ended = not data
         self._text = self._text[self._from :] + self._decoder.decode(data, final=self._ended)
@@ -138,23 +138,23 @@ def rows(url: str) -> tuple[Row, ...]:
     """Read a document's rows.
 
     Raises:
-        SettingsError: it is too large, no JSON, or of a form that is not read.
+        SettingsError: it is too large, not JSON, or of an unsupported form.
         OSError: the store failed.
     """
     data = storage.read(url, most=MOST_DOCUMENT + 1)
     if len(data) > MOST_DOCUMENT:
-        raise SettingsError(f"{url} is a JSON document over {MOST_DOCUMENT:,} bytes; {WANTED}")
+        raise SettingsError(f"{url} is a JSON document over {MOST_DOCUMENT:,} bytes; {EXPECTED}")
     try:
         document = json.loads(decoded(data, coding_of(data).encoding).lstrip("\ufeff"))
     except (ValueError, RecursionError) as reason:
-        raise SettingsError(f"{url} is no JSON: {reason or 'too deep'}; {WANTED}") from reason
+        raise SettingsError(f"{url} is not JSON: {reason or 'too deep'}; {EXPECTED}") from reason
     return tuple(_rows(document, url))
 
 
 def _rows(document: Any, place: str) -> list[Row]:
     """Find the rows of a document."""
     if not isinstance(document, dict):
-        raise SettingsError(f"{place} holds a JSON {type(document).__name__}; {WANTED}")
+        raise SettingsError(f"{place} holds a JSON {type(document).__name__}; {EXPECTED}")
     if not document:
         return []
     values = list(document.values())
@@ -172,16 +172,16 @@ def _rows(document: Any, place: str) -> list[Row]:
     holding = [value for value in lists if isinstance(value[0], dict) and _has_place(value[0])]
     if len(holding) == 1:
         return [row if isinstance(row, dict) else {} for row in holding[0]]
-    raise SettingsError(f"{place} holds a JSON object of another form, with {list(islice(document, 8))}; {WANTED}")
+    raise SettingsError(f"{place} holds a JSON object of another form, with {list(islice(document, 8))}; {EXPECTED}")
 
 
 def _columns(columns: dict[str, dict[Any, Any]], place: str) -> list[Row]:
-    """Turn columns, each a value by the row's label, into rows."""
+    """Turn columns, each a mapping of row labels to values, into rows."""
     labels = next(iter(columns.values())).keys()
     uneven = [name for name, column in columns.items() if column.keys() != labels]
     if uneven:
         raise SettingsError(
-            f"{place} is JSON of columns, and {uneven} have other rows than {next(iter(columns))!r}; {WANTED}"
+            f"{place} is JSON of columns, and {uneven} have other rows than {next(iter(columns))!r}; {EXPECTED}"
         )
     return [{name: column[label] for name, column in columns.items()} for label in labels]
 
@@ -208,4 +208,4 @@ def _parsed(line: str) -> dict[str, Any] | None:
 
 
 PLACES = ("uri", "url", "path", "key")
-"""The columns that may hold a listing's URIs, the first one wins."""
+"""The columns that may hold a listing's URIs, in order of preference."""

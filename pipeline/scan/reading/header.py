@@ -1,4 +1,4 @@
-"""A tar's header block: whose it is, what kind of entry follows, how long it is, and which holes it has.
+"""Header: parses a tar's header blocks, extended headers and maps of sparse files.
 
 Source: POSIX.1-2024 `pax` (ustar and its extended header records), and the GNU tar manual, "Storing Sparse Files".
 """
@@ -12,9 +12,9 @@ BLOCK = 512
 PAX = tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE
 LONG = tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK
 EXTENSIONS = (*PAX, tarfile.XGLTYPE, *LONG)
-"""Kinds that say something of the entry behind them."""
+"""Kinds that describe the next entry."""
 BODILESS = (tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE)
-"""Kinds that no bytes follow, whatever their size says."""
+"""Kinds without a body, whatever their size field says."""
 NO_FILE = {
     tarfile.CHRTYPE: "device",
     tarfile.BLKTYPE: "device",
@@ -23,18 +23,18 @@ NO_FILE = {
     b"D": "directory",
     b"V": "label",
 }
-"""Kinds that hold no file; GNU's `D` is a directory with the names in it, `V` a tape's label."""
+"""Kinds that are not files; GNU's `D` is a directory with a list of its names, `V` a volume label."""
 GNU_MAGIC, POSIX_MAGIC = b"ustar  \0", b"ustar\0"
 ESCAPED = re.compile(rb"\\x[0-9a-f]{2}")
 MOST_PIECES = 1 << 20
-"""Pieces of a sparse file; a map of more is not believed."""
+"""Maximum pieces of a sparse file; a larger map is refused."""
 
 Piece = tuple[int, int]
-"""Where some bytes of a sparse file lie in it, and how many they are."""
+"""Offset in a sparse file, and number of bytes there."""
 
 
 class HeaderError(ValueError):
-    """A block that is no sound header, or a map of holes that cannot be."""
+    """A block that is not a valid header, or an impossible map of holes."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Header:
     """One header block.
 
     Attributes:
-        name: as its bytes stand there.
+        name: its raw bytes.
         kind: the type flag.
-        size: bytes that follow.
-        link: what a link points to.
-        pieces: the map of a sparse file in GNU's old form, None for other kinds.
+        size: bytes of the body.
+        link: the target of a link.
+        pieces: the map of a sparse file in GNU's old format, None for other kinds.
         real: the length of that file with its holes.
-        more: whether blocks with more of the map follow.
+        more: whether blocks that continue the map follow.
     """
 
     name: bytes
@@ -61,15 +61,15 @@ class Header:
 
 
 def parse(block: bytes) -> Header:
-    """Read a header block.
+    """Parse a header block.
 
     Raises:
-        HeaderError: it is none, or it is damaged.
+        HeaderError: it is not a header, or it is damaged.
     """
     if len(block) < BLOCK:
         raise HeaderError(f"{len(block)} of {BLOCK} bytes are there")
-    told, summed = number(block[148:156]), 256 + sum(block) - sum(block[148:156])
-    if told != summed and told != summed - 256 * _high(block[:148] + block[156:]):  # old tars add up signed bytes
+    stated, summed = number(block[148:156]), 256 + sum(block) - sum(block[148:156])
+    if stated != summed and stated != summed - 256 * _high(block[:148] + block[156:]):  # old tars sum signed bytes
         raise HeaderError("bad checksum")
     kind, name = block[156:157], _until_nul(block[:100])
     prefix = _until_nul(block[345:500]) if block.startswith(POSIX_MAGIC, 257) else b""
@@ -83,15 +83,15 @@ def parse(block: bytes) -> Header:
 
 
 def more_pieces(block: bytes) -> tuple[list[Piece], bool]:
-    """Read a block that goes on with the map of GNU's old form; tell whether another one follows."""
+    """Parse a block that continues a map in GNU's old format; tells whether another block follows."""
     return list(_pieces(block[:504])), len(block) == BLOCK and bool(block[504])
 
 
 def number(digits: bytes) -> int:
-    """Read a number: octal digits, or base 256 where the first bit is set.
+    """Parse a number: octal digits, or base 256 where the first bit is set.
 
     Raises:
-        HeaderError: it is none.
+        HeaderError: it is not a number.
     """
     if digits[:1] in (b"\x80", b"\xff"):
         return int.from_bytes(digits[1:], signed=False) - (256 ** (len(digits) - 1) if digits[0] == 0xFF else 0)
@@ -103,10 +103,10 @@ def number(digits: bytes) -> int:
 
 
 def text(name: bytes) -> str:
-    r"""Write a name as text, so that no two names become one.
+    r"""Decode a name reversibly, so that different names stay different.
 
-    UTF-8 stands as it is. In other names, and in those that would look like one, a byte that is no UTF-8 is `\xff` and
-    a backslash is doubled.
+    UTF-8 is decoded as it is. In other names, and in names that look like an escaped one, a byte that is not UTF-8
+    becomes `\xff` and a backslash is doubled.
     """
     try:
         sound = name.decode("utf-8")
@@ -116,7 +116,7 @@ def text(name: bytes) -> str:
 
 
 def records(body: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the keywords and values of a pax header, lines `length keyword=value`; a line that is none ends them."""
+    """Yield the keywords and values of a pax header, lines `length keyword=value`, up to the first invalid line."""
     at = 0
     while at < len(body):
         digits, space, _ = body[at : at + 20].partition(b" ")
@@ -130,15 +130,15 @@ def records(body: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 @dataclass
 class Extension:
-    """What extended headers say of the entry behind them.
+    """The extended headers of the next entry.
 
     Attributes:
         name: its name.
-        link: what it points to.
-        size: the bytes that follow its header.
-        real: its length with its holes, where it is sparse.
-        pieces: its map of holes as numbers, where and how many in turn.
-        mapped: whether the map stands at the beginning of its bytes.
+        link: the target of a link.
+        size: bytes of its body.
+        real: its length with its holes, if it is sparse.
+        pieces: its map of holes as numbers, offsets and lengths in turn.
+        mapped: whether its body begins with the map.
     """
 
     name: bytes | None = None
@@ -154,8 +154,8 @@ class Extension:
         """Tell whether the entry is a file with holes."""
         return self.mapped or self.real is not None or self.pieces is not None
 
-    def learn(self, kind: bytes, body: bytes) -> None:
-        """Take over a GNU long name or link, or pax records; a global pax header says nothing of one file."""
+    def add(self, kind: bytes, body: bytes) -> None:
+        """Add a GNU long name or link, or pax records; a global pax header does not describe a file."""
         if kind == tarfile.GNUTYPE_LONGNAME:
             self.name = body.rstrip(b"\0")
         elif kind == tarfile.GNUTYPE_LONGLINK:
@@ -192,18 +192,18 @@ class Extension:
 
 
 def paired(numbers: list[int]) -> list[Piece]:
-    """Put a map's numbers in pairs."""
+    """Pair a map's numbers."""
     return list(zip(numbers[::2], numbers[1::2], strict=False))
 
 
 def mapped(body: bytes) -> tuple[list[Piece], int]:
-    """Read the map at the beginning of a sparse file's bytes: a count, then where and how many, a line each.
+    """Parse the map at the beginning of a sparse file's body: a count, then offsets and lengths, a line each.
 
     Returns:
-        The map, and the byte at which the file's own bytes begin.
+        The map, and the byte at which the file's content begins.
 
     Raises:
-        HeaderError: it is no map.
+        HeaderError: it is not a map.
     """
     lines = body.split(b"\n", 1)
     if not lines[0].isdigit() or int(lines[0]) > MOST_PIECES:
@@ -217,7 +217,7 @@ def mapped(body: bytes) -> tuple[list[Piece], int]:
 
 
 def expanded(stored: bytes, pieces: list[Piece], real: int) -> bytes:
-    """Put the pieces of a sparse file where they belong, with nothing but zeros between.
+    """Expand a sparse file: its pieces at their offsets, zeros between them.
 
     Raises:
         HeaderError: the map does not fit the bytes.

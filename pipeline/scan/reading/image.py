@@ -1,4 +1,4 @@
-"""One image as fetch hands it on: its place and its bytes, or the reason why there are none."""
+"""Image: one row of fetch, an image's place with its bytes, or with the reason why there are none."""
 
 import re
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ from pipeline.records import CARRIED, FETCHED, Status, with_carried
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of
 
-HALF = re.compile("[\ud800-\udfff]")
-"""What Python puts for a byte that is no UTF-8 (0xDC00 and the byte), and what JSON may say that is no character."""
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""Surrogates: Python's escapes of bytes that are not UTF-8 (0xDC00 + byte), and those that JSON may contain."""
 BLOCK_ROWS = 64
 BLOCK_BYTES = 16 << 20
 
@@ -22,13 +22,13 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a scan wants of each unit.
+class ReadOptions:
+    """How images are read.
 
     Attributes:
-        max_bytes: an image above this is not read.
+        max_bytes: a larger image is not read.
         image_member: the only extension, or column, that holds images; None for all that do.
-        carry: the source's own columns that come along.
+        carry: columns of the source that are carried into the verdict table.
     """
 
     max_bytes: int
@@ -36,60 +36,62 @@ class Wanted:
     carry: tuple[str, ...] = ()
 
 
-def row_of(*, uri: str | None, key: str | None, fault: tuple[Status, str] | None = None, **more: Any) -> Row:
-    """Write an image's row; what is not given is null."""
+def make_row(*, uri: str | None, key: str | None, fault: tuple[Status, str] | None = None, **more: Any) -> Row:
+    """Make an image's row; columns that are not given are null."""
     status, detail = fault or (None, None)
-    told = {"uri": uri, "key": key, "detail": detail}
-    row: Row = dict.fromkeys(FETCHED.names) | {name: printable(text) for name, text in told.items()}
+    texts = {"uri": uri, "key": key, "detail": detail}
+    row: Row = dict.fromkeys(FETCHED.names) | {name: printable(text) for name, text in texts.items()}
     carried = {name: printable(text) for name, text in more.pop(CARRIED, {}).items()}
     return row | {"status": status, CARRIED: carried} | more
 
 
 def printable(text: str | None) -> str | None:
-    """Write text that holds bytes of another coding, or halves of characters, so that a table can hold it."""
+    """Escape surrogates in a text, so that it can be stored as UTF-8."""
     if text is None or text.isascii():
         return text
-    return HALF.sub(
-        lambda half: f"\\x{ord(half[0]) - 0xDC00:02x}" if "\udc80" <= half[0] <= "\udcff" else "\ufffd", text
+    return SURROGATE.sub(
+        lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}" if "\udc80" <= found[0] <= "\udcff" else "\ufffd", text
     )
 
 
-def too_large(size: int, wanted: Wanted) -> tuple[Status, str]:
-    """Name the fault of an image above the bound."""
-    return Status.TOO_LARGE, f"{size:,} bytes, over the bound of {wanted.max_bytes:,}"
+def too_large(size: int, options: ReadOptions) -> tuple[Status, str]:
+    """Make the fault of an image that is too large."""
+    return Status.TOO_LARGE, f"{size:,} bytes, over the bound of {options.max_bytes:,}"
 
 
-def read_image(uri: str, key: str, wanted: Wanted, carried: dict[str, str | None]) -> Row:
-    """Read one file; what its store says against it becomes the row's fault."""
+def read_image(uri: str, key: str, options: ReadOptions, carried: dict[str, str | None]) -> Row:
+    """Read one file; an error of its store becomes the row's fault."""
     try:
         uri = storage.absolute(uri)
-        data = storage.read(uri, most=wanted.max_bytes + 1)
+        data = storage.read(uri, most=options.max_bytes + 1)
     except STORE_FAULTS as reason:
-        return row_of(uri=uri, key=key, fault=fault_of(reason), carried=carried)
+        return make_row(uri=uri, key=key, fault=fault_of(reason), carried=carried)
     except (SettingsError, ValueError) as reason:
-        return row_of(uri=uri, key=key, fault=(Status.MISSING, f"not a place to read from: {reason}"), carried=carried)
-    if len(data) > wanted.max_bytes:
-        return row_of(uri=uri, key=key, fault=too_large(len(data), wanted), carried=carried, bytes=None)
-    return row_of(uri=uri, key=key, carried=carried, bytes=len(data)) | {"data": data or None}
+        return make_row(
+            uri=uri, key=key, fault=(Status.MISSING, f"not a URL or path that can be read: {reason}"), carried=carried
+        )
+    if len(data) > options.max_bytes:
+        return make_row(uri=uri, key=key, fault=too_large(len(data), options), carried=carried, bytes=None)
+    return make_row(uri=uri, key=key, carried=carried, bytes=len(data)) | {"data": data or None}
 
 
-def held(uri: str, key: str, data: bytes, wanted: Wanted, carried: dict[str, str | None]) -> Row:
-    """Hand on an image whose bytes stand in the listing itself."""
-    if len(data) > wanted.max_bytes:
-        return row_of(uri=uri, key=key, fault=too_large(len(data), wanted), carried=carried, bytes=len(data))
-    return row_of(uri=uri, key=key, carried=carried, bytes=len(data)) | {"data": data or None}
+def embedded_row(uri: str, key: str, data: bytes, options: ReadOptions, carried: dict[str, str | None]) -> Row:
+    """Make the row of an image that its listing embeds."""
+    if len(data) > options.max_bytes:
+        return make_row(uri=uri, key=key, fault=too_large(len(data), options), carried=carried, bytes=len(data))
+    return make_row(uri=uri, key=key, carried=carried, bytes=len(data)) | {"data": data or None}
 
 
-def tables(rows: Iterator[Row], carry: tuple[str, ...]) -> Iterator[pa.Table]:
-    """Put rows into tables of `FETCHED` (and the carried columns), small enough to lie in memory."""
+def to_tables(rows: Iterator[Row], carry: tuple[str, ...]) -> Iterator[pa.Table]:
+    """Batch rows into tables of `FETCHED` and the carried columns, of bounded size."""
     schema = with_carried(FETCHED, carry)
-    held: list[Row] = []
+    batch: list[Row] = []
     size = 0
     for row in rows:
-        held.append(row)
+        batch.append(row)
         size += len(row["data"] or b"")
-        if len(held) >= BLOCK_ROWS or size >= BLOCK_BYTES:
-            yield pa.Table.from_pylist(held, schema)
-            held, size = [], 0
-    if held:
-        yield pa.Table.from_pylist(held, schema)
+        if len(batch) >= BLOCK_ROWS or size >= BLOCK_BYTES:
+            yield pa.Table.from_pylist(batch, schema)
+            batch, size = [], 0
+    if batch:
+        yield pa.Table.from_pylist(batch, schema)

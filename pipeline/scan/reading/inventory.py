@@ -1,7 +1,7 @@
-"""An S3 Inventory: the store's own list of a bucket, cut into slices of images; its shards are units of their own.
+"""S3 Inventory: the store's own listing of a bucket, split into slices of images; each of its shards is a unit.
 
-What the list names is a bucket, not a choice of images, so other files are passed over and counted, as in a folder.
-Source: the manifest and the columns as Amazon documents them for S3 Inventory, Parquet and CSV.
+An inventory lists a bucket, not a selection of images, so other files are skipped and counted, as in a folder.
+Source: Amazon's documentation of S3 Inventory: the manifest, and the columns in Parquet and CSV.
 """
 
 import csv
@@ -25,8 +25,8 @@ import pyarrow.parquet as pq
 from mole.errors import SettingsError
 from pipeline.images.extension import IMAGE_EXTENSIONS
 from pipeline.records import Status
+from pipeline.scan.reading.parquet_file import DamagedFileError, open_parquet
 from pipeline.scan.reading.shard import SHARD_NAME
-from pipeline.scan.reading.torn import TornError, parquet
 from pipeline.scan.reading.unit import Kind, Name, Slice, Unit
 from pipeline.storage import storage
 from pipeline.storage.found import Found
@@ -34,9 +34,9 @@ from pipeline.storage.patience import patiently
 
 MANIFEST = "manifest.json"
 ROWS_A_SLICE = 4096
-"""Rows of an inventory in one unit: of a billion images there are then a quarter of a million units."""
+"""Rows of an inventory in one unit, so that a billion images are a quarter of a million units."""
 AHEAD = 4
-"""Files of an inventory that are read at a time."""
+"""Files of an inventory that are read concurrently."""
 COLUMNS = {
     "Bucket": "bucket",
     "Key": "key",
@@ -51,11 +51,11 @@ IMAGE = rf"\.({'|'.join(sorted(IMAGE_EXTENSIONS))})$"
 
 
 @dataclass(frozen=True)
-class Part:
+class DataFile:
     """One data file of an inventory.
 
     Attributes:
-        url: where it is.
+        url: its URL.
         form: `inventory-parquet` or `inventory-csv`.
         names: the columns of a CSV, in order; empty for Parquet.
     """
@@ -66,8 +66,8 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Listed:
-    """What one data file holds.
+class Contents:
+    """The units of one data file.
 
     Attributes:
         slices: its images, some thousand a unit.
@@ -85,76 +85,77 @@ def is_inventory(url: str) -> bool:
     return posixpath.basename(storage.file_name(url)) == MANIFEST
 
 
-def units(manifest: str, passed_over: Callable[[int], None]) -> Iterator[Unit]:
-    """Cut an inventory into units, file by file; nothing of it is kept.
+def units(manifest: str, on_skipped: Callable[[int], None]) -> Iterator[Unit]:
+    """Split an inventory into units, file by file; none of it is kept in memory.
 
     Args:
         manifest: the URL of its `manifest.json`.
-        passed_over: told how many keys are no image and no shard.
+        on_skipped: called with the number of keys that are neither image nor shard.
 
     Raises:
-        SettingsError: it is no manifest, or of a form that is not read.
+        SettingsError: it is not a manifest, or its files have an unsupported format.
         OSError: the store failed (or another of `STORE_FAULTS`).
     """
-    waiting = iter(parts(manifest))
+    waiting = iter(data_files(manifest))
     with ThreadPoolExecutor(AHEAD) as readers:
-        coming: list[Future[Listed]] = [readers.submit(_read, part) for part in islice(waiting, AHEAD)]
+        coming: list[Future[Contents]] = [readers.submit(_read, part) for part in islice(waiting, AHEAD)]
         while coming:
-            listed = coming.pop(0).result()
+            contents = coming.pop(0).result()
             coming += [readers.submit(_read, part) for part in islice(waiting, 1)]
-            passed_over(listed.others)
-            yield from listed.shards
-            yield from listed.slices
+            on_skipped(contents.others)
+            yield from contents.shards
+            yield from contents.slices
 
 
-def parts(manifest: str) -> list[Part]:
-    """Read a manifest.
+def data_files(manifest: str) -> list[DataFile]:
+    """Read the data files of a manifest.
 
     Raises:
-        SettingsError: it is no manifest of an S3 Inventory, or its files are of a form that is not read.
+        SettingsError: it is not a manifest of an S3 Inventory, or its files have an unsupported format.
     """
     try:
-        told = json.loads(storage.read(manifest))
-        form, files = str(told["fileFormat"]).lower(), [str(file["key"]) for file in told["files"]]
-        bucket = str(told["destinationBucket"]).rpartition(":")[2]
-        schema = str(told["fileSchema"])
+        content = json.loads(storage.read(manifest))
+        form, files = str(content["fileFormat"]).lower(), [str(file["key"]) for file in content["files"]]
+        bucket = str(content["destinationBucket"]).rpartition(":")[2]
+        schema = str(content["fileSchema"])
     except (ValueError, KeyError, TypeError) as reason:
-        raise SettingsError(f"{manifest} is no manifest of an S3 Inventory: {reason!r}") from reason
+        raise SettingsError(f"{manifest} is not a manifest of an S3 Inventory: {reason!r}") from reason
     if form not in ("parquet", "csv"):
-        raise SettingsError(f"{manifest}: files of the form {form!r} are not read; set the inventory to Parquet or CSV")
+        raise SettingsError(f"{manifest}: the format {form!r} is not supported; set the inventory to Parquet or CSV")
     names = tuple(name.strip() for name in schema.split(",")) if form == "csv" else ()
     if form == "csv" and "Key" not in names:
-        raise SettingsError(f"{manifest} has the columns {list(names)}, and no Key")
-    return [Part(_place(manifest, bucket, key), f"inventory-{form}", names) for key in files]
+        raise SettingsError(f"{manifest} has the columns {list(names)} and no Key")
+    return [DataFile(_place(manifest, bucket, key), f"inventory-{form}", names) for key in files]
 
 
 def _place(manifest: str, bucket: str, key: str) -> str:
-    """Find a data file: in its bucket, or beside a manifest that was copied elsewhere, as `../data/` there."""
+    """Locate a data file: in its bucket, or in `../data/` of a manifest that was copied elsewhere."""
     scheme, sign, _ = manifest.partition("://")
     if sign and scheme in ("s3", "s3a"):
         return f"{scheme}://{bucket}/{key}"
     return storage.join(posixpath.dirname(posixpath.dirname(manifest)), "data", posixpath.basename(key))
 
 
-def _read(part: Part) -> Listed:
-    """Read the keys of one data file, a batch of rows at a time; a damaged one is a unit that says so."""
+def _read(part: DataFile) -> Contents:
+    """Read the keys of one data file, a batch of rows at a time; a damaged file is a unit with its fault."""
     fs, path = storage.filesystem(part.url)
     place = storage.found(fs, patiently(lambda: fs.info(path), part.url))
     try:
-        return _listed(part, place)
-    except TornError as reason:
+        return _contents(part, place)
+    except DamagedFileError as reason:
         name, key = str(Name(place.url, place.identity)), posixpath.basename(place.url)
         fault = (Status.TORN_ARCHIVE, str(reason))
-        return Listed([Unit(name, place.url, Kind.FILE, key=key, images=1, size=place.size, fault=fault)], [], 0)
+        return Contents([Unit(name, place.url, Kind.FILE, key=key, images=1, size=place.size, fault=fault)], [], 0)
 
 
-def _listed(part: Part, place: Found) -> Listed:
-    listed = Listed([], [], 0)
+def _contents(part: DataFile, place: Found) -> Contents:
+    slices: list[Unit] = []
+    shard_units: list[Unit] = []
     others = 0
     for first, group, row, batch in _batches(part):
         images, shards = _match(batch, IMAGE), _match(batch, SHARD)
         others += int((~images & ~shards).sum())
-        listed.shards.extend(_shards(batch.filter(pa.array(shards))))
+        shard_units.extend(_shards(batch.filter(pa.array(shards))))
         for start in range(0, batch.num_rows, ROWS_A_SLICE):
             count = min(ROWS_A_SLICE, batch.num_rows - start)
             found = int(images[start : start + count].sum())
@@ -162,12 +163,12 @@ def _listed(part: Part, place: Found) -> Listed:
             piece = Slice(part.form, rows, (group, row + start), part.names, "key")
             name = f"{place.url}#{place.identity}:{rows[0]}-{rows[1]}"
             if found:
-                listed.slices.append(Unit(name, place.url, Kind.SLICE, images=found, slice=piece))
-    return Listed(listed.slices, listed.shards, others)
+                slices.append(Unit(name, place.url, Kind.SLICE, images=found, slice=piece))
+    return Contents(slices, shard_units, others)
 
 
 def _match(batch: pa.RecordBatch, pattern: str) -> npt.NDArray[np.bool_]:
-    """Tell which keys end so; versions that were replaced or deleted are none."""
+    """Tell which keys match a pattern; replaced and deleted versions never do."""
     found = pc.match_substring_regex(batch["key"], pattern, ignore_case=True)
     for name, wanted in (("is_latest", True), ("is_delete_marker", False)):
         if name in batch.schema.names:
@@ -176,7 +177,7 @@ def _match(batch: pa.RecordBatch, pattern: str) -> npt.NDArray[np.bool_]:
 
 
 def _shards(batch: pa.RecordBatch) -> Iterator[Unit]:
-    """Name shards as a listing of their store names them."""
+    """Make units of shards, named as a listing of their store names them."""
     for row in batch.to_pylist():
         url, size = f"s3://{row['bucket']}/{row['key']}", row.get("size")
         tag = str(row.get("e_tag") or "").strip('"')
@@ -184,39 +185,39 @@ def _shards(batch: pa.RecordBatch) -> Iterator[Unit]:
 
 
 def keys(url: str, piece: Slice) -> Iterator[str]:
-    """Read the images of one slice again.
+    """Read the images of one slice.
 
     Args:
         url: the data file.
-        piece: which of its rows.
+        piece: the slice.
 
     Yields:
         The URI of each image, in order.
 
     Raises:
-        TornError: the data file is damaged.
+        DamagedFileError: the data file is damaged.
         OSError: the store failed.
     """
     count = piece.rows[1] - piece.rows[0]
     if piece.form == "inventory-csv":
         batch = _as_batch(list(islice(_records(url), piece.rows[0], piece.rows[1])), piece.columns)
     else:
-        with parquet(url) as file:
+        with open_parquet(url) as file:
             table = file.read_row_group(piece.span[0], columns=_present(file))
         batch = table.slice(piece.span[1], count).combine_chunks().to_batches()[0]
     for row in batch.filter(pa.array(_match(batch, IMAGE))).to_pylist():
         yield f"s3://{row['bucket']}/{row['key']}"
 
 
-def _batches(part: Part) -> Iterator[tuple[int, int, int, pa.RecordBatch]]:
-    """Yield a file's rows: the first one's place in the file, its row group, its place there, and the rows."""
+def _batches(part: DataFile) -> Iterator[tuple[int, int, int, pa.RecordBatch]]:
+    """Yield a file's rows in batches: the first row's number in the file, its row group, its number there, the rows."""
     if part.form == "inventory-csv":
         first, records = 0, _records(part.url)
         while lines := list(islice(records, 16 * ROWS_A_SLICE)):
             yield first, 0, first, _as_batch(lines, part.names)
             first += len(lines)
         return
-    with parquet(part.url) as file:
+    with open_parquet(part.url) as file:
         columns, first = _present(file), 0
         for group in range(file.num_row_groups):
             row = 0
@@ -228,24 +229,24 @@ def _batches(part: Part) -> Iterator[tuple[int, int, int, pa.RecordBatch]]:
 def _present(file: pq.ParquetFile) -> list[str]:
     names = file.schema_arrow.names
     if not {"bucket", "key"} <= set(names):
-        raise SettingsError(f"an inventory's file has the columns {names}, and not both of bucket and key")
+        raise SettingsError(f"an inventory's file has the columns {names}; it needs bucket and key")
     return [name for name in COLUMNS.values() if name in names]
 
 
 def _records(url: str) -> Iterator[list[str]]:
-    """Read a CSV file's records from its beginning; most are compressed and cannot be read from the middle."""
+    """Read a CSV file's records from its beginning, since most files are compressed as a whole."""
     data = storage.read(url)
     try:
         text = gzip.decompress(data) if url.endswith(".gz") else data
         yield from filter(None, csv.reader(io.StringIO(text.decode("utf-8", "replace"), newline="")))
     except (OSError, EOFError, zlib.error, csv.Error) as reason:
-        raise TornError(f"{url} is damaged: {reason}") from reason
+        raise DamagedFileError(f"{url} is damaged: {reason}") from reason
 
 
 def _as_batch(lines: list[list[str]], names: tuple[str, ...]) -> pa.RecordBatch:
-    """Give a CSV's records the columns and types that a Parquet inventory has; keys there are URL-encoded."""
+    """Convert a CSV's records to the columns and types of a Parquet inventory; its keys are URL-encoded."""
     if uneven := [line for line in lines if len(line) != len(names)]:
-        raise TornError(f"the row {uneven[0]!r:.200} has not the columns {list(names)}")
+        raise DamagedFileError(f"the row {uneven[0]!r:.200} does not have the columns {list(names)}")
     own = {COLUMNS[name]: [line[number] for line in lines] for number, name in enumerate(names) if name in COLUMNS}
     own["key"] = [unquote_plus(key) for key in own["key"]]
     columns: dict[str, pa.Array] = {}

@@ -1,4 +1,4 @@
-"""A text's lines, in whatever coding and with whatever line ends it was written, each with the bytes that it takes."""
+"""Lines: decodes a text of any encoding and line ending into lines, and counts their bytes."""
 
 import codecs
 from collections.abc import Iterator
@@ -17,17 +17,17 @@ MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 ERRORS = {"utf-8": "surrogateescape"}
-"""How bytes that are no text come through: of UTF-8 so that a name of this machine's disk keeps its bytes."""
+"""How invalid bytes are decoded: in UTF-8 reversibly, so that a local file's name keeps its bytes."""
 
 
 @dataclass(frozen=True)
 class Coding:
-    """How a text is written.
+    """The encoding of a text.
 
     Attributes:
-        encoding: as Python names it.
-        newline: what ends a line.
-        begin: the byte behind the mark of the encoding.
+        encoding: Python's name for it.
+        newline: the line ending.
+        begin: the first byte after the byte order mark.
     """
 
     encoding: str
@@ -36,7 +36,7 @@ class Coding:
 
 
 def coding_of(head: bytes) -> Coding:
-    """Find out from its first bytes how a text is written; without a mark, zeros in every second byte tell UTF-16."""
+    """Detect a text's encoding from its first bytes; without a byte order mark, every second byte zero means UTF-16."""
     mark, encoding = next(((mark, name) for mark, name in MARKS if head.startswith(mark)), (b"", "utf-8"))
     if not mark and len(head) > 3 and (0 in (head[0], head[1])) and (head[0] | head[1]):
         encoding = "utf-16-le" if head[1] == 0 else "utf-16-be"
@@ -45,12 +45,12 @@ def coding_of(head: bytes) -> Coding:
 
 
 def decoded(data: bytes, encoding: str) -> str:
-    """Read bytes as text; a byte that is none stays to be seen."""
+    """Decode bytes as text; invalid bytes stay visible."""
     return data.decode(encoding, ERRORS.get(encoding, "replace"))
 
 
 class Lines:
-    """A stream's lines as text, with their ends, and how many bytes they took.
+    """A stream's lines as text, with their endings; counts lines and bytes.
 
     Args:
         stream: the text, from its first byte.
@@ -75,7 +75,7 @@ class Lines:
                 yield decoded(line, self.coding.encoding)
             if len(rest) > LONGEST_LINE:
                 reason = f"a line of more than {LONGEST_LINE:,} bytes begins at byte {self.at:,}"
-                raise SettingsError(f"{self._place}: {reason}; it is no listing of one image a line")
+                raise SettingsError(f"{self._place}: {reason}; it is not a listing with one image a line")
             if not (chunk := self._stream.read(CHUNK)):
                 break
             rest += chunk
@@ -85,7 +85,7 @@ class Lines:
 
 
 def _split(data: bytes, newline: bytes, width: int) -> list[bytes]:
-    """Cut bytes behind each newline that stands where a character begins; the last piece has none."""
+    """Split bytes after each newline that is aligned to a character; the last piece has none."""
     if width == 1:
         *whole, last = data.split(newline)
         return [*(line + newline for line in whole), last]

@@ -1,4 +1,4 @@
-"""A listing of URIs, or of images: how it is cut into slices, and how a slice is read again without the rest."""
+"""Listing of URIs or of embedded images: splits it into slices, and reads a slice without the rest."""
 
 import os
 import posixpath
@@ -34,7 +34,7 @@ BELOW = re.compile(r"^[^:]+:/*[^/]+/.")
 DATA = re.compile(r"data:([^,]{0,200}),", re.IGNORECASE)
 PARTITION = re.compile(r"^([^=/]+)=([^/]*)$")
 LONGEST_TEXT = 256
-"""Characters of an entry that its row shows."""
+"""Maximum characters of an entry in a row or a message."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class Entry:
     """One image of a listing.
 
     Attributes:
-        uri: where the image is; a relative path begins at the listing's folder. None where the row names none.
-        text: what the listing calls it: the URI as it stands there, or the path or number beside an image.
-        carried: the columns that were asked for.
-        data: the image, where the listing itself holds it.
-        fault: why there can be none.
+        uri: where the image is, relative paths resolved against the listing's folder. None where the row has none.
+        text: the listing's own name for it: the URI as written, or the path or number of an embedded image.
+        carried: the requested columns.
+        data: the image, where the listing embeds it.
+        fault: why there is no image.
     """
 
     uri: str | None
@@ -57,20 +57,20 @@ class Entry:
 
 
 def form_of(url: str) -> str | None:
-    """Tell a listing's form by the end of its name, None where it is no listing."""
+    """Return a listing's form by its file extension, None where it is not a listing."""
     return FORMS.get(posixpath.splitext(storage.file_name(url).lower())[1])
 
 
 def slices(url: str, image_member: str | None = None) -> Iterator[Slice]:
-    """Cut a listing into slices, in one pass that keeps no row.
+    """Split a listing into slices, in one pass that keeps no row.
 
     Args:
         url: the listing.
-        image_member: the only column of images that is wanted, where a Parquet file has several.
+        image_member: the only column of images to read, where a Parquet file has several.
 
     Raises:
-        SettingsError: the listing has no column of URIs, or its rows cannot be told apart.
-        TornError: it is a damaged Parquet file.
+        SettingsError: the listing has no column of URIs, or its rows cannot be separated.
+        DamagedFileError: it is a damaged Parquet file.
         OSError: the store failed.
     """
     form = str(form_of(url))
@@ -78,17 +78,23 @@ def slices(url: str, image_member: str | None = None) -> Iterator[Slice]:
 
 
 def unit(name: str, url: str, piece: Slice) -> Unit:
-    """Make a slice of a listing of that name and place what is planned, skipped and resumed."""
+    """Make a unit of a slice.
+
+    Args:
+        name: of the listing, with the identity of its bytes.
+        url: of the listing.
+        piece: the slice.
+    """
     name = part_of(name, rows=piece.rows, member=piece.column if piece.form == "embedded" else None)
     return Unit(name, url, Kind.SLICE, images=piece.count, size=piece.size, slice=piece)
 
 
 def slice_of(name: Name, url: str) -> Slice | None:
-    """Find the slice that a unit's name means in a listing as it is now.
+    """Find the slice of a unit's name in a listing as it is now.
 
     Raises:
-        SettingsError: it is no such listing any more.
-        TornError: it is damaged.
+        SettingsError: the file is not such a listing any more.
+        DamagedFileError: it is damaged.
         OSError: the store failed.
     """
     return _by_rows(url, name.identity).get((name.rows, name.member))
@@ -101,16 +107,16 @@ def _by_rows(url: str, identity: str) -> dict[tuple[Any, str | None], Slice]:
 
 
 def bytes_of(url: str, piece: Slice) -> int:
-    """Tell how many bytes are read for a slice."""
+    """Return how many bytes are read for a slice."""
     return columnar.bytes_of(url, piece) if piece.form == "embedded" else piece.span[1] - piece.span[0]
 
 
 def shards(url: str) -> list[str] | None:
-    """Read a listing of shards; None where its first row names none.
+    """Read a listing of shards; None where its first row does not name a shard.
 
     Raises:
-        SettingsError: it names shards and other things.
-        TornError: it is a damaged Parquet file.
+        SettingsError: it names shards and other files.
+        DamagedFileError: it is a damaged Parquet file.
         OSError: the store failed.
     """
     every = chain.from_iterable(entries(url, piece, ()) for piece in slices(url) if piece.form != "embedded")
@@ -120,9 +126,9 @@ def shards(url: str) -> list[str] | None:
     named = []
     for number, entry in enumerate(chain([first], every)):
         if entry.uri is None or not is_shard(entry.uri):
-            told = entry.text[:LONGEST_TEXT]
+            text = entry.text[:LONGEST_TEXT]
             raise SettingsError(
-                f"{url} names shards, and in row {number:,} {told!r}; put other things into another listing"
+                f"{url} names shards, and in row {number:,} {text!r}; put other files into another listing"
             )
         named.append(entry.uri)
     return named
@@ -133,11 +139,11 @@ def entries(url: str, piece: Slice, carry: tuple[str, ...]) -> Iterator[Entry]:
 
     Args:
         url: the listing.
-        piece: which of its rows.
-        carry: the columns wanted beside the URI; of a partitioned folder those in the path too.
+        piece: the slice.
+        carry: columns to return with the URI, including those of a partitioned folder's path.
 
     Raises:
-        TornError: its bytes are damaged; the rows before came.
+        DamagedFileError: its bytes are damaged; the rows before them were yielded.
         OSError: the store failed.
     """
     base = posixpath.dirname(storage.file_name(url))
@@ -159,11 +165,11 @@ def entries(url: str, piece: Slice, carry: tuple[str, ...]) -> Iterator[Entry]:
 def _named(text: str, base: str, carried: dict[str, str | None]) -> Entry:
     bare, fault = text.strip(), None
     if WINDOWS.match(bare):
-        fault = f"{bare[:LONGEST_TEXT]!r} is a path of Windows; name it as it is reached from here"
+        fault = f"{bare[:LONGEST_TEXT]!r} is a Windows path; write it as this machine reaches it"
     elif bare.lower().startswith("data:"):
         fault = f"{bare[:LONGEST_TEXT]!r} is a data URI without a comma before its data"
     uri = None if fault else _resolve(bare, base)
-    if uri is not None and bare != text and not PROTOCOL.match(bare):  # a blank may be part of a name
+    if uri is not None and bare != text and not PROTOCOL.match(bare):  # a space may be part of a name
         literal = _resolve(text, base)
         if literal is not None and storage.is_local(literal) and os.path.lexists(storage.filesystem(literal)[1]):
             uri = literal
@@ -171,7 +177,7 @@ def _named(text: str, base: str, carried: dict[str, str | None]) -> Entry:
 
 
 def _data(url: str, key: str, text: str, found: re.Match[str], carried: dict[str, str | None]) -> Entry:
-    """Take an image out of a data URI."""
+    """Decode the image of a data URI."""
     body = text[found.end() :].strip()
     try:
         plain = unquote_to_bytes(body)
@@ -199,7 +205,7 @@ def _images(url: str, piece: Slice, carry: tuple[str, ...], partitions: dict[str
 
 
 def _image(url: str, base: str, own: str, value: Any, carried: dict[str, str | None]) -> Entry:
-    """Take an image out of a cell: its bytes, or the file that is named instead."""
+    """Read the image of a cell: its bytes, or the file that it names."""
     path = value.get("path") if isinstance(value, dict) else None
     data = value.get("bytes") if isinstance(value, dict) else value
     key = str(path or own)
@@ -215,7 +221,7 @@ def _rows(url: str, piece: Slice, carry: tuple[str, ...]) -> Iterator[dict[str, 
 
 
 def _resolve(text: str, base: str) -> str | None:
-    """Find where an entry is: a URL or an absolute path as it stands, a path from the listing's folder on."""
+    """Resolve an entry: URLs and absolute paths as they are, other paths against the listing's folder."""
     if not text:
         return None
     if PROTOCOL.match(text):
@@ -224,7 +230,7 @@ def _resolve(text: str, base: str) -> str | None:
         return _written(text)
     if not PROTOCOL.match(base):
         return _written(posixpath.normpath(storage.join(base, text)))
-    while text.startswith(("./", "../")):  # a store's keys have no such steps
+    while text.startswith(("./", "../")):  # object keys have no relative steps
         step, _, text = text.partition("/")
         if step == ".." and BELOW.match(base):
             base = posixpath.dirname(base)
@@ -232,7 +238,7 @@ def _resolve(text: str, base: str) -> str | None:
 
 
 def _written(path: str) -> str:
-    """Write a path of this machine: as a `file:` URL where its bytes are no UTF-8, which no table can hold."""
+    """Encode a local path: as a `file:` URL where its bytes are not UTF-8, which a table cannot hold."""
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -241,12 +247,12 @@ def _written(path: str) -> str:
 
 
 def columns_of(url: str, piece: Slice) -> frozenset[str]:
-    """Name the columns of a listing, as far as they show before it is read; those of its folder's path too."""
+    """Return the columns of a listing that are known before it is read, including those of its folder's path."""
     own = (*piece.columns, *_partitions(posixpath.dirname(storage.file_name(url))))
     return frozenset(own) if piece.columns else frozenset()
 
 
 def _partitions(base: str) -> dict[str, str]:
-    """Read the columns that stand in a folder's path, as Hive and Spark write them: `date=2026-11-01`."""
+    """Parse the partition columns of a folder's path, as Hive and Spark write them: `date=2026-11-01`."""
     found = (PARTITION.match(folder) for folder in base.split("/"))
     return {unquote(match[1]): unquote(match[2]) for match in found if match}

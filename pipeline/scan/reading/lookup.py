@@ -1,4 +1,4 @@
-"""Lookup: what lies at a place now, as the unit that it is or would be."""
+"""Lookup: the unit that a URI is now, from its store's metadata."""
 
 import posixpath
 from collections.abc import Iterator
@@ -14,34 +14,36 @@ from pipeline.storage.found import Found
 from pipeline.storage.patience import is_web
 from pipeline.storage.signature import unsigned
 
-MANY = 8
-LOOKS = 32
+FILES_A_LISTING = 8
+"""A folder is listed once where a source names more than this many of its files."""
+LOOKUPS = 32
+"""Concurrent lookups."""
 
 
 def file_unit(place: Found, key: str) -> Unit:
-    """Make a single file a unit, with its fault where one is known."""
+    """Make a single file a unit, with its fault where it is known."""
     return Unit(name_of(place), place.url, Kind.FILE, key=key, images=1, size=place.size, fault=place.fault)
 
 
 def name_of(place: Found) -> str:
-    """Name a unit: where its bytes lie, whatever signature its URL bears, and what changes when they do."""
+    """Name a unit: its URL without a signature, and the identity of its bytes."""
     return f"{unsigned(place.url)}#{place.identity}"
 
 
-def name_now(uri: str) -> str:
-    """Name the unit that a shard or a single file is now: its place, and the identity of its bytes or its fault.
+def current_name(uri: str) -> str:
+    """Name the unit that a shard or a single file is now: its URL, and the identity of its bytes or its fault.
 
     Raises:
         StorageError: the store does not answer.
     """
-    place = look_at(uri)
+    place = look_up(uri)
     if isinstance(place, Unit):
         return place.name
     return f"{unsigned(uri)}#folder" if place is None else name_of(place)
 
 
-def look_at(text: str) -> Found | Unit | None:
-    """Look at a file; one that is missing or forbidden is a unit with its fault, a folder is None.
+def look_up(text: str) -> Found | Unit | None:
+    """Look up a file; one that is missing or forbidden is a unit with its fault, a folder is None.
 
     Raises:
         StorageError: the store does not answer.
@@ -52,22 +54,22 @@ def look_at(text: str) -> Found | Unit | None:
     except STORE_FAULTS as reason:
         status, detail = fault_of(reason)
         if status is Status.UNREACHABLE:
-            raise StorageError(f"cannot look at {text!r}: {detail}") from reason
+            raise StorageError(f"cannot look up {text!r}: {detail}") from reason
         key = posixpath.basename(storage.file_name(url))
         return Unit(f"{unsigned(url)}#{status}", url, Kind.SHARD, key=key, images=1, fault=(status, detail))
 
 
-def look_at_all(texts: list[str]) -> Iterator[Found | Unit]:
-    """Look at many files in order: a folder of a store is listed once where it holds several of them."""
+def look_up_all(texts: list[str]) -> Iterator[Found | Unit]:
+    """Look up many files in order; a folder with several of them is listed once."""
     folders = {posixpath.dirname(text) for text in texts}
-    there: dict[str, Found] = {}
-    if len(texts) > MANY * len(folders) and not is_web(texts[0]):
-        there = {place.url: place for folder in sorted(folders) for place in _siblings(folder)}
-    with ThreadPoolExecutor(LOOKS) as lookers:
-        places = lookers.map(lambda text: there.get(storage.absolute(text)) or look_at(text), texts)
+    listed: dict[str, Found] = {}
+    if len(texts) > FILES_A_LISTING * len(folders) and not is_web(texts[0]):
+        listed = {place.url: place for folder in sorted(folders) for place in _siblings(folder)}
+    with ThreadPoolExecutor(LOOKUPS) as threads:
+        places = threads.map(lambda text: listed.get(storage.absolute(text)) or look_up(text), texts)
         for text, place in zip(texts, places, strict=True):
             if place is None:
-                raise SettingsError(f"{text!r} is a folder; braces name shards, listings or images")
+                raise SettingsError(f"{text!r} is a folder; braces must name shards, listings or images")
             yield place
 
 
@@ -75,4 +77,4 @@ def _siblings(folder: str) -> list[Found]:
     try:
         return files(folder or ".")
     except (*STORE_FAULTS, StorageError):
-        return []  # each file is then looked at alone, and says itself what is wrong
+        return []  # each file is then looked up alone, and reports its own fault

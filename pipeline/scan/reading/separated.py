@@ -1,8 +1,8 @@
-"""CSV and TSV: records, and the line at which quotes do not mean what they seem to.
+"""CSV and TSV: parses records, and refuses quotes that swallow rows.
 
-A quote that opens and does not close swallows the lines behind it, and rows are gone without a word. So a record that
-takes in several lines is looked at twice: it must be strict CSV, and none of its inner lines may be a row itself.
-TSV has no quotes. Source: RFC 4180; the TSV form as IANA registers it.
+A quote that is never closed swallows the following lines, and their rows are silently lost. So a record of several
+lines is checked: it must be strict CSV, and none of its inner lines may be a row itself. TSV has no quotes.
+Source: RFC 4180; the TSV format as IANA registers it.
 """
 
 import csv
@@ -14,7 +14,7 @@ from mole.errors import SettingsError
 from pipeline.images.extension import is_image
 
 LONGEST_FIELD = 256 << 20
-"""Characters of a field: an embedded image of the usual bound, and more."""
+"""Maximum characters of a field, enough for an embedded image."""
 PLACE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/?/\S+|\S*/\S+")
 Record = list[str]
 
@@ -23,12 +23,12 @@ csv.field_size_limit(LONGEST_FIELD)
 
 @dataclass(frozen=True)
 class Table:
-    """Where records come from, and what they are to be.
+    """A file of records.
 
     Attributes:
-        place: the file, for errors.
+        place: the file's name, for errors.
         form: `csv` or `tsv`.
-        columns: the names in its first record; empty while that is read.
+        columns: the names in its first record; empty before that is read.
         column: which of them holds the URI.
     """
 
@@ -38,14 +38,14 @@ class Table:
     column: str | None = None
 
     def records(self, lines: Iterable[str], line: Callable[[], int] | None = None) -> Iterator[Record]:
-        """Yield records; blank lines are none.
+        """Yield records; blank lines are skipped.
 
         Args:
-            lines: with their ends.
-            line: tells how many lines were read.
+            lines: with their endings.
+            line: returns how many lines were read.
 
         Raises:
-            SettingsError: a quote swallows lines, or a field is none.
+            SettingsError: a quote swallows lines, or a field is invalid.
         """
         if self.form == "tsv":
             yield from (text.rstrip("\r\n").split("\t") for text in lines if text.strip("\r\n "))
@@ -67,7 +67,7 @@ class Table:
                 yield record
 
     def _check(self, held: list[str], line: Callable[[], int] | None) -> None:
-        """Insist that a record of several lines is meant as one."""
+        """Insist that a record of several lines is one record."""
         try:
             list(csv.reader(held, strict=True))
         except csv.Error as reason:

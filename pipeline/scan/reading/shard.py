@@ -1,4 +1,4 @@
-"""A WebDataset shard as samples: members that share a key, and which of them are images."""
+"""WebDataset shard: groups members that share a key into samples, and tells which members are images."""
 
 import json
 import re
@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.images.extension import is_image
-from pipeline.scan.reading.archive import Member, Passed, Tear, members
-from pipeline.scan.reading.clutter import begins_as_image, is_clutter
+from pipeline.scan.reading.archive import ArchiveFault, Member, SkippedEntry, members
 from pipeline.scan.reading.compression import Readable
+from pipeline.scan.reading.member_types import has_image_signature, is_system_file
 from pipeline.storage import storage
 
 SHARD_NAME = re.compile(r"\.(tar|tar\.gz|tgz|tar\.bz2|tbz2?|tar\.xz|txz|tar\.zst|tzst)$", re.IGNORECASE)
 LONGEST_TEXT = 1 << 20
 MOST_IMAGES, MOST_HELD = 64, 64 << 20
-"""Images, and bytes of them, that are held of a sample; what follows is another part of it, with the same metadata."""
+"""Maximum images, and bytes of images, of a sample in memory; the rest is another part with the same metadata."""
 
 
 @dataclass
@@ -24,8 +24,8 @@ class Sample:
     """Consecutive members that share a key.
 
     Attributes:
-        key: the members' name up to its first dot, folders kept.
-        members: by extension (what follows the first dot, in small letters), in the archive's order.
+        key: the members' path up to the first dot of the file name.
+        members: by extension (what follows that dot, in lower case), in the archive's order.
         pictures: the extensions of those that are images.
         part: whether it is one of several parts of a sample with too many images.
         size: bytes of its images.
@@ -38,14 +38,14 @@ class Sample:
     size: int = 0
 
     def add(self, extension: str, member: Member, *, picture: bool) -> None:
-        """Take a member in."""
+        """Add a member."""
         self.members[extension] = member
         if picture:
             self.pictures.append(extension)
             self.size += member.length
 
     def is_full(self, length: int) -> bool:
-        """Tell whether another image of that length is too much."""
+        """Tell whether another image of that length exceeds the limits."""
         return len(self.pictures) >= MOST_IMAGES or (bool(self.pictures) and self.size + length > MOST_HELD)
 
     def rest(self) -> "Sample":
@@ -57,7 +57,7 @@ class Sample:
     def images(self) -> Iterator[tuple[str, str, Member]]:
         """Yield each image: its key, its extension, and its member.
 
-        The only image of a sample has the sample's key, of several each has its own name.
+        A sample's only image has the sample's key; of several images each has its member's name.
         """
         several = self.part or len(self.pictures) > 1
         for extension in self.pictures:
@@ -65,11 +65,11 @@ class Sample:
             yield member.name if several else self.key, extension, member
 
     def metadata(self, names: tuple[str, ...], extension: str = "") -> dict[str, str | None]:
-        """Read columns for one of the images.
+        """Read metadata columns of one of the images.
 
         Args:
             names: the columns.
-            extension: the image's; of `left.png` the member `left.json` speaks first, then the sample's `json`.
+            extension: the image's; for `left.png` the member `left.json` has precedence over the sample's `json`.
 
         Returns:
             Each column from a JSON member, else from a text member whose extension is the column's name.
@@ -98,12 +98,12 @@ class Sample:
 
 
 def is_shard(url: str) -> bool:
-    """Tell by the end of its name whether a file is a shard."""
+    """Tell by its extension whether a file is a shard."""
     return SHARD_NAME.search(storage.file_name(url)) is not None
 
 
 def as_text(value: object) -> str | None:
-    """Write a carried value: text as it is, null as null, bytes as UTF-8 or else as base64, anything else as JSON."""
+    """Convert a carried value to text: bytes as UTF-8 or else base64, other values as JSON, null as null."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bytes):
@@ -119,10 +119,10 @@ def _plain(value: object) -> str:
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """Split a member's name into its sample's key and its extension, at the first dot behind the folders.
+    """Split a member's name into its sample's key and its extension, at the first dot of the file name.
 
-    A name that begins with a dot keeps it in the key, and a name without a dot has no extension: webdataset passes
-    such members over, here they are samples too, for no image may be lost.
+    A leading dot belongs to the key, and a name without a dot has no extension. webdataset skips such members; here
+    they are samples too, so that no image is lost.
     """
     folder, slash, base = name.rpartition("/")
     dot = base.find(".", 1)
@@ -131,26 +131,26 @@ def split_name(name: str) -> tuple[str, str]:
     return f"{folder}{slash}{base[:dot]}", base[dot + 1 :].lower()
 
 
-class _Chooser:
-    """Says of each member what it is, and whether its bytes are kept.
+class _MemberFilter:
+    """Tells which members are images, and whose bytes are kept.
 
     Args:
-        image_member: the only extension that is an image; None for what is named or begins as one.
-        carry: columns wanted from the samples' metadata.
-        max_bytes: an image above this is not read.
+        image_member: the only extension that is an image; None for any image's extension or signature.
+        carry: columns to read from the samples' metadata.
+        max_bytes: a larger image is not read.
     """
 
     def __init__(self, image_member: str | None, carry: tuple[str, ...], max_bytes: int) -> None:
         self._image_member = image_member
         self._carry = {name.lower() for name in carry}
         self._max_bytes = max_bytes
-        self.begins = False
+        self.has_signature = False
 
-    def wanted(self, name: str, length: int, head: Callable[[], bytes]) -> bool:
+    def keep(self, name: str, length: int, head: Callable[[], bytes]) -> bool:
         """Tell whether a member's bytes are kept."""
         extension = split_name(name)[1]
-        self.begins = not self.is_named(name) and self._image_member is None and begins_as_image(head())
-        if self.begins or self.is_named(name):
+        self.has_signature = not self.is_named(name) and self._image_member is None and has_image_signature(head())
+        if self.has_signature or self.is_named(name):
             return length <= self._max_bytes
         last = extension.rpartition(".")[2]
         described = bool(self._carry) and (last == "json" or not self._carry.isdisjoint((extension, last)))
@@ -161,42 +161,42 @@ class _Chooser:
         extension = split_name(name)[1]
         if self._image_member is not None:
             return extension == self._image_member
-        return is_image(extension) and not is_clutter(name)
+        return is_image(extension) and not is_system_file(name)
 
     def is_picture(self, member: Member) -> bool:
-        """Tell whether the member that came last is an image; a link is asked for the bytes that it has."""
+        """Tell whether the last member is an image; a link is judged by the bytes of its target."""
         if member.link is None:
-            return self.begins or self.is_named(member.name)
-        return self.is_named(member.name) or (self._image_member is None and begins_as_image(member.data or b""))
+            return self.has_signature or self.is_named(member.name)
+        return self.is_named(member.name) or (self._image_member is None and has_image_signature(member.data or b""))
 
 
 def samples(
     stream: Readable, *, image_member: str | None, carry: tuple[str, ...], max_bytes: int
-) -> Iterator[Sample | Tear | Passed]:
+) -> Iterator[Sample | ArchiveFault | SkippedEntry]:
     """Group an archive's members into samples.
 
     Args:
         stream: the archive, decompressed.
-        image_member: the only extension that is an image; None for every member that is named or begins as one.
-        carry: columns wanted from the samples' metadata.
-        max_bytes: an image above this is not read.
+        image_member: the only extension that is an image; None for any image's extension or signature.
+        carry: columns to read from the samples' metadata.
+        max_bytes: a larger image is not read.
 
     Yields:
-        Each sample once its last member is there, each tear, and what is passed over. A member whose extension its
-        sample already has begins a sample of its own.
+        Each sample once its last member was read, each fault of the archive, and each skipped entry. A member whose
+        extension its sample already has begins a new sample.
 
     Raises:
         OSError: the store failed.
     """
-    chooser = _Chooser(image_member, carry, max_bytes)
+    filter_ = _MemberFilter(image_member, carry, max_bytes)
     sample: Sample | None = None
-    for member in members(stream, chooser.wanted):
-        if isinstance(member, Tear | Passed):
+    for member in members(stream, filter_.keep):
+        if isinstance(member, ArchiveFault | SkippedEntry):
             yield member
             continue
-        picture = chooser.is_picture(member)
-        if not picture and is_clutter(member.name):
-            yield Passed(member.name, "clutter")
+        picture = filter_.is_picture(member)
+        if not picture and is_system_file(member.name):
+            yield SkippedEntry(member.name, "system file")
             continue
         key, extension = split_name(member.name)
         if sample is None or sample.key != key or extension in sample.members:

@@ -1,4 +1,4 @@
-"""Source: what `--source` names, as units: shards, globs and braces of them, folders, listings, inventories, images."""
+"""Source: turns `--source` into units: shards, globs and braces, folders, listings, inventories, images."""
 
 import glob
 import posixpath
@@ -12,11 +12,12 @@ from braceexpand import braceexpand
 from mole.errors import SettingsError, StorageError
 from pipeline.images.extension import is_image
 from pipeline.records import Status
-from pipeline.scan.reading import inventory, listing, parts
-from pipeline.scan.reading.lookup import file_unit, look_at_all, name_of
-from pipeline.scan.reading.passed import Passed
+from pipeline.scan.reading import inventory, listing
+from pipeline.scan.reading.lookup import file_unit, look_up_all, name_of
+from pipeline.scan.reading.parquet_file import DamagedFileError
 from pipeline.scan.reading.shard import is_shard
-from pipeline.scan.reading.torn import TornError
+from pipeline.scan.reading.skipped import SkippedFiles
+from pipeline.scan.reading.table_folder import TableFolder
 from pipeline.scan.reading.unit import Kind, Unit, part_of
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of
@@ -25,23 +26,23 @@ from pipeline.storage.found import Found
 from pipeline.storage.patience import is_web, patiently
 
 OWN = r"(model=[^/]*/|_(runs|rescans|known)/|_lease\.json/)"
-"""What a scan writes right into its output, where that is the source folder itself."""
+"""What a scan writes into its output, where that is the source folder itself."""
 NOTHING = re.compile(r"(?!)")
-OWNER = "; who owns the store must allow it to these credentials"
+OWNER = "; the store's owner must grant these credentials access"
 
 
 @dataclass
 class Source:
-    """The units of a scan, and the files that were passed over.
+    """The units of a scan, and the files that were skipped.
 
     Attributes:
         texts: what the user named.
-        all_files: try every file of a folder, whatever its name.
+        all_files: whether every file of a folder is tried as an image, whatever its name.
         image_member: the only member of a shard, or column of a Parquet file, that holds images; None for all that do.
-        output: where the scan writes; what lies there is no part of a folder or a pattern around it.
-        columns: of the listings, as far as they show before they are read.
-        untold: whether there are units whose columns show when they are read.
-        passed: what was passed over, counted while the units are read.
+        output: where the scan writes; files there are not part of the source.
+        columns: of the listings, as far as they are known before reading.
+        has_unknown_columns: whether there are units whose columns are unknown before reading.
+        skipped_files: counts of skipped files, complete once the units were iterated.
     """
 
     texts: list[str]
@@ -49,33 +50,33 @@ class Source:
     image_member: str | None = None
     output: str | None = None
     columns: set[str] = field(default_factory=set, init=False)
-    untold: bool = field(default=False, init=False)
-    passed: Passed = field(default_factory=Passed, init=False)
+    has_unknown_columns: bool = field(default=False, init=False)
+    skipped_files: SkippedFiles = field(default_factory=SkippedFiles, init=False)
 
     @property
     def skipped(self) -> int:
-        """Files passed over because of the end of their name."""
-        return self.passed.skipped
+        """Files skipped because of their extension."""
+        return self.skipped_files.skipped
 
     @property
     def shards_skipped(self) -> int:
         """How many of those are shards."""
-        return self.passed.shards
+        return self.skipped_files.shards
 
     @property
     def hidden(self) -> int:
-        """Files and folders passed over because their name begins with a dot."""
-        return self.passed.hidden
+        """Files and folders skipped because their name begins with a dot."""
+        return self.skipped_files.hidden
 
     def units(self) -> Iterator[Unit]:
         """Yield every unit, in the order in which the sources were named, each once.
 
         Raises:
-            SettingsError: sources are nothing that can be scanned; those that are not there are named together.
+            SettingsError: a source cannot be scanned; all missing sources are named in one message.
             StorageError: a store cannot be listed.
         """
         seen: set[str] = set()
-        self.passed = Passed()
+        self.skipped_files = SkippedFiles()
         for units in self._sources():
             for unit in units:
                 if unit.name not in seen:
@@ -83,86 +84,86 @@ class Source:
                     yield unit
 
     def demand(self) -> None:
-        """Insist that what is named is there, and has something to scan.
+        """Insist that the source exists, and has something to scan.
 
         Raises:
-            SettingsError: it is not, or has nothing.
+            SettingsError: it does not exist, or has nothing to scan.
             StorageError: a store cannot be listed.
         """
         next(self.units(), None)
 
     def _sources(self) -> list[Iterator[Unit]]:
-        """Look at everything that is named before any of it is read."""
+        """Look up everything that is named before any of it is read."""
         found, refused = [], []
         for text in self.texts:
             try:
-                found.append(self._look(text))
+                found.append(self._look_up(text))
             except SettingsError as reason:
                 refused.append(str(reason))
         if refused:
             raise SettingsError("\n".join(refused))
         return found
 
-    def _look(self, text: str) -> Iterator[Unit]:
+    def _look_up(self, text: str) -> Iterator[Unit]:
         try:
             place = storage.look(text)
         except STORE_FAULTS as reason:
             status, detail = fault_of(reason)
             if status is Status.UNREACHABLE:
-                raise StorageError(f"cannot look at {text!r}: {detail}") from reason
+                raise StorageError(f"cannot look up {text!r}: {detail}") from reason
             if status is Status.MISSING and _is_pattern(text):
                 return self._pattern(text)
             raise _refused(text, status, detail) from reason
         except ValueError as reason:
             raise SettingsError(f"--source {text!r}: {reason}") from reason
         if place is None:
-            return self._some(text, self._folder(text))
+            return self._not_empty(text, self._folder(text))
         if place.fault is not None:
             raise _refused(text, *place.fault)
         return self._named(text, place)
 
     def _named(self, text: str, place: Found) -> Iterator[Unit]:
-        """Turn the one file that a source names into units; a damaged one is refused, and a listing without a row."""
-        none = listing.form_of(place.url) is not None and not inventory.is_inventory(storage.file_name(place.url))
+        """Turn a source that is one file into units; a damaged file and an empty listing are refused."""
+        is_empty = listing.form_of(place.url) is not None and not inventory.is_inventory(storage.file_name(place.url))
         try:
             for unit in self._open(place):
-                none = False
+                is_empty = False
                 yield unit
-        except TornError as torn:
-            raise SettingsError(f"--source {text!r}: {torn}") from torn
-        if none:
+        except DamagedFileError as reason:
+            raise SettingsError(f"--source {text!r}: {reason}") from reason
+        if is_empty:
             raise SettingsError(f"--source {text!r}: the listing has no rows")
 
-    def _some(self, text: str, units: Iterator[Unit]) -> Iterator[Unit]:
-        """Insist that a folder or a glob has an image; else tell what it has."""
-        before, none = self.passed, True
-        self.passed = Passed()
+    def _not_empty(self, text: str, units: Iterator[Unit]) -> Iterator[Unit]:
+        """Insist that a folder or a glob has an image; the error describes what was skipped."""
+        before, is_empty = self.skipped_files, True
+        self.skipped_files = SkippedFiles()
         for unit in units:
-            none = False
+            is_empty = False
             yield unit
-        own = self.passed
-        self.passed = Passed(
+        own = self.skipped_files
+        self.skipped_files = SkippedFiles(
             before.skipped + own.skipped, before.shards + own.shards, before.hidden + own.hidden, before.shard
         )
-        if none:
-            raise SettingsError(f"--source {text!r}: no image to scan; {own.told()}")
+        if is_empty:
+            raise SettingsError(f"--source {text!r}: no image to scan; {own.describe()}")
 
     def _pattern(self, pattern: str) -> Iterator[Unit]:
-        """Expand braces, then globs; a file that braces name and the store lacks is a unit with its fault.
+        """Expand braces, then globs; a missing file of a brace pattern is a unit with its fault.
 
         Raises:
-            SettingsError: the store has none of them, which says that the name is wrong, and not that some are lost.
+            SettingsError: none of the files exists, so the pattern must be wrong.
         """
         try:
             texts = list(braceexpand(pattern))
         except ValueError as reason:
             raise SettingsError(f"--source {pattern!r}: {reason}") from reason
         globs = [text for text in texts if _is_glob(text)]
-        places = list(look_at_all([text for text in texts if not _is_glob(text)]))
+        places = list(look_up_all([text for text in texts if not _is_glob(text)]))
         if places and not globs and all(isinstance(place, Unit) for place in places):
             reasons = {place.fault[1]: None for place in places if isinstance(place, Unit) and place.fault}
             first = next(iter(reasons))
-            raise SettingsError(f"--source {pattern!r}: none of the {len(places):,} files that it names: {first}")
+            raise SettingsError(f"--source {pattern!r}: none of its {len(places):,} files can be read: {first}")
         return self._expanded(places, globs)
 
     def _expanded(self, places: list[Found | Unit], globs: list[str]) -> Iterator[Unit]:
@@ -172,7 +173,7 @@ class Source:
             else:
                 yield from self._try(place)
         for text in globs:
-            yield from self._some(text, self._glob(text))
+            yield from self._not_empty(text, self._glob(text))
 
     def _glob(self, text: str) -> Iterator[Unit]:
         fs, path = storage.filesystem(text)
@@ -181,40 +182,40 @@ class Source:
         except STORE_FAULTS as reason:
             raise StorageError(f"cannot list {text!r}: {fault_of(reason)[1]}") from reason
         if not places:
-            raise SettingsError(f"--source {text!r}: no file there has such a name")
-        start = path[: _first_sign(path)].rfind("/") + 1
+            raise SettingsError(f"--source {text!r}: no file matches the pattern")
+        start = path[: _first_special(path)].rfind("/") + 1
         asked = self.all_files or any(map(is_hidden, path[start:].split("/")))
         own = self._own(storage.url_of(fs, path[:start]))
         for name in sorted(places):
             if own.match(f"{storage.url_of(fs, name)}/"):
                 continue
             if not asked and any(map(is_hidden, name[start:].split("/"))):
-                self.passed.hidden += 1
+                self.skipped_files.hidden += 1
             elif places[name]["type"] == "directory":
                 yield from self._folder(storage.url_of(fs, name))
             else:
                 yield from self._try(storage.found(fs, places[name]))
 
     def _try(self, place: Found) -> Iterator[Unit]:
-        """Turn one file of several into units; a damaged one is a unit that says so."""
+        """Turn one file of several into units; a damaged file is a unit with its fault."""
         try:
             yield from self._open(place)
-        except TornError as reason:
+        except DamagedFileError as reason:
             fault = (Status.TORN_ARCHIVE, str(reason))
             yield replace(file_unit(place, posixpath.basename(storage.file_name(place.url))), fault=fault)
 
     def _open(self, place: Found) -> Iterator[Unit]:
-        """Turn one file that was named into units, by the end of its name."""
+        """Turn one file into units, by its extension."""
         name, ending = name_of(place), storage.file_name(place.url)
         if is_shard(ending):
-            self.untold = True
+            self.has_unknown_columns = True
             if place.fault is None:
                 yield Unit(part_of(name, member=self.image_member), place.url, Kind.SHARD, size=place.size)
             else:
                 yield file_unit(place, posixpath.basename(ending))
         elif place.fault is None and inventory.is_inventory(ending):
             try:
-                yield from inventory.units(place.url, self._pass_over)
+                yield from inventory.units(place.url, self._skip)
             except STORE_FAULTS as reason:
                 raise StorageError(f"cannot read the inventory {place.url!r}: {fault_of(reason)[1]}") from reason
         elif place.fault is None and listing.form_of(ending) is not None:
@@ -226,27 +227,27 @@ class Source:
             yield file_unit(place, posixpath.basename(ending))
         else:
             raise SettingsError(
-                f"--source {place.url!r}: not the name of a shard (.tar), a listing ({', '.join(listing.FORMS)}) "
-                "or an image; --all-files tries it as an image"
+                f"--source {place.url!r}: not named like a shard (.tar), a listing ({', '.join(listing.FORMS)}) "
+                "or an image; use --all-files to try it as an image"
             )
 
     def _listing(self, name: str, url: str) -> Iterator[Unit]:
-        """Cut a listing into slices; each shard of a listing of shards is a unit of its own."""
+        """Split a listing into slices; each shard of a listing of shards is a unit of its own."""
         named = listing.shards(url)
         if named is None:
             for piece in listing.slices(url, self.image_member):
                 self.columns |= listing.columns_of(url, piece)
-                self.untold |= not piece.columns
+                self.has_unknown_columns |= not piece.columns
                 yield listing.unit(name, url, piece)
             return
-        for shard in look_at_all(named):
+        for shard in look_up_all(named):
             yield from [shard] if isinstance(shard, Unit) else self._open(shard)
 
-    def _pass_over(self, count: int) -> None:
-        self.passed.skipped += count
+    def _skip(self, count: int) -> None:
+        self.skipped_files.skipped += count
 
     def _own(self, place: str) -> re.Pattern[str]:
-        """Write how the URL of what the scan itself writes begins, where that lies below a place or is the place."""
+        """Make the pattern of URLs that the scan itself writes below a folder, or into it."""
         top = f"{place.rstrip('/')}/"
         output = top if self.output is None else f"{storage.absolute(self.output).rstrip('/')}/"
         if self.output is None or not output.startswith(top):
@@ -254,25 +255,25 @@ class Source:
         return re.compile(re.escape(output) + (OWN if output == top else ""))
 
     def _folder(self, text: str) -> Iterator[Unit]:
-        tables, images = parts.Parts(storage.absolute(text).rstrip("/")), False
+        tables, images = TableFolder(storage.absolute(text).rstrip("/")), False
         own = self._own(storage.absolute(text))
         for place in entries(text, hidden=self.all_files, without=self.output):
-            if own.match(f"{place.url}/") or tables.take(place):
+            if own.match(f"{place.url}/") or tables.add(place):
                 continue
             if is_hidden(place.key) and not self.all_files:
-                self.passed.hidden += 1
+                self.skipped_files.hidden += 1
             elif is_image(place.key.rstrip("/")) or self.all_files or place.identity == UNREADABLE:
                 images = True
                 yield file_unit(place, place.key)
             else:
-                self.passed.skipped += 1
+                self.skipped_files.skipped += 1
                 if is_shard(place.url):
-                    self.passed.shards += 1
-                    self.passed.shard = self.passed.shard or place.url
+                    self.skipped_files.shards += 1
+                    self.skipped_files.shard = self.skipped_files.shard or place.url
         if images and not tables.named:
-            self.passed.skipped += len(tables.found)
+            self.skipped_files.skipped += len(tables.found)
             return
-        for place in tables.whole():
+        for place in tables.parts():
             yield from self._try(place)
 
 
@@ -286,12 +287,12 @@ def _is_pattern(text: str) -> bool:
 
 
 def _is_glob(text: str) -> bool:
-    """Tell whether a name has a glob's signs; those of a web server's stand in its path, and `?` is none of them."""
+    """Tell whether a name is a glob; of an HTTP URL only `*` and `[` in its path count, since `?` begins the query."""
     if is_web(text):
         path = urlsplit(text).path
         return "*" in path or "[" in path
     return glob.has_magic(text)
 
 
-def _first_sign(pattern: str) -> int:
+def _first_special(pattern: str) -> int:
     return min(pattern.find(sign) % (len(pattern) + 1) for sign in "*?[")

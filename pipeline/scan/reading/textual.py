@@ -1,4 +1,4 @@
-"""A listing as text (CSV, TSV, JSON, or a URI a line): how it is cut into slices, and the rows of one of them."""
+"""Textual listing (CSV, TSV, JSON, or one URI a line): splits it into slices, and reads the rows of a slice."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -13,23 +13,23 @@ from pipeline.scan.reading.unit import Slice
 from pipeline.storage import storage
 
 BYTES_A_SLICE = 16 << 20
-"""Bytes after which a slice ends, for a row may hold an image."""
+"""Bytes after which a slice ends, since a row may embed an image."""
 URI = "uri"
-"""The column of rows that are nothing but text."""
+"""The column of rows that are only text."""
 TOO_WIDE = "\0too wide"
-"""The column in which a row says that it has more fields than there are columns."""
+"""The column that marks a row with more fields than the listing has columns."""
 Row = dict[str, Any]
 
 
 def slices(url: str, form: str) -> Iterator[Slice]:
-    """Cut a text into slices, in one pass that keeps no row.
+    """Split a text into slices, in one pass that keeps no row.
 
     Args:
         url: the listing.
-        form: `csv`, `tsv`, `txt`, `jsonl` or `json`, as its name says.
+        form: `csv`, `tsv`, `txt`, `jsonl` or `json`, by its name.
 
     Raises:
-        SettingsError: it has no column of URIs, or its rows cannot be told apart.
+        SettingsError: it has no column of URIs, or its rows cannot be separated.
         OSError: the store failed.
     """
     if form in ("jsonl", "json"):
@@ -67,7 +67,7 @@ def read_rows(url: str, piece: Slice) -> Iterator[Row]:
 
 
 def _cut(rows: Iterable[Any], lines: Lines, make: Callable[[], Callable[..., Slice]]) -> Iterator[Slice]:
-    """Put rows together, as many as go into a slice; `make` is asked once the first slice's rows are seen."""
+    """Group rows into slices; `make` is called once the first slice's rows were read."""
     row, taken, start = 0, 0, lines.at
     for _ in rows:
         taken += 1
@@ -94,15 +94,15 @@ def _table_slices(lines: Lines, form: str, url: str) -> Iterator[Slice]:
 
 
 class _Keys:
-    """The names that the first rows of a JSON listing have, whichever of them each has."""
+    """The union of the names in the first rows of a JSON listing."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._names: dict[str, None] = {}
         self._rows = 0
 
-    def seen(self, row: Row) -> Row:
-        """Take a row's names in."""
+    def add(self, row: Row) -> Row:
+        """Add a row's names."""
         if self._rows < ROWS_A_SLICE:
             self._names |= dict.fromkeys(row)
         self._rows += 1
@@ -125,7 +125,7 @@ def _json_slices(url: str, *, named: bool) -> Iterator[Slice]:
             yield from _array_slices(stream, url, keys)
             return
         lines = Lines(stream, url)
-        rows = (keys.seen(_json_row(line)) for line in lines if line.strip())
+        rows = (keys.add(_json_row(line)) for line in lines if line.strip())
         yield from _cut(rows, lines, lambda: _make(lines, "jsonl", column=keys.column()))
 
 
@@ -133,7 +133,7 @@ def _array_slices(stream: BinaryIO, url: str, keys: _Keys) -> Iterator[Slice]:
     row, taken, start, end = 0, 0, 0, 0
     elements = document.Elements(stream, url)
     for element, first, behind in elements:
-        keys.seen(_as_row(element))
+        keys.add(_as_row(element))
         start, end, taken = first if not taken else start, behind, taken + 1
         if taken >= ROWS_A_SLICE or end - start >= BYTES_A_SLICE:
             yield Slice("array", (row, row + taken), (start, end), column=keys.column(), encoding=elements.encoding)
@@ -143,10 +143,10 @@ def _array_slices(stream: BinaryIO, url: str, keys: _Keys) -> Iterator[Slice]:
 
 
 def _document_slices(url: str, keys: _Keys) -> Iterator[Slice]:
-    document.rows.cache_clear()  # a plan is of the bytes that are there now
+    document.rows.cache_clear()  # the plan reads the file as it is now
     rows = document.rows(url)
     for row in rows[:ROWS_A_SLICE]:
-        keys.seen(row)
+        keys.add(row)
     for start in range(0, len(rows), ROWS_A_SLICE):
         end = min(len(rows), start + ROWS_A_SLICE)
         yield Slice("document", (start, end), (0, storage.size(url)), column=keys.column())
@@ -155,8 +155,8 @@ def _document_slices(url: str, keys: _Keys) -> Iterator[Slice]:
 def _record(record: list[str], columns: tuple[str, ...]) -> Row:
     row: Row = dict(zip(columns, record, strict=False))
     if any(record[len(columns) :]):
-        told = f"the row has {len(record)} fields and the listing {len(columns)} columns"
-        row[TOO_WIDE] = f"{told}; quote fields that hold the separator"
+        reason = f"the row has {len(record)} fields and the listing {len(columns)} columns"
+        row[TOO_WIDE] = f"{reason}; quote fields that hold the separator"
     return row
 
 

@@ -1,4 +1,4 @@
-"""A unit: what is planned, skipped and resumed; one shard, one file, or one slice of a listing."""
+"""Unit: what a scan plans, skips and resumes, one shard, one file, or one slice of a listing."""
 
 import re
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,7 @@ NAME = re.compile(r"(.*)#([^#]*?)(?::(\d+)-(\d+))?(?::member=([^#]*))?", re.DOTA
 
 
 class Kind(StrEnum):
-    """What a unit's bytes are."""
+    """The kind of a unit."""
 
     SHARD = "shard"
     FILE = "file"
@@ -20,20 +20,20 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Slice:
-    """Some rows of a listing.
+    """A range of rows of a listing.
 
     Attributes:
         form: `parquet`, `csv`, `tsv`, `jsonl`, `txt`, `array` (of JSON) or `document` (JSON of another form);
             `embedded` where a Parquet file holds the images themselves; or `inventory-parquet` or `inventory-csv`.
-        rows: first row and the row behind the last.
-        span: the bytes that hold them (first, behind the last); for Parquet the row group and the first row in it.
+        rows: the rows (start, stop).
+        span: their bytes (start, stop); for Parquet the row group and the first row in it.
         columns: the names of a table's columns, in order.
-        column: which column holds the URI, or the image; None for text.
+        column: the column of the URI, or of the image; None for text.
         encoding: of text.
-        newline: what ends its lines.
-        images: whether each row holds one image; a column of lists may hold any number.
-        several: whether other slices hold other images of the same rows.
-        size: bytes of the images, None where that shows when they are read.
+        newline: the line ending of text.
+        images: whether each row has one image; a list may have any number.
+        several: whether other slices have other images of the same rows.
+        size: bytes of the images, None where it is unknown before reading.
     """
 
     form: str
@@ -49,16 +49,16 @@ class Slice:
 
     @property
     def count(self) -> int | None:
-        """How many images it holds, None where that shows when they are read."""
+        """Number of images, None where it is unknown before reading."""
         return self.rows[1] - self.rows[0] if self.images else None
 
 
 def part_of(name: str, *, rows: tuple[int, int] | None = None, member: str | None = None) -> str:
-    """Name a part of what a name means.
+    """Name a part of a named file.
 
     Args:
-        name: the place and the identity of the bytes.
-        rows: first row and the row behind the last, for a slice.
+        name: the URL and the identity of the bytes.
+        rows: (start, stop) of a slice.
         member: the only member or column that is an image, where one was named.
     """
     name = name if rows is None else f"{name}:{rows[0]}-{rows[1]}"
@@ -67,12 +67,12 @@ def part_of(name: str, *, rows: tuple[int, int] | None = None, member: str | Non
 
 @dataclass(frozen=True)
 class Name:
-    """What a unit's name says.
+    """A parsed unit name.
 
     Attributes:
-        url: where the bytes are.
-        identity: of the bytes.
-        rows: first row and the row behind the last, for a slice.
+        url: of the bytes.
+        identity: of the bytes: an ETag, or size and modification time.
+        rows: (start, stop) of a slice.
         member: the only member or column that is an image, where one was named.
     """
 
@@ -86,7 +86,7 @@ class Name:
 
     @staticmethod
     def parse(name: str) -> "Name":
-        """Read a unit's name; one that is none names no bytes."""
+        """Parse a unit's name; any other text is a URL without an identity."""
         found = NAME.fullmatch(name)
         if found is None:
             return Name(name, "")
@@ -97,18 +97,18 @@ class Name:
 
 @dataclass(frozen=True)
 class Unit:
-    """One shard, one file, or one slice of a listing, with what identifies its bytes.
+    """One shard, one file, or one slice of a listing, with the identity of its bytes.
 
     Attributes:
         name: the URI and the identity of the bytes; a unit whose bytes changed has another name.
-        uri: where the bytes are.
+        uri: of the bytes.
         kind: how they are read.
-        key: what the source calls a single file; empty otherwise.
-        images: how many rows it gives, None for a shard (its end tells).
-        size: bytes, None where the store did not tell.
-        slice: which rows, for a slice.
+        key: the source's name for a single file; empty otherwise.
+        images: number of images, None where it is unknown before reading (a shard).
+        size: bytes, None where the store did not report it.
+        slice: the rows of a slice.
         fault: status and reason, where it is known before reading that nothing can be read.
-        present: indices whose rows are in the table already, as ranges (first, behind the last).
+        present: indices that have a row in the table already, as ranges (start, stop).
     """
 
     name: str
@@ -122,9 +122,9 @@ class Unit:
     present: tuple[tuple[int, int], ...] = field(default=())
 
     def without(self, present: tuple[tuple[int, int], ...]) -> "Unit":
-        """Leave out the images that have their rows."""
+        """Exclude the images that have a row already."""
         return replace(self, present=present)
 
     def has(self, index: int) -> bool:
-        """Tell whether an image's row is in the table already."""
+        """Tell whether an image has a row in the table already."""
         return any(first <= index < behind for first, behind in self.present)

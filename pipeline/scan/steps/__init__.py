@@ -1,1 +1,1 @@
-"""What is done to an image once its bytes are there: prepare, score, verdict."""
+"""The stages between an image's bytes and its row: prepare, score, verdict."""

@@ -1,4 +1,4 @@
-"""Prepare: bytes become the views that the model sees, `uint8 (C, 3, S, S)`; a fault becomes the row's status."""
+"""Prepare: decode images and cut the model's views, `uint8 (C, 3, S, S)`; a fault becomes the row's status."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -15,107 +15,112 @@ from pipeline.images.provenance import declared
 from pipeline.records import COPY, PLACE, PREPARED, SAME_AS, SCORE, Status, like
 from pipeline.runtime.attempt import is_suspected
 from pipeline.runtime.isolation import Server, bounded_time, server
-from pipeline.scan.table.known import Known
+from pipeline.scan.table.content_index import ContentIndex
 
 HASH_BYTES = 16
-KNOWN = [pa.field(*named) for named in SCORE]
-COLUMNS = {field.name: field.type for field in pa.schema([*PREPARED, *KNOWN, SAME_AS])}
+INDEXED = [pa.field(*named) for named in SCORE]
+COLUMNS = {field.name: field.type for field in pa.schema([*PREPARED, *INDEXED, SAME_AS])}
 UNFIT = (pa.ArrowException, OverflowError, UnicodeError, ValueError, TypeError)
-"""What Arrow raises over a value that its column cannot hold."""
+"""What Arrow raises for a value that its column cannot hold."""
 MOST_DETAIL = 500
 OWN = tuple(name for name in PREPARED.names if name not in (*dict(PLACE), "pixels"))
 
 Facts = dict[str, Any]
-"""What a row says of its image, by column."""
-Look = Callable[[bytes], tuple[Facts, Pixels | None]]
-"""Decodes an image and cuts its views, uint8 (C, 3, S, S); None where there is a fault."""
+"""The columns that a row adds to its place."""
+Decode = Callable[[bytes], tuple[Facts, Pixels | None]]
+"""Decodes an image and cuts its views, uint8 (C, 3, S, S); None where it has a fault."""
 Claim = Callable[[Sequence[bytes], Sequence[str]], Sequence[bool]]
-"""Told the content and the place of some images, says for each whether it is the one of its content to be scored."""
+"""Takes content hashes and places of images; tells for each whether it is the one of its content to score."""
 
 
 def prepare(
-    fetched: pa.Table, spec: Preprocess, look: Look, *, known: Known | None = None, claim: Claim | None = None
+    fetched: pa.Table,
+    spec: Preprocess,
+    decode: Decode,
+    *,
+    index: ContentIndex | None = None,
+    claim: Claim | None = None,
 ) -> pa.Table:
-    """Decode and view a block of images.
+    """Decode a block of images and cut their views.
 
     Args:
         fetched: a table of `FETCHED`.
         spec: the model's preprocessing.
-        look: decodes an image and cuts its views.
-        known: verdicts of the model; an image whose bytes have one is not decoded.
-        claim: with `known`; an image that is another's copy is not decoded, and its row waits for the other's.
+        decode: decodes an image and cuts its views.
+        index: verdicts of the model by content hash; an image whose bytes have one is not decoded.
+        claim: with `index`; a duplicate of another image is not decoded, and its row waits for that image's verdict.
 
     Returns:
-        A table of `PREPARED`, row for row; with `known` also logit, gates and `same_as`, where they are known.
+        A table of `PREPARED`, row for row; with `index` also logit, gates and `same_as`, where the index has them.
     """
     views_BN = np.empty((len(fetched), spec.bytes), np.uint8)
     contents = [data.as_buffer().to_pybytes() if data.is_valid else None for data in fetched["data"]]
-    rows = [_settled(*one, known) for one in zip(contents, fetched["status"].to_pylist(), strict=True)]
+    rows = [_before_decoding(*one, index) for one in zip(contents, fetched["status"].to_pylist(), strict=True)]
     if claim is not None:
-        _set_copies_apart(rows, fetched, claim)
-    seen: list[bool] = []
+        _mark_duplicates(rows, fetched, claim)
+    has_view: list[bool] = []
     for content, row in zip(contents, rows, strict=True):
         view = None
         if content and "status" not in row:
-            facts, view = look(content)
+            facts, view = decode(content)
             row.update(facts)
         if view is not None:
-            views_BN[sum(seen)] = view.reshape(-1)
-        seen.append(view is not None)
-    more = [] if known is None else [*KNOWN, SAME_AS]
+            views_BN[sum(has_view)] = view.reshape(-1)
+        has_view.append(view is not None)
+    more = [] if index is None else [*INDEXED, SAME_AS]
     schema = like(pa.schema([*PREPARED, *more]), fetched)
     columns: dict[str, Any] = {name: fetched[name] for name in schema.names if name in fetched.column_names}
     names = (*OWN, *(field.name for field in more))
     try:
         made = _columns(rows, names)
     except UNFIT:
-        made = _columns([_fitting(row) for row in rows], names)
+        made = _columns([_without_unfit(row) for row in rows], names)
     for name, column in made.items():
         columns[name] = pa.chunked_array([column]) if name not in columns else _first(columns[name], column)
-    columns["pixels"] = _column(views_BN, seen)
+    columns["pixels"] = _column(views_BN, has_view)
     return pa.Table.from_pydict({name: columns[name] for name in schema.names}, schema)
 
 
-def chosen(spec: Preprocess, bounds: Bounds) -> Look:
-    """Look at images in this process, or, where the workers of this task have died twice, at each in one of its own."""
+def choose_decoder(spec: Preprocess, bounds: Bounds) -> Decode:
+    """Decode in this process, or, where the workers of this task have died twice, each image in its own process."""
     if not is_suspected():
-        return here(spec, bounds)
+        return decode_in_process(spec, bounds)
     heavy = ("torch",) if spec.resizes else ()
-    return isolated(spec, bounds, server(__name__, *heavy))
+    return decode_isolated(spec, bounds, server(__name__, *heavy))
 
 
-def here(spec: Preprocess, bounds: Bounds) -> Look:
-    """Look at images in this process, which a decoder that dies takes with it."""
+def decode_in_process(spec: Preprocess, bounds: Bounds) -> Decode:
+    """Decode images in this process, which dies with a decoder that crashes."""
 
-    def look(data: bytes) -> tuple[Facts, Pixels | None]:
+    def decode_one(data: bytes) -> tuple[Facts, Pixels | None]:
         with bounded_time():
-            return next(looked_at(data, spec, bounds))
+            return next(decode_image(data, spec, bounds))
 
-    return look
+    return decode_one
 
 
-def isolated(spec: Preprocess, bounds: Bounds, children: Server) -> Look:
-    """Look at each image in a process of its own; what ends that process is the image's fault."""
+def decode_isolated(spec: Preprocess, bounds: Bounds, children: Server) -> Decode:
+    """Decode each image in its own process; a crash of that process is the image's fault."""
 
-    def look(data: bytes) -> tuple[Facts, Pixels | None]:
-        outcome = children.call(looked_at, data, spec, bounds)
+    def decode_one(data: bytes) -> tuple[Facts, Pixels | None]:
+        outcome = children.call(decode_image, data, spec, bounds)
         if outcome.died:
             return {"status": Status.CRASHED, "detail": f"decoding failed: {outcome.words}"}, None
         facts, view = outcome.results[0]
         return facts, view
 
-    return look
+    return decode_one
 
 
-def looked_at(data: bytes, spec: Preprocess, bounds: Bounds) -> Iterator[tuple[Facts, Pixels | None]]:
-    """Find out all that a row says of an image's bytes, and cut its views where it is sound; one result.
+def decode_image(data: bytes, spec: Preprocess, bounds: Bounds) -> Iterator[tuple[Facts, Pixels | None]]:
+    """Decode an image: yields one result, its columns and, where it is sound, its views.
 
-    Whatever is raised here is raised by these bytes alone, so it is their row's fault and no other's.
+    Only these bytes are processed here, so any exception is a fault of their row alone.
 
     Args:
         data: the whole file, at least one byte.
         spec: which views.
-        bounds: what is refused before it is decoded.
+        bounds: what is refused before decoding.
     """
     facts: Facts = {}
     view = None
@@ -128,30 +133,31 @@ def looked_at(data: bytes, spec: Preprocess, bounds: Bounds) -> Iterator[tuple[F
         else:
             view = views(picture.pixels_3HW, spec)
             facts["status"] = Status.OK
-    except Exception as reason:  # noqa: BLE001 - one image's bytes are all that is looked at here, so they are the cause
+    except Exception as reason:  # noqa: BLE001 - only one image's bytes are processed here, so they are the cause
         status = Status.TOO_LARGE if isinstance(reason, MemoryError) else Status.UNSUPPORTED
         facts |= {"status": status, "detail": f"{type(reason).__name__}: {reason}"}
     yield facts, view
 
 
-def _settled(data: bytes | None, status: str | None, known: Known | None) -> Facts:
-    """Find what a row says before its image is decoded; a row with a status needs no more."""
+def _before_decoding(data: bytes | None, status: str | None, index: ContentIndex | None) -> Facts:
+    """Fill a row as far as possible without decoding; a row with a status is complete."""
     if status is not None:
         return {"status": status}
     if not data:
         return {"status": Status.EMPTY, "detail": "no bytes"}
     content_hash = hashlib.sha256(data).digest()[:HASH_BYTES]
-    found = None if known is None else known.find(content_hash)
+    found = None if index is None else index.find(content_hash)
     return {"content_hash": content_hash} | ({} if found is None else found | {"status": Status.OK})
 
 
-def _set_copies_apart(rows: list[Facts], fetched: pa.Table, claim: Claim) -> None:
-    """Mark each image whose content another one is to be scored for."""
-    left = [number for number, row in enumerate(rows) if "status" not in row]
+def _mark_duplicates(rows: list[Facts], fetched: pa.Table, claim: Claim) -> None:
+    """Mark each image that is a duplicate of an image that is scored."""
+    pending = [number for number, row in enumerate(rows) if "status" not in row]
     units, indices = fetched["unit"].to_pylist(), fetched["index"].to_pylist()
-    places = [f"{units[number]}#{indices[number]}" for number in left]
-    for number, own in zip(left, claim([rows[number]["content_hash"] for number in left], places), strict=True):
-        if not own:
+    places = [f"{units[number]}#{indices[number]}" for number in pending]
+    hashes = [rows[number]["content_hash"] for number in pending]
+    for number, is_first in zip(pending, claim(hashes, places), strict=True):
+        if not is_first:
             rows[number] |= {"status": Status.OK, SAME_AS.name: COPY}
 
 
@@ -159,14 +165,16 @@ def _columns(rows: list[Facts], names: Sequence[str]) -> dict[str, pa.Array]:
     return {name: pa.array([row.get(name) for row in rows], COLUMNS[name]) for name in names}
 
 
-def _fitting(row: Facts) -> Facts:
-    """Leave out of a row what no column holds, and say so: a number too large, a text that is not UTF-8."""
+def _without_unfit(row: Facts) -> Facts:
+    """Drop values that their column cannot hold (a number too large, text that is not UTF-8), and name them."""
     unfit = [name for name, value in row.items() if not _fits(name, value)]
     if not unfit:
         return row
-    told = "; ".join([str(row.get("detail") or ""), *(f"no column holds its {name}: {row[name]!r}" for name in unfit)])
+    detail = "; ".join(
+        [str(row.get("detail") or ""), *(f"no column holds its {name}: {row[name]!r}" for name in unfit)]
+    )
     kept = {name: None if name in unfit else value for name, value in row.items()}
-    return kept | {"detail": told.strip("; ")[:MOST_DETAIL].encode("utf-8", "backslashreplace").decode()}
+    return kept | {"detail": detail.strip("; ")[:MOST_DETAIL].encode("utf-8", "backslashreplace").decode()}
 
 
 def _fits(name: str, value: Any) -> bool:
@@ -177,13 +185,13 @@ def _fits(name: str, value: Any) -> bool:
     return True
 
 
-def _column(views_BN: Pixels, seen: list[bool]) -> pa.LargeBinaryArray:
-    """See views that lie one behind the other as a column, without a copy; null where none was seen."""
-    ends = np.cumsum([0, *seen], dtype=np.int64) * views_BN.shape[1]
-    buffers = [pa.array(seen, pa.bool_()).buffers()[1], pa.py_buffer(ends), pa.py_buffer(views_BN[: sum(seen)])]
-    return pa.Array.from_buffers(pa.large_binary(), len(seen), buffers)
+def _column(views_BN: Pixels, has_view: list[bool]) -> pa.LargeBinaryArray:
+    """Wrap contiguous views as a column without a copy; null where a row has none."""
+    ends = np.cumsum([0, *has_view], dtype=np.int64) * views_BN.shape[1]
+    buffers = [pa.array(has_view, pa.bool_()).buffers()[1], pa.py_buffer(ends), pa.py_buffer(views_BN[: sum(has_view)])]
+    return pa.Array.from_buffers(pa.large_binary(), len(has_view), buffers)
 
 
-def _first(known: pa.ChunkedArray, made: pa.Array) -> pa.ChunkedArray:
-    """Keep what fetch knew; fill the rest."""
-    return pc.coalesce(known, made)
+def _first(fetched: pa.ChunkedArray, made: pa.Array) -> pa.ChunkedArray:
+    """Keep the values of fetch; fill the rest."""
+    return pc.coalesce(fetched, made)

@@ -1,4 +1,4 @@
-"""Score: a pool of actors, each with its detectors loaded once; a batch of views in, logits and gates out."""
+"""Score: an actor that loads its detectors once; batches of views in, logits and gate weights out."""
 
 from collections.abc import Callable, Sequence
 
@@ -16,14 +16,14 @@ from pipeline.records import GATES, MODEL, SCORED, like
 
 
 class ScoreActor:
-    """Loaded detectors over one tower; the rows that have pixels go through them batch by batch.
+    """Loaded detectors that share a backbone; scores the rows that have pixels, batch by batch.
 
     Args:
-        models: of each, what `--model` named, and the version that the run was planned for.
+        models: location and digest of each detector; the digest is the version that the run was planned for.
         device: `cpu` or `cuda`.
         threads: cores for one forward pass on CPU.
         batch_size: images of a forward pass.
-        told: how many images each forward pass had.
+        on_scored: called with the number of images of each forward pass.
     """
 
     def __init__(
@@ -33,10 +33,10 @@ class ScoreActor:
         device: str,
         threads: int,
         batch_size: int,
-        told: Callable[[int], None] | None = None,
+        on_scored: Callable[[int], None] | None = None,
     ) -> None:
         torch.set_num_threads(threads)
-        self.told = told
+        self.on_scored = on_scored
         loaded = [load_checkpoint(registry.locate(model, digest)) for model, digest in models]
         self.digests = [digest for _, digest in models]
         self.spec = loaded[0].preprocess
@@ -49,8 +49,8 @@ class ScoreActor:
             prepared: a table of `PREPARED`.
 
         Returns:
-            A table of `SCORED`: the images for each model, one after the other, each column in one piece, since Ray
-            takes as long for a piece as for a hundred rows; logit and gates null where there are no pixels.
+            A table of `SCORED`: all images for the first model, then for the next. Each column is one chunk, since a
+            chunk costs Ray as much as a hundred rows. Logit and gates are null where there are no pixels.
 
         Raises:
             ModelError: a logit is not finite.
@@ -58,14 +58,14 @@ class ScoreActor:
         column = prepared["pixels"]
         scored = column.is_valid().to_numpy()
         pieces = [stack(chunk.drop_null(), self.spec) for chunk in column.chunks]
-        scores = self.panel.score(pieces, crops=self.spec.crops, told=self.told) if scored.any() else []
+        scores = self.panel.score(pieces, crops=self.spec.crops, told=self.on_scored) if scored.any() else []
         facts = prepared.drop_columns(["pixels"]).combine_chunks()
         schema = like(SCORED, prepared)
         tables = []
         for number, digest in enumerate(self.digests):
             made = self._columns(scored, scores[number] if scores else None)
             for name in ("logit", "gates"):
-                if name in facts.column_names:  # what is known is not scored again
+                if name in facts.column_names:  # an indexed verdict is not scored again
                     made[name] = pc.coalesce(facts[name].combine_chunks(), made[name])
             columns = {name: facts[name] for name in facts.column_names} | made
             columns[MODEL] = pa.repeat(pa.scalar(digest, pa.string()), len(column))
@@ -84,14 +84,14 @@ class ScoreActor:
 
 
 def stack(pixels: pa.LargeBinaryArray, spec: Preprocess) -> torch.Tensor:
-    """See the views of several images as one batch, without a copy where Arrow holds them in one piece.
+    """View a column of pixels as one batch, without a copy.
 
     Args:
-        pixels: the views of an image as bytes, no nulls.
-        spec: how many and how large they are.
+        pixels: the views of each image as bytes, no nulls.
+        spec: the number of views and their size.
 
     Returns:
-        uint8 (B x C, 3, S, S), the C views of an image one after the other.
+        uint8 (B x C, 3, S, S), the C views of an image next to each other.
     """
     if not len(pixels):
         return torch.empty((0, 3, spec.size, spec.size), dtype=torch.uint8)

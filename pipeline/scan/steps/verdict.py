@@ -1,4 +1,4 @@
-"""Verdict: a logit becomes a calibrated probability and a word; what cannot be scored stays without either."""
+"""Verdict: calibrate logits to probabilities and verdicts; rows without a logit get neither."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,17 +14,16 @@ from pipeline.records import MODEL, PREVALENCE_KEY, TIME, VERDICT, like
 def conclude(
     scored: pa.Table, calibrations: Mapping[str, Calibration], fingerprint: str, *, prevalence: float = PREVALENCE
 ) -> pa.Table:
-    """Write rows as the table holds them.
+    """Turn scores into rows of the verdict table.
 
     Args:
         scored: a table of `SCORED`.
-        calibrations: of each model by its digest, temperature, bias and thresholds.
-        fingerprint: of the preprocessing that the views were made with.
+        calibrations: temperature, bias and thresholds of each model, by its digest.
+        fingerprint: of the preprocessing that made the views.
         prevalence: share of generated images that the probabilities assume; the verdicts do not depend on it.
 
     Returns:
-        A table of the model, `VERDICT` and the carried columns; each model's rows in their order. Its metadata name the
-        prevalence.
+        A table of the model, `VERDICT` and the carried columns, model after model; its metadata holds the prevalence.
     """
     parts = [
         _conclude(scored.filter(pc.field(MODEL) == model), calibrations[model], fingerprint, prevalence)
@@ -38,10 +37,10 @@ def _conclude(scored: pa.Table, calibration: Calibration, fingerprint: str, prev
     missing = column.is_null().to_numpy(zero_copy_only=False)
     logit = column.fill_null(0).to_numpy(zero_copy_only=False)
     rows = len(logit)
-    chance = calibration.probability(logit, prevalence).astype(np.float32)
+    probability = calibration.probability(logit, prevalence).astype(np.float32)
     made = {
         "unit": scored["unit"].combine_chunks().dictionary_encode(),
-        "probability": pa.array(chance, pa.float32(), mask=missing),
+        "probability": pa.array(probability, pa.float32(), mask=missing),
         "verdict": pa.array(calibration.verdict(logit).astype(object), pa.string(), mask=missing),
         "preprocess": pa.repeat(pa.scalar(fingerprint, pa.string()), rows),
         "scanned_at": pa.repeat(pa.scalar(datetime.now(UTC), TIME), rows),

@@ -1,1 +1,1 @@
-"""The verdict table: what is in it, who may write it, and how it is written, joined and asked."""
+"""The verdict table: its partitions, lease, sinks, compaction, views and selections."""

@@ -1,7 +1,8 @@
-"""Compaction: the small files of each model's partition become few, and at no moment does an image lack its row.
+"""Compaction: merges the small files of each model's partition; every image keeps its row at any moment.
 
-A joined file is put in place first and read back; the small ones go after a grace in which who had listed them can
-finish. In between a row lies in two files: the views take one of them, and what a kill leaves the next run mends.
+A merged file is written and read back first. The small files are removed after a grace period in which readers that had
+listed them can finish. In between a row is in two files: the views show one of them, and the next run repairs what a
+killed compaction left.
 """
 
 import time
@@ -20,7 +21,7 @@ from pipeline.scan.settings import CompactSettings
 from pipeline.scan.table import lease
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger
-from pipeline.scan.table.sink import encode, part_name
+from pipeline.scan.table.parquet_sink import encode, part_name
 from pipeline.scan.table.views import demand_table, partitions
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS
@@ -35,10 +36,10 @@ class File:
     """A file of a partition.
 
     Attributes:
-        url: where it is.
-        rows: how many it has.
+        url: its URL.
+        rows: its number of rows.
         schema: its columns and their types.
-        first: the least unit in it, as far as its footer tells.
+        first: its smallest unit by name, as far as its footer has statistics.
     """
 
     url: str
@@ -49,14 +50,14 @@ class File:
 
 @dataclass(frozen=True)
 class Compacted:
-    """What became of a model's partition.
+    """The result of compacting a model's partition.
 
     Attributes:
         model: the model's digest.
         rows: its rows, which stay.
         before: files before.
-        after: files now.
-        repaired: rows that stood there twice and were taken out.
+        after: files after.
+        repaired: duplicate rows that were removed.
     """
 
     model: str
@@ -67,16 +68,16 @@ class Compacted:
 
 
 def compact(settings: CompactSettings, wait: Callable[[float], None] = time.sleep) -> list[Compacted]:
-    """Join the small files of a verdict table.
+    """Merge the small files of a verdict table.
 
     Args:
         settings: which table, and how large its files may be.
-        wait: lets some seconds pass.
+        wait: sleeps for some seconds.
 
     Raises:
         SettingsError: there is no such table.
-        StorageError: a store failed, the table has another schema, or a run holds it; no row is lost.
-        LawError: a joined file does not hold what it was made of.
+        StorageError: a store failed, the table has another schema, or a run holds its lease; no row is lost.
+        LawError: a merged file does not have the rows of the files that it was made of.
     """
     demand_table(settings.table)
     with Lease(settings.table) as held:
@@ -84,25 +85,25 @@ def compact(settings: CompactSettings, wait: Callable[[float], None] = time.slee
 
 
 def _partition(folder: str, settings: CompactSettings, held: Lease, wait: Callable[[float], None]) -> Compacted:
-    """Join the small files of one partition; what a killed compaction left is mended first."""
+    """Merge the small files of one partition; what a killed compaction left is repaired first."""
     storage.sweep(folder)
     repaired = Ledger(folder).repair()
     files = _files(folder)
     groups = list(_groups(files, settings.rows_per_file))
     ticker = Ticker.shown()
     for group in ticker.track(groups, "joining files", len(groups), "files"):
-        _join(folder, group)
+        _merge(folder, group)
     if groups:
         ticker.enter("waiting for those who read the small files")
         wait(settings.grace)
-        # a run that slept past its lease may have been followed by another, which mended the table its own way
+        # after a pause beyond the lease another run may have taken it, and repaired the table
         lease.check(held.output, held.generation)
     for group in groups:
         with ThreadPoolExecutor(READERS) as removers:
             list(removers.map(storage.remove, [file.url for file in group]))
-    gone = sum(len(group) - 1 for group in groups)
+    removed = sum(len(group) - 1 for group in groups)
     rows = sum(file.rows for file in files)
-    return Compacted(folder.rpartition(f"{MODEL}=")[2], rows, len(files), len(files) - gone, repaired)
+    return Compacted(folder.rpartition(f"{MODEL}=")[2], rows, len(files), len(files) - removed, repaired)
 
 
 def _files(folder: str) -> list[File]:
@@ -120,13 +121,13 @@ def _file(url: str) -> File:
     except (*STORE_FAULTS, pa.ArrowException) as reason:
         raise StorageError(f"cannot read {url!r}: {reason}") from reason
     check_version(schema.metadata, url)
-    told = [footer.row_group(number).column(0).statistics for number in range(footer.num_row_groups)]
-    least = [str(facts.min) for facts in told if facts is not None and facts.has_min_max]
-    return File(url, footer.num_rows, schema, min(least, default=""))
+    statistics = [footer.row_group(number).column(0).statistics for number in range(footer.num_row_groups)]
+    smallest = [str(facts.min) for facts in statistics if facts is not None and facts.has_min_max]
+    return File(url, footer.num_rows, schema, min(smallest, default=""))
 
 
 def _groups(files: Sequence[File], most: int) -> Iterator[list[File]]:
-    """Put small files of one schema together, neighbours first, until they are enough."""
+    """Group small files of one schema, in the order of their units, up to `most` rows."""
     alike: dict[str, list[File]] = defaultdict(list)
     for file in sorted(files, key=lambda file: (file.first, file.url)):
         if 2 * file.rows < most:
@@ -143,11 +144,11 @@ def _groups(files: Sequence[File], most: int) -> Iterator[list[File]]:
             yield group
 
 
-def _join(folder: str, group: Sequence[File]) -> None:
-    """Put one file in place that holds the rows of several, in the order of their units and indices.
+def _merge(folder: str, group: Sequence[File]) -> None:
+    """Write one file with the rows of several, sorted by unit and index.
 
     Raises:
-        LawError: it does not hold them.
+        LawError: it does not have exactly these rows.
         StorageError: the store failed.
     """
     rows = pa.concat_tables([_read(file.url) for file in group])
@@ -159,12 +160,16 @@ def _join(folder: str, group: Sequence[File]) -> None:
     rows = rows.set_column(column, group[0].schema.field("unit"), pa.chunked_array([unit]))
     name = part_name(rows)
     url = storage.join(folder, name)
-    if url in {file.url for file in group}:  # left by a killed compaction, cut by a repair, and named for all its rows
+    if url in {
+        file.url for file in group
+    }:  # left by a killed compaction, shortened by a repair, and still named by all its rows
         url = storage.join(folder, f"joined-{name}")
     storage.write(url, encode(rows.replace_schema_metadata(group[0].schema.metadata)))
     written = _read(url)
     if written.num_rows != sum(file.rows for file in group) or part_name(written) != name:
-        raise LawError(f"{url} does not hold the rows of the {len(group)} files it was made of; they stay, remove it")
+        raise LawError(
+            f"{url} does not have the rows of the {len(group)} files that it was merged from; these stay, remove it"
+        )
 
 
 def _read(url: str) -> pa.Table:

@@ -1,4 +1,4 @@
-"""The lease on an output: one scan of a table at a time, and a generation that fences the workers of a dead run."""
+"""Lease: locks concurrent runs out of an output; its generation fences off the workers of a dead run."""
 
 import getpass
 import json
@@ -24,24 +24,24 @@ logger = logging.getLogger(__name__)
 
 FILE = "_lease.json"
 BEAT = 10.0
-"""Seconds between two signs of life."""
+"""Seconds between two heartbeats."""
 EXPIRES = 60.0
-"""Seconds without a sign of life after which a lease is nobody's."""
+"""Seconds without a heartbeat after which a lease has expired."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds an output.
+    """The holder of a lease.
 
     Attributes:
-        generation: drawn anew for each run; a part is published only under the current one.
-        host: the machine, and within it the namespace that its process ids belong to.
+        generation: a random id of the run; a part is written only under the current one.
+        host: the machine, and its namespace of process ids.
         process: process id.
-        born: when that process started, seconds since 1970, so that a reused id is told apart.
+        born: when that process started, seconds since 1970; tells it from a later process with the same id.
         taken: when the run took the lease, seconds since 1970.
-        beat: its last sign of life, seconds since 1970.
-        user: who started it; empty in leases of versions that did not say.
-        command: how, without secrets.
+        beat: its last heartbeat, seconds since 1970.
+        user: who started it; empty in leases of older versions.
+        command: its command line, without secrets.
     """
 
     generation: str
@@ -60,7 +60,7 @@ class Holder:
         return cls(uuid.uuid4().hex, _host(), os.getpid(), born, now, now, user_name(), command_line())
 
     def is_dead(self, now: float) -> bool:
-        """Tell whether the holder is gone: at once for a process of this machine, else when its lease expired."""
+        """Tell whether the holder is dead: by its process on this machine, elsewhere by the lease's expiry."""
         if self.host != _host():
             return now - self.beat > EXPIRES
         try:
@@ -69,7 +69,7 @@ class Holder:
             return True
 
     def __str__(self) -> str:
-        """Name the holder and its age, as a refused second scan is told."""
+        """Describe the holder and its age, for the error of a second run."""
         user = f" of {self.user}" if self.user else ""
         command = f" ({self.command})" if self.command else ""
         age = timedelta(seconds=round(time.time() - self.taken))
@@ -77,7 +77,7 @@ class Holder:
 
 
 def user_name() -> str:
-    """Name who runs this process, or their number where the machine has no name for it."""
+    """Name the user of this process, or their id where the machine has no name for it."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without an entry in /etc/passwd
@@ -85,7 +85,7 @@ def user_name() -> str:
 
 
 def _host() -> str:
-    """Name this machine and, behind a space, the namespace of its process ids."""
+    """Name this machine and, after a space, its namespace of process ids."""
     try:
         space = os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -94,7 +94,7 @@ def _host() -> str:
 
 
 def read(output: str) -> Holder | None:
-    """Read who holds an output, None where nobody does.
+    """Read the holder of an output; None where it has none.
 
     Raises:
         StorageError: the lease cannot be read.
@@ -108,21 +108,21 @@ def read(output: str) -> Holder | None:
 
 
 def check(output: str, generation: str) -> None:
-    """Insist that a run still holds its output; workers ask before they publish.
+    """Insist that a run still holds its lease; workers check this before they write.
 
     Raises:
         HeldError: another run holds it.
-        StorageError: it was given back, or the lease cannot be read.
+        StorageError: it was released, or it cannot be read.
     """
     holder = read(output)
     if holder is None:
-        raise StorageError(f"{output!r} is held by no run any more; this run may write no more")
+        raise StorageError(f"the lease on {output!r} was released; this run must not write any more")
     if holder.generation != generation:
-        raise HeldError(f"{output!r} is now held by {holder}; this run may write no more")
+        raise HeldError(f"{output!r} is now held by {holder}; this run must not write any more")
 
 
 class Lease:
-    """A held output: taken on entry, renewed by a thread, given back on exit."""
+    """The lease on an output: taken on entry, renewed by a thread, released on exit."""
 
     def __init__(self, output: str) -> None:
         self.output = output
@@ -133,17 +133,17 @@ class Lease:
 
     @property
     def generation(self) -> str:
-        """The generation under which parts are published."""
+        """The generation under which parts are written."""
         return self.holder.generation
 
     def __enter__(self) -> Self:
         """Take the lease.
 
         Raises:
-            HeldError: a running run holds the output.
+            HeldError: another run holds the output.
             StorageError: the lease cannot be read or written.
         """
-        if not storage.create(self._url, self._words()) and not self._is_mine():
+        if not storage.create(self._url, self._encoded()) and not self._is_mine():
             self._take_over()
         check(self.output, self.generation)
         self._thread.start()
@@ -152,7 +152,7 @@ class Lease:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give the lease back, if it is still ours."""
+        """Release the lease, if this run still holds it."""
         self._stop.set()
         self._thread.join()
         holder = read(self.output)
@@ -169,22 +169,22 @@ class Lease:
             raise HeldError(f"{self.output!r} is held by {holder}; wait for it, or choose another --output")
         if holder is not None:
             self._clear(holder)
-        if not storage.create(self._url, self._words()) and not self._is_mine():
-            raise HeldError(f"{self.output!r} was taken just now by {read(self.output)}; wait for it")
+        if not storage.create(self._url, self._encoded()) and not self._is_mine():
+            raise HeldError(f"{self.output!r} was just taken by {read(self.output)}; wait for it")
 
     def _clear(self, dead: Holder) -> None:
-        """Remove a dead holder's lease; of two runs that meet here, the local rename lets one through."""
+        """Remove a dead holder's lease; of two runs that try at once, the local rename lets one succeed."""
         if storage.is_local(self.output):
-            grave = storage.absolute(self._url) + local.TEMPORARY + dead.generation
+            moved = storage.absolute(self._url) + local.TEMPORARY + dead.generation
             try:
-                os.rename(storage.absolute(self._url), grave)
+                os.rename(storage.absolute(self._url), moved)
             except FileNotFoundError:
                 return
-            os.remove(grave)
+            os.remove(moved)
         else:
             storage.remove(self._url)
 
-    def _words(self) -> bytes:
+    def _encoded(self) -> bytes:
         return json.dumps(asdict(self.holder)).encode()
 
     def _renew(self) -> None:
@@ -192,6 +192,6 @@ class Lease:
             try:
                 check(self.output, self.generation)
                 self.holder = replace(self.holder, beat=time.time())
-                storage.write(self._url, self._words())
-            except StorageError as reason:  # lost, and the workers are fenced; or the store is away for a moment
+                storage.write(self._url, self._encoded())
+            except StorageError as reason:  # lost, and the workers are fenced off; or the store is briefly unreachable
                 logger.warning("the lease was not renewed: %s", reason)

@@ -1,6 +1,6 @@
-"""The verdict table read as the checkpoint: which images have their row, and whether the law holds.
+"""Ledger: one model's partition of the verdict table, read as the checkpoint: which images have their row.
 
-The law: every unit has the indices 0 … last, once each. There is no second ledger that could disagree.
+A unit is complete when it has the indices 0 … last, once each. There is no second record that could disagree.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS
 
 TAKEN = -1
-"""Stands for a time that no row has, once an image's newest row was found."""
+"""A time that no row has, set once an image's newest row was found."""
 PLACES = 'unit, "index", "last", status, verdict, scanned_at'
 NOTHING = """
     SELECT ''::VARCHAR AS unit, 0::INTEGER AS "index", false AS "last", ''::VARCHAR AS status, ''::VARCHAR AS verdict,
@@ -29,8 +29,8 @@ FACTS = """
            sum(hash("index"::BIGINT)) AS mark
     FROM {places} GROUP BY unit
 """
-"""What is kept of a unit while the table is read: a few numbers, however many images it has. `mark` sums a 64-bit hash
-of each index, so that 0 … last, once each, has one mark, and any other rows have it once in some 10^19 tables."""
+"""A few numbers a unit, however many images it has. `mark` is the sum of a 64-bit hash of each index: the indices
+0 … last, once each, have one mark, and any other set of rows has it with a probability of about 1 in 10^19."""
 STATES = """
     WITH facts AS ({facts}),
          wanted AS (SELECT DISTINCT ending FROM facts WHERE rows = ending + 1 AND highest = ending),
@@ -51,33 +51,33 @@ NEWEST = """
 
 
 @dataclass(frozen=True)
-class Law:
-    """The result of the check.
+class CompletenessCheck:
+    """The result of the completeness check: whether every image of some units has exactly one row.
 
     Attributes:
         units: units checked.
         images: their rows.
-        open: how many units lack their last row or another one.
-        doubled: how many have an index twice.
-        examples: some of those units, the open ones first.
+        incomplete: units with an image that has no row.
+        duplicated: units with an image that has several rows.
+        examples: some of those units, the incomplete ones first.
     """
 
     units: int
     images: int
-    open: int
-    doubled: int
+    incomplete: int
+    duplicated: int
     examples: tuple[str, ...]
 
     def demand(self) -> None:
-        """Insist that the law holds.
+        """Insist that every image has exactly one row.
 
         Raises:
-            LawError: a unit has a gap or a double.
+            LawError: a unit is incomplete or has duplicate rows.
         """
-        if self.open or self.doubled:
+        if self.incomplete or self.duplicated:
             raise LawError(
-                f"{self.open:,} of {self.units:,} units miss rows, {self.doubled:,} have rows twice "
-                f"(such as {list(self.examples)}); start the scan again"
+                f"completeness check failed: of {self.units:,} units {self.incomplete:,} miss rows, "
+                f"{self.duplicated:,} have duplicate rows (such as {list(self.examples)}); start the scan again"
             )
 
 
@@ -92,10 +92,10 @@ class Ledger:
     folder: str
 
     def attach(self, database: duckdb.DuckDBPyConnection, name: str) -> None:
-        """Put the partition's places into a database, as a view that reads the files anew at each question.
+        """Create a view of the partition's places, which reads the files again at each query.
 
         Args:
-            database: where the view goes.
+            database: in which the view is created.
             name: of the view, whose columns are `PLACES`.
 
         Raises:
@@ -109,7 +109,7 @@ class Ledger:
                     check_version(pq.read_schema(stream).metadata, files[0])
                 if not isinstance(fs, LocalFileSystem):
                     register(database, fs)
-            found = f"SELECT {PLACES} FROM read_parquet({pattern(self.folder, '*.parquet')})" if files else NOTHING
+            found = f"SELECT {PLACES} FROM read_parquet({sql_pattern(self.folder, '*.parquet')})" if files else NOTHING
             database.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {found}")
         except (*STORE_FAULTS, pa.ArrowException, duckdb.Error) as reason:
             raise unreadable(self.folder, reason) from reason
@@ -123,10 +123,10 @@ class Ledger:
         return storage.names(self.folder, ".parquet")
 
     def repair(self) -> int:
-        """Leave of every image the newest row, file by file, each replaced in one step.
+        """Keep the newest row of every image, file by file, each replaced atomically.
 
         Returns:
-            How many rows went.
+            How many rows were removed.
 
         Raises:
             StorageError: a file cannot be read or replaced.
@@ -139,42 +139,42 @@ class Ledger:
             except duckdb.Error as reason:
                 raise unreadable(self.folder, reason) from reason
         newest = {(unit, index): time for unit, index, time in doubled}
-        gone = 0
+        removed = 0
         for url in storage.names(self.folder, ".parquet") if newest else ():
-            gone += _without_older(url, newest)
-        return gone
+            removed += _without_older(url, newest)
+        return removed
 
 
 def register(database: duckdb.DuckDBPyConnection, fs: object) -> None:
-    """Let a database read a store, once."""
+    """Register a store's filesystem with a database, once."""
     protocols = getattr(fs, "protocol", ())
     known = database.list_filesystems()
     if not any(protocol in known for protocol in ([protocols] if isinstance(protocols, str) else protocols)):
         database.register_filesystem(fs)
 
 
-def pattern(folder: str, *names: str) -> str:
-    """Write a folder's pattern of files as SQL; signs in the folder's own name stand for themselves."""
-    return "'" + storage.join(literal(folder), *names).replace("'", "''") + "'"
+def sql_pattern(folder: str, *names: str) -> str:
+    """Quote a glob of a folder's files for SQL; special characters in the folder's own name are escaped."""
+    return "'" + storage.join(escape_glob(folder), *names).replace("'", "''") + "'"
 
 
-def literal(name: str) -> str:
-    """Write a name as a pattern that it alone fits."""
+def escape_glob(name: str) -> str:
+    """Escape a name, so that as a glob it matches only itself."""
     return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in name)
 
 
-def listed(files: Iterable[str]) -> str:
-    """Write some files' URLs as a list in SQL."""
-    return f"[{', '.join(map(pattern, files))}]"
+def sql_list(files: Iterable[str]) -> str:
+    """Quote some files' URLs as a list for SQL."""
+    return f"[{', '.join(map(sql_pattern, files))}]"
 
 
 def unreadable(folder: str, reason: Exception) -> StorageError:
-    """Say that a table cannot be read."""
+    """Make the error for a table that cannot be read."""
     return StorageError(f"cannot read the verdict table in {folder!r}: {reason}")
 
 
 def _without_older(url: str, newest: dict[tuple[str, int], int]) -> int:
-    """Rewrite one file without the older rows of the images in `newest`; each image's newest row stays once."""
+    """Rewrite one file without the older rows of the images in `newest`; of several newest rows one stays."""
     fs, path = storage.filesystem(url)
     with fs.open(path, "rb") as stream:
         table = pq.ParquetFile(stream).read()

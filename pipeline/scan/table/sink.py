@@ -1,114 +1,51 @@
-"""Sink: verdicts become whole Parquet files, each named by the images in it, published only under the run's lease."""
+"""Sink: where a scan writes its verdicts, Parquet files of a folder or an Iceberg table.
 
-import hashlib
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from functools import partial
-from itertools import chain
-from typing import Any
+pyiceberg takes a second to import and only an Iceberg sink needs it, so its import stands inside a function.
+"""
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+import os
+from collections.abc import Iterator
+from typing import Any, Protocol
+
 from ray.data import Dataset
 
-from pipeline.records import MODEL, TALLIED, Status
-from pipeline.runtime import cluster
-from pipeline.scan.table import lease
+from mole.errors import SettingsError
 from pipeline.scan.table.ledger import Ledger
-from pipeline.storage import memory, storage
-from pipeline.telemetry import metrics
-
-ROWS_A_GROUP = 1 << 17
-"""Rows of a row group: a reader that looks for some units of a large file passes over the others."""
+from pipeline.scan.table.parquet_sink import ParquetSink
+from pipeline.storage import storage
 
 
-def part_name(verdicts: pa.Table) -> str:
-    """Name a part by its units and indices, so that a write that is tried again replaces itself."""
-    content = hashlib.blake2b(digest_size=12)
-    for unit, index in sorted(zip(verdicts["unit"].to_pylist(), verdicts["index"].to_pylist(), strict=True)):
-        content.update(f"{unit}\0{index}\n".encode())
-    return f"part-{content.hexdigest()}.parquet"
+class Sink(Protocol):
+    """A destination of verdicts.
 
-
-def encode(verdicts: pa.Table) -> bytes:
-    """Write a table of verdicts as the bytes of a Parquet file, zstd."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(verdicts, sink, compression="zstd", row_group_size=ROWS_A_GROUP)
-    return bytes(sink.getvalue().to_pybytes())
-
-
-def publish(verdicts: pa.Table, *, output: str, generation: str) -> pa.Table:
-    """Put a part into the partition of each model.
-
-    Args:
-        verdicts: rows of several models, as `conclude` writes them.
-        output: the table's URL, where the lease lies.
-        generation: the lease under which this run writes.
-
-    Returns:
-        `TALLIED`, a row a file: the model, rows, faults, outcomes, the file, and its content where only the driver can
-        reach the output.
-
-    Raises:
-        StorageError: the store refuses, or another run holds the output.
-    """
-    near = memory.lives_in_this_process(output)
-    tallies = []
-    for model in verdicts[MODEL].unique().to_pylist():
-        part = verdicts.filter(pc.field(MODEL) == model).drop_columns([MODEL])
-        url = storage.join(partition(output, model), part_name(part))
-        outcomes = Counter(zip(part["status"].to_pylist(), part["verdict"].to_pylist(), strict=True))
-        told = [{"status": status, "verdict": verdict, "images": n} for (status, verdict), n in outcomes.items()]
-        faults = sum(count for (status, _), count in outcomes.items() if status != Status.OK)
-        with metrics.timed(metrics.Stage.WRITE):
-            content = encode(part)
-            if not near:
-                lease.check(output, generation)
-                storage.write(url, content)
-        tally = {MODEL: model, "rows": part.num_rows, "faults": faults, "outcomes": told, "file": url}
-        tally["units"] = pc.sum(part["last"]).as_py() or 0
-        tallies.append(tally | {"content": content if near else None})
-    return pa.Table.from_pylist(tallies, TALLIED)
-
-
-def partition(output: str, model: str) -> str:
-    """Name the folder of a model's rows in a table."""
-    return storage.join(storage.absolute(output), f"{MODEL}={model}")
-
-
-class Files:
-    """A folder with a partition for each model.
-
-    Args:
-        output: its URL.
+    Attributes:
+        output: the URL under which the lease is kept.
     """
 
-    def __init__(self, output: str) -> None:
-        self.output = storage.absolute(output)  # a worker of a Ray that runs already stands in another folder
+    output: str
 
     def ledger(self, model: str) -> Ledger:
-        """Look at a model's rows."""
-        return Ledger(partition(self.output, model))
+        """Open a model's partition."""
 
-    def put(self, verdicts: Dataset, generation: str, rows: int, _units: list[str]) -> Iterator[dict[str, Any]]:
-        """Write a wave's verdicts part by part, each as soon as its rows are there.
+    def put(self, verdicts: Dataset, generation: str, rows: int, units: list[str]) -> Iterator[dict[str, Any]]:
+        """Write a wave's verdicts; yields a row of `TALLIED` for each file that was written."""
 
-        Args:
-            verdicts: as `conclude` writes them; nothing runs before the result is read.
-            generation: the lease under which this run writes.
-            rows: of a part.
 
-        Yields:
-            A row of `TALLIED` for each part that is written.
+def open_sink(sink: str, output: str) -> Sink:
+    """Open a sink.
 
-        Raises:
-            StorageError: the store refuses, or another run holds the output.
-        """
-        write = partial(publish, output=self.output, generation=generation)
-        parts = verdicts.map_batches(write, batch_size=rows, batch_format="pyarrow", **cluster.writers())
-        tallies: Iterable[pa.Table] = parts.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-        for part in chain.from_iterable(tally.to_pylist() for tally in tallies):
-            if part["content"] is not None:
-                storage.write(part["file"], part["content"])
-            yield part
+    Args:
+        sink: `files` or `iceberg`.
+        output: a folder's URL, or a table's name.
+
+    Raises:
+        SettingsError: the output is a file, or not the name of an Iceberg table.
+        StorageError: the catalog does not answer.
+    """
+    if sink == "files":
+        if storage.is_local(output) and os.path.isfile(storage.filesystem(output)[1]):
+            raise SettingsError(f"--output {output!r} is a file; name a folder, which need not exist yet")
+        return ParquetSink(output)
+    from pipeline.scan.table.iceberg_sink import IcebergSink
+
+    return IcebergSink(output)

@@ -1,4 +1,4 @@
-"""The whole verdict table, every model's rows, as views that SQL can ask."""
+"""Views of the whole verdict table, every model's rows, for queries in SQL."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 from mole.errors import SettingsError, StorageError
 from pipeline.command.run import FOLDER as RUNS
 from pipeline.records import MODEL, check_version
-from pipeline.scan.table.ledger import pattern
+from pipeline.scan.table.ledger import sql_pattern
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS
 
@@ -39,16 +39,16 @@ RUN = {
     "summary": "JSON",
     "settings": "JSON",
 }
-"""The columns of the view `runs`: what `pipeline.command.run` records."""
+"""The columns of the view `runs`, the record that `pipeline.command.run` writes."""
 
 
 @contextmanager
-def opened(table: str, database: str = ":memory:") -> Iterator[duckdb.DuckDBPyConnection]:
+def open_views(table: str, database: str = ":memory:") -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a verdict table's views.
 
     Args:
         table: its folder URL.
-        database: a DuckDB file that keeps the views; they read the table anew at each question.
+        database: a DuckDB file that keeps the views; they read the table again at each query.
 
     Yields:
         A connection with the view `verdicts` and those of `views.sql`.
@@ -70,54 +70,54 @@ def opened(table: str, database: str = ":memory:") -> Iterator[duckdb.DuckDBPyCo
         raise StorageError(f"cannot read the verdict table in {place!r}: {reason}") from reason
 
 
-def ask(table: str, question: str, *, limit: int = 0) -> pa.Table:
-    """Answer a question about a verdict table.
+def ask(table: str, query: str, *, limit: int = 0) -> pa.Table:
+    """Run a query on a verdict table.
 
     Args:
         table: its folder URL.
-        question: SQL on the views.
-        limit: rows at most; 0 gives all.
+        query: SQL on the views.
+        limit: maximum rows; 0 returns all.
 
     Raises:
-        SettingsError: the question is no SQL on the views, or there is no verdict table.
+        SettingsError: the query is not SQL on the views, or there is no verdict table.
         StorageError: it cannot be read.
     """
     try:
-        return _answer(table, question, limit)
-    except StorageError:  # files that were listed may have been joined since; a second list has the joined ones
-        return _answer(table, question, limit)
+        return _answer(table, query, limit)
+    except StorageError:  # listed files may have been merged since; a second listing has the merged ones
+        return _answer(table, query, limit)
 
 
-def _answer(table: str, question: str, limit: int) -> pa.Table:
-    with opened(table) as views:
+def _answer(table: str, query: str, limit: int) -> pa.Table:
+    with open_views(table) as views:
         try:
-            statements = views.extract_statements(question)
-            answer = views.sql(question) if len(statements) == 1 else None
+            statements = views.extract_statements(query)
+            answer = views.sql(query) if len(statements) == 1 else None
             if answer is None:
-                raise SettingsError(f"--sql {question!r} must ask one question; begin with SELECT or FROM")
+                raise SettingsError(f"--sql {query!r} must be one query; begin with SELECT or FROM")
             return (answer.limit(limit) if limit else answer).to_arrow_table()
         except (duckdb.ProgrammingError, duckdb.DataError) as reason:
-            raise SettingsError(f"--sql {question!r}: {plainly(reason)}; the views are {', '.join(VIEWS)}") from reason
+            raise SettingsError(f"--sql {query!r}: {one_line(reason)}; the views are {', '.join(VIEWS)}") from reason
 
 
-def plainly(reason: duckdb.Error) -> str:
-    """Write DuckDB's reason in a line, without the query that it quotes, which is not the user's alone."""
+def one_line(reason: duckdb.Error) -> str:
+    """Format DuckDB's message as one line, without the query that it quotes, which is more than the user's own."""
     return " ".join(str(reason).partition("\n\nLINE ")[0].split())
 
 
 def definitions(table: str) -> str:
-    """Write the SQL that makes the views of a table."""
-    return f"{above(pattern(table, f'{MODEL}=*', '*.parquet'))}\n\n{runs(table)}"
+    """Write the SQL that creates the views of a table."""
+    return f"{views_over(sql_pattern(table, f'{MODEL}=*', '*.parquet'))}\n\n{runs(table)}"
 
 
-def above(parts: str, rows: str = "") -> str:
-    """Write the SQL that makes the views above some files.
+def views_over(parts: str, rows: str = "") -> str:
+    """Write the SQL that creates the views over some files.
 
     Args:
         parts: the files, as `read_parquet` takes them.
-        rows: SQL behind `FROM` that chooses some of their rows.
+        rows: SQL after `FROM` that selects some of their rows.
     """
-    # what a model's digest looks like must not decide its type; files without carried columns lie beside others
+    # a digest of digits must stay text; some files have no carried columns
     options = "hive_partitioning = true, hive_types_autocast = false, union_by_name = true"
     views = (files("pipeline.scan.table") / "views.sql").read_text()
     read = f"read_parquet({parts}, {options}) {rows}".rstrip()
@@ -125,20 +125,20 @@ def above(parts: str, rows: str = "") -> str:
 
 
 def runs(table: str) -> str:
-    """Write the SQL that makes the view of a table's run records, which a table of an older version has none of."""
+    """Write the SQL that creates the view of a table's run records; a table of an older version has none."""
     if storage.names(storage.join(table, RUNS), ".json"):
         kinds = ", ".join(f"{name}: '{kind}'" for name, kind in RUN.items())
-        found = f"* FROM read_json({pattern(table, RUNS, '*.json')}, columns = {{{kinds}}})"
+        found = f"* FROM read_json({sql_pattern(table, RUNS, '*.json')}, columns = {{{kinds}}})"
     else:
         found = ", ".join(f"NULL::{kind} AS {name}" for name, kind in RUN.items()) + " WHERE false"
     return f"CREATE OR REPLACE VIEW runs AS SELECT {found};"
 
 
 def demand_table(table: str) -> None:
-    """Insist that a folder holds a verdict table of this schema.
+    """Insist that a folder is a verdict table of this schema.
 
     Raises:
-        SettingsError: it is not there, or holds no verdict table.
+        SettingsError: it does not exist, or is not a verdict table.
         StorageError: the table has another schema, or cannot be read.
     """
     storage.demand(table, "--table")
@@ -146,9 +146,7 @@ def demand_table(table: str) -> None:
     try:
         first = next((file for folder in partitions(place) for file in storage.names(folder, ".parquet")), None)
         if first is None:
-            raise SettingsError(
-                f"--table {table!r} holds no verdict table; name the folder that a scan's --output named"
-            )
+            raise SettingsError(f"--table {table!r} holds no verdict table; name the folder of a scan's --output")
         fs, path = storage.filesystem(first)
         with fs.open(path, "rb") as stream:
             check_version(pq.read_schema(stream).metadata, first)

@@ -1,9 +1,9 @@
--- Views of a verdict table, above a view `verdicts` that holds every row of every file.
--- While files are joined a row lies in two of them: each view below takes one.
+-- Views of a verdict table, over a view `verdicts` that has every row of every file.
+-- While files are merged, a row is in two of them: each view below takes one.
 
--- Each unit that the table knows, and whether its bytes are the newest that a scan saw at its place.
+-- Each unit of the table, and whether it is the current object version at its place: the newest one that was scanned.
 CREATE OR REPLACE VIEW units AS
-SELECT unit, place, arg_max(version, newest) OVER (PARTITION BY place) = version AS living
+SELECT unit, place, arg_max(version, newest) OVER (PARTITION BY place) = version AS is_current
 FROM (
     SELECT unit, max(scanned_at) AS newest,
            regexp_extract(unit, '^(.*)#', 1) AS place,
@@ -11,14 +11,14 @@ FROM (
     FROM verdicts GROUP BY unit
 );
 
--- The newest verdict of each image, whichever model gave it; units whose bytes changed since are left out.
+-- The newest verdict of each image, of any model; only current object versions.
 CREATE OR REPLACE VIEW current AS
-SELECT verdicts.* FROM verdicts SEMI JOIN (FROM units WHERE living) USING (unit)
+SELECT verdicts.* FROM verdicts SEMI JOIN (FROM units WHERE is_current) USING (unit)
 QUALIFY row_number() OVER (PARTITION BY unit, "index" ORDER BY scanned_at DESC, model) = 1;
 
--- What each image's file declares about itself, beside its verdict: `declared` is 'generated' where the file names a
--- generator or has a source type of IPTC that means one, 'camera' where it names a camera or says that it was captured,
--- else null; `contradicted` where that and the verdict exclude each other.
+-- What each image's file declares about itself: `declared` is 'generated' where it names a generator or has an IPTC
+-- source type that means one, 'camera' where it names a camera or has a source type of a capture, else null;
+-- `contradicted` where the verdict contradicts it.
 CREATE OR REPLACE VIEW evidence AS
 SELECT *, coalesce(declared = 'generated' AND verdict = 'real' OR declared = 'camera' AND verdict = 'generated', false)
           AS contradicted
@@ -33,11 +33,11 @@ FROM (
     FROM current
 );
 
--- The images that got no verdict, and why.
+-- The images without a verdict, and why.
 CREATE OR REPLACE VIEW faults AS
 SELECT * FROM current WHERE status <> 'ok';
 
--- What the newest model to judge an image called other than the model before it, with both scores.
+-- The images whose verdict differs between the two newest models, with both scores.
 CREATE OR REPLACE VIEW changed AS
 SELECT unit, "index", uri, key, "offset", "length",
        former_verdict, verdict, former_probability, probability, former_logit, logit, former_model, model, scanned_at
@@ -45,7 +45,7 @@ FROM (
     SELECT *, lead(model) OVER image AS former_model, lead(verdict) OVER image AS former_verdict,
            lead(probability) OVER image AS former_probability, lead(logit) OVER image AS former_logit
     FROM (
-        FROM verdicts SEMI JOIN (FROM units WHERE living) USING (unit)
+        FROM verdicts SEMI JOIN (FROM units WHERE is_current) USING (unit)
         QUALIFY row_number() OVER (PARTITION BY model, unit, "index" ORDER BY scanned_at DESC) = 1
     )
     WINDOW image AS (PARTITION BY unit, "index" ORDER BY scanned_at DESC, model)
@@ -53,11 +53,11 @@ FROM (
 )
 WHERE former_model IS NOT NULL AND former_verdict IS DISTINCT FROM verdict;
 
--- How far each model is with the images that the table knows.
+-- How many of the table's images each model has scored.
 CREATE OR REPLACE VIEW progress AS
 SELECT model, count(*) AS images, count(*) / (SELECT count(*) FROM current) AS share,
        count(*) FILTER (status <> 'ok') AS faults, count(*) FILTER (verdict = 'generated') AS generated,
        count(*) FILTER (verdict = 'real') AS real, count(*) FILTER (verdict = 'unsure') AS unsure,
        min(scanned_at) AS since, max(scanned_at) AS until
-FROM (SELECT DISTINCT ON (model, unit, "index") * FROM verdicts SEMI JOIN (FROM units WHERE living) USING (unit))
+FROM (SELECT DISTINCT ON (model, unit, "index") * FROM verdicts SEMI JOIN (FROM units WHERE is_current) USING (unit))
 GROUP BY model ORDER BY until DESC;

@@ -19,9 +19,9 @@ from pipeline.images.decode import Bounds
 from pipeline.records import Status
 from pipeline.registry import Registry
 from pipeline.scan.reading.fetch import fetch
-from pipeline.scan.reading.image import Wanted
+from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.source import Source
-from pipeline.scan.steps.prepare import here, prepare
+from pipeline.scan.steps.prepare import decode_in_process, prepare
 from pipeline.scan.steps.score import ScoreActor
 from pipeline.scan.steps.verdict import conclude
 from tests.pictures import faulty, picture, write_shard
@@ -42,10 +42,10 @@ def scanned(model: Path, images: dict[str, bytes], folder: Path) -> tuple[list[d
     """Take images through a scan's own steps; also tells how far its precision may move a logit."""
     described = describe(model)
     shard = write_shard(folder / "a.tar", images)
-    fetched = pa.concat_tables(fetch(list(Source([str(shard)]).units()), Wanted(64 << 20)))
-    look = here(described.preprocess, Bounds(64 << 20, 100_000_000, 16))
+    fetched = pa.concat_tables(fetch(list(Source([str(shard)]).units()), ReadOptions(64 << 20)))
+    decode = decode_in_process(described.preprocess, Bounds(64 << 20, 100_000_000, 16))
     actor = ScoreActor([(str(model), described.digest)], device="cpu", threads=1, batch_size=16)
-    scored = actor(prepare(fetched, described.preprocess, look))
+    scored = actor(prepare(fetched, described.preprocess, decode))
     fingerprint = described.preprocess.fingerprint
     rows = conclude(scored, {described.digest: described.calibration}, fingerprint).to_pylist()
     return rows, CLOSE if actor.panel.precision == "float32" else DRIFT

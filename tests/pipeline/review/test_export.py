@@ -19,7 +19,7 @@ from pipeline.records import PLACE
 from pipeline.review.evidence.original import original
 from pipeline.review.export import Exported, ExportSettings, demand, export
 from pipeline.scan.reading.fetch import fetch
-from pipeline.scan.reading.image import Wanted
+from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.source import Source
 from pipeline.scan.table.views import ask
 from pipeline.storage import storage
@@ -39,7 +39,7 @@ def table(tmp_path: Path) -> Path:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "z.jpg").write_bytes(picture(COUNT - 1))
     sources = [str(tmp_path / "photos"), str(tmp_path / "source" / "a.tar")]
-    found = pa.concat_tables(fetch(list(Source(sources).units()), Wanted(1 << 20))).to_pylist()
+    found = pa.concat_tables(fetch(list(Source(sources).units()), ReadOptions(1 << 20))).to_pylist()
     rows = [
         verdict_row(row["unit"], row["index"], content_hash=hashlib.sha256(row["data"]).digest()[:16], format="jpeg")
         | {name: row[name] for name, _ in PLACE}
@@ -70,7 +70,7 @@ def run(table: Path, output: str | Path, ticker: Ticker | None = None, **given: 
 
 def images(shards: str | Path) -> list[bytes]:
     """Read the images of shards as a scan does."""
-    read_ = pa.concat_tables(fetch(list(Source([f"{shards}/shard-*.tar"]).units()), Wanted(1 << 20)))
+    read_ = pa.concat_tables(fetch(list(Source([f"{shards}/shard-*.tar"]).units()), ReadOptions(1 << 20)))
     assert set(read_["status"].to_pylist()) == {None}
     return list(read_["data"].to_pylist())
 

@@ -1,4 +1,4 @@
-"""What the scan's tests share: a scan in a line."""
+"""Fixtures of the scan's tests: a scan in one line."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.scan.flow import Summary, scan
+from pipeline.scan.flow import scan
 from pipeline.scan.settings import ScanSettings
+from pipeline.scan.summary import Summary
 from pipeline.telemetry.terminal import Ticker
 
 Scan = Callable[..., Summary]

@@ -1,4 +1,4 @@
-"""With `--dedupe content` each content of a wave is scored once, and every image has its one row, whatever is killed."""
+"""With `--dedupe content` each content of a wave is scored once, and every image has one row, whatever is killed."""
 
 import os
 import signal

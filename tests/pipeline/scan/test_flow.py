@@ -1,4 +1,4 @@
-"""The flow from end to end on a real Ray: exactly one row an image, whatever the source, and nothing twice."""
+"""The flow from end to end on a real Ray: exactly one row an image, whatever the source."""
 
 import json
 import os
@@ -19,13 +19,14 @@ import pytest
 from mole.config import describe
 from mole.errors import LawError, SettingsError, StorageError
 from pipeline.records import CARRIED, VERDICT
-from pipeline.scan.flow import Summary, scan
+from pipeline.scan.flow import scan
 from pipeline.scan.plan import Plan
 from pipeline.scan.reading.source import Source
 from pipeline.scan.settings import ScanSettings
+from pipeline.scan.summary import Summary
 from pipeline.scan.table import lease
 from pipeline.scan.table.ledger import Ledger
-from pipeline.scan.table.sink import encode
+from pipeline.scan.table.parquet_sink import encode
 from pipeline.storage import storage
 from pipeline.telemetry.terminal import Ticker
 from tests.pictures import faulty, picture, samples, write_shard
@@ -127,9 +128,9 @@ def test_columns_that_finished_rows_lack_are_told_and_not_passed_over(
     )
     assert scan(settings, Ticker()).written == 0
     told = capsys.readouterr().err
-    assert "3 images have rows already, which lack a column of --carry url,caption and stay as they are" in told
+    assert "3 images already have rows without a column of --carry url,caption; these rows stay as they are" in told
     scan(settings.model_copy(update={"carry": ()}), Ticker())
-    assert "have rows already" not in capsys.readouterr().err
+    assert "already have rows" not in capsys.readouterr().err
 
 
 def test_a_held_output_is_refused_before_anything_is_scanned(run: Scan, finished: Finished, tmp_path: Path) -> None:
@@ -144,7 +145,7 @@ def test_a_double_that_stays_breaks_the_law(run: Scan, finished: Finished, tmp_p
     for number, file in enumerate([*Path(first.table).glob("*.parquet")] * 2):
         (partition / f"part-{number}.parquet").write_bytes(file.read_bytes())
     ledger = Ledger(str(partition))
-    with Plan(Source([source]).units(), [ledger]) as planned, pytest.raises(LawError, match="rows twice"):
+    with Plan(Source([source]).units(), [ledger]) as planned, pytest.raises(LawError, match="duplicate rows"):
         planned.check(ledger).demand()
 
 

@@ -1,11 +1,11 @@
-"""A run's gauges follow it, and its thread goes with it."""
+"""Gauges: they follow the run, and their thread ends with it."""
 
 import threading
 from pathlib import Path
 
-from pipeline.scan.gauges import Gauges, shown
+from pipeline.scan.gauges import Gauges, exported
 from pipeline.scan.table.lease import Lease
-from pipeline.scan.table.sink import publish
+from pipeline.scan.table.parquet_sink import publish
 from pipeline.telemetry.metrics import UNITS_DONE, UNITS_PLANNED, WAVES_DONE, WAVES_PLANNED
 from tests.pipeline.scan.steps.test_steps import verdicts
 
@@ -13,7 +13,7 @@ GAUGES = (WAVES_PLANNED, WAVES_DONE, UNITS_PLANNED, UNITS_DONE)
 
 
 def values(gauges: Gauges) -> tuple[int, ...]:
-    return tuple(gauges.far[gauge] for gauge in GAUGES)
+    return tuple(gauges.values[gauge] for gauge in GAUGES)
 
 
 def test_a_pass_counts_its_waves_and_the_units_whose_last_row_is_written(tmp_path: Path) -> None:
@@ -37,6 +37,6 @@ def test_a_table_is_named_without_its_secrets(tmp_path: Path) -> None:
 
 
 def test_the_thread_ends_with_the_run(tmp_path: Path) -> None:
-    with Lease(str(tmp_path)) as held, shown(held, every=0.01):
+    with Lease(str(tmp_path)) as held, exported(held, interval=0.01):
         assert "metrics" in {thread.name for thread in threading.enumerate()}
     assert "metrics" not in {thread.name for thread in threading.enumerate()}

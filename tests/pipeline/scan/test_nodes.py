@@ -1,4 +1,4 @@
-"""On a cluster of several nodes each step runs where it should, and every image has its one row."""
+"""On a cluster of several nodes each stage runs where it should, and every image has one row."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What the table holds whole is not planned again; the rest is grouped into tasks and nothing is left out."""
+"""Plan: complete units are not planned again, and no image of the others is left out."""
 
 import tempfile
 from datetime import timedelta
@@ -15,7 +15,7 @@ from pipeline.scan import plan
 from pipeline.scan.plan import Plan
 from pipeline.scan.reading.unit import Kind, Slice, Unit
 from pipeline.scan.table.ledger import Ledger
-from pipeline.scan.table.sink import encode, part_name
+from pipeline.scan.table.parquet_sink import encode, part_name
 from pipeline.storage import storage
 from tests.pipeline.scan.table.test_ledger import rows
 from tests.verdicts import BEGUN, verdict_row, write_verdicts
@@ -37,7 +37,7 @@ def test_a_whole_unit_is_dropped_and_a_begun_one_knows_what_it_has(tmp_path: Pat
     ledger = put(tmp_path, rows("whole", [0, 1], 1), rows("begun", [0, 1, 4], 5))
     with Plan([unit("whole", 2), unit("begun", 6), unit("new", 3)], [ledger]) as planned:
         todo = list(planned.todo(ledger))
-        left = planned.left(ledger)
+        left = planned.remaining(ledger)
     assert [unit.name for unit in todo] == ["begun", "new"]
     assert todo[0].present == ((0, 2), (4, 5))
     assert [todo[0].has(index) for index in range(6)] == [True, True, False, False, True, False]
@@ -47,7 +47,7 @@ def test_a_whole_unit_is_dropped_and_a_begun_one_knows_what_it_has(tmp_path: Pat
 def test_a_shard_does_not_tell_how_many_images_there_are(tmp_path: Path) -> None:
     ledger = Ledger(str(tmp_path))
     with Plan([unit("s", None), unit("f", 1)], [ledger]) as planned:
-        assert planned.left(ledger).images is None and planned.left(ledger).told == 1
+        assert planned.remaining(ledger).images is None and planned.remaining(ledger).counted_images == 1
 
 
 def test_a_unit_that_two_sources_name_is_planned_once(tmp_path: Path) -> None:
@@ -90,9 +90,9 @@ def test_the_law_names_gaps_and_doubles(tmp_path: Path) -> None:
     )
     with Plan([unit(name, None) for name in ("whole", "begun", "double", "absent")], [ledger]) as planned:
         law = planned.check(ledger)
-        assert (law.units, law.images, law.open, law.doubled) == (4, 12, 2, 1)
+        assert (law.units, law.images, law.incomplete, law.duplicated) == (4, 12, 2, 1)
         assert law.examples == ("absent", "begun", "double")
-        with pytest.raises(LawError, match="2 of 4 units miss rows, 1 have rows twice"):
+        with pytest.raises(LawError, match="of 4 units 2 miss rows, 1 have duplicate rows"):
             law.demand()
         assert planned.counts(ledger) == [("ok", None, 12)]
     with Plan([unit("whole", None)], [ledger]) as planned:
@@ -111,18 +111,18 @@ def test_the_views_of_a_plan_show_its_own_units_in_the_first_ledgers_words(tmp_p
     )
     old, new = (Ledger(str(tmp_path / f"model={model}")) for model in ("old", "new"))
     with Plan([unit("a#1", 1), unit("b#1", 1)], [old, new]) as planned:
-        with planned.evidence(old, new) as views:
+        with planned.views(old, new) as views:
             found = views.sql("SELECT unit, verdict, declared, contradicted FROM evidence").fetchall()
             assert found == [("a#1", "generated", "camera", True)]
             assert views.sql("SELECT model FROM verdicts ORDER BY ALL").fetchall() == [("new",), ("old",)]
-        with planned.evidence(new) as views:
+        with planned.views(new) as views:
             assert views.sql("SELECT unit, verdict FROM evidence").fetchall() == [("a#1", "real")]
-        assert planned.left(old).units == 2, "the plan is as it was"
+        assert planned.remaining(old).units == 2, "the plan is as it was"
     (tmp_path / "model=old" / "broken.parquet").write_bytes(b"PAR1")
     with (
         Plan([unit("a#1", 1)], []) as planned,
         pytest.raises(StorageError, match="cannot read the verdict table"),
-        planned.evidence(old) as views,
+        planned.views(old) as views,
     ):
         views.sql("FROM evidence").fetchall()
 
@@ -134,8 +134,8 @@ def test_a_unit_is_whole_where_it_has_each_index_once_and_nowhere_else(indices: 
         ledger = put(Path(folder), rows("u", indices, last)) if indices else Ledger(folder)
         with Plan([unit("u", None)], [ledger]) as planned:
             law = planned.check(ledger)
-            left = planned.left(ledger).units
+            left = planned.remaining(ledger).units
     whole = sorted(indices) == list(range(last + 1))
-    assert (left == 0) == whole == (law.open == law.doubled == 0)
-    assert (law.doubled == 1) == (len(set(indices)) < len(indices))
-    assert (law.open == 1) == (set(indices) != set(range(last + 1)))
+    assert (left == 0) == whole == (law.incomplete == law.duplicated == 0)
+    assert (law.duplicated == 1) == (len(set(indices)) < len(indices))
+    assert (law.incomplete == 1) == (set(indices) != set(range(last + 1)))

@@ -1,4 +1,4 @@
-"""The laws of a rescan: what is chosen gets one row of the model, from its old place, and nothing else is read."""
+"""Rescan: selected images get one row of the model, under their existing place, and nothing else is read."""
 
 import shutil
 import signal
@@ -23,7 +23,7 @@ from pipeline.registry import Registry
 from pipeline.scan.rescan import Rescanned, rescan
 from pipeline.scan.settings import RescanSettings
 from pipeline.scan.table.lease import Lease
-from pipeline.scan.table.views import opened
+from pipeline.scan.table.views import open_views
 from pipeline.telemetry.terminal import Ticker
 from tests.pictures import faulty, picture, samples, write_shard
 from tests.pipeline.scan.conftest import Scan
@@ -90,7 +90,7 @@ def sources(lake: Path) -> list[Path]:
 
 def rows(table: Path | str, query: str) -> list[tuple[Any, ...]]:
     """Ask a table's views."""
-    with opened(str(table)) as views:
+    with open_views(str(table)) as views:
         return views.sql(query).fetchall()
 
 
@@ -147,7 +147,7 @@ def test_bytes_that_changed_since_are_missing_until_a_scan_gives_them_rows(
         ("c.tar.gz", 5),
     ]
     assert {detail.partition(" (")[0] for _, _, detail in missing} == {
-        "other bytes lie there since it was scanned",
+        "its bytes changed since it was scanned",
         "missing since it was scanned",
     }
     assert run(lake / "a.tar", lake / "photos", output=table, model=str(better)).written == 8

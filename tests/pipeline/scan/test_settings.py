@@ -1,4 +1,4 @@
-"""Settings are refused where they are born, by the name of the flag, the value and the bound."""
+"""Settings: refused when they are read, with the name of the flag, the value and the bound."""
 
 from pathlib import Path
 

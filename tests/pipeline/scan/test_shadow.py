@@ -1,4 +1,4 @@
-"""A challenger that judges in the same pass has the rows that a scan of its own would have, and the champion loses none."""
+"""A challenger in the same pass has the rows that a scan of its own would have, and the champion loses none."""
 
 from pathlib import Path
 from typing import Any

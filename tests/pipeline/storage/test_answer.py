@@ -10,13 +10,13 @@ import brotli
 import pytest
 
 from pipeline.records import Status
-from pipeline.scan.reading.image import Wanted, read_image
+from pipeline.scan.reading.image import ReadOptions, read_image
 from pipeline.storage import patience
 from tests.web import Request, Site, site
 
 IMAGE = random.Random(1).randbytes(200_000)
 OK = "HTTP/1.1 200 OK"
-WANTED = Wanted(max_bytes=1 << 20)
+WANTED = ReadOptions(max_bytes=1 << 20)
 
 
 def chunked(body: bytes) -> bytes:

@@ -7,8 +7,8 @@ import pytest
 from s3fs import S3FileSystem
 
 from mole.errors import SettingsError, StorageError
-from pipeline.scan.reading.image import Wanted, read_image
-from pipeline.scan.reading.lookup import name_now
+from pipeline.scan.reading.image import ReadOptions, read_image
+from pipeline.scan.reading.lookup import current_name
 from pipeline.scan.reading.source import Source
 from pipeline.storage import storage
 from pipeline.storage.folder import walk
@@ -29,7 +29,7 @@ KEYS = [
     ),
 ]
 OBJECTS = {key: key.encode() * 3 for key in KEYS}
-WANTED = Wanted(max_bytes=1 << 20)
+WANTED = ReadOptions(max_bytes=1 << 20)
 
 Serve = Callable[..., list[str]]
 
@@ -59,7 +59,7 @@ def test_every_key_is_a_row_and_is_read_again_by_its_name(serve: Serve) -> None:
         row = read_image(unit.uri, unit.key, WANTED, {})
         assert (row["uri"], row["data"]) == (unit.uri, OBJECTS[unit.key])
         assert storage.read_range(unit.uri, 1, 4) == OBJECTS[unit.key][1:4]
-        assert name_now(unit.uri) == unit.name
+        assert current_name(unit.uri) == unit.name
 
 
 def test_a_prefix_is_taken_to_the_letter(serve: Serve) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.records import Status
-from pipeline.scan.reading.image import Wanted, read_image
+from pipeline.scan.reading.image import ReadOptions, read_image
 from pipeline.storage import local, storage
 from pipeline.storage.fault import SpecialFileError
 
-WANTED = Wanted(max_bytes=1000)
+WANTED = ReadOptions(max_bytes=1000)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_file_that_goes_on_changing_is_unreachable_and_one_that_stands_still_i
     os.truncate(path, 64 << 20)
     with subprocess.Popen(["sh", "-c", "while :; do echo x; done"], stdout=path.open("ab")) as writing:
         try:
-            row = read_image(str(path), "a", Wanted(1 << 30), {})
+            row = read_image(str(path), "a", ReadOptions(1 << 30), {})
         finally:
             writing.kill()
     assert row["status"] is Status.UNREACHABLE and "it changed each of 3 times while it was read" in row["detail"]

@@ -12,7 +12,7 @@ from s3fs import S3FileSystem
 
 from mole.errors import SettingsError, StorageError
 from pipeline.records import Status
-from pipeline.scan.reading.image import Wanted, read_image
+from pipeline.scan.reading.image import ReadOptions, read_image
 from pipeline.storage import patience, storage, stream
 from pipeline.storage.fault import fault_of, is_passing
 from tests.stores import READER, faulty
@@ -120,7 +120,7 @@ def test_a_web_server_is_asked_three_times(client: Client, store: int) -> None:
         return "slow"
 
     with faulty(store, plan) as port:
-        read = read_image(f"http://127.0.0.1:{port}/a.jpg", "a.jpg", Wanted(1 << 20), {})
+        read = read_image(f"http://127.0.0.1:{port}/a.jpg", "a.jpg", ReadOptions(1 << 20), {})
     assert read["status"] is Status.UNREACHABLE and "503" in read["detail"]
     assert len(asked) >= patience.WEB_ATTEMPTS
 

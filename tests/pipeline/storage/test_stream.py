@@ -10,14 +10,14 @@ import pytest
 
 from mole.errors import StorageError
 from pipeline.scan.reading.fetch import fetch
-from pipeline.scan.reading.image import Wanted
-from pipeline.scan.reading.lookup import name_now
+from pipeline.scan.reading.image import ReadOptions
+from pipeline.scan.reading.lookup import current_name
 from pipeline.scan.reading.source import Source
 from pipeline.storage import patience, storage, stream
 from tests.web import Request, Site, site
 
 IMAGE = random.Random(3).randbytes(10_000)
-WANTED = Wanted(max_bytes=1 << 20)
+WANTED = ReadOptions(max_bytes=1 << 20)
 
 
 def _tar(images: int) -> bytes:
@@ -115,4 +115,4 @@ def test_a_new_signature_is_the_same_unit_and_the_row_keeps_the_one_it_was_read_
     assert names == [f"{web.url}/a.tar?versionId=1#7"] * 2
     rows = images(urls[1])
     assert len(rows) == 300 and {row["uri"] for row in rows} == {urls[1]}
-    assert name_now(urls[1]) == names[0]
+    assert current_name(urls[1]) == names[0]

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline.records import Status
-from pipeline.scan.reading.image import Wanted, read_image
+from pipeline.scan.reading.image import ReadOptions, read_image
 from pipeline.storage import answer, copies, patience, storage, web
 from pipeline.storage.fault import NoRangeError
 from tests.web import Request, Site, site
 
 DATA = random.Random(2).randbytes(100_000)
 OK = "HTTP/1.1 200 OK"
-WANTED = Wanted(max_bytes=1 << 20)
+WANTED = ReadOptions(max_bytes=1 << 20)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_a_server_that_takes_its_time_for_ever_is_left(drip: object, reason: str
     assert callable(drip)
     server.routes["/drip"] = drip
     begun = time.monotonic()
-    row = read_image(f"{server.url}/drip", "k", Wanted(max_bytes=1 << 26), {})
+    row = read_image(f"{server.url}/drip", "k", ReadOptions(max_bytes=1 << 26), {})
     assert row["status"] is Status.UNREACHABLE and re.search(f"SlowError: {reason}", row["detail"])
     assert time.monotonic() - begun < 10
 

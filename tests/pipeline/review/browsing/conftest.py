@@ -17,7 +17,7 @@ from pipeline.review.browsing.app import application
 from pipeline.review.browsing.look import Look
 from pipeline.review.browsing.settings import BrowseSettings
 from pipeline.scan.reading.fetch import fetch
-from pipeline.scan.reading.image import Wanted
+from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.source import Source
 from tests.pictures import picture, write_shard
 from tests.verdicts import BEGUN, verdict_row, write_verdicts
@@ -47,7 +47,7 @@ def made(folder: Path) -> Path:
     for number in range(6, 9):
         (folder / "photos" / f"{number}.jpg").write_bytes(picture(number))
     found = pa.concat_tables(
-        fetch(list(Source([str(shard), str(folder / "photos")]).units()), Wanted(1 << 20))
+        fetch(list(Source([str(shard), str(folder / "photos")]).units()), ReadOptions(1 << 20))
     ).to_pylist()
     rows = []
     for number, (row, given) in enumerate(zip(found, GIVEN, strict=True)):

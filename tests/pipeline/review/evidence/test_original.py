@@ -15,9 +15,9 @@ import pytest
 from pipeline.records import Status
 from pipeline.review.evidence.original import AT_A_TIME, Gone, Reading, _batches, _readings, original, originals
 from pipeline.scan.reading.fetch import fetch
-from pipeline.scan.reading.image import Wanted
+from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.source import Source
-from pipeline.scan.table.choice import LONGEST
+from pipeline.scan.table.selection import LONGEST
 from tests.pictures import picture
 
 PICTURES = [picture(number) for number in range(3)]
@@ -25,7 +25,7 @@ PICTURES = [picture(number) for number in range(3)]
 
 def rows_of(source: Path) -> list[dict[str, Any]]:
     """Read a source as a scan does, and write down what its table would say."""
-    found = pa.concat_tables(fetch(list(Source([str(source)]).units()), Wanted(1 << 20))).to_pylist()
+    found = pa.concat_tables(fetch(list(Source([str(source)]).units()), ReadOptions(1 << 20))).to_pylist()
     assert [row["data"] for row in found] == PICTURES
     return [row | {"content_hash": hashlib.sha256(row["data"]).digest()[:16]} for row in found]
 

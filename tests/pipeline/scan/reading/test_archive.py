@@ -1,4 +1,4 @@
-"""A tar is read whole: sound members, tears, long names, links, and archives behind each other."""
+"""Archive: sound members, damaged places, long names, links and concatenated archives."""
 
 import io
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.scan.reading.archive import Member, Part, Passed, Tear, members
+from pipeline.scan.reading.archive import ArchiveFault, Member, Part, SkippedEntry, members
 from pipeline.scan.reading.header import BLOCK, text
 
 BODIES = {"a.jpg": b"A" * 700, "b.png": b"B" * 512, "c.txt": b"", "d.webp": b"D" * 1300}
@@ -41,7 +41,7 @@ def bodies(parts: list[Part]) -> dict[str, bytes | None]:
 def test_a_sound_archive_gives_every_member_and_no_tear(form: int) -> None:
     parts = read(tar(BODIES, form))
     assert bodies(parts) == BODIES
-    assert not [part for part in parts if isinstance(part, Tear)]
+    assert not [part for part in parts if isinstance(part, ArchiveFault)]
 
 
 @pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
@@ -67,7 +67,7 @@ def test_a_cut_body_is_a_tear_that_names_its_member_and_the_members_before_stay(
     at = data.index(b"D" * 100)
     parts = read(data[: at + 300])
     assert list(bodies(parts)) == ["a.jpg", "b.png", "c.txt"]
-    assert isinstance(parts[-1], Tear)
+    assert isinstance(parts[-1], ArchiveFault)
     assert parts[-1].member == "d.webp"
     assert parts[-1].offset == at - BLOCK
     assert "300 of 1,300 bytes" in parts[-1].reason
@@ -77,8 +77,8 @@ def test_a_cut_between_two_members_is_a_tear_too() -> None:
     data = tar(BODIES)
     parts = read(data[: data.index(b"D" * 100) - BLOCK])
     assert list(bodies(parts)) == ["a.jpg", "b.png", "c.txt"]
-    assert [part for part in parts if isinstance(part, Tear)] == [
-        Tear(3 * BLOCK + 2 * BLOCK + BLOCK, "the archive ends without its end mark")
+    assert [part for part in parts if isinstance(part, ArchiveFault)] == [
+        ArchiveFault(3 * BLOCK + 2 * BLOCK + BLOCK, "the archive ends without its end mark")
     ]
 
 
@@ -88,14 +88,14 @@ def test_members_behind_a_broken_header_are_found_again() -> None:
     data[header : header + BLOCK] = b"\xff" * BLOCK
     parts = read(bytes(data))
     assert bodies(parts) == {name: body for name, body in BODIES.items() if name != "b.png"}
-    tears = [part for part in parts if isinstance(part, Tear)]
+    tears = [part for part in parts if isinstance(part, ArchiveFault)]
     assert [tear.offset for tear in tears] == [header]
 
 
 def test_archives_behind_each_other_are_all_read() -> None:
     parts = read(tar({"a.jpg": b"1"}) + tar({"b.jpg": b"2"}))
     assert bodies(parts) == {"a.jpg": b"1", "b.jpg": b"2"}
-    assert not [part for part in parts if isinstance(part, Tear)]
+    assert not [part for part in parts if isinstance(part, ArchiveFault)]
 
 
 def test_padding_behind_the_end_mark_is_no_tear() -> None:
@@ -114,11 +114,11 @@ def test_a_link_is_a_member_without_bytes_that_says_where_it_points() -> None:
 
 def test_random_bytes_are_one_tear_and_no_member() -> None:
     parts = read(bytes(range(1, 256)) * 40)
-    assert [type(part) for part in parts] == [Tear]
+    assert [type(part) for part in parts] == [ArchiveFault]
 
 
 def test_an_empty_file_is_a_tear() -> None:
-    assert [type(part) for part in read(b"")] == [Tear]
+    assert [type(part) for part in read(b"")] == [ArchiveFault]
 
 
 @pytest.mark.parametrize("cut", range(1, 6000, 257))
@@ -126,7 +126,7 @@ def test_wherever_an_archive_is_cut_it_says_so_and_invents_nothing(cut: int) -> 
     data = tar(BODIES)
     end = data.index(b"D" * 100) + 1536
     parts = read(data[: min(cut, end - 1)])
-    assert isinstance(parts[-1], Tear)
+    assert isinstance(parts[-1], ArchiveFault)
     assert bodies(parts).items() <= BODIES.items()
 
 
@@ -156,7 +156,12 @@ def test_what_holds_no_file_is_passed_over_and_said() -> None:
     data = b"".join(entry(f"{number}.jpg", kind) for number, kind in enumerate(kinds))
     data += entry("old/", tarfile.AREGTYPE) + entry("d/", b"D", b"Yname\0") + entry("a.jpg", body=b"1") + END
     parts = read(data)
-    assert [part.kind for part in parts if isinstance(part, Passed)] == ["device", "device", "pipe", *["directory"] * 3]
+    assert [part.kind for part in parts if isinstance(part, SkippedEntry)] == [
+        "device",
+        "device",
+        "pipe",
+        *["directory"] * 3,
+    ]
     assert bodies(parts) == {"a.jpg": b"1"} and len(parts) == 7
 
 
@@ -171,19 +176,19 @@ def test_a_header_wiped_out_with_zeros_is_a_tear_and_not_an_end() -> None:
     data[at : at + BLOCK] = bytes(BLOCK)
     parts = read(bytes(data))
     assert list(bodies(parts)) == ["a.jpg", "c.txt", "d.webp"]
-    assert [part.offset for part in parts if isinstance(part, Tear)] == [at + BLOCK]
+    assert [part.offset for part in parts if isinstance(part, ArchiveFault)] == [at + BLOCK]
 
 
 @pytest.mark.parametrize("size", [8 << 30, 1 << 80])
 def test_a_size_of_base_256_is_read_and_its_cut_body_is_a_tear(size: int) -> None:
     (tear,) = read(entry("huge.jpg", body=b"few", size=size))
-    assert isinstance(tear, Tear) and tear.member == "huge.jpg" and f"of {size:,} bytes" in tear.reason
+    assert isinstance(tear, ArchiveFault) and tear.member == "huge.jpg" and f"of {size:,} bytes" in tear.reason
 
 
 def test_an_extended_header_over_the_bound_is_a_tear_and_what_follows_is_read() -> None:
     long = entry("x", tarfile.XHDTYPE, bytes(17 << 20)) + entry("a.jpg", body=b"1") + END
     parts = read(long)
-    assert [type(part) for part in parts] == [Tear, Member] and bodies(parts) == {"a.jpg": b"1"}
+    assert [type(part) for part in parts] == [ArchiveFault, Member] and bodies(parts) == {"a.jpg": b"1"}
 
 
 HOLES = {"s.bin": b"".join([b"A" * 5000, bytes(60_000), b"B" * 4096, bytes(40_000), b"C", bytes(9000)])}
@@ -221,7 +226,7 @@ def test_a_sparse_member_that_is_not_wanted_or_cut_invents_nothing(form: str, tm
     (member,) = members(io.BytesIO(data), lambda name, length, head: False)
     assert isinstance(member, Member) and member.data is None and member.length > len(data)
     (tear,) = read(data[: len(data) // 3])
-    assert isinstance(tear, Tear)
+    assert isinstance(tear, ArchiveFault)
 
 
 NAMES = st.text(

@@ -1,4 +1,4 @@
-"""A Parquet file is a listing of URIs or of images, told by its types, and slices of it are read a few rows at a time."""
+"""Columnar listing: a Parquet file of URIs or images, told by its types, is read a few rows at a time."""
 
 import json
 from pathlib import Path

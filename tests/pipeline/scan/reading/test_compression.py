@@ -1,4 +1,4 @@
-"""The first bytes choose the decompressor; what is before a damage comes out, and nothing comes out without a bound."""
+"""Compression: detected by the first bytes; bytes before damage are returned, in pieces of bounded size."""
 
 import bz2
 import gzip
@@ -13,7 +13,7 @@ from functools import partial
 
 import pytest
 
-from pipeline.scan.reading.archive import Member, Tear, members
+from pipeline.scan.reading.archive import ArchiveFault, Member, members
 from pipeline.scan.reading.compression import DamageError, Readable, decompressed
 from tests.pipeline.scan.reading.test_archive import tar
 
@@ -51,12 +51,12 @@ def test_what_is_not_compressed_comes_as_it_is_even_where_its_first_name_looks_s
         assert (everything(stream), told) == (data, None)
 
 
-def read(data: bytes) -> tuple[dict[str, bytes | None], list[Tear]]:
+def read(data: bytes) -> tuple[dict[str, bytes | None], list[ArchiveFault]]:
     """Read an archive."""
     stream, _ = decompressed(io.BytesIO(data))
     parts = list(members(stream, lambda name, length, head: True))
     found = {part.name: part.data for part in parts if isinstance(part, Member)}
-    return found, [part for part in parts if isinstance(part, Tear)]
+    return found, [part for part in parts if isinstance(part, ArchiveFault)]
 
 
 @pytest.mark.parametrize("form", COMPRESS)

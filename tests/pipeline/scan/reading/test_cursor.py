@@ -1,4 +1,4 @@
-"""A cursor counts what was read, not what was looked at, and says what is missing."""
+"""Cursor: it counts what was read, not what was peeked at, and reports missing bytes."""
 
 import io
 
@@ -24,6 +24,6 @@ def test_a_body_that_is_cut_says_how_much_is_there(keep: bool) -> None:
 @pytest.mark.parametrize("zeros", [0, 1, 511, 512, CHUNK - 1, CHUNK, 3 * CHUNK + 512])
 def test_zeros_are_passed_up_to_the_block_that_holds_something(zeros: int) -> None:
     cursor = Cursor(io.BytesIO(bytes(zeros) + b"x" * 600))
-    cursor.pass_zeros()
+    cursor.skip_zeros()
     assert cursor.at == zeros // 512 * 512
     assert cursor.take(zeros % 512 + 1).endswith(b"x")

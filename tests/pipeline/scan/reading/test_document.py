@@ -1,4 +1,4 @@
-"""JSON of every form that pandas, DuckDB and people write gives its rows, or is refused with the forms that are read."""
+"""Document: the JSON of pandas, DuckDB and people is read, and other forms are refused."""
 
 import io
 import json
@@ -52,10 +52,10 @@ def test_one_object_is_one_row(tmp_path: Path) -> None:
     ("text", "complaint"),
     [
         ('{"a": {"b": 1}, "c": 2}', "another form"),
-        ('{"data": [[1]]', "no JSON"),
+        ('{"data": [[1]]', "not JSON"),
         ('{"url": {"0": "a"}, "n": {"1": 2}}', "other rows"),
         ('{"one": [{"url": "a"}], "two": [{"url": "b"}]}', "another form"),
-        ("[" * 100_000, "no JSON"),
+        ("[" * 100_000, "not JSON"),
     ],
 )
 def test_another_form_is_refused_with_those_that_are_read(text: str, complaint: str, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_an_array_gives_its_elements_with_their_bytes(
 
 @pytest.mark.parametrize("text", ['[{"a": 1}', '[{"a": 1} {"a": 2}]', '[{"a": ]', "[1, ", "[1}", "[" * 5000])
 def test_a_cut_or_broken_array_is_refused_at_its_byte(text: str) -> None:
-    with pytest.raises(SettingsError, match=r"no sound JSON at byte \d+"):
+    with pytest.raises(SettingsError, match=r"not valid JSON at byte \d+"):
         list(Elements(io.BytesIO(text.encode()), "d.json"))
 
 

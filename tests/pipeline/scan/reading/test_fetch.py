@@ -1,4 +1,4 @@
-"""Every image of a unit comes once, numbered, the last one marked; what cannot be read comes with its reason."""
+"""Fetch: every image of a unit once, numbered, the last one marked; a row that cannot be read has its reason."""
 
 import bz2
 import gzip
@@ -22,17 +22,17 @@ import pytest
 from mole.errors import StorageError
 from pipeline.records import CARRIED, FETCHED, with_carried
 from pipeline.scan.reading import fetch as fetch_module
-from pipeline.scan.reading import linked as linked_module
+from pipeline.scan.reading import link_targets as linked_module
 from pipeline.scan.reading.fetch import fetch
-from pipeline.scan.reading.image import Row, Wanted
+from pipeline.scan.reading.image import ReadOptions, Row
 from pipeline.scan.reading.source import Source
 from pipeline.scan.reading.unit import Unit
 from tests.pipeline.scan.reading.test_archive import entry, tar
 
-WANTED = Wanted(max_bytes=1000)
+WANTED = ReadOptions(max_bytes=1000)
 
 
-def rows(source: str, wanted: Wanted = WANTED) -> list[dict[str, object]]:
+def rows(source: str, wanted: ReadOptions = WANTED) -> list[dict[str, object]]:
     """Fetch everything that a source names."""
     tables = list(fetch(list(Source([source]).units()), wanted))
     assert all(table.schema.equals(with_carried(FETCHED, wanted.carry)) for table in tables)
@@ -74,7 +74,7 @@ def test_the_byte_range_reads_the_image_alone(shard: Path) -> None:
 
 
 def test_carried_columns_travel_beside_the_row(shard: Path) -> None:
-    found = rows(str(shard), Wanted(max_bytes=1000, carry=("url",)))
+    found = rows(str(shard), ReadOptions(max_bytes=1000, carry=("url",)))
     assert [row[CARRIED] for row in found] == [{"url": "u"}, *[{"url": None}] * 3]
 
 
@@ -179,7 +179,7 @@ def test_a_memory_store_is_read_like_another() -> None:
     assert places(rows("memory://fetch/a.tar")) == [(0, True, "1", None)]
 
 
-def read(folder: Path, data: bytes, name: str = "s.tar", wanted: Wanted = WANTED) -> list[dict[str, Any]]:
+def read(folder: Path, data: bytes, name: str = "s.tar", wanted: ReadOptions = WANTED) -> list[dict[str, Any]]:
     """Fetch a shard of these bytes."""
     (folder / name).write_bytes(data)
     return rows(str(folder / name), wanted)
@@ -187,7 +187,7 @@ def read(folder: Path, data: bytes, name: str = "s.tar", wanted: Wanted = WANTED
 
 def test_each_image_of_a_sample_is_a_row_with_the_samples_metadata(tmp_path: Path) -> None:
     data = tar({"s0.left.png": b"l", "s0.right.png": b"r", "s0.json": b'{"url": "u"}', "s1.jpg": b"1"})
-    found = read(tmp_path, data, wanted=Wanted(1000, carry=("url",)))
+    found = read(tmp_path, data, wanted=ReadOptions(1000, carry=("url",)))
     assert [(row["index"], row["key"], row["data"], row[CARRIED]["url"]) for row in found] == [
         (0, "s0.left.png", b"l", "u"),
         (1, "s0.right.png", b"r", "u"),
@@ -206,7 +206,7 @@ def test_the_unit_is_another_one_where_a_member_is_named(tmp_path: Path) -> None
         list(Source([str(tmp_path / "s.tar")], image_member=member).units()) for member in (None, "right.png")
     )
     assert named[0].name == f"{whole[0].name}:member=right.png"
-    (table,) = fetch(named, Wanted(1000, image_member="right.png"))
+    (table,) = fetch(named, ReadOptions(1000, image_member="right.png"))
     assert (table["key"].to_pylist(), table["data"].to_pylist()) == (["s0"], [b"r"])
 
 
@@ -239,7 +239,7 @@ def test_a_shard_of_clutter_alone_is_empty_and_says_what_was_passed_over(tmp_pat
     data = entry("d/", tarfile.DIRTYPE) + entry("d/fifo.jpg", tarfile.FIFOTYPE) + entry("d/._a.jpg", body=b"\0\5\x16\7")
     (row,) = read(tmp_path, data + bytes(1024))
     assert row["status"] == "empty"
-    assert "1 of the kind directory, 1 of the kind pipe, 1 of the kind clutter" in row["detail"]
+    assert "directory (1), pipe (1), system file (1)" in row["detail"]
 
 
 def test_names_that_are_no_utf_8_and_names_of_elsewhere_are_only_names(tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def embedded(path: Path, *, rows: int = 30, group: int = 10) -> str:
 
 def test_images_of_a_parquet_file_are_rows_in_their_place(tmp_path: Path) -> None:
     url = embedded(tmp_path / "l.parquet")
-    found = rows(url, Wanted(1000, carry=("label",)))
+    found = rows(url, ReadOptions(1000, carry=("label",)))
     assert [row["data"] for row in found] == [*(b"image %d" % number for number in range(30)), None]
     assert {row["uri"] for row in found} == {url}
     assert [(row["key"], row[CARRIED]) for row in found] == [(str(n), {"label": str(n)}) for n in range(31)]
@@ -331,7 +331,7 @@ def test_what_spark_writes_is_one_listing(tmp_path: Path) -> None:
         pq.write_table(pa.table({"url": [str(tmp_path / f"{number}.jpg")]}), part / "part-0.snappy.parquet")
         (tmp_path / f"{number}.jpg").write_bytes(b"%d" % number)
     (folder / "_SUCCESS").touch()
-    found = rows(str(folder), Wanted(1000, carry=("date",)))
+    found = rows(str(folder), ReadOptions(1000, carry=("date",)))
     assert [(row["data"], row[CARRIED]) for row in found] == [(b"0", {"date": "0"}), (b"1", {"date": "1"})]
 
 
@@ -345,12 +345,12 @@ def test_bytes_of_another_coding_reach_the_table_as_text(tmp_path: Path) -> None
     name = os.fsencode(tmp_path) + b"/caf\xe9.jpg"
     Path(os.fsdecode(name)).write_bytes(b"1")
     (tmp_path / "l.csv").write_bytes(b"url,caption\ncaf\xe9.jpg,d\xe9j\xe0\n")
-    (row,) = rows(str(tmp_path / "l.csv"), Wanted(1000, carry=("caption",)))
+    (row,) = rows(str(tmp_path / "l.csv"), ReadOptions(1000, carry=("caption",)))
     assert (row["key"], row[CARRIED]) == ("caf\\xe9.jpg", {"caption": "d\\xe9j\\xe0"})
     assert str(row["uri"]).endswith(f"{tmp_path}/caf%E9.jpg")
 
 
-def dies(unit: Unit, wanted: Wanted) -> Iterator[int]:
+def dies(unit: Unit, wanted: ReadOptions) -> Iterator[int]:
     """Read a unit, and end the process that reads it behind its second row."""
     for row in fetch_module.read_unit(unit, wanted):
         yield row["index"]
@@ -364,7 +364,7 @@ def test_a_unit_that_kills_its_reader_keeps_the_rows_before_and_one_that_says_so
     [unit] = Source([str(shard)]).units()
     whole = list(fetch_module.read_unit(unit, WANTED))
     assert list(fetch_module.read_suspected(unit, WANTED)) == whole
-    monkeypatch.setattr(fetch_module, "_counted", dies)
+    monkeypatch.setattr(fetch_module, "_indices", dies)
     rows = list(fetch_module.read_suspected(unit, WANTED))
     assert rows[:2] == whole[:2] and len(rows) == 3
     assert places(rows)[2] == (2, True, None, "crashed") and "SIGSEGV" in rows[2]["detail"]
@@ -373,7 +373,7 @@ def test_a_unit_that_kills_its_reader_keeps_the_rows_before_and_one_that_says_so
 def test_a_reader_that_fails_as_nobody_foresaw_ends_its_own_unit_alone(
     shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(unit: Unit, wanted: Wanted) -> Iterator[Row]:
+    def fails(unit: Unit, wanted: ReadOptions) -> Iterator[Row]:
         yield from islice(shards_of(unit, wanted), 2)
         raise LookupError("no such thing")
 

@@ -1,4 +1,4 @@
-"""A header block is read as POSIX and GNU say, and a damaged one is refused."""
+"""Header: read as POSIX and GNU define it, and refused where it is damaged."""
 
 import tarfile
 
@@ -85,7 +85,7 @@ def test_a_sparse_files_own_name_wins_over_the_path_whatever_comes_first() -> No
         (b"12 path=./x\n", b"29 GNU.sparse.name=hole.jpg\n\n"),
     ):
         extension = Extension()
-        extension.learn(tarfile.XHDTYPE, b"".join(order))
+        extension.add(tarfile.XHDTYPE, b"".join(order))
         assert extension.name == b"hole.jpg\n"
 
 

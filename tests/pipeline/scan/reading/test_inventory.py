@@ -1,4 +1,4 @@
-"""Each living image and shard of an inventory is planned once, in Parquet and in CSV, and read again by its slice."""
+"""Inventory: each current object version and shard is planned once, in Parquet and CSV, and read again by its slice."""
 
 import gzip
 import json
@@ -14,7 +14,7 @@ import pytest
 from mole.errors import SettingsError
 from pipeline.scan.reading import inventory
 from pipeline.scan.reading.fetch import fetch
-from pipeline.scan.reading.image import Wanted
+from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.source import Source
 from pipeline.scan.reading.unit import Kind
 from tests.pictures import picture, samples, write_shard
@@ -104,7 +104,7 @@ def test_an_inventory_of_a_real_bucket_is_read_image_by_image_and_shard_by_shard
     units = list(Source(["s3://stocked/reports/manifest.json"]).units())
     listed = list(Source(["s3://stocked/shards/*.tar"]).units())
     assert [unit.name for unit in units if unit.kind is Kind.SHARD] == [unit.name for unit in listed]
-    read = [row for table in fetch(units, Wanted(1 << 20)) for row in table.to_pylist()]
+    read = [row for table in fetch(units, ReadOptions(1 << 20)) for row in table.to_pylist()]
     assert sorted((row["uri"].rpartition("/")[2], row["status"]) for row in read) == [
         *[("0.tar", None)] * 3,
         ("lost.jpg", "missing"),
@@ -115,9 +115,9 @@ def test_an_inventory_of_a_real_bucket_is_read_image_by_image_and_shard_by_shard
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        ("{}", "no manifest of an S3 Inventory"),
-        ("not json", "no manifest of an S3 Inventory"),
-        ('{"fileFormat": "ORC", "files": [], "destinationBucket": "b", "fileSchema": ""}', "'orc' are not read"),
+        ("{}", "not a manifest of an S3 Inventory"),
+        ("not json", "not a manifest of an S3 Inventory"),
+        ('{"fileFormat": "ORC", "files": [], "destinationBucket": "b", "fileSchema": ""}', "'orc' is not supported"),
         ('{"fileFormat": "CSV", "files": [], "destinationBucket": "b", "fileSchema": "Bucket, Size"}', "and no Key"),
     ],
 )
@@ -135,7 +135,9 @@ def test_a_damaged_data_file_is_a_row_and_the_others_are_read(form: str, tmp_pat
     units = list(Source([manifest]).units())
     assert [unit.uri for unit in units if unit.fault is not None] == [str(damaged)]
     assert sum(unit.images or 0 for unit in units if unit.kind is Kind.SLICE) > 20
-    (row,) = [row for table in fetch([unit for unit in units if unit.fault], Wanted(9)) for row in table.to_pylist()]
+    (row,) = [
+        row for table in fetch([unit for unit in units if unit.fault], ReadOptions(9)) for row in table.to_pylist()
+    ]
     assert row["status"] == "torn_archive" and damaged.name in row["detail"]
 
 
@@ -144,5 +146,5 @@ def test_rows_of_a_data_file_that_was_damaged_since_say_so(tmp_path: Path) -> No
     data = tmp_path / "data" / "0.csv.gz"
     data.write_bytes(data.read_bytes()[:90])
     own = [unit for unit in units if unit.uri == str(data)]
-    found = [row for table in fetch(own, Wanted(9)) for row in table.to_pylist()]
+    found = [row for table in fetch(own, ReadOptions(9)) for row in table.to_pylist()]
     assert len(found) == sum(unit.images or 0 for unit in own) and {row["status"] for row in found} == {"torn_archive"}

@@ -1,4 +1,4 @@
-"""Lines come whole in every coding, and their bytes are where they say."""
+"""Lines: complete in every encoding, with exact byte positions."""
 
 import io
 from itertools import pairwise

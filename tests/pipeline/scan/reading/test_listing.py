@@ -1,4 +1,4 @@
-"""A listing is cut into slices that together hold every row once, in every form."""
+"""Listing: in every form its slices have every row once."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ from mole.errors import SettingsError
 from pipeline.scan.reading import listing
 from pipeline.scan.reading.columnar import ROWS_A_SLICE
 from pipeline.scan.reading.listing import Entry, entries, form_of, slices
-from pipeline.scan.reading.torn import TornError
+from pipeline.scan.reading.parquet_file import DamagedFileError
 from pipeline.scan.reading.unit import Name
 from tests.pictures import picture
 
@@ -98,7 +98,7 @@ def test_a_listing_without_a_column_of_uris_is_refused_by_its_columns(tmp_path: 
 def test_a_broken_parquet_listing_is_refused_by_its_name(tmp_path: Path) -> None:
     path = tmp_path / "l.parquet"
     path.write_bytes(b"PAR1 and nothing more")
-    with pytest.raises(TornError, match="l.parquet"):
+    with pytest.raises(DamagedFileError, match="l.parquet"):
         list(slices(str(path)))
 
 
@@ -129,8 +129,8 @@ def test_paths_are_read_by_stated_rules(tmp_path: Path) -> None:
     spaced, home, drive, server, slash, percent, bytes_ = everything(str(path))
     assert spaced.uri == str(tmp_path / "with space.jpg")
     assert home.uri == str(tmp_path / "~/home.jpg")
-    assert drive.uri is None and "path of Windows" in str(drive.fault)
-    assert server.uri is None and "path of Windows" in str(server.fault)
+    assert drive.uri is None and "Windows path" in str(drive.fault)
+    assert server.uri is None and "Windows path" in str(server.fault)
     assert slash.uri == str(tmp_path / "back\\slash.jpg")
     assert percent.uri == "file:///a%30.jpg"
     assert bytes_.uri == f"file://{tmp_path}/caf%E9.jpg"

@@ -1,4 +1,4 @@
-"""Reading chosen images again: what moves over the wire, and what a store's faults do."""
+"""Reread: what a rescan of selected images transfers, and what faults of a store do."""
 
 import gzip
 import tarfile
@@ -16,16 +16,16 @@ import pytest
 
 from mole.errors import StorageError
 from pipeline.scan.reading.fetch import fetch
-from pipeline.scan.reading.image import Wanted
-from pipeline.scan.reading.reread import fetch_chosen, fetch_entire
+from pipeline.scan.reading.image import ReadOptions
+from pipeline.scan.reading.reread import fetch_selected, fetch_whole_unit
 from pipeline.scan.reading.source import Source
-from pipeline.scan.table.choice import Asked, choose
-from pipeline.scan.table.views import opened
+from pipeline.scan.table.selection import SelectionQuery, select_images
+from pipeline.scan.table.views import open_views
 from tests.pictures import picture, samples, write_shard
 from tests.pipeline.scan.reading.test_archive import entry
 from tests.verdicts import verdict_row, verdicts_of, write_verdicts
 
-WANTED = Wanted(1 << 20)
+WANTED = ReadOptions(1 << 20)
 MAIN = (0, 1)
 
 
@@ -81,9 +81,9 @@ def server(tmp_path: Path) -> Iterator[tuple[str, list[int]]]:
 def listed(table: Path, folder: Path, where: str) -> tuple[str, int]:
     """Choose, and give the listing and the bytes that it plans to read."""
     url = str(folder / "listing.parquet")
-    with opened(str(table)) as views:
-        choice = choose(views, Asked(("new",), where=where), url)
-    return url, choice.read_bytes
+    with open_views(str(table)) as views:
+        selection = select_images(views, SelectionQuery(("new",), where=where), url)
+    return url, selection.read_bytes
 
 
 @pytest.mark.parametrize(("where", "images"), [('"index" % 10 < 3', 18), ('"index" = 7', 1), ("true", 60)])
@@ -93,7 +93,7 @@ def test_over_the_wire_go_the_chosen_images_and_at_most_a_fifth_more(
     url, sent = server
     listing, planned = listed(verdicts_of(url, table=tmp_path / "table"), tmp_path, where)
     sent.clear()
-    read = pa.concat_tables(fetch_chosen(listing, 0, MAIN, WANTED)).to_pylist()
+    read = pa.concat_tables(fetch_selected(listing, 0, MAIN, WANTED)).to_pylist()
     assert [row["data"] for row in read] == [picture(int(row["key"]), side=300) for row in read]
     assert len(read) == images
     assert sum(sent) == planned <= 1.2 * sum(len(row["data"]) for row in read)
@@ -101,14 +101,14 @@ def test_over_the_wire_go_the_chosen_images_and_at_most_a_fifth_more(
 
 def test_parts_of_a_listing_are_its_rows_each_once(server: tuple[str, list[int]], tmp_path: Path) -> None:
     listing, _ = listed(verdicts_of(server[0], table=tmp_path / "table"), tmp_path, "true")
-    parts = [pa.concat_tables(fetch_chosen(listing, 0, (part, 7), WANTED)) for part in range(7)]
+    parts = [pa.concat_tables(fetch_selected(listing, 0, (part, 7), WANTED)) for part in range(7)]
     assert pa.concat_tables(parts)["index"].to_pylist() == list(range(60))
 
 
 def test_an_image_above_the_bound_is_not_read(tmp_path: Path) -> None:
     shard = write_shard(tmp_path / "a.tar", {"small.jpg": picture(1), "large.jpg": b"x" * 100_000})
     listing, _ = listed(verdicts_of(shard, table=tmp_path / "table"), tmp_path, "true")
-    read = pa.concat_tables(fetch_chosen(listing, 0, MAIN, Wanted(50_000))).to_pylist()
+    read = pa.concat_tables(fetch_selected(listing, 0, MAIN, ReadOptions(50_000))).to_pylist()
     assert [(row["status"], row["data"] is None) for row in read] == [(None, False), ("too_large", True)]
 
 
@@ -120,17 +120,17 @@ def test_a_shard_that_gives_too_few_bytes_ends_the_run(tmp_path: Path) -> None:
     far = pa.array([1 << 40] * 2, pa.int64())
     pq.write_table(rows.set_column(rows.column_names.index("offset"), "offset", far), listing)
     with pytest.raises(StorageError, match="stopped answering"):
-        list(fetch_chosen(listing, 0, MAIN, WANTED))
+        list(fetch_selected(listing, 0, MAIN, WANTED))
 
 
 def again(source: Path | str, folder: Path, where: str = "true") -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Read a source's images, and those of its table that are chosen again."""
     first = pa.concat_tables(fetch(list(Source([str(source)]).units()), WANTED)).to_pylist()
     url = str(folder / "listing.parquet")
-    with opened(str(verdicts_of(source, table=folder / "table"))) as views:
-        choice = choose(views, Asked(("new",), where=where), url)
-    near = [table for group in range(choice.groups) for table in fetch_chosen(url, group, MAIN, WANTED)]
-    far = [table for unit, groups in choice.entire for table in fetch_entire(url, unit, groups, WANTED)]
+    with open_views(str(verdicts_of(source, table=folder / "table"))) as views:
+        selection = select_images(views, SelectionQuery(("new",), where=where), url)
+    near = [table for group in range(selection.groups) for table in fetch_selected(url, group, MAIN, WANTED)]
+    far = [table for unit, groups in selection.entire for table in fetch_whole_unit(url, unit, groups, WANTED)]
     found = sorted(pa.concat_tables([*near, *far]).to_pylist(), key=lambda row: (row["unit"], row["index"]))
     return sorted(first, key=lambda row: (row["unit"], row["index"])), found
 
@@ -154,7 +154,7 @@ def csv(folder: Path) -> Path:
 
 
 def tarred(folder: Path, name: str, pack: Callable[[bytes], bytes]) -> Path:
-    """Write a shard with two images in a sample, a hard link, clutter, and a sample without an image."""
+    """Write a shard with two images in a sample, a hard link, a system file, and a sample without an image."""
     image = picture(1)
     data = (
         entry("._a.jpg", body=b"\0\5\x16\7") + entry("a.left.jpg", body=image) + entry("a.right.jpg", body=picture(2))
@@ -189,23 +189,23 @@ def test_rows_that_a_parquet_file_has_no_more_are_missing(tmp_path: Path) -> Non
     table = verdicts_of(url, table=tmp_path / "table")
     pq.write_table(pa.table({"left": [b"\xff\xd8\xffother"]}), url)
     listing, _ = listed(table, tmp_path, "\"index\" = 0 AND uri LIKE '%l.parquet' AND status = 'ok'")
-    with opened(str(table)) as views:
-        entire = choose(views, Asked(("new",), where="status = 'ok'"), listing).entire
+    with open_views(str(table)) as views:
+        entire = select_images(views, SelectionQuery(("new",), where="status = 'ok'"), listing).entire
     found = [
         row
         for unit, groups in entire
-        for row in pa.concat_tables(fetch_entire(listing, unit, groups, WANTED)).to_pylist()
+        for row in pa.concat_tables(fetch_whole_unit(listing, unit, groups, WANTED)).to_pylist()
     ]
     assert {row["status"] for row in found} == {"missing"} and len(found) == 12
-    assert all("other bytes lie there" in row["detail"] for row in found)
+    assert all("its bytes changed" in row["detail"] for row in found)
 
 
 def test_the_member_that_a_scan_named_is_meant_again_whatever_the_rescan_says(tmp_path: Path) -> None:
     shard = tarred(tmp_path, "a.tar.gz", gzip.compress)
     unit, *_ = Source([str(shard)], image_member="right.jpg").units()
     row = verdict_row(unit.name, 0, uri=str(shard), key="a", offset=None, length=None)
-    with opened(str(write_verdicts(tmp_path / "table", [row]))) as views:
-        choice = choose(views, Asked(("new",)), str(tmp_path / "listing.parquet"))
-    [(name, groups)] = choice.entire
-    (table,) = fetch_entire(choice.url, name, groups, WANTED)
+    with open_views(str(write_verdicts(tmp_path / "table", [row]))) as views:
+        selection = select_images(views, SelectionQuery(("new",)), str(tmp_path / "listing.parquet"))
+    [(name, groups)] = selection.entire
+    (table,) = fetch_whole_unit(selection.url, name, groups, WANTED)
     assert table["data"].to_pylist() == [picture(2)]

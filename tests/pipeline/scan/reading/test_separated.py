@@ -1,4 +1,4 @@
-"""No quote swallows rows without a word, and what is meant as one field stays one."""
+"""CSV and TSV: no quote swallows rows silently, and a field of several lines stays one field."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""What a sample is, which of its members is the image, and that no member is lost by its name."""
+"""Shard: which members form a sample, which of them are images, and that none is lost because of its name."""
 
 import gzip
 import io
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import webdataset
 
-from pipeline.scan.reading.archive import Passed, Tear
+from pipeline.scan.reading.archive import ArchiveFault, SkippedEntry
 from pipeline.scan.reading.compression import decompressed
 from pipeline.scan.reading.shard import Sample, as_text, is_shard, samples, split_name
 from tests.pictures import picture
@@ -107,7 +107,7 @@ def test_what_systems_leave_is_passed_over_and_cuts_no_sample_in_two() -> None:
     whole = [part for part in found if isinstance(part, Sample)]
     assert keys(whole) == [("./1", b"1"), ("./2", b"2")]
     assert whole[0].metadata(("caption",)) == {"caption": "one"}
-    assert len([part for part in found if isinstance(part, Passed)]) == 6
+    assert len([part for part in found if isinstance(part, SkippedEntry)]) == 6
 
 
 def test_thousands_of_images_of_one_key_are_held_a_few_at_a_time_and_each_has_its_own_metadata() -> None:
@@ -164,7 +164,7 @@ def test_a_compressed_shard_reads_as_its_archive() -> None:
 def test_a_compressed_shard_that_is_cut_is_a_tear() -> None:
     whole = gzip.compress(tar({f"{number}.jpg": bytes([number]) * 99 for number in range(40)}))
     found = list(samples(decompressed(io.BytesIO(whole[:-40]))[0], image_member=None, carry=(), max_bytes=999))
-    assert [type(part) for part in found].count(Tear) == 1
+    assert [type(part) for part in found].count(ArchiveFault) == 1
 
 
 def test_a_shard_is_known_by_the_end_of_its_name_and_a_signed_address_by_its_path() -> None:

@@ -1,4 +1,4 @@
-"""Every way to name images gives units, each once, and tells what was passed over."""
+"""Source: every way to name images yields units, each once, and counts what was skipped."""
 
 import os
 import re
@@ -92,7 +92,7 @@ def test_all_that_is_named_and_not_there_is_refused_together(folder: Path) -> No
     assert [name in line for name, line in zip(("999.tar", "typo/", "no.csv", "{7..9}"), lines, strict=True)] == [
         True
     ] * 4
-    assert "none of the 3 files that it names" in lines[3]
+    assert "none of its 3 files can be read" in lines[3]
 
 
 @pytest.mark.parametrize("names", [[], [".DS_Store", ".thumbnails/a.jpg"], ["x.tar", "sub/notes.txt", ".a.jpg"]])
@@ -103,7 +103,7 @@ def test_a_folder_without_an_image_is_refused_and_its_hint_works(names: list[str
     with pytest.raises(SettingsError, match="no image to scan") as refused:
         list(Source([str(tmp_path)]).units())
     assert ("--all-files tries each file" in str(refused.value)) is bool(names)
-    assert ("nothing lies there" in str(refused.value)) is not bool(names)
+    assert ("nothing is there" in str(refused.value)) is not bool(names)
     if names:
         assert len(list(Source([str(tmp_path)], all_files=True).units())) == len(names)
     for shard in re.findall("--source ([^ ]*x.tar)", str(refused.value)):

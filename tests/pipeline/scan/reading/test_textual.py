@@ -1,4 +1,4 @@
-"""A text is cut into slices that are read again as they were, whatever its coding and its line ends."""
+"""Textual listing: slices are read again unchanged, in every encoding and with every line ending."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A unit's name says what it is of, and reads as it was written."""
+"""Unit: its name identifies it, and parses to what was written."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Laws of prepare: one image, whatever it is, is one row, and its neighbours never know."""
+"""Prepare: every image gives exactly one row, and its faults do not affect other rows."""
 
 import random
 import re
@@ -12,7 +12,7 @@ from mole.views.preprocess import Preprocess
 from pipeline.images.decode import Bounds
 from pipeline.records import FETCHED, Status
 from pipeline.scan.steps import prepare as module
-from pipeline.scan.steps.prepare import here, prepare
+from pipeline.scan.steps.prepare import decode_in_process, prepare
 from tests.imagefiles import empty_scans, png, saved, scene
 
 BOUNDS = Bounds(1 << 22, 4_000_000)
@@ -29,7 +29,7 @@ def fetched(*images: bytes) -> pa.Table:
 
 
 def prepared(spec: Preprocess, *images: bytes) -> pa.Table:
-    return prepare(fetched(*images), spec, here(spec, BOUNDS))
+    return prepare(fetched(*images), spec, decode_in_process(spec, BOUNDS))
 
 
 def statuses(table: pa.Table) -> list[str]:

@@ -1,4 +1,4 @@
-"""Prepare, score, verdict and sink, each alone: a table in, a table of the promised schema out, row for row."""
+"""Prepare, score, verdict and sink, each alone: a table in, a table of the declared schema out, row for row."""
 
 from pathlib import Path
 
@@ -24,12 +24,12 @@ from pipeline.records import (
     with_carried,
 )
 from pipeline.scan.reading.fetch import fetch
-from pipeline.scan.reading.image import Wanted
+from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.source import Source
 from pipeline.scan.steps.score import ScoreActor, stack
 from pipeline.scan.steps.verdict import conclude
 from pipeline.scan.table.lease import Lease
-from pipeline.scan.table.sink import part_name, publish
+from pipeline.scan.table.parquet_sink import part_name, publish
 from pipeline.scan.workers import prepare
 from pipeline.storage import storage
 from tests.pictures import faulty, write_shard
@@ -41,7 +41,7 @@ BOUNDS = (1 << 20, 1 << 20, 16)
 def fetched(tmp_path: Path) -> pa.Table:
     """Every fault as it is fetched."""
     units = list(Source([str(write_shard(tmp_path / "f.tar", faulty()))]).units())
-    return pa.concat_tables(fetch(units, Wanted(max_bytes=1 << 20, carry=("url",))))
+    return pa.concat_tables(fetch(units, ReadOptions(max_bytes=1 << 20, carry=("url",))))
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_a_part_is_published_under_the_lease_alone_and_twice_is_once(tmp_path: P
             told = publish(verdicts(5), output=output, generation=lease.generation)
             assert told.schema.equals(TALLIED) and told["rows"].to_pylist() == [5]
         assert len(storage.names(folder, ".parquet")) == 1
-        with pytest.raises(StorageError, match="may write no more"):
+        with pytest.raises(StorageError, match="must not write any more"):
             publish(verdicts(6), output=output, generation="another")
     assert len(storage.names(folder, ".parquet")) == 1
 

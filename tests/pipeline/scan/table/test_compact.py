@@ -1,4 +1,4 @@
-"""Small files become few; a reader of the views sees the same at every moment, and a kill costs nothing."""
+"""Compaction: a reader of the views sees the same rows at any moment, and a kill loses nothing."""
 
 import os
 import signal
@@ -153,7 +153,7 @@ def test_a_run_that_lost_its_lease_removes_nothing(tmp_path: Path) -> None:
     def lose(seconds: float) -> None:
         storage.remove(str(table / lease.FILE))
 
-    with pytest.raises(StorageError, match="may write no more"):
+    with pytest.raises(StorageError, match="must not write any more"):
         compact(small(table), lose)
     assert set(places(table / "model=old")) <= {
         (f"{number:02}.tar#1", index) for number in range(3) for index in range(5)
@@ -181,7 +181,7 @@ def test_the_command_tells_what_was_joined_and_then_that_nothing_is_left(
     assert main(["--table", str(table), "--rows-per-file", "20", "--grace", "0"]) == 0
     assert "files before" in capsys.readouterr().out
     assert main(["--table", str(table), "--rows-per-file", "20", "--grace", "0"]) == 0
-    assert "nothing to join" in capsys.readouterr().out
+    assert "nothing to merge" in capsys.readouterr().out
 
 
 def test_a_table_in_a_store_is_joined_and_read_there_with_the_rights_for_it(

@@ -1,4 +1,4 @@
-"""One scan of an output at a time; a dead holder is nobody; who lost the lease may not write."""
+"""Lease: concurrent runs are locked out, a dead holder is replaced, and a run without the lease cannot write."""
 
 import getpass
 import json
@@ -93,9 +93,9 @@ def test_a_new_run_fences_the_workers_of_the_old_one(output: str) -> None:
     put(output, replace(old, born=1.0))
     with Lease(output) as new:
         lease.check(output, new.generation)
-        with pytest.raises(HeldError, match="may write no more"):
+        with pytest.raises(HeldError, match="must not write any more"):
             lease.check(output, old.generation)
-    with pytest.raises(StorageError, match="held by no run any more"):
+    with pytest.raises(StorageError, match="was released"):
         lease.check(output, new.generation)
 
 

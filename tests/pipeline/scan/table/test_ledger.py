@@ -1,4 +1,4 @@
-"""The table is the checkpoint: what is whole, what is begun, what stands there twice, and how that is mended."""
+"""Ledger: which units are complete or begun, and how duplicate rows are found and repaired."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ import pytest
 from mole.errors import StorageError
 from pipeline.records import VERDICT
 from pipeline.scan.table.ledger import FACTS, STATES, Ledger
-from pipeline.scan.table.sink import encode, part_name
+from pipeline.scan.table.parquet_sink import encode, part_name
 from pipeline.storage import storage
 from tests.verdicts import BEGUN, verdict_row, write_verdicts
 

@@ -7,7 +7,7 @@ import fsspec
 import pytest
 
 from mole.errors import SettingsError
-from pipeline.scan.table.views import opened, partitions
+from pipeline.scan.table.views import open_views, partitions
 from tests.verdicts import BEGUN, verdict_row, write_verdicts
 
 LATER, LATEST = BEGUN + timedelta(days=1), BEGUN + timedelta(days=2)
@@ -15,7 +15,7 @@ LATER, LATEST = BEGUN + timedelta(days=1), BEGUN + timedelta(days=2)
 
 def asked(table: Path | str, query: str) -> list[tuple[object, ...]]:
     """Ask a table's views."""
-    with opened(str(table)) as views:
+    with open_views(str(table)) as views:
         return views.sql(query).fetchall()
 
 

@@ -1,4 +1,4 @@
-"""Damage is the file's, silence is the store's."""
+"""Parquet file: damage is an error of the file, a failed read an error of its store."""
 
 import io
 from pathlib import Path
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.scan.reading.torn import TornError, Watched, parquet
+from pipeline.scan.reading.parquet_file import DamagedFileError, FaultRecordingFile, open_parquet
 
 
 @pytest.fixture
@@ -36,16 +36,16 @@ def damage(file: str, group: int) -> None:
 
 def test_a_damaged_page_is_the_files_and_names_it(file: str) -> None:
     damage(file, 1)
-    with parquet(file) as opened:
+    with open_parquet(file) as opened:
         assert opened.read_row_group(0).num_rows == 100
-    with pytest.raises(TornError, match="l.parquet is damaged"), parquet(file) as opened:
+    with pytest.raises(DamagedFileError, match="l.parquet is damaged"), open_parquet(file) as opened:
         opened.read_row_group(1)
 
 
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"PAR1" + bytes(50) + b"PAR1", b"<html></html>"])
 def test_what_is_no_parquet_file_is_torn(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_bytes(data)
-    with pytest.raises(TornError, match="x.parquet is damaged"), parquet(str(tmp_path / "x.parquet")):
+    with pytest.raises(DamagedFileError, match="x.parquet is damaged"), open_parquet(str(tmp_path / "x.parquet")):
         pass
 
 
@@ -72,18 +72,23 @@ def test_a_store_that_fails_is_heard_as_itself(file: str, monkeypatch: pytest.Mo
     memory.pipe_file("/torn/l.parquet", Path(file).read_bytes())
     held = Failing(Path(file).read_bytes())
     monkeypatch.setattr(type(memory), "open", lambda *_args, **_more: held)
-    with pytest.raises(ConnectionResetError, match="hung up"), parquet("memory://torn/l.parquet") as opened:
+    with pytest.raises(ConnectionResetError, match="hung up"), open_parquet("memory://torn/l.parquet") as opened:
         hang_up_and_read(held, opened)
 
 
 def test_a_file_that_is_gone_is_the_stores_word(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), parquet(str(tmp_path / "gone.parquet")):
+    with pytest.raises(FileNotFoundError), open_parquet(str(tmp_path / "gone.parquet")):
         pass
 
 
 def test_a_watched_stream_reads_as_its_own() -> None:
-    watched = Watched(io.BytesIO(b"abcdef"))
-    assert (watched.read(2), watched.seek(1, 1), watched.tell(), watched.read()) == (b"ab", 3, 3, b"def")
-    assert (watched.readable(), watched.seekable(), watched.writable(), watched.closed) == (True, True, False, False)
-    watched.close()
-    assert watched.closed
+    recording = FaultRecordingFile(io.BytesIO(b"abcdef"))
+    assert (recording.read(2), recording.seek(1, 1), recording.tell(), recording.read()) == (b"ab", 3, 3, b"def")
+    assert (recording.readable(), recording.seekable(), recording.writable(), recording.closed) == (
+        True,
+        True,
+        False,
+        False,
+    )
+    recording.close()
+    assert recording.closed

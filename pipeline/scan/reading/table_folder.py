@@ -1,4 +1,4 @@
-"""A folder of tables: a listing in many files, as Spark, Hive and Hugging Face write it."""
+"""Table folder: a listing in many files, as Spark, Hive and Hugging Face write it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,16 +11,16 @@ DELTA = "_delta_log"
 
 
 @dataclass
-class Parts:
+class TableFolder:
     """The tables of a folder.
 
-    In a folder whose name ends like a listing's (`list.parquet/`, `list.csv/`) every file of that form is a part of it.
-    In another folder Parquet files are, where it holds no image. What begins with `_` or `.` is its writer's own.
+    In a folder that is named like a listing (`list.parquet/`, `list.csv/`) every file of that form is a part of it. In
+    any other folder Parquet files are, if it has no images. Names that begin with `_` or `.` are the writer's metadata.
 
     Attributes:
         folder: its URL.
-        found: the parts, in the order in which they came.
-        delta: whether it holds a log of Delta's.
+        found: the parts, in the order in which they were added.
+        delta: whether it has a Delta Lake log.
     """
 
     folder: str
@@ -29,25 +29,25 @@ class Parts:
 
     @property
     def named(self) -> bool:
-        """Tell whether the folder's own name says that it is a listing."""
+        """Tell whether the folder is named like a listing."""
         return form_of(self.folder) is not None
 
-    def take(self, place: Found) -> bool:
-        """Take a file that is a part; tell whether it is one, or its writer's own, and so no file of the folder."""
+    def add(self, place: Found) -> bool:
+        """Add a file if it is a part; tells whether it is a part or metadata, and so not a source of its own."""
         path = place.key.split("/")
-        own = any(name.startswith(("_", ".")) for name in path)
+        is_metadata = any(name.startswith(("_", ".")) for name in path)
         self.delta |= DELTA in path
-        if own:
+        if is_metadata:
             return self.named or DELTA in path
         part = form_of(place.url) == (form_of(self.folder) or "parquet")
         self.found += [place] * part
         return part
 
-    def whole(self) -> Iterator[Found]:
+    def parts(self) -> Iterator[Found]:
         """Yield the parts.
 
         Raises:
-            SettingsError: there are none though the folder's name says so, or a log says which of them hold.
+            SettingsError: the folder is named like a listing and has no parts, or it is a Delta table.
         """
         if self.delta:
             raise SettingsError(

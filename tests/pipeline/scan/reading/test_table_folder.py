@@ -1,9 +1,9 @@
-"""A folder of tables is a listing, and what its writer keeps for itself is none of it."""
+"""Table folder: a listing in many files, without its writer's metadata."""
 
 import pytest
 
 from mole.errors import SettingsError
-from pipeline.scan.reading.parts import Parts
+from pipeline.scan.reading.table_folder import TableFolder
 from pipeline.storage.found import Found
 
 SPARK = [
@@ -16,15 +16,15 @@ SPARK = [
 ]
 
 
-def taken(folder: str, names: list[str]) -> tuple[Parts, list[str]]:
+def taken(folder: str, names: list[str]) -> tuple[TableFolder, list[str]]:
     """Offer files, and name those that were left."""
-    parts = Parts(folder)
-    return parts, [name for name in names if not parts.take(Found(f"{folder}/{name}", 1, "1", name))]
+    parts = TableFolder(folder)
+    return parts, [name for name in names if not parts.add(Found(f"{folder}/{name}", 1, "1", name))]
 
 
 def test_of_what_spark_writes_the_parts_are_read() -> None:
     parts, left = taken("s3://b/list.parquet", [*SPARK, "notes.md"])
-    assert [place.url for place in parts.whole()] == [
+    assert [place.url for place in parts.parts()] == [
         "s3://b/list.parquet/part-0.snappy.parquet",
         "s3://b/list.parquet/date=1/part-1.parquet",
     ]
@@ -33,13 +33,13 @@ def test_of_what_spark_writes_the_parts_are_read() -> None:
 
 def test_a_folder_of_another_name_offers_its_parquet_files_alone() -> None:
     parts, left = taken("/data", ["train-0.parquet", "a.jpg", "l.csv", "_x.parquet", ".hidden/y.parquet"])
-    assert [place.url for place in parts.whole()] == ["/data/train-0.parquet"]
+    assert [place.url for place in parts.parts()] == ["/data/train-0.parquet"]
     assert left == ["a.jpg", "l.csv", "_x.parquet", ".hidden/y.parquet"]
 
 
 def test_a_folder_named_like_a_csv_holds_csvs() -> None:
     parts, _ = taken("/l.csv", ["part-0.csv", "x.parquet", "_SUCCESS"])
-    assert [place.url for place in parts.whole()] == ["/l.csv/part-0.csv"]
+    assert [place.url for place in parts.parts()] == ["/l.csv/part-0.csv"]
 
 
 @pytest.mark.parametrize(
@@ -52,4 +52,4 @@ def test_a_folder_named_like_a_csv_holds_csvs() -> None:
 def test_what_cannot_be_read_whole_is_refused(folder: str, names: list[str], complaint: str) -> None:
     parts, _ = taken(folder, names)
     with pytest.raises(SettingsError, match=complaint):
-        list(parts.whole())
+        list(parts.parts())

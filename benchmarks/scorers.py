@@ -1,7 +1,7 @@
-"""Roads: ways to score the images of a folder, this scan and its peers; each notes when how many were done.
+"""Scorers: this scan and its peers, each scoring the images of a folder and recording its progress.
 
-The peers decode with Pillow and transform with open_clip, as their documentation shows. clip-retrieval lives in an
-environment of its own, and runs a tower of the same shape in float32, which is all that it does on a CPU.
+The peers decode with Pillow and transform with open_clip, as their documentation shows. clip-retrieval runs in an
+environment of its own, with a tower of the same shape in float32, the only precision that it has on a CPU.
 """
 
 import io
@@ -21,7 +21,7 @@ import ray.data
 import torch
 import webdataset
 from PIL import Image
-from ray.data import ActorPoolStrategy
+from ray.data import ActorPoolStrategy, Dataset
 from torch.utils.data import DataLoader
 
 from mole.checkpoint import load_checkpoint
@@ -36,8 +36,9 @@ from pipeline.telemetry.terminal import Ticker
 
 CORES = os.cpu_count() or 1
 Marks = list[tuple[float, int]]
-Road = Callable[[Path, str, int, Marks], None]
-"""Folder of images, checkpoint, images a batch, and who is told when how many are done."""
+"""Times, and how many images were done then."""
+Scorer = Callable[[Path, str, int, Marks], None]
+"""Scores images; takes their folder, the checkpoint, images a batch, and the list to which it appends its progress."""
 CLIP_RETRIEVAL = """
 import sys, tempfile
 from pathlib import Path
@@ -47,12 +48,12 @@ from clip_retrieval.clip_inference import clip_inference, mapper
 shards, batch, workers = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 score = mapper.ClipMapper.__call__
 
-def told(self, item):
-    made = score(self, item)
+def score_and_print(self, item):
+    scored = score(self, item)
     print("scored", len(item["image_tensor"]), flush=True)
-    return made
+    return scored
 
-mapper.ClipMapper.__call__ = told
+mapper.ClipMapper.__call__ = score_and_print
 with tempfile.TemporaryDirectory() as folder:
     (Path(folder) / "same-shape.json").write_text(sys.argv[4])
     open_clip.add_model_config(folder)
@@ -61,30 +62,31 @@ with tempfile.TemporaryDirectory() as folder:
     clip_inference(shards, f"{folder}/out", input_format="webdataset", enable_text=False, use_jit=False,
                    batch_size=batch, num_prepro_workers=workers, clip_model=same)
 """
-"""What clip-retrieval's own interpreter runs: its own inference, which says when a batch is scored."""
+"""The script for clip-retrieval's interpreter: its own inference, which prints when a batch is scored."""
 
 
 class Idiom:
-    """The actor that Ray's documentation shows, with the same detector."""
+    """The actor of Ray's documentation, with the same detector.
 
-    def __init__(self, model: str) -> None:
+    Args:
+        model: the checkpoint.
+        column: the column of images, which `opened` turns into Pillow's.
+    """
+
+    def __init__(self, model: str, column: str) -> None:
         torch.set_num_threads(CORES)
-        self.transform = stock()
+        self.transform, self.column = stock(), column
         self.scorer = PanelOfOne(load_checkpoint(registry.locate(model)), "cpu")
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Score a batch of decoded images."""
-        views = [as_pixels(self.transform(Image.fromarray(image))) for image in batch["image"]]
+        """Transform and score a batch of images, decoded ones or files."""
+        views = [as_pixels(self.transform(opened(image))) for image in batch[self.column]]
         return {"logit": self.scorer.score(torch.stack(views)).logit}
 
 
-class ShardIdiom(Idiom):
-    """The same over what `read_webdataset` leaves undecoded."""
-
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Decode and score a batch of files."""
-        views = [as_pixels(self.transform(Image.open(io.BytesIO(data)).convert("RGB"))) for data in batch["jpg"]]
-        return {"logit": self.scorer.score(torch.stack(views)).logit}
+def opened(image: np.ndarray | bytes) -> Image.Image:
+    """Open an image that is decoded already, or a file's bytes."""
+    return Image.open(io.BytesIO(image)).convert("RGB") if isinstance(image, bytes) else Image.fromarray(image)
 
 
 def stock() -> Callable[[Image.Image], torch.Tensor]:
@@ -98,20 +100,25 @@ def as_pixels(view_3SS: torch.Tensor) -> torch.Tensor:
     return ((view_3SS * std[:, None, None] + mean[:, None, None]) * 255).round().clamp(0, 255).to(torch.uint8)
 
 
-def this_scan(shards: Path, model: str, batch_size: int) -> float:
-    """Scan a folder's shards as the command does, without its process; seconds."""
+def this_scan(folder: Path, model: str, batch_size: int) -> float:
+    """Scan a folder's shards in this process, as the command does; returns the seconds."""
     with tempfile.TemporaryDirectory() as output:
-        source = [f"{shards}/*.tar"]
+        source = [f"{folder}/*.tar"]
         settings = ScanSettings(source=source, output=output, model=model, batch_size=batch_size)
         begun = time.perf_counter()
         scan(settings, Ticker(quiet=True))
         return time.perf_counter() - begun
 
 
-def plain_loop(folder: Path, model: str, batch_size: int, marks: Marks) -> None:
-    """Decode with Pillow, transform with open_clip, score: one process, torch on every core."""
+def one_process(model: str) -> tuple[Callable[[Image.Image], torch.Tensor], PanelOfOne]:
+    """Make the stock transform and the detector for one process, with torch on every core."""
     torch.set_num_threads(CORES)
-    transform, scorer = stock(), PanelOfOne(load_checkpoint(registry.locate(model)), "cpu")
+    return stock(), PanelOfOne(load_checkpoint(registry.locate(model)), "cpu")
+
+
+def plain_loop(folder: Path, model: str, batch_size: int, marks: Marks) -> None:
+    """Decode with Pillow, transform with open_clip, score: one process."""
+    transform, scorer = one_process(model)
     files, done = sorted(folder.glob("*.jpg")), 0
     for start in range(0, len(files), batch_size):
         views = [as_pixels(transform(Image.open(file).convert("RGB"))) for file in files[start : start + batch_size]]
@@ -121,27 +128,27 @@ def plain_loop(folder: Path, model: str, batch_size: int, marks: Marks) -> None:
 
 
 def ray_idiom(folder: Path, model: str, batch_size: int, marks: Marks) -> None:
-    """`read_images(...).map_batches(model)`, as Ray's documentation has it."""
-    with cluster.connected("local", logs=False):
-        images = ray.data.read_images(str(folder), mode="RGB")
-        pool = ActorPoolStrategy(size=1)
-        scored = images.map_batches(
-            Idiom, fn_constructor_args=(model,), batch_size=batch_size, compute=pool, num_cpus=0
-        )
-        done = 0
-        for batch in scored.iter_batches(batch_size=None):
-            done += len(batch["logit"])
-            marks.append((time.perf_counter(), done))
+    """`read_images(...).map_batches(model)`, as in Ray's documentation."""
+    map_batches(lambda: ray.data.read_images(str(folder), mode="RGB"), (model, "image"), batch_size, marks)
 
 
 def ray_webdataset(folder: Path, model: str, batch_size: int, marks: Marks) -> None:
     """`read_webdataset(...).map_batches(model)`."""
+    map_batches(lambda: ray.data.read_webdataset(shards(folder), decoder=None), (model, "jpg"), batch_size, marks)
+
+
+def map_batches(read: Callable[[], Dataset], idiom: tuple[str, str], batch_size: int, marks: Marks) -> None:
+    """Score a dataset with one actor on a local Ray.
+
+    Args:
+        read: makes the dataset once Ray is connected.
+        idiom: the arguments of `Idiom`.
+        batch_size: images a batch.
+        marks: progress is appended to it.
+    """
     with cluster.connected("local", logs=False):
-        shards = ray.data.read_webdataset([str(path) for path in sorted(folder.glob("shards/*.tar"))], decoder=None)
         pool = ActorPoolStrategy(size=1)
-        scored = shards.map_batches(
-            ShardIdiom, fn_constructor_args=(model,), batch_size=batch_size, compute=pool, num_cpus=0
-        )
+        scored = read().map_batches(Idiom, fn_constructor_args=idiom, batch_size=batch_size, compute=pool, num_cpus=0)
         done = 0
         for batch in scored.iter_batches(batch_size=None):
             done += len(batch["logit"])
@@ -149,11 +156,9 @@ def ray_webdataset(folder: Path, model: str, batch_size: int, marks: Marks) -> N
 
 
 def torch_loader(folder: Path, model: str, batch_size: int, marks: Marks) -> None:
-    """A DataLoader over webdataset with a worker a core, the model in the main process on every core."""
-    torch.set_num_threads(CORES)
-    transform, scorer = stock(), PanelOfOne(load_checkpoint(registry.locate(model)), "cpu")
-    shards = [str(path) for path in sorted(folder.glob("shards/*.tar"))]
-    files = webdataset.WebDataset(shards, shardshuffle=False).decode("pil").to_tuple("jpg")
+    """A DataLoader over webdataset with a worker per core, the model in the main process."""
+    transform, scorer = one_process(model)
+    files = webdataset.WebDataset(shards(folder), shardshuffle=False).decode("pil").to_tuple("jpg")
     views = files.map(lambda sample: as_pixels(transform(sample[0])))
     done = 0
     for batch in DataLoader(views, batch_size=batch_size, num_workers=CORES):
@@ -162,15 +167,20 @@ def torch_loader(folder: Path, model: str, batch_size: int, marks: Marks) -> Non
         marks.append((time.perf_counter(), done))
 
 
+def shards(folder: Path) -> list[str]:
+    """List a folder's shards."""
+    return [str(path) for path in sorted(folder.glob("shards/*.tar"))]
+
+
 def clip_retrieval(python: str, folder: Path, model: str, batch_size: int, marks: Marks) -> None:
-    """clip-retrieval's `clip_inference` over the shards, with a tower of the model's shape and drawn weights.
+    """clip-retrieval's `clip_inference` over the shards, with a tower of the model's shape and random weights.
 
     Args:
-        python: the interpreter of the environment that holds it.
+        python: the interpreter of an environment that has it.
         folder: of the images.
         model: the checkpoint.
         batch_size: images a batch.
-        marks: told when a batch is scored.
+        marks: progress is appended to it.
     """
     backbone = describe(registry.locate(model)).config.backbone
     shape = backbone.architecture or architecture_of(backbone.name)
@@ -193,16 +203,16 @@ def clip_retrieval(python: str, folder: Path, model: str, batch_size: int, marks
     done = 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as run:
         for line in run.stdout or ():
-            for count in re.findall(r"scored (\d+)", line):  # what it says of its speed may stand before that
+            for count in re.findall(r"scored (\d+)", line):  # its own report of its speed may be on the same line
                 done += int(count)
                 marks.append((time.perf_counter(), done))
     if run.returncode or not done:
         raise SystemExit(f"{python} -c … ended with {run.returncode} after {done} images; has it clip-retrieval?")
 
 
-def peers(python: str | None) -> dict[str, Road]:
-    """Name the peers' roads; clip-retrieval's where an interpreter that has it is given."""
-    found: dict[str, Road] = {
+def peers(python: str | None) -> dict[str, Scorer]:
+    """Return the peers by name; clip-retrieval where an interpreter that has it is given."""
+    found: dict[str, Scorer] = {
         "plain loop": plain_loop,
         "read_images + map_batches": ray_idiom,
         "read_webdataset + map_batches": ray_webdataset,

@@ -1,7 +1,7 @@
-"""The verdict table as an Iceberg table: the same columns, partitioned by model, committed wave by wave.
+"""Iceberg sink: the verdict table as an Iceberg table, partitioned by model, with one commit a wave.
 
-A commit is one step for every reader, so no row is ever seen twice and there is nothing to repair; what a killed run
-wrote and never committed is no part of the table. The catalog is pyiceberg's, with its own settings and credentials.
+A commit is atomic for every reader, so there are no duplicate rows to repair; files that a killed run wrote but did not
+commit are not part of the table. The catalog is pyiceberg's, with its own settings and credentials.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from mole.errors import SettingsError, StorageError
 from pipeline.records import MODEL, SCHEMA_VERSION, VERDICT, VERSION_KEY
 from pipeline.runtime import cluster
 from pipeline.scan.table import lease
-from pipeline.scan.table.ledger import NOTHING, PLACES, Ledger, listed, register, unreadable
+from pipeline.scan.table.ledger import NOTHING, PLACES, Ledger, register, sql_list, unreadable
 from pipeline.storage import storage
 
 PROPERTY = "mole-scan"
@@ -39,19 +39,19 @@ ADDED = """
 
 
 def flat(verdicts: pa.Table) -> pa.Table:
-    """Write dictionaries as plain strings, which is what Iceberg has."""
+    """Decode the dictionary column `unit` to strings, since Iceberg has no dictionaries."""
     return verdicts.set_column(verdicts.schema.get_field_index("unit"), "unit", verdicts["unit"].cast(pa.string()))
 
 
-class IcebergTable:
+class IcebergSink:
     """A table of a catalog.
 
     Args:
-        name: `catalog.namespace.table`; the catalog's own settings stand where pyiceberg looks for them.
+        name: `catalog.namespace.table`; pyiceberg finds the catalog in its own settings.
 
     Raises:
-        SettingsError: the name is none, or pyiceberg does not know the catalog.
-        StorageError: the catalog does not answer, or another version made the table.
+        SettingsError: the name has another form, or pyiceberg does not know the catalog.
+        StorageError: the catalog does not answer, or another schema version created the table.
     """
 
     def __init__(self, name: str) -> None:
@@ -66,7 +66,7 @@ class IcebergTable:
                 f".pyiceberg.yaml or in PYICEBERG_CATALOG__{catalog.upper()}__URI"
             ) from reason
         try:
-            table = self._made(self.catalog)
+            table = self._load(self.catalog)
         except Exception as reason:
             raise StorageError(f"the catalog {catalog!r} does not give {self.name!r}: {reason}") from reason
         version = table.properties.get(VERSION_KEY.decode())
@@ -74,8 +74,8 @@ class IcebergTable:
             raise StorageError(f"{name} has verdict schema {version!r}, this version writes {SCHEMA_VERSION!r}")
         self.output = storage.absolute(table.location())
 
-    def _made(self, catalog: Catalog) -> Table:
-        """Load the table; make it where there is none."""
+    def _load(self, catalog: Catalog) -> Table:
+        """Load the table; create it where there is none."""
         try:
             return catalog.load_table(self.name)
         except NoSuchTableError:
@@ -88,48 +88,48 @@ class IcebergTable:
             return catalog.load_table(self.name)
 
     def ledger(self, model: str) -> Ledger:
-        """Look at a model's rows."""
+        """Open a model's partition."""
         return IcebergLedger(storage.join(self.output, "data", f"{MODEL}={model}"), self, model)
 
     def files(self, model: str | None = None) -> list[str]:
-        """List the data files of the newest snapshot, of one model or of all."""
+        """List the data files of the current snapshot, of one model or of all."""
         table = self.catalog.load_table(self.name)
         scan = table.scan() if model is None else table.scan(row_filter=EqualTo(term=MODEL, value=model))
         return [storage.absolute(task.file.file_path) for task in scan.plan_files()]
 
     def put(self, verdicts: Dataset, generation: str, rows: int, units: list[str]) -> Iterator[dict[str, Any]]:
-        """Write a wave, and commit it in one step.
+        """Write a wave, and commit it atomically.
 
         Args:
             verdicts: as `conclude` writes them; nothing runs before this.
             generation: the lease under which this run writes.
-            rows: of a data file.
-            units: which units the wave is of.
+            rows: rows of a data file.
+            units: names of the wave's units.
 
         Yields:
             A row of `TALLIED` for each data file.
 
         Raises:
-            StorageError: another run holds the table.
+            StorageError: another run holds the lease on the table.
         """
         before = set(self.files())
         digest = hashlib.blake2b("\n".join(sorted(units)).encode(), digest_size=16).hexdigest()
-        told = {"generation": generation, "units": str(len(units)), "units-digest": digest}
+        properties = {"generation": generation, "units": str(len(units)), "units-digest": digest}
         lease.check(self.output, generation)
         verdicts.map_batches(flat, batch_size=rows, batch_format="pyarrow", **cluster.writers()).write_iceberg(
             self.name,
             catalog_kwargs={"name": self.catalog.name, **self.catalog.properties},
-            snapshot_properties={f"{PROPERTY}.{name}": value for name, value in told.items()},
+            snapshot_properties={f"{PROPERTY}.{name}": value for name, value in properties.items()},
         )
         added = [file for file in self.files() if file not in before]
         with duckdb.connect() as database:
             self.register(database)
-            found = database.sql(ADDED.format(files=listed(added))).to_arrow_table().to_pylist() if added else []
+            found = database.sql(ADDED.format(files=sql_list(added))).to_arrow_table().to_pylist() if added else []
         for tally in found:
             yield tally | {"content": None}
 
     def register(self, database: duckdb.DuckDBPyConnection) -> None:
-        """Let a database read where the table lies."""
+        """Register the table's store with a database."""
         fs, _ = storage.filesystem(self.output)
         if not isinstance(fs, LocalFileSystem):
             register(database, fs)
@@ -140,16 +140,16 @@ class IcebergLedger(Ledger):
     """One model's rows of an Iceberg table.
 
     Attributes:
-        folder: where its data files lie.
+        folder: URL of its data files.
         table: the table.
         model: the model's digest.
     """
 
-    table: IcebergTable
+    table: IcebergSink
     model: str
 
     def attach(self, database: duckdb.DuckDBPyConnection, name: str) -> None:
-        """Put the places of the newest snapshot into a database; see `Ledger.attach`.
+        """Create a view of the current snapshot's places; see `Ledger.attach`.
 
         Raises:
             StorageError: the catalog does not answer, or a file cannot be read.
@@ -157,13 +157,13 @@ class IcebergLedger(Ledger):
         try:
             files = self.table.files(self.model)
             self.table.register(database)
-            found = f"SELECT {PLACES} FROM read_parquet({listed(files)})" if files else NOTHING
+            found = f"SELECT {PLACES} FROM read_parquet({sql_list(files)})" if files else NOTHING
             database.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {found}")
         except Exception as reason:
             raise unreadable(self.folder, reason) from reason
 
     def files(self) -> list[str]:
-        """List the data files of the newest snapshot; see `Ledger.files`.
+        """List the data files of the current snapshot; see `Ledger.files`.
 
         Raises:
             StorageError: the catalog does not answer.
@@ -174,5 +174,5 @@ class IcebergLedger(Ledger):
             raise unreadable(self.folder, reason) from reason
 
     def repair(self) -> int:
-        """Find nothing to repair: a wave is committed whole or not at all, under the lease."""
+        """Do nothing: a wave is committed atomically under the lease, so it has no duplicate rows."""
         return 0

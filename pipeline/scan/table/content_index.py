@@ -1,7 +1,7 @@
-"""Known: what a model has said of some bytes before, found again by their hash, so that copies are not scored twice.
+"""Content index: a model's verdicts by content hash, so that `--dedupe` scores equal bytes once.
 
-The verdicts of a partition are sorted by content hash into an Arrow file beside it for the time of a run; workers map
-it into memory, so that a look-up touches a few pages however many images the table has.
+For the duration of a run, the verdicts of a partition are sorted by content hash into an Arrow file. Workers map it
+into memory, so a lookup touches a few pages, however many images the table has.
 """
 
 import tempfile
@@ -17,17 +17,17 @@ from fsspec.implementations.local import LocalFileSystem
 
 from mole.errors import SettingsError, StorageError
 from pipeline.records import VERDICT
-from pipeline.scan.table.ledger import Ledger, listed, register, unreadable
+from pipeline.scan.table.ledger import Ledger, register, sql_list, unreadable
 from pipeline.storage import memory, storage
 from pipeline.storage.fault import STORE_FAULTS
 
 FOLDER = "_known"
-"""Where the files lie in a table while a run needs them; readers of Parquet pass over names that begin so."""
+"""Folder of the table that holds the index during a run; Parquet readers skip names that begin with `_`."""
 COPY = "mole-known-"
-"""How a machine's copy of such a file is named, in its folder for temporary files."""
+"""Prefix of a machine's local copy of an index, in its temporary folder."""
 ROWS_A_BATCH = 1 << 20
 FACTS = ("content_hash", "format", "width", "height", "provenance", "logit", "gates")
-"""What depends on the bytes and the model alone."""
+"""Columns that depend on the bytes and the model alone."""
 QUERY = """
     SELECT ('0x' || substr(hex(content_hash), 1, 16))::UBIGINT AS prefix, {facts}, unit, "index"
     FROM read_parquet({files})
@@ -45,19 +45,19 @@ SCHEMA = pa.schema(
 )
 
 
-def write(ledger: Ledger, url: str) -> None:
-    """Sort what a partition says of images into a file; the oldest verdict of the same bytes stands for all.
+def write_index(ledger: Ledger, url: str) -> None:
+    """Write the index of a partition; of several verdicts of the same bytes it has the oldest.
 
     Args:
         ledger: the partition.
-        url: where the file goes.
+        url: where the file is written.
 
     Raises:
-        SettingsError: the place is one that workers cannot see.
-        StorageError: the partition cannot be read, or the file not written.
+        SettingsError: workers cannot read from this URL.
+        StorageError: the partition cannot be read, or the file cannot be written.
     """
     if memory.lives_in_this_process(url):
-        raise SettingsError(f"--dedupe content: workers cannot look into {url!r}; choose an output that they can read")
+        raise SettingsError(f"--dedupe content: workers cannot read {url!r}; choose an --output that they can read")
     fs, path = storage.filesystem(url)
     try:
         files = ledger.files()
@@ -65,15 +65,15 @@ def write(ledger: Ledger, url: str) -> None:
         with duckdb.connect() as database, fs.open(path, "wb") as stream, pa.ipc.new_file(stream, SCHEMA) as writer:
             if not isinstance(fs, LocalFileSystem):
                 register(database, fs)
-            query = QUERY.format(facts=", ".join(FACTS), files=listed(files))
+            query = QUERY.format(facts=", ".join(FACTS), files=sql_list(files))
             for batch in database.sql(query).to_arrow_reader(ROWS_A_BATCH) if files else ():
                 writer.write_table(pa.Table.from_batches([batch]).cast(SCHEMA))
     except (*STORE_FAULTS, pa.ArrowException, duckdb.Error) as reason:
         raise unreadable(ledger.folder, reason) from reason
 
 
-class Known:
-    """A file of verdicts by content hash, mapped into memory.
+class ContentIndex:
+    """A content index that is mapped into memory.
 
     Args:
         path: a local path.
@@ -85,13 +85,13 @@ class Known:
         self._first = [batch["prefix"][0].as_py() for batch in self._batches]
 
     def find(self, content_hash: bytes) -> dict[str, Any] | None:
-        """Find what is known of some bytes.
+        """Find the verdict of some bytes.
 
         Args:
             content_hash: 16 bytes.
 
         Returns:
-            `FACTS`, and `same_as`, the place of the image whose verdict this is; None where nothing is known.
+            `FACTS`, and `same_as`, the unit and index of the image whose verdict this is; None where there is none.
         """
         prefix = int.from_bytes(content_hash[:8], "big")
         number = bisect_right(self._first, prefix) - 1
@@ -109,22 +109,22 @@ class Known:
 
 
 @lru_cache(maxsize=1)
-def opened(url: str) -> Known:
-    """Map a file of verdicts; one that lies in a store is copied to this machine once.
+def open_index(url: str) -> ContentIndex:
+    """Map an index into memory; one in an object store is copied to this machine once.
 
     Raises:
         StorageError: it cannot be read.
     """
     if storage.is_local(url):
-        return Known(Path(storage.absolute(url)))
+        return ContentIndex(Path(storage.absolute(url)))
     folder = Path(tempfile.gettempdir())
     copy = folder / f"{COPY}{url.rpartition('/')[2]}"
-    for left in folder.glob(f"{COPY}*"):
-        if left != copy:
-            left.unlink(missing_ok=True)  # of an earlier run; who still maps it keeps it
+    for leftover in folder.glob(f"{COPY}*"):
+        if leftover != copy:
+            leftover.unlink(missing_ok=True)  # of an earlier run; a process that still maps it keeps its pages
     try:
         if not copy.exists():
             storage.write(str(copy), storage.read(url))
     except STORE_FAULTS as reason:
         raise StorageError(f"cannot read {url!r}: {reason}") from reason
-    return Known(copy)
+    return ContentIndex(copy)

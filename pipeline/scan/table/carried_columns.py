@@ -1,4 +1,4 @@
-"""Carried columns: which files of a partition have those that a run asks for; a row is written once and stays so."""
+"""Carried columns: which files of a partition have the columns of `--carry`; rows are never rewritten to add one."""
 
 from collections.abc import Sequence
 
@@ -6,15 +6,15 @@ import duckdb
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.records import CARRIED
-from pipeline.scan.table.ledger import Ledger, listed, register, unreadable
+from pipeline.scan.table.ledger import Ledger, register, sql_list, unreadable
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS
 
 COLUMNS = "SELECT file_name, list(name), list(num_children) FROM parquet_schema({files}) GROUP BY file_name"
 
 
-def lacking(ledger: Ledger, columns: Sequence[str]) -> list[str]:
-    """List the files of a partition that lack one of some carried columns; only their footers are read.
+def files_without(ledger: Ledger, columns: Sequence[str]) -> list[str]:
+    """List the files of a partition that lack one of some carried columns, from their footers.
 
     Raises:
         StorageError: a file cannot be read.
@@ -27,14 +27,14 @@ def lacking(ledger: Ledger, columns: Sequence[str]) -> list[str]:
         with duckdb.connect() as database:
             if not isinstance(fs, LocalFileSystem):
                 register(database, fs)
-            found = database.execute(COLUMNS.format(files=listed(files))).fetchall()
+            found = database.execute(COLUMNS.format(files=sql_list(files))).fetchall()
     except (*STORE_FAULTS, duckdb.Error) as reason:
         raise unreadable(ledger.folder, reason) from reason
     return [file for file, names, children in found if not set(columns) <= _carried(names, children)]
 
 
 def _carried(names: list[str], children: list[int | None]) -> set[str]:
-    """Name the parts of the column `carried`; in a footer they follow it."""
+    """Name the fields of the struct column `carried`, which follow it in a footer."""
     if CARRIED not in names:
         return set()
     place = names.index(CARRIED)

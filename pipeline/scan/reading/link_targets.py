@@ -1,21 +1,21 @@
-"""What a hard link of an archive may point to: places of the members before it, and the bytes of the last ones."""
+"""Link targets: where the members before a hard link are in the archive, and the bytes of the last ones."""
 
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
 MOST_PLACES = 1 << 18
-"""Members whose place is kept; some 40 MiB. A link that points further back is told as one."""
+"""Members whose place is kept, some 40 MiB; a link that points further back is reported as a link."""
 MOST_BYTES = 16 << 20
-"""Bytes of members that are kept for links in compressed archives, where a place alone gives no bytes."""
+"""Bytes of members that are kept for links in compressed archives, which have no byte ranges."""
 
 
 @dataclass
-class Linked:
-    """The members that went by.
+class LinkTargets:
+    """The members that were read.
 
     Attributes:
         places: offset and length by name, the newest last.
-        bodies: the newest bytes, by offset.
+        bodies: bytes of the newest members, by offset.
     """
 
     places: "OrderedDict[str, tuple[int, int]]" = field(default_factory=OrderedDict)
@@ -37,6 +37,6 @@ class Linked:
             self._size -= len(self.bodies.pop(self._order.popleft()))
 
     def find(self, name: str) -> tuple[int, int, bytes | None] | None:
-        """Find a member's offset, length and, if they are still there, bytes; None where no such member is known."""
+        """Find a member's offset, length and, if they are still kept, bytes; None for an unknown member."""
         place = self.places.get(name)
         return None if place is None else (*place, self.bodies.get(place[0]))

@@ -1,4 +1,4 @@
-"""Which images a rescan takes, and how near ones are read together."""
+"""Selection: which images a rescan scores, and how neighbours are read with one request."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,21 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mole.errors import SettingsError, StorageError
-from pipeline.scan.table.choice import GAP, Asked, Choice, bytes_of, choose, readings
-from pipeline.scan.table.views import opened
+from pipeline.scan.table.selection import GAP, Selection, SelectionQuery, bytes_of, readings, select_images
+from pipeline.scan.table.views import open_views
 from tests.verdicts import verdict_row, write_verdicts
 
 NEW = "fresh"
 MEMBER = st.tuples(st.integers(0, 3000), st.integers(1, 20_000))
 
 
-def chosen(table: Path, folder: Path, **asked: Any) -> tuple[Choice, list[tuple[str, int]]]:
+def chosen(table: Path, folder: Path, **query: Any) -> tuple[Selection, list[tuple[str, int]]]:
     """Choose, and read the listing."""
-    with opened(str(table)) as views:
-        choice = choose(views, Asked((NEW,), **asked), str(folder / "listing.parquet"))
+    with open_views(str(table)) as views:
+        selection = select_images(views, SelectionQuery((NEW,), **query), str(folder / "listing.parquet"))
     rows = pq.read_table(folder / "listing.parquet").to_pylist()
-    assert len(rows) == choice.images
-    return choice, [(row["unit"], row["index"]) for row in rows]
+    assert len(rows) == selection.images
+    return selection, [(row["unit"], row["index"]) for row in rows]
 
 
 @given(st.lists(MEMBER, max_size=40), st.integers(1, 3))
@@ -88,8 +88,8 @@ def test_a_time_and_a_share_bound_the_choice_and_the_share_is_the_same_each_time
 
 def test_a_compressed_shard_is_named_to_be_read_whole(tmp_path: Path) -> None:
     rows = [verdict_row("b.tar.gz#1", index, offset=None, length=None) for index in range(600)]
-    choice, _ = chosen(write_verdicts(tmp_path / "table", rows), tmp_path)
-    assert (choice.groups, choice.entire) == (3, (("b.tar.gz#1", range(3)),))
+    selection, _ = chosen(write_verdicts(tmp_path / "table", rows), tmp_path)
+    assert (selection.groups, selection.entire) == (3, (("b.tar.gz#1", range(3)),))
 
 
 def test_a_condition_that_is_no_sql_is_refused_with_the_columns(tmp_path: Path) -> None:

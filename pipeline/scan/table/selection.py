@@ -1,7 +1,8 @@
-"""Choice: which images of a verdict table a rescan takes, as a listing of their places and byte ranges.
+"""Selection: the images of a verdict table that a rescan scores, as a listing of their places and byte ranges.
 
-The listing is Parquet beside the table, so that neither the driver nor Ray holds it, and each row group is seconds of
-work. Rows of a shard that lie near each other get the same number, their `reading`: one request fetches them.
+The listing is a Parquet file in the table's folder, so that neither the driver nor Ray holds it in memory; each of its
+row groups is seconds of work. Rows of a shard that are near each other share a number, their `reading`: one request
+reads them.
 """
 
 from collections.abc import Iterator
@@ -17,9 +18,9 @@ import pyarrow.parquet as pq
 
 from mole.errors import SettingsError, StorageError
 from pipeline.records import CARRIED, PASSING
-from pipeline.scan.reading.reread import cost
+from pipeline.scan.reading.reread import unit_bytes
 from pipeline.scan.reading.shard import SHARD_NAME
-from pipeline.scan.table.views import plainly
+from pipeline.scan.table.views import one_line
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of
 
@@ -27,15 +28,15 @@ IntRows = npt.NDArray[np.int64]
 """An int64 for each row."""
 ROWS_A_GROUP = 256
 GAP = 1 / 8
-"""Of an image's bytes: what may lie unread before it within one reading, so that at most this share is read in vain."""
+"""Share of an image's bytes that a reading may waste between it and the image before it."""
 LONGEST = 8 << 20
-"""Bytes after which a reading ends."""
+"""Maximum bytes of a reading, about."""
 
 ENDING = "CASE WHEN regexp_matches(uri, '^https?://', 'i') THEN regexp_extract(uri, '^[^?#]*') ELSE uri END"
-"""Where a file's name ends, as `storage.file_name` has it."""
+"""SQL for the URI without query and fragment, as `storage.file_name` has it."""
 SLICE_NAME = r":\d+-\d+(:member=[^#]*)?$"
-"""How the name of a unit ends that is a slice of a listing."""
-CHOSEN = """
+"""Pattern of the end of a unit's name that is a slice of a listing."""
+SELECTED = """
     SELECT unit, "index", "last", uri, key, "offset", "length", bytes, status, detail, verdict {carried},
            "length" IS NULL AND status = 'ok' AND starts_with(uri, regexp_extract(unit, '^(.*)#', 1))
            AND (regexp_matches({ending}, $shard, 'i') OR regexp_matches(unit, $slice)) AS entire
@@ -53,14 +54,14 @@ CHOSEN = """
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Which images are asked for.
+class SelectionQuery:
+    """The query of a rescan.
 
     Attributes:
-        models: the digests that are to judge them; what one of them has judged is not chosen.
-        where: a condition on the newest row of each image; None chooses all.
-        newer_than: the newest row's least time.
-        sample: the share that is drawn of them.
+        models: digests of the models that will score the images; an image that one of them has scored is not selected.
+        where: an SQL condition on the newest row of each image; None selects all.
+        newer_than: minimum time of the newest row.
+        sample: share of the matching images that is drawn.
     """
 
     models: tuple[str, ...]
@@ -70,18 +71,17 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A listing of chosen images.
+class Selection:
+    """A listing of selected images.
 
     Attributes:
         url: its Parquet file.
-        groups: how many row groups that has.
-        images: how many images.
-        image_bytes: what they hold together.
-        read_bytes: what is read for them.
-        entire: units that give an image only when they are read from their beginning (compressed shards, sparse
-            members, slices that hold the images themselves): the name, and the row groups between which its rows lie
-            (first, behind the last).
+        groups: row groups of that file.
+        images: number of images.
+        image_bytes: bytes of the images.
+        read_bytes: bytes that are read for them.
+        entire: units that must be read from their beginning (compressed shards, sparse members, slices with embedded
+            images): each unit's name, and the range of row groups with its rows.
     """
 
     url: str
@@ -93,52 +93,52 @@ class Choice:
 
     @property
     def carry(self) -> tuple[str, ...]:
-        """The carried columns that the table has."""
+        """The table's carried columns."""
         fs, path = storage.filesystem(self.url)
         with fs.open(path, "rb") as stream:
             schema = pq.read_schema(stream)
         return tuple(field.name for field in schema.field(CARRIED).type) if CARRIED in schema.names else ()
 
 
-def choose(table: duckdb.DuckDBPyConnection, asked: Asked, url: str) -> Choice:
-    """Write the listing of what is asked for.
+def select_images(table: duckdb.DuckDBPyConnection, query: SelectionQuery, url: str) -> Selection:
+    """Write the listing of the images that a query selects.
 
     Args:
         table: the views of a verdict table.
-        asked: which images.
-        url: where the listing goes.
+        query: which images.
+        url: where the listing is written.
 
     Raises:
-        SettingsError: the condition is no SQL on the table's columns.
+        SettingsError: the condition is not SQL on the table's columns.
         StorageError: the listing cannot be written.
     """
     columns = [str(row[0]) for row in table.sql("DESCRIBE current").fetchall()]
-    where = asked.where or "true"
+    where = query.where or "true"
     carried = f", {CARRIED}" if CARRIED in columns else ""
-    query = CHOSEN.format(where=where, carried=carried, ending=ENDING)
+    sql = SELECTED.format(where=where, carried=carried, ending=ENDING)
     values = {
-        "models": list(asked.models),
-        "again": asked.where is not None,
+        "models": list(query.models),
+        "again": query.where is not None,
         "passing": list(PASSING),
-        "since": asked.newer_than,
-        "sample": asked.sample,
+        "since": query.newer_than,
+        "sample": query.sample,
         "shard": SHARD_NAME.pattern,
         "slice": SLICE_NAME,
     }
     try:
         if (
             len(table.extract_statements(f"FROM current WHERE {where}")) != 1
-        ):  # alone, so that no error is about the rest
+        ):  # parsed alone, so that an error is about the condition
             raise SettingsError(f"--where {where!r} must be one condition, without a semicolon")
-        return _write(table.sql(query, params=values).to_arrow_reader(ROWS_A_GROUP), url)
+        return _write(table.sql(sql, params=values).to_arrow_reader(ROWS_A_GROUP), url)
     except (duckdb.ProgrammingError, duckdb.DataError) as reason:
-        raise SettingsError(f"--where {where!r}: {plainly(reason)}; the columns are {', '.join(columns)}") from reason
+        raise SettingsError(f"--where {where!r}: {one_line(reason)}; the columns are {', '.join(columns)}") from reason
     except STORE_FAULTS as reason:
         raise StorageError(f"cannot write the listing {url!r}: {fault_of(reason)[1]}") from reason
 
 
-def _write(chosen: pa.RecordBatchReader, url: str) -> Choice:
-    """Number the rows' readings and write them, a row group at a time; count what they hold and what is read."""
+def _write(chosen: pa.RecordBatchReader, url: str) -> Selection:
+    """Number the rows' readings and write them, a row group at a time; sum the bytes of images and of reads."""
     groups = images = image_bytes = read_bytes = 0
     entire: dict[tuple[str, str], range] = {}
     fs, path = storage.filesystem(url)
@@ -153,9 +153,9 @@ def _write(chosen: pa.RecordBatchReader, url: str) -> Choice:
             for unit, uri in _places(table.filter(table["entire"])):
                 entire[unit, uri] = range(entire.get((unit, uri), range(groups, groups)).start, groups + 1)
             groups, images = groups + 1, images + table.num_rows
-    sizes = (cost(unit, uri) for unit, uri in entire)
+    sizes = (unit_bytes(unit, uri) for unit, uri in entire)
     units = tuple((unit, where) for (unit, _), where in entire.items())
-    return Choice(url, groups, images, image_bytes, read_bytes + sum(sizes), units)
+    return Selection(url, groups, images, image_bytes, read_bytes + sum(sizes), units)
 
 
 def _parts(chosen: pa.RecordBatchReader) -> Iterator[pa.Table]:
@@ -170,14 +170,14 @@ def _places(rows: pa.Table) -> set[tuple[str, str]]:
 
 
 def readings(rows: pa.Table) -> IntRows:
-    """Number the readings of some chosen rows, in their order.
+    """Number the readings of some selected rows, in their order.
 
     Args:
         rows: columns unit, offset, length; ordered by unit and index.
 
     Returns:
-        int64 (rows,): rows of one reading lie in one unit, at most `GAP` of an image's bytes before each image, and
-        within about `LONGEST` bytes. A row without a range is a reading of its own.
+        int64 (rows,): rows of one reading are in one unit, with gaps of at most `GAP` of the next image's bytes, and
+        span about `LONGEST` bytes at most. A row without a byte range is a reading of its own.
     """
     offset, length = _filled(rows["offset"]), _filled(rows["length"])
     unit = rows["unit"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
@@ -190,7 +190,7 @@ def readings(rows: pa.Table) -> IntRows:
 
 
 def bytes_of(rows: pa.Table, reading: IntRows) -> int:
-    """Count the bytes that some readings ask their stores for, entire shards left out.
+    """Count the bytes that some readings request, without units that are read whole.
 
     Args:
         rows: columns offset, length, bytes, entire.

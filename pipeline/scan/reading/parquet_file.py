@@ -1,4 +1,4 @@
-"""A file that its store gives and that is damaged, told apart from a store that gives nothing."""
+"""Parquet file: opens one, and distinguishes a damaged file from a failure of its store."""
 
 import os
 from collections.abc import Iterator
@@ -12,15 +12,15 @@ from fsspec.implementations.local import LocalFileSystem
 from pipeline.storage import storage
 
 BUFFER = 1 << 20
-"""Bytes of a Parquet file that are asked for at a time while pages are read one after the other."""
+"""Bytes of a Parquet file that are requested at a time while its pages are read in order."""
 
 
-class TornError(Exception):
-    """A damaged file; the text names it, the place in it, and what is wrong there."""
+class DamagedFileError(Exception):
+    """A damaged file; the message names it, the place in it, and what is wrong there."""
 
 
-class Watched:
-    """A stream that remembers what its store said against it, for Arrow says OSError of damaged bytes too.
+class FaultRecordingFile:
+    """A stream that records its store's exception, since Arrow raises OSError for damaged bytes too.
 
     Args:
         stream: the file, open for reading.
@@ -31,15 +31,15 @@ class Watched:
         self.fault: Exception | None = None
 
     def read(self, count: int = -1) -> bytes:
-        """Give at most so many bytes."""
-        return self._watch(lambda: self._stream.read(count))  # type: ignore[no-any-return]
+        """Read at most `count` bytes."""
+        return self._recorded(lambda: self._stream.read(count))  # type: ignore[no-any-return]
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to a byte."""
-        return int(self._watch(lambda: self._stream.seek(offset, whence)))
+        """Move to a byte."""
+        return int(self._recorded(lambda: self._stream.seek(offset, whence)))
 
     def tell(self) -> int:
-        """Tell at which byte the stream stands."""
+        """Return the position of the stream."""
         return int(self._stream.tell())
 
     @property
@@ -52,18 +52,18 @@ class Watched:
         self._stream.close()
 
     def readable(self) -> bool:
-        """Say that it can be read."""
+        """Tell that the stream can be read."""
         return True
 
     def seekable(self) -> bool:
-        """Say that it can be read from any byte on."""
+        """Tell that the stream can be read from any byte on."""
         return True
 
     def writable(self) -> bool:
-        """Say that it cannot be written."""
+        """Tell that the stream cannot be written."""
         return False
 
-    def _watch(self, call: Any) -> Any:
+    def _recorded(self, call: Any) -> Any:
         try:
             return call()
         except Exception as reason:
@@ -72,15 +72,15 @@ class Watched:
 
 
 @contextmanager
-def parquet(url: str) -> Iterator[pq.ParquetFile]:
-    """Open a Parquet file to read pages one after the other, held against their checksums where they have one.
+def open_parquet(url: str) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file to read its pages in order, verified against their checksums where they have one.
 
     Raises:
-        TornError: it is damaged, or no Parquet file.
+        DamagedFileError: it is damaged, or not a Parquet file.
         OSError: the store failed (or another of `STORE_FAULTS`).
     """
     fs, path = storage.filesystem(url)
-    watched = None
+    recording = None
     with ExitStack() as stack:
         try:
             if isinstance(fs, LocalFileSystem):
@@ -88,14 +88,14 @@ def parquet(url: str) -> Iterator[pq.ParquetFile]:
                     pa.OSFile(os.fsencode(path))
                 )  # a page goes to Arrow without a copy in Python
             else:
-                watched = Watched(stack.enter_context(fs.open(path, "rb")))
-                source = pa.PythonFile(watched, mode="r")
+                recording = FaultRecordingFile(stack.enter_context(fs.open(path, "rb")))
+                source = pa.PythonFile(recording, mode="r")
             yield stack.enter_context(
                 pq.ParquetFile(source, buffer_size=BUFFER, pre_buffer=False, page_checksum_verification=True)
             )
         except (pa.ArrowException, OSError, UnicodeDecodeError) as reason:
-            if watched is not None and watched.fault is not None:
-                raise watched.fault from reason
+            if recording is not None and recording.fault is not None:
+                raise recording.fault from reason
             if isinstance(reason, OSError) and reason.errno is not None:
-                raise  # the system's own word; Arrow gives none of its errors a number
-            raise TornError(f"{url} is damaged: {reason}") from reason
+                raise  # from the operating system; Arrow gives its own errors no number
+            raise DamagedFileError(f"{url} is damaged: {reason}") from reason

@@ -1,4 +1,4 @@
-"""The same table as Iceberg: each wave is one commit, resuming is exact, and every engine reads the same rows."""
+"""Iceberg sink: each wave is one commit, resuming is exact, and every engine reads the same rows."""
 
 import json
 from pathlib import Path
@@ -14,8 +14,8 @@ from pyiceberg.utils.config import Config
 from mole.errors import SettingsError, StorageError
 from pipeline.records import TALLIED, VERDICT
 from pipeline.scan import flow
-from pipeline.scan.table import shelf
-from pipeline.scan.table.iceberg import ADDED
+from pipeline.scan.table import sink
+from pipeline.scan.table.iceberg_sink import ADDED
 from tests.pictures import faulty, samples, write_shard
 from tests.pipeline.scan.conftest import Scan
 from tests.verdicts import verdict_row, write_verdicts
@@ -103,7 +103,7 @@ def test_columns_that_only_some_runs_have_join_the_table_and_copies_are_not_scor
 )
 def test_what_is_no_table_of_a_known_catalog_is_refused(catalog: Path, name: str, complaint: str) -> None:
     with pytest.raises(SettingsError, match=complaint):
-        shelf.opened("iceberg", name)
+        sink.open_sink("iceberg", name)
 
 
 def test_a_table_of_another_schema_is_refused(catalog: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_table_of_another_schema_is_refused(catalog: Path) -> None:
     made.create_namespace("trust")
     made.create_table("trust.verdicts", pl.DataFrame({"a": [1]}).to_arrow().schema)
     with pytest.raises(StorageError, match="has verdict schema None"):
-        shelf.opened("iceberg", TABLE)
+        sink.open_sink("iceberg", TABLE)
 
 
 def test_a_data_file_is_told_by_status_and_verdict_and_by_the_units_that_end_in_it(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Images are counted as the scorers finish them, before a row is written, and in the end as they are written."""
+"""Monitor: images are counted as they are scored, before a row is written, and at the end as they are written."""
 
 import time
 from collections import Counter
@@ -11,15 +11,16 @@ import pytest
 from ray.data import Dataset
 
 from mole.config import describe
-from pipeline.scan.flow import ahead, reading
+from pipeline.scan.execution import execute_wave, prepare_context
+from pipeline.scan.flow import read_function, remaining_work
+from pipeline.scan.models import ModelRef
+from pipeline.scan.monitor import LOADING, STARTING, Monitor
 from pipeline.scan.plan import Plan
-from pipeline.scan.reading.image import Wanted
+from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.source import Source
-from pipeline.scan.road import Judge, drive, paved
 from pipeline.scan.settings import ScanSettings
 from pipeline.scan.table.lease import Lease
-from pipeline.scan.table.sink import Files
-from pipeline.scan.watch import LOADING, STARTING, Watch
+from pipeline.scan.table.parquet_sink import ParquetSink
 from pipeline.telemetry.progress import SCORING
 from pipeline.telemetry.terminal import Ticker
 from tests.pictures import faulty, picture, samples, write_shard
@@ -27,7 +28,7 @@ from tests.tiny import tiny_checkpoint
 from tests.verdicts import verdicts_of
 
 
-class Late(Files):
+class Late(ParquetSink):
     """A folder into which nothing is written before the ticker has counted so many images."""
 
     def __init__(self, output: str, ticker: Ticker, images: int) -> None:
@@ -51,22 +52,22 @@ def test_images_are_counted_before_the_first_part_is_written_each_once_and_their
 ) -> None:
     write_shard(tmp_path / "0.tar", samples(40))
     write_shard(tmp_path / "1.tar", faulty())
-    models = [tiny, tiny_checkpoint(tmp_path / "challenger", adapters=7)]
-    judges = [Judge(str(model), describe(model)) for model in models]
+    checkpoints = [tiny, tiny_checkpoint(tmp_path / "challenger", adapters=7)]
+    models = [ModelRef(str(place), describe(place)) for place in checkpoints]
     sources, output = [f"{tmp_path}/0.tar", f"{tmp_path}/1.tar"], str(tmp_path / "out")
     settings = ScanSettings(source=sources, output=output, model=str(tiny), batch_size=8, rows_per_file=10_000)
     with Ticker(quiet=True) as ticker:
-        shelf = Late(output, ticker, 48)
-        ledgers = [shelf.ledger(judge.described.digest) for judge in judges]
+        sink = Late(output, ticker, 48)
+        ledgers = [sink.ledger(model.digest) for model in models]
         with Lease(output) as held, Plan(Source(sources).units(), ledgers) as planned:
-            assert ahead(planned, ledgers) == (0, 2)
-            ticker.expect(*ahead(planned, ledgers))
-            readings = [reading((unit,), Wanted(1 << 20)) for unit in planned.todo(*ledgers)]
-            with paved(settings, held, shelf, ledgers[0], sources, ticker) as road:
-                assert drive(road, readings, judges, units=[]) == 48
+            assert remaining_work(planned, ledgers) == (0, 2)
+            ticker.expect(*remaining_work(planned, ledgers))
+            reads = [read_function((unit,), ReadOptions(1 << 20)) for unit in planned.todo(*ledgers)]
+            with prepare_context(settings, held, sink, ledgers[0], sources, ticker) as context:
+                assert execute_wave(context, reads, models, units=[]) == 48
         assert ticker.images == ticker.total == 48 and ticker.bar() == (48, 48)
     faults = {"truncated": 1, "empty": 1, "not_an_image": 1, "too_small": 1, "unsupported": 2}
-    assert ticker.written.kinds == faults and "6 faults (2 unsupported" in shelf.line
+    assert ticker.written.kinds == faults and "6 faults (2 unsupported" in sink.line
     rows = pads.dataset(ledgers[0].folder, format="parquet").to_table().to_pylist()
     assert len(rows) == 48
     assert ticker.written.verdicts == Counter(row["verdict"] for row in rows if row["verdict"])
@@ -79,21 +80,21 @@ def test_what_one_model_alone_lacks_is_to_do_too(tmp_path: Path) -> None:
     for number in range(4):
         (tmp_path / f"{number}.jpg").write_bytes(picture(number))
     shard, images = write_shard(tmp_path / "a.tar", samples(2)), [f"{tmp_path}/{number}.jpg" for number in range(4)]
-    shelf = Files(str(verdicts_of(*images[:3], shard, table=tmp_path / "out", model="old")))
-    ledgers = [shelf.ledger("old"), shelf.ledger("new")]
+    sink = ParquetSink(str(verdicts_of(*images[:3], shard, table=tmp_path / "out", model="old")))
+    ledgers = [sink.ledger("old"), sink.ledger("new")]
     with Plan(Source([*images, str(shard)]).units(), ledgers) as planned:
-        assert ahead(planned, ledgers[:1]) == (1, 0)
-        assert ahead(planned, ledgers) == (4, 1)
+        assert remaining_work(planned, ledgers[:1]) == (1, 0)
+        assert remaining_work(planned, ledgers) == (4, 1)
 
 
 def test_without_a_tally_what_is_written_is_counted() -> None:
     ticker = Ticker(quiet=True)
-    watch = Watch(ticker)
+    monitor = Monitor(ticker)
     ticker.expect(3)
     ticker.enter(LOADING)
-    with watch.wave("model") as teller:
+    with monitor.wave("model") as teller:
         assert teller is None
-        watch.look()
-        watch.written({"outcomes": [{"status": "ok", "verdict": "real", "images": 2}], "file": "a", "rows": 2})
+        monitor.poll()
+        monitor.written({"outcomes": [{"status": "ok", "verdict": "real", "images": 2}], "file": "a", "rows": 2})
         assert ticker.phase == SCORING and ticker.bar() == (2, 3)
     assert str(ticker).startswith("2 of 3 images, 2 real, 0 faults")

@@ -1,4 +1,4 @@
-"""The watch: a scan's driver looks at what its workers have told the tally, and the ticker shows it."""
+"""Monitor: the driver's view of a wave, polled from the tally actor and shown by the ticker."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,16 +12,16 @@ from pipeline.telemetry.tally import Seen, Teller
 from pipeline.telemetry.terminal import Ticker
 
 STARTING, LOADING, FIRST = "starting Ray", "loading the detector", "first images"
-LAST_LOOK = 1.0
-"""Seconds that the last look at a wave waits for its answer."""
+LAST_POLL = 1.0
+"""Seconds that the last poll of a wave waits for its answer."""
 
 
-class Watch:
-    """What is told of a run's waves, one after the other.
+class Monitor:
+    """The progress of a run's waves, which follow one another.
 
     Args:
         ticker: shows it.
-        tally: the actor's handle; None where nobody looks, and then only what is written counts.
+        tally: the actor's handle; None where no progress is shown, and then only written rows are counted.
     """
 
     def __init__(self, ticker: Ticker, tally: Any = None) -> None:
@@ -31,32 +31,32 @@ class Watch:
 
     @contextmanager
     def wave(self, model: str) -> Iterator[Teller | None]:
-        """Begin to count a wave, and hold what is shown to what it has written at its end.
+        """Count the images of a wave; at its end the counts shown are those of the rows written.
 
         Args:
-            model: the digest whose rows are counted.
+            model: the digest of the model whose rows are counted.
 
         Yields:
-            What its workers tell; None where nobody looks.
+            What workers report to; None where no progress is shown.
         """
         with self.ticker.lock:
             self._wave, self._units = self._wave + 1, set()
         yield None if self._tally is None else Teller(self._tally, self._wave, model)
         with self.ticker.lock:
-            self.look(LAST_LOOK)
+            self.poll(LAST_POLL)
             self.ticker.settle()
 
-    def look(self, wait: float = 0.0) -> None:
-        """Ask the tally, and take what it has answered by now.
+    def poll(self, wait: float = 0.0) -> None:
+        """Ask the tally, and show what it has answered so far.
 
         Args:
-            wait: seconds, for the answer.
+            wait: seconds to wait for the answer.
         """
         if seen := self._ask(self._wave, wait):
-            self._take(seen)
+            self._show(seen)
 
     def written(self, part: dict[str, Any]) -> None:
-        """Count a part of the table.
+        """Count a part of the table that was written.
 
         Args:
             part: a row of `TALLIED`.
@@ -66,17 +66,17 @@ class Watch:
         if LOG.is_json:
             self.ticker.say("part written", file=part["file"], rows=part["rows"])
 
-    def _take(self, seen: Seen) -> None:
+    def _show(self, seen: Seen) -> None:
         counts = Counts(seen.outcomes)
-        self._learn(seen.ended)
+        self._add_units(seen.ended)
         self.ticker.see(counts, counts.faults + max(seen.scored, counts.images - counts.faults))
         if self.ticker.phase == LOADING and seen.loaded:
             self.ticker.enter(FIRST)
         if seen.scored or counts.images:
             self._begin_scoring()
 
-    def _learn(self, ended: dict[str, int]) -> None:
-        """Learn how many images units had, each once."""
+    def _add_units(self, ended: dict[str, int]) -> None:
+        """Add the number of images of each unit that was read to its end, once a unit."""
         for unit in ended.keys() - self._units:
             self._units.add(unit)
             self.ticker.learn(ended[unit])
@@ -93,9 +93,9 @@ class Watch:
 
 
 @contextmanager
-def watched(ticker: Ticker) -> Iterator[Watch]:
-    """Watch a run on a Ray that is connected, if its ticker is shown."""
+def monitored(ticker: Ticker) -> Iterator[Monitor]:
+    """Monitor a run on a connected Ray, polling the workers' counts if the ticker is shown."""
     with tallied(ticker) as tally:
-        watch = Watch(ticker, tally)
-        with ticker.watching(watch.look):
-            yield watch
+        monitor = Monitor(ticker, tally)
+        with ticker.watching(monitor.poll):
+            yield monitor

@@ -1,8 +1,8 @@
-"""Which files of a table have the columns that a run would carry along."""
+"""Carried columns: which files of a partition have the columns of --carry."""
 
 from pathlib import Path
 
-from pipeline.scan.table.carried import lacking
+from pipeline.scan.table.carried_columns import files_without
 from pipeline.scan.table.ledger import Ledger
 from tests.verdicts import verdict_row, write_verdicts
 
@@ -16,7 +16,7 @@ def test_files_without_one_of_the_columns_are_named(tmp_path: Path) -> None:
         [verdict_row("a.tar#1", 2, carried={"url": "u"})],
     )
     ledger = Ledger(str(table / "model=old"))
-    assert len(lacking(ledger, ("url",))) == 1
-    assert len(lacking(ledger, ("caption", "url"))) == 2
-    assert len(lacking(ledger, ("key",))) == 3, "a column of the table itself is none that was carried"
-    assert lacking(ledger, ()) == [] and lacking(Ledger(str(tmp_path / "none")), ("url",)) == []
+    assert len(files_without(ledger, ("url",))) == 1
+    assert len(files_without(ledger, ("caption", "url"))) == 2
+    assert len(files_without(ledger, ("key",))) == 3, "a column of the table itself is none that was carried"
+    assert files_without(ledger, ()) == [] and files_without(Ledger(str(tmp_path / "none")), ("url",)) == []

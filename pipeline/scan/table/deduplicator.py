@@ -1,6 +1,6 @@
-"""Claims: which one of several images with the same bytes is scored, agreed on by all tasks of a wave.
+"""Deduplicator: an actor that decides which of several images with the same bytes is scored in a wave.
 
-The first image that asks for its content has it; one that asks again, since its task was begun again, has it still.
+The first image to claim its content is scored. A retried task that claims it again gets the same answer.
 """
 
 import hashlib
@@ -8,16 +8,16 @@ import sqlite3
 from collections.abc import Sequence
 
 PLACE_BYTES = 8
-"""Of a hash that stands for a place: two of one content would have to agree in it by chance, 1 in 10^19."""
+"""Bytes of an image's place that are kept, hashed: two images of one content share them with probability 1 in 10^19."""
 PAGES = -(64 << 10)
-"""KiB of the database that are kept in memory, as SQLite writes it; the rest lies in a file that goes with it."""
+"""SQLite's page cache, as a negative number of KiB; the rest is in a temporary file."""
 
 
-class Claims:
-    """Contents, and the place of the image that has claimed each."""
+class Deduplicator:
+    """Content hashes, each with the place of the image that claimed it first."""
 
     def __init__(self) -> None:
-        self._database = sqlite3.connect("")  # a file of its own, which is gone when it is closed
+        self._database = sqlite3.connect("")  # a temporary file, deleted when it is closed
         self._database.execute(f"PRAGMA cache_size = {PAGES}")
         self._database.execute("PRAGMA synchronous = OFF")
         self._database.execute("PRAGMA journal_mode = OFF")
@@ -27,11 +27,11 @@ class Claims:
         """Claim the content of some images.
 
         Args:
-            contents: a hash of each one's bytes.
-            places: what tells it from every other image.
+            contents: a hash of each image's bytes.
+            places: each image's unit and index, which identify it.
 
         Returns:
-            Of each, whether it is the one to be scored.
+            For each image, whether it is the one to score.
         """
         marks = [_mark(place) for place in places]
         self._database.executemany("INSERT OR IGNORE INTO claims VALUES (?, ?)", zip(contents, marks, strict=True))

@@ -1,0 +1,34 @@
+"""Connection: a run's connection to Ray, and the layout of its scorers on that cluster."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipeline.runtime import cluster
+from pipeline.scan.settings import DetectorSettings
+
+
+@contextmanager
+def connected(settings: DetectorSettings) -> Iterator[cluster.Layout]:
+    """Connect to Ray, and lay out the scorers on it.
+
+    Args:
+        settings: which cluster, and how the detector runs there.
+
+    Yields:
+        Scorers, batch size and cores of the cluster.
+
+    Raises:
+        SettingsError: there is no such cluster, or it lacks what the settings ask for.
+        MoleError: an error of a worker, as it was raised there.
+    """
+    with (
+        cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
+        cluster.own_errors(),
+    ):
+        yield cluster.lay_out(
+            settings.device,
+            actors=settings.num_actors,
+            batch_size=settings.batch_size,
+            rows_per_file=settings.rows_per_file,
+            resource=settings.score_resource,
+        )

@@ -1,0 +1,40 @@
+"""Models of a run: references to the detectors that score its images."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mole.config import Description, demand_one_trunk, describe
+from pipeline import registry
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """A reference to a detector.
+
+    Attributes:
+        location: its checkpoint folder, its registry, or `embedded`.
+        description: its configuration, calibration and digest, read without loading weights.
+    """
+
+    location: str
+    description: Description
+
+    @property
+    def digest(self) -> str:
+        """The model's version: the digest of its checkpoint."""
+        return self.description.digest
+
+
+def describe_models(locations: Iterable[str]) -> list[ModelRef]:
+    """Describe the models of a run, which must share a backbone and its preprocessing.
+
+    Args:
+        locations: as `--model` and `--shadow` name them.
+
+    Raises:
+        SettingsError: a location holds no model, or the models have different backbones.
+        ModelError: a checkpoint cannot be used.
+    """
+    models = [ModelRef(location, describe(registry.locate(location))) for location in locations]
+    demand_one_trunk([model.description for model in models])
+    return models

@@ -1,0 +1,114 @@
+"""Parquet sink: verdicts as Parquet files of a folder, each named by its images, written only under the run's lease."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import chain
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from ray.data import Dataset
+
+from pipeline.records import MODEL, TALLIED, Status
+from pipeline.runtime import cluster
+from pipeline.scan.table import lease
+from pipeline.scan.table.ledger import Ledger
+from pipeline.storage import memory, storage
+from pipeline.telemetry import metrics
+
+ROWS_A_GROUP = 1 << 17
+"""Rows of a row group: a reader that wants some units of a large file skips the other groups."""
+
+
+def part_name(verdicts: pa.Table) -> str:
+    """Name a part by its units and indices, so that a retried write replaces its own file."""
+    content = hashlib.blake2b(digest_size=12)
+    for unit, index in sorted(zip(verdicts["unit"].to_pylist(), verdicts["index"].to_pylist(), strict=True)):
+        content.update(f"{unit}\0{index}\n".encode())
+    return f"part-{content.hexdigest()}.parquet"
+
+
+def encode(verdicts: pa.Table) -> bytes:
+    """Encode a table of verdicts as the bytes of a Parquet file, zstd."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(verdicts, sink, compression="zstd", row_group_size=ROWS_A_GROUP)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def publish(verdicts: pa.Table, *, output: str, generation: str) -> pa.Table:
+    """Write a part to the partition of each model.
+
+    Args:
+        verdicts: rows of several models, as `conclude` writes them.
+        output: the table's URL, where the lease is kept.
+        generation: the lease under which this run writes.
+
+    Returns:
+        `TALLIED`, a row a file: the model, rows, faults, outcomes, the file, and its content where only the driver can
+        write to the output.
+
+    Raises:
+        StorageError: the store refuses, or another run holds the output.
+    """
+    in_driver = memory.lives_in_this_process(output)
+    tallies = []
+    for model in verdicts[MODEL].unique().to_pylist():
+        part = verdicts.filter(pc.field(MODEL) == model).drop_columns([MODEL])
+        url = storage.join(partition(output, model), part_name(part))
+        outcomes = Counter(zip(part["status"].to_pylist(), part["verdict"].to_pylist(), strict=True))
+        counts = [{"status": status, "verdict": verdict, "images": n} for (status, verdict), n in outcomes.items()]
+        faults = sum(count for (status, _), count in outcomes.items() if status != Status.OK)
+        with metrics.timed(metrics.Stage.WRITE):
+            content = encode(part)
+            if not in_driver:
+                lease.check(output, generation)
+                storage.write(url, content)
+        tally = {MODEL: model, "rows": part.num_rows, "faults": faults, "outcomes": counts, "file": url}
+        tally["units"] = pc.sum(part["last"]).as_py() or 0
+        tallies.append(tally | {"content": content if in_driver else None})
+    return pa.Table.from_pylist(tallies, TALLIED)
+
+
+def partition(output: str, model: str) -> str:
+    """Name the folder of a model's rows in a table."""
+    return storage.join(storage.absolute(output), f"{MODEL}={model}")
+
+
+class ParquetSink:
+    """A folder with a partition for each model.
+
+    Args:
+        output: its URL.
+    """
+
+    def __init__(self, output: str) -> None:
+        self.output = storage.absolute(output)  # workers of a running cluster have another working directory
+
+    def ledger(self, model: str) -> Ledger:
+        """Open a model's partition."""
+        return Ledger(partition(self.output, model))
+
+    def put(self, verdicts: Dataset, generation: str, rows: int, _units: list[str]) -> Iterator[dict[str, Any]]:
+        """Write a wave's verdicts part by part, each as soon as its rows are ready.
+
+        Args:
+            verdicts: as `conclude` writes them; nothing runs before the result is read.
+            generation: the lease under which this run writes.
+            rows: rows of a part.
+
+        Yields:
+            A row of `TALLIED` for each part that is written.
+
+        Raises:
+            StorageError: the store refuses, or another run holds the output.
+        """
+        write = partial(publish, output=self.output, generation=generation)
+        parts = verdicts.map_batches(write, batch_size=rows, batch_format="pyarrow", **cluster.writers())
+        tallies: Iterable[pa.Table] = parts.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+        for part in chain.from_iterable(tally.to_pylist() for tally in tallies):
+            if part["content"] is not None:
+                storage.write(part["file"], part["content"])
+            yield part
