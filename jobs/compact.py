@@ -14,7 +14,7 @@ from pipeline.command.run import Record
 from pipeline.scan.settings import CompactSettings
 from pipeline.scan.table.compact import Compacted, compact
 from pipeline.scan.table.views import demand_table
-from pipeline.telemetry.terminal import Ticker, command, results
+from pipeline.telemetry.terminal import ProgressDisplay, command, results
 
 
 @command
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
         The exit code: 0 done, 2 settings, 3 storage, 5 law broken, 7 held, 130 interrupted, 143 SIGTERM.
     """
     settings = CompactSettings.from_command_line(arguments)
-    with Record("compact", settings, Ticker()) as record:
+    with Record("compact", settings, ProgressDisplay()) as record:
         demand_table(settings.table)
         record.begin(settings.table)
         found = compact(settings)
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
             print(json.dumps([dataclasses.asdict(one) for one in found]), flush=True)
         else:
             show(found, results())
-    record.tell()
+    record.log_location()
     return record.exit_code
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import islice
 from math import ceil
 
-from mole.config import demand_one_trunk, describe
+from mole.config import demand_shared_backbone, describe
 from mole.errors import SettingsError
 from pipeline import registry
 from pipeline.images import cropped
@@ -29,7 +29,7 @@ from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.shelf import opened
 from pipeline.storage import storage
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 
 WAVE, TASKS_A_CORE = 1024, 16
 """Read tasks of one execution, at least; the driver holds that many, whatever the source has. More where there are so
@@ -87,35 +87,35 @@ Look = Callable[[Plan, Sequence[Ledger]], None]
 """A look at what the table holds of a source now, the model's ledger first."""
 
 
-def scan(settings: ScanSettings, ticker: Ticker, look: Look | None = None) -> Summary:
+def scan(settings: ScanSettings, progress: ProgressDisplay, look: Look | None = None) -> Summary:
     """Give every image of the source its one verdict of the model.
 
     Args:
         settings: what to scan, with what, and where the verdicts go.
-        ticker: told of every part that is written.
+        progress: told of every part that is written.
         look: called once everything is written and checked.
 
     Raises:
         SettingsError: the source or a setting is refused.
         StorageError: a store failed, or another scan holds the output; what is written stays good.
         ModelError: the checkpoint cannot be used.
-        LawError: the table does not hold every image once.
+        CompletenessError: the table does not hold every image once.
     """
     begun, budget = time.monotonic(), Budget.of(settings)
     cluster.demand_gpu(settings.device, settings.ray_address)
     judges = [Judge(place, describe(registry.locate(place))) for place in models(settings)]
-    demand_one_trunk([judge.described for judge in judges])
+    demand_shared_backbone([judge.described for judge in judges])
     if not cropped.BUILT and judges[0].described.preprocess.window(1, 1) is not None:
-        ticker.say(cropped.ADVICE)
+        progress.log(cropped.ADVICE)
     shelf = opened(settings.sink, settings.output)
     ledgers = [shelf.ledger(judge.described.digest) for judge in judges]
     source = Source(settings.source, settings.all_files, settings.image_member, shelf.output)
     wanted = Wanted(settings.max_bytes, settings.image_member, settings.carry)
     written = repaired = 0
-    with Plan(listed(source.units(), ticker, "comparing with the table"), ledgers) as planned:
+    with Plan(listed(source.units(), progress, "comparing with the table"), ledgers) as planned:
         demand_columns(settings.carry, source)
         if stay := planned.rows_in(lacking(ledgers[0], settings.carry)):
-            ticker.say(
+            progress.log(
                 f"{stay:,} images have rows already, which lack a column of --carry {','.join(settings.carry)} and "
                 "stay as they are; scan into another --output to have it for all"
             )
@@ -125,8 +125,8 @@ def scan(settings: ScanSettings, ticker: Ticker, look: Look | None = None) -> Su
                     storage.sweep(ledger.folder)
                 repaired = sum(ledger.repair() for ledger in ledgers)
                 planned.look()
-                ticker.expect(*ahead(planned, ledgers), settings.limit)
-                with paved(settings, held, shelf, ledgers[0], settings.source, ticker) as paving:
+                progress.expect(*ahead(planned, ledgers), settings.limit)
+                with paved(settings, held, shelf, ledgers[0], settings.source, progress) as paving:
                     road = replace(paving, until=budget.until)
                     for _ in range(PASSES):
                         more = _waves(
@@ -137,7 +137,7 @@ def scan(settings: ScanSettings, ticker: Ticker, look: Look | None = None) -> Su
                         planned.look()
                         if not more or budget.spent(written) or not any(planned.left(one).units for one in ledgers):
                             break
-        ticker.enter("checking the table")
+        progress.enter("checking the table")
         laws = [planned.check(ledger) for ledger in ledgers]
         stopped = budget.spent(written) if any(law.open for law in laws) else None
         for law in laws:

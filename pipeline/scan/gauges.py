@@ -51,7 +51,7 @@ class Gauges:
         """Count the rows of a file that is written.
 
         Args:
-            part: a row of `TALLIED`.
+            part: a row of `WRITTEN_FILES`.
             first: the model whose rows tell which units are done.
         """
         for outcome in part["outcomes"]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
 
-from mole.config import demand_one_trunk, describe
-from mole.errors import LawError
+from mole.config import demand_shared_backbone, describe
+from mole.errors import CompletenessError
 from pipeline import registry
 from pipeline.runtime import cluster
 from pipeline.scan.budget import Budget
@@ -22,7 +22,7 @@ from pipeline.scan.table.ledger import Ledger, literal
 from pipeline.scan.table.sink import Files, partition
 from pipeline.scan.table.views import demand_table, opened
 from pipeline.storage import storage
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 
 LISTINGS = "_rescans"
 """Where listings lie in a table while a rescan runs; readers of Parquet pass over names that begin so."""
@@ -87,24 +87,24 @@ class Rescanned:
     thresholds: tuple[float, float]
 
 
-def rescan(settings: RescanSettings, ticker: Ticker) -> Rescanned:
+def rescan(settings: RescanSettings, progress: ProgressDisplay) -> Rescanned:
     """Give each image that is chosen its one verdict of the model.
 
     Args:
         settings: which images of which table, and which model judges them.
-        ticker: told of every part that is written.
+        progress: told of every part that is written.
 
     Raises:
         SettingsError: a setting or the condition is refused.
         StorageError: a store failed, or another run holds the table; what is written stays good.
         ModelError: the checkpoint cannot be used.
-        LawError: a chosen image has no row, or more than one.
+        CompletenessError: a chosen image has no row, or more than one.
     """
     begun, budget = time.monotonic(), Budget.of(settings)
     cluster.demand_gpu(settings.device, settings.ray_address)
     places = [registry.resolve(model, settings.registry) for model in (settings.model, settings.shadow) if model]
     judges = [Judge(place, describe(registry.locate(place))) for place in places]
-    demand_one_trunk([judge.described for judge in judges])
+    demand_shared_backbone([judge.described for judge in judges])
     digests = [judge.described.digest for judge in judges]
     ledgers = [Ledger(partition(settings.table, digest)) for digest in digests]
     demand_table(settings.table)
@@ -120,7 +120,7 @@ def rescan(settings: RescanSettings, ticker: Ticker) -> Rescanned:
         for team in [judges, *([judge] for judge in judges if len(judges) > 1)]:
             here = replace(budget, images=budget.left(sum(one.written for one in passes)))
             try:
-                passes.append(_pass(settings, team, listing, held, (ticker, here)))
+                passes.append(_pass(settings, team, listing, held, (progress, here)))
                 repaired += sum(ledger.repair() for ledger in ledgers) if passes[-1].written else 0
                 law = [_outcome(settings.table, listing, judge.described.digest, passes[-1].left) for judge in team]
             finally:
@@ -159,26 +159,28 @@ class Pass:
 
 
 def _pass(
-    settings: RescanSettings, team: Sequence[Judge], listing: str, held: Lease, told: tuple[Ticker, Budget]
+    settings: RescanSettings, team: Sequence[Judge], listing: str, held: Lease, told: tuple[ProgressDisplay, Budget]
 ) -> Pass:
     """Choose what none of some judges has seen, and let them judge it, as far as the budget goes."""
-    ticker, budget = told
+    progress, budget = told
     models = tuple(judge.described.digest for judge in team)
-    ticker.enter("choosing images")
+    progress.enter("choosing images")
     with opened(settings.table) as views:
         choice = choose(views, Asked(models, settings.where, settings.newer_than, settings.sample), listing)
     if not choice.images or budget.spent(0):
         return Pass(choice, 0, Counter())
-    ticker.expect(ticker.images + (choice.images if budget.images is None else min(choice.images, budget.images)))
+    progress.expect(progress.images + (choice.images if budget.images is None else min(choice.images, budget.images)))
     wanted = Wanted(settings.max_bytes, settings.image_member, choice.carry)
     ledger = Ledger(partition(settings.table, models[0]))
-    with paved(settings, held, Files(settings.table), ledger, [settings.table], ticker) as paving:
+    with paved(settings, held, Files(settings.table), ledger, [settings.table], progress) as paving:
         road = replace(paving, until=budget.until)
         road.gauges.plan(waves=1, units=0)
         written = drive(road, readings(choice, wanted, road.layout.cores), team, units=[], limit=budget.images)
         road.gauges.wave_done()
     if written < choice.images and not budget.spent(written):
-        raise LawError(f"{choice.images:,} images were chosen and {written:,} rows written; start the rescan again")
+        raise CompletenessError(
+            f"{choice.images:,} images were chosen and {written:,} rows written; start the rescan again"
+        )
     return Pass(choice, written, Counter())
 
 
@@ -199,7 +201,9 @@ def _outcome(table: str, listing: str, model: str, left: int) -> Counter[tuple[s
         values = {"listing": literal(listing), "model": model}
         missing, doubled = views.execute(LAW, values).fetchall()[0]
         if missing > left or doubled:
-            raise LawError(f"{missing:,} of the chosen images have no row, {doubled:,} have several; rescan again")
+            raise CompletenessError(
+                f"{missing:,} of the chosen images have no row, {doubled:,} have several; rescan again"
+            )
         found = views.execute(OUTCOME, values).fetchall()
     turns: Counter[tuple[str, str]] = Counter()
     for before, after, status, images in found:

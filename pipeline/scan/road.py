@@ -30,8 +30,8 @@ from pipeline.scan.workers import conclude, prepare
 from pipeline.storage import storage
 from pipeline.storage.memory import Snapshot, mount, snapshot
 from pipeline.telemetry import metrics
-from pipeline.telemetry.tally import Teller
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.progress_counter import ProgressReporter
+from pipeline.telemetry.terminal import ProgressDisplay
 
 Reading = Callable[[], Iterator[pa.Table]]
 """Some seconds of reading: tables of `FETCHED`."""
@@ -74,12 +74,12 @@ class Untold:
     Attributes:
         unit: its name.
         reading: its images.
-        teller: is told how many there were, where somebody watches.
+        reporter: is told how many there were, where somebody watches.
     """
 
     unit: str
     reading: Reading
-    teller: Teller | None = None
+    reporter: ProgressReporter | None = None
 
     def __call__(self) -> Iterator[pa.Table]:
         """Read the unit."""
@@ -87,8 +87,8 @@ class Untold:
         for table in self.reading():
             images += table.num_rows
             yield table
-        if self.teller is not None:
-            self.teller.ended(self.unit, images)
+        if self.reporter is not None:
+            self.reporter.ended(self.unit, images)
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Road:
 
 @contextmanager
 def paved(
-    settings: DetectorSettings, held: Lease, shelf: Shelf, ledger: Ledger, sources: list[str], report: Ticker
+    settings: DetectorSettings, held: Lease, shelf: Shelf, ledger: Ledger, sources: list[str], report: ProgressDisplay
 ) -> Iterator[Road]:
     """Connect to Ray, lay the detectors out on it, and, with `--dedupe`, write down what is known.
 
@@ -153,7 +153,7 @@ def paved(
         report.enter(STARTING)
         with (
             cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
-            cluster.own_errors(),
+            cluster.unwrapped_errors(),
         ):
             layout = cluster.lay_out(
                 settings.device,
@@ -183,21 +183,23 @@ def drive(
         limit: stop after so many images.
     """
     road.layout.size_blocks(judges[0].described.preprocess.bytes)
-    with road.watch.wave(judges[0].described.digest) as teller:
-        readings = [replace(one, teller=teller) if isinstance(one, Untold) else one for one in readings]
+    with road.watch.wave(judges[0].described.digest) as reporter:
+        readings = [replace(one, reporter=reporter) if isinstance(one, Untold) else one for one in readings]
         images = _images(road, [partial(_read_images, one, road.until) for one in readings])
         images = images if limit is None else images.limit(limit)
-        return _driven(road, images, judges, units, teller)
+        return _driven(road, images, judges, units, reporter)
 
 
-def _driven(road: Road, images: Dataset, judges: Sequence[Judge], units: list[str], teller: Teller | None) -> int:
+def _driven(
+    road: Road, images: Dataset, judges: Sequence[Judge], units: list[str], reporter: ProgressReporter | None
+) -> int:
     """Take images down the road; with `--dedupe`, the copies among them last."""
     if road.known is None:
-        return _put(road, judged(images, judges, road, teller=teller), judges, units).rows
+        return _put(road, judged(images, judges, road, reporter=reporter), judges, units).rows
     aside = copies.prefix(road.shelf.output, road.generation)
     claims: Any = ray.remote(num_cpus=0)(Claims).remote()  # costs no core that it does not use
     try:
-        scored = _put(road, judged(images, judges, road, claims=claims, aside=aside, teller=teller), judges, units)
+        scored = _put(road, judged(images, judges, road, claims=claims, aside=aside, reporter=reporter), judges, units)
         waiting = copies.waiting(aside)
         if not waiting or not scored.files:
             return scored.rows
@@ -242,7 +244,7 @@ def judged(
     *,
     claims: ActorHandle[Claims] | None = None,
     aside: str | None = None,
-    teller: Teller | None = None,
+    reporter: ProgressReporter | None = None,
 ) -> Dataset:
     """Join the steps: images in, verdicts out; nothing runs before the result is read.
 
@@ -252,7 +254,7 @@ def judged(
         road: what the wave has in common with the others.
         claims: with `--dedupe`, which of several copies is scored.
         aside: with `--dedupe`, where the rows of the others wait.
-        teller: where somebody watches.
+        reporter: where somebody watches.
     """
     settings, layout, spec = road.settings, road.layout, judges[0].described.preprocess
     bounds = (settings.max_bytes, settings.max_pixels, settings.min_side)
@@ -262,7 +264,7 @@ def judged(
     scores: Dataset = views.map_batches(
         Scorer,
         fn_constructor_kwargs={"models": models, "device": layout.device, "threads": layout.threads}
-        | {"batch_size": layout.batch_size, "teller": teller, "until": road.until},
+        | {"batch_size": layout.batch_size, "reporter": reporter, "until": road.until},
         batch_size=layout.rows_a_call(spec.bytes),
         batch_format="pyarrow",
         compute=ActorPoolStrategy(size=layout.actors, max_tasks_in_flight_per_actor=2),
@@ -275,6 +277,6 @@ def judged(
         fingerprint=spec.fingerprint,
         prevalence=settings.prevalence,
         aside=aside,
-        teller=teller,
+        reporter=reporter,
     )
-    return scores.map_batches(finish, batch_format="pyarrow", **cluster.writers())
+    return scores.map_batches(finish, batch_format="pyarrow", **cluster.write_resources())

@@ -15,7 +15,7 @@ from mole.measuring.calibration import Calibration
 from mole.views.preprocess import Preprocess
 from pipeline.scan.forecasting.trial import Trial
 from pipeline.telemetry import metrics
-from pipeline.telemetry.tally import Teller
+from pipeline.telemetry.progress_counter import ProgressReporter
 
 
 def prepare(
@@ -61,15 +61,15 @@ class Scorer:
         device: str,
         threads: int,
         batch_size: int,
-        teller: Teller | None = None,
+        reporter: ProgressReporter | None = None,
     ) -> None:
         from pipeline.scan.steps.score import ScoreActor
 
         self.batch_size = batch_size
-        told = None if teller is None else teller.scored
+        told = None if reporter is None else reporter.scored
         self.actor = ScoreActor(models, device=device, threads=threads, batch_size=batch_size, told=told)
-        if teller is not None:
-            teller.loaded()
+        if reporter is not None:
+            reporter.loaded()
         gc.freeze()  # what lives as long as this process is not walked over again
 
     def __call__(self, prepared: pa.Table) -> Any:
@@ -87,7 +87,7 @@ def conclude(
     *,
     prevalence: float,
     aside: str | None = None,
-    teller: Teller | None = None,
+    reporter: ProgressReporter | None = None,
 ) -> pa.Table:
     """Write rows as the table holds them; see `pipeline.scan.steps.verdict`.
 
@@ -97,7 +97,7 @@ def conclude(
         fingerprint: of the preprocessing.
         prevalence: share of generated images that the probabilities assume.
         aside: where rows of copies wait, where copies are not to be scored; these are left out.
-        teller: is told the outcomes, where somebody watches.
+        reporter: is told the outcomes, where somebody watches.
     """
     from pipeline.scan.steps.verdict import conclude as conclude_here
     from pipeline.scan.table.copies import set_aside
@@ -105,13 +105,13 @@ def conclude(
     with metrics.timed(metrics.Stage.CONCLUDE):
         rows = conclude_here(scored, calibrations, fingerprint, prevalence=prevalence)
         rows = rows if aside is None else set_aside(rows, aside)
-    if teller is not None:
-        teller.concluded(rows)
+    if reporter is not None:
+        reporter.concluded(rows)
     return rows
 
 
-def survey(trial: Trial, teller: Teller | None = None) -> tuple[dict[str, Any], float]:
+def survey(trial: Trial, reporter: ProgressReporter | None = None) -> tuple[dict[str, Any], float]:
     """Scan a sample and time its steps; see `pipeline.scan.forecasting.survey`."""
     from pipeline.scan.forecasting.survey import measure
 
-    return measure(trial, None if teller is None else teller.scored)
+    return measure(trial, None if reporter is None else reporter.scored)

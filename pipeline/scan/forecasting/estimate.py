@@ -20,8 +20,8 @@ from pipeline.scan.reading.unit import Unit
 from pipeline.scan.settings import EstimateSettings
 from pipeline.scan.workers import survey
 from pipeline.storage.memory import snapshot
-from pipeline.telemetry.asking import counting
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.progress_client import counted_phase
+from pipeline.telemetry.terminal import ProgressDisplay
 
 PLACES = 16
 """Shards and slices that a sample is drawn from, a few images of each; of single files each is one."""
@@ -42,14 +42,14 @@ def estimate(settings: EstimateSettings) -> list[Line]:
     model = describe(registry.locate(settings.model))
     begun = time.time()
     source = Source(settings.source, settings.all_files, settings.image_member)
-    counted, drawn = count(listed(source.units(), Ticker.shown()), settings.images, settings.seed)
+    counted, drawn = count(listed(source.units(), ProgressDisplay.shown()), settings.images, settings.seed)
     listing = time.time() - begun
     if not drawn:
         raise SettingsError(f"--source {settings.source}: there is nothing to measure")
-    Ticker.shown().enter("starting Ray")
+    ProgressDisplay.shown().enter("starting Ray")
     with (
         cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
-        cluster.own_errors(),
+        cluster.unwrapped_errors(),
     ):
         layout = cluster.lay_out(
             settings.device,
@@ -110,10 +110,10 @@ def _sample(
         batch_size=layout.batch_size,
         memory=snapshot(settings.source),
     )
-    with counting("measuring a sample", None, "images") as teller:
-        measured = ray.remote(**layout.resources)(survey).remote(trial, teller)
+    with counted_phase("measuring a sample", None, "images") as reporter:
+        measured = ray.remote(**layout.resources)(survey).remote(trial, reporter)
         facts, ready = ray.get(measured)
-        Ticker.shown().reach(facts["images"])
+        ProgressDisplay.shown().reach(facts["images"])
     if not facts["images"]:
         raise SettingsError(f"--source {settings.source}: none of the images that were drawn can be read")
     return Sampled(**facts), ready

@@ -29,8 +29,8 @@ from pipeline.scan.reading.shard import SHARD_NAME
 from pipeline.scan.reading.torn import TornError, parquet
 from pipeline.scan.reading.unit import Kind, Name, Slice, Unit
 from pipeline.storage import storage
-from pipeline.storage.found import Found
-from pipeline.storage.patience import patiently
+from pipeline.storage.file_info import FileInfo
+from pipeline.storage.retry import with_retries
 
 MANIFEST = "manifest.json"
 ROWS_A_SLICE = 4096
@@ -139,7 +139,7 @@ def _place(manifest: str, bucket: str, key: str) -> str:
 def _read(part: Part) -> Listed:
     """Read the keys of one data file, a batch of rows at a time; a damaged one is a unit that says so."""
     fs, path = storage.filesystem(part.url)
-    place = storage.found(fs, patiently(lambda: fs.info(path), part.url))
+    place = storage.file_info(fs, with_retries(lambda: fs.info(path), part.url))
     try:
         return _listed(part, place)
     except TornError as reason:
@@ -148,7 +148,7 @@ def _read(part: Part) -> Listed:
         return Listed([Unit(name, place.url, Kind.FILE, key=key, images=1, size=place.size, fault=fault)], [], 0)
 
 
-def _listed(part: Part, place: Found) -> Listed:
+def _listed(part: Part, place: FileInfo) -> Listed:
     listed = Listed([], [], 0)
     others = 0
     for first, group, row, batch in _batches(part):

@@ -3,23 +3,23 @@
 from collections.abc import Iterable, Iterator
 
 from pipeline.scan.reading.unit import Unit
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 
 
-def listed(units: Iterable[Unit], ticker: Ticker, then: str = "") -> Iterator[Unit]:
+def listed(units: Iterable[Unit], progress: ProgressDisplay, then: str = "") -> Iterator[Unit]:
     """Hand on the units of a source, and show how many there are.
 
     Args:
         units: as they are found.
-        ticker: shows it.
+        progress: shows it.
         then: the phase that follows once all are found.
     """
-    ticker.enter("listing the source")
+    progress.enter("listing the source")
     images = silent = 0
     for number, unit in enumerate(units, start=1):
         images, silent = images + (unit.images or 0), silent + (unit.images is None)
         told = [f"{images:,} images"] if images or not silent else []
         told += [f"{silent:,} shards"] if silent else []
-        ticker.found(f"{' and '.join(told)} in {number:,} units")
+        progress.found(f"{' and '.join(told)} in {number:,} units")
         yield unit
-    ticker.enter(then)
+    progress.enter(then)

@@ -9,21 +9,21 @@ from pipeline.records import Status
 from pipeline.scan.reading.unit import Kind, Unit
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of
+from pipeline.storage.file_info import FileInfo
 from pipeline.storage.folder import files
-from pipeline.storage.found import Found
-from pipeline.storage.patience import is_web
+from pipeline.storage.retry import is_web
 from pipeline.storage.signature import unsigned
 
 MANY = 8
 LOOKS = 32
 
 
-def file_unit(place: Found, key: str) -> Unit:
+def file_unit(place: FileInfo, key: str) -> Unit:
     """Make a single file a unit, with its fault where one is known."""
     return Unit(name_of(place), place.url, Kind.FILE, key=key, images=1, size=place.size, fault=place.fault)
 
 
-def name_of(place: Found) -> str:
+def name_of(place: FileInfo) -> str:
     """Name a unit: where its bytes lie, whatever signature its URL bears, and what changes when they do."""
     return f"{unsigned(place.url)}#{place.identity}"
 
@@ -40,7 +40,7 @@ def name_now(uri: str) -> str:
     return f"{unsigned(uri)}#folder" if place is None else name_of(place)
 
 
-def look_at(text: str) -> Found | Unit | None:
+def look_at(text: str) -> FileInfo | Unit | None:
     """Look at a file; one that is missing or forbidden is a unit with its fault, a folder is None.
 
     Raises:
@@ -48,7 +48,7 @@ def look_at(text: str) -> Found | Unit | None:
     """
     url = storage.absolute(text)
     try:
-        return storage.look(text)
+        return storage.info(text)
     except STORE_FAULTS as reason:
         status, detail = fault_of(reason)
         if status is Status.UNREACHABLE:
@@ -57,10 +57,10 @@ def look_at(text: str) -> Found | Unit | None:
         return Unit(f"{unsigned(url)}#{status}", url, Kind.SHARD, key=key, images=1, fault=(status, detail))
 
 
-def look_at_all(texts: list[str]) -> Iterator[Found | Unit]:
+def look_at_all(texts: list[str]) -> Iterator[FileInfo | Unit]:
     """Look at many files in order: a folder of a store is listed once where it holds several of them."""
     folders = {posixpath.dirname(text) for text in texts}
-    there: dict[str, Found] = {}
+    there: dict[str, FileInfo] = {}
     if len(texts) > MANY * len(folders) and not is_web(texts[0]):
         there = {place.url: place for folder in sorted(folders) for place in _siblings(folder)}
     with ThreadPoolExecutor(LOOKS) as lookers:
@@ -71,7 +71,7 @@ def look_at_all(texts: list[str]) -> Iterator[Found | Unit]:
             yield place
 
 
-def _siblings(folder: str) -> list[Found]:
+def _siblings(folder: str) -> list[FileInfo]:
     try:
         return files(folder or ".")
     except (*STORE_FAULTS, StorageError):

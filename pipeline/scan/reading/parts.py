@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from mole.errors import SettingsError
 from pipeline.scan.reading.listing import form_of
-from pipeline.storage.found import Found
+from pipeline.storage.file_info import FileInfo
 
 DELTA = "_delta_log"
 
@@ -24,7 +24,7 @@ class Parts:
     """
 
     folder: str
-    found: list[Found] = field(default_factory=list)
+    found: list[FileInfo] = field(default_factory=list)
     delta: bool = False
 
     @property
@@ -32,7 +32,7 @@ class Parts:
         """Tell whether the folder's own name says that it is a listing."""
         return form_of(self.folder) is not None
 
-    def take(self, place: Found) -> bool:
+    def take(self, place: FileInfo) -> bool:
         """Take a file that is a part; tell whether it is one, or its writer's own, and so no file of the folder."""
         path = place.key.split("/")
         own = any(name.startswith(("_", ".")) for name in path)
@@ -43,7 +43,7 @@ class Parts:
         self.found += [place] * part
         return part
 
-    def whole(self) -> Iterator[Found]:
+    def whole(self) -> Iterator[FileInfo]:
         """Yield the parts.
 
         Raises:

@@ -13,8 +13,8 @@ from mole.views.view import Pixels, views
 from pipeline.images.decode import Bounds, Fault, decode
 from pipeline.images.provenance import declared
 from pipeline.records import COPY, PLACE, PREPARED, SAME_AS, SCORE, Status, like
-from pipeline.runtime.attempt import is_suspected
 from pipeline.runtime.isolation import Server, bounded_time, server
+from pipeline.runtime.task_attempts import is_poison_suspected
 from pipeline.scan.table.known import Known
 
 HASH_BYTES = 16
@@ -78,7 +78,7 @@ def prepare(
 
 def chosen(spec: Preprocess, bounds: Bounds) -> Look:
     """Look at images in this process, or, where the workers of this task have died twice, at each in one of its own."""
-    if not is_suspected():
+    if not is_poison_suspected():
         return here(spec, bounds)
     heavy = ("torch",) if spec.resizes else ()
     return isolated(spec, bounds, server(__name__, *heavy))

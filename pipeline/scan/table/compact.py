@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mole.errors import LawError, StorageError
+from mole.errors import CompletenessError, StorageError
 from pipeline.records import MODEL, check_version
 from pipeline.scan.settings import CompactSettings
 from pipeline.scan.table import lease
@@ -24,8 +24,8 @@ from pipeline.scan.table.sink import encode, part_name
 from pipeline.scan.table.views import demand_table, partitions
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS
-from pipeline.storage.patience import patiently
-from pipeline.telemetry.terminal import Ticker
+from pipeline.storage.retry import with_retries
+from pipeline.telemetry.terminal import ProgressDisplay
 
 READERS = 16
 
@@ -76,7 +76,7 @@ def compact(settings: CompactSettings, wait: Callable[[float], None] = time.slee
     Raises:
         SettingsError: there is no such table.
         StorageError: a store failed, the table has another schema, or a run holds it; no row is lost.
-        LawError: a joined file does not hold what it was made of.
+        CompletenessError: a joined file does not hold what it was made of.
     """
     demand_table(settings.table)
     with Lease(settings.table) as held:
@@ -89,11 +89,11 @@ def _partition(folder: str, settings: CompactSettings, held: Lease, wait: Callab
     repaired = Ledger(folder).repair()
     files = _files(folder)
     groups = list(_groups(files, settings.rows_per_file))
-    ticker = Ticker.shown()
-    for group in ticker.track(groups, "joining files", len(groups), "files"):
+    progress = ProgressDisplay.shown()
+    for group in progress.track(groups, "joining files", len(groups), "files"):
         _join(folder, group)
     if groups:
-        ticker.enter("waiting for those who read the small files")
+        progress.enter("waiting for those who read the small files")
         wait(settings.grace)
         # a run that slept past its lease may have been followed by another, which mended the table its own way
         lease.check(held.output, held.generation)
@@ -147,7 +147,7 @@ def _join(folder: str, group: Sequence[File]) -> None:
     """Put one file in place that holds the rows of several, in the order of their units and indices.
 
     Raises:
-        LawError: it does not hold them.
+        CompletenessError: it does not hold them.
         StorageError: the store failed.
     """
     rows = pa.concat_tables([_read(file.url) for file in group])
@@ -164,7 +164,9 @@ def _join(folder: str, group: Sequence[File]) -> None:
     storage.write(url, encode(rows.replace_schema_metadata(group[0].schema.metadata)))
     written = _read(url)
     if written.num_rows != sum(file.rows for file in group) or part_name(written) != name:
-        raise LawError(f"{url} does not hold the rows of the {len(group)} files it was made of; they stay, remove it")
+        raise CompletenessError(
+            f"{url} does not hold the rows of the {len(group)} files it was made of; they stay, remove it"
+        )
 
 
 def _read(url: str) -> pa.Table:
@@ -175,6 +177,6 @@ def _read(url: str) -> pa.Table:
             return pq.ParquetFile(stream).read()
 
     try:
-        return patiently(once, url)
+        return with_retries(once, url)
     except (*STORE_FAULTS, pa.ArrowException) as reason:
         raise StorageError(f"cannot read {url!r}: {reason}") from reason

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from mole.errors import LawError, StorageError
+from mole.errors import CompletenessError, StorageError
 from pipeline.records import check_version
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS
@@ -72,10 +72,10 @@ class Law:
         """Insist that the law holds.
 
         Raises:
-            LawError: a unit has a gap or a double.
+            CompletenessError: a unit has a gap or a double.
         """
         if self.open or self.doubled:
-            raise LawError(
+            raise CompletenessError(
                 f"{self.open:,} of {self.units:,} units miss rows, {self.doubled:,} have rows twice "
                 f"(such as {list(self.examples)}); start the scan again"
             )

@@ -28,7 +28,7 @@ class Shelf(Protocol):
         """Look at what is there of a model."""
 
     def put(self, verdicts: Dataset, generation: str, rows: int, units: list[str]) -> Iterator[dict[str, Any]]:
-        """Write a wave's verdicts, and tell what was written, a row of `TALLIED` at a time."""
+        """Write a wave's verdicts, and tell what was written, a row of `WRITTEN_FILES` at a time."""
 
 
 def opened(sink: str, output: str) -> Shelf:

@@ -4,7 +4,7 @@ import pytest
 
 from mole.errors import SettingsError
 from pipeline.scan.reading.parts import Parts
-from pipeline.storage.found import Found
+from pipeline.storage.file_info import FileInfo
 
 SPARK = [
     "_SUCCESS",
@@ -19,7 +19,7 @@ SPARK = [
 def taken(folder: str, names: list[str]) -> tuple[Parts, list[str]]:
     """Offer files, and name those that were left."""
     parts = Parts(folder)
-    return parts, [name for name in names if not parts.take(Found(f"{folder}/{name}", 1, "1", name))]
+    return parts, [name for name in names if not parts.take(FileInfo(f"{folder}/{name}", 1, "1", name))]
 
 
 def test_of_what_spark_writes_the_parts_are_read() -> None:
