@@ -26,13 +26,13 @@ from torch.utils.data import DataLoader
 
 from mole.checkpoint import load_checkpoint
 from mole.config import describe
-from mole.inference.scoring import PanelOfOne
+from mole.inference.scoring import SingleModelScorer
 from mole.tower.hub import architecture_of
 from pipeline import registry
 from pipeline.runtime import cluster
 from pipeline.scan.flow import scan
 from pipeline.scan.settings import ScanSettings
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 
 CORES = os.cpu_count() or 1
 Marks = list[tuple[float, int]]
@@ -70,7 +70,7 @@ class Idiom:
     def __init__(self, model: str) -> None:
         torch.set_num_threads(CORES)
         self.transform = stock()
-        self.scorer = PanelOfOne(load_checkpoint(registry.locate(model)), "cpu")
+        self.scorer = SingleModelScorer(load_checkpoint(registry.locate(model)), "cpu")
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Score a batch of decoded images."""
@@ -104,14 +104,14 @@ def this_scan(shards: Path, model: str, batch_size: int) -> float:
         source = [f"{shards}/*.tar"]
         settings = ScanSettings(source=source, output=output, model=model, batch_size=batch_size)
         begun = time.perf_counter()
-        scan(settings, Ticker(quiet=True))
+        scan(settings, ProgressDisplay(quiet=True))
         return time.perf_counter() - begun
 
 
 def plain_loop(folder: Path, model: str, batch_size: int, marks: Marks) -> None:
     """Decode with Pillow, transform with open_clip, score: one process, torch on every core."""
     torch.set_num_threads(CORES)
-    transform, scorer = stock(), PanelOfOne(load_checkpoint(registry.locate(model)), "cpu")
+    transform, scorer = stock(), SingleModelScorer(load_checkpoint(registry.locate(model)), "cpu")
     files, done = sorted(folder.glob("*.jpg")), 0
     for start in range(0, len(files), batch_size):
         views = [as_pixels(transform(Image.open(file).convert("RGB"))) for file in files[start : start + batch_size]]
@@ -151,7 +151,7 @@ def ray_webdataset(folder: Path, model: str, batch_size: int, marks: Marks) -> N
 def torch_loader(folder: Path, model: str, batch_size: int, marks: Marks) -> None:
     """A DataLoader over webdataset with a worker a core, the model in the main process on every core."""
     torch.set_num_threads(CORES)
-    transform, scorer = stock(), PanelOfOne(load_checkpoint(registry.locate(model)), "cpu")
+    transform, scorer = stock(), SingleModelScorer(load_checkpoint(registry.locate(model)), "cpu")
     shards = [str(path) for path in sorted(folder.glob("shards/*.tar"))]
     files = webdataset.WebDataset(shards, shardshuffle=False).decode("pil").to_tuple("jpg")
     views = files.map(lambda sample: as_pixels(transform(sample[0])))

@@ -24,7 +24,7 @@ from pipeline.scan.road import ImageSource, Judge, judged, paved
 from pipeline.scan.settings import ScanSettings
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.shelf import opened
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 from tests.tiny import tiny_checkpoint
 
 STEP = re.compile(r"^Operator \d+ (.+?):", re.MULTILINE)
@@ -62,7 +62,10 @@ def stats(folder: Path, model: str) -> str:
     shelf, wanted = opened(settings.sink, output), Wanted(settings.max_bytes)
     readings = [partial(fetch, [unit], wanted) for unit in Source(settings.source, all_files=False).units()]
     ledger = shelf.ledger(described.digest)
-    with Lease(output) as held, paved(settings, held, shelf, ledger, settings.source, Ticker(quiet=True)) as road:
+    with (
+        Lease(output) as held,
+        paved(settings, held, shelf, ledger, settings.source, ProgressDisplay(quiet=True)) as road,
+    ):
         source = ray.data.read_datasource(ImageSource(readings, road.memory), override_num_blocks=len(readings))
         verdicts = judged(source, [Judge(model, described)], road).materialize()
         return str(verdicts.stats())

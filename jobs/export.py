@@ -9,7 +9,7 @@ from rich.console import Console
 
 from pipeline.command.run import Record
 from pipeline.review.export import MISSING, Exported, ExportSettings, demand, export
-from pipeline.telemetry.terminal import Ticker, command, results
+from pipeline.telemetry.terminal import ProgressDisplay, command, results
 
 
 @command
@@ -21,18 +21,18 @@ def main(arguments: list[str]) -> int:
         interrupted, 143 SIGTERM.
     """
     settings = ExportSettings.from_command_line(arguments)
-    ticker = Ticker()
-    with Record("export", settings, ticker) as record:
+    progress = ProgressDisplay()
+    with Record("export", settings, progress) as record:
         asked = demand(settings)  # a record is left beside shards, never beside what comes of a typo
         record.begin(settings.output)
-        found = export(settings, asked, ticker)
+        found = export(settings, asked, progress)
         record.succeed(found.model_dump())
     if not record.exit_code:
         if settings.json_summary:
             print(found.model_dump_json(), flush=True)
         else:
             show(found, results())
-    record.tell()
+    record.log_location()
     return record.exit_code
 
 

@@ -7,11 +7,11 @@ import sys
 
 from rich.console import Console
 
-from pipeline.review.page.making import Made, make
+from pipeline.review.page.report import Report, write_report
 from pipeline.review.page.settings import ReportSettings
-from pipeline.review.page.words import link
+from pipeline.review.page.wording import link
 from pipeline.storage import storage
-from pipeline.telemetry.amounts import sized
+from pipeline.telemetry.humanize import human_size
 from pipeline.telemetry.terminal import command, results
 
 
@@ -23,14 +23,14 @@ def main(arguments: list[str]) -> int:
         The exit code: 0 written, 2 settings, 3 storage, 130 interrupted, 143 SIGTERM.
     """
     settings = ReportSettings.from_command_line(arguments)
-    show(make(settings.table, settings.output, model=settings.model), results())
+    show(write_report(settings.table, settings.output, model=settings.model), results())
     return 0
 
 
-def show(made: Made, console: Console) -> None:
+def show(made: Report, console: Console) -> None:
     """Print where the page and the list are; a page of this machine as a link that a terminal opens."""
     page = link(made.page) if storage.is_local(made.page) else None
-    console.print(f"page: {page or made.page} ({sized(made.size)})", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"page: {page or made.page} ({human_size(made.size)})", highlight=False, soft_wrap=True, markup=False)
     lines = f"{made.suspicious:,} image{'' if made.suspicious == 1 else 's'}"
     console.print(f"suspicious: {made.sheet} ({lines})", highlight=False, soft_wrap=True, markup=False)
 

@@ -52,11 +52,11 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """
     description = describe(folder)
     detector = MoLE(tower_of(description), description.config.detector)
-    put(detector, adapters_of(folder), str(folder / ADAPTERS))
+    load_adapters(detector, read_adapters(folder), str(folder / ADAPTERS))
     return Checkpoint(description, detector.eval())
 
 
-def adapters_of(folder: Path) -> dict[str, Tensor]:
+def read_adapters(folder: Path) -> dict[str, Tensor]:
     """Read what was trained of a checkpoint.
 
     Raises:
@@ -68,7 +68,7 @@ def adapters_of(folder: Path) -> dict[str, Tensor]:
         raise ModelError(f"{folder / ADAPTERS} is damaged: {reason}") from reason
 
 
-def put(detector: MoLE, state: dict[str, Tensor], origin: str) -> None:
+def load_adapters(detector: MoLE, state: dict[str, Tensor], origin: str) -> None:
     """Put trained weights into a detector, every one or none.
 
     Raises:

@@ -272,7 +272,7 @@ def _digest(config: CheckpointConfig, adapters: bytes) -> str:
     return hashlib.sha256(canonical.encode() + b"\0" + adapters).hexdigest()[:DIGEST_DIGITS]
 
 
-def demand_one_trunk(models: Sequence[Description]) -> None:
+def demand_shared_backbone(models: Sequence[Description]) -> None:
     """Insist that some models stand on one tower and see the same views.
 
     Raises:

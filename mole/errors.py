@@ -5,7 +5,7 @@
     ├── StorageError    3   a store did not answer or refused
     │   └── HeldError   7   another run holds the output: nothing is wrong, and nothing is to be done
     ├── ModelError      4   a checkpoint or a tower cannot be used
-    ├── LawError        5   an image was lost or counted twice
+    ├── CompletenessError        5   an image was lost or counted twice
     └── RefusedError    6   a candidate is worse than what it was to replace
 
 A bad image is none of these: it is a row of the verdict table with its status.
@@ -42,7 +42,7 @@ class ModelError(MoleError):
     exit_code = 4
 
 
-class LawError(MoleError):
+class CompletenessError(MoleError):
     """The verdict table does not hold every planned image exactly once."""
 
     exit_code = 5

@@ -13,7 +13,7 @@ from mole.tower.backbone import load_tower, tower_digest
 from mole.tower.hub import architecture_of, licence_of, views_of
 
 
-def begin(folder: Path, name: str, source: str) -> Description:
+def create_untrained(folder: Path, name: str, source: str) -> Description:
     """Write a checkpoint whose experts change nothing yet; the same tower gives the same one.
 
     Args:

@@ -96,7 +96,7 @@ COPY = {"unit": None, "index": None}
 OUTCOMES = pa.list_(pa.struct([("status", pa.string()), ("verdict", pa.string()), ("images", pa.int64())]))
 """Images by status and verdict."""
 
-TALLIED = pa.schema(
+WRITTEN_FILES = pa.schema(
     [
         (MODEL, pa.string()),
         ("rows", pa.int64()),

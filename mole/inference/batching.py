@@ -1,4 +1,4 @@
-"""Feed: views reach the device batch by batch, the next one on its way while the last one is computed.
+"""Batcher: views reach the device batch by batch, the next one on its way while the last one is computed.
 
 Shapes: V views, N views of a batch, S side of a view.
 """
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-class Lane:
+class StagingBuffer:
     """A batch's place on a GPU, and the pinned memory that it is copied from.
 
     Args:
@@ -24,7 +24,7 @@ class Lane:
         self.pixels_N3SS = torch.empty(shape, dtype=torch.uint8, device=device)
         self.copied, self.read = torch.cuda.Event(), torch.cuda.Event()  # type: ignore[no-untyped-call]
 
-    def take(self, parts: Sequence[Tensor], stream: torch.cuda.Stream) -> Tensor:
+    def upload(self, parts: Sequence[Tensor], stream: torch.cuda.Stream) -> Tensor:
         """Send a batch to the GPU beside what is computed there.
 
         Args:
@@ -48,20 +48,20 @@ class Lane:
         return self.pixels_N3SS
 
 
-class Feed:
+class Batcher:
     """Cuts views into batches of nearly one size, and brings those to a device.
 
     On a GPU every batch is filled up to one shape with zeros, so that kernels are chosen once.
 
     Args:
         device: where the batches go.
-        never_few: on a CPU a batch below three quarters of the most is filled up to that.
+        pad_small: on a CPU a batch below three quarters of the most is filled up to that.
     """
 
-    def __init__(self, device: torch.device, *, never_few: bool = False) -> None:
+    def __init__(self, device: torch.device, *, pad_small: bool = False) -> None:
         self.device = device
-        self.never_few = never_few
-        self._lanes: list[Lane] = []
+        self.pad_small = pad_small
+        self._buffers: list[StagingBuffer] = []
         gpu = device.type == "cuda"
         self._stream = torch.cuda.Stream(device) if gpu else None  # type: ignore[no-untyped-call]
 
@@ -77,25 +77,25 @@ class Feed:
             uint8 (N, 3, S, S) on the device, which stands until the one after the next, and how many of the N are
             views: those behind them are zeros.
         """
-        least = -(-3 * most // (4 * crops)) * crops if self.never_few else 0
-        for number, parts in enumerate(batches(pieces, sizes(sum(map(len, pieces)), most, crops))):
+        least = -(-3 * most // (4 * crops)) * crops if self.pad_small else 0
+        for number, parts in enumerate(batches(pieces, batch_sizes(sum(map(len, pieces)), most, crops))):
             views = sum(map(len, parts))
             if self._stream is None:
                 filled = [*parts, parts[0].new_zeros((least - views, *parts[0].shape[1:]))] if views < least else parts
                 yield (filled[0] if len(filled) == 1 else torch.cat(filled)), views
                 continue
-            lane = self._lane(number % 2, most, parts[0].shape[-1])
-            yield lane.take(parts, self._stream), views
-            lane.read.record(torch.cuda.current_stream())
+            buffer = self._buffer(number % 2, most, parts[0].shape[-1])
+            yield buffer.upload(parts, self._stream), views
+            buffer.read.record(torch.cuda.current_stream())
 
-    def _lane(self, number: int, views: int, side: int) -> Lane:
-        if not self._lanes or self._lanes[0].staged_N3SS.shape != (views, 3, side, side):
-            torch.cuda.synchronize(self.device)  # the old lanes may still be read
-            self._lanes = [Lane(views, side, self.device) for _ in range(2)]
-        return self._lanes[number]
+    def _buffer(self, number: int, views: int, side: int) -> StagingBuffer:
+        if not self._buffers or self._buffers[0].staged_N3SS.shape != (views, 3, side, side):
+            torch.cuda.synchronize(self.device)  # the old buffers may still be read
+            self._buffers = [StagingBuffer(views, side, self.device) for _ in range(2)]
+        return self._buffers[number]
 
 
-def sizes(views: int, most: int, crops: int) -> list[int]:
+def batch_sizes(views: int, most: int, crops: int) -> list[int]:
     """Share views out among as few batches as can be, none with an image more than another one and one.
 
     Args:

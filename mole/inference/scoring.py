@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mole.checkpoint import Checkpoint
-from mole.config import demand_one_trunk
+from mole.config import demand_shared_backbone
 from mole.errors import ModelError
-from mole.inference.feed import Feed
+from mole.inference.batching import Batcher
 from mole.inference.precision import Precision, faster, in_bfloat16
 from mole.model.block import AdaptedBlock
 from mole.model.detector import MoLE
@@ -42,7 +42,7 @@ class Scores:
     gates: NDArray[np.float32]
 
 
-class Panel:
+class SharedBackboneScorer:
     """Detectors over one tower: what they share of it runs once for all of them.
 
     Args:
@@ -63,7 +63,7 @@ class Panel:
         precision: Precision | None = None,
         batch_size: int | None = None,
     ) -> None:
-        demand_one_trunk([checkpoint.description for checkpoint in checkpoints])
+        demand_shared_backbone([checkpoint.description for checkpoint in checkpoints])
         found = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(found if device == "auto" else device)
         self.batch_size = batch_size
@@ -74,23 +74,23 @@ class Panel:
         owner = max(detectors, key=lambda detector: detector.depth)  # what another one runs, it has
         for detector in detectors:
             if detector is not owner:
-                share_tower(owner, detector)
+                share_backbone(owner, detector)
         self.exact = [detector.to(self.device) for detector in detectors]
         self.precision = precision or faster(self.exact[0])
         self.fast = self.exact if self.precision == "float32" else in_bfloat16(self.exact)
         # a CPU's kernels for few images round otherwise than those for many, up to 0.1 of a logit (docs/precision.md)
-        self.feed = Feed(self.device, never_few=self.precision == "bfloat16")
+        self.batcher = Batcher(self.device, pad_small=self.precision == "bfloat16")
 
     @torch.inference_mode()
     def score(
-        self, pieces_V3SS: Sequence[Tensor], *, crops: int = 1, told: Callable[[int], None] | None = None
+        self, pieces_V3SS: Sequence[Tensor], *, crops: int = 1, on_batch: Callable[[int], None] | None = None
     ) -> list[Scores]:
         """Score images.
 
         Args:
             pieces_V3SS: uint8 each, V = B x C in all, the views of an image one after the other.
             crops: C.
-            told: how many images each forward pass had, once it is over.
+            on_batch: how many images each forward pass had, once it is over.
 
         Returns:
             Of each model, logits and gates, means over an image's views; a logit near a threshold is float32's, so that
@@ -106,14 +106,14 @@ class Panel:
                 (logit_B[: held // crops], gates_BE[: held // crops])
                 for logit_B, gates_BE in forward(self.fast, normalise(pixels_N3SS, self.preprocess), crops)
             ]
-            for pixels_N3SS, held in telling(self.feed(pieces_V3SS, most, crops), told, crops)
+            for pixels_N3SS, held in report_batches(self.batcher(pieces_V3SS, most, crops), on_batch, crops)
         ]
-        scores = [fetched(outputs) for outputs in zip(*passes, strict=True)]
+        scores = [to_host(outputs) for outputs in zip(*passes, strict=True)]
         if self.fast is not self.exact:
             for detector, thresholds, score in zip(self.exact, self.thresholds, scores, strict=True):
                 near = np.flatnonzero(np.abs(score.logit[:, None] - thresholds).min(axis=1) <= DRIFT)
                 if len(near):
-                    again = self._exactly(detector, chosen(pieces_V3SS, near, crops), most, crops)
+                    again = self._score_float32(detector, select_views(pieces_V3SS, near, crops), most, crops)
                     score.logit[near], score.gates[near] = again.logit, again.gates
         for score in scores:
             if not np.isfinite(score.logit).all():
@@ -123,14 +123,14 @@ class Panel:
                 )
         return scores
 
-    def _exactly(self, detector: MoLE, pixels_V3SS: Tensor, most: int, crops: int) -> Scores:
+    def _score_float32(self, detector: MoLE, pixels_V3SS: Tensor, most: int, crops: int) -> Scores:
         """Score in float32; uint8 (V, 3, S, S)."""
         parts = [normalise(part.to(self.device), self.preprocess) for part in torch.split(pixels_V3SS, most)]
-        return fetched([forward([detector], part, crops)[0] for part in parts])
+        return to_host([forward([detector], part, crops)[0] for part in parts])
 
 
-class PanelOfOne:
-    """A panel of one.
+class SingleModelScorer:
+    """One detector, alone on its backbone.
 
     Args:
         checkpoint: the loaded model.
@@ -147,30 +147,30 @@ class PanelOfOne:
         precision: Precision | None = None,
         batch_size: int | None = None,
     ) -> None:
-        self.panel = Panel([checkpoint], device, precision=precision, batch_size=batch_size)
+        self.shared = SharedBackboneScorer([checkpoint], device, precision=precision, batch_size=batch_size)
 
     @property
     def precision(self) -> Precision:
-        """The precision that was chosen."""
-        return self.panel.precision
+        """The precision that was select_views."""
+        return self.shared.precision
 
     def score(self, pixels_V3SS: Tensor, *, crops: int = 1) -> Scores:
-        """Score a batch of images, uint8 (V, 3, S, S); see `Panel.score`."""
-        [scores] = self.panel.score([pixels_V3SS], crops=crops)
+        """Score a batch of images, uint8 (V, 3, S, S); see `SharedBackboneScorer.score`."""
+        [scores] = self.shared.score([pixels_V3SS], crops=crops)
         return scores
 
 
-def telling(
-    batches: Iterable[tuple[Tensor, int]], told: Callable[[int], None] | None, crops: int
+def report_batches(
+    batches: Iterable[tuple[Tensor, int]], on_batch: Callable[[int], None] | None, crops: int
 ) -> Iterator[tuple[Tensor, int]]:
     """Hand on batches of uint8 (N, 3, S, S) with the views in them, and tell of each once the next one is asked for."""
     for pixels_N3SS, held in batches:
         yield pixels_N3SS, held
-        if told is not None:
-            told(held // crops)
+        if on_batch is not None:
+            on_batch(held // crops)
 
 
-def share_tower(owner: MoLE, guest: MoLE) -> None:
+def share_backbone(owner: MoLE, guest: MoLE) -> None:
     """Let a detector use another's frozen weights in place of its own, which are the same, as far as both have them."""
     there, own = owner.tower, guest.tower
     parts = {**dict(there.named_children()), **dict(there.named_parameters(recurse=False))}
@@ -202,19 +202,19 @@ def forward(detectors: Sequence[MoLE], view_V3SS: Tensor, crops: int) -> list[Ou
     token_VTD = first.trunk(view_V3SS.to(first.dtype), shared)
     outputs = []
     for detector in detectors:
-        output = detector.tail(detector.rise(token_VTD, shared, detector.split))
+        output = detector.tail(detector.run_blocks(token_VTD, shared, detector.split))
         logit_B = output.logit_B.float().reshape(-1, crops).mean(dim=1)
         outputs.append((logit_B, output.gates_BE.float().reshape(len(logit_B), crops, -1).mean(dim=1)))
     return outputs
 
 
-def fetched(outputs: Sequence[Output]) -> Scores:
+def to_host(outputs: Sequence[Output]) -> Scores:
     """Bring one detector's outputs of several batches from the device."""
     logit_B, gates_BE = (torch.cat(parts).cpu().numpy() for parts in zip(*outputs, strict=True))
     return Scores(logit_B, gates_BE)
 
 
-def chosen(pieces_V3SS: Sequence[Tensor], image_K: NDArray[np.int64], crops: int) -> Tensor:
+def select_views(pieces_V3SS: Sequence[Tensor], image_K: NDArray[np.int64], crops: int) -> Tensor:
     """Put the views of some images together.
 
     Args:

@@ -98,9 +98,9 @@ class MoLE(nn.Module):
         Returns:
             token_BTD, in the same dtype.
         """
-        return self.rise(self.tower.embed(view_B3SS), 0, self.split if depth is None else depth)
+        return self.run_blocks(self.tower.embed(view_B3SS), 0, self.split if depth is None else depth)
 
-    def rise(self, token_BTD: Tensor, first: int, behind: int) -> Tensor:
+    def run_blocks(self, token_BTD: Tensor, first: int, behind: int) -> Tensor:
         """Run some blocks that are not adapted, from `first` to below `behind`."""
         for block in self.tower.transformer.resblocks[first:behind]:
             token_BTD = block(token_BTD)

@@ -12,7 +12,7 @@ from mole.config import DetectorConfig
 from mole.errors import ModelError
 
 
-class Standard(nn.Module):
+class Standardizer(nn.Module):
     """(x - mean) / scale, number by number: blocks differ in size a hundredfold, and a penalty weighs all alike.
 
     Args:
@@ -32,7 +32,7 @@ class Standard(nn.Module):
         return (read_BF - self.mean_F) / self.scale_F
 
 
-class Kernel(nn.Module):
+class RBFKernel(nn.Module):
     """exp(-gamma · |z - c|²) for each centre c, where z are principal components: how near an image is to each.
 
     Components and centres are kept in float16, in which they are fitted too.
@@ -57,10 +57,10 @@ class Kernel(nn.Module):
 
     def forward(self, standard_BF: Tensor) -> Tensor:
         """Measure nearness; float32 standardised features to float32 (B, C) in (0, 1]."""
-        return near(standard_BF @ self.turn_PF.float().T, self.centre_CP.float(), self.gamma)
+        return rbf_kernel(standard_BF @ self.turn_PF.float().T, self.centre_CP.float(), self.gamma)
 
 
-def near(one_BP: Tensor, centre_CP: Tensor, gamma: Tensor) -> Tensor:
+def rbf_kernel(one_BP: Tensor, centre_CP: Tensor, gamma: Tensor) -> Tensor:
     """exp(-gamma · |z - c|²), any float dtype; a difference of squares, whose gradient is finite at a centre too.
 
     Returns:
@@ -89,11 +89,11 @@ class Head(nn.Sequential):
     """
 
     def __init__(self, features: int, config: DetectorConfig, *, standard: bool) -> None:
-        layers: list[nn.Module] = [Standard(features)] if standard or config.head == "kernel" else []
+        layers: list[nn.Module] = [Standardizer(features)] if standard or config.head == "kernel" else []
         if config.head == "kernel":
             if config.components > features:
                 raise ModelError(f"components must lie in [1, {features}], got {config.components}")
-            layers += [Kernel(features, config.components, config.centres), nn.Linear(config.centres, 1)]
+            layers += [RBFKernel(features, config.components, config.centres), nn.Linear(config.centres, 1)]
         else:
             sizes = [features] + [config.head_width or features] * (config.head_depth - 1)
             for narrow, wide in pairwise(sizes):
@@ -103,14 +103,14 @@ class Head(nn.Sequential):
         self.features = features
 
     @property
-    def standard(self) -> Standard | None:
+    def standard(self) -> Standardizer | None:
         """The standardising, None where there is none."""
-        return next((layer for layer in self if isinstance(layer, Standard)), None)
+        return next((layer for layer in self if isinstance(layer, Standardizer)), None)
 
     @property
-    def kernel(self) -> Kernel | None:
+    def kernel(self) -> RBFKernel | None:
         """The nearness to centres, None where there is none."""
-        return next((layer for layer in self if isinstance(layer, Kernel)), None)
+        return next((layer for layer in self if isinstance(layer, RBFKernel)), None)
 
     @property
     def linear(self) -> list[nn.Linear]:

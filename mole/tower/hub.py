@@ -26,9 +26,9 @@ PUBLISHED = {
 """The towers that OpenAI published, by open_clip's names, as open_clip describes them."""
 PLAIN = {"image_size", "patch_size", "width", "layers", "head_width", "mlp_ratio"}
 """What open_clip says of a plain ViT; whatever else it says departs from one."""
-WANTED = "experts stand beside the MLP of a pre-norm block (x + attention(norm(x)), then x + MLP(norm(x)))"
+PRE_NORM = "experts stand beside the MLP of a pre-norm block (x + attention(norm(x)), then x + MLP(norm(x)))"
 ADVICE = "choose a CLIP ViT, SigLIP, PE-Core or DINOv3"
-ORDERS = {
+OTHER_BLOCKS = {
     "ResPostBlock": "normalise what attention and MLP give and not what they take",
     "EvaBlockPostNorm": "normalise what attention and MLP give and not what they take",
     "ParallelScalingBlock": "run attention and MLP side by side",
@@ -62,7 +62,7 @@ def look_up(name: str) -> Architecture:
             raise ModelError(
                 f"neither open_clip nor timm knows a model {name!r}; see open_clip.list_models() and timm.list_models()"
             )
-        return _measured(name, Library(model=name, pool="avg", projects=False), None)
+        return _architecture_from_timm(name, Library(model=name, pool="avg", projects=False), None)
     vision = config["vision_cfg"]
     if "timm_model_name" in vision:
         if vision.get("timm_proj") not in (None, "none"):
@@ -72,7 +72,7 @@ def look_up(name: str) -> Architecture:
             )
         pool, projects = vision.get("timm_pool") or "avg", vision.get("timm_proj") is None
         library = Library(model=vision["timm_model_name"], pool=pool, projects=projects)
-        return _measured(name, library, config["embed_dim"])
+        return _architecture_from_timm(name, library, config["embed_dim"])
     odd = sorted(set(vision) - PLAIN)
     if odd or not isinstance(vision.get("layers"), int):
         raise ModelError(f"the image tower of {name!r} is no plain ViT ({', '.join(odd) or 'a ResNet'}); {ADVICE}")
@@ -88,7 +88,7 @@ def look_up(name: str) -> Architecture:
     )
 
 
-def _measured(name: str, library: Library, embed_dim: int | None) -> Architecture:
+def _architecture_from_timm(name: str, library: Library, embed_dim: int | None) -> Architecture:
     """Let timm build a model without weights, and measure it; `embed_dim` is None where the model decides.
 
     Raises:
@@ -100,7 +100,7 @@ def _measured(name: str, library: Library, embed_dim: int | None) -> Architectur
         trunk: Any = timm.create_model(library.model, num_classes=embed_dim if library.projects else 0)
     demand_pre_norm(trunk, name)
     if embed_dim is None:
-        library = library.model_copy(update={"pool": _pooled(trunk, name)})
+        library = library.model_copy(update={"pool": _pooling_of(trunk, name)})
     sides = trunk.patch_embed
     if sides.img_size[0] != sides.img_size[1] or sides.patch_size[0] != sides.patch_size[1]:
         raise ModelError(f"{name!r} sees views of {sides.img_size} in patches of {sides.patch_size}, no squares")
@@ -116,7 +116,7 @@ def _measured(name: str, library: Library, embed_dim: int | None) -> Architectur
     )
 
 
-def _pooled(trunk: Any, name: str) -> str:
+def _pooling_of(trunk: Any, name: str) -> str:
     """Choose how a model of timm's own is read: its own way, but by the class token where that has the same weights.
 
     timm reads DINOv3 by the mean of its patches, its authors read it by the class token; the norm before either is one.
@@ -143,17 +143,19 @@ def demand_pre_norm(trunk: Any, name: str) -> None:
     from timm.models.eva import Eva, EvaBlock
     from timm.models.vision_transformer import Block, VisionTransformer
 
-    made = type(trunk).__name__
+    kind_of_model = type(trunk).__name__
     if type(trunk) not in (VisionTransformer, Eva):
-        raise ModelError(f"{name!r} is timm's {made}, no plain ViT: {WANTED}; {ADVICE}")
+        raise ModelError(f"{name!r} is timm's {kind_of_model}, no plain ViT: {PRE_NORM}; {ADVICE}")
     if type(trunk.patch_embed) is not PatchEmbed:
         raise ModelError(
-            f"{name!r} is timm's {made} behind a {type(trunk.patch_embed).__name__}, no plain ViT; {ADVICE}"
+            f"{name!r} is timm's {kind_of_model} behind a {type(trunk.patch_embed).__name__}, no plain ViT; {ADVICE}"
         )
     kinds = {type(block) for block in trunk.blocks}
     if not kinds <= {Block, EvaBlock}:
         kind = next(iter(kinds - {Block, EvaBlock})).__name__
-        raise ModelError(f"the blocks of {name!r} {ORDERS.get(kind, f'are of kind {kind}')}: {WANTED}; {ADVICE}")
+        raise ModelError(
+            f"the blocks of {name!r} {OTHER_BLOCKS.get(kind, f'are of kind {kind}')}: {PRE_NORM}; {ADVICE}"
+        )
 
 
 def trunk_of(shape: Architecture) -> Any:
@@ -240,17 +242,17 @@ def views_of(name: str, tag: str | None, shape: Architecture) -> Preprocess:
         ModelError: the weights of a local file may be of several kinds, those of a tag want another activation, or timm
             does not know the tag.
     """
-    said = _said(name, tag)
-    spoken = {(tuple(one["mean"]), tuple(one["std"])) for one in said if one}
-    if len(spoken) > 1:
+    configs = _pretrained_configs(name, tag)
+    known = {(tuple(one["mean"]), tuple(one["std"])) for one in configs if one}
+    if len(known) > 1:
         raise ModelError(
-            f"weights of {name!r} are known with the means {sorted(mean for mean, _ in spoken)}, and a file does not "
+            f"weights of {name!r} are known with the means {sorted(mean for mean, _ in known)}, and a file does not "
             f"say which; name the tag"
         )
-    if tag and shape.library is None and said[0].get("quick_gelu", False) != shape.quick_gelu:
+    if tag and shape.library is None and configs[0].get("quick_gelu", False) != shape.quick_gelu:
         other = name.removesuffix("-quickgelu") if shape.quick_gelu else f"{name}-quickgelu"
         raise ModelError(f"the weights {tag!r} were trained with the other activation than {name!r}; name {other!r}")
-    seen = dict(zip(("mean", "std"), spoken.pop(), strict=True)) if spoken else {}
+    seen = dict(zip(("mean", "std"), known.pop(), strict=True)) if known else {}
     return Preprocess(mode="resize", size=shape.image_size, short_side=shape.image_size, **seen)
 
 
@@ -260,12 +262,12 @@ def licence_of(name: str, tag: str | None) -> str:
     Raises:
         ModelError: timm does not know the tag.
     """
-    told = sorted({str(one["license"]) for one in _said(name, tag) if one.get("license")})
-    return " or ".join(told) or f"of the publisher of {name}"
+    licences = sorted({str(one["license"]) for one in _pretrained_configs(name, tag) if one.get("license")})
+    return " or ".join(licences) or f"of the publisher of {name}"
 
 
-def _said(name: str, tag: str | None) -> list[dict[str, Any]]:
-    """Gather what is said of weights: of a tag's, or of all that a local file may hold.
+def _pretrained_configs(name: str, tag: str | None) -> list[dict[str, Any]]:
+    """Gather what is configs of weights: of a tag's, or of all that a local file may hold.
 
     Raises:
         ModelError: timm does not know the tag.

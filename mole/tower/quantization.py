@@ -29,7 +29,7 @@ DAMPING = 0.01  # share of the mean diagonal that keeps the Hessian invertible
 
 
 @dataclass(frozen=True)
-class Coded:
+class QuantizedMatrix:
     """A matrix as integers: `weight_OI = code_OI * step_O[:, None]`."""
 
     code_OI: Tensor
@@ -65,7 +65,7 @@ def inverse_factor(hessian_II: Tensor) -> Tensor:
     return upper_II.float()
 
 
-def encode(weight_OI: Tensor, step_O: Tensor, upper_II: Tensor) -> Coded:
+def encode(weight_OI: Tensor, step_O: Tensor, upper_II: Tensor) -> QuantizedMatrix:
     """Round a matrix column by column, each one's error passed on to the columns that follow.
 
     Args:
@@ -87,10 +87,12 @@ def encode(weight_OI: Tensor, step_O: Tensor, upper_II: Tensor) -> Coded:
             left_OI[:, i:end] -= error_O[:, None] * upper_II[i, i:end]
             code_OI[:, i], error_OC[:, i - start] = code_O.to(torch.int8), error_O
         left_OI[:, end:] -= error_OC @ upper_II[start:end, end:]
-    return Coded(code_OI, step_O)
+    return QuantizedMatrix(code_OI, step_O)
 
 
-def pack(path: Path, matrices: Mapping[str, Coded], rest: Mapping[str, Tensor], note: Mapping[str, str]) -> None:
+def pack(
+    path: Path, matrices: Mapping[str, QuantizedMatrix], rest: Mapping[str, Tensor], note: Mapping[str, str]
+) -> None:
     """Write a packed tower.
 
     Args:

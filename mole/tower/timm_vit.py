@@ -136,7 +136,7 @@ class TimmTower(Tower):
         return feature_BF
 
 
-class _Heard(nn.Module):
+class _RopeRecorder(nn.Module):
     """Stands in for a block and keeps what it is told beside the tokens."""
 
     def forward(self, token_BTD: Tensor, rope: Tensor | None = None, **_: object) -> Tensor:
@@ -147,10 +147,10 @@ class _Heard(nn.Module):
 
 def _rotations(trunk: Any, layers: int) -> list[Rotation | None]:
     """Let a trunk tell each of its blocks where the patches lie, and keep that; blocks that hear the same share it."""
-    heard = [_Heard() for _ in range(layers)]
-    trunk.blocks = nn.Sequential(*heard)
+    recorders = [_RopeRecorder() for _ in range(layers)]
+    trunk.blocks = nn.Sequential(*recorders)
     with torch.no_grad():
         trunk.forward_features(torch.zeros(1, 3, *trunk.patch_embed.img_size))
     known: dict[int, Rotation] = {}
-    ropes = [block.rope for block in heard]
+    ropes = [block.rope for block in recorders]
     return [None if rope is None else known.setdefault(id(rope), Rotation(rope)) for rope in ropes]

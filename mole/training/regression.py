@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mole.errors import SettingsError
-from mole.model.head import Head, Kernel, Standard, near
+from mole.model.head import Head, RBFKernel, Standardizer, rbf_kernel
 
 ITERATIONS = 500
 SEED = 0
@@ -72,10 +72,10 @@ def fit(head: Head, examples: Examples, penalty: float, sharpness: float) -> flo
     if len(layers) == 1:
         nn.init.zeros_(layers[0].weight)
         nn.init.zeros_(layers[0].bias)
-    return descend(head, examples, penalty)
+    return minimize_lbfgs(head, examples, penalty)
 
 
-def standardise(standard: Standard, examples: Examples) -> None:
+def standardise(standard: Standardizer, examples: Examples) -> None:
     """Set mean and scale to the examples' own, weighed by their share."""
     share_N1 = examples.share_N.double()[:, None]
     mean_F = (share_N1 * examples.feature_NF).sum(dim=0)
@@ -84,7 +84,7 @@ def standardise(standard: Standard, examples: Examples) -> None:
     standard.scale_F.copy_(scale_F.where(scale_F > LEAST_DEVIATION, torch.ones_like(scale_F)))
 
 
-def descend(head: Head, examples: Examples, penalty: float) -> float:
+def minimize_lbfgs(head: Head, examples: Examples, penalty: float) -> float:
     """Bring the penalised mean loss of a head's layers down by L-BFGS, from where they stand.
 
     Args:
@@ -113,7 +113,7 @@ def descend(head: Head, examples: Examples, penalty: float) -> float:
 
 
 @torch.no_grad()
-def _fit_kernel(head: Head, kernel: Kernel, examples: Examples, penalty: float, sharpness: float) -> float:
+def _fit_kernel(head: Head, kernel: RBFKernel, examples: Examples, penalty: float, sharpness: float) -> float:
     """Set components, centres and gamma, then fit over them by least squares in float64; the loss at the end.
 
     With K = L Lᵀ the nearness of the centres to one another, the function over them is linear in L⁻¹ k(x), and its
@@ -135,9 +135,9 @@ def _fit_kernel(head: Head, kernel: Kernel, examples: Examples, penalty: float, 
     kernel.centre_CP.copy_(component_NP[chosen_C.to(component_NP.device)])
     kernel.gamma.fill_(sharpness / variance)
     centre_CP, gamma = kernel.centre_CP.double(), kernel.gamma.double()
-    near_CC = near(centre_CP, centre_CP, gamma)
+    near_CC = rbf_kernel(centre_CP, centre_CP, gamma)
     lower_CC = torch.linalg.cholesky(near_CC + JITTER * torch.eye(centres, dtype=torch.float64, device=gamma.device))
-    mapped_NC = torch.linalg.solve_triangular(lower_CC, near(component_NP, centre_CP, gamma).T, upper=False).T
+    mapped_NC = torch.linalg.solve_triangular(lower_CC, rbf_kernel(component_NP, centre_CP, gamma).T, upper=False).T
     share_N1 = examples.share_N.double()[:, None]
     target_N1 = 2 * examples.label_N.double()[:, None] - 1
     bias = (share_N1 * target_N1).sum()

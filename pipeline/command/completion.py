@@ -8,10 +8,10 @@ from typing import Any, get_args
 
 import shtab
 
-from pipeline.command.settings import LASTING, JobSettings, choices
+from pipeline.command.settings import DURABLE, JobSettings, choices
 from pipeline.runtime.invocation import GROUP, NAME, SHELLS
 
-PLACES = frozenset({*LASTING, "model", "shadow", "base", "init_from", "autoencoder", "tower", "manifest", "reviews"})
+PLACES = frozenset({*DURABLE, "model", "shadow", "base", "init_from", "autoencoder", "tower", "manifest", "reviews"})
 """Settings that name a file or a folder, where their type does not say so."""
 
 

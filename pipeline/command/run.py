@@ -21,7 +21,7 @@ from pipeline.runtime.submission import submission_id
 from pipeline.storage import storage
 from pipeline.telemetry.log import LOG
 from pipeline.telemetry.redaction import command_line, redacted, redacted_values
-from pipeline.telemetry.terminal import Ticker, interrupted, refused
+from pipeline.telemetry.terminal import ProgressDisplay, interrupted, refused
 
 FOLDER = "_runs"
 """Where records lie in a table; readers of Parquet pass over names that begin so."""
@@ -38,7 +38,7 @@ def recorded(settings: JobSettings) -> dict[str, Any]:
         return storage.absolute(place) if storage.is_local(place) else place
 
     values = settings.model_dump(mode="json")
-    for name, places in settings.lasting().items():
+    for name, places in settings.durable_places().items():
         values[name] = [whole(place) for place in places] if isinstance(values[name], list) else whole(places[0])
     return values
 
@@ -49,17 +49,17 @@ class Record:
     Args:
         job: the command's name.
         settings: as they were read.
-        ticker: counts images as their rows are written; shown while the record is open.
+        progress: counts images as their rows are written; shown while the record is open.
 
     Attributes:
         exit_code: of the command; 0 until something ends it otherwise.
         url: where the record lies; None until `begin`.
     """
 
-    def __init__(self, job: str, settings: JobSettings, ticker: Ticker) -> None:
+    def __init__(self, job: str, settings: JobSettings, progress: ProgressDisplay) -> None:
         self.exit_code = 0
         self.url: str | None = None
-        self._ticker = ticker
+        self._progress = progress
         self._begun = time.monotonic()
         started = datetime.now(UTC)
         self._id = LOG.begin(job)
@@ -87,7 +87,7 @@ class Record:
 
     def __enter__(self) -> Self:
         """Show progress."""
-        self._ticker.__enter__()
+        self._progress.__enter__()
         return self
 
     def begin(self, output: str) -> None:
@@ -103,7 +103,7 @@ class Record:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         """Write how the run ended; our own errors and interruptions are told and become the exit code."""
-        self._ticker.__exit__(kind, error, trace)
+        self._progress.__exit__(kind, error, trace)
         if isinstance(error, MoleError):
             self.exit_code = refused(error)
         elif isinstance(error, KeyboardInterrupt):
@@ -116,22 +116,22 @@ class Record:
             "ended": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - self._begun, 3),
             "exit_code": self.exit_code,
-            "written": self._ticker.images,
-            "faults": self._ticker.faults,
-            "verdicts": self._ticker.written.verdicts,
-            "phases": self._ticker.phases,
-            "progress": self._ticker.series.points(self._ticker.seconds, self._ticker.images),
+            "written": self._progress.images,
+            "faults": self._progress.faults,
+            "verdicts": self._progress.written.verdicts,
+            "phases": self._progress.phases,
+            "progress": self._progress.series.points(self._progress.seconds, self._progress.images),
         }
         self._write()
         ours = error is None or isinstance(error, MoleError | KeyboardInterrupt)
         if not ours:
-            self.tell()  # a traceback follows
+            self.log_location()  # a traceback follows
         return ours
 
-    def tell(self) -> None:
+    def log_location(self) -> None:
         """Say where the record lies, as the last line of a log."""
         if self.url is not None:
-            self._ticker.say(f"run: {self.url}", record=self.url)
+            self._progress.log(f"run: {self.url}", record=self.url)
 
     def _write(self) -> None:
         if self.url is None:
@@ -140,5 +140,5 @@ class Record:
             told = POINT.sub(r"[\1, \2]", json.dumps(self._facts, indent=2, default=str))
             storage.write(self.url, told.encode())
         except MoleError as reason:  # the record is not what the run is for
-            self._ticker.say(f"the run's record was not written: {reason}", "warning")
+            self._progress.log(f"the run's record was not written: {reason}", "warning")
             self.url = None

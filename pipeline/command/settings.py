@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic.fields import FieldInfo
 
 from mole.errors import SettingsError
-from pipeline.command.given import Given, Names
+from pipeline.command.settings_sources import SettingNames, SourcedValue
 from pipeline.runtime import invocation
-from pipeline.runtime.submission import demand_lasting
-from pipeline.storage import patience
+from pipeline.runtime.submission import demand_durable
+from pipeline.storage import retry
 from pipeline.telemetry.log import LOG, is_yes
 
 FLAG = re.compile(r"--[a-z][a-z-]*")
@@ -94,20 +94,22 @@ class JobSettings(BaseModel):
         except ValidationError as reason:
             complaints = dict.fromkeys(cls._complaint(error, given) for error in reason.errors())
             raise SettingsError("; ".join(complaints)) from reason
-        patience.seconds()  # it is no setting of a job, and is refused where they are all the same
+        retry.seconds()  # it is no setting of a job, and is refused where they are all the same
         if not settings.allow_relative:
-            demand_lasting({given[name].origin: places for name, places in settings.lasting().items() if name in given})
+            demand_durable(
+                {given[name].origin: places for name, places in settings.durable_places().items() if name in given}
+            )
         return settings
 
     @classmethod
-    def names(cls) -> Names:
+    def names(cls) -> SettingNames:
         """Tell what the settings are called in the environment and in files."""
         several = frozenset(name for name in cls.model_fields if cls._is_list(name))
         flags = {cls.flag(name).lstrip("-"): name for name in cls.model_fields}
-        return Names(flags | {flag.lstrip("-"): name for name, flag in cls.aliases.items()}, several, cls.prefix)
+        return SettingNames(flags | {flag.lstrip("-"): name for name, flag in cls.aliases.items()}, several, cls.prefix)
 
     @classmethod
-    def supplied(cls, given: Mapping[str, Given]) -> dict[str, Given]:
+    def supplied(cls, given: Mapping[str, SourcedValue]) -> dict[str, SourcedValue]:
         """Choose what is not given and follows from what is; a job's own class says what."""
         return {}
 
@@ -167,17 +169,17 @@ class JobSettings(BaseModel):
     def _is_list(cls, name: str) -> bool:
         return get_origin(cls.model_fields[name].annotation) is list
 
-    def lasting(self) -> dict[str, list[str]]:
+    def durable_places(self) -> dict[str, list[str]]:
         """List the places that must outlast the run: those it writes, and those that the table or a version names.
 
         Returns:
             Places by field.
         """
-        values = {name: getattr(self, name) for name in LASTING if getattr(self, name, None) is not None}
+        values = {name: getattr(self, name) for name in DURABLE if getattr(self, name, None) is not None}
         return {name: value if isinstance(value, list) else [str(value)] for name, value in values.items()}
 
     @classmethod
-    def _flags(cls, arguments: Sequence[str]) -> dict[str, Given]:
+    def _flags(cls, arguments: Sequence[str]) -> dict[str, SourcedValue]:
         """Read the flags, and the words without one.
 
         Raises:
@@ -192,11 +194,11 @@ class JobSettings(BaseModel):
             raise SettingsError(f"there is no flag {name}; {advice}")
         values = vars(read)
         words = [*values.pop(WORDS_GIVEN, []), *rest, *arguments[end + 1 :]]
-        given = {name: Given(value, cls.flag(name)) for name, value in values.items()}
+        given = {name: SourcedValue(value, cls.flag(name)) for name, value in values.items()}
         return given | cls._worded(words, given)
 
     @classmethod
-    def _worded(cls, words: list[str], given: Mapping[str, Given]) -> dict[str, Given]:
+    def _worded(cls, words: list[str], given: Mapping[str, SourcedValue]) -> dict[str, SourcedValue]:
         """Turn words without a flag into the setting that they are.
 
         Raises:
@@ -213,14 +215,14 @@ class JobSettings(BaseModel):
         before, flag = given.get(name), cls.flag(name)
         if cls._is_list(name):
             flagged = before.value if before is not None and isinstance(before.value, list) else []
-            return {name: Given([*flagged, *words], flag)}
+            return {name: SourcedValue([*flagged, *words], flag)}
         if before is not None or len(words) > 1:
             first = f"{flag} {before.value!r}" if before is not None else repr(words[0])
             raise SettingsError(f"{first} and {words[-1]!r} are both given, and one {name} is taken; leave one out")
-        return {name: Given(words[0], flag)}
+        return {name: SourcedValue(words[0], flag)}
 
     @classmethod
-    def _complaint(cls, error: Any, given: Mapping[str, Given]) -> str:
+    def _complaint(cls, error: Any, given: Mapping[str, SourcedValue]) -> str:
         """Say which setting is wrong, as the user wrote it, what it must be, and its value."""
 
         def written(flag: str) -> str:
@@ -245,7 +247,7 @@ class JobSettings(BaseModel):
 
 WORDS_GIVEN = "words without a flag"
 """Where a command line that is read keeps them."""
-LASTING = ("reals", "source", "samples", "output", "table", "registry", "database", "report")
+DURABLE = ("reals", "source", "samples", "output", "table", "registry", "database", "report")
 """Settings whose places a run writes, or whose place the table or a version keeps."""
 
 

@@ -17,7 +17,7 @@ JSON_LIST = re.compile(r'\s*\[\s*"')
 
 
 @dataclass(frozen=True)
-class Given:
+class SourcedValue:
     """One setting as it was given.
 
     Attributes:
@@ -30,7 +30,7 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Names:
+class SettingNames:
     """What a job's settings are called.
 
     Attributes:
@@ -43,13 +43,13 @@ class Names:
     several: frozenset[str]
     prefix: str
 
-    def variables(self, environment: Mapping[str, str]) -> dict[str, Given]:
+    def variables(self, environment: Mapping[str, str]) -> dict[str, SourcedValue]:
         """Read the job's variables, by field.
 
         Raises:
             SettingsError: a variable with the job's prefix is no setting, or one stands there twice.
         """
-        found: dict[str, Given] = {}
+        found: dict[str, SourcedValue] = {}
         for written, value in environment.items():
             plain = written.upper().replace("-", "_")
             if not plain.startswith(self.prefix) or SERVICE_LINK.fullmatch(plain.removeprefix(self.prefix)):
@@ -60,10 +60,10 @@ class Names:
                 like = self.nearest(name)
                 advice = f"did you mean {self.variable(like)}?" if like else "unset it, or see --help"
                 raise SettingsError(f"the variable {written} is no setting of this job; {advice}")
-            _add(found, field, Given(self._listed(field, value, written), written))
+            _add(found, field, SourcedValue(self._listed(field, value, written), written))
         return found
 
-    def file(self, named: Given) -> dict[str, Given]:
+    def file(self, named: SourcedValue) -> dict[str, SourcedValue]:
         """Read a TOML file, by field.
 
         Args:
@@ -77,7 +77,7 @@ class Names:
             content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, ValueError) as reason:
             raise SettingsError(f"{named.origin} {path!r} cannot be read as TOML: {_words(reason)}") from reason
-        found: dict[str, Given] = {}
+        found: dict[str, SourcedValue] = {}
         for written, value in content.items():
             field = self.fields.get(written.replace("_", "-"))
             if field is None or field == "config":
@@ -85,7 +85,7 @@ class Names:
                 advice = f"did you mean {like!r}?" if like else "its names are those of the flags, see --help"
                 raise SettingsError(f"{written!r} in {path!r} is no setting of this job; {advice}")
             several = field in self.several and isinstance(value, str)
-            _add(found, field, Given([value] if several else value, f"{written} in {path!r}"))
+            _add(found, field, SourcedValue([value] if several else value, f"{written} in {path!r}"))
         return found
 
     def variable(self, name: str) -> str:
@@ -111,7 +111,7 @@ class Names:
             raise SettingsError(f"{written}={text!r} begins as a list in JSON and is none: {reason}") from reason
 
 
-def _add(found: dict[str, Given], field: str, given: Given) -> None:
+def _add(found: dict[str, SourcedValue], field: str, given: SourcedValue) -> None:
     if field in found:
         raise SettingsError(f"{found[field].origin} and {given.origin} are one setting; keep one of them")
     found[field] = given

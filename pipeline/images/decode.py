@@ -129,28 +129,28 @@ class Fault:
 
 
 @dataclass
-class _Told:
+class _Known:
     """What is known of an image so far, for the row of a fault that may come."""
 
     size: tuple[int | None, int | None] = (None, None)
     layout: Layout = field(default_factory=lambda: Layout(b""))
 
 
-Look = Callable[[int, int], Window | None]
+Region = Callable[[int, int], Window | None]
 """Tells from height and width which part of an upright image is looked at, None for all of it."""
 
 
-def everything(height: int, width: int) -> None:
-    """Look at all of an image."""
+def whole_image(height: int, width: int) -> None:
+    """Select the whole image."""
 
 
-def decode(data: bytes, bounds: Bounds, look: Look = everything) -> Picture | Fault:
+def decode(data: bytes, bounds: Bounds, region: Region = whole_image) -> Picture | Fault:
     """Decode one image's first frame.
 
     Args:
         data: the whole file.
         bounds: what is refused undecoded.
-        look: which part of it is wanted.
+        region: which part of it is wanted.
 
     Returns:
         The picture, or the fault; bad bytes raise nothing.
@@ -164,19 +164,19 @@ def decode(data: bytes, bounds: Bounds, look: Look = everything) -> Picture | Fa
         return Fault(Status.NOT_AN_IMAGE, f"no image format begins with {data[:16]!r}")
     if name not in READERS:
         return Fault(Status.UNSUPPORTED, f"no decoder for {name} is installed", name)
-    told = _Told()
+    known = _Known()
     try:
-        return _decode(data, name, bounds, look, told)
+        return _decode(data, name, bounds, region, known)
     except Exception as reason:  # noqa: BLE001 - an image's own code: whatever it raises, the bytes are the cause, and the row tells the type
-        return _fault(reason, name, told)
+        return _fault(reason, name, known)
 
 
-def _decode(data: bytes, name: str, bounds: Bounds, look: Look, told: _Told) -> Picture | Fault:
-    """Walk, bound, open and decode, in this order; what becomes known is put down in `told`."""
-    layout = told.layout = WALKS[name](data)
+def _decode(data: bytes, name: str, bounds: Bounds, region: Region, known: _Known) -> Picture | Fault:
+    """Walk, bound, open and decode, in this order; what becomes known is put down in `known`."""
+    layout = known.layout = WALKS[name](data)
     if layout.size and (fault := _refused(layout.size, name, layout, bounds)):
         return fault
-    told.size = layout.size or told.size
+    known.size = layout.size or known.size
     with (
         warnings.catch_warnings(action="ignore"),
         Image.open(io.BytesIO(layout.data), formats=(READERS[name],)) as image,
@@ -184,15 +184,15 @@ def _decode(data: bytes, name: str, bounds: Bounds, look: Look, told: _Told) -> 
         if fault := _refused(image.size, name, layout, bounds):
             return fault
         turn = 1 if image.format in SELF_TURNING else orientation(image.info)
-        told.size = width, height = image.size[::-1] if UPRIGHT.get(turn, (False, ()))[0] else image.size
-        part_3HW = _glimpse(data, image, look(height, width), turn)
+        known.size = width, height = image.size[::-1] if UPRIGHT.get(turn, (False, ()))[0] else image.size
+        part_3HW = _decode_window(data, image, region(height, width), turn)
         if part_3HW is None and image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
-            part_3HW = _whole_jpeg(data, turn, look(height, width))
+            part_3HW = _whole_jpeg(data, turn, region(height, width))
         if part_3HW is None:
             image.load()
             if image.format in SELF_TURNING:
-                told.size = width, height = image.size  # what is decoded may have another size than the header said
-            part_3HW = _part(image, look(height, width), turn, layout)
+                known.size = width, height = image.size  # what is decoded may have another size than the header said
+            part_3HW = _part(image, region(height, width), turn, layout)
         return Picture(part_3HW, name, width, height)
 
 
@@ -214,21 +214,21 @@ def _refused(size: tuple[int, int], name: str, layout: Layout, bounds: Bounds) -
     return None
 
 
-def _fault(reason: Exception, name: str, told: _Told) -> Fault:
+def _fault(reason: Exception, name: str, known: _Known) -> Fault:
     """Tell a picture that is cut or broken from one whose kind nothing here reads, and from one that takes too much."""
     if isinstance(reason, RefusalError):
-        return Fault(reason.status, str(reason), reason.format or name, *(reason.size or told.size))
+        return Fault(reason.status, str(reason), reason.format or name, *(reason.size or known.size))
     words = " ".join(f"{type(reason).__name__}: {reason}".split())
     if isinstance(reason, MemoryError):
         status = Status.TOO_LARGE
     elif isinstance(reason, UnidentifiedImageError):
-        status = Status.UNSUPPORTED if told.layout.kind else Status.TRUNCATED
-        words = f"nothing here reads this {told.layout.kind}" if told.layout.kind else "no readable header"
+        status = Status.UNSUPPORTED if known.layout.kind else Status.TRUNCATED
+        words = f"nothing here reads this {known.layout.kind}" if known.layout.kind else "no readable header"
     elif isinstance(reason, NotImplementedError) or any(hint in str(reason).lower() for hint in LACKING):
         status = Status.UNSUPPORTED
     else:
         status = Status.TRUNCATED
-    return Fault(status, words, name, *told.size)
+    return Fault(status, words, name, *known.size)
 
 
 def upright(pixels_3HW: Pixels, turn: int) -> Pixels:
@@ -238,7 +238,7 @@ def upright(pixels_3HW: Pixels, turn: int) -> Pixels:
     return np.flip(turned, axes) if axes else turned
 
 
-def _glimpse(data: bytes, image: Image.Image, window: Window | None, turn: int) -> Pixels | None:
+def _decode_window(data: bytes, image: Image.Image, window: Window | None, turn: int) -> Pixels | None:
     """Decode no more of a JPEG than the window of it, upright; None where the whole must be decoded."""
     if window is None or image.format != "JPEG" or image.mode not in ("RGB", "L"):
         return None

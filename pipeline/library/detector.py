@@ -18,12 +18,12 @@ from mole.checkpoint import Checkpoint, load_checkpoint
 from mole.errors import SettingsError
 from mole.inference.heatmap import HeatMap, heat_maps
 from mole.inference.precision import Precision
-from mole.inference.scoring import Panel
+from mole.inference.scoring import SharedBackboneScorer
 from mole.measuring.calibration import PREVALENCE
 from mole.views.view import Pixels, views
 from pipeline import registry
 from pipeline.images.decode import Fault
-from pipeline.library.image import CHANNELS, Given, Stream, opened
+from pipeline.library.image import CHANNELS, ImageLike, Stream, decoded
 from pipeline.records import Status
 
 ON_CPU, ON_GPU = 16, 256
@@ -79,7 +79,7 @@ class Detector:
         self.checkpoint = checkpoint
         self.prevalence = prevalence
         self._batch = ON_GPU if on_gpu else ON_CPU
-        self._panel = Panel([checkpoint], device, precision=precision, batch_size=self._batch)
+        self._scorer = SharedBackboneScorer([checkpoint], device, precision=precision, batch_size=self._batch)
 
     @classmethod
     def load(
@@ -109,7 +109,7 @@ class Detector:
         checkpoint = load_checkpoint(registry.locate(str(model)))
         return cls(checkpoint, device=device, prevalence=prevalence, precision=precision)
 
-    def score(self, image: Given) -> Result:
+    def score(self, image: ImageLike) -> Result:
         """Score one image; one that cannot be read is a result without a verdict.
 
         Raises:
@@ -119,10 +119,10 @@ class Detector:
         """
         if isinstance(image, list | tuple | set | frozenset | Iterator) and not isinstance(image, Stream):
             raise TypeError(f"score takes one image, got {type(image).__name__}; score_batch takes several")
-        [result] = self._scored([self._viewed(image)])
+        [result] = self._scored([self._views_of(image)])
         return result
 
-    def score_batch(self, images: Iterable[Given]) -> list[Result]:
+    def score_batch(self, images: Iterable[ImageLike]) -> list[Result]:
         """Score images in their order; those that cannot be read are results without a verdict.
 
         Args:
@@ -137,10 +137,10 @@ class Detector:
         waiting = enumerate(images)
         results: list[Result] = []
         while some := list(islice(waiting, self._batch)):
-            results += self._scored([self._viewed(image, f"image {number}: ") for number, image in some])
+            results += self._scored([self._views_of(image, f"image {number}: ") for number, image in some])
         return results
 
-    def heat_map(self, image: Given) -> list[HeatMap]:
+    def heat_map(self, image: ImageLike) -> list[HeatMap]:
         """Show where in an image its logit comes from; see `mole.inference.heatmap` for what this can and cannot show.
 
         Returns:
@@ -151,7 +151,7 @@ class Detector:
             TypeError: it is none of the kinds that are taken.
             ValueError: it is an array of another shape, or what holds it is closed.
         """
-        picture = opened(image)
+        picture = decoded(image)
         if isinstance(picture, Fault):
             raise SettingsError(f"there is no map of an image that is {picture.status}: {picture.detail}")
         return heat_maps(self.checkpoint, picture.pixels_3HW)
@@ -161,7 +161,7 @@ class Detector:
         found = [view_C3SS for view_C3SS in seen if not isinstance(view_C3SS, Fault)]
         if not found:
             return (fault_result(fault) for fault in seen if isinstance(fault, Fault))
-        [scores] = self._panel.score([torch.from_numpy(np.concatenate(found))], crops=self.checkpoint.preprocess.crops)
+        [scores] = self._scorer.score([torch.from_numpy(np.concatenate(found))], crops=self.checkpoint.preprocess.crops)
         calibration = self.checkpoint.calibration
         probabilities = calibration.probability(scores.logit, self.prevalence).astype(np.float32)
         rows = zip(scores.logit, probabilities, calibration.verdict(scores.logit), scores.gates, strict=True)
@@ -171,7 +171,7 @@ class Detector:
         )
         return (fault_result(one) if isinstance(one, Fault) else next(scored) for one in seen)
 
-    def _viewed(self, image: Given, named: str = "") -> Pixels | Fault:
+    def _views_of(self, image: ImageLike, named: str = "") -> Pixels | Fault:
         """Decode an image and cut its views; uint8 (C, 3, S, S).
 
         Raises:
@@ -180,7 +180,7 @@ class Detector:
         """
         spec = self.checkpoint.preprocess
         try:
-            picture = opened(image, spec.window)
+            picture = decoded(image, spec.window)
         except TypeError as reason:
             raise TypeError(f"{named}{reason}") from reason
         except ValueError as reason:
@@ -199,8 +199,8 @@ def demand_settings(device: object, prevalence: object, precision: object) -> No
         raise SettingsError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:' and a number, got {device!r}")
     gpus = torch.cuda.device_count()
     if found[0].startswith("cuda") and int(found["number"] or 0) >= gpus:
-        told = f"{gpus} that torch can use" if gpus else "no GPU that torch can use"
-        raise SettingsError(f"device {device!r}, but this machine has {told}; leave device out, or name 'cpu'")
+        known = f"{gpus} that torch can use" if gpus else "no GPU that torch can use"
+        raise SettingsError(f"device {device!r}, but this machine has {known}; leave device out, or name 'cpu'")
     if not isinstance(prevalence, int | float | np.floating) or not 0 < prevalence < 1:
         raise SettingsError(f"prevalence must be greater than 0 and less than 1, got {prevalence!r}")
     if precision not in (None, *get_args(Precision)):

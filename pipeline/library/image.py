@@ -14,7 +14,7 @@ from PIL import Image
 
 from mole.errors import SettingsError
 from mole.views.preprocess import Window
-from pipeline.images.decode import SELF_TURNING, Bounds, Fault, Look, Picture, decode, everything, upright
+from pipeline.images.decode import SELF_TURNING, Bounds, Fault, Picture, Region, decode, upright, whole_image
 from pipeline.images.formats.colour import rgb
 from pipeline.images.formats.layout import Layout, RefusalError
 from pipeline.images.formats.orientation import orientation
@@ -34,7 +34,7 @@ class Stream(Protocol):
         """Read so many bytes at most; none at the end."""
 
 
-Given = Image.Image | NDArray[np.uint8] | bytes | bytearray | memoryview | str | PathLike[str] | Stream
+ImageLike = Image.Image | NDArray[np.uint8] | bytes | bytearray | memoryview | str | PathLike[str] | Stream
 """An image: Pillow's, an array of uint8, a file's bytes, its path or URL, or a file that is open."""
 
 SHAPES = "(H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
@@ -46,7 +46,7 @@ TAKEN = (
 
 
 def demand_image(image: object) -> None:
-    """Insist on one of the kinds that `Given` names.
+    """Insist on one of the kinds that `ImageLike` names.
 
     Raises:
         TypeError: it is of another kind, or an array of another dtype.
@@ -64,12 +64,12 @@ def demand_image(image: object) -> None:
         raise TypeError(f"an image must be {TAKEN}; got {type(image).__name__}")
 
 
-def opened(image: Given, look: Look = everything) -> Picture | Fault:
+def decoded(image: ImageLike, region: Region = whole_image) -> Picture | Fault:
     """Decode an image.
 
     Args:
         image: of any kind; a file that is open is read from where it stands.
-        look: which part of a file's picture is wanted; pictures that are decoded already are given whole.
+        region: which part of a file's picture is wanted; pictures that are decoded already are given whole.
 
     Returns:
         The picture, or the fault; what is wrong with an image raises nothing.
@@ -80,17 +80,17 @@ def opened(image: Given, look: Look = everything) -> Picture | Fault:
     """
     demand_image(image)
     if isinstance(image, Image.Image):
-        return _of_pillow(image, look)
+        return _of_pillow(image, region)
     if isinstance(image, np.ndarray):
-        return _of_array(image, look)
+        return _of_array(image, region)
     if isinstance(image, str | PathLike):
-        return _of_file(fsdecode(image), look)
+        return _of_file(fsdecode(image), region)
     if isinstance(image, bytes | bytearray | memoryview):
-        return decode(bytes(image), BOUNDS, look)
-    return _of_stream(image, look)
+        return decode(bytes(image), BOUNDS, region)
+    return _of_stream(image, region)
 
 
-def of_column(value: Any) -> Given | Fault:
+def from_column(value: Any) -> ImageLike | Fault:
     """Take a value out of a column of a dataset, or say why it is no image; nothing raises."""
     if value is None or (isinstance(value, float | np.floating) and np.isnan(value)):
         return Fault(Status.MISSING, "no bytes in this column")
@@ -100,11 +100,11 @@ def of_column(value: Any) -> Given | Fault:
         demand_image(value)
     except (TypeError, ValueError) as reason:
         return Fault(Status.UNSUPPORTED if isinstance(value, np.ndarray) else Status.NOT_AN_IMAGE, str(reason))
-    image: Given = value
+    image: ImageLike = value
     return image
 
 
-def _of_file(place: str, look: Look) -> Picture | Fault:
+def _of_file(place: str, region: Region) -> Picture | Fault:
     if not place:
         return Fault(Status.MISSING, "an empty path")
     try:
@@ -115,10 +115,10 @@ def _of_file(place: str, look: Look) -> Picture | Fault:
         return Fault(Status.MISSING, str(reason))
     except ValueError as reason:  # a zero byte, a host that is none
         return Fault(Status.MISSING, f"{place!r} names no file: {reason}")
-    return decode(data, BOUNDS, look)
+    return decode(data, BOUNDS, region)
 
 
-def _of_stream(stream: Stream, look: Look) -> Picture | Fault:
+def _of_stream(stream: Stream, region: Region) -> Picture | Fault:
     """Read a file that is open to its end, or a byte further than is allowed.
 
     Raises:
@@ -138,20 +138,20 @@ def _of_stream(stream: Stream, look: Look) -> Picture | Fault:
         raise ValueError(f"a file must be open for reading: {reason}") from reason
     except STORE_FAULTS as reason:
         return Fault(*fault_of(reason))
-    return decode(data, BOUNDS, look)
+    return decode(data, BOUNDS, region)
 
 
-def _of_array(image: NDArray[np.uint8], look: Look) -> Picture | Fault:
+def _of_array(image: NDArray[np.uint8], region: Region) -> Picture | Fault:
     height, width = image.shape[:2]
     if not image.size:
         return Fault(Status.TOO_SMALL, f"{width} x {height} pixels, a side under the bound of {BOUNDS.min_side}")
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
-    return _of_pillow(Image.fromarray(np.ascontiguousarray(image)), look)
+    return _of_pillow(Image.fromarray(np.ascontiguousarray(image)), region)
 
 
 def _load(image: Image.Image) -> None:
-    """Have Pillow decode an image that it has only opened so far.
+    """Have Pillow decode an image that it has only decoded so far.
 
     Raises:
         ValueError: the image, or its file, is closed; or the decoder says so of its bytes.
@@ -169,7 +169,7 @@ class ClosedError(ValueError):
     """An image was closed before it was read."""
 
 
-def _of_pillow(image: Image.Image, look: Look) -> Picture | Fault:
+def _of_pillow(image: Image.Image, region: Region) -> Picture | Fault:
     """Bring a picture of Pillow to upright RGB.
 
     Raises:
@@ -177,8 +177,8 @@ def _of_pillow(image: Image.Image, look: Look) -> Picture | Fault:
     """
     form = (image.format or "pixels").lower()
     if image.width * image.height > BOUNDS.max_pixels:
-        told = f"{image.width:,} x {image.height:,} pixels, over the bound of {BOUNDS.max_pixels:,}"
-        return Fault(Status.TOO_LARGE, told, form, *image.size)
+        detail = f"{image.width:,} x {image.height:,} pixels, over the bound of {BOUNDS.max_pixels:,}"
+        return Fault(Status.TOO_LARGE, detail, form, *image.size)
     try:
         _load(image)
         turn = 1 if image.format in SELF_TURNING else orientation(image.info)
@@ -192,9 +192,9 @@ def _of_pillow(image: Image.Image, look: Look) -> Picture | Fault:
         return Fault(Status.TRUNCATED, f"{type(reason).__name__}: {reason}", form, *image.size)
     height, width = pixels_3HW.shape[1:]
     if min(height, width) < BOUNDS.min_side:
-        told = f"{width} x {height} pixels, a side under the bound of {BOUNDS.min_side}"
-        return Fault(Status.TOO_SMALL, told, form, width, height)
-    window = look(height, width)
+        detail = f"{width} x {height} pixels, a side under the bound of {BOUNDS.min_side}"
+        return Fault(Status.TOO_SMALL, detail, form, width, height)
+    window = region(height, width)
     if window is not None:
         pixels_3HW = pixels_3HW[:, window.top : window.top + window.height, window.left : window.left + window.width]
     return Picture(pixels_3HW, form, width, height)

@@ -10,7 +10,7 @@ from mole.measuring.calibration import PREVALENCE
 from pipeline import registry
 from pipeline.images.decode import Fault
 from pipeline.library.detector import Detector, fault_result
-from pipeline.library.image import of_column
+from pipeline.library.image import from_column
 
 ADDED = ("logit", "probability", "verdict", "status", "detail")
 
@@ -61,7 +61,7 @@ class Scorer:
             raise SettingsError(f"column must be one of {sorted(batch)}, got {self.column!r}")
         if taken := sorted(set(ADDED) & set(batch)):
             raise SettingsError(f"the columns {taken} are there already; rename or drop them")
-        images = [of_column(value) for value in batch[self.column]]
+        images = [from_column(value) for value in batch[self.column]]
         scored = iter(self.detector.score_batch([image for image in images if not isinstance(image, Fault)]))
         results = [fault_result(image) if isinstance(image, Fault) else next(scored) for image in images]
         return {**batch, **{name: [getattr(result, name) for result in results] for name in ADDED}}

@@ -10,15 +10,15 @@ from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-from mole.errors import LawError
+from mole.errors import CompletenessError
 from pipeline.command.settings import JobSettings
 from pipeline.review import sample
-from pipeline.review.chosen import FILE, Asked, demand_choice, demand_same, list_chosen, listed
-from pipeline.review.evidence.original import Gone, originals
+from pipeline.review.evidence.original import Unavailable, originals
+from pipeline.review.selection import FILE, Selection, demand_choice, demand_same, list_chosen, listed
 from pipeline.review.shards import FOLDER, Part, Shards, Size, parts
 from pipeline.scan.table.lease import Lease
 from pipeline.storage import storage
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 
 MISSING = "missing.csv"
 TOLD = ("uri", "key", "unit", "index", "status", "detail")
@@ -78,14 +78,14 @@ class Exported(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    asked: Asked
+    asked: Selection
     output: str
     images: int
     missing: int
     shards: int
 
 
-def demand(settings: ExportSettings) -> Asked:
+def demand(settings: ExportSettings) -> Selection:
     """Insist, before anything is made, that an export can be done.
 
     Returns:
@@ -96,7 +96,7 @@ def demand(settings: ExportSettings) -> Asked:
         StorageError: a store failed.
     """
     labels = settings.labels
-    asked = Asked(
+    asked = Selection(
         table=storage.absolute(settings.table),
         where=settings.where,
         labels=None if labels is None else storage.absolute(labels),
@@ -109,34 +109,34 @@ def demand(settings: ExportSettings) -> Asked:
     return asked
 
 
-def export(settings: ExportSettings, asked: Asked, ticker: Ticker) -> Exported:
+def export(settings: ExportSettings, asked: Selection, progress: ProgressDisplay) -> Exported:
     """Put each image that is chosen into one shard, or into the list of missing ones.
 
     Args:
         settings: where to, and when a shard is full.
         asked: which images of which table, as `demand` found them.
-        ticker: told of what is done.
+        progress: told of what is done.
 
     Raises:
         SettingsError: the condition fails on a row, or the output holds another export.
         StorageError: a store failed, or another run holds the output; shards that are written stay good.
-        LawError: a chosen image is in no shard and not missing, or twice.
+        CompletenessError: a chosen image is in no shard and not missing, or twice.
     """
     output = storage.absolute(settings.output)
     with Lease(output):
         storage.sweep(output)
         storage.sweep(storage.join(output, FOLDER))
         if done := _done(asked, output):
-            ticker.say("already complete, nothing to do")
+            progress.log("already complete, nothing to do")
             storage.remove(storage.join(output, FOLDER, FILE))
             return done
-        with ticker.during("choosing images"):
+        with progress.during("choosing images"):
             chosen = list_chosen(asked, output)
-        write(output, chosen, Size(settings.images_per_shard, settings.bytes_per_shard), ticker)
+        write(output, chosen, Size(settings.images_per_shard, settings.bytes_per_shard), progress)
         return conclude(asked, output, chosen)
 
 
-def _done(asked: Asked, output: str) -> Exported | None:
+def _done(asked: Selection, output: str) -> Exported | None:
     """Read what an export that is whole has done; None where there is none.
 
     Raises:
@@ -150,36 +150,36 @@ def _done(asked: Asked, output: str) -> Exported | None:
     return done
 
 
-def write(output: str, chosen: int, size: Size, ticker: Ticker) -> None:
+def write(output: str, chosen: int, size: Size, progress: ProgressDisplay) -> None:
     """Read the listed images again, from where the last run came to, and write the shards.
 
     Args:
         output: the folder's URL, with the listing.
         chosen: how many images are listed.
         size: when a shard is full.
-        ticker: told of each image.
+        progress: told of each image.
 
     Raises:
         StorageError: the output cannot be written, or the listing not read.
     """
     with Shards(output, size) as shards:
         begin = f", {shards.rows:,} of them done by an earlier run" if shards.rows else ""
-        ticker.say(f"{chosen:,} image{'' if chosen == 1 else 's'} chosen{begin}")
-        with ticker.during("exporting", chosen - shards.rows):
+        progress.log(f"{chosen:,} image{'' if chosen == 1 else 's'} chosen{begin}")
+        with progress.during("exporting", chosen - shards.rows):
             for row, found in originals(listed(output, shards.rows)):
-                if isinstance(found, Gone):
+                if isinstance(found, Unavailable):
                     place = {name: row[name] for name in TOLD if name in row}
                     shards.miss(place | {"status": str(found.status), "detail": found.detail})
                 else:
                     shards.write(sample.members(shards.rows, row, found))
-                ticker.advance(faults=isinstance(found, Gone))
+                progress.advance(faults=isinstance(found, Unavailable))
 
 
-def conclude(asked: Asked, output: str, chosen: int) -> Exported:
+def conclude(asked: Selection, output: str, chosen: int) -> Exported:
     """Check that every chosen image is in one shard or missing, list the missing ones, and write the summary.
 
     Raises:
-        LawError: one is neither, or both, or twice.
+        CompletenessError: one is neither, or both, or twice.
     """
     done = list(parts(output))
     _demand_whole(done, output, chosen)
@@ -203,16 +203,18 @@ def _demand_whole(done: Sequence[Part], output: str, chosen: int) -> None:
     """Insist that the parts hold each listed row once, and that their shards are there.
 
     Raises:
-        LawError: they do not.
+        CompletenessError: they do not.
     """
     at = 0
     there = {file.rpartition("/")[2] for file in storage.names(output, ".tar")}
     for part in done:
         begin, end = part.rows
         if begin != at or end - begin != part.images + len(part.missing):
-            raise LawError(f"{part.name} in {output!r} should hold the rows from {at:,} on; export to another --output")
+            raise CompletenessError(
+                f"{part.name} in {output!r} should hold the rows from {at:,} on; export to another --output"
+            )
         if part.name is not None and part.name not in there:
-            raise LawError(f"{part.name} is gone from {output!r}; export to another --output")
+            raise CompletenessError(f"{part.name} is gone from {output!r}; export to another --output")
         at = end
     if at != chosen:
-        raise LawError(f"{chosen:,} images were chosen and {at:,} exported or missing; start the export again")
+        raise CompletenessError(f"{chosen:,} images were chosen and {at:,} exported or missing; start the export again")

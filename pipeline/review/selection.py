@@ -22,17 +22,18 @@ from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of
 
 FILE = "listing.parquet"
-ASKED = b"mole_scan_export"
+METADATA_KEY = b"mole_scan_export"
 ROWS_A_GROUP = 1000
-TRIED = 1000
+PROBE_ROWS = 1000
 """Rows that a condition is tried on before anything is made."""
-SAID = ("label", "generator AS label_generator", "note", "labelled_by", "labelled_at")
+LABEL_COLUMNS = ("label", "generator AS label_generator", "note", "labelled_by", "labelled_at")
 """What a label adds to a row."""
 LEFT_OUT = ("last", "gates", "preprocess", "same_as", "generator", "source", "labelled_hash")
 """Columns that nobody needs beside an image: a training would take the last but one for the source of its label."""
 SOURCE = f"SELECT *, {ADDED} FROM evidence {{labelled}}"
 LABELLED = f"""
-    JOIN (SELECT unit, "index", content_hash AS labelled_hash, {", ".join(SAID)} FROM labelled) USING (unit, "index")
+    JOIN (SELECT unit, "index", content_hash AS labelled_hash, {", ".join(LABEL_COLUMNS)} FROM labelled)
+    USING (unit, "index")
     WHERE coalesce(labelled_hash = content_hash, true)
 """
 CHOSEN = """
@@ -44,8 +45,8 @@ CHOSEN = """
 """
 
 
-class Asked(BaseModel):
-    """Which images are asked for.
+class Selection(BaseModel):
+    """Which images are selected.
 
     Attributes:
         table: the verdict table's URL.
@@ -65,8 +66,8 @@ class Asked(BaseModel):
     limit: int | None = None
 
 
-def demand_choice(asked: Asked, output: str) -> None:
-    """Insist, before anything is made, that what is asked for can be asked, and that the output holds nothing else.
+def demand_choice(selection: Selection, output: str) -> None:
+    """Insist, before anything is made, that a selection can be made, and that the output holds nothing else.
 
     Raises:
         SettingsError: there is no table or no labels, the condition is no SQL on the columns, or the output holds an
@@ -74,15 +75,17 @@ def demand_choice(asked: Asked, output: str) -> None:
         StorageError: the table, the labels or the listing cannot be read.
     """
     if storage.exists(storage.join(output, FOLDER, FILE)):
-        _length(asked, output)
+        _length(selection, output)
         return
-    with _question(asked) as (views, query), _refusing(asked):
-        views.execute(above(pattern(storage.absolute(asked.table), f"{MODEL}=*", "*.parquet"), f"LIMIT {TRIED}"))
+    with _selection_query(selection) as (views, query), _as_settings_error(selection):
+        views.execute(
+            above(pattern(storage.absolute(selection.table), f"{MODEL}=*", "*.parquet"), f"LIMIT {PROBE_ROWS}")
+        )
         views.sql(query).to_arrow_table()  # a comparison of text with a number is understood, and fails on a row
 
 
-def list_chosen(asked: Asked, output: str) -> int:
-    """Write the listing of what is asked for below an output, unless it is there.
+def list_chosen(selection: Selection, output: str) -> int:
+    """Write the listing of what is selected below an output, unless it is there.
 
     Returns:
         How many images it has.
@@ -93,17 +96,17 @@ def list_chosen(asked: Asked, output: str) -> int:
     """
     url = storage.join(output, FOLDER, FILE)
     if not storage.exists(url):
-        _write(asked, url)
-    return _length(asked, output)
+        _write(selection, url)
+    return _length(selection, output)
 
 
-def demand_same(asked: Asked, before: dict[str, Any], output: str) -> None:
-    """Insist that an output holds an export of what is asked for.
+def demand_same(selection: Selection, before: dict[str, Any], output: str) -> None:
+    """Insist that an output holds an export of what is selected.
 
     Raises:
         SettingsError: it holds another.
     """
-    now = asked.model_dump()
+    now = selection.model_dump()
     if now != before:
         other = ", ".join(
             f"{name} {before.get(name)!r} and not {now[name]!r}" for name in now if now[name] != before.get(name)
@@ -126,7 +129,7 @@ def listed(output: str, begin: int) -> Iterator[dict[str, Any]]:
             at += rows
 
 
-def _length(asked: Asked, output: str) -> int:
+def _length(selection: Selection, output: str) -> int:
     """Count the rows of a listing.
 
     Raises:
@@ -134,7 +137,7 @@ def _length(asked: Asked, output: str) -> int:
         StorageError: it cannot be read.
     """
     with _opened(storage.join(output, FOLDER, FILE)) as listing:
-        demand_same(asked, json.loads((listing.schema_arrow.metadata or {})[ASKED]), output)
+        demand_same(selection, json.loads((listing.schema_arrow.metadata or {})[METADATA_KEY]), output)
         return int(listing.metadata.num_rows)
 
 
@@ -146,7 +149,7 @@ def _opened(url: str) -> pq.ParquetFile:
         raise StorageError(f"cannot read the listing {url!r}: {reason}") from reason
 
 
-def _write(asked: Asked, url: str) -> None:
+def _write(selection: Selection, url: str) -> None:
     """Ask the table, and put the answer in its place once it is whole.
 
     Raises:
@@ -155,9 +158,9 @@ def _write(asked: Asked, url: str) -> None:
     """
     path = Path(temporary(url))
     try:
-        with _question(asked) as (views, query), _refusing(asked):
+        with _selection_query(selection) as (views, query), _as_settings_error(selection):
             answer = views.sql(query).to_arrow_reader(ROWS_A_GROUP)
-            schema = answer.schema.with_metadata({ASKED: asked.model_dump_json().encode()})
+            schema = answer.schema.with_metadata({METADATA_KEY: selection.model_dump_json().encode()})
             with pq.ParquetWriter(path, schema) as writer:
                 for batch in answer:
                     writer.write_table(pa.Table.from_batches([batch]).cast(schema), row_group_size=ROWS_A_GROUP)
@@ -169,26 +172,26 @@ def _write(asked: Asked, url: str) -> None:
 
 
 @contextmanager
-def _question(asked: Asked) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
+def _selection_query(selection: Selection) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
     """Open the table, and write the SQL that chooses rows, which DuckDB has understood.
 
     Raises:
         SettingsError: the condition is none, or there is no table or no labels.
         StorageError: the table or the labels cannot be read.
     """
-    where = asked.where or "true"
-    with opened(asked.table) as views:
+    where = selection.where or "true"
+    with opened(selection.table) as views:
         labelled = ""
-        if asked.labels is not None:
-            views.register("labelled", _labels(asked.labels))
+        if selection.labels is not None:
+            views.register("labelled", _labels(selection.labels))
             labelled = LABELLED
         source = SOURCE.format(labelled=labelled)
         names = [str(row[0]) for row in views.sql(f"DESCRIBE {source}").fetchall()]
         columns = ", ".join(f'"{name}"' for name in names if name not in LEFT_OUT)
-        limit = "" if asked.limit is None else f"LIMIT {asked.limit:d}"
-        query = CHOSEN.format(columns=columns, source=source, where=where, sample=asked.sample, limit=limit)
+        limit = "" if selection.limit is None else f"LIMIT {selection.limit:d}"
+        query = CHOSEN.format(columns=columns, source=source, where=where, sample=selection.sample, limit=limit)
         shown = ", ".join(name for name in names if name != "labelled_hash")
-        with _refusing(asked, f"; the columns are {shown}"):
+        with _as_settings_error(selection, f"; the columns are {shown}"):
             # alone first, so that no error is about the rest
             if len(views.extract_statements(f"FROM ({source}) WHERE {where}")) != 1:
                 raise SettingsError(f"--where {where!r} must be one condition, without a semicolon")
@@ -210,7 +213,7 @@ def _labels(folder: str) -> pa.Table:
 
 
 @contextmanager
-def _refusing(asked: Asked, advice: str = "") -> Iterator[None]:
+def _as_settings_error(selection: Selection, advice: str = "") -> Iterator[None]:
     """Say of DuckDB's errors that the condition is at fault.
 
     Raises:
@@ -219,4 +222,4 @@ def _refusing(asked: Asked, advice: str = "") -> Iterator[None]:
     try:
         yield
     except (duckdb.ProgrammingError, duckdb.DataError) as reason:
-        raise SettingsError(f"--where {asked.where!r}: {plainly(reason)}{advice}") from reason
+        raise SettingsError(f"--where {selection.where!r}: {plainly(reason)}{advice}") from reason

@@ -19,7 +19,7 @@ from webdataset import ShardWriter
 from mole.errors import StorageError
 from pipeline.storage import local, storage
 from pipeline.storage.fault import STORE_FAULTS
-from pipeline.storage.patience import patiently
+from pipeline.storage.retry import with_retries
 
 FOLDER = "_export"
 PATTERN = "shard-%06d.tar"
@@ -187,7 +187,7 @@ def deliver(path: Path, url: str) -> None:
         if storage.is_local(url):
             path.replace(place)
         else:
-            patiently(lambda: fs.put_file(str(path), place), url)
+            with_retries(lambda: fs.put_file(str(path), place), url)
             path.unlink()
     except STORE_FAULTS as reason:
         raise StorageError(f"cannot write {url!r}: {reason}") from reason

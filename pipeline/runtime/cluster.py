@@ -23,7 +23,7 @@ OBJECT_STORE_BYTES_A_CORE = 256 << 20
 NICENESS = "5"
 """Of a local Ray's workers, behind the machine's own business. Ray's own 15 stands still beside any busy process: 36
 images took 347 s beside a computation on both cores, and 46 s with this."""
-COLLECTOR = "pipeline.runtime.collector"
+GC_SETTINGS = "pipeline.runtime.gc_settings"
 """What a local Ray's workers import first."""
 GPU_BATCH, CPU_BATCH = 256, 16
 GPU_ROWS, CPU_ROWS = 50_000, 256
@@ -80,7 +80,7 @@ class Layout:
         """
         context = DataContext.get_current()
         context.target_max_block_size = min(self.rows_a_call(image_bytes) * image_bytes, self.store // BLOCKS_A_STORE)
-        context.raise_original_map_exception = True  # so that `own_errors` finds the worker's own
+        context.raise_original_map_exception = True  # so that `unwrapped_errors` finds the worker's own
 
     @property
     def resources(self) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def connected(address: str | None, *, logs: bool, device: str = "auto") -> Itera
     where = _where(address)
     store = OBJECT_STORE_BYTES_A_CORE * (os.cpu_count() or 1)
     os.environ.setdefault("RAY_worker_niceness", NICENESS)
-    os.environ.setdefault("RAY_preload_python_modules", COLLECTOR)
+    os.environ.setdefault("RAY_preload_python_modules", GC_SETTINGS)
     own: dict[str, Any] = {"object_store_memory": store, "include_dashboard": False} if where == "local" else {}
     begun = not ray.is_initialized()
     try:
@@ -239,7 +239,7 @@ def _machines() -> int:
     return sum(bool(node["Alive"]) for node in ray.nodes())  # type: ignore[no-untyped-call]
 
 
-def writers() -> dict[str, Any]:
+def write_resources() -> dict[str, Any]:
     """Tell Ray Data how a verdict's last steps run.
 
     They ask for no core, else preparing tasks keep them from writing; and half as many run at a time as there are
@@ -250,7 +250,7 @@ def writers() -> dict[str, Any]:
 
 
 @contextmanager
-def own_errors() -> Iterator[None]:
+def unwrapped_errors() -> Iterator[None]:
     """Turn what Ray wraps around an error of a worker back into the error itself.
 
     Raises:

@@ -22,7 +22,7 @@ def invoked(job: str) -> Iterator[None]:
     Args:
         job: the name of its file in `jobs`.
     """
-    token = _PROGRAM.set(words(job))
+    token = _PROGRAM.set(console_command(job))
     try:
         yield
     finally:
@@ -34,11 +34,11 @@ def program() -> str | None:
     return _PROGRAM.get()
 
 
-def words(job: str) -> str:
+def console_command(job: str) -> str:
     """Write a job as `mole-scan` is told it."""
     return " ".join([NAME, *([GROUP] if job in TRAINING else []), job])
 
 
-def advised(job: str) -> str:
+def command_for(job: str) -> str:
     """Write how to start a job, in the way in which this process was started."""
-    return f"python jobs/{job}.py" if program() is None else words(job)
+    return f"python jobs/{job}.py" if program() is None else console_command(job)

@@ -12,7 +12,7 @@ JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Set by Ray for the command of a submitted job, and for no other; its runtime environment has the folder's copy."""
 
 
-def demand_lasting(places: Mapping[str, Sequence[str]]) -> None:
+def demand_durable(places: Mapping[str, Sequence[str]]) -> None:
     """Insist, inside a submitted job, that places do not depend on the folder which the job happens to stand in.
 
     Args:

@@ -8,7 +8,7 @@ DEATHS = 2
 """Of the workers of one task, until its images are suspected."""
 
 
-def is_suspected() -> bool:
+def is_poison_suspected() -> bool:
     """Tell whether the workers of the task that runs here have died twice, so that its images are suspected.
 
     A task is begun again when its worker or its machine has died. How often that was has no public name in Ray.

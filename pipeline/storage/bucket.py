@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError
 from fsspec.asyn import sync
 from s3fs import S3FileSystem
 
-from pipeline.storage.found import Found, identity_of
-from pipeline.storage.patience import patiently
+from pipeline.storage.file_info import FileInfo, identity_of
+from pipeline.storage.retry import with_retries
 
 UNSATISFIABLE = "InvalidRange"
 
@@ -27,7 +27,7 @@ def split(url: str) -> tuple[str, str]:
     return bucket, key
 
 
-def look(fs: S3FileSystem, url: str) -> Found | None:
+def info(fs: S3FileSystem, url: str) -> FileInfo | None:
     """Look at an object; a prefix of others is None.
 
     Raises:
@@ -43,7 +43,7 @@ def look(fs: S3FileSystem, url: str) -> Found | None:
             size = int(told["ContentLength"])
             if size or not key.endswith("/"):  # else it stands for a folder
                 facts = {"ETag": told.get("ETag"), "LastModified": told.get("LastModified"), "size": size}
-                return Found(url, size, identity_of(facts))
+                return FileInfo(url, size, identity_of(facts))
     page = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix_of(url), MaxKeys=1)
     if not page.get("Contents"):
         raise FileNotFoundError(f"{url}: the bucket holds no such key, and none that begins so")
@@ -61,7 +61,7 @@ def folder(url: str) -> str:
     return f"s3://{split(url)[0]}/{prefix_of(url)}"
 
 
-def below(fs: S3FileSystem, url: str) -> Iterator[Found | str]:
+def below(fs: S3FileSystem, url: str) -> Iterator[FileInfo | str]:
     """List what lies right below a prefix, page by page; nothing is kept.
 
     Args:
@@ -78,14 +78,14 @@ def below(fs: S3FileSystem, url: str) -> Iterator[Found | str]:
     bucket, prefix = split(url)[0], prefix_of(url)
     place: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "Delimiter": "/"}
     while True:
-        page = patiently(lambda: fs.call_s3("list_objects_v2", **place), url)
+        page = with_retries(lambda: fs.call_s3("list_objects_v2", **place), url)
         for told in page.get("CommonPrefixes") or ():
             yield f"s3://{bucket}/{told['Prefix']}"
         for told in page.get("Contents") or ():
             key, size = str(told["Key"]), int(told["Size"])
             if size or not key.endswith("/"):
                 facts = {"ETag": told.get("ETag"), "LastModified": told.get("LastModified"), "size": size}
-                yield Found(f"s3://{bucket}/{key}", size, identity_of(facts))
+                yield FileInfo(f"s3://{bucket}/{key}", size, identity_of(facts))
         if not page.get("IsTruncated"):
             return
         place["ContinuationToken"] = page["NextContinuationToken"]

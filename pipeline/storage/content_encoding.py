@@ -11,7 +11,7 @@ from typing import Protocol, cast
 
 import brotli
 
-from pipeline.storage.fault import CodingError
+from pipeline.storage.fault import ContentEncodingError
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -28,7 +28,7 @@ DEFLATED = 8
 BROKEN = (zlib.error, zstd.ZstdError, brotli.error)
 
 
-class Machine(Protocol):
+class Decompressor(Protocol):
     """What undoes one stream of one coding."""
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
@@ -47,21 +47,21 @@ class Zlib:
     """zlib's machine, which gives back what it did not take in."""
 
     def __init__(self, window: int) -> None:
-        self._machine = zlib.decompressobj(window)
+        self._decompressor = zlib.decompressobj(window)
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
         """Take bytes in and give at most so many out."""
-        return self._machine.decompress(self._machine.unconsumed_tail + data, max_length)
+        return self._decompressor.decompress(self._decompressor.unconsumed_tail + data, max_length)
 
     @property
     def eof(self) -> bool:
         """Tell whether the end was seen."""
-        return self._machine.eof
+        return self._decompressor.eof
 
     @property
     def unused_data(self) -> bytes:
         """Give what lay behind the end."""
-        return self._machine.unused_data
+        return self._decompressor.unused_data
 
 
 class Brotli:
@@ -70,16 +70,16 @@ class Brotli:
     unused_data = b""
 
     def __init__(self) -> None:
-        self._machine = brotli.Decompressor()
+        self._decompressor = brotli.Decompressor()
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
         """Take bytes in and give about so many out."""
-        return bytes(self._machine.process(data, output_buffer_limit=max_length))
+        return bytes(self._decompressor.process(data, output_buffer_limit=max_length))
 
     @property
     def eof(self) -> bool:
         """Tell whether the end was seen."""
-        return bool(self._machine.is_finished())
+        return bool(self._decompressor.is_finished())
 
 
 class Decoder:
@@ -92,7 +92,7 @@ class Decoder:
     def __init__(self, coding: str) -> None:
         self._coding = coding
         self._head = b""
-        self._machine: Machine | None = None
+        self._decompressor: Decompressor | None = None
         self._streams = 0
         self._plain = False
 
@@ -100,13 +100,13 @@ class Decoder:
         """Yield what some more bytes of the body hold; the last ones may be fewer than a mark has.
 
         Raises:
-            CodingError: they are broken.
+            ContentEncodingError: they are broken.
         """
         while data or last:
             if self._plain:
                 yield data
                 return
-            if self._machine is None:
+            if self._decompressor is None:
                 data, self._head = self._head + data, b""
                 if len(data) < len(ZSTD) and not last:
                     self._head = data
@@ -115,11 +115,11 @@ class Decoder:
                     self._plain = not self._streams
                     yield data if self._plain else b""
                     return
-                self._machine, self._streams = self._new(data), self._streams + 1
-            yield from self._all_of(self._machine, data)
-            if not self._machine.eof:
+                self._decompressor, self._streams = self._new(data), self._streams + 1
+            yield from self._all_of(self._decompressor, data)
+            if not self._decompressor.eof:
                 return
-            data, self._machine = self._machine.unused_data, None
+            data, self._decompressor = self._decompressor.unused_data, None
             if not data:
                 return
 
@@ -127,37 +127,37 @@ class Decoder:
         """Yield what a body shorter than any mark holds, and insist that the coding's own end was seen.
 
         Raises:
-            CodingError: it was not.
+            ContentEncodingError: it was not.
         """
         if self._head:
             yield from self.feed(b"", last=True)
-        if self._machine is not None:
-            raise CodingError(f"the body ends inside its coding {self._coding}")
+        if self._decompressor is not None:
+            raise ContentEncodingError(f"the body ends inside its coding {self._coding}")
 
     def _starts(self, data: bytes) -> bool:
         if self._coding in MARKS:
             return data.startswith(MARKS[self._coding])
         return not self._streams
 
-    def _new(self, head: bytes) -> Machine:
+    def _new(self, head: bytes) -> Decompressor:
         if self._coding == "br":
             return Brotli()
         if self._coding == "zstd":
-            return cast(Machine, zstd.ZstdDecompressor())
+            return cast(Decompressor, zstd.ZstdDecompressor())
         if self._coding == "gzip":
             return Zlib(16 + zlib.MAX_WBITS)
         return Zlib(zlib.MAX_WBITS if head[0] & 0xF == DEFLATED else -zlib.MAX_WBITS)
 
-    def _all_of(self, machine: Machine, data: bytes) -> Iterator[bytes]:
+    def _all_of(self, machine: Decompressor, data: bytes) -> Iterator[bytes]:
         try:
             while not machine.eof and (out := machine.decompress(data, PIECE)):
                 data = b""
                 yield out
         except BROKEN as reason:
-            raise CodingError(f"the body is not what its coding {self._coding} says: {reason}") from reason
+            raise ContentEncodingError(f"the body is not what its coding {self._coding} says: {reason}") from reason
 
 
-class Codings:
+class ContentDecoder:
     """Undoes all codings of a body, the last one first.
 
     Args:
@@ -176,7 +176,7 @@ class Codings:
         """Yield what some more bytes of the body hold, in bounded pieces.
 
         Raises:
-            CodingError: they are broken.
+            ContentEncodingError: they are broken.
         """
         return reduce(lambda pieces, decoder: _each(decoder, pieces), self._decoders, iter([data]))
 
@@ -184,7 +184,7 @@ class Codings:
         """Yield what is still held, and insist that the body was whole.
 
         Raises:
-            CodingError: it was not.
+            ContentEncodingError: it was not.
         """
         for number, decoder in enumerate(self._decoders):
             yield from reduce(

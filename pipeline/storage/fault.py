@@ -21,7 +21,7 @@ class SlowError(OSError):
     """A server that gives too little for too long."""
 
 
-class CodingError(OSError):
+class ContentEncodingError(OSError):
     """A body that is not, or not wholly, what its content coding says."""
 
 

@@ -8,7 +8,7 @@ from pipeline.records import Status
 
 
 @dataclass(frozen=True)
-class Found:
+class FileInfo:
     """A file that a listing of its store showed.
 
     Attributes:

@@ -13,9 +13,9 @@ from s3fs import S3FileSystem
 from mole.errors import StorageError
 from pipeline.storage import bucket, local
 from pipeline.storage.fault import STORE_FAULTS, fault_of
-from pipeline.storage.found import Found
-from pipeline.storage.patience import patiently
-from pipeline.storage.storage import absolute, filesystem, found, is_local, url_of
+from pipeline.storage.file_info import FileInfo
+from pipeline.storage.retry import with_retries
+from pipeline.storage.storage import absolute, file_info, filesystem, is_local, url_of
 
 LISTERS = 16
 """Sub-folders of a store that are listed at a time."""
@@ -26,7 +26,7 @@ UNREADABLE = "unreadable-folder"
 """The identity of a folder that cannot be listed."""
 
 
-def walk(url: str) -> Iterator[Found]:
+def walk(url: str) -> Iterator[FileInfo]:
     """Yield every file below a folder; a disk's in the order of their names, links followed, a circle of links once.
 
     A store's sub-folders come as they are listed.
@@ -40,7 +40,7 @@ def walk(url: str) -> Iterator[Found]:
         yield place
 
 
-def entries(url: str, *, hidden: bool, without: str | None = None) -> Iterator[Found]:
+def entries(url: str, *, hidden: bool, without: str | None = None) -> Iterator[FileInfo]:
     """Yield every file below a folder, each with its path there as `key`.
 
     Args:
@@ -65,7 +65,7 @@ def entries(url: str, *, hidden: bool, without: str | None = None) -> Iterator[F
     return _store_entries(fs, place if place.endswith("/") else f"{place}/", hidden=hidden, without=apart)
 
 
-def files(url: str) -> list[Found]:
+def files(url: str) -> list[FileInfo]:
     """List the files right in a folder.
 
     Raises:
@@ -73,8 +73,8 @@ def files(url: str) -> list[Found]:
     """
     fs, path = filesystem(url)
     if isinstance(fs, LocalFileSystem):
-        return [local.look(os.path.join(path, name)) for name in _names(path)[1]]
-    return [place for place in _below(fs, absolute(url)) if isinstance(place, Found)]
+        return [local.info(os.path.join(path, name)) for name in _names(path)[1]]
+    return [place for place in _below(fs, absolute(url)) if isinstance(place, FileInfo)]
 
 
 def is_hidden(key: str) -> bool:
@@ -85,10 +85,10 @@ def is_hidden(key: str) -> bool:
 
 def _store_entries(
     fs: fsspec.AbstractFileSystem, url: str, *, hidden: bool, without: str | None = None
-) -> Iterator[Found]:
+) -> Iterator[FileInfo]:
     """List a store's folders side by side, each a page at a time."""
     with ThreadPoolExecutor(LISTERS) as listers:
-        waiting: set[Future[tuple[list[Found | str], Iterator[Found | str]]]] = {
+        waiting: set[Future[tuple[list[FileInfo | str], Iterator[FileInfo | str]]]] = {
             listers.submit(_page, _below(fs, url), url)
         }
         while waiting:
@@ -98,21 +98,21 @@ def _store_entries(
                 if page:
                     waiting.add(listers.submit(_page, rest, url))
                 for each in page:
-                    place = Found(each, None, "folder") if isinstance(each, str) else each
+                    place = FileInfo(each, None, "folder") if isinstance(each, str) else each
                     place = replace(place, key=place.url[len(url) :])
-                    if isinstance(each, Found) or (is_hidden(place.key) and not hidden):
+                    if isinstance(each, FileInfo) or (is_hidden(place.key) and not hidden):
                         yield place
                     elif each != without:
                         waiting.add(listers.submit(_page, _below(fs, each), each))
 
 
-def _page(listing: Iterator[Found | str], url: str) -> tuple[list[Found | str], Iterator[Found | str]]:
+def _page(listing: Iterator[FileInfo | str], url: str) -> tuple[list[FileInfo | str], Iterator[FileInfo | str]]:
     """Take the next page of a folder's listing.
 
     Raises:
         StorageError: the store refuses, so files would be lost.
     """
-    page: list[Found | str] = []
+    page: list[FileInfo | str] = []
     try:
         for each in listing:
             page.append(each)
@@ -123,14 +123,14 @@ def _page(listing: Iterator[Found | str], url: str) -> tuple[list[Found | str], 
     return page, listing
 
 
-def _below(fs: fsspec.AbstractFileSystem, url: str) -> Iterator[Found | str]:
+def _below(fs: fsspec.AbstractFileSystem, url: str) -> Iterator[FileInfo | str]:
     """Yield what lies right below a store's folder: files, and the URLs of folders with their slash."""
     if isinstance(fs, S3FileSystem):
         yield from bucket.below(fs, url)
         return
     path = filesystem(url)[1]
     try:
-        infos = patiently(lambda: fs.ls(path, detail=True), url)
+        infos = with_retries(lambda: fs.ls(path, detail=True), url)
     except FileNotFoundError:
         return
     for info in sorted(infos, key=lambda info: str(info["name"])):
@@ -140,10 +140,10 @@ def _below(fs: fsspec.AbstractFileSystem, url: str) -> Iterator[Found | str]:
         if info["type"] == "directory":
             yield f"{url_of(fs, name).rstrip('/')}/"
         elif not name.endswith("/"):
-            yield found(fs, info)
+            yield file_info(fs, info)
 
 
-def _local_entries(top: str, *, hidden: bool, without: str | None = None) -> Iterator[Found]:
+def _local_entries(top: str, *, hidden: bool, without: str | None = None) -> Iterator[FileInfo]:
     """Walk a disk's folder without recursion, so that no depth is too much; only one folder's names are held."""
     seen = _marks(without) - _marks(top)
     waiting = [top]
@@ -159,14 +159,14 @@ def _local_entries(top: str, *, hidden: bool, without: str | None = None) -> Ite
             if here == top:
                 raise StorageError(f"cannot list {here!r}: {fault_of(reason)[1]}; make it readable") from reason
             status, detail = fault_of(reason)
-            yield Found(local.written(here), None, UNREADABLE, _key(here, top), (status, f"{detail}; {LOST}"))
+            yield FileInfo(local.written(here), None, UNREADABLE, _key(here, top), (status, f"{detail}; {LOST}"))
             continue
         for name in files:
             path = os.path.join(here, name)
-            yield replace(local.look(path), key=_key(path, top))
+            yield replace(local.info(path), key=_key(path, top))
         if not hidden:
             for path in [os.path.join(here, name) for name in folders if is_hidden(name)]:
-                yield Found(local.written(path), None, "hidden-folder", _key(path, top))
+                yield FileInfo(local.written(path), None, "hidden-folder", _key(path, top))
             folders = [name for name in folders if not is_hidden(name)]
         waiting += [os.path.join(here, name) for name in reversed(folders)]
 

@@ -11,11 +11,11 @@ from aiohttp import ClientResponse
 from aiohttp.http import HttpProcessingError
 from fsspec.asyn import sync
 
-from pipeline.storage.coding import Codings
+from pipeline.storage.content_encoding import ContentDecoder
 from pipeline.storage.fault import SlowError
-from pipeline.storage.found import identity_of
+from pipeline.storage.file_info import identity_of
 
-SILENCE, LEAST = 30.0, 1 << 15
+CHUNK_TIMEOUT, LEAST = 30.0, 1 << 15
 """Within so many seconds the head of an answer must be there, redirects followed, and then each time so many bytes of
 its body: a server that gives less than a kilobyte a second is left."""
 REDIRECTED, PARTIAL, UNSATISFIABLE = 300, 206, 416
@@ -36,11 +36,11 @@ class Body:
         self._loop = loop
         self._answer = answer
         self._stack = stack
-        self._codings = codings_of(answer)
-        self._excess = Excess(answer)
+        self._codings = decoder_for(answer)
+        self._excess = TrailingBytes(answer)
         self._pieces: Any = iter(())
         self._ended = False
-        self.identity = identity_of(facts_of(answer, ""))
+        self.identity = identity_of(file_facts(answer, ""))
 
     def next(self) -> bytes:
         """Give what comes next, b"" at the end.
@@ -54,7 +54,7 @@ class Body:
                     return bytes(part)
             if self._ended:
                 return b""
-            piece = sync(self._loop, piece_of, self._answer)
+            piece = sync(self._loop, read_chunk, self._answer)
             self._ended = not piece
             if self._ended:
                 self._excess.refuse()
@@ -65,7 +65,7 @@ class Body:
         sync(self._loop, self._stack.aclose)
 
 
-class Excess:
+class TrailingBytes:
     """What a server sends behind the end of a body that it announced, as far as it comes with it.
 
     Args:
@@ -86,7 +86,7 @@ class Excess:
             raise OSError("more bytes came than the announced length")
 
 
-def demand_body(answer: ClientResponse, *, ranged: bool) -> None:
+def check_response(answer: ClientResponse, *, ranged: bool) -> None:
     """Insist that an answer has the body that was asked for, and no part of it or word about it in its place."""
     if ranged and answer.status == UNSATISFIABLE and answer.headers.get("Content-Range", "").endswith("*/0"):
         return  # of an empty file there is no part
@@ -99,46 +99,46 @@ def demand_body(answer: ClientResponse, *, ranged: bool) -> None:
         )
 
 
-def size_of(answer: ClientResponse, start: int) -> int | None:
+def total_size(answer: ClientResponse, start: int) -> int | None:
     """Tell the size of the file that a part was asked of, None where the answer is not that part."""
     if answer.status == UNSATISFIABLE:
         return 0
     span = RANGE.match(answer.headers.get("Content-Range", ""))
-    if answer.status != PARTIAL or span is None or int(span[1]) != start or codings_of(answer):
+    if answer.status != PARTIAL or span is None or int(span[1]) != start or decoder_for(answer):
         return None
     return int(span[3])
 
 
-def facts_of(answer: ClientResponse, url: str) -> dict[str, Any]:
+def file_facts(answer: ClientResponse, url: str) -> dict[str, Any]:
     """Write what an answer's head says of a file, in fsspec's words."""
     length = answer.headers.get("Content-Length", "")
     span = RANGE.match(answer.headers.get("Content-Range", ""))
-    size = int(span[3]) if span else int(length) if length.isdecimal() and not codings_of(answer) else None
+    size = int(span[3]) if span else int(length) if length.isdecimal() and not decoder_for(answer) else None
     checked = {name: answer.headers[name] for name in CHECKED if answer.headers.get(name)}
     return {"name": url, "type": "file", "size": 0 if answer.status == UNSATISFIABLE else size, **checked}
 
 
-def codings_of(answer: ClientResponse) -> Codings:
+def decoder_for(answer: ClientResponse) -> ContentDecoder:
     """Make what undoes the codings that an answer's head names."""
-    return Codings(",".join(answer.headers.getall("Content-Encoding", ())))
+    return ContentDecoder(",".join(answer.headers.getall("Content-Encoding", ())))
 
 
-async def piece_of(answer: ClientResponse) -> bytes:
+async def read_chunk(answer: ClientResponse) -> bytes:
     """Read what comes next of a body, b"" at its end; a server that is too slow is left."""
     held = bytearray()
     try:
-        async with asyncio.timeout(SILENCE):
+        async with asyncio.timeout(CHUNK_TIMEOUT):
             while len(held) < LEAST and (part := await answer.content.readany()):
                 held += part
     except TimeoutError as reason:
-        raise SlowError(f"only {len(held):,} bytes came within {SILENCE:g} s") from reason
+        raise SlowError(f"only {len(held):,} bytes came within {CHUNK_TIMEOUT:g} s") from reason
     return bytes(held)
 
 
 async def pieces(answer: ClientResponse) -> AsyncIterator[bytes]:
     """Read a body to its end, its codings undone."""
-    codings, excess = codings_of(answer), Excess(answer)
-    while piece := await piece_of(answer):
+    codings, excess = decoder_for(answer), TrailingBytes(answer)
+    while piece := await read_chunk(answer):
         for part in codings.feed(piece):
             yield part
     excess.refuse()
@@ -146,7 +146,7 @@ async def pieces(answer: ClientResponse) -> AsyncIterator[bytes]:
         yield part
 
 
-async def body_of(answer: ClientResponse, most: int | None) -> bytes:
+async def read_body(answer: ClientResponse, most: int | None) -> bytes:
     """Read a body to its end, or to so many bytes."""
     held = bytearray()
     async for piece in pieces(answer):

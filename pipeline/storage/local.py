@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.storage.fault import SpecialFileError, fault_of
-from pipeline.storage.found import Found
+from pipeline.storage.file_info import FileInfo
 
 TEMPORARY = ".tmp-"
 """In the name of every file that is not yet whole."""
@@ -47,17 +47,17 @@ def is_text(name: str) -> bool:
     return True
 
 
-def look(path: str) -> Found:
+def info(path: str) -> FileInfo:
     """Look at a file; one that cannot be read is found too, so that its row can say why."""
     url = written(path)
     try:
         facts = os.stat(path)
         _demand_regular(path, facts)
     except FileNotFoundError as reason:
-        return Found(url, None, "broken-link", fault=fault_of(reason))
+        return FileInfo(url, None, "broken-link", fault=fault_of(reason))
     except OSError as reason:
-        return Found(url, None, errno.errorcode.get(reason.errno or 0, "no-file"), fault=fault_of(reason))
-    return Found(url, facts.st_size, f"{facts.st_size}-{facts.st_mtime_ns}")
+        return FileInfo(url, None, errno.errorcode.get(reason.errno or 0, "no-file"), fault=fault_of(reason))
+    return FileInfo(url, facts.st_size, f"{facts.st_size}-{facts.st_mtime_ns}")
 
 
 def opened(path: str) -> BinaryIO:

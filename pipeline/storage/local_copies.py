@@ -1,4 +1,4 @@
-"""Copies: whole files on this machine's disk, of servers that give no parts of them; each is fetched once a process."""
+"""Local copies of remote files whose server does not serve byte ranges; each file is downloaded once per process."""
 
 import asyncio
 import io
@@ -12,7 +12,7 @@ from pipeline.storage.fault import NoRangeError
 
 MOST_FILES = 4
 MOST_BYTES = 8 << 30
-"""What the copies of a process may take of the disk together; a file above it is refused."""
+"""Local copies of remote files whose server does not serve byte ranges; each file is downloaded once per process."""
 
 
 class Copy:
@@ -84,7 +84,7 @@ class Reader(io.RawIOBase):
         return len(data)
 
 
-class Copies:
+class LocalCopies:
     """The copies of a process, those used last; others go as new ones come."""
 
     def __init__(self) -> None:

@@ -52,7 +52,7 @@ def seconds() -> float:
     return told
 
 
-def patiently(call: Callable[[], T], url: str) -> T:
+def with_retries(call: Callable[[], T], url: str) -> T:
     """Call a store, and again while what it says may pass.
 
     Args:
@@ -63,7 +63,7 @@ def patiently(call: Callable[[], T], url: str) -> T:
         OSError: the last thing that the store said (or another of `STORE_FAULTS`).
         SettingsError: the environment's patience is no length of time.
     """
-    if is_near(url):
+    if is_never_retried(url):
         return call()
     stop = stop_after_delay(seconds())
     again = Retrying(
@@ -92,7 +92,7 @@ def _heard(call: RetryCallState, url: str) -> None:
         _retries[url.partition("://")[0].lower()] += 1
 
 
-def is_near(url: str) -> bool:
+def is_never_retried(url: str) -> bool:
     """Tell whether a URL is this machine's own, where a second asking hears the same."""
     return "://" not in url or url.lower().startswith(("file:", "local:", "memory:"))
 

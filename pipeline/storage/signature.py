@@ -2,7 +2,7 @@
 
 from urllib.parse import parse_qsl, urlsplit
 
-from pipeline.storage.patience import is_web
+from pipeline.storage.retry import is_web
 
 SIGNED = (
     {"x-amz-signature"},

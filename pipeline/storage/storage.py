@@ -18,8 +18,8 @@ from mole.errors import SettingsError, StorageError
 from pipeline.records import Status
 from pipeline.storage import bucket, local
 from pipeline.storage.fault import STORE_FAULTS, fault_of, is_taken
-from pipeline.storage.found import Found, identity_of
-from pipeline.storage.patience import is_web, patiently
+from pipeline.storage.file_info import FileInfo, identity_of
+from pipeline.storage.retry import is_web, with_retries
 from pipeline.storage.web import Web
 
 PROTOCOL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -99,7 +99,7 @@ def join(url: str, *names: str) -> str:
     return "/".join([url.rstrip("/"), *names])
 
 
-def look(url: str) -> Found | None:
+def info(url: str) -> FileInfo | None:
     """Look at a file; a folder is None.
 
     Raises:
@@ -108,20 +108,20 @@ def look(url: str) -> Found | None:
     fs, path = filesystem(url)
     if isinstance(fs, LocalFileSystem):
         os.stat(path)
-        return None if os.path.isdir(path) else local.look(path)
+        return None if os.path.isdir(path) else local.info(path)
     if isinstance(fs, S3FileSystem):
-        return patiently(lambda: bucket.look(fs, absolute(url)), url)
-    info = patiently(lambda: fs.info(path), url)
-    return None if info["type"] == "directory" else found(fs, info)
+        return with_retries(lambda: bucket.info(fs, absolute(url)), url)
+    entry = with_retries(lambda: fs.info(path), url)
+    return None if entry["type"] == "directory" else file_info(fs, entry)
 
 
-def found(fs: fsspec.AbstractFileSystem, info: dict[str, Any]) -> Found:
+def file_info(fs: fsspec.AbstractFileSystem, entry: dict[str, Any]) -> FileInfo:
     """Turn an fsspec `info` into what this project keeps of it; a local file is looked at, for nanoseconds."""
-    name = str(info["name"])
+    name = str(entry["name"])
     if isinstance(fs, LocalFileSystem):
-        return local.look(name)
-    size = info.get("size")
-    return Found(url_of(fs, name), None if size is None else int(size), identity_of(info))
+        return local.info(name)
+    size = entry.get("size")
+    return FileInfo(url_of(fs, name), None if size is None else int(size), identity_of(entry))
 
 
 def read(url: str, *, most: int | None = None) -> bytes:
@@ -146,7 +146,7 @@ def read(url: str, *, most: int | None = None) -> bytes:
         with fs.open(path, "rb") as stream:
             return bytes(stream.read() if most is None else stream.read(most))
 
-    return patiently(once, url)
+    return with_retries(once, url)
 
 
 def read_range(url: str, start: int, end: int) -> bytes:
@@ -171,13 +171,13 @@ def read_range(url: str, start: int, end: int) -> bytes:
             raise OSError(f"{len(data):,} bytes came of the {end - start:,} from byte {start:,}")
         return data
 
-    return patiently(once, url)
+    return with_retries(once, url)
 
 
 def size(url: str) -> int:
     """Tell how many bytes a file has; one that is gone has none."""
     try:
-        place = look(url)
+        place = info(url)
     except STORE_FAULTS:
         return 0
     return 0 if place is None else place.size or 0
@@ -201,7 +201,7 @@ def demand(url: str, written: str) -> None:
         StorageError: the store does not answer, or does not let us look.
     """
     try:
-        look(url)
+        info(url)
     except STORE_FAULTS as reason:
         status, detail = fault_of(reason)
         if status is Status.MISSING:
@@ -220,7 +220,7 @@ def write(url: str, data: bytes) -> None:
         if isinstance(fs, LocalFileSystem):
             local.write(path, data)
         else:
-            patiently(lambda: fs.pipe_file(path, data), url)
+            with_retries(lambda: fs.pipe_file(path, data), url)
     except STORE_FAULTS as reason:
         raise StorageError(f"cannot write {len(data):,} bytes to {url!r}: {reason}") from reason
 
@@ -240,7 +240,7 @@ def create(url: str, data: bytes) -> bool:
             return local.create(path, data)
         if isinstance(fs, MemoryFileSystem) and fs.exists(path):
             return False
-        patiently(lambda: fs.pipe_file(path, data, mode="create"), url)
+        with_retries(lambda: fs.pipe_file(path, data, mode="create"), url)
     except FileExistsError:
         return False
     except STORE_FAULTS as reason:
@@ -258,7 +258,7 @@ def remove(url: str) -> None:
     """
     fs, path = filesystem(url)
     try:
-        patiently(lambda: fs.rm_file(path), url)
+        with_retries(lambda: fs.rm_file(path), url)
     except FileNotFoundError:
         return
     except STORE_FAULTS as reason:
@@ -283,7 +283,7 @@ def names(folder: str, suffix: str) -> list[str]:
     """
     fs, path = filesystem(folder)
     try:
-        entries = patiently(lambda: fs.ls(path, detail=False), folder)
+        entries = with_retries(lambda: fs.ls(path, detail=False), folder)
     except FileNotFoundError:
         return []
     except STORE_FAULTS as reason:

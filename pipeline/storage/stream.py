@@ -9,8 +9,8 @@ from typing import BinaryIO, cast
 
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.storage import local, patience, storage
-from pipeline.storage.answer import Body
+from pipeline.storage import local, retry, storage
+from pipeline.storage.http_response import Body
 from pipeline.storage.web import Web
 
 PIECE = 8 << 20
@@ -31,13 +31,13 @@ def opened(url: str) -> BinaryIO:
     fs, path = storage.filesystem(url)
     if isinstance(fs, LocalFileSystem):
         return local.opened(path)
-    if patience.is_near(url):
+    if retry.is_never_retried(url):
         return cast(BinaryIO, fs.open(path, "rb"))
     if isinstance(fs, Web):
-        body = patience.patiently(lambda: fs.part_or_whole(path), url)
+        body = retry.with_retries(lambda: fs.size_or_body(path), url)
         raw: io.RawIOBase = Ranged(url, body) if isinstance(body, int) else Whole(fs, path, body)
         return cast(BinaryIO, io.BufferedReader(raw, buffer_size=1 << 16))
-    place = storage.look(url)
+    place = storage.info(url)
     if place is None or place.size is None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), url)
     return cast(BinaryIO, io.BufferedReader(Ranged(url, place.size), buffer_size=1 << 16))
@@ -121,7 +121,7 @@ class Whole(io.RawIOBase):
         """
         target = memoryview(buffer).cast("B")  # type: ignore[arg-type]
         if not self._piece:
-            self._piece = memoryview(patience.patiently(self._next, self._url))
+            self._piece = memoryview(retry.with_retries(self._next, self._url))
         taken = min(len(target), len(self._piece))
         target[:taken] = self._piece[:taken]
         self._piece = self._piece[taken:]
@@ -148,7 +148,7 @@ class Whole(io.RawIOBase):
         return piece
 
     def _begun_again(self) -> Body:
-        body = self._web.part_or_whole(self._url)
+        body = self._web.size_or_body(self._url)
         if isinstance(body, int):
             raise OSError(f"{self._url} comes in parts now and did not before")
         if body.identity != self._identity:

@@ -2,7 +2,7 @@
 
 fsspec's own client takes the first network piece of a body without a length for all of it; this one knows from HTTP
 where a body ends. What a server may cost is bounded here; asking again is left to the caller
-(`pipeline.storage.patience`).
+(`pipeline.storage.retry`).
 """
 
 import asyncio
@@ -19,12 +19,11 @@ from fsspec.implementations.http import HTTPFileSystem
 from fsspec.spec import AbstractBufferedFile
 from yarl import URL
 
-from pipeline.storage import answer as answers
-from pipeline.storage import patience
-from pipeline.storage.answer import PARTIAL, Body, body_of, demand_body, facts_of, pieces, size_of
-from pipeline.storage.copies import Copies, Copy
+from pipeline.storage import http_response, retry
 from pipeline.storage.fault import SlowError
-from pipeline.storage.found import identity_of
+from pipeline.storage.file_info import identity_of
+from pipeline.storage.http_response import PARTIAL, Body, check_response, file_facts, pieces, read_body, total_size
+from pipeline.storage.local_copies import Copy, LocalCopies
 
 AGENT = "mole-scan"
 """How this product names itself to servers."""
@@ -47,7 +46,7 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.copies = Copies()
+        self.copies = LocalCopies()
         self._connector: aiohttp.TCPConnector | None = None
 
     def encode_url(self, url: str) -> URL:
@@ -75,7 +74,7 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
         """
         return cast(bytes, sync(self.loop, self._read, url, most))
 
-    def part_or_whole(self, url: str) -> "int | Body":
+    def size_or_body(self, url: str) -> "int | Body":
         """Ask whether a server gives parts of a file.
 
         Returns:
@@ -112,7 +111,7 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
         async with AsyncExitStack() as stack:
             session = await stack.enter_async_context(self._new_session())
             try:
-                async with asyncio.timeout(answers.SILENCE):
+                async with asyncio.timeout(http_response.CHUNK_TIMEOUT):
                     answer = await stack.enter_async_context(
                         session.request(
                             method, self.encode_url(url), headers=headers, max_redirects=REDIRECTS, allow_redirects=True
@@ -121,14 +120,14 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
             except aiohttp.ServerTimeoutError:
                 raise
             except TimeoutError as reason:
-                raise SlowError(f"no answer within {answers.SILENCE:g} s") from reason
-            demand_body(answer, ranged=span is not None)
+                raise SlowError(f"no answer within {http_response.CHUNK_TIMEOUT:g} s") from reason
+            check_response(answer, ranged=span is not None)
             yield answer
 
     async def _read(self, url: str, most: int | None) -> bytes:
         try:
             async with asyncio.timeout(None if most is None else IMAGE), self._answer(url) as answer:
-                return await body_of(answer, most)
+                return await read_body(answer, most)
         except aiohttp.ServerTimeoutError:
             raise
         except TimeoutError as reason:
@@ -138,12 +137,12 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
         """Find out a file's size and identity, by HEAD, or by GET where HEAD is refused or says no size."""
         try:
             async with self._answer(url, method="HEAD") as answer:
-                facts = facts_of(answer, url)
+                facts = file_facts(answer, url)
         except aiohttp.ClientError:
             facts = {"size": None}
         if facts["size"] is None:
             async with self._part(url, 0, 1) as (answer, _):
-                facts = facts_of(answer, url)
+                facts = file_facts(answer, url)
         self.copies.forget(url, unless=identity_of(facts))
         return facts
 
@@ -155,7 +154,7 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
             Its answer and the file's size; or the whole file's answer and None, where the server gives no parts.
         """
         async with self._answer(url, f"{start}-{end - 1}") as answer:
-            size = size_of(answer, start)
+            size = total_size(answer, start)
             if size is not None or answer.status != PARTIAL:
                 yield answer, size
                 return
@@ -171,7 +170,7 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
         if copy is None:
             async with self._part(url, start, end) as (answer, size):
                 if size is not None:
-                    return await body_of(answer, end - start) if size else b""
+                    return await read_body(answer, end - start) if size else b""
                 copy = await self._copied(url, answer)
         return copy.read(start, end - start)
 
@@ -180,7 +179,7 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
         async with self.copies.lock(url):
             copy = self.copies.get(url)
             if copy is None:
-                copy = Copy(identity_of(facts_of(answer, url)))
+                copy = Copy(identity_of(file_facts(answer, url)))
                 async for piece in pieces(answer):
                     copy.append(piece)
                 self.copies.keep(url, copy)
@@ -205,7 +204,7 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
         """Open a file that can be sought in: by parts, or in its copy."""
         if mode != "rb":
             raise NotImplementedError(f"{path!r} is a web server's and can only be read")
-        size = patience.patiently(lambda: sync(self.loop, self._seekable, path), path)
+        size = retry.with_retries(lambda: sync(self.loop, self._seekable, path), path)
         if isinstance(size, Copy):
             return size.opened()
         return cast(BinaryIO, Parts(self, path, mode, size=size))
@@ -215,4 +214,4 @@ class Parts(AbstractBufferedFile):  # type: ignore[misc]
     """A file of a server that gives parts, which can be sought in."""
 
     def _fetch_range(self, start: int, end: int) -> bytes:
-        return patience.patiently(lambda: bytes(self.fs.cat_file(self.path, start=start, end=end)), self.path)
+        return retry.with_retries(lambda: bytes(self.fs.cat_file(self.path, start=start, end=end)), self.path)

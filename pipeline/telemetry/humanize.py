@@ -8,7 +8,7 @@ EXACT = re.compile(r"(?<![\d.,])(\d[\d,]*) (bytes|s)\b")
 """A number of bytes or seconds, as a line of arithmetic has it."""
 
 
-def sized(count: float) -> str:
+def human_size(count: float) -> str:
     """Write bytes with three digits: `1.23 GB`, of 1000 MB each."""
     for unit in SIZES:
         if count < 999.5 or unit == SIZES[-1]:
@@ -17,7 +17,7 @@ def sized(count: float) -> str:
     return f"{count:,.0f} {unit}" if unit == "bytes" or count >= 99.95 else f"{count:.3g} {unit}"
 
 
-def lasting(seconds: float) -> str:
+def human_duration(seconds: float) -> str:
     """Write seconds by their two largest units: `2 h 5 min`."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
@@ -30,11 +30,11 @@ def lasting(seconds: float) -> str:
     return " ".join(filter(None, words[first : first + 2]))
 
 
-def readable(arithmetic: str) -> str:
+def human_units(arithmetic: str) -> str:
     """Write the bytes and seconds of a line of arithmetic as people read them."""
 
     def short(found: re.Match[str]) -> str:
         number = int(found[1].replace(",", ""))
-        return sized(number) if found[2] == "bytes" else lasting(number)
+        return human_size(number) if found[2] == "bytes" else human_duration(number)
 
     return EXACT.sub(short, arithmetic)

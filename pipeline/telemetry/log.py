@@ -48,7 +48,7 @@ class Log:
         """Open stderr for people."""
         return Console(stderr=True) if self._stream is None else Console(file=self._stream)
 
-    def say(self, text: str, level: str = "info", style: str | None = None, **facts: Any) -> None:
+    def log(self, text: str, level: str = "info", style: str | None = None, **facts: Any) -> None:
         """Say a line.
 
         Args:
@@ -73,9 +73,9 @@ class Log:
         self._logger = structlog.wrap_logger(
             structlog.PrintLogger(stream), [*stamped, structlog.processors.format_exc_info, written]
         )
-        sys.stderr = Lines(lambda line: self.say(line, "warning", source="stderr"), stream)
+        sys.stderr = Lines(lambda line: self.log(line, "warning", source="stderr"), stream)
         logging.captureWarnings(True)
-        logging.root.handlers[:] = [_Handler(self.say)]  # its own level is WARNING
+        logging.root.handlers[:] = [_Handler(self.log)]  # its own level is WARNING
 
     @contextmanager
     def opened(self, arguments: Sequence[str]) -> Iterator[None]:
@@ -98,7 +98,7 @@ class Log:
         except Exception as reason:
             if not self.is_json:
                 raise
-            self.say(f"{type(reason).__name__}: {reason}", "error", exc_info=reason)
+            self.log(f"{type(reason).__name__}: {reason}", "error", exc_info=reason)
             raise SystemExit(1) from reason
         finally:
             if self.is_json:
@@ -150,15 +150,15 @@ class Lines(io.TextIOBase):
 class _Handler(logging.Handler):
     """Hands what libraries log to the log."""
 
-    def __init__(self, say: Callable[..., None]) -> None:
+    def __init__(self, log: Callable[..., None]) -> None:
         super().__init__()
-        self._say = say
+        self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
         """Say a record."""
         level = "error" if record.levelno >= logging.ERROR else "warning"
         more = {"exc_info": record.exc_info} if record.exc_info else {}
-        self._say(record.getMessage(), level, source=record.name, **more)
+        self._log(record.getMessage(), level, source=record.name, **more)
 
 
 LOG = Log()

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import ray
 from ray.util import metrics as exported
 
-from pipeline.storage import patience
+from pipeline.storage import retry
 
 PREFIX = "ray_"
 """What Ray writes before the name of every metric."""
@@ -143,7 +143,7 @@ def timed(stage: Stage) -> Iterator[None]:
 
 def retried() -> None:
     """Count what this process has asked again since this was called last."""
-    for protocol, times in patience.take_retries().items():
+    for protocol, times in retry.take_retries().items():
         record(RETRIES, times, protocol=protocol)
 
 

@@ -6,7 +6,7 @@ def printable(text: str) -> str:
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
-def probable(probability: float) -> str:
+def format_probability(probability: float) -> str:
     """Write a probability with three digits, and with more where those would round it to 0 or to 1."""
     for digits in range(3, 7):
         shown = f"{probability:.{digits}f}"

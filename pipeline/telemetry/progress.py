@@ -4,8 +4,8 @@ import threading
 import time
 from typing import Any
 
-from pipeline.telemetry.amounts import lasting
 from pipeline.telemetry.counts import Counts, Outcomes
+from pipeline.telemetry.humanize import human_duration
 from pipeline.telemetry.pace import Pace, Series
 
 SCORING = "scoring images"
@@ -159,7 +159,7 @@ class Progress:
             rate, left = pace.rate(now), pace.left(total, now)
             words = [f"{done:,} {self._noun}" if total is None else f"{done:,} of {total:,} {self._noun}"]
             words += [] if rate is None else [f"{rate:,.1f} {self._noun}/s"]
-            words += [] if left is None else [f"{lasting(left)} left"]
+            words += [] if left is None else [f"{human_duration(left)} left"]
             if self.phase == SCORING:
                 return ", ".join([*words, *([str(self._counts())] if self._counts().images else [])])
             words += [f"{self._faults:,} fault{'s' * (self._faults > 1)}"] if self._faults else []

@@ -1,4 +1,4 @@
-"""Asking: a driver asks the tally what its workers have told, and never waits for the answer."""
+"""Asking: a driver asks the counter what its workers have told, and never waits for the answer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,22 +7,22 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipeline.telemetry.tally import Seen, Tally, Teller
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.progress_counter import ProgressCounter, ProgressReporter, WorkerProgress
+from pipeline.telemetry.terminal import ProgressDisplay
 
 
-class Asker:
+class ProgressPoller:
     """One question at a time.
 
     Args:
-        tally: the actor's handle.
+        counter: the actor's handle.
     """
 
-    def __init__(self, tally: Any) -> None:
-        self._tally = tally
-        self._asked: tuple[int, Any] | None = None
+    def __init__(self, counter: Any) -> None:
+        self._counter = counter
+        self._pending: tuple[int, Any] | None = None
 
-    def __call__(self, wave: int, wait: float = 0.0) -> Seen | None:
+    def __call__(self, wave: int, wait: float = 0.0) -> WorkerProgress | None:
         """Ask about a wave.
 
         Args:
@@ -32,43 +32,43 @@ class Asker:
         Returns:
             What was told of it; None where no answer has come yet, or none will.
         """
-        if self._tally is None:
+        if self._counter is None:
             return None
         try:
-            if self._asked is None or self._asked[0] != wave:
-                self._asked = wave, self._tally.look.remote(wave)
-            if not ray.wait([self._asked[1]], timeout=wait)[0]:
+            if self._pending is None or self._pending[0] != wave:
+                self._pending = wave, self._counter.snapshot.remote(wave)
+            if not ray.wait([self._pending[1]], timeout=wait)[0]:
                 return None
-            seen: Seen = ray.get(self._asked[1])
-            self._asked = None
-        except ray.exceptions.RayError:  # the tally's machine is gone: what is written is counted still
-            self._tally = None
+            seen: WorkerProgress = ray.get(self._pending[1])
+            self._pending = None
+        except ray.exceptions.RayError:  # the counter's machine is gone: what is written is counted still
+            self._counter = None
             return None
         return seen
 
 
 @contextmanager
-def tallied(ticker: Ticker) -> Iterator[Any]:
-    """Start a tally on a Ray that is connected, if the ticker is shown: it costs a process, and no core.
+def progress_counter(progress: ProgressDisplay) -> Iterator[Any]:
+    """Start a counter on a Ray that is connected, if the progress is shown: it costs a process, and no core.
 
     Yields:
         The actor's handle; None where nobody looks.
     """
-    if not ticker.is_watching:
+    if not progress.is_watching:
         yield None
         return
     here = ray.get_runtime_context().get_node_id()
     beside = NodeAffinitySchedulingStrategy(here, soft=True)  # what ends this machine ends the run with it
-    actor: Any = ray.remote(Tally)
-    tally = actor.options(num_cpus=0, scheduling_strategy=beside).remote()
+    actor: Any = ray.remote(ProgressCounter)
+    counter = actor.options(num_cpus=0, scheduling_strategy=beside).remote()
     try:
-        yield tally
+        yield counter
     finally:
-        ray.kill(tally)
+        ray.kill(counter)
 
 
 @contextmanager
-def counting(name: str, total: int | None, noun: str) -> Iterator[Teller | None]:
+def counted_phase(name: str, total: int | None, noun: str) -> Iterator[ProgressReporter | None]:
     """Have a phase in which workers tell how far they are.
 
     Args:
@@ -79,13 +79,13 @@ def counting(name: str, total: int | None, noun: str) -> Iterator[Teller | None]
     Yields:
         What they tell; None where nobody looks.
     """
-    ticker = Ticker.shown()
-    with tallied(ticker) as tally:
-        ask = Asker(tally)
+    progress = ProgressDisplay.shown()
+    with progress_counter(progress) as counter:
+        poller = ProgressPoller(counter)
 
-        def look() -> None:
-            if seen := ask(1):
-                ticker.reach(seen.scored)
+        def poll() -> None:
+            if seen := poller(1):
+                progress.reach(seen.scored)
 
-        with ticker.during(name, total, noun), ticker.watching(look):
-            yield None if tally is None else Teller(tally, 1, "")
+        with progress.during(name, total, noun), progress.watching(poll):
+            yield None if counter is None else ProgressReporter(counter, 1, "")

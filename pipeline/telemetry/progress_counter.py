@@ -1,4 +1,4 @@
-"""The tally: an actor that counts what workers have done before it is written, and waits for nobody.
+"""The counter: an actor that counts what workers have done before it is written, and waits for nobody.
 
 Nothing is decided by it: a message that is lost or comes twice makes a line wrong for a while, never a row.
 """
@@ -8,13 +8,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-TOLD_EVERY = 1.0
+REPORT_EVERY = 1.0
 """Seconds between two messages of a scorer about the images of a call that is not over."""
 Outcome = tuple[str, str | None]
 
 
 @dataclass
-class Seen:
+class WorkerProgress:
     """What workers have told.
 
     Attributes:
@@ -30,16 +30,16 @@ class Seen:
     ended: dict[str, int] = field(default_factory=dict)
 
 
-class Tally:
+class ProgressCounter:
     """What was told of the present wave; a message of a wave before is too late."""
 
     def __init__(self) -> None:
         self._wave = 0
-        self._seen = Seen()
+        self._seen = WorkerProgress()
 
-    def look(self, wave: int) -> Seen:
+    def snapshot(self, wave: int) -> WorkerProgress:
         """Tell what was told of a wave."""
-        return self._of(wave) or Seen()
+        return self._of(wave) or WorkerProgress()
 
     def loaded(self, wave: int) -> None:
         """Count a scorer."""
@@ -66,24 +66,24 @@ class Tally:
         if seen := self._of(wave):
             seen.ended[unit] = images
 
-    def _of(self, wave: int) -> Seen | None:
+    def _of(self, wave: int) -> WorkerProgress | None:
         if wave > self._wave:
-            self._wave, self._seen = wave, Seen()
+            self._wave, self._seen = wave, WorkerProgress()
         return self._seen if wave == self._wave else None
 
 
-class Teller:
-    """Tells the tally from a worker, and waits for no answer.
+class ProgressReporter:
+    """Tells the counter from a worker, and waits for no answer.
 
     Args:
-        tally: the actor's handle.
+        counter: the actor's handle.
         wave: whose images these are.
         model: the digest whose rows are counted, so that an image that several models judge counts once.
     """
 
-    def __init__(self, tally: Any, wave: int, model: str) -> None:
-        self._tally, self._wave, self._model = tally, wave, model
-        self._untold, self._told_at = 0, 0.0
+    def __init__(self, counter: Any, wave: int, model: str) -> None:
+        self._counter, self._wave, self._model = counter, wave, model
+        self._pending, self._sent_at = 0, 0.0
 
     def loaded(self) -> None:
         """Tell that a detector is ready."""
@@ -91,16 +91,16 @@ class Teller:
 
     def scored(self, images: int) -> None:
         """Tell how many images went through the detector, once a second at most."""
-        self._untold += images
-        if time.monotonic() - self._told_at >= TOLD_EVERY:
-            self._send("scored", self._untold)
-            self._untold, self._told_at = 0, time.monotonic()
+        self._pending += images
+        if time.monotonic() - self._sent_at >= REPORT_EVERY:
+            self._send("scored", self._pending)
+            self._pending, self._sent_at = 0, time.monotonic()
 
     def reached(self, step: int) -> None:
         """Tell which step a training has come to, once a second at most."""
-        if time.monotonic() - self._told_at >= TOLD_EVERY:
+        if time.monotonic() - self._sent_at >= REPORT_EVERY:
             self._send("reached", step)
-            self._told_at = time.monotonic()
+            self._sent_at = time.monotonic()
 
     def concluded(self, rows: Any) -> None:
         """Tell what became of images.
@@ -120,4 +120,4 @@ class Teller:
         self._send("ended", unit, images)
 
     def _send(self, method: str, *values: object) -> None:
-        getattr(self._tally, method).options(num_returns=0).remote(self._wave, *values)
+        getattr(self._counter, method).options(num_returns=0).remote(self._wave, *values)

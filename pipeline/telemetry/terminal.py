@@ -18,7 +18,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 
 from mole.errors import MoleError
-from pipeline.telemetry.amounts import lasting
+from pipeline.telemetry.humanize import human_duration
 from pipeline.telemetry.log import LOG
 from pipeline.telemetry.progress import Progress
 
@@ -40,7 +40,7 @@ def results() -> Console:
     return Console(width=None if sys.stdout.isatty() else WIDTH)
 
 
-class Ticker(Progress):
+class ProgressDisplay(Progress):
     """What a run says while it runs, on stderr.
 
     While it is entered it looks at what workers have counted, twice a second, in a thread of its own.
@@ -50,7 +50,7 @@ class Ticker(Progress):
         quiet: say nothing.
     """
 
-    _entered: ClassVar["Ticker | None"] = None
+    _entered: ClassVar["ProgressDisplay | None"] = None
 
     def __init__(self, job: str | None = None, *, quiet: bool = False) -> None:
         super().__init__()
@@ -59,18 +59,18 @@ class Ticker(Progress):
         self._live: Live | None = None
         self._spinner = Spinner("dots")
         self._ended = threading.Event()
-        self._beats = threading.Thread(target=self._beat, name="ticker", daemon=True)
+        self._beats = threading.Thread(target=self._beat, name="progress", daemon=True)
         if job is not None:
             LOG.begin(job)
 
     @classmethod
-    def shown(cls) -> "Ticker":
+    def shown(cls) -> "ProgressDisplay":
         """Find the one that this process shows; a quiet one where it shows none."""
         return cls._entered or cls(quiet=True)
 
     def __enter__(self) -> Self:
         """Show the live line, on a terminal, and begin to look at what workers count."""
-        Ticker._entered = self
+        ProgressDisplay._entered = self
         console = LOG.console()
         if console.is_terminal and not console.is_dumb_terminal and not self._quiet and not LOG.is_json:
             self._live = Live(get_renderable=self._line, console=console, auto_refresh=False, transient=True)
@@ -83,7 +83,7 @@ class Ticker(Progress):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Take the live line away, and say what is written."""
-        Ticker._entered = None
+        ProgressDisplay._entered = None
         self._ended.set()
         self._beats.join()
         if self._live is not None:
@@ -96,7 +96,7 @@ class Ticker(Progress):
                 "faults": self.written.kinds,
                 "verdicts": self.written.verdicts,
             }
-            self.say(f"{self.ending()}, {lasting(self.seconds)}", **told)
+            self.log(f"{self.ending()}, {human_duration(self.seconds)}", **told)
         self.enter("")
 
     @property
@@ -112,17 +112,17 @@ class Ticker(Progress):
         if self._live is not None:
             self._live.refresh()
         elif name:
-            self.say(name)
+            self.log(name)
 
     @contextmanager
     def during(self, name: str, total: int | None = None, noun: str = "images") -> Iterator[None]:
         """Have a phase as long as a block runs, and say how it ended if it counted."""
         self.enter(name, total, noun)
         yield
-        told, facts = f"{self}, {lasting(self.elapsed)}", self.facts()
+        told, facts = f"{self}, {human_duration(self.elapsed)}", self.facts()
         self.enter("")
         if facts["done"]:
-            self.say(told, phase=name, **facts)
+            self.log(told, phase=name, **facts)
 
     def track(self, items: Iterable[Item], name: str, total: int | None, noun: str = "images") -> Iterator[Item]:
         """Hand on items in a phase of their own, and count each once it has been worked on."""
@@ -137,7 +137,7 @@ class Ticker(Progress):
         words = [f"{told:,} images"] if told or not silent else []
         words += [f"{silent:,} shard{'s' * (silent > 1)}"] if silent else []
         most = "" if limit is None else f", {limit:,} images at most"
-        self.say(f"{' and '.join(words)} to score{most}", total=self.total, shards=silent)
+        self.log(f"{' and '.join(words)} to score{most}", total=self.total, shards=silent)
 
     @contextmanager
     def watching(self, poll: Callable[[], None]) -> Iterator[None]:
@@ -150,10 +150,10 @@ class Ticker(Progress):
             with self.lock:
                 self._poll = None
 
-    def say(self, text: str, level: str = "info", **facts: Any) -> None:
+    def log(self, text: str, level: str = "info", **facts: Any) -> None:
         """Print a line that stays."""
         if not self._quiet:
-            LOG.say(text, level, **facts)
+            LOG.log(text, level, **facts)
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT):
@@ -165,14 +165,14 @@ class Ticker(Progress):
                 self._live.refresh()
             elif self.phase and time.monotonic() - self._said >= PLAIN_EVERY:
                 self._said = time.monotonic()
-                self.say(f"{self}, {lasting(self.elapsed)}", **self.facts())
+                self.log(f"{self}, {human_duration(self.elapsed)}", **self.facts())
 
     def _line(self) -> RenderableType:
         """Draw the line: a bar where the end is known."""
         if not self.phase or self._live is None:
             return ""
         done, total = self.bar()
-        told = str(self) if done else f"{self}, {lasting(self.elapsed)}"
+        told = str(self) if done else f"{self}, {human_duration(self.elapsed)}"
         line = Table.grid(padding=(0, 1))  # narrower than the terminal: it writes ^C behind it, which must not wrap
         bar = [] if total is None else [ProgressBar(total, done, width=16)]
         line.add_row(self._spinner, *bar, told)
@@ -183,7 +183,7 @@ def refused(reason: MoleError) -> int:
     """Tell on stderr why a run ended, and give its exit code."""
     words = str(reason).partition("\nFailed to apply UDF")[0]  # Ray adds its own advice to a worker's words
     kind = type(reason).__name__
-    LOG.say(f"{kind}: {words}", "error", style="red", kind=kind, exit_code=reason.exit_code)
+    LOG.log(f"{kind}: {words}", "error", style="red", kind=kind, exit_code=reason.exit_code)
     return reason.exit_code
 
 
@@ -192,7 +192,7 @@ def command(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
 
     @wraps(main)
     def answered(arguments: list[str]) -> int:
-        heed_sigterm()
+        handle_sigterm()
         with LOG.opened(arguments):
             try:
                 return main(arguments)
@@ -208,7 +208,7 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM, as a machine that is taken away or a container that is moved sends it."""
 
 
-def heed_sigterm() -> None:
+def handle_sigterm() -> None:
     """End at SIGTERM as at Ctrl-C: the lease is given back and nothing is left half written."""
 
     def stop(signum: int, frame: object) -> None:
@@ -220,5 +220,5 @@ def heed_sigterm() -> None:
 def interrupted(reason: KeyboardInterrupt) -> int:
     """Tell on stderr that a run was stopped, and give its exit code."""
     code = TERMINATED if isinstance(reason, Terminated) else INTERRUPTED
-    LOG.say("stopped; what is written stays good, the same command goes on from there", "warning", exit_code=code)
+    LOG.log("stopped; what is written stays good, the same command goes on from there", "warning", exit_code=code)
     return code

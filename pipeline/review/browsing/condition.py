@@ -36,7 +36,7 @@ REASONS: tuple[tuple[str, str], ...] = (
     (r'syntax error at or near (".*?")', "something is missing or too much at {0}"),
     ("unterminated", "a quotation mark is not closed"),
     ("single expression|more than one statement", "only one is allowed, without a comma or a semicolon"),
-    ("Values were not provided", "a question mark stands for no value"),
+    ("Values were not provided", "a query mark stands for no value"),
     ("STAR expression", "* stands for no column here"),
 )
 """What DuckDB says, and what it means."""
@@ -79,7 +79,7 @@ def demand_condition(ask: Ask, text: str) -> None:
     """Insist that a condition is true or false of an image.
 
     Args:
-        ask: answers a question about the images.
+        ask: answers a query about the images.
         text: what the user wrote.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.review.browsing.catalogue import Catalogue
+from pipeline.review.browsing.snapshot import TableSnapshot
 
 MOST = 200
 """Sources and generators that are offered; others can be typed."""
@@ -35,17 +35,17 @@ class Facets:
     changed: int
 
     @classmethod
-    def of(cls, catalogue: Catalogue) -> "Facets":
+    def of(cls, snapshot: TableSnapshot) -> "Facets":
         """Count them once; the table's copy does not change."""
 
         def counts(value: str) -> Counts:
-            rows = catalogue.ask(
+            rows = snapshot.ask(
                 f"SELECT {value} AS value, count(*) AS images FROM images GROUP BY 1 HAVING value IS NOT NULL "
                 f"ORDER BY 2 DESC, 1 LIMIT {MOST}"
             )
             return [(row["value"], row["images"]) for row in rows]
 
-        single = catalogue.ask(
+        single = snapshot.ask(
             "SELECT count(*) FILTER (contradicted) AS contradicted, (SELECT count(*) FROM changes) AS changed "
             "FROM images"
         )[0]

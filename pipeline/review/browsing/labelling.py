@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from mole.errors import SettingsError
 from pipeline.labels import LABELS, Label, Writer
-from pipeline.review.browsing.catalogue import Catalogue, Row
+from pipeline.review.browsing.snapshot import Row, TableSnapshot
 
 LONGEST_NOTE = 2_000
 LONGEST_GENERATOR = 200
@@ -18,7 +18,7 @@ SHOWN = ("unit", "index", "uri", "key", "content_hash", "model", "verdict", "pro
 
 
 @dataclass(frozen=True)
-class Said:
+class LabelEdit:
     """What somebody says of an image.
 
     Attributes:
@@ -61,14 +61,14 @@ class Labelling:
     """Keeps what is said, writes it, and takes it back.
 
     Args:
-        catalogue: of the images; ready.
+        snapshot: of the images; ready.
         folder: the folder URL of the labels.
         labeller: who says it.
         known: labels that are there, as `pipeline.labels.latest` reads them.
     """
 
-    def __init__(self, catalogue: Catalogue, folder: str, labeller: str, known: pa.Table) -> None:
-        self._catalogue = catalogue
+    def __init__(self, snapshot: TableSnapshot, folder: str, labeller: str, known: pa.Table) -> None:
+        self._snapshot = snapshot
         self._writer = Writer(folder)
         self._labeller = labeller
         self._lock = threading.Lock()
@@ -79,7 +79,7 @@ class Labelling:
         self.elsewhere = known.num_rows - len(self._said)
         """Labels of images that the table does not have."""
         columns = [list(self._said), *([row[name] for row in self._said.values()] for name in ("label", "generator"))]
-        catalogue.change(
+        snapshot.change(
             "INSERT INTO marks SELECT unnest(?::BIGINT[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[])", columns
         )
 
@@ -97,7 +97,7 @@ class Labelling:
         """Give the label of an image, None where it has none."""
         return self._said.get(number)
 
-    def say(self, row: Row, said: Said) -> Mapping[str, Any] | None:
+    def say(self, row: Row, said: LabelEdit) -> Mapping[str, Any] | None:
         """Label an image, write a note on it, or withdraw both.
 
         Args:
@@ -132,7 +132,7 @@ class Labelling:
             if not self._before:
                 return None
             number, before = self._before[-1]
-            [row] = self._catalogue.ask("SELECT * FROM images WHERE id = ?", [number])
+            [row] = self._snapshot.ask("SELECT * FROM images WHERE id = ?", [number])
             old = {name: before[name] for name in ("label", "generator", "note")} if before else None
             now = self._write(row, old or {"label": Label.WITHDRAWN})
             self._before.pop()
@@ -153,16 +153,16 @@ class Labelling:
 
     def _mark(self, number: int, row: Mapping[str, Any] | None) -> None:
         """Let questions know of a label."""
-        self._catalogue.change("DELETE FROM marks WHERE id = ?", [number])
+        self._snapshot.change("DELETE FROM marks WHERE id = ?", [number])
         if row is not None:
             values = [number, str(row["label"]), row["generator"]]
-            self._catalogue.change("INSERT INTO marks VALUES (?, ?, ?)", values)
+            self._snapshot.change("INSERT INTO marks VALUES (?, ?, ?)", values)
 
     def _numbered(self, rows: list[dict[str, Any]]) -> dict[int, Mapping[str, Any]]:
         """Find the images of labels by unit and index."""
         assert set(SHOWN) <= set(LABELS.names)
         places = {(row["unit"], row["index"]): row for row in rows}
-        found = self._catalogue.ask(
+        found = self._snapshot.ask(
             'SELECT id, unit, "index" FROM images JOIN (SELECT unnest(?::VARCHAR[]) AS unit, '
             'unnest(?::INTEGER[]) AS "index") AS said USING (unit, "index")',
             [[unit for unit, _ in places], [index for _, index in places]],

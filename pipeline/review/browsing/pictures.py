@@ -12,8 +12,8 @@ from mole.views.preprocess import Preprocess
 from mole.views.view import Pixels
 from pipeline.images.decode import Fault
 from pipeline.review.browsing import rendering
-from pipeline.review.browsing.catalogue import Row
-from pipeline.review.evidence.original import Gone, original
+from pipeline.review.browsing.snapshot import Row
+from pipeline.review.evidence.original import Unavailable, original
 from pipeline.runtime.isolation import Call, Outcome, Server
 
 PROCESSES = 2
@@ -127,7 +127,7 @@ class Pictures:
     def _result(self, row: Row, pool: Pool, function: Call, wishes: Sequence[object]) -> Any:
         with self._reading:
             data = original(row)
-            if isinstance(data, Gone):
+            if isinstance(data, Unavailable):
                 return Absent(f"{WORDS.get(data.status, 'It cannot be read')}: {data.detail}")
             try:
                 outcome = pool.call(function, data, *wishes)

@@ -1,4 +1,4 @@
-"""The placard: a small drawing with words, where an image cannot be shown."""
+"""The placeholder: a small drawing with words, where an image cannot be shown."""
 
 import textwrap
 from html import escape
@@ -13,7 +13,7 @@ DOWN = 7
 """Lines at most."""
 
 
-def placard(words: str, side: int) -> bytes:
+def placeholder(words: str, side: int) -> bytes:
     """Draw words; a square SVG with sides of so many pixels, at most as wide as the words are long."""
     lines = textwrap.wrap(printable(words), int(side / SIGN), max_lines=DOWN, placeholder=" …") or [""]
     top = (side - LINE * (len(lines) - 1)) / 2

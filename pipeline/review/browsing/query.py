@@ -1,4 +1,4 @@
-"""The question: which images are looked at and in which order, as an address holds it and as SQL asks it."""
+"""The query: which images are looked at and in which order, as an address holds it and as SQL asks it."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,8 +10,8 @@ from starlette.datastructures import QueryParams
 from mole.errors import SettingsError
 from pipeline.labels import Label
 from pipeline.records import Status
-from pipeline.review.browsing.catalogue import Row
 from pipeline.review.browsing.condition import parsed
+from pipeline.review.browsing.snapshot import Row
 
 VERDICTS = ("generated", "unsure", "real", "none")
 DECLARED = ("generated", "camera", "nothing")
@@ -56,7 +56,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Question:
+class Query:
     """What is asked; what is empty leaves every image in.
 
     Attributes:
@@ -88,8 +88,8 @@ class Question:
     sort: str = "suspicious"
 
     @classmethod
-    def asked(cls, given: QueryParams) -> "Question":
-        """Read the question out of an address.
+    def asked(cls, given: QueryParams) -> "Query":
+        """Read the query out of an address.
 
         Raises:
             SettingsError: a value in it is none that there is.
@@ -98,7 +98,7 @@ class Question:
             raise SettingsError(
                 f"{FIELDS.get(long, long)} must have at most {LONGEST:,} characters, got {len(given[long]):,}"
             )
-        question = cls(
+        query = cls(
             tuple(_one_of("verdict", value, VERDICTS) for value in given.getlist("verdict")),
             _share("least", given.get("least", "")),
             _share("most", given.get("most", "")),
@@ -112,8 +112,8 @@ class Question:
             given.get("condition", "").strip(),
             _one_of("sort", given.get("sort", "") or "suspicious", tuple(SORTS)),
         )
-        question.parts  # noqa: B018 - a condition that is none is refused here
-        return question
+        query.parts  # noqa: B018 - a condition that is none is refused here
+        return query
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:

@@ -6,8 +6,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline.labels import Label
-from pipeline.review.browsing.catalogue import Catalogue, Row
 from pipeline.review.browsing.checkpoints import Checkpoints
+from pipeline.review.browsing.snapshot import Row, TableSnapshot
 from pipeline.telemetry.printable import printable
 
 SAID = {
@@ -49,28 +49,28 @@ class Records:
     """Tells all that is known of an image.
 
     Args:
-        catalogue: of the images; ready.
+        snapshot: of the images; ready.
         checkpoints: that are at hand.
     """
 
-    def __init__(self, catalogue: Catalogue, checkpoints: Checkpoints) -> None:
-        self._catalogue = catalogue
+    def __init__(self, snapshot: TableSnapshot, checkpoints: Checkpoints) -> None:
+        self._snapshot = snapshot
         self._checkpoints = checkpoints
 
     def row(self, number: int) -> Row | None:
         """Read an image's row; None where there is none of that number."""
-        rows = self._catalogue.ask("SELECT * FROM images WHERE id = ?", [number])
+        rows = self._snapshot.ask("SELECT * FROM images WHERE id = ?", [number])
         return rows[0] if rows else None
 
     def others(self, row: Row) -> list[Row]:
         """Read what other models said, the newest first."""
-        return self._catalogue.ask("SELECT * FROM judgements WHERE id = ? ORDER BY scanned_at DESC, model", [row["id"]])
+        return self._snapshot.ask("SELECT * FROM judgements WHERE id = ? ORDER BY scanned_at DESC, model", [row["id"]])
 
     def copies(self, row: Row) -> list[Row]:
         """Find images with the same bytes."""
         if row["content_hash"] is None:
             return []
-        return self._catalogue.ask(
+        return self._snapshot.ask(
             f"SELECT id, key, uri, verdict, probability FROM images WHERE content_hash = ? AND id <> ? ORDER BY id "
             f"LIMIT {MOST_COPIES}",
             [row["content_hash"], row["id"]],
@@ -94,7 +94,7 @@ class Records:
 
     def thresholds(self, row: Row) -> tuple[float | None, float | None]:
         """Give the thresholds of a row's model in logits: real below, generated from there up; None if not known."""
-        return self._catalogue.thresholds.get(row["model"], (None, None))
+        return self._snapshot.thresholds.get(row["model"], (None, None))
 
     def scale(self, row: Row) -> Scale | None:
         """Place a score between the thresholds; None where there is no score."""

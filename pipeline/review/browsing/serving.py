@@ -9,9 +9,9 @@ import uvicorn
 
 from mole.errors import SettingsError
 from pipeline.review.browsing.app import application
-from pipeline.review.browsing.look import Look
+from pipeline.review.browsing.session import Session
 from pipeline.review.browsing.settings import BrowseSettings
-from pipeline.storage import patience
+from pipeline.storage import retry
 
 LOOPBACK = "127.0.0.1"
 PATIENCE = 2
@@ -37,16 +37,16 @@ def serve(settings: BrowseSettings, say: Callable[[str], None]) -> int:
     """
     listening = bound(settings.port)
     port = listening.getsockname()[1]
-    look = Look(settings)
+    session = Session(settings)
     try:
-        look.catalogue.start()
-        os.environ.setdefault(patience.SECONDS, STORE_PATIENCE)
-        address = f"http://{LOOPBACK}:{port}/?token={look.token}"
+        session.snapshot.start()
+        os.environ.setdefault(retry.SECONDS, STORE_PATIENCE)
+        address = f"http://{LOOPBACK}:{port}/?token={session.token}"
         say(address)
         if has_display() and not settings.no_open:
             webbrowser.open(address)
         config = uvicorn.Config(
-            application(look, port),
+            application(session, port),
             log_level="critical",
             access_log=False,
             timeout_graceful_shutdown=PATIENCE,
@@ -57,10 +57,10 @@ def serve(settings: BrowseSettings, say: Callable[[str], None]) -> int:
         try:
             uvicorn.Server(config).run([listening])
         finally:
-            written = look.labelling.written if look.catalogue.state.ready else 0
+            written = session.labelling.written if session.snapshot.state.ready else 0
         return written
     finally:
-        look.close()
+        session.close()
         listening.close()
 
 

@@ -5,23 +5,23 @@ import threading
 from functools import cached_property
 
 from pipeline.labels import latest
-from pipeline.review.browsing.catalogue import Catalogue, Row
 from pipeline.review.browsing.checkpoints import Checkpoints
 from pipeline.review.browsing.condition import demand_condition
 from pipeline.review.browsing.facets import Facets
 from pipeline.review.browsing.heat import Drawn, Heat
 from pipeline.review.browsing.labelling import Labelling
 from pipeline.review.browsing.pictures import Absent, Pictures
-from pipeline.review.browsing.question import Question
+from pipeline.review.browsing.query import Query
 from pipeline.review.browsing.record import Records
 from pipeline.review.browsing.settings import BrowseSettings
+from pipeline.review.browsing.snapshot import Row, TableSnapshot
 
 PAGE = 60
 """Images of a page."""
 CARD = 'id, unit, "index", key, uri, verdict, probability, status, detail, declared, generator, contradicted'
 
 
-class Look:
+class Session:
     """One start of the command.
 
     Args:
@@ -40,50 +40,50 @@ class Look:
         """Part of each picture's address, so that a browser never shows one of an earlier start."""
         self._known = latest(settings.labels_folder, notes=True)
         self.checkpoints = Checkpoints(settings.table, settings.model, settings.registry)
-        self.catalogue = Catalogue(settings.table, self.checkpoints.thresholds())
-        self.records = Records(self.catalogue, self.checkpoints)
+        self.snapshot = TableSnapshot(settings.table, self.checkpoints.thresholds())
+        self.records = Records(self.snapshot, self.checkpoints)
         self.pictures = Pictures()
         self.heat = Heat()
         self._making = threading.Lock()
 
     @cached_property
     def _labelling(self) -> Labelling:
-        return Labelling(self.catalogue, self.settings.labels_folder, self.settings.labeller, self._known)
+        return Labelling(self.snapshot, self.settings.labels_folder, self.settings.labeller, self._known)
 
     @cached_property
     def _facets(self) -> Facets:
-        return Facets.of(self.catalogue)
+        return Facets.of(self.snapshot)
 
     @property
     def labelling(self) -> Labelling:
-        """The labels, once the catalogue is ready."""
+        """The labels, once the snapshot is ready."""
         with self._making:
             return self._labelling
 
     @property
     def facets(self) -> Facets:
-        """What there is to choose from, once the catalogue is ready."""
+        """What there is to choose from, once the snapshot is ready."""
         with self._making:
             return self._facets
 
-    def count(self, question: Question) -> int:
-        """Count the images that a question leaves in.
+    def count(self, query: Query) -> int:
+        """Count the images that a query leaves in.
 
         Raises:
             SettingsError: its condition is none on the columns, or takes too long.
         """
-        if question.is_open:
-            return self.catalogue.state.images
-        if question.condition:
-            demand_condition(self.catalogue.ask, question.condition)
-        rows = self.catalogue.ask(f"SELECT count(*) AS images FROM images WHERE {question.where}", question.values)
+        if query.is_open:
+            return self.snapshot.state.images
+        if query.condition:
+            demand_condition(self.snapshot.ask, query.condition)
+        rows = self.snapshot.ask(f"SELECT count(*) AS images FROM images WHERE {query.where}", query.values)
         return int(rows[0]["images"])
 
-    def page(self, question: Question, *, after: int | None, before: int | None) -> tuple[list[Row], bool, bool]:
+    def page(self, query: Query, *, after: int | None, before: int | None) -> tuple[list[Row], bool, bool]:
         """Read a page of images.
 
         Args:
-            question: which, and in which order.
+            query: which, and in which order.
             after: the number of the image that they come after; None for the first page.
             before: of the image that they come before.
 
@@ -92,8 +92,8 @@ class Look:
         """
         back = before is not None
         anchor = before if back else after
-        place = None if anchor is None else self._place(question, anchor)
-        numbers = [row["id"] for row in self.catalogue.ask(*question.page(PAGE + 1, place, back=back))]
+        place = None if anchor is None else self._place(query, anchor)
+        numbers = [row["id"] for row in self.snapshot.ask(*query.page(PAGE + 1, place, back=back))]
         more, numbers = len(numbers) > PAGE, numbers[:PAGE]
         if back:
             numbers.reverse()
@@ -101,12 +101,12 @@ class Look:
         cards = [rows[number] for number in numbers]
         return cards, (more if back else place is not None), (True if back else more)
 
-    def neighbours(self, question: Question, number: int) -> tuple[int | None, int | None]:
+    def neighbours(self, query: Query, number: int) -> tuple[int | None, int | None]:
         """Find the images before and after one, in the order asked for."""
-        place = self._place(question, number)
+        place = self._place(query, number)
         if place is None:
             return None, None
-        found = [self.catalogue.ask(*question.page(1, place, back=back)) for back in (True, False)]
+        found = [self.snapshot.ask(*query.page(1, place, back=back)) for back in (True, False)]
         before, after = (rows[0]["id"] if rows else None for rows in found)
         return before, after
 
@@ -122,13 +122,13 @@ class Look:
         """End everything; what is labelled stays."""
         self.heat.close()
         self.pictures.close()
-        self.catalogue.close()
+        self.snapshot.close()
 
-    def _place(self, question: Question, number: int) -> Row | None:
-        rows = self.catalogue.ask(f"SELECT id, {question.rank} AS rank FROM images WHERE id = ?", [number])
+    def _place(self, query: Query, number: int) -> Row | None:
+        rows = self.snapshot.ask(f"SELECT id, {query.rank} AS rank FROM images WHERE id = ?", [number])
         return rows[0] if rows else None
 
     def _cards(self, numbers: list[int]) -> list[Row]:
         if not numbers:
             return []
-        return self.catalogue.ask(f"SELECT {CARD} FROM images WHERE id IN ({', '.join(map(str, numbers))})")
+        return self.snapshot.ask(f"SELECT {CARD} FROM images WHERE id IN ({', '.join(map(str, numbers))})")

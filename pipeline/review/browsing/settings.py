@@ -61,6 +61,6 @@ class BrowseSettings(JobSettings):
         parent, slash, _ = path.rpartition("/")
         return f"{protocol}{slashes}{parent}" if slash else None
 
-    def lasting(self) -> dict[str, list[str]]:
+    def durable_places(self) -> dict[str, list[str]]:
         """List the places that must outlast the command: the table, the registry and the labels."""
-        return super().lasting() | ({} if self.labels is None else {"labels": [self.labels]})
+        return super().durable_places() | ({} if self.labels is None else {"labels": [self.labels]})

@@ -1,4 +1,4 @@
-"""The catalogue: the newest row of every image, copied from the verdict table into a DuckDB file of its own.
+"""The snapshot: the newest row of every image, copied from the verdict table into a DuckDB file of its own.
 
 The copy is made in the background. Once it is there, DuckDB is opened anew without access to any other file, so a
 condition that a user writes can read nothing else and can change nothing.
@@ -24,7 +24,7 @@ MEMORY = "2GB"
 THREADS = 2
 """Of DuckDB; reading and decoding images need the other cores."""
 LONGEST = 30.0
-"""Seconds that one question may take."""
+"""Seconds that one query may take."""
 SEALED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "autoinstall_known_extensions": "false",
@@ -56,7 +56,7 @@ MARKS = "CREATE TABLE marks (id BIGINT, label VARCHAR, generator VARCHAR)"
 
 @dataclass(frozen=True)
 class State:
-    """How far the catalogue is: what is being done, how much of it, and why it failed, where it did."""
+    """How far the snapshot is: what is being done, how much of it, and why it failed, where it did."""
 
     phase: str
     share: float = 0.0
@@ -66,7 +66,7 @@ class State:
     error: str | None = None
 
 
-class Catalogue:
+class TableSnapshot:
     """A copy of a verdict table's newest rows, numbered from 1.
 
     Args:
@@ -84,13 +84,13 @@ class Catalogue:
         self.thresholds: dict[str, tuple[float | None, float | None]] = {}
         self._known = known
         self._folder = tempfile.TemporaryDirectory(prefix="mole-browse-")
-        self._file = str(Path(self._folder.name) / "catalogue.duckdb")
+        self._file = str(Path(self._folder.name) / "snapshot.duckdb")
         self._state = State("opening the table")
         self._begun = time.monotonic()
         self._base: duckdb.DuckDBPyConnection | None = None
         self._builder: duckdb.DuckDBPyConnection | None = None
         self._closing = False
-        self._thread = threading.Thread(target=self._fill, name="catalogue", daemon=True)
+        self._thread = threading.Thread(target=self._fill, name="snapshot", daemon=True)
 
     def start(self) -> None:
         """Begin to copy the table in the background."""
@@ -118,11 +118,11 @@ class Catalogue:
                 share = max(0.0, builder.query_progress()) / 100
         return replace(state, share=share, seconds=time.monotonic() - self._begun)
 
-    def ask(self, question: str, values: Sequence[object] = ()) -> list[Row]:
-        """Answer a question about the copy.
+    def ask(self, query: str, values: Sequence[object] = ()) -> list[Row]:
+        """Answer a query about the copy.
 
         Args:
-            question: SQL on `images`, `judgements`, `changes` and `marks`.
+            query: SQL on `images`, `judgements`, `changes` and `marks`.
             values: of its parameters.
 
         Raises:
@@ -133,10 +133,10 @@ class Catalogue:
         timer = threading.Timer(LONGEST, cursor.interrupt)
         timer.start()
         try:
-            rows: list[Row] = cursor.sql(question, params=list(values)).to_arrow_table().to_pylist()
+            rows: list[Row] = cursor.sql(query, params=list(values)).to_arrow_table().to_pylist()
             return rows
         except duckdb.InterruptException as reason:
-            raise SettingsError(f"the question took over {LONGEST:.0f} s; narrow it down") from reason
+            raise SettingsError(f"the query took over {LONGEST:.0f} s; narrow it down") from reason
         except duckdb.Error as reason:
             raise SettingsError(f"the condition cannot be used: {in_words(reason)}") from reason
         finally:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from pipeline.records import MODEL
-from pipeline.review.evidence.judged import ODDS, Judged, Model
+from pipeline.review.evidence.model_rows import ODDS, Model, ModelRows
 
 BINS = 10
 STEPS = 20
@@ -71,7 +71,7 @@ class Flips:
         return sum(count for (before, after), count in self.changed.items() if before != after)
 
 
-def between(rows: Judged, before: Window, after: Window) -> Index | None:
+def between(rows: ModelRows, before: Window, after: Window) -> Index | None:
     """Hold the scores of a later time against those of an earlier one; None where either has none."""
     counted = rows.ask(
         f"SELECT floor({STEPS} * {ODDS})::BIGINT AS step, count(*) FILTER (scanned_at BETWEEN $1 AND $2) AS before, "
@@ -83,7 +83,7 @@ def between(rows: Judged, before: Window, after: Window) -> Index | None:
     return index([row["before"] for row in counted], [row["after"] for row in counted])
 
 
-def flips(rows: Judged) -> Flips | None:
+def flips(rows: ModelRows) -> Flips | None:
     """Compare the model with the one before it, image by image; None where no image was scored by both.
 
     Images are joined by a 64-bit hash of their place: in one of some 3 × 10^5 tables of ten million images a pair is

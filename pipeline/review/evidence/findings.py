@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import Any
 
 from mole.measuring.fitting import clopper_pearson
-from pipeline.review.evidence.judged import ODDS, Judged
+from pipeline.review.evidence.model_rows import ODDS, ModelRows
 from pipeline.review.evidence.suspicious import ORDER, SUSPICIOUS
 
 SHOWN = 12
@@ -125,7 +125,7 @@ class Bounds:
     generated_above: float | None
 
 
-def counts(rows: Judged) -> Counts:
+def counts(rows: ModelRows) -> Counts:
     """Count the rows."""
     [told] = rows.ask("""
         SELECT count(*) AS images, count(*) FILTER (verdict = 'generated') AS generated,
@@ -137,7 +137,7 @@ def counts(rows: Judged) -> Counts:
     return Counts(declared={"generated": told.pop("made"), "camera": told.pop("taken")}, **told)
 
 
-def scale(rows: Judged) -> Scale | None:
+def scale(rows: ModelRows) -> Scale | None:
     """Find how probabilities follow from logits; None where nothing was scored."""
     [told] = rows.ask(f"""
         SELECT regr_slope({ODDS}, logit::DOUBLE) AS slope, regr_intercept({ODDS}, logit::DOUBLE) AS start,
@@ -151,7 +151,7 @@ def scale(rows: Judged) -> Scale | None:
     return Scale(told["slope"], told["start"])
 
 
-def bounds(rows: Judged) -> Bounds:
+def bounds(rows: ModelRows) -> Bounds:
     """Find where verdicts change: the least logit of a `generated`, and the least of an `unsure`."""
     [told] = rows.ask("""
         SELECT min(logit) FILTER (verdict = 'generated') AS above, min(logit) FILTER (verdict = 'unsure') AS below
@@ -160,7 +160,7 @@ def bounds(rows: Judged) -> Bounds:
     return Bounds(told["below"], told["above"])
 
 
-def histogram(rows: Judged) -> list[Bin]:
+def histogram(rows: ModelRows) -> list[Bin]:
     """Count the images in at most `BINS` bins of equal width; the first and the last hold what lies farther out."""
     fine = rows.ask(f"""
         SELECT floor(logit * {FINE})::BIGINT AS step, count(*) AS images,
@@ -186,7 +186,7 @@ def histogram(rows: Judged) -> list[Bin]:
     ]
 
 
-def faults(rows: Judged) -> list[dict[str, Any]]:
+def faults(rows: ModelRows) -> list[dict[str, Any]]:
     """List the kinds of faults with some examples each, the most frequent first."""
     return rows.ask("""
         WITH numbered AS (
@@ -199,7 +199,7 @@ def faults(rows: Judged) -> list[dict[str, Any]]:
     """)
 
 
-def gallery(rows: Judged, condition: str, order: str, shown: Container[object] = ()) -> list[dict[str, Any]]:
+def gallery(rows: ModelRows, condition: str, order: str, shown: Container[object] = ()) -> list[dict[str, Any]]:
     """Choose the first images that meet a condition, those of the same bytes once.
 
     Args:
@@ -215,7 +215,7 @@ def gallery(rows: Judged, condition: str, order: str, shown: Container[object] =
     return [row for row in found if chosen[_content(row)] is row and _content(row) not in shown][:SHOWN]
 
 
-def galleries(rows: Judged, limits: Bounds) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def galleries(rows: ModelRows, limits: Bounds) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Choose the images that are worth a look, each kind under its name and each image once."""
     some = {
         "suspicious": gallery(rows, f"{SUSPICIOUS} AND NOT contradicted", ORDER),

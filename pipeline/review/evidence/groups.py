@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pipeline.review.evidence.findings import Share
-from pipeline.review.evidence.judged import Judged
+from pipeline.review.evidence.model_rows import ModelRows
 
 SHOWN = 12
 """Groups of a table; the others are one line."""
@@ -31,7 +31,7 @@ class Group:
         return Share(self.generated, self.scored)
 
 
-def groups(rows: Judged) -> dict[str, list[Group]]:
+def groups(rows: ModelRows) -> dict[str, list[Group]]:
     """Count the images by where they come from, by format and by size; properties that no image has are left out."""
     carried = rows.columns("verdicts").get("carried", "")
     url = "coalesce(carried.url, uri)" if '"url"' in carried or "url VARCHAR" in carried else "uri"
@@ -63,18 +63,18 @@ def groups(rows: Judged) -> dict[str, list[Group]]:
         "shorter side": f"SELECT CASE {sides} WHEN side IS NOT NULL THEN {len(SIDES)} END::VARCHAR AS name, {narrow} "
         "FROM narrow GROUP BY 1",
     }
-    largest = {title: _largest(rows, question) for title, question in found.items()}
+    largest = {title: _largest(rows, sql) for title, sql in found.items()}
     largest["shorter side"] = [
         _sized(group) for group in sorted(largest["shorter side"], key=lambda one: (not one.name, one.name))
     ]
     return {title: some for title, some in largest.items() if any(group.name for group in some)}
 
 
-def _largest(rows: Judged, question: str) -> list[Group]:
+def _largest(rows: ModelRows, sql: str) -> list[Group]:
     """Keep the largest groups, and sum up the others."""
-    found = rows.ask(f"FROM ({question}) ORDER BY images DESC, name NULLS LAST LIMIT {SHOWN}")
+    found = rows.ask(f"FROM ({sql}) ORDER BY images DESC, name NULLS LAST LIMIT {SHOWN}")
     [every] = rows.ask(
-        f"SELECT count(*) AS groups, {', '.join(f'sum({one}) AS {one}' for one in TALLIES)} FROM ({question})"
+        f"SELECT count(*) AS groups, {', '.join(f'sum({one}) AS {one}' for one in TALLIES)} FROM ({sql})"
     )
     kept = [Group(row["name"] or "", *(int(row[one]) for one in TALLIES)) for row in found]
     if every["groups"] > len(kept):

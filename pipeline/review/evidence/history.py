@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.review.evidence.findings import Share
-from pipeline.review.evidence.judged import Judged
+from pipeline.review.evidence.model_rows import ModelRows
 
 MOST_RUNS = 20
 FEWEST_STEPS = 4
@@ -133,7 +133,7 @@ class Span:
         return Share(self.generated, self.scored)
 
 
-def runs(rows: Judged) -> list[Run]:
+def runs(rows: ModelRows) -> list[Run]:
     """List the runs that wrote to the table, the last first; a table may have none on record."""
     columns = rows.columns("runs")
     steps = f"to_json({PROGRESS})" if PROGRESS in columns else "NULL"
@@ -147,7 +147,7 @@ def runs(rows: Judged) -> list[Run]:
     return [_run(rows, row) for row in found]
 
 
-def spans(rows: Judged) -> list[Span]:
+def spans(rows: ModelRows) -> list[Span]:
     """Count what was written in equal spans of time, from the first row to the last."""
     [ends] = rows.ask(
         "SELECT min(epoch_us(scanned_at)) AS low, max(epoch_us(scanned_at)) AS high, count(*) AS images FROM narrow"
@@ -176,7 +176,7 @@ def worth_drawing(some: Sequence[Span]) -> bool:
     return len(some) >= FEWEST_SPANS and images >= FEWEST_IMAGES and sum(one.seconds for one in some) > FEWEST_SECONDS
 
 
-def _run(rows: Judged, row: dict[str, Any]) -> Run:
+def _run(rows: ModelRows, row: dict[str, Any]) -> Run:
     steps = _steps(row.pop("steps"))
     settings, summary = (json.loads(row.pop(name) or "null") or {} for name in ("settings", "summary"))
     made = Run(

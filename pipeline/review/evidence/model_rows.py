@@ -1,4 +1,4 @@
-"""Judged: one model's rows of a verdict table, each image once, as views and one narrow table that is cheap to ask.
+"""ModelRows: one model's rows of a verdict table, each image once, as views and one narrow table that is cheap to ask.
 
 The views of a table find the newest row of an image by a window over all rows. Here that is done for those units alone
 that hold an image twice, which are told by a few numbers a unit, and the columns that figures need are read once.
@@ -75,7 +75,7 @@ class Completeness:
     examples: tuple[str, ...]
 
 
-class Judged:
+class ModelRows:
     """One model's rows, open for questions.
 
     Attributes:
@@ -93,7 +93,7 @@ class Judged:
             f"SELECT {MODEL}, count(*), min(scanned_at), max(scanned_at) FROM verdicts GROUP BY ALL "
             f"ORDER BY max(scanned_at) DESC, {MODEL}"
         )]  # fmt: skip
-        self.model = chosen(self.models, model)
+        self.model = select_model(self.models, model)
         others = [one for one in self.models if one is not self.model]
         before = [one for one in others if one.until <= self.model.until]
         self.other = next(iter(before or others), None)
@@ -102,9 +102,9 @@ class Judged:
         views.execute(f"CREATE OR REPLACE VIEW current AS {self._once(self.model.digest)}")
         views.execute(NARROW.format(key=', hash(unit, "index") AS place' if others else ""))
 
-    def ask(self, question: str, *values: object) -> list[dict[str, Any]]:
-        """Answer a question in SQL; `?` stands for each of the values."""
-        answer: list[dict[str, Any]] = self._views.sql(question, params=values or None).to_arrow_table().to_pylist()
+    def ask(self, sql: str, *values: object) -> list[dict[str, Any]]:
+        """Answer a sql in SQL; `?` stands for each of the values."""
+        answer: list[dict[str, Any]] = self._views.sql(sql, params=values or None).to_arrow_table().to_pylist()
         return answer
 
     def run(self, statement: str) -> None:
@@ -157,7 +157,7 @@ class Judged:
 
 
 @contextmanager
-def judged(table: str, model: str | None = None) -> Iterator[Judged]:
+def open_rows(table: str, model: str | None = None) -> Iterator[ModelRows]:
     """Open one model's rows of a verdict table.
 
     Args:
@@ -172,10 +172,10 @@ def judged(table: str, model: str | None = None) -> Iterator[Judged]:
     with tempfile.TemporaryDirectory(prefix="mole-scan-") as folder, opened(table, f"{folder}/rows.duckdb") as views:
         views.execute(f"SET memory_limit = '{MEMORY}'; SET preserve_insertion_order = false; SET TimeZone = 'UTC'")
         views.execute(f"SET temp_directory = '{_quoted(folder)}/spilled'")
-        yield Judged(views, table, model)
+        yield ModelRows(views, table, model)
 
 
-def chosen(models: list[Model], words: str | None) -> Model:
+def select_model(models: list[Model], words: str | None) -> Model:
     """Find the model that a user means.
 
     Raises:

@@ -17,11 +17,11 @@ from pipeline.scan.reading.unit import Name
 from pipeline.scan.table.choice import GAP, LONGEST
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of
-from pipeline.storage.patience import is_near
+from pipeline.storage.retry import is_never_retried
 
 HASH_BYTES = 16
 MOST_BYTES = 64 << 20
-AT_A_TIME = 64 << 20
+BATCH_BYTES = 64 << 20
 """Bytes that are asked for together, or one image where that is larger."""
 COLUMNS = ("unit", "index", "uri", "offset", "length", "content_hash")
 """What must be known of an image to read it again; `status` and `detail` beside it spare readings in vain."""
@@ -31,18 +31,18 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Gone:
+class Unavailable:
     """Why an image's bytes cannot be had: the status that a rescan would give it, and the reason in words."""
 
     status: Status
     detail: str
 
 
-Answer = tuple[Row, bytes | Gone]
+Answer = tuple[Row, bytes | Unavailable]
 """A row, with the bytes of its image."""
 
 
-def original(row: Row) -> bytes | Gone:
+def original(row: Row) -> bytes | Unavailable:
     """Read one image again; see `originals`."""
     [(_, found)] = originals([row])
     return found
@@ -54,7 +54,7 @@ def originals(rows: Iterable[Row]) -> Iterator[Answer]:
     Args:
         rows: of the verdict table; those of a unit that lie side by side are read together, and least is read where
             they are in its order. They are taken as they are needed: at a time the rows of one unit are held, and the
-            bytes of `AT_A_TIME`.
+            bytes of `BATCH_BYTES`.
 
     Yields:
         Each row once, in the order of the rows (of a unit that is read from its beginning, in the order of that), with
@@ -68,7 +68,7 @@ def originals(rows: Iterable[Row]) -> Iterator[Answer]:
                 continue
             for together in _batches(readings):
                 # a disk is read in order; a network answers many at once
-                read = map if is_near(together[0].rows[0]["uri"] or "") else readers.map
+                read = map if is_never_retried(together[0].rows[0]["uri"] or "") else readers.map
                 yield from chain.from_iterable(read(_read, together))
 
 
@@ -123,7 +123,7 @@ def _batches(readings: Iterable[Reading]) -> Iterator[list[Reading]]:
     held: list[Reading] = []
     size = 0
     for reading in readings:
-        if held and (len(held) == READERS or size + reading.size > AT_A_TIME):
+        if held and (len(held) == READERS or size + reading.size > BATCH_BYTES):
             yield held
             held, size = [], 0
         held.append(reading)
@@ -160,49 +160,49 @@ def _read(reading: Reading) -> list[Answer]:
     return [(row, _checked(row, _alone(row))) for row in rows]
 
 
-def _alone(row: Row) -> bytes | Gone:
+def _alone(row: Row) -> bytes | Unavailable:
     uri, offset, length = row["uri"], row["offset"], row["length"]
     if _has_none(row):
-        return Gone(Status(row["status"]), row.get("detail") or "no bytes")
+        return Unavailable(Status(row["status"]), row.get("detail") or "no bytes")
     if uri is None:
-        return Gone(Status.MISSING, "its source named no place")
+        return Unavailable(Status.MISSING, "its source named no place")
     if (length or 0) > MOST_BYTES:
-        return Gone(Status.TOO_LARGE, f"{length:,} bytes, over the bound of {MOST_BYTES:,}")
+        return Unavailable(Status.TOO_LARGE, f"{length:,} bytes, over the bound of {MOST_BYTES:,}")
     try:
         if length is not None:
             return storage.read_range(uri, offset, offset + length)
         data = storage.read(uri, most=MOST_BYTES + 1)
     except STORE_FAULTS as reason:
-        return Gone(*fault_of(reason))
-    return data if len(data) <= MOST_BYTES else Gone(Status.TOO_LARGE, f"over the bound of {MOST_BYTES:,} bytes")
+        return Unavailable(*fault_of(reason))
+    return data if len(data) <= MOST_BYTES else Unavailable(Status.TOO_LARGE, f"over the bound of {MOST_BYTES:,} bytes")
 
 
 def _from_beginning(rows: Sequence[Row]) -> Iterator[Answer]:
     """Read a unit for some of its images; one that is passed without being met is missing."""
     place = next(row for row in rows if _lacks_range(row))
     name, uri = Name.parse(place["unit"]), place["uri"]
-    missing = Gone(Status.MISSING, f"it was not found again in {uri}")
+    missing = Unavailable(Status.MISSING, f"it was not found again in {uri}")
     left = sorted(rows, key=lambda row: row["index"], reverse=True)
     try:
         for found in read_unit(unit_now(name, uri), Wanted(MOST_BYTES, name.member)):
             while left and left[-1]["index"] < found["index"]:
                 yield left.pop(), missing
             while left and left[-1]["index"] == found["index"]:
-                fault = Gone(Status(found["status"] or Status.EMPTY), found["detail"] or "no bytes")
+                fault = Unavailable(Status(found["status"] or Status.EMPTY), found["detail"] or "no bytes")
                 row = left.pop()
                 yield row, fault if found["data"] is None else _checked(row, found["data"])
             if not left:
                 return
     except StorageError as reason:
-        missing = Gone(Status.UNREACHABLE, str(reason))
+        missing = Unavailable(Status.UNREACHABLE, str(reason))
     yield from ((row, missing) for row in reversed(left))
 
 
-def _checked(row: Row, found: bytes | Gone) -> bytes | Gone:
+def _checked(row: Row, found: bytes | Unavailable) -> bytes | Unavailable:
     """Insist on the bytes that were judged, where the table says which those were."""
     judged = row["content_hash"]
-    if isinstance(found, Gone) or judged is None:
+    if isinstance(found, Unavailable) or judged is None:
         return found
     if hashlib.sha256(found).digest()[:HASH_BYTES] == judged:
         return found
-    return Gone(Status.MISSING, f"other bytes lie in {row['uri']} since it was scanned; scan it again")
+    return Unavailable(Status.MISSING, f"other bytes lie in {row['uri']} since it was scanned; scan it again")

@@ -15,7 +15,7 @@ from typing import Any
 from mole.errors import MoleError
 from pipeline.images.thumbnail import MOST_BYTES, MOST_PIXELS, Thumbnail, thumbnail
 from pipeline.records import Status
-from pipeline.review.evidence.original import Gone, originals
+from pipeline.review.evidence.original import Unavailable, originals
 from pipeline.storage.fault import STORE_FAULTS
 
 AT_ONCE = 4
@@ -28,7 +28,7 @@ MOVED = "not there any more"
 
 Place = tuple[str, int]
 Row = Mapping[str, Any]
-Answer = tuple[Row, bytes | Gone]
+Answer = tuple[Row, bytes | Unavailable]
 
 
 @dataclass
@@ -66,7 +66,7 @@ class _Reading:
                 self.answers.put(answer)
         except (*STORE_FAULTS, MoleError) as reason:
             for row in self.rows:
-                self.answers.put((row, Gone(Status.UNREACHABLE, str(reason))))
+                self.answers.put((row, Unavailable(Status.UNREACHABLE, str(reason))))
         self.answers.put(None)
 
 
@@ -113,11 +113,11 @@ def _refused(row: Row) -> str:
     return ""
 
 
-def _shown(found: bytes | Gone) -> Thumbnail:
-    return Thumbnail(why=_said(found)) if isinstance(found, Gone) else thumbnail(found)
+def _shown(found: bytes | Unavailable) -> Thumbnail:
+    return Thumbnail(why=_said(found)) if isinstance(found, Unavailable) else thumbnail(found)
 
 
-def _said(gone: Gone) -> str:
+def _said(gone: Unavailable) -> str:
     if gone.status is Status.MISSING and gone.detail.startswith("no such"):
         return MOVED
     return f"not shown: {gone.status.replace('_', ' ')}, {gone.detail}"

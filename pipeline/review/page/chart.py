@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.review.evidence.findings import Bin, Scale
-from pipeline.review.page.words import percent
+from pipeline.review.page.wording import percent
 from pipeline.telemetry.printable import counted
 
 WIDTHS, HEIGHT = {"wide": 720, "narrow": 380}, 240

@@ -7,7 +7,7 @@ from pipeline.review.evidence.checkpoint import Checkpoint
 from pipeline.review.evidence.findings import Counts, Share
 from pipeline.review.evidence.prevalence import Expected, Prevalence, estimate, precision
 from pipeline.review.evidence.rates import Kind, Measurement, strongest
-from pipeline.review.page.words import interval, percent
+from pipeline.review.page.wording import interval, percent
 from pipeline.telemetry.printable import counted
 
 

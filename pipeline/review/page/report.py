@@ -14,12 +14,12 @@ from pipeline.review.evidence.checkpoint import Checkpoint
 from pipeline.review.evidence.findings import Bin, Bounds, Scale
 from pipeline.review.evidence.groups import groups
 from pipeline.review.evidence.history import Run, Span
-from pipeline.review.evidence.judged import Judged, judged
+from pipeline.review.evidence.model_rows import ModelRows, open_rows
 from pipeline.review.evidence.pictures import MOVED, pictures
-from pipeline.review.page import chart, conclusion, sheet, standing, words
-from pipeline.review.page.words import Limit
+from pipeline.review.page import chart, conclusion, run_status, suspicious_csv, wording
+from pipeline.review.page.wording import Limit
 from pipeline.storage import storage
-from pipeline.telemetry import amounts
+from pipeline.telemetry import humanize
 from pipeline.telemetry.printable import counted
 
 TEMPLATE = "report.html.j2"
@@ -50,7 +50,7 @@ GALLERIES = {
 
 
 @dataclass(frozen=True)
-class Made:
+class Report:
     """What was written.
 
     Attributes:
@@ -66,7 +66,7 @@ class Made:
     suspicious: int
 
 
-def make(table: str, output: str | None = None, *, model: str | None = None) -> Made:
+def write_report(table: str, output: str | None = None, *, model: str | None = None) -> Report:
     """Write the page of a verdict table, and the list of suspicious images beside it.
 
     Args:
@@ -79,16 +79,16 @@ def make(table: str, output: str | None = None, *, model: str | None = None) -> 
         StorageError: a store failed.
     """
     page = storage.absolute(output) if output is not None else storage.join(storage.absolute(table), PAGE)
-    beside = storage.join(page.rpartition("/")[0], sheet.NAME)
-    with judged(table, model) as rows:
-        lines, suspicious = sheet.write(rows, beside)
+    beside = storage.join(page.rpartition("/")[0], suspicious_csv.NAME)
+    with open_rows(table, model) as rows:
+        lines, suspicious = suspicious_csv.write(rows, beside)
         text = render(rows, lines=lines, suspicious=suspicious)
     data = text.encode("utf-8", "backslashreplace")
     storage.write(page, data)
-    return Made(page, len(data), beside, lines)
+    return Report(page, len(data), beside, lines)
 
 
-def render(rows: Judged, *, lines: int, suspicious: int) -> str:
+def render(rows: ModelRows, *, lines: int, suspicious: int) -> str:
     """Write the page.
 
     Args:
@@ -104,8 +104,8 @@ def render(rows: Judged, *, lines: int, suspicious: int) -> str:
     chosen = dict(findings.galleries(rows, bounds))
     seen = [row for some in chosen.values() for row in some]
     shown, limits = pictures(seen), _limits(bounds, scale, model, assumed[0], seen)
-    mine = standing.of_model(runs, rows.model.digest)
-    sources = standing.sources(mine)
+    mine = run_status.of_model(runs, rows.model.digest)
+    sources = run_status.sources(mine)
     spans, bins = history.spans(rows), findings.histogram(rows)
     own = [run for run in runs if run.called.images]
     before = next((run for run in own[1:] if run.ended), None)
@@ -119,9 +119,9 @@ def render(rows: Judged, *, lines: int, suspicious: int) -> str:
             counts=counts,
             runs=runs,
             sources=sources,
-            several=standing.several(sources),
-            unfinished=standing.unfinished(mine),
-            again=standing.AGAIN,
+            several=run_status.several(sources),
+            unfinished=run_status.unfinished(mine),
+            again=run_status.AGAIN,
             model=model,
             assumed=assumed,
             limits=[limit for limit in limits if limit is not None],
@@ -139,10 +139,10 @@ def render(rows: Judged, *, lines: int, suspicious: int) -> str:
             MOVED=MOVED,
             groups=groups(rows),
             faults=findings.faults(rows),
-            advice=words.ADVICE,
+            advice=wording.ADVICE,
             lines=lines,
             suspicious=suspicious,
-            sheet=sheet.NAME,
+            sheet=suspicious_csv.NAME,
             speed=_speed(runs, spans),
             spans=spans,
             course=_course(spans),
@@ -163,27 +163,27 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {
-        "percent": words.percent,
-        "chance": words.chance,
-        "interval": words.interval,
-        "likelihood": words.likelihood,
-        "plain": words.plain,
-        "link": words.link,
+        "percent": wording.percent,
+        "chance": wording.chance,
+        "interval": wording.interval,
+        "likelihood": wording.likelihood,
+        "plain": wording.plain,
+        "link": wording.link,
         "there": _there,
-        "declarations": words.declarations,
-        "name": words.name,
-        "place": words.place,
-        "inside": words.inside,
-        "address": words.address,
-        "sized": amounts.sized,
-        "lasting": amounts.lasting,
+        "declarations": wording.declarations,
+        "name": wording.name,
+        "place": wording.place,
+        "inside": wording.inside,
+        "address": wording.address,
+        "sized": humanize.human_size,
+        "lasting": humanize.human_duration,
         "when": lambda time: f"{time:%Y-%m-%d %H:%M} UTC",
         "count": lambda number: f"{number:,}",
     }
     return made
 
 
-def _bounds(rows: Judged, model: Checkpoint | None) -> Bounds:
+def _bounds(rows: ModelRows, model: Checkpoint | None) -> Bounds:
     """Tell where verdicts change: as the model says, or as the rows show where it is not at hand."""
     if model is None:
         return findings.bounds(rows)
@@ -210,7 +210,9 @@ def _close(bounds: Bounds, scale: Scale | None) -> str:
         return ""
     limits = [limit for limit in (bounds.real_below, bounds.generated_above) if limit is not None]
     ends = [(scale.chance(limit - findings.NEAR), scale.chance(limit + findings.NEAR)) for limit in limits]
-    return f"Close is a probability of {' or '.join(map(words.interval, ends))}: at most {findings.NEAR:g} logit away."
+    return (
+        f"Close is a probability of {' or '.join(map(wording.interval, ends))}: at most {findings.NEAR:g} logit away."
+    )
 
 
 def _there(uri: str | None) -> str | None:
@@ -225,7 +227,7 @@ def _moved(rows: Sequence[Mapping[str, Any]], gone: Sequence[bool]) -> str:
     folders = [str(row["uri"] or "").rpartition("/")[0] for row, is_gone in zip(rows, gone, strict=True) if is_gone]
     alike = takewhile(lambda some: len(set(some)) == 1, zip(*(one.split("/") for one in folders), strict=False))
     top = "/".join(some[0] for some in alike)
-    where = f"at {words.address(top)}" if top else "where they were scanned"
+    where = f"at {wording.address(top)}" if top else "where they were scanned"
     return f"{sum(gone):,} of {counted(len(rows), 'picture')} {'is' if sum(gone) == 1 else 'are'} no longer {where}."
 
 
@@ -241,8 +243,8 @@ def _speed(runs: Sequence[Run], spans: Sequence[Span]) -> Mapping[str, Any] | No
     last = next((run for run in runs if run.course), None)
     if last is not None:
         rates = last.course
-        told = [f"until {amounts.lasting(seconds)}: {rate:,.1f} images/s" for seconds, rate in rates]
-        ends = [chart.Mark((at + 1) / len(rates), amounts.lasting(rates[at][0])) for at in range(len(rates))]
+        told = [f"until {humanize.human_duration(seconds)}: {rate:,.1f} images/s" for seconds, rate in rates]
+        ends = [chart.Mark((at + 1) / len(rates), humanize.human_duration(rates[at][0])) for at in range(len(rates))]
         source, axis = f"what the run of {last.started:%Y-%m-%d %H:%M} UTC kept", "since the run began"
     elif history.worth_drawing(spans):
         rates = [(span.seconds, span.rate) for span in spans]
@@ -263,7 +265,7 @@ def _course(spans: Sequence[Span]) -> Markup:
     bars = [
         chart.Bar(
             {"generated": 100 * span.called.share},
-            f"{span.since:%Y-%m-%d %H:%M:%S}: {words.percent(span.called.share)} of {span.scored:,}",
+            f"{span.since:%Y-%m-%d %H:%M:%S}: {wording.percent(span.called.share)} of {span.scored:,}",
         )
         for span in spans
     ]

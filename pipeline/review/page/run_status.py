@@ -5,7 +5,7 @@ from posixpath import normpath
 from typing import Any
 
 from pipeline.review.evidence.history import Run
-from pipeline.review.page.words import address, plain
+from pipeline.review.page.wording import address, plain
 from pipeline.telemetry.printable import counted
 
 AGAIN = "start the same command again, and it goes on there"

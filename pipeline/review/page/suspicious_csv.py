@@ -8,9 +8,9 @@ import duckdb
 
 from mole.errors import StorageError
 from pipeline.review.evidence.findings import MOST_LINES
-from pipeline.review.evidence.judged import Judged
+from pipeline.review.evidence.model_rows import ModelRows
 from pipeline.review.evidence.suspicious import ORDER, SUSPICIOUS
-from pipeline.review.page.words import RIGHTS
+from pipeline.review.page.wording import RIGHTS
 from pipeline.storage import storage
 
 NAME = "suspicious.csv"
@@ -30,7 +30,7 @@ LINES = f"""
 """
 
 
-def write(rows: Judged, url: str) -> tuple[int, int]:
+def write(rows: ModelRows, url: str) -> tuple[int, int]:
     """Write the suspicious images of a model, line by line; the whole file appears at once.
 
     Args:

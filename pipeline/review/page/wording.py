@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 from pipeline.records import Status
 from pipeline.review.evidence import suspicious
 from pipeline.storage import storage
-from pipeline.storage.patience import is_web
+from pipeline.storage.retry import is_web
 from pipeline.telemetry.printable import printable
 from pipeline.telemetry.redaction import HIDDEN, redacted
 

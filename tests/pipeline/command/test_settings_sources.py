@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from mole.errors import SettingsError
-from pipeline.command.given import Given, Names
+from pipeline.command.settings_sources import SettingNames, SourcedValue
 
-NAMES = Names(
+NAMES = SettingNames(
     {"source": "source", "output": "output", "batch-size": "batch_size", "json": "json_summary", "config": "config"},
     frozenset({"source"}),
     "MOLE_SCAN_",
@@ -56,7 +56,7 @@ def test_one_setting_stands_in_one_place_of_a_kind(tmp_path: Path) -> None:
     file = tmp_path / "s.toml"
     file.write_text("batch-size = 1\nbatch_size = 2\n")
     with pytest.raises(SettingsError, match="batch-size in .* and batch_size in .* are one setting"):
-        NAMES.file(Given(str(file), "--config"))
+        NAMES.file(SourcedValue(str(file), "--config"))
 
 
 @pytest.mark.parametrize(
@@ -74,5 +74,5 @@ def test_a_file_with_an_unknown_name_or_no_toml_is_refused_by_its_name(tmp_path:
     file = tmp_path / "s.toml"
     file.write_text(text, encoding="latin-1")
     with pytest.raises(SettingsError) as refused:
-        NAMES.file(Given(str(file), "--config"))
+        NAMES.file(SourcedValue(str(file), "--config"))
     assert str(refused.value).startswith(words.format(file=str(file)))

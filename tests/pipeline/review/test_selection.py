@@ -7,7 +7,7 @@ import pytest
 
 from mole.errors import SettingsError
 from pipeline.labels import append
-from pipeline.review.chosen import Asked, demand_choice, list_chosen, listed
+from pipeline.review.selection import Selection, demand_choice, list_chosen, listed
 from tests.verdicts import verdict_row, write_verdicts
 
 HASH = bytes(16)
@@ -29,7 +29,7 @@ def places(output: Path) -> list[tuple[str, int]]:
 
 
 def choose(table: Path, output: Path, **asked: Any) -> int:
-    return list_chosen(Asked(table=str(table), **asked), str(output))
+    return list_chosen(Selection(table=str(table), **asked), str(output))
 
 
 def test_images_come_in_the_order_of_their_places_and_from_any_of_them_on(table: Path, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_what_is_listed_once_stays_while_the_table_grows_and_another_wish_is_ref
 @pytest.mark.parametrize("where", ["verdikt = 'real'", "true; DROP VIEW current", ") OR (true"])
 def test_a_condition_that_is_none_is_refused_and_leaves_nothing(table: Path, tmp_path: Path, where: str) -> None:
     with pytest.raises(SettingsError, match="--where"):
-        demand_choice(Asked(table=str(table), where=where), str(tmp_path / "out"))
+        demand_choice(Selection(table=str(table), where=where), str(tmp_path / "out"))
     with pytest.raises(SettingsError, match="--where"):
         choose(table, tmp_path / "out", where=where)
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]

@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from pipeline.runtime.notice import PLACE_SETTING, given, heeded
-from pipeline.telemetry.terminal import Terminated, heed_sigterm
+from pipeline.runtime.spot_termination import ENDPOINT_VARIABLE, instance_action, spot_notice_handler
+from pipeline.telemetry.terminal import Terminated, handle_sigterm
 
 NOTICE = '{"action": "terminate", "time": "2026-11-25T12:00:00Z"}'
 
@@ -48,8 +48,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Metadata]]:
     with ThreadingHTTPServer(("127.0.0.1", 0), own) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        monkeypatch.setenv(PLACE_SETTING, f"http://127.0.0.1:{server.server_port}/")
-        monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody's, and not to be asked
+        monkeypatch.setenv(ENDPOINT_VARIABLE, f"http://127.0.0.1:{server.server_port}/")
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody's, and must not be asked
         yield own
         server.shutdown()
         thread.join()
@@ -64,15 +64,15 @@ def ended_as_before() -> Iterator[None]:
 
 
 def test_a_machine_that_stays_has_no_notice_and_one_that_goes_has_its_words(machine: type[Metadata]) -> None:
-    assert given() is None
+    assert instance_action() is None
     machine.notice = NOTICE
-    assert given() == NOTICE
+    assert instance_action() == NOTICE
 
 
 def test_a_notice_ends_the_run_as_sigterm_does(machine: type[Metadata], ended_as_before: None) -> None:
     told: list[str] = []
-    heed_sigterm()
-    with heeded(told.append, every=0.05):
+    handle_sigterm()
+    with spot_notice_handler(told.append, every=0.05):
         time.sleep(0.3)
         assert not told
         machine.notice = NOTICE
@@ -87,8 +87,8 @@ def test_where_no_metadata_answer_it_is_said_once_and_the_run_goes_on(
 ) -> None:
     machine.code = 403
     if not answers:
-        monkeypatch.setenv(PLACE_SETTING, "http://127.0.0.1:9")  # a port that nobody serves
+        monkeypatch.setenv(ENDPOINT_VARIABLE, "http://127.0.0.1:9")  # a port that nobody serves
     told: list[str] = []
-    with heeded(told.append, every=0.01):
+    with spot_notice_handler(told.append, every=0.01):
         time.sleep(0.3)
     assert len(told) == 1 and "do not answer" in told[0]

@@ -4,7 +4,7 @@ import os
 
 import ray
 
-from pipeline.runtime.attempt import is_suspected
+from pipeline.runtime.task_attempts import is_poison_suspected
 
 
 @ray.remote(max_retries=3)
@@ -17,7 +17,7 @@ def dying(place: str, deaths: int) -> tuple[bool, int]:
             notes.write("x")
             notes.flush()
             os._exit(1)
-    return is_suspected(), before
+    return is_poison_suspected(), before
 
 
 def test_a_task_is_suspected_once_two_of_its_workers_died(local_ray: None, tmp_path: object) -> None:
@@ -26,4 +26,4 @@ def test_a_task_is_suspected_once_two_of_its_workers_died(local_ray: None, tmp_p
 
 
 def test_outside_a_task_nothing_is_suspected(local_ray: None) -> None:
-    assert not is_suspected()
+    assert not is_poison_suspected()

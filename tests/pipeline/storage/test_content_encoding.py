@@ -8,8 +8,8 @@ import zlib
 import brotli
 import pytest
 
-from pipeline.storage.coding import PIECE, Codings
-from pipeline.storage.fault import CodingError
+from pipeline.storage.content_encoding import PIECE, ContentDecoder
+from pipeline.storage.fault import ContentEncodingError
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -32,7 +32,7 @@ CODED = {
 
 def undone(header: str, body: bytes, size: int) -> bytes:
     """Undo a body's codings, fed so many bytes at a time."""
-    codings = Codings(header)
+    codings = ContentDecoder(header)
     parts = [part for start in range(0, len(body), size) for part in codings.feed(body[start : start + size])]
     return b"".join([*parts, *codings.finish()])
 
@@ -46,14 +46,14 @@ def test_a_coded_body_comes_back_however_it_is_cut_into_pieces(header: str, size
 @pytest.mark.parametrize("header", ["gzip", "deflate", "br", "br, gzip"])
 def test_a_body_that_ends_inside_its_coding_is_not_taken_for_whole(header: str) -> None:
     for left in (1, 9, len(CODED[header]) // 2):
-        with pytest.raises(CodingError, match="ends inside its coding"):
+        with pytest.raises(ContentEncodingError, match="ends inside its coding"):
             undone(header, CODED[header][:-left], 1000)
 
 
 def test_a_broken_body_is_not_taken_for_whole() -> None:
     broken = bytearray(CODED["gzip"])
     broken[500] ^= 255
-    with pytest.raises(CodingError, match="is not what its coding gzip says"):
+    with pytest.raises(ContentEncodingError, match="is not what its coding gzip says"):
         undone("gzip", bytes(broken), 1000)
 
 
@@ -72,5 +72,5 @@ def test_what_lies_behind_the_end_is_nobodys() -> None:
 def test_a_bomb_is_undone_a_bounded_piece_at_a_time(pack: object) -> None:
     assert callable(pack)
     names = {gzip.compress: "gzip", brotli.compress: "br", zlib.compress: "deflate", zstd.compress: "zstd"}
-    pieces = Codings(names[pack]).feed(pack(bytes(8 * PIECE)))
+    pieces = ContentDecoder(names[pack]).feed(pack(bytes(8 * PIECE)))
     assert max(len(next(pieces)) for _ in range(4)) <= 2 * PIECE

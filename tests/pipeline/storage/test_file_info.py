@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipeline.storage.found import identity_of
+from pipeline.storage.file_info import identity_of
 
 
 @pytest.mark.parametrize(

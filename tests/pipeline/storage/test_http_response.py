@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.records import Status
 from pipeline.scan.reading.image import Wanted, read_image
-from pipeline.storage import patience
+from pipeline.storage import retry
 from tests.web import Request, Site, site
 
 IMAGE = random.Random(1).randbytes(200_000)
@@ -73,8 +73,8 @@ ASKED_AGAIN = {"short", "long", "chunks-without-end", "reset", "half-gzip", "hun
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """A patience that waits a little instead of seconds."""
-    monkeypatch.setattr(patience, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(patience, "LONGEST_WAIT", 0.02)
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(retry, "LONGEST_WAIT", 0.02)
 
 
 @pytest.fixture

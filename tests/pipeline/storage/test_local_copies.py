@@ -1,10 +1,10 @@
-"""Copies are few, bounded, and go when what they copy has changed."""
+"""LocalCopies are few, bounded, and go when what they copy has changed."""
 
 import pytest
 
-from pipeline.storage import copies
-from pipeline.storage.copies import Copies, Copy
+from pipeline.storage import local_copies
 from pipeline.storage.fault import NoRangeError
+from pipeline.storage.local_copies import Copy, LocalCopies
 
 
 def made(data: bytes, identity: str = "1") -> Copy:
@@ -23,8 +23,8 @@ def test_a_copy_is_read_and_sought_in() -> None:
 
 
 def test_those_not_used_go_first_and_their_readers_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copies, "MOST_BYTES", 25)
-    kept = Copies()
+    monkeypatch.setattr(local_copies, "MOST_BYTES", 25)
+    kept = LocalCopies()
     kept.keep("a", made(b"a" * 10))
     reader = made(b"a" * 10).opened()
     kept.keep("b", made(b"b" * 10))
@@ -38,7 +38,7 @@ def test_those_not_used_go_first_and_their_readers_read_on(monkeypatch: pytest.M
 
 @pytest.mark.parametrize(("identity", "stays"), [("1", True), ("2", False), ("10-unknown", False)])
 def test_a_copy_stays_while_its_file_is_known_to_be_the_same(identity: str, stays: bool) -> None:
-    kept = Copies()
+    kept = LocalCopies()
     kept.keep("a", made(b"a", "10-unknown" if identity.endswith("unknown") else "1"))
     kept.forget("a", unless=identity)
     assert (kept.get("a") is not None) is stays

@@ -13,7 +13,7 @@ from s3fs import S3FileSystem
 from mole.errors import SettingsError, StorageError
 from pipeline.records import Status
 from pipeline.scan.reading.image import Wanted, read_image
-from pipeline.storage import patience, storage, stream
+from pipeline.storage import retry, storage, stream
 from pipeline.storage.fault import fault_of, is_passing
 from tests.stores import READER, faulty
 
@@ -47,8 +47,8 @@ class Client:
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     """A client whose own library tries once, and a patience that waits a little instead of seconds."""
-    monkeypatch.setattr(patience, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(patience, "LONGEST_WAIT", 0.05)
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(retry, "LONGEST_WAIT", 0.05)
     client = Client(monkeypatch)
     client.set(AWS_MAX_ATTEMPTS="1")
     yield client
@@ -65,7 +65,7 @@ def test_a_store_that_fails_for_a_while_gives_every_byte(fault: str, store: int,
         return fault if asked[method] % 4 else None
 
     client.patch.setattr(stream, "PIECE", 1 << 18)
-    patience.take_retries()
+    retry.take_retries()
     with faulty(store, plan) as port:
         client.ask_through(port)
         with stream.opened("s3://patience/shard.tar") as opened:
@@ -74,9 +74,9 @@ def test_a_store_that_fails_for_a_while_gives_every_byte(fault: str, store: int,
         storage.write(f"s3://patience/{fault}", b"whole")
         assert storage.read(f"s3://patience/{fault}") == b"whole"
     assert asked["GET"] > 5
-    told = patience.take_retries()
+    told = retry.take_retries()
     assert set(told) == {"s3"} and told["s3"] > 1
-    assert patience.take_retries() == {}
+    assert retry.take_retries() == {}
 
 
 def test_a_store_that_stays_down_is_an_error_once_patience_ends(store: int, client: Client) -> None:
@@ -122,7 +122,7 @@ def test_a_web_server_is_asked_three_times(client: Client, store: int) -> None:
     with faulty(store, plan) as port:
         read = read_image(f"http://127.0.0.1:{port}/a.jpg", "a.jpg", Wanted(1 << 20), {})
     assert read["status"] is Status.UNREACHABLE and "503" in read["detail"]
-    assert len(asked) >= patience.WEB_ATTEMPTS
+    assert len(asked) >= retry.WEB_ATTEMPTS
 
 
 @given(st.sampled_from([FileNotFoundError("x"), PermissionError("x"), NoCredentialsError(), ValueError("x")]))
@@ -132,6 +132,6 @@ def test_what_is_the_same_a_minute_later_does_not_pass(reason: Exception) -> Non
 
 @pytest.mark.parametrize("text", ["-1", "long"])
 def test_patience_is_a_number_of_seconds(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(patience.SECONDS, text)
+    monkeypatch.setenv(retry.SECONDS, text)
     with pytest.raises(SettingsError, match=f"MOLE_PATIENCE='{text}' is not a number of seconds"):
-        patience.seconds()
+        retry.seconds()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.telemetry.amounts import lasting, readable, sized
+from pipeline.telemetry.humanize import human_duration, human_size, human_units
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from pipeline.telemetry.amounts import lasting, readable, sized
     ],
 )
 def test_bytes_have_three_digits_and_a_unit(count: float, words: str) -> None:
-    assert sized(count) == words
+    assert human_size(count) == words
 
 
 @pytest.mark.parametrize(
@@ -37,9 +37,9 @@ def test_bytes_have_three_digits_and_a_unit(count: float, words: str) -> None:
     ],
 )
 def test_seconds_have_their_two_largest_units(seconds: float, words: str) -> None:
-    assert lasting(seconds) == words
+    assert human_duration(seconds) == words
 
 
 def test_what_is_no_number_of_bytes_or_seconds_stays() -> None:
     told = "1,073,741,824 bytes / 8 MiB + 2 x 5 images x 0.0034 s / 3,600 + start 186 s, 4 scorers"
-    assert readable(told) == "1.07 GB / 8 MiB + 2 x 5 images x 0.0034 s / 3,600 + start 3 min 6 s, 4 scorers"
+    assert human_units(told) == "1.07 GB / 8 MiB + 2 x 5 images x 0.0034 s / 3,600 + start 3 min 6 s, 4 scorers"

@@ -1,11 +1,11 @@
-"""Laws of the question: an address and SQL say the same, and pages follow one another without gap or repetition."""
+"""Laws of the query: an address and SQL say the same, and pages follow one another without gap or repetition."""
 
 import pytest
 from starlette.datastructures import QueryParams
 
 from mole.errors import SettingsError
-from pipeline.review.browsing.look import Look
-from pipeline.review.browsing.question import SORTS, Question
+from pipeline.review.browsing.query import SORTS, Query
+from pipeline.review.browsing.session import Session
 
 
 @pytest.mark.parametrize(
@@ -17,21 +17,21 @@ from pipeline.review.browsing.question import SORTS, Question
     ],
 )
 def test_a_question_is_read_back_from_its_address(address: str) -> None:
-    question = Question.asked(QueryParams(address))
-    assert Question.asked(QueryParams(question.address)) == question
-    assert question.is_open == (not address)
+    query = Query.asked(QueryParams(address))
+    assert Query.asked(QueryParams(query.address)) == query
+    assert query.is_open == (not address)
 
 
 @pytest.mark.parametrize("sort", SORTS)
-def test_following_one_image_after_another_meets_each_once(look: Look, sort: str) -> None:
-    question = Question(sort=sort)
-    there = [row["id"] for row in look.catalogue.ask(*question.page(100))]
+def test_following_one_image_after_another_meets_each_once(session: Session, sort: str) -> None:
+    query = Query(sort=sort)
+    there = [row["id"] for row in session.snapshot.ask(*query.page(100))]
     assert sorted(there) == list(range(1, 10))
     forward, number = [there[0]], there[0]
-    while (number := look.neighbours(question, number)[1] or 0) != 0:
+    while (number := session.neighbours(query, number)[1] or 0) != 0:
         forward.append(number)
     back, number = [there[-1]], there[-1]
-    while (number := look.neighbours(question, number)[0] or 0) != 0:
+    while (number := session.neighbours(query, number)[0] or 0) != 0:
         back.append(number)
     assert forward == there == back[::-1]
 
@@ -48,24 +48,24 @@ def test_following_one_image_after_another_meets_each_once(look: Look, sort: str
         "count(*) > 1",
     ],
 )
-def test_a_condition_is_one_expression_on_a_row(look: Look, condition: str) -> None:
+def test_a_condition_is_one_expression_on_a_row(session: Session, condition: str) -> None:
     with pytest.raises(SettingsError):
-        look.count(Question.asked(QueryParams({"condition": condition})))
+        session.count(Query.asked(QueryParams({"condition": condition})))
 
 
-def test_a_comment_ends_with_the_condition(look: Look) -> None:
-    assert look.count(Question.asked(QueryParams({"condition": "true -- )", "verdict": "unsure"}))) == 1
+def test_a_comment_ends_with_the_condition(session: Session) -> None:
+    assert session.count(Query.asked(QueryParams({"condition": "true -- )", "verdict": "unsure"}))) == 1
 
 
 def test_a_value_that_is_none_is_refused_by_name() -> None:
     with pytest.raises(SettingsError, match="Probability from must be a number from 0 to 1, got '-3'"):
-        Question.asked(QueryParams("least=-3"))
+        Query.asked(QueryParams("least=-3"))
     with pytest.raises(SettingsError, match="Status must be one of ok, .* got 'fine'"):
-        Question.asked(QueryParams("status=fine"))
+        Query.asked(QueryParams("status=fine"))
     with pytest.raises(SettingsError, match="Folder or domain must have at most 2,000"):
-        Question.asked(QueryParams({"source": "x" * 3000}))
+        Query.asked(QueryParams({"source": "x" * 3000}))
 
 
 def test_a_number_may_have_a_comma() -> None:
-    question = Question.asked(QueryParams({"least": "0,25", "most": "1"}))
-    assert (question.least, question.most) == (0.25, 1.0)
+    query = Query.asked(QueryParams({"least": "0,25", "most": "1"}))
+    assert (query.least, query.most) == (0.25, 1.0)

@@ -12,10 +12,10 @@ from mole.config import describe
 from mole.errors import SettingsError
 from pipeline.review.evidence.history import PROGRESS
 from pipeline.review.evidence.pictures import MOVED
-from pipeline.review.page import making
-from pipeline.review.page.making import PAGE, make
-from pipeline.review.page.sheet import NAME
-from pipeline.review.page.words import percent
+from pipeline.review.page import report
+from pipeline.review.page.report import PAGE, write_report
+from pipeline.review.page.suspicious_csv import NAME
+from pipeline.review.page.wording import percent
 from pipeline.scan.table.views import RUN
 from pipeline.storage import storage
 from tests.reported import EMBEDDED, SCRIPT, reported, write_run
@@ -66,7 +66,7 @@ class Page(HTMLParser):
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A table with its images, and its page."""
     made = reported(tmp_path_factory.mktemp("reported"))
-    make(str(made))
+    write_report(str(made))
     return made
 
 
@@ -110,7 +110,7 @@ def test_a_page_says_what_was_scanned_by_which_model_and_how_far(page: str, tabl
 
 
 def test_the_list_lies_beside_the_page_and_holds_what_it_says(table: Path, tmp_path: Path) -> None:
-    made = make(str(table), str(tmp_path / "new" / "own.html"))
+    made = write_report(str(table), str(tmp_path / "new" / "own.html"))
     assert Path(made.page) == tmp_path / "new" / "own.html" and Path(made.page).stat().st_size == made.size
     assert Path(made.sheet) == tmp_path / "new" / NAME
     assert len(Path(made.sheet).read_bytes().split(b"\n")) == made.suspicious + 2
@@ -122,7 +122,7 @@ def test_images_that_are_gone_say_so(table: Path, tmp_path: Path, monkeypatch: p
     shutil.copytree(table, copy)
     (table.parent / "photos").rename(table.parent / "moved")
     try:
-        make(str(copy))
+        write_report(str(copy))
     finally:
         (table.parent / "moved").rename(table.parent / "photos")
     read = Page((copy / PAGE).read_text())
@@ -133,7 +133,7 @@ def test_images_that_are_gone_say_so(table: Path, tmp_path: Path, monkeypatch: p
 
 def test_a_model_that_is_not_at_hand_leaves_its_error_rates_out(tmp_path: Path) -> None:
     table = reported(tmp_path, model="feedfacefeedfacefeedfacefeedface")
-    make(str(table))
+    write_report(str(table))
     told = Page((table / PAGE).read_text()).texts
     assert "not at hand on this machine" in told and "it is not known how often this model is wrong" in told
     assert "the lowest probability of an image called generated is" in told
@@ -147,7 +147,7 @@ def test_a_model_without_known_rates_says_what_would_tell_them(tiny: Path, tmp_p
     (table / "_runs" / "r.json").write_text(
         f'{{"id": "r", "job": "scan", "started": "2026-11-01T00:00:00+00:00", "settings": {str(settings).replace(chr(39), chr(34))}}}'
     )
-    make(str(table))
+    write_report(str(table))
     told = Page((table / PAGE).read_text()).texts
     assert str(tiny) in told and "jobs/evaluate.py gives both rates" in told and "runs still, or was killed" in told
 
@@ -164,7 +164,7 @@ def test_a_model_without_known_rates_says_what_would_tell_them(tiny: Path, tmp_p
 )
 def test_every_table_gives_a_page(rows: list[dict[str, object]], tmp_path: Path) -> None:
     table = write_verdicts(tmp_path, rows)
-    make(str(table))
+    write_report(str(table))
     page = (table / PAGE).read_text()
     assert "NaN" not in page and "None" not in page
     Page(page)
@@ -174,7 +174,7 @@ def test_a_table_in_a_store_has_its_page_there(table: Path) -> None:
     for file in table.rglob("*"):
         if file.is_file() and file.suffix in {".parquet", ".json"}:
             storage.write(f"memory://lake/{file.relative_to(table)}", file.read_bytes())
-    made = make("memory://lake")
+    made = write_report("memory://lake")
     assert made.page.endswith("lake/report.html")
     assert len(Page(storage.read(made.page).decode()).fetched) > 10
     assert storage.read(made.sheet).startswith(b"path,verdict")
@@ -182,11 +182,11 @@ def test_a_table_in_a_store_has_its_page_there(table: Path) -> None:
 
 def test_a_folder_that_is_no_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="holds no verdict table"):
-        make(str(tmp_path))
+        write_report(str(tmp_path))
 
 
 def test_each_gallery_has_its_title() -> None:
-    assert set(making.GALLERIES) == {"suspicious", "doubtful", "declared generated", "declared camera"}
+    assert set(report.GALLERIES) == {"suspicious", "doubtful", "declared generated", "declared camera"}
 
 
 def test_a_page_of_two_scans_says_so_and_what_the_last_one_left(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_page_of_two_scans_says_so_and_what_the_last_one_left(tmp_path: Path) 
         {"model": digest, "stopped": "--max-images", "units": 30, "units_left": 25, "images_left": 25, "law": "open"},
         name="r2",
     )  # fmt: skip
-    make(str(table))
+    write_report(str(table))
     told = Page((table / PAGE).read_text()).texts.replace("\N{NO-BREAK SPACE}", " ")
     assert "This table holds images of 2 sources: /b, /a; shares are of all of them." in told
     left = "25 of 30 files are not scanned yet (--max-images ended the run), of /b"
@@ -215,7 +215,7 @@ def test_a_page_without_faults_or_pictures_has_no_link_to_them(tmp_path: Path) -
         verdict_row(f"/a/{at}.jpg#1", 0, last=True, verdict="real", logit=-9.0, probability=0.0001) for at in (1, 2)
     ]
     table = write_verdicts(tmp_path, rows)
-    make(str(table))
+    write_report(str(table))
     read = Page((table / PAGE).read_text())
     assert "2, each with a verdict" in read.texts and "#faults" not in read.links
     assert "Not shown, since no image belongs there: Most suspicious; " in read.texts and "img" not in read.tags

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.review.evidence.findings import Share
 from pipeline.review.evidence.history import Run
-from pipeline.review.page.standing import of_model, several, sources, unfinished
+from pipeline.review.page.run_status import of_model, several, sources, unfinished
 from tests.verdicts import BEGUN
 
 WHOLE = {"law": "kept", "stopped": None, "units": 30, "units_left": 0, "images_left": 0, "images": 30}

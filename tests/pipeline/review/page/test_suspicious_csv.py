@@ -8,8 +8,8 @@ import pytest
 
 from mole.errors import StorageError
 from pipeline.review.evidence.findings import MOST_LINES
-from pipeline.review.evidence.judged import judged
-from pipeline.review.page import sheet
+from pipeline.review.evidence.model_rows import open_rows
+from pipeline.review.page import suspicious_csv
 from pipeline.storage import storage
 from tests.verdicts import verdict_row, write_verdicts
 
@@ -33,15 +33,15 @@ def table(tmp_path: Path) -> str:
 
 
 def test_declared_ones_come_first_then_those_called_generated(table: str, tmp_path: Path) -> None:
-    with judged(table) as rows:
-        assert sheet.write(rows, str(tmp_path / "new" / sheet.NAME)) == (9, 9)
-    lines = list(csv.DictReader((tmp_path / "new" / sheet.NAME).open(newline="")))
+    with open_rows(table) as rows:
+        assert suspicious_csv.write(rows, str(tmp_path / "new" / suspicious_csv.NAME)) == (9, 9)
+    lines = list(csv.DictReader((tmp_path / "new" / suspicious_csv.NAME).open(newline="")))
     assert [line["path"] for line in lines[:3]] == ["/a.tar/d/1.png", "/a.tar/2.png", "ok.jpg"]
     assert [line["declared"] for line in lines[:3]] == ["generated", "generated", ""]
     assert (lines[0]["verdict"], lines[0]["probability"], lines[1]["verdict"]) == ("real", "0.01", "")
     assert [line["path"].lstrip("'") for line in lines[2:]] == HOSTILE[::-1]
     assert not any(line["path"].startswith(("=", "+", "-", "@", "\t")) for line in lines)
-    assert [file.name for file in (tmp_path / "new").iterdir()] == [sheet.NAME]
+    assert [file.name for file in (tmp_path / "new").iterdir()] == [suspicious_csv.NAME]
 
 
 def test_addresses_give_no_rights(tmp_path: Path) -> None:
@@ -52,23 +52,23 @@ def test_addresses_give_no_rights(tmp_path: Path) -> None:
         "/p/4@a?key=b.jpg": "/p/4@a?key=b.jpg",
     }
     made = [verdict_row(f"{uri}#1", 0, uri=uri, offset=None, verdict="generated") for uri in told]
-    with judged(str(write_verdicts(tmp_path / "table", made))) as rows:
-        sheet.write(rows, str(tmp_path / "list.csv"))
+    with open_rows(str(write_verdicts(tmp_path / "table", made))) as rows:
+        suspicious_csv.write(rows, str(tmp_path / "list.csv"))
     assert {line["path"] for line in csv.DictReader((tmp_path / "list.csv").open())} == set(told.values())
 
 
 def test_a_long_list_ends_at_its_bound(table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sheet, "LINES", sheet.LINES.replace(f"LIMIT {MOST_LINES}", "LIMIT 2"))
-    monkeypatch.setattr(sheet, "MOST_LINES", 2)
-    with judged(table) as rows:
-        assert sheet.write(rows, str(tmp_path / "few.csv")) == (2, 9)
+    monkeypatch.setattr(suspicious_csv, "LINES", suspicious_csv.LINES.replace(f"LIMIT {MOST_LINES}", "LIMIT 2"))
+    monkeypatch.setattr(suspicious_csv, "MOST_LINES", 2)
+    with open_rows(table) as rows:
+        assert suspicious_csv.write(rows, str(tmp_path / "few.csv")) == (2, 9)
     assert len((tmp_path / "few.csv").read_text().splitlines()) == 3
 
 
 def test_a_list_goes_into_a_store_too_and_a_refusal_names_the_place(table: str, tmp_path: Path) -> None:
-    with judged(table) as rows:
-        sheet.write(rows, "memory://lists/suspicious.csv")
+    with open_rows(table) as rows:
+        suspicious_csv.write(rows, "memory://lists/suspicious.csv")
     assert len(list(csv.reader(io.StringIO(storage.read("memory://lists/suspicious.csv").decode())))) == 10
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="cannot write '.*/file/suspicious.csv'"), judged(table) as rows:
-        sheet.write(rows, str(tmp_path / "file" / "suspicious.csv"))
+    with pytest.raises(StorageError, match="cannot write '.*/file/suspicious.csv'"), open_rows(table) as rows:
+        suspicious_csv.write(rows, str(tmp_path / "file" / "suspicious.csv"))

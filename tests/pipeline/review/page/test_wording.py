@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline.records import Status
-from pipeline.review.page.words import (
+from pipeline.review.page.wording import (
     ADVICE,
     Limit,
     chance,

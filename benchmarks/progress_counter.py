@@ -1,6 +1,6 @@
-"""What it costs to tell the tally: microseconds a message for who sends it, and how many a second one actor takes.
+"""What it costs to tell the counter: microseconds a message for who sends it, and how many a second one actor takes.
 
-    python -m benchmarks.tally --senders 2 --messages 2000
+    python -m benchmarks.progress_counter --senders 2 --messages 2000
 
 A scan sends a message for each block of a scorer's call (four batches: 1,024 images on a GPU), and each scorer
 one a second.
@@ -14,21 +14,21 @@ import pyarrow as pa
 import ray
 
 from pipeline.runtime import cluster
-from pipeline.telemetry.asking import tallied
-from pipeline.telemetry.tally import Teller
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.progress_client import progress_counter
+from pipeline.telemetry.progress_counter import ProgressReporter
+from pipeline.telemetry.terminal import ProgressDisplay
 
 ROWS = 1024
 
 
 @ray.remote(num_cpus=0)
-def send(teller: Teller, messages: int) -> float:
+def send(reporter: ProgressReporter, messages: int) -> float:
     """Tell of so many blocks; seconds."""
     verdicts = [("real", "generated", "unsure")[row % 3] for row in range(ROWS)]
     rows = pa.table({"model": ["m"] * ROWS, "status": ["ok"] * ROWS, "verdict": verdicts})
     begun = time.perf_counter()
     for _ in range(messages):
-        teller.concluded(rows)
+        reporter.concluded(rows)
     return time.perf_counter() - begun
 
 
@@ -39,13 +39,17 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=2000)
     given = parser.parse_args()
     cluster.quiet(logs=False)
-    with cluster.connected("local", logs=False), Ticker(quiet=True) as ticker, tallied(ticker) as tally:
-        teller: Any = Teller(tally, 1, "m")
-        ray.get([send.remote(teller, 1) for _ in range(given.senders)])
+    with (
+        cluster.connected("local", logs=False),
+        ProgressDisplay(quiet=True) as progress,
+        progress_counter(progress) as counter,
+    ):
+        reporter: Any = ProgressReporter(counter, 1, "m")
+        ray.get([send.remote(reporter, 1) for _ in range(given.senders)])
         begun = time.perf_counter()
-        seconds = ray.get([send.remote(teller, given.messages) for _ in range(given.senders)])
+        seconds = ray.get([send.remote(reporter, given.messages) for _ in range(given.senders)])
         expected = given.senders * (given.messages + 1) * ROWS
-        while ray.get(tally.look.remote(1)).outcomes.total() < expected:
+        while ray.get(counter.snapshot.remote(1)).outcomes.total() < expected:
             time.sleep(0.01)
         taken = time.perf_counter() - begun
     rate = given.senders * given.messages / taken
