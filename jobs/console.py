@@ -99,7 +99,11 @@ def completion(rest: list[str]) -> int:
         print(COMPLETION_HELP)
         return 0
     if len(rest) > 1 or rest[0] not in SHELLS:
-        return refuse(f"{COMPLETION} {' '.join(rest)}", {shell: f"{COMPLETION} {shell}" for shell in SHELLS})
+        return refuse(
+            f"{COMPLETION} {' '.join(rest)}",
+            {shell: f"{COMPLETION} {shell}" for shell in SHELLS},
+            otherwise=f"supported shells: {', '.join(SHELLS)}",
+        )
     made = import_module("pipeline.command.completion")
     scanning, trained = (
         {name: made.Job(told, settings_of(name)) for name, told in group.items()} for group in (SCANNING, TRAINED)
@@ -117,10 +121,16 @@ def settings_of(job: str) -> Any:
     return next(kind for kind in names.values() if isinstance(kind, type) and hasattr(kind, "from_command_line"))
 
 
-def refuse(given: str, known: Mapping[str, str]) -> int:
-    """Say that there is no such command, and which is most like it."""
-    like = get_close_matches(given.lower().rpartition(" ")[2], known, n=1)
-    advice = f"did you mean {NAME} {known[like[0]]}?" if like else f"{NAME} --help lists them"
+def refuse(given: str, known: Mapping[str, str], *, otherwise: str = f"{NAME} --help lists the commands") -> int:
+    """Print that there is no such command, and the most similar one.
+
+    Args:
+        given: what the user typed after `mole-scan`.
+        known: the commands by the word to compare with.
+        otherwise: the advice where none is similar.
+    """
+    similar = get_close_matches(given.lower().rpartition(" ")[2], known, n=1)
+    advice = f"did you mean {NAME} {known[similar[0]]}?" if similar else otherwise
     print(f"there is no command {NAME} {given}; {advice}", file=sys.stderr)
     return REFUSED
 

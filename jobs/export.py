@@ -9,6 +9,7 @@ from rich.console import Console
 
 from pipeline.command.run import Record
 from pipeline.review.export import MISSING, Exported, ExportSettings, demand, export
+from pipeline.telemetry.printable import counted
 from pipeline.telemetry.terminal import ProgressDisplay, command, results
 
 
@@ -47,11 +48,6 @@ def show(found: Exported, console: Console) -> None:
         console.print(told, highlight=False, soft_wrap=True, markup=False)
         missing = f" or listed in {MISSING}"
     console.print(f"checked: every chosen image is in exactly one shard{missing}", highlight=False)
-
-
-def counted(count: int, noun: str) -> str:
-    """Write how many of something there are."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 if __name__ == "__main__":

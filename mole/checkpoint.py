@@ -14,7 +14,7 @@ from mole.config import ADAPTERS, CONFIG, Backbone, CheckpointConfig, Descriptio
 from mole.errors import ModelError
 from mole.measuring.calibration import Calibration
 from mole.model.detector import MoLE, stored
-from mole.tower.backbone import load_tower, tower_digest
+from mole.tower.backbone import check_state, load_tower, tower_digest
 from mole.tower.hub import architecture_of
 from mole.tower.vit import Tower
 from mole.views.preprocess import Preprocess
@@ -75,10 +75,7 @@ def load_adapters(detector: MoLE, state: dict[str, Tensor], origin: str) -> None
         ModelError: keys are missing, unexpected or of another shape; it lists them.
     """
     wanted = stored(detector)
-    missing, unexpected = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
-    misshapen = [name for name in wanted.keys() & state.keys() if wanted[name].shape != state[name].shape]
-    if missing or unexpected or misshapen:
-        raise ModelError(f"{origin} does not fit: missing {missing}, unexpected {unexpected}, misshapen {misshapen}")
+    check_state({name: tensor.shape for name, tensor in wanted.items()}, state, origin)
     with torch.no_grad():
         for name, tensor in wanted.items():
             tensor.copy_(state[name])

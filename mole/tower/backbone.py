@@ -71,7 +71,7 @@ def assemble(shape: Architecture, state: Mapping[str, Tensor], origin: str) -> T
     """
     if shape.library is not None:
         trunk, state = build(shape, state)
-        demand_fit({name: tensor.shape for name, tensor in trunk.state_dict().items()}, state, origin)
+        check_state({name: tensor.shape for name, tensor in trunk.state_dict().items()}, state, origin)
         trunk.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
         return TimmTower(trunk.eval()).requires_grad_(False).eval()
     projects = not END.isdisjoint(state)
@@ -80,12 +80,12 @@ def assemble(shape: Architecture, state: Mapping[str, Tensor], origin: str) -> T
         shape = shape.model_copy(update={"layers": min(max(held, 1), shape.layers)})
     with torch.device("meta"):
         tower = Tower(shape, projects=projects)
-    demand_fit({name: tensor.shape for name, tensor in tower.state_dict().items()}, state, origin)
+    check_state({name: tensor.shape for name, tensor in tower.state_dict().items()}, state, origin)
     tower.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
     return tower.requires_grad_(False).eval()
 
 
-def demand_fit(wanted: Mapping[str, torch.Size], state: Mapping[str, Tensor], origin: str) -> None:
+def check_state(wanted: Mapping[str, torch.Size], state: Mapping[str, Tensor], origin: str) -> None:
     """Insist that weights are those of a tower, every one and no other.
 
     Args:
@@ -104,7 +104,7 @@ def demand_fit(wanted: Mapping[str, torch.Size], state: Mapping[str, Tensor], or
     ]
     if missing or unexpected or misshapen:
         raise ModelError(
-            f"{origin} does not fit the tower: missing {missing}, unexpected {unexpected}, misshapen {misshapen}"
+            f"{origin} does not fit the model: missing {missing}, unexpected {unexpected}, of another shape {misshapen}"
         )
 
 

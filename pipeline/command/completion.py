@@ -8,11 +8,9 @@ from typing import Any, get_args
 
 import shtab
 
-from pipeline.command.settings import DURABLE, JobSettings, choices
+from pipeline.command.help import PLACES, choices
+from pipeline.command.settings import JobSettings
 from pipeline.runtime.invocation import GROUP, NAME, SHELLS
-
-PLACES = frozenset({*DURABLE, "model", "shadow", "base", "init_from", "autoencoder", "tower", "manifest", "reviews"})
-"""Settings that name a file or a folder, where their type does not say so."""
 
 
 @dataclass(frozen=True)

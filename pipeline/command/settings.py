@@ -7,12 +7,12 @@ import re
 from collections.abc import Mapping, Sequence
 from inspect import cleandoc
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NoReturn, Self, get_args, get_origin
+from typing import Any, ClassVar, NoReturn, Self, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
-from pydantic.fields import FieldInfo
 
 from mole.errors import SettingsError
+from pipeline.command.help import DURABLE, described, metavar
 from pipeline.command.settings_sources import SettingNames, SourcedValue
 from pipeline.runtime import invocation
 from pipeline.runtime.submission import demand_durable
@@ -154,9 +154,9 @@ class JobSettings(BaseModel):
         for name, field in fields:
             flags = [cls.flag(name), *([cls.aliases[name]] if name in cls.aliases else [])]
             kind: dict[str, Any] = {"action": "append" if cls._is_list(name) else "store"}
-            kind |= {"metavar": flags[0].lstrip("-").replace("-", "_").upper()}
+            kind |= {"metavar": metavar(flags[0], name, field.annotation)}
             kind = {"action": "store_true"} if field.annotation is bool else kind
-            told = parser.add_argument(*flags, dest=name, help=_told(field).replace("%", "%%"), **kind)
+            told = parser.add_argument(*flags, dest=name, help=described(field).replace("%", "%%"), **kind)
             taking[name] = [*taking.get(name, []), told]
         return taking
 
@@ -247,8 +247,6 @@ class JobSettings(BaseModel):
 
 WORDS_GIVEN = "words without a flag"
 """Where a command line that is read keeps them."""
-DURABLE = ("reals", "source", "samples", "output", "table", "registry", "database", "report")
-"""Settings whose places a run writes, or whose place the table or a version keeps."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -277,24 +275,3 @@ def read_json(value: object) -> object:
         return json.loads(value) if isinstance(value, str) else value
     except json.JSONDecodeError as reason:
         raise ValueError(f"must be JSON: {reason}") from reason
-
-
-def _told(field: FieldInfo) -> str:
-    """Write what --help tells of a setting: what it is, its choices, and what happens without it."""
-    told, ending, shown = str(field.description).partition(" (default: ")
-    if named := choices(field.annotation):
-        told += f": {', '.join(named[:-1])}{' or ' if named[1:] else ''}{named[-1]}"
-    if field.is_required() and not ending:
-        return f"{told} (required)"
-    if not ending:
-        default = field.default
-        plain = ",".join(map(str, default)) if isinstance(default, tuple) else default
-        shown = f"{'off' if plain is False else plain})"
-    return f"{told} (default: {shown}"
-
-
-def choices(annotation: Any) -> tuple[str, ...]:
-    """List the values of a setting that is a choice, and of one that may be left out."""
-    if get_origin(annotation) is Literal:
-        return get_args(annotation)
-    return next((choices(part) for part in get_args(annotation) if get_origin(part) is Literal), ())

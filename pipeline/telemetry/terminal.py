@@ -180,10 +180,10 @@ class ProgressDisplay(Progress):
 
 
 def refused(reason: MoleError) -> int:
-    """Tell on stderr why a run ended, and give its exit code."""
-    words = str(reason).partition("\nFailed to apply UDF")[0]  # Ray adds its own advice to a worker's words
+    """Print on stderr why a run ended, and return its exit code."""
+    text = str(reason).partition("\nFailed to apply UDF")[0]  # Ray appends its own advice to a worker's message
     kind = type(reason).__name__
-    LOG.log(f"{kind}: {words}", "error", style="red", kind=kind, exit_code=reason.exit_code)
+    LOG.log(f"error: {text}", "error", style="red", kind=kind, exit_code=reason.exit_code)
     return reason.exit_code
 
 

@@ -89,68 +89,77 @@ def write_report(table: str, output: str | None = None, *, model: str | None = N
 
 
 def render(rows: ModelRows, *, lines: int, suspicious: int) -> str:
-    """Write the page.
+    """Render the page.
 
     Args:
-        rows: the model's.
-        lines: of the list beside it.
-        suspicious: images that belong on the list.
+        rows: the rows of one model.
+        lines: lines of the CSV file beside the page.
+        suspicious: images that belong in that file.
     """
-    counts, runs = findings.counts(rows), history.runs(rows)
+    counts, runs, assumed = findings.counts(rows), history.runs(rows), rows.prevalences()
     model = checkpoint.find(rows.model.digest, checkpoint.places_of([run.settings for run in runs]))
-    assumed = rows.prevalences()
+    template = _environment().get_template(TEMPLATE)
+    return template.render(
+        made=datetime.now(UTC),
+        table=rows.table,
+        rows=rows,
+        counts=counts,
+        model=model,
+        assumed=assumed,
+        read=conclusion.readings(counts, model, assumed[0]),
+        conclusion=conclusion,
+        groups=groups(rows),
+        faults=findings.faults(rows),
+        advice=wording.ADVICE,
+        lines=lines,
+        suspicious=suspicious,
+        sheet=suspicious_csv.NAME,
+        flips=drift.flips(rows),
+        verdicts=("generated", "unsure", "real"),
+        **_scores(rows, model, assumed[0]),
+        **_runs(rows, runs),
+    )
+
+
+def _scores(rows: ModelRows, model: Checkpoint | None, assumed: float) -> dict[str, Any]:
+    """Collect the template's values on scores: thresholds, histogram and galleries."""
     scale, bounds = findings.scale(rows), _bounds(rows, model)
-    read = conclusion.readings(counts, model, assumed[0])
+    bins = findings.histogram(rows)
     chosen = dict(findings.galleries(rows, bounds))
     seen = [row for some in chosen.values() for row in some]
-    shown, limits = pictures(seen), _limits(bounds, scale, model, assumed[0], seen)
+    shown, limits = pictures(seen), _limits(bounds, scale, model, assumed, seen)
+    return {
+        "limits": [limit for limit in limits if limit is not None],
+        "threshold": limits[1],
+        "unsure_from": limits[0],
+        "histogram": _histogram(bins, scale, bounds),
+        "bins": bins,
+        "scale": scale,
+        "galleries": [(key, *GALLERIES[key], some) for key, some in chosen.items()],
+        "close": _close(bounds, scale),
+        "pictures": shown,
+        "moved": _moved(seen, [shown[row["unit"], row["index"]].why == MOVED for row in seen]),
+        "MOVED": MOVED,
+    }
+
+
+def _runs(rows: ModelRows, runs: Sequence[Run]) -> dict[str, Any]:
+    """Collect the template's values on runs: sources, unfinished scans, speed and drift."""
     mine = run_status.of_model(runs, rows.model.digest)
-    sources = run_status.sources(mine)
-    spans, bins = history.spans(rows), findings.histogram(rows)
+    sources, spans = run_status.sources(mine), history.spans(rows)
     own = [run for run in runs if run.called.images]
     before = next((run for run in own[1:] if run.ended), None)
-    return (
-        _environment()
-        .get_template(TEMPLATE)
-        .render(
-            made=datetime.now(UTC),
-            table=rows.table,
-            rows=rows,
-            counts=counts,
-            runs=runs,
-            sources=sources,
-            several=run_status.several(sources),
-            unfinished=run_status.unfinished(mine),
-            again=run_status.AGAIN,
-            model=model,
-            assumed=assumed,
-            limits=[limit for limit in limits if limit is not None],
-            threshold=limits[1],
-            unsure_from=limits[0],
-            read=read,
-            conclusion=conclusion,
-            histogram=_histogram(bins, scale, bounds),
-            bins=bins,
-            scale=scale,
-            galleries=[(key, *GALLERIES[key], some) for key, some in chosen.items()],
-            close=_close(bounds, scale),
-            pictures=shown,
-            moved=_moved(seen, [shown[row["unit"], row["index"]].why == MOVED for row in seen]),
-            MOVED=MOVED,
-            groups=groups(rows),
-            faults=findings.faults(rows),
-            advice=wording.ADVICE,
-            lines=lines,
-            suspicious=suspicious,
-            sheet=suspicious_csv.NAME,
-            speed=_speed(runs, spans),
-            spans=spans,
-            course=_course(spans),
-            since=None if before is None else (own[0], before, drift.between(rows, before.window, own[0].window)),
-            flips=drift.flips(rows),
-            verdicts=("generated", "unsure", "real"),
-        )
-    )
+    return {
+        "runs": runs,
+        "sources": sources,
+        "several": run_status.several(sources),
+        "unfinished": run_status.unfinished(mine),
+        "again": run_status.AGAIN,
+        "speed": _speed(runs, spans),
+        "spans": spans,
+        "course": _course(spans),
+        "since": None if before is None else (own[0], before, drift.between(rows, before.window, own[0].window)),
+    }
 
 
 def _environment() -> Environment:

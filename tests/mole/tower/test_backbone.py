@@ -91,7 +91,7 @@ def test_a_mismatch_lists_the_keys(tmp_path: Path) -> None:
     state["odd.weight"] = state.pop("ln_pre.weight")
     save_file(state, tmp_path / "w.safetensors")
     with pytest.raises(
-        ModelError, match=r"missing \['ln_pre.weight'\], unexpected \['odd.weight'\], misshapen \['proj \[1, 1\]"
+        ModelError, match=r"missing \['ln_pre.weight'\], unexpected \['odd.weight'\], of another shape \['proj \[1, 1\]"
     ):
         load_tower("tiny", tmp_path / "w.safetensors", SHAPE)
 

@@ -184,7 +184,7 @@ def test_a_classifier_beside_a_tower_is_left_out_and_every_other_key_must_fit() 
     assemble(DINOV3, state | {"head.weight": torch.ones(9, 64), "head.bias": torch.ones(9)}, "file")
     odd = {name: tensor for name, tensor in state.items() if name != "norm.weight"} | {"odd": torch.ones(1)}
     with pytest.raises(
-        ModelError, match=r"file does not fit the tower: missing \['norm.weight'\], unexpected \['odd'\]"
+        ModelError, match=r"file does not fit the model: missing \['norm.weight'\], unexpected \['odd'\]"
     ):
         assemble(DINOV3, odd, "file")
 

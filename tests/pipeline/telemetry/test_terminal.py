@@ -125,7 +125,7 @@ def test_however_a_command_ends_there_is_a_line_and_an_exit_code(capsys: pytest.
         signal.signal(signal.SIGTERM, kept)
     assert codes == [0, 5, 130, 143] and run.__doc__ == "Run."
     told = capsys.readouterr()
-    assert told.out == "" and told.err.splitlines()[0] == "CompletenessError: 2 rows [a]" and "stopped" in told.err
+    assert told.out == "" and told.err.splitlines()[0] == "error: 2 rows [a]" and "stopped" in told.err
 
 
 def test_with_log_json_a_refusal_and_an_interruption_are_objects(capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,7 +142,7 @@ def test_with_log_json_a_refusal_and_an_interruption_are_objects(capsys: pytest.
         signal.signal(signal.SIGTERM, kept)
     law, stopped = map(json.loads, capsys.readouterr().err.splitlines())
     assert (law["level"], law["kind"], law["exit_code"]) == ("error", "CompletenessError", 5)
-    assert law["event"] == "CompletenessError: 2 rows [a]" and (stopped["level"], stopped["exit_code"]) == (
+    assert law["event"] == "error: 2 rows [a]" and (stopped["level"], stopped["exit_code"]) == (
         "warning",
         130,
     )
