@@ -113,7 +113,7 @@ def completion(rest: list[str]) -> int:
 
 
 def settings_of(job: str) -> Any:
-    """Find the class of a job's settings; None where packages that the job needs are not installed."""
+    """Find the class of a job's settings; None if packages that the job needs are not installed."""
     try:
         names = vars(import_module(f"jobs.{job}"))
     except ImportError:

@@ -16,7 +16,7 @@ REFUSED = 2
 
 
 def refusal(command: "list[str]") -> str:
-    """Say what this interpreter lacks, and how to start the command with another; empty where it lacks nothing."""
+    """Say what this interpreter lacks, and how to start the command with another; empty if it lacks nothing."""
     lacks = [name for name in NEEDED if find_spec(name) is None]
     if sys.version_info[:2] >= OLDEST and not lacks:
         return ""

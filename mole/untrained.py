@@ -1,4 +1,4 @@
-"""The beginning: a checkpoint on a tower that nothing was trained on yet, whose tower and view a training takes."""
+"""Untrained checkpoint: a tower with freshly initialized experts and head, which a training starts from."""
 
 import shutil
 from pathlib import Path
@@ -14,18 +14,18 @@ from mole.tower.hub import architecture_of, licence_of, views_of
 
 
 def create_untrained(folder: Path, name: str, source: str) -> Description:
-    """Write a checkpoint whose experts change nothing yet; the same tower gives the same one.
+    """Write a checkpoint whose experts do not change the tower's output; deterministic.
 
     Args:
-        folder: where it goes.
-        name: open_clip's name of the tower, or timm's.
-        source: the tag of its weights, or a local file of them, which is copied beside the checkpoint.
+        folder: the checkpoint's folder.
+        name: the tower's name in open_clip or timm.
+        source: the tag of its weights, or a local file of weights, which is copied into the folder.
 
     Returns:
-        The checkpoint, whose views have the size, the mean and the std that the tower was trained on.
+        The checkpoint; its views have the size, mean and std that the tower was trained with.
 
     Raises:
-        ModelError: the tower is not known, experts cannot stand in it, or its weights are not to be had or do not fit.
+        ModelError: the tower is unknown or cannot hold experts, or its weights are unavailable or do not fit.
     """
     file, shape = Path(source), architecture_of(name)
     held = file.is_file()
@@ -36,7 +36,7 @@ def create_untrained(folder: Path, name: str, source: str) -> Description:
         name=name,
         pretrained=tag,
         sha256=tower_digest(tower.state_dict()),
-        architecture=shape if shape.library else None,  # so that no later release of a library reads the name otherwise
+        architecture=shape if shape.library else None,  # a later release of timm may read the name differently
     )
     if held:
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,8 @@ def create_untrained(folder: Path, name: str, source: str) -> Description:
         backbone = backbone.model_copy(update={"file": copy.name, "file_sha256": sha256_of(copy)})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        ends = () if tower.features is not None else (len(tower.transformer.resblocks),)  # packed up to a read
+        blocks = len(tower.transformer.resblocks)
+        ends = () if tower.features is not None else (blocks,)  # a quantized tower may end at the deepest read
         detector = MoLE(tower, DetectorConfig(reads=ends))
     config = CheckpointConfig(
         backbone=backbone,

@@ -126,7 +126,7 @@ def latest(folder: str, *, notes: bool = False) -> pa.Table:
         notes: also rows of images that have a note and no mark.
 
     Returns:
-        A table of `LABELS`, in the order of `labelled_at`; empty where the folder has no labels.
+        A table of `LABELS`, in the order of `labelled_at`; empty if the folder has no labels.
 
     Raises:
         SettingsError: the folder holds Parquet files that are no labels.
@@ -155,7 +155,7 @@ def newest(folder: str) -> pa.Table:
 
 
 def is_labels(folder: str) -> bool:
-    """Tell whether a folder holds a table of labels.
+    """Return whether a folder holds a table of labels.
 
     Raises:
         StorageError: it cannot be read.

@@ -9,7 +9,7 @@ class Promotion(BaseModel):
     Attributes:
         number: counted from 1.
         digest: what is promoted from here on.
-        replaced: what was promoted before; for the first the base that it was held against, None where there was none.
+        replaced: what was promoted before; for the first the base that it was held against, None if there was none.
         reason: why, in words: the gate's verdict, or that it was taken back.
         at: when, UTC.
     """

@@ -65,7 +65,7 @@ PREPARED = pa.schema([*PLACE, *CONTENT, *FAULT, *DECLARED, ("pixels", pa.large_b
 
 MODEL = "model"
 SCORED = pa.schema([(MODEL, pa.string()), *PLACE, *CONTENT, *FAULT, *DECLARED, *SCORE])
-"""After score: a row for each image and model; logit and gates, null where there were no pixels."""
+"""After score: a row for each image and model; logit and gates, null if there were no pixels."""
 
 VERDICT = pa.schema(
     [

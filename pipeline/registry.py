@@ -40,7 +40,7 @@ class Registry:
         self.url = storage.absolute(url)
 
     def version(self, digest: str) -> str:
-        """Give the URL of a version's folder."""
+        """Return the URL of a version's folder."""
         return storage.join(self.url, VERSIONS, digest)
 
     def add(self, folder: Path, extra: Mapping[str, bytes]) -> str:
@@ -91,7 +91,7 @@ class Registry:
         return [Promotion.model_validate_json(storage.read(file)) for file in files]
 
     def promoted(self) -> str | None:
-        """Give the digest that is promoted now; None before the first promotion."""
+        """Return the digest that is promoted now; None before the first promotion."""
         files = storage.names(storage.join(self.url, PROMOTIONS), ".json")
         return Promotion.model_validate_json(storage.read(files[-1])).digest if files else None
 
@@ -121,7 +121,7 @@ class Registry:
         return entry
 
     def before(self) -> str | None:
-        """Tell what a rollback would promote; None where that is a base which the log does not name.
+        """Return what a rollback would promote; None if that is a base which the log does not name.
 
         Raises:
             SettingsError: nothing was promoted, or the base is.
@@ -157,7 +157,7 @@ class Registry:
         return self.promote(to, f"{TAKEN_BACK}{now}{told}", replacing=now)
 
     def find(self, words: str) -> str | None:
-        """Find the version whose digest is, or begins, so; None where none does.
+        """Find the version whose digest is, or begins, so; None if none does.
 
         Raises:
             SettingsError: several begin so.
@@ -172,7 +172,7 @@ class Registry:
         return words if words in fits else fits[0] if fits else None
 
     def place_of(self, words: str) -> str:
-        """Give the place of what is a version's digest, the beginning of one, or a place of its own.
+        """Return the place of what is a version's digest, the beginning of one, or a place of its own.
 
         Raises:
             SettingsError: it is none of these, or begins several digests.
@@ -184,7 +184,7 @@ class Registry:
         return words if digest is None else self.version(digest)
 
     def demand(self, words: str, written: str) -> str:
-        """Give the digest of the version that a user calls so.
+        """Return the digest of the version that a user calls so.
 
         Args:
             words: the digest, or its first characters.

@@ -1,4 +1,4 @@
-"""Batcher: views reach the device batch by batch, the next one on its way while the last one is computed.
+"""Batching: views are cut into batches and copied to the device while the previous batch is computed.
 
 Shapes: V views, N views of a batch, S side of a view.
 """
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class StagingBuffer:
-    """A batch's place on a GPU, and the pinned memory that it is copied from.
+    """A batch's buffer on a GPU, and the pinned staging buffer that it is copied from.
 
     Args:
         views: N.
@@ -25,14 +25,14 @@ class StagingBuffer:
         self.copied, self.read = torch.cuda.Event(), torch.cuda.Event()  # type: ignore[no-untyped-call]
 
     def upload(self, parts: Sequence[Tensor], stream: torch.cuda.Stream) -> Tensor:
-        """Send a batch to the GPU beside what is computed there.
+        """Copy a batch to the GPU, overlapping with computation.
 
         Args:
             parts: the batch, uint8 (·, 3, S, S) each.
-            stream: where it is copied.
+            stream: the CUDA stream of the copy.
 
         Returns:
-            pixels_N3SS, filled up with zeros behind the batch; what is computed next on it waits for the copy.
+            pixels_N3SS, padded with zeros after the batch; the current stream waits for the copy.
         """
         self.copied.synchronize()
         end = 0
@@ -49,13 +49,13 @@ class StagingBuffer:
 
 
 class Batcher:
-    """Cuts views into batches of nearly one size, and brings those to a device.
+    """Cuts views into batches of nearly equal size and copies them to a device.
 
-    On a GPU every batch is filled up to one shape with zeros, so that kernels are chosen once.
+    On a GPU every batch is padded to one shape with zeros, so that kernels are selected once.
 
     Args:
-        device: where the batches go.
-        pad_small: on a CPU a batch below three quarters of the most is filled up to that.
+        device: the device of the batches.
+        pad_small: on a CPU, pad a batch below three quarters of the maximum up to that.
     """
 
     def __init__(self, device: torch.device, *, pad_small: bool = False) -> None:
@@ -66,16 +66,16 @@ class Batcher:
         self._stream = torch.cuda.Stream(device) if gpu else None  # type: ignore[no-untyped-call]
 
     def __call__(self, pieces: Sequence[Tensor], most: int, crops: int = 1) -> Iterator[tuple[Tensor, int]]:
-        """Bring views to the device.
+        """Copy views to the device.
 
         Args:
             pieces: V views in order, uint8 (·, 3, S, S) each.
-            most: views of a batch, a multiple of `crops`.
-            crops: of an image, which stay together.
+            most: maximum number of views of a batch, a multiple of `crops`.
+            crops: views of an image, which stay in one batch.
 
         Yields:
-            uint8 (N, 3, S, S) on the device, which stands until the one after the next, and how many of the N are
-            views: those behind them are zeros.
+            uint8 (N, 3, S, S) on the device, valid until the batch after the next, and how many of the N are views: the
+            rest is zeros.
         """
         least = -(-3 * most // (4 * crops)) * crops if self.pad_small else 0
         for number, parts in enumerate(batches(pieces, batch_sizes(sum(map(len, pieces)), most, crops))):
@@ -96,11 +96,11 @@ class Batcher:
 
 
 def batch_sizes(views: int, most: int, crops: int) -> list[int]:
-    """Share views out among as few batches as can be, none with an image more than another one and one.
+    """Distribute views over as few batches as possible, whose sizes differ by one image at most.
 
     Args:
         views: V.
-        most: views of a batch, a multiple of `crops`.
+        most: maximum number of views of a batch, a multiple of `crops`.
         crops: views of an image.
     """
     count = -(-views // most) if views else 0

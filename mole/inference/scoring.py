@@ -1,4 +1,4 @@
-"""Inference: a loaded detector scores views, in the precision that is fastest where it runs, with float32's verdicts.
+"""Scoring: detectors score views in the fastest precision, with the verdicts of float32.
 
 Shapes: B images, C views of an image, S side of a view, E separate experts.
 """
@@ -22,8 +22,8 @@ from mole.model.detector import MoLE
 from mole.tower.vit import Block, normalise
 
 DRIFT = 0.25
-"""Logits this near to a threshold are computed again in float32: above the largest drift of bfloat16 that was measured
-on the embedded model (docs/precision.md)."""
+"""Logits this close to a threshold are recomputed in float32: above the largest error of bfloat16 measured on the
+embedded model (docs/precision.md)."""
 
 Output = tuple[Tensor, Tensor]
 """logit_B and gates_BE, float32, on the device."""
@@ -31,7 +31,7 @@ Output = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Scores:
-    """What a batch got.
+    """The scores of a batch.
 
     Attributes:
         logit: float32 (B,).
@@ -43,16 +43,16 @@ class Scores:
 
 
 class SharedBackboneScorer:
-    """Detectors over one tower: what they share of it runs once for all of them.
+    """Scores with several detectors that share a backbone, whose common blocks run once.
 
     Args:
-        checkpoints: the loaded models, of one tower and one preprocessing.
-        device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
-        precision: None chooses the faster one by measuring a block.
-        batch_size: images of a forward pass; None for all that come together.
+        checkpoints: the loaded models, with one tower and one preprocessing.
+        device: `cpu`, `cuda`, or `auto` for a GPU if available.
+        precision: None selects the faster one by timing a block.
+        batch_size: images per forward pass; None for all images of a call.
 
     Raises:
-        ModelError: the models stand on different towers, or see different views.
+        ModelError: the models have different towers or different preprocessing.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class SharedBackboneScorer:
         bounds = [checkpoint.calibration for checkpoint in checkpoints]
         self.thresholds = [np.array([bound.real_below, bound.generated_above]) for bound in bounds]
         detectors = [checkpoint.detector for checkpoint in checkpoints]
-        owner = max(detectors, key=lambda detector: detector.depth)  # what another one runs, it has
+        owner = max(detectors, key=lambda detector: detector.depth)  # it has every block that another one runs
         for detector in detectors:
             if detector is not owner:
                 share_backbone(owner, detector)
         self.exact = [detector.to(self.device) for detector in detectors]
         self.precision = precision or faster(self.exact[0])
         self.fast = self.exact if self.precision == "float32" else in_bfloat16(self.exact)
-        # a CPU's kernels for few images round otherwise than those for many, up to 0.1 of a logit (docs/precision.md)
+        # CPU kernels for small batches round differently from those for large ones, up to 0.1 logit (docs/precision.md)
         self.batcher = Batcher(self.device, pad_small=self.precision == "bfloat16")
 
     @torch.inference_mode()
@@ -88,13 +88,13 @@ class SharedBackboneScorer:
         """Score images.
 
         Args:
-            pieces_V3SS: uint8 each, V = B x C in all, the views of an image one after the other.
+            pieces_V3SS: uint8 each, V = B x C in total, the views of an image one after the other.
             crops: C.
-            on_batch: how many images each forward pass had, once it is over.
+            on_batch: called after each forward pass with its number of images.
 
         Returns:
-            Of each model, logits and gates, means over an image's views; a logit near a threshold is float32's, so that
-            no verdict depends on the precision.
+            For each model, logits and gates averaged over an image's views; logits near a threshold are computed in
+            float32, so that no verdict depends on the precision.
 
         Raises:
             ModelError: a logit is not finite.
@@ -130,13 +130,13 @@ class SharedBackboneScorer:
 
 
 class SingleModelScorer:
-    """One detector, alone on its backbone.
+    """Scores with one detector.
 
     Args:
         checkpoint: the loaded model.
-        device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
-        precision: None chooses the faster one by measuring a block.
-        batch_size: images of a forward pass; None for all that come together.
+        device: `cpu`, `cuda`, or `auto` for a GPU if available.
+        precision: None selects the faster one by timing a block.
+        batch_size: images per forward pass; None for all images of a call.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class SingleModelScorer:
 def report_batches(
     batches: Iterable[tuple[Tensor, int]], on_batch: Callable[[int], None] | None, crops: int
 ) -> Iterator[tuple[Tensor, int]]:
-    """Hand on batches of uint8 (N, 3, S, S) with the views in them, and tell of each once the next one is asked for."""
+    """Pass on batches, uint8 (N, 3, S, S), with their number of views; call `on_batch` once the next is requested."""
     for pixels_N3SS, held in batches:
         yield pixels_N3SS, held
         if on_batch is not None:
@@ -171,7 +171,7 @@ def report_batches(
 
 
 def share_backbone(owner: MoLE, guest: MoLE) -> None:
-    """Let a detector use another's frozen weights in place of its own, which are the same, as far as both have them."""
+    """Replace a detector's frozen modules by the identical ones of another, as far as both have them."""
     there, own = owner.tower, guest.tower
     parts = {**dict(there.named_children()), **dict(there.named_parameters(recurse=False))}
     for name, part in parts.items():
@@ -190,12 +190,12 @@ def forward(detectors: Sequence[MoLE], view_V3SS: Tensor, crops: int) -> list[Ou
     """Score normalised views with each detector; the blocks below the first that one adapts or reads run once.
 
     Args:
-        detectors: on one tower.
+        detectors: with one tower.
         view_V3SS: float, V = B x C.
         crops: C.
 
     Returns:
-        Of each detector logit_B and gates_BE, float32, means over an image's views; on the device.
+        For each detector logit_B and gates_BE, float32, averaged over an image's views; on the device.
     """
     first = detectors[0]
     shared = min(detector.split for detector in detectors)
@@ -209,17 +209,17 @@ def forward(detectors: Sequence[MoLE], view_V3SS: Tensor, crops: int) -> list[Ou
 
 
 def to_host(outputs: Sequence[Output]) -> Scores:
-    """Bring one detector's outputs of several batches from the device."""
+    """Concatenate one detector's outputs of several batches and copy them to the host."""
     logit_B, gates_BE = (torch.cat(parts).cpu().numpy() for parts in zip(*outputs, strict=True))
     return Scores(logit_B, gates_BE)
 
 
 def select_views(pieces_V3SS: Sequence[Tensor], image_K: NDArray[np.int64], crops: int) -> Tensor:
-    """Put the views of some images together.
+    """Collect the views of some images.
 
     Args:
-        pieces_V3SS: uint8 each, V = B x C in all.
-        image_K: which of the B.
+        pieces_V3SS: uint8 each, V = B x C in total.
+        image_K: indices of the images, int64.
         crops: C.
 
     Returns:

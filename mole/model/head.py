@@ -1,6 +1,6 @@
-"""The head: what was read of the tower becomes a logit.
+"""Head: maps features to a logit.
 
-Legend: B images, F what is read, P principal components, C centres.
+Legend: B images, F features, P principal components, C centres.
 """
 
 from itertools import pairwise
@@ -13,7 +13,7 @@ from mole.errors import ModelError
 
 
 class Standardizer(nn.Module):
-    """(x - mean) / scale, number by number: blocks differ in size a hundredfold, and a penalty weighs all alike.
+    """(x - mean) / scale, elementwise: blocks differ in scale a hundredfold, and a weight penalty ignores that.
 
     Args:
         features: F.
@@ -28,14 +28,14 @@ class Standardizer(nn.Module):
         self.register_buffer("scale_F", torch.ones(features))
 
     def forward(self, read_BF: Tensor) -> Tensor:
-        """Standardise; float32, the shape stays."""
+        """Standardize; float32, same shape."""
         return (read_BF - self.mean_F) / self.scale_F
 
 
 class RBFKernel(nn.Module):
-    """exp(-gamma · |z - c|²) for each centre c, where z are principal components: how near an image is to each.
+    """exp(-gamma · |z - c|²) for each centre c, where z are the principal components of the features.
 
-    Components and centres are kept in float16, in which they are fitted too.
+    Components and centres are stored in float16, and the head is fitted with the rounded values.
 
     Args:
         features: F.
@@ -56,36 +56,36 @@ class RBFKernel(nn.Module):
         self.register_buffer("gamma", torch.ones(()))
 
     def forward(self, standard_BF: Tensor) -> Tensor:
-        """Measure nearness; float32 standardised features to float32 (B, C) in (0, 1]."""
+        """Compute the kernel; float32 standardized features (B, F) to float32 (B, C) in (0, 1]."""
         return rbf_kernel(standard_BF @ self.turn_PF.float().T, self.centre_CP.float(), self.gamma)
 
 
 def rbf_kernel(one_BP: Tensor, centre_CP: Tensor, gamma: Tensor) -> Tensor:
-    """exp(-gamma · |z - c|²), any float dtype; a difference of squares, whose gradient is finite at a centre too.
+    """Compute exp(-gamma · |z - c|²) by expanding the square, so that the gradient is finite at a centre.
 
     Returns:
-        (B, C), in the same dtype.
+        (B, C), same dtype.
     """
     square_BC = one_BP.square().sum(1, keepdim=True) + centre_CP.square().sum(1) - 2 * one_BP @ centre_CP.T
     return torch.exp(-gamma * square_BC.clamp_min(0))
 
 
 class Head(nn.Sequential):
-    """What was read to logits (B, 1).
+    """Maps features (B, F) to logits (B, 1).
 
-    The paper's is one linear layer. Of reads all numbers are standardised first. What was fitted and does not learn
-    (means, deviations, components, centres) is a buffer, and belongs to a checkpoint as the weights do.
+    The paper's head is one linear layer. Features of reads are standardized first. What is fitted but not trained by
+    gradient (means, deviations, components, centres) is a buffer and part of the checkpoint.
 
     Args:
         features: F.
-        config: which head.
-        standard: whether what is read is standardised; a kernel's always is.
+        config: settings of the head.
+        standard: whether features are standardized; those of a kernel head always are.
 
     Attributes:
         features: F.
 
     Raises:
-        ModelError: a kernel head has more components than is read.
+        ModelError: a kernel head has more components than there are features.
     """
 
     def __init__(self, features: int, config: DetectorConfig, *, standard: bool) -> None:
@@ -104,15 +104,15 @@ class Head(nn.Sequential):
 
     @property
     def standard(self) -> Standardizer | None:
-        """The standardising, None where there is none."""
+        """The standardizer, None if there is none."""
         return next((layer for layer in self if isinstance(layer, Standardizer)), None)
 
     @property
     def kernel(self) -> RBFKernel | None:
-        """The nearness to centres, None where there is none."""
+        """The kernel, None if there is none."""
         return next((layer for layer in self if isinstance(layer, RBFKernel)), None)
 
     @property
     def linear(self) -> list[nn.Linear]:
-        """The layers that learn."""
+        """The trainable layers."""
         return [layer for layer in self if isinstance(layer, nn.Linear)]

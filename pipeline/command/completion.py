@@ -15,7 +15,7 @@ from pipeline.runtime.invocation import GROUP, NAME, SHELLS
 
 @dataclass(frozen=True)
 class Job:
-    """A job: what it does, in a line, and its settings; None where the packages that it needs are not installed."""
+    """A job: what it does, in a line, and its settings; None if the packages that it needs are not installed."""
 
     told: str
     settings: type[JobSettings] | None
@@ -53,7 +53,7 @@ def _add(commands: Any, name: str, job: Job) -> None:
 
 
 def _complete(action: argparse.Action, name: str, annotation: Any) -> None:
-    """Tell the shell what a value may be: a choice, or the name of a file."""
+    """Return the shell what a value may be: a choice, or the name of a file."""
     if named := choices(annotation):
         action.choices = named
     elif annotation is Path or Path in get_args(annotation) or name in PLACES or name == "config":

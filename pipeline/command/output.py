@@ -44,7 +44,7 @@ def place(text: str) -> str:
 
 
 def demand_own(output: str, sources: Sequence[str]) -> None:
-    """Insist that a folder which a scan chose by itself holds no other scan's verdicts.
+    """Check that a folder which a scan chose by itself holds no other scan's verdicts.
 
     Args:
         output: the folder.
@@ -70,7 +70,7 @@ def _whole(sources: Sequence[str]) -> set[str]:
 
 
 def unnamed(sources: Sequence[str], sink: str) -> str:
-    """Say why no folder can be named after what is scanned; empty where it can be.
+    """Say why no folder can be named after what is scanned; empty if it can be.
 
     Args:
         sources: as they are scanned.

@@ -103,7 +103,7 @@ class JobSettings(BaseModel):
 
     @classmethod
     def names(cls) -> SettingNames:
-        """Tell what the settings are called in the environment and in files."""
+        """Return what the settings are called in the environment and in files."""
         several = frozenset(name for name in cls.model_fields if cls._is_list(name))
         flags = {cls.flag(name).lstrip("-"): name for name in cls.model_fields}
         return SettingNames(flags | {flag.lstrip("-"): name for name, flag in cls.aliases.items()}, several, cls.prefix)
@@ -132,7 +132,7 @@ class JobSettings(BaseModel):
 
     @classmethod
     def fill(cls, parser: argparse.ArgumentParser) -> dict[str, list[argparse.Action]]:
-        """Give a parser the flags of the settings, and what their help says.
+        """Return a parser the flags of the settings, and what their help says.
 
         Returns:
             Of each setting what takes it: its flag, and the words without one.
@@ -162,7 +162,7 @@ class JobSettings(BaseModel):
 
     @classmethod
     def _depth(cls, name: str) -> int:
-        """Tell how many classes above the job's own a setting was named."""
+        """Return how many classes above the job's own a setting was named."""
         return next(depth for depth, kind in enumerate(cls.__mro__) if name in vars(kind).get("__annotations__", ()))
 
     @classmethod

@@ -1,6 +1,6 @@
 """Container: where an image file keeps what it says about itself; blocks are cut out of it, no pixel is decoded.
 
-Every format is walked by its own lengths and counts; none is believed beyond the file, and no block, nor all together,
+Every format is walked by its own lengths and counts; none is trusted beyond the file, and no block, nor all together,
 is taken beyond its bound (`metadata.block`).
 """
 

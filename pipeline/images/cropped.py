@@ -17,7 +17,7 @@ END = b"\xff\xd9"
 
 
 def _built() -> ctypes.CDLL | None:
-    """Load what was built, None where nothing was or where its libjpeg is missing.
+    """Load what was built, None if nothing was or where its libjpeg is missing.
 
     It stands outside the package, where a job's own copy of the package (`--working-dir`) finds it as well.
     """
@@ -48,7 +48,7 @@ def decode_window(data: bytes, size: tuple[int, int], window: Window) -> NDArray
         window: what is wanted, in the image as it is stored.
 
     Returns:
-        uint8 (3, H, W), RGB, to the bit what a decoding of the whole has there; None where that is what must be done:
+        uint8 (3, H, W), RGB, to the bit what a decoding of the whole has there; None if that is what must be done:
         nothing is built, the file does not end as it should, lacks progressive scans, or libjpeg complains.
     """
     if _LIBRARY is None or not data.endswith(END):

@@ -215,7 +215,7 @@ def _refused(size: tuple[int, int], name: str, layout: Layout, bounds: Bounds) -
 
 
 def _fault(reason: Exception, name: str, known: _Known) -> Fault:
-    """Tell a picture that is cut or broken from one whose kind nothing here reads, and from one that takes too much."""
+    """Return a picture that is cut or broken from one whose kind nothing here reads, and from one that takes too much."""
     if isinstance(reason, RefusalError):
         return Fault(reason.status, str(reason), reason.format or name, *(reason.size or known.size))
     words = " ".join(f"{type(reason).__name__}: {reason}".split())
@@ -239,7 +239,7 @@ def upright(pixels_3HW: Pixels, turn: int) -> Pixels:
 
 
 def _decode_window(data: bytes, image: Image.Image, window: Window | None, turn: int) -> Pixels | None:
-    """Decode no more of a JPEG than the window of it, upright; None where the whole must be decoded."""
+    """Decode no more of a JPEG than the window of it, upright; None if the whole must be decoded."""
     if window is None or image.format != "JPEG" or image.mode not in ("RGB", "L"):
         return None
     part_3HW = decode_window(data, image.size[::-1], _stored(window, turn, image.size))
@@ -257,7 +257,7 @@ def _stored(window: Window, turn: int, size: tuple[int, int]) -> Window:
 
 
 def _whole_jpeg(data: bytes, turn: int, window: Window | None) -> Pixels | None:
-    """Decode a plain JPEG; None where Pillow must say what is wrong. A file may lack its end mark.
+    """Decode a plain JPEG; None if Pillow must say what is wrong. A file may lack its end mark.
 
     Raises:
         RefusalError: libjpeg lost pixels.

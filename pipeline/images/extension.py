@@ -23,5 +23,5 @@ IMAGE_EXTENSIONS = frozenset(
 
 
 def is_image(name: str) -> bool:
-    """Tell whether a name ends in an image's extension, whatever its case."""
+    """Return whether a name ends in an image's extension, ignoring case."""
     return name.rpartition(".")[2].lower() in IMAGE_EXTENSIONS

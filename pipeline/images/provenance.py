@@ -138,7 +138,7 @@ class Declaration:
         self.keep("generator" if generated or generator.in_name(name) else "camera", name)
 
     def kept(self) -> dict[str, str] | None:
-        """Tell the facts; of the generators the first, or what says more of that one."""
+        """Return the facts; of the generators the first, or what says more of that one."""
         if self._generators:
             first = self._generators[0]
             fuller = (later for later in self._generators if later.startswith(first) and later != first)

@@ -25,10 +25,10 @@ class Thumbnail:
     """A small JPEG of an image's first frame.
 
     Attributes:
-        data: a data URL; empty where there is none.
+        data: a data URL; empty if there is none.
         width: pixels.
         height: pixels.
-        why: why there is none, in words; empty where there is one.
+        why: why there is none, in words; empty if there is one.
     """
 
     data: str = ""

@@ -57,7 +57,7 @@ class Detector:
 
     Args:
         checkpoint: the loaded model.
-        device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
+        device: `cpu`, `cuda`, or `auto` for a GPU if there is one.
         prevalence: share of generated images among those that are looked at, which probabilities assume; verdicts do
             not depend on it.
         precision: float32 gives the same numbers on every machine; None the faster one by measuring, as in a scan.
@@ -95,7 +95,7 @@ class Detector:
         Args:
             model: `embedded` for the one that is shipped, a checkpoint's folder or that of a registry's version, or a
                 registry, whose promoted version is meant; a path or a URL.
-            device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
+            device: `cpu`, `cuda`, or `auto` for a GPU if there is one.
             prevalence: share of generated images that probabilities assume.
             precision: float32 gives the same numbers on every machine; None the faster one by measuring, as in a scan.
 
@@ -189,7 +189,7 @@ class Detector:
 
 
 def demand_settings(device: object, prevalence: object, precision: object) -> None:
-    """Insist on settings that can be had, before anything is loaded.
+    """Require settings that can be had, before anything is loaded.
 
     Raises:
         SettingsError: one of them is none, or there is no such GPU.
@@ -209,7 +209,7 @@ def demand_settings(device: object, prevalence: object, precision: object) -> No
 
 
 def demand_several(images: object) -> None:
-    """Insist on something that holds images, and is not one.
+    """Require something that holds images, and is not one.
 
     Raises:
         TypeError: it is one image, or holds none.

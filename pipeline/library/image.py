@@ -46,7 +46,7 @@ TAKEN = (
 
 
 def demand_image(image: object) -> None:
-    """Insist on one of the kinds that `ImageLike` names.
+    """Require one of the kinds that `ImageLike` names.
 
     Raises:
         TypeError: it is of another kind, or an array of another dtype.

@@ -51,7 +51,7 @@ class Scorer:
 
         Returns:
             The same columns, and `logit`, `probability`, `verdict`, null for an image that cannot be read; `status`
-            says what is wrong with it (`ok` where nothing is) and `detail` says it in words.
+            says what is wrong with it (`ok` if nothing is) and `detail` says it in words.
 
         Raises:
             SettingsError: there is no such column, or one that would be added is there.

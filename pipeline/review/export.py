@@ -1,6 +1,6 @@
 """The flow of an export: images of a verdict table that are chosen, their bytes read again, as WebDataset shards.
 
-A shard and the record of its rows are the checkpoint: an export that was killed goes on behind the last one.
+A shard and the record of its rows are the checkpoint: an export that was killed goes on after the last one.
 """
 
 import csv
@@ -86,7 +86,7 @@ class Exported(BaseModel):
 
 
 def demand(settings: ExportSettings) -> Selection:
-    """Insist, before anything is made, that an export can be done.
+    """Check, before anything is written, that an export can be done.
 
     Returns:
         Which images are asked for.
@@ -137,7 +137,7 @@ def export(settings: ExportSettings, asked: Selection, progress: ProgressDisplay
 
 
 def _done(asked: Selection, output: str) -> Exported | None:
-    """Read what an export that is whole has done; None where there is none.
+    """Read what an export that is whole has done; None if there is none.
 
     Raises:
         SettingsError: it is one of something else.
@@ -200,7 +200,7 @@ def conclude(asked: Selection, output: str, chosen: int) -> Exported:
 
 
 def _demand_whole(done: Sequence[Part], output: str, chosen: int) -> None:
-    """Insist that the parts hold each listed row once, and that their shards are there.
+    """Check that the parts hold each listed row once, and that their shards are there.
 
     Raises:
         CompletenessError: they do not.

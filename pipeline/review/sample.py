@@ -37,7 +37,7 @@ def members(number: int, row: Row, data: bytes) -> dict[str, Any]:
 
 
 def extension(row: Row) -> str:
-    """Tell an image's extension: by what its bytes are, or by its name where nothing reads them."""
+    """Return an image's extension: by what its bytes are, or by its name if nothing reads them."""
     form: str | None = row["format"]
     if form is not None:
         return EXTENSIONS.get(form, form)

@@ -50,7 +50,7 @@ class Selection(BaseModel):
 
     Attributes:
         table: the verdict table's URL.
-        where: a condition on a row of the view `evidence` with the columns `ADDED`, and the label's where there are
+        where: a condition on a row of the view `evidence` with the columns `ADDED`, and the label's if there are
             labels.
         labels: the URL of a table of labels; only labelled images are chosen.
         sample: the share that is drawn of them.
@@ -67,7 +67,7 @@ class Selection(BaseModel):
 
 
 def demand_choice(selection: Selection, output: str) -> None:
-    """Insist, before anything is made, that a selection can be made, and that the output holds nothing else.
+    """Check, before anything is written, that a selection can be made, and that the output holds nothing else.
 
     Raises:
         SettingsError: there is no table or no labels, the condition is no SQL on the columns, or the output holds an
@@ -101,7 +101,7 @@ def list_chosen(selection: Selection, output: str) -> int:
 
 
 def demand_same(selection: Selection, before: dict[str, Any], output: str) -> None:
-    """Insist that an output holds an export of what is selected.
+    """Check that an output holds an export of what is selected.
 
     Raises:
         SettingsError: it holds another.

@@ -38,8 +38,8 @@ class Part(BaseModel):
     """Some rows of a listing that are done.
 
     Attributes:
-        name: of the shard; None where none of the rows had bytes.
-        rows: the first, and the one behind the last.
+        name: of the shard; None if none of the rows had bytes.
+        rows: the first, and the one after the last.
         images: in the shard.
         missing: of those that had no bytes, what a person needs to know.
     """
@@ -177,7 +177,7 @@ def temporary(url: str) -> str:
 
 
 def deliver(path: Path, url: str) -> None:
-    """Give a whole file its name, on this machine or in a store.
+    """Return a whole file its name, on this machine or in a store.
 
     Raises:
         StorageError: the store refuses it.

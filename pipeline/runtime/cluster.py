@@ -32,7 +32,7 @@ LISTENS = 10.0
 """Seconds in which a cluster's head must take a connection."""
 BATCHES_A_BLOCK = 4
 BLOCKS_A_STORE = 24
-"""Blocks that the object store has room for. Ray Data stands nearly still where there is room for few: 10,000 small
+"""Blocks that the object store has room for. Ray Data stands nearly still if there is room for few: 10,000 small
 images took 18 s with room for 13 blocks, and had not ended after 150 s with room for 6."""
 DRIVERS = ("/dev/nvidia[0-9]*", "/proc/driver/nvidia/version", "/dev/dxg", "/dev/kfd")
 """What a machine has where its GPU can be used: NVIDIA's driver, that of WSL, AMD's. Where none is there, Ray counts no
@@ -64,7 +64,7 @@ class Layout:
     store: int
 
     def rows_a_call(self, image_bytes: int) -> int:
-        """Tell how many images a scorer is handed at a time: several batches, so that what a call costs is shared out.
+        """Return how many images a scorer is handed at a time: several batches, so that what a call costs is shared out.
 
         Args:
             image_bytes: of an image's views.
@@ -145,7 +145,7 @@ def quiet(*, logs: bool) -> None:
 
 
 def _demand_listener(where: str) -> None:
-    """Insist that somebody listens at a cluster's address; Ray itself would ask there for minutes.
+    """Check that somebody listens at a cluster's address; Ray itself would ask there for minutes.
 
     Raises:
         ConnectionError: nobody does.
@@ -159,7 +159,7 @@ def _demand_listener(where: str) -> None:
 
 
 def demand_gpu(device: str, address: str | None) -> None:
-    """Insist, before anything is read, that a Ray of this run's own could have the GPU that is asked for.
+    """Check, before anything is read, that a Ray of this run's own could have the GPU that is asked for.
 
     Args:
         device: what is asked for.
@@ -240,7 +240,7 @@ def _machines() -> int:
 
 
 def write_resources() -> dict[str, Any]:
-    """Tell Ray Data how a verdict's last steps run.
+    """Return Ray Data how a verdict's last steps run.
 
     They ask for no core, else preparing tasks keep them from writing; and half as many run at a time as there are
     cores, else Ray starts a process for each part that waits, which costs more than the part.

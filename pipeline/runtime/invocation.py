@@ -30,7 +30,7 @@ def invoked(job: str) -> Iterator[None]:
 
 
 def program() -> str | None:
-    """Name the running job as `mole-scan` was told it; None where a file of `jobs` was started."""
+    """Name the running job as `mole-scan` was told it; None if a file of `jobs` was started."""
     return _PROGRAM.get()
 
 

@@ -37,8 +37,8 @@ class Outcome:
 
     Attributes:
         results: those that came before its end.
-        signal: the signal that ended its process; None where none did.
-        code: with which it ended itself before the call was over; None where the call came to its end.
+        signal: the signal that ended its process; None if none did.
+        code: with which it ended itself before the call was over; None if the call came to its end.
     """
 
     results: list[Any]
@@ -100,7 +100,7 @@ class Server:
 
 @lru_cache
 def server(*modules: str) -> Server:
-    """Give this process's one server that has imported these; it ends with the process."""
+    """Return this process's one server that has imported these; it ends with the process."""
     return Server(*modules)
 
 
@@ -154,7 +154,7 @@ def _child(stream: BinaryIO, function: Call, arguments: tuple[object, ...]) -> N
 
 
 def _data_bytes() -> int:
-    """Tell how much memory this process holds that RLIMIT_DATA counts."""
+    """Return how much memory this process holds that RLIMIT_DATA counts."""
     with open("/proc/self/status") as status:
         facts = dict(line.split(":", 1) for line in status if ":" in line)
     return int(facts["VmData"].split()[0]) << 10

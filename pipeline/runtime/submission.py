@@ -36,7 +36,7 @@ def demand_durable(places: Mapping[str, Sequence[str]]) -> None:
 
 
 def is_submitted() -> bool:
-    """Tell whether `ray job submit` started this command."""
+    """Return whether `ray job submit` started this command."""
     return _config() is not None
 
 

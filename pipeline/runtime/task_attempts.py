@@ -9,7 +9,7 @@ DEATHS = 2
 
 
 def is_poison_suspected() -> bool:
-    """Tell whether the workers of the task that runs here have died twice, so that its images are suspected.
+    """Return whether the workers of the task that runs here have died twice, so that its images are suspected.
 
     A task is begun again when its worker or its machine has died. How often that was has no public name in Ray.
     """

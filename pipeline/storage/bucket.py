@@ -51,7 +51,7 @@ def info(fs: S3FileSystem, url: str) -> FileInfo | None:
 
 
 def prefix_of(url: str) -> str:
-    """Give the prefix of all keys below a URL; slashes at its end are part of it."""
+    """Return the prefix of all keys below a URL; slashes at its end are part of it."""
     key = split(url)[1]
     return key if not key or key.endswith("/") else f"{key}/"
 
@@ -66,7 +66,7 @@ def below(fs: S3FileSystem, url: str) -> Iterator[FileInfo | str]:
 
     Args:
         fs: the store.
-        url: the prefix; a slash is added where it has none at its end.
+        url: the prefix; a slash is added if it has none at its end.
 
     Yields:
         Each object; and each prefix of more, as a URL with its slash. An empty object named as the prefix itself stands
@@ -92,7 +92,7 @@ def below(fs: S3FileSystem, url: str) -> Iterator[FileInfo | str]:
 
 
 def read(fs: S3FileSystem, url: str, span: tuple[int, int] | None = None) -> bytes:
-    """Read an object, or a span of its bytes (first, behind the last), in one request.
+    """Read an object, or a span of its bytes (first, after the last), in one request.
 
     Raises:
         OSError: the store failed, or gave fewer bytes than it said (or another of `STORE_FAULTS`).

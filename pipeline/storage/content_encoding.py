@@ -36,11 +36,11 @@ class Decompressor(Protocol):
 
     @property
     def eof(self) -> bool:
-        """Tell whether the stream's end was seen."""
+        """Return whether the stream's end was seen."""
 
     @property
     def unused_data(self) -> bytes:
-        """Give what lay behind the end."""
+        """Return what lay behind the end."""
 
 
 class Zlib:
@@ -55,12 +55,12 @@ class Zlib:
 
     @property
     def eof(self) -> bool:
-        """Tell whether the end was seen."""
+        """Return whether the end was seen."""
         return self._decompressor.eof
 
     @property
     def unused_data(self) -> bytes:
-        """Give what lay behind the end."""
+        """Return what lay behind the end."""
         return self._decompressor.unused_data
 
 
@@ -78,7 +78,7 @@ class Brotli:
 
     @property
     def eof(self) -> bool:
-        """Tell whether the end was seen."""
+        """Return whether the end was seen."""
         return bool(self._decompressor.is_finished())
 
 
@@ -169,7 +169,7 @@ class ContentDecoder:
         self._decoders = [Decoder(name) for name in reversed(names) if name in ("gzip", "deflate", "br", "zstd")]
 
     def __bool__(self) -> bool:
-        """Tell whether anything is to be undone."""
+        """Return whether anything is to be undone."""
         return bool(self._decoders)
 
     def feed(self, data: bytes) -> Iterator[bytes]:

@@ -80,7 +80,7 @@ def fault_of(reason: BaseException) -> tuple[Status, str]:
 
 
 def is_passing(reason: BaseException) -> bool:
-    """Tell whether a fault may pass: throttling, a reset, a timeout, a server's own error; not "no" and not "gone"."""
+    """Return whether a fault may pass: throttling, a reset, a timeout, a server's own error; not "no" and not "gone"."""
     told = _told(reason)
     if not isinstance(told, STORE_FAULTS) or isinstance(told, SETTLED) or fault_of(told)[0] is not Status.UNREACHABLE:
         return False
@@ -91,7 +91,7 @@ def is_passing(reason: BaseException) -> bool:
 
 
 def is_taken(reason: BaseException) -> bool:
-    """Tell whether a store refused to create a file because there is one."""
+    """Return whether a store refused to create a file because there is one."""
     return _code(_told(reason)) in TAKEN_CODES or getattr(reason, "errno", None) in (errno.EEXIST, errno.EBUSY)
 
 

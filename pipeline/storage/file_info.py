@@ -13,9 +13,9 @@ class FileInfo:
 
     Attributes:
         url: where it is; a local file as its absolute path, one whose name is no UTF-8 as a `file://` URL.
-        size: bytes, None where the store does not tell.
+        size: bytes, None if the store does not tell.
         identity: changes when the bytes do: the ETag, or size and time of change.
-        key: its path below the folder that was listed; empty where none was.
+        key: its path below the folder that was listed; empty if none was.
         fault: status and reason, where it is known already that it cannot be read.
     """
 

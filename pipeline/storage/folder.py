@@ -78,7 +78,7 @@ def files(url: str) -> list[FileInfo]:
 
 
 def is_hidden(key: str) -> bool:
-    """Tell whether a file's or folder's own name begins with a dot; a store's `.` and `..` are names like others."""
+    """Return whether a file's or folder's own name begins with a dot; a store's `.` and `..` are names like others."""
     name = key.rstrip("/").rpartition("/")[2]
     return name.startswith(".") and name not in (".", "..")
 
@@ -172,7 +172,7 @@ def _local_entries(top: str, *, hidden: bool, without: str | None = None) -> Ite
 
 
 def _marks(folder: str | None) -> set[tuple[int, int]]:
-    """Tell a folder of a disk from every other, by whatever links it is reached; none where it is not there."""
+    """Return a folder of a disk from every other, by whatever links it is reached; none where it is not there."""
     try:
         facts = os.stat(filesystem(folder)[1]) if folder is not None else None
     except OSError:

@@ -43,7 +43,7 @@ class Body:
         self.identity = identity_of(file_facts(answer, ""))
 
     def next(self) -> bytes:
-        """Give what comes next, b"" at the end.
+        """Return what comes next, b"" at the end.
 
         Raises:
             OSError: the server failed, or the body ended before its time (or another of `STORE_FAULTS`).
@@ -77,7 +77,7 @@ class TrailingBytes:
         self._protocol = None if connection is None else connection.protocol
 
     def refuse(self) -> None:
-        """Insist that there was none, once the body was read: one of the two, length or body, is not what it should be.
+        """Check that there was none, once the body was read: one of the two, length or body, is not what it should be.
 
         Raises:
             OSError: there was.
@@ -87,7 +87,7 @@ class TrailingBytes:
 
 
 def check_response(answer: ClientResponse, *, ranged: bool) -> None:
-    """Insist that an answer has the body that was asked for, and no part of it or word about it in its place."""
+    """Check that an answer has the body that was asked for, and no part of it or word about it in its place."""
     if ranged and answer.status == UNSATISFIABLE and answer.headers.get("Content-Range", "").endswith("*/0"):
         return  # of an empty file there is no part
     answer.raise_for_status()
@@ -100,7 +100,7 @@ def check_response(answer: ClientResponse, *, ranged: bool) -> None:
 
 
 def total_size(answer: ClientResponse, start: int) -> int | None:
-    """Tell the size of the file that a part was asked of, None where the answer is not that part."""
+    """Return the size of the file that a part was asked of, None if the answer is not that part."""
     if answer.status == UNSATISFIABLE:
         return 0
     span = RANGE.match(answer.headers.get("Content-Range", ""))

@@ -39,7 +39,7 @@ def written(path: str) -> str:
 
 
 def is_text(name: str) -> bool:
-    """Tell whether a name's bytes are UTF-8."""
+    """Return whether a name's bytes are UTF-8."""
     try:
         name.encode()
     except UnicodeEncodeError:

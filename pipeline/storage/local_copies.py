@@ -92,7 +92,7 @@ class LocalCopies:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def get(self, url: str) -> Copy | None:
-        """Give a file's copy, None where there is none."""
+        """Return a file's copy, None if there is none."""
         copy = self._kept.get(url)
         if copy is not None:
             self._kept.move_to_end(url)
@@ -111,5 +111,5 @@ class LocalCopies:
             del self._kept[url]
 
     def lock(self, url: str) -> asyncio.Lock:
-        """Give the lock under which a file is copied."""
+        """Return the lock under which a file is copied."""
         return self._locks.setdefault(url, asyncio.Lock())

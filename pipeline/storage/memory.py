@@ -22,5 +22,5 @@ def mount(contents: Snapshot) -> None:
 
 
 def lives_in_this_process(url: str) -> bool:
-    """Tell whether a URL can be seen by this process alone, as `memory://` is."""
+    """Return whether a URL can be seen by this process alone, as `memory://` is."""
     return isinstance(storage.filesystem(url)[0], MemoryFileSystem)

@@ -37,7 +37,7 @@ _retries: Counter[str] = Counter()
 
 
 def seconds() -> float:
-    """Tell for how long a store that fails is asked again.
+    """Return for how long a store that fails is asked again.
 
     Raises:
         SettingsError: the environment says something that is no length of time.
@@ -77,7 +77,7 @@ def with_retries(call: Callable[[], T], url: str) -> T:
 
 
 def take_retries() -> dict[str, int]:
-    """Tell how often this process has asked again since this was called last, by protocol."""
+    """Return how often this process has asked again since this was called last, by protocol."""
     if not _retries:  # without a lock, since it is asked for each block
         return {}
     with _lock:
@@ -93,10 +93,10 @@ def _heard(call: RetryCallState, url: str) -> None:
 
 
 def is_never_retried(url: str) -> bool:
-    """Tell whether a URL is this machine's own, where a second asking hears the same."""
+    """Return whether a URL is this machine's own, where a second asking hears the same."""
     return "://" not in url or url.lower().startswith(("file:", "local:", "memory:"))
 
 
 def is_web(url: str) -> bool:
-    """Tell whether a URL is a web server's, which may be anybody's."""
+    """Return whether a URL is a web server's, which may be anybody's."""
     return url.lower().startswith(("http://", "https://"))

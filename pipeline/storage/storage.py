@@ -57,19 +57,19 @@ def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
 
 
 def _protocol(url: str) -> str | None:
-    """Find a URL's protocol, None where it is a path of this machine."""
+    """Find a URL's protocol, None if it is a path of this machine."""
     found = PROTOCOL.match(url)
     protocol = found[1].lower() if found else "file"
     return None if protocol in LOCAL else protocol
 
 
 def is_local(url: str) -> bool:
-    """Tell whether a URL is a path of this machine."""
+    """Return whether a URL is a path of this machine."""
     return _protocol(url) is None
 
 
 def is_s3(url: str) -> bool:
-    """Tell whether a URL is an S3 object's or bucket's."""
+    """Return whether a URL is an S3 object's or bucket's."""
     return _protocol(url) in S3FileSystem.protocol
 
 
@@ -90,7 +90,7 @@ def url_of(fs: fsspec.AbstractFileSystem, path: str) -> str:
 
 
 def file_name(url: str) -> str:
-    """Give a URL up to the end of its file's name: a web server's without query and fragment, any other whole."""
+    """Return a URL up to the end of its file's name: a web server's without query and fragment, any other whole."""
     return url.partition("#")[0].partition("?")[0] if is_web(url) else url
 
 
@@ -155,7 +155,7 @@ def read_range(url: str, start: int, end: int) -> bytes:
     Args:
         url: where it is.
         start: the first byte.
-        end: the byte behind the last.
+        end: the byte after the last.
 
     Raises:
         OSError: as the store said it, or because it gave fewer bytes.
@@ -175,7 +175,7 @@ def read_range(url: str, start: int, end: int) -> bytes:
 
 
 def size(url: str) -> int:
-    """Tell how many bytes a file has; one that is gone has none."""
+    """Return how many bytes a file has; one that is gone has none."""
     try:
         place = info(url)
     except STORE_FAULTS:
@@ -184,13 +184,13 @@ def size(url: str) -> int:
 
 
 def exists(url: str) -> bool:
-    """Tell whether a file or folder is there now, whatever a listing said before."""
+    """Return whether a file or folder is there now, whatever a listing said before."""
     fs, path = filesystem(url)
     return bool(fs.exists(path))
 
 
 def demand(url: str, written: str) -> None:
-    """Insist that a file or folder which the user named is there.
+    """Check that a file or folder which the user named is there.
 
     Args:
         url: where.

@@ -129,7 +129,7 @@ class Lines(io.TextIOBase):
         return True
 
     def fileno(self) -> int:
-        """Give the number of the stream below, for processes that inherit it."""
+        """Return the number of the stream below, for processes that inherit it."""
         return self._under.fileno()
 
     def write(self, text: str) -> int:
@@ -165,7 +165,7 @@ LOG = Log()
 
 
 def _second(stream: TextIO) -> TextIO | None:
-    """Open a second way to where a stream leads; None where that is no file, as in a test."""
+    """Open a second way to where a stream leads; None if that is no file, as in a test."""
     try:
         return open(os.dup(stream.fileno()), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
     except (OSError, ValueError, AttributeError):
@@ -173,5 +173,5 @@ def _second(stream: TextIO) -> TextIO | None:
 
 
 def is_yes(value: object) -> bool:
-    """Tell whether a setting that nobody has checked yet says true."""
+    """Return whether a setting that nobody has checked yet says true."""
     return str(value).strip().lower() in YES

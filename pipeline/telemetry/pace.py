@@ -35,7 +35,7 @@ class Pace:
             self._arrivals.popleft()
 
     def rate(self, now: float) -> float | None:
-        """Tell how much is done a second; None until two arrivals show it.
+        """Return how much is done a second; None until two arrivals show it.
 
         Things arrive in lumps, so the time up to the last arrival counts, and silence only once it has lasted longer
         than the lumps are apart.
@@ -54,7 +54,7 @@ class Pace:
         return (self.done - self._first[1]) / (self._arrivals[-1][0] - self._first[0])
 
     def left(self, total: int | None, now: float) -> float | None:
-        """Tell how many seconds are left of a total; None where no rate or no total is known."""
+        """Return how many seconds are left of a total; None if no rate or no total is known."""
         rate = self.rate(now)
         if total is None or not rate or self.done >= total:
             return None

@@ -172,7 +172,7 @@ class Progress:
         return f"{self.images:,}{of} images written{rate}, {self.written}"
 
     def bar(self) -> tuple[int, int | None]:
-        """Tell how much of this phase is done, and of how much, if that is known."""
+        """Return how much of this phase is done, and of how much, if that is known."""
         with self.lock:
             done, total = (self._done(), self.total) if self.phase == SCORING else (self._pace.done, self._total)
             return done, None if total is None else max(total, done)

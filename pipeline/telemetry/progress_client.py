@@ -30,7 +30,7 @@ class ProgressPoller:
             wait: seconds, for the answer.
 
         Returns:
-            What was told of it; None where no answer has come yet, or none will.
+            What was told of it; None if no answer has come yet, or none will.
         """
         if self._counter is None:
             return None
@@ -52,7 +52,7 @@ def progress_counter(progress: ProgressDisplay) -> Iterator[Any]:
     """Start a counter on a Ray that is connected, if the progress is shown: it costs a process, and no core.
 
     Yields:
-        The actor's handle; None where nobody looks.
+        The actor's handle; None if nobody looks.
     """
     if not progress.is_watching:
         yield None
@@ -77,7 +77,7 @@ def counted_phase(name: str, total: int | None, noun: str) -> Iterator[ProgressR
         noun: what that is.
 
     Yields:
-        What they tell; None where nobody looks.
+        What they tell; None if nobody looks.
     """
     progress = ProgressDisplay.shown()
     with progress_counter(progress) as counter:

@@ -38,7 +38,7 @@ class ProgressCounter:
         self._seen = WorkerProgress()
 
     def snapshot(self, wave: int) -> WorkerProgress:
-        """Tell what was told of a wave."""
+        """Return what was told of a wave."""
         return self._of(wave) or WorkerProgress()
 
     def loaded(self, wave: int) -> None:
@@ -86,24 +86,24 @@ class ProgressReporter:
         self._pending, self._sent_at = 0, 0.0
 
     def loaded(self) -> None:
-        """Tell that a detector is ready."""
+        """Return that a detector is ready."""
         self._send("loaded")
 
     def scored(self, images: int) -> None:
-        """Tell how many images went through the detector, once a second at most."""
+        """Return how many images went through the detector, once a second at most."""
         self._pending += images
         if time.monotonic() - self._sent_at >= REPORT_EVERY:
             self._send("scored", self._pending)
             self._pending, self._sent_at = 0, time.monotonic()
 
     def reached(self, step: int) -> None:
-        """Tell which step a training has come to, once a second at most."""
+        """Return which step a training has come to, once a second at most."""
         if time.monotonic() - self._sent_at >= REPORT_EVERY:
             self._send("reached", step)
             self._sent_at = time.monotonic()
 
     def concluded(self, rows: Any) -> None:
-        """Tell what became of images.
+        """Return what became of images.
 
         Args:
             rows: a table of verdicts and their models.
@@ -116,7 +116,7 @@ class ProgressReporter:
             self._send("concluded", dict(outcomes))
 
     def ended(self, unit: str, images: int) -> None:
-        """Tell how many images a unit had to give, once it is read."""
+        """Return how many images a unit had to give, once it is read."""
         self._send("ended", unit, images)
 
     def _send(self, method: str, *values: object) -> None:

@@ -36,7 +36,7 @@ Item = TypeVar("Item")
 
 
 def results() -> Console:
-    """Open stdout for results: as wide as the terminal, and wide enough for a table where there is none."""
+    """Open stdout for results: as wide as the terminal, and wide enough for a table if there is none."""
     return Console(width=None if sys.stdout.isatty() else WIDTH)
 
 
@@ -46,7 +46,7 @@ class ProgressDisplay(Progress):
     While it is entered it looks at what workers have counted, twice a second, in a thread of its own.
 
     Args:
-        job: begins a run of this name in the log; None where somebody else does.
+        job: begins a run of this name in the log; None if somebody else does.
         quiet: say nothing.
     """
 
@@ -218,7 +218,7 @@ def handle_sigterm() -> None:
 
 
 def interrupted(reason: KeyboardInterrupt) -> int:
-    """Tell on stderr that a run was stopped, and give its exit code."""
+    """Return on stderr that a run was stopped, and give its exit code."""
     code = TERMINATED if isinstance(reason, Terminated) else INTERRUPTED
     LOG.log("stopped; what is written stays good, the same command goes on from there", "warning", exit_code=code)
     return code

@@ -91,10 +91,10 @@ def _scale(image: Image.Image, layout: Layout) -> Scale:
 
 
 def _float_white(image: Image.Image) -> float | None:
-    """Tell the white of floats: 1 where most lie below it, else of whole numbers or wide ranges that of 8 or 16 bits.
+    """Return the white of floats: 1 if most lie below it, else of whole numbers or wide ranges that of 8 or 16 bits.
 
     Returns:
-        1, 255 or 65,535; None where values are negative, infinite, no numbers, or above all these.
+        1, 255 or 65,535; None if values are negative, infinite, no numbers, or above all these.
     """
     most, within, whole, finite = 0.0, 0, True, True
     for _, band in bands(image, Window(0, 0, image.height, image.width)):

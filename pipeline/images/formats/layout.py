@@ -30,11 +30,11 @@ class Layout:
 
     Attributes:
         data: what the reader shall see: the file, without what it must not stumble over.
-        size: width and height as they are stored, None where the reader tells them without a cost.
+        size: width and height as they are stored, None if the reader tells them without a cost.
         footprint: bytes a pixel that reader and conversion hold at their peak.
         memory: bytes that are held beside, whatever the pixels are.
         passes: how often the decoder goes over all pixels.
-        white: the highest value of a deep grey; None where the values themselves must tell.
+        white: the highest value of a deep grey; None if the values themselves must tell.
         inverted: whether 0 is white and the reader does not turn it round.
         most_pixels: the format's own bound, where its decoder is slow or greedy.
         kind: in words, where the structure is sound, so that a header that no reader takes is an unread kind.

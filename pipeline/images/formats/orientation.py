@@ -17,7 +17,7 @@ def orientation(info: dict[Any, Any]) -> int:
         info: what Pillow found beside the pixels; `exif` and `xmp` are looked at.
 
     Returns:
-        1 to 8 as EXIF counts them, 1 where nothing tells, or only a broken block.
+        1 to 8 as EXIF counts them, 1 if nothing tells, or only a broken block.
     """
     exif, packet = info.get("exif"), info.get("xmp")
     turn = _told(exif.removeprefix(b"Exif\0\0")) if isinstance(exif, bytes) else None

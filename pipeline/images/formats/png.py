@@ -57,7 +57,7 @@ def _kept(data: bytes, colours: int) -> list[memoryview]:
 
 
 def _is_needed(kind: bytes, length: int, colours: int, seen: set[bytes], last: bytes) -> bool:
-    """Tell whether a chunk makes the pixels: of each kind the first, of IDAT the first unbroken row of them."""
+    """Return whether a chunk makes the pixels: of each kind the first, of IDAT the first unbroken row of them."""
     match kind:
         case b"IHDR":
             if b"IHDR" in seen:

@@ -71,7 +71,7 @@ TGA_BITS = {8, 15, 16, 24, 32}
 
 
 def sniff(data: bytes) -> str | None:
-    """Tell a format by what its files begin with, None for bytes of no known one."""
+    """Return a format by what its files begin with, None for bytes of no known one."""
     head = data[:1024]
     named = next((name for begin, name in BEGINNINGS if begin.match(head)), None)
     return named or _brand(head) or ("tga" if _is_tga(data) else None)
@@ -89,7 +89,7 @@ def _brand(head: bytes) -> str | None:
 
 
 def _is_tga(data: bytes) -> bool:
-    """Tell a Truevision image, which has no mark of its own, by its footer or a header right in every field."""
+    """Return a Truevision image, which has no mark of its own, by its footer or a header right in every field."""
     if data[-18:] == b"TRUEVISION-XFILE.\0":
         return True
     if len(data) < 19:

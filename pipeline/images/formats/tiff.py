@@ -114,7 +114,7 @@ def directories(data: bytes) -> Iterator[Directory]:
 
 
 def _directory(data: bytes, at: int, order: str, *, big: bool) -> Directory | None:
-    """Read one directory; None where the file ends in it."""
+    """Read one directory; None if the file ends in it."""
     count_form, entry_form, inline = ("Q", "HHQ8s", 8) if big else ("H", "HHL4s", 4)
     entry = struct.Struct(order + entry_form)
     begin = at + struct.calcsize(order + count_form)
@@ -177,7 +177,7 @@ def _check_samples(page: Directory) -> None:
 
 
 def _piece_bytes(page: Directory) -> int:
-    """Tell what one strip or tile takes unpacked.
+    """Return what one strip or tile takes unpacked.
 
     Raises:
         RefusalError: there are too many pieces, or they cover far more than the page.

@@ -67,7 +67,7 @@ def metadata(data: bytes) -> Iterator[Block]:
 
 
 def walk(data: bytes, at: int, end: int) -> Iterator[Box]:
-    """Yield the boxes that lie one behind the other between two places; a length that cannot be ends them."""
+    """Yield the boxes that lie one after the other between two places; a length that cannot be ends them."""
     for _ in range(MOST_STEPS):
         if at + 8 > end:
             return

@@ -125,7 +125,7 @@ def _by_keyword(name: str, text: str) -> str:
 
 
 def _graph(text: str, name: str) -> str:
-    """Tell by its keys which program's JSON a text is."""
+    """Return by its keys which program's JSON a text is."""
     found = _comfy(text, name)
     if found:
         return found

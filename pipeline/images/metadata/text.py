@@ -55,7 +55,7 @@ def comment(data: bytes, order: Order) -> str:
 
     Args:
         data: the field's bytes; without a name of a character set, all of them are text.
-        order: of the EXIF block, the last resort where nothing shows which of UTF-16's two it is.
+        order: of the EXIF block, the last resort if nothing shows which of UTF-16's two it is.
     """
     named = CHARSET.match(data[:8])
     text = data[8:] if named else data
@@ -75,7 +75,7 @@ def utf_16(data: bytes) -> str:
 
 
 def _order_seen(data: bytes) -> str | None:
-    """Tell UTF-16's order by where the zeros of its Latin letters lie; None where they show neither."""
+    """Return UTF-16's order by where the zeros of its Latin letters lie; None if they show neither."""
     head = data[:4096]
     even, odd = head[::2].count(0), head[1::2].count(0)
     if even == odd:

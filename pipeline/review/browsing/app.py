@@ -177,13 +177,13 @@ class Pages:
         return Response(found.picture, media_type="image/png", headers=headers)
 
     def state(self, request: Request) -> Response:
-        """Tell how far the table is read."""
+        """Return how far the table is read."""
         state = self._session.snapshot.state
         names = ("phase", "share", "images", "seconds", "ready", "error")
         return JSONResponse({name: getattr(state, name) for name in names})
 
     def labels(self, request: Request) -> Response:
-        """Tell what is marked and noted on images, as a page wants to know that was open beside others."""
+        """Return what is marked and noted on images, as a page wants to know that was open beside others."""
         if not self._session.snapshot.state.ready:
             return JSONResponse({"error": "the table is still being read"}, 503)
         numbers = [_number(text) for text in request.query_params.getlist("id")[:MOST_ASKED]]

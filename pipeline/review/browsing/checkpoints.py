@@ -19,7 +19,7 @@ class Checkpoints:
     Args:
         table: the folder URL of the verdict table.
         model: a checkpoint or a registry that a user named; None leaves it at the others.
-        registry: the folder URL of a registry; None where there is none.
+        registry: the folder URL of a registry; None if there is none.
 
     Raises:
         SettingsError: what the user named is not there.
@@ -40,23 +40,23 @@ class Checkpoints:
                 self._found[digest] = describe(locate(versions.version(digest), digest))
 
     def of(self, digest: str) -> Description | None:
-        """Give a model's checkpoint, without its weights; None where it is not at hand."""
+        """Return a model's checkpoint, without its weights; None if it is not at hand."""
         return self._found.get(digest)
 
     def thresholds(self) -> dict[str, tuple[float, float]]:
-        """Give the thresholds of the models at hand, in logits: real below, generated from there up."""
+        """Return the thresholds of the models at hand, in logits: real below, generated from there up."""
         read = {digest: description.calibration for digest, description in self._found.items()}
         return {digest: (own.real_below, own.generated_above) for digest, own in read.items()}
 
     def spec(self, digest: str, fingerprint: str | None) -> Preprocess | None:
-        """Give the views by which a model judged, None where nothing tells."""
+        """Return the views by which a model judged, None if nothing tells."""
         description = self._found.get(digest)
         if description is not None and description.config.preprocess_fingerprint == fingerprint:
             return description.preprocess
         return SPECS.get(fingerprint or "")
 
     def chance(self, digest: str, logit: float, known: tuple[float, float]) -> float | None:
-        """Tell the probability that a logit would have had in a run.
+        """Return the probability that a logit would have had in a run.
 
         Args:
             digest: of the model.

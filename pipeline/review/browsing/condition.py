@@ -76,7 +76,7 @@ def parsed(text: str) -> str:
 
 
 def demand_condition(ask: Ask, text: str) -> None:
-    """Insist that a condition is true or false of an image.
+    """Check that a condition is true or false of an image.
 
     Args:
         ask: answers a query about the images.

@@ -72,7 +72,7 @@ class Guard:
         await (refused or self._app)(scope, receive, marked)
 
     def _refused(self, scope: Scope) -> Response | None:
-        """Give the answer to what may not ask, or to what brings the token for the first time; None lets through."""
+        """Return the answer to what may not ask, or to what brings the token for the first time; None lets through."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if host not in self._hosts:

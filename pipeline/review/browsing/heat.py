@@ -107,7 +107,7 @@ def drawing(folder: str, views_C3SS: Pixels) -> Drawn:
         views_C3SS: what it saw; uint8.
 
     Returns:
-        The picture is clear where nothing speaks; all maps are drawn to the scale of the strongest cell of all.
+        The picture is clear if nothing speaks; all maps are drawn to the scale of the strongest cell of all.
 
     Raises:
         ModelError: the checkpoint cannot be used.

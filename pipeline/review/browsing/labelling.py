@@ -90,11 +90,11 @@ class Labelling:
 
     @property
     def last(self) -> int | None:
-        """The image whose mark or note `undo` would take back; None where there is nothing to take back."""
+        """The image whose mark or note `undo` would take back; None if there is nothing to take back."""
         return self._before[-1][0] if self._before else None
 
     def of(self, number: int) -> Mapping[str, Any] | None:
-        """Give the label of an image, None where it has none."""
+        """Return the label of an image, None if it has none."""
         return self._said.get(number)
 
     def say(self, row: Row, said: LabelEdit) -> Mapping[str, Any] | None:
@@ -123,7 +123,7 @@ class Labelling:
         """Take back what was said last since the start; it stays on record, and what was said before it counts again.
 
         Returns:
-            The image's row, and its label from now on; None where there is nothing to take back.
+            The image's row, and its label from now on; None if there is nothing to take back.
 
         Raises:
             StorageError: it could not be written; nothing has changed then.

@@ -126,7 +126,7 @@ class Query:
 
     @property
     def address(self) -> str:
-        """Write it as the query of an address; empty where nothing is asked."""
+        """Write it as the query of an address; empty if nothing is asked."""
         given = {
             name: "1" if value is True else value
             for name, value in asdict(self).items()
@@ -221,7 +221,7 @@ class Query:
 
 
 def _one_of(name: str, value: str, known: Sequence[str]) -> str:
-    """Insist on a value that there is.
+    """Require a value that there is.
 
     Raises:
         SettingsError: it is none.

@@ -36,7 +36,7 @@ class Scale:
 
     Attributes:
         score: of the image.
-        real_below: of the threshold below which images are real; None where it is not known.
+        real_below: of the threshold below which images are real; None if it is not known.
         generated_above: of the one from which they are generated.
     """
 
@@ -58,7 +58,7 @@ class Records:
         self._checkpoints = checkpoints
 
     def row(self, number: int) -> Row | None:
-        """Read an image's row; None where there is none of that number."""
+        """Read an image's row; None if there is none of that number."""
         rows = self._snapshot.ask("SELECT * FROM images WHERE id = ?", [number])
         return rows[0] if rows else None
 
@@ -93,11 +93,11 @@ class Records:
         return f"{told} {words[0].upper()}{words[1:]}."
 
     def thresholds(self, row: Row) -> tuple[float | None, float | None]:
-        """Give the thresholds of a row's model in logits: real below, generated from there up; None if not known."""
+        """Return the thresholds of a row's model in logits: real below, generated from there up; None if not known."""
         return self._snapshot.thresholds.get(row["model"], (None, None))
 
     def scale(self, row: Row) -> Scale | None:
-        """Place a score between the thresholds; None where there is no score."""
+        """Place a score between the thresholds; None if there is no score."""
         if row["logit"] is None:
             return None
         low, high = self.thresholds(row)
@@ -132,7 +132,7 @@ def chance(probability: float | None) -> str:
 
 
 def name(row: Mapping[str, Any]) -> str:
-    """Give what people call an image: its name without folders, and without signs that hide or turn its direction."""
+    """Return what people call an image: its name without folders, and without signs that hide or turn its direction."""
     told = str(row["key"] or row["uri"] or f"image {row['index']}")
     return printable(told.rstrip("/").rpartition("/")[2] or told)
 
@@ -151,7 +151,7 @@ def _begun(text: str) -> str:
 
 
 def link(row: Row) -> str | None:
-    """Give the web address of an image, None where it has none that a browser may follow."""
+    """Return the web address of an image, None if it has none that a browser may follow."""
     uri = str(row["uri"] or "")
     return uri if urlsplit(uri).scheme in ("http", "https") and row["length"] is None else None
 

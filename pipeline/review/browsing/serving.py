@@ -84,5 +84,5 @@ def bound(port: int) -> socket.socket:
 
 
 def has_display() -> bool:
-    """Tell whether a browser could be opened here for whoever started the command."""
+    """Return whether a browser could be opened here for whoever started the command."""
     return any(os.environ.get(name) for name in DISPLAYS)

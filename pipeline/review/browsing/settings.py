@@ -56,7 +56,7 @@ class BrowseSettings(JobSettings):
 
     @property
     def _parent(self) -> str | None:
-        """The folder that the table's folder lies in; None where that is a whole bucket or disk."""
+        """The folder that the table's folder lies in; None if that is a whole bucket or disk."""
         protocol, slashes, path = storage.absolute(self.table).rstrip("/").rpartition("://")
         parent, slash, _ = path.rpartition("/")
         return f"{protocol}{slashes}{parent}" if slash else None

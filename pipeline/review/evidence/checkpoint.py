@@ -50,7 +50,7 @@ def find(digest: str, places: Iterable[str]) -> Checkpoint | None:
         places: checkpoint folders and registries that may have it; those that are gone are passed over.
 
     Returns:
-        None where none of them has it.
+        None if none of them has it.
     """
     for place in dict.fromkeys([EMBEDDED, *places]):
         try:

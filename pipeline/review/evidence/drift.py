@@ -28,8 +28,8 @@ class Index:
     """A population stability index.
 
     Attributes:
-        value: 0 where two distributions are the same.
-        chance: what it stays below 19 times in 20 where nothing has changed, for so many images.
+        value: 0 if two distributions are the same.
+        chance: what it stays below 19 times in 20 if nothing has changed, for so many images.
         before: images of the reference.
         after: images that are held against it.
     """
@@ -72,7 +72,7 @@ class Flips:
 
 
 def between(rows: ModelRows, before: Window, after: Window) -> Index | None:
-    """Hold the scores of a later time against those of an earlier one; None where either has none."""
+    """Hold the scores of a later time against those of an earlier one; None if either has none."""
     counted = rows.ask(
         f"SELECT floor({STEPS} * {ODDS})::BIGINT AS step, count(*) FILTER (scanned_at BETWEEN $1 AND $2) AS before, "
         "count(*) FILTER (scanned_at BETWEEN $3 AND $4) AS after FROM narrow WHERE probability IS NOT NULL "
@@ -84,7 +84,7 @@ def between(rows: ModelRows, before: Window, after: Window) -> Index | None:
 
 
 def flips(rows: ModelRows) -> Flips | None:
-    """Compare the model with the one before it, image by image; None where no image was scored by both.
+    """Compare the model with the one before it, image by image; None if no image was scored by both.
 
     Images are joined by a 64-bit hash of their place: in one of some 3 × 10^5 tables of ten million images a pair is
     taken for another.
@@ -127,7 +127,7 @@ def index(before: Sequence[int], after: Sequence[int]) -> Index | None:
     Returns:
         The sum over bins of (a - b) ln(a / b), a and b being shares; the bins are tenths of the reference, or fewer
         where many of its images score alike, and half an image is added to each, so that an empty one has a logarithm.
-        None where either has no images.
+        None if either has no images.
 
     Source: the index is Jeffreys' divergence of the binned shares; its bound by chance is Yurdakul 2018 (Statistical
     Properties of Population Stability Index): (1/n + 1/m) times chi-square of one degree less than there are bins.

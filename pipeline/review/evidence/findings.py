@@ -119,7 +119,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Bounds:
-    """Where verdicts change, in logits; None where no row shows it."""
+    """Where verdicts change, in logits; None if no row shows it."""
 
     real_below: float | None
     generated_above: float | None
@@ -138,7 +138,7 @@ def counts(rows: ModelRows) -> Counts:
 
 
 def scale(rows: ModelRows) -> Scale | None:
-    """Find how probabilities follow from logits; None where nothing was scored."""
+    """Find how probabilities follow from logits; None if nothing was scored."""
     [told] = rows.ask(f"""
         SELECT regr_slope({ODDS}, logit::DOUBLE) AS slope, regr_intercept({ODDS}, logit::DOUBLE) AS start,
                avg({ODDS} - logit) AS shift
@@ -231,5 +231,5 @@ def galleries(rows: ModelRows, limits: Bounds) -> Iterator[tuple[str, list[dict[
 
 
 def _content(row: dict[str, Any]) -> object:
-    """Tell what an image shows: its bytes, or where those are not known its place."""
+    """Return what an image shows: its bytes, or where those are not known its place."""
     return row["content_hash"] or (row["unit"], row["index"])

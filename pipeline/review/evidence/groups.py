@@ -10,7 +10,7 @@ SHOWN = 12
 TALLIES = ("images", "scored", "generated", "unsure")
 ARCHIVE = r"\.(tar|tar\.gz|tgz|tar\.bz2|tbz2?|tar\.xz|txz|tar\.zst|tzst)$"
 MOST_ARCHIVES = 200
-"""Archives that are groups of their own; where there are more, their folders are."""
+"""Archives that are groups of their own; if there are more, their folders are."""
 SIDES = (256, 512, 768, 1024, 2048)
 """Where the classes of sizes end, pixels of the shorter side."""
 

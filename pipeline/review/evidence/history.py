@@ -43,12 +43,12 @@ class Run:
         faults: of them without a verdict.
         version: of the program.
         command: how it was started.
-        error: what ended it, empty where nothing did.
+        error: what ended it, empty if nothing did.
         settings: as they were read.
         model: digest of the model, where the run says.
         called: of the rows that it wrote for this model, those called generated.
         steps: seconds from its start and images done by then, where it kept them.
-        summary: what it did in the end, as it wrote; empty where it came to no end.
+        summary: what it did in the end, as it wrote; empty if it came to no end.
     """
 
     id: str
@@ -171,7 +171,7 @@ def spans(rows: ModelRows) -> list[Span]:
 
 
 def worth_drawing(some: Sequence[Span]) -> bool:
-    """Tell whether so many images over so long show a course."""
+    """Return whether so many images over so long show a course."""
     images = sum(span.images for span in some)
     return len(some) >= FEWEST_SPANS and images >= FEWEST_IMAGES and sum(one.seconds for one in some) > FEWEST_SECONDS
 

@@ -82,7 +82,7 @@ class ModelRows:
         table: the URL of the verdict table.
         models: every model of the table, the last to write first.
         model: the one whose rows these are.
-        other: the model that judged before it, None where there is none.
+        other: the model that judged before it, None if there is none.
         complete: what the completeness check says.
     """
 
@@ -112,7 +112,7 @@ class ModelRows:
         self._views.execute(statement)
 
     def columns(self, view: str) -> dict[str, str]:
-        """Tell the columns of a view and their types."""
+        """Return the columns of a view and their types."""
         return {row["column_name"]: row["column_type"] for row in self.ask(f"DESCRIBE {view}")}
 
     def prevalences(self) -> list[float]:

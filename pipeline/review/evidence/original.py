@@ -93,7 +93,7 @@ class Reading:
         return int(last["offset"] + last["length"] - first["offset"])
 
     def continues_with(self, row: Row) -> bool:
-        """Tell whether one request for all of these and a further row wastes little and stays short."""
+        """Return whether one request for all of these and a further row wastes little and stays short."""
         last = self.rows[-1]
         if row["length"] is None or last["length"] is None or row["uri"] != last["uri"]:
             return False
@@ -133,12 +133,12 @@ def _batches(readings: Iterable[Reading]) -> Iterator[list[Reading]]:
 
 
 def _has_none(row: Row) -> bool:
-    """Tell whether a scan found no bytes of an image in its unit (a sample without one, a tear): nor would another."""
+    """Return whether a scan found no bytes of an image in its unit (a sample without one, a tear): nor would another."""
     return row["content_hash"] is None and row.get("status") not in (None, Status.OK, *PASSING)
 
 
 def _lacks_range(row: Row) -> bool:
-    """Tell whether an image is found only by reading its unit from the beginning: no range leads to it."""
+    """Return whether an image is found only by reading its unit from the beginning: no range leads to it."""
     if row["length"] is not None or row["uri"] is None or _has_none(row):
         return False
     name = Name.parse(row["unit"])
@@ -199,7 +199,7 @@ def _from_beginning(rows: Sequence[Row]) -> Iterator[Answer]:
 
 
 def _checked(row: Row, found: bytes | Unavailable) -> bytes | Unavailable:
-    """Insist on the bytes that were judged, where the table says which those were."""
+    """Require the bytes that were judged, where the table says which those were."""
     judged = row["content_hash"]
     if isinstance(found, Unavailable) or judged is None:
         return found

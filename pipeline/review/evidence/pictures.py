@@ -104,7 +104,7 @@ def _place(row: Row) -> Place:
 
 
 def _refused(row: Row) -> str:
-    """Say why an image is not even read; empty where it is."""
+    """Say why an image is not even read; empty if it is."""
     size, pixels = row["length"] or row["bytes"] or 0, (row["width"] or 0) * (row["height"] or 0)
     if size > MOST_BYTES:
         return f"not shown: {size:,} bytes, over the bound of {MOST_BYTES:,} for a thumbnail"

@@ -24,10 +24,10 @@ class Prevalence:
     """A share of generated images, estimated.
 
     Attributes:
-        value: Rogan and Gladen's estimate, cut to [0, 1]; None where the detection rate is not known, or is no higher
+        value: Rogan and Gladen's estimate, cut to [0, 1]; None if the detection rate is not known, or is no higher
             than the rate of false positives.
         low: lower end of the 95 % interval.
-        high: upper end; 1 where the detection rate is not known.
+        high: upper end; 1 if the detection rate is not known.
         separates: whether the rates differ surely enough to tell anything: in no more than 2.5 % of the draws does the
             detection rate fall to the rate of false positives.
         fits: whether such counts can come of these rates at all; where they cannot, the images are of another kind.
@@ -45,8 +45,8 @@ class Expected:
     """How many of the images called generated are, at a prevalence.
 
     Attributes:
-        value: Bayes' rule; None where the detection rate is not known.
-        low: with both rates at their unfavourable bounds; 0 where the detection rate is not known.
+        value: Bayes' rule; None if the detection rate is not known.
+        low: with both rates at their unfavourable bounds; 0 if the detection rate is not known.
         high: with both at their favourable bounds.
     """
 
@@ -95,7 +95,7 @@ def estimate(called: int, images: int, measured: Measurement) -> Prevalence:
 
 
 def precision(prevalence: float, measured: Measurement) -> Expected:
-    """Foretell how many of the images called generated are, were this share of all images generated.
+    """Predict how many of the images called generated are, were this share of all images generated.
 
     Args:
         prevalence: the share.

@@ -43,7 +43,7 @@ class Measurement:
         collection: what the images are.
         kind: how they stand to those that taught the model.
         alarms: real images called `generated`.
-        found: generated images called `generated`; None where that was not measured.
+        found: generated images called `generated`; None if that was not measured.
     """
 
     collection: str

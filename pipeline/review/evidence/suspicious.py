@@ -49,12 +49,12 @@ class Suspect:
         uri: where its bytes are.
         key: what the source calls it.
         inside: whether it is one of the images in the file at `uri`.
-        verdict: None where it could not be scored.
-        probability: at the prevalence of the run that scored it; None where it could not be scored.
+        verdict: None if it could not be scored.
+        probability: at the prevalence of the run that scored it; None if it could not be scored.
         status: `ok`, or why it could not.
-        detail: that reason in words; empty where it could.
+        detail: that reason in words; empty if it could.
         declared: `generated`, `camera` or None.
-        named: the generator or camera that the file names, or its source type; empty where it declares nothing.
+        named: the generator or camera that the file names, or its source type; empty if it declares nothing.
         contradicted: whether the verdict and what the file declares exclude each other.
     """
 

@@ -29,11 +29,11 @@ class Reading:
 
 
 def readings(counts: Counts, model: Checkpoint | None, assumed: float) -> list[Reading]:
-    """Read the counts under each measurement that is known; nothing where no image was scored.
+    """Read the counts under each measurement that is known; nothing if no image was scored.
 
     Args:
         counts: of the rows.
-        model: None where it is not at hand.
+        model: None if it is not at hand.
         assumed: the prevalence that the probabilities assume.
     """
     if model is None or not counts.scored:

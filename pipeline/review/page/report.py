@@ -193,7 +193,7 @@ def _environment() -> Environment:
 
 
 def _bounds(rows: ModelRows, model: Checkpoint | None) -> Bounds:
-    """Tell where verdicts change: as the model says, or as the rows show where it is not at hand."""
+    """Return where verdicts change: as the model says, or as the rows show where it is not at hand."""
     if model is None:
         return findings.bounds(rows)
     calibration = model.config.calibration
@@ -230,7 +230,7 @@ def _there(uri: str | None) -> str | None:
 
 
 def _moved(rows: Sequence[Mapping[str, Any]], gone: Sequence[bool]) -> str:
-    """Say that files are no longer where they were scanned; empty where all are."""
+    """Say that files are no longer where they were scanned; empty if all are."""
     if not any(gone):
         return ""
     folders = [str(row["uri"] or "").rpartition("/")[0] for row, is_gone in zip(rows, gone, strict=True) if is_gone]

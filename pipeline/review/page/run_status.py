@@ -39,7 +39,7 @@ def sources(runs: Sequence[Run]) -> list[str]:
 
 
 def several(named: Sequence[str]) -> str:
-    """Say that a table holds more than one source; nothing where it does not."""
+    """Say that a table holds more than one source; nothing if it does not."""
     if len(named) < 2:
         return ""
     shown = ", ".join(address(name) for name in named[:5])
@@ -48,7 +48,7 @@ def several(named: Sequence[str]) -> str:
 
 
 def unfinished(runs: Sequence[Run]) -> list[str]:
-    """Say what the last scan of each source left, and why; nothing where all came to their end.
+    """Say what the last scan of each source left, and why; nothing if all came to their end.
 
     Args:
         runs: those that worked for the page's model, the last first.
@@ -64,7 +64,7 @@ def unfinished(runs: Sequence[Run]) -> list[str]:
 
 
 def _left(run: Run) -> str:
-    """Say what a run left; empty where it left nothing."""
+    """Say what a run left; empty if it left nothing."""
     what = f"the {run.job} of {run.started:%Y-%m-%d %H:%M} UTC"
     if run.exit_code is None:
         return f"{what} has not ended: it runs still, or was killed"

@@ -66,7 +66,7 @@ class Limit:
 
     Attributes:
         exact: the probability, from which on the higher verdict is given.
-        digits: behind the point, of hundredths; None where `percent` says enough.
+        digits: behind the point, of hundredths; None if `percent` says enough.
     """
 
     exact: float
@@ -88,7 +88,7 @@ class Limit:
         return self.written(self.exact)
 
     def near(self, probability: float) -> bool:
-        """Tell whether a probability must be written with the digits of the limit."""
+        """Return whether a probability must be written with the digits of the limit."""
         return self.digits is not None and _written(probability) == _written(self.exact)
 
     def written(self, probability: float) -> str:
@@ -98,7 +98,7 @@ class Limit:
 
 
 def _written(share: float) -> float:
-    """Tell the number of hundredths that `percent` writes."""
+    """Return the number of hundredths that `percent` writes."""
     return float(re.sub(r"[^\d.]", "", percent(share)))
 
 
@@ -143,7 +143,7 @@ def name(row: dict[str, Any]) -> str:
 
 
 def inside(row: dict[str, Any]) -> str:
-    """Name the archive or the folder that an image lies in; empty where its source named no place."""
+    """Name the archive or the folder that an image lies in; empty if its source named no place."""
     around = (row["uri"] or "") if row["offset"] is not None else (row["uri"] or "").rpartition("/")[0]
     return short(address(storage.file_name(around)).rpartition("/")[2], MOST_NAME // 2)
 
@@ -160,7 +160,7 @@ def address(uri: str) -> str:
 
 
 def link(uri: str | None) -> str | None:
-    """Give the address that a browser may open for a place: of a file of this machine or of a web server, else None."""
+    """Return the address that a browser may open for a place: of a file of this machine or of a web server, else None."""
     if not uri:
         return None
     if is_web(uri):

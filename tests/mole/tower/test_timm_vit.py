@@ -257,7 +257,7 @@ def test_a_class_token_is_read_only_where_there_is_one() -> None:
         detector = MoLE(tower(shape), config)
         token_BTD = detector.run_blocks(detector.trunk(views()), 2, 2)
         assert torch.equal(feature(detector), token_BTD[:, 0])
-    with pytest.raises(ModelError, match="no class token.*read mean or deviation"):
+    with pytest.raises(ModelError, match="no class token.*use mean or deviation"):
         MoLE(tower(SIGLIP), config)
 
 
@@ -281,5 +281,5 @@ def test_a_checkpoint_is_loaded_back_and_two_on_one_tower_score_together_as_alon
 
 def test_a_map_of_what_clips_attention_reads_is_refused_by_the_towers_name(tmp_path: Path) -> None:
     model = load_checkpoint(timm_checkpoint(tmp_path / "pe", PE, CONFIG))
-    with pytest.raises(ModelError, match="maps are made of what CLIP's attention reads, and 'tiny' attends otherwise"):
+    with pytest.raises(ModelError, match="heat maps need CLIP's attention, and 'tiny' has another"):
         heat_map(model, np.zeros((3, 64, 64), np.uint8))
