@@ -1,7 +1,7 @@
-"""Run: what a command did to a table, left beside the table as one JSON file.
+"""Run record: a JSON file next to a table with what a command did to it.
 
-Exit codes do not survive `ray job submit`, which makes every failure a 1; a schedule or an alert reads the record.
-A record is written when a run begins, with `exit_code` null, and again when it ends: one that stays null was killed.
+`ray job submit` maps every failure to exit code 1, so schedulers and alerts read the record. It is written when a run
+begins, with `exit_code` null, and again when it ends: if it stays null, the run was killed.
 """
 
 import json
@@ -24,15 +24,15 @@ from pipeline.telemetry.redaction import command_line, redacted, redacted_values
 from pipeline.telemetry.terminal import ProgressDisplay, interrupted, refused
 
 FOLDER = "_runs"
-"""Where records lie in a table; readers of Parquet pass over names that begin so."""
+"""The folder of records in a table; Parquet readers ignore names that begin with `_`."""
 POINT = re.compile(r"\[\n\s+([\d.]+),\n\s+(\d+)\n\s+\]")
-"""Of `progress`, as it is indented: it becomes one line. No text in JSON holds the ends of lines that it has."""
+"""A point of `progress` in indented JSON, which is put on one line; JSON strings contain no line breaks."""
 UNEXPECTED = 1
-"""The exit code of an error that is none of ours: a traceback."""
+"""The exit code of an unexpected error, which prints a traceback."""
 
 
 def recorded(settings: JobSettings) -> dict[str, Any]:
-    """Write settings as a record keeps them: places of this machine whole, whatever folder the run stood in."""
+    """Return settings for a record, with absolute local paths."""
 
     def whole(place: str) -> str:
         return storage.absolute(place) if storage.is_local(place) else place
@@ -44,16 +44,16 @@ def recorded(settings: JobSettings) -> dict[str, Any]:
 
 
 class Record:
-    """The record of one run: entered when its settings are read, left when it is over, whatever ended it.
+    """The record of a run, as a context manager around it.
 
     Args:
-        job: the command's name.
-        settings: as they were read.
-        progress: counts images as their rows are written; shown while the record is open.
+        job: the job's name.
+        settings: the run's settings.
+        progress: its progress display, which is entered with the record.
 
     Attributes:
-        exit_code: of the command; 0 until something ends it otherwise.
-        url: where the record lies; None until `begin`.
+        exit_code: exit code of the command; 0 until an error.
+        url: the record's URL; None until `begin`.
     """
 
     def __init__(self, job: str, settings: JobSettings, progress: ProgressDisplay) -> None:
@@ -86,23 +86,23 @@ class Record:
         }
 
     def __enter__(self) -> Self:
-        """Show progress."""
+        """Enter the progress display."""
         self._progress.__enter__()
         return self
 
     def begin(self, output: str) -> None:
-        """Learn where the run writes, and leave a record there of a run that has begun."""
+        """Write the record of a started run into its output."""
         self.url = storage.join(storage.absolute(output), FOLDER, f"{self._id}.json")
         self._write()
 
     def succeed(self, summary: Mapping[str, Any]) -> None:
-        """Learn what the run did."""
+        """Set the run's summary."""
         self._facts["summary"] = redacted_values(summary)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        """Write how the run ended; our own errors and interruptions are told and become the exit code."""
+        """Write how the run ended; known errors and interruptions are logged and become the exit code."""
         self._progress.__exit__(kind, error, trace)
         if isinstance(error, MoleError):
             self.exit_code = refused(error)
@@ -129,7 +129,7 @@ class Record:
         return ours
 
     def log_location(self) -> None:
-        """Say where the record lies, as the last line of a log."""
+        """Log the record's URL, as the last line."""
         if self.url is not None:
             self._progress.log(f"run: {self.url}", record=self.url)
 
@@ -139,6 +139,6 @@ class Record:
         try:
             told = POINT.sub(r"[\1, \2]", json.dumps(self._facts, indent=2, default=str))
             storage.write(self.url, told.encode())
-        except MoleError as reason:  # the record is not what the run is for
+        except MoleError as reason:  # the run itself succeeded
             self._progress.log(f"the run's record was not written: {reason}", "warning")
             self.url = None

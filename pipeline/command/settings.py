@@ -1,4 +1,4 @@
-"""The command line: flags, environment and a TOML file are one settings model, refused here and nowhere later."""
+"""Job settings: flags, environment variables and a TOML file become one validated settings model."""
 
 import argparse
 import json
@@ -36,37 +36,36 @@ WORDS = {
     "datetime_from_date_parsing": "must be a time, such as 2026-11-01 or 2026-11-01T12:00:00Z",
     "datetime_parsing": "must be a time, such as 2026-11-01 or 2026-11-01T12:00:00Z",
 }
-"""What a value must be, by pydantic's name of the error, where its own words are not plain."""
+"""Plain messages by pydantic's error type."""
 BOTTOM = """\
-Each flag may also stand in the environment ({example}=...) or in a TOML file (--config), under its own
-name, with - or _. A flag wins over the environment, and the environment over the file. Of a setting that may be
-repeated, a variable holds one value, or several as a list in JSON: '["a", "b"]'."""
+Each flag can also be set in the environment ({example}=...) or in a TOML file (--config), under its own
+name, with - or _. A flag takes precedence over the environment, and the environment over the file. For a setting
+that may be repeated, a variable holds one value, or several as a JSON list: '["a", "b"]'."""
 
 
 class JobSettings(BaseModel):
-    """What the settings of every job have in common; a job's own class names its settings and its variables' prefix.
+    """Base class of the settings of all jobs.
 
-    A list is a flag that may be repeated; a tuple is one flag with commas between its values.
+    A list is a flag that may be repeated; a tuple is a flag with comma-separated values.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     prefix: ClassVar[str]
-    """Of the variables of the environment."""
+    """Prefix of the environment variables."""
     flags: ClassVar[dict[str, str]] = {}
-    """Settings whose flag has another name, which is also theirs in the environment and in files."""
+    """Flags that differ from the field's name, also in the environment and in files."""
     aliases: ClassVar[dict[str, str]] = {}
-    """Settings whose flag has a second name, which is taken wherever the first is."""
+    """Second names of flags, accepted wherever the first is."""
     positional: ClassVar[str | None] = None
-    """The setting that words without a flag are: a list takes them all, any other one of them."""
+    """The setting of positional arguments: a list takes them all, any other setting one of them."""
 
     config: Path | None = Field(None, description="a TOML file with any of these settings (default: no file)")
     allow_relative: bool = Field(
         False,
-        description="inside `ray job submit`, take paths relative to the copy of the folder that Ray makes there, "
-        "which does not last",
+        description="inside `ray job submit`, accept paths relative to the temporary copy of the folder that Ray makes",
     )
 
-    log_json: bool = Field(False, description="say each line on stderr as one JSON object, with run, phase and counts")
+    log_json: bool = Field(False, description="log each line on stderr as a JSON object, with run, phase and counts")
 
     @field_validator("*", mode="before")
     @classmethod
@@ -77,24 +76,24 @@ class JobSettings(BaseModel):
 
     @classmethod
     def from_command_line(cls, arguments: Sequence[str]) -> Self:
-        """Read the settings from flags, the environment and the file that `--config` names.
+        """Read the settings from flags, the environment and the file of `--config`.
 
         Raises:
-            SettingsError: a value is refused, a name is unknown, or the file cannot be read.
+            SettingsError: a value is invalid, a name is unknown, or the file cannot be read.
         """
         names = cls.names()
         given = names.variables(os.environ) | cls._flags(arguments)
         if "config" in given:
             given = names.file(given["config"]) | given
         if "log_json" in given and is_yes(given["log_json"].value):
-            LOG.as_json()  # from here on: what is refused below is told as JSON too
+            LOG.as_json()  # before validation, so that its errors are JSON too
         given = cls.supplied(given) | given
         try:
             settings = cls.model_validate({name: one.value for name, one in given.items()})
         except ValidationError as reason:
             complaints = dict.fromkeys(cls._complaint(error, given) for error in reason.errors())
             raise SettingsError("; ".join(complaints)) from reason
-        retry.seconds()  # it is no setting of a job, and is refused where they are all the same
+        retry.seconds()  # not a setting of a job, but validated with them
         if not settings.allow_relative:
             demand_durable(
                 {given[name].origin: places for name, places in settings.durable_places().items() if name in given}
@@ -103,24 +102,24 @@ class JobSettings(BaseModel):
 
     @classmethod
     def names(cls) -> SettingNames:
-        """Return what the settings are called in the environment and in files."""
+        """Return the names of the settings in the environment and in files."""
         several = frozenset(name for name in cls.model_fields if cls._is_list(name))
         flags = {cls.flag(name).lstrip("-"): name for name in cls.model_fields}
         return SettingNames(flags | {flag.lstrip("-"): name for name, flag in cls.aliases.items()}, several, cls.prefix)
 
     @classmethod
     def supplied(cls, given: Mapping[str, SourcedValue]) -> dict[str, SourcedValue]:
-        """Choose what is not given and follows from what is; a job's own class says what."""
+        """Derive settings from others; overridden by jobs."""
         return {}
 
     @classmethod
     def flag(cls, name: str) -> str:
-        """Write a setting's name as it stands on the command line."""
+        """Return a setting's flag."""
         return cls.flags.get(name, f"--{name.replace('_', '-')}")
 
     @classmethod
     def command_line(cls) -> argparse.ArgumentParser:
-        """Make the command line; what is not given is left to the environment and the file."""
+        """Create the parser; flags that are not given are left to the environment and the file."""
         parser = _Parser(
             prog=invocation.program(),
             formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -132,10 +131,10 @@ class JobSettings(BaseModel):
 
     @classmethod
     def fill(cls, parser: argparse.ArgumentParser) -> dict[str, list[argparse.Action]]:
-        """Return a parser the flags of the settings, and what their help says.
+        """Add the flags of the settings, with their help, to a parser.
 
         Returns:
-            Of each setting what takes it: its flag, and the words without one.
+            The actions of each setting: its flag and its positional argument.
         """
         fields = sorted(cls.model_fields.items(), key=lambda named: (not named[1].is_required(), cls._depth(named[0])))
         parser.description = cleandoc(cls.__doc__ or "")
@@ -148,7 +147,7 @@ class JobSettings(BaseModel):
                     WORDS_GIVEN,
                     nargs="*",
                     metavar=word if several else word.upper(),
-                    help=f"as {cls.flag(word)}, without the flag" + ("; several may stand here" if several else ""),
+                    help=f"same as {cls.flag(word)}" + ("; may be repeated" if several else ""),
                 )
             ]
         for name, field in fields:
@@ -162,7 +161,7 @@ class JobSettings(BaseModel):
 
     @classmethod
     def _depth(cls, name: str) -> int:
-        """Return how many classes above the job's own a setting was named."""
+        """Return the depth in the class hierarchy at which a setting is defined."""
         return next(depth for depth, kind in enumerate(cls.__mro__) if name in vars(kind).get("__annotations__", ()))
 
     @classmethod
@@ -170,20 +169,20 @@ class JobSettings(BaseModel):
         return get_origin(cls.model_fields[name].annotation) is list
 
     def durable_places(self) -> dict[str, list[str]]:
-        """List the places that must outlast the run: those it writes, and those that the table or a version names.
+        """Return the paths that must outlast the run: outputs, and those that the table or a version records.
 
         Returns:
-            Places by field.
+            Paths and URLs by field.
         """
         values = {name: getattr(self, name) for name in DURABLE if getattr(self, name, None) is not None}
         return {name: value if isinstance(value, list) else [str(value)] for name, value in values.items()}
 
     @classmethod
     def _flags(cls, arguments: Sequence[str]) -> dict[str, SourcedValue]:
-        """Read the flags, and the words without one.
+        """Parse flags and positional arguments.
 
         Raises:
-            SettingsError: a flag is unknown, or lacks its value, or there is a word too many.
+            SettingsError: a flag is unknown or lacks its value, or there are too many positional arguments.
         """
         end = arguments.index("--") if "--" in arguments else len(arguments)
         read, rest = cls.command_line().parse_known_intermixed_args(arguments[:end])
@@ -199,10 +198,10 @@ class JobSettings(BaseModel):
 
     @classmethod
     def _worded(cls, words: list[str], given: Mapping[str, SourcedValue]) -> dict[str, SourcedValue]:
-        """Turn words without a flag into the setting that they are.
+        """Convert positional arguments to their setting.
 
         Raises:
-            SettingsError: there is none, or one word too many.
+            SettingsError: there is no positional setting, or too many arguments.
         """
         if not words:
             return {}
@@ -223,7 +222,7 @@ class JobSettings(BaseModel):
 
     @classmethod
     def _complaint(cls, error: Any, given: Mapping[str, SourcedValue]) -> str:
-        """Say which setting is wrong, as the user wrote it, what it must be, and its value."""
+        """Format a validation error: the setting as the user wrote it, what it must be, and its value."""
 
         def written(flag: str) -> str:
             field = cls.names().fields.get(flag.lstrip("-"), "")
@@ -233,7 +232,7 @@ class JobSettings(BaseModel):
         if kind == "missing":
             flag = cls.flag(name)
             where = f"{cls.names().variable(flag.lstrip('-'))} in the environment or {flag.lstrip('-')} in a file"
-            return f"{flag} is required (as a flag, {'as a word alone, ' if name == cls.positional else ''}as {where})"
+            return f"{flag} is required (as a flag, {'as an argument, ' if name == cls.positional else ''}as {where})"
         if kind == "value_error":
             words = FLAG.sub(lambda found: written(found[0]), str(error["ctx"]["error"]))
         elif kind == "literal_error":
@@ -246,12 +245,12 @@ class JobSettings(BaseModel):
 
 
 WORDS_GIVEN = "words without a flag"
-"""Where a command line that is read keeps them."""
+"""The destination of positional arguments."""
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Refuse the command line as every other setting is refused.
+        """Raise a parser error as a settings error.
 
         Raises:
             SettingsError: always.
@@ -261,15 +260,15 @@ class _Parser(argparse.ArgumentParser):
 
 
 def split_commas(value: object) -> object:
-    """Take `a,b` from a flag or the environment, and a list from a file."""
+    """Split `a,b` from a flag or the environment; pass on a list from a file."""
     return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
 
 
 def read_json(value: object) -> object:
-    """Take JSON from a flag or the environment, and what it would be from a file.
+    """Parse JSON from a flag or the environment; pass on a value from a file.
 
     Raises:
-        ValueError: it is text and no JSON.
+        ValueError: it is not valid JSON.
     """
     try:
         return json.loads(value) if isinstance(value, str) else value

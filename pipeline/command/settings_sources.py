@@ -1,4 +1,4 @@
-"""What a user gave: settings out of the environment and a TOML file, each under its flag's name, and who wrote it."""
+"""Settings sources: reads settings from environment variables and a TOML file, and tracks the origin of each value."""
 
 import json
 import re
@@ -11,18 +11,18 @@ from pathlib import Path
 from mole.errors import SettingsError
 
 SERVICE_LINK = re.compile(r"([A-Z0-9_]+_)?(SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?)?)")
-"""What Kubernetes itself puts into the environment of a pod beside a service `mole-scan`, behind MOLE_SCAN_."""
+"""Variables that Kubernetes sets for a service `mole-scan`, after MOLE_SCAN_; they are ignored."""
 JSON_LIST = re.compile(r'\s*\[\s*"')
-"""How a variable begins that has several values; any other text is one value, braces and brackets of globs too."""
+"""The start of a variable with a JSON list; any other text is one value, including braces and brackets of globs."""
 
 
 @dataclass(frozen=True)
 class SourcedValue:
-    """One setting as it was given.
+    """A value and its source.
 
     Attributes:
-        value: as its place holds it: text from a flag or a variable, any type of TOML from a file.
-        origin: what the user wrote: `--batch-size`, `MOLE_SCAN_BATCH_SIZE`, `batch-size in 'scan.toml'`.
+        value: text from a flag or a variable, or any TOML type from a file.
+        origin: where the user wrote it: `--batch-size`, `MOLE_SCAN_BATCH_SIZE`, `batch-size in 'scan.toml'`.
     """
 
     value: object
@@ -31,12 +31,12 @@ class SourcedValue:
 
 @dataclass(frozen=True)
 class SettingNames:
-    """What a job's settings are called.
+    """The names of a job's settings.
 
     Attributes:
-        fields: the field of each flag, without its dashes: `{"batch-size": "batch_size", "json": "json_summary"}`.
-        several: the fields that are lists, of which a single value is one.
-        prefix: of the job's variables.
+        fields: the field of each flag, without dashes: `{"batch-size": "batch_size", "json": "json_summary"}`.
+        several: the fields that are lists, for which a single value is a list of one.
+        prefix: prefix of the job's variables.
     """
 
     fields: Mapping[str, str]
@@ -44,10 +44,10 @@ class SettingNames:
     prefix: str
 
     def variables(self, environment: Mapping[str, str]) -> dict[str, SourcedValue]:
-        """Read the job's variables, by field.
+        """Read the job's environment variables, by field.
 
         Raises:
-            SettingsError: a variable with the job's prefix is no setting, or one stands there twice.
+            SettingsError: a variable with the job's prefix is not a setting, or a setting is given twice.
         """
         found: dict[str, SourcedValue] = {}
         for written, value in environment.items():
@@ -59,7 +59,7 @@ class SettingNames:
             if field is None:
                 like = self.nearest(name)
                 advice = f"did you mean {self.variable(like)}?" if like else "unset it, or see --help"
-                raise SettingsError(f"the variable {written} is no setting of this job; {advice}")
+                raise SettingsError(f"the variable {written} is not a setting of this job; {advice}")
             _add(found, field, SourcedValue(self._listed(field, value, written), written))
         return found
 
@@ -67,10 +67,10 @@ class SettingNames:
         """Read a TOML file, by field.
 
         Args:
-            named: its path, and what named it.
+            named: its path, with its source.
 
         Raises:
-            SettingsError: it cannot be read, a name in it is no setting, or one stands there twice.
+            SettingsError: it cannot be read, a name in it is not a setting, or a setting is given twice.
         """
         path = str(named.value)
         try:
@@ -83,17 +83,17 @@ class SettingNames:
             if field is None or field == "config":
                 like = self.nearest(written.replace("_", "-"))
                 advice = f"did you mean {like!r}?" if like else "its names are those of the flags, see --help"
-                raise SettingsError(f"{written!r} in {path!r} is no setting of this job; {advice}")
+                raise SettingsError(f"{written!r} in {path!r} is not a setting of this job; {advice}")
             several = field in self.several and isinstance(value, str)
             _add(found, field, SourcedValue([value] if several else value, f"{written} in {path!r}"))
         return found
 
     def variable(self, name: str) -> str:
-        """Write the variable of a flag, given without its dashes."""
+        """Return the environment variable of a flag, given without dashes."""
         return self.prefix + name.upper().replace("-", "_")
 
     def nearest(self, name: str) -> str | None:
-        """Find the flag whose name, or whose field's name, is most like one that nobody knows."""
+        """Return the flag whose name or field name is most similar to an unknown one."""
         called = {field.replace("_", "-"): flag for flag, field in self.fields.items()} | {
             flag: flag for flag in self.fields
         }
@@ -108,7 +108,7 @@ class SettingNames:
         try:
             return json.loads(text)
         except ValueError as reason:
-            raise SettingsError(f"{written}={text!r} begins as a list in JSON and is none: {reason}") from reason
+            raise SettingsError(f"{written}={text!r} begins like a JSON list and is not valid: {reason}") from reason
 
 
 def _add(found: dict[str, SourcedValue], field: str, given: SourcedValue) -> None:

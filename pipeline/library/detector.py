@@ -1,4 +1,4 @@
-"""Detector: a loaded model for images at hand, which it decodes, views and scores by the scan's own steps.
+"""Detector: loads a model once and scores images in the same steps as a scan.
 
 Shapes: C views of an image, S side of a view.
 """
@@ -27,21 +27,21 @@ from pipeline.library.image import CHANNELS, ImageLike, Stream, decoded
 from pipeline.records import Status
 
 ON_CPU, ON_GPU = 16, 256
-"""Images of a forward pass, as of a scan."""
+"""Images per forward pass, as in a scan."""
 DEVICE = re.compile(r"auto|cpu|cuda(:(?P<number>\d+))?")
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a detector says of an image, or why it says nothing; the columns of a verdict table, by the same names.
+    """The result for an image, with the names of the columns of a verdict table.
 
     Attributes:
-        status: `ok`, or what is wrong with the image.
-        detail: the reason in words, None when ok.
-        logit: above the model's thresholds for generated; None, as what follows, where the image was not scored.
-        probability: that the image is generated, at the prevalence that the detector was loaded with.
+        status: `ok`, or the fault.
+        detail: the reason of the fault in words, None if ok.
+        logit: higher means more likely generated; this and the following are None if the image was not scored.
+        probability: that the image is generated, at the detector's prevalence.
         verdict: `generated`, `real` or `unsure`.
-        gates: mean router weight of each expert.
+        gates: mean router weight of each separate expert.
     """
 
     status: Status
@@ -53,17 +53,16 @@ class Result:
 
 
 class Detector:
-    """A model that is loaded once and scores images; the same bytes get the verdict that a scan gives them.
+    """Scores images with one model; the same bytes get the same verdict as in a scan.
 
     Args:
         checkpoint: the loaded model.
-        device: `cpu`, `cuda`, or `auto` for a GPU if there is one.
-        prevalence: share of generated images among those that are looked at, which probabilities assume; verdicts do
-            not depend on it.
-        precision: float32 gives the same numbers on every machine; None the faster one by measuring, as in a scan.
+        device: `cpu`, `cuda`, or `auto` for a GPU if available.
+        prevalence: assumed share of generated images, for probabilities; verdicts do not depend on it.
+        precision: float32 gives the same numbers on every machine; None selects the faster one by timing, as in a scan.
 
     Raises:
-        SettingsError: the device, the prevalence or the precision is none, or there is no such GPU.
+        SettingsError: the device, the prevalence or the precision is invalid, or there is no such GPU.
     """
 
     def __init__(
@@ -93,16 +92,17 @@ class Detector:
         """Load a detector.
 
         Args:
-            model: `embedded` for the one that is shipped, a checkpoint's folder or that of a registry's version, or a
-                registry, whose promoted version is meant; a path or a URL.
-            device: `cpu`, `cuda`, or `auto` for a GPU if there is one.
-            prevalence: share of generated images that probabilities assume.
-            precision: float32 gives the same numbers on every machine; None the faster one by measuring, as in a scan.
+            model: `embedded` for the shipped one, or the path or URL of a checkpoint, of a registry's version, or of a
+                registry, for its promoted version.
+            device: `cpu`, `cuda`, or `auto` for a GPU if available.
+            prevalence: assumed share of generated images, for probabilities.
+            precision: float32 gives the same numbers on every machine; None selects the faster one by timing, as in a
+                scan.
 
         Raises:
-            SettingsError: nothing is there, the device, the prevalence or the precision is none, or there is no such
-                GPU.
-            ModelError: what is there is no checkpoint, or is damaged.
+            SettingsError: the model does not exist, the device, the prevalence or the precision is invalid, or there is
+                no such GPU.
+            ModelError: it is not a checkpoint, or is damaged.
             StorageError: the store does not answer.
         """
         demand_settings(device, prevalence, precision)
@@ -110,11 +110,11 @@ class Detector:
         return cls(checkpoint, device=device, prevalence=prevalence, precision=precision)
 
     def score(self, image: ImageLike) -> Result:
-        """Score one image; one that cannot be read is a result without a verdict.
+        """Score one image; one that cannot be read gives a result without a verdict.
 
         Raises:
-            TypeError: it is none of the kinds that are taken.
-            ValueError: it is an array of another shape, or what holds it is closed.
+            TypeError: it is of an unsupported type.
+            ValueError: it is an array of another shape, or a closed file or image.
             ModelError: a logit is not finite.
         """
         if isinstance(image, list | tuple | set | frozenset | Iterator) and not isinstance(image, Stream):
@@ -123,14 +123,14 @@ class Detector:
         return result
 
     def score_batch(self, images: Iterable[ImageLike]) -> list[Result]:
-        """Score images in their order; those that cannot be read are results without a verdict.
+        """Score images in order; those that cannot be read give results without a verdict.
 
         Args:
-            images: of any kinds, mixed; they are taken a batch at a time.
+            images: of any mix of types; consumed one batch at a time.
 
         Raises:
-            TypeError: it is one image, or one of them is none of the kinds that are taken.
-            ValueError: one of them is an array of another shape, or what holds it is closed.
+            TypeError: it is a single image, or one of them is of an unsupported type.
+            ValueError: one of them is an array of another shape, or a closed file or image.
             ModelError: a logit is not finite.
         """
         demand_several(images)
@@ -141,15 +141,15 @@ class Detector:
         return results
 
     def heat_map(self, image: ImageLike) -> list[HeatMap]:
-        """Show where in an image its logit comes from; see `mole.inference.heatmap` for what this can and cannot show.
+        """Compute heat maps of an image; see `mole.inference.heatmap` for what they show.
 
         Returns:
-            A map of each view that the model judges the image by: one, or as many as the model has crops.
+            A map for each of the model's views.
 
         Raises:
             SettingsError: the image cannot be read.
-            TypeError: it is none of the kinds that are taken.
-            ValueError: it is an array of another shape, or what holds it is closed.
+            TypeError: it is of an unsupported type.
+            ValueError: it is an array of another shape, or a closed file or image.
         """
         picture = decoded(image)
         if isinstance(picture, Fault):
@@ -157,7 +157,7 @@ class Detector:
         return heat_maps(self.checkpoint, picture.pixels_3HW)
 
     def _scored(self, seen: list[Pixels | Fault]) -> Iterator[Result]:
-        """Score as many images as go through the model together; uint8 (C, 3, S, S) of each."""
+        """Score one batch of images; uint8 (C, 3, S, S) each."""
         found = [view_C3SS for view_C3SS in seen if not isinstance(view_C3SS, Fault)]
         if not found:
             return (fault_result(fault) for fault in seen if isinstance(fault, Fault))
@@ -175,8 +175,8 @@ class Detector:
         """Decode an image and cut its views; uint8 (C, 3, S, S).
 
         Raises:
-            TypeError: it is none of the kinds that are taken; the words begin with how it is named.
-            ValueError: it is an array of another shape, or what holds it is closed.
+            TypeError: it is of an unsupported type; the message begins with `named`.
+            ValueError: it is an array of another shape, or a closed file or image.
         """
         spec = self.checkpoint.preprocess
         try:
@@ -189,10 +189,10 @@ class Detector:
 
 
 def demand_settings(device: object, prevalence: object, precision: object) -> None:
-    """Require settings that can be had, before anything is loaded.
+    """Check the settings before anything is loaded.
 
     Raises:
-        SettingsError: one of them is none, or there is no such GPU.
+        SettingsError: one of them is invalid, or there is no such GPU.
     """
     found = DEVICE.fullmatch(device) if isinstance(device, str) else None
     if found is None:
@@ -209,10 +209,10 @@ def demand_settings(device: object, prevalence: object, precision: object) -> No
 
 
 def demand_several(images: object) -> None:
-    """Require something that holds images, and is not one.
+    """Check that a value is an iterable of images and not a single image.
 
     Raises:
-        TypeError: it is one image, or holds none.
+        TypeError: it is a single image, or not iterable.
     """
     one = isinstance(images, str | bytes | bytearray | memoryview | PathLike | Image.Image | Stream)
     if isinstance(images, np.ndarray):
@@ -224,5 +224,5 @@ def demand_several(images: object) -> None:
 
 
 def fault_result(fault: Fault) -> Result:
-    """Say why an image has no verdict."""
+    """Return the result of an image without a verdict."""
     return Result(fault.status, fault.detail)

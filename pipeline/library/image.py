@@ -1,7 +1,7 @@
-"""Image: whatever a user holds becomes an upright RGB picture, or the fault that keeps it from being one.
+"""Image input of the library: paths, bytes, streams, arrays and Pillow images become upright RGB pixels or a fault.
 
-A file's bytes are decoded as a scan decodes them. What Pillow or an array holds is decoded already: it is turned
-upright and brought to RGB in 8 bits by the scan's own code.
+Encoded bytes are decoded as in a scan. Pillow images and arrays are decoded already; they are rotated upright and
+converted to 8-bit RGB by the scan's code.
 """
 
 import io
@@ -23,19 +23,19 @@ from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of
 
 BOUNDS = Bounds(max_bytes=64 << 20, max_pixels=100_000_000, min_side=16)
-"""What a scan refuses where its flags say nothing else."""
+"""The default bounds of a scan."""
 
 
 @runtime_checkable
 class Stream(Protocol):
-    """A file that is open in binary mode, `BytesIO` too."""
+    """A file open in binary mode, such as `BytesIO`."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """Read so many bytes at most; none at the end."""
+        """Read at most `size` bytes; none at the end."""
 
 
 ImageLike = Image.Image | NDArray[np.uint8] | bytes | bytearray | memoryview | str | PathLike[str] | Stream
-"""An image: Pillow's, an array of uint8, a file's bytes, its path or URL, or a file that is open."""
+"""An image: Pillow's, an array of uint8, a file's bytes, its path or URL, or an open file."""
 
 SHAPES = "(H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
 CHANNELS = (1, 3, 4)
@@ -46,10 +46,10 @@ TAKEN = (
 
 
 def demand_image(image: object) -> None:
-    """Require one of the kinds that `ImageLike` names.
+    """Check that a value is an `ImageLike`.
 
     Raises:
-        TypeError: it is of another kind, or an array of another dtype.
+        TypeError: it is of another type, or an array of another dtype.
         ValueError: it is an array of another shape.
     """
     if isinstance(image, np.ndarray):
@@ -68,15 +68,15 @@ def decoded(image: ImageLike, region: Region = whole_image) -> Picture | Fault:
     """Decode an image.
 
     Args:
-        image: of any kind; a file that is open is read from where it stands.
-        region: which part of a file's picture is wanted; pictures that are decoded already are given whole.
+        image: of any kind; an open file is read from its current position.
+        region: selects the part to return.
 
     Returns:
-        The picture, or the fault; what is wrong with an image raises nothing.
+        The picture or the fault; a damaged image raises nothing.
 
     Raises:
-        TypeError: it is none of the kinds that are taken.
-        ValueError: it is an array of another shape, or what holds it is closed.
+        TypeError: it is of another type.
+        ValueError: it is an array of another shape, or a closed file or image.
     """
     demand_image(image)
     if isinstance(image, Image.Image):
@@ -91,11 +91,11 @@ def decoded(image: ImageLike, region: Region = whole_image) -> Picture | Fault:
 
 
 def from_column(value: Any) -> ImageLike | Fault:
-    """Take a value out of a column of a dataset, or say why it is no image; nothing raises."""
+    """Convert a value of a dataset column to an image or a fault; never raises."""
     if value is None or (isinstance(value, float | np.floating) and np.isnan(value)):
         return Fault(Status.MISSING, "no bytes in this column")
     if isinstance(value, np.ndarray) and value.ndim == 3 and len(value) == 1 and value.shape[2] not in CHANNELS:
-        value = value[0]  # as Ray gives a grey image among coloured ones
+        value = value[0]  # how Ray returns a greyscale image among coloured ones
     try:
         demand_image(value)
     except (TypeError, ValueError) as reason:
@@ -113,16 +113,16 @@ def _of_file(place: str, region: Region) -> Picture | Fault:
         return Fault(*fault_of(reason))
     except SettingsError as reason:
         return Fault(Status.MISSING, str(reason))
-    except ValueError as reason:  # a zero byte, a host that is none
+    except ValueError as reason:  # a NUL byte, an invalid host
         return Fault(Status.MISSING, f"{place!r} names no file: {reason}")
     return decode(data, BOUNDS, region)
 
 
 def _of_stream(stream: Stream, region: Region) -> Picture | Fault:
-    """Read a file that is open to its end, or a byte further than is allowed.
+    """Read an open file to its end, or to one byte beyond the bound.
 
     Raises:
-        TypeError: it gives no bytes.
+        TypeError: it does not return bytes.
         ValueError: it is closed, or not open for reading.
     """
     data = b""
@@ -154,8 +154,8 @@ def _load(image: Image.Image) -> None:
     """Have Pillow decode an image that it has only decoded so far.
 
     Raises:
-        ValueError: the image, or its file, is closed; or the decoder says so of its bytes.
-        OSError: its bytes are cut.
+        ValueError: the image or its file is closed, or the bytes are invalid.
+        OSError: the bytes are truncated.
     """
     try:
         image.load()
@@ -170,7 +170,7 @@ class ClosedError(ValueError):
 
 
 def _of_pillow(image: Image.Image, region: Region) -> Picture | Fault:
-    """Bring a picture of Pillow to upright RGB.
+    """Convert a Pillow image to upright RGB.
 
     Raises:
         ClosedError: it is closed.

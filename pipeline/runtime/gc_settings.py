@@ -1,11 +1,11 @@
-"""The garbage collector of a local Ray's workers: told to look seldom, by the first thing that each of them imports.
+"""Garbage collection settings of a local Ray's workers: fewer collections; imported first by each of them.
 
-Ray, torch and what they bring make a quarter of a million objects that live as long as their process. Python's own
-settings walk over them a dozen times while they are imported and once more at the end: a quarter of what a short scan
-costs in core-seconds in a Ray that runs already, and a sixteenth of one with a Ray of its own (docs/design.md).
+Ray, torch and their dependencies create a quarter of a million objects that live as long as the process. With Python's
+default thresholds they are traversed a dozen times during import and once more at exit: a quarter of the CPU seconds of
+a short scan in a running Ray, and a sixteenth of one that starts its own (docs/design.md).
 """
 
 import gc
 
-gc.freeze()  # Ray's own objects, which are there already
-gc.set_threshold(50_000, 20, 10)  # Python's own are 700, 10, 10
+gc.freeze()  # Ray's objects, which exist already
+gc.set_threshold(50_000, 20, 10)  # Python's defaults are 700, 10, 10

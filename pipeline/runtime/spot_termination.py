@@ -1,6 +1,6 @@
-"""Notice: EC2 tells a spot machine two minutes before it takes it away; a run there ends as at SIGTERM.
+"""Spot termination: polls EC2's two-minute interruption notice and ends the run as SIGTERM does.
 
-Other places send SIGTERM by themselves: a pod that is moved, a machine of GCP as it shuts down.
+Other platforms send SIGTERM themselves: an evicted pod, a GCP machine that shuts down.
 """
 
 import os
@@ -13,26 +13,26 @@ from contextlib import contextmanager
 
 ENDPOINT = "http://169.254.169.254"
 ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
-"""Where EC2's metadata are enabled for, under the name that AWS's own clients know."""
+"""The variable that overrides the metadata endpoint, as for AWS's own clients."""
 POLL_SECONDS = 5.0
-"""Seconds between two questions, as AWS advises: docs.aws.amazon.com/AWSEC2/latest/UserGuide, "Spot Instance
+"""Seconds between two requests, as AWS advises: docs.aws.amazon.com/AWSEC2/latest/UserGuide, "Spot Instance
 interruption notices"."""
 TIMEOUT = 2.0
 TOKEN_SECONDS = "60"
 NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Past any proxy of the environment, which would be enabled for its own machine's metadata."""
+"""Ignores proxies of the environment, which would return their own machine's metadata."""
 
 
 @contextmanager
 def spot_notice_handler(
     log: Callable[[str], None], *, enabled: bool = True, every: float = POLL_SECONDS
 ) -> Iterator[None]:
-    """Send this process SIGTERM as soon as EC2 says that its machine will be taken away.
+    """Send this process SIGTERM as soon as EC2 announces that its machine will be reclaimed.
 
     Args:
-        log: told why the run ends, or that nobody answers here.
-        enabled: whether this was enabled for; else nothing is done.
-        every: seconds between two questions.
+        log: called with the reason for the end of the run, or once if the metadata service does not respond.
+        enabled: no-op if false.
+        every: seconds between two requests.
     """
     if not enabled:
         yield
@@ -54,31 +54,31 @@ def _watch(log: Callable[[str], None], every: float, ended: threading.Event) -> 
             notice = instance_action()
         except OSError as reason:
             if not told:
-                log(f"--spot-notice: EC2's metadata do not answer ({reason}); without them no notice is seen")
+                log(f"--spot-notice: EC2's metadata service does not respond ({reason}); no notice can be received")
                 told = True
             notice = None
         if notice is not None:
-            log(f"EC2 takes this machine away: {notice}")
+            log(f"EC2 reclaims this machine: {notice}")
             os.kill(os.getpid(), signal.SIGTERM)
             return
         ended.wait(every)
 
 
 def instance_action() -> str | None:
-    """Ask whether this machine will be taken away.
+    """Request the interruption notice of this machine.
 
     Returns:
-        What EC2 says of it (JSON: the action and its time); None while there is no notice.
+        The notice (JSON: the action and its time); None if there is none.
 
     Raises:
-        OSError: nobody answers; this is no machine of EC2, or its metadata are turned off.
+        OSError: no response; this is not an EC2 machine, or its metadata service is disabled.
     """
     place = os.environ.get(ENDPOINT_VARIABLE, ENDPOINT).rstrip("/")
     token = _request(f"{place}/latest/api/token", "PUT", {"X-aws-ec2-metadata-token-ttl-seconds": TOKEN_SECONDS})
     try:
         return _request(f"{place}/latest/meta-data/spot/instance-action", "GET", {"X-aws-ec2-metadata-token": token})
     except urllib.error.HTTPError as reason:
-        if reason.code == 404:  # the usual answer
+        if reason.code == 404:  # the usual response
             return None
         raise
 

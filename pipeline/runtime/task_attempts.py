@@ -1,17 +1,17 @@
-"""Attempt: how often a task of Ray was begun, since its workers or their machine died."""
+"""Task attempts: how often Ray has restarted the current task after its workers died."""
 
 from typing import Any
 
 import ray
 
 DEATHS = 2
-"""Of the workers of one task, until its images are suspected."""
+"""Worker deaths of one task after which one of its images is suspected to crash its decoder."""
 
 
 def is_poison_suspected() -> bool:
-    """Return whether the workers of the task that runs here have died twice, so that its images are suspected.
+    """Return whether workers of the current task have died twice, so that an image may be crashing its decoder.
 
-    A task is begun again when its worker or its machine has died. How often that was has no public name in Ray.
+    Ray restarts a task when its worker or machine dies. The attempt number is not part of Ray's public API.
     """
     worker: Any = ray._private.worker.global_worker
     return worker.connected and int(worker.core_worker.get_current_task_attempt_number()) >= DEATHS

@@ -1,6 +1,6 @@
-"""A content coding of HTTP (gzip, deflate, br, zstd) undone a bounded piece at a time, and known to be whole.
+"""Content encoding: streaming decompression of HTTP bodies (gzip, deflate, br, zstd) in bounded chunks.
 
-A server may code a body that nobody asked it to code. Source: RFC 9110, 8.4.
+Truncated bodies are detected. A server may encode a body without being asked to. Source: RFC 9110, 8.4.
 """
 
 import sys
@@ -19,53 +19,53 @@ else:
     from backports import zstd
 
 PIECE = 1 << 20
-"""Bytes that come out at a time, whatever a body claims to inflate to."""
+"""Maximum size of a decompressed chunk in bytes, whatever the compression ratio."""
 ZSTD = b"\x28\xb5\x2f\xfd"
 MARKS = {"gzip": b"\x1f\x8b", "zstd": ZSTD}
-"""How a body of a coding begins; the other codings have no mark."""
+"""Magic bytes of the encodings that have them."""
 DEFLATED = 8
-"""The low half of a zlib stream's first byte; some servers send the bare stream without it."""
+"""The low nibble of a zlib stream's first byte; some servers send a raw deflate stream without the header."""
 BROKEN = (zlib.error, zstd.ZstdError, brotli.error)
 
 
 class Decompressor(Protocol):
-    """What undoes one stream of one coding."""
+    """Decompresses one stream of one encoding."""
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        """Take some bytes in and give at most so many out; empty bytes ask for more of what was taken in."""
+        """Decompress at most `max_length` bytes; empty input continues with buffered data."""
 
     @property
     def eof(self) -> bool:
-        """Return whether the stream's end was seen."""
+        """Whether the end of the stream was reached."""
 
     @property
     def unused_data(self) -> bytes:
-        """Return what lay behind the end."""
+        """Input after the end of the stream."""
 
 
 class Zlib:
-    """zlib's machine, which gives back what it did not take in."""
+    """zlib's decompressor, with buffering of unconsumed input."""
 
     def __init__(self, window: int) -> None:
         self._decompressor = zlib.decompressobj(window)
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        """Take bytes in and give at most so many out."""
+        """Decompress at most `max_length` bytes."""
         return self._decompressor.decompress(self._decompressor.unconsumed_tail + data, max_length)
 
     @property
     def eof(self) -> bool:
-        """Return whether the end was seen."""
+        """Whether the end of the stream was reached."""
         return self._decompressor.eof
 
     @property
     def unused_data(self) -> bytes:
-        """Return what lay behind the end."""
+        """Input after the end of the stream."""
         return self._decompressor.unused_data
 
 
 class Brotli:
-    """Brotli's machine; its streams do not follow each other."""
+    """Brotli's decompressor; Brotli streams are not concatenated."""
 
     unused_data = b""
 
@@ -73,20 +73,20 @@ class Brotli:
         self._decompressor = brotli.Decompressor()
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        """Take bytes in and give about so many out."""
+        """Decompress about `max_length` bytes."""
         return bytes(self._decompressor.process(data, output_buffer_limit=max_length))
 
     @property
     def eof(self) -> bool:
-        """Return whether the end was seen."""
+        """Whether the end of the stream was reached."""
         return bool(self._decompressor.is_finished())
 
 
 class Decoder:
-    """Undoes one coding of a body, in which several streams may follow each other.
+    """Decodes one encoding of a body, which may consist of concatenated streams.
 
-    A body that does not begin as its coding must is taken as it is: servers say `gzip` of plain files. What lies behind
-    the end of the last stream is nobody's.
+    A body without the encoding's magic bytes is passed through: servers declare `gzip` for plain files. Bytes after the
+    last stream are ignored.
     """
 
     def __init__(self, coding: str) -> None:
@@ -97,10 +97,10 @@ class Decoder:
         self._plain = False
 
     def feed(self, data: bytes, *, last: bool = False) -> Iterator[bytes]:
-        """Yield what some more bytes of the body hold; the last ones may be fewer than a mark has.
+        """Decode further bytes of the body; `last` allows input shorter than the magic bytes.
 
         Raises:
-            ContentEncodingError: they are broken.
+            ContentEncodingError: the data are corrupt.
         """
         while data or last:
             if self._plain:
@@ -124,15 +124,15 @@ class Decoder:
                 return
 
     def finish(self) -> Iterator[bytes]:
-        """Yield what a body shorter than any mark holds, and insist that the coding's own end was seen.
+        """Yield the rest, and check that the end of the stream was reached.
 
         Raises:
-            ContentEncodingError: it was not.
+            ContentEncodingError: the body is truncated.
         """
         if self._head:
             yield from self.feed(b"", last=True)
         if self._decompressor is not None:
-            raise ContentEncodingError(f"the body ends inside its coding {self._coding}")
+            raise ContentEncodingError(f"the body is truncated in its content encoding {self._coding}")
 
     def _starts(self, data: bytes) -> bool:
         if self._coding in MARKS:
@@ -154,14 +154,14 @@ class Decoder:
                 data = b""
                 yield out
         except BROKEN as reason:
-            raise ContentEncodingError(f"the body is not what its coding {self._coding} says: {reason}") from reason
+            raise ContentEncodingError(f"the body is not valid {self._coding}: {reason}") from reason
 
 
 class ContentDecoder:
-    """Undoes all codings of a body, the last one first.
+    """Decodes all encodings of a body, in reverse order.
 
     Args:
-        header: what `Content-Encoding` says; words that name no coding (`utf-8`, `none`, …) say nothing.
+        header: the `Content-Encoding` header; unknown names (`utf-8`, `none`, …) are ignored.
     """
 
     def __init__(self, header: str) -> None:
@@ -169,22 +169,22 @@ class ContentDecoder:
         self._decoders = [Decoder(name) for name in reversed(names) if name in ("gzip", "deflate", "br", "zstd")]
 
     def __bool__(self) -> bool:
-        """Return whether anything is to be undone."""
+        """Return whether there is any encoding."""
         return bool(self._decoders)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield what some more bytes of the body hold, in bounded pieces.
+        """Decode further bytes of the body, in bounded chunks.
 
         Raises:
-            ContentEncodingError: they are broken.
+            ContentEncodingError: the data are corrupt.
         """
         return reduce(lambda pieces, decoder: _each(decoder, pieces), self._decoders, iter([data]))
 
     def finish(self) -> Iterator[bytes]:
-        """Yield what is still held, and insist that the body was whole.
+        """Yield the rest, and check that the body was complete.
 
         Raises:
-            ContentEncodingError: it was not.
+            ContentEncodingError: the body is truncated.
         """
         for number, decoder in enumerate(self._decoders):
             yield from reduce(

@@ -1,4 +1,4 @@
-"""What a listing of a store shows of one file: where it is, how large it is, and what changes when its bytes do."""
+"""File info: URL, size and identity of a file in a listing."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,14 +9,14 @@ from pipeline.records import Status
 
 @dataclass(frozen=True)
 class FileInfo:
-    """A file that a listing of its store showed.
+    """A file in a listing.
 
     Attributes:
-        url: where it is; a local file as its absolute path, one whose name is no UTF-8 as a `file://` URL.
-        size: bytes, None if the store does not tell.
-        identity: changes when the bytes do: the ETag, or size and time of change.
-        key: its path below the folder that was listed; empty if none was.
-        fault: status and reason, where it is known already that it cannot be read.
+        url: its URL; for a local file the absolute path, or a `file://` URL if its name is not UTF-8.
+        size: in bytes, None if unknown.
+        identity: changes when the bytes change: the ETag, or size and modification time.
+        key: its path below the listed folder; empty if none was listed.
+        fault: status and reason, if it is known that it cannot be read.
     """
 
     url: str
@@ -27,7 +27,7 @@ class FileInfo:
 
 
 def identity_of(facts: dict[str, Any]) -> str:
-    """Name the bytes of an object by what its store tells of it: the ETag, else the size and the time of change."""
+    """Return an identity of an object's bytes: the ETag, else size and modification time."""
     etag = facts.get("ETag") or facts.get("etag") or facts.get("md5Hash")
     if etag:
         return str(etag).strip('"').removeprefix('W/"')
@@ -38,4 +38,4 @@ def identity_of(facts: dict[str, Any]) -> str:
 
 
 CHANGED = ("mtime", "LastModified", "Last-Modified", "created")
-"""What stores call the time of the last change."""
+"""Names of the modification time in various stores."""

@@ -1,4 +1,4 @@
-"""A web server's answer: what its head says of a file, and its body, read to its end at a bounded slowness."""
+"""HTTP response: file facts from the headers, and the body with a minimum transfer rate."""
 
 import asyncio
 import re
@@ -16,20 +16,20 @@ from pipeline.storage.fault import SlowError
 from pipeline.storage.file_info import identity_of
 
 CHUNK_TIMEOUT, LEAST = 30.0, 1 << 15
-"""Within so many seconds the head of an answer must be there, redirects followed, and then each time so many bytes of
-its body: a server that gives less than a kilobyte a second is left."""
+"""Seconds for the response headers including redirects, and for each further `LEAST` bytes of the body: a server slower
+than a kilobyte per second is given up."""
 REDIRECTED, PARTIAL, UNSATISFIABLE = 300, 206, 416
 RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 CHECKED = ("ETag", "Last-Modified")
 
 
 class Body:
-    """A body that is being read, piece by piece.
+    """A response body that is read in chunks.
 
     Args:
-        loop: where the client runs.
-        answer: what the server said, its body unread.
-        stack: closes what was opened for it.
+        loop: the client's event loop.
+        answer: the response, its body unread.
+        stack: closes its resources.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, answer: ClientResponse, stack: AsyncExitStack) -> None:
@@ -43,10 +43,10 @@ class Body:
         self.identity = identity_of(file_facts(answer, ""))
 
     def next(self) -> bytes:
-        """Return what comes next, b"" at the end.
+        """Return the next chunk, b"" at the end.
 
         Raises:
-            OSError: the server failed, or the body ended before its time (or another of `STORE_FAULTS`).
+            OSError: the server failed, or the body is truncated (or another of `STORE_FAULTS`).
         """
         while True:
             for part in self._pieces:
@@ -61,35 +61,35 @@ class Body:
             self._pieces = self._codings.feed(piece) if piece else self._codings.finish()
 
     def close(self) -> None:
-        """Let the server go."""
+        """Close the connection."""
         sync(self._loop, self._stack.aclose)
 
 
 class TrailingBytes:
-    """What a server sends behind the end of a body that it announced, as far as it comes with it.
+    """Detects bytes that a server sends after the announced end of the body.
 
     Args:
-        answer: its body unread.
+        answer: the response, its body unread.
     """
 
     def __init__(self, answer: ClientResponse) -> None:
-        connection = answer.connection  # gone already where a short body came whole with its head
+        connection = answer.connection  # None if a short body arrived together with the headers
         self._protocol = None if connection is None else connection.protocol
 
     def refuse(self) -> None:
-        """Check that there was none, once the body was read: one of the two, length or body, is not what it should be.
+        """Check, after the body was read, that there were none: otherwise length or body is wrong.
 
         Raises:
-            OSError: there was.
+            OSError: there were some.
         """
         if self._protocol is not None and isinstance(self._protocol.exception(), HttpProcessingError):
-            raise OSError("more bytes came than the announced length")
+            raise OSError("the server sent more bytes than the announced length")
 
 
 def check_response(answer: ClientResponse, *, ranged: bool) -> None:
-    """Check that an answer has the body that was asked for, and no part of it or word about it in its place."""
+    """Check that a response has the requested body, and not a part of it or an error page."""
     if ranged and answer.status == UNSATISFIABLE and answer.headers.get("Content-Range", "").endswith("*/0"):
-        return  # of an empty file there is no part
+        return  # an empty file has no range
     answer.raise_for_status()
     span = RANGE.match(answer.headers.get("Content-Range", ""))
     whole = span is not None and int(span[1]) == 0 and int(span[2]) + 1 == int(span[3])
@@ -100,7 +100,7 @@ def check_response(answer: ClientResponse, *, ranged: bool) -> None:
 
 
 def total_size(answer: ClientResponse, start: int) -> int | None:
-    """Return the size of the file that a part was asked of, None if the answer is not that part."""
+    """Return the total size of the file from a range response, None if it is not the requested range."""
     if answer.status == UNSATISFIABLE:
         return 0
     span = RANGE.match(answer.headers.get("Content-Range", ""))
@@ -110,7 +110,7 @@ def total_size(answer: ClientResponse, start: int) -> int | None:
 
 
 def file_facts(answer: ClientResponse, url: str) -> dict[str, Any]:
-    """Write what an answer's head says of a file, in fsspec's words."""
+    """Return the facts about a file in the headers, in the form of fsspec's `info`."""
     length = answer.headers.get("Content-Length", "")
     span = RANGE.match(answer.headers.get("Content-Range", ""))
     size = int(span[3]) if span else int(length) if length.isdecimal() and not decoder_for(answer) else None
@@ -119,24 +119,24 @@ def file_facts(answer: ClientResponse, url: str) -> dict[str, Any]:
 
 
 def decoder_for(answer: ClientResponse) -> ContentDecoder:
-    """Make what undoes the codings that an answer's head names."""
+    """Create the decoder of a response's `Content-Encoding`."""
     return ContentDecoder(",".join(answer.headers.getall("Content-Encoding", ())))
 
 
 async def read_chunk(answer: ClientResponse) -> bytes:
-    """Read what comes next of a body, b"" at its end; a server that is too slow is left."""
+    """Read the next chunk of a body, b"" at its end; raise `SlowError` if the server is too slow."""
     held = bytearray()
     try:
         async with asyncio.timeout(CHUNK_TIMEOUT):
             while len(held) < LEAST and (part := await answer.content.readany()):
                 held += part
     except TimeoutError as reason:
-        raise SlowError(f"only {len(held):,} bytes came within {CHUNK_TIMEOUT:g} s") from reason
+        raise SlowError(f"only {len(held):,} bytes within {CHUNK_TIMEOUT:g} s") from reason
     return bytes(held)
 
 
 async def pieces(answer: ClientResponse) -> AsyncIterator[bytes]:
-    """Read a body to its end, its codings undone."""
+    """Yield a decoded body in chunks."""
     codings, excess = decoder_for(answer), TrailingBytes(answer)
     while piece := await read_chunk(answer):
         for part in codings.feed(piece):
@@ -147,7 +147,7 @@ async def pieces(answer: ClientResponse) -> AsyncIterator[bytes]:
 
 
 async def read_body(answer: ClientResponse, most: int | None) -> bytes:
-    """Read a body to its end, or to so many bytes."""
+    """Read a decoded body, at most `most` bytes of it."""
     held = bytearray()
     async for piece in pieces(answer):
         held += piece

@@ -12,14 +12,14 @@ from pipeline.storage.fault import NoRangeError
 
 MOST_FILES = 4
 MOST_BYTES = 8 << 30
-"""Local copies of remote files whose server does not serve byte ranges; each file is downloaded once per process."""
+"""Maximum disk space of all copies of a process; a larger file is refused."""
 
 
 class Copy:
-    """One file's bytes, in a file without a name that goes with the last who reads it.
+    """A copy of a file in an unnamed temporary file, which is deleted with its last reader.
 
     Args:
-        identity: changes when the bytes do.
+        identity: changes when the bytes change.
     """
 
     def __init__(self, identity: str) -> None:
@@ -28,21 +28,21 @@ class Copy:
         self._file = tempfile.TemporaryFile(prefix="mole-copy-")  # noqa: SIM115 - it lives as long as its readers
 
     def append(self, piece: bytes) -> None:
-        """Put some more bytes at its end.
+        """Append bytes.
 
         Raises:
-            NoRangeError: it has become too large.
+            NoRangeError: the copy exceeds the maximum.
         """
         if self.size + len(piece) > MOST_BYTES:
             raise NoRangeError(
-                f"the server gives no parts of a file and it is over {MOST_BYTES:,} bytes, too large to be copied; "
-                "let the server answer ranges, or copy it to a disk or a store"
+                f"the server does not support range requests and the file is over {MOST_BYTES:,} bytes; "
+                "enable range requests, or copy the file to a disk or an object store"
             )
         self._file.write(piece)
         self.size += len(piece)
 
     def read(self, start: int, count: int) -> bytes:
-        """Read some bytes; fewer only at the end."""
+        """Read `count` bytes; fewer only at the end."""
         self._file.flush()
         parts = []
         while count > 0 and (part := os.pread(self._file.fileno(), count, start)):
@@ -51,32 +51,32 @@ class Copy:
         return b"".join(parts)
 
     def opened(self) -> BinaryIO:
-        """Open it for reading and seeking, at its beginning."""
+        """Open the copy for reading and seeking, at its start."""
         return cast(BinaryIO, io.BufferedReader(Reader(self), buffer_size=1 << 20))
 
 
 class Reader(io.RawIOBase):
-    """A place in a copy."""
+    """A raw stream over a copy."""
 
     def __init__(self, copy: Copy) -> None:
         self._copy = copy
         self._at = 0
 
     def readable(self) -> bool:
-        """Say that it can be read."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Say that it can be sought in."""
+        """Return True."""
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place."""
+        """Change the position."""
         self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._copy.size}[whence]
         return self._at
 
     def readinto(self, buffer: object) -> int:
-        """Fill a buffer with what comes next; 0 at the end."""
+        """Read the next bytes into a buffer; 0 at the end."""
         target = memoryview(buffer).cast("B")  # type: ignore[arg-type]
         data = self._copy.read(self._at, len(target))
         target[: len(data)] = data
@@ -85,7 +85,7 @@ class Reader(io.RawIOBase):
 
 
 class LocalCopies:
-    """The copies of a process, those used last; others go as new ones come."""
+    """An LRU cache of a process's copies."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, Copy] = OrderedDict()
@@ -99,17 +99,17 @@ class LocalCopies:
         return copy
 
     def keep(self, url: str, copy: Copy) -> None:
-        """Take a finished copy in, and let old ones go for it."""
+        """Add a finished copy, and evict old ones."""
         self._kept[url] = copy
         while len(self._kept) > MOST_FILES or sum(each.size for each in self._kept.values()) > MOST_BYTES:
             self._kept.popitem(last=False)
 
     def forget(self, url: str, *, unless: str) -> None:
-        """Let a copy go, unless it has this identity, and one that tells bytes apart."""
+        """Evict a copy, unless it has this identity and the identity is reliable."""
         copy = self._kept.get(url)
         if copy is not None and (copy.identity != unless or unless.endswith("-unknown")):
             del self._kept[url]
 
     def lock(self, url: str) -> asyncio.Lock:
-        """Return the lock under which a file is copied."""
+        """Return the lock for copying a file."""
         return self._locks.setdefault(url, asyncio.Lock())

@@ -1,4 +1,4 @@
-"""Patience: a store that fails is asked again, after growing random waits, while its fault may pass."""
+"""Retries: transient failures of a store are retried with exponential backoff and jitter."""
 
 import logging
 import os
@@ -23,12 +23,12 @@ from pipeline.storage.fault import is_passing
 T = TypeVar("T")
 
 SECONDS = "MOLE_PATIENCE"
-"""The variable that says for how long a store is asked again; workers take it from their environment."""
+"""The environment variable with the maximum duration of retries; workers inherit it."""
 USUAL = 60.0
 FIRST_WAIT, LONGEST_WAIT = 0.5, 20.0
-"""Seconds: the first wait is drawn below one, no wait is longer than the other; each doubles the last one's bound."""
+"""Seconds: upper bounds of the first wait and of all waits; the bound doubles at each retry."""
 WEB_ATTEMPTS = 3
-"""How often a web server is asked: a listing names thousands, and one that is gone must not hold up the others."""
+"""Attempts at a web server: a listing names thousands, and an unreachable one must not delay the others."""
 
 logger = logging.getLogger(__name__)
 _tell = before_sleep_log(logger, logging.INFO)
@@ -37,10 +37,10 @@ _retries: Counter[str] = Counter()
 
 
 def seconds() -> float:
-    """Return for how long a store that fails is asked again.
+    """Return the maximum duration of retries in seconds.
 
     Raises:
-        SettingsError: the environment says something that is no length of time.
+        SettingsError: the environment variable is not a duration.
     """
     text = os.environ.get(SECONDS, str(USUAL))
     try:
@@ -53,15 +53,15 @@ def seconds() -> float:
 
 
 def with_retries(call: Callable[[], T], url: str) -> T:
-    """Call a store, and again while what it says may pass.
+    """Call a store, retrying transient failures.
 
     Args:
-        call: does nothing twice where it is called twice.
-        url: what is asked for.
+        call: an idempotent function.
+        url: the URL that it accesses.
 
     Raises:
-        OSError: the last thing that the store said (or another of `STORE_FAULTS`).
-        SettingsError: the environment's patience is no length of time.
+        OSError: the last failure (or another of `STORE_FAULTS`).
+        SettingsError: the environment variable is not a duration.
     """
     if is_never_retried(url):
         return call()
@@ -77,8 +77,8 @@ def with_retries(call: Callable[[], T], url: str) -> T:
 
 
 def take_retries() -> dict[str, int]:
-    """Return how often this process has asked again since this was called last, by protocol."""
-    if not _retries:  # without a lock, since it is asked for each block
+    """Return the number of retries of this process since the last call, by protocol."""
+    if not _retries:  # without a lock, since it is called for each block
         return {}
     with _lock:
         taken = dict(_retries)
@@ -93,10 +93,10 @@ def _heard(call: RetryCallState, url: str) -> None:
 
 
 def is_never_retried(url: str) -> bool:
-    """Return whether a URL is this machine's own, where a second asking hears the same."""
+    """Return whether a URL is local to this machine, where a retry gives the same result."""
     return "://" not in url or url.lower().startswith(("file:", "local:", "memory:"))
 
 
 def is_web(url: str) -> bool:
-    """Return whether a URL is a web server's, which may be anybody's."""
+    """Return whether a URL is that of a web server."""
     return url.lower().startswith(("http://", "https://"))

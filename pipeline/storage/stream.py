@@ -1,4 +1,4 @@
-"""A stream: a file of a store read from its beginning to its end, with the next pieces on their way already."""
+"""Streaming reads: sequential reads of a remote file with prefetched ranged requests."""
 
 import errno
 import io
@@ -14,16 +14,16 @@ from pipeline.storage.http_response import Body
 from pipeline.storage.web import Web
 
 PIECE = 8 << 20
-"""Bytes of one request: a few hundred images, and a quarter of the requests that a smaller one would take."""
+"""Bytes per request: a few hundred images, and a quarter of the requests of fsspec's default."""
 AHEAD = 3
-"""Pieces on their way while one is read; with it at most 32 MiB of a shard lie in memory."""
+"""Prefetched requests; with the current one at most 32 MiB of a shard are in memory."""
 
 
 def opened(url: str) -> BinaryIO:
-    """Open a file for reading from its beginning to its end.
+    """Open a file for sequential reading.
 
-    An object store's comes in ranged requests, each asked again while its fault may pass, and so does a web server's
-    that gives parts; another web server's comes as one body.
+    An object store, and a web server that supports ranges, is read in ranged requests with retries; another web server
+    as one body.
 
     Raises:
         OSError: as the store said it; `fault_of` names it.
@@ -44,11 +44,11 @@ def opened(url: str) -> BinaryIO:
 
 
 class Ranged(io.RawIOBase):
-    """An object of a known size, read in order by ranged requests that overtake the reader.
+    """An object of known size, read by prefetched ranged requests.
 
     Args:
-        url: the object.
-        size: its bytes.
+        url: its URL.
+        size: in bytes.
     """
 
     def __init__(self, url: str, size: int) -> None:
@@ -62,14 +62,14 @@ class Ranged(io.RawIOBase):
             self._ask()
 
     def readable(self) -> bool:
-        """Say that it can be read."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: object) -> int:
-        """Fill a buffer with what comes next; 0 at the end.
+        """Read the next bytes into a buffer; 0 at the end.
 
         Raises:
-            OSError: the store failed for longer than the patience with it.
+            OSError: the store failed in all retries.
         """
         target = memoryview(buffer).cast("B")  # type: ignore[arg-type]
         if not self._piece and self._coming:
@@ -81,7 +81,7 @@ class Ranged(io.RawIOBase):
         return taken
 
     def close(self) -> None:
-        """Let what is on its way go."""
+        """Cancel prefetched requests."""
         self._readers.shutdown(wait=False, cancel_futures=True)
         super().close()
 
@@ -93,12 +93,12 @@ class Ranged(io.RawIOBase):
 
 
 class Whole(io.RawIOBase):
-    """A whole body as a stream; where its server fails it is asked again, up to where the reader is.
+    """A whole response body as a stream; after a failure it is requested again and skipped to the position.
 
     Args:
         web: the client.
-        url: the file.
-        body: its body, begun.
+        url: the file's URL.
+        body: its body, opened.
     """
 
     def __init__(self, web: Web, url: str, body: Body) -> None:
@@ -110,14 +110,14 @@ class Whole(io.RawIOBase):
         self._piece = memoryview(b"")
 
     def readable(self) -> bool:
-        """Say that it can be read."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: object) -> int:
-        """Fill a buffer with what comes next; 0 at the end.
+        """Read the next bytes into a buffer; 0 at the end.
 
         Raises:
-            OSError: the server failed for longer than the patience with it, or began to send another file.
+            OSError: the server failed in all retries, or the file changed.
         """
         target = memoryview(buffer).cast("B")  # type: ignore[arg-type]
         if not self._piece:
@@ -128,12 +128,12 @@ class Whole(io.RawIOBase):
         return taken
 
     def close(self) -> None:
-        """Let the server go."""
+        """Close the connection."""
         self._let_go()
         super().close()
 
     def _next(self) -> bytes:
-        """Read what comes next, from an answer that is asked for anew where the last one broke."""
+        """Read the next chunk, reopening the body after a failure."""
         try:
             if self._body is None:
                 self._body, self._skip = self._begun_again(), self._at
@@ -150,7 +150,7 @@ class Whole(io.RawIOBase):
     def _begun_again(self) -> Body:
         body = self._web.size_or_body(self._url)
         if isinstance(body, int):
-            raise OSError(f"{self._url} comes in parts now and did not before")
+            raise OSError(f"{self._url} supports range requests now and did not before")
         if body.identity != self._identity:
             body.close()
             raise OSError(f"{self._url} changed while it was read")

@@ -1,8 +1,7 @@
-"""A web server's files: bodies read to their end, in bounded time, and copied where the server gives no parts.
+"""Web file system: HTTP reads with timeouts, range requests, and local copies where a server does not support ranges.
 
-fsspec's own client takes the first network piece of a body without a length for all of it; this one knows from HTTP
-where a body ends. What a server may cost is bounded here; asking again is left to the caller
-(`pipeline.storage.retry`).
+fsspec's own client takes the first network chunk of a body without a length for all of it; this one detects the end of
+a body by HTTP's rules. Timeouts are set here; retries are left to the caller (`pipeline.storage.retry`).
 """
 
 import asyncio
@@ -26,23 +25,23 @@ from pipeline.storage.http_response import PARTIAL, Body, check_response, file_f
 from pipeline.storage.local_copies import Copy, LocalCopies
 
 AGENT = "mole-scan"
-"""How this product names itself to servers."""
+"""The `User-Agent` header."""
 CONNECT = 10.0
-"""Seconds for a connection."""
+"""Connect timeout in seconds."""
 IMAGE = 120.0
-"""Seconds for one image, from the request to its last byte."""
+"""Total timeout of an image in seconds."""
 REDIRECTS = 10
 HEADER = 1 << 16
-"""Bytes of one header line that are still read; some servers send long policies."""
+"""Maximum bytes of a header line; some servers send long policies."""
 LEGAL = "!#$%&'()*+,/:;=?@[]~"
-"""Signs that stand in a URL as they are, beside letters, digits, `-`, `.` and `_`."""
+"""Characters of a URL that are not quoted, besides letters, digits, `-`, `.` and `_`."""
 LONE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-"""A percent sign that begins no escape."""
+"""A percent sign that is not part of an escape."""
 DOTS = re.compile(r"/\.{1,2}(/|$)")
 
 
 class Web(HTTPFileSystem):  # type: ignore[misc]
-    """fsspec's HTTP, with its ways to ask for a file's facts and bytes replaced."""
+    """fsspec's HTTP file system with other implementations of info and reads."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -50,35 +49,35 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
         self._connector: aiohttp.TCPConnector | None = None
 
     def encode_url(self, url: str) -> URL:
-        """Write a URL for the wire: as it stands, for signatures cover its letters, with only illegal signs quoted."""
+        """Encode a URL: unchanged, since signatures cover it, with only illegal characters quoted."""
         parts = urlsplit(url)
         if not parts.netloc.isascii() or DOTS.search(parts.path):
-            return URL(url)  # international names and dot segments are yarl's to write
+            return URL(url)  # yarl encodes international names and dot segments
         return URL(quote(LONE.sub("%25", url), safe=LEGAL), encoded=True)
 
     async def set_session(self) -> aiohttp.ClientSession:
-        """Give fsspec's own methods, which read the index pages of folders, a session with the same manners."""
+        """Return the session of fsspec's own methods, which read index pages, with the same settings."""
         if self._session is None:
             self._session: aiohttp.ClientSession | None = self._new_session()
         return self._session
 
     def read(self, url: str, *, most: int | None = None) -> bytes:
-        """Read a file's body, whatever its length is told to be.
+        """Read a file's body, whatever length is announced.
 
         Args:
-            url: where it is.
-            most: stop after this many bytes, inflated ones counted, and give up after `IMAGE` seconds; None reads all.
+            url: its URL.
+            most: stop after this many decoded bytes, with a timeout of `IMAGE` seconds; None reads all.
 
         Raises:
-            OSError: the server failed, or its body ended before its time (or another of `STORE_FAULTS`).
+            OSError: the server failed, or the body is truncated (or another of `STORE_FAULTS`).
         """
         return cast(bytes, sync(self.loop, self._read, url, most))
 
     def size_or_body(self, url: str) -> "int | Body":
-        """Ask whether a server gives parts of a file.
+        """Request a file's first byte to find out whether the server supports ranges.
 
         Returns:
-            The file's size where it does; else its whole body, begun.
+            The file's size if it does; else its whole body, opened.
 
         Raises:
             OSError: the server failed (or another of `STORE_FAULTS`).
@@ -100,11 +99,11 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
 
     @asynccontextmanager
     async def _answer(self, url: str, span: str | None = None, method: str = "GET") -> AsyncIterator[ClientResponse]:
-        """Ask; a session for each request keeps its cookies through redirects and for nobody else.
+        """Send a request; a session per request keeps cookies through redirects and isolated from other requests.
 
         Args:
-            url: what is asked for.
-            span: the value of a `Range` header.
+            url: the requested URL.
+            span: the value of the `Range` header.
             method: `GET` or `HEAD`.
         """
         headers = {} if span is None else {"Range": f"bytes={span}"}
@@ -120,7 +119,7 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
             except aiohttp.ServerTimeoutError:
                 raise
             except TimeoutError as reason:
-                raise SlowError(f"no answer within {http_response.CHUNK_TIMEOUT:g} s") from reason
+                raise SlowError(f"no response within {http_response.CHUNK_TIMEOUT:g} s") from reason
             check_response(answer, ranged=span is not None)
             yield answer
 
@@ -131,10 +130,10 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
         except aiohttp.ServerTimeoutError:
             raise
         except TimeoutError as reason:
-            raise SlowError(f"not whole within {IMAGE:g} s") from reason
+            raise SlowError(f"not complete within {IMAGE:g} s") from reason
 
     async def _info(self, url: str, **options: Any) -> dict[str, Any]:
-        """Find out a file's size and identity, by HEAD, or by GET where HEAD is refused or says no size."""
+        """Return a file's size and identity, by HEAD, or by GET if HEAD is refused or has no size."""
         try:
             async with self._answer(url, method="HEAD") as answer:
                 facts = file_facts(answer, url)
@@ -148,10 +147,10 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
 
     @asynccontextmanager
     async def _part(self, url: str, start: int, end: int) -> AsyncIterator[tuple[ClientResponse, int | None]]:
-        """Ask for a part of a file.
+        """Request a range of a file.
 
         Yields:
-            Its answer and the file's size; or the whole file's answer and None, where the server gives no parts.
+            The response and the file's size; or the response with the whole file and None, if ranges are not supported.
         """
         async with self._answer(url, f"{start}-{end - 1}") as answer:
             size = total_size(answer, start)
@@ -175,7 +174,7 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
         return copy.read(start, end - start)
 
     async def _copied(self, url: str, answer: ClientResponse) -> Copy:
-        """Copy an answer's body to a file without a name, once for all who wait for it."""
+        """Copy a response's body to a local copy, once for all waiting readers."""
         async with self.copies.lock(url):
             copy = self.copies.get(url)
             if copy is None:
@@ -201,9 +200,9 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
             return await self._copied(url, answer) if size is None else size
 
     def _open(self, path: str, mode: str = "rb", **options: Any) -> BinaryIO:
-        """Open a file that can be sought in: by parts, or in its copy."""
+        """Open a seekable file: by range requests, or as a local copy."""
         if mode != "rb":
-            raise NotImplementedError(f"{path!r} is a web server's and can only be read")
+            raise NotImplementedError(f"{path!r} is on a web server and can only be read")
         size = retry.with_retries(lambda: sync(self.loop, self._seekable, path), path)
         if isinstance(size, Copy):
             return size.opened()
@@ -211,7 +210,7 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
 
 
 class Parts(AbstractBufferedFile):  # type: ignore[misc]
-    """A file of a server that gives parts, which can be sought in."""
+    """A seekable file on a server that supports ranges."""
 
     def _fetch_range(self, start: int, end: int) -> bytes:
         return retry.with_retries(lambda: bytes(self.fs.cat_file(self.path, start=start, end=end)), self.path)

@@ -1,15 +1,15 @@
-"""Amounts as people read them: bytes in the unit that leaves them short, seconds as minutes, hours or days."""
+"""Humanize: bytes and seconds formatted with readable units."""
 
 import re
 
 SIZES = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 TIMES = (("days", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 EXACT = re.compile(r"(?<![\d.,])(\d[\d,]*) (bytes|s)\b")
-"""A number of bytes or seconds, as a line of arithmetic has it."""
+"""A number of bytes or seconds in a text."""
 
 
 def human_size(count: float) -> str:
-    """Write bytes with three digits: `1.23 GB`, of 1000 MB each."""
+    """Format bytes with three digits and decimal units: `1.23 GB`."""
     for unit in SIZES:
         if count < 999.5 or unit == SIZES[-1]:
             break
@@ -18,7 +18,7 @@ def human_size(count: float) -> str:
 
 
 def human_duration(seconds: float) -> str:
-    """Write seconds by their two largest units: `2 h 5 min`."""
+    """Format seconds with the two largest units: `2 h 5 min`."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     left = round(seconds)
@@ -31,7 +31,7 @@ def human_duration(seconds: float) -> str:
 
 
 def human_units(arithmetic: str) -> str:
-    """Write the bytes and seconds of a line of arithmetic as people read them."""
+    """Format the bytes and seconds in a text with readable units."""
 
     def short(found: re.Match[str]) -> str:
         number = int(found[1].replace(",", ""))

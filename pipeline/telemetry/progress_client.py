@@ -1,4 +1,4 @@
-"""Asking: a driver asks the counter what its workers have told, and never waits for the answer."""
+"""Progress client: polls the progress counter from the driver without blocking."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from pipeline.telemetry.terminal import ProgressDisplay
 
 
 class ProgressPoller:
-    """One question at a time.
+    """Polls a progress counter, with at most one pending request.
 
     Args:
         counter: the actor's handle.
@@ -23,14 +23,14 @@ class ProgressPoller:
         self._pending: tuple[int, Any] | None = None
 
     def __call__(self, wave: int, wait: float = 0.0) -> WorkerProgress | None:
-        """Ask about a wave.
+        """Request the progress of a wave.
 
         Args:
             wave: its number.
-            wait: seconds, for the answer.
+            wait: timeout in seconds.
 
         Returns:
-            What was told of it; None if no answer has come yet, or none will.
+            The progress; None if there is no response yet, or the actor has died.
         """
         if self._counter is None:
             return None
@@ -41,7 +41,7 @@ class ProgressPoller:
                 return None
             seen: WorkerProgress = ray.get(self._pending[1])
             self._pending = None
-        except ray.exceptions.RayError:  # the counter's machine is gone: what is written is counted still
+        except ray.exceptions.RayError:  # the actor's node is gone: written rows are still counted
             self._counter = None
             return None
         return seen
@@ -49,16 +49,16 @@ class ProgressPoller:
 
 @contextmanager
 def progress_counter(progress: ProgressDisplay) -> Iterator[Any]:
-    """Start a counter on a Ray that is connected, if the progress is shown: it costs a process, and no core.
+    """Start a progress counter actor if the progress is displayed; it takes a process and no core.
 
     Yields:
-        The actor's handle; None if nobody looks.
+        The actor's handle; None if no progress is displayed.
     """
     if not progress.is_watching:
         yield None
         return
     here = ray.get_runtime_context().get_node_id()
-    beside = NodeAffinitySchedulingStrategy(here, soft=True)  # what ends this machine ends the run with it
+    beside = NodeAffinitySchedulingStrategy(here, soft=True)  # on the driver's node, whose end is the end of the run
     actor: Any = ray.remote(ProgressCounter)
     counter = actor.options(num_cpus=0, scheduling_strategy=beside).remote()
     try:
@@ -69,15 +69,15 @@ def progress_counter(progress: ProgressDisplay) -> Iterator[Any]:
 
 @contextmanager
 def counted_phase(name: str, total: int | None, noun: str) -> Iterator[ProgressReporter | None]:
-    """Have a phase in which workers tell how far they are.
+    """Run a phase whose progress workers report.
 
     Args:
-        name: of the phase.
-        total: of what is to be done.
-        noun: what that is.
+        name: the phase's name.
+        total: number of items, None if unknown.
+        noun: what the items are.
 
     Yields:
-        What they tell; None if nobody looks.
+        The reporter for the workers; None if no progress is displayed.
     """
     progress = ProgressDisplay.shown()
     with progress_counter(progress) as counter:

@@ -1,6 +1,6 @@
-"""The counter: an actor that counts what workers have done before it is written, and waits for nobody.
+"""Progress counter: an actor that counts workers' progress before it is written, by fire-and-forget messages.
 
-Nothing is decided by it: a message that is lost or comes twice makes a line wrong for a while, never a row.
+It is for display only: a lost or repeated message makes a progress line wrong for a while, never a row.
 """
 
 import time
@@ -9,19 +9,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 REPORT_EVERY = 1.0
-"""Seconds between two messages of a scorer about the images of a call that is not over."""
+"""Minimum seconds between two messages of a worker about scored images."""
 Outcome = tuple[str, str | None]
 
 
 @dataclass
 class WorkerProgress:
-    """What workers have told.
+    """The progress reported by workers.
 
     Attributes:
-        loaded: scorers whose detector is ready.
-        scored: images that went through a detector, or steps of a training.
+        loaded: scorers whose detector is loaded.
+        scored: images scored, or steps of a training.
         outcomes: images by status and verdict.
-        ended: units that were read to their end, with their images.
+        ended: images of the units that were read to their end.
     """
 
     loaded: int = 0
@@ -31,38 +31,38 @@ class WorkerProgress:
 
 
 class ProgressCounter:
-    """What was told of the present wave; a message of a wave before is too late."""
+    """Counts the progress of the current wave; messages of earlier waves are ignored."""
 
     def __init__(self) -> None:
         self._wave = 0
         self._seen = WorkerProgress()
 
     def snapshot(self, wave: int) -> WorkerProgress:
-        """Return what was told of a wave."""
+        """Return the progress of a wave."""
         return self._of(wave) or WorkerProgress()
 
     def loaded(self, wave: int) -> None:
-        """Count a scorer."""
+        """Count a loaded scorer."""
         if seen := self._of(wave):
             seen.loaded += 1
 
     def scored(self, wave: int, images: int) -> None:
-        """Count images that went through a detector."""
+        """Count scored images."""
         if seen := self._of(wave):
             seen.scored += images
 
     def reached(self, wave: int, step: int) -> None:
-        """Learn which step a training has come to; one that began again may have gone back."""
+        """Set the step of a training; a restarted one may have gone back."""
         if seen := self._of(wave):
             seen.scored = step
 
     def concluded(self, wave: int, outcomes: dict[Outcome, int]) -> None:
-        """Count images whose outcome is known."""
+        """Count images by outcome."""
         if seen := self._of(wave):
             seen.outcomes.update(outcomes)
 
     def ended(self, wave: int, unit: str, images: int) -> None:
-        """Learn how many images a unit had to give; one that is read again has as many."""
+        """Set the number of images of a unit."""
         if seen := self._of(wave):
             seen.ended[unit] = images
 
@@ -73,12 +73,12 @@ class ProgressCounter:
 
 
 class ProgressReporter:
-    """Tells the counter from a worker, and waits for no answer.
+    """Reports a worker's progress to the counter, without waiting for a response.
 
     Args:
         counter: the actor's handle.
-        wave: whose images these are.
-        model: the digest whose rows are counted, so that an image that several models judge counts once.
+        wave: number of the wave.
+        model: digest of the model whose rows are counted, so that an image scored by several models counts once.
     """
 
     def __init__(self, counter: Any, wave: int, model: str) -> None:
@@ -86,27 +86,27 @@ class ProgressReporter:
         self._pending, self._sent_at = 0, 0.0
 
     def loaded(self) -> None:
-        """Return that a detector is ready."""
+        """Report a loaded detector."""
         self._send("loaded")
 
     def scored(self, images: int) -> None:
-        """Return how many images went through the detector, once a second at most."""
+        """Report scored images, at most once a second."""
         self._pending += images
         if time.monotonic() - self._sent_at >= REPORT_EVERY:
             self._send("scored", self._pending)
             self._pending, self._sent_at = 0, time.monotonic()
 
     def reached(self, step: int) -> None:
-        """Return which step a training has come to, once a second at most."""
+        """Report the step of a training, at most once a second."""
         if time.monotonic() - self._sent_at >= REPORT_EVERY:
             self._send("reached", step)
             self._sent_at = time.monotonic()
 
     def concluded(self, rows: Any) -> None:
-        """Return what became of images.
+        """Report the outcomes of images.
 
         Args:
-            rows: a table of verdicts and their models.
+            rows: a table with the columns model, status and verdict.
         """
         columns = (rows[name].to_pylist() for name in ("model", "status", "verdict"))
         outcomes = Counter(
@@ -116,7 +116,7 @@ class ProgressReporter:
             self._send("concluded", dict(outcomes))
 
     def ended(self, unit: str, images: int) -> None:
-        """Return how many images a unit had to give, once it is read."""
+        """Report the number of images of a unit, once it is read."""
         self._send("ended", unit, images)
 
     def _send(self, method: str, *values: object) -> None:

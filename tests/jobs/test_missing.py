@@ -57,7 +57,7 @@ CASES: list[tuple[Job, str, str]] = [
     (rescan.main, "--table {}/none --model {}/tiny", "--table '{}/none' is not there"),
     (rescan.main, "--table {}/bare --model {}/tiny", "holds no verdict table"),
     (rescan.main, "--table {}/table --model {}/none", "none' is not there"),
-    (rescan.main, "--table {}/table --model 0123abcd", "a digest is looked up in --registry"),
+    (rescan.main, "--table {}/table --model 0123abcd", "to name a version by its digest, give --registry"),
     (rescan.main, "--table {}/table --model 0123abcd --registry {}/none", "--registry '{}/none' is not there"),
     (rescan.main, "--table {}/table --model 0123abcd --registry {}/models", "no folder; it has "),
     (scan.main, "{}/photos {}/none.png --output {}/o --model {}/tiny", "none.png"),

@@ -22,7 +22,7 @@ def test_a_list_in_a_variable_is_the_one_value_or_a_list_in_json() -> None:
     assert read("a/{0..2},b.tar") == ["a/{0..2},b.tar"]
     assert read("[0-9].tar") == ["[0-9].tar"]
     assert read(' ["a", "b,c"]') == ["a", "b,c"]
-    with pytest.raises(SettingsError, match=r"^MOLE_SCAN_SOURCE='\[\"a\", b\]' begins as a list in JSON and is none: "):
+    with pytest.raises(SettingsError, match=r"^MOLE_SCAN_SOURCE='\[\"a\", b\]' begins like a JSON list and is not valid: "):
         read('["a", b]')
 
 
@@ -40,7 +40,7 @@ def test_a_list_in_a_variable_is_the_one_value_or_a_list_in_json() -> None:
 def test_a_variable_that_is_no_setting_is_refused_with_the_nearest(variable: str, advice: str) -> None:
     with pytest.raises(SettingsError) as refused:
         NAMES.variables({variable: "1"})
-    assert str(refused.value) == f"the variable {variable} is no setting of this job; {advice}"
+    assert str(refused.value) == f"the variable {variable} is not a setting of this job; {advice}"
 
 
 def test_other_variables_are_nobodys_business() -> None:
@@ -62,10 +62,10 @@ def test_one_setting_stands_in_one_place_of_a_kind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("sauce = 1", "'sauce' in {file!r} is no setting of this job; did you mean 'source'?"),
-        ("json_summary = true", "'json_summary' in {file!r} is no setting of this job; did you mean 'json'?"),
-        ("[scan]\noutput = 'o'", "'scan' in {file!r} is no setting of this job; its names are those of the flags"),
-        ("config = 'other.toml'", "'config' in {file!r} is no setting of this job"),
+        ("sauce = 1", "'sauce' in {file!r} is not a setting of this job; did you mean 'source'?"),
+        ("json_summary = true", "'json_summary' in {file!r} is not a setting of this job; did you mean 'json'?"),
+        ("[scan]\noutput = 'o'", "'scan' in {file!r} is not a setting of this job; its names are those of the flags"),
+        ("config = 'other.toml'", "'config' in {file!r} is not a setting of this job"),
         ("source = [", "--config {file!r} cannot be read as TOML: "),
         ("source = '\xff'", "--config {file!r} cannot be read as TOML: "),
     ],

@@ -78,7 +78,7 @@ def test_a_notice_ends_the_run_as_sigterm_does(machine: type[Metadata], ended_as
         machine.notice = NOTICE
         with pytest.raises(Terminated):
             time.sleep(30)
-    assert told == [f"EC2 takes this machine away: {NOTICE}"]
+    assert told == [f"EC2 reclaims this machine: {NOTICE}"]
 
 
 @pytest.mark.parametrize("answers", [True, False])
@@ -91,4 +91,4 @@ def test_where_no_metadata_answer_it_is_said_once_and_the_run_goes_on(
     told: list[str] = []
     with spot_notice_handler(told.append, every=0.01):
         time.sleep(0.3)
-    assert len(told) == 1 and "do not answer" in told[0]
+    assert len(told) == 1 and "does not respond" in told[0]

@@ -37,7 +37,7 @@ def test_without_a_copy_the_reason_is_another_and_outside_of_a_job_there_is_none
 ) -> None:
     demand_durable({"--output": ["verdicts/"]})
     monkeypatch.setenv(JOB_CONFIG, BARE)
-    with pytest.raises(SettingsError, match="where Ray happens to start this job"):
+    with pytest.raises(SettingsError, match="the folder in which Ray started this job"):
         demand_durable({"--output": ["verdicts/"]})
 
 
@@ -56,7 +56,7 @@ def test_who_allows_it_and_a_table_of_a_catalog_are_taken(submitted: None) -> No
 
 
 def test_a_submitted_scan_has_no_output_of_its_own_choice(submitted: None) -> None:
-    with pytest.raises(SettingsError, match="since a submitted job stands in a folder that does not last$"):
+    with pytest.raises(SettingsError, match="since a submitted job runs in a temporary folder$"):
         ScanSettings.from_command_line(["/srv/photos"])
     with pytest.raises(SettingsError, match="^--source 'photos/' is relative"):
         ScanSettings.from_command_line(["photos/", "--output", "/o"])

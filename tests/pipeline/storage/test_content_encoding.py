@@ -46,14 +46,14 @@ def test_a_coded_body_comes_back_however_it_is_cut_into_pieces(header: str, size
 @pytest.mark.parametrize("header", ["gzip", "deflate", "br", "br, gzip"])
 def test_a_body_that_ends_inside_its_coding_is_not_taken_for_whole(header: str) -> None:
     for left in (1, 9, len(CODED[header]) // 2):
-        with pytest.raises(ContentEncodingError, match="ends inside its coding"):
+        with pytest.raises(ContentEncodingError, match="is truncated in its content encoding"):
             undone(header, CODED[header][:-left], 1000)
 
 
 def test_a_broken_body_is_not_taken_for_whole() -> None:
     broken = bytearray(CODED["gzip"])
     broken[500] ^= 255
-    with pytest.raises(ContentEncodingError, match="is not what its coding gzip says"):
+    with pytest.raises(ContentEncodingError, match="is not valid gzip"):
         undone("gzip", bytes(broken), 1000)
 
 

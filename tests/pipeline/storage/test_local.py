@@ -34,7 +34,7 @@ def odd(tmp_path: Path) -> Iterator[Path]:
         ("pipe", Status.NOT_AN_IMAGE, "a named pipe"),
         ("socket", Status.NOT_AN_IMAGE, "a socket"),
         ("device", Status.NOT_AN_IMAGE, "a device"),
-        ("self", Status.MISSING, "a link that leads to itself: "),
+        ("self", Status.MISSING, "a symbolic link to itself: "),
         ("gone", Status.MISSING, "no such file: "),
     ],
 )

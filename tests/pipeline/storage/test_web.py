@@ -52,10 +52,10 @@ def dripping(piece: bytes, seconds: float, *head: str) -> object:
 @pytest.mark.parametrize(
     ("drip", "reason"),
     [
-        (dripping(b"x", 0.02, OK), "only .* bytes came within 0.4 s"),
-        (dripping(b"X-A: b\r\n", 0.02), "no answer within 0.4 s"),
-        (dripping(bytes(40_000), 0.05, OK, "Content-Length: 9000000"), "not whole within 0.8 s"),
-        (lambda request: time.sleep(3), "no answer within 0.4 s"),
+        (dripping(b"x", 0.02, OK), "only .* bytes within 0.4 s"),
+        (dripping(b"X-A: b\r\n", 0.02), "no response within 0.4 s"),
+        (dripping(bytes(40_000), 0.05, OK, "Content-Length: 9000000"), "not complete within 0.8 s"),
+        (lambda request: time.sleep(3), "no response within 0.4 s"),
     ],
 )
 def test_a_server_that_takes_its_time_for_ever_is_left(drip: object, reason: str, server: Site, hasty: None) -> None:
