@@ -1,4 +1,4 @@
-"""Browse: look through a verdict table in the browser, see why each image got its verdict, and label it."""
+"""Browse: view a verdict table in the browser, inspect scores, and label images."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
@@ -30,9 +30,9 @@ def main(arguments: list[str]) -> int:
 
 
 def told(settings: BrowseSettings, address: str) -> None:
-    """Print where the pages are, at once also where stdout is no terminal."""
+    """Print the URL, flushed in case stdout is not a terminal."""
     print(address, flush=True)
-    words = f"labels go into {settings.labels_folder}, as {settings.labeller}; Ctrl-C ends this"
+    words = f"labels are written to {settings.labels_folder}, as {settings.labeller}; Ctrl-C ends the server"
     Console(stderr=True).print(words, highlight=False, soft_wrap=True, markup=False)
 
 

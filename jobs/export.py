@@ -1,4 +1,4 @@
-"""Export: write chosen images of a verdict table, with their rows and labels, as WebDataset shards."""
+"""Export: write selected images of a verdict table, with their rows and labels, as WebDataset shards."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
@@ -15,7 +15,7 @@ from pipeline.telemetry.terminal import ProgressDisplay, command, results
 
 @command
 def main(arguments: list[str]) -> int:
-    """Run one export from the command line.
+    """Run an export.
 
     Returns:
         The exit code: 0 exported, 2 settings, 3 storage, 5 an image lost or written twice, 7 held by another run, 130
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
     settings = ExportSettings.from_command_line(arguments)
     progress = ProgressDisplay()
     with Record("export", settings, progress) as record:
-        asked = demand(settings)  # a record is left beside shards, never beside what comes of a typo
+        asked = demand(settings)  # validated before the record is written into the output
         record.begin(settings.output)
         found = export(settings, asked, progress)
         record.succeed(found.model_dump())
@@ -38,16 +38,16 @@ def main(arguments: list[str]) -> int:
 
 
 def show(found: Exported, console: Console) -> None:
-    """Print what was exported, and what could not be."""
+    """Print the numbers of exported and missing images."""
     told = f"{counted(found.images, 'image')} in {counted(found.shards, 'shard')}: {found.output}"
     console.print(told, highlight=False, soft_wrap=True, markup=False)
     missing = ""
     if found.missing:
         lost = f"{counted(found.missing, 'image')} {'is' if found.missing == 1 else 'are'}"
-        told = f"{lost} empty, gone or changed since the scan: {found.output}/{MISSING}"
+        told = f"{lost} empty, missing or changed since the scan: {found.output}/{MISSING}"
         console.print(told, highlight=False, soft_wrap=True, markup=False)
         missing = f" or listed in {MISSING}"
-    console.print(f"checked: every chosen image is in exactly one shard{missing}", highlight=False)
+    console.print(f"checked: every selected image is in exactly one shard{missing}", highlight=False)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Report: the page of a scan, one HTML file with what was found, how sure that is, and the images worth a look."""
+"""Report: write one HTML file with the results of a scan, their uncertainty, and the images worth a look."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
@@ -17,7 +17,7 @@ from pipeline.telemetry.terminal import command, results
 
 @command
 def main(arguments: list[str]) -> int:
-    """Write one report from the command line.
+    """Write a report.
 
     Returns:
         The exit code: 0 written, 2 settings, 3 storage, 130 interrupted, 143 SIGTERM.
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
 
 
 def show(made: Report, console: Console) -> None:
-    """Print where the page and the list are; a page of this machine as a link that a terminal opens."""
+    """Print the locations of the page and the CSV file; a local page as a link."""
     page = link(made.page) if storage.is_local(made.page) else None
     console.print(f"page: {page or made.page} ({human_size(made.size)})", highlight=False, soft_wrap=True, markup=False)
     lines = f"{made.suspicious:,} image{'' if made.suspicious == 1 else 's'}"

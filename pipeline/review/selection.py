@@ -1,4 +1,4 @@
-"""Chosen: the images of a verdict table that an export takes, as a listing that stands still while the table grows."""
+"""Selection: the images of a verdict table to export, as a listing that is fixed while the table grows."""
 
 import json
 from collections.abc import Iterator
@@ -25,11 +25,11 @@ FILE = "listing.parquet"
 METADATA_KEY = b"mole_scan_export"
 ROWS_A_GROUP = 1000
 PROBE_ROWS = 1000
-"""Rows that a condition is tried on before anything is made."""
+"""Rows on which a condition is tested before anything is written."""
 LABEL_COLUMNS = ("label", "generator AS label_generator", "note", "labelled_by", "labelled_at")
-"""What a label adds to a row."""
+"""The columns that a label adds to a row."""
 LEFT_OUT = ("last", "gates", "preprocess", "same_as", "generator", "source", "labelled_hash")
-"""Columns that nobody needs beside an image: a training would take the last but one for the source of its label."""
+"""Columns that are not exported; a training would misread `source` as the source of a label."""
 SOURCE = f"SELECT *, {ADDED} FROM evidence {{labelled}}"
 LABELLED = f"""
     JOIN (SELECT unit, "index", content_hash AS labelled_hash, {", ".join(LABEL_COLUMNS)} FROM labelled)
@@ -46,15 +46,15 @@ CHOSEN = """
 
 
 class Selection(BaseModel):
-    """Which images are selected.
+    """The criteria of an export.
 
     Attributes:
         table: the verdict table's URL.
-        where: a condition on a row of the view `evidence` with the columns `ADDED`, and the label's if there are
-            labels.
-        labels: the URL of a table of labels; only labelled images are chosen.
-        sample: the share that is drawn of them.
-        limit: how many at most, the first in the order of their places.
+        where: an SQL condition on the view `evidence` with the columns `ADDED`, and with the label columns if labels
+            are given.
+        labels: the URL of a table of labels; only labelled images are selected.
+        sample: share of the images to sample.
+        limit: maximum number of images, the first by unit and index.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -67,11 +67,11 @@ class Selection(BaseModel):
 
 
 def demand_choice(selection: Selection, output: str) -> None:
-    """Check, before anything is written, that a selection can be made, and that the output holds nothing else.
+    """Check, before anything is written, the selection, and that the output holds no other export.
 
     Raises:
-        SettingsError: there is no table or no labels, the condition is no SQL on the columns, or the output holds an
-            export of something else.
+        SettingsError: there is no table or no labels, the condition is not valid SQL on the columns, or the output
+            holds another export.
         StorageError: the table, the labels or the listing cannot be read.
     """
     if storage.exists(storage.join(output, FOLDER, FILE)):
@@ -81,18 +81,18 @@ def demand_choice(selection: Selection, output: str) -> None:
         views.execute(
             above(pattern(storage.absolute(selection.table), f"{MODEL}=*", "*.parquet"), f"LIMIT {PROBE_ROWS}")
         )
-        views.sql(query).to_arrow_table()  # a comparison of text with a number is understood, and fails on a row
+        views.sql(query).to_arrow_table()  # comparing text with a number parses, and fails on a row
 
 
 def list_chosen(selection: Selection, output: str) -> int:
-    """Write the listing of what is selected below an output, unless it is there.
+    """Write the listing of the selection to an output, unless it exists.
 
     Returns:
-        How many images it has.
+        Its number of images.
 
     Raises:
-        SettingsError: the condition is no SQL on the columns, or the output holds an export of something else.
-        StorageError: the table or the labels cannot be read, or the listing not written.
+        SettingsError: the condition is not valid SQL on the columns, or the output holds another export.
+        StorageError: the table or the labels cannot be read, or the listing cannot be written.
     """
     url = storage.join(output, FOLDER, FILE)
     if not storage.exists(url):
@@ -101,10 +101,10 @@ def list_chosen(selection: Selection, output: str) -> int:
 
 
 def demand_same(selection: Selection, before: dict[str, Any], output: str) -> None:
-    """Check that an output holds an export of what is selected.
+    """Check that an output holds an export of this selection.
 
     Raises:
-        SettingsError: it holds another.
+        SettingsError: it holds another export.
     """
     now = selection.model_dump()
     if now != before:
@@ -115,7 +115,7 @@ def demand_same(selection: Selection, before: dict[str, Any], output: str) -> No
 
 
 def listed(output: str, begin: int) -> Iterator[dict[str, Any]]:
-    """Read the listing below an output from a row on.
+    """Read the listing of an output from a row on.
 
     Raises:
         StorageError: it cannot be read.
@@ -133,7 +133,7 @@ def _length(selection: Selection, output: str) -> int:
     """Count the rows of a listing.
 
     Raises:
-        SettingsError: it is one of something else.
+        SettingsError: it is of another selection.
         StorageError: it cannot be read.
     """
     with _opened(storage.join(output, FOLDER, FILE)) as listing:
@@ -150,11 +150,11 @@ def _opened(url: str) -> pq.ParquetFile:
 
 
 def _write(selection: Selection, url: str) -> None:
-    """Ask the table, and put the answer in its place once it is whole.
+    """Query the table, and write the listing atomically.
 
     Raises:
-        SettingsError: the condition is none, or fails on a row.
-        StorageError: the table or the labels cannot be read, or the listing not written.
+        SettingsError: the condition is invalid, or fails on a row.
+        StorageError: the table or the labels cannot be read, or the listing cannot be written.
     """
     path = Path(temporary(url))
     try:
@@ -173,10 +173,10 @@ def _write(selection: Selection, url: str) -> None:
 
 @contextmanager
 def _selection_query(selection: Selection) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
-    """Open the table, and write the SQL that chooses rows, which DuckDB has understood.
+    """Open the table, and build the selection's SQL, which DuckDB has validated.
 
     Raises:
-        SettingsError: the condition is none, or there is no table or no labels.
+        SettingsError: the condition is invalid, or there is no table or no labels.
         StorageError: the table or the labels cannot be read.
     """
     where = selection.where or "true"
@@ -192,7 +192,7 @@ def _selection_query(selection: Selection) -> Iterator[tuple[duckdb.DuckDBPyConn
         query = CHOSEN.format(columns=columns, source=source, where=where, sample=selection.sample, limit=limit)
         shown = ", ".join(name for name in names if name != "labelled_hash")
         with _as_settings_error(selection, f"; the columns are {shown}"):
-            # alone first, so that no error is about the rest
+            # validated alone first, so that errors are about the condition
             if len(views.extract_statements(f"FROM ({source}) WHERE {where}")) != 1:
                 raise SettingsError(f"--where {where!r} must be one condition, without a semicolon")
             views.sql(f"DESCRIBE {query}").fetchall()
@@ -200,7 +200,7 @@ def _selection_query(selection: Selection) -> Iterator[tuple[duckdb.DuckDBPyConn
 
 
 def _labels(folder: str) -> pa.Table:
-    """Read the labels that count.
+    """Read the current labels.
 
     Raises:
         SettingsError: there are none.
@@ -214,10 +214,10 @@ def _labels(folder: str) -> pa.Table:
 
 @contextmanager
 def _as_settings_error(selection: Selection, advice: str = "") -> Iterator[None]:
-    """Say of DuckDB's errors that the condition is at fault.
+    """Convert DuckDB's errors to an error of the condition.
 
     Raises:
-        SettingsError: it is none.
+        SettingsError: the condition is invalid.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""The app: which address is answered by what; pages are made on this side, so they work before any script does."""
+"""Web application: routes and handlers; pages are rendered on the server and work without scripts."""
 
 from collections.abc import Mapping
 from importlib.resources import files
@@ -32,20 +32,20 @@ from pipeline.telemetry.printable import printable
 
 PACKAGE = "pipeline.review.browsing"
 MOST_BODY = 64 << 10
-"""Bytes of a form."""
+"""Maximum size of a form in bytes."""
 KEPT = "private, max-age=3600"
 MOST_ASKED = 200
-"""Images whose labels are told at once."""
+"""Maximum number of images per request for labels."""
 CARD, SHEET = 320, 900
-"""Sides of what stands in an image's place, pixels."""
+"""Sides of placeholders in pixels."""
 
 
 def application(session: Session, port: int) -> Guard:
-    """Make the server's answers.
+    """Create the ASGI application.
 
     Args:
-        session: what the pages show.
-        port: on which they are asked for.
+        session: the browsing session.
+        port: the server's port.
     """
     pages = Pages(session)
     static = StaticFiles(directory=str(files(PACKAGE) / "static"))
@@ -66,7 +66,7 @@ def application(session: Session, port: int) -> Guard:
 
 
 class Pages:
-    """Answers each address."""
+    """The request handlers."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -93,7 +93,7 @@ class Pages:
         }
 
     def gallery(self, request: Request) -> Response:
-        """Show a page of images, or how far the table is read."""
+        """Show a page of images, or the progress of reading the table."""
         if not self._session.snapshot.state.ready:
             return self._page("waiting.html.j2", state=self._session.snapshot.state)
         try:
@@ -124,7 +124,7 @@ class Pages:
         )
 
     def image(self, request: Request) -> Response:
-        """Show one image and all that is known of it."""
+        """Show an image with its row."""
         if not self._session.snapshot.state.ready:
             return RedirectResponse("/", 303)
         query, row, records = Query.asked(request.query_params), self._row(request), self._session.records
@@ -150,15 +150,15 @@ class Pages:
         )
 
     def thumbnail(self, request: Request) -> Response:
-        """Send a small picture of an image."""
+        """Send a thumbnail."""
         return _picture(self._session.pictures.thumbnail(self._row(request)), "image/jpeg")
 
     def large(self, request: Request) -> Response:
-        """Send a large picture of an image."""
+        """Send a large preview."""
         return _picture(self._session.pictures.large(self._row(request)), "image/jpeg", SHEET)
 
     def seen(self, request: Request) -> Response:
-        """Send what the model saw of an image."""
+        """Send the model's views of an image."""
         row = self._row(request)
         spec = self._session.checkpoints.spec(row["model"], row["preprocess"])
         if spec is None:
@@ -169,7 +169,7 @@ class Pages:
         return _picture(self._session.pictures.seen(row, spec), "image/png")
 
     def heat(self, request: Request) -> Response:
-        """Send where the score of an image comes from, or say why that is not known."""
+        """Send the heat map of an image, or the reason why there is none."""
         found = self._session.heat_map(self._row(request))
         if isinstance(found, Absent):
             return JSONResponse({"absent": found.words})
@@ -177,13 +177,13 @@ class Pages:
         return Response(found.picture, media_type="image/png", headers=headers)
 
     def state(self, request: Request) -> Response:
-        """Return how far the table is read."""
+        """Return the progress of reading the table."""
         state = self._session.snapshot.state
         names = ("phase", "share", "images", "seconds", "ready", "error")
         return JSONResponse({name: getattr(state, name) for name in names})
 
     def labels(self, request: Request) -> Response:
-        """Return what is marked and noted on images, as a page wants to know that was open beside others."""
+        """Return the labels of images, for pages that were open in other tabs."""
         if not self._session.snapshot.state.ready:
             return JSONResponse({"error": "the table is still being read"}, 503)
         numbers = [_number(text) for text in request.query_params.getlist("id")[:MOST_ASKED]]
@@ -196,11 +196,11 @@ class Pages:
         return await run_in_threadpool(self._label, request, form)
 
     async def undo(self, request: Request) -> Response:
-        """Take back the last label."""
+        """Undo the last label."""
         return await run_in_threadpool(self._undo, request)
 
     async def refused(self, request: Request, reason: Exception) -> Response:
-        """Say why something cannot be done."""
+        """Return an error response."""
         status = 400 if isinstance(reason, SettingsError) else 502
         if _wants_json(request):
             return JSONResponse({"error": str(reason)}, status)
@@ -230,16 +230,16 @@ class Pages:
         return JSONResponse({**told, **self._counted()})
 
     def _counted(self) -> dict[str, Any]:
-        """Count what is marked, and name the image whose mark or note would be taken back next."""
+        """Return the number of labels, and the name of the image that undo would change."""
         last = self._session.labelling.last
         row = None if last is None else self._session.records.row(last)
         return {"labels_count": self._session.labelling.count, "undo": row and record.name(row)}
 
     def _row(self, request: Request) -> Row:
-        """Read the row of the image that is asked for.
+        """Read the row of the requested image.
 
         Raises:
-            HTTPException: there is none.
+            HTTPException: there is no such image.
         """
         row = self._session.records.row(request.path_params["number"]) if self._session.snapshot.state.ready else None
         if row is None:
@@ -263,10 +263,10 @@ def _picture(made: bytes | Absent, kind: str, side: int = CARD) -> Response:
 
 
 async def _form(request: Request) -> dict[str, str]:
-    """Read a small form.
+    """Read a form.
 
     Raises:
-        SettingsError: it is too large, or no form.
+        SettingsError: it is too large.
     """
     body = bytearray()
     async for piece in request.stream():
@@ -278,7 +278,7 @@ async def _form(request: Request) -> dict[str, str]:
 
 
 def _as_far_as_it_goes(given: QueryParams) -> Query:
-    """Read of a query that cannot be answered what can be shown in the filter again."""
+    """Parse an invalid query as far as possible, to show it in the filter again."""
     try:
         return Query.asked(QueryParams([item for item in given.multi_items() if item[0] != "condition"]))
     except SettingsError:

@@ -1,4 +1,4 @@
-"""Labelling: what somebody says of images while looking through them, taken back step by step where it was wrong."""
+"""Labelling: writes labels and notes of images, with undo."""
 
 import threading
 from collections.abc import Mapping
@@ -14,17 +14,17 @@ from pipeline.review.browsing.snapshot import Row, TableSnapshot
 LONGEST_NOTE = 2_000
 LONGEST_GENERATOR = 200
 SHOWN = ("unit", "index", "uri", "key", "content_hash", "model", "verdict", "probability")
-"""What a label keeps of the row that was shown."""
+"""Columns of the displayed row that are stored with a label."""
 
 
 @dataclass(frozen=True)
 class LabelEdit:
-    """What somebody says of an image.
+    """A change of an image's label.
 
     Attributes:
-        label: `NOTE` leaves the mark that the image has, and writes the texts alone.
-        generator: its name; empty removes it, None leaves what was said before.
-        note: likewise.
+        label: the label; `NOTE` keeps the current label and changes only the texts.
+        generator: the generator's name; empty removes it, None keeps it.
+        note: a note; likewise.
 
     Raises:
         SettingsError: a text is too long.
@@ -58,13 +58,13 @@ class LabelEdit:
 
 
 class Labelling:
-    """Keeps what is said, writes it, and takes it back.
+    """The labels of a session.
 
     Args:
-        snapshot: of the images; ready.
+        snapshot: the table snapshot; ready.
         folder: the folder URL of the labels.
-        labeller: who says it.
-        known: labels that are there, as `pipeline.labels.latest` reads them.
+        labeller: the labeller's name.
+        known: existing labels, from `pipeline.labels.latest`.
     """
 
     def __init__(self, snapshot: TableSnapshot, folder: str, labeller: str, known: pa.Table) -> None:
@@ -77,7 +77,7 @@ class Labelling:
         self._said = self._numbered(known.to_pylist())
         self._marked = sum(map(_is_mark, self._said.values()))
         self.elsewhere = known.num_rows - len(self._said)
-        """Labels of images that the table does not have."""
+        """Number of labels of images that are not in the table."""
         columns = [list(self._said), *([row[name] for row in self._said.values()] for name in ("label", "generator"))]
         snapshot.change(
             "INSERT INTO marks SELECT unnest(?::BIGINT[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[])", columns
@@ -85,12 +85,12 @@ class Labelling:
 
     @property
     def count(self) -> int:
-        """Images of the table that are marked."""
+        """Number of labelled images of the table."""
         return self._marked
 
     @property
     def last(self) -> int | None:
-        """The image whose mark or note `undo` would take back; None if there is nothing to take back."""
+        """The image that `undo` would change; None if there is nothing to undo."""
         return self._before[-1][0] if self._before else None
 
     def of(self, number: int) -> Mapping[str, Any] | None:
@@ -101,14 +101,14 @@ class Labelling:
         """Label an image, write a note on it, or withdraw both.
 
         Args:
-            row: of the image, as it was shown.
-            said: what is said of it.
+            row: the image's row.
+            said: the change.
 
         Returns:
-            The image's label from now on.
+            The image's new label.
 
         Raises:
-            StorageError: it could not be written; nothing has changed then.
+            StorageError: it could not be written; nothing has changed.
         """
         with self._lock:
             before = self._said.get(row["id"])
@@ -120,13 +120,13 @@ class Labelling:
             return now
 
     def undo(self) -> tuple[Row, Mapping[str, Any] | None] | None:
-        """Take back what was said last since the start; it stays on record, and what was said before it counts again.
+        """Undo the last change of this session: the previous label is written again.
 
         Returns:
-            The image's row, and its label from now on; None if there is nothing to take back.
+            The image's row, and its new label; None if there is nothing to undo.
 
         Raises:
-            StorageError: it could not be written; nothing has changed then.
+            StorageError: it could not be written; nothing has changed.
         """
         with self._lock:
             if not self._before:
@@ -152,14 +152,14 @@ class Labelling:
         return now
 
     def _mark(self, number: int, row: Mapping[str, Any] | None) -> None:
-        """Let questions know of a label."""
+        """Update the label in the snapshot, for queries."""
         self._snapshot.change("DELETE FROM marks WHERE id = ?", [number])
         if row is not None:
             values = [number, str(row["label"]), row["generator"]]
             self._snapshot.change("INSERT INTO marks VALUES (?, ?, ?)", values)
 
     def _numbered(self, rows: list[dict[str, Any]]) -> dict[int, Mapping[str, Any]]:
-        """Find the images of labels by unit and index."""
+        """Map labels to image numbers by unit and index."""
         assert set(SHOWN) <= set(LABELS.names)
         places = {(row["unit"], row["index"]): row for row in rows}
         found = self._snapshot.ask(

@@ -1,4 +1,4 @@
-"""The placeholder: a small drawing with words, where an image cannot be shown."""
+"""Placeholder: an SVG with a text, shown instead of an image that cannot be displayed."""
 
 import textwrap
 from html import escape
@@ -6,15 +6,15 @@ from html import escape
 from pipeline.telemetry.printable import printable
 
 SIGN, LINE = 10.5, 22
-"""What a character takes of a line, and a line of the height."""
+"""Width of a character and height of a line in pixels."""
 GROUND = "#5b6673"
-"""Calm on a light page and on a dark one."""
+"""Background colour, for light and dark pages."""
 DOWN = 7
-"""Lines at most."""
+"""Maximum number of lines."""
 
 
 def placeholder(words: str, side: int) -> bytes:
-    """Draw words; a square SVG with sides of so many pixels, at most as wide as the words are long."""
+    """Draw a text in a square SVG with sides of `side` pixels."""
     lines = textwrap.wrap(printable(words), int(side / SIGN), max_lines=DOWN, placeholder=" …") or [""]
     top = (side - LINE * (len(lines) - 1)) / 2
     texts = "".join(

@@ -1,4 +1,4 @@
-"""The query: which images are looked at and in which order, as an address holds it and as SQL asks it."""
+"""Query: filter and order of images, parsed from a URL's query and converted to SQL."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -28,9 +28,9 @@ FIELDS = {
     "condition": "Condition in SQL",
     "sort": "Order",
 }
-"""What the page calls each."""
+"""Names of the fields on the page."""
 LONGEST = 2_000
-"""Characters of one value."""
+"""Maximum length of a value."""
 
 SORTS = {
     "suspicious": (
@@ -43,13 +43,13 @@ SORTS = {
     "newest": ("newest first", "-epoch_us(scanned_at)"),
     "oldest": ("oldest first", "epoch_us(scanned_at)"),
 }
-"""By name: the words, and the value that grows along the order. Most suspicious are, as in the report, those whose file
-says that it was generated, then the others by their scores."""
+"""By name: the title, and the SQL value to sort by. The most suspicious are, as in the report, images whose file
+declares them generated, then the others by score."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A condition of SQL with the values of its parameters."""
+    """An SQL condition with the values of its parameters."""
 
     text: str
     values: tuple[object, ...] = ()
@@ -57,20 +57,20 @@ class Part:
 
 @dataclass(frozen=True)
 class Query:
-    """What is asked; what is empty leaves every image in.
+    """A query; empty fields do not filter.
 
     Attributes:
-        verdict: some of `VERDICTS`; none is an image that got no verdict.
+        verdict: some of `VERDICTS`; `none` is an image without a verdict.
         least: the lowest probability.
         most: the highest probability.
-        source: how the folder or domain begins.
+        source: prefix of the folder or domain.
         status: one of `Status`.
-        declared: one of `DECLARED`: what the file says about itself.
+        declared: one of `DECLARED`: the provenance that the file declares.
         generator: the generator that the file names.
-        contradicted: only images whose file says otherwise than the verdict.
-        changed: only images that the newest model called other than the one before it.
+        contradicted: only images whose file contradicts the verdict.
+        changed: only images whose verdict differs between the two newest models.
         labelled: one of `LABELLED`.
-        condition: SQL on the columns.
+        condition: an SQL condition on the columns.
         sort: one of `SORTS`.
     """
 
@@ -89,10 +89,10 @@ class Query:
 
     @classmethod
     def asked(cls, given: QueryParams) -> "Query":
-        """Read the query out of an address.
+        """Parse the query of a URL.
 
         Raises:
-            SettingsError: a value in it is none that there is.
+            SettingsError: a value is invalid.
         """
         if long := next((name for name, value in given.multi_items() if len(value) > LONGEST), None):
             raise SettingsError(
@@ -117,16 +117,16 @@ class Query:
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
-        """Its conditions in SQL.
+        """The SQL conditions.
 
         Raises:
-            SettingsError: the user's is none.
+            SettingsError: the user's condition is invalid.
         """
         return (*self._simple(), *self._of_words(), *self._own())
 
     @property
     def address(self) -> str:
-        """Write it as the query of an address; empty if nothing is asked."""
+        """The query as a URL's query; empty without filters."""
         given = {
             name: "1" if value is True else value
             for name, value in asdict(self).items()
@@ -136,12 +136,12 @@ class Query:
 
     @property
     def is_open(self) -> bool:
-        """Whether it leaves every image in."""
+        """Whether it matches every image."""
         return not self.parts
 
     @property
     def where(self) -> str:
-        """The condition in SQL."""
+        """The SQL condition."""
         return " AND ".join(f"({part.text})" for part in self.parts) or "true"
 
     @property
@@ -151,16 +151,16 @@ class Query:
 
     @property
     def rank(self) -> str:
-        """The SQL value that grows along the order."""
+        """The SQL value to sort by."""
         return SORTS[self.sort][1]
 
     def page(self, size: int, place: Row | None = None, *, back: bool = False) -> tuple[str, list[object]]:
-        """Write the SQL that reads some images in the order asked for.
+        """Return the SQL of a page of images.
 
         Args:
-            size: so many at most.
-            place: `rank` and `id` of the image behind which they stand; None begins at the front.
-            back: those before it instead, the nearest first.
+            size: maximum number of images.
+            place: `rank` and `id` of the image before the page; None for the first page.
+            back: return the images before `place` instead, the nearest first.
 
         Returns:
             The SQL, and the values of its parameters.
@@ -210,10 +210,10 @@ class Query:
         return found
 
     def _own(self) -> Sequence[Part]:
-        """Read the user's condition: one expression, which DuckDB's own parser wrote down again.
+        """Return the user's condition, normalized by DuckDB's parser.
 
         Raises:
-            SettingsError: it is none.
+            SettingsError: it is invalid.
         """
         if not self.condition:
             return ()
@@ -221,10 +221,10 @@ class Query:
 
 
 def _one_of(name: str, value: str, known: Sequence[str]) -> str:
-    """Require a value that there is.
+    """Check that a value is one of the known ones.
 
     Raises:
-        SettingsError: it is none.
+        SettingsError: it is invalid.
     """
     if value not in known:
         raise SettingsError(f"{FIELDS[name]} must be one of {', '.join(filter(None, known))}, got {value[:80]!r}")
@@ -232,10 +232,10 @@ def _one_of(name: str, value: str, known: Sequence[str]) -> str:
 
 
 def _share(name: str, value: str) -> float | None:
-    """Read a probability; empty is none.
+    """Parse a probability; None if empty.
 
     Raises:
-        SettingsError: it is no number from 0 to 1.
+        SettingsError: it is not a number from 0 to 1.
     """
     if not value.strip():
         return None

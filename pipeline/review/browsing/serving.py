@@ -1,4 +1,4 @@
-"""Serving: the pages on a port of this machine's loopback, until Ctrl-C."""
+"""Serving: runs the web server on the loopback interface until Ctrl-C."""
 
 import os
 import socket
@@ -15,9 +15,9 @@ from pipeline.storage import retry
 
 LOOPBACK = "127.0.0.1"
 PATIENCE = 2
-"""Seconds that answers under way have at the end."""
+"""Timeout of running requests on shutdown in seconds."""
 STORE_PATIENCE = "5"
-"""Seconds for which a store that fails is asked again, unless the environment says otherwise: somebody waits for it."""
+"""Default duration of retries in seconds, short since a user is waiting."""
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 
 
@@ -25,14 +25,14 @@ def serve(settings: BrowseSettings, say: Callable[[str], None]) -> int:
     """Serve until Ctrl-C.
 
     Args:
-        settings: what the user asked for.
-        say: is told the address.
+        settings: the command's settings.
+        say: called with the URL.
 
     Returns:
-        How many labels were written.
+        Number of labels written.
 
     Raises:
-        SettingsError: a place is not there, or the port is taken.
+        SettingsError: a path does not exist, or the port is in use.
         StorageError: the table cannot be read.
     """
     listening = bound(settings.port)
@@ -65,24 +65,24 @@ def serve(settings: BrowseSettings, say: Callable[[str], None]) -> int:
 
 
 def bound(port: int) -> socket.socket:
-    """Take a port of the loopback; 0 takes a free one.
+    """Listen on a port of the loopback interface; 0 for a free one.
 
     Raises:
-        SettingsError: another program has it.
+        SettingsError: the port is in use.
     """
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((LOOPBACK, port))
-        listening.listen()  # from now on who asks waits, and is not turned away
+        listening.listen()  # from now on connections are queued
     except OSError as reason:
         listening.close()
         raise SettingsError(
-            f"--port {port} cannot be had: {reason.strerror}; name another, or 0 for a free one"
+            f"--port {port} is not available: {reason.strerror}; give another, or 0 for a free one"
         ) from reason
     return listening
 
 
 def has_display() -> bool:
-    """Return whether a browser could be opened here for whoever started the command."""
+    """Return whether a browser can be opened."""
     return any(os.environ.get(name) for name in DISPLAYS)

@@ -1,4 +1,4 @@
-"""A look through a table: everything that the pages of one start need, made as it becomes ready and ended together."""
+"""Session: the resources of one start of the browser: snapshot, checkpoints, pictures, heat maps and labels."""
 
 import secrets
 import threading
@@ -17,27 +17,27 @@ from pipeline.review.browsing.settings import BrowseSettings
 from pipeline.review.browsing.snapshot import Row, TableSnapshot
 
 PAGE = 60
-"""Images of a page."""
+"""Images per page."""
 CARD = 'id, unit, "index", key, uri, verdict, probability, status, detail, declared, generator, contradicted'
 
 
 class Session:
-    """One start of the command.
+    """A browsing session.
 
     Args:
-        settings: what the user asked for.
+        settings: the command's settings.
 
     Raises:
-        SettingsError: a place is not there, or the folder of labels holds something else.
-        ModelError: the model that the user named is no checkpoint.
-        StorageError: a store does not answer.
+        SettingsError: a path does not exist, or the folder of labels holds other files.
+        ModelError: the named model is not a checkpoint.
+        StorageError: a store does not respond.
     """
 
     def __init__(self, settings: BrowseSettings) -> None:
         self.settings = settings
         self.token = secrets.token_urlsafe(24)
         self.edition = secrets.token_hex(4)
-        """Part of each picture's address, so that a browser never shows one of an earlier start."""
+        """Part of each picture's URL, so that a browser does not show cached ones of an earlier session."""
         self._known = latest(settings.labels_folder, notes=True)
         self.checkpoints = Checkpoints(settings.table, settings.model, settings.registry)
         self.snapshot = TableSnapshot(settings.table, self.checkpoints.thresholds())
@@ -56,21 +56,21 @@ class Session:
 
     @property
     def labelling(self) -> Labelling:
-        """The labels, once the snapshot is ready."""
+        """The labels; requires a ready snapshot."""
         with self._making:
             return self._labelling
 
     @property
     def facets(self) -> Facets:
-        """What there is to choose from, once the snapshot is ready."""
+        """The facets; requires a ready snapshot."""
         with self._making:
             return self._facets
 
     def count(self, query: Query) -> int:
-        """Count the images that a query leaves in.
+        """Count the images that match a query.
 
         Raises:
-            SettingsError: its condition is none on the columns, or takes too long.
+            SettingsError: its condition is invalid, or takes too long.
         """
         if query.is_open:
             return self.snapshot.state.images
@@ -83,12 +83,12 @@ class Session:
         """Read a page of images.
 
         Args:
-            query: which, and in which order.
-            after: the number of the image that they come after; None for the first page.
-            before: of the image that they come before.
+            query: filter and order.
+            after: the image number before the page; None for the first page.
+            before: the image number after the page.
 
         Returns:
-            The cards' rows, whether there are images before them, and whether there are more behind.
+            The rows of the cards, whether there is a previous page, and whether there is a next page.
         """
         back = before is not None
         anchor = before if back else after
@@ -102,7 +102,7 @@ class Session:
         return cards, (more if back else place is not None), (True if back else more)
 
     def neighbours(self, query: Query, number: int) -> tuple[int | None, int | None]:
-        """Find the images before and after one, in the order asked for."""
+        """Return the previous and the next image in the query's order."""
         place = self._place(query, number)
         if place is None:
             return None, None
@@ -111,15 +111,15 @@ class Session:
         return before, after
 
     def heat_map(self, row: Row) -> Drawn | Absent:
-        """Draw where the score of an image comes from."""
+        """Draw the heat map of an image."""
         checkpoint = self.checkpoints.of(row["model"])
         if checkpoint is None:
-            return Absent(f"The checkpoint of {row['model']} is not at hand; name it with --model or --registry")
+            return Absent(f"The checkpoint of {row['model']} is not available; name it with --model or --registry")
         views_C3SS = self.pictures.views(row, checkpoint.preprocess)
         return views_C3SS if isinstance(views_C3SS, Absent) else self.heat.drawn(checkpoint, views_C3SS)
 
     def close(self) -> None:
-        """End everything; what is labelled stays."""
+        """Release all resources; labels are kept."""
         self.heat.close()
         self.pictures.close()
         self.snapshot.close()

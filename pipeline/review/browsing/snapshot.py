@@ -1,7 +1,7 @@
-"""The snapshot: the newest row of every image, copied from the verdict table into a DuckDB file of its own.
+"""Table snapshot: the newest row of every image, copied from the verdict table to a temporary DuckDB file.
 
-The copy is made in the background. Once it is there, DuckDB is opened anew without access to any other file, so a
-condition that a user writes can read nothing else and can change nothing.
+The copy is made in the background. DuckDB is then reopened without access to other files, so that a user's condition
+can read nothing else and change nothing.
 """
 
 import tempfile
@@ -22,9 +22,9 @@ from pipeline.scan.table.views import demand_table, opened
 
 MEMORY = "2GB"
 THREADS = 2
-"""Of DuckDB; reading and decoding images need the other cores."""
+"""DuckDB's threads; reading and decoding images need the other cores."""
 LONGEST = 30.0
-"""Seconds that one query may take."""
+"""Maximum seconds of a query."""
 SEALED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "autoinstall_known_extensions": "false",
@@ -36,7 +36,7 @@ SEALED: dict[str, str | bool | int | float | list[str]] = {
 
 Row = dict[str, Any]
 Thresholds = Mapping[str, tuple[float, float]]
-"""Of a model: the logit below which an image is real, and the one from which it is generated."""
+"""By model: the logit below which an image is real, and the one from which on it is generated."""
 
 EDGES = """SELECT model, max(logit) FILTER (verdict = 'real') AS real_below,
                   min(logit) FILTER (verdict = 'generated') AS generated_above
@@ -51,12 +51,12 @@ SELECT images.id, changed.former_verdict, changed.former_probability, changed.fo
 FROM changed JOIN images USING (unit, "index") ORDER BY images.id;
 """
 MARKS = "CREATE TABLE marks (id BIGINT, label VARCHAR, generator VARCHAR)"
-"""What is labelled, kept up while people label."""
+"""The labels, updated while people label."""
 
 
 @dataclass(frozen=True)
 class State:
-    """How far the snapshot is: what is being done, how much of it, and why it failed, where it did."""
+    """The state of the copy: its phase, progress, and error if it failed."""
 
     phase: str
     share: float = 0.0
@@ -71,11 +71,12 @@ class TableSnapshot:
 
     Args:
         table: the folder URL of the verdict table.
-        known: thresholds of the models whose checkpoints are at hand; those of others are told from their verdicts.
+        known: thresholds of the models whose checkpoints are available; those of others are inferred from their
+            verdicts.
 
     Raises:
         SettingsError: there is no verdict table.
-        StorageError: it has another schema, or it cannot be read.
+        StorageError: it has another schema, or cannot be read.
     """
 
     def __init__(self, table: str, known: Thresholds) -> None:
@@ -93,11 +94,11 @@ class TableSnapshot:
         self._thread = threading.Thread(target=self._fill, name="snapshot", daemon=True)
 
     def start(self) -> None:
-        """Begin to copy the table in the background."""
+        """Start copying in the background."""
         self._thread.start()
 
     def wait(self) -> None:
-        """Wait until the copy is there.
+        """Wait for the copy.
 
         Raises:
             StorageError: the table could not be read.
@@ -108,25 +109,25 @@ class TableSnapshot:
 
     @property
     def state(self) -> State:
-        """How far it is now."""
+        """The current state."""
         state, builder = self._state, self._builder
         if state.ready or state.error:
             return state
         share = 0.0
         if builder is not None:
-            with suppress(duckdb.Error):  # the copy ended meanwhile
+            with suppress(duckdb.Error):  # the copy has ended meanwhile
                 share = max(0.0, builder.query_progress()) / 100
         return replace(state, share=share, seconds=time.monotonic() - self._begun)
 
     def ask(self, query: str, values: Sequence[object] = ()) -> list[Row]:
-        """Answer a query about the copy.
+        """Run an SQL query on the copy.
 
         Args:
             query: SQL on `images`, `judgements`, `changes` and `marks`.
-            values: of its parameters.
+            values: values of its parameters.
 
         Raises:
-            SettingsError: a user's condition in it is no SQL, takes too long, or wants what is closed.
+            SettingsError: a user's condition in it is invalid, takes too long, or accesses what is locked.
         """
         assert self._base is not None
         cursor = self._base.cursor()
@@ -144,13 +145,13 @@ class TableSnapshot:
             cursor.close()
 
     def change(self, statement: str, values: Sequence[object] = ()) -> None:
-        """Change the copy, as when an image is labelled."""
+        """Run an SQL statement that changes the copy, such as for a label."""
         assert self._base is not None
         with self._base.cursor() as cursor:
             cursor.execute(statement, list(values))
 
     def close(self) -> None:
-        """End what is going on, and remove the copy."""
+        """Cancel running work, and remove the copy."""
         self._closing = True
         for connection in (self._builder, self._base):
             if connection is not None:
@@ -179,7 +180,7 @@ class TableSnapshot:
                 )
 
     def _copy(self) -> None:
-        """Copy the table; each row that is not the newest of its image is left out.
+        """Copy the newest row of each image.
 
         Raises:
             StorageError: the table cannot be read.
@@ -193,7 +194,7 @@ class TableSnapshot:
             [(rows,)] = views.execute("SELECT count(*) FROM verdicts").fetchall()
             self._state = State("looking for the newest row of each image", images=rows)
             if views.execute("SELECT count(*) FROM current").fetchall() == [(rows,)]:
-                # every row is the newest of its image: no need to sort whole rows to find that out again
+                # every row is the newest of its image, so that the window over all rows can be skipped
                 views.execute("CREATE OR REPLACE VIEW current AS FROM verdicts")
             self._state = State("copying rows", images=rows)
             self._find_thresholds(views)
@@ -204,14 +205,14 @@ class TableSnapshot:
             self._state = State("comparing models", images=rows)
             views.execute(OTHERS)
             views.execute(MARKS)
-            self._builder = None  # it is about to be closed
+            self._builder = None  # about to be closed
 
     def _find_thresholds(self, views: duckdb.DuckDBPyConnection) -> None:
         found = {model: (low, high) for model, low, high in views.execute(EDGES).fetchall()}
         self.thresholds = found | dict(self._known)
 
     def _doubt(self) -> str:
-        """Write the SQL of how near a logit lies to a threshold of its model."""
+        """Return the SQL for the distance of a logit to its model's nearest threshold."""
         cases = []
         for model, edges in self.thresholds.items():
             distances = [f"abs(logit - ({edge!r}))" for edge in edges if edge is not None]

@@ -1,4 +1,4 @@
-"""Findings: the numbers of one model's rows: counts, scores, faults, and the images that are worth a look."""
+"""Findings: counts, score histogram, faults and image galleries of one model's rows."""
 
 import math
 from collections import Counter
@@ -13,15 +13,15 @@ from pipeline.review.evidence.model_rows import ODDS, ModelRows
 from pipeline.review.evidence.suspicious import ORDER, SUSPICIOUS
 
 SHOWN = 12
-"""Images of a gallery."""
+"""Images per gallery."""
 COPIES = 8
-"""Times as many rows are read for a gallery: images with the same bytes are shown once."""
+"""Factor of rows read for a gallery, since images with equal bytes are shown once."""
 BINS, FINE = 48, 20
-"""Of the histogram, and steps a logit that it is counted in first."""
+"""Bins of the histogram, and initial bins per logit."""
 NEAR = 1.0
-"""Logits from a threshold, within which a score is doubtful."""
+"""Distance to a threshold in logits within which a score is doubtful."""
 MOST_LINES = 1_000_000
-"""Of the list of suspicious images: what a spreadsheet opens."""
+"""Maximum rows of the CSV file of suspicious images, a limit of spreadsheets."""
 
 PICTURE = (
     'unit, "index", uri, key, "offset", "length", content_hash, bytes, format, width, height, status, detail, logit, '
@@ -31,35 +31,35 @@ PICTURE = (
 
 @dataclass(frozen=True)
 class Share:
-    """How many of some images are something, with the exact 95 % interval."""
+    """A share of images with its exact 95 % interval."""
 
     count: int
     images: int
 
     @property
     def share(self) -> float:
-        """The share; 0 of no images."""
+        """The share; 0 without images."""
         return self.count / self.images if self.images else 0.0
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Clopper's and Pearson's; of no images all that is possible."""
+        """The Clopper-Pearson interval; (0, 1) without images."""
         return clopper_pearson(self.count, self.images) if self.images else (0.0, 1.0)
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What the rows come to.
+    """Counts of the rows.
 
     Attributes:
-        images: rows.
-        generated: called so.
-        real: called so.
-        unsure: neither.
-        declared: images by what their file declares, `generated` or `camera`.
-        contradicted: images whose verdict contradicts that.
-        since: time of the first row, None of none.
-        until: time of the last.
+        images: number of rows.
+        generated: number called generated.
+        real: number called real.
+        unsure: number called unsure.
+        declared: numbers by declared provenance, `generated` or `camera`.
+        contradicted: number of images whose verdict contradicts it.
+        since: time of the first row, None without rows.
+        until: time of the last row.
     """
 
     images: int
@@ -73,17 +73,17 @@ class Counts:
 
     @property
     def scored(self) -> int:
-        """Images with a verdict."""
+        """Number of images with a verdict."""
         return self.generated + self.real + self.unsure
 
     def share(self, verdict: str) -> Share:
-        """How many of those have this one."""
+        """The share of a verdict."""
         return Share(getattr(self, verdict), self.scored)
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Images whose logit lies from `low` up to `high`, by verdict."""
+    """A histogram bin: numbers of images with a logit in [low, high), by verdict."""
 
     low: float
     high: float
@@ -94,10 +94,10 @@ class Bin:
 
 @dataclass(frozen=True)
 class Scale:
-    """How the column `probability` follows from the logit: a straight line in log odds, found from the rows.
+    """The map from logit to probability, linear in log odds, estimated from the rows.
 
     Attributes:
-        slope: of the log odds.
+        slope: slope of the log odds.
         start: log odds at logit 0.
     """
 
@@ -105,21 +105,21 @@ class Scale:
     start: float
 
     def logit(self, odds: float) -> float:
-        """Find the logit of some log odds."""
+        """Return the logit of log odds."""
         return (odds - self.start) / self.slope
 
     def odds(self, logit: float) -> float:
-        """Find the log odds of a logit."""
+        """Return the log odds of a logit."""
         return self.start + self.slope * logit
 
     def chance(self, logit: float) -> float:
-        """Find the probability of a logit."""
+        """Return the probability of a logit."""
         return 0.5 * (1 + math.tanh(self.odds(logit) / 2))
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Where verdicts change, in logits; None if no row shows it."""
+    """The thresholds in logits; None if unknown."""
 
     real_below: float | None
     generated_above: float | None
@@ -138,7 +138,7 @@ def counts(rows: ModelRows) -> Counts:
 
 
 def scale(rows: ModelRows) -> Scale | None:
-    """Find how probabilities follow from logits; None if nothing was scored."""
+    """Estimate the map from logits to probabilities; None if nothing was scored."""
     [told] = rows.ask(f"""
         SELECT regr_slope({ODDS}, logit::DOUBLE) AS slope, regr_intercept({ODDS}, logit::DOUBLE) AS start,
                avg({ODDS} - logit) AS shift
@@ -146,13 +146,13 @@ def scale(rows: ModelRows) -> Scale | None:
     """)
     if told["shift"] is None:
         return None
-    if not told["slope"] or not told["slope"] > 0:  # NaN of one value
+    if not told["slope"] or not told["slope"] > 0:  # NaN for a single value
         return Scale(1.0, told["shift"])
     return Scale(told["slope"], told["start"])
 
 
 def bounds(rows: ModelRows) -> Bounds:
-    """Find where verdicts change: the least logit of a `generated`, and the least of an `unsure`."""
+    """Infer the thresholds: the lowest logit of a `generated` row, and of an `unsure` row."""
     [told] = rows.ask("""
         SELECT min(logit) FILTER (verdict = 'generated') AS above, min(logit) FILTER (verdict = 'unsure') AS below
         FROM narrow WHERE isfinite(logit)
@@ -161,7 +161,7 @@ def bounds(rows: ModelRows) -> Bounds:
 
 
 def histogram(rows: ModelRows) -> list[Bin]:
-    """Count the images in at most `BINS` bins of equal width; the first and the last hold what lies farther out."""
+    """Compute a histogram with at most `BINS` bins of equal width; outliers are in the first and last bin."""
     fine = rows.ask(f"""
         SELECT floor(logit * {FINE})::BIGINT AS step, count(*) AS images,
                count(*) FILTER (verdict = 'real') AS real, count(*) FILTER (verdict = 'unsure') AS unsure,
@@ -187,7 +187,7 @@ def histogram(rows: ModelRows) -> list[Bin]:
 
 
 def faults(rows: ModelRows) -> list[dict[str, Any]]:
-    """List the kinds of faults with some examples each, the most frequent first."""
+    """List the fault statuses with some examples each, the most frequent first."""
     return rows.ask("""
         WITH numbered AS (
             SELECT status, detail, uri, key, "offset", row_number() OVER (PARTITION BY status) AS number
@@ -200,23 +200,23 @@ def faults(rows: ModelRows) -> list[dict[str, Any]]:
 
 
 def gallery(rows: ModelRows, condition: str, order: str, shown: Container[object] = ()) -> list[dict[str, Any]]:
-    """Choose the first images that meet a condition, those of the same bytes once.
+    """Select the first images that match a condition, without duplicates.
 
     Args:
-        rows: the model's.
+        rows: the model's rows.
         condition: SQL on the view `evidence`.
-        order: SQL, which comes first.
-        shown: contents that stand elsewhere already.
+        order: SQL to sort by.
+        shown: contents that are displayed already.
     """
     found = rows.ask(
         f"SELECT {PICTURE} FROM evidence WHERE {condition} ORDER BY {order} LIMIT {SHOWN * COPIES}"
     )  # fmt: skip
-    chosen = {_content(row): row for row in reversed(found)}  # of the same bytes the first stays
+    chosen = {_content(row): row for row in reversed(found)}  # of duplicates, the first stays
     return [row for row in found if chosen[_content(row)] is row and _content(row) not in shown][:SHOWN]
 
 
 def galleries(rows: ModelRows, limits: Bounds) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Choose the images that are worth a look, each kind under its name and each image once."""
+    """Yield the galleries by name, each image once."""
     some = {
         "suspicious": gallery(rows, f"{SUSPICIOUS} AND NOT contradicted", ORDER),
         "declared generated": gallery(rows, "contradicted AND declared = 'generated'", 'logit, unit, "index"'),
@@ -231,5 +231,5 @@ def galleries(rows: ModelRows, limits: Bounds) -> Iterator[tuple[str, list[dict[
 
 
 def _content(row: dict[str, Any]) -> object:
-    """Return what an image shows: its bytes, or where those are not known its place."""
+    """Return the identity of an image: its content hash, or unit and index if unknown."""
     return row["content_hash"] or (row["unit"], row["index"])

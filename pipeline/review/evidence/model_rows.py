@@ -1,7 +1,7 @@
-"""ModelRows: one model's rows of a verdict table, each image once, as views and one narrow table that is cheap to ask.
+"""Model rows: one model's rows of a verdict table, each image once, as views and a narrow table for fast queries.
 
-The views of a table find the newest row of an image by a window over all rows. Here that is done for those units alone
-that hold an image twice, which are told by a few numbers a unit, and the columns that figures need are read once.
+The table's views find the newest row of an image by a window over all rows. Here that is done only for units with
+duplicates, which are found by a few aggregates per unit, and the columns for statistics are read once.
 """
 
 import tempfile
@@ -21,9 +21,9 @@ from pipeline.scan.table.views import opened
 from pipeline.storage.storage import absolute
 
 MEMORY = "512MB"
-"""Of DuckDB's buffers; what does not fit goes to the disk."""
+"""Memory limit of DuckDB; beyond it, data are spilled to disk."""
 UNSAID = 0.5
-"""The prevalence that probabilities assume where a file does not say one."""
+"""The assumed prevalence of files without metadata."""
 EXACT = """
     CREATE TABLE broken AS
     SELECT unit, count(*) AS rows, count(DISTINCT "index") AS images, max("index") AS highest,
@@ -41,11 +41,11 @@ ODDS = "ln(greatest(probability, 1e-7) / greatest(1 - probability, 1e-7))"
 
 @dataclass(frozen=True)
 class Model:
-    """How far one model of a table is.
+    """A model of a table.
 
     Attributes:
-        digest: its name.
-        images: its rows, those of units whose bytes changed since included.
+        digest: its digest.
+        images: number of its rows, including those of changed units.
         since: time of its first row.
         until: time of its last.
     """
@@ -58,14 +58,14 @@ class Model:
 
 @dataclass(frozen=True)
 class Completeness:
-    """Whether every unit holds the indices 0 … last, once each.
+    """The completeness check: every unit holds the indices 0 … last, once each.
 
     Attributes:
-        units: that the model's rows name, without those whose bytes changed since.
-        open: of them those that lack a row.
-        doubled: of them those with an image twice; each is counted once here.
-        stale: further units whose bytes changed since, which are left out.
-        examples: names of some that lack a row.
+        units: number of the model's units, without changed ones.
+        open: number of those with missing rows.
+        doubled: number of those with duplicate rows, which are counted once here.
+        stale: number of further units whose bytes have changed, which are ignored.
+        examples: names of some units with missing rows.
     """
 
     units: int
@@ -76,14 +76,14 @@ class Completeness:
 
 
 class ModelRows:
-    """One model's rows, open for questions.
+    """One model's rows, open for queries.
 
     Attributes:
         table: the URL of the verdict table.
-        models: every model of the table, the last to write first.
-        model: the one whose rows these are.
-        other: the model that judged before it, None if there is none.
-        complete: what the completeness check says.
+        models: all models of the table, the most recent first.
+        model: the model of these rows.
+        other: the previous model, None if there is none.
+        complete: the result of the completeness check.
     """
 
     def __init__(self, views: duckdb.DuckDBPyConnection, table: str, model: str | None) -> None:
@@ -103,20 +103,20 @@ class ModelRows:
         views.execute(NARROW.format(key=', hash(unit, "index") AS place' if others else ""))
 
     def ask(self, sql: str, *values: object) -> list[dict[str, Any]]:
-        """Answer a sql in SQL; `?` stands for each of the values."""
+        """Run an SQL query; `?` stands for each of the values."""
         answer: list[dict[str, Any]] = self._views.sql(sql, params=values or None).to_arrow_table().to_pylist()
         return answer
 
     def run(self, statement: str) -> None:
-        """Make a table or a file of an answer."""
+        """Run an SQL statement."""
         self._views.execute(statement)
 
     def columns(self, view: str) -> dict[str, str]:
-        """Return the columns of a view and their types."""
+        """Return the columns of a view with their types."""
         return {row["column_name"]: row["column_type"] for row in self.ask(f"DESCRIBE {view}")}
 
     def prevalences(self) -> list[float]:
-        """List the shares of generated images that the probabilities of the model's files assume."""
+        """Return the distinct prevalences that the probabilities of the model's files assume."""
         files = pattern(absolute(self.table), f"{MODEL}={self.model.digest}", "*.parquet")
         rows = self.ask(
             f"SELECT DISTINCT file_name, decode(value) AS told FROM parquet_kv_metadata({files}) "
@@ -142,7 +142,7 @@ class ModelRows:
         return Completeness(**counts, examples=tuple(row["unit"] for row in some))
 
     def _once(self, model: str) -> str:
-        """Write the SQL of a model's rows, each image once, without units whose bytes changed since."""
+        """Return the SQL of a model's rows, each image once, without changed units."""
         rows = f"FROM verdicts WHERE {MODEL} = '{_quoted(model)}'"
         if self.complete.stale:
             rows = f"FROM (SELECT * {rows}) AS rows ANTI JOIN stale USING (unit)"
@@ -162,8 +162,7 @@ def open_rows(table: str, model: str | None = None) -> Iterator[ModelRows]:
 
     Args:
         table: its folder URL.
-        model: a digest of the table or its first characters; None for the one that judged the most images, and of
-            several the newest.
+        model: a model's digest or its first characters; None for the one with the most rows, and of several the newest.
 
     Raises:
         SettingsError: there is no verdict table, or no such model in it.
@@ -176,10 +175,10 @@ def open_rows(table: str, model: str | None = None) -> Iterator[ModelRows]:
 
 
 def select_model(models: list[Model], words: str | None) -> Model:
-    """Find the model that a user means.
+    """Find a model by its digest or a prefix of it.
 
     Raises:
-        SettingsError: it is none of the table's, or begins several.
+        SettingsError: there is none, or the prefix is ambiguous.
     """
     if words is None:
         return max(models, key=lambda one: (one.images, one.until))

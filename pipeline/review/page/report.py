@@ -1,4 +1,4 @@
-"""Making: the page of a scan, from one model's rows to one HTML file and the list of suspicious images beside it."""
+"""Report: writes the HTML report of one model's rows, and the CSV file of suspicious images next to it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -46,18 +46,18 @@ GALLERIES = {
         "Close to a score where the verdict changes, the nearest first, without those shown above.",
     ),
 }
-"""The title of each gallery, and what it shows."""
+"""Title and description of each gallery."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was written.
+    """The written files.
 
     Attributes:
         page: URL of the HTML file.
-        size: its bytes.
-        sheet: URL of the list of suspicious images.
-        suspicious: its lines.
+        size: its size in bytes.
+        sheet: URL of the CSV file of suspicious images.
+        suspicious: number of its rows.
     """
 
     page: str
@@ -67,12 +67,12 @@ class Report:
 
 
 def write_report(table: str, output: str | None = None, *, model: str | None = None) -> Report:
-    """Write the page of a verdict table, and the list of suspicious images beside it.
+    """Write the report of a verdict table, and the CSV file of suspicious images next to it.
 
     Args:
-        table: its folder URL.
-        output: of the HTML file; None for one in the table's folder.
-        model: a digest of the table or its first characters; None for the model that judged the most images.
+        table: the table's folder URL.
+        output: URL of the HTML file; None for one in the table's folder.
+        model: a model's digest or its first characters; None for the model with the most rows.
 
     Raises:
         SettingsError: there is no verdict table, or no such model in it.
@@ -163,7 +163,7 @@ def _runs(rows: ModelRows, runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def _environment() -> Environment:
-    """Make the template's environment: everything is escaped but the charts, which hold nothing from outside."""
+    """Create the Jinja environment; everything is escaped but the charts, which contain no external text."""
     made = Environment(
         loader=PackageLoader("pipeline.review.page", "."),
         autoescape=True,
@@ -193,7 +193,7 @@ def _environment() -> Environment:
 
 
 def _bounds(rows: ModelRows, model: Checkpoint | None) -> Bounds:
-    """Return where verdicts change: as the model says, or as the rows show where it is not at hand."""
+    """Return the thresholds of the model, or those inferred from the rows if it is not available."""
     if model is None:
         return findings.bounds(rows)
     calibration = model.config.calibration
@@ -203,7 +203,7 @@ def _bounds(rows: ModelRows, model: Checkpoint | None) -> Bounds:
 def _limits(
     bounds: Bounds, scale: Scale | None, model: Checkpoint | None, assumed: float, seen: Sequence[Mapping[str, Any]]
 ) -> list[Limit | None]:
-    """Write where verdicts change as probabilities, with digits that part them from those of the images shown."""
+    """Return the thresholds as probabilities, with enough digits to separate them from the displayed images."""
     if model is not None:
         exact: Sequence[float | None] = model.config.calibration.thresholds(assumed)
     else:
@@ -214,7 +214,7 @@ def _limits(
 
 
 def _close(bounds: Bounds, scale: Scale | None) -> str:
-    """Say which probabilities are so close to a threshold that the images are doubtful."""
+    """Describe which probabilities count as close to a threshold."""
     if scale is None:
         return ""
     limits = [limit for limit in (bounds.real_below, bounds.generated_above) if limit is not None]
@@ -225,12 +225,12 @@ def _close(bounds: Bounds, scale: Scale | None) -> str:
 
 
 def _there(uri: str | None) -> str | None:
-    """Leave out a place of this machine where no file is any more, so that no link to it is made."""
+    """Return a URL, or None for a local file that no longer exists, so that it is not linked."""
     return uri if uri is None or not storage.is_local(uri) or storage.exists(uri) else None
 
 
 def _moved(rows: Sequence[Mapping[str, Any]], gone: Sequence[bool]) -> str:
-    """Say that files are no longer where they were scanned; empty if all are."""
+    """Describe how many displayed files no longer exist; empty if all do."""
     if not any(gone):
         return ""
     folders = [str(row["uri"] or "").rpartition("/")[0] for row, is_gone in zip(rows, gone, strict=True) if is_gone]
@@ -248,22 +248,22 @@ def _histogram(bins: Sequence[Bin], scale: Scale | None, bounds: Bounds) -> Mark
 
 
 def _speed(runs: Sequence[Run], spans: Sequence[Span]) -> Mapping[str, Any] | None:
-    """Draw images a second over time: as the last run kept it, or as the times of the rows show it."""
+    """Draw images per second over time, from the last run's record or from the rows' times."""
     last = next((run for run in runs if run.course), None)
     if last is not None:
         rates = last.course
         told = [f"until {humanize.human_duration(seconds)}: {rate:,.1f} images/s" for seconds, rate in rates]
         ends = [chart.Mark((at + 1) / len(rates), humanize.human_duration(rates[at][0])) for at in range(len(rates))]
-        source, axis = f"what the run of {last.started:%Y-%m-%d %H:%M} UTC kept", "since the run began"
+        source, axis = f"the record of the run of {last.started:%Y-%m-%d %H:%M} UTC", "since the start of the run"
     elif history.worth_drawing(spans):
         rates = [(span.seconds, span.rate) for span in spans]
         told = [f"{span.since:%Y-%m-%d %H:%M:%S}: {span.rate:,.1f} images/s" for span in spans]
         ends = _times(spans)
-        source, axis = "the times at which rows were made", "UTC"
+        source, axis = "the times of the rows", "UTC"
     else:
         return None
     bars = [chart.Bar({"images": rate}, words_) for (_, rate), words_ in zip(rates, told, strict=True)]
-    drawn = chart.columns(bars, ends, title="Images a second over time", axis=axis)
+    drawn = chart.columns(bars, ends, title="Images per second over time", axis=axis)
     return {"chart": Markup(drawn), "source": source, "told": told}
 
 
@@ -282,7 +282,7 @@ def _course(spans: Sequence[Span]) -> Markup:
 
 
 def _times(spans: Sequence[Span]) -> list[chart.Mark]:
-    """Mark the beginnings of spans, the days alone where they are long."""
+    """Return ticks at the starts of time spans, with the date or time as needed."""
     whole = timedelta(seconds=sum(span.seconds for span in spans))
     form = "%m-%d" if whole > timedelta(days=4) else "%m-%d %H:%M" if whole > timedelta(hours=20) else "%H:%M:%S"
     return [chart.Mark(at / len(spans), f"{span.since:{form}}") for at, span in enumerate(spans)]

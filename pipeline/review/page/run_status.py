@@ -1,4 +1,4 @@
-"""Standing: whether the scans that a page is about came to their end, and which sources they read."""
+"""Run status: whether the scans of a report are complete, and which sources they read."""
 
 from collections.abc import Sequence
 from posixpath import normpath
@@ -12,12 +12,12 @@ AGAIN = "start the same command again, and it goes on there"
 
 
 def of_model(runs: Sequence[Run], digest: str) -> list[Run]:
-    """Keep the runs that worked for a model.
+    """Select the runs of a model.
 
     Args:
-        runs: the last first.
-        digest: the model's. A run that came to no end does not name its own: it counts unless another run says that
-            what it was given as `--model` is another one.
+        runs: the newest first.
+        digest: the model's digest. An unfinished run does not record its model's digest: it is included unless another
+            run maps its `--model` to another digest.
     """
     named = {run.settings.get("model"): run.model for run in reversed(runs) if run.model}
     return [
@@ -28,10 +28,10 @@ def of_model(runs: Sequence[Run], digest: str) -> list[Run]:
 
 
 def sources(runs: Sequence[Run]) -> list[str]:
-    """Name what the runs were told to scan, each once, that of the last run first.
+    """Return the distinct sources of the runs, those of the newest run first.
 
-    Runs that failed before they wrote anything are left out. A path from a current folder and one from the root are
-    taken for the same where the one ends as the other.
+    Runs that failed before writing anything are ignored. A relative path is taken to equal an absolute one that ends
+    with it.
     """
     read = [run for run in runs if run.written or not run.exit_code]
     named = list(dict.fromkeys(_normal(str(name)) for run in read for name in run.settings.get("source") or ()))
@@ -39,7 +39,7 @@ def sources(runs: Sequence[Run]) -> list[str]:
 
 
 def several(named: Sequence[str]) -> str:
-    """Say that a table holds more than one source; nothing if it does not."""
+    """Describe the sources if a table has more than one; else empty."""
     if len(named) < 2:
         return ""
     shown = ", ".join(address(name) for name in named[:5])
@@ -48,10 +48,10 @@ def several(named: Sequence[str]) -> str:
 
 
 def unfinished(runs: Sequence[Run]) -> list[str]:
-    """Say what the last scan of each source left, and why; nothing if all came to their end.
+    """Describe what the last scan of each source left undone, and why; empty if all are complete.
 
     Args:
-        runs: those that worked for the page's model, the last first.
+        runs: the runs of the report's model, the newest first.
     """
     wrote = [run for run in runs if run.written or not run.exit_code]
     last, covered = [run for run in wrote[:1] if run.job == "rescan"], set[str]()
@@ -64,7 +64,7 @@ def unfinished(runs: Sequence[Run]) -> list[str]:
 
 
 def _left(run: Run) -> str:
-    """Say what a run left; empty if it left nothing."""
+    """Describe what a run left undone; empty if nothing."""
     what = f"the {run.job} of {run.started:%Y-%m-%d %H:%M} UTC"
     if run.exit_code is None:
         return f"{what} has not ended: it runs still, or was killed"
@@ -82,7 +82,7 @@ def _left(run: Run) -> str:
     left, units, images = (_count(run.summary, name) for name in ("units_left", "units", "images_left"))
     if not left:
         return f"{what} left images without a verdict{by}" if run.summary.get("law", "kept") != "kept" else ""
-    if left == images:  # each of them holds one image
+    if left == images:  # one image per file
         return f"{left:,} of {counted(units, 'file')} {'is' if left == 1 else 'are'} not scanned yet{by}"
     known = f", {counted(images, 'image')}" if images else ""
     whole = counted(units, "file or archive", "files and archives")
@@ -95,11 +95,11 @@ def _count(summary: dict[str, Any], name: str) -> int:
 
 
 def _of(run: Run) -> str:
-    """Name what a scan read; empty of a rescan."""
+    """Describe the sources of a scan; empty for a rescan."""
     named = ", ".join(address(name) for name in sources([run])[:3])
     return f", of {named}" if named else ""
 
 
 def _normal(name: str) -> str:
-    """Write a place without what makes no difference."""
+    """Normalize a path or URL."""
     return name.rstrip("/") or name if "://" in name else normpath(name)

@@ -1,4 +1,4 @@
-"""Sheet: the suspicious images as a CSV that a spreadsheet opens, the most suspicious first, none of it a formula."""
+"""Suspicious CSV: writes the suspicious images to a CSV file, safe against formula injection, most suspicious first."""
 
 import os
 import tempfile
@@ -15,14 +15,14 @@ from pipeline.storage import storage
 
 NAME = "suspicious.csv"
 FORMULA = r"^[=+\-@\t\r\n]"
-"""How a cell begins that a spreadsheet computes; an apostrophe before it makes it a text."""
+"""Start of a cell that a spreadsheet would evaluate; an apostrophe before it prevents that."""
 URI = rf"""
     regexp_replace(CASE WHEN regexp_matches(uri, '://[^?#]*[?](.*[&_-])?({RIGHTS})[^&=]*=', 'i')
                         THEN regexp_extract(uri, '^[^?#]*') ELSE uri END, '://[^/@]*@', '://')
 """
-"""An address without its user, and without a query that gives rights."""
+"""A URL without user and password, and without a query that grants access."""
 PATH = f"""coalesce(CASE WHEN "offset" IS NULL THEN {URI} ELSE {URI} || '/' || key END, key, '')"""
-"""Where an image is; of one in an archive the archive's address, and its name there behind it."""
+"""Location of an image; in an archive, the archive's URL and the member's name."""
 LINES = f"""
     SELECT CASE WHEN regexp_matches({PATH}, '{FORMULA}') THEN '''' ELSE '' END || {PATH} AS path,
            verdict, round(probability, 6) AS probability, declared
@@ -31,17 +31,17 @@ LINES = f"""
 
 
 def write(rows: ModelRows, url: str) -> tuple[int, int]:
-    """Write the suspicious images of a model, line by line; the whole file appears at once.
+    """Write the suspicious images of a model; the file is written atomically.
 
     Args:
-        rows: the model's.
-        url: of the file.
+        rows: the model's rows.
+        url: the file's URL.
 
     Returns:
-        How many lines it has, and how many images are suspicious.
+        The number of its rows, and of suspicious images.
 
     Raises:
-        StorageError: the store refuses.
+        StorageError: the store denies the write.
     """
     target = storage.filesystem(url)[1] if storage.is_local(url) else None
     folder = None if target is None else os.path.dirname(target)

@@ -1,5 +1,4 @@
-"""One settings model is the flags, the environment and the file of any job, and refuses each in the user's own
-words."""
+"""One settings model validates flags, environment and file of any job, with errors in the user's own words."""
 
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -213,7 +212,7 @@ def test_an_unknown_flag_is_refused_before_the_words_around_it() -> None:
 
 
 def test_what_is_required_says_that_it_may_be_a_word() -> None:
-    with pytest.raises(SettingsError, match=r"^--kind is required \(as a flag, as an argument,  as MOLE_OVEN_KIND in"):
+    with pytest.raises(SettingsError, match=r"^--kind is required \(as a flag, as an argument, as MOLE_OVEN_KIND in"):
         Oven.from_command_line([])
 
 

@@ -22,7 +22,9 @@ def test_a_list_in_a_variable_is_the_one_value_or_a_list_in_json() -> None:
     assert read("a/{0..2},b.tar") == ["a/{0..2},b.tar"]
     assert read("[0-9].tar") == ["[0-9].tar"]
     assert read(' ["a", "b,c"]') == ["a", "b,c"]
-    with pytest.raises(SettingsError, match=r"^MOLE_SCAN_SOURCE='\[\"a\", b\]' begins like a JSON list and is not valid: "):
+    with pytest.raises(
+        SettingsError, match=r"^MOLE_SCAN_SOURCE='\[\"a\", b\]' begins like a JSON list and is not valid: "
+    ):
         read('["a", b]')
 
 

@@ -129,7 +129,7 @@ def test_pictures_are_made_here_and_none_is_a_file_of_somebody(client: TestClien
     assert answer.headers["content-type"] == ("image/png" if path == "seen" else "image/jpeg")
     assert Image.open(io.BytesIO(answer.content)).size == ((224, 224) if path == "seen" else (64, 64))
     gone = client.get(f"/{path}/{numbered(session, '8.jpg')}")
-    assert gone.headers["content-type"] == "image/svg+xml" and "not there any more" in gone.text
+    assert gone.headers["content-type"] == "image/svg+xml" and "not exist any more" in gone.text
 
 
 @pytest.mark.parametrize("path", ["0", "99", "-1", "../../etc/passwd", "%2e%2e%2f%2e%2e%2fetc%2fpasswd", "1/..;/", "a"])

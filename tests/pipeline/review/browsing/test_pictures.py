@@ -29,7 +29,7 @@ def test_an_image_that_is_gone_or_broken_says_why(session: Session) -> None:
     gone, broken = (session.records.row(numbered(session, name)) for name in ("8.jpg", "5"))
     assert gone is not None and broken is not None
     absent = session.pictures.thumbnail(gone)
-    assert isinstance(absent, Absent) and "not there any more" in absent.words
+    assert isinstance(absent, Absent) and "not exist any more" in absent.words
     absent = session.pictures.large(broken)
     assert isinstance(absent, Absent) and absent.words.startswith("This picture cannot be shown")
 

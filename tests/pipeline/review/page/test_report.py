@@ -21,7 +21,7 @@ from pipeline.storage import storage
 from tests.reported import EMBEDDED, SCRIPT, reported, write_run
 from tests.verdicts import verdict_row, write_verdicts
 
-COURSE = "what the run of 2026-11-01 00:00 UTC kept" if PROGRESS in RUN else "the times at which rows were made"
+COURSE = "the record of the run of 2026-11-01 00:00 UTC" if PROGRESS in RUN else "the times of the rows"
 OPEN = {"meta", "link", "img", "br"}
 
 
@@ -103,7 +103,7 @@ def test_a_page_says_what_was_scanned_by_which_model_and_how_far(page: str, tabl
     told = Page(page).texts.replace("\N{NO-BREAK SPACE}", " ")
     for words in (
         str(table.parent / "photos"), EMBEDDED.digest, "the detector that is shipped", "bsds500",
-        "Of 17 images with a score", "3 files say that they were generated", "cut or damaged: fetch it again",
+        "Of 17 images with a score", "3 files say that they were generated", "truncated or damaged: fetch it again",
         "Against the model before", "yes: 9 files and archives have a verdict for every image", COURSE,
     ):  # fmt: skip
         assert words in told
