@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import Field, PositiveInt
+from pydantic.fields import FieldInfo
 
 from pipeline.command.help import described, metavar
 
@@ -33,6 +34,5 @@ def test_a_metavar_says_what_to_write(flag: str, annotation: object, shown: str)
 
 
 def test_the_text_ends_with_choices_and_the_default() -> None:
-    field = Field("cpu", description="where it runs")
-    field.annotation = Literal["auto", "cpu"]
+    field = FieldInfo.from_annotated_attribute(Literal["auto", "cpu"], Field("cpu", description="where it runs"))
     assert described(field) == "where it runs: auto or cpu (default: cpu)"

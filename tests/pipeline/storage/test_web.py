@@ -152,7 +152,7 @@ def test_a_file_with_parts_is_never_fetched_whole(server: Site) -> None:
 
 def test_a_file_too_large_to_be_copied_says_what_to_do(server: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_copies, "MOST_BYTES", 50_000)
-    with pytest.raises(NoRangeError, match="over 50,000 bytes, too large to be copied; let the server answer ranges"):
+    with pytest.raises(NoRangeError, match="over 50,000 bytes; enable range requests"):
         storage.read_range(f"{server.url}/plain", 0, 5)
     assert server.count("/plain") == 1
 

@@ -184,7 +184,7 @@ def test_nothing_to_undo_is_shown_as_such(client: TestClient) -> None:
 
 def test_a_form_without_script_leads_back_to_the_image(labeller: TestClient, own: Session) -> None:
     number = numbered(own, "3")
-    sent = form(own, number, label="real", query="verdict=real")
+    sent = form(own, number, label="real", question="verdict=real")
     answer = labeller.post("/label", data=sent, headers={"origin": HOST})
     assert (answer.status_code, answer.headers["location"]) == (303, f"/image/{number}?verdict=real")
     assert 'value="real" aria-pressed="true"' in labeller.get(f"/image/{number}").text
@@ -201,7 +201,7 @@ def test_a_page_of_an_earlier_start_labels_no_other_image(labeller: TestClient, 
 
 
 def test_where_a_score_comes_from_is_told_or_why_not(client: TestClient, session: Session) -> None:
-    assert "not at hand" in client.get(f"/heat/{numbered(session, '0')}").json()["absent"]
+    assert "not available" in client.get(f"/heat/{numbered(session, '0')}").json()["absent"]
 
 
 def test_the_page_is_there_before_the_table_is_read(table: Path, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def test_thresholds_are_told_from_the_verdicts_where_no_checkpoint_is_at_hand(se
 
 
 @pytest.mark.parametrize(
-    "question",
+    "query",
     [
         "SELECT * FROM read_text('/etc/passwd')",
         "SELECT * FROM read_parquet('/tmp/*.parquet')",

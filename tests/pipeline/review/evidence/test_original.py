@@ -130,5 +130,5 @@ def test_other_bytes_are_not_shown_as_the_ones_that_were_judged(tmp_path: Path) 
     (tmp_path / "2.jpg").unlink()
     first, second, third = (found for _, found in originals(rows))
     assert first == PICTURES[0]
-    assert isinstance(second, Unavailable) and second.status is Status.MISSING and "other bytes" in second.detail
+    assert isinstance(second, Unavailable) and second.status is Status.MISSING and "content of" in second.detail
     assert isinstance(third, Unavailable) and third.status is Status.MISSING

@@ -102,7 +102,7 @@ def test_links_within_the_page_lead_somewhere(page: str) -> None:
 def test_a_page_says_what_was_scanned_by_which_model_and_how_far(page: str, table: Path) -> None:
     told = Page(page).texts.replace("\N{NO-BREAK SPACE}", " ")
     for words in (
-        str(table.parent / "photos"), EMBEDDED.digest, "the detector that is shipped", "bsds500",
+        str(table.parent / "photos"), EMBEDDED.digest, "the detector shipped", "bsds500",
         "Of 17 images with a score", "3 files say that they were generated", "truncated or damaged: fetch it again",
         "Against the model before", "yes: 9 files and archives have a verdict for every image", COURSE,
     ):  # fmt: skip
