@@ -30,8 +30,8 @@ def demand_durable(places: Mapping[str, Sequence[str]]) -> None:
         for path in paths:
             if "://" not in path and not Path(path).expanduser().is_absolute():
                 raise SettingsError(
-                    f"{written} {path!r} is relative, to {here}; give an absolute path that exists on every machine, or "
-                    "a URL (s3://...); --allow-relative accepts it"
+                    f"{written} {path!r} is relative, to {here}; give an absolute path that exists on every machine, "
+                    "or a URL (s3://...); --allow-relative accepts it"
                 )
 
 

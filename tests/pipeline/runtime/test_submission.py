@@ -26,9 +26,7 @@ def test_whole_paths_and_urls_are_taken(submitted: None, place: str) -> None:
 
 @pytest.mark.parametrize("place", ["verdicts/", "./verdicts", "../verdicts", "v"])
 def test_a_relative_path_is_refused_with_the_reason(submitted: None, place: str) -> None:
-    with pytest.raises(
-        SettingsError, match=f"^--output '{place}' is relative, to '.*', a copy that Ray removes; give"
-    ):
+    with pytest.raises(SettingsError, match=f"^--output '{place}' is relative, to '.*', a copy that Ray removes; give"):
         demand_durable({"--output": [place]})
 
 
