@@ -85,7 +85,11 @@ CASES: list[tuple[Job, str, str]] = [
     (evaluate.main, "--samples {}/none --model {}/tiny", "--samples '{}/none' is not there"),
     (evaluate.main, "--samples {}/data --model {}/none", "none' is not there"),
     (calibrate.main, "--reals {}/none --registry {}/models --collection own --model embedded", "none' is not there"),
-    (calibrate.main, "--reals {}/photos --registry {}/models --collection own --model 0123abcd", "nor a folder; it has "),
+    (
+        calibrate.main,
+        "--reals {}/photos --registry {}/models --collection own --model 0123abcd",
+        "nor a folder; it has ",
+    ),
     (finetune.main, "--samples {}/data --registry {}/models --base {}/none", "none' is not there"),
     (finetune.main, "--samples {}/data --registry {}/models --init-from 0123abcd", "nor a folder; it has "),
     (reconstruct.main, "--samples {}/none --output {}/o --autoencoder {}/data", "--samples '{}/none' is not there"),
