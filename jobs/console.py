@@ -106,7 +106,7 @@ def completion(rest: list[str]) -> int:
         )
     made = import_module("pipeline.command.completion")
     scanning, trained = (
-        {name: made.Job(told, settings_of(name)) for name, told in group.items()} for group in (SCANNING, TRAINED)
+        {name: made.Job(text, settings_of(name)) for name, text in group.items()} for group in (SCANNING, TRAINED)
     )
     print(made.script(rest[0], scanning, trained))
     return 0
@@ -169,7 +169,7 @@ def group_overview() -> str:
 
 def listed(commands: Mapping[str, str]) -> list[str]:
     """Format commands with their descriptions, one per line."""
-    return [f"  {name:<{max(map(len, commands))}}  {told}" for name, told in commands.items()]
+    return [f"  {name:<{max(map(len, commands))}}  {text}" for name, text in commands.items()]
 
 
 COMPLETION_HELP = f"""\

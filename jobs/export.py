@@ -39,13 +39,13 @@ def main(arguments: list[str]) -> int:
 
 def show(found: Exported, console: Console) -> None:
     """Print the numbers of exported and missing images."""
-    told = f"{counted(found.images, 'image')} in {counted(found.shards, 'shard')}: {found.output}"
-    console.print(told, highlight=False, soft_wrap=True, markup=False)
+    line = f"{counted(found.images, 'image')} in {counted(found.shards, 'shard')}: {found.output}"
+    console.print(line, highlight=False, soft_wrap=True, markup=False)
     missing = ""
     if found.missing:
         lost = f"{counted(found.missing, 'image')} {'is' if found.missing == 1 else 'are'}"
-        told = f"{lost} empty, missing or changed since the scan: {found.output}/{MISSING}"
-        console.print(told, highlight=False, soft_wrap=True, markup=False)
+        line = f"{lost} empty, missing or changed since the scan: {found.output}/{MISSING}"
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
         missing = f" or listed in {MISSING}"
     console.print(f"checked: every selected image is in exactly one shard{missing}", highlight=False)
 

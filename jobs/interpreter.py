@@ -22,21 +22,22 @@ def refusal(command: "list[str]") -> str:
         return ""
     version = ".".join(map(str, sys.version_info[:3]))
     fault = f"lacks {', '.join(lacks)}" if sys.version_info[:2] >= OLDEST else "is older than Python 3.11"
-    told = f"{command[0]} was started by {sys.executable}, Python {version}, which {fault}."
+    message = f"{command[0]} was started by {sys.executable}, Python {version}, which {fault}."
     words = " ".join(command)
     if SUBMITTED in os.environ:
         return (
-            f"{told} Ray runs a submitted command with the PATH that its head was started with. Give the absolute path "
-            f"of the interpreter with the packages there: ray job submit ... -- /srv/mole-scan/.venv/bin/python {words}"
+            f"{message} Ray runs a submitted command with the PATH that its head was started with. Give the "
+            f"absolute path of the interpreter with the packages there: ray job submit ... -- "
+            f"/srv/mole-scan/.venv/bin/python {words}"
         )
     root = os.path.dirname(os.path.dirname(os.path.abspath(command[0])))
     own = os.path.join(root, ".venv", "bin", "python")
     if os.path.exists(own) and os.path.realpath(sys.prefix) != os.path.realpath(os.path.join(root, ".venv")):
-        return f"{told} Start it with the one that has the packages: {own} {words}"
-    return f"{told} Install them: make setup in {root}, then {own} {words}"
+        return f"{message} Start it with the one that has the packages: {own} {words}"
+    return f"{message} Install them: make setup in {root}, then {own} {words}"
 
 
-told = refusal(sys.argv)
-if told:
-    print(told, file=sys.stderr)
+message = refusal(sys.argv)
+if message:
+    print(message, file=sys.stderr)
     sys.exit(REFUSED)

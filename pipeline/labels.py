@@ -90,12 +90,12 @@ class Writer:
         """
         with self._lock:
             self._last = max(datetime.now(UTC), self._last + timedelta(microseconds=1))
-            said = {**dict.fromkeys(LABELS.names), **row, "labelled_at": self._last}
+            written = {**dict.fromkeys(LABELS.names), **row, "labelled_at": self._last}
             if not self._rows or len(self._rows) >= ROWS_A_FILE:
                 self._rows, self._url = [], _new_file(self.folder)
-            _write(self._url, [*self._rows, said])
-            self._rows.append(said)
-            return said
+            _write(self._url, [*self._rows, written])
+            self._rows.append(written)
+            return written
 
 
 def append(folder: str, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -199,6 +199,6 @@ def _read(file: str) -> pa.Table:
     except (*STORE_FAULTS, pa.ArrowException) as reason:
         raise StorageError(f"cannot read the labels {file!r}: {reason}") from reason
     if (version := (rows.schema.metadata or {}).get(VERSION_KEY)) != LABELS_VERSION.encode():
-        told = "no labels" if version is None else f"labels of schema {version.decode()!r}"
-        raise SettingsError(f"{file!r} holds {told}, this version reads {LABELS_VERSION!r}; name a folder of labels")
+        content = "no labels" if version is None else f"labels of schema {version.decode()!r}"
+        raise SettingsError(f"{file!r} holds {content}, this version reads {LABELS_VERSION!r}; name a folder of labels")
     return rows

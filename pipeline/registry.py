@@ -138,8 +138,8 @@ class Registry:
             if not standing:
                 standing, grounded = [entry.digest], True
         if not standing or (grounded and len(standing) == 1):
-            told = f"its base {standing[0]} is promoted" if standing else "nothing was promoted"
-            raise SettingsError(f"{self.url} has nothing to roll back to: {told}")
+            reason = f"its base {standing[0]} is promoted" if standing else "nothing was promoted"
+            raise SettingsError(f"{self.url} has nothing to roll back to: {reason}")
         return standing[-2] if len(standing) > 1 else None
 
     def roll_back(self, to: str, *, told: str = "") -> Promotion:

@@ -17,7 +17,7 @@ from pipeline.runtime.invocation import GROUP, NAME, SHELLS
 class Job:
     """A job: its one-line help, and its settings; None if its packages are not installed."""
 
-    told: str
+    help: str
     settings: type[JobSettings] | None
 
 
@@ -44,7 +44,7 @@ def script(shell: str, jobs: Mapping[str, Job], trained: Mapping[str, Job]) -> s
 
 
 def _add(commands: Any, name: str, job: Job) -> None:
-    parser = commands.add_parser(name, help=job.told)
+    parser = commands.add_parser(name, help=job.help)
     if job.settings is not None:
         for field, actions in job.settings.fill(parser).items():
             for action in actions:

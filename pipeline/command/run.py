@@ -137,8 +137,8 @@ class Record:
         if self.url is None:
             return
         try:
-            told = POINT.sub(r"[\1, \2]", json.dumps(self._facts, indent=2, default=str))
-            storage.write(self.url, told.encode())
+            text = POINT.sub(r"[\1, \2]", json.dumps(self._facts, indent=2, default=str))
+            storage.write(self.url, text.encode())
         except MoleError as reason:  # the run itself succeeded
             self._progress.log(f"the run's record was not written: {reason}", "warning")
             self.url = None

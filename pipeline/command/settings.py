@@ -155,8 +155,8 @@ class JobSettings(BaseModel):
             kind: dict[str, Any] = {"action": "append" if cls._is_list(name) else "store"}
             kind |= {"metavar": metavar(flags[0], name, field.annotation)}
             kind = {"action": "store_true"} if field.annotation is bool else kind
-            told = parser.add_argument(*flags, dest=name, help=described(field).replace("%", "%%"), **kind)
-            taking[name] = [*taking.get(name, []), told]
+            action = parser.add_argument(*flags, dest=name, help=described(field).replace("%", "%%"), **kind)
+            taking[name] = [*taking.get(name, []), action]
         return taking
 
     @classmethod
@@ -255,8 +255,8 @@ class _Parser(argparse.ArgumentParser):
         Raises:
             SettingsError: always.
         """
-        told = message.removeprefix("argument ").replace("ignored explicit argument", "takes no value, got")
-        raise SettingsError(told.replace("expected one argument", "a value must follow"))
+        text = message.removeprefix("argument ").replace("ignored explicit argument", "takes no value, got")
+        raise SettingsError(text.replace("expected one argument", "a value must follow"))
 
 
 def split_commas(value: object) -> object:

@@ -32,8 +32,8 @@ def members(number: int, row: Row, data: bytes) -> dict[str, Any]:
         is labelled real or generated.
     """
     made: dict[str, Any] = {"__key__": f"{number:0{DIGITS}}", extension(row): data, "json": described(row)}
-    said = row.get("label")
-    return made | ({"cls": CLASSES[said].encode()} if said in CLASSES else {})
+    label = row.get("label")
+    return made | ({"cls": CLASSES[label].encode()} if label in CLASSES else {})
 
 
 def extension(row: Row) -> str:
@@ -53,10 +53,10 @@ def described(row: Row) -> bytes:
     `label` is only written if it is `real` or `generated`, which is what a training reads; `unsure` is written as its
     own key.
     """
-    told = {name: value for name, value in row.items() if name != "label"}
-    if (said := row.get("label")) is not None:
-        told |= {"label": said} if said in CLASSES else {str(said): True}
-    return json.dumps(_plain(told), ensure_ascii=False, sort_keys=True).encode("utf-8", "backslashreplace")
+    values = {name: value for name, value in row.items() if name != "label"}
+    if (label := row.get("label")) is not None:
+        values |= {"label": label} if label in CLASSES else {str(label): True}
+    return json.dumps(_plain(values), ensure_ascii=False, sort_keys=True).encode("utf-8", "backslashreplace")
 
 
 def _plain(value: object) -> Any:

@@ -107,9 +107,9 @@ class Shards:
         self._images += 1
         self.rows += 1
 
-    def miss(self, told: dict[str, Any]) -> None:
+    def miss(self, entry: dict[str, Any]) -> None:
         """Record that the next row's image is missing."""
-        self._missing.append(told)
+        self._missing.append(entry)
         self.rows += 1
 
     def __exit__(

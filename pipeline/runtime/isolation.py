@@ -131,11 +131,11 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
             _child(os.fdopen(writing, "wb"), function, arguments)
         os.close(writing)
         with os.fdopen(reading, "rb") as stream:
-            told = list(_messages(stream))
+            messages = list(_messages(stream))
         _, status = os.waitpid(child, 0)
-        results = [value for kind, value in told if kind == "result"]
-        errors = [value for kind, value in told if kind == "error"]
-        over = any(kind == "over" for kind, _ in told)
+        results = [value for kind, value in messages if kind == "result"]
+        errors = [value for kind, value in messages if kind == "error"]
+        over = any(kind == "over" for kind, _ in messages)
         by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
         code = None if over or errors or by is not None else os.WEXITSTATUS(status)
         _send(answers, (results, by, code, errors[0] if errors else None))

@@ -48,14 +48,14 @@ def spot_notice_handler(
 
 
 def _watch(log: Callable[[str], None], every: float, ended: threading.Event) -> None:
-    told = False
+    warned = False
     while not ended.is_set():
         try:
             notice = instance_action()
         except OSError as reason:
-            if not told:
+            if not warned:
                 log(f"--spot-notice: EC2's metadata service does not respond ({reason}); no notice can be received")
-                told = True
+                warned = True
             notice = None
         if notice is not None:
             log(f"EC2 reclaims this machine: {notice}")

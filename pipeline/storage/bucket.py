@@ -36,13 +36,13 @@ def info(fs: S3FileSystem, url: str) -> FileInfo | None:
     bucket, key = split(url)
     if key:
         try:
-            told = fs.call_s3("head_object", Bucket=bucket, Key=key)
+            head = fs.call_s3("head_object", Bucket=bucket, Key=key)
         except FileNotFoundError:
             pass
         else:
-            size = int(told["ContentLength"])
+            size = int(head["ContentLength"])
             if size or not key.endswith("/"):  # else it is a folder marker
-                facts = {"ETag": told.get("ETag"), "LastModified": told.get("LastModified"), "size": size}
+                facts = {"ETag": head.get("ETag"), "LastModified": head.get("LastModified"), "size": size}
                 return FileInfo(url, size, identity_of(facts))
     page = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix_of(url), MaxKeys=1)
     if not page.get("Contents"):
@@ -78,12 +78,12 @@ def below(fs: S3FileSystem, url: str) -> Iterator[FileInfo | str]:
     place: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "Delimiter": "/"}
     while True:
         page = with_retries(lambda: fs.call_s3("list_objects_v2", **place), url)
-        for told in page.get("CommonPrefixes") or ():
-            yield f"s3://{bucket}/{told['Prefix']}"
-        for told in page.get("Contents") or ():
-            key, size = str(told["Key"]), int(told["Size"])
+        for entry in page.get("CommonPrefixes") or ():
+            yield f"s3://{bucket}/{entry['Prefix']}"
+        for entry in page.get("Contents") or ():
+            key, size = str(entry["Key"]), int(entry["Size"])
             if size or not key.endswith("/"):
-                facts = {"ETag": told.get("ETag"), "LastModified": told.get("LastModified"), "size": size}
+                facts = {"ETag": entry.get("ETag"), "LastModified": entry.get("LastModified"), "size": size}
                 yield FileInfo(f"s3://{bucket}/{key}", size, identity_of(facts))
         if not page.get("IsTruncated"):
             return

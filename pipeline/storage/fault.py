@@ -64,52 +64,56 @@ def fault_of(reason: BaseException) -> tuple[Status, str]:
     Returns:
         The status and the reason in words.
     """
-    told = _told(reason)
-    code = _code(told)
-    if isinstance(told, SpecialFileError):
-        return Status.NOT_AN_IMAGE, str(told)
+    error = _original(reason)
+    code = _code(error)
+    if isinstance(error, SpecialFileError):
+        return Status.NOT_AN_IMAGE, str(error)
     if (
         code in MISSING_CODES
-        or isinstance(told, FileNotFoundError | IsADirectoryError | NotADirectoryError)
-        or getattr(told, "errno", None) in NO_SUCH_PLACE
+        or isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError)
+        or getattr(error, "errno", None) in NO_SUCH_PLACE
     ):
-        return Status.MISSING, f"{NO_FILE.get(getattr(told, 'errno', None) or 0, 'no such file')}: {_place(told)}"
-    if code in FORBIDDEN_CODES or isinstance(told, PermissionError):
-        return Status.FORBIDDEN, f"not allowed to read: {_place(told)}"
-    return Status.UNREACHABLE, f"{type(told).__name__}: {told}"
+        return Status.MISSING, f"{NO_FILE.get(getattr(error, 'errno', None) or 0, 'no such file')}: {_place(error)}"
+    if code in FORBIDDEN_CODES or isinstance(error, PermissionError):
+        return Status.FORBIDDEN, f"not allowed to read: {_place(error)}"
+    return Status.UNREACHABLE, f"{type(error).__name__}: {error}"
 
 
 def is_passing(reason: BaseException) -> bool:
     """Return whether an error is transient: throttling, a reset, a timeout or a server error."""
-    told = _told(reason)
-    if not isinstance(told, STORE_FAULTS) or isinstance(told, SETTLED) or fault_of(told)[0] is not Status.UNREACHABLE:
+    error = _original(reason)
+    if (
+        not isinstance(error, STORE_FAULTS)
+        or isinstance(error, SETTLED)
+        or fault_of(error)[0] is not Status.UNREACHABLE
+    ):
         return False
-    if getattr(getattr(told, "os_error", None), "errno", None) == socket.EAI_NONAME:
+    if getattr(getattr(error, "os_error", None), "errno", None) == socket.EAI_NONAME:
         return False  # the name server says that there is no such host
-    code = _code(told)
+    code = _code(error)
     return code is None or code >= 500 or code in PASSING_CODES
 
 
 def is_taken(reason: BaseException) -> bool:
     """Return whether creating a file failed because it exists."""
-    return _code(_told(reason)) in TAKEN_CODES or getattr(reason, "errno", None) in (errno.EEXIST, errno.EBUSY)
+    return _code(_original(reason)) in TAKEN_CODES or getattr(reason, "errno", None) in (errno.EEXIST, errno.EBUSY)
 
 
-def _place(told: BaseException) -> str:
+def _place(error: BaseException) -> str:
     """Return the file name of an error, or its text."""
-    return str(getattr(told, "filename", None) or told)
+    return str(getattr(error, "filename", None) or error)
 
 
-def _code(told: BaseException) -> int | None:
+def _code(error: BaseException) -> int | None:
     """Return the HTTP status, which S3's client keeps in the response and s3fs in the error's cause."""
-    for error in (told, told.__cause__):
-        if isinstance(error, botocore.exceptions.ClientError):
-            return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0) or None
-        if isinstance(code := getattr(error, "status", None), int):
+    for one in (error, error.__cause__):
+        if isinstance(one, botocore.exceptions.ClientError):
+            return int(one.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0) or None
+        if isinstance(code := getattr(one, "status", None), int):
             return code
     return None
 
 
-def _told(reason: BaseException) -> BaseException:
+def _original(reason: BaseException) -> BaseException:
     """Return the original error: fsspec's HTTP raises "not found" for every failure, with the cause."""
     return reason.__cause__ if isinstance(reason.__cause__, aiohttp.ClientError) else reason

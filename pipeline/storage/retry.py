@@ -31,7 +31,7 @@ WEB_ATTEMPTS = 3
 """Attempts at a web server: a listing names thousands, and an unreachable one must not delay the others."""
 
 logger = logging.getLogger(__name__)
-_tell = before_sleep_log(logger, logging.INFO)
+_log_retry = before_sleep_log(logger, logging.INFO)
 _lock = threading.Lock()
 _retries: Counter[str] = Counter()
 
@@ -44,12 +44,12 @@ def seconds() -> float:
     """
     text = os.environ.get(SECONDS, str(USUAL))
     try:
-        told = float(text)
+        value = float(text)
     except ValueError:
-        told = -1.0
-    if told < 0:
+        value = -1.0
+    if value < 0:
         raise SettingsError(f"{SECONDS}={text!r} is not a number of seconds, 0 or more")
-    return told
+    return value
 
 
 def with_retries(call: Callable[[], T], url: str) -> T:
@@ -70,7 +70,7 @@ def with_retries(call: Callable[[], T], url: str) -> T:
         retry=retry_if_exception(is_passing),
         wait=wait_random_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT),
         stop=stop | stop_after_attempt(WEB_ATTEMPTS) if is_web(url) else stop,
-        before_sleep=lambda call: _heard(call, url),
+        before_sleep=lambda call: _count_retry(call, url),
         reraise=True,
     )
     return again(call)
@@ -86,8 +86,8 @@ def take_retries() -> dict[str, int]:
     return taken
 
 
-def _heard(call: RetryCallState, url: str) -> None:
-    _tell(call)
+def _count_retry(call: RetryCallState, url: str) -> None:
+    _log_retry(call)
     with _lock:
         _retries[url.partition("://")[0].lower()] += 1
 

@@ -26,7 +26,7 @@ def opened(url: str) -> BinaryIO:
     as one body.
 
     Raises:
-        OSError: as the store said it; `fault_of` names it.
+        OSError: the store's error; `fault_of` classifies it.
     """
     fs, path = storage.filesystem(url)
     if isinstance(fs, LocalFileSystem):

@@ -36,7 +36,7 @@ class Progress:
         self._ahead = self._faults = 0
         self._pace, self._images = Pace(), Pace()
         self._total: int | None = None
-        self._told = self._silent = 0
+        self._expected = self._unknown = 0
         self._limit: int | None = None
         self._begun = self._since = time.monotonic()
         self.lock = threading.RLock()
@@ -91,23 +91,23 @@ class Progress:
         """Set the text that follows the phase's name on the live line."""
         self._found = words
 
-    def expect(self, told: int, silent: int = 0, limit: int | None = None) -> None:
+    def expect(self, images: int, unknown: int = 0, limit: int | None = None) -> None:
         """Set the amount of work.
 
         Args:
-            told: images of the units of known size.
-            silent: number of units of unknown size; with any, the total is unknown.
+            images: images of the units of known size.
+            unknown: number of units of unknown size; with any, the total is unknown.
             limit: maximum number of images.
         """
-        self._told, self._silent, self._limit = told, silent, limit
-        known = None if silent else told
+        self._expected, self._unknown, self._limit = images, unknown, limit
+        known = None if unknown else images
         self.total = known if limit is None else limit if known is None else min(limit, known)
 
     def learn(self, images: int) -> None:
         """Add the images of a unit whose size was unknown."""
         with self.lock:
-            if self._silent:
-                Progress.expect(self, self._told + images, self._silent - 1, self._limit)
+            if self._unknown:
+                Progress.expect(self, self._expected + images, self._unknown - 1, self._limit)
 
     def see(self, seen: Counts, ahead: int = 0) -> None:
         """Set the workers' counts since `settle`, which may be ahead of the written rows or not.
@@ -143,11 +143,11 @@ class Progress:
             now, counts = time.monotonic(), self._counts()
             (done, total), pace = self.bar(), self._images if self.phase == SCORING else self._pace
             rate, left = pace.rate(now), pace.left(total, now)
-            told: dict[str, Any] = {"done": done, "total": total, "of": self._noun}
-            told |= {"per_second": rate and round(rate, 2), "seconds_left": left and round(left, 1)}
+            values: dict[str, Any] = {"done": done, "total": total, "of": self._noun}
+            values |= {"per_second": rate and round(rate, 2), "seconds_left": left and round(left, 1)}
             if self.phase != SCORING:
-                return told | {"faults": self._faults}
-            return told | {"written": self.images, "faults": counts.kinds, "verdicts": counts.verdicts}
+                return values | {"faults": self._faults}
+            return values | {"written": self.images, "faults": counts.kinds, "verdicts": counts.verdicts}
 
     def __str__(self) -> str:
         """Format the progress line: amount, rate, remaining time, verdicts and faults; or the phase and its text."""

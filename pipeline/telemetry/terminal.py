@@ -91,12 +91,12 @@ class ProgressDisplay(Progress):
             self._live = LOG.live = None
         self.settle()
         if self.images or self.total is not None:
-            told: dict[str, Any] = {
+            facts: dict[str, Any] = {
                 "written": self.images,
                 "faults": self.written.kinds,
                 "verdicts": self.written.verdicts,
             }
-            self.log(f"{self.ending()}, {human_duration(self.seconds)}", **told)
+            self.log(f"{self.ending()}, {human_duration(self.seconds)}", **facts)
         self.enter("")
 
     @property
@@ -119,10 +119,10 @@ class ProgressDisplay(Progress):
         """Run a block as a phase, and log its result if anything was counted."""
         self.enter(name, total, noun)
         yield
-        told, facts = f"{self}, {human_duration(self.elapsed)}", self.facts()
+        text, facts = f"{self}, {human_duration(self.elapsed)}", self.facts()
         self.enter("")
         if facts["done"]:
-            self.log(told, phase=name, **facts)
+            self.log(text, phase=name, **facts)
 
     def track(self, items: Iterable[Item], name: str, total: int | None, noun: str = "images") -> Iterator[Item]:
         """Pass on items as a phase, and count each after it is processed."""
@@ -131,13 +131,13 @@ class ProgressDisplay(Progress):
                 yield item
                 self.advance()
 
-    def expect(self, told: int, silent: int = 0, limit: int | None = None) -> None:
+    def expect(self, images: int, unknown: int = 0, limit: int | None = None) -> None:
         """Set the amount of work, and log it; see `Progress.expect`."""
-        super().expect(told, silent, limit)
-        words = [f"{told:,} images"] if told or not silent else []
-        words += [f"{silent:,} shard{'s' * (silent > 1)}"] if silent else []
+        super().expect(images, unknown, limit)
+        words = [f"{images:,} images"] if images or not unknown else []
+        words += [f"{unknown:,} shard{'s' * (unknown > 1)}"] if unknown else []
         most = "" if limit is None else f", {limit:,} images at most"
-        self.log(f"{' and '.join(words)} to score{most}", total=self.total, shards=silent)
+        self.log(f"{' and '.join(words)} to score{most}", total=self.total, shards=unknown)
 
     @contextmanager
     def watching(self, poll: Callable[[], None]) -> Iterator[None]:
@@ -172,10 +172,10 @@ class ProgressDisplay(Progress):
         if not self.phase or self._live is None:
             return ""
         done, total = self.bar()
-        told = str(self) if done else f"{self}, {human_duration(self.elapsed)}"
+        text = str(self) if done else f"{self}, {human_duration(self.elapsed)}"
         line = Table.grid(padding=(0, 1))  # narrower than the terminal, which writes ^C after it
         bar = [] if total is None else [ProgressBar(total, done, width=16)]
-        line.add_row(self._spinner, *bar, told)
+        line.add_row(self._spinner, *bar, text)
         return Constrain(line, self._live.console.width - 4)
 
 

@@ -99,8 +99,8 @@ def _layout(data: bytes, frame: int, scan: int) -> Layout:
         passes = _scans(data, scan, MOST_SCANNED // cost + 1)
     if passes * cost > MOST_SCANNED:
         scans = f"{passes:,} arithmetic-coded" if code in (0xC9, 0xCA) else f"{passes:,}"
-        told = f"{wide:,} x {high:,} pixels in {scans} scans or more, over the bound of {MOST_SCANNED:,} in all"
-        raise over(told, (wide, high))
+        reason = f"{wide:,} x {high:,} pixels in {scans} scans or more, over the bound of {MOST_SCANNED:,} in all"
+        raise over(reason, (wide, high))
     # Progressive decoding holds all coefficients: two bytes each, of at most `parts` components.
     held = 0 if single else 2 * parts
     return Layout(data, (wide, high), footprint=held + (8 if parts == 4 else 4), passes=passes)

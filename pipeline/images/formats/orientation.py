@@ -20,13 +20,13 @@ def orientation(info: dict[Any, Any]) -> int:
         1 to 8 as in EXIF, 1 if unknown.
     """
     exif, packet = info.get("exif"), info.get("xmp")
-    turn = _told(exif.removeprefix(b"Exif\0\0")) if isinstance(exif, bytes) else None
+    turn = _exif_orientation(exif.removeprefix(b"Exif\0\0")) if isinstance(exif, bytes) else None
     if turn is None and isinstance(packet, bytes) and (found := XMP.search(packet)):
         turn = int(found[1])
     return turn if turn is not None and 1 <= turn <= 8 else 1
 
 
-def _told(exif: bytes) -> int | None:
+def _exif_orientation(exif: bytes) -> int | None:
     try:
         first = next(directories(exif), None)
     except RefusalError:

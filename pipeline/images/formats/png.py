@@ -28,12 +28,12 @@ def inspect(data: bytes) -> Layout:
         raise unread("PNG in Apple's own variant (CgBI)")
     if data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR" or len(data) < 33 or data[8:12] != b"\0\0\0\x0d":
         raise cut(f"no readable header in {len(data):,} bytes")
-    kept = _kept(data, header[9])
+    kept = _needed_chunks(data, header[9])
     wide, high = struct.unpack(">II", header[:8])
     return Layout(b"".join([data[:8], *kept]), (wide, high))
 
 
-def _kept(data: bytes, colours: int) -> list[memoryview]:
+def _needed_chunks(data: bytes, colours: int) -> list[memoryview]:
     """Return the chunks that determine pixels and orientation; the last may be truncated."""
     view, at = memoryview(data), 8
     kept: list[memoryview] = []
@@ -80,8 +80,8 @@ def _is_needed(kind: bytes, length: int, colours: int, seen: set[bytes], last: b
 
 def _is_sound(view: memoryview, at: int, length: int, kind: bytes) -> bool:
     """Check a chunk's CRC: a wrong one is damage in a required chunk; another chunk is dropped."""
-    told = int.from_bytes(view[at + 8 + length : at + 12 + length])
-    if zlib.crc32(view[at + 4 : at + 8 + length]) == told:
+    stored = int.from_bytes(view[at + 8 + length : at + 12 + length])
+    if zlib.crc32(view[at + 4 : at + 8 + length]) == stored:
         return True
     if kind.isupper():  # the critical bit
         raise cut(f"the checksum of its {kind.decode()} at byte {at:,} is wrong")

@@ -75,10 +75,10 @@ def ai_made(software: str) -> bool:
 
 def in_phrase(text: str) -> str:
     """Return the generator named in a free text; empty if none."""
-    said = PHRASE.search(text[:4000])
-    if said is None or DENIED.search(text[max(0, said.start() - 20) : said.start()]):
+    found = PHRASE.search(text[:4000])
+    if found is None or DENIED.search(text[max(0, found.start() - 20) : found.start()]):
         return ""
-    return said[1]
+    return found[1]
 
 
 def in_settings(text: str, name: str = "") -> str:

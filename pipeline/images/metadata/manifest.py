@@ -98,10 +98,10 @@ def claims(data: bytes, format_: str, store: bytes) -> dict[str, str]:
             c2pa.Context.from_dict(OFFLINE) as context,
             c2pa.Reader(f"image/{format_}", file, manifest_data=store, context=context) as reader,
         ):
-            told = _told(json.loads(reader.json()))
+            found = _claims_of(json.loads(reader.json()))
     except REFUSED:
         return {"c2pa": BROKEN}
-    return {"c2pa": UNREAD.format("to check it takes too much work")} if file.refused else told
+    return {"c2pa": UNREAD.format("to check it takes too much work")} if file.refused else found
 
 
 def _statements(store: bytes) -> int:
@@ -119,12 +119,12 @@ def _statements(store: bytes) -> int:
     return size
 
 
-def _told(store: dict[str, Any]) -> dict[str, str]:
+def _claims_of(store: dict[str, Any]) -> dict[str, str]:
     manifest = store["manifests"][store["active_manifest"]]
     makers = manifest.get("claim_generator_info") or [{"name": manifest.get("claim_generator", "unnamed")}]
     maker = " ".join(str(makers[0].get(name, "")) for name in ("name", "version")).strip()
     issuer = str((manifest.get("signature_info") or {}).get("issuer", "no one"))
-    kind, made_by = _made(manifest)
+    kind, made_by = _source_of(manifest)
     return {
         "c2pa": f"{maker}; signed by {issuer}; {_state(store)}",
         "source_type": kind,
@@ -132,7 +132,7 @@ def _told(store: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _made(manifest: dict[str, Any]) -> tuple[str, str]:
+def _source_of(manifest: dict[str, Any]) -> tuple[str, str]:
     """Return the digital source type, and the software of the action that declares it."""
     actions = [
         action

@@ -97,7 +97,7 @@ class Pages:
         if not self._session.snapshot.state.ready:
             return self._page("waiting.html.j2", state=self._session.snapshot.state)
         try:
-            query, complaint = Query.asked(request.query_params), ""
+            query, complaint = Query.parse(request.query_params), ""
             count = self._session.count(query)
         except SettingsError as reason:
             query, complaint, count = _as_far_as_it_goes(request.query_params), str(reason), 0
@@ -127,7 +127,7 @@ class Pages:
         """Show an image with its row."""
         if not self._session.snapshot.state.ready:
             return RedirectResponse("/", 303)
-        query, row, records = Query.asked(request.query_params), self._row(request), self._session.records
+        query, row, records = Query.parse(request.query_params), self._row(request), self._session.records
         before, after = self._session.neighbours(query, row["id"])
         return self._page(
             "image.html.j2",
@@ -226,8 +226,8 @@ class Pages:
     def _answered(self, request: Request, row: Row, now: Mapping[str, Any] | None, page: str) -> Response:
         if not _wants_json(request):
             return RedirectResponse(page, 303)
-        told = {"id": row["id"], "name": record.name(row), "label": _texts(now), "state": record.state(now)}
-        return JSONResponse({**told, **self._counted()})
+        answer = {"id": row["id"], "name": record.name(row), "label": _texts(now), "state": record.state(now)}
+        return JSONResponse({**answer, **self._counted()})
 
     def _counted(self) -> dict[str, Any]:
         """Return the number of labels, and the name of the image that undo would change."""
@@ -280,7 +280,7 @@ async def _form(request: Request) -> dict[str, str]:
 def _as_far_as_it_goes(given: QueryParams) -> Query:
     """Parse an invalid query as far as possible, to show it in the filter again."""
     try:
-        return Query.asked(QueryParams([item for item in given.multi_items() if item[0] != "condition"]))
+        return Query.parse(QueryParams([item for item in given.multi_items() if item[0] != "condition"]))
     except SettingsError:
         return Query()
 

@@ -56,11 +56,11 @@ def kind(name: str) -> str:
 
 def in_words(reason: duckdb.Error) -> str:
     """Convert DuckDB's error to a plain message."""
-    said = str(reason).partition("\n\nLINE ")[0]
+    message = str(reason).partition("\n\nLINE ")[0]
     for pattern, words in REASONS:
-        if found := re.search(pattern, said, re.DOTALL):
+        if found := re.search(pattern, message, re.DOTALL):
             return words.format(*map(_Part, found.groups()))
-    return " ".join(re.sub(r"^[A-Z][\w ]* Error: ", "", said).split())
+    return " ".join(re.sub(r"^[A-Z][\w ]* Error: ", "", message).split())
 
 
 def parsed(text: str) -> str:

@@ -48,16 +48,16 @@ class Drawn:
     def words(self) -> str:
         """A sentence on how much of the logit the map shows."""
         whole = self.places + self.rest
-        told = (
+        text = (
             f"Places {_signed(self.places)}, no place in particular {_signed(self.rest)}, together {_signed(whole)}: "
             "this is the logit, computed again here; the higher it is, the more speaks for generated."
         )
         if self.places * whole < 0:
             colour, other = ("orange", "real") if self.places > 0 else ("blue", "generated")
-            told += f" The places alone are mostly {colour} here; the rest, which no picture shows, speaks for {other}."
+            text += f" The places alone are mostly {colour} here; the rest, which no picture shows, speaks for {other}."
         elif abs(self.rest) > abs(self.places):
-            told += " Most of it comes from no place in particular, so the picture shows the smaller part."
-        return told
+            text += " Most of it comes from no place in particular, so the picture shows the smaller part."
+        return text
 
 
 class Heat:

@@ -43,7 +43,7 @@ class LabelEdit:
                 raise SettingsError(f"the {name} must have at most {most:,} characters, got {len(text or ''):,}")
 
     def after(self, before: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Give label, generator and note from now on, where others were said before."""
+        """Return the new label, generator and note, given the previous ones."""
         old = before or {}
         if self.label == Label.WITHDRAWN:
             return {"label": Label.WITHDRAWN}
@@ -74,11 +74,14 @@ class Labelling:
         self._lock = threading.Lock()
         self._before: list[tuple[int, Mapping[str, Any] | None]] = []
         self.written = 0
-        self._said = self._numbered(known.to_pylist())
-        self._marked = sum(map(_is_mark, self._said.values()))
-        self.elsewhere = known.num_rows - len(self._said)
+        self._labels = self._numbered(known.to_pylist())
+        self._marked = sum(map(_is_mark, self._labels.values()))
+        self.elsewhere = known.num_rows - len(self._labels)
         """Number of labels of images that are not in the table."""
-        columns = [list(self._said), *([row[name] for row in self._said.values()] for name in ("label", "generator"))]
+        columns = [
+            list(self._labels),
+            *([row[name] for row in self._labels.values()] for name in ("label", "generator")),
+        ]
         snapshot.change(
             "INSERT INTO marks SELECT unnest(?::BIGINT[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[])", columns
         )
@@ -95,14 +98,14 @@ class Labelling:
 
     def of(self, number: int) -> Mapping[str, Any] | None:
         """Return the label of an image, None if it has none."""
-        return self._said.get(number)
+        return self._labels.get(number)
 
-    def say(self, row: Row, said: LabelEdit) -> Mapping[str, Any] | None:
+    def say(self, row: Row, edit: LabelEdit) -> Mapping[str, Any] | None:
         """Label an image, write a note on it, or withdraw both.
 
         Args:
             row: the image's row.
-            said: the change.
+            edit: the change.
 
         Returns:
             The image's new label.
@@ -111,8 +114,8 @@ class Labelling:
             StorageError: it could not be written; nothing has changed.
         """
         with self._lock:
-            before = self._said.get(row["id"])
-            new = said.after(before)
+            before = self._labels.get(row["id"])
+            new = edit.after(before)
             if before is None and new["label"] == Label.WITHDRAWN:
                 return None
             now = self._write(row, new)
@@ -138,16 +141,16 @@ class Labelling:
             self._before.pop()
             return row, now
 
-    def _write(self, row: Row, said: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def _write(self, row: Row, label: Mapping[str, Any]) -> Mapping[str, Any] | None:
         shown = {name: row[name] for name in SHOWN}
-        written = self._writer.add({**shown, **said, "labelled_by": self._labeller})
+        written = self._writer.add({**shown, **label, "labelled_by": self._labeller})
         self.written += 1
         now = None if written["label"] == Label.WITHDRAWN else written
-        self._marked += _is_mark(now) - _is_mark(self._said.get(row["id"]))
+        self._marked += _is_mark(now) - _is_mark(self._labels.get(row["id"]))
         if now is None:
-            self._said.pop(row["id"], None)
+            self._labels.pop(row["id"], None)
         else:
-            self._said[row["id"]] = now
+            self._labels[row["id"]] = now
         self._mark(row["id"], now)
         return now
 

@@ -88,7 +88,7 @@ class Query:
     sort: str = "suspicious"
 
     @classmethod
-    def asked(cls, given: QueryParams) -> "Query":
+    def parse(cls, given: QueryParams) -> "Query":
         """Parse the query of a URL.
 
         Raises:

@@ -127,37 +127,37 @@ class Bounds:
 
 def counts(rows: ModelRows) -> Counts:
     """Count the rows."""
-    [told] = rows.ask("""
+    [row] = rows.ask("""
         SELECT count(*) AS images, count(*) FILTER (verdict = 'generated') AS generated,
                count(*) FILTER (verdict = 'real') AS real, count(*) FILTER (verdict = 'unsure') AS unsure,
                count(*) FILTER (declared = 'generated') AS made, count(*) FILTER (declared = 'camera') AS taken,
                count(*) FILTER (contradicted) AS contradicted, min(scanned_at) AS since, max(scanned_at) AS until
         FROM narrow
     """)
-    return Counts(declared={"generated": told.pop("made"), "camera": told.pop("taken")}, **told)
+    return Counts(declared={"generated": row.pop("made"), "camera": row.pop("taken")}, **row)
 
 
 def scale(rows: ModelRows) -> Scale | None:
     """Estimate the map from logits to probabilities; None if nothing was scored."""
-    [told] = rows.ask(f"""
+    [row] = rows.ask(f"""
         SELECT regr_slope({ODDS}, logit::DOUBLE) AS slope, regr_intercept({ODDS}, logit::DOUBLE) AS start,
                avg({ODDS} - logit) AS shift
         FROM narrow WHERE logit IS NOT NULL AND probability BETWEEN 1e-6 AND 0.999
     """)
-    if told["shift"] is None:
+    if row["shift"] is None:
         return None
-    if not told["slope"] or not told["slope"] > 0:  # NaN for a single value
-        return Scale(1.0, told["shift"])
-    return Scale(told["slope"], told["start"])
+    if not row["slope"] or not row["slope"] > 0:  # NaN for a single value
+        return Scale(1.0, row["shift"])
+    return Scale(row["slope"], row["start"])
 
 
 def bounds(rows: ModelRows) -> Bounds:
     """Infer the thresholds: the lowest logit of a `generated` row, and of an `unsure` row."""
-    [told] = rows.ask("""
+    [row] = rows.ask("""
         SELECT min(logit) FILTER (verdict = 'generated') AS above, min(logit) FILTER (verdict = 'unsure') AS below
         FROM narrow WHERE isfinite(logit)
     """)
-    return Bounds(told["below"], told["above"])
+    return Bounds(row["below"], row["above"])
 
 
 def histogram(rows: ModelRows) -> list[Bin]:

@@ -182,18 +182,18 @@ def _run(rows: ModelRows, row: dict[str, Any]) -> Run:
     made = Run(
         **row | {"error": row["error"] or ""}, settings=settings, summary=summary, steps=steps, called=Share(0, 0)
     )
-    [told] = rows.ask(
+    [counts] = rows.ask(
         "SELECT count(verdict) AS scored, count(*) FILTER (verdict = 'generated') AS generated FROM narrow "
         "WHERE scanned_at BETWEEN ? AND ?",
         *made.window,
     )
-    return Run(**vars(made) | {"called": Share(told["generated"], told["scored"])})
+    return Run(**vars(made) | {"called": Share(counts["generated"], counts["scored"])})
 
 
-def _steps(told: str | None) -> tuple[tuple[float, int], ...]:
+def _steps(text: str | None) -> tuple[tuple[float, int], ...]:
     """Parse the progress of a record; empty unless it is a list of monotonic pairs."""
     try:
-        pairs: Sequence[Any] = json.loads(told or "null") or ()
+        pairs: Sequence[Any] = json.loads(text or "null") or ()
         pairs = json.loads(pairs) if isinstance(pairs, str) else pairs
         steps = tuple((float(seconds), int(images)) for seconds, images in pairs)
     except (TypeError, ValueError):

@@ -119,12 +119,12 @@ class ModelRows:
         """Return the distinct prevalences that the probabilities of the model's files assume."""
         files = pattern(absolute(self.table), f"{MODEL}={self.model.digest}", "*.parquet")
         rows = self.ask(
-            f"SELECT DISTINCT file_name, decode(value) AS told FROM parquet_kv_metadata({files}) "
+            f"SELECT DISTINCT file_name, decode(value) AS value FROM parquet_kv_metadata({files}) "
             f"WHERE decode(key) = '{PREVALENCE_KEY.decode()}'"
         )
         count = self.ask(f"SELECT count(*) AS files FROM glob({files})")[0]["files"]
-        told = {float(row["told"]) for row in rows}
-        return sorted(told if len(rows) >= count else told | {UNSAID})
+        values = {float(row["value"]) for row in rows}
+        return sorted(values if len(rows) >= count else values | {UNSAID})
 
     def _checked(self) -> Completeness:
         self._views.execute(
@@ -187,8 +187,8 @@ def select_model(models: list[Model], words: str | None) -> Model:
     ]
     if len(fits) != 1:
         there = ", ".join(one.digest for one in models)
-        told = f"begins {len(fits)} models of the table" if fits else "is no model of the table"
-        raise SettingsError(f"--model {words!r} {told}, which has {there}")
+        problem = f"matches {len(fits)} models of the table" if fits else "is not a model of the table"
+        raise SettingsError(f"--model {words!r} {problem}, which has {there}")
     return fits[0]
 
 

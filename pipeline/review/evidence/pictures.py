@@ -114,10 +114,10 @@ def _refused(row: Row) -> str:
 
 
 def _shown(found: bytes | Unavailable) -> Thumbnail:
-    return Thumbnail(why=_said(found)) if isinstance(found, Unavailable) else thumbnail(found)
+    return Thumbnail(why=_reason(found)) if isinstance(found, Unavailable) else thumbnail(found)
 
 
-def _said(gone: Unavailable) -> str:
+def _reason(gone: Unavailable) -> str:
     if gone.status is Status.MISSING and gone.detail.startswith("no such"):
         return MOVED
     return f"not shown: {gone.status.replace('_', ' ')}, {gone.detail}"

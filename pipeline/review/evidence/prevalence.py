@@ -101,8 +101,8 @@ def precision(prevalence: float, measured: Measurement) -> Expected:
         measured: the model's error rates.
     """
     if measured.found is not None:
-        told = precision_at(prevalence, measured.found, measured.alarms)
-        return Expected(told.value, told.low, told.high)
+        result = precision_at(prevalence, measured.found, measured.alarms)
+        return Expected(result.value, result.low, result.high)
     all_found = Rate(1, 1, 1.0, 1.0, 1.0)
     return Expected(None, 0.0, precision_at(prevalence, all_found, measured.alarms).high)
 

@@ -90,8 +90,8 @@ def rate(hits: int, images: int) -> Rate:
 
 
 def _beside(papers: Mapping[str, bytes], digest: str) -> list[Measurement]:
-    told = json.loads(papers.get(RATES, b"{}"))
-    if told.get("digest") != digest:
+    content = json.loads(papers.get(RATES, b"{}"))
+    if content.get("digest") != digest:
         return []
     return [
         Measurement(
@@ -100,22 +100,22 @@ def _beside(papers: Mapping[str, bytes], digest: str) -> list[Measurement]:
             _counted(row["reals"]),
             _counted(row["fakes"]) if row.get("fakes") else None,
         )
-        for row in told["measured"]
+        for row in content["measured"]
     ]
 
 
-def _counted(told: Mapping[str, int]) -> Rate:
-    return rate(told["called_generated"], told["images"])
+def _counted(counts: Mapping[str, int]) -> Rate:
+    return rate(counts["called_generated"], counts["images"])
 
 
 def _evaluated(papers: Mapping[str, bytes], calibration: Calibration) -> list[Measurement]:
     """Return the rates of an evaluation at the same threshold on images not used in training."""
-    told = json.loads(papers.get(EVALUATION, b"{}"))
-    same = told.get("calibration", {}).get("generated_above") == calibration.generated_above
-    if not same or told.get("which") != "unseen":
+    content = json.loads(papers.get(EVALUATION, b"{}"))
+    same = content.get("calibration", {}).get("generated_above") == calibration.generated_above
+    if not same or content.get("which") != "unseen":
         return []
-    rows = [row for row in told["overall"] if (row["generator"], row["delivery"]) == (EVERYONE, SHIPPED)]
-    sources = ", ".join(dict.fromkeys([*(row["generator"] for row in told["rows"]), *_sources(told["reals"])]))
+    rows = [row for row in content["overall"] if (row["generator"], row["delivery"]) == (EVERYONE, SHIPPED)]
+    sources = ", ".join(dict.fromkeys([*(row["generator"] for row in content["rows"]), *_sources(content["reals"])]))
     return [Measurement(sources, Kind.HELD_OUT, Rate(**row["alarms"]), Rate(**row["found"])) for row in rows]
 
 

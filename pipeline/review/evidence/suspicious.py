@@ -119,10 +119,10 @@ class Suspect:
         return "its score"
 
 
-def short(said: str) -> str:
+def short(text: str) -> str:
     """Shorten a declared text: program and model of a generator's settings, else the beginning."""
-    settings = dict(NAMED.findall(said)) if SETTINGS.search(said) else {}
-    name = " ".join(settings[fact].strip() for fact in ("App", "Model") if fact in settings) or " ".join(said.split())
+    settings = dict(NAMED.findall(text)) if SETTINGS.search(text) else {}
+    name = " ".join(settings[fact].strip() for fact in ("App", "Model") if fact in settings) or " ".join(text.split())
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
@@ -163,11 +163,11 @@ def suspicion(views: duckdb.DuckDBPyConnection, most: int = MOST) -> Suspicion:
     counts = [int(count) for count in views.execute(COUNTS.format(suspicious=SUSPICIOUS)).fetchall()[0]]
     generated, camera, generated_real, camera_generated, listed, images, faulty = counts
     if images <= most:
-        first = _asked(views, "true", ORDER, most)
+        first = _select(views, "true", ORDER, most)
     else:
-        first = _once(_asked(views, SUSPICIOUS, ORDER, COPIES * most))[:most] if listed else []
+        first = _once(_select(views, SUSPICIOUS, ORDER, COPIES * most))[:most] if listed else []
     shown = {(row["unit"], row["index"]) for row in first}
-    faults = _asked(views, "status <> 'ok'", 'unit, "index"', FAULTS + len(first)) if faulty else []
+    faults = _select(views, "status <> 'ok'", 'unit, "index"', FAULTS + len(first)) if faulty else []
     more = [row for row in faults if (row["unit"], row["index"]) not in shown][:FAULTS]
     return Suspicion(
         declared_generated=generated,
@@ -182,7 +182,7 @@ def suspicion(views: duckdb.DuckDBPyConnection, most: int = MOST) -> Suspicion:
     )
 
 
-def _asked(views: duckdb.DuckDBPyConnection, which: str, order: str, most: int) -> list[dict[str, Any]]:
+def _select(views: duckdb.DuckDBPyConnection, which: str, order: str, most: int) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = (
         views.sql(FOUND.format(which=which, order=order, most=most)).to_arrow_table().to_pylist()
     )

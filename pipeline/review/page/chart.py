@@ -23,11 +23,11 @@ class Bar:
 
     Attributes:
         parts: heights of its segments by CSS class, from the bottom up.
-        told: tooltip text.
+        tooltip: tooltip text.
     """
 
     parts: dict[str, float]
-    told: str
+    tooltip: str
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ def histogram(bins: Sequence[Bin], scale: Scale, limits: Sequence[tuple[float, s
     bars = []
     for one in bins:
         ends = scale.chance(one.low), scale.chance(one.high)
-        told = f"{percent(ends[0])} to {percent(ends[1])}: {counted(one.real + one.unsure + one.generated, 'image')}"
-        bars.append(Bar({"real": one.real, "unsure": one.unsure, "generated": one.generated}, told))
+        tooltip = f"{percent(ends[0])} to {percent(ends[1])}: {counted(one.real + one.unsure + one.generated, 'image')}"
+        bars.append(Bar({"real": one.real, "unsure": one.unsure, "generated": one.generated}, tooltip))
     marks = [
         Mark((scale.logit(math.log(tick / (1 - tick))) - low) / (high - low), f"{100 * tick:.6g} %") for tick in TICKS
     ]
@@ -90,7 +90,7 @@ def _heights(bars: Sequence[Bar], width: int, unit: str) -> str:
         drawn.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_short(tick)}{unit}</text>')
     step = (width - LEFT - RIGHT) / len(bars)
     for place, bar in enumerate(bars):
-        drawn.append(f"<g><title>{bar.told}</title>")
+        drawn.append(f"<g><title>{bar.tooltip}</title>")
         y = float(TOP + high)
         for kind, height in bar.parts.items():
             if height:

@@ -98,19 +98,19 @@ def doubts(counts: Counts, found: Sequence[Reading]) -> list[str]:
     """List the limitations of the estimate."""
     if not counts.scored or not found:
         return []
-    told = [CARRIED]
+    limitations = [CARRIED]
     high = max((one for one in found if one.measured.kind is Kind.OTHER), key=_alarms, default=None)
     low = Share(counts.generated, counts.scored).interval[0]
     if high is not None and counts.generated and high.measured.alarms.high >= low:
-        told.append(
+        limitations.append(
             f"On one collection that it never saw this model called {percent(high.measured.alarms.share)} of the real "
             "images generated. If these images are like those, it may be that none of them is generated."
         )
     if all(one.measured.kind < Kind.SIBLING for one in found):
-        told.append(
+        limitations.append(
             "The rates were measured on images of the collections that the model learned from, which flatters it."
         )
-    return told
+    return limitations
 
 
 def declared(counts: Counts) -> str:

@@ -252,19 +252,19 @@ def _speed(runs: Sequence[Run], spans: Sequence[Span]) -> Mapping[str, Any] | No
     last = next((run for run in runs if run.course), None)
     if last is not None:
         rates = last.course
-        told = [f"until {humanize.human_duration(seconds)}: {rate:,.1f} images/s" for seconds, rate in rates]
+        texts = [f"until {humanize.human_duration(seconds)}: {rate:,.1f} images/s" for seconds, rate in rates]
         ends = [chart.Mark((at + 1) / len(rates), humanize.human_duration(rates[at][0])) for at in range(len(rates))]
         source, axis = f"the record of the run of {last.started:%Y-%m-%d %H:%M} UTC", "since the start of the run"
     elif history.worth_drawing(spans):
         rates = [(span.seconds, span.rate) for span in spans]
-        told = [f"{span.since:%Y-%m-%d %H:%M:%S}: {span.rate:,.1f} images/s" for span in spans]
+        texts = [f"{span.since:%Y-%m-%d %H:%M:%S}: {span.rate:,.1f} images/s" for span in spans]
         ends = _times(spans)
         source, axis = "the times of the rows", "UTC"
     else:
         return None
-    bars = [chart.Bar({"images": rate}, words_) for (_, rate), words_ in zip(rates, told, strict=True)]
+    bars = [chart.Bar({"images": rate}, words_) for (_, rate), words_ in zip(rates, texts, strict=True)]
     drawn = chart.columns(bars, ends, title="Images per second over time", axis=axis)
-    return {"chart": Markup(drawn), "source": source, "told": told}
+    return {"chart": Markup(drawn), "source": source, "told": texts}
 
 
 def _course(spans: Sequence[Span]) -> Markup:

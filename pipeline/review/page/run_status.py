@@ -60,7 +60,7 @@ def unfinished(runs: Sequence[Run]) -> list[str]:
             covered.update(read)
             last.append(run)
     left = [(run, _left(run)) for run in last]
-    return [told if len(last) < 2 else f"{told}{_of(run)}" for run, told in left if told]
+    return [text if len(last) < 2 else f"{text}{_of(run)}" for run, text in left if text]
 
 
 def _left(run: Run) -> str:
@@ -90,8 +90,8 @@ def _left(run: Run) -> str:
 
 
 def _count(summary: dict[str, Any], name: str) -> int:
-    told = summary.get(name)
-    return told if isinstance(told, int) else 0
+    value = summary.get(name)
+    return value if isinstance(value, int) else 0
 
 
 def _of(run: Run) -> str:

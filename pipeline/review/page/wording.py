@@ -93,8 +93,8 @@ class Limit:
 
     def written(self, probability: float) -> str:
         """Format a probability with the limit's decimals."""
-        told = "" if self.digits is None else f"{100 * probability:.{self.digits}f}"
-        return f"{told}{UNIT}" if told and 0 < float(told) < 100 else percent(probability)
+        text = "" if self.digits is None else f"{100 * probability:.{self.digits}f}"
+        return f"{text}{UNIT}" if text and 0 < float(text) < 100 else percent(probability)
 
 
 def _written(share: float) -> float:
@@ -138,8 +138,8 @@ def short(text: str, most: int = MOST_NAME) -> str:
 
 def name(row: dict[str, Any]) -> str:
     """Return an image's name: the last component of its key or URL."""
-    told = redacted(row["key"] or storage.file_name(row["uri"] or ""))
-    return short(told.rstrip("/").rpartition("/")[2] or told or "without a name")
+    text = redacted(row["key"] or storage.file_name(row["uri"] or ""))
+    return short(text.rstrip("/").rpartition("/")[2] or text or "without a name")
 
 
 def inside(row: dict[str, Any]) -> str:
@@ -197,5 +197,5 @@ def declarations(provenance: dict[str, str | None] | None) -> list[tuple[str, st
         "software": "software",
         "c2pa": "content credentials",
     }
-    told = provenance or {}
-    return [(title, plain(suspicious.short(str(told[fact])))) for fact, title in titles.items() if told.get(fact)]
+    text = provenance or {}
+    return [(title, plain(suspicious.short(str(text[fact])))) for fact, title in titles.items() if text.get(fact)]

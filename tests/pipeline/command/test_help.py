@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import Field, PositiveInt
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, Field, PositiveInt
 
 from pipeline.command.help import described, metavar
 
@@ -33,6 +32,11 @@ def test_a_metavar_says_what_to_write(flag: str, annotation: object, shown: str)
     assert metavar(flag, flag.lstrip("-").replace("-", "_"), annotation) == shown
 
 
+class Oven(BaseModel):
+    """A model with a choice."""
+
+    device: Literal["auto", "cpu"] = Field("cpu", description="where it runs")
+
+
 def test_the_text_ends_with_choices_and_the_default() -> None:
-    field = FieldInfo.from_annotated_attribute(Literal["auto", "cpu"], Field("cpu", description="where it runs"))
-    assert described(field) == "where it runs: auto or cpu (default: cpu)"
+    assert described(Oven.model_fields["device"]) == "where it runs: auto or cpu (default: cpu)"

@@ -43,7 +43,7 @@ def test_where_there_is_no_terminal_each_phase_is_a_line_and_a_standstill_is_tol
 def test_a_quiet_ticker_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with ProgressDisplay(quiet=True) as progress:
         progress.enter(SCORING)
-        progress.expect(0, silent=1)
+        progress.expect(0, unknown=1)
         progress.add({REAL: 1})
         with progress.during("counting", 1):
             progress.advance()
@@ -53,8 +53,8 @@ def test_a_quiet_ticker_says_nothing(capsys: pytest.CaptureFixture[str]) -> None
 def test_what_is_to_do_is_told_and_a_shard_is_not_turned_into_images(capsys: pytest.CaptureFixture[str]) -> None:
     progress = ProgressDisplay()
     progress.expect(0)
-    progress.expect(12, silent=3, limit=5)
-    progress.expect(0, silent=1)
+    progress.expect(12, unknown=3, limit=5)
+    progress.expect(0, unknown=1)
     told = ["0 images to score", "12 images and 3 shards to score, 5 images at most", "1 shard to score"]
     assert capsys.readouterr().err.splitlines() == told
 

@@ -17,8 +17,8 @@ from pipeline.review.browsing.session import Session
     ],
 )
 def test_a_question_is_read_back_from_its_address(address: str) -> None:
-    query = Query.asked(QueryParams(address))
-    assert Query.asked(QueryParams(query.address)) == query
+    query = Query.parse(QueryParams(address))
+    assert Query.parse(QueryParams(query.address)) == query
     assert query.is_open == (not address)
 
 
@@ -50,22 +50,22 @@ def test_following_one_image_after_another_meets_each_once(session: Session, sor
 )
 def test_a_condition_is_one_expression_on_a_row(session: Session, condition: str) -> None:
     with pytest.raises(SettingsError):
-        session.count(Query.asked(QueryParams({"condition": condition})))
+        session.count(Query.parse(QueryParams({"condition": condition})))
 
 
 def test_a_comment_ends_with_the_condition(session: Session) -> None:
-    assert session.count(Query.asked(QueryParams({"condition": "true -- )", "verdict": "unsure"}))) == 1
+    assert session.count(Query.parse(QueryParams({"condition": "true -- )", "verdict": "unsure"}))) == 1
 
 
 def test_a_value_that_is_none_is_refused_by_name() -> None:
     with pytest.raises(SettingsError, match="Probability from must be a number from 0 to 1, got '-3'"):
-        Query.asked(QueryParams("least=-3"))
+        Query.parse(QueryParams("least=-3"))
     with pytest.raises(SettingsError, match="Status must be one of ok, .* got 'fine'"):
-        Query.asked(QueryParams("status=fine"))
+        Query.parse(QueryParams("status=fine"))
     with pytest.raises(SettingsError, match="Folder or domain must have at most 2,000"):
-        Query.asked(QueryParams({"source": "x" * 3000}))
+        Query.parse(QueryParams({"source": "x" * 3000}))
 
 
 def test_a_number_may_have_a_comma() -> None:
-    query = Query.asked(QueryParams({"least": "0,25", "most": "1"}))
+    query = Query.parse(QueryParams({"least": "0,25", "most": "1"}))
     assert (query.least, query.most) == (0.25, 1.0)

@@ -72,7 +72,7 @@ def test_the_model_that_judged_the_most_images_is_meant_and_another_can_be_named
             assert [row[2] for row in images(rows)] == ["generated"] and rows.complete.open == 1
     for words in ("new", "other", "'; DROP TABLE verdicts"):
         with (
-            pytest.raises(SettingsError, match="no model of the table, which has new0, old0"),
+            pytest.raises(SettingsError, match="not a model of the table, which has new0, old0"),
             open_rows(str(table), words),
         ):
             pass
