@@ -223,7 +223,7 @@ def _fault(reason: Exception, name: str, known: _Known) -> Fault:
         status = Status.TOO_LARGE
     elif isinstance(reason, UnidentifiedImageError):
         status = Status.UNSUPPORTED if known.layout.kind else Status.TRUNCATED
-        words = f"nothing here reads this {known.layout.kind}" if known.layout.kind else "no readable header"
+        words = f"no decoder reads this {known.layout.kind}" if known.layout.kind else "no readable header"
     elif isinstance(reason, NotImplementedError) or any(hint in str(reason).lower() for hint in LACKING):
         status = Status.UNSUPPORTED
     else:

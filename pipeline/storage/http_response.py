@@ -95,7 +95,11 @@ def check_response(answer: ClientResponse, *, ranged: bool) -> None:
     whole = span is not None and int(span[1]) == 0 and int(span[2]) + 1 == int(span[3])
     if answer.status >= REDIRECTED or (answer.status == PARTIAL and not ranged and not whole):
         raise aiohttp.ClientResponseError(
-            answer.request_info, answer.history, status=answer.status, message="no whole file", headers=answer.headers
+            answer.request_info,
+            answer.history,
+            status=answer.status,
+            message="not the whole file",
+            headers=answer.headers,
         )
 
 

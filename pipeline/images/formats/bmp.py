@@ -26,11 +26,11 @@ def inspect(data: bytes) -> Layout:
     """
     (header,) = struct.unpack_from("<I", data.ljust(18, b"\0"), 14)
     if len(data) < 54 and header not in (0, 12):
-        raise cut(f"no whole header in {len(data):,} bytes")
+        raise cut(f"no complete header in {len(data):,} bytes")
     if header not in HEADERS:
         raise unread(f"bitmap with a header of {header:,} bytes")
     if len(data) < 26:
-        raise cut(f"no whole header in {len(data):,} bytes")
+        raise cut(f"no complete header in {len(data):,} bytes")
     if header == 12:
         wide, high, _, bits = struct.unpack_from("<HHHH", data, 18)
         packing = RAW

@@ -86,7 +86,7 @@ def _scale(image: Image.Image, layout: Layout) -> Scale:
     """Determine the white level of deep greyscale: from the structure, for floats from their values."""
     white = _float_white(image) if image.mode == "F" else layout.white
     if white is None:
-        raise unread(f"{layout.kind or image.mode}: nothing tells which value is white")
+        raise unread(f"{layout.kind or image.mode}: the white level is unknown")
     return Scale(1 / 257 if white == 65535 else 255 / white, layout.inverted)
 
 

@@ -25,7 +25,7 @@ def inspect(data: bytes) -> Layout:
         RefusalError: there is no image, or too much before it.
     """
     if len(data) < 13:
-        raise cut(f"no whole header in {len(data):,} bytes")
+        raise cut(f"no complete header in {len(data):,} bytes")
     wide, high, flags = struct.unpack_from("<HHB", data, 6)
     head = at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
     control = b""

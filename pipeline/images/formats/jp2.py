@@ -35,7 +35,7 @@ def inspect(data: bytes) -> Layout:
     start = _codestream(data)
     siz = data[start + 4 : start + 42]
     if len(siz) < 38 or int.from_bytes(data[start + 2 : start + 4]) != SIZ:
-        raise cut(f"no whole header in {len(data):,} bytes")
+        raise cut(f"no complete header in {len(data):,} bytes")
     _, _, right, low, left, top, across, down, tile_left, tile_top, parts = struct.unpack(">HHIIIIIIIIH", siz)
     wide, high = right - left, low - top
     if parts not in (1, 2, 3, 4):

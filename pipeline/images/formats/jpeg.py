@@ -79,7 +79,7 @@ def _check_frame(code: int, head: bytes) -> None:
     if parts not in (1, 3, 4):
         raise unread(f"JPEG of {parts} components")
     if not high:
-        raise unread("JPEG whose height stands behind its pixels (DNL)")
+        raise unread("JPEG whose height follows its pixels (DNL)")
 
 
 def _layout(data: bytes, frame: int, scan: int) -> Layout:

@@ -70,7 +70,7 @@ def inspect(data: bytes) -> Layout:
     pages = directories(data)
     page = next(pages, None)
     if page is None or not page.first(WIDTH) or not page.first(HEIGHT):
-        raise cut(f"no whole directory in {len(data):,} bytes")
+        raise cut(f"no complete directory in {len(data):,} bytes")
     _check_raw(page, list(pages))
     _check_samples(page)
     wide, high = page.first(WIDTH), page.first(HEIGHT)
@@ -156,7 +156,7 @@ def _check_raw(page: Directory, others: list[Directory]) -> None:
         one.first(PHOTOMETRIC) in RAW_PHOTOMETRIC or one.first(COMPRESSION) in RAW_COMPRESSION for one in every
     )
     if sensor or DNG in page.counts:
-        raise unread(f"camera raw ({make or 'no maker named'}): nothing here develops one", name)
+        raise unread(f"camera raw ({make or 'no maker named'}): not supported", name)
     larger = max((other.area for other in others), default=0)
     if page.first(SUBFILE) & 1 and larger > page.area:
         raise unread(f"TIFF whose first page is a preview of {page.first(WIDTH)} x {page.first(HEIGHT)} pixels")
@@ -168,7 +168,7 @@ def _check_samples(page: Directory) -> None:
     if page.first(COMPRESSION, 1) not in READ_COMPRESSION:
         raise unread(f"TIFF of compression {page.first(COMPRESSION)}")
     if form == 2 or (form == 1 and bits >= 32):
-        raise unread(f"{_described(page)}: nothing tells which value is white")
+        raise unread(f"{_described(page)}: the white level is unknown")
     if page.first(PHOTOMETRIC) == 6 and page.first(COMPRESSION, 1) == 1:
         stored = sum(page.values.get(STRIP_BYTES, ()))
         subsampled = page.values.get(SUBSAMPLING, (2, 2)) != (1, 1)

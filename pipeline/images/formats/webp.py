@@ -19,7 +19,7 @@ def inspect(data: bytes) -> Layout:
     """
     body = data[20:30]
     if len(body) < 10:
-        raise cut(f"no whole header in {len(data):,} bytes")
+        raise cut(f"no complete header in {len(data):,} bytes")
     match data[12:16]:
         case b"VP8X":
             size = (1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little"))

@@ -93,7 +93,7 @@ def render(rows: ModelRows, *, lines: int, suspicious: int) -> str:
 
     Args:
         rows: the rows of one model.
-        lines: lines of the CSV file beside the page.
+        lines: rows of the CSV file next to the page.
         suspicious: images that belong in that file.
     """
     counts, runs, assumed = findings.counts(rows), history.runs(rows), rows.prevalences()
