@@ -100,7 +100,7 @@ def test_the_runs_of_a_table_are_a_view_with_their_exit_codes(
     assert first == {"job": "compact", "exit_code": 0, "error": None, "submission": "nightly"}
     assert second["exit_code"] == 7 and second["error"]["kind"] == "HeldError"
     assert main(["--table", str(table), "--view", "runs"]) == 0
-    assert "error: " in capsys.readouterr().out.replace("\n", "")
+    assert "HeldError: " in capsys.readouterr().out.replace("\n", "")
 
 
 def test_names_of_crawled_images_do_nothing_to_a_terminal(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
