@@ -28,7 +28,7 @@ STEPS = 6
 def logit_from(model: MoLE, token_BTD: Tensor, depth: int) -> Tensor:
     """Run the blocks from a depth on; (B,)."""
     if depth < model.split:
-        token_BTD, depth = model.rise(token_BTD, depth, model.split), model.split
+        token_BTD, depth = model.run_blocks(token_BTD, depth, model.split), model.split
     return model.tail(token_BTD).logit_B
 
 

@@ -14,7 +14,7 @@ import torch
 
 from mole.checkpoint import load_checkpoint
 from mole.inference.precision import Precision
-from mole.inference.scoring import DRIFT, PanelOfOne, fetched, forward
+from mole.inference.scoring import DRIFT, SingleModelScorer, forward, to_host
 from mole.tower.vit import normalise
 from mole.views.view import views
 from pipeline import registry
@@ -43,12 +43,12 @@ def main() -> None:
     logits: dict[str, np.ndarray] = {}
     precisions: tuple[Precision, ...] = ("float32", "bfloat16")
     for precision in precisions:
-        scorer = PanelOfOne(loaded, "cpu", precision=precision)
+        scorer = SingleModelScorer(loaded, "cpu", precision=precision)
         with torch.inference_mode():
             begun = time.perf_counter()
-            parts = [forward(scorer.panel.fast, normalise(batch, loaded.preprocess), crops)[0] for batch in batches]
+            parts = [forward(scorer.shared.fast, normalise(batch, loaded.preprocess), crops)[0] for batch in batches]
             seconds = time.perf_counter() - begun
-        logits[precision] = fetched(parts).logit
+        logits[precision] = to_host(parts).logit
         rescored = np.concatenate([scorer.score(batch, crops=crops).logit for batch in batches])
         logits[f"{precision} scored"] = rescored
         print(f"{precision}: {len(seen) / seconds:.1f} images/s in batches of {BATCH}")

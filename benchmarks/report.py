@@ -24,7 +24,7 @@ import duckdb
 from mole.config import describe
 from pipeline.records import PREVALENCE_KEY, SCHEMA_VERSION, VERSION_KEY
 from pipeline.registry import locate
-from pipeline.review.page.making import make
+from pipeline.review.page.report import write_report
 
 SHARD, SLICE, HOSTS = 10_000, 250, 5_000
 """Images of a shard and of a slice, and web servers; all of those are this machine, so that no other is asked."""
@@ -138,7 +138,7 @@ def write(table: Path, rows: int, parts: int, models: int) -> None:
 def measure(table: str) -> None:
     """Make a table's page, and print what it took as JSON."""
     begun = time.perf_counter()
-    made = make(table)
+    made = write_report(table)
     seconds = time.perf_counter() - begun
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     told = {"seconds": seconds, "peak": peak, "page": made.size, "lines": made.suspicious}

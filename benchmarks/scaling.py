@@ -31,7 +31,7 @@ from pipeline.runtime import cluster
 from pipeline.runtime.cluster import BATCHES_A_BLOCK, NICENESS, OBJECT_STORE_BYTES_A_CORE
 from pipeline.scan.flow import scan
 from pipeline.scan.settings import ScanSettings
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 from tests.pictures import picture, write_shard
 from tests.tiny import tiny_checkpoint
 
@@ -124,7 +124,7 @@ def measure(source: str, output: str, model: str, batch: int = BATCH) -> Run:
     """Scan a source in this process, which is the driver."""
     settings = ScanSettings(source=[source], output=output, model=model, batch_size=batch)
     begun, spent = time.perf_counter(), time.process_time()
-    summary = scan(settings, Ticker(quiet=True))
+    summary = scan(settings, ProgressDisplay(quiet=True))
     seconds, core_s = time.perf_counter() - begun, time.process_time() - spent
     return Run(summary.images, seconds, core_s, psutil.Process().memory_info().rss >> 20)
 

@@ -3,9 +3,9 @@
     python -m benchmarks.score_gpu [--tower ViT-L-14] [--batches 64 256 1024] | tee benchmarks/results/score_gpu.txt
 
 Nothing but torch, NumPy, Pillow, pydantic and safetensors is imported: no Ray and no network. The tower's weights are
-drawn, since time does not depend on them. `bare` is the detector on views that lie on the device already, `fed` the
-scan's own `Panel` on four batches of views that lie in the machine's memory, so that staging, copies and normalisation
-are in it. Below stands what float32 costs, which judges again what lies near a threshold (docs/precision.md).
+drawn, since time does not depend on them. `bare` is the detector on views that are on the device already, `fed` the
+scan's own `SharedBackboneScorer` on four batches of views in host memory, with staging, copies and normalisation.
+Below stands what float32 costs, which judges again what lies near a threshold (docs/precision.md).
 """
 
 import argparse
@@ -19,7 +19,7 @@ import torch
 
 from mole.checkpoint import Checkpoint
 from mole.config import Backbone, CheckpointConfig, Description, DetectorConfig
-from mole.inference.scoring import Panel
+from mole.inference.scoring import SharedBackboneScorer
 from mole.measuring.calibration import Calibration
 from mole.model.detector import MoLE
 from mole.tower.hub import architecture_of
@@ -49,7 +49,7 @@ def main() -> None:
     name = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
     print(f"{name}, torch {torch.__version__}, {datetime.now(UTC):%Y-%m-%d}")
     print(f"{given.tower}, bfloat16; a product of {given.matrix:,} x {given.matrix:,} does {rate / 1e12:.1f} TFLOP/s")
-    mixed, plain = (panel(f"{given.tower}-quickgelu", config, device) for config in (DetectorConfig(), PLAIN))
+    mixed, plain = (scorer(f"{given.tower}-quickgelu", config, device) for config in (DetectorConfig(), PLAIN))
     work = flops(mixed.fast[0])
     print("  batch  bare images/s  of the matrix rate  experts add  fed images/s  of bare  peak memory, MiB")
     rates: dict[int, float] = {}
@@ -68,8 +68,8 @@ def main() -> None:
     print(f"float32 scores {exact:,.1f} images/s; with {NEAR:.0%} near a threshold a scan does {both:,.1f}")
 
 
-def panel(name: str, config: DetectorConfig, device: torch.device) -> Panel:
-    """Make a panel of one detector with drawn weights, in bfloat16, whose logits never lie near a threshold."""
+def scorer(name: str, config: DetectorConfig, device: torch.device) -> SharedBackboneScorer:
+    """Make a scorer of one detector with drawn weights, in bfloat16, whose logits never lie near a threshold."""
     shape, spec = architecture_of(name), Preprocess()
     detector = MoLE(Tower(shape), config).eval()
     far = Calibration(real_below=-1e6, generated_above=1e6)
@@ -82,7 +82,7 @@ def panel(name: str, config: DetectorConfig, device: torch.device) -> Panel:
         licence="Apache-2.0",
     )
     described = Description(Path(), written, name)
-    return Panel([Checkpoint(described, detector)], device.type, precision="bfloat16")
+    return SharedBackboneScorer([Checkpoint(described, detector)], device.type, precision="bfloat16")
 
 
 def flops(detector: MoLE) -> float:
@@ -98,7 +98,9 @@ def flops(detector: MoLE) -> float:
     return float(counter.get_total_flops())
 
 
-def measure(mixed: Panel, plain: Panel, batch: int, passes: int) -> tuple[float, float, float, int]:
+def measure(
+    mixed: SharedBackboneScorer, plain: SharedBackboneScorer, batch: int, passes: int
+) -> tuple[float, float, float, int]:
     """Time a batch: bare, without experts, and fed, in turns; images/s of each, and the peak memory in MiB."""
     chance = np.random.default_rng(0)
     pixels_V3SS = torch.from_numpy(chance.integers(0, 256, (CALL * batch, 3, 224, 224), np.uint8))

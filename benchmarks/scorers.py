@@ -26,13 +26,13 @@ from torch.utils.data import DataLoader
 
 from mole.checkpoint import load_checkpoint
 from mole.config import describe
-from mole.inference.scoring import PanelOfOne
+from mole.inference.scoring import SingleModelScorer
 from mole.tower.hub import architecture_of
 from pipeline import registry
 from pipeline.runtime import cluster
 from pipeline.scan.flow import scan
 from pipeline.scan.settings import ScanSettings
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 
 CORES = os.cpu_count() or 1
 Marks = list[tuple[float, int]]
@@ -76,7 +76,7 @@ class Idiom:
     def __init__(self, model: str, column: str) -> None:
         torch.set_num_threads(CORES)
         self.transform, self.column = stock(), column
-        self.scorer = PanelOfOne(load_checkpoint(registry.locate(model)), "cpu")
+        self.scorer = SingleModelScorer(load_checkpoint(registry.locate(model)), "cpu")
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Transform and score a batch of images, decoded ones or files."""
@@ -106,14 +106,14 @@ def this_scan(folder: Path, model: str, batch_size: int) -> float:
         source = [f"{folder}/*.tar"]
         settings = ScanSettings(source=source, output=output, model=model, batch_size=batch_size)
         begun = time.perf_counter()
-        scan(settings, Ticker(quiet=True))
+        scan(settings, ProgressDisplay(quiet=True))
         return time.perf_counter() - begun
 
 
-def one_process(model: str) -> tuple[Callable[[Image.Image], torch.Tensor], PanelOfOne]:
+def one_process(model: str) -> tuple[Callable[[Image.Image], torch.Tensor], SingleModelScorer]:
     """Make the stock transform and the detector for one process, with torch on every core."""
     torch.set_num_threads(CORES)
-    return stock(), PanelOfOne(load_checkpoint(registry.locate(model)), "cpu")
+    return stock(), SingleModelScorer(load_checkpoint(registry.locate(model)), "cpu")
 
 
 def plain_loop(folder: Path, model: str, batch_size: int, marks: Marks) -> None:

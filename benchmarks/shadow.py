@@ -15,7 +15,7 @@ import torch
 
 from mole.config import Architecture, DetectorConfig
 from mole.inference.precision import in_bfloat16
-from mole.inference.scoring import forward, share_tower
+from mole.inference.scoring import forward, share_backbone
 from mole.model.detector import MoLE
 from mole.tower.vit import Tower
 
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)
     pair = [MoLE(Tower(SHAPES[given.tower]), DetectorConfig()).eval() for _ in range(2)]
-    share_tower(*pair)
+    share_backbone(*pair)
     pair = in_bfloat16([detector.to(device) for detector in pair])
     view_B3SS = torch.randn(given.batch, 3, 224, 224, device=device)
     seconds: dict[int, list[float]] = {1: [], 2: []}

@@ -26,7 +26,7 @@ from pipeline.scan.reading.source import Source
 from pipeline.scan.settings import ScanSettings
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.sink import open_sink
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 from tests.tiny import tiny_checkpoint
 
 STEP = re.compile(r"^Operator \d+ (.+?):", re.MULTILINE)
@@ -66,7 +66,7 @@ def stats(folder: Path, model: str) -> str:
     ledger = sink.ledger(described.digest)
     with (
         Lease(output) as lease,
-        prepare_context(settings, lease, sink, ledger, settings.source, Ticker(quiet=True)) as context,
+        prepare_context(settings, lease, sink, ledger, settings.source, ProgressDisplay(quiet=True)) as context,
     ):
         source = ray.data.read_datasource(ImageSource(reads, context.memory), override_num_blocks=len(reads))
         return str(verdicts(source, [ModelRef(model, described)], context).materialize().stats())

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.runtime import cluster
-from pipeline.telemetry.terminal import Ticker, command, results
+from pipeline.telemetry.terminal import ProgressDisplay, command, results
 from pipeline.tune.data.audit import Audit, Distribution, Verdict, verdict_of
 from pipeline.tune.data.fairness import AuditSettings, inspect
 
@@ -27,8 +27,8 @@ def main(arguments: list[str]) -> int:
     """
     settings = AuditSettings.from_command_line(arguments)
     cluster.quiet(logs=settings.ray_logs)
-    with Ticker("audit") as ticker:
-        found = inspect(settings, ticker.say)
+    with ProgressDisplay("audit") as progress:
+        found = inspect(settings, progress.log)
     verdict = verdict_of(found, settings.most_leak)
     if settings.json_summary:
         print(json.dumps(found.model_dump() | {"verdict": verdict.model_dump()}))

@@ -1,4 +1,4 @@
-"""Browse: look through a verdict table in the browser, see why each image got its verdict, and label it."""
+"""Browse: view a verdict table in the browser, inspect scores, and label images."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> int:
     """
     settings = BrowseSettings.from_command_line(arguments)
     try:
-        serve(settings, lambda address: told(settings, address))
+        serve(settings, lambda address: announce(settings, address))
     except Terminated:
         raise
     except KeyboardInterrupt:
@@ -29,11 +29,11 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def told(settings: BrowseSettings, address: str) -> None:
-    """Print where the pages are, at once also where stdout is no terminal."""
+def announce(settings: BrowseSettings, address: str) -> None:
+    """Print the URL, flushed in case stdout is not a terminal."""
     print(address, flush=True)
-    words = f"labels go into {settings.labels_folder}, as {settings.labeller}; Ctrl-C ends this"
-    Console(stderr=True).print(words, highlight=False, soft_wrap=True, markup=False)
+    line = f"labels are written to {settings.labels_folder}, as {settings.labeller}; Ctrl-C ends the server"
+    Console(stderr=True).print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":

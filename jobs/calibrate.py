@@ -13,8 +13,8 @@ from rich.table import Table
 from mole.measuring.calibration import EVEN, PREVALENCE, Calibration
 from mole.measuring.metrics import Rate
 from pipeline.runtime import cluster
-from pipeline.runtime.invocation import advised
-from pipeline.telemetry.terminal import Ticker, command, results
+from pipeline.runtime.invocation import command_for
+from pipeline.telemetry.terminal import ProgressDisplay, command, results
 from pipeline.tune.judging.calibrate import Calibrated, CalibrateSettings, calibrate
 
 
@@ -28,8 +28,8 @@ def main(arguments: list[str]) -> int:
     """
     settings = CalibrateSettings.from_command_line(arguments)
     cluster.quiet(logs=settings.ray_logs)
-    with Ticker("calibrate") as ticker:
-        made = calibrate(settings, ticker.say)
+    with ProgressDisplay("calibrate") as progress:
+        made = calibrate(settings, progress.log)
     if settings.json_summary:
         readings = {"before": made.before.model_dump(mode="json"), "after": made.after.model_dump(mode="json")}
         print(json.dumps(asdict(made) | readings))
@@ -54,7 +54,7 @@ def show(made: Calibrated, settings: CalibrateSettings) -> None:
     table.add_row("  share, 95 % interval", *map(interval, rates))
     console.print(table)
     console.print(f"version: {made.version} (weights of {made.parent})", highlight=False, soft_wrap=True)
-    command = f"{advised('promote')} --registry {settings.registry} --candidate {made.digest} --samples LABELLED"
+    command = f"{command_for('promote')} --registry {settings.registry} --candidate {made.digest} --samples LABELLED"
     console.print(f"next: {command}", highlight=False, soft_wrap=True, markup=False)
 
 

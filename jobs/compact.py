@@ -15,7 +15,7 @@ from pipeline.scan.settings import CompactSettings
 from pipeline.scan.table.compact import Compacted, compact
 from pipeline.scan.table.views import demand_table
 from pipeline.telemetry.printable import counted
-from pipeline.telemetry.terminal import Ticker, command, results
+from pipeline.telemetry.terminal import ProgressDisplay, command, results
 
 
 @command
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
         130 interrupted, 143 SIGTERM.
     """
     settings = CompactSettings.from_command_line(arguments)
-    with Record("compact", settings, Ticker()) as record:
+    with Record("compact", settings, ProgressDisplay()) as record:
         demand_table(settings.table)
         record.begin(settings.table)
         found = compact(settings)
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
             print(json.dumps([dataclasses.asdict(one) for one in found]), flush=True)
         else:
             show(found, results())
-    record.tell()
+    record.log_location()
     return record.exit_code
 
 

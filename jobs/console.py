@@ -1,7 +1,7 @@
-"""Console: the command `mole-scan`, which hands its words to the job that they name.
+"""Console: the command `mole-scan`, which dispatches to jobs.
 
-A job's imports take seconds, and neither help nor a misspelt name is to wait for them: so only the standard library is
-imported here, and a job by its name once it is asked for.
+A job's imports take seconds, which help and misspelt names should not wait for: so only the standard library is
+imported here, and a job is imported by name when it runs.
 """
 
 import sys
@@ -14,45 +14,45 @@ from typing import Any
 from pipeline.runtime.invocation import GROUP, NAME, SHELLS, invoked
 
 REFUSED = 2
-"""The exit code of settings."""
+"""The exit code of invalid settings."""
 
 
 SCANNING = {
-    "scan": "find the generated images in folders, shards and listings",
-    "report": "write the page of a scan: one HTML file",
-    "browse": "look at the images of a table, and label them",
-    "rescan": "judge images of a table again, with another model",
-    "tables": "ask a table: its views, or SQL",
-    "export": "write chosen images of a table as shards",
-    "compact": "join the small files of a table",
-    "estimate": "forecast what a scan takes",
+    "scan": "find generated images in folders, shards and listings",
+    "report": "write the report of a scan as one HTML file",
+    "browse": "view and label the images of a table in the browser",
+    "rescan": "score images of a table again, with another model",
+    "tables": "query a table: its views, or SQL",
+    "export": "write selected images of a table as shards",
+    "compact": "merge the small files of a table",
+    "estimate": "forecast the time and cost of a scan",
 }
 TRAINED = {
-    "audit": "find what gives the classes of labelled images away",
-    "reconstruct": "make generated twins of photographs, to train with",
+    "audit": "find shortcuts that separate the classes of labelled images",
+    "reconstruct": "make reconstructions of photographs as training images",
     "finetune": "train a version on labelled images",
-    "promote": "let a version replace the promoted one",
+    "promote": "promote a version if it passes the gate",
     "evaluate": "measure a version on labelled images",
-    "calibrate": "set thresholds by real images of your own",
-    "crossvalidate": "compare variations of a recipe on collections that none of them saw",
-    "pack": "bring a tower to a wanted size",
+    "calibrate": "set thresholds on real images of your own",
+    "crossvalidate": "compare variations of a recipe on held-out collections",
+    "pack": "quantize a tower to a given size",
 }
 COMPLETION = "completion"
 HELP = ("-h", "--help")
 OWN = {
     GROUP: "train, measure and promote detectors: mole-scan train --help",
-    COMPLETION: f"print what completes these commands in a shell: {', '.join(SHELLS)}",
+    COMPLETION: f"print the completion script of a shell: {', '.join(SHELLS)}",
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the job that the first words name.
+    """Run the job that the first arguments name.
 
     Args:
-        arguments: what stands behind `mole-scan`; None takes it from the process.
+        arguments: the arguments after `mole-scan`; None for those of the process.
 
     Returns:
-        The job's exit code; 2 where no such job is there.
+        The job's exit code; 2 if there is no such job.
     """
     given = sys.argv[1:] if arguments is None else arguments
     first, rest = (given[0], given[1:]) if given else (HELP[0], [])
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def train(given: list[str]) -> int:
-    """Run one of the jobs that make detectors."""
+    """Run a job of the `train` group."""
     first, rest = (given[0], given[1:]) if given else (HELP[0], [])
     if first in HELP:
         print(group_overview())
@@ -94,22 +94,26 @@ def run(job: str, rest: list[str]) -> int:
 
 
 def completion(rest: list[str]) -> int:
-    """Print the script that completes these commands in a shell."""
+    """Print the completion script of a shell."""
     if not rest or rest[0] in HELP:
         print(COMPLETION_HELP)
         return 0
     if len(rest) > 1 or rest[0] not in SHELLS:
-        return refuse(f"{COMPLETION} {' '.join(rest)}", {shell: f"{COMPLETION} {shell}" for shell in SHELLS})
+        return refuse(
+            f"{COMPLETION} {' '.join(rest)}",
+            {shell: f"{COMPLETION} {shell}" for shell in SHELLS},
+            otherwise=f"supported shells: {', '.join(SHELLS)}",
+        )
     made = import_module("pipeline.command.completion")
     scanning, trained = (
-        {name: made.Job(told, settings_of(name)) for name, told in group.items()} for group in (SCANNING, TRAINED)
+        {name: made.Job(text, settings_of(name)) for name, text in group.items()} for group in (SCANNING, TRAINED)
     )
     print(made.script(rest[0], scanning, trained))
     return 0
 
 
 def settings_of(job: str) -> Any:
-    """Find the class of a job's settings; None where packages that the job needs are not installed."""
+    """Return the class of a job's settings; None if its packages are not installed."""
     try:
         names = vars(import_module(f"jobs.{job}"))
     except ImportError:
@@ -117,16 +121,22 @@ def settings_of(job: str) -> Any:
     return next(kind for kind in names.values() if isinstance(kind, type) and hasattr(kind, "from_command_line"))
 
 
-def refuse(given: str, known: Mapping[str, str]) -> int:
-    """Say that there is no such command, and which is most like it."""
-    like = get_close_matches(given.lower().rpartition(" ")[2], known, n=1)
-    advice = f"did you mean {NAME} {known[like[0]]}?" if like else f"{NAME} --help lists them"
+def refuse(given: str, known: Mapping[str, str], *, otherwise: str = f"{NAME} --help lists the commands") -> int:
+    """Print that there is no such command, and the most similar one.
+
+    Args:
+        given: what the user typed after `mole-scan`.
+        known: the commands by the word to compare with.
+        otherwise: the advice where none is similar.
+    """
+    similar = get_close_matches(given.lower().rpartition(" ")[2], known, n=1)
+    advice = f"did you mean {NAME} {known[similar[0]]}?" if similar else otherwise
     print(f"there is no command {NAME} {given}; {advice}", file=sys.stderr)
     return REFUSED
 
 
 def overview() -> str:
-    """Write what `mole-scan --help` says."""
+    """Return the text of `mole-scan --help`."""
     return "\n".join(
         [
             f"usage: {NAME} COMMAND [...]",
@@ -135,40 +145,40 @@ def overview() -> str:
             "",
             *listed(SCANNING | OWN),
             "",
-            f"{NAME} COMMAND --help tells what a command takes; {NAME} --version tells the version.",
+            f"{NAME} COMMAND --help shows the options of a command; {NAME} --version the version.",
             "",
-            f"begin with: {NAME} scan photos/",
+            f"to start: {NAME} scan photos/",
         ]
     )
 
 
 def group_overview() -> str:
-    """Write what `mole-scan train --help` says."""
+    """Return the text of `mole-scan train --help`."""
     return "\n".join(
         [
             f"usage: {NAME} {GROUP} COMMAND [...]",
             "",
-            "Trains a detector on labelled images, measures it, and lets it replace the promoted one.",
+            "Trains a detector on labelled images, evaluates it, and promotes it.",
             "",
             *listed(TRAINED),
             "",
-            f"{NAME} {GROUP} COMMAND --help tells what a command takes.",
+            f"{NAME} {GROUP} COMMAND --help shows the options of a command.",
         ]
     )
 
 
 def listed(commands: Mapping[str, str]) -> list[str]:
-    """Write commands below each other, with what they do."""
-    return [f"  {name:<{max(map(len, commands))}}  {told}" for name, told in commands.items()]
+    """Format commands with their descriptions, one per line."""
+    return [f"  {name:<{max(map(len, commands))}}  {text}" for name, text in commands.items()]
 
 
 COMPLETION_HELP = f"""\
 usage: {NAME} {COMPLETION} {{{",".join(SHELLS)}}}
 
-Prints what completes these commands, their flags, choices and files in a shell. Keep it, and anew after an update:
+Prints the completion script of a shell. Save it, and again after an update:
 
   bash  {NAME} {COMPLETION} bash > ~/.local/share/bash-completion/completions/{NAME}
   zsh   {NAME} {COMPLETION} zsh > ~/.zfunc/_{NAME}    (with fpath+=~/.zfunc before compinit in .zshrc)
   fish  {NAME} {COMPLETION} fish > ~/.config/fish/completions/{NAME}.fish
 
-For this shell alone: source <({NAME} {COMPLETION} bash)"""
+For the current shell only: source <({NAME} {COMPLETION} bash)"""

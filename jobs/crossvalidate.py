@@ -8,7 +8,7 @@ import sys
 from rich.table import Table
 
 from pipeline.runtime import cluster
-from pipeline.telemetry.terminal import Ticker, command, results
+from pipeline.telemetry.terminal import ProgressDisplay, command, results
 from pipeline.tune.judging.held import JUDGED
 from pipeline.tune.judging.ladder import Ladder
 from pipeline.tune.judging.perturbation import SHIPPED
@@ -26,8 +26,8 @@ def main(arguments: list[str]) -> int:
     """
     settings = CrossvalidateSettings.from_command_line(arguments)
     cluster.quiet(logs=settings.ray_logs)
-    with Ticker("crossvalidate") as ticker:
-        ladder = crossvalidate(settings, ticker.say)
+    with ProgressDisplay("crossvalidate") as progress:
+        ladder = crossvalidate(settings, progress.log)
     if settings.json_summary:
         print(ladder.model_dump_json())
     else:

@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.runtime import cluster
-from pipeline.runtime.notice import heeded
+from pipeline.runtime.spot_termination import spot_notice_handler
 from pipeline.scan.forecasting.estimate import estimate
 from pipeline.scan.forecasting.forecast import GIGABYTE, Line
 from pipeline.scan.settings import EstimateSettings
-from pipeline.telemetry.amounts import lasting, readable, sized
-from pipeline.telemetry.terminal import Ticker, command, results
+from pipeline.telemetry.humanize import human_duration, human_size, human_units
+from pipeline.telemetry.terminal import ProgressDisplay, command, results
 
 
 @command
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     """
     settings = EstimateSettings.from_command_line(arguments)
     cluster.quiet(logs=settings.ray_logs)
-    with Ticker("estimate") as ticker, heeded(ticker.say, asked=settings.spot_notice):
+    with ProgressDisplay("estimate") as progress, spot_notice_handler(progress.log, enabled=settings.spot_notice):
         lines = estimate(settings)
     if settings.json_summary:
         print(json.dumps([dataclasses.asdict(line) for line in lines]))
@@ -46,7 +46,7 @@ def show(lines: list[Line], console: Console) -> None:
     table.add_column("how", overflow="fold")
     for line in lines:
         cost = f"{line.cost:,.2f}" if line.cost else ""
-        table.add_row(line.what, amount(line), cost, readable(arithmetic(line)))
+        table.add_row(line.what, amount(line), cost, human_units(arithmetic(line)))
     console.print(table)
 
 
@@ -63,9 +63,9 @@ def arithmetic(line: Line) -> str:
 def amount(line: Line) -> str:
     """Format an amount for people; --json has the exact number."""
     if line.unit == "GB":
-        return sized(line.amount * GIGABYTE)
+        return human_size(line.amount * GIGABYTE)
     if line.unit == "seconds":
-        return lasting(line.amount)
+        return human_duration(line.amount)
     if in_minutes(line):
         return f"{line.amount * 60:,.3g} {line.unit.removesuffix('-hours')}-minutes"
     number = f"{line.amount:,.0f}" if line.amount >= 100 else f"{line.amount:,.3g}"

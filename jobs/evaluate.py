@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.runtime import cluster
-from pipeline.telemetry.terminal import Ticker, command, results
+from pipeline.telemetry.terminal import ProgressDisplay, command, results
 from pipeline.tune.judging.benchmark import EvaluateSettings, measure
 from pipeline.tune.judging.conclusion import conclusion
 from pipeline.tune.judging.evaluation import WORDS, Evaluation
@@ -27,8 +27,8 @@ def main(arguments: list[str]) -> int:
     """
     settings = EvaluateSettings.from_command_line(arguments)
     cluster.quiet(logs=settings.ray_logs)
-    with Ticker("evaluate") as ticker:
-        found = measure(settings, ticker.say)
+    with ProgressDisplay("evaluate") as progress:
+        found = measure(settings, progress.log)
     if settings.json_summary:
         print(found.model_dump_json())
     elif isinstance(found, Protocol):

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from mole.measuring.metrics import Rate
 from pipeline.runtime import cluster
-from pipeline.runtime.invocation import advised
-from pipeline.telemetry.terminal import Ticker, command, results
+from pipeline.runtime.invocation import command_for
+from pipeline.telemetry.terminal import ProgressDisplay, command, results
 from pipeline.tune.judging.conclusion import conclusion
 from pipeline.tune.training.finetune import MEASURED, Outcome, finetune
 from pipeline.tune.training.settings import FinetuneSettings
@@ -28,8 +28,8 @@ def main(arguments: list[str]) -> int:
     """
     settings = FinetuneSettings.from_command_line(arguments)
     cluster.quiet(logs=settings.ray_logs)
-    with Ticker("finetune") as ticker:
-        outcome = finetune(settings, ticker.say)
+    with ProgressDisplay("finetune") as progress:
+        outcome = finetune(settings, progress.log)
     if settings.json_summary:
         measured = outcome.evaluation.model_dump(mode="json") if outcome.evaluation else None
         print(json.dumps(asdict(outcome) | {"evaluation": measured}))
@@ -59,7 +59,7 @@ def show(outcome: Outcome, settings: FinetuneSettings) -> None:
             "the test split lacks a class, so nothing was measured; evaluate it on other images", soft_wrap=True
         )
     console.print(f"version: {outcome.version} ({outcome.epochs} epochs)", highlight=False, soft_wrap=True)
-    command = f"{advised('promote')} --registry {settings.registry} --candidate {outcome.digest}"
+    command = f"{command_for('promote')} --registry {settings.registry} --candidate {outcome.digest}"
     console.print(f"next: {command}", highlight=False, soft_wrap=True, markup=False)
 
 

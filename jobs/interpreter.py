@@ -1,6 +1,6 @@
-"""The interpreter: a job that one without its packages was told to run says so, and which command has them.
+"""Interpreter check: a job started by a Python without its packages prints which one to use.
 
-Each door imports this before anything else, so it takes the standard library alone, of any Python 3.
+Each job imports this first, so it uses only the standard library, of any Python 3.
 """
 
 import os
@@ -12,31 +12,32 @@ NEEDED = ("duckdb", "pipeline", "pyarrow", "pydantic", "ray", "rich", "torch")
 SUBMITTED = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Set by Ray for the command of a submitted job."""
 REFUSED = 2
-"""The exit code of settings."""
+"""The exit code of invalid settings."""
 
 
 def refusal(command: "list[str]") -> str:
-    """Say what this interpreter lacks, and how to start the command with another; empty where it lacks nothing."""
+    """Explain what this interpreter lacks, and how to start the command with another; empty if nothing."""
     lacks = [name for name in NEEDED if find_spec(name) is None]
     if sys.version_info[:2] >= OLDEST and not lacks:
         return ""
     version = ".".join(map(str, sys.version_info[:3]))
     fault = f"lacks {', '.join(lacks)}" if sys.version_info[:2] >= OLDEST else "is older than Python 3.11"
-    told = f"{command[0]} was started by {sys.executable}, Python {version}, which {fault}."
+    message = f"{command[0]} was started by {sys.executable}, Python {version}, which {fault}."
     words = " ".join(command)
     if SUBMITTED in os.environ:
         return (
-            f"{told} Ray runs a submitted command with the PATH that its head was started with. Write the whole path "
-            f"of the interpreter that has them there: ray job submit ... -- /srv/mole-scan/.venv/bin/python {words}"
+            f"{message} Ray runs a submitted command with the PATH that its head was started with. Give the "
+            f"absolute path of the interpreter with the packages there: ray job submit ... -- "
+            f"/srv/mole-scan/.venv/bin/python {words}"
         )
     root = os.path.dirname(os.path.dirname(os.path.abspath(command[0])))
     own = os.path.join(root, ".venv", "bin", "python")
     if os.path.exists(own) and os.path.realpath(sys.prefix) != os.path.realpath(os.path.join(root, ".venv")):
-        return f"{told} Start it with the one that has the packages: {own} {words}"
-    return f"{told} Install them: make setup in {root}, then {own} {words}"
+        return f"{message} Start it with the one that has the packages: {own} {words}"
+    return f"{message} Install them: make setup in {root}, then {own} {words}"
 
 
-told = refusal(sys.argv)
-if told:
-    print(told, file=sys.stderr)
+message = refusal(sys.argv)
+if message:
+    print(message, file=sys.stderr)
     sys.exit(REFUSED)

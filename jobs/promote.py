@@ -12,7 +12,7 @@ from rich.table import Table
 from mole.errors import RefusedError
 from pipeline.promotion import Promotion
 from pipeline.runtime import cluster
-from pipeline.telemetry.terminal import Ticker, command, results
+from pipeline.telemetry.terminal import ProgressDisplay, command, results
 from pipeline.tune.judging.promote import PromoteSettings, Verdict, promote, take_back
 
 
@@ -25,17 +25,17 @@ def main(arguments: list[str]) -> int:
     """
     settings = PromoteSettings.from_command_line(arguments)
     cluster.quiet(logs=settings.ray_logs)
-    with Ticker("promote") as ticker:
+    with ProgressDisplay("promote") as progress:
         if settings.rollback:
             told(take_back(settings), as_json=settings.json_summary)
             return 0
-        verdict = promote(settings, ticker.say)
+        verdict = promote(settings, progress.log)
     if settings.json_summary:
         print(json.dumps(summary(verdict)))
     else:
         show(verdict)
     if verdict.promotion is None:
-        ticker.say(f"refused: {verdict.decision}", "error", exit_code=RefusedError.exit_code)
+        progress.log(f"refused: {verdict.decision}", "error", exit_code=RefusedError.exit_code)
         return RefusedError.exit_code
     if not settings.json_summary:
         told(verdict.promotion, as_json=False)

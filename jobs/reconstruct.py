@@ -8,7 +8,7 @@ import json
 import sys
 
 from pipeline.runtime import cluster
-from pipeline.telemetry.terminal import Ticker, command
+from pipeline.telemetry.terminal import ProgressDisplay, command
 from pipeline.tune.data.reconstruction import ReconstructSettings, make_pairs
 
 SOME_WITHOUT = 1
@@ -25,10 +25,10 @@ def main(arguments: list[str]) -> int:
     """
     settings = ReconstructSettings.from_command_line(arguments)
     cluster.quiet(logs=settings.ray_logs)
-    with Ticker("reconstruct") as ticker:
-        made = make_pairs(settings, ticker.say)
+    with ProgressDisplay("reconstruct") as progress:
+        made = make_pairs(settings, progress.log)
         for uri, fault in made.named:
-            ticker.say(f"{uri}: {fault}", "warning", unit=uri)
+            progress.log(f"{uri}: {fault}", "warning", unit=uri)
     if settings.json_summary:
         print(json.dumps(dataclasses.asdict(made)))
     else:

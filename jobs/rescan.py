@@ -12,12 +12,12 @@ from rich.table import Table
 
 from pipeline.command.run import Record
 from pipeline.runtime import cluster
-from pipeline.runtime.notice import heeded
+from pipeline.runtime.spot_termination import spot_notice_handler
 from pipeline.scan.rescan import Rescanned, rescan
 from pipeline.scan.settings import RescanSettings
 from pipeline.scan.table.views import demand_table
-from pipeline.telemetry.printable import counted, probable
-from pipeline.telemetry.terminal import Ticker, command, results
+from pipeline.telemetry.printable import counted, format_probability
+from pipeline.telemetry.terminal import ProgressDisplay, command, results
 
 
 @command
@@ -30,18 +30,21 @@ def main(arguments: list[str]) -> int:
     """
     settings = RescanSettings.from_command_line(arguments)
     cluster.quiet(logs=settings.ray_logs)
-    ticker = Ticker()
-    with Record("rescan", settings, ticker) as record, heeded(ticker.say, asked=settings.spot_notice):
+    progress = ProgressDisplay()
+    with (
+        Record("rescan", settings, progress) as record,
+        spot_notice_handler(progress.log, enabled=settings.spot_notice),
+    ):
         demand_table(settings.table)  # before the run record creates the folder of a mistyped name
         record.begin(settings.table)
-        found = rescan(settings, ticker)
+        found = rescan(settings, progress)
         record.succeed(dataclasses.asdict(found))
     if not record.exit_code:
         if settings.json_summary:
             print(json.dumps(dataclasses.asdict(found) | {"run": record.url}), flush=True)
         else:
             show(found, settings, results())
-    record.tell()
+    record.log_location()
     return record.exit_code
 
 
@@ -58,7 +61,7 @@ def show(found: Rescanned, settings: RescanSettings, console: Console) -> None:
     for turn in found.turns:
         table.add_row(turn.before, turn.after, f"{turn.images:,}")
     console.print(table)
-    low, high = map(probable, found.thresholds)
+    low, high = map(format_probability, found.thresholds)
     say(
         f"generated: a probability from {high} up; real: below {low}; unsure: between them "
         f"(probabilities assume that {settings.prevalence:.3g} of the images are generated)"

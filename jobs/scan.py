@@ -21,11 +21,11 @@ from pipeline.command.run import Record
 from pipeline.records import Status
 from pipeline.review.evidence.challenger import Challenger, challenger
 from pipeline.review.evidence.suspicious import Suspicion, question, suspicion
-from pipeline.review.page.making import Made, make
-from pipeline.review.page.words import link
+from pipeline.review.page.report import Report, write_report
+from pipeline.review.page.wording import link
 from pipeline.runtime import cluster
-from pipeline.runtime.invocation import advised
-from pipeline.runtime.notice import heeded
+from pipeline.runtime.invocation import command_for
+from pipeline.runtime.spot_termination import spot_notice_handler
 from pipeline.scan.flow import scan
 from pipeline.scan.plan import Plan
 from pipeline.scan.reading.source import Source
@@ -34,8 +34,8 @@ from pipeline.scan.summary import Summary
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.sink import open_sink
 from pipeline.storage import storage
-from pipeline.telemetry.printable import counted, printable, probable
-from pipeline.telemetry.terminal import Ticker, command, results
+from pipeline.telemetry.printable import counted, format_probability, printable
+from pipeline.telemetry.terminal import ProgressDisplay, command, results
 
 SNAPSHOT = (
     "from pyiceberg.catalog import load_catalog; from pyiceberg.expressions import EqualTo; "
@@ -77,23 +77,23 @@ def main(arguments: list[str]) -> int:
     """
     settings = ScanSettings.from_command_line(arguments)
     cluster.quiet(logs=settings.ray_logs)
-    ticker, findings = Ticker(), Findings()
+    progress, findings = ProgressDisplay(), Findings()
 
     def query(plan: Plan, ledgers: Sequence[Ledger]) -> None:
         try:
             findings.query(plan, ledgers)
         except MoleError as reason:  # the scan itself is complete
-            ticker.say(f"the most suspicious images are not listed: {reason}")
+            progress.log(f"the most suspicious images are not listed: {reason}")
 
-    with Record("scan", settings, ticker) as record, heeded(ticker.say, asked=settings.spot_notice):
+    with Record("scan", settings, progress) as record, spot_notice_handler(progress.log, enabled=settings.spot_notice):
         table = open_sink(settings.sink, settings.output).output
         if settings.output_is_default:
             # before the run record creates a folder named after a mistyped source
             Source(settings.source, settings.all_files, settings.image_member, table).demand()
             demand_own(settings.output, settings.source)
-            ticker.say(f"the verdicts go into the folder {settings.output} (--output names another)")
+            progress.log(f"the verdicts go into the folder {settings.output} (--output names another)")
         record.begin(table)
-        summary = scan(settings, ticker, query)
+        summary = scan(settings, progress, query)
         record.succeed(dataclasses.asdict(summary))
     if not record.exit_code:
         made = page(table, summary, settings)
@@ -105,20 +105,20 @@ def main(arguments: list[str]) -> int:
         else:
             show(summary, findings, settings, results())
             show_table(table, summary, settings, made, results())
-    record.tell()
+    record.log_location()
     return record.exit_code
 
 
-def page(table: str, summary: Summary, settings: ScanSettings) -> Made | None:
+def page(table: str, summary: Summary, settings: ScanSettings) -> Report | None:
     """Write the page of a scan whose table is on this machine; None with --no-report, or where it cannot be written."""
     if settings.no_report or settings.sink != "files" or not storage.is_local(table) or not summary.images:
         return None
-    with Ticker() as ticker:
-        ticker.enter("writing the page")
+    with ProgressDisplay() as progress:
+        progress.enter("writing the page")
         try:
-            return make(table, model=summary.model)
+            return write_report(table, model=summary.model)
         except MoleError as reason:  # the scan itself is complete
-            ticker.say(f"the page was not written: {reason}")
+            progress.log(f"the page was not written: {reason}")
             return None
 
 
@@ -165,7 +165,7 @@ def counts(summary: Summary) -> Table:
     table.add_column("verdict or fault")
     table.add_column("images", justify="right")
     table.add_column("")
-    low, high = map(probable, summary.thresholds)
+    low, high = map(format_probability, summary.thresholds)
     bounds = {
         "generated": f"a probability from {high} up",
         "unsure": f"between {low} and {high}",
@@ -224,7 +224,7 @@ def show_suspects(found: Suspicion, settings: ScanSettings, console: Console) ->
     table.add_column("verdict", no_wrap=True)
     table.add_column("why", overflow="fold")
     for suspect in found.first:
-        chance = "" if suspect.probability is None else probable(suspect.probability)
+        chance = "" if suspect.probability is None else format_probability(suspect.probability)
         name, reason = printable(suspect.name(folder)), printable(suspect.reason)
         table.add_row(Text(name), chance, suspect.verdict or "", Text(reason))
     console.print()
@@ -241,7 +241,7 @@ def show_faults(found: Suspicion, settings: ScanSettings, console: Console) -> N
         line = f"no verdict: {printable(fault.name(folder))}: {fault.reason}"
         console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
     if found.faulty > len(found.faults):
-        more = f"{advised('tables')} {shlex.quote(settings.output)} --view faults"
+        more = f"{command_for('tables')} {shlex.quote(settings.output)} --view faults"
         console.print(f"no verdict: {found.faulty - len(found.faults):,} more: {more}", highlight=False, markup=False)
     console.print()
 
@@ -268,7 +268,7 @@ def completeness(summary: Summary) -> str:
     )
 
 
-def show_table(table: str, summary: Summary, settings: ScanSettings, made: Made | None, console: Console) -> None:
+def show_table(table: str, summary: Summary, settings: ScanSettings, made: Report | None, console: Console) -> None:
     """Print the paths of the table and its page, and a command that shows the verdicts."""
 
     def say(line: str) -> None:
@@ -284,9 +284,9 @@ def show_table(table: str, summary: Summary, settings: ScanSettings, made: Made 
         catalog, _, name = settings.output.partition(".")
         say(f'look: python -c "{SNAPSHOT.format(catalog=catalog, name=name)}"')
     elif storage.is_local(table):
-        say(f"look: {advised('browse')} {shlex.quote(settings.output)}")
+        say(f"look: {command_for('browse')} {shlex.quote(settings.output)}")
     else:
-        say(f'look: {advised("tables")} {shlex.quote(table)} --sql "{question()}"')
+        say(f'look: {command_for("tables")} {shlex.quote(table)} --sql "{question()}"')
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from pipeline.scan.settings import TablesSettings
 from pipeline.scan.table.views import ask, open_views
-from pipeline.telemetry.printable import printable, probable
+from pipeline.telemetry.printable import format_probability, printable
 from pipeline.telemetry.terminal import command, results
 
 SHOWN = {
@@ -79,7 +79,7 @@ def cell(name: str, value: object) -> str:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
     if isinstance(value, float):
-        return probable(value) if name.endswith("probability") and 0 < value < 1 else f"{value:.3f}"
+        return format_probability(value) if name.endswith("probability") and 0 < value < 1 else f"{value:.3f}"
     if isinstance(value, dict):
         return ": ".join(str(part) for part in value.values())
     if isinstance(value, bytes):

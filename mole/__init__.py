@@ -1,7 +1,7 @@
-"""MoLE Scan as a library; `mole` itself holds the numbers: a frozen CLIP tower with a mixture of low-rank experts.
+"""MoLE Scan as a library, and the detector itself: a frozen CLIP tower with a mixture of low-rank experts.
 
-What a user imports from here is loaded when it is asked for, so that `import mole.config` costs no torch. It lies in
-`pipeline.library`, since it reads files as a scan does; nothing in this project imports it by these names.
+The public names are loaded on first access, so that `import mole.config` does not import torch. Most of them are
+defined in `pipeline.library`, since they read files as a scan does; nothing in this project imports them from here.
 """
 
 from importlib import import_module
@@ -15,17 +15,17 @@ LIBRARY = {
     "heat_maps": "mole.inference.heatmap",
     "overlay": "mole.inference.drawing",
 }
-"""Where each name of the library lies."""
+"""The module that defines each public name."""
 VERSION = "__version__"
 
 __all__ = ["Detector", "HeatMap", "Result", "Scorer", "heat_map", "heat_maps", "overlay"]
 
 
 def __getattr__(name: str) -> object:
-    """Load a name of the library; see PEP 562.
+    """Load a public name; see PEP 562.
 
     Raises:
-        AttributeError: there is none of that name.
+        AttributeError: there is no such name.
     """
     if name == VERSION:
         return import_module("importlib.metadata").version("mole-scan")
@@ -35,5 +35,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """List the names of the library beside the module's own."""
+    """List the public names and the module's own."""
     return sorted({*globals(), *LIBRARY, VERSION})

@@ -1,4 +1,4 @@
-"""A checkpoint: a folder with `config.json` and `adapters.safetensors`, named by a digest of what it holds."""
+"""Checkpoint: a folder with `config.json` and `adapters.safetensors`, identified by a digest of both."""
 
 import hashlib
 import pickle
@@ -14,7 +14,7 @@ from mole.config import ADAPTERS, CONFIG, Backbone, CheckpointConfig, Descriptio
 from mole.errors import ModelError
 from mole.measuring.calibration import Calibration
 from mole.model.detector import MoLE, stored
-from mole.tower.backbone import load_tower, tower_digest
+from mole.tower.backbone import check_state, load_tower, tower_digest
 from mole.tower.hub import architecture_of
 from mole.tower.vit import Tower
 from mole.views.preprocess import Preprocess
@@ -25,19 +25,19 @@ UNIVERSAL_FAKE_DETECT = Backbone(name="ViT-L-14-quickgelu", pretrained="openai")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded checkpoint: a detector that evaluates, and what belongs to it."""
+    """A loaded checkpoint: the detector in evaluation mode, and its description."""
 
     description: Description
     detector: MoLE
 
     @property
     def preprocess(self) -> Preprocess:
-        """What the tower sees."""
+        """How an image becomes the tower's input."""
         return self.description.config.preprocess
 
     @property
     def calibration(self) -> Calibration:
-        """How the logits are read."""
+        """How logits become probabilities and verdicts."""
         return self.description.config.calibration
 
 
@@ -45,19 +45,19 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """Load a checkpoint.
 
     Returns:
-        Its detector in float32 on the CPU, evaluating.
+        Its detector in float32 on the CPU, in evaluation mode.
 
     Raises:
         ModelError: a file is missing or damaged, weights do not fit, or the tower is not the one it was trained on.
     """
     description = describe(folder)
     detector = MoLE(tower_of(description), description.config.detector)
-    put(detector, adapters_of(folder), str(folder / ADAPTERS))
+    load_adapters(detector, read_adapters(folder), str(folder / ADAPTERS))
     return Checkpoint(description, detector.eval())
 
 
-def adapters_of(folder: Path) -> dict[str, Tensor]:
-    """Read what was trained of a checkpoint.
+def read_adapters(folder: Path) -> dict[str, Tensor]:
+    """Read the trained weights of a checkpoint.
 
     Raises:
         ModelError: the file is missing or damaged.
@@ -68,30 +68,27 @@ def adapters_of(folder: Path) -> dict[str, Tensor]:
         raise ModelError(f"{folder / ADAPTERS} is damaged: {reason}") from reason
 
 
-def put(detector: MoLE, state: dict[str, Tensor], origin: str) -> None:
-    """Put trained weights into a detector, every one or none.
+def load_adapters(detector: MoLE, state: dict[str, Tensor], origin: str) -> None:
+    """Load trained weights into a detector; all or none.
 
     Raises:
         ModelError: keys are missing, unexpected or of another shape; it lists them.
     """
     wanted = stored(detector)
-    missing, unexpected = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
-    misshapen = [name for name in wanted.keys() & state.keys() if wanted[name].shape != state[name].shape]
-    if missing or unexpected or misshapen:
-        raise ModelError(f"{origin} does not fit: missing {missing}, unexpected {unexpected}, misshapen {misshapen}")
+    check_state({name: tensor.shape for name, tensor in wanted.items()}, state, origin)
     with torch.no_grad():
         for name, tensor in wanted.items():
             tensor.copy_(state[name])
 
 
 def save_checkpoint(folder: Path, detector: MoLE, config: CheckpointConfig) -> Description:
-    """Write a checkpoint; the tower's file, if it has one, is put there by who made it.
+    """Write a checkpoint; the caller puts the tower's file there, if it has one.
 
     Raises:
-        ModelError: the settings do not fit the detector.
+        ModelError: the configuration is not that of the detector.
     """
     if config.detector != detector.config:
-        raise ModelError(f"the checkpoint says {config.detector}, the detector is {detector.config}")
+        raise ModelError(f"the checkpoint's detector is {config.detector}, the one to save is {detector.config}")
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().contiguous() for name, tensor in stored(detector).items()}
     (folder / ADAPTERS).write_bytes(save(state))
@@ -100,11 +97,11 @@ def save_checkpoint(folder: Path, detector: MoLE, config: CheckpointConfig) -> D
 
 
 def adopt_linear_head(file: Path, folder: Path, backbone: Backbone = UNIVERSAL_FAKE_DETECT) -> Description:
-    """Make a checkpoint without experts of a head that was published alone, as UniversalFakeDetect's `fc_weights.pth`.
+    """Make a checkpoint without experts from a published linear head, such as UniversalFakeDetect's `fc_weights.pth`.
 
     Args:
         file: `weight` (1, F) and `bias` (1,), a pickle of tensors saved on any device.
-        folder: where the checkpoint goes.
+        folder: the checkpoint's folder.
         backbone: the tower that the head was trained on.
 
     Raises:
@@ -138,13 +135,13 @@ def adopt_linear_head(file: Path, folder: Path, backbone: Backbone = UNIVERSAL_F
 
 
 def sha256_of(file: Path) -> str:
-    """Digest a file."""
+    """Compute the SHA-256 of a file."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def tower_of(description: Description) -> Tower:
-    """Load the frozen tower and insist that it is the one the adapters were trained on.
+    """Load the frozen tower and check that it is the one the adapters were trained on.
 
     Raises:
         ModelError: it is missing, damaged, or another one.

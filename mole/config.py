@@ -1,4 +1,4 @@
-"""A checkpoint's settings: everything but its weights, readable in milliseconds, without torch."""
+"""Checkpoint configuration: everything of a checkpoint but its weights, readable in milliseconds and without torch."""
 
 import hashlib
 import json
@@ -31,12 +31,12 @@ DIGEST_DIGITS = 32
 
 
 class Library(BaseModel):
-    """How timm builds a tower that is not CLIP's plain ViT.
+    """A timm model that serves as tower where it is not CLIP's plain ViT.
 
     Attributes:
-        model: timm's name of it.
-        pool: how the tokens behind the last block become one: by the class token, their mean, or attention.
-        projects: whether a layer brings that one into the space that images share with texts.
+        model: its name in timm.
+        pool: how the tokens after the last block become one: the class token, their mean, or attention pooling.
+        projects: whether a linear layer projects the pooled token into the joint image-text embedding space.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,15 +50,15 @@ class Architecture(BaseModel):
     """The shape of a ViT image tower.
 
     Attributes:
-        image_size: side of the view, pixels.
-        patch_size: side of a patch, pixels.
-        width: of a token.
+        image_size: side of the view in pixels.
+        patch_size: side of a patch in pixels.
+        width: dimension of a token.
         layers: transformer blocks.
         heads: attention heads.
-        embed_dim: of the feature.
-        quick_gelu: OpenAI's weights were trained with it and score worse without, and say nothing.
-        mlp_ratio: width of the MLP for one of a token.
-        library: how timm builds it; None for the plain ViT of CLIP, which `mole.tower.vit` builds.
+        embed_dim: dimension of the feature.
+        quick_gelu: use QuickGELU. OpenAI's weights were trained with it and lose accuracy without, with no error.
+        mlp_ratio: hidden width of the MLP divided by the width of a token.
+        library: the timm model; None for CLIP's plain ViT, which `mole.tower.vit` builds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,35 +75,35 @@ class Architecture(BaseModel):
 
     @model_serializer(mode="wrap")
     def _write(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave unsaid what the first checkpoints could not say, where it is as they were: they keep their digest."""
+        """Omit fields added later while they have their default, so that the digests of older checkpoints stay."""
         written: dict[str, Any] = handler(self)
         silent = {"mlp_ratio": self.mlp_ratio == 4.0, "library": self.library is None}
         return {name: value for name, value in written.items() if not silent.get(name, False)}
 
 
 Pooling = Literal["class", "mean", "deviation"]
-"""What is read of a block's tokens: the class token, the mean of the patch tokens, or their standard deviation."""
+"""Pooling of a block's tokens: the class token, the mean of the patch tokens, or their standard deviation."""
 
 
 class DetectorConfig(BaseModel):
-    """What the paper's figure fixes and what it leaves open, each open point with our default.
+    """Hyperparameters of the experts and the head, with our defaults for what the paper leaves open.
 
     Attributes:
-        adapted_blocks: how many of the last blocks that run have experts; only looked at where `blocks` is None.
-        blocks: the blocks that have experts, counted from 0 and ascending; none leaves the tower plain.
-        reads: after how many blocks the head reads, ascending: 8 is behind the eighth, and no block runs above the
-            last one; none reads the tower's own feature behind all blocks, as the paper does.
-        pooling: what of each read's tokens is read.
-        shared_rank: rank of the expert that is not gated.
-        expert_ranks: ranks of the separate experts; none and no shared rank leave the plain tower with a head.
-        top_k: separate experts that count for a token; None for all.
-        scale: alpha / r of the experts.
-        head: `layers` is linear, or a perceptron of `head_depth`; `kernel` is linear in RBF features.
+        adapted_blocks: how many of the last blocks that run have experts; ignored if `blocks` is given.
+        blocks: indices of the blocks that have experts, from 0 and ascending; empty for no experts.
+        reads: the depths at which the head reads tokens, ascending: 8 is after the eighth block, and no block runs
+            above the deepest; empty reads the tower's own feature after all blocks, as the paper does.
+        pooling: how the tokens of each read are pooled.
+        shared_rank: rank of the shared expert, which is not gated.
+        expert_ranks: ranks of the separate experts; with none and no shared rank the detector is a linear probe.
+        top_k: separate experts that a token is routed to; None for all.
+        scale: alpha / r of the experts, as in LoRA.
+        head: `layers` is linear or an MLP of `head_depth` layers; `kernel` is linear in RBF features.
         head_depth: layers of the head.
-        head_width: of the layers between them; None for as wide as what is read.
-        components: P, principal components that a `kernel` head keeps of what is read.
-        centres: C, training features whose nearness is a `kernel` head's feature.
-        aux_coef: weight of the balance term in the loss.
+        head_width: width of the hidden layers; None for that of the features.
+        components: P, principal components of the features that a `kernel` head keeps.
+        centres: C, training features that are the centres of a `kernel` head's RBFs.
+        aux_coef: weight of the load-balancing loss.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -139,45 +139,45 @@ class DetectorConfig(BaseModel):
                 f"pooling must name at least one of class, mean and deviation, each once, got {self.pooling}"
             )
         if self.pooling != ("class",) and not self.reads:
-            raise ValueError(f"pooling is of reads, and there are none; got {self.pooling}")
+            raise ValueError(f"pooling {self.pooling} needs reads, got none")
         if self.head == "kernel" and self.head_depth != 1:
             raise ValueError(f"head_depth of a kernel head must be 1, got {self.head_depth}")
         return self
 
     @property
     def adapts(self) -> bool:
-        """Tell whether there are experts at all."""
+        """Return whether there are experts."""
         some = self.adapted_blocks if self.blocks is None else self.blocks
         return bool(some and (self.shared_rank or self.expert_ranks))
 
     def adapted(self, layers: int) -> range | tuple[int, ...]:
-        """List the blocks with experts of a tower of which so many blocks run, ascending."""
+        """List the indices of the blocks with experts, ascending, for a tower of which `layers` blocks run."""
         if not self.adapts:
             return ()
         return range(layers - self.adapted_blocks, layers) if self.blocks is None else self.blocks
 
     @model_serializer(mode="wrap")
     def _write(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave unsaid what the first checkpoints could not say, where it is as they were: they keep their digest."""
+        """Omit fields added later while they have their default, so that the digests of older checkpoints stay."""
         written: dict[str, Any] = handler(self)
         silent = {name for name in LATER if getattr(self, name) == type(self).model_fields[name].default}
         return {name: value for name, value in written.items() if name not in silent}
 
 
 LATER = ("blocks", "reads", "pooling", "head", "head_width", "components", "centres")
-"""Settings that came after the first checkpoints."""
+"""Fields that were added after the first checkpoints."""
 
 
 class Backbone(BaseModel):
-    """Which frozen tower a checkpoint stands on.
+    """The frozen tower of a checkpoint.
 
     Attributes:
-        name: open_clip's name of the model, or timm's.
-        pretrained: the tag of the weights there, where they are downloaded.
-        file: the weights' file, relative to the checkpoint's folder, where they are not.
-        file_sha256: digest of that file as it lies there.
-        sha256: digest of the unpacked weights, None where they were never seen.
-        architecture: the tower's shape, where neither knows the name or it is to stay whatever they make of it.
+        name: the model's name in open_clip or timm.
+        pretrained: the tag of the weights there, if they are downloaded.
+        file: the file of the weights, relative to the checkpoint's folder, if they are not downloaded.
+        file_sha256: digest of that file.
+        sha256: digest of the unpacked weights, None if it was never computed.
+        architecture: the tower's shape, if neither library knows the name or a later release may read it differently.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -191,22 +191,22 @@ class Backbone(BaseModel):
 
     @property
     def identity(self) -> str | None:
-        """What two checkpoints on the same tower have in common, None where nothing tells."""
+        """What two checkpoints with the same tower have in common, None if unknown."""
         return self.sha256 or self.file_sha256 or (f"{self.name}/{self.pretrained}" if self.pretrained else None)
 
 
 class CheckpointConfig(BaseModel):
-    """Everything of a checkpoint but its weights.
+    """The configuration of a checkpoint.
 
     Attributes:
         format: version of this layout.
         backbone: the frozen tower.
         detector: experts and head.
-        preprocess: what the tower sees.
-        preprocess_fingerprint: of `preprocess`, refused where it differs.
-        calibration: how the logits are read.
-        provenance: where the weights come from: data, recipe, date.
-        licence: of the adapters and the tower.
+        preprocess: how an image becomes the tower's input.
+        preprocess_fingerprint: fingerprint of `preprocess`; loading fails if it differs.
+        calibration: how logits become probabilities and verdicts.
+        provenance: origin of the weights: data, recipe, date.
+        licence: licences of the adapters and the tower.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -223,12 +223,12 @@ class CheckpointConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Description:
-    """A checkpoint whose weights were not loaded.
+    """A checkpoint without its weights.
 
     Attributes:
-        folder: where it lies.
-        config: its settings.
-        digest: 32 hex digits over settings and adapters; the model's name in every table.
+        folder: its folder.
+        config: its configuration.
+        digest: 32 hex digits over configuration and adapters; the model's name in every table.
     """
 
     folder: Path
@@ -237,28 +237,29 @@ class Description:
 
     @property
     def preprocess(self) -> Preprocess:
-        """What the tower sees."""
+        """How an image becomes the tower's input."""
         return self.config.preprocess
 
     @property
     def calibration(self) -> Calibration:
-        """How the logits are read."""
+        """How logits become probabilities and verdicts."""
         return self.config.calibration
 
 
 def describe(folder: Path) -> Description:
-    """Read a checkpoint's settings and digest; its tower is not touched.
+    """Read a checkpoint's configuration and digest; its tower is not loaded.
 
     Raises:
-        ModelError: a file is missing, a setting is refused, or the preprocessing is not the one of the fingerprint.
+        ModelError: a file is missing, the configuration is invalid, or the preprocessing does not match its
+            fingerprint.
     """
     try:
         text, adapters = (folder / CONFIG).read_bytes(), (folder / ADAPTERS).read_bytes()
         config = CheckpointConfig.model_validate_json(text)
     except OSError as reason:
-        raise ModelError(f"{folder} is no checkpoint: {reason}") from reason
+        raise ModelError(f"{folder} is not a checkpoint: {reason}") from reason
     except ValidationError as reason:
-        raise ModelError(f"{folder / CONFIG} is refused: {reason}") from reason
+        raise ModelError(f"{folder / CONFIG} is invalid: {reason}") from reason
     if config.preprocess.fingerprint != config.preprocess_fingerprint:
         raise ModelError(
             f"{folder} was trained on views {config.preprocess_fingerprint}, this version makes "
@@ -272,8 +273,8 @@ def _digest(config: CheckpointConfig, adapters: bytes) -> str:
     return hashlib.sha256(canonical.encode() + b"\0" + adapters).hexdigest()[:DIGEST_DIGITS]
 
 
-def demand_one_trunk(models: Sequence[Description]) -> None:
-    """Insist that some models stand on one tower and see the same views.
+def demand_shared_backbone(models: Sequence[Description]) -> None:
+    """Check that models share one tower and one preprocessing.
 
     Raises:
         ModelError: they do not.
@@ -283,8 +284,8 @@ def demand_one_trunk(models: Sequence[Description]) -> None:
         other = model.config
         if first.backbone.identity is None or other.backbone.identity != first.backbone.identity:
             raise ModelError(
-                f"{model.digest} stands on the tower {other.backbone.identity}, {models[0].digest} on "
-                f"{first.backbone.identity}; only models of one known tower are scored together"
+                f"{model.digest} uses the tower {other.backbone.identity}, {models[0].digest} uses "
+                f"{first.backbone.identity}; only models that share a known tower are scored together"
             )
         if other.preprocess.fingerprint != first.preprocess.fingerprint:
-            raise ModelError(f"{model.digest} sees other views than {models[0].digest}; scan with each alone")
+            raise ModelError(f"{model.digest} has another preprocessing than {models[0].digest}; scan with each alone")

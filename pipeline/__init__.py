@@ -1,1 +1,1 @@
-"""The rows: where images come from, what is known of each, and where its verdict goes."""
+"""Pipeline: storage, image decoding, scan, training and review, on Ray; the detector itself is in `mole`."""

@@ -1,6 +1,6 @@
-"""Labels: what people said of images of a verdict table, one row for each time that somebody said something.
+"""Labels: people's labels of images of a verdict table, as an append-only table of events.
 
-The table grows only: a label that is taken back is another row, and the newest row of an image counts.
+A withdrawn label is another row; the newest row of an image counts.
 """
 
 import threading
@@ -22,13 +22,13 @@ from pipeline.storage.fault import STORE_FAULTS
 LABELS_VERSION = "1"
 VERSION_KEY = b"mole_scan_labels"
 ROWS_A_FILE = 500
-"""Labels that a `Writer` puts into one file; it writes them all again at each, some 20 kB."""
+"""Labels per file of a `Writer`, which rewrites the file at each label, some 20 kB."""
 
 
 class Label(StrEnum):
-    """What somebody said of an image.
+    """The label of an image.
 
-    `withdrawn` takes back what was said before; `note` is no mark: there is a note or the name of a generator alone.
+    `withdrawn` removes the previous label; `note` is a row with only a note or a generator's name.
     """
 
     GENERATED = "generated"
@@ -56,18 +56,17 @@ LABELS = pa.schema(
     ],
     metadata={VERSION_KEY: LABELS_VERSION.encode()},
 )
-"""A row of the table: the image by its place and content, what was said, by whom and when, and what was shown then."""
+"""A row of the table: the image by location and content, the label, its author and time, and the verdict shown then."""
 
 
 class Writer:
-    """Writes labels as people say them: each is on the disk, or in the store, before the call that said it returns.
+    """Writes labels durably: each is on the disk or in the store before the call returns.
 
-    All that one writer writes lies in few files: the newest one is replaced whole at each label, in one step, and after
-    `ROWS_A_FILE` labels another one begins. So a label costs one small write, whoever kills the process loses nothing,
-    and a table of 10,000 labels is some twenty files.
+    The newest file is replaced atomically at each label, and a new one begins after `ROWS_A_FILE` labels. So a label
+    costs one small write, a killed process loses nothing, and a table of 10,000 labels is some twenty files.
 
     Args:
-        folder: the table's URL; it may not be there yet.
+        folder: the table's URL; it is created if missing.
     """
 
     def __init__(self, folder: str) -> None:
@@ -78,33 +77,33 @@ class Writer:
         self._lock = threading.Lock()
 
     def add(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Write one more label.
+        """Append a label.
 
         Args:
-            row: of `LABELS`, but for `labelled_at`; columns that it lacks are null.
+            row: columns of `LABELS` except `labelled_at`; missing ones are null.
 
         Returns:
-            The row as it was written, with its time, which is later than that of any label before it.
+            The written row with its time, which is later than that of all labels before it.
 
         Raises:
-            StorageError: the store refuses; what was written before stays.
+            StorageError: the write failed; earlier labels stay.
         """
         with self._lock:
             self._last = max(datetime.now(UTC), self._last + timedelta(microseconds=1))
-            said = {**dict.fromkeys(LABELS.names), **row, "labelled_at": self._last}
+            written = {**dict.fromkeys(LABELS.names), **row, "labelled_at": self._last}
             if not self._rows or len(self._rows) >= ROWS_A_FILE:
                 self._rows, self._url = [], _new_file(self.folder)
-            _write(self._url, [*self._rows, said])
-            self._rows.append(said)
-            return said
+            _write(self._url, [*self._rows, written])
+            self._rows.append(written)
+            return written
 
 
 def append(folder: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Write labels as a new file.
+    """Append labels as a new file.
 
     Args:
         folder: the table's URL.
-        rows: of `LABELS`; `labelled_at` is now where it is not given, other columns are null.
+        rows: columns of `LABELS`; `labelled_at` defaults to now, others to null.
 
     Returns:
         The file's URL.
@@ -119,17 +118,17 @@ def append(folder: str, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def latest(folder: str, *, notes: bool = False) -> pa.Table:
-    """Read what counts: of each image the newest row, without those whose label was withdrawn.
+    """Read the current label of each image: the newest row, without withdrawn labels.
 
     Args:
         folder: the table's URL.
-        notes: also rows of images that have a note and no mark.
+        notes: include images that have only a note.
 
     Returns:
-        A table of `LABELS`, in the order of `labelled_at`; empty where the folder has no labels.
+        A table of `LABELS`, sorted by `labelled_at`; empty if the folder has no labels.
 
     Raises:
-        SettingsError: the folder holds Parquet files that are no labels.
+        SettingsError: the folder holds Parquet files that are not labels.
         StorageError: it cannot be read.
     """
     rows = newest(folder)
@@ -138,13 +137,13 @@ def latest(folder: str, *, notes: bool = False) -> pa.Table:
 
 
 def newest(folder: str) -> pa.Table:
-    """Read the newest row of each image, also where it says that the label was withdrawn.
+    """Read the newest row of each image, withdrawn labels included.
 
     Returns:
         As `latest`.
 
     Raises:
-        SettingsError: the folder holds Parquet files that are no labels.
+        SettingsError: the folder holds Parquet files that are not labels.
         StorageError: it cannot be read.
     """
     files = storage.names(storage.absolute(folder), ".parquet")
@@ -155,7 +154,7 @@ def newest(folder: str) -> pa.Table:
 
 
 def is_labels(folder: str) -> bool:
-    """Tell whether a folder holds a table of labels.
+    """Return whether a folder holds a table of labels.
 
     Raises:
         StorageError: it cannot be read.
@@ -189,10 +188,10 @@ def _schema(file: str) -> pa.Schema:
 
 
 def _read(file: str) -> pa.Table:
-    """Read a file of labels whole.
+    """Read a file of labels.
 
     Raises:
-        SettingsError: it holds none.
+        SettingsError: it does not hold labels.
         StorageError: it cannot be read.
     """
     try:
@@ -200,6 +199,6 @@ def _read(file: str) -> pa.Table:
     except (*STORE_FAULTS, pa.ArrowException) as reason:
         raise StorageError(f"cannot read the labels {file!r}: {reason}") from reason
     if (version := (rows.schema.metadata or {}).get(VERSION_KEY)) != LABELS_VERSION.encode():
-        told = "no labels" if version is None else f"labels of schema {version.decode()!r}"
-        raise SettingsError(f"{file!r} holds {told}, this version reads {LABELS_VERSION!r}; name a folder of labels")
+        content = "no labels" if version is None else f"labels of schema {version.decode()!r}"
+        raise SettingsError(f"{file!r} holds {content}, this version reads {LABELS_VERSION!r}; name a folder of labels")
     return rows

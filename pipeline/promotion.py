@@ -1,17 +1,18 @@
-"""Promotion: one entry of a registry's log."""
+"""Promotion: an entry of a registry's log."""
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 
 class Promotion(BaseModel):
-    """One entry of the log.
+    """An entry of the log.
 
     Attributes:
         number: counted from 1.
-        digest: what is promoted from here on.
-        replaced: what was promoted before; for the first the base that it was held against, None where there was none.
-        reason: why, in words: the gate's verdict, or that it was taken back.
-        at: when, UTC.
+        digest: the version that is promoted from here on.
+        replaced: the version promoted before; for the first entry the base that it was compared with, None if there was
+            none.
+        reason: the gate's decision in words, or that a promotion was rolled back.
+        at: time, UTC.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -1,4 +1,4 @@
-"""One row of the verdict table: its columns, their types, the schema's version, and what may stand in `status`."""
+"""Records: the schema of the verdict table and of the pipeline's stages, its version, and the values of `status`."""
 
 from enum import StrEnum
 
@@ -9,11 +9,11 @@ from mole.errors import StorageError
 SCHEMA_VERSION = "1"
 VERSION_KEY = b"mole_scan_schema"
 PREVALENCE_KEY = b"mole_scan_prevalence"
-"""In a file's metadata: the share of generated images that its probabilities assume; 0.5 where a file does not say."""
+"""In a file's metadata: the prevalence that its probabilities assume; 0.5 if absent."""
 
 
 class Status(StrEnum):
-    """What became of an image; everything but `ok` is a fault, with its reason in `detail`."""
+    """The outcome for an image; everything but `ok` is a fault, with its reason in `detail`."""
 
     OK = "ok"
     EMPTY = "empty"
@@ -30,7 +30,7 @@ class Status(StrEnum):
 
 
 PASSING = (Status.MISSING, Status.FORBIDDEN, Status.UNREACHABLE, Status.CRASHED)
-"""Faults of the store or of this machine, not of the bytes: another reading may end otherwise."""
+"""Faults of the store or of this machine, not of the bytes: another read may succeed."""
 
 
 TIME = pa.timestamp("us", tz="UTC")
@@ -58,14 +58,15 @@ SCORE = (("logit", pa.float32()), ("gates", GATES))
 DECLARED = (("provenance", PROVENANCE),)
 
 FETCHED = pa.schema([*PLACE, ("bytes", pa.int64()), ("data", pa.large_binary()), *FAULT])
-"""After fetch: an image's place and its bytes (`data`, null where none came)."""
+"""After fetch: an image's location and its bytes (`data`, null if it could not be read)."""
 
 PREPARED = pa.schema([*PLACE, *CONTENT, *FAULT, *DECLARED, ("pixels", pa.large_binary())])
-"""After prepare: what the bytes are, and the views as `uint8 (C, 3, S, S)` in C order (`pixels`, null for a fault)."""
+"""After prepare: facts about the bytes, and the views as `uint8 (C, 3, S, S)` in C order (`pixels`, null for a
+fault)."""
 
 MODEL = "model"
 SCORED = pa.schema([(MODEL, pa.string()), *PLACE, *CONTENT, *FAULT, *DECLARED, *SCORE])
-"""After score: a row for each image and model; logit and gates, null where there were no pixels."""
+"""After score: a row per image and model; logit and gates, null if there were no pixels."""
 
 VERDICT = pa.schema(
     [
@@ -83,20 +84,20 @@ VERDICT = pa.schema(
     ],
     metadata={VERSION_KEY: SCHEMA_VERSION.encode()},
 )
-"""The table as it is written; `model` is the partition that a file lies in."""
+"""The verdict table; `model` is the partition of a file."""
 
 CARRIED = "carried"
-"""The column behind the fixed ones: a struct of the source's own columns, there only where they were asked for."""
+"""The column after the fixed ones: a struct of the source's own columns, present only if requested."""
 
 SAME_AS = pa.field("same_as", pa.struct([("unit", pa.string()), ("index", pa.int32())]))
-"""There only in files of a run with `--dedupe`: the image with the same bytes whose verdict this row repeats."""
+"""Present only in files of a run with `--dedupe`: the image with the same bytes whose verdict this row repeats."""
 COPY = {"unit": None, "index": None}
-"""`same_as` of a row that is not yet written: another image of the same wave has its bytes and is being scored."""
+"""`same_as` of a row that is not written yet: another image of the same wave with these bytes is being scored."""
 
 OUTCOMES = pa.list_(pa.struct([("status", pa.string()), ("verdict", pa.string()), ("images", pa.int64())]))
 """Images by status and verdict."""
 
-TALLIED = pa.schema(
+WRITTEN_FILES = pa.schema(
     [
         (MODEL, pa.string()),
         ("rows", pa.int64()),
@@ -107,12 +108,12 @@ TALLIED = pa.schema(
         ("content", pa.large_binary()),
     ]
 )
-"""After sink: one row a file written; `units` counts those whose last row is in it, `content` is there only where the
-driver must write it itself."""
+"""After sink: one row per written file; `units` counts those whose last row is in it, `content` is set only if the
+driver must write the file itself."""
 
 
 def like(schema: pa.Schema, table: pa.Table) -> pa.Schema:
-    """Add to a schema the columns of a table that only some runs have."""
+    """Add a table's optional columns to a schema."""
     for name in (SAME_AS.name, CARRIED):
         if name in table.column_names:
             schema = schema.append(table.schema.field(name))
@@ -120,14 +121,14 @@ def like(schema: pa.Schema, table: pa.Table) -> pa.Schema:
 
 
 def with_carried(schema: pa.Schema, names: tuple[str, ...]) -> pa.Schema:
-    """Add the struct of carried columns to a schema; no names leave it as it is."""
+    """Add the struct of carried columns to a schema; no-op without names."""
     if not names:
         return schema
     return schema.append(pa.field(CARRIED, pa.struct([(name, pa.string()) for name in names])))
 
 
 def check_version(metadata: dict[bytes, bytes] | None, file: str) -> None:
-    """Refuse a file of another schema.
+    """Check the schema version of a file.
 
     Raises:
         StorageError: the file was written by another version, or not by this product.

@@ -1,7 +1,7 @@
-"""The registry: a folder of model versions, each named by its digest and never changed, and the log that promotes one.
+"""Model registry: immutable versions named by digest, and a log of promotions.
 
-versions/<digest>/config.json ...    a checkpoint and what belongs to it; config.json is written last
-promotions/<number>.json             one entry a promotion or rollback; the highest number is what is promoted
+versions/<digest>/config.json ...    a checkpoint and its reports; config.json is written last
+promotions/<number>.json             one entry per promotion or rollback; the highest number is the promoted version
 """
 
 import hashlib
@@ -27,35 +27,35 @@ EMBEDDED, PROMOTED = "embedded", "promoted"
 VERSIONS, PROMOTIONS = "versions", "promotions"
 DIGITS = 8  # of an entry's number
 FEWEST = 4
-"""Characters of a digest, at least, that stand for it."""
+"""Minimum number of leading characters of a digest that identify a version."""
 DIGEST = re.compile(f"[0-9a-f]{{{FEWEST},32}}")
 TAKEN_BACK = "rolled back from "
-"""How the reason of an entry begins that takes a promotion back."""
+"""Prefix of the reason of a rollback."""
 
 
 class Registry:
-    """Versions and promotions below one folder URL."""
+    """A registry at a folder URL."""
 
     def __init__(self, url: str) -> None:
         self.url = storage.absolute(url)
 
     def version(self, digest: str) -> str:
-        """Give the URL of a version's folder."""
+        """Return the URL of a version's folder."""
         return storage.join(self.url, VERSIONS, digest)
 
     def add(self, folder: Path, extra: Mapping[str, bytes]) -> str:
-        """Put a checkpoint in as a version; one that is there already stays as it is.
+        """Add a checkpoint as a version; an existing version is not changed.
 
         Args:
-            folder: the checkpoint.
+            folder: the checkpoint's folder.
             extra: further files by name.
 
         Returns:
             The version's digest.
 
         Raises:
-            ModelError: the folder is no checkpoint.
-            StorageError: the store refuses.
+            ModelError: the folder is not a checkpoint.
+            StorageError: the store denies access.
         """
         digest = describe(folder).digest
         place = self.version(digest)
@@ -66,15 +66,15 @@ class Registry:
                 storage.write(storage.join(place, file.name), file.read_bytes())
         for name, data in extra.items():
             storage.write(storage.join(place, name), data)
-        storage.write(storage.join(place, CONFIG), (folder / CONFIG).read_bytes())  # last: from now on it is a version
+        storage.write(storage.join(place, CONFIG), (folder / CONFIG).read_bytes())  # last, which makes it a version
         return digest
 
     def read(self, digest: str, name: str) -> bytes:
-        """Read one of a version's files.
+        """Read a file of a version.
 
         Raises:
-            ModelError: there is no such version, or it has no such file.
-            StorageError: the store does not answer.
+            ModelError: there is no such version or file.
+            StorageError: the store does not respond.
         """
         try:
             return storage.read(storage.join(self.version(digest), name))
@@ -82,34 +82,34 @@ class Registry:
             raise _fault(f"version {digest!r} of {self.url}", reason) from reason
 
     def log(self) -> list[Promotion]:
-        """Read every promotion, oldest first.
+        """Read all promotions, oldest first.
 
         Raises:
-            StorageError: the store refuses.
+            StorageError: the store denies access.
         """
         files = storage.names(storage.join(self.url, PROMOTIONS), ".json")
         return [Promotion.model_validate_json(storage.read(file)) for file in files]
 
     def promoted(self) -> str | None:
-        """Give the digest that is promoted now; None before the first promotion."""
+        """Return the promoted digest; None before the first promotion."""
         files = storage.names(storage.join(self.url, PROMOTIONS), ".json")
         return Promotion.model_validate_json(storage.read(files[-1])).digest if files else None
 
     def promote(self, digest: str, reason: str, *, replacing: str | None, base: str | None = None) -> Promotion:
-        """Move the pointer in one step: one new file, which only one of two writers can create.
+        """Promote a version atomically: by creating one file, which only one of two writers can.
 
         Args:
-            digest: a version that is here.
+            digest: a version of this registry.
             reason: why.
-            replacing: what was promoted when this was decided.
-            base: the version that a first promotion was held against, to which a rollback leads.
+            replacing: the promoted version at the time of the decision.
+            base: the version that a first promotion was compared with, which a rollback returns to.
 
         Raises:
             ModelError: there is no such version.
-            StorageError: someone else promoted meanwhile, or the store refuses.
+            StorageError: another promotion happened meanwhile, or the store denies access.
         """
         if not storage.exists(storage.join(self.version(digest), CONFIG)):
-            raise ModelError(f"{digest!r} is no version of {self.url}; {self.listed()}")
+            raise ModelError(f"{digest!r} is not a version of {self.url}; {self.listed()}")
         log = self.log()
         now = log[-1].digest if log else None
         if now != replacing:
@@ -121,13 +121,13 @@ class Registry:
         return entry
 
     def before(self) -> str | None:
-        """Tell what a rollback would promote; None where that is a base which the log does not name.
+        """Return the version that a rollback would promote; None if that is a base which the log does not name.
 
         Raises:
-            SettingsError: nothing was promoted, or the base is.
+            SettingsError: there is nothing to roll back.
         """
         standing: list[str] = []
-        grounded = False  # whether the lowest of them is a base
+        grounded = False  # whether the oldest of them is a base
         for entry in self.log():
             if not entry.reason.startswith(TAKEN_BACK):
                 if not standing and entry.replaced is not None:
@@ -138,61 +138,61 @@ class Registry:
             if not standing:
                 standing, grounded = [entry.digest], True
         if not standing or (grounded and len(standing) == 1):
-            told = f"its base {standing[0]} is promoted" if standing else "nothing was promoted"
-            raise SettingsError(f"{self.url} has nothing to roll back to: {told}")
+            reason = f"its base {standing[0]} is promoted" if standing else "nothing was promoted"
+            raise SettingsError(f"{self.url} has nothing to roll back to: {reason}")
         return standing[-2] if len(standing) > 1 else None
 
     def roll_back(self, to: str, *, told: str = "") -> Promotion:
-        """Promote again what stood before the version that is promoted now.
+        """Promote the version before the promoted one again.
 
         Args:
-            to: its digest, as `before` tells it, or a base's.
-            told: what else to write into the log.
+            to: its digest, from `before`, or a base's.
+            told: text to append to the reason in the log.
 
         Raises:
-            ModelError: that version is not here.
-            StorageError: someone else promoted meanwhile, or the store refuses.
+            ModelError: there is no such version.
+            StorageError: another promotion happened meanwhile, or the store denies access.
         """
         now = str(self.promoted())
         return self.promote(to, f"{TAKEN_BACK}{now}{told}", replacing=now)
 
     def find(self, words: str) -> str | None:
-        """Find the version whose digest is, or begins, so; None where none does.
+        """Find a version by its digest or a prefix of it; None if there is none.
 
         Raises:
-            SettingsError: several begin so.
-            StorageError: the store refuses.
+            SettingsError: the prefix is ambiguous.
+            StorageError: the store denies access.
         """
         there = self.digests()
         fits = [digest for digest in there if digest.startswith(words)] if len(words) >= FEWEST else []
         if len(fits) > 1 and words not in fits:
             raise SettingsError(
-                f"{words!r} begins {len(fits)} versions of {self.url}, write more of it: {', '.join(fits)}"
+                f"{words!r} matches {len(fits)} versions of {self.url}, give more of the digest: {', '.join(fits)}"
             )
         return words if words in fits else fits[0] if fits else None
 
     def place_of(self, words: str) -> str:
-        """Give the place of what is a version's digest, the beginning of one, or a place of its own.
+        """Resolve a digest, a prefix of one, or a folder to a URL.
 
         Raises:
-            SettingsError: it is none of these, or begins several digests.
-            StorageError: the store refuses.
+            SettingsError: it is none of these, or an ambiguous prefix.
+            StorageError: the store denies access.
         """
         digest = self.find(words)
         if digest is None and words != EMBEDDED and not storage.exists(words):
-            raise SettingsError(f"{words!r} is no version of {self.url} and no folder; {self.listed()}")
+            raise SettingsError(f"{words!r} is neither a version of {self.url} nor a folder; {self.listed()}")
         return words if digest is None else self.version(digest)
 
     def demand(self, words: str, written: str) -> str:
-        """Give the digest of the version that a user calls so.
+        """Return the digest of the version that a user names.
 
         Args:
-            words: the digest, or its first characters.
-            written: the flag.
+            words: the digest or its first characters.
+            written: the flag, for the error message.
 
         Raises:
-            SettingsError: there is no registry, or no such version in it, or several.
-            StorageError: the store refuses.
+            SettingsError: there is no registry, no such version, or more than one.
+            StorageError: the store denies access.
         """
         storage.demand(self.url, "the registry")
         digest = self.find(words)
@@ -201,7 +201,7 @@ class Registry:
         return digest
 
     def listed(self) -> str:
-        """Say which versions there are."""
+        """List the versions, as text for an error message."""
         there = self.digests()
         return f"it has {', '.join(there)}" if there else "it has none"
 
@@ -211,20 +211,20 @@ class Registry:
 
 
 def resolve(model: str, url: str | None) -> str:
-    """Turn what a user calls a model into a checkpoint's place.
+    """Resolve a model name given by the user to a checkpoint's location.
 
     Args:
-        model: `promoted`, a version's digest or its first characters, or any place that `locate` knows.
-        url: the registry in which the first two are looked up.
+        model: `promoted`, a version's digest or its first characters, or any location that `locate` accepts.
+        url: the registry for the first two.
 
     Raises:
-        SettingsError: there is no such registry, or `model` is neither a version of it nor a place.
-        ModelError: nothing is promoted there.
-        StorageError: the store does not answer.
+        SettingsError: there is no such registry, or `model` is neither a version of it nor a location.
+        ModelError: no version is promoted there.
+        StorageError: the store does not respond.
     """
     if url is None:
         if DIGEST.fullmatch(model) and not storage.exists(model):
-            raise SettingsError(f"the model {model!r} is not there; a digest is looked up in --registry")
+            raise SettingsError(f"the model {model!r} does not exist; to name a version by its digest, give --registry")
         return model
     registry = Registry(url)
     storage.demand(url, "--registry")
@@ -237,20 +237,20 @@ def resolve(model: str, url: str | None) -> str:
 
 
 def locate(model: str, digest: str | None = None) -> Path:
-    """Find a checkpoint's folder on this machine.
+    """Return a local folder with a checkpoint, downloading it if it is remote.
 
     Args:
-        model: `embedded`, a folder, the URL of one, or a registry, whose promoted version is meant.
-        digest: the version wanted of a registry; it also names the copy of a remote folder, so that another version is
-            never taken for it.
+        model: `embedded`, a folder, its URL, or a registry, for its promoted version.
+        digest: the version of a registry; it is also part of the name of the local copy, so that versions are not
+            confused.
 
     Returns:
         A local folder with a `config.json`.
 
     Raises:
-        SettingsError: nothing is there.
-        ModelError: what is there is no checkpoint.
-        StorageError: the store does not answer.
+        SettingsError: it does not exist.
+        ModelError: it is not a checkpoint.
+        StorageError: the store does not respond.
     """
     if model == EMBEDDED:
         return Path(mole.__path__[0]) / EMBEDDED
@@ -263,13 +263,13 @@ def locate(model: str, digest: str | None = None) -> Path:
     folder = Path(storage.absolute(model))
     if not (folder / CONFIG).is_file():
         raise ModelError(
-            f"the model {model!r} holds no {CONFIG} and no promotion; name a checkpoint, a registry or {EMBEDDED!r}"
+            f"the model {model!r} has neither {CONFIG} nor a promotion; name a checkpoint, a registry or {EMBEDDED!r}"
         )
     return folder
 
 
 def _copy(model: str, digest: str | None) -> Path:
-    """Copy a remote checkpoint into the user's cache; files appear there whole."""
+    """Copy a remote checkpoint into the user's cache; each file is written atomically."""
     try:
         config = storage.read(storage.join(model, CONFIG))
         version = hashlib.sha256(json.dumps([model, digest]).encode() + config).hexdigest()[:32]
@@ -284,7 +284,7 @@ def _copy(model: str, digest: str | None) -> Path:
 
 
 def _fault(what: str, reason: BaseException) -> ModelError | StorageError:
-    """Say that a file of a model is not there, or that its store fails."""
+    """Make the error for a model's file that is missing or cannot be read."""
     status, detail = fault_of(reason)
     kind = ModelError if status is Status.MISSING else StorageError
     return kind(f"{what}: {detail}")

@@ -18,7 +18,7 @@ from ray.util.state import list_actors, list_nodes, list_tasks
 from pipeline.runtime import cluster
 from pipeline.scan.flow import scan
 from pipeline.scan.settings import ScanSettings
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 
 STORE = 256 << 20
 ROLES: dict[str, dict[str, Any]] = {
@@ -42,7 +42,7 @@ def main(source: str, output: str, model: str) -> dict[str, Any]:
     try:
         ray.init(address=machines.address, log_to_driver=False)
         settings = ScanSettings(source=[source], output=output, model=model, score_resource="score", rows_per_file=32)
-        summary = scan(settings, Ticker(quiet=True))
+        summary = scan(settings, ProgressDisplay(quiet=True))
         roles = {node: role for role, node in nodes.items()}
         ran: dict[str, set[str]] = defaultdict(set)
         for task in list_tasks(limit=10_000, filters=[("state", "=", "FINISHED")]):

@@ -11,7 +11,7 @@ import torch
 
 from examples import build
 from mole.checkpoint import load_checkpoint
-from mole.inference.scoring import PanelOfOne
+from mole.inference.scoring import SingleModelScorer
 from mole.views.view import view
 from pipeline.images.decode import Bounds, Fault, Picture, decode
 from pipeline.records import Status
@@ -120,7 +120,7 @@ def test_the_shipped_detector_sees_and_judges_the_samples_as_it_was_noted(
         ]
         assert isinstance(picture, Picture)
         views.append(torch.from_numpy(view(picture.pixels_3HW, loaded.preprocess)))
-    logits = PanelOfOne(loaded, "cpu", precision="float32").score(torch.stack(views)).logit
+    logits = SingleModelScorer(loaded, "cpu", precision="float32").score(torch.stack(views)).logit
     means = [float(view_3SS.float().mean()) for view_3SS in views]
     assert means == pytest.approx([mean for mean, _ in NOTED.values()], abs=0.05)
     assert logits.tolist() == pytest.approx([logit for _, logit in NOTED.values()], abs=0.01)

@@ -1,1 +1,1 @@
-"""Inference: views to logits, and why a logit is what it is."""
+"""Inference: scoring of views, numeric precision, and heat maps."""

@@ -1,23 +1,25 @@
-"""Heat map: from which patches of a view the head read what its logit is made of.
+"""Heat map: the direct contribution of each patch of a view to the logit.
 
-A logit is read off the class token behind the last block, or off the tokens behind several. The class token is a sum:
-what it began as, what each block's MLP and experts added to it, and what each block's attention read from every patch.
-The last LayerNorm's deviation held at the value that it has, a linear head is linear in that sum, so the logit splits:
+The head reads the class token after the last block, or the tokens after several blocks. The class token is a sum of its
+initial value, the outputs of each block's MLP and experts, and what each block's attention reads from every patch. With
+the standard deviation of the last LayerNorm held fixed, a linear head is linear in that sum, so the logit splits:
 
     logit = the sum of the map + rest
 
-exactly, up to rounding. A patch's value is what the class token read there, in all blocks below the read together;
-above 0 speaks for generated. Where the head reads the patches' own mean or deviation, a patch's value is its share of
-how that differs from the usual one. `rest` is what comes from no patch: the MLPs, the experts, the biases, what the
-class token read from itself, and what a usual image has.
+exactly, up to rounding. A patch's value is what the class token read there, summed over all blocks below the read;
+above 0 is evidence for generated. Where the head reads the mean or the deviation of the patches, a patch's value is its
+share of the difference from the training mean. `rest` is what comes from no patch: the MLPs, the experts, the biases,
+what the
+class token read from itself, and the contribution of the training mean.
 
-Of a head that is not linear its slope is taken: of several layers where the view stands; of a kernel, whose slope
-vanishes far from every centre, the mean on the way from what it was fitted to to the view. `rest` takes what is left.
+A head that is not linear is linearized: an MLP by its gradient at the view; a kernel head, whose gradient vanishes far
+from every centre, by the mean gradient on the path from the training mean to the view (integrated gradients). `rest`
+takes the remainder.
 
-What a map shows: which places moved this model's logit directly, and how much of the logit no place explains (`rest`).
-What it cannot show: why; what an MLP made of what was read; where a patch's token has its own content from, since deep
-tokens mix their neighbours'; and whether the model is right. A map of a wrong verdict looks as sure as that of a right
-one. `benchmarks/heatmap.py` compares this way with nine others.
+What a map shows: which places contributed directly to this model's logit, and how much of the logit no place explains
+(`rest`). What it does not show: why; how MLPs transform what was read; where the content of a patch's token comes from,
+since deep tokens mix with their neighbours; and whether the model is right. The map of a wrong verdict looks as
+confident as that of a right one. `benchmarks/heatmap.py` compares this method with nine others.
 
 Source: Gandelsman, Efros and Steinhardt 2024, arXiv:2310.05916 (the direct effect of attention, there towards text);
 Sundararajan et al. 2017, arXiv:1703.01365 (the mean slope).
@@ -44,18 +46,18 @@ from mole.views.view import Box, Pixels, boxes, views
 
 Map = NDArray[np.float32]
 STEPS = 16
-"""Points at which a kernel head's slope is taken on the way from the usual image."""
+"""Points of the path on which the gradient of a kernel head is averaged."""
 
 
 @dataclass(frozen=True)
 class HeatMap:
-    """Where the logit of a view comes from.
+    """The contributions of places to the logit of a view.
 
     Attributes:
-        part_RC: float32, what each patch adds to the logit, row by row from the top left.
+        part_RC: float32, contribution of each patch to the logit, row by row from the top left.
         rest: what comes from no patch; the logit of the view is `part_RC.sum() + rest`.
-        view_3SS: uint8, what the model saw.
-        box: where that lies in the image.
+        view_3SS: uint8, the model's input.
+        box: the view's place in the image.
     """
 
     part_RC: Map
@@ -70,17 +72,17 @@ class HeatMap:
 
 
 def heat_map(checkpoint: Checkpoint, view_3SS: Pixels) -> Map:
-    """Map one view; uint8 (3, S, S) to float32 (R, C), each patch's part of its logit."""
+    """Map one view; uint8 (3, S, S) to float32 (R, C), the contribution of each patch to its logit."""
     part_VRC, _ = split_views(checkpoint, view_3SS[None])
     part_RC: Map = part_VRC[0]
     return part_RC
 
 
 def heat_maps(checkpoint: Checkpoint, pixels_3HW: Pixels) -> list[HeatMap]:
-    """Map an image: one map for each view that the model judges it by.
+    """Map an image: one map for each of the model's views of it.
 
     Args:
-        checkpoint: the loaded model; it computes where it lies, in its own precision.
+        checkpoint: the loaded model; its device and precision are used.
         pixels_3HW: uint8, RGB, upright; the whole image.
 
     Returns:
@@ -94,7 +96,7 @@ def heat_maps(checkpoint: Checkpoint, pixels_3HW: Pixels) -> list[HeatMap]:
 
 
 def split_views(checkpoint: Checkpoint, views_V3SS: Pixels) -> tuple[Map, Map]:
-    """Split the logits of views that are cut already.
+    """Split the logits of views.
 
     Args:
         checkpoint: the loaded model.
@@ -104,14 +106,12 @@ def split_views(checkpoint: Checkpoint, views_V3SS: Pixels) -> tuple[Map, Map]:
         part_VRC and rest_V, float32.
 
     Raises:
-        ModelError: the model stands on a tower whose attention is not CLIP's.
+        ModelError: the model's tower does not have CLIP's attention.
     """
     model = checkpoint.detector
     if not model.tower.plain:
         name = checkpoint.description.config.backbone.name
-        raise ModelError(
-            f"maps are made of what CLIP's attention reads, and {name!r} attends otherwise; take a CLIP tower"
-        )
+        raise ModelError(f"heat maps need CLIP's attention, and {name!r} has another; use a model on a CLIP tower")
     pixels_V3SS = torch.from_numpy(np.ascontiguousarray(views_V3SS)).to(model.device)
     part_VP, rest_V = split_logits(model, normalise(pixels_V3SS, checkpoint.preprocess).to(model.dtype))
     side = round(part_VP.shape[1] ** 0.5)
@@ -124,7 +124,7 @@ def split_logits(model: MoLE, view_V3SS: Tensor, blocks: int | None = None) -> t
     Args:
         model: the detector.
         view_V3SS: normalised, in the dtype of its tower.
-        blocks: count only what the class token read in the last so many blocks; None counts all.
+        blocks: count only what the class token read in the last `blocks` blocks; None counts all.
 
     Returns:
         part_VP and rest_V, float32.
@@ -159,10 +159,10 @@ def split_logits(model: MoLE, view_V3SS: Tensor, blocks: int | None = None) -> t
 
 @dataclass(frozen=True)
 class Trace:
-    """What a read of the head saw.
+    """The tokens at a read of the head.
 
     Attributes:
-        token_VTD: the tokens behind the block.
+        token_VTD: the tokens after the block.
         read_VPD: what the class token has read from each patch up to there.
     """
 
@@ -171,12 +171,12 @@ class Trace:
 
 
 def parts_of_reads(model: MoLE, traces: Sequence[Trace], slope_VF: Tensor) -> Tensor:
-    """Share out among the patches what each read adds to the logit.
+    """Distribute the contribution of each read over the patches.
 
     Args:
-        model: whose reads and usual image are meant.
-        traces: one a read.
-        slope_VF: how the logit grows with each number that is read, float32.
+        model: gives the reads and the training mean.
+        traces: one per read.
+        slope_VF: gradient of the logit by the feature, float32.
 
     Returns:
         part_VP, float32.
@@ -204,7 +204,7 @@ def parts_of_reads(model: MoLE, traces: Sequence[Trace], slope_VF: Tensor) -> Te
 
 
 def read_by_class(block: Block, token_VTD: Tensor, prefix: int = 1) -> Tensor:
-    """Tell what a block's attention brings to the class token from each patch.
+    """Compute what a block's attention adds to the class token from each patch.
 
     Args:
         block: of the tower.
@@ -228,11 +228,11 @@ def read_by_class(block: Block, token_VTD: Tensor, prefix: int = 1) -> Tensor:
 
 
 def head_slope(head: Head, feature_VF: Tensor) -> tuple[Tensor, Tensor]:
-    """Tell how the logit grows with what is read: where the views stand, or on the way there for a kernel head.
+    """Compute the gradient of the logit by the feature: at the views, or averaged over the path for a kernel head.
 
     Args:
         head: of the detector.
-        feature_VF: what it reads, float32.
+        feature_VF: its input, float32.
 
     Returns:
         logit_V and slope_VF, float32.
@@ -250,22 +250,22 @@ def head_slope(head: Head, feature_VF: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def class_slope(model: MoLE, token_VD: Tensor, slope_VF: Tensor) -> Tensor:
-    """Tell how the logit grows with what is added to the last class token, its deviation held.
+    """Compute the gradient of the logit by the last class token, with its standard deviation held fixed.
 
     Args:
-        model: whose last LayerNorm and projection are meant.
-        token_VD: the class token behind the last block.
-        slope_VF: how the logit grows with its feature, float32.
+        model: gives the last LayerNorm and the projection.
+        token_VD: the class token after the last block.
+        slope_VF: gradient of the logit by the feature, float32.
 
     Returns:
-        slope_VD, for additions whose mean was taken off.
+        slope_VD, for centred additions.
 
     Raises:
         ModelError: the tower ends at a block.
     """
     norm, proj_DF = model.tower.ln_post, model.tower.proj
     if norm is None or proj_DF is None:
-        raise ModelError("this map follows the tower's feature, and the tower was cut before it")
+        raise ModelError("this map needs the tower's feature, and the tower ends at a block")
     deviation_V1 = (token_VD.var(dim=-1, unbiased=False, keepdim=True) + norm.eps).sqrt()
     slope_VD: Tensor = (slope_VF.to(token_VD.dtype) @ proj_DF.T) * norm.weight / deviation_V1
     return slope_VD

@@ -1,4 +1,4 @@
-"""Precision: a detector's copy in bfloat16, and which of the two is the faster one where it runs.
+"""Precision: a detector's copy in bfloat16, and the choice of the faster precision on this machine.
 
 Legend: B images, T tokens, D width.
 """
@@ -20,14 +20,14 @@ Precision = Literal["float32", "bfloat16"]
 
 
 def in_bfloat16(detectors: Sequence[MoLE]) -> list[MoLE]:
-    """Copy detectors with their frozen tower in bfloat16, shared as before; what was trained stays float32.
+    """Copy detectors with their frozen tower in bfloat16, shared as before; trained weights stay float32.
 
-    QuickGELU becomes a SiLU, which is one pass over memory in place of three: x · sigmoid(s · x) = silu(s · x) / s, so
-    s goes into the weights before it and 1 / s into those behind it, before they are rounded.
+    QuickGELU becomes SiLU, one pass over memory instead of three: x · sigmoid(s · x) = silu(s · x) / s, so s is folded
+    into the weights before it and 1 / s into those after it, before they are rounded.
 
-    Behind the last block often the class token alone is read. Where that holds for all detectors that run it, no other
+    Often only the class token is read after the last block. If that holds for all detectors that run it, no other token
     goes through its MLP: an eighteenth of B/16's work. In float32 all do, since products of another shape round
-    otherwise, and fresh experts leave the tower bit for bit.
+    differently, and untrained experts must leave the tower's output bit-identical.
     """
     copies: dict[int, object] = {}
     for detector in detectors:
@@ -52,7 +52,7 @@ def in_bfloat16(detectors: Sequence[MoLE]) -> list[MoLE]:
 
 
 def _slopes(block: Block) -> Iterator[tuple[int, float]]:
-    """Tell by what the weights around a block's QuickGELU are multiplied."""
+    """Yield the factors that are folded into the weights around a block's QuickGELU."""
     layers = list(block.mlp)
     activation = layers[1]
     if isinstance(activation, QuickGELU):
@@ -64,7 +64,7 @@ def _slopes(block: Block) -> Iterator[tuple[int, float]]:
 
 @torch.inference_mode()
 def faster(detector: MoLE) -> Precision:
-    """Time a frozen block in both precisions; bfloat16 must win by a fifth, for it takes a second copy of the tower."""
+    """Time a frozen block in both precisions; bfloat16 must win by 20 %, since it takes a second copy of the tower."""
     tower = detector.tower
     block = next(module for module in tower.modules() if isinstance(module, Block))
     weight_D = block.ln_1.weight
@@ -80,16 +80,15 @@ def faster(detector: MoLE) -> Precision:
 
 
 def seconds_of(block: nn.Module, token_BTD: Tensor) -> float:
-    """Time a block, the faster of two runs after one that is not counted.
+    """Time a block: the faster of two runs after a warm-up run.
 
     Args:
-        block: on the device of the tokens.
-        token_BTD: what it takes.
+        block: the block, on the device of the tokens.
+        token_BTD: its input.
 
     Returns:
-        On a CPU the seconds that this thread computed, whatever else the machine does meanwhile: by the clock, float32
-        won beside two busy processes in 3 of 12 trials, and a scan that chose so took 2.5 times as long. On a GPU
-        seconds of the clock.
+        On a CPU the CPU seconds of this thread, independent of other load: by wall-clock time, float32 won beside two
+        busy processes in 3 of 12 trials, and such a scan took 2.5 times as long. On a GPU wall-clock seconds.
     """
     clock = time.perf_counter if token_BTD.is_cuda else time.thread_time
     times = []

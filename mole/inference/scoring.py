@@ -1,4 +1,4 @@
-"""Inference: a loaded detector scores views, in the precision that is fastest where it runs, with float32's verdicts.
+"""Scoring: detectors score views in the fastest precision, with the verdicts of float32.
 
 Shapes: B images, C views of an image, S side of a view, E separate experts.
 """
@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mole.checkpoint import Checkpoint
-from mole.config import demand_one_trunk
+from mole.config import demand_shared_backbone
 from mole.errors import ModelError
-from mole.inference.feed import Feed
+from mole.inference.batching import Batcher
 from mole.inference.precision import Precision, faster, in_bfloat16
 from mole.model.block import AdaptedBlock
 from mole.model.detector import MoLE
 from mole.tower.vit import Block, normalise
 
 DRIFT = 0.25
-"""Logits this near to a threshold are computed again in float32: above the largest drift of bfloat16 that was measured
-on the embedded model (docs/precision.md)."""
+"""Logits this close to a threshold are recomputed in float32: above the largest error of bfloat16 measured on the
+embedded model (docs/precision.md)."""
 
 Output = tuple[Tensor, Tensor]
 """logit_B and gates_BE, float32, on the device."""
@@ -31,7 +31,7 @@ Output = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Scores:
-    """What a batch got.
+    """The scores of a batch.
 
     Attributes:
         logit: float32 (B,).
@@ -42,17 +42,17 @@ class Scores:
     gates: NDArray[np.float32]
 
 
-class Panel:
-    """Detectors over one tower: what they share of it runs once for all of them.
+class SharedBackboneScorer:
+    """Scores with several detectors that share a backbone, whose common blocks run once.
 
     Args:
-        checkpoints: the loaded models, of one tower and one preprocessing.
-        device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
-        precision: None chooses the faster one by measuring a block.
-        batch_size: images of a forward pass; None for all that come together.
+        checkpoints: the loaded models, with one tower and one preprocessing.
+        device: `cpu`, `cuda`, or `auto` for a GPU if available.
+        precision: None selects the faster one by timing a block.
+        batch_size: images per forward pass; None for all images of a call.
 
     Raises:
-        ModelError: the models stand on different towers, or see different views.
+        ModelError: the models have different towers or different preprocessing.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Panel:
         precision: Precision | None = None,
         batch_size: int | None = None,
     ) -> None:
-        demand_one_trunk([checkpoint.description for checkpoint in checkpoints])
+        demand_shared_backbone([checkpoint.description for checkpoint in checkpoints])
         found = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(found if device == "auto" else device)
         self.batch_size = batch_size
@@ -71,30 +71,30 @@ class Panel:
         bounds = [checkpoint.calibration for checkpoint in checkpoints]
         self.thresholds = [np.array([bound.real_below, bound.generated_above]) for bound in bounds]
         detectors = [checkpoint.detector for checkpoint in checkpoints]
-        owner = max(detectors, key=lambda detector: detector.depth)  # what another one runs, it has
+        owner = max(detectors, key=lambda detector: detector.depth)  # it has every block that another one runs
         for detector in detectors:
             if detector is not owner:
-                share_tower(owner, detector)
+                share_backbone(owner, detector)
         self.exact = [detector.to(self.device) for detector in detectors]
         self.precision = precision or faster(self.exact[0])
         self.fast = self.exact if self.precision == "float32" else in_bfloat16(self.exact)
-        # a CPU's kernels for few images round otherwise than those for many, up to 0.1 of a logit (docs/precision.md)
-        self.feed = Feed(self.device, never_few=self.precision == "bfloat16")
+        # CPU kernels for small batches round differently from those for large ones, up to 0.1 logit (docs/precision.md)
+        self.batcher = Batcher(self.device, pad_small=self.precision == "bfloat16")
 
     @torch.inference_mode()
     def score(
-        self, pieces_V3SS: Sequence[Tensor], *, crops: int = 1, told: Callable[[int], None] | None = None
+        self, pieces_V3SS: Sequence[Tensor], *, crops: int = 1, on_batch: Callable[[int], None] | None = None
     ) -> list[Scores]:
         """Score images.
 
         Args:
-            pieces_V3SS: uint8 each, V = B x C in all, the views of an image one after the other.
+            pieces_V3SS: uint8 each, V = B x C in total, the views of an image one after the other.
             crops: C.
-            told: how many images each forward pass had, once it is over.
+            on_batch: called after each forward pass with its number of images.
 
         Returns:
-            Of each model, logits and gates, means over an image's views; a logit near a threshold is float32's, so that
-            no verdict depends on the precision.
+            For each model, logits and gates averaged over an image's views; logits near a threshold are computed in
+            float32, so that no verdict depends on the precision.
 
         Raises:
             ModelError: a logit is not finite.
@@ -106,14 +106,14 @@ class Panel:
                 (logit_B[: held // crops], gates_BE[: held // crops])
                 for logit_B, gates_BE in forward(self.fast, normalise(pixels_N3SS, self.preprocess), crops)
             ]
-            for pixels_N3SS, held in telling(self.feed(pieces_V3SS, most, crops), told, crops)
+            for pixels_N3SS, held in report_batches(self.batcher(pieces_V3SS, most, crops), on_batch, crops)
         ]
-        scores = [fetched(outputs) for outputs in zip(*passes, strict=True)]
+        scores = [to_host(outputs) for outputs in zip(*passes, strict=True)]
         if self.fast is not self.exact:
             for detector, thresholds, score in zip(self.exact, self.thresholds, scores, strict=True):
                 near = np.flatnonzero(np.abs(score.logit[:, None] - thresholds).min(axis=1) <= DRIFT)
                 if len(near):
-                    again = self._exactly(detector, chosen(pieces_V3SS, near, crops), most, crops)
+                    again = self._score_float32(detector, select_views(pieces_V3SS, near, crops), most, crops)
                     score.logit[near], score.gates[near] = again.logit, again.gates
         for score in scores:
             if not np.isfinite(score.logit).all():
@@ -123,20 +123,20 @@ class Panel:
                 )
         return scores
 
-    def _exactly(self, detector: MoLE, pixels_V3SS: Tensor, most: int, crops: int) -> Scores:
+    def _score_float32(self, detector: MoLE, pixels_V3SS: Tensor, most: int, crops: int) -> Scores:
         """Score in float32; uint8 (V, 3, S, S)."""
         parts = [normalise(part.to(self.device), self.preprocess) for part in torch.split(pixels_V3SS, most)]
-        return fetched([forward([detector], part, crops)[0] for part in parts])
+        return to_host([forward([detector], part, crops)[0] for part in parts])
 
 
-class PanelOfOne:
-    """A panel of one.
+class SingleModelScorer:
+    """Scores with one detector.
 
     Args:
         checkpoint: the loaded model.
-        device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
-        precision: None chooses the faster one by measuring a block.
-        batch_size: images of a forward pass; None for all that come together.
+        device: `cpu`, `cuda`, or `auto` for a GPU if available.
+        precision: None selects the faster one by timing a block.
+        batch_size: images per forward pass; None for all images of a call.
     """
 
     def __init__(
@@ -147,31 +147,31 @@ class PanelOfOne:
         precision: Precision | None = None,
         batch_size: int | None = None,
     ) -> None:
-        self.panel = Panel([checkpoint], device, precision=precision, batch_size=batch_size)
+        self.shared = SharedBackboneScorer([checkpoint], device, precision=precision, batch_size=batch_size)
 
     @property
     def precision(self) -> Precision:
-        """The precision that was chosen."""
-        return self.panel.precision
+        """The precision that was select_views."""
+        return self.shared.precision
 
     def score(self, pixels_V3SS: Tensor, *, crops: int = 1) -> Scores:
-        """Score a batch of images, uint8 (V, 3, S, S); see `Panel.score`."""
-        [scores] = self.panel.score([pixels_V3SS], crops=crops)
+        """Score a batch of images, uint8 (V, 3, S, S); see `SharedBackboneScorer.score`."""
+        [scores] = self.shared.score([pixels_V3SS], crops=crops)
         return scores
 
 
-def telling(
-    batches: Iterable[tuple[Tensor, int]], told: Callable[[int], None] | None, crops: int
+def report_batches(
+    batches: Iterable[tuple[Tensor, int]], on_batch: Callable[[int], None] | None, crops: int
 ) -> Iterator[tuple[Tensor, int]]:
-    """Hand on batches of uint8 (N, 3, S, S) with the views in them, and tell of each once the next one is asked for."""
+    """Pass on batches, uint8 (N, 3, S, S), with their number of views; call `on_batch` once the next is requested."""
     for pixels_N3SS, held in batches:
         yield pixels_N3SS, held
-        if told is not None:
-            told(held // crops)
+        if on_batch is not None:
+            on_batch(held // crops)
 
 
-def share_tower(owner: MoLE, guest: MoLE) -> None:
-    """Let a detector use another's frozen weights in place of its own, which are the same, as far as both have them."""
+def share_backbone(owner: MoLE, guest: MoLE) -> None:
+    """Replace a detector's frozen modules by the identical ones of another, as far as both have them."""
     there, own = owner.tower, guest.tower
     parts = {**dict(there.named_children()), **dict(there.named_parameters(recurse=False))}
     for name, part in parts.items():
@@ -190,36 +190,36 @@ def forward(detectors: Sequence[MoLE], view_V3SS: Tensor, crops: int) -> list[Ou
     """Score normalised views with each detector; the blocks below the first that one adapts or reads run once.
 
     Args:
-        detectors: on one tower.
+        detectors: with one tower.
         view_V3SS: float, V = B x C.
         crops: C.
 
     Returns:
-        Of each detector logit_B and gates_BE, float32, means over an image's views; on the device.
+        For each detector logit_B and gates_BE, float32, averaged over an image's views; on the device.
     """
     first = detectors[0]
     shared = min(detector.split for detector in detectors)
     token_VTD = first.trunk(view_V3SS.to(first.dtype), shared)
     outputs = []
     for detector in detectors:
-        output = detector.tail(detector.rise(token_VTD, shared, detector.split))
+        output = detector.tail(detector.run_blocks(token_VTD, shared, detector.split))
         logit_B = output.logit_B.float().reshape(-1, crops).mean(dim=1)
         outputs.append((logit_B, output.gates_BE.float().reshape(len(logit_B), crops, -1).mean(dim=1)))
     return outputs
 
 
-def fetched(outputs: Sequence[Output]) -> Scores:
-    """Bring one detector's outputs of several batches from the device."""
+def to_host(outputs: Sequence[Output]) -> Scores:
+    """Concatenate one detector's outputs of several batches and copy them to the host."""
     logit_B, gates_BE = (torch.cat(parts).cpu().numpy() for parts in zip(*outputs, strict=True))
     return Scores(logit_B, gates_BE)
 
 
-def chosen(pieces_V3SS: Sequence[Tensor], image_K: NDArray[np.int64], crops: int) -> Tensor:
-    """Put the views of some images together.
+def select_views(pieces_V3SS: Sequence[Tensor], image_K: NDArray[np.int64], crops: int) -> Tensor:
+    """Collect the views of some images.
 
     Args:
-        pieces_V3SS: uint8 each, V = B x C in all.
-        image_K: which of the B.
+        pieces_V3SS: uint8 each, V = B x C in total.
+        image_K: indices of the images, int64.
         crops: C.
 
     Returns:

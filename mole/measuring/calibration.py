@@ -1,4 +1,4 @@
-"""Calibration: a logit becomes a probability and a word, apart from the weights and changeable without them.
+"""Calibration: maps logits to probabilities and verdicts; independent of the weights.
 
 Shapes: N images.
 """
@@ -18,24 +18,24 @@ from pydantic import (
 
 FloatArray = NDArray[np.float32] | NDArray[np.float64]
 EVEN = 0.5
-"""The prevalence that temperature and bias are fitted at: both classes weigh alike."""
+"""The prevalence that temperature and bias are fitted at: both classes have the same weight."""
 PREVALENCE = 0.1
-"""What a scan assumes where nothing else is said: one image in ten is generated."""
+"""The prevalence that a scan assumes by default: one image in ten is generated."""
 
 
 class Calibration(BaseModel):
-    """How to read a detector's logits.
+    """Temperature, bias and thresholds of a detector's logits.
 
     Attributes:
-        temperature: divides the shifted logit.
+        temperature: divisor of the shifted logit.
         bias: added to the logit first.
         real_below: a logit below this is `real`.
-        generated_above: a logit at or above this is `generated`; between the two it is `unsure`.
-        false_positive_rate: the rate at `generated_above` on held-out real images, None where it was not measured.
+        generated_above: a logit at or above this is `generated`; between the two thresholds it is `unsure`.
+        false_positive_rate: the rate at `generated_above` on held-out real images, None if not measured.
         false_positive_interval: its exact 95 % interval (Clopper-Pearson).
-        reals: how many real images that was measured on.
-        collection: the name of what those images are; the rate holds for images like them and for no others. None
-            where nobody said, as in checkpoints older than the name.
+        reals: number of real images that it was measured on.
+        collection: name of the collection of those images; the rate holds only for images like them. None if unnamed,
+            as in older checkpoints.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,25 +57,24 @@ class Calibration(BaseModel):
 
     @model_serializer(mode="wrap")
     def _write(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave a collection that has no name unsaid, so that what was made before names keeps its digest."""
+        """Omit `collection` if it is None, so that checkpoints from before the field was added keep their digest."""
         written: dict[str, Any] = handler(self)
         return {name: value for name, value in written.items() if (name, value) != ("collection", None)}
 
     @property
     def balance(self) -> float:
-        """The logit that speaks for neither class: there the probability is the prevalence, whatever that is."""
+        """The logit without evidence for either class: the probability there is the prevalence."""
         return -self.bias
 
     def probability(self, logit_N: FloatArray, prevalence: float = EVEN) -> NDArray[np.float64]:
-        """Turn logits into the probability that an image is generated.
+        """Compute the probability that an image is generated.
 
         Args:
             logit_N: the detector's logits.
-            prevalence: share of generated images among those that are looked at, between 0 and 1; the logit shifts
-                the odds of that share.
+            prevalence: assumed share of generated images, between 0 and 1: the prior of Bayes' rule.
 
         Returns:
-            float64 (N,), growing with the logit.
+            float64 (N,), increasing in the logit.
 
         Source: Bayes' rule in log odds; Saerens, Latinne and Decaestecker 2002, equation 2.4.
         """
@@ -85,16 +84,16 @@ class Calibration(BaseModel):
         return chance_N
 
     def verdict(self, logit_N: FloatArray) -> NDArray[np.str_]:
-        """Turn logits into `generated`, `real` or `unsure`, (N,)."""
+        """Classify logits as `generated`, `real` or `unsure`; str (N,)."""
         return np.where(
             logit_N >= self.generated_above, "generated", np.where(logit_N < self.real_below, "real", "unsure")
         )
 
     def thresholds(self, prevalence: float = EVEN) -> tuple[float, float]:
-        """Write the thresholds as probabilities: below the first is `real`, from the second on is `generated`.
+        """Return the thresholds as probabilities: below the first is `real`, from the second on is `generated`.
 
         Args:
-            prevalence: share of generated images among those that are looked at, between 0 and 1.
+            prevalence: assumed share of generated images, between 0 and 1.
         """
         real_below, generated_above = self.probability(np.array([self.real_below, self.generated_above]), prevalence)
         return float(real_below), float(generated_above)

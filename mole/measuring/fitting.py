@@ -1,4 +1,4 @@
-"""Fitting: temperature and bias from both classes, thresholds from real images alone, rates with exact intervals.
+"""Calibration fit: temperature and bias from both classes, thresholds from real images, rates with exact intervals.
 
 Shapes: N images.
 """
@@ -13,7 +13,7 @@ from mole.measuring.calibration import FloatArray
 
 
 def fit_temperature(logit_N: FloatArray, label_N: NDArray[np.int_]) -> tuple[float, float]:
-    """Fit temperature and bias to held-out images by maximum likelihood, each class weighing the same.
+    """Fit temperature and bias to held-out images by maximum likelihood, with both classes weighted equally.
 
     Args:
         logit_N: the detector's logits.
@@ -23,7 +23,7 @@ def fit_temperature(logit_N: FloatArray, label_N: NDArray[np.int_]) -> tuple[flo
         temperature, bias.
 
     Raises:
-        SettingsError: only one class is there.
+        SettingsError: only one class has images.
 
     Source: Guo et al. 2017, arXiv:1706.04599 (temperature), with Platt's bias.
     """
@@ -41,11 +41,11 @@ def fit_temperature(logit_N: FloatArray, label_N: NDArray[np.int_]) -> tuple[flo
 
 
 def clopper_pearson(errors: int, trials: int, *, level: float = 0.95) -> tuple[float, float]:
-    """Bound a rate by its exact interval.
+    """Compute the exact confidence interval of a rate.
 
     Args:
-        errors: how often it happened.
-        trials: how often it could have.
+        errors: number of errors.
+        trials: number of trials.
         level: confidence of the interval.
 
     Returns:
@@ -60,20 +60,20 @@ def clopper_pearson(errors: int, trials: int, *, level: float = 0.95) -> tuple[f
 
 
 def upper_bound(errors: int, trials: int, *, level: float = 0.95) -> float:
-    """Bound a rate from above alone: with this confidence it is no higher.
+    """Compute the exact one-sided upper confidence bound of a rate.
 
     Args:
-        errors: how often it happened.
-        trials: how often it could have.
+        errors: number of errors.
+        trials: number of trials.
         level: confidence of the one-sided bound.
 
-    Source: Clopper and Pearson 1934; the upper end of their interval of level 2 x `level` - 1.
+    Source: Clopper and Pearson 1934; the upper end of their interval at level 2 x `level` - 1.
     """
     return clopper_pearson(errors, trials, level=2 * level - 1)[1]
 
 
 def reals_to_show(errors: int, trials: int, rate: float) -> int | None:
-    """Count the real images that it takes to show a rate if errors go on as they did.
+    """Compute the number of real images needed to demonstrate a rate if the observed error rate continues.
 
     Args:
         errors: false positives so far.
@@ -81,7 +81,7 @@ def reals_to_show(errors: int, trials: int, rate: float) -> int | None:
         rate: the false-positive rate that the upper bound is to reach.
 
     Returns:
-        How many, those so far included; None where their own share lies at the rate or above, so that no number helps.
+        The number, those so far included; None if the observed rate is not below `rate`, so that no number suffices.
     """
     share = errors / trials
     if share >= rate:
@@ -97,14 +97,14 @@ def reals_to_show(errors: int, trials: int, rate: float) -> int | None:
 
 
 def reals_for(rate: float, *, level: float = 0.95) -> int:
-    """Count the real images that show a false-positive rate if none of them is wrong.
+    """Compute the number of real images that demonstrate a false-positive rate if none is misclassified.
 
     Args:
-        rate: between 0 and 1, both left out.
+        rate: between 0 and 1, exclusive.
         level: confidence of the one-sided bound.
 
     Raises:
-        SettingsError: there is no such rate.
+        SettingsError: the rate is out of range.
     """
     if not 0 < rate < 1:
         raise SettingsError(f"a false-positive rate must lie between 0 and 1, got {rate}")
@@ -112,17 +112,17 @@ def reals_for(rate: float, *, level: float = 0.95) -> int:
 
 
 def shown_threshold(logit_N: FloatArray, rate: float) -> float:
-    """Set the lowest threshold of which real images show, at 95 %, that no more than a wanted share reaches it.
+    """Find the lowest threshold whose false-positive rate is at most `rate` with 95 % confidence.
 
     Args:
-        logit_N: logits of real images of the kind that is to be judged, drawn independently.
-        rate: the false-positive rate whose upper bound is wanted.
+        logit_N: logits of real images of the target population, sampled independently.
+        rate: upper bound of the false-positive rate.
 
     Returns:
         The threshold.
 
     Raises:
-        SettingsError: the sample is too small to show such a rate even without an error.
+        SettingsError: the sample is too small to demonstrate such a rate even without errors.
 
     Source: Wilks 1941, a one-sided tolerance limit from order statistics; no distribution is assumed.
     """
@@ -139,17 +139,17 @@ def shown_threshold(logit_N: FloatArray, rate: float) -> float:
 
 
 def threshold_for(logit_N: FloatArray, rate: float) -> tuple[float, tuple[float, float]]:
-    """Set a threshold on real images alone, so that no more than a wanted share of them lies at or above it.
+    """Find the lowest threshold that at most a share `rate` of held-out real images reaches.
 
     Args:
         logit_N: logits of held-out real images.
-        rate: the false-positive rate wanted.
+        rate: the false-positive rate.
 
     Returns:
-        The threshold, and the exact interval of the rate there.
+        The threshold, and the exact interval of its false-positive rate.
 
     Raises:
-        SettingsError: the sample is too small to show such a rate.
+        SettingsError: the sample is too small for such a rate.
     """
     needed = int(np.ceil(1 / rate))
     if len(logit_N) < needed:
@@ -163,6 +163,6 @@ def threshold_for(logit_N: FloatArray, rate: float) -> tuple[float, tuple[float,
 
 
 def _above(logit_N: FloatArray, allowed: int) -> float:
-    """Find the lowest threshold that at most so many logits reach; float (N,)."""
+    """Find the lowest threshold that at most `allowed` logits reach; float (N,)."""
     descending_N = np.sort(logit_N)[::-1]
     return float(np.nextafter(np.float32(descending_N[allowed]), np.float32(np.inf)))

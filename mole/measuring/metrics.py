@@ -1,4 +1,4 @@
-"""Metrics: how well logits order generated above real, how often they err, and how far each figure may be trusted.
+"""Metrics: ranking, error rates and calibration of logits, each with its confidence interval.
 
 Legend: R real images, G generated ones, N images of both classes, K bins.
 """
@@ -16,7 +16,7 @@ from mole.measuring.calibration import FloatArray
 from mole.measuring.fitting import clopper_pearson, reals_for, threshold_for
 
 BINS = 10
-"""Of a reliability diagram."""
+"""Bins of a reliability diagram."""
 EDGE = 1e-12
 
 
@@ -33,12 +33,12 @@ class Rate:
 
 @dataclass(frozen=True)
 class Detection:
-    """What is found where so many real images are called generated as were allowed.
+    """The detection rate at an allowed false-positive rate.
 
     Attributes:
         allowed: the false-positive rate.
-        needed: real images that it takes to show it; below that the rest is None.
-        threshold: in logits, set on the real images at hand.
+        needed: real images needed to demonstrate it; with fewer, the rest is None.
+        threshold: in logits, set on the given real images.
         alarms: real images at or above it.
         found: generated images at or above it.
     """
@@ -52,13 +52,13 @@ class Detection:
 
 @dataclass(frozen=True)
 class Precision:
-    """How many of the images called generated are, where generated ones are as rare as said.
+    """Precision at an assumed prevalence: the share of images called generated that are generated.
 
     Attributes:
-        prevalence: share of generated images in what is scanned.
-        value: None where nothing was called generated.
+        prevalence: assumed share of generated images.
+        value: None if nothing was called generated.
         low: with the detection rate at its lower and the false-positive rate at its upper bound.
-        high: the other way round.
+        high: with the opposite bounds.
     """
 
     prevalence: float
@@ -69,7 +69,7 @@ class Precision:
 
 @dataclass(frozen=True)
 class Reliability:
-    """Probabilities against what came true, both classes weighing alike, bin by bin.
+    """A reliability diagram, with both classes weighted equally.
 
     Attributes:
         predicted: mean probability of each bin that holds images.
@@ -85,7 +85,7 @@ class Reliability:
 
     @property
     def error(self) -> float:
-        """The expected calibration error: the mean distance of the two, weighed by the bins.
+        """The expected calibration error: the mean distance of the two, weighted by bin.
 
         Source: Naeini et al. 2015; bins of equal width.
         """
@@ -94,7 +94,7 @@ class Reliability:
 
 
 def auroc(real_R: FloatArray, generated_G: FloatArray) -> float:
-    """Measure the chance that a generated image scores above a real one, ties counted half.
+    """Compute the AUROC: the probability that a generated image scores above a real one, ties counted half.
 
     Args:
         real_R: logits of real images.
@@ -107,10 +107,10 @@ def auroc(real_R: FloatArray, generated_G: FloatArray) -> float:
 
 
 def auroc_interval(area: float, reals: int, fakes: int, *, level: float = 0.95) -> tuple[float, float]:
-    """Bound an AUROC; unlike a bootstrap or DeLong's it has a width where every pair was in order.
+    """Compute a confidence interval of an AUROC; unlike a bootstrap or DeLong's, it is not degenerate at 1.
 
     Args:
-        area: as measured.
+        area: the measured AUROC.
         reals: real images.
         fakes: generated images.
         level: confidence of the interval.
@@ -128,14 +128,14 @@ def auroc_interval(area: float, reals: int, fakes: int, *, level: float = 0.95) 
         spread = 1 + others * (1 - bound) / (2 - bound) + others * bound / (1 + bound)
         return (bound - area) ** 2 - width**2 * bound * (1 - bound) * spread / (reals * fakes)
 
-    inside = min(max(area, EDGE), 1 - EDGE)  # at 0 and 1 the variance itself is a root
+    inside = min(max(area, EDGE), 1 - EDGE)  # at 0 and 1 the variance is zero, a spurious root
     low = 0.0 if area <= 0 else float(brentq(too_far, 0, inside))
     high = 1.0 if area >= 1 else float(brentq(too_far, inside, 1))
     return low, high
 
 
 def average_precision(real_R: FloatArray, generated_G: FloatArray) -> float:
-    """Average the precision over the generated images, best first; equal logits share one threshold.
+    """Compute the average precision of generated images; equal logits share one threshold.
 
     Args:
         real_R: logits of real images.
@@ -148,7 +148,7 @@ def average_precision(real_R: FloatArray, generated_G: FloatArray) -> float:
 
 
 def share_above(logit_N: FloatArray, threshold: float) -> Rate:
-    """Count the images at or above a threshold.
+    """Compute the share of images at or above a threshold.
 
     Args:
         logit_N: logits of one class.
@@ -161,7 +161,7 @@ def share_above(logit_N: FloatArray, threshold: float) -> Rate:
 
 
 def rate_of(hit_N: NDArray[np.bool_]) -> Rate:
-    """Count how often something holds; bool (N,).
+    """Compute the share of true values with its interval; bool (N,).
 
     Raises:
         SettingsError: there are no images.
@@ -174,7 +174,7 @@ def rate_of(hit_N: NDArray[np.bool_]) -> Rate:
 
 
 def detection_at(real_R: FloatArray, generated_G: FloatArray, allowed: float) -> Detection:
-    """Measure what is found at a false-positive rate, or say how many real images that takes.
+    """Measure the detection rate at a false-positive rate, or return how many real images that needs.
 
     Args:
         real_R: logits of real images; the threshold is set on them.
@@ -191,15 +191,15 @@ def detection_at(real_R: FloatArray, generated_G: FloatArray, allowed: float) ->
 
 
 def precision_at(prevalence: float, found: Rate, alarms: Rate) -> Precision:
-    """Foretell how many of the images called generated are.
+    """Compute the precision at a prevalence.
 
     Args:
-        prevalence: share of generated images in what is scanned.
-        found: generated images called generated.
-        alarms: real images called generated.
+        prevalence: assumed share of generated images.
+        found: rate of generated images called generated.
+        alarms: rate of real images called generated.
 
     Returns:
-        Bayes' rule; its bounds join those of both rates, so they hold at 90 % at least.
+        Bayes' rule; the bounds combine those of both rates, so they hold with at least 90 % confidence.
     """
 
     def bayes(right: float, wrong: float) -> float | None:
@@ -211,12 +211,12 @@ def precision_at(prevalence: float, found: Rate, alarms: Rate) -> Precision:
 
 
 def reliability(probability_N: FloatArray, label_N: NDArray[np.int_], *, bins: int = BINS) -> Reliability:
-    """Compare probabilities with what came true, both classes weighing alike.
+    """Compute a reliability diagram, with both classes weighted equally.
 
     Args:
         probability_N: that an image is generated.
         label_N: 1 for generated, 0 for real.
-        bins: of equal width; empty ones are left out.
+        bins: number of bins of equal width; empty ones are omitted.
 
     Raises:
         SettingsError: one of the classes is empty.
@@ -232,7 +232,7 @@ def reliability(probability_N: FloatArray, label_N: NDArray[np.int_], *, bins: i
 
 
 def brier(probability_N: FloatArray, label_N: NDArray[np.int_]) -> float:
-    """Average the squared distance of probability and label, both classes weighing alike.
+    """Compute the Brier score, with both classes weighted equally.
 
     Args:
         probability_N: that an image is generated.
@@ -247,7 +247,7 @@ def brier(probability_N: FloatArray, label_N: NDArray[np.int_]) -> float:
 
 
 def _balance(label_N: NDArray[np.int_]) -> NDArray[np.float64]:
-    """Weigh images so that both classes count alike; float64 (N,), sum 1.
+    """Compute image weights that balance the classes; float64 (N,), sum 1.
 
     Raises:
         SettingsError: one of the classes is empty.
@@ -258,7 +258,7 @@ def _balance(label_N: NDArray[np.int_]) -> NDArray[np.float64]:
 
 
 def _joined(real_R: FloatArray, generated_G: FloatArray) -> tuple[NDArray[np.int_], FloatArray]:
-    """Put both classes into one array; int (R + G,), 1 for generated, and their logits.
+    """Concatenate both classes: labels, int (R + G,), 1 for generated, and logits.
 
     Raises:
         SettingsError: one of them is empty.
@@ -269,7 +269,7 @@ def _joined(real_R: FloatArray, generated_G: FloatArray) -> tuple[NDArray[np.int
 
 
 def _both(reals: int, fakes: int) -> None:
-    """Demand both classes.
+    """Check that both classes have images.
 
     Raises:
         SettingsError: one of them is empty.

@@ -1,1 +1,1 @@
-"""Model: the mixture of low-rank experts, its router, and the head; what arXiv:2404.04883 describes."""
+"""Model: the mixture of low-rank experts, its router and the head, as in arXiv:2404.04883."""

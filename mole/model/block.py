@@ -1,6 +1,6 @@
-"""A transformer block of the frozen tower with experts in parallel to its whole MLP.
+"""Adapted block: a frozen transformer block with experts in parallel to its MLP.
 
-Shapes: B images, T tokens, K of them that leave the block, D width, E separate experts.
+Shapes: B images, T tokens, K of them that the block outputs, D width, E separate experts.
 """
 
 from torch import Tensor, nn
@@ -13,8 +13,8 @@ class AdaptedBlock(nn.Module):
     """h = LN2(x); y = x + MLP(h) + experts(h).
 
     Args:
-        frozen: the tower's block, which stays as it is.
-        experts: what learns.
+        frozen: the tower's block.
+        experts: the trainable experts.
 
     Source: Liu et al. 2024, arXiv:2404.04883, figure 2.
     """
@@ -31,7 +31,8 @@ class AdaptedBlock(nn.Module):
             token_BTD: the residual stream, any float dtype.
 
         Returns:
-            token_BKD in the same dtype, of the tokens that the frozen block keeps, and weight_BTE, float32, of all.
+            token_BKD, same dtype, for the tokens that the frozen block keeps, and the router weights weight_BTE,
+            float32.
         """
         block = self.frozen
         token_BTD = token_BTD + block.attention(block.ln_1(token_BTD))

@@ -1,4 +1,4 @@
-"""The detector: a frozen tower, experts in some of its blocks, and a head that tells generated from real.
+"""MoLE detector: a frozen tower, experts in some of its blocks, and a head that separates generated from real images.
 
 Shapes: B images, S side of the view, T tokens, P patches, D width, F feature, E separate experts.
 """
@@ -17,16 +17,16 @@ from mole.model.router import Router
 from mole.tower.vit import Block, Tower
 
 LEAST_VARIANCE = 1e-12
-"""Under the root of a deviation, whose slope at zero is infinite."""
+"""Lower bound of a variance before its square root, whose gradient at zero is infinite."""
 
 
 class DetectorOutput(NamedTuple):
-    """What the detector says of a batch.
+    """The detector's output for a batch.
 
     Attributes:
-        logit_B: float32, above 0 for generated before calibration.
-        gates_BE: float32, each separate expert's weight, mean over tokens and adapted blocks.
-        balance: float32 scalar, 0 where all experts are used alike, at most E - 1.
+        logit_B: float32; above 0 for generated, before calibration.
+        gates_BE: float32, router weight of each separate expert, mean over tokens and adapted blocks.
+        balance: float32 scalar, the load-balancing loss: 0 if all experts are used equally, at most E - 1.
     """
 
     logit_B: Tensor
@@ -38,15 +38,15 @@ class MoLE(nn.Module):
     """A frozen tower with a mixture of low-rank experts.
 
     Attributes:
-        depth: blocks that run; of those above the last read there is none in the module.
-        split: blocks of the trunk, below the first one with experts and not above the first read.
+        depth: blocks that run; those above the deepest read are removed.
+        split: blocks of the trunk: those below the first one with experts and up to the first read.
 
     Args:
-        tower: it is frozen whole, and loses the blocks that nothing reads.
-        config: experts, reads and head.
+        tower: it is frozen, and loses the blocks above the deepest read.
+        config: settings of experts, reads and head.
 
     Raises:
-        ModelError: the tower has not the blocks that the settings name, or nothing of what they read.
+        ModelError: the tower lacks the blocks or tokens that the settings name.
 
     Source: Liu et al. 2024, arXiv:2404.04883; feature and head as in Ojha et al. 2023, arXiv:2302.10174; reads of
     several blocks as in Koutlis and Papadopoulos 2024, arXiv:2402.19091.
@@ -75,46 +75,46 @@ class MoLE(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the tower."""
+        """The tower's dtype."""
         return next(self.tower.parameters()).dtype
 
     @property
     def device(self) -> torch.device:
-        """Where the tower lies."""
+        """The tower's device."""
         return next(self.tower.parameters()).device
 
     @property
     def reads_patches(self) -> bool:
-        """Whether more than the class token is read behind the last block."""
+        """Whether more than the class token is read after the last block."""
         return self.config.pooling != ("class",) if self.config.reads else self.tower.kept is None
 
     def trunk(self, view_B3SS: Tensor, depth: int | None = None) -> Tensor:
-        """Run what never changes: the embedding and the blocks below the adapted ones and the first read.
+        """Run the frozen part: the embedding and the blocks below the first adapted one and the first read.
 
         Args:
-            view_B3SS: normalised views, in the dtype of the tower.
-            depth: stop below this block; None stops where the tail begins.
+            view_B3SS: normalized views, in the tower's dtype.
+            depth: number of blocks to run; None for `split`.
 
         Returns:
-            token_BTD, in the same dtype.
+            token_BTD, same dtype.
         """
-        return self.rise(self.tower.embed(view_B3SS), 0, self.split if depth is None else depth)
+        return self.run_blocks(self.tower.embed(view_B3SS), 0, self.split if depth is None else depth)
 
-    def rise(self, token_BTD: Tensor, first: int, behind: int) -> Tensor:
-        """Run some blocks that are not adapted, from `first` to below `behind`."""
-        for block in self.tower.transformer.resblocks[first:behind]:
+    def run_blocks(self, token_BTD: Tensor, first: int, stop: int) -> Tensor:
+        """Run the blocks `first` to `stop` - 1, none of them adapted; token_BTD, same dtype."""
+        for block in self.tower.transformer.resblocks[first:stop]:
             token_BTD = block(token_BTD)
         return token_BTD
 
     def feature(self, token_BTD: Tensor) -> tuple[Tensor, Tensor]:
-        """Run the blocks of the tail and read.
+        """Run the blocks of the tail and compute the feature.
 
         Args:
             token_BTD: the trunk's output.
 
         Returns:
-            feature_BF, float32, not normalised: the tower's feature, or each read's poolings one behind the other; and
-            weight_BLE, float32, the router's mean over tokens in each of the L adapted blocks.
+            feature_BF, float32, not normalized: the tower's feature, or the pooled tokens of all reads concatenated;
+            and weight_BLE, float32, the router weights averaged over tokens in each of the L adapted blocks.
         """
         weights, reads = [], [self.read(token_BTD)] if self.split in self.config.reads else []
         for number, block in enumerate(self.tower.transformer.resblocks[self.split :], self.split + 1):
@@ -131,11 +131,11 @@ class MoLE(nn.Module):
         return feature_BF, weight_BLE
 
     def read(self, token_BTD: Tensor) -> Tensor:
-        """Read a block's tokens as `pooling` says, one behind the other; float32 (B, poolings x D)."""
+        """Pool a block's tokens in each way of `pooling`, concatenated; float32 (B, poolings x D)."""
         return torch.cat([pooled(token_BTD, name, self.tower.prefix) for name in self.config.pooling], dim=1)
 
     def tail(self, token_BTD: Tensor) -> DetectorOutput:
-        """Turn the trunk's output into logits; everything that trains is in here."""
+        """Compute logits from the trunk's output; all trainable parameters are used here."""
         feature_BF, weight_BLE = self.feature(token_BTD)
         logit_B = self.head(feature_BF).squeeze(-1)
         if weight_BLE.shape[1] * weight_BLE.shape[2] == 0:
@@ -145,16 +145,16 @@ class MoLE(nn.Module):
         return DetectorOutput(logit_B, weight_BLE.mean(dim=1), balance)
 
     def forward(self, view_B3SS: Tensor) -> DetectorOutput:
-        """Score normalised views, float (B, 3, S, S), in the dtype of the tower."""
+        """Score normalized views, float (B, 3, S, S), in the tower's dtype."""
         return self.tail(self.trunk(view_B3SS))
 
 
 def pooled(token_BTD: Tensor, name: Pooling, prefix: int) -> Tensor:
-    """Read tokens in one way.
+    """Pool tokens.
 
     Args:
         token_BTD: any float dtype.
-        name: the way.
+        name: the pooling.
         prefix: tokens before the patches, the class token first.
 
     Returns:
@@ -169,16 +169,16 @@ def pooled(token_BTD: Tensor, name: Pooling, prefix: int) -> Tensor:
 
 
 def span(config: DetectorConfig, layers: int) -> tuple[int, int]:
-    """Tell where the trunk ends in a tower of so many blocks, and how many of them run."""
+    """Return the number of blocks of the trunk and of blocks that run, for a tower of `layers` blocks."""
     depth = config.reads[-1] if config.reads else layers
     return min([*config.adapted(depth)[:1], *config.reads[:1], depth]), depth
 
 
 def _demand(tower: Tower, config: DetectorConfig) -> None:
-    """Insist that a tower has what the settings name.
+    """Check that a tower has the blocks and tokens that the settings name.
 
     Raises:
-        ModelError: it has not.
+        ModelError: it does not.
     """
     layers = len(tower.transformer.resblocks)
     run = config.reads[-1] if config.reads else layers
@@ -190,11 +190,11 @@ def _demand(tower: Tower, config: DetectorConfig) -> None:
     for name, (least, most, number) in numbers.items():
         if number > most:
             raise ModelError(
-                f"{name} must lie in [{least}, {most}], got {number}: {run} of the tower's {layers} blocks are to run; "
-                "name those that are there, or take a tower that has more"
+                f"{name} must lie in [{least}, {most}], got {number}: {run} of the tower's {layers} blocks run; "
+                "lower it, or use a deeper tower"
             )
     if config.reads and "class" in config.pooling and not tower.classed:
-        raise ModelError(f"this tower has no class token, got pooling {config.pooling}; read mean or deviation")
+        raise ModelError(f"this tower has no class token, got pooling {config.pooling}; use mean or deviation")
     if not config.reads and tower.features is None:
         raise ModelError(
             f"this tower ends at a block and has no feature, so the head needs reads in [1, {layers}], got none"
@@ -202,11 +202,11 @@ def _demand(tower: Tower, config: DetectorConfig) -> None:
 
 
 LEARNS = (Experts, Router, Head)
-"""What trains, by type; everything else is frozen."""
+"""Types of the modules that are trained; everything else is frozen."""
 
 
 def learned(detector: MoLE) -> dict[str, nn.Parameter]:
-    """Name the parameters that train, chosen by the type of the module that owns them."""
+    """Return the trainable parameters by name, selected by the type of their module."""
     return {
         f"{path}.{name}": parameter
         for path, module in detector.named_modules()
@@ -217,17 +217,17 @@ def learned(detector: MoLE) -> dict[str, nn.Parameter]:
 
 
 def stored(detector: MoLE) -> dict[str, Tensor]:
-    """Name what a checkpoint holds: what trains, and the buffers of the head that were fitted and do not."""
+    """Return the tensors of a checkpoint by name: trainable parameters and the head's fitted buffers."""
     return learned(detector) | {f"head.{name}": buffer for name, buffer in detector.head.named_buffers()}
 
 
 def detection_loss(output: DetectorOutput, label_B: Tensor, aux_coef: float) -> Tensor:
-    """Binary cross-entropy on the logits, and the balance term.
+    """Compute the binary cross-entropy of the logits plus the weighted load-balancing loss.
 
     Args:
-        output: of a batch.
+        output: the detector's output for a batch.
         label_B: 1 for generated, 0 for real, float32.
-        aux_coef: weight of the balance term.
+        aux_coef: weight of the load-balancing loss.
 
     Returns:
         A float32 scalar.

@@ -1,7 +1,7 @@
-"""The mixture: one shared and several separate low-rank experts, as a single stacked product with a gate on its middle.
+"""Experts: one shared and several gated low-rank experts, computed as one stacked product gated in the middle.
 
-Shapes: B images, T tokens, K of them that leave the block, D width, E separate experts, R the ranks of all experts side
-by side, the shared one first.
+Shapes: B images, T tokens, K of them that the block outputs, D width, E separate experts, R the ranks of all experts
+concatenated, the shared one first.
 """
 
 import math
@@ -18,13 +18,13 @@ class Experts(nn.Module):
 
     Args:
         width: D.
-        shared_rank: rank of the expert that is not gated, 0 for none.
+        shared_rank: rank of the shared expert, which is not gated; 0 for none.
         expert_ranks: ranks of the separate experts.
-        top_k: separate experts that count for a token.
+        top_k: separate experts that a token is routed to.
         scale: alpha / r; alpha = r gives 1.
 
-    Source: Liu et al. 2024, arXiv:2404.04883, figure 2; Hu et al. 2021, arXiv:2106.09685 for the start (down-projection
-    Kaiming, up-projection zeros).
+    Source: Liu et al. 2024, arXiv:2404.04883, figure 2; Hu et al. 2021, arXiv:2106.09685 for the initialization
+    (down-projection Kaiming, up-projection zeros).
     """
 
     expert_of_R: Tensor
@@ -44,11 +44,11 @@ class Experts(nn.Module):
         self.register_buffer("expert_of_R", torch.tensor(numbers, dtype=torch.long), persistent=False)
 
     def forward(self, token_BTD: Tensor, kept: int | None = None) -> tuple[Tensor, Tensor]:
-        """Compute what the experts add to the block's output.
+        """Compute the experts' contribution to the block's output.
 
         Args:
             token_BTD: output of the block's second LayerNorm, any float dtype.
-            kept: tokens, from the first, that leave the block (K of T); None for all.
+            kept: number of leading tokens that the block outputs (K of T); None for all.
 
         Returns:
             delta_BKD, float32, and weight_BTE, float32 (E = 0 without separate experts).

@@ -1,6 +1,6 @@
-"""The head: what was read of the tower becomes a logit.
+"""Head: maps features to a logit.
 
-Legend: B images, F what is read, P principal components, C centres.
+Legend: B images, F features, P principal components, C centres.
 """
 
 from itertools import pairwise
@@ -12,8 +12,8 @@ from mole.config import DetectorConfig
 from mole.errors import ModelError
 
 
-class Standard(nn.Module):
-    """(x - mean) / scale, number by number: blocks differ in size a hundredfold, and a penalty weighs all alike.
+class Standardizer(nn.Module):
+    """(x - mean) / scale, elementwise: blocks differ in scale a hundredfold, and a weight penalty ignores that.
 
     Args:
         features: F.
@@ -28,14 +28,14 @@ class Standard(nn.Module):
         self.register_buffer("scale_F", torch.ones(features))
 
     def forward(self, read_BF: Tensor) -> Tensor:
-        """Standardise; float32, the shape stays."""
+        """Standardize; float32, same shape."""
         return (read_BF - self.mean_F) / self.scale_F
 
 
-class Kernel(nn.Module):
-    """exp(-gamma · |z - c|²) for each centre c, where z are principal components: how near an image is to each.
+class RBFKernel(nn.Module):
+    """exp(-gamma · |z - c|²) for each centre c, where z are the principal components of the features.
 
-    Components and centres are kept in float16, in which they are fitted too.
+    Components and centres are stored in float16, and the head is fitted with the rounded values.
 
     Args:
         features: F.
@@ -56,44 +56,44 @@ class Kernel(nn.Module):
         self.register_buffer("gamma", torch.ones(()))
 
     def forward(self, standard_BF: Tensor) -> Tensor:
-        """Measure nearness; float32 standardised features to float32 (B, C) in (0, 1]."""
-        return near(standard_BF @ self.turn_PF.float().T, self.centre_CP.float(), self.gamma)
+        """Compute the kernel; float32 standardized features (B, F) to float32 (B, C) in (0, 1]."""
+        return rbf_kernel(standard_BF @ self.turn_PF.float().T, self.centre_CP.float(), self.gamma)
 
 
-def near(one_BP: Tensor, centre_CP: Tensor, gamma: Tensor) -> Tensor:
-    """exp(-gamma · |z - c|²), any float dtype; a difference of squares, whose gradient is finite at a centre too.
+def rbf_kernel(one_BP: Tensor, centre_CP: Tensor, gamma: Tensor) -> Tensor:
+    """Compute exp(-gamma · |z - c|²) by expanding the square, so that the gradient is finite at a centre.
 
     Returns:
-        (B, C), in the same dtype.
+        (B, C), same dtype.
     """
     square_BC = one_BP.square().sum(1, keepdim=True) + centre_CP.square().sum(1) - 2 * one_BP @ centre_CP.T
     return torch.exp(-gamma * square_BC.clamp_min(0))
 
 
 class Head(nn.Sequential):
-    """What was read to logits (B, 1).
+    """Maps features (B, F) to logits (B, 1).
 
-    The paper's is one linear layer. Of reads all numbers are standardised first. What was fitted and does not learn
-    (means, deviations, components, centres) is a buffer, and belongs to a checkpoint as the weights do.
+    The paper's head is one linear layer. Features of reads are standardized first. What is fitted but not trained by
+    gradient (means, deviations, components, centres) is a buffer and part of the checkpoint.
 
     Args:
         features: F.
-        config: which head.
-        standard: whether what is read is standardised; a kernel's always is.
+        config: settings of the head.
+        standard: whether features are standardized; those of a kernel head always are.
 
     Attributes:
         features: F.
 
     Raises:
-        ModelError: a kernel head has more components than is read.
+        ModelError: a kernel head has more components than there are features.
     """
 
     def __init__(self, features: int, config: DetectorConfig, *, standard: bool) -> None:
-        layers: list[nn.Module] = [Standard(features)] if standard or config.head == "kernel" else []
+        layers: list[nn.Module] = [Standardizer(features)] if standard or config.head == "kernel" else []
         if config.head == "kernel":
             if config.components > features:
                 raise ModelError(f"components must lie in [1, {features}], got {config.components}")
-            layers += [Kernel(features, config.components, config.centres), nn.Linear(config.centres, 1)]
+            layers += [RBFKernel(features, config.components, config.centres), nn.Linear(config.centres, 1)]
         else:
             sizes = [features] + [config.head_width or features] * (config.head_depth - 1)
             for narrow, wide in pairwise(sizes):
@@ -103,16 +103,16 @@ class Head(nn.Sequential):
         self.features = features
 
     @property
-    def standard(self) -> Standard | None:
-        """The standardising, None where there is none."""
-        return next((layer for layer in self if isinstance(layer, Standard)), None)
+    def standard(self) -> Standardizer | None:
+        """The standardizer, None if there is none."""
+        return next((layer for layer in self if isinstance(layer, Standardizer)), None)
 
     @property
-    def kernel(self) -> Kernel | None:
-        """The nearness to centres, None where there is none."""
-        return next((layer for layer in self if isinstance(layer, Kernel)), None)
+    def kernel(self) -> RBFKernel | None:
+        """The kernel, None if there is none."""
+        return next((layer for layer in self if isinstance(layer, RBFKernel)), None)
 
     @property
     def linear(self) -> list[nn.Linear]:
-        """The layers that learn."""
+        """The trainable layers."""
         return [layer for layer in self if isinstance(layer, nn.Linear)]

@@ -1,4 +1,4 @@
-"""The token router: how much each separate expert counts for each token.
+"""Token router: the weight of each separate expert for each token.
 
 Shapes: B images, T tokens, D width, E experts.
 """
@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 
 class Router(nn.Module):
-    """Weighs the separate experts, token by token.
+    """Computes the weights of the separate experts per token.
 
     Args:
         width: D.
         experts: E.
-        top_k: experts that count for a token; the others weigh nothing and the rest are brought back to a sum of 1.
+        top_k: experts with a non-zero weight; their weights are renormalized to sum to 1.
 
     Source: Liu et al. 2024, arXiv:2404.04883, figure 2 ("Token Router"); dense softmax, with top_k as a setting, is our
     reading of it.

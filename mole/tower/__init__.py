@@ -1,1 +1,1 @@
-"""Tower: the frozen vision transformer, where it comes from, and how its weights are packed."""
+"""Tower: the frozen vision transformer, its weights, and their quantization."""

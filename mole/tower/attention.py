@@ -1,8 +1,7 @@
-"""Attention for training: the tower's own, with products over contiguous tokens.
+"""Attention for training: the tower's attention with matrix products over contiguous tokens.
 
-Where gradients are wanted, torch's MultiheadAttention multiplies transposed tokens; in bfloat16 on a CPU that made one
-training step take 5 s instead of about 1.5 (16 images, three blocks, one core). Without gradients torch's own path is
-the fast one, and the tower keeps it.
+With gradients, torch's MultiheadAttention multiplies transposed tokens; in bfloat16 on a CPU a training step took 5 s
+instead of about 1.5 (16 images, three blocks, one core). Without gradients torch's own path is faster and is kept.
 
 Legend: B images, T tokens, D width, H heads.
 """
@@ -18,14 +17,14 @@ from mole.tower.vit import Block
 
 
 def attend(attention: nn.MultiheadAttention, token_BTD: Tensor) -> Tensor:
-    """Attend from every token to every token.
+    """Compute self-attention over all tokens.
 
     Args:
         attention: with a joint input projection, batch first.
         token_BTD: any float dtype.
 
     Returns:
-        token_BTD, what the module itself would give, up to rounding.
+        token_BTD, equal to the module's own output up to rounding.
     """
     batch, tokens, width = token_BTD.shape
     joint = functional.linear(token_BTD, attention.in_proj_weight, attention.in_proj_bias)
@@ -37,9 +36,9 @@ def attend(attention: nn.MultiheadAttention, token_BTD: Tensor) -> Tensor:
 
 
 def prepare_for_training(detector: nn.Module) -> None:
-    """Give a detector's blocks this attention wherever gradients are wanted, if theirs is torch's.
+    """Use this attention in a detector's blocks when gradients are enabled, if theirs is torch's.
 
-    Gradients pass the plain blocks above an adapted one too, where the head reads behind them.
+    Gradients also pass the plain blocks above an adapted one if the head reads after them.
     """
     for module in detector.modules():
         if isinstance(module, Block) and isinstance(getattr(module, "attn", None), nn.MultiheadAttention):
@@ -47,5 +46,5 @@ def prepare_for_training(detector: nn.Module) -> None:
 
 
 def _either(attention: nn.MultiheadAttention, own: Callable[[Tensor], Tensor], token_BTD: Tensor) -> Tensor:
-    """Choose by whether gradients are wanted; token_BTD to token_BTD."""
+    """Select the attention by whether gradients are enabled; token_BTD to token_BTD."""
     return attend(attention, token_BTD) if torch.is_grad_enabled() else own(token_BTD)

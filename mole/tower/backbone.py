@@ -1,4 +1,4 @@
-"""The frozen tower's weights: of a ViT of open_clip or timm, from a tag or a file, by any names that they go by."""
+"""Backbone weights: loads an open_clip or timm ViT from a tag or a file, under any of the usual parameter names."""
 
 import hashlib
 import pickle
@@ -33,9 +33,9 @@ HUGGING_FACE = (
     (r"\.mlp\.fc2\.", ".mlp.c_proj."),
     (r"\.self_attn\.out_proj\.", ".attn.out_proj."),
 )
-"""Hugging Face's names for the parts of a CLIP vision model, and open_clip's."""
+"""Patterns of Hugging Face's parameter names of a CLIP vision model, and open_clip's names."""
 END = frozenset({"ln_post.weight", "ln_post.bias", "proj"})
-"""What makes a feature of the last block's class token."""
+"""The parameters that compute the feature from the last block's class token."""
 BLOCK = re.compile(r"transformer\.resblocks\.(\d+)\.")
 
 
@@ -43,12 +43,12 @@ def load_tower(name: str, source: str | Path, architecture: Architecture | None 
     """Load a frozen image tower.
 
     Args:
-        name: open_clip's name of the model, or timm's.
-        source: a local file, or the tag of pretrained weights, which that library downloads.
-        architecture: its shape, where neither knows the name.
+        name: the model's name in open_clip or timm.
+        source: a local file, or the tag of pretrained weights, which the library downloads.
+        architecture: its shape, if neither library knows the name.
 
     Returns:
-        The tower, float32, evaluating, nothing in it to train.
+        The tower, float32, in evaluation mode, frozen.
 
     Raises:
         ModelError: the weights cannot be read or do not fit.
@@ -59,19 +59,19 @@ def load_tower(name: str, source: str | Path, architecture: Architecture | None 
 
 
 def assemble(shape: Architecture, state: Mapping[str, Tensor], origin: str) -> Tower:
-    """Put weights into a tower, every one or none.
+    """Build a tower and load its weights; all or none.
 
     Args:
-        shape: the tower's; weights that end at a block, without what makes a feature, may have fewer blocks.
-        state: weights by open_clip's names, or those of the library that builds the tower.
-        origin: where they came from, for the error.
+        shape: the tower's shape; weights that end at a block, without `END`, may have fewer blocks.
+        state: weights under open_clip's names, or those of the library that builds the tower.
+        origin: the source of the weights, for the error message.
 
     Raises:
         ModelError: keys are missing, unexpected or of another shape; it lists them.
     """
     if shape.library is not None:
         trunk, state = build(shape, state)
-        demand_fit({name: tensor.shape for name, tensor in trunk.state_dict().items()}, state, origin)
+        check_state({name: tensor.shape for name, tensor in trunk.state_dict().items()}, state, origin)
         trunk.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
         return TimmTower(trunk.eval()).requires_grad_(False).eval()
     projects = not END.isdisjoint(state)
@@ -80,18 +80,18 @@ def assemble(shape: Architecture, state: Mapping[str, Tensor], origin: str) -> T
         shape = shape.model_copy(update={"layers": min(max(held, 1), shape.layers)})
     with torch.device("meta"):
         tower = Tower(shape, projects=projects)
-    demand_fit({name: tensor.shape for name, tensor in tower.state_dict().items()}, state, origin)
+    check_state({name: tensor.shape for name, tensor in tower.state_dict().items()}, state, origin)
     tower.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
     return tower.requires_grad_(False).eval()
 
 
-def demand_fit(wanted: Mapping[str, torch.Size], state: Mapping[str, Tensor], origin: str) -> None:
-    """Insist that weights are those of a tower, every one and no other.
+def check_state(wanted: Mapping[str, torch.Size], state: Mapping[str, Tensor], origin: str) -> None:
+    """Check that a state dict has exactly the parameters of a model.
 
     Args:
-        wanted: shapes by name.
-        state: what there is.
-        origin: where it came from, for the error.
+        wanted: the model's shapes by name.
+        state: the state dict.
+        origin: the source of the weights, for the error message.
 
     Raises:
         ModelError: keys are missing, unexpected or of another shape; it lists them.
@@ -104,7 +104,7 @@ def demand_fit(wanted: Mapping[str, torch.Size], state: Mapping[str, Tensor], or
     ]
     if missing or unexpected or misshapen:
         raise ModelError(
-            f"{origin} does not fit the tower: missing {missing}, unexpected {unexpected}, misshapen {misshapen}"
+            f"{origin} does not fit the model: missing {missing}, unexpected {unexpected}, of another shape {misshapen}"
         )
 
 
@@ -112,10 +112,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Read an image tower's weights under open_clip's names.
 
     Args:
-        path: safetensors (plain, packed, or int8 with scales) or a pickle of tensors alone.
+        path: safetensors (plain, quantized, or int8 with scales) or a pickle of tensors only.
 
     Raises:
-        ModelError: the file is neither.
+        ModelError: the file cannot be read.
     """
     try:
         if path.suffix == ".safetensors":
@@ -126,14 +126,14 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             state = torch.load(path, map_location="cpu", weights_only=True)
             state = state.get("state_dict", state)
     except pickle.UnpicklingError as reason:
-        raise ModelError(f"{path} holds more than tensors, which is never unpickled: {reason}") from reason
+        raise ModelError(f"{path} contains more than tensors and is not unpickled: {reason}") from reason
     except (OSError, RuntimeError, ValueError, SafetensorError, EOFError) as reason:
         raise ModelError(f"cannot read weights from {path}: {reason}") from reason
     return _rename(_dequantise(state))
 
 
 def _dequantise(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Undo 8-bit rounding: a matrix `name` stands beside its row scales `name_scale`."""
+    """Dequantize int8 matrices: `name` times its row scales `name_scale`."""
     full = {}
     for name, tensor in state.items():
         if not name.endswith("_scale"):
@@ -143,7 +143,7 @@ def _dequantise(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Bring open_clip's, OpenAI's and Hugging Face's names to open_clip's names of the image tower."""
+    """Map open_clip's, OpenAI's and Hugging Face's parameter names to open_clip's names of the image tower."""
     state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     if any(name.startswith("visual.") for name in state):  # a whole CLIP of open_clip or OpenAI
         return {name.removeprefix("visual."): tensor for name, tensor in state.items() if name.startswith("visual.")}
@@ -171,7 +171,7 @@ def _from_hugging_face(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def tower_digest(state: Mapping[str, Tensor]) -> str:
-    """Digest a tower's weights: SHA-256 over names, shapes and float32 bytes, in the order of the names."""
+    """Compute the SHA-256 of a tower's weights over names, shapes and float32 bytes, sorted by name."""
     content = hashlib.sha256()
     for name in sorted(state):
         tensor = state[name].detach().float().contiguous()

@@ -1,7 +1,8 @@
-"""What open_clip and timm are asked: a model's shape by its name, its parts, its weights by their tag, and its views.
+"""Model hubs: shapes, weights, preprocessing and licences of towers from open_clip and timm.
 
-The imports stand inside on purpose: open_clip imports torchvision, and that torch's compiler, three seconds of a core
-in every process that scores. A checkpoint on a tower that OpenAI published, with its file, asks nothing.
+The imports are inside the functions on purpose: open_clip imports torchvision, which imports torch's compiler, three
+CPU seconds in every process that scores. A checkpoint on one of OpenAI's towers with its own file needs neither
+library.
 """
 
 from collections.abc import Mapping
@@ -23,35 +24,35 @@ PUBLISHED = {
         "L-14-336": {"image_size": 336, "patch_size": 14, "width": 1024, "layers": 24, "embed_dim": 768},
     }.items()
 }
-"""The towers that OpenAI published, by open_clip's names, as open_clip describes them."""
+"""OpenAI's towers by open_clip's names, with open_clip's settings."""
 PLAIN = {"image_size", "patch_size", "width", "layers", "head_width", "mlp_ratio"}
-"""What open_clip says of a plain ViT; whatever else it says departs from one."""
-WANTED = "experts stand beside the MLP of a pre-norm block (x + attention(norm(x)), then x + MLP(norm(x)))"
+"""The keys of open_clip's settings of a plain ViT; any other key means another architecture."""
+PRE_NORM = "experts run in parallel to the MLP of a pre-norm block (x + attention(norm(x)), then x + MLP(norm(x)))"
 ADVICE = "choose a CLIP ViT, SigLIP, PE-Core or DINOv3"
-ORDERS = {
-    "ResPostBlock": "normalise what attention and MLP give and not what they take",
-    "EvaBlockPostNorm": "normalise what attention and MLP give and not what they take",
-    "ParallelScalingBlock": "run attention and MLP side by side",
-    "DiffParallelScalingBlock": "run attention and MLP side by side",
-    "ParallelThingsBlock": "run several attentions and several MLPs side by side",
+OTHER_BLOCKS = {
+    "ResPostBlock": "normalize the output of attention and MLP and not their input",
+    "EvaBlockPostNorm": "normalize the output of attention and MLP and not their input",
+    "ParallelScalingBlock": "run attention and MLP in parallel",
+    "DiffParallelScalingBlock": "run attention and MLP in parallel",
+    "ParallelThingsBlock": "run several attentions and several MLPs in parallel",
 }
-"""What timm's other blocks do in place of that."""
+"""What timm's other blocks do instead."""
 
 
 def architecture_of(name: str) -> Architecture:
-    """Tell the shape of a tower by open_clip's name, such as `ViT-B-16-quickgelu`, or timm's.
+    """Return the shape of a tower by its name in open_clip, such as `ViT-B-16-quickgelu`, or timm.
 
     Raises:
-        ModelError: neither knows it, or experts cannot stand in it.
+        ModelError: neither library knows it, or it cannot hold experts.
     """
     return PUBLISHED.get(name) or look_up(name)
 
 
 def look_up(name: str) -> Architecture:
-    """Let open_clip describe an architecture, or timm where open_clip does not know it.
+    """Look up an architecture in open_clip, then in timm.
 
     Raises:
-        ModelError: neither knows it, or experts cannot stand in it.
+        ModelError: neither library knows it, or it cannot hold experts.
     """
     import open_clip
     import timm
@@ -62,20 +63,20 @@ def look_up(name: str) -> Architecture:
             raise ModelError(
                 f"neither open_clip nor timm knows a model {name!r}; see open_clip.list_models() and timm.list_models()"
             )
-        return _measured(name, Library(model=name, pool="avg", projects=False), None)
+        return _architecture_from_timm(name, Library(model=name, pool="avg", projects=False), None)
     vision = config["vision_cfg"]
     if "timm_model_name" in vision:
         if vision.get("timm_proj") not in (None, "none"):
             raise ModelError(
                 f"the image tower of {name!r} is timm's {vision['timm_model_name']} under a projection of open_clip's "
-                f"own ({vision['timm_proj']}), no plain ViT; {ADVICE}"
+                f"own ({vision['timm_proj']}), not a plain ViT; {ADVICE}"
             )
         pool, projects = vision.get("timm_pool") or "avg", vision.get("timm_proj") is None
         library = Library(model=vision["timm_model_name"], pool=pool, projects=projects)
-        return _measured(name, library, config["embed_dim"])
+        return _architecture_from_timm(name, library, config["embed_dim"])
     odd = sorted(set(vision) - PLAIN)
     if odd or not isinstance(vision.get("layers"), int):
-        raise ModelError(f"the image tower of {name!r} is no plain ViT ({', '.join(odd) or 'a ResNet'}); {ADVICE}")
+        raise ModelError(f"the image tower of {name!r} is not a plain ViT ({', '.join(odd) or 'a ResNet'}); {ADVICE}")
     return Architecture(
         image_size=vision["image_size"],
         patch_size=vision["patch_size"],
@@ -88,11 +89,11 @@ def look_up(name: str) -> Architecture:
     )
 
 
-def _measured(name: str, library: Library, embed_dim: int | None) -> Architecture:
-    """Let timm build a model without weights, and measure it; `embed_dim` is None where the model decides.
+def _architecture_from_timm(name: str, library: Library, embed_dim: int | None) -> Architecture:
+    """Build a timm model without weights and read off its shape; `embed_dim` is None if the model decides.
 
     Raises:
-        ModelError: experts cannot stand in it.
+        ModelError: it cannot hold experts.
     """
     import timm
 
@@ -100,10 +101,10 @@ def _measured(name: str, library: Library, embed_dim: int | None) -> Architectur
         trunk: Any = timm.create_model(library.model, num_classes=embed_dim if library.projects else 0)
     demand_pre_norm(trunk, name)
     if embed_dim is None:
-        library = library.model_copy(update={"pool": _pooled(trunk, name)})
+        library = library.model_copy(update={"pool": _pooling_of(trunk, name)})
     sides = trunk.patch_embed
     if sides.img_size[0] != sides.img_size[1] or sides.patch_size[0] != sides.patch_size[1]:
-        raise ModelError(f"{name!r} sees views of {sides.img_size} in patches of {sides.patch_size}, no squares")
+        raise ModelError(f"{name!r} has views of {sides.img_size} and patches of {sides.patch_size}, not square")
     return Architecture(
         image_size=sides.img_size[0],
         patch_size=sides.patch_size[0],
@@ -116,13 +117,13 @@ def _measured(name: str, library: Library, embed_dim: int | None) -> Architectur
     )
 
 
-def _pooled(trunk: Any, name: str) -> str:
-    """Choose how a model of timm's own is read: its own way, but by the class token where that has the same weights.
+def _pooling_of(trunk: Any, name: str) -> str:
+    """Choose the pooling of a timm model: its own, but the class token where that uses the same weights.
 
-    timm reads DINOv3 by the mean of its patches, its authors read it by the class token; the norm before either is one.
+    timm pools DINOv3 by the mean of its patches, its authors by the class token; both are after the same norm.
 
     Raises:
-        ModelError: its own way is none of the three.
+        ModelError: its pooling is none of the three.
     """
     if trunk.global_pool == "avg" and trunk.cls_token is not None and not isinstance(trunk.norm, nn.Identity):
         return "token"
@@ -132,35 +133,37 @@ def _pooled(trunk: Any, name: str) -> str:
 
 
 def demand_pre_norm(trunk: Any, name: str) -> None:
-    """Insist that experts can stand in a model of timm, and that it can be read behind any block.
+    """Check that a timm model can hold experts and that its tokens can be read after any block.
 
-    Only the two classes are let through whose forward pass is known: embedding, blocks one by one, norm, head.
+    Only the two classes whose forward pass is known are accepted: embedding, blocks one by one, norm, head.
 
     Raises:
-        ModelError: they cannot.
+        ModelError: it cannot.
     """
     from timm.layers.patch_embed import PatchEmbed
     from timm.models.eva import Eva, EvaBlock
     from timm.models.vision_transformer import Block, VisionTransformer
 
-    made = type(trunk).__name__
+    kind_of_model = type(trunk).__name__
     if type(trunk) not in (VisionTransformer, Eva):
-        raise ModelError(f"{name!r} is timm's {made}, no plain ViT: {WANTED}; {ADVICE}")
+        raise ModelError(f"{name!r} is timm's {kind_of_model}, not a plain ViT: {PRE_NORM}; {ADVICE}")
     if type(trunk.patch_embed) is not PatchEmbed:
         raise ModelError(
-            f"{name!r} is timm's {made} behind a {type(trunk.patch_embed).__name__}, no plain ViT; {ADVICE}"
+            f"{name!r} is timm's {kind_of_model} after a {type(trunk.patch_embed).__name__}, not a plain ViT; {ADVICE}"
         )
     kinds = {type(block) for block in trunk.blocks}
     if not kinds <= {Block, EvaBlock}:
         kind = next(iter(kinds - {Block, EvaBlock})).__name__
-        raise ModelError(f"the blocks of {name!r} {ORDERS.get(kind, f'are of kind {kind}')}: {WANTED}; {ADVICE}")
+        raise ModelError(
+            f"the blocks of {name!r} {OTHER_BLOCKS.get(kind, f'are of kind {kind}')}: {PRE_NORM}; {ADVICE}"
+        )
 
 
 def trunk_of(shape: Architecture) -> Any:
-    """Let timm build a model of a shape that has a library, on the meta device, without weights.
+    """Build the timm model of a shape on the meta device, without weights.
 
     Raises:
-        ModelError: timm does not know it, or experts cannot stand in it.
+        ModelError: timm does not know it, or it cannot hold experts.
     """
     import timm
 
@@ -183,17 +186,17 @@ def trunk_of(shape: Architecture) -> Any:
 
 
 def build(shape: Architecture, state: Mapping[str, Tensor]) -> tuple[nn.Module, dict[str, Tensor]]:
-    """Let timm build a tower, and bring weights to the names and the sizes that it has.
+    """Build a timm tower and convert weights to its parameter names and sizes.
 
     Args:
-        shape: with a library.
+        shape: a shape with a library.
         state: weights under timm's names, open_clip's, or those of the authors of PE and DINOv3.
 
     Returns:
-        The model on the CPU, its parameters not yet written, what it computes for itself computed; and the weights.
+        The model on the CPU with uninitialized parameters and initialized buffers; and the converted weights.
 
     Raises:
-        ModelError: timm does not know it, or experts cannot stand in it.
+        ModelError: timm does not know it, or it cannot hold experts.
     """
     from timm.models import eva, vision_transformer
 
@@ -203,16 +206,16 @@ def build(shape: Architecture, state: Mapping[str, Tensor]) -> tuple[nn.Module, 
             module.init_non_persistent_buffers()
     bare = {name.removeprefix("trunk."): tensor for name, tensor in state.items()}
     known = (eva if isinstance(trunk, eva.Eva) else vision_transformer).checkpoint_filter_fn(bare, trunk)
-    if trunk.num_classes == 0:  # a classifier that lies beside a tower is no part of it
+    if trunk.num_classes == 0:  # the tower has no classifier
         known = {name: tensor for name, tensor in known.items() if not name.startswith("head.")}
     return trunk, known
 
 
 def download(name: str, tag: str) -> dict[str, Tensor]:
-    """Fetch the image tower's weights that go by a tag.
+    """Download the image tower's weights of a tag.
 
     Raises:
-        ModelError: open_clip or timm does not know the tag, or cannot reach it.
+        ModelError: open_clip or timm does not know the tag, or cannot download it.
     """
     import open_clip
     import timm
@@ -222,50 +225,50 @@ def download(name: str, tag: str) -> dict[str, Tensor]:
             return dict(timm.create_model(f"{name}.{tag}", pretrained=True, num_classes=0).state_dict())
         return dict(open_clip.create_model(name, pretrained=tag).visual.state_dict())
     except (RuntimeError, OSError, ValueError) as reason:
-        raise ModelError(f"no weights {tag!r} of {name!r} are to be had here: {reason}; name a local file") from reason
+        raise ModelError(f"the weights {tag!r} of {name!r} are not available: {reason}; name a local file") from reason
 
 
 def views_of(name: str, tag: str | None, shape: Architecture) -> Preprocess:
-    """Tell what views a tower was trained on: their size, mean and std.
+    """Return the preprocessing that a tower was trained with: size, mean and std.
 
     Args:
-        name: open_clip's or timm's.
-        tag: of its weights; None for a local file of them.
-        shape: of the tower.
+        name: the model's name in open_clip or timm.
+        tag: the tag of its weights; None for a local file.
+        shape: the tower's shape.
 
     Returns:
-        The resized view; `crop` and `texture` cut the same size.
+        The spec of the resized view; `crop` and `texture` have the same size.
 
     Raises:
-        ModelError: the weights of a local file may be of several kinds, those of a tag want another activation, or timm
-            does not know the tag.
+        ModelError: a local file may be of several kinds of weights, the tag needs another activation, or timm does not
+            know the tag.
     """
-    said = _said(name, tag)
-    spoken = {(tuple(one["mean"]), tuple(one["std"])) for one in said if one}
-    if len(spoken) > 1:
+    configs = _pretrained_configs(name, tag)
+    known = {(tuple(one["mean"]), tuple(one["std"])) for one in configs if one}
+    if len(known) > 1:
         raise ModelError(
-            f"weights of {name!r} are known with the means {sorted(mean for mean, _ in spoken)}, and a file does not "
+            f"weights of {name!r} are known with the means {sorted(mean for mean, _ in known)}, and a file does not "
             f"say which; name the tag"
         )
-    if tag and shape.library is None and said[0].get("quick_gelu", False) != shape.quick_gelu:
+    if tag and shape.library is None and configs[0].get("quick_gelu", False) != shape.quick_gelu:
         other = name.removesuffix("-quickgelu") if shape.quick_gelu else f"{name}-quickgelu"
-        raise ModelError(f"the weights {tag!r} were trained with the other activation than {name!r}; name {other!r}")
-    seen = dict(zip(("mean", "std"), spoken.pop(), strict=True)) if spoken else {}
+        raise ModelError(f"the weights {tag!r} were trained with another activation than {name!r}; name {other!r}")
+    seen = dict(zip(("mean", "std"), known.pop(), strict=True)) if known else {}
     return Preprocess(mode="resize", size=shape.image_size, short_side=shape.image_size, **seen)
 
 
 def licence_of(name: str, tag: str | None) -> str:
-    """Tell what timm says of the licence of weights, every one that a local file may have; open_clip says nothing.
+    """Return the licence of weights according to timm, or all that a local file may have; open_clip lists none.
 
     Raises:
         ModelError: timm does not know the tag.
     """
-    told = sorted({str(one["license"]) for one in _said(name, tag) if one.get("license")})
-    return " or ".join(told) or f"of the publisher of {name}"
+    licences = sorted({str(one["license"]) for one in _pretrained_configs(name, tag) if one.get("license")})
+    return " or ".join(licences) or f"of the publisher of {name}"
 
 
-def _said(name: str, tag: str | None) -> list[dict[str, Any]]:
-    """Gather what is said of weights: of a tag's, or of all that a local file may hold.
+def _pretrained_configs(name: str, tag: str | None) -> list[dict[str, Any]]:
+    """Return the pretrained configurations of a tag, or of all weights that a local file may hold.
 
     Raises:
         ModelError: timm does not know the tag.

@@ -1,9 +1,9 @@
-"""A compact tower: matrices as whole multiples of a row's step, entropy-coded; the rest in half precision.
+"""Quantization: matrices as integer multiples of a step per row, entropy-coded; the rest in half precision.
 
-Why not 4, 5 or 6 bits a group: a uniform step with an entropy code spends its bits where the weights are, keeps every
-outlier, and at the size of 4.4 bits a weight has the step of about 5-bit groups. The error of each rounded column is
-passed on to the columns not yet rounded (Frantar et al. 2022, arXiv:2210.17323), and the step of each output row
-follows from how much the embedding feels it.
+Why not groups of 4, 5 or 6 bits: a uniform step with an entropy code adapts to the distribution of the weights, keeps
+every outlier, and at 4.4 bits per weight has about the step of 5-bit groups. The rounding error of each column is
+compensated in the columns not yet rounded (GPTQ, Frantar et al. 2022, arXiv:2210.17323), and the step of each output
+row follows from the sensitivity of the embedding to it.
 
 Legend: O outputs, I inputs of a matrix, T tokens.
 """
@@ -24,24 +24,24 @@ from mole.errors import ModelError
 
 FORMAT = "mole-packed-1"
 LARGEST = 127  # codes are int8
-BLOCK = 128  # columns rounded before their joint error is passed on: the same result, fewer passes over memory
+BLOCK = 128  # columns rounded before their joint error is compensated: the same result, fewer passes over memory
 DAMPING = 0.01  # share of the mean diagonal that keeps the Hessian invertible
 
 
 @dataclass(frozen=True)
-class Coded:
-    """A matrix as integers: `weight_OI = code_OI * step_O[:, None]`."""
+class QuantizedMatrix:
+    """A quantized matrix: `weight_OI = code_OI * step_O[:, None]`."""
 
     code_OI: Tensor
     step_O: Tensor
 
     @property
     def order_O(self) -> Tensor:
-        """Rows by their spread, int64 (O,): deflate draws one Huffman code for neighbouring rows."""
+        """Rows sorted by their mean magnitude, int64 (O,): deflate shares a Huffman code among adjacent rows."""
         return self.code_OI.float().abs().mean(dim=1).argsort()
 
     def stream(self) -> bytes:
-        """Entropy-code the rows in that order: deflate with Huffman codes alone, since weights repeat nothing."""
+        """Entropy-code the rows in that order: deflate with Huffman codes only, since weights have no repetitions."""
         packer = zlib.compressobj(9, zlib.DEFLATED, 15, 9, zlib.Z_HUFFMAN_ONLY)
         return packer.compress(self.code_OI[self.order_O].contiguous().numpy().tobytes()) + packer.flush()
 
@@ -50,10 +50,10 @@ def inverse_factor(hessian_II: Tensor) -> Tensor:
     """Factor the damped inverse of a layer's Hessian.
 
     Args:
-        hessian_II: float32, the sum of x xᵀ over the inputs of the layer, weighted or not.
+        hessian_II: float32, the sum of x xᵀ over the layer's inputs, weighted or not.
 
     Returns:
-        upper_II, float32, with upperᵀ · upper = (H + damping)⁻¹; 1 / upper_ii² is what rounding column i costs.
+        upper_II, float32, with upperᵀ · upper = (H + damping)⁻¹; 1 / upper_ii² is the cost of rounding column i.
 
     Source: Frantar et al. 2022, arXiv:2210.17323, algorithm 1.
     """
@@ -65,12 +65,12 @@ def inverse_factor(hessian_II: Tensor) -> Tensor:
     return upper_II.float()
 
 
-def encode(weight_OI: Tensor, step_O: Tensor, upper_II: Tensor) -> Coded:
-    """Round a matrix column by column, each one's error passed on to the columns that follow.
+def encode(weight_OI: Tensor, step_O: Tensor, upper_II: Tensor) -> QuantizedMatrix:
+    """Round a matrix column by column, compensating each error in the columns that follow.
 
     Args:
         weight_OI: float32.
-        step_O: the grid of each row, float32.
+        step_O: the step of each row, float32.
         upper_II: float32, from `inverse_factor`.
 
     Returns:
@@ -87,35 +87,37 @@ def encode(weight_OI: Tensor, step_O: Tensor, upper_II: Tensor) -> Coded:
             left_OI[:, i:end] -= error_O[:, None] * upper_II[i, i:end]
             code_OI[:, i], error_OC[:, i - start] = code_O.to(torch.int8), error_O
         left_OI[:, end:] -= error_OC @ upper_II[start:end, end:]
-    return Coded(code_OI, step_O)
+    return QuantizedMatrix(code_OI, step_O)
 
 
-def pack(path: Path, matrices: Mapping[str, Coded], rest: Mapping[str, Tensor], note: Mapping[str, str]) -> None:
-    """Write a packed tower.
+def pack(
+    path: Path, matrices: Mapping[str, QuantizedMatrix], rest: Mapping[str, Tensor], note: Mapping[str, str]
+) -> None:
+    """Write a quantized tower.
 
     Args:
-        path: the file; safetensors.
-        matrices: coded matrices (O, I) by their names in the tower.
-        rest: every other tensor of the tower, any float dtype; kept in float16.
-        note: what the metadata says besides the format: source, digest, licence.
+        path: the safetensors file.
+        matrices: quantized matrices (O, I) by parameter name.
+        rest: every other tensor of the tower, any float dtype; stored in float16.
+        note: further metadata: source, digest, licence.
     """
     tensors = {name: tensor.half().contiguous() for name, tensor in rest.items()}
     for name, coded in matrices.items():
         tensors[name] = torch.frombuffer(bytearray(coded.stream()), dtype=torch.uint8)
         tensors[f"{name}.order"] = coded.order_O.to(torch.int16)
-        tensors[f"{name}.step"] = coded.step_O.float()  # a step in half would move large codes by a part of itself
+        tensors[f"{name}.step"] = coded.step_O.float()  # half precision would shift large codes by a fraction of a step
     shapes = json.dumps({name: list(coded.code_OI.shape) for name, coded in sorted(matrices.items())})
     save_file(tensors, path, metadata={"format": FORMAT, "shapes": shapes, **note})
 
 
 def unpack(path: Path) -> dict[str, Tensor]:
-    """Read a packed tower.
+    """Read a quantized tower.
 
     Returns:
-        float32 tensors under the tower's own names, matrices as (O, I).
+        float32 tensors by parameter name, matrices as (O, I).
 
     Raises:
-        ModelError: the file is not a packed tower, or its streams do not hold what its header says.
+        ModelError: the file is not a quantized tower, or its streams do not match its header.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -127,21 +129,21 @@ def unpack(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{str(path)!r} must be of format {FORMAT!r}, got {note.get('format')!r}")
     shapes: dict[str, list[int]] = json.loads(note["shapes"])
     parts = {name: [stored.pop(f"{name}{part}") for part in ("", ".step", ".order")] for name in shapes}
-    with ThreadPoolExecutor() as pool:  # zlib lets other threads run
+    with ThreadPoolExecutor() as pool:  # zlib releases the GIL
         matrices = pool.map(lambda name: _decoded(name, shapes[name], parts[name]), shapes)
         return {name: tensor.float() for name, tensor in stored.items()} | dict(zip(shapes, matrices, strict=True))
 
 
 def _decoded(name: str, shape: list[int], parts: list[Tensor]) -> Tensor:
-    """Undo the stream, the order of rows and the steps; float32 (O, I).
+    """Decode the stream, the row order and the steps; float32 (O, I).
 
     Raises:
-        ModelError: the stream holds more or less than its shape.
+        ModelError: the stream does not have the size of its shape.
     """
     stream, step_O, order_O = parts
     size = shape[0] * shape[1]
     try:
-        raw = zlib.decompressobj().decompress(stream.numpy().tobytes(), size + 1)  # bounded: a bomb ends here
+        raw = zlib.decompressobj().decompress(stream.numpy().tobytes(), size + 1)  # bounded against decompression bombs
     except zlib.error as reason:
         raise ModelError(f"stream of {name!r} is damaged: {reason}") from reason
     if len(raw) != size:

@@ -1,7 +1,7 @@
-"""The tower of another make: a pre-norm ViT that timm builds, taken apart into the parts that a detector runs through.
+"""timm tower: a pre-norm ViT of timm, split into the parts that a detector runs.
 
-What timm built computes as it did; only the walk over the blocks is ours, so that experts can stand beside an MLP and
-tokens can be read behind any block. `mole.tower.hub` decides which of timm's ViTs can be taken apart, and builds them.
+timm's modules are unchanged; only the loop over the blocks is ours, so that experts can run in parallel to an MLP and
+tokens can be read after any block. `mole.tower.hub` decides which timm ViTs are supported, and builds them.
 
 Legend: B images, S side of a view, T tokens, D width, F features.
 """
@@ -16,10 +16,10 @@ from mole.tower.vit import Block, Tower, Transformer
 
 
 class Rotation(nn.Module):
-    """Where the patches of a view lie, as the sines and cosines that attention turns its queries and keys by.
+    """Rotary position embedding: the sines and cosines that attention rotates queries and keys by.
 
-    All patches of all views of one size lie alike, so this is computed once; blocks that turn alike hold the same one.
-    It stays float32 whatever the tower becomes: the turned queries and keys are rounded, not the angles.
+    It is the same for all views of one size, so it is computed once and shared by blocks with equal embeddings. It
+    stays float32 in any precision: the rotated queries and keys are rounded, not the angles.
     """
 
     rope: Tensor
@@ -34,26 +34,26 @@ class Rotation(nn.Module):
 
 
 class Scale(nn.Module):
-    """The layer scale that timm's EVA keeps as a bare parameter: each number of a token times its own factor."""
+    """Layer scale, which timm's EVA keeps as a bare parameter: an elementwise factor."""
 
     def __init__(self, factor_D: nn.Parameter) -> None:
         super().__init__()
         self.factor_D = factor_D
 
     def forward(self, token_BTD: Tensor) -> Tensor:
-        """Multiply; the dtype stays."""
+        """Multiply elementwise; token_BTD, same dtype."""
         return self.factor_D * token_BTD
 
 
 class TimmBlock(Block):
-    """x = x + scale(attention(LN1(x))); y = x + scale(MLP(LN2(x))), of timm's own parts.
+    """x = x + scale(attention(LN1(x))); y = x + scale(MLP(LN2(x))), with timm's modules.
 
-    Experts stand beside the MLP with its scale and have none of it: DINOv3's begin at 0.00001, and such a factor would
-    hold back whatever experts learn.
+    Experts run in parallel to the scaled MLP and are not scaled: DINOv3's layer scales start at 0.00001, which would
+    suppress the gradients of the experts.
 
     Args:
-        block: a `Block` of timm's vision_transformer, or an `EvaBlock`.
-        rotation: what its attention turns by, None where positions are added to the tokens.
+        block: a `Block` of timm's `vision_transformer`, or an `EvaBlock`.
+        rotation: its rotary position embedding, None if positions are added to the tokens.
     """
 
     def __init__(self, block: Any, rotation: Rotation | None) -> None:
@@ -65,21 +65,21 @@ class TimmBlock(Block):
         self.kept = None
 
     def attention(self, token_BTD: Tensor) -> Tensor:
-        """Attend from every token to every token."""
+        """Compute scaled self-attention over all tokens; token_BTD, same dtype."""
         turned = {} if self.rotation is None else {"rope": self.rotation.rope}
         output_BTD: Tensor = self.scale(self.attending(token_BTD, **turned))
         return output_BTD
 
 
 def _scale(scale: nn.Module | nn.Parameter | None) -> nn.Module:
-    """Make a module of a layer scale, whichever way timm keeps it."""
+    """Wrap a layer scale as a module."""
     if isinstance(scale, nn.Module):
         return scale
     return nn.Identity() if scale is None else Scale(scale)
 
 
 class TimmBlocks(Transformer):
-    """The blocks in their order."""
+    """The blocks in order."""
 
     def __init__(self, blocks: Sequence[TimmBlock]) -> None:
         nn.Module.__init__(self)
@@ -87,10 +87,10 @@ class TimmBlocks(Transformer):
 
 
 class TimmTower(Tower):
-    """A tower of timm's parts, with the interface of CLIP's.
+    """A tower made of timm's modules, with the interface of CLIP's.
 
     Args:
-        trunk: what `mole.tower.hub.build` gave, its weights loaded; it is taken apart.
+        trunk: the model from `mole.tower.hub.build`, with weights loaded; it is modified.
 
     Source: SigLIP 2, arXiv:2502.14786; Perception Encoder, arXiv:2504.13181; DINOv3, arXiv:2508.10104.
     """
@@ -110,47 +110,47 @@ class TimmTower(Tower):
 
     @property
     def tokens(self) -> int:
-        """T, those of a view."""
+        """T, tokens of a view."""
         return int(self.prefix + self.trunk.patch_embed.num_patches)
 
     @property
     def features(self) -> int:
-        """F, the width of what `read` gives."""
+        """F, dimension of the feature."""
         return int(self.trunk.num_classes or self.trunk.num_features)
 
     def embed(self, view_B3SS: Tensor) -> Tensor:
-        """Cut views into patches, put class and register tokens before them, and add where each lies if that is added.
+        """Embed views: class, register and patch tokens, with additive position embeddings if there are any.
 
         Args:
-            view_B3SS: normalised views, in the dtype of the tower.
+            view_B3SS: normalized views, in the tower's dtype.
 
         Returns:
-            token_BTD, in the same dtype, as the first block takes it.
+            token_BTD, same dtype, the first block's input.
         """
-        token_BTD: Tensor = self.trunk.forward_features(view_B3SS)  # of which blocks and norm were taken out
+        token_BTD: Tensor = self.trunk.forward_features(view_B3SS)  # without blocks and norm
         return token_BTD
 
     def read(self, token_BTD: Tensor) -> Tensor:
-        """Turn what leaves the last block into feature_BF, not normalised, as the library pools and projects it."""
+        """Pool and project the last block's output as timm does; feature_BF, not normalized."""
         feature_BF: Tensor = self.trunk.forward_head(self.norm(token_BTD))
         return feature_BF
 
 
-class _Heard(nn.Module):
-    """Stands in for a block and keeps what it is told beside the tokens."""
+class _RopeRecorder(nn.Module):
+    """Replaces a block to record the rotary embedding that it is passed."""
 
     def forward(self, token_BTD: Tensor, rope: Tensor | None = None, **_: object) -> Tensor:
-        """Hand the tokens on."""
+        """Return the tokens unchanged."""
         self.rope = rope
         return token_BTD
 
 
 def _rotations(trunk: Any, layers: int) -> list[Rotation | None]:
-    """Let a trunk tell each of its blocks where the patches lie, and keep that; blocks that hear the same share it."""
-    heard = [_Heard() for _ in range(layers)]
-    trunk.blocks = nn.Sequential(*heard)
+    """Record the rotary embedding that a trunk passes to each block; blocks with the same one share it."""
+    recorders = [_RopeRecorder() for _ in range(layers)]
+    trunk.blocks = nn.Sequential(*recorders)
     with torch.no_grad():
         trunk.forward_features(torch.zeros(1, 3, *trunk.patch_embed.img_size))
     known: dict[int, Rotation] = {}
-    ropes = [block.rope for block in heard]
+    ropes = [block.rope for block in recorders]
     return [None if rope is None else known.setdefault(id(rope), Rotation(rope)) for rope in ropes]

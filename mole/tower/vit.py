@@ -1,4 +1,4 @@
-"""The tower: the plain ViT of CLIP, its parts under open_clip's names, as the detector runs through them.
+"""CLIP tower: the plain ViT of CLIP, with open_clip's parameter names.
 
 Legend: B images, S side of a view, T tokens, D width, F features.
 """
@@ -14,11 +14,11 @@ from mole.views.preprocess import Preprocess
 
 
 def normalise(pixels_B3SS: Tensor, spec: Preprocess) -> Tensor:
-    """Bring views to the numbers that the tower was trained on, on whatever device they lie.
+    """Normalize views with the tower's mean and std, on their device.
 
     Args:
         pixels_B3SS: uint8.
-        spec: mean and std.
+        spec: gives mean and std.
 
     Returns:
         float32 (B, 3, S, S).
@@ -29,12 +29,12 @@ def normalise(pixels_B3SS: Tensor, spec: Preprocess) -> Tensor:
 
 
 class QuickGELU(nn.Module):
-    """The activation that OpenAI trained CLIP with: x · sigmoid(SLOPE · x)."""
+    """The activation of OpenAI's CLIP: x · sigmoid(SLOPE · x)."""
 
     SLOPE = 1.702
 
     def forward(self, wide: Tensor) -> Tensor:
-        """Activate, element by element; without gradients in one buffer, to the bit the same."""
+        """Apply the activation elementwise; without gradients in one buffer, bit-identical."""
         if torch.is_grad_enabled():
             return wide * torch.sigmoid(self.SLOPE * wide)
         return (self.SLOPE * wide).sigmoid_().mul_(wide)
@@ -44,7 +44,7 @@ class Block(nn.Module):
     """x = x + attention(LN1(x)); y = x + MLP(LN2(x)).
 
     Attributes:
-        kept: tokens, from the first, that leave the block; None for all.
+        kept: number of leading tokens that the block outputs; None for all.
     """
 
     def __init__(self, shape: Architecture) -> None:
@@ -59,19 +59,19 @@ class Block(nn.Module):
         self.kept: int | None = None
 
     def attention(self, token_BTD: Tensor) -> Tensor:
-        """Attend from every token to every token."""
+        """Compute self-attention over all tokens; token_BTD, same dtype."""
         output_BTD: Tensor = self.attn(token_BTD, token_BTD, token_BTD, need_weights=False)[0]
         return output_BTD
 
     def forward(self, token_BTD: Tensor) -> Tensor:
-        """Run the block; the dtype stays."""
+        """Run the block; token_BTD, same dtype, the `kept` tokens of it."""
         token_BTD = (token_BTD + self.attention(self.ln_1(token_BTD)))[:, : self.kept]
         output_BTD: Tensor = token_BTD + self.mlp(self.ln_2(token_BTD))
         return output_BTD
 
 
 class Transformer(nn.Module):
-    """The blocks in their order."""
+    """The blocks in order."""
 
     def __init__(self, shape: Architecture) -> None:
         super().__init__()
@@ -79,22 +79,22 @@ class Transformer(nn.Module):
 
 
 class Tower(nn.Module):
-    """An image tower, whose parts `mole.model.detector` runs through; weights are drawn until they are loaded.
+    """An image tower, whose parts `mole.model.detector` runs; weights are random until they are loaded.
 
-    This one is CLIP's plain ViT; `mole.tower.timm_vit` has the one whose parts are timm's.
+    This one is CLIP's plain ViT; `mole.tower.timm_vit` has the one made of timm's modules.
 
     Args:
-        shape: of its parts.
-        projects: it ends in a feature; without, it has blocks alone, whose tokens are read.
+        shape: the tower's shape.
+        projects: whether it has the final norm and projection; without, only the tokens of its blocks can be read.
 
     Attributes:
-        plain: whether it is CLIP's, with a class token first and attention of torch.
+        plain: whether it is CLIP's ViT, with a class token first and torch's attention.
         prefix: tokens before the patches, the class token first.
         classed: whether there is a class token.
-        kept: tokens, from the first, that `read` looks at; None for all.
-        turns: whether attention turns queries and keys by where their patches lie, so that every patch must be there.
+        kept: number of leading tokens that `read` uses; None for all.
+        turns: whether attention has rotary position embeddings, so that no patch may be dropped.
 
-    Source: Radford et al. 2021, arXiv:2103.00020; names as in open_clip, whose own tower gives the same to the bit.
+    Source: Radford et al. 2021, arXiv:2103.00020; names as in open_clip, whose tower gives bit-identical results.
     """
 
     plain = True
@@ -119,22 +119,22 @@ class Tower(nn.Module):
 
     @property
     def tokens(self) -> int:
-        """T, those of a view."""
+        """T, tokens of a view."""
         return len(self.positional_embedding)
 
     @property
     def features(self) -> int | None:
-        """F, the width of what `read` gives; None where the tower ends at a block."""
+        """F, dimension of the feature; None if the tower ends at a block."""
         return None if self.proj is None else self.proj.shape[1]
 
     def embed(self, view_B3SS: Tensor) -> Tensor:
-        """Cut views into patches, put the class token before them, and say where each lies.
+        """Embed views: class token and patch tokens with position embeddings.
 
         Args:
-            view_B3SS: normalised views, in the dtype of the tower.
+            view_B3SS: normalized views, in the tower's dtype.
 
         Returns:
-            token_BTD, in the same dtype, as the first block takes it.
+            token_BTD, same dtype, the first block's input.
         """
         patch_BTD = self.conv1(view_B3SS).flatten(2).transpose(1, 2)
         class_B1D = self.class_embedding.to(patch_BTD.dtype).expand(len(patch_BTD), 1, -1)
@@ -143,19 +143,19 @@ class Tower(nn.Module):
         return normal_BTD
 
     def read(self, token_BTD: Tensor) -> Tensor:
-        """Turn the last block's class token into feature_BF, not normalised.
+        """Project the last block's class token; feature_BF, not normalized.
 
         Raises:
             ModelError: the tower ends at a block.
         """
         if self.ln_post is None or self.proj is None:
             blocks = len(self.transformer.resblocks)
-            raise ModelError(f"a tower cut after block {blocks} has no feature; read its tokens, or load it whole")
+            raise ModelError(f"a tower that ends at block {blocks} has no feature; read its tokens, or load it whole")
         feature_BF: Tensor = self.ln_post(token_BTD)[:, 0] @ self.proj
         return feature_BF
 
     def forward(self, view_B3SS: Tensor) -> Tensor:
-        """Turn normalised views into feature_BF, without experts."""
+        """Compute feature_BF of normalized views, without experts."""
         token_BTD = self.embed(view_B3SS)
         for block in self.transformer.resblocks:
             token_BTD = block(token_BTD)

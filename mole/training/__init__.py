@@ -1,1 +1,1 @@
-"""Training: the step that moves experts and head, and the fit of a head."""
+"""Training: the training step of experts and head, and the fit of a head."""

@@ -1,4 +1,4 @@
-"""Penalised regression: a head is fitted to features, to the optimum where there is a single one.
+"""Penalized regression: fits a head to features, to the global optimum where it is unique.
 
 Layers are fitted by logistic regression, a kernel by least squares: on collections that neither had seen, least squares
 over the same centres ranked better (docs/decisions/, 055), and its optimum is one solution of linear equations.
@@ -13,29 +13,29 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mole.errors import SettingsError
-from mole.model.head import Head, Kernel, Standard, near
+from mole.model.head import Head, RBFKernel, Standardizer, rbf_kernel
 
 ITERATIONS = 500
 SEED = 0
-"""Of the drawn centres."""
+"""Of the random choice of centres."""
 LEAST_DEVIATION = 1e-6
-"""A number that hardly moves is left at its scale."""
+"""A feature with a smaller deviation is not scaled."""
 LEAST_SHARE = 1e-10
-"""Of the largest variance: a component below it is none, for as many images as components span no more."""
+"""Share of the largest variance below which a component is dropped: few images span few components."""
 JITTER = 1e-6
-"""Added to the nearness of centres to themselves, so that it can be factored."""
+"""Added to the diagonal of the centres' kernel matrix, so that its Cholesky factorization exists."""
 SPREAD = 3.0
-"""Least squares aim at -1 and 1; spread so, logits of held-out images were as sure as they say (temperature 1)."""
+"""Least squares aim at -1 and 1; scaled by this, logits of held-out images were calibrated (temperature 1)."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """What a head is fitted to.
+    """The training data of a head.
 
     Attributes:
         feature_NF: float32.
         label_N: float32, 1 for generated, 0 for real.
-        share_N: float32, how much each image counts; sum 1.
+        share_N: float32, weight of each image; sum 1.
     """
 
     feature_NF: Tensor
@@ -44,24 +44,23 @@ class Examples:
 
 
 def fit(head: Head, examples: Examples, penalty: float, sharpness: float) -> float:
-    """Fit a head of any kind; the same examples and machine give the same head.
+    """Fit a head of any kind; deterministic on one machine.
 
-    A linear head is fitted from nothing, and a perceptron from where it stands, to an optimum that need not be the only
-    one. A kernel head gets its principal components, draws its centres among the examples, by their share, and is
-    fitted over them, by least squares.
+    A linear head is fitted from zero, an MLP from its current weights to a local optimum. A kernel head computes its
+    principal components, samples its centres from the examples by their weight, and is fitted by least squares.
 
     Args:
-        head: it is set.
-        examples: of both classes.
-        penalty: half of it times the squared length of the weights, without the biases, is added to the mean loss; of
-            a kernel head all of it times the squared length of the function in the kernel's space.
-        sharpness: gamma of a kernel head times the variance of what it sees; 1 is the usual width.
+        head: modified in place.
+        examples: images of both classes.
+        penalty: weight of the L2 penalty: half of it times the squared norm of the weights without biases is added to
+            the mean loss; for a kernel head, all of it times the squared RKHS norm.
+        sharpness: gamma of a kernel head times the variance of its input; 1 is the usual bandwidth.
 
     Returns:
-        The penalised loss at the end.
+        The penalized loss at the end.
 
     Raises:
-        SettingsError: fewer examples count than a kernel head has centres.
+        SettingsError: fewer examples have a weight above 0 than a kernel head has centres.
     """
     standard, kernel = head.standard, head.kernel
     if standard is not None:
@@ -72,11 +71,11 @@ def fit(head: Head, examples: Examples, penalty: float, sharpness: float) -> flo
     if len(layers) == 1:
         nn.init.zeros_(layers[0].weight)
         nn.init.zeros_(layers[0].bias)
-    return descend(head, examples, penalty)
+    return minimize_lbfgs(head, examples, penalty)
 
 
-def standardise(standard: Standard, examples: Examples) -> None:
-    """Set mean and scale to the examples' own, weighed by their share."""
+def standardise(standard: Standardizer, examples: Examples) -> None:
+    """Set mean and scale to the weighted mean and standard deviation of the examples."""
     share_N1 = examples.share_N.double()[:, None]
     mean_F = (share_N1 * examples.feature_NF).sum(dim=0)
     scale_F = (share_N1 * (examples.feature_NF - mean_F).square()).sum(dim=0).sqrt()
@@ -84,13 +83,13 @@ def standardise(standard: Standard, examples: Examples) -> None:
     standard.scale_F.copy_(scale_F.where(scale_F > LEAST_DEVIATION, torch.ones_like(scale_F)))
 
 
-def descend(head: Head, examples: Examples, penalty: float) -> float:
-    """Bring the penalised mean loss of a head's layers down by L-BFGS, from where they stand.
+def minimize_lbfgs(head: Head, examples: Examples, penalty: float) -> float:
+    """Minimize the penalized mean loss over a head's layers by L-BFGS, from their current weights.
 
     Args:
-        head: of layers.
-        examples: whose labels and shares count.
-        penalty: half of it times the squared length of the weights is added; biases are free.
+        head: a head of linear layers.
+        examples: the training data.
+        penalty: half of it times the squared norm of the weights is added; biases are not penalized.
 
     Returns:
         The loss at the end.
@@ -113,14 +112,14 @@ def descend(head: Head, examples: Examples, penalty: float) -> float:
 
 
 @torch.no_grad()
-def _fit_kernel(head: Head, kernel: Kernel, examples: Examples, penalty: float, sharpness: float) -> float:
-    """Set components, centres and gamma, then fit over them by least squares in float64; the loss at the end.
+def _fit_kernel(head: Head, kernel: RBFKernel, examples: Examples, penalty: float, sharpness: float) -> float:
+    """Set components, centres and gamma, then fit by least squares in float64; return the loss at the end.
 
-    With K = L Lᵀ the nearness of the centres to one another, the function over them is linear in L⁻¹ k(x), and its
-    length in the kernel's space is that of the linear weights.
+    With K = L Lᵀ the kernel matrix of the centres, the function is linear in L⁻¹ k(x), and its RKHS norm is that of the
+    linear weights.
 
     Raises:
-        SettingsError: fewer examples count than there are centres.
+        SettingsError: fewer examples have a weight above 0 than there are centres.
     """
     [last] = head.linear
     counting, centres = int((examples.share_N > 0).sum()), len(kernel.centre_CP)
@@ -135,9 +134,9 @@ def _fit_kernel(head: Head, kernel: Kernel, examples: Examples, penalty: float, 
     kernel.centre_CP.copy_(component_NP[chosen_C.to(component_NP.device)])
     kernel.gamma.fill_(sharpness / variance)
     centre_CP, gamma = kernel.centre_CP.double(), kernel.gamma.double()
-    near_CC = near(centre_CP, centre_CP, gamma)
+    near_CC = rbf_kernel(centre_CP, centre_CP, gamma)
     lower_CC = torch.linalg.cholesky(near_CC + JITTER * torch.eye(centres, dtype=torch.float64, device=gamma.device))
-    mapped_NC = torch.linalg.solve_triangular(lower_CC, near(component_NP, centre_CP, gamma).T, upper=False).T
+    mapped_NC = torch.linalg.solve_triangular(lower_CC, rbf_kernel(component_NP, centre_CP, gamma).T, upper=False).T
     share_N1 = examples.share_N.double()[:, None]
     target_N1 = 2 * examples.label_N.double()[:, None] - 1
     bias = (share_N1 * target_N1).sum()
@@ -151,20 +150,20 @@ def _fit_kernel(head: Head, kernel: Kernel, examples: Examples, penalty: float, 
 
 
 def _standardised(head: Head, feature_NF: Tensor) -> Tensor:
-    """Standardise as the head will, then go on in float64; (N, F)."""
+    """Standardize as the head does; float64 (N, F)."""
     return feature_NF.double() if head.standard is None else head.standard(feature_NF).double()
 
 
 def _components(standard_NF: Tensor, share_N: Tensor, most: int) -> tuple[Tensor, float]:
-    """Find the directions of most variance around the mean, which is zero.
+    """Compute the principal components of centred features.
 
     Args:
         standard_NF: float64.
-        share_N: weighs the images.
+        share_N: weight of each image.
         most: P.
 
     Returns:
-        turn_PF, float64, a row a direction, zeros where there are fewer; and the variance that they hold together.
+        turn_PF, float64, one component per row, zero rows if there are fewer; and their total variance.
     """
     weighed_NF = standard_NF * share_N.double().sqrt()[:, None]
     variance_F, direction_FF = torch.linalg.eigh(weighed_NF.T @ weighed_NF)

@@ -1,7 +1,6 @@
-"""Training: the head alone first, then head and experts step by step, the same in one process and on many workers.
+"""Training step: the head is fitted first, then head and experts are trained, in one process or on many workers.
 
-A head that is fitted before anything under it moves keeps the features it stands on (Kumar et al. 2022,
-arXiv:2202.10054).
+Fitting the head before the layers below it change preserves the features (Kumar et al. 2022, arXiv:2202.10054).
 
 Legend: N images, B batch, T tokens, D width, F feature, E separate experts.
 """
@@ -18,19 +17,19 @@ from mole.model.detector import MoLE, detection_loss, learned
 from mole.model.head import Head
 from mole.training.regression import Examples, fit
 
-WARM_UP = 0.1  # share of the steps over which the rates rise; they fall to zero along a cosine after it
+WARM_UP = 0.1  # share of the steps of the linear warm-up; a cosine decay to zero follows
 
 
 @dataclass(frozen=True)
 class Rates:
-    """How fast what learns may move."""
+    """Learning rates and weight decay."""
 
     head: float = 1e-3
     experts: float = 1e-4
     decay: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot train.
+        """Check the values.
 
         Raises:
             SettingsError: a rate is negative.
@@ -41,19 +40,19 @@ class Rates:
 
 @dataclass(frozen=True)
 class StepReport:
-    """What one step measured, before it moved anything."""
+    """The measurements of one step, before its update."""
 
     loss: float
     balance: float
     load_E: tuple[float, ...]  # mean weight of each separate expert
-    entropy: float  # of an image's mean weights, mean over images; ln E where no expert is preferred
+    entropy: float  # of an image's mean weights, mean over images; ln E if no expert is preferred
 
 
 def optimizer_for(detector: MoLE, rates: Rates) -> torch.optim.AdamW:
-    """Give the head and the experts their own rates; the tower stays as it is.
+    """Create the optimizer, with separate learning rates for the head and the experts.
 
     Args:
-        detector: what trains in it is chosen by type.
+        detector: its trainable parameters are selected by type.
         rates: learning rates and decay.
     """
     heads = {id(p) for module in detector.modules() if isinstance(module, Head) for p in module.parameters()}
@@ -65,7 +64,7 @@ def optimizer_for(detector: MoLE, rates: Rates) -> torch.optim.AdamW:
 
 
 def schedule(step: int, steps: int) -> float:
-    """Tell the share of the highest rate at a step: a straight rise, then a cosine to zero."""
+    """Return the factor of the learning rate at a step: linear warm-up, then cosine decay to zero."""
     rise = max(1, round(WARM_UP * steps))
     if step < rise:
         return (step + 1) / rise
@@ -81,15 +80,15 @@ def fit_head(
     *,
     sharpness: float = 1.0,
 ) -> float:
-    """Fit the head to features by penalised logistic regression, whatever its kind; see `mole.training.regression`.
+    """Fit the head to features by penalized regression; see `mole.training.regression`.
 
     Args:
-        detector: its head is set, with what it standardises by; nothing else moves.
+        detector: its head is modified in place.
         feature_NF: float32, from `MoLE.feature`.
         label_N: float32, 1 for generated, 0 for real.
-        weight_N: float32, how much each image counts; only the ratios matter.
-        penalty: half of it times the squared length of the weights is added to the mean loss; biases are free.
-        sharpness: of a kernel head; 1 is the usual width.
+        weight_N: float32, weight of each image; only ratios matter.
+        penalty: half of it times the squared norm of the weights is added to the mean loss; biases are not penalized.
+        sharpness: of a kernel head; 1 is the usual bandwidth.
 
     Returns:
         The penalised loss at the end.
@@ -105,9 +104,9 @@ def fit_head(
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Average the gradients over the processes of a distributed training, in one message; alone, do nothing.
+    """Average the gradients over the processes of a distributed training in one all-reduce; no-op in one process.
 
-    What learns is under a megabyte and the tower is frozen, so one flat message a step is all there is to overlap.
+    The trainable parameters take under a megabyte, so one flat all-reduce per step suffices.
     """
     if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1:
         return
@@ -120,15 +119,15 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def disagreement(logit_B: Tensor) -> Tensor:
-    """Square what two deliveries of one image differ by, mean over images.
+    """Compute the mean squared difference between the logits of two perturbed versions of each image.
 
     Args:
-        logit_B: float, the two of an image side by side, so B is even.
+        logit_B: float, the two versions of an image adjacent, so B is even.
 
     Returns:
         A scalar of the same dtype.
 
-    Source: DCPT, consistency between deliveries; here on the logit, which is what a verdict is made of.
+    Source: DCPT, consistency between degraded versions; here on the logit, which decides the verdict.
     """
     return (logit_B[0::2] - logit_B[1::2]).square().mean()
 
@@ -141,17 +140,17 @@ def training_step(
     *,
     consistency: float = 0.0,
 ) -> StepReport:
-    """Move what learns by one step; in a distributed training, by the mean over all processes.
+    """Run one optimizer step; in a distributed training, with gradients averaged over all processes.
 
     Args:
         detector: in any mode; it has no dropout.
         optimizer: from `optimizer_for`.
-        token_BTD: what `MoLE.trunk` gave for the batch, in the dtype of the tower.
+        token_BTD: output of `MoLE.trunk` for the batch, in the tower's dtype.
         label_B: float32, 1 for generated, 0 for real.
-        consistency: weight of `disagreement`; where it is not 0, two deliveries of an image lie side by side.
+        consistency: weight of `disagreement`; if not 0, two versions of an image are adjacent.
 
     Returns:
-        The loss before the step, the balance term and the load of each expert.
+        The loss before the step, the load-balancing loss and the load of each expert.
 
     Raises:
         ModelError: the loss is not a number.

@@ -1,1 +1,1 @@
-"""Views: what the tower sees of an image."""
+"""Views: the crops and resized images that are the tower's input."""

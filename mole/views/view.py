@@ -1,9 +1,9 @@
-"""The view: what the model sees of an image; the one implementation that scan, training and evaluation share.
+"""Views: the implementation of preprocessing that scan, training and evaluation share.
 
 Shapes: 3 colours, H height, W width, S side of a view, C views of an image.
 
-Arrays are numpy's, and torch is imported by a `resize` alone: a process that prepares crops has 600 MiB and two seconds
-of a core to spare without it.
+Arrays are NumPy's, and torch is imported only for resizing: without it a process that prepares crops saves 600 MiB and
+two CPU seconds.
 """
 
 import math
@@ -20,7 +20,7 @@ Pixels = NDArray[np.uint8]
 
 
 class Box(NamedTuple):
-    """Where a view lies in an image, in its pixels; beyond its edges where the view is wider."""
+    """The rectangle of a view in an image, in pixels; it exceeds the image if the view is larger."""
 
     top: float
     left: float
@@ -29,21 +29,21 @@ class Box(NamedTuple):
 
 
 STRIP = 16
-"""An image whose long side is more than so many times its short one is a strip."""
+"""Aspect ratio above which an image is a strip, of which only the part under the crop is resized."""
 PIECE_PIXELS = 1 << 19
-"""Pixels whose texture is looked at together."""
+"""Pixels whose texture is computed at a time."""
 
 
 def views(pixels_3HW: Pixels, spec: Preprocess) -> Pixels:
-    """Cut the views that the model judges an image by.
+    """Cut the views of an image.
 
     Args:
         pixels_3HW: uint8, RGB, upright; the whole image, or `spec.window` of it.
-        spec: which views.
+        spec: the preprocessing.
 
     Returns:
-        uint8 (C, 3, S, S), contiguous; an image with fewer places for a crop than C shows some twice; of two scales
-        one smaller than a view shows the resized view twice.
+        uint8 (C, 3, S, S), contiguous; if an image has fewer than C distinct crops, some are repeated; with two scales,
+        an image smaller than a view gives the resized view twice.
     """
     if spec.mode != "texture" and spec.crops == len(spec.singles):
         return np.stack([view(pixels_3HW, spec, number) for number in range(spec.crops)])
@@ -52,11 +52,11 @@ def views(pixels_3HW: Pixels, spec: Preprocess) -> Pixels:
 
 
 def boxes(pixels_3HW: Pixels, spec: Preprocess) -> list[Box]:
-    """Tell where in an image each of its views lies; in their order.
+    """Return the boxes of an image's views, in their order.
 
     Args:
         pixels_3HW: uint8, RGB, upright; the whole image.
-        spec: which views.
+        spec: the preprocessing.
     """
     high, wide = pixels_3HW.shape[-2:]
     size = spec.size
@@ -81,15 +81,15 @@ def _places(pixels_3HW: Pixels, spec: Preprocess) -> list[tuple[int, int]]:
 
 
 def view(pixels_3HW: Pixels, spec: Preprocess, number: int = 0) -> Pixels:
-    """Cut one view that a training sees out of an image: the centre, at a scale of the spec.
+    """Cut one view for training: the centre, at one scale of the spec.
 
     Args:
         pixels_3HW: uint8, RGB, upright.
-        spec: which views.
-        number: which of `spec.singles`.
+        spec: the preprocessing.
+        number: index into `spec.singles`.
 
     Returns:
-        uint8 (3, S, S), contiguous; at most 1/255 from Pillow's bicubic and torchvision's CenterCrop.
+        uint8 (3, S, S), contiguous; within 1/255 of Pillow's bicubic and torchvision's CenterCrop.
     """
     one = _scale(pixels_3HW, spec, number)
     if one.mode == "resize":
@@ -98,10 +98,10 @@ def view(pixels_3HW: Pixels, spec: Preprocess, number: int = 0) -> Pixels:
 
 
 def _scale(pixels_3HW: Pixels, spec: Preprocess, number: int) -> Preprocess:
-    """Choose a view's scale: beside a resized view an image smaller than a view is not padded but resized again.
+    """Choose a view's scale: with two scales, an image smaller than a view is not padded but resized for both.
 
-    Zeros around it would be what a crop of it shows most of, at a border that no larger image has, while the pixels
-    themselves are all in the resized view: its logit then counts alone.
+    A padded crop would consist mostly of zeros, with a border that no larger image has, and all its pixels are in the
+    resized view already, whose logit then counts alone.
     """
     singles = spec.singles
     small = len(singles) > 1 and min(pixels_3HW.shape[-2:]) < spec.size
@@ -109,11 +109,11 @@ def _scale(pixels_3HW: Pixels, spec: Preprocess, number: int) -> Preprocess:
 
 
 def _resize(pixels_3HW: Pixels, spec: Preprocess) -> Pixels:
-    """Bring the short side to a length, bicubic and antialiased, in uint8; of a strip only what lies under the crop.
+    """Resize the short side, bicubic and antialiased, in uint8; of a strip only the part under the crop.
 
-    torch is up to eight times faster than Pillow and at most 1/255 from it where it halves an image or more. Below
-    that, one value in 100,000 differed by 2/255, and Pillow shrinks tall images in the other order: there it is
-    Pillow itself.
+    torch is up to eight times faster than Pillow and within 1/255 of it if it halves an image or more. For smaller
+    factors one value in 100,000 differed by 2/255, and Pillow resizes tall images in the other order: there Pillow is
+    used.
     """
     height, width = pixels_3HW.shape[-2:]
     short, long = sorted((height, width))
@@ -130,34 +130,34 @@ def _resize(pixels_3HW: Pixels, spec: Preprocess) -> Pixels:
 
 
 def _strip(pixels_3HW: Pixels, spec: Preprocess, other: int) -> Pixels:
-    """Scale of a strip what lies under the crop: its whole is up to a million times as long as it is wide.
+    """Resize the part of a strip under the crop: the whole may be a million times as long as it is wide.
 
     Args:
         pixels_3HW: uint8, the whole strip.
-        spec: whose crop.
-        other: the long side of the whole, scaled, in pixels.
+        spec: the preprocessing.
+        other: long side of the whole resized image, in pixels.
 
     Returns:
-        uint8 (3, H, W), the short side scaled and of the long one the crop; at most 1/255 from a scaling of the whole.
+        uint8 (3, H, W), the short side resized and the long one cropped; within 1/255 of resizing the whole.
     """
     lies = pixels_3HW.shape[1] <= pixels_3HW.shape[2]
     short, long = sorted(pixels_3HW.shape[1:])
     scale = long / other
     begin, length = middle(other, spec.size) * scale, spec.size * scale
-    reach = math.ceil(2 * max(1.0, scale)) + 1  # of the bicubic kernel, beside the crop
+    reach = math.ceil(2 * max(1.0, scale)) + 1  # support of the bicubic kernel on each side of the crop
     start, stop = max(0, int(begin) - reach), min(long, math.ceil(begin + length) + reach)
     part_3HW = pixels_3HW[:, :, start:stop] if lies else pixels_3HW[:, start:stop]
     image = Image.fromarray(np.ascontiguousarray(part_3HW.transpose(1, 2, 0)))
     crop, all_of_it = (spec.size, begin - start, begin - start + length), (spec.short_side, 0.0, float(short))
     across, down = (crop, all_of_it) if lies else (all_of_it, crop)
-    # The order in which Pillow takes the two directions of the whole: the values between are cut to 8 bits.
+    # Pillow's order of the two passes: the values between them are rounded to 8 bits.
     for horizontal in (True, False) if lies or short <= spec.short_side else (False, True):
         image = _squeezed(image, across if horizontal else down, horizontal=horizontal)
     return np.asarray(image).transpose(2, 0, 1)
 
 
 def _squeezed(image: Image.Image, change: tuple[int, float, float], *, horizontal: bool) -> Image.Image:
-    """Scale in one direction: to so many pixels, from a place to another."""
+    """Resize in one direction: `change` is the new length and the start and end of the source range."""
     count, begin, end = change
     if horizontal:
         return image.resize((count, image.height), Image.Resampling.BICUBIC, (begin, 0, end, image.height))
@@ -167,27 +167,27 @@ def _squeezed(image: Image.Image, change: tuple[int, float, float], *, horizonta
 def _shrunk(pixels_3HW: Pixels, high: int, wide: int) -> Pixels:
     import torch
 
-    in_place = min(pixels_3HW.strides) > 0 and pixels_3HW.flags.writeable  # torch has no others
+    in_place = min(pixels_3HW.strides) > 0 and pixels_3HW.flags.writeable  # torch needs such arrays
     pixels = torch.from_numpy(pixels_3HW if in_place else pixels_3HW.copy())
     return torch.nn.functional.interpolate(pixels[None], (high, wide), mode="bicubic", antialias=True)[0].numpy()
 
 
 def _centre(pixels_3HW: Pixels, size: int) -> Pixels:
-    """Cut the centre; what lies outside the image is zero."""
+    """Cut the centre, padded with zeros outside the image; uint8 (3, S, S)."""
     top, left = (middle(max(side, size), size) for side in pixels_3HW.shape[-2:])
     return _piece(pixels_3HW, size, (top, left, size, size))
 
 
 def _piece(pixels_3HW: Pixels, size: int, window: tuple[int, int, int, int]) -> Pixels:
-    """Cut a window out of an image around which zeros lie where a side is shorter than a view.
+    """Cut a window out of an image that is padded with zeros to the size of a view.
 
     Args:
         pixels_3HW: uint8.
         size: the side of a view.
-        window: top, left, height and width, counted from where the zeros begin.
+        window: top, left, height and width in the padded image.
 
     Returns:
-        uint8 (3, height, width); the zeros are made for the window alone, a strip of them could be millions long.
+        uint8 (3, height, width); only the window is padded, since a strip may be millions of pixels long.
     """
     top, left, high, wide = window
     (above, height), (before, width) = ((max(0, size - side) // 2, side) for side in pixels_3HW.shape[-2:])
@@ -202,22 +202,22 @@ def _piece(pixels_3HW: Pixels, size: int, window: tuple[int, int, int, int]) -> 
 
 
 def _spread(pixels_3HW: Pixels, spec: Preprocess) -> list[tuple[int, int]]:
-    """Place crops evenly from edge to edge, row by row: top and left of each."""
+    """Return top and left of crops spread evenly from edge to edge, row by row."""
     each = math.isqrt(spec.crops)
     tops, lefts = (_evenly(max(0, side - spec.size), each) for side in pixels_3HW.shape[-2:])
     return [(top, left) for top in tops for left in lefts]
 
 
 def _textured(pixels_3HW: Pixels, spec: Preprocess) -> list[tuple[int, int]]:
-    """Place crops where neighbouring pixels differ most, among places half a view apart at most: the most first.
+    """Return top and left of the crops with the most texture, on a grid with a stride of at most half a view.
 
-    After: TextureCrop, Konstantinidou et al. 2024, arXiv:2407.15500; the measure is the mean absolute difference of
-    neighbours in the sum of the colours, which is exact in integers.
+    Source: TextureCrop, Konstantinidou et al. 2024, arXiv:2407.15500; the measure is the mean absolute difference of
+    neighbouring pixels in the sum of the channels, which is exact in integers.
     """
     stride = spec.size // 2
     sides = [max(side, spec.size) for side in pixels_3HW.shape[-2:]]
     tops, lefts = (_evenly(side - spec.size, 1 - (spec.size - side) // stride) for side in sides)
-    if sides[0] > sides[1]:  # rows are dear and columns cheap, and the measure knows no direction
+    if sides[0] > sides[1]:  # rows cost more than columns, and the measure is symmetric
         texture_TL = _texture(pixels_3HW.swapaxes(1, 2), spec.size, lefts, tops).T
     else:
         texture_TL = _texture(pixels_3HW, spec.size, tops, lefts)
@@ -227,25 +227,25 @@ def _textured(pixels_3HW: Pixels, spec: Preprocess) -> list[tuple[int, int]]:
 
 
 def _evenly(room: int, count: int) -> list[int]:
-    """Spread places over the room that a crop has along one side; the middle where there is one."""
+    """Spread `count` offsets evenly over [0, room]; the middle for one."""
     return [room // 2] if count == 1 else [round(room * number / (count - 1)) for number in range(count)]
 
 
 def _texture(pixels_3HW: Pixels, size: int, tops: list[int], lefts: list[int]) -> NDArray[np.int64]:
-    """Add up the differences of neighbours under every crop.
+    """Sum the differences of neighbouring pixels in every crop.
 
     Args:
-        pixels_3HW: uint8; zeros lie around it where a side is shorter than a view.
+        pixels_3HW: uint8; padded with zeros if a side is shorter than a view.
         size: the side of a crop.
-        tops: T places where crops begin, downwards.
-        lefts: L places where crops begin, to the right.
+        tops: T vertical offsets of crops.
+        lefts: L horizontal offsets of crops.
 
     Returns:
-        int64 (T, L). The image is gone over in pieces, so that no sum of all its pixels is held.
+        int64 (T, L). The image is processed in pieces, so that no summed-area table of all its pixels is held.
     """
     rows, columns = (np.unique([0, *edges, *(edge + size for edge in edges)]) for edges in (tops, lefts))
     bands = [_roughness(pixels_3HW, size, (top, low), int(columns[-1])) for top, low in pairwise(rows.tolist())]
-    summed = np.zeros((len(rows), len(columns)), np.int64)  # over everything above and to the left
+    summed = np.zeros((len(rows), len(columns)), np.int64)  # summed-area table
     summed[1:, 1:] = [np.add.reduceat(rough_W, columns[:-1]) for rough_W in bands]
     summed = summed.cumsum(0).cumsum(1)
     top_T, left_L = np.searchsorted(rows, tops), np.searchsorted(columns, lefts)
@@ -260,19 +260,19 @@ def _texture(pixels_3HW: Pixels, size: int, tops: list[int], lefts: list[int]) -
 
 
 def _roughness(pixels_3HW: Pixels, size: int, rows: tuple[int, int], width: int) -> NDArray[np.int64]:
-    """Add up down some rows how much each pixel differs from the one above and the one to the left.
+    """Sum over some rows the absolute difference of each pixel to the one above and the one to the left.
 
     Args:
-        pixels_3HW: uint8; zeros lie around it where a side is shorter than a view.
+        pixels_3HW: uint8; padded with zeros if a side is shorter than a view.
         size: the side of a view.
-        rows: the first, and the one behind the last.
-        width: of the image with its zeros.
+        rows: the first, and the one after the last.
+        width: width of the padded image.
 
     Returns:
-        int64 (W,); the differences themselves fit 16 bits, three colours together.
+        int64 (W,); a single difference, summed over three channels, fits 16 bits.
     """
     rough_W = np.zeros(width, np.int64)
-    # Zeros beside zeros differ in nothing: of those around the image only the first row and column behind it count.
+    # Inside the padding all differences are zero: only its first row and column after the image count.
     begins = [max(0, size - side) // 2 for side in pixels_3HW.shape[1:]]
     top, low = max(rows[0], begins[0]), min(rows[1], begins[0] + pixels_3HW.shape[1] + 1)
     end = min(width, begins[1] + pixels_3HW.shape[2] + 1)

@@ -1,1 +1,1 @@
-"""Command: what all commands share: settings, help, exit codes, and the record of a run."""
+"""Command: what all commands share: settings, help, exit codes, completion and the run record."""

@@ -1,4 +1,4 @@
-"""Output: the folder of a scan's verdict table where none was named, after what is scanned."""
+"""Default output: derives the folder of a scan's verdict table from its sources."""
 
 import glob
 import json
@@ -15,17 +15,17 @@ from pipeline.telemetry.redaction import redacted
 
 ENDING = "verdicts"
 ARCHIVE = ".tar"
-"""Is not the last ending of a compressed shard."""
+"""Also removed if a compression suffix follows it."""
 
 
 def default_output(sources: Sequence[str]) -> str:
-    """Name a folder in the current one: `photos/` gives `photos-verdicts`, `shards/{0..9}.tar` `shards-verdicts`.
+    """Return a folder in the current one: `photos/` gives `photos-verdicts`, `shards/{0..9}.tar` `shards-verdicts`.
 
     Args:
-        sources: local paths, globs and braces, as they are scanned; at least one.
+        sources: local paths, globs and braces; at least one.
 
     Returns:
-        A relative path. Of several sources the innermost folder that holds them all gives the name.
+        A relative path, named after the innermost folder that contains all sources.
     """
     places = [place(text) for text in sources]
     name = os.path.basename(places[0] if len(places) == 1 else os.path.commonpath(places))
@@ -35,7 +35,7 @@ def default_output(sources: Sequence[str]) -> str:
 
 
 def place(text: str) -> str:
-    """Find the folder or file that a source names; of a glob or braces the folder in which its first sign stands."""
+    """Return the folder or file of a source; for a glob or braces the folder before the first special character."""
     path = os.path.normpath(path_of(text))
     if os.path.exists(path) or not (glob.has_magic(path) or "{" in path):
         return path
@@ -44,14 +44,14 @@ def place(text: str) -> str:
 
 
 def demand_own(output: str, sources: Sequence[str]) -> None:
-    """Insist that a folder which a scan chose by itself holds no other scan's verdicts.
+    """Check that the default output does not hold verdicts of other sources.
 
     Args:
         output: the folder.
-        sources: local paths, globs and braces, as they are scanned.
+        sources: local paths, globs and braces.
 
     Raises:
-        SettingsError: scans wrote there, and none was of these sources.
+        SettingsError: only scans of other sources wrote there.
     """
     folder = storage.join(storage.absolute(output), RUNS)
     records = [json.loads(storage.read(url)) for url in storage.names(folder, ".json")]
@@ -60,7 +60,7 @@ def demand_own(output: str, sources: Sequence[str]) -> None:
     if others and all(_whole(other) != own for other in others):
         named = ", ".join(others[-1])
         raise SettingsError(
-            f"{output!r} already holds the verdicts of {named}; name another folder with --output, or this one to have "
+            f"{output!r} already holds the verdicts of {named}; name another folder with --output, or this one to put "
             "both in one table"
         )
 
@@ -70,17 +70,17 @@ def _whole(sources: Sequence[str]) -> set[str]:
 
 
 def unnamed(sources: Sequence[str], sink: str) -> str:
-    """Say why no folder can be named after what is scanned; empty where it can be.
+    """Explain why there is no default output; empty if there is.
 
     Args:
-        sources: as they are scanned.
-        sink: where the verdicts go, as `--sink` has it.
+        sources: the scan's sources.
+        sink: the value of `--sink`.
     """
     if sink != "files":
-        return "a catalog's table has no name to follow from the source"
+        return "a catalog's table has no default name"
     if is_submitted():
-        return "a submitted job stands in a folder that does not last"
+        return "a submitted job runs in a temporary folder"
     remote = next((text for text in sources if not is_local(text)), None)
     if remote is not None:
-        return f"the source {redacted(remote)!r} does not lie on this machine"
-    return "" if sources else "no source is given that it could be named after"
+        return f"the source {redacted(remote)!r} is not on this machine"
+    return "" if sources else "no source is given"

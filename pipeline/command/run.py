@@ -1,7 +1,7 @@
-"""Run: what a command did to a table, left beside the table as one JSON file.
+"""Run record: a JSON file next to a table with what a command did to it.
 
-Exit codes do not survive `ray job submit`, which makes every failure a 1; a schedule or an alert reads the record.
-A record is written when a run begins, with `exit_code` null, and again when it ends: one that stays null was killed.
+`ray job submit` maps every failure to exit code 1, so schedulers and alerts read the record. It is written when a run
+begins, with `exit_code` null, and again when it ends: if it stays null, the run was killed.
 """
 
 import json
@@ -21,45 +21,45 @@ from pipeline.runtime.submission import submission_id
 from pipeline.storage import storage
 from pipeline.telemetry.log import LOG
 from pipeline.telemetry.redaction import command_line, redacted, redacted_values
-from pipeline.telemetry.terminal import Ticker, interrupted, refused
+from pipeline.telemetry.terminal import ProgressDisplay, interrupted, refused
 
 FOLDER = "_runs"
-"""Where records lie in a table; readers of Parquet pass over names that begin so."""
+"""The folder of records in a table; Parquet readers ignore names that begin with `_`."""
 POINT = re.compile(r"\[\n\s+([\d.]+),\n\s+(\d+)\n\s+\]")
-"""Of `progress`, as it is indented: it becomes one line. No text in JSON holds the ends of lines that it has."""
+"""A point of `progress` in indented JSON, which is put on one line; JSON strings contain no line breaks."""
 UNEXPECTED = 1
-"""The exit code of an error that is none of ours: a traceback."""
+"""The exit code of an unexpected error, which prints a traceback."""
 
 
 def recorded(settings: JobSettings) -> dict[str, Any]:
-    """Write settings as a record keeps them: places of this machine whole, whatever folder the run stood in."""
+    """Return settings for a record, with absolute local paths."""
 
     def whole(place: str) -> str:
         return storage.absolute(place) if storage.is_local(place) else place
 
     values = settings.model_dump(mode="json")
-    for name, places in settings.lasting().items():
+    for name, places in settings.durable_places().items():
         values[name] = [whole(place) for place in places] if isinstance(values[name], list) else whole(places[0])
     return values
 
 
 class Record:
-    """The record of one run: entered when its settings are read, left when it is over, whatever ended it.
+    """The record of a run, as a context manager around it.
 
     Args:
-        job: the command's name.
-        settings: as they were read.
-        ticker: counts images as their rows are written; shown while the record is open.
+        job: the job's name.
+        settings: the run's settings.
+        progress: its progress display, which is entered with the record.
 
     Attributes:
-        exit_code: of the command; 0 until something ends it otherwise.
-        url: where the record lies; None until `begin`.
+        exit_code: exit code of the command; 0 until an error.
+        url: the record's URL; None until `begin`.
     """
 
-    def __init__(self, job: str, settings: JobSettings, ticker: Ticker) -> None:
+    def __init__(self, job: str, settings: JobSettings, progress: ProgressDisplay) -> None:
         self.exit_code = 0
         self.url: str | None = None
-        self._ticker = ticker
+        self._progress = progress
         self._begun = time.monotonic()
         started = datetime.now(UTC)
         self._id = LOG.begin(job)
@@ -86,24 +86,24 @@ class Record:
         }
 
     def __enter__(self) -> Self:
-        """Show progress."""
-        self._ticker.__enter__()
+        """Enter the progress display."""
+        self._progress.__enter__()
         return self
 
     def begin(self, output: str) -> None:
-        """Learn where the run writes, and leave a record there of a run that has begun."""
+        """Write the record of a started run into its output."""
         self.url = storage.join(storage.absolute(output), FOLDER, f"{self._id}.json")
         self._write()
 
     def succeed(self, summary: Mapping[str, Any]) -> None:
-        """Learn what the run did."""
+        """Set the run's summary."""
         self._facts["summary"] = redacted_values(summary)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        """Write how the run ended; our own errors and interruptions are told and become the exit code."""
-        self._ticker.__exit__(kind, error, trace)
+        """Write how the run ended; known errors and interruptions are logged and become the exit code."""
+        self._progress.__exit__(kind, error, trace)
         if isinstance(error, MoleError):
             self.exit_code = refused(error)
         elif isinstance(error, KeyboardInterrupt):
@@ -116,29 +116,29 @@ class Record:
             "ended": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - self._begun, 3),
             "exit_code": self.exit_code,
-            "written": self._ticker.images,
-            "faults": self._ticker.faults,
-            "verdicts": self._ticker.written.verdicts,
-            "phases": self._ticker.phases,
-            "progress": self._ticker.series.points(self._ticker.seconds, self._ticker.images),
+            "written": self._progress.images,
+            "faults": self._progress.faults,
+            "verdicts": self._progress.written.verdicts,
+            "phases": self._progress.phases,
+            "progress": self._progress.series.points(self._progress.seconds, self._progress.images),
         }
         self._write()
         ours = error is None or isinstance(error, MoleError | KeyboardInterrupt)
         if not ours:
-            self.tell()  # a traceback follows
+            self.log_location()  # a traceback follows
         return ours
 
-    def tell(self) -> None:
-        """Say where the record lies, as the last line of a log."""
+    def log_location(self) -> None:
+        """Log the record's URL, as the last line."""
         if self.url is not None:
-            self._ticker.say(f"run: {self.url}", record=self.url)
+            self._progress.log(f"run: {self.url}", record=self.url)
 
     def _write(self) -> None:
         if self.url is None:
             return
         try:
-            told = POINT.sub(r"[\1, \2]", json.dumps(self._facts, indent=2, default=str))
-            storage.write(self.url, told.encode())
-        except MoleError as reason:  # the record is not what the run is for
-            self._ticker.say(f"the run's record was not written: {reason}", "warning")
+            text = POINT.sub(r"[\1, \2]", json.dumps(self._facts, indent=2, default=str))
+            storage.write(self.url, text.encode())
+        except MoleError as reason:  # the run itself succeeded
+            self._progress.log(f"the run's record was not written: {reason}", "warning")
             self.url = None

@@ -1,4 +1,4 @@
-"""The command line: flags, environment and a TOML file are one settings model, refused here and nowhere later."""
+"""Job settings: flags, environment variables and a TOML file become one validated settings model."""
 
 import argparse
 import json
@@ -7,16 +7,16 @@ import re
 from collections.abc import Mapping, Sequence
 from inspect import cleandoc
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NoReturn, Self, get_args, get_origin
+from typing import Any, ClassVar, NoReturn, Self, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
-from pydantic.fields import FieldInfo
 
 from mole.errors import SettingsError
-from pipeline.command.given import Given, Names
+from pipeline.command.help import DURABLE, described, metavar
+from pipeline.command.settings_sources import SettingNames, SourcedValue
 from pipeline.runtime import invocation
-from pipeline.runtime.submission import demand_lasting
-from pipeline.storage import patience
+from pipeline.runtime.submission import demand_durable
+from pipeline.storage import retry
 from pipeline.telemetry.log import LOG, is_yes
 
 FLAG = re.compile(r"--[a-z][a-z-]*")
@@ -36,37 +36,36 @@ WORDS = {
     "datetime_from_date_parsing": "must be a time, such as 2026-11-01 or 2026-11-01T12:00:00Z",
     "datetime_parsing": "must be a time, such as 2026-11-01 or 2026-11-01T12:00:00Z",
 }
-"""What a value must be, by pydantic's name of the error, where its own words are not plain."""
+"""Plain messages by pydantic's error type."""
 BOTTOM = """\
-Each flag may also stand in the environment ({example}=...) or in a TOML file (--config), under its own
-name, with - or _. A flag wins over the environment, and the environment over the file. Of a setting that may be
-repeated, a variable holds one value, or several as a list in JSON: '["a", "b"]'."""
+Each flag can also be set in the environment ({example}=...) or in a TOML file (--config), under its own
+name, with - or _. A flag takes precedence over the environment, and the environment over the file. For a setting
+that may be repeated, a variable holds one value, or several as a JSON list: '["a", "b"]'."""
 
 
 class JobSettings(BaseModel):
-    """What the settings of every job have in common; a job's own class names its settings and its variables' prefix.
+    """Base class of the settings of all jobs.
 
-    A list is a flag that may be repeated; a tuple is one flag with commas between its values.
+    A list is a flag that may be repeated; a tuple is a flag with comma-separated values.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     prefix: ClassVar[str]
-    """Of the variables of the environment."""
+    """Prefix of the environment variables."""
     flags: ClassVar[dict[str, str]] = {}
-    """Settings whose flag has another name, which is also theirs in the environment and in files."""
+    """Flags that differ from the field's name, also in the environment and in files."""
     aliases: ClassVar[dict[str, str]] = {}
-    """Settings whose flag has a second name, which is taken wherever the first is."""
+    """Second names of flags, accepted wherever the first is."""
     positional: ClassVar[str | None] = None
-    """The setting that words without a flag are: a list takes them all, any other one of them."""
+    """The setting of positional arguments: a list takes them all, any other setting one of them."""
 
     config: Path | None = Field(None, description="a TOML file with any of these settings (default: no file)")
     allow_relative: bool = Field(
         False,
-        description="inside `ray job submit`, take paths relative to the copy of the folder that Ray makes there, "
-        "which does not last",
+        description="inside `ray job submit`, accept paths relative to the temporary copy of the folder that Ray makes",
     )
 
-    log_json: bool = Field(False, description="say each line on stderr as one JSON object, with run, phase and counts")
+    log_json: bool = Field(False, description="log each line on stderr as a JSON object, with run, phase and counts")
 
     @field_validator("*", mode="before")
     @classmethod
@@ -77,48 +76,50 @@ class JobSettings(BaseModel):
 
     @classmethod
     def from_command_line(cls, arguments: Sequence[str]) -> Self:
-        """Read the settings from flags, the environment and the file that `--config` names.
+        """Read the settings from flags, the environment and the file of `--config`.
 
         Raises:
-            SettingsError: a value is refused, a name is unknown, or the file cannot be read.
+            SettingsError: a value is invalid, a name is unknown, or the file cannot be read.
         """
         names = cls.names()
         given = names.variables(os.environ) | cls._flags(arguments)
         if "config" in given:
             given = names.file(given["config"]) | given
         if "log_json" in given and is_yes(given["log_json"].value):
-            LOG.as_json()  # from here on: what is refused below is told as JSON too
+            LOG.as_json()  # before validation, so that its errors are JSON too
         given = cls.supplied(given) | given
         try:
             settings = cls.model_validate({name: one.value for name, one in given.items()})
         except ValidationError as reason:
             complaints = dict.fromkeys(cls._complaint(error, given) for error in reason.errors())
             raise SettingsError("; ".join(complaints)) from reason
-        patience.seconds()  # it is no setting of a job, and is refused where they are all the same
+        retry.seconds()  # not a setting of a job, but validated with them
         if not settings.allow_relative:
-            demand_lasting({given[name].origin: places for name, places in settings.lasting().items() if name in given})
+            demand_durable(
+                {given[name].origin: places for name, places in settings.durable_places().items() if name in given}
+            )
         return settings
 
     @classmethod
-    def names(cls) -> Names:
-        """Tell what the settings are called in the environment and in files."""
+    def names(cls) -> SettingNames:
+        """Return the names of the settings in the environment and in files."""
         several = frozenset(name for name in cls.model_fields if cls._is_list(name))
         flags = {cls.flag(name).lstrip("-"): name for name in cls.model_fields}
-        return Names(flags | {flag.lstrip("-"): name for name, flag in cls.aliases.items()}, several, cls.prefix)
+        return SettingNames(flags | {flag.lstrip("-"): name for name, flag in cls.aliases.items()}, several, cls.prefix)
 
     @classmethod
-    def supplied(cls, given: Mapping[str, Given]) -> dict[str, Given]:
-        """Choose what is not given and follows from what is; a job's own class says what."""
+    def supplied(cls, given: Mapping[str, SourcedValue]) -> dict[str, SourcedValue]:
+        """Derive settings from others; overridden by jobs."""
         return {}
 
     @classmethod
     def flag(cls, name: str) -> str:
-        """Write a setting's name as it stands on the command line."""
+        """Return a setting's flag."""
         return cls.flags.get(name, f"--{name.replace('_', '-')}")
 
     @classmethod
     def command_line(cls) -> argparse.ArgumentParser:
-        """Make the command line; what is not given is left to the environment and the file."""
+        """Create the parser; flags that are not given are left to the environment and the file."""
         parser = _Parser(
             prog=invocation.program(),
             formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -130,10 +131,10 @@ class JobSettings(BaseModel):
 
     @classmethod
     def fill(cls, parser: argparse.ArgumentParser) -> dict[str, list[argparse.Action]]:
-        """Give a parser the flags of the settings, and what their help says.
+        """Add the flags of the settings, with their help, to a parser.
 
         Returns:
-            Of each setting what takes it: its flag, and the words without one.
+            The actions of each setting: its flag and its positional argument.
         """
         fields = sorted(cls.model_fields.items(), key=lambda named: (not named[1].is_required(), cls._depth(named[0])))
         parser.description = cleandoc(cls.__doc__ or "")
@@ -146,42 +147,42 @@ class JobSettings(BaseModel):
                     WORDS_GIVEN,
                     nargs="*",
                     metavar=word if several else word.upper(),
-                    help=f"as {cls.flag(word)}, without the flag" + ("; several may stand here" if several else ""),
+                    help=f"same as {cls.flag(word)}" + ("; may be repeated" if several else ""),
                 )
             ]
         for name, field in fields:
             flags = [cls.flag(name), *([cls.aliases[name]] if name in cls.aliases else [])]
             kind: dict[str, Any] = {"action": "append" if cls._is_list(name) else "store"}
-            kind |= {"metavar": flags[0].lstrip("-").replace("-", "_").upper()}
+            kind |= {"metavar": metavar(flags[0], name, field.annotation)}
             kind = {"action": "store_true"} if field.annotation is bool else kind
-            told = parser.add_argument(*flags, dest=name, help=_told(field).replace("%", "%%"), **kind)
-            taking[name] = [*taking.get(name, []), told]
+            action = parser.add_argument(*flags, dest=name, help=described(field).replace("%", "%%"), **kind)
+            taking[name] = [*taking.get(name, []), action]
         return taking
 
     @classmethod
     def _depth(cls, name: str) -> int:
-        """Tell how many classes above the job's own a setting was named."""
+        """Return the depth in the class hierarchy at which a setting is defined."""
         return next(depth for depth, kind in enumerate(cls.__mro__) if name in vars(kind).get("__annotations__", ()))
 
     @classmethod
     def _is_list(cls, name: str) -> bool:
         return get_origin(cls.model_fields[name].annotation) is list
 
-    def lasting(self) -> dict[str, list[str]]:
-        """List the places that must outlast the run: those it writes, and those that the table or a version names.
+    def durable_places(self) -> dict[str, list[str]]:
+        """Return the paths that must outlast the run: outputs, and those that the table or a version records.
 
         Returns:
-            Places by field.
+            Paths and URLs by field.
         """
-        values = {name: getattr(self, name) for name in LASTING if getattr(self, name, None) is not None}
+        values = {name: getattr(self, name) for name in DURABLE if getattr(self, name, None) is not None}
         return {name: value if isinstance(value, list) else [str(value)] for name, value in values.items()}
 
     @classmethod
-    def _flags(cls, arguments: Sequence[str]) -> dict[str, Given]:
-        """Read the flags, and the words without one.
+    def _flags(cls, arguments: Sequence[str]) -> dict[str, SourcedValue]:
+        """Parse flags and positional arguments.
 
         Raises:
-            SettingsError: a flag is unknown, or lacks its value, or there is a word too many.
+            SettingsError: a flag is unknown or lacks its value, or there are too many positional arguments.
         """
         end = arguments.index("--") if "--" in arguments else len(arguments)
         read, rest = cls.command_line().parse_known_intermixed_args(arguments[:end])
@@ -192,15 +193,15 @@ class JobSettings(BaseModel):
             raise SettingsError(f"there is no flag {name}; {advice}")
         values = vars(read)
         words = [*values.pop(WORDS_GIVEN, []), *rest, *arguments[end + 1 :]]
-        given = {name: Given(value, cls.flag(name)) for name, value in values.items()}
+        given = {name: SourcedValue(value, cls.flag(name)) for name, value in values.items()}
         return given | cls._worded(words, given)
 
     @classmethod
-    def _worded(cls, words: list[str], given: Mapping[str, Given]) -> dict[str, Given]:
-        """Turn words without a flag into the setting that they are.
+    def _worded(cls, words: list[str], given: Mapping[str, SourcedValue]) -> dict[str, SourcedValue]:
+        """Convert positional arguments to their setting.
 
         Raises:
-            SettingsError: there is none, or one word too many.
+            SettingsError: there is no positional setting, or too many arguments.
         """
         if not words:
             return {}
@@ -213,15 +214,15 @@ class JobSettings(BaseModel):
         before, flag = given.get(name), cls.flag(name)
         if cls._is_list(name):
             flagged = before.value if before is not None and isinstance(before.value, list) else []
-            return {name: Given([*flagged, *words], flag)}
+            return {name: SourcedValue([*flagged, *words], flag)}
         if before is not None or len(words) > 1:
             first = f"{flag} {before.value!r}" if before is not None else repr(words[0])
             raise SettingsError(f"{first} and {words[-1]!r} are both given, and one {name} is taken; leave one out")
-        return {name: Given(words[0], flag)}
+        return {name: SourcedValue(words[0], flag)}
 
     @classmethod
-    def _complaint(cls, error: Any, given: Mapping[str, Given]) -> str:
-        """Say which setting is wrong, as the user wrote it, what it must be, and its value."""
+    def _complaint(cls, error: Any, given: Mapping[str, SourcedValue]) -> str:
+        """Format a validation error: the setting as the user wrote it, what it must be, and its value."""
 
         def written(flag: str) -> str:
             field = cls.names().fields.get(flag.lstrip("-"), "")
@@ -231,7 +232,7 @@ class JobSettings(BaseModel):
         if kind == "missing":
             flag = cls.flag(name)
             where = f"{cls.names().variable(flag.lstrip('-'))} in the environment or {flag.lstrip('-')} in a file"
-            return f"{flag} is required (as a flag, {'as a word alone, ' if name == cls.positional else ''}as {where})"
+            return f"{flag} is required (as a flag, {'as an argument, ' if name == cls.positional else ''}as {where})"
         if kind == "value_error":
             words = FLAG.sub(lambda found: written(found[0]), str(error["ctx"]["error"]))
         elif kind == "literal_error":
@@ -244,55 +245,32 @@ class JobSettings(BaseModel):
 
 
 WORDS_GIVEN = "words without a flag"
-"""Where a command line that is read keeps them."""
-LASTING = ("reals", "source", "samples", "output", "table", "registry", "database", "report")
-"""Settings whose places a run writes, or whose place the table or a version keeps."""
+"""The destination of positional arguments."""
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Refuse the command line as every other setting is refused.
+        """Raise a parser error as a settings error.
 
         Raises:
             SettingsError: always.
         """
-        told = message.removeprefix("argument ").replace("ignored explicit argument", "takes no value, got")
-        raise SettingsError(told.replace("expected one argument", "a value must follow"))
+        text = message.removeprefix("argument ").replace("ignored explicit argument", "takes no value, got")
+        raise SettingsError(text.replace("expected one argument", "a value must follow"))
 
 
 def split_commas(value: object) -> object:
-    """Take `a,b` from a flag or the environment, and a list from a file."""
+    """Split `a,b` from a flag or the environment; pass on a list from a file."""
     return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
 
 
 def read_json(value: object) -> object:
-    """Take JSON from a flag or the environment, and what it would be from a file.
+    """Parse JSON from a flag or the environment; pass on a value from a file.
 
     Raises:
-        ValueError: it is text and no JSON.
+        ValueError: it is not valid JSON.
     """
     try:
         return json.loads(value) if isinstance(value, str) else value
     except json.JSONDecodeError as reason:
         raise ValueError(f"must be JSON: {reason}") from reason
-
-
-def _told(field: FieldInfo) -> str:
-    """Write what --help tells of a setting: what it is, its choices, and what happens without it."""
-    told, ending, shown = str(field.description).partition(" (default: ")
-    if named := choices(field.annotation):
-        told += f": {', '.join(named[:-1])}{' or ' if named[1:] else ''}{named[-1]}"
-    if field.is_required() and not ending:
-        return f"{told} (required)"
-    if not ending:
-        default = field.default
-        plain = ",".join(map(str, default)) if isinstance(default, tuple) else default
-        shown = f"{'off' if plain is False else plain})"
-    return f"{told} (default: {shown}"
-
-
-def choices(annotation: Any) -> tuple[str, ...]:
-    """List the values of a setting that is a choice, and of one that may be left out."""
-    if get_origin(annotation) is Literal:
-        return get_args(annotation)
-    return next((choices(part) for part in get_args(annotation) if get_origin(part) is Literal), ())

@@ -1,1 +1,1 @@
-"""Images: what the bytes of a file say: pixels, format, metadata, provenance."""
+"""Images: decoding, formats, metadata and provenance of image files."""

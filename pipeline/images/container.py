@@ -1,7 +1,7 @@
-"""Container: where an image file keeps what it says about itself; blocks are cut out of it, no pixel is decoded.
+"""Container: extracts metadata blocks from image files without decoding pixels.
 
-Every format is walked by its own lengths and counts; none is believed beyond the file, and no block, nor all together,
-is taken beyond its bound (`metadata.block`).
+Every format is parsed by its own lengths and counts; none is trusted beyond the end of the file, and each block and
+their total are bounded (`metadata.block`).
 """
 
 import re
@@ -29,21 +29,21 @@ from pipeline.images.metadata.iptc import resources
 
 XMP_MORE = b"http://ns.adobe.com/xmp/extension/\0"
 MOST_BOXES = 1_000
-"""Of JUMBF, in one JPEG's segments."""
+"""JUMBF boxes in one JPEG's segments."""
 
 PNG_XMP = "XML:com.adobe.xmp"
 RAW_PROFILE = re.compile(rb"\s*[\w ]{0,32}\s+\d{1,10}\s+")
-"""How a profile that ImageMagick wrote as a text begins: its name and its length; the rest is hexadecimal."""
+"""Header of a profile that ImageMagick wrote as text: name and length; the rest is hexadecimal."""
 
 TIFF_XMP, TIFF_IPTC, TIFF_PHOTOSHOP, TIFF_C2PA = 0x02BC, 0x83BB, 0x8649, 0xCD41
 
 
 def blocks(data: bytes, format_: str | None) -> Iterator[Block]:
-    """Yield a file's metadata, in the order in which it lies there.
+    """Yield a file's metadata blocks, in file order.
 
     Args:
-        data: the whole file; broken ones give what comes before the break.
-        format_: as `decode` names it; None has no blocks.
+        data: the whole file; a damaged one gives the blocks before the damage.
+        format_: as in `Picture.format`; None has no blocks.
     """
     left = MOST_FILE_BYTES
     signed = False
@@ -53,7 +53,7 @@ def blocks(data: bytes, format_: str | None) -> Iterator[Block]:
             if not signed:
                 yield block
             signed = True
-        elif block.data is data:  # a TIFF, of which no more than single fields will be copied
+        elif block.data is data:  # a TIFF, of which only single fields will be copied
             yield block
         else:
             left -= len(block.data)
@@ -63,7 +63,7 @@ def blocks(data: bytes, format_: str | None) -> Iterator[Block]:
 
 
 def _jpeg(data: bytes) -> Iterator[Block]:
-    """Walk the segments up to the first scan."""
+    """Yield the metadata of the segments up to the first scan."""
     main, more, shop, signed = b"", _Extension(), b"", _Boxed()
     for kind, start, end in _segments(data):
         match kind:
@@ -86,7 +86,7 @@ def _jpeg(data: bytes) -> Iterator[Block]:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield marker, start and end of each segment's body; fill and stray bytes before a marker are passed over."""
+    """Yield marker, start and end of each segment's body, skipping fill and stray bytes."""
     at = 2
     for _ in range(MOST_STEPS):
         at = data.find(b"\xff", at)
@@ -95,7 +95,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         kind = data[at + 1]
         if kind == 0xFF:
             at += 1
-        elif kind in (0x00, 0x01) or 0xD0 <= kind <= 0xD8:  # they stand alone
+        elif kind in (0x00, 0x01) or 0xD0 <= kind <= 0xD8:  # markers without a body
             at += 2
         elif kind in (0xD9, 0xDA):
             return
@@ -106,7 +106,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 class _Extension:
-    """The parts of an extended XMP packet, which the main packet names by its digest."""
+    """The parts of an extended XMP packet, which the main packet references by digest."""
 
     def __init__(self) -> None:
         self._parts: dict[bytes, dict[int, bytes]] = {}
@@ -127,7 +127,7 @@ class _Extension:
 
 
 class _Boxed:
-    """The parts of the JUMBF boxes in a JPEG's segments: each repeats the head of the box that it continues."""
+    """The parts of JUMBF boxes in a JPEG's segments, each of which repeats the box's header."""
 
     def __init__(self) -> None:
         self._parts: dict[bytes, list[bytes]] = {}
@@ -147,7 +147,7 @@ class _Boxed:
 
 
 def _png(data: bytes) -> Iterator[Block]:
-    """Walk all chunks: a text may follow the pixels."""
+    """Yield the metadata of all chunks; texts may follow the pixels."""
     at, packed = 8, 0
     for _ in range(MOST_STEPS):
         length, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
@@ -162,7 +162,7 @@ def _png(data: bytes) -> Iterator[Block]:
             case b"tEXt" | b"zTXt" | b"iTXt" if length and packed < MOST_PACKED:
                 packed += kind != b"tEXt"
                 yield from _png_text(kind, data[at + 8 : at + 8 + min(length, MOST_BLOCK_BYTES)])
-            case b"comf":  # ComfyUI's own, in animations
+            case b"comf":  # ComfyUI's own chunk, in animations
                 name, _, text = data[at + 8 : at + 8 + min(length, MOST_TEXT_BYTES)].partition(b"\0")
                 yield Block("text", name[:79].decode("latin-1"), text)
         at += 12 + length
@@ -187,7 +187,7 @@ def _png_text(kind: bytes, body: bytes) -> Iterator[Block]:
 
 
 def _latin(text: bytes) -> bytes:
-    """Bring a Latin-1 text to UTF-8; many writers put UTF-8 there, and what can be read as that is left."""
+    """Convert Latin-1 to UTF-8, unless it is valid UTF-8 already, as many writers use."""
     try:
         text.decode("utf-8")
     except UnicodeDecodeError:
@@ -196,7 +196,7 @@ def _latin(text: bytes) -> bytes:
 
 
 def _raw_profile(name: str, text: bytes) -> Iterator[Block]:
-    """Read a profile that ImageMagick wrote as a text of hexadecimal digits."""
+    """Yield the block of a profile that ImageMagick wrote in hexadecimal."""
     head = RAW_PROFILE.match(text[:128])
     digits = b"".join(text[head.end() :].split()) if head else b""
     try:
@@ -212,7 +212,7 @@ def _raw_profile(name: str, text: bytes) -> Iterator[Block]:
 
 
 def _inflate(packed: bytes, most: int) -> bytes:
-    """Unpack at most so many bytes; a broken stream is no text."""
+    """Decompress at most `most` bytes; empty for a corrupt stream."""
     try:
         return zlib.decompressobj().decompress(packed, most)
     except zlib.error:
@@ -237,7 +237,7 @@ def _webp(data: bytes) -> Iterator[Block]:
 
 
 def _gif(data: bytes) -> Iterator[Block]:
-    """Walk the blocks; sub-blocks are counted too, however small."""
+    """Yield the metadata of the blocks; sub-blocks count towards the step limit."""
     steps = 5 * MOST_STEPS
     at = 13 + _colours(data[10:11])
     while steps > 0 and at < len(data) and data[at] in (0x21, 0x2C):
@@ -261,7 +261,7 @@ def _gif_extension(data: bytes, label: bytes, start: int, end: int) -> Iterator[
         yield Block("text", "Comment", _unblocked(data, start, end, MOST_TEXT_BYTES))
     elif label == b"\xff" and data.startswith(
         b"\x0bXMP DataXMP", start
-    ):  # it lies there as one piece, and then numbers that end it
+    ):  # stored without sub-blocks, followed by a magic trailer
         yield packet(data[start + 12 : min(end, start + MOST_BLOCK_BYTES)].partition(b"\x01\xff\xfe\xfd")[0])
     elif label == b"\xff" and data.startswith(b"\x0bC2PA_GIF", start):
         yield store(_unblocked(data, start + 12, end, MOST_STORE_BYTES + 1))
@@ -277,7 +277,7 @@ def _unblocked(data: bytes, at: int, end: int, most: int) -> bytes:
 
 
 def _tiff(data: bytes) -> Iterator[Block]:
-    """A TIFF is its own EXIF; the other kinds are fields of it."""
+    """Yield a TIFF as EXIF, and the other kinds from its fields."""
     yield Block("exif", "", data)
     wanted = (TIFF_XMP, TIFF_IPTC, TIFF_PHOTOSHOP)
     values = tiff.fields(data, wanted, MOST_BLOCK_BYTES).values

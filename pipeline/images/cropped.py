@@ -1,7 +1,7 @@
-"""A JPEG's rectangle, decoded without the rest of it, where the C beside this file was built.
+"""Cropped decoding: decodes a rectangle of a JPEG without the rest, by a C extension.
 
-It is built with the package (`make setup`) where a compiler and libjpeg-turbo's headers are; elsewhere whole images are
-decoded, to the same pixels, at a half to a third of the speed.
+It is built with the package (`make setup`) if a compiler and libjpeg-turbo's headers are installed; otherwise whole
+images are decoded, to the same pixels, at a half to a third of the speed.
 """
 
 import ctypes
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from mole.views.preprocess import Window
 
 END = b"\xff\xd9"
-"""How a whole JPEG ends. What lies below the rectangle is never read, so only this shows a file that is cut there."""
+"""The end marker of a complete JPEG. Data below the rectangle are not read, so only this detects truncation there."""
 
 
 def _built() -> ctypes.CDLL | None:
-    """Load what was built, None where nothing was or where its libjpeg is missing.
+    """Load the extension; None if it was not built or its libjpeg is missing.
 
-    It stands outside the package, where a job's own copy of the package (`--working-dir`) finds it as well.
+    It is outside the package, where a job's copy of the package (`--working-dir`) finds it as well.
     """
     found = find_spec("mole_cropped")
     if found is None or found.origin is None:
@@ -32,24 +32,24 @@ def _built() -> ctypes.CDLL | None:
 
 _LIBRARY = _built()
 BUILT = _LIBRARY is not None
-"""Whether rectangles can be decoded here."""
+"""Whether the extension is available."""
 ADVICE = (
-    "whole JPEGs are decoded where this model sees their middle; for two to eight times the speed: "
+    "whole JPEGs are decoded although this model uses only their centre; for two to eight times the speed: "
     "apt-get install gcc libc6-dev libjpeg-dev, then make clean setup"
 )
 
 
 def decode_window(data: bytes, size: tuple[int, int], window: Window) -> NDArray[np.uint8] | None:
-    """Decode a rectangle of a JPEG whose colours are YCbCr, RGB or grey.
+    """Decode a rectangle of a YCbCr, RGB or greyscale JPEG.
 
     Args:
         data: the whole file.
-        size: height and width of the image as it is stored.
-        window: what is wanted, in the image as it is stored.
+        size: height and width of the stored image.
+        window: the rectangle in the stored image.
 
     Returns:
-        uint8 (3, H, W), RGB, to the bit what a decoding of the whole has there; None where that is what must be done:
-        nothing is built, the file does not end as it should, lacks progressive scans, or libjpeg complains.
+        uint8 (3, H, W), RGB, bit-identical to decoding the whole; None if the whole must be decoded: without the
+        extension, for a truncated file or missing progressive scans, or if libjpeg warns.
     """
     if _LIBRARY is None or not data.endswith(END):
         return None

@@ -1,8 +1,8 @@
-"""Decode: bytes become an upright RGB picture, or the fault that keeps them from being one; never an exception.
+"""Decode: converts the bytes of an image to an upright RGB picture or a fault, never an exception.
 
-`pipeline/formats` walks a file's structure first, so that what an image costs is bounded before it is spent and its
-reader sees no more than it needs. A plain JPEG goes through libjpeg-turbo, and where only a window of it is looked at,
-little more than that is decoded; everything else goes through Pillow. All give the same pixels.
+`pipeline/images/formats` inspects the structure first, so that the cost of decoding is bounded in advance and the
+decoder gets only the data it needs. A plain JPEG is decoded by libjpeg-turbo, and if only a window of it is needed,
+little more than that is decoded; everything else is decoded by Pillow. All give the same pixels.
 """
 
 import io
@@ -27,8 +27,8 @@ from pipeline.images.formats.signature import sniff
 from pipeline.records import Status
 
 register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
-AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a core an image: Ray runs as many of these at a time as there are cores
-Image.MAX_IMAGE_PIXELS = None  # `Bounds` is the bound, checked before any pixel is decoded
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # one thread per image: Ray runs one task per core
+Image.MAX_IMAGE_PIXELS = None  # `Bounds` is checked before any pixel is decoded
 
 READERS = {
     "jpeg": "JPEG",
@@ -41,7 +41,7 @@ READERS = {
     "jp2": "JPEG2000",
     "heic": "HEIF",
 }
-"""Pillow's name of each format that is decoded here. Its other readers are not asked: some start other programs."""
+"""Pillow's names of the supported formats. Its other plugins are not used: some start external programs."""
 
 WALKS: dict[str, Callable[[bytes], Layout]] = {
     "jpeg": jpeg.inspect,
@@ -54,19 +54,19 @@ WALKS: dict[str, Callable[[bytes], Layout]] = {
     "avif": lambda data: Layout(data, footprint=16, most_pixels=50_000_000),
     "heic": lambda data: Layout(data, footprint=12, most_pixels=50_000_000),
 }
-"""Tells of each format what decoding costs; AVIF's and HEIC's libraries bound their boxes themselves."""
+"""The structural inspection of each format; the libraries of AVIF and HEIC bound their boxes themselves."""
 
 LACKING = ("not available", "not supported", "unsupported", "not implemented", "unknown")
-"""How the decoders of boxed formats say that they have none for what a sound header announces."""
+"""Parts of decoders' messages for valid files with unsupported features."""
 DAMAGE = re.compile(r"premature end of data|bad \w+ code|instead of RST", re.IGNORECASE)
-"""What libjpeg says where pixels are lost; its other complaints (bytes too many, odd marks) cost none."""
+"""libjpeg's warnings of lost pixels; its other warnings (extra bytes, odd markers) are harmless."""
 NO_END = re.compile(r"premature end of JPEG file", re.IGNORECASE)
-"""What it says of a file that is cut, or lacks no more than its end mark."""
+"""Its warning of a truncated file, or of one that lacks only its end marker."""
 
 SELF_TURNING = ("TIFF", "HEIF")
-"""Pillow gives these upright already."""
+"""Formats that Pillow returns upright."""
 MOST_SIDE = (1 << 31) - 1
-"""A column of the table holds no more."""
+"""Maximum of the table's int32 columns."""
 
 UPRIGHT = {
     2: (False, (2,)),
@@ -77,22 +77,22 @@ UPRIGHT = {
     7: (True, (1, 2)),
     8: (True, (1,)),
 }
-"""EXIF orientation: whether height and width change places, then which axes of (3, H, W) are turned round."""
+"""EXIF orientation: whether height and width are swapped, then which axes of (3, H, W) are flipped."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What is refused before any pixel is decoded.
+    """Bounds that are checked before any pixel is decoded.
 
-    Beside these stand the bounds of `pipeline.images.formats`, each told by the row that it refuses: 1 GiB of memory
-    for an image (the format's measured bytes a pixel times its pixels); 1,200,000,000 pixels times scans of a JPEG;
+    The bounds of `pipeline.images.formats` apply as well, and are named in the rows that they refuse: 1 GiB of memory
+    per image (the format's measured bytes per pixel times its pixels); 1,200,000,000 pixels times scans of a JPEG;
     10,000 JPEG segments, 100,000 PNG or WebP chunks, 1,000,000 GIF blocks, 200,000 TIFF strips or tiles; code blocks,
     tiles and packets of JPEG 2000; 50,000,000 pixels of AVIF and HEIC, 25,000,000 of JPEG 2000.
 
     Attributes:
-        max_bytes: most bytes of a file.
-        max_pixels: most pixels, width times height.
-        min_side: fewest pixels of a side.
+        max_bytes: maximum size of a file.
+        max_pixels: maximum width times height.
+        min_side: minimum width and height in pixels.
     """
 
     max_bytes: int
@@ -105,10 +105,10 @@ class Picture:
     """A decoded image.
 
     Attributes:
-        pixels_3HW: uint8, RGB, upright; of the window that was asked for.
-        format: in small letters, `jpeg`.
-        width: of the whole, as it is displayed.
-        height: of the whole, as it is displayed.
+        pixels_3HW: uint8, RGB, upright; of the requested window.
+        format: in lower case, such as `jpeg`.
+        width: of the whole upright image.
+        height: of the whole upright image.
     """
 
     pixels_3HW: Pixels
@@ -119,7 +119,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Fault:
-    """Why bytes are no picture; format and size where the header told them (a refused size as it is stored)."""
+    """Why an image could not be decoded; with format and size if known (the stored size if it was refused)."""
 
     status: Status
     detail: str
@@ -129,31 +129,31 @@ class Fault:
 
 
 @dataclass
-class _Told:
-    """What is known of an image so far, for the row of a fault that may come."""
+class _Known:
+    """What is known of an image so far, for a possible fault."""
 
     size: tuple[int | None, int | None] = (None, None)
     layout: Layout = field(default_factory=lambda: Layout(b""))
 
 
-Look = Callable[[int, int], Window | None]
-"""Tells from height and width which part of an upright image is looked at, None for all of it."""
+Region = Callable[[int, int], Window | None]
+"""Selects the window of an upright image from its height and width, None for the whole image."""
 
 
-def everything(height: int, width: int) -> None:
-    """Look at all of an image."""
+def whole_image(height: int, width: int) -> None:
+    """Select the whole image."""
 
 
-def decode(data: bytes, bounds: Bounds, look: Look = everything) -> Picture | Fault:
-    """Decode one image's first frame.
+def decode(data: bytes, bounds: Bounds, region: Region = whole_image) -> Picture | Fault:
+    """Decode an image's first frame.
 
     Args:
         data: the whole file.
-        bounds: what is refused undecoded.
-        look: which part of it is wanted.
+        bounds: the bounds.
+        region: selects the window to return.
 
     Returns:
-        The picture, or the fault; bad bytes raise nothing.
+        The picture or the fault; damaged bytes raise nothing.
     """
     if not data:
         return Fault(Status.EMPTY, "no bytes")
@@ -164,19 +164,19 @@ def decode(data: bytes, bounds: Bounds, look: Look = everything) -> Picture | Fa
         return Fault(Status.NOT_AN_IMAGE, f"no image format begins with {data[:16]!r}")
     if name not in READERS:
         return Fault(Status.UNSUPPORTED, f"no decoder for {name} is installed", name)
-    told = _Told()
+    known = _Known()
     try:
-        return _decode(data, name, bounds, look, told)
+        return _decode(data, name, bounds, region, known)
     except Exception as reason:  # noqa: BLE001 - an image's own code: whatever it raises, the bytes are the cause, and the row tells the type
-        return _fault(reason, name, told)
+        return _fault(reason, name, known)
 
 
-def _decode(data: bytes, name: str, bounds: Bounds, look: Look, told: _Told) -> Picture | Fault:
-    """Walk, bound, open and decode, in this order; what becomes known is put down in `told`."""
-    layout = told.layout = WALKS[name](data)
+def _decode(data: bytes, name: str, bounds: Bounds, region: Region, known: _Known) -> Picture | Fault:
+    """Inspect, check bounds, open and decode; `known` is updated on the way."""
+    layout = known.layout = WALKS[name](data)
     if layout.size and (fault := _refused(layout.size, name, layout, bounds)):
         return fault
-    told.size = layout.size or told.size
+    known.size = layout.size or known.size
     with (
         warnings.catch_warnings(action="ignore"),
         Image.open(io.BytesIO(layout.data), formats=(READERS[name],)) as image,
@@ -184,20 +184,20 @@ def _decode(data: bytes, name: str, bounds: Bounds, look: Look, told: _Told) -> 
         if fault := _refused(image.size, name, layout, bounds):
             return fault
         turn = 1 if image.format in SELF_TURNING else orientation(image.info)
-        told.size = width, height = image.size[::-1] if UPRIGHT.get(turn, (False, ()))[0] else image.size
-        part_3HW = _glimpse(data, image, look(height, width), turn)
+        known.size = width, height = image.size[::-1] if UPRIGHT.get(turn, (False, ()))[0] else image.size
+        part_3HW = _decode_window(data, image, region(height, width), turn)
         if part_3HW is None and image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
-            part_3HW = _whole_jpeg(data, turn, look(height, width))
+            part_3HW = _whole_jpeg(data, turn, region(height, width))
         if part_3HW is None:
             image.load()
             if image.format in SELF_TURNING:
-                told.size = width, height = image.size  # what is decoded may have another size than the header said
-            part_3HW = _part(image, look(height, width), turn, layout)
+                known.size = width, height = image.size  # the decoded size may differ from the header
+            part_3HW = _part(image, region(height, width), turn, layout)
         return Picture(part_3HW, name, width, height)
 
 
 def _refused(size: tuple[int, int], name: str, layout: Layout, bounds: Bounds) -> Fault | None:
-    """Refuse a size that is out of bounds, or whose decoding would take too much memory."""
+    """Check the bounds of a size and of the memory for decoding it."""
     width, height = size
     shown = (width, height) if max(size) <= MOST_SIDE else (None, None)
     most = min(bounds.max_pixels, layout.most_pixels or bounds.max_pixels)
@@ -214,32 +214,32 @@ def _refused(size: tuple[int, int], name: str, layout: Layout, bounds: Bounds) -
     return None
 
 
-def _fault(reason: Exception, name: str, told: _Told) -> Fault:
-    """Tell a picture that is cut or broken from one whose kind nothing here reads, and from one that takes too much."""
+def _fault(reason: Exception, name: str, known: _Known) -> Fault:
+    """Classify a decoding error: truncated or damaged, unsupported, or too large."""
     if isinstance(reason, RefusalError):
-        return Fault(reason.status, str(reason), reason.format or name, *(reason.size or told.size))
+        return Fault(reason.status, str(reason), reason.format or name, *(reason.size or known.size))
     words = " ".join(f"{type(reason).__name__}: {reason}".split())
     if isinstance(reason, MemoryError):
         status = Status.TOO_LARGE
     elif isinstance(reason, UnidentifiedImageError):
-        status = Status.UNSUPPORTED if told.layout.kind else Status.TRUNCATED
-        words = f"nothing here reads this {told.layout.kind}" if told.layout.kind else "no readable header"
+        status = Status.UNSUPPORTED if known.layout.kind else Status.TRUNCATED
+        words = f"no decoder reads this {known.layout.kind}" if known.layout.kind else "no readable header"
     elif isinstance(reason, NotImplementedError) or any(hint in str(reason).lower() for hint in LACKING):
         status = Status.UNSUPPORTED
     else:
         status = Status.TRUNCATED
-    return Fault(status, words, name, *told.size)
+    return Fault(status, words, name, *known.size)
 
 
 def upright(pixels_3HW: Pixels, turn: int) -> Pixels:
-    """Turn a stored picture as it is displayed; uint8 (3, H, W), the turn as EXIF counts them."""
+    """Apply an EXIF orientation; uint8 (3, H, W)."""
     swapped, axes = UPRIGHT.get(turn, (False, ()))
     turned = pixels_3HW.swapaxes(1, 2) if swapped else pixels_3HW
     return np.flip(turned, axes) if axes else turned
 
 
-def _glimpse(data: bytes, image: Image.Image, window: Window | None, turn: int) -> Pixels | None:
-    """Decode no more of a JPEG than the window of it, upright; None where the whole must be decoded."""
+def _decode_window(data: bytes, image: Image.Image, window: Window | None, turn: int) -> Pixels | None:
+    """Decode only the window of a JPEG, upright; None if the whole must be decoded."""
     if window is None or image.format != "JPEG" or image.mode not in ("RGB", "L"):
         return None
     part_3HW = decode_window(data, image.size[::-1], _stored(window, turn, image.size))
@@ -247,7 +247,7 @@ def _glimpse(data: bytes, image: Image.Image, window: Window | None, turn: int) 
 
 
 def _stored(window: Window, turn: int, size: tuple[int, int]) -> Window:
-    """Find a window of the upright image in the image as it is stored, with that width and height."""
+    """Map a window of the upright image to the stored image of this width and height."""
     top, left, high, wide = window
     swapped, axes = UPRIGHT.get(turn, (False, ()))
     width, height = size[::-1] if swapped else size
@@ -257,7 +257,7 @@ def _stored(window: Window, turn: int, size: tuple[int, int]) -> Window:
 
 
 def _whole_jpeg(data: bytes, turn: int, window: Window | None) -> Pixels | None:
-    """Decode a plain JPEG; None where Pillow must say what is wrong. A file may lack its end mark.
+    """Decode a plain JPEG, which may lack its end marker; None if Pillow must classify the error.
 
     Raises:
         RefusalError: libjpeg lost pixels.
@@ -278,7 +278,7 @@ def _whole_jpeg(data: bytes, turn: int, window: Window | None) -> Pixels | None:
 
 
 def _part(image: Image.Image, window: Window | None, turn: int, layout: Layout) -> Pixels:
-    """Convert the window of a loaded image, or all of it, to uint8 (3, H, W), upright."""
+    """Convert the window of a loaded image, or all of it, to upright uint8 (3, H, W)."""
     whole = Window(0, 0, image.height, image.width)
     stored = whole if window is None else _stored(window, turn, image.size)
     return upright(rgb(image, stored, layout).transpose(2, 0, 1), turn)

@@ -1,4 +1,4 @@
-"""A file's extension, as far as it says that the file is an image."""
+"""Extension: file name extensions of images."""
 
 IMAGE_EXTENSIONS = frozenset(
     [
@@ -23,5 +23,5 @@ IMAGE_EXTENSIONS = frozenset(
 
 
 def is_image(name: str) -> bool:
-    """Tell whether a name ends in an image's extension, whatever its case."""
+    """Return whether a name has an image's extension, ignoring case."""
     return name.rpartition(".")[2].lower() in IMAGE_EXTENSIONS

@@ -1,6 +1,6 @@
-"""Provenance: what a file declares about where it came from.
+"""Provenance: what a file declares about its origin.
 
-Anyone can write such a claim and anyone can strip it, so it stands beside the score and is never part of it.
+Anyone can write or strip such a claim, so it is reported next to the score and never part of it.
 """
 
 import re
@@ -13,13 +13,13 @@ from pipeline.images.metadata.block import MOST_TEXT_BYTES, Block
 
 KEPT = ("software", "camera", "generator", "source_type", "c2pa")
 MOST_NAME = 120
-"""Characters of a camera's name; a longer text is none."""
+"""Maximum length of a camera's name; a longer text is ignored."""
 
 MAKE, MODEL, SOFTWARE, COMMENT = 0x010F, 0x0110, 0x0131, 0x9286
 NAMING = (0x013B, 0x8298, 0x013C)
 """Artist, copyright, host computer."""
 PROCESSING = 0x000B
-"""The program that processed: a generator is told, any other is no one's software."""
+"""Processing software: only a generator is reported."""
 FREE = (0x010D, 0x010E)
 """Document name, description."""
 WINDOWS = (0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F)
@@ -39,38 +39,39 @@ XMP_ROLES = {
     "tiff:Artist": "name",
 }
 XMP_FACTS = {"Iptc4xmpExt:DigitalSourceType": "source_type", "Iptc4xmpExt:AISystemUsed": "generator"}
-"""Properties that are facts as they stand; what is named in neither is free text."""
+"""Properties that are facts themselves; properties in neither mapping are free text."""
 
 TEXT_ROLES = {"software": "software", "source": "name", "author": "name", "artist": "name", "copyright": "name"}
-"""Of the keywords of PNG texts."""
+"""Roles of PNG text keywords."""
 
 IPTC_TYPE = re.compile(r"\bcv\.iptc\.org/newscodes/digitalsourcetype/(\w{1,60})")
-"""IIM has no field for it; some write the address into one that it has."""
+"""IIM has no field for the source type; some write its URL into another field."""
 
 
 def declared(data: bytes, format_: str | None) -> dict[str, str] | None:
-    """Read what the file itself says.
+    """Read a file's declared provenance.
 
     Args:
-        data: the whole file, sound or not.
-        format_: as `decode` names it.
+        data: the whole file, possibly damaged.
+        format_: as in `Picture.format`.
 
     Returns:
-        Any of `software`, `camera`, `generator`, `source_type`, `c2pa`, each cut to 500 characters; None for none.
+        Any of `software`, `camera`, `generator`, `source_type`, `c2pa`, each truncated to 500 characters; None if there
+        are none.
     """
     facts = Declaration()
-    with suppress(Exception):  # whatever a reader did not foresee costs the rest of the claims, never the image's row
+    with suppress(Exception):  # an unexpected error loses the rest of the claims, never the image's row
         gather(data, format_, facts)
     return facts.kept()
 
 
 def gather(data: bytes, format_: str | None, facts: "Declaration") -> None:
-    """Read a file's metadata block by block; no bytes are known that make it raise, and the tests ask for more.
+    """Read a file's metadata block by block; no bytes are known to make it raise, and fuzz tests look for some.
 
     Args:
         data: the whole file.
-        format_: as `decode` names it.
-        facts: where they are put, so that what came before a failure stays.
+        format_: as in `Picture.format`.
+        facts: collects the facts, so that those before a failure are kept.
     """
     for block in blocks(data, format_):
         if block.kind == "c2pa":
@@ -81,7 +82,7 @@ def gather(data: bytes, format_: str | None, facts: "Declaration") -> None:
 
 
 class Declaration:
-    """The facts of one file, as its blocks tell them one after the other; what was said first stays."""
+    """Collects the facts of a file's blocks; the first value of a fact is kept."""
 
     def __init__(self) -> None:
         self._facts: dict[str, str] = {}
@@ -89,7 +90,7 @@ class Declaration:
         self._generators: list[str] = []
 
     def keep(self, fact: str, said: str) -> None:
-        """Take over a fact, cleaned and cut."""
+        """Add a fact, cleaned and truncated."""
         value = text.clean(said.rstrip("/").rpartition("/")[2] if fact == "source_type" else said)
         if value and fact == "generator":
             self._generators.append(value)
@@ -97,11 +98,11 @@ class Declaration:
             self._facts.setdefault(fact, value)
 
     def take(self, role: str, said: str) -> None:
-        """Take what stands in a field.
+        """Evaluate the text of a field.
 
         Args:
-            role: `software`, `program` (only a generator counts), `make`, `model`, `name` (someone's, or a source's),
-                `text`, or `text NAME` for a text under a keyword.
+            role: `software`, `program` (only a generator counts), `make`, `model`, `name` (a person's or a source's),
+                `text`, or `text NAME` for a text with a keyword.
             said: the field's text.
         """
         kind, _, name = role.partition(" ")
@@ -126,10 +127,10 @@ class Declaration:
                 self.keep("generator", generator.in_phrase(said))
 
     def settle(self, *, generated: bool = False) -> None:
-        """Make one name of the maker and the model that a block told.
+        """Combine a block's maker and model into one name.
 
         Args:
-            generated: whether the block says that they are a generator's; by themselves they are a camera's.
+            generated: whether the block declares them as a generator; otherwise they are a camera.
         """
         pieces = [text.clean(self._device.get(kind, "")) for kind in ("make", "model")]
         self._device = {}
@@ -138,7 +139,7 @@ class Declaration:
         self.keep("generator" if generated or generator.in_name(name) else "camera", name)
 
     def kept(self) -> dict[str, str] | None:
-        """Tell the facts; of the generators the first, or what says more of that one."""
+        """Return the facts; for the generator the first one, or a longer name of it."""
         if self._generators:
             first = self._generators[0]
             fuller = (later for later in self._generators if later.startswith(first) and later != first)

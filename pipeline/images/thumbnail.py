@@ -1,4 +1,4 @@
-"""Thumbnail: a small JPEG of an image's bytes, made in a process of its own that no image takes along when it dies."""
+"""Thumbnail: makes a small JPEG of an image in an isolated process, which a damaged image may crash."""
 
 import base64
 import io
@@ -17,7 +17,7 @@ from pipeline.runtime.isolation import server
 SIDE, QUALITY = 320, 78
 MOST_BYTES, MOST_PIXELS = 32 << 20, 50_000_000
 CPU_SECONDS = 5
-"""Of a core, for one image."""
+"""CPU seconds per image."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Thumbnail:
     """A small JPEG of an image's first frame.
 
     Attributes:
-        data: a data URL; empty where there is none.
-        width: pixels.
-        height: pixels.
-        why: why there is none, in words; empty where there is one.
+        data: a data URL; empty if there is none.
+        width: in pixels.
+        height: in pixels.
+        why: why there is none, in words; empty if there is one.
     """
 
     data: str = ""
@@ -38,20 +38,20 @@ class Thumbnail:
 
 
 def thumbnail(data: bytes) -> Thumbnail:
-    """Make an image small, or say why it cannot be shown; whatever the bytes are, this process lives on.
+    """Make a thumbnail, or return why there is none; this process survives any input.
 
     Args:
         data: the whole file.
     """
     outcome = server(__name__).call(small, data)
     if outcome.died:
-        return Thumbnail(why=f"not shown: its decoder ended, or took more than {CPU_SECONDS} s of a core")
+        return Thumbnail(why=f"not shown: its decoder crashed, or took more than {CPU_SECONDS} CPU seconds")
     made: Thumbnail = outcome.results[0]
     return made
 
 
 def small(data: bytes) -> Iterator[Thumbnail]:
-    """Make an image small in this process; one result.
+    """Make a thumbnail in this process; yields one result.
 
     Args:
         data: the whole file.
@@ -66,22 +66,22 @@ def small(data: bytes) -> Iterator[Thumbnail]:
 
 
 def shrunk(pixels_3HW: Pixels, side: int = SIDE, quality: int = QUALITY) -> tuple[str, int, int]:
-    """Make a JPEG that fits a square.
+    """Encode a JPEG that fits a square.
 
     Args:
         pixels_3HW: uint8, RGB.
-        side: of the square, pixels; what is smaller stays as it is.
+        side: of the square in pixels; a smaller image is not enlarged.
         quality: of the JPEG.
 
     Returns:
-        A data URL, and the width and the height in pixels.
+        A data URL, and width and height in pixels.
     """
     data, (width, height) = jpeg(pixels_3HW, side, quality)
     return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}", width, height
 
 
 def jpeg(pixels_3HW: Pixels, side: int, quality: int) -> tuple[bytes, tuple[int, int]]:
-    """Make a JPEG as `shrunk` does; its bytes, and width and height."""
+    """Encode a JPEG as `shrunk` does; return its bytes, and width and height."""
     image = Image.fromarray(np.ascontiguousarray(pixels_3HW.transpose(1, 2, 0)))
     image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     file = io.BytesIO()

@@ -1,1 +1,1 @@
-"""What users import from `mole`: a detector for images at hand, and a scorer for datasets of Ray."""
+"""Library: the public API of `mole`: a detector for single images and batches, and a scorer for Ray Data."""

@@ -1,4 +1,4 @@
-"""Detector: a loaded model for images at hand, which it decodes, views and scores by the scan's own steps.
+"""Detector: loads a model once and scores images in the same steps as a scan.
 
 Shapes: C views of an image, S side of a view.
 """
@@ -18,30 +18,30 @@ from mole.checkpoint import Checkpoint, load_checkpoint
 from mole.errors import SettingsError
 from mole.inference.heatmap import HeatMap, heat_maps
 from mole.inference.precision import Precision
-from mole.inference.scoring import Panel
+from mole.inference.scoring import SharedBackboneScorer
 from mole.measuring.calibration import PREVALENCE
 from mole.views.view import Pixels, views
 from pipeline import registry
 from pipeline.images.decode import Fault
-from pipeline.library.image import CHANNELS, Given, Stream, opened
+from pipeline.library.image import CHANNELS, ImageLike, Stream, decoded
 from pipeline.records import Status
 
 ON_CPU, ON_GPU = 16, 256
-"""Images of a forward pass, as of a scan."""
+"""Images per forward pass, as in a scan."""
 DEVICE = re.compile(r"auto|cpu|cuda(:(?P<number>\d+))?")
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a detector says of an image, or why it says nothing; the columns of a verdict table, by the same names.
+    """The result for an image, with the names of the columns of a verdict table.
 
     Attributes:
-        status: `ok`, or what is wrong with the image.
-        detail: the reason in words, None when ok.
-        logit: above the model's thresholds for generated; None, as what follows, where the image was not scored.
-        probability: that the image is generated, at the prevalence that the detector was loaded with.
+        status: `ok`, or the fault.
+        detail: the reason of the fault in words, None if ok.
+        logit: higher means more likely generated; this and the following are None if the image was not scored.
+        probability: that the image is generated, at the detector's prevalence.
         verdict: `generated`, `real` or `unsure`.
-        gates: mean router weight of each expert.
+        gates: mean router weight of each separate expert.
     """
 
     status: Status
@@ -53,17 +53,16 @@ class Result:
 
 
 class Detector:
-    """A model that is loaded once and scores images; the same bytes get the verdict that a scan gives them.
+    """Scores images with one model; the same bytes get the same verdict as in a scan.
 
     Args:
         checkpoint: the loaded model.
-        device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
-        prevalence: share of generated images among those that are looked at, which probabilities assume; verdicts do
-            not depend on it.
-        precision: float32 gives the same numbers on every machine; None the faster one by measuring, as in a scan.
+        device: `cpu`, `cuda`, or `auto` for a GPU if available.
+        prevalence: assumed share of generated images, for probabilities; verdicts do not depend on it.
+        precision: float32 gives the same numbers on every machine; None selects the faster one by timing, as in a scan.
 
     Raises:
-        SettingsError: the device, the prevalence or the precision is none, or there is no such GPU.
+        SettingsError: the device, the prevalence or the precision is invalid, or there is no such GPU.
     """
 
     def __init__(
@@ -79,7 +78,7 @@ class Detector:
         self.checkpoint = checkpoint
         self.prevalence = prevalence
         self._batch = ON_GPU if on_gpu else ON_CPU
-        self._panel = Panel([checkpoint], device, precision=precision, batch_size=self._batch)
+        self._scorer = SharedBackboneScorer([checkpoint], device, precision=precision, batch_size=self._batch)
 
     @classmethod
     def load(
@@ -93,75 +92,76 @@ class Detector:
         """Load a detector.
 
         Args:
-            model: `embedded` for the one that is shipped, a checkpoint's folder or that of a registry's version, or a
-                registry, whose promoted version is meant; a path or a URL.
-            device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
-            prevalence: share of generated images that probabilities assume.
-            precision: float32 gives the same numbers on every machine; None the faster one by measuring, as in a scan.
+            model: `embedded` for the shipped one, or the path or URL of a checkpoint, of a registry's version, or of a
+                registry, for its promoted version.
+            device: `cpu`, `cuda`, or `auto` for a GPU if available.
+            prevalence: assumed share of generated images, for probabilities.
+            precision: float32 gives the same numbers on every machine; None selects the faster one by timing, as in a
+                scan.
 
         Raises:
-            SettingsError: nothing is there, the device, the prevalence or the precision is none, or there is no such
-                GPU.
-            ModelError: what is there is no checkpoint, or is damaged.
+            SettingsError: the model does not exist, the device, the prevalence or the precision is invalid, or there is
+                no such GPU.
+            ModelError: it is not a checkpoint, or is damaged.
             StorageError: the store does not answer.
         """
         demand_settings(device, prevalence, precision)
         checkpoint = load_checkpoint(registry.locate(str(model)))
         return cls(checkpoint, device=device, prevalence=prevalence, precision=precision)
 
-    def score(self, image: Given) -> Result:
-        """Score one image; one that cannot be read is a result without a verdict.
+    def score(self, image: ImageLike) -> Result:
+        """Score one image; one that cannot be read gives a result without a verdict.
 
         Raises:
-            TypeError: it is none of the kinds that are taken.
-            ValueError: it is an array of another shape, or what holds it is closed.
+            TypeError: it is of an unsupported type.
+            ValueError: it is an array of another shape, or a closed file or image.
             ModelError: a logit is not finite.
         """
         if isinstance(image, list | tuple | set | frozenset | Iterator) and not isinstance(image, Stream):
             raise TypeError(f"score takes one image, got {type(image).__name__}; score_batch takes several")
-        [result] = self._scored([self._viewed(image)])
+        [result] = self._scored([self._views_of(image)])
         return result
 
-    def score_batch(self, images: Iterable[Given]) -> list[Result]:
-        """Score images in their order; those that cannot be read are results without a verdict.
+    def score_batch(self, images: Iterable[ImageLike]) -> list[Result]:
+        """Score images in order; those that cannot be read give results without a verdict.
 
         Args:
-            images: of any kinds, mixed; they are taken a batch at a time.
+            images: of any mix of types; consumed one batch at a time.
 
         Raises:
-            TypeError: it is one image, or one of them is none of the kinds that are taken.
-            ValueError: one of them is an array of another shape, or what holds it is closed.
+            TypeError: it is a single image, or one of them is of an unsupported type.
+            ValueError: one of them is an array of another shape, or a closed file or image.
             ModelError: a logit is not finite.
         """
         demand_several(images)
         waiting = enumerate(images)
         results: list[Result] = []
         while some := list(islice(waiting, self._batch)):
-            results += self._scored([self._viewed(image, f"image {number}: ") for number, image in some])
+            results += self._scored([self._views_of(image, f"image {number}: ") for number, image in some])
         return results
 
-    def heat_map(self, image: Given) -> list[HeatMap]:
-        """Show where in an image its logit comes from; see `mole.inference.heatmap` for what this can and cannot show.
+    def heat_map(self, image: ImageLike) -> list[HeatMap]:
+        """Compute heat maps of an image; see `mole.inference.heatmap` for what they show.
 
         Returns:
-            A map of each view that the model judges the image by: one, or as many as the model has crops.
+            A map for each of the model's views.
 
         Raises:
             SettingsError: the image cannot be read.
-            TypeError: it is none of the kinds that are taken.
-            ValueError: it is an array of another shape, or what holds it is closed.
+            TypeError: it is of an unsupported type.
+            ValueError: it is an array of another shape, or a closed file or image.
         """
-        picture = opened(image)
+        picture = decoded(image)
         if isinstance(picture, Fault):
             raise SettingsError(f"there is no map of an image that is {picture.status}: {picture.detail}")
         return heat_maps(self.checkpoint, picture.pixels_3HW)
 
     def _scored(self, seen: list[Pixels | Fault]) -> Iterator[Result]:
-        """Score as many images as go through the model together; uint8 (C, 3, S, S) of each."""
+        """Score one batch of images; uint8 (C, 3, S, S) each."""
         found = [view_C3SS for view_C3SS in seen if not isinstance(view_C3SS, Fault)]
         if not found:
             return (fault_result(fault) for fault in seen if isinstance(fault, Fault))
-        [scores] = self._panel.score([torch.from_numpy(np.concatenate(found))], crops=self.checkpoint.preprocess.crops)
+        [scores] = self._scorer.score([torch.from_numpy(np.concatenate(found))], crops=self.checkpoint.preprocess.crops)
         calibration = self.checkpoint.calibration
         probabilities = calibration.probability(scores.logit, self.prevalence).astype(np.float32)
         rows = zip(scores.logit, probabilities, calibration.verdict(scores.logit), scores.gates, strict=True)
@@ -171,16 +171,16 @@ class Detector:
         )
         return (fault_result(one) if isinstance(one, Fault) else next(scored) for one in seen)
 
-    def _viewed(self, image: Given, named: str = "") -> Pixels | Fault:
+    def _views_of(self, image: ImageLike, named: str = "") -> Pixels | Fault:
         """Decode an image and cut its views; uint8 (C, 3, S, S).
 
         Raises:
-            TypeError: it is none of the kinds that are taken; the words begin with how it is named.
-            ValueError: it is an array of another shape, or what holds it is closed.
+            TypeError: it is of an unsupported type; the message begins with `named`.
+            ValueError: it is an array of another shape, or a closed file or image.
         """
         spec = self.checkpoint.preprocess
         try:
-            picture = opened(image, spec.window)
+            picture = decoded(image, spec.window)
         except TypeError as reason:
             raise TypeError(f"{named}{reason}") from reason
         except ValueError as reason:
@@ -189,18 +189,18 @@ class Detector:
 
 
 def demand_settings(device: object, prevalence: object, precision: object) -> None:
-    """Insist on settings that can be had, before anything is loaded.
+    """Check the settings before anything is loaded.
 
     Raises:
-        SettingsError: one of them is none, or there is no such GPU.
+        SettingsError: one of them is invalid, or there is no such GPU.
     """
     found = DEVICE.fullmatch(device) if isinstance(device, str) else None
     if found is None:
         raise SettingsError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:' and a number, got {device!r}")
     gpus = torch.cuda.device_count()
     if found[0].startswith("cuda") and int(found["number"] or 0) >= gpus:
-        told = f"{gpus} that torch can use" if gpus else "no GPU that torch can use"
-        raise SettingsError(f"device {device!r}, but this machine has {told}; leave device out, or name 'cpu'")
+        known = f"{gpus} that torch can use" if gpus else "no GPU that torch can use"
+        raise SettingsError(f"device {device!r}, but this machine has {known}; leave device out, or name 'cpu'")
     if not isinstance(prevalence, int | float | np.floating) or not 0 < prevalence < 1:
         raise SettingsError(f"prevalence must be greater than 0 and less than 1, got {prevalence!r}")
     if precision not in (None, *get_args(Precision)):
@@ -209,10 +209,10 @@ def demand_settings(device: object, prevalence: object, precision: object) -> No
 
 
 def demand_several(images: object) -> None:
-    """Insist on something that holds images, and is not one.
+    """Check that a value is an iterable of images and not a single image.
 
     Raises:
-        TypeError: it is one image, or holds none.
+        TypeError: it is a single image, or not iterable.
     """
     one = isinstance(images, str | bytes | bytearray | memoryview | PathLike | Image.Image | Stream)
     if isinstance(images, np.ndarray):
@@ -224,5 +224,5 @@ def demand_several(images: object) -> None:
 
 
 def fault_result(fault: Fault) -> Result:
-    """Say why an image has no verdict."""
+    """Return the result of an image without a verdict."""
     return Result(fault.status, fault.detail)

@@ -1,7 +1,7 @@
-"""Image: whatever a user holds becomes an upright RGB picture, or the fault that keeps it from being one.
+"""Image input of the library: paths, bytes, streams, arrays and Pillow images become upright RGB pixels or a fault.
 
-A file's bytes are decoded as a scan decodes them. What Pillow or an array holds is decoded already: it is turned
-upright and brought to RGB in 8 bits by the scan's own code.
+Encoded bytes are decoded as in a scan. Pillow images and arrays are decoded already; they are rotated upright and
+converted to 8-bit RGB by the scan's code.
 """
 
 import io
@@ -14,7 +14,7 @@ from PIL import Image
 
 from mole.errors import SettingsError
 from mole.views.preprocess import Window
-from pipeline.images.decode import SELF_TURNING, Bounds, Fault, Look, Picture, decode, everything, upright
+from pipeline.images.decode import SELF_TURNING, Bounds, Fault, Picture, Region, decode, upright, whole_image
 from pipeline.images.formats.colour import rgb
 from pipeline.images.formats.layout import Layout, RefusalError
 from pipeline.images.formats.orientation import orientation
@@ -23,19 +23,19 @@ from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of
 
 BOUNDS = Bounds(max_bytes=64 << 20, max_pixels=100_000_000, min_side=16)
-"""What a scan refuses where its flags say nothing else."""
+"""The default bounds of a scan."""
 
 
 @runtime_checkable
 class Stream(Protocol):
-    """A file that is open in binary mode, `BytesIO` too."""
+    """A file open in binary mode, such as `BytesIO`."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """Read so many bytes at most; none at the end."""
+        """Read at most `size` bytes; none at the end."""
 
 
-Given = Image.Image | NDArray[np.uint8] | bytes | bytearray | memoryview | str | PathLike[str] | Stream
-"""An image: Pillow's, an array of uint8, a file's bytes, its path or URL, or a file that is open."""
+ImageLike = Image.Image | NDArray[np.uint8] | bytes | bytearray | memoryview | str | PathLike[str] | Stream
+"""An image: Pillow's, an array of uint8, a file's bytes, its path or URL, or an open file."""
 
 SHAPES = "(H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
 CHANNELS = (1, 3, 4)
@@ -46,10 +46,10 @@ TAKEN = (
 
 
 def demand_image(image: object) -> None:
-    """Insist on one of the kinds that `Given` names.
+    """Check that a value is an `ImageLike`.
 
     Raises:
-        TypeError: it is of another kind, or an array of another dtype.
+        TypeError: it is of another type, or an array of another dtype.
         ValueError: it is an array of another shape.
     """
     if isinstance(image, np.ndarray):
@@ -64,47 +64,47 @@ def demand_image(image: object) -> None:
         raise TypeError(f"an image must be {TAKEN}; got {type(image).__name__}")
 
 
-def opened(image: Given, look: Look = everything) -> Picture | Fault:
+def decoded(image: ImageLike, region: Region = whole_image) -> Picture | Fault:
     """Decode an image.
 
     Args:
-        image: of any kind; a file that is open is read from where it stands.
-        look: which part of a file's picture is wanted; pictures that are decoded already are given whole.
+        image: of any kind; an open file is read from its current position.
+        region: selects the part to return.
 
     Returns:
-        The picture, or the fault; what is wrong with an image raises nothing.
+        The picture or the fault; a damaged image raises nothing.
 
     Raises:
-        TypeError: it is none of the kinds that are taken.
-        ValueError: it is an array of another shape, or what holds it is closed.
+        TypeError: it is of another type.
+        ValueError: it is an array of another shape, or a closed file or image.
     """
     demand_image(image)
     if isinstance(image, Image.Image):
-        return _of_pillow(image, look)
+        return _of_pillow(image, region)
     if isinstance(image, np.ndarray):
-        return _of_array(image, look)
+        return _of_array(image, region)
     if isinstance(image, str | PathLike):
-        return _of_file(fsdecode(image), look)
+        return _of_file(fsdecode(image), region)
     if isinstance(image, bytes | bytearray | memoryview):
-        return decode(bytes(image), BOUNDS, look)
-    return _of_stream(image, look)
+        return decode(bytes(image), BOUNDS, region)
+    return _of_stream(image, region)
 
 
-def of_column(value: Any) -> Given | Fault:
-    """Take a value out of a column of a dataset, or say why it is no image; nothing raises."""
+def from_column(value: Any) -> ImageLike | Fault:
+    """Convert a value of a dataset column to an image or a fault; never raises."""
     if value is None or (isinstance(value, float | np.floating) and np.isnan(value)):
         return Fault(Status.MISSING, "no bytes in this column")
     if isinstance(value, np.ndarray) and value.ndim == 3 and len(value) == 1 and value.shape[2] not in CHANNELS:
-        value = value[0]  # as Ray gives a grey image among coloured ones
+        value = value[0]  # how Ray returns a greyscale image among coloured ones
     try:
         demand_image(value)
     except (TypeError, ValueError) as reason:
         return Fault(Status.UNSUPPORTED if isinstance(value, np.ndarray) else Status.NOT_AN_IMAGE, str(reason))
-    image: Given = value
+    image: ImageLike = value
     return image
 
 
-def _of_file(place: str, look: Look) -> Picture | Fault:
+def _of_file(place: str, region: Region) -> Picture | Fault:
     if not place:
         return Fault(Status.MISSING, "an empty path")
     try:
@@ -113,16 +113,16 @@ def _of_file(place: str, look: Look) -> Picture | Fault:
         return Fault(*fault_of(reason))
     except SettingsError as reason:
         return Fault(Status.MISSING, str(reason))
-    except ValueError as reason:  # a zero byte, a host that is none
+    except ValueError as reason:  # a NUL byte, an invalid host
         return Fault(Status.MISSING, f"{place!r} names no file: {reason}")
-    return decode(data, BOUNDS, look)
+    return decode(data, BOUNDS, region)
 
 
-def _of_stream(stream: Stream, look: Look) -> Picture | Fault:
-    """Read a file that is open to its end, or a byte further than is allowed.
+def _of_stream(stream: Stream, region: Region) -> Picture | Fault:
+    """Read an open file to its end, or to one byte beyond the bound.
 
     Raises:
-        TypeError: it gives no bytes.
+        TypeError: it does not return bytes.
         ValueError: it is closed, or not open for reading.
     """
     data = b""
@@ -138,24 +138,24 @@ def _of_stream(stream: Stream, look: Look) -> Picture | Fault:
         raise ValueError(f"a file must be open for reading: {reason}") from reason
     except STORE_FAULTS as reason:
         return Fault(*fault_of(reason))
-    return decode(data, BOUNDS, look)
+    return decode(data, BOUNDS, region)
 
 
-def _of_array(image: NDArray[np.uint8], look: Look) -> Picture | Fault:
+def _of_array(image: NDArray[np.uint8], region: Region) -> Picture | Fault:
     height, width = image.shape[:2]
     if not image.size:
         return Fault(Status.TOO_SMALL, f"{width} x {height} pixels, a side under the bound of {BOUNDS.min_side}")
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
-    return _of_pillow(Image.fromarray(np.ascontiguousarray(image)), look)
+    return _of_pillow(Image.fromarray(np.ascontiguousarray(image)), region)
 
 
 def _load(image: Image.Image) -> None:
-    """Have Pillow decode an image that it has only opened so far.
+    """Have Pillow decode an image that it has only decoded so far.
 
     Raises:
-        ValueError: the image, or its file, is closed; or the decoder says so of its bytes.
-        OSError: its bytes are cut.
+        ValueError: the image or its file is closed, or the bytes are invalid.
+        OSError: the bytes are truncated.
     """
     try:
         image.load()
@@ -169,16 +169,16 @@ class ClosedError(ValueError):
     """An image was closed before it was read."""
 
 
-def _of_pillow(image: Image.Image, look: Look) -> Picture | Fault:
-    """Bring a picture of Pillow to upright RGB.
+def _of_pillow(image: Image.Image, region: Region) -> Picture | Fault:
+    """Convert a Pillow image to upright RGB.
 
     Raises:
         ClosedError: it is closed.
     """
     form = (image.format or "pixels").lower()
     if image.width * image.height > BOUNDS.max_pixels:
-        told = f"{image.width:,} x {image.height:,} pixels, over the bound of {BOUNDS.max_pixels:,}"
-        return Fault(Status.TOO_LARGE, told, form, *image.size)
+        detail = f"{image.width:,} x {image.height:,} pixels, over the bound of {BOUNDS.max_pixels:,}"
+        return Fault(Status.TOO_LARGE, detail, form, *image.size)
     try:
         _load(image)
         turn = 1 if image.format in SELF_TURNING else orientation(image.info)
@@ -192,9 +192,9 @@ def _of_pillow(image: Image.Image, look: Look) -> Picture | Fault:
         return Fault(Status.TRUNCATED, f"{type(reason).__name__}: {reason}", form, *image.size)
     height, width = pixels_3HW.shape[1:]
     if min(height, width) < BOUNDS.min_side:
-        told = f"{width} x {height} pixels, a side under the bound of {BOUNDS.min_side}"
-        return Fault(Status.TOO_SMALL, told, form, width, height)
-    window = look(height, width)
+        detail = f"{width} x {height} pixels, a side under the bound of {BOUNDS.min_side}"
+        return Fault(Status.TOO_SMALL, detail, form, width, height)
+    window = region(height, width)
     if window is not None:
         pixels_3HW = pixels_3HW[:, window.top : window.top + window.height, window.left : window.left + window.width]
     return Picture(pixels_3HW, form, width, height)

@@ -1,4 +1,4 @@
-"""Scorer: a detector as Ray Data's `map_batches` wants one: columns of images in, columns of scores beside them out."""
+"""Scorer: a detector as a callable class for Ray Data's `map_batches`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,26 +10,26 @@ from mole.measuring.calibration import PREVALENCE
 from pipeline import registry
 from pipeline.images.decode import Fault
 from pipeline.library.detector import Detector, fault_result
-from pipeline.library.image import of_column
+from pipeline.library.image import from_column
 
 ADDED = ("logit", "probability", "verdict", "status", "detail")
 
 
 class Scorer:
-    """Scores the images of a column; Ray makes one in each of its actors, and the detector is loaded there.
+    """Scores the images of a column; the detector is loaded once in each Ray actor.
 
-    It runs in the precision that is faster there, as a scan does; no verdict depends on that.
+    It uses the faster precision, as a scan does; no verdict depends on that.
 
     Args:
-        model: as of `Detector.load`.
-        column: holds the images: arrays, as `read_images` gives them, bytes, as `read_binary_files` and
-            `read_webdataset` do, or paths and URLs. A value that is no image, as null or NaN are, gets null scores.
-        device: `cpu`, `cuda`, or `auto` for a GPU where Ray gave the actor one.
-        prevalence: share of generated images that probabilities assume.
+        model: as for `Detector.load`.
+        column: the column of images: arrays as from `read_images`, bytes as from `read_binary_files` and
+            `read_webdataset`, or paths and URLs. A value that is not an image, such as null or NaN, gets null scores.
+        device: `cpu`, `cuda`, or `auto` for a GPU if Ray assigned one to the actor.
+        prevalence: assumed share of generated images, for probabilities.
 
     Raises:
-        SettingsError: the model is not there.
-        ModelError: it is no checkpoint.
+        SettingsError: the model does not exist.
+        ModelError: it is not a checkpoint.
     """
 
     def __init__(
@@ -47,21 +47,21 @@ class Scorer:
         """Score a batch.
 
         Args:
-            batch: columns by name, as Ray hands them on in its `numpy` format.
+            batch: columns by name, in Ray's `numpy` batch format.
 
         Returns:
             The same columns, and `logit`, `probability`, `verdict`, null for an image that cannot be read; `status`
-            says what is wrong with it (`ok` where nothing is) and `detail` says it in words.
+            (`ok` or the fault) and `detail`, its reason in words.
 
         Raises:
-            SettingsError: there is no such column, or one that would be added is there.
+            SettingsError: there is no such column, or a column to add exists already.
             ModelError: a logit is not finite.
         """
         if self.column not in batch:
             raise SettingsError(f"column must be one of {sorted(batch)}, got {self.column!r}")
         if taken := sorted(set(ADDED) & set(batch)):
-            raise SettingsError(f"the columns {taken} are there already; rename or drop them")
-        images = [of_column(value) for value in batch[self.column]]
+            raise SettingsError(f"the columns {taken} exist already; rename or drop them")
+        images = [from_column(value) for value in batch[self.column]]
         scored = iter(self.detector.score_batch([image for image in images if not isinstance(image, Fault)]))
         results = [fault_result(image) if isinstance(image, Fault) else next(scored) for image in images]
         return {**batch, **{name: [getattr(result, name) for result in results] for name in ADDED}}

@@ -1,1 +1,1 @@
-"""Review: what a verdict table found, shown to people: a page, a browser, labels, and the chosen images themselves."""
+"""Review: presents a verdict table to people: HTML report, browser with labelling, and export of images."""

@@ -1,6 +1,6 @@
-"""The flow of an export: images of a verdict table that are chosen, their bytes read again, as WebDataset shards.
+"""Export flow: reads the bytes of selected images again and writes them as WebDataset shards.
 
-A shard and the record of its rows are the checkpoint: an export that was killed goes on behind the last one.
+A shard and the record of its rows are the checkpoint: a killed export continues after the last one.
 """
 
 import csv
@@ -10,15 +10,15 @@ from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-from mole.errors import LawError
+from mole.errors import CompletenessError
 from pipeline.command.settings import JobSettings
 from pipeline.review import sample
-from pipeline.review.chosen import FILE, Asked, demand_choice, demand_same, list_chosen, listed
-from pipeline.review.evidence.original import Gone, originals
+from pipeline.review.evidence.original import Unavailable, originals
+from pipeline.review.selection import FILE, Selection, demand_choice, demand_same, list_chosen, listed
 from pipeline.review.shards import FOLDER, Part, Shards, Size, parts
 from pipeline.scan.table.lease import Lease
 from pipeline.storage import storage
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 
 MISSING = "missing.csv"
 TOLD = ("uri", "key", "unit", "index", "status", "detail")
@@ -28,14 +28,14 @@ SUMMARY = "export.json"
 class ExportSettings(JobSettings):
     """Write images of a verdict table, with their rows and labels, as WebDataset shards: to look at or to train with.
 
-    Only the chosen images are read again, those in a shard by byte range. Each is written with its row (.json) and, if
-    it was labelled real or generated, its class (.cls). The extension of an image follows its bytes; where these are
-    not a known image format, it is that of the image's name, or .bin. Images that are empty, gone or changed since the
-    scan are listed in missing.csv. A stopped export continues when the same command is started again.
+    Only the selected images are read again, those in a shard by byte range. Each is written with its row (.json) and,
+    if it is labelled real or generated, its class (.cls). The extension of an image follows its format; if the format
+    is unknown, it is that of the image's name, or .bin. Images that are empty, missing or changed since the scan are
+    listed in missing.csv. A stopped export continues when the same command is started again.
 
-    exit codes: 0 every chosen image is exported or listed as missing, 2 a setting is refused or a place does not exist,
-    3 a store failed, 5 an image was lost or written twice, 7 another run is writing to the output, 130 Ctrl-C, 143
-    SIGTERM
+    exit codes: 0 every selected image is exported or listed as missing, 2 a setting is invalid or a path does not
+    exist, 3 a store failed, 5 an image was lost or written twice, 7 another run is writing to the output, 130 Ctrl-C,
+    143 SIGTERM
     """
 
     prefix = "MOLE_EXPORT_"
@@ -54,7 +54,7 @@ class ExportSettings(JobSettings):
     labels: str | None = Field(
         None,
         description="export only labelled images, with their labels: the folder URL of a table of labels, as "
-        "mole-scan browse writes it (default: labels are not looked at)",
+        "mole-scan browse writes it (default: labels are ignored)",
     )
     sample: Annotated[float, Field(gt=0, le=1)] = Field(
         1.0, description="export only this share of the images; the same command always draws the same ones"
@@ -66,37 +66,37 @@ class ExportSettings(JobSettings):
 
 
 class Exported(BaseModel):
-    """What an export has done, in all its runs.
+    """The result of an export over all its runs.
 
     Attributes:
-        asked: which images were asked for.
+        asked: the selection.
         output: the folder of the shards.
-        images: in shards.
-        missing: images whose bytes are gone, listed in `missing.csv`.
-        shards: how many there are.
+        images: number of images in shards.
+        missing: images whose bytes are not available, listed in `missing.csv`.
+        shards: number of shards.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    asked: Asked
+    asked: Selection
     output: str
     images: int
     missing: int
     shards: int
 
 
-def demand(settings: ExportSettings) -> Asked:
-    """Insist, before anything is made, that an export can be done.
+def demand(settings: ExportSettings) -> Selection:
+    """Check, before anything is written, that an export is possible.
 
     Returns:
-        Which images are asked for.
+        The selection.
 
     Raises:
-        SettingsError: a place is not there, the condition is refused, or the output holds another export.
+        SettingsError: a path does not exist, the condition is invalid, or the output holds another export.
         StorageError: a store failed.
     """
     labels = settings.labels
-    asked = Asked(
+    asked = Selection(
         table=storage.absolute(settings.table),
         where=settings.where,
         labels=None if labels is None else storage.absolute(labels),
@@ -109,35 +109,35 @@ def demand(settings: ExportSettings) -> Asked:
     return asked
 
 
-def export(settings: ExportSettings, asked: Asked, ticker: Ticker) -> Exported:
-    """Put each image that is chosen into one shard, or into the list of missing ones.
+def export(settings: ExportSettings, asked: Selection, progress: ProgressDisplay) -> Exported:
+    """Write each selected image to one shard, or to the list of missing ones.
 
     Args:
-        settings: where to, and when a shard is full.
-        asked: which images of which table, as `demand` found them.
-        ticker: told of what is done.
+        settings: give the output and the shard size.
+        asked: the selection from `demand`.
+        progress: the progress display.
 
     Raises:
         SettingsError: the condition fails on a row, or the output holds another export.
-        StorageError: a store failed, or another run holds the output; shards that are written stay good.
-        LawError: a chosen image is in no shard and not missing, or twice.
+        StorageError: a store failed, or another run holds the output; written shards stay valid.
+        CompletenessError: a selected image is neither in a shard nor missing, or is exported twice.
     """
     output = storage.absolute(settings.output)
     with Lease(output):
         storage.sweep(output)
         storage.sweep(storage.join(output, FOLDER))
         if done := _done(asked, output):
-            ticker.say("already complete, nothing to do")
+            progress.log("already complete, nothing to do")
             storage.remove(storage.join(output, FOLDER, FILE))
             return done
-        with ticker.during("choosing images"):
+        with progress.during("choosing images"):
             chosen = list_chosen(asked, output)
-        write(output, chosen, Size(settings.images_per_shard, settings.bytes_per_shard), ticker)
+        write(output, chosen, Size(settings.images_per_shard, settings.bytes_per_shard), progress)
         return conclude(asked, output, chosen)
 
 
-def _done(asked: Asked, output: str) -> Exported | None:
-    """Read what an export that is whole has done; None where there is none.
+def _done(asked: Selection, output: str) -> Exported | None:
+    """Read the result of a complete export; None if there is none.
 
     Raises:
         SettingsError: it is one of something else.
@@ -150,36 +150,36 @@ def _done(asked: Asked, output: str) -> Exported | None:
     return done
 
 
-def write(output: str, chosen: int, size: Size, ticker: Ticker) -> None:
-    """Read the listed images again, from where the last run came to, and write the shards.
+def write(output: str, chosen: int, size: Size, progress: ProgressDisplay) -> None:
+    """Read the listed images again, continuing after the last run, and write the shards.
 
     Args:
-        output: the folder's URL, with the listing.
-        chosen: how many images are listed.
-        size: when a shard is full.
-        ticker: told of each image.
+        output: the folder's URL, which has the listing.
+        chosen: number of listed images.
+        size: maximum size of a shard.
+        progress: the progress display.
 
     Raises:
-        StorageError: the output cannot be written, or the listing not read.
+        StorageError: the output cannot be written, or the listing cannot be read.
     """
     with Shards(output, size) as shards:
         begin = f", {shards.rows:,} of them done by an earlier run" if shards.rows else ""
-        ticker.say(f"{chosen:,} image{'' if chosen == 1 else 's'} chosen{begin}")
-        with ticker.during("exporting", chosen - shards.rows):
+        progress.log(f"{chosen:,} image{'' if chosen == 1 else 's'} chosen{begin}")
+        with progress.during("exporting", chosen - shards.rows):
             for row, found in originals(listed(output, shards.rows)):
-                if isinstance(found, Gone):
+                if isinstance(found, Unavailable):
                     place = {name: row[name] for name in TOLD if name in row}
                     shards.miss(place | {"status": str(found.status), "detail": found.detail})
                 else:
                     shards.write(sample.members(shards.rows, row, found))
-                ticker.advance(faults=isinstance(found, Gone))
+                progress.advance(faults=isinstance(found, Unavailable))
 
 
-def conclude(asked: Asked, output: str, chosen: int) -> Exported:
-    """Check that every chosen image is in one shard or missing, list the missing ones, and write the summary.
+def conclude(asked: Selection, output: str, chosen: int) -> Exported:
+    """Check that every selected image is in one shard or missing, list the missing ones, and write the summary.
 
     Raises:
-        LawError: one is neither, or both, or twice.
+        CompletenessError: an image is neither, both, or in two shards.
     """
     done = list(parts(output))
     _demand_whole(done, output, chosen)
@@ -195,24 +195,26 @@ def conclude(asked: Asked, output: str, chosen: int) -> Exported:
     shards = sum(part.name is not None for part in done)
     found = Exported(asked=asked, output=output, images=images, missing=missing, shards=shards)
     storage.write(storage.join(output, SUMMARY), found.model_dump_json(indent=2).encode())
-    storage.remove(storage.join(output, FOLDER, FILE))  # it would pass for a verdict table
+    storage.remove(storage.join(output, FOLDER, FILE))  # it would be taken for a verdict table
     return found
 
 
 def _demand_whole(done: Sequence[Part], output: str, chosen: int) -> None:
-    """Insist that the parts hold each listed row once, and that their shards are there.
+    """Check that the parts hold each listed row once, and that their shards exist.
 
     Raises:
-        LawError: they do not.
+        CompletenessError: they do not.
     """
     at = 0
     there = {file.rpartition("/")[2] for file in storage.names(output, ".tar")}
     for part in done:
         begin, end = part.rows
         if begin != at or end - begin != part.images + len(part.missing):
-            raise LawError(f"{part.name} in {output!r} should hold the rows from {at:,} on; export to another --output")
+            raise CompletenessError(
+                f"{part.name} in {output!r} should hold the rows from {at:,} on; export to another --output"
+            )
         if part.name is not None and part.name not in there:
-            raise LawError(f"{part.name} is gone from {output!r}; export to another --output")
+            raise CompletenessError(f"{part.name} is gone from {output!r}; export to another --output")
         at = end
     if at != chosen:
-        raise LawError(f"{chosen:,} images were chosen and {at:,} exported or missing; start the export again")
+        raise CompletenessError(f"{chosen:,} images were chosen and {at:,} exported or missing; start the export again")

@@ -1,4 +1,4 @@
-"""Sample: what a WebDataset shard holds of an image: its bytes, its row as JSON, and the class that was said of it."""
+"""Sample: the members of a WebDataset sample: an image's bytes, its row as JSON, and its labelled class."""
 
 import json
 from collections.abc import Mapping
@@ -9,35 +9,35 @@ from pipeline.images.extension import is_image
 from pipeline.labels import Label
 
 EXTENSIONS = {"jpeg": "jpg", "tiff": "tif"}
-"""Of formats whose files usually have another one than their name."""
+"""Extensions that differ from the format's name."""
 UNKNOWN = "bin"
 CLASSES = {str(Label.REAL): "0", str(Label.GENERATED): "1"}
-"""What `.cls` holds, as `finetune --samples` reads it."""
+"""The content of `.cls`, as `finetune --samples` reads it."""
 DIGITS = 9
 
 Row = Mapping[str, Any]
-"""An image's row of the view `evidence`, with what was said of it where it was labelled."""
+"""An image's row of the view `evidence`, with its label if it has one."""
 
 
 def members(number: int, row: Row, data: bytes) -> dict[str, Any]:
-    """Write an image as the `webdataset` package takes a sample.
+    """Make a sample for the `webdataset` package.
 
     Args:
-        number: of the image among those that are exported, which names the sample.
-        row: its row.
-        data: its bytes.
+        number: number of the exported image, which names the sample.
+        row: the image's row.
+        data: the image's bytes.
 
     Returns:
-        `__key__`, and bytes by extension: the image under that of its true format, `json`, and `cls` where somebody
-        said that it is real or generated.
+        `__key__`, and bytes by extension: the image under the extension of its actual format, `json`, and `cls` if it
+        is labelled real or generated.
     """
     made: dict[str, Any] = {"__key__": f"{number:0{DIGITS}}", extension(row): data, "json": described(row)}
-    said = row.get("label")
-    return made | ({"cls": CLASSES[said].encode()} if said in CLASSES else {})
+    label = row.get("label")
+    return made | ({"cls": CLASSES[label].encode()} if label in CLASSES else {})
 
 
 def extension(row: Row) -> str:
-    """Tell an image's extension: by what its bytes are, or by its name where nothing reads them."""
+    """Return an image's extension by its detected format, or by its name if the format is unknown."""
     form: str | None = row["format"]
     if form is not None:
         return EXTENSIONS.get(form, form)
@@ -48,19 +48,19 @@ def extension(row: Row) -> str:
 
 
 def described(row: Row) -> bytes:
-    """Write a row as JSON, without what is null in it.
+    """Return a row as JSON, without nulls.
 
-    `label` stands there only as `real` or `generated`, which is what a training reads; an image that somebody could not
-    tell has `unsure` in its place.
+    `label` is only written if it is `real` or `generated`, which is what a training reads; `unsure` is written as its
+    own key.
     """
-    told = {name: value for name, value in row.items() if name != "label"}
-    if (said := row.get("label")) is not None:
-        told |= {"label": said} if said in CLASSES else {str(said): True}
-    return json.dumps(_plain(told), ensure_ascii=False, sort_keys=True).encode("utf-8", "backslashreplace")
+    values = {name: value for name, value in row.items() if name != "label"}
+    if (label := row.get("label")) is not None:
+        values |= {"label": label} if label in CLASSES else {str(label): True}
+    return json.dumps(_plain(values), ensure_ascii=False, sort_keys=True).encode("utf-8", "backslashreplace")
 
 
 def _plain(value: object) -> Any:
-    """Write a value as JSON has it: hashes in hexadecimal, times in ISO 8601, structs without their nulls."""
+    """Convert a value to JSON types: hashes in hexadecimal, times in ISO 8601, structs without nulls."""
     if isinstance(value, dict):
         return {name: _plain(own) for name, own in value.items() if own is not None}
     if isinstance(value, list):

@@ -1,6 +1,6 @@
-"""Shards: samples in WebDataset archives by the `webdataset` package, each under its name only once it is whole.
+"""Shard writer: writes WebDataset shards with the `webdataset` package, each atomically.
 
-_export/shard-000003.json   which rows of the listing a shard took, and which of them had no bytes: written behind it
+_export/shard-000003.json   the rows of the listing in a shard, and the missing ones among them: written after it
 shard-000003.tar            the shard
 """
 
@@ -19,29 +19,29 @@ from webdataset import ShardWriter
 from mole.errors import StorageError
 from pipeline.storage import local, storage
 from pipeline.storage.fault import STORE_FAULTS
-from pipeline.storage.patience import patiently
+from pipeline.storage.retry import with_retries
 
 FOLDER = "_export"
 PATTERN = "shard-%06d.tar"
 MTIME = 0
-"""Of every member, so that the same samples give the same bytes."""
+"""Modification time of every member, so that equal samples give equal bytes."""
 
 
 class Size(NamedTuple):
-    """When a shard is full: images, and bytes of its members."""
+    """Maximum size of a shard: images, and bytes of its members."""
 
     images: int
     bytes: int
 
 
 class Part(BaseModel):
-    """Some rows of a listing that are done.
+    """A finished range of a listing.
 
     Attributes:
-        name: of the shard; None where none of the rows had bytes.
-        rows: the first, and the one behind the last.
-        images: in the shard.
-        missing: of those that had no bytes, what a person needs to know.
+        name: name of the shard; None if all rows are missing.
+        rows: the first row, and the one after the last.
+        images: images in the shard.
+        missing: location and fault of the missing images.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -53,16 +53,16 @@ class Part(BaseModel):
 
 
 class Shards:
-    """Writes samples into shards below a folder, from where the last run came to.
+    """Writes samples to shards in a folder, continuing after the last run.
 
-    Left by an exception, what is begun is taken away, and the rows of it are done again by the next run.
+    If it is left by an exception, the unfinished shard is removed, and the next run repeats its rows.
 
     Args:
         output: the folder's URL.
-        size: when a shard is full.
+        size: maximum size of a shard.
 
     Attributes:
-        rows: how many rows of the listing are done or under way.
+        rows: number of rows of the listing that are finished or in the current shard.
     """
 
     def __init__(self, output: str, size: Size) -> None:
@@ -76,17 +76,17 @@ class Shards:
         self._open: tuple[Path, BinaryIO] | None = None
 
     def __enter__(self) -> Self:
-        """Begin where the last run ended."""
+        """Return itself."""
         return self
 
     def write(self, sample: Mapping[str, Any]) -> None:
-        """Put the next row's sample into a shard.
+        """Write the next row's sample.
 
         Raises:
-            StorageError: there is no room, or a full shard cannot be put in its place.
+            StorageError: the disk is full, or a finished shard cannot be stored.
         """
         if self._writer is None:
-            # a shard's number is that of its part, so that a part without a shard leaves a gap and no doubt
+            # a shard's number is that of its part; a part without a shard leaves a gap
             limits = {"maxcount": self._size.images, "maxsize": self._size.bytes}
             self._writer = ShardWriter(
                 PATTERN,
@@ -107,15 +107,15 @@ class Shards:
         self._images += 1
         self.rows += 1
 
-    def miss(self, told: dict[str, Any]) -> None:
-        """Note that the next row's image has no bytes."""
-        self._missing.append(told)
+    def miss(self, entry: dict[str, Any]) -> None:
+        """Record that the next row's image is missing."""
+        self._missing.append(entry)
         self.rows += 1
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Put the last shard in its place; or take away what is begun."""
+        """Finish the last shard, or remove it after an error."""
         writer, self._writer = self._writer, None
         if error is None:
             if writer is not None:
@@ -123,7 +123,7 @@ class Shards:
             elif self._missing:
                 self._record(None)
             return
-        with suppress(OSError):  # the disk may be full, which is what ends the run
+        with suppress(OSError):  # the disk may be full, which may be the error itself
             if writer is not None:
                 writer.post = None
                 writer.close()
@@ -134,13 +134,13 @@ class Shards:
             path.unlink(missing_ok=True)
 
     def _opened(self, name: str) -> BinaryIO:
-        """Open a file of this machine for a shard that is being written."""
+        """Open a local temporary file for a shard."""
         path = Path(temporary(storage.join(self.output, name)))
         self._open = path, path.open("xb")
         return self._open[1]
 
     def _closed(self, name: str) -> None:
-        """Put a finished shard in its place, then its record."""
+        """Store a finished shard, then its record."""
         assert self._open is not None
         path, stream = self._open
         stream.flush()
@@ -159,13 +159,13 @@ class Shards:
 
 
 def parts(output: str) -> Iterator[Part]:
-    """Read which parts are done, in their order."""
+    """Read the finished parts, in order."""
     for file in storage.names(storage.join(output, FOLDER), ".json"):
         yield Part.model_validate(json.loads(storage.read(file)))
 
 
 def temporary(url: str) -> str:
-    """Name a file of this machine in which another is made: beside it, or a temporary one where that is remote."""
+    """Return a local path for writing a file: in its folder, or a temporary file if it is remote."""
     if not storage.is_local(url):
         handle, path = tempfile.mkstemp(prefix="mole-export-")
         os.close(handle)
@@ -177,17 +177,17 @@ def temporary(url: str) -> str:
 
 
 def deliver(path: Path, url: str) -> None:
-    """Give a whole file its name, on this machine or in a store.
+    """Move a finished file to its URL.
 
     Raises:
-        StorageError: the store refuses it.
+        StorageError: the store denies the write.
     """
     fs, place = storage.filesystem(url)
     try:
         if storage.is_local(url):
             path.replace(place)
         else:
-            patiently(lambda: fs.put_file(str(path), place), url)
+            with_retries(lambda: fs.put_file(str(path), place), url)
             path.unlink()
     except STORE_FAULTS as reason:
         raise StorageError(f"cannot write {url!r}: {reason}") from reason

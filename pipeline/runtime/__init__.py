@@ -1,1 +1,1 @@
-"""Runtime: Ray, and the processes that it and we start: connecting, isolating, ending."""
+"""Runtime: connecting to Ray, process isolation, and termination."""

@@ -1,4 +1,4 @@
-"""The Ray that a run stands on, its own or one that runs already, and how the detector is laid out on it."""
+"""Cluster: connects to a running Ray or starts a local one, and plans the scorers' layout on it."""
 
 import logging
 import os
@@ -19,39 +19,39 @@ from ray.data import DataContext, TaskPoolStrategy
 from mole.errors import ModelError, MoleError, SettingsError, StorageError
 
 OBJECT_STORE_BYTES_A_CORE = 256 << 20
-"""Of a local Ray's object store: room for the blocks in flight, and no more, or they fill what they are given."""
+"""Size of a local Ray's object store per core: enough for the blocks in flight; Ray Data fills whatever it is given."""
 NICENESS = "5"
-"""Of a local Ray's workers, behind the machine's own business. Ray's own 15 stands still beside any busy process: 36
-images took 347 s beside a computation on both cores, and 46 s with this."""
-COLLECTOR = "pipeline.runtime.collector"
-"""What a local Ray's workers import first."""
+"""Niceness of a local Ray's workers, below interactive work. With Ray's default of 15 they starve beside any busy
+process: 36 images took 347 s beside a computation on both cores, and 46 s with this."""
+GC_SETTINGS = "pipeline.runtime.gc_settings"
+"""The module that a local Ray's workers import first."""
 GPU_BATCH, CPU_BATCH = 256, 16
 GPU_ROWS, CPU_ROWS = 50_000, 256
 HOST_AND_PORT = re.compile(r"(?:ray://)?([^/:]+):(\d+)")
 LISTENS = 10.0
-"""Seconds in which a cluster's head must take a connection."""
+"""Seconds within which a cluster's head must accept a connection."""
 BATCHES_A_BLOCK = 4
 BLOCKS_A_STORE = 24
-"""Blocks that the object store has room for. Ray Data stands nearly still where there is room for few: 10,000 small
-images took 18 s with room for 13 blocks, and had not ended after 150 s with room for 6."""
+"""Blocks that must fit the object store. Ray Data nearly stalls with room for few: 10,000 small images took 18 s with
+room for 13 blocks, and were not done after 150 s with room for 6."""
 DRIVERS = ("/dev/nvidia[0-9]*", "/proc/driver/nvidia/version", "/dev/dxg", "/dev/kfd")
-"""What a machine has where its GPU can be used: NVIDIA's driver, that of WSL, AMD's. Where none is there, Ray counts no
-GPU; where one is, Ray's count decides."""
+"""Device files of usable GPUs: NVIDIA's driver, that of WSL, AMD's. Without any, Ray counts no GPU; otherwise Ray's
+count decides."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the detector is laid out on a cluster.
+    """The layout of a scan on a cluster.
 
     Attributes:
-        cores: cores of all machines.
+        cores: CPU cores of all nodes.
         device: `cuda` or `cpu`.
-        actors: scorers; on GPUs one each, on CPUs one a machine.
-        threads: cores that one scorer's forward pass uses on CPU.
-        batch_size: images a forward pass.
-        rows_per_file: rows a part of the table.
-        resource: of which each scorer takes one, so that it runs where that is; None leaves it to Ray.
-        store: bytes of the object stores of all machines.
+        actors: scorer actors; one per GPU, or one per node on CPUs.
+        threads: torch threads of a scorer on CPU.
+        batch_size: images per forward pass.
+        rows_per_file: rows per file of the table.
+        resource: custom Ray resource of which each scorer takes one, to place it; None for none.
+        store: bytes of the object stores of all nodes.
     """
 
     cores: int
@@ -64,30 +64,29 @@ class Layout:
     store: int
 
     def rows_a_call(self, image_bytes: int) -> int:
-        """Tell how many images a scorer is handed at a time: several batches, so that what a call costs is shared out.
+        """Return the number of images per scorer call: several batches, to amortize the cost of a call.
 
         Args:
-            image_bytes: of an image's views.
+            image_bytes: bytes of an image's views.
         """
         room = self.store // BLOCKS_A_STORE // (self.batch_size * image_bytes)
         return min(max(1, room), BATCHES_A_BLOCK) * self.batch_size
 
     def size_blocks(self, image_bytes: int) -> None:
-        """Make Ray Data's blocks a scorer's call long, so that scoring begins after a second and not after a shard.
+        """Set Ray Data's block size to a scorer call, so that scoring begins after a second and not after a shard.
 
         Args:
-            image_bytes: of an image's views.
+            image_bytes: bytes of an image's views.
         """
         context = DataContext.get_current()
         context.target_max_block_size = min(self.rows_a_call(image_bytes) * image_bytes, self.store // BLOCKS_A_STORE)
-        context.raise_original_map_exception = True  # so that `own_errors` finds the worker's own
+        context.raise_original_map_exception = True  # so that `unwrapped_errors` finds the worker's exception
 
     @property
     def resources(self) -> dict[str, Any]:
-        """What a scorer asks of Ray.
+        """The resources that a scorer requests from Ray.
 
-        On CPU it asks for nothing: prepare tasks hold the cores and wait while the model is what costs, and run where
-        it is not.
+        On CPU it requests none: the prepare tasks hold the cores and wait while the model is the bottleneck.
         """
         wanted: dict[str, Any] = {"num_gpus": 1, "num_cpus": 1} if self.device == "cuda" else {"num_cpus": 0}
         return wanted if self.resource is None else wanted | {"resources": {self.resource: 1}}
@@ -95,12 +94,12 @@ class Layout:
 
 @contextmanager
 def connected(address: str | None, *, logs: bool, device: str = "auto") -> Iterator[None]:
-    """Run inside a cluster: the named one, the one that a submitted job lives in, or a Ray of this run's own.
+    """Connect to a cluster: the named one, that of a submitted job, or a local Ray started for this run.
 
     Args:
-        address: of the cluster.
-        logs: show what Ray prints.
-        device: that will be asked of it; a Ray of one's own is not even started where `cuda` cannot be had.
+        address: the cluster's address.
+        logs: show Ray's output.
+        device: the requested device; a local Ray is not started if `cuda` is not available.
 
     Raises:
         SettingsError: there is no cluster at the address, or no GPU.
@@ -109,7 +108,7 @@ def connected(address: str | None, *, logs: bool, device: str = "auto") -> Itera
     where = _where(address)
     store = OBJECT_STORE_BYTES_A_CORE * (os.cpu_count() or 1)
     os.environ.setdefault("RAY_worker_niceness", NICENESS)
-    os.environ.setdefault("RAY_preload_python_modules", COLLECTOR)
+    os.environ.setdefault("RAY_preload_python_modules", GC_SETTINGS)
     own: dict[str, Any] = {"object_store_memory": store, "include_dashboard": False} if where == "local" else {}
     begun = not ray.is_initialized()
     try:
@@ -119,10 +118,10 @@ def connected(address: str | None, *, logs: bool, device: str = "auto") -> Itera
                 heeded = signal.getsignal(signal.SIGTERM)
                 ray.init(where, log_to_driver=logs, logging_level=logging.INFO if logs else logging.ERROR, **own)
                 if callable(heeded) and threading.current_thread() is threading.main_thread():
-                    signal.signal(signal.SIGTERM, heeded)  # Ray's own handler ends the process where it stands
+                    signal.signal(signal.SIGTERM, heeded)  # Ray's own handler exits immediately
     except (ConnectionError, ValueError) as reason:
-        raise SettingsError(f"no Ray answers at {where!r}: {reason}; start it or leave --ray-address out") from reason
-    with redirect_stdout(sys.stderr):  # Ray prints errors of its processes to stdout, where results belong
+        raise SettingsError(f"no Ray responds at {where!r}: {reason}; start it or omit --ray-address") from reason
+    with redirect_stdout(sys.stderr):  # Ray prints errors of its processes to stdout, which is for results
         try:
             if device == "cuda":
                 lay_out(device, actors=None, batch_size=None, rows_per_file=None)
@@ -133,7 +132,7 @@ def connected(address: str | None, *, logs: bool, device: str = "auto") -> Itera
 
 
 def quiet(*, logs: bool) -> None:
-    """Keep Ray Data's own lines and bars from the terminal, unless they are asked for."""
+    """Hide Ray Data's log lines and progress bars, unless requested."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = logs
     context.print_on_execution_start = logs
@@ -145,10 +144,10 @@ def quiet(*, logs: bool) -> None:
 
 
 def _demand_listener(where: str) -> None:
-    """Insist that somebody listens at a cluster's address; Ray itself would ask there for minutes.
+    """Check that a server listens at a cluster's address; Ray itself would retry for minutes.
 
     Raises:
-        ConnectionError: nobody does.
+        ConnectionError: none does.
     """
     found = HOST_AND_PORT.fullmatch(where)
     try:
@@ -159,20 +158,20 @@ def _demand_listener(where: str) -> None:
 
 
 def demand_gpu(device: str, address: str | None) -> None:
-    """Insist, before anything is read, that a Ray of this run's own could have the GPU that is asked for.
+    """Check, before anything is read, that a local Ray can provide the requested GPU.
 
     Args:
-        device: what is asked for.
-        address: of a cluster, which would be asked once it is connected.
+        device: the requested device.
+        address: of a cluster, which is checked once connected.
 
     Raises:
-        SettingsError: `cuda` is asked of this machine, and it has no GPU, or all are hidden from this process.
+        SettingsError: `cuda` is requested and this machine has no GPU, or all are hidden from this process.
     """
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in {"", "-1"}
     own = _where(address) == "local" and not ray.is_initialized()
     if device == "cuda" and own and (hidden or not any(glob(pattern) for pattern in DRIVERS)):
         raise SettingsError(
-            "--device cuda, but this machine has no GPU; leave --device out, or name a cluster by --ray-address"
+            "--device cuda, but this machine has no GPU; omit --device, or name a cluster with --ray-address"
         )
 
 
@@ -182,7 +181,7 @@ def _where(address: str | None) -> str:
 
 @contextmanager
 def _muted() -> Iterator[None]:
-    """Send what Ray's C++ core prints at its start to nowhere; an error of the start is an exception all the same."""
+    """Discard what Ray's C++ core prints to stderr at startup; errors are exceptions anyway."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
@@ -202,10 +201,10 @@ def lay_out(
     rows_per_file: int | None,
     resource: str | None = None,
 ) -> Layout:
-    """Fill in what the settings leave open from what the cluster has.
+    """Derive the layout from the settings and the cluster's resources.
 
     Raises:
-        SettingsError: a GPU or another resource is asked for and the cluster has none, or fewer than the actors.
+        SettingsError: a GPU or custom resource is requested and the cluster has none, or fewer than actors.
     """
     has = ray.cluster_resources()  # type: ignore[no-untyped-call]
     cores, gpus = int(has.get("CPU", 1)), int(has.get("GPU", 0))
@@ -215,13 +214,13 @@ def lay_out(
     if resource is not None and not 1 <= wanted <= places:
         raise SettingsError(
             f"--score-resource {resource!r} with {wanted} actors needs as many of it, this Ray has {places}; "
-            "start machines with it, or take fewer"
+            "start nodes with it, or lower --num-actors"
         )
     if chosen == "cuda" and not gpus:
-        raise SettingsError("--device cuda, but no machine of this Ray has a GPU; add one, or leave --device out")
+        raise SettingsError("--device cuda, but no node of this Ray has a GPU; add one, or omit --device")
     if chosen == "cuda" and wanted > gpus:
         raise SettingsError(
-            f"--num-actors {wanted} take a GPU each, and this Ray has {gpus}; ask for {gpus} at most, or add machines"
+            f"--num-actors {wanted} need a GPU each, and this Ray has {gpus}; give {gpus} at most, or add nodes"
         )
     return Layout(
         cores=cores,
@@ -239,24 +238,24 @@ def _machines() -> int:
     return sum(bool(node["Alive"]) for node in ray.nodes())  # type: ignore[no-untyped-call]
 
 
-def writers() -> dict[str, Any]:
-    """Tell Ray Data how a verdict's last steps run.
+def write_resources() -> dict[str, Any]:
+    """Return Ray Data's resource options of the write stages.
 
-    They ask for no core, else preparing tasks keep them from writing; and half as many run at a time as there are
-    cores, else Ray starts a process for each part that waits, which costs more than the part.
+    They request no core, or prepare tasks would block them; and at most half as many run as there are cores, or Ray
+    would start a process for each waiting part, which costs more than writing it.
     """
     cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
     return {"num_cpus": 0, "compute": TaskPoolStrategy(size=max(1, cores // 2))}
 
 
 @contextmanager
-def own_errors() -> Iterator[None]:
-    """Turn what Ray wraps around an error of a worker back into the error itself.
+def unwrapped_errors() -> Iterator[None]:
+    """Re-raise the original error of a worker instead of Ray's wrapper.
 
     Raises:
-        MoleError: one that a worker raised.
+        MoleError: raised by a worker.
         ModelError: the detector did not load in its actor.
-        StorageError: Ray lost its own head or its object store.
+        StorageError: Ray lost its head or an object store.
     """
     try:
         yield

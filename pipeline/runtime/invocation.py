@@ -1,4 +1,4 @@
-"""Invocation: how this process was started, `mole-scan scan` or `python jobs/scan.py`, for the advice that it gives."""
+"""Invocation: how this process was started, `mole-scan scan` or `python jobs/scan.py`, for commands in messages."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,22 +7,22 @@ from contextvars import ContextVar
 NAME = "mole-scan"
 GROUP = "train"
 TRAINING = ("audit", "reconstruct", "finetune", "promote", "evaluate", "calibrate", "crossvalidate", "pack")
-"""The jobs that stand behind `mole-scan train`."""
+"""The jobs of `mole-scan train`."""
 
 SHELLS = ("bash", "zsh", "fish")
-"""Those that complete the words behind `mole-scan`."""
+"""Shells with completion for `mole-scan`."""
 
 _PROGRAM: ContextVar[str | None] = ContextVar("program", default=None)
 
 
 @contextmanager
 def invoked(job: str) -> Iterator[None]:
-    """Note that the console command runs a job, as long as it does.
+    """Record that the console command runs a job, for the duration of the block.
 
     Args:
-        job: the name of its file in `jobs`.
+        job: name of its file in `jobs`.
     """
-    token = _PROGRAM.set(words(job))
+    token = _PROGRAM.set(console_command(job))
     try:
         yield
     finally:
@@ -30,15 +30,15 @@ def invoked(job: str) -> Iterator[None]:
 
 
 def program() -> str | None:
-    """Name the running job as `mole-scan` was told it; None where a file of `jobs` was started."""
+    """Return the running console command, such as `mole-scan scan`; None if a file of `jobs` was started."""
     return _PROGRAM.get()
 
 
-def words(job: str) -> str:
-    """Write a job as `mole-scan` is told it."""
+def console_command(job: str) -> str:
+    """Return the console command of a job."""
     return " ".join([NAME, *([GROUP] if job in TRAINING else []), job])
 
 
-def advised(job: str) -> str:
-    """Write how to start a job, in the way in which this process was started."""
-    return f"python jobs/{job}.py" if program() is None else words(job)
+def command_for(job: str) -> str:
+    """Return the command that starts a job, in the form in which this process was started."""
+    return f"python jobs/{job}.py" if program() is None else console_command(job)

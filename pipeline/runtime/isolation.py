@@ -1,7 +1,7 @@
-"""Isolation: a call in a child process of its own, so that what kills a process is told, and costs that call alone.
+"""Isolation: runs each call in a child process, so that a crash is reported and costs only that call.
 
-A server, one process with one thread that has imported what the calls need, forks a child for each call. Ray's workers
-have threads whose locks a fork would inherit, so they are not forked themselves.
+A fork server, a single-threaded process that has imported what the calls need, forks a child for each call. Ray's
+workers themselves are not forked, since a fork would inherit the locks of their threads.
 """
 
 import io
@@ -21,24 +21,24 @@ from importlib import import_module
 from typing import Any, BinaryIO, cast
 
 CPU_SECONDS = 60
-"""Of a core, for one call: thirty times what the worst input within the bounds is to take (docs/reliability.md)."""
+"""CPU seconds of a call: thirty times what the worst input within the bounds may take (docs/reliability.md)."""
 MOST_MEMORY = 4 << 30
-"""Bytes that a child may add to what its server holds; beyond it an allocation fails."""
+"""Bytes that a child may allocate beyond its server's memory; further allocations fail."""
 COMMAND = ("-m", "pipeline.runtime.isolation")
 LENGTH = struct.Struct(">Q")
 
 Call = Callable[..., Iterable[Any]]
-"""A function of a module, so that it can be named to another process; its results are sent one by one."""
+"""A module-level function, which can be pickled; its results are sent one by one."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a call.
+    """The outcome of a call.
 
     Attributes:
-        results: those that came before its end.
-        signal: the signal that ended its process; None where none did.
-        code: with which it ended itself before the call was over; None where the call came to its end.
+        results: the results sent before its end.
+        signal: the signal that ended its process; None if none did.
+        code: exit code of a process that exited before the call completed; None if it completed.
     """
 
     results: list[Any]
@@ -47,24 +47,27 @@ class Outcome:
 
     @property
     def died(self) -> bool:
-        """Whether the process ended before the call did."""
+        """Whether the process ended before the call completed."""
         return self.signal is not None or self.code is not None
 
     @property
     def words(self) -> str:
-        """Name the signal, and what usually sends it."""
+        """The signal and its usual cause, or the exit code, in words."""
         if self.signal is None:
-            return f"its process ended itself with exit code {self.code}"
+            return f"its process exited with code {self.code}"
         name = signal.Signals(self.signal).name
-        causes = {"SIGXCPU": f", after {CPU_SECONDS} s of a core", "SIGKILL": ", as the kernel does for want of memory"}
+        causes = {
+            "SIGXCPU": f", after {CPU_SECONDS} CPU seconds",
+            "SIGKILL": ", as the kernel does when memory runs out",
+        }
         return f"its process was ended by {name} (signal {self.signal}){causes.get(name, '')}"
 
 
 class Server:
-    """A process that forks a child for each call.
+    """A fork server: a process that forks a child for each call.
 
     Args:
-        modules: what it imports first, so that no child has to.
+        modules: modules that it imports, so that the children need not.
     """
 
     def __init__(self, *modules: str) -> None:
@@ -76,10 +79,10 @@ class Server:
         )
 
     def call(self, function: Call, *arguments: object) -> Outcome:
-        """Call a function in a child of its own.
+        """Call a function in a child process.
 
         Raises:
-            OSError: the server itself is gone.
+            OSError: the server itself has ended.
             Exception: what the function raised.
         """
         _send(cast(BinaryIO, self._process.stdin), (function, arguments))
@@ -92,7 +95,7 @@ class Server:
         return outcome
 
     def close(self) -> None:
-        """End the server; its children are gone with their calls."""
+        """End the server."""
         cast(BinaryIO, self._process.stdin).close()
         self._process.wait()
         cast(BinaryIO, self._process.stdout).close()
@@ -100,13 +103,13 @@ class Server:
 
 @lru_cache
 def server(*modules: str) -> Server:
-    """Give this process's one server that has imported these; it ends with the process."""
+    """Return this process's server with these modules, started on first use; it ends with the process."""
     return Server(*modules)
 
 
 @contextmanager
 def bounded_time() -> Iterator[None]:
-    """End this process with SIGXCPU where what is inside takes more than `CPU_SECONDS` of a core."""
+    """Limit the CPU time of the block: beyond `CPU_SECONDS` the process ends with SIGXCPU."""
     soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
     most = int(time.process_time()) + 1 + CPU_SECONDS
     if hard != resource.RLIM_INFINITY and most > hard:
@@ -119,7 +122,7 @@ def bounded_time() -> Iterator[None]:
 
 
 def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer calls until there are no more."""
+    """Serve calls until the requests end."""
     for function, arguments in _messages(requests):
         reading, writing = os.pipe()
         child = os.fork()
@@ -128,18 +131,18 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
             _child(os.fdopen(writing, "wb"), function, arguments)
         os.close(writing)
         with os.fdopen(reading, "rb") as stream:
-            told = list(_messages(stream))
+            messages = list(_messages(stream))
         _, status = os.waitpid(child, 0)
-        results = [value for kind, value in told if kind == "result"]
-        errors = [value for kind, value in told if kind == "error"]
-        over = any(kind == "over" for kind, _ in told)
+        results = [value for kind, value in messages if kind == "result"]
+        errors = [value for kind, value in messages if kind == "error"]
+        over = any(kind == "over" for kind, _ in messages)
         by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
         code = None if over or errors or by is not None else os.WEXITSTATUS(status)
         _send(answers, (results, by, code, errors[0] if errors else None))
 
 
 def _child(stream: BinaryIO, function: Call, arguments: tuple[object, ...]) -> None:
-    """Make one call and end the process, whatever becomes of the call."""
+    """Run one call and exit."""
     held = _data_bytes()
     resource.setrlimit(resource.RLIMIT_DATA, (held + MOST_MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     try:
@@ -147,14 +150,14 @@ def _child(stream: BinaryIO, function: Call, arguments: tuple[object, ...]) -> N
             for result in function(*arguments):
                 _send(stream, ("result", result))
         _send(stream, ("over", None))
-    except Exception as error:  # noqa: BLE001 - sent to who called, who raises it there
+    except Exception as error:  # noqa: BLE001 - sent to the caller, which raises it
         _send(stream, ("error", error))
     finally:
         os._exit(1)
 
 
 def _data_bytes() -> int:
-    """Tell how much memory this process holds that RLIMIT_DATA counts."""
+    """Return the memory of this process that RLIMIT_DATA counts, in bytes."""
     with open("/proc/self/status") as status:
         facts = dict(line.split(":", 1) for line in status if ":" in line)
     return int(facts["VmData"].split()[0]) << 10
@@ -167,7 +170,7 @@ def _send(stream: BinaryIO, message: object) -> None:
 
 
 def _messages(stream: BinaryIO) -> Iterator[Any]:
-    """Read messages until the stream ends, or ends within one."""
+    """Read messages until the stream ends, possibly within one."""
     while len(header := stream.read(LENGTH.size)) == LENGTH.size:
         data = stream.read(LENGTH.unpack(header)[0])
         try:
@@ -177,7 +180,7 @@ def _messages(stream: BinaryIO) -> Iterator[Any]:
 
 
 def main(modules: list[str]) -> None:
-    """Serve on the standard streams until they end, whatever the terminal's Ctrl-C says; calls print to stderr."""
+    """Serve on the standard streams until they end, ignoring Ctrl-C; the calls' output goes to stderr."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""The submission: with `ray job submit` a run stands in a copy of its folder, on another machine, which Ray removes."""
+"""Submission: detects `ray job submit`, which runs a command in a temporary copy of its folder on another machine."""
 
 import json
 import os
@@ -9,14 +9,14 @@ from typing import Any
 from mole.errors import SettingsError
 
 JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
-"""Set by Ray for the command of a submitted job, and for no other; its runtime environment has the folder's copy."""
+"""Set by Ray only for the command of a submitted job; its runtime environment names the copy of the folder."""
 
 
-def demand_lasting(places: Mapping[str, Sequence[str]]) -> None:
-    """Insist, inside a submitted job, that places do not depend on the folder which the job happens to stand in.
+def demand_durable(places: Mapping[str, Sequence[str]]) -> None:
+    """Check, inside a submitted job, that paths do not depend on the job's working directory.
 
     Args:
-        places: paths and URLs, by what the user wrote before them.
+        places: paths and URLs by the name of their setting.
 
     Raises:
         SettingsError: one is a relative path.
@@ -25,23 +25,23 @@ def demand_lasting(places: Mapping[str, Sequence[str]]) -> None:
     if config is None:
         return
     copied = "working_dir" in (config.get("runtime_env") or {})
-    here = f"{os.getcwd()!r}, " + ("a copy that Ray removes" if copied else "where Ray happens to start this job")
+    here = f"{os.getcwd()!r}, " + ("a copy that Ray removes" if copied else "the folder in which Ray started this job")
     for written, paths in places.items():
         for path in paths:
             if "://" not in path and not Path(path).expanduser().is_absolute():
                 raise SettingsError(
-                    f"{written} {path!r} is relative, to {here}; write a whole path that every machine has, or a URL "
-                    "(s3://...); --allow-relative takes it as it is"
+                    f"{written} {path!r} is relative, to {here}; give an absolute path that exists on every machine, "
+                    "or a URL (s3://...); --allow-relative accepts it"
                 )
 
 
 def is_submitted() -> bool:
-    """Tell whether `ray job submit` started this command."""
+    """Return whether `ray job submit` started this command."""
     return _config() is not None
 
 
 def submission_id() -> str | None:
-    """Name the submission of `ray job submit` whose command this is; None outside one."""
+    """Return the submission id of `ray job submit`; None outside a submitted job."""
     name = ((_config() or {}).get("metadata") or {}).get("job_submission_id")
     return None if name is None else str(name)
 

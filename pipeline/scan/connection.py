@@ -23,7 +23,7 @@ def connected(settings: DetectorSettings) -> Iterator[cluster.Layout]:
     """
     with (
         cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
-        cluster.own_errors(),
+        cluster.unwrapped_errors(),
     ):
         yield cluster.lay_out(
             settings.device,

@@ -11,7 +11,7 @@ from ray.data.block import BlockMetadata
 from pipeline.scan.budget import read_until
 from pipeline.storage.memory import Snapshot, mount
 from pipeline.telemetry import metrics
-from pipeline.telemetry.tally import Teller
+from pipeline.telemetry.progress_counter import ProgressReporter
 
 ReadFunction = Callable[[], Iterator[pa.Table]]
 """The body of a read task, some seconds of work: yields tables of `FETCHED`."""
@@ -59,7 +59,7 @@ class CountingRead:
 
     unit: str
     read: ReadFunction
-    reporter: Teller | None = None
+    reporter: ProgressReporter | None = None
 
     def __call__(self) -> Iterator[pa.Table]:
         """Read the unit, then report its number of images."""

@@ -29,8 +29,8 @@ from pipeline.scan.table.sink import Sink
 from pipeline.scan.workers import conclude, prepare
 from pipeline.storage import storage
 from pipeline.storage.memory import Snapshot, snapshot
-from pipeline.telemetry.tally import Teller
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.progress_counter import ProgressReporter
+from pipeline.telemetry.terminal import ProgressDisplay
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class ScanContext:
 
 @contextmanager
 def prepare_context(
-    settings: DetectorSettings, lease: Lease, sink: Sink, ledger: Ledger, sources: list[str], ticker: Ticker
+    settings: DetectorSettings, lease: Lease, sink: Sink, ledger: Ledger, sources: list[str], progress: ProgressDisplay
 ) -> Iterator[ScanContext]:
     """Connect to Ray, lay out the scorers and, with `--dedupe`, write the index of known contents.
 
@@ -72,7 +72,7 @@ def prepare_context(
         sink: where verdicts are written.
         ledger: the first model's partition.
         sources: what workers read.
-        ticker: shows progress.
+        progress: shows progress.
 
     Raises:
         SettingsError: there is no such cluster, or it lacks what the settings ask for.
@@ -85,10 +85,10 @@ def prepare_context(
             for leftover in storage.names(folder, ""):
                 storage.remove(leftover)  # of a run that was killed
             write_index(ledger, index)
-        ticker.enter(STARTING)
+        progress.enter(STARTING)
         with connected(settings) as layout:
-            ticker.enter(LOADING)
-            with monitored(ticker) as monitor, exported(lease) as gauges:
+            progress.enter(LOADING)
+            with monitored(progress) as monitor, exported(lease) as gauges:
                 memory = snapshot(sources)
                 yield ScanContext(settings, layout, sink, lease.generation, memory, index, monitor, gauges)
     finally:
@@ -127,7 +127,11 @@ def execute_wave(
 
 
 def _execute_deduplicated(
-    context: ScanContext, images: Dataset, models: Sequence[ModelRef], units: list[str], reporter: Teller | None
+    context: ScanContext,
+    images: Dataset,
+    models: Sequence[ModelRef],
+    units: list[str],
+    reporter: ProgressReporter | None,
 ) -> int:
     """Execute a wave with `--dedupe`: duplicates within it get their rows after the image that was scored."""
     prefix = duplicates.deferred_prefix(context.sink.output, context.generation)
@@ -179,7 +183,7 @@ def verdicts(
     *,
     deduplicator: ActorHandle[Deduplicator] | None = None,
     deferred: str | None = None,
-    reporter: Teller | None = None,
+    reporter: ProgressReporter | None = None,
 ) -> Dataset:
     """Chain the stages prepare, score and conclude; nothing runs before the result is read.
 
@@ -209,11 +213,11 @@ def verdicts(
     )
     prepared = images.map_batches(prepare_block, batch_format="pyarrow")
     scored = _score_stage(prepared, models, context, reporter)
-    return scored.map_batches(conclude_block, batch_format="pyarrow", **cluster.writers())
+    return scored.map_batches(conclude_block, batch_format="pyarrow", **cluster.write_resources())
 
 
 def _score_stage(
-    prepared: Dataset, models: Sequence[ModelRef], context: ScanContext, reporter: Teller | None
+    prepared: Dataset, models: Sequence[ModelRef], context: ScanContext, reporter: ProgressReporter | None
 ) -> Dataset:
     """Score views on a fixed pool of actors."""
     layout = context.layout

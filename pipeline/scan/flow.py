@@ -30,7 +30,7 @@ from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.sink import Sink, open_sink
 from pipeline.storage import storage
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 
 WAVE, TASKS_A_CORE = 1024, 16
 """Read tasks of one wave, at least: the driver holds no more, however large the source is. A wave is larger on many
@@ -55,7 +55,7 @@ class _Run:
         ledgers: their partitions, in that order.
         sink: where verdicts are written.
         budget: the run's limits.
-        ticker: shows progress.
+        progress: shows progress.
     """
 
     settings: ScanSettings
@@ -64,7 +64,7 @@ class _Run:
     ledgers: Sequence[Ledger]
     sink: Sink
     budget: Budget
-    ticker: Ticker
+    progress: ProgressDisplay
 
     def is_done(self) -> bool:
         """Tell whether every unit is complete in every ledger."""
@@ -75,36 +75,36 @@ class _Run:
         return sum(ledger.repair() for ledger in self.ledgers)
 
 
-def scan(settings: ScanSettings, ticker: Ticker, on_finish: OnFinish | None = None) -> Summary:
+def scan(settings: ScanSettings, progress: ProgressDisplay, on_finish: OnFinish | None = None) -> Summary:
     """Give every image of the source exactly one verdict of the model.
 
     Args:
         settings: what to scan, with what, and where the verdicts are written.
-        ticker: shows progress.
+        progress: shows progress.
         on_finish: called once all is written and checked.
 
     Raises:
         SettingsError: the source or a setting is refused.
         StorageError: a store failed, or another run holds the lease on the output; what is written stays valid.
         ModelError: the checkpoint cannot be used.
-        LawError: the completeness check failed: an image has no row, or several.
+        CompletenessError: the completeness check failed: an image has no row, or several.
     """
     started, budget = time.monotonic(), Budget.of(settings)
     cluster.demand_gpu(settings.device, settings.ray_address)
     models = describe_models(model_locations(settings))
     if not cropped.BUILT and models[0].description.preprocess.window(1, 1) is not None:
-        ticker.say(cropped.ADVICE)
+        progress.log(cropped.ADVICE)
     sink = open_sink(settings.sink, settings.output)
     ledgers = [sink.ledger(model.digest) for model in models]
     source = Source(settings.source, settings.all_files, settings.image_member, sink.output)
     written = repaired = 0
-    with Plan(show_listing(source.units(), ticker, "comparing with the table"), ledgers) as plan:
+    with Plan(show_listing(source.units(), progress, "comparing with the table"), ledgers) as plan:
         demand_columns(settings.carry, source)
-        _report_missing_columns(plan, ledgers[0], settings.carry, ticker)
-        run = _Run(settings, plan, models, ledgers, sink, budget, ticker)
+        _report_missing_columns(plan, ledgers[0], settings.carry, progress)
+        run = _Run(settings, plan, models, ledgers, sink, budget, progress)
         if not run.is_done():
             written, repaired = _execute(run)
-        ticker.enter("checking the table")
+        progress.enter("checking the table")
         summary = _check(run, source, written, repaired)
         if on_finish is not None:
             on_finish(plan, ledgers)
@@ -152,10 +152,10 @@ def read_function(units: Sequence[Unit], options: ReadOptions) -> ReadFunction:
     return read if units[0].images is not None else CountingRead(units[0].name, read)
 
 
-def _report_missing_columns(plan: Plan, ledger: Ledger, carry: Sequence[str], ticker: Ticker) -> None:
+def _report_missing_columns(plan: Plan, ledger: Ledger, carry: Sequence[str], progress: ProgressDisplay) -> None:
     """Report rows that were written without a column of `--carry`."""
     if rows := plan.rows_in(files_without(ledger, carry)):
-        ticker.say(
+        progress.log(
             f"{rows:,} images already have rows without a column of --carry {','.join(carry)}; these rows stay as they "
             "are; scan into another --output to have the columns for all images"
         )
@@ -172,9 +172,9 @@ def _execute(run: _Run) -> tuple[int, int]:
             storage.sweep(ledger.folder)
         written, repaired = 0, run.repair()
         run.plan.refresh()
-        run.ticker.expect(*remaining_work(run.plan, run.ledgers), run.settings.limit)
+        run.progress.expect(*remaining_work(run.plan, run.ledgers), run.settings.limit)
         with prepare_context(
-            run.settings, lease, run.sink, run.ledgers[0], run.settings.source, run.ticker
+            run.settings, lease, run.sink, run.ledgers[0], run.settings.source, run.progress
         ) as prepared:
             context = replace(prepared, deadline=run.budget.deadline)
             for _ in range(PASSES):
@@ -221,7 +221,7 @@ def _check(run: _Run, source: Source, written: int, repaired: int) -> Summary:
     """Check that every image has exactly one row in each ledger, and sum up the run.
 
     Raises:
-        LawError: an image has several rows, or has none though no limit ended the run.
+        CompletenessError: an image has several rows, or has none though no limit ended the run.
     """
     checks = [run.plan.check(ledger) for ledger in run.ledgers]
     stopped = run.budget.exhausted_by(written) if any(check.incomplete for check in checks) else None

@@ -51,7 +51,7 @@ class Gauges:
         """Count the rows of a file that was written.
 
         Args:
-            part: a row of `TALLIED`.
+            part: a row of `WRITTEN_FILES`.
             first: the digest of the model whose rows count the units that are done.
         """
         for outcome in part["outcomes"]:

@@ -1,15 +1,15 @@
-"""Monitor: the driver's view of a wave, polled from the tally actor and shown by the ticker."""
+"""Monitor: the driver's view of a wave, polled from the tally actor and shown by the progress."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pipeline.telemetry.asking import Asker, tallied
 from pipeline.telemetry.counts import Counts
 from pipeline.telemetry.log import LOG
 from pipeline.telemetry.progress import SCORING
-from pipeline.telemetry.tally import Seen, Teller
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.progress_client import ProgressPoller, progress_counter
+from pipeline.telemetry.progress_counter import ProgressReporter, WorkerProgress
+from pipeline.telemetry.terminal import ProgressDisplay
 
 STARTING, LOADING, FIRST = "starting Ray", "loading the detector", "first images"
 LAST_POLL = 1.0
@@ -20,17 +20,17 @@ class Monitor:
     """The progress of a run's waves, which follow one another.
 
     Args:
-        ticker: shows it.
+        progress: shows it.
         tally: the actor's handle; None where no progress is shown, and then only written rows are counted.
     """
 
-    def __init__(self, ticker: Ticker, tally: Any = None) -> None:
-        self.ticker, self._tally = ticker, tally
-        self._wave, self._ask = 0, Asker(tally)
+    def __init__(self, progress: ProgressDisplay, tally: Any = None) -> None:
+        self.progress, self._tally = progress, tally
+        self._wave, self._ask = 0, ProgressPoller(tally)
         self._units: set[str] = set()
 
     @contextmanager
-    def wave(self, model: str) -> Iterator[Teller | None]:
+    def wave(self, model: str) -> Iterator[ProgressReporter | None]:
         """Count the images of a wave; at its end the counts shown are those of the rows written.
 
         Args:
@@ -39,12 +39,12 @@ class Monitor:
         Yields:
             What workers report to; None where no progress is shown.
         """
-        with self.ticker.lock:
+        with self.progress.lock:
             self._wave, self._units = self._wave + 1, set()
-        yield None if self._tally is None else Teller(self._tally, self._wave, model)
-        with self.ticker.lock:
+        yield None if self._tally is None else ProgressReporter(self._tally, self._wave, model)
+        with self.progress.lock:
             self.poll(LAST_POLL)
-            self.ticker.settle()
+            self.progress.settle()
 
     def poll(self, wait: float = 0.0) -> None:
         """Ask the tally, and show what it has answered so far.
@@ -59,19 +59,19 @@ class Monitor:
         """Count a part of the table that was written.
 
         Args:
-            part: a row of `TALLIED`.
+            part: a row of `WRITTEN_FILES`.
         """
-        self.ticker.add({(one["status"], one["verdict"]): one["images"] for one in part["outcomes"]})
+        self.progress.add({(one["status"], one["verdict"]): one["images"] for one in part["outcomes"]})
         self._begin_scoring()
         if LOG.is_json:
-            self.ticker.say("part written", file=part["file"], rows=part["rows"])
+            self.progress.log("part written", file=part["file"], rows=part["rows"])
 
-    def _show(self, seen: Seen) -> None:
+    def _show(self, seen: WorkerProgress) -> None:
         counts = Counts(seen.outcomes)
         self._add_units(seen.ended)
-        self.ticker.see(counts, counts.faults + max(seen.scored, counts.images - counts.faults))
-        if self.ticker.phase == LOADING and seen.loaded:
-            self.ticker.enter(FIRST)
+        self.progress.see(counts, counts.faults + max(seen.scored, counts.images - counts.faults))
+        if self.progress.phase == LOADING and seen.loaded:
+            self.progress.enter(FIRST)
         if seen.scored or counts.images:
             self._begin_scoring()
 
@@ -79,23 +79,25 @@ class Monitor:
         """Add the number of images of each unit that was read to its end, once a unit."""
         for unit in ended.keys() - self._units:
             self._units.add(unit)
-            self.ticker.learn(ended[unit])
+            self.progress.learn(ended[unit])
             if LOG.is_json:
-                self.ticker.say("unit read", unit=unit, images=ended[unit])
+                self.progress.log("unit read", unit=unit, images=ended[unit])
 
     def _begin_scoring(self) -> None:
-        if self.ticker.phase in {LOADING, FIRST}:
-            self.ticker.enter(SCORING)
-            if SCORING in self.ticker.phases:  # a rescan's second pass
+        if self.progress.phase in {LOADING, FIRST}:
+            self.progress.enter(SCORING)
+            if SCORING in self.progress.phases:  # a rescan's second pass
                 return
-            took = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.ticker.phases.items())
-            self.ticker.say(f"started in {sum(self.ticker.phases.values()):.1f} s: {took}", phases=self.ticker.phases)
+            took = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.progress.phases.items())
+            self.progress.log(
+                f"started in {sum(self.progress.phases.values()):.1f} s: {took}", phases=self.progress.phases
+            )
 
 
 @contextmanager
-def monitored(ticker: Ticker) -> Iterator[Monitor]:
-    """Monitor a run on a connected Ray, polling the workers' counts if the ticker is shown."""
-    with tallied(ticker) as tally:
-        monitor = Monitor(ticker, tally)
-        with ticker.watching(monitor.poll):
+def monitored(progress: ProgressDisplay) -> Iterator[Monitor]:
+    """Monitor a run on a connected Ray, polling the workers' counts if the progress is shown."""
+    with progress_counter(progress) as tally:
+        monitor = Monitor(progress, tally)
+        with progress.watching(monitor.poll):
             yield monitor

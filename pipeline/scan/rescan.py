@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
 
-from mole.errors import LawError
+from mole.errors import CompletenessError
 from pipeline import registry
 from pipeline.runtime import cluster
 from pipeline.scan.budget import Budget
@@ -23,7 +23,7 @@ from pipeline.scan.table.parquet_sink import ParquetSink, partition
 from pipeline.scan.table.selection import Selection, SelectionQuery, select_images
 from pipeline.scan.table.views import demand_table, open_views
 from pipeline.storage import storage
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 
 LISTINGS = "_rescans"
 """Folder of the table that holds listings while a rescan runs; Parquet readers skip names that begin with `_`."""
@@ -119,7 +119,7 @@ class _Run:
         ledgers: their partitions, in that order.
         lease: on the table.
         budget: the run's limits.
-        ticker: shows progress.
+        progress: shows progress.
     """
 
     settings: RescanSettings
@@ -127,21 +127,21 @@ class _Run:
     ledgers: Sequence[Ledger]
     lease: Lease
     budget: Budget
-    ticker: Ticker
+    progress: ProgressDisplay
 
 
-def rescan(settings: RescanSettings, ticker: Ticker) -> Rescanned:
+def rescan(settings: RescanSettings, progress: ProgressDisplay) -> Rescanned:
     """Give each selected image exactly one verdict of the model.
 
     Args:
         settings: which images of which table, and which model scores them.
-        ticker: shows progress.
+        progress: shows progress.
 
     Raises:
         SettingsError: a setting or the condition is refused.
         StorageError: a store failed, or another run holds the lease on the table; what is written stays valid.
         ModelError: the checkpoint cannot be used.
-        LawError: the completeness check failed: a selected image has no row, or several.
+        CompletenessError: the completeness check failed: a selected image has no row, or several.
     """
     started, budget = time.monotonic(), Budget.of(settings)
     cluster.demand_gpu(settings.device, settings.ray_address)
@@ -155,7 +155,7 @@ def rescan(settings: RescanSettings, ticker: Ticker) -> Rescanned:
         for leftover in storage.names(storage.join(settings.table, LISTINGS), ".parquet"):
             storage.remove(leftover)
         repaired = sum(ledger.repair() for ledger in ledgers)
-        passes, more = _execute_passes(_Run(settings, models, ledgers, lease, budget, ticker))
+        passes, more = _execute_passes(_Run(settings, models, ledgers, lease, budget, progress))
     written, left = sum(one.written for one in passes), sum(one.left for one in passes)
     turns = sum((one.turns for one in passes), Counter[tuple[str, str]]())
     return Rescanned(
@@ -217,25 +217,25 @@ def _execute_pass(run: _Run, models: Sequence[ModelRef], listing: str, before: i
         listing: the URL under which the selection is written.
         before: rows that the run wrote before.
     """
-    settings, ticker, limit = run.settings, run.ticker, run.budget.remaining(before)
+    settings, progress, limit = run.settings, run.progress, run.budget.remaining(before)
     digests = tuple(model.digest for model in models)
-    ticker.enter("choosing images")
+    progress.enter("choosing images")
     with open_views(settings.table) as views:
         query = SelectionQuery(digests, settings.where, settings.newer_than, settings.sample)
         selection = select_images(views, query, listing)
     if not selection.images or run.budget.exhausted_by(before):
         return Pass(selection, 0, Counter())
-    ticker.expect(ticker.images + (selection.images if limit is None else min(selection.images, limit)))
+    progress.expect(progress.images + (selection.images if limit is None else min(selection.images, limit)))
     options = ReadOptions(settings.max_bytes, settings.image_member, selection.carry)
     sink, ledger = ParquetSink(settings.table), Ledger(partition(settings.table, digests[0]))
-    with prepare_context(settings, run.lease, sink, ledger, [settings.table], ticker) as prepared:
+    with prepare_context(settings, run.lease, sink, ledger, [settings.table], progress) as prepared:
         context = replace(prepared, deadline=run.budget.deadline)
         context.gauges.plan(waves=1, units=0)
         reads = read_functions(selection, options, context.layout.cores)
         written = execute_wave(context, reads, models, units=[], limit=limit)
         context.gauges.wave_done()
     if written < selection.images and not run.budget.exhausted_by(before + written):
-        raise LawError(
+        raise CompletenessError(
             f"{selection.images:,} images were selected and {written:,} rows written; start the rescan again"
         )
     return Pass(selection, written, Counter())
@@ -248,13 +248,13 @@ def _check(table: str, listing: str, model: str, left: int) -> Counter[tuple[str
         Images by their outcome before and now.
 
     Raises:
-        LawError: an image has no row, or several.
+        CompletenessError: an image has no row, or several.
     """
     with open_views(table) as views:
         values = {"listing": escape_glob(listing), "model": model}
         missing, duplicated = views.execute(CHECK, values).fetchall()[0]
         if missing > left or duplicated:
-            raise LawError(
+            raise CompletenessError(
                 f"completeness check failed: {missing:,} of the selected images have no row, {duplicated:,} have "
                 "several; start the rescan again"
             )

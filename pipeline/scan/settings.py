@@ -17,9 +17,9 @@ from pydantic import (
 )
 
 from mole.measuring.calibration import PREVALENCE
-from pipeline.command.given import Given
 from pipeline.command.output import default_output, unnamed
 from pipeline.command.settings import JobSettings, split_commas
+from pipeline.command.settings_sources import SourcedValue
 from pipeline.registry import PROMOTED
 
 View = Literal["current", "evidence", "faults", "changed", "progress", "verdicts", "runs"]
@@ -139,10 +139,10 @@ class ScanSettings(RunSettings):
     all_files: bool = Field(False, description="try every file of a folder as an image, whatever its name")
 
     @classmethod
-    def supplied(cls, given: Mapping[str, Given]) -> dict[str, Given]:
+    def supplied(cls, given: Mapping[str, SourcedValue]) -> dict[str, SourcedValue]:
         """Choose the output where it is not given and every source is local."""
         sources, reason = cls._unnamed(given)
-        return {} if reason or "output" in given else {"output": Given(default_output(sources), "--output")}
+        return {} if reason or "output" in given else {"output": SourcedValue(default_output(sources), "--output")}
 
     @property
     def output_is_default(self) -> bool:
@@ -150,20 +150,20 @@ class ScanSettings(RunSettings):
         return not unnamed(self.source, self.sink) and self.output == default_output(self.source)
 
     @classmethod
-    def _complaint(cls, error: Any, given: Mapping[str, Given]) -> str:
+    def _complaint(cls, error: Any, given: Mapping[str, SourcedValue]) -> str:
         text, (_, reason) = super()._complaint(error, given), cls._unnamed(given)
         return f"{text}, since {reason}" if error["type"] == "missing" and error["loc"] == ("output",) else text
 
     @classmethod
-    def _unnamed(cls, given: Mapping[str, Given]) -> tuple[list[str], str]:
+    def _unnamed(cls, given: Mapping[str, SourcedValue]) -> tuple[list[str], str]:
         """Return the sources as given, and the reason why they have no default output."""
         named = given["source"].value if "source" in given else []
         sources = [text for text in named if isinstance(text, str) and text] if isinstance(named, list) else []
         return sources, unnamed(sources, str(given["sink"].value) if "sink" in given else "files")
 
-    def lasting(self) -> dict[str, list[str]]:
+    def durable_places(self) -> dict[str, list[str]]:
         """List the places that must outlast the run; an Iceberg table is not on this machine."""
-        places = super().lasting()
+        places = super().durable_places()
         return places if self.sink == "files" else {name: own for name, own in places.items() if name != "output"}
 
 

@@ -15,7 +15,7 @@ from mole.measuring.calibration import Calibration
 from mole.views.preprocess import Preprocess
 from pipeline.scan.forecasting.sample_spec import SampleSpec
 from pipeline.telemetry import metrics
-from pipeline.telemetry.tally import Teller
+from pipeline.telemetry.progress_counter import ProgressReporter
 
 
 def prepare(
@@ -61,7 +61,7 @@ class Scorer:
         device: str,
         threads: int,
         batch_size: int,
-        reporter: Teller | None = None,
+        reporter: ProgressReporter | None = None,
     ) -> None:
         from pipeline.scan.steps.score import ScoreActor
 
@@ -87,7 +87,7 @@ def conclude(
     *,
     prevalence: float,
     deferred: str | None = None,
-    reporter: Teller | None = None,
+    reporter: ProgressReporter | None = None,
 ) -> pa.Table:
     """Turn scores into rows of the verdict table; see `pipeline.scan.steps.verdict`.
 
@@ -110,7 +110,7 @@ def conclude(
     return rows
 
 
-def measure_sample(spec: SampleSpec, reporter: Teller | None = None) -> tuple[dict[str, Any], float]:
+def measure_sample(spec: SampleSpec, reporter: ProgressReporter | None = None) -> tuple[dict[str, Any], float]:
     """Scan a sample and time its stages; see `pipeline.scan.forecasting.measurement`."""
     from pipeline.scan.forecasting.measurement import measure
 

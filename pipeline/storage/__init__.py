@@ -1,1 +1,1 @@
-"""Storage: files by URL, of this machine, of object stores and of web servers, and what their failures mean."""
+"""Storage: files by URL on local disks, object stores and web servers, with retries and fault classification."""

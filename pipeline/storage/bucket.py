@@ -1,7 +1,7 @@
-"""A bucket of S3: its keys as they are, to the letter.
+"""S3 bucket: lists and reads objects by their literal keys.
 
-s3fs reads a key as a path: its listings leave out keys with an empty segment, and a path loses its last slashes and
-what looks like a version. To S3 a key is text, so here objects are listed by raw prefix and asked for by their raw key.
+s3fs treats a key as a path: its listings omit keys with an empty segment, and a path loses trailing slashes and what
+looks like a version. To S3 a key is a string, so here objects are listed by raw prefix and read by raw key.
 """
 
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ from botocore.exceptions import ClientError
 from fsspec.asyn import sync
 from s3fs import S3FileSystem
 
-from pipeline.storage.found import Found, identity_of
-from pipeline.storage.patience import patiently
+from pipeline.storage.file_info import FileInfo, identity_of
+from pipeline.storage.retry import with_retries
 
 UNSATISFIABLE = "InvalidRange"
 
 
 def split(url: str) -> tuple[str, str]:
-    """Split an `s3://` URL into bucket and key; the key is all that stands behind the bucket's slash."""
+    """Split an `s3://` URL into bucket and key; the key is everything after the bucket's slash."""
     rest = url.partition("://")[2]
     if rest.startswith("arn:"):
         bucket, key = S3FileSystem._find_bucket_key(None, rest)
@@ -27,75 +27,74 @@ def split(url: str) -> tuple[str, str]:
     return bucket, key
 
 
-def look(fs: S3FileSystem, url: str) -> Found | None:
-    """Look at an object; a prefix of others is None.
+def info(fs: S3FileSystem, url: str) -> FileInfo | None:
+    """Return an object's file info; None for a prefix of other objects.
 
     Raises:
-        OSError: neither is there, or the store refuses (or another of `STORE_FAULTS`).
+        OSError: there is neither, or the store denies access (or another of `STORE_FAULTS`).
     """
     bucket, key = split(url)
     if key:
         try:
-            told = fs.call_s3("head_object", Bucket=bucket, Key=key)
+            head = fs.call_s3("head_object", Bucket=bucket, Key=key)
         except FileNotFoundError:
             pass
         else:
-            size = int(told["ContentLength"])
-            if size or not key.endswith("/"):  # else it stands for a folder
-                facts = {"ETag": told.get("ETag"), "LastModified": told.get("LastModified"), "size": size}
-                return Found(url, size, identity_of(facts))
+            size = int(head["ContentLength"])
+            if size or not key.endswith("/"):  # else it is a folder marker
+                facts = {"ETag": head.get("ETag"), "LastModified": head.get("LastModified"), "size": size}
+                return FileInfo(url, size, identity_of(facts))
     page = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix_of(url), MaxKeys=1)
     if not page.get("Contents"):
-        raise FileNotFoundError(f"{url}: the bucket holds no such key, and none that begins so")
+        raise FileNotFoundError(f"{url}: the bucket has neither such a key nor one with this prefix")
     return None
 
 
 def prefix_of(url: str) -> str:
-    """Give the prefix of all keys below a URL; slashes at its end are part of it."""
+    """Return the prefix of all keys below a URL; trailing slashes are part of it."""
     key = split(url)[1]
     return key if not key or key.endswith("/") else f"{key}/"
 
 
 def folder(url: str) -> str:
-    """Write a prefix with the slash that ends it."""
+    """Return the URL of a prefix with its trailing slash."""
     return f"s3://{split(url)[0]}/{prefix_of(url)}"
 
 
-def below(fs: S3FileSystem, url: str) -> Iterator[Found | str]:
-    """List what lies right below a prefix, page by page; nothing is kept.
+def below(fs: S3FileSystem, url: str) -> Iterator[FileInfo | str]:
+    """List the direct children of a prefix, page by page; nothing is cached.
 
     Args:
-        fs: the store.
-        url: the prefix; a slash is added where it has none at its end.
+        fs: the file system.
+        url: the prefix; a trailing slash is added if missing.
 
     Yields:
-        Each object; and each prefix of more, as a URL with its slash. An empty object named as the prefix itself stands
-        for a folder and is left out.
+        Each object, and each common prefix as a URL with a trailing slash. Folder markers are omitted.
 
     Raises:
-        OSError: the store refuses (or another of `STORE_FAULTS`).
+        OSError: the store denies access (or another of `STORE_FAULTS`).
     """
     bucket, prefix = split(url)[0], prefix_of(url)
     place: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "Delimiter": "/"}
     while True:
-        page = patiently(lambda: fs.call_s3("list_objects_v2", **place), url)
-        for told in page.get("CommonPrefixes") or ():
-            yield f"s3://{bucket}/{told['Prefix']}"
-        for told in page.get("Contents") or ():
-            key, size = str(told["Key"]), int(told["Size"])
+        page = with_retries(lambda: fs.call_s3("list_objects_v2", **place), url)
+        for entry in page.get("CommonPrefixes") or ():
+            yield f"s3://{bucket}/{entry['Prefix']}"
+        for entry in page.get("Contents") or ():
+            key, size = str(entry["Key"]), int(entry["Size"])
             if size or not key.endswith("/"):
-                facts = {"ETag": told.get("ETag"), "LastModified": told.get("LastModified"), "size": size}
-                yield Found(f"s3://{bucket}/{key}", size, identity_of(facts))
+                facts = {"ETag": entry.get("ETag"), "LastModified": entry.get("LastModified"), "size": size}
+                yield FileInfo(f"s3://{bucket}/{key}", size, identity_of(facts))
         if not page.get("IsTruncated"):
             return
         place["ContinuationToken"] = page["NextContinuationToken"]
 
 
 def read(fs: S3FileSystem, url: str, span: tuple[int, int] | None = None) -> bytes:
-    """Read an object, or a span of its bytes (first, behind the last), in one request.
+    """Read an object, or the byte range [start, end) of it, in one request.
 
     Raises:
-        OSError: the store failed, or gave fewer bytes than it said (or another of `STORE_FAULTS`).
+        OSError: the store failed, or sent fewer bytes than announced (or another of `STORE_FAULTS`).
     """
     bucket, key = split(url)
     part = {} if span is None else {"Range": f"bytes={span[0]}-{span[1] - 1}"}
@@ -104,15 +103,15 @@ def read(fs: S3FileSystem, url: str, span: tuple[int, int] | None = None) -> byt
         data = bytes(sync(fs.loop, _whole, answer["Body"]))
     except (OSError, ClientError) as reason:
         if span is not None and span[0] == 0 and UNSATISFIABLE in repr(reason.__cause__ or reason):
-            return b""  # an empty object has no part
+            return b""  # an empty object has no range
         raise
     if len(data) != int(answer["ContentLength"]):
-        raise OSError(f"{len(data):,} bytes came of {int(answer['ContentLength']):,}")
+        raise OSError(f"received {len(data):,} of {int(answer['ContentLength']):,} bytes")
     return data
 
 
 async def _whole(body: Any) -> Any:
-    """Read a body and let its connection go, also where it breaks: the pool has few, and waits for them for ever."""
+    """Read a body and release its connection, also on errors: the pool is small and waits for ever."""
     try:
         return await body.read()
     finally:

@@ -1,4 +1,4 @@
-"""A store's fault: what its client's error means for an image, and whether asking again may help."""
+"""Store faults: classifies client errors by image status and by whether a retry may help."""
 
 import errno
 import socket
@@ -10,36 +10,36 @@ from pipeline.records import Status
 
 
 class SpecialFileError(OSError):
-    """Something that a file system shows and that is no file: a pipe, a socket, a device."""
+    """A directory entry that is not a regular file: a pipe, a socket, a device."""
 
 
 class NoRangeError(OSError):
-    """A server gives no part of a file, and the file is too large to be copied for its parts."""
+    """A server does not support range requests, and the file is too large to copy."""
 
 
 class SlowError(OSError):
-    """A server that gives too little for too long."""
+    """A server is too slow."""
 
 
-class CodingError(OSError):
-    """A body that is not, or not wholly, what its content coding says."""
+class ContentEncodingError(OSError):
+    """A body is corrupt or truncated in its content encoding."""
 
 
 STORE_FAULTS = (OSError, aiohttp.ClientError, botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError)
-"""What a store's client raises when it cannot give the bytes; a timeout is an OSError since Python 3.11."""
+"""What clients of stores raise on failures; a timeout is an OSError since Python 3.11."""
 FORBIDDEN_CODES = frozenset({401, 402, 403, 407, 451})
 MISSING_CODES = frozenset({404, 410})
 TAKEN_CODES = frozenset({409, 412})
 PASSING_CODES = frozenset({408, 425, 429})
-"""Of the codes from 400 to 499, those that say "later"; from 500 on all do."""
+"""Transient status codes from 400 to 499; all from 500 on are transient."""
 NO_SUCH_PLACE = frozenset({errno.ELOOP, errno.ENAMETOOLONG})
-"""Errors of a file system that say "no such file" in other words: a link to itself, a name that is too long."""
+"""Error numbers that amount to "no such file"."""
 NO_FILE = {
-    errno.ELOOP: "a link that leads to itself",
+    errno.ELOOP: "a symbolic link to itself",
     errno.ENAMETOOLONG: "a name that is too long",
-    errno.EISDIR: "a folder, and no file",
+    errno.EISDIR: "a folder, not a file",
 }
-"""What is said of these in place of "no such file"."""
+"""The text for these instead of "no such file"."""
 SETTLED = (
     SpecialFileError,
     NoRangeError,
@@ -52,11 +52,11 @@ SETTLED = (
     botocore.exceptions.ProfileNotFound,
     botocore.exceptions.ParamValidationError,
 )
-"""Errors that are the same a minute later."""
+"""Permanent errors, which are not retried."""
 
 
 def fault_of(reason: BaseException) -> tuple[Status, str]:
-    """Name a store's fault: gone, not for us, no file at all, or out of reach.
+    """Classify an error: missing, forbidden, not a file, or unreachable.
 
     Args:
         reason: one of `STORE_FAULTS`.
@@ -64,52 +64,56 @@ def fault_of(reason: BaseException) -> tuple[Status, str]:
     Returns:
         The status and the reason in words.
     """
-    told = _told(reason)
-    code = _code(told)
-    if isinstance(told, SpecialFileError):
-        return Status.NOT_AN_IMAGE, str(told)
+    error = _original(reason)
+    code = _code(error)
+    if isinstance(error, SpecialFileError):
+        return Status.NOT_AN_IMAGE, str(error)
     if (
         code in MISSING_CODES
-        or isinstance(told, FileNotFoundError | IsADirectoryError | NotADirectoryError)
-        or getattr(told, "errno", None) in NO_SUCH_PLACE
+        or isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError)
+        or getattr(error, "errno", None) in NO_SUCH_PLACE
     ):
-        return Status.MISSING, f"{NO_FILE.get(getattr(told, 'errno', None) or 0, 'no such file')}: {_place(told)}"
-    if code in FORBIDDEN_CODES or isinstance(told, PermissionError):
-        return Status.FORBIDDEN, f"not allowed to read: {_place(told)}"
-    return Status.UNREACHABLE, f"{type(told).__name__}: {told}"
+        return Status.MISSING, f"{NO_FILE.get(getattr(error, 'errno', None) or 0, 'no such file')}: {_place(error)}"
+    if code in FORBIDDEN_CODES or isinstance(error, PermissionError):
+        return Status.FORBIDDEN, f"not allowed to read: {_place(error)}"
+    return Status.UNREACHABLE, f"{type(error).__name__}: {error}"
 
 
 def is_passing(reason: BaseException) -> bool:
-    """Tell whether a fault may pass: throttling, a reset, a timeout, a server's own error; not "no" and not "gone"."""
-    told = _told(reason)
-    if not isinstance(told, STORE_FAULTS) or isinstance(told, SETTLED) or fault_of(told)[0] is not Status.UNREACHABLE:
+    """Return whether an error is transient: throttling, a reset, a timeout or a server error."""
+    error = _original(reason)
+    if (
+        not isinstance(error, STORE_FAULTS)
+        or isinstance(error, SETTLED)
+        or fault_of(error)[0] is not Status.UNREACHABLE
+    ):
         return False
-    if getattr(getattr(told, "os_error", None), "errno", None) == socket.EAI_NONAME:
-        return False  # the network answers, and says that there is no such host
-    code = _code(told)
+    if getattr(getattr(error, "os_error", None), "errno", None) == socket.EAI_NONAME:
+        return False  # the name server says that there is no such host
+    code = _code(error)
     return code is None or code >= 500 or code in PASSING_CODES
 
 
 def is_taken(reason: BaseException) -> bool:
-    """Tell whether a store refused to create a file because there is one."""
-    return _code(_told(reason)) in TAKEN_CODES or getattr(reason, "errno", None) in (errno.EEXIST, errno.EBUSY)
+    """Return whether creating a file failed because it exists."""
+    return _code(_original(reason)) in TAKEN_CODES or getattr(reason, "errno", None) in (errno.EEXIST, errno.EBUSY)
 
 
-def _place(told: BaseException) -> str:
-    """Name the file that an error of a file system is about, which says the rest in other words."""
-    return str(getattr(told, "filename", None) or told)
+def _place(error: BaseException) -> str:
+    """Return the file name of an error, or its text."""
+    return str(getattr(error, "filename", None) or error)
 
 
-def _code(told: BaseException) -> int | None:
-    """Find the HTTP status, which S3's client keeps in what it was told and s3fs in the error's cause."""
-    for error in (told, told.__cause__):
-        if isinstance(error, botocore.exceptions.ClientError):
-            return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0) or None
-        if isinstance(code := getattr(error, "status", None), int):
+def _code(error: BaseException) -> int | None:
+    """Return the HTTP status, which S3's client keeps in the response and s3fs in the error's cause."""
+    for one in (error, error.__cause__):
+        if isinstance(one, botocore.exceptions.ClientError):
+            return int(one.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0) or None
+        if isinstance(code := getattr(one, "status", None), int):
             return code
     return None
 
 
-def _told(reason: BaseException) -> BaseException:
-    """Find what the store really said: fsspec's HTTP says "not found" for every failure and keeps the cause."""
+def _original(reason: BaseException) -> BaseException:
+    """Return the original error: fsspec's HTTP raises "not found" for every failure, with the cause."""
     return reason.__cause__ if isinstance(reason.__cause__, aiohttp.ClientError) else reason

@@ -1,4 +1,4 @@
-"""A folder: every file below it, and what cannot be listed; a store's sub-folders are listed side by side."""
+"""Folder listing: all files below a folder, and what cannot be listed; a store's sub-folders are listed in parallel."""
 
 import os
 from collections.abc import Iterator
@@ -13,26 +13,26 @@ from s3fs import S3FileSystem
 from mole.errors import StorageError
 from pipeline.storage import bucket, local
 from pipeline.storage.fault import STORE_FAULTS, fault_of
-from pipeline.storage.found import Found
-from pipeline.storage.patience import patiently
-from pipeline.storage.storage import absolute, filesystem, found, is_local, url_of
+from pipeline.storage.file_info import FileInfo
+from pipeline.storage.retry import with_retries
+from pipeline.storage.storage import absolute, file_info, filesystem, is_local, url_of
 
 LISTERS = 16
-"""Sub-folders of a store that are listed at a time."""
+"""Sub-folders of a store that are listed in parallel."""
 PAGE = 10_000
-"""Files of one of a store's sub-folders that are held at a time."""
-LOST = "what lies in this folder has no rows: make it readable and scan again"
+"""Entries per sub-folder that are held in memory at a time."""
+LOST = "the files in this folder have no rows: make it readable and scan again"
 UNREADABLE = "unreadable-folder"
 """The identity of a folder that cannot be listed."""
 
 
-def walk(url: str) -> Iterator[Found]:
-    """Yield every file below a folder; a disk's in the order of their names, links followed, a circle of links once.
+def walk(url: str) -> Iterator[FileInfo]:
+    """Yield every file below a folder; on disks sorted by name, following symbolic links, cycles once.
 
-    A store's sub-folders come as they are listed.
+    A store's sub-folders are yielded as they are listed.
 
     Raises:
-        StorageError: a folder below cannot be listed, so files in it would be lost.
+        StorageError: a sub-folder cannot be listed, so files in it would be lost.
     """
     for place in entries(url, hidden=True):
         if place.identity == UNREADABLE and place.fault is not None:
@@ -40,20 +40,20 @@ def walk(url: str) -> Iterator[Found]:
         yield place
 
 
-def entries(url: str, *, hidden: bool, without: str | None = None) -> Iterator[Found]:
-    """Yield every file below a folder, each with its path there as `key`.
+def entries(url: str, *, hidden: bool, without: str | None = None) -> Iterator[FileInfo]:
+    """Yield every file below a folder, with its path below it as `key`.
 
     Args:
         url: the folder.
-        hidden: go into folders whose name begins with a dot; else each of them is yielded in place of its files.
-        without: a folder below it that is passed over, with all that is in it.
+        hidden: descend into folders whose name begins with a dot; otherwise each of them is yielded instead of its
+            files.
+        without: a folder below it to exclude.
 
     Yields:
-        Files, and what is no file but stands among them, with its fault; of a disk also a folder that cannot be
-        listed, with the fault that hides its files.
+        Files, and special files with their fault; on disks also folders that cannot be listed, with their fault.
 
     Raises:
-        StorageError: the folder itself, or a store's folder below it, cannot be listed.
+        StorageError: the folder itself, or a sub-folder in a store, cannot be listed.
     """
     fs, path = filesystem(url)
     if isinstance(fs, LocalFileSystem):
@@ -65,30 +65,30 @@ def entries(url: str, *, hidden: bool, without: str | None = None) -> Iterator[F
     return _store_entries(fs, place if place.endswith("/") else f"{place}/", hidden=hidden, without=apart)
 
 
-def files(url: str) -> list[Found]:
-    """List the files right in a folder.
+def files(url: str) -> list[FileInfo]:
+    """List the files directly in a folder.
 
     Raises:
         OSError: it cannot be listed (or another of `STORE_FAULTS`).
     """
     fs, path = filesystem(url)
     if isinstance(fs, LocalFileSystem):
-        return [local.look(os.path.join(path, name)) for name in _names(path)[1]]
-    return [place for place in _below(fs, absolute(url)) if isinstance(place, Found)]
+        return [local.info(os.path.join(path, name)) for name in _names(path)[1]]
+    return [place for place in _below(fs, absolute(url)) if isinstance(place, FileInfo)]
 
 
 def is_hidden(key: str) -> bool:
-    """Tell whether a file's or folder's own name begins with a dot; a store's `.` and `..` are names like others."""
+    """Return whether a file's or folder's name begins with a dot; `.` and `..` are ordinary names in a store."""
     name = key.rstrip("/").rpartition("/")[2]
     return name.startswith(".") and name not in (".", "..")
 
 
 def _store_entries(
     fs: fsspec.AbstractFileSystem, url: str, *, hidden: bool, without: str | None = None
-) -> Iterator[Found]:
-    """List a store's folders side by side, each a page at a time."""
+) -> Iterator[FileInfo]:
+    """List a store's folders in parallel, each a page at a time."""
     with ThreadPoolExecutor(LISTERS) as listers:
-        waiting: set[Future[tuple[list[Found | str], Iterator[Found | str]]]] = {
+        waiting: set[Future[tuple[list[FileInfo | str], Iterator[FileInfo | str]]]] = {
             listers.submit(_page, _below(fs, url), url)
         }
         while waiting:
@@ -98,21 +98,21 @@ def _store_entries(
                 if page:
                     waiting.add(listers.submit(_page, rest, url))
                 for each in page:
-                    place = Found(each, None, "folder") if isinstance(each, str) else each
+                    place = FileInfo(each, None, "folder") if isinstance(each, str) else each
                     place = replace(place, key=place.url[len(url) :])
-                    if isinstance(each, Found) or (is_hidden(place.key) and not hidden):
+                    if isinstance(each, FileInfo) or (is_hidden(place.key) and not hidden):
                         yield place
                     elif each != without:
                         waiting.add(listers.submit(_page, _below(fs, each), each))
 
 
-def _page(listing: Iterator[Found | str], url: str) -> tuple[list[Found | str], Iterator[Found | str]]:
-    """Take the next page of a folder's listing.
+def _page(listing: Iterator[FileInfo | str], url: str) -> tuple[list[FileInfo | str], Iterator[FileInfo | str]]:
+    """Read the next page of a folder's listing.
 
     Raises:
-        StorageError: the store refuses, so files would be lost.
+        StorageError: the store denies access, so files would be lost.
     """
-    page: list[Found | str] = []
+    page: list[FileInfo | str] = []
     try:
         for each in listing:
             page.append(each)
@@ -123,28 +123,28 @@ def _page(listing: Iterator[Found | str], url: str) -> tuple[list[Found | str], 
     return page, listing
 
 
-def _below(fs: fsspec.AbstractFileSystem, url: str) -> Iterator[Found | str]:
-    """Yield what lies right below a store's folder: files, and the URLs of folders with their slash."""
+def _below(fs: fsspec.AbstractFileSystem, url: str) -> Iterator[FileInfo | str]:
+    """Yield the direct children of a store's folder: files, and URLs of folders with a trailing slash."""
     if isinstance(fs, S3FileSystem):
         yield from bucket.below(fs, url)
         return
     path = filesystem(url)[1]
     try:
-        infos = patiently(lambda: fs.ls(path, detail=True), url)
+        infos = with_retries(lambda: fs.ls(path, detail=True), url)
     except FileNotFoundError:
         return
     for info in sorted(infos, key=lambda info: str(info["name"])):
         name = str(info["name"])
         if name.rstrip("/") == path.rstrip("/"):
-            continue  # a store's folder may list itself, as an empty object of its own name
+            continue  # a store's folder may list itself
         if info["type"] == "directory":
             yield f"{url_of(fs, name).rstrip('/')}/"
         elif not name.endswith("/"):
-            yield found(fs, info)
+            yield file_info(fs, info)
 
 
-def _local_entries(top: str, *, hidden: bool, without: str | None = None) -> Iterator[Found]:
-    """Walk a disk's folder without recursion, so that no depth is too much; only one folder's names are held."""
+def _local_entries(top: str, *, hidden: bool, without: str | None = None) -> Iterator[FileInfo]:
+    """Walk a folder on disk iteratively, for any depth; only one folder's names are held."""
     seen = _marks(without) - _marks(top)
     waiting = [top]
     while waiting:
@@ -159,20 +159,20 @@ def _local_entries(top: str, *, hidden: bool, without: str | None = None) -> Ite
             if here == top:
                 raise StorageError(f"cannot list {here!r}: {fault_of(reason)[1]}; make it readable") from reason
             status, detail = fault_of(reason)
-            yield Found(local.written(here), None, UNREADABLE, _key(here, top), (status, f"{detail}; {LOST}"))
+            yield FileInfo(local.written(here), None, UNREADABLE, _key(here, top), (status, f"{detail}; {LOST}"))
             continue
         for name in files:
             path = os.path.join(here, name)
-            yield replace(local.look(path), key=_key(path, top))
+            yield replace(local.info(path), key=_key(path, top))
         if not hidden:
             for path in [os.path.join(here, name) for name in folders if is_hidden(name)]:
-                yield Found(local.written(path), None, "hidden-folder", _key(path, top))
+                yield FileInfo(local.written(path), None, "hidden-folder", _key(path, top))
             folders = [name for name in folders if not is_hidden(name)]
         waiting += [os.path.join(here, name) for name in reversed(folders)]
 
 
 def _marks(folder: str | None) -> set[tuple[int, int]]:
-    """Tell a folder of a disk from every other, by whatever links it is reached; none where it is not there."""
+    """Return a folder's device and inode, which identify it through any links; empty if it does not exist."""
     try:
         facts = os.stat(filesystem(folder)[1]) if folder is not None else None
     except OSError:
@@ -181,7 +181,7 @@ def _marks(folder: str | None) -> set[tuple[int, int]]:
 
 
 def _names(folder: str) -> tuple[list[str], list[str]]:
-    """List a folder's folders and its other entries, each in the order of their names."""
+    """List a folder's sub-folders and other entries, each sorted by name."""
     folders: list[str] = []
     files: list[str] = []
     with os.scandir(folder) as entries_:
@@ -189,12 +189,12 @@ def _names(folder: str) -> tuple[list[str], list[str]]:
             try:
                 is_folder = entry.is_dir()
             except OSError:
-                is_folder = False  # a link to itself: a file whose row says so
+                is_folder = False  # a link to itself becomes a file with a fault
             (folders if is_folder else files).append(entry.name)
     return sorted(folders), sorted(files)
 
 
 def _key(path: str, top: str) -> str:
-    """Write a path below a folder as text; one that is no UTF-8 as in a URL."""
+    """Return a path below a folder as text; percent-encoded if it is not UTF-8."""
     key = path[len(top) :].lstrip("/")
     return key if local.is_text(key) else quote(os.fsencode(key))

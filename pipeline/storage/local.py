@@ -1,4 +1,4 @@
-"""A file of this machine: its name as text, its bytes, and how it is put in place whole or not at all."""
+"""Local files: names as text, reads of regular files, and atomic writes."""
 
 import errno
 import os
@@ -11,12 +11,12 @@ from urllib.parse import quote, unquote
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.storage.fault import SpecialFileError, fault_of
-from pipeline.storage.found import Found
+from pipeline.storage.file_info import FileInfo
 
 TEMPORARY = ".tmp-"
-"""In the name of every file that is not yet whole."""
+"""Part of the name of every unfinished file."""
 READS = 3
-"""How often a file that changes while it is read is read anew."""
+"""Attempts to read a file that changes while it is read."""
 FILE_URL = re.compile(r"^file:(//(localhost(?=/))?)?", re.IGNORECASE)
 KINDS = {
     stat.S_IFIFO: "a named pipe",
@@ -27,19 +27,19 @@ KINDS = {
 
 
 def path_of(url: str) -> str:
-    """Find the absolute path that a local path or a `file:` URL names; percent signs are decoded in a URL alone."""
+    """Return the absolute path of a local path or a `file:` URL; percent-encoding is decoded only in a URL."""
     if url.lower().startswith("file:"):
         url = unquote(FILE_URL.sub("", url), errors="surrogateescape")
     return str(LocalFileSystem._strip_protocol(f"./{url}" if url.startswith(("file:", "local:")) else url))
 
 
 def written(path: str) -> str:
-    """Write a path as a table can hold it: as it stands, or as a `file:` URL where its bytes are no UTF-8."""
+    """Return a path as text for a table: unchanged, or as a `file:` URL if it is not UTF-8."""
     return path if is_text(path) else f"file://{quote(os.fsencode(path))}"
 
 
 def is_text(name: str) -> bool:
-    """Tell whether a name's bytes are UTF-8."""
+    """Return whether a name is valid UTF-8."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -47,38 +47,38 @@ def is_text(name: str) -> bool:
     return True
 
 
-def look(path: str) -> Found:
-    """Look at a file; one that cannot be read is found too, so that its row can say why."""
+def info(path: str) -> FileInfo:
+    """Return a file's info; one that cannot be read has a fault, for its row."""
     url = written(path)
     try:
         facts = os.stat(path)
         _demand_regular(path, facts)
     except FileNotFoundError as reason:
-        return Found(url, None, "broken-link", fault=fault_of(reason))
+        return FileInfo(url, None, "broken-link", fault=fault_of(reason))
     except OSError as reason:
-        return Found(url, None, errno.errorcode.get(reason.errno or 0, "no-file"), fault=fault_of(reason))
-    return Found(url, facts.st_size, f"{facts.st_size}-{facts.st_mtime_ns}")
+        return FileInfo(url, None, errno.errorcode.get(reason.errno or 0, "no-file"), fault=fault_of(reason))
+    return FileInfo(url, facts.st_size, f"{facts.st_size}-{facts.st_mtime_ns}")
 
 
 def opened(path: str) -> BinaryIO:
-    """Open a regular file for reading; nothing else is opened, for a pipe would wait for ever.
+    """Open a regular file for reading; special files are refused, since a pipe would block.
 
     Raises:
-        OSError: there is none, or it cannot be read.
+        OSError: it does not exist or cannot be read.
     """
     _demand_regular(path, os.stat(path))
     return open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
 
 
 def read(path: str, *, most: int | None = None) -> bytes:
-    """Read a regular file to its end, whatever size it tells; one that changes meanwhile is read anew.
+    """Read a regular file to its end; one that changes meanwhile is read again.
 
     Args:
-        path: where it is.
+        path: its path.
         most: stop after this many bytes; None reads all.
 
     Raises:
-        OSError: it cannot be read, or goes on changing.
+        OSError: it cannot be read, or keeps changing.
     """
     for _ in range(READS):
         with opened(path) as stream:
@@ -87,7 +87,7 @@ def read(path: str, *, most: int | None = None) -> bytes:
             data = stream.read() if most is None else stream.read(most)
             after = os.fstat(stream.fileno())
         if data is None:
-            raise BlockingIOError(errno.EAGAIN, "it would be waited for", path)
+            raise BlockingIOError(errno.EAGAIN, "reading it would block", path)
         if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
             return data
     raise OSError(errno.EBUSY, f"it changed each of {READS} times while it was read", path)
@@ -102,10 +102,10 @@ def _demand_regular(path: str, facts: os.stat_result) -> None:
 
 
 def write(path: str, data: bytes) -> None:
-    """Replace a file in one step, once its bytes are on the disk.
+    """Replace a file atomically, after its bytes are synced to disk.
 
     Raises:
-        OSError: the disk is full, or the folder cannot be written; the old file stays.
+        OSError: the disk is full or the folder is not writable; the old file stays.
     """
     folder, name = os.path.split(path)
     os.makedirs(folder, exist_ok=True)
@@ -123,7 +123,7 @@ def write(path: str, data: bytes) -> None:
 
 
 def create(path: str, data: bytes) -> bool:
-    """Link a finished file to its name: the link fails where the name is taken, and nobody sees half a file."""
+    """Create a file atomically by a hard link, which fails if the name exists; return whether it was created."""
     folder, name = os.path.split(path)
     os.makedirs(folder, exist_ok=True)
     temporary = os.path.join(folder, f".{name}{TEMPORARY}{uuid.uuid4().hex}")

@@ -1,26 +1,26 @@
-"""`memory://`: a store that one process alone can see, carried to the workers and back."""
+"""Memory store: copies `memory://` files, which only one process sees, to workers and back."""
 
 from fsspec.implementations.memory import MemoryFileSystem
 
 from pipeline.storage import storage
 
 Snapshot = dict[str, bytes]
-"""What `memory://` holds in one process, by path, as it travels to another."""
+"""The files of `memory://` by path."""
 
 
 def snapshot(urls: list[str]) -> Snapshot:
-    """Copy what `memory://` holds, where one of the URLs lies there; workers cannot see it otherwise."""
+    """Copy the files of `memory://` if one of the URLs is there; workers cannot see them otherwise."""
     fs = next((fs for fs, _ in map(storage.filesystem, urls) if isinstance(fs, MemoryFileSystem)), None)
     return {} if fs is None else {path: fs.cat_file(path) for path in fs.find("/")}
 
 
 def mount(contents: Snapshot) -> None:
-    """Put a snapshot into this process's `memory://`."""
+    """Write a snapshot to this process's `memory://`."""
     fs = MemoryFileSystem()
     for path, data in contents.items():
         fs.pipe_file(path, data)
 
 
 def lives_in_this_process(url: str) -> bool:
-    """Tell whether a URL can be seen by this process alone, as `memory://` is."""
+    """Return whether a URL is visible only to this process, as `memory://` is."""
     return isinstance(storage.filesystem(url)[0], MemoryFileSystem)

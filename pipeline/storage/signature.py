@@ -1,8 +1,8 @@
-"""The signature of a URL: who holds such a URL may read its file, for a while; it says nothing of which file."""
+"""Signed URLs: the query fields of a signature, which expire and do not identify the file."""
 
 from urllib.parse import parse_qsl, urlsplit
 
-from pipeline.storage.patience import is_web
+from pipeline.storage.retry import is_web
 
 SIGNED = (
     {"x-amz-signature"},
@@ -11,19 +11,18 @@ SIGNED = (
     {"signature", "key-pair-id"},
     {"sig", "se"},
 )
-"""Fields by which a signed URL is known: S3's, Google's, the older ones of both, CloudFront's and Azure's."""
+"""Sets of fields that mark a signed URL: S3's, Google's, the older ones of both, CloudFront's and Azure's."""
 SIGNING = frozenset({"signature", "expires", "awsaccesskeyid", "googleaccessid", "key-pair-id", "policy"}) | {
     *("sv", "ss", "srt", "sr", "sp", "st", "se", "sip", "spr", "sig"),
     *("skoid", "sktid", "skt", "ske", "sks", "skv"),
 }
-"""What such a signing adds, beside all that begin with `X-Amz-` or `X-Goog-`."""
+"""The fields that signing adds, besides all that begin with `X-Amz-` or `X-Goog-`."""
 
 
 def unsigned(url: str) -> str:
-    """Name a file whatever signature its URL bears: a web server's URL without the fields that a signing adds.
+    """Return a web server's URL without its signature.
 
-    A new signature of the same file is the same place, so its verdicts are found again; every other field, such as
-    `versionId`, is part of the place.
+    So a newly signed URL matches the verdicts of the same file; every other field, such as `versionId`, is kept.
     """
     query = urlsplit(url).query if is_web(url) else ""
     names = {name.lower() for name, _ in parse_qsl(query, keep_blank_values=True)}

@@ -1,7 +1,7 @@
-"""Places: any URL, what identifies the bytes there, and writes that are whole or not there at all.
+"""Storage access: reads, atomic writes and listings for any URL that fsspec supports.
 
-A place is read as it is written: `::` chains nothing, a local path and a store's key are literal. Only a `file:` URL
-has percent signs to decode, and only a web server's URL has a query and a fragment.
+URLs are literal: `::` does not chain, and local paths and keys of stores are not decoded. Only a `file:` URL is
+percent-decoded, and only a web server's URL has a query and a fragment.
 """
 
 import os
@@ -18,8 +18,8 @@ from mole.errors import SettingsError, StorageError
 from pipeline.records import Status
 from pipeline.storage import bucket, local
 from pipeline.storage.fault import STORE_FAULTS, fault_of, is_taken
-from pipeline.storage.found import Found, identity_of
-from pipeline.storage.patience import is_web, patiently
+from pipeline.storage.file_info import FileInfo, identity_of
+from pipeline.storage.retry import is_web, with_retries
 from pipeline.storage.web import Web
 
 PROTOCOL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -28,17 +28,17 @@ LOCAL = ("file", "local")
 CHAINED = frozenset({"zip", "tar", "libarchive", "dir", "reference", "generic", "asyncwrapper"}) | {
     *("cached", "blockcache", "filecache", "simplecache"),
 }
-"""What fsspec reads only at the head of a chain."""
+"""fsspec protocols that are valid only in a chained URL."""
 
 
 def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    """Open the store behind a URL.
+    """Return the file system of a URL.
 
     Returns:
-        The file system and the URL's path in it.
+        The file system, and the path in it.
 
     Raises:
-        SettingsError: no installed file system speaks the URL's protocol, or needs more than the URL to do so.
+        SettingsError: no installed file system supports the URL's protocol, or it needs more than the URL.
     """
     protocol = _protocol(url)
     if protocol in CHAINED or (protocol is None and CHAIN.match(url)):
@@ -49,7 +49,7 @@ def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
         kind = fsspec.get_filesystem_class(protocol)
         if is_web(url):
             return Web(), absolute(url)
-        # a listing that is kept grows with the store, and hides what others write
+        # a listings cache grows with the store, and hides others' writes
         fs = kind(**(kind._get_kwargs_from_urls(url) if kind is not S3FileSystem else {}), use_listings_cache=False)
         return fs, str(kind._strip_protocol(url))
     except (ValueError, ImportError, TypeError) as reason:
@@ -57,24 +57,24 @@ def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
 
 
 def _protocol(url: str) -> str | None:
-    """Find a URL's protocol, None where it is a path of this machine."""
+    """Return a URL's protocol, None for a local path."""
     found = PROTOCOL.match(url)
     protocol = found[1].lower() if found else "file"
     return None if protocol in LOCAL else protocol
 
 
 def is_local(url: str) -> bool:
-    """Tell whether a URL is a path of this machine."""
+    """Return whether a URL is a local path."""
     return _protocol(url) is None
 
 
 def is_s3(url: str) -> bool:
-    """Tell whether a URL is an S3 object's or bucket's."""
+    """Return whether a URL is that of an S3 object or bucket."""
     return _protocol(url) in S3FileSystem.protocol
 
 
 def absolute(url: str) -> str:
-    """Write a URL as it stands in the table: local paths absolute and bare, others with their protocol."""
+    """Return a URL in the form of the verdict table: local paths absolute, others with their protocol."""
     if is_s3(url):
         return f"s3://{url.partition('://')[2]}"
     if is_web(url):
@@ -85,12 +85,12 @@ def absolute(url: str) -> str:
 
 
 def url_of(fs: fsspec.AbstractFileSystem, path: str) -> str:
-    """Write the URL of a path that a store itself named."""
+    """Return the URL of a path of a file system."""
     return local.written(path) if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(path))
 
 
 def file_name(url: str) -> str:
-    """Give a URL up to the end of its file's name: a web server's without query and fragment, any other whole."""
+    """Return a web server's URL without query and fragment, any other unchanged."""
     return url.partition("#")[0].partition("?")[0] if is_web(url) else url
 
 
@@ -99,40 +99,40 @@ def join(url: str, *names: str) -> str:
     return "/".join([url.rstrip("/"), *names])
 
 
-def look(url: str) -> Found | None:
-    """Look at a file; a folder is None.
+def info(url: str) -> FileInfo | None:
+    """Return a file's info; None for a folder.
 
     Raises:
-        OSError: nothing is there, or the store says no (or another of `STORE_FAULTS`).
+        OSError: it does not exist, or the store denies access (or another of `STORE_FAULTS`).
     """
     fs, path = filesystem(url)
     if isinstance(fs, LocalFileSystem):
         os.stat(path)
-        return None if os.path.isdir(path) else local.look(path)
+        return None if os.path.isdir(path) else local.info(path)
     if isinstance(fs, S3FileSystem):
-        return patiently(lambda: bucket.look(fs, absolute(url)), url)
-    info = patiently(lambda: fs.info(path), url)
-    return None if info["type"] == "directory" else found(fs, info)
+        return with_retries(lambda: bucket.info(fs, absolute(url)), url)
+    entry = with_retries(lambda: fs.info(path), url)
+    return None if entry["type"] == "directory" else file_info(fs, entry)
 
 
-def found(fs: fsspec.AbstractFileSystem, info: dict[str, Any]) -> Found:
-    """Turn an fsspec `info` into what this project keeps of it; a local file is looked at, for nanoseconds."""
-    name = str(info["name"])
+def file_info(fs: fsspec.AbstractFileSystem, entry: dict[str, Any]) -> FileInfo:
+    """Convert an fsspec `info`; a local file is stat'ed again for its mtime in nanoseconds."""
+    name = str(entry["name"])
     if isinstance(fs, LocalFileSystem):
-        return local.look(name)
-    size = info.get("size")
-    return Found(url_of(fs, name), None if size is None else int(size), identity_of(info))
+        return local.info(name)
+    size = entry.get("size")
+    return FileInfo(url_of(fs, name), None if size is None else int(size), identity_of(entry))
 
 
 def read(url: str, *, most: int | None = None) -> bytes:
-    """Read a file's bytes.
+    """Read a file.
 
     Args:
-        url: where it is.
+        url: its URL.
         most: stop after this many bytes; None reads all.
 
     Raises:
-        OSError: as the store said it; `fault_of` names it.
+        OSError: the store's error; `fault_of` classifies it.
     """
     fs, path = filesystem(url)
 
@@ -146,19 +146,19 @@ def read(url: str, *, most: int | None = None) -> bytes:
         with fs.open(path, "rb") as stream:
             return bytes(stream.read() if most is None else stream.read(most))
 
-    return patiently(once, url)
+    return with_retries(once, url)
 
 
 def read_range(url: str, start: int, end: int) -> bytes:
-    """Read some of a file's bytes in one request.
+    """Read a byte range of a file in one request.
 
     Args:
-        url: where it is.
+        url: its URL.
         start: the first byte.
-        end: the byte behind the last.
+        end: the byte after the last.
 
     Raises:
-        OSError: as the store said it, or because it gave fewer bytes.
+        OSError: the store's error, or fewer bytes than requested.
     """
     fs, path = filesystem(url)
 
@@ -168,71 +168,71 @@ def read_range(url: str, start: int, end: int) -> bytes:
         else:
             data = bytes(fs.cat_file(path, start=start, end=end))
         if len(data) != end - start:
-            raise OSError(f"{len(data):,} bytes came of the {end - start:,} from byte {start:,}")
+            raise OSError(f"received {len(data):,} of {end - start:,} bytes from byte {start:,}")
         return data
 
-    return patiently(once, url)
+    return with_retries(once, url)
 
 
 def size(url: str) -> int:
-    """Tell how many bytes a file has; one that is gone has none."""
+    """Return a file's size in bytes; 0 if it does not exist."""
     try:
-        place = look(url)
+        place = info(url)
     except STORE_FAULTS:
         return 0
     return 0 if place is None else place.size or 0
 
 
 def exists(url: str) -> bool:
-    """Tell whether a file or folder is there now, whatever a listing said before."""
+    """Return whether a file or folder exists, without any cache."""
     fs, path = filesystem(url)
     return bool(fs.exists(path))
 
 
 def demand(url: str, written: str) -> None:
-    """Insist that a file or folder which the user named is there.
+    """Check that a file or folder named by the user exists.
 
     Args:
-        url: where.
-        written: what named it: a flag, or words.
+        url: its URL.
+        written: what named it, for the error message: a flag, or words.
 
     Raises:
-        SettingsError: nothing is there.
-        StorageError: the store does not answer, or does not let us look.
+        SettingsError: it does not exist.
+        StorageError: the store does not respond or denies access.
     """
     try:
-        look(url)
+        info(url)
     except STORE_FAULTS as reason:
         status, detail = fault_of(reason)
         if status is Status.MISSING:
             raise SettingsError(f"{written} {url!r} is not there; name one that is") from reason
-        raise StorageError(f"cannot look at {written} {url!r}: {detail}") from reason
+        raise StorageError(f"cannot access {written} {url!r}: {detail}") from reason
 
 
 def write(url: str, data: bytes) -> None:
-    """Put a whole file in place in one step; who reads meanwhile sees the old one or the new one.
+    """Write a file atomically: readers see the old file or the new one.
 
     Raises:
-        StorageError: the store refuses the write or is full.
+        StorageError: the store denies the write or is full.
     """
     fs, path = filesystem(url)
     try:
         if isinstance(fs, LocalFileSystem):
             local.write(path, data)
         else:
-            patiently(lambda: fs.pipe_file(path, data), url)
+            with_retries(lambda: fs.pipe_file(path, data), url)
     except STORE_FAULTS as reason:
         raise StorageError(f"cannot write {len(data):,} bytes to {url!r}: {reason}") from reason
 
 
 def create(url: str, data: bytes) -> bool:
-    """Put a file in place only where none is.
+    """Create a file atomically if it does not exist.
 
     Returns:
-        False if there was one already; it may be this very one, where the store took it and its answer was lost.
+        False if it exists; after a retry it may be this very file, if the response to the first write was lost.
 
     Raises:
-        StorageError: the store refuses the write.
+        StorageError: the store denies the write.
     """
     fs, path = filesystem(url)
     try:
@@ -240,7 +240,7 @@ def create(url: str, data: bytes) -> bool:
             return local.create(path, data)
         if isinstance(fs, MemoryFileSystem) and fs.exists(path):
             return False
-        patiently(lambda: fs.pipe_file(path, data, mode="create"), url)
+        with_retries(lambda: fs.pipe_file(path, data, mode="create"), url)
     except FileExistsError:
         return False
     except STORE_FAULTS as reason:
@@ -251,14 +251,14 @@ def create(url: str, data: bytes) -> bool:
 
 
 def remove(url: str) -> None:
-    """Remove a file; one that is gone already is no fault.
+    """Remove a file, if it exists.
 
     Raises:
-        StorageError: the store refuses.
+        StorageError: the store denies access.
     """
     fs, path = filesystem(url)
     try:
-        patiently(lambda: fs.rm_file(path), url)
+        with_retries(lambda: fs.rm_file(path), url)
     except FileNotFoundError:
         return
     except STORE_FAULTS as reason:
@@ -266,7 +266,7 @@ def remove(url: str) -> None:
 
 
 def sweep(folder: str) -> None:
-    """Remove what writers that were killed left half written in a local folder; a store keeps no such thing."""
+    """Remove unfinished files of killed writers from a local folder; stores have none."""
     if not is_local(folder):
         return
     with suppress(FileNotFoundError), os.scandir(absolute(folder)) as entries:
@@ -276,18 +276,18 @@ def sweep(folder: str) -> None:
 
 
 def names(folder: str, suffix: str) -> list[str]:
-    """List the URLs of the files right in a folder whose name ends so; a folder that is not there has none.
+    """List the URLs of the files directly in a folder whose name ends with `suffix`; empty if it does not exist.
 
     Raises:
-        StorageError: the store refuses.
+        StorageError: the store denies access.
     """
     fs, path = filesystem(folder)
     try:
-        entries = patiently(lambda: fs.ls(path, detail=False), folder)
+        entries = with_retries(lambda: fs.ls(path, detail=False), folder)
     except FileNotFoundError:
         return []
     except STORE_FAULTS as reason:
         raise StorageError(f"cannot list {folder!r}: {reason}") from reason
-    # a store may list a folder in itself
+    # a store's folder may list itself
     files = [str(entry).rstrip("/") for entry in entries if str(entry).rstrip("/") != path.rstrip("/")]
     return sorted(join(folder, file.rsplit("/", 1)[-1]) for file in files if file.endswith(suffix))

@@ -1,4 +1,4 @@
-"""A stream: a file of a store read from its beginning to its end, with the next pieces on their way already."""
+"""Streaming reads: sequential reads of a remote file with prefetched ranged requests."""
 
 import errno
 import io
@@ -9,46 +9,46 @@ from typing import BinaryIO, cast
 
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.storage import local, patience, storage
-from pipeline.storage.answer import Body
+from pipeline.storage import local, retry, storage
+from pipeline.storage.http_response import Body
 from pipeline.storage.web import Web
 
 PIECE = 8 << 20
-"""Bytes of one request: a few hundred images, and a quarter of the requests that a smaller one would take."""
+"""Bytes per request: a few hundred images, and a quarter of the requests of fsspec's default."""
 AHEAD = 3
-"""Pieces on their way while one is read; with it at most 32 MiB of a shard lie in memory."""
+"""Prefetched requests; with the current one at most 32 MiB of a shard are in memory."""
 
 
 def opened(url: str) -> BinaryIO:
-    """Open a file for reading from its beginning to its end.
+    """Open a file for sequential reading.
 
-    An object store's comes in ranged requests, each asked again while its fault may pass, and so does a web server's
-    that gives parts; another web server's comes as one body.
+    An object store, and a web server that supports ranges, is read in ranged requests with retries; another web server
+    as one body.
 
     Raises:
-        OSError: as the store said it; `fault_of` names it.
+        OSError: the store's error; `fault_of` classifies it.
     """
     fs, path = storage.filesystem(url)
     if isinstance(fs, LocalFileSystem):
         return local.opened(path)
-    if patience.is_near(url):
+    if retry.is_never_retried(url):
         return cast(BinaryIO, fs.open(path, "rb"))
     if isinstance(fs, Web):
-        body = patience.patiently(lambda: fs.part_or_whole(path), url)
+        body = retry.with_retries(lambda: fs.size_or_body(path), url)
         raw: io.RawIOBase = Ranged(url, body) if isinstance(body, int) else Whole(fs, path, body)
         return cast(BinaryIO, io.BufferedReader(raw, buffer_size=1 << 16))
-    place = storage.look(url)
+    place = storage.info(url)
     if place is None or place.size is None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), url)
     return cast(BinaryIO, io.BufferedReader(Ranged(url, place.size), buffer_size=1 << 16))
 
 
 class Ranged(io.RawIOBase):
-    """An object of a known size, read in order by ranged requests that overtake the reader.
+    """An object of known size, read by prefetched ranged requests.
 
     Args:
-        url: the object.
-        size: its bytes.
+        url: its URL.
+        size: in bytes.
     """
 
     def __init__(self, url: str, size: int) -> None:
@@ -62,14 +62,14 @@ class Ranged(io.RawIOBase):
             self._ask()
 
     def readable(self) -> bool:
-        """Say that it can be read."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: object) -> int:
-        """Fill a buffer with what comes next; 0 at the end.
+        """Read the next bytes into a buffer; 0 at the end.
 
         Raises:
-            OSError: the store failed for longer than the patience with it.
+            OSError: the store failed in all retries.
         """
         target = memoryview(buffer).cast("B")  # type: ignore[arg-type]
         if not self._piece and self._coming:
@@ -81,7 +81,7 @@ class Ranged(io.RawIOBase):
         return taken
 
     def close(self) -> None:
-        """Let what is on its way go."""
+        """Cancel prefetched requests."""
         self._readers.shutdown(wait=False, cancel_futures=True)
         super().close()
 
@@ -93,12 +93,12 @@ class Ranged(io.RawIOBase):
 
 
 class Whole(io.RawIOBase):
-    """A whole body as a stream; where its server fails it is asked again, up to where the reader is.
+    """A whole response body as a stream; after a failure it is requested again and skipped to the position.
 
     Args:
         web: the client.
-        url: the file.
-        body: its body, begun.
+        url: the file's URL.
+        body: its body, opened.
     """
 
     def __init__(self, web: Web, url: str, body: Body) -> None:
@@ -110,30 +110,30 @@ class Whole(io.RawIOBase):
         self._piece = memoryview(b"")
 
     def readable(self) -> bool:
-        """Say that it can be read."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: object) -> int:
-        """Fill a buffer with what comes next; 0 at the end.
+        """Read the next bytes into a buffer; 0 at the end.
 
         Raises:
-            OSError: the server failed for longer than the patience with it, or began to send another file.
+            OSError: the server failed in all retries, or the file changed.
         """
         target = memoryview(buffer).cast("B")  # type: ignore[arg-type]
         if not self._piece:
-            self._piece = memoryview(patience.patiently(self._next, self._url))
+            self._piece = memoryview(retry.with_retries(self._next, self._url))
         taken = min(len(target), len(self._piece))
         target[:taken] = self._piece[:taken]
         self._piece = self._piece[taken:]
         return taken
 
     def close(self) -> None:
-        """Let the server go."""
+        """Close the connection."""
         self._let_go()
         super().close()
 
     def _next(self) -> bytes:
-        """Read what comes next, from an answer that is asked for anew where the last one broke."""
+        """Read the next chunk, reopening the body after a failure."""
         try:
             if self._body is None:
                 self._body, self._skip = self._begun_again(), self._at
@@ -148,9 +148,9 @@ class Whole(io.RawIOBase):
         return piece
 
     def _begun_again(self) -> Body:
-        body = self._web.part_or_whole(self._url)
+        body = self._web.size_or_body(self._url)
         if isinstance(body, int):
-            raise OSError(f"{self._url} comes in parts now and did not before")
+            raise OSError(f"{self._url} supports range requests now and did not before")
         if body.identity != self._identity:
             body.close()
             raise OSError(f"{self._url} changed while it was read")

@@ -1,8 +1,7 @@
-"""A web server's files: bodies read to their end, in bounded time, and copied where the server gives no parts.
+"""Web file system: HTTP reads with timeouts, range requests, and local copies where a server does not support ranges.
 
-fsspec's own client takes the first network piece of a body without a length for all of it; this one knows from HTTP
-where a body ends. What a server may cost is bounded here; asking again is left to the caller
-(`pipeline.storage.patience`).
+fsspec's own client takes the first network chunk of a body without a length for all of it; this one detects the end of
+a body by HTTP's rules. Timeouts are set here; retries are left to the caller (`pipeline.storage.retry`).
 """
 
 import asyncio
@@ -19,67 +18,66 @@ from fsspec.implementations.http import HTTPFileSystem
 from fsspec.spec import AbstractBufferedFile
 from yarl import URL
 
-from pipeline.storage import answer as answers
-from pipeline.storage import patience
-from pipeline.storage.answer import PARTIAL, Body, body_of, demand_body, facts_of, pieces, size_of
-from pipeline.storage.copies import Copies, Copy
+from pipeline.storage import http_response, retry
 from pipeline.storage.fault import SlowError
-from pipeline.storage.found import identity_of
+from pipeline.storage.file_info import identity_of
+from pipeline.storage.http_response import PARTIAL, Body, check_response, file_facts, pieces, read_body, total_size
+from pipeline.storage.local_copies import Copy, LocalCopies
 
 AGENT = "mole-scan"
-"""How this product names itself to servers."""
+"""The `User-Agent` header."""
 CONNECT = 10.0
-"""Seconds for a connection."""
+"""Connect timeout in seconds."""
 IMAGE = 120.0
-"""Seconds for one image, from the request to its last byte."""
+"""Total timeout of an image in seconds."""
 REDIRECTS = 10
 HEADER = 1 << 16
-"""Bytes of one header line that are still read; some servers send long policies."""
+"""Maximum bytes of a header line; some servers send long policies."""
 LEGAL = "!#$%&'()*+,/:;=?@[]~"
-"""Signs that stand in a URL as they are, beside letters, digits, `-`, `.` and `_`."""
+"""Characters of a URL that are not quoted, besides letters, digits, `-`, `.` and `_`."""
 LONE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-"""A percent sign that begins no escape."""
+"""A percent sign that is not part of an escape."""
 DOTS = re.compile(r"/\.{1,2}(/|$)")
 
 
 class Web(HTTPFileSystem):  # type: ignore[misc]
-    """fsspec's HTTP, with its ways to ask for a file's facts and bytes replaced."""
+    """fsspec's HTTP file system with other implementations of info and reads."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.copies = Copies()
+        self.copies = LocalCopies()
         self._connector: aiohttp.TCPConnector | None = None
 
     def encode_url(self, url: str) -> URL:
-        """Write a URL for the wire: as it stands, for signatures cover its letters, with only illegal signs quoted."""
+        """Encode a URL: unchanged, since signatures cover it, with only illegal characters quoted."""
         parts = urlsplit(url)
         if not parts.netloc.isascii() or DOTS.search(parts.path):
-            return URL(url)  # international names and dot segments are yarl's to write
+            return URL(url)  # yarl encodes international names and dot segments
         return URL(quote(LONE.sub("%25", url), safe=LEGAL), encoded=True)
 
     async def set_session(self) -> aiohttp.ClientSession:
-        """Give fsspec's own methods, which read the index pages of folders, a session with the same manners."""
+        """Return the session of fsspec's own methods, which read index pages, with the same settings."""
         if self._session is None:
             self._session: aiohttp.ClientSession | None = self._new_session()
         return self._session
 
     def read(self, url: str, *, most: int | None = None) -> bytes:
-        """Read a file's body, whatever its length is told to be.
+        """Read a file's body, whatever length is announced.
 
         Args:
-            url: where it is.
-            most: stop after this many bytes, inflated ones counted, and give up after `IMAGE` seconds; None reads all.
+            url: its URL.
+            most: stop after this many decoded bytes, with a timeout of `IMAGE` seconds; None reads all.
 
         Raises:
-            OSError: the server failed, or its body ended before its time (or another of `STORE_FAULTS`).
+            OSError: the server failed, or the body is truncated (or another of `STORE_FAULTS`).
         """
         return cast(bytes, sync(self.loop, self._read, url, most))
 
-    def part_or_whole(self, url: str) -> "int | Body":
-        """Ask whether a server gives parts of a file.
+    def size_or_body(self, url: str) -> "int | Body":
+        """Request a file's first byte to find out whether the server supports ranges.
 
         Returns:
-            The file's size where it does; else its whole body, begun.
+            The file's size if it does; else its whole body, opened.
 
         Raises:
             OSError: the server failed (or another of `STORE_FAULTS`).
@@ -101,18 +99,18 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
 
     @asynccontextmanager
     async def _answer(self, url: str, span: str | None = None, method: str = "GET") -> AsyncIterator[ClientResponse]:
-        """Ask; a session for each request keeps its cookies through redirects and for nobody else.
+        """Send a request; a session per request keeps cookies through redirects and isolated from other requests.
 
         Args:
-            url: what is asked for.
-            span: the value of a `Range` header.
+            url: the requested URL.
+            span: the value of the `Range` header.
             method: `GET` or `HEAD`.
         """
         headers = {} if span is None else {"Range": f"bytes={span}"}
         async with AsyncExitStack() as stack:
             session = await stack.enter_async_context(self._new_session())
             try:
-                async with asyncio.timeout(answers.SILENCE):
+                async with asyncio.timeout(http_response.CHUNK_TIMEOUT):
                     answer = await stack.enter_async_context(
                         session.request(
                             method, self.encode_url(url), headers=headers, max_redirects=REDIRECTS, allow_redirects=True
@@ -121,41 +119,41 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
             except aiohttp.ServerTimeoutError:
                 raise
             except TimeoutError as reason:
-                raise SlowError(f"no answer within {answers.SILENCE:g} s") from reason
-            demand_body(answer, ranged=span is not None)
+                raise SlowError(f"no response within {http_response.CHUNK_TIMEOUT:g} s") from reason
+            check_response(answer, ranged=span is not None)
             yield answer
 
     async def _read(self, url: str, most: int | None) -> bytes:
         try:
             async with asyncio.timeout(None if most is None else IMAGE), self._answer(url) as answer:
-                return await body_of(answer, most)
+                return await read_body(answer, most)
         except aiohttp.ServerTimeoutError:
             raise
         except TimeoutError as reason:
-            raise SlowError(f"not whole within {IMAGE:g} s") from reason
+            raise SlowError(f"not complete within {IMAGE:g} s") from reason
 
     async def _info(self, url: str, **options: Any) -> dict[str, Any]:
-        """Find out a file's size and identity, by HEAD, or by GET where HEAD is refused or says no size."""
+        """Return a file's size and identity, by HEAD, or by GET if HEAD is refused or has no size."""
         try:
             async with self._answer(url, method="HEAD") as answer:
-                facts = facts_of(answer, url)
+                facts = file_facts(answer, url)
         except aiohttp.ClientError:
             facts = {"size": None}
         if facts["size"] is None:
             async with self._part(url, 0, 1) as (answer, _):
-                facts = facts_of(answer, url)
+                facts = file_facts(answer, url)
         self.copies.forget(url, unless=identity_of(facts))
         return facts
 
     @asynccontextmanager
     async def _part(self, url: str, start: int, end: int) -> AsyncIterator[tuple[ClientResponse, int | None]]:
-        """Ask for a part of a file.
+        """Request a range of a file.
 
         Yields:
-            Its answer and the file's size; or the whole file's answer and None, where the server gives no parts.
+            The response and the file's size; or the response with the whole file and None, if ranges are not supported.
         """
         async with self._answer(url, f"{start}-{end - 1}") as answer:
-            size = size_of(answer, start)
+            size = total_size(answer, start)
             if size is not None or answer.status != PARTIAL:
                 yield answer, size
                 return
@@ -171,16 +169,16 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
         if copy is None:
             async with self._part(url, start, end) as (answer, size):
                 if size is not None:
-                    return await body_of(answer, end - start) if size else b""
+                    return await read_body(answer, end - start) if size else b""
                 copy = await self._copied(url, answer)
         return copy.read(start, end - start)
 
     async def _copied(self, url: str, answer: ClientResponse) -> Copy:
-        """Copy an answer's body to a file without a name, once for all who wait for it."""
+        """Copy a response's body to a local copy, once for all waiting readers."""
         async with self.copies.lock(url):
             copy = self.copies.get(url)
             if copy is None:
-                copy = Copy(identity_of(facts_of(answer, url)))
+                copy = Copy(identity_of(file_facts(answer, url)))
                 async for piece in pieces(answer):
                     copy.append(piece)
                 self.copies.keep(url, copy)
@@ -202,17 +200,17 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
             return await self._copied(url, answer) if size is None else size
 
     def _open(self, path: str, mode: str = "rb", **options: Any) -> BinaryIO:
-        """Open a file that can be sought in: by parts, or in its copy."""
+        """Open a seekable file: by range requests, or as a local copy."""
         if mode != "rb":
-            raise NotImplementedError(f"{path!r} is a web server's and can only be read")
-        size = patience.patiently(lambda: sync(self.loop, self._seekable, path), path)
+            raise NotImplementedError(f"{path!r} is on a web server and can only be read")
+        size = retry.with_retries(lambda: sync(self.loop, self._seekable, path), path)
         if isinstance(size, Copy):
             return size.opened()
         return cast(BinaryIO, Parts(self, path, mode, size=size))
 
 
 class Parts(AbstractBufferedFile):  # type: ignore[misc]
-    """A file of a server that gives parts, which can be sought in."""
+    """A seekable file on a server that supports ranges."""
 
     def _fetch_range(self, start: int, end: int) -> bytes:
-        return patience.patiently(lambda: bytes(self.fs.cat_file(self.path, start=start, end=end)), self.path)
+        return retry.with_retries(lambda: bytes(self.fs.cat_file(self.path, start=start, end=end)), self.path)

@@ -1,1 +1,1 @@
-"""Telemetry: what a run says while it runs: log, progress, metrics."""
+"""Telemetry: log, progress and metrics of a run."""

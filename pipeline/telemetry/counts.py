@@ -1,4 +1,4 @@
-"""Counts: images by what became of them: how many have a verdict, which, and how many have none, and why."""
+"""Counts: images by status and verdict."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -10,23 +10,23 @@ Outcomes = Mapping[tuple[str, str | None], int]
 
 
 class Counts:
-    """How many images there are of each status and verdict."""
+    """Numbers of images by status and verdict."""
 
     def __init__(self, outcomes: Outcomes | None = None) -> None:
         self.outcomes: Counter[tuple[str, str | None]] = Counter(outcomes or {})
 
     def __add__(self, other: "Counts") -> "Counts":
-        """Join two counts."""
+        """Add two counts."""
         return Counts(self.outcomes + other.outcomes)
 
     @property
     def images(self) -> int:
-        """All images."""
+        """Number of images."""
         return self.outcomes.total()
 
     @property
     def faults(self) -> int:
-        """Images without a verdict."""
+        """Number of images without a verdict."""
         return sum(self.kinds.values())
 
     @property
@@ -40,7 +40,7 @@ class Counts:
         return _sums({key: count for key, count in self.outcomes.items() if key[1] is not None}, 1)
 
     def __str__(self) -> str:
-        """Write the verdicts and the faults: `12 generated, 7 real, 3 faults (2 truncated, 1 empty)`."""
+        """Format the counts: `12 generated, 7 real, 3 faults (2 truncated, 1 empty)`."""
         words = [f"{count:,} {verdict}" for verdict, count in self.verdicts.items()]
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.kinds.items())
         fault = "fault" if self.faults == 1 else "faults"

@@ -1,4 +1,4 @@
-"""The log: what a run says on stderr, as lines for people or, with --log-json, as one JSON object a line."""
+"""Log: lines on stderr, as text or, with --log-json, as JSON objects."""
 
 import io
 import logging
@@ -16,15 +16,15 @@ from rich.console import Console
 
 FLAG = "--log-json"
 YES = {"1", "true", "t", "yes", "y", "on"}
-"""How a variable says true, as pydantic reads it."""
+"""The true values of an environment variable, as in pydantic."""
 
 
 class Log:
-    """The one log of this process, as there is one stderr.
+    """The log of this process, a singleton like stderr.
 
     Attributes:
-        facts: fields of every JSON object: the run, the job, the phase.
-        live: the console on which a live line stands, below which nothing may be printed.
+        facts: fields of every JSON object: run, job and phase.
+        live: the console with a live progress line, which log lines are printed above.
     """
 
     def __init__(self) -> None:
@@ -39,23 +39,23 @@ class Log:
         return self._logger is not None
 
     def begin(self, job: str) -> str:
-        """Begin a run, and name it."""
+        """Begin a run and return its id."""
         run = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
         self.facts = {"run": run, "job": job}
         return run
 
     def console(self) -> Console:
-        """Open stderr for people."""
+        """Return a console on stderr."""
         return Console(stderr=True) if self._stream is None else Console(file=self._stream)
 
-    def say(self, text: str, level: str = "info", style: str | None = None, **facts: Any) -> None:
-        """Say a line.
+    def log(self, text: str, level: str = "info", style: str | None = None, **facts: Any) -> None:
+        """Log a line.
 
         Args:
-            text: for people.
-            level: of JSON: info, warning or error.
-            style: of the line on a terminal.
-            facts: fields of JSON.
+            text: the message.
+            level: info, warning or error, for JSON.
+            style: Rich style of the line on a terminal.
+            facts: further fields of the JSON object.
         """
         if self._logger is not None:
             getattr(self._logger, level)(text, **self.facts | facts)
@@ -64,7 +64,7 @@ class Log:
             console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
     def as_json(self) -> None:
-        """Say JSON from now on, and make JSON of what others write to stderr: warnings, libraries' logs, Ray."""
+        """Switch to JSON, also for what others write to stderr: warnings, libraries' logs, Ray."""
         if self.is_json:
             return
         stream = self._stream or sys.stderr
@@ -73,21 +73,21 @@ class Log:
         self._logger = structlog.wrap_logger(
             structlog.PrintLogger(stream), [*stamped, structlog.processors.format_exc_info, written]
         )
-        sys.stderr = Lines(lambda line: self.say(line, "warning", source="stderr"), stream)
+        sys.stderr = Lines(lambda line: self.log(line, "warning", source="stderr"), stream)
         logging.captureWarnings(True)
-        logging.root.handlers[:] = [_Handler(self.say)]  # its own level is WARNING
+        logging.root.handlers[:] = [_Handler(self.log)]  # the root level is WARNING
 
     @contextmanager
     def opened(self, arguments: Sequence[str]) -> Iterator[None]:
-        """Log a command: as JSON if its flags ask for it, a traceback too; afterwards all is as it was.
+        """Open the log for a command, as JSON if its flags request it, tracebacks included; restore all at the end.
 
-        While Ray starts, what its core prints is sent to nowhere; lines of the log still come out.
+        While Ray starts, its core's output is discarded; log lines are still printed.
 
         Args:
-            arguments: of the command line.
+            arguments: the command line's arguments.
 
         Raises:
-            SystemExit: an error that nobody foresaw, which a JSON object has told.
+            SystemExit: an unexpected error, which was logged as JSON.
         """
         stderr, handlers = sys.stderr, logging.root.handlers[:]
         self._stream = _second(stderr)
@@ -98,7 +98,7 @@ class Log:
         except Exception as reason:
             if not self.is_json:
                 raise
-            self.say(f"{type(reason).__name__}: {reason}", "error", exc_info=reason)
+            self.log(f"{type(reason).__name__}: {reason}", "error", exc_info=reason)
             raise SystemExit(1) from reason
         finally:
             if self.is_json:
@@ -111,11 +111,11 @@ class Log:
 
 
 class Lines(io.TextIOBase):
-    """A stream that hands on whole lines.
+    """A stream that passes on complete lines.
 
     Args:
-        each: takes a line without its end; blank ones are left out.
-        under: the stream in whose place it stands.
+        each: called with each non-blank line, without its line break.
+        under: the stream that it replaces.
     """
 
     encoding = "utf-8"
@@ -125,15 +125,15 @@ class Lines(io.TextIOBase):
         self._parts = threading.local()
 
     def writable(self) -> bool:
-        """Say that it can be written."""
+        """Return True."""
         return True
 
     def fileno(self) -> int:
-        """Give the number of the stream below, for processes that inherit it."""
+        """Return the underlying stream's file descriptor, for child processes."""
         return self._under.fileno()
 
     def write(self, text: str) -> int:
-        """Take a piece of text, of any thread."""
+        """Write text; thread-safe."""
         *lines, rest = (getattr(self._parts, "rest", "") + text).split("\n")
         self._parts.rest = rest
         for line in lines:
@@ -142,30 +142,30 @@ class Lines(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Hand on what has no end of line yet."""
+        """Pass on an unfinished line."""
         if getattr(self._parts, "rest", ""):
             self.write("\n")
 
 
 class _Handler(logging.Handler):
-    """Hands what libraries log to the log."""
+    """Forwards log records of libraries to the log."""
 
-    def __init__(self, say: Callable[..., None]) -> None:
+    def __init__(self, log: Callable[..., None]) -> None:
         super().__init__()
-        self._say = say
+        self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say a record."""
+        """Log a record."""
         level = "error" if record.levelno >= logging.ERROR else "warning"
         more = {"exc_info": record.exc_info} if record.exc_info else {}
-        self._say(record.getMessage(), level, source=record.name, **more)
+        self._log(record.getMessage(), level, source=record.name, **more)
 
 
 LOG = Log()
 
 
 def _second(stream: TextIO) -> TextIO | None:
-    """Open a second way to where a stream leads; None where that is no file, as in a test."""
+    """Duplicate a stream's file descriptor; None if it has none, as in a test."""
     try:
         return open(os.dup(stream.fileno()), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
     except (OSError, ValueError, AttributeError):
@@ -173,5 +173,5 @@ def _second(stream: TextIO) -> TextIO | None:
 
 
 def is_yes(value: object) -> bool:
-    """Tell whether a setting that nobody has checked yet says true."""
+    """Return whether an unvalidated setting is true."""
     return str(value).strip().lower() in YES

@@ -1,6 +1,6 @@
-"""Metrics: what a run tells Prometheus, each metric declared once; Ray's own exporter serves them as `ray_<name>`.
+"""Metrics: the Prometheus metrics of a run; Ray's exporter serves them as `ray_<name>`.
 
-Where no Ray is connected nothing is recorded. A worker records once a block, never once an image.
+Without a Ray connection nothing is recorded. A worker records once per block, not once per image.
 """
 
 import time
@@ -16,16 +16,16 @@ import pyarrow.compute as pc
 import ray
 from ray.util import metrics as exported
 
-from pipeline.storage import patience
+from pipeline.storage import retry
 
 PREFIX = "ray_"
-"""What Ray writes before the name of every metric."""
+"""Ray's prefix of metric names."""
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
-"""Upper bounds of the histogram's buckets."""
+"""Upper bounds of the histogram's buckets in seconds."""
 
 
 class Kind(StrEnum):
-    """How a metric moves."""
+    """Type of a metric."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -34,13 +34,13 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric as it is declared.
+    """The declaration of a metric.
 
     Attributes:
-        kind: how it moves.
+        kind: its type.
         name: without Ray's prefix.
         says: its description.
-        tags: its labels beside those that Ray adds.
+        tags: its labels, besides those that Ray adds.
     """
 
     kind: Kind
@@ -50,12 +50,12 @@ class Metric:
 
     @property
     def exported(self) -> str:
-        """Its name as Prometheus sees it."""
+        """Its name in Prometheus."""
         return PREFIX + self.name
 
 
 class Stage(StrEnum):
-    """What a worker does with a block of images."""
+    """Pipeline stages of a block of images."""
 
     READ = "read"
     PREPARE = "prepare"
@@ -101,16 +101,16 @@ METRICS = (
     *(IMAGES, READ_BYTES, STAGE_SECONDS, RETRIES, BATCH_IMAGES, BATCH_ROOM),
     *(WAVES_PLANNED, WAVES_DONE, UNITS_PLANNED, UNITS_DONE, LEASE_AGE),
 )
-"""All of them. What waits before the scorers is Ray Data's own `ray_data_num_external_inqueue_blocks`."""
+"""All metrics. The scorers' queue is Ray Data's own `ray_data_num_external_inqueue_blocks`."""
 
 
 def record(metric: Metric, value: float, **tags: str) -> None:
-    """Count, set or observe a value; where no Ray is connected, nothing happens.
+    """Record a value; no-op without a Ray connection.
 
     Args:
-        metric: which.
-        value: by how much a counter grows (0 does nothing), what a gauge shows, or what a histogram observes.
-        tags: all of its own.
+        metric: the metric.
+        value: increment of a counter, value of a gauge, or observation of a histogram.
+        tags: values of all its labels.
     """
     if not ray.is_initialized():
         return
@@ -125,7 +125,7 @@ def record(metric: Metric, value: float, **tags: str) -> None:
 
 @cache
 def _handle(metric: Metric) -> Any:
-    """Register a metric with Ray, once in a process."""
+    """Register a metric with Ray, once per process."""
     if metric.kind is Kind.HISTOGRAM:
         return exported.Histogram(metric.name, metric.says, list(SECONDS), metric.tags)
     kind = exported.Counter if metric.kind is Kind.COUNTER else exported.Gauge
@@ -134,7 +134,7 @@ def _handle(metric: Metric) -> Any:
 
 @contextmanager
 def timed(stage: Stage) -> Iterator[None]:
-    """Observe how long a stage takes for a block, where it ends well, and what was asked again meanwhile."""
+    """Record the duration of a stage for a block, if it succeeds, and the retries meanwhile."""
     begun = time.perf_counter()
     yield
     record(STAGE_SECONDS, time.perf_counter() - begun, stage=stage)
@@ -142,13 +142,13 @@ def timed(stage: Stage) -> Iterator[None]:
 
 
 def retried() -> None:
-    """Count what this process has asked again since this was called last."""
-    for protocol, times in patience.take_retries().items():
+    """Record this process's retries since the last call."""
+    for protocol, times in retry.take_retries().items():
         record(RETRIES, times, protocol=protocol)
 
 
 def read(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Hand on tables of `FETCHED`, and observe how long each took to be read, and its bytes."""
+    """Pass on tables of `FETCHED`, recording the read duration and the bytes of each."""
     while True:
         begun = time.perf_counter()
         table = next(tables, None)
@@ -158,15 +158,15 @@ def read(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
         record(STAGE_SECONDS, time.perf_counter() - begun, stage=Stage.READ)
         record(READ_BYTES, pc.sum(pc.binary_length(table["data"])).as_py() or 0)
         yield table
-        del table  # else it would lie in memory while the next one is read
+        del table  # else it would stay in memory while the next one is read
 
 
 def scored(images: int, batch_size: int) -> None:
-    """Count the images of a scorer's call, and the room that its forward passes had.
+    """Record the images of a scorer call, and the capacity of its forward passes.
 
     Args:
-        images: that were scored.
-        batch_size: images a forward pass.
+        images: number of scored images.
+        batch_size: images per forward pass.
     """
     record(BATCH_IMAGES, images)
     record(BATCH_ROOM, -(-images // batch_size) * batch_size)

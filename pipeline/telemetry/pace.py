@@ -1,15 +1,15 @@
-"""Pace: how much of something is done, how fast over the last half minute, and what that leaves."""
+"""Pace: throughput over a sliding window, and the estimated remaining time."""
 
 from collections import deque
 
 WINDOW = 30.0
-"""Seconds that a rate is measured over, so that a slow start is soon forgotten."""
+"""Sliding window of the rate in seconds, so that a slow start is soon forgotten."""
 POINTS = 200
-"""Of a series, at most."""
+"""Maximum number of points of a series."""
 
 
 class Pace:
-    """What is done at which time; the first arrival begins the clock, so waiting for it lowers no rate."""
+    """Work done over time; measured from the first update, so that the wait before it does not lower the rate."""
 
     def __init__(self) -> None:
         self.done = 0
@@ -17,15 +17,15 @@ class Pace:
         self._arrivals: deque[tuple[float, int]] = deque()
 
     def reach(self, done: int, now: float) -> None:
-        """Learn how much is done.
+        """Update the amount done.
 
         Args:
-            done: all of it so far.
-            now: seconds of a clock that never goes back.
+            done: total so far.
+            now: monotonic time in seconds.
         """
         if done == self.done:
             return
-        if done < self.done:  # what was counted twice is taken back: a rate begins anew
+        if done < self.done:  # a double count was corrected: restart the rate
             self._arrivals.clear()
             self._first = None
         self.done = done
@@ -35,10 +35,10 @@ class Pace:
             self._arrivals.popleft()
 
     def rate(self, now: float) -> float | None:
-        """Tell how much is done a second; None until two arrivals show it.
+        """Return the rate per second; None before the second update.
 
-        Things arrive in lumps, so the time up to the last arrival counts, and silence only once it has lasted longer
-        than the lumps are apart.
+        Updates come in bursts, so the window ends at the last update, unless none has come for longer than their mean
+        interval.
         """
         if len(self._arrivals) < 2:
             return None
@@ -48,13 +48,13 @@ class Pace:
 
     @property
     def mean(self) -> float | None:
-        """How much was done a second between the first arrival and the last; None until there are two."""
+        """The rate per second between the first and the last update; None before the second."""
         if self._first is None or not self._arrivals or self._arrivals[-1][0] <= self._first[0]:
             return None
         return (self.done - self._first[1]) / (self._arrivals[-1][0] - self._first[0])
 
     def left(self, total: int | None, now: float) -> float | None:
-        """Tell how many seconds are left of a total; None where no rate or no total is known."""
+        """Return the estimated remaining seconds; None if rate or total is unknown."""
         rate = self.rate(now)
         if total is None or not rate or self.done >= total:
             return None
@@ -62,14 +62,14 @@ class Pace:
 
 
 class Series:
-    """Points of [seconds since the beginning, images done], as far apart as it takes to keep them few."""
+    """A time series of [seconds since the start, images done], thinned to a maximum number of points."""
 
     def __init__(self) -> None:
         self._points: list[tuple[float, int]] = []
         self._apart = 0.0
 
     def add(self, seconds: float, done: int) -> None:
-        """Add a point, if it is far enough from the one before; of those before the first image the last is kept."""
+        """Add a point if it is far enough from the last one; of those before the first image keep the last."""
         if not done and self._points and not self._points[-1][1]:
             self._points[-1] = (seconds, done)
             return
@@ -81,14 +81,14 @@ class Series:
             self._points = self._points[::2]
 
     def points(self, seconds: float, done: int) -> list[list[float]]:
-        """List the points up to the end.
+        """Return the points including the end.
 
         Args:
-            seconds: since the beginning, of the end.
-            done: at the end; no point lies above a later one.
+            seconds: time of the end since the start.
+            done: images at the end; the series is made monotonic.
         """
         kept = [(seconds, done)]
         for at, then in reversed(self._points):
             if at < seconds:
-                kept.append((at, min(then, kept[-1][1])))  # what was counted twice is taken back
+                kept.append((at, min(then, kept[-1][1])))  # corrects double counts
         return [[round(at, 1), then] for at, then in reversed(kept)]

@@ -1,13 +1,13 @@
-"""Printable: texts of crawled files and numbers, as a line of a terminal shows them."""
+"""Printable: escaped texts, probabilities and counts for terminal output."""
 
 
 def printable(text: str) -> str:
-    """Write a text in one line without what a terminal would obey: names of crawled images may hold anything."""
+    """Escape line breaks and control characters: names of crawled images may contain anything."""
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
-def probable(probability: float) -> str:
-    """Write a probability with three digits, and with more where those would round it to 0 or to 1."""
+def format_probability(probability: float) -> str:
+    """Format a probability with three digits, or more if it would be rounded to 0 or 1."""
     for digits in range(3, 7):
         shown = f"{probability:.{digits}f}"
         if 0 < float(shown) < 1:
@@ -16,5 +16,5 @@ def probable(probability: float) -> str:
 
 
 def counted(number: int, noun: str, several: str = "") -> str:
-    """Write how many there are of something: `1 image`, `12 images`; `several` where another s is not enough."""
+    """Format a count with its noun: `1 image`, `12 images`; `several` is an irregular plural."""
     return f"{number:,} {noun if number == 1 else several or f'{noun}s'}"

@@ -1,30 +1,30 @@
-"""Progress: how far a run is: its phases, what is done of the present one, and what became of the images."""
+"""Progress: the state of a run: phases, amount done and outcomes of images."""
 
 import threading
 import time
 from typing import Any
 
-from pipeline.telemetry.amounts import lasting
 from pipeline.telemetry.counts import Counts, Outcomes
+from pipeline.telemetry.humanize import human_duration
 from pipeline.telemetry.pace import Pace, Series
 
 SCORING = "scoring images"
-"""The phase of a scan in which images are counted by what becomes of them."""
+"""The phase of a scan in which images are counted by outcome."""
 
 
 class Progress:
-    """What is known of a run at this moment; any thread may ask and tell.
+    """The current state of a run; thread-safe.
 
-    What workers have counted runs ahead of what is written, and may be counted twice where a task began again. So what
-    is shown is never less than what is written nor more than there is, and what is written once a wave has ended.
+    Workers' counts are ahead of the written rows, and may be doubled if a task is restarted. So the displayed number is
+    clamped between the written rows and the total, and is set to the written rows when a wave ends.
 
     Attributes:
-        total: images to do; None while shards have not told.
-        written: images whose rows are written.
-        phases: seconds of each phase that has ended.
-        series: images done at which time.
-        phase: the present one; empty between two.
-        lock: of all of it, for who changes several things together.
+        total: images to do; None while the sizes of shards are unknown.
+        written: counts of images whose rows are written.
+        phases: seconds of each finished phase.
+        series: images done over time.
+        phase: the current phase; empty between two.
+        lock: for callers that change several values together.
     """
 
     def __init__(self) -> None:
@@ -36,38 +36,38 @@ class Progress:
         self._ahead = self._faults = 0
         self._pace, self._images = Pace(), Pace()
         self._total: int | None = None
-        self._told = self._silent = 0
+        self._expected = self._unknown = 0
         self._limit: int | None = None
         self._begun = self._since = time.monotonic()
         self.lock = threading.RLock()
 
     @property
     def images(self) -> int:
-        """Images whose rows are written."""
+        """Number of images whose rows are written."""
         return self.written.images
 
     @property
     def faults(self) -> int:
-        """Those of them that have no verdict."""
+        """Number of written images without a verdict."""
         return self.written.faults
 
     @property
     def seconds(self) -> float:
-        """Seconds since the run began."""
+        """Seconds since the start of the run."""
         return time.monotonic() - self._begun
 
     @property
     def elapsed(self) -> float:
-        """Seconds since this phase began."""
+        """Seconds since the start of the phase."""
         return time.monotonic() - self._since
 
     def enter(self, name: str, total: int | None = None, noun: str = "images") -> None:
-        """Begin a phase, which ends the one before.
+        """Begin a phase, which ends the previous one.
 
         Args:
-            name: for people; nothing for the time between phases.
-            total: of what is to be done in it.
-            noun: what that is.
+            name: its name; empty for the time between phases.
+            total: number of items, None if unknown.
+            noun: what the items are.
         """
         with self.lock:
             if self.phase:
@@ -77,80 +77,80 @@ class Progress:
             self._pace, self._total = Pace(), total
 
     def advance(self, more: int = 1, faults: int = 0) -> None:
-        """Count what is done of this phase."""
+        """Add to the amount done in this phase."""
         with self.lock:
             self._faults += faults
             self._pace.reach(self._pace.done + more, time.monotonic())
 
     def reach(self, done: int) -> None:
-        """Learn how much is done of this phase in all."""
+        """Set the amount done in this phase."""
         with self.lock:
             self._pace.reach(done, time.monotonic())
 
     def found(self, words: str) -> None:
-        """Say on the live line what this phase has found so far."""
+        """Set the text that follows the phase's name on the live line."""
         self._found = words
 
-    def expect(self, told: int, silent: int = 0, limit: int | None = None) -> None:
-        """Learn what there is to do.
+    def expect(self, images: int, unknown: int = 0, limit: int | None = None) -> None:
+        """Set the amount of work.
 
         Args:
-            told: images of the units that tell how many they have.
-            silent: units that do not, until they are read; while there are some, no total is known.
-            limit: images at most.
+            images: images of the units of known size.
+            unknown: number of units of unknown size; with any, the total is unknown.
+            limit: maximum number of images.
         """
-        self._told, self._silent, self._limit = told, silent, limit
-        known = None if silent else told
+        self._expected, self._unknown, self._limit = images, unknown, limit
+        known = None if unknown else images
         self.total = known if limit is None else limit if known is None else min(limit, known)
 
     def learn(self, images: int) -> None:
-        """Learn how many images a unit had that did not tell; the last one makes the total known."""
+        """Add the images of a unit whose size was unknown."""
         with self.lock:
-            if self._silent:
-                Progress.expect(self, self._told + images, self._silent - 1, self._limit)
+            if self._unknown:
+                Progress.expect(self, self._expected + images, self._unknown - 1, self._limit)
 
     def see(self, seen: Counts, ahead: int = 0) -> None:
-        """Learn what workers have counted since `settle`, which may lie before or behind what is written.
+        """Set the workers' counts since `settle`, which may be ahead of the written rows or not.
 
         Args:
-            seen: images with their outcomes.
-            ahead: images that have been scored, whether their outcome is known or not.
+            seen: images by outcome.
+            ahead: scored images, whether or not their outcome is known.
         """
         with self.lock:
             self._seen, self._ahead = seen, ahead
             self._images.reach(self._done(), time.monotonic())
 
     def add(self, outcomes: Outcomes) -> None:
-        """Count images whose rows are written."""
+        """Add images whose rows are written."""
         with self.lock:
             self.written = self.written + Counts(outcomes)
             self._images.reach(self._done(), time.monotonic())
             self.note()
 
     def settle(self) -> None:
-        """Hold what is shown to what is written: workers that began again may have counted twice."""
+        """Reset the displayed number to the written rows: restarted workers may have counted twice."""
         with self.lock:
             self._settled, self._seen, self._ahead = self.written, Counts(), 0
             self._images.reach(self.images, time.monotonic())
 
     def note(self) -> None:
-        """Put what is done at this moment into the series."""
+        """Add the current amount to the series."""
         self.series.add(self.seconds, self._done())
 
     def facts(self) -> dict[str, Any]:
-        """Write what the line says, as values."""
+        """Return the values of the progress line."""
         with self.lock:
             now, counts = time.monotonic(), self._counts()
             (done, total), pace = self.bar(), self._images if self.phase == SCORING else self._pace
             rate, left = pace.rate(now), pace.left(total, now)
-            told: dict[str, Any] = {"done": done, "total": total, "of": self._noun}
-            told |= {"per_second": rate and round(rate, 2), "seconds_left": left and round(left, 1)}
+            values: dict[str, Any] = {"done": done, "total": total, "of": self._noun}
+            values |= {"per_second": rate and round(rate, 2), "seconds_left": left and round(left, 1)}
             if self.phase != SCORING:
-                return told | {"faults": self._faults}
-            return told | {"written": self.images, "faults": counts.kinds, "verdicts": counts.verdicts}
+                return values | {"faults": self._faults}
+            return values | {"written": self.images, "faults": counts.kinds, "verdicts": counts.verdicts}
 
     def __str__(self) -> str:
-        """Write the line: done, rate, time left, verdicts and faults; or the phase, and what it has found."""
+        """Format the progress line: amount, rate, remaining time, verdicts and faults; or the phase and its text."""
         with self.lock:
             now, (done, total) = time.monotonic(), self.bar()
             pace = self._images if self.phase == SCORING else self._pace
@@ -159,30 +159,30 @@ class Progress:
             rate, left = pace.rate(now), pace.left(total, now)
             words = [f"{done:,} {self._noun}" if total is None else f"{done:,} of {total:,} {self._noun}"]
             words += [] if rate is None else [f"{rate:,.1f} {self._noun}/s"]
-            words += [] if left is None else [f"{lasting(left)} left"]
+            words += [] if left is None else [f"{human_duration(left)} left"]
             if self.phase == SCORING:
                 return ", ".join([*words, *([str(self._counts())] if self._counts().images else [])])
             words += [f"{self._faults:,} fault{'s' * (self._faults > 1)}"] if self._faults else []
             return f"{self.phase}: {', '.join(words)}"
 
     def ending(self) -> str:
-        """Write what the run has written, and how fast."""
+        """Format the final line: rows written and their rate."""
         of = "" if self.total is None else f" of {max(self.total, self.images):,}"
         rate = "" if self._images.mean is None else f", {self._images.mean:,.1f} images/s"
         return f"{self.images:,}{of} images written{rate}, {self.written}"
 
     def bar(self) -> tuple[int, int | None]:
-        """Tell how much of this phase is done, and of how much, if that is known."""
+        """Return the amount done in this phase, and the total, if known."""
         with self.lock:
             done, total = (self._done(), self.total) if self.phase == SCORING else (self._pace.done, self._total)
             return done, None if total is None else max(total, done)
 
     def _counts(self) -> Counts:
-        """Count outcomes: what workers have seen, unless more is written by now."""
+        """Return the workers' counts, unless more rows are written."""
         seen = self._settled + self._seen
         return seen if seen.images > self.images else self.written
 
     def _done(self) -> int:
-        """Count images: what is scored, but no more than there are, and no less than are written."""
+        """Return the scored images, clamped between the written rows and the total."""
         done = max(self._counts().images, self._settled.images + self._ahead)
         return done if self.total is None else max(self.images, min(done, self.total))

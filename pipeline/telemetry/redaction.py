@@ -1,4 +1,4 @@
-"""Redaction: texts that name places, without the secrets that their URLs may hold, for logs, leases and run records."""
+"""Redaction: removes secrets of URLs from texts, for logs, leases and run records."""
 
 import re
 import shlex
@@ -8,25 +8,25 @@ from typing import Any
 
 HIDDEN = "***"
 MOST_CHARACTERS = 300
-"""Of a command line; a scan may have thousands of sources."""
+"""Maximum length of a command line; a scan may have thousands of sources."""
 USER = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 """User and password of a URL."""
 QUERY = re.compile(r"(://[^\s?#'\"]+\?)[^\s#'\"]+")
-"""What follows the question mark of a URL: a presigned one's signature."""
+"""Query of a URL, such as the signature of a presigned one."""
 
 
 def redacted(text: str) -> str:
-    """Hide user, password and query of every URL in a text."""
+    """Replace user, password and query of every URL in a text."""
     return QUERY.sub(rf"\1{HIDDEN}", USER.sub(HIDDEN, text))
 
 
 def redacted_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Hide them in every text of a mapping, whatever it is nested in."""
+    """Redact all texts of a nested mapping."""
     return {name: _redacted(value) for name, value in values.items()}
 
 
 def command_line() -> str:
-    """Write how this process was started, redacted and cut to 300 characters."""
+    """Return this process's command line, redacted and truncated to 300 characters."""
     command = redacted(shlex.join(sys.argv))
     return command if len(command) <= MOST_CHARACTERS else f"{command[: MOST_CHARACTERS - 3]}..."
 

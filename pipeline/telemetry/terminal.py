@@ -1,4 +1,4 @@
-"""Telemetry: how far a run is, on one live line of a terminal and in plain lines elsewhere; and how a command ends."""
+"""Terminal: progress display on stderr, as a live line or plain lines, and the end of a command."""
 
 import signal
 import sys
@@ -18,39 +18,39 @@ from rich.spinner import Spinner
 from rich.table import Table
 
 from mole.errors import MoleError
-from pipeline.telemetry.amounts import lasting
+from pipeline.telemetry.humanize import human_duration
 from pipeline.telemetry.log import LOG
 from pipeline.telemetry.progress import Progress
 
 PLAIN_EVERY = 10.0
-"""Seconds between two plain lines."""
+"""Seconds between two plain progress lines."""
 BEAT = 0.5
-"""Seconds between two looks at what the workers have counted."""
+"""Seconds between two polls of the workers' counts."""
 INTERRUPTED = 130
-"""What a shell returns for Ctrl-C."""
+"""The exit code for Ctrl-C."""
 TERMINATED = 143
-"""What a shell returns for SIGTERM."""
+"""The exit code for SIGTERM."""
 WIDTH = 120
-"""Columns of a table that goes to a file."""
+"""Width of a table in a file."""
 Item = TypeVar("Item")
 
 
 def results() -> Console:
-    """Open stdout for results: as wide as the terminal, and wide enough for a table where there is none."""
+    """Return a console on stdout, as wide as the terminal, or `WIDTH` without one."""
     return Console(width=None if sys.stdout.isatty() else WIDTH)
 
 
-class Ticker(Progress):
-    """What a run says while it runs, on stderr.
+class ProgressDisplay(Progress):
+    """Displays the progress of a run on stderr.
 
-    While it is entered it looks at what workers have counted, twice a second, in a thread of its own.
+    While it is entered, a thread polls the workers' counts twice a second.
 
     Args:
-        job: begins a run of this name in the log; None where somebody else does.
-        quiet: say nothing.
+        job: begins a run with this name in the log; None if the caller does.
+        quiet: display nothing.
     """
 
-    _entered: ClassVar["Ticker | None"] = None
+    _entered: ClassVar["ProgressDisplay | None"] = None
 
     def __init__(self, job: str | None = None, *, quiet: bool = False) -> None:
         super().__init__()
@@ -59,18 +59,18 @@ class Ticker(Progress):
         self._live: Live | None = None
         self._spinner = Spinner("dots")
         self._ended = threading.Event()
-        self._beats = threading.Thread(target=self._beat, name="ticker", daemon=True)
+        self._beats = threading.Thread(target=self._beat, name="progress", daemon=True)
         if job is not None:
             LOG.begin(job)
 
     @classmethod
-    def shown(cls) -> "Ticker":
-        """Find the one that this process shows; a quiet one where it shows none."""
+    def shown(cls) -> "ProgressDisplay":
+        """Return the entered display of this process; a quiet one if there is none."""
         return cls._entered or cls(quiet=True)
 
     def __enter__(self) -> Self:
-        """Show the live line, on a terminal, and begin to look at what workers count."""
-        Ticker._entered = self
+        """Show the live line, on a terminal, and start polling."""
+        ProgressDisplay._entered = self
         console = LOG.console()
         if console.is_terminal and not console.is_dumb_terminal and not self._quiet and not LOG.is_json:
             self._live = Live(get_renderable=self._line, console=console, auto_refresh=False, transient=True)
@@ -82,8 +82,8 @@ class Ticker(Progress):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take the live line away, and say what is written."""
-        Ticker._entered = None
+        """Remove the live line, and log the rows written."""
+        ProgressDisplay._entered = None
         self._ended.set()
         self._beats.join()
         if self._live is not None:
@@ -91,57 +91,57 @@ class Ticker(Progress):
             self._live = LOG.live = None
         self.settle()
         if self.images or self.total is not None:
-            told: dict[str, Any] = {
+            facts: dict[str, Any] = {
                 "written": self.images,
                 "faults": self.written.kinds,
                 "verdicts": self.written.verdicts,
             }
-            self.say(f"{self.ending()}, {lasting(self.seconds)}", **told)
+            self.log(f"{self.ending()}, {human_duration(self.seconds)}", **facts)
         self.enter("")
 
     @property
     def is_watching(self) -> bool:
-        """Whether somebody looks at what workers count."""
+        """Whether workers' counts are polled."""
         return self._beats.is_alive()
 
     def enter(self, name: str, total: int | None = None, noun: str = "images") -> None:
-        """Begin a phase, and say so where no live line does; see `Progress.enter`."""
+        """Begin a phase, and log it without a live line; see `Progress.enter`."""
         super().enter(name, total, noun)
         self._said = time.monotonic()
         LOG.facts = {**LOG.facts, "phase": name or None}
         if self._live is not None:
             self._live.refresh()
         elif name:
-            self.say(name)
+            self.log(name)
 
     @contextmanager
     def during(self, name: str, total: int | None = None, noun: str = "images") -> Iterator[None]:
-        """Have a phase as long as a block runs, and say how it ended if it counted."""
+        """Run a block as a phase, and log its result if anything was counted."""
         self.enter(name, total, noun)
         yield
-        told, facts = f"{self}, {lasting(self.elapsed)}", self.facts()
+        text, facts = f"{self}, {human_duration(self.elapsed)}", self.facts()
         self.enter("")
         if facts["done"]:
-            self.say(told, phase=name, **facts)
+            self.log(text, phase=name, **facts)
 
     def track(self, items: Iterable[Item], name: str, total: int | None, noun: str = "images") -> Iterator[Item]:
-        """Hand on items in a phase of their own, and count each once it has been worked on."""
+        """Pass on items as a phase, and count each after it is processed."""
         with self.during(name, total, noun):
             for item in items:
                 yield item
                 self.advance()
 
-    def expect(self, told: int, silent: int = 0, limit: int | None = None) -> None:
-        """Learn what there is to do, and say it; see `Progress.expect`."""
-        super().expect(told, silent, limit)
-        words = [f"{told:,} images"] if told or not silent else []
-        words += [f"{silent:,} shard{'s' * (silent > 1)}"] if silent else []
+    def expect(self, images: int, unknown: int = 0, limit: int | None = None) -> None:
+        """Set the amount of work, and log it; see `Progress.expect`."""
+        super().expect(images, unknown, limit)
+        words = [f"{images:,} images"] if images or not unknown else []
+        words += [f"{unknown:,} shard{'s' * (unknown > 1)}"] if unknown else []
         most = "" if limit is None else f", {limit:,} images at most"
-        self.say(f"{' and '.join(words)} to score{most}", total=self.total, shards=silent)
+        self.log(f"{' and '.join(words)} to score{most}", total=self.total, shards=unknown)
 
     @contextmanager
     def watching(self, poll: Callable[[], None]) -> Iterator[None]:
-        """Look at what workers count, by a call that takes no time, as long as a block runs."""
+        """Call `poll`, which must not block, regularly while a block runs."""
         with self.lock:
             self._poll = poll
         try:
@@ -150,10 +150,10 @@ class Ticker(Progress):
             with self.lock:
                 self._poll = None
 
-    def say(self, text: str, level: str = "info", **facts: Any) -> None:
-        """Print a line that stays."""
+    def log(self, text: str, level: str = "info", **facts: Any) -> None:
+        """Log a line, unless quiet."""
         if not self._quiet:
-            LOG.say(text, level, **facts)
+            LOG.log(text, level, **facts)
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT):
@@ -165,34 +165,34 @@ class Ticker(Progress):
                 self._live.refresh()
             elif self.phase and time.monotonic() - self._said >= PLAIN_EVERY:
                 self._said = time.monotonic()
-                self.say(f"{self}, {lasting(self.elapsed)}", **self.facts())
+                self.log(f"{self}, {human_duration(self.elapsed)}", **self.facts())
 
     def _line(self) -> RenderableType:
-        """Draw the line: a bar where the end is known."""
+        """Render the live line, with a bar if the total is known."""
         if not self.phase or self._live is None:
             return ""
         done, total = self.bar()
-        told = str(self) if done else f"{self}, {lasting(self.elapsed)}"
-        line = Table.grid(padding=(0, 1))  # narrower than the terminal: it writes ^C behind it, which must not wrap
+        text = str(self) if done else f"{self}, {human_duration(self.elapsed)}"
+        line = Table.grid(padding=(0, 1))  # narrower than the terminal, which writes ^C after it
         bar = [] if total is None else [ProgressBar(total, done, width=16)]
-        line.add_row(self._spinner, *bar, told)
+        line.add_row(self._spinner, *bar, text)
         return Constrain(line, self._live.console.width - 4)
 
 
 def refused(reason: MoleError) -> int:
-    """Tell on stderr why a run ended, and give its exit code."""
-    words = str(reason).partition("\nFailed to apply UDF")[0]  # Ray adds its own advice to a worker's words
+    """Print on stderr why a run ended, and return its exit code."""
+    text = str(reason).partition("\nFailed to apply UDF")[0]  # Ray appends its own advice to a worker's message
     kind = type(reason).__name__
-    LOG.say(f"{kind}: {words}", "error", style="red", kind=kind, exit_code=reason.exit_code)
+    LOG.log(f"error: {text}", "error", style="red", kind=kind, exit_code=reason.exit_code)
     return reason.exit_code
 
 
 def command(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
-    """Make what a job runs into its command: however it ends, there is a line on stderr and an exit code."""
+    """Wrap a job's main function: errors and interruptions become a line on stderr and an exit code."""
 
     @wraps(main)
     def answered(arguments: list[str]) -> int:
-        heed_sigterm()
+        handle_sigterm()
         with LOG.opened(arguments):
             try:
                 return main(arguments)
@@ -205,11 +205,11 @@ def command(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, as a machine that is taken away or a container that is moved sends it."""
+    """SIGTERM, sent when a machine is reclaimed or a pod is evicted."""
 
 
-def heed_sigterm() -> None:
-    """End at SIGTERM as at Ctrl-C: the lease is given back and nothing is left half written."""
+def handle_sigterm() -> None:
+    """Handle SIGTERM as Ctrl-C, so that the lease is released and no file is left unfinished."""
 
     def stop(signum: int, frame: object) -> None:
         raise Terminated
@@ -218,7 +218,9 @@ def heed_sigterm() -> None:
 
 
 def interrupted(reason: KeyboardInterrupt) -> int:
-    """Tell on stderr that a run was stopped, and give its exit code."""
+    """Log that a run was stopped, and return its exit code."""
     code = TERMINATED if isinstance(reason, Terminated) else INTERRUPTED
-    LOG.say("stopped; what is written stays good, the same command goes on from there", "warning", exit_code=code)
+    LOG.log(
+        "stopped; what is written stays valid, and the same command continues from there", "warning", exit_code=code
+    )
     return code

@@ -19,8 +19,8 @@ from torch.nn import functional
 from mole.checkpoint import sha256_of
 from mole.errors import SettingsError
 from mole.tower.backbone import BLOCK, END, load_tower
-from mole.tower.quantization import LARGEST, Coded, encode, inverse_factor, pack
-from mole.tower.sensitivity import Survey, grain, steps, survey
+from mole.tower.quantization import LARGEST, QuantizedMatrix, encode, inverse_factor, pack
+from mole.tower.sensitivity import TowerSensitivity, grain, measure_sensitivity, steps
 from mole.tower.vit import Tower, normalise
 from mole.views.preprocess import Preprocess
 from mole.views.view import view
@@ -117,7 +117,7 @@ def pack_tower(
     tower = _below(whole, reads)
     if reads and len(calibration) < LEAST:
         raise SettingsError(f"--images must be at least {LEAST} where --reads is given, got {len(calibration)}")
-    felt = survey(tower, batches(calibration), 0, reads=reads)
+    felt = measure_sensitivity(tower, batches(calibration), 0, reads=reads)
     upper = {name: inverse_factor(feeling.hessian_II / feeling.weight) for name, feeling in felt.matrices.items()}
     rest = {name: tensor for name, tensor in tower.items() if name not in upper}
     scale = _search(tower, felt, upper, round(most_bytes * (1 - SLACK)))
@@ -238,7 +238,7 @@ def batches(samples: Sequence[Sample], views: Sequence[Preprocess] = (CROP, RESI
     return [normalise(torch.from_numpy(pixels_B3SS), RESIZE) for pixels_B3SS in stacks]
 
 
-def _search(tower: Mapping[str, Tensor], felt: Survey, upper: Mapping[str, Tensor], wanted: int) -> float:
+def _search(tower: Mapping[str, Tensor], felt: TowerSensitivity, upper: Mapping[str, Tensor], wanted: int) -> float:
     """Find the scale of the steps at which plain rounding takes the wanted size; each factor is (I, I)."""
     matrices = {name: tower[name] for name in upper}
     fixed = 2 * sum(tensor.numel() for name, tensor in tower.items() if name not in upper)
@@ -250,7 +250,7 @@ def _search(tower: Mapping[str, Tensor], felt: Survey, upper: Mapping[str, Tenso
         for name, weight_OI in matrices.items():
             step_O = steps(weight_OI, felt.matrices[name], upper[name], math.exp2(octave))
             code_OI = (weight_OI / step_O[:, None]).round().clamp(-LARGEST, LARGEST).to(torch.int8)
-            size += len(Coded(code_OI, step_O).stream())
+            size += len(QuantizedMatrix(code_OI, step_O).stream())
         return size - wanted
 
     grains = {name: grain(felt.matrices[name], factor_II) for name, factor_II in upper.items()}

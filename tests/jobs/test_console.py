@@ -54,8 +54,9 @@ def test_what_it_says_of_itself_goes_to_stdout(
         (["finetune"], "there is no command mole-scan finetune; did you mean mole-scan train finetune?"),
         (["train", "promot"], "there is no command mole-scan train promot; did you mean mole-scan train promote?"),
         (["trian"], "did you mean mole-scan train?"),
-        (["xyz"], "there is no command mole-scan xyz; mole-scan --help lists them"),
+        (["xyz"], "there is no command mole-scan xyz; mole-scan --help lists the commands"),
         (["completion", "bsh"], "did you mean mole-scan completion bash?"),
+        (["completion", "tcsh"], "there is no command mole-scan completion tcsh; supported shells: bash, zsh, fish"),
     ],
 )
 def test_a_misspelt_command_is_refused_with_the_nearest(

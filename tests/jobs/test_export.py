@@ -56,12 +56,12 @@ def test_images_that_are_gone_are_told_and_no_failure(
 ) -> None:
     assert main(["--table", str(table), "--output", str(tmp_path / "one"), "--limit", "1"]) == 0
     told = capsys.readouterr().out
-    assert "1 image in 1 shard: " in told and "every chosen image is in exactly one shard\n" in told
+    assert "1 image in 1 shard: " in told and "every selected image is in exactly one shard\n" in told
     (tmp_path / "a.tar").unlink()
     assert main(["--table", str(table), "--output", str(tmp_path / "out"), "--limit", "3"]) == 0
     told = capsys.readouterr().out
-    assert "0 images in 0 shards" in told and "3 images are empty, gone or changed since the scan" in told
-    assert "every chosen image is in exactly one shard or listed in missing.csv" in told
+    assert "0 images in 0 shards" in told and "3 images are empty, missing or changed since the scan" in told
+    assert "every selected image is in exactly one shard or listed in missing.csv" in told
     assert len((tmp_path / "out" / "missing.csv").read_text().splitlines()) == 4
 
 

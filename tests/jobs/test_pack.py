@@ -11,7 +11,7 @@ from pipeline.tune.packing import PackSettings
 
 def test_a_missing_manifest_ends_with_the_code_of_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--source", "t", "--output", "o", "--manifest", str(tmp_path / "m.csv")]) == 2
-    assert "SettingsError: manifest" in capsys.readouterr().err
+    assert "error: manifest" in capsys.readouterr().err
 
 
 def test_a_held_out_source_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

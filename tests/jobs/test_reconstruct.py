@@ -40,7 +40,7 @@ def test_an_autoencoder_that_is_none_ends_with_the_code_of_models(
     local_ray: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*photographs(tmp_path / "photos"), "--autoencoder", str(tmp_path)]) == 4
-    assert "ModelError: autoencoder" in capsys.readouterr().err
+    assert "error: autoencoder" in capsys.readouterr().err
 
 
 def test_a_missing_flag_ends_with_the_code_of_settings(capsys: pytest.CaptureFixture[str]) -> None:

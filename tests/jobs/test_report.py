@@ -37,7 +37,7 @@ def test_the_command_says_where_the_page_and_the_list_are(
     ("flags", "words"),
     [
         (["--table", "/nowhere"], "--table '/nowhere' is not there"),
-        (["--model", "ffff"], f"'ffff' is no model of the table, which has {EMBEDDED.digest}"),
+        (["--model", "ffff"], f"'ffff' is not a model of the table, which has {EMBEDDED.digest}"),
         (["--output", "nothing://x/report.html"], "nothing"),
     ],
 )

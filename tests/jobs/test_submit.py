@@ -219,8 +219,8 @@ def test_a_submitted_scan_leaves_its_table_and_what_cannot_be_meant_is_refused_w
     every = [shlex.join(each) for each in ([bare, *scan[1:]], useless, ["python", "jobs/scan.py", *lost])]
     told = head.submit("sh", "-c", "; ".join(every), name="scan-2")
     assert told.returncode != 0 and "ModuleNotFoundError" not in told.stdout
-    assert f"jobs/scan.py was started by {bare}" in told.stdout and "Write the whole path" in told.stdout
-    assert "SettingsError: --output 'verdicts/' is relative, to '" in told.stdout
+    assert f"jobs/scan.py was started by {bare}" in told.stdout and "absolute path of the interpreter" in told.stdout
+    assert "error: --output 'verdicts/' is relative, to '" in told.stdout
     assert "a copy that Ray removes" in told.stdout and "exit code 2" in told.stdout
     runs = ask(table, "SELECT submission, exit_code, error.kind FROM runs ORDER BY id").to_pylist()
     assert [tuple(run.values()) for run in runs] == [("scan-1", 0, None), ("scan-2", 4, "ModelError")]

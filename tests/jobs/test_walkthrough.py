@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import save
 
 from jobs import audit, finetune, promote, scan
-from mole.checkpoint import adapters_of
+from mole.checkpoint import read_adapters
 from mole.config import ADAPTERS, describe
 from pipeline.registry import Registry
 from pipeline.tune.data.manifest import MANIFEST
@@ -95,7 +95,7 @@ def test_a_first_version_that_guesses_is_refused_and_nothing_is_promoted(
 ) -> None:
     good = describe(Path(models.version(str(models.promoted()))))
     bad = written(tmp_path / "bad", good, good.calibration, {"parent": good.digest})
-    upside_down = {name: -tensor if name.startswith("head.") else tensor for name, tensor in adapters_of(bad).items()}
+    upside_down = {name: -tensor if name.startswith("head.") else tensor for name, tensor in read_adapters(bad).items()}
     (bad / ADAPTERS).write_bytes(save(upside_down))
     place = Registry(str(tmp_path / "models"))
     digest = place.add(bad, {MANIFEST: models.read(good.digest, MANIFEST)})

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mole.checkpoint import adopt_linear_head, load_checkpoint, put, save_checkpoint
+from mole.checkpoint import adopt_linear_head, load_adapters, load_checkpoint, save_checkpoint
 from mole.config import CONFIG, Backbone, DetectorConfig, describe
 from mole.errors import ModelError
 from mole.model.detector import MoLE, learned, stored
@@ -154,7 +154,7 @@ def test_universal_fake_detects_head_becomes_a_checkpoint_of_its_tower(shared: P
     described = adopt_linear_head(file, tmp_path)
     assert (described.config.backbone.name, described.preprocess.mode) == ("ViT-L-14-quickgelu", "crop")
     detector = MoLE(Tower(architecture_of("ViT-L-14-quickgelu")), described.config.detector)
-    put(detector, load_file(tmp_path / "adapters.safetensors"), "adopted")
+    load_adapters(detector, load_file(tmp_path / "adapters.safetensors"), "adopted")
     published = torch.load(file, map_location="cpu", weights_only=True)
     assert set(learned(detector)) == {"head.0.weight", "head.0.bias"}
     assert torch.equal(learned(detector)["head.0.weight"], published["weight"])

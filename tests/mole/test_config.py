@@ -41,7 +41,7 @@ def test_a_shape_says_how_timm_builds_it_or_what_its_mlp_is_only_where_that_is_n
         ({"reads": (0,)}, "reads"),
         ({"reads": (8,), "pooling": ()}, r"pooling must name at least one of class, mean and deviation"),
         ({"reads": (8,), "pooling": ("mean", "mean")}, "pooling must name"),
-        ({"pooling": ("mean",)}, "pooling is of reads, and there are none"),
+        ({"pooling": ("mean",)}, "needs reads, got none"),
         ({"head": "kernel", "head_depth": 2}, "head_depth of a kernel head must be 1, got 2"),
         ({"top_k": 4}, r"top_k must lie in \[1, 3\], got 4"),
     ],

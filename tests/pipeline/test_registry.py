@@ -25,7 +25,7 @@ def test_the_embedded_model_lies_in_the_package(root: Path) -> None:
 def test_a_folder_is_found_and_one_without_a_checkpoint_refused(tmp_path: Path) -> None:
     folder = tiny_checkpoint(tmp_path / "tiny")
     assert registry.locate(str(folder)) == folder
-    with pytest.raises(ModelError, match=r"holds no config.json"):
+    with pytest.raises(ModelError, match=r"has neither config.json"):
         registry.locate(str(tmp_path))
 
 
@@ -54,7 +54,7 @@ def test_a_version_is_whole_before_it_can_be_found(filled: tuple[Registry, str, 
     assert place.digests() == sorted((first, second))
     assert place.read(first, "note") == b"x"
     storage.remove(storage.join(place.version(first), "config.json"))
-    with pytest.raises(ModelError, match="is no version"):
+    with pytest.raises(ModelError, match="is not a version"):
         place.promote(first, "half a version", replacing=None)
     assert place.add(tiny_checkpoint(tmp_path / "1", seed=1), {}) == first
     assert place.promote(first, "whole", replacing=None).digest == first
@@ -70,7 +70,7 @@ def test_a_version_is_called_by_its_first_characters_where_no_other_begins_so(
     assert place.find(first[: FEWEST - 1]) is None and place.find("") is None
     twin = first[:FEWEST] + ("0" if first[FEWEST] != "0" else "1")
     storage.write(storage.join(place.version(twin), "config.json"), b"{}")
-    with pytest.raises(SettingsError, match=f"begins 2 versions of .*write more of it: .*{twin}"):
+    with pytest.raises(SettingsError, match=f"matches 2 versions of .*give more of the digest: .*{twin}"):
         place.find(first[:FEWEST])
     assert place.find(twin) == twin and place.find(second[:FEWEST]) == second
 
@@ -82,7 +82,7 @@ def test_a_digest_that_is_none_is_refused_with_those_there_are(
     told = f"it has {', '.join(sorted((first, second)))}"
     with pytest.raises(SettingsError, match=f"--candidate 'ffff' is no version of .*; {told}"):
         place.demand("ffff", "--candidate")
-    with pytest.raises(SettingsError, match=f"'none' is no version of .* and no folder; {told}"):
+    with pytest.raises(SettingsError, match=f"'none' is neither a version of .* nor a folder; {told}"):
         registry.resolve("none", place.url)
     assert registry.resolve("embedded", place.url) == "embedded"
     assert registry.resolve(str(tmp_path / "1"), place.url) == str(tmp_path / "1"), "a folder is a model as well"

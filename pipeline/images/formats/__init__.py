@@ -1,1 +1,1 @@
-"""Formats: what each kind of image file may cost and what of it a reader may see, told by its structure alone."""
+"""Formats: structural inspection of image files, which bounds the cost of decoding them."""

@@ -1,4 +1,4 @@
-"""BMP: its header, and what its run lengths may cost.
+"""BMP: inspects the header, and bounds the cost of run-length decoding.
 
 Source: Microsoft, "Bitmap Header Types" and "Bitmap Compression".
 """
@@ -9,28 +9,28 @@ from pipeline.images.formats.layout import Layout, cut, over, unread
 
 MOST_RUN_BYTES = 4 << 20
 MOST_RUN_PIXELS = 1 << 23
-"""Of a run-length encoded bitmap: Pillow unpacks it in Python, pair by pair and row by row."""
+"""Bound of a run-length encoded bitmap, which Pillow decodes in Python, pair by pair."""
 HEADERS = (12, 40, 52, 56, 64, 108, 124)
 BITS = (1, 4, 8, 16, 24, 32)
 RAW, RLE8, RLE4, FIELDS = range(4)
 
 
 def inspect(data: bytes) -> Layout:
-    """Read the header of a bitmap.
+    """Inspect a bitmap.
 
     Args:
         data: the whole file.
 
     Raises:
-        RefusalError: it ends in its header, is of an unread kind, or goes over a bound.
+        RefusalError: it ends in its header, is of an unsupported kind, or exceeds a bound.
     """
     (header,) = struct.unpack_from("<I", data.ljust(18, b"\0"), 14)
     if len(data) < 54 and header not in (0, 12):
-        raise cut(f"no whole header in {len(data):,} bytes")
+        raise cut(f"no complete header in {len(data):,} bytes")
     if header not in HEADERS:
         raise unread(f"bitmap with a header of {header:,} bytes")
     if len(data) < 26:
-        raise cut(f"no whole header in {len(data):,} bytes")
+        raise cut(f"no complete header in {len(data):,} bytes")
     if header == 12:
         wide, high, _, bits = struct.unpack_from("<HHHH", data, 18)
         packing = RAW

@@ -1,6 +1,6 @@
-"""Colour: what a reader decoded, in any mode, becomes RGB in 8 bits, a band of rows at a time.
+"""Colour: converts decoded images of any mode to 8-bit RGB, in bands of rows.
 
-Shapes: H, W of the part that is wanted; deep greys are G.
+Shapes: H, W of the window; G pixels of greyscale with more than 8 bits.
 """
 
 from collections.abc import Iterator
@@ -15,25 +15,25 @@ from mole.views.view import Pixels
 from pipeline.images.formats.layout import Layout, unread
 
 BAND_PIXELS = 1 << 22
-"""Pixels that are converted at a time, so that no conversion holds a whole image twice."""
+"""Pixels per band, so that no conversion holds a whole image twice."""
 DEEP = ("I", "F")
 HIGHLIGHTS = 16
-"""Floats up to here have their white at 1 and highlights above it."""
+"""Float images up to this maximum have white at 1 and highlights above."""
 
 
 def rgb(image: Image.Image, window: Window, layout: Layout) -> Pixels:
-    """Convert a part of a decoded image.
+    """Convert a window of a decoded image.
 
     Args:
-        image: decoded, in any mode of Pillow's.
-        window: the part, in the image as Pillow gives it.
-        layout: what its structure told of its greys.
+        image: decoded, in any Pillow mode.
+        window: the window in Pillow's image.
+        layout: gives the white level of greyscale.
 
     Returns:
         uint8 (H, W, 3), writeable.
 
     Raises:
-        RefusalError: nothing tells which value of a deep grey is white.
+        RefusalError: the white level of a deep greyscale image is unknown.
     """
     scale = _scale(image, layout) if image.mode.startswith(DEEP) else None
     pixels_HW3 = np.empty((window.height, window.width, 3), np.uint8)
@@ -44,7 +44,7 @@ def rgb(image: Image.Image, window: Window, layout: Layout) -> Pixels:
 
 
 def bands(image: Image.Image, window: Window) -> Iterator[tuple[int, Image.Image]]:
-    """Yield bands of a part of an image, each with the row that it begins at in the part."""
+    """Yield bands of a window of an image, each with its first row in the window."""
     rows = max(1, BAND_PIXELS // max(1, window.width))
     for top in range(0, window.height, rows):
         low = min(top + rows, window.height)
@@ -53,7 +53,7 @@ def bands(image: Image.Image, window: Window) -> Iterator[tuple[int, Image.Image
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """Bring a mode of 8 bits to RGB, transparency laid over white."""
+    """Convert an 8-bit mode to RGB, with transparency composited over white."""
     if image.mode == "La":
         image = image.convert("LA")
     if image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info:
@@ -66,10 +66,10 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 @dataclass(frozen=True)
 class Scale:
-    """How a deep grey becomes 8 bits.
+    """The conversion of deep greyscale to 8 bits.
 
     Attributes:
-        factor: what a value is multiplied by.
+        factor: factor of the values.
         inverted: whether 0 is white.
     """
 
@@ -77,24 +77,24 @@ class Scale:
     inverted: bool
 
     def eight_bits(self, image: Image.Image) -> Image.Image:
-        """Scale a band of a deep grey, what lies outside black and white cut off."""
+        """Scale a band of deep greyscale, clipped to [0, 255]."""
         grey_HW = (np.asarray(image, dtype=np.float32) * self.factor).round().clip(0, 255).astype(np.uint8)
         return Image.fromarray(255 - grey_HW if self.inverted else grey_HW)
 
 
 def _scale(image: Image.Image, layout: Layout) -> Scale:
-    """Find the white of a deep grey: as the structure told it, for floats as their values do."""
+    """Determine the white level of deep greyscale: from the structure, for floats from their values."""
     white = _float_white(image) if image.mode == "F" else layout.white
     if white is None:
-        raise unread(f"{layout.kind or image.mode}: nothing tells which value is white")
+        raise unread(f"{layout.kind or image.mode}: the white level is unknown")
     return Scale(1 / 257 if white == 65535 else 255 / white, layout.inverted)
 
 
 def _float_white(image: Image.Image) -> float | None:
-    """Tell the white of floats: 1 where most lie below it, else of whole numbers or wide ranges that of 8 or 16 bits.
+    """Determine the white level of floats: 1 if most are below it, else that of 8 or 16 bits.
 
     Returns:
-        1, 255 or 65,535; None where values are negative, infinite, no numbers, or above all these.
+        1, 255 or 65,535; None if values are negative, infinite, NaN, or above all these.
     """
     most, within, whole, finite = 0.0, 0, True, True
     for _, band in bands(image, Window(0, 0, image.height, image.width)):

@@ -1,4 +1,4 @@
-"""GIF: its first image, without the comments before it and without the animation behind.
+"""GIF: extracts the first image, without the comments before and the animation after it.
 
 Source: CompuServe, Graphics Interchange Format 89a.
 """
@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from pipeline.images.formats.layout import Layout, cut, over
 
 MOST_BLOCKS = 1_000_000
-"""Blocks and their parts before the first image."""
+"""Maximum number of blocks and sub-blocks before the first image."""
 CONTROL, IMAGE, EXTENSION = 0xF9, 0x2C, 0x21
 KEPT_FLAGS = 0b11100011
-"""A graphic control without its disposal: nothing follows the first image, and Pillow would make room for it."""
+"""A graphic control without its disposal method, for which Pillow would allocate another frame."""
 
 
 def inspect(data: bytes) -> Layout:
-    """Find the first image.
+    """Inspect a GIF up to its first image.
 
     Args:
         data: the whole file.
@@ -25,7 +25,7 @@ def inspect(data: bytes) -> Layout:
         RefusalError: there is no image, or too much before it.
     """
     if len(data) < 13:
-        raise cut(f"no whole header in {len(data):,} bytes")
+        raise cut(f"no complete header in {len(data):,} bytes")
     wide, high, flags = struct.unpack_from("<HHB", data, 6)
     head = at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
     control = b""
@@ -48,7 +48,7 @@ def inspect(data: bytes) -> Layout:
 
 
 def _behind(data: bytes, at: int, parts: Iterator[int]) -> int:
-    """Find where a row of sub-blocks ends, or how far the parts that are left to count reach."""
+    """Return the end of a sequence of sub-blocks, or the position where the step limit is reached."""
     for _ in parts:
         if at >= len(data) or not data[at]:
             return at + 1

@@ -1,4 +1,4 @@
-"""JPEG 2000: its components, tiles and code blocks, whose number and not the pixels' decides what a decoding costs.
+"""JPEG 2000: inspects components, tiles and code blocks, whose number determines the cost of decoding.
 
 Source: ITU-T T.800 annexes A and I.
 """
@@ -13,29 +13,29 @@ MOST_BOXES = 1_000
 MOST_MARKERS = 1_000
 MOST_TILES = 8_192
 MOST_BLOCKS = 400_000
-"""Code blocks and precincts of all tiles; OpenJPEG keeps some 300 bytes for each."""
+"""Maximum number of code blocks and precincts; OpenJPEG allocates some 300 bytes for each."""
 MOST_PACKETS = 1_000_000
 MOST_PIXELS = 25_000_000
 MOST_BYTES = 16 << 20
-"""OpenJPEG decodes 3 to 15 million pixels, and some 6 MB, a second."""
+"""OpenJPEG decodes 3 to 15 million pixels, and some 6 MB, per second."""
 SIZ, COD, COC, QCD, SOT, SOD = 0xFF51, 0xFF52, 0xFF53, 0xFF5C, 0xFF90, 0xFF93
 
 
 def inspect(data: bytes) -> Layout:
-    """Walk the boxes and markers.
+    """Inspect a JPEG 2000 file.
 
     Args:
         data: the whole file.
 
     Raises:
-        RefusalError: it ends in its header, has components that are not a picture's, or goes over a bound.
+        RefusalError: it ends in its header, has unsupported components, or exceeds a bound.
     """
     if len(data) > MOST_BYTES:
         raise over(f"{len(data):,} bytes, over the bound of {MOST_BYTES:,} for JPEG 2000")
     start = _codestream(data)
     siz = data[start + 4 : start + 42]
     if len(siz) < 38 or int.from_bytes(data[start + 2 : start + 4]) != SIZ:
-        raise cut(f"no whole header in {len(data):,} bytes")
+        raise cut(f"no complete header in {len(data):,} bytes")
     _, _, right, low, left, top, across, down, tile_left, tile_top, parts = struct.unpack(">HHIIIIIIIIH", siz)
     wide, high = right - left, low - top
     if parts not in (1, 2, 3, 4):
@@ -50,12 +50,12 @@ def inspect(data: bytes) -> Layout:
     tile = (min(across, wide), min(down, high))
     for style in _styles(data, start + 4 + struct.unpack_from(">H", siz)[0]):
         _check_style(style, tile, tiles * parts)
-    # OpenJPEG decodes to four bytes a sample, a tile at a time.
+    # OpenJPEG decodes to four bytes per sample, a tile at a time.
     return Layout(data, (wide, high), footprint=8, memory=tile[0] * tile[1] * (4 * parts + 4))
 
 
 def _codestream(data: bytes) -> int:
-    """Find where the codestream begins, through the boxes of a JP2."""
+    """Return the start of the codestream in a JP2."""
     if data.startswith(b"\xff\x4f"):
         return 0
     at = 0
@@ -71,7 +71,7 @@ def _codestream(data: bytes) -> int:
 
 
 def _styles(data: bytes, at: int) -> Iterator[bytes]:
-    """Yield the coding styles of the main header and of every tile-part, from the levels on, packets' layers before."""
+    """Yield the coding styles of the main header and of every tile-part: the number of layers, then the levels on."""
     layers = b"\0\1"
     ends = MOST_MARKERS + 3 * MOST_TILES
     part = 0
@@ -100,9 +100,9 @@ def _styles(data: bytes, at: int) -> Iterator[bytes]:
 
 
 def _check_style(style: bytes, tile: tuple[int, int], planes: int) -> None:
-    """Bound the code blocks and packets that a coding style makes of all tiles."""
+    """Check the number of code blocks and packets of all tiles for a coding style."""
     layers, scheme, levels, wide, high = struct.unpack_from(">HBBBB", style)
-    sizes = style[8:]  # behind the code blocks' style and the transformation
+    sizes = style[8:]  # after the code block style and the transformation
     blocks = packets = 0
     for level in range(min(levels, 32) + 1):
         precinct = sizes[levels - level] if scheme & 1 and levels - level < len(sizes) else 0xFF

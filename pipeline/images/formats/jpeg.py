@@ -1,4 +1,4 @@
-"""JPEG: its segments up to the first scan, and how many scans follow.
+"""JPEG: inspects the segments up to the first scan, and counts the scans.
 
 Source: ITU-T T.81 annex B; T.87 (JPEG-LS) shares its markers.
 """
@@ -11,11 +11,11 @@ MARKER = re.compile(rb"\xff([\x01-\xfe])")
 SCAN_END = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 MOST_SEGMENTS = 10_000
 MOST_FILL = 1 << 16
-"""Bytes between two segments that belong to neither; Pillow reads them one by one."""
+"""Maximum stray bytes between two segments; Pillow reads them one by one."""
 MOST_SCANNED = 1_200_000_000
-"""Pixels times scans: each scan of a progressive file goes over all its pixels, though it be empty."""
+"""Maximum of pixels times scans: each scan of a progressive file is a pass over all its pixels, even if empty."""
 ARITHMETIC = 8
-"""An arithmetic scan costs so many Huffman ones."""
+"""Cost of a scan with arithmetic coding in scans with Huffman coding."""
 
 UNREAD = {
     0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "hierarchical", 0xCB: "lossless, arithmetic-coded",
@@ -23,17 +23,17 @@ UNREAD = {
 }  # fmt: skip
 FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA} | UNREAD.keys()
 BARE = {0x01, *range(0xD0, 0xD9)}
-"""Markers without a length."""
+"""Markers without a body."""
 
 
 def inspect(data: bytes) -> Layout:
-    """Walk the segments up to the first scan.
+    """Inspect a JPEG.
 
     Args:
-        data: the whole file, which begins as a JPEG does.
+        data: the whole file, with a JPEG signature.
 
     Raises:
-        RefusalError: it ends before its first scan, is of an unread kind, or goes over a bound.
+        RefusalError: it ends before its first scan, is of an unsupported kind, or exceeds a bound.
     """
     at, frame = 2, 0
     for _ in range(MOST_SEGMENTS):
@@ -55,7 +55,7 @@ def inspect(data: bytes) -> Layout:
 
 
 def _marker(data: bytes, at: int) -> tuple[int, int]:
-    """Find the next marker, and where it ends; as a rule it stands right here."""
+    """Return the next marker and its end; normally at `at`."""
     head = data[at : at + 2]
     if len(head) == 2 and head[0] == 0xFF and 0 < head[1] < 0xFF:
         return head[1], at + 2
@@ -68,7 +68,7 @@ def _marker(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _check_frame(code: int, head: bytes) -> None:
-    """Refuse a frame whose process nothing here decodes."""
+    """Refuse a frame with an unsupported coding process."""
     if len(head) < 8:
         raise cut("it ends in its frame header")
     bits, high, parts = head[2], int.from_bytes(head[3:5]), head[7]
@@ -79,16 +79,16 @@ def _check_frame(code: int, head: bytes) -> None:
     if parts not in (1, 3, 4):
         raise unread(f"JPEG of {parts} components")
     if not high:
-        raise unread("JPEG whose height stands behind its pixels (DNL)")
+        raise unread("JPEG whose height follows its pixels (DNL)")
 
 
 def _layout(data: bytes, frame: int, scan: int) -> Layout:
-    """Measure what the scans cost.
+    """Compute the cost of the scans.
 
     Args:
         data: the whole file.
-        frame: where the frame header's length stands.
-        scan: where the first scan header's length stands.
+        frame: position of the frame header's length.
+        scan: position of the first scan header's length.
     """
     code, parts = data[frame - 1], data[frame + 7]
     high, wide = int.from_bytes(data[frame + 3 : frame + 5]), int.from_bytes(data[frame + 5 : frame + 7])
@@ -99,15 +99,15 @@ def _layout(data: bytes, frame: int, scan: int) -> Layout:
         passes = _scans(data, scan, MOST_SCANNED // cost + 1)
     if passes * cost > MOST_SCANNED:
         scans = f"{passes:,} arithmetic-coded" if code in (0xC9, 0xCA) else f"{passes:,}"
-        told = f"{wide:,} x {high:,} pixels in {scans} scans or more, over the bound of {MOST_SCANNED:,} in all"
-        raise over(told, (wide, high))
-    # Scans that refine each other hold all coefficients: two bytes each, of at most `parts` components.
+        reason = f"{wide:,} x {high:,} pixels in {scans} scans or more, over the bound of {MOST_SCANNED:,} in all"
+        raise over(reason, (wide, high))
+    # Progressive decoding holds all coefficients: two bytes each, of at most `parts` components.
     held = 0 if single else 2 * parts
     return Layout(data, (wide, high), footprint=held + (8 if parts == 4 else 4), passes=passes)
 
 
 def _scans(data: bytes, scan: int, most: int) -> int:
-    """Count scans by walking from marker to marker, up to a number."""
+    """Count the scans, at most `most`."""
     count, at = 1, scan + int.from_bytes(data[scan : scan + 2])
     for _ in range(most * 8 + MOST_SEGMENTS):
         found = SCAN_END.search(data, at)

@@ -1,20 +1,20 @@
-"""Layout: what a format's walk found in a file's structure, or the refusal that it ended with."""
+"""Layout: the result of a structural inspection, and the refusal of a file."""
 
 from dataclasses import dataclass
 
 from pipeline.records import Status
 
 MOST_MEMORY = 1 << 30
-"""Bytes that the decoding of one image may take beyond its file and the process."""
+"""Bytes that decoding an image may take beyond its file and the process."""
 
 
 class RefusalError(Exception):
-    """An image that is not decoded, and why.
+    """An image is not decoded, with the reason.
 
     Attributes:
         status: its fault.
-        format: what it is, where that is another kind than its beginning said.
-        size: width and height, where they are known.
+        format: its format, if it differs from its signature.
+        size: width and height, if known.
     """
 
     def __init__(self, status: Status, detail: str) -> None:
@@ -26,18 +26,18 @@ class RefusalError(Exception):
 
 @dataclass(frozen=True)
 class Layout:
-    """What is known of an image before its reader sees it.
+    """What is known of an image before it is decoded.
 
     Attributes:
-        data: what the reader shall see: the file, without what it must not stumble over.
-        size: width and height as they are stored, None where the reader tells them without a cost.
-        footprint: bytes a pixel that reader and conversion hold at their peak.
-        memory: bytes that are held beside, whatever the pixels are.
-        passes: how often the decoder goes over all pixels.
-        white: the highest value of a deep grey; None where the values themselves must tell.
-        inverted: whether 0 is white and the reader does not turn it round.
-        most_pixels: the format's own bound, where its decoder is slow or greedy.
-        kind: in words, where the structure is sound, so that a header that no reader takes is an unread kind.
+        data: the decoder's input: the file without harmful parts.
+        size: stored width and height, None if the decoder determines them cheaply.
+        footprint: peak bytes per pixel of decoder and conversion.
+        memory: further bytes, independent of the pixels.
+        passes: number of passes of the decoder over all pixels.
+        white: white level of deep greyscale; None to determine it from the values.
+        inverted: whether 0 is white and the decoder does not invert it.
+        most_pixels: the format's own bound, if its decoder is slow or memory-hungry.
+        kind: description of a valid structure; if the decoder rejects such a file, it is unsupported and not damaged.
     """
 
     data: bytes
@@ -52,19 +52,19 @@ class Layout:
 
 
 def cut(reason: str) -> RefusalError:
-    """Refuse a file that is cut or broken."""
+    """Make the refusal of a truncated or damaged file."""
     return RefusalError(Status.TRUNCATED, reason)
 
 
 def unread(reason: str, format_: str | None = None) -> RefusalError:
-    """Refuse a sound file of a kind that nothing here reads."""
+    """Make the refusal of a valid file of an unsupported kind."""
     refusal = RefusalError(Status.UNSUPPORTED, reason)
     refusal.format = format_
     return refusal
 
 
 def over(reason: str, size: tuple[int, int] | None = None) -> RefusalError:
-    """Refuse a file that is over a bound."""
+    """Make the refusal of a file that exceeds a bound."""
     refusal = RefusalError(Status.TOO_LARGE, reason)
     refusal.size = size
     return refusal

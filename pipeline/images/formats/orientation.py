@@ -1,4 +1,4 @@
-"""Orientation: which way up an image is, as its EXIF block or else its XMP packet says."""
+"""Orientation: reads the EXIF orientation of an image from its EXIF block or XMP packet."""
 
 import re
 from typing import Any
@@ -14,19 +14,19 @@ def orientation(info: dict[Any, Any]) -> int:
     """Read the orientation.
 
     Args:
-        info: what Pillow found beside the pixels; `exif` and `xmp` are looked at.
+        info: Pillow's `Image.info`; `exif` and `xmp` are used.
 
     Returns:
-        1 to 8 as EXIF counts them, 1 where nothing tells, or only a broken block.
+        1 to 8 as in EXIF, 1 if unknown.
     """
     exif, packet = info.get("exif"), info.get("xmp")
-    turn = _told(exif.removeprefix(b"Exif\0\0")) if isinstance(exif, bytes) else None
+    turn = _exif_orientation(exif.removeprefix(b"Exif\0\0")) if isinstance(exif, bytes) else None
     if turn is None and isinstance(packet, bytes) and (found := XMP.search(packet)):
         turn = int(found[1])
     return turn if turn is not None and 1 <= turn <= 8 else 1
 
 
-def _told(exif: bytes) -> int | None:
+def _exif_orientation(exif: bytes) -> int | None:
     try:
         first = next(directories(exif), None)
     except RefusalError:

@@ -1,6 +1,6 @@
-"""PNG: the chunks that make its pixels; all others are left out before a reader sees them.
+"""PNG: keeps the chunks that determine the pixels and removes all others before decoding.
 
-Source: PNG (third edition), chapters 5 and 11. Which broken chunks are forgiven is as libpng does it.
+Source: PNG (third edition), chapters 5 and 11. Damaged chunks are tolerated as in libpng.
 """
 
 import struct
@@ -11,30 +11,30 @@ from pipeline.images.formats.layout import Layout, cut, over, unread
 MOST_CHUNKS = 100_000
 END = memoryview(b"\0\0\0\0IEND\xaeB`\x82")
 TRANSPARENCY_BYTES = {0: (2,), 2: (6,), 3: range(1, 257)}
-"""How long tRNS may be for a colour type."""
+"""Maximum length of tRNS by colour type."""
 
 
 def inspect(data: bytes) -> Layout:
-    """Keep the header, palette, transparency, EXIF and pixels of a PNG.
+    """Inspect a PNG, keeping header, palette, transparency, EXIF and pixels.
 
     Args:
         data: the whole file.
 
     Raises:
-        RefusalError: it ends before its pixels, a chunk that makes its pixels is broken, or there are too many chunks.
+        RefusalError: it ends before its pixels, a required chunk is damaged, or there are too many chunks.
     """
     header = data[16:29]
     if data[12:16] == b"CgBI":
         raise unread("PNG in Apple's own variant (CgBI)")
     if data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR" or len(data) < 33 or data[8:12] != b"\0\0\0\x0d":
         raise cut(f"no readable header in {len(data):,} bytes")
-    kept = _kept(data, header[9])
+    kept = _needed_chunks(data, header[9])
     wide, high = struct.unpack(">II", header[:8])
     return Layout(b"".join([data[:8], *kept]), (wide, high))
 
 
-def _kept(data: bytes, colours: int) -> list[memoryview]:
-    """Walk the chunks and keep what makes the pixels, or says how they are turned; the last may be cut."""
+def _needed_chunks(data: bytes, colours: int) -> list[memoryview]:
+    """Return the chunks that determine pixels and orientation; the last may be truncated."""
     view, at = memoryview(data), 8
     kept: list[memoryview] = []
     seen: set[bytes] = set()
@@ -46,18 +46,18 @@ def _kept(data: bytes, colours: int) -> list[memoryview]:
             return kept
         length, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
         end = at + 12 + length
-        if b"IDAT" in seen and (kind == b"IEND" or not kind.isalpha()):  # the pixels are whole, whatever follows
+        if b"IDAT" in seen and (kind == b"IEND" or not kind.isalpha()):  # the pixels are complete
             return [*kept, END]
         needed = _is_needed(kind, length, colours, seen, last)
         if needed and (end > len(data) or _is_sound(view, at, length, kind)):
-            kept.insert(1 if kind == b"eXIf" else len(kept), view[at:end])  # before the pixels, where it is read first
+            kept.insert(1 if kind == b"eXIf" else len(kept), view[at:end])  # EXIF is moved before the pixels
             seen.add(kind)
         last, at = kind, end
     raise over(f"more than {MOST_CHUNKS:,} chunks")
 
 
 def _is_needed(kind: bytes, length: int, colours: int, seen: set[bytes], last: bytes) -> bool:
-    """Tell whether a chunk makes the pixels: of each kind the first, of IDAT the first unbroken row of them."""
+    """Return whether a chunk is needed: the first of each kind, and the first contiguous sequence of IDAT."""
     match kind:
         case b"IHDR":
             if b"IHDR" in seen:
@@ -79,10 +79,10 @@ def _is_needed(kind: bytes, length: int, colours: int, seen: set[bytes], last: b
 
 
 def _is_sound(view: memoryview, at: int, length: int, kind: bytes) -> bool:
-    """Check a chunk's sum: a wrong one is damage where pixels are made of it, elsewhere the chunk is left out."""
-    told = int.from_bytes(view[at + 8 + length : at + 12 + length])
-    if zlib.crc32(view[at + 4 : at + 8 + length]) == told:
+    """Check a chunk's CRC: a wrong one is damage in a required chunk; another chunk is dropped."""
+    stored = int.from_bytes(view[at + 8 + length : at + 12 + length])
+    if zlib.crc32(view[at + 4 : at + 8 + length]) == stored:
         return True
-    if kind.isupper():  # as PNG marks what no reader may pass over
+    if kind.isupper():  # the critical bit
         raise cut(f"the checksum of its {kind.decode()} at byte {at:,} is wrong")
     return False

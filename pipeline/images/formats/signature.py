@@ -1,4 +1,4 @@
-"""Signature: an image format by the bytes that a file of it begins with, whether or not anything here decodes it."""
+"""Signature: detects image formats by magic bytes, including unsupported formats."""
 
 import re
 import struct
@@ -65,31 +65,31 @@ BEGINNINGS = tuple(
     )
 )
 BRANDS = ((b"avif", "avif"), (b"avis", "avif"), (b"he", "heic"), (b"mif1", "heic"), (b"msf1", "heic"))
-"""Beginnings of an ISO base media file's brands, the telling ones first; source: ISO/IEC 23008-12, AVIF 1.1."""
+"""Prefixes of the brands of ISO base media files, the specific ones first; source: ISO/IEC 23008-12, AVIF 1.1."""
 TGA_KINDS = {1, 2, 3, 9, 10, 11}
 TGA_BITS = {8, 15, 16, 24, 32}
 
 
 def sniff(data: bytes) -> str | None:
-    """Tell a format by what its files begin with, None for bytes of no known one."""
+    """Return the format of a file, None if unknown."""
     head = data[:1024]
     named = next((name for begin, name in BEGINNINGS if begin.match(head)), None)
     return named or _brand(head) or ("tga" if _is_tga(data) else None)
 
 
 def _brand(head: bytes) -> str | None:
-    """Read the brands of an ISO base media file: the first decides, then those that it agrees with."""
+    """Return the format of an ISO base media file: by its major brand, then its compatible brands."""
     if head[4:8] != b"ftyp":
         return None
     end = min(len(head), max(16, int.from_bytes(head[:4])))
     brands = [head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))]
     if not brands[0].startswith((b"avi", b"he", b"mif1", b"msf1", b"miaf", b"1pic")):
-        return None  # a film, whatever else it agrees with
+        return None  # a video, whatever its compatible brands
     return next((name for begin, name in BRANDS if any(brand.startswith(begin) for brand in brands)), None)
 
 
 def _is_tga(data: bytes) -> bool:
-    """Tell a Truevision image, which has no mark of its own, by its footer or a header right in every field."""
+    """Return whether a file is a TGA, which has no magic bytes: by its footer, or a header valid in every field."""
     if data[-18:] == b"TRUEVISION-XFILE.\0":
         return True
     if len(data) < 19:

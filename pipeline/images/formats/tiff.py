@@ -1,4 +1,4 @@
-"""TIFF: its directories, as far as they tell what the first page is: a picture, a camera raw, a preview of either.
+"""TIFF: inspects the directories to tell a picture from a camera raw or a preview.
 
 Source: TIFF 6.0, Adobe's technical notes on TIFF trees, DNG 1.7, BigTIFF as libtiff writes it.
 """
@@ -15,7 +15,7 @@ MOST_DIRECTORIES = 64
 MOST_PIECES = 200_000
 """Strips or tiles of a page."""
 MOST_COVERED = 4
-"""Pixels that the tiles cover, over the pixels of the page, beyond `SPARE`."""
+"""Maximum ratio of the tiles' pixels to the page's, beyond `SPARE`."""
 SPARE = 1 << 24
 
 TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
@@ -28,9 +28,9 @@ TILE_WIDTH, TILE_HEIGHT, TILES, TREE, SAMPLE_FORMAT, SUBSAMPLING, DNG = 322, 323
 RAW_PHOTOMETRIC = {32803, 34892}
 """A colour filter array, and a sensor's linear values."""
 RAW_COMPRESSION = {32767, 32770, 32772, 34713, 65000, 65535}
-"""Sony's, Samsung's two, Nikon's, Kodak's and Pentax' own."""
+"""Proprietary codes of Sony, Samsung (two), Nikon, Kodak and Pentax."""
 READ_COMPRESSION = {1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32809, 32946, 34676, 34677, 34925, 50000}
-"""What Pillow hands to libtiff or reads itself."""
+"""Compressions that Pillow or libtiff reads."""
 MAKERS = {
     "nikon": "nef", "sony": "arw", "pentax": "pef", "ricoh": "pef", "samsung": "srw", "canon": "cr2", "olympus": "orf",
     "panasonic": "rw2", "hasselblad": "3fr", "kodak": "dcr", "eastman": "dcr", "epson": "erf", "leaf": "mos",
@@ -40,7 +40,7 @@ MAKERS = {
 
 @dataclass
 class Directory:
-    """One image file directory: the first values of its tags, and how many values each has."""
+    """An image file directory: the first values of its tags, and their counts."""
 
     values: dict[int, tuple[int, ...]] = field(default_factory=dict)
     counts: dict[int, int] = field(default_factory=dict)
@@ -48,29 +48,29 @@ class Directory:
     following: int = 0
 
     def first(self, tag: int, default: int = 0) -> int:
-        """Read a tag's first value."""
+        """Return a tag's first value."""
         return self.values.get(tag, (default,))[0]
 
     @property
     def area(self) -> int:
-        """Pixels of its image."""
+        """Number of pixels of its image."""
         return self.first(WIDTH) * self.first(HEIGHT)
 
 
 def inspect(data: bytes) -> Layout:
-    """Read the directories of a TIFF.
+    """Inspect a TIFF.
 
     Args:
         data: the whole file.
 
     Raises:
-        RefusalError: it has no whole directory, is a camera raw or only its preview, is of an unread kind, or goes
-            over a bound.
+        RefusalError: it has no complete directory, is a camera raw or its preview, is of an unsupported kind, or
+            exceeds a bound.
     """
     pages = directories(data)
     page = next(pages, None)
     if page is None or not page.first(WIDTH) or not page.first(HEIGHT):
-        raise cut(f"no whole directory in {len(data):,} bytes")
+        raise cut(f"no complete directory in {len(data):,} bytes")
     _check_raw(page, list(pages))
     _check_samples(page)
     wide, high = page.first(WIDTH), page.first(HEIGHT)
@@ -88,10 +88,10 @@ def inspect(data: bytes) -> Layout:
 
 
 def directories(data: bytes) -> Iterator[Directory]:
-    """Yield the directories of a chain, each before those of its tree; a broken one ends them.
+    """Yield the directories of a chain, each before its sub-directories; a damaged one ends the chain.
 
     Args:
-        data: a TIFF, or an EXIF block without its mark.
+        data: a TIFF, or an EXIF block without its header.
 
     Raises:
         RefusalError: a directory has too many entries or too large values.
@@ -114,7 +114,7 @@ def directories(data: bytes) -> Iterator[Directory]:
 
 
 def _directory(data: bytes, at: int, order: str, *, big: bool) -> Directory | None:
-    """Read one directory; None where the file ends in it."""
+    """Read a directory; None if the file ends within it."""
     count_form, entry_form, inline = ("Q", "HHQ8s", 8) if big else ("H", "HHL4s", 4)
     entry = struct.Struct(order + entry_form)
     begin = at + struct.calcsize(order + count_form)
@@ -148,7 +148,7 @@ def _directory(data: bytes, at: int, order: str, *, big: bool) -> Directory | No
 
 
 def _check_raw(page: Directory, others: list[Directory]) -> None:
-    """Refuse a camera raw, whatever preview comes first, and a first page that is a preview of another."""
+    """Refuse a camera raw, whatever preview it has, and a first page that is a preview of another."""
     every = [page, *others]
     make = page.make.rstrip(b"\0 ").decode("latin-1")
     name = "dng" if DNG in page.counts else next((n for m, n in MAKERS.items() if make.lower().startswith(m)), "raw")
@@ -156,19 +156,19 @@ def _check_raw(page: Directory, others: list[Directory]) -> None:
         one.first(PHOTOMETRIC) in RAW_PHOTOMETRIC or one.first(COMPRESSION) in RAW_COMPRESSION for one in every
     )
     if sensor or DNG in page.counts:
-        raise unread(f"camera raw ({make or 'no maker named'}): nothing here develops one", name)
+        raise unread(f"camera raw ({make or 'no maker named'}): not supported", name)
     larger = max((other.area for other in others), default=0)
     if page.first(SUBFILE) & 1 and larger > page.area:
         raise unread(f"TIFF whose first page is a preview of {page.first(WIDTH)} x {page.first(HEIGHT)} pixels")
 
 
 def _check_samples(page: Directory) -> None:
-    """Refuse samples whose black and white nothing tells, and layouts that Pillow would misread."""
+    """Refuse samples with an unknown white level, and layouts that Pillow would misread."""
     bits, form = page.first(BITS, 1), page.first(SAMPLE_FORMAT, 1)
     if page.first(COMPRESSION, 1) not in READ_COMPRESSION:
         raise unread(f"TIFF of compression {page.first(COMPRESSION)}")
     if form == 2 or (form == 1 and bits >= 32):
-        raise unread(f"{_described(page)}: nothing tells which value is white")
+        raise unread(f"{_described(page)}: the white level is unknown")
     if page.first(PHOTOMETRIC) == 6 and page.first(COMPRESSION, 1) == 1:
         stored = sum(page.values.get(STRIP_BYTES, ()))
         subsampled = page.values.get(SUBSAMPLING, (2, 2)) != (1, 1)
@@ -177,10 +177,10 @@ def _check_samples(page: Directory) -> None:
 
 
 def _piece_bytes(page: Directory) -> int:
-    """Tell what one strip or tile takes unpacked.
+    """Return the uncompressed size of a strip or tile in bytes.
 
     Raises:
-        RefusalError: there are too many pieces, or they cover far more than the page.
+        RefusalError: there are too many strips or tiles, or they cover far more than the page.
     """
     wide, high = page.first(WIDTH), page.first(HEIGHT)
     across, down = page.first(TILE_WIDTH) or wide, page.first(TILE_HEIGHT)

@@ -1,4 +1,4 @@
-"""WebP: the size of its canvas, which Pillow makes room for as soon as it opens a file.
+"""WebP: inspects the canvas size, for which Pillow allocates memory as soon as it opens a file.
 
 Source: RFC 9649.
 """
@@ -9,7 +9,7 @@ MOST_CHUNKS = 100_000
 
 
 def inspect(data: bytes) -> Layout:
-    """Read the first chunk, and count the others.
+    """Inspect a WebP: read the first chunk, and count the others.
 
     Args:
         data: the whole file.
@@ -19,7 +19,7 @@ def inspect(data: bytes) -> Layout:
     """
     body = data[20:30]
     if len(body) < 10:
-        raise cut(f"no whole header in {len(data):,} bytes")
+        raise cut(f"no complete header in {len(data):,} bytes")
     match data[12:16]:
         case b"VP8X":
             size = (1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little"))
@@ -33,7 +33,7 @@ def inspect(data: bytes) -> Layout:
     at, end = 12, min(len(data), 8 + int.from_bytes(data[4:8], "little"))
     for _ in range(MOST_CHUNKS):
         if at + 8 > end:
-            # Two canvases, a frame and what Pillow takes over are held at once, four bytes a pixel each.
+            # Two canvases, a frame and Pillow's copy are held at once, four bytes per pixel each.
             return Layout(data, size, footprint=16)
         length = int.from_bytes(data[at + 4 : at + 8], "little")
         at += 8 + length + length % 2

@@ -1,1 +1,1 @@
-"""The forms in which files keep what they say about themselves; none decodes a pixel or asks anyone."""
+"""Metadata: parsers of EXIF, XMP, IPTC, C2PA and text metadata, without network access or pixel decoding."""

@@ -1,33 +1,33 @@
-"""Block: one piece of metadata as it was cut out of a file, and the bounds on what is cut.
+"""Block: a metadata block extracted from a file, and the bounds of the extraction.
 
-The bounds hold for what is kept of a file, whatever its lengths and counts say; what lies beyond them is left unread.
+The bounds limit what is extracted from a file, whatever its lengths and counts say; the rest is not read.
 """
 
 from typing import NamedTuple
 
 MOST_STEPS = 100_000
-"""Segments, chunks, boxes or sub-blocks that are walked in one file."""
+"""Maximum number of segments, chunks, boxes or sub-blocks visited in a file."""
 
 MOST_BLOCKS = 1_000
-"""Pieces of metadata that are looked into in one file."""
+"""Maximum number of metadata blocks of a file."""
 
 MOST_BLOCK_BYTES = 1 << 20
-"""Of one EXIF or IPTC block; a larger one is not looked into."""
+"""Maximum size of an EXIF or IPTC block; a larger one is skipped."""
 
 MOST_XMP_BYTES = 1 << 19
-"""Of one XMP packet; a longer one is cut, and what stands before the cut is read."""
+"""Maximum size of an XMP packet; a longer one is truncated."""
 
 MOST_TEXT_BYTES = 1 << 18
-"""Of one text, unpacked; a longer one is cut."""
+"""Maximum size of an uncompressed text; a longer one is truncated."""
 
 MOST_FILE_BYTES = 1 << 20
-"""Of all pieces of a file together, a TIFF and a C2PA manifest store not counted; what follows is left unread."""
+"""Maximum total size of a file's blocks, without a TIFF and a C2PA manifest store; the rest is not read."""
 
 MOST_PACKED = 32
-"""Compressed texts that are unpacked in one file."""
+"""Maximum number of compressed texts of a file."""
 
 MOST_STORE_BYTES = 4 << 20
-"""Of a C2PA manifest store; a larger one is told as present and not read."""
+"""Maximum size of a C2PA manifest store; a larger one is reported as present and not read."""
 
 EXIF_MARK = b"Exif\0\0"
 XMP_MARK = b"http://ns.adobe.com/xap/1.0/\0"
@@ -35,11 +35,11 @@ PHOTOSHOP_MARK = b"Photoshop 3.0\0"
 
 
 class Block(NamedTuple):
-    """One piece of metadata.
+    """A metadata block.
 
     Attributes:
         kind: `exif` (a TIFF structure), `xmp` (a packet), `iptc` (IIM data sets), `text` or `c2pa` (a manifest store).
-        name: the keyword of a text, empty for the others.
+        name: the keyword of a text, empty for other kinds.
         data: the bytes; a text is UTF-8; empty for a manifest store that is damaged or larger than its bound.
     """
 
@@ -49,10 +49,10 @@ class Block(NamedTuple):
 
 
 def packet(data: bytes) -> Block:
-    """Keep an XMP packet, cut to its bound."""
+    """Make the block of an XMP packet, truncated to its bound."""
     return Block("xmp", "", data[:MOST_XMP_BYTES])
 
 
 def store(data: bytes) -> Block:
-    """Keep a C2PA manifest store, or only that it is there."""
+    """Make the block of a C2PA manifest store, empty if it is too large."""
     return Block("c2pa", "", data if len(data) <= MOST_STORE_BYTES else b"")

@@ -1,4 +1,4 @@
-"""Boxes: metadata in files made of boxes: AVIF and HEIC (ISO/IEC 23008-12), JPEG 2000, JPEG XL."""
+"""Boxes: metadata of box-based formats: AVIF and HEIC (ISO/IEC 23008-12), JPEG 2000, JPEG XL."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -25,13 +25,13 @@ UUIDS = {
     bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38"): "iptc",
     bytes.fromhex("d8fec3d61b0e483c92975828877ec481"): "c2pa",
 }
-"""Kinds of `uuid` boxes."""
+"""Metadata kinds of `uuid` boxes."""
 
 TIFF_MARKS = (b"II*\0", b"MM\0*")
 
 
 class Box(NamedTuple):
-    """Kind, where it begins, where its body does, and its end."""
+    """A box: its kind, start, start of its body, and end."""
 
     kind: bytes
     start: int
@@ -40,17 +40,17 @@ class Box(NamedTuple):
 
 
 class _Item(NamedTuple):
-    """An item's number and what kind of metadata it is."""
+    """An item's id and kind of metadata."""
 
     number: int
     kind: str
 
 
 def metadata(data: bytes) -> Iterator[Block]:
-    """Yield what the boxes of a file, and the items of its `meta` box, say.
+    """Yield the metadata of a file's boxes and of the items of its `meta` box.
 
     Args:
-        data: the whole file; broken ones give what comes before the break.
+        data: the whole file; a damaged one gives the blocks before the damage.
     """
     for box in walk(data, 0, len(data)):
         match box.kind:
@@ -67,7 +67,7 @@ def metadata(data: bytes) -> Iterator[Block]:
 
 
 def walk(data: bytes, at: int, end: int) -> Iterator[Box]:
-    """Yield the boxes that lie one behind the other between two places; a length that cannot be ends them."""
+    """Yield consecutive boxes between two positions; an invalid length ends them."""
     for _ in range(MOST_STEPS):
         if at + 8 > end:
             return
@@ -100,7 +100,7 @@ def _uuid(kind: str, data: bytes, box: Box) -> Iterator[Block]:
 
 
 def _exif(body: bytes) -> Iterator[Block]:
-    """Take the TIFF structure, before which four bytes say how far off it is; some writers forget them, or lie."""
+    """Yield the TIFF structure after its four-byte offset, which some writers omit or get wrong."""
     offset = 4 + int.from_bytes(body[:4])
     if not body.startswith(TIFF_MARKS, offset):
         offset = min((at for mark in TIFF_MARKS if (at := body[:MOST_NAME].find(mark)) >= 0), default=-1)
@@ -109,7 +109,7 @@ def _exif(body: bytes) -> Iterator[Block]:
 
 
 def _items(data: bytes, meta: Box) -> Iterator[Block]:
-    """Find the items that are metadata by `iinf`, and their bytes by `iloc`."""
+    """Yield the metadata items listed in `iinf`, located by `iloc`."""
     inside: dict[bytes, Box] = {}
     for box in walk(data, meta.body + 4, meta.end):
         inside.setdefault(box.kind, box)
@@ -139,7 +139,7 @@ def _named(data: bytes, iinf: Box) -> Iterator[_Item]:
 
 
 def _located(data: bytes, iloc: Box, wanted: dict[int, str], idat: Box | None) -> Iterator[tuple[_Item, bytes]]:
-    """Walk the table of places; the sizes of its numbers stand at its head."""
+    """Yield the located items; the sizes of the table's integers are in its header."""
     version = (data[iloc.body : iloc.body + 1] or b"\xff")[0]
     if version > 2:
         return
@@ -174,7 +174,7 @@ def _located(data: bytes, iloc: Box, wanted: dict[int, str], idat: Box | None) -
 
 
 def _joined(data: bytes, spans: list[tuple[int, int]], end: int) -> bytes:
-    """Join an item's pieces up to the bound; a length of zero reaches to the end."""
+    """Join an item's extents up to the bound; a length of zero reaches to the end."""
     joined = b""
     for start, length in spans:
         stop = min(start + length if length else end, end, start + MOST_BLOCK_BYTES - len(joined))

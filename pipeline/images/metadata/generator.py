@@ -1,7 +1,7 @@
-"""Generator: whether a text names a program that makes images, or holds the settings that such a program writes.
+"""Generator: detects names and settings of image generators in metadata texts.
 
-A name counts only where names stand: in a program field any product, in a field for people (artist, credit, source)
-only what can be nobody's name, in free text only after "made with" or the like.
+A name counts only in context: in a software field any product, in a field for people (artist, credit, source) only what
+cannot be a person's name, in free text only after "made with" or the like.
 """
 
 import json
@@ -22,7 +22,7 @@ NAMES = "|".join(
         r"recraft\.?ai|\bideogram ?\.?ai\b|hunyuan[ -]?image|qwen[ -]?image",
     )
 )
-"""Of products, as nobody and no camera is called."""
+"""Product names that are neither a person's nor a camera's."""
 
 KNOWN = re.compile(NAMES, re.IGNORECASE)
 PROGRAM = re.compile(
@@ -41,55 +41,55 @@ AI_MADE = re.compile(r"^ai[ -]generated", re.IGNORECASE)
 SETTINGS_LINE = re.compile(r"\bSteps: {0,4}\d{1,6}[,|][^\n]{0,4000}", re.IGNORECASE)
 SETTINGS_MORE = re.compile(r"\b(?:Sampler|CFG scale|Seed|Model)\b", re.IGNORECASE)
 MOST_STARTS = 16
-"""Places in a text that are tried."""
+"""Maximum number of positions in a text that are tried."""
 
 JOB = re.compile(r"\bJob ID: {0,4}(?:[0-9a-f]{8}-[0-9a-f]{4}-|[^\n]{0,60}$)", re.IGNORECASE)
 FLAG = re.compile(r"(?<=\s)--(?:v|niji) {1,4}\d{1,2}(?:\.\d)?(?=\s{0,4}(?:$|--|Job ID))", re.IGNORECASE)
-"""Midjourney's version, as the last words of a prompt."""
+"""Midjourney's version at the end of a prompt."""
 
 NODE_MODEL = re.compile(r'"(?:ckpt_name|unet_name|model_name|base_ckpt_name)"\s{0,9}:\s{0,9}"([^"\n]{1,200})"')
 DRAWN = re.compile(r'"(?:nodes"\s{0,9}:\s{0,9}\[|last_node_id")')
 NODE_CLASS = re.compile(r'"class_type"\s{0,9}:')
 LOADERS = re.compile(r"checkpoint.{0,9}loader|unet.{0,9}loader|diffusion.{0,9}model.{0,9}loader", re.IGNORECASE)
 PREFIXED = re.compile(r"\s{0,9}(prompt|workflow)\s{0,9}:\s{0,9}(?=\{)", re.IGNORECASE)
-"""How ComfyUI's savers put its graphs into EXIF texts: the name, a colon, the JSON."""
+"""ComfyUI graphs in EXIF texts: the name, a colon, the JSON."""
 
 GRAPHS = ("prompt", "workflow")
 MOST_MODELS = 20
 
 
 def in_program(text: str) -> bool:
-    """Whether a program's name is a generator's."""
+    """Return whether a program's name is a generator's."""
     return PROGRAM.search(text[:1000]) is not None
 
 
 def in_name(text: str) -> bool:
-    """Whether the name of a maker, an artist or a source is a generator's."""
+    """Return whether the name of a maker, an artist or a source is a generator's."""
     return KNOWN.search(text[:1000]) is not None
 
 
 def ai_made(software: str) -> bool:
-    """Whether a program field says no more than that the image is generated."""
+    """Return whether a software field says only that the image is generated."""
     return AI_MADE.match(software) is not None
 
 
 def in_phrase(text: str) -> str:
-    """Find what a free text says that the image was made with; empty for nothing."""
-    said = PHRASE.search(text[:4000])
-    if said is None or DENIED.search(text[max(0, said.start() - 20) : said.start()]):
+    """Return the generator named in a free text; empty if none."""
+    found = PHRASE.search(text[:4000])
+    if found is None or DENIED.search(text[max(0, found.start() - 20) : found.start()]):
         return ""
-    return said[1]
+    return found[1]
 
 
 def in_settings(text: str, name: str = "") -> str:
-    """Find a generator by the settings that it wrote.
+    """Detect a generator by its settings.
 
     Args:
-        text: what a text chunk, an EXIF text or a comment holds.
-        name: the keyword that it stands under, in small letters; without one the text alone must tell.
+        text: the content of a text chunk, an EXIF text or a comment.
+        name: its keyword in lower case; empty for none.
 
     Returns:
-        The generator and, where the settings name it, the model; empty for none.
+        The generator and, if the settings name it, the model; empty if none.
     """
     named = PREFIXED.match(text[:64])
     if named:
@@ -98,7 +98,7 @@ def in_settings(text: str, name: str = "") -> str:
 
 
 def _by_line(text: str) -> str:
-    """Find the line of settings of the web UIs: it names the model, the prompt before it does not."""
+    """Detect the settings line of the web UIs, which names the model."""
     for step, found in enumerate(SETTINGS_LINE.finditer(text)):
         if SETTINGS_MORE.search(found[0]):
             return found[0]
@@ -125,7 +125,7 @@ def _by_keyword(name: str, text: str) -> str:
 
 
 def _graph(text: str, name: str) -> str:
-    """Tell by its keys which program's JSON a text is."""
+    """Detect the program of a JSON text by its keys."""
     found = _comfy(text, name)
     if found:
         return found
@@ -148,7 +148,7 @@ def _graph(text: str, name: str) -> str:
 
 
 def _comfy(text: str, name: str) -> str:
-    """Read the models of a graph to be run, or of a workflow as it is drawn; a prompt with braces is neither."""
+    """Return the models of a ComfyUI API graph or workflow; a prompt with braces is neither."""
     if not text.lstrip().startswith("{"):
         return ""
     models = list(dict.fromkeys(NODE_MODEL.findall(text)))
@@ -160,7 +160,7 @@ def _comfy(text: str, name: str) -> str:
 
 
 def _loaded(nodes: list[Any]) -> Iterator[str]:
-    """Yield the models that a workflow's loaders load: what a node is set to stands there without names."""
+    """Yield the models of a workflow's loader nodes, whose widget values have no names."""
     for node in nodes:
         values = node.get("widgets_values") if isinstance(node, dict) else None
         if LOADERS.search(str(node.get("type"))[:100]) if isinstance(node, dict) else False:
@@ -170,7 +170,7 @@ def _loaded(nodes: list[Any]) -> Iterator[str]:
 
 
 def _parsed(text: str) -> dict[str, Any]:
-    """Read a JSON object; what is cut or none is empty."""
+    """Parse a JSON object; empty if it is truncated or not an object."""
     try:
         data = json.loads(text.strip("\0 \r\n\t"))
     except (ValueError, RecursionError):
@@ -179,7 +179,7 @@ def _parsed(text: str) -> dict[str, Any]:
 
 
 def _inside(text: str, name: str) -> dict[str, Any]:
-    """Read an object, or the text of one, that stands under a name."""
+    """Parse the JSON object under a keyword."""
     inner = _parsed(text).get(name)
     return _parsed(inner) if isinstance(inner, str) else inner if isinstance(inner, dict) else {}
 
@@ -190,7 +190,7 @@ def _first(data: dict[str, Any], *names: str) -> str:
 
 
 def _model(data: dict[str, Any]) -> str:
-    """Find the model's name in settings that are JSON."""
+    """Return the model's name in JSON settings."""
     model = data.get("model")
     if isinstance(model, dict):
         return _first(model, "name", "model_name", "key")

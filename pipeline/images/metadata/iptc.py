@@ -1,4 +1,4 @@
-"""Iptc: the data sets of IPTC-IIM, and the Photoshop resources among which they lie."""
+"""IPTC: parses IPTC-IIM data sets and the Photoshop resources that contain them."""
 
 from collections.abc import Iterator
 
@@ -10,14 +10,14 @@ MOST_DATASETS = 1_000
 MOST_TURNED = 1 << 16
 
 RESOURCES = {0x0404: "iptc", 0x0422: "exif", 0x0424: "xmp"}
-"""Numbers of the Photoshop resources that are metadata."""
+"""Ids of the Photoshop resources with metadata."""
 
 
 def resources(data: bytes) -> Iterator[Block]:
-    """Cut metadata out of Photoshop's resources; bytes that are none of those are taken for data sets themselves.
+    """Yield the metadata of Photoshop resources; other bytes are taken as data sets themselves.
 
     Args:
-        data: what a JPEG's APP13, a TIFF's field or a PNG's raw profile holds; a broken one gives what is sound.
+        data: the content of a JPEG's APP13, a TIFF field or a PNG's raw profile; a damaged one gives its valid part.
     """
     data = data.removeprefix(PHOTOSHOP_MARK)
     if not data.startswith(b"8BIM"):
@@ -28,7 +28,7 @@ def resources(data: bytes) -> Iterator[Block]:
         if not data.startswith(b"8BIM", at):
             return
         kind = RESOURCES.get(int.from_bytes(data[at + 4 : at + 6]))
-        start = at + 6 + (data[at + 6 : at + 7] or b"\0")[0] // 2 * 2 + 2  # the name, with its length, is padded
+        start = at + 6 + (data[at + 6 : at + 7] or b"\0")[0] // 2 * 2 + 2  # the Pascal string is padded
         length = int.from_bytes(data[start : start + 4])
         if kind is not None and 0 < length <= MOST_BLOCK_BYTES:
             body = data[start + 4 : start + 4 + length]
@@ -37,7 +37,7 @@ def resources(data: bytes) -> Iterator[Block]:
 
 
 def _sets(data: bytes) -> bytes:
-    """Find data sets, which a TIFF may hold as numbers of four bytes in the other order."""
+    """Return data sets, which a TIFF may store as four-byte integers in the other byte order."""
     if data[:1] == b"\x1c":
         return data
     if data[3:4] != b"\x1c":
@@ -46,10 +46,10 @@ def _sets(data: bytes) -> bytes:
 
 
 def datasets(data: bytes) -> Iterator[tuple[int, str]]:
-    """Yield the numbers and texts of the second record (what the picture is), in order.
+    """Yield the numbers and texts of record 2 (application record), in order.
 
     Args:
-        data: IIM data sets; a broken one ends them.
+        data: IIM data sets; a damaged one ends them.
     """
     at = 0
     for _ in range(MOST_DATASETS):

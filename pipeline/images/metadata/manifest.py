@@ -1,6 +1,6 @@
-"""Manifest: what a C2PA manifest store claims, and whether its signature holds for the bytes.
+"""Manifest: reads the claims of a C2PA manifest store and verifies its signature.
 
-Nothing is fetched, and what a store can make its reader do is bounded: its own size, and how often the file is read.
+Nothing is fetched, and the cost of a store is bounded: its size, and how often the file is read.
 """
 
 import io
@@ -12,26 +12,26 @@ import c2pa
 from pipeline.images.metadata import boxes, generator
 
 MOST_FILE = 32 << 20
-"""To check a manifest hashes the whole file; a larger one is told as present and not read."""
+"""Maximum file size, since verification hashes the whole file; for a larger one the manifest is reported as present."""
 
 MOST_STATEMENTS = 1 << 19
-"""Bytes of CBOR and JSON in a store, which take the library up to 50 times their size; pictures are not counted."""
+"""Maximum bytes of CBOR and JSON in a store, for which the library takes up to 50 times their size in memory."""
 
 MOST_BOXES = 20_000
 
 MOST_READ = 3
-"""Times that the file may be read over; sound manifests were seen to take up to 2."""
+"""Maximum number of times that the file's size may be read; valid manifests took up to 2."""
 
 MOST_CALLS = 40_000
-"""Calls for a piece of the file; sound manifests were seen to take 1,000 for each MiB."""
+"""Maximum number of read calls; valid manifests took 1,000 per MiB."""
 
 OFFLINE = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
-"""A manifest that lies elsewhere is not fetched: a scan asks no one but its source."""
+"""A remote manifest is not fetched: a scan accesses only its source."""
 
 UNREAD = "present, not read: {}; signature not checked"
 BROKEN = "unreadable: the manifest is damaged or of an unknown kind; signature not checked"
 REFUSED = (c2pa.C2paError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
-"""What the library was seen to raise over a broken store, and what its answer may lack."""
+"""Exceptions of the library for damaged stores, and of missing fields in its result."""
 
 REASONS = (
     ("claimSignature.", "the signature does not fit the claim"),
@@ -42,14 +42,14 @@ REASONS = (
     ("signingCredential.invalid", "the signer's certificate is unsound"),
     ("timeStamp.", "the time stamp does not hold"),
 )
-"""Which code of a failed check is told in which words, the weightiest first; an unknown signer is no failure."""
+"""Messages of failed checks by code prefix, the most important first; an unknown signer is not a failure."""
 
 
 class _Bounded(io.BytesIO):
-    """A file that may be read over, and called, so often and no oftener.
+    """A file with a limited amount of reads and calls.
 
     Attributes:
-        refused: whether it was asked for more.
+        refused: whether the limit was exceeded.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -76,15 +76,15 @@ class _Bounded(io.BytesIO):
 
 
 def claims(data: bytes, format_: str, store: bytes) -> dict[str, str]:
-    """Read the active manifest: who claims, who signed, whether the signature holds for these bytes.
+    """Read the active manifest: claim generator, signer, and validity for these bytes.
 
     Args:
         data: the whole file.
-        format_: as `decode` names it.
-        store: the manifest store that was cut out of it; empty for one that was not.
+        format_: as in `Picture.format`.
+        store: the extracted manifest store; empty if it was not extracted.
 
     Returns:
-        `c2pa` always; `source_type` and `generator` where the manifest tells them.
+        `c2pa` always; `source_type` and `generator` if the manifest declares them.
     """
     if not store:
         return {"c2pa": UNREAD.format("the manifest is damaged or too large")}
@@ -98,14 +98,14 @@ def claims(data: bytes, format_: str, store: bytes) -> dict[str, str]:
             c2pa.Context.from_dict(OFFLINE) as context,
             c2pa.Reader(f"image/{format_}", file, manifest_data=store, context=context) as reader,
         ):
-            told = _told(json.loads(reader.json()))
+            found = _claims_of(json.loads(reader.json()))
     except REFUSED:
         return {"c2pa": BROKEN}
-    return {"c2pa": UNREAD.format("to check it takes too much work")} if file.refused else told
+    return {"c2pa": UNREAD.format("to check it takes too much work")} if file.refused else found
 
 
 def _statements(store: bytes) -> int:
-    """Add up the bytes of a store that the library will parse; of one with too many boxes, all."""
+    """Return the number of bytes of a store that the library will parse; all if it has too many boxes."""
     spans, count, size = [(0, len(store))], 0, 0
     while spans:
         for box in boxes.walk(store, *spans.pop()):
@@ -119,12 +119,12 @@ def _statements(store: bytes) -> int:
     return size
 
 
-def _told(store: dict[str, Any]) -> dict[str, str]:
+def _claims_of(store: dict[str, Any]) -> dict[str, str]:
     manifest = store["manifests"][store["active_manifest"]]
     makers = manifest.get("claim_generator_info") or [{"name": manifest.get("claim_generator", "unnamed")}]
     maker = " ".join(str(makers[0].get(name, "")) for name in ("name", "version")).strip()
     issuer = str((manifest.get("signature_info") or {}).get("issuer", "no one"))
-    kind, made_by = _made(manifest)
+    kind, made_by = _source_of(manifest)
     return {
         "c2pa": f"{maker}; signed by {issuer}; {_state(store)}",
         "source_type": kind,
@@ -132,8 +132,8 @@ def _told(store: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _made(manifest: dict[str, Any]) -> tuple[str, str]:
-    """Find the kind of source, and the program that an action names for it."""
+def _source_of(manifest: dict[str, Any]) -> tuple[str, str]:
+    """Return the digital source type, and the software of the action that declares it."""
     actions = [
         action
         for assertion in manifest.get("assertions", ())
@@ -153,7 +153,7 @@ def _made(manifest: dict[str, Any]) -> tuple[str, str]:
 
 
 def _state(store: dict[str, Any]) -> str:
-    """Say whether the manifest holds: `Valid`, `Trusted`, or `Invalid` and why."""
+    """Return the validation state: `Valid`, `Trusted`, or `Invalid` with the reason."""
     state = str(store.get("validation_state", "unchecked"))
     if state != "Invalid":
         return state

@@ -1,4 +1,4 @@
-"""Text: what metadata says, brought from whatever bytes hold it to words that a table can keep."""
+"""Text: decodes and cleans metadata texts of various encodings."""
 
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
@@ -6,7 +6,7 @@ from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32
 from pipeline.images.metadata.tiff import Order
 
 MOST_CHARACTERS = 500
-"""Of one value in the table."""
+"""Maximum length of a value in the table."""
 
 MARKS = (
     (BOM_UTF8, "utf-8"),
@@ -15,22 +15,22 @@ MARKS = (
     (BOM_UTF16_LE, "utf-16-le"),
     (BOM_UTF16_BE, "utf-16-be"),
 )
-"""Byte order marks, the longer before those with which they begin."""
+"""Byte order marks, longer ones before their prefixes."""
 
 CHARSET = re.compile(rb"(?:ASCII|UNICODE|JIS|UTF-?8)\0+|\0{8}")
-"""How an EXIF comment names its character set, in eight bytes."""
+"""The eight-byte character codes of EXIF comments."""
 
 CONTROLS = re.compile(r"[\0-\x1f\x7f-\x9f\ufeff\ufffe\uffff]+")
 
 
 def clean(text: str) -> str:
-    """Bring a value to one line of valid UTF-8 without control characters, cut to MOST_CHARACTERS."""
+    """Convert a value to one line of valid UTF-8 without control characters, truncated to MOST_CHARACTERS."""
     sound = text[: 40 * MOST_CHARACTERS].encode("utf-8", "replace").decode()
     return " ".join(CONTROLS.sub(" ", sound).split())[:MOST_CHARACTERS].rstrip()
 
 
 def unmarked(data: bytes) -> str:
-    """Decode UTF-8 or UTF-16, as a mark says or the bytes show; what is neither is Latin-1."""
+    """Decode UTF-8 or UTF-16, by byte order mark or heuristics; otherwise Latin-1."""
     for mark, encoding in MARKS:
         if data.startswith(mark):
             return data[len(mark) :].decode(encoding, "replace")
@@ -51,11 +51,11 @@ def line(data: bytes) -> str:
 
 
 def comment(data: bytes, order: Order) -> str:
-    """Decode an EXIF UserComment, which should name its character set and often lies.
+    """Decode an EXIF UserComment, whose declared character set is often wrong.
 
     Args:
-        data: the field's bytes; without a name of a character set, all of them are text.
-        order: of the EXIF block, the last resort where nothing shows which of UTF-16's two it is.
+        data: the field's bytes; without a character code, all of them are text.
+        order: byte order of the EXIF block, used for UTF-16 if heuristics fail.
     """
     named = CHARSET.match(data[:8])
     text = data[8:] if named else data
@@ -65,17 +65,17 @@ def comment(data: bytes, order: Order) -> str:
         try:
             return text.rstrip(b"\0").decode("utf-8")
         except UnicodeDecodeError:
-            pass  # UTF-16 without one Latin letter: no byte is zero
+            pass  # UTF-16 without Latin letters: no byte is zero
     return text.decode(_order_seen(text) or f"utf-16-{order[0]}e", "replace").strip("\0")
 
 
 def utf_16(data: bytes) -> str:
-    """Decode one of Windows' EXIF fields, little endian whatever the block is."""
+    """Decode one of Windows' EXIF fields, always little endian."""
     return data.decode("utf-16-le", "replace").strip("\0").partition("\0")[0]
 
 
 def _order_seen(data: bytes) -> str | None:
-    """Tell UTF-16's order by where the zeros of its Latin letters lie; None where they show neither."""
+    """Guess the byte order of UTF-16 from the zero bytes of Latin letters; None if undecided."""
     head = data[:4096]
     even, odd = head[::2].count(0), head[1::2].count(0)
     if even == odd:
@@ -87,5 +87,5 @@ def _eight_bits(data: bytes) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as reason:
-        cut = reason.start >= len(data) - 3 and not data[: reason.start].isascii()  # the bound fell into a letter
+        cut = reason.start >= len(data) - 3 and not data[: reason.start].isascii()  # truncated within a character
         return data.decode("utf-8", "ignore") if cut else data.decode("latin-1")

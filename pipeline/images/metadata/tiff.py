@@ -1,7 +1,7 @@
-"""Tiff: the fields of a TIFF structure, which an EXIF block is, too.
+"""TIFF: reads fields of a TIFF structure, such as an EXIF block.
 
-Only what is asked for is copied, as bytes: what a text is encoded in must be seen, not assumed by the type that its
-writer gave it, and a block with one broken entry still has the others.
+Only the requested fields are copied, as bytes: the encoding of a text is detected, since the declared type is
+unreliable, and a damaged entry does not affect the others.
 """
 
 from collections.abc import Collection
@@ -10,19 +10,19 @@ from typing import Literal, NamedTuple
 Order = Literal["little", "big"]
 
 MOST_ENTRIES = 1_000
-"""Of one directory."""
+"""Maximum entries of a directory."""
 
 EXIF_POINTER = 0x8769
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8, 129: 1}
-"""Bytes of one value of each type; 129 is EXIF 3's UTF-8."""
+"""Bytes per value by type; 129 is EXIF 3's UTF-8."""
 
 
 class Fields(NamedTuple):
-    """What was asked for and found.
+    """The fields that were found.
 
     Attributes:
-        order: of the bytes in a number.
-        values: a tag's bytes as they lie in the file, cut to the bound and to the end of the file.
+        order: byte order.
+        values: raw bytes by tag, truncated to the bound and the end of the file.
     """
 
     order: Order
@@ -30,7 +30,7 @@ class Fields(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """How a TIFF (or BigTIFF) writes its numbers: bytes of an offset, of a directory's count, of an entry."""
+    """Sizes in TIFF or BigTIFF: of an offset, of a directory's count, of an entry."""
 
     order: Order
     offset: int
@@ -39,12 +39,12 @@ class _Layout(NamedTuple):
 
 
 def fields(data: bytes, wanted: Collection[int], most: int) -> Fields:
-    """Read fields of the first directory and of the EXIF directory that it names.
+    """Read fields of the first directory and of its EXIF directory.
 
     Args:
-        data: a TIFF structure; a broken one gives what comes before the break.
-        wanted: tags; the first of several with one tag counts.
-        most: bytes kept of one value.
+        data: a TIFF structure; a damaged one gives the fields before the damage.
+        wanted: tags; the first field of each counts.
+        most: maximum bytes of a value.
     """
     order: Order = "big" if data[:2] == b"MM" else "little"
     big = int.from_bytes(data[2:4], order) == 43

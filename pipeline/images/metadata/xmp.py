@@ -1,7 +1,7 @@
-"""Xmp: the properties of an XMP packet, whatever prefixes, quotes and encoding its writer chose.
+"""XMP: reads properties of an XMP packet, independent of prefixes, quotes and encoding.
 
-Expat reads it event by event: no tree is built, a DOCTYPE ends the reading (so no entity is ever expanded), and of a
-packet that is cut or broken what came before the break is kept.
+Expat parses it as a stream: no tree is built, a DOCTYPE ends parsing (so no entity is expanded), and of a truncated or
+damaged packet the properties before the damage are kept.
 """
 
 import re
@@ -25,12 +25,12 @@ NAMESPACES = {
     "http://iptc.org/std/iptc4xmpext": "Iptc4xmpExt",
     "http://www.tc260.org.cn/ns/aigc/1.0": "TC260",
 }
-"""The prefix by which a property is known here; the date at the end of IPTC's address is left out."""
+"""Canonical prefixes of namespaces; the date at the end of IPTC's namespace is ignored."""
 
 DATED = re.compile(r"(?<=/iptc4xmpext)/\d{4}-\d\d-\d\d$")
 
 UNWRITTEN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-"""Characters that XML has no place for; packets are padded with them."""
+"""Characters that XML does not allow; some packets are padded with them."""
 
 PROPERTIES = frozenset(
     {
@@ -42,27 +42,27 @@ PROPERTIES = frozenset(
 
 
 def properties(packet: bytes) -> dict[str, str]:
-    """Read the properties that tell where an image came from.
+    """Read the properties on an image's origin.
 
     Args:
         packet: RDF as XML, in UTF-8, UTF-16 or UTF-32.
 
     Returns:
-        Those of PROPERTIES that are there, under those names; the first value of each.
+        The first value of each of PROPERTIES that is present.
     """
     text = UNWRITTEN.sub("", unmarked(packet))
     reader = _Reader()
-    with suppress(expat.ExpatError, _NoXmpError):  # what came before the break has been found
+    with suppress(expat.ExpatError, _NoXmpError):  # the properties before the damage are kept
         reader.parser.Parse(text[max(0, text.find("<")) :].encode("utf-8", "replace"), True)
     return reader.found
 
 
 class _NoXmpError(Exception):
-    """A packet declares a document type, or goes as wide or deep, as XMP never does."""
+    """A packet has a document type, or is too large or deep for XMP."""
 
 
 class _Reader:
-    """Keeps what lies in the properties that are wanted; in a list or an alternative, the first entry."""
+    """Collects the requested properties; of a list or an alternative, the first entry."""
 
     def __init__(self) -> None:
         self.found: dict[str, str] = {}

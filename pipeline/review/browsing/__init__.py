@@ -1,1 +1,1 @@
-"""Browsing: a local server that shows images one by one and takes labels."""
+"""Browsing: a local web server for viewing and labelling images of a verdict table."""

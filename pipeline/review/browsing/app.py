@@ -1,4 +1,4 @@
-"""The app: which address is answered by what; pages are made on this side, so they work before any script does."""
+"""Web application: routes and handlers; pages are rendered on the server and work without scripts."""
 
 from collections.abc import Mapping
 from importlib.resources import files
@@ -19,35 +19,35 @@ from mole.errors import MoleError, SettingsError
 from pipeline.labels import Label
 from pipeline.records import Status
 from pipeline.review.browsing import record
-from pipeline.review.browsing.catalogue import Row
 from pipeline.review.browsing.guard import Guard
-from pipeline.review.browsing.labelling import Said
-from pipeline.review.browsing.look import Look
+from pipeline.review.browsing.labelling import LabelEdit
 from pipeline.review.browsing.pictures import Absent
-from pipeline.review.browsing.placard import placard
-from pipeline.review.browsing.question import DECLARED, LABELLED, SORTS, VERDICTS, Question
+from pipeline.review.browsing.placeholder import placeholder
+from pipeline.review.browsing.query import DECLARED, LABELLED, SORTS, VERDICTS, Query
+from pipeline.review.browsing.session import Session
+from pipeline.review.browsing.snapshot import Row
 from pipeline.review.evidence.suspicious import short
-from pipeline.telemetry.amounts import sized
+from pipeline.telemetry.humanize import human_size
 from pipeline.telemetry.printable import printable
 
 PACKAGE = "pipeline.review.browsing"
 MOST_BODY = 64 << 10
-"""Bytes of a form."""
+"""Maximum size of a form in bytes."""
 KEPT = "private, max-age=3600"
 MOST_ASKED = 200
-"""Images whose labels are told at once."""
+"""Maximum number of images per request for labels."""
 CARD, SHEET = 320, 900
-"""Sides of what stands in an image's place, pixels."""
+"""Sides of placeholders in pixels."""
 
 
-def application(look: Look, port: int) -> Guard:
-    """Make the server's answers.
+def application(session: Session, port: int) -> Guard:
+    """Create the ASGI application.
 
     Args:
-        look: what the pages show.
-        port: on which they are asked for.
+        session: the browsing session.
+        port: the server's port.
     """
-    pages = Pages(look)
+    pages = Pages(session)
     static = StaticFiles(directory=str(files(PACKAGE) / "static"))
     routes = [
         Route("/", pages.gallery),
@@ -62,14 +62,14 @@ def application(look: Look, port: int) -> Guard:
         Route("/undo", pages.undo, methods=["POST"]),
         Mount("/static", static),
     ]
-    return Guard(Starlette(routes=routes, exception_handlers={MoleError: pages.refused}), port, look.token)
+    return Guard(Starlette(routes=routes, exception_handlers={MoleError: pages.refused}), port, session.token)
 
 
 class Pages:
-    """Answers each address."""
+    """The request handlers."""
 
-    def __init__(self, look: Look) -> None:
-        self._look = look
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._templates = Environment(
             loader=PackageLoader(PACKAGE),
             autoescape=True,
@@ -81,61 +81,61 @@ class Pages:
             "short": lambda text: printable(short(text)),
             "plain": lambda text: printable(str(text)),
             "chance": record.chance,
-            "sized": sized,
+            "sized": human_size,
             "name": record.name,
         }
         self._templates.globals |= {
-            "table": look.settings.table,
-            "labels": look.settings.labels_folder,
-            "labeller": look.settings.labeller,
-            "edition": look.edition,
+            "table": session.settings.table,
+            "labels": session.settings.labels_folder,
+            "labeller": session.settings.labeller,
+            "edition": session.edition,
             "said": record.SAID,
         }
 
     def gallery(self, request: Request) -> Response:
-        """Show a page of images, or how far the table is read."""
-        if not self._look.catalogue.state.ready:
-            return self._page("waiting.html.j2", state=self._look.catalogue.state)
+        """Show a page of images, or the progress of reading the table."""
+        if not self._session.snapshot.state.ready:
+            return self._page("waiting.html.j2", state=self._session.snapshot.state)
         try:
-            question, complaint = Question.asked(request.query_params), ""
-            count = self._look.count(question)
+            query, complaint = Query.parse(request.query_params), ""
+            count = self._session.count(query)
         except SettingsError as reason:
-            question, complaint, count = _as_far_as_it_goes(request.query_params), str(reason), 0
+            query, complaint, count = _as_far_as_it_goes(request.query_params), str(reason), 0
         after, before = (_number(request.query_params.get(name)) for name in ("after", "before"))
-        cards, first, more = ([], False, False) if complaint else self._look.page(question, after=after, before=before)
-        labelled = {card["id"]: self._look.labelling.of(card["id"]) for card in cards}
+        cards, first, more = ([], False, False) if complaint else self._session.page(query, after=after, before=before)
+        labelled = {card["id"]: self._session.labelling.of(card["id"]) for card in cards}
         return self._page(
             "gallery.html.j2",
-            question=question,
+            query=query,
             typed=request.query_params,
             complaint=complaint,
             count=count,
             cards=cards,
             labelled=labelled,
-            previous=_turned(question, "before", cards[0]["id"]) if first and cards else None,
-            following=_turned(question, "after", cards[-1]["id"]) if more and cards else None,
+            previous=_turned(query, "before", cards[0]["id"]) if first and cards else None,
+            following=_turned(query, "after", cards[-1]["id"]) if more and cards else None,
             begun=after is not None or before is not None,
-            facets=self._look.facets,
-            total=self._look.catalogue.state.images,
+            facets=self._session.facets,
+            total=self._session.snapshot.state.images,
             **self._counted(),
-            labels_elsewhere=self._look.labelling.elsewhere,
+            labels_elsewhere=self._session.labelling.elsewhere,
             choices={"verdict": VERDICTS, "declared": DECLARED, "labelled": LABELLED, "sort": SORTS},
             status=400 if complaint else 200,
         )
 
     def image(self, request: Request) -> Response:
-        """Show one image and all that is known of it."""
-        if not self._look.catalogue.state.ready:
+        """Show an image with its row."""
+        if not self._session.snapshot.state.ready:
             return RedirectResponse("/", 303)
-        question, row, records = Question.asked(request.query_params), self._row(request), self._look.records
-        before, after = self._look.neighbours(question, row["id"])
+        query, row, records = Query.parse(request.query_params), self._row(request), self._session.records
+        before, after = self._session.neighbours(query, row["id"])
         return self._page(
             "image.html.j2",
             row=row,
-            question=question,
+            query=query,
             before=before,
             after=after,
-            label=self._look.labelling.of(row["id"]),
+            label=self._session.labelling.of(row["id"]),
             **self._counted(),
             sentence=records.verdict(row),
             scale=records.scale(row),
@@ -143,51 +143,51 @@ class Pages:
             copies=records.copies(row),
             declared=record.declared(row),
             link=record.link(row),
-            spec=self._look.checkpoints.spec(row["model"], row["preprocess"]),
-            at_hand=self._look.checkpoints.of(row["model"]) is not None,
+            spec=self._session.checkpoints.spec(row["model"], row["preprocess"]),
+            at_hand=self._session.checkpoints.of(row["model"]) is not None,
             same=row.get("same_as"),
             carried={name: value for name, value in (row.get("carried") or {}).items() if value is not None},
         )
 
     def thumbnail(self, request: Request) -> Response:
-        """Send a small picture of an image."""
-        return _picture(self._look.pictures.thumbnail(self._row(request)), "image/jpeg")
+        """Send a thumbnail."""
+        return _picture(self._session.pictures.thumbnail(self._row(request)), "image/jpeg")
 
     def large(self, request: Request) -> Response:
-        """Send a large picture of an image."""
-        return _picture(self._look.pictures.large(self._row(request)), "image/jpeg", SHEET)
+        """Send a large preview."""
+        return _picture(self._session.pictures.large(self._row(request)), "image/jpeg", SHEET)
 
     def seen(self, request: Request) -> Response:
-        """Send what the model saw of an image."""
+        """Send the model's views of an image."""
         row = self._row(request)
-        spec = self._look.checkpoints.spec(row["model"], row["preprocess"])
+        spec = self._session.checkpoints.spec(row["model"], row["preprocess"])
         if spec is None:
             return _picture(
                 Absent("Not known here; start the command with --model or --registry"),
                 "",
             )
-        return _picture(self._look.pictures.seen(row, spec), "image/png")
+        return _picture(self._session.pictures.seen(row, spec), "image/png")
 
     def heat(self, request: Request) -> Response:
-        """Send where the score of an image comes from, or say why that is not known."""
-        found = self._look.heat_map(self._row(request))
+        """Send the heat map of an image, or the reason why there is none."""
+        found = self._session.heat_map(self._row(request))
         if isinstance(found, Absent):
             return JSONResponse({"absent": found.words})
         headers = {"Cache-Control": KEPT, "Heat-Words": quote(found.words)}
         return Response(found.picture, media_type="image/png", headers=headers)
 
     def state(self, request: Request) -> Response:
-        """Tell how far the table is read."""
-        state = self._look.catalogue.state
+        """Return the progress of reading the table."""
+        state = self._session.snapshot.state
         names = ("phase", "share", "images", "seconds", "ready", "error")
         return JSONResponse({name: getattr(state, name) for name in names})
 
     def labels(self, request: Request) -> Response:
-        """Tell what is marked and noted on images, as a page wants to know that was open beside others."""
-        if not self._look.catalogue.state.ready:
+        """Return the labels of images, for pages that were open in other tabs."""
+        if not self._session.snapshot.state.ready:
             return JSONResponse({"error": "the table is still being read"}, 503)
         numbers = [_number(text) for text in request.query_params.getlist("id")[:MOST_ASKED]]
-        labels = {number: _texts(self._look.labelling.of(number)) for number in numbers if number is not None}
+        labels = {number: _texts(self._session.labelling.of(number)) for number in numbers if number is not None}
         return JSONResponse({"labels": labels, **self._counted()})
 
     async def label(self, request: Request) -> Response:
@@ -196,28 +196,28 @@ class Pages:
         return await run_in_threadpool(self._label, request, form)
 
     async def undo(self, request: Request) -> Response:
-        """Take back the last label."""
+        """Undo the last label."""
         return await run_in_threadpool(self._undo, request)
 
     async def refused(self, request: Request, reason: Exception) -> Response:
-        """Say why something cannot be done."""
+        """Return an error response."""
         status = 400 if isinstance(reason, SettingsError) else 502
         if _wants_json(request):
             return JSONResponse({"error": str(reason)}, status)
         return PlainTextResponse(f"{reason}\n", status)
 
     def _label(self, request: Request, form: dict[str, str]) -> Response:
-        row = self._look.records.row(_number(form.get("id")) or 0) if self._look.catalogue.state.ready else None
+        row = self._session.records.row(_number(form.get("id")) or 0) if self._session.snapshot.state.ready else None
         if row is None or (row["unit"], str(row["index"])) != (form.get("unit"), form.get("index")):
             raise SettingsError("that image is not in the table that is open now; reload the page")
         if form.get("label") not in set(Label):
             raise SettingsError(f"label must be one of {', '.join(Label)}, got {form.get('label', '')[:80]!r}")
         texts = (form[name].strip() if name in form else None for name in ("generator", "note"))
-        now = self._look.labelling.say(row, Said(Label(form["label"]), *texts))
+        now = self._session.labelling.say(row, LabelEdit(Label(form["label"]), *texts))
         return self._answered(request, row, now, f"/image/{row['id']}?{form.get('question', '')}")
 
     def _undo(self, request: Request) -> Response:
-        undone = self._look.labelling.undo() if self._look.catalogue.state.ready else None
+        undone = self._session.labelling.undo() if self._session.snapshot.state.ready else None
         if undone is None:
             raise SettingsError("Nothing to undo in this session")
         row, now = undone
@@ -226,22 +226,22 @@ class Pages:
     def _answered(self, request: Request, row: Row, now: Mapping[str, Any] | None, page: str) -> Response:
         if not _wants_json(request):
             return RedirectResponse(page, 303)
-        told = {"id": row["id"], "name": record.name(row), "label": _texts(now), "state": record.state(now)}
-        return JSONResponse({**told, **self._counted()})
+        answer = {"id": row["id"], "name": record.name(row), "label": _texts(now), "state": record.state(now)}
+        return JSONResponse({**answer, **self._counted()})
 
     def _counted(self) -> dict[str, Any]:
-        """Count what is marked, and name the image whose mark or note would be taken back next."""
-        last = self._look.labelling.last
-        row = None if last is None else self._look.records.row(last)
-        return {"labels_count": self._look.labelling.count, "undo": row and record.name(row)}
+        """Return the number of labels, and the name of the image that undo would change."""
+        last = self._session.labelling.last
+        row = None if last is None else self._session.records.row(last)
+        return {"labels_count": self._session.labelling.count, "undo": row and record.name(row)}
 
     def _row(self, request: Request) -> Row:
-        """Read the row of the image that is asked for.
+        """Read the row of the requested image.
 
         Raises:
-            HTTPException: there is none.
+            HTTPException: there is no such image.
         """
-        row = self._look.records.row(request.path_params["number"]) if self._look.catalogue.state.ready else None
+        row = self._session.records.row(request.path_params["number"]) if self._session.snapshot.state.ready else None
         if row is None:
             raise HTTPException(404, "the table has no such image")
         return row
@@ -256,15 +256,17 @@ def _texts(label: Mapping[str, Any] | None) -> dict[str, str | None] | None:
 
 def _picture(made: bytes | Absent, kind: str, side: int = CARD) -> Response:
     if isinstance(made, Absent):
-        return Response(placard(made.words, side), media_type="image/svg+xml", headers={"Cache-Control": "no-store"})
+        return Response(
+            placeholder(made.words, side), media_type="image/svg+xml", headers={"Cache-Control": "no-store"}
+        )
     return Response(made, media_type=kind, headers={"Cache-Control": KEPT})
 
 
 async def _form(request: Request) -> dict[str, str]:
-    """Read a small form.
+    """Read a form.
 
     Raises:
-        SettingsError: it is too large, or no form.
+        SettingsError: it is too large.
     """
     body = bytearray()
     async for piece in request.stream():
@@ -275,20 +277,20 @@ async def _form(request: Request) -> dict[str, str]:
     return {name: values[-1] for name, values in read.items()}
 
 
-def _as_far_as_it_goes(given: QueryParams) -> Question:
-    """Read of a question that cannot be answered what can be shown in the filter again."""
+def _as_far_as_it_goes(given: QueryParams) -> Query:
+    """Parse an invalid query as far as possible, to show it in the filter again."""
     try:
-        return Question.asked(QueryParams([item for item in given.multi_items() if item[0] != "condition"]))
+        return Query.parse(QueryParams([item for item in given.multi_items() if item[0] != "condition"]))
     except SettingsError:
-        return Question()
+        return Query()
 
 
 def _number(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 
-def _turned(question: Question, way: str, number: int) -> str:
-    address = question.address
+def _turned(query: Query, way: str, number: int) -> str:
+    address = query.address
     return f"/?{address}{'&' if address else ''}{urlencode({way: number})}"
 
 

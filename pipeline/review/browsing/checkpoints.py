@@ -1,4 +1,4 @@
-"""Checkpoints: which of the models that judged a table are at hand, and what they tell of their scores."""
+"""Checkpoints: the available checkpoints of a table's models, for thresholds, views and probabilities."""
 
 import math
 
@@ -10,20 +10,20 @@ from pipeline.storage import storage
 
 NAMED = ("crop", "resize", "crop-4", "crop-9", "texture-1", "texture-4", "texture-9", "resize+crop")
 SPECS = {spec.fingerprint: spec for spec in map(Preprocess.named, NAMED)}
-"""The usual views by their fingerprint, which each row of the table has."""
+"""Common preprocessing specs by fingerprint, which each row of the table has."""
 
 
 class Checkpoints:
-    """The checkpoints of a table's models, as far as they are at hand.
+    """The available checkpoints of a table's models.
 
     Args:
         table: the folder URL of the verdict table.
-        model: a checkpoint or a registry that a user named; None leaves it at the others.
-        registry: the folder URL of a registry; None where there is none.
+        model: a checkpoint or a registry named by the user; None for none.
+        registry: the folder URL of a registry; None for none.
 
     Raises:
-        SettingsError: what the user named is not there.
-        ModelError: it is no checkpoint.
+        SettingsError: a named path does not exist.
+        ModelError: it is not a checkpoint.
         StorageError: a store does not answer.
     """
 
@@ -40,28 +40,28 @@ class Checkpoints:
                 self._found[digest] = describe(locate(versions.version(digest), digest))
 
     def of(self, digest: str) -> Description | None:
-        """Give a model's checkpoint, without its weights; None where it is not at hand."""
+        """Return the description of a model's checkpoint; None if it is not available."""
         return self._found.get(digest)
 
     def thresholds(self) -> dict[str, tuple[float, float]]:
-        """Give the thresholds of the models at hand, in logits: real below, generated from there up."""
+        """Return the thresholds of the available models in logits: real below, generated from there up."""
         read = {digest: description.calibration for digest, description in self._found.items()}
         return {digest: (own.real_below, own.generated_above) for digest, own in read.items()}
 
     def spec(self, digest: str, fingerprint: str | None) -> Preprocess | None:
-        """Give the views by which a model judged, None where nothing tells."""
+        """Return the preprocessing of a model's row, None if unknown."""
         description = self._found.get(digest)
         if description is not None and description.config.preprocess_fingerprint == fingerprint:
             return description.preprocess
         return SPECS.get(fingerprint or "")
 
     def chance(self, digest: str, logit: float, known: tuple[float, float]) -> float | None:
-        """Tell the probability that a logit would have had in a run.
+        """Return the probability of a logit at the prevalence of a run.
 
         Args:
-            digest: of the model.
-            logit: the one that is asked for.
-            known: logit and probability of a row of that run, which tell the prevalence that it assumed.
+            digest: the model's digest.
+            logit: the logit.
+            known: logit and probability of a row of that run, from which its prevalence follows.
         """
         description = self._found.get(digest)
         if description is None or not 0 < known[1] < 1:

@@ -1,4 +1,4 @@
-"""The condition that a user writes in SQL: one expression, true or false of each image, and refused in words."""
+"""Condition: validates a user's SQL condition, one boolean expression, with plain error messages."""
 
 import re
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from pipeline.telemetry.printable import printable
 Ask = Callable[[str], list[dict[str, Any]]]
 
 UNLISTED = ("gates", "preprocess", "same_as")
-"""Columns that nobody needs in a condition."""
+"""Columns that are not listed in messages."""
 KINDS = (
     (r"\[\]$|LIST", "a list"),
     ("^STRUCT", "several values"),
@@ -23,7 +23,7 @@ KINDS = (
     ("NULL", "nothing"),
     ("", "a number"),
 )
-"""What an expression gives, by what is in DuckDB's name of its type."""
+"""Descriptions of value types by patterns of DuckDB's type names."""
 REASONS: tuple[tuple[str, str], ...] = (
     (r'Referenced column "(.*?)" not found', "there is no column {0} (text stands in single quotes)"),
     (r'Could not find key "(.*?)" in struct.*?Candidate Entries: (.*)', "there is no {0} in that column, but {1}"),
@@ -36,38 +36,38 @@ REASONS: tuple[tuple[str, str], ...] = (
     (r'syntax error at or near (".*?")', "something is missing or too much at {0}"),
     ("unterminated", "a quotation mark is not closed"),
     ("single expression|more than one statement", "only one is allowed, without a comma or a semicolon"),
-    ("Values were not provided", "a question mark stands for no value"),
+    ("Values were not provided", "a query mark stands for no value"),
     ("STAR expression", "* stands for no column here"),
 )
-"""What DuckDB says, and what it means."""
+"""Patterns of DuckDB's messages, and plain messages for them."""
 
 
 class _Part(str):
-    """A part of what DuckDB says, which can be written as a kind of value."""
+    """A part of DuckDB's message, which can be formatted as a description of its type."""
 
     def __format__(self, spec: str) -> str:
         return kind(self) if spec == "kind" else printable(self)
 
 
 def kind(name: str) -> str:
-    """Say in words what values of a type of DuckDB are."""
+    """Describe the values of a DuckDB type."""
     return next(words for pattern, words in KINDS if re.search(pattern, name))
 
 
 def in_words(reason: duckdb.Error) -> str:
-    """Say what was wrong with a condition, in words for who does not know DuckDB."""
-    said = str(reason).partition("\n\nLINE ")[0]
+    """Convert DuckDB's error to a plain message."""
+    message = str(reason).partition("\n\nLINE ")[0]
     for pattern, words in REASONS:
-        if found := re.search(pattern, said, re.DOTALL):
+        if found := re.search(pattern, message, re.DOTALL):
             return words.format(*map(_Part, found.groups()))
-    return " ".join(re.sub(r"^[A-Z][\w ]* Error: ", "", said).split())
+    return " ".join(re.sub(r"^[A-Z][\w ]* Error: ", "", message).split())
 
 
 def parsed(text: str) -> str:
-    """Read a condition, and give it as DuckDB's own parser writes it down again.
+    """Parse a condition and return DuckDB's normalized form.
 
     Raises:
-        SettingsError: it is not one expression.
+        SettingsError: it is not a single expression.
     """
     try:
         return str(duckdb.SQLExpression(text))
@@ -76,11 +76,11 @@ def parsed(text: str) -> str:
 
 
 def demand_condition(ask: Ask, text: str) -> None:
-    """Insist that a condition is true or false of an image.
+    """Check that a condition is a boolean expression.
 
     Args:
-        ask: answers a question about the images.
-        text: what the user wrote.
+        ask: runs a query on the snapshot.
+        text: the user's text.
 
     Raises:
         SettingsError: it is not.

@@ -1,28 +1,28 @@
-"""Facets: what a table has to choose from: how many images of each verdict, status, source and generator."""
+"""Facets: numbers of images by verdict, status, source, generator and model, for the filter."""
 
 from dataclasses import dataclass
 
-from pipeline.review.browsing.catalogue import Catalogue
+from pipeline.review.browsing.snapshot import TableSnapshot
 
 MOST = 200
-"""Sources and generators that are offered; others can be typed."""
+"""Maximum number of values of a facet; others can be typed."""
 
 Counts = list[tuple[str, int]]
 
 
 @dataclass(frozen=True)
 class Facets:
-    """Each value with its images, the most frequent first.
+    """The values of each facet with their numbers of images, the most frequent first.
 
     Attributes:
         verdict: a verdict, or none.
         status: a status.
         declared: generated, camera or nothing.
         source: a folder or domain.
-        generator: that files name.
-        model: that judged.
-        contradicted: images whose file says otherwise than the verdict.
-        changed: images that the newest model called other than the one before it.
+        generator: a generator named in files.
+        model: the row's model.
+        contradicted: images whose file contradicts the verdict.
+        changed: images whose verdict differs between the two newest models.
     """
 
     verdict: Counts
@@ -35,17 +35,17 @@ class Facets:
     changed: int
 
     @classmethod
-    def of(cls, catalogue: Catalogue) -> "Facets":
-        """Count them once; the table's copy does not change."""
+    def of(cls, snapshot: TableSnapshot) -> "Facets":
+        """Compute the facets, once per snapshot."""
 
         def counts(value: str) -> Counts:
-            rows = catalogue.ask(
+            rows = snapshot.ask(
                 f"SELECT {value} AS value, count(*) AS images FROM images GROUP BY 1 HAVING value IS NOT NULL "
                 f"ORDER BY 2 DESC, 1 LIMIT {MOST}"
             )
             return [(row["value"], row["images"]) for row in rows]
 
-        single = catalogue.ask(
+        single = snapshot.ask(
             "SELECT count(*) FILTER (contradicted) AS contradicted, (SELECT count(*) FROM changes) AS changed "
             "FROM images"
         )[0]

@@ -1,8 +1,8 @@
-"""The guard: who may ask, and what a browser is allowed to do with the answer.
+"""Guard: ASGI middleware for access control and security headers.
 
-The server listens on 127.0.0.1. Other programs of this machine, and pages of other sites in the same browser, can reach
-that too, so each request must carry the token of this start, name this very server as its host, and come from no page
-of another site. Nothing is changed by GET.
+The server listens on 127.0.0.1. Other local programs, and pages of other sites in the same browser, can reach it too,
+so each request must have the session's token, name this server as its host, and not come from a page of another site.
+GET requests change nothing.
 """
 
 import hmac
@@ -22,7 +22,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 HOSTS = ("127.0.0.1", "localhost")
 SAFE = ("GET", "HEAD")
 OWN = ("same-origin", "none")
-"""Where a browser says that a request comes from: a page of this server, or the user."""
+"""Accepted values of `Sec-Fetch-Site`: a page of this server, or the user."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -40,12 +40,12 @@ LOST = (
 
 
 class Guard:
-    """Lets through what may ask, and marks every answer with what a browser may do with it.
+    """Rejects unauthorized requests, and adds security headers to every response.
 
     Args:
-        app: what answers.
-        port: on which it is asked.
-        token: that a request must know.
+        app: the application.
+        port: the server's port.
+        token: the session's token.
     """
 
     def __init__(self, app: App, port: int, token: str) -> None:
@@ -55,7 +55,7 @@ class Guard:
         self._cookie = f"mole_browse_{port}"  # browsers share cookies between the ports of a host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -72,7 +72,7 @@ class Guard:
         await (refused or self._app)(scope, receive, marked)
 
     def _refused(self, scope: Scope) -> Response | None:
-        """Give the answer to what may not ask, or to what brings the token for the first time; None lets through."""
+        """Return the response to an unauthorized request or to one with the token in its URL; None to pass it on."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if host not in self._hosts:
@@ -89,7 +89,7 @@ class Guard:
         return None
 
     def _admitted(self, given: str) -> Response:
-        """Turn a token in the address into a cookie, so that the address shows it no longer."""
+        """Move the token from the URL to a cookie."""
         if not self._is_known(given):
             return PlainTextResponse(LOST, 403)
         answer = RedirectResponse("/", 303)

@@ -1,9 +1,8 @@
-"""The heat map: where in an image its score comes from, computed in one process beside the server, drawn over the view.
+"""Heat map: computes heat maps in a separate process and draws them over the view.
 
-Shapes: C views, S their side, R rows and columns of a map.
+Shapes: C views, S side of a view, R rows and columns of a map.
 
-The process is started when the first map is asked for and keeps the checkpoint that it loaded, so torch costs nobody
-anything who asks for none.
+The process is started at the first request and keeps its checkpoint, so torch is imported only if maps are requested.
 """
 
 import signal
@@ -27,18 +26,18 @@ from pipeline.review.browsing.pictures import Absent
 from pipeline.review.browsing.rendering import png, tiled
 
 SIDE = 448
-"""Of the drawing, pixels."""
+"""Side of the drawing in pixels."""
 SECONDS = 120.0
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A map, and what it leaves out.
+    """A heat map, and the share of the logit that it shows.
 
     Attributes:
-        picture: a PNG to lie over what the model saw: orange speaks for generated, blue for real.
-        places: the sum of the map, in logits; the mean over the views.
-        rest: the part of the logit that no place has.
+        picture: a PNG overlay of the view: orange is evidence for generated, blue for real.
+        places: sum of the map in logits, mean over the views.
+        rest: the part of the logit that belongs to no place.
     """
 
     picture: bytes
@@ -47,33 +46,33 @@ class Drawn:
 
     @property
     def words(self) -> str:
-        """Say how much of the logit the map shows."""
+        """A sentence on how much of the logit the map shows."""
         whole = self.places + self.rest
-        told = (
+        text = (
             f"Places {_signed(self.places)}, no place in particular {_signed(self.rest)}, together {_signed(whole)}: "
             "this is the logit, computed again here; the higher it is, the more speaks for generated."
         )
         if self.places * whole < 0:
             colour, other = ("orange", "real") if self.places > 0 else ("blue", "generated")
-            told += f" The places alone are mostly {colour} here; the rest, which no picture shows, speaks for {other}."
+            text += f" The places alone are mostly {colour} here; the rest, which no picture shows, speaks for {other}."
         elif abs(self.rest) > abs(self.places):
-            told += " Most of it comes from no place in particular, so the picture shows the smaller part."
-        return told
+            text += " Most of it comes from no place in particular, so the picture shows the smaller part."
+        return text
 
 
 class Heat:
-    """Draws where scores come from."""
+    """Computes and draws heat maps."""
 
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
         self._lock = threading.Lock()
 
     def drawn(self, checkpoint: Description, views_C3SS: Pixels) -> Drawn | Absent:
-        """Draw the maps of an image's views.
+        """Draw the heat maps of an image's views.
 
         Args:
-            checkpoint: of the model that judged it.
-            views_C3SS: what it saw; uint8.
+            checkpoint: the checkpoint of the row's model.
+            views_C3SS: the model's input; uint8.
         """
         try:
             return self._started().submit(drawing, str(checkpoint.folder), views_C3SS).result(SECONDS)
@@ -100,14 +99,14 @@ class Heat:
 
 
 def drawing(folder: str, views_C3SS: Pixels) -> Drawn:
-    """Compute maps in the process of their own, and draw them side by side, as the views are.
+    """Compute heat maps in the separate process, and draw them side by side like the views.
 
     Args:
-        folder: of the checkpoint.
-        views_C3SS: what it saw; uint8.
+        folder: the checkpoint's folder.
+        views_C3SS: the model's input; uint8.
 
     Returns:
-        The picture is clear where nothing speaks; all maps are drawn to the scale of the strongest cell of all.
+        The overlay; all maps share the scale of the strongest cell.
 
     Raises:
         ModelError: the checkpoint cannot be used.
@@ -125,7 +124,7 @@ def drawing(folder: str, views_C3SS: Pixels) -> Drawn:
 
 @lru_cache(maxsize=2)
 def _loaded(folder: str) -> Any:
-    """Load a checkpoint; named to the importer, since nothing of the server's process is to import torch."""
+    """Load a checkpoint; imported by name, so that the server's process does not import torch."""
     return import_module("mole.checkpoint").load_checkpoint(Path(folder))
 
 
@@ -134,5 +133,5 @@ def _signed(logit: float) -> str:
 
 
 def _quiet() -> None:
-    """Leave Ctrl-C to the server, at whose end this process ends."""
+    """Ignore Ctrl-C; the server ends this process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Labelling: what somebody says of images while looking through them, taken back step by step where it was wrong."""
+"""Labelling: writes labels and notes of images, with undo."""
 
 import threading
 from collections.abc import Mapping
@@ -9,22 +9,22 @@ import pyarrow as pa
 
 from mole.errors import SettingsError
 from pipeline.labels import LABELS, Label, Writer
-from pipeline.review.browsing.catalogue import Catalogue, Row
+from pipeline.review.browsing.snapshot import Row, TableSnapshot
 
 LONGEST_NOTE = 2_000
 LONGEST_GENERATOR = 200
 SHOWN = ("unit", "index", "uri", "key", "content_hash", "model", "verdict", "probability")
-"""What a label keeps of the row that was shown."""
+"""Columns of the displayed row that are stored with a label."""
 
 
 @dataclass(frozen=True)
-class Said:
-    """What somebody says of an image.
+class LabelEdit:
+    """A change of an image's label.
 
     Attributes:
-        label: `NOTE` leaves the mark that the image has, and writes the texts alone.
-        generator: its name; empty removes it, None leaves what was said before.
-        note: likewise.
+        label: the label; `NOTE` keeps the current label and changes only the texts.
+        generator: the generator's name; empty removes it, None keeps it.
+        note: a note; likewise.
 
     Raises:
         SettingsError: a text is too long.
@@ -43,7 +43,7 @@ class Said:
                 raise SettingsError(f"the {name} must have at most {most:,} characters, got {len(text or ''):,}")
 
     def after(self, before: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Give label, generator and note from now on, where others were said before."""
+        """Return the new label, generator and note, given the previous ones."""
         old = before or {}
         if self.label == Label.WITHDRAWN:
             return {"label": Label.WITHDRAWN}
@@ -58,61 +58,64 @@ class Said:
 
 
 class Labelling:
-    """Keeps what is said, writes it, and takes it back.
+    """The labels of a session.
 
     Args:
-        catalogue: of the images; ready.
+        snapshot: the table snapshot; ready.
         folder: the folder URL of the labels.
-        labeller: who says it.
-        known: labels that are there, as `pipeline.labels.latest` reads them.
+        labeller: the labeller's name.
+        known: existing labels, from `pipeline.labels.latest`.
     """
 
-    def __init__(self, catalogue: Catalogue, folder: str, labeller: str, known: pa.Table) -> None:
-        self._catalogue = catalogue
+    def __init__(self, snapshot: TableSnapshot, folder: str, labeller: str, known: pa.Table) -> None:
+        self._snapshot = snapshot
         self._writer = Writer(folder)
         self._labeller = labeller
         self._lock = threading.Lock()
         self._before: list[tuple[int, Mapping[str, Any] | None]] = []
         self.written = 0
-        self._said = self._numbered(known.to_pylist())
-        self._marked = sum(map(_is_mark, self._said.values()))
-        self.elsewhere = known.num_rows - len(self._said)
-        """Labels of images that the table does not have."""
-        columns = [list(self._said), *([row[name] for row in self._said.values()] for name in ("label", "generator"))]
-        catalogue.change(
+        self._labels = self._numbered(known.to_pylist())
+        self._marked = sum(map(_is_mark, self._labels.values()))
+        self.elsewhere = known.num_rows - len(self._labels)
+        """Number of labels of images that are not in the table."""
+        columns = [
+            list(self._labels),
+            *([row[name] for row in self._labels.values()] for name in ("label", "generator")),
+        ]
+        snapshot.change(
             "INSERT INTO marks SELECT unnest(?::BIGINT[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[])", columns
         )
 
     @property
     def count(self) -> int:
-        """Images of the table that are marked."""
+        """Number of labelled images of the table."""
         return self._marked
 
     @property
     def last(self) -> int | None:
-        """The image whose mark or note `undo` would take back; None where there is nothing to take back."""
+        """The image that `undo` would change; None if there is nothing to undo."""
         return self._before[-1][0] if self._before else None
 
     def of(self, number: int) -> Mapping[str, Any] | None:
-        """Give the label of an image, None where it has none."""
-        return self._said.get(number)
+        """Return the label of an image, None if it has none."""
+        return self._labels.get(number)
 
-    def say(self, row: Row, said: Said) -> Mapping[str, Any] | None:
+    def say(self, row: Row, edit: LabelEdit) -> Mapping[str, Any] | None:
         """Label an image, write a note on it, or withdraw both.
 
         Args:
-            row: of the image, as it was shown.
-            said: what is said of it.
+            row: the image's row.
+            edit: the change.
 
         Returns:
-            The image's label from now on.
+            The image's new label.
 
         Raises:
-            StorageError: it could not be written; nothing has changed then.
+            StorageError: it could not be written; nothing has changed.
         """
         with self._lock:
-            before = self._said.get(row["id"])
-            new = said.after(before)
+            before = self._labels.get(row["id"])
+            new = edit.after(before)
             if before is None and new["label"] == Label.WITHDRAWN:
                 return None
             now = self._write(row, new)
@@ -120,49 +123,49 @@ class Labelling:
             return now
 
     def undo(self) -> tuple[Row, Mapping[str, Any] | None] | None:
-        """Take back what was said last since the start; it stays on record, and what was said before it counts again.
+        """Undo the last change of this session: the previous label is written again.
 
         Returns:
-            The image's row, and its label from now on; None where there is nothing to take back.
+            The image's row, and its new label; None if there is nothing to undo.
 
         Raises:
-            StorageError: it could not be written; nothing has changed then.
+            StorageError: it could not be written; nothing has changed.
         """
         with self._lock:
             if not self._before:
                 return None
             number, before = self._before[-1]
-            [row] = self._catalogue.ask("SELECT * FROM images WHERE id = ?", [number])
+            [row] = self._snapshot.ask("SELECT * FROM images WHERE id = ?", [number])
             old = {name: before[name] for name in ("label", "generator", "note")} if before else None
             now = self._write(row, old or {"label": Label.WITHDRAWN})
             self._before.pop()
             return row, now
 
-    def _write(self, row: Row, said: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def _write(self, row: Row, label: Mapping[str, Any]) -> Mapping[str, Any] | None:
         shown = {name: row[name] for name in SHOWN}
-        written = self._writer.add({**shown, **said, "labelled_by": self._labeller})
+        written = self._writer.add({**shown, **label, "labelled_by": self._labeller})
         self.written += 1
         now = None if written["label"] == Label.WITHDRAWN else written
-        self._marked += _is_mark(now) - _is_mark(self._said.get(row["id"]))
+        self._marked += _is_mark(now) - _is_mark(self._labels.get(row["id"]))
         if now is None:
-            self._said.pop(row["id"], None)
+            self._labels.pop(row["id"], None)
         else:
-            self._said[row["id"]] = now
+            self._labels[row["id"]] = now
         self._mark(row["id"], now)
         return now
 
     def _mark(self, number: int, row: Mapping[str, Any] | None) -> None:
-        """Let questions know of a label."""
-        self._catalogue.change("DELETE FROM marks WHERE id = ?", [number])
+        """Update the label in the snapshot, for queries."""
+        self._snapshot.change("DELETE FROM marks WHERE id = ?", [number])
         if row is not None:
             values = [number, str(row["label"]), row["generator"]]
-            self._catalogue.change("INSERT INTO marks VALUES (?, ?, ?)", values)
+            self._snapshot.change("INSERT INTO marks VALUES (?, ?, ?)", values)
 
     def _numbered(self, rows: list[dict[str, Any]]) -> dict[int, Mapping[str, Any]]:
-        """Find the images of labels by unit and index."""
+        """Map labels to image numbers by unit and index."""
         assert set(SHOWN) <= set(LABELS.names)
         places = {(row["unit"], row["index"]): row for row in rows}
-        found = self._catalogue.ask(
+        found = self._snapshot.ask(
             'SELECT id, unit, "index" FROM images JOIN (SELECT unnest(?::VARCHAR[]) AS unit, '
             'unnest(?::INTEGER[]) AS "index") AS said USING (unit, "index")',
             [[unit for unit, _ in places], [index for _, index in places]],

@@ -1,4 +1,4 @@
-"""Pictures: what a browser is shown of images, read again, made in child processes, and kept for a while."""
+"""Pictures: reads images again and renders thumbnails, previews and views in child processes, with a cache."""
 
 import queue
 import threading
@@ -12,20 +12,20 @@ from mole.views.preprocess import Preprocess
 from mole.views.view import Pixels
 from pipeline.images.decode import Fault
 from pipeline.review.browsing import rendering
-from pipeline.review.browsing.catalogue import Row
-from pipeline.review.evidence.original import Gone, original
+from pipeline.review.browsing.snapshot import Row
+from pipeline.review.evidence.original import Unavailable, original
 from pipeline.runtime.isolation import Call, Outcome, Server
 
 PROCESSES = 2
-"""That decode at a time."""
+"""Decoding processes."""
 READERS = 6
-"""Images that are read at a time; each is held whole, 64 MiB at most."""
+"""Images read in parallel; each is held in memory, at most 64 MiB."""
 PATIENCE = 1.0
-"""Seconds that a call has at the end."""
+"""Timeout of running calls on shutdown in seconds."""
 KEPT_BYTES = 128 << 20
-"""Of pictures that were made."""
+"""Size of the cache in bytes."""
 WORDS = {
-    "missing": "It is not there any more",
+    "missing": "It does not exist any more",
     "forbidden": "The store does not allow reading it",
     "unreachable": "The store does not answer",
     "too_large": "It is too large to be shown",
@@ -36,36 +36,36 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Absent:
-    """Why there is no picture, in words."""
+    """The reason why there is no picture, in words."""
 
     words: str
 
 
 class Pool:
-    """Processes that decode, each of which forks a child for each image; a call waits for one that is free."""
+    """A pool of fork servers; a call waits for a free one."""
 
     def __init__(self, size: int, *modules: str) -> None:
         self._modules = modules
         self._free: queue.Queue[Server | None] = queue.Queue()
         for _ in range(size):
-            self._free.put(None)  # a process is started when it is first wanted
+            self._free.put(None)  # a process is started on first use
         self._size = size
 
     def call(self, function: Call, *arguments: object) -> Outcome:
-        """Call a function in a child of its own."""
+        """Call a function in a child process."""
         server = self._free.get()
         kept = None
         try:
             kept = server or Server(*self._modules)
             return kept.call(function, *arguments)
         except OSError:
-            kept = None  # that process is gone; the next call starts another
+            kept = None  # the server has died; the next call starts another
             raise
         finally:
             self._free.put(kept)
 
     def close(self) -> None:
-        """End the processes; one whose call is not over soon ends with this process."""
+        """End the processes; one with a long call ends with this process."""
         with suppress(queue.Empty):
             for _ in range(self._size):
                 server = self._free.get(timeout=PATIENCE)
@@ -74,34 +74,34 @@ class Pool:
 
 
 class Pictures:
-    """Makes pictures of images of the table.
+    """Renders images of the table.
 
     Args:
-        processes: that decode at a time.
+        processes: number of decoding processes.
     """
 
     def __init__(self, processes: int = PROCESSES) -> None:
         self._decoding = Pool(processes, rendering.__name__)
-        self._viewing = Pool(1, rendering.__name__, "torch")  # what shrinks a view to the model's size
+        self._viewing = Pool(1, rendering.__name__, "torch")  # resizes views with torch
         self._reading = threading.BoundedSemaphore(READERS)
         self._kept: OrderedDict[tuple[object, ...], bytes | Absent] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
     def thumbnail(self, row: Row) -> bytes | Absent:
-        """Make a small JPEG of an image."""
+        """Return a thumbnail as JPEG."""
         return self._made(row, self._decoding, rendering.shrunk, rendering.THUMBNAIL)
 
     def large(self, row: Row) -> bytes | Absent:
-        """Make a JPEG of an image for a whole window."""
+        """Return a large preview as JPEG."""
         return self._made(row, self._decoding, rendering.shrunk, rendering.LARGE)
 
     def seen(self, row: Row, spec: Preprocess) -> bytes | Absent:
-        """Make a PNG of what a model with these views sees of an image."""
+        """Return the views of an image as PNG."""
         return self._made(row, self._pool(spec), rendering.seen, spec)
 
     def views(self, row: Row, spec: Preprocess) -> Pixels | Absent:
-        """Cut the views of an image; uint8 (C, 3, S, S)."""
+        """Return the views of an image; uint8 (C, 3, S, S)."""
         made: Pixels | Absent = self._result(row, self._pool(spec), rendering.viewed, (spec,))
         return made
 
@@ -127,7 +127,7 @@ class Pictures:
     def _result(self, row: Row, pool: Pool, function: Call, wishes: Sequence[object]) -> Any:
         with self._reading:
             data = original(row)
-            if isinstance(data, Gone):
+            if isinstance(data, Unavailable):
                 return Absent(f"{WORDS.get(data.status, 'It cannot be read')}: {data.detail}")
             try:
                 outcome = pool.call(function, data, *wishes)
@@ -140,7 +140,7 @@ class Pictures:
 
     def _keep(self, key: tuple[object, ...], made: bytes | Absent) -> None:
         if isinstance(made, Absent):
-            return  # what is gone now may be there at the next look
+            return  # it may be available at the next request
         with self._lock:
             if key not in self._kept:
                 self._bytes += len(made)

@@ -1,4 +1,4 @@
-"""The record of one image: what the table says of it, its score in words, its copies, and what other models said."""
+"""Image record: an image's row, its score in words, its copies, and the verdicts of other models."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline.labels import Label
-from pipeline.review.browsing.catalogue import Catalogue, Row
 from pipeline.review.browsing.checkpoints import Checkpoints
+from pipeline.review.browsing.snapshot import Row, TableSnapshot
 from pipeline.telemetry.printable import printable
 
 SAID = {
@@ -24,20 +24,20 @@ DECLARED = {
     "c2pa": "Content credentials (C2PA)",
 }
 MOST_SHOWN = 40
-"""Characters of a note in a sentence."""
+"""Maximum length of a note in a sentence."""
 MOST_COPIES = 50
 WIDTH = 600
-"""Of the drawing of a score, in its own units."""
+"""Width of the score's drawing in its own units."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Where a score lies between the thresholds, as places of a drawing that is `WIDTH` wide.
+    """Positions of a score and the thresholds in a drawing that is `WIDTH` wide.
 
     Attributes:
-        score: of the image.
-        real_below: of the threshold below which images are real; None where it is not known.
-        generated_above: of the one from which they are generated.
+        score: position of the score.
+        real_below: position of the threshold below which images are real; None if unknown.
+        generated_above: position of the one from which on they are generated.
     """
 
     score: float
@@ -46,38 +46,38 @@ class Scale:
 
 
 class Records:
-    """Tells all that is known of an image.
+    """Reads the records of images.
 
     Args:
-        catalogue: of the images; ready.
-        checkpoints: that are at hand.
+        snapshot: of the images; ready.
+        checkpoints: the available checkpoints.
     """
 
-    def __init__(self, catalogue: Catalogue, checkpoints: Checkpoints) -> None:
-        self._catalogue = catalogue
+    def __init__(self, snapshot: TableSnapshot, checkpoints: Checkpoints) -> None:
+        self._snapshot = snapshot
         self._checkpoints = checkpoints
 
     def row(self, number: int) -> Row | None:
-        """Read an image's row; None where there is none of that number."""
-        rows = self._catalogue.ask("SELECT * FROM images WHERE id = ?", [number])
+        """Read an image's row; None if there is no such image."""
+        rows = self._snapshot.ask("SELECT * FROM images WHERE id = ?", [number])
         return rows[0] if rows else None
 
     def others(self, row: Row) -> list[Row]:
-        """Read what other models said, the newest first."""
-        return self._catalogue.ask("SELECT * FROM judgements WHERE id = ? ORDER BY scanned_at DESC, model", [row["id"]])
+        """Read the verdicts of other models, the newest first."""
+        return self._snapshot.ask("SELECT * FROM judgements WHERE id = ? ORDER BY scanned_at DESC, model", [row["id"]])
 
     def copies(self, row: Row) -> list[Row]:
         """Find images with the same bytes."""
         if row["content_hash"] is None:
             return []
-        return self._catalogue.ask(
+        return self._snapshot.ask(
             f"SELECT id, key, uri, verdict, probability FROM images WHERE content_hash = ? AND id <> ? ORDER BY id "
             f"LIMIT {MOST_COPIES}",
             [row["content_hash"], row["id"]],
         )
 
     def verdict(self, row: Row) -> str:
-        """Say in a sentence what the score is and what it was held against."""
+        """Describe the score and the thresholds in a sentence."""
         said = SAID.get(row["verdict"], "No verdict")
         if row["logit"] is None:
             return f"{said}: {printable(row['detail'] or row['status'].replace('_', ' '))}."
@@ -93,11 +93,11 @@ class Records:
         return f"{told} {words[0].upper()}{words[1:]}."
 
     def thresholds(self, row: Row) -> tuple[float | None, float | None]:
-        """Give the thresholds of a row's model in logits: real below, generated from there up; None if not known."""
-        return self._catalogue.thresholds.get(row["model"], (None, None))
+        """Return the thresholds of a row's model in logits: real below, generated from there up; None if unknown."""
+        return self._snapshot.thresholds.get(row["model"], (None, None))
 
     def scale(self, row: Row) -> Scale | None:
-        """Place a score between the thresholds; None where there is no score."""
+        """Compute the positions of a score and the thresholds; None without a score."""
         if row["logit"] is None:
             return None
         low, high = self.thresholds(row)
@@ -121,7 +121,7 @@ def _logit(value: float) -> str:
 
 
 def chance(probability: float | None) -> str:
-    """Write a probability so that 0 and 1 are kept for what is certain."""
+    """Format a probability, never as 0 or 1 unless it is."""
     if probability is None:
         return "none"
     if 0 < probability < 0.001:
@@ -132,13 +132,13 @@ def chance(probability: float | None) -> str:
 
 
 def name(row: Mapping[str, Any]) -> str:
-    """Give what people call an image: its name without folders, and without signs that hide or turn its direction."""
+    """Return an image's name without folders, and without control and direction characters."""
     told = str(row["key"] or row["uri"] or f"image {row['index']}")
     return printable(told.rstrip("/").rpartition("/")[2] or told)
 
 
 def state(label: Mapping[str, Any] | None) -> str:
-    """Say what is marked and noted on an image, as it goes on behind its name."""
+    """Describe the label and note of an image, as a continuation of its name."""
     marked = "is not marked" if label is None or label["label"] == Label.NOTE else f"is marked {label['label']}"
     texts = {} if label is None else {name: label[name] for name in ("generator", "note") if label[name]}
     told = " and ".join(f"the {name} “{_begun(text)}”" for name, text in texts.items())
@@ -151,12 +151,12 @@ def _begun(text: str) -> str:
 
 
 def link(row: Row) -> str | None:
-    """Give the web address of an image, None where it has none that a browser may follow."""
+    """Return the web URL of an image, None if there is none that a browser may open."""
     uri = str(row["uri"] or "")
     return uri if urlsplit(uri).scheme in ("http", "https") and row["length"] is None else None
 
 
 def declared(row: Row) -> list[tuple[str, str]]:
-    """List what an image's file says about itself, with its name in words."""
+    """List the facts that an image's file declares, with their names."""
     said = row["provenance"] or {}
     return [(words, printable(str(said[field]))) for field, words in DECLARED.items() if said.get(field)]

@@ -1,6 +1,6 @@
-"""Rendering: an image's bytes become small files that a browser shows safely; all of it runs in a child process.
+"""Rendering: re-encodes images for display; runs in a child process.
 
-Whatever the bytes are, what leaves here was encoded here: a browser never sees a stranger's file.
+All output is encoded here: a browser never receives the original bytes of an untrusted file.
 """
 
 import io
@@ -17,18 +17,18 @@ from pipeline.images.thumbnail import jpeg
 
 BOUNDS = Bounds(max_bytes=64 << 20, max_pixels=100_000_000, min_side=1)
 THUMBNAIL, LARGE = 320, 1600
-"""The longest side of each, in pixels."""
+"""The longest side in pixels."""
 QUALITY = {THUMBNAIL: 78, LARGE: 88}
 TILES = 4
-"""Views side by side in the picture of what the model saw."""
+"""Views per row in the picture of the views."""
 
 
 def shrunk(data: bytes, side: int) -> Iterator[bytes | Fault]:
-    """Make a JPEG of an image that fits a square; one result.
+    """Render an image as a JPEG that fits a square; yields one result.
 
     Args:
         data: the whole file.
-        side: of the square, pixels, one of `QUALITY`.
+        side: of the square in pixels, one of `QUALITY`.
     """
     picture = decode(data, BOUNDS)
     if isinstance(picture, Fault):
@@ -38,29 +38,29 @@ def shrunk(data: bytes, side: int) -> Iterator[bytes | Fault]:
 
 
 def seen(data: bytes, spec: Preprocess) -> Iterator[bytes | Fault]:
-    """Make a PNG of what a model sees of an image: its views side by side; one result.
+    """Render an image's views side by side as PNG; yields one result.
 
     Args:
         data: the whole file.
-        spec: which views.
+        spec: the preprocessing.
     """
     [views_C3SS] = viewed(data, spec)
     yield views_C3SS if isinstance(views_C3SS, Fault) else png(tiled([pillow(view_3SS) for view_3SS in views_C3SS]))
 
 
 def viewed(data: bytes, spec: Preprocess) -> Iterator[Pixels | Fault]:
-    """Cut the views of an image; uint8 (C, 3, S, S), or why there are none; one result.
+    """Cut the views of an image; yields one result, uint8 (C, 3, S, S) or a fault.
 
     Args:
         data: the whole file.
-        spec: which views.
+        spec: the preprocessing.
     """
     picture = decode(data, BOUNDS, spec.window)
     yield picture if isinstance(picture, Fault) else views(picture.pixels_3HW, spec)
 
 
 def tiled(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Lay pictures of one size side by side, `TILES` in a row."""
+    """Tile pictures of one size, `TILES` per row."""
     width, height = pictures[0].size
     across = min(TILES, len(pictures))
     sheet = Image.new(pictures[0].mode, (across * width, math.ceil(len(pictures) / across) * height))
@@ -70,12 +70,12 @@ def tiled(pictures: Sequence[Image.Image]) -> Image.Image:
 
 
 def pillow(pixels_3HW: Pixels) -> Image.Image:
-    """See pixels as Pillow does; uint8, RGB."""
+    """Convert pixels, uint8 RGB (3, H, W), to a Pillow image."""
     return Image.fromarray(np.ascontiguousarray(pixels_3HW.transpose(1, 2, 0)))
 
 
 def png(image: Image.Image) -> bytes:
-    """Encode a picture without loss."""
+    """Encode an image as PNG."""
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=1)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Serving: the pages on a port of this machine's loopback, until Ctrl-C."""
+"""Serving: runs the web server on the loopback interface until Ctrl-C."""
 
 import os
 import socket
@@ -9,15 +9,15 @@ import uvicorn
 
 from mole.errors import SettingsError
 from pipeline.review.browsing.app import application
-from pipeline.review.browsing.look import Look
+from pipeline.review.browsing.session import Session
 from pipeline.review.browsing.settings import BrowseSettings
-from pipeline.storage import patience
+from pipeline.storage import retry
 
 LOOPBACK = "127.0.0.1"
 PATIENCE = 2
-"""Seconds that answers under way have at the end."""
+"""Timeout of running requests on shutdown in seconds."""
 STORE_PATIENCE = "5"
-"""Seconds for which a store that fails is asked again, unless the environment says otherwise: somebody waits for it."""
+"""Default duration of retries in seconds, short since a user is waiting."""
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 
 
@@ -25,28 +25,28 @@ def serve(settings: BrowseSettings, say: Callable[[str], None]) -> int:
     """Serve until Ctrl-C.
 
     Args:
-        settings: what the user asked for.
-        say: is told the address.
+        settings: the command's settings.
+        say: called with the URL.
 
     Returns:
-        How many labels were written.
+        Number of labels written.
 
     Raises:
-        SettingsError: a place is not there, or the port is taken.
+        SettingsError: a path does not exist, or the port is in use.
         StorageError: the table cannot be read.
     """
     listening = bound(settings.port)
     port = listening.getsockname()[1]
-    look = Look(settings)
+    session = Session(settings)
     try:
-        look.catalogue.start()
-        os.environ.setdefault(patience.SECONDS, STORE_PATIENCE)
-        address = f"http://{LOOPBACK}:{port}/?token={look.token}"
+        session.snapshot.start()
+        os.environ.setdefault(retry.SECONDS, STORE_PATIENCE)
+        address = f"http://{LOOPBACK}:{port}/?token={session.token}"
         say(address)
         if has_display() and not settings.no_open:
             webbrowser.open(address)
         config = uvicorn.Config(
-            application(look, port),
+            application(session, port),
             log_level="critical",
             access_log=False,
             timeout_graceful_shutdown=PATIENCE,
@@ -57,32 +57,32 @@ def serve(settings: BrowseSettings, say: Callable[[str], None]) -> int:
         try:
             uvicorn.Server(config).run([listening])
         finally:
-            written = look.labelling.written if look.catalogue.state.ready else 0
+            written = session.labelling.written if session.snapshot.state.ready else 0
         return written
     finally:
-        look.close()
+        session.close()
         listening.close()
 
 
 def bound(port: int) -> socket.socket:
-    """Take a port of the loopback; 0 takes a free one.
+    """Listen on a port of the loopback interface; 0 for a free one.
 
     Raises:
-        SettingsError: another program has it.
+        SettingsError: the port is in use.
     """
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((LOOPBACK, port))
-        listening.listen()  # from now on who asks waits, and is not turned away
+        listening.listen()  # from now on connections are queued
     except OSError as reason:
         listening.close()
         raise SettingsError(
-            f"--port {port} cannot be had: {reason.strerror}; name another, or 0 for a free one"
+            f"--port {port} is not available: {reason.strerror}; give another, or 0 for a free one"
         ) from reason
     return listening
 
 
 def has_display() -> bool:
-    """Tell whether a browser could be opened here for whoever started the command."""
+    """Return whether a browser can be opened."""
     return any(os.environ.get(name) for name in DISPLAYS)

@@ -1,4 +1,4 @@
-"""The settings of a look through a verdict table in the browser."""
+"""Browse settings: the settings of `mole-scan browse`."""
 
 import getpass
 from typing import Annotated, Self
@@ -14,11 +14,11 @@ LABELS = "labels"
 class BrowseSettings(JobSettings):
     """Look through a verdict table in the browser: filter its images, see why each got its verdict, and label them.
 
-    Serves on this machine alone (127.0.0.1), to anyone who has the printed address. Labels go into --labels,
-    where `finetune --reviews` reads them. Ctrl-C ends it.
+    The server listens only on this machine (127.0.0.1) and accepts only the printed URL. Labels are written to
+    --labels, where `finetune --reviews` reads them. Ctrl-C ends it.
 
-    exit codes: 0 ended with Ctrl-C, 2 a wrong setting or a place that is not there, 3 a store failed, 4 --model is no
-    checkpoint, 143 SIGTERM
+    exit codes: 0 ended with Ctrl-C, 2 an invalid setting or a path that does not exist, 3 a store failed, 4 --model is
+    not a checkpoint, 143 SIGTERM
     """
 
     prefix = "MOLE_BROWSE_"
@@ -26,11 +26,11 @@ class BrowseSettings(JobSettings):
 
     table: Annotated[str, Field(min_length=1)] = Field(description="the folder URL of the verdict table")
     labels: Annotated[str, Field(min_length=1)] | None = Field(
-        None, description="the folder URL that labels go into (default: labels, beside the table's folder)"
+        None, description="the folder URL of the labels (default: labels, next to the table's folder)"
     )
     labeller: Annotated[str, Field(min_length=1)] = Field(
         default_factory=getpass.getuser,
-        description="the name that is recorded with each label (default: the user who is logged in)",
+        description="the name recorded with each label (default: the current user)",
     )
     model: Annotated[str, Field(min_length=1)] | None = Field(
         None,
@@ -44,23 +44,23 @@ class BrowseSettings(JobSettings):
     @model_validator(mode="after")
     def _labels_have_a_place(self) -> Self:
         if self.labels is None and self._parent is None:
-            raise ValueError("--labels must be given: nothing can lie beside --table")
+            raise ValueError("--labels is required: --table has no parent folder")
         return self
 
     @property
     def labels_folder(self) -> str:
-        """Where labels go."""
+        """The URL of the table of labels."""
         if self.labels is not None:
             return storage.absolute(self.labels)
         return storage.join(self._parent or "", LABELS)
 
     @property
     def _parent(self) -> str | None:
-        """The folder that the table's folder lies in; None where that is a whole bucket or disk."""
+        """The parent folder of the table's folder; None if it is a whole bucket or disk."""
         protocol, slashes, path = storage.absolute(self.table).rstrip("/").rpartition("://")
         parent, slash, _ = path.rpartition("/")
         return f"{protocol}{slashes}{parent}" if slash else None
 
-    def lasting(self) -> dict[str, list[str]]:
-        """List the places that must outlast the command: the table, the registry and the labels."""
-        return super().lasting() | ({} if self.labels is None else {"labels": [self.labels]})
+    def durable_places(self) -> dict[str, list[str]]:
+        """Return the paths that must outlast the command: table, registry and labels."""
+        return super().durable_places() | ({} if self.labels is None else {"labels": [self.labels]})

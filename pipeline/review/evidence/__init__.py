@@ -1,1 +1,1 @@
-"""Evidence: what a verdict table says of its images, and their bytes."""
+"""Evidence: statistics and images of a verdict table, for reports and reviews."""

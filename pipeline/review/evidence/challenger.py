@@ -1,4 +1,4 @@
-"""Challenger: the verdicts of a second model on the same images, beside those of the first."""
+"""Challenger: compares the verdicts of a second model with those of the first on the same images."""
 
 from dataclasses import dataclass
 
@@ -15,13 +15,13 @@ COMPARED = """
 
 @dataclass(frozen=True)
 class Challenger:
-    """What a challenger said.
+    """A challenger's verdicts.
 
     Attributes:
         model: its digest.
-        verdicts: images by verdict.
-        both: images that both models gave a verdict.
-        agreed: those of them whose verdicts are the same.
+        verdicts: numbers of images by verdict.
+        both: number of images with a verdict of both models.
+        agreed: number of those with equal verdicts.
     """
 
     model: str
@@ -31,12 +31,12 @@ class Challenger:
 
 
 def challenger(views: duckdb.DuckDBPyConnection, model: str, other: str) -> Challenger:
-    """Hold a challenger's verdicts beside a model's.
+    """Compare a challenger's verdicts with a model's.
 
     Args:
         views: a connection with the view `verdicts`.
         model: the model's digest.
-        other: the challenger's.
+        other: the challenger's digest.
     """
     rows = views.execute(COMPARED, {"model": model, "challenger": other}).fetchall()
     counts = {str(verdict): int(images) for verdict, images, _, _ in sorted(rows)}

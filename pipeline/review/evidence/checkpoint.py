@@ -1,4 +1,4 @@
-"""Checkpoint: what can be known of the model that a table's rows name by its digest: thresholds, and measured rates."""
+"""Checkpoint: finds the checkpoint of a model digest, with its thresholds and measured error rates."""
 
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,20 +15,20 @@ from pipeline.review.evidence.rates import EVALUATION, RATES, Measurement, colle
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS
 
-SHIPPED = "the detector that is shipped with MoLE Scan"
+SHIPPED = "the detector shipped with MoLE Scan"
 FOUND = (*STORE_FAULTS, MoleError, ValidationError, ValueError)
-"""What may be wrong with a place where a checkpoint once was; the next place is tried."""
+"""Errors of a location that no longer has a checkpoint; the next one is tried."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The model behind some rows.
+    """A model of the table.
 
     Attributes:
-        digest: its name.
-        name: as people call it.
-        config: its settings.
-        measured: what is known of its errors, what says most about other images first.
+        digest: its digest.
+        name: its description for people.
+        config: its configuration.
+        measured: its measured error rates, the most general first.
     """
 
     digest: str
@@ -38,19 +38,19 @@ class Checkpoint:
 
     @property
     def collection(self) -> str:
-        """The real images that its threshold was measured on."""
+        """The collection of real images that its threshold was measured on."""
         return collection_of(self.config)
 
 
 def find(digest: str, places: Iterable[str]) -> Checkpoint | None:
-    """Find a model by its digest; its weights are not loaded.
+    """Find the checkpoint of a digest; its weights are not loaded.
 
     Args:
-        digest: as the table's partition names it.
-        places: checkpoint folders and registries that may have it; those that are gone are passed over.
+        digest: the model's digest, as in the table's partition.
+        places: checkpoint folders and registries to search; missing ones are skipped.
 
     Returns:
-        None where none of them has it.
+        None if none of them has it.
     """
     for place in dict.fromkeys([EMBEDDED, *places]):
         try:
@@ -63,10 +63,10 @@ def find(digest: str, places: Iterable[str]) -> Checkpoint | None:
 
 
 def places_of(runs: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Name the places where runs had their models from, those of the last run first.
+    """Yield the model locations of runs, those of the newest run first.
 
     Args:
-        runs: settings of runs, the last first.
+        runs: settings of runs, the newest first.
     """
     for settings in runs:
         for name in ("registry", "model", "shadow"):
@@ -84,7 +84,7 @@ def _at(place: str, digest: str) -> Checkpoint | None:
         return Checkpoint(digest, f"a version of {place}", config, _measured(config, digest, version))
     if storage.is_local(place):
         return _described(Path(storage.absolute(place)), digest, place)
-    with tempfile.TemporaryDirectory() as folder:  # the digest takes the adapters; the tower stays where it is
+    with tempfile.TemporaryDirectory() as folder:  # the digest needs the adapters; the tower is not downloaded
         for name in (CONFIG, ADAPTERS):
             (Path(folder) / name).write_bytes(storage.read(storage.join(place, name)))
         return _described(Path(folder), digest, place, papers=place)

@@ -1,8 +1,8 @@
-"""Columns: what a condition in SQL can name beside the columns of the view `evidence`, whoever asks."""
+"""Columns: SQL columns for conditions, in addition to those of the view `evidence`."""
 
 SOURCE = r"""CASE WHEN regexp_matches(uri, '^https?://') THEN regexp_extract(uri, '^https?://([^/?#]*)', 1)
      ELSE regexp_extract(uri, '^(.*)/[^/]*$', 1) END"""
-"""Where an image comes from: the domain of a web address, else the folder that its file or shard lies in."""
+"""The source of an image: the domain of a web URL, else the folder of its file or shard."""
 
 ADDED = f'provenance.generator AS generator, {SOURCE} AS "source"'
-"""The generator that an image's file names, and where the image comes from."""
+"""The generator that an image's file names, and the image's source."""

@@ -1,4 +1,4 @@
-"""Drift: how far scores and verdicts have moved, from one run to the next and from one model to the next.
+"""Drift: changes of scores and verdicts between runs and between models.
 
 Legend: K bins.
 """
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from pipeline.records import MODEL
-from pipeline.review.evidence.judged import ODDS, Judged, Model
+from pipeline.review.evidence.model_rows import ODDS, Model, ModelRows
 
 BINS = 10
 STEPS = 20
-"""Bins of the index, and steps a unit of log odds that scores are counted in first."""
+"""Bins of the index, and initial bins per unit of log odds."""
 WATCH, ACT = 0.1, 0.25
-"""Siddiqi 2006, and the habit of credit scoring: below the one no change is seen, above the other a large one."""
+"""Thresholds of the index for a moderate and for a large change; Siddiqi 2006, as in credit scoring."""
 
 Window = tuple[datetime, datetime]
 
@@ -28,10 +28,10 @@ class Index:
     """A population stability index.
 
     Attributes:
-        value: 0 where two distributions are the same.
-        chance: what it stays below 19 times in 20 where nothing has changed, for so many images.
-        before: images of the reference.
-        after: images that are held against it.
+        value: 0 if the two distributions are equal.
+        chance: its 95 % quantile without any change, for these numbers of images.
+        before: number of images of the reference.
+        after: number of images compared with it.
     """
 
     value: float
@@ -41,7 +41,7 @@ class Index:
 
     @property
     def words(self) -> str:
-        """Say what it means, by the usual bounds and by chance."""
+        """The interpretation, by the usual thresholds and by chance."""
         if self.value <= self.chance:
             return "no more than chance gives with so few images" if self.chance > WATCH else "no change to be seen"
         if self.value < WATCH:
@@ -51,13 +51,13 @@ class Index:
 
 @dataclass(frozen=True)
 class Flips:
-    """What two models call the same images.
+    """The verdicts of two models on the same images.
 
     Attributes:
-        other: the model that judged them before.
-        images: that both gave a verdict.
-        changed: how many by (verdict of the other, verdict of this one), the same verdict included.
-        index: of this model's probabilities against the other's, on these images.
+        other: the earlier model.
+        images: number of images with a verdict of both.
+        changed: number of images by (verdict of the other, verdict of this one), equal verdicts included.
+        index: stability index of this model's probabilities against the other's.
     """
 
     other: Model
@@ -67,12 +67,12 @@ class Flips:
 
     @property
     def flipped(self) -> int:
-        """Images that the two call otherwise."""
+        """Number of images with different verdicts."""
         return sum(count for (before, after), count in self.changed.items() if before != after)
 
 
-def between(rows: Judged, before: Window, after: Window) -> Index | None:
-    """Hold the scores of a later time against those of an earlier one; None where either has none."""
+def between(rows: ModelRows, before: Window, after: Window) -> Index | None:
+    """Compare the scores of two time windows; None if either has none."""
     counted = rows.ask(
         f"SELECT floor({STEPS} * {ODDS})::BIGINT AS step, count(*) FILTER (scanned_at BETWEEN $1 AND $2) AS before, "
         "count(*) FILTER (scanned_at BETWEEN $3 AND $4) AS after FROM narrow WHERE probability IS NOT NULL "
@@ -83,11 +83,11 @@ def between(rows: Judged, before: Window, after: Window) -> Index | None:
     return index([row["before"] for row in counted], [row["after"] for row in counted])
 
 
-def flips(rows: Judged) -> Flips | None:
-    """Compare the model with the one before it, image by image; None where no image was scored by both.
+def flips(rows: ModelRows) -> Flips | None:
+    """Compare the model with the previous one, image by image; None if no image was scored by both.
 
-    Images are joined by a 64-bit hash of their place: in one of some 3 × 10^5 tables of ten million images a pair is
-    taken for another.
+    Images are joined by a 64-bit hash of unit and index: a collision occurs in one of some 3 × 10^5 tables of ten
+    million images.
     """
     if rows.other is None:
         return None
@@ -118,19 +118,20 @@ def flips(rows: Judged) -> Flips | None:
 
 
 def index(before: Sequence[int], after: Sequence[int]) -> Index | None:
-    """Measure how far a distribution has moved from a reference.
+    """Compute the stability index of a distribution against a reference.
 
     Args:
-        before: images of the reference in each of many narrow bins, in order.
-        after: images held against it in the same bins.
+        before: images of the reference in narrow bins, in order.
+        after: images compared with it in the same bins.
 
     Returns:
-        The sum over bins of (a - b) ln(a / b), a and b being shares; the bins are tenths of the reference, or fewer
-        where many of its images score alike, and half an image is added to each, so that an empty one has a logarithm.
-        None where either has no images.
+        The sum over bins of (a - b) ln(a / b), with shares a and b; the bins are deciles of the reference, or fewer if
+        many images have equal scores, and half an image is added to each bin to avoid log 0. None if either has no
+        images.
 
-    Source: the index is Jeffreys' divergence of the binned shares; its bound by chance is Yurdakul 2018 (Statistical
-    Properties of Population Stability Index): (1/n + 1/m) times chi-square of one degree less than there are bins.
+    Source: the index is Jeffreys' divergence of the binned shares; its distribution under no change is from Yurdakul
+    2018 (Statistical Properties of Population Stability Index): (1/n + 1/m) times chi-square with one degree of freedom
+    less than bins.
     """
     if not sum(before) or not sum(after):
         return None
@@ -146,7 +147,7 @@ def index(before: Sequence[int], after: Sequence[int]) -> Index | None:
 
 
 def _tenths(counts: NDArray[np.int_]) -> NDArray[np.int_]:
-    """Number the bin that each narrow bin falls into, so that bins hold a tenth each as nearly as can be; int (K,)."""
+    """Assign narrow bins to bins of about a tenth of the images each; int (K,)."""
     middle = np.cumsum(counts) - counts / 2
     tenth = np.minimum((BINS * middle / counts.sum()).astype(int), BINS - 1)
     return np.unique(tenth, return_inverse=True)[1].reshape(-1)

@@ -1,4 +1,4 @@
-"""Findings: the numbers of one model's rows: counts, scores, faults, and the images that are worth a look."""
+"""Findings: counts, score histogram, faults and image galleries of one model's rows."""
 
 import math
 from collections import Counter
@@ -9,19 +9,19 @@ from itertools import accumulate
 from typing import Any
 
 from mole.measuring.fitting import clopper_pearson
-from pipeline.review.evidence.judged import ODDS, Judged
+from pipeline.review.evidence.model_rows import ODDS, ModelRows
 from pipeline.review.evidence.suspicious import ORDER, SUSPICIOUS
 
 SHOWN = 12
-"""Images of a gallery."""
+"""Images per gallery."""
 COPIES = 8
-"""Times as many rows are read for a gallery: images with the same bytes are shown once."""
+"""Factor of rows read for a gallery, since images with equal bytes are shown once."""
 BINS, FINE = 48, 20
-"""Of the histogram, and steps a logit that it is counted in first."""
+"""Bins of the histogram, and initial bins per logit."""
 NEAR = 1.0
-"""Logits from a threshold, within which a score is doubtful."""
+"""Distance to a threshold in logits within which a score is doubtful."""
 MOST_LINES = 1_000_000
-"""Of the list of suspicious images: what a spreadsheet opens."""
+"""Maximum rows of the CSV file of suspicious images, a limit of spreadsheets."""
 
 PICTURE = (
     'unit, "index", uri, key, "offset", "length", content_hash, bytes, format, width, height, status, detail, logit, '
@@ -31,35 +31,35 @@ PICTURE = (
 
 @dataclass(frozen=True)
 class Share:
-    """How many of some images are something, with the exact 95 % interval."""
+    """A share of images with its exact 95 % interval."""
 
     count: int
     images: int
 
     @property
     def share(self) -> float:
-        """The share; 0 of no images."""
+        """The share; 0 without images."""
         return self.count / self.images if self.images else 0.0
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Clopper's and Pearson's; of no images all that is possible."""
+        """The Clopper-Pearson interval; (0, 1) without images."""
         return clopper_pearson(self.count, self.images) if self.images else (0.0, 1.0)
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What the rows come to.
+    """Counts of the rows.
 
     Attributes:
-        images: rows.
-        generated: called so.
-        real: called so.
-        unsure: neither.
-        declared: images by what their file declares, `generated` or `camera`.
-        contradicted: images whose verdict contradicts that.
-        since: time of the first row, None of none.
-        until: time of the last.
+        images: number of rows.
+        generated: number called generated.
+        real: number called real.
+        unsure: number called unsure.
+        declared: numbers by declared provenance, `generated` or `camera`.
+        contradicted: number of images whose verdict contradicts it.
+        since: time of the first row, None without rows.
+        until: time of the last row.
     """
 
     images: int
@@ -73,17 +73,17 @@ class Counts:
 
     @property
     def scored(self) -> int:
-        """Images with a verdict."""
+        """Number of images with a verdict."""
         return self.generated + self.real + self.unsure
 
     def share(self, verdict: str) -> Share:
-        """How many of those have this one."""
+        """The share of a verdict."""
         return Share(getattr(self, verdict), self.scored)
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Images whose logit lies from `low` up to `high`, by verdict."""
+    """A histogram bin: numbers of images with a logit in [low, high), by verdict."""
 
     low: float
     high: float
@@ -94,10 +94,10 @@ class Bin:
 
 @dataclass(frozen=True)
 class Scale:
-    """How the column `probability` follows from the logit: a straight line in log odds, found from the rows.
+    """The map from logit to probability, linear in log odds, estimated from the rows.
 
     Attributes:
-        slope: of the log odds.
+        slope: slope of the log odds.
         start: log odds at logit 0.
     """
 
@@ -105,63 +105,63 @@ class Scale:
     start: float
 
     def logit(self, odds: float) -> float:
-        """Find the logit of some log odds."""
+        """Return the logit of log odds."""
         return (odds - self.start) / self.slope
 
     def odds(self, logit: float) -> float:
-        """Find the log odds of a logit."""
+        """Return the log odds of a logit."""
         return self.start + self.slope * logit
 
     def chance(self, logit: float) -> float:
-        """Find the probability of a logit."""
+        """Return the probability of a logit."""
         return 0.5 * (1 + math.tanh(self.odds(logit) / 2))
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Where verdicts change, in logits; None where no row shows it."""
+    """The thresholds in logits; None if unknown."""
 
     real_below: float | None
     generated_above: float | None
 
 
-def counts(rows: Judged) -> Counts:
+def counts(rows: ModelRows) -> Counts:
     """Count the rows."""
-    [told] = rows.ask("""
+    [row] = rows.ask("""
         SELECT count(*) AS images, count(*) FILTER (verdict = 'generated') AS generated,
                count(*) FILTER (verdict = 'real') AS real, count(*) FILTER (verdict = 'unsure') AS unsure,
                count(*) FILTER (declared = 'generated') AS made, count(*) FILTER (declared = 'camera') AS taken,
                count(*) FILTER (contradicted) AS contradicted, min(scanned_at) AS since, max(scanned_at) AS until
         FROM narrow
     """)
-    return Counts(declared={"generated": told.pop("made"), "camera": told.pop("taken")}, **told)
+    return Counts(declared={"generated": row.pop("made"), "camera": row.pop("taken")}, **row)
 
 
-def scale(rows: Judged) -> Scale | None:
-    """Find how probabilities follow from logits; None where nothing was scored."""
-    [told] = rows.ask(f"""
+def scale(rows: ModelRows) -> Scale | None:
+    """Estimate the map from logits to probabilities; None if nothing was scored."""
+    [row] = rows.ask(f"""
         SELECT regr_slope({ODDS}, logit::DOUBLE) AS slope, regr_intercept({ODDS}, logit::DOUBLE) AS start,
                avg({ODDS} - logit) AS shift
         FROM narrow WHERE logit IS NOT NULL AND probability BETWEEN 1e-6 AND 0.999
     """)
-    if told["shift"] is None:
+    if row["shift"] is None:
         return None
-    if not told["slope"] or not told["slope"] > 0:  # NaN of one value
-        return Scale(1.0, told["shift"])
-    return Scale(told["slope"], told["start"])
+    if not row["slope"] or not row["slope"] > 0:  # NaN for a single value
+        return Scale(1.0, row["shift"])
+    return Scale(row["slope"], row["start"])
 
 
-def bounds(rows: Judged) -> Bounds:
-    """Find where verdicts change: the least logit of a `generated`, and the least of an `unsure`."""
-    [told] = rows.ask("""
+def bounds(rows: ModelRows) -> Bounds:
+    """Infer the thresholds: the lowest logit of a `generated` row, and of an `unsure` row."""
+    [row] = rows.ask("""
         SELECT min(logit) FILTER (verdict = 'generated') AS above, min(logit) FILTER (verdict = 'unsure') AS below
         FROM narrow WHERE isfinite(logit)
     """)
-    return Bounds(told["below"], told["above"])
+    return Bounds(row["below"], row["above"])
 
 
-def histogram(rows: Judged) -> list[Bin]:
-    """Count the images in at most `BINS` bins of equal width; the first and the last hold what lies farther out."""
+def histogram(rows: ModelRows) -> list[Bin]:
+    """Compute a histogram with at most `BINS` bins of equal width; outliers are in the first and last bin."""
     fine = rows.ask(f"""
         SELECT floor(logit * {FINE})::BIGINT AS step, count(*) AS images,
                count(*) FILTER (verdict = 'real') AS real, count(*) FILTER (verdict = 'unsure') AS unsure,
@@ -186,8 +186,8 @@ def histogram(rows: Judged) -> list[Bin]:
     ]
 
 
-def faults(rows: Judged) -> list[dict[str, Any]]:
-    """List the kinds of faults with some examples each, the most frequent first."""
+def faults(rows: ModelRows) -> list[dict[str, Any]]:
+    """List the fault statuses with some examples each, the most frequent first."""
     return rows.ask("""
         WITH numbered AS (
             SELECT status, detail, uri, key, "offset", row_number() OVER (PARTITION BY status) AS number
@@ -199,24 +199,24 @@ def faults(rows: Judged) -> list[dict[str, Any]]:
     """)
 
 
-def gallery(rows: Judged, condition: str, order: str, shown: Container[object] = ()) -> list[dict[str, Any]]:
-    """Choose the first images that meet a condition, those of the same bytes once.
+def gallery(rows: ModelRows, condition: str, order: str, shown: Container[object] = ()) -> list[dict[str, Any]]:
+    """Select the first images that match a condition, without duplicates.
 
     Args:
-        rows: the model's.
+        rows: the model's rows.
         condition: SQL on the view `evidence`.
-        order: SQL, which comes first.
-        shown: contents that stand elsewhere already.
+        order: SQL to sort by.
+        shown: contents that are displayed already.
     """
     found = rows.ask(
         f"SELECT {PICTURE} FROM evidence WHERE {condition} ORDER BY {order} LIMIT {SHOWN * COPIES}"
     )  # fmt: skip
-    chosen = {_content(row): row for row in reversed(found)}  # of the same bytes the first stays
+    chosen = {_content(row): row for row in reversed(found)}  # of duplicates, the first stays
     return [row for row in found if chosen[_content(row)] is row and _content(row) not in shown][:SHOWN]
 
 
-def galleries(rows: Judged, limits: Bounds) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Choose the images that are worth a look, each kind under its name and each image once."""
+def galleries(rows: ModelRows, limits: Bounds) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Yield the galleries by name, each image once."""
     some = {
         "suspicious": gallery(rows, f"{SUSPICIOUS} AND NOT contradicted", ORDER),
         "declared generated": gallery(rows, "contradicted AND declared = 'generated'", 'logit, unit, "index"'),
@@ -231,5 +231,5 @@ def galleries(rows: Judged, limits: Bounds) -> Iterator[tuple[str, list[dict[str
 
 
 def _content(row: dict[str, Any]) -> object:
-    """Tell what an image shows: its bytes, or where those are not known its place."""
+    """Return the identity of an image: its content hash, or unit and index if unknown."""
     return row["content_hash"] or (row["unit"], row["index"])

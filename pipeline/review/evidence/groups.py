@@ -1,23 +1,23 @@
-"""Groups: one model's rows by where the images come from and by what they are, the largest groups and the rest."""
+"""Groups: counts of one model's rows by source, format and size."""
 
 from dataclasses import dataclass
 
 from pipeline.review.evidence.findings import Share
-from pipeline.review.evidence.judged import Judged
+from pipeline.review.evidence.model_rows import ModelRows
 
 SHOWN = 12
-"""Groups of a table; the others are one line."""
+"""Groups per table; the rest is one row."""
 TALLIES = ("images", "scored", "generated", "unsure")
 ARCHIVE = r"\.(tar|tar\.gz|tgz|tar\.bz2|tbz2?|tar\.xz|txz|tar\.zst|tzst)$"
 MOST_ARCHIVES = 200
-"""Archives that are groups of their own; where there are more, their folders are."""
+"""Maximum number of archives that are groups of their own; if there are more, their folders are."""
 SIDES = (256, 512, 768, 1024, 2048)
-"""Where the classes of sizes end, pixels of the shorter side."""
+"""Upper bounds of the size classes, in pixels of the shorter side."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Some images that have a property in common; of a last group it is that they belong to none of the others."""
+    """A group of images with a common property, or the rest."""
 
     name: str
     images: int
@@ -27,12 +27,12 @@ class Group:
 
     @property
     def called(self) -> Share:
-        """How many of those with a verdict are called generated."""
+        """The share called generated among those with a verdict."""
         return Share(self.generated, self.scored)
 
 
-def groups(rows: Judged) -> dict[str, list[Group]]:
-    """Count the images by where they come from, by format and by size; properties that no image has are left out."""
+def groups(rows: ModelRows) -> dict[str, list[Group]]:
+    """Count the images by source, format and size; properties that no image has are omitted."""
     carried = rows.columns("verdicts").get("carried", "")
     url = "coalesce(carried.url, uri)" if '"url"' in carried or "url VARCHAR" in carried else "uri"
     rows.run(f"""
@@ -63,18 +63,18 @@ def groups(rows: Judged) -> dict[str, list[Group]]:
         "shorter side": f"SELECT CASE {sides} WHEN side IS NOT NULL THEN {len(SIDES)} END::VARCHAR AS name, {narrow} "
         "FROM narrow GROUP BY 1",
     }
-    largest = {title: _largest(rows, question) for title, question in found.items()}
+    largest = {title: _largest(rows, sql) for title, sql in found.items()}
     largest["shorter side"] = [
         _sized(group) for group in sorted(largest["shorter side"], key=lambda one: (not one.name, one.name))
     ]
     return {title: some for title, some in largest.items() if any(group.name for group in some)}
 
 
-def _largest(rows: Judged, question: str) -> list[Group]:
-    """Keep the largest groups, and sum up the others."""
-    found = rows.ask(f"FROM ({question}) ORDER BY images DESC, name NULLS LAST LIMIT {SHOWN}")
+def _largest(rows: ModelRows, sql: str) -> list[Group]:
+    """Return the largest groups, and the sum of the others."""
+    found = rows.ask(f"FROM ({sql}) ORDER BY images DESC, name NULLS LAST LIMIT {SHOWN}")
     [every] = rows.ask(
-        f"SELECT count(*) AS groups, {', '.join(f'sum({one}) AS {one}' for one in TALLIES)} FROM ({question})"
+        f"SELECT count(*) AS groups, {', '.join(f'sum({one}) AS {one}' for one in TALLIES)} FROM ({sql})"
     )
     kept = [Group(row["name"] or "", *(int(row[one]) for one in TALLIES)) for row in found]
     if every["groups"] > len(kept):
@@ -84,7 +84,7 @@ def _largest(rows: Judged, question: str) -> list[Group]:
 
 
 def _sized(group: Group) -> Group:
-    """Name a class of sizes."""
+    """Name a size class."""
     if not group.name:
         return group
     place = int(group.name)

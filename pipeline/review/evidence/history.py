@@ -1,4 +1,4 @@
-"""History: the runs that wrote a model's rows, how fast, and what they called generated, from first to last."""
+"""History: the runs that wrote a model's rows, with throughput and share called generated over time."""
 
 import json
 from collections.abc import Sequence
@@ -10,45 +10,45 @@ from typing import Any
 import numpy as np
 
 from pipeline.review.evidence.findings import Share
-from pipeline.review.evidence.judged import Judged
+from pipeline.review.evidence.model_rows import ModelRows
 
 MOST_RUNS = 20
 FEWEST_STEPS = 4
-"""Of a run's progress that show a course."""
+"""Minimum points of a run's progress for a chart."""
 FEWEST_IMAGES, FEWEST_SECONDS = 10, 10.0
-"""That a course is worth being drawn of."""
+"""Minimum images and seconds for a chart."""
 FEWEST_SPANS = 3
 BUCKETS = 60
 WIDTHS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400, 604_800)
-"""Seconds of a span: the first of which so many buckets are enough."""
+"""Candidate widths of a time span in seconds: the first with at most `BUCKETS` spans is used."""
 SECOND = 1_000_000
-"""Microseconds."""
+"""In microseconds."""
 WRITERS = ("scan", "rescan")
 PROGRESS = "progress"
-"""The column of a run's record that says how many images were done after how many seconds."""
+"""The column of a run record with images done over time."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run that wrote to the table, whatever its model.
+    """A run that wrote to the table, with any model.
 
     Attributes:
-        id: of its record.
+        id: the run's id.
         job: scan or rescan.
-        started: when.
-        ended: when; None while it runs and where it was killed.
-        seconds: how long; None likewise.
-        exit_code: of the command; None likewise.
-        written: rows.
-        faults: of them without a verdict.
-        version: of the program.
-        command: how it was started.
-        error: what ended it, empty where nothing did.
-        settings: as they were read.
-        model: digest of the model, where the run says.
-        called: of the rows that it wrote for this model, those called generated.
-        steps: seconds from its start and images done by then, where it kept them.
-        summary: what it did in the end, as it wrote; empty where it came to no end.
+        started: start time.
+        ended: end time; None while it runs and if it was killed.
+        seconds: duration; None likewise.
+        exit_code: exit code of the command; None likewise.
+        written: number of rows written.
+        faults: number of those without a verdict.
+        version: version of MoLE Scan.
+        command: its command line.
+        error: its error message, empty if none.
+        settings: its settings.
+        model: digest of its model, if recorded.
+        called: share called generated of the rows written for this model.
+        steps: seconds since its start and images done, if recorded.
+        summary: its summary; empty if it did not finish.
     """
 
     id: str
@@ -70,14 +70,14 @@ class Run:
 
     @property
     def rate(self) -> float | None:
-        """Images a second, start and end included."""
+        """Images per second over the whole run."""
         return self.written / self.seconds if self.seconds and self.written else None
 
     @property
     def course(self) -> list[tuple[float, float]]:
-        """Images a second in equal spans from its start, each with the seconds at its end; 0 before the first image.
+        """Images per second in equal time spans, each with the seconds at its end; 0 before the first image.
 
-        Empty where it kept no steps, or scored too few images, or for too short a time, to show a course.
+        Empty if there are no steps, or too few images or too little time for a chart.
         """
         if len(self.steps) < FEWEST_STEPS or not self.steps[-1][0]:
             return []
@@ -87,33 +87,33 @@ class Run:
             return []
         times, images = zip(
             *({0.0: 0, begun: 0} | dict(self.steps)).items(), strict=True
-        )  # of one time the last counts
+        )  # the last of equal times counts
         ends = np.linspace(0, times[-1], min(BUCKETS, len(times) - 1) + 1)
         rates = np.diff(np.interp(ends, times, images)) / ends[1]
         return list(zip(ends[1:].tolist(), rates.tolist(), strict=True))
 
     @property
     def _begun(self) -> float:
-        """When its first images began: of older records, whose steps begin with them, one step before."""
+        """Start of the first images in seconds; for older records, whose steps begin with them, one step before."""
         (first, _), (second, _) = self.steps[:2]
         return max((at for at, done in self.steps if not done), default=max(0.0, first - (second - first)))
 
     @property
     def window(self) -> tuple[datetime, datetime]:
-        """The time in which its rows lie; records are kept to the second."""
+        """The time window of its rows; records have a resolution of one second."""
         return self.started, (self.ended or datetime.now(UTC)) + timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
 class Span:
-    """Some time, and the rows that were written in it.
+    """A time span, and the rows written in it.
 
     Attributes:
-        since: its beginning.
-        seconds: its length.
-        images: rows.
-        scored: of them with a verdict.
-        generated: of them called generated.
+        since: its start.
+        seconds: its duration.
+        images: number of rows.
+        scored: number of those with a verdict.
+        generated: number of those called generated.
     """
 
     since: datetime
@@ -124,7 +124,7 @@ class Span:
 
     @property
     def rate(self) -> float:
-        """Images a second."""
+        """Images per second."""
         return self.images / self.seconds if self.seconds else 0.0
 
     @property
@@ -133,8 +133,8 @@ class Span:
         return Share(self.generated, self.scored)
 
 
-def runs(rows: Judged) -> list[Run]:
-    """List the runs that wrote to the table, the last first; a table may have none on record."""
+def runs(rows: ModelRows) -> list[Run]:
+    """List the runs that wrote to the table, the newest first; a table may have no records."""
     columns = rows.columns("runs")
     steps = f"to_json({PROGRESS})" if PROGRESS in columns else "NULL"
     found = rows.ask(f"""
@@ -147,8 +147,8 @@ def runs(rows: Judged) -> list[Run]:
     return [_run(rows, row) for row in found]
 
 
-def spans(rows: Judged) -> list[Span]:
-    """Count what was written in equal spans of time, from the first row to the last."""
+def spans(rows: ModelRows) -> list[Span]:
+    """Count the rows in equal time spans, from the first row to the last."""
     [ends] = rows.ask(
         "SELECT min(epoch_us(scanned_at)) AS low, max(epoch_us(scanned_at)) AS high, count(*) AS images FROM narrow"
     )
@@ -171,29 +171,29 @@ def spans(rows: Judged) -> list[Span]:
 
 
 def worth_drawing(some: Sequence[Span]) -> bool:
-    """Tell whether so many images over so long show a course."""
+    """Return whether time spans have enough images and time for a chart."""
     images = sum(span.images for span in some)
     return len(some) >= FEWEST_SPANS and images >= FEWEST_IMAGES and sum(one.seconds for one in some) > FEWEST_SECONDS
 
 
-def _run(rows: Judged, row: dict[str, Any]) -> Run:
+def _run(rows: ModelRows, row: dict[str, Any]) -> Run:
     steps = _steps(row.pop("steps"))
     settings, summary = (json.loads(row.pop(name) or "null") or {} for name in ("settings", "summary"))
     made = Run(
         **row | {"error": row["error"] or ""}, settings=settings, summary=summary, steps=steps, called=Share(0, 0)
     )
-    [told] = rows.ask(
+    [counts] = rows.ask(
         "SELECT count(verdict) AS scored, count(*) FILTER (verdict = 'generated') AS generated FROM narrow "
         "WHERE scanned_at BETWEEN ? AND ?",
         *made.window,
     )
-    return Run(**vars(made) | {"called": Share(told["generated"], told["scored"])})
+    return Run(**vars(made) | {"called": Share(counts["generated"], counts["scored"])})
 
 
-def _steps(told: str | None) -> tuple[tuple[float, int], ...]:
-    """Read what a record kept of its progress; anything but pairs of numbers that never fall is as good as nothing."""
+def _steps(text: str | None) -> tuple[tuple[float, int], ...]:
+    """Parse the progress of a record; empty unless it is a list of monotonic pairs."""
     try:
-        pairs: Sequence[Any] = json.loads(told or "null") or ()
+        pairs: Sequence[Any] = json.loads(text or "null") or ()
         pairs = json.loads(pairs) if isinstance(pairs, str) else pairs
         steps = tuple((float(seconds), int(images)) for seconds, images in pairs)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Original: the bytes of an image that a verdict table names, if they are still the ones that were judged."""
+"""Original: reads the bytes of an image of a verdict table again, and checks that they are unchanged."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,48 +17,47 @@ from pipeline.scan.reading.unit import Name
 from pipeline.scan.table.selection import GAP, LONGEST
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of
-from pipeline.storage.patience import is_near
+from pipeline.storage.retry import is_never_retried
 
 HASH_BYTES = 16
 MOST_BYTES = 64 << 20
-AT_A_TIME = 64 << 20
-"""Bytes that are asked for together, or one image where that is larger."""
+BATCH_BYTES = 64 << 20
+"""Maximum bytes of parallel requests, or one image if that is larger."""
 COLUMNS = ("unit", "index", "uri", "offset", "length", "content_hash")
-"""What must be known of an image to read it again; `status` and `detail` beside it spare readings in vain."""
+"""The columns needed to read an image again; `status` and `detail` avoid futile reads."""
 
 Row = Mapping[str, Any]
-"""A row of the verdict table, at least `COLUMNS`."""
+"""A row of the verdict table with at least `COLUMNS`."""
 
 
 @dataclass(frozen=True)
-class Gone:
-    """Why an image's bytes cannot be had: the status that a rescan would give it, and the reason in words."""
+class Unavailable:
+    """The reason why an image's bytes are not available: the status that a rescan would give, and a text."""
 
     status: Status
     detail: str
 
 
-Answer = tuple[Row, bytes | Gone]
-"""A row, with the bytes of its image."""
+Answer = tuple[Row, bytes | Unavailable]
+"""A row with the bytes of its image."""
 
 
-def original(row: Row) -> bytes | Gone:
+def original(row: Row) -> bytes | Unavailable:
     """Read one image again; see `originals`."""
     [(_, found)] = originals([row])
     return found
 
 
 def originals(rows: Iterable[Row]) -> Iterator[Answer]:
-    """Read images again: in a shard by byte range, near ones in one request; a unit without ranges from its beginning.
+    """Read images again: in a shard by byte range, coalescing near ones; in a unit without ranges from its start.
 
     Args:
-        rows: of the verdict table; those of a unit that lie side by side are read together, and least is read where
-            they are in its order. They are taken as they are needed: at a time the rows of one unit are held, and the
-            bytes of `AT_A_TIME`.
+        rows: rows of the verdict table; best sorted by unit and index, since consecutive rows of a unit are read
+            together. They are consumed lazily: the rows of one unit and `BATCH_BYTES` bytes are held at a time.
 
     Yields:
-        Each row once, in the order of the rows (of a unit that is read from its beginning, in the order of that), with
-        the file's bytes or the reason why there are none: the store's, or that other bytes lie there now.
+        Each row once, in input order (for a unit read from its start, in the unit's order), with the bytes or the
+        reason why they are not available, such as changed content.
     """
     with ThreadPoolExecutor(READERS) as readers:
         for entire, readings in groupby(_readings(rows), key=lambda reading: reading.is_entire):
@@ -67,8 +66,8 @@ def originals(rows: Iterable[Row]) -> Iterator[Answer]:
                     yield from _from_beginning(reading.rows)
                 continue
             for together in _batches(readings):
-                # a disk is read in order; a network answers many at once
-                read = map if is_near(together[0].rows[0]["uri"] or "") else readers.map
+                # local reads are sequential, network reads parallel
+                read = map if is_never_retried(together[0].rows[0]["uri"] or "") else readers.map
                 yield from chain.from_iterable(read(_read, together))
 
 
@@ -77,8 +76,8 @@ class Reading:
     """Rows that are read together.
 
     Attributes:
-        rows: of one unit, in its order.
-        is_entire: whether the unit is read from its beginning for them; else they lie near each other, or are one file.
+        rows: rows of one unit, in its order.
+        is_entire: whether the unit is read from its start; else the rows are near each other, or one file.
     """
 
     rows: list[Row]
@@ -86,14 +85,14 @@ class Reading:
 
     @property
     def size(self) -> int:
-        """Bytes that are asked for, as far as the table tells."""
+        """Bytes to read, as far as known."""
         first, last = self.rows[0], self.rows[-1]
         if first["length"] is None:
             return first.get("bytes") or 0
         return int(last["offset"] + last["length"] - first["offset"])
 
     def continues_with(self, row: Row) -> bool:
-        """Tell whether one request for all of these and a further row wastes little and stays short."""
+        """Return whether a further row should be read in the same request."""
         last = self.rows[-1]
         if row["length"] is None or last["length"] is None or row["uri"] != last["uri"]:
             return False
@@ -102,7 +101,7 @@ class Reading:
 
 
 def _readings(rows: Iterable[Row]) -> Iterator[Reading]:
-    """Put those rows together that are read together."""
+    """Group rows that are read together."""
     for _, some in groupby(rows, key=lambda row: row["unit"]):
         own = list(some)
         if any(map(_lacks_range, own)):
@@ -119,11 +118,11 @@ def _readings(rows: Iterable[Row]) -> Iterator[Reading]:
 
 
 def _batches(readings: Iterable[Reading]) -> Iterator[list[Reading]]:
-    """Put readings together that may be under way at the same time."""
+    """Group readings that may run in parallel."""
     held: list[Reading] = []
     size = 0
     for reading in readings:
-        if held and (len(held) == READERS or size + reading.size > AT_A_TIME):
+        if held and (len(held) == READERS or size + reading.size > BATCH_BYTES):
             yield held
             held, size = [], 0
         held.append(reading)
@@ -133,12 +132,12 @@ def _batches(readings: Iterable[Reading]) -> Iterator[list[Reading]]:
 
 
 def _has_none(row: Row) -> bool:
-    """Tell whether a scan found no bytes of an image in its unit (a sample without one, a tear): nor would another."""
+    """Return whether the image has no bytes in its unit, as for a sample without an image or a torn archive."""
     return row["content_hash"] is None and row.get("status") not in (None, Status.OK, *PASSING)
 
 
 def _lacks_range(row: Row) -> bool:
-    """Tell whether an image is found only by reading its unit from the beginning: no range leads to it."""
+    """Return whether an image can only be found by reading its unit from the start."""
     if row["length"] is not None or row["uri"] is None or _has_none(row):
         return False
     name = Name.parse(row["unit"])
@@ -146,7 +145,7 @@ def _lacks_range(row: Row) -> bool:
 
 
 def _read(reading: Reading) -> list[Answer]:
-    """Read near images in one request, and each alone where that is refused: the end of a shard may be gone."""
+    """Read near images in one request, or each alone if that fails, since a shard may have been truncated."""
     rows = reading.rows
     if len(rows) > 1:
         start = rows[0]["offset"]
@@ -160,49 +159,49 @@ def _read(reading: Reading) -> list[Answer]:
     return [(row, _checked(row, _alone(row))) for row in rows]
 
 
-def _alone(row: Row) -> bytes | Gone:
+def _alone(row: Row) -> bytes | Unavailable:
     uri, offset, length = row["uri"], row["offset"], row["length"]
     if _has_none(row):
-        return Gone(Status(row["status"]), row.get("detail") or "no bytes")
+        return Unavailable(Status(row["status"]), row.get("detail") or "no bytes")
     if uri is None:
-        return Gone(Status.MISSING, "its source named no place")
+        return Unavailable(Status.MISSING, "its source named no place")
     if (length or 0) > MOST_BYTES:
-        return Gone(Status.TOO_LARGE, f"{length:,} bytes, over the bound of {MOST_BYTES:,}")
+        return Unavailable(Status.TOO_LARGE, f"{length:,} bytes, over the bound of {MOST_BYTES:,}")
     try:
         if length is not None:
             return storage.read_range(uri, offset, offset + length)
         data = storage.read(uri, most=MOST_BYTES + 1)
     except STORE_FAULTS as reason:
-        return Gone(*fault_of(reason))
-    return data if len(data) <= MOST_BYTES else Gone(Status.TOO_LARGE, f"over the bound of {MOST_BYTES:,} bytes")
+        return Unavailable(*fault_of(reason))
+    return data if len(data) <= MOST_BYTES else Unavailable(Status.TOO_LARGE, f"over the bound of {MOST_BYTES:,} bytes")
 
 
 def _from_beginning(rows: Sequence[Row]) -> Iterator[Answer]:
-    """Read a unit for some of its images; one that is passed without being met is missing."""
+    """Read a unit from its start for some of its images; those not found are missing."""
     place = next(row for row in rows if _lacks_range(row))
     name, uri = Name.parse(place["unit"]), place["uri"]
-    missing = Gone(Status.MISSING, f"it was not found again in {uri}")
+    missing = Unavailable(Status.MISSING, f"it was not found again in {uri}")
     left = sorted(rows, key=lambda row: row["index"], reverse=True)
     try:
         for found in read_unit(unit_now(name, uri), ReadOptions(MOST_BYTES, name.member)):
             while left and left[-1]["index"] < found["index"]:
                 yield left.pop(), missing
             while left and left[-1]["index"] == found["index"]:
-                fault = Gone(Status(found["status"] or Status.EMPTY), found["detail"] or "no bytes")
+                fault = Unavailable(Status(found["status"] or Status.EMPTY), found["detail"] or "no bytes")
                 row = left.pop()
                 yield row, fault if found["data"] is None else _checked(row, found["data"])
             if not left:
                 return
     except StorageError as reason:
-        missing = Gone(Status.UNREACHABLE, str(reason))
+        missing = Unavailable(Status.UNREACHABLE, str(reason))
     yield from ((row, missing) for row in reversed(left))
 
 
-def _checked(row: Row, found: bytes | Gone) -> bytes | Gone:
-    """Insist on the bytes that were judged, where the table says which those were."""
+def _checked(row: Row, found: bytes | Unavailable) -> bytes | Unavailable:
+    """Check that the bytes have the recorded content hash, if there is one."""
     judged = row["content_hash"]
-    if isinstance(found, Gone) or judged is None:
+    if isinstance(found, Unavailable) or judged is None:
         return found
     if hashlib.sha256(found).digest()[:HASH_BYTES] == judged:
         return found
-    return Gone(Status.MISSING, f"other bytes lie in {row['uri']} since it was scanned; scan it again")
+    return Unavailable(Status.MISSING, f"the content of {row['uri']} has changed since it was scanned; scan it again")

@@ -1,6 +1,6 @@
-"""Pictures: thumbnails of images that a verdict table names, or why there are none; bounded in all that they cost.
+"""Pictures: thumbnails of images of a verdict table, within bounds on time and bytes.
 
-Bytes are read by threads that nobody waits for once their time is over.
+Bytes are read by daemon threads, which are abandoned after their timeout.
 """
 
 import time
@@ -15,30 +15,30 @@ from typing import Any
 from mole.errors import MoleError
 from pipeline.images.thumbnail import MOST_BYTES, MOST_PIXELS, Thumbnail, thumbnail
 from pipeline.records import Status
-from pipeline.review.evidence.original import Gone, originals
+from pipeline.review.evidence.original import Unavailable, originals
 from pipeline.storage.fault import STORE_FAULTS
 
 AT_ONCE = 4
 ONE, ALL = 10.0, 40.0
-"""Seconds: for reading the images of one unit, and for all."""
+"""Timeouts in seconds: for the images of one unit, and for all."""
 ALL_BYTES = 512 << 20
-"""Bytes read, of all."""
+"""Maximum bytes to read for all images."""
 MOVED = "not there any more"
-"""Of an image whose file is no longer where it was scanned."""
+"""The reason for an image whose file no longer exists."""
 
 Place = tuple[str, int]
 Row = Mapping[str, Any]
-Answer = tuple[Row, bytes | Gone]
+Answer = tuple[Row, bytes | Unavailable]
 
 
 @dataclass
 class _Reading:
-    """One thread's reading of the images of a unit.
+    """A thread that reads the images of a unit.
 
     Attributes:
         rows: of one unit.
-        ends: when nobody waits for it any more.
-        answers: what it has read, and None at its end.
+        ends: time at which it is abandoned.
+        answers: queue of its results, with None at the end.
     """
 
     rows: list[Row]
@@ -46,11 +46,11 @@ class _Reading:
     answers: "Queue[Answer | None]" = field(default_factory=lambda: Queue(maxsize=1))
 
     def begin(self) -> None:
-        """Start; a thread that hangs ends with the process."""
+        """Start the daemon thread."""
         Thread(target=self._read, daemon=True).start()
 
     def results(self) -> Iterator[Answer]:
-        """Yield what is read, until all is, or the time is over and nothing waits."""
+        """Yield the results until the end or the timeout."""
         while True:
             try:
                 answer = self.answers.get(timeout=max(0.001, self.ends - time.monotonic()))
@@ -66,18 +66,18 @@ class _Reading:
                 self.answers.put(answer)
         except (*STORE_FAULTS, MoleError) as reason:
             for row in self.rows:
-                self.answers.put((row, Gone(Status.UNREACHABLE, str(reason))))
+                self.answers.put((row, Unavailable(Status.UNREACHABLE, str(reason))))
         self.answers.put(None)
 
 
 def pictures(rows: Sequence[Row]) -> dict[Place, Thumbnail]:
-    """Make small pictures of some rows of a verdict table.
+    """Make thumbnails for rows of a verdict table.
 
     Args:
-        rows: with the columns of `original`, `bytes`, `width` and `height`; the same image may stand there twice.
+        rows: rows with the columns of `original`, `bytes`, `width` and `height`; duplicates are allowed.
 
     Returns:
-        One for each image, by unit and index.
+        Thumbnails by unit and index.
     """
     wanted: dict[Place, Row] = {_place(row): row for row in rows}
     made = {place: Thumbnail(why=why) for place, row in wanted.items() if (why := _refused(row))}
@@ -104,7 +104,7 @@ def _place(row: Row) -> Place:
 
 
 def _refused(row: Row) -> str:
-    """Say why an image is not even read; empty where it is."""
+    """Return why an image is not read at all; else empty."""
     size, pixels = row["length"] or row["bytes"] or 0, (row["width"] or 0) * (row["height"] or 0)
     if size > MOST_BYTES:
         return f"not shown: {size:,} bytes, over the bound of {MOST_BYTES:,} for a thumbnail"
@@ -113,11 +113,11 @@ def _refused(row: Row) -> str:
     return ""
 
 
-def _shown(found: bytes | Gone) -> Thumbnail:
-    return Thumbnail(why=_said(found)) if isinstance(found, Gone) else thumbnail(found)
+def _shown(found: bytes | Unavailable) -> Thumbnail:
+    return Thumbnail(why=_reason(found)) if isinstance(found, Unavailable) else thumbnail(found)
 
 
-def _said(gone: Gone) -> str:
+def _reason(gone: Unavailable) -> str:
     if gone.status is Status.MISSING and gone.detail.startswith("no such"):
         return MOVED
     return f"not shown: {gone.status.replace('_', ' ')}, {gone.detail}"

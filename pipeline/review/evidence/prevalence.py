@@ -1,4 +1,4 @@
-"""Prevalence: how many images are really generated, as far as counts of verdicts and a model's known errors can tell.
+"""Prevalence: estimates the share of generated images from verdict counts and a model's measured error rates.
 
 Legend: D draws.
 """
@@ -21,16 +21,16 @@ Draws = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Prevalence:
-    """A share of generated images, estimated.
+    """An estimated share of generated images.
 
     Attributes:
-        value: Rogan and Gladen's estimate, cut to [0, 1]; None where the detection rate is not known, or is no higher
-            than the rate of false positives.
+        value: the Rogan-Gladen estimate, clipped to [0, 1]; None if the detection rate is unknown, or not above the
+            false-positive rate.
         low: lower end of the 95 % interval.
-        high: upper end; 1 where the detection rate is not known.
-        separates: whether the rates differ surely enough to tell anything: in no more than 2.5 % of the draws does the
-            detection rate fall to the rate of false positives.
-        fits: whether such counts can come of these rates at all; where they cannot, the images are of another kind.
+        high: upper end; 1 if the detection rate is unknown.
+        separates: whether the rates differ significantly: the detection rate is at most the false-positive rate in no
+            more than 2.5 % of the draws.
+        fits: whether the counts are compatible with the rates; if not, the images are of another kind.
     """
 
     value: float | None
@@ -42,11 +42,11 @@ class Prevalence:
 
 @dataclass(frozen=True)
 class Expected:
-    """How many of the images called generated are, at a prevalence.
+    """Precision at a prevalence: the share of images called generated that are generated.
 
     Attributes:
-        value: Bayes' rule; None where the detection rate is not known.
-        low: with both rates at their unfavourable bounds; 0 where the detection rate is not known.
+        value: by Bayes' rule; None if the detection rate is unknown.
+        low: with both rates at their unfavourable bounds; 0 if the detection rate is unknown.
         high: with both at their favourable bounds.
     """
 
@@ -56,20 +56,19 @@ class Expected:
 
 
 def estimate(called: int, images: int, measured: Measurement) -> Prevalence:
-    """Estimate how many images are generated from how many are called so.
+    """Estimate the share of generated images from the number called generated.
 
-    The estimate is (called - alarms) / (found - alarms), in shares. Its interval carries the uncertainty of all three
-    shares: each is drawn from the distribution that its exact interval is a part of (for the lower end from the one
-    that unfavourable bounds come from, for the upper end from the other), and the ends are quantiles of what the draws
-    give. A draw whose rates do not separate excludes nothing.
+    The estimate is (called - alarms) / (found - alarms), in shares. Its interval combines the uncertainty of all three
+    shares: each is drawn from the beta distribution of its lower or upper Clopper-Pearson bound (the unfavourable one
+    for each end), and the ends are quantiles of the results. A draw whose rates do not separate excludes nothing.
 
     Args:
-        called: images called `generated`; those called `unsure` are not.
-        images: with a verdict.
-        measured: the model's rates.
+        called: number of images called `generated`, without `unsure`.
+        images: number of images with a verdict.
+        measured: the model's error rates.
 
     Source: Rogan and Gladen 1978, American Journal of Epidemiology 107, 71-76; the interval is that of Bayer, Fay and
-    Graubard 2022, arXiv:2205.13494 (melded confidence intervals), simple random samples.
+    Graubard 2022, arXiv:2205.13494 (melded confidence intervals) for simple random samples.
     """
     alarms, found = measured.alarms, measured.found
     rng = np.random.default_rng(SEED)
@@ -95,21 +94,21 @@ def estimate(called: int, images: int, measured: Measurement) -> Prevalence:
 
 
 def precision(prevalence: float, measured: Measurement) -> Expected:
-    """Foretell how many of the images called generated are, were this share of all images generated.
+    """Compute the precision at a prevalence.
 
     Args:
-        prevalence: the share.
-        measured: the model's rates.
+        prevalence: the assumed share of generated images.
+        measured: the model's error rates.
     """
     if measured.found is not None:
-        told = precision_at(prevalence, measured.found, measured.alarms)
-        return Expected(told.value, told.low, told.high)
+        result = precision_at(prevalence, measured.found, measured.alarms)
+        return Expected(result.value, result.low, result.high)
     all_found = Rate(1, 1, 1.0, 1.0, 1.0)
     return Expected(None, 0.0, precision_at(prevalence, all_found, measured.alarms).high)
 
 
 def _true_share(called_D: Draws, alarm_D: Draws, found_D: Draws, *, undecided: float) -> Draws:
-    """Undo a model's errors, draw by draw, within [0, 1]; float64 (D,)."""
+    """Correct for a model's errors, draw by draw, clipped to [0, 1]; float64 (D,)."""
     apart_D = found_D - alarm_D
     share_D = np.divide(called_D - alarm_D, apart_D, out=np.full(len(called_D), undecided), where=apart_D > 0)
     clipped_D: Draws = np.clip(share_D, 0, 1)
@@ -117,7 +116,7 @@ def _true_share(called_D: Draws, alarm_D: Draws, found_D: Draws, *, undecided: f
 
 
 def _drawn(rng: np.random.Generator, hits: int, images: int, *, upper: bool) -> Draws:
-    """Draw shares whose quantiles are Clopper's and Pearson's lower, or upper, bounds; float64 (D,)."""
+    """Draw shares whose quantiles are the lower or upper Clopper-Pearson bounds; float64 (D,)."""
     one, other = (hits + 1, images - hits) if upper else (hits, images - hits + 1)
     if one == 0 or other == 0:
         return np.full(DRAWS, 0.0 if one == 0 else 1.0)

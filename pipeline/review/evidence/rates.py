@@ -1,4 +1,4 @@
-"""Rates: how often a model is known to be wrong, measured on which images, each with the counts behind it."""
+"""Rates: the measured error rates of a model, with their collections and counts."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,13 +13,13 @@ from mole.measuring.metrics import Rate
 
 UNNAMED = "a collection that the model does not name"
 RATES, EVALUATION = "rates.json", "evaluation.json"
-"""Files beside a checkpoint: rates that somebody measured, and what a training measured at its end."""
+"""Files next to a checkpoint: externally measured rates, and the evaluation at the end of a training."""
 EVERYONE, SHIPPED = "all generators", "shipped"
-"""In an evaluation: all generators together, and files as they are."""
+"""Values in an evaluation: all generators together, and unmodified files."""
 
 
 class Kind(IntEnum):
-    """Which images a rate was measured on; the higher, the more it says about images from elsewhere."""
+    """The kind of images of a measurement; higher values generalize better to other images."""
 
     THRESHOLD = 1
     HELD_OUT = 2
@@ -29,21 +29,21 @@ class Kind(IntEnum):
 
 WORDS = {
     Kind.THRESHOLD: "the real images that set the threshold",
-    Kind.HELD_OUT: "images of the collections that it learned from, held out of its training",
-    Kind.SIBLING: "collections held out whole, each scored by a detector made alike that never saw it",
+    Kind.HELD_OUT: "held-out images of the collections that it was trained on",
+    Kind.SIBLING: "entire held-out collections, each scored by a detector trained in the same way without it",
     Kind.OTHER: "a collection that it never saw",
 }
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """Rates of one model at its threshold.
+    """Measured rates of a model at its threshold.
 
     Attributes:
-        collection: what the images are.
-        kind: how they stand to those that taught the model.
-        alarms: real images called `generated`.
-        found: generated images called `generated`; None where that was not measured.
+        collection: the collection of images.
+        kind: their relation to the training data.
+        alarms: rate of real images called `generated`.
+        found: rate of generated images called `generated`; None if not measured.
     """
 
     collection: str
@@ -53,22 +53,22 @@ class Measurement:
 
     @property
     def words(self) -> str:
-        """Say how the images stand to those that taught the model."""
+        """The images' relation to the training data, in words."""
         return WORDS[self.kind]
 
 
 def collection_of(config: CheckpointConfig) -> str:
-    """Name the real images that a checkpoint's threshold was measured on."""
+    """Return the name of the collection that a checkpoint's threshold was measured on."""
     return config.calibration.collection or UNNAMED
 
 
 def measurements(config: CheckpointConfig, digest: str, papers: Mapping[str, bytes]) -> list[Measurement]:
-    """List what is known of a model's errors, what says most about other images first.
+    """List the measurements of a model, the most general first.
 
     Args:
-        config: the checkpoint's settings.
-        digest: its name; rates of another model, or at another threshold, are left out.
-        papers: the files `RATES` and `EVALUATION` that lie beside it, where they do.
+        config: the checkpoint's configuration.
+        digest: its digest; rates of another model, or at another threshold, are ignored.
+        papers: the contents of the files `RATES` and `EVALUATION`, if present.
     """
     found = [*_beside(papers, digest), *_evaluated(papers, config.calibration)]
     own = _threshold(config)
@@ -78,20 +78,20 @@ def measurements(config: CheckpointConfig, digest: str, papers: Mapping[str, byt
 
 
 def strongest(known: Sequence[Measurement]) -> list[Measurement]:
-    """Choose those with both rates whose images stand farthest from what taught the model."""
+    """Select the measurements with both rates and the most general kind."""
     whole = [one for one in known if one.found is not None]
     best = max((one.kind for one in whole), default=None)
     return [one for one in whole if one.kind == best]
 
 
 def rate(hits: int, images: int) -> Rate:
-    """Make a rate of its counts, with the exact 95 % interval."""
+    """Make a rate with its exact 95 % interval from counts."""
     return Rate(hits, images, hits / images, *clopper_pearson(hits, images))
 
 
 def _beside(papers: Mapping[str, bytes], digest: str) -> list[Measurement]:
-    told = json.loads(papers.get(RATES, b"{}"))
-    if told.get("digest") != digest:
+    content = json.loads(papers.get(RATES, b"{}"))
+    if content.get("digest") != digest:
         return []
     return [
         Measurement(
@@ -100,22 +100,22 @@ def _beside(papers: Mapping[str, bytes], digest: str) -> list[Measurement]:
             _counted(row["reals"]),
             _counted(row["fakes"]) if row.get("fakes") else None,
         )
-        for row in told["measured"]
+        for row in content["measured"]
     ]
 
 
-def _counted(told: Mapping[str, int]) -> Rate:
-    return rate(told["called_generated"], told["images"])
+def _counted(counts: Mapping[str, int]) -> Rate:
+    return rate(counts["called_generated"], counts["images"])
 
 
 def _evaluated(papers: Mapping[str, bytes], calibration: Calibration) -> list[Measurement]:
-    """Take the rates of an evaluation that was made at the same threshold on images that taught nothing."""
-    told = json.loads(papers.get(EVALUATION, b"{}"))
-    same = told.get("calibration", {}).get("generated_above") == calibration.generated_above
-    if not same or told.get("which") != "unseen":
+    """Return the rates of an evaluation at the same threshold on images not used in training."""
+    content = json.loads(papers.get(EVALUATION, b"{}"))
+    same = content.get("calibration", {}).get("generated_above") == calibration.generated_above
+    if not same or content.get("which") != "unseen":
         return []
-    rows = [row for row in told["overall"] if (row["generator"], row["delivery"]) == (EVERYONE, SHIPPED)]
-    sources = ", ".join(dict.fromkeys([*(row["generator"] for row in told["rows"]), *_sources(told["reals"])]))
+    rows = [row for row in content["overall"] if (row["generator"], row["delivery"]) == (EVERYONE, SHIPPED)]
+    sources = ", ".join(dict.fromkeys([*(row["generator"] for row in content["rows"]), *_sources(content["reals"])]))
     return [Measurement(sources, Kind.HELD_OUT, Rate(**row["alarms"]), Rate(**row["found"])) for row in rows]
 
 
@@ -124,7 +124,7 @@ def _sources(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _threshold(config: CheckpointConfig) -> Measurement | None:
-    """Take the rate that lies with the threshold itself."""
+    """Return the rate stored with the threshold."""
     calibration = config.calibration
     if calibration.false_positive_rate is None or not calibration.reals:
         return None

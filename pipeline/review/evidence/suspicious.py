@@ -1,4 +1,4 @@
-"""Suspicious: the images that were most likely generated, by what their files declare and by their scores, and why."""
+"""Suspicious: the images most likely generated, by declared provenance and score, with reasons."""
 
 import os
 import re
@@ -10,17 +10,17 @@ import duckdb
 from pipeline.telemetry.redaction import redacted
 
 SUSPICIOUS = "(declared = 'generated' OR verdict = 'generated')"
-"""Of the rows of the view `evidence`, those that are listed."""
+"""The SQL condition on the view `evidence`."""
 ORDER = "coalesce(declared = 'generated', false) DESC, logit DESC NULLS LAST, unit, \"index\""
-"""Those whose files declare it come first, then the others; in either the highest probability comes first."""
+"""The SQL order: images whose files declare it first, then the others, each by descending score."""
 MOST, FAULTS = 10, 5
 COPIES = 8
-"""Times as many images are read as are listed, since those with the same bytes are listed once."""
+"""Factor of rows read, since images with equal bytes are listed once."""
 LONGEST = 60
-"""Characters of what a file declares."""
+"""Maximum length of a declared text."""
 SETTINGS = re.compile(r"\bSteps: \d")
 NAMED = re.compile(r"\b(App|Model): ([^,\n]+)")
-"""How web UIs write the settings of an image."""
+"""Fields of the settings text of web UIs."""
 
 COUNTS = """
     SELECT count(*) FILTER (declared = 'generated'), count(*) FILTER (declared = 'camera'),
@@ -37,25 +37,25 @@ FOUND = """
     ) USING (unit, "index")
     ORDER BY {order}
 """
-"""In two steps, so that names are read of the listed images alone."""
+"""In two steps, so that texts are read only for the listed images."""
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """An image that may have been generated.
+    """A suspicious image.
 
     Attributes:
-        unit: the unit that it is of, as the table names it.
-        uri: where its bytes are.
-        key: what the source calls it.
-        inside: whether it is one of the images in the file at `uri`.
-        verdict: None where it could not be scored.
-        probability: at the prevalence of the run that scored it; None where it could not be scored.
-        status: `ok`, or why it could not.
-        detail: that reason in words; empty where it could.
+        unit: its unit in the table.
+        uri: URL of its bytes.
+        key: its name in the source.
+        inside: whether it is one of several images in the file at `uri`.
+        verdict: None if it could not be scored.
+        probability: at the prevalence of its run; None if it could not be scored.
+        status: `ok`, or the fault.
+        detail: the fault's reason in words; empty if none.
         declared: `generated`, `camera` or None.
-        named: the generator or camera that the file names, or its source type; empty where it declares nothing.
-        contradicted: whether the verdict and what the file declares exclude each other.
+        named: the generator or camera that the file names, or its source type; empty if it declares nothing.
+        contradicted: whether the verdict contradicts the declared provenance.
     """
 
     unit: str
@@ -72,7 +72,7 @@ class Suspect:
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Self:
-        """Make one of a row of the view `evidence`."""
+        """Make a suspect from a row of the view `evidence`."""
         provenance = row["provenance"] or {}
         names = ("generator", "source_type") if row["declared"] == "generated" else ("camera", "source_type")
         own = row["unit"].rpartition("#")[0] == row["uri"] and not str(row["uri"]).endswith(row["key"] or "")
@@ -91,11 +91,11 @@ class Suspect:
         )
 
     def name(self, folder: str | None = None) -> str:
-        """Name the image as a person finds it.
+        """Return the image's name for display.
 
         Args:
-            folder: the folder that was scanned, if it was one: names below it are written from there; others from the
-                current folder where they lie below that.
+            folder: the scanned folder, if there is one: paths below it are relative to it, others to the current folder
+                if below that.
         """
         place = redacted(self.uri or self.key)
         for top in (folder, os.getcwd()):
@@ -107,7 +107,7 @@ class Suspect:
 
     @property
     def reason(self) -> str:
-        """Say in a few words why it is listed."""
+        """The reason why it is listed."""
         if self.declared == "generated":
             against = {"real": "contradicts its score", "unsure": "its score is unsure"}
             beside = against.get(self.verdict, "") if self.verdict else f"not scored: {self.status}"
@@ -119,28 +119,27 @@ class Suspect:
         return "its score"
 
 
-def short(said: str) -> str:
-    """Write what a file declares as a name: of a generator's settings its program and its model, else the beginning."""
-    settings = dict(NAMED.findall(said)) if SETTINGS.search(said) else {}
-    name = " ".join(settings[fact].strip() for fact in ("App", "Model") if fact in settings) or " ".join(said.split())
+def short(text: str) -> str:
+    """Shorten a declared text: program and model of a generator's settings, else the beginning."""
+    settings = dict(NAMED.findall(text)) if SETTINGS.search(text) else {}
+    name = " ".join(settings[fact].strip() for fact in ("App", "Model") if fact in settings) or " ".join(text.split())
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 @dataclass(frozen=True)
 class Suspicion:
-    """What files declare, and the images to look at first.
+    """Counts of declared provenance, and the most suspicious images.
 
     Attributes:
-        declared_generated: images whose files declare a generator.
-        declared_camera: images whose files declare a camera.
-        declared_generated_real: of the first, those whose verdict is `real`.
-        declared_camera_generated: of the second, those whose verdict is `generated`.
-        listed: images whose files declare a generator or whose verdict is `generated`.
-        images: all images.
-        faulty: images without a verdict.
-        first: the first of those that are listed, in the order in which they are worth a look, those with the same
-            bytes once; of few images all.
-        faults: the first images without a verdict that do not stand there.
+        declared_generated: number of images whose files declare a generator.
+        declared_camera: number of images whose files declare a camera.
+        declared_generated_real: number of the former whose verdict is `real`.
+        declared_camera_generated: number of the latter whose verdict is `generated`.
+        listed: number of suspicious images.
+        images: number of images.
+        faulty: number of images without a verdict.
+        first: the most suspicious images, without duplicates; of few images all.
+        faults: the first images without a verdict that are not in `first`.
     """
 
     declared_generated: int
@@ -155,20 +154,20 @@ class Suspicion:
 
 
 def suspicion(views: duckdb.DuckDBPyConnection, most: int = MOST) -> Suspicion:
-    """Ask a table what its files declare, and which images are the most suspicious.
+    """Query the declared provenance and the most suspicious images of a table.
 
     Args:
         views: a connection with the view `evidence`.
-        most: images that are listed at most.
+        most: maximum number of images.
     """
     counts = [int(count) for count in views.execute(COUNTS.format(suspicious=SUSPICIOUS)).fetchall()[0]]
     generated, camera, generated_real, camera_generated, listed, images, faulty = counts
     if images <= most:
-        first = _asked(views, "true", ORDER, most)
+        first = _select(views, "true", ORDER, most)
     else:
-        first = _once(_asked(views, SUSPICIOUS, ORDER, COPIES * most))[:most] if listed else []
+        first = _once(_select(views, SUSPICIOUS, ORDER, COPIES * most))[:most] if listed else []
     shown = {(row["unit"], row["index"]) for row in first}
-    faults = _asked(views, "status <> 'ok'", 'unit, "index"', FAULTS + len(first)) if faulty else []
+    faults = _select(views, "status <> 'ok'", 'unit, "index"', FAULTS + len(first)) if faulty else []
     more = [row for row in faults if (row["unit"], row["index"]) not in shown][:FAULTS]
     return Suspicion(
         declared_generated=generated,
@@ -183,7 +182,7 @@ def suspicion(views: duckdb.DuckDBPyConnection, most: int = MOST) -> Suspicion:
     )
 
 
-def _asked(views: duckdb.DuckDBPyConnection, which: str, order: str, most: int) -> list[dict[str, Any]]:
+def _select(views: duckdb.DuckDBPyConnection, which: str, order: str, most: int) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = (
         views.sql(FOUND.format(which=which, order=order, most=most)).to_arrow_table().to_pylist()
     )
@@ -191,13 +190,13 @@ def _asked(views: duckdb.DuckDBPyConnection, which: str, order: str, most: int) 
 
 
 def _once(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Leave out images whose bytes another one before them has."""
+    """Remove duplicates of earlier images."""
     contents = [row["content_hash"] or (row["unit"], row["index"]) for row in rows]
     return [row for number, row in enumerate(rows) if contents.index(contents[number]) == number]
 
 
 def question(most: int = MOST) -> str:
-    """Write the SQL that lists the most suspicious images, for whoever asks a table by hand; no double quotes in it."""
+    """Return the SQL that lists the most suspicious images, without double quotes, for use in a shell command."""
     return (
         "SELECT key, verdict, probability, declared, contradicted, uri FROM evidence "
         "WHERE declared = 'generated' OR verdict = 'generated' "

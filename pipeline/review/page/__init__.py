@@ -1,1 +1,1 @@
-"""Page: one self-contained HTML file of a verdict table."""
+"""Page: the self-contained HTML report of a verdict table."""

@@ -1,57 +1,57 @@
-"""Chart: bars as an SVG inside a page, in the page's own colours, with a text for those who do not see it."""
+"""Chart: bar charts as inline SVG in the page's colours, with accessible texts."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.review.evidence.findings import Bin, Scale
-from pipeline.review.page.words import percent
+from pipeline.review.page.wording import percent
 from pipeline.telemetry.printable import counted
 
 WIDTHS, HEIGHT = {"wide": 720, "narrow": 380}, 240
-"""Of the drawing for wide pages, and of that for narrow ones, whose letters would be too small in the other."""
+"""Sizes of the drawings for wide and for narrow pages; on narrow pages the text of the wide one would be too small."""
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 38, 40
 TICKS = (0.5, 0.1, 0.9, 0.01, 0.99, 0.001, 0.999, 1e-4, 0.9999, 1e-6, 1 - 1e-6)
-"""Probabilities that may stand below a histogram, the most wanted first."""
+"""Candidate ticks of the probability axis, by priority."""
 LETTER, APART = 6.2, 8
-"""Pixels that a letter is wide, at most, and between two marks of an axis, at least."""
+"""Maximum width of a letter, and minimum distance of two ticks, in pixels."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One column.
+    """A bar.
 
     Attributes:
-        parts: its heights by class name, from the bottom up.
-        told: what it is, for who points at it.
+        parts: heights of its segments by CSS class, from the bottom up.
+        tooltip: tooltip text.
     """
 
     parts: dict[str, float]
-    told: str
+    tooltip: str
 
 
 @dataclass(frozen=True)
 class Mark:
-    """Something at a place along the bars, from 0 at their left end to 1 at their right."""
+    """A labelled position on the x axis, from 0 (left) to 1 (right)."""
 
     at: float
     text: str
 
 
 def histogram(bins: Sequence[Bin], scale: Scale, limits: Sequence[tuple[float, str]]) -> str:
-    """Draw how many images have which score, with lines where verdicts change.
+    """Draw the histogram of scores, with lines at the thresholds.
 
     Args:
-        bins: of logits, in order, all of one width.
-        scale: how probabilities follow.
-        limits: logits where verdicts change, each with a word.
+        bins: bins of logits, in order, of equal width.
+        scale: maps logits to probabilities.
+        limits: thresholds in logits, each with its label.
     """
     low, high = bins[0].low, bins[-1].high
     bars = []
     for one in bins:
         ends = scale.chance(one.low), scale.chance(one.high)
-        told = f"{percent(ends[0])} to {percent(ends[1])}: {counted(one.real + one.unsure + one.generated, 'image')}"
-        bars.append(Bar({"real": one.real, "unsure": one.unsure, "generated": one.generated}, told))
+        tooltip = f"{percent(ends[0])} to {percent(ends[1])}: {counted(one.real + one.unsure + one.generated, 'image')}"
+        bars.append(Bar({"real": one.real, "unsure": one.unsure, "generated": one.generated}, tooltip))
     marks = [
         Mark((scale.logit(math.log(tick / (1 - tick))) - low) / (high - low), f"{100 * tick:.6g} %") for tick in TICKS
     ]
@@ -62,15 +62,15 @@ def histogram(bins: Sequence[Bin], scale: Scale, limits: Sequence[tuple[float, s
 def columns(
     bars: Sequence[Bar], marks: Sequence[Mark], *, title: str, axis: str, lines: Sequence[Mark] = (), unit: str = ""
 ) -> str:
-    """Draw columns side by side, for a wide page and for a narrow one; the page's style shows one of the two.
+    """Draw a bar chart for wide and for narrow pages; CSS shows one of the two.
 
     Args:
         bars: from left to right.
-        marks: below them; those outside and those too close to an earlier one are left out.
-        title: what a screen reader calls the picture.
-        axis: what the marks mean.
-        lines: across the bars.
-        unit: of the heights.
+        marks: ticks of the x axis; those outside or too close to an earlier one are omitted.
+        title: the accessible title.
+        axis: title of the x axis.
+        lines: vertical lines.
+        unit: unit of the y axis.
     """
     return "".join(
         f'<svg viewBox="0 0 {width} {HEIGHT}" role="img" class="chart {name}"><title>{title}</title>'
@@ -80,7 +80,7 @@ def columns(
 
 
 def _heights(bars: Sequence[Bar], width: int, unit: str) -> str:
-    """Draw the bars, and what their heights mean."""
+    """Draw the bars and the y axis."""
     most = max((sum(bar.parts.values()) for bar in bars), default=0) or 1
     whole = all(isinstance(height, int) for bar in bars for height in bar.parts.values())
     high, drawn = HEIGHT - TOP - BOTTOM, []
@@ -90,7 +90,7 @@ def _heights(bars: Sequence[Bar], width: int, unit: str) -> str:
         drawn.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_short(tick)}{unit}</text>')
     step = (width - LEFT - RIGHT) / len(bars)
     for place, bar in enumerate(bars):
-        drawn.append(f"<g><title>{bar.told}</title>")
+        drawn.append(f"<g><title>{bar.tooltip}</title>")
         y = float(TOP + high)
         for kind, height in bar.parts.items():
             if height:
@@ -117,12 +117,12 @@ def _line(mark: Mark, width: int, number: int) -> str:
 
 
 def _below(marks: Sequence[Mark], axis: str, width: int) -> str:
-    """Write below the bars the marks that do not touch one before them in the list, and what they mean."""
+    """Draw the x axis, with the ticks that do not overlap an earlier one."""
     taken: list[tuple[float, float]] = []
     drawn = []
     for mark in marks:
         half = LETTER * len(mark.text) / 2
-        middle = min(LEFT + mark.at * (width - LEFT - RIGHT), width - half)  # at the right end within the picture
+        middle = min(LEFT + mark.at * (width - LEFT - RIGHT), width - half)  # inside the drawing at the right end
         if 0 <= mark.at <= 1 and all(
             middle + half + APART < low or high + APART < middle - half for low, high in taken
         ):
@@ -133,7 +133,7 @@ def _below(marks: Sequence[Mark], axis: str, width: int) -> str:
 
 
 def _round(most: float, *, whole: bool) -> list[float]:
-    """Choose round numbers from 0 up to a height, some four of them; of counts whole ones."""
+    """Choose about four round ticks from 0 to a maximum; integers for counts."""
     power = 10 ** math.floor(math.log10(most / 4))
     step = next(power * digit for digit in (1, 2, 5, 10) if power * digit * 5 >= most)
     step = max(step, 1) if whole else step
@@ -141,7 +141,7 @@ def _round(most: float, *, whole: bool) -> list[float]:
 
 
 def _short(number: float) -> str:
-    """Write a number in few digits: `1.2 M`."""
+    """Format a number with an SI prefix: `1.2 M`."""
     for size, word in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
         if number >= size:
             return f"{number / size:.3g}{word}"

@@ -1,4 +1,4 @@
-"""Conclusion: what a scan comes to, in the few sentences that stand at the top of its page."""
+"""Conclusion: the summary sentences at the top of the report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,19 +7,19 @@ from pipeline.review.evidence.checkpoint import Checkpoint
 from pipeline.review.evidence.findings import Counts, Share
 from pipeline.review.evidence.prevalence import Expected, Prevalence, estimate, precision
 from pipeline.review.evidence.rates import Kind, Measurement, strongest
-from pipeline.review.page.words import interval, percent
+from pipeline.review.page.wording import interval, percent
 from pipeline.telemetry.printable import counted
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the counts of a scan mean under one measurement of the model's errors.
+    """The interpretation of a scan's counts under one measurement of the model's error rates.
 
     Attributes:
         measured: the measurement.
-        prevalence: how many images are really generated.
-        precision: how many of those called generated are, at the prevalence that the probabilities assume.
-        alarms: images that would be called generated if none were.
+        prevalence: estimated share of generated images.
+        precision: share of generated images among those called generated, at the assumed prevalence.
+        alarms: expected false positives if no image were generated.
     """
 
     measured: Measurement
@@ -29,12 +29,12 @@ class Reading:
 
 
 def readings(counts: Counts, model: Checkpoint | None, assumed: float) -> list[Reading]:
-    """Read the counts under each measurement that is known; nothing where no image was scored.
+    """Interpret the counts under each known measurement; empty if no image was scored.
 
     Args:
-        counts: of the rows.
-        model: None where it is not at hand.
-        assumed: the prevalence that the probabilities assume.
+        counts: counts of the rows.
+        model: the model's checkpoint, None if not available.
+        assumed: the assumed prevalence of the probabilities.
     """
     if model is None or not counts.scored:
         return []
@@ -50,7 +50,7 @@ def readings(counts: Counts, model: Checkpoint | None, assumed: float) -> list[R
 
 
 def called(counts: Counts) -> str:
-    """Say what the model called the images."""
+    """Describe the verdicts."""
     if not counts.scored:
         return "No image could be scored, so nothing is called generated or real."
     every = "the one image" if counts.scored == 1 else f"all {counts.scored:,} images"
@@ -67,7 +67,7 @@ def called(counts: Counts) -> str:
 
 
 def really(counts: Counts, found: Sequence[Reading]) -> str:
-    """Say how many are really generated, or why that cannot be said."""
+    """Describe the estimated share of generated images, or why it cannot be estimated."""
     if not counts.scored:
         return ""
     if not found:
@@ -95,26 +95,26 @@ def really(counts: Counts, found: Sequence[Reading]) -> str:
 
 
 def doubts(counts: Counts, found: Sequence[Reading]) -> list[str]:
-    """Say why these figures may not hold here."""
+    """List the limitations of the estimate."""
     if not counts.scored or not found:
         return []
-    told = [CARRIED]
+    limitations = [CARRIED]
     high = max((one for one in found if one.measured.kind is Kind.OTHER), key=_alarms, default=None)
     low = Share(counts.generated, counts.scored).interval[0]
     if high is not None and counts.generated and high.measured.alarms.high >= low:
-        told.append(
+        limitations.append(
             f"On one collection that it never saw this model called {percent(high.measured.alarms.share)} of the real "
             "images generated. If these images are like those, it may be that none of them is generated."
         )
     if all(one.measured.kind < Kind.SIBLING for one in found):
-        told.append(
+        limitations.append(
             "The rates were measured on images of the collections that the model learned from, which flatters it."
         )
-    return told
+    return limitations
 
 
 def declared(counts: Counts) -> str:
-    """Say what the files declare about themselves."""
+    """Describe what the files declare."""
     made, taken = counts.declared["generated"], counts.declared["camera"]
     if not made and not taken:
         return "No file says about itself that it was generated, or names a camera; most tools remove such marks."
@@ -128,28 +128,28 @@ def declared(counts: Counts) -> str:
 
 
 WIDE, VAIN = 0.3, 0.9
-"""Widths of an interval beyond which its middle is not told first, and beyond which it says nothing."""
+"""Widths of an interval beyond which only its ends are stated, and beyond which it is uninformative."""
 NUMBERS = (
     *("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen"),
     *("fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
 )
 FEWEST = len(NUMBERS) + 1
-"""Images from which on a share of them is estimated."""
+"""Minimum number of images for an estimate."""
 NONE_SAYS = "No file says that it was generated"
 CARRIED = (
     "Error rates hold for images like those that they were measured on. Nobody has measured them on yours: other "
     "cameras, subjects, generators or compression change them, often by several times."
 )
-"""What limits every estimate."""
+"""The general limitation."""
 MEASURE = (
     "To know it, measure this model on images of the same kind whose origin is known: jobs/evaluate.py gives both "
     "rates, jobs/calibrate.py that of real images alone."
 )
-"""What would tell the rates."""
+"""How to measure the rates."""
 
 
 def _estimated(called: Share, best: Sequence[Reading]) -> str:
-    """Write the estimate, or the span of several."""
+    """Describe the estimate, or the range of several."""
     if not all(one.prevalence.separates for one in best):
         return (
             "How many are really generated cannot be estimated: where its errors were measured, the model called real "

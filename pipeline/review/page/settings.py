@@ -1,4 +1,4 @@
-"""The settings of a report."""
+"""Report settings: the settings of `mole-scan report`."""
 
 from typing import Annotated
 
@@ -8,12 +8,12 @@ from pipeline.command.settings import JobSettings
 
 
 class ReportSettings(JobSettings):
-    """Write the page of a scan: one HTML file with what was found, how sure that is, and the images worth a look.
+    """Write the report of a scan: one HTML file with the results, their uncertainty, and the images worth a look.
 
-    Beside it `suspicious.csv` lists every image that is called generated or declares itself so. The page needs no
-    network and no other file.
+    Next to it, `suspicious.csv` lists every image that is called generated or whose file declares it generated. The
+    page needs no network and no other file.
 
-    exit codes: 0 written, 2 a setting or a place that is not there, 3 a store failed, 130 Ctrl-C, 143 SIGTERM
+    exit codes: 0 written, 2 an invalid setting or a path that does not exist, 3 a store failed, 130 Ctrl-C, 143 SIGTERM
     """
 
     prefix = "MOLE_REPORT_"
@@ -25,6 +25,6 @@ class ReportSettings(JobSettings):
     )
     model: Annotated[str, Field(min_length=1)] | None = Field(
         None,
-        description="whose rows: a digest of the table or its first characters, 4 or more (default: the model that "
-        "judged the most images)",
+        description="the digest, or its first 4 or more characters, of the model whose rows are reported (default: the "
+        "model with the most rows)",
     )

@@ -21,8 +21,8 @@ from pipeline.scan.reading.unit import Unit
 from pipeline.scan.settings import EstimateSettings
 from pipeline.scan.workers import measure_sample
 from pipeline.storage.memory import snapshot
-from pipeline.telemetry.asking import counting
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.progress_client import counted_phase
+from pipeline.telemetry.terminal import ProgressDisplay
 
 PLACES = 16
 """Shards and slices in a sample, with a few images of each; files are sampled one by one."""
@@ -43,11 +43,11 @@ def estimate(settings: EstimateSettings) -> list[Line]:
     model = describe(registry.locate(settings.model))
     started = time.time()
     source = Source(settings.source, settings.all_files, settings.image_member)
-    counted, drawn = count(show_listing(source.units(), Ticker.shown()), settings.images, settings.seed)
+    counted, drawn = count(show_listing(source.units(), ProgressDisplay.shown()), settings.images, settings.seed)
     listing = time.time() - started
     if not drawn:
         raise SettingsError(f"--source {settings.source}: there is no image to measure")
-    Ticker.shown().enter("starting Ray")
+    ProgressDisplay.shown().enter("starting Ray")
     with connected(settings) as layout:
         sampled, ready = _sample(settings, model, drawn, layout)
     start = ready - psutil.Process().create_time() - listing
@@ -101,10 +101,10 @@ def _sample(
         batch_size=layout.batch_size,
         memory=snapshot(settings.source),
     )
-    with counting("measuring a sample", None, "images") as reporter:
+    with counted_phase("measuring a sample", None, "images") as reporter:
         measured = ray.remote(**layout.resources)(measure_sample).remote(spec, reporter)
         facts, ready = ray.get(measured)
-        Ticker.shown().reach(facts["images"])
+        ProgressDisplay.shown().reach(facts["images"])
     if not facts["images"]:
         raise SettingsError(f"--source {settings.source}: none of the images that were drawn can be read")
     return SampleMeasurement(**facts), ready

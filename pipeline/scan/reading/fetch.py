@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from mole.errors import MoleError, StorageError
 from pipeline.records import Status
-from pipeline.runtime.attempt import is_suspected
 from pipeline.runtime.isolation import server
+from pipeline.runtime.task_attempts import is_poison_suspected
 from pipeline.scan.reading import inventory, listing
 from pipeline.scan.reading.archive import ArchiveFault, Member, SkippedEntry
 from pipeline.scan.reading.compression import decompressed
@@ -38,7 +38,7 @@ def fetch(units: Sequence[Unit], options: ReadOptions) -> Iterator[pa.Table]:
     Raises:
         StorageError: a store of shards or listings stopped answering.
     """
-    read = read_suspected if is_suspected() else read_unit
+    read = read_suspected if is_poison_suspected() else read_unit
     rows = (row for unit in units for row in read(unit, options) if not unit.has(row["index"]))
     return to_tables(rows, options.carry)
 

@@ -29,8 +29,8 @@ from pipeline.scan.reading.parquet_file import DamagedFileError, open_parquet
 from pipeline.scan.reading.shard import SHARD_NAME
 from pipeline.scan.reading.unit import Kind, Name, Slice, Unit
 from pipeline.storage import storage
-from pipeline.storage.found import Found
-from pipeline.storage.patience import patiently
+from pipeline.storage.file_info import FileInfo
+from pipeline.storage.retry import with_retries
 
 MANIFEST = "manifest.json"
 ROWS_A_SLICE = 4096
@@ -139,7 +139,7 @@ def _place(manifest: str, bucket: str, key: str) -> str:
 def _read(part: DataFile) -> Contents:
     """Read the keys of one data file, a batch of rows at a time; a damaged file is a unit with its fault."""
     fs, path = storage.filesystem(part.url)
-    place = storage.found(fs, patiently(lambda: fs.info(path), part.url))
+    place = storage.file_info(fs, with_retries(lambda: fs.info(path), part.url))
     try:
         return _contents(part, place)
     except DamagedFileError as reason:
@@ -148,7 +148,7 @@ def _read(part: DataFile) -> Contents:
         return Contents([Unit(name, place.url, Kind.FILE, key=key, images=1, size=place.size, fault=fault)], [], 0)
 
 
-def _contents(part: DataFile, place: Found) -> Contents:
+def _contents(part: DataFile, place: FileInfo) -> Contents:
     slices: list[Unit] = []
     shard_units: list[Unit] = []
     others = 0

@@ -9,9 +9,9 @@ from pipeline.records import Status
 from pipeline.scan.reading.unit import Kind, Unit
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of
+from pipeline.storage.file_info import FileInfo
 from pipeline.storage.folder import files
-from pipeline.storage.found import Found
-from pipeline.storage.patience import is_web
+from pipeline.storage.retry import is_web
 from pipeline.storage.signature import unsigned
 
 FILES_A_LISTING = 8
@@ -20,12 +20,12 @@ LOOKUPS = 32
 """Concurrent lookups."""
 
 
-def file_unit(place: Found, key: str) -> Unit:
+def file_unit(place: FileInfo, key: str) -> Unit:
     """Make a single file a unit, with its fault where it is known."""
     return Unit(name_of(place), place.url, Kind.FILE, key=key, images=1, size=place.size, fault=place.fault)
 
 
-def name_of(place: Found) -> str:
+def name_of(place: FileInfo) -> str:
     """Name a unit: its URL without a signature, and the identity of its bytes."""
     return f"{unsigned(place.url)}#{place.identity}"
 
@@ -42,7 +42,7 @@ def current_name(uri: str) -> str:
     return f"{unsigned(uri)}#folder" if place is None else name_of(place)
 
 
-def look_up(text: str) -> Found | Unit | None:
+def look_up(text: str) -> FileInfo | Unit | None:
     """Look up a file; one that is missing or forbidden is a unit with its fault, a folder is None.
 
     Raises:
@@ -50,7 +50,7 @@ def look_up(text: str) -> Found | Unit | None:
     """
     url = storage.absolute(text)
     try:
-        return storage.look(text)
+        return storage.info(text)
     except STORE_FAULTS as reason:
         status, detail = fault_of(reason)
         if status is Status.UNREACHABLE:
@@ -59,10 +59,10 @@ def look_up(text: str) -> Found | Unit | None:
         return Unit(f"{unsigned(url)}#{status}", url, Kind.SHARD, key=key, images=1, fault=(status, detail))
 
 
-def look_up_all(texts: list[str]) -> Iterator[Found | Unit]:
+def look_up_all(texts: list[str]) -> Iterator[FileInfo | Unit]:
     """Look up many files in order; a folder with several of them is listed once."""
     folders = {posixpath.dirname(text) for text in texts}
-    listed: dict[str, Found] = {}
+    listed: dict[str, FileInfo] = {}
     if len(texts) > FILES_A_LISTING * len(folders) and not is_web(texts[0]):
         listed = {place.url: place for folder in sorted(folders) for place in _siblings(folder)}
     with ThreadPoolExecutor(LOOKUPS) as threads:
@@ -73,7 +73,7 @@ def look_up_all(texts: list[str]) -> Iterator[Found | Unit]:
             yield place
 
 
-def _siblings(folder: str) -> list[Found]:
+def _siblings(folder: str) -> list[FileInfo]:
     try:
         return files(folder or ".")
     except (*STORE_FAULTS, StorageError):

@@ -21,9 +21,9 @@ from pipeline.scan.reading.table_folder import TableFolder
 from pipeline.scan.reading.unit import Kind, Unit, part_of
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of
+from pipeline.storage.file_info import FileInfo
 from pipeline.storage.folder import UNREADABLE, entries, is_hidden
-from pipeline.storage.found import Found
-from pipeline.storage.patience import is_web, patiently
+from pipeline.storage.retry import is_web, with_retries
 
 OWN = r"(model=[^/]*/|_(runs|rescans|known)/|_lease\.json/)"
 """What a scan writes into its output, where that is the source folder itself."""
@@ -106,7 +106,7 @@ class Source:
 
     def _look_up(self, text: str) -> Iterator[Unit]:
         try:
-            place = storage.look(text)
+            place = storage.info(text)
         except STORE_FAULTS as reason:
             status, detail = fault_of(reason)
             if status is Status.UNREACHABLE:
@@ -122,7 +122,7 @@ class Source:
             raise _refused(text, *place.fault)
         return self._named(text, place)
 
-    def _named(self, text: str, place: Found) -> Iterator[Unit]:
+    def _named(self, text: str, place: FileInfo) -> Iterator[Unit]:
         """Turn a source that is one file into units; a damaged file and an empty listing are refused."""
         is_empty = listing.form_of(place.url) is not None and not inventory.is_inventory(storage.file_name(place.url))
         try:
@@ -166,7 +166,7 @@ class Source:
             raise SettingsError(f"--source {pattern!r}: none of its {len(places):,} files can be read: {first}")
         return self._expanded(places, globs)
 
-    def _expanded(self, places: list[Found | Unit], globs: list[str]) -> Iterator[Unit]:
+    def _expanded(self, places: list[FileInfo | Unit], globs: list[str]) -> Iterator[Unit]:
         for place in places:
             if isinstance(place, Unit):
                 yield place
@@ -178,7 +178,7 @@ class Source:
     def _glob(self, text: str) -> Iterator[Unit]:
         fs, path = storage.filesystem(text)
         try:
-            places = patiently(lambda: fs.glob(path, detail=True), text)
+            places = with_retries(lambda: fs.glob(path, detail=True), text)
         except STORE_FAULTS as reason:
             raise StorageError(f"cannot list {text!r}: {fault_of(reason)[1]}") from reason
         if not places:
@@ -194,9 +194,9 @@ class Source:
             elif places[name]["type"] == "directory":
                 yield from self._folder(storage.url_of(fs, name))
             else:
-                yield from self._try(storage.found(fs, places[name]))
+                yield from self._try(storage.file_info(fs, places[name]))
 
-    def _try(self, place: Found) -> Iterator[Unit]:
+    def _try(self, place: FileInfo) -> Iterator[Unit]:
         """Turn one file of several into units; a damaged file is a unit with its fault."""
         try:
             yield from self._open(place)
@@ -204,7 +204,7 @@ class Source:
             fault = (Status.TORN_ARCHIVE, str(reason))
             yield replace(file_unit(place, posixpath.basename(storage.file_name(place.url))), fault=fault)
 
-    def _open(self, place: Found) -> Iterator[Unit]:
+    def _open(self, place: FileInfo) -> Iterator[Unit]:
         """Turn one file into units, by its extension."""
         name, ending = name_of(place), storage.file_name(place.url)
         if is_shard(ending):

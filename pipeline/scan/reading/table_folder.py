@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from mole.errors import SettingsError
 from pipeline.scan.reading.listing import form_of
-from pipeline.storage.found import Found
+from pipeline.storage.file_info import FileInfo
 
 DELTA = "_delta_log"
 
@@ -24,7 +24,7 @@ class TableFolder:
     """
 
     folder: str
-    found: list[Found] = field(default_factory=list)
+    found: list[FileInfo] = field(default_factory=list)
     delta: bool = False
 
     @property
@@ -32,7 +32,7 @@ class TableFolder:
         """Tell whether the folder is named like a listing."""
         return form_of(self.folder) is not None
 
-    def add(self, place: Found) -> bool:
+    def add(self, place: FileInfo) -> bool:
         """Add a file if it is a part; tells whether it is a part or metadata, and so not a source of its own."""
         path = place.key.split("/")
         is_metadata = any(name.startswith(("_", ".")) for name in path)
@@ -43,7 +43,7 @@ class TableFolder:
         self.found += [place] * part
         return part
 
-    def parts(self) -> Iterator[Found]:
+    def parts(self) -> Iterator[FileInfo]:
         """Yield the parts.
 
         Raises:

@@ -13,8 +13,8 @@ from mole.views.view import Pixels, views
 from pipeline.images.decode import Bounds, Fault, decode
 from pipeline.images.provenance import declared
 from pipeline.records import COPY, PLACE, PREPARED, SAME_AS, SCORE, Status, like
-from pipeline.runtime.attempt import is_suspected
 from pipeline.runtime.isolation import Server, bounded_time, server
+from pipeline.runtime.task_attempts import is_poison_suspected
 from pipeline.scan.table.content_index import ContentIndex
 
 HASH_BYTES = 16
@@ -83,7 +83,7 @@ def prepare(
 
 def choose_decoder(spec: Preprocess, bounds: Bounds) -> Decode:
     """Decode in this process, or, where the workers of this task have died twice, each image in its own process."""
-    if not is_suspected():
+    if not is_poison_suspected():
         return decode_in_process(spec, bounds)
     heavy = ("torch",) if spec.resizes else ()
     return decode_isolated(spec, bounds, server(__name__, *heavy))

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mole.errors import LawError, StorageError
+from mole.errors import CompletenessError, StorageError
 from pipeline.records import MODEL, check_version
 from pipeline.scan.settings import CompactSettings
 from pipeline.scan.table import lease
@@ -25,8 +25,8 @@ from pipeline.scan.table.parquet_sink import encode, part_name
 from pipeline.scan.table.views import demand_table, partitions
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS
-from pipeline.storage.patience import patiently
-from pipeline.telemetry.terminal import Ticker
+from pipeline.storage.retry import with_retries
+from pipeline.telemetry.terminal import ProgressDisplay
 
 READERS = 16
 
@@ -77,7 +77,7 @@ def compact(settings: CompactSettings, wait: Callable[[float], None] = time.slee
     Raises:
         SettingsError: there is no such table.
         StorageError: a store failed, the table has another schema, or a run holds its lease; no row is lost.
-        LawError: a merged file does not have the rows of the files that it was made of.
+        CompletenessError: a merged file does not have the rows of the files that it was made of.
     """
     demand_table(settings.table)
     with Lease(settings.table) as held:
@@ -90,11 +90,11 @@ def _partition(folder: str, settings: CompactSettings, held: Lease, wait: Callab
     repaired = Ledger(folder).repair()
     files = _files(folder)
     groups = list(_groups(files, settings.rows_per_file))
-    ticker = Ticker.shown()
-    for group in ticker.track(groups, "joining files", len(groups), "files"):
+    progress = ProgressDisplay.shown()
+    for group in progress.track(groups, "joining files", len(groups), "files"):
         _merge(folder, group)
     if groups:
-        ticker.enter("waiting for those who read the small files")
+        progress.enter("waiting for those who read the small files")
         wait(settings.grace)
         # after a pause beyond the lease another run may have taken it, and repaired the table
         lease.check(held.output, held.generation)
@@ -148,7 +148,7 @@ def _merge(folder: str, group: Sequence[File]) -> None:
     """Write one file with the rows of several, sorted by unit and index.
 
     Raises:
-        LawError: it does not have exactly these rows.
+        CompletenessError: it does not have exactly these rows.
         StorageError: the store failed.
     """
     rows = pa.concat_tables([_read(file.url) for file in group])
@@ -167,7 +167,7 @@ def _merge(folder: str, group: Sequence[File]) -> None:
     storage.write(url, encode(rows.replace_schema_metadata(group[0].schema.metadata)))
     written = _read(url)
     if written.num_rows != sum(file.rows for file in group) or part_name(written) != name:
-        raise LawError(
+        raise CompletenessError(
             f"{url} does not have the rows of the {len(group)} files that it was merged from; these stay, remove it"
         )
 
@@ -180,6 +180,6 @@ def _read(url: str) -> pa.Table:
             return pq.ParquetFile(stream).read()
 
     try:
-        return patiently(once, url)
+        return with_retries(once, url)
     except (*STORE_FAULTS, pa.ArrowException) as reason:
         raise StorageError(f"cannot read {url!r}: {reason}") from reason

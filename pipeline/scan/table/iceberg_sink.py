@@ -107,7 +107,7 @@ class IcebergSink:
             units: names of the wave's units.
 
         Yields:
-            A row of `TALLIED` for each data file.
+            A row of `WRITTEN_FILES` for each data file.
 
         Raises:
             StorageError: another run holds the lease on the table.
@@ -116,7 +116,7 @@ class IcebergSink:
         digest = hashlib.blake2b("\n".join(sorted(units)).encode(), digest_size=16).hexdigest()
         properties = {"generation": generation, "units": str(len(units)), "units-digest": digest}
         lease.check(self.output, generation)
-        verdicts.map_batches(flat, batch_size=rows, batch_format="pyarrow", **cluster.writers()).write_iceberg(
+        verdicts.map_batches(flat, batch_size=rows, batch_format="pyarrow", **cluster.write_resources()).write_iceberg(
             self.name,
             catalog_kwargs={"name": self.catalog.name, **self.catalog.properties},
             snapshot_properties={f"{PROPERTY}.{name}": value for name, value in properties.items()},

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from mole.errors import LawError, StorageError
+from mole.errors import CompletenessError, StorageError
 from pipeline.records import check_version
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS
@@ -72,10 +72,10 @@ class CompletenessCheck:
         """Insist that every image has exactly one row.
 
         Raises:
-            LawError: a unit is incomplete or has duplicate rows.
+            CompletenessError: a unit is incomplete or has duplicate rows.
         """
         if self.incomplete or self.duplicated:
-            raise LawError(
+            raise CompletenessError(
                 f"completeness check failed: of {self.units:,} units {self.incomplete:,} miss rows, "
                 f"{self.duplicated:,} have duplicate rows (such as {list(self.examples)}); start the scan again"
             )

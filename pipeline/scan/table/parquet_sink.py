@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from ray.data import Dataset
 
-from pipeline.records import MODEL, TALLIED, Status
+from pipeline.records import MODEL, WRITTEN_FILES, Status
 from pipeline.runtime import cluster
 from pipeline.scan.table import lease
 from pipeline.scan.table.ledger import Ledger
@@ -47,8 +47,8 @@ def publish(verdicts: pa.Table, *, output: str, generation: str) -> pa.Table:
         generation: the lease under which this run writes.
 
     Returns:
-        `TALLIED`, a row a file: the model, rows, faults, outcomes, the file, and its content where only the driver can
-        write to the output.
+        `WRITTEN_FILES`, a row a file: the model, rows, faults, outcomes, the file, and its content where only the
+        driver can write to the output.
 
     Raises:
         StorageError: the store refuses, or another run holds the output.
@@ -69,7 +69,7 @@ def publish(verdicts: pa.Table, *, output: str, generation: str) -> pa.Table:
         tally = {MODEL: model, "rows": part.num_rows, "faults": faults, "outcomes": counts, "file": url}
         tally["units"] = pc.sum(part["last"]).as_py() or 0
         tallies.append(tally | {"content": content if in_driver else None})
-    return pa.Table.from_pylist(tallies, TALLIED)
+    return pa.Table.from_pylist(tallies, WRITTEN_FILES)
 
 
 def partition(output: str, model: str) -> str:
@@ -100,13 +100,13 @@ class ParquetSink:
             rows: rows of a part.
 
         Yields:
-            A row of `TALLIED` for each part that is written.
+            A row of `WRITTEN_FILES` for each part that is written.
 
         Raises:
             StorageError: the store refuses, or another run holds the output.
         """
         write = partial(publish, output=self.output, generation=generation)
-        parts = verdicts.map_batches(write, batch_size=rows, batch_format="pyarrow", **cluster.writers())
+        parts = verdicts.map_batches(write, batch_size=rows, batch_format="pyarrow", **cluster.write_resources())
         tallies: Iterable[pa.Table] = parts.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
         for part in chain.from_iterable(tally.to_pylist() for tally in tallies):
             if part["content"] is not None:

@@ -28,7 +28,7 @@ class Sink(Protocol):
         """Open a model's partition."""
 
     def put(self, verdicts: Dataset, generation: str, rows: int, units: list[str]) -> Iterator[dict[str, Any]]:
-        """Write a wave's verdicts; yields a row of `TALLIED` for each file that was written."""
+        """Write a wave's verdicts; yields a row of `WRITTEN_FILES` for each file that was written."""
 
 
 def open_sink(sink: str, output: str) -> Sink:

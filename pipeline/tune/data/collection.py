@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mole.errors import SettingsError
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune.data.labels import mapping
 from pipeline.tune.data.layout import Layout, gather
 from pipeline.tune.data.samples import Sample, capped, to_table
@@ -82,7 +82,7 @@ def recognised(settings: SampleSettings, say: Say, *, both: bool = True) -> Layo
         SettingsError: a place is not understood, or a class is empty.
         StorageError: a place cannot be read.
     """
-    with Ticker.shown().during("listing the images"):
+    with ProgressDisplay.shown().during("listing the images"):
         layout = gather(
             settings.samples,
             labels=mapping(settings.labels),

@@ -6,7 +6,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from pipeline.runtime import cluster
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune.data.audit import BOUND, Audit, audit
 from pipeline.tune.data.collection import recognised
 from pipeline.tune.data.samples import capped
@@ -47,8 +47,8 @@ def inspect(settings: AuditSettings, say: Say) -> Audit:
     layout = recognised(settings, say)
     places = dict(zip(layout.samples, layout.place_of, strict=True))
     samples = layout.samples if settings.most is None else capped(layout.samples, settings.most, seed=settings.seed)
-    Ticker.shown().enter("starting Ray")
-    with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.own_errors():
+    ProgressDisplay.shown().enter("starting Ray")
+    with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.unwrapped_errors():
         rows = survey(samples)
-    with Ticker.shown().during("comparing the classes"):
+    with ProgressDisplay.shown().during("comparing the classes"):
         return audit(samples, rows, splits=[places[sample] for sample in samples], seed=settings.seed)

@@ -16,7 +16,7 @@ from pipeline.images.decode import Fault
 from pipeline.records import Status
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune.data.autoencoder import Reconstructor
 from pipeline.tune.data.pairs import name_of, pair_of
 from pipeline.tune.data.samples import SCHEMA, Sample, from_table, read, to_table
@@ -125,11 +125,11 @@ def _run(todo: dict[str, Sample], output: str, opening: Opening, bounds: tuple[i
     )
     parts: Iterable[pa.Table] = made.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
     told: list[dict[str, Any]] = []
-    ticker = Ticker.shown()
-    with ticker.during("reconstructing", len(rows), "photographs"):
+    progress = ProgressDisplay.shown()
+    with progress.during("reconstructing", len(rows), "photographs"):
         for part in parts:
             told += part.to_pylist()
-            ticker.advance(part.num_rows, sum(status != Status.OK for status in part["status"].to_pylist()))
+            progress.advance(part.num_rows, sum(status != Status.OK for status in part["status"].to_pylist()))
     return told
 
 

@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 from mole.errors import SettingsError
 from pipeline.runtime import cluster
 from pipeline.storage import storage
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune.data.autoencoder import open_autoencoder
 from pipeline.tune.data.collection import recognised
 from pipeline.tune.data.reconstruct import Opening, Reconstructed, reconstruct
@@ -66,8 +66,8 @@ def make_pairs(settings: ReconstructSettings, say: Say) -> Reconstructed:
     samples = [sample for sample in layout.samples if sample.label == 0]
     if settings.most is not None:
         samples = capped(samples, settings.most, seed=settings.seed)
-    Ticker.shown().enter("starting Ray")
-    with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.own_errors():
+    ProgressDisplay.shown().enter("starting Ray")
+    with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.unwrapped_errors():
         gpus = 0 if settings.upsampler else int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
         return reconstruct(samples, settings.output, opening, largest=settings.largest, gpus=gpus)
 

@@ -16,7 +16,7 @@ from mole.views.view import Pixels
 from pipeline.images.decode import Fault, decode
 from pipeline.records import Status
 from pipeline.storage.fault import STORE_FAULTS, fault_of
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune.data.encoding import encoding_of
 from pipeline.tune.data.samples import BOUNDS, SCHEMA, Sample, digest_of, from_table, read, to_table, within
 
@@ -68,11 +68,11 @@ def survey(samples: Sequence[Sample]) -> pa.Table:
     blocks = [rows.slice(start, size) for start in range(0, len(rows), size)]
     looked = ray.data.from_arrow(blocks).map_batches(look, batch_size=ROWS, batch_format="pyarrow")
     parts: Iterable[pa.Table] = looked.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-    tables, ticker = [], Ticker.shown()
-    with ticker.during("reading the images", len(samples)):
+    tables, progress = [], ProgressDisplay.shown()
+    with progress.during("reading the images", len(samples)):
         for part in parts:
             tables.append(part)
-            ticker.advance(part.num_rows, pc.sum(pc.not_equal(part["status"], str(Status.OK))).as_py())
+            progress.advance(part.num_rows, pc.sum(pc.not_equal(part["status"], str(Status.OK))).as_py())
     return pa.concat_tables(tables).cast(SURVEY).sort_by("place").combine_chunks()
 
 

@@ -9,7 +9,7 @@ from mole.errors import SettingsError
 from pipeline import registry
 from pipeline.runtime import cluster
 from pipeline.storage import storage
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune.data.collection import recognised
 from pipeline.tune.data.samples import Sample, capped
 from pipeline.tune.data.settings import Names, SampleSettings
@@ -90,17 +90,17 @@ def measure(settings: EvaluateSettings, say: Say) -> Evaluation | protocol.Proto
     registry.locate(settings.model)  # before the samples are listed and Ray is started
     samples = read(settings, say)
     runner = Runner(settings.device, settings.num_actors, settings.batch_size)
-    Ticker.shown().enter("starting Ray")
+    ProgressDisplay.shown().enter("starting Ray")
     with (
         cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
-        cluster.own_errors(),
+        cluster.unwrapped_errors(),
     ):
         if settings.protocol == protocol.NAME:
             return protocol.follow(samples, settings.model, say, runner=runner)
         how = Manner(runner=runner, seen=settings.seen)
         judged = judge(samples, settings.model, settings.deliveries, say, how)
     if settings.report:
-        with Ticker.shown().during("writing the report"):
+        with ProgressDisplay.shown().during("writing the report"):
             write(judged, settings.report)
         say(f"report: {settings.report}, figures: {figures_of(settings.report)}")
     return judged.evaluation

@@ -30,7 +30,7 @@ from pipeline.records import Status
 from pipeline.registry import EMBEDDED, PROMOTED, Registry
 from pipeline.runtime import cluster
 from pipeline.storage import storage
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune.data.collection import CALIBRATION
 from pipeline.tune.data.manifest import MANIFEST, ORIGIN, extended, taught
 from pipeline.tune.data.reals import read_reals
@@ -134,12 +134,12 @@ def calibrate(settings: CalibrateSettings, say: Say) -> Calibrated:
     """
     place = Registry(settings.registry)
     origin = begun_from(settings, place)
-    with Ticker.shown().during("listing the images"):
+    with ProgressDisplay.shown().during("listing the images"):
         samples, skipped = read_reals(settings.reals, settings.collection)
     demand_enough(len(samples), settings)
     say(f"{len(samples):,} images of {settings.collection!r}, taken for real; thresholds of {origin.digest}")
-    Ticker.shown().enter("starting Ray")
-    with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.own_errors():
+    ProgressDisplay.shown().enter("starting Ray")
+    with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.unwrapped_errors():
         found = measure(samples, origin, Runner(settings.device))
     found.left_out.update(skipped)
     for reason, count in sorted(found.left_out.items()):

@@ -14,7 +14,7 @@ from pipeline.command.settings import JobSettings
 from pipeline.promotion import Promotion
 from pipeline.registry import EMBEDDED, Registry
 from pipeline.runtime import cluster
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune.data.collection import TEST
 from pipeline.tune.data.layout import gather
 from pipeline.tune.data.manifest import MANIFEST, Taught, place_of, taught
@@ -116,8 +116,8 @@ def promote(settings: PromoteSettings, say: Say) -> Verdict:
         raise SettingsError(
             f"{len(samples)} images of one class cannot judge {candidate.digest}; give --samples of both"
         )
-    Ticker.shown().enter("starting Ray")
-    with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.own_errors():
+    ProgressDisplay.shown().enter("starting Ray")
+    with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.unwrapped_errors():
         new = score(samples, candidate.model, DELIVERIES, say, Manner(taught=union(both)))
         old = None if other is None else measured(other, new, candidate, say)
     bounds = Bounds(

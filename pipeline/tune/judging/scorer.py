@@ -8,7 +8,7 @@ import pyarrow as pa
 import torch
 
 from mole.checkpoint import load_checkpoint
-from mole.inference.scoring import PanelOfOne
+from mole.inference.scoring import SingleModelScorer
 from mole.views.preprocess import Preprocess
 from pipeline import registry
 from pipeline.records import GATES
@@ -43,7 +43,7 @@ class ViewScorer:
     ) -> None:
         torch.set_num_threads(threads)
         self.spec = spec
-        self.scorer = PanelOfOne(load_checkpoint(registry.locate(folder, digest)), device, batch_size=batch_size)
+        self.scorer = SingleModelScorer(load_checkpoint(registry.locate(folder, digest)), device, batch_size=batch_size)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         """Score a table of `viewing.VIEWED`.

@@ -13,11 +13,11 @@ import ray.data
 from ray.data import ActorPoolStrategy, Dataset
 
 from mole.config import describe
-from mole.errors import LawError
+from mole.errors import CompletenessError
 from mole.views.preprocess import Preprocess
 from pipeline import registry
 from pipeline.runtime import cluster
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune import workers
 from pipeline.tune.data.samples import Sample, to_table
 from pipeline.tune.judging.perturbation import perturbation
@@ -65,7 +65,7 @@ def score(
     Raises:
         SettingsError: there is no such delivery.
         ModelError: the checkpoint cannot be used, or a logit is not finite.
-        LawError: a row was lost.
+        CompletenessError: a row was lost.
     """
     for name in deliveries:
         perturbation(name)
@@ -88,12 +88,12 @@ def score(
         compute=ActorPoolStrategy(size=layout.actors, max_tasks_in_flight_per_actor=2),
         **layout.resources,
     )
-    parts, ticker = [SCORED.empty_table()], Ticker.shown()
-    with ticker.during("scoring", len(samples) * len(deliveries), "views"):
+    parts, progress = [SCORED.empty_table()], ProgressDisplay.shown()
+    with progress.during("scoring", len(samples) * len(deliveries), "views"):
         done: Iterable[pa.Table] = scored.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
         for part in done:
             parts.append(part)
-            ticker.advance(len(part), part["logit"].null_count)
+            progress.advance(len(part), part["logit"].null_count)
     return in_order(pa.concat_tables(parts), len(samples), deliveries)
 
 
@@ -106,12 +106,14 @@ def in_order(scored: pa.Table, samples: int, deliveries: Sequence[str]) -> pa.Ta
         deliveries: in their order.
 
     Raises:
-        LawError: a sample lacks a delivery, or has it twice.
+        CompletenessError: a sample lacks a delivery, or has it twice.
     """
     rank = {name: number for number, name in enumerate(deliveries)}
     delivery_B = np.array([rank[name] for name in scored["delivery"].to_pylist()], np.int64)
     key_B = scored["place"].to_numpy() * len(deliveries) + delivery_B
     order_B = np.argsort(key_B, kind="stable")
     if not np.array_equal(key_B[order_B], np.arange(samples * len(deliveries))):
-        raise LawError(f"{samples} samples in {len(deliveries)} deliveries gave {len(scored)} rows, not one each")
+        raise CompletenessError(
+            f"{samples} samples in {len(deliveries)} deliveries gave {len(scored)} rows, not one each"
+        )
     return scored.take(order_B)

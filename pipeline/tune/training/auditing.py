@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mole.errors import SettingsError
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune.data.align import Aligner, aligner
 from pipeline.tune.data.audit import audit, verdict_of
 from pipeline.tune.data.collection import Collection, Say
@@ -22,7 +22,7 @@ def aligner_of(settings: Recipe, collection: Collection, say: Say) -> Aligner | 
         SettingsError: the files alone give the classes away, and the settings neither align them nor accept it.
     """
     rows = collection.rows_of(TRAIN)
-    Ticker.shown().enter("comparing the classes")
+    ProgressDisplay.shown().enter("comparing the classes")
     verdict = verdict_of(audit(collection.of(TRAIN), rows, seed=settings.seed), settings.most_leak)
     say(f"audit of the training split: {verdict.told}")
     if verdict.leaks and not (settings.align or settings.accept_leak):

@@ -6,9 +6,9 @@ Those that are made lie beside a registry's versions, where every machine of a c
 import tempfile
 from pathlib import Path
 
-from mole.beginning import begin
 from mole.config import Description, describe
 from mole.errors import SettingsError
+from mole.untrained import create_untrained
 from pipeline import registry
 from pipeline.registry import Registry
 from pipeline.storage import storage
@@ -38,7 +38,7 @@ def base_of(recipe: Recipe, place: str) -> tuple[str, Description]:
         return recipe.base, describe(registry.locate(recipe.base))
     bases = Registry(storage.join(place, BASES))
     with tempfile.TemporaryDirectory() as folder:
-        digest = bases.add(begin(Path(folder), recipe.base_tower, recipe.pretrained).folder, {})
+        digest = bases.add(create_untrained(Path(folder), recipe.base_tower, recipe.pretrained).folder, {})
     return bases.url, describe(registry.locate(bases.url, digest))
 
 

@@ -14,7 +14,7 @@ from mole.errors import SettingsError
 from mole.tower.hub import architecture_of
 from pipeline.runtime import cluster
 from pipeline.storage import storage
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune import workers
 from pipeline.tune.data.collection import TEST, VALIDATION, Collection, Say, collect
 from pipeline.tune.data.split import TRAIN, split_of
@@ -72,10 +72,10 @@ def crossvalidate(settings: CrossvalidateSettings, say: Say) -> Ladder:
     variations = {name: settings.varied(name) for name in settings.methods} or {AS_IT_IS: settings}
     place = storage.absolute(str(settings.output))
     bases = {name: base_of(recipe, place) for name, recipe in variations.items()}  # refused before anything is started
-    Ticker.shown().enter("starting Ray")
+    ProgressDisplay.shown().enter("starting Ray")
     with (
         cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
-        cluster.own_errors(),
+        cluster.unwrapped_errors(),
     ):
         collection = collect(settings, say)
         demand_folds(collection, settings)
@@ -203,14 +203,14 @@ def trained(jobs: Sequence[Job], side_by_side: int, device: str, say: Say) -> It
     """Run the trainings, so many at a time, and give what they found in their order."""
     run = ray.remote(workers.fold).options(num_cpus=1, num_gpus=1 if device == "cuda" else 0)
     begun: list[ray.ObjectRef[Folded]] = []
-    ticker = Ticker.shown()
-    with ticker.during("training", len(jobs), "folds"):
+    progress = ProgressDisplay.shown()
+    with progress.during("training", len(jobs), "folds"):
         for number, job in enumerate(jobs):
             while len(begun) < min(len(jobs), number + side_by_side):
                 laid = jobs[len(begun)].laid
                 begun.append(run.remote(laid.task, laid.kept, laid.draws, laid.judged, device))
             found = ray.get(begun[number])
-            ticker.advance()
+            progress.advance()
             say(f"{job.method}, fold {job.number}: {found.seconds:.0f} s")
             yield found
 

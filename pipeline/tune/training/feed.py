@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ray.data import DataIterator
 from torch import Tensor
 
-from mole.errors import LawError
+from mole.errors import CompletenessError
 from pipeline.tune.training.draws import NOBODY, Draws
 from pipeline.tune.training.learner import Learner
 from pipeline.tune.training.task import Kept
@@ -132,7 +132,7 @@ class MadeFeed:
         """Take this process's share of the next step; token_BTD and label_B, float32.
 
         Raises:
-            LawError: a share is not that of the step that comes next.
+            CompletenessError: a share is not that of the step that comes next.
         """
         wanted = learner.progress.step
         for batch in self.batches:
@@ -140,9 +140,9 @@ class MadeFeed:
             if max(steps) < wanted:
                 continue  # seen before the checkpoint was taken, or left out by a stage that ended early
             if steps != {wanted} or len(batch["step"]) != self.each:
-                raise LawError(f"step {wanted} was handed {len(batch['step'])} views of steps {steps}")
+                raise CompletenessError(f"step {wanted} was handed {len(batch['step'])} views of steps {steps}")
             return learner.tokens(batch["pixels"]), batch["label"]
-        raise LawError(f"step {wanted} was handed no views: they ended before it")
+        raise CompletenessError(f"step {wanted} was handed no views: they ended before it")
 
     def fit(self, learner: Learner) -> bool:
         """Leave the head to the steps that only look."""

@@ -14,7 +14,7 @@ import ray.data
 from ray.data import ActorPoolStrategy, Dataset
 
 from pipeline.runtime import cluster
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune import workers
 from pipeline.tune.training.delivery import WANTED, Want
 from pipeline.tune.training.draws import Made
@@ -64,7 +64,7 @@ def fill(tasks: Mapping[str, Task], wanted: Mapping[str, Want], made: Made, *, d
         compute=ActorPoolStrategy(size=layout.actors, max_tasks_in_flight_per_actor=2),
         **layout.resources,
     )
-    ticker = Ticker.shown()
-    with ticker.during("running the trunk", len(rows), "views"):
+    progress = ProgressDisplay.shown()
+    with progress.during("running the trunk", len(rows), "views"):
         for part in kept.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
-            ticker.advance(int(part["kept"].sum()))
+            progress.advance(int(part["kept"].sum()))

@@ -18,7 +18,7 @@ from pipeline.registry import Registry
 from pipeline.runtime import cluster
 from pipeline.storage import storage
 from pipeline.storage.folder import walk
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune.data.collection import CALIBRATION, TEST, VALIDATION, Collection, collect
 from pipeline.tune.data.manifest import MANIFEST, inherited
 from pipeline.tune.data.split import TRAIN
@@ -95,10 +95,10 @@ def finetune(given: FinetuneSettings, say: Say) -> Outcome:
         judged_before(settings.calibrate_from, settings.method)  # refused now and not after hours
     place = Registry(settings.registry)
     where, base = begin_from(settings, place)
-    Ticker.shown().enter("starting Ray")
+    ProgressDisplay.shown().enter("starting Ray")
     with (
         cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
-        cluster.own_errors(),
+        cluster.unwrapped_errors(),
     ):
         shares = {VALIDATION: settings.validation_share, CALIBRATION: settings.calibration_share}
         shares[TEST] = settings.test_share
@@ -153,7 +153,7 @@ def concluded(
             manifest = inherited(manifest, base)
         shelved = drafts.version(drafts.add(final.folder, {MANIFEST: manifest}))  # which tells what it saw
         measured = evaluate(tested, shelved, MEASURED, say) if both_classes(tested) else None
-        Ticker.shown().enter("writing the version")
+        ProgressDisplay.shown().enter("writing the version")
         files = papers(collection, trained, origin, measured) | {MANIFEST: manifest} | rates_of(settings, final.digest)
         digest = place.add(final.folder, files)
     for left in walk(storage.join(drafts.url, registry.VERSIONS)):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, distributed
 
-from mole.checkpoint import put
+from mole.checkpoint import load_adapters
 from mole.errors import SettingsError
 from mole.model.detector import MoLE, learned, stored
 from mole.model.head import Head
@@ -248,7 +248,7 @@ class Learner:
         Raises:
             ModelError: it does not fit.
         """
-        put(self.detector, dict(state), "what was learned before")
+        load_adapters(self.detector, dict(state), "what was learned before")
 
     def save(self, folder: Path) -> None:
         """Write all that a later process needs to go on as if nothing had happened."""

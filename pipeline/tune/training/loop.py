@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, distributed
 
-from mole.checkpoint import adapters_of, put
+from mole.checkpoint import load_adapters, read_adapters
 from mole.measuring.metrics import auroc
 from mole.training.step import StepReport
 from pipeline import registry
@@ -64,7 +64,7 @@ def begin(task: Task, device: torch.device) -> Learner:
     detector = plain_detector(task)
     if task.keep_adapters:
         folder = registry.locate(task.base, task.digest)
-        put(detector, adapters_of(folder), str(folder))
+        load_adapters(detector, read_adapters(folder), str(folder))
     learner = Learner(detector.to(device), task.spec, task.course, keeps_head=task.keep_adapters)
     with last_checkpoint(task.run) as saved:
         if saved is not None:
@@ -76,7 +76,7 @@ def run(task: Task, learner: Learner, feed: Feed, crew: Crew) -> None:
     """Train from where the learner stands to the end.
 
     Raises:
-        LawError: what a step is fed is not what was laid down.
+        CompletenessError: what a step is fed is not what was laid down.
         ModelError: the loss is not a number.
     """
     reports: list[StepReport] = []
@@ -174,7 +174,7 @@ def mix(task: Task, learner: Learner, feed: Feed, crew: Crew) -> None:
 
     Source: interpolation of old and new weights against forgetting, arXiv:2601.05580.
     """
-    old, new = adapters_of(registry.locate(task.base, task.digest)), learner.outcome()
+    old, new = read_adapters(registry.locate(task.base, task.digest)), learner.outcome()
 
     def between(share: float) -> dict[str, Tensor]:
         return {name: old[name] * (1 - share) + new[name] * share for name in new}

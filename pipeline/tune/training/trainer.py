@@ -21,8 +21,8 @@ from torch import Tensor
 
 from mole.errors import ModelError, MoleError
 from pipeline.storage import storage
-from pipeline.telemetry.asking import counting
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.progress_client import counted_phase
+from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune import workers
 from pipeline.tune.training.learner import OUTCOME
 from pipeline.tune.training.preparing import Laid
@@ -68,10 +68,10 @@ def train(laid: Laid, *, processes: int, gpu: bool) -> Trained:
     task = laid.task
     cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
     share = 1.0 if gpu else min(1.0, max(1, cores - 1) / processes)  # the rest is for those who decode
-    with counting("training", task.course.last, "steps") as teller:
+    with counted_phase("training", task.course.last, "steps") as reporter:
         trainer = TorchTrainer(
             workers.work,
-            train_loop_config={"task": task, "teller": teller}
+            train_loop_config={"task": task, "reporter": reporter}
             | ({"kept": laid.kept, "draws": laid.draws} if laid.kept else {}),
             scaling_config=ScalingConfig(
                 num_workers=processes, use_gpu=gpu, resources_per_worker={"CPU": share} | ({"GPU": 1} if gpu else {})
@@ -84,7 +84,7 @@ def train(laid: Laid, *, processes: int, gpu: bool) -> Trained:
             trainer.fit()
         except TrainingFailedError as reason:
             raise own_error(reason) from reason
-        Ticker.shown().reach(max((epoch["step"] for epoch in history(task.run)), default=0))
+        ProgressDisplay.shown().reach(max((epoch["step"] for epoch in history(task.run)), default=0))
     with last_checkpoint(task.run) as folder:
         if folder is None:
             raise ModelError(f"the run {task.run} ended without a checkpoint; remove the folder and train again")

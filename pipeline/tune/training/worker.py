@@ -8,7 +8,7 @@ import ray.train
 import torch
 from ray.train.torch import get_device
 
-from pipeline.telemetry.tally import Teller
+from pipeline.telemetry.progress_counter import ProgressReporter
 from pipeline.tune.training.feed import KeptFeed, MadeFeed
 from pipeline.tune.training.loop import Crew, alone, begin, run
 from pipeline.tune.training.task import Task
@@ -18,16 +18,16 @@ def work(config: Mapping[str, Any]) -> None:
     """Train from wherever the last checkpoint stands to the end.
 
     Raises:
-        LawError: what a step is fed is not what was laid down.
+        CompletenessError: what a step is fed is not what was laid down.
         ModelError: the base cannot be used, or the loss is not a number.
     """
     task: Task = config["task"]
-    teller: Teller | None = config.get("teller")
+    reporter: ProgressReporter | None = config.get("reporter")
     context = ray.train.get_context()
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
     seat = context.get_world_rank(), context.get_world_size()
     learner = begin(task, get_device())
-    reached = teller.reached if teller is not None and seat[0] == 0 else alone
+    reached = reporter.reached if reporter is not None and seat[0] == 0 else alone
     crew = Crew(seat, reached, lambda told: ray.train.report(dict(told)))
     if config.get("kept") is not None:
         run(task, learner, KeptFeed(config["kept"], config["draws"], seat), crew)

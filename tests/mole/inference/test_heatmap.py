@@ -10,7 +10,7 @@ import torch
 from mole.checkpoint import Checkpoint, load_checkpoint, tower_of
 from mole.config import DetectorConfig
 from mole.inference.heatmap import head_slope, heat_map, heat_maps, read_by_class, split_logits
-from mole.inference.scoring import PanelOfOne
+from mole.inference.scoring import SingleModelScorer
 from mole.model.block import AdaptedBlock
 from mole.model.detector import MoLE
 from mole.tower.vit import Block, normalise
@@ -31,7 +31,7 @@ def drawn(*shape: int) -> np.ndarray:
 def test_parts_and_rest_are_the_logit(loaded: Checkpoint) -> None:
     views = drawn(3, 3, 224, 224)
     part_VP, rest_V = split_logits(loaded.detector, normalise(torch.from_numpy(views), loaded.preprocess))
-    logits = PanelOfOne(loaded, "cpu", precision="float32").score(torch.from_numpy(views)).logit
+    logits = SingleModelScorer(loaded, "cpu", precision="float32").score(torch.from_numpy(views)).logit
     np.testing.assert_allclose((part_VP.sum(1) + rest_V).numpy(), logits, atol=1e-4)
     map_RC = heat_map(loaded, views[1])
     assert map_RC.shape == (7, 7) and map_RC.dtype == np.float32
@@ -130,7 +130,7 @@ def test_an_image_has_a_map_for_each_view_and_their_mean_is_its_logit(name: str,
     maps = heat_maps(own, image)
     views = np.stack([one.view_3SS for one in maps])
     assert len(maps) == count
-    [logit] = PanelOfOne(own, "cpu", precision="float32").score(torch.from_numpy(views), crops=count).logit
+    [logit] = SingleModelScorer(own, "cpu", precision="float32").score(torch.from_numpy(views), crops=count).logit
     assert np.mean([one.logit for one in maps]) == pytest.approx(logit, abs=1e-4)
     for number, one in enumerate(maps):
         top, left, bottom, right = map(round, one.box)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mole.checkpoint import Checkpoint, load_checkpoint
 from mole.config import DetectorConfig
 from mole.inference.precision import faster, in_bfloat16, seconds_of
-from mole.inference.scoring import PanelOfOne, share_tower
+from mole.inference.scoring import SingleModelScorer, share_backbone
 from mole.model.detector import MoLE, learned, stored
 from mole.tower.vit import Block, QuickGELU
 from tests.tiny import tiny_checkpoint
@@ -93,7 +93,7 @@ def test_a_block_that_another_detector_runs_on_from_keeps_all_tokens(tmp_path: P
         load_checkpoint(tiny_checkpoint(tmp_path / str(number), detector=shape)).detector
         for number, shape in enumerate(shapes)
     ]
-    share_tower(pair[1], pair[0])
+    share_backbone(pair[1], pair[0])
     kept = [[block.kept for block in half.modules() if isinstance(block, Block)] for half in in_bfloat16(pair)]
     assert kept == [[None, None], [None, None, None, 1]]
 
@@ -109,7 +109,7 @@ def test_what_a_head_was_fitted_by_stays_in_its_precision(tmp_path: Path) -> Non
 
 def test_copies_of_detectors_over_one_tower_stand_on_one_tower(tmp_path: Path) -> None:
     pair = [load_checkpoint(tiny_checkpoint(tmp_path / str(seed), adapters=seed)).detector for seed in (0, 1)]
-    share_tower(*pair)
+    share_backbone(*pair)
     first, second = in_bfloat16(pair)
     frozen = [{id(p) for p in half.parameters()} - {id(p) for p in learned(half).values()} for half in (first, second)]
     assert frozen[0] == frozen[1] and len(frozen[0]) > 20
@@ -156,4 +156,4 @@ def test_threads_are_as_many_after_the_choice_as_before(loaded: Checkpoint) -> N
 
 def test_the_precision_is_chosen_by_measuring(loaded: Checkpoint) -> None:
     assert faster(loaded.detector) in ("float32", "bfloat16")
-    assert PanelOfOne(loaded, "cpu").precision in ("float32", "bfloat16")
+    assert SingleModelScorer(loaded, "cpu").precision in ("float32", "bfloat16")

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mole.config import DetectorConfig
-from mole.model.head import Head, Kernel, Standard, near
+from mole.model.head import Head, RBFKernel, Standardizer, rbf_kernel
 
 
 def test_the_papers_head_is_one_layer_and_a_deeper_one_has_its_layers() -> None:
@@ -20,7 +20,7 @@ def test_the_papers_head_is_one_layer_and_a_deeper_one_has_its_layers() -> None:
 def test_a_kernel_head_is_linear_in_how_near_an_image_is_to_each_centre() -> None:
     torch.manual_seed(0)
     head = Head(6, DetectorConfig(head="kernel", components=3, centres=4), standard=True)
-    assert [type(layer) for layer in head] == [Standard, Kernel, nn.Linear]
+    assert [type(layer) for layer in head] == [Standardizer, RBFKernel, nn.Linear]
     with torch.no_grad():
         for buffer in head.buffers():
             buffer.copy_(torch.rand(buffer.shape) + 0.1)
@@ -37,7 +37,7 @@ def test_a_kernel_head_is_linear_in_how_near_an_image_is_to_each_centre() -> Non
 def test_the_slope_at_a_centre_is_finite_and_zero() -> None:
     centre_CP = torch.randn(3, 4)
     leaf = centre_CP[:1].clone().requires_grad_(True)
-    (slope,) = torch.autograd.grad(near(leaf, centre_CP[:1], torch.tensor(0.5)).sum(), leaf)
+    (slope,) = torch.autograd.grad(rbf_kernel(leaf, centre_CP[:1], torch.tensor(0.5)).sum(), leaf)
     torch.testing.assert_close(slope, torch.zeros(1, 4))
 
 

@@ -76,15 +76,18 @@ def test_the_smallest_pe_is_open_clips_own_to_the_last_layer() -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("RN50", r"'RN50' is no plain ViT \(a ResNet\)"),
+        ("RN50", r"'RN50' is not a plain ViT \(a ResNet\)"),
         ("convnext_base", "timm's convnext_base under a projection of open_clip's own"),
-        ("ViT-L-14-CLIPA", r"no plain ViT \(final_ln_after_pool, no_ln_pre, pool_type\)"),
-        ("resnet50", "'resnet50' is timm's ResNet, no plain ViT: experts stand beside the MLP of a pre-norm block"),
-        ("convnextv2_atto", "timm's ConvNeXt, no plain ViT"),
-        ("vit_base_r50_s16_224", "VisionTransformer behind a HybridEmbed"),
-        ("beit_base_patch16_224", "timm's Beit, no plain ViT"),
-        ("EVA02-E-14", "the blocks of 'EVA02-E-14' normalise what attention and MLP give and not what they take"),
-        ("vit_small_patch16_18x2_224", "run several attentions and several MLPs side by side"),
+        ("ViT-L-14-CLIPA", r"not a plain ViT \(final_ln_after_pool, no_ln_pre, pool_type\)"),
+        (
+            "resnet50",
+            "'resnet50' is timm's ResNet, not a plain ViT: experts run in parallel to the MLP of a pre-norm block",
+        ),
+        ("convnextv2_atto", "timm's ConvNeXt, not a plain ViT"),
+        ("vit_base_r50_s16_224", "VisionTransformer after a HybridEmbed"),
+        ("beit_base_patch16_224", "timm's Beit, not a plain ViT"),
+        ("EVA02-E-14", "the blocks of 'EVA02-E-14' normalize the output of attention and MLP and not their input"),
+        ("vit_small_patch16_18x2_224", "run several attentions and several MLPs in parallel"),
         ("no-such-tower", "neither open_clip nor timm knows a model 'no-such-tower'"),
     ],
 )
@@ -106,7 +109,7 @@ def test_weights_of_the_other_activation_are_refused_by_the_name_to_take() -> No
         ("ViT-H-14-worldwide", "metaclip2_worldwide", "ViT-H-14-worldwide-quickgelu"),
         ("ViT-B-16-quickgelu", "laion2b_s34b_b88k", "ViT-B-16"),
     ):
-        with pytest.raises(ModelError, match=f"'{tag}'.*the other activation than '{name}'; name '{other}'"):
+        with pytest.raises(ModelError, match=f"'{tag}'.*another activation than '{name}'; name '{other}'"):
             views_of(name, tag, architecture_of(name))
 
 
@@ -124,7 +127,7 @@ def test_a_tag_that_neither_knows_is_refused() -> None:
     with pytest.raises(ModelError, match="timm has no weights 'lvd0' of 'vit_small_patch16_dinov3'"):
         views_of("vit_small_patch16_dinov3", "lvd0", architecture_of("vit_small_patch16_dinov3"))
     for name in ("PE-Core-T-16-384", "vit_small_patch16_dinov3"):
-        with pytest.raises(ModelError, match=f"no weights 'lvd0' of '{name}' are to be had here"):
+        with pytest.raises(ModelError, match=f"the weights 'lvd0' of '{name}' are not available"):
             download(name, "lvd0")
 
 

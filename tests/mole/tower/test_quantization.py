@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mole.errors import ModelError
-from mole.tower.quantization import FORMAT, LARGEST, Coded, encode, inverse_factor, pack, unpack
+from mole.tower.quantization import FORMAT, LARGEST, QuantizedMatrix, encode, inverse_factor, pack, unpack
 
 
 @pytest.fixture
@@ -20,12 +20,12 @@ def layer() -> tuple[Tensor, Tensor]:
     return torch.randn(24, 40), torch.randn(500, 40) @ torch.randn(40, 40)
 
 
-def coded(layer: tuple[Tensor, Tensor], step: float = 0.2) -> Coded:
+def coded(layer: tuple[Tensor, Tensor], step: float = 0.2) -> QuantizedMatrix:
     weight_OI, input_TI = layer
     return encode(weight_OI, torch.full((24,), step), inverse_factor(input_TI.T @ input_TI))
 
 
-def values(code: Coded) -> Tensor:
+def values(code: QuantizedMatrix) -> Tensor:
     return code.code_OI.float() * code.step_O.float()[:, None]
 
 
@@ -83,7 +83,7 @@ def test_a_coarser_step_takes_fewer_bytes(layer: tuple[Tensor, Tensor]) -> None:
 
 def test_rows_are_stored_by_their_spread_and_come_back_in_their_order(tmp_path: Path) -> None:
     code_OI = torch.tensor([[9, -9], [0, 1], [3, 3]], dtype=torch.int8)
-    code = Coded(code_OI, torch.tensor([1.0, 0.5, 0.25]).half())
+    code = QuantizedMatrix(code_OI, torch.tensor([1.0, 0.5, 0.25]).half())
     assert code.order_O.tolist() == [1, 2, 0]
     pack(tmp_path / "t.safetensors", {"m": code}, {}, {})
     assert torch.equal(unpack(tmp_path / "t.safetensors")["m"], values(code))

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mole.tower.quantization import LARGEST, inverse_factor
-from mole.tower.sensitivity import FLOOR, Feeling, deviations, steps, survey
+from mole.tower.sensitivity import FLOOR, MatrixSensitivity, deviations, measure_sensitivity, steps
 
 MATRICES = ("attn.in_proj_weight", "attn.out_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
 
@@ -23,30 +23,30 @@ def pixels() -> Tensor:
 
 
 def test_every_matrix_of_the_blocks_is_felt(tower: VisionTransformer) -> None:
-    found = survey(tower.state_dict(), [pixels()], seed=0).matrices
+    found = measure_sensitivity(tower.state_dict(), [pixels()], seed=0).matrices
     assert found.keys() == {f"transformer.resblocks.{block}.{name}" for block in range(2) for name in MATRICES}
-    for name, felt in found.items():
+    for name, matrix in found.items():
         rows, columns = tower.state_dict()[name].shape
-        assert felt.hessian_II.shape == (columns, columns)
-        assert felt.felt_O.shape == (rows,)
-        assert felt.weight > 0
+        assert matrix.hessian_II.shape == (columns, columns)
+        assert matrix.squared_gradient_O.shape == (rows,)
+        assert matrix.weight > 0
 
 
 def test_what_is_felt_is_the_gradient_of_the_towers_own_embedding(tower: VisionTransformer) -> None:
     name, image = "transformer.resblocks.1.mlp.c_proj.weight", pixels()[:1]
-    felt = survey(tower.state_dict(), [image], seed=3).matrices[name]
+    matrix = measure_sensitivity(tower.state_dict(), [image], seed=3).matrices[name]
     last = tower.transformer.resblocks[1].mlp.c_proj
     last.bias.requires_grad_()
     direction = torch.randn(1, 32, generator=torch.Generator().manual_seed(3))
     (functional.normalize(tower(image), dim=-1) * direction).sum().backward()  # type: ignore[no-untyped-call]
     # the class token alone reaches the embedding, so the bias's gradient is that token's
     assert last.bias.grad is not None
-    assert torch.allclose(felt.felt_O, last.bias.grad.square(), rtol=1e-3, atol=1e-9)
+    assert torch.allclose(matrix.squared_gradient_O, last.bias.grad.square(), rtol=1e-3, atol=1e-9)
 
 
 def test_with_reads_the_matrices_above_the_last_one_are_not_felt(tower: VisionTransformer) -> None:
     state = {name: tensor for name, tensor in tower.state_dict().items() if "resblocks.1." not in name}
-    found = survey(state, [pixels()], seed=0, reads=(1,)).matrices
+    found = measure_sensitivity(state, [pixels()], seed=0, reads=(1,)).matrices
     assert found.keys() == {f"transformer.resblocks.0.{name}" for name in MATRICES}
 
 
@@ -71,23 +71,23 @@ def test_deviations_are_those_of_the_towers_own_class_tokens(tower: VisionTransf
 
 def test_with_reads_what_is_felt_is_the_gradient_of_standardised_class_tokens(tower: VisionTransformer) -> None:
     name, image = "transformer.resblocks.1.mlp.c_proj.weight", pixels()
-    felt = survey(tower.state_dict(), [image], seed=3, reads=(1, 2)).matrices[name]
+    matrix = measure_sensitivity(tower.state_dict(), [image], seed=3, reads=(1, 2)).matrices[name]
     direction_BF = torch.randn(3, 2 * 128, generator=torch.Generator().manual_seed(3))
     deviation_D = deviations(tower.state_dict(), [image], (1, 2))[1]
     # the last block's MLP is added to the token that is read, so its gradient is the direction over the deviation
     wanted_O = (direction_BF[:, 128:] / deviation_D).square().sum(dim=0)
-    assert torch.allclose(felt.felt_O, wanted_O, rtol=1e-3)
+    assert torch.allclose(matrix.squared_gradient_O, wanted_O, rtol=1e-3)
 
 
 def test_the_same_seed_feels_the_same(tower: VisionTransformer) -> None:
-    first, again, other = (survey(tower.state_dict(), [pixels()], seed).matrices for seed in (0, 0, 1))
+    first, again, other = (measure_sensitivity(tower.state_dict(), [pixels()], seed).matrices for seed in (0, 0, 1))
     name = "transformer.resblocks.0.mlp.c_fc.weight"
-    assert torch.equal(first[name].felt_O, again[name].felt_O)
-    assert not torch.equal(first[name].felt_O, other[name].felt_O)
+    assert torch.equal(first[name].squared_gradient_O, again[name].squared_gradient_O)
+    assert not torch.equal(first[name].squared_gradient_O, other[name].squared_gradient_O)
 
 
-def feeling(felt_O: Tensor) -> Feeling:
-    return Feeling(torch.eye(4), felt_O, 1.0)
+def feeling(squared_gradient_O: Tensor) -> MatrixSensitivity:
+    return MatrixSensitivity(torch.eye(4), squared_gradient_O, 1.0)
 
 
 def test_a_row_that_is_felt_four_times_as_much_gets_half_the_step() -> None:

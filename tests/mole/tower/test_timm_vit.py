@@ -13,7 +13,7 @@ from mole.config import Architecture, DetectorConfig
 from mole.errors import ModelError
 from mole.inference.heatmap import heat_map
 from mole.inference.precision import faster, in_bfloat16
-from mole.inference.scoring import Panel
+from mole.inference.scoring import SharedBackboneScorer
 from mole.model.detector import MoLE, detection_loss, learned
 from mole.tower.attention import prepare_for_training
 from mole.tower.backbone import assemble, load_tower, tower_digest
@@ -184,7 +184,7 @@ def test_a_classifier_beside_a_tower_is_left_out_and_every_other_key_must_fit() 
     assemble(DINOV3, state | {"head.weight": torch.ones(9, 64), "head.bias": torch.ones(9)}, "file")
     odd = {name: tensor for name, tensor in state.items() if name != "norm.weight"} | {"odd": torch.ones(1)}
     with pytest.raises(
-        ModelError, match=r"file does not fit the tower: missing \['norm.weight'\], unexpected \['odd'\]"
+        ModelError, match=r"file does not fit the model: missing \['norm.weight'\], unexpected \['odd'\]"
     ):
         assemble(DINOV3, odd, "file")
 
@@ -255,9 +255,9 @@ def test_a_class_token_is_read_only_where_there_is_one() -> None:
     config = DetectorConfig(blocks=(), reads=(2,))
     for shape in (PE, DINOV3):
         detector = MoLE(tower(shape), config)
-        token_BTD = detector.rise(detector.trunk(views()), 2, 2)
+        token_BTD = detector.run_blocks(detector.trunk(views()), 2, 2)
         assert torch.equal(feature(detector), token_BTD[:, 0])
-    with pytest.raises(ModelError, match="no class token.*read mean or deviation"):
+    with pytest.raises(ModelError, match="no class token.*use mean or deviation"):
         MoLE(tower(SIGLIP), config)
 
 
@@ -272,12 +272,14 @@ def test_a_checkpoint_is_loaded_back_and_two_on_one_tower_score_together_as_alon
     with torch.inference_mode():
         alone = [one.detector(normalise(pixels_B3SS, one.preprocess)).logit_B.numpy() for one in loaded]
     for precision in ("float32", "bfloat16"):
-        scores = Panel(list(map(load_checkpoint, folders)), "cpu", precision=precision).score([pixels_B3SS])
+        scores = SharedBackboneScorer(list(map(load_checkpoint, folders)), "cpu", precision=precision).score(
+            [pixels_B3SS]
+        )
         for score, logit_B in zip(scores, alone, strict=True):
             np.testing.assert_allclose(score.logit, logit_B, atol=1e-4 if precision == "float32" else 0.3)
 
 
 def test_a_map_of_what_clips_attention_reads_is_refused_by_the_towers_name(tmp_path: Path) -> None:
     model = load_checkpoint(timm_checkpoint(tmp_path / "pe", PE, CONFIG))
-    with pytest.raises(ModelError, match="maps are made of what CLIP's attention reads, and 'tiny' attends otherwise"):
+    with pytest.raises(ModelError, match="heat maps need CLIP's attention, and 'tiny' has another"):
         heat_map(model, np.zeros((3, 64, 64), np.uint8))

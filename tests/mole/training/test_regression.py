@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mole.config import DetectorConfig
 from mole.errors import SettingsError
-from mole.model.head import Head, near
+from mole.model.head import Head, rbf_kernel
 from mole.training.regression import SPREAD, Examples, fit
 
 PENALTY = 1e-3
@@ -69,7 +69,7 @@ def test_a_kernel_over_all_examples_stands_at_the_optimum_of_its_space() -> None
     with torch.no_grad():
         logit_N = head(feature_NF).squeeze(-1)
         centre_CP = kernel.centre_CP.float()
-        near_CC = near(centre_CP, centre_CP, kernel.gamma)
+        near_CC = rbf_kernel(centre_CP, centre_CP, kernel.gamma)
         # of the penalty times aᵀ K a beside the mean squared miss the optimum is: penalty · a = share · miss
         missed_N = 2 * label_N - 1 - logit_N / SPREAD
         own_C = last.weight[0] / SPREAD

@@ -55,7 +55,7 @@ def test_what_has_no_name_gives_none(here: Path) -> None:
 
 def test_the_reason_why_nothing_follows_names_what_stands_against_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert unnamed(["photos/", "file:///srv/a.tar"], "files") == ""
-    assert "'https://***@example.org/a.tar' does not lie" in unnamed(["a", "https://u:p@example.org/a.tar"], "files")
+    assert "'https://***@example.org/a.tar' is not on" in unnamed(["a", "https://u:p@example.org/a.tar"], "files")
     assert unnamed(["photos/"], "iceberg").startswith("a catalog's table")
     assert unnamed([], "files").startswith("no source")
     monkeypatch.setenv(JOB_CONFIG, "{}")

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from mole.errors import HeldError, LawError, MoleError
+from mole.errors import CompletenessError, HeldError, MoleError
 from pipeline.command.run import FOLDER, Record
 from pipeline.runtime.submission import JOB_CONFIG
 from pipeline.scan.settings import ScanSettings
-from pipeline.telemetry.terminal import Terminated, Ticker
+from pipeline.telemetry.terminal import ProgressDisplay, Terminated
 
 SECRET = "https://me:secret@host/a.tar?X-Amz-Signature=secret"
 
@@ -31,7 +31,7 @@ def record_of(output: Path) -> dict[str, Any]:
 
 
 def test_a_run_that_is_killed_leaves_a_record_without_an_exit_code(settings: ScanSettings, tmp_path: Path) -> None:
-    record = Record("scan", settings, Ticker(quiet=True))
+    record = Record("scan", settings, ProgressDisplay(quiet=True))
     record.begin(str(tmp_path))
     found = record_of(tmp_path)
     assert (found["exit_code"], found["ended"], found["job"]) == (None, None, "scan")
@@ -42,11 +42,11 @@ def test_a_run_that_succeeds_leaves_what_it_did(
     settings: ScanSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(JOB_CONFIG, json.dumps({"metadata": {"job_submission_id": "nightly-1"}}))
-    ticker = Ticker(quiet=True)
-    with Record("scan", settings, ticker) as record:
+    progress = ProgressDisplay(quiet=True)
+    with Record("scan", settings, progress) as record:
         record.begin(str(tmp_path))
-        ticker.enter("scoring images")
-        ticker.add({("ok", "real"): 5, ("empty", None): 2})
+        progress.enter("scoring images")
+        progress.add({("ok", "real"): 5, ("empty", None): 2})
         record.succeed({"images": 7, "law": "kept"})
     found = record_of(tmp_path)
     assert (record.exit_code, found["exit_code"], found["error"]) == (0, 0, None)
@@ -60,7 +60,7 @@ def test_a_run_that_succeeds_leaves_what_it_did(
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (LawError("2 units miss rows"), 5),
+        (CompletenessError("2 units miss rows"), 5),
         (HeldError(f"held while reading {SECRET}"), 7),
         (KeyboardInterrupt(), 130),
         (Terminated(signal.SIGTERM), 143),
@@ -69,7 +69,7 @@ def test_a_run_that_succeeds_leaves_what_it_did(
 def test_what_ended_a_run_stands_in_its_record_with_the_exit_code(
     settings: ScanSettings, tmp_path: Path, error: BaseException, code: int
 ) -> None:
-    with Record("scan", settings, Ticker(quiet=True)) as record:
+    with Record("scan", settings, ProgressDisplay(quiet=True)) as record:
         record.begin(str(tmp_path))
         raise error
     found = record_of(tmp_path)
@@ -79,7 +79,7 @@ def test_what_ended_a_run_stands_in_its_record_with_the_exit_code(
 
 def test_an_error_that_nobody_foresaw_is_recorded_and_raised(settings: ScanSettings, tmp_path: Path) -> None:
     def fail() -> None:
-        with Record("scan", settings, Ticker(quiet=True)) as record:
+        with Record("scan", settings, ProgressDisplay(quiet=True)) as record:
             record.begin(str(tmp_path))
             raise ZeroDivisionError
 
@@ -92,10 +92,10 @@ def test_a_place_that_takes_no_record_does_not_hide_what_ended_the_run(
     settings: ScanSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("no folder")
-    with Record("scan", settings, Ticker()) as record:
+    with Record("scan", settings, ProgressDisplay()) as record:
         record.begin(str(tmp_path / "file" / "out"))
         raise MoleError("the true reason")
     told = capsys.readouterr().err
     assert "the run's record was not written" in told and "the true reason" in told
-    record.tell()
+    record.log_location()
     assert "run:" not in capsys.readouterr().err

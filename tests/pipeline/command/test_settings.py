@@ -1,4 +1,4 @@
-"""One settings model is the flags, the environment and the file of any job, and refuses each in the user's own words."""
+"""One settings model validates flags, environment and file of any job, with errors in the user's own words."""
 
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -212,7 +212,7 @@ def test_an_unknown_flag_is_refused_before_the_words_around_it() -> None:
 
 
 def test_what_is_required_says_that_it_may_be_a_word() -> None:
-    with pytest.raises(SettingsError, match=r"^--kind is required \(as a flag, as a word alone, as MOLE_OVEN_KIND in"):
+    with pytest.raises(SettingsError, match=r"^--kind is required \(as a flag, as an argument, as MOLE_OVEN_KIND in"):
         Oven.from_command_line([])
 
 
@@ -232,7 +232,7 @@ def test_help_shows_words_second_names_and_the_command_that_was_started(capsys: 
         Delivery.from_command_line(["--help"])
     told = " ".join(capsys.readouterr().out.split())
     assert told.startswith("usage: mole-scan scan [") and "[flour ...]" in told
-    assert "--loaves LOAVES, --breads LOAVES" in told or "--loaves, --breads LOAVES" in told
+    assert "--loaves N, --breads N" in told or "--loaves, --breads N" in told
     with pytest.raises(SystemExit):
         Oven.from_command_line(["--help"])
     assert "[KIND ...]" in capsys.readouterr().out

@@ -39,4 +39,4 @@ def test_an_image_that_ends_its_decoder_is_told_and_ends_nothing_else(root: Path
         capture_output=True,
         check=True,
     )
-    assert run.stdout.decode().startswith("not shown: its decoder ended")
+    assert run.stdout.decode().startswith("not shown: its decoder crashed")

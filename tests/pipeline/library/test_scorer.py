@@ -52,7 +52,7 @@ def test_arrays_of_one_size_and_of_many_are_scored(folder: Path, scorer: mole.Sc
 def test_a_column_that_is_not_there_or_would_be_written_over_is_refused(scorer: mole.Scorer) -> None:
     with pytest.raises(SettingsError, match=r"column must be one of \['bytes'\], got 'image'"):
         scorer({"bytes": np.empty(0, object)})
-    with pytest.raises(SettingsError, match=r"the columns \['status'\] are there already"):
+    with pytest.raises(SettingsError, match=r"the columns \['status'\] exist already"):
         scorer({"image": np.empty(0, object), "status": np.empty(0)})
 
 

@@ -13,7 +13,7 @@ import pytest
 import s3fs
 import webdataset
 
-from mole.errors import LawError, SettingsError
+from mole.errors import CompletenessError, SettingsError
 from pipeline.labels import append
 from pipeline.records import PLACE
 from pipeline.review.evidence.original import original
@@ -23,7 +23,7 @@ from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.source import Source
 from pipeline.scan.table.views import ask
 from pipeline.storage import storage
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune.data.layout import recognise
 from pipeline.tune.data.samples import read
 from tests.pictures import picture, samples, write_shard
@@ -48,8 +48,8 @@ def table(tmp_path: Path) -> Path:
     return write_verdicts(tmp_path / "table", rows)
 
 
-class Stopping(Ticker):
-    """A ticker that is told to do something else once so many images are done."""
+class Stopping(ProgressDisplay):
+    """A progress that is told to do something else once so many images are done."""
 
     def __init__(self, behind: int, do: Callable[[], None]) -> None:
         super().__init__(quiet=True)
@@ -63,9 +63,9 @@ class Stopping(Ticker):
             self._do()
 
 
-def run(table: Path, output: str | Path, ticker: Ticker | None = None, **given: object) -> Exported:
+def run(table: Path, output: str | Path, progress: ProgressDisplay | None = None, **given: object) -> Exported:
     settings = ExportSettings.model_validate({"table": str(table), "output": str(output), **given})
-    return export(settings, demand(settings), ticker or Ticker(quiet=True))
+    return export(settings, demand(settings), progress or ProgressDisplay(quiet=True))
 
 
 def images(shards: str | Path) -> list[bytes]:
@@ -140,7 +140,7 @@ def test_images_whose_bytes_are_gone_or_others_are_listed(table: Path, tmp_path:
 
 def test_a_shard_that_somebody_took_away_is_told(table: Path, tmp_path: Path) -> None:
     shard = tmp_path / "out" / "shard-000000.tar"
-    with pytest.raises(LawError, match="shard-000000.tar is gone"):
+    with pytest.raises(CompletenessError, match="shard-000000.tar is gone"):
         run(table, tmp_path / "out", Stopping(3, shard.unlink), images_per_shard=1)
 
 

@@ -69,7 +69,7 @@ def test_a_gpu_that_this_machine_lacks_is_refused_before_ray_starts(monkeypatch:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with (
-        pytest.raises(SettingsError, match="^--device cuda, but this machine has no GPU; leave --device out"),
+        pytest.raises(SettingsError, match="^--device cuda, but this machine has no GPU; omit --device"),
         cluster.connected(None, logs=False, device="cuda"),
     ):
         pytest.fail("connected")
@@ -81,7 +81,7 @@ def test_a_gpu_that_the_cluster_lacks_is_refused_once_it_is_connected(local_ray:
     if ray.cluster_resources().get("GPU"):  # type: ignore[no-untyped-call]
         pytest.skip("this machine has a GPU")
     with (
-        pytest.raises(SettingsError, match="^--device cuda, but no machine of this Ray has a GPU"),
+        pytest.raises(SettingsError, match="^--device cuda, but no node of this Ray has a GPU"),
         cluster.connected(None, logs=False, device="cuda"),
     ):
         pytest.fail("connected")
@@ -94,7 +94,7 @@ def test_an_address_where_nobody_listens_is_refused_at_once(monkeypatch: pytest.
         held.bind(("127.0.0.1", 0))  # and does not listen
         address = f"127.0.0.1:{held.getsockname()[1]}"
         with (
-            pytest.raises(SettingsError, match=f"no Ray answers at '{address}'"),
+            pytest.raises(SettingsError, match=f"no Ray responds at '{address}'"),
             cluster.connected(address, logs=False),
         ):
             pass

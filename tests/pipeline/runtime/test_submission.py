@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mole.errors import SettingsError
-from pipeline.runtime.submission import JOB_CONFIG, demand_lasting
+from pipeline.runtime.submission import JOB_CONFIG, demand_durable
 from pipeline.scan.settings import ScanSettings, TablesSettings
 from pipeline.tune.data.reconstruction import ReconstructSettings
 
@@ -21,24 +21,22 @@ def submitted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("place", ["/srv/verdicts", "~/verdicts", "s3://lake/verdicts", "memory://x", "file:///srv/x"])
 def test_whole_paths_and_urls_are_taken(submitted: None, place: str) -> None:
-    demand_lasting({"--output": [place]})
+    demand_durable({"--output": [place]})
 
 
 @pytest.mark.parametrize("place", ["verdicts/", "./verdicts", "../verdicts", "v"])
 def test_a_relative_path_is_refused_with_the_reason(submitted: None, place: str) -> None:
-    with pytest.raises(
-        SettingsError, match=f"^--output '{place}' is relative, to '.*', a copy that Ray removes; write"
-    ):
-        demand_lasting({"--output": [place]})
+    with pytest.raises(SettingsError, match=f"^--output '{place}' is relative, to '.*', a copy that Ray removes; give"):
+        demand_durable({"--output": [place]})
 
 
 def test_without_a_copy_the_reason_is_another_and_outside_of_a_job_there_is_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    demand_lasting({"--output": ["verdicts/"]})
+    demand_durable({"--output": ["verdicts/"]})
     monkeypatch.setenv(JOB_CONFIG, BARE)
-    with pytest.raises(SettingsError, match="where Ray happens to start this job"):
-        demand_lasting({"--output": ["verdicts/"]})
+    with pytest.raises(SettingsError, match="the folder in which Ray started this job"):
+        demand_durable({"--output": ["verdicts/"]})
 
 
 def test_sources_outputs_tables_and_databases_are_such_places_of_every_job(submitted: None) -> None:
@@ -56,7 +54,7 @@ def test_who_allows_it_and_a_table_of_a_catalog_are_taken(submitted: None) -> No
 
 
 def test_a_submitted_scan_has_no_output_of_its_own_choice(submitted: None) -> None:
-    with pytest.raises(SettingsError, match="since a submitted job stands in a folder that does not last$"):
+    with pytest.raises(SettingsError, match="since a submitted job runs in a temporary folder$"):
         ScanSettings.from_command_line(["/srv/photos"])
     with pytest.raises(SettingsError, match="^--source 'photos/' is relative"):
         ScanSettings.from_command_line(["photos/", "--output", "/o"])

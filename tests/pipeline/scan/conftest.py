@@ -9,7 +9,7 @@ import pytest
 from pipeline.scan.flow import scan
 from pipeline.scan.settings import ScanSettings
 from pipeline.scan.summary import Summary
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 
 Scan = Callable[..., Summary]
 
@@ -21,6 +21,6 @@ def run(local_ray: None, tiny: Path) -> Scan:
     def scan_now(*sources: str | Path, output: str | Path, **more: Any) -> Summary:
         given: dict[str, Any] = {"model": str(tiny), "rows_per_file": 32} | more
         settings = ScanSettings(source=[str(source) for source in sources], output=str(output), **given)
-        return scan(settings, Ticker(quiet=True))
+        return scan(settings, ProgressDisplay(quiet=True))
 
     return scan_now

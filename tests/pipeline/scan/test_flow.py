@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mole.config import describe
-from mole.errors import LawError, SettingsError, StorageError
+from mole.errors import CompletenessError, SettingsError, StorageError
 from pipeline.records import CARRIED, VERDICT
 from pipeline.scan.flow import scan
 from pipeline.scan.plan import Plan
@@ -28,7 +28,7 @@ from pipeline.scan.table import lease
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.parquet_sink import encode
 from pipeline.storage import storage
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 from tests.pictures import faulty, picture, samples, write_shard
 from tests.pipeline.scan.conftest import Scan
 from tests.verdicts import verdicts_of
@@ -126,10 +126,10 @@ def test_columns_that_finished_rows_lack_are_told_and_not_passed_over(
     settings = ScanSettings(
         source=[str(shard)], output=str(tmp_path / "out"), model=str(tiny), carry=("url", "caption")
     )
-    assert scan(settings, Ticker()).written == 0
+    assert scan(settings, ProgressDisplay()).written == 0
     told = capsys.readouterr().err
     assert "3 images already have rows without a column of --carry url,caption; these rows stay as they are" in told
-    scan(settings.model_copy(update={"carry": ()}), Ticker())
+    scan(settings.model_copy(update={"carry": ()}), ProgressDisplay())
     assert "already have rows" not in capsys.readouterr().err
 
 
@@ -145,7 +145,7 @@ def test_a_double_that_stays_breaks_the_law(run: Scan, finished: Finished, tmp_p
     for number, file in enumerate([*Path(first.table).glob("*.parquet")] * 2):
         (partition / f"part-{number}.parquet").write_bytes(file.read_bytes())
     ledger = Ledger(str(partition))
-    with Plan(Source([source]).units(), [ledger]) as planned, pytest.raises(LawError, match="duplicate rows"):
+    with Plan(Source([source]).units(), [ledger]) as planned, pytest.raises(CompletenessError, match="duplicate rows"):
         planned.check(ledger).demand()
 
 

@@ -22,27 +22,27 @@ from pipeline.scan.settings import ScanSettings
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.parquet_sink import ParquetSink
 from pipeline.telemetry.progress import SCORING
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 from tests.pictures import faulty, picture, samples, write_shard
 from tests.tiny import tiny_checkpoint
 from tests.verdicts import verdicts_of
 
 
 class Late(ParquetSink):
-    """A folder into which nothing is written before the ticker has counted so many images."""
+    """A folder into which nothing is written before the progress has counted so many images."""
 
-    def __init__(self, output: str, ticker: Ticker, images: int) -> None:
+    def __init__(self, output: str, progress: ProgressDisplay, images: int) -> None:
         super().__init__(output)
-        self.ticker, self.images, self.line = ticker, images, ""
+        self.progress, self.images, self.line = progress, images, ""
 
     def put(self, verdicts: Dataset, generation: str, rows: int, units: list[str]) -> Iterator[dict[str, Any]]:
         """Score all, wait for the count, then write."""
         scored = verdicts.materialize()
-        while self.ticker.bar() != (self.images, self.images):
-            assert self.ticker.seconds < 120, str(self.ticker)
+        while self.progress.bar() != (self.images, self.images):
+            assert self.progress.seconds < 120, str(self.progress)
             time.sleep(0.05)
-        self.line = str(self.ticker)
-        assert self.ticker.images == 0 and not list(Path(self.output).rglob("*.parquet"))
+        self.line = str(self.progress)
+        assert self.progress.images == 0 and not list(Path(self.output).rglob("*.parquet"))
         yield from super().put(scored, generation, rows, units)
 
 
@@ -56,23 +56,23 @@ def test_images_are_counted_before_the_first_part_is_written_each_once_and_their
     models = [ModelRef(str(place), describe(place)) for place in checkpoints]
     sources, output = [f"{tmp_path}/0.tar", f"{tmp_path}/1.tar"], str(tmp_path / "out")
     settings = ScanSettings(source=sources, output=output, model=str(tiny), batch_size=8, rows_per_file=10_000)
-    with Ticker(quiet=True) as ticker:
-        sink = Late(output, ticker, 48)
+    with ProgressDisplay(quiet=True) as progress:
+        sink = Late(output, progress, 48)
         ledgers = [sink.ledger(model.digest) for model in models]
         with Lease(output) as held, Plan(Source(sources).units(), ledgers) as planned:
             assert remaining_work(planned, ledgers) == (0, 2)
-            ticker.expect(*remaining_work(planned, ledgers))
+            progress.expect(*remaining_work(planned, ledgers))
             reads = [read_function((unit,), ReadOptions(1 << 20)) for unit in planned.todo(*ledgers)]
-            with prepare_context(settings, held, sink, ledgers[0], sources, ticker) as context:
+            with prepare_context(settings, held, sink, ledgers[0], sources, progress) as context:
                 assert execute_wave(context, reads, models, units=[]) == 48
-        assert ticker.images == ticker.total == 48 and ticker.bar() == (48, 48)
+        assert progress.images == progress.total == 48 and progress.bar() == (48, 48)
     faults = {"truncated": 1, "empty": 1, "not_an_image": 1, "too_small": 1, "unsupported": 2}
-    assert ticker.written.kinds == faults and "6 faults (2 unsupported" in sink.line
+    assert progress.written.kinds == faults and "6 faults (2 unsupported" in sink.line
     rows = pads.dataset(ledgers[0].folder, format="parquet").to_table().to_pylist()
     assert len(rows) == 48
-    assert ticker.written.verdicts == Counter(row["verdict"] for row in rows if row["verdict"])
-    assert {STARTING, LOADING, SCORING} <= ticker.phases.keys()
-    seconds, done = zip(*ticker.series.points(ticker.seconds, 48), strict=True)
+    assert progress.written.verdicts == Counter(row["verdict"] for row in rows if row["verdict"])
+    assert {STARTING, LOADING, SCORING} <= progress.phases.keys()
+    seconds, done = zip(*progress.series.points(progress.seconds, 48), strict=True)
     assert list(seconds) == sorted(seconds) and list(done) == sorted(done)
 
 
@@ -88,13 +88,13 @@ def test_what_one_model_alone_lacks_is_to_do_too(tmp_path: Path) -> None:
 
 
 def test_without_a_tally_what_is_written_is_counted() -> None:
-    ticker = Ticker(quiet=True)
-    monitor = Monitor(ticker)
-    ticker.expect(3)
-    ticker.enter(LOADING)
-    with monitor.wave("model") as teller:
-        assert teller is None
+    progress = ProgressDisplay(quiet=True)
+    monitor = Monitor(progress)
+    progress.expect(3)
+    progress.enter(LOADING)
+    with monitor.wave("model") as reporter:
+        assert reporter is None
         monitor.poll()
         monitor.written({"outcomes": [{"status": "ok", "verdict": "real", "images": 2}], "file": "a", "rows": 2})
-        assert ticker.phase == SCORING and ticker.bar() == (2, 3)
-    assert str(ticker).startswith("2 of 3 images, 2 real, 0 faults")
+        assert progress.phase == SCORING and progress.bar() == (2, 3)
+    assert str(progress).startswith("2 of 3 images, 2 real, 0 faults")

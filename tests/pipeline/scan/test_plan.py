@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mole.errors import LawError, StorageError
+from mole.errors import CompletenessError, StorageError
 from pipeline.records import Status
 from pipeline.scan import plan
 from pipeline.scan.plan import Plan
@@ -92,7 +92,7 @@ def test_the_law_names_gaps_and_doubles(tmp_path: Path) -> None:
         law = planned.check(ledger)
         assert (law.units, law.images, law.incomplete, law.duplicated) == (4, 12, 2, 1)
         assert law.examples == ("absent", "begun", "double")
-        with pytest.raises(LawError, match="of 4 units 2 miss rows, 1 have duplicate rows"):
+        with pytest.raises(CompletenessError, match="of 4 units 2 miss rows, 1 have duplicate rows"):
             law.demand()
         assert planned.counts(ledger) == [("ok", None, 12)]
     with Plan([unit("whole", None)], [ledger]) as planned:

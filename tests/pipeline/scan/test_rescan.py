@@ -24,7 +24,7 @@ from pipeline.scan.rescan import Rescanned, rescan
 from pipeline.scan.settings import RescanSettings
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.views import open_views
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 from tests.pictures import faulty, picture, samples, write_shard
 from tests.pipeline.scan.conftest import Scan
 from tests.policies import enforced, policy
@@ -47,7 +47,7 @@ def again(local_ray: None, better: Path) -> Rescan:
 
     def rescan_now(table: str | Path, **more: Any) -> Rescanned:
         given: dict[str, Any] = {"table": str(table), "model": str(better), "rows_per_file": 32} | more
-        return rescan(RescanSettings(**given), Ticker(quiet=True))
+        return rescan(RescanSettings(**given), ProgressDisplay(quiet=True))
 
     return rescan_now
 

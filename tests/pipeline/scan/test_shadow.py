@@ -11,7 +11,7 @@ from mole.errors import ModelError, SettingsError
 from pipeline.scan import flow
 from pipeline.scan.rescan import rescan
 from pipeline.scan.settings import RescanSettings, ScanSettings
-from pipeline.telemetry.terminal import Ticker
+from pipeline.telemetry.terminal import ProgressDisplay
 from tests.pictures import faulty, samples, write_shard
 from tests.pipeline.scan.conftest import Scan
 from tests.tiny import tiny_checkpoint
@@ -72,10 +72,10 @@ def test_a_rescan_with_a_shadow_fills_both_partitions(
 ) -> None:
     table = verdicts_of(write_shard(tmp_path / "0.tar", samples(20)), table=tmp_path / "out")
     settings = RescanSettings(table=str(table), model=str(tiny), shadow=str(challenger))
-    found = rescan(settings, Ticker(quiet=True))
+    found = rescan(settings, ProgressDisplay(quiet=True))
     assert (found.chosen, found.written, sum(turn.images for turn in found.turns)) == (20, 20, 20)
     assert [len(rows) for rows in partitions(tmp_path / "out").values()] == [20, 20, 20]
-    assert rescan(settings, Ticker(quiet=True)).written == 0
+    assert rescan(settings, ProgressDisplay(quiet=True)).written == 0
 
 
 def test_a_shadow_on_another_tower_is_refused(run: Scan, tmp_path: Path) -> None:

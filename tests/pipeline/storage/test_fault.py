@@ -8,7 +8,7 @@ import pytest
 from fsspec.exceptions import FSTimeoutError
 
 from pipeline.records import Status
-from pipeline.storage.fault import CodingError, NoRangeError, SlowError, SpecialFileError, fault_of, is_passing
+from pipeline.storage.fault import ContentEncodingError, NoRangeError, SlowError, SpecialFileError, fault_of, is_passing
 
 KEY = aiohttp.client_reqrep.ConnectionKey("h", 80, False, True, None, None, None)
 
@@ -32,7 +32,7 @@ def answered(status: int) -> aiohttp.ClientResponseError:
         (OSError(errno.ENAMETOOLONG, "x"), Status.MISSING, False),
         (NoRangeError("too large"), Status.UNREACHABLE, False),
         (SlowError("x"), Status.UNREACHABLE, True),
-        (CodingError("x"), Status.UNREACHABLE, True),
+        (ContentEncodingError("x"), Status.UNREACHABLE, True),
         (answered(451), Status.FORBIDDEN, False),
         (answered(302), Status.UNREACHABLE, False),
         (answered(429), Status.UNREACHABLE, True),

@@ -34,14 +34,14 @@ def odd(tmp_path: Path) -> Iterator[Path]:
         ("pipe", Status.NOT_AN_IMAGE, "a named pipe"),
         ("socket", Status.NOT_AN_IMAGE, "a socket"),
         ("device", Status.NOT_AN_IMAGE, "a device"),
-        ("self", Status.MISSING, "a link that leads to itself: "),
+        ("self", Status.MISSING, "a symbolic link to itself: "),
         ("gone", Status.MISSING, "no such file: "),
     ],
 )
 def test_what_is_no_file_is_a_row_with_its_reason(name: str, status: Status, reason: str, odd: Path) -> None:
     row = read_image(str(odd / name), name, WANTED, {})
     assert row["status"] is status and reason in row["detail"]
-    found = local.look(str(odd / name))
+    found = local.info(str(odd / name))
     assert found.fault is not None and found.fault[0] is status
 
 
@@ -55,7 +55,7 @@ def test_a_pipe_is_not_waited_for(odd: Path) -> None:
 
 
 def test_a_file_is_read_to_its_end_whatever_size_it_tells() -> None:
-    assert local.look("/proc/self/status").size == 0
+    assert local.info("/proc/self/status").size == 0
     assert local.read("/proc/self/status").startswith(b"Name:")
 
 
@@ -77,7 +77,7 @@ def test_every_name_is_written_and_found_again(name: bytes, tmp_path: Path) -> N
     path = os.fsdecode(os.fsencode(tmp_path) + b"/" + name)
     with open(path, "wb") as stream:
         stream.write(name)
-    url = local.look(path).url
+    url = local.info(path).url
     url.encode()
     assert storage.read(url) == name and storage.absolute(url) == url
     assert local.path_of(url) == path

@@ -13,7 +13,7 @@ from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.lookup import current_name
 from pipeline.scan.reading.source import Source
-from pipeline.storage import patience, storage, stream
+from pipeline.storage import retry, storage, stream
 from tests.web import Request, Site, site
 
 IMAGE = random.Random(3).randbytes(10_000)
@@ -37,8 +37,8 @@ OK = "HTTP/1.1 200 OK"
 @pytest.fixture
 def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """A server without routes, and a client that waits a little instead of seconds."""
-    monkeypatch.setattr(patience, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(patience, "LONGEST_WAIT", 0.02)
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(retry, "LONGEST_WAIT", 0.02)
     with site({}) as running:
         yield running
 

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.records import Status
 from pipeline.scan.reading.image import ReadOptions, read_image
-from pipeline.storage import answer, copies, patience, storage, web
+from pipeline.storage import http_response, local_copies, retry, storage, web
 from pipeline.storage.fault import NoRangeError
 from tests.web import Request, Site, site
 
@@ -21,8 +21,8 @@ WANTED = ReadOptions(max_bytes=1 << 20)
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds of tenths of a second."""
-    monkeypatch.setattr(patience, "WEB_ATTEMPTS", 1)
-    monkeypatch.setattr(answer, "SILENCE", 0.4)
+    monkeypatch.setattr(retry, "WEB_ATTEMPTS", 1)
+    monkeypatch.setattr(http_response, "CHUNK_TIMEOUT", 0.4)
     monkeypatch.setattr(web, "IMAGE", 0.8)
 
 
@@ -52,10 +52,10 @@ def dripping(piece: bytes, seconds: float, *head: str) -> object:
 @pytest.mark.parametrize(
     ("drip", "reason"),
     [
-        (dripping(b"x", 0.02, OK), "only .* bytes came within 0.4 s"),
-        (dripping(b"X-A: b\r\n", 0.02), "no answer within 0.4 s"),
-        (dripping(bytes(40_000), 0.05, OK, "Content-Length: 9000000"), "not whole within 0.8 s"),
-        (lambda request: time.sleep(3), "no answer within 0.4 s"),
+        (dripping(b"x", 0.02, OK), "only .* bytes within 0.4 s"),
+        (dripping(b"X-A: b\r\n", 0.02), "no response within 0.4 s"),
+        (dripping(bytes(40_000), 0.05, OK, "Content-Length: 9000000"), "not complete within 0.8 s"),
+        (lambda request: time.sleep(3), "no response within 0.4 s"),
     ],
 )
 def test_a_server_that_takes_its_time_for_ever_is_left(drip: object, reason: str, server: Site, hasty: None) -> None:
@@ -137,7 +137,7 @@ def test_a_copy_goes_when_its_file_has_changed(server: Site) -> None:
     url = f"{server.url}/plain"
     assert storage.read_range(url, 0, 5) == DATA[:5]
     server.routes["/plain"] = lambda request: request.whole(DATA[::-1], 'ETag: "2"')
-    assert storage.look(url)
+    assert storage.info(url)
     assert storage.read_range(url, 0, 5) == DATA[::-1][:5]
 
 
@@ -151,8 +151,8 @@ def test_a_file_with_parts_is_never_fetched_whole(server: Site) -> None:
 
 
 def test_a_file_too_large_to_be_copied_says_what_to_do(server: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copies, "MOST_BYTES", 50_000)
-    with pytest.raises(NoRangeError, match="over 50,000 bytes, too large to be copied; let the server answer ranges"):
+    monkeypatch.setattr(local_copies, "MOST_BYTES", 50_000)
+    with pytest.raises(NoRangeError, match="over 50,000 bytes; enable range requests"):
         storage.read_range(f"{server.url}/plain", 0, 5)
     assert server.count("/plain") == 1
 
@@ -172,7 +172,7 @@ def test_an_empty_file_has_no_part_and_a_size(server: Site) -> None:
     server.routes["/empty"] = lambda request: request.send(
         "HTTP/1.1 416 Range Not Satisfiable", "Content-Range: bytes */0", "Content-Length: 0"
     )
-    found = storage.look(f"{server.url}/empty")
+    found = storage.info(f"{server.url}/empty")
     assert found is not None and found.size == 0
     fs, path = storage.filesystem(found.url)
     with fs.open(path, "rb") as stream:
@@ -187,5 +187,5 @@ def test_a_file_is_looked_at_where_head_is_refused(server: Site) -> None:
             request.ranged(DATA, 'ETag: W/"7"')
 
     server.routes["/signed"] = only_get
-    found = storage.look(f"{server.url}/signed?X-Amz-Signature=1")
+    found = storage.info(f"{server.url}/signed?X-Amz-Signature=1")
     assert found is not None and (found.size, found.identity) == (len(DATA), "7")

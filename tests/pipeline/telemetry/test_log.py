@@ -26,7 +26,7 @@ def test_lines_warnings_logs_and_what_others_print_are_objects_with_run_and_job(
     before = sys.stderr, logging.root.handlers[:]
     with LOG.opened([FLAG]):
         run = LOG.begin("scan")
-        LOG.say("2 of [7] images\nin two lines", images=2, faults={"empty": 1})
+        LOG.log("2 of [7] images\nin two lines", images=2, faults={"empty": 1})
         warnings.warn("old thing", stacklevel=1)
         logging.getLogger("somebody").error("it broke: %s", "pipe")
         sys.stderr.write("(raylet) a worker died\n\nhalf")
@@ -52,7 +52,7 @@ def test_an_error_that_nobody_foresaw_is_an_object_with_its_traceback_and_the_ex
 def test_without_the_flag_lines_are_for_people_and_an_error_goes_its_way(capsys: pytest.CaptureFixture[str]) -> None:
     def fail() -> None:
         with LOG.opened([]):
-            LOG.say("12 images [bold]", "warning", images=12)
+            LOG.log("12 images [bold]", "warning", images=12)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -68,7 +68,7 @@ def test_lines_come_out_where_stderr_led_when_the_command_began_though_it_is_mut
         monkeypatch.setattr(sys, "stderr", stream)
         with LOG.opened([]):
             os.dup2(nowhere.fileno(), stream.fileno())  # as while Ray's core starts
-            LOG.say("starting Ray")
+            LOG.log("starting Ray")
     assert file.read_text() == "starting Ray\n"
 
 

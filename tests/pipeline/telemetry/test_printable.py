@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.telemetry.printable import counted, printable, probable
+from pipeline.telemetry.printable import counted, format_probability, printable
 
 
 def test_a_name_is_one_line_that_no_terminal_obeys() -> None:
@@ -22,7 +22,7 @@ def test_a_name_is_one_line_that_no_terminal_obeys() -> None:
     ],
 )
 def test_a_probability_has_the_digits_that_keep_it_from_0_and_1(probability: float, shown: str) -> None:
-    assert probable(probability) == shown
+    assert format_probability(probability) == shown
 
 
 def test_a_number_stands_with_its_noun() -> None:

@@ -30,7 +30,7 @@ def test_images_count_as_they_are_scored_and_what_is_written_corrects_them() -> 
 def test_rows_that_nobody_counted_before_they_were_written_are_counted_then() -> None:
     progress = scoring(60)
     progress.see(Counts({REAL: 10}))
-    progress.add({REAL: 30})  # copies with --dedupe, or the tally is gone
+    progress.add({REAL: 30})  # copies with --dedupe, or the progress counter is gone
     assert progress.bar() == (30, 60) and (progress.images, progress.faults) == (30, 0)
 
 

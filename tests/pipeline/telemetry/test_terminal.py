@@ -8,12 +8,12 @@ from contextlib import suppress
 
 import pytest
 
-from mole.errors import LawError
+from mole.errors import CompletenessError
 from pipeline.telemetry import terminal as telemetry
 from pipeline.telemetry.counts import Counts
 from pipeline.telemetry.log import FLAG, LOG
 from pipeline.telemetry.progress import SCORING
-from pipeline.telemetry.terminal import Ticker, command
+from pipeline.telemetry.terminal import ProgressDisplay, command
 
 REAL, FAULT = ("ok", "real"), ("empty", None)
 
@@ -24,37 +24,37 @@ def test_where_there_is_no_terminal_each_phase_is_a_line_and_a_standstill_is_tol
     monkeypatch.setattr(telemetry, "BEAT", 0.01)
     monkeypatch.setattr(telemetry, "PLAIN_EVERY", 0.05)
     told: list[str] = []
-    with Ticker() as ticker:
-        ticker.enter("listing the source")
-        ticker.expect(1234)
-        ticker.enter(SCORING)
-        ticker.see(Counts({REAL: 3}), ahead=5)
+    with ProgressDisplay() as progress:
+        progress.enter("listing the source")
+        progress.expect(1234)
+        progress.enter(SCORING)
+        progress.see(Counts({REAL: 3}), ahead=5)
         while "5 of 1,234 images, 3 real, 0 faults, " not in "".join(told):
-            assert ticker.seconds < 30
+            assert progress.seconds < 30
             told.append(capsys.readouterr().err)
-        ticker.add({REAL: 4, FAULT: 1})
+        progress.add({REAL: 4, FAULT: 1})
     told.append(capsys.readouterr().err)
     lines = "".join(told).splitlines()
     assert lines[:3] == ["listing the source", "1,234 images to score", SCORING]
     assert lines[-1].startswith("5 of 1,234 images written, 4 real, 1 fault (1 empty), ")
-    assert not ticker.is_watching
+    assert not progress.is_watching
 
 
 def test_a_quiet_ticker_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    with Ticker(quiet=True) as ticker:
-        ticker.enter(SCORING)
-        ticker.expect(0, silent=1)
-        ticker.add({REAL: 1})
-        with ticker.during("counting", 1):
-            ticker.advance()
+    with ProgressDisplay(quiet=True) as progress:
+        progress.enter(SCORING)
+        progress.expect(0, unknown=1)
+        progress.add({REAL: 1})
+        with progress.during("counting", 1):
+            progress.advance()
     assert capsys.readouterr() == ("", "")
 
 
 def test_what_is_to_do_is_told_and_a_shard_is_not_turned_into_images(capsys: pytest.CaptureFixture[str]) -> None:
-    ticker = Ticker()
-    ticker.expect(0)
-    ticker.expect(12, silent=3, limit=5)
-    ticker.expect(0, silent=1)
+    progress = ProgressDisplay()
+    progress.expect(0)
+    progress.expect(12, unknown=3, limit=5)
+    progress.expect(0, unknown=1)
     told = ["0 images to score", "12 images and 3 shards to score, 5 images at most", "1 shard to score"]
     assert capsys.readouterr().err.splitlines() == told
 
@@ -62,11 +62,11 @@ def test_what_is_to_do_is_told_and_a_shard_is_not_turned_into_images(capsys: pyt
 def test_what_is_tracked_is_counted_to_its_last_item_in_the_line_that_is_shown(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with Ticker() as ticker:
-        assert Ticker.shown() is ticker
-        assert list(Ticker.shown().track("abc", "joining files", 3, "files")) == ["a", "b", "c"]
-    assert Ticker.shown() is not ticker, "where none is shown the work is done in silence"
-    assert list(Ticker.shown().track("abc", "joining files", 3)) == ["a", "b", "c"]
+    with ProgressDisplay() as progress:
+        assert ProgressDisplay.shown() is progress
+        assert list(ProgressDisplay.shown().track("abc", "joining files", 3, "files")) == ["a", "b", "c"]
+    assert ProgressDisplay.shown() is not progress, "where none is shown the work is done in silence"
+    assert list(ProgressDisplay.shown().track("abc", "joining files", 3)) == ["a", "b", "c"]
     first, last = capsys.readouterr().err.splitlines()
     assert first == "joining files" and last.startswith("joining files: 3 of 3 files, ")
 
@@ -83,12 +83,12 @@ def everything(terminal: int) -> str:
 
 def interrupted_at_24() -> None:
     """Show a scan that is stopped when 24 of its images are scored and none is written."""
-    with Ticker() as ticker:
-        ticker.expect(60)
-        ticker.enter("starting Ray")
-        ticker.enter(SCORING)
-        ticker.see(Counts({REAL: 24}))
-        ticker.say("this stays [a]")
+    with ProgressDisplay() as progress:
+        progress.expect(60)
+        progress.enter("starting Ray")
+        progress.enter(SCORING)
+        progress.see(Counts({REAL: 24}))
+        progress.log("this stays [a]")
         raise KeyboardInterrupt
 
 
@@ -111,7 +111,7 @@ def test_however_a_command_ends_there_is_a_line_and_an_exit_code(capsys: pytest.
     def run(arguments: list[str]) -> int:
         """Run."""
         if arguments == ["law"]:
-            raise LawError("2 rows [a]\nFailed to apply UDF on the object ...")
+            raise CompletenessError("2 rows [a]\nFailed to apply UDF on the object ...")
         if arguments == ["Ctrl-C"]:
             raise KeyboardInterrupt
         if arguments == ["SIGTERM"]:
@@ -125,14 +125,14 @@ def test_however_a_command_ends_there_is_a_line_and_an_exit_code(capsys: pytest.
         signal.signal(signal.SIGTERM, kept)
     assert codes == [0, 5, 130, 143] and run.__doc__ == "Run."
     told = capsys.readouterr()
-    assert told.out == "" and told.err.splitlines()[0] == "LawError: 2 rows [a]" and "stopped" in told.err
+    assert told.out == "" and told.err.splitlines()[0] == "error: 2 rows [a]" and "stopped" in told.err
 
 
 def test_with_log_json_a_refusal_and_an_interruption_are_objects(capsys: pytest.CaptureFixture[str]) -> None:
     @command
     def run(arguments: list[str]) -> int:
         if arguments[-1] == "law":
-            raise LawError("2 rows [a]")
+            raise CompletenessError("2 rows [a]")
         raise KeyboardInterrupt
 
     kept = signal.getsignal(signal.SIGTERM)
@@ -141,5 +141,8 @@ def test_with_log_json_a_refusal_and_an_interruption_are_objects(capsys: pytest.
     finally:
         signal.signal(signal.SIGTERM, kept)
     law, stopped = map(json.loads, capsys.readouterr().err.splitlines())
-    assert (law["level"], law["kind"], law["exit_code"]) == ("error", "LawError", 5)
-    assert law["event"] == "LawError: 2 rows [a]" and (stopped["level"], stopped["exit_code"]) == ("warning", 130)
+    assert (law["level"], law["kind"], law["exit_code"]) == ("error", "CompletenessError", 5)
+    assert law["event"] == "error: 2 rows [a]" and (stopped["level"], stopped["exit_code"]) == (
+        "warning",
+        130,
+    )

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from mole.views.preprocess import Preprocess
 from pipeline.records import PLACE
 from pipeline.review.browsing.app import application
-from pipeline.review.browsing.look import Look
+from pipeline.review.browsing.session import Session
 from pipeline.review.browsing.settings import BrowseSettings
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import ReadOptions
@@ -73,50 +73,50 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def looked(table: Path, labels: Path) -> Iterator[Look]:
+def looked(table: Path, labels: Path) -> Iterator[Session]:
     """Look through the table, with labels of one's own."""
-    look = Look(BrowseSettings(table=str(table), labels=str(labels), labeller="ada"))
+    session = Session(BrowseSettings(table=str(table), labels=str(labels), labeller="ada"))
     try:
-        look.catalogue.start()
-        look.catalogue.wait()
-        yield look
+        session.snapshot.start()
+        session.snapshot.wait()
+        yield session
     finally:
-        look.close()
+        session.close()
 
 
-def visitor(look: Look) -> TestClient:
+def visitor(session: Session) -> TestClient:
     """Who has opened the address that was printed."""
-    client = TestClient(application(look, PORT), base_url=HOST, follow_redirects=False)
-    assert client.get("/", params={"token": look.token}).status_code == 303
+    client = TestClient(application(session, PORT), base_url=HOST, follow_redirects=False)
+    assert client.get("/", params={"token": session.token}).status_code == 303
     return client
 
 
 @pytest.fixture(scope="session")
-def look(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Look]:
+def session(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     """A look through the table, for tests that label nothing."""
-    with looked(table, tmp_path_factory.mktemp("looked") / "labels") as look:
-        yield look
+    with looked(table, tmp_path_factory.mktemp("looked") / "labels") as session:
+        yield session
 
 
 @pytest.fixture(scope="session")
-def client(look: Look) -> TestClient:
+def client(session: Session) -> TestClient:
     """Who looks."""
-    return visitor(look)
+    return visitor(session)
 
 
 @pytest.fixture
-def own(table: Path, tmp_path: Path) -> Iterator[Look]:
+def own(table: Path, tmp_path: Path) -> Iterator[Session]:
     """A look of a test's own, which may label."""
-    with looked(table, tmp_path / "labels") as look:
-        yield look
+    with looked(table, tmp_path / "labels") as session:
+        yield session
 
 
 @pytest.fixture
-def labeller(own: Look) -> TestClient:
+def labeller(own: Session) -> TestClient:
     """Who labels."""
     return visitor(own)
 
 
-def numbered(look: Look, name: str) -> int:
+def numbered(session: Session, name: str) -> int:
     """Find an image's number by its name."""
-    return int(look.catalogue.ask("SELECT id FROM images WHERE ends_with(key, ?)", [name])[0]["id"])
+    return int(session.snapshot.ask("SELECT id FROM images WHERE ends_with(key, ?)", [name])[0]["id"])

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from pipeline.labels import latest
 from pipeline.review.browsing.app import application
-from pipeline.review.browsing.look import Look
+from pipeline.review.browsing.session import Session
 from pipeline.review.browsing.settings import BrowseSettings
 from tests.pipeline.review.browsing.conftest import HOST, PORT, looked, numbered, visitor
 from tests.verdicts import verdict_row, write_verdicts
@@ -23,9 +23,9 @@ def names(page: str) -> list[str]:
     return re.findall(r'<bdi class="name">([^<]*)</bdi>', page)
 
 
-def form(look: Look, number: int, **more: str) -> dict[str, str]:
+def form(session: Session, number: int, **more: str) -> dict[str, str]:
     """What the page of an image sends."""
-    row = look.records.row(number)
+    row = session.records.row(number)
     assert row is not None
     return {"id": str(number), "unit": row["unit"], "index": str(row["index"])} | more
 
@@ -78,8 +78,8 @@ def test_a_condition_that_is_none_leaves_the_rest_of_the_filter_as_it_was(client
     assert 'value="unsure" checked' in page and ">width &gt;</textarea>" in page
 
 
-def test_the_page_of_an_image_tells_all_that_is_known(client: TestClient, look: Look) -> None:
-    page = client.get(f"/image/{numbered(look, '1')}").text
+def test_the_page_of_an_image_tells_all_that_is_known(client: TestClient, session: Session) -> None:
+    page = client.get(f"/image/{numbered(session, '1')}").text
     for words in (
         "Called generated",
         "0.950",
@@ -90,13 +90,13 @@ def test_the_page_of_an_image_tells_all_that_is_known(client: TestClient, look: 
         "For engineers",
     ):
         assert words in page
-    assert "The same bytes elsewhere" in client.get(f"/image/{numbered(look, '4')}").text
-    fault = client.get(f"/image/{numbered(look, '5')}").text
+    assert "The same bytes elsewhere" in client.get(f"/image/{numbered(session, '4')}").text
+    fault = client.get(f"/image/{numbered(session, '5')}").text
     assert "image file is truncated" in fault and "Nothing: the image was not scored" in fault
 
 
-def test_texts_of_strangers_are_shown_and_not_obeyed(client: TestClient, look: Look) -> None:
-    page = client.get(f"/image/{numbered(look, '2')}").text
+def test_texts_of_strangers_are_shown_and_not_obeyed(client: TestClient, session: Session) -> None:
+    page = client.get(f"/image/{numbered(session, '2')}").text
     assert "dreamy &lt;8&gt;" in page and "dreamy <8>" not in page
 
 
@@ -104,32 +104,32 @@ def test_no_sign_that_hides_or_turns_a_name_is_shown(tmp_path: Path) -> None:
     bad = "rtl\u202egnp.exe\u200b\x1b\t\n.jpg"
     row = verdict_row(f"/{bad}#1", 0, key=bad, uri=f"/{bad}", detail=bad, carried={bad: bad})
     told = row | {"provenance": {"generator": bad, "camera": bad, "software": bad}, "declared": "generated"}
-    with looked(write_verdicts(tmp_path / "verdicts", [told]), tmp_path / "labels") as look:
-        client = visitor(look)
+    with looked(write_verdicts(tmp_path / "verdicts", [told]), tmp_path / "labels") as session:
+        client = visitor(session)
         for path in ("/", "/image/1"):
             page = re.sub(
                 r'<input type="hidden"[^>]*>|<option value="[^"]*"|data-unit="[^"]*"', "", client.get(path).text
             )
             assert r"rtl\u202egnp.exe\u200b\x1b\t\n.jpg" in page
             assert [sign for sign in page if not sign.isprintable() and sign != "\n"] == []
-        sent = form(look, 1, label="real")
+        sent = form(session, 1, label="real")
         assert client.post("/label", data=sent, headers=ORIGIN).json()["name"].isprintable()
 
 
-def test_next_and_previous_follow_the_order_that_was_asked_for(client: TestClient, look: Look) -> None:
-    page = client.get(f"/image/{numbered(look, '4')}?verdict=real&sort=real").text
+def test_next_and_previous_follow_the_order_that_was_asked_for(client: TestClient, session: Session) -> None:
+    page = client.get(f"/image/{numbered(session, '4')}?verdict=real&sort=real").text
     after = re.search(r'id="after" href="/image/(\d+)\?verdict=real&amp;sort=real"', page)
-    assert after and int(after[1]) == numbered(look, "8.jpg")
+    assert after and int(after[1]) == numbered(session, "8.jpg")
     assert 'id="before"' not in page
 
 
 @pytest.mark.parametrize("path", ["thumbnail", "large", "seen"])
-def test_pictures_are_made_here_and_none_is_a_file_of_somebody(client: TestClient, look: Look, path: str) -> None:
-    answer = client.get(f"/{path}/{numbered(look, '0')}")
+def test_pictures_are_made_here_and_none_is_a_file_of_somebody(client: TestClient, session: Session, path: str) -> None:
+    answer = client.get(f"/{path}/{numbered(session, '0')}")
     assert answer.headers["content-type"] == ("image/png" if path == "seen" else "image/jpeg")
     assert Image.open(io.BytesIO(answer.content)).size == ((224, 224) if path == "seen" else (64, 64))
-    gone = client.get(f"/{path}/{numbered(look, '8.jpg')}")
-    assert gone.headers["content-type"] == "image/svg+xml" and "not there any more" in gone.text
+    gone = client.get(f"/{path}/{numbered(session, '8.jpg')}")
+    assert gone.headers["content-type"] == "image/svg+xml" and "not exist any more" in gone.text
 
 
 @pytest.mark.parametrize("path", ["0", "99", "-1", "../../etc/passwd", "%2e%2e%2f%2e%2e%2fetc%2fpasswd", "1/..;/", "a"])
@@ -140,7 +140,7 @@ def test_there_is_no_picture_of_what_is_no_row(client: TestClient, path: str) ->
         assert "root:" not in answer.text
 
 
-def test_a_label_is_written_before_the_answer_and_undo_takes_it_back(labeller: TestClient, own: Look) -> None:
+def test_a_label_is_written_before_the_answer_and_undo_takes_it_back(labeller: TestClient, own: Session) -> None:
     number = numbered(own, "3")
     told = labeller.post("/label", data=form(own, number, label="generated", note="odd hands"), headers=ORIGIN).json()
     assert told["label"] == {"label": "generated", "generator": None, "note": "odd hands"}
@@ -155,7 +155,7 @@ def test_a_label_is_written_before_the_answer_and_undo_takes_it_back(labeller: T
     assert refused.status_code == 400 and "Nothing to undo in this session" in refused.json()["error"]
 
 
-def test_a_note_needs_no_mark_and_a_mark_keeps_the_note(labeller: TestClient, own: Look) -> None:
+def test_a_note_needs_no_mark_and_a_mark_keeps_the_note(labeller: TestClient, own: Session) -> None:
     number = numbered(own, "3")
 
     def said(**more: str) -> tuple[str, str | None, int] | None:
@@ -182,7 +182,7 @@ def test_nothing_to_undo_is_shown_as_such(client: TestClient) -> None:
         assert 'title="Nothing to undo in this session" disabled' in client.get(page).text
 
 
-def test_a_form_without_script_leads_back_to_the_image(labeller: TestClient, own: Look) -> None:
+def test_a_form_without_script_leads_back_to_the_image(labeller: TestClient, own: Session) -> None:
     number = numbered(own, "3")
     sent = form(own, number, label="real", question="verdict=real")
     answer = labeller.post("/label", data=sent, headers={"origin": HOST})
@@ -190,7 +190,7 @@ def test_a_form_without_script_leads_back_to_the_image(labeller: TestClient, own
     assert 'value="real" aria-pressed="true"' in labeller.get(f"/image/{number}").text
 
 
-def test_a_page_of_an_earlier_start_labels_no_other_image(labeller: TestClient, own: Look) -> None:
+def test_a_page_of_an_earlier_start_labels_no_other_image(labeller: TestClient, own: Session) -> None:
     sent = form(own, numbered(own, "3"), label="real") | {"id": str(numbered(own, "0"))}
     answer = labeller.post("/label", data=sent, headers=ORIGIN)
     assert answer.status_code == 400 and "reload the page" in answer.json()["error"]
@@ -200,16 +200,16 @@ def test_a_page_of_an_earlier_start_labels_no_other_image(labeller: TestClient, 
     assert own.labelling.written == 0
 
 
-def test_where_a_score_comes_from_is_told_or_why_not(client: TestClient, look: Look) -> None:
-    assert "not at hand" in client.get(f"/heat/{numbered(look, '0')}").json()["absent"]
+def test_where_a_score_comes_from_is_told_or_why_not(client: TestClient, session: Session) -> None:
+    assert "not available" in client.get(f"/heat/{numbered(session, '0')}").json()["absent"]
 
 
 def test_the_page_is_there_before_the_table_is_read(table: Path, tmp_path: Path) -> None:
-    look = Look(BrowseSettings(table=str(table), labels=str(tmp_path)))
-    early = TestClient(application(look, PORT), base_url=HOST)
-    waiting = early.get("/", params={"token": look.token})
+    session = Session(BrowseSettings(table=str(table), labels=str(tmp_path)))
+    early = TestClient(application(session, PORT), base_url=HOST)
+    waiting = early.get("/", params={"token": session.token})
     assert waiting.status_code == 200 and "Reading the table" in waiting.text
     assert early.get("/state").json()["ready"] is False
     assert early.get("/thumbnail/1").status_code == 404
     assert early.post("/label", data={"id": "1"}, headers=ORIGIN).status_code == 400
-    look.close()
+    session.close()

@@ -4,8 +4,8 @@ import pytest
 
 from mole.errors import SettingsError
 from pipeline.review.browsing.condition import demand_condition, kind
-from pipeline.review.browsing.look import Look
-from pipeline.review.browsing.question import Question
+from pipeline.review.browsing.query import Query
+from pipeline.review.browsing.session import Session
 
 
 @pytest.mark.parametrize(
@@ -28,20 +28,20 @@ from pipeline.review.browsing.question import Question
         ("NULL", "this is nothing"),
     ],
 )
-def test_what_is_wrong_is_told_plainly(look: Look, condition: str, words: str) -> None:
+def test_what_is_wrong_is_told_plainly(session: Session, condition: str, words: str) -> None:
     with pytest.raises(SettingsError, match=words) as refused:
-        demand_condition(look.catalogue.ask, condition)
+        demand_condition(session.snapshot.ask, condition)
     assert "Error" not in str(refused.value) and "Candidate" not in str(refused.value)
 
 
-def test_what_is_found_wrong_only_by_asking_is_told_likewise(look: Look) -> None:
+def test_what_is_found_wrong_only_by_asking_is_told_likewise(session: Session) -> None:
     with pytest.raises(SettingsError, match="the condition cannot be used: '.*' is not a number"):
-        look.count(Question(condition="CAST(uri AS INTEGER) > 3"))
+        session.count(Query(condition="CAST(uri AS INTEGER) > 3"))
 
 
-def test_what_is_true_or_false_is_taken(look: Look) -> None:
+def test_what_is_true_or_false_is_taken(session: Session) -> None:
     for condition in ("probability > 0.5", "contradicted", "provenance.camera IS NOT NULL", "key LIKE '%.jpg' -- mine"):
-        demand_condition(look.catalogue.ask, condition)
+        demand_condition(session.snapshot.ask, condition)
 
 
 def test_kinds_have_names_for_everybody() -> None:

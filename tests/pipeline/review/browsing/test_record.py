@@ -2,36 +2,36 @@
 
 import pytest
 
-from pipeline.review.browsing.look import Look
 from pipeline.review.browsing.record import WIDTH, chance, declared, link, name, state
+from pipeline.review.browsing.session import Session
 from tests.pipeline.review.browsing.conftest import numbered
 
 
-def test_a_score_is_told_with_what_it_was_held_against(look: Look) -> None:
-    row = look.records.row(numbered(look, "2"))
+def test_a_score_is_told_with_what_it_was_held_against(session: Session) -> None:
+    row = session.records.row(numbered(session, "2"))
     assert row is not None
-    assert look.records.verdict(row) == (
+    assert session.records.verdict(row) == (
         "Called unsure: the probability that it is generated is 0.600 (logit 0.50). As far as the verdicts of the table "
         "show, images are called generated from logit 2.00 up, real below logit \N{MINUS SIGN}1.00."
     )
-    scale = look.records.scale(row)
+    scale = session.records.scale(row)
     assert scale and scale.real_below and scale.generated_above
     assert 0 < scale.real_below < scale.score < scale.generated_above < WIDTH
 
 
-def test_an_image_without_a_score_says_why(look: Look) -> None:
-    row = look.records.row(numbered(look, "5"))
+def test_an_image_without_a_score_says_why(session: Session) -> None:
+    row = session.records.row(numbered(session, "5"))
     assert row is not None
-    assert look.records.verdict(row) == "No verdict: image file is truncated."
-    assert look.records.scale(row) is None
+    assert session.records.verdict(row) == "No verdict: image file is truncated."
+    assert session.records.scale(row) is None
 
 
-def test_copies_and_other_models_are_those_of_the_image(look: Look) -> None:
-    row = look.records.row(numbered(look, "3"))
+def test_copies_and_other_models_are_those_of_the_image(session: Session) -> None:
+    row = session.records.row(numbered(session, "3"))
     assert row is not None
-    assert [name(copy) for copy in look.records.copies(row)] == ["4"]
-    assert [(other["model"], other["verdict"]) for other in look.records.others(row)] == [("old", "generated")]
-    assert look.records.row(0) is None
+    assert [name(copy) for copy in session.records.copies(row)] == ["4"]
+    assert [(other["model"], other["verdict"]) for other in session.records.others(row)] == [("old", "generated")]
+    assert session.records.row(0) is None
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ def test_a_port_that_another_program_has_is_refused() -> None:
     with bound(0) as listening:
         host, port = listening.getsockname()
         assert host == LOOPBACK
-        with pytest.raises(SettingsError, match=f"--port {port} cannot be had"):
+        with pytest.raises(SettingsError, match=f"--port {port} is not available"):
             bound(port)
 
 

@@ -15,7 +15,7 @@ def test_labels_lie_beside_the_table_where_nothing_else_is_said(tmp_path: Path) 
     assert folder("--table", f"{tmp_path}/verdicts/") == f"{tmp_path}/labels"
     assert folder("--table", "s3://lake/a/verdicts") == "s3://lake/a/labels"
     assert folder("--table", "s3://lake/verdicts", "--labels", "said/") == str(Path("said").absolute())
-    with pytest.raises(SettingsError, match="--labels must be given"):
+    with pytest.raises(SettingsError, match="--labels is required"):
         folder("--table", "s3://lake")
 
 

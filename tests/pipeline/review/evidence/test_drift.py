@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.review.evidence.drift import between, flips, index
-from pipeline.review.evidence.judged import judged
+from pipeline.review.evidence.model_rows import open_rows
 from pipeline.scan.table.views import ask
 from tests.verdicts import BEGUN, verdict_row, write_verdicts
 
@@ -49,7 +49,7 @@ def test_a_later_run_is_held_against_an_earlier_one(tmp_path: Path) -> None:
         for number in range(40)
     ]  # fmt: skip
     hour = timedelta(hours=1)
-    with judged(str(write_verdicts(tmp_path, rows))) as opened:
+    with open_rows(str(write_verdicts(tmp_path, rows))) as opened:
         told = between(opened, (BEGUN, BEGUN + hour), (later, later + hour))
         assert told is not None and (told.before, told.after) == (20, 20) and told.words == "a large change"
         assert between(opened, (BEGUN - 2 * hour, BEGUN - hour), (later, later + hour)) is None
@@ -63,7 +63,7 @@ def test_flips_are_those_of_the_view(tmp_path: Path) -> None:
         for number in range(40)
     ]
     table = write_verdicts(tmp_path, old, new)
-    with judged(str(table)) as rows:
+    with open_rows(str(table)) as rows:
         told = flips(rows)
     changed = ask(
         str(table), "SELECT former_verdict, verdict, count(*) AS images FROM changed GROUP BY ALL"
@@ -74,5 +74,5 @@ def test_flips_are_those_of_the_view(tmp_path: Path) -> None:
 
 
 def test_one_model_alone_flips_nothing(tmp_path: Path) -> None:
-    with judged(str(write_verdicts(tmp_path, [image(0)]))) as rows:
+    with open_rows(str(write_verdicts(tmp_path, [image(0)]))) as rows:
         assert flips(rows) is None

@@ -7,12 +7,12 @@ import pytest
 
 from pipeline.review.evidence import groups as module
 from pipeline.review.evidence.groups import SHOWN, Group, groups
-from pipeline.review.evidence.judged import judged
+from pipeline.review.evidence.model_rows import open_rows
 from tests.verdicts import verdict_row, write_verdicts
 
 
 def found(tmp_path: Path, rows: list[dict[str, Any]]) -> dict[str, list[Group]]:
-    with judged(str(write_verdicts(tmp_path, rows))) as opened:
+    with open_rows(str(write_verdicts(tmp_path, rows))) as opened:
         return groups(opened)
 
 

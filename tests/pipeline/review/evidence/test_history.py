@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.review.evidence.history import BUCKETS, runs, spans, worth_drawing
-from pipeline.review.evidence.judged import judged
+from pipeline.review.evidence.model_rows import open_rows
 from tests.verdicts import BEGUN, verdict_row, write_verdicts
 
 
@@ -29,7 +29,7 @@ def image(index: int, seconds: float, **given: Any) -> dict[str, Any]:
 
 
 def test_a_table_without_records_has_no_runs(tmp_path: Path) -> None:
-    with judged(str(write_verdicts(tmp_path, [image(0, 0)]))) as rows:
+    with open_rows(str(write_verdicts(tmp_path, [image(0, 0)]))) as rows:
         assert runs(rows) == []
 
 
@@ -40,7 +40,7 @@ def test_runs_come_last_first_with_what_they_called_generated(tmp_path: Path) ->
     record(table, BEGUN)
     record(table, BEGUN + timedelta(seconds=100), exit_code=None, ended=None, seconds=None)
     record(table, BEGUN + timedelta(seconds=50), job="compact")
-    with judged(str(table)) as rows:
+    with open_rows(str(table)) as rows:
         last, first = runs(rows)
     assert (first.called.count, first.called.images) == (1, 2) and first.rate == pytest.approx(2 / 30)
     assert (last.called.count, last.called.images, last.rate, last.exit_code) == (1, 2, None, None)
@@ -50,7 +50,7 @@ def test_runs_come_last_first_with_what_they_called_generated(tmp_path: Path) ->
 def test_the_course_of_a_run_is_even_in_time_and_holds_every_image(tmp_path: Path) -> None:
     table = write_verdicts(tmp_path, [image(0, 1)])
     record(table, BEGUN)
-    with judged(str(table)) as rows:
+    with open_rows(str(table)) as rows:
         [run] = runs(rows)
     steps = ((5.0, 0), (10.0, 4), (10.0, 6), (20.0, 9), (60.0, 18))
     course = replace(run, steps=steps).course
@@ -63,7 +63,7 @@ def test_the_course_of_a_run_is_even_in_time_and_holds_every_image(tmp_path: Pat
 def test_nothing_was_done_before_the_first_image(first: list[tuple[float, int]], tmp_path: Path) -> None:
     table = write_verdicts(tmp_path, [image(0, 1)])
     record(table, BEGUN)
-    with judged(str(table)) as rows:
+    with open_rows(str(table)) as rows:
         [run] = runs(rows)
     steps = (*first, *((65.0 + 5 * at, 60 + 20 * at) for at in range(12)))
     course = replace(run, steps=steps).course
@@ -77,7 +77,7 @@ def test_a_few_images_or_seconds_are_no_course(tmp_path: Path) -> None:
     made = {width: [image(at, width * at) for at in range(count)] for width, count in ((0.5, 15), (8.0, 5), (1.0, 20))}
     told = {}
     for width, some in made.items():
-        with judged(str(write_verdicts(tmp_path / str(width), some))) as rows:
+        with open_rows(str(write_verdicts(tmp_path / str(width), some))) as rows:
             told[width] = worth_drawing(spans(rows))
     assert told == {0.5: False, 8.0: False, 1.0: True}
 
@@ -86,14 +86,14 @@ def test_a_few_images_or_seconds_are_no_course(tmp_path: Path) -> None:
 def test_a_record_whose_progress_is_no_course_has_none(told: object, tmp_path: Path) -> None:
     table = write_verdicts(tmp_path, [image(0, 1)])
     record(table, BEGUN, progress=told)
-    with judged(str(table)) as rows:
+    with open_rows(str(table)) as rows:
         [run] = runs(rows)
     assert run.steps == ()
 
 
 def test_spans_cover_the_time_and_hold_every_row(tmp_path: Path) -> None:
     made = [image(index, 7.3 * index, verdict="generated" if index % 2 else "real") for index in range(40)]
-    with judged(str(write_verdicts(tmp_path, made))) as rows:
+    with open_rows(str(write_verdicts(tmp_path, made))) as rows:
         told = spans(rows)
     assert len(told) <= BUCKETS and sum(one.images for one in told) == 40
     assert sum(one.generated for one in told) == 20 and {one.seconds for one in told} == {5.0}
@@ -101,5 +101,5 @@ def test_spans_cover_the_time_and_hold_every_row(tmp_path: Path) -> None:
 
 
 def test_rows_of_one_moment_are_one_span(tmp_path: Path) -> None:
-    with judged(str(write_verdicts(tmp_path, [image(0, 0), image(1, 0.001)]))) as rows:
+    with open_rows(str(write_verdicts(tmp_path, [image(0, 0), image(1, 0.001)]))) as rows:
         assert [one.images for one in spans(rows)] == [2]

@@ -13,7 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.records import Status
-from pipeline.review.evidence.original import AT_A_TIME, Gone, Reading, _batches, _readings, original, originals
+from pipeline.review.evidence.original import (
+    BATCH_BYTES,
+    Reading,
+    Unavailable,
+    _batches,
+    _readings,
+    original,
+    originals,
+)
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.source import Source
@@ -75,7 +83,7 @@ def test_near_images_of_a_shard_come_in_one_request(tmp_path: Path) -> None:
     assert [len(reading.rows) for reading in _readings(near[::2])] == [1, 1]
     assert [len(reading.rows) for reading in _readings([near[0], {**near[1], "length": LONGEST}])] == [1, 1]
     assert [
-        len(together) for together in _batches(Reading([{**near[0], "length": AT_A_TIME // 2}]) for _ in range(5))
+        len(together) for together in _batches(Reading([{**near[0], "length": BATCH_BYTES // 2}]) for _ in range(5))
     ] == [2, 2, 1]
 
 
@@ -85,7 +93,7 @@ def test_a_shard_whose_end_is_gone_gives_what_is_left(tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(data[: rows[2]["offset"] + 10])
     first, second, third = (found for _, found in originals(rows))
     assert [first, second] == PICTURES[:2]
-    assert isinstance(third, Gone)
+    assert isinstance(third, Unavailable)
 
 
 def test_rows_are_taken_as_they_are_needed(tmp_path: Path) -> None:
@@ -106,13 +114,13 @@ def test_a_fault_without_bytes_of_its_own_costs_no_reading(tmp_path: Path) -> No
     none = {**rows[1], "offset": None, "length": None, "content_hash": None, "status": "unsupported", "detail": "text"}
     assert [len(reading.rows) for reading in _readings([rows[0], none, rows[2]])] == [1, 1, 1]
     (_, first), (_, second), (_, third) = originals([rows[0], none, rows[2]])
-    assert (first, third) == (PICTURES[0], PICTURES[2]) and second == Gone(Status.UNSUPPORTED, "text")
+    assert (first, third) == (PICTURES[0], PICTURES[2]) and second == Unavailable(Status.UNSUPPORTED, "text")
 
 
 def test_an_image_that_a_compressed_shard_has_not_is_missing_at_its_place(tmp_path: Path) -> None:
     rows = rows_of(source(tmp_path, "compressed"))
     asked = [rows[0], rows[1], {**rows[1], "index": 7}]
-    assert [isinstance(found, Gone) for _, found in originals(asked)] == [False, False, True]
+    assert [isinstance(found, Unavailable) for _, found in originals(asked)] == [False, False, True]
     assert [row["index"] for row, _ in originals(list(reversed(rows)))] == [0, 1, 2]
 
 
@@ -122,5 +130,5 @@ def test_other_bytes_are_not_shown_as_the_ones_that_were_judged(tmp_path: Path) 
     (tmp_path / "2.jpg").unlink()
     first, second, third = (found for _, found in originals(rows))
     assert first == PICTURES[0]
-    assert isinstance(second, Gone) and second.status is Status.MISSING and "other bytes" in second.detail
-    assert isinstance(third, Gone) and third.status is Status.MISSING
+    assert isinstance(second, Unavailable) and second.status is Status.MISSING and "content of" in second.detail
+    assert isinstance(third, Unavailable) and third.status is Status.MISSING

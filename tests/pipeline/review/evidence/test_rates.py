@@ -60,7 +60,7 @@ def test_rates_of_folds_of_whole_collections_stand_between_those_of_sources_and_
     told = {"digest": EMBEDDED.digest, "measured": [row | {"kind": "sibling"}, row]}
     known = measurements(EMBEDDED.config, EMBEDDED.digest, paper(RATES, told))
     assert [one.kind for one in known] == [Kind.OTHER, Kind.SIBLING, Kind.THRESHOLD]
-    assert "made alike" in known[1].words and strongest(known) == [known[0]]
+    assert "trained in the same way" in known[1].words and strongest(known) == [known[0]]
 
 
 def test_an_evaluation_counts_where_it_was_made_at_this_threshold_on_images_that_taught_nothing(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from mole.errors import SettingsError
 from pipeline.scan.reading.table_folder import TableFolder
-from pipeline.storage.found import Found
+from pipeline.storage.file_info import FileInfo
 
 SPARK = [
     "_SUCCESS",
@@ -19,7 +19,7 @@ SPARK = [
 def taken(folder: str, names: list[str]) -> tuple[TableFolder, list[str]]:
     """Offer files, and name those that were left."""
     parts = TableFolder(folder)
-    return parts, [name for name in names if not parts.add(Found(f"{folder}/{name}", 1, "1", name))]
+    return parts, [name for name in names if not parts.add(FileInfo(f"{folder}/{name}", 1, "1", name))]
 
 
 def test_of_what_spark_writes_the_parts_are_read() -> None:

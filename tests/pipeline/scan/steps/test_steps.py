@@ -18,8 +18,8 @@ from pipeline.records import (
     PREPARED,
     PREVALENCE_KEY,
     SCORED,
-    TALLIED,
     VERDICT,
+    WRITTEN_FILES,
     check_version,
     with_carried,
 )
@@ -125,7 +125,7 @@ def test_a_part_is_published_under_the_lease_alone_and_twice_is_once(tmp_path: P
     with Lease(output) as lease:
         for _ in range(2):
             told = publish(verdicts(5), output=output, generation=lease.generation)
-            assert told.schema.equals(TALLIED) and told["rows"].to_pylist() == [5]
+            assert told.schema.equals(WRITTEN_FILES) and told["rows"].to_pylist() == [5]
         assert len(storage.names(folder, ".parquet")) == 1
         with pytest.raises(StorageError, match="must not write any more"):
             publish(verdicts(6), output=output, generation="another")

@@ -12,7 +12,7 @@ from pyiceberg.catalog import load_catalog
 from pyiceberg.utils.config import Config
 
 from mole.errors import SettingsError, StorageError
-from pipeline.records import TALLIED, VERDICT
+from pipeline.records import VERDICT, WRITTEN_FILES
 from pipeline.scan import flow
 from pipeline.scan.table import sink
 from pipeline.scan.table.iceberg_sink import ADDED
@@ -123,7 +123,7 @@ def test_a_data_file_is_told_by_status_and_verdict_and_by_the_units_that_end_in_
             .to_arrow_table()
             .to_pylist()
         )
-    assert set(told) == {*TALLIED.names} - {"content"}
+    assert set(told) == {*WRITTEN_FILES.names} - {"content"}
     assert (told["model"], told["rows"], told["faults"], told["units"]) == ("old", 4, 1, 2)
     outcomes = [{"status": "empty", "verdict": None, "images": 1}, {"status": "ok", "verdict": "unsure", "images": 3}]
     assert sorted(told["outcomes"], key=lambda one: one["status"]) == outcomes

@@ -9,7 +9,7 @@ import torch
 
 from mole.checkpoint import load_checkpoint
 from mole.inference import scoring as inference
-from mole.inference.scoring import PanelOfOne
+from mole.inference.scoring import SingleModelScorer
 from mole.views.view import view
 from pipeline.images.decode import Fault
 from pipeline.tune.data.samples import Sample, digest_of, load, to_table
@@ -36,7 +36,7 @@ def test_a_logit_is_that_of_the_delivered_picture_in_the_detectors_own_view(
     checkpoint = load_checkpoint(model)
     act = perturbation("crop-0.8")
     views = [view(act(load(sample), 0).numpy(), checkpoint.preprocess) for sample in samples]
-    wanted = PanelOfOne(checkpoint, "cpu", precision="float32").score(torch.from_numpy(np.stack(views))).logit
+    wanted = SingleModelScorer(checkpoint, "cpu", precision="float32").score(torch.from_numpy(np.stack(views))).logit
     got = table["logit"].to_numpy().reshape(5, 2)[:, 1]
     assert np.allclose(got, wanted, atol=1e-4)
     assert np.ptp(wanted) > 1e-3, "pictures that differ"

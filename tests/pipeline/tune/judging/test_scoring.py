@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from mole.errors import LawError, ModelError, SettingsError
+from mole.errors import CompletenessError, ModelError, SettingsError
 from pipeline.runtime import cluster
 from pipeline.tune.judging.scorer import SCORED
 from pipeline.tune.judging.scoring import Runner, in_order, score
@@ -20,7 +20,7 @@ def test_an_unknown_delivery_is_refused_before_anything_starts(tiny: Path, tmp_p
 def test_a_lost_or_doubled_row_breaks_the_law() -> None:
     row = {"place": 0, "delivery": "shipped", "status": "ok", "detail": None, "logit": 0.0, "gates": []}
     for rows in ([], [row, row]):
-        with pytest.raises(LawError, match=f"gave {len(rows)} rows"):
+        with pytest.raises(CompletenessError, match=f"gave {len(rows)} rows"):
             in_order(pa.Table.from_pylist(rows, SCORED), 1, ("shipped",))
 
 
@@ -30,5 +30,5 @@ def test_a_damaged_model_is_an_error_of_the_model(local_ray: None, tiny: Path, t
     for file in tiny.iterdir():
         (broken / file.name).write_bytes(file.read_bytes())
     (broken / "tower.safetensors").write_bytes(b"nothing")
-    with pytest.raises(ModelError), cluster.own_errors():
+    with pytest.raises(ModelError), cluster.unwrapped_errors():
         score(labelled(tmp_path, each=1), str(broken), ("shipped",), runner=Runner(device="cpu"))

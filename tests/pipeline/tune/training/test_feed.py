@@ -9,7 +9,7 @@ import pytest
 import ray.data
 import torch
 
-from mole.errors import LawError
+from mole.errors import CompletenessError
 from mole.model.detector import MoLE
 from mole.tower.vit import Tower
 from mole.views.preprocess import Preprocess
@@ -54,7 +54,7 @@ def test_steps_before_the_checkpoint_are_passed_over_and_the_rest_come_in_order(
     for step in (1, 2):
         assert feed.step(learner)[1].tolist() == [2 * step, 2 * step + 1]
         learner.progress.step += 1
-    with pytest.raises(LawError, match="step 3 was handed no views"):
+    with pytest.raises(CompletenessError, match="step 3 was handed no views"):
         feed.step(learner)
 
 
@@ -62,7 +62,7 @@ def test_steps_before_the_checkpoint_are_passed_over_and_the_rest_come_in_order(
 def test_a_share_that_is_not_that_of_the_next_step_stops_the_training(
     local_ray: None, learner: Learner, steps: list[int]
 ) -> None:
-    with pytest.raises(LawError, match=r"step 0 was handed \d views of steps"):
+    with pytest.raises(CompletenessError, match=r"step 0 was handed \d views of steps"):
         MadeFeed(handed(steps), handed([0]), 2, learner).step(learner)
 
 

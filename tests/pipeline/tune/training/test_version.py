@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mole.checkpoint import adapters_of, load_checkpoint
+from mole.checkpoint import load_checkpoint, read_adapters
 from mole.config import describe
 from mole.measuring.calibration import Calibration
 from mole.views.preprocess import Preprocess
@@ -53,11 +53,11 @@ def collection() -> Collection:
 def test_a_version_stands_by_itself_with_its_own_view_and_calibration(tiny: Path, tmp_path: Path) -> None:
     calibration = Calibration(real_below=-1.0, generated_above=2.0)
     task = task_for(tiny)
-    made = write(tmp_path / "v", describe(tiny), task, adapters_of(tiny), calibration, {"recipe": {"seed": 1}})
+    made = write(tmp_path / "v", describe(tiny), task, read_adapters(tiny), calibration, {"recipe": {"seed": 1}})
     loaded = load_checkpoint(tmp_path / "v")
     assert loaded.calibration == calibration and loaded.preprocess == task.spec
     assert made.digest == loaded.description.digest != describe(tiny).digest
-    other = write(tmp_path / "w", describe(tiny), task, adapters_of(tiny), calibration, {"recipe": {"seed": 2}})
+    other = write(tmp_path / "w", describe(tiny), task, read_adapters(tiny), calibration, {"recipe": {"seed": 2}})
     assert other.digest != made.digest
 
 
