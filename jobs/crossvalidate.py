@@ -13,7 +13,7 @@ from pipeline.tune.judging.held import JUDGED
 from pipeline.tune.judging.ladder import Ladder
 from pipeline.tune.judging.perturbation import SHIPPED
 from pipeline.tune.judging.unseen import Unseen
-from pipeline.tune.training.crossvalidate import TOLD, crossvalidate
+from pipeline.tune.training.crossvalidate import CARDS, crossvalidate
 from pipeline.tune.training.settings import CrossvalidateSettings
 
 
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
         print(ladder.model_dump_json())
     else:
         results().print(table(ladder))
-        results().print(f"all of it: {settings.output / TOLD}", highlight=False, soft_wrap=True)
+        results().print(f"all of it: {settings.output / CARDS}", highlight=False, soft_wrap=True)
     return 0
 
 

@@ -14,7 +14,7 @@ from pipeline.runtime import cluster
 from pipeline.runtime.invocation import advised
 from pipeline.telemetry.terminal import Ticker, command, results
 from pipeline.tune.judging.conclusion import conclusion
-from pipeline.tune.training.finetune import MEASURED, Outcome, finetune
+from pipeline.tune.training.finetune import EVALUATED, FinetuneResult, finetune
 from pipeline.tune.training.settings import FinetuneSettings
 
 
@@ -38,19 +38,19 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def show(outcome: Outcome, settings: FinetuneSettings) -> None:
+def show(outcome: FinetuneResult, settings: FinetuneSettings) -> None:
     """Print what the version does on images that nothing was fitted to, where it is, and what may come next."""
     console = results()
     if outcome.evaluation:
         called = "called generated, shipped"
-        table = Table("test images, never seen", "fakes", "reals", *(f"AUROC {name}" for name in MEASURED), called)
+        table = Table("test images, never seen", "fakes", "reals", *(f"AUROC {name}" for name in EVALUATED), called)
         for name in outcome.evaluation.generators:
-            rows = [outcome.evaluation.figures(name, delivery) for delivery in MEASURED]
+            rows = [outcome.evaluation.figures(name, delivery) for delivery in EVALUATED]
             title = f"{name} (reconstructions)" if rows[0].reconstruction else name
             areas = [f"{row.auroc:.3f}" for row in rows]
             table.add_row(title, str(rows[0].fakes), str(rows[0].reals), *areas, share(rows[0].found))
         for reals in outcome.evaluation.reals:
-            if reals.delivery == MEASURED[0]:
+            if reals.delivery == EVALUATED[0]:
                 table.add_row(f"{reals.source}, real", "", str(reals.alarms.images), "", "", share(reals.alarms))
         console.print(table)
         console.print(conclusion(outcome.evaluation), highlight=False, soft_wrap=True, markup=False)

@@ -151,7 +151,7 @@ WITHOUT_COMPILER = """
 import sys
 from pipeline.tune.data import reconstruct
 from pipeline.tune.judging import viewing
-from pipeline.tune.training import delivery
+from pipeline.tune.training import view_requests
 sys.exit(", ".join({"torchvision", "open_clip", "torch._dynamo"} & set(sys.modules)) or 0)
 """
 

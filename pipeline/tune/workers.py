@@ -13,43 +13,43 @@ import pyarrow as pa
 from mole.views.preprocess import Preprocess
 
 
-def work(config: Mapping[str, Any]) -> None:
+def train_loop_per_worker(config: Mapping[str, Any]) -> None:
     """Train; see `pipeline.tune.training.worker`."""
-    from pipeline.tune.training.worker import work as work_here
+    from pipeline.tune.training.worker import train_loop_per_worker as work_here
 
     work_here(config)
 
 
-def delivered(ids: Any, *, draws: Any, first: int, made: Any, seed: int) -> Any:
-    """View a block of a training's draws; see `pipeline.tune.training.delivery`."""
-    from pipeline.tune.training.delivery import delivered as delivered_here
+def augmented_views(ids: Any, *, draws: Any, first: int, made: Any, seed: int) -> Any:
+    """View a block of a training's draws; see `pipeline.tune.training.view_requests`."""
+    from pipeline.tune.training.view_requests import augmented_views as delivered_here
 
     ids = {"id": ids["id"] + first * draws.batch_size}
     return delivered_here(ids, draws, made, seed=seed)
 
 
-def plain(ids: Any, *, made: Any) -> Any:
-    """View a block of samples as they are; see `pipeline.tune.training.delivery`."""
-    from pipeline.tune.training.delivery import plain as plain_here
+def clean_views(ids: Any, *, made: Any) -> Any:
+    """View a block of samples as they are; see `pipeline.tune.training.view_requests`."""
+    from pipeline.tune.training.view_requests import clean_views as plain_here
 
     return plain_here(ids, made)
 
 
-def seen(rows: pa.Table, *, made: Any, seed: int) -> Any:
-    """View a block of what the trunk is to see; see `pipeline.tune.training.delivery`."""
-    from pipeline.tune.training.delivery import seen_rows
+def make_views(rows: pa.Table, *, made: Any, seed: int) -> Any:
+    """View a block of what the trunk is to see; see `pipeline.tune.training.view_requests`."""
+    from pipeline.tune.training.view_requests import make_view_rows
 
     return seen_rows(rows, made, seed=seed)
 
 
-def fold(task: Any, kept: Any, draws: Any, judged: Any, device: str) -> Any:
+def train_fold(task: Any, kept: Any, draws: Any, judged: Any, device: str) -> Any:
     """Train one fold in this process, and score what it held out; see `pipeline.tune.training.fold`."""
-    from pipeline.tune.training.fold import fold as fold_here
+    from pipeline.tune.training.fold import train_fold as fold_here
 
     return fold_here(task, kept, draws, judged, device=device)
 
 
-def viewed(rows: pa.Table, *, deliveries: tuple[str, ...], spec: Preprocess) -> pa.Table:
+def view_samples(rows: pa.Table, *, deliveries: tuple[str, ...], spec: Preprocess) -> pa.Table:
     """View a block of samples in each delivery; see `pipeline.tune.judging.viewing`."""
     from pipeline.tune.judging.viewing import viewed as viewed_here
 
@@ -60,7 +60,7 @@ class Trunk:
     """An actor that runs the frozen part of a detector; see `pipeline.tune.training.trunk`."""
 
     def __init__(self, tasks: Any, *, device: str, threads: int, batch_size: int) -> None:
-        from pipeline.tune.training.trunk import TrunkOfOne
+        from pipeline.tune.training.trunk import TrunkRunner
 
         self.trunk = TrunkOfOne(tasks, device=device, threads=threads, batch_size=batch_size)
         gc.freeze()  # what lives as long as this process is not walked over again

@@ -17,7 +17,7 @@ from mole.views.preprocess import Preprocess
 from pipeline.registry import Registry
 from pipeline.tune.judging.held import HELD
 from pipeline.tune.judging.ladder import Ladder
-from pipeline.tune.training.crossvalidate import FIGURES, LOGITS, TOLD
+from pipeline.tune.training.crossvalidate import FIGURES, LOGITS, CARDS
 from tests.tiny import tiny_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -86,7 +86,7 @@ def test_one_recipe_is_cross_validated_and_then_trained_to_a_version_with_the_fo
     held = pq.read_table(folder / "out" / LOGITS)
     assert held.schema.equals(HELD) and len(held) == 2 * 3 * 2 * EACH * len(COLLECTIONS)
     assert held["logit"].null_count == 0
-    assert "mole" in (folder / "out" / TOLD).read_text()
+    assert "mole" in (folder / "out" / CARDS).read_text()
 
     made = {file: file.stat().st_mtime_ns for file in (folder / "tokens").glob("*/*")}
     assert crossed(folder, capsys) == told, "what was done is not done again"

@@ -77,7 +77,7 @@ def score(
     blocks = max(1, -(-len(samples) * len(deliveries) // layout.batch_size))
     images: Dataset = ray.data.from_arrow(rows).repartition(min(blocks, max(1, len(samples))))
     views = images.map_batches(
-        partial(workers.viewed, deliveries=tuple(deliveries), spec=chosen), batch_size=None, batch_format="pyarrow"
+        partial(workers.view_samples, deliveries=tuple(deliveries), spec=chosen), batch_size=None, batch_format="pyarrow"
     )
     scored: Dataset = views.map_batches(
         workers.Scorer,

@@ -15,7 +15,7 @@ from pipeline.tune.data.split import TRAIN
 from pipeline.tune.training.recipe import Recipe
 
 
-def aligner_of(settings: Recipe, collection: Collection, say: Say) -> Aligner | None:
+def choose_aligner(settings: Recipe, collection: Collection, say: Say) -> Aligner | None:
     """Audit what is to be trained on, and choose whether both classes get one form.
 
     Raises:
@@ -33,11 +33,11 @@ def aligner_of(settings: Recipe, collection: Collection, say: Say) -> Aligner | 
     return aligner(rows.filter(pc.invert(fake)), rows.filter(fake))
 
 
-def both_classes(samples: Sequence[Sample]) -> bool:
+def has_both_classes(samples: Sequence[Sample]) -> bool:
     """Tell whether there are real and generated images among them."""
     return len({sample.label for sample in samples}) == 2
 
 
-def watches(recipe: Recipe) -> bool:
+def has_validation(recipe: Recipe) -> bool:
     """Tell whether validation decides when to stop."""
     return bool(recipe.hold_out or recipe.validation_share)

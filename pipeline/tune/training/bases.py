@@ -12,13 +12,13 @@ from mole.errors import SettingsError
 from pipeline import registry
 from pipeline.registry import Registry
 from pipeline.storage import storage
-from pipeline.tune.training.recipe import SHAPE, Recipe
+from pipeline.tune.training.recipe import DETECTOR_SETTINGS, Recipe
 from pipeline.tune.training.settings import FinetuneSettings
 
 BASES = "bases"
 
 
-def base_of(recipe: Recipe, place: str) -> tuple[str, Description]:
+def base_checkpoint(recipe: Recipe, place: str) -> tuple[str, Description]:
     """Find the checkpoint whose tower, shape and view are taken.
 
     Args:
@@ -42,7 +42,7 @@ def base_of(recipe: Recipe, place: str) -> tuple[str, Description]:
     return bases.url, describe(registry.locate(bases.url, digest))
 
 
-def begin_from(settings: FinetuneSettings, place: Registry) -> tuple[str, Description]:
+def starting_checkpoint(settings: FinetuneSettings, place: Registry) -> tuple[str, Description]:
     """Find the checkpoint that gives the tower, the shape and perhaps the adapters.
 
     Returns:
@@ -54,8 +54,8 @@ def begin_from(settings: FinetuneSettings, place: Registry) -> tuple[str, Descri
         StorageError: a store failed.
     """
     if settings.init_from is None:
-        return base_of(settings, place.url)
-    shape = settings.model_dump(include=SHAPE - {"aux_coef"} | {"view", "base_tower"})
+        return base_checkpoint(settings, place.url)
+    shape = settings.model_dump(include=DETECTOR_SETTINGS - {"aux_coef"} | {"view", "base_tower"})
     if any(value is not None for value in shape.values()):
         raise SettingsError("--init-from goes on with its own tower, view, blocks and ranks; leave these flags out")
     found = place.place_of(settings.init_from)

@@ -21,21 +21,21 @@ from pipeline.tune.data.split import TRAIN, split_of
 from pipeline.tune.judging.card import card
 from pipeline.tune.judging.held import rows
 from pipeline.tune.judging.ladder import Cost, Ladder, climb
-from pipeline.tune.training.auditing import aligner_of, both_classes, watches
-from pipeline.tune.training.bases import base_of
-from pipeline.tune.training.fold import Folded
-from pipeline.tune.training.keeping import Detector, kept_views, wants_of
-from pipeline.tune.training.preparing import Laid, held, lay, task_of
+from pipeline.tune.training.auditing import choose_aligner, has_both_classes, has_validation
+from pipeline.tune.training.bases import base_checkpoint
+from pipeline.tune.training.fold import FoldResult
+from pipeline.tune.training.cached_views import CachedDetector, cache_views, requested_views
+from pipeline.tune.training.training_run import TrainingRun, is_held_out, prepare, task_of
 from pipeline.tune.training.recipe import NO_TOKENS, Recipe
 from pipeline.tune.training.settings import CrossvalidateSettings
 
-AS_IT_IS = "recipe"
+DEFAULT_METHOD = "recipe"
 """The name of a recipe without variations."""
-RUNS, LOGITS, FIGURES, TOLD = "runs", "held.parquet", "ladder.json", "ladder.md"
+RUNS, LOGITS, FIGURES, CARDS = "runs", "held.parquet", "ladder.json", "ladder.md"
 
 
 @dataclass(frozen=True)
-class Job:
+class FoldJob:
     """One training to be done.
 
     Attributes:
@@ -47,8 +47,8 @@ class Job:
 
     method: str
     number: int
-    held: Collection
-    laid: Laid
+    collection: Collection
+    run: TrainingRun
 
 
 def crossvalidate(settings: CrossvalidateSettings, say: Say) -> Ladder:
@@ -69,36 +69,36 @@ def crossvalidate(settings: CrossvalidateSettings, say: Say) -> Ladder:
             "crossvalidate keeps tokens, for each fold reads most of them again; leave --tokens none out"
         )
     settings = settings.model_copy(update={"tokens": kept})
-    variations = {name: settings.varied(name) for name in settings.methods} or {AS_IT_IS: settings}
+    variations = {name: settings.varied(name) for name in settings.methods} or {DEFAULT_METHOD: settings}
     place = storage.absolute(str(settings.output))
-    bases = {name: base_of(recipe, place) for name, recipe in variations.items()}  # refused before anything is started
+    bases = {name: base_checkpoint(recipe, place) for name, recipe in variations.items()}  # refused before anything is started
     Ticker.shown().enter("starting Ray")
     with (
         cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
         cluster.own_errors(),
     ):
         collection = collect(settings, say)
-        demand_folds(collection, settings)
-        collection = apart(collection, settings.folds)
-        make_ahead([(recipe, *bases[name]) for name, recipe in variations.items()], settings, collection)
-        jobs: list[Job] = []
+        check_folds(collection, settings)
+        collection = without_shared_groups(collection, settings.folds)
+        fill_caches([(recipe, *bases[name]) for name, recipe in variations.items()], settings, collection)
+        jobs: list[FoldJob] = []
         for name, recipe in variations.items():
-            jobs += laid_down(name, (recipe, *bases[name]), settings, collection, say)
+            jobs += prepare_folds(name, (recipe, *bases[name]), settings, collection, say)
         layout = cluster.lay_out(settings.device, actors=None, batch_size=None, rows_per_file=None)
-        found = list(trained(jobs, settings.workers, layout.device, say))
-    table = pa.concat_tables([part for job, one in zip(jobs, found, strict=True) for part in judged(job, one)])
-    costs = {name: cost(bases[name][1], jobs, found, name) for name in variations}
+        found = list(train_folds(jobs, settings.workers, layout.device, say))
+    table = pa.concat_tables([part for job, one in zip(jobs, found, strict=True) for part in logit_rows(job, one)])
+    costs = {name: method_cost(bases[name][1], jobs, found, name) for name in variations}
     measured = f"{datetime.now(UTC):%F}, {settings.workers} trainings side by side on {layout.device}"
-    return written(settings, table, climb(table, costs, aim=settings.false_positive_rate, measured=measured))
+    return write_results(settings, table, climb(table, costs, aim=settings.false_positive_rate, measured=measured))
 
 
-def laid_down(
+def prepare_folds(
     method: str,
     begun: tuple[Recipe, str, Description],
     settings: CrossvalidateSettings,
     collection: Collection,
     say: Say,
-) -> Iterator[Job]:
+) -> Iterator[FoldJob]:
     """Lay down the folds of a method, and make the tokens that are not there yet.
 
     Args:
@@ -114,14 +114,14 @@ def laid_down(
     recipe, named, base = begun
     runs = storage.absolute(str(settings.output / RUNS))
     for number, names in enumerate(settings.folds):
-        own = without(collection, names, recipe)
+        own = fold_split(collection, names, recipe)
         say(f"{method}, fold {number}, without {', '.join(names)}: {own}")
-        chosen = aligner_of(recipe, own, say)
+        chosen = choose_aligner(recipe, own, say)
         task = task_of(recipe, (named, base), own, runs)
-        yield Job(method, number, own, lay(recipe, task, base, (own, chosen), judged=settings.judged))
+        yield FoldJob(method, number, own, prepare(recipe, task, base, (own, chosen), judged=settings.judged))
 
 
-def make_ahead(
+def fill_caches(
     begun: Sequence[tuple[Recipe, str, Description]], settings: CrossvalidateSettings, collection: Collection
 ) -> None:
     """Run each tower once over every view that any fold of any method needs.
@@ -131,22 +131,22 @@ def make_ahead(
         settings: the folds, and what they are judged in.
         collection: all samples.
     """
-    together: dict[object, list[Detector]] = {}
+    together: dict[object, list[CachedDetector]] = {}
     for recipe, named, base in begun:
         if not recipe.align:
             task = task_of(recipe, (named, base), collection, storage.absolute(str(settings.output / RUNS)))
-            alike = base.digest, task.spec, task.bfloat16, task.seed, recipe.deliveries, watches(recipe)
-            together.setdefault(alike, []).append(Detector(recipe, task, base))
+            alike = base.digest, task.spec, task.bfloat16, task.seed, recipe.deliveries, has_validation(recipe)
+            together.setdefault(alike, []).append(CachedDetector(recipe, task, base))
     every = range(len(collection.samples))
     folded = {name for names in settings.folds for name in names}
     shown = [place for place in every if collection.samples[place].collection in folded]
     for detectors in together.values():
         recipe, spec = detectors[0].recipe, detectors[0].task.spec
-        places = {TRAIN: every, VALIDATION: every if watches(recipe) else (), TEST: shown}
-        kept_views(detectors, (collection, None), wants_of(places, spec, recipe.deliveries, settings.judged))
+        places = {TRAIN: every, VALIDATION: every if has_validation(recipe) else (), TEST: shown}
+        cache_views(detectors, (collection, None), requested_views(places, spec, recipe.deliveries, settings.judged))
 
 
-def without(collection: Collection, names: Sequence[str], recipe: Recipe) -> Collection:
+def fold_split(collection: Collection, names: Sequence[str], recipe: Recipe) -> Collection:
     """Split a collection for a fold: what it holds out is its test split, and nothing that is near it is trained on."""
     out = [sample.collection in names for sample in collection.samples]
     near = {sample.group for sample, own in zip(collection.samples, out, strict=True) if own and sample.group}
@@ -155,12 +155,12 @@ def without(collection: Collection, names: Sequence[str], recipe: Recipe) -> Col
     splits = []
     for place in keep:
         sample = collection.samples[place]
-        watched = held(sample, recipe.hold_out) or split_of(sample.group, recipe.seed, shares) == VALIDATION
+        watched = is_held_out(sample, recipe.hold_out) or split_of(sample.group, recipe.seed, shares) == VALIDATION
         splits.append(TEST if out[place] else VALIDATION if watched else TRAIN)
-    return taken(collection, keep, splits)
+    return select(collection, keep, splits)
 
 
-def apart(collection: Collection, folds: Sequence[Sequence[str]]) -> Collection:
+def without_shared_groups(collection: Collection, folds: Sequence[Sequence[str]]) -> Collection:
     """Leave out of later folds what hangs together with an image of an earlier one."""
     of_collection = {name: number for number, names in enumerate(folds) for name in names}
     first: dict[str, int] = {}
@@ -169,16 +169,16 @@ def apart(collection: Collection, folds: Sequence[Sequence[str]]) -> Collection:
         for place, sample in enumerate(collection.samples)
         if (number := of_collection.get(sample.collection)) is None or first.setdefault(sample.group, number) == number
     ]
-    return taken(collection, keep, [collection.splits[place] for place in keep])
+    return select(collection, keep, [collection.splits[place] for place in keep])
 
 
-def taken(collection: Collection, keep: Sequence[int], splits: list[str]) -> Collection:
+def select(collection: Collection, keep: Sequence[int], splits: list[str]) -> Collection:
     """Take some samples of a collection, by their places, into other splits."""
     samples = [collection.samples[place] for place in keep]
     return replace(collection, samples=samples, splits=splits, survey=collection.survey.take(keep))
 
 
-def demand_folds(collection: Collection, settings: CrossvalidateSettings) -> None:
+def check_folds(collection: Collection, settings: CrossvalidateSettings) -> None:
     """Refuse folds that cannot be judged.
 
     Raises:
@@ -190,62 +190,62 @@ def demand_folds(collection: Collection, settings: CrossvalidateSettings) -> Non
         if unknown:
             raise SettingsError(f"--folds name {unknown}; the collections here are {sorted(there)}")
         own = [sample for sample in collection.samples if sample.collection in names]
-        if not both_classes(own):
+        if not has_both_classes(own):
             raise SettingsError(f"a fold needs both classes, and {list(names)} has only one; put collections together")
-        stopping = sorted({sample.source for sample in own if held(sample, settings.hold_out)})
+        stopping = sorted({sample.source for sample in own if is_held_out(sample, settings.hold_out)})
         if stopping:
             raise SettingsError(
                 f"--hold-out {stopping} decide when to stop and cannot be judged in a fold; leave one out"
             )
 
 
-def trained(jobs: Sequence[Job], side_by_side: int, device: str, say: Say) -> Iterator[Folded]:
+def train_folds(jobs: Sequence[FoldJob], side_by_side: int, device: str, say: Say) -> Iterator[FoldResult]:
     """Run the trainings, so many at a time, and give what they found in their order."""
-    run = ray.remote(workers.fold).options(num_cpus=1, num_gpus=1 if device == "cuda" else 0)
-    begun: list[ray.ObjectRef[Folded]] = []
+    run = ray.remote(workers.train_fold).options(num_cpus=1, num_gpus=1 if device == "cuda" else 0)
+    begun: list[ray.ObjectRef[FoldResult]] = []
     ticker = Ticker.shown()
     with ticker.during("training", len(jobs), "folds"):
         for number, job in enumerate(jobs):
             while len(begun) < min(len(jobs), number + side_by_side):
-                laid = jobs[len(begun)].laid
-                begun.append(run.remote(laid.task, laid.kept, laid.draws, laid.judged, device))
+                laid = jobs[len(begun)].run
+                begun.append(run.remote(laid.task, laid.cached, laid.plan, laid.test_views, device))
             found = ray.get(begun[number])
             ticker.advance()
             say(f"{job.method}, fold {job.number}: {found.seconds:.0f} s")
             yield found
 
 
-def judged(job: Job, found: Folded) -> list[pa.Table]:
+def logit_rows(job: FoldJob, found: FoldResult) -> list[pa.Table]:
     """Write the logits of a fold as rows of `HELD`."""
-    samples = job.held.of(TEST)
+    samples = job.collection.of(TEST)
     return [
         rows(samples, np.array(logits, np.float32), method=job.method, fold=job.number, delivery=delivery)
         for delivery, logits in found.logits.items()
     ]
 
 
-def cost(base: Description, jobs: Sequence[Job], found: Sequence[Folded], method: str) -> Cost:
+def method_cost(base: Description, jobs: Sequence[FoldJob], found: Sequence[FoldResult], method: str) -> Cost:
     """Tell what a method costs: what learns, the blocks that run, the views of an image, seconds a fold."""
     own = [(job, one) for job, one in zip(jobs, found, strict=True) if job.method == method]
-    task = own[0][0].laid.task
+    task = own[0][0].run.task
     return Cost(
         parameters=own[0][1].parameters,
-        blocks=blocks(base, task.detector.reads),
+        blocks=tower_blocks(base, task.detector.reads),
         passes=task.spec.crops,
         training_seconds=float(np.mean([one.seconds for _, one in own])),
     )
 
 
-def blocks(base: Description, reads: Sequence[int]) -> int:
+def tower_blocks(base: Description, reads: Sequence[int]) -> int:
     """Count the blocks of the tower that run."""
     backbone = base.config.backbone
     return reads[-1] if reads else (backbone.architecture or architecture_of(backbone.name)).layers
 
 
-def written(settings: CrossvalidateSettings, table: pa.Table, ladder: Ladder) -> Ladder:
+def write_results(settings: CrossvalidateSettings, table: pa.Table, ladder: Ladder) -> Ladder:
     """Write logits and figures into the output."""
     settings.output.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, settings.output / LOGITS)
     (settings.output / FIGURES).write_text(ladder.model_dump_json(indent=2) + "\n")
-    (settings.output / TOLD).write_text("\n".join(f"# {method}\n\n{card(ladder, method)}" for method in ladder.methods))
+    (settings.output / CARDS).write_text("\n".join(f"# {method}\n\n{card(ladder, method)}" for method in ladder.methods))
     return ladder

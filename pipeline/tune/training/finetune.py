@@ -25,23 +25,23 @@ from pipeline.tune.data.split import TRAIN
 from pipeline.tune.judging.evaluate import evaluate
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.thresholds import told
-from pipeline.tune.training import journal
-from pipeline.tune.training.auditing import aligner_of, both_classes, watches
-from pipeline.tune.training.bases import begin_from
-from pipeline.tune.training.keeping import TOKENS
-from pipeline.tune.training.preparing import lay, task_of
+from pipeline.tune.training import metrics_log
+from pipeline.tune.training.auditing import choose_aligner, has_both_classes, has_validation
+from pipeline.tune.training.bases import starting_checkpoint
+from pipeline.tune.training.cached_views import TOKENS_FOLDER
+from pipeline.tune.training.training_run import prepare, task_of
 from pipeline.tune.training.settings import FinetuneSettings
 from pipeline.tune.training.task import Task
-from pipeline.tune.training.trainer import Trained, train
+from pipeline.tune.training.trainer import TrainingResult, train
 from pipeline.tune.training.version import (
     EVALUATION,
     HISTORY,
     calibrate,
-    judged_before,
-    origin_of,
-    papers,
+    crossvalidated_metrics,
+    provenance_of,
+    version_files,
     rates_of,
-    write,
+    write_checkpoint,
 )
 
 Say = Callable[[str], None]
@@ -56,11 +56,11 @@ QUICK: dict[str, Any] = {
     "false_positive_rate": 0.05,
 }
 """What `--quick` sets, where nothing else was said."""
-MEASURED = ("shipped", "aligned")
+EVALUATED = ("shipped", "aligned")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FinetuneResult:
     """What a training gave.
 
     Attributes:
@@ -80,7 +80,7 @@ class Outcome:
     evaluation: Evaluation | None
 
 
-def finetune(given: FinetuneSettings, say: Say) -> Outcome:
+def finetune(given: FinetuneSettings, say: Say) -> FinetuneResult:
     """Train a detector and put it into the registry.
 
     Raises:
@@ -88,13 +88,13 @@ def finetune(given: FinetuneSettings, say: Say) -> Outcome:
         StorageError: a store failed.
         ModelError: the base cannot be used, or training left the finite numbers.
     """
-    settings = hurried(given).varied(given.method)
+    settings = with_quick_settings(given).varied(given.method)
     if settings.quick:
         say("quick: " + ", ".join(f"{name} {getattr(settings, name)}" for name in QUICK))
     if settings.calibrate_from is not None:
-        judged_before(settings.calibrate_from, settings.method)  # refused now and not after hours
+        crossvalidated_metrics(settings.calibrate_from, settings.method)  # refused now and not after hours
     place = Registry(settings.registry)
-    where, base = begin_from(settings, place)
+    where, base = starting_checkpoint(settings, place)
     Ticker.shown().enter("starting Ray")
     with (
         cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
@@ -103,29 +103,29 @@ def finetune(given: FinetuneSettings, say: Say) -> Outcome:
         shares = {VALIDATION: settings.validation_share, CALIBRATION: settings.calibration_share}
         shares[TEST] = settings.test_share
         collection = collect(settings, say, shares=shares, hold_out=settings.hold_out)
-        demand_enough(collection, settings)
-        demand_share(settings)
+        check_splits(collection, settings)
+        check_batch_size(settings)
         shelf, keep = storage.join(place.url, "runs"), settings.init_from is not None
         task = task_of(settings, (where, base), collection, shelf, keep_adapters=keep)
-        finished = finished_before(place, task.run, collection)
+        finished = find_finished(place, task.run, collection)
         if finished is not None:
             say(f"this training has ended before, with version {finished.digest}")
             return finished
-        chosen = aligner_of(settings, collection, say)
+        chosen = choose_aligner(settings, collection, say)
         layout = cluster.lay_out(settings.device, actors=None, batch_size=None, rows_per_file=None)
         with journal.following(task.run, say):
-            laid = lay(settings, task, base, (collection, chosen))
+            laid = prepare(settings, task, base, (collection, chosen))
             trained = train(laid, processes=settings.workers, gpu=layout.device == "cuda")
-        return concluded(settings, place, (base, task, collection), trained, say)
+        return finish(settings, place, (base, task, collection), trained, say)
 
 
-def concluded(
+def finish(
     settings: FinetuneSettings,
     place: Registry,
     begun: tuple[Description, Task, Collection],
-    trained: Trained,
+    trained: TrainingResult,
     say: Say,
-) -> Outcome:
+) -> FinetuneResult:
     """Calibrate what was trained, measure it on the test split, and put it into the registry.
 
     Args:
@@ -142,29 +142,29 @@ def concluded(
     drafts = Registry(task.run)  # where every machine of the cluster finds them
     tested = collection.of(TEST)
     with tempfile.TemporaryDirectory() as folder:
-        draft = write(Path(folder) / "draft", base, task, trained.adapters, Calibration(), {})
+        draft = write_checkpoint(Path(folder) / "draft", base, task, trained.adapters, Calibration(), {})
         shelved = drafts.version(drafts.add(draft.folder, {}))
         calibration = calibrate(settings, collection, shelved)
         say(told(calibration))
-        origin = origin_of(settings, collection, base, trained)
-        final = write(Path(folder) / "final", base, task, trained.adapters, calibration, origin)
+        origin = provenance_of(settings, collection, base, trained)
+        final = write_checkpoint(Path(folder) / "final", base, task, trained.adapters, calibration, origin)
         manifest = collection.manifest()
         if task.keep_adapters:
             manifest = inherited(manifest, base)
         shelved = drafts.version(drafts.add(final.folder, {MANIFEST: manifest}))  # which tells what it saw
-        measured = evaluate(tested, shelved, MEASURED, say) if both_classes(tested) else None
+        measured = evaluate(tested, shelved, EVALUATED, say) if has_both_classes(tested) else None
         Ticker.shown().enter("writing the version")
-        files = papers(collection, trained, origin, measured) | {MANIFEST: manifest} | rates_of(settings, final.digest)
+        files = version_files(collection, trained, origin, measured) | {MANIFEST: manifest} | rates_of(settings, final.digest)
         digest = place.add(final.folder, files)
     for left in walk(storage.join(drafts.url, registry.VERSIONS)):
         storage.remove(left.url)
     storage.write(storage.join(task.run, FINISHED), json.dumps({"digest": digest}).encode())
     if settings.tokens is None and storage.is_local(task.run):
-        shutil.rmtree(Path(task.run) / TOKENS, ignore_errors=True)  # a later training has a run of its own
-    return Outcome(digest, place.version(digest), task.run, trained.epochs, dict(collection.left_out), measured)
+        shutil.rmtree(Path(task.run) / TOKENS_FOLDER, ignore_errors=True)  # a later training has a run of its own
+    return FinetuneResult(digest, place.version(digest), task.run, trained.epochs, dict(collection.left_out), measured)
 
 
-def finished_before(place: Registry, run: str, collection: Collection) -> Outcome | None:
+def find_finished(place: Registry, run: str, collection: Collection) -> FinetuneResult | None:
     """Find what the same training gave, if it came to its end."""
     file = storage.join(run, FINISHED)
     if not storage.exists(file):
@@ -172,29 +172,29 @@ def finished_before(place: Registry, run: str, collection: Collection) -> Outcom
     digest = json.loads(storage.read(file))["digest"]
     if not storage.exists(storage.join(place.version(digest), CONFIG)):
         return None
-    tested = both_classes(collection.of(TEST))
+    tested = has_both_classes(collection.of(TEST))
     measured = Evaluation.model_validate_json(place.read(digest, EVALUATION)) if tested else None
     entries = [json.loads(line) for line in place.read(digest, HISTORY).splitlines()]
-    epochs = Trained({}, entries, {}).epochs
-    return Outcome(digest, place.version(digest), run, epochs, dict(collection.left_out), measured)
+    epochs = TrainingResult({}, entries, {}).epochs
+    return FinetuneResult(digest, place.version(digest), run, epochs, dict(collection.left_out), measured)
 
 
-def hurried(settings: FinetuneSettings) -> FinetuneSettings:
+def with_quick_settings(settings: FinetuneSettings) -> FinetuneSettings:
     """Shorten a training that is only to try the road, where its settings do not say otherwise themselves."""
     if not settings.quick:
         return settings
     return settings.model_copy(update={name: QUICK[name] for name in QUICK.keys() - settings.model_fields_set})
 
 
-def demand_enough(collection: Collection, settings: FinetuneSettings) -> None:
+def check_splits(collection: Collection, settings: FinetuneSettings) -> None:
     """Refuse, before any training, what could not be calibrated or judged after it.
 
     Raises:
         SettingsError: a split lacks a class, or has too few real images for the wanted false-positive rate.
     """
-    needed_splits = {TRAIN: True, VALIDATION: watches(settings), CALIBRATION: settings.calibrate_from is None}
+    needed_splits = {TRAIN: True, VALIDATION: has_validation(settings), CALIBRATION: settings.calibrate_from is None}
     for split in (name for name, is_needed in needed_splits.items() if is_needed):
-        if not both_classes(collection.of(split)):
+        if not has_both_classes(collection.of(split)):
             raise SettingsError(
                 f"the {split} split needs both classes: {collection}; give more groups, or larger shares"
             )
@@ -211,7 +211,7 @@ def demand_enough(collection: Collection, settings: FinetuneSettings) -> None:
         )
 
 
-def demand_share(settings: FinetuneSettings) -> None:
+def check_batch_size(settings: FinetuneSettings) -> None:
     """Refuse a batch that workers cannot share.
 
     Raises:

@@ -14,17 +14,17 @@ import torch
 
 from mole.model.detector import learned
 from pipeline.storage import storage
-from pipeline.tune.training.draws import Draws
-from pipeline.tune.training.feed import KeptFeed, kept_logits
-from pipeline.tune.training.loop import Crew, begin, run
-from pipeline.tune.training.task import Kept, Task
-from pipeline.tune.training.tokens import Tokens
+from pipeline.tune.training.sampling import SamplingPlan
+from pipeline.tune.training.loaders import CachedLoader, cached_logits
+from pipeline.tune.training.loop import WorkerContext, build_learner, train_loop
+from pipeline.tune.training.task import CachedViews, Task
+from pipeline.tune.training.token_cache import TokenCache
 
 DONE = "fold.json"
 
 
 @dataclass(frozen=True)
-class Folded:
+class FoldResult:
     """What one fold gave.
 
     Attributes:
@@ -38,7 +38,7 @@ class Folded:
     seconds: float
 
 
-def fold(task: Task, kept: Kept, draws: Draws, judged: Mapping[str, tuple[str, ...]], *, device: str = "cpu") -> Folded:
+def train_fold(task: Task, kept: CachedViews, draws: SamplingPlan, judged: Mapping[str, tuple[str, ...]], *, device: str = "cpu") -> FoldResult:
     """Train, or go on where an earlier run was killed, and score what was held out.
 
     Args:
@@ -56,19 +56,19 @@ def fold(task: Task, kept: Kept, draws: Draws, judged: Mapping[str, tuple[str, .
     before = json.loads(storage.read(place)) if storage.exists(place) else None
     if before is not None and set(before["logits"]) >= set(judged):
         known = {name: tuple(before["logits"][name]) for name in judged}
-        return Folded(known, before["parameters"], before["seconds"])
+        return FoldResult(known, before["parameters"], before["seconds"])
     torch.set_num_threads(1)  # folds side by side have a core each, and as many threads give the same sums
     began = time.monotonic()
-    learner = begin(task, torch.device(device))
-    run(task, learner, KeptFeed(kept, draws, (0, 1)), Crew())
-    learner.become(learner.outcome())
+    learner = build_learner(task, torch.device(device))
+    train_loop(task, learner, CachedLoader(kept, draws, (0, 1)), WorkerContext())
+    learner.load_state(learner.merged_state())
     seconds = time.monotonic() - began if before is None else before["seconds"]
-    found, crops = Tokens(Path(kept.folder)), task.spec.crops
+    found, crops = TokenCache(Path(kept.folder)), task.spec.crops
     logits = {}
     for name, keys in judged.items():
-        logit_V = kept_logits(found, keys, learner, kept.has_tokens)
+        logit_V = cached_logits(found, keys, learner, kept.has_tokens)
         logits[name] = tuple(np.float64(logit_V).reshape(-1, crops).mean(axis=1).tolist())
     parameters = sum(parameter.numel() for parameter in learned(learner.detector).values())
     told = {"logits": logits, "parameters": parameters, "seconds": seconds}
     storage.write(place, json.dumps(told).encode())
-    return Folded(logits, parameters, seconds)
+    return FoldResult(logits, parameters, seconds)

@@ -24,24 +24,24 @@ from mole.measuring.metrics import auroc
 from mole.training.step import StepReport
 from pipeline import registry
 from pipeline.storage import storage
-from pipeline.tune.training.draws import NOBODY
-from pipeline.tune.training.feed import Feed, Seat
-from pipeline.tune.training.learner import Learner, gathered
-from pipeline.tune.training.progress import keep, last_checkpoint
+from pipeline.tune.training.sampling import PADDING
+from pipeline.tune.training.loaders import BatchLoader, WorkerRank
+from pipeline.tune.training.learner import Learner, all_gather
+from pipeline.tune.training.checkpoints import save_checkpoint, last_checkpoint
 from pipeline.tune.training.task import METRICS, MIXING, SHARES, Task
-from pipeline.tune.training.trunk import plain_detector
+from pipeline.tune.training.trunk import fresh_detector
 
 
-def unheard(figures: Mapping[str, Any]) -> None:
+def ignore_epoch(figures: Mapping[str, Any]) -> None:
     """Tell nobody."""
 
 
-def alone(step: int) -> None:
+def ignore_step(step: int) -> None:
     """Tell nobody of a step."""
 
 
 @dataclass(frozen=True)
-class Crew:
+class WorkerContext:
     """The process, and whom it tells.
 
     Attributes:
@@ -50,29 +50,29 @@ class Crew:
         report: told each epoch, behind its checkpoint.
     """
 
-    seat: Seat = (0, 1)
-    reached: Callable[[int], None] = alone
-    report: Callable[[Mapping[str, Any]], None] = unheard
+    rank: WorkerRank = (0, 1)
+    on_step: Callable[[int], None] = ignore_step
+    on_epoch: Callable[[Mapping[str, Any]], None] = ignore_epoch
 
 
-def begin(task: Task, device: torch.device) -> Learner:
+def build_learner(task: Task, device: torch.device) -> Learner:
     """Build the detector on a device as the task says and go on from the last checkpoint where there is one.
 
     Raises:
         ModelError: the base cannot be used.
     """
-    detector = plain_detector(task)
+    detector = fresh_detector(task)
     if task.keep_adapters:
         folder = registry.locate(task.base, task.digest)
         put(detector, adapters_of(folder), str(folder))
-    learner = Learner(detector.to(device), task.spec, task.course, keeps_head=task.keep_adapters)
+    learner = Learner(detector.to(device), task.spec, task.schedule, keeps_head=task.keep_adapters)
     with last_checkpoint(task.run) as saved:
         if saved is not None:
             learner.restore(saved)
     return learner
 
 
-def run(task: Task, learner: Learner, feed: Feed, crew: Crew) -> None:
+def train_loop(task: Task, learner: Learner, feed: BatchLoader, crew: WorkerContext) -> None:
     """Train from where the learner stands to the end.
 
     Raises:
@@ -85,28 +85,28 @@ def run(task: Task, learner: Learner, feed: Feed, crew: Crew) -> None:
         if learner.ended:
             if learner.done:
                 break
-            learner.turn()
-        if not learner.progress.fitted and feed.fit(learner):
-            tell(task, learner, feed, crew, figures(task, learner, [], 0.0))
+            learner.next_stage()
+        if not learner.progress.fitted and feed.fit_head(learner):
+            end_epoch(task, learner, feed, crew, epoch_metrics(task, learner, [], 0.0))
             began = time.monotonic()
             continue
-        report = learner.learn(*feed.step(learner))
+        report = learner.train_step(*feed.next_batch(learner))
         reports += [report] if report else []
-        crew.reached(learner.progress.step)
-        if learner.progress.step % task.course.steps == 0:
-            tell(task, learner, feed, crew, figures(task, learner, reports, time.monotonic() - began))
+        crew.on_step(learner.progress.step)
+        if learner.progress.step % task.schedule.steps == 0:
+            end_epoch(task, learner, feed, crew, epoch_metrics(task, learner, reports, time.monotonic() - began))
             reports, began = [], time.monotonic()
     if task.keep_adapters and learner.progress.mixed is None:
-        mix(task, learner, feed, crew)
+        interpolate_adapters(task, learner, feed, crew)
 
 
-def scores(task: Task, learner: Learner, feed: Feed) -> dict[str, float]:
+def validation_scores(task: Task, learner: Learner, feed: BatchLoader) -> dict[str, float]:
     """Measure the AUROC of each generator on the validation views, whoever holds them."""
-    place_V, logit_V = (gathered(torch.from_numpy(part)).numpy() for part in feed.watched(learner))
-    return areas(task, place_V, logit_V)
+    place_V, logit_V = (all_gather(torch.from_numpy(part)).numpy() for part in feed.validation_logits(learner))
+    return auroc_by_generator(task, place_V, logit_V)
 
 
-def areas(task: Task, place_V: NDArray[np.int64], logit_V: NDArray[np.float32]) -> dict[str, float]:
+def auroc_by_generator(task: Task, place_V: NDArray[np.int64], logit_V: NDArray[np.float32]) -> dict[str, float]:
     """Measure the AUROC of each generator against all validation reals, an image by the mean of its views.
 
     Args:
@@ -114,7 +114,7 @@ def areas(task: Task, place_V: NDArray[np.int64], logit_V: NDArray[np.float32]) 
         place_V: int64, which of them each view is of; `NOBODY` for none.
         logit_V: float32.
     """
-    there_V = place_V != NOBODY
+    there_V = place_V != PADDING
     count = len(task.labels)
     sums_N = np.bincount(place_V[there_V], logit_V[there_V], count)
     logit_N = sums_N / np.maximum(1, np.bincount(place_V[there_V], minlength=count))
@@ -123,67 +123,67 @@ def areas(task: Task, place_V: NDArray[np.int64], logit_V: NDArray[np.float32]) 
     return {name: auroc(logit_N[real_N], logit_N[~real_N & (source_N == name)]) for name in map(str, generators)}
 
 
-def mean(task: Task, scored: Mapping[str, float]) -> float | None:
+def mean_score(task: Task, scored: Mapping[str, float]) -> float | None:
     """Average over the generators that decide, or over all where none of them does; None where there are none."""
-    deciding = [score for name, score in scored.items() if name in task.judges] or list(scored.values())
+    deciding = [score for name, score in scored.items() if name in task.stopping_generators] or list(scored.values())
     return float(np.mean(deciding)) if deciding else None
 
 
-def figures(task: Task, learner: Learner, reports: Sequence[StepReport], seconds: float) -> dict[str, Any]:
+def epoch_metrics(task: Task, learner: Learner, reports: Sequence[StepReport], seconds: float) -> dict[str, Any]:
     """Write what the steps of an epoch measured; losses are means over all processes."""
     loads = np.array([report.load_E for report in reports]) if reports else np.zeros((0, 0))
     losses: list[float] = []
     if reports:
-        each = gathered(torch.tensor([report.loss for report in reports], dtype=torch.float64))
+        each = all_gather(torch.tensor([report.loss for report in reports], dtype=torch.float64))
         world = distributed.get_world_size() if distributed.is_initialized() else 1
         losses = each.view(world, -1).mean(dim=0).tolist()
     return {
-        "epoch": learner.progress.step // task.course.steps,
+        "epoch": learner.progress.step // task.schedule.steps,
         "stage": learner.stage.name,
         "losses": losses,
         "loss": float(np.mean(losses)) if losses else None,
         "load": loads.mean(axis=0).tolist() if reports else [],
         "gate_entropy": float(np.mean([report.entropy for report in reports])) if reports else None,
-        "images_per_second": task.batch_size * task.course.steps / seconds if seconds else None,
+        "images_per_second": task.batch_size * task.schedule.steps / seconds if seconds else None,
     }
 
 
-def tell(task: Task, learner: Learner, feed: Feed, crew: Crew, told: Mapping[str, Any]) -> None:
+def end_epoch(task: Task, learner: Learner, feed: BatchLoader, crew: WorkerContext, told: Mapping[str, Any]) -> None:
     """Judge what was learned so far, leave the figures and a checkpoint in the run's folder, and report it."""
-    scored = scores(task, learner, feed)
-    learner.judge(mean(task, scored))
-    leave(task, learner, crew, {**told, "validation": scored})
+    scored = validation_scores(task, learner, feed)
+    learner.record_score(mean_score(task, scored))
+    save_epoch(task, learner, crew, {**told, "validation": scored})
 
 
-def leave(task: Task, learner: Learner, crew: Crew, told: Mapping[str, Any]) -> None:
+def save_epoch(task: Task, learner: Learner, crew: WorkerContext, told: Mapping[str, Any]) -> None:
     """Leave figures and a checkpoint in the run's folder, and report them."""
     now = learner.progress
     told = {**told, "step": now.step, "best": now.best, "stale": now.stale}
     number = MIXING if told["epoch"] == MIXING else now.told
     now.told += 1
-    if crew.seat[0] == 0:
+    if crew.rank[0] == 0:
         storage.write(storage.join(task.run, METRICS, f"{number:05}.json"), json.dumps(told).encode())
         with tempfile.TemporaryDirectory() as folder:
             learner.save(Path(folder))
-            keep(task.run, now.step, Path(folder))
-    crew.report(told)
+            save_checkpoint(task.run, now.step, Path(folder))
+    crew.on_epoch(told)
 
 
-def mix(task: Task, learner: Learner, feed: Feed, crew: Crew) -> None:
+def interpolate_adapters(task: Task, learner: Learner, feed: BatchLoader, crew: WorkerContext) -> None:
     """Choose between the old adapters and the new, and what lies between, by the mean over all validation generators.
 
     Source: interpolation of old and new weights against forgetting, arXiv:2601.05580.
     """
-    old, new = adapters_of(registry.locate(task.base, task.digest)), learner.outcome()
+    old, new = adapters_of(registry.locate(task.base, task.digest)), learner.merged_state()
 
     def between(share: float) -> dict[str, Tensor]:
         return {name: old[name] * (1 - share) + new[name] * share for name in new}
 
     found: dict[float, float] = {}
     for share in SHARES:
-        learner.become(between(share))
-        found[share] = float(np.mean(list(scores(task, learner, feed).values())))
+        learner.load_state(between(share))
+        found[share] = float(np.mean(list(validation_scores(task, learner, feed).values())))
     chosen = max(SHARES, key=lambda share: (found[share], share))
-    learner.whole = learner.best = between(chosen)
+    learner.stage_start = learner.best = between(chosen)
     learner.progress.mixed = chosen
-    leave(task, learner, crew, {"epoch": MIXING, "shares": {str(share): score for share, score in found.items()}})
+    save_epoch(task, learner, crew, {"epoch": MIXING, "shares": {str(share): score for share, score in found.items()}})

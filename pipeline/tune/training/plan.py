@@ -10,14 +10,14 @@ import numpy as np
 
 from mole.errors import SettingsError
 from pipeline.tune.data.samples import Sample
-from pipeline.tune.training.draws import Draws, lay_down
+from pipeline.tune.training.sampling import SamplingPlan, sample_epochs
 from pipeline.tune.training.task import Stage, Task
 
 GENERATED = "generated"
 """The kind of a generated image that was made of no photograph."""
 
 
-def plan(task: Task, samples: Sequence[Sample], *, contents: Sequence[str], rounds: int | None, views: int) -> Draws:
+def sampling_plan(task: Task, samples: Sequence[Sample], *, contents: Sequence[str], rounds: int | None, views: int) -> SamplingPlan:
     """Lay down what each step sees.
 
     Args:
@@ -30,17 +30,17 @@ def plan(task: Task, samples: Sequence[Sample], *, contents: Sequence[str], roun
     Raises:
         SettingsError: a stage sees one class alone.
     """
-    course, twins = task.course, 2 if task.course.consistency else 1
+    course, twins = task.schedule, 2 if task.schedule.consistency else 1
     parts = []
     for number, stage in enumerate(course.stages):
-        seen_M = np.array([place for place, sample in enumerate(samples) if sees(stage, sample)], np.int64)
+        seen_M = np.array([place for place, sample in enumerate(samples) if includes(stage, sample)], np.int64)
         kinds = [(samples[place].label, samples[place].source) for place in seen_M]
         if len({label for label, _ in kinds}) < 2:
             raise SettingsError(
                 f"stage {stage.name!r} needs both classes, and sees no generated image of the kinds {stage.kinds}; "
                 f"there are {sorted({kind_of(sample) for sample in samples if sample.label})}"
             )
-        drawn = lay_down(
+        drawn = sample_epochs(
             kinds,
             contents=[contents[place] for place in seen_M],
             epochs=stage.epochs,
@@ -56,10 +56,10 @@ def plan(task: Task, samples: Sequence[Sample], *, contents: Sequence[str], roun
     step = 1 if rounds is None else chance.integers(1, max(2, rounds), len(places))
     turns = [first + step * twin if rounds is None else (first + step * twin) % rounds for twin in range(twins)]
     seen = np.tile(chance.integers(0, views, len(places)), (twins, 1)).T.reshape(-1)
-    return Draws(np.repeat(places, twins), np.stack(turns, axis=1).reshape(-1), seen, task.batch_size)
+    return SamplingPlan(np.repeat(places, twins), np.stack(turns, axis=1).reshape(-1), seen, task.batch_size)
 
 
-def sees(stage: Stage, sample: Sample) -> bool:
+def includes(stage: Stage, sample: Sample) -> bool:
     """Tell whether a stage sees a sample: every real one, and the generated ones of its kinds."""
     return sample.label == 0 or not stage.kinds or kind_of(sample) in stage.kinds
 

@@ -37,7 +37,7 @@ def view_name(name: str) -> str:
         raise ValueError("must be resize, crop, crop-4, texture-4 or resize+crop") from reason
 
 
-ELSEWHERE = {
+RUNTIME_SETTINGS = {
     "samples",
     "registry",
     "workers",
@@ -58,7 +58,7 @@ ELSEWHERE = {
     "calibrate_from",
 }
 """Settings that say where and how, and change nothing of what is trained."""
-SHAPE = {
+DETECTOR_SETTINGS = {
     "adapted_blocks",
     "blocks",
     "reads",
@@ -238,7 +238,7 @@ class Recipe(SampleSettings):
         if method is None:
             return self
         change = self.methods[method]
-        own = set(Recipe.model_fields) - set(SampleSettings.model_fields) - ELSEWHERE | {"seed"}
+        own = set(Recipe.model_fields) - set(SampleSettings.model_fields) - RUNTIME_SETTINGS | {"seed"}
         unknown = sorted(set(change) - own)
         if unknown:
             raise SettingsError(f"method {method!r} sets {unknown}, which is no part of a recipe; leave it out")

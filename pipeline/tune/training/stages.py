@@ -24,7 +24,7 @@ SHARED, ROUTER = "shared", "router"
 NAMES = (*EXPERTS, SHARED, ROUTER)
 
 
-def movable(detector: MoLE, learns: Sequence[str]) -> dict[str, Tensor]:
+def trainable_masks(detector: MoLE, learns: Sequence[str]) -> dict[str, Tensor]:
     """Mark the weights that a stage may move.
 
     Args:
@@ -43,20 +43,20 @@ def movable(detector: MoLE, learns: Sequence[str]) -> dict[str, Tensor]:
         if learns and isinstance(owner, Router):
             mark &= ROUTER in learns
         elif learns and isinstance(owner, Experts):
-            named = [name_of(rank, owner) in learns for rank in range(len(owner.down_RD))]
+            named = [expert_name(rank, owner) in learns for rank in range(len(owner.down_RD))]
             chosen_R = torch.tensor(named, device=parameter.device)
             mark &= chosen_R[:, None] if own == "down_RD" else chosen_R[None]
         marks[name] = mark
     return marks
 
 
-def name_of(rank: int, experts: Experts) -> str:
+def expert_name(rank: int, experts: Experts) -> str:
     """Name the expert that a rank belongs to, the shared one first."""
     separate = rank - experts.shared_rank
     return SHARED if separate < 0 else EXPERTS[int(experts.expert_of_R[separate])]
 
 
-def silenced(detector: MoLE, learns: Sequence[str], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def without_untrained_experts(detector: MoLE, learns: Sequence[str], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Silence in a state what has no part in a stage.
 
     Args:
@@ -69,7 +69,7 @@ def silenced(detector: MoLE, learns: Sequence[str], state: Mapping[str, Tensor])
     """
     if not learns or ROUTER in learns:
         return dict(state)
-    marks = movable(detector, learns)
+    marks = trainable_masks(detector, learns)
     return {
         name: torch.where(marks[name].cpu(), tensor, 0) if name.endswith("up_DR") else tensor
         for name, tensor in state.items()

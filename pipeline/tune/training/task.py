@@ -37,7 +37,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Course:
+class Schedule:
     """How long a training is and how it moves.
 
     Attributes:
@@ -55,7 +55,7 @@ class Course:
         patches: patch tokens that a step keeps, drawn anew each step; None for all. What is scored keeps them all.
     """
 
-    looking: int
+    warmup_steps: int
     steps: int
     stages: tuple[Stage, ...]
     penalty: float
@@ -72,7 +72,7 @@ class Course:
         return sum(stage.epochs for stage in self.stages)
 
     @property
-    def last(self) -> int:
+    def last_step(self) -> int:
         """The step at which it ends."""
         return self.steps * self.epochs
 
@@ -112,17 +112,17 @@ class Task:
     detector: DetectorConfig
     spec: Preprocess
     bfloat16: bool
-    course: Course
+    schedule: Schedule
     batch_size: int
     seed: int
     run: str
     labels: tuple[int, ...]
     sources: tuple[str, ...]
-    judges: tuple[str, ...]
+    stopping_generators: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Kept:
+class CachedViews:
     """What a worker finds in a folder of tokens.
 
     Attributes:
@@ -138,7 +138,7 @@ class Kept:
 
     folder: str
     training: tuple[str, ...]
-    rounds: int
+    variants: int
     views: int
     labels: tuple[int, ...]
     weights: tuple[tuple[float, ...], ...]

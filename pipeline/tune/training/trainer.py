@@ -24,18 +24,18 @@ from pipeline.storage import storage
 from pipeline.telemetry.asking import counting
 from pipeline.telemetry.terminal import Ticker
 from pipeline.tune import workers
-from pipeline.tune.training.learner import OUTCOME
-from pipeline.tune.training.preparing import Laid
-from pipeline.tune.training.progress import last_checkpoint
+from pipeline.tune.training.learner import MERGED
+from pipeline.tune.training.training_run import TrainingRun
+from pipeline.tune.training.checkpoints import last_checkpoint
 from pipeline.tune.training.task import METRICS, MIXING
-from pipeline.tune.training.views import plain_views, remaining_views
+from pipeline.tune.training.dataset import validation_dataset, training_dataset
 
 RETRIES = 3
 """How often a worker may die before the run gives up; the next command goes on from its last checkpoint."""
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingResult:
     """What a training gave.
 
     Attributes:
@@ -54,7 +54,7 @@ class Trained:
         return sum(entry["images_per_second"] is not None for entry in self.history)
 
 
-def train(laid: Laid, *, processes: int, gpu: bool) -> Trained:
+def train(laid: TrainingRun, *, processes: int, gpu: bool) -> TrainingResult:
     """Run a training, or go on with it where an earlier one of the same folder ended.
 
     Args:
@@ -68,46 +68,46 @@ def train(laid: Laid, *, processes: int, gpu: bool) -> Trained:
     task = laid.task
     cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
     share = 1.0 if gpu else min(1.0, max(1, cores - 1) / processes)  # the rest is for those who decode
-    with counting("training", task.course.last, "steps") as teller:
+    with counting("training", task.schedule.last_step, "steps") as teller:
         trainer = TorchTrainer(
-            workers.work,
+            workers.train_loop_per_worker,
             train_loop_config={"task": task, "teller": teller}
-            | ({"kept": laid.kept, "draws": laid.draws} if laid.kept else {}),
+            | ({"kept": laid.cached, "draws": laid.plan} if laid.cached else {}),
             scaling_config=ScalingConfig(
                 num_workers=processes, use_gpu=gpu, resources_per_worker={"CPU": share} | ({"GPU": 1} if gpu else {})
             ),
             run_config=_run_config(task.run),
-            datasets=None if laid.kept else _views(laid, processes),
+            datasets=None if laid.cached else _views(laid, processes),
             dataset_config=DataConfig(execution_options=ExecutionOptions(preserve_order=True)),
         )
         try:
             trainer.fit()
         except TrainingFailedError as reason:
-            raise own_error(reason) from reason
+            raise worker_error(reason) from reason
         Ticker.shown().reach(max((epoch["step"] for epoch in history(task.run)), default=0))
     with last_checkpoint(task.run) as folder:
         if folder is None:
             raise ModelError(f"the run {task.run} ended without a checkpoint; remove the folder and train again")
-        adapters = load_file(folder / OUTCOME)
-    return trained(task.run, adapters)
+        adapters = load_file(folder / MERGED)
+    return training_result(task.run, adapters)
 
 
-def trained(run: str, adapters: dict[str, Tensor]) -> Trained:
+def training_result(run: str, adapters: dict[str, Tensor]) -> TrainingResult:
     """Put together what a run has left."""
     told = history(run)
     shares = [epoch["shares"] for epoch in told if epoch["epoch"] == MIXING]
-    return Trained(adapters, [epoch for epoch in told if epoch["epoch"] != MIXING], shares[0] if shares else {})
+    return TrainingResult(adapters, [epoch for epoch in told if epoch["epoch"] != MIXING], shares[0] if shares else {})
 
 
-def _views(laid: Laid, processes: int) -> dict[str, Any]:
+def _views(laid: TrainingRun, processes: int) -> dict[str, Any]:
     """Name what makes the views of training and of validation."""
     training = partial(
-        remaining_views, laid.draws, laid.training, run=laid.task.run, processes=processes, seed=laid.task.seed
+        training_dataset, laid.plan, laid.training, run=laid.task.run, processes=processes, seed=laid.task.seed
     )
-    return {"train": training, "validation": partial(plain_views, laid.validation, processes=processes)}
+    return {"train": training, "validation": partial(validation_dataset, laid.validation, processes=processes)}
 
 
-def own_error(failure: TrainingFailedError) -> MoleError:
+def worker_error(failure: TrainingFailedError) -> MoleError:
     """Find the error of this project that a worker raised, or name what Ray says."""
     causes: list[BaseException | None] = [failure, *getattr(failure, "worker_failures", {}).values()]
     while causes:
@@ -121,10 +121,10 @@ def own_error(failure: TrainingFailedError) -> MoleError:
 
 def history(run: str) -> list[dict[str, Any]]:
     """Read the figures that a run has left so far, oldest first."""
-    return [json.loads(storage.read(file)) for file in epochs_of(run)]
+    return [json.loads(storage.read(file)) for file in epoch_files(run)]
 
 
-def epochs_of(run: str) -> list[str]:
+def epoch_files(run: str) -> list[str]:
     """List the files of a run's figures, one an epoch, oldest first."""
     return storage.names(storage.join(run, METRICS), ".json")
 

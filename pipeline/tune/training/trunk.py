@@ -17,15 +17,15 @@ from mole.model.detector import MoLE, pooled, span
 from mole.tower.vit import normalise
 from pipeline import registry
 from pipeline.tune.training.task import Task
-from pipeline.tune.training.tokens import FEATURE, TOKEN, Tokens, keep
+from pipeline.tune.training.token_cache import FEATURE, TOKEN, TokenCache, write_block
 
 
-def keeps_tokens(task: Task) -> bool:
+def needs_tokens(task: Task) -> bool:
     """Tell whether what the trunk gave is needed; without experts a head that was fitted has no more to learn."""
     return task.detector.adapts
 
 
-class TrunkOfOne:
+class TrunkRunner:
     """The frozen part of some detectors on one tower, which writes what it gives for each.
 
     Args:
@@ -39,7 +39,7 @@ class TrunkOfOne:
     def __init__(self, tasks: Mapping[str, Task], *, device: str, threads: int, batch_size: int) -> None:
         torch.set_num_threads(threads)
         self.tasks, self.device, self.batch_size = tasks, device, batch_size
-        self.found = {folder: Tokens(Path(folder)) for folder in tasks}
+        self.caches = {folder: TokenCache(Path(folder)) for folder in tasks}
         self.task = next(iter(tasks.values()))
         self.dtype = torch.bfloat16 if self.task.bfloat16 else torch.float32
         self.tower = tower_of(describe(registry.locate(self.task.base, self.task.digest))).to(self.dtype).to(device)
@@ -57,10 +57,10 @@ class TrunkOfOne:
                 parts[folder].append({name: tensor[:count].cpu() for name, tensor in made.items()})
         names = [str(key) for key in rows["key"]]
         for folder, pieces in parts.items():
-            absent = [number for number, name in enumerate(names) if name not in self.found[folder]]
+            absent = [number for number, name in enumerate(names) if name not in self.caches[folder]]
             if absent:
                 joined = {name: torch.cat([piece[name] for piece in pieces])[absent] for name in pieces[0]}
-                keep(Path(folder), [names[number] for number in absent], joined)
+                write_block(Path(folder), [names[number] for number in absent], joined)
         return {"kept": np.array([len(names)])}
 
     @torch.inference_mode()
@@ -81,10 +81,10 @@ class TrunkOfOne:
         config, prefix = task.detector, self.tower.prefix
         reads = [pooled(behind[read], name, prefix) for read in config.reads for name in config.pooling]
         feature_BF = torch.cat(reads, dim=1) if reads else self.tower.read(behind[depth]).float()
-        return {FEATURE: feature_BF} | ({TOKEN: behind[split]} if keeps_tokens(task) else {})
+        return {FEATURE: feature_BF} | ({TOKEN: behind[split]} if needs_tokens(task) else {})
 
 
-def plain_detector(task: Task) -> MoLE:
+def fresh_detector(task: Task) -> MoLE:
     """Build the detector of a task with fresh experts, on the CPU, as every process builds it.
 
     Raises:

@@ -29,16 +29,16 @@ from pipeline.tune.judging.scoring import score
 from pipeline.tune.judging.thresholds import named, placed
 from pipeline.tune.judging.unseen import Unseen
 from pipeline.tune.training import curves
-from pipeline.tune.training.recipe import ELSEWHERE
+from pipeline.tune.training.recipe import RUNTIME_SETTINGS
 from pipeline.tune.training.settings import FinetuneSettings
 from pipeline.tune.training.task import Task
-from pipeline.tune.training.trainer import Trained
+from pipeline.tune.training.trainer import TrainingResult
 
 HISTORY = "history.jsonl"
 EVALUATION, CURVES, RATES = "evaluation.json", "curves.png", "rates.json"
 
 
-def write(
+def write_checkpoint(
     folder: Path,
     base: Description,
     task: Task,
@@ -86,7 +86,7 @@ def calibrate(settings: FinetuneSettings, collection: Collection, draft: str) ->
         SettingsError: there are too few real images for a wanted rate, or the figures know no such method.
     """
     if settings.calibrate_from is not None:
-        return judged_before(settings.calibrate_from, settings.method).calibration
+        return crossvalidated_metrics(settings.calibrate_from, settings.method).calibration
     samples = collection.of(CALIBRATION)
     scored = score(samples, draft, (SHIPPED,))
     read_N = scored["logit"].is_valid().to_numpy()
@@ -99,7 +99,7 @@ def calibrate(settings: FinetuneSettings, collection: Collection, draft: str) ->
     return placed(real_N, (below, above), fit_temperature(logit_N, label_N), collection=reals)
 
 
-def judged_before(file: Path, method: str | None) -> Unseen:
+def crossvalidated_metrics(file: Path, method: str | None) -> Unseen:
     """Take a method's figures from those of a cross-validation.
 
     Raises:
@@ -116,8 +116,8 @@ def judged_before(file: Path, method: str | None) -> Unseen:
     return ladder.methods[name]
 
 
-def origin_of(
-    settings: FinetuneSettings, collection: Collection, base: Description, trained: Trained
+def provenance_of(
+    settings: FinetuneSettings, collection: Collection, base: Description, trained: TrainingResult
 ) -> dict[str, Any]:
     """Write where a version comes from; it is part of the checkpoint and so of its digest."""
     known = taught(base)
@@ -127,7 +127,7 @@ def origin_of(
         before
         | ({} if by is None else {"calibrated_by": sha256_of(by)})
         | {
-            "recipe": settings.model_dump(mode="json", exclude=ELSEWHERE),
+            "recipe": settings.model_dump(mode="json", exclude=RUNTIME_SETTINGS),
             "samples": collection.fingerprint(),
             "images": str(collection),
             "parent": base.digest,
@@ -143,12 +143,12 @@ def rates_of(settings: FinetuneSettings, digest: str) -> dict[str, bytes]:
     """Write the error rates of the folds that a version's thresholds come from, as they lie beside it."""
     if settings.calibrate_from is None:
         return {}
-    unseen = judged_before(settings.calibrate_from, settings.method)
+    unseen = crossvalidated_metrics(settings.calibrate_from, settings.method)
     return {RATES: json.dumps(rates(unseen, digest, f"{datetime.now(UTC):%F}"), indent=2).encode() + b"\n"}
 
 
-def papers(
-    collection: Collection, trained: Trained, origin: Mapping[str, Any], measured: Evaluation | None
+def version_files(
+    collection: Collection, trained: TrainingResult, origin: Mapping[str, Any], measured: Evaluation | None
 ) -> dict[str, bytes]:
     """Gather the files that lie beside a version: its samples with their splits, its figures, its curves."""
     lines = "".join(json.dumps(epoch) + "\n" for epoch in trained.history)

@@ -9,12 +9,12 @@ import torch
 from ray.train.torch import get_device
 
 from pipeline.telemetry.tally import Teller
-from pipeline.tune.training.feed import KeptFeed, MadeFeed
-from pipeline.tune.training.loop import Crew, alone, begin, run
+from pipeline.tune.training.loaders import CachedLoader, StreamingLoader
+from pipeline.tune.training.loop import WorkerContext, ignore_step, build_learner, train_loop
 from pipeline.tune.training.task import Task
 
 
-def work(config: Mapping[str, Any]) -> None:
+def train_loop_per_worker(config: Mapping[str, Any]) -> None:
     """Train from wherever the last checkpoint stands to the end.
 
     Raises:
@@ -26,11 +26,11 @@ def work(config: Mapping[str, Any]) -> None:
     context = ray.train.get_context()
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
     seat = context.get_world_rank(), context.get_world_size()
-    learner = begin(task, get_device())
-    reached = teller.reached if teller is not None and seat[0] == 0 else alone
-    crew = Crew(seat, reached, lambda told: ray.train.report(dict(told)))
+    learner = build_learner(task, get_device())
+    reached = teller.reached if teller is not None and seat[0] == 0 else ignore_step
+    crew = WorkerContext(seat, reached, lambda told: ray.train.report(dict(told)))
     if config.get("kept") is not None:
-        run(task, learner, KeptFeed(config["kept"], config["draws"], seat), crew)
+        train_loop(task, learner, CachedLoader(config["kept"], config["draws"], seat), crew)
     else:
         shards = ray.train.get_dataset_shard("train"), ray.train.get_dataset_shard("validation")
-        run(task, learner, MadeFeed(*shards, task.batch_size // seat[1], learner), crew)
+        train_loop(task, learner, StreamingLoader(*shards, task.batch_size // seat[1], learner), crew)

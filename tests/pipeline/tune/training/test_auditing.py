@@ -11,7 +11,7 @@ from pipeline.tune.data.collection import Collection
 from pipeline.tune.data.samples import to_table
 from pipeline.tune.data.split import TRAIN
 from pipeline.tune.data.survey import look
-from pipeline.tune.training.auditing import aligner_of
+from pipeline.tune.training.auditing import choose_aligner
 from tests.pipeline.tune.data.test_audit import alike
 from tests.pipeline.tune.training.test_recipe import recipe
 
@@ -25,13 +25,13 @@ def collection(folder: Path, fake: str) -> Collection:
 def test_files_that_give_the_classes_away_are_refused_accepted_or_aligned_as_the_recipe_says(tmp_path: Path) -> None:
     leaky = collection(tmp_path, "png")
     with pytest.raises(SettingsError, match="train with --align, or know better and say --accept-leak"):
-        aligner_of(recipe(), leaky, lambda _: None)
-    assert aligner_of(recipe(accept_leak=True), leaky, lambda _: None) is None
-    chosen = aligner_of(recipe(align=True), leaky, lambda _: None)
+        choose_aligner(recipe(), leaky, lambda _: None)
+    assert choose_aligner(recipe(accept_leak=True), leaky, lambda _: None) is None
+    chosen = choose_aligner(recipe(align=True), leaky, lambda _: None)
     assert chosen is not None and {form.format for form in chosen.forms} == {"jpeg"}
 
 
 def test_what_was_found_is_told(tmp_path: Path) -> None:
     said: list[str] = []
-    assert aligner_of(recipe(), collection(tmp_path, "jpeg"), said.append) is None
+    assert choose_aligner(recipe(), collection(tmp_path, "jpeg"), said.append) is None
     assert said[0].startswith("audit of the training split: ")

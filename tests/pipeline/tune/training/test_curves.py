@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.tune.training.curves import draw
-from tests.pipeline.tune.training.test_journal import epoch
+from tests.pipeline.tune.training.test_metrics_log import epoch
 
 
 def ink(png: bytes) -> int:

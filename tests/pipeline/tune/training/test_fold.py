@@ -18,12 +18,12 @@ from pipeline.tune.data.collection import TEST, VALIDATION, Collection
 from pipeline.tune.data.samples import Sample, load
 from pipeline.tune.data.split import TRAIN
 from pipeline.tune.judging.perturbation import ALIGNED, SHIPPED, perturbation
-from pipeline.tune.training.feed import KeptFeed
-from pipeline.tune.training.fold import Folded, fold
-from pipeline.tune.training.learner import OUTCOME
-from pipeline.tune.training.loop import Crew, begin, run
-from pipeline.tune.training.preparing import Laid, lay, task_of
-from pipeline.tune.training.progress import last_checkpoint
+from pipeline.tune.training.loaders import CachedLoader
+from pipeline.tune.training.fold import FoldResult, train_fold
+from pipeline.tune.training.learner import MERGED
+from pipeline.tune.training.loop import WorkerContext, build_learner, train_loop
+from pipeline.tune.training.training_run import TrainingRun, prepare, task_of
+from pipeline.tune.training.checkpoints import last_checkpoint
 from pipeline.tune.training.recipe import Recipe
 from pipeline.tune.training.trainer import history, train
 from tests.pictures import picture
@@ -56,32 +56,32 @@ def collection(folder: Path) -> Collection:
 
 
 @pytest.fixture(scope="module")
-def laid(local_ray: None, folder: Path, collection: Collection) -> Callable[..., Laid]:
+def laid(local_ray: None, folder: Path, collection: Collection) -> Callable[..., TrainingRun]:
     """Lay a training down, its tokens in the one folder."""
 
-    def make(name: str, **more: Any) -> Laid:
+    def make(name: str, **more: Any) -> TrainingRun:
         recipe = Recipe.model_validate(TINY_RECIPE | {"tokens": str(folder / "tokens")} | more)
         base = describe(folder / "base")
         task = task_of(recipe, (str(folder / "base"), base), collection, str(folder / "runs"))
         task = replace(task, run=f"{task.run}-{name}")
-        return lay(recipe, task, base, (collection, None), judged=(SHIPPED, ALIGNED))
+        return prepare(recipe, task, base, (collection, None), judged=(SHIPPED, ALIGNED))
 
     return make
 
 
-def folded(made: Laid) -> Folded:
-    assert made.kept is not None
-    return fold(made.task, made.kept, made.draws, made.judged)
+def folded(made: TrainingRun) -> FoldResult:
+    assert made.cached is not None
+    return train_fold(made.task, made.cached, made.plan, made.test_views)
 
 
-def outcome(made: Laid) -> dict[str, torch.Tensor]:
+def outcome(made: TrainingRun) -> dict[str, torch.Tensor]:
     with last_checkpoint(made.task.run) as saved:
         assert saved is not None
-        return load_file(saved / OUTCOME)
+        return load_file(saved / MERGED)
 
 
 def test_the_same_recipe_gives_the_same_weights_and_a_run_that_was_killed_ends_there_too(
-    laid: Callable[..., Laid],
+    laid: Callable[..., TrainingRun],
 ) -> None:
     first, again, killed = (laid(name) for name in ("first", "again", "killed"))
     found = folded(first)
@@ -92,22 +92,22 @@ def test_the_same_recipe_gives_the_same_weights_and_a_run_that_was_killed_ends_t
         if step == 6:  # behind the checkpoint of the first epoch
             raise InterruptedError
 
-    assert killed.kept is not None
-    feed = KeptFeed(killed.kept, killed.draws, (0, 1))
+    assert killed.cached is not None
+    feed = CachedLoader(killed.cached, killed.plan, (0, 1))
     with pytest.raises(InterruptedError):
-        run(killed.task, begin(killed.task, torch.device("cpu")), feed, Crew(reached=kill))
+        train_loop(killed.task, build_learner(killed.task, torch.device("cpu")), feed, WorkerContext(on_step=kill))
     assert [entry["step"] for entry in history(killed.task.run)] == [0, 4]
     assert folded(killed).logits == found.logits
     assert [entry["step"] for entry in history(killed.task.run)] == [0, 4, 8]
 
 
 def test_what_a_fold_held_out_is_scored_as_the_detector_scores_an_image_in_each_delivery(
-    laid: Callable[..., Laid], collection: Collection
+    laid: Callable[..., TrainingRun], collection: Collection
 ) -> None:
     made = laid("scored")
     found = folded(made)
-    learner = begin(made.task, torch.device("cpu"))
-    learner.become(outcome(made))
+    learner = build_learner(made.task, torch.device("cpu"))
+    learner.load_state(outcome(made))
     for name in (SHIPPED, ALIGNED):
         for sample, logit in zip(collection.of(TEST), found.logits[name], strict=True):
             pictures = views(perturbation(name)(load(sample), 0).numpy(), made.task.spec)
@@ -118,10 +118,10 @@ def test_what_a_fold_held_out_is_scored_as_the_detector_scores_an_image_in_each_
 
 
 def test_a_fold_that_is_done_is_not_done_again_and_scores_one_delivery_more_where_that_is_asked_for(
-    laid: Callable[..., Laid],
+    laid: Callable[..., TrainingRun],
 ) -> None:
     made = laid("done")
-    first = folded(replace(made, judged={SHIPPED: made.judged[SHIPPED]}))
+    first = folded(replace(made, test_views={SHIPPED: made.test_views[SHIPPED]}))
     found = folded(made)
     assert set(found.logits) == {SHIPPED, ALIGNED} and found.logits[SHIPPED] == first.logits[SHIPPED]
     assert len(history(made.task.run)) == 3
@@ -130,19 +130,19 @@ def test_a_fold_that_is_done_is_not_done_again_and_scores_one_delivery_more_wher
 
 
 def test_without_epochs_the_head_alone_is_fitted_and_only_what_it_reads_is_kept(
-    laid: Callable[..., Laid], folder: Path
+    laid: Callable[..., TrainingRun], folder: Path
 ) -> None:
     laid("whole")
     made = laid("head", epochs=0, reads=(3,), shared_rank=0, expert_ranks=())
-    assert made.kept is not None and not made.kept.has_tokens
+    assert made.cached is not None and not made.cached.has_tokens
     found = folded(made)
     assert [entry["step"] for entry in history(made.task.run)] == [0]
     assert found.parameters == 65  # of a linear head on one class token
     sizes = {place: sum(file.stat().st_size for file in place.glob("*")) for place in (folder / "tokens").iterdir()}
-    assert sizes[Path(made.kept.folder)] < max(sizes.values()) / 10
+    assert sizes[Path(made.cached.folder)] < max(sizes.values()) / 10
 
 
-def test_experts_are_trained_apart_and_then_weighed_by_the_router(laid: Callable[..., Laid]) -> None:
+def test_experts_are_trained_apart_and_then_weighed_by_the_router(laid: Callable[..., TrainingRun]) -> None:
     stages = [
         {"name": "alpha", "epochs": 1, "learns": ["alpha"], "kinds": ["generated"]},
         {"name": "beta", "epochs": 1, "learns": ["beta"]},
@@ -163,21 +163,21 @@ def test_experts_are_trained_apart_and_then_weighed_by_the_router(laid: Callable
 
 
 def test_what_is_kept_is_never_made_again(
-    laid: Callable[..., Laid], folder: Path, monkeypatch: pytest.MonkeyPatch
+    laid: Callable[..., TrainingRun], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = laid("once")
-    assert first.kept is not None
-    before = {file: file.stat().st_mtime_ns for file in Path(first.kept.folder).iterdir()}
+    assert first.cached is not None
+    before = {file: file.stat().st_mtime_ns for file in Path(first.cached.folder).iterdir()}
     laid("twice", seed=0, expert_rate=5e-3, shared_rank=2)
-    assert {file: file.stat().st_mtime_ns for file in Path(first.kept.folder).iterdir()} == before
+    assert {file: file.stat().st_mtime_ns for file in Path(first.cached.folder).iterdir()} == before
     lost = min(before)
     lost.unlink()
-    assert laid("mended").kept == first.kept, "only what is lost is made again"
-    after = {file: file.stat().st_mtime_ns for file in Path(first.kept.folder).iterdir()}
+    assert laid("mended").cached == first.cached, "only what is lost is made again"
+    after = {file: file.stat().st_mtime_ns for file in Path(first.cached.folder).iterdir()}
     assert all(after[file] == before[file] for file in after.keys() & before.keys() - {lost})
 
 
-def test_two_workers_end_where_one_process_ends(laid: Callable[..., Laid]) -> None:
+def test_two_workers_end_where_one_process_ends(laid: Callable[..., TrainingRun]) -> None:
     alone, many = laid("alone"), laid("many")
     folded(alone)
     trained = train(many, processes=2, gpu=False)

@@ -3,7 +3,7 @@
 import pytest
 
 from mole.errors import SettingsError
-from pipeline.tune.training.recipe import ELSEWHERE
+from pipeline.tune.training.recipe import RUNTIME_SETTINGS
 from pipeline.tune.training.settings import CrossvalidateSettings, FinetuneSettings
 
 NEEDED = ["--samples", "a", "--samples", "b", "--registry", "r"]
@@ -32,5 +32,5 @@ def test_a_refusal_names_the_flag_the_bound_and_the_value(flags: list[str], word
 
 
 def test_what_says_where_is_a_setting_and_decides_nothing() -> None:
-    assert {*FinetuneSettings.model_fields, *CrossvalidateSettings.model_fields} > ELSEWHERE
-    assert not {"seed", "epochs", "batch_size", "base", "init_from", "align"} & ELSEWHERE
+    assert {*FinetuneSettings.model_fields, *CrossvalidateSettings.model_fields} > RUNTIME_SETTINGS
+    assert not {"seed", "epochs", "batch_size", "base", "init_from", "align"} & RUNTIME_SETTINGS

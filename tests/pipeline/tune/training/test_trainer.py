@@ -21,21 +21,21 @@ from mole.measuring.metrics import auroc
 from mole.views.preprocess import Preprocess
 from pipeline.storage import storage
 from pipeline.tune.data.samples import Sample, to_table
-from pipeline.tune.training.delivery import delivered, plain
-from pipeline.tune.training.draws import Made
+from pipeline.tune.training.view_requests import augmented_views, clean_views
+from pipeline.tune.training.sampling import DatasetSpec
 from pipeline.tune.training.learner import ADAPTERS
-from pipeline.tune.training.loop import begin
-from pipeline.tune.training.plan import plan
-from pipeline.tune.training.preparing import Laid
-from pipeline.tune.training.progress import last_checkpoint
-from pipeline.tune.training.task import Course, Stage, Task
-from pipeline.tune.training.trainer import Trained, history, train
+from pipeline.tune.training.loop import build_learner
+from pipeline.tune.training.plan import sampling_plan
+from pipeline.tune.training.training_run import TrainingRun
+from pipeline.tune.training.checkpoints import last_checkpoint
+from pipeline.tune.training.task import Schedule, Stage, Task
+from pipeline.tune.training.trainer import TrainingResult, history, train
 from tests.pictures import picture
 from tests.tiny import CONFIG, tiny_checkpoint
 
 DISTANCE = 0.05  # of the last weights, over their length; 0.006 was seen
 TOLERANCE = 5e-4  # of a loss near 0.7; sums in another order drift apart, 1.3e-4 was seen
-COURSE = Course(2, 8, (Stage("all", 3),), penalty=1e-2, head_rate=1e-3, expert_rate=1e-3, decay=0.0, patience=9)
+COURSE = Schedule(2, 8, (Stage("all", 3),), penalty=1e-2, head_rate=1e-3, expert_rate=1e-3, decay=0.0, patience=9)
 BATCH = 8
 pytestmark = pytest.mark.slow
 END = 600.0  # seconds after which waiting for a process is given up
@@ -54,7 +54,7 @@ def materials(folder: Path) -> tuple[Path, list[Sample], list[Sample]]:
     return model, samples[:22], samples[22:]
 
 
-def lay_out(folder: Path, run: Path) -> Laid:
+def lay_out(folder: Path, run: Path) -> TrainingRun:
     """Write the materials, and lay down what every worker is told."""
     model, training, validation = materials(folder)
     found = describe(model)
@@ -65,20 +65,20 @@ def lay_out(folder: Path, run: Path) -> Laid:
         detector=CONFIG,
         spec=found.preprocess,
         bfloat16=False,
-        course=COURSE,
+        schedule=COURSE,
         batch_size=BATCH,
         seed=0,
         run=storage.absolute(str(run)),
         labels=tuple(sample.label for sample in validation),
         sources=tuple(sample.source for sample in validation),
-        judges=(),
+        stopping_generators=(),
     )
-    draws = plan(task, training, contents=[""] * len(training), rounds=None, views=1)
-    sets = [Made(to_table(samples), found.preprocess) for samples in (training, validation)]
-    return Laid(task, draws, sets[0], sets[1], None, {})
+    draws = sampling_plan(task, training, contents=[""] * len(training), rounds=None, views=1)
+    sets = [DatasetSpec(to_table(samples), found.preprocess) for samples in (training, validation)]
+    return TrainingRun(task, draws, sets[0], sets[1], None, {})
 
 
-def run_training(folder: Path, run: Path, *, processes: int) -> Trained:
+def run_training(folder: Path, run: Path, *, processes: int) -> TrainingResult:
     """Train in the Ray that is connected."""
     return train(lay_out(folder, run), processes=processes, gpu=False)
 
@@ -86,14 +86,14 @@ def run_training(folder: Path, run: Path, *, processes: int) -> Trained:
 def train_alone(folder: Path) -> tuple[list[float], list[float], Tensor]:
     """Train by a plain loop in this process, without Ray: each step's loss, each epoch's AUROC, the last weights."""
     laid = lay_out(folder, folder / "run")
-    task, draws, seen, watched = laid.task, laid.draws, laid.training, laid.validation
-    learner = begin(task, torch.device("cpu"))
-    still = torch.from_numpy(plain({"id": np.arange(len(task.labels))}, watched)["pixels"])
+    task, draws, seen, watched = laid.task, laid.plan, laid.training, laid.validation
+    learner = build_learner(task, torch.device("cpu"))
+    still = torch.from_numpy(clean_views({"id": np.arange(len(task.labels))}, watched)["pixels"])
     made = np.array(task.labels) == 1
     losses, scores = [], []
     for step in range(draws.steps):
-        batch = delivered({"id": np.arange(step * BATCH, (step + 1) * BATCH)}, draws, seen, seed=task.seed)
-        report = learner.learn(learner.tokens(torch.from_numpy(batch["pixels"])), torch.from_numpy(batch["label"]))
+        batch = augmented_views({"id": np.arange(step * BATCH, (step + 1) * BATCH)}, draws, seen, seed=task.seed)
+        report = learner.train_step(learner.tokens(torch.from_numpy(batch["pixels"])), torch.from_numpy(batch["label"]))
         losses += [report.loss] if report else []
         if learner.progress.step % COURSE.steps == 0:
             logits = learner.logits(learner.tokens(still))
@@ -152,7 +152,7 @@ def test_two_workers_one_killed_and_then_their_driver_end_where_a_plain_loop_end
     assert trained.history[-1]["loss"] < trained.history[0]["loss"]
     assert sum(trained.history[-1]["load"]) == pytest.approx(1.0)
     losses, scores, end_P = train_alone(tmp_path / "alone")
-    assert len(losses) == COURSE.last - COURSE.looking
+    assert len(losses) == COURSE.last_step - COURSE.warmup_steps
     assert [loss for epoch in trained.history for loss in epoch["losses"]] == pytest.approx(losses, abs=TOLERANCE)
     assert [epoch["validation"]["made"] for epoch in trained.history] == pytest.approx(scores, abs=0.05)
     with last_checkpoint(str(run)) as folder:  # the best weights may be of another epoch, where two are near

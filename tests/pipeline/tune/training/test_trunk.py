@@ -10,8 +10,8 @@ import torch
 from mole.config import DetectorConfig
 from mole.tower.vit import normalise
 from pipeline.tune.training.task import Task
-from pipeline.tune.training.tokens import Tokens
-from pipeline.tune.training.trunk import TrunkOfOne, plain_detector
+from pipeline.tune.training.token_cache import TokenCache
+from pipeline.tune.training.trunk import TrunkRunner, fresh_detector
 from tests.pipeline.tune.training.test_version import task_for
 from tests.tiny import SHAPE
 
@@ -23,14 +23,14 @@ def pixels() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (len(KEYS), 3, 224, 224), np.uint8)
 
 
-def kept(task: Task, folder: Path, pixels: np.ndarray, cuts: list[int]) -> Tokens:
+def kept(task: Task, folder: Path, pixels: np.ndarray, cuts: list[int]) -> TokenCache:
     """Run views through the trunk in blocks that end at some places."""
     folder.mkdir()
-    trunk = TrunkOfOne({str(folder): task}, device="cpu", threads=1, batch_size=4)
+    trunk = TrunkRunner({str(folder): task}, device="cpu", threads=1, batch_size=4)
     for first, last in zip([0, *cuts], [*cuts, len(KEYS)], strict=True):
         told = trunk({"pixels": pixels[first:last], "key": np.array(KEYS[first:last])})
         assert told["kept"].tolist() == [last - first]
-    return Tokens(folder)
+    return TokenCache(folder)
 
 
 @pytest.mark.parametrize("bfloat16", [False, True])
@@ -47,9 +47,9 @@ def test_what_is_kept_is_what_the_detector_computes_before_any_expert_moves(
     tiny: Path, tmp_path: Path, pixels: np.ndarray
 ) -> None:
     task = task_for(tiny)
-    found, detector = kept(task, tmp_path / "one", pixels, []), plain_detector(task)
+    found, detector = kept(task, tmp_path / "one", pixels, []), fresh_detector(task)
     with torch.no_grad():
-        token_BTD = detector.trunk(normalise(torch.from_numpy(pixels), task.spec))
+        token_BTD = detector.folder(normalise(torch.from_numpy(pixels), task.spec))
     assert torch.allclose(found.tokens(KEYS), token_BTD, atol=1e-5)
     assert torch.allclose(found.features(KEYS), detector.feature(token_BTD)[0], atol=1e-5)
 
@@ -71,9 +71,9 @@ def test_detectors_of_one_tower_share_a_pass_and_each_gets_what_it_gets_alone(
     for folder in folders:
         folder.mkdir()
     both = {str(folder): task for folder, task in zip(folders, tasks, strict=True)}
-    TrunkOfOne(both, device="cpu", threads=1, batch_size=4)({"pixels": pixels, "key": np.array(KEYS)})
+    TrunkRunner(both, device="cpu", threads=1, batch_size=4)({"pixels": pixels, "key": np.array(KEYS)})
     for one, folder in zip(alone, folders, strict=True):
-        found = Tokens(folder)
+        found = TokenCache(folder)
         assert torch.equal(found.tokens(KEYS), one.tokens(KEYS))
         assert torch.equal(found.features(KEYS), one.features(KEYS))
 
@@ -85,5 +85,5 @@ def test_what_one_of_the_folders_has_already_is_not_written_there_again(
     before = set((tmp_path / "one").iterdir())
     (tmp_path / "other").mkdir()
     both = {str(tmp_path / name): task_for(tiny) for name in ("one", "other")}
-    TrunkOfOne(both, device="cpu", threads=1, batch_size=4)({"pixels": pixels, "key": np.array(KEYS)})
-    assert set((tmp_path / "one").iterdir()) == before and "0" in Tokens(tmp_path / "other")
+    TrunkRunner(both, device="cpu", threads=1, batch_size=4)({"pixels": pixels, "key": np.array(KEYS)})
+    assert set((tmp_path / "one").iterdir()) == before and "0" in TokenCache(tmp_path / "other")

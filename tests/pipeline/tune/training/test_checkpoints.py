@@ -7,7 +7,7 @@ import pytest
 from mole.errors import StorageError
 from pipeline.storage import storage
 from pipeline.storage.folder import walk
-from pipeline.tune.training.progress import Progress, keep, last_checkpoint, progress_of
+from pipeline.tune.training.checkpoints import CheckpointRecord, save_checkpoint, last_checkpoint, latest_record
 
 
 def checkpoint(folder: Path, word: str) -> Path:
@@ -28,14 +28,14 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def test_a_run_that_has_not_begun_has_no_checkpoint(run: str) -> None:
-    assert progress_of(run) == Progress()
+    assert latest_record(run) == CheckpointRecord()
     assert words(run) == {}
 
 
 def test_the_last_checkpoint_is_the_newest_and_the_one_before_is_gone(run: str, tmp_path: Path) -> None:
-    keep(run, 16, checkpoint(tmp_path / "one", "one"))
-    keep(run, 32, checkpoint(tmp_path / "two", "two"))
-    assert progress_of(run).steps == 32
+    save_checkpoint(run, 16, checkpoint(tmp_path / "one", "one"))
+    save_checkpoint(run, 32, checkpoint(tmp_path / "two", "two"))
+    assert latest_record(run).steps == 32
     assert words(run) == {"adapters": "adapters two", "optimizer": "optimizer two"}
     assert len([file for file in walk(run) if "checkpoints" in file.url]) == 2
 
@@ -44,7 +44,7 @@ def test_the_last_checkpoint_is_the_newest_and_the_one_before_is_gone(run: str, 
 def test_a_writer_that_dies_leaves_the_checkpoint_before_and_its_step(
     survives: int, run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keep(run, 16, checkpoint(tmp_path / "one", "one"))
+    save_checkpoint(run, 16, checkpoint(tmp_path / "one", "one"))
     real = storage.write
     written: list[str] = []
 
@@ -56,9 +56,9 @@ def test_a_writer_that_dies_leaves_the_checkpoint_before_and_its_step(
 
     monkeypatch.setattr(storage, "write", dies)
     with pytest.raises(StorageError, match="dead"):
-        keep(run, 32, checkpoint(tmp_path / "two", "two"))
+        save_checkpoint(run, 32, checkpoint(tmp_path / "two", "two"))
     monkeypatch.setattr(storage, "write", real)
-    assert progress_of(run).steps == 16
+    assert latest_record(run).steps == 16
     assert words(run) == {"adapters": "adapters one", "optimizer": "optimizer one"}
-    keep(run, 32, tmp_path / "two")
+    save_checkpoint(run, 32, tmp_path / "two")
     assert words(run)["adapters"] == "adapters two"

@@ -25,7 +25,7 @@ VERSION = 1
 TOKEN, FEATURE, KEYS = "token", "feature", "keys"
 
 
-def space(folder: Path, base: Description, detector: DetectorConfig, *, bfloat16: bool) -> Path:
+def cache_folder(folder: Path, base: Description, detector: DetectorConfig, *, bfloat16: bool) -> Path:
     """Name the folder of all views that went through one trunk, by the tower, the blocks and what is read.
 
     Args:
@@ -39,7 +39,7 @@ def space(folder: Path, base: Description, detector: DetectorConfig, *, bfloat16
     return folder / blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
-class Tokens:
+class TokenCache:
     """What is kept of some views: what the trunk gave, and what is read of a detector whose experts have not moved.
 
     Args:
@@ -91,7 +91,7 @@ class Tokens:
         return torch.stack([parts[place] for place in range(len(keys))])
 
 
-def keep(folder: Path, keys: Sequence[str], tensors: Mapping[str, Tensor]) -> None:
+def write_block(folder: Path, keys: Sequence[str], tensors: Mapping[str, Tensor]) -> None:
     """Add a block to a folder.
 
     Args:

@@ -16,16 +16,16 @@ from ray.data import ActorPoolStrategy, Dataset
 from pipeline.runtime import cluster
 from pipeline.telemetry.terminal import Ticker
 from pipeline.tune import workers
-from pipeline.tune.training.delivery import WANTED, Want
-from pipeline.tune.training.draws import Made
+from pipeline.tune.training.view_requests import REQUEST_SCHEMA, ViewRequest
+from pipeline.tune.training.sampling import DatasetSpec
 from pipeline.tune.training.task import Task
-from pipeline.tune.training.tokens import Tokens
+from pipeline.tune.training.token_cache import TokenCache
 
-BLOCK = 32
+BLOCK_VIEWS = 32
 """Views of a block: some 10 MB of tokens."""
 
 
-def fill(tasks: Mapping[str, Task], wanted: Mapping[str, Want], made: Made, *, device: str) -> None:
+def fill_cache(tasks: Mapping[str, Task], wanted: Mapping[str, ViewRequest], made: DatasetSpec, *, device: str) -> None:
     """Run the tower once over all views that any of some folders lacks, on a Ray that is connected already.
 
     Args:
@@ -38,20 +38,20 @@ def fill(tasks: Mapping[str, Task], wanted: Mapping[str, Want], made: Made, *, d
         SettingsError: an image cannot be read.
         ModelError: the tower cannot be used.
     """
-    found = [Tokens(Path(folder)) for folder in tasks]
+    found = [TokenCache(Path(folder)) for folder in tasks]
     absent = {key: want for key, want in wanted.items() if any(key not in one for one in found)}
     if not absent:
         return
-    make = partial(workers.seen, made=made, seed=next(iter(tasks.values())).seed)
+    make = partial(workers.make_views, made=made, seed=next(iter(tasks.values())).seed)
     layout = cluster.lay_out(device, actors=None, batch_size=None, rows_per_file=None)
     layout.size_blocks(made.spec.bytes)
     in_order = sorted(absent, key=lambda key: absent[key])
     columns = [list(column) for column in zip(*(absent[key] for key in in_order), strict=True)]
     rows = pa.Table.from_arrays(
-        [pa.array(column, kind) for column, kind in zip(columns, WANTED.types, strict=True)], schema=WANTED
+        [pa.array(column, kind) for column, kind in zip(columns, REQUEST_SCHEMA.types, strict=True)], schema=REQUEST_SCHEMA
     )
     rows = rows.append_column("key", pa.array(in_order))
-    blocks = -(-len(rows) // BLOCK)
+    blocks = -(-len(rows) // BLOCK_VIEWS)
     views: Dataset = (
         ray.data.from_arrow(rows).repartition(blocks).map_batches(make, batch_size=None, batch_format="pyarrow")
     )

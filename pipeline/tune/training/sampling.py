@@ -18,24 +18,24 @@ from mole.views.preprocess import Preprocess
 Batch = dict[str, NDArray[Any]]
 
 
-class Delivers(Protocol):
+class PictureAligner(Protocol):
     """What `pipeline.tune.data.align.Aligner` is, named here without torch."""
 
     def apply(self, pixels_3HW: Any, seed: int) -> Any:
         """Deliver a picture; uint8 (3, H, W) in and out."""
 
 
-ENOUGH = 10
+MIN_IMAGES = 10
 """Images of a kind of content that each class must have; of fewer, each would be seen too often."""
-REST = ""
+OTHER_CONTENT = ""
 """The cell of what only one of the classes shows, or what nothing tells of."""
 
-NOBODY = -1
+PADDING = -1
 """The place of a row that only fills up a block."""
 
 
 @dataclass(frozen=True)
-class Made:
+class DatasetSpec:
     """What views are made of.
 
     Attributes:
@@ -46,11 +46,11 @@ class Made:
 
     samples: pa.Table
     spec: Preprocess
-    aligner: Delivers | None = None
+    aligner: PictureAligner | None = None
 
 
 @dataclass(frozen=True)
-class Draws:
+class SamplingPlan:
     """What a training sees, in order.
 
     Attributes:
@@ -61,7 +61,7 @@ class Draws:
     """
 
     place_K: NDArray[np.int64]
-    round_K: NDArray[np.int64]
+    variant_K: NDArray[np.int64]
     view_K: NDArray[np.int64]
     batch_size: int
 
@@ -71,7 +71,7 @@ class Draws:
         return len(self.place_K) // self.batch_size
 
 
-def lay_down(
+def sample_epochs(
     kinds: Sequence[tuple[int, str]],
     *,
     contents: Sequence[str] = (),
@@ -79,7 +79,7 @@ def lay_down(
     steps: int,
     batch_size: int,
     seed: int,
-) -> Draws:
+) -> SamplingPlan:
     """Draw the samples of every step, each epoch balanced as `balance` says.
 
     Args:
@@ -93,13 +93,13 @@ def lay_down(
     Raises:
         SettingsError: one of the classes is empty.
     """
-    weight_N = balance(kinds, contents)
-    drawn = [balanced(weight_N, steps * batch_size, np.random.default_rng((seed, epoch))) for epoch in range(epochs)]
+    weight_N = balanced_weights(kinds, contents)
+    drawn = [systematic_sample(weight_N, steps * batch_size, np.random.default_rng((seed, epoch))) for epoch in range(epochs)]
     rounds = np.repeat(np.arange(epochs), steps * batch_size)
-    return Draws(np.concatenate([np.empty(0, np.int64), *drawn]), rounds, np.zeros_like(rounds), batch_size)
+    return SamplingPlan(np.concatenate([np.empty(0, np.int64), *drawn]), rounds, np.zeros_like(rounds), batch_size)
 
 
-def balance(kinds: Sequence[tuple[int, str]], contents: Sequence[str] = ()) -> NDArray[np.float64]:
+def balanced_weights(kinds: Sequence[tuple[int, str]], contents: Sequence[str] = ()) -> NDArray[np.float64]:
     """Weigh samples so that neither their number nor, as far as can be, their content tells the label.
 
     Both classes weigh a half. A kind of content of which each class has some images (`ENOUGH`) is a cell of either, and
@@ -121,9 +121,9 @@ def balance(kinds: Sequence[tuple[int, str]], contents: Sequence[str] = ()) -> N
         raise SettingsError(f"training needs both classes, got only {only}; add samples of the other class")
     told = list(contents) or [""] * len(kinds)
     held = Counter((label, content) for (label, _), content in zip(kinds, told, strict=True))
-    shared = {content for content in told if content and min(held[0, content], held[1, content]) >= ENOUGH}
+    shared = {content for content in told if content and min(held[0, content], held[1, content]) >= MIN_IMAGES}
     cells = [
-        (label, content if content in shared else REST, source)
+        (label, content if content in shared else OTHER_CONTENT, source)
         for (label, source), content in zip(kinds, told, strict=True)
     ]
     images = Counter(cells)
@@ -132,7 +132,7 @@ def balance(kinds: Sequence[tuple[int, str]], contents: Sequence[str] = ()) -> N
     return np.array([1 / (2 * of_class[cell[0]] * sources[cell[:2]] * images[cell]) for cell in cells])
 
 
-def balanced(weight_N: NDArray[np.float64], draws: int, chance: np.random.Generator) -> NDArray[np.int64]:
+def systematic_sample(weight_N: NDArray[np.float64], draws: int, chance: np.random.Generator) -> NDArray[np.int64]:
     """Draw places, each about as often as its weight says and never by luck alone.
 
     Args:

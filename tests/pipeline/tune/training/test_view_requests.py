@@ -11,8 +11,8 @@ from mole.views.preprocess import Preprocess
 from mole.views.view import view
 from pipeline.tune.data.align import Aligner, Form
 from pipeline.tune.data.samples import Sample, load, to_table
-from pipeline.tune.training.delivery import AUGMENTED, Want, delivered, delivery_seed, keys, plain, seen
-from pipeline.tune.training.draws import NOBODY, Made, lay_down
+from pipeline.tune.training.view_requests import AUGMENTED, ViewRequest, augmented_views, augmentation_seed, view_keys, clean_views, make_views
+from pipeline.tune.training.sampling import PADDING, DatasetSpec, sample_epochs
 
 SPEC = Preprocess(mode="resize")
 
@@ -30,10 +30,10 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
 
 
 def test_any_share_of_a_step_holds_the_same_views_as_the_whole(samples: list[Sample]) -> None:
-    draws = lay_down([(sample.label, sample.source) for sample in samples], epochs=1, steps=2, batch_size=4, seed=0)
-    made = Made(to_table(samples), SPEC)
-    whole = delivered({"id": np.arange(8)}, draws, made, seed=5)
-    halves = [delivered({"id": np.arange(4) + 4 * half}, draws, made, seed=5) for half in (0, 1)]
+    draws = sample_epochs([(sample.label, sample.source) for sample in samples], epochs=1, steps=2, batch_size=4, seed=0)
+    made = DatasetSpec(to_table(samples), SPEC)
+    whole = augmented_views({"id": np.arange(8)}, draws, made, seed=5)
+    halves = [augmented_views({"id": np.arange(4) + 4 * half}, draws, made, seed=5) for half in (0, 1)]
     assert np.array_equal(whole["pixels"], np.concatenate([half["pixels"] for half in halves]))
     assert whole["step"].tolist() == [0] * 4 + [1] * 4
     assert whole["label"].tolist() == [samples[place].label for place in draws.place_K]
@@ -42,43 +42,43 @@ def test_any_share_of_a_step_holds_the_same_views_as_the_whole(samples: list[Sam
 
 def test_a_pair_is_delivered_alike_and_every_round_anew(samples: list[Sample]) -> None:
     real, made = samples[2:]
-    assert delivery_seed(real, 0, 7) == delivery_seed(made, 0, 7)
+    assert augmentation_seed(real, 0, 7) == augmentation_seed(made, 0, 7)
     seeds = {
-        delivery_seed(real, 0, 7),
-        delivery_seed(real, 1, 7),
-        delivery_seed(real, 0, 8),
-        delivery_seed(samples[0], 0, 7),
+        augmentation_seed(real, 0, 7),
+        augmentation_seed(real, 1, 7),
+        augmentation_seed(real, 0, 8),
+        augmentation_seed(samples[0], 0, 7),
     }
     assert len(seeds) == 4
 
 
 def test_a_plain_view_is_what_a_scan_sees_and_filling_rows_belong_to_nobody(samples: list[Sample]) -> None:
-    made = plain({"id": np.arange(2, 6)}, Made(to_table(samples), SPEC))
-    assert made["place"].tolist() == [2, 3, NOBODY, NOBODY]
+    made = clean_views({"id": np.arange(2, 6)}, DatasetSpec(to_table(samples), SPEC))
+    assert made["place"].tolist() == [2, 3, PADDING, PADDING]
     assert np.array_equal(made["pixels"][0], view(load(samples[2]).numpy(), SPEC))
     assert not made["pixels"][2:].any()
-    assert plain({"id": np.arange(8, 10)}, Made(to_table(samples), SPEC))["place"].tolist() == [NOBODY, NOBODY]
+    assert clean_views({"id": np.arange(8, 10)}, DatasetSpec(to_table(samples), SPEC))["place"].tolist() == [PADDING, PADDING]
 
 
 def test_an_image_that_has_gone_stops_the_run_by_name(samples: list[Sample], tmp_path: Path) -> None:
     (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0")
     with pytest.raises(SettingsError, match=r"cut\.jpg.*truncated"):
-        plain({"id": np.arange(1)}, Made(to_table([Sample(str(tmp_path / "cut.jpg"), 0, "photos")]), SPEC))
+        clean_views({"id": np.arange(1)}, DatasetSpec(to_table([Sample(str(tmp_path / "cut.jpg"), 0, "photos")]), SPEC))
 
 
 def test_an_aligned_pair_has_one_form_in_training_and_in_validation(samples: list[Sample]) -> None:
-    made = Made(to_table(samples), SPEC, Aligner((Form("jpeg", 40, 2, 120, 90), Form("jpeg", 90, 2, 200, 240)), 200))
-    pair = plain({"id": np.arange(2, 4)}, made)["pixels"]
+    made = DatasetSpec(to_table(samples), SPEC, Aligner((Form("jpeg", 40, 2, 120, 90), Form("jpeg", 90, 2, 200, 240)), 200))
+    pair = clean_views({"id": np.arange(2, 4)}, made)["pixels"]
     assert np.array_equal(pair[0], pair[1])
-    assert not np.array_equal(pair[0], plain({"id": np.arange(2, 3)}, Made(to_table(samples), SPEC))["pixels"][0])
+    assert not np.array_equal(pair[0], clean_views({"id": np.arange(2, 3)}, DatasetSpec(to_table(samples), SPEC))["pixels"][0])
 
 
 def test_a_resized_view_is_kept_under_one_name_whatever_else_an_image_is_judged_by(samples: list[Sample]) -> None:
     table, digests = to_table(samples), [str(number) for number in range(4)]
-    alone, both = Made(table, SPEC), Made(table, Preprocess.named("resize+crop"))
-    wants = [Want(0, AUGMENTED, 1), Want(0, AUGMENTED, 1, 1), Want(1, "native"), Want(1, "native", crop=1)]
+    alone, both = DatasetSpec(table, SPEC), DatasetSpec(table, Preprocess.named("resize+crop"))
+    wants = [ViewRequest(0, AUGMENTED, 1), ViewRequest(0, AUGMENTED, 1, 1), ViewRequest(1, "native"), ViewRequest(1, "native", crop=1)]
     resized, cropped = wants[::2], wants[1::2]
-    assert keys(resized, alone, digests, seed=3) == keys(resized, both, digests, seed=3)
-    assert np.array_equal(seen(resized, alone, seed=3), seen(resized, both, seed=3))
-    plain_crop = Made(table, Preprocess(mode="crop"))
-    assert len({*keys(wants, both, digests, seed=3), *keys(cropped, plain_crop, digests, seed=3)}) == 6
+    assert view_keys(resized, alone, digests, seed=3) == view_keys(resized, both, digests, seed=3)
+    assert np.array_equal(make_views(resized, alone, seed=3), make_views(resized, both, seed=3))
+    plain_crop = DatasetSpec(table, Preprocess(mode="crop"))
+    assert len({*view_keys(wants, both, digests, seed=3), *view_keys(cropped, plain_crop, digests, seed=3)}) == 6

@@ -13,10 +13,10 @@ from mole.errors import LawError
 from mole.model.detector import MoLE
 from mole.tower.vit import Tower
 from mole.views.preprocess import Preprocess
-from pipeline.tune.training.draws import NOBODY
-from pipeline.tune.training.feed import MadeFeed
+from pipeline.tune.training.sampling import PADDING
+from pipeline.tune.training.loaders import StreamingLoader
 from pipeline.tune.training.learner import Learner
-from pipeline.tune.training.loop import scores
+from pipeline.tune.training.loop import validation_scores
 from tests.pipeline.tune.training.test_learner import COURSE
 from tests.pipeline.tune.training.test_version import task_for
 from tests.tiny import CONFIG, SHAPE
@@ -33,7 +33,7 @@ def handed(steps: list[int]) -> Any:
 
     def make(ids: Any) -> Any:
         pixels = np.ones((len(ids["id"]), 3, 224, 224), np.uint8) * ids["id"][:, None, None, None].astype(np.uint8)
-        place = np.where(ids["id"] < 3, ids["id"], NOBODY)
+        place = np.where(ids["id"] < 3, ids["id"], PADDING)
         return {
             "pixels": pixels,
             "label": ids["id"].astype(np.float32),
@@ -50,12 +50,12 @@ def test_steps_before_the_checkpoint_are_passed_over_and_the_rest_come_in_order(
     local_ray: None, learner: Learner
 ) -> None:
     learner.progress.step = 1
-    feed = MadeFeed(handed([0, 0, 1, 1, 2, 2]), handed([0]), 2, learner)
+    feed = StreamingLoader(handed([0, 0, 1, 1, 2, 2]), handed([0]), 2, learner)
     for step in (1, 2):
-        assert feed.step(learner)[1].tolist() == [2 * step, 2 * step + 1]
+        assert feed.next_batch(learner)[1].tolist() == [2 * step, 2 * step + 1]
         learner.progress.step += 1
     with pytest.raises(LawError, match="step 3 was handed no views"):
-        feed.step(learner)
+        feed.next_batch(learner)
 
 
 @pytest.mark.parametrize("steps", [[2, 2], [0, 1], [0]])
@@ -63,17 +63,17 @@ def test_a_share_that_is_not_that_of_the_next_step_stops_the_training(
     local_ray: None, learner: Learner, steps: list[int]
 ) -> None:
     with pytest.raises(LawError, match=r"step 0 was handed \d views of steps"):
-        MadeFeed(handed(steps), handed([0]), 2, learner).step(learner)
+        StreamingLoader(handed(steps), handed([0]), 2, learner).next_batch(learner)
 
 
 def test_an_image_is_judged_by_the_mean_of_its_views_and_filling_rows_count_for_nothing(
     local_ray: None, learner: Learner, tiny: Path
 ) -> None:
     task = replace(task_for(tiny), labels=(0, 0, 1), sources=("photos", "photos", "made"))
-    feed = MadeFeed(handed([0]), handed([0] * 5), 1, learner)
-    places, logits = feed.watched(learner)
-    assert places.tolist() == [0, 1, 2, NOBODY, NOBODY] and np.isfinite(logits).all()
-    scored = scores(task, learner, feed)
+    feed = StreamingLoader(handed([0]), handed([0] * 5), 1, learner)
+    places, logits = feed.validation_logits(learner)
+    assert places.tolist() == [0, 1, 2, PADDING, PADDING] and np.isfinite(logits).all()
+    scored = validation_scores(task, learner, feed)
     assert set(scored) == {"made"}
     feed.place_N = np.array([0, 1, 2, 2, 1])
-    assert set(scores(task, learner, feed)) == {"made"}
+    assert set(validation_scores(task, learner, feed)) == {"made"}

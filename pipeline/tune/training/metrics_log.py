@@ -10,18 +10,18 @@ from tensorboardX import SummaryWriter
 
 from pipeline.storage import storage
 from pipeline.tune.training.task import MIXING
-from pipeline.tune.training.trainer import epochs_of
+from pipeline.tune.training.trainer import epoch_files
 
 try:
     import mlflow
 except ImportError:
     mlflow = None
 
-SECONDS = 2.0  # between two looks at what the workers left
+POLL_SECONDS = 2.0  # between two looks at what the workers left
 
 
 @contextmanager
-def following(run: str, say: Callable[[str], None]) -> Iterator[None]:
+def logging_epochs(run: str, say: Callable[[str], None]) -> Iterator[None]:
     """Tell each epoch as soon as the workers have left its figures in the run's folder, until the block ends.
 
     Args:
@@ -29,10 +29,10 @@ def following(run: str, say: Callable[[str], None]) -> Iterator[None]:
         say: told a line an epoch.
     """
     ended = threading.Event()
-    journal = Journal(run, say)
+    journal = MetricsLog(run, say)
 
     def follow() -> None:
-        while not ended.wait(SECONDS):
+        while not ended.wait(POLL_SECONDS):
             journal.read()
 
     thread = threading.Thread(target=follow, name="journal", daemon=True)
@@ -46,25 +46,25 @@ def following(run: str, say: Callable[[str], None]) -> Iterator[None]:
         journal.close()
 
 
-class Journal:
+class MetricsLog:
     """One reader of a run's figures; an epoch is told once."""
 
     def __init__(self, run: str, say: Callable[[str], None]) -> None:
-        self.run, self.say = run, say
-        self.told = set(epochs_of(run))
+        self.run, self.log = run, say
+        self.logged = set(epoch_files(run))
         self.board = SummaryWriter(storage.join(run, "tensorboard")) if storage.is_local(run) else None
         if mlflow is not None:
             mlflow.start_run(run_name=run.rsplit("/", 1)[-1])
 
     def read(self) -> None:
         """Tell what is new."""
-        for file in epochs_of(self.run):
-            if file not in self.told:
-                self.told.add(file)
-                self._tell(json.loads(storage.read(file)))
+        for file in epoch_files(self.run):
+            if file not in self.logged:
+                self.logged.add(file)
+                self._log(json.loads(storage.read(file)))
 
-    def _tell(self, epoch: dict[str, Any]) -> None:
-        self.say(line(epoch))
+    def _log(self, epoch: dict[str, Any]) -> None:
+        self.log(epoch_line(epoch))
         if epoch["epoch"] == MIXING:
             return
         if self.board is not None:
@@ -89,7 +89,7 @@ def scalars(epoch: dict[str, Any]) -> dict[str, float]:
     return single | loads | {f"validation_auroc/{name}": score for name, score in epoch["validation"].items()}
 
 
-def line(epoch: dict[str, Any]) -> str:
+def epoch_line(epoch: dict[str, Any]) -> str:
     """Write an epoch as a line."""
     if epoch["epoch"] == MIXING:
         tried = ", ".join(f"{share}: {score:.3f}" for share, score in epoch["shares"].items())

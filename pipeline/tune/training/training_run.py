@@ -13,21 +13,21 @@ from pipeline.tune.data.clusters import contents
 from pipeline.tune.data.collection import TEST, VALIDATION, Collection
 from pipeline.tune.data.samples import Sample, to_table
 from pipeline.tune.data.split import TRAIN
-from pipeline.tune.training.draws import Delivers, Draws, Made, balance
-from pipeline.tune.training.keeping import Detector, kept_views, tokens_of, wants_of
-from pipeline.tune.training.plan import plan, sees
-from pipeline.tune.training.recipe import ELSEWHERE, NO_TOKENS, SHAPE, Recipe
+from pipeline.tune.training.sampling import PictureAligner, SamplingPlan, DatasetSpec, balanced_weights
+from pipeline.tune.training.cached_views import CachedDetector, cache_views, token_folder, requested_views
+from pipeline.tune.training.plan import sampling_plan, includes
+from pipeline.tune.training.recipe import RUNTIME_SETTINGS, NO_TOKENS, DETECTOR_SETTINGS, Recipe
 from pipeline.tune.training.stages import EXPERTS, ROUTER, SHARED
-from pipeline.tune.training.task import Course, Kept, Stage, Task
-from pipeline.tune.training.tokens import Tokens
-from pipeline.tune.training.trunk import keeps_tokens
+from pipeline.tune.training.task import Schedule, CachedViews, Stage, Task
+from pipeline.tune.training.token_cache import TokenCache
+from pipeline.tune.training.trunk import needs_tokens
 
-MOST_EPOCH = 20_000
+MAX_EPOCH_IMAGES = 20_000
 SPLITS = (TRAIN, VALIDATION, TEST)
 
 
 @dataclass(frozen=True)
-class Laid:
+class TrainingRun:
     """A training as it is laid down.
 
     Attributes:
@@ -40,14 +40,14 @@ class Laid:
     """
 
     task: Task
-    draws: Draws
-    training: Made
-    validation: Made
-    kept: Kept | None
-    judged: Mapping[str, tuple[str, ...]]
+    plan: SamplingPlan
+    training: DatasetSpec
+    validation: DatasetSpec
+    cached: CachedViews | None
+    test_views: Mapping[str, tuple[str, ...]]
 
 
-def course_of(recipe: Recipe, images: int, *, looks: bool) -> Course:
+def schedule_of(recipe: Recipe, images: int, *, looks: bool) -> Schedule:
     """Say how long a training is.
 
     Args:
@@ -55,11 +55,11 @@ def course_of(recipe: Recipe, images: int, *, looks: bool) -> Course:
         images: of the training split.
         looks: whether steps at the start of a stage only look, and the head is fitted to what they saw.
     """
-    steps = math.ceil((recipe.epoch_images or min(images, MOST_EPOCH)) / recipe.batch_size)
+    steps = math.ceil((recipe.epoch_images or min(images, MAX_EPOCH_IMAGES)) / recipe.batch_size)
     looking = math.ceil(recipe.head_images / recipe.batch_size) if looks else 0
     stages = tuple(Stage(**stage.model_dump()) for stage in recipe.stages)
-    return Course(
-        looking=min(looking, steps),
+    return Schedule(
+        warmup_steps=min(looking, steps),
         steps=steps,
         stages=stages or (Stage("all", recipe.epochs),),
         penalty=recipe.penalty,
@@ -75,7 +75,7 @@ def course_of(recipe: Recipe, images: int, *, looks: bool) -> Course:
 def detector_of(recipe: Recipe, base: Description) -> DetectorConfig:
     """Take the base's detector, and what the settings say of it."""
     own = base.config.detector.model_dump()
-    return DetectorConfig.model_validate(own | recipe.model_dump(include=SHAPE, exclude_none=True))
+    return DetectorConfig.model_validate(own | recipe.model_dump(include=DETECTOR_SETTINGS, exclude_none=True))
 
 
 def task_of(
@@ -91,23 +91,23 @@ def task_of(
         keep_adapters: begin with the base's adapters too.
     """
     detector = detector_of(recipe, base[1])
-    decides = recipe.model_dump(mode="json", exclude=ELSEWHERE)
+    decides = recipe.model_dump(mode="json", exclude=RUNTIME_SETTINGS)
     identity = json.dumps(
         [decides, recipe.tokens != NO_TOKENS, collection.fingerprint(), base[1].digest], sort_keys=True
     )
     run = storage.join(folder, hashlib.sha256(identity.encode()).hexdigest()[:16])
     validation = collection.of(VALIDATION)
     fits = (detector.head == "kernel" or detector.head_depth == 1) and not keep_adapters
-    keeps = tokens_of(recipe, run) is not None
+    keeps = token_folder(recipe, run) is not None
     images = len(collection.of(TRAIN))
-    course = course_of(recipe, images, looks=fits and not keeps)
+    course = schedule_of(recipe, images, looks=fits and not keeps)
     spec = base[1].preprocess.seen_as(recipe.view) if recipe.view else base[1].preprocess
     if detector.head == "kernel" and recipe.centres is None and not keep_adapters:  # as far as there are so many views
-        views = images * recipe.deliveries * len(spec.singles) if keeps else course.looking * recipe.batch_size
+        views = images * recipe.deliveries * len(spec.singles) if keeps else course.warmup_steps * recipe.batch_size
         detector = detector.model_copy(update={"centres": max(1, min(detector.centres, views))})
     if keeps and not detector.adapts:  # the head is fitted to its optimum, and nothing else can learn
         course = replace(course, stages=(Stage("head", 0, kinds=course.stages[-1].kinds),))
-    demand_experts(course, detector)
+    check_experts(course, detector)
     return Task(
         base=base[0],
         digest=base[1].digest,
@@ -115,17 +115,17 @@ def task_of(
         detector=detector,
         spec=spec,
         bfloat16=recipe.precision == "bfloat16",
-        course=course,
+        schedule=course,
         batch_size=recipe.batch_size,
         seed=recipe.seed,
         run=run,
         labels=tuple(sample.label for sample in validation),
         sources=tuple(sample.source for sample in validation),
-        judges=tuple(sorted({sample.source for sample in validation if held(sample, recipe.hold_out)})),
+        stopping_generators=tuple(sorted({sample.source for sample in validation if is_held_out(sample, recipe.hold_out)})),
     )
 
 
-def demand_experts(course: Course, detector: DetectorConfig) -> None:
+def check_experts(course: Schedule, detector: DetectorConfig) -> None:
     """Refuse a stage that teaches an expert which the detector has not.
 
     Raises:
@@ -141,19 +141,19 @@ def demand_experts(course: Course, detector: DetectorConfig) -> None:
             )
 
 
-def held(sample: Sample, names: Sequence[str]) -> bool:
+def is_held_out(sample: Sample, names: Sequence[str]) -> bool:
     """Tell whether a sample is of a source or of a collection that is named."""
     return sample.source in names or sample.collection in names
 
 
-def lay(
+def prepare(
     recipe: Recipe,
     task: Task,
     base: Description,
-    data: tuple[Collection, Delivers | None],
+    data: tuple[Collection, PictureAligner | None],
     *,
     judged: Sequence[str] = (),
-) -> Laid:
+) -> TrainingRun:
     """Lay a training down, and make the tokens that it needs, on a Ray that is connected already.
 
     Args:
@@ -168,40 +168,40 @@ def lay(
         ModelError: the tower cannot be used.
     """
     collection, aligner = data
-    training, validation = (Made(to_table(collection.of(split)), task.spec, aligner) for split in (TRAIN, VALIDATION))
-    folder, views = tokens_of(recipe, task.run), len(task.spec.singles)
+    training, validation = (DatasetSpec(to_table(collection.of(split)), task.spec, aligner) for split in (TRAIN, VALIDATION))
+    folder, views = token_folder(recipe, task.run), len(task.spec.singles)
     shown = [sample.content for sample in collection.of(TRAIN)]
     if folder is None:
-        draws = plan(task, collection.of(TRAIN), contents=shown, rounds=None, views=views)
-        return Laid(task, draws, training, validation, None, {})
+        draws = sampling_plan(task, collection.of(TRAIN), contents=shown, rounds=None, views=views)
+        return TrainingRun(task, draws, training, validation, None, {})
     places = {split: [place for place, own in enumerate(collection.splits) if own == split] for split in SPLITS}
-    detector = Detector(recipe, task, base)
-    names = kept_views([detector], data, wants_of(places, task.spec, recipe.deliveries, judged))
-    found = Tokens(detector.trunk)
+    detector = CachedDetector(recipe, task, base)
+    names = cache_views([detector], data, requested_views(places, task.spec, recipe.deliveries, judged))
+    found = TokenCache(detector.folder)
     if recipe.cluster_contents:
         firsts = names[TRAIN][:: recipe.deliveries * views]
         shown = contents(found.features(firsts).numpy(), shown, seed=task.seed)
-    draws = plan(task, collection.of(TRAIN), contents=shown, rounds=recipe.deliveries, views=views)
-    kept = Kept(
+    draws = sampling_plan(task, collection.of(TRAIN), contents=shown, rounds=recipe.deliveries, views=views)
+    kept = CachedViews(
         folder=str(found.folder),
         training=names[TRAIN],
-        rounds=recipe.deliveries,
+        variants=recipe.deliveries,
         views=views,
         labels=tuple(sample.label for sample in collection.of(TRAIN)),
-        weights=tuple(weights(stage, collection.of(TRAIN), shown) for stage in task.course.stages),
+        weights=tuple(head_weights(stage, collection.of(TRAIN), shown) for stage in task.schedule.stages),
         validation=names[VALIDATION],
-        has_tokens=keeps_tokens(task),
+        has_tokens=needs_tokens(task),
     )
-    return Laid(task, draws, training, validation, kept, {name: names[name] for name in judged})
+    return TrainingRun(task, draws, training, validation, kept, {name: names[name] for name in judged})
 
 
-def weights(stage: Stage, samples: Sequence[Sample], shown: Sequence[str]) -> tuple[float, ...]:
+def head_weights(stage: Stage, samples: Sequence[Sample], shown: Sequence[str]) -> tuple[float, ...]:
     """Weigh samples where a stage's head is fitted: both classes alike, and what the stage does not see not at all.
 
     Raises:
         SettingsError: one of the classes is empty.
     """
-    seen = [sees(stage, sample) for sample in samples]
+    seen = [includes(stage, sample) for sample in samples]
     kinds = [(sample.label, sample.source) for sample, own in zip(samples, seen, strict=True) if own]
-    weight = iter(balance(kinds, [content for content, own in zip(shown, seen, strict=True) if own]))
+    weight = iter(balanced_weights(kinds, [content for content, own in zip(shown, seen, strict=True) if own]))
     return tuple(float(next(weight)) if own else 0.0 for own in seen)

@@ -12,8 +12,8 @@ from mole.views.preprocess import Preprocess
 from pipeline.tune.data.collection import VALIDATION, Collection
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.data.split import TRAIN
-from pipeline.tune.training.keeping import tokens_of
-from pipeline.tune.training.preparing import MOST_EPOCH, course_of, detector_of, task_of
+from pipeline.tune.training.cached_views import token_folder
+from pipeline.tune.training.training_run import MAX_EPOCH_IMAGES, schedule_of, detector_of, task_of
 from pipeline.tune.training.task import Task
 from tests.pipeline.tune.training.test_finetune import collection, settings
 from tests.tiny import tiny_checkpoint
@@ -24,17 +24,17 @@ def task(base: Description, found: Collection | None = None, **more: Any) -> Tas
 
 
 def test_an_epoch_is_one_round_over_the_images_and_bounded() -> None:
-    course = course_of(settings(head_images=64), 1000, looks=True)
-    assert (course.steps, course.looking) == (63, 4)
-    assert course_of(settings(), 10 * MOST_EPOCH, looks=True).steps == MOST_EPOCH // 16
-    assert course_of(settings(), 1000, looks=False).looking == 0
+    course = schedule_of(settings(head_images=64), 1000, looks=True)
+    assert (course.steps, course.warmup_steps) == (63, 4)
+    assert schedule_of(settings(), 10 * MAX_EPOCH_IMAGES, looks=True).steps == MAX_EPOCH_IMAGES // 16
+    assert schedule_of(settings(), 1000, looks=False).warmup_steps == 0
 
 
 def test_stages_follow_each_other_without_a_gap() -> None:
     stages = [{"name": "one", "epochs": 2, "learns": ["alpha"]}, {"name": "all", "epochs": 3}]
-    course = course_of(settings(stages=stages), 160, looks=False)
+    course = schedule_of(settings(stages=stages), 160, looks=False)
     assert [course.bounds(number) for number in (0, 1)] == [(0, 20), (20, 50)]
-    assert (course.epochs, course.last) == (5, 50)
+    assert (course.epochs, course.last_step) == (5, 50)
 
 
 def test_the_same_samples_settings_and_base_are_the_same_run_wherever_and_by_whomever(tiny: Path) -> None:
@@ -55,21 +55,21 @@ def test_a_detector_is_the_bases_where_nothing_else_is_said(tiny: Path) -> None:
 
 def test_steps_look_only_where_no_tokens_are_kept(tiny: Path) -> None:
     base = describe(tiny)
-    assert task(base).course.looking == 0 < task(base, tokens="none").course.looking
-    assert task_of(settings(), ("base", base), collection(), "s3://bucket/runs").course.looking > 0
-    assert tokens_of(settings(), "/models/runs/a") == Path("/models/runs/a/tokens")
+    assert task(base).schedule.warmup_steps == 0 < task(base, tokens="none").schedule.warmup_steps
+    assert task_of(settings(), ("base", base), collection(), "s3://bucket/runs").schedule.warmup_steps > 0
+    assert token_folder(settings(), "/models/runs/a") == Path("/models/runs/a/tokens")
 
 
 def test_who_decides_when_to_stop_is_a_generator_or_the_generators_of_a_collection(tiny: Path) -> None:
     samples = [Sample(f"{n}", n % 2, f"source {n}", str(n), collection="new" if n < 4 else "old") for n in range(8)]
     found = Collection(samples, [VALIDATION] * 8, collection().survey.slice(0, 8), Counter())
-    assert task(describe(tiny), found, hold_out=("new",)).judges == ("source 0", "source 1", "source 2", "source 3")
-    assert task(describe(tiny), found, hold_out=("source 5",)).judges == ("source 5",)
+    assert task(describe(tiny), found, hold_out=("new",)).stopping_generators == ("source 0", "source 1", "source 2", "source 3")
+    assert task(describe(tiny), found, hold_out=("source 5",)).stopping_generators == ("source 5",)
 
 
 def test_a_detector_without_experts_is_trained_by_fitting_its_head(tiny: Path) -> None:
     plain = task(describe(tiny), shared_rank=0, expert_ranks=(), epochs=5)
-    assert plain.course.epochs == 0 and [stage.name for stage in plain.course.stages] == ["head"]
+    assert plain.schedule.epochs == 0 and [stage.name for stage in plain.schedule.stages] == ["head"]
 
 
 def test_a_kernel_head_has_the_bases_centres_as_far_as_there_are_views_to_draw_them_from(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_kernel_head_has_the_bases_centres_as_far_as_there_are_views_to_draw_t
     assert task(base, deliveries=4).detector.centres == 500
     assert task(base, centres=7).detector.centres == 7
     looking = task(base, tokens="none", head_images=32)
-    assert looking.course.looking > 0 and looking.detector.centres == looking.course.looking * looking.batch_size
+    assert looking.schedule.warmup_steps > 0 and looking.detector.centres == looking.schedule.warmup_steps * looking.batch_size
 
 
 @pytest.mark.parametrize("missing", ["delta", "shared"])

@@ -17,7 +17,7 @@ PROGRESS, CHECKPOINTS = "progress.json", "checkpoints"
 
 
 @dataclass(frozen=True)
-class Progress:
+class CheckpointRecord:
     """How far a run has come.
 
     Attributes:
@@ -30,21 +30,21 @@ class Progress:
     number: int = 0
     files: tuple[str, ...] = ()
 
-    def place(self, run: str, file: str) -> str:
+    def url(self, run: str, file: str) -> str:
         """Name a file of the checkpoint by its URL."""
         return storage.join(run, CHECKPOINTS, f"{self.number:05}", file)
 
 
-def progress_of(run: str) -> Progress:
+def latest_record(run: str) -> CheckpointRecord:
     """Read how far a run has come."""
     file = storage.join(run, PROGRESS)
     if not storage.exists(file):
-        return Progress()
+        return CheckpointRecord()
     told = json.loads(storage.read(file))
-    return Progress(told["steps"], told["number"], tuple(told["files"]))
+    return CheckpointRecord(told["steps"], told["number"], tuple(told["files"]))
 
 
-def keep(run: str, steps: int, folder: Path) -> None:
+def save_checkpoint(run: str, steps: int, folder: Path) -> None:
     """Make a folder's files the run's last checkpoint, and remove the one before.
 
     Args:
@@ -55,20 +55,20 @@ def keep(run: str, steps: int, folder: Path) -> None:
     Raises:
         StorageError: the store refuses; the last checkpoint is then the one before or the new one, and whole.
     """
-    before = progress_of(run)
-    now = Progress(steps, before.number + 1, tuple(sorted(file.name for file in folder.iterdir())))
+    before = latest_record(run)
+    now = CheckpointRecord(steps, before.number + 1, tuple(sorted(file.name for file in folder.iterdir())))
     for file in now.files:
-        storage.write(now.place(run, file), (folder / file).read_bytes())
+        storage.write(now.url(run, file), (folder / file).read_bytes())
     storage.write(storage.join(run, PROGRESS), json.dumps(asdict(now)).encode())
     for file in before.files:
-        storage.remove(before.place(run, file))
+        storage.remove(before.url(run, file))
 
 
 @contextmanager
 def last_checkpoint(run: str) -> Iterator[Path | None]:
     """Fetch the files of a run's last checkpoint into a folder that goes afterwards; None where there is none."""
-    now = progress_of(run)
+    now = latest_record(run)
     with tempfile.TemporaryDirectory() as folder:
         for file in now.files:
-            (Path(folder) / file).write_bytes(storage.read(now.place(run, file)))
+            (Path(folder) / file).write_bytes(storage.read(now.url(run, file)))
         yield Path(folder) if now.files else None

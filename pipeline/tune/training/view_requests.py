@@ -18,15 +18,15 @@ from mole.views.view import Pixels, view, views
 from pipeline.tune.data.augment import augment
 from pipeline.tune.data.samples import Sample, from_table, load
 from pipeline.tune.judging.perturbation import perturbation
-from pipeline.tune.training.draws import NOBODY, Batch, Draws, Made
+from pipeline.tune.training.sampling import PADDING, Batch, SamplingPlan, DatasetSpec
 
-AUGMENTED, PLAIN = "augmented", "plain"
+AUGMENTED, CLEAN = "augmented", "plain"
 """A random delivery, by its turn; and none, but that both classes are aligned where training is. Others are those of
 `perturbation`."""
-WANTED = pa.schema([("place", pa.int64()), ("delivery", pa.string()), ("turn", pa.int64()), ("crop", pa.int64())])
+REQUEST_SCHEMA = pa.schema([("place", pa.int64()), ("delivery", pa.string()), ("turn", pa.int64()), ("crop", pa.int64())])
 
 
-class Want(NamedTuple):
+class ViewRequest(NamedTuple):
     """One view that is wanted.
 
     Attributes:
@@ -37,12 +37,12 @@ class Want(NamedTuple):
     """
 
     place: int
-    delivery: str = PLAIN
-    turn: int = 0
+    delivery: str = CLEAN
+    variant: int = 0
     crop: int = 0
 
 
-def delivered(ids: Batch, draws: Draws, made: Made, *, seed: int) -> Batch:
+def augmented_views(ids: Batch, draws: SamplingPlan, made: DatasetSpec, *, seed: int) -> Batch:
     """View a block's draws, each after its own random delivery.
 
     Args:
@@ -58,20 +58,20 @@ def delivered(ids: Batch, draws: Draws, made: Made, *, seed: int) -> Batch:
         SettingsError: an image that was sound before cannot be read any more.
     """
     number_B = ids["id"]
-    columns = (draws.place_K[number_B], draws.round_K[number_B], draws.view_K[number_B])
+    columns = (draws.place_K[number_B], draws.variant_K[number_B], draws.view_K[number_B])
     wants = [
-        Want(place, AUGMENTED, turn, crop) for place, turn, crop in zip(*map(np.ndarray.tolist, columns), strict=True)
+        ViewRequest(place, AUGMENTED, turn, crop) for place, turn, crop in zip(*map(np.ndarray.tolist, columns), strict=True)
     ]
     label_B = np.array(made.samples["label"].take(columns[0]), np.float32)
     return {
-        "pixels": seen(wants, made, seed=seed),
+        "pixels": make_views(wants, made, seed=seed),
         "label": label_B,
         "step": number_B // draws.batch_size,
         "place": columns[0],
     }
 
 
-def plain(ids: Batch, made: Made) -> Batch:
+def clean_views(ids: Batch, made: DatasetSpec) -> Batch:
     """View a block's samples without a random delivery, aligned where training is.
 
     Args:
@@ -85,18 +85,18 @@ def plain(ids: Batch, made: Made) -> Batch:
         SettingsError: an image that was sound before cannot be read any more.
     """
     place_B, crop_B = np.divmod(ids["id"], len(made.spec.singles))
-    place_B = np.where(place_B < len(made.samples), place_B, NOBODY)
+    place_B = np.where(place_B < len(made.samples), place_B, PADDING)
     pixels_B3SS = np.zeros((len(place_B), 3, made.spec.size, made.spec.size), np.uint8)
-    there_B = place_B != NOBODY
+    there_B = place_B != PADDING
     wants = [
-        Want(place, crop=crop) for place, crop in zip(place_B[there_B].tolist(), crop_B[there_B].tolist(), strict=True)
+        ViewRequest(place, crop=crop) for place, crop in zip(place_B[there_B].tolist(), crop_B[there_B].tolist(), strict=True)
     ]
     if wants:
-        pixels_B3SS[there_B] = seen(wants, made, seed=0)
+        pixels_B3SS[there_B] = make_views(wants, made, seed=0)
     return {"pixels": pixels_B3SS, "place": place_B}
 
 
-def seen(wants: Sequence[Want], made: Made, *, seed: int) -> Pixels:
+def make_views(wants: Sequence[ViewRequest], made: DatasetSpec, *, seed: int) -> Pixels:
     """Make views; uint8 (B, 3, S, S). A picture that is wanted several times in a row is decoded once.
 
     Args:
@@ -109,47 +109,47 @@ def seen(wants: Sequence[Want], made: Made, *, seed: int) -> Pixels:
     """
     found: list[Pixels] = []
     before: tuple[int, Tensor] | None = None
-    last: tuple[Want, Sequence[Pixels]] | None = None
+    last: tuple[ViewRequest, Sequence[Pixels]] | None = None
     for want in wants:
         sample = from_table(made.samples.slice(want.place, 1))[0]
         if before is None or before[0] != want.place:
             before = want.place, load(sample)
         if last is None or last[0] != want._replace(crop=0):
-            picture_3HW = deliver(before[1], want, sample, made, seed=seed)
-            last = want._replace(crop=0), _views(picture_3HW.numpy(), want, made)
+            picture_3HW = perturbed(before[1], want, sample, made, seed=seed)
+            last = want._replace(crop=0), _crops(picture_3HW.numpy(), want, made)
         found.append(last[1][want.crop])
     return np.stack(found)
 
 
-def seen_rows(rows: pa.Table, made: Made, *, seed: int) -> dict[str, NDArray[np.generic]]:
+def make_view_rows(rows: pa.Table, made: DatasetSpec, *, seed: int) -> dict[str, NDArray[np.generic]]:
     """View a table of `WANTED` with keys; `key`, and `pixels` uint8 (B, 3, S, S)."""
-    wants = [Want(*row.values()) for row in rows.select(WANTED.names).to_pylist()]
-    return {"key": np.array(rows["key"].to_pylist()), "pixels": seen(wants, made, seed=seed)}
+    wants = [ViewRequest(*row.values()) for row in rows.select(REQUEST_SCHEMA.names).to_pylist()]
+    return {"key": np.array(rows["key"].to_pylist()), "pixels": make_views(wants, made, seed=seed)}
 
 
-def _views(pixels_3HW: Pixels, want: Want, made: Made) -> Sequence[Pixels]:
+def _crops(pixels_3HW: Pixels, want: ViewRequest, made: DatasetSpec) -> Sequence[Pixels]:
     """View a delivered picture as a training does, or as a judgement; uint8 (3, S, S) each."""
-    if want.delivery in (AUGMENTED, PLAIN):
+    if want.delivery in (AUGMENTED, CLEAN):
         return [view(pixels_3HW, made.spec, number) for number in range(len(made.spec.singles))]
     return list(views(pixels_3HW, made.spec))
 
 
-def deliver(pixels_3HW: Tensor, want: Want, sample: Sample, made: Made, *, seed: int) -> Tensor:
+def perturbed(pixels_3HW: Tensor, want: ViewRequest, sample: Sample, made: DatasetSpec, *, seed: int) -> Tensor:
     """Deliver a decoded picture; uint8 (3, H, W), in other sizes out. Every other turn stays near its own scale."""
-    if want.delivery not in (AUGMENTED, PLAIN):
+    if want.delivery not in (AUGMENTED, CLEAN):
         return perturbation(want.delivery)(pixels_3HW, crc32(f"{sample.uri}\0{want.delivery}".encode()))
-    own = delivery_seed(sample, want.turn, seed) if want.delivery == AUGMENTED else delivery_seed(sample, 0, 0)
+    own = augmentation_seed(sample, want.variant, seed) if want.delivery == AUGMENTED else augmentation_seed(sample, 0, 0)
     if made.aligner is not None:
         pixels_3HW = made.aligner.apply(pixels_3HW, own)
-    return augment(pixels_3HW, own, near=want.turn % 2 == 1) if want.delivery == AUGMENTED else pixels_3HW
+    return augment(pixels_3HW, own, near=want.variant % 2 == 1) if want.delivery == AUGMENTED else pixels_3HW
 
 
-def delivery_seed(sample: Sample, turn: int, seed: int) -> int:
+def augmentation_seed(sample: Sample, turn: int, seed: int) -> int:
     """Seed a delivery: what shares a group is delivered alike, so that only what differs between them remains."""
     return crc32(f"{seed}\0{turn}\0{sample.group or sample.uri}\0{sample.cell}".encode())
 
 
-def keys(wants: Sequence[Want], made: Made, digests: Sequence[str], *, seed: int) -> list[str]:
+def view_keys(wants: Sequence[ViewRequest], made: DatasetSpec, digests: Sequence[str], *, seed: int) -> list[str]:
     """Name views by all that decides their pixels: content, delivery, seed, view; 32 hex digits each.
 
     Args:
@@ -164,12 +164,12 @@ def keys(wants: Sequence[Want], made: Made, digests: Sequence[str], *, seed: int
     named = []
     for want in wants:
         sample = samples[want.place]
-        own = delivery_seed(sample, want.turn, seed) if want.delivery == AUGMENTED else 0
-        if want.delivery == PLAIN and made.aligner is not None:
-            own = delivery_seed(sample, 0, 0)
+        own = augmentation_seed(sample, want.variant, seed) if want.delivery == AUGMENTED else 0
+        if want.delivery == CLEAN and made.aligner is not None:
+            own = augmentation_seed(sample, 0, 0)
         spec = first if first.mode == "resize" and want.crop == 0 else made.spec
         told = json.dumps(
-            [form, spec.fingerprint, want.crop, digests[want.place], sample.edge, want.delivery, own, want.turn % 2]
+            [form, spec.fingerprint, want.crop, digests[want.place], sample.edge, want.delivery, own, want.variant % 2]
         )
         named.append(blake2b(told.encode(), digest_size=16).hexdigest())
     return named

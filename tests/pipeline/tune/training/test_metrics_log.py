@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.tune.training.journal import following, line, scalars
+from pipeline.tune.training.metrics_log import logging_epochs, epoch_line, scalars
 from pipeline.tune.training.task import MIXING
 
 
@@ -37,7 +37,7 @@ def leave(run: Path, told: dict[str, Any]) -> None:
 def test_each_epoch_is_told_once_and_what_an_earlier_run_told_is_not_told_again(tmp_path: Path) -> None:
     leave(tmp_path, epoch(1))
     said: list[str] = []
-    with following(str(tmp_path), said.append):
+    with logging_epochs(str(tmp_path), said.append):
         leave(tmp_path, epoch(2))
         end = time.monotonic() + 30
         while not said and time.monotonic() < end:
@@ -48,12 +48,12 @@ def test_each_epoch_is_told_once_and_what_an_earlier_run_told_is_not_told_again(
 
 
 def test_a_line_names_the_generator_that_is_worst() -> None:
-    assert "lowest 0.710 (hard)" in line(epoch(1)) and "loss 0.6000" in line(epoch(1))
-    assert "only looked" in line(epoch(1, loss=None, losses=[]))
+    assert "lowest 0.710 (hard)" in epoch_line(epoch(1)) and "loss 0.6000" in epoch_line(epoch(1))
+    assert "only looked" in epoch_line(epoch(1, loss=None, losses=[]))
 
 
 def test_the_choice_between_old_and_new_adapters_is_told_too() -> None:
-    assert "0.5: 0.910" in line({"epoch": MIXING, "shares": {"0.0": 0.9, "0.5": 0.91}})
+    assert "0.5: 0.910" in epoch_line({"epoch": MIXING, "shares": {"0.0": 0.9, "0.5": 0.91}})
 
 
 def test_every_number_of_an_epoch_has_a_name() -> None:
@@ -73,7 +73,7 @@ def test_where_mlflow_is_installed_it_has_the_figures_too(tmp_path: Path, monkey
     mlflow = pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.chdir(tmp_path)
-    with following(str(tmp_path / "run"), list[str]().append):
+    with logging_epochs(str(tmp_path / "run"), list[str]().append):
         leave(tmp_path / "run", epoch(1))
     [run] = mlflow.search_runs(output_format="list")
     assert (run.info.run_name, run.info.status, run.data.metrics["loss"]) == ("run", "FINISHED", 0.6)

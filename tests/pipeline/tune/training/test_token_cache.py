@@ -7,7 +7,7 @@ import torch
 
 from mole.config import describe
 from mole.errors import StorageError
-from pipeline.tune.training.tokens import FEATURE, TOKEN, Tokens, keep, space
+from pipeline.tune.training.token_cache import FEATURE, TOKEN, TokenCache, write_block, cache_folder
 
 
 def block(first: int, count: int) -> tuple[list[str], dict[str, torch.Tensor]]:
@@ -19,17 +19,17 @@ def block(first: int, count: int) -> tuple[list[str], dict[str, torch.Tensor]]:
 
 def test_views_come_back_in_the_order_in_which_they_are_asked_for_whatever_block_they_lie_in(tmp_path: Path) -> None:
     for first in (0, 4, 8):
-        keep(tmp_path, *block(first, 4))
-    found = Tokens(tmp_path)
+        write_block(tmp_path, *block(first, 4))
+    found = TokenCache(tmp_path)
     assert found.features(["9", "0", "5", "0"]).squeeze(1).tolist() == [9, 0, 5, 0]
     token_NTD = found.tokens(["9", "0"])
     assert token_NTD.dtype == torch.bfloat16 and token_NTD[:, 0, 0].tolist() == [9, 0] and token_NTD.shape == (2, 3, 2)
 
 
 def test_a_block_that_was_not_finished_is_not_there(tmp_path: Path) -> None:
-    keep(tmp_path, *block(0, 2))
+    write_block(tmp_path, *block(0, 2))
     (tmp_path / "left.part").write_bytes(b"half of it")
-    found = Tokens(tmp_path)
+    found = TokenCache(tmp_path)
     assert "0" in found and "2" not in found
     with pytest.raises(StorageError, match="lacks 1 of 2 views"):
         found.features(["0", "2"])
@@ -38,13 +38,13 @@ def test_a_block_that_was_not_finished_is_not_there(tmp_path: Path) -> None:
 def test_experts_share_a_folder_where_the_trunk_is_the_same_and_no_other(tiny: Path, tmp_path: Path) -> None:
     base = describe(tiny)
     own = base.config.detector
-    first = space(tmp_path, base, own, bfloat16=True)
-    assert first == space(tmp_path, base, own.model_copy(update={"expert_ranks": (9,)}), bfloat16=True)
+    first = cache_folder(tmp_path, base, own, bfloat16=True)
+    assert first == cache_folder(tmp_path, base, own.model_copy(update={"expert_ranks": (9,)}), bfloat16=True)
     others = [own.model_copy(update=change) for change in ({"adapted_blocks": 1}, {"reads": (2,)}, {"blocks": (1,)})]
     assert (
         len(
-            {first, space(tmp_path, base, own, bfloat16=False)}
-            | {space(tmp_path, base, o, bfloat16=True) for o in others}
+            {first, cache_folder(tmp_path, base, own, bfloat16=False)}
+            | {cache_folder(tmp_path, base, o, bfloat16=True) for o in others}
         )
         == 5
     )

@@ -1,0 +1,44 @@
+"""Laws of where tokens are kept."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from mole.config import describe
+from mole.errors import SettingsError
+from mole.views.preprocess import Preprocess
+from pipeline.tune.data.collection import TEST, VALIDATION
+from pipeline.tune.data.split import TRAIN
+from pipeline.tune.training.view_requests import AUGMENTED, CLEAN, ViewRequest
+from pipeline.tune.training.cached_views import DISK_RESERVE, check_disk_space, token_folder, requested_views
+from tests.pipeline.tune.training.test_finetune import settings
+from tests.pipeline.tune.training.test_training_run import task
+
+
+def test_tokens_lie_in_the_runs_own_folder_unless_it_is_remote_or_another_is_named() -> None:
+    assert token_folder(settings(), "/models/runs/a") == Path("/models/runs/a/tokens")
+    assert token_folder(settings(), "s3://bucket/runs/a") is None
+    assert token_folder(settings(tokens="/kept"), "s3://bucket/runs/a") == Path("/kept")
+    assert token_folder(settings(tokens="none"), "/models/runs/a") is None
+
+
+def test_views_are_listed_view_by_view_delivery_by_delivery_sample_by_sample() -> None:
+    places = {TRAIN: [4, 7], VALIDATION: [5], TEST: [6]}
+    wants = requested_views(places, Preprocess.named("resize+crop"), 2, ["shipped"])
+    assert wants[TRAIN] == [
+        ViewRequest(place, AUGMENTED, turn, crop) for place in (4, 7) for turn in (0, 1) for crop in (0, 1)
+    ]
+    assert wants[VALIDATION] == [ViewRequest(5, CLEAN, 0, 0), ViewRequest(5, CLEAN, 0, 1)]
+    assert wants["shipped"] == [ViewRequest(6, "shipped", 0, 0), ViewRequest(6, "shipped", 0, 1)]
+    assert len(requested_views(places, Preprocess.named("crop-4"), 2, ["shipped"])["shipped"]) == 4
+
+
+def test_a_disk_without_room_is_refused_with_what_is_wanted(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = describe(tiny)
+    check_disk_space(tmp_path, ["a"], base, task(base))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=DISK_RESERVE + 10_000_000))
+    with pytest.raises(SettingsError, match=r"2,000 views take 0\.0 GB of tokens.*--tokens none"):
+        check_disk_space(tmp_path, [f"{number}" for number in range(2000)], base, task(base))
