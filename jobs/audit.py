@@ -12,7 +12,7 @@ from rich.table import Table
 from pipeline.runtime import cluster
 from pipeline.telemetry.terminal import Ticker, command, results
 from pipeline.tune.data.audit import Audit, Distribution, Verdict, verdict_of
-from pipeline.tune.data.fairness import AuditSettings, inspect
+from pipeline.tune.data.audit_flow import AuditSettings, audit_samples
 
 NOT_FAIR = 1
 """The files alone give the classes away."""
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     settings = AuditSettings.from_command_line(arguments)
     cluster.quiet(logs=settings.ray_logs)
     with Ticker("audit") as ticker:
-        found = inspect(settings, ticker.say)
+        found = audit_samples(settings, ticker.say)
     verdict = verdict_of(found, settings.most_leak)
     if settings.json_summary:
         print(json.dumps(found.model_dump() | {"verdict": verdict.model_dump()}))

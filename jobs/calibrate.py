@@ -15,7 +15,7 @@ from mole.measuring.metrics import Rate
 from pipeline.runtime import cluster
 from pipeline.runtime.invocation import advised
 from pipeline.telemetry.terminal import Ticker, command, results
-from pipeline.tune.judging.calibrate import Calibrated, CalibrateSettings, calibrate
+from pipeline.tune.judging.calibrate import CalibrateSettings, CalibrationResult, calibrate
 
 
 @command
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def show(made: Calibrated, settings: CalibrateSettings) -> None:
+def show(made: CalibrationResult, settings: CalibrateSettings) -> None:
     """Print both readings of the logits side by side, what each calls these images, and what may come next."""
     console = results()
     table = Table("", "before", "after", box=None, pad_edge=False)

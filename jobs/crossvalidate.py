@@ -9,10 +9,10 @@ from rich.table import Table
 
 from pipeline.runtime import cluster
 from pipeline.telemetry.terminal import Ticker, command, results
-from pipeline.tune.judging.held import JUDGED
-from pipeline.tune.judging.ladder import Ladder
+from pipeline.tune.judging.comparison import MethodComparison
+from pipeline.tune.judging.held_out import MAIN_DELIVERIES
+from pipeline.tune.judging.held_out_metrics import HeldOutMetrics
 from pipeline.tune.judging.perturbation import SHIPPED
-from pipeline.tune.judging.unseen import Unseen
 from pipeline.tune.training.crossvalidate import CARDS, crossvalidate
 from pipeline.tune.training.settings import CrossvalidateSettings
 
@@ -36,21 +36,21 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def table(ladder: Ladder) -> Table:
+def table(ladder: MethodComparison) -> Table:
     """Lay out what each method does on collections that it never saw."""
     shown = Table(
         title="collections never trained on", caption="AUROC: mean over generators / lowest; calls: as shipped"
     )
-    for column in ("method", *(f"AUROC {name}" for name in JUDGED), "reals called generated", "fakes found"):
+    for column in ("method", *(f"AUROC {name}" for name in MAIN_DELIVERIES), "reals called generated", "fakes found"):
         shown.add_column(column, justify="left" if column == "method" else "right")
     for name, unseen in ladder.methods.items():
-        called = unseen.called(SHIPPED)
-        areas = [area(unseen, delivery) for delivery in JUDGED]
+        called = unseen.verdicts_of(SHIPPED)
+        areas = [area(unseen, delivery) for delivery in MAIN_DELIVERIES]
         shown.add_row(name, *areas, f"{called.alarms.share:.1%}", f"{called.found.share:.1%}")
     return shown
 
 
-def area(unseen: Unseen, delivery: str) -> str:
+def area(unseen: HeldOutMetrics, delivery: str) -> str:
     """Write the mean AUROC over generators in a delivery, and the lowest."""
     mean = unseen.mean(delivery)
     return "" if mean is None else f"{mean.auroc:.3f} / {mean.lowest:.3f}"

@@ -12,8 +12,8 @@ from pipeline.runtime import cluster
 from pipeline.telemetry.terminal import Ticker, command, results
 from pipeline.tune.judging.benchmark import EvaluateSettings, measure
 from pipeline.tune.judging.conclusion import conclusion
-from pipeline.tune.judging.evaluation import WORDS, Evaluation
-from pipeline.tune.judging.judgement import Figures, Part
+from pipeline.tune.judging.evaluation import SEEN_LABELS, Evaluation
+from pipeline.tune.judging.generator_metrics import GeneratorMetrics, PartMetrics
 from pipeline.tune.judging.logits import OVERALL
 from pipeline.tune.judging.protocol import PRINTED, SETS, Protocol
 
@@ -49,7 +49,7 @@ def show(evaluation: Evaluation, console: Console) -> None:
 
 def show_figures(evaluation: Evaluation, console: Console) -> None:
     """Print each generator in each delivery, its parts, the mean and the minimum, and what the reals are called."""
-    title = f"{evaluation.samples:,} images, {WORDS[evaluation.which]}"
+    title = f"{evaluation.samples:,} images, {SEEN_LABELS[evaluation.which]}"
     table = Table(box=None, pad_edge=False, title=title, title_justify="left")
     for name in ("generator", "delivery", "fakes", "reals", "AUROC", "95 %", "AP", "found", "false positives"):
         table.add_column(name, justify="left" if name in {"generator", "delivery"} else "right")
@@ -63,7 +63,7 @@ def show_figures(evaluation: Evaluation, console: Console) -> None:
         areas = f"AUROC {evaluation.mean('auroc', delivery):.3f}, lowest {evaluation.minimum('auroc', delivery):.3f}"
         means = evaluation.mean("average_precision", delivery), evaluation.minimum("average_precision", delivery)
         console.print(f"{delivery}, mean over generators: {areas}; AP {means[0]:.3f}, lowest {means[1]:.3f}")
-    for cell in evaluation.figures(OVERALL, evaluation.deliveries[0]).detection:
+    for cell in evaluation.metrics(OVERALL, evaluation.deliveries[0]).detection:
         word = f"{cell.found.share:.1%}" if cell.found else f"refused, it takes {cell.needed:,} reals"
         console.print(f"found at a false-positive rate of {cell.allowed:g} on these reals: {word}", highlight=False)
     for reals in evaluation.reals:
@@ -77,7 +77,7 @@ def show_figures(evaluation: Evaluation, console: Console) -> None:
         console.print(f"not judged, since a class could not be read: {', '.join(evaluation.unjudged)}", markup=False)
 
 
-def cells(row: Figures) -> list[str]:
+def cells(row: GeneratorMetrics) -> list[str]:
     """Write a generator's figures."""
     low, high = row.auroc_interval
     return [
@@ -93,7 +93,7 @@ def cells(row: Figures) -> list[str]:
     ]
 
 
-def part_cells(part: Part) -> list[str]:
+def part_cells(part: PartMetrics) -> list[str]:
     """Write the figures of one of several generators or classes of a source."""
     low, high = part.auroc_interval
     area = [f"{part.auroc:.3f}", f"{low:.3f}-{high:.3f}"]

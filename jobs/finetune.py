@@ -45,7 +45,7 @@ def show(outcome: FinetuneResult, settings: FinetuneSettings) -> None:
         called = "called generated, shipped"
         table = Table("test images, never seen", "fakes", "reals", *(f"AUROC {name}" for name in EVALUATED), called)
         for name in outcome.evaluation.generators:
-            rows = [outcome.evaluation.figures(name, delivery) for delivery in EVALUATED]
+            rows = [outcome.evaluation.metrics(name, delivery) for delivery in EVALUATED]
             title = f"{name} (reconstructions)" if rows[0].reconstruction else name
             areas = [f"{row.auroc:.3f}" for row in rows]
             table.add_row(title, str(rows[0].fakes), str(rows[0].reals), *areas, share(rows[0].found))

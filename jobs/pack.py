@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> int:
     """
     settings = PackSettings.from_command_line(arguments)
     samples = read_manifest(settings.manifest)
-    calibration, photographs = packing.choose(
+    calibration, photographs = packing.split_samples(
         samples, images=settings.images, held_out=settings.held_out, seed=settings.seed
     )
     scale = packing.pack_tower(

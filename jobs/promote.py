@@ -13,7 +13,7 @@ from mole.errors import RefusedError
 from pipeline.promotion import Promotion
 from pipeline.runtime import cluster
 from pipeline.telemetry.terminal import Ticker, command, results
-from pipeline.tune.judging.promote import PromoteSettings, Verdict, promote, take_back
+from pipeline.tune.judging.promote import PromoteSettings, PromotionResult, promote, roll_back
 
 
 @command
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
     cluster.quiet(logs=settings.ray_logs)
     with Ticker("promote") as ticker:
         if settings.rollback:
-            told(take_back(settings), as_json=settings.json_summary)
+            told(roll_back(settings), as_json=settings.json_summary)
             return 0
         verdict = promote(settings, ticker.say)
     if settings.json_summary:
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def summary(verdict: Verdict) -> dict[str, object]:
+def summary(verdict: PromotionResult) -> dict[str, object]:
     """Write a verdict as JSON has it."""
     return {
         "passed": verdict.decision.passed,
@@ -54,7 +54,7 @@ def summary(verdict: Verdict) -> dict[str, object]:
     }
 
 
-def show(verdict: Verdict) -> None:
+def show(verdict: PromotionResult) -> None:
     """Print every comparison, and what a reader must know of them."""
     console, against = results(), verdict.decision.against or "nothing"
     console.print(f"{verdict.images:,} images; held against {against}", highlight=False, soft_wrap=True)

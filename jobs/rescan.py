@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
 def show(found: Rescanned, settings: RescanSettings, console: Console) -> None:
     """Print what became of the chosen images, and what it took to read them."""
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         console.print(line, highlight=False, markup=False)
 
     table = Table(title=None, box=None, pad_edge=False)
@@ -59,19 +59,19 @@ def show(found: Rescanned, settings: RescanSettings, console: Console) -> None:
         table.add_row(turn.before, turn.after, f"{turn.images:,}")
     console.print(table)
     low, high = map(probable, found.thresholds)
-    say(
+    log(
         f"generated: a probability from {high} up; real: below {low}; unsure: between them "
         f"(probabilities assume that {settings.prevalence:.3g} of the images are generated)"
     )
-    say(f"{found.written:,} rows written in {found.seconds:,.1f} s")
+    log(f"{found.written:,} rows written in {found.seconds:,.1f} s")
     share = f", {found.read_bytes / found.image_bytes:.2f} for each of theirs" if found.image_bytes else ""
-    say(f"{found.chosen:,} images of {found.image_bytes:,} bytes chosen; {found.read_bytes:,} bytes read{share}")
+    log(f"{found.chosen:,} images of {found.image_bytes:,} bytes chosen; {found.read_bytes:,} bytes read{share}")
     if found.repaired:
-        say(f"{found.repaired:,} older rows of the same images were taken out")
+        log(f"{found.repaired:,} older rows of the same images were taken out")
     if found.stopped is None:
-        say("complete: each chosen image has exactly one row of this model")
+        log("complete: each chosen image has exactly one row of this model")
     else:
-        say(f"not complete: {found.stopped} ended this run; {found.left:,} images are left; the same command goes on")
+        log(f"not complete: {found.stopped} ended this run; {found.left:,} images are left; the same command goes on")
     console.print(f"table: {found.table}", highlight=False, markup=False, soft_wrap=True)
 
 

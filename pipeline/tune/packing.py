@@ -66,7 +66,9 @@ class PackSettings(JobSettings):
         return reads
 
 
-def choose(samples: Sequence[Sample], *, images: int, held_out: str, seed: int) -> tuple[list[Sample], list[Sample]]:
+def split_samples(
+    samples: Sequence[Sample], *, images: int, held_out: str, seed: int
+) -> tuple[list[Sample], list[Sample]]:
     """Choose calibration images over all sources, and the photographs to measure on, from a source left out.
 
     Returns:
@@ -149,7 +151,7 @@ def read_tower(tower: Tower, pixels: Sequence[Tensor], reads: Sequence[int]) -> 
         return torch.cat([_class_tokens(tower, batch_B3SS, reads) for batch_B3SS in pixels], dim=1)
 
 
-class Moved(NamedTuple):
+class EmbeddingShift(NamedTuple):
     """How far what is read of a tower moved, in one view of the images.
 
     Attributes:
@@ -165,7 +167,7 @@ class Moved(NamedTuple):
 
 def measure(
     source: Path, packed: Path, backbone: str, samples: Sequence[Sample], reads: Sequence[int] = ()
-) -> list[Moved]:
+) -> list[EmbeddingShift]:
     """Compare two forms of a tower by what a detector reads of them.
 
     Args:
@@ -184,7 +186,7 @@ def measure(
         pixels = batches(samples, views=(spec,))
         before_RND, after_RND = read_tower(before, pixels, reads), read_tower(after, pixels, reads)
         cosine_RN, centred_RN = (cosines(before_RND, after_RND, centred=centred) for centred in (False, True))
-        found.append(Moved(spec.name, cosine_RN, centred_RN))
+        found.append(EmbeddingShift(spec.name, cosine_RN, centred_RN))
     return found
 
 

@@ -39,7 +39,7 @@ def make_views(rows: pa.Table, *, made: Any, seed: int) -> Any:
     """View a block of what the trunk is to see; see `pipeline.tune.training.view_requests`."""
     from pipeline.tune.training.view_requests import make_view_rows
 
-    return seen_rows(rows, made, seed=seed)
+    return make_view_rows(rows, made, seed=seed)
 
 
 def train_fold(task: Any, kept: Any, draws: Any, judged: Any, device: str) -> Any:
@@ -51,7 +51,7 @@ def train_fold(task: Any, kept: Any, draws: Any, judged: Any, device: str) -> An
 
 def view_samples(rows: pa.Table, *, deliveries: tuple[str, ...], spec: Preprocess) -> pa.Table:
     """View a block of samples in each delivery; see `pipeline.tune.judging.viewing`."""
-    from pipeline.tune.judging.viewing import viewed as viewed_here
+    from pipeline.tune.judging.viewing import view_samples as viewed_here
 
     return viewed_here(rows, deliveries, spec)
 
@@ -62,7 +62,7 @@ class Trunk:
     def __init__(self, tasks: Any, *, device: str, threads: int, batch_size: int) -> None:
         from pipeline.tune.training.trunk import TrunkRunner
 
-        self.trunk = TrunkOfOne(tasks, device=device, threads=threads, batch_size=batch_size)
+        self.trunk = TrunkRunner(tasks, device=device, threads=threads, batch_size=batch_size)
         gc.freeze()  # what lives as long as this process is not walked over again
 
     def __call__(self, rows: Any) -> Any:

@@ -15,9 +15,9 @@ from mole.config import describe
 from mole.errors import SettingsError
 from mole.views.preprocess import Preprocess
 from pipeline.registry import Registry
-from pipeline.tune.judging.held import HELD
-from pipeline.tune.judging.ladder import Ladder
-from pipeline.tune.training.crossvalidate import FIGURES, LOGITS, CARDS
+from pipeline.tune.judging.comparison import MethodComparison
+from pipeline.tune.judging.held_out import HELD_OUT
+from pipeline.tune.training.crossvalidate import CARDS, FIGURES, LOGITS
 from tests.tiny import tiny_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -84,7 +84,7 @@ def test_one_recipe_is_cross_validated_and_then_trained_to_a_version_with_the_fo
     told = crossed(folder, capsys)
     assert list(told["methods"]) == ["block 3", "mole"]
     held = pq.read_table(folder / "out" / LOGITS)
-    assert held.schema.equals(HELD) and len(held) == 2 * 3 * 2 * EACH * len(COLLECTIONS)
+    assert held.schema.equals(HELD_OUT) and len(held) == 2 * 3 * 2 * EACH * len(COLLECTIONS)
     assert held["logit"].null_count == 0
     assert "mole" in (folder / "out" / CARDS).read_text()
 
@@ -92,7 +92,7 @@ def test_one_recipe_is_cross_validated_and_then_trained_to_a_version_with_the_fo
     assert crossed(folder, capsys) == told, "what was done is not done again"
     assert {file: file.stat().st_mtime_ns for file in (folder / "tokens").glob("*/*")} == made
 
-    ladder = Ladder.model_validate_json((folder / "out" / FIGURES).read_bytes())
+    ladder = MethodComparison.model_validate_json((folder / "out" / FIGURES).read_bytes())
     registry = folder / "models"
     chosen = ["--method=mole", f"--calibrate-from={folder / 'out' / FIGURES}", f"--registry={registry}", "--json"]
     assert finetune.main(flags(folder, *chosen)) == 0

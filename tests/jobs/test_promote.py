@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from jobs.promote import main, show, summary
-from pipeline.tune.judging.gate import SURELY, Decision, Row
-from pipeline.tune.judging.promote import Verdict
+from pipeline.tune.judging.gate import FALSE_POSITIVE_BOUND, Decision, Row
+from pipeline.tune.judging.promote import PromotionResult
 
 ROWS = [
     Row("progan, shipped", "AUROC", 0.9, 0.449, 0.88, holds=False, note="few: 1 of 7 images is 0.143"),
     Row(
         "all reals, shipped: 0 of 43, 0.0%",
-        SURELY,
+        FALSE_POSITIVE_BOUND,
         0.067,
         0.067,
         0.05,
@@ -20,7 +20,7 @@ ROWS = [
         note="at this share it takes 59 reals",
     ),
 ]
-REFUSED = Verdict(Decision(ROWS, "its base d1, the shipped detector"), None, 50, ("the base is flattered",))
+REFUSED = PromotionResult(Decision(ROWS, "its base d1, the shipped detector"), None, 50, ("the base is flattered",))
 
 
 def test_every_comparison_its_note_and_what_it_was_held_against_are_printed(
@@ -43,7 +43,7 @@ def test_every_comparison_its_note_and_what_it_was_held_against_are_printed(
 def test_the_summary_says_what_it_was_held_against_and_that_nothing_was_promoted() -> None:
     told = summary(REFUSED)
     assert (told["passed"], told["promotion"], told["against"]) == (False, None, "its base d1, the shipped detector")
-    assert summary(Verdict(Decision([], ""), None, 0))["against"] is None
+    assert summary(PromotionResult(Decision([], ""), None, 0))["against"] is None
 
 
 @pytest.mark.parametrize(

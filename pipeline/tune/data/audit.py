@@ -146,7 +146,7 @@ def verdict_of(found: Audit, bound: float = BOUND) -> Verdict:
     """
     if found.auc is None or found.low is None:
         return Verdict(leaks=False, told=f"not judged: fewer than {leak.FEWEST_GROUPS} groups in one of the classes")
-    telling = {name: auc for name, auc in found.columns.items() if name != leak.TOLD and auc > bound}
+    telling = {name: auc for name, auc in found.columns.items() if name != leak.REPORTED_ONLY and auc > bound}
     by = ", ".join(f"{name} {auc:.2f}" for name, auc in telling.items())
     measured = f"a classifier that sees the files' metadata alone reaches an AUC of {found.auc:.3f} (bound {bound:g})"
     fewest = min(one.images for one in found.distributions if one.source is None)

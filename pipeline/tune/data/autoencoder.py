@@ -103,13 +103,13 @@ class Diffusers:
         Returns:
             uint8 (3, height, width), the sides cut down to multiples of 8.
         """
-        scaled_3HW = prepared(pixels_3HW, largest).to(self._device)
+        scaled_3HW = bounded(pixels_3HW, largest).to(self._device)
         latent = self._model.encode(scaled_3HW[None].float() / 127.5 - 1).latent_dist.mode()
         again_3HW = self._model.decode(latent).sample[0]
         return ((again_3HW + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()  # type: ignore[no-any-return]
 
 
-def prepared(pixels_3HW: Tensor, largest: int) -> Tensor:
+def bounded(pixels_3HW: Tensor, largest: int) -> Tensor:
     """Bring the short side down to a bound and cut the sides to multiples of 8; uint8 (3, H, W) in and out."""
     if min(pixels_3HW.shape[1:]) > largest:
         pixels_3HW = resize(pixels_3HW, largest)
@@ -159,7 +159,7 @@ class Autoencoder:
         Returns:
             uint8 (3, height, width), the sides cut down to multiples of 8.
         """
-        before_3HW = prepared(pixels_3HW, largest)
+        before_3HW = bounded(pixels_3HW, largest)
         state = before_3HW[None].float() / 255
         for place in range(_places(self._encoder)):
             stride = 1 if f"{place}.bias" in self._encoder else 2

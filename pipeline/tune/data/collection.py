@@ -19,7 +19,7 @@ from pipeline.tune.data.split import TRAIN, exclude, groups, split_of
 from pipeline.tune.data.survey import survey
 
 VALIDATION, CALIBRATION, TEST = "validation", "calibration", "test"
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,12 @@ class Collection:
         )
 
 
-def recognised(settings: SampleSettings, say: Say, *, both: bool = True) -> Layout:
+def list_samples(settings: SampleSettings, log: Log, *, both: bool = True) -> Layout:
     """List the samples that the settings name, and tell their layout.
 
     Args:
         settings: where they lie and what their labels mean.
-        say: told the layout.
+        log: receives progress messages, one line each.
         both: refuse samples of one class alone.
 
     Raises:
@@ -87,21 +87,21 @@ def recognised(settings: SampleSettings, say: Say, *, both: bool = True) -> Layo
             settings.samples,
             labels=mapping(settings.labels),
             reviews=settings.reviews,
-            reading=settings.reading,
+            options=settings.source_options,
             both=both,
         )
-    say(str(layout))
+    log(str(layout))
     return layout
 
 
 def collect(
-    settings: SampleSettings, say: Say, *, shares: Mapping[str, float] | None = None, hold_out: Sequence[str] = ()
+    settings: SampleSettings, log: Log, *, shares: Mapping[str, float] | None = None, hold_out: Sequence[str] = ()
 ) -> Collection:
     """Read the samples that a job was given, on a Ray that is connected already.
 
     Args:
         settings: where they lie and what their labels mean.
-        say: told the layout, what was left out, and the splits.
+        log: receives progress messages, one line each.
         shares: of the groups that go to each split but training; none puts all into it.
         hold_out: generators, and collections of both classes, that go to validation whole.
 
@@ -109,13 +109,13 @@ def collect(
         SettingsError: a place is not understood, a class is empty, or what is to be held out is not there.
         StorageError: a place cannot be read.
     """
-    layout = recognised(settings, say)
+    layout = list_samples(settings, log)
     samples = capped(layout.samples, settings.most, seed=settings.seed) if settings.most else layout.samples
     facts = survey(samples)
     exclusions = exclude(samples, facts)
-    say(str(exclusions))
+    log(str(exclusions))
     for reason, uri, detail in exclusions.named:
-        say(f"  {reason}: {uri} {detail}".rstrip())
+        log(f"  {reason}: {uri} {detail}".rstrip())
     kept, facts = [samples[place] for place in exclusions.kept], facts.take(exclusions.kept)
     grouped = [replace(sample, group=group) for sample, group in zip(kept, groups(kept, facts), strict=True)]
     generators = {sample.source for sample in grouped if sample.label}
@@ -133,5 +133,5 @@ def collect(
     ]
     found = Collection(grouped, splits, facts, exclusions.reasons)
     if shares:
-        say(str(found))
+        log(str(found))
     return found

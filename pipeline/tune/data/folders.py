@@ -7,8 +7,8 @@ from typing import NamedTuple
 from mole.errors import SettingsError
 from pipeline.images.extension import is_image
 from pipeline.tune.data.labels import NAMES, Words
-from pipeline.tune.data.reading import PLAIN, Reading
 from pipeline.tune.data.samples import Sample, placed
+from pipeline.tune.data.source_options import DEFAULT_OPTIONS, SourceOptions
 
 SPLITS = frozenset(["train", "training", "val", "valid", "validation", "test", "testing", "images", "data"])
 """Folders that stand between a place and its generators and name none."""
@@ -38,7 +38,7 @@ class Place(NamedTuple):
 
 
 def read(
-    files: Iterable[str], place: str, known: Words, *, reading: Reading = PLAIN
+    files: Iterable[str], place: str, known: Words, *, options: SourceOptions = DEFAULT_OPTIONS
 ) -> tuple[str, list[Sample], Counter[str]]:
     """Make samples of files below a folder.
 
@@ -46,7 +46,7 @@ def read(
         files: their URLs.
         place: the folder's URL, as the files' begin.
         known: names of folders that are labels.
-        reading: which sources hold grids, or several generators, each in a folder of its own.
+        options: which sources hold grids, or several generators, each in a folder of its own.
 
     Returns:
         The layout in words, the samples, and why files were passed over.
@@ -63,14 +63,14 @@ def read(
         if not is_image(parts[-1]):
             skipped["not an image by its name"] += 1
             continue
-        said = read_path(parts[:-1], place, known, reading.split)
+        said = read_path(parts[:-1], place, known, options.split)
         if said is None:
             skipped["no folder above it is a label"] += 1
             strangers.append("/".join(parts))
             continue
         shapes[said.shape] += 1
         sample = Sample(uri, said.label, said.source, part=said.part, collection=said.collection)
-        samples.append(placed(sample, sample.collection, len(samples), reading))
+        samples.append(placed(sample, sample.collection, len(samples), options))
     if not samples:
         raise SettingsError(_unknown(place, strangers, skipped, known))
     return " and ".join(shapes), samples, skipped

@@ -12,10 +12,10 @@ from pipeline.storage import storage
 from pipeline.storage.folder import walk
 from pipeline.tune.data import folders, shards, tables
 from pipeline.tune.data.labels import FOLDERS, VALUES, check_both, words
-from pipeline.tune.data.reading import PLAIN, Reading
 from pipeline.tune.data.reviews import is_verdicts
 from pipeline.tune.data.reviews import read as read_reviews
 from pipeline.tune.data.samples import Sample
+from pipeline.tune.data.source_options import DEFAULT_OPTIONS, SourceOptions
 
 LISTS = ("samples.csv", "manifest.csv")
 """Tables that speak for the folder they lie in."""
@@ -55,7 +55,7 @@ def gather(
     *,
     labels: Mapping[str, str] | None = None,
     reviews: str | None = None,
-    reading: Reading = PLAIN,
+    options: SourceOptions = DEFAULT_OPTIONS,
     both: bool = True,
 ) -> Layout:
     """Recognise several places and put their samples together.
@@ -64,14 +64,14 @@ def gather(
         places: paths or fsspec URLs.
         labels: a user's words for real and fake.
         reviews: reviewers' labels for verdict tables among the places.
-        reading: which sources hold grids or several generators, and whose edges are cut off.
+        options: which sources hold grids or several generators, and whose edges are cut off.
         both: refuse samples of one class alone.
 
     Raises:
         SettingsError: a place is not understood, or a class is empty.
         StorageError: a place cannot be listed or read.
     """
-    found = [recognise(place, labels=labels, reviews=reviews, reading=reading) for place in places]
+    found = [recognise(place, labels=labels, reviews=reviews, options=options) for place in places]
     samples = [sample for layout in found for sample in layout.samples]
     if both:
         told = "; ".join(f"{place!r} is {layout}" for place, layout in zip(places, found, strict=True))
@@ -86,7 +86,7 @@ def recognise(
     *,
     labels: Mapping[str, str] | None = None,
     reviews: str | None = None,
-    reading: Reading = PLAIN,
+    options: SourceOptions = DEFAULT_OPTIONS,
 ) -> Layout:
     """Find out how labelled images lie at a place, and list them.
 
@@ -94,7 +94,7 @@ def recognise(
         place: a folder, a table, shards (a tar, or braces over several), a verdict table; a path or an fsspec URL.
         labels: a user's words: `{"human": "real", "machine": "fake"}`.
         reviews: reviewers' labels, where the place is a verdict table.
-        reading: which sources hold grids or several generators, and whose edges are cut off.
+        options: which sources hold grids or several generators, and whose edges are cut off.
 
     Raises:
         SettingsError: nothing is there, or the layout is not known; the message says what was found.
@@ -106,11 +106,11 @@ def recognise(
     storage.demand(place, "--samples")
     url = storage.absolute(place)
     if tables.is_table(url):
-        return _of_files([url], url.rpartition("/")[0], (values, own), reviews, reading)
+        return _of_files([url], url.rpartition("/")[0], (values, own), reviews, options)
     files = sorted(found.url for found in walk(url))
     if not files:
         raise SettingsError(f"--samples {place!r} holds no file")
-    return _of_files(files, url, (values, own), reviews, reading)
+    return _of_files(files, url, (values, own), reviews, options)
 
 
 def _expanded(pattern: str) -> list[str]:
@@ -141,7 +141,7 @@ def _of_files(
     place: str,
     known: tuple[dict[str, int], dict[str, int]],
     reviews: str | None,
-    reading: Reading,
+    options: SourceOptions,
 ) -> Layout:
     """Choose the reader by what the files are named, the most telling kind first."""
     values, own = known
@@ -154,14 +154,14 @@ def _of_files(
     if chosen is None and len(files) == len(listed) == 1:
         chosen = listed[0]
     if chosen is not None:
-        name, samples, skipped = tables.read(chosen, values, reading=reading)
+        name, samples, skipped = tables.read(chosen, values, options=options)
         return Layout(f"{name} ({chosen.rpartition('/')[2]})", samples, skipped)
     archives = [file for file in files if shards.is_shard(file)]
     if archives and not any(is_image(file) for file in files):
         return Layout(*shards.read(archives, values))
     if listed and len(listed) == len(files):
-        return _joined([tables.read(file, values, reading=reading) for file in listed])
-    return Layout(*folders.read(files, place, own, reading=reading))
+        return _joined([tables.read(file, values, options=options) for file in listed])
+    return Layout(*folders.read(files, place, own, options=options))
 
 
 def _joined(read: list[tuple[str, list[Sample], Counter[str]]]) -> Layout:

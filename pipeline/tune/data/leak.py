@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 COLUMNS = ("format", "quality", "subsampling", "width", "height", "aspect", "exif", "icc", "xmp", "software")
 """What the classifier sees; bytes a pixel are told beside it, for they follow the picture as much as its encoding."""
 
-TOLD = "bytes_per_pixel"
+REPORTED_ONLY = "bytes_per_pixel"
 CATEGORIES = ("format", "subsampling", "software")
 MOST_CATEGORIES = 30
 UNKNOWN = -1.0
@@ -72,7 +72,7 @@ def measure(survey: pa.Table, labels: Sequence[int], groups: Sequence[str], *, s
     folds = _folds(label_N, group_N, seed)
     if not folds:
         return Leak(None, None, None, {}, len(chosen))
-    values = {name: column(rows, name) for name in (*COLUMNS, TOLD)}
+    values = {name: column(rows, name) for name in (*COLUMNS, REPORTED_ONLY)}
     matrix_NC = np.stack([values[name] for name in COLUMNS], axis=1)
     with threadpool_limits(1):  # on few rows threads only wait for each other: 120 s beside other work, 2 s so
         auc = _out_of_fold(_boosting(seed), matrix_NC, label_N, folds)

@@ -23,7 +23,7 @@ Place = tuple[str, int | None, int | None]
 
 
 @dataclass(frozen=True)
-class Taught:
+class TrainingImages:
     """The images that some versions were trained, stopped or calibrated on.
 
     Attributes:
@@ -38,36 +38,38 @@ class Taught:
     listed: bool = True
     sources: frozenset[str] = frozenset()
 
-    def __or__(self, other: "Taught") -> "Taught":
+    def __or__(self, other: "TrainingImages") -> "TrainingImages":
         """Join what taught two versions."""
-        return Taught(
+        return TrainingImages(
             self.places | other.places,
             self.digests | other.digests,
             self.listed and other.listed,
             self.sources | other.sources,
         )
 
-    def has(self, sample: Sample) -> bool:
+    def contains(self, sample: Sample) -> bool:
         """Tell whether a sample lies where one of the images did."""
         return place_of(sample) in self.places
 
 
-def taught(version: Description) -> Taught:
+def training_images(version: Description) -> TrainingImages:
     """Tell what taught a version; one that does not list its training tells by the names of its sources at most."""
     file = version.folder / MANIFEST
     before = version.config.provenance.get(UNLISTED)
     names = frozenset(before or ())
     if not file.is_file():
-        return Taught(listed=False, sources=names)
+        return TrainingImages(listed=False, sources=names)
     rows = pq.read_table(file)
     splits = rows["split"].to_pylist()
     chosen = rows.filter(pa.array([split != TEST for split in splits], pa.bool_()))
     digests = chosen["digest"].to_pylist() if "digest" in chosen.column_names else []
     places = frozenset(map(place_of, from_table(chosen)))
-    return Taught(places, frozenset(filter(None, digests)), listed=TRAIN in splits and before is None, sources=names)
+    return TrainingImages(
+        places, frozenset(filter(None, digests)), listed=TRAIN in splits and before is None, sources=names
+    )
 
 
-def extended(version: Path, samples: Sequence[Sample], digests: Iterable[str], split: str) -> bytes:
+def with_samples(version: Path, samples: Sequence[Sample], digests: Iterable[str], split: str) -> bytes:
     """Write a version's manifest with further samples behind it.
 
     Args:
@@ -83,7 +85,7 @@ def extended(version: Path, samples: Sequence[Sample], digests: Iterable[str], s
     return _parquet(added)
 
 
-def inherited(own: bytes, parent: Description) -> bytes:
+def with_parent_images(own: bytes, parent: Description) -> bytes:
     """Add to a version's manifest what taught the adapters that it went on from, as far as its parent lists that."""
     if not (parent.folder / MANIFEST).is_file():
         return own
@@ -94,7 +96,7 @@ def inherited(own: bytes, parent: Description) -> bytes:
     return _parquet(pa.concat_tables([pq.read_table(io.BytesIO(own)), taught_it], promote_options="default"))
 
 
-def movable(manifest: bytes) -> bytes:
+def portable(manifest: bytes) -> bytes:
     """Rewrite a manifest for a version that goes to other machines: contents tell what taught it, and no place does."""
     rows = pq.read_table(io.BytesIO(manifest))
     names = pa.array([uri.rpartition("/")[2] for uri in rows["uri"].to_pylist()], pa.string())

@@ -19,7 +19,7 @@ from mole.errors import SettingsError
 from pipeline.images.decode import Fault, decode
 from pipeline.tune.data.align import SUBSAMPLINGS, encoded
 from pipeline.tune.data.augment import resize
-from pipeline.tune.data.autoencoder import Reconstructor, prepared
+from pipeline.tune.data.autoencoder import Reconstructor, bounded
 from pipeline.tune.data.encoding import encoding_of
 from pipeline.tune.data.samples import BOUNDS, Sample, read, tensor, within
 
@@ -102,7 +102,7 @@ def pair_of(sample: Sample, data: bytes, maker: Reconstructor, *, largest: int, 
         return picture
     quality, subsampling = encoder_of(data, picture.format, name_of(sample))
     whole_3HW = tensor(within(picture.pixels_3HW, sample))
-    photograph_3HW = middle(whole_3HW, largest) if region else prepared(whole_3HW, largest)
+    photograph_3HW = middle(whole_3HW, largest) if region else bounded(whole_3HW, largest)
     return Pair(photograph_3HW, maker.reconstruct(photograph_3HW, largest=largest), quality, subsampling)
 
 
@@ -113,7 +113,7 @@ def middle(pixels_3HW: Tensor, largest: int = LARGEST) -> Tensor:
     """
     if min(pixels_3HW.shape[1:]) > largest:
         pixels_3HW = resize(pixels_3HW, largest)
-    whole_3HW = prepared(pixels_3HW, largest)
+    whole_3HW = bounded(pixels_3HW, largest)
     high, wide = (min(REGION, side) for side in whole_3HW.shape[1:])
     top, left = (
         (have - want) // 2 // BLOCK * BLOCK for have, want in zip(whole_3HW.shape[1:], (high, wide), strict=True)

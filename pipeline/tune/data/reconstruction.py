@@ -1,6 +1,5 @@
 """Reconstruction: the flow from a user's photographs to a folder of pairs, and its settings."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Annotated, ClassVar
 
@@ -12,13 +11,11 @@ from pipeline.runtime import cluster
 from pipeline.storage import storage
 from pipeline.telemetry.terminal import Ticker
 from pipeline.tune.data.autoencoder import open_autoencoder
-from pipeline.tune.data.collection import recognised
-from pipeline.tune.data.reconstruct import Opening, Reconstructed, reconstruct
+from pipeline.tune.data.collection import Log, list_samples
+from pipeline.tune.data.pair_writer import OpenReconstructor, ReconstructionResult, write_pairs
 from pipeline.tune.data.samples import capped
 from pipeline.tune.data.settings import SampleSettings
 from pipeline.tune.data.upsampling import open_upsampler
-
-Say = Callable[[str], None]
 
 
 class ReconstructSettings(SampleSettings):
@@ -49,12 +46,12 @@ class ReconstructSettings(SampleSettings):
     json_summary: bool = Field(False, description="print one JSON summary on stdout and nothing else there")
 
 
-def make_pairs(settings: ReconstructSettings, say: Say) -> Reconstructed:
+def make_pairs(settings: ReconstructSettings, log: Log) -> ReconstructionResult:
     """Recognise the samples and reconstruct the real ones.
 
     Args:
         settings: of the run.
-        say: told of each step.
+        log: receives progress messages, one line each.
 
     Raises:
         SettingsError: a place is not there or not understood, or holds no photograph.
@@ -62,17 +59,17 @@ def make_pairs(settings: ReconstructSettings, say: Say) -> Reconstructed:
         ModelError: what they are passed through cannot be read.
     """
     opening = _opening(settings)
-    layout = recognised(settings, say, both=False)
+    layout = list_samples(settings, log, both=False)
     samples = [sample for sample in layout.samples if sample.label == 0]
     if settings.most is not None:
         samples = capped(samples, settings.most, seed=settings.seed)
     Ticker.shown().enter("starting Ray")
     with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.own_errors():
         gpus = 0 if settings.upsampler else int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
-        return reconstruct(samples, settings.output, opening, largest=settings.largest, gpus=gpus)
+        return write_pairs(samples, settings.output, opening, largest=settings.largest, gpus=gpus)
 
 
-def _opening(settings: ReconstructSettings) -> Opening:
+def _opening(settings: ReconstructSettings) -> OpenReconstructor:
     """Choose what photographs are passed through.
 
     Raises:

@@ -20,8 +20,8 @@ from mole.views.view import Pixels
 from pipeline.images.decode import Bounds, Fault, decode
 from pipeline.storage import storage
 from pipeline.tune.data.content import content_of
-from pipeline.tune.data.reading import Reading
 from pipeline.tune.data.seam import has_seam
+from pipeline.tune.data.source_options import SourceOptions
 
 COLUMNS = ("path", "label", "generator", "source")
 CELLS = 4
@@ -105,8 +105,8 @@ def read_manifest(
     Raises:
         SettingsError: a manifest is missing, or a column or label is not as said, or an edge leaves nothing.
     """
-    reading = Reading(grids, seams, split, edges or {})
-    return [sample for manifest in manifests for sample in _listed(manifest, reading)]
+    options = SourceOptions(grids, seams, split, edges or {})
+    return [sample for manifest in manifests for sample in _listed(manifest, options)]
 
 
 def to_table(samples: Sequence[Sample]) -> pa.Table:
@@ -204,7 +204,7 @@ def tensor(pixels_3HW: Pixels) -> Tensor:
     return torch.from_numpy(pixels_3HW if in_place else pixels_3HW.copy())
 
 
-def sample_of(row: Mapping[str, Any], label: int, uri: str, number: int, reading: Reading) -> Sample:
+def sample_of(row: Mapping[str, Any], label: int, uri: str, number: int, options: SourceOptions) -> Sample:
     """Make a sample of a row that says its `source` or its `generator`.
 
     Args:
@@ -212,11 +212,11 @@ def sample_of(row: Mapping[str, Any], label: int, uri: str, number: int, reading
         label: 1 generated, 0 real.
         uri: where the image lies.
         number: of the row, which decides the cell of a grid.
-        reading: how rows are read.
+        options: how rows are read.
     """
     entire = str(row.get("source") or row.get("generator") or "unnamed")
     generator = str(row.get("generator") or "")
-    source = generator or entire if entire in reading.split else entire
+    source = generator or entire if entire in options.split else entire
     kind = row.get("kind") or (generator if label == 0 else "")
     sample = Sample(
         uri=uri,
@@ -228,20 +228,20 @@ def sample_of(row: Mapping[str, Any], label: int, uri: str, number: int, reading
         content=content_of(str(kind)),
         artefact=str(row.get("artefact") or ""),
     )
-    return placed(sample, entire, number, reading)
+    return placed(sample, entire, number, options)
 
 
-def placed(sample: Sample, entire: str, number: int, reading: Reading) -> Sample:
+def placed(sample: Sample, entire: str, number: int, options: SourceOptions) -> Sample:
     """Say which part of its image a sample is.
 
     Args:
         sample: of the whole image.
         entire: the source that the image's list or folder names, before any split.
         number: which of the images it is, which decides the cell of a grid.
-        reading: which sources hold grids, and whose edges are cut off.
+        options: which sources hold grids, and whose edges are cut off.
     """
-    gridded = entire in reading.grids or (entire in reading.seams and _is_collage(sample))
-    return replace(sample, cell=number % CELLS if gridded else None, edge=reading.edges.get(entire, 0.0))
+    gridded = entire in options.grids or (entire in options.seams and _is_collage(sample))
+    return replace(sample, cell=number % CELLS if gridded else None, edge=options.edges.get(entire, 0.0))
 
 
 def _is_collage(sample: Sample) -> bool:
@@ -250,7 +250,7 @@ def _is_collage(sample: Sample) -> bool:
     return not isinstance(picture, Fault) and has_seam(picture.pixels_3HW)
 
 
-def _listed(manifest: Path, reading: Reading) -> Iterator[Sample]:
+def _listed(manifest: Path, options: SourceOptions) -> Iterator[Sample]:
     """Read one manifest.
 
     Raises:
@@ -264,7 +264,7 @@ def _listed(manifest: Path, reading: Reading) -> Iterator[Sample]:
         if missing:
             raise SettingsError(f"manifest {str(manifest)!r} must have the columns {COLUMNS}, lacks {missing}")
         for number, row in enumerate(table):
-            yield sample_of(row, _label(row), str(manifest.parent / row["path"]), number, reading)
+            yield sample_of(row, _label(row), str(manifest.parent / row["path"]), number, options)
 
 
 def _label(row: dict[str, str]) -> int:

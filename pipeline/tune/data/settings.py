@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
 
 from pipeline.command.settings import JobSettings, read_json, split_commas
-from pipeline.tune.data.reading import Reading
+from pipeline.tune.data.source_options import SourceOptions
 
 Names = Annotated[tuple[str, ...], BeforeValidator(split_commas)]
 Share = Annotated[float, Field(ge=0, lt=0.5)]
@@ -45,6 +45,6 @@ class SampleSettings(JobSettings):
     ray_logs: bool = Field(False, description="show what Ray itself and its workers print")
 
     @property
-    def reading(self) -> Reading:
+    def source_options(self) -> SourceOptions:
         """How what is listed becomes samples."""
-        return Reading(self.grids, self.seams, self.split_sources, self.edges)
+        return SourceOptions(self.grids, self.seams, self.split_sources, self.edges)

@@ -14,8 +14,8 @@ from mole.errors import SettingsError, StorageError
 from pipeline.images.extension import is_image
 from pipeline.storage import storage
 from pipeline.tune.data.labels import Words, meaning
-from pipeline.tune.data.reading import PLAIN
 from pipeline.tune.data.samples import Sample, sample_of
+from pipeline.tune.data.source_options import DEFAULT_OPTIONS
 
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 AT_ONCE = 8
@@ -112,7 +112,7 @@ def _add(samples: list[Sample], members: Members, archive: tarfile.TarFile, url:
         )
     generator = notes.get("label_generator") or notes.get("generator")  # the first as `mole-scan export` writes it
     source = str(notes.get("source") or generator or _stem(url))
-    made = sample_of({**notes, "source": source, "generator": generator}, label, url, len(samples), PLAIN)
+    made = sample_of({**notes, "source": source, "generator": generator}, label, url, len(samples), DEFAULT_OPTIONS)
     samples.append(replace(made, offset=image.offset_data, length=image.size))
     return None
 

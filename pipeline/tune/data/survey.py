@@ -63,10 +63,10 @@ def survey(samples: Sequence[Sample]) -> pa.Table:
     """
     rows = to_table(samples).append_column("place", pa.array(range(len(samples)), pa.int64()))
     if not samples or any(sample.uri.startswith("memory:") for sample in samples):
-        return look(rows)  # workers cannot reach the memory of this process
+        return survey_rows(rows)  # workers cannot reach the memory of this process
     size = max(ROWS, len(samples) // MOST_BLOCKS)
     blocks = [rows.slice(start, size) for start in range(0, len(rows), size)]
-    looked = ray.data.from_arrow(blocks).map_batches(look, batch_size=ROWS, batch_format="pyarrow")
+    looked = ray.data.from_arrow(blocks).map_batches(survey_rows, batch_size=ROWS, batch_format="pyarrow")
     parts: Iterable[pa.Table] = looked.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
     tables, ticker = [], Ticker.shown()
     with ticker.during("reading the images", len(samples)):
@@ -76,7 +76,7 @@ def survey(samples: Sequence[Sample]) -> pa.Table:
     return pa.concat_tables(tables).cast(SURVEY).sort_by("place").combine_chunks()
 
 
-def look(rows: pa.Table) -> pa.Table:
+def survey_rows(rows: pa.Table) -> pa.Table:
     """Look at some samples' files.
 
     Args:
@@ -87,11 +87,11 @@ def look(rows: pa.Table) -> pa.Table:
     """
     samples, places = from_table(rows.select(SCHEMA.names)), rows["place"].to_pylist()
     with ThreadPoolExecutor(AT_ONCE) as pool:  # the store's answers are waited for together
-        found = list(pool.map(_look_at, samples))
+        found = list(pool.map(_survey_row, samples))
     return pa.Table.from_pylist([{"place": place} | row for place, row in zip(places, found, strict=True)], SURVEY)
 
 
-def _look_at(sample: Sample) -> dict[str, Any]:
+def _survey_row(sample: Sample) -> dict[str, Any]:
     """Read, decode and hash one sample; a fault is a row too."""
     try:
         data = read(sample)

@@ -10,8 +10,8 @@ from pyarrow import csv, json, parquet
 from mole.errors import SettingsError, StorageError
 from pipeline.storage import storage
 from pipeline.tune.data.labels import Words, meaning
-from pipeline.tune.data.reading import PLAIN, Reading
 from pipeline.tune.data.samples import Sample, sample_of
+from pipeline.tune.data.source_options import DEFAULT_OPTIONS, SourceOptions
 
 ENDINGS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 PLACES = ("uri", "path", "url")
@@ -44,13 +44,13 @@ def open_table(url: str) -> pa.Table:
         raise StorageError(f"table {url!r} cannot be read: {reason}") from reason
 
 
-def read(url: str, known: Words, *, reading: Reading = PLAIN) -> tuple[str, list[Sample], Counter[str]]:
+def read(url: str, known: Words, *, options: SourceOptions = DEFAULT_OPTIONS) -> tuple[str, list[Sample], Counter[str]]:
     """Make samples of a table's rows.
 
     Args:
         url: the table; what it lists by a path lies relative to it.
         known: what the values of `label` mean.
-        reading: which sources hold grids or several generators, and whose edges are cut off.
+        options: which sources hold grids or several generators, and whose edges are cut off.
 
     Returns:
         The layout in words, the samples, and why rows were passed over.
@@ -76,7 +76,7 @@ def read(url: str, known: Words, *, reading: Reading = PLAIN) -> tuple[str, list
                 f"label of {row[place]!r} in {url!r} must be one of {sorted(known)}, got {row['label']!r}; "
                 "correct it or name it with --labels"
             )
-        made = sample_of(row, label, resolve(str(row[place]), folder), number, reading)
+        made = sample_of(row, label, resolve(str(row[place]), folder), number, options)
         samples.append(replace(made, offset=whole(row.get("offset")), length=whole(row.get("length"))))
     return f"a table of {place}, label, {source}", samples, skipped
 

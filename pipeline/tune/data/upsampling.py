@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from mole.errors import ModelError
-from pipeline.tune.data.autoencoder import Reconstructor, prepared, seed_of
+from pipeline.tune.data.autoencoder import Reconstructor, bounded, seed_of
 from pipeline.tune.data.pixels import scaled
 
 try:
@@ -54,11 +54,11 @@ def open_upsampler(name: str, device: str = "cpu") -> Reconstructor:
         ModelError: the net is not there or cannot be read, or what runs it is not installed.
     """
     if name == RESAMPLE:
-        return Resampled()
-    return Net(_file_of(name))
+        return PillowResampler()
+    return NcnnUpsampler(_file_of(name))
 
 
-class Resampled:
+class PillowResampler:
     """Two filters of Pillow, drawn by the photograph's pixels."""
 
     name, kind = "resampled", UPSAMPLING
@@ -73,7 +73,7 @@ class Resampled:
         Returns:
             uint8 (3, height, width), the sides cut down to multiples of 8.
         """
-        before_3HW = prepared(pixels_3HW, largest)
+        before_3HW = bounded(pixels_3HW, largest)
         draw = random.Random(seed_of(before_3HW))
         high, wide = before_3HW.shape[1:]
         factor = draw.choice(FACTORS)
@@ -82,7 +82,7 @@ class Resampled:
         return torch.from_numpy(np.array(small.resize((wide, high), draw.choice(UP)))).permute(2, 0, 1)
 
 
-class Net:
+class NcnnUpsampler:
     """A net that enlarges pictures, read and run by ncnn, float32, one thread."""
 
     kind = UPSAMPLING
@@ -117,7 +117,7 @@ class Net:
         Raises:
             ModelError: the net gives no picture.
         """
-        before_3HW = prepared(pixels_3HW, largest)
+        before_3HW = bounded(pixels_3HW, largest)
         high, wide = before_3HW.shape[1:]
         factor = random.Random(seed_of(before_3HW)).choice(FACTORS)
         return scaled(self._enlarged(scaled(before_3HW, high // factor, wide // factor)), high, wide)

@@ -10,11 +10,17 @@ from pipeline import registry
 from pipeline.runtime import cluster
 from pipeline.storage import storage
 from pipeline.telemetry.terminal import Ticker
-from pipeline.tune.data.collection import recognised
+from pipeline.tune.data.collection import Log, list_samples
 from pipeline.tune.data.samples import Sample, capped
 from pipeline.tune.data.settings import Names, SampleSettings
 from pipeline.tune.judging import protocol
-from pipeline.tune.judging.evaluate import BOTH, WHOLE_GRID, Judged, Manner, Say, judge
+from pipeline.tune.judging.evaluate import (
+    DEFAULT_DELIVERIES,
+    WHOLE_GRID,
+    EvaluateOptions,
+    ScoredEvaluation,
+    evaluate_with_scores,
+)
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.logits import Logits
 from pipeline.tune.judging.perturbation import SHIPPED, perturbation
@@ -40,7 +46,7 @@ class EvaluateSettings(SampleSettings):
         "embedded", description="a checkpoint folder, its URL, a registry (its promoted version) or 'embedded'"
     )
     deliveries: Names = Field(
-        BOTH,
+        DEFAULT_DELIVERIES,
         description="what is done to every image first, with commas: shipped, aligned, "
         "native, jpeg-50, webp-80, blur-1, resize-0.5, crop-0.8, noise-5 with any number, or grid",
     )
@@ -74,12 +80,12 @@ class EvaluateSettings(SampleSettings):
         return value
 
 
-def measure(settings: EvaluateSettings, say: Say) -> Evaluation | protocol.Protocol:
+def measure(settings: EvaluateSettings, log: Log) -> Evaluation | protocol.Protocol:
     """Measure what the settings ask for and write the report, if any.
 
     Args:
         settings: images, model, deliveries.
-        say: told what goes on, a line at a time.
+        log: receives progress messages, one line each.
 
     Raises:
         SettingsError: a place is not understood, a class is empty, or a set is not there.
@@ -88,7 +94,7 @@ def measure(settings: EvaluateSettings, say: Say) -> Evaluation | protocol.Proto
     """
     cluster.demand_gpu(settings.device, settings.ray_address)
     registry.locate(settings.model)  # before the samples are listed and Ray is started
-    samples = read(settings, say)
+    samples = list_evaluated_samples(settings, log)
     runner = Runner(settings.device, settings.num_actors, settings.batch_size)
     Ticker.shown().enter("starting Ray")
     with (
@@ -96,28 +102,28 @@ def measure(settings: EvaluateSettings, say: Say) -> Evaluation | protocol.Proto
         cluster.own_errors(),
     ):
         if settings.protocol == protocol.NAME:
-            return protocol.follow(samples, settings.model, say, runner=runner)
-        how = Manner(runner=runner, seen=settings.seen)
-        judged = judge(samples, settings.model, settings.deliveries, say, how)
+            return protocol.run_protocol(samples, settings.model, log, runner=runner)
+        how = EvaluateOptions(runner=runner, seen=settings.seen)
+        judged = evaluate_with_scores(samples, settings.model, settings.deliveries, log, how)
     if settings.report:
         with Ticker.shown().during("writing the report"):
             write(judged, settings.report)
-        say(f"report: {settings.report}, figures: {figures_of(settings.report)}")
+        log(f"report: {settings.report}, figures: {json_beside(settings.report)}")
     return judged.evaluation
 
 
-def read(settings: SampleSettings, say: Say) -> list[Sample]:
+def list_evaluated_samples(settings: SampleSettings, log: Log) -> list[Sample]:
     """List the samples that the settings name, and tell their layout.
 
     Raises:
         SettingsError: a place is not understood, or a class is empty.
         StorageError: a place cannot be read.
     """
-    layout = recognised(settings, say)
+    layout = list_samples(settings, log)
     return capped(layout.samples, settings.most, seed=settings.seed) if settings.most else layout.samples
 
 
-def write(judged: Judged, place: str) -> None:
+def write(judged: ScoredEvaluation, place: str) -> None:
     """Write the report and the figures beside it.
 
     Raises:
@@ -125,9 +131,9 @@ def write(judged: Judged, place: str) -> None:
     """
     table = Logits.of(judged.samples, judged.scored, judged.evaluation.deliveries)
     storage.write(place, render(judged.evaluation, judged.samples, table).encode())
-    storage.write(figures_of(place), judged.evaluation.model_dump_json(indent=2).encode())
+    storage.write(json_beside(place), judged.evaluation.model_dump_json(indent=2).encode())
 
 
-def figures_of(report: str) -> str:
+def json_beside(report: str) -> str:
     """Name the JSON beside a report."""
     return report.removesuffix(PurePosixPath(report).suffix) + ".json"

@@ -9,7 +9,7 @@ import math
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,17 +31,15 @@ from pipeline.registry import EMBEDDED, PROMOTED, Registry
 from pipeline.runtime import cluster
 from pipeline.storage import storage
 from pipeline.telemetry.terminal import Ticker
-from pipeline.tune.data.collection import CALIBRATION
-from pipeline.tune.data.manifest import MANIFEST, ORIGIN, extended, taught
+from pipeline.tune.data.collection import CALIBRATION, Log
+from pipeline.tune.data.manifest import MANIFEST, ORIGIN, training_images, with_samples
 from pipeline.tune.data.reals import read_reals
 from pipeline.tune.data.samples import Sample
-from pipeline.tune.judging.evaluate import seen
+from pipeline.tune.judging.evaluate import seen_mask
 from pipeline.tune.judging.origin import Origin, origin_at
 from pipeline.tune.judging.perturbation import SHIPPED
 from pipeline.tune.judging.scoring import Runner, score
-from pipeline.tune.judging.thresholds import measured_on, placed
-
-Say = Callable[[str], None]
+from pipeline.tune.judging.thresholds import calibration_at, measured_on
 
 
 class CalibrateSettings(JobSettings):
@@ -83,7 +81,7 @@ class CalibrateSettings(JobSettings):
 
 
 @dataclass(frozen=True)
-class Calibrated:
+class CalibrationResult:
     """A version with thresholds of its own.
 
     Attributes:
@@ -108,7 +106,7 @@ class Calibrated:
 
 
 @dataclass(frozen=True)
-class Measured:
+class ScoredReals:
     """Real images with their logits.
 
     Attributes:
@@ -124,7 +122,7 @@ class Measured:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def calibrate(settings: CalibrateSettings, say: Say) -> Calibrated:
+def calibrate(settings: CalibrateSettings, log: Log) -> CalibrationResult:
     """Set thresholds by real images and put the version that has them into the registry.
 
     Raises:
@@ -133,35 +131,35 @@ def calibrate(settings: CalibrateSettings, say: Say) -> Calibrated:
         ModelError: the version cannot be used.
     """
     place = Registry(settings.registry)
-    origin = begun_from(settings, place)
+    origin = version_to_calibrate(settings, place)
     with Ticker.shown().during("listing the images"):
         samples, skipped = read_reals(settings.reals, settings.collection)
-    demand_enough(len(samples), settings)
-    say(f"{len(samples):,} images of {settings.collection!r}, taken for real; thresholds of {origin.digest}")
+    check_image_count(len(samples), settings)
+    log(f"{len(samples):,} images of {settings.collection!r}, taken for real; thresholds of {origin.digest}")
     Ticker.shown().enter("starting Ray")
     with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.own_errors():
         found = measure(samples, origin, Runner(settings.device))
     found.left_out.update(skipped)
     for reason, count in sorted(found.left_out.items()):
-        say(f"{count:,} left out ({reason})")
-    demand_enough(len(found.samples), settings)
+        log(f"{count:,} left out ({reason})")
+    check_image_count(len(found.samples), settings)
     before = origin.described.calibration.model_copy(update={"collection": measured_on(origin.described)})
     after = thresholds(found.logit_R, before, settings)
     with tempfile.TemporaryDirectory() as folder:
-        made = written(Path(folder) / "version", origin.described, after, provenance(origin, found, settings))
+        made = write_version(Path(folder) / "version", origin.described, after, provenance(origin, found, settings))
         note = {"made": datetime.now(UTC).isoformat(timespec="seconds"), "reals": settings.reals}
         papers = {
-            MANIFEST: extended(origin.described.folder, found.samples, found.digests, CALIBRATION),
+            MANIFEST: with_samples(origin.described.folder, found.samples, found.digests, CALIBRATION),
             ORIGIN: json.dumps(note, indent=2).encode(),
         }
         digest = place.add(made, papers)
     called = [share_above(found.logit_R, read.generated_above) for read in (before, after)]
-    return Calibrated(
+    return CalibrationResult(
         digest, place.version(digest), origin.digest, before, after, called[0], called[1], dict(found.left_out)
     )
 
 
-def begun_from(settings: CalibrateSettings, place: Registry) -> Origin:
+def version_to_calibrate(settings: CalibrateSettings, place: Registry) -> Origin:
     """Find the version whose thresholds are to be set.
 
     Raises:
@@ -173,7 +171,7 @@ def begun_from(settings: CalibrateSettings, place: Registry) -> Origin:
     return origin_at(registry.resolve(model, place.url))
 
 
-def demand_enough(images: int, settings: CalibrateSettings) -> None:
+def check_image_count(images: int, settings: CalibrateSettings) -> None:
     """Refuse so few images that they could not show the wanted rate even without an error.
 
     Raises:
@@ -188,14 +186,14 @@ def demand_enough(images: int, settings: CalibrateSettings) -> None:
         )
 
 
-def measure(samples: Sequence[Sample], origin: Origin, runner: Runner) -> Measured:
+def measure(samples: Sequence[Sample], origin: Origin, runner: Runner) -> ScoredReals:
     """Score real images on a Ray that is connected already, and leave out what would say nothing or too much.
 
     Raises:
         ModelError: the version cannot be used.
     """
     scored = score(samples, origin.model, (SHIPPED,), runner=runner)
-    taught_N = seen(samples, scored, taught(origin.described), 1).tolist()
+    taught_N = seen_mask(samples, scored, training_images(origin.described), 1).tolist()
     rows = scored.select(["status", "digest", "logit"]).to_pylist()
     left_out: Counter[str] = Counter()
     kept: dict[str, tuple[Sample, float]] = {}
@@ -209,7 +207,7 @@ def measure(samples: Sequence[Sample], origin: Origin, runner: Runner) -> Measur
         else:
             kept[row["digest"]] = sample, row["logit"]
     logit_R = np.array([logit for _, logit in kept.values()], np.float32)
-    return Measured([sample for sample, _ in kept.values()], list(kept), logit_R, left_out)
+    return ScoredReals([sample for sample, _ in kept.values()], list(kept), logit_R, left_out)
 
 
 def thresholds(logit_R: NDArray[np.float32], before: Calibration, settings: CalibrateSettings) -> Calibration:
@@ -217,10 +215,10 @@ def thresholds(logit_R: NDArray[np.float32], before: Calibration, settings: Cali
     above = shown_threshold(logit_R, settings.false_positives)
     below, _ = threshold_for(logit_R, max(settings.unsure, settings.false_positives))
     fitted = before.temperature, before.bias
-    return placed(logit_R, (min(below, above), above), fitted, collection=settings.collection)
+    return calibration_at(logit_R, (min(below, above), above), fitted, collection=settings.collection)
 
 
-def provenance(origin: Origin, found: Measured, settings: CalibrateSettings) -> dict[str, Any]:
+def provenance(origin: Origin, found: ScoredReals, settings: CalibrateSettings) -> dict[str, Any]:
     """Write where the version comes from; what was measured at other thresholds is left behind."""
     old = {name: value for name, value in origin.described.config.provenance.items() if name != "measured"}
     content = hashlib.sha256("\n".join(sorted(found.digests)).encode()).hexdigest()[:32]
@@ -234,7 +232,7 @@ def provenance(origin: Origin, found: Measured, settings: CalibrateSettings) -> 
     return {**old, "parent": origin.digest, "parent_adapters": True, "calibrated": calibrated}
 
 
-def written(folder: Path, parent: Description, calibration: Calibration, provenance: dict[str, Any]) -> Path:
+def write_version(folder: Path, parent: Description, calibration: Calibration, provenance: dict[str, Any]) -> Path:
     """Write a checkpoint that differs from another in its settings alone."""
     folder.mkdir()
     backbone = parent.config.backbone

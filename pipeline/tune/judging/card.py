@@ -2,18 +2,18 @@
 
 from collections.abc import Callable, Iterable
 
-from pipeline.tune.judging.figures import ALLOWED
-from pipeline.tune.judging.held import FEWEST
-from pipeline.tune.judging.ladder import Cost, Ladder
+from pipeline.tune.judging.comparison import Cost, MethodComparison
+from pipeline.tune.judging.crossvalidation import FALSE_POSITIVE_RATES
+from pipeline.tune.judging.held_out import MIN_IMAGES
+from pipeline.tune.judging.held_out_metrics import CollectionRates, DetectionRate, HeldOutMetrics, VerdictRates
 from pipeline.tune.judging.markdown import NOTHING, counts, percent, rate, span, table
 from pipeline.tune.judging.perturbation import ALIGNED, NATIVE, SHIPPED
-from pipeline.tune.judging.unseen import Collection, Found, Unseen, Verdicts
 
 NAMED = 3
 """Generators, and collections of reals, that the first lines name."""
 
 
-def card(ladder: Ladder, method: str) -> str:
+def card(ladder: MethodComparison, method: str) -> str:
     """Write what a method does on collections that it never saw, and the ladder that it stands on.
 
     Args:
@@ -46,7 +46,7 @@ def card(ladder: Ladder, method: str) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _worst(unseen: Unseen) -> str:
+def _worst(unseen: HeldOutMetrics) -> str:
     """Name what the detector is worst at."""
     delivery = _first(unseen)
     areas = sorted(
@@ -55,7 +55,7 @@ def _worst(unseen: Unseen) -> str:
     reals = sorted(_of(unseen.collections, delivery), key=lambda one: -one.alarms.share)
     fakes = ", ".join(f"{one.generator} {one.auroc:.3f} ({one.fakes} images)" for one in areas[:NAMED])
     named = ", ".join(f"{one.collection} {counts(one.alarms)}" for one in reals[:NAMED] if one.alarms.hits)
-    called = unseen.called(delivery)
+    called = unseen.verdicts_of(delivery)
     over = f" {called.above_aim.hits} of {called.above_aim.images} collections lie above {percent(unseen.aim)}."
     return (
         f"**Worst on collections that it never saw ({delivery}).** Generators, by AUROC: {fakes}. Real images called "
@@ -63,7 +63,7 @@ def _worst(unseen: Unseen) -> str:
     )
 
 
-def _how(unseen: Unseen) -> str:
+def _how(unseen: HeldOutMetrics) -> str:
     """Say how it was measured."""
     lost = f" {unseen.unread:,} pictures could not be read and are not counted." if unseen.unread else ""
     folds = "; ".join(f"({number}) {', '.join(names)}" for number, names in enumerate(unseen.folds, 1))
@@ -73,17 +73,17 @@ def _how(unseen: Unseen) -> str:
         "against images of its own fold, at thresholds that the other folds set. Intervals are 95 %: exact "
         "(Clopper-Pearson) for shares, Newcombe's for AUROC; they take images for independent and say nothing of other "
         "collections. "
-        f"Generators, and collections of reals, of fewer than {FEWEST} images are judged together.{lost} "
+        f"Generators, and collections of reals, of fewer than {MIN_IMAGES} images are judged together.{lost} "
         f"Folds: {folds}."
     )
 
 
-def _summary(unseen: Unseen) -> str:
+def _summary(unseen: HeldOutMetrics) -> str:
     """Lay out everything that is told of all images together, a column a delivery."""
     names = _judged(unseen)
 
-    def told(label: str, write: Callable[[Verdicts], str]) -> list[str]:
-        return [label, *(write(unseen.called(name)) for name in names)]
+    def told(label: str, write: Callable[[VerdictRates], str]) -> list[str]:
+        return [label, *(write(unseen.verdicts_of(name)) for name in names)]
 
     lines = [
         ["AUROC, mean over generators / lowest", *(_mean(unseen, name) for name in names)],
@@ -96,7 +96,7 @@ def _summary(unseen: Unseen) -> str:
         told("generated images called `unsure`", lambda one: rate(one.unsure_fakes)),
         told("generated images called `real`", lambda one: rate(one.missed)),
     ]
-    for allowed in ALLOWED:
+    for allowed in FALSE_POSITIVE_RATES:
         found = [_found(unseen, name, allowed) for name in names]
         at = f"found at {percent(allowed)} false positives"
         lines += [
@@ -107,7 +107,7 @@ def _summary(unseen: Unseen) -> str:
     return table(["", *names], lines)
 
 
-def _ladder(ladder: Ladder, method: str) -> str:
+def _ladder(ladder: MethodComparison, method: str) -> str:
     """Lay out the methods."""
     head = [
         *("method", "parameters", "blocks", "ms an image", "training, s a fold"),
@@ -117,8 +117,8 @@ def _ladder(ladder: Ladder, method: str) -> str:
     lines = []
     for name, unseen in ladder.methods.items():
         cost, delivery = ladder.costs[name], _first(unseen)
-        called, found = unseen.called(delivery), _found(unseen, delivery, ALLOWED[0])
-        better, among = ladder.ahead(name, delivery)
+        called, found = unseen.verdicts_of(delivery), _found(unseen, delivery, FALSE_POSITIVE_RATES[0])
+        better, among = ladder.better_than_first(name, delivery)
         lines.append(
             [
                 f"**{name}** (shipped)" if name == method else name,
@@ -139,7 +139,7 @@ def _ladder(ladder: Ladder, method: str) -> str:
     return f"{table(head, lines)}\n\n{note}{measured}"
 
 
-def _generators(unseen: Unseen) -> str:
+def _generators(unseen: HeldOutMetrics) -> str:
     """Lay out the generators, the worst first."""
     names = _judged(unseen)
     areas = {(one.generator, one.delivery): one for one in unseen.areas if not one.content}
@@ -164,12 +164,12 @@ def _generators(unseen: Unseen) -> str:
     )
 
 
-def _contents(unseen: Unseen) -> str:
+def _contents(unseen: HeldOutMetrics) -> str:
     """Lay out each content that both classes have."""
     lines = []
     for one in unseen.means:
         if one.content:
-            called = unseen.called(one.delivery, one.content)
+            called = unseen.verdicts_of(one.delivery, one.content)
             rates = [rate(called.alarms), rate(called.found)]
             areas = f"{one.auroc:.3f} / {one.lowest:.3f} ({one.worst[0]})"
             lines.append([one.content, one.delivery, f"{one.generators}", areas, *rates])
@@ -177,7 +177,7 @@ def _contents(unseen: Unseen) -> str:
     return table([*head, "fakes called `generated`"], lines)
 
 
-def _reals(unseen: Unseen) -> str:
+def _reals(unseen: HeldOutMetrics) -> str:
     """Lay out the collections of reals, the worst first."""
     names = _judged(unseen)
     known = {(one.collection, one.delivery): one for one in unseen.collections}
@@ -192,12 +192,12 @@ def _reals(unseen: Unseen) -> str:
     return table(["collection", "images", *head, f"called `unsure`, {first}"], lines)
 
 
-def _pairs(unseen: Unseen) -> str:
+def _pairs(unseen: HeldOutMetrics) -> str:
     """Lay out the pairs, and their mean over sources."""
     lines = []
     for kind, delivery in dict.fromkeys((one.artefact, one.delivery) for one in unseen.pairs):
         own = [one for one in unseen.pairs if (one.artefact, one.delivery) == (kind, delivery)]
-        enough = [one.auroc for one in own if one.pairs >= FEWEST]
+        enough = [one.auroc for one in own if one.pairs >= MIN_IMAGES]
         if len(enough) > 1:
             mean = f"**{sum(enough) / len(enough):.3f}**, lowest {min(enough):.3f}"
             lines.append([kind, delivery, f"mean of {len(enough)} sources", NOTHING, mean])
@@ -206,7 +206,7 @@ def _pairs(unseen: Unseen) -> str:
     return table(["passed through", "delivery", "source", "pairs", "AUROC"], lines)
 
 
-def _deliveries(unseen: Unseen) -> str:
+def _deliveries(unseen: HeldOutMetrics) -> str:
     """Lay out what each delivery costs, the dearest first."""
     head = ["delivery", "images", "AUROC, mean / lowest", "mean less than as shipped", "loses most", "another verdict"]
     lines = [
@@ -219,11 +219,11 @@ def _deliveries(unseen: Unseen) -> str:
     return table([*head, "real to generated or back", "reals called `generated`"], lines)
 
 
-def _rule(unseen: Unseen) -> str:
+def _rule(unseen: HeldOutMetrics) -> str:
     """Say where the thresholds stand and why."""
     calibration, names, estimate = unseen.calibration, _judged(unseen), unseen.estimate
     collections = len(_of(unseen.collections, SHIPPED))
-    again = max(unseen.called(name).mean_alarms for name in names)
+    again = max(unseen.verdicts_of(name).mean_alarms for name in names)
     reached = "" if estimate.high <= unseen.aim else "; no share reaches it, so none may lie above"
     sentences = (
         f"`generated_above` {calibration.generated_above:.3f}, `real_below` {calibration.real_below:.3f} (logits),",
@@ -239,39 +239,39 @@ def _rule(unseen: Unseen) -> str:
     return " ".join(sentences)
 
 
-def _judged(unseen: Unseen) -> list[str]:
+def _judged(unseen: HeldOutMetrics) -> list[str]:
     """List the deliveries that are told in full."""
     return list(dict.fromkeys(one.delivery for one in unseen.verdicts))
 
 
-def _first(unseen: Unseen) -> str:
+def _first(unseen: HeldOutMetrics) -> str:
     """Choose the delivery that is told where only one is: aligned, for there the file's form gives nothing away."""
     return ALIGNED if ALIGNED in _judged(unseen) else SHIPPED
 
 
-def _of(rows: Iterable[Collection], delivery: str) -> list[Collection]:
+def _of(rows: Iterable[CollectionRates], delivery: str) -> list[CollectionRates]:
     return [one for one in rows if one.delivery == delivery]
 
 
-def _found(unseen: Unseen, delivery: str, allowed: float) -> Found | None:
+def _found(unseen: HeldOutMetrics, delivery: str, allowed: float) -> DetectionRate | None:
     return next((one for one in unseen.detection if (one.delivery, one.allowed) == (delivery, allowed)), None)
 
 
-def _mean(unseen: Unseen, delivery: str) -> str:
+def _mean(unseen: HeldOutMetrics, delivery: str) -> str:
     mean = unseen.mean(delivery)
     return f"{mean.auroc:.3f} / {mean.lowest:.3f}" if mean else NOTHING
 
 
-def _precision(unseen: Unseen, delivery: str) -> str:
+def _precision(unseen: HeldOutMetrics, delivery: str) -> str:
     mean = unseen.mean(delivery)
     return f"{mean.precision:.3f} / {mean.lowest_precision:.3f}" if mean else NOTHING
 
 
-def _paired(unseen: Unseen) -> str:
+def _paired(unseen: HeldOutMetrics) -> str:
     """Write the mean over sources of each kind of pairs, at their own scale where they were judged so."""
     means = []
     for artefact in dict.fromkeys(one.artefact for one in unseen.pairs):
-        own = [one for one in unseen.pairs if one.artefact == artefact and one.pairs >= FEWEST]
+        own = [one for one in unseen.pairs if one.artefact == artefact and one.pairs >= MIN_IMAGES]
         near = [one.auroc for one in own if one.delivery == NATIVE] or [one.auroc for one in own]
         means += [f"{artefact} {sum(near) / len(near):.3f}"] if near else []
     return ", ".join(means) or NOTHING

@@ -33,7 +33,7 @@ GLOSSARY = {
 def conclusion(evaluation: Evaluation) -> str:
     """Say in a few sentences what an evaluation comes to."""
     delivery = evaluation.deliveries[0]
-    everyone = evaluation.figures(OVERALL, delivery)
+    everyone = evaluation.metrics(OVERALL, delivery)
     rows = [row for row in evaluation.rows if row.delivery == delivery]
     chosen = [row for row in rows if not row.reconstruction] or rows
     worst = min(chosen, key=lambda row: row.auroc)

@@ -3,7 +3,7 @@
 Legend: N samples.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,21 +15,21 @@ from mole.config import Description, describe
 from mole.errors import SettingsError
 from mole.views.preprocess import Preprocess
 from pipeline import registry
-from pipeline.tune.data.manifest import Taught, taught
+from pipeline.tune.data.collection import Log
+from pipeline.tune.data.manifest import TrainingImages, training_images
 from pipeline.tune.data.samples import Sample
-from pipeline.tune.judging.evaluation import Evaluation, Which, assess
+from pipeline.tune.judging.evaluation import Evaluation, Which, summarize
 from pipeline.tune.judging.perturbation import ALIGNED, SHIPPED
 from pipeline.tune.judging.robustness import GRID
-from pipeline.tune.judging.scoring import ANYWHERE, Runner, score
+from pipeline.tune.judging.scoring import DEFAULT_RUNNER, Runner, score
 
-Say = Callable[[str], None]
-BOTH = (SHIPPED, ALIGNED)
+DEFAULT_DELIVERIES = (SHIPPED, ALIGNED)
 """Side by side they show how much of a score is the files' format."""
 WHOLE_GRID = "grid"
 
 
 @dataclass(frozen=True)
-class Judged:
+class ScoredEvaluation:
     """An evaluation with what it was made of.
 
     Attributes:
@@ -44,7 +44,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Manner:
+class EvaluateOptions:
     """How images are judged.
 
     Attributes:
@@ -55,37 +55,37 @@ class Manner:
     """
 
     spec: Preprocess | None = None
-    runner: Runner = ANYWHERE
+    runner: Runner = DEFAULT_RUNNER
     seen: bool = False
-    taught: Taught | None = None
+    training_images: TrainingImages | None = None
 
 
-def evaluate(samples: Sequence[Sample], model: str, deliveries: Sequence[str], say: Say) -> Evaluation:
+def evaluate(samples: Sequence[Sample], model: str, deliveries: Sequence[str], log: Log) -> Evaluation:
     """Measure a detector on those of some labelled images that it never saw, on a Ray that is connected already.
 
     Args:
         samples: labelled images, both classes.
         model: a checkpoint folder, its URL, a registry (its promoted version) or `embedded`.
         deliveries: what is done to every image first, as `perturbation` names it; `grid` stands for many.
-        say: told what goes on, a line at a time.
+        log: receives progress messages, one line each.
 
     Raises:
         SettingsError: a class is empty or cannot be read, or there is no such delivery.
         ModelError: the checkpoint cannot be used.
     """
-    return judge(samples, model, deliveries, say).evaluation
+    return evaluate_with_scores(samples, model, deliveries, log).evaluation
 
 
-def judge(
-    samples: Sequence[Sample], model: str, deliveries: Sequence[str], say: Say, how: Manner | None = None
-) -> Judged:
+def evaluate_with_scores(
+    samples: Sequence[Sample], model: str, deliveries: Sequence[str], log: Log, how: EvaluateOptions | None = None
+) -> ScoredEvaluation:
     """Measure a detector and keep every score.
 
     Args:
         samples: labelled images, both classes.
         model: a checkpoint folder, its URL, a registry (its promoted version) or `embedded`.
         deliveries: what is done to every image first; `grid` stands for many.
-        say: told what goes on, a line at a time.
+        log: receives progress messages, one line each.
         how: view, place, and what is done with images that the version has seen.
 
     Returns:
@@ -96,36 +96,36 @@ def judge(
         SettingsError: a class is empty or cannot be read, or there is no such delivery.
         ModelError: the checkpoint cannot be used.
     """
-    how = how or Manner()
-    names = spread(deliveries)
+    how = how or EvaluateOptions()
+    names = expand_grid(deliveries)
     described, known = _known(model, how)
-    chosen = [sample for sample in samples if how.seen or not known.has(sample)]
-    demand_both(chosen, len(samples) - len(chosen))
-    say(f"scoring {len(chosen):,} images in {len(names)} deliveries with {described.digest}")
+    chosen = [sample for sample in samples if how.seen or not known.contains(sample)]
+    check_both_classes(chosen, len(samples) - len(chosen))
+    log(f"scoring {len(chosen):,} images in {len(names)} deliveries with {described.digest}")
     scored = score(chosen, model, names, spec=how.spec, runner=how.runner)
-    seen_N = seen(chosen, scored, known, len(names))
+    seen_N = seen_mask(chosen, scored, known, len(names))
     view = (how.spec or described.preprocess).fingerprint
-    halves: dict[Which, Judged] = {}
+    halves: dict[Which, ScoredEvaluation] = {}
     masks: dict[Which, NDArray[np.bool_]] = {"unseen" if known.listed else "unknown": ~seen_N, "seen": seen_N}
     for which, mask_N in masks.items():
         own, rows = _part(chosen, scored, mask_N, len(names))
         if len({sample.label for sample in own}) == 2 and (how.seen or which != "seen"):
-            found = assess(own, rows, names, model=described, named=model, view=view)
+            found = summarize(own, rows, names, model=described, named=model, view=view)
             update: dict[str, Any] = {"which": which, "taught": len(own) if which == "seen" else 0}
-            halves[which] = Judged(found.model_copy(update=update), own, rows)
+            halves[which] = ScoredEvaluation(found.model_copy(update=update), own, rows)
     if not halves:
-        demand_both([sample for sample, own in zip(chosen, seen_N, strict=True) if not own], len(samples))
+        check_both_classes([sample for sample, own in zip(chosen, seen_N, strict=True) if not own], len(samples))
     first = next(iter(halves.values()))
     out = 0 if how.seen else len(samples) - len(first.samples)
     teachers = tuple(sorted({one.source for one in first.samples if {one.source, one.part} & known.sources}))
     apart = halves["seen"].evaluation if "seen" in halves and first.evaluation.which != "seen" else None
     final = first.evaluation.model_copy(update={"left_out": out, "teachers": teachers, "apart": apart})
-    for line in said(final):
-        say(line)
-    return Judged(final, first.samples, first.scored)
+    for line in log_lines(final):
+        log(line)
+    return ScoredEvaluation(final, first.samples, first.scored)
 
 
-def said(found: Evaluation) -> list[str]:
+def log_lines(found: Evaluation) -> list[str]:
     """Tell which images these are, and which count nowhere."""
     lines = []
     if found.left_out:
@@ -144,7 +144,7 @@ def said(found: Evaluation) -> list[str]:
     return lines
 
 
-def seen(samples: Sequence[Sample], scored: pa.Table, known: Taught, deliveries: int) -> NDArray[np.bool_]:
+def seen_mask(samples: Sequence[Sample], scored: pa.Table, known: TrainingImages, deliveries: int) -> NDArray[np.bool_]:
     """Find the samples that taught a version, by their place or by their content.
 
     Args:
@@ -158,13 +158,13 @@ def seen(samples: Sequence[Sample], scored: pa.Table, known: Taught, deliveries:
     """
     digests = scored["digest"].to_pylist()[::deliveries]
     pairs = zip(samples, digests, strict=True)
-    return np.array([known.has(sample) or digest in known.digests for sample, digest in pairs], np.bool_)
+    return np.array([known.contains(sample) or digest in known.digests for sample, digest in pairs], np.bool_)
 
 
-def _known(model: str, how: Manner) -> tuple[Description, Taught]:
+def _known(model: str, how: EvaluateOptions) -> tuple[Description, TrainingImages]:
     """Read a checkpoint's settings, and what counts as seen."""
     described = describe(registry.locate(model))
-    return described, taught(described) if how.taught is None else how.taught
+    return described, training_images(described) if how.training_images is None else how.training_images
 
 
 def _part(
@@ -175,13 +175,13 @@ def _part(
     return own, scored.filter(pa.array(np.repeat(mask_N, deliveries)))
 
 
-def spread(deliveries: Sequence[str]) -> tuple[str, ...]:
+def expand_grid(deliveries: Sequence[str]) -> tuple[str, ...]:
     """Write `grid` out; as shipped always comes first, since flips are counted against it."""
     named = [name for given in deliveries for name in (GRID if given == WHOLE_GRID else (given,))]
     return tuple(dict.fromkeys((SHIPPED, *named)))
 
 
-def demand_both(samples: Sequence[Sample], left_out: int = 0) -> None:
+def check_both_classes(samples: Sequence[Sample], left_out: int = 0) -> None:
     """Refuse what no figure can be made of.
 
     Args:

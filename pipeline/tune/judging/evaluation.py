@@ -18,7 +18,14 @@ from mole.errors import SettingsError
 from mole.measuring.calibration import Calibration
 from pipeline.records import Status
 from pipeline.tune.data.samples import Sample
-from pipeline.tune.judging.judgement import Figures, Part, Reals, collections, figures, parts
+from pipeline.tune.judging.generator_metrics import (
+    GeneratorMetrics,
+    PartMetrics,
+    RealsMetrics,
+    measure_collections,
+    measure_generator,
+    measure_parts,
+)
 from pipeline.tune.judging.logits import OVERALL, Logits
 from pipeline.tune.judging.perturbation import ALIGNED, SHIPPED
 from pipeline.tune.judging.robustness import Flips, flips
@@ -26,7 +33,11 @@ from pipeline.tune.judging.thresholds import UNNAMED, measured_on
 
 Kind = Literal["auroc", "average_precision"]
 Which = Literal["unseen", "seen", "unknown"]
-WORDS: dict[Which, str] = {"unseen": "never seen", "seen": "seen in training", "unknown": "not known whether seen"}
+SEEN_LABELS: dict[Which, str] = {
+    "unseen": "never seen",
+    "seen": "seen in training",
+    "unknown": "not known whether seen",
+}
 """How a reader is told which images these are."""
 
 
@@ -67,9 +78,9 @@ class Evaluation(BaseModel):
     samples: int
     excluded: dict[str, int]
     deliveries: tuple[str, ...]
-    rows: tuple[Figures, ...]
-    overall: tuple[Figures, ...]
-    reals: tuple[Reals, ...]
+    rows: tuple[GeneratorMetrics, ...]
+    overall: tuple[GeneratorMetrics, ...]
+    reals: tuple[RealsMetrics, ...]
     flips: tuple[Flips, ...]
     routing: dict[str, tuple[float, ...]]
     taught: int = 0
@@ -79,7 +90,7 @@ class Evaluation(BaseModel):
     left_out: int = 0
     teachers: tuple[str, ...] = ()
     collection: str = UNNAMED
-    parts: tuple[Part, ...] = ()
+    parts: tuple[PartMetrics, ...] = ()
     apart: "Evaluation | None" = None
 
     @property
@@ -87,7 +98,7 @@ class Evaluation(BaseModel):
         """Every generator that was judged, in order of name."""
         return tuple(dict.fromkeys(row.generator for row in self.rows))
 
-    def figures(self, generator: str, delivery: str) -> Figures:
+    def metrics(self, generator: str, delivery: str) -> GeneratorMetrics:
         """Find one generator's figures in one delivery.
 
         Args:
@@ -125,7 +136,7 @@ class Evaluation(BaseModel):
         return [float(getattr(row, kind)) for row in chosen]
 
 
-def assess(
+def summarize(
     samples: Sequence[Sample], scored: pa.Table, deliveries: Sequence[str], *, model: Description, named: str, view: str
 ) -> Evaluation:
     """Sum up the scores of labelled images.
@@ -148,7 +159,7 @@ def assess(
         for delivery in deliveries
     }
     rows = [
-        figures(name, delivery, *both, calibration=calibration).model_copy(
+        measure_generator(name, delivery, *both, calibration=calibration).model_copy(
             update={"reconstruction": name in table.pairs}
         )
         for (name, delivery), both in judged.items()
@@ -166,12 +177,12 @@ def assess(
         deliveries=tuple(deliveries),
         rows=tuple(row for row in rows if row.generator != OVERALL),
         overall=tuple(row for row in rows if row.generator == OVERALL),
-        reals=tuple(collections(table, deliveries, calibration)),
+        reals=tuple(measure_collections(table, deliveries, calibration)),
         flips=tuple(flips(table.logits, calibration, table.source_N.tolist(), table.label_N)),
         routing=routing(table, first),
         made=datetime.now(UTC).replace(microsecond=0),
         collection=measured_on(model),
-        parts=tuple(parts(table, [name for name in deliveries if name in {SHIPPED, ALIGNED}], calibration)),
+        parts=tuple(measure_parts(table, [name for name in deliveries if name in {SHIPPED, ALIGNED}], calibration)),
         unjudged=tuple(sorted({name for (name, _), both in judged.items() if not all(map(len, both))})),
     )
 

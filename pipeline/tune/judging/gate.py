@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from mole.measuring.fitting import reals_to_show, upper_bound
 from mole.measuring.metrics import Rate
 from pipeline.tune.judging.evaluation import Evaluation
-from pipeline.tune.judging.judgement import Figures
+from pipeline.tune.judging.generator_metrics import GeneratorMetrics
 from pipeline.tune.judging.logits import OVERALL
 from pipeline.tune.judging.perturbation import SHIPPED
 
-SURELY = "false positives, at most"
+FALSE_POSITIVE_BOUND = "false positives, at most"
 """The exact upper bound, at 95 % (Clopper-Pearson, one-sided): the rule that thresholds are set by."""
 
 
@@ -84,7 +84,7 @@ class Decision:
         bound = [row for row in self.rows if row.bound is not None]
         against = f"held against {self.against}" if self.against else "held against nothing"
         if self.passed:
-            few = sum(bool(row.note) for row in bound if row.figure != SURELY)
+            few = sum(bool(row.note) for row in bound if row.figure != FALSE_POSITIVE_BOUND)
             weak = f" ({few} of too few images to show a drop within its bound)" if few else ""
             return f"{against}, {'all ' if len(bound) > 1 else ''}{len(bound)} of {len(bound)} bounds hold{weak}"
         worst = "; ".join(
@@ -95,7 +95,7 @@ class Decision:
         return f"{against}, {len(self.refusals)} of {len(bound)} bounds fail: {worst}"
 
 
-def judge(candidate: Evaluation, other: Evaluation | None, bounds: Bounds, *, against: str = "") -> Decision:
+def compare(candidate: Evaluation, other: Evaluation | None, bounds: Bounds, *, against: str = "") -> Decision:
     """Compare a candidate with what it is to replace.
 
     Args:
@@ -108,17 +108,17 @@ def judge(candidate: Evaluation, other: Evaluation | None, bounds: Bounds, *, ag
     rows: list[Row] = []
     for new in candidate.rows:
         old = known.get((new.generator, new.delivery))
-        rows.append(_kept(new, "AUROC", (old.auroc if old else None, new.auroc), bounds.auroc_drop))
+        rows.append(_within_drop(new, "AUROC", (old.auroc if old else None, new.auroc), bounds.auroc_drop))
         if new.delivery == SHIPPED:
             found = (old.found.share if old else None, new.found.share)
-            rows.append(_kept(new, "called generated", found, bounds.found_drop))
-    alarms = candidate.figures(OVERALL, SHIPPED).alarms
-    before = other.figures(OVERALL, SHIPPED).alarms if other else None
+            rows.append(_within_drop(new, "called generated", found, bounds.found_drop))
+    alarms = candidate.metrics(OVERALL, SHIPPED).alarms
+    before = other.metrics(OVERALL, SHIPPED).alarms if other else None
     rows += _collections(candidate, other)
     return Decision([*rows, _false_positives(alarms, before, bounds.false_positives)], against)
 
 
-def _kept(row: Figures, figure: str, pair: tuple[float | None, float], drop: float) -> Row:
+def _within_drop(row: GeneratorMetrics, figure: str, pair: tuple[float | None, float], drop: float) -> Row:
     """Hold an estimate against the other's on the same images, less what it may fall."""
     old, new = pair
     bound = None if old is None else max(0.0, old - drop)
@@ -148,10 +148,12 @@ def _false_positives(new: Rate, old: Rate | None, allowed: float) -> Row:
     if not holds:
         needed = reals_to_show(new.hits, new.images, allowed)
         why = f"at this share it takes {needed:,} reals" if needed else "the share itself is no lower than the bound"
-        note = f"these show {_up(upper):g}; {why}"
-    return Row(what, SURELY, upper_bound(old.hits, old.images) if old else None, upper, allowed, holds, note)
+        note = f"these show {_round_up(upper):g}; {why}"
+    return Row(
+        what, FALSE_POSITIVE_BOUND, upper_bound(old.hits, old.images) if old else None, upper, allowed, holds, note
+    )
 
 
-def _up(bound: float) -> float:
+def _round_up(bound: float) -> float:
     """Round a bound up, so that what is said would hold."""
     return math.ceil(10_000 * bound) / 10_000

@@ -1,6 +1,6 @@
 """The flow of a promotion: images that neither version learned from, both versions on them, the gate, the pointer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
@@ -15,18 +15,17 @@ from pipeline.promotion import Promotion
 from pipeline.registry import EMBEDDED, Registry
 from pipeline.runtime import cluster
 from pipeline.telemetry.terminal import Ticker
-from pipeline.tune.data.collection import TEST
+from pipeline.tune.data.collection import TEST, Log
 from pipeline.tune.data.layout import gather
-from pipeline.tune.data.manifest import MANIFEST, Taught, place_of, taught
+from pipeline.tune.data.manifest import MANIFEST, TrainingImages, place_of, training_images
 from pipeline.tune.data.samples import Sample, from_table
-from pipeline.tune.judging.evaluate import Judged, Manner
-from pipeline.tune.judging.evaluate import judge as score
-from pipeline.tune.judging.evaluation import assess
-from pipeline.tune.judging.gate import Bounds, Decision, judge
+from pipeline.tune.judging.evaluate import EvaluateOptions, ScoredEvaluation
+from pipeline.tune.judging.evaluate import evaluate_with_scores as score
+from pipeline.tune.judging.evaluation import summarize
+from pipeline.tune.judging.gate import Bounds, Decision, compare
 from pipeline.tune.judging.origin import Origin, origin_at, origin_of
-from pipeline.tune.judging.thresholds import named
+from pipeline.tune.judging.thresholds import join_names
 
-Say = Callable[[str], None]
 DELIVERIES = ("shipped", "aligned")
 
 
@@ -78,7 +77,7 @@ class PromoteSettings(JobSettings):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class PromotionResult:
     """How a promotion ended.
 
     Attributes:
@@ -94,7 +93,7 @@ class Verdict:
     notes: tuple[str, ...] = ()
 
 
-def promote(settings: PromoteSettings, say: Say) -> Verdict:
+def promote(settings: PromoteSettings, log: Log) -> PromotionResult:
     """Judge a candidate against what is promoted, or else its base, and move the pointer if the gate lets it pass.
 
     Raises:
@@ -109,29 +108,31 @@ def promote(settings: PromoteSettings, say: Say) -> Verdict:
     if digest == promoted:
         raise SettingsError(f"{digest} is promoted already")
     candidate = version_of(place, digest)
-    other, against = opponent(settings, place, candidate, promoted)
+    other, against = comparison_target(settings, place, candidate, promoted)
     both = [candidate.described] if other is None else [candidate.described, other.described]
-    samples = untouched(both, gather(settings.samples, both=False).samples if settings.samples else [])
+    samples = unseen_samples(both, gather(settings.samples, both=False).samples if settings.samples else [])
     if len({sample.label for sample in samples}) < 2:
         raise SettingsError(
             f"{len(samples)} images of one class cannot judge {candidate.digest}; give --samples of both"
         )
     Ticker.shown().enter("starting Ray")
     with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.own_errors():
-        new = score(samples, candidate.model, DELIVERIES, say, Manner(taught=union(both)))
-        old = None if other is None else measured(other, new, candidate, say)
+        new = score(
+            samples, candidate.model, DELIVERIES, log, EvaluateOptions(training_images=training_images_of(both))
+        )
+        old = None if other is None else evaluate_target(other, new, candidate, log)
     bounds = Bounds(
         auroc_drop=settings.auroc_drop, found_drop=settings.found_drop, false_positives=settings.false_positives
     )
-    decision = judge(new.evaluation, old.evaluation if old else None, bounds, against=against)
+    decision = compare(new.evaluation, old.evaluation if old else None, bounds, against=against)
     entry = None
     if decision.passed:
         base = None if promoted or other is None else place.add(other.described.folder, {})
         entry = place.promote(candidate.digest, str(decision), replacing=promoted, base=base)
-    return Verdict(decision, entry, len(new.samples), tuple(notes(candidate, other, new)))
+    return PromotionResult(decision, entry, len(new.samples), tuple(notes(candidate, other, new)))
 
 
-def take_back(settings: PromoteSettings) -> Promotion:
+def roll_back(settings: PromoteSettings) -> Promotion:
     """Promote again what stood before, the base where no version did.
 
     Raises:
@@ -151,7 +152,7 @@ def take_back(settings: PromoteSettings) -> Promotion:
     return place.roll_back(place.add(base.described.folder, {}), told=told)
 
 
-def opponent(
+def comparison_target(
     settings: PromoteSettings, place: Registry, candidate: Origin, promoted: str | None
 ) -> tuple[Origin | None, str]:
     """Find what a candidate is held against, and say what that is; None for nothing.
@@ -181,12 +182,12 @@ def opponent(
     return base, f"its base {base.digest}{shipped}"
 
 
-def untouched(versions: Sequence[Description], given: Sequence[Sample] = ()) -> list[Sample]:
+def unseen_samples(versions: Sequence[Description], given: Sequence[Sample] = ()) -> list[Sample]:
     """List the test images of some versions and further ones; what any of them learned from is left out.
 
     A photograph that one version was tested on may have taught another, which would flatter that one.
     """
-    known = union(versions)
+    known = training_images_of(versions)
     found: dict[object, Sample] = {}
     for version in versions:
         file = version.folder / MANIFEST
@@ -196,21 +197,21 @@ def untouched(versions: Sequence[Description], given: Sequence[Sample] = ()) -> 
             found |= {
                 digest: sample
                 for sample, digest, split in rows
-                if split == TEST and digest not in known.digests and not known.has(sample)
+                if split == TEST and digest not in known.digests and not known.contains(sample)
             }
     places = {place_of(sample) for sample in found.values()}
-    return [*found.values(), *(one for one in given if place_of(one) not in places and not known.has(one))]
+    return [*found.values(), *(one for one in given if place_of(one) not in places and not known.contains(one))]
 
 
-def union(versions: Sequence[Description]) -> Taught:
+def training_images_of(versions: Sequence[Description]) -> TrainingImages:
     """Join the lists of what taught some versions, as far as they keep one."""
-    known = Taught()
+    known = TrainingImages()
     for version in versions:
-        known = known | taught(version)
+        known = known | training_images(version)
     return replace(known, listed=True, sources=frozenset())
 
 
-def measured(other: Origin, new: Judged, candidate: Origin, say: Say) -> Judged:
+def evaluate_target(other: Origin, new: ScoredEvaluation, candidate: Origin, log: Log) -> ScoredEvaluation:
     """Score another version on the images that the candidate was judged on.
 
     Raises:
@@ -220,9 +221,9 @@ def measured(other: Origin, new: Judged, candidate: Origin, say: Say) -> Judged:
     own = other.described
     if same_weights(candidate.described, own):  # the same logits, read in another way
         view = own.preprocess.fingerprint
-        evaluation = assess(new.samples, new.scored, deliveries, model=own, named=other.model, view=view)
+        evaluation = summarize(new.samples, new.scored, deliveries, model=own, named=other.model, view=view)
         return replace(new, evaluation=evaluation)
-    return score(new.samples, other.model, deliveries, say, Manner(taught=Taught()))
+    return score(new.samples, other.model, deliveries, log, EvaluateOptions(training_images=TrainingImages()))
 
 
 def same_weights(one: Description, other: Description) -> bool:
@@ -234,17 +235,17 @@ def same_weights(one: Description, other: Description) -> bool:
     return alike[0] == alike[1] and alike[0][0] is not None
 
 
-def notes(candidate: Origin, other: Origin | None, new: Judged) -> list[str]:
+def notes(candidate: Origin, other: Origin | None, new: ScoredEvaluation) -> list[str]:
     """Say what a reader of the comparisons must know."""
     lines = ["AUROC and shares found are estimates, compared on the same images; false positives are an upper bound"]
     if other is None:
         return [*lines, "nothing is promoted and the base is not to be found: compared with nothing, as --first allows"]
     if same_weights(candidate.described, other.described):
         lines.append("both have the same weights: they differ in their thresholds alone")
-    known = taught(other.described)
+    known = training_images(other.described)
     if not known.listed:
         flattered = [sample for sample in new.samples if {sample.source, sample.part} & known.sources]
-        among = named(sample.source for sample in flattered)
+        among = join_names(sample.source for sample in flattered)
         lines.append(
             f"{other.digest} keeps no list of the images that taught it; "
             + (

@@ -18,11 +18,11 @@ from mole.errors import SettingsError
 from mole.measuring.metrics import average_precision
 from mole.views.preprocess import Preprocess
 from pipeline import registry
+from pipeline.tune.data.collection import Log
 from pipeline.tune.data.folders import reals_of
 from pipeline.tune.data.samples import Sample
-from pipeline.tune.judging.evaluate import Say
 from pipeline.tune.judging.perturbation import SHIPPED
-from pipeline.tune.judging.scoring import ANYWHERE, Runner, score
+from pipeline.tune.judging.scoring import DEFAULT_RUNNER, Runner, score
 
 NAME = "universal-fake-detect"
 SIDE, SEED = 224, 0
@@ -125,13 +125,13 @@ class Protocol(BaseModel):
         return next((own for own in self.sets if own.folder == folder), None)
 
 
-def follow(samples: Sequence[Sample], model: str, say: Say, *, runner: Runner = ANYWHERE) -> Protocol:
+def run_protocol(samples: Sequence[Sample], model: str, log: Log, *, runner: Runner = DEFAULT_RUNNER) -> Protocol:
     """Score the sets on a Ray that is connected already.
 
     Args:
         samples: as the layout of the published test folders gives them; the source of each is its set.
         model: a checkpoint folder, its URL, a registry (its promoted version) or `embedded`.
-        say: told which sets are absent, and where the checkpoint's own view is another.
+        log: receives progress messages, one line each.
         runner: where the detector runs.
 
     Raises:
@@ -150,7 +150,7 @@ def follow(samples: Sequence[Sample], model: str, say: Say, *, runner: Runner = 
     note = warning(own, spec)
     for line in (f"absent: {', '.join(absent)}" if absent else "", note):
         if line:
-            say(line)
+            log(line)
     needed = sorted({place for both in chosen.values() for places in both for place in places})
     scored = score([samples[place] for place in needed], model, [SHIPPED], spec=spec, runner=runner)
     logits = np.full(len(samples), np.nan)

@@ -15,19 +15,19 @@ from mole.measuring.metrics import Precision, Rate
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.judging import plots
 from pipeline.tune.judging.conclusion import GLOSSARY, conclusion
-from pipeline.tune.judging.evaluation import WORDS, Evaluation
-from pipeline.tune.judging.judgement import Figures
+from pipeline.tune.judging.evaluation import SEEN_LABELS, Evaluation
+from pipeline.tune.judging.generator_metrics import GeneratorMetrics
 from pipeline.tune.judging.logits import OVERALL, Logits
 from pipeline.tune.judging.perturbation import ALIGNED, SHIPPED
 from pipeline.tune.judging.thumbnails import mistakes
 
 TEMPLATE = "report.html.j2"
-SHOWN = 12
+MISTAKES_SHOWN = 12
 """Mistakes of each kind."""
 
 
 @dataclass(frozen=True)
-class Shown:
+class ReportTables:
     """An evaluation as tables show it, beside that of other images of the same version.
 
     Attributes:
@@ -37,8 +37,8 @@ class Shown:
     """
 
     evaluation: Evaluation
-    lines: list[Figures]
-    totals: list[Figures]
+    lines: list[GeneratorMetrics]
+    totals: list[GeneratorMetrics]
 
     @property
     def parts(self) -> int:
@@ -46,10 +46,10 @@ class Shown:
         return len(self.evaluation.parts)
 
     @classmethod
-    def of(cls, evaluation: Evaluation, deliveries: Sequence[str]) -> "Shown":
+    def of(cls, evaluation: Evaluation, deliveries: Sequence[str]) -> "ReportTables":
         """Line up the figures of some deliveries."""
         lines = [
-            evaluation.figures(name, delivery) for name in (*evaluation.generators, OVERALL) for delivery in deliveries
+            evaluation.metrics(name, delivery) for name in (*evaluation.generators, OVERALL) for delivery in deliveries
         ]
         return cls(evaluation, lines, [row for row in lines if row.generator == OVERALL])
 
@@ -69,7 +69,7 @@ def render(evaluation: Evaluation, samples: Sequence[Sample], table: Logits, not
     pictures = {
         "roc": plots.roc(curves),
         "precision_recall": plots.precision_recall(curves),
-        "reliability": plots.calibration({name: evaluation.figures(OVERALL, name).reliability for name in main}),
+        "reliability": plots.calibration({name: evaluation.metrics(OVERALL, name).reliability for name in main}),
         "histogram": plots.histogram(*table.against(OVERALL, SHIPPED), evaluation.calibration),
         "areas": _areas(evaluation),
         "flips": _flips(evaluation),
@@ -82,14 +82,14 @@ def render(evaluation: Evaluation, samples: Sequence[Sample], table: Logits, not
             evaluation=evaluation,
             main=main,
             overall=OVERALL,
-            words=WORDS,
-            shown=[Shown.of(found, main) for found in (evaluation, evaluation.apart) if found is not None],
+            words=SEEN_LABELS,
+            shown=[ReportTables.of(found, main) for found in (evaluation, evaluation.apart) if found is not None],
             conclusion=conclusion(evaluation),
             glossary=GLOSSARY,
             pictures=pictures,
-            false_positives=mistakes(samples, table, SHIPPED, bound, generated=False, most=SHOWN),
+            false_positives=mistakes(samples, table, SHIPPED, bound, generated=False, most=MISTAKES_SHOWN),
             false_negatives=mistakes(
-                samples, table, SHIPPED, evaluation.calibration.real_below, generated=True, most=SHOWN
+                samples, table, SHIPPED, evaluation.calibration.real_below, generated=True, most=MISTAKES_SHOWN
             ),
             notes=notes,
         )
@@ -101,16 +101,16 @@ def environment() -> Environment:
     made = Environment(
         loader=PackageLoader("pipeline.tune.judging", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    made.filters |= {"rate": told_rate, "precision": told_precision, "file": lambda uri: PurePath(uri).name}
+    made.filters |= {"rate": format_rate, "precision": format_precision, "file": lambda uri: PurePath(uri).name}
     return made
 
 
-def told_rate(rate: Rate | None) -> str:
+def format_rate(rate: Rate | None) -> str:
     """Write a share with its interval."""
     return "" if rate is None else f"{rate.share:.1%} ({rate.low:.1%} to {rate.high:.1%})"
 
 
-def told_precision(precision: Precision) -> str:
+def format_precision(precision: Precision) -> str:
     """Write a precision with its bounds."""
     value = "none called" if precision.value is None else f"{precision.value:.1%}"
     return f"{value} ({precision.low:.1%} to {precision.high:.1%})"

@@ -39,7 +39,7 @@ class Runner:
     batch_size: int | None = None
 
 
-ANYWHERE = Runner()
+DEFAULT_RUNNER = Runner()
 
 
 def score(
@@ -48,7 +48,7 @@ def score(
     deliveries: Sequence[str],
     *,
     spec: Preprocess | None = None,
-    runner: Runner = ANYWHERE,
+    runner: Runner = DEFAULT_RUNNER,
 ) -> pa.Table:
     """Score samples on a Ray that is connected already.
 
@@ -77,7 +77,9 @@ def score(
     blocks = max(1, -(-len(samples) * len(deliveries) // layout.batch_size))
     images: Dataset = ray.data.from_arrow(rows).repartition(min(blocks, max(1, len(samples))))
     views = images.map_batches(
-        partial(workers.view_samples, deliveries=tuple(deliveries), spec=chosen), batch_size=None, batch_format="pyarrow"
+        partial(workers.view_samples, deliveries=tuple(deliveries), spec=chosen),
+        batch_size=None,
+        batch_format="pyarrow",
     )
     scored: Dataset = views.map_batches(
         workers.Scorer,

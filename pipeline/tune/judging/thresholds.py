@@ -13,7 +13,7 @@ from mole.measuring.metrics import share_above
 UNNAMED = "a collection that it does not name"
 
 
-def placed(
+def calibration_at(
     real_R: FloatArray, bounds: tuple[float, float], fitted: tuple[float, float], *, collection: str | None
 ) -> Calibration:
     """Put the bounds of a verdict where real images ask for, and never against the evidence.
@@ -43,7 +43,7 @@ def placed(
     )
 
 
-def told(calibration: Calibration) -> str:
+def threshold_text(calibration: Calibration) -> str:
     """Say how logits are read from now on, and of which images that holds."""
     low, high = calibration.false_positive_interval or (0.0, 1.0)
     return (
@@ -59,6 +59,6 @@ def measured_on(description: Description) -> str:
     return description.calibration.collection or UNNAMED
 
 
-def named(sources: Iterable[str]) -> str:
+def join_names(sources: Iterable[str]) -> str:
     """Name several sources as one collection, in order."""
     return ", ".join(sorted(set(sources)))

@@ -9,7 +9,7 @@ from pipeline.images.decode import Fault
 from pipeline.images.thumbnail import shrunk
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.judging.logits import Logits
-from pipeline.tune.judging.viewing import opened
+from pipeline.tune.judging.viewing import open_picture
 
 SIDE = 160
 QUALITY = 80
@@ -53,7 +53,7 @@ def mistakes(
 
 def thumbnail(sample: Sample) -> str:
     """Make a small JPEG of a sample, as a data URL; empty where it cannot be read."""
-    _, pixels_3HW = opened(sample)
+    _, pixels_3HW = open_picture(sample)
     if isinstance(pixels_3HW, Fault):
         return ""
     return shrunk(pixels_3HW.numpy(), SIDE, QUALITY)[0]

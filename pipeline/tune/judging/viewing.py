@@ -19,7 +19,7 @@ VIEWED = pa.schema([*FACTS, ("pixels", pa.large_binary())])
 """A sample in one delivery; `pixels` are its views, uint8 (C, 3, S, S), null where `status` is not `ok`."""
 
 
-def viewed(rows: pa.Table, deliveries: Sequence[str], spec: Preprocess) -> pa.Table:
+def view_samples(rows: pa.Table, deliveries: Sequence[str], spec: Preprocess) -> pa.Table:
     """View each sample of a block in each delivery.
 
     Args:
@@ -34,7 +34,7 @@ def viewed(rows: pa.Table, deliveries: Sequence[str], spec: Preprocess) -> pa.Ta
     made = []
     samples = from_table(rows.select(SCHEMA.names))
     for place, sample in zip(rows[PLACE[0]].to_pylist(), samples, strict=True):
-        digest, picture = opened(sample)
+        digest, picture = open_picture(sample)
         for name, act in acts:
             row = {"place": place, "delivery": name, "digest": digest, "status": str(Status.OK), "detail": None}
             if isinstance(picture, Fault):
@@ -46,7 +46,7 @@ def viewed(rows: pa.Table, deliveries: Sequence[str], spec: Preprocess) -> pa.Ta
     return pa.Table.from_pylist(made, VIEWED)
 
 
-def opened(sample: Sample) -> tuple[str | None, torch.Tensor | Fault]:
+def open_picture(sample: Sample) -> tuple[str | None, torch.Tensor | Fault]:
     """Read a sample.
 
     Returns:

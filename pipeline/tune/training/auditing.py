@@ -9,13 +9,13 @@ from mole.errors import SettingsError
 from pipeline.telemetry.terminal import Ticker
 from pipeline.tune.data.align import Aligner, aligner
 from pipeline.tune.data.audit import audit, verdict_of
-from pipeline.tune.data.collection import Collection, Say
+from pipeline.tune.data.collection import Collection, Log
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.data.split import TRAIN
 from pipeline.tune.training.recipe import Recipe
 
 
-def choose_aligner(settings: Recipe, collection: Collection, say: Say) -> Aligner | None:
+def choose_aligner(settings: Recipe, collection: Collection, log: Log) -> Aligner | None:
     """Audit what is to be trained on, and choose whether both classes get one form.
 
     Raises:
@@ -24,7 +24,7 @@ def choose_aligner(settings: Recipe, collection: Collection, say: Say) -> Aligne
     rows = collection.rows_of(TRAIN)
     Ticker.shown().enter("comparing the classes")
     verdict = verdict_of(audit(collection.of(TRAIN), rows, seed=settings.seed), settings.most_leak)
-    say(f"audit of the training split: {verdict.told}")
+    log(f"audit of the training split: {verdict.told}")
     if verdict.leaks and not (settings.align or settings.accept_leak):
         raise SettingsError(f"{verdict.told}; train with --align, or know better and say --accept-leak")
     if not settings.align:

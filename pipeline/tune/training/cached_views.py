@@ -14,13 +14,13 @@ from pipeline.storage import storage
 from pipeline.tune.data.collection import TEST, VALIDATION, Collection
 from pipeline.tune.data.samples import to_table
 from pipeline.tune.data.split import TRAIN
-from pipeline.tune.training.view_requests import AUGMENTED, CLEAN, ViewRequest, view_keys
-from pipeline.tune.training.sampling import PictureAligner, DatasetSpec
 from pipeline.tune.training.caching import fill_cache
 from pipeline.tune.training.recipe import NO_TOKENS, Recipe
+from pipeline.tune.training.sampling import DatasetSpec, PictureAligner
 from pipeline.tune.training.task import Task
 from pipeline.tune.training.token_cache import TokenCache, cache_folder
 from pipeline.tune.training.trunk import needs_tokens
+from pipeline.tune.training.view_requests import AUGMENTED, CLEAN, ViewRequest, view_keys
 
 TOKENS_FOLDER = "tokens"
 """The folder of a run's own tokens."""
@@ -65,7 +65,9 @@ class CachedDetector:
 
 
 def cache_views(
-    detectors: Sequence[CachedDetector], data: tuple[Collection, PictureAligner | None], groups: Mapping[str, Sequence[ViewRequest]]
+    detectors: Sequence[CachedDetector],
+    data: tuple[Collection, PictureAligner | None],
+    groups: Mapping[str, Sequence[ViewRequest]],
 ) -> dict[str, tuple[str, ...]]:
     """Make the views that are not kept yet, each once for all detectors, and name them by their keys.
 
@@ -82,7 +84,10 @@ def cache_views(
         ModelError: the tower cannot be used.
     """
     first = detectors[0]
-    made, digests = DatasetSpec(to_table(data[0].samples), first.task.spec, data[1]), data[0].survey["digest"].to_pylist()
+    made, digests = (
+        DatasetSpec(to_table(data[0].samples), first.task.spec, data[1]),
+        data[0].survey["digest"].to_pylist(),
+    )
     names = {group: tuple(view_keys(wants, made, digests, seed=first.task.seed)) for group, wants in groups.items()}
     every = {key: want for group in groups for key, want in zip(names[group], groups[group], strict=True)}
     for one in detectors:
@@ -107,7 +112,10 @@ def requested_views(
     """
     singles, crops = range(len(spec.singles)), range(spec.crops)
     training = [
-        ViewRequest(place, AUGMENTED, turn, crop) for place in places[TRAIN] for turn in range(rounds) for crop in singles
+        ViewRequest(place, AUGMENTED, turn, crop)
+        for place in places[TRAIN]
+        for turn in range(rounds)
+        for crop in singles
     ]
     watched = [ViewRequest(place, CLEAN, crop=crop) for place in places[VALIDATION] for crop in singles]
     shown = {name: [ViewRequest(place, name, crop=crop) for place in places[TEST] for crop in crops] for name in judged}

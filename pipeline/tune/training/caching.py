@@ -16,10 +16,10 @@ from ray.data import ActorPoolStrategy, Dataset
 from pipeline.runtime import cluster
 from pipeline.telemetry.terminal import Ticker
 from pipeline.tune import workers
-from pipeline.tune.training.view_requests import REQUEST_SCHEMA, ViewRequest
 from pipeline.tune.training.sampling import DatasetSpec
 from pipeline.tune.training.task import Task
 from pipeline.tune.training.token_cache import TokenCache
+from pipeline.tune.training.view_requests import REQUEST_SCHEMA, ViewRequest
 
 BLOCK_VIEWS = 32
 """Views of a block: some 10 MB of tokens."""
@@ -48,7 +48,8 @@ def fill_cache(tasks: Mapping[str, Task], wanted: Mapping[str, ViewRequest], mad
     in_order = sorted(absent, key=lambda key: absent[key])
     columns = [list(column) for column in zip(*(absent[key] for key in in_order), strict=True)]
     rows = pa.Table.from_arrays(
-        [pa.array(column, kind) for column, kind in zip(columns, REQUEST_SCHEMA.types, strict=True)], schema=REQUEST_SCHEMA
+        [pa.array(column, kind) for column, kind in zip(columns, REQUEST_SCHEMA.types, strict=True)],
+        schema=REQUEST_SCHEMA,
     )
     rows = rows.append_column("key", pa.array(in_order))
     blocks = -(-len(rows) // BLOCK_VIEWS)

@@ -16,18 +16,18 @@ from pipeline.runtime import cluster
 from pipeline.storage import storage
 from pipeline.telemetry.terminal import Ticker
 from pipeline.tune import workers
-from pipeline.tune.data.collection import TEST, VALIDATION, Collection, Say, collect
+from pipeline.tune.data.collection import TEST, VALIDATION, Collection, Log, collect
 from pipeline.tune.data.split import TRAIN, split_of
 from pipeline.tune.judging.card import card
-from pipeline.tune.judging.held import rows
-from pipeline.tune.judging.ladder import Cost, Ladder, climb
+from pipeline.tune.judging.comparison import Cost, MethodComparison, compare_methods
+from pipeline.tune.judging.held_out import held_out_rows
 from pipeline.tune.training.auditing import choose_aligner, has_both_classes, has_validation
 from pipeline.tune.training.bases import base_checkpoint
-from pipeline.tune.training.fold import FoldResult
 from pipeline.tune.training.cached_views import CachedDetector, cache_views, requested_views
-from pipeline.tune.training.training_run import TrainingRun, is_held_out, prepare, task_of
+from pipeline.tune.training.fold import FoldResult
 from pipeline.tune.training.recipe import NO_TOKENS, Recipe
 from pipeline.tune.training.settings import CrossvalidateSettings
+from pipeline.tune.training.training_run import TrainingRun, is_held_out, prepare, task_of
 
 DEFAULT_METHOD = "recipe"
 """The name of a recipe without variations."""
@@ -51,12 +51,12 @@ class FoldJob:
     run: TrainingRun
 
 
-def crossvalidate(settings: CrossvalidateSettings, say: Say) -> Ladder:
+def crossvalidate(settings: CrossvalidateSettings, log: Log) -> MethodComparison:
     """Compare the variations of a recipe on collections that none of them saw, and write the figures.
 
     Args:
         settings: the recipe, its variations and the folds.
-        say: told of each step.
+        log: receives progress messages, one line each.
 
     Raises:
         SettingsError: samples, folds or variations are refused.
@@ -71,25 +71,29 @@ def crossvalidate(settings: CrossvalidateSettings, say: Say) -> Ladder:
     settings = settings.model_copy(update={"tokens": kept})
     variations = {name: settings.varied(name) for name in settings.methods} or {DEFAULT_METHOD: settings}
     place = storage.absolute(str(settings.output))
-    bases = {name: base_checkpoint(recipe, place) for name, recipe in variations.items()}  # refused before anything is started
+    bases = {
+        name: base_checkpoint(recipe, place) for name, recipe in variations.items()
+    }  # refused before anything is started
     Ticker.shown().enter("starting Ray")
     with (
         cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
         cluster.own_errors(),
     ):
-        collection = collect(settings, say)
+        collection = collect(settings, log)
         check_folds(collection, settings)
         collection = without_shared_groups(collection, settings.folds)
         fill_caches([(recipe, *bases[name]) for name, recipe in variations.items()], settings, collection)
         jobs: list[FoldJob] = []
         for name, recipe in variations.items():
-            jobs += prepare_folds(name, (recipe, *bases[name]), settings, collection, say)
+            jobs += prepare_folds(name, (recipe, *bases[name]), settings, collection, log)
         layout = cluster.lay_out(settings.device, actors=None, batch_size=None, rows_per_file=None)
-        found = list(train_folds(jobs, settings.workers, layout.device, say))
+        found = list(train_folds(jobs, settings.workers, layout.device, log))
     table = pa.concat_tables([part for job, one in zip(jobs, found, strict=True) for part in logit_rows(job, one)])
     costs = {name: method_cost(bases[name][1], jobs, found, name) for name in variations}
     measured = f"{datetime.now(UTC):%F}, {settings.workers} trainings side by side on {layout.device}"
-    return write_results(settings, table, climb(table, costs, aim=settings.false_positive_rate, measured=measured))
+    return write_results(
+        settings, table, compare_methods(table, costs, aim=settings.false_positive_rate, measured=measured)
+    )
 
 
 def prepare_folds(
@@ -97,7 +101,7 @@ def prepare_folds(
     begun: tuple[Recipe, str, Description],
     settings: CrossvalidateSettings,
     collection: Collection,
-    say: Say,
+    log: Log,
 ) -> Iterator[FoldJob]:
     """Lay down the folds of a method, and make the tokens that are not there yet.
 
@@ -106,7 +110,7 @@ def prepare_folds(
         begun: its recipe, and the base by its name and as it is.
         settings: the folds, and what they are judged in.
         collection: all samples.
-        say: told of each fold.
+        log: receives progress messages, one line each.
 
     Yields:
         A job a fold.
@@ -115,8 +119,8 @@ def prepare_folds(
     runs = storage.absolute(str(settings.output / RUNS))
     for number, names in enumerate(settings.folds):
         own = fold_split(collection, names, recipe)
-        say(f"{method}, fold {number}, without {', '.join(names)}: {own}")
-        chosen = choose_aligner(recipe, own, say)
+        log(f"{method}, fold {number}, without {', '.join(names)}: {own}")
+        chosen = choose_aligner(recipe, own, log)
         task = task_of(recipe, (named, base), own, runs)
         yield FoldJob(method, number, own, prepare(recipe, task, base, (own, chosen), judged=settings.judged))
 
@@ -199,7 +203,7 @@ def check_folds(collection: Collection, settings: CrossvalidateSettings) -> None
             )
 
 
-def train_folds(jobs: Sequence[FoldJob], side_by_side: int, device: str, say: Say) -> Iterator[FoldResult]:
+def train_folds(jobs: Sequence[FoldJob], side_by_side: int, device: str, log: Log) -> Iterator[FoldResult]:
     """Run the trainings, so many at a time, and give what they found in their order."""
     run = ray.remote(workers.train_fold).options(num_cpus=1, num_gpus=1 if device == "cuda" else 0)
     begun: list[ray.ObjectRef[FoldResult]] = []
@@ -211,7 +215,7 @@ def train_folds(jobs: Sequence[FoldJob], side_by_side: int, device: str, say: Sa
                 begun.append(run.remote(laid.task, laid.cached, laid.plan, laid.test_views, device))
             found = ray.get(begun[number])
             ticker.advance()
-            say(f"{job.method}, fold {job.number}: {found.seconds:.0f} s")
+            log(f"{job.method}, fold {job.number}: {found.seconds:.0f} s")
             yield found
 
 
@@ -219,7 +223,7 @@ def logit_rows(job: FoldJob, found: FoldResult) -> list[pa.Table]:
     """Write the logits of a fold as rows of `HELD`."""
     samples = job.collection.of(TEST)
     return [
-        rows(samples, np.array(logits, np.float32), method=job.method, fold=job.number, delivery=delivery)
+        held_out_rows(samples, np.array(logits, np.float32), method=job.method, fold=job.number, delivery=delivery)
         for delivery, logits in found.logits.items()
     ]
 
@@ -242,10 +246,12 @@ def tower_blocks(base: Description, reads: Sequence[int]) -> int:
     return reads[-1] if reads else (backbone.architecture or architecture_of(backbone.name)).layers
 
 
-def write_results(settings: CrossvalidateSettings, table: pa.Table, ladder: Ladder) -> Ladder:
+def write_results(settings: CrossvalidateSettings, table: pa.Table, ladder: MethodComparison) -> MethodComparison:
     """Write logits and figures into the output."""
     settings.output.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, settings.output / LOGITS)
     (settings.output / FIGURES).write_text(ladder.model_dump_json(indent=2) + "\n")
-    (settings.output / CARDS).write_text("\n".join(f"# {method}\n\n{card(ladder, method)}" for method in ladder.methods))
+    (settings.output / CARDS).write_text(
+        "\n".join(f"# {method}\n\n{card(ladder, method)}" for method in ladder.methods)
+    )
     return ladder

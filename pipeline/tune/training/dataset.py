@@ -8,8 +8,8 @@ import ray.data
 from ray.data import Dataset
 
 from pipeline.tune import workers
-from pipeline.tune.training.sampling import Batch, SamplingPlan, DatasetSpec
 from pipeline.tune.training.checkpoints import latest_record
+from pipeline.tune.training.sampling import Batch, DatasetSpec, SamplingPlan
 
 MAX_BLOCK_BYTES = 1 << 40
 """A block is a worker's share of a step, whatever bound another job of this process has set: a cut one would not be."""

@@ -4,7 +4,7 @@ import json
 import math
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,32 +19,31 @@ from pipeline.runtime import cluster
 from pipeline.storage import storage
 from pipeline.storage.folder import walk
 from pipeline.telemetry.terminal import Ticker
-from pipeline.tune.data.collection import CALIBRATION, TEST, VALIDATION, Collection, collect
-from pipeline.tune.data.manifest import MANIFEST, inherited
+from pipeline.tune.data.collection import CALIBRATION, TEST, VALIDATION, Collection, Log, collect
+from pipeline.tune.data.manifest import MANIFEST, with_parent_images
 from pipeline.tune.data.split import TRAIN
 from pipeline.tune.judging.evaluate import evaluate
 from pipeline.tune.judging.evaluation import Evaluation
-from pipeline.tune.judging.thresholds import told
+from pipeline.tune.judging.thresholds import threshold_text
 from pipeline.tune.training import metrics_log
 from pipeline.tune.training.auditing import choose_aligner, has_both_classes, has_validation
 from pipeline.tune.training.bases import starting_checkpoint
 from pipeline.tune.training.cached_views import TOKENS_FOLDER
-from pipeline.tune.training.training_run import prepare, task_of
 from pipeline.tune.training.settings import FinetuneSettings
 from pipeline.tune.training.task import Task
 from pipeline.tune.training.trainer import TrainingResult, train
+from pipeline.tune.training.training_run import prepare, task_of
 from pipeline.tune.training.version import (
     EVALUATION,
     HISTORY,
     calibrate,
     crossvalidated_metrics,
     provenance_of,
-    version_files,
     rates_of,
+    version_files,
     write_checkpoint,
 )
 
-Say = Callable[[str], None]
 FINISHED = "finished.json"
 QUICK: dict[str, Any] = {
     "most": 40,
@@ -80,7 +79,7 @@ class FinetuneResult:
     evaluation: Evaluation | None
 
 
-def finetune(given: FinetuneSettings, say: Say) -> FinetuneResult:
+def finetune(given: FinetuneSettings, log: Log) -> FinetuneResult:
     """Train a detector and put it into the registry.
 
     Raises:
@@ -90,7 +89,7 @@ def finetune(given: FinetuneSettings, say: Say) -> FinetuneResult:
     """
     settings = with_quick_settings(given).varied(given.method)
     if settings.quick:
-        say("quick: " + ", ".join(f"{name} {getattr(settings, name)}" for name in QUICK))
+        log("quick: " + ", ".join(f"{name} {getattr(settings, name)}" for name in QUICK))
     if settings.calibrate_from is not None:
         crossvalidated_metrics(settings.calibrate_from, settings.method)  # refused now and not after hours
     place = Registry(settings.registry)
@@ -102,21 +101,21 @@ def finetune(given: FinetuneSettings, say: Say) -> FinetuneResult:
     ):
         shares = {VALIDATION: settings.validation_share, CALIBRATION: settings.calibration_share}
         shares[TEST] = settings.test_share
-        collection = collect(settings, say, shares=shares, hold_out=settings.hold_out)
+        collection = collect(settings, log, shares=shares, hold_out=settings.hold_out)
         check_splits(collection, settings)
         check_batch_size(settings)
         shelf, keep = storage.join(place.url, "runs"), settings.init_from is not None
         task = task_of(settings, (where, base), collection, shelf, keep_adapters=keep)
         finished = find_finished(place, task.run, collection)
         if finished is not None:
-            say(f"this training has ended before, with version {finished.digest}")
+            log(f"this training has ended before, with version {finished.digest}")
             return finished
-        chosen = choose_aligner(settings, collection, say)
+        chosen = choose_aligner(settings, collection, log)
         layout = cluster.lay_out(settings.device, actors=None, batch_size=None, rows_per_file=None)
-        with journal.following(task.run, say):
+        with metrics_log.logging_epochs(task.run, log):
             laid = prepare(settings, task, base, (collection, chosen))
             trained = train(laid, processes=settings.workers, gpu=layout.device == "cuda")
-        return finish(settings, place, (base, task, collection), trained, say)
+        return finish(settings, place, (base, task, collection), trained, log)
 
 
 def finish(
@@ -124,7 +123,7 @@ def finish(
     place: Registry,
     begun: tuple[Description, Task, Collection],
     trained: TrainingResult,
-    say: Say,
+    log: Log,
 ) -> FinetuneResult:
     """Calibrate what was trained, measure it on the test split, and put it into the registry.
 
@@ -133,7 +132,7 @@ def finish(
         place: the registry.
         begun: what it began from, the task, and the samples.
         trained: what came of it.
-        say: told the calibration.
+        log: receives progress messages, one line each.
 
     Raises:
         StorageError: a store failed.
@@ -145,16 +144,20 @@ def finish(
         draft = write_checkpoint(Path(folder) / "draft", base, task, trained.adapters, Calibration(), {})
         shelved = drafts.version(drafts.add(draft.folder, {}))
         calibration = calibrate(settings, collection, shelved)
-        say(told(calibration))
+        log(threshold_text(calibration))
         origin = provenance_of(settings, collection, base, trained)
         final = write_checkpoint(Path(folder) / "final", base, task, trained.adapters, calibration, origin)
         manifest = collection.manifest()
         if task.keep_adapters:
-            manifest = inherited(manifest, base)
+            manifest = with_parent_images(manifest, base)
         shelved = drafts.version(drafts.add(final.folder, {MANIFEST: manifest}))  # which tells what it saw
-        measured = evaluate(tested, shelved, EVALUATED, say) if has_both_classes(tested) else None
+        measured = evaluate(tested, shelved, EVALUATED, log) if has_both_classes(tested) else None
         Ticker.shown().enter("writing the version")
-        files = version_files(collection, trained, origin, measured) | {MANIFEST: manifest} | rates_of(settings, final.digest)
+        files = (
+            version_files(collection, trained, origin, measured)
+            | {MANIFEST: manifest}
+            | rates_of(settings, final.digest)
+        )
         digest = place.add(final.folder, files)
     for left in walk(storage.join(drafts.url, registry.VERSIONS)):
         storage.remove(left.url)

@@ -14,9 +14,9 @@ import torch
 
 from mole.model.detector import learned
 from pipeline.storage import storage
-from pipeline.tune.training.sampling import SamplingPlan
 from pipeline.tune.training.loaders import CachedLoader, cached_logits
 from pipeline.tune.training.loop import WorkerContext, build_learner, train_loop
+from pipeline.tune.training.sampling import SamplingPlan
 from pipeline.tune.training.task import CachedViews, Task
 from pipeline.tune.training.token_cache import TokenCache
 
@@ -38,7 +38,9 @@ class FoldResult:
     seconds: float
 
 
-def train_fold(task: Task, kept: CachedViews, draws: SamplingPlan, judged: Mapping[str, tuple[str, ...]], *, device: str = "cpu") -> FoldResult:
+def train_fold(
+    task: Task, kept: CachedViews, draws: SamplingPlan, judged: Mapping[str, tuple[str, ...]], *, device: str = "cpu"
+) -> FoldResult:
     """Train, or go on where an earlier run was killed, and score what was held out.
 
     Args:

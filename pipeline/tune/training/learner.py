@@ -134,7 +134,9 @@ class Learner:
         self.load_state(without_untrained_experts(self.detector, self.stage.learns, fresh | kept))
         self.best = self.state()
         self.trainable = trainable_masks(self.detector, self.stage.learns)
-        self.partly_frozen = {name: own for name, own in learned(self.detector).items() if not bool(self.trainable[name].all())}
+        self.partly_frozen = {
+            name: own for name, own in learned(self.detector).items() if not bool(self.trainable[name].all())
+        }
         course = self.schedule
         self.optimizer = optimizer_for(self.detector, Rates(course.head_rate, course.expert_rate, course.decay))
         self.peak_rates = [float(group["lr"]) for group in self.optimizer.param_groups]

@@ -14,8 +14,8 @@ from ray.data import DataIterator
 from torch import Tensor
 
 from mole.errors import LawError
-from pipeline.tune.training.sampling import PADDING, SamplingPlan
 from pipeline.tune.training.learner import Learner
+from pipeline.tune.training.sampling import PADDING, SamplingPlan
 from pipeline.tune.training.task import CachedViews
 from pipeline.tune.training.token_cache import TokenCache
 

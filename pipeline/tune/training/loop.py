@@ -24,10 +24,10 @@ from mole.measuring.metrics import auroc
 from mole.training.step import StepReport
 from pipeline import registry
 from pipeline.storage import storage
-from pipeline.tune.training.sampling import PADDING
-from pipeline.tune.training.loaders import BatchLoader, WorkerRank
+from pipeline.tune.training.checkpoints import last_checkpoint, save_checkpoint
 from pipeline.tune.training.learner import Learner, all_gather
-from pipeline.tune.training.checkpoints import save_checkpoint, last_checkpoint
+from pipeline.tune.training.loaders import BatchLoader, WorkerRank
+from pipeline.tune.training.sampling import PADDING
 from pipeline.tune.training.task import METRICS, MIXING, SHARES, Task
 from pipeline.tune.training.trunk import fresh_detector
 

@@ -21,15 +21,15 @@ POLL_SECONDS = 2.0  # between two looks at what the workers left
 
 
 @contextmanager
-def logging_epochs(run: str, say: Callable[[str], None]) -> Iterator[None]:
+def logging_epochs(run: str, log: Callable[[str], None]) -> Iterator[None]:
     """Tell each epoch as soon as the workers have left its figures in the run's folder, until the block ends.
 
     Args:
         run: the folder URL of the run; TensorBoard's events go below it where it is local.
-        say: told a line an epoch.
+        log: receives progress messages, one line each.
     """
     ended = threading.Event()
-    journal = MetricsLog(run, say)
+    journal = MetricsLog(run, log)
 
     def follow() -> None:
         while not ended.wait(POLL_SECONDS):
@@ -49,8 +49,8 @@ def logging_epochs(run: str, say: Callable[[str], None]) -> Iterator[None]:
 class MetricsLog:
     """One reader of a run's figures; an epoch is told once."""
 
-    def __init__(self, run: str, say: Callable[[str], None]) -> None:
-        self.run, self.log = run, say
+    def __init__(self, run: str, log: Callable[[str], None]) -> None:
+        self.run, self.log = run, log
         self.logged = set(epoch_files(run))
         self.board = SummaryWriter(storage.join(run, "tensorboard")) if storage.is_local(run) else None
         if mlflow is not None:

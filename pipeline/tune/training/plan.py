@@ -17,7 +17,9 @@ GENERATED = "generated"
 """The kind of a generated image that was made of no photograph."""
 
 
-def sampling_plan(task: Task, samples: Sequence[Sample], *, contents: Sequence[str], rounds: int | None, views: int) -> SamplingPlan:
+def sampling_plan(
+    task: Task, samples: Sequence[Sample], *, contents: Sequence[str], rounds: int | None, views: int
+) -> SamplingPlan:
     """Lay down what each step sees.
 
     Args:

@@ -94,7 +94,9 @@ def sample_epochs(
         SettingsError: one of the classes is empty.
     """
     weight_N = balanced_weights(kinds, contents)
-    drawn = [systematic_sample(weight_N, steps * batch_size, np.random.default_rng((seed, epoch))) for epoch in range(epochs)]
+    drawn = [
+        systematic_sample(weight_N, steps * batch_size, np.random.default_rng((seed, epoch))) for epoch in range(epochs)
+    ]
     rounds = np.repeat(np.arange(epochs), steps * batch_size)
     return SamplingPlan(np.concatenate([np.empty(0, np.int64), *drawn]), rounds, np.zeros_like(rounds), batch_size)
 

@@ -24,11 +24,11 @@ from pipeline.storage import storage
 from pipeline.telemetry.asking import counting
 from pipeline.telemetry.terminal import Ticker
 from pipeline.tune import workers
-from pipeline.tune.training.learner import MERGED
-from pipeline.tune.training.training_run import TrainingRun
 from pipeline.tune.training.checkpoints import last_checkpoint
+from pipeline.tune.training.dataset import training_dataset, validation_dataset
+from pipeline.tune.training.learner import MERGED
 from pipeline.tune.training.task import METRICS, MIXING
-from pipeline.tune.training.dataset import validation_dataset, training_dataset
+from pipeline.tune.training.training_run import TrainingRun
 
 RETRIES = 3
 """How often a worker may die before the run gives up; the next command goes on from its last checkpoint."""

@@ -13,12 +13,12 @@ from pipeline.tune.data.clusters import contents
 from pipeline.tune.data.collection import TEST, VALIDATION, Collection
 from pipeline.tune.data.samples import Sample, to_table
 from pipeline.tune.data.split import TRAIN
-from pipeline.tune.training.sampling import PictureAligner, SamplingPlan, DatasetSpec, balanced_weights
-from pipeline.tune.training.cached_views import CachedDetector, cache_views, token_folder, requested_views
-from pipeline.tune.training.plan import sampling_plan, includes
-from pipeline.tune.training.recipe import RUNTIME_SETTINGS, NO_TOKENS, DETECTOR_SETTINGS, Recipe
+from pipeline.tune.training.cached_views import CachedDetector, cache_views, requested_views, token_folder
+from pipeline.tune.training.plan import includes, sampling_plan
+from pipeline.tune.training.recipe import DETECTOR_SETTINGS, NO_TOKENS, RUNTIME_SETTINGS, Recipe
+from pipeline.tune.training.sampling import DatasetSpec, PictureAligner, SamplingPlan, balanced_weights
 from pipeline.tune.training.stages import EXPERTS, ROUTER, SHARED
-from pipeline.tune.training.task import Schedule, CachedViews, Stage, Task
+from pipeline.tune.training.task import CachedViews, Schedule, Stage, Task
 from pipeline.tune.training.token_cache import TokenCache
 from pipeline.tune.training.trunk import needs_tokens
 
@@ -121,7 +121,9 @@ def task_of(
         run=run,
         labels=tuple(sample.label for sample in validation),
         sources=tuple(sample.source for sample in validation),
-        stopping_generators=tuple(sorted({sample.source for sample in validation if is_held_out(sample, recipe.hold_out)})),
+        stopping_generators=tuple(
+            sorted({sample.source for sample in validation if is_held_out(sample, recipe.hold_out)})
+        ),
     )
 
 
@@ -168,7 +170,9 @@ def prepare(
         ModelError: the tower cannot be used.
     """
     collection, aligner = data
-    training, validation = (DatasetSpec(to_table(collection.of(split)), task.spec, aligner) for split in (TRAIN, VALIDATION))
+    training, validation = (
+        DatasetSpec(to_table(collection.of(split)), task.spec, aligner) for split in (TRAIN, VALIDATION)
+    )
     folder, views = token_folder(recipe, task.run), len(task.spec.singles)
     shown = [sample.content for sample in collection.of(TRAIN)]
     if folder is None:

@@ -21,13 +21,13 @@ from mole.errors import SettingsError
 from mole.measuring.calibration import Calibration
 from mole.measuring.fitting import fit_temperature, threshold_for
 from pipeline.tune.data.collection import CALIBRATION, Collection
-from pipeline.tune.data.manifest import MANIFEST, ORIGIN, UNLISTED, taught
+from pipeline.tune.data.manifest import MANIFEST, ORIGIN, UNLISTED, training_images
+from pipeline.tune.judging.comparison import MethodComparison, rates
 from pipeline.tune.judging.evaluation import Evaluation
-from pipeline.tune.judging.ladder import Ladder, rates
+from pipeline.tune.judging.held_out_metrics import HeldOutMetrics
 from pipeline.tune.judging.perturbation import SHIPPED
 from pipeline.tune.judging.scoring import score
-from pipeline.tune.judging.thresholds import named, placed
-from pipeline.tune.judging.unseen import Unseen
+from pipeline.tune.judging.thresholds import calibration_at, join_names
 from pipeline.tune.training import curves
 from pipeline.tune.training.recipe import RUNTIME_SETTINGS
 from pipeline.tune.training.settings import FinetuneSettings
@@ -95,18 +95,18 @@ def calibrate(settings: FinetuneSettings, collection: Collection, draft: str) ->
     real_N = logit_N[label_N == 0]
     above, _ = threshold_for(real_N, settings.false_positive_rate)
     below, _ = threshold_for(real_N, max(settings.unsure_rate, settings.false_positive_rate))
-    reals = named(sample.source for sample in samples if sample.label == 0)
-    return placed(real_N, (below, above), fit_temperature(logit_N, label_N), collection=reals)
+    reals = join_names(sample.source for sample in samples if sample.label == 0)
+    return calibration_at(real_N, (below, above), fit_temperature(logit_N, label_N), collection=reals)
 
 
-def crossvalidated_metrics(file: Path, method: str | None) -> Unseen:
+def crossvalidated_metrics(file: Path, method: str | None) -> HeldOutMetrics:
     """Take a method's figures from those of a cross-validation.
 
     Raises:
         SettingsError: the file holds none, or none of the method.
     """
     try:
-        ladder = Ladder.model_validate_json(file.read_bytes())
+        ladder = MethodComparison.model_validate_json(file.read_bytes())
     except (OSError, ValidationError) as reason:
         told = str(reason).splitlines()[0]
         raise SettingsError(f"--calibrate-from {str(file)!r} is refused: {told}; run crossvalidate again") from reason
@@ -120,7 +120,7 @@ def provenance_of(
     settings: FinetuneSettings, collection: Collection, base: Description, trained: TrainingResult
 ) -> dict[str, Any]:
     """Write where a version comes from; it is part of the checkpoint and so of its digest."""
-    known = taught(base)
+    known = training_images(base)
     before = {UNLISTED: sorted(known.sources)} if settings.init_from is not None and not known.listed else {}
     by = settings.calibrate_from
     return (

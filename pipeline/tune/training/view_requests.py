@@ -18,12 +18,14 @@ from mole.views.view import Pixels, view, views
 from pipeline.tune.data.augment import augment
 from pipeline.tune.data.samples import Sample, from_table, load
 from pipeline.tune.judging.perturbation import perturbation
-from pipeline.tune.training.sampling import PADDING, Batch, SamplingPlan, DatasetSpec
+from pipeline.tune.training.sampling import PADDING, Batch, DatasetSpec, SamplingPlan
 
 AUGMENTED, CLEAN = "augmented", "plain"
 """A random delivery, by its turn; and none, but that both classes are aligned where training is. Others are those of
 `perturbation`."""
-REQUEST_SCHEMA = pa.schema([("place", pa.int64()), ("delivery", pa.string()), ("turn", pa.int64()), ("crop", pa.int64())])
+REQUEST_SCHEMA = pa.schema(
+    [("place", pa.int64()), ("delivery", pa.string()), ("turn", pa.int64()), ("crop", pa.int64())]
+)
 
 
 class ViewRequest(NamedTuple):
@@ -60,7 +62,8 @@ def augmented_views(ids: Batch, draws: SamplingPlan, made: DatasetSpec, *, seed:
     number_B = ids["id"]
     columns = (draws.place_K[number_B], draws.variant_K[number_B], draws.view_K[number_B])
     wants = [
-        ViewRequest(place, AUGMENTED, turn, crop) for place, turn, crop in zip(*map(np.ndarray.tolist, columns), strict=True)
+        ViewRequest(place, AUGMENTED, turn, crop)
+        for place, turn, crop in zip(*map(np.ndarray.tolist, columns), strict=True)
     ]
     label_B = np.array(made.samples["label"].take(columns[0]), np.float32)
     return {
@@ -89,7 +92,8 @@ def clean_views(ids: Batch, made: DatasetSpec) -> Batch:
     pixels_B3SS = np.zeros((len(place_B), 3, made.spec.size, made.spec.size), np.uint8)
     there_B = place_B != PADDING
     wants = [
-        ViewRequest(place, crop=crop) for place, crop in zip(place_B[there_B].tolist(), crop_B[there_B].tolist(), strict=True)
+        ViewRequest(place, crop=crop)
+        for place, crop in zip(place_B[there_B].tolist(), crop_B[there_B].tolist(), strict=True)
     ]
     if wants:
         pixels_B3SS[there_B] = make_views(wants, made, seed=0)
@@ -138,7 +142,9 @@ def perturbed(pixels_3HW: Tensor, want: ViewRequest, sample: Sample, made: Datas
     """Deliver a decoded picture; uint8 (3, H, W), in other sizes out. Every other turn stays near its own scale."""
     if want.delivery not in (AUGMENTED, CLEAN):
         return perturbation(want.delivery)(pixels_3HW, crc32(f"{sample.uri}\0{want.delivery}".encode()))
-    own = augmentation_seed(sample, want.variant, seed) if want.delivery == AUGMENTED else augmentation_seed(sample, 0, 0)
+    own = (
+        augmentation_seed(sample, want.variant, seed) if want.delivery == AUGMENTED else augmentation_seed(sample, 0, 0)
+    )
     if made.aligner is not None:
         pixels_3HW = made.aligner.apply(pixels_3HW, own)
     return augment(pixels_3HW, own, near=want.variant % 2 == 1) if want.delivery == AUGMENTED else pixels_3HW

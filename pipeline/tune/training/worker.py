@@ -10,7 +10,7 @@ from ray.train.torch import get_device
 
 from pipeline.telemetry.tally import Teller
 from pipeline.tune.training.loaders import CachedLoader, StreamingLoader
-from pipeline.tune.training.loop import WorkerContext, ignore_step, build_learner, train_loop
+from pipeline.tune.training.loop import WorkerContext, build_learner, ignore_step, train_loop
 from pipeline.tune.training.task import Task
 
 

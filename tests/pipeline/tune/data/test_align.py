@@ -14,7 +14,7 @@ from pipeline.tune.data.align import Aligner, Form, aligner, fitted
 from pipeline.tune.data.encoding import encoding_of
 from pipeline.tune.data.leak import measure
 from pipeline.tune.data.samples import Sample, load, to_table
-from pipeline.tune.data.survey import SURVEY, look
+from pipeline.tune.data.survey import SURVEY, survey_rows
 
 ONE = Aligner((Form("jpeg", 83, 0, 90, 60),), 60)
 
@@ -26,7 +26,7 @@ def pixels(high: int, wide: int, seed: int = 0) -> Tensor:
 
 
 def surveyed(samples: list[Sample]) -> pa.Table:
-    return look(to_table(samples).append_column("place", pa.array(range(len(samples)))))
+    return survey_rows(to_table(samples).append_column("place", pa.array(range(len(samples)))))
 
 
 def test_a_picture_is_delivered_as_the_form_says() -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from mole.errors import SettingsError
 from pipeline.tune.data.audit import Audit, audit, verdict_of
 from pipeline.tune.data.samples import Sample, to_table
-from pipeline.tune.data.survey import look
+from pipeline.tune.data.survey import survey_rows
 from tests.pictures import faulty, picture
 
 
@@ -24,7 +24,9 @@ def written(folder: Path, name: str, data: bytes, *, label: int, source: str = "
 
 def audited(samples: list[Sample], splits: tuple[object, ...] = ()) -> Audit:
     """Survey in this process and audit."""
-    return audit(samples, look(to_table(samples).append_column("place", pa.array(range(len(samples))))), splits=splits)
+    return audit(
+        samples, survey_rows(to_table(samples).append_column("place", pa.array(range(len(samples))))), splits=splits
+    )
 
 
 def noise(seed: int, *, form: str = "jpeg", **how: object) -> bytes:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mole.errors import ModelError
-from pipeline.tune.data.autoencoder import Autoencoder, open_autoencoder, prepared
+from pipeline.tune.data.autoencoder import Autoencoder, bounded, open_autoencoder
 from pipeline.tune.data.samples import Sample, load
 
 
@@ -36,7 +36,7 @@ def test_a_large_one_is_made_smaller_first(photo: Tensor, autoencoder: Autoencod
 
 
 def test_both_of_a_pair_have_one_size(photo: Tensor, autoencoder: Autoencoder) -> None:
-    assert prepared(photo, 80).shape == autoencoder.reconstruct(photo, largest=80).shape
+    assert bounded(photo, 80).shape == autoencoder.reconstruct(photo, largest=80).shape
 
 
 def test_the_folder_decides_which_autoencoder_it_is(shared: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from mole.errors import SettingsError
 from pipeline.tune.data.layout import gather, recognise
-from pipeline.tune.data.reading import Reading
 from pipeline.tune.data.samples import open_sample
+from pipeline.tune.data.source_options import SourceOptions
 from tests.pictures import picture, write_shard
 
 
@@ -97,7 +97,7 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_shared_images_are_known_by_their_table_and_by_their_folders(shared: Path) -> None:
-    listed = recognise(str(shared / "data"), reading=Reading(split=["dcsan-imagen"]))
-    walked = recognise(str(shared / "data/images"), reading=Reading(split=["dcsan-imagen"]))
+    listed = recognise(str(shared / "data"), options=SourceOptions(split=["dcsan-imagen"]))
+    walked = recognise(str(shared / "data/images"), options=SourceOptions(split=["dcsan-imagen"]))
     assert len({sample.source for sample in listed.samples}) == 13
     assert {(s.uri, s.label, s.source) for s in listed.samples} == {(s.uri, s.label, s.source) for s in walked.samples}

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.tune.judging.conclusion import GLOSSARY, conclusion
-from pipeline.tune.judging.evaluation import WORDS, Evaluation
+from pipeline.tune.judging.evaluation import SEEN_LABELS, Evaluation
 from tests.judged import judge_here, labelled
 from tests.tiny import tiny_checkpoint
 
@@ -34,4 +34,4 @@ def test_near_guessing_is_called_that(found: Evaluation) -> None:
 
 
 def test_every_word_that_tells_images_apart_is_explained() -> None:
-    assert {WORDS["unseen"], WORDS["seen"], "AUROC", "threshold", "false positives"} <= GLOSSARY.keys()
+    assert {SEEN_LABELS["unseen"], SEEN_LABELS["seen"], "AUROC", "threshold", "false positives"} <= GLOSSARY.keys()

@@ -9,9 +9,9 @@ import pytest
 
 from mole.measuring.metrics import Precision, Rate
 from pipeline.tune.judging.conclusion import GLOSSARY
-from pipeline.tune.judging.evaluate import Judged
+from pipeline.tune.judging.evaluate import ScoredEvaluation
 from pipeline.tune.judging.logits import Logits
-from pipeline.tune.judging.report import render, told_precision, told_rate
+from pipeline.tune.judging.report import format_precision, format_rate, render
 from tests.judged import DELIVERIES, judge_here, labelled
 from tests.tiny import tiny_checkpoint
 
@@ -34,7 +34,7 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
+def judged(tmp_path_factory: pytest.TempPathFactory) -> ScoredEvaluation:
     """A tiny detector's judgement, of sources one of which has a name that is a page of its own."""
     folder = tmp_path_factory.mktemp("report")
     named = [replace(sample, source=HOSTILE) if sample.source == "painter" else sample for sample in labelled(folder)]
@@ -42,7 +42,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
 
 
 @pytest.fixture(scope="module")
-def page(judged: Judged) -> str:
+def page(judged: ScoredEvaluation) -> str:
     """The page."""
     table = Logits.of(judged.samples, judged.scored, DELIVERIES)
     return render(judged.evaluation, judged.samples, table, ["seen through another view"])
@@ -59,7 +59,7 @@ def test_a_name_is_text_and_never_a_tag(page: str) -> None:
     assert "&lt;script&gt;" in page
 
 
-def test_the_page_tells_every_generator_delivery_and_exclusion(judged: Judged, page: str) -> None:
+def test_the_page_tells_every_generator_delivery_and_exclusion(judged: ScoredEvaluation, page: str) -> None:
     for word in (
         "progan",
         "holiday",
@@ -82,24 +82,24 @@ def test_a_rate_that_was_refused_says_what_it_takes(page: str) -> None:
 
 
 def test_shares_are_written_with_their_bounds() -> None:
-    assert told_rate(Rate(1, 4, 0.25, 0.006, 0.806)) == "25.0% (0.6% to 80.6%)"
-    assert told_rate(None) == ""
-    assert told_precision(Precision(0.01, None, 0.0, 1.0)) == "none called (0.0% to 100.0%)"
+    assert format_rate(Rate(1, 4, 0.25, 0.006, 0.806)) == "25.0% (0.6% to 80.6%)"
+    assert format_rate(None) == ""
+    assert format_precision(Precision(0.01, None, 0.0, 1.0)) == "none called (0.0% to 100.0%)"
 
 
-def test_one_delivery_alone_is_a_page_too(judged: Judged) -> None:
+def test_one_delivery_alone_is_a_page_too(judged: ScoredEvaluation) -> None:
     alone = judge_here(judged.samples, Path(judged.evaluation.model), ("shipped",))
     table = Logits.of(alone.samples, alone.scored, ("shipped",))
     assert Page(render(alone.evaluation, alone.samples, table)).tags.count("svg") == 6
 
 
-def test_the_page_has_its_date_its_conclusion_and_what_its_words_mean(judged: Judged, page: str) -> None:
+def test_the_page_has_its_date_its_conclusion_and_what_its_words_mean(judged: ScoredEvaluation, page: str) -> None:
     assert judged.evaluation.made is not None and f"{judged.evaluation.made:%Y-%m-%d}" in page
     assert "of 18 reals are called generated" in page
     assert all(f"<dt>{term}</dt>" in page for term in GLOSSARY)
 
 
-def test_each_table_tells_seen_images_from_those_that_were_never_seen(judged: Judged) -> None:
+def test_each_table_tells_seen_images_from_those_that_were_never_seen(judged: ScoredEvaluation) -> None:
     apart = judged.evaluation.model_copy(update={"which": "seen"})
     both = judged.evaluation.model_copy(update={"which": "unseen", "apart": apart})
     page = render(both, judged.samples, Logits.of(judged.samples, judged.scored, DELIVERIES))
@@ -111,5 +111,5 @@ def test_each_table_tells_seen_images_from_those_that_were_never_seen(judged: Ju
         )
 
 
-def test_a_version_that_keeps_no_list_of_what_taught_it_says_so(judged: Judged, page: str) -> None:
+def test_a_version_that_keeps_no_list_of_what_taught_it_says_so(judged: ScoredEvaluation, page: str) -> None:
     assert "keeps no list of the images that taught it" in page

@@ -15,7 +15,7 @@ from pipeline.images.decode import Fault
 from pipeline.tune.data.samples import Sample, digest_of, load, to_table
 from pipeline.tune.judging.perturbation import perturbation
 from pipeline.tune.judging.scorer import PLACE
-from pipeline.tune.judging.viewing import VIEWED, opened, viewed
+from pipeline.tune.judging.viewing import VIEWED, open_picture, view_samples
 from tests.judged import labelled, score_here
 from tests.pictures import faulty
 from tests.tiny import tiny_checkpoint
@@ -58,11 +58,11 @@ def test_every_fault_is_a_row_in_every_delivery_and_none_is_lost(model: Path, tm
 
 
 def test_a_store_that_refuses_is_a_fault_with_its_reason(tmp_path: Path) -> None:
-    digest, fault = opened(Sample(str(tmp_path), 0, "photos"))
+    digest, fault = open_picture(Sample(str(tmp_path), 0, "photos"))
     assert isinstance(fault, Fault) and digest is None
     assert fault.status == "missing"
 
 
 def test_a_block_of_nothing_gives_nothing(model: Path) -> None:
     rows = to_table([]).append_column(PLACE[0], pa.array([], PLACE[1]))
-    assert viewed(rows, ("shipped",), load_checkpoint(model).preprocess).schema == VIEWED
+    assert view_samples(rows, ("shipped",), load_checkpoint(model).preprocess).schema == VIEWED

@@ -10,7 +10,7 @@ from mole.errors import SettingsError
 from pipeline.tune.data.collection import Collection
 from pipeline.tune.data.samples import to_table
 from pipeline.tune.data.split import TRAIN
-from pipeline.tune.data.survey import look
+from pipeline.tune.data.survey import survey_rows
 from pipeline.tune.training.auditing import choose_aligner
 from tests.pipeline.tune.data.test_audit import alike
 from tests.pipeline.tune.training.test_recipe import recipe
@@ -18,7 +18,7 @@ from tests.pipeline.tune.training.test_recipe import recipe
 
 def collection(folder: Path, fake: str) -> Collection:
     samples = alike(folder, 30, fake=fake)
-    rows = look(to_table(samples).append_column("place", pa.array(range(len(samples)))))
+    rows = survey_rows(to_table(samples).append_column("place", pa.array(range(len(samples)))))
     return Collection(samples, [TRAIN] * len(samples), rows, Counter())
 
 

@@ -13,8 +13,8 @@ from mole.tower.hub import architecture_of, views_of
 from pipeline import registry
 from pipeline.registry import Registry
 from pipeline.tune.training.bases import base_checkpoint, starting_checkpoint
-from pipeline.tune.training.training_run import detector_of
 from pipeline.tune.training.settings import FinetuneSettings
+from pipeline.tune.training.training_run import detector_of
 from tests.timms import weights
 from tests.tiny import tiny_checkpoint
 

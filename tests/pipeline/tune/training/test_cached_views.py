@@ -10,8 +10,8 @@ from mole.errors import SettingsError
 from mole.views.preprocess import Preprocess
 from pipeline.tune.data.collection import TEST, VALIDATION
 from pipeline.tune.data.split import TRAIN
+from pipeline.tune.training.cached_views import DISK_RESERVE, check_disk_space, requested_views, token_folder
 from pipeline.tune.training.view_requests import AUGMENTED, CLEAN, ViewRequest
-from pipeline.tune.training.cached_views import DISK_RESERVE, check_disk_space, token_folder, requested_views
 from tests.pipeline.tune.training.test_finetune import settings
 from tests.pipeline.tune.training.test_training_run import task
 

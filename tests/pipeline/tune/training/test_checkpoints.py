@@ -7,7 +7,7 @@ import pytest
 from mole.errors import StorageError
 from pipeline.storage import storage
 from pipeline.storage.folder import walk
-from pipeline.tune.training.checkpoints import CheckpointRecord, save_checkpoint, last_checkpoint, latest_record
+from pipeline.tune.training.checkpoints import CheckpointRecord, last_checkpoint, latest_record, save_checkpoint
 
 
 def checkpoint(folder: Path, word: str) -> Path:

@@ -11,7 +11,7 @@ from mole.errors import SettingsError
 from pipeline.tune.data.collection import CALIBRATION, TEST, VALIDATION, Collection
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.data.split import TRAIN
-from pipeline.tune.training.finetune import QUICK, check_splits, check_batch_size, with_quick_settings
+from pipeline.tune.training.finetune import QUICK, check_batch_size, check_splits, with_quick_settings
 from pipeline.tune.training.settings import FinetuneSettings
 
 

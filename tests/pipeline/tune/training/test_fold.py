@@ -18,14 +18,14 @@ from pipeline.tune.data.collection import TEST, VALIDATION, Collection
 from pipeline.tune.data.samples import Sample, load
 from pipeline.tune.data.split import TRAIN
 from pipeline.tune.judging.perturbation import ALIGNED, SHIPPED, perturbation
-from pipeline.tune.training.loaders import CachedLoader
+from pipeline.tune.training.checkpoints import last_checkpoint
 from pipeline.tune.training.fold import FoldResult, train_fold
 from pipeline.tune.training.learner import MERGED
+from pipeline.tune.training.loaders import CachedLoader
 from pipeline.tune.training.loop import WorkerContext, build_learner, train_loop
-from pipeline.tune.training.training_run import TrainingRun, prepare, task_of
-from pipeline.tune.training.checkpoints import last_checkpoint
 from pipeline.tune.training.recipe import Recipe
 from pipeline.tune.training.trainer import history, train
+from pipeline.tune.training.training_run import TrainingRun, prepare, task_of
 from tests.pictures import picture
 from tests.tiny import tiny_checkpoint
 

@@ -193,7 +193,7 @@ def test_a_step_keeps_every_patch_of_a_tower_whose_attention_turns_by_their_plac
     turning, adding = (MoLE(assemble(shape, weights(shape), "tiny"), config) for shape in (PE, SIGLIP))
     with pytest.raises(SettingsError, match="--patches 3 leaves patches out"):
         Learner(turning, Preprocess(), some)
-    assert Learner(adding, Preprocess(), some).course.patches == 3
+    assert Learner(adding, Preprocess(), some).schedule.patches == 3
 
 
 def test_experts_learn_under_a_linear_head_and_the_kernel_is_fitted_to_what_they_made(tmp_path: Path) -> None:

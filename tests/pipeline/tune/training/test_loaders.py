@@ -13,10 +13,10 @@ from mole.errors import LawError
 from mole.model.detector import MoLE
 from mole.tower.vit import Tower
 from mole.views.preprocess import Preprocess
-from pipeline.tune.training.sampling import PADDING
-from pipeline.tune.training.loaders import StreamingLoader
 from pipeline.tune.training.learner import Learner
+from pipeline.tune.training.loaders import StreamingLoader
 from pipeline.tune.training.loop import validation_scores
+from pipeline.tune.training.sampling import PADDING
 from tests.pipeline.tune.training.test_learner import COURSE
 from tests.pipeline.tune.training.test_version import task_for
 from tests.tiny import CONFIG, SHAPE

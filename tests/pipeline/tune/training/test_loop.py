@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.tune.training.sampling import PADDING
 from pipeline.tune.training.loop import auroc_by_generator, mean_score
+from pipeline.tune.training.sampling import PADDING
 from pipeline.tune.training.task import Task
 from tests.pipeline.tune.training.test_version import task_for
 
@@ -30,6 +30,8 @@ def test_without_reals_nothing_is_scored(task: Task) -> None:
 
 def test_those_who_are_held_out_decide_and_without_them_all(task: Task) -> None:
     assert mean_score(task, {"made": 0.7, "other": 0.9}) == pytest.approx(0.8)
-    assert mean_score(replace(task, stopping_generators=("other", "photos")), {"made": 0.7, "other": 0.9}) == pytest.approx(0.9)
+    assert mean_score(
+        replace(task, stopping_generators=("other", "photos")), {"made": 0.7, "other": 0.9}
+    ) == pytest.approx(0.9)
     assert mean_score(replace(task, stopping_generators=("photos",)), {"made": 0.7, "other": 0.9}) == pytest.approx(0.8)
     assert mean_score(task, {}) is None

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.tune.training.metrics_log import logging_epochs, epoch_line, scalars
+from pipeline.tune.training.metrics_log import epoch_line, logging_epochs, scalars
 from pipeline.tune.training.task import MIXING
 
 

@@ -10,8 +10,8 @@ from mole.config import Description, describe
 from mole.errors import SettingsError
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.training.plan import sampling_plan
-from pipeline.tune.training.training_run import head_weights
 from pipeline.tune.training.task import Stage
+from pipeline.tune.training.training_run import head_weights
 from tests.pipeline.tune.training.test_training_run import task
 
 SAMPLES = [

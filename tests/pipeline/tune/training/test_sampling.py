@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mole.errors import SettingsError
-from pipeline.tune.training.sampling import balanced_weights, systematic_sample, sample_epochs
+from pipeline.tune.training.sampling import balanced_weights, sample_epochs, systematic_sample
 
 KINDS = [(0, "photos")] * 30 + [(0, "more photos")] * 10 + [(1, "one")] * 5 + [(1, "two")] * 40 + [(1, "three")]
 

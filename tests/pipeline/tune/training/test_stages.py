@@ -31,7 +31,9 @@ def test_the_experts_share_the_weights_out_and_each_moves_its_own(detector: MoLE
 @pytest.mark.parametrize("learns", [(), (ROUTER,), (SHARED, ROUTER)])
 def test_where_the_router_learns_every_expert_speaks(detector: MoLE, learns: tuple[str, ...]) -> None:
     state = {name: torch.ones_like(parameter).detach() for name, parameter in learned(detector).items()}
-    assert all(torch.equal(tensor, state[name]) for name, tensor in without_untrained_experts(detector, learns, state).items())
+    assert all(
+        torch.equal(tensor, state[name]) for name, tensor in without_untrained_experts(detector, learns, state).items()
+    )
 
 
 def test_names_are_as_many_as_experts_can_have(detector: MoLE) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from mole.config import describe
 from mole.errors import StorageError
-from pipeline.tune.training.token_cache import FEATURE, TOKEN, TokenCache, write_block, cache_folder
+from pipeline.tune.training.token_cache import FEATURE, TOKEN, TokenCache, cache_folder, write_block
 
 
 def block(first: int, count: int) -> tuple[list[str], dict[str, torch.Tensor]]:

@@ -21,15 +21,15 @@ from mole.measuring.metrics import auroc
 from mole.views.preprocess import Preprocess
 from pipeline.storage import storage
 from pipeline.tune.data.samples import Sample, to_table
-from pipeline.tune.training.view_requests import augmented_views, clean_views
-from pipeline.tune.training.sampling import DatasetSpec
+from pipeline.tune.training.checkpoints import last_checkpoint
 from pipeline.tune.training.learner import ADAPTERS
 from pipeline.tune.training.loop import build_learner
 from pipeline.tune.training.plan import sampling_plan
-from pipeline.tune.training.training_run import TrainingRun
-from pipeline.tune.training.checkpoints import last_checkpoint
+from pipeline.tune.training.sampling import DatasetSpec
 from pipeline.tune.training.task import Schedule, Stage, Task
 from pipeline.tune.training.trainer import TrainingResult, history, train
+from pipeline.tune.training.training_run import TrainingRun
+from pipeline.tune.training.view_requests import augmented_views, clean_views
 from tests.pictures import picture
 from tests.tiny import CONFIG, tiny_checkpoint
 

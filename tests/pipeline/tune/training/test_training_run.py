@@ -13,8 +13,8 @@ from pipeline.tune.data.collection import VALIDATION, Collection
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.data.split import TRAIN
 from pipeline.tune.training.cached_views import token_folder
-from pipeline.tune.training.training_run import MAX_EPOCH_IMAGES, schedule_of, detector_of, task_of
 from pipeline.tune.training.task import Task
+from pipeline.tune.training.training_run import MAX_EPOCH_IMAGES, detector_of, schedule_of, task_of
 from tests.pipeline.tune.training.test_finetune import collection, settings
 from tests.tiny import tiny_checkpoint
 
@@ -63,7 +63,12 @@ def test_steps_look_only_where_no_tokens_are_kept(tiny: Path) -> None:
 def test_who_decides_when_to_stop_is_a_generator_or_the_generators_of_a_collection(tiny: Path) -> None:
     samples = [Sample(f"{n}", n % 2, f"source {n}", str(n), collection="new" if n < 4 else "old") for n in range(8)]
     found = Collection(samples, [VALIDATION] * 8, collection().survey.slice(0, 8), Counter())
-    assert task(describe(tiny), found, hold_out=("new",)).stopping_generators == ("source 0", "source 1", "source 2", "source 3")
+    assert task(describe(tiny), found, hold_out=("new",)).stopping_generators == (
+        "source 0",
+        "source 1",
+        "source 2",
+        "source 3",
+    )
     assert task(describe(tiny), found, hold_out=("source 5",)).stopping_generators == ("source 5",)
 
 
@@ -81,7 +86,10 @@ def test_a_kernel_head_has_the_bases_centres_as_far_as_there_are_views_to_draw_t
     assert task(base, deliveries=4).detector.centres == 500
     assert task(base, centres=7).detector.centres == 7
     looking = task(base, tokens="none", head_images=32)
-    assert looking.schedule.warmup_steps > 0 and looking.detector.centres == looking.schedule.warmup_steps * looking.batch_size
+    assert (
+        looking.schedule.warmup_steps > 0
+        and looking.detector.centres == looking.schedule.warmup_steps * looking.batch_size
+    )
 
 
 @pytest.mark.parametrize("missing", ["delta", "shared"])

@@ -49,7 +49,7 @@ def test_what_is_kept_is_what_the_detector_computes_before_any_expert_moves(
     task = task_for(tiny)
     found, detector = kept(task, tmp_path / "one", pixels, []), fresh_detector(task)
     with torch.no_grad():
-        token_BTD = detector.folder(normalise(torch.from_numpy(pixels), task.spec))
+        token_BTD = detector.trunk(normalise(torch.from_numpy(pixels), task.spec))
     assert torch.allclose(found.tokens(KEYS), token_BTD, atol=1e-5)
     assert torch.allclose(found.features(KEYS), detector.feature(token_BTD)[0], atol=1e-5)
 

@@ -53,11 +53,15 @@ def collection() -> Collection:
 def test_a_version_stands_by_itself_with_its_own_view_and_calibration(tiny: Path, tmp_path: Path) -> None:
     calibration = Calibration(real_below=-1.0, generated_above=2.0)
     task = task_for(tiny)
-    made = write_checkpoint(tmp_path / "v", describe(tiny), task, adapters_of(tiny), calibration, {"recipe": {"seed": 1}})
+    made = write_checkpoint(
+        tmp_path / "v", describe(tiny), task, adapters_of(tiny), calibration, {"recipe": {"seed": 1}}
+    )
     loaded = load_checkpoint(tmp_path / "v")
     assert loaded.calibration == calibration and loaded.preprocess == task.spec
     assert made.digest == loaded.description.digest != describe(tiny).digest
-    other = write_checkpoint(tmp_path / "w", describe(tiny), task, adapters_of(tiny), calibration, {"recipe": {"seed": 2}})
+    other = write_checkpoint(
+        tmp_path / "w", describe(tiny), task, adapters_of(tiny), calibration, {"recipe": {"seed": 2}}
+    )
     assert other.digest != made.digest
 
 

@@ -11,8 +11,16 @@ from mole.views.preprocess import Preprocess
 from mole.views.view import view
 from pipeline.tune.data.align import Aligner, Form
 from pipeline.tune.data.samples import Sample, load, to_table
-from pipeline.tune.training.view_requests import AUGMENTED, ViewRequest, augmented_views, augmentation_seed, view_keys, clean_views, make_views
 from pipeline.tune.training.sampling import PADDING, DatasetSpec, sample_epochs
+from pipeline.tune.training.view_requests import (
+    AUGMENTED,
+    ViewRequest,
+    augmentation_seed,
+    augmented_views,
+    clean_views,
+    make_views,
+    view_keys,
+)
 
 SPEC = Preprocess(mode="resize")
 
@@ -30,7 +38,9 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
 
 
 def test_any_share_of_a_step_holds_the_same_views_as_the_whole(samples: list[Sample]) -> None:
-    draws = sample_epochs([(sample.label, sample.source) for sample in samples], epochs=1, steps=2, batch_size=4, seed=0)
+    draws = sample_epochs(
+        [(sample.label, sample.source) for sample in samples], epochs=1, steps=2, batch_size=4, seed=0
+    )
     made = DatasetSpec(to_table(samples), SPEC)
     whole = augmented_views({"id": np.arange(8)}, draws, made, seed=5)
     halves = [augmented_views({"id": np.arange(4) + 4 * half}, draws, made, seed=5) for half in (0, 1)]
@@ -57,7 +67,10 @@ def test_a_plain_view_is_what_a_scan_sees_and_filling_rows_belong_to_nobody(samp
     assert made["place"].tolist() == [2, 3, PADDING, PADDING]
     assert np.array_equal(made["pixels"][0], view(load(samples[2]).numpy(), SPEC))
     assert not made["pixels"][2:].any()
-    assert clean_views({"id": np.arange(8, 10)}, DatasetSpec(to_table(samples), SPEC))["place"].tolist() == [PADDING, PADDING]
+    assert clean_views({"id": np.arange(8, 10)}, DatasetSpec(to_table(samples), SPEC))["place"].tolist() == [
+        PADDING,
+        PADDING,
+    ]
 
 
 def test_an_image_that_has_gone_stops_the_run_by_name(samples: list[Sample], tmp_path: Path) -> None:
@@ -67,16 +80,25 @@ def test_an_image_that_has_gone_stops_the_run_by_name(samples: list[Sample], tmp
 
 
 def test_an_aligned_pair_has_one_form_in_training_and_in_validation(samples: list[Sample]) -> None:
-    made = DatasetSpec(to_table(samples), SPEC, Aligner((Form("jpeg", 40, 2, 120, 90), Form("jpeg", 90, 2, 200, 240)), 200))
+    made = DatasetSpec(
+        to_table(samples), SPEC, Aligner((Form("jpeg", 40, 2, 120, 90), Form("jpeg", 90, 2, 200, 240)), 200)
+    )
     pair = clean_views({"id": np.arange(2, 4)}, made)["pixels"]
     assert np.array_equal(pair[0], pair[1])
-    assert not np.array_equal(pair[0], clean_views({"id": np.arange(2, 3)}, DatasetSpec(to_table(samples), SPEC))["pixels"][0])
+    assert not np.array_equal(
+        pair[0], clean_views({"id": np.arange(2, 3)}, DatasetSpec(to_table(samples), SPEC))["pixels"][0]
+    )
 
 
 def test_a_resized_view_is_kept_under_one_name_whatever_else_an_image_is_judged_by(samples: list[Sample]) -> None:
     table, digests = to_table(samples), [str(number) for number in range(4)]
     alone, both = DatasetSpec(table, SPEC), DatasetSpec(table, Preprocess.named("resize+crop"))
-    wants = [ViewRequest(0, AUGMENTED, 1), ViewRequest(0, AUGMENTED, 1, 1), ViewRequest(1, "native"), ViewRequest(1, "native", crop=1)]
+    wants = [
+        ViewRequest(0, AUGMENTED, 1),
+        ViewRequest(0, AUGMENTED, 1, 1),
+        ViewRequest(1, "native"),
+        ViewRequest(1, "native", crop=1),
+    ]
     resized, cropped = wants[::2], wants[1::2]
     assert view_keys(resized, alone, digests, seed=3) == view_keys(resized, both, digests, seed=3)
     assert np.array_equal(make_views(resized, alone, seed=3), make_views(resized, both, seed=3))

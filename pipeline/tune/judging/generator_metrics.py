@@ -26,15 +26,15 @@ from mole.measuring.metrics import (
 )
 from pipeline.tune.judging.logits import Logits
 
-ALLOWED = (1e-2, 1e-3, 1e-4)
+FALSE_POSITIVE_RATES = (1e-2, 1e-3, 1e-4)
 """False-positive rates at which detection is measured."""
 PREVALENCES = (0.01, 0.001)
 """Shares of generated images for which precision is foretold."""
-FEWEST = 5
+MIN_PART_IMAGES = 5
 """Images of a part that has a row of its own."""
 
 
-class Figures(BaseModel):
+class GeneratorMetrics(BaseModel):
     """One generator in one delivery, against the real images it is judged by.
 
     Attributes:
@@ -79,7 +79,7 @@ class Figures(BaseModel):
     reconstruction: bool = False
 
 
-class Part(BaseModel):
+class PartMetrics(BaseModel):
     """One of several generators or classes that share a source, in one delivery.
 
     Attributes:
@@ -103,7 +103,7 @@ class Part(BaseModel):
     found: Rate
 
 
-class Reals(BaseModel):
+class RealsMetrics(BaseModel):
     """One collection of real images in one delivery.
 
     Attributes:
@@ -121,9 +121,9 @@ class Reals(BaseModel):
     unsure: Rate
 
 
-def figures(
+def measure_generator(
     generator: str, delivery: str, real_R: FloatArray, fake_G: FloatArray, *, calibration: Calibration
-) -> Figures:
+) -> GeneratorMetrics:
     """Measure one generator in one delivery.
 
     Args:
@@ -141,7 +141,7 @@ def figures(
     chance_N, label_N = np.concatenate([chance_R, chance_G]), np.repeat([0, 1], [len(real_R), len(fake_G)])
     alarms, found = (share_above(logits, calibration.generated_above) for logits in (real_R, fake_G))
     curve = reliability(chance_N, label_N)
-    return Figures(
+    return GeneratorMetrics(
         generator=generator,
         delivery=delivery,
         reals=len(real_R),
@@ -153,7 +153,7 @@ def figures(
         fake_accuracy=rate_of(chance_G >= 0.5),
         alarms=alarms,
         found=found,
-        detection=tuple(detection_at(real_R, fake_G, allowed) for allowed in ALLOWED),
+        detection=tuple(detection_at(real_R, fake_G, allowed) for allowed in FALSE_POSITIVE_RATES),
         reliability=curve,
         calibration_error=curve.error,
         brier=brier(chance_N, label_N),
@@ -161,14 +161,14 @@ def figures(
     )
 
 
-def parts(table: Logits, deliveries: Sequence[str], calibration: Calibration) -> list[Part]:
+def measure_parts(table: Logits, deliveries: Sequence[str], calibration: Calibration) -> list[PartMetrics]:
     """Measure each part of the sources that have several; those of few images are counted together."""
     found = []
     for source in table.generators:
         counts = table.parts(source)
-        few = [name for name, images in counts.items() if images < FEWEST]
-        named = [(name or "unnamed", [name]) for name, images in counts.items() if images >= FEWEST]
-        named += [(f"{len(few)} of fewer than {FEWEST} images each", few)] if few and named else []
+        few = [name for name, images in counts.items() if images < MIN_PART_IMAGES]
+        named = [(name or "unnamed", [name]) for name, images in counts.items() if images >= MIN_PART_IMAGES]
+        named += [(f"{len(few)} of fewer than {MIN_PART_IMAGES} images each", few)] if few and named else []
         for title, names in named:
             for delivery in deliveries:
                 real_R, fake_G = table.against(source, delivery)[0], table.part(source, names, delivery)
@@ -177,10 +177,10 @@ def parts(table: Logits, deliveries: Sequence[str], calibration: Calibration) ->
     return found
 
 
-def _part(names: tuple[str, str, str], real_R: FloatArray, fake_G: FloatArray, calibration: Calibration) -> Part:
+def _part(names: tuple[str, str, str], real_R: FloatArray, fake_G: FloatArray, calibration: Calibration) -> PartMetrics:
     source, part, delivery = names
     area = auroc(real_R, fake_G)
-    return Part(
+    return PartMetrics(
         source=source,
         part=part,
         delivery=delivery,
@@ -191,10 +191,10 @@ def _part(names: tuple[str, str, str], real_R: FloatArray, fake_G: FloatArray, c
     )
 
 
-def collections(table: Logits, deliveries: Sequence[str], calibration: Calibration) -> list[Reals]:
+def measure_collections(table: Logits, deliveries: Sequence[str], calibration: Calibration) -> list[RealsMetrics]:
     """Count what each collection of real images is called in each delivery."""
     return [
-        Reals(
+        RealsMetrics(
             source=source,
             delivery=delivery,
             alarms=share_above(logit_R, calibration.generated_above),

@@ -6,7 +6,7 @@ import pytest
 
 from mole.errors import SettingsError
 from pipeline.tune.data.samples import Sample
-from pipeline.tune.judging.held import FEWEST, HELD, Held, rows
+from pipeline.tune.judging.held_out import HELD_OUT, MIN_IMAGES, HeldOutLogits, held_out_rows
 from tests.heldout import PARTS, Part, heldout
 
 
@@ -14,7 +14,7 @@ def changed(table: pa.Table, row: int, **facts: object) -> pa.Table:
     """Change some columns of one row."""
     listed = table.to_pylist()
     listed[row] |= facts
-    return pa.Table.from_pylist(listed, HELD)
+    return pa.Table.from_pylist(listed, HELD_OUT)
 
 
 def test_samples_become_rows_with_all_that_is_said_of_them_and_a_name_for_each_picture() -> None:
@@ -22,46 +22,46 @@ def test_samples_become_rows_with_all_that_is_said_of_them_and_a_name_for_each_p
     made = [Sample("a.jpg", 1, "phones", "a", collection="mobile", content="photo", artefact="reconstruction")]
     cells = [Sample("b.png", 1, "gan", cell=cell) for cell in (0, 1)] + [Sample("c.tar", 1, "gan", offset=512)]
     logit_N = np.array([-1, 1, np.nan, 2, 3], np.float32)
-    table = rows([photograph, *made, *cells], logit_N, method="mole", fold=3, delivery="aligned")
-    assert table.schema == HELD and table["logit"].null_count == 1
+    table = held_out_rows([photograph, *made, *cells], logit_N, method="mole", fold=3, delivery="aligned")
+    assert table.schema == HELD_OUT and table["logit"].null_count == 1
     assert table["image"].to_pylist() == ["a.jpg", "a.jpg#reconstruction", "b.png#0", "b.png#1", "c.tar#512"]
     assert table["collection"].to_pylist() == ["mobile", "mobile", "gan", "gan", "gan"]
     assert set(table["fold"].to_pylist()) == {3} and table["artefact"].to_pylist()[:2] == ["", "reconstruction"]
 
 
 def test_an_image_is_one_whatever_its_deliveries_and_other_methods_are_no_part_of_it() -> None:
-    held = Held.of(heldout(methods={"linear": 0, "mole": 1}), "mole")
+    held = HeldOutLogits.of(heldout(methods={"linear": 0, "mole": 1}), "mole")
     assert len(held.facts["image"]) == sum(part.images for part in PARTS)
-    assert list(held.judged) == ["shipped", "aligned", "native"] and held.folds == [0, 1, 2]
+    assert list(held.main_deliveries) == ["shipped", "aligned", "native"] and held.folds == [0, 1, 2]
     assert held.unread == 0
 
 
 def test_what_was_made_of_a_photograph_stands_for_nothing_but_its_pair() -> None:
-    held = Held.of(heldout(), "mole")
+    held = HeldOutLogits.of(heldout(), "mole")
     assert not (held.of_class(1, "shipped") & (held.facts["artefact"] != "")).any()
 
 
 def test_a_picture_that_was_not_read_is_counted_and_belongs_to_no_class() -> None:
-    held = Held.of(changed(heldout(), 0, logit=None), "mole")
+    held = HeldOutLogits.of(changed(heldout(), 0, logit=None), "mole")
     assert held.unread == 1
-    assert held.of_class(0, "shipped").sum() == Held.of(heldout(), "mole").of_class(0, "shipped").sum() - 1
+    assert held.of_class(0, "shipped").sum() == HeldOutLogits.of(heldout(), "mole").of_class(0, "shipped").sum() - 1
 
 
 def test_generators_and_collections_of_few_images_are_judged_together_and_every_image_once() -> None:
-    held = Held.of(heldout(), "mole")
+    held = HeldOutLogits.of(heldout(), "mole")
     fakes, reals = (sorted(set(held.name_N[held.of_class(label, "shipped")])) for label in (1, 0))
-    assert fakes == ["flow", "gan", "poor", "style", f"tiny, 2 generators of fewer than {FEWEST} images"]
-    assert reals == [f"2 collections of fewer than {FEWEST} images", "cameras", "paintings", "phones", "web"]
+    assert fakes == ["flow", "gan", "poor", "style", f"tiny, 2 generators of fewer than {MIN_IMAGES} images"]
+    assert reals == [f"2 collections of fewer than {MIN_IMAGES} images", "cameras", "paintings", "phones", "web"]
 
 
 def test_a_generator_of_two_collections_is_judged_in_each() -> None:
-    held = Held.of(heldout(*PARTS, Part(1, 1, "gan", 0, collection="elsewhere")), "mole")
+    held = HeldOutLogits.of(heldout(*PARTS, Part(1, 1, "gan", 0, collection="elsewhere")), "mole")
     assert {"gan (gan)", "gan (elsewhere)"} <= set(held.name_N) and "gan" not in held.name_N
 
 
 def test_one_generator_of_few_images_keeps_its_name() -> None:
     alone = [part for part in PARTS if part.source != "tiny-b"]
-    assert "tiny-a" in Held.of(heldout(*alone), "mole").name_N
+    assert "tiny-a" in HeldOutLogits.of(heldout(*alone), "mole").name_N
 
 
 @pytest.mark.parametrize(
@@ -73,37 +73,41 @@ def test_one_generator_of_few_images_keeps_its_name() -> None:
 )
 def test_a_split_of_which_no_figure_could_be_honest_is_refused_by_name(part: Part, told: str) -> None:
     with pytest.raises(SettingsError, match=told):
-        Held.of(heldout(*PARTS, part), "mole")
+        HeldOutLogits.of(heldout(*PARTS, part), "mole")
 
 
 def test_one_fold_is_refused_for_no_other_sets_its_thresholds() -> None:
     with pytest.raises(SettingsError, match="2 or more, got \\[0\\]"):
-        Held.of(heldout(Part(0, 0, "a", 0), Part(0, 1, "b", 0)), "mole")
+        HeldOutLogits.of(heldout(Part(0, 0, "a", 0), Part(0, 1, "b", 0)), "mole")
 
 
 def test_an_image_that_is_twice_or_two_things_at_once_is_refused_by_name() -> None:
     table = heldout(deliveries={"shipped": 0})
     with pytest.raises(SettingsError, match="'phones/phones/0/0' of 'mole' is twice in delivery 'shipped'"):
-        Held.of(pa.concat_tables([table, table[:1]]), "mole")
+        HeldOutLogits.of(pa.concat_tables([table, table[:1]]), "mole")
     with pytest.raises(SettingsError, match="'phones/phones/0/0' of 'mole' is said to be"):
-        Held.of(pa.concat_tables([table, changed(table, 0, content="art", delivery="aligned")[:1]]), "mole")
+        HeldOutLogits.of(pa.concat_tables([table, changed(table, 0, content="art", delivery="aligned")[:1]]), "mole")
 
 
 def test_logits_as_shipped_are_demanded() -> None:
     with pytest.raises(SettingsError, match=r"no logits as shipped; its deliveries are \['aligned'\]"):
-        Held.of(heldout(deliveries={"aligned": 0}), "mole")
+        HeldOutLogits.of(heldout(deliveries={"aligned": 0}), "mole")
 
 
 def test_a_fold_that_was_not_read_in_a_judged_delivery_is_refused() -> None:
     lost = [row for row in heldout().to_pylist() if (row["fold"], row["delivery"]) != (1, "native")]
     with pytest.raises(SettingsError, match="fold 1 must hold out images of both classes that were read shipped, al"):
-        Held.of(pa.Table.from_pylist(lost, HELD), "mole")
+        HeldOutLogits.of(pa.Table.from_pylist(lost, HELD_OUT), "mole")
 
 
 def test_methods_are_the_same_where_images_folds_and_judged_deliveries_are_whatever_the_logits() -> None:
     table = heldout(methods={"linear": 0, "mole": 1})
-    held = Held.of(table, "mole")
-    assert held.same(Held.of(table, "linear")) and not held.same(Held.of(heldout(*PARTS[:-1]), "mole"))
-    assert not held.same(Held.of(changed(heldout(), 0, logit=None), "mole"))
-    assert not held.same(Held.of(heldout(deliveries={"shipped": 0.0}), "mole"))
-    assert held.same(Held.of(heldout(deliveries={"shipped": 0, "aligned": 0, "native": 0, "blur-1": 0}), "mole"))
+    held = HeldOutLogits.of(table, "mole")
+    assert held.has_same_images(HeldOutLogits.of(table, "linear")) and not held.has_same_images(
+        HeldOutLogits.of(heldout(*PARTS[:-1]), "mole")
+    )
+    assert not held.has_same_images(HeldOutLogits.of(changed(heldout(), 0, logit=None), "mole"))
+    assert not held.has_same_images(HeldOutLogits.of(heldout(deliveries={"shipped": 0.0}), "mole"))
+    assert held.has_same_images(
+        HeldOutLogits.of(heldout(deliveries={"shipped": 0, "aligned": 0, "native": 0, "blur-1": 0}), "mole")
+    )

@@ -1,6 +1,5 @@
 """Fairness: the flow of an audit, from the places that a user names to what was found, and its settings."""
 
-from collections.abc import Callable
 from typing import ClassVar
 
 from pydantic import Field
@@ -8,12 +7,10 @@ from pydantic import Field
 from pipeline.runtime import cluster
 from pipeline.telemetry.terminal import Ticker
 from pipeline.tune.data.audit import BOUND, Audit, audit
-from pipeline.tune.data.collection import recognised
+from pipeline.tune.data.collection import Log, list_samples
 from pipeline.tune.data.samples import capped
 from pipeline.tune.data.settings import SampleSettings
 from pipeline.tune.data.survey import survey
-
-Say = Callable[[str], None]
 
 
 class AuditSettings(SampleSettings):
@@ -33,18 +30,18 @@ class AuditSettings(SampleSettings):
     json_summary: bool = Field(False, description="print the audit as one JSON object on stdout and nothing else there")
 
 
-def inspect(settings: AuditSettings, say: Say) -> Audit:
+def audit_samples(settings: AuditSettings, log: Log) -> Audit:
     """Recognise, survey and audit.
 
     Args:
         settings: of the run.
-        say: told of each step.
+        log: receives progress messages, one line each.
 
     Raises:
         SettingsError: a place is not understood, or a class is empty.
         StorageError: a place cannot be read.
     """
-    layout = recognised(settings, say)
+    layout = list_samples(settings, log)
     places = dict(zip(layout.samples, layout.place_of, strict=True))
     samples = layout.samples if settings.most is None else capped(layout.samples, settings.most, seed=settings.seed)
     Ticker.shown().enter("starting Ray")

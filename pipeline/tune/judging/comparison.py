@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, Po
 
 from mole.errors import SettingsError
 from mole.measuring.metrics import Rate
-from pipeline.tune.judging.figures import judge
-from pipeline.tune.judging.held import HELD, Held
+from pipeline.tune.judging.crossvalidation import measure_method
+from pipeline.tune.judging.held_out import HELD_OUT, HeldOutLogits
+from pipeline.tune.judging.held_out_metrics import HeldOutMetrics
 from pipeline.tune.judging.perturbation import SHIPPED
-from pipeline.tune.judging.rule import AIM
-from pipeline.tune.judging.unseen import Unseen
+from pipeline.tune.judging.threshold_rule import AIM
 
 KIND = "sibling"
 """How `rates.json` says that an image was scored by a detector that was made alike, without the image's collection."""
@@ -39,7 +39,7 @@ class Cost(BaseModel):
     training_seconds: NonNegativeFloat | None = None
 
 
-class Ladder(BaseModel):
+class MethodComparison(BaseModel):
     """Methods in the order in which they were tried, judged on the same images.
 
     Attributes:
@@ -50,11 +50,11 @@ class Ladder(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    methods: dict[str, Unseen]
+    methods: dict[str, HeldOutMetrics]
     costs: dict[str, Cost]
     measured: str = ""
 
-    def ahead(self, method: str, delivery: str) -> tuple[int, int]:
+    def better_than_first(self, method: str, delivery: str) -> tuple[int, int]:
         """Count the generators on which a method is better than the first one.
 
         Returns:
@@ -67,7 +67,9 @@ class Ladder(BaseModel):
         return sum(own[name] > first[name] for name in first), len(first)
 
 
-def climb(held: pa.Table, costs: Mapping[str, Cost], *, aim: float = AIM, measured: str = "") -> Ladder:
+def compare_methods(
+    held: pa.Table, costs: Mapping[str, Cost], *, aim: float = AIM, measured: str = ""
+) -> MethodComparison:
     """Measure methods on the same splits.
 
     Args:
@@ -80,22 +82,24 @@ def climb(held: pa.Table, costs: Mapping[str, Cost], *, aim: float = AIM, measur
         SettingsError: the table has other columns, a method lacks its cost or its logits, two were judged on other
             images, or the folds are refused, as `Held` says.
     """
-    if held.schema != HELD:
-        raise SettingsError(f"held-out logits must have the columns {HELD.names}, got {held.schema.names}")
+    if held.schema != HELD_OUT:
+        raise SettingsError(f"held-out logits must have the columns {HELD_OUT.names}, got {held.schema.names}")
     known = set(pc.unique(held["method"]).to_pylist())
     if known != set(costs) or not costs:
         raise SettingsError(f"each method needs its cost and its logits; costs {sorted(costs)}, logits {sorted(known)}")
-    logits = {method: Held.of(held, method) for method in costs}
+    logits = {method: HeldOutLogits.of(held, method) for method in costs}
     first = next(iter(logits))
     for method, own in logits.items():
-        if not own.same(logits[first]):
+        if not own.has_same_images(logits[first]):
             raise SettingsError(f"{method!r} and {first!r} must be judged on the same images in the same folds")
-    return Ladder(
-        methods={method: judge(own, aim) for method, own in logits.items()}, costs=dict(costs), measured=measured
+    return MethodComparison(
+        methods={method: measure_method(own, aim) for method, own in logits.items()},
+        costs=dict(costs),
+        measured=measured,
     )
 
 
-def rates(unseen: Unseen, digest: str, when: str) -> dict[str, Any]:
+def rates(unseen: HeldOutMetrics, digest: str, when: str) -> dict[str, Any]:
     """Write what `rates.json` beside a checkpoint says: all images, then each content that has both classes.
 
     Args:

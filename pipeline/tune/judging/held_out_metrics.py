@@ -5,15 +5,15 @@ from pydantic import BaseModel, ConfigDict
 from mole.errors import SettingsError
 from mole.measuring.calibration import Calibration
 from mole.measuring.metrics import Rate
-from pipeline.tune.judging.held import FEWEST
-from pipeline.tune.judging.rule import Estimate
+from pipeline.tune.judging.held_out import MIN_IMAGES
+from pipeline.tune.judging.threshold_rule import Estimate
 
 
-class _Figure(BaseModel):
+class _Metrics(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Area(_Figure):
+class GeneratorAuroc(_Metrics):
     """One generator in one delivery, against the reals that the same fold held out.
 
     Attributes:
@@ -41,10 +41,10 @@ class Area(_Figure):
     @property
     def counts(self) -> bool:
         """Whether it has images enough for a mean or a lowest."""
-        return min(self.fakes, self.reals) >= FEWEST
+        return min(self.fakes, self.reals) >= MIN_IMAGES
 
 
-class Mean(_Figure):
+class MeanAuroc(_Metrics):
     """Over the generators of a delivery and a content, each weighing the same.
 
     Attributes:
@@ -68,7 +68,7 @@ class Mean(_Figure):
     lowest_precision: float
 
 
-class Pair(_Figure):
+class PairAuroc(_Metrics):
     """Photographs of one source against what was made of these very photographs.
 
     Attributes:
@@ -88,7 +88,7 @@ class Pair(_Figure):
     interval: tuple[float, float]
 
 
-class Found(_Figure):
+class DetectionRate(_Metrics):
     """What is found at a false-positive rate.
 
     Attributes:
@@ -106,7 +106,7 @@ class Found(_Figure):
     same_set: Rate
 
 
-class Collection(_Figure):
+class CollectionRates(_Metrics):
     """One collection of reals at thresholds that the other folds set.
 
     Attributes:
@@ -122,7 +122,7 @@ class Collection(_Figure):
     unsure: Rate
 
 
-class Verdicts(_Figure):
+class VerdictRates(_Metrics):
     """All images of a content in a delivery, at thresholds that the other folds set.
 
     Attributes:
@@ -148,7 +148,7 @@ class Verdicts(_Figure):
     missed: Rate
 
 
-class Delivery(_Figure):
+class PerturbationCost(_Metrics):
     """What a delivery costs, on the images that were judged both so and as shipped.
 
     Attributes:
@@ -170,7 +170,7 @@ class Delivery(_Figure):
     alarms: Rate
 
 
-class Unseen(_Figure):
+class HeldOutMetrics(_Metrics):
     """A method on collections that it never saw.
 
     Attributes:
@@ -192,22 +192,22 @@ class Unseen(_Figure):
     images: int
     unread: int
     folds: tuple[tuple[str, ...], ...]
-    areas: tuple[Area, ...]
-    means: tuple[Mean, ...]
-    pairs: tuple[Pair, ...]
-    detection: tuple[Found, ...]
-    collections: tuple[Collection, ...]
-    verdicts: tuple[Verdicts, ...]
-    deliveries: tuple[Delivery, ...]
+    areas: tuple[GeneratorAuroc, ...]
+    means: tuple[MeanAuroc, ...]
+    pairs: tuple[PairAuroc, ...]
+    detection: tuple[DetectionRate, ...]
+    collections: tuple[CollectionRates, ...]
+    verdicts: tuple[VerdictRates, ...]
+    deliveries: tuple[PerturbationCost, ...]
     aim: float
     estimate: Estimate
     calibration: Calibration
 
-    def mean(self, delivery: str, content: str = "") -> Mean | None:
+    def mean(self, delivery: str, content: str = "") -> MeanAuroc | None:
         """Find the mean of a delivery and a content; None where it was not judged."""
         return next((one for one in self.means if (one.delivery, one.content) == (delivery, content)), None)
 
-    def called(self, delivery: str, content: str = "") -> Verdicts:
+    def verdicts_of(self, delivery: str, content: str = "") -> VerdictRates:
         """Find the verdicts of a delivery and a content.
 
         Raises:

@@ -7,7 +7,7 @@ from mole.errors import SettingsError
 
 
 @dataclass(frozen=True)
-class Reading:
+class SourceOptions:
     """How the rows of a list become samples.
 
     Attributes:
@@ -28,5 +28,5 @@ class Reading:
                 raise SettingsError(f"the edge of {source!r} must lie in [0, 0.5) of a side, got {share}")
 
 
-PLAIN = Reading()
+DEFAULT_OPTIONS = SourceOptions()
 """Every image is a whole picture, and every source counts as one."""

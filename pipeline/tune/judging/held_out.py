@@ -19,9 +19,9 @@ from pipeline.tune.data.samples import Sample
 from pipeline.tune.judging.perturbation import ALIGNED, NATIVE, SHIPPED
 
 Mask = NDArray[np.bool_]
-FEWEST = 10
+MIN_IMAGES = 10
 """Images from which on a generator, or a collection of reals, is judged by itself and not together with others."""
-JUDGED = (SHIPPED, ALIGNED, NATIVE)
+MAIN_DELIVERIES = (SHIPPED, ALIGNED, NATIVE)
 """Deliveries in which thresholds are to hold and every figure is told, those of them that there are."""
 FACTS = {
     "image": pa.string(),
@@ -33,13 +33,13 @@ FACTS = {
     "group": pa.string(),
     "artefact": pa.string(),
 }
-HELD = pa.schema({"method": pa.string(), **FACTS, "delivery": pa.string(), "logit": pa.float32()})
+HELD_OUT = pa.schema({"method": pa.string(), **FACTS, "delivery": pa.string(), "logit": pa.float32()})
 """A picture in one delivery, scored by one method's detector that was trained without `fold`. `image` names the
 picture; `label` is 1 for what was generated or made of a photograph; `artefact` is empty for what stands for itself,
 else what the photograph of its `group` was passed through; `logit` is null where the picture could not be read."""
 
 
-def rows(samples: Sequence[Sample], logit_N: FloatArray, *, method: str, fold: int, delivery: str) -> pa.Table:
+def held_out_rows(samples: Sequence[Sample], logit_N: FloatArray, *, method: str, fold: int, delivery: str) -> pa.Table:
     """Write what one detector says of the samples that it was trained without.
 
     Args:
@@ -56,7 +56,7 @@ def rows(samples: Sequence[Sample], logit_N: FloatArray, *, method: str, fold: i
         [
             {
                 "method": method,
-                "image": named(sample),
+                "image": image_name(sample),
                 "fold": fold,
                 **{name: getattr(sample, name) for name in FACTS if name not in {"image", "fold"}},
                 "delivery": delivery,
@@ -64,18 +64,18 @@ def rows(samples: Sequence[Sample], logit_N: FloatArray, *, method: str, fold: i
             }
             for sample, logit in zip(samples, logit_N, strict=True)
         ],
-        HELD,
+        HELD_OUT,
     )
 
 
-def named(sample: Sample) -> str:
+def image_name(sample: Sample) -> str:
     """Name a picture: where it lies, its place inside a shard, its cell, and what it was passed through."""
     inside = (sample.offset, sample.cell, sample.artefact or None)
     return "#".join([sample.uri, *(str(one) for one in inside if one is not None)])
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldOutLogits:
     """One method's images, in order of name.
 
     Attributes:
@@ -89,7 +89,7 @@ class Held:
     unread: int
 
     @classmethod
-    def of(cls, table: pa.Table, method: str) -> "Held":
+    def of(cls, table: pa.Table, method: str) -> "HeldOutLogits":
         """Take one method's rows of a table of `HELD`.
 
         Raises:
@@ -136,9 +136,9 @@ class Held:
         if len(self.folds) < 2:
             raise SettingsError(f"thresholds come from other folds, so there must be 2 or more, got {self.folds}")
         for fold in self.folds:
-            if not all((self.whole(label) & (fold_N == fold)).any() for label in (0, 1)):
+            if not all((self.standalone(label) & (fold_N == fold)).any() for label in (0, 1)):
                 raise SettingsError(
-                    f"fold {fold} must hold out images of both classes that were read {', '.join(self.judged)}; move a "
+                    f"fold {fold} must hold out images of both classes that were read {', '.join(self.main_deliveries)}; move a "
                     "collection into it"
                 )
 
@@ -148,13 +148,13 @@ class Held:
         return sorted(set(self.facts["fold"].tolist()))
 
     @property
-    def judged(self) -> list[str]:
+    def main_deliveries(self) -> list[str]:
         """Those of `JUDGED` that there are."""
-        return [delivery for delivery in JUDGED if delivery in self.logits]
+        return [delivery for delivery in MAIN_DELIVERIES if delivery in self.logits]
 
-    def whole(self, label: int) -> Mask:
+    def standalone(self, label: int) -> Mask:
         """Mark the images of a class that stand for themselves and were read in every judged delivery; bool (N,)."""
-        return np.asarray(np.all([self.of_class(label, delivery) for delivery in self.judged], axis=0))
+        return np.asarray(np.all([self.of_class(label, delivery) for delivery in self.main_deliveries], axis=0))
 
     @cached_property
     def name_N(self) -> NDArray[np.str_]:
@@ -169,9 +169,12 @@ class Held:
         ]
         whole_N = self.facts["artefact"] == ""
         counts = Counter(key for key, whole in zip(keys, whole_N, strict=True) if whole)
-        few = Counter(collection if label else "" for (label, collection, _), own in counts.items() if own < FEWEST)
+        few = Counter(collection if label else "" for (label, collection, _), own in counts.items() if own < MIN_IMAGES)
         return np.array(
-            [self._named(key, counts[key] if whole else FEWEST, few) for key, whole in zip(keys, whole_N, strict=True)]
+            [
+                self._named(key, counts[key] if whole else MIN_IMAGES, few)
+                for key, whole in zip(keys, whole_N, strict=True)
+            ]
         )
 
     @staticmethod
@@ -179,10 +182,10 @@ class Held:
         """Name one of several that have few images after what holds them, anything else after itself."""
         label, collection, generator = key
         together = few.get(collection if label else "", 0)
-        if images >= FEWEST or together < 2:
+        if images >= MIN_IMAGES or together < 2:
             return generator if label else collection
         what = f"{collection}, {together} generators" if label else f"{together} collections"
-        return f"{what} of fewer than {FEWEST} images"
+        return f"{what} of fewer than {MIN_IMAGES} images"
 
     def of_class(self, label: int, delivery: str, *, fold: int | None = None, content: str = "") -> Mask:
         """Mark the images of a class that stand for themselves and were read in a delivery; bool (N,).
@@ -200,13 +203,13 @@ class Held:
             own_N &= self.facts["content"] == content
         return np.asarray(own_N)
 
-    def same(self, other: "Held") -> bool:
+    def has_same_images(self, other: "HeldOutLogits") -> bool:
         """Tell whether another method has the same images and folds, read in the same judged deliveries."""
         return (
-            self.judged == other.judged
+            self.main_deliveries == other.main_deliveries
             and all(np.array_equal(column, other.facts[fact]) for fact, column in self.facts.items())
             and all(
                 np.array_equal(np.isfinite(self.logits[delivery]), np.isfinite(other.logits[delivery]))
-                for delivery in self.judged
+                for delivery in self.main_deliveries
             )
         )

@@ -12,20 +12,29 @@ from numpy.typing import NDArray
 from mole.measuring.calibration import Calibration
 from mole.measuring.fitting import threshold_for
 from mole.measuring.metrics import Rate, auroc, auroc_interval, average_precision, rate_of
-from pipeline.tune.judging.held import FEWEST, Held
+from pipeline.tune.judging.held_out import MIN_IMAGES, HeldOutLogits
+from pipeline.tune.judging.held_out_metrics import (
+    CollectionRates,
+    DetectionRate,
+    GeneratorAuroc,
+    HeldOutMetrics,
+    MeanAuroc,
+    PairAuroc,
+    PerturbationCost,
+    VerdictRates,
+)
 from pipeline.tune.judging.perturbation import SHIPPED
-from pipeline.tune.judging.rule import AIM, Reals, calibrate, mean_share
-from pipeline.tune.judging.unseen import Area, Collection, Delivery, Found, Mean, Pair, Unseen, Verdicts
+from pipeline.tune.judging.threshold_rule import AIM, HeldOutReals, calibrate, mean_rate
 
-ALLOWED = (0.01, 0.05)
+FALSE_POSITIVE_RATES = (0.01, 0.05)
 """False-positive rates at which detection is measured."""
-WORST = 3
+WORST_NAMED = 3
 """Generators that a mean tells by name."""
-Words = NDArray[np.str_]
+VerdictArray = NDArray[np.str_]
 """A verdict an image, (N,); empty where it was not read."""
 
 
-def judge(held: Held, aim: float = AIM) -> Unseen:
+def measure_method(held: HeldOutLogits, aim: float = AIM) -> HeldOutMetrics:
     """Measure one method.
 
     Args:
@@ -36,37 +45,39 @@ def judge(held: Held, aim: float = AIM) -> Unseen:
         SettingsError: there are too few reals for a figure.
     """
     apart = {fold: calibrate(held, [other for other in held.folds if other != fold], aim) for fold in held.folds}
-    words = {delivery: called(held, apart, delivery) for delivery in held.logits}
+    words = {delivery: held_out_verdicts(held, apart, delivery) for delivery in held.logits}
     areas = [
         area
         for delivery in held.logits
-        for content in (_contents(held) if delivery in held.judged else [""])
-        for area in by_generator(held, delivery, words[delivery], content)
+        for content in (_contents(held) if delivery in held.main_deliveries else [""])
+        for area in generator_aurocs(held, delivery, words[delivery], content)
     ]
     whole_N = held.facts["artefact"] == ""
-    return Unseen(
+    return HeldOutMetrics(
         images=int(whole_N.sum()),
         unread=held.unread,
         folds=tuple(_names(held.facts["collection"][held.facts["fold"] == fold]) for fold in held.folds),
         areas=tuple(areas),
-        means=tuple(means(areas)),
-        pairs=tuple(by_pairs(held)),
-        detection=tuple(found for delivery in held.judged for found in detection(held, delivery)),
-        collections=tuple(one for delivery in held.judged for one in by_collection(held, delivery, words[delivery])),
+        means=tuple(mean_aurocs(areas)),
+        pairs=tuple(pair_aurocs(held)),
+        detection=tuple(found for delivery in held.main_deliveries for found in detection_rates(held, delivery)),
+        collections=tuple(
+            one for delivery in held.main_deliveries for one in collection_rates(held, delivery, words[delivery])
+        ),
         verdicts=tuple(
             told
-            for delivery in held.judged
+            for delivery in held.main_deliveries
             for content in _contents(held)
-            for told in verdicts(held, delivery, words[delivery], content=content, aim=aim)
+            for told in verdict_rates(held, delivery, words[delivery], content=content, aim=aim)
         ),
-        deliveries=tuple(costs(held, words)),
+        deliveries=tuple(perturbation_costs(held, words)),
         aim=aim,
-        estimate=Reals.of(held, held.folds).strictness(aim),
+        estimate=HeldOutReals.of(held, held.folds).choose_share(aim),
         calibration=calibrate(held, held.folds, aim),
     )
 
 
-def called(held: Held, apart: Mapping[int, Calibration], delivery: str) -> Words:
+def held_out_verdicts(held: HeldOutLogits, apart: Mapping[int, Calibration], delivery: str) -> VerdictArray:
     """Give each image its verdict at the thresholds that the folds without it set."""
     logit_N = held.logits[delivery]
     word_N = np.full(len(logit_N), "", "<U9")
@@ -76,7 +87,9 @@ def called(held: Held, apart: Mapping[int, Calibration], delivery: str) -> Words
     return word_N
 
 
-def by_generator(held: Held, delivery: str, word_N: Words, content: str = "") -> Iterator[Area]:
+def generator_aurocs(
+    held: HeldOutLogits, delivery: str, word_N: VerdictArray, content: str = ""
+) -> Iterator[GeneratorAuroc]:
     """Measure each generator against the reals of its own fold, in order of name.
 
     Args:
@@ -96,7 +109,7 @@ def by_generator(held: Held, delivery: str, word_N: Words, content: str = "") ->
         if reals_N.any():
             both = logit_N[reals_N], logit_N[own_N]
             area = auroc(*both)
-            yield Area(
+            yield GeneratorAuroc(
                 generator=name,
                 delivery=delivery,
                 content=content,
@@ -109,25 +122,25 @@ def by_generator(held: Held, delivery: str, word_N: Words, content: str = "") ->
             )
 
 
-def means(areas: Sequence[Area]) -> Iterator[Mean]:
+def mean_aurocs(areas: Sequence[GeneratorAuroc]) -> Iterator[MeanAuroc]:
     """Average over the generators that have images enough, in each delivery and content."""
     for delivery, content in dict.fromkeys((area.delivery, area.content) for area in areas):
         own = [area for area in areas if (area.delivery, area.content) == (delivery, content) and area.counts]
         if own:
             ranked = sorted(own, key=lambda area: area.auroc)
-            yield Mean(
+            yield MeanAuroc(
                 delivery=delivery,
                 content=content,
                 generators=len(own),
                 auroc=float(np.mean([area.auroc for area in own])),
                 lowest=ranked[0].auroc,
-                worst=tuple(area.generator for area in ranked[:WORST]),
+                worst=tuple(area.generator for area in ranked[:WORST_NAMED]),
                 precision=float(np.mean([area.precision for area in own])),
                 lowest_precision=min(area.precision for area in own),
             )
 
 
-def by_pairs(held: Held) -> Iterator[Pair]:
+def pair_aurocs(held: HeldOutLogits) -> Iterator[PairAuroc]:
     """Measure the photographs of each source against what was made of them, in every delivery that has both."""
     facts = held.facts
     own_N = np.array(
@@ -142,16 +155,16 @@ def by_pairs(held: Held) -> Iterator[Pair]:
                 both = logit_N[taken_N & np.isin(own_N, own_N[of_it_N])], logit_N[of_it_N]
                 area = auroc(*both)
                 bounds = auroc_interval(area, *map(len, both))
-                yield Pair(
+                yield PairAuroc(
                     source=source, artefact=artefact, delivery=delivery, pairs=len(both[1]), auroc=area, interval=bounds
                 )
 
 
-def detection(held: Held, delivery: str) -> Iterator[Found]:
+def detection_rates(held: HeldOutLogits, delivery: str) -> Iterator[DetectionRate]:
     """Measure what is found at fixed false-positive rates; nothing at a rate that the other folds cannot set."""
     logit_N, fold_N = held.logits[delivery], held.facts["fold"]
     reals_N, fakes_N = (held.of_class(label, delivery) for label in (0, 1))
-    for allowed in ALLOWED:
+    for allowed in FALSE_POSITIVE_RATES:
         if any(allowed * (reals_N & (fold_N != fold)).sum() < 1 for fold in held.folds):
             continue
         bound_N = np.empty(len(logit_N))
@@ -160,30 +173,32 @@ def detection(held: Held, delivery: str) -> Iterator[Found]:
         same = threshold_for(logit_N[reals_N], allowed)[0]
         found, alarms = (rate_of((logit_N >= bound_N)[own_N]) for own_N in (fakes_N, reals_N))
         flattered = rate_of(logit_N[fakes_N] >= same)
-        yield Found(delivery=delivery, allowed=allowed, found=found, alarms=alarms, same_set=flattered)
+        yield DetectionRate(delivery=delivery, allowed=allowed, found=found, alarms=alarms, same_set=flattered)
 
 
-def by_collection(held: Held, delivery: str, word_N: Words) -> Iterator[Collection]:
+def collection_rates(held: HeldOutLogits, delivery: str, word_N: VerdictArray) -> Iterator[CollectionRates]:
     """Count what the reals of each collection are called, in order of name."""
     reals_N = held.of_class(0, delivery)
     for name in _names(held.name_N[reals_N]):
         own_N = word_N[reals_N & (held.name_N == name)]
         alarms, unsure = rate_of(own_N == "generated"), rate_of(own_N == "unsure")
-        yield Collection(collection=name, delivery=delivery, alarms=alarms, unsure=unsure)
+        yield CollectionRates(collection=name, delivery=delivery, alarms=alarms, unsure=unsure)
 
 
-def verdicts(held: Held, delivery: str, word_N: Words, *, content: str, aim: float) -> Iterator[Verdicts]:
+def verdict_rates(
+    held: HeldOutLogits, delivery: str, word_N: VerdictArray, *, content: str, aim: float
+) -> Iterator[VerdictRates]:
     """Count what all images of a content are called; nothing of a content that has too few."""
     reals_N, fakes_N = (held.of_class(label, delivery, content=content) for label in (0, 1))
-    if content and min(reals_N.sum(), fakes_N.sum()) < FEWEST:
+    if content and min(reals_N.sum(), fakes_N.sum()) < MIN_IMAGES:
         return
     alarm_R, name_R = word_N[reals_N] == "generated", held.name_N[reals_N]
     over_C = np.array([alarm_R[name_R == name].mean() > aim for name in np.unique(name_R)])
-    yield Verdicts(
+    yield VerdictRates(
         delivery=delivery,
         content=content,
         alarms=rate_of(alarm_R),
-        mean_alarms=mean_share(alarm_R, name_R),
+        mean_alarms=mean_rate(alarm_R, name_R),
         above_aim=rate_of(over_C),
         unsure_reals=_called(word_N[reals_N], "unsure"),
         found=_called(word_N[fakes_N], "generated"),
@@ -192,7 +207,7 @@ def verdicts(held: Held, delivery: str, word_N: Words, *, content: str, aim: flo
     )
 
 
-def costs(held: Held, words: Mapping[str, Words]) -> Iterator[Delivery]:
+def perturbation_costs(held: HeldOutLogits, words: Mapping[str, VerdictArray]) -> Iterator[PerturbationCost]:
     """Compare each delivery with the same images as shipped; nothing where no generator has images enough in both."""
     for delivery in held.logits:
         both_N = np.isfinite(held.logits[SHIPPED]) & np.isfinite(held.logits[delivery]) & (held.facts["artefact"] == "")
@@ -202,7 +217,7 @@ def costs(held: Held, words: Mapping[str, Words]) -> Iterator[Delivery]:
             held, logits={name: np.where(both_N, held.logits[name], np.nan) for name in (SHIPPED, delivery)}
         )
         before, after = (
-            {area.generator: area.auroc for area in by_generator(alone, name, words[name]) if area.counts}
+            {area.generator: area.auroc for area in generator_aurocs(alone, name, words[name]) if area.counts}
             for name in (SHIPPED, delivery)
         )
         if not before:
@@ -210,7 +225,7 @@ def costs(held: Held, words: Mapping[str, Words]) -> Iterator[Delivery]:
         lost = {name: before[name] - after[name] for name in before}
         old_N, new_N = (words[name][both_N] for name in (SHIPPED, delivery))
         worst = max(lost, key=lambda name: lost[name])
-        yield Delivery(
+        yield PerturbationCost(
             delivery=delivery,
             images=int(both_N.sum()),
             cost=float(np.mean(list(lost.values()))),
@@ -221,11 +236,11 @@ def costs(held: Held, words: Mapping[str, Words]) -> Iterator[Delivery]:
         )
 
 
-def _called(word_N: Words, word: str) -> Rate:
+def _called(word_N: VerdictArray, word: str) -> Rate:
     return rate_of(word_N == word)
 
 
-def _contents(held: Held) -> list[str]:
+def _contents(held: HeldOutLogits) -> list[str]:
     """List what is judged apart: all together, then each content that is known."""
     return ["", *_names(held.facts["content"][held.facts["content"] != ""])]
 

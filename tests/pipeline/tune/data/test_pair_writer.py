@@ -11,9 +11,9 @@ from mole.errors import ModelError, SettingsError
 from pipeline.tune.data.autoencoder import open_autoencoder
 from pipeline.tune.data.encoding import encoding_of
 from pipeline.tune.data.layout import recognise
-from pipeline.tune.data.reconstruct import Maker, Opening, finished, listed, reconstruct
+from pipeline.tune.data.pair_writer import OpenReconstructor, PairWriter, finished_pairs, pair_list, write_pairs
 from pipeline.tune.data.samples import Sample
-from pipeline.tune.data.upsampling import Resampled
+from pipeline.tune.data.upsampling import PillowResampler
 from tests.pictures import picture
 
 
@@ -23,7 +23,7 @@ def photos(shared: Path) -> list[Sample]:
     return [Sample(str(path), 0, "coco") for path in sorted((shared / "data/images/coco").rglob("*.jpg"))[:3]]
 
 
-def taef2(shared: Path) -> Opening:
+def taef2(shared: Path) -> OpenReconstructor:
     """Opens the tiny autoencoder."""
     return partial(open_autoencoder, str(shared / "weights"))
 
@@ -31,7 +31,7 @@ def taef2(shared: Path) -> Opening:
 def test_a_pair_shares_size_quality_and_subsampling_with_its_photograph(
     photos: list[Sample], shared: Path, tmp_path: Path
 ) -> None:
-    maker = Maker(str(tmp_path), taef2(shared), 96, "cpu")
+    maker = PairWriter(str(tmp_path), taef2(shared), 96, "cpu")
     assert maker.make(photos[0], "a.jpg")["status"] == "ok"
     own = encoding_of(Path(photos[0].uri).read_bytes(), "jpeg")
     sizes = set()
@@ -46,7 +46,7 @@ def test_a_pair_shares_size_quality_and_subsampling_with_its_photograph(
 
 
 def test_a_pair_shows_one_picture_that_is_not_the_same(photos: list[Sample], shared: Path, tmp_path: Path) -> None:
-    Maker(str(tmp_path), taef2(shared), 128, "cpu").make(photos[1], "a.jpg")
+    PairWriter(str(tmp_path), taef2(shared), 128, "cpu").make(photos[1], "a.jpg")
     real, fake = (np.asarray(Image.open(tmp_path / folder / "a.jpg"), np.float32) for folder in ("0_real", "1_fake"))
     assert 0.5 < np.abs(real - fake).mean() < 20
 
@@ -54,10 +54,10 @@ def test_a_pair_shows_one_picture_that_is_not_the_same(photos: list[Sample], sha
 @pytest.mark.parametrize("data", [b"", b"<html>", picture(1)[:300]])
 def test_a_fault_gives_no_pair_and_is_told(data: bytes, shared: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(data)
-    maker = Maker(str(tmp_path / "out"), taef2(shared), 96, "cpu")
+    maker = PairWriter(str(tmp_path / "out"), taef2(shared), 96, "cpu")
     assert maker.make(Sample(str(tmp_path / "bad.jpg"), 0, "x"), "a.jpg")["status"] != "ok"
     assert maker.make(Sample(str(tmp_path / "gone.jpg"), 0, "x"), "b.jpg")["status"] == "missing"
-    assert finished(str(tmp_path / "out")) == set()
+    assert finished_pairs(str(tmp_path / "out")) == set()
 
 
 def test_the_list_gives_each_pair_a_group_and_keeps_a_declared_one() -> None:
@@ -65,7 +65,7 @@ def test_the_list_gives_each_pair_a_group_and_keeps_a_declared_one() -> None:
         "b.jpg": Sample("/b", 0, "coco"),
         "a.jpg": Sample("/a", 0, "flickr", "series-7", collection="web", content="photo"),
     }
-    assert listed(pairs, Resampled()).decode().splitlines() == [
+    assert pair_list(pairs, PillowResampler()).decode().splitlines() == [
         "uri,label,generator,group,collection,kind,artefact",
         "0_real/a.jpg,real,flickr,series-7,web,photo,",
         "1_fake/a.jpg,fake,resampled,series-7,web,photo,upsampling",
@@ -81,7 +81,7 @@ def test_a_run_makes_what_is_missing_and_its_folder_is_a_layout(
     cut, output = Sample(str(tmp_path / "cut.jpg"), 0, "coco"), str(tmp_path / "pairs")
 
     def run(*samples: Sample) -> tuple[int, int, int]:
-        made = reconstruct(samples, output, taef2(shared), largest=96)
+        made = write_pairs(samples, output, taef2(shared), largest=96)
         return made.pairs, made.made, made.faults.total()
 
     assert run(photos[0], cut, Sample("/ignored.png", 1, "flux")) == (1, 1, 1)
@@ -101,14 +101,14 @@ def test_a_run_makes_what_is_missing_and_its_folder_is_a_layout(
 
 def test_nothing_real_is_refused(shared: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no photograph among 1 samples"):
-        reconstruct([Sample("/a.png", 1, "flux")], str(tmp_path), taef2(shared), largest=96)
+        write_pairs([Sample("/a.png", 1, "flux")], str(tmp_path), taef2(shared), largest=96)
 
 
 def test_an_output_that_no_worker_reaches_is_refused(shared: Path) -> None:
     with pytest.raises(SettingsError, match="memory://pairs' can be reached by no worker"):
-        reconstruct([Sample("/a.png", 0, "x")], "memory://pairs", taef2(shared), largest=96)
+        write_pairs([Sample("/a.png", 0, "x")], "memory://pairs", taef2(shared), largest=96)
 
 
 def test_an_autoencoder_that_is_none_is_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="holds neither"):
-        reconstruct([Sample("/a.png", 0, "x")], str(tmp_path), partial(open_autoencoder, str(tmp_path)), largest=96)
+        write_pairs([Sample("/a.png", 0, "x")], str(tmp_path), partial(open_autoencoder, str(tmp_path)), largest=96)

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from mole.measuring.calibration import Calibration, FloatArray
 from mole.measuring.fitting import fit_temperature
-from pipeline.tune.judging.held import Held, Mask
+from pipeline.tune.judging.held_out import HeldOutLogits, Mask
 from pipeline.tune.judging.perturbation import SHIPPED
-from pipeline.tune.judging.thresholds import named, placed
+from pipeline.tune.judging.thresholds import calibration_at, join_names
 
 AIM = 0.02
 """Share of the reals of a collection never seen that may be called generated."""
@@ -34,7 +34,7 @@ PARTS = tuple(tenths / 10 for tenths in range(10, -1, -1))
 
 
 @dataclass(frozen=True)
-class Reals:
+class HeldOutReals:
     """Held-out reals that were read in every judged delivery.
 
     Attributes:
@@ -48,24 +48,24 @@ class Reals:
     fold_R: NDArray[np.int_]
 
     @classmethod
-    def of(cls, held: Held, folds: Collection[int]) -> "Reals":
+    def of(cls, held: HeldOutLogits, folds: Collection[int]) -> "HeldOutReals":
         """Take the reals that some folds held out."""
-        own_N = held.whole(0) & np.isin(held.facts["fold"], list(folds))
+        own_N = held.standalone(0) & np.isin(held.facts["fold"], list(folds))
         return cls(
-            np.stack([held.logits[delivery][own_N] for delivery in held.judged]),
+            np.stack([held.logits[delivery][own_N] for delivery in held.main_deliveries]),
             held.name_N[own_N],
             held.facts["fold"][own_N].astype(int),
         )
 
-    def where(self, mask_R: Mask) -> "Reals":
+    def select(self, mask_R: Mask) -> "HeldOutReals":
         """Take some of them; bool (R,)."""
-        return Reals(self.logit_DR[:, mask_R], self.name_R[mask_R], self.fold_R[mask_R])
+        return HeldOutReals(self.logit_DR[:, mask_R], self.name_R[mask_R], self.fold_R[mask_R])
 
-    def lowest(self, share: float) -> float:
+    def threshold(self, share: float) -> float:
         """Find the lowest threshold that no more than a share of them reaches in any delivery, collections alike."""
-        return max(alike(logit_R, self.name_R, share) for logit_R in self.logit_DR)
+        return max(weighted_threshold(logit_R, self.name_R, share) for logit_R in self.logit_DR)
 
-    def unseen(self, share: float) -> "Estimate":
+    def estimate(self, share: float) -> "Estimate":
         """Estimate what share of a collection never seen reaches a threshold that is found so.
 
         Returns:
@@ -74,10 +74,10 @@ class Reals:
         above_DR = np.zeros(self.logit_DR.shape, bool)
         for fold in set(self.fold_R.tolist()):
             own_R = self.fold_R == fold
-            above_DR[:, own_R] = self.logit_DR[:, own_R] >= self.where(~own_R).lowest(share)
+            above_DR[:, own_R] = self.logit_DR[:, own_R] >= self.select(~own_R).threshold(share)
         return max((Estimate.of(share, above_R, self.name_R) for above_R in above_DR), key=lambda one: one.high)
 
-    def strictness(self, aim: float) -> "Estimate":
+    def choose_share(self, aim: float) -> "Estimate":
         """Choose the largest share of the reals at hand whose estimate for a collection never seen meets an aim.
 
         Returns:
@@ -87,7 +87,7 @@ class Reals:
         if len(set(self.fold_R.tolist())) < 2:
             return Estimate(PARTS[-1] * aim, 1.0, 0.0)
         for part in PARTS:
-            estimate = self.unseen(part * aim)
+            estimate = self.estimate(part * aim)
             if estimate.high <= aim:
                 break
         return estimate
@@ -120,7 +120,7 @@ class Estimate:
         return self.mean + self.error
 
 
-def alike(logit_R: FloatArray, name_R: NDArray[np.str_], share: float) -> float:
+def weighted_threshold(logit_R: FloatArray, name_R: NDArray[np.str_], share: float) -> float:
     """Find the lowest threshold that no more than a share of real images reaches, each collection weighing the same.
 
     Args:
@@ -135,12 +135,12 @@ def alike(logit_R: FloatArray, name_R: NDArray[np.str_], share: float) -> float:
     return float(np.nextafter(np.float32(logit_R[order_R[allowed]]), np.float32(np.inf)))
 
 
-def mean_share(hit_R: Mask, name_R: NDArray[np.str_]) -> float:
+def mean_rate(hit_R: Mask, name_R: NDArray[np.str_]) -> float:
     """Average over collections how often something holds; bool and str (R,)."""
     return float(np.mean([hit_R[name_R == name].mean() for name in np.unique(name_R)]))
 
 
-def calibrate(held: Held, folds: Collection[int], aim: float = AIM) -> Calibration:
+def calibrate(held: HeldOutLogits, folds: Collection[int], aim: float = AIM) -> Calibration:
     """Set temperature, bias and thresholds on what some folds held out.
 
     Args:
@@ -148,16 +148,16 @@ def calibrate(held: Held, folds: Collection[int], aim: float = AIM) -> Calibrati
         folds: those whose images are looked at: all but one to judge that one, all for the detector that is shipped.
         aim: as `AIM`.
     """
-    reals = Reals.of(held, folds)
+    reals = HeldOutReals.of(held, folds)
     within_N = np.isin(held.facts["fold"], list(folds))
     both = [
         (held.logits[delivery][own_N], np.full(int(own_N.sum()), label))
-        for delivery in held.judged
+        for delivery in held.main_deliveries
         for label in (0, 1)
         for own_N in [held.of_class(label, delivery) & within_N]
     ]
     fitted = fit_temperature(*(np.concatenate(column) for column in zip(*both, strict=True)))
-    bounds = reals.lowest(UNSURE_SHARE), reals.lowest(reals.strictness(aim).share)
+    bounds = reals.threshold(UNSURE_SHARE), reals.threshold(reals.choose_share(aim).share)
     shipped_N = held.of_class(0, SHIPPED) & within_N
     names = held.facts["collection"][shipped_N].tolist()
-    return placed(held.logits[SHIPPED][shipped_N], bounds, fitted, collection=named(names))
+    return calibration_at(held.logits[SHIPPED][shipped_N], bounds, fitted, collection=join_names(names))

@@ -21,7 +21,7 @@ from pipeline.tune.data.autoencoder import Reconstructor
 from pipeline.tune.data.pairs import name_of, pair_of
 from pipeline.tune.data.samples import SCHEMA, Sample, from_table, read, to_table
 
-Opening = Callable[[str], Reconstructor]
+OpenReconstructor = Callable[[str], Reconstructor]
 """Opens what photographs are passed through on a device."""
 REALS, FAKES, LIST = "0_real", "1_fake", "samples.csv"
 ROWS = 8
@@ -30,7 +30,7 @@ DONE = pa.schema([("name", pa.string()), ("uri", pa.string()), ("status", pa.str
 
 
 @dataclass(frozen=True)
-class Reconstructed:
+class ReconstructionResult:
     """What a run did.
 
     Attributes:
@@ -48,9 +48,9 @@ class Reconstructed:
     table: str = ""
 
 
-def reconstruct(
-    samples: Sequence[Sample], output: str, opening: Opening, *, largest: int, gpus: int = 0
-) -> Reconstructed:
+def write_pairs(
+    samples: Sequence[Sample], output: str, opening: OpenReconstructor, *, largest: int, gpus: int = 0
+) -> ReconstructionResult:
     """Make a pair of every photograph that has none yet, on Ray.
 
     Args:
@@ -71,15 +71,15 @@ def reconstruct(
     if not photographs:
         raise SettingsError(f"there is no photograph among {len(samples):,} samples; reconstructions are made of reals")
     maker = opening("cpu")
-    there = finished(output)
+    there = finished_pairs(output)
     todo = {name: sample for name, sample in photographs.items() if name not in there}
     rows = _run(todo, output, opening, (largest, gpus)) if todo else []
     faults = [row for row in rows if row["status"] != Status.OK]
     written = there | {row["name"] for row in rows if row["status"] == Status.OK}
     table = storage.join(storage.absolute(output), LIST)
     pairs = {name: sample for name, sample in photographs.items() if name in written}
-    storage.write(table, listed(pairs, maker))
-    return Reconstructed(
+    storage.write(table, pair_list(pairs, maker))
+    return ReconstructionResult(
         pairs=len(pairs),
         made=len(rows) - len(faults),
         faults=Counter(str(row["status"]) for row in faults),
@@ -88,14 +88,14 @@ def reconstruct(
     )
 
 
-def finished(output: str) -> set[str]:
+def finished_pairs(output: str) -> set[str]:
     """List the names of the pairs whose two files are there."""
     both = [storage.names(storage.join(output, folder), ".jpg") for folder in (REALS, FAKES)]
     reals, fakes = ({url.rpartition("/")[2] for url in urls} for urls in both)
     return reals & fakes
 
 
-def listed(pairs: dict[str, Sample], maker: Reconstructor) -> bytes:
+def pair_list(pairs: dict[str, Sample], maker: Reconstructor) -> bytes:
     """Write the CSV that a training reads; what was made of a photograph is held out with it, by its maker's name."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -108,14 +108,16 @@ def listed(pairs: dict[str, Sample], maker: Reconstructor) -> bytes:
     return text.getvalue().encode()
 
 
-def _run(todo: dict[str, Sample], output: str, opening: Opening, bounds: tuple[int, int]) -> list[dict[str, Any]]:
+def _run(
+    todo: dict[str, Sample], output: str, opening: OpenReconstructor, bounds: tuple[int, int]
+) -> list[dict[str, Any]]:
     """Spread photographs over actors that hold what they are passed through."""
     largest, gpus = bounds
     cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
     rows = to_table(list(todo.values())).append_column("name", pa.array(list(todo), pa.string()))
     blocks = [rows.slice(start, ROWS) for start in range(0, len(rows), ROWS)]
     made = ray.data.from_arrow(blocks).map_batches(
-        Maker,
+        PairWriter,
         fn_constructor_args=(output, opening, largest, "cuda" if gpus else "cpu"),
         batch_size=ROWS,
         batch_format="pyarrow",
@@ -133,10 +135,10 @@ def _run(todo: dict[str, Sample], output: str, opening: Opening, bounds: tuple[i
     return told
 
 
-class Maker:
+class PairWriter:
     """An actor that makes pairs."""
 
-    def __init__(self, output: str, opening: Opening, largest: int, device: str) -> None:
+    def __init__(self, output: str, opening: OpenReconstructor, largest: int, device: str) -> None:
         self._output, self._largest = storage.absolute(output), largest
         self._maker = opening(device)
         torch.set_num_threads(1)  # one actor a core
