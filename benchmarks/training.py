@@ -21,7 +21,7 @@ from pipeline import registry
 from pipeline.tune.training.learner import Learner
 from pipeline.tune.training.task import Schedule, Stage
 
-COURSE = Schedule(0, 1000, (Stage("all", 1),), penalty=1e-2, head_rate=1e-4, expert_rate=1e-4, decay=0.0, patience=1)
+SCHEDULE = Schedule(0, 1000, (Stage("all", 1),), penalty=1e-2, head_rate=1e-4, expert_rate=1e-4, decay=0.0, patience=1)
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
     arguments = parser.parse_args()
     found = describe(registry.locate(arguments.model))
     dtype = getattr(torch, arguments.precision)
-    learner = Learner(MoLE(tower_of(found).to(dtype), found.config.detector), found.preprocess, COURSE)
+    learner = Learner(MoLE(tower_of(found).to(dtype), found.config.detector), found.preprocess, SCHEDULE)
     size = found.preprocess.size
     pixels = torch.randint(0, 256, (arguments.batch, 3, size, size), dtype=torch.uint8)
     label = (torch.arange(arguments.batch) % 2).float()

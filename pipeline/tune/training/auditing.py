@@ -1,4 +1,4 @@
-"""The audit before a training: whether the files alone give the classes away, and what gives both one form."""
+"""Audit before a training: whether file properties alone give the classes away, and the alignment that prevents it."""
 
 from collections.abc import Sequence
 
@@ -16,17 +16,17 @@ from pipeline.tune.training.recipe import Recipe
 
 
 def choose_aligner(settings: Recipe, collection: Collection, log: Log) -> Aligner | None:
-    """Audit what is to be trained on, and choose whether both classes get one form.
+    """Audit the training split, and build the aligner if the settings ask for one.
 
     Raises:
-        SettingsError: the files alone give the classes away, and the settings neither align them nor accept it.
+        SettingsError: file properties alone give the classes away, and the settings neither align nor accept it.
     """
     rows = collection.rows_of(TRAIN)
     Ticker.shown().enter("comparing the classes")
     verdict = verdict_of(audit(collection.of(TRAIN), rows, seed=settings.seed), settings.most_leak)
     log(f"audit of the training split: {verdict.told}")
     if verdict.leaks and not (settings.align or settings.accept_leak):
-        raise SettingsError(f"{verdict.told}; train with --align, or know better and say --accept-leak")
+        raise SettingsError(f"{verdict.told}; train with --align, or accept it with --accept-leak")
     if not settings.align:
         return None
     fake = pc.equal(pa.array([sample.label for sample in collection.of(TRAIN)]), 1)
@@ -34,10 +34,10 @@ def choose_aligner(settings: Recipe, collection: Collection, log: Log) -> Aligne
 
 
 def has_both_classes(samples: Sequence[Sample]) -> bool:
-    """Tell whether there are real and generated images among them."""
+    """Return whether there are real and generated images among the samples."""
     return len({sample.label for sample in samples}) == 2
 
 
 def has_validation(recipe: Recipe) -> bool:
-    """Tell whether validation decides when to stop."""
+    """Return whether there is a validation split, which decides when to stop."""
     return bool(recipe.hold_out or recipe.validation_share)

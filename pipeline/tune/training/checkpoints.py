@@ -1,7 +1,8 @@
-"""Progress: how far a run has come: its last checkpoint, and the steps behind it, in one file that is replaced whole.
+"""Checkpoints: the last checkpoint of a run and the steps it covers, in one file that is replaced atomically.
 
-Ray Train keeps checkpoints too, but learns of one after it was written: a worker killed in between would go on from the
-one before, while the views had been laid out from the new one on. So a run has one truth, and it is this file.
+Ray Train keeps checkpoints too, but registers one only after it was written: a worker killed in between would resume
+from the one before, while the dataset was already built from the new one on. So this file alone decides where a run
+resumes.
 """
 
 import json
@@ -18,12 +19,12 @@ PROGRESS, CHECKPOINTS = "progress.json", "checkpoints"
 
 @dataclass(frozen=True)
 class CheckpointRecord:
-    """How far a run has come.
+    """The last checkpoint of a run; its fields are the keys of `progress.json`.
 
     Attributes:
-        steps: taken when its last checkpoint was made.
-        number: of that checkpoint, from 1; 0 for none.
-        files: the names of its files.
+        steps: taken when it was written.
+        number: of the checkpoint, from 1; 0 if there is none.
+        files: names of its files.
     """
 
     steps: int = 0
@@ -31,17 +32,17 @@ class CheckpointRecord:
     files: tuple[str, ...] = ()
 
     def url(self, run: str, file: str) -> str:
-        """Name a file of the checkpoint by its URL."""
+        """Return the URL of a file of the checkpoint."""
         return storage.join(run, CHECKPOINTS, f"{self.number:05}", file)
 
 
 def latest_record(run: str) -> CheckpointRecord:
-    """Read how far a run has come."""
+    """Read the record of a run's last checkpoint."""
     file = storage.join(run, PROGRESS)
     if not storage.exists(file):
         return CheckpointRecord()
-    told = json.loads(storage.read(file))
-    return CheckpointRecord(told["steps"], told["number"], tuple(told["files"]))
+    record = json.loads(storage.read(file))
+    return CheckpointRecord(record["steps"], record["number"], tuple(record["files"]))
 
 
 def save_checkpoint(run: str, steps: int, folder: Path) -> None:
@@ -50,10 +51,10 @@ def save_checkpoint(run: str, steps: int, folder: Path) -> None:
     Args:
         run: the folder URL of the run.
         steps: taken so far.
-        folder: what a later process needs to go on.
+        folder: files from which a later process can resume.
 
     Raises:
-        StorageError: the store refuses; the last checkpoint is then the one before or the new one, and whole.
+        StorageError: the store refuses; the last checkpoint is then the previous or the new one, and complete.
     """
     before = latest_record(run)
     now = CheckpointRecord(steps, before.number + 1, tuple(sorted(file.name for file in folder.iterdir())))
@@ -66,7 +67,7 @@ def save_checkpoint(run: str, steps: int, folder: Path) -> None:
 
 @contextmanager
 def last_checkpoint(run: str) -> Iterator[Path | None]:
-    """Fetch the files of a run's last checkpoint into a folder that goes afterwards; None where there is none."""
+    """Download a run's last checkpoint into a temporary folder; None if there is no checkpoint."""
     now = latest_record(run)
     with tempfile.TemporaryDirectory() as folder:
         for file in now.files:

@@ -1,4 +1,4 @@
-"""Views: the data set that feeds a training, a block for each worker's share of a step, made on CPU tasks."""
+"""Dataset: the Ray Data pipelines that feed a training without a token cache, one block per worker and step."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,28 +12,28 @@ from pipeline.tune.training.checkpoints import latest_record
 from pipeline.tune.training.sampling import Batch, DatasetSpec, SamplingPlan
 
 MAX_BLOCK_BYTES = 1 << 40
-"""A block is a worker's share of a step, whatever bound another job of this process has set: a cut one would not be."""
+"""No limit in practice: a block is a worker's share of a step and must not be split, whatever limit another job set."""
 
 
-def training_dataset(draws: SamplingPlan, made: DatasetSpec, *, run: str, processes: int, seed: int) -> Dataset:
-    """Make the views of the steps that are still to be taken, a block for each worker's share of a step.
+def training_dataset(plan: SamplingPlan, dataset: DatasetSpec, *, run: str, processes: int, seed: int) -> Dataset:
+    """Make the views of the remaining steps, one block per worker and step.
 
     Args:
-        draws: the plan.
-        made: what its places mean, and how they become views.
-        run: its folder URL; what its last checkpoint has behind it is left out.
-        processes: how many share a step.
-        seed: of the deliveries.
+        plan: sampling plan of the training.
+        dataset: samples and preprocessing.
+        run: the run's folder URL; steps before its last checkpoint are left out.
+        processes: number of workers that share a step.
+        seed: of the augmentations.
     """
-    first = min(latest_record(run).steps, draws.steps - 1)
-    make = partial(workers.augmented_views, draws=draws, first=first, made=made, seed=seed)
-    return _blocks(draws.batch_size * (draws.steps - first), (draws.steps - first) * processes, make)
+    first = min(latest_record(run).steps, plan.steps - 1)
+    make = partial(workers.augmented_views, plan=plan, first=first, dataset=dataset, seed=seed)
+    return _blocks(plan.batch_size * (plan.steps - first), (plan.steps - first) * processes, make)
 
 
-def validation_dataset(made: DatasetSpec, *, processes: int, block: int = 8) -> Dataset:
-    """View samples without a random delivery; rows at the place `NOBODY` fill up, so that workers get as many each."""
-    blocks = -(-len(made.samples) * len(made.spec.singles) // (block * processes)) * processes
-    return _blocks(blocks * block, blocks, partial(workers.clean_views, made=made))
+def validation_dataset(dataset: DatasetSpec, *, processes: int, block: int = 8) -> Dataset:
+    """Make views without augmentation; rows with the sample index `PADDING` give every worker the same number."""
+    blocks = -(-len(dataset.samples) * len(dataset.spec.singles) // (block * processes)) * processes
+    return _blocks(blocks * block, blocks, partial(workers.clean_views, dataset=dataset))
 
 
 def _blocks(rows: int, blocks: int, make: Callable[[Any], Batch]) -> Dataset:

@@ -1,4 +1,4 @@
-"""The flow of a training: samples, audit, training, calibration, measurement, a version in the registry."""
+"""Finetune: the flow from samples through audit, training, calibration and evaluation to a version in the registry."""
 
 import json
 import math
@@ -54,21 +54,21 @@ QUICK: dict[str, Any] = {
     "patience": 2,
     "false_positive_rate": 0.05,
 }
-"""What `--quick` sets, where nothing else was said."""
+"""Values that `--quick` gives to settings that are not set explicitly."""
 EVALUATED = ("shipped", "aligned")
 
 
 @dataclass(frozen=True)
 class FinetuneResult:
-    """What a training gave.
+    """The result of a training.
 
     Attributes:
         digest: of the version.
         version: its folder's URL.
         run: the folder URL of checkpoints, metrics and TensorBoard's events.
-        epochs: that were trained.
+        epochs: number of trained epochs.
         left_out: samples that were not used, by reason.
-        evaluation: on the test split, which nothing was fitted to; None where it has not both classes.
+        evaluation: on the test split, to which nothing was fitted; None if it lacks a class.
     """
 
     digest: str
@@ -79,21 +79,24 @@ class FinetuneResult:
     evaluation: Evaluation | None
 
 
-def finetune(given: FinetuneSettings, log: Log) -> FinetuneResult:
-    """Train a detector and put it into the registry.
+def finetune(settings: FinetuneSettings, log: Log) -> FinetuneResult:
+    """Train a detector and add it to the registry.
 
     Raises:
-        SettingsError: samples or settings are refused: a leak, or too few images for the wanted rate, before training.
+        SettingsError: samples or settings are refused before training: a leak, or too few images for the
+            false-positive rate.
         StorageError: a store failed.
-        ModelError: the base cannot be used, or training left the finite numbers.
+        ModelError: the base cannot be used, or the loss is not finite.
     """
-    settings = with_quick_settings(given).varied(given.method)
+    settings = with_quick_settings(settings).varied(settings.method)
     if settings.quick:
         log("quick: " + ", ".join(f"{name} {getattr(settings, name)}" for name in QUICK))
     if settings.calibrate_from is not None:
-        crossvalidated_metrics(settings.calibrate_from, settings.method)  # refused now and not after hours
+        crossvalidated_metrics(
+            settings.calibrate_from, settings.method
+        )  # refused now rather than after hours of training
     place = Registry(settings.registry)
-    where, base = starting_checkpoint(settings, place)
+    start, base = starting_checkpoint(settings, place)
     Ticker.shown().enter("starting Ray")
     with (
         cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
@@ -104,54 +107,54 @@ def finetune(given: FinetuneSettings, log: Log) -> FinetuneResult:
         collection = collect(settings, log, shares=shares, hold_out=settings.hold_out)
         check_splits(collection, settings)
         check_batch_size(settings)
-        shelf, keep = storage.join(place.url, "runs"), settings.init_from is not None
-        task = task_of(settings, (where, base), collection, shelf, keep_adapters=keep)
+        runs, keep = storage.join(place.url, "runs"), settings.init_from is not None
+        task = task_of(settings, (start, base), collection, runs, keep_adapters=keep)
         finished = find_finished(place, task.run, collection)
         if finished is not None:
-            log(f"this training has ended before, with version {finished.digest}")
+            log(f"this training was already completed, with version {finished.digest}")
             return finished
-        chosen = choose_aligner(settings, collection, log)
+        aligner = choose_aligner(settings, collection, log)
         layout = cluster.lay_out(settings.device, actors=None, batch_size=None, rows_per_file=None)
         with metrics_log.logging_epochs(task.run, log):
-            laid = prepare(settings, task, base, (collection, chosen))
-            trained = train(laid, processes=settings.workers, gpu=layout.device == "cuda")
+            run = prepare(settings, task, base, (collection, aligner))
+            trained = train(run, processes=settings.workers, gpu=layout.device == "cuda")
         return finish(settings, place, (base, task, collection), trained, log)
 
 
 def finish(
     settings: FinetuneSettings,
     place: Registry,
-    begun: tuple[Description, Task, Collection],
+    started: tuple[Description, Task, Collection],
     trained: TrainingResult,
     log: Log,
 ) -> FinetuneResult:
-    """Calibrate what was trained, measure it on the test split, and put it into the registry.
+    """Calibrate the trained detector, evaluate it on the test split, and add it to the registry.
 
     Args:
         settings: of the training.
         place: the registry.
-        begun: what it began from, the task, and the samples.
-        trained: what came of it.
+        started: the base, the task and the samples.
+        trained: the result of the training.
         log: receives progress messages, one line each.
 
     Raises:
         StorageError: a store failed.
     """
-    base, task, collection = begun
-    drafts = Registry(task.run)  # where every machine of the cluster finds them
+    base, task, collection = started
+    drafts = Registry(task.run)  # where every machine of the cluster can read them
     tested = collection.of(TEST)
     with tempfile.TemporaryDirectory() as folder:
         draft = write_checkpoint(Path(folder) / "draft", base, task, trained.adapters, Calibration(), {})
-        shelved = drafts.version(drafts.add(draft.folder, {}))
-        calibration = calibrate(settings, collection, shelved)
+        url = drafts.version(drafts.add(draft.folder, {}))
+        calibration = calibrate(settings, collection, url)
         log(threshold_text(calibration))
         origin = provenance_of(settings, collection, base, trained)
         final = write_checkpoint(Path(folder) / "final", base, task, trained.adapters, calibration, origin)
         manifest = collection.manifest()
         if task.keep_adapters:
             manifest = with_parent_images(manifest, base)
-        shelved = drafts.version(drafts.add(final.folder, {MANIFEST: manifest}))  # which tells what it saw
-        measured = evaluate(tested, shelved, EVALUATED, log) if has_both_classes(tested) else None
+        url = drafts.version(drafts.add(final.folder, {MANIFEST: manifest}))  # the manifest lists its training images
+        measured = evaluate(tested, url, EVALUATED, log) if has_both_classes(tested) else None
         Ticker.shown().enter("writing the version")
         files = (
             version_files(collection, trained, origin, measured)
@@ -159,16 +162,16 @@ def finish(
             | rates_of(settings, final.digest)
         )
         digest = place.add(final.folder, files)
-    for left in walk(storage.join(drafts.url, registry.VERSIONS)):
-        storage.remove(left.url)
+    for draft_file in walk(storage.join(drafts.url, registry.VERSIONS)):
+        storage.remove(draft_file.url)
     storage.write(storage.join(task.run, FINISHED), json.dumps({"digest": digest}).encode())
     if settings.tokens is None and storage.is_local(task.run):
-        shutil.rmtree(Path(task.run) / TOKENS_FOLDER, ignore_errors=True)  # a later training has a run of its own
+        shutil.rmtree(Path(task.run) / TOKENS_FOLDER, ignore_errors=True)  # a later training uses its own run folder
     return FinetuneResult(digest, place.version(digest), task.run, trained.epochs, dict(collection.left_out), measured)
 
 
 def find_finished(place: Registry, run: str, collection: Collection) -> FinetuneResult | None:
-    """Find what the same training gave, if it came to its end."""
+    """Find the result of the same training, if it was completed before."""
     file = storage.join(run, FINISHED)
     if not storage.exists(file):
         return None
@@ -183,23 +186,23 @@ def find_finished(place: Registry, run: str, collection: Collection) -> Finetune
 
 
 def with_quick_settings(settings: FinetuneSettings) -> FinetuneSettings:
-    """Shorten a training that is only to try the road, where its settings do not say otherwise themselves."""
+    """Shorten a smoke test: with `--quick`, settings that are not set explicitly take the values of `QUICK`."""
     if not settings.quick:
         return settings
     return settings.model_copy(update={name: QUICK[name] for name in QUICK.keys() - settings.model_fields_set})
 
 
 def check_splits(collection: Collection, settings: FinetuneSettings) -> None:
-    """Refuse, before any training, what could not be calibrated or judged after it.
+    """Refuse, before any training, splits that could not be calibrated or evaluated after it.
 
     Raises:
-        SettingsError: a split lacks a class, or has too few real images for the wanted false-positive rate.
+        SettingsError: a split lacks a class, or has too few real images for the false-positive rate.
     """
     needed_splits = {TRAIN: True, VALIDATION: has_validation(settings), CALIBRATION: settings.calibrate_from is None}
     for split in (name for name, is_needed in needed_splits.items() if is_needed):
         if not has_both_classes(collection.of(split)):
             raise SettingsError(
-                f"the {split} split needs both classes: {collection}; give more groups, or larger shares"
+                f"the {split} split needs both classes: {collection}; provide more groups, or larger shares"
             )
     if settings.calibrate_from is not None:
         return
@@ -208,17 +211,17 @@ def check_splits(collection: Collection, settings: FinetuneSettings) -> None:
     needed = math.ceil(1 / rate)
     if reals < needed:
         raise SettingsError(
-            f"--false-positive-rate {rate:g} takes at least {needed:,} real images in the calibration split, got "
-            f"{reals:,} (and {reals_for(rate):,} without an error to show it at 95 %); give more, a larger "
-            f"--calibration-share, or a rate of {1 / max(1, reals):.2g} or more"
+            f"--false-positive-rate {rate:g} needs at least {needed:,} real images in the calibration split, got "
+            f"{reals:,} (and {reals_for(rate):,} to show it at 95 % without an error); provide more, a "
+            f"larger --calibration-share, or a rate of {1 / max(1, reals):.2g} or more"
         )
 
 
 def check_batch_size(settings: FinetuneSettings) -> None:
-    """Refuse a batch that workers cannot share.
+    """Refuse a batch size that cannot be divided among the workers.
 
     Raises:
-        SettingsError: they cannot.
+        SettingsError: it cannot.
     """
     share = settings.workers * (2 if settings.consistency else 1)
     if settings.batch_size % share:

@@ -1,6 +1,6 @@
-"""Draws: which sample each step sees and by which seed, laid down before training, whoever works on it.
+"""Sampling plan: which sample every training step uses and with which augmentation seed, fixed before training starts.
 
-Shapes: N samples, K draws of the whole training, B draws a step over all workers, S side of a view.
+Shapes: N samples, K draws of the whole training, B draws per step over all workers, S side of a view.
 """
 
 from collections import Counter
@@ -19,29 +19,29 @@ Batch = dict[str, NDArray[Any]]
 
 
 class PictureAligner(Protocol):
-    """What `pipeline.tune.data.align.Aligner` is, named here without torch."""
+    """The interface of `pipeline.tune.data.align.Aligner`, declared here so that torch need not be imported."""
 
     def apply(self, pixels_3HW: Any, seed: int) -> Any:
-        """Deliver a picture; uint8 (3, H, W) in and out."""
+        """Give a picture the format, quality and size of a real photograph; uint8 (3, H, W) in and out."""
 
 
 MIN_IMAGES = 10
-"""Images of a kind of content that each class must have; of fewer, each would be seen too often."""
+"""Images of a kind of content that each class needs for it to be balanced separately; fewer would repeat too often."""
 OTHER_CONTENT = ""
-"""The cell of what only one of the classes shows, or what nothing tells of."""
+"""The cell for content that only one class has, or that is unknown."""
 
 PADDING = -1
-"""The place of a row that only fills up a block."""
+"""Sample index of a row that only pads a block to its full size."""
 
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """What views are made of.
+    """What views are made from.
 
     Attributes:
-        samples: a table of samples.
-        spec: how a view is made.
-        aligner: gives every sample the form of a photograph first; None leaves it as it is.
+        samples: table of samples.
+        spec: preprocessing that turns a picture into a view.
+        aligner: gives every sample the form of a photograph first; None leaves samples as they are.
     """
 
     samples: pa.Table
@@ -51,24 +51,25 @@ class DatasetSpec:
 
 @dataclass(frozen=True)
 class SamplingPlan:
-    """What a training sees, in order.
+    """Everything a training sees, in order.
 
     Attributes:
-        place_K: int64, the sample of each draw; B after B, a step each.
-        round_K: int64, which of a sample's deliveries; with the sample's group it seeds the delivery.
-        view_K: int64, which of the views that the detector judges by.
+        sample_K: int64, sample index of each draw; B consecutive draws form a step.
+        variant_K: int64, which augmented variant of the sample; together with the sample's group it seeds the
+            augmentation.
+        view_K: int64, which of the views that the detector scores an image by.
         batch_size: B.
     """
 
-    place_K: NDArray[np.int64]
+    sample_K: NDArray[np.int64]
     variant_K: NDArray[np.int64]
     view_K: NDArray[np.int64]
     batch_size: int
 
     @property
     def steps(self) -> int:
-        """Steps of the whole training."""
-        return len(self.place_K) // self.batch_size
+        """Number of steps of the whole training."""
+        return len(self.sample_K) // self.batch_size
 
 
 def sample_epochs(
@@ -80,15 +81,15 @@ def sample_epochs(
     batch_size: int,
     seed: int,
 ) -> SamplingPlan:
-    """Draw the samples of every step, each epoch balanced as `balance` says.
+    """Draw the samples of every step; each epoch is balanced by `balanced_weights`.
 
     Args:
-        kinds: label and source of each sample that may be seen.
-        contents: what is in each; none where nothing tells.
-        epochs: how many.
-        steps: of one epoch.
+        kinds: label and source of each sample that may be drawn.
+        contents: content of each sample; empty if unknown.
+        epochs: number of epochs.
+        steps: steps per epoch.
         batch_size: B.
-        seed: decides every draw.
+        seed: determines every draw.
 
     Raises:
         SettingsError: one of the classes is empty.
@@ -97,20 +98,21 @@ def sample_epochs(
     drawn = [
         systematic_sample(weight_N, steps * batch_size, np.random.default_rng((seed, epoch))) for epoch in range(epochs)
     ]
-    rounds = np.repeat(np.arange(epochs), steps * batch_size)
-    return SamplingPlan(np.concatenate([np.empty(0, np.int64), *drawn]), rounds, np.zeros_like(rounds), batch_size)
+    variants = np.repeat(np.arange(epochs), steps * batch_size)
+    return SamplingPlan(np.concatenate([np.empty(0, np.int64), *drawn]), variants, np.zeros_like(variants), batch_size)
 
 
 def balanced_weights(kinds: Sequence[tuple[int, str]], contents: Sequence[str] = ()) -> NDArray[np.float64]:
-    """Weigh samples so that neither their number nor, as far as can be, their content tells the label.
+    """Compute sampling weights under which neither image counts nor, where possible, content predict the label.
 
-    Both classes weigh a half. A kind of content of which each class has some images (`ENOUGH`) is a cell of either, and
-    all else that a class has is one more cell of it. The cells of a class weigh alike, in a cell every source, and in
-    a source every image. Without contents a class is one cell, in which every source weighs the same.
+    Each class has a total weight of one half. A kind of content of which both classes have at least `MIN_IMAGES` images
+    is a cell of each class; everything else in a class forms one further cell. Cells of a class weigh the same, sources
+    in a cell weigh the same, and images of a source weigh the same. Without contents each class is a single cell, in
+    which all sources weigh the same.
 
     Args:
         kinds: label and source of each sample.
-        contents: what is in each, empty where unknown; none at all where nothing tells.
+        contents: content of each sample, an empty string if unknown; no entries at all if none is known.
 
     Returns:
         weight_N, float64, sum 1.
@@ -121,12 +123,12 @@ def balanced_weights(kinds: Sequence[tuple[int, str]], contents: Sequence[str] =
     if len({label for label, _ in kinds}) != 2:
         only = sorted({source for _, source in kinds})
         raise SettingsError(f"training needs both classes, got only {only}; add samples of the other class")
-    told = list(contents) or [""] * len(kinds)
-    held = Counter((label, content) for (label, _), content in zip(kinds, told, strict=True))
-    shared = {content for content in told if content and min(held[0, content], held[1, content]) >= MIN_IMAGES}
+    known = list(contents) or [""] * len(kinds)
+    counts = Counter((label, content) for (label, _), content in zip(kinds, known, strict=True))
+    shared = {content for content in known if content and min(counts[0, content], counts[1, content]) >= MIN_IMAGES}
     cells = [
         (label, content if content in shared else OTHER_CONTENT, source)
-        for (label, source), content in zip(kinds, told, strict=True)
+        for (label, source), content in zip(kinds, known, strict=True)
     ]
     images = Counter(cells)
     sources = Counter((label, cell) for label, cell, _ in images)
@@ -135,15 +137,15 @@ def balanced_weights(kinds: Sequence[tuple[int, str]], contents: Sequence[str] =
 
 
 def systematic_sample(weight_N: NDArray[np.float64], draws: int, chance: np.random.Generator) -> NDArray[np.int64]:
-    """Draw places, each about as often as its weight says and never by luck alone.
+    """Draw sample indices by systematic sampling: one random start and even strides over the cumulative weights.
 
     Args:
         weight_N: float64, sum 1.
-        draws: how many.
-        chance: of the draws.
+        draws: number of draws.
+        chance: random generator.
 
     Returns:
-        int64 (draws,), shuffled. (Systematic sampling: one random start, even strides.)
+        int64 (draws,), shuffled; each index occurs as often as its weight says, up to one draw.
     """
     order_N = chance.permutation(len(weight_N))
     edge_N = np.cumsum(weight_N[order_N])

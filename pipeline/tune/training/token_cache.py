@@ -1,8 +1,8 @@
-"""The tokens: views behind the frozen trunk, kept in a folder, so that what was run once need not run again.
+"""Token cache: the frozen trunk's output for each view, stored in a folder so that the trunk runs once per view.
 
-A block is a safetensors file that is written beside its place and renamed, and says in its head which views it holds.
-It is mapped into memory, and only what is asked of it is read. Whoever adds to a folder adds blocks, so a run that is
-killed has lost the block that it was at, and several may fill one folder.
+A block is a safetensors file that is written under a temporary name and renamed; its header lists the views in it. It
+is memory-mapped, and only the requested rows are read. Writers only ever add blocks, so a killed run loses at most the
+block it was writing, and several runs can share a folder.
 
 Legend: N views, T tokens, D width, F feature.
 """
@@ -21,67 +21,69 @@ from mole.config import Description, DetectorConfig
 from mole.errors import StorageError
 
 VERSION = 1
-"""Counted up when the same sample and seed would give another view."""
+"""Increment this when the same sample and seed would give a different view."""
 TOKEN, FEATURE, KEYS = "token", "feature", "keys"
 
 
 def cache_folder(folder: Path, base: Description, detector: DetectorConfig, *, bfloat16: bool) -> Path:
-    """Name the folder of all views that went through one trunk, by the tower, the blocks and what is read.
+    """Return the subfolder for one trunk, named after the tower, the blocks that are run and what is read.
 
     Args:
-        folder: that keeps tokens of any trunk.
-        base: whose tower it is.
-        detector: whose trunk it is; the ranks of its experts change nothing.
-        bfloat16: how the tower runs.
+        folder: of the token cache, shared by any number of trunks.
+        base: checkpoint whose tower is used.
+        detector: determines the trunk; the ranks of its experts do not matter.
+        bfloat16: dtype in which the tower runs.
     """
     shape = detector.model_dump(mode="json", include={"adapted_blocks", "blocks", "reads", "pooling"})
-    told = [VERSION, base.config.backbone.identity or base.digest, shape, detector.adapts, bfloat16]
-    return folder / blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=8).hexdigest()
+    identity = [VERSION, base.config.backbone.identity or base.digest, shape, detector.adapts, bfloat16]
+    return folder / blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 class TokenCache:
-    """What is kept of some views: what the trunk gave, and what is read of a detector whose experts have not moved.
+    """Cached views of one trunk: its tokens, and the features that the head reads before any expert is trained.
 
     Args:
-        folder: of one trunk, from `space`; made if it is not there.
+        folder: from `cache_folder`; created if it does not exist.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._found: dict[str, tuple[Path, int]] = {}
+        self._rows: dict[str, tuple[Path, int]] = {}
         for file in sorted(folder.glob("*.safetensors")):
             with safe_open(file, "pt") as block:
                 names = json.loads(block.metadata()[KEYS])
-            self._found |= {name: (file, row) for row, name in enumerate(names)}
+            self._rows |= {name: (file, row) for row, name in enumerate(names)}
 
     def __contains__(self, key: str) -> bool:
-        """Tell whether a view is kept."""
-        return key in self._found
+        """Return whether a view is cached."""
+        return key in self._rows
 
     def tokens(self, keys: Sequence[str]) -> Tensor:
-        """Read what the trunk gave for some views, token_NTD, in the dtype of the tower.
+        """Read the trunk's output for some views, token_NTD, in the dtype of the tower.
 
         Raises:
-            StorageError: one is not there.
+            StorageError: a view is not cached.
         """
         return self._read(keys, TOKEN)
 
     def features(self, keys: Sequence[str]) -> Tensor:
-        """Read what is read of some views before any expert has moved, feature_NF, float32.
+        """Read the features of some views before any expert is trained, feature_NF, float32.
 
         Raises:
-            StorageError: one is not there.
+            StorageError: a view is not cached.
         """
         return self._read(keys, FEATURE)
 
     def _read(self, keys: Sequence[str], name: str) -> Tensor:
-        lost = [key for key in keys if key not in self._found]
-        if lost:
-            raise StorageError(f"{self.folder} lacks {len(lost):,} of {len(keys):,} views; run the same command again")
+        missing = [key for key in keys if key not in self._rows]
+        if missing:
+            raise StorageError(
+                f"{self.folder} lacks {len(missing):,} of {len(keys):,} views; run the same command again"
+            )
         of_file: dict[Path, list[tuple[int, int]]] = {}
         for place, key in enumerate(keys):
-            file, row = self._found[key]
+            file, row = self._rows[key]
             of_file.setdefault(file, []).append((place, row))
         parts: dict[int, Tensor] = {}
         for file, rows in of_file.items():
@@ -92,12 +94,12 @@ class TokenCache:
 
 
 def write_block(folder: Path, keys: Sequence[str], tensors: Mapping[str, Tensor]) -> None:
-    """Add a block to a folder.
+    """Add a block to a cache folder.
 
     Args:
         folder: of one trunk.
         keys: of its views.
-        tensors: `feature` and, where tokens are kept, `token`; a row a view.
+        tensors: `feature` and, if tokens are cached, `token`; one row per view.
     """
     name = blake2b("\n".join(keys).encode(), digest_size=12).hexdigest()
     unfinished = folder / f"{name}.part"

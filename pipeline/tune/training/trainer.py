@@ -1,4 +1,4 @@
-"""The trainer: Ray Train starts the workers, hands each its share of every step, and starts them again if one dies."""
+"""Trainer: runs a training on Ray Train, which starts the workers and restarts them after a failure."""
 
 import json
 from dataclasses import dataclass
@@ -31,17 +31,17 @@ from pipeline.tune.training.task import METRICS, MIXING
 from pipeline.tune.training.training_run import TrainingRun
 
 RETRIES = 3
-"""How often a worker may die before the run gives up; the next command goes on from its last checkpoint."""
+"""Worker failures that a run tolerates; after that, running the same command again resumes from the last checkpoint."""
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training gave.
+    """The result of a training.
 
     Attributes:
-        adapters: the best that was learned.
-        history: the figures of each epoch, oldest first.
-        shares: the validation score of each share of new adapters that was tried; empty where none were old.
+        adapters: the best weights.
+        history: the metrics of each epoch, oldest first.
+        shares: the validation score for each share of the new adapters; empty if training started without adapters.
     """
 
     adapters: dict[str, Tensor]
@@ -50,34 +50,34 @@ class TrainingResult:
 
     @property
     def epochs(self) -> int:
-        """How many were trained; to fit a head alone is none."""
+        """Number of trained epochs; fitting the head alone does not count."""
         return sum(entry["images_per_second"] is not None for entry in self.history)
 
 
-def train(laid: TrainingRun, *, processes: int, gpu: bool) -> TrainingResult:
-    """Run a training, or go on with it where an earlier one of the same folder ended.
+def train(run: TrainingRun, *, processes: int, gpu: bool) -> TrainingResult:
+    """Run a training, or resume it from the last checkpoint of its run folder.
 
     Args:
-        laid: what every worker is told, the plan of steps, and where tokens are or what views are made of.
-        processes: how many share each step.
-        gpu: one GPU a worker.
+        run: task, sampling plan and data.
+        processes: number of workers that share each step.
+        gpu: one GPU per worker.
 
     Raises:
-        ModelError: the loss left the finite numbers, or the base cannot be used.
+        ModelError: the loss is not finite, or the base cannot be used.
     """
-    task = laid.task
+    task = run.task
     cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
-    share = 1.0 if gpu else min(1.0, max(1, cores - 1) / processes)  # the rest is for those who decode
+    share = 1.0 if gpu else min(1.0, max(1, cores - 1) / processes)  # the rest is for decoding
     with counting("training", task.schedule.last_step, "steps") as teller:
         trainer = TorchTrainer(
             workers.train_loop_per_worker,
             train_loop_config={"task": task, "teller": teller}
-            | ({"kept": laid.cached, "draws": laid.plan} if laid.cached else {}),
+            | ({"cached": run.cached, "plan": run.plan} if run.cached else {}),
             scaling_config=ScalingConfig(
                 num_workers=processes, use_gpu=gpu, resources_per_worker={"CPU": share} | ({"GPU": 1} if gpu else {})
             ),
             run_config=_run_config(task.run),
-            datasets=None if laid.cached else _views(laid, processes),
+            datasets=None if run.cached else _datasets(run, processes),
             dataset_config=DataConfig(execution_options=ExecutionOptions(preserve_order=True)),
         )
         try:
@@ -93,22 +93,24 @@ def train(laid: TrainingRun, *, processes: int, gpu: bool) -> TrainingResult:
 
 
 def training_result(run: str, adapters: dict[str, Tensor]) -> TrainingResult:
-    """Put together what a run has left."""
-    told = history(run)
-    shares = [epoch["shares"] for epoch in told if epoch["epoch"] == MIXING]
-    return TrainingResult(adapters, [epoch for epoch in told if epoch["epoch"] != MIXING], shares[0] if shares else {})
-
-
-def _views(laid: TrainingRun, processes: int) -> dict[str, Any]:
-    """Name what makes the views of training and of validation."""
-    training = partial(
-        training_dataset, laid.plan, laid.training, run=laid.task.run, processes=processes, seed=laid.task.seed
+    """Assemble the result from the metrics in a run's folder."""
+    entries = history(run)
+    shares = [epoch["shares"] for epoch in entries if epoch["epoch"] == MIXING]
+    return TrainingResult(
+        adapters, [epoch for epoch in entries if epoch["epoch"] != MIXING], shares[0] if shares else {}
     )
-    return {"train": training, "validation": partial(validation_dataset, laid.validation, processes=processes)}
+
+
+def _datasets(run: TrainingRun, processes: int) -> dict[str, Any]:
+    """Return the functions that build the datasets for training and validation."""
+    training = partial(
+        training_dataset, run.plan, run.training, run=run.task.run, processes=processes, seed=run.task.seed
+    )
+    return {"train": training, "validation": partial(validation_dataset, run.validation, processes=processes)}
 
 
 def worker_error(failure: TrainingFailedError) -> MoleError:
-    """Find the error of this project that a worker raised, or name what Ray says."""
+    """Find the MoleError that a worker raised, or wrap what Ray reports."""
     causes: list[BaseException | None] = [failure, *getattr(failure, "worker_failures", {}).values()]
     while causes:
         cause = causes.pop(0)
@@ -120,17 +122,17 @@ def worker_error(failure: TrainingFailedError) -> MoleError:
 
 
 def history(run: str) -> list[dict[str, Any]]:
-    """Read the figures that a run has left so far, oldest first."""
+    """Read the metrics that a run has written so far, oldest first."""
     return [json.loads(storage.read(file)) for file in epoch_files(run)]
 
 
 def epoch_files(run: str) -> list[str]:
-    """List the files of a run's figures, one an epoch, oldest first."""
+    """List the metrics files of a run, one per epoch, oldest first."""
     return storage.names(storage.join(run, METRICS), ".json")
 
 
 def _run_config(run: str) -> RunConfig:
-    """Name the run by its folder, so that the same folder is the same run."""
+    """Name Ray Train's run after the run folder, so that the same folder resumes the same run."""
     parent, name = run.rsplit("/", 1)
     fs, path = storage.filesystem(parent)
     reach = LocalFileSystem() if storage.is_local(parent) else PyFileSystem(FSSpecHandler(fs))

@@ -1,4 +1,4 @@
-"""Preparing: settings and samples become what the loop is told: the task, the plan, and where the tokens are kept."""
+"""Training run: a recipe and its samples, turned into the task, the sampling plan and the cached views."""
 
 import hashlib
 import json
@@ -28,15 +28,15 @@ SPLITS = (TRAIN, VALIDATION, TEST)
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """A training as it is laid down.
+    """A training, ready to be started.
 
     Attributes:
-        task: what every process is told.
-        draws: what each step sees.
-        training: what the training views are made of.
-        validation: what the validation views are made of.
-        kept: where the tokens are; None where views are made anew.
-        judged: keys of the test split's views, by delivery, view by view, sample by sample.
+        task: what is sent to every worker.
+        plan: which samples each step uses.
+        training: training samples and preprocessing.
+        validation: validation samples and preprocessing.
+        cached: the views in the token cache; None where views are made anew for every epoch.
+        test_views: keys of the test split's views by perturbation, ordered by sample, then view.
     """
 
     task: Task
@@ -47,19 +47,19 @@ class TrainingRun:
     test_views: Mapping[str, tuple[str, ...]]
 
 
-def schedule_of(recipe: Recipe, images: int, *, looks: bool) -> Schedule:
-    """Say how long a training is.
+def schedule_of(recipe: Recipe, images: int, *, warm_up: bool) -> Schedule:
+    """Derive the schedule of a training.
 
     Args:
         recipe: its settings.
-        images: of the training split.
-        looks: whether steps at the start of a stage only look, and the head is fitted to what they saw.
+        images: number of images in the training split.
+        warm_up: whether each stage starts with warm-up steps, to whose features the head is fitted.
     """
     steps = math.ceil((recipe.epoch_images or min(images, MAX_EPOCH_IMAGES)) / recipe.batch_size)
-    looking = math.ceil(recipe.head_images / recipe.batch_size) if looks else 0
+    warmup_steps = math.ceil(recipe.head_images / recipe.batch_size) if warm_up else 0
     stages = tuple(Stage(**stage.model_dump()) for stage in recipe.stages)
     return Schedule(
-        warmup_steps=min(looking, steps),
+        warmup_steps=min(warmup_steps, steps),
         steps=steps,
         stages=stages or (Stage("all", recipe.epochs),),
         penalty=recipe.penalty,
@@ -73,7 +73,7 @@ def schedule_of(recipe: Recipe, images: int, *, looks: bool) -> Schedule:
 
 
 def detector_of(recipe: Recipe, base: Description) -> DetectorConfig:
-    """Take the base's detector, and what the settings say of it."""
+    """Return the base's detector configuration, overridden by the settings of the recipe."""
     own = base.config.detector.model_dump()
     return DetectorConfig.model_validate(own | recipe.model_dump(include=DETECTOR_SETTINGS, exclude_none=True))
 
@@ -81,33 +81,38 @@ def detector_of(recipe: Recipe, base: Description) -> DetectorConfig:
 def task_of(
     recipe: Recipe, base: tuple[str, Description], collection: Collection, folder: str, *, keep_adapters: bool = False
 ) -> Task:
-    """Write down what every process needs, in a run that the same settings, samples and base find again.
+    """Build the task of a training; its run folder is named after the settings, the samples and the base.
 
     Args:
         recipe: its settings.
-        base: how every machine finds the checkpoint that is begun with, and what it is.
+        base: where every machine finds the checkpoint that training starts from, and its description.
         collection: split into training and validation.
-        folder: the URL below which runs lie.
-        keep_adapters: begin with the base's adapters too.
+        folder: URL of the folder that holds runs.
+        keep_adapters: start from the base's adapters too.
+
+    Raises:
+        SettingsError: a stage trains an expert that the detector does not have.
     """
     detector = detector_of(recipe, base[1])
-    decides = recipe.model_dump(mode="json", exclude=RUNTIME_SETTINGS)
+    settings = recipe.model_dump(mode="json", exclude=RUNTIME_SETTINGS)
     identity = json.dumps(
-        [decides, recipe.tokens != NO_TOKENS, collection.fingerprint(), base[1].digest], sort_keys=True
+        [settings, recipe.tokens != NO_TOKENS, collection.fingerprint(), base[1].digest], sort_keys=True
     )
     run = storage.join(folder, hashlib.sha256(identity.encode()).hexdigest()[:16])
     validation = collection.of(VALIDATION)
-    fits = (detector.head == "kernel" or detector.head_depth == 1) and not keep_adapters
-    keeps = token_folder(recipe, run) is not None
+    fits_head = (detector.head == "kernel" or detector.head_depth == 1) and not keep_adapters
+    is_cached = token_folder(recipe, run) is not None
     images = len(collection.of(TRAIN))
-    course = schedule_of(recipe, images, looks=fits and not keeps)
+    schedule = schedule_of(recipe, images, warm_up=fits_head and not is_cached)
     spec = base[1].preprocess.seen_as(recipe.view) if recipe.view else base[1].preprocess
-    if detector.head == "kernel" and recipe.centres is None and not keep_adapters:  # as far as there are so many views
-        views = images * recipe.deliveries * len(spec.singles) if keeps else course.warmup_steps * recipe.batch_size
+    if detector.head == "kernel" and recipe.centres is None and not keep_adapters:  # no more centres than views
+        warmup_views = schedule.warmup_steps * recipe.batch_size
+        views = images * recipe.deliveries * len(spec.singles) if is_cached else warmup_views
         detector = detector.model_copy(update={"centres": max(1, min(detector.centres, views))})
-    if keeps and not detector.adapts:  # the head is fitted to its optimum, and nothing else can learn
-        course = replace(course, stages=(Stage("head", 0, kinds=course.stages[-1].kinds),))
-    check_experts(course, detector)
+    if is_cached and not detector.adapts:  # fitting the head gives its optimum, and nothing else can be trained
+        schedule = replace(schedule, stages=(Stage("head", 0, kinds=schedule.stages[-1].kinds),))
+    check_experts(schedule, detector)
+    stopping = {sample.source for sample in validation if is_held_out(sample, recipe.hold_out)}
     return Task(
         base=base[0],
         digest=base[1].digest,
@@ -115,36 +120,34 @@ def task_of(
         detector=detector,
         spec=spec,
         bfloat16=recipe.precision == "bfloat16",
-        schedule=course,
+        schedule=schedule,
         batch_size=recipe.batch_size,
         seed=recipe.seed,
         run=run,
         labels=tuple(sample.label for sample in validation),
         sources=tuple(sample.source for sample in validation),
-        stopping_generators=tuple(
-            sorted({sample.source for sample in validation if is_held_out(sample, recipe.hold_out)})
-        ),
+        stopping_generators=tuple(sorted(stopping)),
     )
 
 
-def check_experts(course: Schedule, detector: DetectorConfig) -> None:
-    """Refuse a stage that teaches an expert which the detector has not.
+def check_experts(schedule: Schedule, detector: DetectorConfig) -> None:
+    """Check that the detector has every expert that a stage trains.
 
     Raises:
-        SettingsError: there is one.
+        SettingsError: it lacks one.
     """
-    there = EXPERTS[: len(detector.expert_ranks)] + ((SHARED,) if detector.shared_rank else ())
-    there += (ROUTER,) if detector.expert_ranks else ()
-    for stage in course.stages:
-        missing = sorted(set(stage.learns) - set(there))
+    present = EXPERTS[: len(detector.expert_ranks)] + ((SHARED,) if detector.shared_rank else ())
+    present += (ROUTER,) if detector.expert_ranks else ()
+    for stage in schedule.stages:
+        missing = sorted(set(stage.learns) - set(present))
         if missing:
             raise SettingsError(
-                f"stage {stage.name!r} teaches {missing}; this detector has {', '.join(there) or 'none'}"
+                f"stage {stage.name!r} trains {missing}; this detector has {', '.join(present) or 'none'}"
             )
 
 
 def is_held_out(sample: Sample, names: Sequence[str]) -> bool:
-    """Tell whether a sample is of a source or of a collection that is named."""
+    """Return whether a sample's source or collection is one of the given names."""
     return sample.source in names or sample.collection in names
 
 
@@ -154,58 +157,59 @@ def prepare(
     base: Description,
     data: tuple[Collection, PictureAligner | None],
     *,
-    judged: Sequence[str] = (),
+    perturbations: Sequence[str] = (),
 ) -> TrainingRun:
-    """Lay a training down, and make the tokens that it needs, on a Ray that is connected already.
+    """Make the sampling plan of a training and fill the token cache, if it uses one; Ray must be connected.
 
     Args:
         recipe: its settings.
-        task: what every process is told.
-        base: whose tower it is.
-        data: the samples, of which those of the test split are judged; and what gives both classes one form, if any.
-        judged: deliveries in which views of the test split are kept too.
+        task: of the training.
+        base: checkpoint whose tower is used.
+        data: the samples, of which the test split will be scored; and the aligner, if any.
+        perturbations: names of the perturbations under which views of the test split are cached.
 
     Raises:
-        SettingsError: a stage sees one class alone, or the disk has no room for the tokens.
+        SettingsError: a stage has samples of one class only, or the disk has no room for the tokens.
         ModelError: the tower cannot be used.
     """
     collection, aligner = data
+    train = collection.of(TRAIN)
     training, validation = (
-        DatasetSpec(to_table(collection.of(split)), task.spec, aligner) for split in (TRAIN, VALIDATION)
+        DatasetSpec(to_table(samples), task.spec, aligner) for samples in (train, collection.of(VALIDATION))
     )
     folder, views = token_folder(recipe, task.run), len(task.spec.singles)
-    shown = [sample.content for sample in collection.of(TRAIN)]
+    known = [sample.content for sample in train]
     if folder is None:
-        draws = sampling_plan(task, collection.of(TRAIN), contents=shown, rounds=None, views=views)
-        return TrainingRun(task, draws, training, validation, None, {})
-    places = {split: [place for place, own in enumerate(collection.splits) if own == split] for split in SPLITS}
+        plan = sampling_plan(task, train, contents=known, variants=None, views=views)
+        return TrainingRun(task, plan, training, validation, None, {})
+    indices = {split: [index for index, own in enumerate(collection.splits) if own == split] for split in SPLITS}
     detector = CachedDetector(recipe, task, base)
-    names = cache_views([detector], data, requested_views(places, task.spec, recipe.deliveries, judged))
-    found = TokenCache(detector.folder)
+    keys = cache_views([detector], data, requested_views(indices, task.spec, recipe.deliveries, perturbations))
+    cache = TokenCache(detector.folder)
     if recipe.cluster_contents:
-        firsts = names[TRAIN][:: recipe.deliveries * views]
-        shown = contents(found.features(firsts).numpy(), shown, seed=task.seed)
-    draws = sampling_plan(task, collection.of(TRAIN), contents=shown, rounds=recipe.deliveries, views=views)
-    kept = CachedViews(
-        folder=str(found.folder),
-        training=names[TRAIN],
+        first_views = keys[TRAIN][:: recipe.deliveries * views]
+        known = contents(cache.features(first_views).numpy(), known, seed=task.seed)
+    plan = sampling_plan(task, train, contents=known, variants=recipe.deliveries, views=views)
+    cached = CachedViews(
+        folder=str(cache.folder),
+        training=keys[TRAIN],
         variants=recipe.deliveries,
         views=views,
-        labels=tuple(sample.label for sample in collection.of(TRAIN)),
-        weights=tuple(head_weights(stage, collection.of(TRAIN), shown) for stage in task.schedule.stages),
-        validation=names[VALIDATION],
+        labels=tuple(sample.label for sample in train),
+        weights=tuple(head_weights(stage, train, known) for stage in task.schedule.stages),
+        validation=keys[VALIDATION],
         has_tokens=needs_tokens(task),
     )
-    return TrainingRun(task, draws, training, validation, kept, {name: names[name] for name in judged})
+    return TrainingRun(task, plan, training, validation, cached, {name: keys[name] for name in perturbations})
 
 
-def head_weights(stage: Stage, samples: Sequence[Sample], shown: Sequence[str]) -> tuple[float, ...]:
-    """Weigh samples where a stage's head is fitted: both classes alike, and what the stage does not see not at all.
+def head_weights(stage: Stage, samples: Sequence[Sample], known: Sequence[str]) -> tuple[float, ...]:
+    """Compute the weights of samples when a stage's head is fitted: balanced, and 0 for samples it does not include.
 
     Raises:
         SettingsError: one of the classes is empty.
     """
-    seen = [includes(stage, sample) for sample in samples]
-    kinds = [(sample.label, sample.source) for sample, own in zip(samples, seen, strict=True) if own]
-    weight = iter(balanced_weights(kinds, [content for content, own in zip(shown, seen, strict=True) if own]))
-    return tuple(float(next(weight)) if own else 0.0 for own in seen)
+    included = [includes(stage, sample) for sample in samples]
+    kinds = [(sample.label, sample.source) for sample, own in zip(samples, included, strict=True) if own]
+    weights = iter(balanced_weights(kinds, [content for content, own in zip(known, included, strict=True) if own]))
+    return tuple(float(next(weights)) if own else 0.0 for own in included)

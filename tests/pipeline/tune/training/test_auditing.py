@@ -24,7 +24,7 @@ def collection(folder: Path, fake: str) -> Collection:
 
 def test_files_that_give_the_classes_away_are_refused_accepted_or_aligned_as_the_recipe_says(tmp_path: Path) -> None:
     leaky = collection(tmp_path, "png")
-    with pytest.raises(SettingsError, match="train with --align, or know better and say --accept-leak"):
+    with pytest.raises(SettingsError, match="train with --align, or accept it with --accept-leak"):
         choose_aligner(recipe(), leaky, lambda _: None)
     assert choose_aligner(recipe(accept_leak=True), leaky, lambda _: None) is None
     chosen = choose_aligner(recipe(align=True), leaky, lambda _: None)

@@ -1,4 +1,4 @@
-"""Laws of where tokens are kept."""
+"""Laws of which views are cached, and where."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,14 +23,14 @@ def test_tokens_lie_in_the_runs_own_folder_unless_it_is_remote_or_another_is_nam
     assert token_folder(settings(tokens="none"), "/models/runs/a") is None
 
 
-def test_views_are_listed_view_by_view_delivery_by_delivery_sample_by_sample() -> None:
+def test_views_are_listed_by_sample_then_variant_then_view() -> None:
     places = {TRAIN: [4, 7], VALIDATION: [5], TEST: [6]}
-    wants = requested_views(places, Preprocess.named("resize+crop"), 2, ["shipped"])
-    assert wants[TRAIN] == [
-        ViewRequest(place, AUGMENTED, turn, crop) for place in (4, 7) for turn in (0, 1) for crop in (0, 1)
+    requests = requested_views(places, Preprocess.named("resize+crop"), 2, ["shipped"])
+    assert requests[TRAIN] == [
+        ViewRequest(place, AUGMENTED, variant, crop) for place in (4, 7) for variant in (0, 1) for crop in (0, 1)
     ]
-    assert wants[VALIDATION] == [ViewRequest(5, CLEAN, 0, 0), ViewRequest(5, CLEAN, 0, 1)]
-    assert wants["shipped"] == [ViewRequest(6, "shipped", 0, 0), ViewRequest(6, "shipped", 0, 1)]
+    assert requests[VALIDATION] == [ViewRequest(5, CLEAN, 0, 0), ViewRequest(5, CLEAN, 0, 1)]
+    assert requests["shipped"] == [ViewRequest(6, "shipped", 0, 0), ViewRequest(6, "shipped", 0, 1)]
     assert len(requested_views(places, Preprocess.named("crop-4"), 2, ["shipped"])["shipped"]) == 4
 
 

@@ -1,4 +1,4 @@
-"""Laws of a run's progress: the last checkpoint is whole, whenever the writer dies."""
+"""Laws of checkpoints: the last one is complete, whenever the writer dies."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Laws of the learner: alone in its process; what many do together is in test_trainer.py."""
+"""Laws of the learner in a single process; training on many is in test_trainer.py."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,19 +18,19 @@ from pipeline.tune.training.task import Schedule, Stage
 from tests.timms import PE, SIGLIP, weights
 from tests.tiny import CONFIG, SHAPE
 
-COURSE = Schedule(2, 4, (Stage("all", 3),), penalty=1e-2, head_rate=1e-2, expert_rate=1e-2, decay=0.0, patience=2)
+SCHEDULE = Schedule(2, 4, (Stage("all", 3),), penalty=1e-2, head_rate=1e-2, expert_rate=1e-2, decay=0.0, patience=2)
 
 
 KERNEL = DetectorConfig(blocks=(1,), reads=(2, 3), head="kernel", components=4, centres=8)
 
 
-def learner(course: Schedule = COURSE, config: DetectorConfig = CONFIG) -> Learner:
+def learner(schedule: Schedule = SCHEDULE, config: DetectorConfig = CONFIG) -> Learner:
     torch.manual_seed(0)
-    return Learner(MoLE(Tower(SHAPE), config), Preprocess(mode="crop"), course)
+    return Learner(MoLE(Tower(SHAPE), config), Preprocess(mode="crop"), schedule)
 
 
 APART = replace(
-    COURSE,
+    SCHEDULE,
     warmup_steps=0,
     steps=2,
     stages=(Stage("first", 1, ("alpha",)), Stage("second", 1, ("beta",)), Stage("all", 1, ("shared", "router"))),
@@ -45,7 +45,7 @@ def batches(count: int) -> list[tuple[Tensor, Tensor]]:
     return [(learner().tokens(view_B3SS.to(torch.uint8)), label_B) for view_B3SS in views]
 
 
-def test_looking_moves_nothing_and_the_head_is_fitted_to_all_that_was_seen() -> None:
+def test_warm_up_changes_no_weights_and_the_head_is_fitted_to_all_its_features() -> None:
     one = learner()
     before = one.state()
     views = batches(3)
@@ -66,7 +66,7 @@ def test_a_learner_that_is_saved_and_restored_goes_on_as_if_nothing_had_happened
     through = learner(config=config)
     for view in views:
         through.train_step(*view)
-    first, second = learner(config=config), learner(replace(COURSE), config)
+    first, second = learner(config=config), learner(replace(SCHEDULE), config)
     for view in views[:5]:
         first.train_step(*view)
     first.record_score(0.7)
@@ -94,7 +94,7 @@ def test_the_best_is_kept_and_patience_ends_the_training() -> None:
 
 
 def test_the_last_step_ends_it_too() -> None:
-    one = learner(replace(COURSE, steps=1))
+    one = learner(replace(SCHEDULE, steps=1))
     for view in batches(3):
         assert not one.done
         one.train_step(*view)
@@ -102,7 +102,7 @@ def test_the_last_step_ends_it_too() -> None:
 
 
 def test_the_trunk_keeps_no_gradient_and_nothing_frozen_has_one() -> None:
-    one = learner(replace(COURSE, warmup_steps=0))
+    one = learner(replace(SCHEDULE, warmup_steps=0))
     assert not batches(1)[0][0].requires_grad
     one.train_step(*batches(1)[0])
     names = {name for name, parameter in one.detector.named_parameters() if parameter.grad is not None}
@@ -162,7 +162,7 @@ def test_two_deliveries_of_an_image_are_drawn_together_by_consistency() -> None:
     token_BTD, label_B = torch.randn(4, 50, 64), torch.tensor([0.0, 0.0, 1.0, 1.0])
 
     def apart(consistency: float) -> float:
-        one = learner(replace(COURSE, warmup_steps=0, steps=40, consistency=consistency, head_rate=5e-2))
+        one = learner(replace(SCHEDULE, warmup_steps=0, steps=40, consistency=consistency, head_rate=5e-2))
         for _ in range(30):
             one.train_step(token_BTD, label_B)
         logit_B = one.logits(token_BTD)
@@ -176,7 +176,7 @@ def test_a_step_may_keep_some_patches_and_always_the_class_token() -> None:
     token_BTD, label_B = torch.randn(4, 50, 64), (torch.arange(4) % 2).float()
 
     def after(patches: int | None, token_BTD: Tensor) -> Tensor:
-        one = learner(replace(COURSE, warmup_steps=0, patches=patches))
+        one = learner(replace(SCHEDULE, warmup_steps=0, patches=patches))
         one.train_step(token_BTD, label_B)
         return torch.cat([tensor.flatten() for tensor in one.state().values()])
 
@@ -187,19 +187,19 @@ def test_a_step_may_keep_some_patches_and_always_the_class_token() -> None:
     assert not torch.equal(after(10, other), after(10, token_BTD))
 
 
-def test_a_step_keeps_every_patch_of_a_tower_whose_attention_turns_by_their_places() -> None:
+def test_no_patch_is_dropped_for_a_tower_with_rotary_position_embeddings() -> None:
     config = DetectorConfig(blocks=(2,), reads=(2, 3), pooling=("mean",), expert_ranks=(2,))
-    some = replace(COURSE, patches=3)
+    some = replace(SCHEDULE, patches=3)
     turning, adding = (MoLE(assemble(shape, weights(shape), "tiny"), config) for shape in (PE, SIGLIP))
-    with pytest.raises(SettingsError, match="--patches 3 leaves patches out"):
+    with pytest.raises(SettingsError, match="--patches 3 drops patches"):
         Learner(turning, Preprocess(), some)
     assert Learner(adding, Preprocess(), some).schedule.patches == 3
 
 
 def test_experts_learn_under_a_linear_head_and_the_kernel_is_fitted_to_what_they_made(tmp_path: Path) -> None:
     stages = (Stage("experts", 1, head="layers", penalty=1e-3), Stage("head", 0))
-    course = replace(COURSE, warmup_steps=0, steps=2, stages=stages)
-    one, views = learner(course, KERNEL), batches(2)
+    schedule = replace(SCHEDULE, warmup_steps=0, steps=2, stages=stages)
+    one, views = learner(schedule, KERNEL), batches(2)
 
     def fit(which: Learner) -> None:
         features = torch.cat([which.features(token_BTD) for token_BTD, _ in views] * 4)
@@ -212,7 +212,7 @@ def test_experts_learn_under_a_linear_head_and_the_kernel_is_fitted_to_what_they
         one.train_step(*view)
     one.record_score(None)
     one.save(tmp_path)
-    again = learner(course, KERNEL)
+    again = learner(schedule, KERNEL)
     again.restore(tmp_path)
     for which in (one, again):
         assert which.ended and not which.done

@@ -1,4 +1,4 @@
-"""Laws of what one process is fed; what many do together is in test_trainer.py, kept tokens in test_fold.py."""
+"""Laws of the batch loaders; training on many workers is in test_trainer.py, on cached tokens in test_fold.py."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from pipeline.tune.training.learner import Learner
 from pipeline.tune.training.loaders import StreamingLoader
 from pipeline.tune.training.loop import validation_scores
 from pipeline.tune.training.sampling import PADDING
-from tests.pipeline.tune.training.test_learner import COURSE
+from tests.pipeline.tune.training.test_learner import SCHEDULE
 from tests.pipeline.tune.training.test_version import task_for
 from tests.tiny import CONFIG, SHAPE
 
@@ -25,11 +25,11 @@ from tests.tiny import CONFIG, SHAPE
 @pytest.fixture
 def learner() -> Learner:
     torch.manual_seed(0)
-    return Learner(MoLE(Tower(SHAPE), CONFIG), Preprocess(mode="crop"), COURSE)
+    return Learner(MoLE(Tower(SHAPE), CONFIG), Preprocess(mode="crop"), SCHEDULE)
 
 
-def handed(steps: list[int]) -> Any:
-    """Hand out a view a step, each as bright as its place."""
+def streamed(steps: list[int]) -> Any:
+    """Stream one view per number of `steps`, each as bright as its place."""
 
     def make(ids: Any) -> Any:
         pixels = np.ones((len(ids["id"]), 3, 224, 224), np.uint8) * ids["id"][:, None, None, None].astype(np.uint8)
@@ -38,42 +38,40 @@ def handed(steps: list[int]) -> Any:
             "pixels": pixels,
             "label": ids["id"].astype(np.float32),
             "step": np.array(steps)[ids["id"]],
-            "place": place,
+            "sample_index": place,
         }
 
     ids = ray.data.range(len(steps), override_num_blocks=1)
-    ids.context.execution_options.preserve_order = True  # as a training has it
+    ids.context.execution_options.preserve_order = True  # as in a training
     return ids.map_batches(make, batch_size=None).iterator()
 
 
-def test_steps_before_the_checkpoint_are_passed_over_and_the_rest_come_in_order(
-    local_ray: None, learner: Learner
-) -> None:
+def test_steps_before_the_checkpoint_are_skipped_and_the_rest_come_in_order(local_ray: None, learner: Learner) -> None:
     learner.progress.step = 1
-    feed = StreamingLoader(handed([0, 0, 1, 1, 2, 2]), handed([0]), 2, learner)
+    loader = StreamingLoader(streamed([0, 0, 1, 1, 2, 2]), streamed([0]), 2, learner)
     for step in (1, 2):
-        assert feed.next_batch(learner)[1].tolist() == [2 * step, 2 * step + 1]
+        assert loader.next_batch(learner)[1].tolist() == [2 * step, 2 * step + 1]
         learner.progress.step += 1
-    with pytest.raises(LawError, match="step 3 was handed no views"):
-        feed.next_batch(learner)
+    with pytest.raises(LawError, match="step 3 received no views"):
+        loader.next_batch(learner)
 
 
 @pytest.mark.parametrize("steps", [[2, 2], [0, 1], [0]])
-def test_a_share_that_is_not_that_of_the_next_step_stops_the_training(
+def test_views_of_another_step_than_the_next_stop_the_training(
     local_ray: None, learner: Learner, steps: list[int]
 ) -> None:
-    with pytest.raises(LawError, match=r"step 0 was handed \d views of steps"):
-        StreamingLoader(handed(steps), handed([0]), 2, learner).next_batch(learner)
+    with pytest.raises(LawError, match=r"step 0 received \d views of steps"):
+        StreamingLoader(streamed(steps), streamed([0]), 2, learner).next_batch(learner)
 
 
-def test_an_image_is_judged_by_the_mean_of_its_views_and_filling_rows_count_for_nothing(
+def test_an_image_is_scored_by_the_mean_of_its_views_and_padding_is_ignored(
     local_ray: None, learner: Learner, tiny: Path
 ) -> None:
     task = replace(task_for(tiny), labels=(0, 0, 1), sources=("photos", "photos", "made"))
-    feed = StreamingLoader(handed([0]), handed([0] * 5), 1, learner)
-    places, logits = feed.validation_logits(learner)
+    loader = StreamingLoader(streamed([0]), streamed([0] * 5), 1, learner)
+    places, logits = loader.validation_logits(learner)
     assert places.tolist() == [0, 1, 2, PADDING, PADDING] and np.isfinite(logits).all()
-    scored = validation_scores(task, learner, feed)
+    scored = validation_scores(task, learner, loader)
     assert set(scored) == {"made"}
-    feed.place_N = np.array([0, 1, 2, 2, 1])
-    assert set(validation_scores(task, learner, feed)) == {"made"}
+    loader.index_N = np.array([0, 1, 2, 2, 1])
+    assert set(validation_scores(task, learner, loader)) == {"made"}

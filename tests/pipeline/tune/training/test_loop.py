@@ -1,4 +1,4 @@
-"""Laws of the loop, apart from its course, which is in test_fold.py and test_trainer.py."""
+"""Laws of the train loop; whole trainings are in test_fold.py and test_trainer.py."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Laws of the journal."""
+"""Laws of the metrics log."""
 
 import json
 import time
@@ -12,7 +12,7 @@ from pipeline.tune.training.task import MIXING
 
 
 def epoch(number: int, **more: Any) -> dict[str, Any]:
-    """Write an epoch's figures as a worker leaves them."""
+    """The metrics of an epoch, as a worker writes them."""
     told = {
         "epoch": number,
         "stage": "all",
@@ -49,7 +49,7 @@ def test_each_epoch_is_told_once_and_what_an_earlier_run_told_is_not_told_again(
 
 def test_a_line_names_the_generator_that_is_worst() -> None:
     assert "lowest 0.710 (hard)" in epoch_line(epoch(1)) and "loss 0.6000" in epoch_line(epoch(1))
-    assert "only looked" in epoch_line(epoch(1, loss=None, losses=[]))
+    assert "warm-up" in epoch_line(epoch(1, loss=None, losses=[]))
 
 
 def test_the_choice_between_old_and_new_adapters_is_told_too() -> None:

@@ -1,4 +1,4 @@
-"""Laws of the draws."""
+"""Laws of the sampling plan."""
 
 from collections import Counter
 
@@ -58,8 +58,8 @@ def test_contents_that_tell_nothing_change_nothing() -> None:
 
 
 def test_draws_follow_the_contents() -> None:
-    draws = sample_epochs(KINDS, contents=SHOWN, epochs=1, steps=10, batch_size=16, seed=0)
-    counts = Counter((KINDS[place][0], SHOWN[place] == "photo") for place in draws.place_K)
+    plan = sample_epochs(KINDS, contents=SHOWN, epochs=1, steps=10, batch_size=16, seed=0)
+    counts = Counter((KINDS[place][0], SHOWN[place] == "photo") for place in plan.sample_K)
     assert len(counts) == 4 and all(abs(count - 40) <= 5 for count in counts.values())
 
 
@@ -69,8 +69,8 @@ def test_one_class_alone_is_refused_by_name() -> None:
 
 
 def test_a_source_is_drawn_as_often_as_its_weight_says_and_never_by_luck() -> None:
-    draws = sample_epochs(KINDS, epochs=4, steps=15, batch_size=16, seed=3)
-    for epoch in np.split(draws.place_K, 4):
+    plan = sample_epochs(KINDS, epochs=4, steps=15, batch_size=16, seed=3)
+    for epoch in np.split(plan.sample_K, 4):
         counts = Counter(KINDS[place] for place in epoch)
         assert counts[0, "photos"] == 60 and counts[0, "more photos"] == 60
         assert all(counts[1, name] == 40 for name in ("one", "two", "three"))
@@ -84,8 +84,8 @@ def test_within_a_source_no_image_is_drawn_twice_more_than_another() -> None:
 
 def test_the_seed_decides_every_draw_and_each_epoch_has_its_own() -> None:
     first, again, other = (sample_epochs(KINDS, epochs=2, steps=4, batch_size=8, seed=seed) for seed in (1, 1, 2))
-    assert np.array_equal(first.place_K, again.place_K)
-    assert not np.array_equal(first.place_K, other.place_K)
-    assert not np.array_equal(first.place_K[:32], first.place_K[32:])
+    assert np.array_equal(first.sample_K, again.sample_K)
+    assert not np.array_equal(first.sample_K, other.sample_K)
+    assert not np.array_equal(first.sample_K[:32], first.sample_K[32:])
     assert first.steps == 8
     assert first.variant_K.tolist() == [0] * 32 + [1] * 32

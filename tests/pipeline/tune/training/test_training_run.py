@@ -1,4 +1,4 @@
-"""Laws of what a training is laid down as, before anything is trained."""
+"""Laws of a training run, before anything is trained."""
 
 from collections import Counter
 from pathlib import Path
@@ -24,17 +24,17 @@ def task(base: Description, found: Collection | None = None, **more: Any) -> Tas
 
 
 def test_an_epoch_is_one_round_over_the_images_and_bounded() -> None:
-    course = schedule_of(settings(head_images=64), 1000, looks=True)
-    assert (course.steps, course.warmup_steps) == (63, 4)
-    assert schedule_of(settings(), 10 * MAX_EPOCH_IMAGES, looks=True).steps == MAX_EPOCH_IMAGES // 16
-    assert schedule_of(settings(), 1000, looks=False).warmup_steps == 0
+    schedule = schedule_of(settings(head_images=64), 1000, warm_up=True)
+    assert (schedule.steps, schedule.warmup_steps) == (63, 4)
+    assert schedule_of(settings(), 10 * MAX_EPOCH_IMAGES, warm_up=True).steps == MAX_EPOCH_IMAGES // 16
+    assert schedule_of(settings(), 1000, warm_up=False).warmup_steps == 0
 
 
 def test_stages_follow_each_other_without_a_gap() -> None:
     stages = [{"name": "one", "epochs": 2, "learns": ["alpha"]}, {"name": "all", "epochs": 3}]
-    course = schedule_of(settings(stages=stages), 160, looks=False)
-    assert [course.bounds(number) for number in (0, 1)] == [(0, 20), (20, 50)]
-    assert (course.epochs, course.last_step) == (5, 50)
+    schedule = schedule_of(settings(stages=stages), 160, warm_up=False)
+    assert [schedule.bounds(number) for number in (0, 1)] == [(0, 20), (20, 50)]
+    assert (schedule.epochs, schedule.last_step) == (5, 50)
 
 
 def test_the_same_samples_settings_and_base_are_the_same_run_wherever_and_by_whomever(tiny: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_detector_is_the_bases_where_nothing_else_is_said(tiny: Path) -> None:
     assert detector_of(settings(reads=(2, 3), blocks=(2,)), base).reads == (2, 3)
 
 
-def test_steps_look_only_where_no_tokens_are_kept(tiny: Path) -> None:
+def test_there_are_warm_up_steps_only_where_no_tokens_are_cached(tiny: Path) -> None:
     base = describe(tiny)
     assert task(base).schedule.warmup_steps == 0 < task(base, tokens="none").schedule.warmup_steps
     assert task_of(settings(), ("base", base), collection(), "s3://bucket/runs").schedule.warmup_steps > 0
@@ -85,18 +85,18 @@ def test_a_kernel_head_has_the_bases_centres_as_far_as_there_are_views_to_draw_t
     assert task(base, deliveries=1, view="resize+crop").detector.centres == 2 * images < 500
     assert task(base, deliveries=4).detector.centres == 500
     assert task(base, centres=7).detector.centres == 7
-    looking = task(base, tokens="none", head_images=32)
+    uncached = task(base, tokens="none", head_images=32)
     assert (
-        looking.schedule.warmup_steps > 0
-        and looking.detector.centres == looking.schedule.warmup_steps * looking.batch_size
+        uncached.schedule.warmup_steps > 0
+        and uncached.detector.centres == uncached.schedule.warmup_steps * uncached.batch_size
     )
 
 
 @pytest.mark.parametrize("missing", ["delta", "shared"])
-def test_a_stage_that_teaches_what_is_not_there_is_refused_by_name(tiny: Path, missing: str) -> None:
+def test_a_stage_that_trains_an_expert_that_is_not_there_is_refused_by_name(tiny: Path, missing: str) -> None:
     stages = [{"name": "odd", "epochs": 1, "learns": [missing]}, {"name": "all", "epochs": 1}]
     with pytest.raises(
-        SettingsError, match=f"'odd' teaches .'{missing}'.; this detector has alpha, beta, gamma, router"
+        SettingsError, match=f"'odd' trains .'{missing}'.; this detector has alpha, beta, gamma, router"
     ):
         task(describe(tiny), stages=stages, shared_rank=0)
 

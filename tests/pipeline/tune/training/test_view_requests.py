@@ -1,4 +1,4 @@
-"""Laws of the delivery."""
+"""Laws of view requests."""
 
 from pathlib import Path
 
@@ -38,19 +38,17 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
 
 
 def test_any_share_of_a_step_holds_the_same_views_as_the_whole(samples: list[Sample]) -> None:
-    draws = sample_epochs(
-        [(sample.label, sample.source) for sample in samples], epochs=1, steps=2, batch_size=4, seed=0
-    )
+    plan = sample_epochs([(sample.label, sample.source) for sample in samples], epochs=1, steps=2, batch_size=4, seed=0)
     made = DatasetSpec(to_table(samples), SPEC)
-    whole = augmented_views({"id": np.arange(8)}, draws, made, seed=5)
-    halves = [augmented_views({"id": np.arange(4) + 4 * half}, draws, made, seed=5) for half in (0, 1)]
+    whole = augmented_views({"id": np.arange(8)}, plan, made, seed=5)
+    halves = [augmented_views({"id": np.arange(4) + 4 * half}, plan, made, seed=5) for half in (0, 1)]
     assert np.array_equal(whole["pixels"], np.concatenate([half["pixels"] for half in halves]))
     assert whole["step"].tolist() == [0] * 4 + [1] * 4
-    assert whole["label"].tolist() == [samples[place].label for place in draws.place_K]
+    assert whole["label"].tolist() == [samples[place].label for place in plan.sample_K]
     assert whole["pixels"].shape == (8, 3, 224, 224) and whole["pixels"].dtype == np.uint8
 
 
-def test_a_pair_is_delivered_alike_and_every_round_anew(samples: list[Sample]) -> None:
+def test_a_pair_is_augmented_alike_and_every_variant_differs(samples: list[Sample]) -> None:
     real, made = samples[2:]
     assert augmentation_seed(real, 0, 7) == augmentation_seed(made, 0, 7)
     seeds = {
@@ -62,12 +60,12 @@ def test_a_pair_is_delivered_alike_and_every_round_anew(samples: list[Sample]) -
     assert len(seeds) == 4
 
 
-def test_a_plain_view_is_what_a_scan_sees_and_filling_rows_belong_to_nobody(samples: list[Sample]) -> None:
+def test_a_clean_view_is_what_a_scan_sees_and_the_rest_is_padding(samples: list[Sample]) -> None:
     made = clean_views({"id": np.arange(2, 6)}, DatasetSpec(to_table(samples), SPEC))
-    assert made["place"].tolist() == [2, 3, PADDING, PADDING]
+    assert made["sample_index"].tolist() == [2, 3, PADDING, PADDING]
     assert np.array_equal(made["pixels"][0], view(load(samples[2]).numpy(), SPEC))
     assert not made["pixels"][2:].any()
-    assert clean_views({"id": np.arange(8, 10)}, DatasetSpec(to_table(samples), SPEC))["place"].tolist() == [
+    assert clean_views({"id": np.arange(8, 10)}, DatasetSpec(to_table(samples), SPEC))["sample_index"].tolist() == [
         PADDING,
         PADDING,
     ]
@@ -90,17 +88,17 @@ def test_an_aligned_pair_has_one_form_in_training_and_in_validation(samples: lis
     )
 
 
-def test_a_resized_view_is_kept_under_one_name_whatever_else_an_image_is_judged_by(samples: list[Sample]) -> None:
+def test_a_resized_view_has_one_key_whatever_other_views_an_image_is_scored_by(samples: list[Sample]) -> None:
     table, digests = to_table(samples), [str(number) for number in range(4)]
     alone, both = DatasetSpec(table, SPEC), DatasetSpec(table, Preprocess.named("resize+crop"))
-    wants = [
+    requests = [
         ViewRequest(0, AUGMENTED, 1),
         ViewRequest(0, AUGMENTED, 1, 1),
         ViewRequest(1, "native"),
         ViewRequest(1, "native", crop=1),
     ]
-    resized, cropped = wants[::2], wants[1::2]
+    resized, cropped = requests[::2], requests[1::2]
     assert view_keys(resized, alone, digests, seed=3) == view_keys(resized, both, digests, seed=3)
     assert np.array_equal(make_views(resized, alone, seed=3), make_views(resized, both, seed=3))
     plain_crop = DatasetSpec(table, Preprocess(mode="crop"))
-    assert len({*view_keys(wants, both, digests, seed=3), *view_keys(cropped, plain_crop, digests, seed=3)}) == 6
+    assert len({*view_keys(requests, both, digests, seed=3), *view_keys(cropped, plain_crop, digests, seed=3)}) == 6
