@@ -1,4 +1,4 @@
-"""The benchmark: what one command measures: its settings, the samples, the evaluation or protocol, and the report."""
+"""Benchmark: the settings and the flow of evaluate, from samples to an evaluation or protocol and its report."""
 
 from pathlib import PurePosixPath
 from typing import ClassVar, Literal
@@ -29,38 +29,48 @@ from pipeline.tune.judging.scoring import Runner
 
 
 class EvaluateSettings(SampleSettings):
-    """Measure a detector on labelled images that it never saw: each generator, as shipped and after each delivery.
+    """Measure a detector on labelled images it was not trained on: each generator, under several perturbations.
 
-    What taught a version or set its thresholds is left out, as far as the version keeps a list of it. With --report,
-    one HTML file that needs no network, and the figures as JSON beside it. With --protocol, the table of a paper beside
-    ours.
+    Images that a version was trained or calibrated on are left out, as far as the version lists them. --report writes a
+    self-contained HTML file, and the metrics as JSON beside it. --protocol compares with the table of a paper.
 
-    exit codes: 0 measured, 2 a setting or a place that is not there, 3 a store failed, 4 the model cannot be
-    used, 5 a row was lost, 130 Ctrl-C, 143 SIGTERM
+    exit codes: 0 measured, 2 invalid settings or a missing input, 3 a store failed, 4 the model cannot be used,
+    5 a row was lost, 130 Ctrl-C, 143 SIGTERM
     """
 
     prefix = "MOLE_EVALUATE_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
 
     model: str = Field(
-        "embedded", description="a checkpoint folder, its URL, a registry (its promoted version) or 'embedded'"
+        "embedded",
+        description="detector to evaluate: a checkpoint folder or URL, a registry (its promoted version) or 'embedded'",
     )
     deliveries: Names = Field(
         DEFAULT_DELIVERIES,
-        description="what is done to every image first, with commas: shipped, aligned, "
-        "native, jpeg-50, webp-80, blur-1, resize-0.5, crop-0.8, noise-5 with any number, or grid",
+        description="perturbations to apply to every image before scoring, comma-separated: shipped (none), aligned "
+        "(one size and JPEG quality), native (central crop, one JPEG quality), jpeg-50, webp-80, blur-1, resize-0.5, "
+        "crop-0.8 or noise-5, each with any number, or grid for many of them",
     )
     seen: bool = Field(
-        False, description="measure the images that taught the version too, apart; otherwise they are left out"
+        False,
+        description="also measure the images that the version was trained or calibrated on, separately (default: leave "
+        "them out)",
     )
-    report: str | None = Field(None, description="where the HTML file goes; the JSON lies beside it (default: none)")
+    report: str | None = Field(
+        None,
+        description="path or URL of the HTML report; the metrics are written beside it as JSON (default: no report)",
+    )
     protocol: Literal["universal-fake-detect"] | None = Field(
-        None, description="follow a paper's protocol, its view and its choice of images (default: none)"
+        None, description="follow the protocol of a paper: its view and its choice of images (default: none)"
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the detector runs")
-    num_actors: PositiveInt | None = Field(None, description="scorers (default: one a GPU, or one a machine)")
-    batch_size: PositiveInt | None = Field(None, description="images a forward pass (default: 256 on a GPU, 16 on CPU)")
-    json_summary: bool = Field(False, description="print the figures as JSON on stdout and nothing else there")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="device to score on")
+    num_actors: PositiveInt | None = Field(
+        None, description="number of scoring actors (default: one per GPU, or one per machine)"
+    )
+    batch_size: PositiveInt | None = Field(
+        None, description="images per forward pass (default: 256 on a GPU, 16 on a CPU)"
+    )
+    json_summary: bool = Field(False, description="print the metrics as JSON to stdout instead of tables")
 
     @field_validator("deliveries")
     @classmethod
@@ -69,7 +79,7 @@ class EvaluateSettings(SampleSettings):
             try:
                 perturbation(SHIPPED if name == WHOLE_GRID else name)
             except SettingsError as reason:
-                raise ValueError(f"must name deliveries: {reason}") from reason
+                raise ValueError(f"must name perturbations: {reason}") from reason
         return value
 
     @field_validator("report")
@@ -81,19 +91,19 @@ class EvaluateSettings(SampleSettings):
 
 
 def measure(settings: EvaluateSettings, log: Log) -> Evaluation | protocol.Protocol:
-    """Measure what the settings ask for and write the report, if any.
+    """Run the evaluation or protocol that the settings ask for, and write the report, if any.
 
     Args:
-        settings: images, model, deliveries.
+        settings: images, model and perturbations.
         log: receives progress messages, one line each.
 
     Raises:
-        SettingsError: a place is not understood, a class is empty, or a set is not there.
-        StorageError: a place cannot be read, or the report cannot be written.
+        SettingsError: an input is not recognised, a class is empty, or a set is missing.
+        StorageError: an input cannot be read, or the report cannot be written.
         ModelError: the checkpoint cannot be used.
     """
     cluster.demand_gpu(settings.device, settings.ray_address)
-    registry.locate(settings.model)  # before the samples are listed and Ray is started
+    registry.locate(settings.model)  # fails before samples are listed and Ray is started
     samples = list_evaluated_samples(settings, log)
     runner = Runner(settings.device, settings.num_actors, settings.batch_size)
     Ticker.shown().enter("starting Ray")
@@ -108,23 +118,23 @@ def measure(settings: EvaluateSettings, log: Log) -> Evaluation | protocol.Proto
     if settings.report:
         with Ticker.shown().during("writing the report"):
             write(judged, settings.report)
-        log(f"report: {settings.report}, figures: {json_beside(settings.report)}")
+        log(f"report: {settings.report}, metrics: {json_beside(settings.report)}")
     return judged.evaluation
 
 
 def list_evaluated_samples(settings: SampleSettings, log: Log) -> list[Sample]:
-    """List the samples that the settings name, and tell their layout.
+    """List the samples that the settings name, and log their layout.
 
     Raises:
-        SettingsError: a place is not understood, or a class is empty.
-        StorageError: a place cannot be read.
+        SettingsError: an input is not recognised, or a class is empty.
+        StorageError: an input cannot be read.
     """
     layout = list_samples(settings, log)
     return capped(layout.samples, settings.most, seed=settings.seed) if settings.most else layout.samples
 
 
 def write(judged: ScoredEvaluation, place: str) -> None:
-    """Write the report and the figures beside it.
+    """Write the report, and the metrics beside it.
 
     Raises:
         StorageError: the store refuses.
@@ -135,5 +145,5 @@ def write(judged: ScoredEvaluation, place: str) -> None:
 
 
 def json_beside(report: str) -> str:
-    """Name the JSON beside a report."""
+    """Return the path of the JSON file beside a report."""
     return report.removesuffix(PurePosixPath(report).suffix) + ".json"

@@ -1,4 +1,4 @@
-"""The ladder: methods on the same splits, each with what it costs, and what is known of the one that is shipped."""
+"""Comparison: methods evaluated on the same folds, each with its cost, and the error rates of the shipped one."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,18 +16,18 @@ from pipeline.tune.judging.perturbation import SHIPPED
 from pipeline.tune.judging.threshold_rule import AIM
 
 KIND = "sibling"
-"""How `rates.json` says that an image was scored by a detector that was made alike, without the image's collection."""
+"""Value in `rates.json` for scores from a detector of the same recipe, trained without the image's collection."""
 
 
 class Cost(BaseModel):
-    """What a method costs, measured elsewhere.
+    """The cost of a method.
 
     Attributes:
-        parameters: that learn.
-        blocks: of the tower that are run.
-        passes: of them, an image.
-        milliseconds: an image; None where nobody measured.
-        training_seconds: of one fold; None where nobody measured.
+        parameters: number of trained parameters.
+        blocks: number of tower blocks that are run.
+        passes: forward passes per image.
+        milliseconds: per image; None if not measured.
+        training_seconds: per fold; None if not measured.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,12 +40,12 @@ class Cost(BaseModel):
 
 
 class MethodComparison(BaseModel):
-    """Methods in the order in which they were tried, judged on the same images.
+    """Methods in the order of the recipe, evaluated on the same images.
 
     Attributes:
-        methods: what each does on collections that it never saw.
-        costs: of each.
-        measured: when and on which machine the costs were; empty where nobody says.
+        methods: metrics of each on held-out collections.
+        costs: of each method.
+        measured: when and where the costs were measured; empty if unknown.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,11 +58,11 @@ class MethodComparison(BaseModel):
         """Count the generators on which a method is better than the first one.
 
         Returns:
-            On how many, and of how many.
+            That count, and the number of generators.
         """
         first, own = (
-            {area.generator: area.auroc for area in unseen.areas if (area.delivery, area.content) == (delivery, "")}
-            for unseen in (next(iter(self.methods.values())), self.methods[method])
+            {area.generator: area.auroc for area in metrics.areas if (area.delivery, area.content) == (delivery, "")}
+            for metrics in (next(iter(self.methods.values())), self.methods[method])
         )
         return sum(own[name] > first[name] for name in first), len(first)
 
@@ -70,28 +70,30 @@ class MethodComparison(BaseModel):
 def compare_methods(
     held: pa.Table, costs: Mapping[str, Cost], *, aim: float = AIM, measured: str = ""
 ) -> MethodComparison:
-    """Measure methods on the same splits.
+    """Compute the metrics of methods evaluated on the same folds.
 
     Args:
-        held: a table of `HELD`, all methods together.
-        costs: of each method, in the order in which they are told.
-        aim: share of the reals of a collection never seen that may be called generated.
-        measured: when and on which machine the costs were.
+        held: a table of `HELD_OUT` with all methods.
+        costs: of each method, in the order of the report.
+        aim: target false-positive rate on an unseen collection.
+        measured: when and where the costs were measured.
 
     Raises:
-        SettingsError: the table has other columns, a method lacks its cost or its logits, two were judged on other
-            images, or the folds are refused, as `Held` says.
+        SettingsError: the table has other columns, a method lacks its cost or its logits, two methods were evaluated on
+            different images, or the folds are refused by `HeldOutLogits.check`.
     """
     if held.schema != HELD_OUT:
         raise SettingsError(f"held-out logits must have the columns {HELD_OUT.names}, got {held.schema.names}")
     known = set(pc.unique(held["method"]).to_pylist())
     if known != set(costs) or not costs:
-        raise SettingsError(f"each method needs its cost and its logits; costs {sorted(costs)}, logits {sorted(known)}")
+        raise SettingsError(
+            f"each method needs a cost and logits; there are costs of {sorted(costs)}, logits of {sorted(known)}"
+        )
     logits = {method: HeldOutLogits.of(held, method) for method in costs}
     first = next(iter(logits))
     for method, own in logits.items():
         if not own.has_same_images(logits[first]):
-            raise SettingsError(f"{method!r} and {first!r} must be judged on the same images in the same folds")
+            raise SettingsError(f"{method!r} and {first!r} must be evaluated on the same images in the same folds")
     return MethodComparison(
         methods={method: measure_method(own, aim) for method, own in logits.items()},
         costs=dict(costs),
@@ -99,28 +101,30 @@ def compare_methods(
     )
 
 
-def rates(unseen: HeldOutMetrics, digest: str, when: str) -> dict[str, Any]:
-    """Write what `rates.json` beside a checkpoint says: all images, then each content that has both classes.
+def rates(metrics: HeldOutMetrics, digest: str, when: str) -> dict[str, Any]:
+    """Build the content of `rates.json`: error rates on all images, then on each content that has both classes.
 
     Args:
-        unseen: of the method that was shipped.
+        metrics: of the shipped method.
         digest: of the checkpoint.
         when: the day, as 2026-11-26.
     """
-    reals = sum(one.delivery == SHIPPED for one in unseen.collections)
-    fakes = sum((one.delivery, one.content) == (SHIPPED, "") for one in unseen.areas)
-    told = f"{reals} collections of real images and {fakes} generators, held out whole in {len(unseen.folds)} folds"
+    reals = sum(one.delivery == SHIPPED for one in metrics.collections)
+    fakes = sum((one.delivery, one.content) == (SHIPPED, "") for one in metrics.areas)
+    description = (
+        f"{reals} collections of real images and {fakes} generators, held out whole in {len(metrics.folds)} folds"
+    )
     return {
         "digest": digest,
         "measured": [
             {
-                "collection": f"{told}; of these, {one.content} alone" if one.content else told,
+                "collection": f"{description}; of these, {one.content} alone" if one.content else description,
                 "kind": KIND,
                 "when": when,
                 "reals": _counts(one.alarms),
                 "fakes": _counts(one.found),
             }
-            for one in unseen.verdicts
+            for one in metrics.verdicts
             if one.delivery == SHIPPED
         ],
     }

@@ -1,4 +1,4 @@
-"""Figures: what detectors do on whole collections that they never saw, of both classes at once.
+"""Cross-validation metrics: computed from held-out logits, with thresholds set on the other folds.
 
 Legend: N images of a method, R real ones, G generated ones.
 """
@@ -27,30 +27,30 @@ from pipeline.tune.judging.perturbation import SHIPPED
 from pipeline.tune.judging.threshold_rule import AIM, HeldOutReals, calibrate, mean_rate
 
 FALSE_POSITIVE_RATES = (0.01, 0.05)
-"""False-positive rates at which detection is measured."""
+"""False-positive rates at which detection rates are measured."""
 WORST_NAMED = 3
-"""Generators that a mean tells by name."""
+"""Number of worst generators listed with a mean."""
 VerdictArray = NDArray[np.str_]
-"""A verdict an image, (N,); empty where it was not read."""
+"""One verdict per image, (N,); empty if it was not read."""
 
 
 def measure_method(held: HeldOutLogits, aim: float = AIM) -> HeldOutMetrics:
-    """Measure one method.
+    """Compute all metrics of one method.
 
     Args:
         held: its logits.
-        aim: share of the reals of a collection never seen that may be called generated.
+        aim: target false-positive rate on an unseen collection.
 
     Raises:
-        SettingsError: there are too few reals for a figure.
+        SettingsError: there are too few real images for a metric.
     """
-    apart = {fold: calibrate(held, [other for other in held.folds if other != fold], aim) for fold in held.folds}
-    words = {delivery: held_out_verdicts(held, apart, delivery) for delivery in held.logits}
+    calibrations = {fold: calibrate(held, [other for other in held.folds if other != fold], aim) for fold in held.folds}
+    verdicts = {delivery: held_out_verdicts(held, calibrations, delivery) for delivery in held.logits}
     areas = [
         area
         for delivery in held.logits
         for content in (_contents(held) if delivery in held.main_deliveries else [""])
-        for area in generator_aurocs(held, delivery, words[delivery], content)
+        for area in generator_aurocs(held, delivery, verdicts[delivery], content)
     ]
     whole_N = held.facts["artefact"] == ""
     return HeldOutMetrics(
@@ -62,44 +62,44 @@ def measure_method(held: HeldOutLogits, aim: float = AIM) -> HeldOutMetrics:
         pairs=tuple(pair_aurocs(held)),
         detection=tuple(found for delivery in held.main_deliveries for found in detection_rates(held, delivery)),
         collections=tuple(
-            one for delivery in held.main_deliveries for one in collection_rates(held, delivery, words[delivery])
+            one for delivery in held.main_deliveries for one in collection_rates(held, delivery, verdicts[delivery])
         ),
         verdicts=tuple(
-            told
+            rates
             for delivery in held.main_deliveries
             for content in _contents(held)
-            for told in verdict_rates(held, delivery, words[delivery], content=content, aim=aim)
+            for rates in verdict_rates(held, delivery, verdicts[delivery], content=content, aim=aim)
         ),
-        deliveries=tuple(perturbation_costs(held, words)),
+        deliveries=tuple(perturbation_costs(held, verdicts)),
         aim=aim,
         estimate=HeldOutReals.of(held, held.folds).choose_share(aim),
         calibration=calibrate(held, held.folds, aim),
     )
 
 
-def held_out_verdicts(held: HeldOutLogits, apart: Mapping[int, Calibration], delivery: str) -> VerdictArray:
-    """Give each image its verdict at the thresholds that the folds without it set."""
+def held_out_verdicts(held: HeldOutLogits, calibrations: Mapping[int, Calibration], delivery: str) -> VerdictArray:
+    """Determine the verdict of each image at the thresholds of the other folds."""
     logit_N = held.logits[delivery]
-    word_N = np.full(len(logit_N), "", "<U9")
-    for fold, calibration in apart.items():
+    verdict_N = np.full(len(logit_N), "", "<U9")
+    for fold, calibration in calibrations.items():
         own_N = (held.facts["fold"] == fold) & np.isfinite(logit_N)
-        word_N[own_N] = calibration.verdict(logit_N[own_N])
-    return word_N
+        verdict_N[own_N] = calibration.verdict(logit_N[own_N])
+    return verdict_N
 
 
 def generator_aurocs(
-    held: HeldOutLogits, delivery: str, word_N: VerdictArray, content: str = ""
+    held: HeldOutLogits, delivery: str, verdict_N: VerdictArray, content: str = ""
 ) -> Iterator[GeneratorAuroc]:
-    """Measure each generator against the reals of its own fold, in order of name.
+    """Measure each generator against the real images of its own fold, in order of name.
 
     Args:
         held: a method's logits.
-        delivery: what was done to every image first.
-        word_N: verdicts in it.
-        content: what is in the images of both classes; all where empty.
+        delivery: name of the perturbation.
+        verdict_N: verdicts under it.
+        content: content of the images of both classes; empty for all.
 
     Yields:
-        Its figures; none where the fold holds out no such reals.
+        Its metrics; nothing if the fold holds out no such real images.
     """
     logit_N = held.logits[delivery]
     fakes_N = held.of_class(1, delivery, content=content)
@@ -118,12 +118,12 @@ def generator_aurocs(
                 auroc=area,
                 interval=auroc_interval(area, *map(len, both)),
                 precision=average_precision(*both),
-                found=rate_of(word_N[own_N] == "generated"),
+                found=rate_of(verdict_N[own_N] == "generated"),
             )
 
 
 def mean_aurocs(areas: Sequence[GeneratorAuroc]) -> Iterator[MeanAuroc]:
-    """Average over the generators that have images enough, in each delivery and content."""
+    """Average over the generators with enough images, for each perturbation and content."""
     for delivery, content in dict.fromkeys((area.delivery, area.content) for area in areas):
         own = [area for area in areas if (area.delivery, area.content) == (delivery, content) and area.counts]
         if own:
@@ -141,7 +141,7 @@ def mean_aurocs(areas: Sequence[GeneratorAuroc]) -> Iterator[MeanAuroc]:
 
 
 def pair_aurocs(held: HeldOutLogits) -> Iterator[PairAuroc]:
-    """Measure the photographs of each source against what was made of them, in every delivery that has both."""
+    """Measure photographs of each source against images made from them, under every perturbation that has both."""
     facts = held.facts
     own_N = np.array(
         [f"{collection}\n{group}" for collection, group in zip(facts["collection"], facts["group"], strict=True)]
@@ -161,7 +161,7 @@ def pair_aurocs(held: HeldOutLogits) -> Iterator[PairAuroc]:
 
 
 def detection_rates(held: HeldOutLogits, delivery: str) -> Iterator[DetectionRate]:
-    """Measure what is found at fixed false-positive rates; nothing at a rate that the other folds cannot set."""
+    """Measure detection rates at fixed false-positive rates, skipping rates for which the other folds are too small."""
     logit_N, fold_N = held.logits[delivery], held.facts["fold"]
     reals_N, fakes_N = (held.of_class(label, delivery) for label in (0, 1))
     for allowed in FALSE_POSITIVE_RATES:
@@ -176,23 +176,23 @@ def detection_rates(held: HeldOutLogits, delivery: str) -> Iterator[DetectionRat
         yield DetectionRate(delivery=delivery, allowed=allowed, found=found, alarms=alarms, same_set=flattered)
 
 
-def collection_rates(held: HeldOutLogits, delivery: str, word_N: VerdictArray) -> Iterator[CollectionRates]:
-    """Count what the reals of each collection are called, in order of name."""
+def collection_rates(held: HeldOutLogits, delivery: str, verdict_N: VerdictArray) -> Iterator[CollectionRates]:
+    """Count the verdicts on the real images of each collection, in order of name."""
     reals_N = held.of_class(0, delivery)
     for name in _names(held.name_N[reals_N]):
-        own_N = word_N[reals_N & (held.name_N == name)]
+        own_N = verdict_N[reals_N & (held.name_N == name)]
         alarms, unsure = rate_of(own_N == "generated"), rate_of(own_N == "unsure")
         yield CollectionRates(collection=name, delivery=delivery, alarms=alarms, unsure=unsure)
 
 
 def verdict_rates(
-    held: HeldOutLogits, delivery: str, word_N: VerdictArray, *, content: str, aim: float
+    held: HeldOutLogits, delivery: str, verdict_N: VerdictArray, *, content: str, aim: float
 ) -> Iterator[VerdictRates]:
-    """Count what all images of a content are called; nothing of a content that has too few."""
+    """Count the verdicts on all images of a content, unless it has too few images."""
     reals_N, fakes_N = (held.of_class(label, delivery, content=content) for label in (0, 1))
     if content and min(reals_N.sum(), fakes_N.sum()) < MIN_IMAGES:
         return
-    alarm_R, name_R = word_N[reals_N] == "generated", held.name_N[reals_N]
+    alarm_R, name_R = verdict_N[reals_N] == "generated", held.name_N[reals_N]
     over_C = np.array([alarm_R[name_R == name].mean() > aim for name in np.unique(name_R)])
     yield VerdictRates(
         delivery=delivery,
@@ -200,30 +200,30 @@ def verdict_rates(
         alarms=rate_of(alarm_R),
         mean_alarms=mean_rate(alarm_R, name_R),
         above_aim=rate_of(over_C),
-        unsure_reals=_called(word_N[reals_N], "unsure"),
-        found=_called(word_N[fakes_N], "generated"),
-        unsure_fakes=_called(word_N[fakes_N], "unsure"),
-        missed=_called(word_N[fakes_N], "real"),
+        unsure_reals=_called(verdict_N[reals_N], "unsure"),
+        found=_called(verdict_N[fakes_N], "generated"),
+        unsure_fakes=_called(verdict_N[fakes_N], "unsure"),
+        missed=_called(verdict_N[fakes_N], "real"),
     )
 
 
-def perturbation_costs(held: HeldOutLogits, words: Mapping[str, VerdictArray]) -> Iterator[PerturbationCost]:
-    """Compare each delivery with the same images as shipped; nothing where no generator has images enough in both."""
+def perturbation_costs(held: HeldOutLogits, verdicts: Mapping[str, VerdictArray]) -> Iterator[PerturbationCost]:
+    """Compare each perturbation with the same images as shipped, if any generator has enough images in both."""
     for delivery in held.logits:
         both_N = np.isfinite(held.logits[SHIPPED]) & np.isfinite(held.logits[delivery]) & (held.facts["artefact"] == "")
         if delivery == SHIPPED or not both_N.any():
             continue
-        alone = replace(
+        common = replace(
             held, logits={name: np.where(both_N, held.logits[name], np.nan) for name in (SHIPPED, delivery)}
         )
         before, after = (
-            {area.generator: area.auroc for area in generator_aurocs(alone, name, words[name]) if area.counts}
+            {area.generator: area.auroc for area in generator_aurocs(common, name, verdicts[name]) if area.counts}
             for name in (SHIPPED, delivery)
         )
         if not before:
             continue
         lost = {name: before[name] - after[name] for name in before}
-        old_N, new_N = (words[name][both_N] for name in (SHIPPED, delivery))
+        old_N, new_N = (verdicts[name][both_N] for name in (SHIPPED, delivery))
         worst = max(lost, key=lambda name: lost[name])
         yield PerturbationCost(
             delivery=delivery,
@@ -232,16 +232,16 @@ def perturbation_costs(held: HeldOutLogits, words: Mapping[str, VerdictArray]) -
             worst=(worst, lost[worst]),
             changed=rate_of(old_N != new_N),
             reversed=rate_of((old_N != new_N) & (old_N != "unsure") & (new_N != "unsure")),
-            alarms=_called(words[delivery][alone.of_class(0, delivery)], "generated"),
+            alarms=_called(verdicts[delivery][common.of_class(0, delivery)], "generated"),
         )
 
 
-def _called(word_N: VerdictArray, word: str) -> Rate:
-    return rate_of(word_N == word)
+def _called(verdict_N: VerdictArray, verdict: str) -> Rate:
+    return rate_of(verdict_N == verdict)
 
 
 def _contents(held: HeldOutLogits) -> list[str]:
-    """List what is judged apart: all together, then each content that is known."""
+    """List the contents to evaluate: all together (empty), then each known content."""
     return ["", *_names(held.facts["content"][held.facts["content"] != ""])]
 
 

@@ -1,4 +1,4 @@
-"""Evaluate: labelled images become figures, those that the version never saw apart from those that taught it.
+"""Evaluate: score labelled images, separate those that the version was trained on, and compute the metrics.
 
 Legend: N samples.
 """
@@ -24,18 +24,18 @@ from pipeline.tune.judging.robustness import GRID
 from pipeline.tune.judging.scoring import DEFAULT_RUNNER, Runner, score
 
 DEFAULT_DELIVERIES = (SHIPPED, ALIGNED)
-"""Side by side they show how much of a score is the files' format."""
+"""The difference between the two shows how much of a score is due to file properties."""
 WHOLE_GRID = "grid"
 
 
 @dataclass(frozen=True)
 class ScoredEvaluation:
-    """An evaluation with what it was made of.
+    """An evaluation with the scores it was computed from.
 
     Attributes:
-        evaluation: the figures.
+        evaluation: the metrics.
         samples: the images.
-        scored: a table of `scorer.SCORED`, by place among the samples and delivery.
+        scored: a table of `scorer.SCORED`, by sample index and perturbation.
     """
 
     evaluation: Evaluation
@@ -45,13 +45,13 @@ class ScoredEvaluation:
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """How images are judged.
+    """How images are evaluated.
 
     Attributes:
-        spec: another view than the checkpoint's.
+        spec: preprocessing; None for the checkpoint's.
         runner: where the detector runs.
-        seen: judge the images that taught the version too, apart from the others.
-        taught: what counts as seen; what the checkpoint itself tells where None.
+        seen: also evaluate images that the version was trained on, separately from the others.
+        training_images: what counts as seen; None for the list of the checkpoint.
     """
 
     spec: Preprocess | None = None
@@ -61,16 +61,16 @@ class EvaluateOptions:
 
 
 def evaluate(samples: Sequence[Sample], model: str, deliveries: Sequence[str], log: Log) -> Evaluation:
-    """Measure a detector on those of some labelled images that it never saw, on a Ray that is connected already.
+    """Evaluate a detector on labelled images, leaving out those it was trained on; Ray must be connected.
 
     Args:
         samples: labelled images, both classes.
         model: a checkpoint folder, its URL, a registry (its promoted version) or `embedded`.
-        deliveries: what is done to every image first, as `perturbation` names it; `grid` stands for many.
+        deliveries: names of perturbations, as `perturbation` has them; `grid` stands for many.
         log: receives progress messages, one line each.
 
     Raises:
-        SettingsError: a class is empty or cannot be read, or there is no such delivery.
+        SettingsError: a class is empty or cannot be read, or there is no such perturbation.
         ModelError: the checkpoint cannot be used.
     """
     return evaluate_with_scores(samples, model, deliveries, log).evaluation
@@ -79,21 +79,21 @@ def evaluate(samples: Sequence[Sample], model: str, deliveries: Sequence[str], l
 def evaluate_with_scores(
     samples: Sequence[Sample], model: str, deliveries: Sequence[str], log: Log, how: EvaluateOptions | None = None
 ) -> ScoredEvaluation:
-    """Measure a detector and keep every score.
+    """Evaluate a detector and return the scores as well.
 
     Args:
         samples: labelled images, both classes.
         model: a checkpoint folder, its URL, a registry (its promoted version) or `embedded`.
-        deliveries: what is done to every image first; `grid` stands for many.
+        deliveries: names of perturbations; `grid` stands for many.
         log: receives progress messages, one line each.
-        how: view, place, and what is done with images that the version has seen.
+        how: view, device, and what is done with images that the version was trained on.
 
     Returns:
-        The figures of what it never saw, with those of what it saw apart where they are wanted, and the scores behind
-        the former. Where nothing is left that it never saw, those of what it saw, if they are wanted.
+        The metrics of unseen images, with those of seen images as `apart` if they are requested, and the scores of the
+        unseen images. If there are no unseen images, those of the seen ones, if they are requested.
 
     Raises:
-        SettingsError: a class is empty or cannot be read, or there is no such delivery.
+        SettingsError: a class is empty or cannot be read, or there is no such perturbation.
         ModelError: the checkpoint cannot be used.
     """
     how = how or EvaluateOptions()
@@ -101,7 +101,7 @@ def evaluate_with_scores(
     described, known = _known(model, how)
     chosen = [sample for sample in samples if how.seen or not known.contains(sample)]
     check_both_classes(chosen, len(samples) - len(chosen))
-    log(f"scoring {len(chosen):,} images in {len(names)} deliveries with {described.digest}")
+    log(f"scoring {len(chosen):,} images under {len(names)} perturbations with {described.digest}")
     scored = score(chosen, model, names, spec=how.spec, runner=how.runner)
     seen_N = seen_mask(chosen, scored, known, len(names))
     view = (how.spec or described.preprocess).fingerprint
@@ -126,32 +126,32 @@ def evaluate_with_scores(
 
 
 def log_lines(found: Evaluation) -> list[str]:
-    """Tell which images these are, and which count nowhere."""
+    """Describe which images were evaluated, and which were left out."""
     lines = []
     if found.left_out:
-        lines.append(f"{found.left_out:,} images taught this version or set its thresholds, and are left out")
+        lines.append(f"left out {found.left_out:,} images that this version was trained or calibrated on")
     if found.which == "unknown":
-        named = f"; by their names these taught it: {', '.join(found.teachers)}" if found.teachers else ""
-        lines.append(f"{found.digest} keeps no list of the images that taught it, so none could be left out{named}")
+        named = f"; judging by name, it was trained on {', '.join(found.teachers)}" if found.teachers else ""
+        lines.append(f"{found.digest} does not list its training images, so none could be left out{named}")
     if found.which == "seen":
         lines.append(
-            f"all {found.samples:,} images taught this version or set its thresholds: these figures flatter it"
+            f"this version was trained or calibrated on all {found.samples:,} images, so these metrics are too good"
         )
     lines += [
-        f"{count:,} of {found.samples:,} images are {status} and count nowhere"
+        f"{count:,} of {found.samples:,} images are {status} and not counted"
         for status, count in found.excluded.items()
     ]
     return lines
 
 
 def seen_mask(samples: Sequence[Sample], scored: pa.Table, known: TrainingImages, deliveries: int) -> NDArray[np.bool_]:
-    """Find the samples that taught a version, by their place or by their content.
+    """Find the samples that a version was trained on, by location or content.
 
     Args:
         samples: that were scored.
-        scored: a table of `SCORED`, which has its deliveries by turns.
-        known: what taught the version.
-        deliveries: how many there are.
+        scored: a table of `SCORED`, by sample and then perturbation.
+        known: training images of the version.
+        deliveries: number of perturbations.
 
     Returns:
         bool (N,).
@@ -162,7 +162,7 @@ def seen_mask(samples: Sequence[Sample], scored: pa.Table, known: TrainingImages
 
 
 def _known(model: str, how: EvaluateOptions) -> tuple[Description, TrainingImages]:
-    """Read a checkpoint's settings, and what counts as seen."""
+    """Read the description of a checkpoint, and which images count as seen."""
     described = describe(registry.locate(model))
     return described, training_images(described) if how.training_images is None else how.training_images
 
@@ -170,23 +170,23 @@ def _known(model: str, how: EvaluateOptions) -> tuple[Description, TrainingImage
 def _part(
     samples: Sequence[Sample], scored: pa.Table, mask_N: NDArray[np.bool_], deliveries: int
 ) -> tuple[list[Sample], pa.Table]:
-    """Take some samples, bool (N,), and their rows."""
+    """Select samples, bool (N,), and their rows."""
     own = [sample for sample, wanted in zip(samples, mask_N, strict=True) if wanted]
     return own, scored.filter(pa.array(np.repeat(mask_N, deliveries)))
 
 
 def expand_grid(deliveries: Sequence[str]) -> tuple[str, ...]:
-    """Write `grid` out; as shipped always comes first, since flips are counted against it."""
+    """Expand `grid`; `shipped` always comes first, since changed verdicts are counted against it."""
     named = [name for given in deliveries for name in (GRID if given == WHOLE_GRID else (given,))]
     return tuple(dict.fromkeys((SHIPPED, *named)))
 
 
 def check_both_classes(samples: Sequence[Sample], left_out: int = 0) -> None:
-    """Refuse what no figure can be made of.
+    """Check that there are samples of both classes.
 
     Args:
-        samples: to be judged.
-        left_out: how many more there were, which taught the version.
+        samples: to be evaluated.
+        left_out: number of further samples, which the version was trained on.
 
     Raises:
         SettingsError: one of the classes is empty.
@@ -195,7 +195,7 @@ def check_both_classes(samples: Sequence[Sample], left_out: int = 0) -> None:
     if not 0 < fakes < len(samples):
         raise SettingsError(
             f"an evaluation needs both classes, got {len(samples) - fakes} real and {fakes} generated images"
-            + (f" that the version never saw, {left_out:,} that taught it are left out" if left_out else "")
-            + "; name --samples that hold the other one too"
-            + (", or see what it makes of the others with --seen" if left_out else "")
+            + (f" that the version was not trained on; {left_out:,} training images were left out" if left_out else "")
+            + "; add --samples that contain both"
+            + (", or evaluate the training images with --seen" if left_out else "")
         )

@@ -1,4 +1,4 @@
-"""The judgement: the figures of one generator, or one collection of real images, in one delivery.
+"""Generator metrics: one generator, or one collection of real images, under one perturbation.
 
 Legend: N images, R real ones, G generated ones.
 """
@@ -27,35 +27,35 @@ from mole.measuring.metrics import (
 from pipeline.tune.judging.logits import Logits
 
 FALSE_POSITIVE_RATES = (1e-2, 1e-3, 1e-4)
-"""False-positive rates at which detection is measured."""
+"""False-positive rates at which detection rates are measured."""
 PREVALENCES = (0.01, 0.001)
-"""Shares of generated images for which precision is foretold."""
+"""Shares of generated images for which precision is estimated."""
 MIN_PART_IMAGES = 5
-"""Images of a part that has a row of its own."""
+"""Images that a part needs for a row of its own."""
 
 
 class GeneratorMetrics(BaseModel):
-    """One generator in one delivery, against the real images it is judged by.
+    """One generator under one perturbation, against its real images.
 
     Attributes:
         generator: its source, or `OVERALL`.
-        delivery: what was done to every image first.
-        reals: real images: those of the same source where it has some, else all.
-        fakes: generated images.
-        auroc: chance that a generated image scores above a real one.
+        delivery: name of the perturbation.
+        reals: number of real images: those of the same source if it has some, otherwise all.
+        fakes: number of generated images.
+        auroc: probability that a generated image scores above a real one.
         auroc_interval: 95 %, Newcombe's.
-        average_precision: with as many reals and fakes as there are.
-        real_accuracy: reals with a probability below a half.
-        fake_accuracy: fakes with a probability of a half or more.
-        alarms: reals called `generated`, at the shipped threshold.
-        found: fakes called `generated`, at the shipped threshold.
-        detection: what is found at lower and lower false-positive rates, thresholds set on these reals.
-        reliability: probabilities against what came true.
-        calibration_error: of them, expected.
-        brier: score of the probabilities.
-        precision: at the shipped threshold where generated images are rare.
+        average_precision: on these images.
+        real_accuracy: real images with a probability below 0.5.
+        fake_accuracy: generated images with a probability of 0.5 or more.
+        alarms: real images called `generated`, at the shipped threshold.
+        found: generated images called `generated`, at the shipped threshold.
+        detection: detection rates at fixed false-positive rates, with thresholds set on these real images.
+        reliability: reliability curve of the probabilities.
+        calibration_error: expected calibration error.
+        brier: Brier score of the probabilities.
+        precision: at the shipped threshold, for rare generated images.
         reconstruction: whether its images are photographs of these samples passed through an autoencoder; they are
-            judged against those photographs and count in no mean over generators.
+            compared with those photographs and are not part of any mean over generators.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,14 +80,14 @@ class GeneratorMetrics(BaseModel):
 
 
 class PartMetrics(BaseModel):
-    """One of several generators or classes that share a source, in one delivery.
+    """One of several generators or classes of a source, under one perturbation.
 
     Attributes:
-        source: what they share.
-        part: its name, or how many there are of which each has few images.
-        delivery: what was done to every image first.
-        fakes: its images.
-        auroc: against the reals of its source's row.
+        source: the source.
+        part: its name, or the number of parts pooled because each has few images.
+        delivery: name of the perturbation.
+        fakes: number of its images.
+        auroc: against the real images of the source.
         auroc_interval: 95 %, Newcombe's.
         found: its images called `generated`.
     """
@@ -104,11 +104,11 @@ class PartMetrics(BaseModel):
 
 
 class RealsMetrics(BaseModel):
-    """One collection of real images in one delivery.
+    """One collection of real images under one perturbation.
 
     Attributes:
         source: its name.
-        delivery: what was done to every image first.
+        delivery: name of the perturbation.
         alarms: images called `generated`.
         unsure: images called `unsure`.
     """
@@ -124,14 +124,14 @@ class RealsMetrics(BaseModel):
 def measure_generator(
     generator: str, delivery: str, real_R: FloatArray, fake_G: FloatArray, *, calibration: Calibration
 ) -> GeneratorMetrics:
-    """Measure one generator in one delivery.
+    """Measure one generator under one perturbation.
 
     Args:
         generator: its source.
-        delivery: its name.
-        real_R: logits of the reals it is judged by.
+        delivery: name of the perturbation.
+        real_R: logits of the real images it is compared with.
         fake_G: logits of its images.
-        calibration: what makes probabilities and verdicts of logits.
+        calibration: temperature, bias and thresholds.
 
     Raises:
         SettingsError: one of the classes is empty.
@@ -162,7 +162,7 @@ def measure_generator(
 
 
 def measure_parts(table: Logits, deliveries: Sequence[str], calibration: Calibration) -> list[PartMetrics]:
-    """Measure each part of the sources that have several; those of few images are counted together."""
+    """Measure each part of the sources that have several; parts with few images are pooled."""
     found = []
     for source in table.generators:
         counts = table.parts(source)
@@ -192,7 +192,7 @@ def _part(names: tuple[str, str, str], real_R: FloatArray, fake_G: FloatArray, c
 
 
 def measure_collections(table: Logits, deliveries: Sequence[str], calibration: Calibration) -> list[RealsMetrics]:
-    """Count what each collection of real images is called in each delivery."""
+    """Count the verdicts on each collection of real images under each perturbation."""
     return [
         RealsMetrics(
             source=source,

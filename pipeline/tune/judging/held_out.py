@@ -1,6 +1,6 @@
-"""Held: logits of images by detectors that never saw anything of their collections, and what such a table must obey.
+"""Held-out logits: scores of images by detectors trained without their collections, and the checks of such a table.
 
-Legend: N images of one method, in whatever deliveries.
+Legend: N images of one method.
 """
 
 from collections import Counter
@@ -20,9 +20,9 @@ from pipeline.tune.judging.perturbation import ALIGNED, NATIVE, SHIPPED
 
 Mask = NDArray[np.bool_]
 MIN_IMAGES = 10
-"""Images from which on a generator, or a collection of reals, is judged by itself and not together with others."""
+"""Images that a generator or a collection of real images needs to be evaluated alone; smaller ones are pooled."""
 MAIN_DELIVERIES = (SHIPPED, ALIGNED, NATIVE)
-"""Deliveries in which thresholds are to hold and every figure is told, those of them that there are."""
+"""Perturbations under which thresholds must hold and all metrics are reported, as far as they are in the table."""
 FACTS = {
     "image": pa.string(),
     "fold": pa.int16(),
@@ -34,23 +34,24 @@ FACTS = {
     "artefact": pa.string(),
 }
 HELD_OUT = pa.schema({"method": pa.string(), **FACTS, "delivery": pa.string(), "logit": pa.float32()})
-"""A picture in one delivery, scored by one method's detector that was trained without `fold`. `image` names the
-picture; `label` is 1 for what was generated or made of a photograph; `artefact` is empty for what stands for itself,
-else what the photograph of its `group` was passed through; `logit` is null where the picture could not be read."""
+"""A picture under one perturbation (`delivery`), scored by the detector of one method that was trained without `fold`.
+`image` names the picture; `label` is 1 for generated images and for those made from a photograph; `artefact` says what
+the photograph of its `group` was passed through, and is empty for all other images; `logit` is null if the picture
+could not be read."""
 
 
 def held_out_rows(samples: Sequence[Sample], logit_N: FloatArray, *, method: str, fold: int, delivery: str) -> pa.Table:
-    """Write what one detector says of the samples that it was trained without.
+    """Write the logits of one detector for the samples it was trained without.
 
     Args:
-        samples: of the collections that the fold holds out, and what was made of their photographs.
-        logit_N: of each, NaN where it could not be read.
-        method: what was trained.
-        fold: which fold, from 0.
-        delivery: what was done to every picture first.
+        samples: of the collections that the fold holds out, including images made from their photographs.
+        logit_N: of each sample, NaN if it could not be read.
+        method: name of the method.
+        fold: number of the fold, from 0.
+        delivery: name of the perturbation.
 
     Returns:
-        A table of `HELD`.
+        A table of `HELD_OUT`.
     """
     return pa.Table.from_pylist(
         [
@@ -69,7 +70,7 @@ def held_out_rows(samples: Sequence[Sample], logit_N: FloatArray, *, method: str
 
 
 def image_name(sample: Sample) -> str:
-    """Name a picture: where it lies, its place inside a shard, its cell, and what it was passed through."""
+    """Identify a picture by its URI, its offset in a shard, its cell, and what it was passed through."""
     inside = (sample.offset, sample.cell, sample.artefact or None)
     return "#".join([sample.uri, *(str(one) for one in inside if one is not None)])
 
@@ -80,8 +81,8 @@ class HeldOutLogits:
 
     Attributes:
         facts: the columns `FACTS`, each (N,).
-        logits: of each delivery, float64 (N,), NaN where a picture could not be read or was not delivered so.
-        unread: rows without a logit.
+        logits: by perturbation, float64 (N,), NaN if a picture could not be read or is missing.
+        unread: number of rows without a logit.
     """
 
     facts: Mapping[str, NDArray[np.generic]]
@@ -90,11 +91,11 @@ class HeldOutLogits:
 
     @classmethod
     def of(cls, table: pa.Table, method: str) -> "HeldOutLogits":
-        """Take one method's rows of a table of `HELD`.
+        """Select one method's rows of a table of `HELD_OUT`.
 
         Raises:
-            SettingsError: an image is twice in a delivery or is said to be two things, a collection lies in two folds,
-                a fold lacks a class, there is but one fold, or no image was scored as shipped.
+            SettingsError: an image occurs twice under a perturbation or with contradictory columns, a collection lies
+                in two folds, a fold lacks a class, there is only one fold, or no image was scored as `shipped`.
         """
         facts: dict[str, tuple[object, ...]] = {}
         logits: dict[str, dict[str, float]] = {}
@@ -103,14 +104,16 @@ class HeldOutLogits:
             *known, delivery, logit = row.values()
             image = row["image"]
             if facts.setdefault(image, tuple(known)) != tuple(known):
-                raise SettingsError(f"image {image!r} of {method!r} is said to be {facts[image]} and {tuple(known)}")
+                raise SettingsError(
+                    f"image {image!r} of {method!r} has contradictory rows: {facts[image]} and {tuple(known)}"
+                )
             scored = logits.setdefault(delivery, {})
             if image in scored:
-                raise SettingsError(f"image {image!r} of {method!r} is twice in delivery {delivery!r}")
+                raise SettingsError(f"image {image!r} of {method!r} occurs twice under {delivery!r}")
             scored[image] = np.nan if logit is None else logit
             unread += logit is None
         if SHIPPED not in logits:
-            raise SettingsError(f"method {method!r} has no logits as {SHIPPED}; its deliveries are {sorted(logits)}")
+            raise SettingsError(f"method {method!r} has no logits for {SHIPPED!r}; it has {sorted(logits)}")
         names = sorted(facts)
         columns = zip(*(facts[name] for name in names), strict=True)
         held = cls(
@@ -122,43 +125,45 @@ class HeldOutLogits:
         return held
 
     def check(self) -> None:
-        """Refuse splits of which no figure could be honest.
+        """Check that the folds allow unbiased metrics.
 
         Raises:
-            SettingsError: they are such.
+            SettingsError: a collection lies in two folds, a fold lacks a class, or there is only one fold.
         """
         fold_N = self.facts["fold"]
         found: dict[str, int] = {}
         for name, fold in zip(self.facts["collection"].tolist(), fold_N.tolist(), strict=True):
             if found.setdefault(name, fold) != fold:
                 both = " and ".join(map(str, sorted((found[name], fold))))
-                raise SettingsError(f"collection {name!r} must lie in one fold, lies in {both}; hold it out whole")
+                raise SettingsError(
+                    f"collection {name!r} must lie in one fold, but lies in {both}; hold it out as a whole"
+                )
         if len(self.folds) < 2:
-            raise SettingsError(f"thresholds come from other folds, so there must be 2 or more, got {self.folds}")
+            raise SettingsError(f"thresholds come from the other folds, so at least 2 are needed, got {self.folds}")
         for fold in self.folds:
             if not all((self.standalone(label) & (fold_N == fold)).any() for label in (0, 1)):
                 raise SettingsError(
-                    f"fold {fold} must hold out images of both classes that were read {', '.join(self.main_deliveries)}; move a "
-                    "collection into it"
+                    f"fold {fold} must hold out images of both classes that were scored under "
+                    f"{', '.join(self.main_deliveries)}; move a collection into it"
                 )
 
     @property
     def folds(self) -> list[int]:
-        """Their numbers."""
+        """The numbers of the folds."""
         return sorted(set(self.facts["fold"].tolist()))
 
     @property
     def main_deliveries(self) -> list[str]:
-        """Those of `JUDGED` that there are."""
+        """Those of `MAIN_DELIVERIES` that are in the table."""
         return [delivery for delivery in MAIN_DELIVERIES if delivery in self.logits]
 
     def standalone(self, label: int) -> Mask:
-        """Mark the images of a class that stand for themselves and were read in every judged delivery; bool (N,)."""
+        """Mark images of a class, without those made from photographs, read under all main perturbations; bool (N,)."""
         return np.asarray(np.all([self.of_class(label, delivery) for delivery in self.main_deliveries], axis=0))
 
     @cached_property
     def name_N(self) -> NDArray[np.str_]:
-        """Name what each image is judged with: its generator, its collection of reals, or several that have few."""
+        """Name the unit that each image is evaluated in: its generator, its collection, or a pool of small ones."""
         label_N, source_N, collection_N = (self.facts[fact].tolist() for fact in ("label", "source", "collection"))
         within: dict[str, set[str]] = {}
         for label, source, collection in zip(label_N, source_N, collection_N, strict=True):
@@ -179,7 +184,7 @@ class HeldOutLogits:
 
     @staticmethod
     def _named(key: tuple[int, str, str], images: int, few: Mapping[str, int]) -> str:
-        """Name one of several that have few images after what holds them, anything else after itself."""
+        """Name a pool of small units after their collection, and any other unit after itself."""
         label, collection, generator = key
         together = few.get(collection if label else "", 0)
         if images >= MIN_IMAGES or together < 2:
@@ -188,13 +193,13 @@ class HeldOutLogits:
         return f"{what} of fewer than {MIN_IMAGES} images"
 
     def of_class(self, label: int, delivery: str, *, fold: int | None = None, content: str = "") -> Mask:
-        """Mark the images of a class that stand for themselves and were read in a delivery; bool (N,).
+        """Mark images of a class, without those made from photographs, read under a perturbation; bool (N,).
 
         Args:
             label: 0 real, 1 generated.
-            delivery: its name.
-            fold: those that it held out; all where None.
-            content: what is in them; all where empty.
+            delivery: name of the perturbation.
+            fold: the fold that held them out; None for all.
+            content: their content; empty for all.
         """
         own_N = (self.facts["label"] == label) & (self.facts["artefact"] == "") & np.isfinite(self.logits[delivery])
         if fold is not None:
@@ -204,7 +209,7 @@ class HeldOutLogits:
         return np.asarray(own_N)
 
     def has_same_images(self, other: "HeldOutLogits") -> bool:
-        """Tell whether another method has the same images and folds, read in the same judged deliveries."""
+        """Return whether another method has the same images, folds and main perturbations."""
         return (
             self.main_deliveries == other.main_deliveries
             and all(np.array_equal(column, other.facts[fact]) for fact, column in self.facts.items())

@@ -1,4 +1,4 @@
-"""Unseen: the figures of one method on collections that its detectors never saw, as `figures` makes them."""
+"""Held-out metrics: the results of one method on collections it was not trained on, computed by `crossvalidation`."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,18 +14,18 @@ class _Metrics(BaseModel):
 
 
 class GeneratorAuroc(_Metrics):
-    """One generator in one delivery, against the reals that the same fold held out.
+    """One generator under one perturbation, against the real images that the same fold held out.
 
     Attributes:
-        generator: its name, or what several of few images are called.
-        delivery: what was done to every image first.
-        content: what is in the images of both classes; empty for all.
-        fakes: its images.
-        reals: those it is judged against.
-        auroc: chance that one of its images scores above a real one.
+        generator: its name, or that of a pool of small generators.
+        delivery: name of the perturbation.
+        content: content of the images of both classes; empty for all.
+        fakes: number of its images.
+        reals: number of real images it is compared with.
+        auroc: probability that one of its images scores above a real one.
         interval: 95 %, Newcombe's.
-        precision: average precision, with as many of both as there are.
-        found: its images called generated at thresholds that the other folds set.
+        precision: average precision.
+        found: share of its images called generated at the thresholds of the other folds.
     """
 
     generator: str
@@ -40,20 +40,20 @@ class GeneratorAuroc(_Metrics):
 
     @property
     def counts(self) -> bool:
-        """Whether it has images enough for a mean or a lowest."""
+        """Whether it has enough images to enter means and minima."""
         return min(self.fakes, self.reals) >= MIN_IMAGES
 
 
 class MeanAuroc(_Metrics):
-    """Over the generators of a delivery and a content, each weighing the same.
+    """Means over the generators under one perturbation and of one content, with equal weights.
 
     Attributes:
-        delivery: what was done to every image first.
-        content: what is in the images of both classes; empty for all.
-        generators: how many have images enough.
+        delivery: name of the perturbation.
+        content: content of the images of both classes; empty for all.
+        generators: number of generators with enough images.
         auroc: mean.
-        lowest: AUROC of the worst.
-        worst: the worst by name, the worst first.
+        lowest: the lowest AUROC.
+        worst: names of the worst generators, the worst first.
         precision: mean average precision.
         lowest_precision: of the generator that is worst at that.
     """
@@ -69,14 +69,14 @@ class MeanAuroc(_Metrics):
 
 
 class PairAuroc(_Metrics):
-    """Photographs of one source against what was made of these very photographs.
+    """Photographs of one source against the images made from these photographs.
 
     Attributes:
         source: of the photographs.
-        artefact: what the others were passed through.
+        artefact: what the photographs were passed through.
         delivery: what was done to both first.
-        pairs: how many.
-        auroc: chance that what was made of one scores above a photograph.
+        pairs: number of pairs.
+        auroc: probability that a made image scores above a photograph.
         interval: 95 %, Newcombe's.
     """
 
@@ -89,14 +89,15 @@ class PairAuroc(_Metrics):
 
 
 class DetectionRate(_Metrics):
-    """What is found at a false-positive rate.
+    """Share of generated images found at a fixed false-positive rate.
 
     Attributes:
-        delivery: what was done to every image first.
+        delivery: name of the perturbation.
         allowed: the rate that thresholds were set for.
-        found: generated images at or above a threshold set on the reals that the *other* folds held out.
-        alarms: reals at or above it.
-        same_set: generated images at or above one threshold set on the very reals of all folds, which flatters.
+        found: generated images at or above a threshold set on the real images of the *other* folds.
+        alarms: real images at or above it.
+        same_set: generated images at or above one threshold set on the real images of all folds, which is biased
+            upwards.
     """
 
     delivery: str
@@ -107,11 +108,11 @@ class DetectionRate(_Metrics):
 
 
 class CollectionRates(_Metrics):
-    """One collection of reals at thresholds that the other folds set.
+    """One collection of real images at the thresholds of the other folds.
 
     Attributes:
-        collection: its name, or what several of few images are called.
-        delivery: what was done to every image first.
+        collection: its name, or that of a pool of small collections.
+        delivery: name of the perturbation.
         alarms: called generated.
         unsure: called unsure.
     """
@@ -123,18 +124,19 @@ class CollectionRates(_Metrics):
 
 
 class VerdictRates(_Metrics):
-    """All images of a content in a delivery, at thresholds that the other folds set.
+    """Verdicts on all images of a content under one perturbation, at the thresholds of the other folds.
 
     Attributes:
-        delivery: what was done to every image first.
-        content: what is in the images; empty for all.
-        alarms: reals called generated; its interval takes images for independent, which those of a collection are not.
-        mean_alarms: that share, each collection weighing the same.
-        above_aim: collections of which a larger share than the aim is called generated.
-        unsure_reals: reals called unsure.
+        delivery: name of the perturbation.
+        content: content of the images; empty for all.
+        alarms: real images called generated; the interval assumes independent images, which those of a collection are
+            not.
+        mean_alarms: that share, as a mean over collections.
+        above_aim: collections with a share above the aim.
+        unsure_reals: real images called unsure.
         found: generated images called generated.
-        unsure_fakes: called unsure.
-        missed: called real.
+        unsure_fakes: generated images called unsure.
+        missed: generated images called real.
     """
 
     delivery: str
@@ -149,16 +151,16 @@ class VerdictRates(_Metrics):
 
 
 class PerturbationCost(_Metrics):
-    """What a delivery costs, on the images that were judged both so and as shipped.
+    """The effect of a perturbation, on images that were scored both with and without it.
 
     Attributes:
-        delivery: its name.
-        images: of both classes.
-        cost: how much lower the mean AUROC over generators is than as shipped.
-        worst: the generator that loses most, and how much.
-        changed: images with another verdict than as shipped.
-        reversed: from real to generated or back.
-        alarms: reals called generated.
+        delivery: name of the perturbation.
+        images: number of images of both classes.
+        cost: drop of the mean AUROC over generators.
+        worst: the generator with the largest drop, and that drop.
+        changed: images whose verdict changes.
+        reversed: images whose verdict changes between real and generated.
+        alarms: real images called generated.
     """
 
     delivery: str
@@ -171,22 +173,22 @@ class PerturbationCost(_Metrics):
 
 
 class HeldOutMetrics(_Metrics):
-    """A method on collections that it never saw.
+    """The metrics of a method on collections it was not trained on.
 
     Attributes:
-        images: that stand for themselves.
-        unread: rows of the table without a logit.
-        folds: the collections that each held out.
-        areas: each generator, in each delivery, and in each content that has both classes.
-        means: over them.
-        pairs: photographs against what was made of them.
-        detection: at fixed false-positive rates.
-        collections: of reals.
-        verdicts: of all images.
-        deliveries: what each costs.
-        aim: share of the reals of a collection never seen that may be called generated.
-        estimate: how strict the rule is therefore, and what it does to folds that it is not set on.
-        calibration: of the detector that is shipped, from all held-out images.
+        images: number of images, without those made from photographs.
+        unread: number of rows without a logit.
+        folds: the collections that each fold held out.
+        areas: AUROC of each generator, under each perturbation and for each content that has both classes.
+        means: over the generators.
+        pairs: photographs against images made from them.
+        detection: detection rates at fixed false-positive rates.
+        collections: of real images.
+        verdicts: on all images.
+        deliveries: effect of each perturbation.
+        aim: target false-positive rate on an unseen collection.
+        estimate: the resulting share for the threshold rule, and the rates it gives on folds it was not set on.
+        calibration: of the shipped detector, from all held-out images.
     """
 
     images: int
@@ -204,17 +206,17 @@ class HeldOutMetrics(_Metrics):
     calibration: Calibration
 
     def mean(self, delivery: str, content: str = "") -> MeanAuroc | None:
-        """Find the mean of a delivery and a content; None where it was not judged."""
+        """Return the means under a perturbation and for a content; None if there are none."""
         return next((one for one in self.means if (one.delivery, one.content) == (delivery, content)), None)
 
     def verdicts_of(self, delivery: str, content: str = "") -> VerdictRates:
-        """Find the verdicts of a delivery and a content.
+        """Return the verdicts under a perturbation and for a content.
 
         Raises:
-            SettingsError: it was not judged.
+            SettingsError: there are none.
         """
         for one in self.verdicts:
             if (one.delivery, one.content) == (delivery, content):
                 return one
         known = [(one.delivery, one.content) for one in self.verdicts]
-        raise SettingsError(f"content {content!r} in delivery {delivery!r} was not judged; known are {known}")
+        raise SettingsError(f"content {content!r} was not evaluated under {delivery!r}; known are {known}")

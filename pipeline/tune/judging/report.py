@@ -1,4 +1,4 @@
-"""The report: an evaluation as one HTML file that needs nothing else, no network either.
+"""Report: an evaluation as one self-contained HTML file.
 
 Legend: R rows, C columns of a map.
 """
@@ -23,17 +23,17 @@ from pipeline.tune.judging.thumbnails import mistakes
 
 TEMPLATE = "report.html.j2"
 MISTAKES_SHOWN = 12
-"""Mistakes of each kind."""
+"""Number of mistakes shown of each kind."""
 
 
 @dataclass(frozen=True)
 class ReportTables:
-    """An evaluation as tables show it, beside that of other images of the same version.
+    """The rows of an evaluation in the tables of the report.
 
     Attributes:
-        evaluation: the figures.
-        lines: each generator's and everyone's, delivery by delivery.
-        totals: everyone's alone.
+        evaluation: the metrics.
+        lines: of each generator and of all together, by perturbation.
+        totals: of all generators together.
     """
 
     evaluation: Evaluation
@@ -42,12 +42,12 @@ class ReportTables:
 
     @property
     def parts(self) -> int:
-        """How many parts of sources there are."""
+        """Number of parts of sources."""
         return len(self.evaluation.parts)
 
     @classmethod
     def of(cls, evaluation: Evaluation, deliveries: Sequence[str]) -> "ReportTables":
-        """Line up the figures of some deliveries."""
+        """Select the metrics under some perturbations."""
         lines = [
             evaluation.metrics(name, delivery) for name in (*evaluation.generators, OVERALL) for delivery in deliveries
         ]
@@ -55,13 +55,13 @@ class ReportTables:
 
 
 def render(evaluation: Evaluation, samples: Sequence[Sample], table: Logits, notes: Sequence[str] = ()) -> str:
-    """Write the page.
+    """Render the page.
 
     Args:
-        evaluation: the figures.
-        samples: what was judged.
+        evaluation: the metrics.
+        samples: the images.
         table: their logits.
-        notes: what a reader must know first, as that another view was used than the checkpoint's.
+        notes: remarks to show first.
     """
     main = [name for name in (SHIPPED, ALIGNED) if name in evaluation.deliveries]
     curves = {name: table.against(name, SHIPPED) for name in (*evaluation.generators, OVERALL)}
@@ -97,7 +97,7 @@ def render(evaluation: Evaluation, samples: Sequence[Sample], table: Logits, not
 
 
 def environment() -> Environment:
-    """Make the template's environment: everything is escaped but the plots, which are ours."""
+    """Build the template environment; everything is escaped except the plots."""
     made = Environment(
         loader=PackageLoader("pipeline.tune.judging", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -106,18 +106,18 @@ def environment() -> Environment:
 
 
 def format_rate(rate: Rate | None) -> str:
-    """Write a share with its interval."""
+    """Format a share with its interval."""
     return "" if rate is None else f"{rate.share:.1%} ({rate.low:.1%} to {rate.high:.1%})"
 
 
 def format_precision(precision: Precision) -> str:
-    """Write a precision with its bounds."""
+    """Format a precision with its bounds."""
     value = "none called" if precision.value is None else f"{precision.value:.1%}"
     return f"{value} ({precision.low:.1%} to {precision.high:.1%})"
 
 
 def _areas(evaluation: Evaluation) -> str:
-    """Map the AUROC of each generator in each delivery, (R, C)."""
+    """Draw a heat map of the AUROC of each generator under each perturbation, (R, C)."""
     names, columns = [*evaluation.generators, OVERALL], evaluation.deliveries
     found = {(row.generator, row.delivery): row.auroc for row in (*evaluation.rows, *evaluation.overall)}
     values = np.array([[found.get((name, column), np.nan) for column in columns] for name in names])
@@ -125,7 +125,7 @@ def _areas(evaluation: Evaluation) -> str:
 
 
 def _flips(evaluation: Evaluation) -> str:
-    """Map the share of verdicts that each delivery changed, (R, C), reals too; empty where there is one delivery."""
+    """Draw a heat map of the share of verdicts that each perturbation changes, (R, C); empty if there is none."""
     columns = [name for name in evaluation.deliveries if name != SHIPPED]
     found = {(row.generated, row.source, row.delivery): row.changed.share for row in evaluation.flips}
     rows = sorted({(row.generated, row.source) for row in evaluation.flips}, key=lambda row: (not row[0], row[1]))
@@ -137,7 +137,7 @@ def _flips(evaluation: Evaluation) -> str:
 
 
 def _routing(evaluation: Evaluation) -> str:
-    """Map the mean weight of each separate expert, (R, C), by source; empty where the model has none."""
+    """Draw a heat map of the mean router weight of each expert, (R, C), by source; empty without experts."""
     if not evaluation.routing:
         return ""
     values: NDArray[np.float64] = np.array(list(evaluation.routing.values()))

@@ -1,16 +1,17 @@
-"""The rule of the thresholds: collections of reals weigh alike, and it is as strict as collections it has not seen ask.
+"""Threshold rule: thresholds with which an unseen collection is expected to meet a target false-positive rate.
 
-A threshold that 1 % of all held-out reals reach says little of the next collection: reals differ between collections
-far more than within one. So each collection weighs the same, whatever its size; the threshold holds in every delivery
-that is judged; and how strict it is follows from what the rule itself does to folds that it is not set on. With C
-collections nothing bounds a new one's rate below 1 / (C + 1) without assumptions, so this is an estimate, and is told
-with the collections that it fails on. In drawn worlds (the tests of this file) new collections stay
-below the aim where the means of collections are normal, and somewhat above it where their tails are heavy.
+A threshold that 1 % of all held-out real images reach says little about the next collection, because real images differ
+between collections far more than within one. So every collection has the same weight, whatever its size; the threshold
+holds under every main perturbation; and its strictness follows from the rates that the rule gives on folds it was not
+set on. With C collections, no bound below 1 / (C + 1) can be given for a new one without assumptions, so this is an
+estimate, and is reported with the collections that exceed it. In simulations (the tests of this file) new collections
+stay below the target if the means of collections are normally distributed, and somewhat above it if they have heavy
+tails.
 
-Source: collections as the units that are drawn, after Dunn, Wasserman and Ramdas 2023, arXiv:1809.07441, and Lee,
-Barber and Willett 2023, arXiv:2306.06342, whose guarantee is the bound above.
+Source: collections as the sampling units, after Dunn, Wasserman and Ramdas 2023, arXiv:1809.07441, and Lee,
+Barber and Willett 2023, arXiv:2306.06342, whose guarantee is that bound.
 
-Legend: N images of a method, R real ones, D deliveries.
+Legend: N images of a method, R real ones, D perturbations, C collections.
 """
 
 from collections.abc import Collection
@@ -26,21 +27,21 @@ from pipeline.tune.judging.perturbation import SHIPPED
 from pipeline.tune.judging.thresholds import calibration_at, join_names
 
 AIM = 0.02
-"""Share of the reals of a collection never seen that may be called generated."""
+"""Target false-positive rate on an unseen collection."""
 UNSURE_SHARE = 0.10
-"""Share of reals that may lie above `real_below`, collections weighing alike."""
+"""Share of real images that may score above `real_below`, as a mean over collections."""
 PARTS = tuple(tenths / 10 for tenths in range(10, -1, -1))
-"""Of the aim: how many of the reals at hand may lie above the threshold, the laxest first."""
+"""Fractions of the target that are tried as the share of known real images above the threshold, the laxest first."""
 
 
 @dataclass(frozen=True)
 class HeldOutReals:
-    """Held-out reals that were read in every judged delivery.
+    """Held-out real images that were read under all main perturbations.
 
     Attributes:
-        logit_DR: float64, a row a delivery.
-        name_R: what each is judged with.
-        fold_R: which fold held it out.
+        logit_DR: float64, one row per perturbation.
+        name_R: the collection, or the pool of small ones, of each.
+        fold_R: the fold that held it out.
     """
 
     logit_DR: NDArray[np.float64]
@@ -49,7 +50,7 @@ class HeldOutReals:
 
     @classmethod
     def of(cls, held: HeldOutLogits, folds: Collection[int]) -> "HeldOutReals":
-        """Take the reals that some folds held out."""
+        """Select the real images that some folds held out."""
         own_N = held.standalone(0) & np.isin(held.facts["fold"], list(folds))
         return cls(
             np.stack([held.logits[delivery][own_N] for delivery in held.main_deliveries]),
@@ -58,18 +59,18 @@ class HeldOutReals:
         )
 
     def select(self, mask_R: Mask) -> "HeldOutReals":
-        """Take some of them; bool (R,)."""
+        """Select some of them; bool (R,)."""
         return HeldOutReals(self.logit_DR[:, mask_R], self.name_R[mask_R], self.fold_R[mask_R])
 
     def threshold(self, share: float) -> float:
-        """Find the lowest threshold that no more than a share of them reaches in any delivery, collections alike."""
+        """Find the lowest threshold that at most a share of them, averaged over collections, reaches in any row."""
         return max(weighted_threshold(logit_R, self.name_R, share) for logit_R in self.logit_DR)
 
     def estimate(self, share: float) -> "Estimate":
-        """Estimate what share of a collection never seen reaches a threshold that is found so.
+        """Estimate the share of an unseen collection that reaches the threshold for a share, by cross-validation.
 
         Returns:
-            Each fold's reals against the threshold of the others', in the delivery where that is worst.
+            The rates of each fold at the threshold of the others, under the worst perturbation.
         """
         above_DR = np.zeros(self.logit_DR.shape, bool)
         for fold in set(self.fold_R.tolist()):
@@ -78,11 +79,11 @@ class HeldOutReals:
         return max((Estimate.of(share, above_R, self.name_R) for above_R in above_DR), key=lambda one: one.high)
 
     def choose_share(self, aim: float) -> "Estimate":
-        """Choose the largest share of the reals at hand whose estimate for a collection never seen meets an aim.
+        """Choose the largest share whose estimate for an unseen collection meets a target.
 
         Returns:
-            Its estimate, that of the last of `PARTS` where none meets the aim. Where one fold alone is there, which
-            tells nothing of another, that of all its reals above, for no share is known to be strict enough.
+            Its estimate; that of the strictest of `PARTS` if none meets the target. With a single fold there is nothing
+            to estimate from, and the result is the strictest share with a rate of 1.
         """
         if len(set(self.fold_R.tolist())) < 2:
             return Estimate(PARTS[-1] * aim, 1.0, 0.0)
@@ -95,12 +96,12 @@ class HeldOutReals:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the rule does to folds that it is not set on.
+    """The rates that the rule gives on folds it was not set on; part of `ladder.json`.
 
     Attributes:
-        share: of the reals at hand that may lie above the threshold, collections weighing alike.
-        mean: share of a fold's reals above the threshold of the other folds, the mean over collections.
-        error: its standard error, collections being what is drawn.
+        share: share of known real images that may score above the threshold, as a mean over collections.
+        mean: share of a fold's real images above the threshold of the other folds, as a mean over collections.
+        error: standard error of that mean, with collections as sampling units.
     """
 
     share: float
@@ -109,24 +110,24 @@ class Estimate:
 
     @classmethod
     def of(cls, share: float, above_R: Mask, name_R: NDArray[np.str_]) -> "Estimate":
-        """Make it of which reals lie above; bool and str (R,)."""
+        """Compute the estimate from the real images above the threshold; bool and str (R,)."""
         share_C = np.array([above_R[name_R == name].mean() for name in np.unique(name_R)])
         error = float(np.std(share_C, ddof=1) / np.sqrt(len(share_C))) if len(share_C) > 1 else 1.0
         return cls(share, float(share_C.mean()), error)
 
     @property
     def high(self) -> float:
-        """What has to meet the aim: the mean and one standard error."""
+        """The value that has to meet the target: the mean plus one standard error."""
         return self.mean + self.error
 
 
 def weighted_threshold(logit_R: FloatArray, name_R: NDArray[np.str_], share: float) -> float:
-    """Find the lowest threshold that no more than a share of real images reaches, each collection weighing the same.
+    """Find the lowest threshold that at most a share of real images reaches, with equal weights for all collections.
 
     Args:
         logit_R: logits of real images.
         name_R: the collection of each.
-        share: in [0, 1); at 0 none reaches it.
+        share: in [0, 1); at 0 no image reaches the threshold.
     """
     _, place_R, count_C = np.unique(name_R, return_inverse=True, return_counts=True)
     order_R = np.argsort(-logit_R, kind="stable")
@@ -136,16 +137,16 @@ def weighted_threshold(logit_R: FloatArray, name_R: NDArray[np.str_], share: flo
 
 
 def mean_rate(hit_R: Mask, name_R: NDArray[np.str_]) -> float:
-    """Average over collections how often something holds; bool and str (R,)."""
+    """Average the rate of each collection; bool and str (R,)."""
     return float(np.mean([hit_R[name_R == name].mean() for name in np.unique(name_R)]))
 
 
 def calibrate(held: HeldOutLogits, folds: Collection[int], aim: float = AIM) -> Calibration:
-    """Set temperature, bias and thresholds on what some folds held out.
+    """Set temperature, bias and thresholds on the images that some folds held out.
 
     Args:
         held: a method's logits.
-        folds: those whose images are looked at: all but one to judge that one, all for the detector that is shipped.
+        folds: all but one to evaluate that one, or all of them for the shipped detector.
         aim: as `AIM`.
     """
     reals = HeldOutReals.of(held, folds)

@@ -38,7 +38,7 @@ def test_a_quick_training_is_short_where_the_settings_do_not_say_otherwise() -> 
 
 def test_a_rate_that_the_calibration_cannot_show_is_refused_with_the_number_it_takes() -> None:
     check_splits(collection(100), settings(false_positive_rate=0.01))
-    with pytest.raises(SettingsError, match=r"0\.01 takes at least 100 real images.*got 99 .*299 to show it.*0\.01"):
+    with pytest.raises(SettingsError, match=r"0\.01 needs at least 100 real images.*got 99 .*299 to show it.*0\.01"):
         check_splits(collection(99), settings(false_positive_rate=0.01))
 
 
