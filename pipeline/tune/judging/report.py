@@ -83,6 +83,7 @@ def render(evaluation: Evaluation, samples: Sequence[Sample], table: Logits, not
             main=main,
             overall=OVERALL,
             words=SEEN_LABELS,
+            probability=lambda logit: float(evaluation.calibration.probability(np.array([logit]))[0]),
             shown=[ReportTables.of(found, main) for found in (evaluation, evaluation.apart) if found is not None],
             conclusion=conclusion(evaluation),
             glossary=GLOSSARY,

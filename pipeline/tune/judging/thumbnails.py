@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -28,6 +29,16 @@ class Mistake:
     sample: Sample
     logit: float
     data: str
+
+    @property
+    def address(self) -> str:
+        """A URL that a browser can open the picture by; empty for one in a shard or in an object store."""
+        uri = self.sample.uri
+        if self.sample.offset is not None:
+            return ""
+        if uri.startswith(("https://", "http://", "file://")):
+            return uri
+        return Path(uri).absolute().as_uri() if "://" not in uri else ""
 
 
 def mistakes(
