@@ -1,4 +1,4 @@
-"""Finetune: train a detector on labelled images and put it, calibrated and measured, into a registry."""
+"""Finetune: train a detector on labelled images, calibrate and evaluate it, and add it to a registry."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
@@ -39,11 +39,11 @@ def main(arguments: list[str]) -> int:
 
 
 def show(outcome: FinetuneResult, settings: FinetuneSettings) -> None:
-    """Print what the version does on images that nothing was fitted to, where it is, and what may come next."""
+    """Print the evaluation of the version, its location, and the next command."""
     console = results()
     if outcome.evaluation:
         called = "called generated, shipped"
-        table = Table("test images, never seen", "fakes", "reals", *(f"AUROC {name}" for name in EVALUATED), called)
+        table = Table("held-out test images", "fakes", "reals", *(f"AUROC {name}" for name in EVALUATED), called)
         for name in outcome.evaluation.generators:
             rows = [outcome.evaluation.metrics(name, delivery) for delivery in EVALUATED]
             title = f"{name} (reconstructions)" if rows[0].reconstruction else name
@@ -56,7 +56,8 @@ def show(outcome: FinetuneResult, settings: FinetuneSettings) -> None:
         console.print(conclusion(outcome.evaluation), highlight=False, soft_wrap=True, markup=False)
     else:
         console.print(
-            "the test split lacks a class, so nothing was measured; evaluate it on other images", soft_wrap=True
+            "the test split lacks a class, so the version was not evaluated; evaluate it on other images",
+            soft_wrap=True,
         )
     console.print(f"version: {outcome.version} ({outcome.epochs} epochs)", highlight=False, soft_wrap=True)
     command = f"{advised('promote')} --registry {settings.registry} --candidate {outcome.digest}"
@@ -64,7 +65,7 @@ def show(outcome: FinetuneResult, settings: FinetuneSettings) -> None:
 
 
 def share(rate: Rate) -> str:
-    """Write a share with its exact interval."""
+    """Format a share with its exact interval."""
     return f"{rate.share:.0%} ({rate.low:.0%} to {rate.high:.0%})"
 
 

@@ -1,4 +1,4 @@
-"""Pack: bring a tower to a wanted size and say how far its embeddings moved."""
+"""Pack: quantise a tower to a target file size, and measure the change of its embeddings."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
             print(
                 f"{name} on {len(photographs)} {settings.held_out} images, {moved.view}: "
                 f"cosine mean {cosine_N.mean():.5f}, lowest {cosine_N.min():.5f}; "
-                f"less the mean over images {centred_N.mean():.5f}, {centred_N.min():.5f}"
+                f"after subtracting the mean over images {centred_N.mean():.5f}, {centred_N.min():.5f}"
             )
     return 0
 

@@ -1,4 +1,4 @@
-"""Fairness: the flow of an audit, from the places that a user names to what was found, and its settings."""
+"""Audit flow: the settings of audit, and the way from its inputs to the result."""
 
 from typing import ClassVar
 
@@ -14,32 +14,32 @@ from pipeline.tune.data.survey import survey
 
 
 class AuditSettings(SampleSettings):
-    """Audit labelled images: do their files alone, format, quality, size, metadata, give the classes away?
+    """Audit labelled images: do file properties alone, such as format, quality or size, give the classes away?
 
-    Prints what the files of each class and source look like, how well a classifier that never sees a pixel tells the
-    classes apart and by which column, and which images stand there twice.
+    Prints the file properties of each class and source, how well a classifier that sees no pixels separates the classes
+    and by which properties, and which images are near duplicates.
 
-    exit codes: 0 fair, 1 the files give the classes away, 2 a setting or a place that is not there, 3 a store
+    exit codes: 0 fair, 1 file properties give the classes away, 2 invalid settings or a missing input, 3 a store
     failed, 130 Ctrl-C, 143 SIGTERM
     """
 
     prefix = "MOLE_AUDIT_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
 
-    most_leak: float = Field(BOUND, gt=0, le=1, description="AUC of the files' metadata above which they are not fair")
-    json_summary: bool = Field(False, description="print the audit as one JSON object on stdout and nothing else there")
+    most_leak: float = Field(BOUND, gt=0, le=1, description="maximum AUC of a classifier on file properties alone")
+    json_summary: bool = Field(False, description="print the audit as JSON to stdout instead of tables")
 
 
 def audit_samples(settings: AuditSettings, log: Log) -> Audit:
-    """Recognise, survey and audit.
+    """List, survey and audit the samples.
 
     Args:
         settings: of the run.
         log: receives progress messages, one line each.
 
     Raises:
-        SettingsError: a place is not understood, or a class is empty.
-        StorageError: a place cannot be read.
+        SettingsError: an input is not recognised, or a class is empty.
+        StorageError: an input cannot be read.
     """
     layout = list_samples(settings, log)
     places = dict(zip(layout.samples, layout.place_of, strict=True))

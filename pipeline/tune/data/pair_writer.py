@@ -1,4 +1,4 @@
-"""Reconstruct: photographs and what an autoencoder or an upsampler makes of them, written as pairs of files."""
+"""Pair writer: passes photographs through an autoencoder or upsampler on Ray, and writes pairs of files."""
 
 import csv
 import io
@@ -22,22 +22,22 @@ from pipeline.tune.data.pairs import name_of, pair_of
 from pipeline.tune.data.samples import SCHEMA, Sample, from_table, read, to_table
 
 OpenReconstructor = Callable[[str], Reconstructor]
-"""Opens what photographs are passed through on a device."""
+"""Opens the model that photographs are passed through, on a device."""
 REALS, FAKES, LIST = "0_real", "1_fake", "samples.csv"
 ROWS = 8
 DONE = pa.schema([("name", pa.string()), ("uri", pa.string()), ("status", pa.string()), ("detail", pa.string())])
-"""What a worker says of each photograph."""
+"""What a worker reports for each photograph."""
 
 
 @dataclass(frozen=True)
 class ReconstructionResult:
-    """What a run did.
+    """The result of a run.
 
     Attributes:
-        pairs: that lie in the folder now.
-        made: by this run.
-        faults: photographs that gave none, by reason.
-        named: the first of them: URI and reason.
+        pairs: number of pairs in the folder.
+        made: number of pairs made by this run.
+        faults: number of photographs without a pair, by reason.
+        named: URI and reason of the first of them.
         table: the list of all pairs, for `--samples`.
     """
 
@@ -51,25 +51,27 @@ class ReconstructionResult:
 def write_pairs(
     samples: Sequence[Sample], output: str, opening: OpenReconstructor, *, largest: int, gpus: int = 0
 ) -> ReconstructionResult:
-    """Make a pair of every photograph that has none yet, on Ray.
+    """Make a pair for every photograph that has none yet, on Ray.
 
     Args:
-        samples: those labelled generated are passed over.
+        samples: samples labelled generated are skipped.
         output: the folder URL of the pairs and of their list.
-        opening: opens what they are passed through on a device, and can be sent to other machines.
-        largest: a longer short side of a photograph is brought down to this, pixels.
-        gpus: that actors may hold, one each.
+        opening: opens the model on a device; must be serialisable.
+        largest: maximum short side of a photograph, pixels; larger ones are scaled down.
+        gpus: number of GPUs, one per actor.
 
     Raises:
-        SettingsError: there is no photograph, or the output lies in this process's memory.
-        ModelError: what they are passed through cannot be read.
-        StorageError: the output refuses.
+        SettingsError: there is no photograph, or the output is in this process's memory.
+        ModelError: the model cannot be read.
+        StorageError: the output cannot be written.
     """
     if output.startswith("memory:"):
-        raise SettingsError(f"--output {output!r} can be reached by no worker; give a folder or a bucket")
+        raise SettingsError(f"--output {output!r} cannot be reached by workers; name a folder or a bucket")
     photographs = {name_of(sample): sample for sample in samples if sample.label == 0}
     if not photographs:
-        raise SettingsError(f"there is no photograph among {len(samples):,} samples; reconstructions are made of reals")
+        raise SettingsError(
+            f"there is no photograph among {len(samples):,} samples; reconstructions are made from real images"
+        )
     maker = opening("cpu")
     there = finished_pairs(output)
     todo = {name: sample for name, sample in photographs.items() if name not in there}
@@ -89,14 +91,14 @@ def write_pairs(
 
 
 def finished_pairs(output: str) -> set[str]:
-    """List the names of the pairs whose two files are there."""
+    """List the names of the pairs of which both files exist."""
     both = [storage.names(storage.join(output, folder), ".jpg") for folder in (REALS, FAKES)]
     reals, fakes = ({url.rpartition("/")[2] for url in urls} for urls in both)
     return reals & fakes
 
 
 def pair_list(pairs: dict[str, Sample], maker: Reconstructor) -> bytes:
-    """Write the CSV that a training reads; what was made of a photograph is held out with it, by its maker's name."""
+    """Write the CSV that a training reads; the images of a pair share a group, so they stay in the same split."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["uri", "label", "generator", "group", "collection", "kind", "artefact"])
@@ -111,7 +113,7 @@ def pair_list(pairs: dict[str, Sample], maker: Reconstructor) -> bytes:
 def _run(
     todo: dict[str, Sample], output: str, opening: OpenReconstructor, bounds: tuple[int, int]
 ) -> list[dict[str, Any]]:
-    """Spread photographs over actors that hold what they are passed through."""
+    """Distribute photographs over actors that hold the model."""
     largest, gpus = bounds
     cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
     rows = to_table(list(todo.values())).append_column("name", pa.array(list(todo), pa.string()))
@@ -123,16 +125,16 @@ def _run(
         batch_format="pyarrow",
         concurrency=min(gpus or cores, len(blocks)),
         num_gpus=1 if gpus else None,
-        num_cpus=1 if gpus else 0,  # actors that held every core would leave none to those who bring the rows
+        num_cpus=1 if gpus else 0,  # actors that reserved every core would leave none for reading
     )
     parts: Iterable[pa.Table] = made.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-    told: list[dict[str, Any]] = []
+    rows_out: list[dict[str, Any]] = []
     ticker = Ticker.shown()
     with ticker.during("reconstructing", len(rows), "photographs"):
         for part in parts:
-            told += part.to_pylist()
+            rows_out += part.to_pylist()
             ticker.advance(part.num_rows, sum(status != Status.OK for status in part["status"].to_pylist()))
-    return told
+    return rows_out
 
 
 class PairWriter:
@@ -141,7 +143,7 @@ class PairWriter:
     def __init__(self, output: str, opening: OpenReconstructor, largest: int, device: str) -> None:
         self._output, self._largest = storage.absolute(output), largest
         self._maker = opening(device)
-        torch.set_num_threads(1)  # one actor a core
+        torch.set_num_threads(1)  # one actor per core
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         """Make the pairs of some photographs; a table of `DONE`."""
@@ -150,20 +152,20 @@ class PairWriter:
         return pa.Table.from_pylist(made, DONE)
 
     def make(self, sample: Sample, name: str) -> dict[str, Any]:
-        """Write one pair, the photograph first; a fault is told and nothing is written.
+        """Write one pair, the photograph first; a fault is reported and nothing is written.
 
         Raises:
-            StorageError: the output refuses.
+            StorageError: the output cannot be written.
         """
-        told = {"name": name, "uri": sample.uri}
+        report = {"name": name, "uri": sample.uri}
         try:
             data = read(sample)
         except STORE_FAULTS as reason:
             status, detail = fault_of(reason)
-            return told | {"status": status, "detail": detail}
+            return report | {"status": status, "detail": detail}
         pair = pair_of(sample, data, self._maker, largest=self._largest)
         if isinstance(pair, Fault):
-            return told | {"status": pair.status, "detail": pair.detail}
+            return report | {"status": pair.status, "detail": pair.detail}
         for folder, file in zip((REALS, FAKES), pair.files(), strict=True):
             storage.write(storage.join(self._output, folder, name), file)
-        return told | {"status": Status.OK, "detail": None}
+        return report | {"status": Status.OK, "detail": None}

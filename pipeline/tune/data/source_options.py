@@ -1,4 +1,4 @@
-"""Reading: what a user says of the sources in a list of images, before any of them is opened."""
+"""Source options: how the images of each source are turned into samples."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -8,13 +8,13 @@ from mole.errors import SettingsError
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """How the rows of a list become samples.
+    """How the images of each source are turned into samples.
 
     Attributes:
-        grids: sources whose images are 2 x 2 grids; of each grid one cell is a sample, each of the four in its turn.
-        seams: sources of which some images are such grids, known by their seam; these images are opened.
-        split: sources that hold several generators; each generator counts as a source of its own.
-        edges: of sources whose images carry a mark in a corner, the share of each side that is cut off.
+        grids: sources whose images are 2 x 2 grids; one cell of each is a sample, in rotation.
+        seams: sources that contain some such grids, detected by their seam; their images are opened.
+        split: sources with several generators, each of which becomes a source of its own.
+        edges: by source, the share of each side to crop away, for example to remove a watermark.
     """
 
     grids: Collection[str] = ()
@@ -29,4 +29,4 @@ class SourceOptions:
 
 
 DEFAULT_OPTIONS = SourceOptions()
-"""Every image is a whole picture, and every source counts as one."""
+"""Every image is a whole picture, and no source is split."""

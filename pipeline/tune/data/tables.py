@@ -1,4 +1,4 @@
-"""Tables: labelled images that a CSV, Parquet or JSON Lines file lists, by `uri` or `path`, `label` and `generator`."""
+"""Tables: labelled images listed in a CSV, Parquet or JSON Lines file with `uri` or `path`, `label` and `generator`."""
 
 from collections import Counter
 from dataclasses import replace
@@ -19,16 +19,16 @@ COLUMNS = "uri (or path), label, generator; group, source, kind, offset and leng
 
 
 def is_table(url: str) -> bool:
-    """Tell whether a URL's name is that of a table."""
+    """Return whether a URL has the name of a table."""
     return url.lower().endswith(ENDINGS)
 
 
 def open_table(url: str) -> pa.Table:
-    """Read a table whole; every column of a CSV is text.
+    """Read a whole table; every column of a CSV is text.
 
     Raises:
-        StorageError: the store refuses.
-        SettingsError: the bytes are no such table.
+        StorageError: the store failed.
+        SettingsError: the file is not a valid table.
     """
     fs, path = storage.filesystem(url)
     try:
@@ -39,21 +39,21 @@ def open_table(url: str) -> pa.Table:
                 return json.read_json(stream)
             return _read_csv(stream, "\t" if url.lower().endswith(".tsv") else ",")
     except pa.ArrowException as reason:
-        raise SettingsError(f"table {url!r} cannot be read: {reason}; write it again") from reason
+        raise SettingsError(f"table {url!r} cannot be read: {reason}; check or rewrite the file") from reason
     except OSError as reason:
         raise StorageError(f"table {url!r} cannot be read: {reason}") from reason
 
 
 def read(url: str, known: Words, *, options: SourceOptions = DEFAULT_OPTIONS) -> tuple[str, list[Sample], Counter[str]]:
-    """Make samples of a table's rows.
+    """Read samples from the rows of a table.
 
     Args:
-        url: the table; what it lists by a path lies relative to it.
-        known: what the values of `label` mean.
-        options: which sources hold grids or several generators, and whose edges are cut off.
+        url: the table; paths in it are relative to its folder.
+        known: meaning of the values of `label`.
+        options: which sources have grids or several generators, and which edges are cropped.
 
     Returns:
-        The layout in words, the samples, and why rows were passed over.
+        A description of the layout, the samples, and the reasons why rows were skipped.
 
     Raises:
         SettingsError: a column is missing, or a label is neither real nor fake.
@@ -82,15 +82,15 @@ def read(url: str, known: Words, *, options: SourceOptions = DEFAULT_OPTIONS) ->
 
 
 def resolve(uri: str, folder: str) -> str:
-    """Turn a path into one below a folder; an absolute one and a URL stay as they are."""
+    """Resolve a relative path against a folder; absolute paths and URLs are unchanged."""
     return uri if "://" in uri or uri.startswith("/") else storage.join(folder, uri)
 
 
 def whole(value: object) -> int | None:
-    """Read a count, which a CSV gives as text.
+    """Parse a whole number, which is text in a CSV.
 
     Raises:
-        SettingsError: it is no whole number.
+        SettingsError: it is not a whole number.
     """
     if value is None or value == "":
         return None
@@ -100,7 +100,7 @@ def whole(value: object) -> int | None:
 
 
 def _read_csv(stream: Any, delimiter: str) -> pa.Table:
-    """Read a CSV with every column as text, so that a label 0 and a name 007 stay what they are."""
+    """Read a CSV with every column as text, so that a label 0 or a name 007 is not converted."""
     first = csv.open_csv(stream, parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True))
     texts = csv.ConvertOptions(column_types=dict.fromkeys(first.schema.names, pa.string()))
     stream.seek(0)

@@ -1,5 +1,7 @@
 """Perturbation: named transforms that are applied to a picture before it is scored, the same for both classes.
 
+Settings, columns and JSON keys call a perturbation `delivery`.
+
 Legend: H, W of one picture, h, w after the perturbation.
 """
 
