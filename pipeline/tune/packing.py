@@ -119,15 +119,15 @@ def pack_tower(
     tower = _below(whole, reads)
     if reads and len(calibration) < LEAST:
         raise SettingsError(f"--images must be at least {LEAST} with --reads, got {len(calibration)}")
-    survey_of_tower = survey(tower, batches(calibration), 0, reads=reads)
+    sensitivities = survey(tower, batches(calibration), 0, reads=reads)
     upper = {
         name: inverse_factor(sensitivity.hessian_II / sensitivity.weight)
-        for name, sensitivity in survey_of_tower.matrices.items()
+        for name, sensitivity in sensitivities.matrices.items()
     }
     rest = {name: tensor for name, tensor in tower.items() if name not in upper}
-    scale = _search(tower, survey_of_tower, upper, round(most_bytes * (1 - SLACK)))
+    scale = _search(tower, sensitivities, upper, round(most_bytes * (1 - SLACK)))
     coded = {
-        name: encode(tower[name], steps(tower[name], survey_of_tower.matrices[name], factor_II, scale), factor_II)
+        name: encode(tower[name], steps(tower[name], sensitivities.matrices[name], factor_II, scale), factor_II)
         for name, factor_II in upper.items()
     }
     note = {"model": backbone, "source": source.name, "source_sha256": sha256_of(source)}
@@ -244,7 +244,7 @@ def batches(samples: Sequence[Sample], views: Sequence[Preprocess] = (CROP, RESI
 
 
 def _search(
-    tower: Mapping[str, Tensor], survey_of_tower: Survey, upper: Mapping[str, Tensor], target_bytes: int
+    tower: Mapping[str, Tensor], sensitivities: Survey, upper: Mapping[str, Tensor], target_bytes: int
 ) -> float:
     """Find the scale of the steps at which plain rounding gives the target size; each factor is (I, I)."""
     matrices = {name: tower[name] for name in upper}
@@ -255,12 +255,12 @@ def _search(
         """Return the number of bytes above the target."""
         size = fixed
         for name, weight_OI in matrices.items():
-            step_O = steps(weight_OI, survey_of_tower.matrices[name], upper[name], math.exp2(octave))
+            step_O = steps(weight_OI, sensitivities.matrices[name], upper[name], math.exp2(octave))
             code_OI = (weight_OI / step_O[:, None]).round().clamp(-LARGEST, LARGEST).to(torch.int8)
             size += len(Coded(code_OI, step_O).stream())
         return size - target_bytes
 
-    grains = {name: grain(survey_of_tower.matrices[name], factor_II) for name, factor_II in upper.items()}
+    grains = {name: grain(sensitivities.matrices[name], factor_II) for name, factor_II in upper.items()}
     relative = torch.cat([tower[name].square().mean(dim=1).sqrt() / grain_O for name, grain_O in grains.items()])
     fine, coarse = math.log2(float(relative[relative > 0].min()) / LARGEST), math.log2(float(relative.max()))
     if excess(fine) <= 0 or excess(coarse) > 0:

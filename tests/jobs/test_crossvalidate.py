@@ -92,13 +92,13 @@ def test_one_recipe_is_cross_validated_and_then_trained_to_a_version_with_the_fo
     assert crossed(folder, capsys) == told, "what was done is not done again"
     assert {file: file.stat().st_mtime_ns for file in (folder / "tokens").glob("*/*")} == made
 
-    ladder = MethodComparison.model_validate_json((folder / "out" / FIGURES).read_bytes())
+    comparison = MethodComparison.model_validate_json((folder / "out" / FIGURES).read_bytes())
     registry = folder / "models"
     chosen = ["--method=mole", f"--calibrate-from={folder / 'out' / FIGURES}", f"--registry={registry}", "--json"]
     assert finetune.main(flags(folder, *chosen)) == 0
     version = json.loads(capsys.readouterr().out)
     config = describe(Path(Registry(str(registry)).version(version["digest"]))).config
-    assert config.calibration == ladder.methods["mole"].calibration
+    assert config.calibration == comparison.methods["mole"].calibration
     assert config.detector == describe(folder / "base").config.detector
     assert version["epochs"] == 1
 
@@ -109,9 +109,9 @@ def test_one_recipe_is_cross_validated_and_then_trained_to_a_version_with_the_fo
         (['--folds=[["attic"], ["nobody"]]'], r"\['nobody'\]; the collections here are"),
         (['--folds=[["attic"]]'], "at least 2 lists of collections, got 1"),
         (['--folds=[["attic"], ["attic"]]'], r"\['attic'\] twice"),
-        (["--hold-out=attic"], "decide when to stop and cannot be judged"),
+        (["--hold-out=attic"], "decide when to stop and cannot be tested"),
         (['--methods={"a": {"most": 3}}'], r"method 'a' sets \['most'\]"),
-        (["--tokens=none"], "leave --tokens none out"),
+        (["--tokens=none"], "omit --tokens none"),
     ],
 )
 def test_what_cannot_be_judged_is_refused_before_anything_is_trained(

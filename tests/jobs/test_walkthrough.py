@@ -101,7 +101,7 @@ def test_a_first_version_that_guesses_is_refused_and_nothing_is_promoted(
     digest = place.add(bad, {MANIFEST: models.read(good.digest, MANIFEST)})
     flags = ["--registry", place.url, "--candidate", digest, "--false-positives", "0.9"]
     code, told = job(promote, *flags)
-    assert code == 6 and "is not to be found" in told["err"] and place.promoted() is None
+    assert code == 6 and "cannot be found" in told["err"] and place.promoted() is None
     code, refused = job(promote, *flags, "--base", good.folder)
     assert (code, refused["promotion"], place.promoted()) == (6, None, None)
     assert refused["against"] == f"its base {good.digest}"

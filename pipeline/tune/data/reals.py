@@ -50,7 +50,7 @@ def _images(place: str, skipped: Counter[str]) -> Iterator[tuple[str, int | None
     """
     url = storage.absolute(place)
     if not storage.exists(url):
-        raise SettingsError(f"--reals {place!r} does not exist; name a folder, a listing, a tar or an image")
+        raise SettingsError(f"--reals {place!r} is not there; name a folder, a listing, a tar or an image")
     if _kind(url):
         yield from _inside(url, skipped)
         return

@@ -57,12 +57,12 @@ def read(urls: list[str], reviews: str | None, known: Words) -> tuple[str, list[
         raise SettingsError(f"{urls[0]!r} is a verdict table without labels; provide reviewers' labels with --reviews")
     storage.demand(reviews, "--reviews")
     if is_table(reviews):
-        key, said = _tabled(reviews)
-        told, passed = f"reviews by {' and '.join(key)}", Counter[str]()
+        key, given = _tabled(reviews)
+        description, passed = f"reviews by {' and '.join(key)}", Counter[str]()
     else:
-        key, told = PLACE, "labels"
-        said, passed = _labelled(reviews)
-    asked = {_named(row, key): row for row in said}
+        key, description = PLACE, "labels"
+        given, passed = _labelled(reviews)
+    asked = {_named(row, key): row for row in given}
     rows = _newest(_rows(urls, key, list(asked)), key, asked)
     _demand_one_each(rows, key, reviews)
     outdated = _outdated(urls, rows)
@@ -77,7 +77,7 @@ def read(urls: list[str], reviews: str | None, known: Words) -> tuple[str, list[
         else:
             samples.append(_sample(row, review, known))
     passed["review of an image that the table has not"] += len(asked.keys() - {_named(row, key) for row in rows})
-    return f"a verdict table with {told}", samples, +passed
+    return f"a verdict table with {description}", samples, +passed
 
 
 def _tabled(reviews: str) -> tuple[Key, list[dict[str, Any]]]:
@@ -209,8 +209,8 @@ def _unfit(row: Row, review: Row) -> str:
         return "image inside a compressed shard"
     if row["length"] is None and str(row["uri"]).lower().endswith(".parquet"):
         return "image inside a Parquet file"
-    said = review.get("content_hash")
-    if isinstance(said, bytes) and row["content_hash"] not in (said, None):
+    labelled = review.get("content_hash")
+    if isinstance(labelled, bytes) and row["content_hash"] not in (labelled, None):
         return "label of other bytes than the table has"
     return ""
 

@@ -76,7 +76,7 @@ def test_samples_of_several_places_know_their_place(tmp_path: Path) -> None:
 
 def test_one_class_alone_is_refused_but_for_those_who_need_no_more(tmp_path: Path) -> None:
     place = lay(tmp_path, "coco/0_real/a.jpg", "coco/1_fake/readme.md")
-    with pytest.raises(SettingsError, match="got 1 real and 0 fake images: .*1 passed over.*add --samples with fake"):
+    with pytest.raises(SettingsError, match="got 1 real and 0 fake images: .*1 skipped.*add --samples with fake"):
         gather([place])
     assert len(gather([place], both=False).samples) == 1
 
@@ -92,7 +92,7 @@ def test_a_place_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="holds no file"):
+    with pytest.raises(SettingsError, match="contains no files"):
         recognise(str(tmp_path))
 
 

@@ -110,5 +110,5 @@ def test_an_output_that_no_worker_reaches_is_refused(shared: Path) -> None:
 
 
 def test_an_autoencoder_that_is_none_is_refused_before_any_work(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="holds neither"):
+    with pytest.raises(ModelError, match="contains neither"):
         write_pairs([Sample("/a.png", 0, "x")], str(tmp_path), partial(open_autoencoder, str(tmp_path)), largest=96)

@@ -133,7 +133,7 @@ def test_a_table_that_was_written_before_is_read_with_what_it_has(manifest: Path
 
 
 def test_no_manifest_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="is no file"):
+    with pytest.raises(SettingsError, match="is not a file"):
         read_manifest(tmp_path / "none.csv")
 
 

@@ -91,7 +91,7 @@ def test_a_net_that_makes_no_picture_is_refused(photo: Tensor, tmp_path: Path) -
 
 @NCNN
 def test_files_that_are_no_net_are_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"gone.param' is no ncnn .param file with its .bin"):
+    with pytest.raises(ModelError, match=r"gone.param' must be an ncnn .param file with its .bin"):
         open_upsampler(str(tmp_path / "gone.param"))
     (tmp_path / "bad.param").write_text("hello\n")
     (tmp_path / "bad.bin").write_bytes(b"")

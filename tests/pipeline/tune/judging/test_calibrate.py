@@ -42,7 +42,9 @@ def test_the_threshold_shows_the_wanted_rate_and_probabilities_stay(tmp_path: Pa
 
 
 def test_too_few_images_are_refused_with_the_number_and_the_rate_that_they_would_show(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="at least 299 real images to be shown at 95 %, got 36;.*0.08 or more"):
+    with pytest.raises(
+        SettingsError, match="at least 299 real images to be shown at 95 % confidence, got 36;.*0.08 or more"
+    ):
         check_image_count(36, asked(tmp_path))
     check_image_count(299, asked(tmp_path))
 

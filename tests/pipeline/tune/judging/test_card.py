@@ -44,11 +44,11 @@ def test_every_method_generator_collection_and_delivery_is_told(ladder: MethodCo
 def test_thresholds_are_told_with_the_rule_and_what_it_does_not_promise(ladder: MethodComparison) -> None:
     told, unseen = card(ladder, "mole"), ladder.methods["mole"]
     assert f"`generated_above` {unseen.calibration.generated_above:.3f}" in told
-    assert "none below 1 in 6 can be given" in told and "no share reaches it" in told
+    assert "no bound below 1 in 6 can be given" in told and "no share reaches it" in told
 
 
 def test_what_is_not_there_is_told_as_nothing() -> None:
     bare = [replace(part, content="", images=min(part.images, 8)) for part in PARTS if not part.artefact]
     told = card(compare_methods(heldout(*bare, deliveries={"shipped": 0.0}), {"mole": COST}), "mole")
     assert told.count("Nothing of this kind was among the images.") == 3
-    assert "never saw (shipped)" in told and "nan" not in told
+    assert "held-out collections (shipped)" in told and "nan" not in told

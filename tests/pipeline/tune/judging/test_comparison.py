@@ -46,7 +46,7 @@ def test_a_method_is_ahead_on_the_generators_where_it_is_better_than_the_first()
 
 def test_methods_judged_on_other_images_are_refused_by_name() -> None:
     other = heldout(*PARTS[:-1], methods={"mole": 1.0})
-    with pytest.raises(SettingsError, match="'mole' and 'linear' must be judged on the same images"):
+    with pytest.raises(SettingsError, match="'mole' and 'linear' must be evaluated on the same images"):
         compare_methods(pa.concat_tables([heldout(methods={"linear": 0.0}), other]), COSTS)
 
 

@@ -19,7 +19,7 @@ def test_it_says_which_images_the_mean_the_worst_and_what_the_thresholds_are_fro
     worst = min((row for row in found.rows if row.delivery == "shipped"), key=lambda row: row.auroc)
     assert told.startswith("On images that the version never saw: 18 real and 12 generated images of 2 generators")
     assert f"{found.mean('auroc', 'shipped'):.3f} on average, lowest {worst.auroc:.3f} ({worst.generator}" in told
-    assert "thresholds are from my archive" in told and "of 18 reals are called generated" in told
+    assert "thresholds were set on my archive" in told and "of 18 real images are called generated" in told
 
 
 def test_figures_of_what_taught_it_are_called_no_forecast_and_unknown_ones_unknown(found: Evaluation) -> None:

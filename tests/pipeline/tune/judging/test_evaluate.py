@@ -65,7 +65,7 @@ def test_what_taught_a_version_is_left_out_and_with_seen_stands_apart(local_ray:
     how = EvaluateOptions(runner=Runner(device="cpu", batch_size=4))
     unseen = evaluate_with_scores(given, str(model), ("shipped",), told.append, how).evaluation
     assert (unseen.which, unseen.samples, unseen.left_out, unseen.taught, unseen.apart) == ("unseen", 16, 4, 0, None)
-    assert any(line.startswith("4 images taught this version") for line in told)
+    assert any(line.startswith("left out 4 images that this version was trained") for line in told)
     both = evaluate_with_scores(given, str(model), ("shipped",), told.append, replace(how, seen=True)).evaluation
     counts = [[(row.generator, row.fakes, row.reals) for row in found.rows] for found in (both, unseen)]
     assert counts[0] == counts[1] == [("painter", 3, 10), ("progan", 3, 4)] and both.left_out == 0
@@ -83,7 +83,7 @@ def test_nothing_left_that_a_version_never_saw_is_refused_and_says_how_to_see_th
     model = tiny_checkpoint(tmp_path / "model")
     samples = labelled(tmp_path, each=1)[:5]
     lists(model, samples, TRAIN)
-    with pytest.raises(SettingsError, match="5 that taught it are left out.*--seen"):
+    with pytest.raises(SettingsError, match="5 training images were left out.*--seen"):
         evaluate_with_scores(samples, str(model), ("shipped",), list[str]().append)
 
 

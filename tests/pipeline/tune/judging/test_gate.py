@@ -68,7 +68,7 @@ def test_false_positives_hold_where_the_upper_end_of_their_interval_does() -> No
     assert compare(evaluation({"g": 9.0}, alarms=4, reals=1000), clean, BOUNDS).passed  # at most 0.91 %
     refused = compare(evaluation({"g": 9.0}, alarms=5, reals=1000), clean, BOUNDS)  # 0.5 %, but perhaps 1.05 %
     assert [row.figure for row in refused.refusals] == [FALSE_POSITIVE_BOUND]
-    assert refused.refusals[0].note == "these show 0.0105; at this share it takes 1,182 reals"
+    assert refused.refusals[0].note == "these images show 0.0105; at this share 1,182 real images are needed"
 
 
 def test_a_sample_without_an_error_that_is_too_small_is_refused_with_the_number_it_takes() -> None:
@@ -95,7 +95,7 @@ def test_a_first_version_that_guesses_does_not_replace_the_base_it_came_from() -
 
 def test_a_comparison_with_nothing_says_so_and_binds_the_false_positives_alone() -> None:
     decision = compare(evaluation({"g": 0.5}), None, Bounds(false_positives=0.05))
-    assert decision.passed and str(decision) == "held against nothing, 1 of 1 bounds hold"
+    assert decision.passed and str(decision) == "compared with nothing, 1 of 1 bounds hold"
     assert not compare(evaluation({"g": 4.0}, alarms=40), None, BOUNDS).passed
 
 

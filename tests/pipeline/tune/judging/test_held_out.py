@@ -67,7 +67,7 @@ def test_one_generator_of_few_images_keeps_its_name() -> None:
 @pytest.mark.parametrize(
     ("part", "told"),
     [
-        (Part(1, 1, "gan-2", 0, collection="gan"), "collection 'gan' must lie in one fold, lies in 0 and 1"),
+        (Part(1, 1, "gan-2", 0, collection="gan"), "collection 'gan' must lie in one fold, but lies in 0 and 1"),
         (Part(3, 0, "other", 0), "fold 3 must hold out images of both classes"),
     ],
 )
@@ -77,26 +77,28 @@ def test_a_split_of_which_no_figure_could_be_honest_is_refused_by_name(part: Par
 
 
 def test_one_fold_is_refused_for_no_other_sets_its_thresholds() -> None:
-    with pytest.raises(SettingsError, match="2 or more, got \\[0\\]"):
+    with pytest.raises(SettingsError, match="at least 2 are needed, got \\[0\\]"):
         HeldOutLogits.of(heldout(Part(0, 0, "a", 0), Part(0, 1, "b", 0)), "mole")
 
 
 def test_an_image_that_is_twice_or_two_things_at_once_is_refused_by_name() -> None:
     table = heldout(deliveries={"shipped": 0})
-    with pytest.raises(SettingsError, match="'phones/phones/0/0' of 'mole' is twice in delivery 'shipped'"):
+    with pytest.raises(SettingsError, match="'phones/phones/0/0' of 'mole' occurs twice under 'shipped'"):
         HeldOutLogits.of(pa.concat_tables([table, table[:1]]), "mole")
-    with pytest.raises(SettingsError, match="'phones/phones/0/0' of 'mole' is said to be"):
+    with pytest.raises(SettingsError, match="'phones/phones/0/0' of 'mole' has contradictory rows"):
         HeldOutLogits.of(pa.concat_tables([table, changed(table, 0, content="art", delivery="aligned")[:1]]), "mole")
 
 
 def test_logits_as_shipped_are_demanded() -> None:
-    with pytest.raises(SettingsError, match=r"no logits as shipped; its deliveries are \['aligned'\]"):
+    with pytest.raises(SettingsError, match=r"no logits for 'shipped'; it has \['aligned'\]"):
         HeldOutLogits.of(heldout(deliveries={"aligned": 0}), "mole")
 
 
 def test_a_fold_that_was_not_read_in_a_judged_delivery_is_refused() -> None:
     lost = [row for row in heldout().to_pylist() if (row["fold"], row["delivery"]) != (1, "native")]
-    with pytest.raises(SettingsError, match="fold 1 must hold out images of both classes that were read shipped, al"):
+    with pytest.raises(
+        SettingsError, match="fold 1 must hold out images of both classes that were scored under shipped, al"
+    ):
         HeldOutLogits.of(pa.Table.from_pylist(lost, HELD_OUT), "mole")
 
 

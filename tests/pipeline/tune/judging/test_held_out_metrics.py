@@ -17,7 +17,7 @@ def test_figures_are_the_same_after_they_were_written() -> None:
 def test_what_was_not_judged_is_refused_with_what_is_known() -> None:
     unseen = measure_method(HeldOutLogits.of(heldout(), "mole"))
     assert unseen.mean("shipped", "sculpture") is None
-    with pytest.raises(SettingsError, match="content 'sculpture' in delivery 'shipped' was not judged.*'art'"):
+    with pytest.raises(SettingsError, match="content 'sculpture' was not evaluated under 'shipped'.*'art'"):
         unseen.verdicts_of("shipped", "sculpture")
 
 

@@ -85,7 +85,7 @@ def test_a_candidate_that_is_no_version_or_was_changed_by_hand_is_refused(place:
         promote(PromoteSettings(registry=models.url, candidate="none"), print)
     config = Path(models.version(new)) / "config.json"
     config.write_text(config.read_text().replace("Apache-2.0", "mine"))
-    with pytest.raises(ModelError, match="changed by hand"):
+    with pytest.raises(ModelError, match="modified after it was added"):
         version_of(models, new)
 
 

@@ -38,7 +38,7 @@ def test_bounds_that_agree_with_the_evidence_stay_and_the_rate_is_that_at_the_th
 
 def test_thresholds_are_told_with_their_interval_their_images_and_whose_they_are() -> None:
     words = threshold_text(calibration_at(REALS, (-1.0, 2.0), (1.0, 0.0), collection="my archive"))
-    assert "400 real images" in words and "my archive" in words and "other images may differ much" in words
+    assert "400 real images" in words and "my archive" in words and "other images may differ considerably" in words
     assert UNNAMED in threshold_text(
         Calibration(false_positive_rate=0.01, false_positive_interval=(0.002, 0.03), reals=300)
     )

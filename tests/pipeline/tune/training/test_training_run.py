@@ -14,7 +14,7 @@ from pipeline.tune.data.samples import Sample
 from pipeline.tune.data.split import TRAIN
 from pipeline.tune.training.cached_views import token_folder
 from pipeline.tune.training.task import Task
-from pipeline.tune.training.training_run import MAX_EPOCH_IMAGES, detector_of, schedule_of, task_of
+from pipeline.tune.training.training_run import MAX_EPOCH_IMAGES, detector_of, head_weights, schedule_of, task_of
 from tests.pipeline.tune.training.test_finetune import collection, settings
 from tests.tiny import tiny_checkpoint
 
@@ -75,6 +75,15 @@ def test_who_decides_when_to_stop_is_a_generator_or_the_generators_of_a_collecti
 def test_a_detector_without_experts_is_trained_by_fitting_its_head(tiny: Path) -> None:
     plain = task(describe(tiny), shared_rank=0, expert_ranks=(), epochs=5)
     assert plain.schedule.epochs == 0 and [stage.name for stage in plain.schedule.stages] == ["head"]
+
+
+def test_a_frozen_detector_keeps_the_kinds_of_its_last_stage(tiny: Path) -> None:
+    stages = [{"name": "head", "epochs": 0, "kinds": ["generated"]}]
+    [stage] = task(describe(tiny), shared_rank=0, expert_ranks=(), stages=stages).schedule.stages
+    assert (stage.epochs, stage.kinds) == (0, ("generated",))
+    made = Sample("pair", 1, "photos", artefact="reconstruction")
+    samples = [Sample("photo", 0, "photos"), Sample("generated", 1, "made"), made]
+    assert head_weights(stage, samples, [""] * 3) == (0.5, 0.5, 0.0)
 
 
 def test_a_kernel_head_has_the_bases_centres_as_far_as_there_are_views_to_draw_them_from(tmp_path: Path) -> None:
