@@ -63,7 +63,7 @@ def test_formats_that_are_not_written_become_the_nearest() -> None:
 
 
 def test_no_photograph_is_refused() -> None:
-    with pytest.raises(SettingsError, match="none of 0 is one"):
+    with pytest.raises(SettingsError, match="none of 0 is readable"):
         aligner(SURVEY.empty_table())
 
 

@@ -66,12 +66,12 @@ def test_the_bound_is_the_callers(tmp_path: Path) -> None:
 def test_too_few_images_are_not_judged(tmp_path: Path) -> None:
     verdict = verdict_of(audited(alike(tmp_path, 3, fake="png")))
     assert not verdict.leaks
-    assert "not judged: fewer than 5 groups" in verdict.told
+    assert "not measured: fewer than 5 groups" in verdict.told
 
 
 def test_few_images_are_said_to_show_little(tmp_path: Path) -> None:
     assert (
-        "10 images of a class are too few to rely on that" in verdict_of(audited(alike(tmp_path, 10)), bound=1.0).told
+        "this is unreliable with only 10 images of a class" in verdict_of(audited(alike(tmp_path, 10)), bound=1.0).told
     )
     assert "too few" not in verdict_of(audited(alike(tmp_path / "more", 30)), bound=1.0).told
 

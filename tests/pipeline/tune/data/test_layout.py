@@ -22,7 +22,7 @@ def lay(folder: Path, *files: str) -> str:
 
 def test_folders_are_recognised_and_told(tmp_path: Path) -> None:
     layout = recognise(lay(tmp_path, "flux/0_real/a.jpg", "flux/1_fake/b.jpg", "sdxl/1_fake/c.jpg", "notes.md"))
-    told = "<generator>/{0_real,1_fake}: 1 real, 2 fake, 2 sources, 1 passed over (not an image by its name)"
+    told = "<generator>/{0_real,1_fake}: 1 real, 2 fake, 2 sources, 1 skipped (not an image by its name)"
     assert str(layout) == told
     assert layout.reals == {"flux": "flux"}
 
@@ -52,7 +52,7 @@ def test_shards_go_by_folder_by_name_and_by_braces(tmp_path: Path) -> None:
     assert [len(recognise(f"{tmp_path}{name}").samples) for name in names] == [4, 2, 4, 4]
 
 
-@pytest.mark.parametrize(("name", "told"), [("{a.tar", "close its braces"), ("*.tar", "names no shard")])
+@pytest.mark.parametrize(("name", "told"), [("{a.tar", "close its braces"), ("*.tar", "matches no shard")])
 def test_a_pattern_that_gives_nothing_is_refused(tmp_path: Path, name: str, told: str) -> None:
     with pytest.raises(SettingsError, match=told):
         recognise(f"{tmp_path}/{name}")
@@ -82,7 +82,7 @@ def test_one_class_alone_is_refused_but_for_those_who_need_no_more(tmp_path: Pat
 
 
 def test_an_unknown_layout_is_refused_with_what_would_be_understood(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="found 'cats/a.jpg'.*understood are folders named"):
+    with pytest.raises(SettingsError, match="found 'cats/a.jpg'.*supported are folders named"):
         recognise(lay(tmp_path, "cats/a.jpg"))
 
 

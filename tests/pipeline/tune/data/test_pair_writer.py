@@ -105,7 +105,7 @@ def test_nothing_real_is_refused(shared: Path, tmp_path: Path) -> None:
 
 
 def test_an_output_that_no_worker_reaches_is_refused(shared: Path) -> None:
-    with pytest.raises(SettingsError, match="memory://pairs' can be reached by no worker"):
+    with pytest.raises(SettingsError, match="memory://pairs' cannot be reached by workers"):
         write_pairs([Sample("/a.png", 0, "x")], "memory://pairs", taef2(shared), largest=96)
 
 

@@ -52,7 +52,7 @@ def test_methods_judged_on_other_images_are_refused_by_name() -> None:
 
 def test_a_method_without_its_cost_or_its_logits_is_refused() -> None:
     for costs in ({}, {"linear": LINEAR}, COSTS | {"lora": MOLE}):
-        with pytest.raises(SettingsError, match=r"costs .*, logits \['linear', 'mole'\]"):
+        with pytest.raises(SettingsError, match=r"costs of .*, logits of \['linear', 'mole'\]"):
             compare_methods(heldout(methods={"linear": 0.0, "mole": 1.0}), costs)
 
 

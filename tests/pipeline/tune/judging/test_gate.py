@@ -73,7 +73,7 @@ def test_false_positives_hold_where_the_upper_end_of_their_interval_does() -> No
 
 def test_a_sample_without_an_error_that_is_too_small_is_refused_with_the_number_it_takes() -> None:
     small = evaluation({"g": 9.0}, reals=298)
-    assert "it takes 299 reals" in compare(small, small, BOUNDS).refusals[0].note
+    assert "299 real images are needed" in compare(small, small, BOUNDS).refusals[0].note
     enough = evaluation({"g": 9.0}, reals=299)
     assert compare(enough, enough, BOUNDS).passed
 
@@ -90,7 +90,7 @@ def test_a_first_version_that_guesses_does_not_replace_the_base_it_came_from() -
         evaluation({"g": 0.0}), evaluation({"g": 3.0}), Bounds(false_positives=0.05), against="its base b"
     )
     assert {row.figure for row in decision.refusals} == {"AUROC", "called generated"}
-    assert str(decision).startswith("held against its base b, 3 of 4 bounds fail")
+    assert str(decision).startswith("compared with its base b, 3 of 4 bounds fail")
 
 
 def test_a_comparison_with_nothing_says_so_and_binds_the_false_positives_alone() -> None:
@@ -106,7 +106,7 @@ def test_a_generator_of_too_few_images_to_show_a_drop_is_said_so() -> None:
         "AUROC": "few: 1 of 8 images is 0.125",
         "called generated": "few: 1 of 8 images is 0.125",
     }
-    assert "(3 of too few images to show a drop within its bound)" in str(compare(few, few, BOUNDS))
+    assert "(3 on too few images to show a drop of that size)" in str(compare(few, few, BOUNDS))
 
 
 @pytest.mark.parametrize("wrong", [{"auroc_drop": -0.1}, {"false_positives": 0.0}, {"found_drop": 2}])
