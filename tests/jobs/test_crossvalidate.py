@@ -114,7 +114,7 @@ def test_one_recipe_is_cross_validated_and_then_trained_to_a_version_with_the_fo
         (["--tokens=none"], "omit --tokens none"),
     ],
 )
-def test_what_cannot_be_judged_is_refused_before_anything_is_trained(
+def test_what_cannot_be_evaluated_is_refused_before_anything_is_trained(
     local_ray: None, folder: Path, capsys: pytest.CaptureFixture[str], more: list[str], words: str
 ) -> None:
     output = folder / "refused"

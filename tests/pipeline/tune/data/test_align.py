@@ -29,7 +29,7 @@ def surveyed(samples: list[Sample]) -> pa.Table:
     return survey_rows(to_table(samples).append_column("place", pa.array(range(len(samples)))))
 
 
-def test_a_picture_is_delivered_as_the_form_says() -> None:
+def test_a_picture_gets_the_drawn_form() -> None:
     data = ONE.encoded(pixels(200, 200), 0)
     with Image.open(io.BytesIO(data)) as image:
         assert (image.format, image.size) == ("JPEG", (90, 60))

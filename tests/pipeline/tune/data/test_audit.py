@@ -44,7 +44,7 @@ def alike(folder: Path, each: int, *, fake: str = "jpeg") -> list[Sample]:
     return reals + fakes
 
 
-def test_classes_that_are_delivered_alike_are_fair(tmp_path: Path) -> None:
+def test_classes_with_the_same_file_properties_are_fair(tmp_path: Path) -> None:
     found = audited(alike(tmp_path, 30))
     verdict = verdict_of(found)
     assert not verdict.leaks
@@ -63,7 +63,7 @@ def test_the_bound_is_the_callers(tmp_path: Path) -> None:
     assert not verdict_of(found, bound=1.0).leaks
 
 
-def test_too_few_images_are_not_judged(tmp_path: Path) -> None:
+def test_too_few_images_are_not_evaluated(tmp_path: Path) -> None:
     verdict = verdict_of(audited(alike(tmp_path, 3, fake="png")))
     assert not verdict.leaks
     assert "not measured: fewer than 5 groups" in verdict.told

@@ -52,7 +52,7 @@ def test_noise_on_the_latents_moves_a_picture_further_and_always_alike(photo: Te
     assert plain.kind == noisy.kind == "reconstruction"
 
 
-def test_noise_is_refused_where_it_cannot_be_laid(tmp_path: Path) -> None:
+def test_noise_is_refused_where_it_is_not_supported(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ModelError, match="noise 0.1 is supported for taef2 only"):
         open_autoencoder(str(tmp_path), noise=0.1)

@@ -1,4 +1,4 @@
-"""Laws of the layouts: what lies at a place is recognised, told, and refused where it is not understood."""
+"""Laws of layouts: how inputs are recognised, described and refused."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def lay(folder: Path, *files: str) -> str:
     return str(folder)
 
 
-def test_folders_are_recognised_and_told(tmp_path: Path) -> None:
+def test_folders_are_recognised_and_described(tmp_path: Path) -> None:
     layout = recognise(lay(tmp_path, "flux/0_real/a.jpg", "flux/1_fake/b.jpg", "sdxl/1_fake/c.jpg", "notes.md"))
     told = "<generator>/{0_real,1_fake}: 1 real, 2 fake, 2 sources, 1 skipped (not an image by its name)"
     assert str(layout) == told

@@ -62,13 +62,13 @@ def test_a_manifest_that_goes_elsewhere_tells_contents_and_no_places(model: Desc
     assert {place for place, _, _ in known.places} == {"a.jpg", "b.jpg"}
 
 
-def test_the_shipped_detector_lists_what_taught_it_by_content(root: Path) -> None:
+def test_the_shipped_detector_lists_its_training_images_by_content(root: Path) -> None:
     known = training_images(describe(root / "mole" / "embedded"))
     assert known.listed and len(known.digests) > 1_500
     assert not any(place.startswith("/") for place, _, _ in known.places)
 
 
-def test_a_list_of_what_set_the_thresholds_alone_is_no_list_of_what_taught_the_weights(model: Description) -> None:
+def test_a_list_of_calibration_images_only_is_no_list_of_training_images(model: Description) -> None:
     (model.folder / MANIFEST).write_bytes(with_samples(model.folder, SAMPLES[:1], ["aa"], CALIBRATION))
     known = training_images(model)
     assert known.contains(SAMPLES[0]) and not known.listed
@@ -83,9 +83,7 @@ def test_an_extended_manifest_keeps_what_stood_in_it(model: Description) -> None
     assert describe(model.folder).digest == model.digest and (model.folder / CONFIG).is_file()
 
 
-def test_a_version_that_goes_on_from_another_was_taught_by_what_taught_that_too(
-    model: Description, tmp_path: Path
-) -> None:
+def test_a_version_inherits_the_training_images_of_its_parent(model: Description, tmp_path: Path) -> None:
     child = describe(tiny_checkpoint(tmp_path / "child", seed=1))
     own = to_table([Sample("e.jpg", 0, "s")]).append_column("digest", pa.array(["ee"]))
     pq.write_table(own.append_column("split", pa.array([TRAIN])), tmp_path / "own.parquet")
@@ -100,7 +98,7 @@ def test_a_version_that_goes_on_from_another_was_taught_by_what_taught_that_too(
     }
 
 
-def test_two_versions_are_taught_by_what_taught_either(model: Description) -> None:
+def test_the_training_images_of_two_versions_are_joined(model: Description) -> None:
     both = training_images(version(model, [TRAIN, TEST, TEST])) | training_images(version(model, [TEST, TRAIN, TEST]))
     assert [both.contains(sample) for sample in SAMPLES] == [True, True, False]
 

@@ -1,4 +1,4 @@
-"""Laws of reconstruction: pairs that differ by the autoencoder alone."""
+"""Laws of the pair writer: pairs that differ only by the autoencoder."""
 
 from functools import partial
 from pathlib import Path
@@ -52,7 +52,7 @@ def test_a_pair_shows_one_picture_that_is_not_the_same(photos: list[Sample], sha
 
 
 @pytest.mark.parametrize("data", [b"", b"<html>", picture(1)[:300]])
-def test_a_fault_gives_no_pair_and_is_told(data: bytes, shared: Path, tmp_path: Path) -> None:
+def test_a_fault_gives_no_pair_and_is_reported(data: bytes, shared: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(data)
     maker = PairWriter(str(tmp_path / "out"), taef2(shared), 96, "cpu")
     assert maker.make(Sample(str(tmp_path / "bad.jpg"), 0, "x"), "a.jpg")["status"] != "ok"

@@ -140,7 +140,7 @@ def test_labels_that_say_no_class_or_fit_no_image_are_counted(parts: list[str]) 
     }
 
 
-def test_an_image_that_two_models_judged_is_one_sample(parts: list[str]) -> None:
+def test_an_image_that_two_models_evaluated_is_one_sample(parts: list[str]) -> None:
     other = Path(parts[0]).parent.parent / "model=5678/part-a.parquet"
     other.parent.mkdir()
     other.write_bytes(Path(parts[0]).read_bytes())

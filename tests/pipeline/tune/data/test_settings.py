@@ -12,13 +12,13 @@ def given(*flags: str) -> ReconstructSettings:
     return ReconstructSettings.from_command_line(["--samples", "a", "--output", "b", *flags])
 
 
-def test_what_is_said_of_sources_travels_as_one_reading() -> None:
+def test_settings_of_sources_become_source_options() -> None:
     flags = ["--grids", "sheet", "--seams", "gallery,album", "--split-sources", "zoo", "--edges", '{"album": 0.06}']
     wanted = SourceOptions(grids=("sheet",), seams=("gallery", "album"), split=("zoo",), edges={"album": 0.06})
     assert given(*flags).source_options == wanted
 
 
-def test_nothing_said_reads_whole_pictures() -> None:
+def test_without_settings_pictures_are_read_whole() -> None:
     assert given().source_options == SourceOptions()
 
 

@@ -1,4 +1,4 @@
-"""Laws of a reading."""
+"""Laws of source options."""
 
 import pytest
 
@@ -12,5 +12,5 @@ def test_an_edge_that_leaves_nothing_is_refused_by_its_source(share: float) -> N
         SourceOptions(edges={"album": share})
 
 
-def test_a_plain_reading_wishes_nothing() -> None:
+def test_the_default_changes_nothing() -> None:
     assert not (DEFAULT_OPTIONS.grids or DEFAULT_OPTIONS.seams or DEFAULT_OPTIONS.split or DEFAULT_OPTIONS.edges)

@@ -1,4 +1,4 @@
-"""Laws of the survey: one row a sample, whatever its file is."""
+"""Laws of the survey: one row per sample, whatever its file is."""
 
 import io
 from pathlib import Path

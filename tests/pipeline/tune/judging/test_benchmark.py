@@ -1,4 +1,4 @@
-"""Laws of what one command measures; the command itself is run in tests/jobs/test_evaluate.py."""
+"""Laws of the flow of evaluate; the command itself is run in tests/jobs/test_evaluate.py."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def test_a_flag_that_cannot_be_met_is_refused_before_anything_is_read(flags: lis
         EvaluateSettings.from_command_line(["--samples", "nowhere", *flags])
 
 
-def test_the_layout_is_told_and_each_source_capped(manifest: Path) -> None:
+def test_the_layout_is_logged_and_each_source_capped(manifest: Path) -> None:
     told: list[str] = []
     settings = EvaluateSettings.from_command_line(["--samples", str(manifest), "--most", "2"])
     assert len(list_evaluated_samples(settings, told.append)) == 8

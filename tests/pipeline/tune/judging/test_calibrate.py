@@ -1,4 +1,4 @@
-"""Laws of thresholds from one's own images; the command itself is run in tests/jobs/test_calibrate.py."""
+"""Laws of thresholds from one's own images; the command is run in tests/jobs/test_calibrate.py."""
 
 from pathlib import Path
 

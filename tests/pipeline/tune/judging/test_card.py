@@ -18,7 +18,7 @@ def ladder() -> MethodComparison:
     return compare_methods(heldout(*odd, methods={"linear": 0.0, "mole": 1.0}), COSTS, measured="2026-11-26, two cores")
 
 
-def test_the_worst_stand_in_the_first_line_by_name(ladder: MethodComparison) -> None:
+def test_the_first_line_names_the_worst(ladder: MethodComparison) -> None:
     first = card(ladder, "mole").splitlines()[0]
     assert first.index("poor 0.") < first.index("Real images") < first.index("web ") and "(60 images)" in first
     assert "collections are above 2 %." in first
@@ -31,7 +31,7 @@ def test_every_table_has_as_many_cells_in_each_line(ladder: MethodComparison) ->
         assert len(lines) > 2 and len({line.replace("\\|", "").count("|") for line in lines}) == 1
 
 
-def test_every_method_generator_collection_and_delivery_is_told(ladder: MethodComparison) -> None:
+def test_every_method_generator_collection_and_perturbation_is_reported(ladder: MethodComparison) -> None:
     told, unseen = card(ladder, "mole"), ladder.methods["mole"]
     names = [one.generator for one in unseen.areas] + [one.collection for one in unseen.collections]
     assert all(f"| {name} |" in told for name in [*names, "linear", "**mole** (shipped)", "jpeg-30"])
@@ -41,13 +41,13 @@ def test_every_method_generator_collection_and_delivery_is_told(ladder: MethodCo
     assert "Time: 2026-11-26, two cores." in told and "(1) gan, phones;" in told
 
 
-def test_thresholds_are_told_with_the_rule_and_what_it_does_not_promise(ladder: MethodComparison) -> None:
+def test_thresholds_are_reported_with_their_rule_and_its_limits(ladder: MethodComparison) -> None:
     told, unseen = card(ladder, "mole"), ladder.methods["mole"]
     assert f"`generated_above` {unseen.calibration.generated_above:.3f}" in told
     assert "no bound below 1 in 6 can be given" in told and "no share reaches it" in told
 
 
-def test_what_is_not_there_is_told_as_nothing() -> None:
+def test_missing_metrics_are_reported_as_such() -> None:
     bare = [replace(part, content="", images=min(part.images, 8)) for part in PARTS if not part.artefact]
     told = card(compare_methods(heldout(*bare, deliveries={"shipped": 0.0}), {"mole": COST}), "mole")
     assert told.count("There were no such images.") == 3

@@ -1,4 +1,4 @@
-"""Laws of the ladder."""
+"""Laws of the comparison of methods."""
 
 import json
 
@@ -44,7 +44,7 @@ def test_a_method_is_ahead_on_the_generators_where_it_is_better_than_the_first()
     assert 0 < better <= all_ == 5 and ladder.better_than_first("worse", "aligned") == (0, 5)
 
 
-def test_methods_judged_on_other_images_are_refused_by_name() -> None:
+def test_methods_evaluated_on_other_images_are_refused_by_name() -> None:
     other = heldout(*PARTS[:-1], methods={"mole": 1.0})
     with pytest.raises(SettingsError, match="'mole' and 'linear' must be evaluated on the same images"):
         compare_methods(pa.concat_tables([heldout(methods={"linear": 0.0}), other]), COSTS)

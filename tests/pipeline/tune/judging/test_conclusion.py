@@ -24,13 +24,13 @@ def test_it_says_which_images_the_mean_the_worst_and_what_the_thresholds_are_fro
     assert "thresholds were set on my archive" in told and "of 18 real images are called generated" in told
 
 
-def test_figures_of_what_taught_it_are_called_no_forecast_and_unknown_ones_unknown(found: Evaluation) -> None:
+def test_metrics_of_training_images_are_not_called_a_forecast_and_unknown_ones_unknown(found: Evaluation) -> None:
     assert conclusion(found.model_copy(update={"which": "seen"})).startswith("Not a forecast")
     told = conclusion(found.model_copy(update={"which": "unknown", "teachers": ("coco",)}))
     assert told.startswith("It is not known which of these images the version was trained on (judging by name, coco)")
 
 
-def test_near_guessing_is_called_that(found: Evaluation) -> None:
+def test_an_auroc_close_to_guessing_is_called_that(found: Evaluation) -> None:
     rows = tuple(row.model_copy(update={"auroc": 0.504}) for row in found.rows)
     assert "close to guessing" in conclusion(found.model_copy(update={"rows": rows}))
 

@@ -1,4 +1,4 @@
-"""Laws of the figures on collections that no detector saw."""
+"""Laws of the metrics on held-out collections."""
 
 from dataclasses import replace
 
@@ -48,7 +48,7 @@ def test_a_generator_is_compared_with_the_reals_of_its_own_fold_and_no_other(
         assert (gan.fakes, gan.reals) == (60, 60) and gan.interval[0] <= gan.auroc <= gan.interval[1]
 
 
-def test_every_generated_image_is_in_one_row_of_a_delivery(judged: HeldOutMetrics) -> None:
+def test_every_generated_image_is_in_one_row_of_a_perturbation(judged: HeldOutMetrics) -> None:
     own = [one for one in judged.areas if (one.delivery, one.content) == ("shipped", "")]
     assert sum(one.fakes for one in own) == sum(part.images for part in PARTS if part.label and not part.artefact)
 
@@ -61,7 +61,7 @@ def test_the_mean_weighs_generators_alike_and_the_worst_are_named(judged: HeldOu
     assert mean.worst[0] == "poor" and judged.mean("jpeg-31") is None
 
 
-def test_generators_of_few_images_are_told_and_count_in_no_mean() -> None:
+def test_small_generators_are_reported_but_enter_no_mean() -> None:
     few = HeldOutLogits.of(heldout(*PARTS, Part(0, 1, "three", -9, images=3)), "mole")
     areas = list(generator_aurocs(few, "shipped", held_out_verdicts(few, {}, "shipped")))
     assert min(areas, key=lambda one: one.auroc).generator == "three"
@@ -132,7 +132,7 @@ def test_the_figure_on_the_same_reals_keeps_its_rate_by_construction(held: HeldO
         assert found.same_set.hits == (held.logits["aligned"][held.of_class(1, "aligned")] >= bound).sum()
 
 
-def test_a_rate_that_the_other_folds_have_too_few_reals_for_is_not_told() -> None:
+def test_a_rate_for_which_the_other_folds_have_too_few_reals_is_not_reported() -> None:
     small = [replace(part, images=min(part.images, 20)) for part in PARTS]
     assert [one.allowed for one in detection_rates(HeldOutLogits.of(heldout(*small), "mole"), "shipped")] == [0.05]
 
@@ -169,7 +169,7 @@ def test_the_shares_of_a_class_add_up_and_every_collection_is_counted(judged: He
     assert whole.mean_alarms == pytest.approx(np.mean([one.alarms.share for one in own]))
 
 
-def test_a_delivery_costs_what_the_mean_loses_and_the_one_that_loses_most_is_named(judged: HeldOutMetrics) -> None:
+def test_a_perturbation_costs_the_drop_of_the_mean_and_the_largest_drop_is_named(judged: HeldOutMetrics) -> None:
     told = {one.delivery: one for one in judged.deliveries}
     shipped, aligned, poor = (judged.mean(name) for name in ("shipped", "aligned", "jpeg-30"))
     assert shipped and aligned and poor and told["aligned"].cost == pytest.approx(shipped.auroc - aligned.auroc)
@@ -180,7 +180,7 @@ def test_a_delivery_costs_what_the_mean_loses_and_the_one_that_loses_most_is_nam
     assert told["jpeg-30"].changed.images == judged.images and told["jpeg-30"].changed.hits > 0
 
 
-def test_a_delivery_of_some_images_is_held_against_the_same_images_as_shipped() -> None:
+def test_a_perturbation_of_some_images_is_compared_with_the_same_images_as_shipped() -> None:
     table = heldout(deliveries={"shipped": 0.0, "crop-0.8": 0.0}).to_pylist()
     half = [row for number, row in enumerate(table) if row["delivery"] == "shipped" or number % 4 == 1]
     held = HeldOutLogits.of(pa.Table.from_pylist(half, HELD_OUT), "mole")
@@ -189,5 +189,5 @@ def test_a_delivery_of_some_images_is_held_against_the_same_images_as_shipped() 
     assert told.cost == 0 and told.changed.hits == 0 and told.images < len(held.facts["image"])
 
 
-def test_the_held_out_collections_of_each_fold_are_told(judged: HeldOutMetrics) -> None:
+def test_the_held_out_collections_of_each_fold_are_listed(judged: HeldOutMetrics) -> None:
     assert judged.folds[0] == ("gan", "phones") and judged.folds[2][-2:] == ("tiny", "web")

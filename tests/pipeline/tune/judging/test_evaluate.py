@@ -54,7 +54,7 @@ def lists(model: Path, samples: list[Sample], split: str) -> None:
     (model / MANIFEST).write_bytes(with_samples(model, samples, digests, split))
 
 
-def test_what_taught_a_version_is_left_out_and_with_seen_stands_apart(local_ray: None, tmp_path: Path) -> None:
+def test_training_images_are_left_out_and_with_seen_reported_separately(local_ray: None, tmp_path: Path) -> None:
     model = tiny_checkpoint(tmp_path / "model")
     samples = labelled(tmp_path, each=4)[:20]
     moved = tmp_path / "copy.jpg"
@@ -72,7 +72,7 @@ def test_what_taught_a_version_is_left_out_and_with_seen_stands_apart(local_ray:
     assert both.apart is not None and (both.apart.which, both.apart.samples, both.apart.taught) == ("seen", 4, 4)
 
 
-def test_a_copy_elsewhere_is_known_by_its_content_in_any_delivery() -> None:
+def test_a_copy_elsewhere_is_known_by_its_content_in_any_perturbation() -> None:
     samples = [Sample("a", 0, "s"), Sample("b", 0, "s"), Sample("c", 1, "s")]
     scored = pa.table({"digest": ["x", "x", "y", "y", None, None]})
     known = TrainingImages(places=frozenset([("a", None, None)]), digests=frozenset(["y"]))

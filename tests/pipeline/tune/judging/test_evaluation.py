@@ -23,7 +23,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> ScoredEvaluation:
     return judge_here(labelled(folder), tiny_checkpoint(folder / "model"))
 
 
-def test_every_generator_is_judged_in_every_delivery_and_all_of_them_together(judged: ScoredEvaluation) -> None:
+def test_every_generator_is_evaluated_under_every_perturbation_and_all_together(judged: ScoredEvaluation) -> None:
     found = judged.evaluation
     assert found.generators == ("painter", "progan")
     assert len(found.rows) == 2 * len(DELIVERIES) and len(found.overall) == len(DELIVERIES)
@@ -46,7 +46,7 @@ def test_mean_and_minimum_run_over_the_generators_and_not_over_the_images(judged
     assert found.minimum("auroc", "shipped") == min(areas)
 
 
-def test_the_evaluation_names_the_model_it_judged(judged: ScoredEvaluation) -> None:
+def test_the_evaluation_names_its_model(judged: ScoredEvaluation) -> None:
     model = describe(Path(judged.evaluation.model))
     assert (judged.evaluation.digest, judged.evaluation.view) == (model.digest, model.preprocess.fingerprint)
 
@@ -62,19 +62,17 @@ def test_the_weights_of_each_sources_experts_sum_to_one(judged: ScoredEvaluation
 
 
 @pytest.mark.parametrize(("generator", "delivery"), [("nobody", "shipped"), ("painter", "sepia")])
-def test_what_was_not_judged_is_asked_for_in_vain(judged: ScoredEvaluation, generator: str, delivery: str) -> None:
+def test_metrics_that_do_not_exist_are_refused(judged: ScoredEvaluation, generator: str, delivery: str) -> None:
     with pytest.raises(SettingsError, match=delivery):
         judged.evaluation.metrics(generator, delivery)
 
 
-def test_a_mean_over_a_delivery_that_was_not_judged_is_refused(judged: ScoredEvaluation) -> None:
+def test_a_mean_over_a_perturbation_that_was_not_evaluated_is_refused(judged: ScoredEvaluation) -> None:
     with pytest.raises(SettingsError, match="sepia"):
         judged.evaluation.mean("auroc", "sepia")
 
 
-def test_a_generator_of_which_nothing_could_be_read_is_told_and_not_judged(
-    judged: ScoredEvaluation, tmp_path: Path
-) -> None:
+def test_an_unreadable_generator_is_listed_and_not_evaluated(judged: ScoredEvaluation, tmp_path: Path) -> None:
     samples = [*judged.samples[:18], replace(judged.samples[0], uri=str(tmp_path / "none.jpg"), label=1, source="lost")]
     found = judge_here(samples, Path(judged.evaluation.model), ("shipped",)).evaluation
     assert found.unjudged == ("lost",) and found.generators == ("painter",)
@@ -92,11 +90,11 @@ def test_a_reconstruction_counts_in_no_mean_over_generators(judged: ScoredEvalua
     assert (told.mean("auroc", "shipped"), told.minimum("auroc", "shipped")) == (0.9, 0.9)
 
 
-def test_figures_have_a_date_and_say_what_the_thresholds_are_from(judged: ScoredEvaluation) -> None:
+def test_an_evaluation_has_a_date_and_the_collection_of_the_thresholds(judged: ScoredEvaluation) -> None:
     assert judged.evaluation.made is not None and judged.evaluation.made.tzinfo is not None
     assert judged.evaluation.collection == UNNAMED  # the tiny detector's are nobody's
 
 
-def test_figures_of_before_there_were_seen_and_unseen_ones_are_read(judged: ScoredEvaluation) -> None:
+def test_older_evaluations_without_seen_images_can_be_read(judged: ScoredEvaluation) -> None:
     old = judged.evaluation.model_dump(mode="json", exclude={"made", "which", "left_out", "teachers", "parts", "apart"})
     assert Evaluation.model_validate(old).which == "unknown"

@@ -1,4 +1,4 @@
-"""Laws of a generator's figures."""
+"""Laws of the metrics of a generator."""
 
 import numpy as np
 import pytest
@@ -62,7 +62,7 @@ def test_one_class_alone_has_no_figures() -> None:
         measure_generator("painter", "shipped", REALS, np.empty(0), calibration=READ)
 
 
-def test_a_collection_of_reals_is_counted_in_each_delivery_where_it_could_be_read() -> None:
+def test_a_collection_of_reals_is_counted_in_each_perturbation_where_it_could_be_read() -> None:
     logits = {"shipped": np.array([3.0, 0.0, -3.0]), "jpeg-30": np.full(3, np.nan)}
     table = Logits(np.array(["photos"] * 3), np.zeros(3, int), logits, {})
     (row,) = measure_collections(table, ("shipped", "jpeg-30"), READ)
@@ -88,7 +88,7 @@ def test_each_part_of_a_source_has_its_figures_and_small_ones_are_counted_togeth
     }
 
 
-def test_a_source_whose_parts_are_all_small_is_told_as_a_whole_alone() -> None:
+def test_a_source_with_only_small_parts_is_reported_as_a_whole() -> None:
     table = Logits(
         np.array(["photos", "models", "models"]),
         np.array([0, 1, 1]),

@@ -29,7 +29,7 @@ def test_samples_become_rows_with_all_that_is_said_of_them_and_a_name_for_each_p
     assert set(table["fold"].to_pylist()) == {3} and table["artefact"].to_pylist()[:2] == ["", "reconstruction"]
 
 
-def test_an_image_is_one_whatever_its_deliveries_and_other_methods_are_no_part_of_it() -> None:
+def test_an_image_is_one_row_for_all_perturbations_and_other_methods_are_left_out() -> None:
     held = HeldOutLogits.of(heldout(methods={"linear": 0, "mole": 1}), "mole")
     assert len(held.facts["image"]) == sum(part.images for part in PARTS)
     assert list(held.main_deliveries) == ["shipped", "aligned", "native"] and held.folds == [0, 1, 2]
@@ -47,14 +47,14 @@ def test_a_picture_that_was_not_read_is_counted_and_belongs_to_no_class() -> Non
     assert held.of_class(0, "shipped").sum() == HeldOutLogits.of(heldout(), "mole").of_class(0, "shipped").sum() - 1
 
 
-def test_generators_and_collections_of_few_images_are_judged_together_and_every_image_once() -> None:
+def test_small_generators_and_collections_are_pooled_and_every_image_counts_once() -> None:
     held = HeldOutLogits.of(heldout(), "mole")
     fakes, reals = (sorted(set(held.name_N[held.of_class(label, "shipped")])) for label in (1, 0))
     assert fakes == ["flow", "gan", "poor", "style", f"tiny, 2 generators of fewer than {MIN_IMAGES} images"]
     assert reals == [f"2 collections of fewer than {MIN_IMAGES} images", "cameras", "paintings", "phones", "web"]
 
 
-def test_a_generator_of_two_collections_is_judged_in_each() -> None:
+def test_a_generator_of_two_collections_is_evaluated_in_each() -> None:
     held = HeldOutLogits.of(heldout(*PARTS, Part(1, 1, "gan", 0, collection="elsewhere")), "mole")
     assert {"gan (gan)", "gan (elsewhere)"} <= set(held.name_N) and "gan" not in held.name_N
 
@@ -71,7 +71,7 @@ def test_one_generator_of_few_images_keeps_its_name() -> None:
         (Part(3, 0, "other", 0), "fold 3 must hold out images of both classes"),
     ],
 )
-def test_a_split_of_which_no_figure_could_be_honest_is_refused_by_name(part: Part, told: str) -> None:
+def test_folds_that_would_bias_the_metrics_are_refused_by_name(part: Part, told: str) -> None:
     with pytest.raises(SettingsError, match=told):
         HeldOutLogits.of(heldout(*PARTS, part), "mole")
 
@@ -94,7 +94,7 @@ def test_logits_as_shipped_are_demanded() -> None:
         HeldOutLogits.of(heldout(deliveries={"aligned": 0}), "mole")
 
 
-def test_a_fold_that_was_not_read_in_a_judged_delivery_is_refused() -> None:
+def test_a_fold_without_logits_under_a_main_perturbation_is_refused() -> None:
     lost = [row for row in heldout().to_pylist() if (row["fold"], row["delivery"]) != (1, "native")]
     with pytest.raises(
         SettingsError, match="fold 1 must hold out images of both classes that were scored under shipped, al"
@@ -102,7 +102,7 @@ def test_a_fold_that_was_not_read_in_a_judged_delivery_is_refused() -> None:
         HeldOutLogits.of(pa.Table.from_pylist(lost, HELD_OUT), "mole")
 
 
-def test_methods_are_the_same_where_images_folds_and_judged_deliveries_are_whatever_the_logits() -> None:
+def test_methods_have_the_same_images_if_images_folds_and_main_perturbations_agree() -> None:
     table = heldout(methods={"linear": 0, "mole": 1})
     held = HeldOutLogits.of(table, "mole")
     assert held.has_same_images(HeldOutLogits.of(table, "linear")) and not held.has_same_images(

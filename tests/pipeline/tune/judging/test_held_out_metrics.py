@@ -1,4 +1,4 @@
-"""Laws of a method's figures."""
+"""Laws of the metrics of a method."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def test_figures_are_the_same_after_they_were_written() -> None:
     assert HeldOutMetrics.model_validate_json(unseen.model_dump_json()) == unseen
 
 
-def test_what_was_not_judged_is_refused_with_what_is_known() -> None:
+def test_what_was_not_evaluated_is_refused_with_what_is_known() -> None:
     unseen = measure_method(HeldOutLogits.of(heldout(), "mole"))
     assert unseen.mean("shipped", "sculpture") is None
     with pytest.raises(SettingsError, match="content 'sculpture' was not evaluated under 'shipped'.*'art'"):

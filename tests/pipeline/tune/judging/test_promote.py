@@ -1,4 +1,4 @@
-"""Laws of what a promotion judges on; the whole flow is walked in tests/jobs/test_walkthrough.py."""
+"""Laws of the images of a promotion; the whole flow is run in tests/jobs/test_walkthrough.py."""
 
 import io
 from pathlib import Path
@@ -53,14 +53,16 @@ def here(url: str) -> Description:
     return describe(registry.locate(url))
 
 
-def test_both_are_judged_on_test_images_of_either_that_neither_learned_from(place: tuple[Registry, str, str]) -> None:
+def test_both_are_evaluated_on_test_images_of_either_that_neither_was_trained_on(
+    place: tuple[Registry, str, str],
+) -> None:
     models, old, new = place
     both = [here(models.version(digest)) for digest in (new, old)]
     assert sorted(sample.uri for sample in unseen_samples(both)) == ["a.jpg", "d.jpg"]
     assert sorted(sample.uri for sample in unseen_samples(both[1:])) == ["a.jpg", "b.jpg"]
 
 
-def test_further_samples_that_taught_either_are_left_out(place: tuple[Registry, str, str]) -> None:
+def test_further_samples_that_either_was_trained_on_are_left_out(place: tuple[Registry, str, str]) -> None:
     models, old, _ = place
     given = [Sample("c.jpg", 0, "source"), Sample("a.jpg", 0, "source"), Sample("more.jpg", 1, "source")]
     chosen = unseen_samples([here(models.version(old))], given)
@@ -102,9 +104,7 @@ def child(place: Registry, folder: Path, *, seed: int, parent: str | None) -> st
     return place.add(made, {MANIFEST: manifest({"a": TEST, "b": TEST})})
 
 
-def test_a_first_candidate_is_held_against_what_it_says_it_came_from(
-    place: tuple[Registry, str, str], tmp_path: Path
-) -> None:
+def test_a_first_candidate_is_compared_with_its_parent(place: tuple[Registry, str, str], tmp_path: Path) -> None:
     models, old, _ = place
     candidate = version_of(models, child(models, tmp_path, seed=5, parent=old))
     other, told = comparison_target(asked(models, candidate.digest), models, candidate, None)

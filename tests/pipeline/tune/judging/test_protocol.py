@@ -65,9 +65,7 @@ def test_diffusion_sets_borrow_the_reals_that_the_authors_gave_them() -> None:
         assert {samples[place].source for place in fakes} == {folder}
 
 
-def test_a_copy_of_the_sets_is_scored_and_what_is_absent_and_another_view_are_told(
-    local_ray: None, tmp_path: Path
-) -> None:
+def test_sets_are_scored_and_absent_ones_and_another_view_are_logged(local_ray: None, tmp_path: Path) -> None:
     told: list[str] = []
     model = tiny_checkpoint(tmp_path / "model", preprocess=RESIZE)
     samples = gather([str(copy_of_the_sets(tmp_path / "test"))]).samples

@@ -110,13 +110,13 @@ def test_one_perturbation_alone_is_a_page_too(judged: ScoredEvaluation) -> None:
     assert Page(render(alone.evaluation, alone.samples, table)).tags.count("svg") == 6
 
 
-def test_the_page_has_its_date_its_conclusion_and_what_its_words_mean(judged: ScoredEvaluation, page: str) -> None:
+def test_the_page_has_a_date_a_conclusion_and_a_glossary(judged: ScoredEvaluation, page: str) -> None:
     assert judged.evaluation.made is not None and f"{judged.evaluation.made:%Y-%m-%d}" in page
     assert "of 18 real images are called generated" in page
     assert all(f"<dt>{term}</dt>" in page for term in GLOSSARY)
 
 
-def test_each_table_tells_seen_images_from_those_that_were_never_seen(judged: ScoredEvaluation) -> None:
+def test_each_table_separates_seen_from_unseen_images(judged: ScoredEvaluation) -> None:
     apart = judged.evaluation.model_copy(update={"which": "seen"})
     both = judged.evaluation.model_copy(update={"which": "unseen", "apart": apart})
     page = render(both, judged.samples, Logits.of(judged.samples, judged.scored, DELIVERIES))
@@ -128,5 +128,5 @@ def test_each_table_tells_seen_images_from_those_that_were_never_seen(judged: Sc
         )
 
 
-def test_a_version_that_keeps_no_list_of_what_taught_it_says_so(judged: ScoredEvaluation, page: str) -> None:
+def test_a_version_that_does_not_list_its_training_images_says_so(judged: ScoredEvaluation, page: str) -> None:
     assert "does not list its training images" in page

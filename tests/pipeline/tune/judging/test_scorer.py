@@ -1,4 +1,4 @@
-"""Laws of what a worker does with samples."""
+"""Laws of the scorer."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_checkpoint(tmp_path_factory.mktemp("model"))
 
 
-def test_a_logit_is_that_of_the_delivered_picture_in_the_detectors_own_view(
+def test_a_logit_is_that_of_the_perturbed_picture_in_the_detectors_own_view(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inference, "faster", lambda _: "float32")  # whichever precision is faster here
@@ -42,7 +42,7 @@ def test_a_logit_is_that_of_the_delivered_picture_in_the_detectors_own_view(
     assert np.ptp(wanted) > 1e-3, "pictures that differ"
 
 
-def test_every_fault_is_a_row_in_every_delivery_and_none_is_lost(model: Path, tmp_path: Path) -> None:
+def test_every_fault_is_a_row_in_every_perturbation_and_none_is_lost(model: Path, tmp_path: Path) -> None:
     samples = []
     for name, data in faulty().items():
         (tmp_path / name).write_bytes(data)

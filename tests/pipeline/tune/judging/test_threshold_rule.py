@@ -1,4 +1,4 @@
-"""Laws of the thresholds' rule."""
+"""Laws of the threshold rule."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def test_equal_logits_are_all_above_or_all_below() -> None:
     assert weighted_threshold(np.zeros(10), np.array(["a"] * 10), 0.5) > 0
 
 
-def test_the_threshold_holds_in_the_worst_delivery() -> None:
+def test_the_threshold_holds_in_the_worst_perturbation() -> None:
     reals, _ = world(1, 10)
     both = HeldOutReals(np.stack([reals.logit_DR[0], reals.logit_DR[0] + 2]), reals.name_R, reals.fold_R)
     assert both.threshold(0.02) == pytest.approx(reals.threshold(0.02) + 2, abs=1e-5)

@@ -1,4 +1,4 @@
-"""Laws of the thresholds: they never speak against the evidence, and carry the name of what they were measured on."""
+"""Laws of the thresholds: they never contradict the evidence, and carry the name of their collection."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ LOGITS = np.linspace(-12, 12, 4_801)
 
 @pytest.mark.parametrize("bounds", [(-1.0, 2.0), (1.5, 2.0), (-4.0, -2.0), (0.4, 0.4)])
 @pytest.mark.parametrize("bias", [-0.5, 0.0, 0.5])
-def test_no_real_image_is_likelier_generated_than_before_it_was_looked_at_and_no_generated_one_less_likely(
+def test_a_verdict_of_real_lowers_the_probability_below_the_prevalence_and_generated_raises_it(
     bounds: tuple[float, float], bias: float
 ) -> None:
     read = calibration_at(REALS, bounds, (1.7, bias), collection="photographs")
@@ -36,7 +36,7 @@ def test_bounds_that_agree_with_the_evidence_stay_and_the_rate_is_that_at_the_th
     assert low < (REALS >= 2.0).mean() < high
 
 
-def test_thresholds_are_told_with_their_interval_their_images_and_whose_they_are() -> None:
+def test_thresholds_are_described_with_interval_images_and_collection() -> None:
     words = threshold_text(calibration_at(REALS, (-1.0, 2.0), (1.0, 0.0), collection="my archive"))
     assert "400 real images" in words and "my archive" in words and "other images may differ considerably" in words
     assert UNNAMED in threshold_text(

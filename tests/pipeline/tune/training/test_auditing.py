@@ -31,7 +31,7 @@ def test_files_that_give_the_classes_away_are_refused_accepted_or_aligned_as_the
     assert chosen is not None and {form.format for form in chosen.forms} == {"jpeg"}
 
 
-def test_what_was_found_is_told(tmp_path: Path) -> None:
+def test_the_result_is_logged(tmp_path: Path) -> None:
     said: list[str] = []
     assert choose_aligner(recipe(), collection(tmp_path, "jpeg"), said.append) is None
     assert said[0].startswith("audit of the training split: ")

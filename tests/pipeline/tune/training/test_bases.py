@@ -1,4 +1,4 @@
-"""Laws of what a training begins from: a checkpoint that is there, or one on a tower that a registry keeps for it."""
+"""Laws of the base of a training: an existing checkpoint, or one created on a tower."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Laws of the folds; what they give is in tests/jobs/test_crossvalidate.py."""
+"""Laws of the folds; their results are in tests/jobs/test_crossvalidate.py."""
 
 from collections import Counter
 
@@ -37,7 +37,7 @@ def test_a_fold_holds_its_collections_out_and_trains_on_nothing_that_is_near_the
     assert own.survey["digest"].to_pylist() == ["0", "1", "2", "3", "4", "5", "6", "7", "8"]
 
 
-def test_what_decides_when_to_stop_is_neither_trained_on_nor_judged() -> None:
+def test_validation_samples_are_neither_trained_on_nor_tested() -> None:
     own = fold_split(gathered(SAMPLES), ["attic"], recipe(hold_out=("h1",)))
     assert {sample.uri for sample in own.of(VALIDATION)} == {"h1", "h3"}
     assert {sample.uri for sample in own.of(TRAIN)} == {"h0", "h2"}

@@ -101,7 +101,7 @@ def test_the_same_recipe_gives_the_same_weights_and_a_run_that_was_killed_ends_t
     assert [entry["step"] for entry in history(killed.task.run)] == [0, 4, 8]
 
 
-def test_what_a_fold_held_out_is_scored_as_the_detector_scores_an_image_in_each_delivery(
+def test_held_out_images_are_scored_as_the_detector_scores_them_under_each_perturbation(
     prepared: Callable[..., TrainingRun], collection: Collection
 ) -> None:
     run = prepared("scored")
@@ -117,7 +117,7 @@ def test_what_a_fold_held_out_is_scored_as_the_detector_scores_an_image_in_each_
     assert told[0]["losses"] == [] and len(told[-1]["losses"]) == 4
 
 
-def test_a_fold_that_is_done_is_not_done_again_and_scores_one_delivery_more_where_that_is_asked_for(
+def test_a_finished_fold_is_not_repeated_but_scores_a_further_perturbation_if_requested(
     prepared: Callable[..., TrainingRun],
 ) -> None:
     run = prepared("done")
@@ -129,7 +129,7 @@ def test_a_fold_that_is_done_is_not_done_again_and_scores_one_delivery_more_wher
     assert folded(run) == found
 
 
-def test_without_epochs_the_head_alone_is_fitted_and_only_what_it_reads_is_kept(
+def test_without_epochs_only_the_head_is_fitted_and_only_features_are_cached(
     prepared: Callable[..., TrainingRun], folder: Path
 ) -> None:
     prepared("whole")
@@ -162,7 +162,7 @@ def test_experts_are_trained_apart_and_then_weighed_by_the_router(prepared: Call
     assert not gamma.any()
 
 
-def test_what_is_kept_is_never_made_again(
+def test_cached_views_are_never_computed_again(
     prepared: Callable[..., TrainingRun], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = prepared("once")

@@ -157,7 +157,7 @@ def test_a_stage_that_is_restored_goes_on_as_if_nothing_had_happened(tmp_path: P
     assert all(torch.equal(tensor, other.merged_state()[name]) for name, tensor in one.merged_state().items())
 
 
-def test_two_deliveries_of_an_image_are_drawn_together_by_consistency() -> None:
+def test_consistency_draws_the_logits_of_two_variants_together() -> None:
     torch.manual_seed(2)
     token_BTD, label_B = torch.randn(4, 50, 64), torch.tensor([0.0, 0.0, 1.0, 1.0])
 

@@ -17,7 +17,7 @@ def task(tiny: Path) -> Task:
     return replace(task_for(tiny), labels=(0, 0, 1, 1), sources=("photos", "photos", "made", "other"))
 
 
-def test_a_generator_is_held_against_all_reals_by_the_mean_of_each_images_views(task: Task) -> None:
+def test_a_generator_is_compared_with_all_reals_by_the_mean_of_each_images_views(task: Task) -> None:
     place_V = np.array([0, 0, 1, 1, 2, 2, 3, 3, PADDING])
     logit_V = np.array([0, 4, 1, 3, 9, -3, 0, 0, 99], np.float32)  # means 2, 2, 3, 0
     assert auroc_by_generator(task, place_V, logit_V) == {"made": 1.0, "other": 0.0}
@@ -28,7 +28,7 @@ def test_without_reals_nothing_is_scored(task: Task) -> None:
     assert auroc_by_generator(alone, np.array([0]), np.array([1], np.float32)) == {}
 
 
-def test_those_who_are_held_out_decide_and_without_them_all(task: Task) -> None:
+def test_held_out_generators_decide_or_all_without_them(task: Task) -> None:
     assert mean_score(task, {"made": 0.7, "other": 0.9}) == pytest.approx(0.8)
     assert mean_score(
         replace(task, stopping_generators=("other", "photos")), {"made": 0.7, "other": 0.9}

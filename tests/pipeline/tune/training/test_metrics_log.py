@@ -34,7 +34,7 @@ def leave(run: Path, told: dict[str, Any]) -> None:
     (run / "metrics" / f"{told['epoch']:05}.json").write_text(json.dumps(told))
 
 
-def test_each_epoch_is_told_once_and_what_an_earlier_run_told_is_not_told_again(tmp_path: Path) -> None:
+def test_each_epoch_is_logged_once_and_epochs_of_an_earlier_run_are_not_logged_again(tmp_path: Path) -> None:
     leave(tmp_path, epoch(1))
     said: list[str] = []
     with logging_epochs(str(tmp_path), said.append):
@@ -52,7 +52,7 @@ def test_a_line_names_the_generator_that_is_worst() -> None:
     assert "warm-up" in epoch_line(epoch(1, loss=None, losses=[]))
 
 
-def test_the_choice_between_old_and_new_adapters_is_told_too() -> None:
+def test_the_interpolation_of_adapters_is_logged_too() -> None:
     assert "0.5: 0.910" in epoch_line({"epoch": MIXING, "shares": {"0.0": 0.9, "0.5": 0.91}})
 
 

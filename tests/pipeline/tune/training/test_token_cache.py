@@ -1,4 +1,4 @@
-"""Laws of the tokens that are kept."""
+"""Laws of the token cache."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Laws of distributed training, on Ray Train itself: the curve is the same whoever trains and whoever dies."""
+"""Laws of distributed training on Ray Train: the curve is the same on any number of workers and after failures."""
 
 import os
 import signal

@@ -34,7 +34,7 @@ def cached(task: Task, folder: Path, pixels: np.ndarray, cuts: list[int]) -> Tok
 
 
 @pytest.mark.parametrize("bfloat16", [False, True])
-def test_a_view_gives_the_same_to_the_bit_in_whatever_company(
+def test_the_output_for_a_view_does_not_depend_on_its_batch(
     tiny: Path, tmp_path: Path, pixels: np.ndarray, bfloat16: bool
 ) -> None:
     task = replace(task_for(tiny), bfloat16=bfloat16)
@@ -43,9 +43,7 @@ def test_a_view_gives_the_same_to_the_bit_in_whatever_company(
     assert one.tokens(KEYS).dtype == (torch.bfloat16 if bfloat16 else torch.float32)
 
 
-def test_what_is_kept_is_what_the_detector_computes_before_any_expert_moves(
-    tiny: Path, tmp_path: Path, pixels: np.ndarray
-) -> None:
+def test_cached_tokens_are_those_that_the_detector_computes(tiny: Path, tmp_path: Path, pixels: np.ndarray) -> None:
     task = task_for(tiny)
     found, detector = cached(task, tmp_path / "one", pixels, []), fresh_detector(task)
     with torch.no_grad():
@@ -54,7 +52,7 @@ def test_what_is_kept_is_what_the_detector_computes_before_any_expert_moves(
     assert torch.allclose(found.features(KEYS), detector.feature(token_BTD)[0], atol=1e-5)
 
 
-def test_without_experts_only_what_is_read_is_kept(tiny: Path, tmp_path: Path, pixels: np.ndarray) -> None:
+def test_without_experts_only_features_are_cached(tiny: Path, tmp_path: Path, pixels: np.ndarray) -> None:
     plain = DetectorConfig(reads=(2, 3), pooling=("class", "mean"), shared_rank=0, expert_ranks=())
     found = cached(replace(task_for(tiny), detector=plain), tmp_path / "one", pixels, [])
     assert found.features(KEYS).shape == (len(KEYS), 4 * SHAPE.width)
@@ -78,7 +76,7 @@ def test_detectors_of_one_tower_share_a_pass_and_each_gets_what_it_gets_alone(
         assert torch.equal(found.features(KEYS), one.features(KEYS))
 
 
-def test_what_one_of_the_folders_has_already_is_not_written_there_again(
+def test_a_view_that_is_cached_in_one_folder_is_not_written_there_again(
     tiny: Path, tmp_path: Path, pixels: np.ndarray
 ) -> None:
     cached(task_for(tiny), tmp_path / "one", pixels, [])
