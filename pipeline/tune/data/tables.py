@@ -15,7 +15,7 @@ from pipeline.tune.data.source_options import DEFAULT_OPTIONS, SourceOptions
 
 ENDINGS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 PLACES = ("uri", "path", "url")
-COLUMNS = "uri (or path), label, generator; group, source, kind, offset and length may stand beside them"
+COLUMNS = "uri (or path), label, generator; optionally group, source, kind, offset and length"
 
 
 def is_table(url: str) -> bool:

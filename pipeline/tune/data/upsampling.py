@@ -48,7 +48,7 @@ def open_upsampler(name: str, device: str = "cpu") -> Reconstructor:
 
     Args:
         name: `resample` for Pillow's filters, `realesrgan`, `realesrgan-anime` or `realesrgan-video` for a net of the
-            package, or the path of any other ncnn `.param` file whose `.bin` lies beside it.
+            package, or the path of any other ncnn `.param` file with its `.bin` in the same folder.
         device: ignored; all upsamplers run on the CPU.
 
     Raises:

@@ -74,7 +74,7 @@ class PairAuroc(_Metrics):
     Attributes:
         source: of the photographs.
         artefact: what the photographs were passed through.
-        delivery: what was done to both first.
+        delivery: name of the perturbation.
         pairs: number of pairs.
         auroc: probability that a made image scores above a photograph.
         interval: 95 %, Newcombe's.

@@ -235,7 +235,7 @@ def check_folds(collection: Collection, settings: CrossvalidateSettings) -> None
 def train_folds(
     folds: Sequence[Fold], runs: Sequence[TrainingRun], parallel: int, device: str, log: Log
 ) -> Iterator[FoldResult]:
-    """Run the trainings, so many in parallel, and yield their results in order."""
+    """Run the trainings, `parallel` at a time, and yield their results in order."""
     remote = ray.remote(workers.train_fold).options(num_cpus=1, num_gpus=1 if device == "cuda" else 0)
     started: list[ray.ObjectRef[FoldResult]] = []
     ticker = Ticker.shown()

@@ -250,7 +250,7 @@ class Learner:
         Raises:
             ModelError: it does not fit the detector.
         """
-        put(self.detector, dict(state), "what was learned before")
+        put(self.detector, dict(state), "the training checkpoint")
 
     def save(self, folder: Path) -> None:
         """Write everything from which a later process can resume exactly."""

@@ -35,7 +35,7 @@ class TrainingRun:
         plan: which samples each step uses.
         training: training samples and preprocessing.
         validation: validation samples and preprocessing.
-        cached: the views in the token cache; None where views are made anew for every epoch.
+        cached: the views in the token cache; None if views are made again in every epoch.
         test_views: keys of the test split's views by perturbation, ordered by sample, then view.
     """
 
