@@ -98,7 +98,7 @@ model: setup
 	  $(BIN)/mole-scan train promote --registry $(MODEL)/models --candidate $$version --base embedded \
 	  --false-positives 0.03 --found-drop 1 && \
 	  cd $(MODEL)/models/versions/$$version && cp config.json adapters.safetensors tower.safetensors rates.json $(CURDIR)/mole/embedded/ && \
-	  $(CURDIR)/$(BIN)/python -c 'import sys; from pipeline.tune.data.manifest import movable; sys.stdout.buffer.write(movable(open("manifest.parquet", "rb").read()))' \
+	  $(CURDIR)/$(BIN)/python -c 'import sys; from pipeline.tune.data.manifest import portable; sys.stdout.buffer.write(portable(open("manifest.parquet", "rb").read()))' \
 	    > $(CURDIR)/mole/embedded/manifest.parquet
 
 clean:

@@ -19,9 +19,9 @@ from mole.model.detector import MoLE
 from mole.tower.vit import normalise
 from pipeline import registry
 from pipeline.tune.training.learner import Learner
-from pipeline.tune.training.task import Course, Stage
+from pipeline.tune.training.task import Schedule, Stage
 
-COURSE = Course(0, 1000, (Stage("all", 1),), penalty=1e-2, head_rate=1e-4, expert_rate=1e-4, decay=0.0, patience=1)
+SCHEDULE = Schedule(0, 1000, (Stage("all", 1),), penalty=1e-2, head_rate=1e-4, expert_rate=1e-4, decay=0.0, patience=1)
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
     arguments = parser.parse_args()
     found = describe(registry.locate(arguments.model))
     dtype = getattr(torch, arguments.precision)
-    learner = Learner(MoLE(tower_of(found).to(dtype), found.config.detector), found.preprocess, COURSE)
+    learner = Learner(MoLE(tower_of(found).to(dtype), found.config.detector), found.preprocess, SCHEDULE)
     size = found.preprocess.size
     pixels = torch.randint(0, 256, (arguments.batch, 3, size, size), dtype=torch.uint8)
     label = (torch.arange(arguments.batch) % 2).float()
@@ -43,7 +43,7 @@ def main() -> None:
         for name, taken in seconds.items():
             begun = time.perf_counter()
             if name == "step":
-                learner.learn(learner.tokens(pixels), label)
+                learner.train_step(learner.tokens(pixels), label)
             else:
                 with torch.inference_mode():
                     learner.detector(normalise(pixels, found.preprocess).to(dtype))

@@ -1,4 +1,4 @@
-"""Audit: say whether labelled images are fair to train on, and what gives the classes away if they are not."""
+"""Audit: check whether file properties of labelled images give the classes away."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
@@ -12,10 +12,10 @@ from rich.table import Table
 from pipeline.runtime import cluster
 from pipeline.telemetry.terminal import ProgressDisplay, command, results
 from pipeline.tune.data.audit import Audit, Distribution, Verdict, verdict_of
-from pipeline.tune.data.fairness import AuditSettings, inspect
+from pipeline.tune.data.audit_flow import AuditSettings, audit_samples
 
 NOT_FAIR = 1
-"""The files alone give the classes away."""
+"""Exit code: file properties alone give the classes away."""
 
 
 @command
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     settings = AuditSettings.from_command_line(arguments)
     cluster.quiet(logs=settings.ray_logs)
     with ProgressDisplay("audit") as progress:
-        found = inspect(settings, progress.log)
+        found = audit_samples(settings, progress.log)
     verdict = verdict_of(found, settings.most_leak)
     if settings.json_summary:
         print(json.dumps(found.model_dump() | {"verdict": verdict.model_dump()}))
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
 
 
 def show(found: Audit, verdict: Verdict, console: Console) -> None:
-    """Print the files of each class and source, what tells them apart, what was left out, and the verdict."""
+    """Print the file properties of each class and source, the AUCs, exclusions, duplicates, and the verdict."""
     table = Table(box=None, pad_edge=False)
     for name in ("class", "source", "images", "format", "quality", "width", "height", "bytes/pixel", "exif"):
         table.add_column(name, justify="left" if name in {"class", "source", "format"} else "right")
@@ -54,7 +54,7 @@ def show(found: Audit, verdict: Verdict, console: Console) -> None:
     copies = found.copies
     console.print(
         f"near duplicates: {copies.samples:,} images in {copies.groups:,} groups, across classes "
-        f"{copies.across_classes:,}, sources {copies.across_sources:,}, places {copies.across_splits:,}",
+        f"{copies.across_classes:,}, sources {copies.across_sources:,}, inputs {copies.across_splits:,}",
         highlight=False,
         soft_wrap=True,
     )
@@ -63,11 +63,11 @@ def show(found: Audit, verdict: Verdict, console: Console) -> None:
 
 
 def row_of(distribution: Distribution) -> list[str]:
-    """Write a distribution as a row: shares by how common they are, numbers as 10, 50 and 90 %."""
+    """Format a distribution as a row: shares by frequency, numbers by their 10, 50 and 90 % quantiles."""
     formats = " ".join(f"{name} {share:.0%}" for name, share in distribution.shares["format"].items())
 
     def cut(name: str, form: str = ".0f") -> str:
-        """Write what 10, 50 and 90 % lie under."""
+        """Format the 10, 50 and 90 % quantiles."""
         return "-".join(format(value, form) for value in distribution.quantiles.get(name, ())) or "none"
 
     return [

@@ -1,4 +1,4 @@
-"""Calibrate: set a version's thresholds by real images of your own, and put it into a registry as a new version."""
+"""Calibrate: set the thresholds of a version from your own real images, and add it to a registry as a new version."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
@@ -15,7 +15,7 @@ from mole.measuring.metrics import Rate
 from pipeline.runtime import cluster
 from pipeline.runtime.invocation import command_for
 from pipeline.telemetry.terminal import ProgressDisplay, command, results
-from pipeline.tune.judging.calibrate import Calibrated, CalibrateSettings, calibrate
+from pipeline.tune.judging.calibrate import CalibrateSettings, CalibrationResult, calibrate
 
 
 @command
@@ -38,19 +38,19 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def show(made: Calibrated, settings: CalibrateSettings) -> None:
-    """Print both readings of the logits side by side, what each calls these images, and what may come next."""
+def show(made: CalibrationResult, settings: CalibrateSettings) -> None:
+    """Print the old and the new calibration, their false-positive rates on these images, and the next command."""
     console = results()
     table = Table("", "before", "after", box=None, pad_edge=False)
     both = made.before, made.after
-    table.add_row("measured on", *(str(reading.collection) for reading in both))
+    table.add_row("set on", *(str(reading.collection) for reading in both))
     table.add_row("generated from logit", *(f"{reading.generated_above:.3f}" for reading in both))
     for prevalence in (EVEN, PREVALENCE):
         chances = [at(reading, prevalence) for reading in both]
         table.add_row(f"  probability at prevalence {prevalence:g}", *chances)
     table.add_row("real below logit", *(f"{reading.real_below:.3f}" for reading in both))
     rates = made.called_before, made.called_after
-    table.add_row("of these reals called generated", *(f"{rate.hits:,} of {rate.images:,}" for rate in rates))
+    table.add_row("these images called generated", *(f"{rate.hits:,} of {rate.images:,}" for rate in rates))
     table.add_row("  share, 95 % interval", *map(interval, rates))
     console.print(table)
     console.print(f"version: {made.version} (weights of {made.parent})", highlight=False, soft_wrap=True)
@@ -59,12 +59,12 @@ def show(made: Calibrated, settings: CalibrateSettings) -> None:
 
 
 def at(reading: Calibration, prevalence: float) -> str:
-    """Write the probability at the threshold."""
+    """Format the probability at the threshold."""
     return f"{float(reading.probability(np.array([reading.generated_above]), prevalence)[0]):.3f}"
 
 
 def interval(rate: Rate) -> str:
-    """Write a share with its exact interval."""
+    """Format a share with its exact interval."""
     return f"{rate.share:.2%} ({rate.low:.2%} to {rate.high:.2%})"
 
 

@@ -1,4 +1,4 @@
-"""Crossvalidate: compare variations of a recipe on collections that no training of theirs saw."""
+"""Crossvalidate: compare variations of a recipe on collections held out from training."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
@@ -9,11 +9,11 @@ from rich.table import Table
 
 from pipeline.runtime import cluster
 from pipeline.telemetry.terminal import ProgressDisplay, command, results
-from pipeline.tune.judging.held import JUDGED
-from pipeline.tune.judging.ladder import Ladder
+from pipeline.tune.judging.comparison import MethodComparison
+from pipeline.tune.judging.held_out import MAIN_DELIVERIES
+from pipeline.tune.judging.held_out_metrics import HeldOutMetrics
 from pipeline.tune.judging.perturbation import SHIPPED
-from pipeline.tune.judging.unseen import Unseen
-from pipeline.tune.training.crossvalidate import TOLD, crossvalidate
+from pipeline.tune.training.crossvalidate import CARDS, crossvalidate
 from pipeline.tune.training.settings import CrossvalidateSettings
 
 
@@ -27,32 +27,32 @@ def main(arguments: list[str]) -> int:
     settings = CrossvalidateSettings.from_command_line(arguments)
     cluster.quiet(logs=settings.ray_logs)
     with ProgressDisplay("crossvalidate") as progress:
-        ladder = crossvalidate(settings, progress.log)
+        comparison = crossvalidate(settings, progress.log)
     if settings.json_summary:
-        print(ladder.model_dump_json())
+        print(comparison.model_dump_json())
     else:
-        results().print(table(ladder))
-        results().print(f"all of it: {settings.output / TOLD}", highlight=False, soft_wrap=True)
+        results().print(table(comparison))
+        results().print(f"full report: {settings.output / CARDS}", highlight=False, soft_wrap=True)
     return 0
 
 
-def table(ladder: Ladder) -> Table:
-    """Lay out what each method does on collections that it never saw."""
+def table(comparison: MethodComparison) -> Table:
+    """Format the metrics of each method on held-out collections."""
     shown = Table(
-        title="collections never trained on", caption="AUROC: mean over generators / lowest; calls: as shipped"
+        title="held-out collections", caption="AUROC: mean over generators / lowest; verdicts: without perturbation"
     )
-    for column in ("method", *(f"AUROC {name}" for name in JUDGED), "reals called generated", "fakes found"):
+    for column in ("method", *(f"AUROC {name}" for name in MAIN_DELIVERIES), "reals called generated", "fakes found"):
         shown.add_column(column, justify="left" if column == "method" else "right")
-    for name, unseen in ladder.methods.items():
-        called = unseen.called(SHIPPED)
-        areas = [area(unseen, delivery) for delivery in JUDGED]
+    for name, metrics in comparison.methods.items():
+        called = metrics.verdicts_of(SHIPPED)
+        areas = [area(metrics, delivery) for delivery in MAIN_DELIVERIES]
         shown.add_row(name, *areas, f"{called.alarms.share:.1%}", f"{called.found.share:.1%}")
     return shown
 
 
-def area(unseen: Unseen, delivery: str) -> str:
-    """Write the mean AUROC over generators in a delivery, and the lowest."""
-    mean = unseen.mean(delivery)
+def area(metrics: HeldOutMetrics, delivery: str) -> str:
+    """Format the mean AUROC over generators under a perturbation, and the lowest."""
+    mean = metrics.mean(delivery)
     return "" if mean is None else f"{mean.auroc:.3f} / {mean.lowest:.3f}"
 
 

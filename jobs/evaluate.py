@@ -1,4 +1,4 @@
-"""Evaluate: measure a detector on labelled images, generator by generator, and write a report."""
+"""Evaluate: measure a detector on labelled images, per generator, and write a report."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
@@ -12,8 +12,8 @@ from pipeline.runtime import cluster
 from pipeline.telemetry.terminal import ProgressDisplay, command, results
 from pipeline.tune.judging.benchmark import EvaluateSettings, measure
 from pipeline.tune.judging.conclusion import conclusion
-from pipeline.tune.judging.evaluation import WORDS, Evaluation
-from pipeline.tune.judging.judgement import Figures, Part
+from pipeline.tune.judging.evaluation import SEEN_LABELS, Evaluation
+from pipeline.tune.judging.generator_metrics import GeneratorMetrics, PartMetrics
 from pipeline.tune.judging.logits import OVERALL
 from pipeline.tune.judging.protocol import PRINTED, SETS, Protocol
 
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
 
 
 def show(evaluation: Evaluation, console: Console) -> None:
-    """Print what the version never saw, what taught it apart from that where it was asked for, and the conclusion."""
+    """Print the metrics on unseen images, those on training images if requested, and the conclusion."""
     for found in (evaluation, evaluation.apart):
         if found is not None:
             show_figures(found, console)
@@ -48,11 +48,11 @@ def show(evaluation: Evaluation, console: Console) -> None:
 
 
 def show_figures(evaluation: Evaluation, console: Console) -> None:
-    """Print each generator in each delivery, its parts, the mean and the minimum, and what the reals are called."""
-    title = f"{evaluation.samples:,} images, {WORDS[evaluation.which]}"
+    """Print the metrics of each generator and its parts under each perturbation, means, minima and real images."""
+    title = f"{evaluation.samples:,} images, {SEEN_LABELS[evaluation.which]}"
     table = Table(box=None, pad_edge=False, title=title, title_justify="left")
-    for name in ("generator", "delivery", "fakes", "reals", "AUROC", "95 %", "AP", "found", "false positives"):
-        table.add_column(name, justify="left" if name in {"generator", "delivery"} else "right")
+    for name in ("generator", "perturbation", "fakes", "reals", "AUROC", "95 %", "AP", "found", "false positives"):
+        table.add_column(name, justify="left" if name in {"generator", "perturbation"} else "right")
     for row in (*evaluation.rows, *evaluation.overall):
         table.add_row(*cells(row), style="bold" if row.generator == OVERALL else None)
         for part in evaluation.parts:
@@ -63,22 +63,26 @@ def show_figures(evaluation: Evaluation, console: Console) -> None:
         areas = f"AUROC {evaluation.mean('auroc', delivery):.3f}, lowest {evaluation.minimum('auroc', delivery):.3f}"
         means = evaluation.mean("average_precision", delivery), evaluation.minimum("average_precision", delivery)
         console.print(f"{delivery}, mean over generators: {areas}; AP {means[0]:.3f}, lowest {means[1]:.3f}")
-    for cell in evaluation.figures(OVERALL, evaluation.deliveries[0]).detection:
-        word = f"{cell.found.share:.1%}" if cell.found else f"refused, it takes {cell.needed:,} reals"
-        console.print(f"found at a false-positive rate of {cell.allowed:g} on these reals: {word}", highlight=False)
+    for cell in evaluation.metrics(OVERALL, evaluation.deliveries[0]).detection:
+        value = f"{cell.found.share:.1%}" if cell.found else f"not measured, needs {cell.needed:,} real images"
+        console.print(
+            f"found at a false-positive rate of {cell.allowed:g} on these real images: {value}", highlight=False
+        )
     for reals in evaluation.reals:
         if reals.delivery == evaluation.deliveries[0]:
-            told = f"{reals.source}, real: {reals.alarms.hits:,} of {reals.alarms.images:,} called generated"
-            console.print(f"{told}, {reals.unsure.hits:,} unsure", highlight=False, markup=False)
+            line = f"{reals.source}, real: {reals.alarms.hits:,} of {reals.alarms.images:,} called generated"
+            console.print(f"{line}, {reals.unsure.hits:,} unsure", highlight=False, markup=False)
     left = ", ".join(f"{count:,} {status}" for status, count in evaluation.excluded.items())
-    seen = f"; {evaluation.left_out:,} that taught the version" if evaluation.left_out else ""
+    seen = f"; {evaluation.left_out:,} training images of the version" if evaluation.left_out else ""
     console.print(f"left out: {left or 'nothing'}{seen}", highlight=False)
     if evaluation.unjudged:
-        console.print(f"not judged, since a class could not be read: {', '.join(evaluation.unjudged)}", markup=False)
+        console.print(
+            f"not evaluated, because a class could not be read: {', '.join(evaluation.unjudged)}", markup=False
+        )
 
 
-def cells(row: Figures) -> list[str]:
-    """Write a generator's figures."""
+def cells(row: GeneratorMetrics) -> list[str]:
+    """Format the metrics of a generator."""
     low, high = row.auroc_interval
     return [
         f"{row.generator} (reconstructions)" if row.reconstruction else row.generator,
@@ -93,15 +97,15 @@ def cells(row: Figures) -> list[str]:
     ]
 
 
-def part_cells(part: Part) -> list[str]:
-    """Write the figures of one of several generators or classes of a source."""
+def part_cells(part: PartMetrics) -> list[str]:
+    """Format the metrics of one of several generators or classes of a source."""
     low, high = part.auroc_interval
     area = [f"{part.auroc:.3f}", f"{low:.3f}-{high:.3f}"]
     return [f"  {part.part}", part.delivery, f"{part.fakes:,}", "", *area, "", f"{part.found.share:.1%}", ""]
 
 
 def show_protocol(found: Protocol, console: Console) -> None:
-    """Print the paper's table, set by set, with ours beside it."""
+    """Print the paper's table with the results of this model."""
     table = Table(box=None, pad_edge=False, title="average precision, %", title_justify="left")
     for name in ("set", *PRINTED, "this model", "accuracy", "images"):
         table.add_column(name, justify="left" if name == "set" else "right")
@@ -123,7 +127,7 @@ def show_protocol(found: Protocol, console: Console) -> None:
     table.add_row("mean", *means, *ours, style="bold")
     console.print(table)
     if found.absent:
-        console.print(f"absent: {', '.join(found.absent)}; the mean is over the sets that are there", highlight=False)
+        console.print(f"absent: {', '.join(found.absent)}; the mean is over the other sets", highlight=False)
     for line in (found.note, f"{found.excluded:,} images could not be read" if found.excluded else ""):
         if line:
             console.print(line, highlight=False)

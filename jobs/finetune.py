@@ -1,4 +1,4 @@
-"""Finetune: train a detector on labelled images and put it, calibrated and measured, into a registry."""
+"""Finetune: train a detector on labelled images, calibrate and evaluate it, and add it to a registry."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
@@ -14,7 +14,7 @@ from pipeline.runtime import cluster
 from pipeline.runtime.invocation import command_for
 from pipeline.telemetry.terminal import ProgressDisplay, command, results
 from pipeline.tune.judging.conclusion import conclusion
-from pipeline.tune.training.finetune import MEASURED, Outcome, finetune
+from pipeline.tune.training.finetune import EVALUATED, FinetuneResult, finetune
 from pipeline.tune.training.settings import FinetuneSettings
 
 
@@ -38,25 +38,26 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def show(outcome: Outcome, settings: FinetuneSettings) -> None:
-    """Print what the version does on images that nothing was fitted to, where it is, and what may come next."""
+def show(outcome: FinetuneResult, settings: FinetuneSettings) -> None:
+    """Print the evaluation of the version, its location, and the next command."""
     console = results()
     if outcome.evaluation:
         called = "called generated, shipped"
-        table = Table("test images, never seen", "fakes", "reals", *(f"AUROC {name}" for name in MEASURED), called)
+        table = Table("held-out test images", "fakes", "reals", *(f"AUROC {name}" for name in EVALUATED), called)
         for name in outcome.evaluation.generators:
-            rows = [outcome.evaluation.figures(name, delivery) for delivery in MEASURED]
+            rows = [outcome.evaluation.metrics(name, delivery) for delivery in EVALUATED]
             title = f"{name} (reconstructions)" if rows[0].reconstruction else name
             areas = [f"{row.auroc:.3f}" for row in rows]
             table.add_row(title, str(rows[0].fakes), str(rows[0].reals), *areas, share(rows[0].found))
         for reals in outcome.evaluation.reals:
-            if reals.delivery == MEASURED[0]:
+            if reals.delivery == EVALUATED[0]:
                 table.add_row(f"{reals.source}, real", "", str(reals.alarms.images), "", "", share(reals.alarms))
         console.print(table)
         console.print(conclusion(outcome.evaluation), highlight=False, soft_wrap=True, markup=False)
     else:
         console.print(
-            "the test split lacks a class, so nothing was measured; evaluate it on other images", soft_wrap=True
+            "the test split lacks a class, so the version was not evaluated; evaluate it on other images",
+            soft_wrap=True,
         )
     console.print(f"version: {outcome.version} ({outcome.epochs} epochs)", highlight=False, soft_wrap=True)
     command = f"{command_for('promote')} --registry {settings.registry} --candidate {outcome.digest}"
@@ -64,7 +65,7 @@ def show(outcome: Outcome, settings: FinetuneSettings) -> None:
 
 
 def share(rate: Rate) -> str:
-    """Write a share with its exact interval."""
+    """Format a share with its exact interval."""
     return f"{rate.share:.0%} ({rate.low:.0%} to {rate.high:.0%})"
 
 

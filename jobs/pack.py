@@ -1,4 +1,4 @@
-"""Pack: bring a tower to a wanted size and say how far its embeddings moved."""
+"""Pack: quantise a tower to a target file size, and measure the change of its embeddings."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> int:
     """
     settings = PackSettings.from_command_line(arguments)
     samples = read_manifest(settings.manifest)
-    calibration, photographs = packing.choose(
+    calibration, photographs = packing.split_samples(
         samples, images=settings.images, held_out=settings.held_out, seed=settings.seed
     )
     scale = packing.pack_tower(
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
             print(
                 f"{name} on {len(photographs)} {settings.held_out} images, {moved.view}: "
                 f"cosine mean {cosine_N.mean():.5f}, lowest {cosine_N.min():.5f}; "
-                f"less the mean over images {centred_N.mean():.5f}, {centred_N.min():.5f}"
+                f"after subtracting the mean over images {centred_N.mean():.5f}, {centred_N.min():.5f}"
             )
     return 0
 

@@ -1,4 +1,4 @@
-"""Promote: let a version of a registry replace the promoted one if it is no worse, or take a promotion back."""
+"""Promote: let a version of a registry replace the promoted one if it is not worse, or roll a promotion back."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
@@ -13,7 +13,7 @@ from mole.errors import RefusedError
 from pipeline.promotion import Promotion
 from pipeline.runtime import cluster
 from pipeline.telemetry.terminal import ProgressDisplay, command, results
-from pipeline.tune.judging.promote import PromoteSettings, Verdict, promote, take_back
+from pipeline.tune.judging.promote import PromoteSettings, PromotionResult, promote, roll_back
 
 
 @command
@@ -27,47 +27,47 @@ def main(arguments: list[str]) -> int:
     cluster.quiet(logs=settings.ray_logs)
     with ProgressDisplay("promote") as progress:
         if settings.rollback:
-            told(take_back(settings), as_json=settings.json_summary)
+            print_promotion(roll_back(settings), as_json=settings.json_summary)
             return 0
-        verdict = promote(settings, progress.log)
+        result = promote(settings, progress.log)
     if settings.json_summary:
-        print(json.dumps(summary(verdict)))
+        print(json.dumps(summary(result)))
     else:
-        show(verdict)
-    if verdict.promotion is None:
-        progress.log(f"refused: {verdict.decision}", "error", exit_code=RefusedError.exit_code)
+        show(result)
+    if result.promotion is None:
+        progress.log(f"refused: {result.decision}", "error", exit_code=RefusedError.exit_code)
         return RefusedError.exit_code
     if not settings.json_summary:
-        told(verdict.promotion, as_json=False)
+        print_promotion(result.promotion, as_json=False)
     return 0
 
 
-def summary(verdict: Verdict) -> dict[str, object]:
-    """Write a verdict as JSON has it."""
+def summary(result: PromotionResult) -> dict[str, object]:
+    """Build the JSON summary."""
     return {
-        "passed": verdict.decision.passed,
-        "against": verdict.decision.against or None,
-        "images": verdict.images,
-        "rows": [asdict(row) for row in verdict.decision.rows],
-        "notes": verdict.notes,
-        "promotion": verdict.promotion.model_dump(mode="json") if verdict.promotion else None,
+        "passed": result.decision.passed,
+        "against": result.decision.against or None,
+        "images": result.images,
+        "rows": [asdict(row) for row in result.decision.rows],
+        "notes": result.notes,
+        "promotion": result.promotion.model_dump(mode="json") if result.promotion else None,
     }
 
 
-def show(verdict: Verdict) -> None:
-    """Print every comparison, and what a reader must know of them."""
-    console, against = results(), verdict.decision.against or "nothing"
-    console.print(f"{verdict.images:,} images; held against {against}", highlight=False, soft_wrap=True)
+def show(result: PromotionResult) -> None:
+    """Print every comparison, and the remarks on them."""
+    console, against = results(), result.decision.against or "nothing"
+    console.print(f"{result.images:,} images; compared with {against}", highlight=False, soft_wrap=True)
     table = Table("on", "figure", "other", "candidate", "bound", "", "", box=None, pad_edge=False)
-    for row in verdict.decision.rows:
+    for row in result.decision.rows:
         old, bound = ("" if value is None else f"{value:.3f}" for value in (row.old, row.bound))
         table.add_row(row.what, row.figure, old, f"{row.new:.3f}", bound, "" if row.holds else "FAILS", row.note)
     console.print(table)
-    for note in verdict.notes:
+    for note in result.notes:
         console.print(f"note: {note}", highlight=False, soft_wrap=True, markup=False)
 
 
-def told(entry: Promotion, *, as_json: bool) -> None:
+def print_promotion(entry: Promotion, *, as_json: bool) -> None:
     """Print what is promoted now."""
     print(entry.model_dump_json() if as_json else f"promoted: {entry.digest} (number {entry.number}: {entry.reason})")
 

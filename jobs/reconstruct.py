@@ -1,4 +1,4 @@
-"""Reconstruct: pass real photographs through an autoencoder or upsampler and write aligned pairs of real and fake."""
+"""Reconstruct: pass real photographs through an autoencoder or upsampler, and write aligned pairs."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
@@ -12,7 +12,7 @@ from pipeline.telemetry.terminal import ProgressDisplay, command
 from pipeline.tune.data.reconstruction import ReconstructSettings, make_pairs
 
 SOME_WITHOUT = 1
-"""Some photographs gave no pair."""
+"""Exit code: some photographs have no pair."""
 
 
 @command
@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> int:
     """Make pairs from the command line.
 
     Returns:
-        The exit code: 0 all made, 1 some photographs gave none, 2 settings, 3 storage, 4 the autoencoder or upsampler,
+        The exit code: 0 all made, 1 some photographs have none, 2 settings, 3 storage, 4 the autoencoder or upsampler,
             130 interrupted, 143 SIGTERM.
     """
     settings = ReconstructSettings.from_command_line(arguments)
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
     if settings.json_summary:
         print(json.dumps(dataclasses.asdict(made)))
     else:
-        print(f"{made.pairs:,} pairs, {made.made:,} of them new, {made.faults.total():,} photographs gave none")
+        print(f"{made.pairs:,} pairs, {made.made:,} of them new, {made.faults.total():,} photographs without a pair")
         print(f"samples: {made.table}")
     return SOME_WITHOUT if made.faults else 0
 

@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
 def show(found: Rescanned, settings: RescanSettings, console: Console) -> None:
     """Print the outcomes of the selected images, and the bytes read for them."""
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         console.print(line, highlight=False, markup=False)
 
     table = Table(title=None, box=None, pad_edge=False)
@@ -62,21 +62,21 @@ def show(found: Rescanned, settings: RescanSettings, console: Console) -> None:
         table.add_row(turn.before, turn.after, f"{turn.images:,}")
     console.print(table)
     low, high = map(format_probability, found.thresholds)
-    say(
+    log(
         f"generated: a probability from {high} up; real: below {low}; unsure: between them "
         f"(probabilities assume that {settings.prevalence:.3g} of the images are generated)"
     )
-    say(f"{counted(found.written, 'row')} written in {found.seconds:,.1f} s")
+    log(f"{counted(found.written, 'row')} written in {found.seconds:,.1f} s")
     selected = f"{counted(found.chosen, 'image')} of {found.image_bytes:,} bytes selected"
     amplification = f" (read amplification {found.read_bytes / found.image_bytes:.2f})" if found.image_bytes else ""
-    say(f"{selected}; {found.read_bytes:,} bytes read{amplification}")
+    log(f"{selected}; {found.read_bytes:,} bytes read{amplification}")
     if found.repaired:
-        say(f"removed {counted(found.repaired, 'duplicate row')}")
+        log(f"removed {counted(found.repaired, 'duplicate row')}")
     if found.stopped is None:
-        say("completeness check passed: each selected image has exactly one row of this model")
+        log("completeness check passed: each selected image has exactly one row of this model")
     else:
         left = counted(found.left, "image")
-        say(f"not complete: {found.stopped} ended this run; {left} left; run the same command again to continue")
+        log(f"not complete: {found.stopped} ended this run; {left} left; run the same command again to continue")
     console.print(f"table: {found.table}", highlight=False, markup=False, soft_wrap=True)
 
 

@@ -134,29 +134,29 @@ def as_json(findings: Findings) -> dict[str, Any]:
 def show(summary: Summary, findings: Findings, settings: ScanSettings, console: Console) -> None:
     """Print what was found, and whether the scan is complete."""
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         console.print(line, highlight=False, markup=False)
 
     console.print(counts(summary))
-    say(f"probabilities assume that {100 * settings.prevalence:.3g} % of the images are generated (--prevalence)")
+    log(f"probabilities assume that {100 * settings.prevalence:.3g} % of the images are generated (--prevalence)")
     if findings.challenger is not None:
-        say(compared(findings.challenger))
+        log(compared(findings.challenger))
     if findings.suspicion is not None:
-        say(declared(findings.suspicion))
+        log(declared(findings.suspicion))
         show_suspects(findings.suspicion, settings, console)
         show_faults(findings.suspicion, settings, console)
     rate = f", {summary.written / summary.seconds:,.1f} images/s including start-up" if summary.written > 1 else ""
-    say(f"{counted(summary.written, 'row')} written in {summary.seconds:,.1f} s{rate}")
+    log(f"{counted(summary.written, 'row')} written in {summary.seconds:,.1f} s{rate}")
     if summary.skipped:
         hint = f", {summary.shards_skipped:,} of them shards: name those as a source" if summary.shards_skipped else ""
-        say(f"skipped, not named like an image: {counted(summary.skipped, 'file')} (--all-files tries them){hint}")
+        log(f"skipped, not named like an image: {counted(summary.skipped, 'file')} (--all-files tries them){hint}")
     if summary.hidden:
-        say(f"skipped, since their name begins with a dot: {summary.hidden:,} (--all-files tries them)")
+        log(f"skipped, since their name begins with a dot: {summary.hidden:,} (--all-files tries them)")
     if summary.repaired:
-        say(f"removed {counted(summary.repaired, 'duplicate row')}")
-    say(completeness(summary))
+        log(f"removed {counted(summary.repaired, 'duplicate row')}")
+    log(completeness(summary))
     if set(summary.statuses) == {Status.MISSING}:
-        say("none of the source's images exists; are its paths right?")
+        log("none of the source's images exists; are its paths right?")
 
 
 def counts(summary: Summary) -> Table:
@@ -271,22 +271,22 @@ def completeness(summary: Summary) -> str:
 def show_table(table: str, summary: Summary, settings: ScanSettings, made: Report | None, console: Console) -> None:
     """Print the paths of the table and its page, and a command that shows the verdicts."""
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    say(f"table: {table}")
+    log(f"table: {table}")
     if made is not None:
-        say(f"page: {link(made.page)}")
-        say(f"list: {made.sheet} ({counted(made.suspicious, 'suspicious image')})")
+        log(f"page: {link(made.page)}")
+        log(f"list: {made.sheet} ({counted(made.suspicious, 'suspicious image')})")
     if not summary.images:
         return
     if settings.sink == "iceberg":
         catalog, _, name = settings.output.partition(".")
-        say(f'look: python -c "{SNAPSHOT.format(catalog=catalog, name=name)}"')
+        log(f'look: python -c "{SNAPSHOT.format(catalog=catalog, name=name)}"')
     elif storage.is_local(table):
-        say(f"look: {command_for('browse')} {shlex.quote(settings.output)}")
+        log(f"look: {command_for('browse')} {shlex.quote(settings.output)}")
     else:
-        say(f'look: {command_for("tables")} {shlex.quote(table)} --sql "{question()}"')
+        log(f'look: {command_for("tables")} {shlex.quote(table)} --sql "{question()}"')
 
 
 if __name__ == "__main__":

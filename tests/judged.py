@@ -7,11 +7,11 @@ import pyarrow as pa
 
 from mole.config import describe
 from pipeline.tune.data.samples import Sample, to_table
-from pipeline.tune.judging.evaluate import Judged
-from pipeline.tune.judging.evaluation import assess
+from pipeline.tune.judging.evaluate import ScoredEvaluation
+from pipeline.tune.judging.evaluation import summarize
 from pipeline.tune.judging.scorer import PLACE, ViewScorer
 from pipeline.tune.judging.scoring import in_order
-from pipeline.tune.judging.viewing import viewed
+from pipeline.tune.judging.viewing import view_samples
 from tests.pictures import picture
 
 DELIVERIES = ("shipped", "aligned", "jpeg-30")
@@ -36,11 +36,13 @@ def score_here(samples: Sequence[Sample], model: Path, deliveries: Sequence[str]
     found = describe(model)
     rows = to_table(samples).append_column(PLACE[0], pa.array(range(len(samples)), PLACE[1]))
     scorer = ViewScorer(str(model), found.digest, found.preprocess, device="cpu", threads=1, batch_size=8)
-    return in_order(scorer(viewed(rows, deliveries, found.preprocess)), len(samples), deliveries)
+    return in_order(scorer(view_samples(rows, deliveries, found.preprocess)), len(samples), deliveries)
 
 
-def judge_here(samples: Sequence[Sample], model: Path, deliveries: Sequence[str] = DELIVERIES) -> Judged:
+def judge_here(samples: Sequence[Sample], model: Path, deliveries: Sequence[str] = DELIVERIES) -> ScoredEvaluation:
     """Judge as the flow does, in this process."""
     scored, found = score_here(samples, model, deliveries), describe(model)
     view = found.preprocess.fingerprint
-    return Judged(assess(samples, scored, deliveries, model=found, named=str(model), view=view), samples, scored)
+    return ScoredEvaluation(
+        summarize(samples, scored, deliveries, model=found, named=str(model), view=view), samples, scored
+    )

@@ -149,9 +149,9 @@ def test_neither_what_drives_a_scan_nor_what_prepares_crops_imports_torch() -> N
 
 WITHOUT_COMPILER = """
 import sys
-from pipeline.tune.data import reconstruct
+from pipeline.tune.data import pair_writer
 from pipeline.tune.judging import viewing
-from pipeline.tune.training import delivery
+from pipeline.tune.training import view_requests
 sys.exit(", ".join({"torchvision", "open_clip", "torch._dynamo"} & set(sys.modules)) or 0)
 """
 

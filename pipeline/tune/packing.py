@@ -1,4 +1,4 @@
-"""Packing: bring a tower to a wanted size by what a detector feels of it on calibration images, and measure the loss.
+"""Packing: quantise a tower to a target file size by its sensitivity on calibration images, and measure the loss.
 
 Legend: B batch, N images, S side of a view, R reads, D width or feature, O outputs and I inputs of a matrix.
 """
@@ -29,51 +29,53 @@ from pipeline.storage import storage
 from pipeline.tune.data.samples import Sample, load
 
 BATCH = 8
-LEAST = 2  # images that differ
-HEADER = 120  # bytes that name a tensor in the file
-TOLERANCE = 0.005  # octaves of the scale, of which one is about a bit a weight
-SLACK = 0.003  # error passing changes the entropy of the codes a little
+LEAST = 2  # different images
+HEADER = 120  # bytes per tensor in the header of the file
+TOLERANCE = 0.005  # octaves of the scale; one octave is about one bit per weight
+SLACK = 0.003  # error feedback changes the entropy of the codes slightly
 RESIZE, CROP = Preprocess(mode="resize"), Preprocess(mode="crop")
 
 
 class PackSettings(JobSettings):
-    """Bring a tower to a wanted size, and say how far what is read of it moved on images that it was not fitted to.
+    """Quantise a tower to a target file size, and measure the change of its embeddings on held-out images.
 
-    exit codes: 0 packed, 2 a setting or a place that is not there, 4 the tower cannot be used, 130 Ctrl-C, 143 SIGTERM
+    exit codes: 0 packed, 2 invalid settings or a missing input, 4 the tower cannot be used, 130 Ctrl-C, 143 SIGTERM
     """
 
     prefix = "MOLE_PACK_"
 
-    source: Path = Field(description="the tower's weights, safetensors or pickle")
-    output: Path = Field(description="the packed file")
-    manifest: Path = Field(description="a CSV of images: path, label, generator, source")
-    held_out: str = Field("coco", description="the source to measure on")
-    backbone: str = Field("ViT-B-16-quickgelu", description="open_clip's name of the tower")
+    source: Path = Field(description="weights of the tower, safetensors or pickle")
+    output: Path = Field(description="packed file to write")
+    manifest: Path = Field(description="CSV of images with path, label, generator and source")
+    held_out: str = Field("coco", description="source of the images to measure on")
+    backbone: str = Field("ViT-B-16-quickgelu", description="name of the tower in open_clip")
     reads: Annotated[tuple[PositiveInt, ...], BeforeValidator(split_commas)] = Field(
         (),
-        description="the class token is read after so many blocks, such as 6,8,10: what lies above the last is left "
-        "out (default: the whole tower, read at its feature)",
+        description="blocks after which the class token is read, for example 6,8,10; blocks above the last are left "
+        "out (default: the whole tower, read at its output feature)",
     )
-    images: PositiveInt = Field(128, description="calibration images")
-    most_bytes: PositiveInt = Field(49_500_000, description="of the packed file")
-    seed: NonNegativeInt = Field(0, description="of the choice of images")
+    images: PositiveInt = Field(128, description="number of calibration images")
+    most_bytes: PositiveInt = Field(49_500_000, description="maximum size of the packed file, bytes")
+    seed: NonNegativeInt = Field(0, description="random seed of the choice of images")
 
     @field_validator("reads")
     @classmethod
     def _rising(cls, reads: tuple[int, ...]) -> tuple[int, ...]:
         if list(reads) != sorted(set(reads)):
-            raise ValueError("must rise from block to block")
+            raise ValueError("must be in ascending order")
         return reads
 
 
-def choose(samples: Sequence[Sample], *, images: int, held_out: str, seed: int) -> tuple[list[Sample], list[Sample]]:
-    """Choose calibration images over all sources, and the photographs to measure on, from a source left out.
+def split_samples(
+    samples: Sequence[Sample], *, images: int, held_out: str, seed: int
+) -> tuple[list[Sample], list[Sample]]:
+    """Choose calibration images from all sources but one, and the images of that source for the measurement.
 
     Returns:
         Calibration samples and held-out samples.
 
     Raises:
-        SettingsError: the held-out source is not there.
+        SettingsError: there is no such source.
     """
     left = [sample for sample in samples if sample.source == held_out]
     rest = [sample for sample in samples if sample.source != held_out]
@@ -92,37 +94,40 @@ def pack_tower(
     most_bytes: int,
     reads: Sequence[int] = (),
 ) -> float:
-    """Pack a tower so that its file is at most so large.
+    """Pack a tower into a file of at most a given size.
 
     Args:
-        source: the tower's weights in any form that `mole.tower.backbone` reads.
+        source: the tower's weights, in any format that `mole.tower.backbone` reads.
         target: the packed file.
-        backbone: open_clip's name.
-        calibration: images that tell what a detector feels.
-        most_bytes: of the packed file.
-        reads: the class token is read after so many blocks, and what lies above the last is left out; none for the
-            whole tower and its feature.
+        backbone: name of the tower in open_clip.
+        calibration: images on which the sensitivity is measured.
+        most_bytes: maximum size of the packed file.
+        reads: blocks after which the class token is read; blocks above the last are left out. Empty for the whole tower
+            and its feature.
 
     Returns:
-        The scale of the steps that was found.
+        The scale of the quantisation steps.
 
     Raises:
-        SettingsError: the weights are not there, the tower is not CLIP's, a read is above the last block, the
-            calibration images cannot tell how far tokens lie apart, or the size cannot be reached.
+        SettingsError: the weights do not exist, the tower is not CLIP's, a read is above the last block, there are too
+            few calibration images, or the size cannot be reached.
     """
     storage.demand(str(source), "--source")
     whole = load_tower(backbone, source)
     if not whole.plain:
-        raise SettingsError(f"--backbone must be a plain ViT of CLIP, whose parts packing walks, got {backbone!r}")
+        raise SettingsError(f"--backbone must be a plain ViT of CLIP, got {backbone!r}")
     tower = _below(whole, reads)
     if reads and len(calibration) < LEAST:
-        raise SettingsError(f"--images must be at least {LEAST} where --reads is given, got {len(calibration)}")
-    felt = measure_sensitivity(tower, batches(calibration), 0, reads=reads)
-    upper = {name: inverse_factor(feeling.hessian_II / feeling.weight) for name, feeling in felt.matrices.items()}
+        raise SettingsError(f"--images must be at least {LEAST} with --reads, got {len(calibration)}")
+    sensitivities = measure_sensitivity(tower, batches(calibration), 0, reads=reads)
+    upper = {
+        name: inverse_factor(sensitivity.hessian_II / sensitivity.weight)
+        for name, sensitivity in sensitivities.matrices.items()
+    }
     rest = {name: tensor for name, tensor in tower.items() if name not in upper}
-    scale = _search(tower, felt, upper, round(most_bytes * (1 - SLACK)))
+    scale = _search(tower, sensitivities, upper, round(most_bytes * (1 - SLACK)))
     coded = {
-        name: encode(tower[name], steps(tower[name], felt.matrices[name], factor_II, scale), factor_II)
+        name: encode(tower[name], steps(tower[name], sensitivities.matrices[name], factor_II, scale), factor_II)
         for name, factor_II in upper.items()
     }
     note = {"model": backbone, "source": source.name, "source_sha256": sha256_of(source)}
@@ -133,12 +138,12 @@ def pack_tower(
 
 
 def read_tower(tower: Tower, pixels: Sequence[Tensor], reads: Sequence[int]) -> Tensor:
-    """Read images as a detector does.
+    """Compute what a detector reads of images.
 
     Args:
         tower: up to the last read at least.
         pixels: normalised batches (B, 3, S, S), float32.
-        reads: the class token is read after so many blocks; none for the feature.
+        reads: blocks after which the class token is read; empty for the feature.
 
     Returns:
         read_RND, float32; R is 1 for the feature.
@@ -149,13 +154,13 @@ def read_tower(tower: Tower, pixels: Sequence[Tensor], reads: Sequence[int]) -> 
         return torch.cat([_class_tokens(tower, batch_B3SS, reads) for batch_B3SS in pixels], dim=1)
 
 
-class Moved(NamedTuple):
-    """How far what is read of a tower moved, in one view of the images.
+class EmbeddingShift(NamedTuple):
+    """Similarity of a tower's embeddings before and after packing, in one view of the images.
 
     Attributes:
-        view: how the images were seen.
-        cosine_RN: float32.
-        centred_RN: the same less the mean over images, as it was; float32.
+        view: name of the view.
+        cosine_RN: cosine similarity, float32.
+        centred_RN: the same after subtracting the original mean over images; float32.
     """
 
     view: str
@@ -165,14 +170,14 @@ class Moved(NamedTuple):
 
 def measure(
     source: Path, packed: Path, backbone: str, samples: Sequence[Sample], reads: Sequence[int] = ()
-) -> list[Moved]:
-    """Compare two forms of a tower by what a detector reads of them.
+) -> list[EmbeddingShift]:
+    """Compare a tower with its packed form by what a detector reads of them.
 
     Args:
-        source: the tower's weights as they were.
+        source: the tower's original weights.
         packed: the same tower, packed.
-        backbone: open_clip's name.
-        samples: images that the packing was not fitted to.
+        backbone: name of the tower in open_clip.
+        samples: images that are not used for calibration.
         reads: as of `pack_tower`.
 
     Returns:
@@ -184,17 +189,17 @@ def measure(
         pixels = batches(samples, views=(spec,))
         before_RND, after_RND = read_tower(before, pixels, reads), read_tower(after, pixels, reads)
         cosine_RN, centred_RN = (cosines(before_RND, after_RND, centred=centred) for centred in (False, True))
-        found.append(Moved(spec.name, cosine_RN, centred_RN))
+        found.append(EmbeddingShift(spec.name, cosine_RN, centred_RN))
     return found
 
 
 def cosines(before_RND: Tensor, after_RND: Tensor, *, centred: bool) -> Tensor:
-    """Compare what is read of two forms of a tower.
+    """Compare what is read of a tower with what is read of its packed form.
 
     Args:
-        before_RND: of the tower as it was, float32.
-        after_RND: of its packed form, of the same images.
-        centred: take the mean over images, as it was, off both: what images share, says nothing of any.
+        before_RND: of the original tower, float32.
+        after_RND: of the packed tower, on the same images.
+        centred: subtract the original mean over images from both, since it carries no information on any image.
 
     Returns:
         cosine_RN, float32.
@@ -204,7 +209,7 @@ def cosines(before_RND: Tensor, after_RND: Tensor, *, centred: bool) -> Tensor:
 
 
 def _class_tokens(tower: Tower, pixels_B3SS: Tensor, reads: Sequence[int]) -> Tensor:
-    """Run to the last read; token_RBD, float32."""
+    """Run the tower up to the last read; token_RBD, float32."""
     token_BTD, found = tower.embed(pixels_B3SS), {}
     for number, block in enumerate(tower.transformer.resblocks[: max(reads)], start=1):
         token_BTD = block(token_BTD)
@@ -213,7 +218,7 @@ def _class_tokens(tower: Tower, pixels_B3SS: Tensor, reads: Sequence[int]) -> Te
 
 
 def _below(tower: Tower, reads: Sequence[int]) -> dict[str, Tensor]:
-    """Take the weights up to the last read; all where the feature is what is read.
+    """Select the weights up to the last read, or all if the feature is read.
 
     Raises:
         SettingsError: a read is above the last block.
@@ -232,30 +237,32 @@ def _below(tower: Tower, reads: Sequence[int]) -> dict[str, Tensor]:
 
 
 def batches(samples: Sequence[Sample], views: Sequence[Preprocess] = (CROP, RESIZE)) -> list[Tensor]:
-    """Decode and view, one view after the other in turn; normalised float32 (B, 3, S, S)."""
+    """Decode samples and make one view of each, alternating; normalised float32 (B, 3, S, S)."""
     seen = [view(load(sample).numpy(), views[number % len(views)]) for number, sample in enumerate(samples)]
     stacks = (np.stack(seen[start : start + BATCH]) for start in range(0, len(seen), BATCH))
     return [normalise(torch.from_numpy(pixels_B3SS), RESIZE) for pixels_B3SS in stacks]
 
 
-def _search(tower: Mapping[str, Tensor], felt: TowerSensitivity, upper: Mapping[str, Tensor], wanted: int) -> float:
-    """Find the scale of the steps at which plain rounding takes the wanted size; each factor is (I, I)."""
+def _search(
+    tower: Mapping[str, Tensor], sensitivities: TowerSensitivity, upper: Mapping[str, Tensor], target_bytes: int
+) -> float:
+    """Find the scale of the steps at which plain rounding gives the target size; each factor is (I, I)."""
     matrices = {name: tower[name] for name in upper}
     fixed = 2 * sum(tensor.numel() for name, tensor in tower.items() if name not in upper)
     fixed += 6 * sum(len(tensor) for tensor in matrices.values()) + HEADER * (len(tower) + 2 * len(upper))
 
     def excess(octave: float) -> int:
-        """Tell how many bytes too many there are."""
+        """Return the number of bytes above the target."""
         size = fixed
         for name, weight_OI in matrices.items():
-            step_O = steps(weight_OI, felt.matrices[name], upper[name], math.exp2(octave))
+            step_O = steps(weight_OI, sensitivities.matrices[name], upper[name], math.exp2(octave))
             code_OI = (weight_OI / step_O[:, None]).round().clamp(-LARGEST, LARGEST).to(torch.int8)
             size += len(QuantizedMatrix(code_OI, step_O).stream())
-        return size - wanted
+        return size - target_bytes
 
-    grains = {name: grain(felt.matrices[name], factor_II) for name, factor_II in upper.items()}
+    grains = {name: grain(sensitivities.matrices[name], factor_II) for name, factor_II in upper.items()}
     relative = torch.cat([tower[name].square().mean(dim=1).sqrt() / grain_O for name, grain_O in grains.items()])
     fine, coarse = math.log2(float(relative[relative > 0].min()) / LARGEST), math.log2(float(relative.max()))
     if excess(fine) <= 0 or excess(coarse) > 0:
-        return math.exp2(fine)  # the codes hold no more, or the file will be refused
+        return math.exp2(fine)  # the codes have no finer steps, or the file will be refused
     return math.exp2(brentq(excess, fine, coarse, xtol=TOLERANCE))

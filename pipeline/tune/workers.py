@@ -1,7 +1,7 @@
-"""What Ray calls on workers, by names that cost those in between nothing.
+"""Worker entry points: functions and actors that Ray calls by name, with their imports deferred.
 
-The imports stand inside on purpose: Ray Train's controller and Ray Data's own actors unpickle these names, and torch,
-which only those who train and decode need, takes a core some seconds in each of them.
+The imports are inside the functions on purpose: Ray Train's controller and Ray Data's own actors unpickle these names,
+and importing torch, which only training and decoding need, would take each of them several seconds of a core.
 """
 
 import gc
@@ -13,57 +13,57 @@ import pyarrow as pa
 from mole.views.preprocess import Preprocess
 
 
-def work(config: Mapping[str, Any]) -> None:
+def train_loop_per_worker(config: Mapping[str, Any]) -> None:
     """Train; see `pipeline.tune.training.worker`."""
-    from pipeline.tune.training.worker import work as work_here
+    from pipeline.tune.training.worker import train_loop_per_worker as run
 
-    work_here(config)
-
-
-def delivered(ids: Any, *, draws: Any, first: int, made: Any, seed: int) -> Any:
-    """View a block of a training's draws; see `pipeline.tune.training.delivery`."""
-    from pipeline.tune.training.delivery import delivered as delivered_here
-
-    ids = {"id": ids["id"] + first * draws.batch_size}
-    return delivered_here(ids, draws, made, seed=seed)
+    run(config)
 
 
-def plain(ids: Any, *, made: Any) -> Any:
-    """View a block of samples as they are; see `pipeline.tune.training.delivery`."""
-    from pipeline.tune.training.delivery import plain as plain_here
+def augmented_views(ids: Any, *, plan: Any, first: int, dataset: Any, seed: int) -> Any:
+    """Make the augmented views of a block of draws; see `pipeline.tune.training.view_requests`."""
+    from pipeline.tune.training.view_requests import augmented_views as run
 
-    return plain_here(ids, made)
-
-
-def seen(rows: pa.Table, *, made: Any, seed: int) -> Any:
-    """View a block of what the trunk is to see; see `pipeline.tune.training.delivery`."""
-    from pipeline.tune.training.delivery import seen_rows
-
-    return seen_rows(rows, made, seed=seed)
+    ids = {"id": ids["id"] + first * plan.batch_size}
+    return run(ids, plan, dataset, seed=seed)
 
 
-def fold(task: Any, kept: Any, draws: Any, judged: Any, device: str) -> Any:
-    """Train one fold in this process, and score what it held out; see `pipeline.tune.training.fold`."""
-    from pipeline.tune.training.fold import fold as fold_here
+def clean_views(ids: Any, *, dataset: Any) -> Any:
+    """Make views of a block of samples without augmentation; see `pipeline.tune.training.view_requests`."""
+    from pipeline.tune.training.view_requests import clean_views as run
 
-    return fold_here(task, kept, draws, judged, device=device)
+    return run(ids, dataset)
 
 
-def viewed(rows: pa.Table, *, deliveries: tuple[str, ...], spec: Preprocess) -> pa.Table:
-    """View a block of samples in each delivery; see `pipeline.tune.judging.viewing`."""
-    from pipeline.tune.judging.viewing import viewed as viewed_here
+def make_views(rows: pa.Table, *, dataset: Any, seed: int) -> Any:
+    """Make the views of a block of requests; see `pipeline.tune.training.view_requests`."""
+    from pipeline.tune.training.view_requests import make_view_rows as run
 
-    return viewed_here(rows, deliveries, spec)
+    return run(rows, dataset, seed=seed)
+
+
+def train_fold(task: Any, cached: Any, plan: Any, test_views: Any, device: str) -> Any:
+    """Train one fold in this process and score what it held out; see `pipeline.tune.training.fold`."""
+    from pipeline.tune.training.fold import train_fold as run
+
+    return run(task, cached, plan, test_views, device=device)
+
+
+def view_samples(rows: pa.Table, *, deliveries: tuple[str, ...], spec: Preprocess) -> pa.Table:
+    """Make the views of a block of samples under each perturbation; see `pipeline.tune.judging.viewing`."""
+    from pipeline.tune.judging.viewing import view_samples as run
+
+    return run(rows, deliveries, spec)
 
 
 class Trunk:
     """An actor that runs the frozen part of a detector; see `pipeline.tune.training.trunk`."""
 
     def __init__(self, tasks: Any, *, device: str, threads: int, batch_size: int) -> None:
-        from pipeline.tune.training.trunk import TrunkOfOne
+        from pipeline.tune.training.trunk import TrunkRunner
 
-        self.trunk = TrunkOfOne(tasks, device=device, threads=threads, batch_size=batch_size)
-        gc.freeze()  # what lives as long as this process is not walked over again
+        self.trunk = TrunkRunner(tasks, device=device, threads=threads, batch_size=batch_size)
+        gc.freeze()  # objects that live as long as the process need no garbage collection
 
     def __call__(self, rows: Any) -> Any:
         """Run a block through it."""
@@ -79,7 +79,7 @@ class Scorer:
         from pipeline.tune.judging.scorer import ViewScorer
 
         self.scorer = ViewScorer(folder, digest, spec, device=device, threads=threads, batch_size=batch_size)
-        gc.freeze()  # what lives as long as this process is not walked over again
+        gc.freeze()  # objects that live as long as the process need no garbage collection
 
     def __call__(self, rows: pa.Table) -> Any:
         """Score a table of `VIEWED`."""

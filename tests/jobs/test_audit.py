@@ -23,7 +23,7 @@ def unfair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_leak_is_told_with_its_column_and_ends_with_its_own_code(
+def test_a_leak_is_reported_with_its_column_and_its_own_exit_code(
     local_ray: None, unfair: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["--samples", str(unfair)]) == 1

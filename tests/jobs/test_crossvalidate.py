@@ -15,9 +15,9 @@ from mole.config import describe
 from mole.errors import SettingsError
 from mole.views.preprocess import Preprocess
 from pipeline.registry import Registry
-from pipeline.tune.judging.held import HELD
-from pipeline.tune.judging.ladder import Ladder
-from pipeline.tune.training.crossvalidate import FIGURES, LOGITS, TOLD
+from pipeline.tune.judging.comparison import MethodComparison
+from pipeline.tune.judging.held_out import HELD_OUT
+from pipeline.tune.training.crossvalidate import CARDS, FIGURES, LOGITS
 from tests.tiny import tiny_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -84,21 +84,21 @@ def test_one_recipe_is_cross_validated_and_then_trained_to_a_version_with_the_fo
     told = crossed(folder, capsys)
     assert list(told["methods"]) == ["block 3", "mole"]
     held = pq.read_table(folder / "out" / LOGITS)
-    assert held.schema.equals(HELD) and len(held) == 2 * 3 * 2 * EACH * len(COLLECTIONS)
+    assert held.schema.equals(HELD_OUT) and len(held) == 2 * 3 * 2 * EACH * len(COLLECTIONS)
     assert held["logit"].null_count == 0
-    assert "mole" in (folder / "out" / TOLD).read_text()
+    assert "mole" in (folder / "out" / CARDS).read_text()
 
     made = {file: file.stat().st_mtime_ns for file in (folder / "tokens").glob("*/*")}
     assert crossed(folder, capsys) == told, "what was done is not done again"
     assert {file: file.stat().st_mtime_ns for file in (folder / "tokens").glob("*/*")} == made
 
-    ladder = Ladder.model_validate_json((folder / "out" / FIGURES).read_bytes())
+    comparison = MethodComparison.model_validate_json((folder / "out" / FIGURES).read_bytes())
     registry = folder / "models"
     chosen = ["--method=mole", f"--calibrate-from={folder / 'out' / FIGURES}", f"--registry={registry}", "--json"]
     assert finetune.main(flags(folder, *chosen)) == 0
     version = json.loads(capsys.readouterr().out)
     config = describe(Path(Registry(str(registry)).version(version["digest"]))).config
-    assert config.calibration == ladder.methods["mole"].calibration
+    assert config.calibration == comparison.methods["mole"].calibration
     assert config.detector == describe(folder / "base").config.detector
     assert version["epochs"] == 1
 
@@ -109,12 +109,12 @@ def test_one_recipe_is_cross_validated_and_then_trained_to_a_version_with_the_fo
         (['--folds=[["attic"], ["nobody"]]'], r"\['nobody'\]; the collections here are"),
         (['--folds=[["attic"]]'], "at least 2 lists of collections, got 1"),
         (['--folds=[["attic"], ["attic"]]'], r"\['attic'\] twice"),
-        (["--hold-out=attic"], "decide when to stop and cannot be judged"),
+        (["--hold-out=attic"], "decide when to stop and cannot be tested"),
         (['--methods={"a": {"most": 3}}'], r"method 'a' sets \['most'\]"),
-        (["--tokens=none"], "leave --tokens none out"),
+        (["--tokens=none"], "omit --tokens none"),
     ],
 )
-def test_what_cannot_be_judged_is_refused_before_anything_is_trained(
+def test_what_cannot_be_evaluated_is_refused_before_anything_is_trained(
     local_ray: None, folder: Path, capsys: pytest.CaptureFixture[str], more: list[str], words: str
 ) -> None:
     output = folder / "refused"

@@ -20,7 +20,7 @@ def test_every_generator_and_the_mean_and_the_minimum_are_printed(tiny: Path, tm
     console = Console(record=True, width=160)
     show(judge_here(labelled(tmp_path), tiny).evaluation, console)
     told = printed(console)
-    for word in ("painter", "progan", "all generators", "lowest", "refused, it takes 299 reals", "1 truncated"):
+    for word in ("painter", "progan", "all generators", "lowest", "needs 299 real images", "1 truncated"):
         assert word in told
 
 

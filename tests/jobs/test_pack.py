@@ -33,7 +33,8 @@ def test_the_defaults_are_those_of_the_shipped_tower() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reads", "words"), [("8,6", "--reads must rise from block to block"), ("0,6", "--reads"), ("6,6", "must rise")]
+    ("reads", "words"),
+    [("8,6", "--reads must be in ascending order"), ("0,6", "--reads"), ("6,6", "must be in ascending order")],
 )
 def test_reads_that_do_not_rise_are_refused(reads: str, words: str) -> None:
     with pytest.raises(SettingsError, match=words):

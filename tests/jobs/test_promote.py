@@ -5,45 +5,45 @@ from pathlib import Path
 import pytest
 
 from jobs.promote import main, show, summary
-from pipeline.tune.judging.gate import SURELY, Decision, Row
-from pipeline.tune.judging.promote import Verdict
+from pipeline.tune.judging.gate import FALSE_POSITIVE_BOUND, Decision, Row
+from pipeline.tune.judging.promote import PromotionResult
 
 ROWS = [
     Row("progan, shipped", "AUROC", 0.9, 0.449, 0.88, holds=False, note="few: 1 of 7 images is 0.143"),
     Row(
         "all reals, shipped: 0 of 43, 0.0%",
-        SURELY,
+        FALSE_POSITIVE_BOUND,
         0.067,
         0.067,
         0.05,
         holds=False,
-        note="at this share it takes 59 reals",
+        note="at this share 59 real images are needed",
     ),
 ]
-REFUSED = Verdict(Decision(ROWS, "its base d1, the shipped detector"), None, 50, ("the base is flattered",))
+REFUSED = PromotionResult(Decision(ROWS, "its base d1, the shipped detector"), None, 50, ("the base is favoured",))
 
 
-def test_every_comparison_its_note_and_what_it_was_held_against_are_printed(
+def test_every_comparison_its_note_and_what_it_was_compared_with_are_printed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "160")
     show(REFUSED)
     told = capsys.readouterr().out
     for word in (
-        "held against its base d1, the shipped detector",
+        "compared with its base d1, the shipped detector",
         "0.449",
         "FAILS",
         "1 of 7",
-        "takes 59",
+        "59 real images",
         "note: the base",
     ):
         assert word in told
 
 
-def test_the_summary_says_what_it_was_held_against_and_that_nothing_was_promoted() -> None:
+def test_the_summary_says_what_it_was_compared_with_and_that_nothing_was_promoted() -> None:
     told = summary(REFUSED)
     assert (told["passed"], told["promotion"], told["against"]) == (False, None, "its base d1, the shipped detector")
-    assert summary(Verdict(Decision([], ""), None, 0))["against"] is None
+    assert summary(PromotionResult(Decision([], ""), None, 0))["against"] is None
 
 
 @pytest.mark.parametrize(

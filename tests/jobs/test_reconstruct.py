@@ -26,7 +26,7 @@ def test_faults_are_named_with_their_own_code_and_pairs_are_made_once_and_are_sa
     assert main(flags) == 1
     told = capsys.readouterr()
     assert "page.jpg: not_an_image" in told.err
-    assert "2 pairs, 2 of them new, 1 photographs gave none" in told.out
+    assert "2 pairs, 2 of them new, 1 photographs without a pair" in told.out
     (tmp_path / "photos/0_real/page.jpg").unlink()
     assert main([*flags, "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)

@@ -15,7 +15,7 @@ from mole.checkpoint import read_adapters
 from mole.config import ADAPTERS, describe
 from pipeline.registry import Registry
 from pipeline.tune.data.manifest import MANIFEST
-from pipeline.tune.judging.calibrate import written
+from pipeline.tune.judging.calibrate import write_version
 
 RED, BLUE, GREEN = (90, -60, -60), (-60, -60, 90), (-60, 90, -60)
 TINTS = {"photos": (0, 0, 0), "red": RED, "blue": BLUE, "sunsets": RED, "green": GREEN}
@@ -94,14 +94,14 @@ def test_a_first_version_that_guesses_is_refused_and_nothing_is_promoted(
     job: Job, models: Registry, tmp_path: Path
 ) -> None:
     good = describe(Path(models.version(str(models.promoted()))))
-    bad = written(tmp_path / "bad", good, good.calibration, {"parent": good.digest})
+    bad = write_version(tmp_path / "bad", good, good.calibration, {"parent": good.digest})
     upside_down = {name: -tensor if name.startswith("head.") else tensor for name, tensor in read_adapters(bad).items()}
     (bad / ADAPTERS).write_bytes(save(upside_down))
     place = Registry(str(tmp_path / "models"))
     digest = place.add(bad, {MANIFEST: models.read(good.digest, MANIFEST)})
     flags = ["--registry", place.url, "--candidate", digest, "--false-positives", "0.9"]
     code, told = job(promote, *flags)
-    assert code == 6 and "is not to be found" in told["err"] and place.promoted() is None
+    assert code == 6 and "cannot be found" in told["err"] and place.promoted() is None
     code, refused = job(promote, *flags, "--base", good.folder)
     assert (code, refused["promotion"], place.promoted()) == (6, None, None)
     assert refused["against"] == f"its base {good.digest}"

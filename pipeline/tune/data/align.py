@@ -1,4 +1,4 @@
-"""Align: give both classes the formats, qualities and sizes of the photographs, so that none of them tells anything.
+"""Alignment: give both classes the formats, qualities and sizes of real photographs, so that these do not leak.
 
 Legend: H, W of one picture.
 """
@@ -20,10 +20,10 @@ from pipeline.tune.data.pixels import scaled
 from pipeline.tune.data.samples import BOUNDS, tensor
 
 REACHED = 5
-"""Percent of the smaller class that may have to be enlarged; sizes above what the others have are not drawn."""
+"""Percentile of the short side in each class; larger sizes are not drawn, so that few pictures must be enlarged."""
 
 UNKNOWN_QUALITY = 80
-"""Of a WebP, whose file does not say it: libwebp's own default is 75, photographs on the web lie above."""
+"""Assumed quality of a WebP, which does not record it: libwebp's default is 75, photographs on the web are above."""
 
 SUBSAMPLINGS = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}
 LOSSLESS = frozenset(["png", "bmp", "tiff", "gif"])
@@ -31,7 +31,7 @@ LOSSLESS = frozenset(["png", "bmp", "tiff", "gif"])
 
 @dataclass(frozen=True)
 class Form:
-    """How one photograph was delivered.
+    """The file properties of one photograph; its name and fields are part of cache keys.
 
     Attributes:
         format: `jpeg`, `webp` or `png`.
@@ -50,28 +50,30 @@ class Form:
 
 @dataclass(frozen=True)
 class Aligner:
-    """Delivers any picture as one of the photographs was delivered; plain data, so that it travels to workers.
+    """Gives a picture the file properties of a random photograph; plain data, so that it can be sent to workers.
+
+    Its name and fields are part of cache keys.
 
     Attributes:
-        forms: of the photographs, each as likely as the others.
-        most_side: a longer short side of a form is brought down to this, pixels.
+        forms: properties of the photographs, drawn with equal probability.
+        most_side: maximum short side, pixels; larger forms are scaled down.
     """
 
     forms: tuple[Form, ...]
     most_side: int
 
     def apply(self, pixels_3HW: Tensor, seed: int) -> Tensor:
-        """Deliver a picture.
+        """Align a picture.
 
         Args:
             pixels_3HW: uint8.
-            seed: decides the form; the same seed gives the same pixels.
+            seed: selects the form; the same seed gives the same pixels.
 
         Returns:
-            uint8 (3, height, width) as the drawn form has it.
+            uint8 (3, height, width), in the size of the drawn form.
 
         Raises:
-            SettingsError: what was encoded cannot be decoded, so this Pillow is broken.
+            SettingsError: the encoded picture cannot be decoded, so this Pillow is broken.
         """
         again = decode(self.encoded(pixels_3HW, seed), BOUNDS)
         if isinstance(again, Fault):
@@ -79,7 +81,7 @@ class Aligner:
         return tensor(again.pixels_3HW)
 
     def encoded(self, pixels_3HW: Tensor, seed: int) -> bytes:
-        """Deliver a picture as a file: cut to the drawn aspect, scaled to the drawn size, encoded; uint8 (3, H, W)."""
+        """Crop a picture to the drawn aspect ratio, scale it to the drawn size and encode it; uint8 (3, H, W)."""
         form = random.Random(seed).choice(self.forms)
         scale = min(1.0, self.most_side / min(form.width, form.height))
         size = max(1, round(form.height * scale)), max(1, round(form.width * scale))
@@ -87,19 +89,21 @@ class Aligner:
 
 
 def aligner(reals: pa.Table, fakes: pa.Table | None = None) -> Aligner:
-    """Learn how photographs are delivered.
+    """Build an aligner from the file properties of photographs.
 
     Args:
-        reals: their rows of a survey; faults among them are passed over.
-        fakes: rows of the others; where given, no size is drawn that most of them would have to be enlarged to,
-            for enlarging leaves traces as telling as the size was.
+        reals: survey rows of the photographs; faults are skipped.
+        fakes: survey rows of generated images; if given, sizes that would require enlarging most of them are not drawn,
+            since enlarging leaves traces that leak the class.
 
     Raises:
-        SettingsError: no row is sound.
+        SettingsError: no photograph could be read.
     """
     sound = _sound(reals)
     if not sound.num_rows:
-        raise SettingsError(f"alignment draws from sound photographs and none of {reals.num_rows:,} is one; add some")
+        raise SettingsError(
+            f"alignment needs readable photographs, and none of {reals.num_rows:,} is readable; add some"
+        )
     forms = tuple(_form(row) for row in sound.to_pylist())
     tables = [sound] if fakes is None else [sound, _sound(fakes)]
     shorts = [np.minimum(np.array(table["width"]), np.array(table["height"])) for table in tables if table.num_rows]
@@ -107,7 +111,7 @@ def aligner(reals: pa.Table, fakes: pa.Table | None = None) -> Aligner:
 
 
 def fitted(pixels_3HW: Tensor, height: int, width: int) -> Tensor:
-    """Cut the middle to an aspect and scale it, antialiased bicubic; uint8 (3, H, W) to (3, height, width)."""
+    """Crop the centre to an aspect ratio and scale it, antialiased bicubic; uint8 (3, H, W) to (3, height, width)."""
     high, wide = pixels_3HW.shape[1:]
     scale = min(high / height, wide / width)
     cut_high, cut_wide = min(high, max(1, round(height * scale))), min(wide, max(1, round(width * scale)))
@@ -116,13 +120,13 @@ def fitted(pixels_3HW: Tensor, height: int, width: int) -> Tensor:
 
 
 def encoded(pixels_3HW: Tensor, form: str, quality: int, subsampling: int) -> bytes:
-    """Encode by Pillow alone, so that every file has been through the same encoder.
+    """Encode with Pillow, so that every file comes from the same encoder.
 
     Args:
         pixels_3HW: uint8 (3, H, W).
         form: `jpeg`, `webp` or `png`.
-        quality: 1 to 100, of the lossy ones.
-        subsampling: of a JPEG, Pillow's number: 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0.
+        quality: 1 to 100, for lossy formats.
+        subsampling: of a JPEG, in Pillow's numbering: 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0.
     """
     picture = Image.fromarray(pixels_3HW.permute(1, 2, 0).contiguous().numpy())
     held = io.BytesIO()
@@ -137,12 +141,12 @@ def encoded(pixels_3HW: Tensor, form: str, quality: int, subsampling: int) -> by
 
 
 def _sound(rows: pa.Table) -> pa.Table:
-    """Keep the rows that are pictures."""
+    """Select the rows without a fault."""
     return rows.filter(pc.equal(rows["status"], str(Status.OK)))
 
 
 def _form(row: dict[str, object]) -> Form:
-    """Read a survey's row; a format that is not written here becomes the nearest one that is."""
+    """Read the form from a survey row; a format that is not written here becomes the closest one."""
     format_ = str(row["format"])
     kind = "png" if format_ in LOSSLESS else "jpeg" if format_ == "jpeg" else "webp"
     quality = int(str(row["quality"] or UNKNOWN_QUALITY))

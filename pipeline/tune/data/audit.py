@@ -1,4 +1,4 @@
-"""Audit: whether labelled images are fair to train on: what differs between the classes that is not the picture."""
+"""Audit: how the files of the two classes differ apart from their content, and whether that gives the class away."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,27 +17,27 @@ BOUND = 0.65
 QUANTILES = (10, 50, 90)
 MOST_COMMON = 4
 FEW = 30
-"""Images of a class, below which an audit says that it shows little."""
+"""Images per class below which an audit is reported as unreliable."""
 NUMBERS = ("quality", "width", "height", "aspect", "bytes_per_pixel")
 FLAGS = ("exif", "icc", "xmp")
 TEXTS = ("format", "subsampling", "software")
 
 
 class Result(BaseModel):
-    """What an audit hands on: frozen, and JSON by `model_dump_json`."""
+    """Base of audit results: frozen, and JSON by `model_dump_json`."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class Distribution(Result):
-    """What the files of one class, or of one source in it, look like.
+    """File properties of one class, or of one source in it.
 
     Attributes:
         label: `real` or `fake`.
-        source: the source, None for the class as a whole.
-        images: how many.
+        source: the source; None for the class as a whole.
+        images: number of images.
         shares: for `format`, `subsampling`, `software`, `exif`, `icc`, `xmp`: the share of each value.
-        quantiles: for each number, what 10, 50 and 90 % lie under; a number no file has is left out.
+        quantiles: for each number, the 10, 50 and 90 % quantiles; numbers that no file has are left out.
     """
 
     label: str
@@ -48,15 +48,15 @@ class Distribution(Result):
 
 
 class Copies(Result):
-    """Pictures that stand there more than once.
+    """Near-duplicate pictures.
 
     Attributes:
-        groups: of near duplicates and of more than one sample; declared pairs are none.
-        samples: in those groups.
-        across_classes: groups with both classes in them.
-        across_sources: groups with several sources in them.
-        across_splits: groups with several splits (or places) in them.
-        named: a few groups across classes or splits, by their URIs.
+        groups: number of groups of near duplicates; declared pairs do not count.
+        samples: number of samples in those groups.
+        across_classes: groups that contain both classes.
+        across_sources: groups that contain several sources.
+        across_splits: groups that contain several splits (or inputs).
+        named: URIs of a few groups across classes or splits.
     """
 
     groups: int
@@ -68,11 +68,11 @@ class Copies(Result):
 
 
 class Verdict(Result):
-    """Whether the files alone give the classes away.
+    """Whether file properties alone give the classes away.
 
     Attributes:
-        leaks: above the bound, and not by luck alone.
-        told: in words, with the columns that do it.
+        leaks: the AUC is above the bound, and significantly above 0.5.
+        told: description, with the columns that are above the bound.
     """
 
     leaks: bool
@@ -80,17 +80,17 @@ class Verdict(Result):
 
 
 class Audit(Result):
-    """All that was found.
+    """The result of an audit.
 
     Attributes:
-        images: surveyed.
-        excluded: left out, by reason.
-        named: reason, URI and detail of the first of each reason.
+        images: number of images surveyed.
+        excluded: number of images left out, by reason.
+        named: reason, URI and detail of the first images left out for each reason.
         distributions: of each class, then of each source.
-        auc: of a classifier that sees the files' columns alone; None where there are too few images to tell.
+        auc: of a classifier on file properties alone; None if there are too few images.
         low: lower end of its 95 % interval.
         high: upper end.
-        columns: AUC of each column alone, the most telling first.
+        columns: AUC of each column alone, the highest first.
         copies: near duplicates.
     """
 
@@ -109,20 +109,20 @@ def audit(samples: Sequence[Sample], survey: pa.Table, *, splits: Sequence[objec
     """Audit labelled images.
 
     Args:
-        samples: as they were surveyed.
-        survey: their rows.
-        splits: what each sample was given as (a split, or the place it came from), to find copies across.
+        samples: the samples.
+        survey: their survey rows.
+        splits: the split or input of each sample, to find copies across them.
         seed: of the cross-validation.
 
     Raises:
-        SettingsError: nothing sound of one class is left.
+        SettingsError: no readable image of one class is left.
     """
     left = split.exclude(samples, survey)
     kept, rows = [samples[place] for place in left.kept], survey.take(pa.array(left.kept, pa.int64()))
     labels = [sample.label for sample in kept]
     if len(set(labels)) < 2:
         there = {NAMES[label]: count for label, count in Counter(labels).items()}
-        raise SettingsError(f"an audit needs sound images of both classes, {there or 'none'} are left: {left}")
+        raise SettingsError(f"an audit needs readable images of both classes, {there or 'none'} are left: {left}")
     found = leak.measure(rows, labels, split.groups(kept, rows), seed=seed)
     return Audit(
         images=len(samples),
@@ -138,26 +138,26 @@ def audit(samples: Sequence[Sample], survey: pa.Table, *, splits: Sequence[objec
 
 
 def verdict_of(found: Audit, bound: float = BOUND) -> Verdict:
-    """Say whether the files alone give the classes away.
+    """Decide whether file properties alone give the classes away.
 
     Args:
         found: an audit.
-        bound: the AUC up to which a data set counts as fair.
+        bound: maximum AUC of a fair data set.
     """
     if found.auc is None or found.low is None:
-        return Verdict(leaks=False, told=f"not judged: fewer than {leak.FEWEST_GROUPS} groups in one of the classes")
-    telling = {name: auc for name, auc in found.columns.items() if name != leak.TOLD and auc > bound}
+        return Verdict(leaks=False, told=f"not measured: fewer than {leak.FEWEST_GROUPS} groups in one of the classes")
+    telling = {name: auc for name, auc in found.columns.items() if name != leak.REPORTED_ONLY and auc > bound}
     by = ", ".join(f"{name} {auc:.2f}" for name, auc in telling.items())
-    measured = f"a classifier that sees the files' metadata alone reaches an AUC of {found.auc:.3f} (bound {bound:g})"
+    measured = f"a classifier on file properties alone reaches an AUC of {found.auc:.3f} (bound {bound:g})"
     fewest = min(one.images for one in found.distributions if one.source is None)
-    few = f"; {fewest} images of a class are too few to rely on that" if fewest < FEW else ""
+    few = f"; this is unreliable with only {fewest} images of a class" if fewest < FEW else ""
     if found.auc <= bound or found.low <= 0.5:
         return Verdict(leaks=False, told=f"{measured}{few}")
-    return Verdict(leaks=True, told=f"{measured}; alone: {by or 'no column, together they do'}")
+    return Verdict(leaks=True, told=f"{measured}; columns above the bound: {by or 'none, only all together'}")
 
 
 def distributions(samples: Sequence[Sample], rows: pa.Table) -> list[Distribution]:
-    """Describe each class, then each source in it."""
+    """Summarise each class, then each source in it."""
     members: dict[tuple[int, str | None], list[int]] = {}
     for place, sample in enumerate(samples):
         members.setdefault((sample.label, None), []).append(place)
@@ -176,7 +176,7 @@ def distributions(samples: Sequence[Sample], rows: pa.Table) -> list[Distributio
 
 
 def copies(samples: Sequence[Sample], rows: pa.Table, splits: Sequence[object]) -> Copies:
-    """Find near duplicates among sound samples; those that are declared to belong together count as one."""
+    """Find near duplicates among readable samples; samples of a declared group do not count as duplicates."""
     links = split.near_pairs(rows["phash"])
     apart = [
         (left, right)
@@ -201,7 +201,7 @@ def copies(samples: Sequence[Sample], rows: pa.Table, splits: Sequence[object]) 
 
 
 def _shares(column: pa.ChunkedArray) -> dict[str, float]:
-    """Count the most common values; `none` for null."""
+    """Compute the shares of the most common values; `none` for null."""
     counts = Counter("none" if value is None else str(value).lower() for value in column.to_pylist())
     return {name: count / len(column) for name, count in counts.most_common(MOST_COMMON)}
 

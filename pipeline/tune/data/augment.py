@@ -1,4 +1,4 @@
-"""Augment and align: both classes go through one and the same chain, so that format, size and quality tell nothing.
+"""Augmentation: random crops, scales, blur and re-encoding, the same for both classes so that they do not leak.
 
 Legend: H, W of one picture.
 """
@@ -17,17 +17,14 @@ from pipeline.tune.data.pixels import blurred, scaled
 
 ALIGNED_SIDE = 256
 ALIGNED_QUALITY = 90
-SIDE = 224  # of a view; a delivery that is smaller is brought up to it
-LARGEST = 512  # a longer short side is brought down to this before anything else, where the scale is free
-SCALES = (0.5, 1.0)  # log-uniform, of a picture whose scale is free
-NEAR_SCALES = (
-    0.7,
-    2.0,
-)  # log-uniform, for two in five of those that stay near their own; above 1 the tower sees finer grain
-WINDOW = (224, 320)  # the side of what is cut out of a picture that stays near its own scale
+SIDE = 224  # of a view; smaller pictures are enlarged to it
+LARGEST = 512  # maximum short side before scaling, unless the variant stays near the picture's own scale
+SCALES = (0.5, 1.0)  # log-uniform, unless the variant stays near the picture's own scale
+NEAR_SCALES = (0.7, 2.0)  # log-uniform, for 40 % of the variants that stay near the picture's own scale
+WINDOW = (224, 320)  # side of the crop of a variant that stays near the picture's own scale
 BLUR, BLURRED = (0.1, 2.0), 0.2
-SHOWN_AGAIN = 0.2  # share of deliveries that are photographed off a screen
-SCREENS = (0.6, 1.6)  # how a viewer scales what it shows, log-uniform
+SHOWN_AGAIN = 0.2  # share of variants that simulate a screenshot at another scale
+SCREENS = (0.6, 1.6)  # scale of the screenshot, log-uniform
 NEAR_SCREENS = (0.75, 1.35)
 SCREEN_FILTERS = tuple(
     getattr(Image.Resampling, name) for name in ("NEAREST", "BOX", "BILINEAR", "HAMMING", "BICUBIC", "LANCZOS")
@@ -37,21 +34,21 @@ QUALITIES = (40, 98)
 
 
 def align(pixels_3HW: Tensor) -> Tensor:
-    """Give every image one size and one JPEG encoding, for evaluation; uint8 in and out, short side 256."""
+    """Give a picture a short side of 256 and JPEG quality 90, for evaluation; uint8 in and out."""
     return encode_again(resize(pixels_3HW, ALIGNED_SIDE), "jpeg", ALIGNED_QUALITY)
 
 
 def augment(pixels_3HW: Tensor, seed: int, near: bool = False) -> Tensor:
-    """Send one image through a random delivery: crop, resize, blur, a screen, encoders, a flip.
+    """Augment a picture randomly: crop, scale, blur, screenshot, re-encoding, flip.
 
     Args:
         pixels_3HW: uint8.
-        seed: decides everything; two pictures of one size get the same delivery from the same seed.
-        near: stay near the picture's own scale, as what a decoder leaves in single pixels needs: a window of it instead
-            of the whole.
+        seed: determines everything; pictures of the same size get the same augmentation from the same seed.
+        near: stay near the picture's own scale, to preserve the traces of a decoder in single pixels: crop a window
+            instead of scaling the whole.
 
     Returns:
-        uint8 (3, height, width), its short side 224 or more, and 512 or less but for what a screen enlarges.
+        uint8 (3, height, width), with a short side of 224 or more, and of 512 or less unless a screenshot enlarges it.
     """
     draw = random.Random(seed)
     out_3HW = _near(pixels_3HW, draw) if near else _free(pixels_3HW, draw)
@@ -66,7 +63,7 @@ def augment(pixels_3HW: Tensor, seed: int, near: bool = False) -> Tensor:
 
 
 def resize(pixels_3HW: Tensor, short_side: int) -> Tensor:
-    """Scale the short side, antialiased bicubic; uint8 (3, H, W) in and out."""
+    """Scale to a short side, antialiased bicubic; uint8 (3, H, W) in and out."""
     high, wide = pixels_3HW.shape[1:]
     scale = short_side / min(high, wide)
     return scaled(pixels_3HW, max(short_side, round(high * scale)), max(short_side, round(wide * scale)))
@@ -77,9 +74,9 @@ def encode_again(pixels_3HW: Tensor, codec: str, quality: int) -> Tensor:
 
     Args:
         pixels_3HW: uint8.
-        codec: `jpeg` (Pillow's encoder, chroma halved), `jpeg-444` (chroma kept), `jpeg-fast` (libjpeg-turbo with its
-            fast transform, as web servers use; other bytes in half of the pixels) or `webp`.
-        quality: the encoder's, 1 to 100.
+        codec: `jpeg` (Pillow, 4:2:0), `jpeg-444` (Pillow, 4:4:4), `jpeg-fast` (libjpeg-turbo with its fast transform,
+            common on web servers; half of the pixels differ from `jpeg`) or `webp`.
+        quality: of the encoder, 1 to 100.
     """
     pixels_HW3 = pixels_3HW.permute(1, 2, 0).contiguous().numpy()
     picture, file = Image.fromarray(pixels_HW3), io.BytesIO()
@@ -94,7 +91,7 @@ def encode_again(pixels_3HW: Tensor, codec: str, quality: int) -> Tensor:
 
 
 def _free(pixels_3HW: Tensor, draw: random.Random) -> Tensor:
-    """Crop every other picture, and scale it; uint8 (3, height, width), short side 224 to 512."""
+    """Crop half of the pictures, and scale them; uint8 (3, height, width), short side 224 to 512."""
     share = draw.uniform(0.5, 1.0) if draw.random() < 0.5 else 1.0
     high, wide = (max(1, round(share * side)) for side in pixels_3HW.shape[1:])
     out_3HW = _window(pixels_3HW, high, wide, draw)
@@ -102,7 +99,7 @@ def _free(pixels_3HW: Tensor, draw: random.Random) -> Tensor:
 
 
 def _near(pixels_3HW: Tensor, draw: random.Random) -> Tensor:
-    """Scale some pictures a little, and cut a window out; uint8 (3, height, width), short side 224 or more."""
+    """Scale some pictures slightly, and crop a window; uint8 (3, height, width), short side 224 or more."""
     scale = _log_uniform(NEAR_SCALES, draw) if draw.random() < 0.4 else 1.0
     side = draw.randint(*WINDOW)
     high, wide = (min(length, round(side / scale)) for length in pixels_3HW.shape[1:])
@@ -112,12 +109,12 @@ def _near(pixels_3HW: Tensor, draw: random.Random) -> Tensor:
 
 
 def _screened(pixels_3HW: Tensor, scale: float, draw: random.Random) -> Tensor:
-    """Show a picture at another scale with some viewer's filter, and keep what the screen shows.
+    """Simulate a screenshot: rescale a picture with a random filter, as an image viewer does.
 
     Args:
         pixels_3HW: uint8.
-        scale: of the viewer; one that would leave less than a view is raised.
-        draw: of the filter.
+        scale: of the viewer; raised if the result would be smaller than a view.
+        draw: selects the filter.
 
     Returns:
         uint8 (3, height, width).
@@ -130,7 +127,7 @@ def _screened(pixels_3HW: Tensor, scale: float, draw: random.Random) -> Tensor:
 
 
 def _window(pixels_3HW: Tensor, high: int, wide: int, draw: random.Random) -> Tensor:
-    """Cut a window of a size anywhere; uint8 (3, high, wide)."""
+    """Crop a window of a size at a random position; uint8 (3, high, wide)."""
     top, left = (draw.randint(0, have - want) for have, want in zip(pixels_3HW.shape[1:], (high, wide), strict=True))
     return pixels_3HW[:, top : top + high, left : left + wide]
 

@@ -1,8 +1,8 @@
-"""Autoencoder: what a photograph is passed through, so that it differs from itself by a decoder's traces alone.
+"""Autoencoder: reconstructs photographs, so that the result differs from the original only by a decoder's traces.
 
-The one that is always there is the tiny autoencoder for FLUX.2's latents (madebyollin/taesd, MIT), read from its two
-files; numbers in the key names are places in one flat sequence, and what has no weights stands between them. Any
-AutoencoderKL in diffusers' folder layout goes too, where diffusers is installed.
+The tiny autoencoder for FLUX.2's latents (madebyollin/taesd, MIT) is implemented here and read from its two files; the
+numbers in their keys are positions in one flat sequence, with weightless layers in between. Any AutoencoderKL in
+diffusers' folder layout works too, if diffusers is installed.
 
 Legend: H, W of one picture, C channels.
 """
@@ -22,10 +22,10 @@ from pipeline.tune.data.augment import resize
 try:
     from diffusers import AutoencoderKL  # type: ignore[import-not-found, unused-ignore]
 except ImportError:
-    AutoencoderKL = None  # such a folder is refused with the command that helps
+    AutoencoderKL = None  # such a folder is refused with a hint to install diffusers
 
-FACTOR = 8  # pixels a latent, each way
-CLIP, FIRST_RELU = 0, 2  # the places of the decoder that hold no weights and are no upsampling
+FACTOR = 8  # pixels per latent, in each direction
+CLIP, FIRST_RELU = 0, 2  # positions of the decoder without weights that are not upsampling
 GROUPS = 4
 
 
@@ -33,10 +33,10 @@ RECONSTRUCTION = "reconstruction"
 
 
 class Reconstructor(Protocol):
-    """What passes a picture through something that leaves traces in it.
+    """Passes a picture through a model that leaves traces in it.
 
     Attributes:
-        name: which one, as the generator of what it makes.
+        name: of the model, used as the generator of its output.
         kind: of the traces: `reconstruction` or `upsampling`.
     """
 
@@ -44,7 +44,15 @@ class Reconstructor(Protocol):
     kind: str
 
     def reconstruct(self, pixels_3HW: Tensor, *, largest: int) -> Tensor:
-        """Encode and decode; uint8 (3, H, W) in and out, short side at most `largest`, sides multiples of 8."""
+        """Reconstruct a picture at its own size.
+
+        Args:
+            pixels_3HW: uint8.
+            largest: maximum short side, pixels; larger pictures are scaled down first.
+
+        Returns:
+            uint8 (3, height, width), with sides cropped to multiples of 8.
+        """
         ...
 
 
@@ -53,23 +61,23 @@ def open_autoencoder(folder: str, device: str = "cpu", noise: float = 0.0) -> Re
 
     Args:
         folder: with `taef2_encoder.pth` and `taef2_decoder.pth`, or with diffusers' `config.json` of an AutoencoderKL.
-        device: where the latter runs; the tiny one runs on the CPU.
-        noise: laid over the latents of the tiny one, in their own deviations.
+        device: device of an AutoencoderKL; taef2 runs on the CPU.
+        noise: standard deviation of noise added to the latents of taef2, relative to theirs.
 
     Raises:
-        ModelError: neither is there, or diffusers is not installed, or it is to lay noise.
+        ModelError: the folder has neither, diffusers is not installed, or noise is set for an AutoencoderKL.
     """
     path = Path(folder)
     if (path / "taef2_decoder.pth").is_file():
         return Autoencoder(path, noise=noise)
     if not (path / "config.json").is_file():
         raise ModelError(
-            f"autoencoder {folder!r} holds neither taef2_encoder.pth and taef2_decoder.pth nor a config.json of "
+            f"autoencoder {folder!r} contains neither taef2_encoder.pth and taef2_decoder.pth nor a config.json of "
             "diffusers; name a folder that does"
         )
     if noise:
         raise ModelError(
-            f"noise {noise:g} is laid over latents of taef2 alone, and {folder!r} holds another; leave it out"
+            f"noise {noise:g} is supported for taef2 only, and {folder!r} contains another autoencoder; leave it out"
         )
     return Diffusers(path, device)
 
@@ -94,23 +102,15 @@ class Diffusers:
 
     @torch.inference_mode()
     def reconstruct(self, pixels_3HW: Tensor, *, largest: int) -> Tensor:
-        """Encode to the latents' mean and decode.
-
-        Args:
-            pixels_3HW: uint8.
-            largest: a longer short side is brought down to this first, pixels.
-
-        Returns:
-            uint8 (3, height, width), the sides cut down to multiples of 8.
-        """
-        scaled_3HW = prepared(pixels_3HW, largest).to(self._device)
+        """Encode to the mean of the latents and decode; uint8 (3, H, W) in and out, see `Reconstructor`."""
+        scaled_3HW = bounded(pixels_3HW, largest).to(self._device)
         latent = self._model.encode(scaled_3HW[None].float() / 127.5 - 1).latent_dist.mode()
         again_3HW = self._model.decode(latent).sample[0]
         return ((again_3HW + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()  # type: ignore[no-any-return]
 
 
-def prepared(pixels_3HW: Tensor, largest: int) -> Tensor:
-    """Bring the short side down to a bound and cut the sides to multiples of 8; uint8 (3, H, W) in and out."""
+def bounded(pixels_3HW: Tensor, largest: int) -> Tensor:
+    """Scale down to a maximum short side, and crop the sides to multiples of 8; uint8 (3, H, W) in and out."""
     if min(pixels_3HW.shape[1:]) > largest:
         pixels_3HW = resize(pixels_3HW, largest)
     high, wide = (side - side % FACTOR for side in pixels_3HW.shape[1:])
@@ -118,7 +118,7 @@ def prepared(pixels_3HW: Tensor, largest: int) -> Tensor:
 
 
 def seed_of(pixels_3HW: Tensor) -> int:
-    """Seed a draw by a picture, uint8 (3, H, W), so that it comes out the same whoever asks."""
+    """Derive a seed from a picture, uint8 (3, H, W), so that random choices are reproducible."""
     return crc32(pixels_3HW.contiguous().numpy().tobytes())
 
 
@@ -131,9 +131,9 @@ class Autoencoder:
         """Read `taef2_encoder.pth` and `taef2_decoder.pth`.
 
         Args:
-            folder: where they lie.
-            noise: laid over the latents, in their own deviations: what a generator's latents are off by. It is drawn
-                by the picture, so that a picture always comes out the same.
+            folder: contains them.
+            noise: standard deviation of noise added to the latents, relative to theirs, as an error of a generator's
+                latents. It is seeded by the picture, so the result is reproducible.
 
         Raises:
             ModelError: one of them is missing.
@@ -141,7 +141,7 @@ class Autoencoder:
         files = [folder / f"taef2_{part}.pth" for part in ("encoder", "decoder")]
         for file in files:
             if not file.is_file():
-                raise ModelError(f"autoencoder {str(file)!r} is no file")
+                raise ModelError(f"autoencoder file {str(file)!r} does not exist")
         self._encoder, self._decoder = (
             {name: tensor.float() for name, tensor in torch.load(file, map_location="cpu", weights_only=True).items()}
             for file in files
@@ -150,16 +150,8 @@ class Autoencoder:
 
     @torch.inference_mode()
     def reconstruct(self, pixels_3HW: Tensor, *, largest: int) -> Tensor:
-        """Encode and decode.
-
-        Args:
-            pixels_3HW: uint8.
-            largest: a longer short side is brought down to this first, pixels.
-
-        Returns:
-            uint8 (3, height, width), the sides cut down to multiples of 8.
-        """
-        before_3HW = prepared(pixels_3HW, largest)
+        """Encode and decode; uint8 (3, H, W) in and out, see `Reconstructor`."""
+        before_3HW = bounded(pixels_3HW, largest)
         state = before_3HW[None].float() / 255
         for place in range(_places(self._encoder)):
             stride = 1 if f"{place}.bias" in self._encoder else 2
@@ -173,17 +165,17 @@ class Autoencoder:
 
 
 def _places(weights: Mapping[str, Tensor]) -> int:
-    """Count the places of a sequence; weights are (C, C, 3, 3) and smaller."""
+    """Count the positions of a sequence; weights are (C, C, 3, 3) and smaller."""
     return 1 + max(int(name.split(".")[0]) for name in weights)
 
 
 def _has(weights: Mapping[str, Tensor], place: int) -> bool:
-    """Tell whether a convolution (C, C, 3, 3) or a block stands at a place."""
+    """Return whether there is a convolution (C, C, 3, 3) or a block at a position."""
     return f"{place}.weight" in weights or f"{place}.conv.0.weight" in weights
 
 
 def _between(place: int, state: Tensor) -> Tensor:
-    """Apply what has no weights: the soft clip of latents, a ReLU, or nearest upsampling; (1, C, H, W) float32."""
+    """Apply a layer without weights: the soft clip of latents, a ReLU, or nearest upsampling; (1, C, H, W) float32."""
     if place == CLIP:
         return 3 * torch.tanh(state / 3)
     return state.relu() if place == FIRST_RELU else functional.interpolate(state, scale_factor=2, mode="nearest")

@@ -1,4 +1,4 @@
-"""Clusters: the content of images of which no list tells it, by what the frozen tower sees alike.
+"""Clusters: estimates the unknown content of images by clustering features of the frozen tower.
 
 Legend: N images, F features.
 """
@@ -11,25 +11,25 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
 CLUSTERS = 24
-NAMED = 0.1  # of a cluster's images; where fewer are named, its name would be a guess
+NAMED = 0.1  # minimum share of images with known content in a cluster that is named after them
 
 
 def contents(
     feature_NF: NDArray[np.float32], known: Sequence[str], *, clusters: int = CLUSTERS, seed: int = 0
 ) -> list[str]:
-    """Name what is in every image: as its list says, or as the named images that look like it.
+    """Estimate the content of every image: the known one, or that of similar images.
 
-    A cluster has the name of which the largest share lies in it, so that a name which many images bear does not win
-    everywhere.
+    A cluster is named after the content with the largest share of its images in the cluster, so that a frequent content
+    does not dominate everywhere.
 
     Args:
-        feature_NF: of the frozen tower, any length.
-        known: what is in each, empty where nothing tells.
-        clusters: how many kinds of look there are.
-        seed: decides where the clusters begin; the same input and seed give the same names.
+        feature_NF: of the frozen tower, of any norm.
+        known: content of each image, empty if unknown.
+        clusters: number of clusters.
+        seed: of the initial clusters; the same input and seed give the same names.
 
     Returns:
-        One name an image. A cluster in which next to no image is named is a content of its own, `cluster 7`.
+        One content per image. A cluster with hardly any known content is a content of its own, such as `cluster 7`.
     """
     cluster_N = clustered(feature_NF, clusters, seed=seed)
     names: dict[int, str] = {}
@@ -45,15 +45,15 @@ def contents(
 
 
 def clustered(feature_NF: NDArray[np.float32], clusters: int, *, seed: int = 0) -> NDArray[np.int64]:
-    """Put images into clusters by k-means on features of length one.
+    """Cluster images by k-means on normalised features.
 
     Args:
-        feature_NF: of the frozen tower, any length.
-        clusters: how many, no more than there are images.
-        seed: decides where they begin.
+        feature_NF: of the frozen tower, of any norm.
+        clusters: number of clusters, at most the number of images.
+        seed: of the initial clusters.
 
     Returns:
-        int64 (N,), numbered in the order in which their first images come.
+        int64 (N,), numbered by their first images.
     """
     length_N1 = np.linalg.norm(feature_NF, axis=1, keepdims=True)
     unit_NF = feature_NF.astype(np.float64) / np.maximum(length_N1, 1e-12)

@@ -1,4 +1,4 @@
-"""The collection: the samples of a job, read, looked at, rid of what contradicts itself, and split by group."""
+"""Collection: the samples of a job, listed, surveyed, deduplicated and split by group."""
 
 import hashlib
 import io
@@ -19,18 +19,19 @@ from pipeline.tune.data.split import TRAIN, exclude, groups, split_of
 from pipeline.tune.data.survey import survey
 
 VALIDATION, CALIBRATION, TEST = "validation", "calibration", "test"
-Say = Callable[[str], None]
+Log = Callable[[str], None]
+"""Receives progress messages, one line each."""
 
 
 @dataclass(frozen=True)
 class Collection:
-    """Sound samples, one of each.
+    """Readable samples without duplicates.
 
     Attributes:
-        samples: each in its group.
+        samples: with their groups.
         splits: of each sample.
-        survey: what its file is, a row each.
-        left_out: how many are not in here, by reason.
+        survey: a row of file properties per sample.
+        left_out: number of samples that were left out, by reason.
     """
 
     samples: list[Sample]
@@ -39,22 +40,22 @@ class Collection:
     left_out: Counter[str]
 
     def of(self, *splits: str) -> list[Sample]:
-        """Give the samples of some splits."""
+        """Return the samples of some splits."""
         return [sample for sample, own in zip(self.samples, self.splits, strict=True) if own in splits]
 
     def rows_of(self, *splits: str) -> pa.Table:
-        """Give the survey's rows of some splits."""
+        """Return the survey rows of some splits."""
         return self.survey.take([place for place, own in enumerate(self.splits) if own in splits])
 
     def manifest(self) -> bytes:
-        """Write the samples, their digests and splits as a Parquet file: what a version was made of."""
+        """Write the samples, their digests and splits as a Parquet file: the training data of a version."""
         table = to_table(self.samples).append_column("digest", self.survey["digest"])
         sink = io.BytesIO()
         pq.write_table(table.append_column("split", pa.array(self.splits, pa.string())), sink, compression="zstd")
         return sink.getvalue()
 
     def fingerprint(self) -> str:
-        """Digest labels, contents, groups and splits, wherever the files lie; 32 hex digits."""
+        """Digest labels, contents, groups and splits, independent of file locations; 32 hex digits."""
         content = hashlib.sha256()
         rows = zip(self.samples, self.survey["digest"].to_pylist(), self.splits, strict=True)
         for line in sorted(f"{digest} {s.label} {s.source} {s.group} {split}" for s, digest, split in rows):
@@ -62,7 +63,7 @@ class Collection:
         return content.hexdigest()[:32]
 
     def __str__(self) -> str:
-        """Count the samples of each split and class."""
+        """Count the samples of each split and class; part of a version's provenance, and hence of its digest."""
         counts = Counter((split, sample.label) for split, sample in zip(self.splits, self.samples, strict=True))
         return ", ".join(
             f"{split} {counts[split, 0]:,} real and {counts[split, 1]:,} generated"
@@ -70,52 +71,52 @@ class Collection:
         )
 
 
-def recognised(settings: SampleSettings, say: Say, *, both: bool = True) -> Layout:
-    """List the samples that the settings name, and tell their layout.
+def list_samples(settings: SampleSettings, log: Log, *, both: bool = True) -> Layout:
+    """List the samples that the settings name, and log their layout.
 
     Args:
-        settings: where they lie and what their labels mean.
-        say: told the layout.
-        both: refuse samples of one class alone.
+        settings: where the samples are, and what their labels mean.
+        log: receives progress messages, one line each.
+        both: refuse samples of one class only.
 
     Raises:
-        SettingsError: a place is not understood, or a class is empty.
-        StorageError: a place cannot be read.
+        SettingsError: an input is not recognised, or a class is empty.
+        StorageError: an input cannot be read.
     """
     with ProgressDisplay.shown().during("listing the images"):
         layout = gather(
             settings.samples,
             labels=mapping(settings.labels),
             reviews=settings.reviews,
-            reading=settings.reading,
+            options=settings.source_options,
             both=both,
         )
-    say(str(layout))
+    log(str(layout))
     return layout
 
 
 def collect(
-    settings: SampleSettings, say: Say, *, shares: Mapping[str, float] | None = None, hold_out: Sequence[str] = ()
+    settings: SampleSettings, log: Log, *, shares: Mapping[str, float] | None = None, hold_out: Sequence[str] = ()
 ) -> Collection:
-    """Read the samples that a job was given, on a Ray that is connected already.
+    """List, survey, deduplicate and split the samples of a job; Ray must be connected.
 
     Args:
-        settings: where they lie and what their labels mean.
-        say: told the layout, what was left out, and the splits.
-        shares: of the groups that go to each split but training; none puts all into it.
-        hold_out: generators, and collections of both classes, that go to validation whole.
+        settings: where the samples are, and what their labels mean.
+        log: receives progress messages, one line each.
+        shares: share of groups of each split except training; None puts everything into training.
+        hold_out: generators and collections that go to validation as a whole.
 
     Raises:
-        SettingsError: a place is not understood, a class is empty, or what is to be held out is not there.
-        StorageError: a place cannot be read.
+        SettingsError: an input is not recognised, a class is empty, or a held-out name is unknown.
+        StorageError: an input cannot be read.
     """
-    layout = recognised(settings, say)
+    layout = list_samples(settings, log)
     samples = capped(layout.samples, settings.most, seed=settings.seed) if settings.most else layout.samples
     facts = survey(samples)
     exclusions = exclude(samples, facts)
-    say(str(exclusions))
+    log(str(exclusions))
     for reason, uri, detail in exclusions.named:
-        say(f"  {reason}: {uri} {detail}".rstrip())
+        log(f"  {reason}: {uri} {detail}".rstrip())
     kept, facts = [samples[place] for place in exclusions.kept], facts.take(exclusions.kept)
     grouped = [replace(sample, group=group) for sample, group in zip(kept, groups(kept, facts), strict=True)]
     generators = {sample.source for sample in grouped if sample.label}
@@ -133,5 +134,5 @@ def collect(
     ]
     found = Collection(grouped, splits, facts, exclusions.reasons)
     if shares:
-        say(str(found))
+        log(str(found))
     return found

@@ -1,7 +1,7 @@
-"""Content: what is in a picture, as its list says it in words: photo, art or screenshot.
+"""Content: what a picture shows, according to the list it comes from: photo, art or screenshot.
 
-A detector learns content in place of the label wherever only one of the classes holds a kind of content, so samples are
-weighed by cells of both.
+A detector learns content instead of the label if only one of the classes has a kind of content, so sampling is balanced
+over content.
 """
 
 import re
@@ -17,17 +17,17 @@ WORDS = {
     "painting": ART,
     "screenshot": SCREENSHOT,
 }
-"""What single words of a list mean; others, as `phone` or `many`, add nothing."""
+"""Content of single words; other words, such as `phone` or `many`, are ignored."""
 
 
 def content_of(kind: str) -> str:
-    """Tell the content that words name.
+    """Return the content named by a description.
 
     Args:
-        kind: as `photo-many-cameras` or `digital-art`.
+        kind: for example `photo-many-cameras` or `digital-art`.
 
     Returns:
-        `photo`, `art` or `screenshot`; empty where the words name several, as `photo-and-drawing`, or none.
+        `photo`, `art` or `screenshot`; empty if the description names several, as `photo-and-drawing`, or none.
     """
     named = {WORDS[word] for word in re.findall("[a-z]+", kind.lower()) if word in WORDS}
     return named.pop() if len(named) == 1 else ""

@@ -1,6 +1,6 @@
-"""Encoding: what a file's bytes tell about how it was encoded, its pixels left aside.
+"""Encoding: format properties of a file, read from its header and metadata.
 
-Shapes: 64 places of a quantisation table, in natural order; 100 qualities.
+Shapes: 64 entries of a quantisation table, in natural order; 100 qualities.
 """
 
 import io
@@ -26,7 +26,7 @@ SAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 
 
 def _scaled() -> NDArray[np.float64]:
-    """Scale the example table as libjpeg does for each quality; float64 (100, 64)."""
+    """Scale the example table as libjpeg does, for each quality; float64 (100, 64)."""
     quality = np.arange(1, 101)[:, None]
     scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
     table_64 = np.array([int(step) for step in LUMA.split()])
@@ -44,10 +44,10 @@ class Encoding:
     Attributes:
         quality: of a JPEG, the libjpeg quality whose luma table is nearest; None for other formats.
         subsampling: of a JPEG's chroma, `4:2:0`; None for other formats.
-        exif: whether there is such a block.
-        icc: whether there is a colour profile.
-        xmp: whether there is such a packet.
-        software: what the file names as its maker, None for nothing.
+        exif: whether the file has an EXIF block.
+        icc: whether it has a colour profile.
+        xmp: whether it has an XMP packet.
+        software: the software that the file names, None for none.
     """
 
     quality: int | None = None
@@ -59,7 +59,7 @@ class Encoding:
 
 
 def encoding_of(data: bytes, form: str | None) -> Encoding:
-    """Read a file's header; one that cannot be read tells nothing.
+    """Read a file's header; an unreadable one gives the defaults.
 
     Args:
         data: the whole file.
@@ -76,7 +76,7 @@ def encoding_of(data: bytes, form: str | None) -> Encoding:
             tables = getattr(image, "quantization", None)
             quality = nearest_quality(np.array(tables[0])) if tables and len(tables.get(0, ())) == 64 else None
             sampling = SAMPLINGS.get(get_sampling(image)) if form == "jpeg" else None
-    except Exception:  # noqa: BLE001 - whatever a damaged header makes Pillow raise, it tells nothing
+    except Exception:  # noqa: BLE001 - Pillow may raise anything on a damaged header
         return Encoding(exif="exif" in kinds, xmp="xmp" in kinds, software=software)
     return Encoding(quality, sampling, "exif" in kinds, icc, "xmp" in kinds, software)
 

@@ -1,4 +1,4 @@
-"""Folders: labelled images that say by the names of the folders above them what they are and who made them."""
+"""Folders: labelled images whose label and generator are given by the names of the folders above them."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -7,26 +7,26 @@ from typing import NamedTuple
 from mole.errors import SettingsError
 from pipeline.images.extension import is_image
 from pipeline.tune.data.labels import NAMES, Words
-from pipeline.tune.data.reading import PLAIN, Reading
 from pipeline.tune.data.samples import Sample, placed
+from pipeline.tune.data.source_options import DEFAULT_OPTIONS, SourceOptions
 
 SPLITS = frozenset(["train", "training", "val", "valid", "validation", "test", "testing", "images", "data"])
-"""Folders that stand between a place and its generators and name none."""
+"""Folder names between an input and its generators that are not generators."""
 
 PASSED_OVER = frozenset(["diffusion_datasets"])
-"""UniversalFakeDetect's folder of generators beside others."""
+"""UniversalFakeDetect's folder that groups some generators."""
 
 SHOWN = 5
 
 
 class Place(NamedTuple):
-    """What the folders above an image say.
+    """What the folders above an image mean.
 
     Attributes:
         label: 1 generated, 0 real.
         source: the generator, or the collection of photographs.
-        shape: how the folders stand, for the user to read.
-        part: the class or generator within the source, where folders tell.
+        shape: description of the folder structure.
+        part: the class or generator within the source, if there are folders for it.
         collection: the source before it was split; empty for the source itself.
     """
 
@@ -38,21 +38,21 @@ class Place(NamedTuple):
 
 
 def read(
-    files: Iterable[str], place: str, known: Words, *, reading: Reading = PLAIN
+    files: Iterable[str], place: str, known: Words, *, options: SourceOptions = DEFAULT_OPTIONS
 ) -> tuple[str, list[Sample], Counter[str]]:
-    """Make samples of files below a folder.
+    """Read samples from files below a folder.
 
     Args:
         files: their URLs.
-        place: the folder's URL, as the files' begin.
-        known: names of folders that are labels.
-        reading: which sources hold grids, or several generators, each in a folder of its own.
+        place: the folder's URL, a prefix of the files' URLs.
+        known: folder names that are labels.
+        options: which sources hold grids, or several generators, each in a folder of its own.
 
     Returns:
-        The layout in words, the samples, and why files were passed over.
+        A description of the layout, the samples, and the reasons why files were skipped.
 
     Raises:
-        SettingsError: no image lies below a folder whose name is a label.
+        SettingsError: no image is below a folder whose name is a label.
     """
     shapes: Counter[str] = Counter()
     skipped: Counter[str] = Counter()
@@ -63,23 +63,23 @@ def read(
         if not is_image(parts[-1]):
             skipped["not an image by its name"] += 1
             continue
-        said = read_path(parts[:-1], place, known, reading.split)
-        if said is None:
+        found = read_path(parts[:-1], place, known, options.split)
+        if found is None:
             skipped["no folder above it is a label"] += 1
             strangers.append("/".join(parts))
             continue
-        shapes[said.shape] += 1
-        sample = Sample(uri, said.label, said.source, part=said.part, collection=said.collection)
-        samples.append(placed(sample, sample.collection, len(samples), reading))
+        shapes[found.shape] += 1
+        sample = Sample(uri, found.label, found.source, part=found.part, collection=found.collection)
+        samples.append(placed(sample, sample.collection, len(samples), options))
     if not samples:
         raise SettingsError(_unknown(place, strangers, skipped, known))
     return " and ".join(shapes), samples, skipped
 
 
 def read_path(folders: list[str], place: str, known: Words, split: Collection[str]) -> Place | None:
-    """Read the folders between a place and an image; None where none of them is a label."""
+    """Read the folders between an input and an image; None if none of them is a label."""
     at = next((at for at in reversed(range(len(folders))) if folders[at].lower() in known), None)
-    if at is None:  # the place itself may be the folder of one class
+    if at is None:  # the input itself may be the folder of one class
         parent, _, name = place.rstrip("/").rpartition("/")
         return Place(known[name.lower()], _own(parent), "one class") if name.lower() in known else None
     label = known[folders[at].lower()]
@@ -97,10 +97,11 @@ def read_path(folders: list[str], place: str, known: Words, split: Collection[st
 
 
 def reals_of(samples: Iterable[Sample]) -> dict[str, str]:
-    """Tell whose reals each generator is judged against: its own, or UniversalFakeDetect's for those that have none.
+    """Return the source of the real images that each generator is compared with.
 
     Returns:
-        The source of the reals for every generator that has one; the others take all reals.
+        For every generator, its own source if that has real images, or the one that UniversalFakeDetect uses;
+        generators without an entry are compared with all real images.
     """
     reals: set[str] = set()
     fakes: set[str] = set()
@@ -111,27 +112,27 @@ def reals_of(samples: Iterable[Sample]) -> dict[str, str]:
 
 
 DIFFUSION = ("guided", "ldm_", "glide_", "dalle")
-"""UniversalFakeDetect's generators whose folders hold no reals; source: its `dataset_paths.py`."""
+"""UniversalFakeDetect's generators without real images of their own; source: its `dataset_paths.py`."""
 
 
 def _pair(folder: str) -> str:
-    """Write both names of a pair of labels, as one of them is seen."""
+    """Return both names of the pair of labels that a folder name belongs to."""
     pairs = ("0_real 1_fake", "real fake", "nature ai")
     return next((f"{{{pair.replace(' ', ',')}}}" for pair in pairs if folder.lower() in pair.split()), "<label>")
 
 
 def _own(place: str) -> str:
-    """Name a source by the place itself, or what lies above it where that is no name."""
+    """Name a source after the input itself, or the folder above it if that is a split."""
     parts = [part for part in place.rstrip("/").split("/") if part.lower() not in SPLITS]
     return parts[-1] if parts else "images"
 
 
 def _unknown(place: str, strangers: list[str], skipped: Counter[str], known: Words) -> str:
-    """Say what was found and what would be understood."""
+    """Describe what was found, and which layouts are recognised."""
     found = ", ".join(repr(name) for name in strangers[:SHOWN]) or "no image"
     reasons = ", ".join(f"{count:,} files {reason}" for reason, count in skipped.items()) or "no file"
     return (
-        f"the layout of {place!r} is not known: found {found} ({reasons}); understood are folders named "
+        f"the layout of {place!r} is not recognised: found {found} ({reasons}); supported are folders named "
         f"{sorted(known)} with the generator's folder above them, a CSV, Parquet or JSON Lines file with uri, label, "
         "generator, labelled .tar shards, and a verdict table with --reviews; name other folders with --labels"
     )

@@ -1,4 +1,4 @@
-"""Labels: the words by which collectors say that an image is real or generated."""
+"""Labels: the words that mean real or generated in folder names, columns and members of shards."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -13,18 +13,18 @@ FOLDERS = {
     "nature": REAL,
     "ai": FAKE,
 }
-"""Names of folders, in small letters; bare 0 and 1 are left out, for they number classes as often as labels."""
+"""Folder names, in lower case; bare 0 and 1 are left out, since they often number object classes."""
 
 VALUES = FOLDERS | {"0": REAL, "1": FAKE, "natural": REAL, "authentic": REAL, "generated": FAKE, "synthetic": FAKE}
-"""Values of a column or of a `.cls` member, in small letters."""
+"""Values of a column or of a `.cls` member, in lower case."""
 
 NAMES = ("real", "fake")
 Words = Mapping[str, int]
-"""What each word means: 0 real, 1 generated."""
+"""Label of each word: 0 real, 1 generated."""
 
 
 def mapping(pairs: Iterable[str]) -> dict[str, str]:
-    """Read `human=real` and the like from the command line.
+    """Parse pairs such as `human=real` from the command line.
 
     Raises:
         SettingsError: a pair has no equals sign.
@@ -32,15 +32,15 @@ def mapping(pairs: Iterable[str]) -> dict[str, str]:
     read = [pair.partition("=") for pair in pairs]
     for name, equals, meaning in read:
         if not (name and equals and meaning):
-            raise SettingsError(f"--labels takes name=real and name=fake, got {name + equals + meaning!r}")
+            raise SettingsError(f"--labels must be name=real or name=fake, got {name + equals + meaning!r}")
     return {name: meaning for name, _, meaning in read}
 
 
 def words(labels: Mapping[str, str] | None, known: Words) -> dict[str, int]:
-    """Add a user's words to the known ones, in small letters.
+    """Add a user's words to the known ones, in lower case.
 
     Raises:
-        SettingsError: a word is to mean neither real nor fake.
+        SettingsError: a word is given a meaning other than real or fake.
     """
     added = {}
     for name, meaning in (labels or {}).items():
@@ -51,27 +51,27 @@ def words(labels: Mapping[str, str] | None, known: Words) -> dict[str, int]:
 
 
 def meaning(value: object, known: Words) -> int | None:
-    """Read one label; None for a word that is not known."""
+    """Read one label; None for an unknown word."""
     if isinstance(value, bool | int | float):
         value = f"{value:g}"
     return known.get(value.strip().lower()) if isinstance(value, str) else None
 
 
-def check_both(labels: Sequence[int], told: str) -> None:
-    """Refuse samples of one class alone.
+def check_both(labels: Sequence[int], found: str) -> None:
+    """Check that there are samples of both classes.
 
     Args:
         labels: of all samples.
-        told: what was found, in words.
+        found: description of what was found.
 
     Raises:
         SettingsError: there is no image at all, or none of one class.
     """
     if not labels:
-        raise SettingsError(f"no labelled image was found: {told}")
+        raise SettingsError(f"no labelled image was found: {found}")
     if len(set(labels)) < 2:
         there, missing = NAMES[labels[0]], NAMES[1 - labels[0]]
         raise SettingsError(
-            f"both classes are needed, got {len(labels):,} {there} and 0 {missing} images: {told}; "
+            f"both classes are needed, got {len(labels):,} {there} and 0 {missing} images: {found}; "
             f"add --samples with {missing} ones"
         )

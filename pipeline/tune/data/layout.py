@@ -1,4 +1,4 @@
-"""Layout: how labelled images lie at a place, recognised and told, and the samples found there."""
+"""Layout: recognises how the labelled images of an input are organised, and lists them."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,24 +12,24 @@ from pipeline.storage import storage
 from pipeline.storage.folder import walk
 from pipeline.tune.data import folders, shards, tables
 from pipeline.tune.data.labels import FOLDERS, VALUES, check_both, words
-from pipeline.tune.data.reading import PLAIN, Reading
 from pipeline.tune.data.reviews import is_verdicts
 from pipeline.tune.data.reviews import read as read_reviews
 from pipeline.tune.data.samples import Sample
+from pipeline.tune.data.source_options import DEFAULT_OPTIONS, SourceOptions
 
 LISTS = ("samples.csv", "manifest.csv")
-"""Tables that speak for the folder they lie in."""
+"""Tables that describe the folder they are in."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What was found.
+    """The samples of one or several inputs.
 
     Attributes:
-        name: how the images lie, in words.
-        samples: the labelled images, in the order in which they lie.
-        skipped: what was passed over, by reason.
-        place_of: for each sample, which of the given places it came from.
+        name: description of the layout.
+        samples: the labelled images, in order.
+        skipped: number of files or rows that were skipped, by reason.
+        place_of: for each sample, the index of the input it came from.
     """
 
     name: str
@@ -39,14 +39,14 @@ class Layout:
 
     @property
     def reals(self) -> dict[str, str]:
-        """Whose reals each generator is judged against; one that is not named takes all."""
+        """The source of the real images that each generator is compared with; all of them without an entry."""
         return folders.reals_of(self.samples)
 
     def __str__(self) -> str:
-        """Say what was found: layout, images a class, sources, what was passed over."""
+        """Describe the layout, images per class, sources, and what was skipped."""
         fakes = sum(sample.label for sample in self.samples)
         sources = len({sample.source for sample in self.samples})
-        passed = "".join(f", {count:,} passed over ({reason})" for reason, count in sorted(self.skipped.items()))
+        passed = "".join(f", {count:,} skipped ({reason})" for reason, count in sorted(self.skipped.items()))
         return f"{self.name}: {len(self.samples) - fakes:,} real, {fakes:,} fake, {sources:,} sources{passed}"
 
 
@@ -55,27 +55,27 @@ def gather(
     *,
     labels: Mapping[str, str] | None = None,
     reviews: str | None = None,
-    reading: Reading = PLAIN,
+    options: SourceOptions = DEFAULT_OPTIONS,
     both: bool = True,
 ) -> Layout:
-    """Recognise several places and put their samples together.
+    """Recognise several inputs and combine their samples.
 
     Args:
         places: paths or fsspec URLs.
         labels: a user's words for real and fake.
-        reviews: reviewers' labels for verdict tables among the places.
-        reading: which sources hold grids or several generators, and whose edges are cut off.
-        both: refuse samples of one class alone.
+        reviews: reviewers' labels for verdict tables among the inputs.
+        options: which sources have grids or several generators, and which edges are cropped.
+        both: refuse samples of one class only.
 
     Raises:
-        SettingsError: a place is not understood, or a class is empty.
-        StorageError: a place cannot be listed or read.
+        SettingsError: an input is not recognised, or a class is empty.
+        StorageError: an input cannot be listed or read.
     """
-    found = [recognise(place, labels=labels, reviews=reviews, reading=reading) for place in places]
+    found = [recognise(place, labels=labels, reviews=reviews, options=options) for place in places]
     samples = [sample for layout in found for sample in layout.samples]
     if both:
-        told = "; ".join(f"{place!r} is {layout}" for place, layout in zip(places, found, strict=True))
-        check_both([sample.label for sample in samples], told)
+        description = "; ".join(f"{place!r} is {layout}" for place, layout in zip(places, found, strict=True))
+        check_both([sample.label for sample in samples], description)
     skipped: Counter[str] = sum((layout.skipped for layout in found), Counter())
     place_of = [number for number, layout in enumerate(found) for _ in layout.samples]
     return Layout("; ".join(dict.fromkeys(layout.name for layout in found)), samples, skipped, place_of)
@@ -86,19 +86,19 @@ def recognise(
     *,
     labels: Mapping[str, str] | None = None,
     reviews: str | None = None,
-    reading: Reading = PLAIN,
+    options: SourceOptions = DEFAULT_OPTIONS,
 ) -> Layout:
-    """Find out how labelled images lie at a place, and list them.
+    """Recognise the layout of an input, and list its samples.
 
     Args:
         place: a folder, a table, shards (a tar, or braces over several), a verdict table; a path or an fsspec URL.
         labels: a user's words: `{"human": "real", "machine": "fake"}`.
-        reviews: reviewers' labels, where the place is a verdict table.
-        reading: which sources hold grids or several generators, and whose edges are cut off.
+        reviews: reviewers' labels, if the input is a verdict table.
+        options: which sources have grids or several generators, and which edges are cropped.
 
     Raises:
-        SettingsError: nothing is there, or the layout is not known; the message says what was found.
-        StorageError: the place cannot be listed or read.
+        SettingsError: the input does not exist, or its layout is not recognised; the message says what was found.
+        StorageError: the input cannot be listed or read.
     """
     values, own = words(labels, VALUES), words(labels, FOLDERS)
     if shards.is_shard(place):
@@ -106,19 +106,19 @@ def recognise(
     storage.demand(place, "--samples")
     url = storage.absolute(place)
     if tables.is_table(url):
-        return _of_files([url], url.rpartition("/")[0], (values, own), reviews, reading)
+        return _of_files([url], url.rpartition("/")[0], (values, own), reviews, options)
     files = sorted(found.url for found in walk(url))
     if not files:
-        raise SettingsError(f"--samples {place!r} holds no file")
-    return _of_files(files, url, (values, own), reviews, reading)
+        raise SettingsError(f"--samples {place!r} contains no files")
+    return _of_files(files, url, (values, own), reviews, options)
 
 
 def _expanded(pattern: str) -> list[str]:
     """List the shards that a name, braces or a glob stand for.
 
     Raises:
-        SettingsError: one that is named is not there, there are none, or the braces are not closed.
-        StorageError: the store does not answer.
+        SettingsError: a named shard does not exist, there are none, or the braces are not closed.
+        StorageError: the store does not respond.
     """
     try:
         names = list(braceexpand(pattern))
@@ -132,7 +132,7 @@ def _expanded(pattern: str) -> list[str]:
         found = sorted(fs.glob(path)) if "*" in name else [path]
         urls += [storage.url_of(fs, str(each)) for each in found]
     if not urls:
-        raise SettingsError(f"--samples {pattern!r} names no shard; name those there are")
+        raise SettingsError(f"--samples {pattern!r} matches no shard; check the pattern")
     return urls
 
 
@@ -141,9 +141,9 @@ def _of_files(
     place: str,
     known: tuple[dict[str, int], dict[str, int]],
     reviews: str | None,
-    reading: Reading,
+    options: SourceOptions,
 ) -> Layout:
-    """Choose the reader by what the files are named, the most telling kind first."""
+    """Choose the reader by the names of the files, the most specific kind first."""
     values, own = known
     right_here = {file.removeprefix(place).strip("/"): file for file in files}
     chosen = next((right_here[name] for name in LISTS if name in right_here), None)
@@ -154,17 +154,17 @@ def _of_files(
     if chosen is None and len(files) == len(listed) == 1:
         chosen = listed[0]
     if chosen is not None:
-        name, samples, skipped = tables.read(chosen, values, reading=reading)
+        name, samples, skipped = tables.read(chosen, values, options=options)
         return Layout(f"{name} ({chosen.rpartition('/')[2]})", samples, skipped)
     archives = [file for file in files if shards.is_shard(file)]
     if archives and not any(is_image(file) for file in files):
         return Layout(*shards.read(archives, values))
     if listed and len(listed) == len(files):
-        return _joined([tables.read(file, values, reading=reading) for file in listed])
-    return Layout(*folders.read(files, place, own, reading=reading))
+        return _joined([tables.read(file, values, options=options) for file in listed])
+    return Layout(*folders.read(files, place, own, options=options))
 
 
 def _joined(read: list[tuple[str, list[Sample], Counter[str]]]) -> Layout:
-    """Put several tables of one folder together."""
+    """Combine several tables of one folder."""
     samples = [sample for _, own, _ in read for sample in own]
     return Layout(f"{len(read):,} tables, {read[0][0]}", samples, sum((skipped for *_, skipped in read), Counter()))

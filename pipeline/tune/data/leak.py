@@ -1,4 +1,4 @@
-"""Leak: how well the files tell the classes apart while nobody looks at the pictures, and which column does it.
+"""Leak: how well a classifier separates the classes by file properties alone, and by which of them.
 
 Shapes: N samples, C columns.
 """
@@ -19,34 +19,34 @@ from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 COLUMNS = ("format", "quality", "subsampling", "width", "height", "aspect", "exif", "icc", "xmp", "software")
-"""What the classifier sees; bytes a pixel are told beside it, for they follow the picture as much as its encoding."""
+"""Features of the classifier; bytes per pixel are only reported, since they depend on the content as well."""
 
-TOLD = "bytes_per_pixel"
+REPORTED_ONLY = "bytes_per_pixel"
 CATEGORIES = ("format", "subsampling", "software")
 MOST_CATEGORIES = 30
 UNKNOWN = -1.0
-"""Stands for null; a column of nothing but NaN, as the quality of PNGs, ends the boosting with an exception."""
+"""Value for null; gradient boosting fails on a column of NaN only, such as the quality of PNGs."""
 
 FOLDS = 5
 FEWEST_GROUPS = 5
-"""Of each class; with fewer nothing is judged."""
+"""Minimum number of groups per class."""
 
 MOST_ROWS = 20_000
-"""More tell nothing new: at 20,000 the AUC is known to about half a percent."""
+"""Maximum number of rows; with these the AUC is known to about half a percent."""
 
 Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Leak:
-    """What the files alone give away.
+    """How well file properties alone separate the classes.
 
     Attributes:
-        auc: of gradient boosting on all columns, out of fold; None where there are too few groups to tell.
+        auc: of gradient boosting on all columns, out of fold; None if there are too few groups.
         low: lower end of its 95 % interval (Hanley and McNeil 1982).
         high: upper end.
-        columns: AUC of each column alone, out of fold, the most telling first.
-        images: how many it was measured on.
+        columns: AUC of each column alone, out of fold, the highest first.
+        images: number of images it was measured on.
     """
 
     auc: float | None
@@ -57,13 +57,13 @@ class Leak:
 
 
 def measure(survey: pa.Table, labels: Sequence[int], groups: Sequence[str], *, seed: int = 0) -> Leak:
-    """Classify by the files' columns, cross-validated so that no group is on both sides.
+    """Measure the AUC of classifiers on file properties, cross-validated by group.
 
     Args:
-        survey: the samples' rows, faults left out.
+        survey: the samples' rows, without faults.
         labels: 1 generated, 0 real.
-        groups: what stays together.
-        seed: of the folds, and of the draw where there are more rows than needed.
+        groups: of the samples; a group is never split between folds.
+        seed: of the folds, and of the subsample if there are too many rows.
     """
     chosen = np.random.default_rng(seed).permutation(len(labels))[:MOST_ROWS]
     rows = survey.take(chosen)
@@ -72,9 +72,9 @@ def measure(survey: pa.Table, labels: Sequence[int], groups: Sequence[str], *, s
     folds = _folds(label_N, group_N, seed)
     if not folds:
         return Leak(None, None, None, {}, len(chosen))
-    values = {name: column(rows, name) for name in (*COLUMNS, TOLD)}
+    values = {name: column(rows, name) for name in (*COLUMNS, REPORTED_ONLY)}
     matrix_NC = np.stack([values[name] for name in COLUMNS], axis=1)
-    with threadpool_limits(1):  # on few rows threads only wait for each other: 120 s beside other work, 2 s so
+    with threadpool_limits(1):  # on few rows threads mostly wait for each other: 120 s beside other work, 2 s with one
         auc = _out_of_fold(_boosting(seed), matrix_NC, label_N, folds)
     alone = {
         name: _out_of_fold(_tree(seed), value_N[:, None], label_N, folds)
@@ -88,7 +88,7 @@ def measure(survey: pa.Table, labels: Sequence[int], groups: Sequence[str], *, s
 
 
 def column(rows: pa.Table, name: str) -> Matrix:
-    """Write a column of a survey as float64 (N,); categories by how common they are, null as UNKNOWN."""
+    """Encode a column of a survey as float64 (N,); categories by rank of frequency, null as UNKNOWN."""
     if name not in CATEGORIES:
         return np.array([UNKNOWN if value is None else float(value) for value in rows[name].to_pylist()])
     texts = rows[name].to_pylist()
@@ -98,7 +98,7 @@ def column(rows: pa.Table, name: str) -> Matrix:
 
 
 def standard_error(auc: float, reals: int, fakes: int) -> float:
-    """Tell how far an AUC may lie from the true one by luck; source: Hanley and McNeil 1982, equation 1."""
+    """Return the standard error of an AUC; source: Hanley and McNeil 1982, equation 1."""
     one, two = auc / (2 - auc), 2 * auc * auc / (1 + auc)
     spread = auc * (1 - auc) + (fakes - 1) * (one - auc**2) + (reals - 1) * (two - auc**2)
     return math.sqrt(max(0.0, spread) / (reals * fakes))
@@ -107,7 +107,7 @@ def standard_error(auc: float, reals: int, fakes: int) -> float:
 def _folds(
     label_N: NDArray[np.int64], group_N: NDArray[np.int64], seed: int
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Split int64 (N,) rows into folds by group; none where a class has too few groups."""
+    """Split int64 (N,) rows into folds by group; none if a class has too few groups."""
     fewest = min(len(np.unique(group_N[label_N == label])) for label in (0, 1))
     if fewest < FEWEST_GROUPS:
         return []
@@ -121,7 +121,7 @@ def _out_of_fold(
     label_N: NDArray[np.int64],
     folds: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
 ) -> float:
-    """Fit and score float64 (N, C) by fold; the mean AUC of the folds (pooled scores of folds do not compare)."""
+    """Fit and score float64 (N, C) by fold; the mean AUC of the folds (scores of folds are not comparable)."""
     aucs = []
     for train, test in folds:
         if len(np.unique(label_N[train])) == len(np.unique(label_N[test])) == 2:

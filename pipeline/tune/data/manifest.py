@@ -1,4 +1,4 @@
-"""The manifest: the samples that a version was made of, by content and place, and which split each was in."""
+"""Manifest: the samples that a version was trained, calibrated and tested on, by content and location, with splits."""
 
 import io
 from collections.abc import Iterable, Sequence
@@ -15,22 +15,22 @@ from pipeline.tune.data.split import TRAIN
 
 MANIFEST, ORIGIN = "manifest.parquet", "origin.json"
 UNLISTED = "sources_before"
-"""In the provenance of a version that goes on from another's adapters, where that keeps no list: its sources' names."""
+"""Key in the provenance of a version trained from adapters without a manifest: the names of their training sources."""
 BEFORE = "before"
-"""The split of what taught the adapters that a version went on from."""
+"""The split of images that the parent's adapters were trained on."""
 Place = tuple[str, int | None, int | None]
-"""The file, where the image begins in it, and the cell."""
+"""URI, offset and cell of a sample."""
 
 
 @dataclass(frozen=True)
-class Taught:
+class TrainingImages:
     """The images that some versions were trained, stopped or calibrated on.
 
     Attributes:
-        places: where they lay.
-        digests: of their contents, so that a copy elsewhere is known too.
-        listed: whether every one of the versions has a list of them.
-        sources: names of further sources that taught a version, which kept no list of its images.
+        places: their locations.
+        digests: of their contents, which also identify copies elsewhere.
+        listed: whether all of the versions list their images.
+        sources: names of training sources of versions that do not list their images.
     """
 
     places: frozenset[Place] = frozenset()
@@ -38,43 +38,45 @@ class Taught:
     listed: bool = True
     sources: frozenset[str] = frozenset()
 
-    def __or__(self, other: "Taught") -> "Taught":
-        """Join what taught two versions."""
-        return Taught(
+    def __or__(self, other: "TrainingImages") -> "TrainingImages":
+        """Join the images of two versions."""
+        return TrainingImages(
             self.places | other.places,
             self.digests | other.digests,
             self.listed and other.listed,
             self.sources | other.sources,
         )
 
-    def has(self, sample: Sample) -> bool:
-        """Tell whether a sample lies where one of the images did."""
+    def contains(self, sample: Sample) -> bool:
+        """Return whether one of the images has the location of a sample."""
         return place_of(sample) in self.places
 
 
-def taught(version: Description) -> Taught:
-    """Tell what taught a version; one that does not list its training tells by the names of its sources at most."""
+def training_images(version: Description) -> TrainingImages:
+    """Return the training images of a version; without a manifest, the names of its sources at most."""
     file = version.folder / MANIFEST
     before = version.config.provenance.get(UNLISTED)
     names = frozenset(before or ())
     if not file.is_file():
-        return Taught(listed=False, sources=names)
+        return TrainingImages(listed=False, sources=names)
     rows = pq.read_table(file)
     splits = rows["split"].to_pylist()
     chosen = rows.filter(pa.array([split != TEST for split in splits], pa.bool_()))
     digests = chosen["digest"].to_pylist() if "digest" in chosen.column_names else []
     places = frozenset(map(place_of, from_table(chosen)))
-    return Taught(places, frozenset(filter(None, digests)), listed=TRAIN in splits and before is None, sources=names)
+    return TrainingImages(
+        places, frozenset(filter(None, digests)), listed=TRAIN in splits and before is None, sources=names
+    )
 
 
-def extended(version: Path, samples: Sequence[Sample], digests: Iterable[str], split: str) -> bytes:
-    """Write a version's manifest with further samples behind it.
+def with_samples(version: Path, samples: Sequence[Sample], digests: Iterable[str], split: str) -> bytes:
+    """Write a version's manifest with further samples appended.
 
     Args:
-        version: the folder of the version; one without a manifest begins a new one.
-        samples: what comes to it.
+        version: folder of the version; without a manifest, a new one is started.
+        samples: samples to append.
         digests: of their contents.
-        split: what they were used for.
+        split: their split.
     """
     added = to_table(samples).append_column("digest", pa.array(list(digests), pa.string()))
     added = added.append_column("split", pa.array([split] * len(samples), pa.string()))
@@ -83,26 +85,26 @@ def extended(version: Path, samples: Sequence[Sample], digests: Iterable[str], s
     return _parquet(added)
 
 
-def inherited(own: bytes, parent: Description) -> bytes:
-    """Add to a version's manifest what taught the adapters that it went on from, as far as its parent lists that."""
+def with_parent_images(own: bytes, parent: Description) -> bytes:
+    """Append to a version's manifest the training images of its parent, as far as the parent lists them."""
     if not (parent.folder / MANIFEST).is_file():
         return own
     rows = pq.read_table(parent.folder / MANIFEST)
-    taught_it = rows.filter(pa.array([split != TEST for split in rows["split"].to_pylist()], pa.bool_()))
-    column = pa.array([BEFORE] * len(taught_it), pa.string())
-    taught_it = taught_it.set_column(taught_it.column_names.index("split"), "split", column)
-    return _parquet(pa.concat_tables([pq.read_table(io.BytesIO(own)), taught_it], promote_options="default"))
+    inherited = rows.filter(pa.array([split != TEST for split in rows["split"].to_pylist()], pa.bool_()))
+    column = pa.array([BEFORE] * len(inherited), pa.string())
+    inherited = inherited.set_column(inherited.column_names.index("split"), "split", column)
+    return _parquet(pa.concat_tables([pq.read_table(io.BytesIO(own)), inherited], promote_options="default"))
 
 
-def movable(manifest: bytes) -> bytes:
-    """Rewrite a manifest for a version that goes to other machines: contents tell what taught it, and no place does."""
+def portable(manifest: bytes) -> bytes:
+    """Rewrite a manifest for other machines: images are identified by content, and locations are removed."""
     rows = pq.read_table(io.BytesIO(manifest))
     names = pa.array([uri.rpartition("/")[2] for uri in rows["uri"].to_pylist()], pa.string())
     return _parquet(rows.set_column(rows.column_names.index("uri"), "uri", names))
 
 
 def place_of(sample: Sample) -> Place:
-    """Name the file, range and cell that a sample lies in."""
+    """Return the location of a sample."""
     return sample.uri, sample.offset, sample.cell
 
 

@@ -1,7 +1,7 @@
-"""Pairs: a photograph and what was made of it, of one size and through one encoder, so that content tells nothing.
+"""Pairs: a photograph and an image made from it, of the same size and encoder, so that content does not leak.
 
-Both get the quality and subsampling of the photograph's own file: encoding a JPEG again at its own quality changes next
-to nothing where its blocks stay where they were, so all that differs is what was done to one of them.
+Both get the quality and subsampling of the photograph's file: re-encoding a JPEG at its own quality changes hardly
+anything if its blocks stay aligned, so the two differ only in what one of them was passed through.
 
 Source: Chen et al. 2025, arXiv:2505.14359 ("dual data alignment").
 
@@ -19,20 +19,20 @@ from mole.errors import SettingsError
 from pipeline.images.decode import Fault, decode
 from pipeline.tune.data.align import SUBSAMPLINGS, encoded
 from pipeline.tune.data.augment import resize
-from pipeline.tune.data.autoencoder import Reconstructor, prepared
+from pipeline.tune.data.autoencoder import Reconstructor, bounded
 from pipeline.tune.data.encoding import encoding_of
 from pipeline.tune.data.samples import BOUNDS, Sample, read, tensor, within
 
-LARGEST = 512  # the short side above which a photograph is brought down first
-REGION = 320  # the side of the region in its middle that a pair shows
-BLOCK = 16  # pixels; chroma of half the size has its blocks on this grid
+LARGEST = 512  # maximum short side; larger photographs are scaled down first
+REGION = 320  # side of the central region that a pair shows
+BLOCK = 16  # pixels; the grid of chroma blocks at half resolution
 QUALITIES = (75, 95)
-"""Between these a photograph that is no JPEG gets its quality, by its name."""
+"""Range of the quality of photographs that are not JPEGs, drawn by name."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two pictures that differ by what one of them was passed through, and their last encoder.
+    """A photograph and the image made from it, and the encoder of both.
 
     Attributes:
         photograph_3HW: uint8.
@@ -58,16 +58,16 @@ class Pair:
 def pairs(
     samples: Sequence[Sample], maker: Reconstructor, *, largest: int = LARGEST
 ) -> Iterator[tuple[Sample, Tensor]]:
-    """Make a pair of every photograph, one by one.
+    """Make a pair from every photograph, one by one.
 
     Args:
-        samples: those labelled generated are passed over.
-        maker: what a photograph is passed through.
-        largest: a longer short side is brought down to this first, pixels; half of it gives pairs at another scale.
+        samples: samples labelled generated are skipped.
+        maker: the model that photographs are passed through.
+        largest: maximum short side, pixels; half of the default gives pairs at another scale.
 
     Yields:
-        The photograph, then what was made of it, labelled generated and with its artefact: each uint8
-        (3, height, width), of one group, after one encoder.
+        The photograph, then the image made from it, labelled generated and with its artefact: each uint8
+        (3, height, width), in the same group and encoded alike.
 
     Raises:
         SettingsError: an image cannot be read.
@@ -88,32 +88,32 @@ def pair_of(sample: Sample, data: bytes, maker: Reconstructor, *, largest: int, 
     """Make the pair of one photograph.
 
     Args:
-        sample: what it is; its name decides the encoder where its file does not.
+        sample: the photograph; its name determines the encoder if its file does not.
         data: its file.
-        maker: what it is passed through.
-        largest: a longer short side is brought down to this first, pixels.
-        region: take its middle alone, which costs less.
+        maker: the model that it is passed through.
+        largest: maximum short side, pixels; larger pictures are scaled down first.
+        region: use its central region only, which is cheaper.
 
     Returns:
-        The pair, or what keeps the file from being a picture.
+        The pair, or the fault of the file.
     """
     picture = decode(data, BOUNDS)
     if isinstance(picture, Fault):
         return picture
     quality, subsampling = encoder_of(data, picture.format, name_of(sample))
     whole_3HW = tensor(within(picture.pixels_3HW, sample))
-    photograph_3HW = middle(whole_3HW, largest) if region else prepared(whole_3HW, largest)
+    photograph_3HW = middle(whole_3HW, largest) if region else bounded(whole_3HW, largest)
     return Pair(photograph_3HW, maker.reconstruct(photograph_3HW, largest=largest), quality, subsampling)
 
 
 def middle(pixels_3HW: Tensor, largest: int = LARGEST) -> Tensor:
-    """Take what a pair shows of a photograph: its middle at its own scale; uint8, sides multiples of 8.
+    """Crop the central region of a photograph at its own scale; uint8 (3, H, W), sides multiples of 8.
 
-    It begins on the grid of a JPEG's blocks, so that the same encoder finds the same blocks again.
+    It is aligned with the block grid of a JPEG, so that encoding again keeps the blocks.
     """
     if min(pixels_3HW.shape[1:]) > largest:
         pixels_3HW = resize(pixels_3HW, largest)
-    whole_3HW = prepared(pixels_3HW, largest)
+    whole_3HW = bounded(pixels_3HW, largest)
     high, wide = (min(REGION, side) for side in whole_3HW.shape[1:])
     top, left = (
         (have - want) // 2 // BLOCK * BLOCK for have, want in zip(whole_3HW.shape[1:], (high, wide), strict=True)
@@ -122,15 +122,15 @@ def middle(pixels_3HW: Tensor, largest: int = LARGEST) -> Tensor:
 
 
 def encoder_of(data: bytes, form: str, name: str) -> tuple[int, int]:
-    """Choose the encoder of a pair: the photograph's own quality and subsampling, or drawn ones where it is no JPEG.
+    """Choose the encoder of a pair: the photograph's quality and subsampling, or drawn ones if it is not a JPEG.
 
     Args:
         data: the photograph's file.
         form: its format.
-        name: decides what is drawn.
+        name: seeds the draw.
 
     Returns:
-        Quality and Pillow's number of the subsampling.
+        Quality, and Pillow's number of the subsampling.
     """
     own = encoding_of(data, form)
     low, high = QUALITIES
@@ -140,16 +140,16 @@ def encoder_of(data: bytes, form: str, name: str) -> tuple[int, int]:
 
 
 def name_of(sample: Sample) -> str:
-    """Name a pair by where its photograph lies, so that a run that is started again knows what is done."""
+    """Name a pair after the location of its photograph, so that a restarted run knows which pairs exist."""
     where = f"{sample.uri}\0{sample.offset}\0{sample.cell}" + (f"\0{sample.edge}" if sample.edge else "")
     return f"{blake2b(where.encode(), digest_size=12).hexdigest()}.jpg"
 
 
 def _decoded(data: bytes) -> Tensor:
-    """Decode what was just encoded; uint8 (3, H, W).
+    """Decode a picture that was just encoded; uint8 (3, H, W).
 
     Raises:
-        SettingsError: it cannot be, so this Pillow is broken.
+        SettingsError: it cannot be decoded, so this Pillow is broken.
     """
     picture = decode(data, BOUNDS)
     if isinstance(picture, Fault):

@@ -1,6 +1,6 @@
-"""Pixels: a picture scaled and blurred, as torchvision does it to the bit, without what torchvision imports.
+"""Pixels: scaling and blurring that is bit-identical to torchvision, without importing torchvision.
 
-That is torch's compiler among other things: two seconds of a core in each process that delivers or views a picture.
+Its imports, which include torch's compiler, would cost each process that makes views two seconds of a core.
 
 Legend: H, W of one picture.
 """
@@ -20,12 +20,12 @@ def scaled(pixels_3HW: Tensor, high: int, wide: int) -> Tensor:
 
 
 def blurred(pixels_3HW: Tensor, reach: int, sigma: float) -> Tensor:
-    """Blur a picture with a Gaussian; edges are mirrored.
+    """Blur a picture with a Gaussian, reflecting at the edges.
 
     Args:
         pixels_3HW: uint8; each side is longer than the reach.
-        reach: pixels on each side that count.
-        sigma: in torchvision's own spacing, where neighbours lie 1 / sqrt(2) apart.
+        reach: radius of the kernel, pixels.
+        sigma: in torchvision's spacing, where neighbours are 1 / sqrt(2) apart.
 
     Returns:
         uint8 (3, H, W).

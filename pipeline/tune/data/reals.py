@@ -1,4 +1,4 @@
-"""Reals: images that their owner knows to be real, wherever they lie; they need no label."""
+"""Reals: lists images that are known to be real and need no label."""
 
 import tarfile
 from collections import Counter
@@ -21,16 +21,16 @@ def read_reals(places: Sequence[str], collection: str) -> tuple[list[Sample], Co
     """List real images.
 
     Args:
-        places: each a folder, a listing or table (with `uri`, `path` or `url`; `offset`, `length`, `label` and `status`
-            may stand beside them), a text file of places, a plain tar, or an image; paths or fsspec URLs.
-        collection: the name of what they are together.
+        places: each a folder, a listing or table (with `uri`, `path` or `url`, and optionally `offset`, `length`,
+            `label` and `status`), a text file of paths, an uncompressed tar, or an image; paths or fsspec URLs.
+        collection: name of the collection.
 
     Returns:
-        Samples, each place of an image once, and why others were passed over.
+        Samples without duplicate locations, and the reasons why others were skipped.
 
     Raises:
-        SettingsError: a place is not there, is not understood, or holds a folder of generated images.
-        StorageError: a place cannot be read.
+        SettingsError: an input does not exist, is not recognised, or contains a folder of generated images.
+        StorageError: an input cannot be read.
     """
     skipped: Counter[str] = Counter()
     found: dict[object, Sample] = {}
@@ -43,10 +43,10 @@ def read_reals(places: Sequence[str], collection: str) -> tuple[list[Sample], Co
 
 
 def _images(place: str, skipped: Counter[str]) -> Iterator[tuple[str, int | None, int | None]]:
-    """Yield the place of every image, and its range where it lies inside a shard.
+    """Yield the URI of every image, and its range if it is inside a shard.
 
     Raises:
-        SettingsError: the place is not there, or holds what is generated.
+        SettingsError: the input does not exist, or contains a folder of generated images.
     """
     url = storage.absolute(place)
     if not storage.exists(url):
@@ -58,12 +58,12 @@ def _images(place: str, skipped: Counter[str]) -> Iterator[tuple[str, int | None
         folders = file.removeprefix(url).lower().split("/")[:-1]
         fakes = [name for name in folders if FOLDERS.get(name) == FAKE]
         if fakes:
-            raise SettingsError(f"--reals {place!r} holds a folder {fakes[0]!r}; name the folders of real images alone")
+            raise SettingsError(f"--reals {place!r} contains a folder {fakes[0]!r}; name only folders of real images")
         yield from _inside(file, skipped)
 
 
 def _kind(url: str) -> bool:
-    """Tell whether a URL's name is that of a file that is understood."""
+    """Return whether a URL has the name of a supported file."""
     return is_image(url) or shards.is_shard(url) or url.lower().endswith(LISTS)
 
 
@@ -84,10 +84,10 @@ def _inside(url: str, skipped: Counter[str]) -> Iterator[tuple[str, int | None, 
 
 
 def _of_table(url: str, skipped: Counter[str]) -> Iterator[tuple[str, int | None, int | None]]:
-    """Yield the images of a table, but those that it calls generated or that could not be read.
+    """Yield the images of a table, except generated and unreadable ones.
 
     Raises:
-        SettingsError: it has no column of places.
+        SettingsError: it has no column of URIs.
     """
     table = tables.open_table(url)
     place = next((name for name in tables.PLACES if name in table.column_names), None)
@@ -105,10 +105,10 @@ def _of_table(url: str, skipped: Counter[str]) -> Iterator[tuple[str, int | None
 
 
 def _of_shard(url: str, skipped: Counter[str]) -> Iterator[tuple[str, int | None, int | None]]:
-    """Yield the images of a plain tar.
+    """Yield the images of an uncompressed tar.
 
     Raises:
-        SettingsError: it is compressed, so that no range of it is an image.
+        SettingsError: it is compressed, so that images cannot be read by range.
         StorageError: the store refuses.
     """
     if url.lower().endswith(shards.PACKED):

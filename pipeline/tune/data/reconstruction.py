@@ -1,6 +1,5 @@
-"""Reconstruction: the flow from a user's photographs to a folder of pairs, and its settings."""
+"""Reconstruction: the settings of reconstruct, and the flow from photographs to a folder of pairs."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Annotated, ClassVar
 
@@ -12,71 +11,73 @@ from pipeline.runtime import cluster
 from pipeline.storage import storage
 from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune.data.autoencoder import open_autoencoder
-from pipeline.tune.data.collection import recognised
-from pipeline.tune.data.reconstruct import Opening, Reconstructed, reconstruct
+from pipeline.tune.data.collection import Log, list_samples
+from pipeline.tune.data.pair_writer import OpenReconstructor, ReconstructionResult, write_pairs
 from pipeline.tune.data.samples import capped
 from pipeline.tune.data.settings import SampleSettings
 from pipeline.tune.data.upsampling import open_upsampler
 
-Say = Callable[[str], None]
-
 
 class ReconstructSettings(SampleSettings):
-    """Make aligned fakes: pass real photographs through an autoencoder or an upsampler and write pairs of JPEG files.
+    """Make aligned fakes: pass real photographs through an autoencoder or an upsampler, and write pairs of JPEG files.
 
-    The output is a folder for --samples. Run the same command again and it makes only what is missing.
+    The output is a folder for --samples. Run the same command again to make only the missing pairs.
 
-    exit codes: 0 every photograph has its pair, 1 some gave none, 2 a setting or a place that is not there, 3 a
-    store failed, 4 the autoencoder or upsampler cannot be used, 130 Ctrl-C, 143 SIGTERM
+    exit codes: 0 every photograph has a pair, 1 some have none, 2 invalid settings or a missing input, 3 a store
+    failed, 4 the autoencoder or upsampler cannot be used, 130 Ctrl-C, 143 SIGTERM
     """
 
     prefix = "MOLE_RECONSTRUCT_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
 
-    output: Annotated[str, Field(min_length=1)] = Field(description="the folder URL of the pairs")
+    output: Annotated[str, Field(min_length=1)] = Field(description="folder or URL for the pairs")
     autoencoder: str | None = Field(
         None,
-        description="a local folder with taef2_encoder.pth and taef2_decoder.pth, or a diffusers AutoencoderKL "
+        description="local folder with taef2_encoder.pth and taef2_decoder.pth, or with a diffusers AutoencoderKL "
         "(default: none)",
     )
     upsampler: str | None = Field(
         None,
-        description="in place of an autoencoder: resample, realesrgan, realesrgan-anime, realesrgan-video, or an ncnn "
-        ".param file; brings photographs down and up again (default: none)",
+        description="instead of an autoencoder, scale photographs down and up again with resample, realesrgan, "
+        "realesrgan-anime, realesrgan-video or an ncnn .param file (default: none)",
     )
-    noise: NonNegativeFloat = Field(0.0, description="laid over taef2's latents, in their own deviations")
-    largest: PositiveInt = Field(512, ge=16, description="a longer short side is brought down to this first, pixels")
-    json_summary: bool = Field(False, description="print one JSON summary on stdout and nothing else there")
+    noise: NonNegativeFloat = Field(
+        0.0, description="standard deviation of noise added to taef2's latents, relative to theirs"
+    )
+    largest: PositiveInt = Field(
+        512, ge=16, description="maximum short side, pixels; larger photographs are scaled down first"
+    )
+    json_summary: bool = Field(False, description="print a JSON summary to stdout instead of text")
 
 
-def make_pairs(settings: ReconstructSettings, say: Say) -> Reconstructed:
-    """Recognise the samples and reconstruct the real ones.
+def make_pairs(settings: ReconstructSettings, log: Log) -> ReconstructionResult:
+    """List the samples, and make pairs from the real ones.
 
     Args:
         settings: of the run.
-        say: told of each step.
+        log: receives progress messages, one line each.
 
     Raises:
-        SettingsError: a place is not there or not understood, or holds no photograph.
-        StorageError: a place cannot be read, or the output refuses.
-        ModelError: what they are passed through cannot be read.
+        SettingsError: an input does not exist, is not recognised, or contains no photograph.
+        StorageError: an input cannot be read, or the output cannot be written.
+        ModelError: the autoencoder or upsampler cannot be read.
     """
     opening = _opening(settings)
-    layout = recognised(settings, say, both=False)
+    layout = list_samples(settings, log, both=False)
     samples = [sample for sample in layout.samples if sample.label == 0]
     if settings.most is not None:
         samples = capped(samples, settings.most, seed=settings.seed)
     ProgressDisplay.shown().enter("starting Ray")
     with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.unwrapped_errors():
         gpus = 0 if settings.upsampler else int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
-        return reconstruct(samples, settings.output, opening, largest=settings.largest, gpus=gpus)
+        return write_pairs(samples, settings.output, opening, largest=settings.largest, gpus=gpus)
 
 
-def _opening(settings: ReconstructSettings) -> Opening:
-    """Choose what photographs are passed through.
+def _opening(settings: ReconstructSettings) -> OpenReconstructor:
+    """Choose the model that photographs are passed through.
 
     Raises:
-        SettingsError: both are named, or neither, or the autoencoder's folder is not there.
+        SettingsError: both are set, or neither, or the autoencoder's folder does not exist.
     """
     if (settings.autoencoder is None) == (settings.upsampler is None):
         named = "neither" if settings.autoencoder is None else "both"

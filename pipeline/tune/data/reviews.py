@@ -1,4 +1,4 @@
-"""Reviews: a scan's verdict table, joined with what reviewers said of its images."""
+"""Reviews: samples from a scan's verdict table, joined with the labels of reviewers."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,51 +18,51 @@ from pipeline.tune.data.samples import Sample
 from pipeline.tune.data.tables import ENDINGS, is_table, open_table, whole
 
 PLACE = ("unit", "index")
-"""What names one image of a verdict table and no other."""
+"""Columns that identify an image of a verdict table."""
 KEYS = ("uri", "key", "content_hash")
 MARKS = ("unit", "index", "uri", "offset", "length", "content_hash", "status")
-"""The columns by which a verdict table is known."""
+"""Columns by which a verdict table is recognised."""
 COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".tzst")
 
 Row = Mapping[str, Any]
 Key = tuple[str, ...]
-"""The columns by which reviews name images."""
+"""The columns by which reviews identify images."""
 Name = tuple[Any, ...]
-"""What a review calls an image: the values of those columns."""
+"""The values of those columns for an image."""
 
 
 def is_verdicts(urls: list[str]) -> bool:
-    """Tell whether Parquet files are parts of a verdict table."""
+    """Return whether Parquet files are parts of a verdict table."""
     return bool(urls) and set(MARKS) <= set(_open(urls[:1]).schema.names)
 
 
 def read(urls: list[str], reviews: str | None, known: Words) -> tuple[str, list[Sample], Counter[str]]:
-    """Make samples of the images that reviewers labelled.
+    """Read samples from the images that reviewers labelled.
 
     Args:
         urls: the verdict table's parts.
-        reviews: a folder of labels, as `browse` writes them; or a table with `label`, `unit` and `index`, or one of
-            `uri`, `key`, `content_hash` (hexadecimal) in their place, and `generator` beside them.
-        known: what the values of `label` mean.
+        reviews: a folder of labels, as `browse` writes them; or a table with `label`, and `unit` and `index`, or one of
+            `uri`, `key`, `content_hash` (hexadecimal) instead, and optionally `generator`.
+        known: meaning of the values of `label`.
 
     Returns:
-        The layout in words, the samples, and why rows were passed over.
+        A description of the layout, the samples, and the reasons why rows were skipped.
 
     Raises:
-        SettingsError: there are no reviews, or they are not there, lack a column, hold a label of neither class, or
-            call several images by one name.
+        SettingsError: there are no reviews, or they do not exist, lack a column, have an unknown label, or identify
+            several images by one name.
         StorageError: the verdict table or the labels cannot be read.
     """
     if reviews is None:
-        raise SettingsError(f"{urls[0]!r} is a verdict table and says no truth; give reviewers' labels with --reviews")
+        raise SettingsError(f"{urls[0]!r} is a verdict table without labels; provide reviewers' labels with --reviews")
     storage.demand(reviews, "--reviews")
     if is_table(reviews):
-        key, said = _tabled(reviews)
-        told, passed = f"reviews by {' and '.join(key)}", Counter[str]()
+        key, given = _tabled(reviews)
+        description, passed = f"reviews by {' and '.join(key)}", Counter[str]()
     else:
-        key, told = PLACE, "labels"
-        said, passed = _labelled(reviews)
-    asked = {_named(row, key): row for row in said}
+        key, description = PLACE, "labels"
+        given, passed = _labelled(reviews)
+    asked = {_named(row, key): row for row in given}
     rows = _newest(_rows(urls, key, list(asked)), key, asked)
     _demand_one_each(rows, key, reviews)
     outdated = _outdated(urls, rows)
@@ -77,14 +77,14 @@ def read(urls: list[str], reviews: str | None, known: Words) -> tuple[str, list[
         else:
             samples.append(_sample(row, review, known))
     passed["review of an image that the table has not"] += len(asked.keys() - {_named(row, key) for row in rows})
-    return f"a verdict table with {told}", samples, +passed
+    return f"a verdict table with {description}", samples, +passed
 
 
 def _tabled(reviews: str) -> tuple[Key, list[dict[str, Any]]]:
-    """Read a table of reviews, and tell by which columns it names images.
+    """Read a table of reviews, and the columns by which it identifies images.
 
     Raises:
-        SettingsError: it names none, or has no labels.
+        SettingsError: it has no such columns, or no labels.
         StorageError: it cannot be read.
     """
     table = open_table(reviews)
@@ -102,10 +102,10 @@ def _tabled(reviews: str) -> tuple[Key, list[dict[str, Any]]]:
 
 
 def _labelled(folder: str) -> tuple[list[dict[str, Any]], Counter[str]]:
-    """Read a folder of labels: those that say generated or real, and how many say less.
+    """Read a folder of labels: those that are generated or real, and the counts of all others.
 
     Raises:
-        SettingsError: it holds no labels.
+        SettingsError: it contains no labels.
         StorageError: it cannot be read.
     """
     if not labels.is_labels(folder):
@@ -135,10 +135,10 @@ def _open(urls: list[str]) -> dataset.Dataset:
 
 
 def _rows(urls: list[str], key: Key, wanted: Sequence[Name]) -> list[dict[str, Any]]:
-    """Read rows of the images that were reviewed, of every model.
+    """Read the rows of the reviewed images, of every model.
 
     Raises:
-        SettingsError: a content hash is no hexadecimal.
+        SettingsError: a content hash is not hexadecimal.
     """
     parts = _open(urls)
     chosen = pc.scalar(True)
@@ -157,7 +157,7 @@ def _rows(urls: list[str], key: Key, wanted: Sequence[Name]) -> list[dict[str, A
 
 
 def _newest(rows: list[dict[str, Any]], key: Key, asked: Mapping[Name, object]) -> list[Row]:
-    """Keep of each reviewed image the newest row: every model that judged it has one, and joined files repeat some."""
+    """Keep the newest row of each reviewed image; every model has one, and joined files repeat some."""
     kept: dict[Name, Row] = {}
     for row in rows:
         place = _named(row, PLACE)
@@ -167,7 +167,7 @@ def _newest(rows: list[dict[str, Any]], key: Key, asked: Mapping[Name, object]) 
 
 
 def _demand_one_each(rows: Sequence[Row], key: Key, reviews: str) -> None:
-    """Insist that no name stands for several images: all images of a shard have its URI, and keys repeat in shards.
+    """Check that no name identifies several images: all images of a shard share its URI, and keys repeat across shards.
 
     Raises:
         SettingsError: one does.
@@ -179,13 +179,13 @@ def _demand_one_each(rows: Sequence[Row], key: Key, reviews: str) -> None:
         other = seen.setdefault(_named(row, key), row)
         if (other["uri"], other["offset"], other["key"]) != (row["uri"], row["offset"], row["key"]):
             raise SettingsError(
-                f"reviews {reviews!r}: the {key[0]} {row[key[0]]!r} stands for several images of the table; "
-                "name images by the columns unit and index, or by content_hash"
+                f"reviews {reviews!r}: the {key[0]} {row[key[0]]!r} identifies several images of the table; "
+                "use the columns unit and index, or content_hash"
             )
 
 
 def _outdated(urls: list[str], rows: Sequence[Row]) -> set[int]:
-    """Find the rows at whose place the newest scan found other bytes; their numbers."""
+    """Return the indices of rows whose image had other bytes in the newest scan."""
     here = pc.field("uri").isin(pa.array({row["uri"] for row in rows}, pa.string()))
     columns = {name: pc.field(name) for name in ("uri", "offset", "content_hash", "scanned_at")}
     found = _open(urls).to_table(columns | {"unit": pc.field("unit").cast(pa.string())}, filter=here)
@@ -202,15 +202,15 @@ def _outdated(urls: list[str], rows: Sequence[Row]) -> set[int]:
 
 
 def _unfit(row: Row, review: Row) -> str:
-    """Say why an image can teach nothing, empty where it can."""
+    """Return why an image cannot be used, empty if it can."""
     if row["status"] != Status.OK:
         return f"image that was {row['status']}"
     if str(row["uri"]).lower().endswith(COMPRESSED):
         return "image inside a compressed shard"
     if row["length"] is None and str(row["uri"]).lower().endswith(".parquet"):
         return "image inside a Parquet file"
-    said = review.get("content_hash")
-    if isinstance(said, bytes) and row["content_hash"] not in (said, None):
+    labelled = review.get("content_hash")
+    if isinstance(labelled, bytes) and row["content_hash"] not in (labelled, None):
         return "label of other bytes than the table has"
     return ""
 
@@ -219,7 +219,7 @@ def _sample(row: Row, review: Row, known: Words) -> Sample:
     """Join a verdict with its review.
 
     Raises:
-        SettingsError: the label is of neither class.
+        SettingsError: the label is unknown.
     """
     label = meaning(review["label"], known)
     if label is None:
@@ -238,6 +238,6 @@ def _sample(row: Row, review: Row, known: Words) -> Sample:
 
 
 def _named(row: Row, key: Key) -> Name:
-    """Write what an image is called as the reviews do; a hash in hexadecimal."""
+    """Return the values that identify an image, with hashes in hexadecimal."""
     values = (row[name] for name in key)
     return tuple(value.hex() if isinstance(value, bytes) else value for value in values)

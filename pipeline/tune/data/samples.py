@@ -1,4 +1,4 @@
-"""Samples: labelled images, wherever their bytes lie, with the source that judges them and what they stay with.
+"""Samples: labelled images with their location, source, group and content, and how they are read and decoded.
 
 Legend: H, W of one picture.
 """
@@ -20,8 +20,8 @@ from mole.views.view import Pixels
 from pipeline.images.decode import Bounds, Fault, decode
 from pipeline.storage import storage
 from pipeline.tune.data.content import content_of
-from pipeline.tune.data.reading import Reading
 from pipeline.tune.data.seam import has_seam
+from pipeline.tune.data.source_options import SourceOptions
 
 COLUMNS = ("path", "label", "generator", "source")
 CELLS = 4
@@ -36,16 +36,16 @@ class Sample:
     Attributes:
         uri: a path or an fsspec URL.
         label: 1 generated, 0 real.
-        source: what is judged together: a generator, or a collection of photographs.
-        group: what never straddles a split, as a photograph and its reconstruction; empty where it is alone.
-        offset: where the image begins inside a shard, bytes; None where the file is the image.
+        source: the generator, or the collection of photographs; metrics are reported per source.
+        group: samples of a group are never split, for example a photograph and its reconstruction; empty if alone.
+        offset: start of the image inside a shard, bytes; None if the file is the image.
         length: of the image inside a shard, bytes.
-        cell: which quarter of a grid, None for the whole picture.
-        part: of a source that holds several generators or classes, which of them; empty where nothing tells.
-        collection: what is held out together, as all that one archive gave; its source where nothing else is said.
-        content: what is in the picture, as `photo`; empty where nothing tells.
-        edge: the share of each side that is cut off, of the picture or, of a grid, of its cell; below 0.5.
-        artefact: what a photograph was passed through, `reconstruction` or `upsampling`; empty for everything else.
+        cell: index of the cell of a 2 x 2 grid; None for the whole picture.
+        part: the generator or class within a source with several; empty if unknown.
+        collection: samples that are held out together, for example all of one archive; the source by default.
+        content: content of the picture, for example `photo`; empty if unknown.
+        edge: share of each side to crop away, of the picture or of the cell; below 0.5.
+        artefact: what a photograph was passed through, `reconstruction` or `upsampling`; empty for all other images.
     """
 
     uri: str
@@ -92,25 +92,25 @@ def read_manifest(
     split: Collection[str] = (),
     edges: Mapping[str, float] | None = None,
 ) -> list[Sample]:
-    """List the samples of manifests, one after the other.
+    """List the samples of manifests.
 
     Args:
-        manifests: CSVs with the columns path (relative to it), label (real or fake), generator and source; content is
-            told by the column kind, or by what a real image's generator is called where there is none.
-        grids: as `Reading` has it.
+        manifests: CSVs with the columns path (relative to it), label (real or fake), generator and source; content
+            comes from the column kind, or else from the generator of a real image.
+        grids: as in `SourceOptions`.
         seams: the same.
         split: the same.
         edges: the same.
 
     Raises:
-        SettingsError: a manifest is missing, or a column or label is not as said, or an edge leaves nothing.
+        SettingsError: a manifest or a column is missing, a label is unknown, or an edge is out of bounds.
     """
-    reading = Reading(grids, seams, split, edges or {})
-    return [sample for manifest in manifests for sample in _listed(manifest, reading)]
+    options = SourceOptions(grids, seams, split, edges or {})
+    return [sample for manifest in manifests for sample in _listed(manifest, options)]
 
 
 def to_table(samples: Sequence[Sample]) -> pa.Table:
-    """Write samples as a table, as they travel to workers and lie beside a version."""
+    """Convert samples to a table, in which form they are sent to workers and stored with versions."""
     columns = [list(column) for column in zip(*(astuple(sample) for sample in samples), strict=True)]
     return pa.Table.from_arrays(
         [pa.array(column, field.type) for column, field in zip(columns or [[]] * len(SCHEMA), SCHEMA, strict=True)],
@@ -119,19 +119,19 @@ def to_table(samples: Sequence[Sample]) -> pa.Table:
 
 
 def from_table(table: pa.Table) -> list[Sample]:
-    """Read samples back from a table of `SCHEMA`, or of one that was written before it had all of its columns."""
+    """Read samples from a table of `SCHEMA`, or of an older version of it with fewer columns."""
     rows = table.select([name for name in SCHEMA.names if name in table.column_names]).to_pylist()
     return [Sample(**{name: value for name, value in row.items() if value is not None}) for row in rows]
 
 
 def capped(samples: Sequence[Sample], most: int, *, seed: int, parts: bool = False) -> list[Sample]:
-    """Keep at most so many samples of a source, drawn by the seed, in their order.
+    """Draw at most a number of samples per source, keeping their order.
 
     Args:
-        samples: to choose from.
-        most: of a source.
-        seed: decides the draw.
-        parts: count each part of a source alone, as where parts are generators.
+        samples: to draw from.
+        most: maximum number per source.
+        seed: of the draw.
+        parts: apply the maximum to each part of a source instead.
     """
     draw = random.Random(seed)
     places: dict[tuple[str, str], list[int]] = {}
@@ -145,7 +145,7 @@ def read(sample: Sample) -> bytes:
     """Read the bytes of a sample's file, or of its range inside a shard.
 
     Raises:
-        OSError: the store refuses, as `fault_of` explains.
+        OSError: the store failed; see `fault_of`.
     """
     if sample.offset is None or sample.length is None:
         return storage.read(sample.uri)
@@ -160,12 +160,12 @@ def digest_of(data: bytes, cell: int | None) -> str:
 
 
 def open_sample(sample: Sample) -> Tensor | Fault:
-    """Read and decode a sample; uint8 (3, H, W), upright RGB, or what keeps it from being a picture."""
+    """Read and decode a sample; uint8 (3, H, W), upright RGB, or its fault."""
     return decoded(sample, read(sample))
 
 
 def decoded(sample: Sample, data: bytes) -> Tensor | Fault:
-    """Decode a sample's bytes; uint8 (3, H, W), upright RGB, or what keeps it from being a picture."""
+    """Decode a sample's bytes; uint8 (3, H, W), upright RGB, or its fault."""
     picture = decode(data, BOUNDS)
     if isinstance(picture, Fault):
         return picture
@@ -173,10 +173,10 @@ def decoded(sample: Sample, data: bytes) -> Tensor | Fault:
 
 
 def load(sample: Sample) -> Tensor:
-    """Decode a sample that was found sound before; uint8 (3, H, W), upright RGB.
+    """Decode a sample that could be decoded before; uint8 (3, H, W), upright RGB.
 
     Raises:
-        SettingsError: the image cannot be read any more.
+        SettingsError: the image can no longer be read.
     """
     picture = open_sample(sample)
     if isinstance(picture, Fault):
@@ -185,38 +185,38 @@ def load(sample: Sample) -> Tensor:
 
 
 def within(pixels_3HW: Pixels, sample: Sample) -> Pixels:
-    """Take what belongs to a sample: its cell, without its edges; uint8 (3, H, W) in, (3, h, w) out."""
+    """Crop a picture to a sample: its cell, without its edges; uint8 (3, H, W) in, (3, h, w) out."""
     whole_3HW = pixels_3HW if sample.cell is None else cut(pixels_3HW, sample.cell)
     top, left = (round(sample.edge * side) for side in whole_3HW.shape[1:])
     return whole_3HW[:, top : whole_3HW.shape[1] - top, left : whole_3HW.shape[2] - left]
 
 
 def cut(pixels_3HW: Pixels, cell: int) -> Pixels:
-    """Take one cell of a 2 x 2 grid, row by row from the top left; uint8 (3, H, W), a quarter of what came."""
+    """Crop one cell of a 2 x 2 grid, row by row from the top left; uint8 (3, H, W) in, a quarter of it out."""
     high, wide = pixels_3HW.shape[1] // 2, pixels_3HW.shape[2] // 2
     top, left = cell // 2 * high, cell % 2 * wide
     return pixels_3HW[:, top : top + high, left : left + wide]
 
 
 def tensor(pixels_3HW: Pixels) -> Tensor:
-    """See decoded pixels as torch does, in place where it can: not where they run backwards or belong to Pillow."""
+    """Convert decoded pixels, uint8 (3, H, W), to a tensor, without a copy if strides and ownership allow it."""
     in_place = min(pixels_3HW.strides) > 0 and pixels_3HW.flags.writeable
     return torch.from_numpy(pixels_3HW if in_place else pixels_3HW.copy())
 
 
-def sample_of(row: Mapping[str, Any], label: int, uri: str, number: int, reading: Reading) -> Sample:
-    """Make a sample of a row that says its `source` or its `generator`.
+def sample_of(row: Mapping[str, Any], label: int, uri: str, number: int, options: SourceOptions) -> Sample:
+    """Build a sample from a row with `source` or `generator`.
 
     Args:
-        row: of a list; group, kind, artefact and collection may stand there.
+        row: of a list; may contain group, kind, artefact and collection.
         label: 1 generated, 0 real.
-        uri: where the image lies.
-        number: of the row, which decides the cell of a grid.
-        reading: how rows are read.
+        uri: location of the image.
+        number: of the row, which selects the cell of a grid.
+        options: how the images of each source are turned into samples.
     """
     entire = str(row.get("source") or row.get("generator") or "unnamed")
     generator = str(row.get("generator") or "")
-    source = generator or entire if entire in reading.split else entire
+    source = generator or entire if entire in options.split else entire
     kind = row.get("kind") or (generator if label == 0 else "")
     sample = Sample(
         uri=uri,
@@ -228,43 +228,43 @@ def sample_of(row: Mapping[str, Any], label: int, uri: str, number: int, reading
         content=content_of(str(kind)),
         artefact=str(row.get("artefact") or ""),
     )
-    return placed(sample, entire, number, reading)
+    return placed(sample, entire, number, options)
 
 
-def placed(sample: Sample, entire: str, number: int, reading: Reading) -> Sample:
-    """Say which part of its image a sample is.
+def placed(sample: Sample, entire: str, number: int, options: SourceOptions) -> Sample:
+    """Set the cell and edge of a sample.
 
     Args:
         sample: of the whole image.
-        entire: the source that the image's list or folder names, before any split.
-        number: which of the images it is, which decides the cell of a grid.
-        reading: which sources hold grids, and whose edges are cut off.
+        entire: the source in the list or folder, before any split.
+        number: of the image, which selects the cell of a grid.
+        options: which sources have grids, and which edges are cropped.
     """
-    gridded = entire in reading.grids or (entire in reading.seams and _is_collage(sample))
-    return replace(sample, cell=number % CELLS if gridded else None, edge=reading.edges.get(entire, 0.0))
+    gridded = entire in options.grids or (entire in options.seams and _is_collage(sample))
+    return replace(sample, cell=number % CELLS if gridded else None, edge=options.edges.get(entire, 0.0))
 
 
 def _is_collage(sample: Sample) -> bool:
-    """Open a sample and tell whether it is parted by a seam; one that is no picture is none."""
+    """Open a sample and return whether it has a seam; False if it cannot be decoded."""
     picture = decode(read(sample), BOUNDS)
     return not isinstance(picture, Fault) and has_seam(picture.pixels_3HW)
 
 
-def _listed(manifest: Path, reading: Reading) -> Iterator[Sample]:
+def _listed(manifest: Path, options: SourceOptions) -> Iterator[Sample]:
     """Read one manifest.
 
     Raises:
-        SettingsError: it is missing, or a column or label is not as said.
+        SettingsError: it or a column is missing, or a label is unknown.
     """
     if not manifest.is_file():
-        raise SettingsError(f"manifest {str(manifest)!r} is no file; name a CSV with the columns {COLUMNS}")
+        raise SettingsError(f"manifest {str(manifest)!r} is not a file; name a CSV with the columns {COLUMNS}")
     with manifest.open(newline="", encoding="utf-8") as file:
         table = csv.DictReader(file)
         missing = set(COLUMNS) - set(table.fieldnames or ())
         if missing:
             raise SettingsError(f"manifest {str(manifest)!r} must have the columns {COLUMNS}, lacks {missing}")
         for number, row in enumerate(table):
-            yield sample_of(row, _label(row), str(manifest.parent / row["path"]), number, reading)
+            yield sample_of(row, _label(row), str(manifest.parent / row["path"]), number, options)
 
 
 def _label(row: dict[str, str]) -> int:

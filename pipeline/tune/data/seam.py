@@ -1,4 +1,4 @@
-"""Seam: the straight line between the panels of a collage, by which a picture is known to be one.
+"""Seam: detects the straight line between the panels of a collage.
 
 Legend: H, W of one picture.
 """
@@ -8,17 +8,17 @@ import numpy as np
 from mole.views.view import Pixels
 
 STEP = 8  # grey levels between neighbours that count as a jump; the noise of a JPEG stays below
-REACH = 0.03  # of the side to either side of the middle, where a seam may lie
-AROUND = 0.125  # of the side, within which a seam must stand out
-LEAST = 16  # pixels a side; of less nothing can be told
-STANDS_OUT = 0.5  # of the line; of the 160 pictures of songguoxs 109 collages lie above, and no other (2026-11-26)
+REACH = 0.03  # of the side, to either side of the middle, where a seam is searched
+AROUND = 0.125  # of the side, within which a seam must stand out from other lines
+LEAST = 16  # pixels per side; smaller pictures are not tested
+STANDS_OUT = 0.5  # share of the line; of the 160 pictures of songguoxs, exactly the 109 collages are above (2026-11-26)
 
 
 def has_seam(pixels_3HW: Pixels) -> bool:
-    """Tell whether a line through the middle, upright or level, parts a picture into panels.
+    """Return whether a vertical or horizontal line through the middle divides a picture into panels.
 
-    Along a seam most pixels differ from their neighbours across it, which they do along no other line nearby. Panels of
-    one background, as figures on black, have no seam that could be seen.
+    Along a seam most pixels differ from their neighbours across it, unlike along other lines nearby. Panels with the
+    same background, such as figures on black, have no detectable seam.
 
     Args:
         pixels_3HW: uint8.
@@ -29,7 +29,7 @@ def has_seam(pixels_3HW: Pixels) -> bool:
 
 
 def _standing(pixels_3HW: Pixels) -> float:
-    """Say by how much more of its length the best line near the middle jumps than those around it do; uint8."""
+    """Compare the share of jumps along the best line near the middle with the median of lines around it; uint8."""
     wide = pixels_3HW.shape[2]
     middle, around = wide // 2, max(4, round(AROUND * wide))
     reach = max(2, round(REACH * wide))

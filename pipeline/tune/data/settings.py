@@ -1,50 +1,54 @@
-"""The settings of every job over labelled images: where they lie, and what their labels mean."""
+"""Settings shared by all jobs on labelled images: where the images are, and what their labels mean."""
 
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
 
 from pipeline.command.settings import JobSettings, read_json, split_commas
-from pipeline.tune.data.reading import Reading
+from pipeline.tune.data.source_options import SourceOptions
 
 Names = Annotated[tuple[str, ...], BeforeValidator(split_commas)]
 Share = Annotated[float, Field(ge=0, lt=0.5)]
 
 
 class SampleSettings(JobSettings):
-    """What every job over labelled images has in common."""
+    """Settings of every job that reads labelled images."""
 
     samples: Annotated[list[str], Field(min_length=1)] = Field(
-        description="labelled images: folders in any of the usual layouts, a CSV, Parquet or JSON Lines file with uri, "
-        "label, generator, labelled WebDataset shards, or a verdict table with --reviews; may be repeated",
+        description="labelled images: a folder in one of the usual layouts, a CSV, Parquet or JSON Lines file with the "
+        "columns uri, label and generator, labelled WebDataset shards, or a verdict table with --reviews; repeatable",
     )
     labels: Names = Field(
         (),
-        description="what folder names mean, where they do not say: human=real,machine=fake (default: the usual words)",
+        description="meaning of other folder names or labels, for example human=real,machine=fake (default: the usual "
+        "words)",
     )
     reviews: str | None = Field(
         None,
-        description="labels of a verdict table's images: the folder that browse writes, or a table with label and "
-        "unit and index, uri, key or content_hash (default: none)",
+        description="labels for the images of a verdict table: a folder written by browse, or a table with the column "
+        "label and either unit and index, uri, key or content_hash (default: none)",
     )
     grids: Names = Field(
-        (), description="sources whose images are 2 x 2 grids: one cell of each is taken (default: none)"
+        (), description="sources whose images are 2 x 2 grids, of which one cell each is used (default: none)"
     )
     seams: Names = Field(
-        (), description="sources some of whose images are 2 x 2 grids, known by the line between panels (default: none)"
+        (),
+        description="sources that contain some 2 x 2 grids, detected by the seam between their cells (default: none)",
     )
     edges: Annotated[dict[str, Share], BeforeValidator(read_json)] = Field(
-        {}, description='by source, the share of each side that is cut off, in JSON: {"album": 0.06} (default: none)'
+        {}, description='by source, the share of each side to crop away, as JSON: {"album": 0.06} (default: none)'
     )
     split_sources: Names = Field(
-        (), description="sources of several generators, each of which counts alone (default: none)"
+        (), description="sources with several generators, each of which becomes a source of its own (default: none)"
     )
-    most: PositiveInt | None = Field(None, description="images a source, at most (default: all)")
-    seed: NonNegativeInt = Field(0, description="decides every random draw")
-    ray_address: str | None = Field(None, description="a running cluster (default: RAY_ADDRESS, or a Ray of its own)")
-    ray_logs: bool = Field(False, description="show what Ray itself and its workers print")
+    most: PositiveInt | None = Field(None, description="maximum number of images per source (default: all)")
+    seed: NonNegativeInt = Field(0, description="random seed")
+    ray_address: str | None = Field(
+        None, description="address of a running Ray cluster (default: RAY_ADDRESS, or a local Ray)"
+    )
+    ray_logs: bool = Field(False, description="show the output of Ray and its workers")
 
     @property
-    def reading(self) -> Reading:
-        """How what is listed becomes samples."""
-        return Reading(self.grids, self.seams, self.split_sources, self.edges)
+    def source_options(self) -> SourceOptions:
+        """How the images of each source are turned into samples."""
+        return SourceOptions(self.grids, self.seams, self.split_sources, self.edges)

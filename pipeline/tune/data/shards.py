@@ -1,4 +1,4 @@
-"""Shards: WebDataset archives whose samples carry their label, as `.cls` or in their `.json`."""
+"""Shards: WebDataset archives whose samples have a label, in `.cls` or in `.json`."""
 
 import json
 import tarfile
@@ -14,8 +14,8 @@ from mole.errors import SettingsError, StorageError
 from pipeline.images.extension import is_image
 from pipeline.storage import storage
 from pipeline.tune.data.labels import Words, meaning
-from pipeline.tune.data.reading import PLAIN
 from pipeline.tune.data.samples import Sample, sample_of
+from pipeline.tune.data.source_options import DEFAULT_OPTIONS
 
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 AT_ONCE = 8
@@ -25,23 +25,23 @@ Members = dict[str, tarfile.TarInfo]
 
 
 def is_shard(url: str) -> bool:
-    """Tell whether a URL's name is that of a tar, packed or plain."""
+    """Return whether a URL has the name of a tar, compressed or not."""
     return url.lower().endswith((".tar", *PACKED))
 
 
 def read(urls: list[str], known: Words) -> tuple[str, list[Sample], Counter[str]]:
-    """Make samples of the images in shards; each is later read by its range alone.
+    """Read samples from the images in shards; each image is later read by its byte range.
 
     Args:
-        urls: plain tars.
-        known: what the values of a label mean.
+        urls: uncompressed tars.
+        known: meaning of the values of a label.
 
     Returns:
-        The layout in words, the samples, and why members were passed over.
+        A description of the layout, the samples, and the reasons why members were skipped.
 
     Raises:
-        SettingsError: a shard is compressed, so that no range of it is an image, or holds a label of neither class.
-        StorageError: the store refuses.
+        SettingsError: a shard is compressed, so that images cannot be read by range, or has an unknown label.
+        StorageError: the store failed.
     """
     packed = next((url for url in urls if url.lower().endswith(PACKED)), None)
     if packed is not None:
@@ -53,10 +53,10 @@ def read(urls: list[str], known: Words) -> tuple[str, list[Sample], Counter[str]
 
 
 def _read_one(url: str, known: Words) -> tuple[list[Sample], Counter[str]]:
-    """Read one shard's headers and notes.
+    """Read one shard's headers and metadata members.
 
     Raises:
-        StorageError: the store refuses.
+        StorageError: the store failed.
     """
     samples: list[Sample] = []
     skipped: Counter[str] = Counter()
@@ -93,10 +93,10 @@ def _grouped(archive: tarfile.TarFile) -> Iterator[Members]:
 
 
 def _add(samples: list[Sample], members: Members, archive: tarfile.TarFile, url: str, known: Words) -> str | None:
-    """Take over one sample, or say why not.
+    """Add one sample, or return why it is skipped.
 
     Raises:
-        SettingsError: its label is of neither class.
+        SettingsError: its label is unknown.
     """
     image = next((member for extension, member in members.items() if is_image(f".{extension}")), None)
     if image is None:
@@ -110,15 +110,15 @@ def _add(samples: list[Sample], members: Members, archive: tarfile.TarFile, url:
             f"label of {image.name!r} in {url!r} must be one of {sorted(known)}, got {notes['label']!r}; "
             "name it with --labels"
         )
-    generator = notes.get("label_generator") or notes.get("generator")  # the first as `mole-scan export` writes it
+    generator = notes.get("label_generator") or notes.get("generator")  # the first is written by `mole-scan export`
     source = str(notes.get("source") or generator or _stem(url))
-    made = sample_of({**notes, "source": source, "generator": generator}, label, url, len(samples), PLAIN)
+    made = sample_of({**notes, "source": source, "generator": generator}, label, url, len(samples), DEFAULT_OPTIONS)
     samples.append(replace(made, offset=image.offset_data, length=image.size))
     return None
 
 
 def _notes(members: Members, archive: tarfile.TarFile) -> Mapping[str, Any]:
-    """Read what a sample says of itself; `.cls` holds the label alone and the `.json` goes before it."""
+    """Read the metadata of a sample; `.json` takes precedence over the label in `.cls`."""
     notes: dict[str, Any] = {}
     for extension in NOTES:
         member = members.get(extension)
@@ -134,7 +134,7 @@ def _notes(members: Members, archive: tarfile.TarFile) -> Mapping[str, Any]:
 
 
 def _fields(text: str) -> dict[str, Any]:
-    """Read a JSON object; anything else has no fields."""
+    """Parse a JSON object; empty for anything else."""
     try:
         read_ = json.loads(text)
     except ValueError:
@@ -143,13 +143,13 @@ def _fields(text: str) -> dict[str, Any]:
 
 
 def _ended(stream: fsspec.spec.AbstractBufferedFile, at: int) -> bool:
-    """Tell whether an archive's end mark stands where its last sound member ends."""
+    """Return whether the end-of-archive marker follows the last readable member."""
     stream.seek(at)
     mark = stream.read(tarfile.BLOCKSIZE)
     return len(mark) == tarfile.BLOCKSIZE and not any(mark)
 
 
 def _stem(url: str) -> str:
-    """Name a source by its shard, less the number: `progan-000012.tar` is `progan`."""
+    """Name a source after its shard, without the number: `progan-000012.tar` is `progan`."""
     name = url.rpartition("/")[2].partition(".")[0]
     return name.rstrip("0123456789").rstrip("-_") or "shard"

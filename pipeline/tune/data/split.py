@@ -1,6 +1,6 @@
-"""Split: what belongs together stays together, and what contradicts itself or stands there twice stays out.
+"""Split: group related samples, exclude duplicates and contradictory labels, and assign groups to splits.
 
-Shapes: N samples, U pictures that differ in their hash.
+Shapes: N samples, U distinct hashes.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ from pipeline.tune.data.labels import NAMES
 from pipeline.tune.data.samples import Sample
 
 NEAR_BITS = 4
-"""Pictures whose perceptual hashes differ in at most so many of 64 bits are near duplicates."""
+"""Pictures whose perceptual hashes differ in at most this many of 64 bits are near duplicates."""
 
 TRAIN = "train"
 AT_ONCE = 1 << 20
@@ -31,12 +31,12 @@ Pairs = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Exclusions:
-    """What may be used, and what may not and why.
+    """Which samples are used, and which are left out and why.
 
     Attributes:
-        kept: places of the samples that may be used, in order.
-        reasons: how many were left out, by reason.
-        named: the first of each reason: reason, URI and what there is to say.
+        kept: indices of the samples that are used, in order.
+        reasons: number of samples left out, by reason.
+        named: reason, URI and detail of the first samples of each reason.
     """
 
     kept: list[int]
@@ -44,18 +44,18 @@ class Exclusions:
     named: list[tuple[str, str, str]] = field(default_factory=list)
 
     def __str__(self) -> str:
-        """Say what was left out."""
+        """Describe what was left out."""
         if not self.reasons:
             return "nothing left out"
         return ", ".join(f"{count:,} left out ({reason})" for reason, count in sorted(self.reasons.items()))
 
 
 def exclude(samples: Sequence[Sample], survey: pa.Table) -> Exclusions:
-    """Leave out faults, identical bytes whose labels disagree (all of them), and further copies of identical bytes.
+    """Exclude faults, all copies of identical bytes with contradictory labels, and duplicates of identical bytes.
 
     Args:
-        samples: as they were surveyed.
-        survey: their rows.
+        samples: the samples.
+        survey: their survey rows.
     """
     digests = survey["digest"].to_pylist()
     labels: dict[str, set[int]] = {}
@@ -78,14 +78,14 @@ def exclude(samples: Sequence[Sample], survey: pa.Table) -> Exclusions:
 
 
 def groups(samples: Sequence[Sample], survey: pa.Table) -> list[str]:
-    """Name the group of each sample: those with a declared group, identical bytes or near-duplicate pictures share one.
+    """Group samples: those with the same declared group, identical bytes or near-duplicate pictures share a group.
 
     Args:
-        samples: as they were surveyed.
-        survey: their rows.
+        samples: the samples.
+        survey: their survey rows.
 
     Returns:
-        A name a sample: the first of the declared groups that hang together, else the smallest digest among them.
+        The group of each sample: the first declared group among connected samples, or else their smallest digest.
     """
     digests = survey["digest"].to_pylist()
     links = [*_equal([sample.group for sample in samples]), *_equal(digests), *near_pairs(survey["phash"]).tolist()]
@@ -98,17 +98,17 @@ def groups(samples: Sequence[Sample], survey: pa.Table) -> list[str]:
 
 
 def near_pairs(phash_N: pa.ChunkedArray, bits: int = NEAR_BITS) -> Pairs:
-    """Link pictures whose hashes are near; enough links that all that hang together do.
+    """Link pictures with similar hashes, by enough pairs to connect all near duplicates.
 
-    Two hashes within d bits are equal in at least one of d + 1 bands, so only what shares a band is compared
+    Two hashes within d bits are equal in at least one of d + 1 bands, so only hashes that share a band are compared
     (Norouzi, Punjani and Fleet 2014, multi-index hashing, arXiv:1307.2982).
 
     Args:
-        phash_N: uint64, null where there is no picture.
-        bits: most that may differ.
+        phash_N: uint64, null if there is no picture.
+        bits: maximum number of differing bits.
 
     Returns:
-        int64 (pairs, 2), places.
+        int64 (pairs, 2), sample indices.
     """
     known_K = np.flatnonzero(np.array(phash_N.is_valid()))
     hash_K = np.array(phash_N.drop_null(), np.uint64)
@@ -126,7 +126,7 @@ def near_pairs(phash_N: pa.ChunkedArray, bits: int = NEAR_BITS) -> Pairs:
 
 
 def _within(hash_U: NDArray[np.uint64], sizes: NDArray[np.int64], bits: int) -> list[Pairs]:
-    """Compare the uint64 hashes of each run of one band with each other; int64 (pairs, 2) each, places among them."""
+    """Compare the uint64 hashes of each run with equal bands; int64 (pairs, 2) each, indices into them."""
     found = []
     for start, size in zip((np.cumsum(sizes) - sizes).tolist(), sizes.tolist(), strict=True):
         run = hash_U[start : start + size]
@@ -139,7 +139,7 @@ def _within(hash_U: NDArray[np.uint64], sizes: NDArray[np.int64], bits: int) -> 
 
 
 def components(links: Pairs, count: int) -> NDArray[np.int64]:
-    """Number what hangs together; links int64 (pairs, 2) between places, returns int64 (count,)."""
+    """Number connected components; links int64 (pairs, 2) between indices, returns int64 (count,)."""
     ones = np.ones(len(links), np.int8)
     graph = coo_array((ones, (links[:, 0], links[:, 1])), shape=(count, count))
     number_N: NDArray[np.int64] = connected_components(graph, directed=False)[1].astype(np.int64)
@@ -147,11 +147,11 @@ def components(links: Pairs, count: int) -> NDArray[np.int64]:
 
 
 def split_of(group: str, seed: int, shares: Mapping[str, float]) -> str:
-    """Say which split a group falls into, by a fixed hash of its name.
+    """Assign a group to a split by a hash of its name.
 
     Args:
         group: its name.
-        seed: another seed, another split.
+        seed: part of the hash.
         shares: of each split but `train`, which takes the rest: `{"validation": 0.1, "test": 0.15}`.
 
     Raises:
@@ -169,13 +169,13 @@ def split_of(group: str, seed: int, shares: Mapping[str, float]) -> str:
 
 
 def _equal(keys: Sequence[str | None]) -> list[tuple[int, int]]:
-    """Link each place with the first of the same key; an empty key links nothing."""
+    """Link each index with the first of the same key; empty keys are not linked."""
     first: dict[str, int] = {}
     return [(first.setdefault(key, place), place) for place, key in enumerate(keys) if key]
 
 
 def _name(out: Exclusions, reason: str, sample: Sample, detail: str) -> None:
-    """Count a sample that stays out, and name it while few of its kind are named."""
+    """Count an excluded sample, and record it while few of its reason are recorded."""
     out.reasons[reason] += 1
     if out.reasons[reason] <= SHOWN:
         out.named.append((reason, sample.uri, detail))

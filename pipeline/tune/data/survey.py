@@ -1,4 +1,4 @@
-"""Survey: one row a sample with everything of its file that is not its picture, and hashes that find its copies."""
+"""Survey: a row of file properties per sample, with hashes by which duplicates are found."""
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -45,7 +45,7 @@ SURVEY = pa.schema(
         ("detail", pa.string()),
     ]
 )
-"""A row: its sample's place, hashes of bytes and picture, encoding, size; what a fault keeps from being known is null.
+"""A row: sample index (`place`), hashes of bytes and picture, encoding, size; null if a fault prevents measuring it.
 
 `digest` is BLAKE2b-128 of the bytes (and of the cell, for a grid), in hexadecimal; `phash` 64 bits of the picture's
 lowest frequencies (imagehash); width and height are the picture's, a cell's for a grid.
@@ -53,21 +53,21 @@ lowest frequencies (imagehash); width and height are the picture's, a cell's for
 
 
 def survey(samples: Sequence[Sample]) -> pa.Table:
-    """Look at every sample's file, on Ray.
+    """Survey the file of every sample, on Ray.
 
     Args:
-        samples: any number; only their rows lie in this process.
+        samples: any number; only their rows are kept in this process.
 
     Returns:
-        A table of `SURVEY`, a row a sample, in their order.
+        A table of `SURVEY`, one row per sample, in order.
     """
     rows = to_table(samples).append_column("place", pa.array(range(len(samples)), pa.int64()))
     if not samples or any(sample.uri.startswith("memory:") for sample in samples):
-        return look(rows)  # workers cannot reach the memory of this process
+        return survey_rows(rows)  # workers cannot read the memory of this process
     size = max(ROWS, len(samples) // MOST_BLOCKS)
     blocks = [rows.slice(start, size) for start in range(0, len(rows), size)]
-    looked = ray.data.from_arrow(blocks).map_batches(look, batch_size=ROWS, batch_format="pyarrow")
-    parts: Iterable[pa.Table] = looked.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    surveyed = ray.data.from_arrow(blocks).map_batches(survey_rows, batch_size=ROWS, batch_format="pyarrow")
+    parts: Iterable[pa.Table] = surveyed.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
     tables, progress = [], ProgressDisplay.shown()
     with progress.during("reading the images", len(samples)):
         for part in parts:
@@ -76,8 +76,8 @@ def survey(samples: Sequence[Sample]) -> pa.Table:
     return pa.concat_tables(tables).cast(SURVEY).sort_by("place").combine_chunks()
 
 
-def look(rows: pa.Table) -> pa.Table:
-    """Look at some samples' files.
+def survey_rows(rows: pa.Table) -> pa.Table:
+    """Survey the files of some samples.
 
     Args:
         rows: a table of samples with their `place`.
@@ -86,12 +86,12 @@ def look(rows: pa.Table) -> pa.Table:
         A table of `SURVEY`, in the same order.
     """
     samples, places = from_table(rows.select(SCHEMA.names)), rows["place"].to_pylist()
-    with ThreadPoolExecutor(AT_ONCE) as pool:  # the store's answers are waited for together
-        found = list(pool.map(_look_at, samples))
+    with ThreadPoolExecutor(AT_ONCE) as pool:  # overlaps the latency of the store
+        found = list(pool.map(_survey_row, samples))
     return pa.Table.from_pylist([{"place": place} | row for place, row in zip(places, found, strict=True)], SURVEY)
 
 
-def _look_at(sample: Sample) -> dict[str, Any]:
+def _survey_row(sample: Sample) -> dict[str, Any]:
     """Read, decode and hash one sample; a fault is a row too."""
     try:
         data = read(sample)
@@ -101,8 +101,8 @@ def _look_at(sample: Sample) -> dict[str, Any]:
     digest = digest_of(data, sample.cell)
     picture = decode(data, BOUNDS)
     if isinstance(picture, Fault):
-        told = {"status": picture.status, "detail": picture.detail, "format": picture.format}
-        return told | {"digest": digest, "bytes": len(data)}
+        fault = {"status": picture.status, "detail": picture.detail, "format": picture.format}
+        return fault | {"digest": digest, "bytes": len(data)}
     pixels_3HW = within(picture.pixels_3HW, sample)
     high, wide = pixels_3HW.shape[1:]
     return asdict(encoding_of(data, picture.format)) | {
@@ -119,6 +119,6 @@ def _look_at(sample: Sample) -> dict[str, Any]:
 
 
 def perceptual_hash(pixels_3HW: Pixels) -> int:
-    """Hash what a picture shows, so that a copy of it differs in a few of 64 bits; uint8 (3, H, W)."""
+    """Compute a perceptual hash, in which copies of a picture differ in few of 64 bits; uint8 (3, H, W)."""
     picture = Image.fromarray(np.ascontiguousarray(pixels_3HW.transpose(1, 2, 0)))
     return int(str(imagehash.phash(picture)), 16)

@@ -1,4 +1,4 @@
-"""Tables: labelled images that a CSV, Parquet or JSON Lines file lists, by `uri` or `path`, `label` and `generator`."""
+"""Tables: labelled images listed in a CSV, Parquet or JSON Lines file with `uri` or `path`, `label` and `generator`."""
 
 from collections import Counter
 from dataclasses import replace
@@ -10,25 +10,25 @@ from pyarrow import csv, json, parquet
 from mole.errors import SettingsError, StorageError
 from pipeline.storage import storage
 from pipeline.tune.data.labels import Words, meaning
-from pipeline.tune.data.reading import PLAIN, Reading
 from pipeline.tune.data.samples import Sample, sample_of
+from pipeline.tune.data.source_options import DEFAULT_OPTIONS, SourceOptions
 
 ENDINGS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 PLACES = ("uri", "path", "url")
-COLUMNS = "uri (or path), label, generator; group, source, kind, offset and length may stand beside them"
+COLUMNS = "uri (or path), label, generator; optionally group, source, kind, offset and length"
 
 
 def is_table(url: str) -> bool:
-    """Tell whether a URL's name is that of a table."""
+    """Return whether a URL has the name of a table."""
     return url.lower().endswith(ENDINGS)
 
 
 def open_table(url: str) -> pa.Table:
-    """Read a table whole; every column of a CSV is text.
+    """Read a whole table; every column of a CSV is text.
 
     Raises:
-        StorageError: the store refuses.
-        SettingsError: the bytes are no such table.
+        StorageError: the store failed.
+        SettingsError: the file is not a valid table.
     """
     fs, path = storage.filesystem(url)
     try:
@@ -39,21 +39,21 @@ def open_table(url: str) -> pa.Table:
                 return json.read_json(stream)
             return _read_csv(stream, "\t" if url.lower().endswith(".tsv") else ",")
     except pa.ArrowException as reason:
-        raise SettingsError(f"table {url!r} cannot be read: {reason}; write it again") from reason
+        raise SettingsError(f"table {url!r} cannot be read: {reason}; check or rewrite the file") from reason
     except OSError as reason:
         raise StorageError(f"table {url!r} cannot be read: {reason}") from reason
 
 
-def read(url: str, known: Words, *, reading: Reading = PLAIN) -> tuple[str, list[Sample], Counter[str]]:
-    """Make samples of a table's rows.
+def read(url: str, known: Words, *, options: SourceOptions = DEFAULT_OPTIONS) -> tuple[str, list[Sample], Counter[str]]:
+    """Read samples from the rows of a table.
 
     Args:
-        url: the table; what it lists by a path lies relative to it.
-        known: what the values of `label` mean.
-        reading: which sources hold grids or several generators, and whose edges are cut off.
+        url: the table; paths in it are relative to its folder.
+        known: meaning of the values of `label`.
+        options: which sources have grids or several generators, and which edges are cropped.
 
     Returns:
-        The layout in words, the samples, and why rows were passed over.
+        A description of the layout, the samples, and the reasons why rows were skipped.
 
     Raises:
         SettingsError: a column is missing, or a label is neither real nor fake.
@@ -76,21 +76,21 @@ def read(url: str, known: Words, *, reading: Reading = PLAIN) -> tuple[str, list
                 f"label of {row[place]!r} in {url!r} must be one of {sorted(known)}, got {row['label']!r}; "
                 "correct it or name it with --labels"
             )
-        made = sample_of(row, label, resolve(str(row[place]), folder), number, reading)
+        made = sample_of(row, label, resolve(str(row[place]), folder), number, options)
         samples.append(replace(made, offset=whole(row.get("offset")), length=whole(row.get("length"))))
     return f"a table of {place}, label, {source}", samples, skipped
 
 
 def resolve(uri: str, folder: str) -> str:
-    """Turn a path into one below a folder; an absolute one and a URL stay as they are."""
+    """Resolve a relative path against a folder; absolute paths and URLs are unchanged."""
     return uri if "://" in uri or uri.startswith("/") else storage.join(folder, uri)
 
 
 def whole(value: object) -> int | None:
-    """Read a count, which a CSV gives as text.
+    """Parse a whole number, which is text in a CSV.
 
     Raises:
-        SettingsError: it is no whole number.
+        SettingsError: it is not a whole number.
     """
     if value is None or value == "":
         return None
@@ -100,7 +100,7 @@ def whole(value: object) -> int | None:
 
 
 def _read_csv(stream: Any, delimiter: str) -> pa.Table:
-    """Read a CSV with every column as text, so that a label 0 and a name 007 stay what they are."""
+    """Read a CSV with every column as text, so that a label 0 or a name 007 is not converted."""
     first = csv.open_csv(stream, parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True))
     texts = csv.ConvertOptions(column_types=dict.fromkeys(first.schema.names, pa.string()))
     stream.seek(0)

@@ -1,4 +1,4 @@
-"""The benchmark: what one command measures: its settings, the samples, the evaluation or protocol, and the report."""
+"""Benchmark: the settings and the flow of evaluate, from samples to an evaluation or protocol and its report."""
 
 from pathlib import PurePosixPath
 from typing import ClassVar, Literal
@@ -10,11 +10,17 @@ from pipeline import registry
 from pipeline.runtime import cluster
 from pipeline.storage import storage
 from pipeline.telemetry.terminal import ProgressDisplay
-from pipeline.tune.data.collection import recognised
+from pipeline.tune.data.collection import Log, list_samples
 from pipeline.tune.data.samples import Sample, capped
 from pipeline.tune.data.settings import Names, SampleSettings
 from pipeline.tune.judging import protocol
-from pipeline.tune.judging.evaluate import BOTH, WHOLE_GRID, Judged, Manner, Say, judge
+from pipeline.tune.judging.evaluate import (
+    DEFAULT_DELIVERIES,
+    WHOLE_GRID,
+    EvaluateOptions,
+    ScoredEvaluation,
+    evaluate_with_scores,
+)
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.logits import Logits
 from pipeline.tune.judging.perturbation import SHIPPED, perturbation
@@ -23,38 +29,48 @@ from pipeline.tune.judging.scoring import Runner
 
 
 class EvaluateSettings(SampleSettings):
-    """Measure a detector on labelled images that it never saw: each generator, as shipped and after each delivery.
+    """Measure a detector on labelled images it was not trained on: each generator, under several perturbations.
 
-    What taught a version or set its thresholds is left out, as far as the version keeps a list of it. With --report,
-    one HTML file that needs no network, and the figures as JSON beside it. With --protocol, the table of a paper beside
-    ours.
+    Images that a version was trained or calibrated on are left out, as far as the version lists them. --report writes a
+    self-contained HTML file, and the metrics as JSON beside it. --protocol compares with the table of a paper.
 
-    exit codes: 0 measured, 2 a setting or a place that is not there, 3 a store failed, 4 the model cannot be
-    used, 5 a row was lost, 130 Ctrl-C, 143 SIGTERM
+    exit codes: 0 measured, 2 invalid settings or a missing input, 3 a store failed, 4 the model cannot be used,
+    5 a row was lost, 130 Ctrl-C, 143 SIGTERM
     """
 
     prefix = "MOLE_EVALUATE_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
 
     model: str = Field(
-        "embedded", description="a checkpoint folder, its URL, a registry (its promoted version) or 'embedded'"
+        "embedded",
+        description="detector to evaluate: a checkpoint folder or URL, a registry (its promoted version) or 'embedded'",
     )
     deliveries: Names = Field(
-        BOTH,
-        description="what is done to every image first, with commas: shipped, aligned, "
-        "native, jpeg-50, webp-80, blur-1, resize-0.5, crop-0.8, noise-5 with any number, or grid",
+        DEFAULT_DELIVERIES,
+        description="perturbations to apply to every image before scoring, comma-separated: shipped (none), aligned "
+        "(one size and JPEG quality), native (central crop, one JPEG quality), jpeg-50, webp-80, blur-1, resize-0.5, "
+        "crop-0.8 or noise-5, each with any number, or grid for many of them",
     )
     seen: bool = Field(
-        False, description="measure the images that taught the version too, apart; otherwise they are left out"
+        False,
+        description="also measure the images that the version was trained or calibrated on, separately (default: leave "
+        "them out)",
     )
-    report: str | None = Field(None, description="where the HTML file goes; the JSON lies beside it (default: none)")
+    report: str | None = Field(
+        None,
+        description="path or URL of the HTML report; the metrics are written beside it as JSON (default: no report)",
+    )
     protocol: Literal["universal-fake-detect"] | None = Field(
-        None, description="follow a paper's protocol, its view and its choice of images (default: none)"
+        None, description="follow the protocol of a paper: its view and its choice of images (default: none)"
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the detector runs")
-    num_actors: PositiveInt | None = Field(None, description="scorers (default: one a GPU, or one a machine)")
-    batch_size: PositiveInt | None = Field(None, description="images a forward pass (default: 256 on a GPU, 16 on CPU)")
-    json_summary: bool = Field(False, description="print the figures as JSON on stdout and nothing else there")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="device to score on")
+    num_actors: PositiveInt | None = Field(
+        None, description="number of scoring actors (default: one per GPU, or one per machine)"
+    )
+    batch_size: PositiveInt | None = Field(
+        None, description="images per forward pass (default: 256 on a GPU, 16 on a CPU)"
+    )
+    json_summary: bool = Field(False, description="print the metrics as JSON to stdout instead of tables")
 
     @field_validator("deliveries")
     @classmethod
@@ -63,7 +79,7 @@ class EvaluateSettings(SampleSettings):
             try:
                 perturbation(SHIPPED if name == WHOLE_GRID else name)
             except SettingsError as reason:
-                raise ValueError(f"must name deliveries: {reason}") from reason
+                raise ValueError(f"must name perturbations: {reason}") from reason
         return value
 
     @field_validator("report")
@@ -74,21 +90,21 @@ class EvaluateSettings(SampleSettings):
         return value
 
 
-def measure(settings: EvaluateSettings, say: Say) -> Evaluation | protocol.Protocol:
-    """Measure what the settings ask for and write the report, if any.
+def measure(settings: EvaluateSettings, log: Log) -> Evaluation | protocol.Protocol:
+    """Run the evaluation or protocol that the settings ask for, and write the report, if any.
 
     Args:
-        settings: images, model, deliveries.
-        say: told what goes on, a line at a time.
+        settings: images, model and perturbations.
+        log: receives progress messages, one line each.
 
     Raises:
-        SettingsError: a place is not understood, a class is empty, or a set is not there.
-        StorageError: a place cannot be read, or the report cannot be written.
+        SettingsError: an input is not recognised, a class is empty, or a set is missing.
+        StorageError: an input cannot be read, or the report cannot be written.
         ModelError: the checkpoint cannot be used.
     """
     cluster.demand_gpu(settings.device, settings.ray_address)
-    registry.locate(settings.model)  # before the samples are listed and Ray is started
-    samples = read(settings, say)
+    registry.locate(settings.model)  # fails before samples are listed and Ray is started
+    samples = list_evaluated_samples(settings, log)
     runner = Runner(settings.device, settings.num_actors, settings.batch_size)
     ProgressDisplay.shown().enter("starting Ray")
     with (
@@ -96,38 +112,38 @@ def measure(settings: EvaluateSettings, say: Say) -> Evaluation | protocol.Proto
         cluster.unwrapped_errors(),
     ):
         if settings.protocol == protocol.NAME:
-            return protocol.follow(samples, settings.model, say, runner=runner)
-        how = Manner(runner=runner, seen=settings.seen)
-        judged = judge(samples, settings.model, settings.deliveries, say, how)
+            return protocol.run_protocol(samples, settings.model, log, runner=runner)
+        how = EvaluateOptions(runner=runner, seen=settings.seen)
+        judged = evaluate_with_scores(samples, settings.model, settings.deliveries, log, how)
     if settings.report:
         with ProgressDisplay.shown().during("writing the report"):
             write(judged, settings.report)
-        say(f"report: {settings.report}, figures: {figures_of(settings.report)}")
+        log(f"report: {settings.report}, metrics: {json_beside(settings.report)}")
     return judged.evaluation
 
 
-def read(settings: SampleSettings, say: Say) -> list[Sample]:
-    """List the samples that the settings name, and tell their layout.
+def list_evaluated_samples(settings: SampleSettings, log: Log) -> list[Sample]:
+    """List the samples that the settings name, and log their layout.
 
     Raises:
-        SettingsError: a place is not understood, or a class is empty.
-        StorageError: a place cannot be read.
+        SettingsError: an input is not recognised, or a class is empty.
+        StorageError: an input cannot be read.
     """
-    layout = recognised(settings, say)
+    layout = list_samples(settings, log)
     return capped(layout.samples, settings.most, seed=settings.seed) if settings.most else layout.samples
 
 
-def write(judged: Judged, place: str) -> None:
-    """Write the report and the figures beside it.
+def write(judged: ScoredEvaluation, place: str) -> None:
+    """Write the report, and the metrics beside it.
 
     Raises:
         StorageError: the store refuses.
     """
     table = Logits.of(judged.samples, judged.scored, judged.evaluation.deliveries)
     storage.write(place, render(judged.evaluation, judged.samples, table).encode())
-    storage.write(figures_of(place), judged.evaluation.model_dump_json(indent=2).encode())
+    storage.write(json_beside(place), judged.evaluation.model_dump_json(indent=2).encode())
 
 
-def figures_of(report: str) -> str:
-    """Name the JSON beside a report."""
+def json_beside(report: str) -> str:
+    """Return the path of the JSON file beside a report."""
     return report.removesuffix(PurePosixPath(report).suffix) + ".json"

@@ -1,4 +1,4 @@
-"""Calibrate: a version's thresholds, set anew by real images of one's own; its weights stay as they are, to the bit.
+"""Calibrate: set new thresholds for a version from one's own real images, without changing its weights.
 
 Legend: R real images.
 """
@@ -9,7 +9,7 @@ import math
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,69 +31,71 @@ from pipeline.registry import EMBEDDED, PROMOTED, Registry
 from pipeline.runtime import cluster
 from pipeline.storage import storage
 from pipeline.telemetry.terminal import ProgressDisplay
-from pipeline.tune.data.collection import CALIBRATION
-from pipeline.tune.data.manifest import MANIFEST, ORIGIN, extended, taught
+from pipeline.tune.data.collection import CALIBRATION, Log
+from pipeline.tune.data.manifest import MANIFEST, ORIGIN, training_images, with_samples
 from pipeline.tune.data.reals import read_reals
 from pipeline.tune.data.samples import Sample
-from pipeline.tune.judging.evaluate import seen
+from pipeline.tune.judging.evaluate import seen_mask
 from pipeline.tune.judging.origin import Origin, origin_at
 from pipeline.tune.judging.perturbation import SHIPPED
 from pipeline.tune.judging.scoring import Runner, score
-from pipeline.tune.judging.thresholds import measured_on, placed
-
-Say = Callable[[str], None]
+from pipeline.tune.judging.thresholds import calibration_at, measured_on
 
 
 class CalibrateSettings(JobSettings):
-    """Set a version's thresholds by real images of your own, and put it into a registry as a new version.
+    """Set the thresholds of a version from your own real images, and add it to a registry as a new version.
 
-    The threshold is the lowest of which your images show, at 95 %, that no more than the wanted share of images like
-    them is called generated. Weights and probabilities stay as they are. Promote the new version as any other.
+    The new threshold is the lowest at which your images show, at 95 % confidence, that at most the given share of such
+    images is called generated. Weights and probabilities do not change. Promote the new version like any other.
 
-    exit codes: 0 the version is in the registry, 2 settings (too few images too), 3 storage, 4 model, 5 an image is
-    lost or twice, 130 Ctrl-C, 143 SIGTERM
+    exit codes: 0 the version is in the registry, 2 invalid settings or too few images, 3 a store failed, 4 the model
+    cannot be used, 5 a row was lost, 130 Ctrl-C, 143 SIGTERM
     """
 
     prefix = "MOLE_CALIBRATE_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
 
-    registry: Annotated[str, Field(min_length=1)] = Field(description="the folder URL where versions lie")
+    registry: Annotated[str, Field(min_length=1)] = Field(
+        description="folder or URL of the registry, which stores the versions"
+    )
     reals: Annotated[list[str], Field(min_length=1)] = Field(
-        description="real images of your own: a folder, a listing or table (.csv .tsv .parquet .jsonl .txt), a plain "
-        ".tar, or an image; may be repeated",
+        description="your own real images: a folder, a listing or table (.csv .tsv .parquet .jsonl .txt), an "
+        "uncompressed .tar, or an image; repeatable",
     )
     collection: Annotated[str, Field(min_length=1, max_length=200)] = Field(
-        description="the name of what these images are, which the thresholds carry from now on"
+        description="name of this collection of images, stored with the thresholds"
     )
     model: str | None = Field(
         None,
-        description="the version to calibrate: 'promoted' or a digest of --registry, a checkpoint folder, or "
-        "'embedded' (default: what is promoted, and 'embedded' where nothing is)",
+        description="version to calibrate: 'promoted' or a digest of --registry, a checkpoint folder, or 'embedded' "
+        "(default: the promoted version, or 'embedded' if there is none)",
     )
     false_positives: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.01, description="share of such images that may be called generated, shown at 95 %"
+        0.01, description="maximum share of such images that may be called generated, at 95 % confidence"
     )
     unsure: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.1, description="share of such images that may lie above the bound of real"
+        0.1, description="maximum share of such images that may score above the threshold for real"
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the detector runs")
-    json_summary: bool = Field(False, description="print one JSON summary on stdout and nothing else there")
-    ray_address: str | None = Field(None, description="a running cluster (default: a Ray of its own)")
-    ray_logs: bool = Field(False, description="show what Ray itself and its workers print")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="device to score on")
+    json_summary: bool = Field(False, description="print a JSON summary to stdout instead of the table")
+    ray_address: str | None = Field(
+        None, description="address of a running Ray cluster (default: RAY_ADDRESS, or a local Ray)"
+    )
+    ray_logs: bool = Field(False, description="show the output of Ray and its workers")
 
 
 @dataclass(frozen=True)
-class Calibrated:
-    """A version with thresholds of its own.
+class CalibrationResult:
+    """A version with new thresholds.
 
     Attributes:
         digest: of the new version.
         version: its folder's URL.
-        parent: the digest of the version whose weights it has.
-        before: how that reads its logits.
-        after: how the new one does.
-        called_before: of these images, those that are called generated at the thresholds before.
-        called_after: at those after.
+        parent: digest of the version with the same weights.
+        before: calibration of the parent.
+        after: calibration of the new version.
+        called_before: share of these images called generated at the old thresholds.
+        called_after: at the new thresholds.
         left_out: images that were not used, by reason.
     """
 
@@ -108,14 +110,14 @@ class Calibrated:
 
 
 @dataclass(frozen=True)
-class Measured:
+class ScoredReals:
     """Real images with their logits.
 
     Attributes:
-        samples: that could be read, each content once, none of which taught the version.
+        samples: images that could be read, without duplicates and without images that the version was trained on.
         digests: of their contents.
         logit_R: float32 (R,).
-        left_out: the others, by reason.
+        left_out: all others, by reason.
     """
 
     samples: list[Sample]
@@ -124,57 +126,57 @@ class Measured:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def calibrate(settings: CalibrateSettings, say: Say) -> Calibrated:
-    """Set thresholds by real images and put the version that has them into the registry.
+def calibrate(settings: CalibrateSettings, log: Log) -> CalibrationResult:
+    """Set thresholds from real images, and add a version that has them to the registry.
 
     Raises:
-        SettingsError: a place is not understood, or so few images cannot show the wanted rate.
+        SettingsError: an input is not recognised, or there are too few images to show the rate.
         StorageError: a store failed.
         ModelError: the version cannot be used.
     """
     place = Registry(settings.registry)
-    origin = begun_from(settings, place)
+    origin = version_to_calibrate(settings, place)
     with ProgressDisplay.shown().during("listing the images"):
         samples, skipped = read_reals(settings.reals, settings.collection)
-    demand_enough(len(samples), settings)
-    say(f"{len(samples):,} images of {settings.collection!r}, taken for real; thresholds of {origin.digest}")
+    check_image_count(len(samples), settings)
+    log(f"{len(samples):,} images of {settings.collection!r}, taken to be real; calibrating {origin.digest}")
     ProgressDisplay.shown().enter("starting Ray")
     with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.unwrapped_errors():
         found = measure(samples, origin, Runner(settings.device))
     found.left_out.update(skipped)
     for reason, count in sorted(found.left_out.items()):
-        say(f"{count:,} left out ({reason})")
-    demand_enough(len(found.samples), settings)
+        log(f"{count:,} left out ({reason})")
+    check_image_count(len(found.samples), settings)
     before = origin.described.calibration.model_copy(update={"collection": measured_on(origin.described)})
     after = thresholds(found.logit_R, before, settings)
     with tempfile.TemporaryDirectory() as folder:
-        made = written(Path(folder) / "version", origin.described, after, provenance(origin, found, settings))
+        made = write_version(Path(folder) / "version", origin.described, after, provenance(origin, found, settings))
         note = {"made": datetime.now(UTC).isoformat(timespec="seconds"), "reals": settings.reals}
         papers = {
-            MANIFEST: extended(origin.described.folder, found.samples, found.digests, CALIBRATION),
+            MANIFEST: with_samples(origin.described.folder, found.samples, found.digests, CALIBRATION),
             ORIGIN: json.dumps(note, indent=2).encode(),
         }
         digest = place.add(made, papers)
     called = [share_above(found.logit_R, read.generated_above) for read in (before, after)]
-    return Calibrated(
+    return CalibrationResult(
         digest, place.version(digest), origin.digest, before, after, called[0], called[1], dict(found.left_out)
     )
 
 
-def begun_from(settings: CalibrateSettings, place: Registry) -> Origin:
-    """Find the version whose thresholds are to be set.
+def version_to_calibrate(settings: CalibrateSettings, place: Registry) -> Origin:
+    """Find the version to calibrate.
 
     Raises:
         ModelError: there is none.
     """
     model = settings.model or (PROMOTED if place.promoted() else EMBEDDED)
-    if model == EMBEDDED or not storage.exists(place.url):  # a registry that is to be made has no versions
+    if model == EMBEDDED or not storage.exists(place.url):  # a registry that does not exist yet has no versions
         return origin_at(model)
     return origin_at(registry.resolve(model, place.url))
 
 
-def demand_enough(images: int, settings: CalibrateSettings) -> None:
-    """Refuse so few images that they could not show the wanted rate even without an error.
+def check_image_count(images: int, settings: CalibrateSettings) -> None:
+    """Check that there are enough images to show the rate if none of them is a false positive.
 
     Raises:
         SettingsError: there are too few.
@@ -183,19 +185,19 @@ def demand_enough(images: int, settings: CalibrateSettings) -> None:
     if images < needed:
         shown = math.ceil(1000 * upper_bound(0, max(1, images))) / 1000
         raise SettingsError(
-            f"--false-positives {settings.false_positives:g} takes at least {needed:,} real images to be shown at "
-            f"95 %, got {images:,}; give more with --reals, or ask for a rate of {shown:g} or more"
+            f"--false-positives {settings.false_positives:g} needs at least {needed:,} real images to be shown at "
+            f"95 % confidence, got {images:,}; provide more with --reals, or set a rate of {shown:g} or more"
         )
 
 
-def measure(samples: Sequence[Sample], origin: Origin, runner: Runner) -> Measured:
-    """Score real images on a Ray that is connected already, and leave out what would say nothing or too much.
+def measure(samples: Sequence[Sample], origin: Origin, runner: Runner) -> ScoredReals:
+    """Score real images, leaving out faults, duplicates and training images of the version; Ray must be connected.
 
     Raises:
         ModelError: the version cannot be used.
     """
     scored = score(samples, origin.model, (SHIPPED,), runner=runner)
-    taught_N = seen(samples, scored, taught(origin.described), 1).tolist()
+    taught_N = seen_mask(samples, scored, training_images(origin.described), 1).tolist()
     rows = scored.select(["status", "digest", "logit"]).to_pylist()
     left_out: Counter[str] = Counter()
     kept: dict[str, tuple[Sample, float]] = {}
@@ -209,19 +211,19 @@ def measure(samples: Sequence[Sample], origin: Origin, runner: Runner) -> Measur
         else:
             kept[row["digest"]] = sample, row["logit"]
     logit_R = np.array([logit for _, logit in kept.values()], np.float32)
-    return Measured([sample for sample, _ in kept.values()], list(kept), logit_R, left_out)
+    return ScoredReals([sample for sample, _ in kept.values()], list(kept), logit_R, left_out)
 
 
 def thresholds(logit_R: NDArray[np.float32], before: Calibration, settings: CalibrateSettings) -> Calibration:
-    """Set both bounds; temperature and bias, which take both classes, stay. float32 (R,)."""
+    """Set both thresholds; temperature and bias, which need both classes, do not change. float32 (R,)."""
     above = shown_threshold(logit_R, settings.false_positives)
     below, _ = threshold_for(logit_R, max(settings.unsure, settings.false_positives))
     fitted = before.temperature, before.bias
-    return placed(logit_R, (min(below, above), above), fitted, collection=settings.collection)
+    return calibration_at(logit_R, (min(below, above), above), fitted, collection=settings.collection)
 
 
-def provenance(origin: Origin, found: Measured, settings: CalibrateSettings) -> dict[str, Any]:
-    """Write where the version comes from; what was measured at other thresholds is left behind."""
+def provenance(origin: Origin, found: ScoredReals, settings: CalibrateSettings) -> dict[str, Any]:
+    """Describe how the version was made; measurements at the old thresholds are dropped."""
     old = {name: value for name, value in origin.described.config.provenance.items() if name != "measured"}
     content = hashlib.sha256("\n".join(sorted(found.digests)).encode()).hexdigest()[:32]
     calibrated = {
@@ -234,8 +236,8 @@ def provenance(origin: Origin, found: Measured, settings: CalibrateSettings) -> 
     return {**old, "parent": origin.digest, "parent_adapters": True, "calibrated": calibrated}
 
 
-def written(folder: Path, parent: Description, calibration: Calibration, provenance: dict[str, Any]) -> Path:
-    """Write a checkpoint that differs from another in its settings alone."""
+def write_version(folder: Path, parent: Description, calibration: Calibration, provenance: dict[str, Any]) -> Path:
+    """Write a copy of a checkpoint with another calibration and provenance."""
     folder.mkdir()
     backbone = parent.config.backbone
     for name in (ADAPTERS, *([backbone.file] if backbone.file is not None else [])):

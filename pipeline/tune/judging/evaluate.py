@@ -1,9 +1,9 @@
-"""Evaluate: labelled images become figures, those that the version never saw apart from those that taught it.
+"""Evaluate: score labelled images, separate those that the version was trained on, and compute the metrics.
 
 Legend: N samples.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,27 +15,27 @@ from mole.config import Description, describe
 from mole.errors import SettingsError
 from mole.views.preprocess import Preprocess
 from pipeline import registry
-from pipeline.tune.data.manifest import Taught, taught
+from pipeline.tune.data.collection import Log
+from pipeline.tune.data.manifest import TrainingImages, training_images
 from pipeline.tune.data.samples import Sample
-from pipeline.tune.judging.evaluation import Evaluation, Which, assess
+from pipeline.tune.judging.evaluation import Evaluation, Which, summarize
 from pipeline.tune.judging.perturbation import ALIGNED, SHIPPED
 from pipeline.tune.judging.robustness import GRID
-from pipeline.tune.judging.scoring import ANYWHERE, Runner, score
+from pipeline.tune.judging.scoring import DEFAULT_RUNNER, Runner, score
 
-Say = Callable[[str], None]
-BOTH = (SHIPPED, ALIGNED)
-"""Side by side they show how much of a score is the files' format."""
+DEFAULT_DELIVERIES = (SHIPPED, ALIGNED)
+"""The difference between the two shows how much of a score is due to file properties."""
 WHOLE_GRID = "grid"
 
 
 @dataclass(frozen=True)
-class Judged:
-    """An evaluation with what it was made of.
+class ScoredEvaluation:
+    """An evaluation with the scores it was computed from.
 
     Attributes:
-        evaluation: the figures.
+        evaluation: the metrics.
         samples: the images.
-        scored: a table of `scorer.SCORED`, by place among the samples and delivery.
+        scored: a table of `scorer.SCORED`, by sample index and perturbation.
     """
 
     evaluation: Evaluation
@@ -44,149 +44,149 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Manner:
-    """How images are judged.
+class EvaluateOptions:
+    """How images are evaluated.
 
     Attributes:
-        spec: another view than the checkpoint's.
+        spec: preprocessing; None for the checkpoint's.
         runner: where the detector runs.
-        seen: judge the images that taught the version too, apart from the others.
-        taught: what counts as seen; what the checkpoint itself tells where None.
+        seen: also evaluate images that the version was trained on, separately from the others.
+        training_images: what counts as seen; None for the list of the checkpoint.
     """
 
     spec: Preprocess | None = None
-    runner: Runner = ANYWHERE
+    runner: Runner = DEFAULT_RUNNER
     seen: bool = False
-    taught: Taught | None = None
+    training_images: TrainingImages | None = None
 
 
-def evaluate(samples: Sequence[Sample], model: str, deliveries: Sequence[str], say: Say) -> Evaluation:
-    """Measure a detector on those of some labelled images that it never saw, on a Ray that is connected already.
+def evaluate(samples: Sequence[Sample], model: str, deliveries: Sequence[str], log: Log) -> Evaluation:
+    """Evaluate a detector on labelled images, leaving out those it was trained on; Ray must be connected.
 
     Args:
         samples: labelled images, both classes.
         model: a checkpoint folder, its URL, a registry (its promoted version) or `embedded`.
-        deliveries: what is done to every image first, as `perturbation` names it; `grid` stands for many.
-        say: told what goes on, a line at a time.
+        deliveries: names of perturbations, as `perturbation` has them; `grid` stands for many.
+        log: receives progress messages, one line each.
 
     Raises:
-        SettingsError: a class is empty or cannot be read, or there is no such delivery.
+        SettingsError: a class is empty or cannot be read, or there is no such perturbation.
         ModelError: the checkpoint cannot be used.
     """
-    return judge(samples, model, deliveries, say).evaluation
+    return evaluate_with_scores(samples, model, deliveries, log).evaluation
 
 
-def judge(
-    samples: Sequence[Sample], model: str, deliveries: Sequence[str], say: Say, how: Manner | None = None
-) -> Judged:
-    """Measure a detector and keep every score.
+def evaluate_with_scores(
+    samples: Sequence[Sample], model: str, deliveries: Sequence[str], log: Log, how: EvaluateOptions | None = None
+) -> ScoredEvaluation:
+    """Evaluate a detector and return the scores as well.
 
     Args:
         samples: labelled images, both classes.
         model: a checkpoint folder, its URL, a registry (its promoted version) or `embedded`.
-        deliveries: what is done to every image first; `grid` stands for many.
-        say: told what goes on, a line at a time.
-        how: view, place, and what is done with images that the version has seen.
+        deliveries: names of perturbations; `grid` stands for many.
+        log: receives progress messages, one line each.
+        how: view, device, and what is done with images that the version was trained on.
 
     Returns:
-        The figures of what it never saw, with those of what it saw apart where they are wanted, and the scores behind
-        the former. Where nothing is left that it never saw, those of what it saw, if they are wanted.
+        The metrics of unseen images, with those of seen images as `apart` if they are requested, and the scores of the
+        unseen images. If there are no unseen images, those of the seen ones, if they are requested.
 
     Raises:
-        SettingsError: a class is empty or cannot be read, or there is no such delivery.
+        SettingsError: a class is empty or cannot be read, or there is no such perturbation.
         ModelError: the checkpoint cannot be used.
     """
-    how = how or Manner()
-    names = spread(deliveries)
+    how = how or EvaluateOptions()
+    names = expand_grid(deliveries)
     described, known = _known(model, how)
-    chosen = [sample for sample in samples if how.seen or not known.has(sample)]
-    demand_both(chosen, len(samples) - len(chosen))
-    say(f"scoring {len(chosen):,} images in {len(names)} deliveries with {described.digest}")
+    chosen = [sample for sample in samples if how.seen or not known.contains(sample)]
+    check_both_classes(chosen, len(samples) - len(chosen))
+    log(f"scoring {len(chosen):,} images under {len(names)} perturbations with {described.digest}")
     scored = score(chosen, model, names, spec=how.spec, runner=how.runner)
-    seen_N = seen(chosen, scored, known, len(names))
+    seen_N = seen_mask(chosen, scored, known, len(names))
     view = (how.spec or described.preprocess).fingerprint
-    halves: dict[Which, Judged] = {}
+    halves: dict[Which, ScoredEvaluation] = {}
     masks: dict[Which, NDArray[np.bool_]] = {"unseen" if known.listed else "unknown": ~seen_N, "seen": seen_N}
     for which, mask_N in masks.items():
         own, rows = _part(chosen, scored, mask_N, len(names))
         if len({sample.label for sample in own}) == 2 and (how.seen or which != "seen"):
-            found = assess(own, rows, names, model=described, named=model, view=view)
+            found = summarize(own, rows, names, model=described, named=model, view=view)
             update: dict[str, Any] = {"which": which, "taught": len(own) if which == "seen" else 0}
-            halves[which] = Judged(found.model_copy(update=update), own, rows)
+            halves[which] = ScoredEvaluation(found.model_copy(update=update), own, rows)
     if not halves:
-        demand_both([sample for sample, own in zip(chosen, seen_N, strict=True) if not own], len(samples))
+        check_both_classes([sample for sample, own in zip(chosen, seen_N, strict=True) if not own], len(samples))
     first = next(iter(halves.values()))
     out = 0 if how.seen else len(samples) - len(first.samples)
     teachers = tuple(sorted({one.source for one in first.samples if {one.source, one.part} & known.sources}))
     apart = halves["seen"].evaluation if "seen" in halves and first.evaluation.which != "seen" else None
     final = first.evaluation.model_copy(update={"left_out": out, "teachers": teachers, "apart": apart})
-    for line in said(final):
-        say(line)
-    return Judged(final, first.samples, first.scored)
+    for line in log_lines(final):
+        log(line)
+    return ScoredEvaluation(final, first.samples, first.scored)
 
 
-def said(found: Evaluation) -> list[str]:
-    """Tell which images these are, and which count nowhere."""
+def log_lines(found: Evaluation) -> list[str]:
+    """Describe which images were evaluated, and which were left out."""
     lines = []
     if found.left_out:
-        lines.append(f"{found.left_out:,} images taught this version or set its thresholds, and are left out")
+        lines.append(f"left out {found.left_out:,} images that this version was trained or calibrated on")
     if found.which == "unknown":
-        named = f"; by their names these taught it: {', '.join(found.teachers)}" if found.teachers else ""
-        lines.append(f"{found.digest} keeps no list of the images that taught it, so none could be left out{named}")
+        named = f"; judging by name, it was trained on {', '.join(found.teachers)}" if found.teachers else ""
+        lines.append(f"{found.digest} does not list its training images, so none could be left out{named}")
     if found.which == "seen":
         lines.append(
-            f"all {found.samples:,} images taught this version or set its thresholds: these figures flatter it"
+            f"this version was trained or calibrated on all {found.samples:,} images, so these metrics are too good"
         )
     lines += [
-        f"{count:,} of {found.samples:,} images are {status} and count nowhere"
+        f"{count:,} of {found.samples:,} images are {status} and not counted"
         for status, count in found.excluded.items()
     ]
     return lines
 
 
-def seen(samples: Sequence[Sample], scored: pa.Table, known: Taught, deliveries: int) -> NDArray[np.bool_]:
-    """Find the samples that taught a version, by their place or by their content.
+def seen_mask(samples: Sequence[Sample], scored: pa.Table, known: TrainingImages, deliveries: int) -> NDArray[np.bool_]:
+    """Find the samples that a version was trained on, by location or content.
 
     Args:
         samples: that were scored.
-        scored: a table of `SCORED`, which has its deliveries by turns.
-        known: what taught the version.
-        deliveries: how many there are.
+        scored: a table of `SCORED`, by sample and then perturbation.
+        known: training images of the version.
+        deliveries: number of perturbations.
 
     Returns:
         bool (N,).
     """
     digests = scored["digest"].to_pylist()[::deliveries]
     pairs = zip(samples, digests, strict=True)
-    return np.array([known.has(sample) or digest in known.digests for sample, digest in pairs], np.bool_)
+    return np.array([known.contains(sample) or digest in known.digests for sample, digest in pairs], np.bool_)
 
 
-def _known(model: str, how: Manner) -> tuple[Description, Taught]:
-    """Read a checkpoint's settings, and what counts as seen."""
+def _known(model: str, how: EvaluateOptions) -> tuple[Description, TrainingImages]:
+    """Read the description of a checkpoint, and which images count as seen."""
     described = describe(registry.locate(model))
-    return described, taught(described) if how.taught is None else how.taught
+    return described, training_images(described) if how.training_images is None else how.training_images
 
 
 def _part(
     samples: Sequence[Sample], scored: pa.Table, mask_N: NDArray[np.bool_], deliveries: int
 ) -> tuple[list[Sample], pa.Table]:
-    """Take some samples, bool (N,), and their rows."""
+    """Select samples, bool (N,), and their rows."""
     own = [sample for sample, wanted in zip(samples, mask_N, strict=True) if wanted]
     return own, scored.filter(pa.array(np.repeat(mask_N, deliveries)))
 
 
-def spread(deliveries: Sequence[str]) -> tuple[str, ...]:
-    """Write `grid` out; as shipped always comes first, since flips are counted against it."""
+def expand_grid(deliveries: Sequence[str]) -> tuple[str, ...]:
+    """Expand `grid`; `shipped` always comes first, since changed verdicts are counted against it."""
     named = [name for given in deliveries for name in (GRID if given == WHOLE_GRID else (given,))]
     return tuple(dict.fromkeys((SHIPPED, *named)))
 
 
-def demand_both(samples: Sequence[Sample], left_out: int = 0) -> None:
-    """Refuse what no figure can be made of.
+def check_both_classes(samples: Sequence[Sample], left_out: int = 0) -> None:
+    """Check that there are samples of both classes.
 
     Args:
-        samples: to be judged.
-        left_out: how many more there were, which taught the version.
+        samples: to be evaluated.
+        left_out: number of further samples, which the version was trained on.
 
     Raises:
         SettingsError: one of the classes is empty.
@@ -195,7 +195,7 @@ def demand_both(samples: Sequence[Sample], left_out: int = 0) -> None:
     if not 0 < fakes < len(samples):
         raise SettingsError(
             f"an evaluation needs both classes, got {len(samples) - fakes} real and {fakes} generated images"
-            + (f" that the version never saw, {left_out:,} that taught it are left out" if left_out else "")
-            + "; name --samples that hold the other one too"
-            + (", or see what it makes of the others with --seen" if left_out else "")
+            + (f" that the version was not trained on; {left_out:,} training images were left out" if left_out else "")
+            + "; add --samples that contain both"
+            + (", or evaluate the training images with --seen" if left_out else "")
         )

@@ -1,4 +1,4 @@
-"""The evaluation: what a detector does on labelled images, generator by generator and delivery by delivery, as a JSON.
+"""Evaluation: the metrics of a detector on labelled images, per generator and perturbation, serialised as JSON.
 
 Legend: E separate experts, N images.
 """
@@ -18,7 +18,14 @@ from mole.errors import SettingsError
 from mole.measuring.calibration import Calibration
 from pipeline.records import Status
 from pipeline.tune.data.samples import Sample
-from pipeline.tune.judging.judgement import Figures, Part, Reals, collections, figures, parts
+from pipeline.tune.judging.generator_metrics import (
+    GeneratorMetrics,
+    PartMetrics,
+    RealsMetrics,
+    measure_collections,
+    measure_generator,
+    measure_parts,
+)
 from pipeline.tune.judging.logits import OVERALL, Logits
 from pipeline.tune.judging.perturbation import ALIGNED, SHIPPED
 from pipeline.tune.judging.robustness import Flips, flips
@@ -26,36 +33,40 @@ from pipeline.tune.judging.thresholds import UNNAMED, measured_on
 
 Kind = Literal["auroc", "average_precision"]
 Which = Literal["unseen", "seen", "unknown"]
-WORDS: dict[Which, str] = {"unseen": "never seen", "seen": "seen in training", "unknown": "not known whether seen"}
-"""How a reader is told which images these are."""
+SEEN_LABELS: dict[Which, str] = {
+    "unseen": "never seen",
+    "seen": "seen in training",
+    "unknown": "not known whether seen",
+}
+"""How reports describe the images of an evaluation."""
 
 
 class Evaluation(BaseModel):
-    """What a detector does on a set of labelled images.
+    """The metrics of a detector on a set of labelled images.
 
     Attributes:
         model: the checkpoint as it was named.
         digest: of the checkpoint.
-        view: fingerprint of the view.
-        calibration: what made verdicts of its logits.
-        samples: images given.
-        excluded: of them, by status, those that could not be read.
-        deliveries: in their order.
-        rows: each generator in each delivery.
-        overall: all generators together, in each delivery.
-        reals: each collection of real images in each delivery.
-        flips: verdicts that a delivery changed.
-        routing: mean weight of each separate expert, by source, as shipped.
-        taught: images among those judged here that taught the version or set its thresholds, which flatters it.
-        unjudged: sources left out of `rows`, since one class of theirs could not be read or is not there.
-        made: when, UTC; None in figures older than this field.
-        which: `unseen` where none of the images taught the version, `seen` where all did, `unknown` where the version
-            keeps no list of what taught it.
-        left_out: images that taught the version and are therefore not among `samples`.
-        teachers: where that is unknown, the sources among these that taught the version by their names.
-        collection: what the thresholds were measured on.
-        parts: each generator or class of the sources that hold several.
-        apart: the figures of the images that taught the version, where they were asked for.
+        view: fingerprint of the preprocessing.
+        calibration: temperature, bias and thresholds.
+        samples: number of images.
+        excluded: number of them that could not be read, by status.
+        deliveries: names of the perturbations, in order.
+        rows: each generator under each perturbation.
+        overall: all generators together, under each perturbation.
+        reals: each collection of real images under each perturbation.
+        flips: verdicts changed by a perturbation.
+        routing: mean router weight of each separate expert, by source, without perturbation.
+        taught: number of these images that the version was trained or calibrated on.
+        unjudged: sources left out of `rows`, since one of their classes is missing or could not be read.
+        made: time of the evaluation, UTC; None in files older than this field.
+        which: `unseen` if the version was trained on none of the images, `seen` if on all, `unknown` if it does not
+            list its training images.
+        left_out: images left out of `samples` because the version was trained on them.
+        teachers: if that is unknown, the sources that the version was trained on, judging by their names.
+        collection: the real images that the thresholds were set on.
+        parts: each generator or class of the sources that have several.
+        apart: the metrics of the training images, if requested.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,9 +78,9 @@ class Evaluation(BaseModel):
     samples: int
     excluded: dict[str, int]
     deliveries: tuple[str, ...]
-    rows: tuple[Figures, ...]
-    overall: tuple[Figures, ...]
-    reals: tuple[Reals, ...]
+    rows: tuple[GeneratorMetrics, ...]
+    overall: tuple[GeneratorMetrics, ...]
+    reals: tuple[RealsMetrics, ...]
     flips: tuple[Flips, ...]
     routing: dict[str, tuple[float, ...]]
     taught: int = 0
@@ -79,64 +90,64 @@ class Evaluation(BaseModel):
     left_out: int = 0
     teachers: tuple[str, ...] = ()
     collection: str = UNNAMED
-    parts: tuple[Part, ...] = ()
+    parts: tuple[PartMetrics, ...] = ()
     apart: "Evaluation | None" = None
 
     @property
     def generators(self) -> tuple[str, ...]:
-        """Every generator that was judged, in order of name."""
+        """Every generator with metrics, in order of name."""
         return tuple(dict.fromkeys(row.generator for row in self.rows))
 
-    def figures(self, generator: str, delivery: str) -> Figures:
-        """Find one generator's figures in one delivery.
+    def metrics(self, generator: str, delivery: str) -> GeneratorMetrics:
+        """Return the metrics of a generator under a perturbation.
 
         Args:
             generator: its source, or `OVERALL`.
-            delivery: its name.
+            delivery: name of the perturbation.
 
         Raises:
-            SettingsError: it was not judged.
+            SettingsError: there are no such metrics.
         """
         for row in (*self.rows, *self.overall):
             if (row.generator, row.delivery) == (generator, delivery):
                 return row
         raise SettingsError(
-            f"{generator!r} in delivery {delivery!r} was not judged; known are {self.generators} in {self.deliveries}"
+            f"{generator!r} was not evaluated under {delivery!r}; known are {self.generators} under {self.deliveries}"
         )
 
     def mean(self, kind: Kind, delivery: str) -> float:
-        """Average a figure over the generators, each weighing the same; reconstructions are no generator."""
+        """Average a metric over the generators, with equal weights; reconstructions are not counted as a generator."""
         return float(np.mean(self._all(kind, delivery)))
 
     def minimum(self, kind: Kind, delivery: str) -> float:
-        """Give a figure of the generator that is worst at it."""
+        """Return the lowest value of a metric over the generators."""
         return min(self._all(kind, delivery))
 
     def _all(self, kind: Kind, delivery: str) -> list[float]:
-        """List a figure of every generator, or of the reconstructions where there is nothing else.
+        """List a metric of every generator, or of reconstructions if there is nothing else.
 
         Raises:
-            SettingsError: the delivery was not judged.
+            SettingsError: the perturbation was not evaluated.
         """
         rows = [row for row in self.rows if row.delivery == delivery]
         if not rows:
-            raise SettingsError(f"delivery {delivery!r} was not judged; known are {self.deliveries}")
+            raise SettingsError(f"perturbation {delivery!r} was not evaluated; known are {self.deliveries}")
         chosen = [row for row in rows if not row.reconstruction] or rows
         return [float(getattr(row, kind)) for row in chosen]
 
 
-def assess(
+def summarize(
     samples: Sequence[Sample], scored: pa.Table, deliveries: Sequence[str], *, model: Description, named: str, view: str
 ) -> Evaluation:
-    """Sum up the scores of labelled images.
+    """Compute the metrics of scored images.
 
     Args:
         samples: that were scored.
-        scored: a table of `SCORED`, by place and delivery.
-        deliveries: in their order.
+        scored: a table of `SCORED`, by sample and then perturbation.
+        deliveries: names of the perturbations, in order.
         model: the checkpoint.
-        named: as it was asked for.
-        view: fingerprint of the view.
+        named: the checkpoint as it was requested.
+        view: fingerprint of the preprocessing.
 
     Raises:
         SettingsError: one of the classes is empty, or no image of it could be read.
@@ -148,7 +159,7 @@ def assess(
         for delivery in deliveries
     }
     rows = [
-        figures(name, delivery, *both, calibration=calibration).model_copy(
+        measure_generator(name, delivery, *both, calibration=calibration).model_copy(
             update={"reconstruction": name in table.pairs}
         )
         for (name, delivery), both in judged.items()
@@ -166,22 +177,22 @@ def assess(
         deliveries=tuple(deliveries),
         rows=tuple(row for row in rows if row.generator != OVERALL),
         overall=tuple(row for row in rows if row.generator == OVERALL),
-        reals=tuple(collections(table, deliveries, calibration)),
+        reals=tuple(measure_collections(table, deliveries, calibration)),
         flips=tuple(flips(table.logits, calibration, table.source_N.tolist(), table.label_N)),
         routing=routing(table, first),
         made=datetime.now(UTC).replace(microsecond=0),
         collection=measured_on(model),
-        parts=tuple(parts(table, [name for name in deliveries if name in {SHIPPED, ALIGNED}], calibration)),
+        parts=tuple(measure_parts(table, [name for name in deliveries if name in {SHIPPED, ALIGNED}], calibration)),
         unjudged=tuple(sorted({name for (name, _), both in judged.items() if not all(map(len, both))})),
     )
 
 
 def routing(table: Logits, first: pa.Table) -> dict[str, tuple[float, ...]]:
-    """Average each expert's weight over the images of each source.
+    """Average the router weight of each expert over the images of each source.
 
     Args:
         table: the samples.
-        first: their rows of `SCORED` in one delivery.
+        first: their rows of `SCORED` under one perturbation.
     """
     read_N = first["gates"].is_valid().to_numpy()
     gates_NE = np.array(first["gates"].drop_null().to_pylist(), np.float64)

@@ -1,4 +1,4 @@
-"""The gate: whether a candidate may replace what it is held against, judged on the same images, row by row."""
+"""Promotion gate: compares a candidate with the version it would replace, on the same images, metric by metric."""
 
 import math
 from collections.abc import Sequence
@@ -9,22 +9,22 @@ from pydantic import BaseModel, ConfigDict, Field
 from mole.measuring.fitting import reals_to_show, upper_bound
 from mole.measuring.metrics import Rate
 from pipeline.tune.judging.evaluation import Evaluation
-from pipeline.tune.judging.judgement import Figures
+from pipeline.tune.judging.generator_metrics import GeneratorMetrics
 from pipeline.tune.judging.logits import OVERALL
 from pipeline.tune.judging.perturbation import SHIPPED
 
-SURELY = "false positives, at most"
-"""The exact upper bound, at 95 % (Clopper-Pearson, one-sided): the rule that thresholds are set by."""
+FALSE_POSITIVE_BOUND = "false positives, at most"
+"""The exact one-sided upper bound at 95 % confidence (Clopper-Pearson), by which thresholds are set too."""
 
 
 class Bounds(BaseModel):
-    """What a candidate may lose.
+    """The limits for a candidate.
 
     Attributes:
-        auroc_drop: most that any generator's AUROC may fall, in any delivery that both were judged in.
-        found_drop: most that the share called `generated` of any generator may fall, each at its own threshold.
-        false_positives: share of reals called `generated` that a candidate may have, shown at 95 %: the upper bound
-            must not lie above it, so a sample that is too small to show it is refused.
+        auroc_drop: maximum drop of the AUROC of any generator, under any perturbation that both were evaluated under.
+        found_drop: maximum drop of the share of any generator called `generated`, each at its own threshold.
+        false_positives: maximum false-positive rate at 95 % confidence: the upper bound must not exceed it, so too few
+            real images are a refusal too.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,13 +39,13 @@ class Row:
     """One comparison.
 
     Attributes:
-        what: a generator and its delivery, or the reals.
-        figure: which figure; AUROC and the share found are estimates, false positives an upper bound.
-        old: of what the candidate is held against; None where that is nothing.
-        new: of the candidate.
-        bound: what `new` must not fall below, or for false positives not lie above; None where nothing binds.
-        holds: whether it does not.
-        note: what a reader must know of it; empty where that is nothing.
+        what: a generator and a perturbation, or the real images.
+        figure: name of the metric; AUROC and the share found are estimates, false positives an upper bound.
+        old: value of the other version; None if there is none.
+        new: value of the candidate.
+        bound: minimum of `new`, or for false positives its maximum; None if there is no limit.
+        holds: whether the limit holds.
+        note: a remark; empty if there is none.
     """
 
     what: str
@@ -59,11 +59,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Decision:
-    """Every comparison, and what follows.
+    """The decision of the gate.
 
     Attributes:
-        rows: one a comparison.
-        against: what the candidate was held against, in words; empty where that is nothing.
+        rows: one per comparison.
+        against: what the candidate was compared with; empty if there was nothing.
     """
 
     rows: list[Row]
@@ -76,16 +76,16 @@ class Decision:
 
     @property
     def refusals(self) -> list[Row]:
-        """The comparisons that do not hold."""
+        """The comparisons whose limit does not hold."""
         return [row for row in self.rows if not row.holds]
 
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Summarise the decision in a line."""
         bound = [row for row in self.rows if row.bound is not None]
-        against = f"held against {self.against}" if self.against else "held against nothing"
+        against = f"compared with {self.against}" if self.against else "compared with nothing"
         if self.passed:
-            few = sum(bool(row.note) for row in bound if row.figure != SURELY)
-            weak = f" ({few} of too few images to show a drop within its bound)" if few else ""
+            few = sum(bool(row.note) for row in bound if row.figure != FALSE_POSITIVE_BOUND)
+            weak = f" ({few} on too few images to show a drop of that size)" if few else ""
             return f"{against}, {'all ' if len(bound) > 1 else ''}{len(bound)} of {len(bound)} bounds hold{weak}"
         worst = "; ".join(
             f"{row.what}: {row.figure} {row.new:.3f}, bound {row.bound:.3f}{f' ({row.note})' if row.note else ''}"
@@ -95,31 +95,31 @@ class Decision:
         return f"{against}, {len(self.refusals)} of {len(bound)} bounds fail: {worst}"
 
 
-def judge(candidate: Evaluation, other: Evaluation | None, bounds: Bounds, *, against: str = "") -> Decision:
-    """Compare a candidate with what it is to replace.
+def compare(candidate: Evaluation, other: Evaluation | None, bounds: Bounds, *, against: str = "") -> Decision:
+    """Compare a candidate with the version it would replace.
 
     Args:
-        candidate: its figures.
-        other: figures of that on the same images; None where there is nothing to compare with.
-        bounds: what the candidate may lose.
-        against: what the other is, in words.
+        candidate: its evaluation.
+        other: evaluation of the other version on the same images; None if there is none.
+        bounds: limits for the candidate.
+        against: description of the other version.
     """
     known = {(row.generator, row.delivery): row for row in other.rows} if other else {}
     rows: list[Row] = []
     for new in candidate.rows:
         old = known.get((new.generator, new.delivery))
-        rows.append(_kept(new, "AUROC", (old.auroc if old else None, new.auroc), bounds.auroc_drop))
+        rows.append(_within_drop(new, "AUROC", (old.auroc if old else None, new.auroc), bounds.auroc_drop))
         if new.delivery == SHIPPED:
             found = (old.found.share if old else None, new.found.share)
-            rows.append(_kept(new, "called generated", found, bounds.found_drop))
-    alarms = candidate.figures(OVERALL, SHIPPED).alarms
-    before = other.figures(OVERALL, SHIPPED).alarms if other else None
+            rows.append(_within_drop(new, "called generated", found, bounds.found_drop))
+    alarms = candidate.metrics(OVERALL, SHIPPED).alarms
+    before = other.metrics(OVERALL, SHIPPED).alarms if other else None
     rows += _collections(candidate, other)
     return Decision([*rows, _false_positives(alarms, before, bounds.false_positives)], against)
 
 
-def _kept(row: Figures, figure: str, pair: tuple[float | None, float], drop: float) -> Row:
-    """Hold an estimate against the other's on the same images, less what it may fall."""
+def _within_drop(row: GeneratorMetrics, figure: str, pair: tuple[float | None, float], drop: float) -> Row:
+    """Compare an estimate with the other version's, less the maximum drop."""
     old, new = pair
     bound = None if old is None else max(0.0, old - drop)
     kind = " (reconstructions)" if row.reconstruction else ""
@@ -131,7 +131,7 @@ def _kept(row: Figures, figure: str, pair: tuple[float | None, float], drop: flo
 
 
 def _collections(candidate: Evaluation, other: Evaluation | None) -> Sequence[Row]:
-    """Tell the share of each collection of reals that is called generated; nothing binds it, since each is small."""
+    """List the share of each real collection that is called generated; without a limit, since each is small."""
     before = {row.source: row.alarms.share for row in other.reals if row.delivery == SHIPPED} if other else {}
     return [
         Row(f"{row.source}, real", "called generated", before.get(row.source), row.alarms.share, None, holds=True)
@@ -141,17 +141,21 @@ def _collections(candidate: Evaluation, other: Evaluation | None) -> Sequence[Ro
 
 
 def _false_positives(new: Rate, old: Rate | None, allowed: float) -> Row:
-    """Hold the upper bound of a candidate's false positives against what is allowed."""
+    """Compare the upper bound of a candidate's false-positive rate with the maximum."""
     what = f"all reals, shipped: {new.hits} of {new.images}, {new.share:.1%}"
     upper = upper_bound(new.hits, new.images)
     holds, note = upper <= allowed, ""
     if not holds:
         needed = reals_to_show(new.hits, new.images, allowed)
-        why = f"at this share it takes {needed:,} reals" if needed else "the share itself is no lower than the bound"
-        note = f"these show {_up(upper):g}; {why}"
-    return Row(what, SURELY, upper_bound(old.hits, old.images) if old else None, upper, allowed, holds, note)
+        why = (
+            f"at this share {needed:,} real images are needed" if needed else "the share itself is not below the bound"
+        )
+        note = f"these images show {_round_up(upper):g}; {why}"
+    return Row(
+        what, FALSE_POSITIVE_BOUND, upper_bound(old.hits, old.images) if old else None, upper, allowed, holds, note
+    )
 
 
-def _up(bound: float) -> float:
-    """Round a bound up, so that what is said would hold."""
+def _round_up(bound: float) -> float:
+    """Round a bound up, so that the rounded bound holds too."""
     return math.ceil(10_000 * bound) / 10_000

@@ -1,6 +1,6 @@
-"""Logits: of labelled samples in each delivery, and which real images a generator is judged by.
+"""Logits: of labelled samples under each perturbation, and the real images that each generator is compared with.
 
-Legend: N samples, R real ones, G generated ones, D deliveries.
+Legend: N samples, R real ones, G generated ones, D perturbations.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,16 +19,16 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Logits:
-    """Samples with their logits, the common ground of figures and pictures.
+    """Samples with their logits, from which metrics and plots are computed.
 
     Attributes:
         source_N: of each sample.
         label_N: int, 1 for generated.
-        logits: of each delivery, float64 (N,), NaN where the sample could not be read.
-        reals_of: whose reals each generator is judged against; one that is not named takes all.
-        pairs: of each source that reconstructs photographs, which samples share a group with one of its images,
-            bool (N,); its own photographs are what it is judged against.
-        part_N: which of several generators or classes of its source made a sample; empty where nothing tells.
+        logits: by perturbation, float64 (N,), NaN if a sample could not be read.
+        reals_of: the source whose real images each generator is compared with; all real images if it has no entry.
+        pairs: for each source that reconstructs photographs, the samples that share a group with one of its images,
+            bool (N,); it is compared with its own photographs.
+        part_N: the generator or class within a source with several; empty if unknown.
     """
 
     source_N: NDArray[np.str_]
@@ -40,7 +40,7 @@ class Logits:
 
     @classmethod
     def of(cls, samples: Sequence[Sample], scored: pa.Table, deliveries: Sequence[str]) -> "Logits":
-        """Spread a table of `SCORED`, which has its deliveries by turns."""
+        """Read a table of `SCORED`, ordered by sample and then perturbation."""
         logit_ND = scored["logit"].to_numpy().astype(np.float64).reshape(len(samples), len(deliveries))
         return cls(
             np.array([sample.source for sample in samples]),
@@ -62,35 +62,35 @@ class Logits:
         return sorted({str(name) for name in self.source_N[self.label_N == 0]})
 
     def reals(self, source: str, delivery: str) -> NDArray[np.float64]:
-        """Give the logits of a collection's real images that could be read; float64 (R,)."""
+        """Return the logits of a collection's real images that could be read; float64 (R,)."""
         return self._read((self.source_N == source) & (self.label_N == 0), delivery)
 
     def against(self, generator: str, delivery: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Give the logits that a generator is judged by.
+        """Return the logits that a generator is evaluated by.
 
         Args:
-            generator: its source, or `OVERALL`, which leaves reconstructions out where there is anything else.
-            delivery: its name.
+            generator: its source, or `OVERALL`, which leaves out reconstructions if there is anything else.
+            delivery: name of the perturbation.
 
         Returns:
-            float64 (R,), the reals that belong to it, else all, and float64 (G,), its fakes.
+            float64 (R,), the real images of its source, or else all; and float64 (G,), its images.
         """
         return self._read(self._reals(generator), delivery), self._read(self._fakes(generator), delivery)
 
     def parts(self, generator: str) -> dict[str, int]:
-        """Count the images of each part of a generator; none where nothing parts them."""
+        """Count the images of each part of a source; empty if it has only one."""
         if self.part_N is None:
             return {}
         names, counts = np.unique(self.part_N[self._fakes(generator)], return_counts=True)
         return dict(zip(names.tolist(), counts.tolist(), strict=True)) if len(names) > 1 else {}
 
     def part(self, generator: str, names: Sequence[str], delivery: str) -> NDArray[np.float64]:
-        """Give the logits of some parts of a generator; float64 (G,)."""
+        """Return the logits of some parts of a source; float64 (G,)."""
         own_N = self._fakes(generator)
         return self._read(own_N if self.part_N is None else own_N & np.isin(self.part_N, list(names)), delivery)
 
     def _reals(self, generator: str) -> Mask:
-        """Choose the reals that a generator is judged against; bool (N,)."""
+        """Mark the real images that a generator is compared with; bool (N,)."""
         reals_N: Mask = self.label_N == 0
         own_N: Mask = np.full(len(reals_N), True)
         if generator in self.pairs:
@@ -100,7 +100,7 @@ class Logits:
         return np.logical_and(reals_N, own_N)
 
     def _fakes(self, generator: str) -> Mask:
-        """Choose a generator's images; bool (N,)."""
+        """Mark a generator's images; bool (N,)."""
         fakes_N: Mask = self.label_N == 1
         own_N: Mask = self.source_N == generator
         if generator == OVERALL:
@@ -109,7 +109,7 @@ class Logits:
         return np.logical_and(fakes_N, own_N)
 
     def _read(self, mask_N: Mask, delivery: str) -> NDArray[np.float64]:
-        """Take what could be read; a mask, bool (N,), gives float64."""
+        """Select the logits of samples that could be read, by a mask, bool (N,); float64."""
         logit_N = self.logits[delivery]
         return logit_N[mask_N & np.isfinite(logit_N)]
 
@@ -118,7 +118,7 @@ def pairs_of(samples: Sequence[Sample]) -> dict[str, Mask]:
     """Find the sources whose images are made from photographs among the samples: most share a group with a real one.
 
     Returns:
-        Of each such source, which samples share a group with one of its images, bool (N,).
+        For each such source, which samples share a group with one of its images, bool (N,).
     """
     group_N = np.array([sample.group for sample in samples], np.str_)
     label_N = np.array([sample.label for sample in samples])

@@ -1,4 +1,4 @@
-"""The origin: the checkpoint that a version began from, found again by what the version says of it."""
+"""Origin: the checkpoint that a version was trained from, looked up by its provenance."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from pipeline.storage import storage
 
 @dataclass(frozen=True)
 class Origin:
-    """A checkpoint that something is held against.
+    """A checkpoint that others are compared with.
 
     Attributes:
-        model: its place, as every machine of a cluster finds it.
-        described: its settings.
+        model: its folder or URL, readable from every machine of a cluster.
+        described: its description.
     """
 
     model: str
@@ -24,7 +24,7 @@ class Origin:
 
     @property
     def digest(self) -> str:
-        """Its name in every table."""
+        """The digest of the checkpoint."""
         return self.described.digest
 
 
@@ -38,28 +38,28 @@ def origin_at(model: str) -> Origin:
 
 
 def origin_of(version: Description, place: Registry) -> Origin | None:
-    """Find what a version began from.
+    """Find the checkpoint that a version was trained from.
 
     Args:
-        version: its provenance names a parent by its digest; one that names none began from the shipped detector.
-        place: the registry where the parent may lie.
+        version: its provenance names the digest of its parent; without one, the parent is the shipped detector.
+        place: the registry that may contain the parent.
 
     Returns:
-        The parent, or None where the digest is found nowhere.
+        The parent, or None if it is not found.
     """
     wanted = version.config.provenance.get("parent")
     for model in (EMBEDDED,) if wanted is None else _places(version, place, str(wanted)):
         try:
             found = origin_at(model)
         except ModelError:
-            continue  # it lay there when the version was made, and does no more
+            continue  # it was there when the version was made, but is gone
         if wanted in (None, found.digest):
             return found
     return None
 
 
 def _places(version: Description, place: Registry, parent: str) -> Iterator[str]:
-    """Name the places where a parent may lie: this registry, the package, and where the training took it from."""
+    """List where a parent may be: this registry, the package, and the places that the training read it from."""
     if storage.exists(storage.join(place.version(parent), CONFIG)):
         yield place.version(parent)
     yield EMBEDDED

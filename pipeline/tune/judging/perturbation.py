@@ -1,6 +1,8 @@
-"""Perturbation: what a named delivery does to a picture before it is viewed, the same for both classes.
+"""Perturbation: named transforms that are applied to a picture before it is scored, the same for both classes.
 
-Legend: H, W of one picture, h, w of what is left of it.
+Settings, columns and JSON keys call a perturbation `delivery`.
+
+Legend: H, W of one picture, h, w after the perturbation.
 """
 
 import math
@@ -17,39 +19,38 @@ from pipeline.tune.data.pixels import blurred
 
 SHIPPED, ALIGNED, NATIVE = "shipped", "aligned", "native"
 Perturb = Callable[[Tensor, int], Tensor]
-"""Of a picture, uint8 (3, H, W), and a seed; uint8 (3, h, w)."""
+"""Maps a picture, uint8 (3, H, W), and a seed to uint8 (3, h, w)."""
 
 
 def perturbation(name: str) -> Perturb:
-    """Find what a name means.
+    """Return the perturbation with a name.
 
     Args:
-        name: `shipped` (nothing), `aligned` (short side 256, JPEG 90), `native` (the middle 256 x 256 at its own scale,
-            JPEG 90), or one of these with a number: `jpeg-50` and `webp-80` (quality), `blur-1` (sigma, pixels),
-            `resize-0.5` (both sides times that), `crop-0.8` (share of both sides that is kept, of the middle),
-            `noise-5` (standard deviation, of 255).
+        name: `shipped` (none), `aligned` (short side 256, JPEG 90), `native` (central 256 x 256 crop, JPEG 90), or one
+            of these with a number: `jpeg-50` and `webp-80` (quality), `blur-1` (sigma, pixels), `resize-0.5` (scale
+            factor), `crop-0.8` (central crop, share of both sides), `noise-5` (standard deviation, of 255).
 
     Raises:
-        SettingsError: there is no such delivery, or its number is out of bounds.
+        SettingsError: there is no such perturbation, or its number is out of bounds.
     """
     if name in WHOLE:
         return WHOLE[name]
     kind, _, number = name.partition("-")
     if kind not in KINDS:
-        told = [*WHOLE, *(f"{known}-<number>" for known in KINDS)]
-        raise SettingsError(f"there is no delivery {name!r}; name one of {', '.join(told)}")
+        known = [*WHOLE, *(f"{name}-<number>" for name in KINDS)]
+        raise SettingsError(f"there is no perturbation {name!r}; choose one of {', '.join(known)}")
     act, low, high = KINDS[kind]
     try:
         amount = float(number)
     except ValueError as reason:
-        raise SettingsError(f"delivery {name!r} needs a number after the dash, got {number!r}") from reason
+        raise SettingsError(f"perturbation {name!r} needs a number after the dash, got {number!r}") from reason
     if not low <= amount <= high:
-        raise SettingsError(f"the number of delivery {name!r} must lie in [{low:g}, {high:g}]")
+        raise SettingsError(f"the number of perturbation {name!r} must lie in [{low:g}, {high:g}]")
     return partial(act, amount)
 
 
 def _shipped(pixels_3HW: Tensor, _seed: int) -> Tensor:
-    """Leave a picture as it is; uint8 (3, H, W)."""
+    """Return a picture unchanged; uint8 (3, H, W)."""
     return pixels_3HW
 
 
@@ -59,7 +60,7 @@ def _aligned(pixels_3HW: Tensor, _seed: int) -> Tensor:
 
 
 def _native(pixels_3HW: Tensor, _seed: int) -> Tensor:
-    """Give every picture one encoding at its own scale; uint8 (3, h, w), the middle of what is larger."""
+    """Give every picture one encoding at its own scale; uint8 (3, h, w), cropped to the centre if larger."""
     high, wide = (min(ALIGNED_SIDE, side) for side in pixels_3HW.shape[1:])
     return encode_again(_middle(pixels_3HW, high, wide), "jpeg", ALIGNED_QUALITY)
 
@@ -85,13 +86,13 @@ def _resize(scale: float, pixels_3HW: Tensor, _seed: int) -> Tensor:
 
 
 def _crop(share: float, pixels_3HW: Tensor, _seed: int) -> Tensor:
-    """Keep the middle; uint8 (3, h, w)."""
+    """Crop to the centre; uint8 (3, h, w)."""
     high, wide = (max(1, round(side * share)) for side in pixels_3HW.shape[1:])
     return _middle(pixels_3HW, high, wide)
 
 
 def _middle(pixels_3HW: Tensor, high: int, wide: int) -> Tensor:
-    """Cut the middle out; uint8 (3, high, wide), neither larger than the picture."""
+    """Crop to the centre; uint8 (3, high, wide), neither larger than the picture."""
     top, left = (pixels_3HW.shape[1] - high) // 2, (pixels_3HW.shape[2] - wide) // 2
     return pixels_3HW[:, top : top + high, left : left + wide]
 
@@ -111,4 +112,4 @@ KINDS: dict[str, tuple[Callable[[float, Tensor, int], Tensor], float, float]] = 
     "crop": (_crop, 0.05, 1),
     "noise": (_noise, 0, 100),
 }
-"""What each kind does, and the bounds of its number."""
+"""The transform of each kind, and the bounds of its number."""

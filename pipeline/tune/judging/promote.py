@@ -1,6 +1,6 @@
-"""The flow of a promotion: images that neither version learned from, both versions on them, the gate, the pointer."""
+"""Promotion: evaluate two versions on images neither was trained on, apply the gate, and move the promoted pointer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
@@ -15,77 +15,78 @@ from pipeline.promotion import Promotion
 from pipeline.registry import EMBEDDED, Registry
 from pipeline.runtime import cluster
 from pipeline.telemetry.terminal import ProgressDisplay
-from pipeline.tune.data.collection import TEST
+from pipeline.tune.data.collection import TEST, Log
 from pipeline.tune.data.layout import gather
-from pipeline.tune.data.manifest import MANIFEST, Taught, place_of, taught
+from pipeline.tune.data.manifest import MANIFEST, TrainingImages, place_of, training_images
 from pipeline.tune.data.samples import Sample, from_table
-from pipeline.tune.judging.evaluate import Judged, Manner
-from pipeline.tune.judging.evaluate import judge as score
-from pipeline.tune.judging.evaluation import assess
-from pipeline.tune.judging.gate import Bounds, Decision, judge
+from pipeline.tune.judging.evaluate import EvaluateOptions, ScoredEvaluation
+from pipeline.tune.judging.evaluate import evaluate_with_scores as score
+from pipeline.tune.judging.evaluation import summarize
+from pipeline.tune.judging.gate import Bounds, Decision, compare
 from pipeline.tune.judging.origin import Origin, origin_at, origin_of
-from pipeline.tune.judging.thresholds import named
+from pipeline.tune.judging.thresholds import join_names
 
-Say = Callable[[str], None]
 DELIVERIES = ("shipped", "aligned")
 
 
 class PromoteSettings(JobSettings):
-    """Promote a version of a registry, if it is no worse than the promoted one on any generator either was tested on.
+    """Promote a version of a registry if it is not worse than the promoted version on any generator.
 
-    Where nothing is promoted yet, it is held against the base that it came from. Both are scored anew on the images
-    that their trainings set aside for tests and, where given, on --samples; what taught either of them is left out.
-    Whoever scans with the registry as --model scans with the promoted version from then on. --rollback takes promotions
-    back, one at a time, the last of them to the base.
+    If nothing is promoted yet, the candidate is compared with the base it was trained from. Both are evaluated on the
+    test splits of their trainings and on --samples; images that either was trained on are left out. Scans that use the
+    registry as --model use the promoted version from then on. --rollback undoes promotions one at a time, back to the
+    base.
 
-    exit codes: 0 promoted or rolled back, 2 a setting or a place that is not there, 3 a store failed, 4 the model
-    cannot be used, 5 a row was lost, 6 the gate refuses, 130 Ctrl-C, 143 SIGTERM
+    exit codes: 0 promoted or rolled back, 2 invalid settings or a missing input, 3 a store failed, 4 the model cannot
+    be used, 5 a row was lost, 6 the gate refuses, 130 Ctrl-C, 143 SIGTERM
     """
 
     prefix = "MOLE_PROMOTE_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
 
-    registry: Annotated[str, Field(min_length=1)] = Field(description="the folder URL where versions lie")
-    candidate: str | None = Field(
-        None, description="the digest to promote, or its first characters, 4 or more (default: none)"
+    registry: Annotated[str, Field(min_length=1)] = Field(
+        description="folder or URL of the registry, which stores the versions"
     )
-    rollback: bool = Field(False, description="promote again what was promoted before")
+    candidate: str | None = Field(
+        None, description="digest of the version to promote, or its first 4 or more characters (default: none)"
+    )
+    rollback: bool = Field(False, description="restore the previously promoted version")
     base: str | None = Field(
         None,
-        description="what a first promotion is held against, and the last rollback leads to: a digest, a folder or "
-        "'embedded' (default: what the version says that it began from)",
+        description="version that a first promotion is compared with, and that the last rollback restores: a digest, a "
+        "folder or 'embedded' (default: the parent named by the version)",
     )
     first: bool = Field(
-        False, description="promote a first version although its base is not to be found; the log says so"
+        False, description="promote a first version even if its base cannot be found; the log records this"
     )
     samples: list[str] = Field(
-        [], description="further labelled images to judge both on; may be repeated (default: only their own)"
+        [], description="further labelled images to compare on; repeatable (default: only the test splits)"
     )
-    auroc_drop: float = Field(0.02, ge=0, le=1, description="most that a generator's AUROC may fall")
-    found_drop: float = Field(0.1, ge=0, le=1, description="most that the share of it called generated may fall")
-    false_positives: float = Field(
-        0.01, gt=0, lt=1, description="share of reals called generated that must not be passed, shown at 95 %"
+    auroc_drop: float = Field(0.02, ge=0, le=1, description="maximum drop of a generator's AUROC")
+    found_drop: float = Field(0.1, ge=0, le=1, description="maximum drop of the share of a generator called generated")
+    false_positives: float = Field(0.01, gt=0, lt=1, description="maximum false-positive rate at 95 % confidence")
+    json_summary: bool = Field(False, description="print a JSON summary to stdout instead of the table")
+    ray_address: str | None = Field(
+        None, description="address of a running Ray cluster (default: RAY_ADDRESS, or a local Ray)"
     )
-    json_summary: bool = Field(False, description="print one JSON summary on stdout and nothing else there")
-    ray_address: str | None = Field(None, description="a running cluster (default: RAY_ADDRESS, or a Ray of its own)")
-    ray_logs: bool = Field(False, description="show what Ray itself and its workers print")
+    ray_logs: bool = Field(False, description="show the output of Ray and its workers")
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "PromoteSettings":
         if (self.candidate is None) == (not self.rollback):
-            raise ValueError("name either --candidate DIGEST or --rollback")
+            raise ValueError("give either --candidate DIGEST or --rollback")
         return self
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """How a promotion ended.
+class PromotionResult:
+    """The outcome of a promotion.
 
     Attributes:
         decision: of the gate.
-        promotion: the new entry of the log; None where the gate refuses.
-        images: that both were judged on.
-        notes: what a reader of the comparisons must know.
+        promotion: the new log entry; None if the gate refuses.
+        images: number of images that both were evaluated on.
+        notes: remarks on the comparisons.
     """
 
     decision: Decision
@@ -94,14 +95,14 @@ class Verdict:
     notes: tuple[str, ...] = ()
 
 
-def promote(settings: PromoteSettings, say: Say) -> Verdict:
-    """Judge a candidate against what is promoted, or else its base, and move the pointer if the gate lets it pass.
+def promote(settings: PromoteSettings, log: Log) -> PromotionResult:
+    """Compare a candidate with the promoted version, or else its base, and promote it if the gate passes it.
 
     Raises:
-        SettingsError: there is no such version, nothing to judge on, or the candidate is promoted already.
+        SettingsError: there is no such version, no image to compare on, or the candidate is promoted already.
         ModelError: a version cannot be read.
-        StorageError: someone else promoted meanwhile, or a store fails.
-        RefusedError: nothing is promoted and the base is not to be found.
+        StorageError: another promotion happened meanwhile, or a store failed.
+        RefusedError: nothing is promoted and the base cannot be found.
     """
     place = Registry(settings.registry)
     promoted = place.promoted()
@@ -109,35 +110,37 @@ def promote(settings: PromoteSettings, say: Say) -> Verdict:
     if digest == promoted:
         raise SettingsError(f"{digest} is promoted already")
     candidate = version_of(place, digest)
-    other, against = opponent(settings, place, candidate, promoted)
+    other, against = comparison_target(settings, place, candidate, promoted)
     both = [candidate.described] if other is None else [candidate.described, other.described]
-    samples = untouched(both, gather(settings.samples, both=False).samples if settings.samples else [])
+    samples = unseen_samples(both, gather(settings.samples, both=False).samples if settings.samples else [])
     if len({sample.label for sample in samples}) < 2:
         raise SettingsError(
-            f"{len(samples)} images of one class cannot judge {candidate.digest}; give --samples of both"
+            f"{candidate.digest} cannot be evaluated on {len(samples)} images of one class; add --samples of both"
         )
     ProgressDisplay.shown().enter("starting Ray")
     with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.unwrapped_errors():
-        new = score(samples, candidate.model, DELIVERIES, say, Manner(taught=union(both)))
-        old = None if other is None else measured(other, new, candidate, say)
+        new = score(
+            samples, candidate.model, DELIVERIES, log, EvaluateOptions(training_images=training_images_of(both))
+        )
+        old = None if other is None else evaluate_target(other, new, candidate, log)
     bounds = Bounds(
         auroc_drop=settings.auroc_drop, found_drop=settings.found_drop, false_positives=settings.false_positives
     )
-    decision = judge(new.evaluation, old.evaluation if old else None, bounds, against=against)
+    decision = compare(new.evaluation, old.evaluation if old else None, bounds, against=against)
     entry = None
     if decision.passed:
         base = None if promoted or other is None else place.add(other.described.folder, {})
         entry = place.promote(candidate.digest, str(decision), replacing=promoted, base=base)
-    return Verdict(decision, entry, len(new.samples), tuple(notes(candidate, other, new)))
+    return PromotionResult(decision, entry, len(new.samples), tuple(notes(candidate, other, new)))
 
 
-def take_back(settings: PromoteSettings) -> Promotion:
-    """Promote again what stood before, the base where no version did.
+def roll_back(settings: PromoteSettings) -> Promotion:
+    """Restore the previously promoted version, or the base if there was none.
 
     Raises:
         SettingsError: the base is promoted, or nothing is.
-        ModelError: the base that the settings name cannot be used.
-        StorageError: a store fails.
+        ModelError: the base named by the settings cannot be used.
+        StorageError: a store failed.
     """
     place = Registry(settings.registry)
     before = place.before()
@@ -145,25 +148,27 @@ def take_back(settings: PromoteSettings) -> Promotion:
         return place.roll_back(before)
     now = version_of(place, str(place.promoted()))
     base = base_at(settings.base, place) if settings.base else origin_of(now.described, place)
-    told = ", to the base that it came from"
+    reason = ", to the base that it came from"
     if base is None:
-        base, told = origin_at(EMBEDDED), ", to the shipped detector, since its base is not to be found"
-    return place.roll_back(place.add(base.described.folder, {}), told=told)
+        base, reason = origin_at(EMBEDDED), ", to the shipped detector, since its base cannot be found"
+    return place.roll_back(place.add(base.described.folder, {}), told=reason)
 
 
-def opponent(
+def comparison_target(
     settings: PromoteSettings, place: Registry, candidate: Origin, promoted: str | None
 ) -> tuple[Origin | None, str]:
-    """Find what a candidate is held against, and say what that is; None for nothing.
+    """Find the version to compare a candidate with, and describe it; None if there is none.
 
     Raises:
-        SettingsError: a base is named although something is promoted, or it is the candidate itself.
-        ModelError: it cannot be used.
-        RefusedError: nothing is promoted, the base is not to be found, and the settings do not allow for that.
+        SettingsError: a base is named although a version is promoted, or it is the candidate itself.
+        ModelError: the version cannot be used.
+        RefusedError: nothing is promoted, the base cannot be found, and the settings do not allow for that.
     """
     if promoted is not None:
         if settings.base is not None:
-            raise SettingsError(f"--base {settings.base!r} is for a first promotion; {promoted} is what is promoted")
+            raise SettingsError(
+                f"--base {settings.base!r} is for a first promotion, but {promoted} is promoted already"
+            )
         return version_of(place, promoted), f"{promoted}, which is promoted"
     base = base_at(settings.base, place) if settings.base else origin_of(candidate.described, place)
     if base is None:
@@ -171,9 +176,9 @@ def opponent(
             return None, ""
         parent = candidate.described.config.provenance.get("parent")
         raise RefusedError(
-            f"nothing is promoted in {place.url}, and the base {parent} that {candidate.digest} came from is not to be "
-            f"found; name it with --base, hold it against the shipped detector with --base {EMBEDDED}, or promote it "
-            "without any comparison with --first"
+            f"nothing is promoted in {place.url}, and the base {parent} of {candidate.digest} cannot be found; name it "
+            f"with --base, compare with the shipped detector with --base {EMBEDDED}, or promote without a comparison "
+            "with --first"
         )
     if base.digest == candidate.digest:
         raise SettingsError(f"--base {settings.base!r} is the candidate {candidate.digest} itself; name another")
@@ -181,12 +186,12 @@ def opponent(
     return base, f"its base {base.digest}{shipped}"
 
 
-def untouched(versions: Sequence[Description], given: Sequence[Sample] = ()) -> list[Sample]:
-    """List the test images of some versions and further ones; what any of them learned from is left out.
+def unseen_samples(versions: Sequence[Description], given: Sequence[Sample] = ()) -> list[Sample]:
+    """List the test images of some versions and further ones, without images that any of them was trained on.
 
-    A photograph that one version was tested on may have taught another, which would flatter that one.
+    A test image of one version may be a training image of another, which would favour that one.
     """
-    known = union(versions)
+    known = training_images_of(versions)
     found: dict[object, Sample] = {}
     for version in versions:
         file = version.folder / MANIFEST
@@ -196,37 +201,37 @@ def untouched(versions: Sequence[Description], given: Sequence[Sample] = ()) -> 
             found |= {
                 digest: sample
                 for sample, digest, split in rows
-                if split == TEST and digest not in known.digests and not known.has(sample)
+                if split == TEST and digest not in known.digests and not known.contains(sample)
             }
     places = {place_of(sample) for sample in found.values()}
-    return [*found.values(), *(one for one in given if place_of(one) not in places and not known.has(one))]
+    return [*found.values(), *(one for one in given if place_of(one) not in places and not known.contains(one))]
 
 
-def union(versions: Sequence[Description]) -> Taught:
-    """Join the lists of what taught some versions, as far as they keep one."""
-    known = Taught()
+def training_images_of(versions: Sequence[Description]) -> TrainingImages:
+    """Join the training images of some versions, as far as they list them."""
+    known = TrainingImages()
     for version in versions:
-        known = known | taught(version)
+        known = known | training_images(version)
     return replace(known, listed=True, sources=frozenset())
 
 
-def measured(other: Origin, new: Judged, candidate: Origin, say: Say) -> Judged:
-    """Score another version on the images that the candidate was judged on.
+def evaluate_target(other: Origin, new: ScoredEvaluation, candidate: Origin, log: Log) -> ScoredEvaluation:
+    """Evaluate another version on the images of the candidate's evaluation.
 
     Raises:
         ModelError: it cannot be used.
     """
     deliveries = new.evaluation.deliveries
     own = other.described
-    if same_weights(candidate.described, own):  # the same logits, read in another way
+    if same_weights(candidate.described, own):  # the same logits at other thresholds
         view = own.preprocess.fingerprint
-        evaluation = assess(new.samples, new.scored, deliveries, model=own, named=other.model, view=view)
+        evaluation = summarize(new.samples, new.scored, deliveries, model=own, named=other.model, view=view)
         return replace(new, evaluation=evaluation)
-    return score(new.samples, other.model, deliveries, say, Manner(taught=Taught()))
+    return score(new.samples, other.model, deliveries, log, EvaluateOptions(training_images=TrainingImages()))
 
 
 def same_weights(one: Description, other: Description) -> bool:
-    """Tell whether two versions give the same logits and differ in how they are read at most."""
+    """Return whether two versions give the same logits, and differ in their calibration at most."""
     alike = [
         (own.config.backbone.identity, own.config.detector, own.preprocess, (own.folder / ADAPTERS).read_bytes())
         for own in (one, other)
@@ -234,23 +239,24 @@ def same_weights(one: Description, other: Description) -> bool:
     return alike[0] == alike[1] and alike[0][0] is not None
 
 
-def notes(candidate: Origin, other: Origin | None, new: Judged) -> list[str]:
-    """Say what a reader of the comparisons must know."""
-    lines = ["AUROC and shares found are estimates, compared on the same images; false positives are an upper bound"]
+def notes(candidate: Origin, other: Origin | None, new: ScoredEvaluation) -> list[str]:
+    """List remarks on the comparisons."""
+    lines = ["AUROC and detection rates are estimates on the same images; false positives are an upper bound"]
     if other is None:
-        return [*lines, "nothing is promoted and the base is not to be found: compared with nothing, as --first allows"]
+        return [*lines, "nothing is promoted and the base cannot be found: compared with nothing, as --first allows"]
     if same_weights(candidate.described, other.described):
-        lines.append("both have the same weights: they differ in their thresholds alone")
-    known = taught(other.described)
+        lines.append("both versions have the same weights and differ only in their thresholds")
+    known = training_images(other.described)
     if not known.listed:
         flattered = [sample for sample in new.samples if {sample.source, sample.part} & known.sources]
-        among = named(sample.source for sample in flattered)
+        among = join_names(sample.source for sample in flattered)
         lines.append(
-            f"{other.digest} keeps no list of the images that taught it; "
+            f"{other.digest} does not list its training images; "
             + (
-                f"by their names the sources of {len(flattered):,} of these images did ({among}), which flatters it"
+                f"judging by name, it was trained on the sources of {len(flattered):,} of these images ({among}), "
+                "which favours it"
                 if flattered
-                else "no source of these images did by its name"
+                else "judging by name, it was trained on none of the sources of these images"
             )
         )
     return lines
@@ -269,10 +275,10 @@ def version_of(place: Registry, digest: str) -> Origin:
     """Find a version.
 
     Raises:
-        ModelError: there is no such version, or it is not what its name says.
+        ModelError: there is no such version, or its content does not match its digest.
     """
     place.read(digest, CONFIG)
     found = describe(registry.locate(place.version(digest), digest))
     if found.digest != digest:
-        raise ModelError(f"version {digest} of {place.url} holds {found.digest}; it was changed by hand")
+        raise ModelError(f"version {digest} of {place.url} contains {found.digest}; it was modified after it was added")
     return Origin(place.version(digest), found)

@@ -1,6 +1,6 @@
-"""UniversalFakeDetect's protocol: nineteen sets, a centre crop without resize, the average precision of each, the mean.
+"""UniversalFakeDetect protocol: average precision on nineteen sets, with a centre crop and no resizing.
 
-Source: Ojha et al. 2023, arXiv:2302.10174, and its published `validate.py`; the printed rows are those of Liu et al.
+Source: Ojha et al. 2023, arXiv:2302.10174, and its published `validate.py`; the printed results are those of Liu et al.
 2024, arXiv:2404.04883, trained on ProGAN.
 
 Legend: R real images, G generated ones.
@@ -18,16 +18,16 @@ from mole.errors import SettingsError
 from mole.measuring.metrics import average_precision
 from mole.views.preprocess import Preprocess
 from pipeline import registry
+from pipeline.tune.data.collection import Log
 from pipeline.tune.data.folders import reals_of
 from pipeline.tune.data.samples import Sample
-from pipeline.tune.judging.evaluate import Say
 from pipeline.tune.judging.perturbation import SHIPPED
-from pipeline.tune.judging.scoring import ANYWHERE, Runner, score
+from pipeline.tune.judging.scoring import DEFAULT_RUNNER, Runner, score
 
 NAME = "universal-fake-detect"
 SIDE, SEED = 224, 0
 MOST, FEWER = 1000, 100
-"""Images of each class a set; where one of them has fewer than the first, the published code takes the second."""
+"""Images per class of a set; if a class has fewer than the first number, the published code takes the second."""
 
 SETS = {
     "progan": "ProGAN",
@@ -68,16 +68,16 @@ PRINTED = {
 
 
 class SetFigures(BaseModel):
-    """One set.
+    """The metrics of one set.
 
     Attributes:
         folder: its name on disk.
-        reals: real images scored.
-        fakes: generated images scored.
-        average_precision: share.
-        real_accuracy: reals with a logit of 0 or less.
-        fake_accuracy: fakes with a logit above 0.
-        accuracy: of all images of the set.
+        reals: number of real images.
+        fakes: number of generated images.
+        average_precision: from 0 to 1.
+        real_accuracy: share of real images with a logit of 0 or less.
+        fake_accuracy: share of generated images with a logit above 0.
+        accuracy: on all images of the set.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -92,14 +92,14 @@ class SetFigures(BaseModel):
 
 
 class Protocol(BaseModel):
-    """Every set that is there.
+    """The metrics of all sets.
 
     Attributes:
         model: digest of the checkpoint.
         sets: those that could be scored, in the paper's order.
-        absent: those that are not there.
-        excluded: images that could not be read.
-        note: what a reader must know; empty where there is nothing.
+        absent: sets without samples.
+        excluded: number of images that could not be read.
+        note: a remark; empty if there is none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -112,36 +112,36 @@ class Protocol(BaseModel):
 
     @property
     def mean_average_precision(self) -> float:
-        """Over the sets that are there; to be compared with the paper's only where none is absent."""
+        """Mean over the sets; comparable with the paper's only if no set is absent."""
         return float(np.mean([own.average_precision for own in self.sets]))
 
     @property
     def mean_accuracy(self) -> float:
-        """Over the sets that are there."""
+        """Mean over the sets."""
         return float(np.mean([own.accuracy for own in self.sets]))
 
     def found(self, folder: str) -> SetFigures | None:
-        """Find a set's figures; None where it is absent."""
+        """Return the metrics of a set; None if it is absent."""
         return next((own for own in self.sets if own.folder == folder), None)
 
 
-def follow(samples: Sequence[Sample], model: str, say: Say, *, runner: Runner = ANYWHERE) -> Protocol:
-    """Score the sets on a Ray that is connected already.
+def run_protocol(samples: Sequence[Sample], model: str, log: Log, *, runner: Runner = DEFAULT_RUNNER) -> Protocol:
+    """Score the sets; Ray must be connected.
 
     Args:
-        samples: as the layout of the published test folders gives them; the source of each is its set.
+        samples: from the published test folders; the source of each is its set.
         model: a checkpoint folder, its URL, a registry (its promoted version) or `embedded`.
-        say: told which sets are absent, and where the checkpoint's own view is another.
+        log: receives progress messages, one line each.
         runner: where the detector runs.
 
     Raises:
-        SettingsError: none of the sets is there, or the checkpoint's tower takes no views of 224.
+        SettingsError: all sets are absent, or the checkpoint's views are not of 224 pixels.
         ModelError: the checkpoint cannot be used.
     """
     description = describe(registry.locate(model))
     own = description.preprocess
     if own.size != SIDE:
-        raise SettingsError(f"the protocol's views are {SIDE} pixels, --model {model!r} takes {own.size}; use another")
+        raise SettingsError(f"the protocol uses views of {SIDE} pixels, --model {model!r} uses {own.size}; use another")
     spec = Preprocess(mode="crop", size=SIDE, short_side=own.short_side, mean=own.mean, std=own.std)
     chosen = {folder: places for folder in SETS if all(places := choose(samples, folder))}
     absent = tuple(folder for folder in SETS if folder not in chosen)
@@ -150,7 +150,7 @@ def follow(samples: Sequence[Sample], model: str, say: Say, *, runner: Runner = 
     note = warning(own, spec)
     for line in (f"absent: {', '.join(absent)}" if absent else "", note):
         if line:
-            say(line)
+            log(line)
     needed = sorted({place for both in chosen.values() for places in both for place in places})
     scored = score([samples[place] for place in needed], model, [SHIPPED], spec=spec, runner=runner)
     logits = np.full(len(samples), np.nan)
@@ -166,21 +166,21 @@ def follow(samples: Sequence[Sample], model: str, say: Say, *, runner: Runner = 
 
 
 def warning(own: Preprocess, spec: Preprocess) -> str:
-    """Say that a checkpoint sees other views than it was made for; nothing where they are its own."""
+    """Warn if the protocol's view is not that of the checkpoint; empty if it is."""
     if own == spec:
         return ""
     return f"the checkpoint was made for the view {own.name!r}; the protocol crops without resizing"
 
 
 def choose(samples: Sequence[Sample], folder: str) -> tuple[list[int], list[int]]:
-    """Draw a set's images as the published code does, from names in order since a disk's own order differs.
+    """Draw a set's images as the published code does, but from sorted names, since the order of files on disk varies.
 
     Args:
         samples: all of them.
         folder: the set.
 
     Returns:
-        Places of its reals and of its fakes, as many of each.
+        Indices of its real and generated images, equally many.
     """
     lender = reals_of(samples).get(folder)
     both = ([], []) if lender is None else (_of(samples, lender, 0), _of(samples, folder, 1))
@@ -193,13 +193,13 @@ def choose(samples: Sequence[Sample], folder: str) -> tuple[list[int], list[int]
 
 
 def _of(samples: Sequence[Sample], source: str, label: int) -> list[int]:
-    """Find a class of a source, by name."""
+    """List the images of a class of a source, sorted by name."""
     own = [place for place, sample in enumerate(samples) if (sample.source, sample.label) == (source, label)]
     return sorted(own, key=lambda place: samples[place].uri)
 
 
 def _figures(folder: str, real_R: NDArray[np.float64], fake_G: NDArray[np.float64]) -> SetFigures | None:
-    """Measure one set; None where no image of a class could be read. float64 (R,) and (G,), NaN for unread ones."""
+    """Measure one set; None if no image of a class could be read. float64 (R,) and (G,), NaN for unread ones."""
     reals, fakes = real_R[np.isfinite(real_R)], fake_G[np.isfinite(fake_G)]
     if not (len(reals) and len(fakes)):
         return None

@@ -1,4 +1,4 @@
-"""The report: an evaluation as one HTML file that needs nothing else, no network either.
+"""Report: an evaluation as one self-contained HTML file.
 
 Legend: R rows, C columns of a map.
 """
@@ -15,53 +15,53 @@ from mole.measuring.metrics import Precision, Rate
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.judging import plots
 from pipeline.tune.judging.conclusion import GLOSSARY, conclusion
-from pipeline.tune.judging.evaluation import WORDS, Evaluation
-from pipeline.tune.judging.judgement import Figures
+from pipeline.tune.judging.evaluation import SEEN_LABELS, Evaluation
+from pipeline.tune.judging.generator_metrics import GeneratorMetrics
 from pipeline.tune.judging.logits import OVERALL, Logits
 from pipeline.tune.judging.perturbation import ALIGNED, SHIPPED
 from pipeline.tune.judging.thumbnails import mistakes
 
 TEMPLATE = "report.html.j2"
-SHOWN = 12
-"""Mistakes of each kind."""
+MISTAKES_SHOWN = 12
+"""Number of mistakes shown of each kind."""
 
 
 @dataclass(frozen=True)
-class Shown:
-    """An evaluation as tables show it, beside that of other images of the same version.
+class ReportTables:
+    """The rows of an evaluation in the tables of the report.
 
     Attributes:
-        evaluation: the figures.
-        lines: each generator's and everyone's, delivery by delivery.
-        totals: everyone's alone.
+        evaluation: the metrics.
+        lines: of each generator and of all together, by perturbation.
+        totals: of all generators together.
     """
 
     evaluation: Evaluation
-    lines: list[Figures]
-    totals: list[Figures]
+    lines: list[GeneratorMetrics]
+    totals: list[GeneratorMetrics]
 
     @property
     def parts(self) -> int:
-        """How many parts of sources there are."""
+        """Number of parts of sources."""
         return len(self.evaluation.parts)
 
     @classmethod
-    def of(cls, evaluation: Evaluation, deliveries: Sequence[str]) -> "Shown":
-        """Line up the figures of some deliveries."""
+    def of(cls, evaluation: Evaluation, deliveries: Sequence[str]) -> "ReportTables":
+        """Select the metrics under some perturbations."""
         lines = [
-            evaluation.figures(name, delivery) for name in (*evaluation.generators, OVERALL) for delivery in deliveries
+            evaluation.metrics(name, delivery) for name in (*evaluation.generators, OVERALL) for delivery in deliveries
         ]
         return cls(evaluation, lines, [row for row in lines if row.generator == OVERALL])
 
 
 def render(evaluation: Evaluation, samples: Sequence[Sample], table: Logits, notes: Sequence[str] = ()) -> str:
-    """Write the page.
+    """Render the page.
 
     Args:
-        evaluation: the figures.
-        samples: what was judged.
+        evaluation: the metrics.
+        samples: the images.
         table: their logits.
-        notes: what a reader must know first, as that another view was used than the checkpoint's.
+        notes: remarks to show first.
     """
     main = [name for name in (SHIPPED, ALIGNED) if name in evaluation.deliveries]
     curves = {name: table.against(name, SHIPPED) for name in (*evaluation.generators, OVERALL)}
@@ -69,7 +69,7 @@ def render(evaluation: Evaluation, samples: Sequence[Sample], table: Logits, not
     pictures = {
         "roc": plots.roc(curves),
         "precision_recall": plots.precision_recall(curves),
-        "reliability": plots.calibration({name: evaluation.figures(OVERALL, name).reliability for name in main}),
+        "reliability": plots.calibration({name: evaluation.metrics(OVERALL, name).reliability for name in main}),
         "histogram": plots.histogram(*table.against(OVERALL, SHIPPED), evaluation.calibration),
         "areas": _areas(evaluation),
         "flips": _flips(evaluation),
@@ -82,14 +82,15 @@ def render(evaluation: Evaluation, samples: Sequence[Sample], table: Logits, not
             evaluation=evaluation,
             main=main,
             overall=OVERALL,
-            words=WORDS,
-            shown=[Shown.of(found, main) for found in (evaluation, evaluation.apart) if found is not None],
+            words=SEEN_LABELS,
+            probability=lambda logit: float(evaluation.calibration.probability(np.array([logit]))[0]),
+            shown=[ReportTables.of(found, main) for found in (evaluation, evaluation.apart) if found is not None],
             conclusion=conclusion(evaluation),
             glossary=GLOSSARY,
             pictures=pictures,
-            false_positives=mistakes(samples, table, SHIPPED, bound, generated=False, most=SHOWN),
+            false_positives=mistakes(samples, table, SHIPPED, bound, generated=False, most=MISTAKES_SHOWN),
             false_negatives=mistakes(
-                samples, table, SHIPPED, evaluation.calibration.real_below, generated=True, most=SHOWN
+                samples, table, SHIPPED, evaluation.calibration.real_below, generated=True, most=MISTAKES_SHOWN
             ),
             notes=notes,
         )
@@ -97,27 +98,27 @@ def render(evaluation: Evaluation, samples: Sequence[Sample], table: Logits, not
 
 
 def environment() -> Environment:
-    """Make the template's environment: everything is escaped but the plots, which are ours."""
+    """Build the template environment; everything is escaped except the plots."""
     made = Environment(
         loader=PackageLoader("pipeline.tune.judging", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    made.filters |= {"rate": told_rate, "precision": told_precision, "file": lambda uri: PurePath(uri).name}
+    made.filters |= {"rate": format_rate, "precision": format_precision, "file": lambda uri: PurePath(uri).name}
     return made
 
 
-def told_rate(rate: Rate | None) -> str:
-    """Write a share with its interval."""
+def format_rate(rate: Rate | None) -> str:
+    """Format a share with its interval."""
     return "" if rate is None else f"{rate.share:.1%} ({rate.low:.1%} to {rate.high:.1%})"
 
 
-def told_precision(precision: Precision) -> str:
-    """Write a precision with its bounds."""
+def format_precision(precision: Precision) -> str:
+    """Format a precision with its bounds."""
     value = "none called" if precision.value is None else f"{precision.value:.1%}"
     return f"{value} ({precision.low:.1%} to {precision.high:.1%})"
 
 
 def _areas(evaluation: Evaluation) -> str:
-    """Map the AUROC of each generator in each delivery, (R, C)."""
+    """Draw a heat map of the AUROC of each generator under each perturbation, (R, C)."""
     names, columns = [*evaluation.generators, OVERALL], evaluation.deliveries
     found = {(row.generator, row.delivery): row.auroc for row in (*evaluation.rows, *evaluation.overall)}
     values = np.array([[found.get((name, column), np.nan) for column in columns] for name in names])
@@ -125,7 +126,7 @@ def _areas(evaluation: Evaluation) -> str:
 
 
 def _flips(evaluation: Evaluation) -> str:
-    """Map the share of verdicts that each delivery changed, (R, C), reals too; empty where there is one delivery."""
+    """Draw a heat map of the share of verdicts that each perturbation changes, (R, C); empty if there is none."""
     columns = [name for name in evaluation.deliveries if name != SHIPPED]
     found = {(row.generated, row.source, row.delivery): row.changed.share for row in evaluation.flips}
     rows = sorted({(row.generated, row.source) for row in evaluation.flips}, key=lambda row: (not row[0], row[1]))
@@ -137,7 +138,7 @@ def _flips(evaluation: Evaluation) -> str:
 
 
 def _routing(evaluation: Evaluation) -> str:
-    """Map the mean weight of each separate expert, (R, C), by source; empty where the model has none."""
+    """Draw a heat map of the mean router weight of each expert, (R, C), by source; empty without experts."""
     if not evaluation.routing:
         return ""
     values: NDArray[np.float64] = np.array(list(evaluation.routing.values()))

@@ -1,4 +1,4 @@
-"""Robustness: how often a picture gets another verdict after a delivery than as it was shipped.
+"""Robustness: how often a perturbation changes the verdict on a picture.
 
 Legend: N images.
 """
@@ -21,19 +21,19 @@ GRID = (
     *(f"crop-{share}" for share in (0.8, 0.6)),
     *(f"noise-{deviation}" for deviation in (2, 5, 10)),
 )
-"""The deliveries that `grid` stands for."""
+"""The perturbations that `grid` stands for."""
 
 
 @dataclass(frozen=True)
 class Flips:
-    """What a delivery does to the verdicts of a source.
+    """Verdicts of a source that a perturbation changes.
 
     Attributes:
         source: a generator or a collection of photographs.
-        generated: which of the two.
-        delivery: its name.
-        changed: images with another verdict than as shipped.
-        reversed: images that went from `real` to `generated` or back, without a stop at `unsure`.
+        generated: whether it is a generator.
+        delivery: name of the perturbation.
+        changed: images whose verdict changes.
+        reversed: images whose verdict changes between `real` and `generated`.
     """
 
     source: str
@@ -46,16 +46,16 @@ class Flips:
 def flips(
     logits: Mapping[str, FloatArray], calibration: Calibration, sources: Sequence[str], labels: NDArray[np.int_]
 ) -> list[Flips]:
-    """Compare the verdicts after each delivery with those as shipped, source by source.
+    """Compare the verdicts under each perturbation with those as shipped, source by source.
 
     Args:
-        logits: of each delivery, (N,), NaN where an image could not be read.
-        calibration: what makes a verdict of a logit.
+        logits: by perturbation, (N,), NaN if an image could not be read.
+        calibration: thresholds of the verdicts.
         sources: of each image.
         labels: of each image, 1 for generated.
 
     Returns:
-        A row for each source and delivery; none where the images were not scored as shipped.
+        One entry per source and perturbation; none if the images were not scored as shipped.
     """
     if SHIPPED not in logits:
         return []

@@ -1,6 +1,6 @@
-"""The scorer: an actor's detector over views of samples; what is seen in which delivery stands in `viewing`.
+"""Scorer: an actor's detector, applied to the views of samples that `viewing` makes.
 
-Shapes: B rows of a block, S side of the view.
+Shapes: V views, S side of the view.
 """
 
 import numpy as np
@@ -22,20 +22,20 @@ FACTS = (
     ("detail", pa.string()),
 )
 SCORED = pa.schema([*FACTS, ("logit", pa.float32()), ("gates", GATES)])
-"""A sample in one delivery as the detector saw it; `place` is where it stands among the samples, `digest` that of its
-bytes, null where none came."""
+"""A sample scored under one perturbation (`delivery`); `place` is the index of the sample, `digest` that of its bytes,
+null if they could not be read."""
 
 
 class ViewScorer:
-    """One loaded detector.
+    """A loaded detector.
 
     Args:
         folder: of the checkpoint, a path or URL.
         digest: of the checkpoint.
         device: `cpu` or `cuda`.
         threads: cores for one forward pass on CPU.
-        batch_size: images of a forward pass.
-        spec: how many views an image has, and how large they are.
+        batch_size: images per forward pass.
+        spec: number and size of the views of an image.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Scoring: every sample through every delivery on Ray; one that cannot be read is a row with its status.
+"""Scoring: score every sample under every perturbation on Ray; an unreadable sample is a row with its status.
 
 Shapes: B rows.
 """
@@ -30,8 +30,8 @@ class Runner:
 
     Attributes:
         device: `auto`, `cpu` or `cuda`.
-        actors: scorers; one a GPU, or one a machine, where None.
-        batch_size: views a forward pass; the cluster's own where None.
+        actors: number of scoring actors; None for one per GPU, or one per machine.
+        batch_size: views per forward pass; None for the cluster's default.
     """
 
     device: str = "auto"
@@ -39,7 +39,7 @@ class Runner:
     batch_size: int | None = None
 
 
-ANYWHERE = Runner()
+DEFAULT_RUNNER = Runner()
 
 
 def score(
@@ -48,22 +48,22 @@ def score(
     deliveries: Sequence[str],
     *,
     spec: Preprocess | None = None,
-    runner: Runner = ANYWHERE,
+    runner: Runner = DEFAULT_RUNNER,
 ) -> pa.Table:
-    """Score samples on a Ray that is connected already.
+    """Score samples; Ray must be connected.
 
     Args:
-        samples: what to score.
-        model: a checkpoint as every machine of the cluster can find it.
-        deliveries: names, as `perturbation` knows them.
-        spec: another view than the checkpoint's.
-        runner: where.
+        samples: to be scored.
+        model: a checkpoint that every machine of the cluster can read.
+        deliveries: names of perturbations.
+        spec: preprocessing; None for the checkpoint's.
+        runner: device, actors and batch size.
 
     Returns:
-        A table of `SCORED`, by place and then in the order of the deliveries: one row for each sample and delivery.
+        A table of `SCORED`, ordered by sample and then perturbation: one row for each sample and perturbation.
 
     Raises:
-        SettingsError: there is no such delivery.
+        SettingsError: there is no such perturbation.
         ModelError: the checkpoint cannot be used, or a logit is not finite.
         CompletenessError: a row was lost.
     """
@@ -77,7 +77,9 @@ def score(
     blocks = max(1, -(-len(samples) * len(deliveries) // layout.batch_size))
     images: Dataset = ray.data.from_arrow(rows).repartition(min(blocks, max(1, len(samples))))
     views = images.map_batches(
-        partial(workers.viewed, deliveries=tuple(deliveries), spec=chosen), batch_size=None, batch_format="pyarrow"
+        partial(workers.view_samples, deliveries=tuple(deliveries), spec=chosen),
+        batch_size=None,
+        batch_format="pyarrow",
     )
     scored: Dataset = views.map_batches(
         workers.Scorer,
@@ -98,15 +100,15 @@ def score(
 
 
 def in_order(scored: pa.Table, samples: int, deliveries: Sequence[str]) -> pa.Table:
-    """Sort what came in any order by place and delivery.
+    """Sort rows by sample and perturbation.
 
     Args:
         scored: a table of `SCORED`.
-        samples: how many there are.
-        deliveries: in their order.
+        samples: number of samples.
+        deliveries: names of the perturbations, in order.
 
     Raises:
-        CompletenessError: a sample lacks a delivery, or has it twice.
+        CompletenessError: a sample has no row for a perturbation, or two.
     """
     rank = {name: number for number, name in enumerate(deliveries)}
     delivery_B = np.array([rank[name] for name in scored["delivery"].to_pylist()], np.int64)
@@ -114,6 +116,6 @@ def in_order(scored: pa.Table, samples: int, deliveries: Sequence[str]) -> pa.Ta
     order_B = np.argsort(key_B, kind="stable")
     if not np.array_equal(key_B[order_B], np.arange(samples * len(deliveries))):
         raise CompletenessError(
-            f"{samples} samples in {len(deliveries)} deliveries gave {len(scored)} rows, not one each"
+            f"{samples} samples under {len(deliveries)} perturbations gave {len(scored)} rows, not one each"
         )
     return scored.take(order_B)

@@ -1,4 +1,4 @@
-"""The thresholds: where real images of a named collection put the bounds of a verdict, and how that is told.
+"""Thresholds: a calibration whose thresholds come from real images of a named collection, and its description.
 
 Legend: R real images.
 """
@@ -10,23 +10,23 @@ from mole.measuring.calibration import Calibration, FloatArray
 from mole.measuring.fitting import clopper_pearson
 from mole.measuring.metrics import share_above
 
-UNNAMED = "a collection that it does not name"
+UNNAMED = "an unnamed collection"
 
 
-def placed(
+def calibration_at(
     real_R: FloatArray, bounds: tuple[float, float], fitted: tuple[float, float], *, collection: str | None
 ) -> Calibration:
-    """Put the bounds of a verdict where real images ask for, and never against the evidence.
+    """Build a calibration from thresholds that real images require, limited by the balance of evidence.
 
     Args:
-        real_R: logits of the real images that the bounds come from.
-        bounds: `real_below` and `generated_above` as their false positives ask for.
+        real_R: logits of the real images that the thresholds come from.
+        bounds: `real_below` and `generated_above` for the target false-positive rates.
         fitted: temperature and bias.
-        collection: the name of what those images are, None where nobody says.
+        collection: name of the collection of those images; None if unknown.
 
     Returns:
-        How logits are read. No logit below the balance, where the evidence speaks for neither class, is `generated`,
-        and none above it is `real`: a detector that tells little is `unsure` instead.
+        The calibration. No logit below the balance, where both classes are equally likely, is `generated`, and none
+        above it is `real`, so that a weak detector says `unsure` instead.
     """
     temperature, bias = fitted
     below, above = min(*bounds, -bias), max(bounds[1], -bias)
@@ -43,22 +43,22 @@ def placed(
     )
 
 
-def told(calibration: Calibration) -> str:
-    """Say how logits are read from now on, and of which images that holds."""
+def threshold_text(calibration: Calibration) -> str:
+    """Describe the thresholds, and the images they hold for."""
     low, high = calibration.false_positive_interval or (0.0, 1.0)
     return (
         f"thresholds: generated from logit {calibration.generated_above:.3f} on, real below "
         f"{calibration.real_below:.3f}; {calibration.false_positive_rate or 0:.2%} (95 %: {low:.2%} to {high:.2%}) of "
-        f"{calibration.reals:,} real images lie above, measured on {calibration.collection or UNNAMED}; other "
-        "images may differ much"
+        f"{calibration.reals:,} real images score above, measured on {calibration.collection or UNNAMED}; other images "
+        "may differ considerably"
     )
 
 
 def measured_on(description: Description) -> str:
-    """Name the collection that a checkpoint's thresholds were measured on."""
+    """Return the name of the collection that a checkpoint's thresholds were set on."""
     return description.calibration.collection or UNNAMED
 
 
-def named(sources: Iterable[str]) -> str:
-    """Name several sources as one collection, in order."""
+def join_names(sources: Iterable[str]) -> str:
+    """Join the names of several sources to that of one collection, in order."""
     return ", ".join(sorted(set(sources)))

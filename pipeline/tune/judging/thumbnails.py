@@ -1,7 +1,8 @@
-"""Thumbnails: the most confident mistakes, small enough to lie inside a page."""
+"""Thumbnails: the most confident mistakes, as small images embedded in the report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from pipeline.images.decode import Fault
 from pipeline.images.thumbnail import shrunk
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.judging.logits import Logits
-from pipeline.tune.judging.viewing import opened
+from pipeline.tune.judging.viewing import open_picture
 
 SIDE = 160
 QUALITY = 80
@@ -17,31 +18,41 @@ QUALITY = 80
 
 @dataclass(frozen=True)
 class Mistake:
-    """One picture that the detector is wrong about.
+    """A picture on which the detector is wrong.
 
     Attributes:
         sample: the picture.
-        logit: what it got.
-        data: a JPEG as a data URL; empty where it cannot be read any more.
+        logit: its score.
+        data: a JPEG as a data URL; empty if the picture can no longer be read.
     """
 
     sample: Sample
     logit: float
     data: str
 
+    @property
+    def address(self) -> str:
+        """A URL that a browser can open the picture by; empty for one in a shard or in an object store."""
+        uri = self.sample.uri
+        if self.sample.offset is not None:
+            return ""
+        if uri.startswith(("https://", "http://", "file://")):
+            return uri
+        return Path(uri).absolute().as_uri() if "://" not in uri else ""
+
 
 def mistakes(
     samples: Sequence[Sample], table: Logits, delivery: str, threshold: float, *, generated: bool, most: int
 ) -> list[Mistake]:
-    """Show the pictures on the wrong side of a threshold, the most confident first.
+    """Collect the pictures on the wrong side of a threshold, the most confident first.
 
     Args:
         samples: all of them.
         table: their logits.
-        delivery: in which they were scored; the pictures themselves are shown as shipped.
+        delivery: perturbation under which they were scored; thumbnails show the pictures without it.
         threshold: in logits.
-        generated: fakes below it, or else reals at or above it.
-        most: how many at most.
+        generated: generated images below the threshold, otherwise real images at or above it.
+        most: maximum number.
     """
     logit_N = table.logits[delivery]
     wrong_N = (table.label_N == int(generated)) & np.isfinite(logit_N)
@@ -52,8 +63,8 @@ def mistakes(
 
 
 def thumbnail(sample: Sample) -> str:
-    """Make a small JPEG of a sample, as a data URL; empty where it cannot be read."""
-    _, pixels_3HW = opened(sample)
+    """Encode a small JPEG of a sample as a data URL; empty if it cannot be read."""
+    _, pixels_3HW = open_picture(sample)
     if isinstance(pixels_3HW, Fault):
         return ""
     return shrunk(pixels_3HW.numpy(), SIDE, QUALITY)[0]

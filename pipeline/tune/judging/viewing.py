@@ -1,4 +1,4 @@
-"""Viewing: what a worker does with a block of samples, each decoded once and seen in every delivery."""
+"""Viewing: decode each sample of a block once, and make its views under every perturbation."""
 
 from collections.abc import Sequence
 from zlib import crc32
@@ -16,42 +16,42 @@ from pipeline.tune.judging.perturbation import perturbation
 from pipeline.tune.judging.scorer import FACTS, PLACE
 
 VIEWED = pa.schema([*FACTS, ("pixels", pa.large_binary())])
-"""A sample in one delivery; `pixels` are its views, uint8 (C, 3, S, S), null where `status` is not `ok`."""
+"""A sample under one perturbation; `pixels` are its views, uint8 (C, 3, S, S), null if `status` is not `ok`."""
 
 
-def viewed(rows: pa.Table, deliveries: Sequence[str], spec: Preprocess) -> pa.Table:
-    """View each sample of a block in each delivery.
+def view_samples(rows: pa.Table, deliveries: Sequence[str], spec: Preprocess) -> pa.Table:
+    """Make the views of each sample of a block under each perturbation.
 
     Args:
-        rows: samples with their places.
-        deliveries: names of what is done to each first.
-        spec: which view.
+        rows: samples with their indices.
+        deliveries: names of perturbations.
+        spec: preprocessing.
 
     Returns:
-        A table of `VIEWED`, as many rows a sample as deliveries.
+        A table of `VIEWED`, with one row per sample and perturbation.
     """
     acts = [(name, perturbation(name)) for name in deliveries]
     made = []
     samples = from_table(rows.select(SCHEMA.names))
     for place, sample in zip(rows[PLACE[0]].to_pylist(), samples, strict=True):
-        digest, picture = opened(sample)
+        digest, picture = open_picture(sample)
         for name, act in acts:
             row = {"place": place, "delivery": name, "digest": digest, "status": str(Status.OK), "detail": None}
             if isinstance(picture, Fault):
                 row |= {"status": str(picture.status), "detail": picture.detail}
             else:
-                delivered_3HW = act(picture, crc32(f"{sample.uri}\0{name}".encode())).numpy()
-                row["pixels"] = views(delivered_3HW, spec).tobytes()
+                perturbed_3HW = act(picture, crc32(f"{sample.uri}\0{name}".encode())).numpy()
+                row["pixels"] = views(perturbed_3HW, spec).tobytes()
             made.append(row)
     return pa.Table.from_pylist(made, VIEWED)
 
 
-def opened(sample: Sample) -> tuple[str | None, torch.Tensor | Fault]:
-    """Read a sample.
+def open_picture(sample: Sample) -> tuple[str | None, torch.Tensor | Fault]:
+    """Read and decode a sample.
 
     Returns:
-        The digest of its bytes, None where none came, and its pixels, uint8 (3, H, W), or what keeps it from being a
-        picture, its store too.
+        The digest of its bytes, None if they could not be read; and its pixels, uint8 (3, H, W), or the fault of its
+        store or its decoding.
     """
     try:
         data = read(sample)

@@ -1,4 +1,4 @@
-"""The audit before a training: whether the files alone give the classes away, and what gives both one form."""
+"""Audit before a training: whether file properties alone give the classes away, and the alignment that prevents it."""
 
 from collections.abc import Sequence
 
@@ -9,35 +9,35 @@ from mole.errors import SettingsError
 from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune.data.align import Aligner, aligner
 from pipeline.tune.data.audit import audit, verdict_of
-from pipeline.tune.data.collection import Collection, Say
+from pipeline.tune.data.collection import Collection, Log
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.data.split import TRAIN
 from pipeline.tune.training.recipe import Recipe
 
 
-def aligner_of(settings: Recipe, collection: Collection, say: Say) -> Aligner | None:
-    """Audit what is to be trained on, and choose whether both classes get one form.
+def choose_aligner(settings: Recipe, collection: Collection, log: Log) -> Aligner | None:
+    """Audit the training split, and build the aligner if the settings ask for one.
 
     Raises:
-        SettingsError: the files alone give the classes away, and the settings neither align them nor accept it.
+        SettingsError: file properties alone give the classes away, and the settings neither align nor accept it.
     """
     rows = collection.rows_of(TRAIN)
     ProgressDisplay.shown().enter("comparing the classes")
     verdict = verdict_of(audit(collection.of(TRAIN), rows, seed=settings.seed), settings.most_leak)
-    say(f"audit of the training split: {verdict.told}")
+    log(f"audit of the training split: {verdict.told}")
     if verdict.leaks and not (settings.align or settings.accept_leak):
-        raise SettingsError(f"{verdict.told}; train with --align, or know better and say --accept-leak")
+        raise SettingsError(f"{verdict.told}; train with --align, or accept it with --accept-leak")
     if not settings.align:
         return None
     fake = pc.equal(pa.array([sample.label for sample in collection.of(TRAIN)]), 1)
     return aligner(rows.filter(pc.invert(fake)), rows.filter(fake))
 
 
-def both_classes(samples: Sequence[Sample]) -> bool:
-    """Tell whether there are real and generated images among them."""
+def has_both_classes(samples: Sequence[Sample]) -> bool:
+    """Return whether there are real and generated images among the samples."""
     return len({sample.label for sample in samples}) == 2
 
 
-def watches(recipe: Recipe) -> bool:
-    """Tell whether validation decides when to stop."""
+def has_validation(recipe: Recipe) -> bool:
+    """Return whether there is a validation split, which decides when to stop."""
     return bool(recipe.hold_out or recipe.validation_share)

@@ -1,6 +1,6 @@
-"""The base: the checkpoint that a training begins from, or one that is made where none stands on the wanted tower yet.
+"""Base: the checkpoint that a training starts from, created first if training starts from a bare tower.
 
-Those that are made lie beside a registry's versions, where every machine of a cluster finds them; none is promoted.
+Created bases are stored beside a registry's versions, where every machine of a cluster can read them; none is promoted.
 """
 
 import tempfile
@@ -12,25 +12,25 @@ from mole.untrained import create_untrained
 from pipeline import registry
 from pipeline.registry import Registry
 from pipeline.storage import storage
-from pipeline.tune.training.recipe import SHAPE, Recipe
+from pipeline.tune.training.recipe import DETECTOR_SETTINGS, Recipe
 from pipeline.tune.training.settings import FinetuneSettings
 
 BASES = "bases"
 
 
-def base_of(recipe: Recipe, place: str) -> tuple[str, Description]:
-    """Find the checkpoint whose tower, shape and view are taken.
+def base_checkpoint(recipe: Recipe, place: str) -> tuple[str, Description]:
+    """Find or create the checkpoint that provides tower, shape and view.
 
     Args:
-        recipe: which.
-        place: the folder URL below which one is kept that has to be made; the same tower and weights are the same one.
+        recipe: names the base, or a tower and its weights.
+        place: URL of the folder below which a created base is stored; the same tower and weights give the same base.
 
     Returns:
-        How every machine finds it, with its digest; and what it is.
+        Where every machine finds the base, including its digest; and its description.
 
     Raises:
-        ModelError: what is there is no checkpoint, or the tower to begin on cannot be used: it is not known, experts
-            cannot stand in it, or its weights are not to be had or do not fit.
+        ModelError: it is not a checkpoint, or the tower cannot be used: it is unknown, experts cannot be inserted into
+            it, or its weights are unavailable or do not fit.
         SettingsError: nothing is there.
         StorageError: a store failed.
     """
@@ -42,21 +42,23 @@ def base_of(recipe: Recipe, place: str) -> tuple[str, Description]:
     return bases.url, describe(registry.locate(bases.url, digest))
 
 
-def begin_from(settings: FinetuneSettings, place: Registry) -> tuple[str, Description]:
-    """Find the checkpoint that gives the tower, the shape and perhaps the adapters.
+def starting_checkpoint(settings: FinetuneSettings, place: Registry) -> tuple[str, Description]:
+    """Find the checkpoint that provides the tower, the shape and, with `--init-from`, the adapters.
 
     Returns:
-        How every machine finds it, with its digest; and what it is.
+        Where every machine finds it, including its digest; and its description.
 
     Raises:
-        ModelError: it is no checkpoint, or the tower to begin on cannot be used.
-        SettingsError: it is not there, or the adapters are to be kept in another shape.
+        ModelError: it is not a checkpoint, or the tower cannot be used.
+        SettingsError: it is not there, or `--init-from` is combined with settings of the detector's shape.
         StorageError: a store failed.
     """
     if settings.init_from is None:
-        return base_of(settings, place.url)
-    shape = settings.model_dump(include=SHAPE - {"aux_coef"} | {"view", "base_tower"})
+        return base_checkpoint(settings, place.url)
+    shape = settings.model_dump(include=DETECTOR_SETTINGS - {"aux_coef"} | {"view", "base_tower"})
     if any(value is not None for value in shape.values()):
-        raise SettingsError("--init-from goes on with its own tower, view, blocks and ranks; leave these flags out")
+        raise SettingsError(
+            "--init-from continues with the tower, view, blocks and ranks of that version; leave these flags out"
+        )
     found = place.place_of(settings.init_from)
     return found, describe(registry.locate(found))

@@ -1,4 +1,4 @@
-"""The flow of a cross-validation: samples, tokens for every method and fold, trainings side by side, the figures."""
+"""Cross-validation: train every method on every fold, score what each fold held out, and compare the methods."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,236 +16,272 @@ from pipeline.runtime import cluster
 from pipeline.storage import storage
 from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune import workers
-from pipeline.tune.data.collection import TEST, VALIDATION, Collection, Say, collect
+from pipeline.tune.data.collection import TEST, VALIDATION, Collection, Log, collect
 from pipeline.tune.data.split import TRAIN, split_of
 from pipeline.tune.judging.card import card
-from pipeline.tune.judging.held import rows
-from pipeline.tune.judging.ladder import Cost, Ladder, climb
-from pipeline.tune.training.auditing import aligner_of, both_classes, watches
-from pipeline.tune.training.bases import base_of
-from pipeline.tune.training.fold import Folded
-from pipeline.tune.training.keeping import Detector, kept_views, wants_of
-from pipeline.tune.training.preparing import Laid, held, lay, task_of
+from pipeline.tune.judging.comparison import Cost, MethodComparison, compare_methods
+from pipeline.tune.judging.held_out import held_out_rows
+from pipeline.tune.training.auditing import choose_aligner, has_both_classes, has_validation
+from pipeline.tune.training.bases import base_checkpoint
+from pipeline.tune.training.cached_views import CachedDetector, cache_views, requested_views
+from pipeline.tune.training.fold import FoldResult
 from pipeline.tune.training.recipe import NO_TOKENS, Recipe
 from pipeline.tune.training.settings import CrossvalidateSettings
+from pipeline.tune.training.task import Task
+from pipeline.tune.training.training_run import TrainingRun, is_held_out, prepare, task_of
 
-AS_IT_IS = "recipe"
-"""The name of a recipe without variations."""
-RUNS, LOGITS, FIGURES, TOLD = "runs", "held.parquet", "ladder.json", "ladder.md"
+DEFAULT_METHOD = "recipe"
+"""Name of the only method of a recipe without variations."""
+RUNS, LOGITS, FIGURES, CARDS = "runs", "held.parquet", "ladder.json", "ladder.md"
 
 
 @dataclass(frozen=True)
-class Job:
-    """One training to be done.
+class Fold:
+    """One method on one fold.
 
     Attributes:
-        method: the variation.
-        number: of the fold.
-        held: the samples, those that it holds out as its test split.
-        laid: the training.
+        method: name of the variation.
+        number: of the fold, from 0.
+        recipe: of the method.
+        base: checkpoint that the method starts from.
+        collection: the samples, with the held-out ones as the test split.
+        task: of the training.
     """
 
     method: str
     number: int
-    held: Collection
-    laid: Laid
+    recipe: Recipe
+    base: Description
+    collection: Collection
+    task: Task
+
+    @property
+    def detector(self) -> CachedDetector:
+        """The detector whose tokens are cached."""
+        return CachedDetector(self.recipe, self.task, self.base)
 
 
-def crossvalidate(settings: CrossvalidateSettings, say: Say) -> Ladder:
-    """Compare the variations of a recipe on collections that none of them saw, and write the figures.
+def crossvalidate(settings: CrossvalidateSettings, log: Log) -> MethodComparison:
+    """Compare the variations of a recipe on collections that none of them was trained on, and write the results.
 
     Args:
         settings: the recipe, its variations and the folds.
-        say: told of each step.
+        log: receives progress messages, one line each.
 
     Raises:
         SettingsError: samples, folds or variations are refused.
         StorageError: a store failed.
-        ModelError: the base cannot be used, or a training left the finite numbers.
+        ModelError: the base cannot be used, or the loss of a training is not finite.
     """
-    kept = settings.tokens or str((settings.output / "tokens").absolute())
-    if kept == NO_TOKENS:
+    tokens = settings.tokens or str((settings.output / "tokens").absolute())
+    if tokens == NO_TOKENS:
         raise SettingsError(
-            "crossvalidate keeps tokens, for each fold reads most of them again; leave --tokens none out"
+            f"crossvalidate needs the token cache, since every fold reads most tokens again; omit --tokens {NO_TOKENS}"
         )
-    settings = settings.model_copy(update={"tokens": kept})
-    variations = {name: settings.varied(name) for name in settings.methods} or {AS_IT_IS: settings}
+    settings = settings.model_copy(update={"tokens": tokens})
+    recipes = {name: settings.varied(name) for name in settings.methods} or {DEFAULT_METHOD: settings}
     place = storage.absolute(str(settings.output))
-    bases = {name: base_of(recipe, place) for name, recipe in variations.items()}  # refused before anything is started
+    bases = {name: base_checkpoint(recipe, place) for name, recipe in recipes.items()}  # checked before Ray starts
     ProgressDisplay.shown().enter("starting Ray")
     with (
         cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
         cluster.unwrapped_errors(),
     ):
-        collection = collect(settings, say)
-        demand_folds(collection, settings)
-        collection = apart(collection, settings.folds)
-        make_ahead([(recipe, *bases[name]) for name, recipe in variations.items()], settings, collection)
-        jobs: list[Job] = []
-        for name, recipe in variations.items():
-            jobs += laid_down(name, (recipe, *bases[name]), settings, collection, say)
+        collection = collect(settings, log)
+        check_folds(collection, settings)
+        collection = without_shared_groups(collection, settings.folds)
+        folds = [
+            fold
+            for name, recipe in recipes.items()
+            for fold in make_folds(name, recipe, bases[name], settings, collection)
+        ]
+        fill_caches(folds, settings, collection)
+        runs = [prepare_fold(fold, settings, log) for fold in folds]
         layout = cluster.lay_out(settings.device, actors=None, batch_size=None, rows_per_file=None)
-        found = list(trained(jobs, settings.workers, layout.device, say))
-    table = pa.concat_tables([part for job, one in zip(jobs, found, strict=True) for part in judged(job, one)])
-    costs = {name: cost(bases[name][1], jobs, found, name) for name in variations}
-    measured = f"{datetime.now(UTC):%F}, {settings.workers} trainings side by side on {layout.device}"
-    return written(settings, table, climb(table, costs, aim=settings.false_positive_rate, measured=measured))
+        results = list(train_folds(folds, runs, settings.workers, layout.device, log))
+    table = pa.concat_tables([part for fold, one in zip(folds, results, strict=True) for part in logit_rows(fold, one)])
+    costs = {name: method_cost(folds, results, name) for name in recipes}
+    measured = f"{datetime.now(UTC):%F}, {settings.workers} trainings in parallel on {layout.device}"
+    return write_results(
+        settings, table, compare_methods(table, costs, aim=settings.false_positive_rate, measured=measured)
+    )
 
 
-def laid_down(
+def make_folds(
     method: str,
-    begun: tuple[Recipe, str, Description],
+    recipe: Recipe,
+    base: tuple[str, Description],
     settings: CrossvalidateSettings,
     collection: Collection,
-    say: Say,
-) -> Iterator[Job]:
-    """Lay down the folds of a method, and make the tokens that are not there yet.
+) -> Iterator[Fold]:
+    """Split the samples for each fold, and build the task of each training.
 
     Args:
         method: its name.
-        begun: its recipe, and the base by its name and as it is.
-        settings: the folds, and what they are judged in.
+        recipe: of the method.
+        base: where every machine finds the checkpoint that it starts from, and its description.
+        settings: the folds.
         collection: all samples.
-        say: told of each fold.
 
     Yields:
-        A job a fold.
+        One fold after the other.
     """
-    recipe, named, base = begun
     runs = storage.absolute(str(settings.output / RUNS))
     for number, names in enumerate(settings.folds):
-        own = without(collection, names, recipe)
-        say(f"{method}, fold {number}, without {', '.join(names)}: {own}")
-        chosen = aligner_of(recipe, own, say)
-        task = task_of(recipe, (named, base), own, runs)
-        yield Job(method, number, own, lay(recipe, task, base, (own, chosen), judged=settings.judged))
+        own = fold_split(collection, names, recipe)
+        yield Fold(method, number, recipe, base[1], own, task_of(recipe, base, own, runs))
 
 
-def make_ahead(
-    begun: Sequence[tuple[Recipe, str, Description]], settings: CrossvalidateSettings, collection: Collection
-) -> None:
+def fill_caches(folds: Sequence[Fold], settings: CrossvalidateSettings, collection: Collection) -> None:
     """Run each tower once over every view that any fold of any method needs.
 
+    Methods with the same tower, view, dtype, seed and variants share a pass. Methods that align their samples are left
+    out: their views depend on the fold, and are cached when the fold is prepared.
+
     Args:
-        begun: of each method its recipe, and the base by its name and as it is. What is aligned depends on the fold.
-        settings: the folds, and what they are judged in.
+        folds: of all methods.
+        settings: names the folds' collections and the perturbations.
         collection: all samples.
     """
-    together: dict[object, list[Detector]] = {}
-    for recipe, named, base in begun:
-        if not recipe.align:
-            task = task_of(recipe, (named, base), collection, storage.absolute(str(settings.output / RUNS)))
-            alike = base.digest, task.spec, task.bfloat16, task.seed, recipe.deliveries, watches(recipe)
-            together.setdefault(alike, []).append(Detector(recipe, task, base))
+    groups: dict[object, list[Fold]] = {}
+    for fold in folds:
+        task, recipe = fold.task, fold.recipe
+        if fold.number == 0 and not recipe.align:
+            views = fold.base.digest, task.spec, task.bfloat16, task.seed, recipe.deliveries, has_validation(recipe)
+            groups.setdefault(views, []).append(fold)
     every = range(len(collection.samples))
-    folded = {name for names in settings.folds for name in names}
-    shown = [place for place in every if collection.samples[place].collection in folded]
-    for detectors in together.values():
-        recipe, spec = detectors[0].recipe, detectors[0].task.spec
-        places = {TRAIN: every, VALIDATION: every if watches(recipe) else (), TEST: shown}
-        kept_views(detectors, (collection, None), wants_of(places, spec, recipe.deliveries, settings.judged))
+    held_out = {name for names in settings.folds for name in names}
+    tested = [index for index in every if collection.samples[index].collection in held_out]
+    for group in groups.values():
+        recipe, spec = group[0].recipe, group[0].task.spec
+        indices = {TRAIN: every, VALIDATION: every if has_validation(recipe) else (), TEST: tested}
+        requested = requested_views(indices, spec, recipe.deliveries, settings.judged)
+        cache_views([fold.detector for fold in group], (collection, None), requested)
 
 
-def without(collection: Collection, names: Sequence[str], recipe: Recipe) -> Collection:
-    """Split a collection for a fold: what it holds out is its test split, and nothing that is near it is trained on."""
-    out = [sample.collection in names for sample in collection.samples]
-    near = {sample.group for sample, own in zip(collection.samples, out, strict=True) if own and sample.group}
-    keep = [place for place, own in enumerate(out) if own or collection.samples[place].group not in near]
+def prepare_fold(fold: Fold, settings: CrossvalidateSettings, log: Log) -> TrainingRun:
+    """Audit the samples of a fold, and prepare its training.
+
+    Args:
+        fold: one method on one fold.
+        settings: names the folds' collections and the perturbations.
+        log: receives progress messages, one line each.
+
+    Raises:
+        SettingsError: file properties alone give the classes away, or a stage has samples of one class only.
+    """
+    names = ", ".join(settings.folds[fold.number])
+    log(f"{fold.method}, fold {fold.number}, without {names}: {fold.collection}")
+    aligner = choose_aligner(fold.recipe, fold.collection, log)
+    data = fold.collection, aligner
+    return prepare(fold.recipe, fold.task, fold.base, data, perturbations=settings.judged)
+
+
+def fold_split(collection: Collection, names: Sequence[str], recipe: Recipe) -> Collection:
+    """Split samples for a fold: its collections are the test split, and groups shared with them are left out."""
+    is_test = [sample.collection in names for sample in collection.samples]
+    test_groups = {
+        sample.group for sample, own in zip(collection.samples, is_test, strict=True) if own and sample.group
+    }
+    keep = [index for index, own in enumerate(is_test) if own or collection.samples[index].group not in test_groups]
     shares = {VALIDATION: recipe.validation_share} if recipe.validation_share else {}
     splits = []
-    for place in keep:
-        sample = collection.samples[place]
-        watched = held(sample, recipe.hold_out) or split_of(sample.group, recipe.seed, shares) == VALIDATION
-        splits.append(TEST if out[place] else VALIDATION if watched else TRAIN)
-    return taken(collection, keep, splits)
+    for index in keep:
+        sample = collection.samples[index]
+        validates = is_held_out(sample, recipe.hold_out) or split_of(sample.group, recipe.seed, shares) == VALIDATION
+        splits.append(TEST if is_test[index] else VALIDATION if validates else TRAIN)
+    return select(collection, keep, splits)
 
 
-def apart(collection: Collection, folds: Sequence[Sequence[str]]) -> Collection:
-    """Leave out of later folds what hangs together with an image of an earlier one."""
-    of_collection = {name: number for number, names in enumerate(folds) for name in names}
+def without_shared_groups(collection: Collection, folds: Sequence[Sequence[str]]) -> Collection:
+    """Leave out of later folds the samples whose group also has samples in an earlier fold."""
+    fold_of = {name: number for number, names in enumerate(folds) for name in names}
     first: dict[str, int] = {}
     keep = [
-        place
-        for place, sample in enumerate(collection.samples)
-        if (number := of_collection.get(sample.collection)) is None or first.setdefault(sample.group, number) == number
+        index
+        for index, sample in enumerate(collection.samples)
+        if (number := fold_of.get(sample.collection)) is None or first.setdefault(sample.group, number) == number
     ]
-    return taken(collection, keep, [collection.splits[place] for place in keep])
+    return select(collection, keep, [collection.splits[index] for index in keep])
 
 
-def taken(collection: Collection, keep: Sequence[int], splits: list[str]) -> Collection:
-    """Take some samples of a collection, by their places, into other splits."""
-    samples = [collection.samples[place] for place in keep]
+def select(collection: Collection, keep: Sequence[int], splits: list[str]) -> Collection:
+    """Select samples of a collection by their indices, and assign their splits."""
+    samples = [collection.samples[index] for index in keep]
     return replace(collection, samples=samples, splits=splits, survey=collection.survey.take(keep))
 
 
-def demand_folds(collection: Collection, settings: CrossvalidateSettings) -> None:
-    """Refuse folds that cannot be judged.
+def check_folds(collection: Collection, settings: CrossvalidateSettings) -> None:
+    """Refuse folds that cannot be evaluated.
 
     Raises:
         SettingsError: a collection is not there, a fold lacks a class, or it holds out what decides when to stop.
     """
-    there = {sample.collection for sample in collection.samples}
+    known = {sample.collection for sample in collection.samples}
     for names in settings.folds:
-        unknown = sorted(set(names) - there)
+        unknown = sorted(set(names) - known)
         if unknown:
-            raise SettingsError(f"--folds name {unknown}; the collections here are {sorted(there)}")
+            raise SettingsError(f"--folds name {unknown}; the collections here are {sorted(known)}")
         own = [sample for sample in collection.samples if sample.collection in names]
-        if not both_classes(own):
-            raise SettingsError(f"a fold needs both classes, and {list(names)} has only one; put collections together")
-        stopping = sorted({sample.source for sample in own if held(sample, settings.hold_out)})
+        if not has_both_classes(own):
+            raise SettingsError(f"a fold needs both classes, and {list(names)} has only one; merge folds")
+        stopping = sorted({sample.source for sample in own if is_held_out(sample, settings.hold_out)})
         if stopping:
             raise SettingsError(
-                f"--hold-out {stopping} decide when to stop and cannot be judged in a fold; leave one out"
+                f"--hold-out {stopping} decide when to stop and cannot be tested in a fold too; remove one"
             )
 
 
-def trained(jobs: Sequence[Job], side_by_side: int, device: str, say: Say) -> Iterator[Folded]:
-    """Run the trainings, so many at a time, and give what they found in their order."""
-    run = ray.remote(workers.fold).options(num_cpus=1, num_gpus=1 if device == "cuda" else 0)
-    begun: list[ray.ObjectRef[Folded]] = []
+def train_folds(
+    folds: Sequence[Fold], runs: Sequence[TrainingRun], parallel: int, device: str, log: Log
+) -> Iterator[FoldResult]:
+    """Run the trainings, `parallel` at a time, and yield their results in order."""
+    remote = ray.remote(workers.train_fold).options(num_cpus=1, num_gpus=1 if device == "cuda" else 0)
+    started: list[ray.ObjectRef[FoldResult]] = []
     progress = ProgressDisplay.shown()
-    with progress.during("training", len(jobs), "folds"):
-        for number, job in enumerate(jobs):
-            while len(begun) < min(len(jobs), number + side_by_side):
-                laid = jobs[len(begun)].laid
-                begun.append(run.remote(laid.task, laid.kept, laid.draws, laid.judged, device))
-            found = ray.get(begun[number])
+    with progress.during("training", len(folds), "folds"):
+        for number, fold in enumerate(folds):
+            while len(started) < min(len(folds), number + parallel):
+                run = runs[len(started)]
+                started.append(remote.remote(run.task, run.cached, run.plan, run.test_views, device))
+            result = ray.get(started[number])
             progress.advance()
-            say(f"{job.method}, fold {job.number}: {found.seconds:.0f} s")
-            yield found
+            log(f"{fold.method}, fold {fold.number}: {result.seconds:.0f} s")
+            yield result
 
 
-def judged(job: Job, found: Folded) -> list[pa.Table]:
-    """Write the logits of a fold as rows of `HELD`."""
-    samples = job.held.of(TEST)
+def logit_rows(fold: Fold, result: FoldResult) -> list[pa.Table]:
+    """Write the logits of a fold as rows of `HELD_OUT`."""
+    samples = fold.collection.of(TEST)
     return [
-        rows(samples, np.array(logits, np.float32), method=job.method, fold=job.number, delivery=delivery)
-        for delivery, logits in found.logits.items()
+        held_out_rows(samples, np.array(logits, np.float32), method=fold.method, fold=fold.number, delivery=name)
+        for name, logits in result.logits.items()
     ]
 
 
-def cost(base: Description, jobs: Sequence[Job], found: Sequence[Folded], method: str) -> Cost:
-    """Tell what a method costs: what learns, the blocks that run, the views of an image, seconds a fold."""
-    own = [(job, one) for job, one in zip(jobs, found, strict=True) if job.method == method]
-    task = own[0][0].laid.task
+def method_cost(folds: Sequence[Fold], results: Sequence[FoldResult], method: str) -> Cost:
+    """Return the cost of a method: trained parameters, blocks that run, views per image, seconds per fold."""
+    own = [(fold, result) for fold, result in zip(folds, results, strict=True) if fold.method == method]
+    fold, result = own[0]
     return Cost(
-        parameters=own[0][1].parameters,
-        blocks=blocks(base, task.detector.reads),
-        passes=task.spec.crops,
-        training_seconds=float(np.mean([one.seconds for _, one in own])),
+        parameters=result.parameters,
+        blocks=tower_blocks(fold.base, fold.task.detector.reads),
+        passes=fold.task.spec.crops,
+        training_seconds=float(np.mean([result.seconds for _, result in own])),
     )
 
 
-def blocks(base: Description, reads: Sequence[int]) -> int:
+def tower_blocks(base: Description, reads: Sequence[int]) -> int:
     """Count the blocks of the tower that run."""
     backbone = base.config.backbone
     return reads[-1] if reads else (backbone.architecture or architecture_of(backbone.name)).layers
 
 
-def written(settings: CrossvalidateSettings, table: pa.Table, ladder: Ladder) -> Ladder:
-    """Write logits and figures into the output."""
+def write_results(settings: CrossvalidateSettings, table: pa.Table, comparison: MethodComparison) -> MethodComparison:
+    """Write logits, metrics and cards to the output folder."""
     settings.output.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, settings.output / LOGITS)
-    (settings.output / FIGURES).write_text(ladder.model_dump_json(indent=2) + "\n")
-    (settings.output / TOLD).write_text("\n".join(f"# {method}\n\n{card(ladder, method)}" for method in ladder.methods))
-    return ladder
+    (settings.output / FIGURES).write_text(comparison.model_dump_json(indent=2) + "\n")
+    cards = (f"# {method}\n\n{card(comparison, method)}" for method in comparison.methods)
+    (settings.output / CARDS).write_text("\n".join(cards))
+    return comparison

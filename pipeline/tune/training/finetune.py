@@ -1,10 +1,10 @@
-"""The flow of a training: samples, audit, training, calibration, measurement, a version in the registry."""
+"""Finetune: the flow from samples through audit, training, calibration and evaluation to a version in the registry."""
 
 import json
 import math
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,32 +19,31 @@ from pipeline.runtime import cluster
 from pipeline.storage import storage
 from pipeline.storage.folder import walk
 from pipeline.telemetry.terminal import ProgressDisplay
-from pipeline.tune.data.collection import CALIBRATION, TEST, VALIDATION, Collection, collect
-from pipeline.tune.data.manifest import MANIFEST, inherited
+from pipeline.tune.data.collection import CALIBRATION, TEST, VALIDATION, Collection, Log, collect
+from pipeline.tune.data.manifest import MANIFEST, with_parent_images
 from pipeline.tune.data.split import TRAIN
 from pipeline.tune.judging.evaluate import evaluate
 from pipeline.tune.judging.evaluation import Evaluation
-from pipeline.tune.judging.thresholds import told
-from pipeline.tune.training import journal
-from pipeline.tune.training.auditing import aligner_of, both_classes, watches
-from pipeline.tune.training.bases import begin_from
-from pipeline.tune.training.keeping import TOKENS
-from pipeline.tune.training.preparing import lay, task_of
+from pipeline.tune.judging.thresholds import threshold_text
+from pipeline.tune.training import metrics_log
+from pipeline.tune.training.auditing import choose_aligner, has_both_classes, has_validation
+from pipeline.tune.training.bases import starting_checkpoint
+from pipeline.tune.training.cached_views import TOKENS_FOLDER
 from pipeline.tune.training.settings import FinetuneSettings
 from pipeline.tune.training.task import Task
-from pipeline.tune.training.trainer import Trained, train
+from pipeline.tune.training.trainer import TrainingResult, train
+from pipeline.tune.training.training_run import prepare, task_of
 from pipeline.tune.training.version import (
     EVALUATION,
     HISTORY,
     calibrate,
-    judged_before,
-    origin_of,
-    papers,
+    crossvalidated_metrics,
+    provenance_of,
     rates_of,
-    write,
+    version_files,
+    write_checkpoint,
 )
 
-Say = Callable[[str], None]
 FINISHED = "finished.json"
 QUICK: dict[str, Any] = {
     "most": 40,
@@ -55,21 +54,21 @@ QUICK: dict[str, Any] = {
     "patience": 2,
     "false_positive_rate": 0.05,
 }
-"""What `--quick` sets, where nothing else was said."""
-MEASURED = ("shipped", "aligned")
+"""Values that `--quick` gives to settings that are not set explicitly."""
+EVALUATED = ("shipped", "aligned")
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a training gave.
+class FinetuneResult:
+    """The result of a training.
 
     Attributes:
         digest: of the version.
         version: its folder's URL.
         run: the folder URL of checkpoints, metrics and TensorBoard's events.
-        epochs: that were trained.
+        epochs: number of trained epochs.
         left_out: samples that were not used, by reason.
-        evaluation: on the test split, which nothing was fitted to; None where it has not both classes.
+        evaluation: on the test split, to which nothing was fitted; None if it lacks a class.
     """
 
     digest: str
@@ -80,21 +79,24 @@ class Outcome:
     evaluation: Evaluation | None
 
 
-def finetune(given: FinetuneSettings, say: Say) -> Outcome:
-    """Train a detector and put it into the registry.
+def finetune(settings: FinetuneSettings, log: Log) -> FinetuneResult:
+    """Train a detector and add it to the registry.
 
     Raises:
-        SettingsError: samples or settings are refused: a leak, or too few images for the wanted rate, before training.
+        SettingsError: samples or settings are refused before training: a leak, or too few images for the
+            false-positive rate.
         StorageError: a store failed.
-        ModelError: the base cannot be used, or training left the finite numbers.
+        ModelError: the base cannot be used, or the loss is not finite.
     """
-    settings = hurried(given).varied(given.method)
+    settings = with_quick_settings(settings).varied(settings.method)
     if settings.quick:
-        say("quick: " + ", ".join(f"{name} {getattr(settings, name)}" for name in QUICK))
+        log("quick: " + ", ".join(f"{name} {getattr(settings, name)}" for name in QUICK))
     if settings.calibrate_from is not None:
-        judged_before(settings.calibrate_from, settings.method)  # refused now and not after hours
+        crossvalidated_metrics(
+            settings.calibrate_from, settings.method
+        )  # refused now rather than after hours of training
     place = Registry(settings.registry)
-    where, base = begin_from(settings, place)
+    start, base = starting_checkpoint(settings, place)
     ProgressDisplay.shown().enter("starting Ray")
     with (
         cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
@@ -102,101 +104,105 @@ def finetune(given: FinetuneSettings, say: Say) -> Outcome:
     ):
         shares = {VALIDATION: settings.validation_share, CALIBRATION: settings.calibration_share}
         shares[TEST] = settings.test_share
-        collection = collect(settings, say, shares=shares, hold_out=settings.hold_out)
-        demand_enough(collection, settings)
-        demand_share(settings)
-        shelf, keep = storage.join(place.url, "runs"), settings.init_from is not None
-        task = task_of(settings, (where, base), collection, shelf, keep_adapters=keep)
-        finished = finished_before(place, task.run, collection)
+        collection = collect(settings, log, shares=shares, hold_out=settings.hold_out)
+        check_splits(collection, settings)
+        check_batch_size(settings)
+        runs, keep = storage.join(place.url, "runs"), settings.init_from is not None
+        task = task_of(settings, (start, base), collection, runs, keep_adapters=keep)
+        finished = find_finished(place, task.run, collection)
         if finished is not None:
-            say(f"this training has ended before, with version {finished.digest}")
+            log(f"this training was already completed, with version {finished.digest}")
             return finished
-        chosen = aligner_of(settings, collection, say)
+        aligner = choose_aligner(settings, collection, log)
         layout = cluster.lay_out(settings.device, actors=None, batch_size=None, rows_per_file=None)
-        with journal.following(task.run, say):
-            laid = lay(settings, task, base, (collection, chosen))
-            trained = train(laid, processes=settings.workers, gpu=layout.device == "cuda")
-        return concluded(settings, place, (base, task, collection), trained, say)
+        with metrics_log.logging_epochs(task.run, log):
+            run = prepare(settings, task, base, (collection, aligner))
+            trained = train(run, processes=settings.workers, gpu=layout.device == "cuda")
+        return finish(settings, place, (base, task, collection), trained, log)
 
 
-def concluded(
+def finish(
     settings: FinetuneSettings,
     place: Registry,
-    begun: tuple[Description, Task, Collection],
-    trained: Trained,
-    say: Say,
-) -> Outcome:
-    """Calibrate what was trained, measure it on the test split, and put it into the registry.
+    started: tuple[Description, Task, Collection],
+    trained: TrainingResult,
+    log: Log,
+) -> FinetuneResult:
+    """Calibrate the trained detector, evaluate it on the test split, and add it to the registry.
 
     Args:
         settings: of the training.
         place: the registry.
-        begun: what it began from, the task, and the samples.
-        trained: what came of it.
-        say: told the calibration.
+        started: the base, the task and the samples.
+        trained: the result of the training.
+        log: receives progress messages, one line each.
 
     Raises:
         StorageError: a store failed.
     """
-    base, task, collection = begun
-    drafts = Registry(task.run)  # where every machine of the cluster finds them
+    base, task, collection = started
+    drafts = Registry(task.run)  # where every machine of the cluster can read them
     tested = collection.of(TEST)
     with tempfile.TemporaryDirectory() as folder:
-        draft = write(Path(folder) / "draft", base, task, trained.adapters, Calibration(), {})
-        shelved = drafts.version(drafts.add(draft.folder, {}))
-        calibration = calibrate(settings, collection, shelved)
-        say(told(calibration))
-        origin = origin_of(settings, collection, base, trained)
-        final = write(Path(folder) / "final", base, task, trained.adapters, calibration, origin)
+        draft = write_checkpoint(Path(folder) / "draft", base, task, trained.adapters, Calibration(), {})
+        url = drafts.version(drafts.add(draft.folder, {}))
+        calibration = calibrate(settings, collection, url)
+        log(threshold_text(calibration))
+        origin = provenance_of(settings, collection, base, trained)
+        final = write_checkpoint(Path(folder) / "final", base, task, trained.adapters, calibration, origin)
         manifest = collection.manifest()
         if task.keep_adapters:
-            manifest = inherited(manifest, base)
-        shelved = drafts.version(drafts.add(final.folder, {MANIFEST: manifest}))  # which tells what it saw
-        measured = evaluate(tested, shelved, MEASURED, say) if both_classes(tested) else None
+            manifest = with_parent_images(manifest, base)
+        url = drafts.version(drafts.add(final.folder, {MANIFEST: manifest}))  # the manifest lists its training images
+        measured = evaluate(tested, url, EVALUATED, log) if has_both_classes(tested) else None
         ProgressDisplay.shown().enter("writing the version")
-        files = papers(collection, trained, origin, measured) | {MANIFEST: manifest} | rates_of(settings, final.digest)
+        files = (
+            version_files(collection, trained, origin, measured)
+            | {MANIFEST: manifest}
+            | rates_of(settings, final.digest)
+        )
         digest = place.add(final.folder, files)
-    for left in walk(storage.join(drafts.url, registry.VERSIONS)):
-        storage.remove(left.url)
+    for draft_file in walk(storage.join(drafts.url, registry.VERSIONS)):
+        storage.remove(draft_file.url)
     storage.write(storage.join(task.run, FINISHED), json.dumps({"digest": digest}).encode())
     if settings.tokens is None and storage.is_local(task.run):
-        shutil.rmtree(Path(task.run) / TOKENS, ignore_errors=True)  # a later training has a run of its own
-    return Outcome(digest, place.version(digest), task.run, trained.epochs, dict(collection.left_out), measured)
+        shutil.rmtree(Path(task.run) / TOKENS_FOLDER, ignore_errors=True)  # a later training uses its own run folder
+    return FinetuneResult(digest, place.version(digest), task.run, trained.epochs, dict(collection.left_out), measured)
 
 
-def finished_before(place: Registry, run: str, collection: Collection) -> Outcome | None:
-    """Find what the same training gave, if it came to its end."""
+def find_finished(place: Registry, run: str, collection: Collection) -> FinetuneResult | None:
+    """Find the result of the same training, if it was completed before."""
     file = storage.join(run, FINISHED)
     if not storage.exists(file):
         return None
     digest = json.loads(storage.read(file))["digest"]
     if not storage.exists(storage.join(place.version(digest), CONFIG)):
         return None
-    tested = both_classes(collection.of(TEST))
+    tested = has_both_classes(collection.of(TEST))
     measured = Evaluation.model_validate_json(place.read(digest, EVALUATION)) if tested else None
     entries = [json.loads(line) for line in place.read(digest, HISTORY).splitlines()]
-    epochs = Trained({}, entries, {}).epochs
-    return Outcome(digest, place.version(digest), run, epochs, dict(collection.left_out), measured)
+    epochs = TrainingResult({}, entries, {}).epochs
+    return FinetuneResult(digest, place.version(digest), run, epochs, dict(collection.left_out), measured)
 
 
-def hurried(settings: FinetuneSettings) -> FinetuneSettings:
-    """Shorten a training that is only to try the road, where its settings do not say otherwise themselves."""
+def with_quick_settings(settings: FinetuneSettings) -> FinetuneSettings:
+    """Shorten a smoke test: with `--quick`, settings that are not set explicitly take the values of `QUICK`."""
     if not settings.quick:
         return settings
     return settings.model_copy(update={name: QUICK[name] for name in QUICK.keys() - settings.model_fields_set})
 
 
-def demand_enough(collection: Collection, settings: FinetuneSettings) -> None:
-    """Refuse, before any training, what could not be calibrated or judged after it.
+def check_splits(collection: Collection, settings: FinetuneSettings) -> None:
+    """Refuse, before any training, splits that could not be calibrated or evaluated after it.
 
     Raises:
-        SettingsError: a split lacks a class, or has too few real images for the wanted false-positive rate.
+        SettingsError: a split lacks a class, or has too few real images for the false-positive rate.
     """
-    needed_splits = {TRAIN: True, VALIDATION: watches(settings), CALIBRATION: settings.calibrate_from is None}
+    needed_splits = {TRAIN: True, VALIDATION: has_validation(settings), CALIBRATION: settings.calibrate_from is None}
     for split in (name for name, is_needed in needed_splits.items() if is_needed):
-        if not both_classes(collection.of(split)):
+        if not has_both_classes(collection.of(split)):
             raise SettingsError(
-                f"the {split} split needs both classes: {collection}; give more groups, or larger shares"
+                f"the {split} split needs both classes: {collection}; provide more groups, or larger shares"
             )
     if settings.calibrate_from is not None:
         return
@@ -205,17 +211,17 @@ def demand_enough(collection: Collection, settings: FinetuneSettings) -> None:
     needed = math.ceil(1 / rate)
     if reals < needed:
         raise SettingsError(
-            f"--false-positive-rate {rate:g} takes at least {needed:,} real images in the calibration split, got "
-            f"{reals:,} (and {reals_for(rate):,} without an error to show it at 95 %); give more, a larger "
-            f"--calibration-share, or a rate of {1 / max(1, reals):.2g} or more"
+            f"--false-positive-rate {rate:g} needs at least {needed:,} real images in the calibration split, got "
+            f"{reals:,} (and {reals_for(rate):,} to show it at 95 % without an error); provide more, a "
+            f"larger --calibration-share, or a rate of {1 / max(1, reals):.2g} or more"
         )
 
 
-def demand_share(settings: FinetuneSettings) -> None:
-    """Refuse a batch that workers cannot share.
+def check_batch_size(settings: FinetuneSettings) -> None:
+    """Refuse a batch size that cannot be divided among the workers.
 
     Raises:
-        SettingsError: they cannot.
+        SettingsError: it cannot.
     """
     share = settings.workers * (2 if settings.consistency else 1)
     if settings.batch_size % share:

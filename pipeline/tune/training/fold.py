@@ -1,6 +1,6 @@
-"""The fold: one training in one process, by the same loop as any, and the logits of what it held out.
+"""Fold: one training of a cross-validation in a single process, and the logits of the images that it held out.
 
-Legend: N samples.
+Legend: V views.
 """
 
 import json
@@ -14,23 +14,23 @@ import torch
 
 from mole.model.detector import learned
 from pipeline.storage import storage
-from pipeline.tune.training.draws import Draws
-from pipeline.tune.training.feed import KeptFeed, kept_logits
-from pipeline.tune.training.loop import Crew, begin, run
-from pipeline.tune.training.task import Kept, Task
-from pipeline.tune.training.tokens import Tokens
+from pipeline.tune.training.loaders import CachedLoader, WorkerRank, cached_logits
+from pipeline.tune.training.loop import WorkerContext, build_learner, train_loop
+from pipeline.tune.training.sampling import SamplingPlan
+from pipeline.tune.training.task import CachedViews, Task
+from pipeline.tune.training.token_cache import TokenCache
 
 DONE = "fold.json"
 
 
 @dataclass(frozen=True)
-class Folded:
-    """What one fold gave.
+class FoldResult:
+    """The result of one fold.
 
     Attributes:
-        logits: by delivery, of each sample that was held out, in their order.
-        parameters: that learned.
-        seconds: of the training, the trunk's pass not counted; of its last part where it was gone on with.
+        logits: by perturbation, of each held-out sample, in order.
+        parameters: number of trained parameters.
+        seconds: duration of the training, without filling the token cache; after a restart, of its last part.
     """
 
     logits: Mapping[str, tuple[float, ...]]
@@ -38,37 +38,44 @@ class Folded:
     seconds: float
 
 
-def fold(task: Task, kept: Kept, draws: Draws, judged: Mapping[str, tuple[str, ...]], *, device: str = "cpu") -> Folded:
-    """Train, or go on where an earlier run was killed, and score what was held out.
+def train_fold(
+    task: Task,
+    cached: CachedViews,
+    plan: SamplingPlan,
+    test_views: Mapping[str, tuple[str, ...]],
+    *,
+    device: str = "cpu",
+) -> FoldResult:
+    """Train a fold, or continue a run that was killed, and score the held-out images.
 
     Args:
-        task: what is trained.
-        kept: where its tokens are.
-        draws: the plan of steps.
-        judged: keys of held-out views by delivery, as many a sample as the detector judges by.
+        task: of the training.
+        cached: its views in the token cache.
+        plan: its sampling plan.
+        test_views: keys of the held-out views by perturbation, as many per sample as the detector scores it by.
         device: `cpu`, on one core, or `cuda`.
 
     Raises:
-        ModelError: the base cannot be used, or the loss is not a number.
-        StorageError: a token is not there.
+        ModelError: the base cannot be used, or the loss is not finite.
+        StorageError: a view is missing from the cache.
     """
-    place = storage.join(task.run, DONE)
-    before = json.loads(storage.read(place)) if storage.exists(place) else None
-    if before is not None and set(before["logits"]) >= set(judged):
-        known = {name: tuple(before["logits"][name]) for name in judged}
-        return Folded(known, before["parameters"], before["seconds"])
-    torch.set_num_threads(1)  # folds side by side have a core each, and as many threads give the same sums
-    began = time.monotonic()
-    learner = begin(task, torch.device(device))
-    run(task, learner, KeptFeed(kept, draws, (0, 1)), Crew())
-    learner.become(learner.outcome())
-    seconds = time.monotonic() - began if before is None else before["seconds"]
-    found, crops = Tokens(Path(kept.folder)), task.spec.crops
+    file = storage.join(task.run, DONE)
+    before = json.loads(storage.read(file)) if storage.exists(file) else None
+    if before is not None and set(before["logits"]) >= set(test_views):
+        known = {name: tuple(before["logits"][name]) for name in test_views}
+        return FoldResult(known, before["parameters"], before["seconds"])
+    torch.set_num_threads(1)  # parallel folds have a core each, and the thread count must not change the sums
+    start = time.monotonic()
+    learner = build_learner(task, torch.device(device))
+    train_loop(task, learner, CachedLoader(cached, plan, WorkerRank()), WorkerContext())
+    learner.load_state(learner.merged_state())
+    seconds = time.monotonic() - start if before is None else before["seconds"]
+    cache, crops = TokenCache(Path(cached.folder)), task.spec.crops
     logits = {}
-    for name, keys in judged.items():
-        logit_V = kept_logits(found, keys, learner, kept.has_tokens)
+    for name, keys in test_views.items():
+        logit_V = cached_logits(cache, keys, learner, cached.has_tokens)
         logits[name] = tuple(np.float64(logit_V).reshape(-1, crops).mean(axis=1).tolist())
     parameters = sum(parameter.numel() for parameter in learned(learner.detector).values())
-    told = {"logits": logits, "parameters": parameters, "seconds": seconds}
-    storage.write(place, json.dumps(told).encode())
-    return Folded(logits, parameters, seconds)
+    result = {"logits": logits, "parameters": parameters, "seconds": seconds}
+    storage.write(file, json.dumps(result).encode())
+    return FoldResult(logits, parameters, seconds)

@@ -1,16 +1,16 @@
-"""The loop: a training from wherever its last checkpoint stands to its end, in one process of as many as there are.
+"""Train loop: trains from the last checkpoint to the end, in one process of any number.
 
-Each stage fits the head to what it sees, before anything under it moves, and takes its steps then. An epoch ends with
-the validation images' scores, a checkpoint and a line of history.
+Each stage first fits the head to everything it includes, before any expert is trained, and then takes its steps. An
+epoch ends with the validation scores, a checkpoint and an entry in the history.
 
-Legend: N validation images.
+Legend: N validation images, V validation views.
 """
 
 import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,166 +24,169 @@ from mole.measuring.metrics import auroc
 from mole.training.step import StepReport
 from pipeline import registry
 from pipeline.storage import storage
-from pipeline.tune.training.draws import NOBODY
-from pipeline.tune.training.feed import Feed, Seat
-from pipeline.tune.training.learner import Learner, gathered
-from pipeline.tune.training.progress import keep, last_checkpoint
+from pipeline.tune.training.checkpoints import last_checkpoint, save_checkpoint
+from pipeline.tune.training.learner import Learner, all_gather
+from pipeline.tune.training.loaders import BatchLoader, WorkerRank
+from pipeline.tune.training.sampling import PADDING
 from pipeline.tune.training.task import METRICS, MIXING, SHARES, Task
-from pipeline.tune.training.trunk import plain_detector
+from pipeline.tune.training.trunk import fresh_detector
 
 
-def unheard(figures: Mapping[str, Any]) -> None:
-    """Tell nobody."""
+def ignore_epoch(metrics: Mapping[str, Any]) -> None:
+    """Do nothing at the end of an epoch."""
 
 
-def alone(step: int) -> None:
-    """Tell nobody of a step."""
+def ignore_step(step: int) -> None:
+    """Do nothing after a step."""
 
 
 @dataclass(frozen=True)
-class Crew:
-    """The process, and whom it tells.
+class WorkerContext:
+    """The worker process and its callbacks.
 
     Attributes:
-        seat: which process this is, and of how many.
-        reached: told each step.
-        report: told each epoch, behind its checkpoint.
+        rank: of the worker.
+        on_step: called after each step, with the number of steps taken.
+        on_epoch: called after each epoch, once its checkpoint is written, with the metrics.
     """
 
-    seat: Seat = (0, 1)
-    reached: Callable[[int], None] = alone
-    report: Callable[[Mapping[str, Any]], None] = unheard
+    rank: WorkerRank = field(default_factory=WorkerRank)
+    on_step: Callable[[int], None] = ignore_step
+    on_epoch: Callable[[Mapping[str, Any]], None] = ignore_epoch
 
 
-def begin(task: Task, device: torch.device) -> Learner:
-    """Build the detector on a device as the task says and go on from the last checkpoint where there is one.
+def build_learner(task: Task, device: torch.device) -> Learner:
+    """Build the detector of a task on a device, and resume from the last checkpoint if there is one.
 
     Raises:
         ModelError: the base cannot be used.
     """
-    detector = plain_detector(task)
+    detector = fresh_detector(task)
     if task.keep_adapters:
         folder = registry.locate(task.base, task.digest)
         load_adapters(detector, read_adapters(folder), str(folder))
-    learner = Learner(detector.to(device), task.spec, task.course, keeps_head=task.keep_adapters)
+    learner = Learner(detector.to(device), task.spec, task.schedule, keep_head=task.keep_adapters)
     with last_checkpoint(task.run) as saved:
         if saved is not None:
             learner.restore(saved)
     return learner
 
 
-def run(task: Task, learner: Learner, feed: Feed, crew: Crew) -> None:
-    """Train from where the learner stands to the end.
+def train_loop(task: Task, learner: Learner, loader: BatchLoader, worker: WorkerContext) -> None:
+    """Train from the learner's current step to the end.
 
     Raises:
-        CompletenessError: what a step is fed is not what was laid down.
-        ModelError: the loss is not a number.
+        CompletenessError: the views received are not those of the sampling plan.
+        ModelError: the loss is not finite.
     """
     reports: list[StepReport] = []
-    began = time.monotonic()
+    start = time.monotonic()
     while True:
         if learner.ended:
             if learner.done:
                 break
-            learner.turn()
-        if not learner.progress.fitted and feed.fit(learner):
-            tell(task, learner, feed, crew, figures(task, learner, [], 0.0))
-            began = time.monotonic()
+            learner.next_stage()
+        if not learner.progress.fitted and loader.fit_head(learner):
+            end_epoch(task, learner, loader, worker, epoch_metrics(task, learner, [], 0.0))
+            start = time.monotonic()
             continue
-        report = learner.learn(*feed.step(learner))
+        report = learner.train_step(*loader.next_batch(learner))
         reports += [report] if report else []
-        crew.reached(learner.progress.step)
-        if learner.progress.step % task.course.steps == 0:
-            tell(task, learner, feed, crew, figures(task, learner, reports, time.monotonic() - began))
-            reports, began = [], time.monotonic()
+        worker.on_step(learner.progress.step)
+        if learner.progress.step % task.schedule.steps == 0:
+            end_epoch(task, learner, loader, worker, epoch_metrics(task, learner, reports, time.monotonic() - start))
+            reports, start = [], time.monotonic()
     if task.keep_adapters and learner.progress.mixed is None:
-        mix(task, learner, feed, crew)
+        interpolate_adapters(task, learner, loader, worker)
 
 
-def scores(task: Task, learner: Learner, feed: Feed) -> dict[str, float]:
-    """Measure the AUROC of each generator on the validation views, whoever holds them."""
-    place_V, logit_V = (gathered(torch.from_numpy(part)).numpy() for part in feed.watched(learner))
-    return areas(task, place_V, logit_V)
+def validation_scores(task: Task, learner: Learner, loader: BatchLoader) -> dict[str, float]:
+    """Measure the AUROC of each generator on the validation views of all workers."""
+    index_V, logit_V = (all_gather(torch.from_numpy(part)).numpy() for part in loader.validation_logits(learner))
+    return auroc_by_generator(task, index_V, logit_V)
 
 
-def areas(task: Task, place_V: NDArray[np.int64], logit_V: NDArray[np.float32]) -> dict[str, float]:
-    """Measure the AUROC of each generator against all validation reals, an image by the mean of its views.
+def auroc_by_generator(task: Task, index_V: NDArray[np.int64], logit_V: NDArray[np.float32]) -> dict[str, float]:
+    """Measure the AUROC of each generator against all real validation images, by the mean logit of an image's views.
 
     Args:
         task: labels and sources of the validation images.
-        place_V: int64, which of them each view is of; `NOBODY` for none.
+        index_V: int64, the image of each view; `PADDING` for none.
         logit_V: float32.
     """
-    there_V = place_V != NOBODY
+    real_V = index_V != PADDING
     count = len(task.labels)
-    sums_N = np.bincount(place_V[there_V], logit_V[there_V], count)
-    logit_N = sums_N / np.maximum(1, np.bincount(place_V[there_V], minlength=count))
+    sums_N = np.bincount(index_V[real_V], logit_V[real_V], count)
+    logit_N = sums_N / np.maximum(1, np.bincount(index_V[real_V], minlength=count))
     real_N, source_N = np.array(task.labels) == 0, np.array(task.sources)
     generators = sorted(set(source_N[~real_N])) if real_N.any() else []
     return {name: auroc(logit_N[real_N], logit_N[~real_N & (source_N == name)]) for name in map(str, generators)}
 
 
-def mean(task: Task, scored: Mapping[str, float]) -> float | None:
-    """Average over the generators that decide, or over all where none of them does; None where there are none."""
-    deciding = [score for name, score in scored.items() if name in task.judges] or list(scored.values())
-    return float(np.mean(deciding)) if deciding else None
+def mean_score(task: Task, scores: Mapping[str, float]) -> float | None:
+    """Average over the stopping generators, or over all if none of them is there; None without any generator."""
+    chosen = [score for name, score in scores.items() if name in task.stopping_generators] or list(scores.values())
+    return float(np.mean(chosen)) if chosen else None
 
 
-def figures(task: Task, learner: Learner, reports: Sequence[StepReport], seconds: float) -> dict[str, Any]:
-    """Write what the steps of an epoch measured; losses are means over all processes."""
+def epoch_metrics(task: Task, learner: Learner, reports: Sequence[StepReport], seconds: float) -> dict[str, Any]:
+    """Summarise the steps of an epoch; losses are means over all processes."""
     loads = np.array([report.load_E for report in reports]) if reports else np.zeros((0, 0))
     losses: list[float] = []
     if reports:
-        each = gathered(torch.tensor([report.loss for report in reports], dtype=torch.float64))
+        each = all_gather(torch.tensor([report.loss for report in reports], dtype=torch.float64))
         world = distributed.get_world_size() if distributed.is_initialized() else 1
         losses = each.view(world, -1).mean(dim=0).tolist()
     return {
-        "epoch": learner.progress.step // task.course.steps,
+        "epoch": learner.progress.step // task.schedule.steps,
         "stage": learner.stage.name,
         "losses": losses,
         "loss": float(np.mean(losses)) if losses else None,
         "load": loads.mean(axis=0).tolist() if reports else [],
         "gate_entropy": float(np.mean([report.entropy for report in reports])) if reports else None,
-        "images_per_second": task.batch_size * task.course.steps / seconds if seconds else None,
+        "images_per_second": task.batch_size * task.schedule.steps / seconds if seconds else None,
     }
 
 
-def tell(task: Task, learner: Learner, feed: Feed, crew: Crew, told: Mapping[str, Any]) -> None:
-    """Judge what was learned so far, leave the figures and a checkpoint in the run's folder, and report it."""
-    scored = scores(task, learner, feed)
-    learner.judge(mean(task, scored))
-    leave(task, learner, crew, {**told, "validation": scored})
+def end_epoch(
+    task: Task, learner: Learner, loader: BatchLoader, worker: WorkerContext, metrics: Mapping[str, Any]
+) -> None:
+    """Validate, then write and report the metrics of an epoch and a checkpoint."""
+    scores = validation_scores(task, learner, loader)
+    learner.record_score(mean_score(task, scores))
+    save_epoch(task, learner, worker, {**metrics, "validation": scores})
 
 
-def leave(task: Task, learner: Learner, crew: Crew, told: Mapping[str, Any]) -> None:
-    """Leave figures and a checkpoint in the run's folder, and report them."""
+def save_epoch(task: Task, learner: Learner, worker: WorkerContext, metrics: Mapping[str, Any]) -> None:
+    """Write metrics and a checkpoint to the run's folder, and report the metrics."""
     now = learner.progress
-    told = {**told, "step": now.step, "best": now.best, "stale": now.stale}
-    number = MIXING if told["epoch"] == MIXING else now.told
+    metrics = {**metrics, "step": now.step, "best": now.best, "stale": now.stale}
+    number = MIXING if metrics["epoch"] == MIXING else now.told
     now.told += 1
-    if crew.seat[0] == 0:
-        storage.write(storage.join(task.run, METRICS, f"{number:05}.json"), json.dumps(told).encode())
+    if worker.rank.rank == 0:
+        storage.write(storage.join(task.run, METRICS, f"{number:05}.json"), json.dumps(metrics).encode())
         with tempfile.TemporaryDirectory() as folder:
             learner.save(Path(folder))
-            keep(task.run, now.step, Path(folder))
-    crew.report(told)
+            save_checkpoint(task.run, now.step, Path(folder))
+    worker.on_epoch(metrics)
 
 
-def mix(task: Task, learner: Learner, feed: Feed, crew: Crew) -> None:
-    """Choose between the old adapters and the new, and what lies between, by the mean over all validation generators.
+def interpolate_adapters(task: Task, learner: Learner, loader: BatchLoader, worker: WorkerContext) -> None:
+    """Choose the best interpolation of old and new adapters by the mean over all validation generators.
 
     Source: interpolation of old and new weights against forgetting, arXiv:2601.05580.
     """
-    old, new = read_adapters(registry.locate(task.base, task.digest)), learner.outcome()
+    old, new = read_adapters(registry.locate(task.base, task.digest)), learner.merged_state()
 
     def between(share: float) -> dict[str, Tensor]:
         return {name: old[name] * (1 - share) + new[name] * share for name in new}
 
-    found: dict[float, float] = {}
+    means: dict[float, float] = {}
     for share in SHARES:
-        learner.become(between(share))
-        found[share] = float(np.mean(list(scores(task, learner, feed).values())))
-    chosen = max(SHARES, key=lambda share: (found[share], share))
-    learner.whole = learner.best = between(chosen)
+        learner.load_state(between(share))
+        means[share] = float(np.mean(list(validation_scores(task, learner, loader).values())))
+    chosen = max(SHARES, key=lambda share: (means[share], share))
+    learner.stage_start = learner.best = between(chosen)
     learner.progress.mixed = chosen
-    leave(task, learner, crew, {"epoch": MIXING, "shares": {str(share): score for share, score in found.items()}})
+    shares = {str(share): score for share, score in means.items()}
+    save_epoch(task, learner, worker, {"epoch": MIXING, "shares": shares})

@@ -1,4 +1,4 @@
-"""The settings of a training and of a cross-validation: a recipe, and where what they make goes."""
+"""Settings of finetune and crossvalidate: a recipe, and where the results go."""
 
 from pathlib import Path
 from typing import Annotated, ClassVar, Self
@@ -11,50 +11,53 @@ from pipeline.tune.training.recipe import Recipe
 
 
 class FinetuneSettings(Recipe):
-    """Train a detector on labelled images, calibrate and measure it on others, and put it into a registry as a version.
+    """Train a detector on labelled images, calibrate and evaluate it on others, and add it to a registry.
 
-    Samples are read, audited and split by group first; nothing that was trained on is measured on. Run the same command
-    again after a crash and it goes on from the last epoch.
+    Samples are first read, audited and split by group; images of the training split are never used for evaluation.
+    After a crash, run the same command again to resume from the last epoch.
 
-    exit codes: 0 the version is in the registry, 2 a setting or a place that is not there, a leak, or too few images, 3
-    a store failed, 4 the model cannot be used, 5 a row was lost, 130 Ctrl-C, 143 SIGTERM
+    exit codes: 0 the version is in the registry, 2 invalid settings, a missing input, a leak or too few images,
+    3 a store failed, 4 the model cannot be used, 5 a row was lost, 130 Ctrl-C, 143 SIGTERM
     """
 
     prefix = "MOLE_FINETUNE_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
 
-    registry: Annotated[str, Field(min_length=1)] = Field(description="the folder URL where versions lie")
+    registry: Annotated[str, Field(min_length=1)] = Field(
+        description="folder or URL of the registry, which stores the versions"
+    )
     init_from: str | None = Field(
         None,
-        description="a digest of the registry or its first characters, a folder or 'embedded', whose adapters are gone "
-        "on from; old and new are mixed in the end as validation wants it (default: new adapters)",
+        description="version whose adapters training starts from: a digest in the registry or its first characters, a "
+        "folder, or 'embedded'; at the end, old and new adapters are interpolated by the validation score (default: "
+        "new adapters)",
     )
-    quick: bool = Field(False, description="a short training to try the road: few images, two short epochs")
+    quick: bool = Field(False, description="smoke test: a short training on few images, with two short epochs")
     calibrate_from: Path | None = Field(
         None,
-        description="what crossvalidate wrote: thresholds and temperature come from the images that its folds held "
-        "out, of --method (default: from the calibration split)",
+        description="ladder.json of crossvalidate: take thresholds and temperature of --method from the images that "
+        "its folds held out (default: from the calibration split)",
     )
-    workers: PositiveInt = Field(1, description="training processes, one a GPU or sharing the CPUs")
-    json_summary: bool = Field(False, description="print one JSON summary on stdout and nothing else there")
+    workers: PositiveInt = Field(1, description="number of training processes: one per GPU, or sharing the CPUs")
+    json_summary: bool = Field(False, description="print a JSON summary to stdout instead of the table")
 
 
 class CrossvalidateSettings(Recipe):
-    """Compare variations of a recipe on collections that none of them saw: each fold trains without them.
+    """Compare variations of a recipe by cross-validation: each fold holds out whole collections from training.
 
-    Every fold and method goes through the training that finetune runs, on tokens that are made once. Run the same
-    command again after a crash and it goes on from the last epoch of each.
+    Every method and fold runs the same training as finetune, on tokens that are computed once. After a crash, run the
+    same command again to resume each training from its last epoch.
 
-    exit codes: 0 the table is printed and the figures are written, 2 a setting or a place that is not there, 3 a store
-    failed, 4 the model cannot be used, 5 a row was lost, 130 Ctrl-C, 143 SIGTERM
+    exit codes: 0 the results are written, 2 invalid settings or a missing input, 3 a store failed, 4 the model cannot
+    be used, 5 a row was lost, 130 Ctrl-C, 143 SIGTERM
     """
 
     prefix = "MOLE_CROSSVALIDATE_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
 
-    output: Path = Field(description="the folder for logits, figures and what the trainings leave")
-    workers: PositiveInt = Field(2, description="trainings side by side, each on one core, or on one GPU")
-    json_summary: bool = Field(False, description="print the figures as JSON on stdout and nothing else there")
+    output: Path = Field(description="folder for logits, metrics and the runs of all trainings")
+    workers: PositiveInt = Field(2, description="trainings to run in parallel, each on one core or one GPU")
+    json_summary: bool = Field(False, description="print the metrics as JSON to stdout instead of the table")
 
     @field_validator("judged")
     @classmethod
@@ -69,7 +72,7 @@ class CrossvalidateSettings(Recipe):
     @model_validator(mode="after")
     def _folded(self) -> Self:
         if len(self.folds) < 2:
-            raise ValueError(f"--folds must name at least 2 lists of collections, got {len(self.folds)}")
+            raise ValueError(f"--folds must contain at least 2 lists of collections, got {len(self.folds)}")
         named = [name for fold in self.folds for name in fold]
         twice = sorted({name for name in named if named.count(name) > 1})
         if twice:

@@ -1,10 +1,10 @@
-"""Stages: which of a detector's weights a stage of a training may move, and which experts are silent in it.
+"""Training stages: which weights a stage trains, and which experts are switched off in it.
 
-An expert that is trained apart from the others is alone in the mixture: the others' up-projections are zero for that
-time, which is how they began. It learns at the weight that a fresh router gives it, so that the sum of all is where the
-later stages begin.
+An expert that is trained separately from the others is alone in the mixture: the up-projections of the others are zero
+in that stage, as they were initially. It is trained at the weight that a fresh router gives it, so the sum of all
+experts is the starting point of later stages.
 
-Source: SEF, arXiv:2605.14486: kinds of artefact that are trained into one adapter hurt one another.
+Source: SEF, arXiv:2605.14486: kinds of artefact that are trained into one adapter impair one another.
 
 Legend: E separate experts, R ranks of all experts side by side, D width.
 """
@@ -19,58 +19,58 @@ from mole.model.experts import Experts
 from mole.model.router import Router
 
 EXPERTS = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta")
-"""Names of the separate experts, in their order."""
+"""Names of the separate experts, in order."""
 SHARED, ROUTER = "shared", "router"
 NAMES = (*EXPERTS, SHARED, ROUTER)
 
 
-def movable(detector: MoLE, learns: Sequence[str]) -> dict[str, Tensor]:
-    """Mark the weights that a stage may move.
+def trainable_masks(detector: MoLE, learns: Sequence[str]) -> dict[str, Tensor]:
+    """Mark the weights that a stage trains.
 
     Args:
-        detector: whose.
-        learns: names of experts, `shared` and `router`; none for all.
+        detector: the detector.
+        learns: names of experts, `shared` and `router`; empty for all.
 
     Returns:
-        By the names of `learned`, bool of each weight's shape. The head may always move.
+        By the names of `learned`, bool of each weight's shape. The head is always trainable.
     """
     owners = {path: module for path, module in detector.named_modules() if isinstance(module, Experts | Router)}
-    marks = {}
+    masks = {}
     for name, parameter in learned(detector).items():
         path, _, own = name.rpartition(".")
         owner = owners.get(path)
-        mark = torch.ones_like(parameter, dtype=torch.bool)
+        mask = torch.ones_like(parameter, dtype=torch.bool)
         if learns and isinstance(owner, Router):
-            mark &= ROUTER in learns
+            mask &= ROUTER in learns
         elif learns and isinstance(owner, Experts):
-            named = [name_of(rank, owner) in learns for rank in range(len(owner.down_RD))]
+            named = [expert_name(rank, owner) in learns for rank in range(len(owner.down_RD))]
             chosen_R = torch.tensor(named, device=parameter.device)
-            mark &= chosen_R[:, None] if own == "down_RD" else chosen_R[None]
-        marks[name] = mark
-    return marks
+            mask &= chosen_R[:, None] if own == "down_RD" else chosen_R[None]
+        masks[name] = mask
+    return masks
 
 
-def name_of(rank: int, experts: Experts) -> str:
-    """Name the expert that a rank belongs to, the shared one first."""
+def expert_name(rank: int, experts: Experts) -> str:
+    """Return the name of the expert that a rank belongs to; the shared one comes first."""
     separate = rank - experts.shared_rank
     return SHARED if separate < 0 else EXPERTS[int(experts.expert_of_R[separate])]
 
 
-def silenced(detector: MoLE, learns: Sequence[str], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Silence in a state what has no part in a stage.
+def without_untrained_experts(detector: MoLE, learns: Sequence[str], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Switch off in a state the experts that a stage does not train.
 
     Args:
-        detector: whose state it is.
-        learns: of the stage. Where the router learns, or everything, all experts speak.
+        detector: the detector.
+        learns: of the stage. If it trains the router, or everything, all experts stay on.
         state: by the names of `learned`, on the CPU.
 
     Returns:
-        The state, in which the up-projections of experts that do not learn are zero.
+        The state with the up-projections of experts that are not trained set to zero.
     """
     if not learns or ROUTER in learns:
         return dict(state)
-    marks = movable(detector, learns)
+    masks = trainable_masks(detector, learns)
     return {
-        name: torch.where(marks[name].cpu(), tensor, 0) if name.endswith("up_DR") else tensor
+        name: torch.where(masks[name].cpu(), tensor, 0) if name.endswith("up_DR") else tensor
         for name, tensor in state.items()
     }

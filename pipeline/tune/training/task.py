@@ -1,4 +1,7 @@
-"""The task: what the driver tells every worker of a training, and where they leave what they did."""
+"""Training task: the settings that the driver sends to every worker of a training, and the names of what workers write.
+
+Everything here is plain data, so that it can be sent to workers.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,23 +12,23 @@ from mole.views.preprocess import Preprocess
 
 METRICS = "metrics"
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Of the new adapters, that are tried against forgetting."""
+"""Shares of the new adapters that are tried when old and new adapters are interpolated."""
 MIXING = 99_999
-"""The number under which the choice among them stands behind the epochs."""
+"""The epoch number under which that interpolation is recorded, after all epochs."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a training: which experts learn, and from what. The head learns in each, fitted anew first.
+    """A stage of a training: which experts are trained, and on what. The head is refitted at the start of every stage.
 
     Attributes:
         name: of the stage.
-        epochs: at most.
-        learns: names of experts, as `stages.EXPERTS` has them; none for all that can.
-        kinds: of the generated images that it sees; none for all. Real images are seen in each.
-        head: `layers` for a linear head of this stage alone, whose slope is the same wherever experts move an image;
-            None for the detector's own.
-        penalty: of the head that is fitted; None for the course's.
+        epochs: maximum number.
+        learns: names of the experts that are trained, from `stages.NAMES`; empty for all.
+        kinds: kinds of generated images to include; empty for all. Real images are always included.
+        head: `layers` for a temporary linear head, used in this stage only; its slope does not depend on how far the
+            experts have moved an image. None for the detector's own head.
+        penalty: ridge penalty of the head fit; None for that of the schedule.
     """
 
     name: str
@@ -37,25 +40,25 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Course:
-    """How long a training is and how it moves.
+class Schedule:
+    """Length, learning rates and stopping rule of a training.
 
     Attributes:
-        looking: steps at the start of a stage that move nothing, where views are not kept; the head is fitted to what
-            they saw.
-        steps: steps of an epoch, the looking ones included in the first.
-        stages: one after the other.
-        penalty: of the head that is fitted.
-        head_rate: the highest learning rate of the head.
-        expert_rate: the highest of the experts.
-        decay: of all weights.
-        patience: epochs without a better score after which a stage stops.
-        consistency: weight of the squared difference between two deliveries of one image, which lie side by side in a
-            batch then.
-        patches: patch tokens that a step keeps, drawn anew each step; None for all. What is scored keeps them all.
+        warmup_steps: steps at the start of each stage that collect features for fitting the head and change no weights;
+            0 where tokens are cached.
+        steps: steps per epoch; the warm-up steps are part of the first epoch.
+        stages: run one after the other.
+        penalty: ridge penalty of the head fit.
+        head_rate: peak learning rate of the head.
+        expert_rate: peak learning rate of the experts.
+        decay: weight decay.
+        patience: epochs without a better validation score after which a stage stops.
+        consistency: weight of the squared difference between the logits of two augmented variants of an image, which
+            are then adjacent in a batch.
+        patches: patch tokens kept in a training step, redrawn every step; None for all. Scoring always uses all.
     """
 
-    looking: int
+    warmup_steps: int
     steps: int
     stages: tuple[Stage, ...]
     penalty: float
@@ -68,42 +71,42 @@ class Course:
 
     @property
     def epochs(self) -> int:
-        """Of all stages, at most."""
+        """Maximum number of epochs over all stages."""
         return sum(stage.epochs for stage in self.stages)
 
     @property
-    def last(self) -> int:
-        """The step at which it ends."""
+    def last_step(self) -> int:
+        """The step after which training ends, if no stage stops early."""
         return self.steps * self.epochs
 
     def bounds(self, stage: int) -> tuple[int, int]:
-        """Tell the first step of a stage, and the one behind its last."""
+        """Return the first step of a stage, and the step after its last."""
         ends = [self.steps * epochs for epochs in accumulate(stage.epochs for stage in self.stages)]
         return (ends[stage - 1] if stage else 0), ends[stage]
 
     def __iter__(self) -> Iterator[Stage]:
-        """Yield the stages in their order."""
+        """Yield the stages in order."""
         return iter(self.stages)
 
 
 @dataclass(frozen=True)
 class Task:
-    """What the driver tells every worker.
+    """What the driver sends to every worker.
 
     Attributes:
-        base: names the checkpoint whose tower, and perhaps adapters, are begun with.
+        base: where every machine finds the checkpoint whose tower, and possibly adapters, training starts from.
         digest: of that checkpoint.
-        keep_adapters: begin with its adapters too.
+        keep_adapters: start from its adapters too.
         detector: experts and head.
-        spec: how views are made.
-        bfloat16: run the frozen tower in it.
-        course: how long, how fast.
-        batch_size: draws a step over all workers.
-        seed: of the fresh adapters.
-        run: the folder URL of the run.
+        spec: preprocessing of views.
+        bfloat16: run the frozen tower in bfloat16.
+        schedule: length and learning rates.
+        batch_size: draws per step over all workers.
+        seed: of the new adapters.
+        run: the run's folder URL.
         labels: of the validation samples.
         sources: of the validation samples.
-        judges: the generators whose mean decides; none for all.
+        stopping_generators: the generators whose mean validation score decides when to stop; empty for all.
     """
 
     base: str
@@ -112,33 +115,33 @@ class Task:
     detector: DetectorConfig
     spec: Preprocess
     bfloat16: bool
-    course: Course
+    schedule: Schedule
     batch_size: int
     seed: int
     run: str
     labels: tuple[int, ...]
     sources: tuple[str, ...]
-    judges: tuple[str, ...]
+    stopping_generators: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What a worker finds in a folder of tokens.
+class CachedViews:
+    """The views of a training in a token cache.
 
     Attributes:
-        folder: of one trunk.
-        training: keys, view by view, delivery by delivery, sample by sample.
-        rounds: deliveries of a sample.
-        views: of a delivery.
+        folder: the cache folder of the trunk.
+        training: keys, ordered by sample, then variant, then view.
+        variants: augmented variants per sample.
+        views: views per variant.
         labels: of the training samples.
-        weights: of each stage, how much each training sample counts where its head is fitted.
-        validation: keys, view by view, sample by sample.
-        has_tokens: whether there is more than what is read.
+        weights: for each stage, the weight of each training sample when the head is fitted.
+        validation: keys, ordered by sample, then view.
+        has_tokens: whether tokens are cached too, and not only features.
     """
 
     folder: str
     training: tuple[str, ...]
-    rounds: int
+    variants: int
     views: int
     labels: tuple[int, ...]
     weights: tuple[tuple[float, ...], ...]

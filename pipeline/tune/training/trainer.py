@@ -1,4 +1,4 @@
-"""The trainer: Ray Train starts the workers, hands each its share of every step, and starts them again if one dies."""
+"""Trainer: runs a training on Ray Train, which starts the workers and restarts them after a failure."""
 
 import json
 from dataclasses import dataclass
@@ -24,24 +24,24 @@ from pipeline.storage import storage
 from pipeline.telemetry.progress_client import counted_phase
 from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune import workers
-from pipeline.tune.training.learner import OUTCOME
-from pipeline.tune.training.preparing import Laid
-from pipeline.tune.training.progress import last_checkpoint
+from pipeline.tune.training.checkpoints import last_checkpoint
+from pipeline.tune.training.dataset import training_dataset, validation_dataset
+from pipeline.tune.training.learner import MERGED
 from pipeline.tune.training.task import METRICS, MIXING
-from pipeline.tune.training.views import plain_views, remaining_views
+from pipeline.tune.training.training_run import TrainingRun
 
 RETRIES = 3
-"""How often a worker may die before the run gives up; the next command goes on from its last checkpoint."""
+"""Worker failures that a run tolerates; after that, running the same command again resumes from the last checkpoint."""
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What a training gave.
+class TrainingResult:
+    """The result of a training.
 
     Attributes:
-        adapters: the best that was learned.
-        history: the figures of each epoch, oldest first.
-        shares: the validation score of each share of new adapters that was tried; empty where none were old.
+        adapters: the best weights.
+        history: the metrics of each epoch, oldest first.
+        shares: the validation score for each share of the new adapters; empty if training started without adapters.
     """
 
     adapters: dict[str, Tensor]
@@ -50,65 +50,67 @@ class Trained:
 
     @property
     def epochs(self) -> int:
-        """How many were trained; to fit a head alone is none."""
+        """Number of trained epochs; fitting the head alone does not count."""
         return sum(entry["images_per_second"] is not None for entry in self.history)
 
 
-def train(laid: Laid, *, processes: int, gpu: bool) -> Trained:
-    """Run a training, or go on with it where an earlier one of the same folder ended.
+def train(run: TrainingRun, *, processes: int, gpu: bool) -> TrainingResult:
+    """Run a training, or resume it from the last checkpoint of its run folder.
 
     Args:
-        laid: what every worker is told, the plan of steps, and where tokens are or what views are made of.
-        processes: how many share each step.
-        gpu: one GPU a worker.
+        run: task, sampling plan and data.
+        processes: number of workers that share each step.
+        gpu: one GPU per worker.
 
     Raises:
-        ModelError: the loss left the finite numbers, or the base cannot be used.
+        ModelError: the loss is not finite, or the base cannot be used.
     """
-    task = laid.task
+    task = run.task
     cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
-    share = 1.0 if gpu else min(1.0, max(1, cores - 1) / processes)  # the rest is for those who decode
-    with counted_phase("training", task.course.last, "steps") as reporter:
+    share = 1.0 if gpu else min(1.0, max(1, cores - 1) / processes)  # the rest is for decoding
+    with counted_phase("training", task.schedule.last_step, "steps") as reporter:
         trainer = TorchTrainer(
-            workers.work,
+            workers.train_loop_per_worker,
             train_loop_config={"task": task, "reporter": reporter}
-            | ({"kept": laid.kept, "draws": laid.draws} if laid.kept else {}),
+            | ({"cached": run.cached, "plan": run.plan} if run.cached else {}),
             scaling_config=ScalingConfig(
                 num_workers=processes, use_gpu=gpu, resources_per_worker={"CPU": share} | ({"GPU": 1} if gpu else {})
             ),
             run_config=_run_config(task.run),
-            datasets=None if laid.kept else _views(laid, processes),
+            datasets=None if run.cached else _datasets(run, processes),
             dataset_config=DataConfig(execution_options=ExecutionOptions(preserve_order=True)),
         )
         try:
             trainer.fit()
         except TrainingFailedError as reason:
-            raise own_error(reason) from reason
+            raise worker_error(reason) from reason
         ProgressDisplay.shown().reach(max((epoch["step"] for epoch in history(task.run)), default=0))
     with last_checkpoint(task.run) as folder:
         if folder is None:
             raise ModelError(f"the run {task.run} ended without a checkpoint; remove the folder and train again")
-        adapters = load_file(folder / OUTCOME)
-    return trained(task.run, adapters)
+        adapters = load_file(folder / MERGED)
+    return training_result(task.run, adapters)
 
 
-def trained(run: str, adapters: dict[str, Tensor]) -> Trained:
-    """Put together what a run has left."""
-    told = history(run)
-    shares = [epoch["shares"] for epoch in told if epoch["epoch"] == MIXING]
-    return Trained(adapters, [epoch for epoch in told if epoch["epoch"] != MIXING], shares[0] if shares else {})
-
-
-def _views(laid: Laid, processes: int) -> dict[str, Any]:
-    """Name what makes the views of training and of validation."""
-    training = partial(
-        remaining_views, laid.draws, laid.training, run=laid.task.run, processes=processes, seed=laid.task.seed
+def training_result(run: str, adapters: dict[str, Tensor]) -> TrainingResult:
+    """Assemble the result from the metrics in a run's folder."""
+    entries = history(run)
+    shares = [epoch["shares"] for epoch in entries if epoch["epoch"] == MIXING]
+    return TrainingResult(
+        adapters, [epoch for epoch in entries if epoch["epoch"] != MIXING], shares[0] if shares else {}
     )
-    return {"train": training, "validation": partial(plain_views, laid.validation, processes=processes)}
 
 
-def own_error(failure: TrainingFailedError) -> MoleError:
-    """Find the error of this project that a worker raised, or name what Ray says."""
+def _datasets(run: TrainingRun, processes: int) -> dict[str, Any]:
+    """Return the functions that build the datasets for training and validation."""
+    training = partial(
+        training_dataset, run.plan, run.training, run=run.task.run, processes=processes, seed=run.task.seed
+    )
+    return {"train": training, "validation": partial(validation_dataset, run.validation, processes=processes)}
+
+
+def worker_error(failure: TrainingFailedError) -> MoleError:
+    """Find the MoleError that a worker raised, or wrap what Ray reports."""
     causes: list[BaseException | None] = [failure, *getattr(failure, "worker_failures", {}).values()]
     while causes:
         cause = causes.pop(0)
@@ -120,17 +122,17 @@ def own_error(failure: TrainingFailedError) -> MoleError:
 
 
 def history(run: str) -> list[dict[str, Any]]:
-    """Read the figures that a run has left so far, oldest first."""
-    return [json.loads(storage.read(file)) for file in epochs_of(run)]
+    """Read the metrics that a run has written so far, oldest first."""
+    return [json.loads(storage.read(file)) for file in epoch_files(run)]
 
 
-def epochs_of(run: str) -> list[str]:
-    """List the files of a run's figures, one an epoch, oldest first."""
+def epoch_files(run: str) -> list[str]:
+    """List the metrics files of a run, one per epoch, oldest first."""
     return storage.names(storage.join(run, METRICS), ".json")
 
 
 def _run_config(run: str) -> RunConfig:
-    """Name the run by its folder, so that the same folder is the same run."""
+    """Name Ray Train's run after the run folder, so that the same folder resumes the same run."""
     parent, name = run.rsplit("/", 1)
     fs, path = storage.filesystem(parent)
     reach = LocalFileSystem() if storage.is_local(parent) else PyFileSystem(FSSpecHandler(fs))

@@ -1,4 +1,4 @@
-"""The version: what a training leaves: a checkpoint, how its logits are read, and the papers that say where from.
+"""Version: the checkpoint that a training produces, its calibration, and the files that document its origin.
 
 Legend: N images.
 """
@@ -21,24 +21,24 @@ from mole.errors import SettingsError
 from mole.measuring.calibration import Calibration
 from mole.measuring.fitting import fit_temperature, threshold_for
 from pipeline.tune.data.collection import CALIBRATION, Collection
-from pipeline.tune.data.manifest import MANIFEST, ORIGIN, UNLISTED, taught
+from pipeline.tune.data.manifest import MANIFEST, ORIGIN, UNLISTED, training_images
+from pipeline.tune.judging.comparison import MethodComparison, rates
 from pipeline.tune.judging.evaluation import Evaluation
-from pipeline.tune.judging.ladder import Ladder, rates
+from pipeline.tune.judging.held_out_metrics import HeldOutMetrics
 from pipeline.tune.judging.perturbation import SHIPPED
 from pipeline.tune.judging.scoring import score
-from pipeline.tune.judging.thresholds import named, placed
-from pipeline.tune.judging.unseen import Unseen
+from pipeline.tune.judging.thresholds import calibration_at, join_names
 from pipeline.tune.training import curves
-from pipeline.tune.training.recipe import ELSEWHERE
+from pipeline.tune.training.recipe import RUNTIME_SETTINGS
 from pipeline.tune.training.settings import FinetuneSettings
 from pipeline.tune.training.task import Task
-from pipeline.tune.training.trainer import Trained
+from pipeline.tune.training.trainer import TrainingResult
 
 HISTORY = "history.jsonl"
 EVALUATION, CURVES, RATES = "evaluation.json", "curves.png", "rates.json"
 
 
-def write(
+def write_checkpoint(
     folder: Path,
     base: Description,
     task: Task,
@@ -46,15 +46,15 @@ def write(
     calibration: Calibration,
     provenance: dict[str, Any],
 ) -> Description:
-    """Write a checkpoint that can be used by itself; the tower is the base's.
+    """Write a self-contained checkpoint; the tower is copied from the base.
 
     Args:
-        folder: new.
-        base: whose tower it stands on.
-        task: the shape and the view.
-        adapters: what was learned.
-        calibration: how its logits are read.
-        provenance: where it comes from.
+        folder: to be created.
+        base: checkpoint whose tower is used.
+        task: provides detector configuration and preprocessing.
+        adapters: the trained weights.
+        calibration: temperature, bias and thresholds.
+        provenance: how it was made.
     """
     folder.mkdir(parents=True)
     backbone = base.config.backbone
@@ -78,15 +78,15 @@ def calibrate(settings: FinetuneSettings, collection: Collection, draft: str) ->
     """Set temperature and bias from both classes, and the thresholds from the real images alone.
 
     Args:
-        settings: the wanted rates, and perhaps the figures of a cross-validation, which are taken as they are.
-        collection: whose calibration split it is; training has not seen its groups.
-        draft: the URL of the checkpoint before it is calibrated.
+        settings: the target rates, or the file of a cross-validation, whose calibration is then used as it is.
+        collection: provides the calibration split; its groups are not in the training split.
+        draft: URL of the uncalibrated checkpoint.
 
     Raises:
-        SettingsError: there are too few real images for a wanted rate, or the figures know no such method.
+        SettingsError: there are too few real images for a target rate, or the file has no such method.
     """
     if settings.calibrate_from is not None:
-        return judged_before(settings.calibrate_from, settings.method).calibration
+        return crossvalidated_metrics(settings.calibrate_from, settings.method).calibration
     samples = collection.of(CALIBRATION)
     scored = score(samples, draft, (SHIPPED,))
     read_N = scored["logit"].is_valid().to_numpy()
@@ -95,39 +95,41 @@ def calibrate(settings: FinetuneSettings, collection: Collection, draft: str) ->
     real_N = logit_N[label_N == 0]
     above, _ = threshold_for(real_N, settings.false_positive_rate)
     below, _ = threshold_for(real_N, max(settings.unsure_rate, settings.false_positive_rate))
-    reals = named(sample.source for sample in samples if sample.label == 0)
-    return placed(real_N, (below, above), fit_temperature(logit_N, label_N), collection=reals)
+    reals = join_names(sample.source for sample in samples if sample.label == 0)
+    return calibration_at(real_N, (below, above), fit_temperature(logit_N, label_N), collection=reals)
 
 
-def judged_before(file: Path, method: str | None) -> Unseen:
-    """Take a method's figures from those of a cross-validation.
+def crossvalidated_metrics(file: Path, method: str | None) -> HeldOutMetrics:
+    """Read the metrics of a method from the file of a cross-validation.
 
     Raises:
-        SettingsError: the file holds none, or none of the method.
+        SettingsError: the file cannot be read, or has no such method.
     """
     try:
-        ladder = Ladder.model_validate_json(file.read_bytes())
+        comparison = MethodComparison.model_validate_json(file.read_bytes())
     except (OSError, ValidationError) as reason:
-        told = str(reason).splitlines()[0]
-        raise SettingsError(f"--calibrate-from {str(file)!r} is refused: {told}; run crossvalidate again") from reason
-    name = method or next(iter(ladder.methods))
-    if name not in ladder.methods or (method is None and len(ladder.methods) > 1):
-        raise SettingsError(f"--method must be one of {sorted(ladder.methods)} of {str(file)!r}, got {method!r}")
-    return ladder.methods[name]
+        detail = str(reason).splitlines()[0]
+        raise SettingsError(
+            f"--calibrate-from {str(file)!r} cannot be read: {detail}; run crossvalidate again"
+        ) from reason
+    name = method or next(iter(comparison.methods))
+    if name not in comparison.methods or (method is None and len(comparison.methods) > 1):
+        raise SettingsError(f"--method must be one of {sorted(comparison.methods)} of {str(file)!r}, got {method!r}")
+    return comparison.methods[name]
 
 
-def origin_of(
-    settings: FinetuneSettings, collection: Collection, base: Description, trained: Trained
+def provenance_of(
+    settings: FinetuneSettings, collection: Collection, base: Description, trained: TrainingResult
 ) -> dict[str, Any]:
-    """Write where a version comes from; it is part of the checkpoint and so of its digest."""
-    known = taught(base)
+    """Describe how a version was made; this is part of the checkpoint and hence of its digest."""
+    known = training_images(base)
     before = {UNLISTED: sorted(known.sources)} if settings.init_from is not None and not known.listed else {}
     by = settings.calibrate_from
     return (
         before
         | ({} if by is None else {"calibrated_by": sha256_of(by)})
         | {
-            "recipe": settings.model_dump(mode="json", exclude=ELSEWHERE),
+            "recipe": settings.model_dump(mode="json", exclude=RUNTIME_SETTINGS),
             "samples": collection.fingerprint(),
             "images": str(collection),
             "parent": base.digest,
@@ -140,17 +142,17 @@ def origin_of(
 
 
 def rates_of(settings: FinetuneSettings, digest: str) -> dict[str, bytes]:
-    """Write the error rates of the folds that a version's thresholds come from, as they lie beside it."""
+    """Write `rates.json`: the error rates of the folds that a version's thresholds come from."""
     if settings.calibrate_from is None:
         return {}
-    unseen = judged_before(settings.calibrate_from, settings.method)
-    return {RATES: json.dumps(rates(unseen, digest, f"{datetime.now(UTC):%F}"), indent=2).encode() + b"\n"}
+    metrics = crossvalidated_metrics(settings.calibrate_from, settings.method)
+    return {RATES: json.dumps(rates(metrics, digest, f"{datetime.now(UTC):%F}"), indent=2).encode() + b"\n"}
 
 
-def papers(
-    collection: Collection, trained: Trained, origin: Mapping[str, Any], measured: Evaluation | None
+def version_files(
+    collection: Collection, trained: TrainingResult, origin: Mapping[str, Any], measured: Evaluation | None
 ) -> dict[str, bytes]:
-    """Gather the files that lie beside a version: its samples with their splits, its figures, its curves."""
+    """Collect the files stored with a version: its samples with their splits, its metrics, its training curves."""
     lines = "".join(json.dumps(epoch) + "\n" for epoch in trained.history)
     files = {
         MANIFEST: collection.manifest(),

@@ -11,7 +11,7 @@ from mole.tower.backbone import END, load_tower, read_weights
 from mole.tower.hub import architecture_of
 from mole.tower.quantization import LARGEST
 from pipeline.tune.data.samples import Sample, read_manifest
-from pipeline.tune.packing import batches, choose, cosines, measure, pack_tower, read_tower
+from pipeline.tune.packing import batches, cosines, measure, pack_tower, read_tower, split_samples
 from tests.pipeline.tune.conftest import EACH, SMALL
 from tests.timms import weights
 
@@ -119,7 +119,7 @@ def test_the_shipped_tower_embeds_as_the_eight_bit_one(root: Path, shared: Path)
 
 
 def test_the_source_to_measure_on_calibrates_nothing(manifest: Path) -> None:
-    calibration, photographs = choose(read_manifest(manifest), images=10, held_out="photos", seed=0)
+    calibration, photographs = split_samples(read_manifest(manifest), images=10, held_out="photos", seed=0)
     assert len(calibration) == 10
     assert {sample.source for sample in photographs} == {"photos"}
     assert len(photographs) == EACH
@@ -128,7 +128,7 @@ def test_the_source_to_measure_on_calibrates_nothing(manifest: Path) -> None:
 
 def test_a_source_that_is_not_there_is_refused(manifest: Path) -> None:
     with pytest.raises(SettingsError, match="'nobody' is not among"):
-        choose(read_manifest(manifest), images=4, held_out="nobody", seed=0)
+        split_samples(read_manifest(manifest), images=4, held_out="nobody", seed=0)
 
 
 def test_a_tower_that_is_not_clips_is_refused_by_its_name(tmp_path: Path) -> None:

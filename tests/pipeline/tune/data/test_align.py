@@ -14,7 +14,7 @@ from pipeline.tune.data.align import Aligner, Form, aligner, fitted
 from pipeline.tune.data.encoding import encoding_of
 from pipeline.tune.data.leak import measure
 from pipeline.tune.data.samples import Sample, load, to_table
-from pipeline.tune.data.survey import SURVEY, look
+from pipeline.tune.data.survey import SURVEY, survey_rows
 
 ONE = Aligner((Form("jpeg", 83, 0, 90, 60),), 60)
 
@@ -26,10 +26,10 @@ def pixels(high: int, wide: int, seed: int = 0) -> Tensor:
 
 
 def surveyed(samples: list[Sample]) -> pa.Table:
-    return look(to_table(samples).append_column("place", pa.array(range(len(samples)))))
+    return survey_rows(to_table(samples).append_column("place", pa.array(range(len(samples)))))
 
 
-def test_a_picture_is_delivered_as_the_form_says() -> None:
+def test_a_picture_gets_the_drawn_form() -> None:
     data = ONE.encoded(pixels(200, 200), 0)
     with Image.open(io.BytesIO(data)) as image:
         assert (image.format, image.size) == ("JPEG", (90, 60))
@@ -63,7 +63,7 @@ def test_formats_that_are_not_written_become_the_nearest() -> None:
 
 
 def test_no_photograph_is_refused() -> None:
-    with pytest.raises(SettingsError, match="none of 0 is one"):
+    with pytest.raises(SettingsError, match="none of 0 is readable"):
         aligner(SURVEY.empty_table())
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from mole.errors import SettingsError
 from pipeline.tune.data.audit import Audit, audit, verdict_of
 from pipeline.tune.data.samples import Sample, to_table
-from pipeline.tune.data.survey import look
+from pipeline.tune.data.survey import survey_rows
 from tests.pictures import faulty, picture
 
 
@@ -24,7 +24,9 @@ def written(folder: Path, name: str, data: bytes, *, label: int, source: str = "
 
 def audited(samples: list[Sample], splits: tuple[object, ...] = ()) -> Audit:
     """Survey in this process and audit."""
-    return audit(samples, look(to_table(samples).append_column("place", pa.array(range(len(samples))))), splits=splits)
+    return audit(
+        samples, survey_rows(to_table(samples).append_column("place", pa.array(range(len(samples))))), splits=splits
+    )
 
 
 def noise(seed: int, *, form: str = "jpeg", **how: object) -> bytes:
@@ -42,7 +44,7 @@ def alike(folder: Path, each: int, *, fake: str = "jpeg") -> list[Sample]:
     return reals + fakes
 
 
-def test_classes_that_are_delivered_alike_are_fair(tmp_path: Path) -> None:
+def test_classes_with_the_same_file_properties_are_fair(tmp_path: Path) -> None:
     found = audited(alike(tmp_path, 30))
     verdict = verdict_of(found)
     assert not verdict.leaks
@@ -61,15 +63,15 @@ def test_the_bound_is_the_callers(tmp_path: Path) -> None:
     assert not verdict_of(found, bound=1.0).leaks
 
 
-def test_too_few_images_are_not_judged(tmp_path: Path) -> None:
+def test_too_few_images_are_not_evaluated(tmp_path: Path) -> None:
     verdict = verdict_of(audited(alike(tmp_path, 3, fake="png")))
     assert not verdict.leaks
-    assert "not judged: fewer than 5 groups" in verdict.told
+    assert "not measured: fewer than 5 groups" in verdict.told
 
 
 def test_few_images_are_said_to_show_little(tmp_path: Path) -> None:
     assert (
-        "10 images of a class are too few to rely on that" in verdict_of(audited(alike(tmp_path, 10)), bound=1.0).told
+        "this is unreliable with only 10 images of a class" in verdict_of(audited(alike(tmp_path, 10)), bound=1.0).told
     )
     assert "too few" not in verdict_of(audited(alike(tmp_path / "more", 30)), bound=1.0).told
 

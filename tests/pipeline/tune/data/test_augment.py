@@ -43,7 +43,7 @@ def test_seeds_differ(photo: Tensor, near: bool) -> None:
 
 
 @NEAR
-def test_a_delivery_keeps_its_bounds(photo: Tensor, near: bool) -> None:
+def test_an_augmentation_keeps_its_bounds(photo: Tensor, near: bool) -> None:
     for seed in range(24):
         out_3HW = augment(photo.repeat(1, 3, 2), seed, near)
         assert out_3HW.dtype == torch.uint8
@@ -52,7 +52,7 @@ def test_a_delivery_keeps_its_bounds(photo: Tensor, near: bool) -> None:
 
 
 @NEAR
-def test_two_pictures_of_one_size_are_delivered_alike(photo: Tensor, near: bool) -> None:
+def test_two_pictures_of_one_size_are_augmented_alike(photo: Tensor, near: bool) -> None:
     for seed in range(16):
         assert augment(photo, seed, near).shape == augment(255 - photo, seed, near).shape
     one, other = augment(photo, 3, near).float(), augment(255 - photo, 3, near).float()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mole.errors import ModelError
-from pipeline.tune.data.autoencoder import Autoencoder, open_autoencoder, prepared
+from pipeline.tune.data.autoencoder import Autoencoder, bounded, open_autoencoder
 from pipeline.tune.data.samples import Sample, load
 
 
@@ -36,7 +36,7 @@ def test_a_large_one_is_made_smaller_first(photo: Tensor, autoencoder: Autoencod
 
 
 def test_both_of_a_pair_have_one_size(photo: Tensor, autoencoder: Autoencoder) -> None:
-    assert prepared(photo, 80).shape == autoencoder.reconstruct(photo, largest=80).shape
+    assert bounded(photo, 80).shape == autoencoder.reconstruct(photo, largest=80).shape
 
 
 def test_the_folder_decides_which_autoencoder_it_is(shared: Path) -> None:
@@ -52,9 +52,9 @@ def test_noise_on_the_latents_moves_a_picture_further_and_always_alike(photo: Te
     assert plain.kind == noisy.kind == "reconstruction"
 
 
-def test_noise_is_refused_where_it_cannot_be_laid(tmp_path: Path) -> None:
+def test_noise_is_refused_where_it_is_not_supported(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ModelError, match="noise 0.1 is laid over latents of taef2 alone"):
+    with pytest.raises(ModelError, match="noise 0.1 is supported for taef2 only"):
         open_autoencoder(str(tmp_path), noise=0.1)
 
 

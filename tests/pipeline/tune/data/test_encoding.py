@@ -1,4 +1,4 @@
-"""Laws of what a file tells about its encoding."""
+"""Laws of the encoding of a file."""
 
 import io
 from pathlib import Path

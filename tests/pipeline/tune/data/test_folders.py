@@ -7,8 +7,8 @@ import pytest
 from mole.errors import SettingsError
 from pipeline.tune.data.folders import read, reals_of
 from pipeline.tune.data.labels import FOLDERS, words
-from pipeline.tune.data.reading import Reading
 from pipeline.tune.data.samples import Sample
+from pipeline.tune.data.source_options import SourceOptions
 
 PLACE = "/data/bench"
 
@@ -18,7 +18,7 @@ def found(
 ) -> set[tuple[str, int]]:
     """Read files below a place; source and label of each sample."""
     _, samples, _ = read(
-        [f"{place}/{file}" for file in files], place, words(labels, FOLDERS), reading=Reading(split=split)
+        [f"{place}/{file}" for file in files], place, words(labels, FOLDERS), options=SourceOptions(split=split)
     )
     return {(sample.source, sample.label) for sample in samples}
 
@@ -94,7 +94,7 @@ def test_odd_names_are_images() -> None:
 
 def test_grids_give_their_cells_in_turn() -> None:
     files = [f"/d/sheet/1_fake/{number}.webp" for number in range(5)]
-    samples = read(files, "/d", FOLDERS, reading=Reading(grids=["sheet"]))[1]
+    samples = read(files, "/d", FOLDERS, options=SourceOptions(grids=["sheet"]))[1]
     assert [sample.cell for sample in samples] == [0, 1, 2, 3, 0]
 
 
@@ -110,6 +110,6 @@ def test_a_folder_without_images_is_refused() -> None:
 
 def test_the_generators_of_a_split_folder_are_held_out_together() -> None:
     files = ["/d/dcsan/dalle/1_fake/a.png", "/d/dcsan/ldm/1_fake/b.png", "/d/coco/0_real/c.jpg"]
-    samples = read(files, "/d", FOLDERS, reading=Reading(split=["dcsan"], edges={"dcsan": 0.1}))[1]
+    samples = read(files, "/d", FOLDERS, options=SourceOptions(split=["dcsan"], edges={"dcsan": 0.1}))[1]
     told = [(sample.source, sample.collection, sample.edge) for sample in samples]
     assert told == [("dalle", "dcsan", 0.1), ("ldm", "dcsan", 0.1), ("coco", "coco", 0.0)]

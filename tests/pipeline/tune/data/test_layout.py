@@ -1,4 +1,4 @@
-"""Laws of the layouts: what lies at a place is recognised, told, and refused where it is not understood."""
+"""Laws of layouts: how inputs are recognised, described and refused."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ import pytest
 
 from mole.errors import SettingsError
 from pipeline.tune.data.layout import gather, recognise
-from pipeline.tune.data.reading import Reading
 from pipeline.tune.data.samples import open_sample
+from pipeline.tune.data.source_options import SourceOptions
 from tests.pictures import picture, write_shard
 
 
@@ -20,9 +20,9 @@ def lay(folder: Path, *files: str) -> str:
     return str(folder)
 
 
-def test_folders_are_recognised_and_told(tmp_path: Path) -> None:
+def test_folders_are_recognised_and_described(tmp_path: Path) -> None:
     layout = recognise(lay(tmp_path, "flux/0_real/a.jpg", "flux/1_fake/b.jpg", "sdxl/1_fake/c.jpg", "notes.md"))
-    told = "<generator>/{0_real,1_fake}: 1 real, 2 fake, 2 sources, 1 passed over (not an image by its name)"
+    told = "<generator>/{0_real,1_fake}: 1 real, 2 fake, 2 sources, 1 skipped (not an image by its name)"
     assert str(layout) == told
     assert layout.reals == {"flux": "flux"}
 
@@ -52,7 +52,7 @@ def test_shards_go_by_folder_by_name_and_by_braces(tmp_path: Path) -> None:
     assert [len(recognise(f"{tmp_path}{name}").samples) for name in names] == [4, 2, 4, 4]
 
 
-@pytest.mark.parametrize(("name", "told"), [("{a.tar", "close its braces"), ("*.tar", "names no shard")])
+@pytest.mark.parametrize(("name", "told"), [("{a.tar", "close its braces"), ("*.tar", "matches no shard")])
 def test_a_pattern_that_gives_nothing_is_refused(tmp_path: Path, name: str, told: str) -> None:
     with pytest.raises(SettingsError, match=told):
         recognise(f"{tmp_path}/{name}")
@@ -76,13 +76,13 @@ def test_samples_of_several_places_know_their_place(tmp_path: Path) -> None:
 
 def test_one_class_alone_is_refused_but_for_those_who_need_no_more(tmp_path: Path) -> None:
     place = lay(tmp_path, "coco/0_real/a.jpg", "coco/1_fake/readme.md")
-    with pytest.raises(SettingsError, match="got 1 real and 0 fake images: .*1 passed over.*add --samples with fake"):
+    with pytest.raises(SettingsError, match="got 1 real and 0 fake images: .*1 skipped.*add --samples with fake"):
         gather([place])
     assert len(gather([place], both=False).samples) == 1
 
 
 def test_an_unknown_layout_is_refused_with_what_would_be_understood(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="found 'cats/a.jpg'.*understood are folders named"):
+    with pytest.raises(SettingsError, match="found 'cats/a.jpg'.*supported are folders named"):
         recognise(lay(tmp_path, "cats/a.jpg"))
 
 
@@ -92,12 +92,12 @@ def test_a_place_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="holds no file"):
+    with pytest.raises(SettingsError, match="contains no files"):
         recognise(str(tmp_path))
 
 
 def test_the_shared_images_are_known_by_their_table_and_by_their_folders(shared: Path) -> None:
-    listed = recognise(str(shared / "data"), reading=Reading(split=["dcsan-imagen"]))
-    walked = recognise(str(shared / "data/images"), reading=Reading(split=["dcsan-imagen"]))
+    listed = recognise(str(shared / "data"), options=SourceOptions(split=["dcsan-imagen"]))
+    walked = recognise(str(shared / "data/images"), options=SourceOptions(split=["dcsan-imagen"]))
     assert len({sample.source for sample in listed.samples}) == 13
     assert {(s.uri, s.label, s.source) for s in listed.samples} == {(s.uri, s.label, s.source) for s in walked.samples}

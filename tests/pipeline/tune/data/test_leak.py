@@ -1,4 +1,4 @@
-"""Laws of the leak: what a classifier that never sees a pixel can tell."""
+"""Laws of the leak: what a classifier of file properties can separate."""
 
 from collections.abc import Sequence
 
@@ -66,7 +66,7 @@ def test_two_columns_that_tell_only_together_are_found() -> None:
     assert leak.columns["exif"] < 0.65 > leak.columns["icc"]
 
 
-def test_bytes_a_pixel_are_told_and_not_judged() -> None:
+def test_bytes_per_pixel_are_reported_only() -> None:
     leak = leak_of(rows(200, bytes_per_pixel=[0.1, 0.9] * 100))
     assert leak.columns["bytes_per_pixel"] == 1.0
     assert leak.auc is not None and leak.auc < 0.65
@@ -82,7 +82,7 @@ def test_what_belongs_together_does_not_vouch_for_itself() -> None:
     assert grouped < 0.75 < 0.95 < leaky
 
 
-def test_too_few_groups_are_not_judged() -> None:
+def test_too_few_groups_are_not_evaluated() -> None:
     assert leak_of(rows(8)) == Leak(None, None, None, {}, 8)
     assert leak_of(rows(100), ["one"] * 100).auc is None
 

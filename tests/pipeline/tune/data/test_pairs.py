@@ -24,7 +24,7 @@ from pipeline.tune.data.pairs import (
     pairs,
 )
 from pipeline.tune.data.samples import Sample, read_manifest
-from pipeline.tune.data.upsampling import Resampled
+from pipeline.tune.data.upsampling import PillowResampler
 from tests.pictures import picture
 from tests.pipeline.tune.conftest import EACH
 
@@ -72,7 +72,7 @@ def test_a_photograph_of_a_pair_is_nearly_what_it_was_for_its_own_encoder_finds_
 
 def test_every_photograph_and_nothing_else_has_its_pair(manifest: Path, shared: Path) -> None:
     samples = read_manifest(manifest, split=["holiday"])
-    for maker in (Autoencoder(shared / "weights"), Resampled()):
+    for maker in (Autoencoder(shared / "weights"), PillowResampler()):
         made = list(pairs(samples, maker))
         assert len(made) == 2 * 2 * EACH
         for (photograph, before), (other, after) in zip(made[::2], made[1::2], strict=True):
@@ -86,14 +86,14 @@ def test_every_photograph_and_nothing_else_has_its_pair(manifest: Path, shared: 
 
 
 def test_a_bound_gives_pairs_of_another_scale(manifest: Path) -> None:
-    (_, before), (_, after) = list(pairs(read_manifest(manifest)[:1], Resampled(), largest=32))
+    (_, before), (_, after) = list(pairs(read_manifest(manifest)[:1], PillowResampler(), largest=32))
     assert before.shape == after.shape == (3, 32, 40)
 
 
 def test_a_photograph_that_cannot_be_read_stops_the_training(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"<html>")
     with pytest.raises(SettingsError, match="a.jpg' is not_an_image"):
-        list(pairs([Sample(str(tmp_path / "a.jpg"), 0, "photos")], Resampled()))
+        list(pairs([Sample(str(tmp_path / "a.jpg"), 0, "photos")], PillowResampler()))
 
 
 def test_names_tell_places_ranges_and_cells_apart() -> None:

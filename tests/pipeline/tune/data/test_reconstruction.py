@@ -1,4 +1,4 @@
-"""Laws of the flow of a reconstruction."""
+"""Laws of the reconstruction flow."""
 
 from pathlib import Path
 

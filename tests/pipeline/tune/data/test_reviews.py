@@ -84,7 +84,7 @@ def test_the_folder_of_a_scan_is_recognised(parts: list[str]) -> None:
 
 
 def test_a_verdict_table_alone_is_no_truth(parts: list[str]) -> None:
-    with pytest.raises(SettingsError, match="says no truth; give reviewers' labels with --reviews"):
+    with pytest.raises(SettingsError, match="without labels; provide reviewers' labels with --reviews"):
         read(parts, None, VALUES)
 
 
@@ -140,7 +140,7 @@ def test_labels_that_say_no_class_or_fit_no_image_are_counted(parts: list[str]) 
     }
 
 
-def test_an_image_that_two_models_judged_is_one_sample(parts: list[str]) -> None:
+def test_an_image_that_two_models_evaluated_is_one_sample(parts: list[str]) -> None:
     other = Path(parts[0]).parent.parent / "model=5678/part-a.parquet"
     other.parent.mkdir()
     other.write_bytes(Path(parts[0]).read_bytes())
@@ -170,9 +170,9 @@ def test_a_name_that_stands_for_several_images_is_refused(parts: list[str]) -> N
     row = again | {"last": True, "scanned_at": datetime(2026, 1, 1, tzinfo=UTC)}
     more = Path(parts[0]).with_name("part-c.parquet")
     pq.write_table(pa.Table.from_pylist([row], VERDICT), more)
-    with pytest.raises(SettingsError, match="the uri '/s.tar' stands for several images .* unit and index"):
+    with pytest.raises(SettingsError, match="the uri '/s.tar' identifies several images .* unit and index"):
         read([*parts, str(more)], reviews(parts, "uri,label", "/s.tar,fake"), VALUES)
-    with pytest.raises(SettingsError, match="the key 'a.jpg' stands for several"):
+    with pytest.raises(SettingsError, match="the key 'a.jpg' identifies several"):
         read([*parts, str(more)], reviews(parts, "key,label", "a.jpg,real"), VALUES)
     said = reviews(parts, "unit,index,label", "u,4,fake")
     assert read([*parts, str(more)], said, VALUES)[1] == [Sample("/s.tar", 1, "reviewed", offset=9999, length=9)]

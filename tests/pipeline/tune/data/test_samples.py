@@ -77,7 +77,7 @@ def test_manifests_are_read_one_after_the_other_each_from_its_own_folder(manifes
     assert samples[-1] == Sample(str(tmp_path / "a.png"), 0, "phones", part="photo", content="photo")
 
 
-def test_a_source_is_judged_by_its_generators_and_held_out_whole(manifest: Path) -> None:
+def test_a_source_is_split_by_generator_and_held_out_as_a_whole(manifest: Path) -> None:
     samples = read_manifest(manifest, split=["painter"])
     told = {(sample.source, sample.collection) for sample in samples if sample.label}
     assert told == {("dreamer", "dreamer"), ("painter-0", "painter"), ("painter-1", "painter")}
@@ -133,7 +133,7 @@ def test_a_table_that_was_written_before_is_read_with_what_it_has(manifest: Path
 
 
 def test_no_manifest_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="is no file"):
+    with pytest.raises(SettingsError, match="is not a file"):
         read_manifest(tmp_path / "none.csv")
 
 

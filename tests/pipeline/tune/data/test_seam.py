@@ -54,7 +54,7 @@ def test_odd_shapes_are_answered(shape: tuple[int, int, int]) -> None:
     assert not has_seam(np.zeros(shape, np.uint8))
 
 
-def test_known_grids_are_told_from_photographs(shared: Path) -> None:
+def test_known_grids_are_distinguished_from_photographs(shared: Path) -> None:
     samples = read_manifest(shared / "data/manifest.csv")
     shares = {
         source: np.mean([has_seam(load(s).numpy()) for s in [s for s in samples if s.source == source][:12]])

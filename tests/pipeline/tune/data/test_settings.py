@@ -3,8 +3,8 @@
 import pytest
 
 from mole.errors import SettingsError
-from pipeline.tune.data.reading import Reading
 from pipeline.tune.data.reconstruction import ReconstructSettings
+from pipeline.tune.data.source_options import SourceOptions
 
 
 def given(*flags: str) -> ReconstructSettings:
@@ -12,14 +12,14 @@ def given(*flags: str) -> ReconstructSettings:
     return ReconstructSettings.from_command_line(["--samples", "a", "--output", "b", *flags])
 
 
-def test_what_is_said_of_sources_travels_as_one_reading() -> None:
+def test_settings_of_sources_become_source_options() -> None:
     flags = ["--grids", "sheet", "--seams", "gallery,album", "--split-sources", "zoo", "--edges", '{"album": 0.06}']
-    wanted = Reading(grids=("sheet",), seams=("gallery", "album"), split=("zoo",), edges={"album": 0.06})
-    assert given(*flags).reading == wanted
+    wanted = SourceOptions(grids=("sheet",), seams=("gallery", "album"), split=("zoo",), edges={"album": 0.06})
+    assert given(*flags).source_options == wanted
 
 
-def test_nothing_said_reads_whole_pictures() -> None:
-    assert given().reading == Reading()
+def test_without_settings_pictures_are_read_whole() -> None:
+    assert given().source_options == SourceOptions()
 
 
 @pytest.mark.parametrize("edges", ['{"album": 0.5}', '{"album": -0.1}', "album"])

@@ -1,4 +1,4 @@
-"""Laws of the survey: one row a sample, whatever its file is."""
+"""Laws of the survey: one row per sample, whatever its file is."""
 
 import io
 from pathlib import Path
@@ -10,13 +10,13 @@ from PIL import Image
 
 from pipeline.tune.data.samples import Sample, to_table
 from pipeline.tune.data.split import NEAR_BITS
-from pipeline.tune.data.survey import SURVEY, look, perceptual_hash, survey
+from pipeline.tune.data.survey import SURVEY, perceptual_hash, survey, survey_rows
 from tests.pictures import faulty, picture, write_shard
 
 
 def looked_at(*samples: Sample) -> list[dict[str, object]]:
     """Look at samples in this process."""
-    table = look(to_table(samples).append_column("place", pa.array(range(len(samples)), pa.int64())))
+    table = survey_rows(to_table(samples).append_column("place", pa.array(range(len(samples)), pa.int64())))
     assert table.schema == SURVEY
     rows: list[dict[str, object]] = table.to_pylist()
     return rows

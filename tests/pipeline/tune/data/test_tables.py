@@ -9,8 +9,8 @@ import pytest
 
 from mole.errors import SettingsError, StorageError
 from pipeline.tune.data.labels import VALUES
-from pipeline.tune.data.reading import Reading
 from pipeline.tune.data.samples import Sample, read_manifest
+from pipeline.tune.data.source_options import SourceOptions
 from pipeline.tune.data.tables import read
 
 
@@ -31,7 +31,7 @@ def test_paths_lie_beside_the_table_and_urls_where_they_say(tmp_path: Path) -> N
 
 def test_source_goes_before_generator_and_a_split_source_is_its_generators(tmp_path: Path) -> None:
     url = table(tmp_path, "path,label,generator,source", "a,fake,flux,web", "b,fake,sdxl,pages", "c,real,photo,pages")
-    sources = [sample.source for sample in read(url, VALUES, reading=Reading(split=["pages"]))[1]]
+    sources = [sample.source for sample in read(url, VALUES, options=SourceOptions(split=["pages"]))[1]]
     assert sources == ["web", "sdxl", "photo"]
 
 
@@ -71,7 +71,7 @@ def test_a_text_that_looks_like_a_number_stays_a_text(tmp_path: Path) -> None:
 
 def test_a_manifest_reads_as_it_always_did(shared: Path) -> None:
     manifest, grids, split = shared / "data/manifest.csv", ["supagruen-cheatsheet"], ["dcsan-imagen"]
-    listed = read(str(manifest), VALUES, reading=Reading(grids=grids, split=split))[1]
+    listed = read(str(manifest), VALUES, options=SourceOptions(grids=grids, split=split))[1]
     assert listed == read_manifest(manifest, grids=grids, split=split)
 
 

@@ -13,7 +13,7 @@ from mole.errors import ModelError
 from pipeline.tune.data import upsampling
 from pipeline.tune.data.pixels import scaled
 from pipeline.tune.data.samples import Sample, load
-from pipeline.tune.data.upsampling import MODELS, NETS, Net, Resampled, open_upsampler
+from pipeline.tune.data.upsampling import MODELS, NETS, NcnnUpsampler, PillowResampler, open_upsampler
 
 NCNN = pytest.mark.skipif(find_spec("ncnn") is None, reason="ncnn is not installed")
 PUBLISHED = pytest.mark.skipif(
@@ -47,19 +47,21 @@ def net(folder: Path, *, channels: int = 3) -> Path:
 
 
 def test_filters_bring_a_photograph_back_nearly_and_always_alike(photo: Tensor) -> None:
-    again_3HW = Resampled().reconstruct(photo, largest=256)
+    again_3HW = PillowResampler().reconstruct(photo, largest=256)
     assert (again_3HW.shape, again_3HW.dtype) == ((3, 96, 128), torch.uint8)
     assert 15 < likeness(again_3HW, photo[:, :96, :128]) < 45
-    assert torch.equal(again_3HW, Resampled().reconstruct(photo, largest=256))
+    assert torch.equal(again_3HW, PillowResampler().reconstruct(photo, largest=256))
 
 
 def test_pictures_draw_different_filters(photo: Tensor) -> None:
-    told = [likeness(Resampled().reconstruct(photo + at, largest=256), (photo + at)[:, :96, :128]) for at in range(6)]
+    told = [
+        likeness(PillowResampler().reconstruct(photo + at, largest=256), (photo + at)[:, :96, :128]) for at in range(6)
+    ]
     assert max(told) - min(told) > 1
 
 
 def test_a_large_one_is_made_smaller_first(photo: Tensor) -> None:
-    assert Resampled().reconstruct(photo, largest=64).shape == (3, 64, 80)
+    assert PillowResampler().reconstruct(photo, largest=64).shape == (3, 64, 80)
 
 
 @NCNN
@@ -83,13 +85,13 @@ def test_a_net_is_read_and_run_and_its_size_taken_back(photo: Tensor, tmp_path: 
 
 @NCNN
 def test_a_net_that_makes_no_picture_is_refused(photo: Tensor, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"'own' gives \(5, .* where a picture of 3 channels is wanted"):
-        Net(net(tmp_path, channels=5)).reconstruct(photo, largest=64)
+    with pytest.raises(ModelError, match=r"'own' must give a picture of 3 channels, got shape \(5, "):
+        NcnnUpsampler(net(tmp_path, channels=5)).reconstruct(photo, largest=64)
 
 
 @NCNN
 def test_files_that_are_no_net_are_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"gone.param' is no ncnn .param file with its .bin"):
+    with pytest.raises(ModelError, match=r"gone.param' must be an ncnn .param file with its .bin"):
         open_upsampler(str(tmp_path / "gone.param"))
     (tmp_path / "bad.param").write_text("hello\n")
     (tmp_path / "bad.bin").write_bytes(b"")

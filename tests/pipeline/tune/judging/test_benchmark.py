@@ -1,4 +1,4 @@
-"""Laws of what one command measures; the command itself is run in tests/jobs/test_evaluate.py."""
+"""Laws of the flow of evaluate; the command itself is run in tests/jobs/test_evaluate.py."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from mole.errors import SettingsError, StorageError
 from pipeline.storage import storage
-from pipeline.tune.judging.benchmark import EvaluateSettings, figures_of, read, write
+from pipeline.tune.judging.benchmark import EvaluateSettings, json_beside, list_evaluated_samples, write
 from pipeline.tune.judging.evaluation import Evaluation
 from tests.judged import judge_here, labelled
 
@@ -33,17 +33,17 @@ def test_a_flag_that_cannot_be_met_is_refused_before_anything_is_read(flags: lis
         EvaluateSettings.from_command_line(["--samples", "nowhere", *flags])
 
 
-def test_the_layout_is_told_and_each_source_capped(manifest: Path) -> None:
+def test_the_layout_is_logged_and_each_source_capped(manifest: Path) -> None:
     told: list[str] = []
     settings = EvaluateSettings.from_command_line(["--samples", str(manifest), "--most", "2"])
-    assert len(read(settings, told.append)) == 8
+    assert len(list_evaluated_samples(settings, told.append)) == 8
     assert "12 real, 12 fake" in told[0]
 
 
 def test_the_figures_lie_beside_the_report(tiny: Path, tmp_path: Path) -> None:
     judged = judge_here(labelled(tmp_path), tiny)
     write(judged, "memory://reports/one.html")
-    assert figures_of("memory://reports/one.html") == "memory://reports/one.json"
+    assert json_beside("memory://reports/one.html") == "memory://reports/one.json"
     back = Evaluation.model_validate_json(storage.read("memory://reports/one.json"))
     assert back == judged.evaluation
     assert storage.read("memory://reports/one.html").startswith(b"<!doctype html>")

@@ -1,4 +1,4 @@
-"""Laws of thresholds from one's own images; the command itself is run in tests/jobs/test_calibrate.py."""
+"""Laws of thresholds from one's own images; the command is run in tests/jobs/test_calibrate.py."""
 
 from pathlib import Path
 
@@ -13,12 +13,12 @@ from pipeline.registry import Registry
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.judging.calibrate import (
     CalibrateSettings,
-    Measured,
-    begun_from,
-    demand_enough,
+    ScoredReals,
+    check_image_count,
     provenance,
     thresholds,
-    written,
+    version_to_calibrate,
+    write_version,
 )
 from pipeline.tune.judging.origin import origin_at
 from tests.tiny import tiny_checkpoint
@@ -42,15 +42,17 @@ def test_the_threshold_shows_the_wanted_rate_and_probabilities_stay(tmp_path: Pa
 
 
 def test_too_few_images_are_refused_with_the_number_and_the_rate_that_they_would_show(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="at least 299 real images to be shown at 95 %, got 36;.*0.08 or more"):
-        demand_enough(36, asked(tmp_path))
-    demand_enough(299, asked(tmp_path))
+    with pytest.raises(
+        SettingsError, match="at least 299 real images to be shown at 95 % confidence, got 36;.*0.08 or more"
+    ):
+        check_image_count(36, asked(tmp_path))
+    check_image_count(299, asked(tmp_path))
 
 
 def test_the_new_version_has_the_old_weights_to_the_bit_and_another_digest(tiny: Path, tmp_path: Path) -> None:
     old = describe(tiny)
     read = old.calibration.model_copy(update={"generated_above": 4.0, "collection": "own photographs"})
-    made = written(tmp_path / "made", old, read, {"parent": old.digest})
+    made = write_version(tmp_path / "made", old, read, {"parent": old.digest})
     assert (made / ADAPTERS).read_bytes() == (tiny / ADAPTERS).read_bytes()
     new = describe(made)
     assert new.digest != old.digest and new.calibration == read
@@ -63,7 +65,7 @@ def test_the_provenance_says_what_was_calibrated_on_and_drops_what_held_at_other
     told = config.model_copy(update={"provenance": {"recipe": {"seed": 1}, "measured": {"share": 0.5}}})
     (folder / "config.json").write_text(told.model_dump_json())
     origin = origin_at(str(folder))
-    found = Measured([Sample("a.jpg", 0, "own")], ["aa"], np.zeros(1, np.float32))
+    found = ScoredReals([Sample("a.jpg", 0, "own")], ["aa"], np.zeros(1, np.float32))
     said = provenance(origin, found, asked(tmp_path))
     assert said["parent"] == origin.digest and said["recipe"] == {"seed": 1} and "measured" not in said
     assert said["calibrated"]["collection"] == "own photographs" and said["calibrated"]["images"] == 1
@@ -71,9 +73,9 @@ def test_the_provenance_says_what_was_calibrated_on_and_drops_what_held_at_other
 
 def test_what_is_promoted_is_calibrated_and_the_shipped_detector_where_nothing_is(tmp_path: Path) -> None:
     place = Registry(str(tmp_path / "models"))
-    assert begun_from(asked(tmp_path / "models"), place).model == "embedded"
+    assert version_to_calibrate(asked(tmp_path / "models"), place).model == "embedded"
     digest = place.add(tiny_checkpoint(tmp_path / "tiny"), {})
     place.promote(digest, "first", replacing=None)
-    assert begun_from(asked(tmp_path / "models"), place).digest == digest
+    assert version_to_calibrate(asked(tmp_path / "models"), place).digest == digest
     with pytest.raises(ModelError):
-        begun_from(asked(tmp_path / "models", model=str(tmp_path)), place)
+        version_to_calibrate(asked(tmp_path / "models", model=str(tmp_path)), place)

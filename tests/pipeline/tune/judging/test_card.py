@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.tune.judging.card import card
-from pipeline.tune.judging.ladder import Cost, Ladder, climb
+from pipeline.tune.judging.comparison import Cost, MethodComparison, compare_methods
 from tests.heldout import PARTS, heldout
 
 COST = Cost(parameters=231_169, blocks=8, milliseconds=41.6, training_seconds=3600)
@@ -13,25 +13,25 @@ COSTS = {"linear": Cost(parameters=513, blocks=8), "mole": COST}
 
 
 @pytest.fixture(scope="module")
-def ladder() -> Ladder:
+def ladder() -> MethodComparison:
     odd = [replace(part, mean=1) if part.source == "web" else part for part in PARTS]
-    return climb(heldout(*odd, methods={"linear": 0.0, "mole": 1.0}), COSTS, measured="2026-11-26, two cores")
+    return compare_methods(heldout(*odd, methods={"linear": 0.0, "mole": 1.0}), COSTS, measured="2026-11-26, two cores")
 
 
-def test_the_worst_stand_in_the_first_line_by_name(ladder: Ladder) -> None:
+def test_the_first_line_names_the_worst(ladder: MethodComparison) -> None:
     first = card(ladder, "mole").splitlines()[0]
     assert first.index("poor 0.") < first.index("Real images") < first.index("web ") and "(60 images)" in first
-    assert "collections lie above 2 %." in first
+    assert "collections are above 2 %." in first
 
 
-def test_every_table_has_as_many_cells_in_each_line(ladder: Ladder) -> None:
+def test_every_table_has_as_many_cells_in_each_line(ladder: MethodComparison) -> None:
     tables = [part.splitlines() for part in card(ladder, "mole").split("\n\n") if part.startswith("| ")]
     assert len(tables) == 7
     for lines in tables:
         assert len(lines) > 2 and len({line.replace("\\|", "").count("|") for line in lines}) == 1
 
 
-def test_every_method_generator_collection_and_delivery_is_told(ladder: Ladder) -> None:
+def test_every_method_generator_collection_and_perturbation_is_reported(ladder: MethodComparison) -> None:
     told, unseen = card(ladder, "mole"), ladder.methods["mole"]
     names = [one.generator for one in unseen.areas] + [one.collection for one in unseen.collections]
     assert all(f"| {name} |" in told for name in [*names, "linear", "**mole** (shipped)", "jpeg-30"])
@@ -41,14 +41,14 @@ def test_every_method_generator_collection_and_delivery_is_told(ladder: Ladder) 
     assert "Time: 2026-11-26, two cores." in told and "(1) gan, phones;" in told
 
 
-def test_thresholds_are_told_with_the_rule_and_what_it_does_not_promise(ladder: Ladder) -> None:
+def test_thresholds_are_reported_with_their_rule_and_its_limits(ladder: MethodComparison) -> None:
     told, unseen = card(ladder, "mole"), ladder.methods["mole"]
     assert f"`generated_above` {unseen.calibration.generated_above:.3f}" in told
-    assert "none below 1 in 6 can be given" in told and "no share reaches it" in told
+    assert "no bound below 1 in 6 can be given" in told and "no share reaches it" in told
 
 
-def test_what_is_not_there_is_told_as_nothing() -> None:
+def test_missing_metrics_are_reported_as_such() -> None:
     bare = [replace(part, content="", images=min(part.images, 8)) for part in PARTS if not part.artefact]
-    told = card(climb(heldout(*bare, deliveries={"shipped": 0.0}), {"mole": COST}), "mole")
-    assert told.count("Nothing of this kind was among the images.") == 3
-    assert "never saw (shipped)" in told and "nan" not in told
+    told = card(compare_methods(heldout(*bare, deliveries={"shipped": 0.0}), {"mole": COST}), "mole")
+    assert told.count("There were no such images.") == 3
+    assert "held-out collections (shipped)" in told and "nan" not in told

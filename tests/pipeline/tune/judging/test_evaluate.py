@@ -8,10 +8,17 @@ import pyarrow as pa
 import pytest
 
 from mole.errors import SettingsError
-from pipeline.tune.data.manifest import MANIFEST, Taught, extended
+from pipeline.tune.data.manifest import MANIFEST, TrainingImages, with_samples
 from pipeline.tune.data.samples import Sample, digest_of
 from pipeline.tune.data.split import TRAIN
-from pipeline.tune.judging.evaluate import Manner, demand_both, evaluate, judge, seen, spread
+from pipeline.tune.judging.evaluate import (
+    EvaluateOptions,
+    check_both_classes,
+    evaluate,
+    evaluate_with_scores,
+    expand_grid,
+    seen_mask,
+)
 from pipeline.tune.judging.robustness import GRID
 from pipeline.tune.judging.scoring import Runner
 from tests.judged import DELIVERIES, judge_here, labelled
@@ -23,31 +30,31 @@ def test_ray_gives_what_the_steps_give_sample_by_sample_and_what_is_left_out_is_
 ) -> None:
     told: list[str] = []
     samples = labelled(tmp_path, each=3)
-    how = Manner(runner=Runner(device="cpu", batch_size=4))
-    found = judge(samples, str(tiny), DELIVERIES, told.append, how)
+    how = EvaluateOptions(runner=Runner(device="cpu", batch_size=4))
+    found = evaluate_with_scores(samples, str(tiny), DELIVERIES, told.append, how)
     here = judge_here(samples, tiny)
     for column in ("place", "delivery", "status"):
         assert found.scored[column].to_pylist() == here.scored[column].to_pylist()
     one, other = (judged.scored["logit"].to_numpy(zero_copy_only=False) for judged in (found, here))
     assert np.allclose(one, other, atol=0.3, equal_nan=True)
     assert found.evaluation.excluded == here.evaluation.excluded == {"missing": 1, "truncated": 1}
-    one, other = (judged.evaluation.figures("progan", "aligned").auroc for judged in (found, here))
+    one, other = (judged.evaluation.metrics("progan", "aligned").auroc for judged in (found, here))
     assert one == pytest.approx(other, abs=0.15)
     assert any("1 of 17 images are truncated" in line for line in told)
 
 
 def test_as_shipped_comes_first_and_a_grid_is_written_out_once() -> None:
-    assert spread(("aligned", "aligned")) == ("shipped", "aligned")
-    assert spread(("grid", "jpeg-50")) == ("shipped", *GRID)
+    assert expand_grid(("aligned", "aligned")) == ("shipped", "aligned")
+    assert expand_grid(("grid", "jpeg-50")) == ("shipped", *GRID)
 
 
 def lists(model: Path, samples: list[Sample], split: str) -> None:
     """Say in a model's folder which images it was made of."""
     digests = [digest_of(Path(sample.uri).read_bytes(), None) for sample in samples]
-    (model / MANIFEST).write_bytes(extended(model, samples, digests, split))
+    (model / MANIFEST).write_bytes(with_samples(model, samples, digests, split))
 
 
-def test_what_taught_a_version_is_left_out_and_with_seen_stands_apart(local_ray: None, tmp_path: Path) -> None:
+def test_training_images_are_left_out_and_with_seen_reported_separately(local_ray: None, tmp_path: Path) -> None:
     model = tiny_checkpoint(tmp_path / "model")
     samples = labelled(tmp_path, each=4)[:20]
     moved = tmp_path / "copy.jpg"
@@ -55,36 +62,36 @@ def test_what_taught_a_version_is_left_out_and_with_seen_stands_apart(local_ray:
     lists(model, [samples[place] for place in (0, 1, 8, 12)], TRAIN)
     given = [*samples[:1], replace(samples[1], uri=str(moved)), *samples[2:]]  # one of them lies elsewhere now
     told: list[str] = []
-    how = Manner(runner=Runner(device="cpu", batch_size=4))
-    unseen = judge(given, str(model), ("shipped",), told.append, how).evaluation
+    how = EvaluateOptions(runner=Runner(device="cpu", batch_size=4))
+    unseen = evaluate_with_scores(given, str(model), ("shipped",), told.append, how).evaluation
     assert (unseen.which, unseen.samples, unseen.left_out, unseen.taught, unseen.apart) == ("unseen", 16, 4, 0, None)
-    assert any(line.startswith("4 images taught this version") for line in told)
-    both = judge(given, str(model), ("shipped",), told.append, replace(how, seen=True)).evaluation
+    assert any(line.startswith("left out 4 images that this version was trained") for line in told)
+    both = evaluate_with_scores(given, str(model), ("shipped",), told.append, replace(how, seen=True)).evaluation
     counts = [[(row.generator, row.fakes, row.reals) for row in found.rows] for found in (both, unseen)]
     assert counts[0] == counts[1] == [("painter", 3, 10), ("progan", 3, 4)] and both.left_out == 0
     assert both.apart is not None and (both.apart.which, both.apart.samples, both.apart.taught) == ("seen", 4, 4)
 
 
-def test_a_copy_elsewhere_is_known_by_its_content_in_any_delivery() -> None:
+def test_a_copy_elsewhere_is_known_by_its_content_in_any_perturbation() -> None:
     samples = [Sample("a", 0, "s"), Sample("b", 0, "s"), Sample("c", 1, "s")]
     scored = pa.table({"digest": ["x", "x", "y", "y", None, None]})
-    known = Taught(places=frozenset([("a", None, None)]), digests=frozenset(["y"]))
-    assert seen(samples, scored, known, 2).tolist() == [True, True, False]
+    known = TrainingImages(places=frozenset([("a", None, None)]), digests=frozenset(["y"]))
+    assert seen_mask(samples, scored, known, 2).tolist() == [True, True, False]
 
 
 def test_nothing_left_that_a_version_never_saw_is_refused_and_says_how_to_see_the_rest(tmp_path: Path) -> None:
     model = tiny_checkpoint(tmp_path / "model")
     samples = labelled(tmp_path, each=1)[:5]
     lists(model, samples, TRAIN)
-    with pytest.raises(SettingsError, match="5 that taught it are left out.*--seen"):
-        judge(samples, str(model), ("shipped",), list[str]().append)
+    with pytest.raises(SettingsError, match="5 training images were left out.*--seen"):
+        evaluate_with_scores(samples, str(model), ("shipped",), list[str]().append)
 
 
 @pytest.mark.parametrize("label", [0, 1])
 def test_one_class_alone_is_refused(tmp_path: Path, label: int) -> None:
     only = [sample for sample in labelled(tmp_path, each=1) if sample.label == label]
     with pytest.raises(SettingsError, match="both classes"):
-        demand_both(only)
+        check_both_classes(only)
 
 
 def test_a_model_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from mole.config import describe
 from mole.errors import SettingsError
-from pipeline.tune.judging.evaluate import Judged
+from pipeline.tune.judging.evaluate import ScoredEvaluation
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.logits import OVERALL
 from pipeline.tune.judging.thresholds import UNNAMED
@@ -17,68 +17,68 @@ from tests.tiny import tiny_checkpoint
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
+def judged(tmp_path_factory: pytest.TempPathFactory) -> ScoredEvaluation:
     """A tiny detector's judgement."""
     folder = tmp_path_factory.mktemp("judged")
     return judge_here(labelled(folder), tiny_checkpoint(folder / "model"))
 
 
-def test_every_generator_is_judged_in_every_delivery_and_all_of_them_together(judged: Judged) -> None:
+def test_every_generator_is_evaluated_under_every_perturbation_and_all_together(judged: ScoredEvaluation) -> None:
     found = judged.evaluation
     assert found.generators == ("painter", "progan")
     assert len(found.rows) == 2 * len(DELIVERIES) and len(found.overall) == len(DELIVERIES)
-    assert found.figures("progan", "aligned").reals == 6
-    assert found.figures("painter", "aligned").reals == 18
-    assert found.figures(OVERALL, "shipped").fakes == 12
+    assert found.metrics("progan", "aligned").reals == 6
+    assert found.metrics("painter", "aligned").reals == 18
+    assert found.metrics(OVERALL, "shipped").fakes == 12
 
 
-def test_what_could_not_be_read_is_counted_and_no_sample_is_lost(judged: Judged) -> None:
+def test_what_could_not_be_read_is_counted_and_no_sample_is_lost(judged: ScoredEvaluation) -> None:
     found = judged.evaluation
     assert found.excluded == {"missing": 1, "truncated": 1}
-    counted = found.figures(OVERALL, "shipped")
+    counted = found.metrics(OVERALL, "shipped")
     assert counted.reals + counted.fakes + sum(found.excluded.values()) == found.samples
 
 
-def test_mean_and_minimum_run_over_the_generators_and_not_over_the_images(judged: Judged) -> None:
+def test_mean_and_minimum_run_over_the_generators_and_not_over_the_images(judged: ScoredEvaluation) -> None:
     found = judged.evaluation
-    areas = [found.figures(name, "shipped").auroc for name in found.generators]
+    areas = [found.metrics(name, "shipped").auroc for name in found.generators]
     assert found.mean("auroc", "shipped") == pytest.approx(np.mean(areas))
     assert found.minimum("auroc", "shipped") == min(areas)
 
 
-def test_the_evaluation_names_the_model_it_judged(judged: Judged) -> None:
+def test_the_evaluation_names_its_model(judged: ScoredEvaluation) -> None:
     model = describe(Path(judged.evaluation.model))
     assert (judged.evaluation.digest, judged.evaluation.view) == (model.digest, model.preprocess.fingerprint)
 
 
-def test_an_evaluation_comes_back_from_json_as_it_was(judged: Judged) -> None:
+def test_an_evaluation_comes_back_from_json_as_it_was(judged: ScoredEvaluation) -> None:
     assert Evaluation.model_validate_json(judged.evaluation.model_dump_json()) == judged.evaluation
 
 
-def test_the_weights_of_each_sources_experts_sum_to_one(judged: Judged) -> None:
+def test_the_weights_of_each_sources_experts_sum_to_one(judged: ScoredEvaluation) -> None:
     routing = judged.evaluation.routing
     assert set(routing) == {"photos", "holiday", "painter", "progan"}
     assert all(sum(weights) == pytest.approx(1, abs=1e-3) for weights in routing.values())
 
 
 @pytest.mark.parametrize(("generator", "delivery"), [("nobody", "shipped"), ("painter", "sepia")])
-def test_what_was_not_judged_is_asked_for_in_vain(judged: Judged, generator: str, delivery: str) -> None:
+def test_metrics_that_do_not_exist_are_refused(judged: ScoredEvaluation, generator: str, delivery: str) -> None:
     with pytest.raises(SettingsError, match=delivery):
-        judged.evaluation.figures(generator, delivery)
+        judged.evaluation.metrics(generator, delivery)
 
 
-def test_a_mean_over_a_delivery_that_was_not_judged_is_refused(judged: Judged) -> None:
+def test_a_mean_over_a_perturbation_that_was_not_evaluated_is_refused(judged: ScoredEvaluation) -> None:
     with pytest.raises(SettingsError, match="sepia"):
         judged.evaluation.mean("auroc", "sepia")
 
 
-def test_a_generator_of_which_nothing_could_be_read_is_told_and_not_judged(judged: Judged, tmp_path: Path) -> None:
+def test_an_unreadable_generator_is_listed_and_not_evaluated(judged: ScoredEvaluation, tmp_path: Path) -> None:
     samples = [*judged.samples[:18], replace(judged.samples[0], uri=str(tmp_path / "none.jpg"), label=1, source="lost")]
     found = judge_here(samples, Path(judged.evaluation.model), ("shipped",)).evaluation
     assert found.unjudged == ("lost",) and found.generators == ("painter",)
 
 
-def test_a_reconstruction_counts_in_no_mean_over_generators(judged: Judged) -> None:
+def test_a_reconstruction_counts_in_no_mean_over_generators(judged: ScoredEvaluation) -> None:
     found = judged.evaluation
     marked = tuple(
         row.model_copy(
@@ -90,11 +90,11 @@ def test_a_reconstruction_counts_in_no_mean_over_generators(judged: Judged) -> N
     assert (told.mean("auroc", "shipped"), told.minimum("auroc", "shipped")) == (0.9, 0.9)
 
 
-def test_figures_have_a_date_and_say_what_the_thresholds_are_from(judged: Judged) -> None:
+def test_an_evaluation_has_a_date_and_the_collection_of_the_thresholds(judged: ScoredEvaluation) -> None:
     assert judged.evaluation.made is not None and judged.evaluation.made.tzinfo is not None
     assert judged.evaluation.collection == UNNAMED  # the tiny detector's are nobody's
 
 
-def test_figures_of_before_there_were_seen_and_unseen_ones_are_read(judged: Judged) -> None:
+def test_older_evaluations_without_seen_images_can_be_read(judged: ScoredEvaluation) -> None:
     old = judged.evaluation.model_dump(mode="json", exclude={"made", "which", "left_out", "teachers", "parts", "apart"})
     assert Evaluation.model_validate(old).which == "unknown"

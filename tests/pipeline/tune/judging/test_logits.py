@@ -1,4 +1,4 @@
-"""Laws of which images a generator is judged by."""
+"""Laws of which images a generator is compared with."""
 
 import numpy as np
 import pyarrow as pa
@@ -29,17 +29,17 @@ def table() -> Logits:
     )
 
 
-def test_a_generator_with_reals_of_its_own_is_judged_by_those_alone(table: Logits) -> None:
+def test_a_generator_with_reals_of_its_own_is_evaluated_by_those_alone(table: Logits) -> None:
     reals, fakes = table.against("progan", "shipped")
     assert (reals.tolist(), fakes.tolist()) == ([3.0], [2.0])
 
 
-def test_a_generator_that_borrows_reals_is_judged_by_those(table: Logits) -> None:
+def test_a_generator_that_borrows_reals_is_evaluated_by_those(table: Logits) -> None:
     reals, fakes = table.against("dalle", "shipped")
     assert (reals.tolist(), fakes.tolist()) == ([5.0], [4.0])
 
 
-def test_a_generator_without_reals_is_judged_by_all(table: Logits) -> None:
+def test_a_generator_without_reals_is_evaluated_by_all(table: Logits) -> None:
     reals, fakes = table.against("painter", "shipped")
     assert (reals.tolist(), fakes.tolist()) == ([0.0, 3.0, 5.0], [1.0])
 
@@ -55,7 +55,7 @@ def test_sources_are_told_apart_by_class(table: Logits) -> None:
     assert table.reals("photos", "jpeg-30").tolist() == []
 
 
-def test_a_table_of_scores_is_spread_by_place_and_delivery() -> None:
+def test_scores_are_read_by_sample_and_perturbation() -> None:
     scored = pa.table({"logit": pa.array([0.0, 10.0, 1.0, None], pa.float32())})
     spread = Logits.of(SAMPLES[:2], scored, ("shipped", "jpeg-30"))
     assert spread.logits["shipped"].tolist() == [0.0, 1.0]
@@ -76,7 +76,7 @@ def spread(samples: list[Sample]) -> Logits:
     return Logits.of(samples, pa.table({"logit": pa.array(range(len(samples)), pa.float32())}), ("shipped",))
 
 
-def test_reconstructions_are_judged_against_their_own_photographs_and_are_no_generator_among_all() -> None:
+def test_reconstructions_are_compared_with_their_own_photographs_and_left_out_of_all_generators() -> None:
     table = spread(PAIRED)
     assert set(table.pairs) == {"autoencoder"}
     reals, fakes = table.against("autoencoder", "shipped")

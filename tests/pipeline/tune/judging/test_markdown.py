@@ -1,4 +1,4 @@
-"""Laws of what documents are written with."""
+"""Laws of the Markdown helpers."""
 
 from mole.measuring.metrics import Rate
 from pipeline.tune.judging.markdown import counts, percent, rate, span, table
@@ -6,7 +6,7 @@ from pipeline.tune.judging.markdown import counts, percent, rate, span, table
 SEVEN = Rate(7, 1247, 7 / 1247, 0.0022, 0.0115)
 
 
-def test_a_share_is_told_with_its_interval_and_its_counts() -> None:
+def test_a_share_has_its_interval_and_its_counts() -> None:
     assert rate(SEVEN) == "0.6 % (0.2–1.1; 7 of 1,247)" and counts(SEVEN) == "7 of 1,247"
 
 

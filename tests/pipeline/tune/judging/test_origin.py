@@ -1,4 +1,4 @@
-"""Laws of where a version began."""
+"""Laws of the origin of a version."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Laws of the named deliveries."""
+"""Laws of the named perturbations."""
 
 import numpy as np
 import pytest
@@ -12,14 +12,14 @@ PICTURE = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 90, 120
 
 
 @pytest.mark.parametrize("name", ["shipped", "aligned", "native", *GRID])
-def test_a_delivery_is_the_same_each_time_and_leaves_its_input_alone(name: str) -> None:
+def test_a_perturbation_is_the_same_each_time_and_leaves_its_input_alone(name: str) -> None:
     before = PICTURE.clone()
     once, again = perturbation(name)(PICTURE, 7), perturbation(name)(PICTURE, 7)
     assert once.dtype == torch.uint8 and once.shape[0] == 3
     assert torch.equal(once, again) and torch.equal(PICTURE, before)
 
 
-def test_shipped_changes_nothing_and_every_other_delivery_something() -> None:
+def test_shipped_changes_nothing_and_every_other_perturbation_something() -> None:
     assert torch.equal(perturbation("shipped")(PICTURE, 0), PICTURE)
     for name in ("aligned", "native", *GRID):
         changed = perturbation(name)(PICTURE, 0)
@@ -64,6 +64,6 @@ def test_noise_has_the_deviation_that_its_name_says() -> None:
         ("blur-x", "'x'"),
     ],
 )
-def test_an_unknown_delivery_is_refused_with_what_is_known(name: str, told: str) -> None:
+def test_an_unknown_perturbation_is_refused_with_what_is_known(name: str, told: str) -> None:
     with pytest.raises(SettingsError, match=told):
         perturbation(name)

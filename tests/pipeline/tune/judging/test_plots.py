@@ -43,7 +43,7 @@ def test_a_histogram_counts_its_images_and_shows_both_thresholds() -> None:
     assert "real (500)" in told and "generated (90)" in told and "generated above" in told
 
 
-def test_a_reliability_diagram_names_its_deliveries() -> None:
+def test_a_reliability_diagram_names_its_perturbations() -> None:
     curve = reliability(DRAW.random(50), np.repeat([0, 1], 25))
     assert "aligned" in words(plots.calibration({"shipped": curve, "aligned": curve}))
 

@@ -1,4 +1,4 @@
-"""Laws of what a promotion judges on; the whole flow is walked in tests/jobs/test_walkthrough.py."""
+"""Laws of the images of a promotion; the whole flow is run in tests/jobs/test_walkthrough.py."""
 
 import io
 from pathlib import Path
@@ -15,14 +15,14 @@ from pipeline.tune.data.collection import TEST
 from pipeline.tune.data.manifest import MANIFEST
 from pipeline.tune.data.samples import Sample, to_table
 from pipeline.tune.data.split import TRAIN
-from pipeline.tune.judging.calibrate import written
+from pipeline.tune.judging.calibrate import write_version
 from pipeline.tune.judging.promote import (
     PromoteSettings,
-    opponent,
+    comparison_target,
     promote,
+    roll_back,
     same_weights,
-    take_back,
-    untouched,
+    unseen_samples,
     version_of,
 )
 from tests.tiny import tiny_checkpoint
@@ -53,17 +53,19 @@ def here(url: str) -> Description:
     return describe(registry.locate(url))
 
 
-def test_both_are_judged_on_test_images_of_either_that_neither_learned_from(place: tuple[Registry, str, str]) -> None:
+def test_both_are_evaluated_on_test_images_of_either_that_neither_was_trained_on(
+    place: tuple[Registry, str, str],
+) -> None:
     models, old, new = place
     both = [here(models.version(digest)) for digest in (new, old)]
-    assert sorted(sample.uri for sample in untouched(both)) == ["a.jpg", "d.jpg"]
-    assert sorted(sample.uri for sample in untouched(both[1:])) == ["a.jpg", "b.jpg"]
+    assert sorted(sample.uri for sample in unseen_samples(both)) == ["a.jpg", "d.jpg"]
+    assert sorted(sample.uri for sample in unseen_samples(both[1:])) == ["a.jpg", "b.jpg"]
 
 
-def test_further_samples_that_taught_either_are_left_out(place: tuple[Registry, str, str]) -> None:
+def test_further_samples_that_either_was_trained_on_are_left_out(place: tuple[Registry, str, str]) -> None:
     models, old, _ = place
     given = [Sample("c.jpg", 0, "source"), Sample("a.jpg", 0, "source"), Sample("more.jpg", 1, "source")]
-    chosen = untouched([here(models.version(old))], given)
+    chosen = unseen_samples([here(models.version(old))], given)
     assert sorted(sample.uri for sample in chosen) == ["a.jpg", "b.jpg", "more.jpg"]  # c taught, a is there already
 
 
@@ -85,7 +87,7 @@ def test_a_candidate_that_is_no_version_or_was_changed_by_hand_is_refused(place:
         promote(PromoteSettings(registry=models.url, candidate="none"), print)
     config = Path(models.version(new)) / "config.json"
     config.write_text(config.read_text().replace("Apache-2.0", "mine"))
-    with pytest.raises(ModelError, match="changed by hand"):
+    with pytest.raises(ModelError, match="modified after it was added"):
         version_of(models, new)
 
 
@@ -102,15 +104,13 @@ def child(place: Registry, folder: Path, *, seed: int, parent: str | None) -> st
     return place.add(made, {MANIFEST: manifest({"a": TEST, "b": TEST})})
 
 
-def test_a_first_candidate_is_held_against_what_it_says_it_came_from(
-    place: tuple[Registry, str, str], tmp_path: Path
-) -> None:
+def test_a_first_candidate_is_compared_with_its_parent(place: tuple[Registry, str, str], tmp_path: Path) -> None:
     models, old, _ = place
     candidate = version_of(models, child(models, tmp_path, seed=5, parent=old))
-    other, told = opponent(asked(models, candidate.digest), models, candidate, None)
+    other, told = comparison_target(asked(models, candidate.digest), models, candidate, None)
     assert other is not None and other.digest == old and told == f"its base {old}"
     alone = version_of(models, child(models, tmp_path, seed=6, parent=None))
-    other, _ = opponent(asked(models, alone.digest), models, alone, None)
+    other, _ = comparison_target(asked(models, alone.digest), models, alone, None)
     assert other is not None and other.model == "embedded"
 
 
@@ -120,13 +120,13 @@ def test_a_first_candidate_whose_base_is_gone_is_refused_unless_it_may_be_the_fi
     models, *_ = place
     orphan = version_of(models, child(models, tmp_path, seed=5, parent="ab" * 16))
     with pytest.raises(RefusedError, match="--first") as refused:
-        opponent(asked(models, orphan.digest), models, orphan, None)
+        comparison_target(asked(models, orphan.digest), models, orphan, None)
     assert refused.value.exit_code == 6 and "--base embedded" in str(refused.value)
-    assert opponent(asked(models, orphan.digest, first=True), models, orphan, None) == (None, "")
-    other, _ = opponent(asked(models, orphan.digest, base="embedded"), models, orphan, None)
+    assert comparison_target(asked(models, orphan.digest, first=True), models, orphan, None) == (None, "")
+    other, _ = comparison_target(asked(models, orphan.digest, base="embedded"), models, orphan, None)
     assert other is not None and other.model == "embedded"
     with pytest.raises(SettingsError, match="itself"):
-        opponent(asked(models, orphan.digest, base=orphan.digest), models, orphan, None)
+        comparison_target(asked(models, orphan.digest, base=orphan.digest), models, orphan, None)
 
 
 def test_the_last_rollback_leads_to_the_base_which_lies_in_the_registry_from_then_on(
@@ -136,11 +136,11 @@ def test_the_last_rollback_leads_to_the_base_which_lies_in_the_registry_from_the
     base = tiny_checkpoint(tmp_path / "base", seed=9)
     first = child(models, tmp_path, seed=5, parent=describe(base).digest)
     models.promote(first, "before there were bases", replacing=None)
-    entry = take_back(PromoteSettings(registry=models.url, rollback=True, base=str(base)))
+    entry = roll_back(PromoteSettings(registry=models.url, rollback=True, base=str(base)))
     assert entry.digest == models.promoted() == describe(base).digest
     assert here(models.url).digest == describe(base).digest  # what a scan of the registry takes
     with pytest.raises(SettingsError, match="nothing to roll back to"):
-        take_back(PromoteSettings(registry=models.url, rollback=True))
+        roll_back(PromoteSettings(registry=models.url, rollback=True))
 
 
 def test_versions_that_differ_in_their_thresholds_alone_have_the_same_weights(
@@ -150,7 +150,7 @@ def test_versions_that_differ_in_their_thresholds_alone_have_the_same_weights(
     one, other = here(models.version(old)), here(models.version(new))
     assert not same_weights(one, other)
     read = one.calibration.model_copy(update={"generated_above": 3.0, "collection": "own"})
-    made = written(tmp_path / "again", one, read, {})
+    made = write_version(tmp_path / "again", one, read, {})
     assert same_weights(one, describe(made)) and describe(made).digest != one.digest
 
 

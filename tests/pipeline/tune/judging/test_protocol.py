@@ -9,7 +9,7 @@ from mole.errors import SettingsError
 from mole.views.preprocess import Preprocess
 from pipeline.tune.data.layout import gather
 from pipeline.tune.data.samples import Sample
-from pipeline.tune.judging.protocol import FEWER, MOST, PRINTED, SETS, choose, follow, warning
+from pipeline.tune.judging.protocol import FEWER, MOST, PRINTED, SETS, choose, run_protocol, warning
 from tests.pictures import picture
 from tests.tiny import tiny_checkpoint
 
@@ -65,13 +65,11 @@ def test_diffusion_sets_borrow_the_reals_that_the_authors_gave_them() -> None:
         assert {samples[place].source for place in fakes} == {folder}
 
 
-def test_a_copy_of_the_sets_is_scored_and_what_is_absent_and_another_view_are_told(
-    local_ray: None, tmp_path: Path
-) -> None:
+def test_sets_are_scored_and_absent_ones_and_another_view_are_logged(local_ray: None, tmp_path: Path) -> None:
     told: list[str] = []
     model = tiny_checkpoint(tmp_path / "model", preprocess=RESIZE)
     samples = gather([str(copy_of_the_sets(tmp_path / "test"))]).samples
-    found = follow(samples, str(model), told.append)
+    found = run_protocol(samples, str(model), told.append)
     assert [own.folder for own in found.sets] == ["progan", "san", "guided", "ldm_200", "dalle"]
     assert [(own.reals, own.fakes) for own in found.sets] == [(6, 6), (3, 3), (3, 3), (3, 3), (3, 3)]
     assert "biggan" in found.absent and any("biggan" in line for line in told)
@@ -87,4 +85,4 @@ def test_only_another_view_than_the_protocols_is_warned_of() -> None:
 
 def test_none_of_the_sets_is_refused_with_their_names(tiny: Path) -> None:
     with pytest.raises(SettingsError, match="progan, cyclegan"):
-        follow(many("mine", 3, 3), str(tiny), list[str]().append)
+        run_protocol(many("mine", 3, 3), str(tiny), list[str]().append)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from mole.measuring.calibration import Calibration
 from mole.measuring.metrics import Precision, Rate
 from pipeline.tune.judging.conclusion import GLOSSARY
-from pipeline.tune.judging.evaluate import Judged
+from pipeline.tune.judging.evaluate import ScoredEvaluation
 from pipeline.tune.judging.logits import Logits
-from pipeline.tune.judging.report import render, told_precision, told_rate
+from pipeline.tune.judging.report import format_precision, format_rate, render
 from tests.judged import DELIVERIES, judge_here, labelled
 from tests.tiny import tiny_checkpoint
 
@@ -19,22 +20,25 @@ HOSTILE = "<script>alert('x')</script> $x^2$"
 
 
 class Page(HTMLParser):
-    """Every tag and every place that a page would fetch from."""
+    """The tags of a page, what it fetches and where its links lead."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
         self.tags: list[str] = []
         self.fetched: list[str] = []
+        self.links: list[str] = []
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Keep a tag, and where its attributes lead."""
+        """Record a tag and its addresses."""
         self.tags.append(tag)
-        self.fetched += [value or "" for name, value in attrs if name in {"src", "href", "xlink:href", "data"}]
+        fetching = {"src", "xlink:href", "data"} | ({"href"} if tag != "a" else set())
+        self.fetched += [value or "" for name, value in attrs if name in fetching]
+        self.links += [value or "" for name, value in attrs if name == "href" and tag == "a"]
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
+def judged(tmp_path_factory: pytest.TempPathFactory) -> ScoredEvaluation:
     """A tiny detector's judgement, of sources one of which has a name that is a page of its own."""
     folder = tmp_path_factory.mktemp("report")
     named = [replace(sample, source=HOSTILE) if sample.source == "painter" else sample for sample in labelled(folder)]
@@ -42,7 +46,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
 
 
 @pytest.fixture(scope="module")
-def page(judged: Judged) -> str:
+def page(judged: ScoredEvaluation) -> str:
     """The page."""
     table = Logits.of(judged.samples, judged.scored, DELIVERIES)
     return render(judged.evaluation, judged.samples, table, ["seen through another view"])
@@ -59,7 +63,7 @@ def test_a_name_is_text_and_never_a_tag(page: str) -> None:
     assert "&lt;script&gt;" in page
 
 
-def test_the_page_tells_every_generator_delivery_and_exclusion(judged: Judged, page: str) -> None:
+def test_the_page_lists_every_generator_perturbation_and_exclusion(judged: ScoredEvaluation, page: str) -> None:
     for word in (
         "progan",
         "holiday",
@@ -71,35 +75,48 @@ def test_the_page_tells_every_generator_delivery_and_exclusion(judged: Judged, p
         assert word in page
 
 
+def test_mistakes_link_to_their_images_and_have_a_probability(judged: ScoredEvaluation) -> None:
+    never = judged.evaluation.model_copy(update={"calibration": Calibration(real_below=50, generated_above=50)})
+    page = render(never, judged.samples, Logits.of(judged.samples, judged.scored, DELIVERIES))
+    links = Page(page).links
+    assert set(links) < {Path(sample.uri).as_uri() for sample in judged.samples}
+    assert len(re.findall(r">probability [01]\.\d{3}, ", page)) == len(links) == 12
+
+
+def test_plots_take_their_colours_from_the_page(page: str) -> None:
+    assert "stroke: currentColor" in page and "stroke: #000000" not in page
+    assert "var(--real, #2166ac)" in page and "prefers-color-scheme: dark" in page
+
+
 def test_the_page_draws_what_it_promises(page: str) -> None:
     tags = Page(page).tags
     assert tags.count("svg") == 7
     assert tags.count("img") == page.count("data:image/jpeg")
 
 
-def test_a_rate_that_was_refused_says_what_it_takes(page: str) -> None:
-    assert "takes 299 reals" in page and "takes 2,995 reals" in page
+def test_a_rate_that_is_refused_says_how_many_images_it_needs(page: str) -> None:
+    assert "needs 299 real images" in page and "needs 2,995 real images" in page
 
 
 def test_shares_are_written_with_their_bounds() -> None:
-    assert told_rate(Rate(1, 4, 0.25, 0.006, 0.806)) == "25.0% (0.6% to 80.6%)"
-    assert told_rate(None) == ""
-    assert told_precision(Precision(0.01, None, 0.0, 1.0)) == "none called (0.0% to 100.0%)"
+    assert format_rate(Rate(1, 4, 0.25, 0.006, 0.806)) == "25.0% (0.6% to 80.6%)"
+    assert format_rate(None) == ""
+    assert format_precision(Precision(0.01, None, 0.0, 1.0)) == "none called (0.0% to 100.0%)"
 
 
-def test_one_delivery_alone_is_a_page_too(judged: Judged) -> None:
+def test_one_perturbation_alone_is_a_page_too(judged: ScoredEvaluation) -> None:
     alone = judge_here(judged.samples, Path(judged.evaluation.model), ("shipped",))
     table = Logits.of(alone.samples, alone.scored, ("shipped",))
     assert Page(render(alone.evaluation, alone.samples, table)).tags.count("svg") == 6
 
 
-def test_the_page_has_its_date_its_conclusion_and_what_its_words_mean(judged: Judged, page: str) -> None:
+def test_the_page_has_a_date_a_conclusion_and_a_glossary(judged: ScoredEvaluation, page: str) -> None:
     assert judged.evaluation.made is not None and f"{judged.evaluation.made:%Y-%m-%d}" in page
-    assert "of 18 reals are called generated" in page
+    assert "of 18 real images are called generated" in page
     assert all(f"<dt>{term}</dt>" in page for term in GLOSSARY)
 
 
-def test_each_table_tells_seen_images_from_those_that_were_never_seen(judged: Judged) -> None:
+def test_each_table_separates_seen_from_unseen_images(judged: ScoredEvaluation) -> None:
     apart = judged.evaluation.model_copy(update={"which": "seen"})
     both = judged.evaluation.model_copy(update={"which": "unseen", "apart": apart})
     page = render(both, judged.samples, Logits.of(judged.samples, judged.scored, DELIVERIES))
@@ -111,5 +128,5 @@ def test_each_table_tells_seen_images_from_those_that_were_never_seen(judged: Ju
         )
 
 
-def test_a_version_that_keeps_no_list_of_what_taught_it_says_so(judged: Judged, page: str) -> None:
-    assert "keeps no list of the images that taught it" in page
+def test_a_version_that_does_not_list_its_training_images_says_so(judged: ScoredEvaluation, page: str) -> None:
+    assert "does not list its training images" in page

@@ -1,4 +1,4 @@
-"""Laws of what a worker does with samples."""
+"""Laws of the scorer."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from pipeline.images.decode import Fault
 from pipeline.tune.data.samples import Sample, digest_of, load, to_table
 from pipeline.tune.judging.perturbation import perturbation
 from pipeline.tune.judging.scorer import PLACE
-from pipeline.tune.judging.viewing import VIEWED, opened, viewed
+from pipeline.tune.judging.viewing import VIEWED, open_picture, view_samples
 from tests.judged import labelled, score_here
 from tests.pictures import faulty
 from tests.tiny import tiny_checkpoint
@@ -27,7 +27,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_checkpoint(tmp_path_factory.mktemp("model"))
 
 
-def test_a_logit_is_that_of_the_delivered_picture_in_the_detectors_own_view(
+def test_a_logit_is_that_of_the_perturbed_picture_in_the_detectors_own_view(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inference, "faster", lambda _: "float32")  # whichever precision is faster here
@@ -42,7 +42,7 @@ def test_a_logit_is_that_of_the_delivered_picture_in_the_detectors_own_view(
     assert np.ptp(wanted) > 1e-3, "pictures that differ"
 
 
-def test_every_fault_is_a_row_in_every_delivery_and_none_is_lost(model: Path, tmp_path: Path) -> None:
+def test_every_fault_is_a_row_in_every_perturbation_and_none_is_lost(model: Path, tmp_path: Path) -> None:
     samples = []
     for name, data in faulty().items():
         (tmp_path / name).write_bytes(data)
@@ -58,11 +58,11 @@ def test_every_fault_is_a_row_in_every_delivery_and_none_is_lost(model: Path, tm
 
 
 def test_a_store_that_refuses_is_a_fault_with_its_reason(tmp_path: Path) -> None:
-    digest, fault = opened(Sample(str(tmp_path), 0, "photos"))
+    digest, fault = open_picture(Sample(str(tmp_path), 0, "photos"))
     assert isinstance(fault, Fault) and digest is None
     assert fault.status == "missing"
 
 
 def test_a_block_of_nothing_gives_nothing(model: Path) -> None:
     rows = to_table([]).append_column(PLACE[0], pa.array([], PLACE[1]))
-    assert viewed(rows, ("shipped",), load_checkpoint(model).preprocess).schema == VIEWED
+    assert view_samples(rows, ("shipped",), load_checkpoint(model).preprocess).schema == VIEWED

@@ -1,4 +1,4 @@
-"""Laws of scoring on Ray; what it gives is held against the steps alone in test_evaluate.py."""
+"""Laws of scoring on Ray; its results are compared with single steps in test_evaluate.py."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from pipeline.tune.judging.scoring import Runner, in_order, score
 from tests.judged import labelled
 
 
-def test_an_unknown_delivery_is_refused_before_anything_starts(tiny: Path, tmp_path: Path) -> None:
+def test_an_unknown_perturbation_is_refused_before_anything_starts(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="sepia"):
         score(labelled(tmp_path, each=1), str(tiny), ("sepia",))
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.judging.logits import Logits
-from pipeline.tune.judging.thumbnails import SIDE, mistakes, thumbnail
+from pipeline.tune.judging.thumbnails import SIDE, Mistake, mistakes, thumbnail
 from tests.judged import labelled
 from tests.pictures import picture
 
@@ -32,6 +32,17 @@ def test_a_thumbnail_is_a_small_jpeg_within_the_page(tmp_path: Path) -> None:
     kind, _, data = thumbnail(Sample(str(file), 0, "photos")).partition(",")
     with Image.open(io.BytesIO(base64.b64decode(data))) as small:
         assert (kind, small.format, max(small.size)) == ("data:image/jpeg;base64", "JPEG", SIDE)
+
+
+def test_a_mistake_has_the_address_of_its_image_where_a_browser_can_open_it(tmp_path: Path) -> None:
+    addresses = {
+        str(tmp_path / "a b.jpg"): f"file://{tmp_path}/a%20b.jpg",
+        "https://images.example/1.jpg": "https://images.example/1.jpg",
+        "s3://bucket/1.jpg": "",
+        "javascript://x": "",
+    }
+    assert all(Mistake(Sample(uri, 0, "photos"), 1.0, "").address == own for uri, own in addresses.items())
+    assert Mistake(Sample("shard.tar", 0, "photos", offset=512, length=9), 1.0, "").address == ""
 
 
 def test_what_cannot_be_read_any_more_has_no_thumbnail(tmp_path: Path) -> None:

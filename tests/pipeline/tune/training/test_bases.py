@@ -1,4 +1,4 @@
-"""Laws of what a training begins from: a checkpoint that is there, or one on a tower that a registry keeps for it."""
+"""Laws of the base of a training: an existing checkpoint, or one created on a tower."""
 
 import re
 from pathlib import Path
@@ -12,9 +12,9 @@ from mole.errors import ModelError, SettingsError
 from mole.tower.hub import architecture_of, views_of
 from pipeline import registry
 from pipeline.registry import Registry
-from pipeline.tune.training.bases import base_of, begin_from
-from pipeline.tune.training.preparing import detector_of
+from pipeline.tune.training.bases import base_checkpoint, starting_checkpoint
 from pipeline.tune.training.settings import FinetuneSettings
+from pipeline.tune.training.training_run import detector_of
 from tests.timms import weights
 from tests.tiny import tiny_checkpoint
 
@@ -40,17 +40,17 @@ def test_training_begins_from_a_version_a_folder_or_what_a_registry_promotes(tmp
     digest = place.add(folder, {})
     place.promote(digest, "first", replacing=None)
     for given in (settings(init_from=digest), settings(init_from=str(folder)), settings(base=place.url)):
-        where, base = begin_from(given, place)
+        where, base = starting_checkpoint(given, place)
         assert base.digest == describe(registry.locate(where, digest)).digest == digest
-    with pytest.raises(SettingsError, match="--init-from goes on with its own"):
-        begin_from(settings(init_from=digest, view="crop"), place)
+    with pytest.raises(SettingsError, match="--init-from continues with the tower"):
+        starting_checkpoint(settings(init_from=digest, view="crop"), place)
 
 
 def test_a_base_on_a_tower_is_found_again_by_every_machine_and_is_no_version(tmp_path: Path, file: str) -> None:
     place = Registry(str(tmp_path / "models"))
     given = settings(base_tower=DINO, pretrained=file)
-    where, base = begin_from(given, place)
-    assert begin_from(given, place) == (where, base)
+    where, base = starting_checkpoint(given, place)
+    assert starting_checkpoint(given, place) == (where, base)
     assert registry.locate(where, base.digest) == base.folder and (base.folder / "tower.safetensors").is_file()
     assert place.digests() == [] and place.promoted() is None
 
@@ -58,13 +58,13 @@ def test_a_base_on_a_tower_is_found_again_by_every_machine_and_is_no_version(tmp
 def test_adapters_that_are_gone_on_from_keep_their_tower(tmp_path: Path) -> None:
     folder = tiny_checkpoint(tmp_path / "tiny")
     given = settings(init_from=str(folder), base_tower=DINO, pretrained="eupe_lvd1689m")
-    with pytest.raises(SettingsError, match="--init-from goes on with its own tower"):
-        begin_from(given, Registry(str(tmp_path / "models")))
+    with pytest.raises(SettingsError, match="--init-from continues with the tower"):
+        starting_checkpoint(given, Registry(str(tmp_path / "models")))
 
 
 def test_a_tower_that_cannot_be_begun_on_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="'convnextv2_atto' is timm's ConvNeXt"):
-        base_of(settings(base_tower="convnextv2_atto", pretrained="fcmae"), str(tmp_path / "out"))
+        base_checkpoint(settings(base_tower="convnextv2_atto", pretrained="fcmae"), str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 

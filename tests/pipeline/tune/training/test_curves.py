@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.tune.training.curves import draw
-from tests.pipeline.tune.training.test_journal import epoch
+from tests.pipeline.tune.training.test_metrics_log import epoch
 
 
 def ink(png: bytes) -> int:
@@ -20,7 +20,7 @@ def test_a_longer_training_draws_more() -> None:
     assert short.startswith(b"\x89PNG") and ink(long) > ink(short) > 0
 
 
-def test_an_epoch_that_only_looked_and_a_router_that_is_not_there_draw_too() -> None:
+def test_a_warm_up_epoch_and_a_detector_without_a_router_are_drawn_too() -> None:
     assert ink(draw([epoch(1, loss=None, losses=[], gate_entropy=None, load=[]), epoch(2, load=[])])) > 0
 
 

@@ -1,4 +1,4 @@
-"""Laws of a training on tokens that are kept, in one process; the same loop as on many."""
+"""Laws of a training on cached tokens in a single process; the train loop is the same as on many."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -18,14 +18,14 @@ from pipeline.tune.data.collection import TEST, VALIDATION, Collection
 from pipeline.tune.data.samples import Sample, load
 from pipeline.tune.data.split import TRAIN
 from pipeline.tune.judging.perturbation import ALIGNED, SHIPPED, perturbation
-from pipeline.tune.training.feed import KeptFeed
-from pipeline.tune.training.fold import Folded, fold
-from pipeline.tune.training.learner import OUTCOME
-from pipeline.tune.training.loop import Crew, begin, run
-from pipeline.tune.training.preparing import Laid, lay, task_of
-from pipeline.tune.training.progress import last_checkpoint
+from pipeline.tune.training.checkpoints import last_checkpoint
+from pipeline.tune.training.fold import FoldResult, train_fold
+from pipeline.tune.training.learner import MERGED
+from pipeline.tune.training.loaders import CachedLoader, WorkerRank
+from pipeline.tune.training.loop import WorkerContext, build_learner, train_loop
 from pipeline.tune.training.recipe import Recipe
 from pipeline.tune.training.trainer import history, train
+from pipeline.tune.training.training_run import TrainingRun, prepare, task_of
 from tests.pictures import picture
 from tests.tiny import tiny_checkpoint
 
@@ -35,7 +35,7 @@ TINY_RECIPE |= {"view": "resize+crop", "expert_rate": 1e-2, "head_rate": 1e-3, "
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny detector, and a folder for tokens."""
+    """A tiny detector, and a folder for the token cache."""
     place = tmp_path_factory.mktemp("fold")
     tiny_checkpoint(place / "base", preprocess=Preprocess(mode="resize"))
     return place
@@ -56,34 +56,34 @@ def collection(folder: Path) -> Collection:
 
 
 @pytest.fixture(scope="module")
-def laid(local_ray: None, folder: Path, collection: Collection) -> Callable[..., Laid]:
-    """Lay a training down, its tokens in the one folder."""
+def prepared(local_ray: None, folder: Path, collection: Collection) -> Callable[..., TrainingRun]:
+    """Prepare a training whose tokens are in the shared folder."""
 
-    def make(name: str, **more: Any) -> Laid:
+    def make(name: str, **more: Any) -> TrainingRun:
         recipe = Recipe.model_validate(TINY_RECIPE | {"tokens": str(folder / "tokens")} | more)
         base = describe(folder / "base")
         task = task_of(recipe, (str(folder / "base"), base), collection, str(folder / "runs"))
         task = replace(task, run=f"{task.run}-{name}")
-        return lay(recipe, task, base, (collection, None), judged=(SHIPPED, ALIGNED))
+        return prepare(recipe, task, base, (collection, None), perturbations=(SHIPPED, ALIGNED))
 
     return make
 
 
-def folded(made: Laid) -> Folded:
-    assert made.kept is not None
-    return fold(made.task, made.kept, made.draws, made.judged)
+def folded(run: TrainingRun) -> FoldResult:
+    assert run.cached is not None
+    return train_fold(run.task, run.cached, run.plan, run.test_views)
 
 
-def outcome(made: Laid) -> dict[str, torch.Tensor]:
-    with last_checkpoint(made.task.run) as saved:
+def outcome(run: TrainingRun) -> dict[str, torch.Tensor]:
+    with last_checkpoint(run.task.run) as saved:
         assert saved is not None
-        return load_file(saved / OUTCOME)
+        return load_file(saved / MERGED)
 
 
 def test_the_same_recipe_gives_the_same_weights_and_a_run_that_was_killed_ends_there_too(
-    laid: Callable[..., Laid],
+    prepared: Callable[..., TrainingRun],
 ) -> None:
-    first, again, killed = (laid(name) for name in ("first", "again", "killed"))
+    first, again, killed = (prepared(name) for name in ("first", "again", "killed"))
     found = folded(first)
     assert folded(again).logits == found.logits
     assert all(torch.equal(tensor, outcome(again)[name]) for name, tensor in outcome(first).items())
@@ -92,69 +92,69 @@ def test_the_same_recipe_gives_the_same_weights_and_a_run_that_was_killed_ends_t
         if step == 6:  # behind the checkpoint of the first epoch
             raise InterruptedError
 
-    assert killed.kept is not None
-    feed = KeptFeed(killed.kept, killed.draws, (0, 1))
+    assert killed.cached is not None
+    loader = CachedLoader(killed.cached, killed.plan, WorkerRank())
     with pytest.raises(InterruptedError):
-        run(killed.task, begin(killed.task, torch.device("cpu")), feed, Crew(reached=kill))
+        train_loop(killed.task, build_learner(killed.task, torch.device("cpu")), loader, WorkerContext(on_step=kill))
     assert [entry["step"] for entry in history(killed.task.run)] == [0, 4]
     assert folded(killed).logits == found.logits
     assert [entry["step"] for entry in history(killed.task.run)] == [0, 4, 8]
 
 
-def test_what_a_fold_held_out_is_scored_as_the_detector_scores_an_image_in_each_delivery(
-    laid: Callable[..., Laid], collection: Collection
+def test_held_out_images_are_scored_as_the_detector_scores_them_under_each_perturbation(
+    prepared: Callable[..., TrainingRun], collection: Collection
 ) -> None:
-    made = laid("scored")
-    found = folded(made)
-    learner = begin(made.task, torch.device("cpu"))
-    learner.become(outcome(made))
+    run = prepared("scored")
+    found = folded(run)
+    learner = build_learner(run.task, torch.device("cpu"))
+    learner.load_state(outcome(run))
     for name in (SHIPPED, ALIGNED):
         for sample, logit in zip(collection.of(TEST), found.logits[name], strict=True):
-            pictures = views(perturbation(name)(load(sample), 0).numpy(), made.task.spec)
+            pictures = views(perturbation(name)(load(sample), 0).numpy(), run.task.spec)
             token_VTD = learner.tokens(torch.from_numpy(pictures))
             assert logit == pytest.approx(float(learner.logits(token_VTD).mean()), abs=1e-5)
-    told = history(made.task.run)
+    told = history(run.task.run)
     assert told[0]["losses"] == [] and len(told[-1]["losses"]) == 4
 
 
-def test_a_fold_that_is_done_is_not_done_again_and_scores_one_delivery_more_where_that_is_asked_for(
-    laid: Callable[..., Laid],
+def test_a_finished_fold_is_not_repeated_but_scores_a_further_perturbation_if_requested(
+    prepared: Callable[..., TrainingRun],
 ) -> None:
-    made = laid("done")
-    first = folded(replace(made, judged={SHIPPED: made.judged[SHIPPED]}))
-    found = folded(made)
+    run = prepared("done")
+    first = folded(replace(run, test_views={SHIPPED: run.test_views[SHIPPED]}))
+    found = folded(run)
     assert set(found.logits) == {SHIPPED, ALIGNED} and found.logits[SHIPPED] == first.logits[SHIPPED]
-    assert len(history(made.task.run)) == 3
-    (Path(made.task.run) / "checkpoints").rename(Path(made.task.run) / "gone")
-    assert folded(made) == found
+    assert len(history(run.task.run)) == 3
+    (Path(run.task.run) / "checkpoints").rename(Path(run.task.run) / "gone")
+    assert folded(run) == found
 
 
-def test_without_epochs_the_head_alone_is_fitted_and_only_what_it_reads_is_kept(
-    laid: Callable[..., Laid], folder: Path
+def test_without_epochs_only_the_head_is_fitted_and_only_features_are_cached(
+    prepared: Callable[..., TrainingRun], folder: Path
 ) -> None:
-    laid("whole")
-    made = laid("head", epochs=0, reads=(3,), shared_rank=0, expert_ranks=())
-    assert made.kept is not None and not made.kept.has_tokens
-    found = folded(made)
-    assert [entry["step"] for entry in history(made.task.run)] == [0]
+    prepared("whole")
+    run = prepared("head", epochs=0, reads=(3,), shared_rank=0, expert_ranks=())
+    assert run.cached is not None and not run.cached.has_tokens
+    found = folded(run)
+    assert [entry["step"] for entry in history(run.task.run)] == [0]
     assert found.parameters == 65  # of a linear head on one class token
     sizes = {place: sum(file.stat().st_size for file in place.glob("*")) for place in (folder / "tokens").iterdir()}
-    assert sizes[Path(made.kept.folder)] < max(sizes.values()) / 10
+    assert sizes[Path(run.cached.folder)] < max(sizes.values()) / 10
 
 
-def test_experts_are_trained_apart_and_then_weighed_by_the_router(laid: Callable[..., Laid]) -> None:
+def test_experts_are_trained_apart_and_then_weighed_by_the_router(prepared: Callable[..., TrainingRun]) -> None:
     stages = [
         {"name": "alpha", "epochs": 1, "learns": ["alpha"], "kinds": ["generated"]},
         {"name": "beta", "epochs": 1, "learns": ["beta"]},
         {"name": "all", "epochs": 1, "learns": ["shared", "router"]},
     ]
-    made = laid("apart", stages=stages, patches=20)
-    folded(made)
-    told = history(made.task.run)
+    run = prepared("apart", stages=stages, patches=20)
+    folded(run)
+    told = history(run.task.run)
     assert [(entry["stage"], entry["step"]) for entry in told] == [
         *(("alpha", 0), ("alpha", 4), ("beta", 4), ("beta", 8), ("all", 8), ("all", 12)),
     ]
-    up_DR = next(tensor for name, tensor in outcome(made).items() if name.endswith("up_DR"))
+    up_DR = next(tensor for name, tensor in outcome(run).items() if name.endswith("up_DR"))
     shared, alpha, beta, gamma = torch.split(up_DR, [4, 2, 3, 4], dim=1)
     scored = [entry["validation"]["made"] for entry in told]
     better = [after > before for before, after in zip(scored[::2], scored[1::2], strict=True)]
@@ -162,23 +162,23 @@ def test_experts_are_trained_apart_and_then_weighed_by_the_router(laid: Callable
     assert not gamma.any()
 
 
-def test_what_is_kept_is_never_made_again(
-    laid: Callable[..., Laid], folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_cached_views_are_never_computed_again(
+    prepared: Callable[..., TrainingRun], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = laid("once")
-    assert first.kept is not None
-    before = {file: file.stat().st_mtime_ns for file in Path(first.kept.folder).iterdir()}
-    laid("twice", seed=0, expert_rate=5e-3, shared_rank=2)
-    assert {file: file.stat().st_mtime_ns for file in Path(first.kept.folder).iterdir()} == before
+    first = prepared("once")
+    assert first.cached is not None
+    before = {file: file.stat().st_mtime_ns for file in Path(first.cached.folder).iterdir()}
+    prepared("twice", seed=0, expert_rate=5e-3, shared_rank=2)
+    assert {file: file.stat().st_mtime_ns for file in Path(first.cached.folder).iterdir()} == before
     lost = min(before)
     lost.unlink()
-    assert laid("mended").kept == first.kept, "only what is lost is made again"
-    after = {file: file.stat().st_mtime_ns for file in Path(first.kept.folder).iterdir()}
+    assert prepared("mended").cached == first.cached, "only what is lost is made again"
+    after = {file: file.stat().st_mtime_ns for file in Path(first.cached.folder).iterdir()}
     assert all(after[file] == before[file] for file in after.keys() & before.keys() - {lost})
 
 
-def test_two_workers_end_where_one_process_ends(laid: Callable[..., Laid]) -> None:
-    alone, many = laid("alone"), laid("many")
+def test_two_workers_end_where_one_process_ends(prepared: Callable[..., TrainingRun]) -> None:
+    alone, many = prepared("alone"), prepared("many")
     folded(alone)
     trained = train(many, processes=2, gpu=False)
     assert trained.epochs == 2 and len(trained.history) == 3

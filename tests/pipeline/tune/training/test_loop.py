@@ -1,4 +1,4 @@
-"""Laws of the loop, apart from its course, which is in test_fold.py and test_trainer.py."""
+"""Laws of the train loop; whole trainings are in test_fold.py and test_trainer.py."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.tune.training.draws import NOBODY
-from pipeline.tune.training.loop import areas, mean
+from pipeline.tune.training.loop import auroc_by_generator, mean_score
+from pipeline.tune.training.sampling import PADDING
 from pipeline.tune.training.task import Task
 from tests.pipeline.tune.training.test_version import task_for
 
@@ -17,19 +17,21 @@ def task(tiny: Path) -> Task:
     return replace(task_for(tiny), labels=(0, 0, 1, 1), sources=("photos", "photos", "made", "other"))
 
 
-def test_a_generator_is_held_against_all_reals_by_the_mean_of_each_images_views(task: Task) -> None:
-    place_V = np.array([0, 0, 1, 1, 2, 2, 3, 3, NOBODY])
+def test_a_generator_is_compared_with_all_reals_by_the_mean_of_each_images_views(task: Task) -> None:
+    place_V = np.array([0, 0, 1, 1, 2, 2, 3, 3, PADDING])
     logit_V = np.array([0, 4, 1, 3, 9, -3, 0, 0, 99], np.float32)  # means 2, 2, 3, 0
-    assert areas(task, place_V, logit_V) == {"made": 1.0, "other": 0.0}
+    assert auroc_by_generator(task, place_V, logit_V) == {"made": 1.0, "other": 0.0}
 
 
 def test_without_reals_nothing_is_scored(task: Task) -> None:
     alone = replace(task, labels=(1,), sources=("made",))
-    assert areas(alone, np.array([0]), np.array([1], np.float32)) == {}
+    assert auroc_by_generator(alone, np.array([0]), np.array([1], np.float32)) == {}
 
 
-def test_those_who_are_held_out_decide_and_without_them_all(task: Task) -> None:
-    assert mean(task, {"made": 0.7, "other": 0.9}) == pytest.approx(0.8)
-    assert mean(replace(task, judges=("other", "photos")), {"made": 0.7, "other": 0.9}) == pytest.approx(0.9)
-    assert mean(replace(task, judges=("photos",)), {"made": 0.7, "other": 0.9}) == pytest.approx(0.8)
-    assert mean(task, {}) is None
+def test_held_out_generators_decide_or_all_without_them(task: Task) -> None:
+    assert mean_score(task, {"made": 0.7, "other": 0.9}) == pytest.approx(0.8)
+    assert mean_score(
+        replace(task, stopping_generators=("other", "photos")), {"made": 0.7, "other": 0.9}
+    ) == pytest.approx(0.9)
+    assert mean_score(replace(task, stopping_generators=("photos",)), {"made": 0.7, "other": 0.9}) == pytest.approx(0.8)
+    assert mean_score(task, {}) is None

@@ -1,4 +1,4 @@
-"""Laws of the plan."""
+"""Laws of the sampling plan of a staged training."""
 
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,10 @@ import pytest
 from mole.config import Description, describe
 from mole.errors import SettingsError
 from pipeline.tune.data.samples import Sample
-from pipeline.tune.training.plan import plan
-from pipeline.tune.training.preparing import weights
+from pipeline.tune.training.plan import sampling_plan
 from pipeline.tune.training.task import Stage
-from tests.pipeline.tune.training.test_preparing import task
+from pipeline.tune.training.training_run import head_weights
+from tests.pipeline.tune.training.test_training_run import task
 
 SAMPLES = [
     *(Sample(f"r{n}", 0, "photos") for n in range(10)),
@@ -21,31 +21,31 @@ SAMPLES = [
 ]
 
 
-def planned(base: Description, *, rounds: int | None = 3, **more: Any) -> Any:
+def planned(base: Description, *, variants: int | None = 3, **more: Any) -> Any:
     own = task(base, epoch_images=64, **more)
-    return plan(own, SAMPLES, contents=[""] * len(SAMPLES), rounds=rounds, views=2)
+    return sampling_plan(own, SAMPLES, contents=[""] * len(SAMPLES), variants=variants, views=2)
 
 
 def test_a_stage_sees_its_kinds_of_generated_images_and_every_real_one(tiny: Path) -> None:
     stages = [{"name": "pairs", "epochs": 1, "kinds": ["reconstruction"]}, {"name": "all", "epochs": 1}]
-    draws = planned(describe(tiny), stages=stages)
-    first, second = np.split(draws.place_K, 2)
+    plan = planned(describe(tiny), stages=stages)
+    first, second = np.split(plan.sample_K, 2)
     assert set(first) == {*range(10), *range(15, 20)} and set(second) == set(range(20))
-    weight = weights(Stage("pairs", 1, kinds=("reconstruction",)), SAMPLES, [""] * 20)
+    weight = head_weights(Stage("pairs", 1, kinds=("reconstruction",)), SAMPLES, [""] * 20)
     assert sum(weight[:10]) == pytest.approx(0.5) and sum(weight[10:15]) == 0
     with pytest.raises(SettingsError, match=r"'none'.*there are \['generated', 'reconstruction'\]"):
         planned(describe(tiny), stages=[{"name": "none", "epochs": 1, "kinds": ["upsampling"]}, stages[1]])
 
 
-def test_with_consistency_two_deliveries_of_an_image_lie_side_by_side(tiny: Path) -> None:
-    for rounds in (3, None):
-        draws = planned(describe(tiny), consistency=0.1, rounds=rounds)
-        assert (draws.place_K[0::2] == draws.place_K[1::2]).all() and (draws.view_K[0::2] == draws.view_K[1::2]).all()
-        assert (draws.round_K[0::2] != draws.round_K[1::2]).all()
-        assert set(draws.view_K) == {0, 1}
-    assert set(planned(describe(tiny)).round_K) == {0, 1, 2}
+def test_with_consistency_two_variants_of_an_image_are_adjacent(tiny: Path) -> None:
+    for variants in (3, None):
+        plan = planned(describe(tiny), consistency=0.1, variants=variants)
+        assert (plan.sample_K[0::2] == plan.sample_K[1::2]).all() and (plan.view_K[0::2] == plan.view_K[1::2]).all()
+        assert (plan.variant_K[0::2] != plan.variant_K[1::2]).all()
+        assert set(plan.view_K) == {0, 1}
+    assert set(planned(describe(tiny)).variant_K) == {0, 1, 2}
 
 
-def test_views_that_are_made_anew_are_others_in_every_epoch(tiny: Path) -> None:
-    draws = planned(describe(tiny), rounds=None, epochs=3, tokens="none")
-    assert draws.round_K.tolist() == np.repeat([0, 1, 2], 64).tolist()
+def test_views_that_are_not_cached_differ_in_every_epoch(tiny: Path) -> None:
+    plan = planned(describe(tiny), variants=None, epochs=3, tokens="none")
+    assert plan.variant_K.tolist() == np.repeat([0, 1, 2], 64).tolist()

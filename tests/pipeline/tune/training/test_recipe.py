@@ -59,11 +59,11 @@ def test_a_variation_changes_what_it_names_and_keeps_the_rest() -> None:
     ("more", "words"),
     [
         ({"stages": [{"name": "a", "epochs": 1, "learns": ["omega"]}]}, "learns must name some of alpha"),
-        ({"stages": [{"name": "a", "epochs": 1, "learns": ["alpha"]}]}, "the last of --stages must learn the router"),
-        ({"stages": [{"name": "a", "epochs": 1, "head": "layers"}]}, "the last of --stages must fit the detector"),
+        ({"stages": [{"name": "a", "epochs": 1, "learns": ["alpha"]}]}, "the last of --stages must train the router"),
+        ({"stages": [{"name": "a", "epochs": 1, "head": "layers"}]}, "the last of --stages must use the detector"),
         ({"method": "other"}, "--method must be one of"),
         ({"consistency": 1.0, "batch_size": 5}, "--batch-size must be even with --consistency, got 5"),
-        ({"tokens": "none", "epochs": 0}, "--epochs must be 1 or more with --tokens none"),
+        ({"tokens": "none", "epochs": 0}, "--epochs must be at least 1 with --tokens none"),
         ({"view": "wide"}, "must be resize, crop, crop-4, texture-4 or resize"),
     ],
 )

@@ -3,7 +3,7 @@
 import pytest
 
 from mole.errors import SettingsError
-from pipeline.tune.training.recipe import ELSEWHERE
+from pipeline.tune.training.recipe import RUNTIME_SETTINGS
 from pipeline.tune.training.settings import CrossvalidateSettings, FinetuneSettings
 
 NEEDED = ["--samples", "a", "--samples", "b", "--registry", "r"]
@@ -21,9 +21,9 @@ def test_lists_and_names_are_read_from_flags() -> None:
         (["--expert-ranks", "0"], "--expert-ranks must be above 0, got '0'"),
         (["--precision", "int8"], "--precision must be bfloat16 or float32, got 'int8'"),
         (["--head-rate", "-1"], "--head-rate must be at least 0, got '-1'"),
-        (["--base-tower", "PE-Core-B-16"], "--base-tower and --pretrained go together"),
-        (["--pretrained", "meta"], "--base-tower and --pretrained go together"),
-        (["--base-tower", "x", "--pretrained", "y", "--base", "z"], "--base-tower begins anew"),
+        (["--base-tower", "PE-Core-B-16"], "--base-tower and --pretrained must be given together"),
+        (["--pretrained", "meta"], "--base-tower and --pretrained must be given together"),
+        (["--base-tower", "x", "--pretrained", "y", "--base", "z"], "--base-tower replaces the base"),
     ],
 )
 def test_a_refusal_names_the_flag_the_bound_and_the_value(flags: list[str], words: str) -> None:
@@ -32,5 +32,5 @@ def test_a_refusal_names_the_flag_the_bound_and_the_value(flags: list[str], word
 
 
 def test_what_says_where_is_a_setting_and_decides_nothing() -> None:
-    assert {*FinetuneSettings.model_fields, *CrossvalidateSettings.model_fields} > ELSEWHERE
-    assert not {"seed", "epochs", "batch_size", "base", "init_from", "align"} & ELSEWHERE
+    assert {*FinetuneSettings.model_fields, *CrossvalidateSettings.model_fields} > RUNTIME_SETTINGS
+    assert not {"seed", "epochs", "batch_size", "base", "init_from", "align"} & RUNTIME_SETTINGS

@@ -1,4 +1,4 @@
-"""Laws of distributed training, on Ray Train itself: the curve is the same whoever trains and whoever dies."""
+"""Laws of distributed training on Ray Train: the curve is the same on any number of workers and after failures."""
 
 import os
 import signal
@@ -21,21 +21,21 @@ from mole.measuring.metrics import auroc
 from mole.views.preprocess import Preprocess
 from pipeline.storage import storage
 from pipeline.tune.data.samples import Sample, to_table
-from pipeline.tune.training.delivery import delivered, plain
-from pipeline.tune.training.draws import Made
+from pipeline.tune.training.checkpoints import last_checkpoint
 from pipeline.tune.training.learner import ADAPTERS
-from pipeline.tune.training.loop import begin
-from pipeline.tune.training.plan import plan
-from pipeline.tune.training.preparing import Laid
-from pipeline.tune.training.progress import last_checkpoint
-from pipeline.tune.training.task import Course, Stage, Task
-from pipeline.tune.training.trainer import Trained, history, train
+from pipeline.tune.training.loop import build_learner
+from pipeline.tune.training.plan import sampling_plan
+from pipeline.tune.training.sampling import DatasetSpec
+from pipeline.tune.training.task import Schedule, Stage, Task
+from pipeline.tune.training.trainer import TrainingResult, history, train
+from pipeline.tune.training.training_run import TrainingRun
+from pipeline.tune.training.view_requests import augmented_views, clean_views
 from tests.pictures import picture
 from tests.tiny import CONFIG, tiny_checkpoint
 
 DISTANCE = 0.05  # of the last weights, over their length; 0.006 was seen
 TOLERANCE = 5e-4  # of a loss near 0.7; sums in another order drift apart, 1.3e-4 was seen
-COURSE = Course(2, 8, (Stage("all", 3),), penalty=1e-2, head_rate=1e-3, expert_rate=1e-3, decay=0.0, patience=9)
+SCHEDULE = Schedule(2, 8, (Stage("all", 3),), penalty=1e-2, head_rate=1e-3, expert_rate=1e-3, decay=0.0, patience=9)
 BATCH = 8
 pytestmark = pytest.mark.slow
 END = 600.0  # seconds after which waiting for a process is given up
@@ -50,12 +50,12 @@ def materials(folder: Path) -> tuple[Path, list[Sample], list[Sample]]:
         file.parent.mkdir(exist_ok=True)
         file.write_bytes(picture(number, side=400 if number % 2 else 120))
         source = "made" if number % 2 else "photos"
-        samples.append(Sample(str(file), number % 2, source, group=f"{number}"))  # the group seeds deliveries
+        samples.append(Sample(str(file), number % 2, source, group=f"{number}"))  # the group seeds the augmentation
     return model, samples[:22], samples[22:]
 
 
-def lay_out(folder: Path, run: Path) -> Laid:
-    """Write the materials, and lay down what every worker is told."""
+def prepared(folder: Path, run: Path) -> TrainingRun:
+    """Write the pictures and the detector, and prepare a training on them."""
     model, training, validation = materials(folder)
     found = describe(model)
     task = Task(
@@ -65,49 +65,49 @@ def lay_out(folder: Path, run: Path) -> Laid:
         detector=CONFIG,
         spec=found.preprocess,
         bfloat16=False,
-        course=COURSE,
+        schedule=SCHEDULE,
         batch_size=BATCH,
         seed=0,
         run=storage.absolute(str(run)),
         labels=tuple(sample.label for sample in validation),
         sources=tuple(sample.source for sample in validation),
-        judges=(),
+        stopping_generators=(),
     )
-    draws = plan(task, training, contents=[""] * len(training), rounds=None, views=1)
-    sets = [Made(to_table(samples), found.preprocess) for samples in (training, validation)]
-    return Laid(task, draws, sets[0], sets[1], None, {})
+    plan = sampling_plan(task, training, contents=[""] * len(training), variants=None, views=1)
+    sets = [DatasetSpec(to_table(samples), found.preprocess) for samples in (training, validation)]
+    return TrainingRun(task, plan, sets[0], sets[1], None, {})
 
 
-def run_training(folder: Path, run: Path, *, processes: int) -> Trained:
-    """Train in the Ray that is connected."""
-    return train(lay_out(folder, run), processes=processes, gpu=False)
+def run_training(folder: Path, run: Path, *, processes: int) -> TrainingResult:
+    """Train on the connected Ray."""
+    return train(prepared(folder, run), processes=processes, gpu=False)
 
 
 def train_alone(folder: Path) -> tuple[list[float], list[float], Tensor]:
-    """Train by a plain loop in this process, without Ray: each step's loss, each epoch's AUROC, the last weights."""
-    laid = lay_out(folder, folder / "run")
-    task, draws, seen, watched = laid.task, laid.draws, laid.training, laid.validation
-    learner = begin(task, torch.device("cpu"))
-    still = torch.from_numpy(plain({"id": np.arange(len(task.labels))}, watched)["pixels"])
+    """Train by a plain loop in this process, without Ray: loss of each step, AUROC of each epoch, final weights."""
+    run = prepared(folder, folder / "run")
+    task, plan, training, validation = run.task, run.plan, run.training, run.validation
+    learner = build_learner(task, torch.device("cpu"))
+    still = torch.from_numpy(clean_views({"id": np.arange(len(task.labels))}, validation)["pixels"])
     made = np.array(task.labels) == 1
     losses, scores = [], []
-    for step in range(draws.steps):
-        batch = delivered({"id": np.arange(step * BATCH, (step + 1) * BATCH)}, draws, seen, seed=task.seed)
-        report = learner.learn(learner.tokens(torch.from_numpy(batch["pixels"])), torch.from_numpy(batch["label"]))
+    for step in range(plan.steps):
+        batch = augmented_views({"id": np.arange(step * BATCH, (step + 1) * BATCH)}, plan, training, seed=task.seed)
+        report = learner.train_step(learner.tokens(torch.from_numpy(batch["pixels"])), torch.from_numpy(batch["label"]))
         losses += [report.loss] if report else []
-        if learner.progress.step % COURSE.steps == 0:
+        if learner.progress.step % SCHEDULE.steps == 0:
             logits = learner.logits(learner.tokens(still))
             scores.append(auroc(logits[~made], logits[made]))
     return losses, scores, in_a_row(learner.state())
 
 
 def in_a_row(state: Mapping[str, Tensor]) -> Tensor:
-    """Put all that learns in one row."""
+    """Concatenate all trained parameters."""
     return torch.cat([tensor.flatten() for _, tensor in sorted(state.items())])
 
 
 def kill_a_worker() -> bool:
-    """Kill a training worker that the tests' Ray started; tell whether one was there."""
+    """Kill a training worker that the tests' Ray started; return whether there was one."""
     for child in psutil.Process().children(recursive=True):
         try:
             if "RayTrainWorker" in " ".join(child.cmdline()):
@@ -130,7 +130,7 @@ def test_two_workers_one_killed_and_then_their_driver_end_where_a_plain_loop_end
 ) -> None:
     run = tmp_path / "run"
     script = (
-        "import sys; from pathlib import Path; from pipeline import cluster; from tests.pipeline.tune.training import test_trainer as t\n"
+        "import sys; from pathlib import Path; from pipeline.runtime import cluster; from tests.pipeline.tune.training import test_trainer as t\n"
         "with cluster.connected(sys.argv[3], logs=False):\n"
         "    t.run_training(Path(sys.argv[1]), Path(sys.argv[2]), processes=2)\n"
     )
@@ -145,14 +145,14 @@ def test_two_workers_one_killed_and_then_their_driver_end_where_a_plain_loop_end
     wait_for(lambda: len(history(str(run))) >= 2, driver)
     driver.send_signal(signal.SIGKILL)
     driver.wait()
-    assert 2 <= len(history(str(run))) < COURSE.epochs, "the driver was not killed within the training"
+    assert 2 <= len(history(str(run))) < SCHEDULE.epochs, "the driver was not killed within the training"
 
     trained = run_training(tmp_path, run, processes=1)
     assert [epoch["step"] for epoch in trained.history] == [8, 16, 24]
     assert trained.history[-1]["loss"] < trained.history[0]["loss"]
     assert sum(trained.history[-1]["load"]) == pytest.approx(1.0)
     losses, scores, end_P = train_alone(tmp_path / "alone")
-    assert len(losses) == COURSE.last - COURSE.looking
+    assert len(losses) == SCHEDULE.last_step - SCHEDULE.warmup_steps
     assert [loss for epoch in trained.history for loss in epoch["losses"]] == pytest.approx(losses, abs=TOLERANCE)
     assert [epoch["validation"]["made"] for epoch in trained.history] == pytest.approx(scores, abs=0.05)
     with last_checkpoint(str(run)) as folder:  # the best weights may be of another epoch, where two are near

@@ -18,10 +18,10 @@ from pipeline.tune.data.collection import TEST, Collection
 from pipeline.tune.data.manifest import MANIFEST, ORIGIN
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.data.split import TRAIN
-from pipeline.tune.training.task import Course, Stage, Task
-from pipeline.tune.training.trainer import Trained
-from pipeline.tune.training.version import CURVES, EVALUATION, HISTORY, papers, write
-from tests.pipeline.tune.training.test_journal import epoch
+from pipeline.tune.training.task import Schedule, Stage, Task
+from pipeline.tune.training.trainer import TrainingResult
+from pipeline.tune.training.version import CURVES, EVALUATION, HISTORY, version_files, write_checkpoint
+from tests.pipeline.tune.training.test_metrics_log import epoch
 from tests.tiny import CONFIG
 
 
@@ -34,13 +34,13 @@ def task_for(base: Path) -> Task:
         detector=CONFIG,
         spec=Preprocess(mode="resize", short_side=256),
         bfloat16=False,
-        course=Course(0, 1, (Stage("all", 1),), 1e-2, 1e-3, 1e-3, 0.0, 1),
+        schedule=Schedule(0, 1, (Stage("all", 1),), 1e-2, 1e-3, 1e-3, 0.0, 1),
         batch_size=8,
         seed=0,
         run="run",
         labels=(),
         sources=(),
-        judges=(),
+        stopping_generators=(),
     )
 
 
@@ -53,17 +53,21 @@ def collection() -> Collection:
 def test_a_version_stands_by_itself_with_its_own_view_and_calibration(tiny: Path, tmp_path: Path) -> None:
     calibration = Calibration(real_below=-1.0, generated_above=2.0)
     task = task_for(tiny)
-    made = write(tmp_path / "v", describe(tiny), task, read_adapters(tiny), calibration, {"recipe": {"seed": 1}})
+    made = write_checkpoint(
+        tmp_path / "v", describe(tiny), task, read_adapters(tiny), calibration, {"recipe": {"seed": 1}}
+    )
     loaded = load_checkpoint(tmp_path / "v")
     assert loaded.calibration == calibration and loaded.preprocess == task.spec
     assert made.digest == loaded.description.digest != describe(tiny).digest
-    other = write(tmp_path / "w", describe(tiny), task, read_adapters(tiny), calibration, {"recipe": {"seed": 2}})
+    other = write_checkpoint(
+        tmp_path / "w", describe(tiny), task, read_adapters(tiny), calibration, {"recipe": {"seed": 2}}
+    )
     assert other.digest != made.digest
 
 
 def test_the_papers_say_what_it_was_made_of_and_how_it_went(collection: Collection, tiny: Path, tmp_path: Path) -> None:
-    trained = Trained({}, [epoch(1), epoch(2)], {})
-    files = papers(collection, trained, {"parent": "p"}, None)
+    trained = TrainingResult({}, [epoch(1), epoch(2)], {})
+    files = version_files(collection, trained, {"parent": "p"}, None)
     assert set(files) == {MANIFEST, HISTORY, ORIGIN, CURVES}  # an evaluation only where there was one
     assert EVALUATION not in files
     assert pq.read_table(io.BytesIO(files[MANIFEST])).column("split").to_pylist() == [TRAIN, TEST]
