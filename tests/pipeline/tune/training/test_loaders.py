@@ -89,7 +89,8 @@ def test_once_experts_are_trained_a_temporary_head_is_fitted_to_one_view_per_sam
     write_block(tmp_path, keys, {TOKEN: token_NTD, FEATURE: learner.features(token_NTD)})
     weights = ((0.5, 0.25, 0.25),) * 2
     views = CachedViews(str(tmp_path), keys, 2, 2, (0, 1, 1), weights, (), has_tokens=True)
-    loader = CachedLoader(views, SamplingPlan(*[np.zeros(0, np.int64)] * 3, 4), WorkerRank())
+    none = np.zeros(0, np.int64)
+    loader = CachedLoader(views, SamplingPlan(none, none, none, 4), WorkerRank())
 
     def fitted(*, trained: bool) -> int:
         with torch.no_grad():
