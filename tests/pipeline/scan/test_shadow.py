@@ -81,7 +81,7 @@ def test_a_rescan_with_a_shadow_fills_both_partitions(
 def test_a_shadow_on_another_tower_is_refused(run: Scan, tmp_path: Path) -> None:
     write_shard(tmp_path / "0.tar", samples(2))
     other = tiny_checkpoint(tmp_path / "other", seed=5)
-    with pytest.raises(ModelError, match="only models of one known tower"):
+    with pytest.raises(ModelError, match="only models that share a known tower"):
         run(tmp_path / "0.tar", output=tmp_path / "out", shadow=str(other))
 
 

@@ -92,7 +92,9 @@ def test_a_store_that_is_not_there_or_forbidden_says_so_and_who_must_act(serve: 
     serve(OBJECTS, forbidden="crawl/site")
     with pytest.raises(SettingsError, match="bucket does not exist|NoSuchBucket"):
         list(Source(["s3://nowhere/crawl"]).units())
-    with pytest.raises(SettingsError, match="not allowed to read.*who owns the store must allow it"):
+    with pytest.raises(
+        SettingsError, match="not allowed to read.*the store's owner must grant these credentials access"
+    ):
         list(Source(["s3://lake/crawl/site/four.jpg"]).units())
     with pytest.raises(StorageError, match="cannot list 's3://lake/crawl/site/': not allowed"):
         list(Source(["s3://lake/crawl"]).units())
