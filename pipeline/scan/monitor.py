@@ -1,4 +1,4 @@
-"""Monitor: the driver's view of a wave, polled from the tally actor and shown by the progress."""
+"""Monitor: the driver's view of a wave, polled from the progress counter and shown by the progress."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,12 +21,12 @@ class Monitor:
 
     Args:
         progress: shows it.
-        tally: the actor's handle; None where no progress is shown, and then only written rows are counted.
+        counter: the actor's handle; None where no progress is shown, and then only written rows are counted.
     """
 
-    def __init__(self, progress: ProgressDisplay, tally: Any = None) -> None:
-        self.progress, self._tally = progress, tally
-        self._wave, self._ask = 0, ProgressPoller(tally)
+    def __init__(self, progress: ProgressDisplay, counter: Any = None) -> None:
+        self.progress, self._counter = progress, counter
+        self._wave, self._ask = 0, ProgressPoller(counter)
         self._units: set[str] = set()
 
     @contextmanager
@@ -41,13 +41,13 @@ class Monitor:
         """
         with self.progress.lock:
             self._wave, self._units = self._wave + 1, set()
-        yield None if self._tally is None else ProgressReporter(self._tally, self._wave, model)
+        yield None if self._counter is None else ProgressReporter(self._counter, self._wave, model)
         with self.progress.lock:
             self.poll(LAST_POLL)
             self.progress.settle()
 
     def poll(self, wait: float = 0.0) -> None:
-        """Ask the tally, and show what it has answered so far.
+        """Ask the progress counter, and show what it has answered so far.
 
         Args:
             wait: seconds to wait for the answer.
@@ -97,7 +97,7 @@ class Monitor:
 @contextmanager
 def monitored(progress: ProgressDisplay) -> Iterator[Monitor]:
     """Monitor a run on a connected Ray, polling the workers' counts if the progress is shown."""
-    with progress_counter(progress) as tally:
-        monitor = Monitor(progress, tally)
+    with progress_counter(progress) as counter:
+        monitor = Monitor(progress, counter)
         with progress.watching(monitor.poll):
             yield monitor

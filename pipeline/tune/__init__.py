@@ -1,1 +1,1 @@
-"""The road of a training run: samples, views, loop."""
+"""Detectors are made here: labelled images, training, judging, and the packing of a tower."""

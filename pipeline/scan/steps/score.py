@@ -40,7 +40,7 @@ class ScoreActor:
         loaded = [load_checkpoint(registry.locate(model, digest)) for model, digest in models]
         self.digests = [digest for _, digest in models]
         self.spec = loaded[0].preprocess
-        self.panel = SharedBackboneScorer(loaded, device, batch_size=batch_size)
+        self.scorer = SharedBackboneScorer(loaded, device, batch_size=batch_size)
 
     def __call__(self, prepared: pa.Table) -> pa.Table:
         """Score some images.
@@ -58,7 +58,7 @@ class ScoreActor:
         column = prepared["pixels"]
         scored = column.is_valid().to_numpy()
         pieces = [stack(chunk.drop_null(), self.spec) for chunk in column.chunks]
-        scores = self.panel.score(pieces, crops=self.spec.crops, on_batch=self.on_scored) if scored.any() else []
+        scores = self.scorer.score(pieces, crops=self.spec.crops, on_batch=self.on_scored) if scored.any() else []
         facts = prepared.drop_columns(["pixels"]).combine_chunks()
         schema = like(SCORED, prepared)
         tables = []

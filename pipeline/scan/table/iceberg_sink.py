@@ -125,8 +125,8 @@ class IcebergSink:
         with duckdb.connect() as database:
             self.register(database)
             found = database.sql(ADDED.format(files=sql_list(added))).to_arrow_table().to_pylist() if added else []
-        for tally in found:
-            yield tally | {"content": None}
+        for written_file in found:
+            yield written_file | {"content": None}
 
     def register(self, database: duckdb.DuckDBPyConnection) -> None:
         """Register the table's store with a database."""

@@ -54,7 +54,7 @@ def publish(verdicts: pa.Table, *, output: str, generation: str) -> pa.Table:
         StorageError: the store refuses, or another run holds the output.
     """
     in_driver = memory.lives_in_this_process(output)
-    tallies = []
+    written = []
     for model in verdicts[MODEL].unique().to_pylist():
         part = verdicts.filter(pc.field(MODEL) == model).drop_columns([MODEL])
         url = storage.join(partition(output, model), part_name(part))
@@ -66,10 +66,10 @@ def publish(verdicts: pa.Table, *, output: str, generation: str) -> pa.Table:
             if not in_driver:
                 lease.check(output, generation)
                 storage.write(url, content)
-        tally = {MODEL: model, "rows": part.num_rows, "faults": faults, "outcomes": counts, "file": url}
-        tally["units"] = pc.sum(part["last"]).as_py() or 0
-        tallies.append(tally | {"content": content if in_driver else None})
-    return pa.Table.from_pylist(tallies, WRITTEN_FILES)
+        written_file = {MODEL: model, "rows": part.num_rows, "faults": faults, "outcomes": counts, "file": url}
+        written_file["units"] = pc.sum(part["last"]).as_py() or 0
+        written.append(written_file | {"content": content if in_driver else None})
+    return pa.Table.from_pylist(written, WRITTEN_FILES)
 
 
 def partition(output: str, model: str) -> str:
@@ -107,8 +107,8 @@ class ParquetSink:
         """
         write = partial(publish, output=self.output, generation=generation)
         parts = verdicts.map_batches(write, batch_size=rows, batch_format="pyarrow", **cluster.write_resources())
-        tallies: Iterable[pa.Table] = parts.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-        for part in chain.from_iterable(tally.to_pylist() for tally in tallies):
+        written: Iterable[pa.Table] = parts.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+        for part in chain.from_iterable(written_file.to_pylist() for written_file in written):
             if part["content"] is not None:
                 storage.write(part["file"], part["content"])
             yield part

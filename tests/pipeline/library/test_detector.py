@@ -48,7 +48,7 @@ def scanned(model: Path, images: dict[str, bytes], folder: Path) -> tuple[list[d
     scored = actor(prepare(fetched, described.preprocess, decode))
     fingerprint = described.preprocess.fingerprint
     rows = conclude(scored, {described.digest: described.calibration}, fingerprint).to_pylist()
-    return rows, CLOSE if actor.panel.precision == "float32" else DRIFT
+    return rows, CLOSE if actor.scorer.precision == "float32" else DRIFT
 
 
 MIDDLE = DetectorConfig(blocks=(1,), reads=(2, 3), head="kernel", components=8, centres=30)
