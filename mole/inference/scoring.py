@@ -1,4 +1,4 @@
-"""Scoring: detectors score views in the fastest precision, with the verdicts of float32.
+"""Scoring: views in the fastest precision; near-threshold scores again in float32, so that verdicts match it.
 
 Shapes: B images, C views of an image, S side of a view, E separate experts.
 """

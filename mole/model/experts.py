@@ -1,4 +1,4 @@
-"""Experts: one shared and several gated low-rank experts, computed as one stacked product gated in the middle.
+"""Experts: all low-rank experts of a block in one matmul, router weights applied between down- and up-projection.
 
 Shapes: B images, T tokens, K of them that the block outputs, D width, E separate experts, R the ranks of all experts
 concatenated, the shared one first.

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 DURABLE = ("reals", "source", "samples", "output", "table", "registry", "database", "report")
@@ -49,12 +50,17 @@ def metavar(flag: str, name: str, annotation: Any) -> str:
     for kind in kinds:
         if kind in METAVARS:
             return METAVARS[kind]
-        if get_origin(kind) is dict or (get_origin(kind) is tuple and get_origin(get_args(kind)[0]) is tuple):
+        if get_origin(kind) is dict or (get_origin(kind) is tuple and is_compound(value_types(get_args(kind)[0])[0])):
             return "JSON"
         if get_origin(kind) is tuple:
             return "A,B,..."
     word = flag.lstrip("-").upper().replace("-", "_")
     return "URL" if name in URLS else word if word.endswith(("_FROM", "_OUT")) else word.rpartition("_")[2]
+
+
+def is_compound(kind: Any) -> bool:
+    """Tell whether a type has parts of its own, so that only JSON can write a list of it."""
+    return get_origin(kind) is tuple or (isinstance(kind, type) and issubclass(kind, BaseModel))
 
 
 def choices(annotation: Any) -> tuple[str, ...]:

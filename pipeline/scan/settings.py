@@ -104,8 +104,8 @@ class RunSettings(DetectorSettings):
 class ScanSettings(RunSettings):
     """Find AI-generated images: every image of a shard, a listing or a folder gets exactly one verdict.
 
-    exit codes: 0 every row written, 2 an invalid setting or a missing file, 3 a store failed, 4 the model cannot be
-    used, 5 the completeness check failed, 7 another run holds the output, 130 Ctrl-C, 143 SIGTERM
+    exit codes: 0 done, or stopped by a limit, 2 an invalid setting or a missing file, 3 a store failed, 4 the model
+    cannot be used, 5 the completeness check failed, 7 another run holds the output, 130 Ctrl-C, 143 SIGTERM
     """
 
     prefix = "MOLE_SCAN_"
@@ -131,7 +131,7 @@ class ScanSettings(RunSettings):
         "detector",
     )
 
-    no_report: bool = Field(False, description="do not write the page report.html into a local output")
+    no_report: bool = Field(False, description="do not write report.html and suspicious.csv into a local output")
     carry: Annotated[tuple[str, ...], BeforeValidator(split_commas)] = Field(
         (),
         description="columns of the source to carry into the table, separated by commas: url,caption (default: none)",
@@ -172,8 +172,8 @@ class RescanSettings(RunSettings):
 
     Reads only the selected images, in shards by the byte range that the table has.
 
-    exit codes: 0 every row written, 2 an invalid setting or a missing file, 3 a store failed, 4 the model cannot be
-    used, 5 the completeness check failed, 7 another run holds the table, 130 Ctrl-C, 143 SIGTERM
+    exit codes: 0 done, or stopped by a limit, 2 an invalid setting or a missing file, 3 a store failed, 4 the model
+    cannot be used, 5 the completeness check failed, 7 another run holds the table, 130 Ctrl-C, 143 SIGTERM
     """
 
     prefix = "MOLE_RESCAN_"

@@ -1,4 +1,4 @@
-"""Reread: reads the images that a rescan selected, in shards by their byte range, under their existing place.
+"""Reread: reads the images that a rescan selected, in shards by their byte range, keeping unit and index.
 
 A unit's name has the identity of its bytes. Where the bytes have changed since, the image that was scored is `missing`;
 a scan gives the new bytes rows of their own.

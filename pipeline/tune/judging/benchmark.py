@@ -35,7 +35,7 @@ class EvaluateSettings(SampleSettings):
     self-contained HTML file, and the metrics as JSON beside it. --protocol compares with the table of a paper.
 
     exit codes: 0 measured, 2 invalid settings or a missing input, 3 a store failed, 4 the model cannot be used,
-    5 a row was lost, 130 Ctrl-C, 143 SIGTERM
+    5 the completeness check failed, 130 Ctrl-C, 143 SIGTERM
     """
 
     prefix = "MOLE_EVALUATE_"

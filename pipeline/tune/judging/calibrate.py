@@ -49,7 +49,7 @@ class CalibrateSettings(JobSettings):
     images is called generated. Weights and probabilities do not change. Promote the new version like any other.
 
     exit codes: 0 the version is in the registry, 2 invalid settings or too few images, 3 a store failed, 4 the model
-    cannot be used, 5 a row was lost, 130 Ctrl-C, 143 SIGTERM
+    cannot be used, 5 the completeness check failed, 130 Ctrl-C, 143 SIGTERM
     """
 
     prefix = "MOLE_CALIBRATE_"

@@ -38,7 +38,7 @@ class PromoteSettings(JobSettings):
     base.
 
     exit codes: 0 promoted or rolled back, 2 invalid settings or a missing input, 3 a store failed, 4 the model cannot
-    be used, 5 a row was lost, 6 the gate refuses, 130 Ctrl-C, 143 SIGTERM
+    be used, 5 the completeness check failed, 6 the gate refuses, 130 Ctrl-C, 143 SIGTERM
     """
 
     prefix = "MOLE_PROMOTE_"

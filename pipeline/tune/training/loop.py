@@ -1,4 +1,4 @@
-"""Train loop: trains from the last checkpoint to the end, in one process of any number.
+"""Train loop: trains from the last checkpoint to the end, in each of any number of processes.
 
 Each stage first fits the head to everything it includes, before any expert is trained, and then takes its steps. An
 epoch ends with the validation scores, a checkpoint and an entry in the history.

@@ -17,7 +17,7 @@ class FinetuneSettings(Recipe):
     After a crash, run the same command again to resume from the last epoch.
 
     exit codes: 0 the version is in the registry, 2 invalid settings, a missing input, a leak or too few images,
-    3 a store failed, 4 the model cannot be used, 5 a row was lost, 130 Ctrl-C, 143 SIGTERM
+    3 a store failed, 4 the model cannot be used, 5 the completeness check failed, 130 Ctrl-C, 143 SIGTERM
     """
 
     prefix = "MOLE_FINETUNE_"
@@ -49,7 +49,7 @@ class CrossvalidateSettings(Recipe):
     same command again to resume each training from its last epoch.
 
     exit codes: 0 the results are written, 2 invalid settings or a missing input, 3 a store failed, 4 the model cannot
-    be used, 5 a row was lost, 130 Ctrl-C, 143 SIGTERM
+    be used, 5 the completeness check failed, 130 Ctrl-C, 143 SIGTERM
     """
 
     prefix = "MOLE_CROSSVALIDATE_"

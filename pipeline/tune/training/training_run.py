@@ -91,7 +91,8 @@ def task_of(
         keep_adapters: start from the base's adapters too.
 
     Raises:
-        SettingsError: a stage trains an expert that the detector does not have.
+        SettingsError: a stage trains an expert that the detector does not have, or --centres asks for more centres than
+            there are training views.
     """
     detector = detector_of(recipe, base[1])
     settings = recipe.model_dump(mode="json", exclude=RUNTIME_SETTINGS)
@@ -105,10 +106,11 @@ def task_of(
     images = len(collection.of(TRAIN))
     schedule = schedule_of(recipe, images, warm_up=fits_head and not is_cached)
     spec = base[1].preprocess.seen_as(recipe.view) if recipe.view else base[1].preprocess
-    if detector.head == "kernel" and recipe.centres is None and not keep_adapters:  # no more centres than views
+    if detector.head == "kernel" and not keep_adapters:
+        seen = sum(includes(schedule.stages[-1], sample) for sample in collection.of(TRAIN))
         warmup_views = schedule.warmup_steps * recipe.batch_size
-        views = images * recipe.deliveries * len(spec.singles) if is_cached else warmup_views
-        detector = detector.model_copy(update={"centres": max(1, min(detector.centres, views))})
+        views = seen * recipe.deliveries * len(spec.singles) if is_cached else warmup_views
+        detector = detector.model_copy(update={"centres": allowed_centres(detector.centres, recipe.centres, views)})
     if is_cached and not detector.adapts:  # fitting the head gives its optimum, and nothing else can be trained
         schedule = replace(schedule, stages=(Stage("head", 0, kinds=schedule.stages[-1].kinds),))
     check_experts(schedule, detector)
@@ -128,6 +130,27 @@ def task_of(
         sources=tuple(sample.source for sample in validation),
         stopping_generators=tuple(sorted(stopping)),
     )
+
+
+def allowed_centres(centres: int, asked: int | None, views: int) -> int:
+    """Return the number of centres of a kernel head: the base's as far as there are views, or what the recipe asks for.
+
+    Args:
+        centres: of the detector.
+        asked: by the recipe; None if it leaves them to the base.
+        views: training views that the head is fitted to.
+
+    Raises:
+        SettingsError: the recipe asks for more than there are views.
+    """
+    if asked is None:
+        return max(1, min(centres, views))
+    if asked > views:
+        raise SettingsError(
+            f"--centres must be at most {views:,}, the training views that the head is fitted to, got {asked:,}; give "
+            "fewer centres, or more images or --deliveries"
+        )
+    return asked
 
 
 def check_experts(schedule: Schedule, detector: DetectorConfig) -> None:

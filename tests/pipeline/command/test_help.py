@@ -21,6 +21,8 @@ from pipeline.command.help import described, metavar
         ("--carry", tuple[str, ...], "A,B,..."),
         ("--expert-ranks", tuple[PositiveInt, ...] | None, "A,B,..."),
         ("--folds", tuple[tuple[str, ...], ...], "JSON"),
+        ("--folds", tuple[Annotated[tuple[str, ...], "names"], ...], "JSON"),
+        ("--stages", tuple[BaseModel, ...], "JSON"),
         ("--methods", dict[str, Any], "JSON"),
         ("--device", Literal["auto", "cpu"], "{auto,cpu}"),
         ("--view", Literal["a" * 20, "b" * 20] | None, "VIEW"),

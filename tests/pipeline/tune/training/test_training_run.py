@@ -101,6 +101,17 @@ def test_a_kernel_head_has_the_bases_centres_as_far_as_there_are_views_to_draw_t
     )
 
 
+def test_more_centres_than_views_that_the_head_is_fitted_to_are_refused_before_anything_runs(tmp_path: Path) -> None:
+    config = DetectorConfig(blocks=(), reads=(2, 3), head="kernel", components=4, centres=500)
+    base = describe(tiny_checkpoint(tmp_path / "kernel", detector=config))
+    views = 2 * len(collection().of(TRAIN))
+    with pytest.raises(SettingsError, match=rf"--centres must be at most {views}, .*got {views + 1}"):
+        task(base, deliveries=2, centres=views + 1)
+    reals = 2 * sum(sample.label == 0 for sample in collection().of(TRAIN))
+    with pytest.raises(SettingsError, match=f"at most {reals}, "):  # no generated image is of the last stage's kind
+        task(base, deliveries=2, centres=views, stages=[{"name": "head", "epochs": 0, "kinds": ["upsampling"]}])
+
+
 @pytest.mark.parametrize("missing", ["delta", "shared"])
 def test_a_stage_that_trains_an_expert_that_is_not_there_is_refused_by_name(tiny: Path, missing: str) -> None:
     stages = [{"name": "odd", "epochs": 1, "learns": [missing]}, {"name": "all", "epochs": 1}]
