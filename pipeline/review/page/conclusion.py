@@ -142,8 +142,8 @@ CARRIED = (
 )
 """The general limitation."""
 MEASURE = (
-    "To know it, measure this model on images of the same kind whose origin is known: jobs/evaluate.py gives both "
-    "rates, jobs/calibrate.py that of real images alone."
+    "To know it, measure this model on images of the same kind whose origin is known: mole-scan train evaluate gives "
+    "both rates, mole-scan train calibrate that of real images alone."
 )
 """How to measure the rates."""
 

@@ -149,7 +149,11 @@ def test_a_model_without_known_rates_says_what_would_tell_them(tiny: Path, tmp_p
     )
     write_report(str(table))
     told = Page((table / PAGE).read_text()).texts
-    assert str(tiny) in told and "jobs/evaluate.py gives both rates" in told and "runs still, or was killed" in told
+    assert (
+        str(tiny) in told
+        and "mole-scan train evaluate gives both rates" in told
+        and "runs still, or was killed" in told
+    )
 
 
 @pytest.mark.parametrize(
