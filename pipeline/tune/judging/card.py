@@ -120,7 +120,7 @@ def _methods(comparison: MethodComparison, method: str) -> str:
         better, among = comparison.better_than_first(name, delivery)
         lines.append(
             [
-                f"**{name}** (shipped)" if name == method else name,
+                f"**{name}** (this card)" if name == method else name,
                 *_cost(cost),
                 _mean(metrics, SHIPPED),
                 _mean(metrics, ALIGNED),
