@@ -58,7 +58,11 @@ def fill_cache(
     written: Dataset = views.map_batches(
         workers.Trunk,
         fn_constructor_args=(dict(tasks),),
-        fn_constructor_kwargs={"device": layout.device, "threads": layout.threads, "batch_size": layout.batch_size},
+        fn_constructor_kwargs={
+            "device": layout.device,
+            "threads": layout.threads,
+            "batch_size": min(layout.batch_size, BLOCK_VIEWS),  # a larger one would be padded
+        },
         batch_size=None,
         batch_format="numpy",
         compute=ActorPoolStrategy(size=layout.actors, max_tasks_in_flight_per_actor=2),

@@ -1,7 +1,6 @@
 """Cross-validation: train every method on every fold, score what each fold held out, and compare the methods."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -16,49 +15,24 @@ from pipeline.runtime import cluster
 from pipeline.storage import storage
 from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune import workers
+from pipeline.tune.data.align import Aligner
 from pipeline.tune.data.collection import TEST, VALIDATION, Collection, Log, collect
-from pipeline.tune.data.split import TRAIN, split_of
+from pipeline.tune.data.split import TRAIN
 from pipeline.tune.judging.card import card
 from pipeline.tune.judging.comparison import Cost, MethodComparison, compare_methods
 from pipeline.tune.judging.held_out import held_out_rows
-from pipeline.tune.training.auditing import choose_aligner, has_both_classes, has_validation
+from pipeline.tune.training.auditing import choose_aligner, has_validation
 from pipeline.tune.training.bases import base_checkpoint
-from pipeline.tune.training.cached_views import CachedDetector, cache_views, requested_views
+from pipeline.tune.training.cached_views import cache_views, requested_views
 from pipeline.tune.training.fold import FoldResult
-from pipeline.tune.training.recipe import NO_TOKENS, Recipe
+from pipeline.tune.training.fold_splits import Fold, check_folds, make_folds, without_shared_groups
+from pipeline.tune.training.recipe import NO_TOKENS
 from pipeline.tune.training.settings import CrossvalidateSettings
-from pipeline.tune.training.task import Task
-from pipeline.tune.training.training_run import TrainingRun, is_held_out, prepare, task_of
+from pipeline.tune.training.training_run import TrainingRun, prepare
 
 DEFAULT_METHOD = "recipe"
 """Name of the only method of a recipe without variations."""
-RUNS, LOGITS, FIGURES, CARDS = "runs", "held.parquet", "ladder.json", "ladder.md"
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One method on one fold.
-
-    Attributes:
-        method: name of the variation.
-        number: of the fold, from 0.
-        recipe: of the method.
-        base: checkpoint that the method starts from.
-        collection: the samples, with the held-out ones as the test split.
-        task: of the training.
-    """
-
-    method: str
-    number: int
-    recipe: Recipe
-    base: Description
-    collection: Collection
-    task: Task
-
-    @property
-    def detector(self) -> CachedDetector:
-        """The detector whose tokens are cached."""
-        return CachedDetector(self.recipe, self.task, self.base)
+LOGITS, FIGURES, CARDS = "held.parquet", "ladder.json", "ladder.md"
 
 
 def crossvalidate(settings: CrossvalidateSettings, log: Log) -> MethodComparison:
@@ -96,7 +70,8 @@ def crossvalidate(settings: CrossvalidateSettings, log: Log) -> MethodComparison
             for fold in make_folds(name, recipe, bases[name], settings, collection)
         ]
         fill_caches(folds, settings, collection)
-        runs = [prepare_fold(fold, settings, log) for fold in folds]
+        aligners = audit_folds(folds, settings, log)
+        runs = (prepare_fold(fold, aligners[fold.audit], settings) for fold in folds)
         layout = cluster.lay_out(settings.device, actors=None, batch_size=None, rows_per_file=None)
         results = list(train_folds(folds, runs, settings.workers, layout.device, log))
     table = pa.concat_tables([part for fold, one in zip(folds, results, strict=True) for part in logit_rows(fold, one)])
@@ -105,31 +80,6 @@ def crossvalidate(settings: CrossvalidateSettings, log: Log) -> MethodComparison
     return write_results(
         settings, table, compare_methods(table, costs, aim=settings.false_positive_rate, measured=measured)
     )
-
-
-def make_folds(
-    method: str,
-    recipe: Recipe,
-    base: tuple[str, Description],
-    settings: CrossvalidateSettings,
-    collection: Collection,
-) -> Iterator[Fold]:
-    """Split the samples for each fold, and build the task of each training.
-
-    Args:
-        method: its name.
-        recipe: of the method.
-        base: where every machine finds the checkpoint that it starts from, and its description.
-        settings: the folds.
-        collection: all samples.
-
-    Yields:
-        One fold after the other.
-    """
-    runs = storage.absolute(str(settings.output / RUNS))
-    for number, names in enumerate(settings.folds):
-        own = fold_split(collection, names, recipe)
-        yield Fold(method, number, recipe, base[1], own, task_of(recipe, base, own, runs))
 
 
 def fill_caches(folds: Sequence[Fold], settings: CrossvalidateSettings, collection: Collection) -> None:
@@ -159,90 +109,70 @@ def fill_caches(folds: Sequence[Fold], settings: CrossvalidateSettings, collecti
         cache_views([fold.detector for fold in group], (collection, None), requested)
 
 
-def prepare_fold(fold: Fold, settings: CrossvalidateSettings, log: Log) -> TrainingRun:
-    """Audit the samples of a fold, and prepare its training.
+def audit_folds(
+    folds: Sequence[Fold], settings: CrossvalidateSettings, log: Log
+) -> dict[tuple[object, ...], Aligner | None]:
+    """Audit the training samples of each fold, once for all methods that train on the same.
+
+    Args:
+        folds: of all methods.
+        settings: names the folds' collections.
+        log: receives progress messages, one line each.
+
+    Returns:
+        The aligner of each fold by `Fold.audit`; None if the method does not align.
+
+    Raises:
+        SettingsError: file properties alone give the classes away.
+    """
+    aligners: dict[tuple[object, ...], Aligner | None] = {}
+    for fold in folds:
+        if fold.audit not in aligners:
+            names = ", ".join(settings.folds[fold.number])
+            log(f"fold {fold.number}, without {names}: {fold.collection}")
+            aligners[fold.audit] = choose_aligner(fold.recipe, fold.collection, log)
+    return aligners
+
+
+def prepare_fold(fold: Fold, aligner: Aligner | None, settings: CrossvalidateSettings) -> TrainingRun:
+    """Prepare the training of a fold.
 
     Args:
         fold: one method on one fold.
-        settings: names the folds' collections and the perturbations.
-        log: receives progress messages, one line each.
+        aligner: of its samples, if it aligns them.
+        settings: names the perturbations.
 
     Raises:
-        SettingsError: file properties alone give the classes away, or a stage has samples of one class only.
+        SettingsError: a stage has samples of one class only.
     """
-    names = ", ".join(settings.folds[fold.number])
-    log(f"{fold.method}, fold {fold.number}, without {names}: {fold.collection}")
-    aligner = choose_aligner(fold.recipe, fold.collection, log)
     data = fold.collection, aligner
     return prepare(fold.recipe, fold.task, fold.base, data, perturbations=settings.judged)
 
 
-def fold_split(collection: Collection, names: Sequence[str], recipe: Recipe) -> Collection:
-    """Split samples for a fold: its collections are the test split, and groups shared with them are left out."""
-    is_test = [sample.collection in names for sample in collection.samples]
-    test_groups = {
-        sample.group for sample, own in zip(collection.samples, is_test, strict=True) if own and sample.group
-    }
-    keep = [index for index, own in enumerate(is_test) if own or collection.samples[index].group not in test_groups]
-    shares = {VALIDATION: recipe.validation_share} if recipe.validation_share else {}
-    splits = []
-    for index in keep:
-        sample = collection.samples[index]
-        validates = is_held_out(sample, recipe.hold_out) or split_of(sample.group, recipe.seed, shares) == VALIDATION
-        splits.append(TEST if is_test[index] else VALIDATION if validates else TRAIN)
-    return select(collection, keep, splits)
+def train_folds(
+    folds: Sequence[Fold], runs: Iterator[TrainingRun], parallel: int, device: str, log: Log
+) -> Iterator[FoldResult]:
+    """Run the trainings, `parallel` at a time, and yield their results in order; they share the GPUs evenly.
 
-
-def without_shared_groups(collection: Collection, folds: Sequence[Sequence[str]]) -> Collection:
-    """Leave out of later folds the samples whose group also has samples in an earlier fold."""
-    fold_of = {name: number for number, names in enumerate(folds) for name in names}
-    first: dict[str, int] = {}
-    keep = [
-        index
-        for index, sample in enumerate(collection.samples)
-        if (number := fold_of.get(sample.collection)) is None or first.setdefault(sample.group, number) == number
-    ]
-    return select(collection, keep, [collection.splits[index] for index in keep])
-
-
-def select(collection: Collection, keep: Sequence[int], splits: list[str]) -> Collection:
-    """Select samples of a collection by their indices, and assign their splits."""
-    samples = [collection.samples[index] for index in keep]
-    return replace(collection, samples=samples, splits=splits, survey=collection.survey.take(keep))
-
-
-def check_folds(collection: Collection, settings: CrossvalidateSettings) -> None:
-    """Refuse folds that cannot be evaluated.
+    Args:
+        folds: of all methods.
+        runs: their trainings; each is prepared when there is room for it.
+        parallel: number of trainings at a time.
+        device: `cpu` or `cuda`.
+        log: receives progress messages, one line each.
 
     Raises:
-        SettingsError: a collection is not there, a fold lacks a class, or it holds out what decides when to stop.
+        SettingsError: a training cannot be prepared.
+        ModelError: the loss of a training is not finite.
     """
-    known = {sample.collection for sample in collection.samples}
-    for names in settings.folds:
-        unknown = sorted(set(names) - known)
-        if unknown:
-            raise SettingsError(f"--folds name {unknown}; the collections here are {sorted(known)}")
-        own = [sample for sample in collection.samples if sample.collection in names]
-        if not has_both_classes(own):
-            raise SettingsError(f"a fold needs both classes, and {list(names)} has only one; merge folds")
-        stopping = sorted({sample.source for sample in own if is_held_out(sample, settings.hold_out)})
-        if stopping:
-            raise SettingsError(
-                f"--hold-out {stopping} decide when to stop and cannot be tested in a fold too; remove one"
-            )
-
-
-def train_folds(
-    folds: Sequence[Fold], runs: Sequence[TrainingRun], parallel: int, device: str, log: Log
-) -> Iterator[FoldResult]:
-    """Run the trainings, `parallel` at a time, and yield their results in order."""
-    remote = ray.remote(workers.train_fold).options(num_cpus=1, num_gpus=1 if device == "cuda" else 0)
+    gpus = ray.cluster_resources().get("GPU", 0) if device == "cuda" else 0  # type: ignore[no-untyped-call]
+    remote = ray.remote(workers.train_fold).options(num_cpus=1, num_gpus=min(1, gpus / parallel))
     started: list[ray.ObjectRef[FoldResult]] = []
     progress = ProgressDisplay.shown()
     with progress.during("training", len(folds), "folds"):
         for number, fold in enumerate(folds):
             while len(started) < min(len(folds), number + parallel):
-                run = runs[len(started)]
+                run = next(runs)
                 started.append(remote.remote(run.task, run.cached, run.plan, run.test_views, device))
             result = ray.get(started[number])
             progress.advance()

@@ -56,7 +56,9 @@ class CrossvalidateSettings(Recipe):
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
 
     output: Path = Field(description="folder for logits, metrics and the runs of all trainings")
-    workers: PositiveInt = Field(2, description="trainings to run in parallel, each on one core or one GPU")
+    workers: PositiveInt = Field(
+        2, description="trainings to run in parallel, each on one core and an equal share of the GPUs"
+    )
     json_summary: bool = Field(False, description="print the metrics as JSON to stdout instead of the table")
 
     @field_validator("judged")

@@ -15,7 +15,7 @@ from ray.train import (
     ScalingConfig,
     TrainingFailedError,
 )
-from ray.train.torch import TorchTrainer
+from ray.train.torch import TorchConfig, TorchTrainer
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -32,6 +32,8 @@ from pipeline.tune.training.training_run import TrainingRun
 
 RETRIES = 3
 """Worker failures that a run tolerates; after that, running the same command again resumes from the last checkpoint."""
+GPU_BACKENDS = "cpu:gloo,cuda:nccl"
+"""Validation scores and losses are gathered from host memory, gradients and weights from the GPUs."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def train(run: TrainingRun, *, processes: int, gpu: bool) -> TrainingResult:
     with counted_phase("training", task.schedule.last_step, "steps") as reporter:
         trainer = TorchTrainer(
             workers.train_loop_per_worker,
+            torch_config=TorchConfig(backend=GPU_BACKENDS if gpu else "gloo"),
             train_loop_config={"task": task, "reporter": reporter}
             | ({"cached": run.cached, "plan": run.plan} if run.cached else {}),
             scaling_config=ScalingConfig(

@@ -7,7 +7,7 @@ import pyarrow as pa
 from pipeline.tune.data.collection import TEST, VALIDATION, Collection
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.data.split import TRAIN
-from pipeline.tune.training.crossvalidate import fold_split, without_shared_groups
+from pipeline.tune.training.fold_splits import fold_split, without_shared_groups
 from pipeline.tune.training.recipe import Recipe
 
 
