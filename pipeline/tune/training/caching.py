@@ -63,9 +63,9 @@ def fill_cache(
             "threads": layout.threads,
             "batch_size": min(layout.batch_size, BLOCK_VIEWS),  # a larger one would be padded
         },
-        batch_size=None,
+        batch_size=BLOCK_VIEWS,  # Ray Data wants a number where a GPU is requested
         batch_format="numpy",
-        compute=ActorPoolStrategy(size=layout.actors, max_tasks_in_flight_per_actor=2),
+        compute=ActorPoolStrategy(size=layout.actors, max_tasks_in_flight_per_actor=max(2, layout.cores)),
         **layout.resources,
     )
     progress = ProgressDisplay.shown()
