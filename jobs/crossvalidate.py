@@ -10,7 +10,7 @@ from rich.table import Table
 from pipeline.runtime import cluster
 from pipeline.telemetry.terminal import ProgressDisplay, command, results
 from pipeline.tune.judging.comparison import MethodComparison
-from pipeline.tune.judging.held_out import MAIN_DELIVERIES
+from pipeline.tune.judging.held_out_logits import MAIN_DELIVERIES
 from pipeline.tune.judging.held_out_metrics import HeldOutMetrics
 from pipeline.tune.judging.perturbation import SHIPPED
 from pipeline.tune.training.crossvalidate import CARDS, crossvalidate

@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from mole.errors import CompletenessError
 from pipeline.command.settings import JobSettings
-from pipeline.review import sample
-from pipeline.review.evidence.original import Unavailable, originals
-from pipeline.review.selection import FILE, Selection, demand_choice, demand_same, list_chosen, listed
-from pipeline.review.shards import FOLDER, Part, Shards, Size, parts
+from pipeline.review import webdataset_sample
+from pipeline.review.evidence.original_bytes import Unavailable, originals
+from pipeline.review.export_selection import FILE, Selection, demand_choice, demand_same, list_chosen, listed
+from pipeline.review.shard_writer import FOLDER, Part, Shards, Size, parts
 from pipeline.scan.table.lease import Lease
 from pipeline.storage import storage
 from pipeline.telemetry.terminal import ProgressDisplay
@@ -171,7 +171,7 @@ def write(output: str, chosen: int, size: Size, progress: ProgressDisplay) -> No
                     place = {name: row[name] for name in TOLD if name in row}
                     shards.miss(place | {"status": str(found.status), "detail": found.detail})
                 else:
-                    shards.write(sample.members(shards.rows, row, found))
+                    shards.write(webdataset_sample.members(shards.rows, row, found))
                 progress.advance(faults=isinstance(found, Unavailable))
 
 

@@ -16,7 +16,7 @@ from mole.errors import SettingsError
 from mole.views.preprocess import Preprocess
 from pipeline.registry import Registry
 from pipeline.tune.judging.comparison import MethodComparison
-from pipeline.tune.judging.held_out import HELD_OUT
+from pipeline.tune.judging.held_out_logits import HELD_OUT
 from pipeline.tune.training.crossvalidate import CARDS, FIGURES, LOGITS
 from tests.tiny import tiny_checkpoint
 

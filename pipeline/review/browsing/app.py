@@ -18,8 +18,8 @@ from starlette.staticfiles import StaticFiles
 from mole.errors import MoleError, SettingsError
 from pipeline.labels import Label
 from pipeline.records import Status
-from pipeline.review.browsing import record
-from pipeline.review.browsing.guard import Guard
+from pipeline.review.browsing import image_record
+from pipeline.review.browsing.access_control import Guard
 from pipeline.review.browsing.labelling import LabelEdit
 from pipeline.review.browsing.pictures import Absent
 from pipeline.review.browsing.placeholder import placeholder
@@ -80,16 +80,16 @@ class Pages:
         self._templates.filters |= {
             "short": lambda text: printable(short(text)),
             "plain": lambda text: printable(str(text)),
-            "chance": record.chance,
+            "chance": image_record.chance,
             "sized": human_size,
-            "name": record.name,
+            "name": image_record.name,
         }
         self._templates.globals |= {
             "table": session.settings.table,
             "labels": session.settings.labels_folder,
             "labeller": session.settings.labeller,
             "edition": session.edition,
-            "said": record.SAID,
+            "said": image_record.SAID,
         }
 
     def gallery(self, request: Request) -> Response:
@@ -141,8 +141,8 @@ class Pages:
             scale=records.scale(row),
             others=records.others(row),
             copies=records.copies(row),
-            declared=record.declared(row),
-            link=record.link(row),
+            declared=image_record.declared(row),
+            link=image_record.link(row),
             spec=self._session.checkpoints.spec(row["model"], row["preprocess"]),
             at_hand=self._session.checkpoints.of(row["model"]) is not None,
             same=row.get("same_as"),
@@ -226,14 +226,14 @@ class Pages:
     def _answered(self, request: Request, row: Row, now: Mapping[str, Any] | None, page: str) -> Response:
         if not _wants_json(request):
             return RedirectResponse(page, 303)
-        answer = {"id": row["id"], "name": record.name(row), "label": _texts(now), "state": record.state(now)}
-        return JSONResponse({**answer, **self._counted()})
+        answer = {"id": row["id"], "name": image_record.name(row), "label": _texts(now)}
+        return JSONResponse({**answer, "state": image_record.state(now), **self._counted()})
 
     def _counted(self) -> dict[str, Any]:
         """Return the number of labels, and the name of the image that undo would change."""
         last = self._session.labelling.last
         row = None if last is None else self._session.records.row(last)
-        return {"labels_count": self._session.labelling.count, "undo": row and record.name(row)}
+        return {"labels_count": self._session.labelling.count, "undo": row and image_record.name(row)}
 
     def _row(self, request: Request) -> Row:
         """Read the row of the requested image.

@@ -13,7 +13,7 @@ from mole.views.view import Pixels
 from pipeline.images.decode import Fault
 from pipeline.review.browsing import rendering
 from pipeline.review.browsing.snapshot import Row
-from pipeline.review.evidence.original import Unavailable, original
+from pipeline.review.evidence.original_bytes import Unavailable, original
 from pipeline.runtime.isolation import Call, Outcome, Server
 
 PROCESSES = 2

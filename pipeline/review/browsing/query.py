@@ -10,8 +10,8 @@ from starlette.datastructures import QueryParams
 from mole.errors import SettingsError
 from pipeline.labels import Label
 from pipeline.records import Status
-from pipeline.review.browsing.condition import parsed
 from pipeline.review.browsing.snapshot import Row
+from pipeline.review.browsing.sql_condition import parsed
 
 VERDICTS = ("generated", "unsure", "real", "none")
 DECLARED = ("generated", "camera", "nothing")

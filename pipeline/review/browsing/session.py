@@ -6,15 +6,15 @@ from functools import cached_property
 
 from pipeline.labels import latest
 from pipeline.review.browsing.checkpoints import Checkpoints
-from pipeline.review.browsing.condition import demand_condition
 from pipeline.review.browsing.facets import Facets
-from pipeline.review.browsing.heat import Drawn, Heat
+from pipeline.review.browsing.heatmap_process import Drawn, Heat
+from pipeline.review.browsing.image_record import Records
 from pipeline.review.browsing.labelling import Labelling
 from pipeline.review.browsing.pictures import Absent, Pictures
 from pipeline.review.browsing.query import Query
-from pipeline.review.browsing.record import Records
 from pipeline.review.browsing.settings import BrowseSettings
 from pipeline.review.browsing.snapshot import Row, TableSnapshot
+from pipeline.review.browsing.sql_condition import demand_condition
 
 PAGE = 60
 """Images per page."""

@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 
 from mole.errors import MoleError, SettingsError, StorageError
-from pipeline.review.browsing.condition import in_words
+from pipeline.review.browsing.sql_condition import in_words
 from pipeline.review.evidence.columns import ADDED
 from pipeline.scan.table.views import demand_table, open_views
 

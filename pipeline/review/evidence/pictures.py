@@ -15,7 +15,7 @@ from typing import Any
 from mole.errors import MoleError
 from pipeline.images.thumbnail import MOST_BYTES, MOST_PIXELS, Thumbnail, thumbnail
 from pipeline.records import Status
-from pipeline.review.evidence.original import Unavailable, originals
+from pipeline.review.evidence.original_bytes import Unavailable, originals
 from pipeline.storage.fault import STORE_FAULTS
 
 AT_ONCE = 4

@@ -20,7 +20,7 @@ from mole.views.view import Pixels
 from pipeline.images.decode import Bounds, Fault, decode
 from pipeline.storage import storage
 from pipeline.tune.data.content import content_of
-from pipeline.tune.data.seam import has_seam
+from pipeline.tune.data.grid_detection import has_seam
 from pipeline.tune.data.source_options import SourceOptions
 
 COLUMNS = ("path", "label", "generator", "source")

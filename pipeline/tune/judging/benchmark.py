@@ -13,7 +13,7 @@ from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune.data.collection import Log, list_samples
 from pipeline.tune.data.samples import Sample, capped
 from pipeline.tune.data.settings import Names, SampleSettings
-from pipeline.tune.judging import protocol
+from pipeline.tune.judging import universal_fake_detect
 from pipeline.tune.judging.evaluate import (
     DEFAULT_DELIVERIES,
     WHOLE_GRID,
@@ -90,7 +90,7 @@ class EvaluateSettings(SampleSettings):
         return value
 
 
-def measure(settings: EvaluateSettings, log: Log) -> Evaluation | protocol.Protocol:
+def measure(settings: EvaluateSettings, log: Log) -> Evaluation | universal_fake_detect.Protocol:
     """Run the evaluation or protocol that the settings ask for, and write the report, if any.
 
     Args:
@@ -111,8 +111,8 @@ def measure(settings: EvaluateSettings, log: Log) -> Evaluation | protocol.Proto
         cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
         cluster.unwrapped_errors(),
     ):
-        if settings.protocol == protocol.NAME:
-            return protocol.run_protocol(samples, settings.model, log, runner=runner)
+        if settings.protocol == universal_fake_detect.NAME:
+            return universal_fake_detect.run_protocol(samples, settings.model, log, runner=runner)
         how = EvaluateOptions(runner=runner, seen=settings.seen)
         judged = evaluate_with_scores(samples, settings.model, settings.deliveries, log, how)
     if settings.report:

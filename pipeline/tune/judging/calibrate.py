@@ -33,10 +33,10 @@ from pipeline.storage import storage
 from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune.data.collection import CALIBRATION, Log
 from pipeline.tune.data.manifest import MANIFEST, ORIGIN, training_images, with_samples
-from pipeline.tune.data.reals import read_reals
+from pipeline.tune.data.real_images import read_reals
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.judging.evaluate import seen_mask
-from pipeline.tune.judging.origin import Origin, origin_at
+from pipeline.tune.judging.parent_checkpoint import Origin, origin_at
 from pipeline.tune.judging.perturbation import SHIPPED
 from pipeline.tune.judging.scoring import Runner, score
 from pipeline.tune.judging.thresholds import calibration_at, measured_on

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, Po
 from mole.errors import SettingsError
 from mole.measuring.metrics import Rate
 from pipeline.tune.judging.crossvalidation import measure_method
-from pipeline.tune.judging.held_out import HELD_OUT, HeldOutLogits
+from pipeline.tune.judging.held_out_logits import HELD_OUT, HeldOutLogits
 from pipeline.tune.judging.held_out_metrics import HeldOutMetrics
 from pipeline.tune.judging.perturbation import SHIPPED
 from pipeline.tune.judging.threshold_rule import AIM

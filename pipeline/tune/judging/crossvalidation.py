@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mole.measuring.calibration import Calibration
 from mole.measuring.fitting import threshold_for
 from mole.measuring.metrics import Rate, auroc, auroc_interval, average_precision, rate_of
-from pipeline.tune.judging.held_out import MIN_IMAGES, HeldOutLogits
+from pipeline.tune.judging.held_out_logits import MIN_IMAGES, HeldOutLogits
 from pipeline.tune.judging.held_out_metrics import (
     CollectionRates,
     DetectionRate,

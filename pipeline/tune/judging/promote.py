@@ -11,7 +11,7 @@ from mole.config import ADAPTERS, CONFIG, Description, describe
 from mole.errors import ModelError, RefusedError, SettingsError
 from pipeline import registry
 from pipeline.command.settings import JobSettings
-from pipeline.promotion import Promotion
+from pipeline.promotion_record import Promotion
 from pipeline.registry import EMBEDDED, Registry
 from pipeline.runtime import cluster
 from pipeline.telemetry.terminal import ProgressDisplay
@@ -23,7 +23,7 @@ from pipeline.tune.judging.evaluate import EvaluateOptions, ScoredEvaluation
 from pipeline.tune.judging.evaluate import evaluate_with_scores as score
 from pipeline.tune.judging.evaluation import summarize
 from pipeline.tune.judging.gate import Bounds, Decision, compare
-from pipeline.tune.judging.origin import Origin, origin_at, origin_of
+from pipeline.tune.judging.parent_checkpoint import Origin, origin_at, origin_of
 from pipeline.tune.judging.thresholds import join_names
 
 DELIVERIES = ("shipped", "aligned")

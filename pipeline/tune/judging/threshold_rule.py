@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from mole.measuring.calibration import Calibration, FloatArray
 from mole.measuring.fitting import fit_temperature
-from pipeline.tune.judging.held_out import HeldOutLogits, Mask
+from pipeline.tune.judging.held_out_logits import HeldOutLogits, Mask
 from pipeline.tune.judging.perturbation import SHIPPED
 from pipeline.tune.judging.thresholds import calibration_at, join_names
 

@@ -27,7 +27,7 @@ from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.thresholds import threshold_text
 from pipeline.tune.training import metrics_log
 from pipeline.tune.training.auditing import choose_aligner, has_both_classes, has_validation
-from pipeline.tune.training.bases import starting_checkpoint
+from pipeline.tune.training.base_checkpoint import starting_checkpoint
 from pipeline.tune.training.cached_views import TOKENS_FOLDER
 from pipeline.tune.training.settings import FinetuneSettings
 from pipeline.tune.training.task import Task

@@ -18,7 +18,7 @@ from pipeline.tune.judging.crossvalidation import (
     pair_aurocs,
     perturbation_costs,
 )
-from pipeline.tune.judging.held_out import HELD_OUT, HeldOutLogits
+from pipeline.tune.judging.held_out_logits import HELD_OUT, HeldOutLogits
 from pipeline.tune.judging.held_out_metrics import HeldOutMetrics
 from pipeline.tune.judging.threshold_rule import AIM, calibrate, mean_rate
 from tests.heldout import PARTS, Part, heldout

@@ -14,8 +14,8 @@ from mole.views.view import view
 from pipeline.images.decode import Fault
 from pipeline.tune.data.samples import Sample, digest_of, load, to_table
 from pipeline.tune.judging.perturbation import perturbation
+from pipeline.tune.judging.perturbed_views import VIEWED, open_picture, view_samples
 from pipeline.tune.judging.scorer import PLACE
-from pipeline.tune.judging.viewing import VIEWED, open_picture, view_samples
 from tests.judged import labelled, score_here
 from tests.pictures import faulty
 from tests.tiny import tiny_checkpoint

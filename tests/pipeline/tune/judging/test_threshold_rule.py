@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from pipeline.tune.judging.held_out import HeldOutLogits
+from pipeline.tune.judging.held_out_logits import HeldOutLogits
 from pipeline.tune.judging.threshold_rule import (
     AIM,
     PARTS,

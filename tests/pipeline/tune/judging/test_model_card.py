@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.tune.judging.card import card
 from pipeline.tune.judging.comparison import Cost, MethodComparison, compare_methods
+from pipeline.tune.judging.model_card import card
 from tests.heldout import PARTS, heldout
 
 COST = Cost(parameters=231_169, blocks=8, milliseconds=41.6, training_seconds=3600)

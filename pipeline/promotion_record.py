@@ -1,4 +1,4 @@
-"""Promotion: an entry of a registry's log."""
+"""Promotion record: an entry of a registry's log."""
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 

@@ -8,7 +8,7 @@ import pytest
 from mole.config import CONFIG, CheckpointConfig, Description, describe
 from mole.errors import ModelError
 from pipeline.registry import Registry
-from pipeline.tune.judging.origin import origin_at, origin_of
+from pipeline.tune.judging.parent_checkpoint import origin_at, origin_of
 from tests.tiny import tiny_checkpoint
 
 

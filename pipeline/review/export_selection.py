@@ -1,4 +1,4 @@
-"""Selection: the images of a verdict table to export, as a listing that is fixed while the table grows."""
+"""Export selection: the images of a verdict table to export, as a listing that is fixed while the table grows."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from mole.errors import SettingsError, StorageError
 from pipeline.labels import is_labels, latest
 from pipeline.records import MODEL
 from pipeline.review.evidence.columns import ADDED
-from pipeline.review.shards import FOLDER, deliver, temporary
+from pipeline.review.shard_writer import FOLDER, deliver, temporary
 from pipeline.scan.table.ledger import sql_pattern
 from pipeline.scan.table.views import one_line, open_views, views_over
 from pipeline.storage import storage

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.review.sample import extension, members
+from pipeline.review.webdataset_sample import extension, members
 
 ROW: dict[str, Any] = {
     "uri": "/photos/a.PNG",

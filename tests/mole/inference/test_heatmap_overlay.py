@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from mole.inference.drawing import GENERATED, OPAQUE, REAL, colours, overlay, smoothed
 from mole.inference.heatmap import HeatMap
+from mole.inference.heatmap_overlay import GENERATED, OPAQUE, REAL, colours, overlay, smoothed
 from mole.views.view import Box
 
 PART = np.array([[1.0, -0.5], [0.0, 0.25]], np.float32)

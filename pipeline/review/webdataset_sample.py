@@ -1,4 +1,4 @@
-"""Sample: the members of a WebDataset sample: an image's bytes, its row as JSON, and its labelled class."""
+"""WebDataset sample: the members of a WebDataset sample: an image's bytes, its row as JSON, and its labelled class."""
 
 import json
 from collections.abc import Mapping

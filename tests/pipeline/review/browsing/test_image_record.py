@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.review.browsing.record import WIDTH, chance, declared, link, name, state
+from pipeline.review.browsing.image_record import WIDTH, chance, declared, link, name, state
 from pipeline.review.browsing.session import Session
 from tests.pipeline.review.browsing.conftest import numbered
 

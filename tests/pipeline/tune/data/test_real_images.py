@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mole.errors import SettingsError
-from pipeline.tune.data.reals import read_reals
+from pipeline.tune.data.real_images import read_reals
 from pipeline.tune.data.samples import open_sample
 from tests.pictures import picture
 

@@ -3,9 +3,9 @@
 import pytest
 
 from mole.errors import SettingsError
-from pipeline.review.browsing.condition import demand_condition, kind
 from pipeline.review.browsing.query import Query
 from pipeline.review.browsing.session import Session
+from pipeline.review.browsing.sql_condition import demand_condition, kind
 
 
 @pytest.mark.parametrize(

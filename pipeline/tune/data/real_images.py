@@ -1,4 +1,4 @@
-"""Reals: lists images that are known to be real and need no label."""
+"""Real images: lists images that are known to be real and need no label."""
 
 import tarfile
 from collections import Counter

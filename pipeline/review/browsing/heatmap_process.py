@@ -1,4 +1,4 @@
-"""Heat map: computes heat maps in a separate process and draws them over the view.
+"""Heat map process: computes heat maps in a separate process and draws them over the view.
 
 Shapes: C views, S side of a view, R rows and columns of a map.
 
@@ -111,7 +111,7 @@ def drawing(folder: str, views_C3SS: Pixels) -> Drawn:
     Raises:
         ModelError: the checkpoint cannot be used.
     """
-    heatmap, drawn = import_module("mole.inference.heatmap"), import_module("mole.inference.drawing")
+    heatmap, drawn = import_module("mole.inference.heatmap"), import_module("mole.inference.heatmap_overlay")
     checkpoint = _loaded(folder)
     split = [heatmap.split_views(checkpoint, view_3SS[None]) for view_3SS in views_C3SS]
     maps_RC = [drawn.smoothed(part_1RC[0]) for part_1RC, _ in split]

@@ -1,4 +1,4 @@
-"""Base: the checkpoint that a training starts from, created first if training starts from a bare tower.
+"""Base checkpoint: the one that a training starts from, created first if training starts from a bare tower.
 
 Created bases are stored beside a registry's versions, where every machine of a cluster can read them; none is promoted.
 """

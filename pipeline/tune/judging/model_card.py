@@ -1,10 +1,10 @@
-"""Card: a comparison of methods as Markdown for a model card, with the worst results first."""
+"""Model card: a comparison of methods as Markdown, with the worst results first."""
 
 from collections.abc import Callable, Iterable
 
 from pipeline.tune.judging.comparison import Cost, MethodComparison
 from pipeline.tune.judging.crossvalidation import FALSE_POSITIVE_RATES
-from pipeline.tune.judging.held_out import MIN_IMAGES
+from pipeline.tune.judging.held_out_logits import MIN_IMAGES
 from pipeline.tune.judging.held_out_metrics import CollectionRates, DetectionRate, HeldOutMetrics, VerdictRates
 from pipeline.tune.judging.markdown import NOTHING, counts, percent, rate, span, table
 from pipeline.tune.judging.perturbation import ALIGNED, NATIVE, SHIPPED

@@ -1,4 +1,4 @@
-"""Origin: the checkpoint that a version was trained from, looked up by its provenance."""
+"""Parent checkpoint: the one that a version was trained from, looked up by its provenance."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Condition: validates a user's SQL condition, one boolean expression, with plain error messages."""
+"""SQL condition: validates a user's SQL condition, one boolean expression, with plain error messages."""
 
 import re
 from collections.abc import Callable

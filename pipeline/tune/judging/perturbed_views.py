@@ -1,4 +1,4 @@
-"""Viewing: decode each sample of a block once, and make its views under every perturbation."""
+"""Perturbed views: decode each sample of a block once, and make its views under every perturbation."""
 
 from collections.abc import Sequence
 from zlib import crc32

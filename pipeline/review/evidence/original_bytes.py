@@ -1,4 +1,4 @@
-"""Original: reads the bytes of an image of a verdict table again, and checks that they are unchanged."""
+"""Original bytes: reads the bytes of an image of a verdict table again, and checks that they are unchanged."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence

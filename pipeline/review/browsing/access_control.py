@@ -1,4 +1,4 @@
-"""Guard: ASGI middleware for access control and security headers.
+"""Access control: ASGI middleware for access control and security headers.
 
 The server listens on 127.0.0.1. Other local programs, and pages of other sites in the same browser, can reach it too,
 so each request must have the session's token, name this server as its host, and not come from a page of another site.

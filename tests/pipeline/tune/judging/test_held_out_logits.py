@@ -6,7 +6,7 @@ import pytest
 
 from mole.errors import SettingsError
 from pipeline.tune.data.samples import Sample
-from pipeline.tune.judging.held_out import HELD_OUT, MIN_IMAGES, HeldOutLogits, held_out_rows
+from pipeline.tune.judging.held_out_logits import HELD_OUT, MIN_IMAGES, HeldOutLogits, held_out_rows
 from tests.heldout import PARTS, Part, heldout
 
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from mole.views.view import Pixels
+from pipeline.tune.data.grid_detection import has_seam
 from pipeline.tune.data.samples import load, read_manifest
-from pipeline.tune.data.seam import has_seam
 from tests.pictures import picture
 
 

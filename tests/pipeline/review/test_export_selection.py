@@ -7,7 +7,7 @@ import pytest
 
 from mole.errors import SettingsError
 from pipeline.labels import append
-from pipeline.review.selection import Selection, demand_choice, list_chosen, listed
+from pipeline.review.export_selection import Selection, demand_choice, list_chosen, listed
 from tests.verdicts import verdict_row, write_verdicts
 
 HASH = bytes(16)

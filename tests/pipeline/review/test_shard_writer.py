@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.review.shards import Shards, Size, parts
+from pipeline.review.shard_writer import Shards, Size, parts
 from pipeline.storage import storage
 
 SIZE = Size(images=2, bytes=1 << 20)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.records import Status
-from pipeline.review.evidence.original import (
+from pipeline.review.evidence.original_bytes import (
     BATCH_BYTES,
     Reading,
     Unavailable,

@@ -9,7 +9,7 @@ from mole.errors import SettingsError
 from mole.views.preprocess import Preprocess
 from pipeline.tune.data.layout import gather
 from pipeline.tune.data.samples import Sample
-from pipeline.tune.judging.protocol import FEWER, MOST, PRINTED, SETS, choose, run_protocol, warning
+from pipeline.tune.judging.universal_fake_detect import FEWER, MOST, PRINTED, SETS, choose, run_protocol, warning
 from tests.pictures import picture
 from tests.tiny import tiny_checkpoint
 

@@ -12,7 +12,7 @@ from mole.errors import ModelError, SettingsError
 from mole.tower.hub import architecture_of, views_of
 from pipeline import registry
 from pipeline.registry import Registry
-from pipeline.tune.training.bases import base_checkpoint, starting_checkpoint
+from pipeline.tune.training.base_checkpoint import base_checkpoint, starting_checkpoint
 from pipeline.tune.training.settings import FinetuneSettings
 from pipeline.tune.training.training_run import detector_of
 from tests.timms import weights

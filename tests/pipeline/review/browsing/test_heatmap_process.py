@@ -9,9 +9,9 @@ from PIL import Image
 
 from mole.checkpoint import load_checkpoint
 from mole.config import describe
-from mole.inference.drawing import GENERATED, REAL, smoothed
 from mole.inference.heatmap import heat_map, split_views
-from pipeline.review.browsing.heat import SIDE, Drawn, Heat
+from mole.inference.heatmap_overlay import GENERATED, REAL, smoothed
+from pipeline.review.browsing.heatmap_process import SIDE, Drawn, Heat
 from pipeline.review.browsing.pictures import Absent
 
 

@@ -1,4 +1,4 @@
-"""Seam: detects the straight line between the panels of a collage.
+"""Grid detection: finds the straight seam between the panels of a 2 x 2 grid.
 
 Legend: H, W of one picture.
 """
