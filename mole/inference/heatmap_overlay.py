@@ -11,7 +11,7 @@ from mole.inference.heatmap import HeatMap, Map
 
 GENERATED, REAL = (230, 97, 1), (0, 114, 178)
 """Orange is evidence for generated and blue for real: hues that differ in every common colour blindness."""
-OPAQUE = 0.75
+MAX_OPACITY = 0.75
 """Opacity of the strongest patch."""
 
 
@@ -29,7 +29,7 @@ def colours(part_RC: Map, most: float | None = None) -> NDArray[np.uint8]:
     strength_RC = np.abs(part_RC).clip(0, most) / most if most > 0 else np.zeros_like(part_RC)
     painted_RC4 = np.empty((*part_RC.shape, 4), np.uint8)
     painted_RC4[..., :3] = np.where(part_RC[..., None] > 0, GENERATED, REAL)
-    painted_RC4[..., 3] = np.round(strength_RC * OPAQUE * 255)
+    painted_RC4[..., 3] = np.round(strength_RC * MAX_OPACITY * 255)
     return painted_RC4
 
 

@@ -72,7 +72,7 @@ def upper_bound(errors: int, trials: int, *, level: float = 0.95) -> float:
     return clopper_pearson(errors, trials, level=2 * level - 1)[1]
 
 
-def reals_to_show(errors: int, trials: int, rate: float) -> int | None:
+def reals_to_demonstrate(errors: int, trials: int, rate: float) -> int | None:
     """Compute the number of real images needed to demonstrate a rate if the observed error rate continues.
 
     Args:
@@ -86,7 +86,7 @@ def reals_to_show(errors: int, trials: int, rate: float) -> int | None:
     share = errors / trials
     if share >= rate:
         return None
-    low, high = 0, reals_for(rate)
+    low, high = 0, min_reals(rate)
     while upper_bound(int(np.ceil(share * high)), high) > rate:
         low, high = high, 2 * high
     while high - low > 1:
@@ -96,7 +96,7 @@ def reals_to_show(errors: int, trials: int, rate: float) -> int | None:
     return high
 
 
-def reals_for(rate: float, *, level: float = 0.95) -> int:
+def min_reals(rate: float, *, level: float = 0.95) -> int:
     """Compute the number of real images that demonstrate a false-positive rate if none is misclassified.
 
     Args:
@@ -111,7 +111,7 @@ def reals_for(rate: float, *, level: float = 0.95) -> int:
     return int(np.ceil(np.log(1 - level) / np.log1p(-rate)))
 
 
-def shown_threshold(logit_N: FloatArray, rate: float) -> float:
+def confident_threshold(logit_N: FloatArray, rate: float) -> float:
     """Find the lowest threshold whose false-positive rate is at most `rate` with 95 % confidence.
 
     Args:
@@ -126,7 +126,7 @@ def shown_threshold(logit_N: FloatArray, rate: float) -> float:
 
     Source: Wilks 1941, a one-sided tolerance limit from order statistics; no distribution is assumed.
     """
-    needed = reals_for(rate)
+    needed = min_reals(rate)
     if len(logit_N) < needed:
         raise SettingsError(
             f"a false-positive rate of {rate:g} takes at least {needed:,} real images to be shown at 95 %, got "

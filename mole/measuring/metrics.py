@@ -13,11 +13,11 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 
 from mole.errors import SettingsError
 from mole.measuring.calibration import FloatArray
-from mole.measuring.fitting import clopper_pearson, reals_for, threshold_for
+from mole.measuring.fitting import clopper_pearson, min_reals, threshold_for
 
 BINS = 10
 """Bins of a reliability diagram."""
-EDGE = 1e-12
+MIN_PROBABILITY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def auroc_interval(area: float, reals: int, fakes: int, *, level: float = 0.95) 
         spread = 1 + others * (1 - bound) / (2 - bound) + others * bound / (1 + bound)
         return (bound - area) ** 2 - width**2 * bound * (1 - bound) * spread / (reals * fakes)
 
-    inside = min(max(area, EDGE), 1 - EDGE)  # at 0 and 1 the variance is zero, a spurious root
+    inside = min(max(area, MIN_PROBABILITY), 1 - MIN_PROBABILITY)  # at 0 and 1 the variance is zero, a spurious root
     low = 0.0 if area <= 0 else float(brentq(too_far, 0, inside))
     high = 1.0 if area >= 1 else float(brentq(too_far, inside, 1))
     return low, high
@@ -181,7 +181,7 @@ def detection_at(real_R: FloatArray, generated_G: FloatArray, allowed: float) ->
         generated_G: logits of generated images.
         allowed: the false-positive rate.
     """
-    needed = reals_for(allowed)
+    needed = min_reals(allowed)
     if len(real_R) < needed:
         return Detection(allowed, needed)
     threshold, _ = threshold_for(real_R, allowed)

@@ -16,7 +16,7 @@ from mole.model.head import Head
 from mole.model.router import Router
 from mole.tower.vit import Block, Tower
 
-LEAST_VARIANCE = 1e-12
+MIN_VARIANCE = 1e-12
 """Lower bound of a variance before its square root, whose gradient at zero is infinite."""
 
 
@@ -165,7 +165,7 @@ def pooled(token_BTD: Tensor, name: Pooling, prefix: int) -> Tensor:
     patch_BPD = token_BTD[:, prefix:].float()
     if name == "mean":
         return patch_BPD.mean(dim=1)
-    return patch_BPD.var(dim=1, unbiased=False).clamp_min(LEAST_VARIANCE).sqrt()
+    return patch_BPD.var(dim=1, unbiased=False).clamp_min(MIN_VARIANCE).sqrt()
 
 
 def span(config: DetectorConfig, layers: int) -> tuple[int, int]:

@@ -34,7 +34,7 @@ HUGGING_FACE = (
     (r"\.self_attn\.out_proj\.", ".attn.out_proj."),
 )
 """Patterns of Hugging Face's parameter names of a CLIP vision model, and open_clip's names."""
-END = frozenset({"ln_post.weight", "ln_post.bias", "proj"})
+FEATURE_PARAMETERS = frozenset({"ln_post.weight", "ln_post.bias", "proj"})
 """The parameters that compute the feature from the last block's class token."""
 BLOCK = re.compile(r"transformer\.resblocks\.(\d+)\.")
 
@@ -62,7 +62,7 @@ def assemble(shape: Architecture, state: Mapping[str, Tensor], origin: str) -> T
     """Build a tower and load its weights; all or none.
 
     Args:
-        shape: the tower's shape; weights that end at a block, without `END`, may have fewer blocks.
+        shape: the tower's shape; weights that end at a block, without `FEATURE_PARAMETERS`, may have fewer blocks.
         state: weights under open_clip's names, or those of the library that builds the tower.
         origin: the source of the weights, for the error message.
 
@@ -74,7 +74,7 @@ def assemble(shape: Architecture, state: Mapping[str, Tensor], origin: str) -> T
         check_state({name: tensor.shape for name, tensor in trunk.state_dict().items()}, state, origin)
         trunk.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
         return TimmTower(trunk.eval()).requires_grad_(False).eval()
-    projects = not END.isdisjoint(state)
+    projects = not FEATURE_PARAMETERS.isdisjoint(state)
     if not projects:
         held = len({found[1] for found in map(BLOCK.match, state) if found})
         shape = shape.model_copy(update={"layers": min(max(held, 1), shape.layers)})

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from mole.errors import SettingsError, StorageError
 from pipeline.labels import is_labels, latest
 from pipeline.records import MODEL
-from pipeline.review.evidence.columns import ADDED
+from pipeline.review.evidence.columns import ADDED_COLUMNS
 from pipeline.review.shard_writer import FOLDER, deliver, temporary
 from pipeline.scan.table.ledger import sql_pattern
 from pipeline.scan.table.views import one_line, open_views, views_over
@@ -23,20 +23,20 @@ from pipeline.storage.fault import STORE_FAULTS, fault_of
 
 FILE = "listing.parquet"
 METADATA_KEY = b"mole_scan_export"
-ROWS_A_GROUP = 1000
+ROWS_PER_GROUP = 1000
 PROBE_ROWS = 1000
 """Rows on which a condition is tested before anything is written."""
 LABEL_COLUMNS = ("label", "generator AS label_generator", "note", "labelled_by", "labelled_at")
 """The columns that a label adds to a row."""
-LEFT_OUT = ("last", "gates", "preprocess", "same_as", "generator", "source", "labelled_hash")
+EXCLUDED_COLUMNS = ("last", "gates", "preprocess", "same_as", "generator", "source", "labelled_hash")
 """Columns that are not exported; a training would misread `source` as the source of a label."""
-SOURCE = f"SELECT *, {ADDED} FROM evidence {{labelled}}"
-LABELLED = f"""
+EVIDENCE_SQL = f"SELECT *, {ADDED_COLUMNS} FROM evidence {{labelled}}"
+LABELS_SQL = f"""
     JOIN (SELECT unit, "index", content_hash AS labelled_hash, {", ".join(LABEL_COLUMNS)} FROM labelled)
     USING (unit, "index")
     WHERE coalesce(labelled_hash = content_hash, true)
 """
-CHOSEN = """
+SELECTED_SQL = """
     SELECT {columns} FROM ({source})
     WHERE (
         {where}
@@ -50,8 +50,8 @@ class Selection(BaseModel):
 
     Attributes:
         table: the verdict table's URL.
-        where: an SQL condition on the view `evidence` with the columns `ADDED`, and with the label columns if labels
-            are given.
+        where: an SQL condition on the view `evidence` with the columns `ADDED_COLUMNS`, and with the label columns if
+            labels are given.
         labels: the URL of a table of labels; only labelled images are selected.
         sample: share of the images to sample.
         limit: maximum number of images, the first by unit and index.
@@ -66,7 +66,7 @@ class Selection(BaseModel):
     limit: int | None = None
 
 
-def demand_choice(selection: Selection, output: str) -> None:
+def require_selection(selection: Selection, output: str) -> None:
     """Check, before anything is written, the selection, and that the output holds no other export.
 
     Raises:
@@ -84,7 +84,7 @@ def demand_choice(selection: Selection, output: str) -> None:
         views.sql(query).to_arrow_table()  # comparing text with a number parses, and fails on a row
 
 
-def list_chosen(selection: Selection, output: str) -> int:
+def write_listing(selection: Selection, output: str) -> int:
     """Write the listing of the selection to an output, unless it exists.
 
     Returns:
@@ -100,7 +100,7 @@ def list_chosen(selection: Selection, output: str) -> int:
     return _length(selection, output)
 
 
-def demand_same(selection: Selection, before: dict[str, Any], output: str) -> None:
+def require_same_selection(selection: Selection, before: dict[str, Any], output: str) -> None:
     """Check that an output holds an export of this selection.
 
     Raises:
@@ -114,7 +114,7 @@ def demand_same(selection: Selection, before: dict[str, Any], output: str) -> No
         raise SettingsError(f"--output {output!r} holds an export with {other}; choose another --output")
 
 
-def listed(output: str, begin: int) -> Iterator[dict[str, Any]]:
+def read_listing(output: str, begin: int) -> Iterator[dict[str, Any]]:
     """Read the listing of an output from a row on.
 
     Raises:
@@ -137,7 +137,7 @@ def _length(selection: Selection, output: str) -> int:
         StorageError: it cannot be read.
     """
     with _opened(storage.join(output, FOLDER, FILE)) as listing:
-        demand_same(selection, json.loads((listing.schema_arrow.metadata or {})[METADATA_KEY]), output)
+        require_same_selection(selection, json.loads((listing.schema_arrow.metadata or {})[METADATA_KEY]), output)
         return int(listing.metadata.num_rows)
 
 
@@ -159,11 +159,11 @@ def _write(selection: Selection, url: str) -> None:
     path = Path(temporary(url))
     try:
         with _selection_query(selection) as (views, query), _as_settings_error(selection):
-            answer = views.sql(query).to_arrow_reader(ROWS_A_GROUP)
+            answer = views.sql(query).to_arrow_reader(ROWS_PER_GROUP)
             schema = answer.schema.with_metadata({METADATA_KEY: selection.model_dump_json().encode()})
             with pq.ParquetWriter(path, schema) as writer:
                 for batch in answer:
-                    writer.write_table(pa.Table.from_batches([batch]).cast(schema), row_group_size=ROWS_A_GROUP)
+                    writer.write_table(pa.Table.from_batches([batch]).cast(schema), row_group_size=ROWS_PER_GROUP)
         deliver(path, url)
     except OSError as reason:
         raise StorageError(f"cannot write the listing {url!r}: {fault_of(reason)[1]}") from reason
@@ -184,12 +184,12 @@ def _selection_query(selection: Selection) -> Iterator[tuple[duckdb.DuckDBPyConn
         labelled = ""
         if selection.labels is not None:
             views.register("labelled", _labels(selection.labels))
-            labelled = LABELLED
-        source = SOURCE.format(labelled=labelled)
+            labelled = LABELS_SQL
+        source = EVIDENCE_SQL.format(labelled=labelled)
         names = [str(row[0]) for row in views.sql(f"DESCRIBE {source}").fetchall()]
-        columns = ", ".join(f'"{name}"' for name in names if name not in LEFT_OUT)
+        columns = ", ".join(f'"{name}"' for name in names if name not in EXCLUDED_COLUMNS)
         limit = "" if selection.limit is None else f"LIMIT {selection.limit:d}"
-        query = CHOSEN.format(columns=columns, source=source, where=where, sample=selection.sample, limit=limit)
+        query = SELECTED_SQL.format(columns=columns, source=source, where=where, sample=selection.sample, limit=limit)
         shown = ", ".join(name for name in names if name != "labelled_hash")
         with _as_settings_error(selection, f"; the columns are {shown}"):
             # validated alone first, so that errors are about the condition

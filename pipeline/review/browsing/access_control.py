@@ -20,8 +20,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 HOSTS = ("127.0.0.1", "localhost")
-SAFE = ("GET", "HEAD")
-OWN = ("same-origin", "none")
+SAFE_METHODS = ("GET", "HEAD")
+TRUSTED_SITES = ("same-origin", "none")
 """Accepted values of `Sec-Fetch-Site`: a page of this server, or the user."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; "
@@ -33,7 +33,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-LOST = (
+TOKEN_MISSING = (
     "These pages need the token that was printed where they were started.\n"
     "Open the whole address from there, beginning with http:// and ending with its token.\n"
 )
@@ -78,20 +78,20 @@ class Guard:
         if host not in self._hosts:
             return PlainTextResponse(f"no host {host[:80]!r} is served here\n", 421)
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-        if scope["method"] in SAFE and scope["path"] == "/" and given:
+        if scope["method"] in SAFE_METHODS and scope["path"] == "/" and given:
             return self._admitted(given)
         if not self._is_known(self._brought(headers)):
-            return PlainTextResponse(LOST, 403)
-        if headers.get("sec-fetch-site", "none") not in OWN:
+            return PlainTextResponse(TOKEN_MISSING, 403)
+        if headers.get("sec-fetch-site", "none") not in TRUSTED_SITES:
             return PlainTextResponse("a page of another site may not ask here\n", 403)
-        if scope["method"] not in SAFE and headers.get("origin") != f"http://{host}":
+        if scope["method"] not in SAFE_METHODS and headers.get("origin") != f"http://{host}":
             return PlainTextResponse("only a page of this server may change something\n", 403)
         return None
 
     def _admitted(self, given: str) -> Response:
         """Move the token from the URL to a cookie."""
         if not self._is_known(given):
-            return PlainTextResponse(LOST, 403)
+            return PlainTextResponse(TOKEN_MISSING, 403)
         answer = RedirectResponse("/", 303)
         answer.set_cookie(self._cookie, self._token, httponly=True, samesite="strict", path="/")
         return answer

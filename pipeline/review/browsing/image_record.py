@@ -10,7 +10,7 @@ from pipeline.review.browsing.checkpoints import Checkpoints
 from pipeline.review.browsing.snapshot import Row, TableSnapshot
 from pipeline.telemetry.printable import printable
 
-SAID = {
+VERDICT_TITLES = {
     "generated": "Called generated",
     "real": "Called real",
     "unsure": "Called unsure",
@@ -23,9 +23,9 @@ DECLARED = {
     "source_type": "Source type (IPTC)",
     "c2pa": "Content credentials (C2PA)",
 }
-MOST_SHOWN = 40
+MAX_NOTE_LETTERS = 40
 """Maximum length of a note in a sentence."""
-MOST_COPIES = 50
+MAX_COPIES = 50
 WIDTH = 600
 """Width of the score's drawing in its own units."""
 
@@ -72,13 +72,13 @@ class Records:
             return []
         return self._snapshot.ask(
             f"SELECT id, key, uri, verdict, probability FROM images WHERE content_hash = ? AND id <> ? ORDER BY id "
-            f"LIMIT {MOST_COPIES}",
+            f"LIMIT {MAX_COPIES}",
             [row["content_hash"], row["id"]],
         )
 
     def verdict(self, row: Row) -> str:
         """Describe the score and the thresholds in a sentence."""
-        said = SAID.get(row["verdict"], "No verdict")
+        said = VERDICT_TITLES.get(row["verdict"], "No verdict")
         if row["logit"] is None:
             return f"{said}: {printable(row['detail'] or row['status'].replace('_', ' '))}."
         low, high = self.thresholds(row)
@@ -147,7 +147,7 @@ def state(label: Mapping[str, Any] | None) -> str:
 
 def _begun(text: str) -> str:
     line = printable(" ".join(text.split()))
-    return line if len(line) <= MOST_SHOWN else f"{line[: MOST_SHOWN - 1]}…"
+    return line if len(line) <= MAX_NOTE_LETTERS else f"{line[: MAX_NOTE_LETTERS - 1]}…"
 
 
 def link(row: Row) -> str | None:

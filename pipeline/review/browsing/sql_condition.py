@@ -11,7 +11,7 @@ from pipeline.telemetry.printable import printable
 
 Ask = Callable[[str], list[dict[str, Any]]]
 
-UNLISTED = ("gates", "preprocess", "same_as")
+HIDDEN_COLUMNS = ("gates", "preprocess", "same_as")
 """Columns that are not listed in messages."""
 KINDS = (
     (r"\[\]$|LIST", "a list"),
@@ -54,7 +54,7 @@ def kind(name: str) -> str:
     return next(words for pattern, words in KINDS if re.search(pattern, name))
 
 
-def in_words(reason: duckdb.Error) -> str:
+def plain_message(reason: duckdb.Error) -> str:
     """Convert DuckDB's error to a plain message."""
     message = str(reason).partition("\n\nLINE ")[0]
     for pattern, words in REASONS:
@@ -63,7 +63,7 @@ def in_words(reason: duckdb.Error) -> str:
     return " ".join(re.sub(r"^[A-Z][\w ]* Error: ", "", message).split())
 
 
-def parsed(text: str) -> str:
+def normalize(text: str) -> str:
     """Parse a condition and return DuckDB's normalized form.
 
     Raises:
@@ -72,10 +72,10 @@ def parsed(text: str) -> str:
     try:
         return str(duckdb.SQLExpression(text))
     except duckdb.Error as reason:
-        raise SettingsError(f"the condition must be one expression of SQL: {in_words(reason)}") from reason
+        raise SettingsError(f"the condition must be one expression of SQL: {plain_message(reason)}") from reason
 
 
-def demand_condition(ask: Ask, text: str) -> None:
+def require_condition(ask: Ask, text: str) -> None:
     """Check that a condition is a boolean expression.
 
     Args:
@@ -86,9 +86,9 @@ def demand_condition(ask: Ask, text: str) -> None:
         SettingsError: it is not.
     """
     try:
-        kinds = [str(row["column_type"]) for row in ask(f"DESCRIBE SELECT ({parsed(text)}) AS answer FROM images")]
+        kinds = [str(row["column_type"]) for row in ask(f"DESCRIBE SELECT ({normalize(text)}) AS answer FROM images")]
         if kinds == ["BOOLEAN"]:
-            ask(f"EXPLAIN SELECT id FROM images WHERE ({parsed(text)})")
+            ask(f"EXPLAIN SELECT id FROM images WHERE ({normalize(text)})")
             return
     except SettingsError as reason:
         raise SettingsError(f"{reason}; the columns are {_columns(ask)}") from reason
@@ -101,4 +101,4 @@ def demand_condition(ask: Ask, text: str) -> None:
 
 def _columns(ask: Ask) -> str:
     names = [str(row["column_name"]) for row in ask("DESCRIBE images")]
-    return ", ".join(printable(name) for name in names if name not in UNLISTED)
+    return ", ".join(printable(name) for name in names if name not in HIDDEN_COLUMNS)

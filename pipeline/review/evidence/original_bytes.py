@@ -20,7 +20,7 @@ from pipeline.storage.fault import STORE_FAULTS, fault_of
 from pipeline.storage.retry import is_never_retried
 
 HASH_BYTES = 16
-MOST_BYTES = 64 << 20
+MAX_BYTES = 64 << 20
 BATCH_BYTES = 64 << 20
 """Maximum bytes of parallel requests, or one image if that is larger."""
 COLUMNS = ("unit", "index", "uri", "offset", "length", "content_hash")
@@ -165,15 +165,15 @@ def _alone(row: Row) -> bytes | Unavailable:
         return Unavailable(Status(row["status"]), row.get("detail") or "no bytes")
     if uri is None:
         return Unavailable(Status.MISSING, "its source named no place")
-    if (length or 0) > MOST_BYTES:
-        return Unavailable(Status.TOO_LARGE, f"{length:,} bytes, over the bound of {MOST_BYTES:,}")
+    if (length or 0) > MAX_BYTES:
+        return Unavailable(Status.TOO_LARGE, f"{length:,} bytes, over the bound of {MAX_BYTES:,}")
     try:
         if length is not None:
             return storage.read_range(uri, offset, offset + length)
-        data = storage.read(uri, most=MOST_BYTES + 1)
+        data = storage.read(uri, most=MAX_BYTES + 1)
     except STORE_FAULTS as reason:
         return Unavailable(*fault_of(reason))
-    return data if len(data) <= MOST_BYTES else Unavailable(Status.TOO_LARGE, f"over the bound of {MOST_BYTES:,} bytes")
+    return data if len(data) <= MAX_BYTES else Unavailable(Status.TOO_LARGE, f"over the bound of {MAX_BYTES:,} bytes")
 
 
 def _from_beginning(rows: Sequence[Row]) -> Iterator[Answer]:
@@ -183,7 +183,7 @@ def _from_beginning(rows: Sequence[Row]) -> Iterator[Answer]:
     missing = Unavailable(Status.MISSING, f"it was not found again in {uri}")
     left = sorted(rows, key=lambda row: row["index"], reverse=True)
     try:
-        for found in read_unit(unit_now(name, uri), ReadOptions(MOST_BYTES, name.member)):
+        for found in read_unit(unit_now(name, uri), ReadOptions(MAX_BYTES, name.member)):
             while left and left[-1]["index"] < found["index"]:
                 yield left.pop(), missing
             while left and left[-1]["index"] == found["index"]:

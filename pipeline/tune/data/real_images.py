@@ -10,11 +10,11 @@ from pipeline.records import Status
 from pipeline.storage import storage
 from pipeline.storage.folder import walk
 from pipeline.tune.data import shards, tables
-from pipeline.tune.data.labels import FAKE, FOLDERS, VALUES, meaning
+from pipeline.tune.data.labels import FAKE, FOLDERS, VALUES, parse_label
 from pipeline.tune.data.manifest import place_of
 from pipeline.tune.data.samples import Sample
 
-LISTS = (*tables.ENDINGS, ".txt")
+LISTS = (*tables.EXTENSIONS, ".txt")
 
 
 def read_reals(places: Sequence[str], collection: str) -> tuple[list[Sample], Counter[str]]:
@@ -90,18 +90,20 @@ def _of_table(url: str, skipped: Counter[str]) -> Iterator[tuple[str, int | None
         SettingsError: it has no column of URIs.
     """
     table = tables.open_table(url)
-    place = next((name for name in tables.PLACES if name in table.column_names), None)
+    place = next((name for name in tables.LOCATION_COLUMNS if name in table.column_names), None)
     if place is None:
-        raise SettingsError(f"table {url!r} must have one of the columns {tables.PLACES}; it has {table.column_names}")
+        raise SettingsError(
+            f"table {url!r} must have one of the columns {tables.LOCATION_COLUMNS}; it has {table.column_names}"
+        )
     wanted = [name for name in (place, "offset", "length", "label", "status") if name in table.column_names]
     for row in table.select(wanted).to_pylist():
         if not row[place] or row.get("status") not in (None, str(Status.OK)):
             skipped["row without an image"] += 1
-        elif row.get("label") is not None and meaning(row["label"], VALUES) != 0:
+        elif row.get("label") is not None and parse_label(row["label"], VALUES) != 0:
             skipped["not labelled real"] += 1
         else:
             uri = tables.resolve(str(row[place]), url.rpartition("/")[0])
-            yield uri, tables.whole(row.get("offset")), tables.whole(row.get("length"))
+            yield uri, tables.parse_integer(row.get("offset")), tables.parse_integer(row.get("length"))
 
 
 def _of_shard(url: str, skipped: Counter[str]) -> Iterator[tuple[str, int | None, int | None]]:

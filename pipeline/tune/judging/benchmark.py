@@ -15,8 +15,8 @@ from pipeline.tune.data.samples import Sample, capped
 from pipeline.tune.data.settings import Names, SampleSettings
 from pipeline.tune.judging import universal_fake_detect
 from pipeline.tune.judging.evaluate import (
-    DEFAULT_DELIVERIES,
-    WHOLE_GRID,
+    DEFAULT_PERTURBATIONS,
+    GRID_NAME,
     EvaluateOptions,
     ScoredEvaluation,
     evaluate_with_scores,
@@ -46,7 +46,7 @@ class EvaluateSettings(SampleSettings):
         description="detector to evaluate: a checkpoint folder or URL, a registry (its promoted version) or 'embedded'",
     )
     deliveries: Names = Field(
-        DEFAULT_DELIVERIES,
+        DEFAULT_PERTURBATIONS,
         description="perturbations to apply to every image before scoring, comma-separated: shipped (none), aligned "
         "(one size and JPEG quality), native (central crop, one JPEG quality), jpeg-50, webp-80, blur-1, resize-0.5, "
         "crop-0.8 or noise-5, each with any number, or grid for many of them",
@@ -77,7 +77,7 @@ class EvaluateSettings(SampleSettings):
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
             try:
-                perturbation(SHIPPED if name == WHOLE_GRID else name)
+                perturbation(SHIPPED if name == GRID_NAME else name)
             except SettingsError as reason:
                 raise ValueError(f"must name perturbations: {reason}") from reason
         return value

@@ -22,7 +22,7 @@ from pydantic import Field
 from mole.config import ADAPTERS, CONFIG, CheckpointConfig, Description
 from mole.errors import SettingsError
 from mole.measuring.calibration import Calibration
-from mole.measuring.fitting import reals_for, shown_threshold, threshold_for, upper_bound
+from mole.measuring.fitting import confident_threshold, min_reals, threshold_for, upper_bound
 from mole.measuring.metrics import Rate, share_above
 from pipeline import registry
 from pipeline.command.settings import JobSettings
@@ -181,7 +181,7 @@ def check_image_count(images: int, settings: CalibrateSettings) -> None:
     Raises:
         SettingsError: there are too few.
     """
-    needed = reals_for(settings.false_positives)
+    needed = min_reals(settings.false_positives)
     if images < needed:
         shown = math.ceil(1000 * upper_bound(0, max(1, images))) / 1000
         raise SettingsError(
@@ -216,7 +216,7 @@ def measure(samples: Sequence[Sample], origin: Origin, runner: Runner) -> Scored
 
 def thresholds(logit_R: NDArray[np.float32], before: Calibration, settings: CalibrateSettings) -> Calibration:
     """Set both thresholds; temperature and bias, which need both classes, do not change. float32 (R,)."""
-    above = shown_threshold(logit_R, settings.false_positives)
+    above = confident_threshold(logit_R, settings.false_positives)
     below, _ = threshold_for(logit_R, max(settings.unsure, settings.false_positives))
     fitted = before.temperature, before.bias
     return calibration_at(logit_R, (min(below, above), above), fitted, collection=settings.collection)

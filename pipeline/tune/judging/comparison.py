@@ -13,7 +13,7 @@ from pipeline.tune.judging.crossvalidation import measure_method
 from pipeline.tune.judging.held_out_logits import HELD_OUT, HeldOutLogits
 from pipeline.tune.judging.held_out_metrics import HeldOutMetrics
 from pipeline.tune.judging.perturbation import SHIPPED
-from pipeline.tune.judging.threshold_rule import AIM
+from pipeline.tune.judging.threshold_rule import TARGET_RATE
 
 KIND = "sibling"
 """Value in `rates.json` for scores from a detector of the same recipe, trained without the image's collection."""
@@ -68,7 +68,7 @@ class MethodComparison(BaseModel):
 
 
 def compare_methods(
-    held: pa.Table, costs: Mapping[str, Cost], *, aim: float = AIM, measured: str = ""
+    held: pa.Table, costs: Mapping[str, Cost], *, aim: float = TARGET_RATE, measured: str = ""
 ) -> MethodComparison:
     """Compute the metrics of methods evaluated on the same folds.
 

@@ -3,7 +3,7 @@
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.logits import OVERALL
 
-GUESSING = 0.6
+NEAR_CHANCE = 0.6
 """An AUROC below this is called close to guessing."""
 
 GLOSSARY = {
@@ -38,7 +38,7 @@ def conclusion(evaluation: Evaluation) -> str:
     rows = [row for row in evaluation.rows if row.delivery == delivery]
     chosen = [row for row in rows if not row.reconstruction] or rows
     worst = min(chosen, key=lambda row: row.auroc)
-    near = ", close to guessing" if worst.auroc < GUESSING else ""
+    near = ", close to guessing" if worst.auroc < NEAR_CHANCE else ""
     lowest = f", lowest {worst.auroc:.3f} ({worst.generator}{near})" if len(chosen) > 1 else near
     return (
         f"{_which(evaluation)}{everyone.reals:,} real and {everyone.fakes:,} generated images of {len(chosen):,} "

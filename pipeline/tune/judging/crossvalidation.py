@@ -24,7 +24,7 @@ from pipeline.tune.judging.held_out_metrics import (
     VerdictRates,
 )
 from pipeline.tune.judging.perturbation import SHIPPED
-from pipeline.tune.judging.threshold_rule import AIM, HeldOutReals, calibrate, mean_rate
+from pipeline.tune.judging.threshold_rule import TARGET_RATE, HeldOutReals, calibrate, mean_rate
 
 FALSE_POSITIVE_RATES = (0.01, 0.05)
 """False-positive rates at which detection rates are measured."""
@@ -34,7 +34,7 @@ VerdictArray = NDArray[np.str_]
 """One verdict per image, (N,); empty if it was not read."""
 
 
-def measure_method(held: HeldOutLogits, aim: float = AIM) -> HeldOutMetrics:
+def measure_method(held: HeldOutLogits, aim: float = TARGET_RATE) -> HeldOutMetrics:
     """Compute all metrics of one method.
 
     Args:

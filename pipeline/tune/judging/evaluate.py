@@ -23,9 +23,9 @@ from pipeline.tune.judging.perturbation import ALIGNED, SHIPPED
 from pipeline.tune.judging.robustness import GRID
 from pipeline.tune.judging.scoring import DEFAULT_RUNNER, Runner, score
 
-DEFAULT_DELIVERIES = (SHIPPED, ALIGNED)
+DEFAULT_PERTURBATIONS = (SHIPPED, ALIGNED)
 """The difference between the two shows how much of a score is due to file properties."""
-WHOLE_GRID = "grid"
+GRID_NAME = "grid"
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def _part(
 
 def expand_grid(deliveries: Sequence[str]) -> tuple[str, ...]:
     """Expand `grid`; `shipped` always comes first, since changed verdicts are counted against it."""
-    named = [name for given in deliveries for name in (GRID if given == WHOLE_GRID else (given,))]
+    named = [name for given in deliveries for name in (GRID if given == GRID_NAME else (given,))]
     return tuple(dict.fromkeys((SHIPPED, *named)))
 
 

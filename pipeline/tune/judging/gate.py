@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mole.measuring.fitting import reals_to_show, upper_bound
+from mole.measuring.fitting import reals_to_demonstrate, upper_bound
 from mole.measuring.metrics import Rate
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.generator_metrics import GeneratorMetrics
@@ -146,7 +146,7 @@ def _false_positives(new: Rate, old: Rate | None, allowed: float) -> Row:
     upper = upper_bound(new.hits, new.images)
     holds, note = upper <= allowed, ""
     if not holds:
-        needed = reals_to_show(new.hits, new.images, allowed)
+        needed = reals_to_demonstrate(new.hits, new.images, allowed)
         why = (
             f"at this share {needed:,} real images are needed" if needed else "the share itself is not below the bound"
         )

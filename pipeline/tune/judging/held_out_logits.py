@@ -21,7 +21,7 @@ from pipeline.tune.judging.perturbation import ALIGNED, NATIVE, SHIPPED
 Mask = NDArray[np.bool_]
 MIN_IMAGES = 10
 """Images that a generator or a collection of real images needs to be evaluated alone; smaller ones are pooled."""
-MAIN_DELIVERIES = (SHIPPED, ALIGNED, NATIVE)
+MAIN_PERTURBATIONS = (SHIPPED, ALIGNED, NATIVE)
 """Perturbations under which thresholds must hold and all metrics are reported, as far as they are in the table."""
 FACTS = {
     "image": pa.string(),
@@ -154,8 +154,8 @@ class HeldOutLogits:
 
     @property
     def main_deliveries(self) -> list[str]:
-        """Those of `MAIN_DELIVERIES` that are in the table."""
-        return [delivery for delivery in MAIN_DELIVERIES if delivery in self.logits]
+        """Those of `MAIN_PERTURBATIONS` that are in the table."""
+        return [delivery for delivery in MAIN_PERTURBATIONS if delivery in self.logits]
 
     def standalone(self, label: int) -> Mask:
         """Mark images of a class, without those made from photographs, read under all main perturbations; bool (N,)."""

@@ -6,14 +6,14 @@ from pipeline.tune.judging.comparison import Cost, MethodComparison
 from pipeline.tune.judging.crossvalidation import FALSE_POSITIVE_RATES
 from pipeline.tune.judging.held_out_logits import MIN_IMAGES
 from pipeline.tune.judging.held_out_metrics import CollectionRates, DetectionRate, HeldOutMetrics, VerdictRates
-from pipeline.tune.judging.markdown import NOTHING, counts, percent, rate, span, table
+from pipeline.tune.judging.markdown import MISSING, counts, interval, percent, rate, table
 from pipeline.tune.judging.perturbation import ALIGNED, NATIVE, SHIPPED
 
-NAMED = 3
+WORST_NAMED = 3
 """Number of generators, and of real collections, named in the first lines."""
 
 
-def card(comparison: MethodComparison, method: str) -> str:
+def model_card(comparison: MethodComparison, method: str) -> str:
     """Format the held-out metrics of a method, and its comparison with the others.
 
     Args:
@@ -53,8 +53,8 @@ def _worst(metrics: HeldOutMetrics) -> str:
         (one for one in metrics.areas if (one.delivery, one.content) == (delivery, "")), key=lambda one: one.auroc
     )
     reals = sorted(_of(metrics.collections, delivery), key=lambda one: -one.alarms.share)
-    fakes = ", ".join(f"{one.generator} {one.auroc:.3f} ({one.fakes} images)" for one in areas[:NAMED])
-    named = ", ".join(f"{one.collection} {counts(one.alarms)}" for one in reals[:NAMED] if one.alarms.hits)
+    fakes = ", ".join(f"{one.generator} {one.auroc:.3f} ({one.fakes} images)" for one in areas[:WORST_NAMED])
+    named = ", ".join(f"{one.collection} {counts(one.alarms)}" for one in reals[:WORST_NAMED] if one.alarms.hits)
     called = metrics.verdicts_of(delivery)
     over = f" {called.above_aim.hits} of {called.above_aim.images} collections are above {percent(metrics.aim)}."
     return (
@@ -99,9 +99,9 @@ def _summary(metrics: HeldOutMetrics) -> str:
         found = [_found(metrics, name, allowed) for name in names]
         at = f"found at {percent(allowed)} false positives"
         lines += [
-            [f"{at}, threshold of the other folds", *(rate(one.found) if one else NOTHING for one in found)],
-            ["… real images above that threshold", *(rate(one.alarms) if one else NOTHING for one in found)],
-            [f"{at}, threshold on the same images", *(rate(one.same_set) if one else NOTHING for one in found)],
+            [f"{at}, threshold of the other folds", *(rate(one.found) if one else MISSING for one in found)],
+            ["… real images above that threshold", *(rate(one.alarms) if one else MISSING for one in found)],
+            [f"{at}, threshold on the same images", *(rate(one.same_set) if one else MISSING for one in found)],
         ]
     return table(["", *names], lines)
 
@@ -128,7 +128,7 @@ def _methods(comparison: MethodComparison, method: str) -> str:
                 rate(called.alarms),
                 percent(called.mean_alarms),
                 rate(called.found),
-                rate(found.found) if found else NOTHING,
+                rate(found.found) if found else MISSING,
                 _paired(metrics),
             ]
         )
@@ -147,7 +147,7 @@ def _generators(metrics: HeldOutMetrics) -> str:
     for name in ranked:
         own = [areas.get((name, delivery)) for delivery in names]
         first = areas[name, _first(metrics)]
-        cells = [f"{one.auroc:.3f} ({span(one.interval)})" if one else NOTHING for one in own]
+        cells = [f"{one.auroc:.3f} ({interval(one.interval)})" if one else MISSING for one in own]
         lines.append([name, f"{first.fakes}", f"{first.reals}", *cells, f"{first.precision:.3f}", rate(first.found)])
     last = f"{_first(metrics)}: "
     return table(
@@ -185,7 +185,7 @@ def _reals(metrics: HeldOutMetrics) -> str:
     lines = []
     for one in ranked:
         own = [known.get((one.collection, name)) for name in names]
-        cells = [rate(found.alarms) if found else NOTHING for found in own]
+        cells = [rate(found.alarms) if found else MISSING for found in own]
         lines.append([one.collection, f"{one.alarms.images}", *cells, rate(one.unsure)])
     head = [f"called `generated`, {name}" for name in names]
     return table(["collection", "images", *head, f"called `unsure`, {first}"], lines)
@@ -199,8 +199,8 @@ def _pairs(metrics: HeldOutMetrics) -> str:
         enough = [one.auroc for one in own if one.pairs >= MIN_IMAGES]
         if len(enough) > 1:
             mean = f"**{sum(enough) / len(enough):.3f}**, lowest {min(enough):.3f}"
-            lines.append([kind, delivery, f"mean of {len(enough)} sources", NOTHING, mean])
-        cells = ((one.source, f"{one.pairs}", f"{one.auroc:.3f} ({span(one.interval)})") for one in own)
+            lines.append([kind, delivery, f"mean of {len(enough)} sources", MISSING, mean])
+        cells = ((one.source, f"{one.pairs}", f"{one.auroc:.3f} ({interval(one.interval)})") for one in own)
         lines += [[kind, delivery, *cell] for cell in cells]
     return table(["passed through", "perturbation", "source", "pairs", "AUROC"], lines)
 
@@ -258,12 +258,12 @@ def _found(metrics: HeldOutMetrics, delivery: str, allowed: float) -> DetectionR
 
 def _mean(metrics: HeldOutMetrics, delivery: str) -> str:
     mean = metrics.mean(delivery)
-    return f"{mean.auroc:.3f} / {mean.lowest:.3f}" if mean else NOTHING
+    return f"{mean.auroc:.3f} / {mean.lowest:.3f}" if mean else MISSING
 
 
 def _precision(metrics: HeldOutMetrics, delivery: str) -> str:
     mean = metrics.mean(delivery)
-    return f"{mean.precision:.3f} / {mean.lowest_precision:.3f}" if mean else NOTHING
+    return f"{mean.precision:.3f} / {mean.lowest_precision:.3f}" if mean else MISSING
 
 
 def _paired(metrics: HeldOutMetrics) -> str:
@@ -273,11 +273,11 @@ def _paired(metrics: HeldOutMetrics) -> str:
         own = [one for one in metrics.pairs if one.artefact == artefact and one.pairs >= MIN_IMAGES]
         near = [one.auroc for one in own if one.delivery == NATIVE] or [one.auroc for one in own]
         means += [f"{artefact} {sum(near) / len(near):.3f}"] if near else []
-    return ", ".join(means) or NOTHING
+    return ", ".join(means) or MISSING
 
 
 def _cost(cost: Cost) -> list[str]:
     """Format the cost of a method: parameters, blocks, milliseconds, seconds."""
     blocks = f"{cost.blocks}" if cost.passes == 1 else f"{cost.passes} x {cost.blocks}"
-    times = [f"{time:,.0f}" if time is not None else NOTHING for time in (cost.milliseconds, cost.training_seconds)]
+    times = [f"{time:,.0f}" if time is not None else MISSING for time in (cost.milliseconds, cost.training_seconds)]
     return [f"{cost.parameters:,}", blocks, *times]

@@ -26,7 +26,7 @@ from pipeline.tune.judging.gate import Bounds, Decision, compare
 from pipeline.tune.judging.parent_checkpoint import Origin, origin_at, origin_of
 from pipeline.tune.judging.thresholds import join_names
 
-DELIVERIES = ("shipped", "aligned")
+PERTURBATIONS = ("shipped", "aligned")
 
 
 class PromoteSettings(JobSettings):
@@ -120,7 +120,7 @@ def promote(settings: PromoteSettings, log: Log) -> PromotionResult:
     ProgressDisplay.shown().enter("starting Ray")
     with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.unwrapped_errors():
         new = score(
-            samples, candidate.model, DELIVERIES, log, EvaluateOptions(training_images=training_images_of(both))
+            samples, candidate.model, PERTURBATIONS, log, EvaluateOptions(training_images=training_images_of(both))
         )
         old = None if other is None else evaluate_target(other, new, candidate, log)
     bounds = Bounds(

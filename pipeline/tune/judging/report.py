@@ -122,7 +122,7 @@ def _areas(evaluation: Evaluation) -> str:
     names, columns = [*evaluation.generators, OVERALL], evaluation.deliveries
     found = {(row.generator, row.delivery): row.auroc for row in (*evaluation.rows, *evaluation.overall)}
     values = np.array([[found.get((name, column), np.nan) for column in columns] for name in names])
-    return plots.heat_map(values, names, columns, low=0.5, high=1.0, map_name="RdYlGn")
+    return plots.matrix_plot(values, names, columns, low=0.5, high=1.0, map_name="RdYlGn")
 
 
 def _flips(evaluation: Evaluation) -> str:
@@ -134,7 +134,7 @@ def _flips(evaluation: Evaluation) -> str:
         return ""
     values = np.array([[found.get((*row, column), np.nan) for column in columns] for row in rows])
     names = [f"{source}" if generated else f"{source} (real)" for generated, source in rows]
-    return plots.heat_map(values, names, columns, low=0.0, high=0.5, map_name="RdYlGn_r")
+    return plots.matrix_plot(values, names, columns, low=0.0, high=0.5, map_name="RdYlGn_r")
 
 
 def _routing(evaluation: Evaluation) -> str:
@@ -143,4 +143,4 @@ def _routing(evaluation: Evaluation) -> str:
         return ""
     values: NDArray[np.float64] = np.array(list(evaluation.routing.values()))
     columns = [f"expert {number}" for number in range(1, values.shape[1] + 1)]
-    return plots.heat_map(values, list(evaluation.routing), columns, low=0.0, high=1.0, map_name="Blues")
+    return plots.matrix_plot(values, list(evaluation.routing), columns, low=0.0, high=1.0, map_name="Blues")

@@ -26,11 +26,11 @@ from pipeline.tune.judging.held_out_logits import HeldOutLogits, Mask
 from pipeline.tune.judging.perturbation import SHIPPED
 from pipeline.tune.judging.thresholds import calibration_at, join_names
 
-AIM = 0.02
+TARGET_RATE = 0.02
 """Target false-positive rate on an unseen collection."""
 UNSURE_SHARE = 0.10
 """Share of real images that may score above `real_below`, as a mean over collections."""
-PARTS = tuple(tenths / 10 for tenths in range(10, -1, -1))
+TRIED_FRACTIONS = tuple(tenths / 10 for tenths in range(10, -1, -1))
 """Fractions of the target that are tried as the share of known real images above the threshold, the laxest first."""
 
 
@@ -82,12 +82,12 @@ class HeldOutReals:
         """Choose the largest share whose estimate for an unseen collection meets a target.
 
         Returns:
-            Its estimate; that of the strictest of `PARTS` if none meets the target. With a single fold there is nothing
-            to estimate from, and the result is the strictest share with a rate of 1.
+            Its estimate; that of the strictest of `TRIED_FRACTIONS` if none meets the target. With a single fold there
+            is nothing to estimate from, and the result is the strictest share with a rate of 1.
         """
         if len(set(self.fold_R.tolist())) < 2:
-            return Estimate(PARTS[-1] * aim, 1.0, 0.0)
-        for part in PARTS:
+            return Estimate(TRIED_FRACTIONS[-1] * aim, 1.0, 0.0)
+        for part in TRIED_FRACTIONS:
             estimate = self.estimate(part * aim)
             if estimate.high <= aim:
                 break
@@ -141,13 +141,13 @@ def mean_rate(hit_R: Mask, name_R: NDArray[np.str_]) -> float:
     return float(np.mean([hit_R[name_R == name].mean() for name in np.unique(name_R)]))
 
 
-def calibrate(held: HeldOutLogits, folds: Collection[int], aim: float = AIM) -> Calibration:
+def calibrate(held: HeldOutLogits, folds: Collection[int], aim: float = TARGET_RATE) -> Calibration:
     """Set temperature, bias and thresholds on the images that some folds held out.
 
     Args:
         held: a method's logits.
         folds: all but one to evaluate that one, or all of them for the shipped detector.
-        aim: as `AIM`.
+        aim: as `TARGET_RATE`.
     """
     reals = HeldOutReals.of(held, folds)
     within_N = np.isin(held.facts["fold"], list(folds))

@@ -15,7 +15,7 @@ from pipeline.storage import storage
 from pipeline.tune.training.recipe import DETECTOR_SETTINGS, Recipe
 from pipeline.tune.training.settings import FinetuneSettings
 
-BASES = "bases"
+BASES_FOLDER = "bases"
 
 
 def base_checkpoint(recipe: Recipe, place: str) -> tuple[str, Description]:
@@ -36,7 +36,7 @@ def base_checkpoint(recipe: Recipe, place: str) -> tuple[str, Description]:
     """
     if recipe.base_tower is None or recipe.pretrained is None:
         return recipe.base, describe(registry.locate(recipe.base))
-    bases = Registry(storage.join(place, BASES))
+    bases = Registry(storage.join(place, BASES_FOLDER))
     with tempfile.TemporaryDirectory() as folder:
         digest = bases.add(create_untrained(Path(folder), recipe.base_tower, recipe.pretrained).folder, {})
     return bases.url, describe(registry.locate(bases.url, digest))

@@ -20,7 +20,7 @@ from pipeline.tune.data.collection import TEST, VALIDATION, Collection, Log, col
 from pipeline.tune.data.split import TRAIN
 from pipeline.tune.judging.comparison import Cost, MethodComparison, compare_methods
 from pipeline.tune.judging.held_out_logits import held_out_rows
-from pipeline.tune.judging.model_card import card
+from pipeline.tune.judging.model_card import model_card
 from pipeline.tune.training.auditing import choose_aligner, has_validation
 from pipeline.tune.training.base_checkpoint import base_checkpoint
 from pipeline.tune.training.cached_views import cache_views, requested_views
@@ -212,6 +212,6 @@ def write_results(settings: CrossvalidateSettings, table: pa.Table, comparison: 
     settings.output.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, settings.output / LOGITS)
     (settings.output / FIGURES).write_text(comparison.model_dump_json(indent=2) + "\n")
-    cards = (f"# {method}\n\n{card(comparison, method)}" for method in comparison.methods)
+    cards = (f"# {method}\n\n{model_card(comparison, method)}" for method in comparison.methods)
     (settings.output / CARDS).write_text("\n".join(cards))
     return comparison

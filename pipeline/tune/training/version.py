@@ -21,7 +21,7 @@ from mole.errors import SettingsError
 from mole.measuring.calibration import Calibration
 from mole.measuring.fitting import fit_temperature, threshold_for
 from pipeline.tune.data.collection import CALIBRATION, Collection
-from pipeline.tune.data.manifest import MANIFEST, ORIGIN, UNLISTED, training_images
+from pipeline.tune.data.manifest import MANIFEST, ORIGIN, UNLISTED_SOURCES, training_images
 from pipeline.tune.judging.comparison import MethodComparison, rates
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.held_out_metrics import HeldOutMetrics
@@ -123,7 +123,7 @@ def provenance_of(
 ) -> dict[str, Any]:
     """Describe how a version was made; this is part of the checkpoint and hence of its digest."""
     known = training_images(base)
-    before = {UNLISTED: sorted(known.sources)} if settings.init_from is not None and not known.listed else {}
+    before = {UNLISTED_SOURCES: sorted(known.sources)} if settings.init_from is not None and not known.listed else {}
     by = settings.calibrate_from
     return (
         before

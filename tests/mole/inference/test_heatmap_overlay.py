@@ -3,7 +3,7 @@
 import numpy as np
 
 from mole.inference.heatmap import HeatMap
-from mole.inference.heatmap_overlay import GENERATED, OPAQUE, REAL, colours, overlay, smoothed
+from mole.inference.heatmap_overlay import GENERATED, MAX_OPACITY, REAL, colours, overlay, smoothed
 from mole.views.view import Box
 
 PART = np.array([[1.0, -0.5], [0.0, 0.25]], np.float32)
@@ -11,8 +11,8 @@ PART = np.array([[1.0, -0.5], [0.0, 0.25]], np.float32)
 
 def test_the_sign_is_the_colour_and_the_size_the_opacity() -> None:
     painted = colours(PART)
-    assert tuple(painted[0, 0]) == (*GENERATED, round(255 * OPAQUE))
-    assert tuple(painted[0, 1, :3]) == REAL and abs(painted[0, 1, 3] - 127.5 * OPAQUE) <= 1
+    assert tuple(painted[0, 0]) == (*GENERATED, round(255 * MAX_OPACITY))
+    assert tuple(painted[0, 1, :3]) == REAL and abs(painted[0, 1, 3] - 127.5 * MAX_OPACITY) <= 1
     assert painted[1, 0, 3] == 0
     assert colours(PART, most=2.0)[0, 0, 3] < painted[0, 0, 3] and colours(PART, most=0.1)[0, 1, 3] == painted[0, 0, 3]
     assert not colours(np.zeros((2, 2), np.float32))[..., 3].any()

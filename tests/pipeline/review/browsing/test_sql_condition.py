@@ -5,7 +5,7 @@ import pytest
 from mole.errors import SettingsError
 from pipeline.review.browsing.query import Query
 from pipeline.review.browsing.session import Session
-from pipeline.review.browsing.sql_condition import demand_condition, kind
+from pipeline.review.browsing.sql_condition import kind, require_condition
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ from pipeline.review.browsing.sql_condition import demand_condition, kind
 )
 def test_what_is_wrong_is_told_plainly(session: Session, condition: str, words: str) -> None:
     with pytest.raises(SettingsError, match=words) as refused:
-        demand_condition(session.snapshot.ask, condition)
+        require_condition(session.snapshot.ask, condition)
     assert "Error" not in str(refused.value) and "Candidate" not in str(refused.value)
 
 
@@ -41,7 +41,7 @@ def test_what_is_found_wrong_only_by_asking_is_told_likewise(session: Session) -
 
 def test_what_is_true_or_false_is_taken(session: Session) -> None:
     for condition in ("probability > 0.5", "contradicted", "provenance.camera IS NOT NULL", "key LIKE '%.jpg' -- mine"):
-        demand_condition(session.snapshot.ask, condition)
+        require_condition(session.snapshot.ask, condition)
 
 
 def test_kinds_have_names_for_everybody() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from mole.errors import SettingsError
 from pipeline.tune.data.folders import read, reals_of
-from pipeline.tune.data.labels import FOLDERS, words
+from pipeline.tune.data.labels import FOLDERS, extend_words
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.data.source_options import SourceOptions
 
@@ -18,7 +18,7 @@ def found(
 ) -> set[tuple[str, int]]:
     """Read files below a place; source and label of each sample."""
     _, samples, _ = read(
-        [f"{place}/{file}" for file in files], place, words(labels, FOLDERS), options=SourceOptions(split=split)
+        [f"{place}/{file}" for file in files], place, extend_words(labels, FOLDERS), options=SourceOptions(split=split)
     )
     return {(sample.source, sample.label) for sample in samples}
 
