@@ -12,7 +12,7 @@ from pipeline.telemetry.terminal import ProgressDisplay, command, results
 from pipeline.tune.judging.comparison import MethodComparison
 from pipeline.tune.judging.held_out_logits import MAIN_PERTURBATIONS
 from pipeline.tune.judging.held_out_metrics import HeldOutMetrics
-from pipeline.tune.judging.perturbation import SHIPPED
+from pipeline.tune.judging.perturbation import ORIGINAL
 from pipeline.tune.training.crossvalidate import CARDS, crossvalidate
 from pipeline.tune.training.settings import CrossvalidateSettings
 
@@ -49,7 +49,7 @@ def table(comparison: MethodComparison) -> Table:
     ):
         shown.add_column(column, justify="left" if column == "method" else "right")
     for name, metrics in comparison.methods.items():
-        called = metrics.verdicts_of(SHIPPED)
+        called = metrics.verdicts_of(ORIGINAL)
         areas = [area(metrics, delivery) for delivery in MAIN_PERTURBATIONS]
         shown.add_row(name, *areas, f"{called.alarms.share:.1%}", f"{called.found.share:.1%}")
     return shown

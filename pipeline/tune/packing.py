@@ -7,7 +7,7 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -43,6 +43,7 @@ class PackSettings(JobSettings):
     """
 
     prefix = "MOLE_PACK_"
+    renamed: ClassVar[dict[str, str]] = {"most_bytes": "--max-bytes"}
 
     source: Path = Field(description="weights of the tower, safetensors or pickle")
     output: Path = Field(description="packed file to write")

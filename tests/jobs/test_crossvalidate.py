@@ -68,7 +68,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def flags(folder: Path, *more: str) -> list[str]:
-    places = [f"--samples={folder / 'manifest.csv'}", f"--base={folder / 'base'}", f"--tokens={folder / 'tokens'}"]
+    places = [f"--samples={folder / 'manifest.csv'}", f"--base={folder / 'base'}", f"--token-cache={folder / 'tokens'}"]
     return [f"--config={folder / 'recipe.toml'}", "--split-sources", ",".join(COLLECTIONS), *places, *more]
 
 
@@ -111,7 +111,7 @@ def test_one_recipe_is_cross_validated_and_then_trained_to_a_version_with_the_fo
         (['--folds=[["attic"], ["attic"]]'], r"\['attic'\] twice"),
         (["--hold-out=attic"], "decide when to stop and cannot be tested"),
         (['--methods={"a": {"most": 3}}'], r"method 'a' sets \['most'\]"),
-        (["--tokens=none"], "omit --tokens none"),
+        (["--token-cache=none"], "omit --token-cache none"),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused_before_anything_is_trained(

@@ -55,7 +55,7 @@ def test_the_papers_table_leaves_absent_sets_empty() -> None:
     [
         ([], 2, "--samples"),
         (["--samples", "/no/such/place"], 2, "/no/such/place"),
-        (["--deliveries", "sepia"], 2, "sepia"),
+        (["--perturbations", "sepia"], 2, "sepia"),
     ],
 )
 def test_what_cannot_be_measured_ends_with_its_code(

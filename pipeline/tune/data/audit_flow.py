@@ -25,6 +25,7 @@ class AuditSettings(SampleSettings):
 
     prefix = "MOLE_AUDIT_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
+    renamed: ClassVar[dict[str, str]] = {**SampleSettings.renamed, "most_leak": "--max-leak"}
 
     most_leak: float = Field(MAX_LEAK, gt=0, le=1, description="maximum AUC of a classifier on file properties alone")
     json_summary: bool = Field(False, description="print the audit as JSON to stdout instead of tables")

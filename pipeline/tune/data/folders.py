@@ -134,5 +134,5 @@ def _unknown(place: str, strangers: list[str], skipped: Counter[str], known: Wor
     return (
         f"the layout of {place!r} is not recognised: found {found} ({reasons}); supported are folders named "
         f"{sorted(known)} with the generator's folder above them, a CSV, Parquet or JSON Lines file with uri, label, "
-        "generator, labelled .tar shards, and a verdict table with --reviews; name other folders with --labels"
+        "generator, labelled .tar shards, and a verdict table with --reviews; name other folders with --label-names"
     )

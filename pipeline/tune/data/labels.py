@@ -32,7 +32,7 @@ def parse_mapping(pairs: Iterable[str]) -> dict[str, str]:
     read = [pair.partition("=") for pair in pairs]
     for name, equals, meaning in read:
         if not (name and equals and meaning):
-            raise SettingsError(f"--labels must be name=real or name=fake, got {name + equals + meaning!r}")
+            raise SettingsError(f"--label-names must be name=real or name=fake, got {name + equals + meaning!r}")
     return {name: meaning for name, _, meaning in read}
 
 

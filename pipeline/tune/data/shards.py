@@ -108,7 +108,7 @@ def _add(samples: list[Sample], members: Members, archive: tarfile.TarFile, url:
     if label is None:
         raise SettingsError(
             f"label of {image.name!r} in {url!r} must be one of {sorted(known)}, got {notes['label']!r}; "
-            "name it with --labels"
+            "name it with --label-names"
         )
     generator = notes.get("label_generator") or notes.get("generator")  # the first is written by `mole-scan export`
     source = str(notes.get("source") or generator or _stem(url))

@@ -74,7 +74,7 @@ def read(url: str, known: Words, *, options: SourceOptions = DEFAULT_OPTIONS) ->
         if label is None:
             raise SettingsError(
                 f"label of {row[place]!r} in {url!r} must be one of {sorted(known)}, got {row['label']!r}; "
-                "correct it or name it with --labels"
+                "correct it or name it with --label-names"
             )
         made = sample_of(row, label, resolve(str(row[place]), folder), number, options)
         samples.append(replace(made, offset=parse_integer(row.get("offset")), length=parse_integer(row.get("length"))))

@@ -23,7 +23,7 @@ from pipeline.tune.judging.evaluate import (
 )
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.logits import Logits
-from pipeline.tune.judging.perturbation import SHIPPED, perturbation
+from pipeline.tune.judging.perturbation import ORIGINAL, perturbation, stored_name
 from pipeline.tune.judging.report import render
 from pipeline.tune.judging.scoring import Runner
 
@@ -40,6 +40,11 @@ class EvaluateSettings(SampleSettings):
 
     prefix = "MOLE_EVALUATE_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
+    renamed: ClassVar[dict[str, str]] = {
+        **SampleSettings.renamed,
+        "deliveries": "--perturbations",
+        "seen": "--include-seen",
+    }
 
     model: str = Field(
         "embedded",
@@ -47,9 +52,9 @@ class EvaluateSettings(SampleSettings):
     )
     deliveries: Names = Field(
         DEFAULT_PERTURBATIONS,
-        description="perturbations to apply to every image before scoring, comma-separated: shipped (none), aligned "
+        description="perturbations to apply to every image before scoring, comma-separated: original, aligned "
         "(one size and JPEG quality), native (central crop, one JPEG quality), jpeg-50, webp-80, blur-1, resize-0.5, "
-        "crop-0.8 or noise-5, each with any number, or grid for many of them",
+        "crop-0.8 or noise-5, each with any number, or grid for many of them (default: original,aligned)",
     )
     seen: bool = Field(
         False,
@@ -77,10 +82,10 @@ class EvaluateSettings(SampleSettings):
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
             try:
-                perturbation(SHIPPED if name == GRID_NAME else name)
+                perturbation(ORIGINAL if name == GRID_NAME else name)
             except SettingsError as reason:
                 raise ValueError(f"must name perturbations: {reason}") from reason
-        return value
+        return tuple(map(stored_name, value))
 
     @field_validator("report")
     @classmethod

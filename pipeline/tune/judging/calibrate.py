@@ -37,7 +37,7 @@ from pipeline.tune.data.real_images import read_reals
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.judging.evaluate import seen_mask
 from pipeline.tune.judging.parent_checkpoint import Origin, origin_at
-from pipeline.tune.judging.perturbation import SHIPPED
+from pipeline.tune.judging.perturbation import ORIGINAL
 from pipeline.tune.judging.scoring import Runner, score
 from pipeline.tune.judging.thresholds import calibration_at, measured_on
 
@@ -54,6 +54,7 @@ class CalibrateSettings(JobSettings):
 
     prefix = "MOLE_CALIBRATE_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
+    renamed: ClassVar[dict[str, str]] = {"false_positives": "--false-positive-rate", "unsure": "--unsure-rate"}
 
     registry: Annotated[str, Field(min_length=1)] = Field(
         description="folder or URL of the registry, which stores the versions"
@@ -185,7 +186,7 @@ def check_image_count(images: int, settings: CalibrateSettings) -> None:
     if images < needed:
         shown = math.ceil(1000 * upper_bound(0, max(1, images))) / 1000
         raise SettingsError(
-            f"--false-positives {settings.false_positives:g} needs at least {needed:,} real images to be shown at "
+            f"--false-positive-rate {settings.false_positives:g} needs at least {needed:,} real images to be shown at "
             f"95 % confidence, got {images:,}; provide more with --reals, or set a rate of {shown:g} or more"
         )
 
@@ -196,7 +197,7 @@ def measure(samples: Sequence[Sample], origin: Origin, runner: Runner) -> Scored
     Raises:
         ModelError: the version cannot be used.
     """
-    scored = score(samples, origin.model, (SHIPPED,), runner=runner)
+    scored = score(samples, origin.model, (ORIGINAL,), runner=runner)
     taught_N = seen_mask(samples, scored, training_images(origin.described), 1).tolist()
     rows = scored.select(["status", "digest", "logit"]).to_pylist()
     left_out: Counter[str] = Counter()

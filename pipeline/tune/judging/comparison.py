@@ -12,7 +12,7 @@ from mole.measuring.metrics import Rate
 from pipeline.tune.judging.crossvalidation import measure_method
 from pipeline.tune.judging.held_out_logits import HELD_OUT, HeldOutLogits
 from pipeline.tune.judging.held_out_metrics import HeldOutMetrics
-from pipeline.tune.judging.perturbation import SHIPPED
+from pipeline.tune.judging.perturbation import ORIGINAL
 from pipeline.tune.judging.threshold_rule import TARGET_RATE
 
 KIND = "sibling"
@@ -109,8 +109,8 @@ def rates(metrics: HeldOutMetrics, digest: str, when: str) -> dict[str, Any]:
         digest: of the checkpoint.
         when: the day, as 2026-11-26.
     """
-    reals = sum(one.delivery == SHIPPED for one in metrics.collections)
-    fakes = sum((one.delivery, one.content) == (SHIPPED, "") for one in metrics.areas)
+    reals = sum(one.delivery == ORIGINAL for one in metrics.collections)
+    fakes = sum((one.delivery, one.content) == (ORIGINAL, "") for one in metrics.areas)
     description = (
         f"{reals} collections of real images and {fakes} generators, held out whole in {len(metrics.folds)} folds"
     )
@@ -125,7 +125,7 @@ def rates(metrics: HeldOutMetrics, digest: str, when: str) -> dict[str, Any]:
                 "fakes": _counts(one.found),
             }
             for one in metrics.verdicts
-            if one.delivery == SHIPPED
+            if one.delivery == ORIGINAL
         ],
     }
 

@@ -23,7 +23,7 @@ from pipeline.tune.judging.held_out_metrics import (
     PerturbationCost,
     VerdictRates,
 )
-from pipeline.tune.judging.perturbation import SHIPPED
+from pipeline.tune.judging.perturbation import ORIGINAL
 from pipeline.tune.judging.threshold_rule import TARGET_RATE, HeldOutReals, calibrate, mean_rate
 
 FALSE_POSITIVE_RATES = (0.01, 0.05)
@@ -210,20 +210,22 @@ def verdict_rates(
 def perturbation_costs(held: HeldOutLogits, verdicts: Mapping[str, VerdictArray]) -> Iterator[PerturbationCost]:
     """Compare each perturbation with the same images as shipped, if any generator has enough images in both."""
     for delivery in held.logits:
-        both_N = np.isfinite(held.logits[SHIPPED]) & np.isfinite(held.logits[delivery]) & (held.facts["artefact"] == "")
-        if delivery == SHIPPED or not both_N.any():
+        both_N = (
+            np.isfinite(held.logits[ORIGINAL]) & np.isfinite(held.logits[delivery]) & (held.facts["artefact"] == "")
+        )
+        if delivery == ORIGINAL or not both_N.any():
             continue
         common = replace(
-            held, logits={name: np.where(both_N, held.logits[name], np.nan) for name in (SHIPPED, delivery)}
+            held, logits={name: np.where(both_N, held.logits[name], np.nan) for name in (ORIGINAL, delivery)}
         )
         before, after = (
             {area.generator: area.auroc for area in generator_aurocs(common, name, verdicts[name]) if area.counts}
-            for name in (SHIPPED, delivery)
+            for name in (ORIGINAL, delivery)
         )
         if not before:
             continue
         lost = {name: before[name] - after[name] for name in before}
-        old_N, new_N = (verdicts[name][both_N] for name in (SHIPPED, delivery))
+        old_N, new_N = (verdicts[name][both_N] for name in (ORIGINAL, delivery))
         worst = max(lost, key=lambda name: lost[name])
         yield PerturbationCost(
             delivery=delivery,

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from mole.errors import SettingsError
 from mole.measuring.calibration import FloatArray
 from pipeline.tune.data.samples import Sample
-from pipeline.tune.judging.perturbation import ALIGNED, NATIVE, SHIPPED
+from pipeline.tune.judging.perturbation import ALIGNED, NATIVE, ORIGINAL
 
 Mask = NDArray[np.bool_]
 MIN_IMAGES = 10
 """Images that a generator or a collection of real images needs to be evaluated alone; smaller ones are pooled."""
-MAIN_PERTURBATIONS = (SHIPPED, ALIGNED, NATIVE)
+MAIN_PERTURBATIONS = (ORIGINAL, ALIGNED, NATIVE)
 """Perturbations under which thresholds must hold and all metrics are reported, as far as they are in the table."""
 FACTS = {
     "image": pa.string(),
@@ -112,8 +112,8 @@ class HeldOutLogits:
                 raise SettingsError(f"image {image!r} of {method!r} occurs twice under {delivery!r}")
             scored[image] = np.nan if logit is None else logit
             unread += logit is None
-        if SHIPPED not in logits:
-            raise SettingsError(f"method {method!r} has no logits for {SHIPPED!r}; it has {sorted(logits)}")
+        if ORIGINAL not in logits:
+            raise SettingsError(f"method {method!r} has no logits for {ORIGINAL!r}; it has {sorted(logits)}")
         names = sorted(facts)
         columns = zip(*(facts[name] for name in names), strict=True)
         held = cls(

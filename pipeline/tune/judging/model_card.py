@@ -7,7 +7,7 @@ from pipeline.tune.judging.crossvalidation import FALSE_POSITIVE_RATES
 from pipeline.tune.judging.held_out_logits import MIN_IMAGES
 from pipeline.tune.judging.held_out_metrics import CollectionRates, DetectionRate, HeldOutMetrics, VerdictRates
 from pipeline.tune.judging.markdown import MISSING, counts, interval, percent, rate, table
-from pipeline.tune.judging.perturbation import ALIGNED, NATIVE, SHIPPED
+from pipeline.tune.judging.perturbation import ALIGNED, NATIVE, ORIGINAL
 
 WORST_NAMED = 3
 """Number of generators, and of real collections, named in the first lines."""
@@ -122,7 +122,7 @@ def _methods(comparison: MethodComparison, method: str) -> str:
             [
                 f"**{name}** (this card)" if name == method else name,
                 *_cost(cost),
-                _mean(metrics, SHIPPED),
+                _mean(metrics, ORIGINAL),
                 _mean(metrics, ALIGNED),
                 f"{better} of {among}",
                 rate(called.alarms),
@@ -221,7 +221,7 @@ def _deliveries(metrics: HeldOutMetrics) -> str:
 def _rule(metrics: HeldOutMetrics) -> str:
     """Describe the thresholds and how they were set."""
     calibration, names, estimate = metrics.calibration, _perturbations(metrics), metrics.estimate
-    collections = len(_of(metrics.collections, SHIPPED))
+    collections = len(_of(metrics.collections, ORIGINAL))
     again = max(metrics.verdicts_of(name).mean_alarms for name in names)
     reached = "" if estimate.high <= metrics.aim else "; no share reaches it, so no image may score above"
     sentences = (
@@ -245,7 +245,7 @@ def _perturbations(metrics: HeldOutMetrics) -> list[str]:
 
 def _first(metrics: HeldOutMetrics) -> str:
     """Choose the perturbation to report where there is room for one: aligned, which hides file properties."""
-    return ALIGNED if ALIGNED in _perturbations(metrics) else SHIPPED
+    return ALIGNED if ALIGNED in _perturbations(metrics) else ORIGINAL
 
 
 def _of(rows: Iterable[CollectionRates], delivery: str) -> list[CollectionRates]:

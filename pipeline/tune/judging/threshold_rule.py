@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from mole.measuring.calibration import Calibration, FloatArray
 from mole.measuring.fitting import fit_temperature
 from pipeline.tune.judging.held_out_logits import HeldOutLogits, Mask
-from pipeline.tune.judging.perturbation import SHIPPED
+from pipeline.tune.judging.perturbation import ORIGINAL
 from pipeline.tune.judging.thresholds import calibration_at, join_names
 
 TARGET_RATE = 0.02
@@ -159,6 +159,6 @@ def calibrate(held: HeldOutLogits, folds: Collection[int], aim: float = TARGET_R
     ]
     fitted = fit_temperature(*(np.concatenate(column) for column in zip(*both, strict=True)))
     bounds = reals.threshold(UNSURE_SHARE), reals.threshold(reals.choose_share(aim).share)
-    shipped_N = held.of_class(0, SHIPPED) & within_N
+    shipped_N = held.of_class(0, ORIGINAL) & within_N
     names = held.facts["collection"][shipped_N].tolist()
-    return calibration_at(held.logits[SHIPPED][shipped_N], bounds, fitted, collection=join_names(names))
+    return calibration_at(held.logits[ORIGINAL][shipped_N], bounds, fitted, collection=join_names(names))

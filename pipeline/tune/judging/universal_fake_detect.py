@@ -21,7 +21,7 @@ from pipeline import registry
 from pipeline.tune.data.collection import Log
 from pipeline.tune.data.folders import reals_of
 from pipeline.tune.data.samples import Sample
-from pipeline.tune.judging.perturbation import SHIPPED
+from pipeline.tune.judging.perturbation import ORIGINAL
 from pipeline.tune.judging.scoring import DEFAULT_RUNNER, Runner, score
 
 NAME = "universal-fake-detect"
@@ -152,7 +152,7 @@ def run_protocol(samples: Sequence[Sample], model: str, log: Log, *, runner: Run
         if line:
             log(line)
     needed = sorted({place for both in chosen.values() for places in both for place in places})
-    scored = score([samples[place] for place in needed], model, [SHIPPED], spec=spec, runner=runner)
+    scored = score([samples[place] for place in needed], model, [ORIGINAL], spec=spec, runner=runner)
     logits = np.full(len(samples), np.nan)
     logits[needed] = scored["logit"].to_numpy()
     sets = [_figures(folder, *(logits[places] for places in both)) for folder, both in chosen.items()]

@@ -50,7 +50,8 @@ def crossvalidate(settings: CrossvalidateSettings, log: Log) -> MethodComparison
     tokens = settings.tokens or str((settings.output / "tokens").absolute())
     if tokens == NO_TOKENS:
         raise SettingsError(
-            f"crossvalidate needs the token cache, since every fold reads most tokens again; omit --tokens {NO_TOKENS}"
+            f"crossvalidate needs the token cache, since every fold reads most tokens again; "
+            f"omit --token-cache {NO_TOKENS}"
         )
     settings = settings.model_copy(update={"tokens": tokens})
     recipes = {name: settings.varied(name) for name in settings.methods} or {DEFAULT_METHOD: settings}

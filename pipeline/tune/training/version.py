@@ -25,7 +25,7 @@ from pipeline.tune.data.manifest import MANIFEST, ORIGIN, UNLISTED_SOURCES, trai
 from pipeline.tune.judging.comparison import MethodComparison, rates
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.held_out_metrics import HeldOutMetrics
-from pipeline.tune.judging.perturbation import SHIPPED
+from pipeline.tune.judging.perturbation import ORIGINAL
 from pipeline.tune.judging.scoring import score
 from pipeline.tune.judging.thresholds import calibration_at, join_names
 from pipeline.tune.training import curves
@@ -88,7 +88,7 @@ def calibrate(settings: FinetuneSettings, collection: Collection, draft: str) ->
     if settings.calibrate_from is not None:
         return crossvalidated_metrics(settings.calibrate_from, settings.method).calibration
     samples = collection.of(CALIBRATION)
-    scored = score(samples, draft, (SHIPPED,))
+    scored = score(samples, draft, (ORIGINAL,))
     read_N = scored["logit"].is_valid().to_numpy()
     logit_N = scored["logit"].drop_null().to_numpy()
     label_N = np.array([sample.label for sample in samples])[read_N]

@@ -99,7 +99,7 @@ def test_grids_give_their_cells_in_turn() -> None:
 
 
 def test_an_unknown_layout_is_refused_with_what_was_found() -> None:
-    with pytest.raises(SettingsError, match="found 'cats/a.jpg', 'dogs/b.jpg' .*0_real.*--labels"):
+    with pytest.raises(SettingsError, match="found 'cats/a.jpg', 'dogs/b.jpg' .*0_real.*--label-names"):
         read(["/d/cats/a.jpg", "/d/dogs/b.jpg"], "/d", FOLDERS)
 
 

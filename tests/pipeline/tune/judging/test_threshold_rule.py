@@ -16,16 +16,16 @@ from pipeline.tune.judging.threshold_rule import (
     mean_rate,
     weighted_threshold,
 )
-from tests.heldout import TRIED_FRACTIONS as HELDOUT
+from tests.heldout import PARTS as HELDOUT
 from tests.heldout import Part, heldout
 
-SPREAD = 1.0
+STANDARD_DEVIATION = 1.0
 """Of the means of drawn collections; within one, logits have the same."""
 
 
 def middles(draw: np.random.Generator, collections: int, *, heavy: bool) -> NDArray[np.float64]:
     """Draw the mean logit of each collection; heavy tails are Student's with three degrees of freedom."""
-    return -3 + SPREAD * (draw.standard_t(3, collections) if heavy else draw.standard_normal(collections))
+    return -3 + STANDARD_DEVIATION * (draw.standard_t(3, collections) if heavy else draw.standard_normal(collections))
 
 
 def world(seed: int, collections: int, *, heavy: bool = False) -> tuple[HeldOutReals, np.random.Generator]:
