@@ -88,7 +88,7 @@ class SharedBackboneScorer:
         """Score images.
 
         Args:
-            pieces_V3SS: uint8 each, V = B x C in total, the views of an image one after the other.
+            pieces_V3SS: uint8 (n, 3, S, S) each, V = B x C views in total, the views of an image one after the other.
             crops: C.
             on_batch: called after each forward pass with its number of images.
 
@@ -151,7 +151,7 @@ class SingleModelScorer:
 
     @property
     def precision(self) -> Precision:
-        """The precision that was select_views."""
+        """The precision in use, given or chosen."""
         return self.shared.precision
 
     def score(self, pixels_V3SS: Tensor, *, crops: int = 1) -> Scores:

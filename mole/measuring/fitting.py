@@ -16,8 +16,8 @@ def fit_temperature(logit_N: FloatArray, label_N: NDArray[np.int_]) -> tuple[flo
     """Fit temperature and bias to held-out images by maximum likelihood, with both classes weighted equally.
 
     Args:
-        logit_N: the detector's logits.
-        label_N: 1 for generated, 0 for real.
+        logit_N: the detector's logits, float (N,).
+        label_N: 1 for generated, 0 for real, int (N,).
 
     Returns:
         temperature, bias.
@@ -33,6 +33,7 @@ def fit_temperature(logit_N: FloatArray, label_N: NDArray[np.int_]) -> tuple[flo
     weight_N = np.where(generated, 0.5 / generated.mean(), 0.5 / (1 - generated.mean()))
 
     def loss(parameters: NDArray[np.float64]) -> float:
+        """Compute the weighted cross-entropy; parameters are log-temperature and bias, float64 of shape (2,)."""
         shifted_N = (logit_N + parameters[1]) / np.exp(parameters[0])
         return float((weight_N * np.logaddexp(0, np.where(generated, -shifted_N, shifted_N))).mean())
 

@@ -125,6 +125,7 @@ def auroc_interval(area: float, reals: int, fakes: int, *, level: float = 0.95) 
     others = (reals + fakes) / 2 - 1
 
     def too_far(bound: float) -> float:
+        """Return how far a bound lies outside the interval: zero at its ends, negative inside."""
         spread = 1 + others * (1 - bound) / (2 - bound) + others * bound / (1 + bound)
         return (bound - area) ** 2 - width**2 * bound * (1 - bound) * spread / (reals * fakes)
 
@@ -203,6 +204,7 @@ def precision_at(prevalence: float, found: Rate, alarms: Rate) -> Precision:
     """
 
     def bayes(right: float, wrong: float) -> float | None:
+        """Apply Bayes' rule to both rates; None if nothing is called generated."""
         called = prevalence * right + (1 - prevalence) * wrong
         return prevalence * right / called if called > 0 else None
 
@@ -214,8 +216,8 @@ def reliability(probability_N: FloatArray, label_N: NDArray[np.int_], *, bins: i
     """Compute a reliability diagram, with both classes weighted equally.
 
     Args:
-        probability_N: that an image is generated.
-        label_N: 1 for generated, 0 for real.
+        probability_N: that an image is generated, float (N,).
+        label_N: 1 for generated, 0 for real, int (N,).
         bins: number of bins of equal width; empty ones are omitted.
 
     Raises:
@@ -235,8 +237,8 @@ def brier(probability_N: FloatArray, label_N: NDArray[np.int_]) -> float:
     """Compute the Brier score, with both classes weighted equally.
 
     Args:
-        probability_N: that an image is generated.
-        label_N: 1 for generated, 0 for real.
+        probability_N: that an image is generated, float (N,).
+        label_N: 1 for generated, 0 for real, int (N,).
 
     Raises:
         SettingsError: one of the classes is empty.
@@ -258,7 +260,7 @@ def _balance(label_N: NDArray[np.int_]) -> NDArray[np.float64]:
 
 
 def _joined(real_R: FloatArray, generated_G: FloatArray) -> tuple[NDArray[np.int_], FloatArray]:
-    """Concatenate both classes: labels, int (R + G,), 1 for generated, and logits.
+    """Concatenate both classes: labels, 1 for generated, and logits; int and float, both of shape (R + G,).
 
     Raises:
         SettingsError: one of them is empty.

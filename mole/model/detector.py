@@ -217,7 +217,10 @@ def learned(detector: MoLE) -> dict[str, nn.Parameter]:
 
 
 def stored(detector: MoLE) -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint by name: trainable parameters and the head's fitted buffers."""
+    """Return the tensors of a checkpoint by name: trainable parameters and the head's fitted buffers.
+
+    Each has the shape of its module's parameter, float32; a kernel's components and centres are float16.
+    """
     return learned(detector) | {f"head.{name}": buffer for name, buffer in detector.head.named_buffers()}
 
 
@@ -226,7 +229,7 @@ def detection_loss(output: DetectorOutput, label_B: Tensor, aux_coef: float) -> 
 
     Args:
         output: the detector's output for a batch.
-        label_B: 1 for generated, 0 for real, float32.
+        label_B: 1 for generated, 0 for real, float32 (B,), the shape of the logits.
         aux_coef: weight of the load-balancing loss.
 
     Returns:

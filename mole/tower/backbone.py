@@ -133,7 +133,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _dequantise(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Dequantize int8 matrices: `name` times its row scales `name_scale`."""
+    """Dequantize int8 matrices to float32: `name`, shape (O, I) or more, times its row scales `name_scale`, (O,)."""
     full = {}
     for name, tensor in state.items():
         if not name.endswith("_scale"):
@@ -143,7 +143,10 @@ def _dequantise(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Map open_clip's, OpenAI's and Hugging Face's parameter names to open_clip's names of the image tower."""
+    """Map open_clip's, OpenAI's and Hugging Face's parameter names to open_clip's names of the image tower.
+
+    Every shape and dtype stays, except that Hugging Face's projections are joined or transposed.
+    """
     state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     if any(name.startswith("visual.") for name in state):  # a whole CLIP of open_clip or OpenAI
         return {name.removeprefix("visual."): tensor for name, tensor in state.items() if name.startswith("visual.")}
@@ -153,6 +156,7 @@ def _rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _from_hugging_face(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Map names, join queries, keys and values of shape (D, D) each to (3 D, D), and transpose the projection."""
     named: dict[str, Tensor] = {}
     for name, tensor in state.items():
         if name == "visual_projection.weight":

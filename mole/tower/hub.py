@@ -214,6 +214,9 @@ def build(shape: Architecture, state: Mapping[str, Tensor]) -> tuple[nn.Module, 
 def download(name: str, tag: str) -> dict[str, Tensor]:
     """Download the image tower's weights of a tag.
 
+    Returns:
+        Tensors by the library's parameter names, in its shapes and dtypes.
+
     Raises:
         ModelError: open_clip or timm does not know the tag, or cannot download it.
     """

@@ -31,7 +31,7 @@ class MatrixSensitivity:
 
 @dataclass
 class TowerSensitivity:
-    """What was matrix, matrix by matrix."""
+    """What was measured, matrix by matrix."""
 
     matrices: dict[str, MatrixSensitivity] = field(default_factory=dict)
 

@@ -99,6 +99,7 @@ def minimize_lbfgs(head: Head, examples: Examples, penalty: float) -> float:
     )
 
     def loss() -> Tensor:
+        """Compute the penalized loss, float32 of shape (), and its gradient."""
         optimizer.zero_grad()
         logit_N = head(examples.feature_NF).squeeze(-1)
         entropy_N = functional.binary_cross_entropy_with_logits(logit_N, examples.label_N, reduction="none")

@@ -219,7 +219,7 @@ def _class_tokens(tower: Tower, pixels_B3SS: Tensor, reads: Sequence[int]) -> Te
 
 
 def _below(tower: Tower, reads: Sequence[int]) -> dict[str, Tensor]:
-    """Select the weights up to the last read, or all if the feature is read.
+    """Select the weights up to the last read, or all if the feature is read; by name, in the shapes of the tower.
 
     Raises:
         SettingsError: a read is above the last block.

@@ -61,6 +61,7 @@ class Guard:
             return
 
         async def marked(message: MutableMapping[str, Any]) -> None:
+            """Add the headers to the start of a response."""
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():

@@ -39,6 +39,7 @@ class Facets:
         """Compute the facets, once per snapshot."""
 
         def counts(value: str) -> Counts:
+            """Count the images by an SQL value."""
             rows = snapshot.ask(
                 f"SELECT {value} AS value, count(*) AS images FROM images GROUP BY 1 HAVING value IS NOT NULL "
                 f"ORDER BY 2 DESC, 1 LIMIT {MAX_VALUES}"

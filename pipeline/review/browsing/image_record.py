@@ -107,6 +107,7 @@ class Records:
         begin, span = least - margin, most - least + 2 * margin
 
         def place(logit: float | None) -> float | None:
+            """Return the position of a logit in the drawing."""
             return None if logit is None else round((logit - begin) / span * WIDTH, 1)
 
         return Scale(place(row["logit"]) or 0.0, place(low), place(high))

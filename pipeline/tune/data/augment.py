@@ -70,7 +70,7 @@ def resize(pixels_3HW: Tensor, short_side: int) -> Tensor:
 
 
 def encode_again(pixels_3HW: Tensor, codec: str, quality: int) -> Tensor:
-    """Encode and decode; uint8 in and out, same size.
+    """Encode and decode; uint8 (3, H, W) in and out.
 
     Args:
         pixels_3HW: uint8.

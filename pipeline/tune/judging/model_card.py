@@ -82,6 +82,7 @@ def _summary(metrics: HeldOutMetrics) -> str:
     names = _perturbations(metrics)
 
     def row(label: str, write: Callable[[VerdictRates], str]) -> list[str]:
+        """Format a metric under each perturbation."""
         return [label, *(write(metrics.verdicts_of(name)) for name in names)]
 
     lines = [

@@ -125,8 +125,8 @@ def weighted_threshold(logit_R: FloatArray, name_R: NDArray[np.str_], share: flo
     """Find the lowest threshold that at most a share of real images reaches, with equal weights for all collections.
 
     Args:
-        logit_R: logits of real images.
-        name_R: the collection of each.
+        logit_R: logits of real images, float (R,).
+        name_R: the collection of each, str (R,).
         share: in [0, 1); at 0 no image reaches the threshold.
     """
     _, place_R, count_C = np.unique(name_R, return_inverse=True, return_counts=True)

@@ -111,8 +111,8 @@ def auroc_by_generator(task: Task, index_V: NDArray[np.int64], logit_V: NDArray[
 
     Args:
         task: labels and sources of the validation images.
-        index_V: int64, the image of each view; `PADDING` for none.
-        logit_V: float32.
+        index_V: the image of each view, int64 (V,); `PADDING` for none.
+        logit_V: float32 (V,).
     """
     real_V = index_V != PADDING
     count = len(task.labels)
@@ -179,6 +179,7 @@ def interpolate_adapters(task: Task, learner: Learner, loader: BatchLoader, work
     old, new = read_adapters(registry.locate(task.base, task.digest)), learner.merged_state()
 
     def between(share: float) -> dict[str, Tensor]:
+        """Interpolate every tensor; names, shapes and dtypes stay."""
         return {name: old[name] * (1 - share) + new[name] * share for name in new}
 
     means: dict[float, float] = {}

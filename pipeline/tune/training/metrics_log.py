@@ -33,6 +33,7 @@ def logging_epochs(run: str, log: Log) -> Iterator[None]:
     metrics = MetricsLog(run, log)
 
     def follow() -> None:
+        """Report new epochs until the block ends."""
         while not ended.wait(POLL_SECONDS):
             metrics.read()
 

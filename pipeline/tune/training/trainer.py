@@ -96,7 +96,12 @@ def train(run: TrainingRun, *, processes: int, gpu: bool) -> TrainingResult:
 
 
 def training_result(run: str, adapters: dict[str, Tensor]) -> TrainingResult:
-    """Assemble the result from the metrics in a run's folder."""
+    """Assemble the result from the metrics in a run's folder.
+
+    Args:
+        run: URL of the folder.
+        adapters: the trained weights, by the names and in the shapes of `mole.model.detector.stored`.
+    """
     entries = history(run)
     shares = [epoch["shares"] for epoch in entries if epoch["epoch"] == INTERPOLATION_EPOCH]
     return TrainingResult(

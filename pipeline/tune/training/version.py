@@ -52,7 +52,7 @@ def write_checkpoint(
         folder: to be created.
         base: checkpoint whose tower is used.
         task: provides detector configuration and preprocessing.
-        adapters: the trained weights.
+        adapters: the trained weights, by name and in the shapes of `mole.model.detector.stored`.
         calibration: temperature, bias and thresholds.
         provenance: how it was made.
     """
