@@ -163,7 +163,7 @@ class HeldOutLogits:
 
     @cached_property
     def name_N(self) -> NDArray[np.str_]:
-        """Name what an image is evaluated in: its generator, its collection, or a pool of small ones; str, shape (N,)."""
+        """Name what an image is evaluated in: its generator, its collection, or their pool; str, shape (N,)."""
         label_N, source_N, collection_N = (self.facts[fact].tolist() for fact in ("label", "source", "collection"))
         within: dict[str, set[str]] = {}
         for label, source, collection in zip(label_N, source_N, collection_N, strict=True):

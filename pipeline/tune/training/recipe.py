@@ -277,8 +277,9 @@ class Recipe(SampleSettings):
         """
         if method is None:
             return self
-        fields = self.names().fields
-        change = {fields.get(name.replace("_", "-"), name): value for name, value in self.methods[method].items()}
+        fields = {flag.lstrip("-").replace("-", "_"): name for name, flag in self.renamed.items()}
+        given = {name.replace("-", "_"): value for name, value in self.methods[method].items()}
+        change = {fields.get(name, name): value for name, value in given.items()}
         own = set(Recipe.model_fields) - set(SampleSettings.model_fields) - RUNTIME_SETTINGS | {"seed"}
         unknown = sorted(set(change) - own)
         if unknown:
