@@ -95,7 +95,7 @@ class SettingNames:
 
     def nearest(self, name: str) -> str | None:
         """Return the flag whose name or field name is most similar to an unknown one."""
-        named = {field: flag for flag, field in reversed(self.fields.items())}
+        named = {field: flag for flag, field in reversed(list(self.fields.items()))}
         called = {field.replace("_", "-"): flag for field, flag in named.items()} | {
             flag: named[field] for flag, field in self.fields.items()
         }
