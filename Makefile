@@ -82,7 +82,7 @@ site: setup $(BIN)/zensical
 MODEL := model
 RECIPE := mole/embedded/recipe.toml
 METHOD ?= kernel, blocks 5 to 9
-TRAINING = --config $(RECIPE) $(DATA:%=--samples %) --tokens $(MODEL)/tokens \
+TRAINING = --config $(RECIPE) $(DATA:%=--samples %) --token-cache $(MODEL)/tokens \
   --base-tower ViT-B-16-quickgelu --pretrained $(MODEL)/tower.safetensors
 
 model: setup
@@ -90,13 +90,13 @@ model: setup
 	  "make model DATA='A/manifest.csv B/manifest.csv' TOWER=clip-vit-b16-openai-int8.safetensors" >&2; exit 2; }
 	@mkdir -p $(MODEL)
 	@test -f $(MODEL)/tower.safetensors || $(BIN)/mole-scan train pack --source $(TOWER) --manifest $(firstword $(DATA)) \
-	  --reads 5,6,7,8,9 --most-bytes 49000000 --output $(MODEL)/tower.safetensors
+	  --reads 5,6,7,8,9 --max-bytes 49000000 --output $(MODEL)/tower.safetensors
 	@$(BIN)/mole-scan train crossvalidate $(TRAINING) --output $(MODEL)/folds
 	@$(BIN)/mole-scan train finetune $(TRAINING) --registry $(MODEL)/models --method '$(METHOD)' \
 	  --calibrate-from $(MODEL)/folds/ladder.json --json > $(MODEL)/version.json
 	@version=$$($(BIN)/python -c 'import json; print(json.load(open("$(MODEL)/version.json"))["digest"])'); \
 	  $(BIN)/mole-scan train promote --registry $(MODEL)/models --candidate $$version --base embedded \
-	  --false-positives 0.03 --found-drop 1 && \
+	  --max-false-positive-rate 0.03 --max-detection-drop 1 && \
 	  cd $(MODEL)/models/versions/$$version && cp config.json adapters.safetensors tower.safetensors rates.json $(CURDIR)/mole/embedded/ && \
 	  $(CURDIR)/$(BIN)/python -c 'import sys; from pipeline.tune.data.manifest import portable; sys.stdout.buffer.write(portable(open("manifest.parquet", "rb").read()))' \
 	    > $(CURDIR)/mole/embedded/manifest.parquet

@@ -14,7 +14,7 @@ import torch
 
 from mole.checkpoint import load_checkpoint
 from mole.inference.precision import Precision
-from mole.inference.scoring import DRIFT, SingleModelScorer, forward, to_host
+from mole.inference.scoring import RESCORE_MARGIN, SingleModelScorer, forward, to_host
 from mole.tower.vit import normalise
 from mole.views.view import views
 from pipeline import registry
@@ -54,12 +54,12 @@ def main() -> None:
         print(f"{precision}: {len(seen) / seconds:.1f} images/s in batches of {BATCH}")
     drift = np.abs(logits["bfloat16"] - logits["float32"])
     thresholds = np.array([loaded.calibration.real_below, loaded.calibration.generated_above])
-    near = np.abs(logits["bfloat16"][:, None] - thresholds).min(axis=1) <= DRIFT
+    near = np.abs(logits["bfloat16"][:, None] - thresholds).min(axis=1) <= RESCORE_MARGIN
     verdicts = {name: loaded.calibration.verdict(values) for name, values in logits.items()}
     plain = int((verdicts["bfloat16"] != verdicts["float32"]).sum())
     moved = int((verdicts["bfloat16 scored"] != verdicts["float32"]).sum())
     print(f"{len(seen)} images: drift mean {drift.mean():.3f}, largest {drift.max():.3f} logits")
-    print(f"{near.mean():.1%} lie within {DRIFT} of a threshold and are scored again in float32")
+    print(f"{near.mean():.1%} lie within {RESCORE_MARGIN} of a threshold and are scored again in float32")
     print(f"verdicts that bfloat16 alone moves: {plain}; that a scan in bfloat16 moves: {moved}")
     print(f"{os.cpu_count()} cores, torch {torch.__version__}, {datetime.now(UTC):%Y-%m-%d}")
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from jobs.console import SCANNING, TRAINED, settings_of
+from jobs.console import SCAN_JOBS, TRAIN_JOBS, settings_of
 from pipeline.command.settings import JobSettings
 from pipeline.runtime.invocation import GROUP, NAME
 
@@ -24,8 +24,8 @@ def page() -> str:
     """Write the page."""
     shared = list(JobSettings.model_fields)
     parts = [HEAD]
-    for job in (*SCANNING, *TRAINED):
-        command = f"{NAME} {job}" if job in SCANNING else f"{NAME} {GROUP} {job}"
+    for job in (*SCAN_JOBS, *TRAIN_JOBS):
+        command = f"{NAME} {job}" if job in SCAN_JOBS else f"{NAME} {GROUP} {job}"
         parts.append(section(command, settings_of(job), shared))
     parts.append("## All commands\n\n" + table(settings_of("scan"), shared))
     return "\n".join(parts)

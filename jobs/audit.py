@@ -14,7 +14,7 @@ from pipeline.telemetry.terminal import ProgressDisplay, command, results
 from pipeline.tune.data.audit import Audit, Distribution, Verdict, verdict_of
 from pipeline.tune.data.audit_flow import AuditSettings, audit_samples
 
-NOT_FAIR = 1
+LEAK_FOUND = 1
 """Exit code: file properties alone give the classes away."""
 
 
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
         print(json.dumps(found.model_dump() | {"verdict": verdict.model_dump()}))
     else:
         show(found, verdict, results())
-    return NOT_FAIR if verdict.leaks else 0
+    return LEAK_FOUND if verdict.leaks else 0
 
 
 def show(found: Audit, verdict: Verdict, console: Console) -> None:

@@ -10,7 +10,7 @@ from dataclasses import asdict
 import numpy as np
 from rich.table import Table
 
-from mole.measuring.calibration import EVEN, PREVALENCE, Calibration
+from mole.measuring.calibration import BALANCED, PREVALENCE, Calibration
 from mole.measuring.metrics import Rate
 from pipeline.runtime import cluster
 from pipeline.runtime.invocation import command_for
@@ -45,7 +45,7 @@ def show(made: CalibrationResult, settings: CalibrateSettings) -> None:
     both = made.before, made.after
     table.add_row("set on", *(str(reading.collection) for reading in both))
     table.add_row("generated from logit", *(f"{reading.generated_above:.3f}" for reading in both))
-    for prevalence in (EVEN, PREVALENCE):
+    for prevalence in (BALANCED, PREVALENCE):
         chances = [at(reading, prevalence) for reading in both]
         table.add_row(f"  probability at prevalence {prevalence:g}", *chances)
     table.add_row("real below logit", *(f"{reading.real_below:.3f}" for reading in both))

@@ -13,11 +13,11 @@ from typing import Any
 
 from pipeline.runtime.invocation import GROUP, NAME, SHELLS, invoked
 
-REFUSED = 2
+INVALID_SETTINGS = 2
 """The exit code of invalid settings."""
 
 
-SCANNING = {
+SCAN_JOBS = {
     "scan": "find generated images in folders, shards and listings",
     "report": "write the report of a scan as one HTML file",
     "browse": "view and label the images of a table in the browser",
@@ -27,7 +27,7 @@ SCANNING = {
     "compact": "merge the small files of a table",
     "estimate": "forecast the time and cost of a scan",
 }
-TRAINED = {
+TRAIN_JOBS = {
     "audit": "find shortcuts that separate the classes of labelled images",
     "reconstruct": "make reconstructions of photographs as training images",
     "finetune": "train a version on labelled images",
@@ -39,7 +39,7 @@ TRAINED = {
 }
 COMPLETION = "completion"
 HELP = ("-h", "--help")
-OWN = {
+OTHER_COMMANDS = {
     GROUP: "train, measure and promote detectors: mole-scan train --help",
     COMPLETION: f"print the completion script of a shell: {', '.join(SHELLS)}",
 }
@@ -66,12 +66,12 @@ def main(arguments: list[str] | None = None) -> int:
         return completion(rest)
     if first == GROUP:
         return train(rest)
-    if first in SCANNING:
+    if first in SCAN_JOBS:
         return run(first, rest)
     return refuse(
         first,
-        {name: name for name in (*SCANNING, *OWN, "--help", "--version")}
-        | {name: f"{GROUP} {name}" for name in TRAINED},
+        {name: name for name in (*SCAN_JOBS, *OTHER_COMMANDS, "--help", "--version")}
+        | {name: f"{GROUP} {name}" for name in TRAIN_JOBS},
     )
 
 
@@ -81,9 +81,9 @@ def train(given: list[str]) -> int:
     if first in HELP:
         print(group_overview())
         return 0
-    if first in TRAINED:
+    if first in TRAIN_JOBS:
         return run(first, rest)
-    return refuse(f"{GROUP} {first}", {name: f"{GROUP} {name}" for name in TRAINED})
+    return refuse(f"{GROUP} {first}", {name: f"{GROUP} {name}" for name in TRAIN_JOBS})
 
 
 def run(job: str, rest: list[str]) -> int:
@@ -106,7 +106,7 @@ def completion(rest: list[str]) -> int:
         )
     made = import_module("pipeline.command.completion")
     scanning, trained = (
-        {name: made.Job(text, settings_of(name)) for name, text in group.items()} for group in (SCANNING, TRAINED)
+        {name: made.Job(text, settings_of(name)) for name, text in group.items()} for group in (SCAN_JOBS, TRAIN_JOBS)
     )
     print(made.script(rest[0], scanning, trained))
     return 0
@@ -132,7 +132,7 @@ def refuse(given: str, known: Mapping[str, str], *, otherwise: str = f"{NAME} --
     similar = get_close_matches(given.lower().rpartition(" ")[2], known, n=1)
     advice = f"did you mean {NAME} {known[similar[0]]}?" if similar else otherwise
     print(f"there is no command {NAME} {given}; {advice}", file=sys.stderr)
-    return REFUSED
+    return INVALID_SETTINGS
 
 
 def overview() -> str:
@@ -143,7 +143,7 @@ def overview() -> str:
             "",
             "Finds AI-generated images: every image gets exactly one verdict.",
             "",
-            *listed(SCANNING | OWN),
+            *listed(SCAN_JOBS | OTHER_COMMANDS),
             "",
             f"{NAME} COMMAND --help shows the options of a command; {NAME} --version the version.",
             "",
@@ -160,7 +160,7 @@ def group_overview() -> str:
             "",
             "Trains a detector on labelled images, evaluates it, and promotes it.",
             "",
-            *listed(TRAINED),
+            *listed(TRAIN_JOBS),
             "",
             f"{NAME} {GROUP} COMMAND --help shows the options of a command.",
         ]

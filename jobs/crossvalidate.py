@@ -10,9 +10,9 @@ from rich.table import Table
 from pipeline.runtime import cluster
 from pipeline.telemetry.terminal import ProgressDisplay, command, results
 from pipeline.tune.judging.comparison import MethodComparison
-from pipeline.tune.judging.held_out import MAIN_DELIVERIES
+from pipeline.tune.judging.held_out_logits import MAIN_PERTURBATIONS
 from pipeline.tune.judging.held_out_metrics import HeldOutMetrics
-from pipeline.tune.judging.perturbation import SHIPPED
+from pipeline.tune.judging.perturbation import ORIGINAL
 from pipeline.tune.training.crossvalidate import CARDS, crossvalidate
 from pipeline.tune.training.settings import CrossvalidateSettings
 
@@ -41,11 +41,16 @@ def table(comparison: MethodComparison) -> Table:
     shown = Table(
         title="held-out collections", caption="AUROC: mean over generators / lowest; verdicts: without perturbation"
     )
-    for column in ("method", *(f"AUROC {name}" for name in MAIN_DELIVERIES), "reals called generated", "fakes found"):
+    for column in (
+        "method",
+        *(f"AUROC {name}" for name in MAIN_PERTURBATIONS),
+        "reals called generated",
+        "fakes found",
+    ):
         shown.add_column(column, justify="left" if column == "method" else "right")
     for name, metrics in comparison.methods.items():
-        called = metrics.verdicts_of(SHIPPED)
-        areas = [area(metrics, delivery) for delivery in MAIN_DELIVERIES]
+        called = metrics.verdicts_of(ORIGINAL)
+        areas = [area(metrics, delivery) for delivery in MAIN_PERTURBATIONS]
         shown.add_row(name, *areas, f"{called.alarms.share:.1%}", f"{called.found.share:.1%}")
     return shown
 

@@ -15,7 +15,7 @@ from pipeline.tune.judging.conclusion import conclusion
 from pipeline.tune.judging.evaluation import SEEN_LABELS, Evaluation
 from pipeline.tune.judging.generator_metrics import GeneratorMetrics, PartMetrics
 from pipeline.tune.judging.logits import OVERALL
-from pipeline.tune.judging.protocol import PRINTED, SETS, Protocol
+from pipeline.tune.judging.universal_fake_detect import PRINTED, SETS, Protocol
 
 
 @command

@@ -8,7 +8,7 @@ import sys
 from rich.console import Console
 
 from pipeline.command.run import Record
-from pipeline.review.export import MISSING, Exported, ExportSettings, demand, export
+from pipeline.review.export import MISSING, Exported, ExportSettings, export, require_exportable
 from pipeline.telemetry.printable import counted
 from pipeline.telemetry.terminal import ProgressDisplay, command, results
 
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
     settings = ExportSettings.from_command_line(arguments)
     progress = ProgressDisplay()
     with Record("export", settings, progress) as record:
-        asked = demand(settings)  # validated before the record is written into the output
+        asked = require_exportable(settings)  # validated before the record is written into the output
         record.begin(settings.output)
         found = export(settings, asked, progress)
         record.succeed(found.model_dump())

@@ -14,7 +14,7 @@ from pipeline.runtime import cluster
 from pipeline.runtime.invocation import command_for
 from pipeline.telemetry.terminal import ProgressDisplay, command, results
 from pipeline.tune.judging.conclusion import conclusion
-from pipeline.tune.training.finetune import EVALUATED, FinetuneResult, finetune
+from pipeline.tune.training.finetune import EVALUATED_PERTURBATIONS, FinetuneResult, finetune
 from pipeline.tune.training.settings import FinetuneSettings
 
 
@@ -43,14 +43,16 @@ def show(outcome: FinetuneResult, settings: FinetuneSettings) -> None:
     console = results()
     if outcome.evaluation:
         called = "called generated, shipped"
-        table = Table("held-out test images", "fakes", "reals", *(f"AUROC {name}" for name in EVALUATED), called)
+        table = Table(
+            "held-out test images", "fakes", "reals", *(f"AUROC {name}" for name in EVALUATED_PERTURBATIONS), called
+        )
         for name in outcome.evaluation.generators:
-            rows = [outcome.evaluation.metrics(name, delivery) for delivery in EVALUATED]
+            rows = [outcome.evaluation.metrics(name, delivery) for delivery in EVALUATED_PERTURBATIONS]
             title = f"{name} (reconstructions)" if rows[0].reconstruction else name
             areas = [f"{row.auroc:.3f}" for row in rows]
             table.add_row(title, str(rows[0].fakes), str(rows[0].reals), *areas, share(rows[0].found))
         for reals in outcome.evaluation.reals:
-            if reals.delivery == EVALUATED[0]:
+            if reals.delivery == EVALUATED_PERTURBATIONS[0]:
                 table.add_row(f"{reals.source}, real", "", str(reals.alarms.images), "", "", share(reals.alarms))
         console.print(table)
         console.print(conclusion(outcome.evaluation), highlight=False, soft_wrap=True, markup=False)

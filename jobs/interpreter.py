@@ -7,24 +7,24 @@ import os
 import sys
 from importlib.util import find_spec
 
-OLDEST = (3, 11)
-NEEDED = ("duckdb", "pipeline", "pyarrow", "pydantic", "ray", "rich", "torch")
-SUBMITTED = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+MIN_PYTHON = (3, 11)
+REQUIRED_MODULES = ("duckdb", "pipeline", "pyarrow", "pydantic", "ray", "rich", "torch")
+RAY_JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Set by Ray for the command of a submitted job."""
-REFUSED = 2
+INVALID_SETTINGS = 2
 """The exit code of invalid settings."""
 
 
 def refusal(command: "list[str]") -> str:
     """Explain what this interpreter lacks, and how to start the command with another; empty if nothing."""
-    lacks = [name for name in NEEDED if find_spec(name) is None]
-    if sys.version_info[:2] >= OLDEST and not lacks:
+    lacks = [name for name in REQUIRED_MODULES if find_spec(name) is None]
+    if sys.version_info[:2] >= MIN_PYTHON and not lacks:
         return ""
     version = ".".join(map(str, sys.version_info[:3]))
-    fault = f"lacks {', '.join(lacks)}" if sys.version_info[:2] >= OLDEST else "is older than Python 3.11"
+    fault = f"lacks {', '.join(lacks)}" if sys.version_info[:2] >= MIN_PYTHON else "is older than Python 3.11"
     message = f"{command[0]} was started by {sys.executable}, Python {version}, which {fault}."
     words = " ".join(command)
-    if SUBMITTED in os.environ:
+    if RAY_JOB_VARIABLE in os.environ:
         return (
             f"{message} Ray runs a submitted command with the PATH that its head was started with. Give the "
             f"absolute path of the interpreter with the packages there: ray job submit ... -- "
@@ -40,4 +40,4 @@ def refusal(command: "list[str]") -> str:
 message = refusal(sys.argv)
 if message:
     print(message, file=sys.stderr)
-    sys.exit(REFUSED)
+    sys.exit(INVALID_SETTINGS)

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from rich.table import Table
 
 from mole.errors import RefusedError
-from pipeline.promotion import Promotion
+from pipeline.promotion_record import Promotion
 from pipeline.runtime import cluster
 from pipeline.telemetry.terminal import ProgressDisplay, command, results
 from pipeline.tune.judging.promote import PromoteSettings, PromotionResult, promote, roll_back

@@ -11,7 +11,7 @@ from pipeline.runtime import cluster
 from pipeline.telemetry.terminal import ProgressDisplay, command
 from pipeline.tune.data.reconstruction import ReconstructSettings, make_pairs
 
-SOME_WITHOUT = 1
+SOME_FAILED = 1
 """Exit code: some photographs have no pair."""
 
 
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
     else:
         print(f"{made.pairs:,} pairs, {made.made:,} of them new, {made.faults.total():,} photographs without a pair")
         print(f"samples: {made.table}")
-    return SOME_WITHOUT if made.faults else 0
+    return SOME_FAILED if made.faults else 0
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ def show(found: Rescanned, settings: RescanSettings, console: Console) -> None:
     """Print the outcomes of the selected images, and the bytes read for them."""
 
     def log(line: str) -> None:
+        """Print a line as it is."""
         console.print(line, highlight=False, markup=False)
 
     table = Table(title=None, box=None, pad_edge=False)

@@ -80,6 +80,7 @@ def main(arguments: list[str]) -> int:
     progress, findings = ProgressDisplay(), Findings()
 
     def query(plan: Plan, ledgers: Sequence[Ledger]) -> None:
+        """Query the table once the scan is complete; its failure is a line of the log."""
         try:
             findings.query(plan, ledgers)
         except MoleError as reason:  # the scan itself is complete
@@ -135,6 +136,7 @@ def show(summary: Summary, findings: Findings, settings: ScanSettings, console: 
     """Print what was found, and whether the scan is complete."""
 
     def log(line: str) -> None:
+        """Print a line as it is."""
         console.print(line, highlight=False, markup=False)
 
     console.print(counts(summary))
@@ -272,6 +274,7 @@ def show_table(table: str, summary: Summary, settings: ScanSettings, made: Repor
     """Print the paths of the table and its page, and a command that shows the verdicts."""
 
     def log(line: str) -> None:
+        """Print a line as it is."""
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     log(f"table: {table}")

@@ -17,7 +17,7 @@ from pipeline.scan.table.views import ask, open_views
 from pipeline.telemetry.printable import format_probability, printable
 from pipeline.telemetry.terminal import command, results
 
-SHOWN = {
+SHOWN_COLUMNS = {
     "current": ("key", "verdict", "probability", "status", "uri", "model", "scanned_at"),
     "verdicts": ("key", "verdict", "probability", "status", "uri", "model", "scanned_at"),
     "evidence": ("key", "verdict", "probability", "declared", "contradicted", "provenance", "uri", "model"),
@@ -46,15 +46,15 @@ def main(arguments: list[str]) -> int:
     answer = ask(settings.table, settings.sql or f"FROM {settings.view or PROGRESS}", limit=settings.limit)
     if settings.json_rows:
         for row in answer.to_pylist():
-            print(json.dumps(row, default=written))
+            print(json.dumps(row, default=to_json))
     else:
-        show(answer if settings.sql else shown(answer, settings.view or PROGRESS), results())
+        show(answer if settings.sql else select_columns(answer, settings.view or PROGRESS), results())
     return 0
 
 
-def shown(answer: pa.Table, view: str) -> pa.Table:
+def select_columns(answer: pa.Table, view: str) -> pa.Table:
     """Select the columns of a view that are shown, without those that are all null."""
-    columns = SHOWN.get(view, answer.column_names)
+    columns = SHOWN_COLUMNS.get(view, answer.column_names)
     return answer.select([name for name in columns if answer[name].null_count < answer.num_rows])
 
 
@@ -67,7 +67,7 @@ def show(answer: pa.Table, console: Console) -> None:
     console.print(f"{answer.num_rows:,} row{'' if answer.num_rows == 1 else 's'}", highlight=False)
 
 
-def written(value: object) -> str:
+def to_json(value: object) -> str:
     """Convert what JSON lacks: bytes, such as a content hash, to hex, and times to text."""
     return value.hex() if isinstance(value, bytes) else str(value)
 

@@ -13,7 +13,7 @@ LIBRARY = {
     "HeatMap": "mole.inference.heatmap",
     "heat_map": "mole.inference.heatmap",
     "heat_maps": "mole.inference.heatmap",
-    "overlay": "mole.inference.drawing",
+    "overlay": "mole.inference.heatmap_overlay",
 }
 """The module that defines each public name."""
 VERSION = "__version__"

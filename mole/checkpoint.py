@@ -59,6 +59,9 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 def read_adapters(folder: Path) -> dict[str, Tensor]:
     """Read the trained weights of a checkpoint.
 
+    Returns:
+        Tensors by the names of `stored`, with the shapes of the detector that they were saved from, float32 or float16.
+
     Raises:
         ModelError: the file is missing or damaged.
     """

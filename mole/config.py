@@ -160,11 +160,11 @@ class DetectorConfig(BaseModel):
     def _write(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Omit fields added later while they have their default, so that the digests of older checkpoints stay."""
         written: dict[str, Any] = handler(self)
-        silent = {name for name in LATER if getattr(self, name) == type(self).model_fields[name].default}
+        silent = {name for name in LATER_FIELDS if getattr(self, name) == type(self).model_fields[name].default}
         return {name: value for name, value in written.items() if name not in silent}
 
 
-LATER = ("blocks", "reads", "pooling", "head", "head_width", "components", "centres")
+LATER_FIELDS = ("blocks", "reads", "pooling", "head", "head_width", "components", "centres")
 """Fields that were added after the first checkpoints."""
 
 
@@ -273,7 +273,7 @@ def _digest(config: CheckpointConfig, adapters: bytes) -> str:
     return hashlib.sha256(canonical.encode() + b"\0" + adapters).hexdigest()[:DIGEST_DIGITS]
 
 
-def demand_shared_backbone(models: Sequence[Description]) -> None:
+def require_shared_backbone(models: Sequence[Description]) -> None:
     """Check that models share one tower and one preprocessing.
 
     Raises:

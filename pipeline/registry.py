@@ -17,7 +17,7 @@ from platformdirs import user_cache_path
 import mole
 from mole.config import CONFIG, describe
 from mole.errors import ModelError, SettingsError, StorageError
-from pipeline.promotion import Promotion
+from pipeline.promotion_record import Promotion
 from pipeline.records import Status
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of

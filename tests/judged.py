@@ -9,9 +9,9 @@ from mole.config import describe
 from pipeline.tune.data.samples import Sample, to_table
 from pipeline.tune.judging.evaluate import ScoredEvaluation
 from pipeline.tune.judging.evaluation import summarize
+from pipeline.tune.judging.perturbed_views import view_samples
 from pipeline.tune.judging.scorer import PLACE, ViewScorer
 from pipeline.tune.judging.scoring import in_order
-from pipeline.tune.judging.viewing import view_samples
 from tests.pictures import picture
 
 DELIVERIES = ("shipped", "aligned", "jpeg-30")

@@ -150,7 +150,7 @@ def test_neither_what_drives_a_scan_nor_what_prepares_crops_imports_torch() -> N
 WITHOUT_COMPILER = """
 import sys
 from pipeline.tune.data import pair_writer
-from pipeline.tune.judging import viewing
+from pipeline.tune.judging import perturbed_views
 from pipeline.tune.training import view_requests
 sys.exit(", ".join({"torchvision", "open_clip", "torch._dynamo"} & set(sys.modules)) or 0)
 """

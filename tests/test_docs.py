@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from docs import build
-from jobs.console import COMPLETION, SCANNING, TRAINED, settings_of
+from jobs.console import COMPLETION, SCAN_JOBS, TRAIN_JOBS, settings_of
 from mole.errors import SettingsError
 from pipeline.runtime.invocation import GROUP
 
@@ -111,7 +111,7 @@ def complaints(job: str, words: list[str]) -> list[str]:
         if not words or words[0].startswith("-") or words[0] == COMPLETION:
             return []
         job, words = (words[1], words[2:]) if words[0] == GROUP else (words[0], words[1:])
-        if job not in SCANNING | TRAINED:
+        if job not in SCAN_JOBS | TRAIN_JOBS:
             return [f"no command {job}"]
     settings: Any = settings_of(job)
     if "--help" in words:

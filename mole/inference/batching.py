@@ -28,7 +28,7 @@ class StagingBuffer:
         """Copy a batch to the GPU, overlapping with computation.
 
         Args:
-            parts: the batch, uint8 (·, 3, S, S) each.
+            parts: the batch, uint8 (n, 3, S, S) each, at most N views together.
             stream: the CUDA stream of the copy.
 
         Returns:
@@ -69,7 +69,7 @@ class Batcher:
         """Copy views to the device.
 
         Args:
-            pieces: V views in order, uint8 (·, 3, S, S) each.
+            pieces: V views in order, uint8 (n, 3, S, S) each.
             most: maximum number of views of a batch, a multiple of `crops`.
             crops: views of an image, which stay in one batch.
 
@@ -115,7 +115,7 @@ def batches(pieces: Sequence[Tensor], counts: Sequence[int]) -> Iterator[list[Te
         counts: views of each batch, V in all.
 
     Yields:
-        The parts of a batch, in order.
+        The parts of a batch in order, uint8 (n, 3, S, S) each.
     """
     left = [piece for piece in pieces if len(piece)][::-1]
     for count in counts:

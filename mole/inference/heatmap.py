@@ -39,13 +39,13 @@ from torch import Tensor, nn
 from mole.checkpoint import Checkpoint
 from mole.errors import ModelError
 from mole.model.block import AdaptedBlock
-from mole.model.detector import LEAST_VARIANCE, MoLE
+from mole.model.detector import MIN_VARIANCE, MoLE
 from mole.model.head import Head
 from mole.tower.vit import Block, normalise
 from mole.views.view import Box, Pixels, boxes, views
 
 Map = NDArray[np.float32]
-STEPS = 16
+PATH_POINTS = 16
 """Points of the path on which the gradient of a kernel head is averaged."""
 
 
@@ -197,7 +197,7 @@ def parts_of_reads(model: MoLE, traces: Sequence[Trace], slope_VF: Tensor) -> Te
                 own_VPD = (patch_VPD - usual_D) / patch_VPD.shape[1]
             case "deviation":
                 square_VPD = (patch_VPD - patch_VPD.mean(dim=1, keepdim=True)).square()
-                deviation_V1D = square_VPD.mean(dim=1, keepdim=True).clamp_min(LEAST_VARIANCE).sqrt()
+                deviation_V1D = square_VPD.mean(dim=1, keepdim=True).clamp_min(MIN_VARIANCE).sqrt()
                 own_VPD = (square_VPD / deviation_V1D - usual_D) / patch_VPD.shape[1]
         part_VP += (own_VPD * slope_VD[:, None]).sum(dim=-1)
     return part_VP
@@ -239,7 +239,7 @@ def head_slope(head: Head, feature_VF: Tensor) -> tuple[Tensor, Tensor]:
     """
     standard = head.standard if head.kernel else None
     begin_VF = feature_VF if standard is None else standard.mean_F.expand_as(feature_VF)
-    shares = [1.0] if standard is None else [(step + 0.5) / STEPS for step in range(STEPS)]
+    shares = [1.0] if standard is None else [(step + 0.5) / PATH_POINTS for step in range(PATH_POINTS)]
     slope_VF = torch.zeros_like(feature_VF)
     with torch.inference_mode(False), torch.enable_grad():
         for share in shares:

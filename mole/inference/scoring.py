@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mole.checkpoint import Checkpoint
-from mole.config import demand_shared_backbone
+from mole.config import require_shared_backbone
 from mole.errors import ModelError
 from mole.inference.batching import Batcher
 from mole.inference.precision import Precision, faster, in_bfloat16
@@ -21,7 +21,7 @@ from mole.model.block import AdaptedBlock
 from mole.model.detector import MoLE
 from mole.tower.vit import Block, normalise
 
-DRIFT = 0.25
+RESCORE_MARGIN = 0.25
 """Logits this close to a threshold are recomputed in float32: above the largest error of bfloat16 measured on the
 embedded model (docs/precision.md)."""
 
@@ -63,7 +63,7 @@ class SharedBackboneScorer:
         precision: Precision | None = None,
         batch_size: int | None = None,
     ) -> None:
-        demand_shared_backbone([checkpoint.description for checkpoint in checkpoints])
+        require_shared_backbone([checkpoint.description for checkpoint in checkpoints])
         found = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(found if device == "auto" else device)
         self.batch_size = batch_size
@@ -88,7 +88,7 @@ class SharedBackboneScorer:
         """Score images.
 
         Args:
-            pieces_V3SS: uint8 each, V = B x C in total, the views of an image one after the other.
+            pieces_V3SS: uint8 (n, 3, S, S) each, V = B x C views in total, the views of an image one after the other.
             crops: C.
             on_batch: called after each forward pass with its number of images.
 
@@ -111,7 +111,7 @@ class SharedBackboneScorer:
         scores = [to_host(outputs) for outputs in zip(*passes, strict=True)]
         if self.fast is not self.exact:
             for detector, thresholds, score in zip(self.exact, self.thresholds, scores, strict=True):
-                near = np.flatnonzero(np.abs(score.logit[:, None] - thresholds).min(axis=1) <= DRIFT)
+                near = np.flatnonzero(np.abs(score.logit[:, None] - thresholds).min(axis=1) <= RESCORE_MARGIN)
                 if len(near):
                     again = self._score_float32(detector, select_views(pieces_V3SS, near, crops), most, crops)
                     score.logit[near], score.gates[near] = again.logit, again.gates
@@ -151,7 +151,7 @@ class SingleModelScorer:
 
     @property
     def precision(self) -> Precision:
-        """The precision that was select_views."""
+        """The precision in use, given or chosen."""
         return self.shared.precision
 
     def score(self, pixels_V3SS: Tensor, *, crops: int = 1) -> Scores:

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 FloatArray = NDArray[np.float32] | NDArray[np.float64]
-EVEN = 0.5
+BALANCED = 0.5
 """The prevalence that temperature and bias are fitted at: both classes have the same weight."""
 PREVALENCE = 0.1
 """The prevalence that a scan assumes by default: one image in ten is generated."""
@@ -66,7 +66,7 @@ class Calibration(BaseModel):
         """The logit without evidence for either class: the probability there is the prevalence."""
         return -self.bias
 
-    def probability(self, logit_N: FloatArray, prevalence: float = EVEN) -> NDArray[np.float64]:
+    def probability(self, logit_N: FloatArray, prevalence: float = BALANCED) -> NDArray[np.float64]:
         """Compute the probability that an image is generated.
 
         Args:
@@ -89,7 +89,7 @@ class Calibration(BaseModel):
             logit_N >= self.generated_above, "generated", np.where(logit_N < self.real_below, "real", "unsure")
         )
 
-    def thresholds(self, prevalence: float = EVEN) -> tuple[float, float]:
+    def thresholds(self, prevalence: float = BALANCED) -> tuple[float, float]:
         """Return the thresholds as probabilities: below the first is `real`, from the second on is `generated`.
 
         Args:

@@ -16,8 +16,8 @@ def fit_temperature(logit_N: FloatArray, label_N: NDArray[np.int_]) -> tuple[flo
     """Fit temperature and bias to held-out images by maximum likelihood, with both classes weighted equally.
 
     Args:
-        logit_N: the detector's logits.
-        label_N: 1 for generated, 0 for real.
+        logit_N: the detector's logits, float (N,).
+        label_N: 1 for generated, 0 for real, int (N,).
 
     Returns:
         temperature, bias.
@@ -33,6 +33,7 @@ def fit_temperature(logit_N: FloatArray, label_N: NDArray[np.int_]) -> tuple[flo
     weight_N = np.where(generated, 0.5 / generated.mean(), 0.5 / (1 - generated.mean()))
 
     def loss(parameters: NDArray[np.float64]) -> float:
+        """Compute the weighted cross-entropy; parameters are log-temperature and bias, float64 of shape (2,)."""
         shifted_N = (logit_N + parameters[1]) / np.exp(parameters[0])
         return float((weight_N * np.logaddexp(0, np.where(generated, -shifted_N, shifted_N))).mean())
 
@@ -72,7 +73,7 @@ def upper_bound(errors: int, trials: int, *, level: float = 0.95) -> float:
     return clopper_pearson(errors, trials, level=2 * level - 1)[1]
 
 
-def reals_to_show(errors: int, trials: int, rate: float) -> int | None:
+def reals_to_demonstrate(errors: int, trials: int, rate: float) -> int | None:
     """Compute the number of real images needed to demonstrate a rate if the observed error rate continues.
 
     Args:
@@ -86,7 +87,7 @@ def reals_to_show(errors: int, trials: int, rate: float) -> int | None:
     share = errors / trials
     if share >= rate:
         return None
-    low, high = 0, reals_for(rate)
+    low, high = 0, min_reals(rate)
     while upper_bound(int(np.ceil(share * high)), high) > rate:
         low, high = high, 2 * high
     while high - low > 1:
@@ -96,7 +97,7 @@ def reals_to_show(errors: int, trials: int, rate: float) -> int | None:
     return high
 
 
-def reals_for(rate: float, *, level: float = 0.95) -> int:
+def min_reals(rate: float, *, level: float = 0.95) -> int:
     """Compute the number of real images that demonstrate a false-positive rate if none is misclassified.
 
     Args:
@@ -111,7 +112,7 @@ def reals_for(rate: float, *, level: float = 0.95) -> int:
     return int(np.ceil(np.log(1 - level) / np.log1p(-rate)))
 
 
-def shown_threshold(logit_N: FloatArray, rate: float) -> float:
+def confident_threshold(logit_N: FloatArray, rate: float) -> float:
     """Find the lowest threshold whose false-positive rate is at most `rate` with 95 % confidence.
 
     Args:
@@ -126,7 +127,7 @@ def shown_threshold(logit_N: FloatArray, rate: float) -> float:
 
     Source: Wilks 1941, a one-sided tolerance limit from order statistics; no distribution is assumed.
     """
-    needed = reals_for(rate)
+    needed = min_reals(rate)
     if len(logit_N) < needed:
         raise SettingsError(
             f"a false-positive rate of {rate:g} takes at least {needed:,} real images to be shown at 95 %, got "

@@ -13,11 +13,11 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 
 from mole.errors import SettingsError
 from mole.measuring.calibration import FloatArray
-from mole.measuring.fitting import clopper_pearson, reals_for, threshold_for
+from mole.measuring.fitting import clopper_pearson, min_reals, threshold_for
 
 BINS = 10
 """Bins of a reliability diagram."""
-EDGE = 1e-12
+MIN_PROBABILITY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -125,10 +125,11 @@ def auroc_interval(area: float, reals: int, fakes: int, *, level: float = 0.95) 
     others = (reals + fakes) / 2 - 1
 
     def too_far(bound: float) -> float:
+        """Return how far a bound lies outside the interval: zero at its ends, negative inside."""
         spread = 1 + others * (1 - bound) / (2 - bound) + others * bound / (1 + bound)
         return (bound - area) ** 2 - width**2 * bound * (1 - bound) * spread / (reals * fakes)
 
-    inside = min(max(area, EDGE), 1 - EDGE)  # at 0 and 1 the variance is zero, a spurious root
+    inside = min(max(area, MIN_PROBABILITY), 1 - MIN_PROBABILITY)  # at 0 and 1 the variance is zero, a spurious root
     low = 0.0 if area <= 0 else float(brentq(too_far, 0, inside))
     high = 1.0 if area >= 1 else float(brentq(too_far, inside, 1))
     return low, high
@@ -181,7 +182,7 @@ def detection_at(real_R: FloatArray, generated_G: FloatArray, allowed: float) ->
         generated_G: logits of generated images.
         allowed: the false-positive rate.
     """
-    needed = reals_for(allowed)
+    needed = min_reals(allowed)
     if len(real_R) < needed:
         return Detection(allowed, needed)
     threshold, _ = threshold_for(real_R, allowed)
@@ -203,6 +204,7 @@ def precision_at(prevalence: float, found: Rate, alarms: Rate) -> Precision:
     """
 
     def bayes(right: float, wrong: float) -> float | None:
+        """Apply Bayes' rule to both rates; None if nothing is called generated."""
         called = prevalence * right + (1 - prevalence) * wrong
         return prevalence * right / called if called > 0 else None
 
@@ -214,8 +216,8 @@ def reliability(probability_N: FloatArray, label_N: NDArray[np.int_], *, bins: i
     """Compute a reliability diagram, with both classes weighted equally.
 
     Args:
-        probability_N: that an image is generated.
-        label_N: 1 for generated, 0 for real.
+        probability_N: that an image is generated, float (N,).
+        label_N: 1 for generated, 0 for real, int (N,).
         bins: number of bins of equal width; empty ones are omitted.
 
     Raises:
@@ -235,8 +237,8 @@ def brier(probability_N: FloatArray, label_N: NDArray[np.int_]) -> float:
     """Compute the Brier score, with both classes weighted equally.
 
     Args:
-        probability_N: that an image is generated.
-        label_N: 1 for generated, 0 for real.
+        probability_N: that an image is generated, float (N,).
+        label_N: 1 for generated, 0 for real, int (N,).
 
     Raises:
         SettingsError: one of the classes is empty.
@@ -258,7 +260,7 @@ def _balance(label_N: NDArray[np.int_]) -> NDArray[np.float64]:
 
 
 def _joined(real_R: FloatArray, generated_G: FloatArray) -> tuple[NDArray[np.int_], FloatArray]:
-    """Concatenate both classes: labels, int (R + G,), 1 for generated, and logits.
+    """Concatenate both classes: labels, 1 for generated, and logits; int and float, both of shape (R + G,).
 
     Raises:
         SettingsError: one of them is empty.

@@ -16,7 +16,7 @@ from mole.model.head import Head
 from mole.model.router import Router
 from mole.tower.vit import Block, Tower
 
-LEAST_VARIANCE = 1e-12
+MIN_VARIANCE = 1e-12
 """Lower bound of a variance before its square root, whose gradient at zero is infinite."""
 
 
@@ -165,7 +165,7 @@ def pooled(token_BTD: Tensor, name: Pooling, prefix: int) -> Tensor:
     patch_BPD = token_BTD[:, prefix:].float()
     if name == "mean":
         return patch_BPD.mean(dim=1)
-    return patch_BPD.var(dim=1, unbiased=False).clamp_min(LEAST_VARIANCE).sqrt()
+    return patch_BPD.var(dim=1, unbiased=False).clamp_min(MIN_VARIANCE).sqrt()
 
 
 def span(config: DetectorConfig, layers: int) -> tuple[int, int]:
@@ -217,7 +217,10 @@ def learned(detector: MoLE) -> dict[str, nn.Parameter]:
 
 
 def stored(detector: MoLE) -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint by name: trainable parameters and the head's fitted buffers."""
+    """Return the tensors of a checkpoint by name: trainable parameters and the head's fitted buffers.
+
+    Each has the shape of its module's parameter, float32; a kernel's components and centres are float16.
+    """
     return learned(detector) | {f"head.{name}": buffer for name, buffer in detector.head.named_buffers()}
 
 
@@ -226,7 +229,7 @@ def detection_loss(output: DetectorOutput, label_B: Tensor, aux_coef: float) -> 
 
     Args:
         output: the detector's output for a batch.
-        label_B: 1 for generated, 0 for real, float32.
+        label_B: 1 for generated, 0 for real, float32 (B,), the shape of the logits.
         aux_coef: weight of the load-balancing loss.
 
     Returns:

@@ -34,7 +34,7 @@ HUGGING_FACE = (
     (r"\.self_attn\.out_proj\.", ".attn.out_proj."),
 )
 """Patterns of Hugging Face's parameter names of a CLIP vision model, and open_clip's names."""
-END = frozenset({"ln_post.weight", "ln_post.bias", "proj"})
+FEATURE_PARAMETERS = frozenset({"ln_post.weight", "ln_post.bias", "proj"})
 """The parameters that compute the feature from the last block's class token."""
 BLOCK = re.compile(r"transformer\.resblocks\.(\d+)\.")
 
@@ -62,7 +62,7 @@ def assemble(shape: Architecture, state: Mapping[str, Tensor], origin: str) -> T
     """Build a tower and load its weights; all or none.
 
     Args:
-        shape: the tower's shape; weights that end at a block, without `END`, may have fewer blocks.
+        shape: the tower's shape; weights that end at a block, without `FEATURE_PARAMETERS`, may have fewer blocks.
         state: weights under open_clip's names, or those of the library that builds the tower.
         origin: the source of the weights, for the error message.
 
@@ -74,7 +74,7 @@ def assemble(shape: Architecture, state: Mapping[str, Tensor], origin: str) -> T
         check_state({name: tensor.shape for name, tensor in trunk.state_dict().items()}, state, origin)
         trunk.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
         return TimmTower(trunk.eval()).requires_grad_(False).eval()
-    projects = not END.isdisjoint(state)
+    projects = not FEATURE_PARAMETERS.isdisjoint(state)
     if not projects:
         held = len({found[1] for found in map(BLOCK.match, state) if found})
         shape = shape.model_copy(update={"layers": min(max(held, 1), shape.layers)})
@@ -133,7 +133,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _dequantise(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Dequantize int8 matrices: `name` times its row scales `name_scale`."""
+    """Dequantize int8 matrices to float32: `name`, shape (O, I) or more, times its row scales `name_scale`, (O,)."""
     full = {}
     for name, tensor in state.items():
         if not name.endswith("_scale"):
@@ -143,7 +143,10 @@ def _dequantise(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Map open_clip's, OpenAI's and Hugging Face's parameter names to open_clip's names of the image tower."""
+    """Map open_clip's, OpenAI's and Hugging Face's parameter names to open_clip's names of the image tower.
+
+    Every shape and dtype stays, except that Hugging Face's projections are joined or transposed.
+    """
     state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     if any(name.startswith("visual.") for name in state):  # a whole CLIP of open_clip or OpenAI
         return {name.removeprefix("visual."): tensor for name, tensor in state.items() if name.startswith("visual.")}
@@ -153,6 +156,7 @@ def _rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _from_hugging_face(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Map names, join queries, keys and values of shape (D, D) each to (3 D, D), and transpose the projection."""
     named: dict[str, Tensor] = {}
     for name, tensor in state.items():
         if name == "visual_projection.weight":

@@ -25,7 +25,7 @@ PUBLISHED = {
     }.items()
 }
 """OpenAI's towers by open_clip's names, with open_clip's settings."""
-PLAIN = {"image_size", "patch_size", "width", "layers", "head_width", "mlp_ratio"}
+PLAIN_VIT_KEYS = {"image_size", "patch_size", "width", "layers", "head_width", "mlp_ratio"}
 """The keys of open_clip's settings of a plain ViT; any other key means another architecture."""
 PRE_NORM = "experts run in parallel to the MLP of a pre-norm block (x + attention(norm(x)), then x + MLP(norm(x)))"
 ADVICE = "choose a CLIP ViT, SigLIP, PE-Core or DINOv3"
@@ -74,7 +74,7 @@ def look_up(name: str) -> Architecture:
         pool, projects = vision.get("timm_pool") or "avg", vision.get("timm_proj") is None
         library = Library(model=vision["timm_model_name"], pool=pool, projects=projects)
         return _architecture_from_timm(name, library, config["embed_dim"])
-    odd = sorted(set(vision) - PLAIN)
+    odd = sorted(set(vision) - PLAIN_VIT_KEYS)
     if odd or not isinstance(vision.get("layers"), int):
         raise ModelError(f"the image tower of {name!r} is not a plain ViT ({', '.join(odd) or 'a ResNet'}); {ADVICE}")
     return Architecture(
@@ -99,7 +99,7 @@ def _architecture_from_timm(name: str, library: Library, embed_dim: int | None) 
 
     with torch.device("meta"):
         trunk: Any = timm.create_model(library.model, num_classes=embed_dim if library.projects else 0)
-    demand_pre_norm(trunk, name)
+    require_pre_norm(trunk, name)
     if embed_dim is None:
         library = library.model_copy(update={"pool": _pooling_of(trunk, name)})
     sides = trunk.patch_embed
@@ -132,7 +132,7 @@ def _pooling_of(trunk: Any, name: str) -> str:
     return str(trunk.global_pool)
 
 
-def demand_pre_norm(trunk: Any, name: str) -> None:
+def require_pre_norm(trunk: Any, name: str) -> None:
     """Check that a timm model can hold experts and that its tokens can be read after any block.
 
     Only the two classes whose forward pass is known are accepted: embedding, blocks one by one, norm, head.
@@ -181,7 +181,7 @@ def trunk_of(shape: Architecture) -> Any:
             depth=shape.layers,
             num_heads=shape.heads,
         )
-    demand_pre_norm(trunk, library.model)
+    require_pre_norm(trunk, library.model)
     return trunk.eval()
 
 
@@ -213,6 +213,9 @@ def build(shape: Architecture, state: Mapping[str, Tensor]) -> tuple[nn.Module, 
 
 def download(name: str, tag: str) -> dict[str, Tensor]:
     """Download the image tower's weights of a tag.
+
+    Returns:
+        Tensors by the library's parameter names, in its shapes and dtypes.
 
     Raises:
         ModelError: open_clip or timm does not know the tag, or cannot download it.

@@ -23,8 +23,10 @@ from torch import Tensor
 from mole.errors import ModelError
 
 FORMAT = "mole-packed-1"
-LARGEST = 127  # codes are int8
-BLOCK = 128  # columns rounded before their joint error is compensated: the same result, fewer passes over memory
+MAX_CODE = 127  # codes are int8
+BLOCK_COLUMNS = (
+    128  # columns rounded before their joint error is compensated: the same result, fewer passes over memory
+)
 DAMPING = 0.01  # share of the mean diagonal that keeps the Hessian invertible
 
 
@@ -78,11 +80,11 @@ def encode(weight_OI: Tensor, step_O: Tensor, upper_II: Tensor) -> QuantizedMatr
     """
     left_OI = weight_OI.clone()
     code_OI = torch.empty(weight_OI.shape, dtype=torch.int8)
-    for start in range(0, left_OI.shape[1], BLOCK):
-        end = min(start + BLOCK, left_OI.shape[1])
+    for start in range(0, left_OI.shape[1], BLOCK_COLUMNS):
+        end = min(start + BLOCK_COLUMNS, left_OI.shape[1])
         error_OC = torch.empty(left_OI.shape[0], end - start)
         for i in range(start, end):
-            code_O = (left_OI[:, i] / step_O).round().clamp(-LARGEST, LARGEST)
+            code_O = (left_OI[:, i] / step_O).round().clamp(-MAX_CODE, MAX_CODE)
             error_O = (left_OI[:, i] - code_O * step_O) / upper_II[i, i]
             left_OI[:, i:end] -= error_O[:, None] * upper_II[i, i:end]
             code_OI[:, i], error_OC[:, i - start] = code_O.to(torch.int8), error_O

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mole.tower.quantization import LARGEST
+from mole.tower.quantization import MAX_CODE
 
 HEAD_WIDTH = 64  # of all OpenAI image towers
-FLOOR = 0.02  # lower bound of a row's importance as a share of the mean: the sample of images is small
+MIN_IMPORTANCE = 0.02  # lower bound of a row's importance as a share of the mean: the sample of images is small
 
 
 @dataclass
@@ -31,7 +31,7 @@ class MatrixSensitivity:
 
 @dataclass
 class TowerSensitivity:
-    """What was matrix, matrix by matrix."""
+    """What was measured, matrix by matrix."""
 
     matrices: dict[str, MatrixSensitivity] = field(default_factory=dict)
 
@@ -90,12 +90,12 @@ def deviations(tower: Mapping[str, Tensor], batches: Sequence[Tensor], reads: Se
         reads: depths at which the class token is read.
 
     Returns:
-        deviation_RD, float32, at least `FLOOR` of its read's mean.
+        deviation_RD, float32, at least `MIN_IMPORTANCE` of its read's mean.
     """
     walked = [_class_tokens(tower, pixels_B3SS) for pixels_B3SS in batches]
     token_RND = torch.stack([torch.cat([token_RBD[read - 1] for token_RBD in walked]) for read in reads])
     deviation_RD = token_RND.std(dim=1, correction=0)
-    return deviation_RD.clamp_min(FLOOR * deviation_RD.mean(dim=1, keepdim=True))
+    return deviation_RD.clamp_min(MIN_IMPORTANCE * deviation_RD.mean(dim=1, keepdim=True))
 
 
 def steps(weight_OI: Tensor, matrix: MatrixSensitivity, upper_II: Tensor, scale: float) -> Tensor:
@@ -110,10 +110,10 @@ def steps(weight_OI: Tensor, matrix: MatrixSensitivity, upper_II: Tensor, scale:
     Returns:
         step_O: float32, `scale` times the row's grain, or more if the code range needs it.
     """
-    return torch.maximum(scale * grain(matrix, upper_II), weight_OI.abs().amax(dim=1) / LARGEST)
+    return torch.maximum(scale * relative_steps(matrix, upper_II), weight_OI.abs().amax(dim=1) / MAX_CODE)
 
 
-def grain(matrix: MatrixSensitivity, upper_II: Tensor) -> Tensor:
+def relative_steps(matrix: MatrixSensitivity, upper_II: Tensor) -> Tensor:
     """Compute the relative step of each row.
 
     Args:
@@ -123,7 +123,7 @@ def grain(matrix: MatrixSensitivity, upper_II: Tensor) -> Tensor:
     Returns:
         grain_O, float32: 1 / sqrt(importance of the row x mean cost of a rounded column).
     """
-    squared_gradient_O = matrix.squared_gradient_O.clamp_min(FLOOR * float(matrix.squared_gradient_O.mean()))
+    squared_gradient_O = matrix.squared_gradient_O.clamp_min(MIN_IMPORTANCE * float(matrix.squared_gradient_O.mean()))
     cost = float(upper_II.diagonal().square().reciprocal().mean())
     return (squared_gradient_O * cost).rsqrt()
 

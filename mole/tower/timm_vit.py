@@ -29,6 +29,7 @@ class Rotation(nn.Module):
         self.register_buffer("rope", rope.float(), persistent=False)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Rotation":
+        """Move the embedding to the device of a module's parameters; its shape and float32 stay."""
         self.rope = self.rope.to(fn(self.rope).device)
         return self
 

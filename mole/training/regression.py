@@ -18,13 +18,13 @@ from mole.model.head import Head, RBFKernel, Standardizer, rbf_kernel
 ITERATIONS = 500
 SEED = 0
 """Of the random choice of centres."""
-LEAST_DEVIATION = 1e-6
+MIN_DEVIATION = 1e-6
 """A feature with a smaller deviation is not scaled."""
-LEAST_SHARE = 1e-10
+MIN_VARIANCE_SHARE = 1e-10
 """Share of the largest variance below which a component is dropped: few images span few components."""
 JITTER = 1e-6
 """Added to the diagonal of the centres' kernel matrix, so that its Cholesky factorization exists."""
-SPREAD = 3.0
+LOGIT_SCALE = 3.0
 """Least squares aim at -1 and 1; scaled by this, logits of held-out images were calibrated (temperature 1)."""
 
 
@@ -80,7 +80,7 @@ def standardise(standard: Standardizer, examples: Examples) -> None:
     mean_F = (share_N1 * examples.feature_NF).sum(dim=0)
     scale_F = (share_N1 * (examples.feature_NF - mean_F).square()).sum(dim=0).sqrt()
     standard.mean_F.copy_(mean_F)
-    standard.scale_F.copy_(scale_F.where(scale_F > LEAST_DEVIATION, torch.ones_like(scale_F)))
+    standard.scale_F.copy_(scale_F.where(scale_F > MIN_DEVIATION, torch.ones_like(scale_F)))
 
 
 def minimize_lbfgs(head: Head, examples: Examples, penalty: float) -> float:
@@ -99,6 +99,7 @@ def minimize_lbfgs(head: Head, examples: Examples, penalty: float) -> float:
     )
 
     def loss() -> Tensor:
+        """Compute the penalized loss, float32 of shape (), and its gradient."""
         optimizer.zero_grad()
         logit_N = head(examples.feature_NF).squeeze(-1)
         entropy_N = functional.binary_cross_entropy_with_logits(logit_N, examples.label_N, reduction="none")
@@ -144,8 +145,8 @@ def _fit_kernel(head: Head, kernel: RBFKernel, examples: Examples, penalty: floa
     square_CC.diagonal().add_(penalty)
     weight_C1 = torch.linalg.solve(square_CC, mapped_NC.T @ (share_N1 * (target_N1 - bias)))
     missed_N1 = target_N1 - bias - mapped_NC @ weight_C1
-    last.weight.copy_(SPREAD * torch.linalg.solve_triangular(lower_CC.T, weight_C1, upper=True).T)
-    last.bias.fill_(float(SPREAD * bias))
+    last.weight.copy_(LOGIT_SCALE * torch.linalg.solve_triangular(lower_CC.T, weight_C1, upper=True).T)
+    last.bias.fill_(float(LOGIT_SCALE * bias))
     return float((share_N1 * missed_N1.square()).sum() + penalty * weight_C1.square().sum())
 
 
@@ -168,5 +169,5 @@ def _components(standard_NF: Tensor, share_N: Tensor, most: int) -> tuple[Tensor
     weighed_NF = standard_NF * share_N.double().sqrt()[:, None]
     variance_F, direction_FF = torch.linalg.eigh(weighed_NF.T @ weighed_NF)
     variance_P, turn_PF = variance_F.flip(0)[:most], direction_FF.T.flip(0)[:most]
-    there_P = variance_P > LEAST_SHARE * variance_P[0]
-    return turn_PF * there_P[:, None], max(float(variance_P[there_P].sum()), LEAST_DEVIATION)
+    there_P = variance_P > MIN_VARIANCE_SHARE * variance_P[0]
+    return turn_PF * there_P[:, None], max(float(variance_P[there_P].sum()), MIN_DEVIATION)

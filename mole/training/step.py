@@ -17,7 +17,7 @@ from mole.model.detector import MoLE, detection_loss, learned
 from mole.model.head import Head
 from mole.training.regression import Examples, fit
 
-WARM_UP = 0.1  # share of the steps of the linear warm-up; a cosine decay to zero follows
+WARM_UP_SHARE = 0.1  # share of the steps of the linear warm-up; a cosine decay to zero follows
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def optimizer_for(detector: MoLE, rates: Rates) -> torch.optim.AdamW:
 
 def schedule(step: int, steps: int) -> float:
     """Return the factor of the learning rate at a step: linear warm-up, then cosine decay to zero."""
-    rise = max(1, round(WARM_UP * steps))
+    rise = max(1, round(WARM_UP_SHARE * steps))
     if step < rise:
         return (step + 1) / rise
     return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))

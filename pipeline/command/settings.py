@@ -56,6 +56,8 @@ class JobSettings(BaseModel):
     """Flags that differ from the field's name, also in the environment and in files."""
     aliases: ClassVar[dict[str, str]] = {}
     """Second names of flags, accepted wherever the first is."""
+    renamed: ClassVar[dict[str, str]] = {}
+    """Flags that replaced the field's own name; that stays accepted wherever the flag is, and no help names it."""
     positional: ClassVar[str | None] = None
     """The setting of positional arguments: a list takes them all, any other setting one of them."""
 
@@ -105,7 +107,9 @@ class JobSettings(BaseModel):
         """Return the names of the settings in the environment and in files."""
         several = frozenset(name for name in cls.model_fields if cls._is_list(name))
         flags = {cls.flag(name).lstrip("-"): name for name in cls.model_fields}
-        return SettingNames(flags | {flag.lstrip("-"): name for name, flag in cls.aliases.items()}, several, cls.prefix)
+        others = {flag.lstrip("-"): name for name, flag in cls.aliases.items()}
+        former = {name.replace("_", "-"): name for name in cls.renamed}
+        return SettingNames(flags | others | former, several, cls.prefix)
 
     @classmethod
     def supplied(cls, given: Mapping[str, SourcedValue]) -> dict[str, SourcedValue]:
@@ -115,7 +119,7 @@ class JobSettings(BaseModel):
     @classmethod
     def flag(cls, name: str) -> str:
         """Return a setting's flag."""
-        return cls.flags.get(name, f"--{name.replace('_', '-')}")
+        return cls.flags.get(name) or cls.renamed.get(name) or f"--{name.replace('_', '-')}"
 
     @classmethod
     def command_line(cls) -> argparse.ArgumentParser:
@@ -157,6 +161,8 @@ class JobSettings(BaseModel):
             kind = {"action": "store_true"} if field.annotation is bool else kind
             action = parser.add_argument(*flags, dest=name, help=described(field).replace("%", "%%"), **kind)
             taking[name] = [*taking.get(name, []), action]
+            if name in cls.renamed:
+                parser.add_argument(f"--{name.replace('_', '-')}", dest=name, **kind | {"help": argparse.SUPPRESS})
         return taking
 
     @classmethod

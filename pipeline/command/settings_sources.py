@@ -34,7 +34,8 @@ class SettingNames:
     """The names of a job's settings.
 
     Attributes:
-        fields: the field of each flag, without dashes: `{"batch-size": "batch_size", "json": "json_summary"}`.
+        fields: the field of each flag, without dashes: `{"batch-size": "batch_size", "json": "json_summary"}`; of
+            several flags of a field, the first is its name and the others are accepted.
         several: the fields that are lists, for which a single value is a list of one.
         prefix: prefix of the job's variables.
     """
@@ -94,8 +95,9 @@ class SettingNames:
 
     def nearest(self, name: str) -> str | None:
         """Return the flag whose name or field name is most similar to an unknown one."""
-        called = {field.replace("_", "-"): flag for flag, field in self.fields.items()} | {
-            flag: flag for flag in self.fields
+        named = {field: flag for flag, field in reversed(list(self.fields.items()))}
+        called = {field.replace("_", "-"): flag for field, flag in named.items()} | {
+            flag: named[field] for flag, field in self.fields.items()
         }
         like = get_close_matches(name.lower(), called, n=1)
         return called[like[0]] if like else None

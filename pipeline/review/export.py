@@ -12,16 +12,23 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from mole.errors import CompletenessError
 from pipeline.command.settings import JobSettings
-from pipeline.review import sample
-from pipeline.review.evidence.original import Unavailable, originals
-from pipeline.review.selection import FILE, Selection, demand_choice, demand_same, list_chosen, listed
-from pipeline.review.shards import FOLDER, Part, Shards, Size, parts
+from pipeline.review import webdataset_sample
+from pipeline.review.evidence.original_bytes import Unavailable, originals
+from pipeline.review.export_selection import (
+    FILE,
+    Selection,
+    read_listing,
+    require_same_selection,
+    require_selection,
+    write_listing,
+)
+from pipeline.review.shard_writer import FOLDER, Part, Shards, Size, parts
 from pipeline.scan.table.lease import Lease
 from pipeline.storage import storage
 from pipeline.telemetry.terminal import ProgressDisplay
 
 MISSING = "missing.csv"
-TOLD = ("uri", "key", "unit", "index", "status", "detail")
+MISSING_COLUMNS = ("uri", "key", "unit", "index", "status", "detail")
 SUMMARY = "export.json"
 
 
@@ -85,7 +92,7 @@ class Exported(BaseModel):
     shards: int
 
 
-def demand(settings: ExportSettings) -> Selection:
+def require_exportable(settings: ExportSettings) -> Selection:
     """Check, before anything is written, that an export is possible.
 
     Returns:
@@ -105,7 +112,7 @@ def demand(settings: ExportSettings) -> Selection:
     )
     output = storage.absolute(settings.output)
     if _done(asked, output) is None:
-        demand_choice(asked, output)
+        require_selection(asked, output)
     return asked
 
 
@@ -114,7 +121,7 @@ def export(settings: ExportSettings, asked: Selection, progress: ProgressDisplay
 
     Args:
         settings: give the output and the shard size.
-        asked: the selection from `demand`.
+        asked: the selection from `require_exportable`.
         progress: the progress display.
 
     Raises:
@@ -131,7 +138,7 @@ def export(settings: ExportSettings, asked: Selection, progress: ProgressDisplay
             storage.remove(storage.join(output, FOLDER, FILE))
             return done
         with progress.during("choosing images"):
-            chosen = list_chosen(asked, output)
+            chosen = write_listing(asked, output)
         write(output, chosen, Size(settings.images_per_shard, settings.bytes_per_shard), progress)
         return conclude(asked, output, chosen)
 
@@ -146,7 +153,7 @@ def _done(asked: Selection, output: str) -> Exported | None:
     if not storage.exists(summary):
         return None
     done = Exported.model_validate_json(storage.read(summary))
-    demand_same(asked, done.asked.model_dump(), output)
+    require_same_selection(asked, done.asked.model_dump(), output)
     return done
 
 
@@ -166,12 +173,12 @@ def write(output: str, chosen: int, size: Size, progress: ProgressDisplay) -> No
         begin = f", {shards.rows:,} of them done by an earlier run" if shards.rows else ""
         progress.log(f"{chosen:,} image{'' if chosen == 1 else 's'} chosen{begin}")
         with progress.during("exporting", chosen - shards.rows):
-            for row, found in originals(listed(output, shards.rows)):
+            for row, found in originals(read_listing(output, shards.rows)):
                 if isinstance(found, Unavailable):
-                    place = {name: row[name] for name in TOLD if name in row}
+                    place = {name: row[name] for name in MISSING_COLUMNS if name in row}
                     shards.miss(place | {"status": str(found.status), "detail": found.detail})
                 else:
-                    shards.write(sample.members(shards.rows, row, found))
+                    shards.write(webdataset_sample.members(shards.rows, row, found))
                 progress.advance(faults=isinstance(found, Unavailable))
 
 
@@ -182,11 +189,11 @@ def conclude(asked: Selection, output: str, chosen: int) -> Exported:
         CompletenessError: an image is neither, both, or in two shards.
     """
     done = list(parts(output))
-    _demand_whole(done, output, chosen)
+    _require_whole(done, output, chosen)
     missing = sum(len(part.missing) for part in done)
     if missing:
         text = io.StringIO()
-        table = csv.DictWriter(text, TOLD)
+        table = csv.DictWriter(text, MISSING_COLUMNS)
         table.writeheader()
         for part in done:
             table.writerows(part.missing)
@@ -199,7 +206,7 @@ def conclude(asked: Selection, output: str, chosen: int) -> Exported:
     return found
 
 
-def _demand_whole(done: Sequence[Part], output: str, chosen: int) -> None:
+def _require_whole(done: Sequence[Part], output: str, chosen: int) -> None:
     """Check that the parts hold each listed row once, and that their shards exist.
 
     Raises:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mole.config import Description, demand_shared_backbone, describe
+from mole.config import Description, describe, require_shared_backbone
 from pipeline import registry
 
 
@@ -36,5 +36,5 @@ def describe_models(locations: Iterable[str]) -> list[ModelRef]:
         ModelError: a checkpoint cannot be used.
     """
     models = [ModelRef(location, describe(registry.locate(location))) for location in locations]
-    demand_shared_backbone([model.description for model in models])
+    require_shared_backbone([model.description for model in models])
     return models

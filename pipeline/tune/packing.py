@@ -7,7 +7,7 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -18,9 +18,9 @@ from torch.nn import functional
 
 from mole.checkpoint import sha256_of
 from mole.errors import SettingsError
-from mole.tower.backbone import BLOCK, END, load_tower
-from mole.tower.quantization import LARGEST, QuantizedMatrix, encode, inverse_factor, pack
-from mole.tower.sensitivity import TowerSensitivity, grain, measure_sensitivity, steps
+from mole.tower.backbone import BLOCK, FEATURE_PARAMETERS, load_tower
+from mole.tower.quantization import MAX_CODE, QuantizedMatrix, encode, inverse_factor, pack
+from mole.tower.sensitivity import TowerSensitivity, measure_sensitivity, relative_steps, steps
 from mole.tower.vit import Tower, normalise
 from mole.views.preprocess import Preprocess
 from mole.views.view import view
@@ -28,11 +28,11 @@ from pipeline.command.settings import JobSettings, split_commas
 from pipeline.storage import storage
 from pipeline.tune.data.samples import Sample, load
 
-BATCH = 8
-LEAST = 2  # different images
-HEADER = 120  # bytes per tensor in the header of the file
+BATCH_SIZE = 8
+MIN_IMAGES = 2  # different images
+HEADER_BYTES = 120  # bytes per tensor in the header of the file
 TOLERANCE = 0.005  # octaves of the scale; one octave is about one bit per weight
-SLACK = 0.003  # error feedback changes the entropy of the codes slightly
+SIZE_MARGIN = 0.003  # error feedback changes the entropy of the codes slightly
 RESIZE, CROP = Preprocess(mode="resize"), Preprocess(mode="crop")
 
 
@@ -43,6 +43,7 @@ class PackSettings(JobSettings):
     """
 
     prefix = "MOLE_PACK_"
+    renamed: ClassVar[dict[str, str]] = {"most_bytes": "--max-bytes"}
 
     source: Path = Field(description="weights of the tower, safetensors or pickle")
     output: Path = Field(description="packed file to write")
@@ -117,15 +118,15 @@ def pack_tower(
     if not whole.plain:
         raise SettingsError(f"--backbone must be a plain ViT of CLIP, got {backbone!r}")
     tower = _below(whole, reads)
-    if reads and len(calibration) < LEAST:
-        raise SettingsError(f"--images must be at least {LEAST} with --reads, got {len(calibration)}")
+    if reads and len(calibration) < MIN_IMAGES:
+        raise SettingsError(f"--images must be at least {MIN_IMAGES} with --reads, got {len(calibration)}")
     sensitivities = measure_sensitivity(tower, batches(calibration), 0, reads=reads)
     upper = {
         name: inverse_factor(sensitivity.hessian_II / sensitivity.weight)
         for name, sensitivity in sensitivities.matrices.items()
     }
     rest = {name: tensor for name, tensor in tower.items() if name not in upper}
-    scale = _search(tower, sensitivities, upper, round(most_bytes * (1 - SLACK)))
+    scale = _search(tower, sensitivities, upper, round(most_bytes * (1 - SIZE_MARGIN)))
     coded = {
         name: encode(tower[name], steps(tower[name], sensitivities.matrices[name], factor_II, scale), factor_II)
         for name, factor_II in upper.items()
@@ -218,7 +219,7 @@ def _class_tokens(tower: Tower, pixels_B3SS: Tensor, reads: Sequence[int]) -> Te
 
 
 def _below(tower: Tower, reads: Sequence[int]) -> dict[str, Tensor]:
-    """Select the weights up to the last read, or all if the feature is read.
+    """Select the weights up to the last read, or all if the feature is read; by name, in the shapes of the tower.
 
     Raises:
         SettingsError: a read is above the last block.
@@ -231,7 +232,7 @@ def _below(tower: Tower, reads: Sequence[int]) -> dict[str, Tensor]:
     kept = {}
     for name, tensor in state.items():
         block = BLOCK.match(name)
-        if name not in END and (block is None or int(block[1]) < max(reads)):
+        if name not in FEATURE_PARAMETERS and (block is None or int(block[1]) < max(reads)):
             kept[name] = tensor
     return kept
 
@@ -239,7 +240,7 @@ def _below(tower: Tower, reads: Sequence[int]) -> dict[str, Tensor]:
 def batches(samples: Sequence[Sample], views: Sequence[Preprocess] = (CROP, RESIZE)) -> list[Tensor]:
     """Decode samples and make one view of each, alternating; normalised float32 (B, 3, S, S)."""
     seen = [view(load(sample).numpy(), views[number % len(views)]) for number, sample in enumerate(samples)]
-    stacks = (np.stack(seen[start : start + BATCH]) for start in range(0, len(seen), BATCH))
+    stacks = (np.stack(seen[start : start + BATCH_SIZE]) for start in range(0, len(seen), BATCH_SIZE))
     return [normalise(torch.from_numpy(pixels_B3SS), RESIZE) for pixels_B3SS in stacks]
 
 
@@ -249,20 +250,20 @@ def _search(
     """Find the scale of the steps at which plain rounding gives the target size; each factor is (I, I)."""
     matrices = {name: tower[name] for name in upper}
     fixed = 2 * sum(tensor.numel() for name, tensor in tower.items() if name not in upper)
-    fixed += 6 * sum(len(tensor) for tensor in matrices.values()) + HEADER * (len(tower) + 2 * len(upper))
+    fixed += 6 * sum(len(tensor) for tensor in matrices.values()) + HEADER_BYTES * (len(tower) + 2 * len(upper))
 
     def excess(octave: float) -> int:
         """Return the number of bytes above the target."""
         size = fixed
         for name, weight_OI in matrices.items():
             step_O = steps(weight_OI, sensitivities.matrices[name], upper[name], math.exp2(octave))
-            code_OI = (weight_OI / step_O[:, None]).round().clamp(-LARGEST, LARGEST).to(torch.int8)
+            code_OI = (weight_OI / step_O[:, None]).round().clamp(-MAX_CODE, MAX_CODE).to(torch.int8)
             size += len(QuantizedMatrix(code_OI, step_O).stream())
         return size - target_bytes
 
-    grains = {name: grain(sensitivities.matrices[name], factor_II) for name, factor_II in upper.items()}
+    grains = {name: relative_steps(sensitivities.matrices[name], factor_II) for name, factor_II in upper.items()}
     relative = torch.cat([tower[name].square().mean(dim=1).sqrt() / grain_O for name, grain_O in grains.items()])
-    fine, coarse = math.log2(float(relative[relative > 0].min()) / LARGEST), math.log2(float(relative.max()))
+    fine, coarse = math.log2(float(relative[relative > 0].min()) / MAX_CODE), math.log2(float(relative.max()))
     if excess(fine) <= 0 or excess(coarse) > 0:
         return math.exp2(fine)  # the codes have no finer steps, or the file will be refused
     return math.exp2(brentq(excess, fine, coarse, xtol=TOLERANCE))

@@ -50,8 +50,8 @@ def train_fold(task: Any, cached: Any, plan: Any, test_views: Any, device: str) 
 
 
 def view_samples(rows: pa.Table, *, deliveries: tuple[str, ...], spec: Preprocess) -> pa.Table:
-    """Make the views of a block of samples under each perturbation; see `pipeline.tune.judging.viewing`."""
-    from pipeline.tune.judging.viewing import view_samples as run
+    """Make the views of a block of samples under each perturbation; see `pipeline.tune.judging.perturbed_views`."""
+    from pipeline.tune.judging.perturbed_views import view_samples as run
 
     return run(rows, deliveries, spec)
 

@@ -37,7 +37,7 @@ def test_a_leak_is_reported_with_its_column_and_its_own_exit_code(
 def test_json_is_the_whole_audit_and_nothing_else(
     local_ray: None, unfair: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--samples", str(unfair), "--json", "--most-leak", "1"]) == 0
+    assert main(["--samples", str(unfair), "--json", "--max-leak", "1"]) == 0
     read = json.loads(capsys.readouterr().out)
     assert read.pop("verdict")["leaks"] is False
     assert Audit.model_validate(read).auc == 1.0

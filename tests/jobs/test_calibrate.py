@@ -32,7 +32,7 @@ def test_own_reals_give_a_version_with_the_same_weights_which_the_gate_takes_and
     base = tiny_checkpoint(tmp_path / "base")
     models = Registry(str(tmp_path / "models"))
     flags = ["--registry", models.url, "--reals", str(pictures / "own"), "--collection", "own photographs"]
-    code = calibrate.main([*flags, "--model", str(base), "--false-positives", "0.1", "--json"])
+    code = calibrate.main([*flags, "--model", str(base), "--false-positive-rate", "0.1", "--json"])
     made = json.loads(capsys.readouterr().out)
     assert code == 0 and made["parent"] == describe(base).digest
     version = describe(registry.locate(models.version(made["digest"])))
@@ -43,7 +43,7 @@ def test_own_reals_give_a_version_with_the_same_weights_which_the_gate_takes_and
     gate = ["--registry", models.url, "--candidate", made["digest"], "--json"]
     assert promote.main(gate) == 6  # the base lies nowhere that the version knows
     assert "--base" in capsys.readouterr().err and models.promoted() is None
-    wide = ["--samples", str(pictures / "labelled"), "--false-positives", "0.999", "--found-drop", "1"]
+    wide = ["--samples", str(pictures / "labelled"), "--max-false-positive-rate", "0.999", "--max-detection-drop", "1"]
     assert promote.main([*gate, "--base", str(base), *wide]) == 0
     told = json.loads(capsys.readouterr().out)
     assert any("same weights" in note for note in told["notes"])
@@ -60,7 +60,7 @@ def test_own_reals_give_a_version_with_the_same_weights_which_the_gate_takes_and
     [
         (["--reals", "nowhere", "--collection", "own"], "nowhere"),
         (["--reals", "x"], "--collection"),
-        (["--reals", "x", "--collection", "own", "--false-positives", "0"], "--false-positives"),
+        (["--reals", "x", "--collection", "own", "--false-positive-rate", "0"], "--false-positive-rate"),
     ],
 )
 def test_what_cannot_be_calibrated_ends_with_the_code_of_settings(

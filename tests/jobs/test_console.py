@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.console import SCANNING, TRAINED, main
+from jobs.console import SCAN_JOBS, TRAIN_JOBS, main
 from pipeline.runtime import invocation
 from tests.verdicts import verdict_row, write_verdicts
 
@@ -23,8 +23,8 @@ sys.exit(f"imports {heavy}" if heavy else code)
 
 def test_every_job_has_its_command_and_those_of_the_group_are_the_ones_that_train(root: Path) -> None:
     files = {path.stem for path in (root / "jobs").glob("*.py")} - {"__init__", "console", "interpreter"}
-    assert files == SCANNING.keys() | TRAINED.keys()
-    assert tuple(TRAINED) == invocation.TRAINING
+    assert files == SCAN_JOBS.keys() | TRAIN_JOBS.keys()
+    assert tuple(TRAIN_JOBS) == invocation.TRAINING
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from mole.errors import SettingsError
 from mole.views.preprocess import Preprocess
 from pipeline.registry import Registry
 from pipeline.tune.judging.comparison import MethodComparison
-from pipeline.tune.judging.held_out import HELD_OUT
+from pipeline.tune.judging.held_out_logits import HELD_OUT
 from pipeline.tune.training.crossvalidate import CARDS, FIGURES, LOGITS
 from tests.tiny import tiny_checkpoint
 
@@ -68,7 +68,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def flags(folder: Path, *more: str) -> list[str]:
-    places = [f"--samples={folder / 'manifest.csv'}", f"--base={folder / 'base'}", f"--tokens={folder / 'tokens'}"]
+    places = [f"--samples={folder / 'manifest.csv'}", f"--base={folder / 'base'}", f"--token-cache={folder / 'tokens'}"]
     return [f"--config={folder / 'recipe.toml'}", "--split-sources", ",".join(COLLECTIONS), *places, *more]
 
 
@@ -111,7 +111,7 @@ def test_one_recipe_is_cross_validated_and_then_trained_to_a_version_with_the_fo
         (['--folds=[["attic"], ["attic"]]'], r"\['attic'\] twice"),
         (["--hold-out=attic"], "decide when to stop and cannot be tested"),
         (['--methods={"a": {"most": 3}}'], r"method 'a' sets \['most'\]"),
-        (["--tokens=none"], "omit --tokens none"),
+        (["--token-cache=none"], "omit --token-cache none"),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused_before_anything_is_trained(

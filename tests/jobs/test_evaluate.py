@@ -8,7 +8,7 @@ from rich.console import Console
 from jobs.evaluate import main, show, show_protocol
 from mole.config import describe
 from pipeline.tune.judging.evaluation import Evaluation
-from pipeline.tune.judging.protocol import Protocol, SetFigures
+from pipeline.tune.judging.universal_fake_detect import Protocol, SetFigures
 from tests.judged import judge_here, labelled
 
 
@@ -55,7 +55,7 @@ def test_the_papers_table_leaves_absent_sets_empty() -> None:
     [
         ([], 2, "--samples"),
         (["--samples", "/no/such/place"], 2, "/no/such/place"),
-        (["--deliveries", "sepia"], 2, "sepia"),
+        (["--perturbations", "sepia"], 2, "sepia"),
     ],
 )
 def test_what_cannot_be_measured_ends_with_its_code(

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from jobs.interpreter import SUBMITTED, refusal
+from jobs.interpreter import RAY_JOB_VARIABLE, refusal
 
 DOORS = sorted(
     path.name for path in (Path(__file__).parents[2] / "jobs").glob("*.py") if "__main__" in path.read_text()
 )
-BARE = {name: value for name, value in os.environ.items() if name not in {SUBMITTED, "PYTHONPATH"}}
+BARE = {name: value for name, value in os.environ.items() if name not in {RAY_JOB_VARIABLE, "PYTHONPATH"}}
 
 
 def test_this_interpreter_lacks_nothing() -> None:
@@ -30,6 +30,8 @@ def test_every_door_asks_before_it_imports_a_package(door: str, root: Path) -> N
 
 def test_a_submitted_job_is_told_what_to_write_behind_the_dashes(root: Path) -> None:
     run = [sys.executable, "-S", "jobs/scan.py", "--limit", "1"]
-    told = subprocess.run(run, cwd=root, env=BARE | {SUBMITTED: "{}"}, capture_output=True, text=True, check=False)
+    told = subprocess.run(
+        run, cwd=root, env=BARE | {RAY_JOB_VARIABLE: "{}"}, capture_output=True, text=True, check=False
+    )
     assert told.returncode == 2
     assert "ray job submit ... -- /srv/mole-scan/.venv/bin/python jobs/scan.py --limit 1" in told.stderr

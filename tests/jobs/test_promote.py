@@ -51,7 +51,7 @@ def test_the_summary_says_what_it_was_compared_with_and_that_nothing_was_promote
     [
         (["--rollback"], 2, "nothing was promoted"),
         (["--candidate", "none"], 2, "models' is not there"),
-        (["--candidate", "none", "--false-positives", "1"], 2, "--false-positives"),
+        (["--candidate", "none", "--max-false-positive-rate", "1"], 2, "--max-false-positive-rate"),
     ],
 )
 def test_what_cannot_be_promoted_or_taken_back_ends_with_its_code(

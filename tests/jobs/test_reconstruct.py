@@ -16,7 +16,7 @@ def photographs(folder: Path) -> list[str]:
     for number in range(2):
         (folder / f"0_real/{number}.jpg").write_bytes(picture(number))
     (folder / "0_real/page.jpg").write_bytes(b"<html>")
-    return ["--samples", str(folder), "--output", str(folder.parent / "pairs"), "--largest", "64"]
+    return ["--samples", str(folder), "--output", str(folder.parent / "pairs"), "--max-side", "64"]
 
 
 def test_faults_are_named_with_their_own_code_and_pairs_are_made_once_and_are_samples_of_a_fair_set(

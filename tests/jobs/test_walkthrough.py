@@ -83,7 +83,9 @@ def test_a_trained_version_is_measured_and_the_first_one_is_promoted_and_scans(
     assert {row["generator"] for row in rows} == {"red", "blue"}
     assert min(row["auroc"] for row in rows) > 0.9
     assert (Path(models.version(made["digest"])) / "curves.png").read_bytes().startswith(b"\x89PNG")
-    code, promoted = job(promote, "--registry", models.url, "--candidate", made["digest"], "--false-positives", "0.4")
+    code, promoted = job(
+        promote, "--registry", models.url, "--candidate", made["digest"], "--max-false-positive-rate", "0.4"
+    )
     assert (code, promoted["passed"], models.promoted()) == (0, True, made["digest"])
     code, scanned = job(scan, "--source", known, "--output", tmp_path / "verdicts", "--model", models.url)
     assert (code, scanned["model"], scanned["images"]) == (0, made["digest"], 3 * EACH)
@@ -99,7 +101,7 @@ def test_a_first_version_that_guesses_is_refused_and_nothing_is_promoted(
     (bad / ADAPTERS).write_bytes(save(upside_down))
     place = Registry(str(tmp_path / "models"))
     digest = place.add(bad, {MANIFEST: models.read(good.digest, MANIFEST)})
-    flags = ["--registry", place.url, "--candidate", digest, "--false-positives", "0.9"]
+    flags = ["--registry", place.url, "--candidate", digest, "--max-false-positive-rate", "0.9"]
     code, told = job(promote, *flags)
     assert code == 6 and "cannot be found" in told["err"] and place.promoted() is None
     code, refused = job(promote, *flags, "--base", good.folder)
@@ -134,10 +136,12 @@ def test_a_candidate_that_forgot_a_generator_is_refused_and_what_is_promoted_sta
     job: Job, other: Path, models: Registry
 ) -> None:
     promoted = str(models.promoted())
-    rates = ["--head-rate", "3", "--expert-rate", "1e-2", "--epoch-images", "128"]
+    rates = ["--head-lr", "3", "--expert-lr", "1e-2", "--epoch-images", "128"]
     code, made = job(finetune, "--samples", other, "--registry", models.url, "--init-from", promoted, *SHORT, *rates)
     assert code == 0 and made["digest"] != promoted
-    code, refused = job(promote, "--registry", models.url, "--candidate", made["digest"], "--false-positives", "0.4")
+    code, refused = job(
+        promote, "--registry", models.url, "--candidate", made["digest"], "--max-false-positive-rate", "0.4"
+    )
     assert (code, refused["passed"], refused["promotion"]) == (6, False, None)
     failing = [row for row in refused["rows"] if not row["holds"]]
     assert any(row["what"].startswith("red") and row["figure"] == "AUROC" for row in failing)

@@ -8,7 +8,7 @@ import pytest
 from mole.config import describe
 from mole.errors import ModelError, SettingsError, StorageError
 from pipeline import registry
-from pipeline.promotion import Promotion
+from pipeline.promotion_record import Promotion
 from pipeline.registry import FEWEST, Registry
 from pipeline.storage import storage
 from tests.tiny import tiny_checkpoint

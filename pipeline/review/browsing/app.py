@@ -18,8 +18,8 @@ from starlette.staticfiles import StaticFiles
 from mole.errors import MoleError, SettingsError
 from pipeline.labels import Label
 from pipeline.records import Status
-from pipeline.review.browsing import record
-from pipeline.review.browsing.guard import Guard
+from pipeline.review.browsing import image_record
+from pipeline.review.browsing.access_control import Guard
 from pipeline.review.browsing.labelling import LabelEdit
 from pipeline.review.browsing.pictures import Absent
 from pipeline.review.browsing.placeholder import placeholder
@@ -31,12 +31,12 @@ from pipeline.telemetry.humanize import human_size
 from pipeline.telemetry.printable import printable
 
 PACKAGE = "pipeline.review.browsing"
-MOST_BODY = 64 << 10
+MAX_FORM_BYTES = 64 << 10
 """Maximum size of a form in bytes."""
-KEPT = "private, max-age=3600"
-MOST_ASKED = 200
+CACHE_CONTROL = "private, max-age=3600"
+MAX_LABELS_PER_REQUEST = 200
 """Maximum number of images per request for labels."""
-CARD, SHEET = 320, 900
+THUMBNAIL_SIDE, PREVIEW_SIDE = 320, 900
 """Sides of placeholders in pixels."""
 
 
@@ -80,16 +80,16 @@ class Pages:
         self._templates.filters |= {
             "short": lambda text: printable(short(text)),
             "plain": lambda text: printable(str(text)),
-            "chance": record.chance,
+            "chance": image_record.chance,
             "sized": human_size,
-            "name": record.name,
+            "name": image_record.name,
         }
         self._templates.globals |= {
             "table": session.settings.table,
             "labels": session.settings.labels_folder,
             "labeller": session.settings.labeller,
             "edition": session.edition,
-            "said": record.SAID,
+            "said": image_record.VERDICT_TITLES,
         }
 
     def gallery(self, request: Request) -> Response:
@@ -141,8 +141,8 @@ class Pages:
             scale=records.scale(row),
             others=records.others(row),
             copies=records.copies(row),
-            declared=record.declared(row),
-            link=record.link(row),
+            declared=image_record.declared(row),
+            link=image_record.link(row),
             spec=self._session.checkpoints.spec(row["model"], row["preprocess"]),
             at_hand=self._session.checkpoints.of(row["model"]) is not None,
             same=row.get("same_as"),
@@ -155,7 +155,7 @@ class Pages:
 
     def large(self, request: Request) -> Response:
         """Send a large preview."""
-        return _picture(self._session.pictures.large(self._row(request)), "image/jpeg", SHEET)
+        return _picture(self._session.pictures.large(self._row(request)), "image/jpeg", PREVIEW_SIDE)
 
     def seen(self, request: Request) -> Response:
         """Send the model's views of an image."""
@@ -173,7 +173,7 @@ class Pages:
         found = self._session.heat_map(self._row(request))
         if isinstance(found, Absent):
             return JSONResponse({"absent": found.words})
-        headers = {"Cache-Control": KEPT, "Heat-Words": quote(found.words)}
+        headers = {"Cache-Control": CACHE_CONTROL, "Heat-Words": quote(found.words)}
         return Response(found.picture, media_type="image/png", headers=headers)
 
     def state(self, request: Request) -> Response:
@@ -186,7 +186,7 @@ class Pages:
         """Return the labels of images, for pages that were open in other tabs."""
         if not self._session.snapshot.state.ready:
             return JSONResponse({"error": "the table is still being read"}, 503)
-        numbers = [_number(text) for text in request.query_params.getlist("id")[:MOST_ASKED]]
+        numbers = [_number(text) for text in request.query_params.getlist("id")[:MAX_LABELS_PER_REQUEST]]
         labels = {number: _texts(self._session.labelling.of(number)) for number in numbers if number is not None}
         return JSONResponse({"labels": labels, **self._counted()})
 
@@ -226,14 +226,14 @@ class Pages:
     def _answered(self, request: Request, row: Row, now: Mapping[str, Any] | None, page: str) -> Response:
         if not _wants_json(request):
             return RedirectResponse(page, 303)
-        answer = {"id": row["id"], "name": record.name(row), "label": _texts(now), "state": record.state(now)}
-        return JSONResponse({**answer, **self._counted()})
+        answer = {"id": row["id"], "name": image_record.name(row), "label": _texts(now)}
+        return JSONResponse({**answer, "state": image_record.state(now), **self._counted()})
 
     def _counted(self) -> dict[str, Any]:
         """Return the number of labels, and the name of the image that undo would change."""
         last = self._session.labelling.last
         row = None if last is None else self._session.records.row(last)
-        return {"labels_count": self._session.labelling.count, "undo": row and record.name(row)}
+        return {"labels_count": self._session.labelling.count, "undo": row and image_record.name(row)}
 
     def _row(self, request: Request) -> Row:
         """Read the row of the requested image.
@@ -254,12 +254,12 @@ def _texts(label: Mapping[str, Any] | None) -> dict[str, str | None] | None:
     return None if label is None else {name: label[name] for name in ("label", "generator", "note")}
 
 
-def _picture(made: bytes | Absent, kind: str, side: int = CARD) -> Response:
+def _picture(made: bytes | Absent, kind: str, side: int = THUMBNAIL_SIDE) -> Response:
     if isinstance(made, Absent):
         return Response(
             placeholder(made.words, side), media_type="image/svg+xml", headers={"Cache-Control": "no-store"}
         )
-    return Response(made, media_type=kind, headers={"Cache-Control": KEPT})
+    return Response(made, media_type=kind, headers={"Cache-Control": CACHE_CONTROL})
 
 
 async def _form(request: Request) -> dict[str, str]:
@@ -271,8 +271,8 @@ async def _form(request: Request) -> dict[str, str]:
     body = bytearray()
     async for piece in request.stream():
         body += piece
-        if len(body) > MOST_BODY:
-            raise SettingsError(f"a form has at most {MOST_BODY:,} bytes")
+        if len(body) > MAX_FORM_BYTES:
+            raise SettingsError(f"a form has at most {MAX_FORM_BYTES:,} bytes")
     read = parse_qs(bytes(body).decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=20)
     return {name: values[-1] for name, values in read.items()}
 

@@ -8,8 +8,8 @@ from pipeline.registry import EMBEDDED, Registry, locate
 from pipeline.scan.table.views import partitions
 from pipeline.storage import storage
 
-NAMED = ("crop", "resize", "crop-4", "crop-9", "texture-1", "texture-4", "texture-9", "resize+crop")
-SPECS = {spec.fingerprint: spec for spec in map(Preprocess.named, NAMED)}
+COMMON_VIEWS = ("crop", "resize", "crop-4", "crop-9", "texture-1", "texture-4", "texture-9", "resize+crop")
+SPECS = {spec.fingerprint: spec for spec in map(Preprocess.named, COMMON_VIEWS)}
 """Common preprocessing specs by fingerprint, which each row of the table has."""
 
 

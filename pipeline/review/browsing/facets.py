@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pipeline.review.browsing.snapshot import TableSnapshot
 
-MOST = 200
+MAX_VALUES = 200
 """Maximum number of values of a facet; others can be typed."""
 
 Counts = list[tuple[str, int]]
@@ -39,9 +39,10 @@ class Facets:
         """Compute the facets, once per snapshot."""
 
         def counts(value: str) -> Counts:
+            """Count the images by an SQL value."""
             rows = snapshot.ask(
                 f"SELECT {value} AS value, count(*) AS images FROM images GROUP BY 1 HAVING value IS NOT NULL "
-                f"ORDER BY 2 DESC, 1 LIMIT {MOST}"
+                f"ORDER BY 2 DESC, 1 LIMIT {MAX_VALUES}"
             )
             return [(row["value"], row["images"]) for row in rows]
 

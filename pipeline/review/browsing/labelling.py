@@ -11,9 +11,9 @@ from mole.errors import SettingsError
 from pipeline.labels import LABELS, Label, Writer
 from pipeline.review.browsing.snapshot import Row, TableSnapshot
 
-LONGEST_NOTE = 2_000
-LONGEST_GENERATOR = 200
-SHOWN = ("unit", "index", "uri", "key", "content_hash", "model", "verdict", "probability")
+MAX_NOTE_LETTERS = 2_000
+MAX_GENERATOR_LETTERS = 200
+LABEL_COLUMNS = ("unit", "index", "uri", "key", "content_hash", "model", "verdict", "probability")
 """Columns of the displayed row that are stored with a label."""
 
 
@@ -36,8 +36,8 @@ class LabelEdit:
 
     def __post_init__(self) -> None:
         for name, text, most in (
-            ("generator", self.generator, LONGEST_GENERATOR),
-            ("note", self.note, LONGEST_NOTE),
+            ("generator", self.generator, MAX_GENERATOR_LETTERS),
+            ("note", self.note, MAX_NOTE_LETTERS),
         ):
             if len(text or "") > most:
                 raise SettingsError(f"the {name} must have at most {most:,} characters, got {len(text or ''):,}")
@@ -142,7 +142,7 @@ class Labelling:
             return row, now
 
     def _write(self, row: Row, label: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        shown = {name: row[name] for name in SHOWN}
+        shown = {name: row[name] for name in LABEL_COLUMNS}
         written = self._writer.add({**shown, **label, "labelled_by": self._labeller})
         self.written += 1
         now = None if written["label"] == Label.WITHDRAWN else written
@@ -163,7 +163,7 @@ class Labelling:
 
     def _numbered(self, rows: list[dict[str, Any]]) -> dict[int, Mapping[str, Any]]:
         """Map labels to image numbers by unit and index."""
-        assert set(SHOWN) <= set(LABELS.names)
+        assert set(LABEL_COLUMNS) <= set(LABELS.names)
         places = {(row["unit"], row["index"]): row for row in rows}
         found = self._snapshot.ask(
             'SELECT id, unit, "index" FROM images JOIN (SELECT unnest(?::VARCHAR[]) AS unit, '

@@ -13,18 +13,18 @@ from mole.views.view import Pixels
 from pipeline.images.decode import Fault
 from pipeline.review.browsing import rendering
 from pipeline.review.browsing.snapshot import Row
-from pipeline.review.evidence.original import Unavailable, original
+from pipeline.review.evidence.original_bytes import Unavailable, original
 from pipeline.runtime.isolation import Call, Outcome, Server
 
 PROCESSES = 2
 """Decoding processes."""
 READERS = 6
 """Images read in parallel; each is held in memory, at most 64 MiB."""
-PATIENCE = 1.0
+SHUTDOWN_SECONDS = 1.0
 """Timeout of running calls on shutdown in seconds."""
-KEPT_BYTES = 128 << 20
+CACHE_BYTES = 128 << 20
 """Size of the cache in bytes."""
-WORDS = {
+REASONS = {
     "missing": "It does not exist any more",
     "forbidden": "The store does not allow reading it",
     "unreachable": "The store does not answer",
@@ -68,7 +68,7 @@ class Pool:
         """End the processes; one with a long call ends with this process."""
         with suppress(queue.Empty):
             for _ in range(self._size):
-                server = self._free.get(timeout=PATIENCE)
+                server = self._free.get(timeout=SHUTDOWN_SECONDS)
                 if server is not None:
                     server.close()
 
@@ -128,13 +128,13 @@ class Pictures:
         with self._reading:
             data = original(row)
             if isinstance(data, Unavailable):
-                return Absent(f"{WORDS.get(data.status, 'It cannot be read')}: {data.detail}")
+                return Absent(f"{REASONS.get(data.status, 'It cannot be read')}: {data.detail}")
             try:
                 outcome = pool.call(function, data, *wishes)
             except OSError as reason:
                 return Absent(f"It could not be decoded: {reason}")
         if outcome.died or not outcome.results:
-            return Absent(f"{WORDS['crashed']}: {outcome.words}")
+            return Absent(f"{REASONS['crashed']}: {outcome.words}")
         [result] = outcome.results
         return Absent(f"This picture cannot be shown: {result.detail}") if isinstance(result, Fault) else result
 
@@ -145,6 +145,6 @@ class Pictures:
             if key not in self._kept:
                 self._bytes += len(made)
             self._kept[key] = made
-            while self._bytes > KEPT_BYTES:
+            while self._bytes > CACHE_BYTES:
                 _, oldest = self._kept.popitem(last=False)
                 self._bytes -= len(oldest) if isinstance(oldest, bytes) else 0

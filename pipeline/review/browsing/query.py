@@ -10,8 +10,8 @@ from starlette.datastructures import QueryParams
 from mole.errors import SettingsError
 from pipeline.labels import Label
 from pipeline.records import Status
-from pipeline.review.browsing.condition import parsed
 from pipeline.review.browsing.snapshot import Row
+from pipeline.review.browsing.sql_condition import normalize
 
 VERDICTS = ("generated", "unsure", "real", "none")
 DECLARED = ("generated", "camera", "nothing")
@@ -29,7 +29,7 @@ FIELDS = {
     "sort": "Order",
 }
 """Names of the fields on the page."""
-LONGEST = 2_000
+MAX_LETTERS = 2_000
 """Maximum length of a value."""
 
 SORTS = {
@@ -94,9 +94,9 @@ class Query:
         Raises:
             SettingsError: a value is invalid.
         """
-        if long := next((name for name, value in given.multi_items() if len(value) > LONGEST), None):
+        if long := next((name for name, value in given.multi_items() if len(value) > MAX_LETTERS), None):
             raise SettingsError(
-                f"{FIELDS.get(long, long)} must have at most {LONGEST:,} characters, got {len(given[long]):,}"
+                f"{FIELDS.get(long, long)} must have at most {MAX_LETTERS:,} characters, got {len(given[long]):,}"
             )
         query = cls(
             tuple(_one_of("verdict", value, VERDICTS) for value in given.getlist("verdict")),
@@ -217,7 +217,7 @@ class Query:
         """
         if not self.condition:
             return ()
-        return (Part(parsed(self.condition)),)
+        return (Part(normalize(self.condition)),)
 
 
 def _one_of(name: str, value: str, known: Sequence[str]) -> str:

@@ -14,9 +14,9 @@ from pipeline.review.browsing.settings import BrowseSettings
 from pipeline.storage import retry
 
 LOOPBACK = "127.0.0.1"
-PATIENCE = 2
+SHUTDOWN_SECONDS = 2
 """Timeout of running requests on shutdown in seconds."""
-STORE_PATIENCE = "5"
+STORE_RETRY_SECONDS = "5"
 """Default duration of retries in seconds, short since a user is waiting."""
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 
@@ -40,7 +40,7 @@ def serve(settings: BrowseSettings, say: Callable[[str], None]) -> int:
     session = Session(settings)
     try:
         session.snapshot.start()
-        os.environ.setdefault(retry.SECONDS, STORE_PATIENCE)
+        os.environ.setdefault(retry.SECONDS, STORE_RETRY_SECONDS)
         address = f"http://{LOOPBACK}:{port}/?token={session.token}"
         say(address)
         if has_display() and not settings.no_open:
@@ -49,7 +49,7 @@ def serve(settings: BrowseSettings, say: Callable[[str], None]) -> int:
             application(session, port),
             log_level="critical",
             access_log=False,
-            timeout_graceful_shutdown=PATIENCE,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             server_header=False,
             lifespan="off",
             ws="none",

@@ -6,19 +6,19 @@ from functools import cached_property
 
 from pipeline.labels import latest
 from pipeline.review.browsing.checkpoints import Checkpoints
-from pipeline.review.browsing.condition import demand_condition
 from pipeline.review.browsing.facets import Facets
-from pipeline.review.browsing.heat import Drawn, Heat
+from pipeline.review.browsing.heatmap_process import Drawn, Heat
+from pipeline.review.browsing.image_record import Records
 from pipeline.review.browsing.labelling import Labelling
 from pipeline.review.browsing.pictures import Absent, Pictures
 from pipeline.review.browsing.query import Query
-from pipeline.review.browsing.record import Records
 from pipeline.review.browsing.settings import BrowseSettings
 from pipeline.review.browsing.snapshot import Row, TableSnapshot
+from pipeline.review.browsing.sql_condition import require_condition
 
-PAGE = 60
+IMAGES_PER_PAGE = 60
 """Images per page."""
-CARD = 'id, unit, "index", key, uri, verdict, probability, status, detail, declared, generator, contradicted'
+CARD_COLUMNS = 'id, unit, "index", key, uri, verdict, probability, status, detail, declared, generator, contradicted'
 
 
 class Session:
@@ -75,7 +75,7 @@ class Session:
         if query.is_open:
             return self.snapshot.state.images
         if query.condition:
-            demand_condition(self.snapshot.ask, query.condition)
+            require_condition(self.snapshot.ask, query.condition)
         rows = self.snapshot.ask(f"SELECT count(*) AS images FROM images WHERE {query.where}", query.values)
         return int(rows[0]["images"])
 
@@ -93,8 +93,8 @@ class Session:
         back = before is not None
         anchor = before if back else after
         place = None if anchor is None else self._place(query, anchor)
-        numbers = [row["id"] for row in self.snapshot.ask(*query.page(PAGE + 1, place, back=back))]
-        more, numbers = len(numbers) > PAGE, numbers[:PAGE]
+        numbers = [row["id"] for row in self.snapshot.ask(*query.page(IMAGES_PER_PAGE + 1, place, back=back))]
+        more, numbers = len(numbers) > IMAGES_PER_PAGE, numbers[:IMAGES_PER_PAGE]
         if back:
             numbers.reverse()
         rows = {row["id"]: row for row in self._cards(numbers)}
@@ -131,4 +131,4 @@ class Session:
     def _cards(self, numbers: list[int]) -> list[Row]:
         if not numbers:
             return []
-        return self.snapshot.ask(f"SELECT {CARD} FROM images WHERE id IN ({', '.join(map(str, numbers))})")
+        return self.snapshot.ask(f"SELECT {CARD_COLUMNS} FROM images WHERE id IN ({', '.join(map(str, numbers))})")

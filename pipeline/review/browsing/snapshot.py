@@ -16,14 +16,14 @@ from typing import Any
 import duckdb
 
 from mole.errors import MoleError, SettingsError, StorageError
-from pipeline.review.browsing.condition import in_words
-from pipeline.review.evidence.columns import ADDED
+from pipeline.review.browsing.sql_condition import plain_message
+from pipeline.review.evidence.columns import ADDED_COLUMNS
 from pipeline.scan.table.views import demand_table, open_views
 
 MEMORY = "2GB"
 THREADS = 2
 """DuckDB's threads; reading and decoding images need the other cores."""
-LONGEST = 30.0
+MAX_QUERY_SECONDS = 30.0
 """Maximum seconds of a query."""
 SEALED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
@@ -38,11 +38,11 @@ Row = dict[str, Any]
 Thresholds = Mapping[str, tuple[float, float]]
 """By model: the logit below which an image is real, and the one from which on it is generated."""
 
-EDGES = """SELECT model, max(logit) FILTER (verdict = 'real') AS real_below,
+THRESHOLDS_SQL = """SELECT model, max(logit) FILTER (verdict = 'real') AS real_below,
                   min(logit) FILTER (verdict = 'generated') AS generated_above
            FROM verdicts WHERE logit IS NOT NULL GROUP BY model"""
 
-OTHERS = """
+OTHER_MODELS_SQL = """
 CREATE TABLE judgements AS
 SELECT DISTINCT images.id, other.model, other.verdict, other.probability, other.logit, other.status, other.scanned_at
 FROM verdicts AS other JOIN images USING (unit, "index") WHERE other.model <> images.model ORDER BY images.id;
@@ -50,7 +50,7 @@ CREATE TABLE changes AS
 SELECT images.id, changed.former_verdict, changed.former_probability, changed.former_model
 FROM changed JOIN images USING (unit, "index") ORDER BY images.id;
 """
-MARKS = "CREATE TABLE marks (id BIGINT, label VARCHAR, generator VARCHAR)"
+LABELS_SQL = "CREATE TABLE marks (id BIGINT, label VARCHAR, generator VARCHAR)"
 """The labels, updated while people label."""
 
 
@@ -131,15 +131,15 @@ class TableSnapshot:
         """
         assert self._base is not None
         cursor = self._base.cursor()
-        timer = threading.Timer(LONGEST, cursor.interrupt)
+        timer = threading.Timer(MAX_QUERY_SECONDS, cursor.interrupt)
         timer.start()
         try:
             rows: list[Row] = cursor.sql(query, params=list(values)).to_arrow_table().to_pylist()
             return rows
         except duckdb.InterruptException as reason:
-            raise SettingsError(f"the query took over {LONGEST:.0f} s; narrow it down") from reason
+            raise SettingsError(f"the query took over {MAX_QUERY_SECONDS:.0f} s; narrow it down") from reason
         except duckdb.Error as reason:
-            raise SettingsError(f"the condition cannot be used: {in_words(reason)}") from reason
+            raise SettingsError(f"the condition cannot be used: {plain_message(reason)}") from reason
         finally:
             timer.cancel()
             cursor.close()
@@ -198,17 +198,17 @@ class TableSnapshot:
                 views.execute("CREATE OR REPLACE VIEW current AS FROM verdicts")
             self._state = State("copying rows", images=rows)
             self._find_thresholds(views)
-            columns = f"{ADDED}, {self._doubt()} AS doubt"
+            columns = f"{ADDED_COLUMNS}, {self._doubt()} AS doubt"
             views.execute(
                 f"CREATE TABLE images AS SELECT row_number() OVER () AS id, * EXCLUDE (last), {columns} FROM evidence"
             )
             self._state = State("comparing models", images=rows)
-            views.execute(OTHERS)
-            views.execute(MARKS)
+            views.execute(OTHER_MODELS_SQL)
+            views.execute(LABELS_SQL)
             self._builder = None  # about to be closed
 
     def _find_thresholds(self, views: duckdb.DuckDBPyConnection) -> None:
-        found = {model: (low, high) for model, low, high in views.execute(EDGES).fetchall()}
+        found = {model: (low, high) for model, low, high in views.execute(THRESHOLDS_SQL).fetchall()}
         self.thresholds = found | dict(self._known)
 
     def _doubt(self) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-COMPARED = """
+COMPARISON_SQL = """
     SELECT second.verdict, count(*), count(*) FILTER (first.verdict = second.verdict),
            count(*) FILTER (first.verdict IS NOT NULL)
     FROM (SELECT unit, "index", verdict FROM verdicts WHERE model = $challenger AND verdict IS NOT NULL) AS second
@@ -38,6 +38,6 @@ def challenger(views: duckdb.DuckDBPyConnection, model: str, other: str) -> Chal
         model: the model's digest.
         other: the challenger's digest.
     """
-    rows = views.execute(COMPARED, {"model": model, "challenger": other}).fetchall()
+    rows = views.execute(COMPARISON_SQL, {"model": model, "challenger": other}).fetchall()
     counts = {str(verdict): int(images) for verdict, images, _, _ in sorted(rows)}
     return Challenger(other, counts, sum(int(row[3]) for row in rows), sum(int(row[2]) for row in rows))

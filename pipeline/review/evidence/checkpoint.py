@@ -16,7 +16,7 @@ from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS
 
 SHIPPED = "the detector shipped with MoLE Scan"
-FOUND = (*STORE_FAULTS, MoleError, ValidationError, ValueError)
+LOCATION_FAULTS = (*STORE_FAULTS, MoleError, ValidationError, ValueError)
 """Errors of a location that no longer has a checkpoint; the next one is tried."""
 
 
@@ -55,7 +55,7 @@ def find(digest: str, places: Iterable[str]) -> Checkpoint | None:
     for place in dict.fromkeys([EMBEDDED, *places]):
         try:
             found = _at(place, digest)
-        except FOUND:
+        except LOCATION_FAULTS:
             continue
         if found is not None:
             return found

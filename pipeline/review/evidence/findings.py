@@ -12,18 +12,18 @@ from mole.measuring.fitting import clopper_pearson
 from pipeline.review.evidence.model_rows import ODDS, ModelRows
 from pipeline.review.evidence.suspicious import ORDER, SUSPICIOUS
 
-SHOWN = 12
+GALLERY_IMAGES = 12
 """Images per gallery."""
-COPIES = 8
+DUPLICATE_FACTOR = 8
 """Factor of rows read for a gallery, since images with equal bytes are shown once."""
 BINS, FINE = 48, 20
 """Bins of the histogram, and initial bins per logit."""
-NEAR = 1.0
+DOUBTFUL_DISTANCE = 1.0
 """Distance to a threshold in logits within which a score is doubtful."""
-MOST_LINES = 1_000_000
+MAX_CSV_ROWS = 1_000_000
 """Maximum rows of the CSV file of suspicious images, a limit of spreadsheets."""
 
-PICTURE = (
+IMAGE_COLUMNS = (
     'unit, "index", uri, key, "offset", "length", content_hash, bytes, format, width, height, status, detail, logit, '
     "probability, verdict, provenance, declared, contradicted"
 )
@@ -208,11 +208,12 @@ def gallery(rows: ModelRows, condition: str, order: str, shown: Container[object
         order: SQL to sort by.
         shown: contents that are displayed already.
     """
+    limit = GALLERY_IMAGES * DUPLICATE_FACTOR
     found = rows.ask(
-        f"SELECT {PICTURE} FROM evidence WHERE {condition} ORDER BY {order} LIMIT {SHOWN * COPIES}"
+        f"SELECT {IMAGE_COLUMNS} FROM evidence WHERE {condition} ORDER BY {order} LIMIT {limit}"
     )  # fmt: skip
     chosen = {_content(row): row for row in reversed(found)}  # of duplicates, the first stays
-    return [row for row in found if chosen[_content(row)] is row and _content(row) not in shown][:SHOWN]
+    return [row for row in found if chosen[_content(row)] is row and _content(row) not in shown][:GALLERY_IMAGES]
 
 
 def galleries(rows: ModelRows, limits: Bounds) -> Iterator[tuple[str, list[dict[str, Any]]]]:
@@ -227,7 +228,7 @@ def galleries(rows: ModelRows, limits: Bounds) -> Iterator[tuple[str, list[dict[
     near = [f"abs(logit - {bound})" for bound in (limits.real_below, limits.generated_above) if bound is not None]
     if near:
         distance = f"least({', '.join(near)})"
-        yield "doubtful", gallery(rows, f"{distance} <= {NEAR}", f'{distance}, unit, "index"', shown)
+        yield "doubtful", gallery(rows, f"{distance} <= {DOUBTFUL_DISTANCE}", f'{distance}, unit, "index"', shown)
 
 
 def _content(row: dict[str, Any]) -> object:

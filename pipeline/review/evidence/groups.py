@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pipeline.review.evidence.findings import Share
 from pipeline.review.evidence.model_rows import ModelRows
 
-SHOWN = 12
+MAX_GROUPS = 12
 """Groups per table; the rest is one row."""
 TALLIES = ("images", "scored", "generated", "unsure")
 ARCHIVE = r"\.(tar|tar\.gz|tgz|tar\.bz2|tbz2?|tar\.xz|txz|tar\.zst|tzst)$"
-MOST_ARCHIVES = 200
+MAX_ARCHIVES = 200
 """Maximum number of archives that are groups of their own; if there are more, their folders are."""
 SIDES = (256, 512, 768, 1024, 2048)
 """Upper bounds of the size classes, in pixels of the shorter side."""
@@ -48,7 +48,7 @@ def groups(rows: ModelRows) -> dict[str, list[Group]]:
         )
         GROUP BY ALL
     """)
-    [many] = rows.ask(f"SELECT count(DISTINCT place) > {MOST_ARCHIVES} AS so FROM sources WHERE archive")
+    [many] = rows.ask(f"SELECT count(DISTINCT place) > {MAX_ARCHIVES} AS so FROM sources WHERE archive")
     folder = "CASE WHEN archive THEN regexp_extract(place, '^(.*)/', 1) ELSE place END" if many["so"] else "place"
     sums = "sum(images) AS images, sum(scored) AS scored, sum(generated) AS generated, sum(unsure) AS unsure"
     narrow = (
@@ -72,7 +72,7 @@ def groups(rows: ModelRows) -> dict[str, list[Group]]:
 
 def _largest(rows: ModelRows, sql: str) -> list[Group]:
     """Return the largest groups, and the sum of the others."""
-    found = rows.ask(f"FROM ({sql}) ORDER BY images DESC, name NULLS LAST LIMIT {SHOWN}")
+    found = rows.ask(f"FROM ({sql}) ORDER BY images DESC, name NULLS LAST LIMIT {MAX_GROUPS}")
     [every] = rows.ask(
         f"SELECT count(*) AS groups, {', '.join(f'sum({one}) AS {one}' for one in TALLIES)} FROM ({sql})"
     )

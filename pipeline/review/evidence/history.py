@@ -12,12 +12,12 @@ import numpy as np
 from pipeline.review.evidence.findings import Share
 from pipeline.review.evidence.model_rows import ModelRows
 
-MOST_RUNS = 20
-FEWEST_STEPS = 4
+MAX_RUNS = 20
+MIN_STEPS = 4
 """Minimum points of a run's progress for a chart."""
 FEWEST_IMAGES, FEWEST_SECONDS = 10, 10.0
 """Minimum images and seconds for a chart."""
-FEWEST_SPANS = 3
+MIN_SPANS = 3
 BUCKETS = 60
 WIDTHS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400, 604_800)
 """Candidate widths of a time span in seconds: the first with at most `BUCKETS` spans is used."""
@@ -79,7 +79,7 @@ class Run:
 
         Empty if there are no steps, or too few images or too little time for a chart.
         """
-        if len(self.steps) < FEWEST_STEPS or not self.steps[-1][0]:
+        if len(self.steps) < MIN_STEPS or not self.steps[-1][0]:
             return []
         begun = self._begun
         done = next(at for at, images in self.steps if images == self.steps[-1][1])
@@ -142,7 +142,7 @@ def runs(rows: ModelRows) -> list[Run]:
                coalesce(faults, 0) AS faults, coalesce(version, '') AS version,
                coalesce(command, '') AS command, error.message AS error, settings::VARCHAR AS settings,
                summary->>'model' AS model, summary::VARCHAR AS summary, {steps}::VARCHAR AS steps
-        FROM runs WHERE job IN {WRITERS} ORDER BY started DESC, id DESC LIMIT {MOST_RUNS}
+        FROM runs WHERE job IN {WRITERS} ORDER BY started DESC, id DESC LIMIT {MAX_RUNS}
     """)
     return [_run(rows, row) for row in found]
 
@@ -173,7 +173,7 @@ def spans(rows: ModelRows) -> list[Span]:
 def worth_drawing(some: Sequence[Span]) -> bool:
     """Return whether time spans have enough images and time for a chart."""
     images = sum(span.images for span in some)
-    return len(some) >= FEWEST_SPANS and images >= FEWEST_IMAGES and sum(one.seconds for one in some) > FEWEST_SECONDS
+    return len(some) >= MIN_SPANS and images >= FEWEST_IMAGES and sum(one.seconds for one in some) > FEWEST_SECONDS
 
 
 def _run(rows: ModelRows, row: dict[str, Any]) -> Run:

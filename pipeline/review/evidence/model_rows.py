@@ -22,15 +22,15 @@ from pipeline.storage.storage import absolute
 
 MEMORY = "512MB"
 """Memory limit of DuckDB; beyond it, data are spilled to disk."""
-UNSAID = 0.5
+DEFAULT_PREVALENCE = 0.5
 """The assumed prevalence of files without metadata."""
-EXACT = """
+BROKEN_UNITS_SQL = """
     CREATE TABLE broken AS
     SELECT unit, count(*) AS rows, count(DISTINCT "index") AS images, max("index") AS highest,
            max("index") FILTER ("last") AS ending
     FROM places SEMI JOIN (FROM states WHERE NOT whole) USING (unit) GROUP BY unit
 """
-NARROW = """
+NARROW_TABLE_SQL = """
     CREATE TABLE narrow AS
     SELECT verdict, status, logit, probability, declared, contradicted, scanned_at, format,
            least(width, height) AS side{key}
@@ -100,7 +100,7 @@ class ModelRows:
         views.execute("CREATE TABLE stale AS SELECT unit FROM units WHERE NOT is_current")
         self.complete = self._checked()
         views.execute(f"CREATE OR REPLACE VIEW current AS {self._once(self.model.digest)}")
-        views.execute(NARROW.format(key=', hash(unit, "index") AS place' if others else ""))
+        views.execute(NARROW_TABLE_SQL.format(key=', hash(unit, "index") AS place' if others else ""))
 
     def ask(self, sql: str, *values: object) -> list[dict[str, Any]]:
         """Run an SQL query; `?` stands for each of the values."""
@@ -124,7 +124,7 @@ class ModelRows:
         )
         count = self.ask(f"SELECT count(*) AS files FROM glob({files})")[0]["files"]
         values = {float(row["value"]) for row in rows}
-        return sorted(values if len(rows) >= count else values | {UNSAID})
+        return sorted(values if len(rows) >= count else values | {DEFAULT_PREVALENCE})
 
     def _checked(self) -> Completeness:
         self._views.execute(
@@ -132,7 +132,7 @@ class ModelRows:
         )
         self._views.execute(f"CREATE TABLE states AS {STATES.format(facts=FACTS.format(places='places'))}")
         self._views.execute("DELETE FROM states WHERE unit IN (FROM stale)")
-        self._views.execute(EXACT)
+        self._views.execute(BROKEN_UNITS_SQL)
         lacking = "images <> ending + 1 OR highest <> ending OR ending IS NULL"
         [counts] = self.ask(
             f"SELECT count(*) FILTER ({lacking}) AS open, count(*) FILTER (rows > images) AS doubled, "

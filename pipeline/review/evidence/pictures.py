@@ -15,15 +15,15 @@ from typing import Any
 from mole.errors import MoleError
 from pipeline.images.thumbnail import MOST_BYTES, MOST_PIXELS, Thumbnail, thumbnail
 from pipeline.records import Status
-from pipeline.review.evidence.original import Unavailable, originals
+from pipeline.review.evidence.original_bytes import Unavailable, originals
 from pipeline.storage.fault import STORE_FAULTS
 
-AT_ONCE = 4
-ONE, ALL = 10.0, 40.0
+PARALLEL_READS = 4
+UNIT_SECONDS, TOTAL_SECONDS = 10.0, 40.0
 """Timeouts in seconds: for the images of one unit, and for all."""
-ALL_BYTES = 512 << 20
+MAX_TOTAL_BYTES = 512 << 20
 """Maximum bytes to read for all images."""
-MOVED = "not there any more"
+FILE_GONE = "not there any more"
 """The reason for an image whose file no longer exists."""
 
 Place = tuple[str, int]
@@ -83,10 +83,10 @@ def pictures(rows: Sequence[Row]) -> dict[Place, Thumbnail]:
     made = {place: Thumbnail(why=why) for place, row in wanted.items() if (why := _refused(row))}
     left = sorted((row for place, row in wanted.items() if place not in made), key=_place)
     waiting = deque([*some] for _, some in groupby(left, key=lambda row: row["unit"]))
-    over, budget = time.monotonic() + ALL, ALL_BYTES
+    over, budget = time.monotonic() + TOTAL_SECONDS, MAX_TOTAL_BYTES
     while waiting and budget > 0 and time.monotonic() < over:
-        ends = min(over, time.monotonic() + ONE)
-        begun = [_Reading(waiting.popleft(), ends) for _ in range(min(AT_ONCE, len(waiting)))]
+        ends = min(over, time.monotonic() + UNIT_SECONDS)
+        begun = [_Reading(waiting.popleft(), ends) for _ in range(min(PARALLEL_READS, len(waiting)))]
         for reading in begun:
             reading.begin()
         for row, found in (answer for reading in begun for answer in reading.results()):
@@ -119,5 +119,5 @@ def _shown(found: bytes | Unavailable) -> Thumbnail:
 
 def _reason(gone: Unavailable) -> str:
     if gone.status is Status.MISSING and gone.detail.startswith("no such"):
-        return MOVED
+        return FILE_GONE
     return f"not shown: {gone.status.replace('_', ' ')}, {gone.detail}"

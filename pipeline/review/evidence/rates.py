@@ -27,7 +27,7 @@ class Kind(IntEnum):
     OTHER = 4
 
 
-WORDS = {
+KIND_DESCRIPTIONS = {
     Kind.THRESHOLD: "the real images that set the threshold",
     Kind.HELD_OUT: "held-out images of the collections that it was trained on",
     Kind.SIBLING: "entire held-out collections, each scored by a detector trained in the same way without it",
@@ -54,7 +54,7 @@ class Measurement:
     @property
     def words(self) -> str:
         """The images' relation to the training data, in words."""
-        return WORDS[self.kind]
+        return KIND_DESCRIPTIONS[self.kind]
 
 
 def collection_of(config: CheckpointConfig) -> str:

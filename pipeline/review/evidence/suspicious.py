@@ -14,22 +14,22 @@ SUSPICIOUS = "(declared = 'generated' OR verdict = 'generated')"
 ORDER = "coalesce(declared = 'generated', false) DESC, logit DESC NULLS LAST, unit, \"index\""
 """The SQL order: images whose files declare it first, then the others, each by descending score."""
 MOST, FAULTS = 10, 5
-COPIES = 8
+DUPLICATE_FACTOR = 8
 """Factor of rows read, since images with equal bytes are listed once."""
-LONGEST = 60
+MAX_TEXT_LETTERS = 60
 """Maximum length of a declared text."""
 SETTINGS = re.compile(r"\bSteps: \d")
-NAMED = re.compile(r"\b(App|Model): ([^,\n]+)")
+SETTINGS_FIELDS = re.compile(r"\b(App|Model): ([^,\n]+)")
 """Fields of the settings text of web UIs."""
 
-COUNTS = """
+COUNTS_SQL = """
     SELECT count(*) FILTER (declared = 'generated'), count(*) FILTER (declared = 'camera'),
            count(*) FILTER (declared = 'generated' AND contradicted),
            count(*) FILTER (declared = 'camera' AND contradicted),
            count(*) FILTER ({suspicious}), count(*), count(*) FILTER (status <> 'ok')
     FROM evidence
 """
-FOUND = """
+SUSPICIOUS_SQL = """
     SELECT unit, "index", uri, key, "offset", content_hash, verdict, probability, status, detail, declared,
            contradicted, provenance
     FROM evidence SEMI JOIN (
@@ -121,9 +121,9 @@ class Suspect:
 
 def short(text: str) -> str:
     """Shorten a declared text: program and model of a generator's settings, else the beginning."""
-    settings = dict(NAMED.findall(text)) if SETTINGS.search(text) else {}
+    settings = dict(SETTINGS_FIELDS.findall(text)) if SETTINGS.search(text) else {}
     name = " ".join(settings[fact].strip() for fact in ("App", "Model") if fact in settings) or " ".join(text.split())
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+    return name if len(name) <= MAX_TEXT_LETTERS else f"{name[: MAX_TEXT_LETTERS - 1]}…"
 
 
 @dataclass(frozen=True)
@@ -160,12 +160,12 @@ def suspicion(views: duckdb.DuckDBPyConnection, most: int = MOST) -> Suspicion:
         views: a connection with the view `evidence`.
         most: maximum number of images.
     """
-    counts = [int(count) for count in views.execute(COUNTS.format(suspicious=SUSPICIOUS)).fetchall()[0]]
+    counts = [int(count) for count in views.execute(COUNTS_SQL.format(suspicious=SUSPICIOUS)).fetchall()[0]]
     generated, camera, generated_real, camera_generated, listed, images, faulty = counts
     if images <= most:
         first = _select(views, "true", ORDER, most)
     else:
-        first = _once(_select(views, SUSPICIOUS, ORDER, COPIES * most))[:most] if listed else []
+        first = _once(_select(views, SUSPICIOUS, ORDER, DUPLICATE_FACTOR * most))[:most] if listed else []
     shown = {(row["unit"], row["index"]) for row in first}
     faults = _select(views, "status <> 'ok'", 'unit, "index"', FAULTS + len(first)) if faulty else []
     more = [row for row in faults if (row["unit"], row["index"]) not in shown][:FAULTS]
@@ -184,7 +184,7 @@ def suspicion(views: duckdb.DuckDBPyConnection, most: int = MOST) -> Suspicion:
 
 def _select(views: duckdb.DuckDBPyConnection, which: str, order: str, most: int) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = (
-        views.sql(FOUND.format(which=which, order=order, most=most)).to_arrow_table().to_pylist()
+        views.sql(SUSPICIOUS_SQL.format(which=which, order=order, most=most)).to_arrow_table().to_pylist()
     )
     return rows
 

@@ -49,7 +49,7 @@ def readings(counts: Counts, model: Checkpoint | None, assumed: float) -> list[R
     ]
 
 
-def called(counts: Counts) -> str:
+def verdict_shares(counts: Counts) -> str:
     """Describe the verdicts."""
     if not counts.scored:
         return "No image could be scored, so nothing is called generated or real."
@@ -66,16 +66,16 @@ def called(counts: Counts) -> str:
     )
 
 
-def really(counts: Counts, found: Sequence[Reading]) -> str:
+def generated_share(counts: Counts, found: Sequence[Reading]) -> str:
     """Describe the estimated share of generated images, or why it cannot be estimated."""
     if not counts.scored:
         return ""
     if not found:
         return (
             "How many are really generated cannot be estimated: it is not known how often this model is wrong. "
-            f"{MEASURE}"
+            f"{HOW_TO_MEASURE}"
         )
-    if counts.scored < FEWEST:
+    if counts.scored < MIN_IMAGES:
         number = NUMBERS[counts.scored - 1].capitalize()
         images = "image is" if counts.scored == 1 else "images are"
         return f"{number} {images} too few to say how many are really generated."
@@ -89,28 +89,28 @@ def really(counts: Counts, found: Sequence[Reading]) -> str:
         )
         return (
             f"How many are really generated cannot be estimated, since it was not measured how many generated images "
-            f"this model finds; {at_least}. {MEASURE}"
+            f"this model finds; {at_least}. {HOW_TO_MEASURE}"
         )
     return _estimated(Share(counts.generated, counts.scored), [one for one in found if one.measured in best])
 
 
-def doubts(counts: Counts, found: Sequence[Reading]) -> list[str]:
+def limitations(counts: Counts, found: Sequence[Reading]) -> list[str]:
     """List the limitations of the estimate."""
     if not counts.scored or not found:
         return []
-    limitations = [CARRIED]
+    sentences = [RATES_LIMITATION]
     high = max((one for one in found if one.measured.kind is Kind.OTHER), key=_alarms, default=None)
     low = Share(counts.generated, counts.scored).interval[0]
     if high is not None and counts.generated and high.measured.alarms.high >= low:
-        limitations.append(
+        sentences.append(
             f"On one collection that it never saw this model called {percent(high.measured.alarms.share)} of the real "
             "images generated. If these images are like those, it may be that none of them is generated."
         )
     if all(one.measured.kind < Kind.SIBLING for one in found):
-        limitations.append(
+        sentences.append(
             "The rates were measured on images of the collections that the model learned from, which flatters it."
         )
-    return limitations
+    return sentences
 
 
 def declared(counts: Counts) -> str:
@@ -118,7 +118,7 @@ def declared(counts: Counts) -> str:
     made, taken = counts.declared["generated"], counts.declared["camera"]
     if not made and not taken:
         return "No file says about itself that it was generated, or names a camera; most tools remove such marks."
-    says = f"{counted(made, 'file says that it was', 'files say that they were')} generated" if made else NONE_SAYS
+    says = f"{counted(made, 'file says that it was', 'files say that they were')} generated" if made else NONE_DECLARED
     names = f"{counted(taken, 'names', 'name')} a camera" if taken else "none names a camera"
     against = (
         f" {counted(counts.contradicted, 'of these contradicts its verdict', 'of these contradict their verdict')}."
@@ -133,15 +133,15 @@ NUMBERS = (
     *("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen"),
     *("fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
 )
-FEWEST = len(NUMBERS) + 1
+MIN_IMAGES = len(NUMBERS) + 1
 """Minimum number of images for an estimate."""
-NONE_SAYS = "No file says that it was generated"
-CARRIED = (
+NONE_DECLARED = "No file says that it was generated"
+RATES_LIMITATION = (
     "Error rates hold for images like those that they were measured on. Nobody has measured them on yours: other "
     "cameras, subjects, generators or compression change them, often by several times."
 )
 """The general limitation."""
-MEASURE = (
+HOW_TO_MEASURE = (
     "To know it, measure this model on images of the same kind whose origin is known: mole-scan train evaluate gives "
     "both rates, mole-scan train calibrate that of real images alone."
 )
@@ -162,7 +162,7 @@ def _estimated(called: Share, best: Sequence[Reading]) -> str:
         return (
             f"How many are really generated cannot be estimated: {'fewer' if fewer else 'more'} are called generated "
             f"than the model called of {'real' if fewer else 'generated'} images where its errors were measured "
-            f"({percent(rate)}), so these are images of another kind. {MEASURE}"
+            f"({percent(rate)}), so these are images of another kind. {HOW_TO_MEASURE}"
         )
     values = sorted(one.prevalence.value for one in best if one.prevalence.value is not None)
     ends = min(one.prevalence.low for one in best), max(one.prevalence.high for one in best)

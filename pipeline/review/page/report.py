@@ -15,7 +15,7 @@ from pipeline.review.evidence.findings import Bin, Bounds, Scale
 from pipeline.review.evidence.groups import groups
 from pipeline.review.evidence.history import Run, Span
 from pipeline.review.evidence.model_rows import ModelRows, open_rows
-from pipeline.review.evidence.pictures import MOVED, pictures
+from pipeline.review.evidence.pictures import FILE_GONE, pictures
 from pipeline.review.page import chart, conclusion, run_status, suspicious_csv, wording
 from pipeline.review.page.wording import Limit
 from pipeline.storage import storage
@@ -138,8 +138,8 @@ def _scores(rows: ModelRows, model: Checkpoint | None, assumed: float) -> dict[s
         "galleries": [(key, *GALLERIES[key], some) for key, some in chosen.items()],
         "close": _close(bounds, scale),
         "pictures": shown,
-        "moved": _moved(seen, [shown[row["unit"], row["index"]].why == MOVED for row in seen]),
-        "MOVED": MOVED,
+        "moved": _moved(seen, [shown[row["unit"], row["index"]].why == FILE_GONE for row in seen]),
+        "MOVED": FILE_GONE,
     }
 
 
@@ -154,7 +154,7 @@ def _runs(rows: ModelRows, runs: Sequence[Run]) -> dict[str, Any]:
         "sources": sources,
         "several": run_status.several(sources),
         "unfinished": run_status.unfinished(mine),
-        "again": run_status.AGAIN,
+        "again": run_status.RESTART_ADVICE,
         "speed": _speed(runs, spans),
         "spans": spans,
         "course": _course(spans),
@@ -218,10 +218,12 @@ def _close(bounds: Bounds, scale: Scale | None) -> str:
     if scale is None:
         return ""
     limits = [limit for limit in (bounds.real_below, bounds.generated_above) if limit is not None]
-    ends = [(scale.chance(limit - findings.NEAR), scale.chance(limit + findings.NEAR)) for limit in limits]
-    return (
-        f"Close is a probability of {' or '.join(map(wording.interval, ends))}: at most {findings.NEAR:g} logit away."
-    )
+    ends = [
+        (scale.chance(limit - findings.DOUBTFUL_DISTANCE), scale.chance(limit + findings.DOUBTFUL_DISTANCE))
+        for limit in limits
+    ]
+    ranges = " or ".join(map(wording.interval, ends))
+    return f"Close is a probability of {ranges}: at most {findings.DOUBTFUL_DISTANCE:g} logit away."
 
 
 def _there(uri: str | None) -> str | None:

@@ -8,7 +8,7 @@ from pipeline.review.evidence.history import Run
 from pipeline.review.page.wording import address, plain
 from pipeline.telemetry.printable import counted
 
-AGAIN = "start the same command again, and it goes on there"
+RESTART_ADVICE = "start the same command again, and it goes on there"
 
 
 def of_model(runs: Sequence[Run], digest: str) -> list[Run]:

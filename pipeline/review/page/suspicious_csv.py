@@ -7,26 +7,26 @@ from pathlib import Path
 import duckdb
 
 from mole.errors import StorageError
-from pipeline.review.evidence.findings import MOST_LINES
+from pipeline.review.evidence.findings import MAX_CSV_ROWS
 from pipeline.review.evidence.model_rows import ModelRows
 from pipeline.review.evidence.suspicious import ORDER, SUSPICIOUS
-from pipeline.review.page.wording import RIGHTS
+from pipeline.review.page.wording import CREDENTIAL_WORDS
 from pipeline.storage import storage
 
 NAME = "suspicious.csv"
 FORMULA = r"^[=+\-@\t\r\n]"
 """Start of a cell that a spreadsheet would evaluate; an apostrophe before it prevents that."""
 URI = rf"""
-    regexp_replace(CASE WHEN regexp_matches(uri, '://[^?#]*[?](.*[&_-])?({RIGHTS})[^&=]*=', 'i')
+    regexp_replace(CASE WHEN regexp_matches(uri, '://[^?#]*[?](.*[&_-])?({CREDENTIAL_WORDS})[^&=]*=', 'i')
                         THEN regexp_extract(uri, '^[^?#]*') ELSE uri END, '://[^/@]*@', '://')
 """
 """A URL without user and password, and without a query that grants access."""
 PATH = f"""coalesce(CASE WHEN "offset" IS NULL THEN {URI} ELSE {URI} || '/' || key END, key, '')"""
 """Location of an image; in an archive, the archive's URL and the member's name."""
-LINES = f"""
+CSV_ROWS_SQL = f"""
     SELECT CASE WHEN regexp_matches({PATH}, '{FORMULA}') THEN '''' ELSE '' END || {PATH} AS path,
            verdict, round(probability, 6) AS probability, declared
-    FROM evidence WHERE {SUSPICIOUS} ORDER BY {ORDER} LIMIT {MOST_LINES}
+    FROM evidence WHERE {SUSPICIOUS} ORDER BY {ORDER} LIMIT {MAX_CSV_ROWS}
 """
 
 
@@ -50,7 +50,7 @@ def write(rows: ModelRows, url: str) -> tuple[int, int]:
             os.makedirs(folder, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".tmp-") as place:
             file = Path(place) / NAME
-            rows.run(f"COPY ({LINES}) TO '{str(file).replace(chr(39), chr(39) * 2)}' (FORMAT csv, HEADER)")
+            rows.run(f"COPY ({CSV_ROWS_SQL}) TO '{str(file).replace(chr(39), chr(39) * 2)}' (FORMAT csv, HEADER)")
             if target is None:
                 storage.write(url, file.read_bytes())
             else:
@@ -58,4 +58,4 @@ def write(rows: ModelRows, url: str) -> tuple[int, int]:
     except (OSError, duckdb.IOException) as reason:
         raise StorageError(f"cannot write {url!r}: {reason}") from reason
     [count] = rows.ask(f"SELECT count(*) AS images FROM narrow WHERE {SUSPICIOUS}")
-    return min(count["images"], MOST_LINES), count["images"]
+    return min(count["images"], MAX_CSV_ROWS), count["images"]

@@ -14,10 +14,10 @@ from pipeline.telemetry.printable import printable
 from pipeline.telemetry.redaction import HIDDEN, redacted
 
 MOST_NAME, MOST_TEXT = 120, 300
-MOST_DIGITS = 6
+MAX_DECIMALS = 6
 UNIT = "\N{NO-BREAK SPACE}%"
-RIGHTS = "sig|signature|token|secret|password|key|credential|auth"
-SECRET = re.compile(rf"(^|[-_])({RIGHTS})", re.IGNORECASE)
+CREDENTIAL_WORDS = "sig|signature|token|secret|password|key|credential|auth"
+SECRET = re.compile(rf"(^|[-_])({CREDENTIAL_WORDS})", re.IGNORECASE)
 """Query fields that grant access, such as those of signed URLs."""
 
 LIKELIHOODS = (
@@ -78,10 +78,10 @@ class Limit:
         near = [one for one in shown if one < exact and _written(one) >= _written(exact)]
         parted = (
             digits
-            for digits in range(1, MOST_DIGITS)
+            for digits in range(1, MAX_DECIMALS)
             if all(round(100 * one, digits) < round(100 * exact, digits) < 100 for one in near)
         )
-        return cls(exact, next(parted, MOST_DIGITS) if near else None)
+        return cls(exact, next(parted, MAX_DECIMALS) if near else None)
 
     def __str__(self) -> str:
         """Format it."""

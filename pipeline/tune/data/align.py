@@ -17,9 +17,9 @@ from mole.errors import SettingsError
 from pipeline.images.decode import Fault, decode
 from pipeline.records import Status
 from pipeline.tune.data.pixels import scaled
-from pipeline.tune.data.samples import BOUNDS, tensor
+from pipeline.tune.data.samples import BOUNDS, to_tensor
 
-REACHED = 5
+SIZE_PERCENTILE = 5
 """Percentile of the short side in each class; larger sizes are not drawn, so that few pictures must be enlarged."""
 
 UNKNOWN_QUALITY = 80
@@ -78,14 +78,14 @@ class Aligner:
         again = decode(self.encoded(pixels_3HW, seed), BOUNDS)
         if isinstance(again, Fault):
             raise SettingsError(f"an aligned image is {again.status}: {again.detail}; reinstall Pillow")
-        return tensor(again.pixels_3HW)
+        return to_tensor(again.pixels_3HW)
 
     def encoded(self, pixels_3HW: Tensor, seed: int) -> bytes:
         """Crop a picture to the drawn aspect ratio, scale it to the drawn size and encode it; uint8 (3, H, W)."""
         form = random.Random(seed).choice(self.forms)
         scale = min(1.0, self.most_side / min(form.width, form.height))
         size = max(1, round(form.height * scale)), max(1, round(form.width * scale))
-        return encoded(fitted(pixels_3HW, *size), form.format, form.quality, form.subsampling)
+        return encoded(crop_and_resize(pixels_3HW, *size), form.format, form.quality, form.subsampling)
 
 
 def aligner(reals: pa.Table, fakes: pa.Table | None = None) -> Aligner:
@@ -107,10 +107,10 @@ def aligner(reals: pa.Table, fakes: pa.Table | None = None) -> Aligner:
     forms = tuple(_form(row) for row in sound.to_pylist())
     tables = [sound] if fakes is None else [sound, _sound(fakes)]
     shorts = [np.minimum(np.array(table["width"]), np.array(table["height"])) for table in tables if table.num_rows]
-    return Aligner(forms, int(min(np.percentile(short, REACHED) for short in shorts)))
+    return Aligner(forms, int(min(np.percentile(short, SIZE_PERCENTILE) for short in shorts)))
 
 
-def fitted(pixels_3HW: Tensor, height: int, width: int) -> Tensor:
+def crop_and_resize(pixels_3HW: Tensor, height: int, width: int) -> Tensor:
     """Crop the centre to an aspect ratio and scale it, antialiased bicubic; uint8 (3, H, W) to (3, height, width)."""
     high, wide = pixels_3HW.shape[1:]
     scale = min(high / height, wide / width)

@@ -13,10 +13,10 @@ from pipeline.tune.data import leak, split
 from pipeline.tune.data.labels import NAMES
 from pipeline.tune.data.samples import Sample
 
-BOUND = 0.65
+MAX_LEAK = 0.65
 QUANTILES = (10, 50, 90)
-MOST_COMMON = 4
-FEW = 30
+COMMON_VALUES = 4
+MIN_IMAGES = 30
 """Images per class below which an audit is reported as unreliable."""
 NUMBERS = ("quality", "width", "height", "aspect", "bytes_per_pixel")
 FLAGS = ("exif", "icc", "xmp")
@@ -137,7 +137,7 @@ def audit(samples: Sequence[Sample], survey: pa.Table, *, splits: Sequence[objec
     )
 
 
-def verdict_of(found: Audit, bound: float = BOUND) -> Verdict:
+def verdict_of(found: Audit, bound: float = MAX_LEAK) -> Verdict:
     """Decide whether file properties alone give the classes away.
 
     Args:
@@ -145,12 +145,12 @@ def verdict_of(found: Audit, bound: float = BOUND) -> Verdict:
         bound: maximum AUC of a fair data set.
     """
     if found.auc is None or found.low is None:
-        return Verdict(leaks=False, told=f"not measured: fewer than {leak.FEWEST_GROUPS} groups in one of the classes")
+        return Verdict(leaks=False, told=f"not measured: fewer than {leak.MIN_GROUPS} groups in one of the classes")
     telling = {name: auc for name, auc in found.columns.items() if name != leak.REPORTED_ONLY and auc > bound}
     by = ", ".join(f"{name} {auc:.2f}" for name, auc in telling.items())
     measured = f"a classifier on file properties alone reaches an AUC of {found.auc:.3f} (bound {bound:g})"
     fewest = min(one.images for one in found.distributions if one.source is None)
-    few = f"; this is unreliable with only {fewest} images of a class" if fewest < FEW else ""
+    few = f"; this is unreliable with only {fewest} images of a class" if fewest < MIN_IMAGES else ""
     if found.auc <= bound or found.low <= 0.5:
         return Verdict(leaks=False, told=f"{measured}{few}")
     return Verdict(leaks=True, told=f"{measured}; columns above the bound: {by or 'none, only all together'}")
@@ -196,14 +196,14 @@ def copies(samples: Sequence[Sample], rows: pa.Table, splits: Sequence[object]) 
         across_classes=len(classes),
         across_sources=sum(len({samples[place].source for place in places}) > 1 for places in several),
         across_splits=len(straddling),
-        named=[[samples[place].uri for place in places] for places in (classes + straddling)[: split.SHOWN]],
+        named=[[samples[place].uri for place in places] for places in (classes + straddling)[: split.MAX_EXAMPLES]],
     )
 
 
 def _shares(column: pa.ChunkedArray) -> dict[str, float]:
     """Compute the shares of the most common values; `none` for null."""
     counts = Counter("none" if value is None else str(value).lower() for value in column.to_pylist())
-    return {name: count / len(column) for name, count in counts.most_common(MOST_COMMON)}
+    return {name: count / len(column) for name, count in counts.most_common(COMMON_VALUES)}
 
 
 def _quantiles(rows: pa.Table) -> dict[str, tuple[float, float, float]]:

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from pipeline.runtime import cluster
 from pipeline.telemetry.terminal import ProgressDisplay
-from pipeline.tune.data.audit import BOUND, Audit, audit
+from pipeline.tune.data.audit import MAX_LEAK, Audit, audit
 from pipeline.tune.data.collection import Log, list_samples
 from pipeline.tune.data.samples import capped
 from pipeline.tune.data.settings import SampleSettings
@@ -25,8 +25,9 @@ class AuditSettings(SampleSettings):
 
     prefix = "MOLE_AUDIT_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
+    renamed: ClassVar[dict[str, str]] = {**SampleSettings.renamed, "most_leak": "--max-leak"}
 
-    most_leak: float = Field(BOUND, gt=0, le=1, description="maximum AUC of a classifier on file properties alone")
+    most_leak: float = Field(MAX_LEAK, gt=0, le=1, description="maximum AUC of a classifier on file properties alone")
     json_summary: bool = Field(False, description="print the audit as JSON to stdout instead of tables")
 
 

@@ -18,15 +18,15 @@ from pipeline.tune.data.pixels import blurred, scaled
 ALIGNED_SIDE = 256
 ALIGNED_QUALITY = 90
 SIDE = 224  # of a view; smaller pictures are enlarged to it
-LARGEST = 512  # maximum short side before scaling, unless the variant stays near the picture's own scale
+MAX_SHORT_SIDE = 512  # maximum short side before scaling, unless the variant stays near the picture's own scale
 SCALES = (0.5, 1.0)  # log-uniform, unless the variant stays near the picture's own scale
 NEAR_SCALES = (0.7, 2.0)  # log-uniform, for 40 % of the variants that stay near the picture's own scale
-WINDOW = (224, 320)  # side of the crop of a variant that stays near the picture's own scale
+WINDOW_SIDES = (224, 320)  # side of the crop of a variant that stays near the picture's own scale
 BLUR, BLURRED = (0.1, 2.0), 0.2
-SHOWN_AGAIN = 0.2  # share of variants that simulate a screenshot at another scale
-SCREENS = (0.6, 1.6)  # scale of the screenshot, log-uniform
-NEAR_SCREENS = (0.75, 1.35)
-SCREEN_FILTERS = tuple(
+SCREENSHOT_SHARE = 0.2  # share of variants that simulate a screenshot at another scale
+SCREENSHOT_SCALES = (0.6, 1.6)  # scale of the screenshot, log-uniform
+NEAR_SCREENSHOT_SCALES = (0.75, 1.35)
+SCREENSHOT_FILTERS = tuple(
     getattr(Image.Resampling, name) for name in ("NEAREST", "BOX", "BILINEAR", "HAMMING", "BICUBIC", "LANCZOS")
 )
 CODECS = ("jpeg", "jpeg-fast", "jpeg-444", "webp")
@@ -55,8 +55,8 @@ def augment(pixels_3HW: Tensor, seed: int, near: bool = False) -> Tensor:
     if draw.random() < BLURRED:
         sigma = draw.uniform(*BLUR)
         out_3HW = blurred(out_3HW, math.ceil(2 * sigma), sigma)
-    if draw.random() < SHOWN_AGAIN:
-        out_3HW = _screened(out_3HW, _log_uniform(NEAR_SCREENS if near else SCREENS, draw), draw)
+    if draw.random() < SCREENSHOT_SHARE:
+        out_3HW = _screened(out_3HW, _log_uniform(NEAR_SCREENSHOT_SCALES if near else SCREENSHOT_SCALES, draw), draw)
     for _ in range(draw.choice((0, 1, 1, 1, 2))):
         out_3HW = encode_again(out_3HW, draw.choice(CODECS), draw.randint(*QUALITIES))
     return out_3HW.flip(2) if draw.random() < 0.5 else out_3HW
@@ -70,7 +70,7 @@ def resize(pixels_3HW: Tensor, short_side: int) -> Tensor:
 
 
 def encode_again(pixels_3HW: Tensor, codec: str, quality: int) -> Tensor:
-    """Encode and decode; uint8 in and out, same size.
+    """Encode and decode; uint8 (3, H, W) in and out.
 
     Args:
         pixels_3HW: uint8.
@@ -95,13 +95,13 @@ def _free(pixels_3HW: Tensor, draw: random.Random) -> Tensor:
     share = draw.uniform(0.5, 1.0) if draw.random() < 0.5 else 1.0
     high, wide = (max(1, round(share * side)) for side in pixels_3HW.shape[1:])
     out_3HW = _window(pixels_3HW, high, wide, draw)
-    return resize(out_3HW, max(SIDE, round(min(high, wide, LARGEST) * _log_uniform(SCALES, draw))))
+    return resize(out_3HW, max(SIDE, round(min(high, wide, MAX_SHORT_SIDE) * _log_uniform(SCALES, draw))))
 
 
 def _near(pixels_3HW: Tensor, draw: random.Random) -> Tensor:
     """Scale some pictures slightly, and crop a window; uint8 (3, height, width), short side 224 or more."""
     scale = _log_uniform(NEAR_SCALES, draw) if draw.random() < 0.4 else 1.0
-    side = draw.randint(*WINDOW)
+    side = draw.randint(*WINDOW_SIDES)
     high, wide = (min(length, round(side / scale)) for length in pixels_3HW.shape[1:])
     out_3HW = _window(pixels_3HW, high, wide, draw)
     wanted = max(SIDE, round(min(high, wide) * scale))
@@ -122,7 +122,9 @@ def _screened(pixels_3HW: Tensor, scale: float, draw: random.Random) -> Tensor:
     high, wide = pixels_3HW.shape[1:]
     scale = max(scale, SIDE / min(high, wide))
     size = max(SIDE, round(wide * scale)), max(SIDE, round(high * scale))
-    shown = Image.fromarray(pixels_3HW.permute(1, 2, 0).contiguous().numpy()).resize(size, draw.choice(SCREEN_FILTERS))
+    shown = Image.fromarray(pixels_3HW.permute(1, 2, 0).contiguous().numpy()).resize(
+        size, draw.choice(SCREENSHOT_FILTERS)
+    )
     return torch.from_numpy(np.array(shown)).permute(2, 0, 1)
 
 

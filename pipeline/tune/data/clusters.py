@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
 CLUSTERS = 24
-NAMED = 0.1  # minimum share of images with known content in a cluster that is named after them
+MIN_KNOWN_SHARE = 0.1  # minimum share of images with known content in a cluster that is named after them
 
 
 def contents(
@@ -37,7 +37,7 @@ def contents(
     for cluster in sorted(set(cluster_N.tolist())):
         inside = [name for name, own in zip(known, cluster_N.tolist(), strict=True) if own == cluster]
         named = Counter(name for name in inside if name)
-        enough = named.total() >= NAMED * len(inside) and named
+        enough = named.total() >= MIN_KNOWN_SHARE * len(inside) and named
         names[cluster] = (
             min(named, key=lambda name: (-named[name] / total[name], name)) if enough else f"cluster {cluster}"
         )

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from mole.errors import SettingsError
 from pipeline.telemetry.terminal import ProgressDisplay
-from pipeline.tune.data.labels import mapping
+from pipeline.tune.data.labels import parse_mapping
 from pipeline.tune.data.layout import Layout, gather
 from pipeline.tune.data.samples import Sample, capped, to_table
 from pipeline.tune.data.settings import SampleSettings
@@ -86,7 +86,7 @@ def list_samples(settings: SampleSettings, log: Log, *, both: bool = True) -> La
     with ProgressDisplay.shown().during("listing the images"):
         layout = gather(
             settings.samples,
-            labels=mapping(settings.labels),
+            labels=parse_mapping(settings.labels),
             reviews=settings.reviews,
             options=settings.source_options,
             both=both,

@@ -7,7 +7,7 @@ over content.
 import re
 
 PHOTO, ART, SCREENSHOT = "photo", "art", "screenshot"
-WORDS = {
+CONTENT_OF_WORD = {
     "photo": PHOTO,
     "photograph": PHOTO,
     "art": ART,
@@ -29,5 +29,5 @@ def content_of(kind: str) -> str:
     Returns:
         `photo`, `art` or `screenshot`; empty if the description names several, as `photo-and-drawing`, or none.
     """
-    named = {WORDS[word] for word in re.findall("[a-z]+", kind.lower()) if word in WORDS}
+    named = {CONTENT_OF_WORD[word] for word in re.findall("[a-z]+", kind.lower()) if word in CONTENT_OF_WORD}
     return named.pop() if len(named) == 1 else ""

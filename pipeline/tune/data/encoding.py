@@ -22,7 +22,7 @@ LUMA = (
 )
 """The example table that encoders scale; source: ITU-T T.81, table K.1."""
 
-SAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
+SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 
 
 def _scaled() -> NDArray[np.float64]:
@@ -34,7 +34,7 @@ def _scaled() -> NDArray[np.float64]:
     return steps
 
 
-STEPS = _scaled()
+LUMA_TABLES = _scaled()
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def encoding_of(data: bytes, form: str | None) -> Encoding:
             icc = bool(image.info.get("icc_profile"))
             tables = getattr(image, "quantization", None)
             quality = nearest_quality(np.array(tables[0])) if tables and len(tables.get(0, ())) == 64 else None
-            sampling = SAMPLINGS.get(get_sampling(image)) if form == "jpeg" else None
+            sampling = SUBSAMPLINGS.get(get_sampling(image)) if form == "jpeg" else None
     except Exception:  # noqa: BLE001 - Pillow may raise anything on a damaged header
         return Encoding(exif="exif" in kinds, xmp="xmp" in kinds, software=software)
     return Encoding(quality, sampling, "exif" in kinds, icc, "xmp" in kinds, software)
@@ -83,4 +83,4 @@ def encoding_of(data: bytes, form: str | None) -> Encoding:
 
 def nearest_quality(table_64: NDArray[np.integer]) -> int:
     """Find the libjpeg quality whose luma table is nearest to an integer (64,) one, in natural order."""
-    return int(np.abs(STEPS - table_64).sum(axis=1).argmin()) + 1
+    return int(np.abs(LUMA_TABLES - table_64).sum(axis=1).argmin()) + 1

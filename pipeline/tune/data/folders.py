@@ -13,10 +13,10 @@ from pipeline.tune.data.source_options import DEFAULT_OPTIONS, SourceOptions
 SPLITS = frozenset(["train", "training", "val", "valid", "validation", "test", "testing", "images", "data"])
 """Folder names between an input and its generators that are not generators."""
 
-PASSED_OVER = frozenset(["diffusion_datasets"])
+IGNORED_FOLDERS = frozenset(["diffusion_datasets"])
 """UniversalFakeDetect's folder that groups some generators."""
 
-SHOWN = 5
+MAX_EXAMPLES = 5
 
 
 class Place(NamedTuple):
@@ -83,7 +83,7 @@ def read_path(folders: list[str], place: str, known: Words, split: Collection[st
         parent, _, name = place.rstrip("/").rpartition("/")
         return Place(known[name.lower()], _own(parent), "one class") if name.lower() in known else None
     label = known[folders[at].lower()]
-    above = [folder for folder in folders[:at] if folder.lower() not in SPLITS | PASSED_OVER]
+    above = [folder for folder in folders[:at] if folder.lower() not in SPLITS | IGNORED_FOLDERS]
     below = folders[at + 1 :]
     if above:
         source, part = (above[1], "") if above[0] in split and len(above) > 1 else (above[0], "/".join(above[1:]))
@@ -129,10 +129,10 @@ def _own(place: str) -> str:
 
 def _unknown(place: str, strangers: list[str], skipped: Counter[str], known: Words) -> str:
     """Describe what was found, and which layouts are recognised."""
-    found = ", ".join(repr(name) for name in strangers[:SHOWN]) or "no image"
+    found = ", ".join(repr(name) for name in strangers[:MAX_EXAMPLES]) or "no image"
     reasons = ", ".join(f"{count:,} files {reason}" for reason, count in skipped.items()) or "no file"
     return (
         f"the layout of {place!r} is not recognised: found {found} ({reasons}); supported are folders named "
         f"{sorted(known)} with the generator's folder above them, a CSV, Parquet or JSON Lines file with uri, label, "
-        "generator, labelled .tar shards, and a verdict table with --reviews; name other folders with --labels"
+        "generator, labelled .tar shards, and a verdict table with --reviews; name other folders with --label-names"
     )

@@ -23,7 +23,7 @@ Words = Mapping[str, int]
 """Label of each word: 0 real, 1 generated."""
 
 
-def mapping(pairs: Iterable[str]) -> dict[str, str]:
+def parse_mapping(pairs: Iterable[str]) -> dict[str, str]:
     """Parse pairs such as `human=real` from the command line.
 
     Raises:
@@ -32,11 +32,11 @@ def mapping(pairs: Iterable[str]) -> dict[str, str]:
     read = [pair.partition("=") for pair in pairs]
     for name, equals, meaning in read:
         if not (name and equals and meaning):
-            raise SettingsError(f"--labels must be name=real or name=fake, got {name + equals + meaning!r}")
+            raise SettingsError(f"--label-names must be name=real or name=fake, got {name + equals + meaning!r}")
     return {name: meaning for name, _, meaning in read}
 
 
-def words(labels: Mapping[str, str] | None, known: Words) -> dict[str, int]:
+def extend_words(labels: Mapping[str, str] | None, known: Words) -> dict[str, int]:
     """Add a user's words to the known ones, in lower case.
 
     Raises:
@@ -50,7 +50,7 @@ def words(labels: Mapping[str, str] | None, known: Words) -> dict[str, int]:
     return {**known, **added}
 
 
-def meaning(value: object, known: Words) -> int | None:
+def parse_label(value: object, known: Words) -> int | None:
     """Read one label; None for an unknown word."""
     if isinstance(value, bool | int | float):
         value = f"{value:g}"

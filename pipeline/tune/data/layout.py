@@ -11,7 +11,7 @@ from pipeline.images.extension import is_image
 from pipeline.storage import storage
 from pipeline.storage.folder import walk
 from pipeline.tune.data import folders, shards, tables
-from pipeline.tune.data.labels import FOLDERS, VALUES, check_both, words
+from pipeline.tune.data.labels import FOLDERS, VALUES, check_both, extend_words
 from pipeline.tune.data.reviews import is_verdicts
 from pipeline.tune.data.reviews import read as read_reviews
 from pipeline.tune.data.samples import Sample
@@ -100,7 +100,7 @@ def recognise(
         SettingsError: the input does not exist, or its layout is not recognised; the message says what was found.
         StorageError: the input cannot be listed or read.
     """
-    values, own = words(labels, VALUES), words(labels, FOLDERS)
+    values, own = extend_words(labels, VALUES), extend_words(labels, FOLDERS)
     if shards.is_shard(place):
         return Layout(*shards.read(_expanded(place), values))
     storage.demand(place, "--samples")

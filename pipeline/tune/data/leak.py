@@ -23,15 +23,15 @@ COLUMNS = ("format", "quality", "subsampling", "width", "height", "aspect", "exi
 
 REPORTED_ONLY = "bytes_per_pixel"
 CATEGORIES = ("format", "subsampling", "software")
-MOST_CATEGORIES = 30
-UNKNOWN = -1.0
+MAX_CATEGORIES = 30
+NULL_VALUE = -1.0
 """Value for null; gradient boosting fails on a column of NaN only, such as the quality of PNGs."""
 
 FOLDS = 5
-FEWEST_GROUPS = 5
+MIN_GROUPS = 5
 """Minimum number of groups per class."""
 
-MOST_ROWS = 20_000
+MAX_ROWS = 20_000
 """Maximum number of rows; with these the AUC is known to about half a percent."""
 
 Matrix = NDArray[np.float64]
@@ -65,7 +65,7 @@ def measure(survey: pa.Table, labels: Sequence[int], groups: Sequence[str], *, s
         groups: of the samples; a group is never split between folds.
         seed: of the folds, and of the subsample if there are too many rows.
     """
-    chosen = np.random.default_rng(seed).permutation(len(labels))[:MOST_ROWS]
+    chosen = np.random.default_rng(seed).permutation(len(labels))[:MAX_ROWS]
     rows = survey.take(chosen)
     label_N = np.array(labels, np.int64)[chosen]
     group_N = np.unique(np.array(groups, dtype=object)[chosen].astype(str), return_inverse=True)[1]
@@ -90,11 +90,11 @@ def measure(survey: pa.Table, labels: Sequence[int], groups: Sequence[str], *, s
 def column(rows: pa.Table, name: str) -> Matrix:
     """Encode a column of a survey as float64 (N,); categories by rank of frequency, null as UNKNOWN."""
     if name not in CATEGORIES:
-        return np.array([UNKNOWN if value is None else float(value) for value in rows[name].to_pylist()])
+        return np.array([NULL_VALUE if value is None else float(value) for value in rows[name].to_pylist()])
     texts = rows[name].to_pylist()
     counts = Counter(text for text in texts if text is not None)
     ranks = {text: rank for rank, text in enumerate(sorted(counts, key=lambda text: (-counts[text], text)))}
-    return np.array([UNKNOWN if text is None else min(ranks[text], MOST_CATEGORIES) for text in texts])
+    return np.array([NULL_VALUE if text is None else min(ranks[text], MAX_CATEGORIES) for text in texts])
 
 
 def standard_error(auc: float, reals: int, fakes: int) -> float:
@@ -109,7 +109,7 @@ def _folds(
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Split int64 (N,) rows into folds by group; none if a class has too few groups."""
     fewest = min(len(np.unique(group_N[label_N == label])) for label in (0, 1))
-    if fewest < FEWEST_GROUPS:
+    if fewest < MIN_GROUPS:
         return []
     splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     return list(splitter.split(label_N, label_N, group_N))

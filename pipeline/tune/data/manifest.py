@@ -14,9 +14,9 @@ from pipeline.tune.data.samples import Sample, from_table, to_table
 from pipeline.tune.data.split import TRAIN
 
 MANIFEST, ORIGIN = "manifest.parquet", "origin.json"
-UNLISTED = "sources_before"
+UNLISTED_SOURCES = "sources_before"
 """Key in the provenance of a version trained from adapters without a manifest: the names of their training sources."""
-BEFORE = "before"
+PARENT_SPLIT = "before"
 """The split of images that the parent's adapters were trained on."""
 Place = tuple[str, int | None, int | None]
 """URI, offset and cell of a sample."""
@@ -55,7 +55,7 @@ class TrainingImages:
 def training_images(version: Description) -> TrainingImages:
     """Return the training images of a version; without a manifest, the names of its sources at most."""
     file = version.folder / MANIFEST
-    before = version.config.provenance.get(UNLISTED)
+    before = version.config.provenance.get(UNLISTED_SOURCES)
     names = frozenset(before or ())
     if not file.is_file():
         return TrainingImages(listed=False, sources=names)
@@ -91,7 +91,7 @@ def with_parent_images(own: bytes, parent: Description) -> bytes:
         return own
     rows = pq.read_table(parent.folder / MANIFEST)
     inherited = rows.filter(pa.array([split != TEST for split in rows["split"].to_pylist()], pa.bool_()))
-    column = pa.array([BEFORE] * len(inherited), pa.string())
+    column = pa.array([PARENT_SPLIT] * len(inherited), pa.string())
     inherited = inherited.set_column(inherited.column_names.index("split"), "split", column)
     return _parquet(pa.concat_tables([pq.read_table(io.BytesIO(own)), inherited], promote_options="default"))
 

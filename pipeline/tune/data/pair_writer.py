@@ -24,8 +24,10 @@ from pipeline.tune.data.samples import SCHEMA, Sample, from_table, read, to_tabl
 OpenReconstructor = Callable[[str], Reconstructor]
 """Opens the model that photographs are passed through, on a device."""
 REALS, FAKES, LIST = "0_real", "1_fake", "samples.csv"
-ROWS = 8
-DONE = pa.schema([("name", pa.string()), ("uri", pa.string()), ("status", pa.string()), ("detail", pa.string())])
+BLOCK_ROWS = 8
+PAIR_RESULTS = pa.schema(
+    [("name", pa.string()), ("uri", pa.string()), ("status", pa.string()), ("detail", pa.string())]
+)
 """What a worker reports for each photograph."""
 
 
@@ -117,11 +119,11 @@ def _run(
     largest, gpus = bounds
     cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
     rows = to_table(list(todo.values())).append_column("name", pa.array(list(todo), pa.string()))
-    blocks = [rows.slice(start, ROWS) for start in range(0, len(rows), ROWS)]
+    blocks = [rows.slice(start, BLOCK_ROWS) for start in range(0, len(rows), BLOCK_ROWS)]
     made = ray.data.from_arrow(blocks).map_batches(
         PairWriter,
         fn_constructor_args=(output, opening, largest, "cuda" if gpus else "cpu"),
-        batch_size=ROWS,
+        batch_size=BLOCK_ROWS,
         batch_format="pyarrow",
         concurrency=min(gpus or cores, len(blocks)),
         num_gpus=1 if gpus else None,
@@ -146,10 +148,10 @@ class PairWriter:
         torch.set_num_threads(1)  # one actor per core
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        """Make the pairs of some photographs; a table of `DONE`."""
+        """Make the pairs of some photographs; a table of `PAIR_RESULTS`."""
         samples, names = from_table(rows.select(SCHEMA.names)), rows["name"].to_pylist()
         made = [self.make(sample, name) for sample, name in zip(samples, names, strict=True)]
-        return pa.Table.from_pylist(made, DONE)
+        return pa.Table.from_pylist(made, PAIR_RESULTS)
 
     def make(self, sample: Sample, name: str) -> dict[str, Any]:
         """Write one pair, the photograph first; a fault is reported and nothing is written.

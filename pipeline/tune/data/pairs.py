@@ -21,11 +21,11 @@ from pipeline.tune.data.align import SUBSAMPLINGS, encoded
 from pipeline.tune.data.augment import resize
 from pipeline.tune.data.autoencoder import Reconstructor, bounded
 from pipeline.tune.data.encoding import encoding_of
-from pipeline.tune.data.samples import BOUNDS, Sample, read, tensor, within
+from pipeline.tune.data.samples import BOUNDS, Sample, crop_to_sample, read, to_tensor
 
-LARGEST = 512  # maximum short side; larger photographs are scaled down first
-REGION = 320  # side of the central region that a pair shows
-BLOCK = 16  # pixels; the grid of chroma blocks at half resolution
+MAX_SHORT_SIDE = 512  # maximum short side; larger photographs are scaled down first
+REGION_SIDE = 320  # side of the central region that a pair shows
+CHROMA_BLOCK = 16  # pixels; the grid of chroma blocks at half resolution
 QUALITIES = (75, 95)
 """Range of the quality of photographs that are not JPEGs, drawn by name."""
 
@@ -56,7 +56,7 @@ class Pair:
 
 
 def pairs(
-    samples: Sequence[Sample], maker: Reconstructor, *, largest: int = LARGEST
+    samples: Sequence[Sample], maker: Reconstructor, *, largest: int = MAX_SHORT_SIDE
 ) -> Iterator[tuple[Sample, Tensor]]:
     """Make a pair from every photograph, one by one.
 
@@ -101,12 +101,12 @@ def pair_of(sample: Sample, data: bytes, maker: Reconstructor, *, largest: int, 
     if isinstance(picture, Fault):
         return picture
     quality, subsampling = encoder_of(data, picture.format, name_of(sample))
-    whole_3HW = tensor(within(picture.pixels_3HW, sample))
+    whole_3HW = to_tensor(crop_to_sample(picture.pixels_3HW, sample))
     photograph_3HW = middle(whole_3HW, largest) if region else bounded(whole_3HW, largest)
     return Pair(photograph_3HW, maker.reconstruct(photograph_3HW, largest=largest), quality, subsampling)
 
 
-def middle(pixels_3HW: Tensor, largest: int = LARGEST) -> Tensor:
+def middle(pixels_3HW: Tensor, largest: int = MAX_SHORT_SIDE) -> Tensor:
     """Crop the central region of a photograph at its own scale; uint8 (3, H, W), sides multiples of 8.
 
     It is aligned with the block grid of a JPEG, so that encoding again keeps the blocks.
@@ -114,9 +114,10 @@ def middle(pixels_3HW: Tensor, largest: int = LARGEST) -> Tensor:
     if min(pixels_3HW.shape[1:]) > largest:
         pixels_3HW = resize(pixels_3HW, largest)
     whole_3HW = bounded(pixels_3HW, largest)
-    high, wide = (min(REGION, side) for side in whole_3HW.shape[1:])
+    high, wide = (min(REGION_SIDE, side) for side in whole_3HW.shape[1:])
     top, left = (
-        (have - want) // 2 // BLOCK * BLOCK for have, want in zip(whole_3HW.shape[1:], (high, wide), strict=True)
+        (have - want) // 2 // CHROMA_BLOCK * CHROMA_BLOCK
+        for have, want in zip(whole_3HW.shape[1:], (high, wide), strict=True)
     )
     return whole_3HW[:, top : top + high, left : left + wide].contiguous()
 
@@ -154,4 +155,4 @@ def _decoded(data: bytes) -> Tensor:
     picture = decode(data, BOUNDS)
     if isinstance(picture, Fault):
         raise SettingsError(f"a picture of a pair is {picture.status}: {picture.detail}; reinstall Pillow")
-    return tensor(picture.pixels_3HW)
+    return to_tensor(picture.pixels_3HW)

@@ -29,6 +29,7 @@ class ReconstructSettings(SampleSettings):
 
     prefix = "MOLE_RECONSTRUCT_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
+    renamed: ClassVar[dict[str, str]] = {**SampleSettings.renamed, "largest": "--max-side"}
 
     output: Annotated[str, Field(min_length=1)] = Field(description="folder or URL for the pairs")
     autoencoder: str | None = Field(

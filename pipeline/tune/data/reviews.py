@@ -13,14 +13,14 @@ from pipeline import labels
 from pipeline.labels import Label
 from pipeline.records import Status
 from pipeline.storage import storage
-from pipeline.tune.data.labels import Words, meaning
+from pipeline.tune.data.labels import Words, parse_label
 from pipeline.tune.data.samples import Sample
-from pipeline.tune.data.tables import ENDINGS, is_table, open_table, whole
+from pipeline.tune.data.tables import EXTENSIONS, is_table, open_table, parse_integer
 
-PLACE = ("unit", "index")
+PLACE_COLUMNS = ("unit", "index")
 """Columns that identify an image of a verdict table."""
-KEYS = ("uri", "key", "content_hash")
-MARKS = ("unit", "index", "uri", "offset", "length", "content_hash", "status")
+KEY_COLUMNS = ("uri", "key", "content_hash")
+VERDICT_COLUMNS = ("unit", "index", "uri", "offset", "length", "content_hash", "status")
 """Columns by which a verdict table is recognised."""
 COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".tzst")
 
@@ -33,7 +33,7 @@ Name = tuple[Any, ...]
 
 def is_verdicts(urls: list[str]) -> bool:
     """Return whether Parquet files are parts of a verdict table."""
-    return bool(urls) and set(MARKS) <= set(_open(urls[:1]).schema.names)
+    return bool(urls) and set(VERDICT_COLUMNS) <= set(_open(urls[:1]).schema.names)
 
 
 def read(urls: list[str], reviews: str | None, known: Words) -> tuple[str, list[Sample], Counter[str]]:
@@ -60,11 +60,11 @@ def read(urls: list[str], reviews: str | None, known: Words) -> tuple[str, list[
         key, given = _tabled(reviews)
         description, passed = f"reviews by {' and '.join(key)}", Counter[str]()
     else:
-        key, description = PLACE, "labels"
+        key, description = PLACE_COLUMNS, "labels"
         given, passed = _labelled(reviews)
     asked = {_named(row, key): row for row in given}
     rows = _newest(_rows(urls, key, list(asked)), key, asked)
-    _demand_one_each(rows, key, reviews)
+    _require_one_each(rows, key, reviews)
     outdated = _outdated(urls, rows)
     samples = []
     for number, row in enumerate(rows):
@@ -89,15 +89,16 @@ def _tabled(reviews: str) -> tuple[Key, list[dict[str, Any]]]:
     """
     table = open_table(reviews)
     columns = table.column_names
-    single = next((name for name in KEYS if name in columns), None)
-    key = PLACE if set(PLACE) <= set(columns) else (single,) if single else ()
+    single = next((name for name in KEY_COLUMNS if name in columns), None)
+    key = PLACE_COLUMNS if set(PLACE_COLUMNS) <= set(columns) else (single,) if single else ()
     if not key or "label" not in columns:
         raise SettingsError(
-            f"reviews {reviews!r} must have the columns label and unit and index, or one of {KEYS}, it has {columns}"
+            f"reviews {reviews!r} must have the columns label and unit and index, or one of {KEY_COLUMNS}, it has "
+            f"{columns}"
         )
     rows = table.to_pylist()
-    if key == PLACE:
-        rows = [row | {"index": whole(row["index"])} for row in rows]
+    if key == PLACE_COLUMNS:
+        rows = [row | {"index": parse_integer(row["index"])} for row in rows]
     return key, rows
 
 
@@ -109,7 +110,7 @@ def _labelled(folder: str) -> tuple[list[dict[str, Any]], Counter[str]]:
         StorageError: it cannot be read.
     """
     if not labels.is_labels(folder):
-        endings = ", ".join(ENDINGS)
+        endings = ", ".join(EXTENSIONS)
         raise SettingsError(
             f"--reviews {folder!r} is neither a table ({endings}) nor a folder of labels, as `mole-scan browse` "
             "writes them"
@@ -152,7 +153,7 @@ def _rows(urls: list[str], key: Key, wanted: Sequence[Name]) -> list[dict[str, A
         kind = parts.schema.field(name).type
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind
         chosen &= pc.field(name).cast(kind).isin(pa.array(sorted(values), kind))
-    rows: list[dict[str, Any]] = parts.to_table([*MARKS, "key", "scanned_at"], filter=chosen).to_pylist()
+    rows: list[dict[str, Any]] = parts.to_table([*VERDICT_COLUMNS, "key", "scanned_at"], filter=chosen).to_pylist()
     return rows
 
 
@@ -160,13 +161,13 @@ def _newest(rows: list[dict[str, Any]], key: Key, asked: Mapping[Name, object]) 
     """Keep the newest row of each reviewed image; every model has one, and joined files repeat some."""
     kept: dict[Name, Row] = {}
     for row in rows:
-        place = _named(row, PLACE)
+        place = _named(row, PLACE_COLUMNS)
         if _named(row, key) in asked and (place not in kept or kept[place]["scanned_at"] < row["scanned_at"]):
             kept[place] = row
     return list(kept.values())
 
 
-def _demand_one_each(rows: Sequence[Row], key: Key, reviews: str) -> None:
+def _require_one_each(rows: Sequence[Row], key: Key, reviews: str) -> None:
     """Check that no name identifies several images: all images of a shard share its URI, and keys repeat across shards.
 
     Raises:
@@ -221,7 +222,7 @@ def _sample(row: Row, review: Row, known: Words) -> Sample:
     Raises:
         SettingsError: the label is unknown.
     """
-    label = meaning(review["label"], known)
+    label = parse_label(review["label"], known)
     if label is None:
         raise SettingsError(f"review of {row['uri']!r} must be one of {sorted(known)}, got {review['label']!r}")
     source = str(review.get("source") or review.get("generator") or "reviewed")

@@ -20,7 +20,7 @@ from mole.views.view import Pixels
 from pipeline.images.decode import Bounds, Fault, decode
 from pipeline.storage import storage
 from pipeline.tune.data.content import content_of
-from pipeline.tune.data.seam import has_seam
+from pipeline.tune.data.grid_detection import has_seam
 from pipeline.tune.data.source_options import SourceOptions
 
 COLUMNS = ("path", "label", "generator", "source")
@@ -169,7 +169,7 @@ def decoded(sample: Sample, data: bytes) -> Tensor | Fault:
     picture = decode(data, BOUNDS)
     if isinstance(picture, Fault):
         return picture
-    return tensor(within(picture.pixels_3HW, sample))
+    return to_tensor(crop_to_sample(picture.pixels_3HW, sample))
 
 
 def load(sample: Sample) -> Tensor:
@@ -184,21 +184,21 @@ def load(sample: Sample) -> Tensor:
     return picture
 
 
-def within(pixels_3HW: Pixels, sample: Sample) -> Pixels:
+def crop_to_sample(pixels_3HW: Pixels, sample: Sample) -> Pixels:
     """Crop a picture to a sample: its cell, without its edges; uint8 (3, H, W) in, (3, h, w) out."""
-    whole_3HW = pixels_3HW if sample.cell is None else cut(pixels_3HW, sample.cell)
+    whole_3HW = pixels_3HW if sample.cell is None else crop_cell(pixels_3HW, sample.cell)
     top, left = (round(sample.edge * side) for side in whole_3HW.shape[1:])
     return whole_3HW[:, top : whole_3HW.shape[1] - top, left : whole_3HW.shape[2] - left]
 
 
-def cut(pixels_3HW: Pixels, cell: int) -> Pixels:
+def crop_cell(pixels_3HW: Pixels, cell: int) -> Pixels:
     """Crop one cell of a 2 x 2 grid, row by row from the top left; uint8 (3, H, W) in, a quarter of it out."""
     high, wide = pixels_3HW.shape[1] // 2, pixels_3HW.shape[2] // 2
     top, left = cell // 2 * high, cell % 2 * wide
     return pixels_3HW[:, top : top + high, left : left + wide]
 
 
-def tensor(pixels_3HW: Pixels) -> Tensor:
+def to_tensor(pixels_3HW: Pixels) -> Tensor:
     """Convert decoded pixels, uint8 (3, H, W), to a tensor, without a copy if strides and ownership allow it."""
     in_place = min(pixels_3HW.strides) > 0 and pixels_3HW.flags.writeable
     return torch.from_numpy(pixels_3HW if in_place else pixels_3HW.copy())

@@ -1,6 +1,6 @@
 """Settings shared by all jobs on labelled images: where the images are, and what their labels mean."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
 
@@ -13,6 +13,13 @@ Share = Annotated[float, Field(ge=0, lt=0.5)]
 
 class SampleSettings(JobSettings):
     """Settings of every job that reads labelled images."""
+
+    renamed: ClassVar[dict[str, str]] = {
+        "labels": "--label-names",
+        "seams": "--detect-grids",
+        "edges": "--crop-edges",
+        "most": "--max-per-source",
+    }
 
     samples: Annotated[list[str], Field(min_length=1)] = Field(
         description="labelled images: a folder in one of the usual layouts, a CSV, Parquet or JSON Lines file with the "
@@ -33,7 +40,8 @@ class SampleSettings(JobSettings):
     )
     seams: Names = Field(
         (),
-        description="sources that contain some 2 x 2 grids, detected by the seam between their cells (default: none)",
+        description="sources of which some images are 2 x 2 grids, which are detected by the seam between their cells "
+        "(default: none)",
     )
     edges: Annotated[dict[str, Share], BeforeValidator(read_json)] = Field(
         {}, description='by source, the share of each side to crop away, as JSON: {"album": 0.06} (default: none)'

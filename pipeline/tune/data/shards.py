@@ -13,14 +13,14 @@ import fsspec
 from mole.errors import SettingsError, StorageError
 from pipeline.images.extension import is_image
 from pipeline.storage import storage
-from pipeline.tune.data.labels import Words, meaning
+from pipeline.tune.data.labels import Words, parse_label
 from pipeline.tune.data.samples import Sample, sample_of
 from pipeline.tune.data.source_options import DEFAULT_OPTIONS
 
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-AT_ONCE = 8
-LONGEST_NOTE = 1 << 20
-NOTES = ("cls", "json")
+PARALLEL_READS = 8
+MAX_NOTE_BYTES = 1 << 20
+NOTE_EXTENSIONS = ("cls", "json")
 Members = dict[str, tarfile.TarInfo]
 
 
@@ -46,7 +46,7 @@ def read(urls: list[str], known: Words) -> tuple[str, list[Sample], Counter[str]
     packed = next((url for url in urls if url.lower().endswith(PACKED)), None)
     if packed is not None:
         raise SettingsError(f"shard {packed!r} is compressed, so no image in it can be read alone; unpack it to a .tar")
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(PARALLEL_READS) as pool:
         read_all = list(pool.map(lambda url: _read_one(url, known), urls))
     skipped: Counter[str] = sum((skipped for _, skipped in read_all), Counter())
     return f"{len(urls):,} labelled WebDataset shards", [sample for own, _ in read_all for sample in own], skipped
@@ -104,11 +104,11 @@ def _add(samples: list[Sample], members: Members, archive: tarfile.TarFile, url:
     notes = _notes(members, archive)
     if notes.get("label") is None:
         return "sample without a label"
-    label = meaning(notes["label"], known)
+    label = parse_label(notes["label"], known)
     if label is None:
         raise SettingsError(
             f"label of {image.name!r} in {url!r} must be one of {sorted(known)}, got {notes['label']!r}; "
-            "name it with --labels"
+            "name it with --label-names"
         )
     generator = notes.get("label_generator") or notes.get("generator")  # the first is written by `mole-scan export`
     source = str(notes.get("source") or generator or _stem(url))
@@ -120,9 +120,9 @@ def _add(samples: list[Sample], members: Members, archive: tarfile.TarFile, url:
 def _notes(members: Members, archive: tarfile.TarFile) -> Mapping[str, Any]:
     """Read the metadata of a sample; `.json` takes precedence over the label in `.cls`."""
     notes: dict[str, Any] = {}
-    for extension in NOTES:
+    for extension in NOTE_EXTENSIONS:
         member = members.get(extension)
-        held = archive.extractfile(member) if member is not None and member.size <= LONGEST_NOTE else None
+        held = archive.extractfile(member) if member is not None and member.size <= MAX_NOTE_BYTES else None
         if held is None:
             continue
         text = held.read().decode("utf-8", "replace")

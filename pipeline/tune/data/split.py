@@ -24,8 +24,8 @@ NEAR_BITS = 4
 """Pictures whose perceptual hashes differ in at most this many of 64 bits are near duplicates."""
 
 TRAIN = "train"
-AT_ONCE = 1 << 20
-SHOWN = 20
+CHUNK_PAIRS = 1 << 20
+MAX_EXAMPLES = 20
 Pairs = NDArray[np.int64]
 
 
@@ -130,8 +130,8 @@ def _within(hash_U: NDArray[np.uint64], sizes: NDArray[np.int64], bits: int) -> 
     found = []
     for start, size in zip((np.cumsum(sizes) - sizes).tolist(), sizes.tolist(), strict=True):
         run = hash_U[start : start + size]
-        for low in range(0, size, max(1, AT_ONCE // size)) if size > 1 else ():
-            rows = run[low : low + max(1, AT_ONCE // size)]
+        for low in range(0, size, max(1, CHUNK_PAIRS // size)) if size > 1 else ():
+            rows = run[low : low + max(1, CHUNK_PAIRS // size)]
             left, right = np.nonzero(np.bitwise_count(rows[:, None] ^ run[None]) <= bits)
             later = left + low < right
             found.append(np.stack([left[later] + low, right[later]], axis=1) + start)
@@ -177,5 +177,5 @@ def _equal(keys: Sequence[str | None]) -> list[tuple[int, int]]:
 def _name(out: Exclusions, reason: str, sample: Sample, detail: str) -> None:
     """Count an excluded sample, and record it while few of its reason are recorded."""
     out.reasons[reason] += 1
-    if out.reasons[reason] <= SHOWN:
+    if out.reasons[reason] <= MAX_EXAMPLES:
         out.named.append((reason, sample.uri, detail))

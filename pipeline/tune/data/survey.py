@@ -18,11 +18,11 @@ from pipeline.records import Status
 from pipeline.storage.fault import STORE_FAULTS, fault_of
 from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune.data.encoding import encoding_of
-from pipeline.tune.data.samples import BOUNDS, SCHEMA, Sample, digest_of, from_table, read, to_table, within
+from pipeline.tune.data.samples import BOUNDS, SCHEMA, Sample, crop_to_sample, digest_of, from_table, read, to_table
 
-ROWS = 32
-MOST_BLOCKS = 2_000
-AT_ONCE = 4
+BLOCK_ROWS = 32
+MAX_BLOCKS = 2_000
+PARALLEL_BLOCKS = 4
 
 SURVEY = pa.schema(
     [
@@ -64,9 +64,9 @@ def survey(samples: Sequence[Sample]) -> pa.Table:
     rows = to_table(samples).append_column("place", pa.array(range(len(samples)), pa.int64()))
     if not samples or any(sample.uri.startswith("memory:") for sample in samples):
         return survey_rows(rows)  # workers cannot read the memory of this process
-    size = max(ROWS, len(samples) // MOST_BLOCKS)
+    size = max(BLOCK_ROWS, len(samples) // MAX_BLOCKS)
     blocks = [rows.slice(start, size) for start in range(0, len(rows), size)]
-    surveyed = ray.data.from_arrow(blocks).map_batches(survey_rows, batch_size=ROWS, batch_format="pyarrow")
+    surveyed = ray.data.from_arrow(blocks).map_batches(survey_rows, batch_size=BLOCK_ROWS, batch_format="pyarrow")
     parts: Iterable[pa.Table] = surveyed.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
     tables, progress = [], ProgressDisplay.shown()
     with progress.during("reading the images", len(samples)):
@@ -86,7 +86,7 @@ def survey_rows(rows: pa.Table) -> pa.Table:
         A table of `SURVEY`, in the same order.
     """
     samples, places = from_table(rows.select(SCHEMA.names)), rows["place"].to_pylist()
-    with ThreadPoolExecutor(AT_ONCE) as pool:  # overlaps the latency of the store
+    with ThreadPoolExecutor(PARALLEL_BLOCKS) as pool:  # overlaps the latency of the store
         found = list(pool.map(_survey_row, samples))
     return pa.Table.from_pylist([{"place": place} | row for place, row in zip(places, found, strict=True)], SURVEY)
 
@@ -103,7 +103,7 @@ def _survey_row(sample: Sample) -> dict[str, Any]:
     if isinstance(picture, Fault):
         fault = {"status": picture.status, "detail": picture.detail, "format": picture.format}
         return fault | {"digest": digest, "bytes": len(data)}
-    pixels_3HW = within(picture.pixels_3HW, sample)
+    pixels_3HW = crop_to_sample(picture.pixels_3HW, sample)
     high, wide = pixels_3HW.shape[1:]
     return asdict(encoding_of(data, picture.format)) | {
         "digest": digest,

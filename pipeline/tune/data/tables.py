@@ -9,18 +9,18 @@ from pyarrow import csv, json, parquet
 
 from mole.errors import SettingsError, StorageError
 from pipeline.storage import storage
-from pipeline.tune.data.labels import Words, meaning
+from pipeline.tune.data.labels import Words, parse_label
 from pipeline.tune.data.samples import Sample, sample_of
 from pipeline.tune.data.source_options import DEFAULT_OPTIONS, SourceOptions
 
-ENDINGS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
-PLACES = ("uri", "path", "url")
+EXTENSIONS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
+LOCATION_COLUMNS = ("uri", "path", "url")
 COLUMNS = "uri (or path), label, generator; optionally group, source, kind, offset and length"
 
 
 def is_table(url: str) -> bool:
     """Return whether a URL has the name of a table."""
-    return url.lower().endswith(ENDINGS)
+    return url.lower().endswith(EXTENSIONS)
 
 
 def open_table(url: str) -> pa.Table:
@@ -59,7 +59,7 @@ def read(url: str, known: Words, *, options: SourceOptions = DEFAULT_OPTIONS) ->
         SettingsError: a column is missing, or a label is neither real nor fake.
     """
     table = open_table(url)
-    place = next((name for name in PLACES if name in table.column_names), None)
+    place = next((name for name in LOCATION_COLUMNS if name in table.column_names), None)
     source = next((name for name in ("source", "generator") if name in table.column_names), None)
     if place is None or source is None or "label" not in table.column_names:
         raise SettingsError(f"table {url!r} must have the columns {COLUMNS}; it has {table.column_names}")
@@ -70,14 +70,14 @@ def read(url: str, known: Words, *, options: SourceOptions = DEFAULT_OPTIONS) ->
         if not row[place]:
             skipped[f"row without {place}"] += 1
             continue
-        label = meaning(row["label"], known)
+        label = parse_label(row["label"], known)
         if label is None:
             raise SettingsError(
                 f"label of {row[place]!r} in {url!r} must be one of {sorted(known)}, got {row['label']!r}; "
-                "correct it or name it with --labels"
+                "correct it or name it with --label-names"
             )
         made = sample_of(row, label, resolve(str(row[place]), folder), number, options)
-        samples.append(replace(made, offset=whole(row.get("offset")), length=whole(row.get("length"))))
+        samples.append(replace(made, offset=parse_integer(row.get("offset")), length=parse_integer(row.get("length"))))
     return f"a table of {place}, label, {source}", samples, skipped
 
 
@@ -86,7 +86,7 @@ def resolve(uri: str, folder: str) -> str:
     return uri if "://" in uri or uri.startswith("/") else storage.join(folder, uri)
 
 
-def whole(value: object) -> int | None:
+def parse_integer(value: object) -> int | None:
     """Parse a whole number, which is text in a CSV.
 
     Raises:

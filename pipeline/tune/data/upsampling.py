@@ -39,8 +39,18 @@ HELP = "pip install 'mole-scan[upsampling]'"
 FACTORS = (2, 4)
 """Downscaling factors; drawn by the pixels of the photograph."""
 
-DOWN = (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
-UP = (Image.Resampling.NEAREST, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
+DOWNSCALE_FILTERS = (
+    Image.Resampling.BOX,
+    Image.Resampling.BILINEAR,
+    Image.Resampling.BICUBIC,
+    Image.Resampling.LANCZOS,
+)
+UPSCALE_FILTERS = (
+    Image.Resampling.NEAREST,
+    Image.Resampling.BILINEAR,
+    Image.Resampling.BICUBIC,
+    Image.Resampling.LANCZOS,
+)
 
 
 def open_upsampler(name: str, device: str = "cpu") -> Reconstructor:
@@ -69,8 +79,8 @@ class PillowResampler:
         before_3HW, (small_high, small_wide), draw = _to_upsample(pixels_3HW, largest)
         high, wide = before_3HW.shape[1:]
         picture = Image.fromarray(before_3HW.permute(1, 2, 0).contiguous().numpy())
-        small = picture.resize((small_wide, small_high), draw.choice(DOWN))
-        return torch.from_numpy(np.array(small.resize((wide, high), draw.choice(UP)))).permute(2, 0, 1)
+        small = picture.resize((small_wide, small_high), draw.choice(DOWNSCALE_FILTERS))
+        return torch.from_numpy(np.array(small.resize((wide, high), draw.choice(UPSCALE_FILTERS)))).permute(2, 0, 1)
 
 
 class NcnnUpsampler:

@@ -13,17 +13,17 @@ from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune.data.collection import Log, list_samples
 from pipeline.tune.data.samples import Sample, capped
 from pipeline.tune.data.settings import Names, SampleSettings
-from pipeline.tune.judging import protocol
+from pipeline.tune.judging import universal_fake_detect
 from pipeline.tune.judging.evaluate import (
-    DEFAULT_DELIVERIES,
-    WHOLE_GRID,
+    DEFAULT_PERTURBATIONS,
+    GRID_NAME,
     EvaluateOptions,
     ScoredEvaluation,
     evaluate_with_scores,
 )
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.logits import Logits
-from pipeline.tune.judging.perturbation import SHIPPED, perturbation
+from pipeline.tune.judging.perturbation import ORIGINAL, perturbation, stored_name
 from pipeline.tune.judging.report import render
 from pipeline.tune.judging.scoring import Runner
 
@@ -40,16 +40,21 @@ class EvaluateSettings(SampleSettings):
 
     prefix = "MOLE_EVALUATE_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
+    renamed: ClassVar[dict[str, str]] = {
+        **SampleSettings.renamed,
+        "deliveries": "--perturbations",
+        "seen": "--include-seen",
+    }
 
     model: str = Field(
         "embedded",
         description="detector to evaluate: a checkpoint folder or URL, a registry (its promoted version) or 'embedded'",
     )
     deliveries: Names = Field(
-        DEFAULT_DELIVERIES,
-        description="perturbations to apply to every image before scoring, comma-separated: shipped (none), aligned "
+        DEFAULT_PERTURBATIONS,
+        description="perturbations to apply to every image before scoring, comma-separated: original, aligned "
         "(one size and JPEG quality), native (central crop, one JPEG quality), jpeg-50, webp-80, blur-1, resize-0.5, "
-        "crop-0.8 or noise-5, each with any number, or grid for many of them",
+        "crop-0.8 or noise-5, each with any number, or grid for many of them (default: original,aligned)",
     )
     seen: bool = Field(
         False,
@@ -77,10 +82,10 @@ class EvaluateSettings(SampleSettings):
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
             try:
-                perturbation(SHIPPED if name == WHOLE_GRID else name)
+                perturbation(ORIGINAL if name == GRID_NAME else name)
             except SettingsError as reason:
                 raise ValueError(f"must name perturbations: {reason}") from reason
-        return value
+        return tuple(map(stored_name, value))
 
     @field_validator("report")
     @classmethod
@@ -90,7 +95,7 @@ class EvaluateSettings(SampleSettings):
         return value
 
 
-def measure(settings: EvaluateSettings, log: Log) -> Evaluation | protocol.Protocol:
+def measure(settings: EvaluateSettings, log: Log) -> Evaluation | universal_fake_detect.Protocol:
     """Run the evaluation or protocol that the settings ask for, and write the report, if any.
 
     Args:
@@ -111,8 +116,8 @@ def measure(settings: EvaluateSettings, log: Log) -> Evaluation | protocol.Proto
         cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
         cluster.unwrapped_errors(),
     ):
-        if settings.protocol == protocol.NAME:
-            return protocol.run_protocol(samples, settings.model, log, runner=runner)
+        if settings.protocol == universal_fake_detect.NAME:
+            return universal_fake_detect.run_protocol(samples, settings.model, log, runner=runner)
         how = EvaluateOptions(runner=runner, seen=settings.seen)
         judged = evaluate_with_scores(samples, settings.model, settings.deliveries, log, how)
     if settings.report:

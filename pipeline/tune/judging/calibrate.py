@@ -22,7 +22,7 @@ from pydantic import Field
 from mole.config import ADAPTERS, CONFIG, CheckpointConfig, Description
 from mole.errors import SettingsError
 from mole.measuring.calibration import Calibration
-from mole.measuring.fitting import reals_for, shown_threshold, threshold_for, upper_bound
+from mole.measuring.fitting import confident_threshold, min_reals, threshold_for, upper_bound
 from mole.measuring.metrics import Rate, share_above
 from pipeline import registry
 from pipeline.command.settings import JobSettings
@@ -33,11 +33,11 @@ from pipeline.storage import storage
 from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune.data.collection import CALIBRATION, Log
 from pipeline.tune.data.manifest import MANIFEST, ORIGIN, training_images, with_samples
-from pipeline.tune.data.reals import read_reals
+from pipeline.tune.data.real_images import read_reals
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.judging.evaluate import seen_mask
-from pipeline.tune.judging.origin import Origin, origin_at
-from pipeline.tune.judging.perturbation import SHIPPED
+from pipeline.tune.judging.parent_checkpoint import Origin, origin_at
+from pipeline.tune.judging.perturbation import ORIGINAL
 from pipeline.tune.judging.scoring import Runner, score
 from pipeline.tune.judging.thresholds import calibration_at, measured_on
 
@@ -54,6 +54,7 @@ class CalibrateSettings(JobSettings):
 
     prefix = "MOLE_CALIBRATE_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
+    renamed: ClassVar[dict[str, str]] = {"false_positives": "--false-positive-rate", "unsure": "--unsure-rate"}
 
     registry: Annotated[str, Field(min_length=1)] = Field(
         description="folder or URL of the registry, which stores the versions"
@@ -181,11 +182,11 @@ def check_image_count(images: int, settings: CalibrateSettings) -> None:
     Raises:
         SettingsError: there are too few.
     """
-    needed = reals_for(settings.false_positives)
+    needed = min_reals(settings.false_positives)
     if images < needed:
         shown = math.ceil(1000 * upper_bound(0, max(1, images))) / 1000
         raise SettingsError(
-            f"--false-positives {settings.false_positives:g} needs at least {needed:,} real images to be shown at "
+            f"--false-positive-rate {settings.false_positives:g} needs at least {needed:,} real images to be shown at "
             f"95 % confidence, got {images:,}; provide more with --reals, or set a rate of {shown:g} or more"
         )
 
@@ -196,7 +197,7 @@ def measure(samples: Sequence[Sample], origin: Origin, runner: Runner) -> Scored
     Raises:
         ModelError: the version cannot be used.
     """
-    scored = score(samples, origin.model, (SHIPPED,), runner=runner)
+    scored = score(samples, origin.model, (ORIGINAL,), runner=runner)
     taught_N = seen_mask(samples, scored, training_images(origin.described), 1).tolist()
     rows = scored.select(["status", "digest", "logit"]).to_pylist()
     left_out: Counter[str] = Counter()
@@ -216,7 +217,7 @@ def measure(samples: Sequence[Sample], origin: Origin, runner: Runner) -> Scored
 
 def thresholds(logit_R: NDArray[np.float32], before: Calibration, settings: CalibrateSettings) -> Calibration:
     """Set both thresholds; temperature and bias, which need both classes, do not change. float32 (R,)."""
-    above = shown_threshold(logit_R, settings.false_positives)
+    above = confident_threshold(logit_R, settings.false_positives)
     below, _ = threshold_for(logit_R, max(settings.unsure, settings.false_positives))
     fitted = before.temperature, before.bias
     return calibration_at(logit_R, (min(below, above), above), fitted, collection=settings.collection)

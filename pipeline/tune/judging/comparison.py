@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, Po
 from mole.errors import SettingsError
 from mole.measuring.metrics import Rate
 from pipeline.tune.judging.crossvalidation import measure_method
-from pipeline.tune.judging.held_out import HELD_OUT, HeldOutLogits
+from pipeline.tune.judging.held_out_logits import HELD_OUT, HeldOutLogits
 from pipeline.tune.judging.held_out_metrics import HeldOutMetrics
-from pipeline.tune.judging.perturbation import SHIPPED
-from pipeline.tune.judging.threshold_rule import AIM
+from pipeline.tune.judging.perturbation import ORIGINAL
+from pipeline.tune.judging.threshold_rule import TARGET_RATE
 
 KIND = "sibling"
 """Value in `rates.json` for scores from a detector of the same recipe, trained without the image's collection."""
@@ -68,7 +68,7 @@ class MethodComparison(BaseModel):
 
 
 def compare_methods(
-    held: pa.Table, costs: Mapping[str, Cost], *, aim: float = AIM, measured: str = ""
+    held: pa.Table, costs: Mapping[str, Cost], *, aim: float = TARGET_RATE, measured: str = ""
 ) -> MethodComparison:
     """Compute the metrics of methods evaluated on the same folds.
 
@@ -109,8 +109,8 @@ def rates(metrics: HeldOutMetrics, digest: str, when: str) -> dict[str, Any]:
         digest: of the checkpoint.
         when: the day, as 2026-11-26.
     """
-    reals = sum(one.delivery == SHIPPED for one in metrics.collections)
-    fakes = sum((one.delivery, one.content) == (SHIPPED, "") for one in metrics.areas)
+    reals = sum(one.delivery == ORIGINAL for one in metrics.collections)
+    fakes = sum((one.delivery, one.content) == (ORIGINAL, "") for one in metrics.areas)
     description = (
         f"{reals} collections of real images and {fakes} generators, held out whole in {len(metrics.folds)} folds"
     )
@@ -125,7 +125,7 @@ def rates(metrics: HeldOutMetrics, digest: str, when: str) -> dict[str, Any]:
                 "fakes": _counts(one.found),
             }
             for one in metrics.verdicts
-            if one.delivery == SHIPPED
+            if one.delivery == ORIGINAL
         ],
     }
 

@@ -3,7 +3,7 @@
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.logits import OVERALL
 
-GUESSING = 0.6
+NEAR_CHANCE = 0.6
 """An AUROC below this is called close to guessing."""
 
 GLOSSARY = {
@@ -18,8 +18,8 @@ GLOSSARY = {
     "unsure": "the score is between the two thresholds: called neither generated nor real.",
     "95 %": "95 % confidence interval; exact (Clopper-Pearson) for shares, Newcombe's for AUROC. It accounts for the "
     "sample size only, and says nothing about images of another kind.",
-    "perturbation": "what was done to every image before it was scored; shipped is nothing, aligned gives all images "
-    "one size and one JPEG quality, so that file properties do not give the class away.",
+    "perturbation": "what was done to every image before it was scored; shipped is nothing (the original), aligned "
+    "gives all images one size and one JPEG quality, so that file properties do not give the class away.",
     "never seen": "none of these images was used to train or calibrate the version, by location or content.",
     "seen in training": "images that the version was trained, stopped or calibrated on; their metrics are too good.",
     "reconstructions": "photographs of these samples that were passed through an autoencoder, compared with those "
@@ -38,7 +38,7 @@ def conclusion(evaluation: Evaluation) -> str:
     rows = [row for row in evaluation.rows if row.delivery == delivery]
     chosen = [row for row in rows if not row.reconstruction] or rows
     worst = min(chosen, key=lambda row: row.auroc)
-    near = ", close to guessing" if worst.auroc < GUESSING else ""
+    near = ", close to guessing" if worst.auroc < NEAR_CHANCE else ""
     lowest = f", lowest {worst.auroc:.3f} ({worst.generator}{near})" if len(chosen) > 1 else near
     return (
         f"{_which(evaluation)}{everyone.reals:,} real and {everyone.fakes:,} generated images of {len(chosen):,} "

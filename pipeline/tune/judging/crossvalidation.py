@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mole.measuring.calibration import Calibration
 from mole.measuring.fitting import threshold_for
 from mole.measuring.metrics import Rate, auroc, auroc_interval, average_precision, rate_of
-from pipeline.tune.judging.held_out import MIN_IMAGES, HeldOutLogits
+from pipeline.tune.judging.held_out_logits import MIN_IMAGES, HeldOutLogits
 from pipeline.tune.judging.held_out_metrics import (
     CollectionRates,
     DetectionRate,
@@ -23,8 +23,8 @@ from pipeline.tune.judging.held_out_metrics import (
     PerturbationCost,
     VerdictRates,
 )
-from pipeline.tune.judging.perturbation import SHIPPED
-from pipeline.tune.judging.threshold_rule import AIM, HeldOutReals, calibrate, mean_rate
+from pipeline.tune.judging.perturbation import ORIGINAL
+from pipeline.tune.judging.threshold_rule import TARGET_RATE, HeldOutReals, calibrate, mean_rate
 
 FALSE_POSITIVE_RATES = (0.01, 0.05)
 """False-positive rates at which detection rates are measured."""
@@ -34,7 +34,7 @@ VerdictArray = NDArray[np.str_]
 """One verdict per image, (N,); empty if it was not read."""
 
 
-def measure_method(held: HeldOutLogits, aim: float = AIM) -> HeldOutMetrics:
+def measure_method(held: HeldOutLogits, aim: float = TARGET_RATE) -> HeldOutMetrics:
     """Compute all metrics of one method.
 
     Args:
@@ -210,20 +210,22 @@ def verdict_rates(
 def perturbation_costs(held: HeldOutLogits, verdicts: Mapping[str, VerdictArray]) -> Iterator[PerturbationCost]:
     """Compare each perturbation with the same images as shipped, if any generator has enough images in both."""
     for delivery in held.logits:
-        both_N = np.isfinite(held.logits[SHIPPED]) & np.isfinite(held.logits[delivery]) & (held.facts["artefact"] == "")
-        if delivery == SHIPPED or not both_N.any():
+        both_N = (
+            np.isfinite(held.logits[ORIGINAL]) & np.isfinite(held.logits[delivery]) & (held.facts["artefact"] == "")
+        )
+        if delivery == ORIGINAL or not both_N.any():
             continue
         common = replace(
-            held, logits={name: np.where(both_N, held.logits[name], np.nan) for name in (SHIPPED, delivery)}
+            held, logits={name: np.where(both_N, held.logits[name], np.nan) for name in (ORIGINAL, delivery)}
         )
         before, after = (
             {area.generator: area.auroc for area in generator_aurocs(common, name, verdicts[name]) if area.counts}
-            for name in (SHIPPED, delivery)
+            for name in (ORIGINAL, delivery)
         )
         if not before:
             continue
         lost = {name: before[name] - after[name] for name in before}
-        old_N, new_N = (verdicts[name][both_N] for name in (SHIPPED, delivery))
+        old_N, new_N = (verdicts[name][both_N] for name in (ORIGINAL, delivery))
         worst = max(lost, key=lambda name: lost[name])
         yield PerturbationCost(
             delivery=delivery,

@@ -19,13 +19,13 @@ from pipeline.tune.data.collection import Log
 from pipeline.tune.data.manifest import TrainingImages, training_images
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.judging.evaluation import Evaluation, Which, summarize
-from pipeline.tune.judging.perturbation import ALIGNED, SHIPPED
+from pipeline.tune.judging.perturbation import ALIGNED, ORIGINAL
 from pipeline.tune.judging.robustness import GRID
 from pipeline.tune.judging.scoring import DEFAULT_RUNNER, Runner, score
 
-DEFAULT_DELIVERIES = (SHIPPED, ALIGNED)
+DEFAULT_PERTURBATIONS = (ORIGINAL, ALIGNED)
 """The difference between the two shows how much of a score is due to file properties."""
-WHOLE_GRID = "grid"
+GRID_NAME = "grid"
 
 
 @dataclass(frozen=True)
@@ -176,9 +176,9 @@ def _part(
 
 
 def expand_grid(deliveries: Sequence[str]) -> tuple[str, ...]:
-    """Expand `grid`; `shipped` always comes first, since changed verdicts are counted against it."""
-    named = [name for given in deliveries for name in (GRID if given == WHOLE_GRID else (given,))]
-    return tuple(dict.fromkeys((SHIPPED, *named)))
+    """Expand `grid`; `original` always comes first, since changed verdicts are counted against it."""
+    named = [name for given in deliveries for name in (GRID if given == GRID_NAME else (given,))]
+    return tuple(dict.fromkeys((ORIGINAL, *named)))
 
 
 def check_both_classes(samples: Sequence[Sample], left_out: int = 0) -> None:
@@ -197,5 +197,5 @@ def check_both_classes(samples: Sequence[Sample], left_out: int = 0) -> None:
             f"an evaluation needs both classes, got {len(samples) - fakes} real and {fakes} generated images"
             + (f" that the version was not trained on; {left_out:,} training images were left out" if left_out else "")
             + "; add --samples that contain both"
-            + (", or evaluate the training images with --seen" if left_out else "")
+            + (", or evaluate the training images with --include-seen" if left_out else "")
         )

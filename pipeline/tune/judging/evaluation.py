@@ -27,7 +27,7 @@ from pipeline.tune.judging.generator_metrics import (
     measure_parts,
 )
 from pipeline.tune.judging.logits import OVERALL, Logits
-from pipeline.tune.judging.perturbation import ALIGNED, SHIPPED
+from pipeline.tune.judging.perturbation import ALIGNED, ORIGINAL
 from pipeline.tune.judging.robustness import Flips, flips
 from pipeline.tune.judging.thresholds import UNNAMED, measured_on
 
@@ -182,7 +182,7 @@ def summarize(
         routing=routing(table, first),
         made=datetime.now(UTC).replace(microsecond=0),
         collection=measured_on(model),
-        parts=tuple(measure_parts(table, [name for name in deliveries if name in {SHIPPED, ALIGNED}], calibration)),
+        parts=tuple(measure_parts(table, [name for name in deliveries if name in {ORIGINAL, ALIGNED}], calibration)),
         unjudged=tuple(sorted({name for (name, _), both in judged.items() if not all(map(len, both))})),
     )
 

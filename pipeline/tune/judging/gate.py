@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mole.measuring.fitting import reals_to_show, upper_bound
+from mole.measuring.fitting import reals_to_demonstrate, upper_bound
 from mole.measuring.metrics import Rate
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.generator_metrics import GeneratorMetrics
 from pipeline.tune.judging.logits import OVERALL
-from pipeline.tune.judging.perturbation import SHIPPED
+from pipeline.tune.judging.perturbation import ORIGINAL
 
 FALSE_POSITIVE_BOUND = "false positives, at most"
 """The exact one-sided upper bound at 95 % confidence (Clopper-Pearson), by which thresholds are set too."""
@@ -109,11 +109,11 @@ def compare(candidate: Evaluation, other: Evaluation | None, bounds: Bounds, *, 
     for new in candidate.rows:
         old = known.get((new.generator, new.delivery))
         rows.append(_within_drop(new, "AUROC", (old.auroc if old else None, new.auroc), bounds.auroc_drop))
-        if new.delivery == SHIPPED:
+        if new.delivery == ORIGINAL:
             found = (old.found.share if old else None, new.found.share)
             rows.append(_within_drop(new, "called generated", found, bounds.found_drop))
-    alarms = candidate.metrics(OVERALL, SHIPPED).alarms
-    before = other.metrics(OVERALL, SHIPPED).alarms if other else None
+    alarms = candidate.metrics(OVERALL, ORIGINAL).alarms
+    before = other.metrics(OVERALL, ORIGINAL).alarms if other else None
     rows += _collections(candidate, other)
     return Decision([*rows, _false_positives(alarms, before, bounds.false_positives)], against)
 
@@ -132,11 +132,11 @@ def _within_drop(row: GeneratorMetrics, figure: str, pair: tuple[float | None, f
 
 def _collections(candidate: Evaluation, other: Evaluation | None) -> Sequence[Row]:
     """List the share of each real collection that is called generated; without a limit, since each is small."""
-    before = {row.source: row.alarms.share for row in other.reals if row.delivery == SHIPPED} if other else {}
+    before = {row.source: row.alarms.share for row in other.reals if row.delivery == ORIGINAL} if other else {}
     return [
         Row(f"{row.source}, real", "called generated", before.get(row.source), row.alarms.share, None, holds=True)
         for row in candidate.reals
-        if row.delivery == SHIPPED
+        if row.delivery == ORIGINAL
     ]
 
 
@@ -146,7 +146,7 @@ def _false_positives(new: Rate, old: Rate | None, allowed: float) -> Row:
     upper = upper_bound(new.hits, new.images)
     holds, note = upper <= allowed, ""
     if not holds:
-        needed = reals_to_show(new.hits, new.images, allowed)
+        needed = reals_to_demonstrate(new.hits, new.images, allowed)
         why = (
             f"at this share {needed:,} real images are needed" if needed else "the share itself is not below the bound"
         )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mole.measuring.metrics import Rate
 
-NOTHING = "–"
+MISSING = "–"
 """Placeholder for a missing value."""
 
 
@@ -31,6 +31,6 @@ def rate(share: Rate) -> str:
     return f"{100 * share.share:.1f} % ({100 * share.low:.1f}–{100 * share.high:.1f}; {counts(share)})"
 
 
-def span(bounds: tuple[float, float]) -> str:
+def interval(bounds: tuple[float, float]) -> str:
     """Format an interval of an AUROC."""
     return f"{bounds[0]:.2f}–{bounds[1]:.2f}"

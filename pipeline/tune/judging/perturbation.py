@@ -1,6 +1,6 @@
 """Perturbation: named transforms that are applied to a picture before it is scored, the same for both classes.
 
-Settings, columns and JSON keys call a perturbation `delivery`.
+Columns and JSON keys call a perturbation `delivery`, and `original`, which changes nothing, `shipped`.
 
 Legend: H, W of one picture, h, w after the perturbation.
 """
@@ -17,27 +17,35 @@ from mole.errors import SettingsError
 from pipeline.tune.data.augment import ALIGNED_QUALITY, ALIGNED_SIDE, align, encode_again, resize
 from pipeline.tune.data.pixels import blurred
 
-SHIPPED, ALIGNED, NATIVE = "shipped", "aligned", "native"
+ORIGINAL, ALIGNED, NATIVE = "shipped", "aligned", "native"
+"""Names as tables and JSON files store them; `original` is the first one's name on the command line."""
 Perturb = Callable[[Tensor, int], Tensor]
 """Maps a picture, uint8 (3, H, W), and a seed to uint8 (3, h, w)."""
+
+
+def stored_name(name: str) -> str:
+    """Return the name under which tables and JSON files store a perturbation: `shipped` for `original`."""
+    return ORIGINAL if name == "original" else name
 
 
 def perturbation(name: str) -> Perturb:
     """Return the perturbation with a name.
 
     Args:
-        name: `shipped` (none), `aligned` (short side 256, JPEG 90), `native` (central 256 x 256 crop, JPEG 90), or one
-            of these with a number: `jpeg-50` and `webp-80` (quality), `blur-1` (sigma, pixels), `resize-0.5` (scale
-            factor), `crop-0.8` (central crop, share of both sides), `noise-5` (standard deviation, of 255).
+        name: `original` or `shipped` (none), `aligned` (short side 256, JPEG 90), `native` (central 256 x 256 crop,
+            JPEG 90), or one of these with a number: `jpeg-50` and `webp-80` (quality), `blur-1` (sigma, pixels),
+            `resize-0.5` (scale factor), `crop-0.8` (central crop, share of both sides), `noise-5` (standard deviation,
+            of 255).
 
     Raises:
         SettingsError: there is no such perturbation, or its number is out of bounds.
     """
+    name = stored_name(name)
     if name in WHOLE:
         return WHOLE[name]
     kind, _, number = name.partition("-")
     if kind not in KINDS:
-        known = [*WHOLE, *(f"{name}-<number>" for name in KINDS)]
+        known = ["original", ALIGNED, NATIVE, *(f"{name}-<number>" for name in KINDS)]
         raise SettingsError(f"there is no perturbation {name!r}; choose one of {', '.join(known)}")
     act, low, high = KINDS[kind]
     try:
@@ -49,7 +57,7 @@ def perturbation(name: str) -> Perturb:
     return partial(act, amount)
 
 
-def _shipped(pixels_3HW: Tensor, _seed: int) -> Tensor:
+def _original(pixels_3HW: Tensor, _seed: int) -> Tensor:
     """Return a picture unchanged; uint8 (3, H, W)."""
     return pixels_3HW
 
@@ -103,7 +111,7 @@ def _noise(deviation: float, pixels_3HW: Tensor, seed: int) -> Tensor:
     return (pixels_3HW.float() + torch.from_numpy(noise_3HW)).round().clamp(0, 255).to(torch.uint8)
 
 
-WHOLE: dict[str, Perturb] = {SHIPPED: _shipped, ALIGNED: _aligned, NATIVE: _native}
+WHOLE: dict[str, Perturb] = {ORIGINAL: _original, ALIGNED: _aligned, NATIVE: _native}
 KINDS: dict[str, tuple[Callable[[float, Tensor, int], Tensor], float, float]] = {
     "jpeg": (_jpeg, 1, 100),
     "webp": (_webp, 1, 100),

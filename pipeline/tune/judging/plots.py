@@ -21,7 +21,7 @@ from mole.measuring.metrics import Reliability
 Both = tuple[FloatArray, FloatArray]
 """Logits of real images, (R,), and of generated ones, (G,)."""
 
-MOST_POINTS = 400
+MAX_POINTS = 400
 """Points of a curve; more make no visible difference."""
 NAME_LETTERS = 26
 LEGEND_ROWS = 22
@@ -38,10 +38,10 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.3,
 }
 REAL, FAKE = "#2166ac", "#b2182b"
-INK = "#000000"
-THEMED = {INK: "currentColor", REAL: f"var(--real, {REAL})", FAKE: f"var(--fake, {FAKE})"}
+TEXT_COLOUR = "#000000"
+CSS_COLOURS = {TEXT_COLOUR: "currentColor", REAL: f"var(--real, {REAL})", FAKE: f"var(--fake, {FAKE})"}
 """Colours that a page may set, so that plots are legible on a dark background too."""
-WORST = (0.1, 0.9)
+COLOUR_RANGE = (0.1, 0.9)
 """The part of a colour scale that heat maps use, so that the numbers on them stay legible."""
 
 
@@ -84,7 +84,7 @@ def calibration(curves: Mapping[str, Reliability]) -> str:
         figure = Figure(figsize=(5.2, 4.6), layout="constrained")
         axes, below = figure.subplots(2, 1, height_ratios=[4, 1], sharex=True)
         axes.plot([0, 1], [0, 1], ":", color="0.5", label="perfect")
-        for (name, curve), colour in zip(curves.items(), (FAKE, REAL, INK, "0.6"), strict=False):
+        for (name, curve), colour in zip(curves.items(), (FAKE, REAL, TEXT_COLOUR, "0.6"), strict=False):
             axes.plot(curve.predicted, curve.observed, "o-", markersize=4, color=colour, label=_short(name))
             below.plot(curve.predicted, curve.weight, "o-", markersize=3, color=colour)
         axes.set(ylabel="share generated", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
@@ -107,13 +107,13 @@ def histogram(real_R: FloatArray, fake_G: FloatArray, calibrated: Calibration) -
             (calibrated.real_below, "real below", ":"),
             (calibrated.generated_above, "generated above", "--"),
         ):
-            axes.axvline(bound, color=INK, linestyle=style, linewidth=1, label=f"{label} {bound:.2f}")
+            axes.axvline(bound, color=TEXT_COLOUR, linestyle=style, linewidth=1, label=f"{label} {bound:.2f}")
         axes.set(xlabel="logit", ylabel="share of the class")
         figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=2)
         return _svg(figure)
 
 
-def heat_map(
+def matrix_plot(
     values: NDArray[np.float64], rows: Sequence[str], columns: Sequence[str], *, low: float, high: float, map_name: str
 ) -> str:
     """Draw a table of shares as a heat map with numbers.
@@ -129,7 +129,10 @@ def heat_map(
     with rc_context({**STYLE, "axes.grid": False}):
         figure = Figure(figsize=(2.6 + 0.47 * len(columns), 1.3 + 0.26 * len(rows)), layout="constrained")
         axes = figure.subplots()
-        shade = np.clip((values - low) / max(high - low, 1e-9), 0, 1) * (WORST[1] - WORST[0]) + WORST[0]
+        shade = (
+            np.clip((values - low) / max(high - low, 1e-9), 0, 1) * (COLOUR_RANGE[1] - COLOUR_RANGE[0])
+            + COLOUR_RANGE[0]
+        )
         axes.imshow(shade, cmap=map_name, vmin=0, vmax=1, aspect="auto")
         axes.set_xticks(range(len(columns)), columns, rotation=55, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(rows)), [_short(name) for name in rows])
@@ -160,10 +163,10 @@ def _thinned(
     one_K: NDArray[np.float64], other_K: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Thin out a long curve, float64 (K,) each: half of the points evenly spaced, half densest at the beginning."""
-    if len(one_K) <= MOST_POINTS:
+    if len(one_K) <= MAX_POINTS:
         return one_K, other_K
-    even = np.linspace(0, len(one_K) - 1, MOST_POINTS // 2)
-    dense = np.geomspace(1, len(one_K), MOST_POINTS // 2) - 1
+    even = np.linspace(0, len(one_K) - 1, MAX_POINTS // 2)
+    dense = np.geomspace(1, len(one_K), MAX_POINTS // 2) - 1
     kept = np.unique(np.concatenate([even, dense]).astype(int))
     return one_K[kept], other_K[kept]
 
@@ -184,6 +187,6 @@ def _svg(figure: Figure, axes: Axes | None = None) -> str:
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None}, transparent=True)
     text = file.getvalue()
-    for colour, themed in THEMED.items():
+    for colour, themed in CSS_COLOURS.items():
         text = text.replace(colour, themed)
     return text[text.index("<svg") :]

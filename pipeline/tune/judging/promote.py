@@ -11,7 +11,7 @@ from mole.config import ADAPTERS, CONFIG, Description, describe
 from mole.errors import ModelError, RefusedError, SettingsError
 from pipeline import registry
 from pipeline.command.settings import JobSettings
-from pipeline.promotion import Promotion
+from pipeline.promotion_record import Promotion
 from pipeline.registry import EMBEDDED, Registry
 from pipeline.runtime import cluster
 from pipeline.telemetry.terminal import ProgressDisplay
@@ -23,10 +23,10 @@ from pipeline.tune.judging.evaluate import EvaluateOptions, ScoredEvaluation
 from pipeline.tune.judging.evaluate import evaluate_with_scores as score
 from pipeline.tune.judging.evaluation import summarize
 from pipeline.tune.judging.gate import Bounds, Decision, compare
-from pipeline.tune.judging.origin import Origin, origin_at, origin_of
+from pipeline.tune.judging.parent_checkpoint import Origin, origin_at, origin_of
 from pipeline.tune.judging.thresholds import join_names
 
-DELIVERIES = ("shipped", "aligned")
+PERTURBATIONS = ("shipped", "aligned")
 
 
 class PromoteSettings(JobSettings):
@@ -43,6 +43,12 @@ class PromoteSettings(JobSettings):
 
     prefix = "MOLE_PROMOTE_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
+    renamed: ClassVar[dict[str, str]] = {
+        "first": "--allow-missing-base",
+        "auroc_drop": "--max-auroc-drop",
+        "found_drop": "--max-detection-drop",
+        "false_positives": "--max-false-positive-rate",
+    }
 
     registry: Annotated[str, Field(min_length=1)] = Field(
         description="folder or URL of the registry, which stores the versions"
@@ -120,7 +126,7 @@ def promote(settings: PromoteSettings, log: Log) -> PromotionResult:
     ProgressDisplay.shown().enter("starting Ray")
     with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.unwrapped_errors():
         new = score(
-            samples, candidate.model, DELIVERIES, log, EvaluateOptions(training_images=training_images_of(both))
+            samples, candidate.model, PERTURBATIONS, log, EvaluateOptions(training_images=training_images_of(both))
         )
         old = None if other is None else evaluate_target(other, new, candidate, log)
     bounds = Bounds(
@@ -178,7 +184,7 @@ def comparison_target(
         raise RefusedError(
             f"nothing is promoted in {place.url}, and the base {parent} of {candidate.digest} cannot be found; name it "
             f"with --base, compare with the shipped detector with --base {EMBEDDED}, or promote without a comparison "
-            "with --first"
+            "with --allow-missing-base"
         )
     if base.digest == candidate.digest:
         raise SettingsError(f"--base {settings.base!r} is the candidate {candidate.digest} itself; name another")
@@ -243,7 +249,10 @@ def notes(candidate: Origin, other: Origin | None, new: ScoredEvaluation) -> lis
     """List remarks on the comparisons."""
     lines = ["AUROC and detection rates are estimates on the same images; false positives are an upper bound"]
     if other is None:
-        return [*lines, "nothing is promoted and the base cannot be found: compared with nothing, as --first allows"]
+        return [
+            *lines,
+            "nothing is promoted and the base cannot be found: compared with nothing, as --allow-missing-base allows",
+        ]
     if same_weights(candidate.described, other.described):
         lines.append("both versions have the same weights and differ only in their thresholds")
     known = training_images(other.described)

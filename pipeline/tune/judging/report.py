@@ -18,7 +18,7 @@ from pipeline.tune.judging.conclusion import GLOSSARY, conclusion
 from pipeline.tune.judging.evaluation import SEEN_LABELS, Evaluation
 from pipeline.tune.judging.generator_metrics import GeneratorMetrics
 from pipeline.tune.judging.logits import OVERALL, Logits
-from pipeline.tune.judging.perturbation import ALIGNED, SHIPPED
+from pipeline.tune.judging.perturbation import ALIGNED, ORIGINAL
 from pipeline.tune.judging.thumbnails import mistakes
 
 TEMPLATE = "report.html.j2"
@@ -63,14 +63,14 @@ def render(evaluation: Evaluation, samples: Sequence[Sample], table: Logits, not
         table: their logits.
         notes: remarks to show first.
     """
-    main = [name for name in (SHIPPED, ALIGNED) if name in evaluation.deliveries]
-    curves = {name: table.against(name, SHIPPED) for name in (*evaluation.generators, OVERALL)}
+    main = [name for name in (ORIGINAL, ALIGNED) if name in evaluation.deliveries]
+    curves = {name: table.against(name, ORIGINAL) for name in (*evaluation.generators, OVERALL)}
     bound = evaluation.calibration.generated_above
     pictures = {
         "roc": plots.roc(curves),
         "precision_recall": plots.precision_recall(curves),
         "reliability": plots.calibration({name: evaluation.metrics(OVERALL, name).reliability for name in main}),
-        "histogram": plots.histogram(*table.against(OVERALL, SHIPPED), evaluation.calibration),
+        "histogram": plots.histogram(*table.against(OVERALL, ORIGINAL), evaluation.calibration),
         "areas": _areas(evaluation),
         "flips": _flips(evaluation),
         "routing": _routing(evaluation),
@@ -88,9 +88,9 @@ def render(evaluation: Evaluation, samples: Sequence[Sample], table: Logits, not
             conclusion=conclusion(evaluation),
             glossary=GLOSSARY,
             pictures=pictures,
-            false_positives=mistakes(samples, table, SHIPPED, bound, generated=False, most=MISTAKES_SHOWN),
+            false_positives=mistakes(samples, table, ORIGINAL, bound, generated=False, most=MISTAKES_SHOWN),
             false_negatives=mistakes(
-                samples, table, SHIPPED, evaluation.calibration.real_below, generated=True, most=MISTAKES_SHOWN
+                samples, table, ORIGINAL, evaluation.calibration.real_below, generated=True, most=MISTAKES_SHOWN
             ),
             notes=notes,
         )
@@ -122,19 +122,19 @@ def _areas(evaluation: Evaluation) -> str:
     names, columns = [*evaluation.generators, OVERALL], evaluation.deliveries
     found = {(row.generator, row.delivery): row.auroc for row in (*evaluation.rows, *evaluation.overall)}
     values = np.array([[found.get((name, column), np.nan) for column in columns] for name in names])
-    return plots.heat_map(values, names, columns, low=0.5, high=1.0, map_name="RdYlGn")
+    return plots.matrix_plot(values, names, columns, low=0.5, high=1.0, map_name="RdYlGn")
 
 
 def _flips(evaluation: Evaluation) -> str:
     """Draw a heat map of the share of verdicts that each perturbation changes, (R, C); empty if there is none."""
-    columns = [name for name in evaluation.deliveries if name != SHIPPED]
+    columns = [name for name in evaluation.deliveries if name != ORIGINAL]
     found = {(row.generated, row.source, row.delivery): row.changed.share for row in evaluation.flips}
     rows = sorted({(row.generated, row.source) for row in evaluation.flips}, key=lambda row: (not row[0], row[1]))
     if not (rows and columns):
         return ""
     values = np.array([[found.get((*row, column), np.nan) for column in columns] for row in rows])
     names = [f"{source}" if generated else f"{source} (real)" for generated, source in rows]
-    return plots.heat_map(values, names, columns, low=0.0, high=0.5, map_name="RdYlGn_r")
+    return plots.matrix_plot(values, names, columns, low=0.0, high=0.5, map_name="RdYlGn_r")
 
 
 def _routing(evaluation: Evaluation) -> str:
@@ -143,4 +143,4 @@ def _routing(evaluation: Evaluation) -> str:
         return ""
     values: NDArray[np.float64] = np.array(list(evaluation.routing.values()))
     columns = [f"expert {number}" for number in range(1, values.shape[1] + 1)]
-    return plots.heat_map(values, list(evaluation.routing), columns, low=0.0, high=1.0, map_name="Blues")
+    return plots.matrix_plot(values, list(evaluation.routing), columns, low=0.0, high=1.0, map_name="Blues")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mole.measuring.calibration import Calibration, FloatArray
 from mole.measuring.metrics import Rate, rate_of
-from pipeline.tune.judging.perturbation import SHIPPED
+from pipeline.tune.judging.perturbation import ORIGINAL
 
 GRID = (
     *(f"jpeg-{quality}" for quality in (95, 90, 75, 60, 50, 40, 30)),
@@ -57,16 +57,16 @@ def flips(
     Returns:
         One entry per source and perturbation; none if the images were not scored as shipped.
     """
-    if SHIPPED not in logits:
+    if ORIGINAL not in logits:
         return []
     source_N = np.array(sources)
-    before_N = calibration.verdict(logits[SHIPPED])
+    before_N = calibration.verdict(logits[ORIGINAL])
     found = []
     for label, source in sorted({(int(label), name) for label, name in zip(labels, sources, strict=True)}):
-        own_N = (source_N == source) & (labels == label) & np.isfinite(logits[SHIPPED])
+        own_N = (source_N == source) & (labels == label) & np.isfinite(logits[ORIGINAL])
         for delivery, logit_N in logits.items():
             seen_N = own_N & np.isfinite(logit_N)
-            if delivery == SHIPPED or not seen_N.any():
+            if delivery == ORIGINAL or not seen_N.any():
                 continue
             old_N, new_N = before_N[seen_N], calibration.verdict(logit_N[seen_N])
             changed_N = old_N != new_N

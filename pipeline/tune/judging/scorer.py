@@ -1,4 +1,4 @@
-"""Scorer: an actor's detector, applied to the views of samples that `viewing` makes.
+"""Scorer: an actor's detector, applied to the views of samples that `perturbed_views` makes.
 
 Shapes: V views, S side of the view.
 """
@@ -46,7 +46,7 @@ class ViewScorer:
         self.scorer = SingleModelScorer(load_checkpoint(registry.locate(folder, digest)), device, batch_size=batch_size)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        """Score a table of `viewing.VIEWED`.
+        """Score a table of `perturbed_views.VIEWED`.
 
         Returns:
             A table of `SCORED`, row for row.

@@ -76,20 +76,7 @@ def score(
     rows = to_table(samples).append_column(PLACE[0], pa.array(range(len(samples)), PLACE[1]))
     blocks = max(1, -(-len(samples) * len(deliveries) // layout.batch_size))
     images: Dataset = ray.data.from_arrow(rows).repartition(min(blocks, max(1, len(samples))))
-    views = images.map_batches(
-        partial(workers.view_samples, deliveries=tuple(deliveries), spec=chosen),
-        batch_size=None,
-        batch_format="pyarrow",
-    )
-    scored: Dataset = views.map_batches(
-        workers.Scorer,
-        fn_constructor_args=(model, described.digest, chosen),
-        fn_constructor_kwargs={"device": layout.device, "threads": layout.threads, "batch_size": layout.batch_size},
-        batch_size=layout.batch_size,
-        batch_format="pyarrow",
-        compute=ActorPoolStrategy(size=layout.actors, max_tasks_in_flight_per_actor=2),
-        **layout.resources,
-    )
+    scored = _score_on_ray(images, model, described.digest, deliveries, chosen, layout)
     parts, progress = [SCORED.empty_table()], ProgressDisplay.shown()
     with progress.during("scoring", len(samples) * len(deliveries), "views"):
         done: Iterable[pa.Table] = scored.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
@@ -97,6 +84,27 @@ def score(
             parts.append(part)
             progress.advance(len(part), part["logit"].null_count)
     return in_order(pa.concat_tables(parts), len(samples), deliveries)
+
+
+def _score_on_ray(
+    images: Dataset, model: str, digest: str, deliveries: Sequence[str], spec: Preprocess, layout: cluster.Layout
+) -> Dataset:
+    """Make the views of samples under each perturbation, and score them in a pool of actors; rows of `SCORED`."""
+    views = images.map_batches(
+        partial(workers.view_samples, deliveries=tuple(deliveries), spec=spec),
+        batch_size=None,
+        batch_format="pyarrow",
+    )
+    scored: Dataset = views.map_batches(
+        workers.Scorer,
+        fn_constructor_args=(model, digest, spec),
+        fn_constructor_kwargs={"device": layout.device, "threads": layout.threads, "batch_size": layout.batch_size},
+        batch_size=layout.batch_size,
+        batch_format="pyarrow",
+        compute=ActorPoolStrategy(size=layout.actors, max_tasks_in_flight_per_actor=2),
+        **layout.resources,
+    )
+    return scored
 
 
 def in_order(scored: pa.Table, samples: int, deliveries: Sequence[str]) -> pa.Table:

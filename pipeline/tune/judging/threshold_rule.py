@@ -22,15 +22,15 @@ from numpy.typing import NDArray
 
 from mole.measuring.calibration import Calibration, FloatArray
 from mole.measuring.fitting import fit_temperature
-from pipeline.tune.judging.held_out import HeldOutLogits, Mask
-from pipeline.tune.judging.perturbation import SHIPPED
+from pipeline.tune.judging.held_out_logits import HeldOutLogits, Mask
+from pipeline.tune.judging.perturbation import ORIGINAL
 from pipeline.tune.judging.thresholds import calibration_at, join_names
 
-AIM = 0.02
+TARGET_RATE = 0.02
 """Target false-positive rate on an unseen collection."""
 UNSURE_SHARE = 0.10
 """Share of real images that may score above `real_below`, as a mean over collections."""
-PARTS = tuple(tenths / 10 for tenths in range(10, -1, -1))
+TRIED_FRACTIONS = tuple(tenths / 10 for tenths in range(10, -1, -1))
 """Fractions of the target that are tried as the share of known real images above the threshold, the laxest first."""
 
 
@@ -82,12 +82,12 @@ class HeldOutReals:
         """Choose the largest share whose estimate for an unseen collection meets a target.
 
         Returns:
-            Its estimate; that of the strictest of `PARTS` if none meets the target. With a single fold there is nothing
-            to estimate from, and the result is the strictest share with a rate of 1.
+            Its estimate; that of the strictest of `TRIED_FRACTIONS` if none meets the target. With a single fold there
+            is nothing to estimate from, and the result is the strictest share with a rate of 1.
         """
         if len(set(self.fold_R.tolist())) < 2:
-            return Estimate(PARTS[-1] * aim, 1.0, 0.0)
-        for part in PARTS:
+            return Estimate(TRIED_FRACTIONS[-1] * aim, 1.0, 0.0)
+        for part in TRIED_FRACTIONS:
             estimate = self.estimate(part * aim)
             if estimate.high <= aim:
                 break
@@ -125,8 +125,8 @@ def weighted_threshold(logit_R: FloatArray, name_R: NDArray[np.str_], share: flo
     """Find the lowest threshold that at most a share of real images reaches, with equal weights for all collections.
 
     Args:
-        logit_R: logits of real images.
-        name_R: the collection of each.
+        logit_R: logits of real images, float (R,).
+        name_R: the collection of each, str (R,).
         share: in [0, 1); at 0 no image reaches the threshold.
     """
     _, place_R, count_C = np.unique(name_R, return_inverse=True, return_counts=True)
@@ -141,13 +141,13 @@ def mean_rate(hit_R: Mask, name_R: NDArray[np.str_]) -> float:
     return float(np.mean([hit_R[name_R == name].mean() for name in np.unique(name_R)]))
 
 
-def calibrate(held: HeldOutLogits, folds: Collection[int], aim: float = AIM) -> Calibration:
+def calibrate(held: HeldOutLogits, folds: Collection[int], aim: float = TARGET_RATE) -> Calibration:
     """Set temperature, bias and thresholds on the images that some folds held out.
 
     Args:
         held: a method's logits.
         folds: all but one to evaluate that one, or all of them for the shipped detector.
-        aim: as `AIM`.
+        aim: as `TARGET_RATE`.
     """
     reals = HeldOutReals.of(held, folds)
     within_N = np.isin(held.facts["fold"], list(folds))
@@ -159,6 +159,6 @@ def calibrate(held: HeldOutLogits, folds: Collection[int], aim: float = AIM) -> 
     ]
     fitted = fit_temperature(*(np.concatenate(column) for column in zip(*both, strict=True)))
     bounds = reals.threshold(UNSURE_SHARE), reals.threshold(reals.choose_share(aim).share)
-    shipped_N = held.of_class(0, SHIPPED) & within_N
+    shipped_N = held.of_class(0, ORIGINAL) & within_N
     names = held.facts["collection"][shipped_N].tolist()
-    return calibration_at(held.logits[SHIPPED][shipped_N], bounds, fitted, collection=join_names(names))
+    return calibration_at(held.logits[ORIGINAL][shipped_N], bounds, fitted, collection=join_names(names))

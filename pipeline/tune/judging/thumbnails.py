@@ -10,7 +10,7 @@ from pipeline.images.decode import Fault
 from pipeline.images.thumbnail import shrunk
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.judging.logits import Logits
-from pipeline.tune.judging.viewing import open_picture
+from pipeline.tune.judging.perturbed_views import open_picture
 
 SIDE = 160
 QUALITY = 80

@@ -61,7 +61,7 @@ class CachedDetector:
         """
         folder = token_folder(self.recipe, self.task.run)
         if folder is None:
-            raise SettingsError(f"--tokens {NO_TOKENS} caches nothing; name a folder")
+            raise SettingsError(f"--token-cache {NO_TOKENS} caches nothing; name a folder")
         return cache_folder(folder, self.base, self.task.detector, bfloat16=self.task.bfloat16)
 
 
@@ -140,8 +140,8 @@ def check_disk_space(folder: Path, keys: Collected[str], base: Description, task
     if needed > free - DISK_RESERVE:
         raise SettingsError(
             f"{absent:,} views take {needed / 1e9:.1f} GB of tokens, and {folder} has {free / 1e9:.1f} GB free, of "
-            f"which {DISK_RESERVE / 1e9:.1f} GB stay reserved; choose another folder with --tokens, lower --deliveries,"
-            f" or set --tokens {NO_TOKENS}"
+            f"which {DISK_RESERVE / 1e9:.1f} GB stay reserved; choose another folder with --token-cache, lower "
+            f"--augmentations, or set --token-cache {NO_TOKENS}"
         )
 
 

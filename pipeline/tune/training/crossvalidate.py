@@ -18,11 +18,11 @@ from pipeline.tune import workers
 from pipeline.tune.data.align import Aligner
 from pipeline.tune.data.collection import TEST, VALIDATION, Collection, Log, collect
 from pipeline.tune.data.split import TRAIN
-from pipeline.tune.judging.card import card
 from pipeline.tune.judging.comparison import Cost, MethodComparison, compare_methods
-from pipeline.tune.judging.held_out import held_out_rows
+from pipeline.tune.judging.held_out_logits import held_out_rows
+from pipeline.tune.judging.model_card import model_card
 from pipeline.tune.training.auditing import choose_aligner, has_validation
-from pipeline.tune.training.bases import base_checkpoint
+from pipeline.tune.training.base_checkpoint import base_checkpoint
 from pipeline.tune.training.cached_views import cache_views, requested_views
 from pipeline.tune.training.fold import FoldResult
 from pipeline.tune.training.fold_splits import Fold, check_folds, make_folds, without_shared_groups
@@ -50,7 +50,8 @@ def crossvalidate(settings: CrossvalidateSettings, log: Log) -> MethodComparison
     tokens = settings.tokens or str((settings.output / "tokens").absolute())
     if tokens == NO_TOKENS:
         raise SettingsError(
-            f"crossvalidate needs the token cache, since every fold reads most tokens again; omit --tokens {NO_TOKENS}"
+            f"crossvalidate needs the token cache, since every fold reads most tokens again; "
+            f"omit --token-cache {NO_TOKENS}"
         )
     settings = settings.model_copy(update={"tokens": tokens})
     recipes = {name: settings.varied(name) for name in settings.methods} or {DEFAULT_METHOD: settings}
@@ -212,6 +213,6 @@ def write_results(settings: CrossvalidateSettings, table: pa.Table, comparison: 
     settings.output.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, settings.output / LOGITS)
     (settings.output / FIGURES).write_text(comparison.model_dump_json(indent=2) + "\n")
-    cards = (f"# {method}\n\n{card(comparison, method)}" for method in comparison.methods)
+    cards = (f"# {method}\n\n{model_card(comparison, method)}" for method in comparison.methods)
     (settings.output / CARDS).write_text("\n".join(cards))
     return comparison

@@ -12,7 +12,7 @@ from typing import Any
 from mole.config import CONFIG, Description
 from mole.errors import SettingsError
 from mole.measuring.calibration import Calibration
-from mole.measuring.fitting import reals_for
+from mole.measuring.fitting import min_reals
 from pipeline import registry
 from pipeline.registry import Registry
 from pipeline.runtime import cluster
@@ -27,7 +27,7 @@ from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.thresholds import threshold_text
 from pipeline.tune.training import metrics_log
 from pipeline.tune.training.auditing import choose_aligner, has_both_classes, has_validation
-from pipeline.tune.training.bases import starting_checkpoint
+from pipeline.tune.training.base_checkpoint import starting_checkpoint
 from pipeline.tune.training.cached_views import TOKENS_FOLDER
 from pipeline.tune.training.settings import FinetuneSettings
 from pipeline.tune.training.task import Task
@@ -44,7 +44,7 @@ from pipeline.tune.training.version import (
     write_checkpoint,
 )
 
-FINISHED = "finished.json"
+RESULT_FILE = "finished.json"
 QUICK: dict[str, Any] = {
     "most": 40,
     "epochs": 2,
@@ -55,7 +55,7 @@ QUICK: dict[str, Any] = {
     "false_positive_rate": 0.05,
 }
 """Values that `--quick` gives to settings that are not set explicitly."""
-EVALUATED = ("shipped", "aligned")
+EVALUATED_PERTURBATIONS = ("shipped", "aligned")
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def finish(
         if task.keep_adapters:
             manifest = with_parent_images(manifest, base)
         url = drafts.version(drafts.add(final.folder, {MANIFEST: manifest}))  # the manifest lists its training images
-        measured = evaluate(tested, url, EVALUATED, log) if has_both_classes(tested) else None
+        measured = evaluate(tested, url, EVALUATED_PERTURBATIONS, log) if has_both_classes(tested) else None
         ProgressDisplay.shown().enter("writing the version")
         files = (
             version_files(collection, trained, origin, measured)
@@ -164,7 +164,7 @@ def finish(
         digest = place.add(final.folder, files)
     for draft_file in walk(storage.join(drafts.url, registry.VERSIONS)):
         storage.remove(draft_file.url)
-    storage.write(storage.join(task.run, FINISHED), json.dumps({"digest": digest}).encode())
+    storage.write(storage.join(task.run, RESULT_FILE), json.dumps({"digest": digest}).encode())
     if settings.tokens is None and storage.is_local(task.run):
         shutil.rmtree(Path(task.run) / TOKENS_FOLDER, ignore_errors=True)  # a later training uses its own run folder
     return FinetuneResult(digest, place.version(digest), task.run, trained.epochs, dict(collection.left_out), measured)
@@ -172,7 +172,7 @@ def finish(
 
 def find_finished(place: Registry, run: str, collection: Collection) -> FinetuneResult | None:
     """Find the result of the same training, if it was completed before."""
-    file = storage.join(run, FINISHED)
+    file = storage.join(run, RESULT_FILE)
     if not storage.exists(file):
         return None
     digest = json.loads(storage.read(file))["digest"]
@@ -212,7 +212,7 @@ def check_splits(collection: Collection, settings: FinetuneSettings) -> None:
     if reals < needed:
         raise SettingsError(
             f"--false-positive-rate {rate:g} needs at least {needed:,} real images in the calibration split, got "
-            f"{reals:,} (and {reals_for(rate):,} to show it at 95 % without an error); provide more, a "
+            f"{reals:,} (and {min_reals(rate):,} to show it at 95 % without an error); provide more, a "
             f"larger --calibration-share, or a rate of {1 / max(1, reals):.2g} or more"
         )
 

@@ -20,7 +20,7 @@ from pipeline.tune.training.sampling import SamplingPlan
 from pipeline.tune.training.task import CachedViews, Task
 from pipeline.tune.training.token_cache import TokenCache
 
-DONE = "fold.json"
+RESULT_FILE = "fold.json"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def train_fold(
         ModelError: the base cannot be used, or the loss is not finite.
         StorageError: a view is missing from the cache.
     """
-    file = storage.join(task.run, DONE)
+    file = storage.join(task.run, RESULT_FILE)
     before = json.loads(storage.read(file)) if storage.exists(file) else None
     if before is not None and set(before["logits"]) >= set(test_views):
         known = {name: tuple(before["logits"][name]) for name in test_views}

@@ -113,7 +113,10 @@ class Learner:
         self._start_stage()
 
     def merged_state(self) -> dict[str, Tensor]:
-        """Return the best state of this stage, with weights that the stage does not train as they were before it."""
+        """Return the best state of this stage, with weights that the stage does not train as they were before it.
+
+        Tensors by the names of `stored`, on the CPU, in the shapes and dtypes of the detector.
+        """
         merged = dict(self.best)
         for name in self.partly_frozen:
             merged[name] = torch.where(self.trainable[name].cpu(), self.best[name], self.stage_start[name])
@@ -241,11 +244,11 @@ class Learner:
         return torch.cat(parts).numpy() if parts else np.empty(0, np.float32)
 
     def state(self) -> dict[str, Tensor]:
-        """Copy the trained parameters and the buffers of the head."""
+        """Copy the trained parameters and the buffers of the head to the CPU, in their shapes and dtypes."""
         return {name: tensor.detach().cpu().clone() for name, tensor in stored(self.detector).items()}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Load parameters and buffers from a state.
+        """Load parameters and buffers from a state, which has the names, shapes and dtypes of `state`.
 
         Raises:
             ModelError: it does not fit the detector.

@@ -45,7 +45,7 @@ class BatchLoader(Protocol):
         """Fit the head to everything that the stage includes; return whether that was done."""
 
     def validation_logits(self, learner: Learner) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Score this worker's validation views: their sample indices, `PADDING` for padding, and their logits."""
+        """Score this worker's validation views: their sample indices, `PADDING` for padding, and logits; shape (V,)."""
 
 
 class CachedLoader:
@@ -97,7 +97,7 @@ class CachedLoader:
         return True
 
     def validation_logits(self, learner: Learner) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Score this worker's share of the validation views."""
+        """Score this worker's share of the validation views; sample indices and logits, shape (V,) each."""
         own = _shard(np.arange(len(self.views.validation)), self.rank)
         keys = [self.views.validation[number] for number in own]
         logit_N = cached_logits(self.cache, keys, learner, self.views.has_tokens)
@@ -158,12 +158,12 @@ class StreamingLoader:
         return False
 
     def validation_logits(self, learner: Learner) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Score this worker's validation views."""
+        """Score this worker's validation views; sample indices and logits, shape (V,) each."""
         return self.index_N, learner.logits(self.token_NTD)
 
 
 def _shard(number_N: NDArray[np.int64], rank: WorkerRank) -> NDArray[np.int64]:
-    """Take every n-th number for one of n workers, padded with `PADDING` so that all workers get the same count."""
+    """Take every n-th number for one of n workers, padded with `PADDING` so that all have the same shape."""
     each = -(-len(number_N) // rank.world_size)
     padded = np.full(each * rank.world_size, PADDING, np.int64)
     padded[: len(number_N)] = number_N

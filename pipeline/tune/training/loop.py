@@ -28,7 +28,7 @@ from pipeline.tune.training.checkpoints import last_checkpoint, save_checkpoint
 from pipeline.tune.training.learner import Learner, all_gather
 from pipeline.tune.training.loaders import BatchLoader, WorkerRank
 from pipeline.tune.training.sampling import PADDING
-from pipeline.tune.training.task import METRICS, MIXING, SHARES, Task
+from pipeline.tune.training.task import INTERPOLATION_EPOCH, INTERPOLATION_SHARES, METRICS, Task
 from pipeline.tune.training.trunk import fresh_detector
 
 
@@ -111,8 +111,8 @@ def auroc_by_generator(task: Task, index_V: NDArray[np.int64], logit_V: NDArray[
 
     Args:
         task: labels and sources of the validation images.
-        index_V: int64, the image of each view; `PADDING` for none.
-        logit_V: float32.
+        index_V: the image of each view, int64 (V,); `PADDING` for none.
+        logit_V: float32 (V,).
     """
     real_V = index_V != PADDING
     count = len(task.labels)
@@ -161,7 +161,7 @@ def save_epoch(task: Task, learner: Learner, worker: WorkerContext, metrics: Map
     """Write metrics and a checkpoint to the run's folder, and report the metrics."""
     now = learner.progress
     metrics = {**metrics, "step": now.step, "best": now.best, "stale": now.stale}
-    number = MIXING if metrics["epoch"] == MIXING else now.told
+    number = INTERPOLATION_EPOCH if metrics["epoch"] == INTERPOLATION_EPOCH else now.told
     now.told += 1
     if worker.rank.rank == 0:
         storage.write(storage.join(task.run, METRICS, f"{number:05}.json"), json.dumps(metrics).encode())
@@ -179,14 +179,15 @@ def interpolate_adapters(task: Task, learner: Learner, loader: BatchLoader, work
     old, new = read_adapters(registry.locate(task.base, task.digest)), learner.merged_state()
 
     def between(share: float) -> dict[str, Tensor]:
+        """Interpolate every tensor; names, shapes and dtypes stay."""
         return {name: old[name] * (1 - share) + new[name] * share for name in new}
 
     means: dict[float, float] = {}
-    for share in SHARES:
+    for share in INTERPOLATION_SHARES:
         learner.load_state(between(share))
         means[share] = float(np.mean(list(validation_scores(task, learner, loader).values())))
-    chosen = max(SHARES, key=lambda share: (means[share], share))
+    chosen = max(INTERPOLATION_SHARES, key=lambda share: (means[share], share))
     learner.stage_start = learner.best = between(chosen)
     learner.progress.mixed = chosen
     shares = {str(share): score for share, score in means.items()}
-    save_epoch(task, learner, worker, {"epoch": MIXING, "shares": shares})
+    save_epoch(task, learner, worker, {"epoch": INTERPOLATION_EPOCH, "shares": shares})

@@ -10,7 +10,7 @@ from tensorboardX import SummaryWriter
 
 from pipeline.storage import storage
 from pipeline.tune.data.collection import Log
-from pipeline.tune.training.task import MIXING
+from pipeline.tune.training.task import INTERPOLATION_EPOCH
 from pipeline.tune.training.trainer import epoch_files
 
 try:
@@ -33,6 +33,7 @@ def logging_epochs(run: str, log: Log) -> Iterator[None]:
     metrics = MetricsLog(run, log)
 
     def follow() -> None:
+        """Report new epochs until the block ends."""
         while not ended.wait(POLL_SECONDS):
             metrics.read()
 
@@ -66,7 +67,7 @@ class MetricsLog:
 
     def _log(self, epoch: dict[str, Any]) -> None:
         self.log(epoch_line(epoch))
-        if epoch["epoch"] == MIXING:
+        if epoch["epoch"] == INTERPOLATION_EPOCH:
             return
         if self.board is not None:
             for name, value in scalars(epoch).items():
@@ -92,7 +93,7 @@ def scalars(epoch: dict[str, Any]) -> dict[str, float]:
 
 def epoch_line(epoch: dict[str, Any]) -> str:
     """Format an epoch as a line."""
-    if epoch["epoch"] == MIXING:
+    if epoch["epoch"] == INTERPOLATION_EPOCH:
         tried = ", ".join(f"{share}: {score:.3f}" for share, score in epoch["shares"].items())
         return f"mean validation AUROC by share of the new adapters: {tried}"
     speed, loss = epoch["images_per_second"], epoch["loss"]

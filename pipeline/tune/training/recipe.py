@@ -21,7 +21,7 @@ from mole.errors import SettingsError
 from mole.views.preprocess import Preprocess
 from pipeline.command.settings import read_json, split_commas
 from pipeline.tune.data.settings import Names, SampleSettings
-from pipeline.tune.judging.perturbation import ALIGNED, NATIVE, SHIPPED
+from pipeline.tune.judging.perturbation import ALIGNED, NATIVE, ORIGINAL
 from pipeline.tune.training.stages import NAMES, ROUTER
 
 
@@ -237,9 +237,9 @@ class Recipe(SampleSettings):
         (), description="for crossvalidate: lists of collections that are held out together, as JSON (default: none)"
     )
     judged: Names = Field(
-        (SHIPPED, ALIGNED, NATIVE),
+        (ORIGINAL, ALIGNED, NATIVE),
         description="for crossvalidate: perturbations under which held-out images are scored, comma-separated; the "
-        "names are those of evaluate",
+        "names are those of evaluate (default: original,aligned,native)",
     )
     methods: Annotated[dict[str, dict[str, Any]], BeforeValidator(read_json)] = Field(
         {},
@@ -265,7 +265,7 @@ class Recipe(SampleSettings):
             raise ValueError(f"--batch-size must be even with --consistency, got {self.batch_size}")
         if self.tokens == NO_TOKENS and 0 in {self.epochs, *(stage.epochs for stage in self.stages)}:
             raise ValueError(
-                "--epochs must be at least 1 with --tokens none: the head can only be fitted to the views of an epoch"
+                "--epochs must be at least 1 with --token-cache none: the head is fitted to the views of an epoch"
             )
         return self
 
@@ -277,7 +277,9 @@ class Recipe(SampleSettings):
         """
         if method is None:
             return self
-        change = self.methods[method]
+        fields = {flag.lstrip("-").replace("-", "_"): name for name, flag in self.renamed.items()}
+        given = {name.replace("-", "_"): value for name, value in self.methods[method].items()}
+        change = {fields.get(name, name): value for name, value in given.items()}
         own = set(Recipe.model_fields) - set(SampleSettings.model_fields) - RUNTIME_SETTINGS | {"seed"}
         unknown = sorted(set(change) - own)
         if unknown:

@@ -6,8 +6,21 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from mole.errors import SettingsError
-from pipeline.tune.judging.perturbation import SHIPPED, perturbation
+from pipeline.tune.data.settings import SampleSettings
+from pipeline.tune.judging.perturbation import ORIGINAL, perturbation, stored_name
 from pipeline.tune.training.recipe import Recipe
+
+RENAMED = {
+    **SampleSettings.renamed,
+    "most_leak": "--max-leak",
+    "tokens": "--token-cache",
+    "deliveries": "--augmentations",
+    "head_rate": "--head-lr",
+    "expert_rate": "--expert-lr",
+    "decay": "--weight-decay",
+    "judged": "--perturbations",
+}
+"""Flags of a recipe that replaced the name of its field."""
 
 
 class FinetuneSettings(Recipe):
@@ -22,6 +35,7 @@ class FinetuneSettings(Recipe):
 
     prefix = "MOLE_FINETUNE_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
+    renamed: ClassVar[dict[str, str]] = RENAMED
 
     registry: Annotated[str, Field(min_length=1)] = Field(
         description="folder or URL of the registry, which stores the versions"
@@ -54,6 +68,7 @@ class CrossvalidateSettings(Recipe):
 
     prefix = "MOLE_CROSSVALIDATE_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
+    renamed: ClassVar[dict[str, str]] = RENAMED
 
     output: Path = Field(description="folder for logits, metrics and the runs of all trainings")
     workers: PositiveInt = Field(
@@ -64,12 +79,12 @@ class CrossvalidateSettings(Recipe):
     @field_validator("judged")
     @classmethod
     def _deliveries(cls, judged: tuple[str, ...]) -> tuple[str, ...]:
-        for name in (SHIPPED, *judged):
+        for name in (ORIGINAL, *judged):
             try:
                 perturbation(name)
             except SettingsError as reason:
                 raise ValueError(str(reason)) from reason
-        return tuple(dict.fromkeys((SHIPPED, *judged)))
+        return tuple(dict.fromkeys((ORIGINAL, *map(stored_name, judged))))
 
     @model_validator(mode="after")
     def _folded(self) -> Self:

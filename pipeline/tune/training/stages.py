@@ -62,7 +62,7 @@ def without_untrained_experts(detector: MoLE, learns: Sequence[str], state: Mapp
     Args:
         detector: the detector.
         learns: of the stage. If it trains the router, or everything, all experts stay on.
-        state: by the names of `learned`, on the CPU.
+        state: by the names and in the shapes of `learned`, on the CPU.
 
     Returns:
         The state with the up-projections of experts that are not trained set to zero.

@@ -11,9 +11,9 @@ from mole.config import DetectorConfig
 from mole.views.preprocess import Preprocess
 
 METRICS = "metrics"
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+INTERPOLATION_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Shares of the new adapters that are tried when old and new adapters are interpolated."""
-MIXING = 99_999
+INTERPOLATION_EPOCH = 99_999
 """The epoch number under which that interpolation is recorded, after all epochs."""
 
 

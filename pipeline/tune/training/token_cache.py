@@ -99,7 +99,7 @@ def write_block(folder: Path, keys: Sequence[str], tensors: Mapping[str, Tensor]
     Args:
         folder: of one trunk.
         keys: of its views.
-        tensors: `feature` and, if tokens are cached, `token`; one row per view.
+        tensors: `feature`, float32 of shape (V, F), and, if tokens are cached, `token`, (V, T, D); one row per view.
     """
     name = blake2b("\n".join(keys).encode(), digest_size=12).hexdigest()
     unfinished = folder / f"{name}.part"

@@ -27,7 +27,7 @@ from pipeline.tune import workers
 from pipeline.tune.training.checkpoints import last_checkpoint
 from pipeline.tune.training.dataset import training_dataset, validation_dataset
 from pipeline.tune.training.learner import MERGED
-from pipeline.tune.training.task import METRICS, MIXING
+from pipeline.tune.training.task import INTERPOLATION_EPOCH, METRICS
 from pipeline.tune.training.training_run import TrainingRun
 
 RETRIES = 3
@@ -96,11 +96,16 @@ def train(run: TrainingRun, *, processes: int, gpu: bool) -> TrainingResult:
 
 
 def training_result(run: str, adapters: dict[str, Tensor]) -> TrainingResult:
-    """Assemble the result from the metrics in a run's folder."""
+    """Assemble the result from the metrics in a run's folder.
+
+    Args:
+        run: URL of the folder.
+        adapters: the trained weights, by the names and in the shapes of `mole.model.detector.stored`.
+    """
     entries = history(run)
-    shares = [epoch["shares"] for epoch in entries if epoch["epoch"] == MIXING]
+    shares = [epoch["shares"] for epoch in entries if epoch["epoch"] == INTERPOLATION_EPOCH]
     return TrainingResult(
-        adapters, [epoch for epoch in entries if epoch["epoch"] != MIXING], shares[0] if shares else {}
+        adapters, [epoch for epoch in entries if epoch["epoch"] != INTERPOLATION_EPOCH], shares[0] if shares else {}
     )
 
 

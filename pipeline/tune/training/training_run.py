@@ -95,11 +95,7 @@ def task_of(
             there are training views.
     """
     detector = detector_of(recipe, base[1])
-    settings = recipe.model_dump(mode="json", exclude=RUNTIME_SETTINGS)
-    identity = json.dumps(
-        [settings, recipe.tokens != NO_TOKENS, collection.fingerprint(), base[1].digest], sort_keys=True
-    )
-    run = storage.join(folder, hashlib.sha256(identity.encode()).hexdigest()[:16])
+    run = storage.join(folder, run_name(recipe, base[1].digest, collection))
     validation = collection.of(VALIDATION)
     fits_head = (detector.head == "kernel" or detector.head_depth == 1) and not keep_adapters
     is_cached = token_folder(recipe, run) is not None
@@ -132,6 +128,13 @@ def task_of(
     )
 
 
+def run_name(recipe: Recipe, base_digest: str, collection: Collection) -> str:
+    """Name a run after the settings that its result depends on, its samples and its base; 16 hex digits."""
+    settings = recipe.model_dump(mode="json", exclude=RUNTIME_SETTINGS)
+    identity = json.dumps([settings, recipe.tokens != NO_TOKENS, collection.fingerprint(), base_digest], sort_keys=True)
+    return hashlib.sha256(identity.encode()).hexdigest()[:16]
+
+
 def allowed_centres(centres: int, asked: int | None, views: int) -> int:
     """Return the number of centres of a kernel head: the base's as far as there are views, or what the recipe asks for.
 
@@ -148,7 +151,7 @@ def allowed_centres(centres: int, asked: int | None, views: int) -> int:
     if asked > views:
         raise SettingsError(
             f"--centres must be at most {views:,}, the training views that the head is fitted to, got {asked:,}; give "
-            "fewer centres, or more images or --deliveries"
+            "fewer centres, or more images or --augmentations"
         )
     return asked
 

@@ -65,7 +65,7 @@ class TrunkRunner:
 
     @torch.inference_mode()
     def _run(self, pixels_B3SS: Tensor) -> dict[str, dict[str, Tensor]]:
-        """Run uint8 views through the tower once, and return what each detector needs; by folder."""
+        """Run views, uint8 (B, 3, S, S), through the tower once, and return what each detector needs; by folder."""
         wanted = {
             number for folder, task in self.tasks.items() for number in (*self.spans[folder], *task.detector.reads)
         }

@@ -21,11 +21,11 @@ from mole.errors import SettingsError
 from mole.measuring.calibration import Calibration
 from mole.measuring.fitting import fit_temperature, threshold_for
 from pipeline.tune.data.collection import CALIBRATION, Collection
-from pipeline.tune.data.manifest import MANIFEST, ORIGIN, UNLISTED, training_images
+from pipeline.tune.data.manifest import MANIFEST, ORIGIN, UNLISTED_SOURCES, training_images
 from pipeline.tune.judging.comparison import MethodComparison, rates
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.held_out_metrics import HeldOutMetrics
-from pipeline.tune.judging.perturbation import SHIPPED
+from pipeline.tune.judging.perturbation import ORIGINAL
 from pipeline.tune.judging.scoring import score
 from pipeline.tune.judging.thresholds import calibration_at, join_names
 from pipeline.tune.training import curves
@@ -52,7 +52,7 @@ def write_checkpoint(
         folder: to be created.
         base: checkpoint whose tower is used.
         task: provides detector configuration and preprocessing.
-        adapters: the trained weights.
+        adapters: the trained weights, by name and in the shapes of `mole.model.detector.stored`.
         calibration: temperature, bias and thresholds.
         provenance: how it was made.
     """
@@ -88,7 +88,7 @@ def calibrate(settings: FinetuneSettings, collection: Collection, draft: str) ->
     if settings.calibrate_from is not None:
         return crossvalidated_metrics(settings.calibrate_from, settings.method).calibration
     samples = collection.of(CALIBRATION)
-    scored = score(samples, draft, (SHIPPED,))
+    scored = score(samples, draft, (ORIGINAL,))
     read_N = scored["logit"].is_valid().to_numpy()
     logit_N = scored["logit"].drop_null().to_numpy()
     label_N = np.array([sample.label for sample in samples])[read_N]
@@ -123,7 +123,7 @@ def provenance_of(
 ) -> dict[str, Any]:
     """Describe how a version was made; this is part of the checkpoint and hence of its digest."""
     known = training_images(base)
-    before = {UNLISTED: sorted(known.sources)} if settings.init_from is not None and not known.listed else {}
+    before = {UNLISTED_SOURCES: sorted(known.sources)} if settings.init_from is not None and not known.listed else {}
     by = settings.calibrate_from
     return (
         before

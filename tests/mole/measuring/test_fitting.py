@@ -7,10 +7,10 @@ from scipy.stats import binom
 from mole.errors import SettingsError
 from mole.measuring.fitting import (
     clopper_pearson,
+    confident_threshold,
     fit_temperature,
-    reals_for,
-    reals_to_show,
-    shown_threshold,
+    min_reals,
+    reals_to_demonstrate,
     threshold_for,
     upper_bound,
 )
@@ -51,37 +51,37 @@ def test_a_rate_that_the_sample_cannot_show_is_refused_with_the_number_it_takes(
 
 @pytest.mark.parametrize("rate", [0.1, 1e-2, 1e-3, 1e-4])
 def test_as_many_reals_as_said_and_no_fewer_show_a_rate(rate: float) -> None:
-    needed = reals_for(rate)
+    needed = min_reals(rate)
     assert 1 - 0.05 ** (1 / needed) <= rate < 1 - 0.05 ** (1 / (needed - 1))
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.0, -0.1])
 def test_a_rate_that_is_none_is_refused(rate: float) -> None:
     with pytest.raises(SettingsError, match=f"got {rate}"):
-        reals_for(rate)
+        min_reals(rate)
 
 
 def test_a_rate_takes_as_many_reals_without_an_error_as_bring_the_upper_bound_down_to_it() -> None:
     for rate in (0.05, 0.01, 0.001):
-        needed = reals_for(rate)
+        needed = min_reals(rate)
         assert upper_bound(0, needed) <= rate < upper_bound(0, needed - 1)
-        assert reals_to_show(0, 10, rate) == needed
+        assert reals_to_demonstrate(0, 10, rate) == needed
 
 
 @pytest.mark.parametrize(("errors", "trials", "rate"), [(5, 1000, 0.01), (1, 200, 0.02), (3, 1000, 0.004)])
 def test_so_many_reals_show_a_rate_if_errors_go_on_as_they_did(errors: int, trials: int, rate: float) -> None:
-    needed = reals_to_show(errors, trials, rate)
+    needed = reals_to_demonstrate(errors, trials, rate)
     assert needed is not None and needed > trials
     assert upper_bound(int(np.ceil(errors / trials * needed)), needed) <= rate
 
 
 def test_no_number_of_reals_shows_a_rate_that_their_own_share_has_reached() -> None:
-    assert reals_to_show(10, 1000, 0.01) is None
+    assert reals_to_demonstrate(10, 1000, 0.01) is None
 
 
 def test_a_shown_threshold_leaves_the_upper_bound_within_the_rate_and_is_the_lowest_to_do_so() -> None:
     logit_N = np.random.default_rng(2).normal(size=1000).astype(np.float32)
-    threshold = shown_threshold(logit_N, 0.01)
+    threshold = confident_threshold(logit_N, 0.01)
     errors = int((logit_N >= threshold).sum())
     assert upper_bound(errors, 1000) <= 0.01 < upper_bound(errors + 1, 1000)
 
@@ -89,11 +89,11 @@ def test_a_shown_threshold_leaves_the_upper_bound_within_the_rate_and_is_the_low
 def test_a_shown_threshold_holds_on_other_images_of_the_same_kind_nineteen_times_in_twenty() -> None:
     draw, held = np.random.default_rng(3), 0
     for _ in range(400):
-        threshold = shown_threshold(draw.normal(size=300).astype(np.float32), 0.02)
+        threshold = confident_threshold(draw.normal(size=300).astype(np.float32), 0.02)
         held += bool((draw.normal(size=20_000) >= threshold).mean() <= 0.021)
     assert held / 400 >= 0.93
 
 
 def test_too_few_reals_for_a_shown_threshold_are_refused_with_the_number_it_takes() -> None:
     with pytest.raises(SettingsError, match=r"at least 299 real images to be shown at 95 %, got 298"):
-        shown_threshold(np.zeros(298, np.float32), 0.01)
+        confident_threshold(np.zeros(298, np.float32), 0.01)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mole.errors import ModelError
 from mole.model.detector import MoLE
-from mole.tower.backbone import END, load_tower, read_weights, tower_digest
+from mole.tower.backbone import FEATURE_PARAMETERS, load_tower, read_weights, tower_digest
 from mole.tower.hub import PUBLISHED, architecture_of, look_up
 from tests.tiny import CONFIG, SHAPE, tiny_weights
 
@@ -102,7 +102,8 @@ def below(state: dict[str, Tensor], blocks: int) -> dict[str, Tensor]:
     return {
         name: tensor
         for name, tensor in state.items()
-        if name not in END and (not name.startswith("transformer.") or name.rpartition(".")[0][:23] in kept)
+        if name not in FEATURE_PARAMETERS
+        and (not name.startswith("transformer.") or name.rpartition(".")[0][:23] in kept)
     }
 
 

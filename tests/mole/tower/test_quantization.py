@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mole.errors import ModelError
-from mole.tower.quantization import FORMAT, LARGEST, QuantizedMatrix, encode, inverse_factor, pack, unpack
+from mole.tower.quantization import FORMAT, MAX_CODE, QuantizedMatrix, encode, inverse_factor, pack, unpack
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_columns_of_uncorrelated_inputs_are_plainly_rounded() -> None:
 
 
 def test_codes_stay_in_their_range(layer: tuple[Tensor, Tensor]) -> None:
-    assert int(coded(layer, step=1e-3).code_OI.abs().max()) <= LARGEST
+    assert int(coded(layer, step=1e-3).code_OI.abs().max()) <= MAX_CODE
 
 
 def test_the_factor_inverts_the_damped_hessian() -> None:

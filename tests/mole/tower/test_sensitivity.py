@@ -6,8 +6,8 @@ from open_clip.transformer import QuickGELU, VisionTransformer
 from torch import Tensor
 from torch.nn import functional
 
-from mole.tower.quantization import LARGEST, inverse_factor
-from mole.tower.sensitivity import FLOOR, MatrixSensitivity, deviations, measure_sensitivity, steps
+from mole.tower.quantization import MAX_CODE, inverse_factor
+from mole.tower.sensitivity import MIN_IMPORTANCE, MatrixSensitivity, deviations, measure_sensitivity, steps
 
 MATRICES = ("attn.in_proj_weight", "attn.out_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
 
@@ -66,7 +66,9 @@ def class_tokens(tower: VisionTransformer, image: Tensor) -> list[Tensor]:
 def test_deviations_are_those_of_the_towers_own_class_tokens(tower: VisionTransformer) -> None:
     found_RD = deviations(tower.state_dict(), [pixels()[:2], pixels()[2:]], (1, 2))
     wanted_RD = torch.stack(class_tokens(tower, pixels())).std(dim=1, correction=0)
-    assert torch.allclose(found_RD, wanted_RD.clamp_min(FLOOR * wanted_RD.mean(dim=1, keepdim=True)), rtol=1e-3)
+    assert torch.allclose(
+        found_RD, wanted_RD.clamp_min(MIN_IMPORTANCE * wanted_RD.mean(dim=1, keepdim=True)), rtol=1e-3
+    )
 
 
 def test_with_reads_what_is_felt_is_the_gradient_of_standardised_class_tokens(tower: VisionTransformer) -> None:
@@ -97,10 +99,10 @@ def test_a_row_that_is_felt_four_times_as_much_gets_half_the_step() -> None:
 
 def test_a_row_that_was_never_felt_is_not_thrown_away() -> None:
     step_O = steps(torch.zeros(2, 4), feeling(torch.tensor([0.0, 2.0])), inverse_factor(torch.eye(4)), 0.1)
-    assert float(step_O[0] / step_O[1]) == pytest.approx((2 / FLOOR) ** 0.5)
+    assert float(step_O[0] / step_O[1]) == pytest.approx((2 / MIN_IMPORTANCE) ** 0.5)
 
 
 def test_no_weight_leaves_the_range_of_the_codes() -> None:
     weight_OI = torch.tensor([[1.0, -5.0, 0.0, 2.0]])
     step_O = steps(weight_OI, feeling(torch.ones(1)), inverse_factor(torch.eye(4)), 1e-6)
-    assert float((weight_OI / step_O[:, None]).abs().max()) == pytest.approx(LARGEST)
+    assert float((weight_OI / step_O[:, None]).abs().max()) == pytest.approx(MAX_CODE)

@@ -8,7 +8,7 @@ from torch import Tensor
 from mole.config import DetectorConfig
 from mole.errors import SettingsError
 from mole.model.head import Head, rbf_kernel
-from mole.training.regression import SPREAD, Examples, fit
+from mole.training.regression import LOGIT_SCALE, Examples, fit
 
 PENALTY = 1e-3
 
@@ -71,8 +71,8 @@ def test_a_kernel_over_all_examples_stands_at_the_optimum_of_its_space() -> None
         centre_CP = kernel.centre_CP.float()
         near_CC = rbf_kernel(centre_CP, centre_CP, kernel.gamma)
         # of the penalty times aᵀ K a beside the mean squared miss the optimum is: penalty · a = share · miss
-        missed_N = 2 * label_N - 1 - logit_N / SPREAD
-        own_C = last.weight[0] / SPREAD
+        missed_N = 2 * label_N - 1 - logit_N / LOGIT_SCALE
+        own_C = last.weight[0] / LOGIT_SCALE
         assert float((near_CC @ (PENALTY * own_C - missed_N / len(label_N))).abs().max()) < 1e-4
         length = own_C @ near_CC @ own_C
     assert loss == pytest.approx(float(missed_N.square().mean() + PENALTY * length), rel=1e-3)

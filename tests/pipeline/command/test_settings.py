@@ -236,3 +236,29 @@ def test_help_shows_words_second_names_and_the_command_that_was_started(capsys: 
     with pytest.raises(SystemExit):
         Oven.from_command_line(["--help"])
     assert "[KIND ...]" in capsys.readouterr().out
+
+
+class Renamed(Bakery):
+    """Bake."""
+
+    prefix = "MOLE_RENAMED_"
+    renamed: ClassVar[dict[str, str]] = {"oven_heat": "--temperature"}
+
+
+def test_the_old_name_of_a_renamed_flag_is_read_everywhere_and_named_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["--flour", "a"]
+    for written in (["--oven-heat", "210"], ["--temperature", "210"], file(tmp_path, "oven-heat = 210")):
+        assert Renamed.from_command_line([*asked, *written]).oven_heat == 210
+    assert Renamed.from_command_line([*asked, *file(tmp_path, "oven_heat = 210")]).oven_heat == 210
+    for variable in ("MOLE_RENAMED_OVEN_HEAT", "MOLE_RENAMED_TEMPERATURE"):
+        with monkeypatch.context() as environment:
+            environment.setenv(variable, "210")
+            assert Renamed.from_command_line(asked).oven_heat == 210
+    shown = Renamed.command_line().format_help()
+    assert "--temperature" in shown and "--oven-heat" not in shown
+    with pytest.raises(SettingsError, match="did you mean --temperature"):
+        Renamed.from_command_line([*asked, "--oven-hea", "210"])
+    with pytest.raises(SettingsError, match="are one setting"):
+        Renamed.from_command_line([*asked, *file(tmp_path, "oven-heat = 210\ntemperature = 220")])

@@ -13,7 +13,7 @@ from PIL import Image
 from mole import Detector
 from mole.config import DetectorConfig, describe
 from mole.errors import SettingsError
-from mole.inference.scoring import DRIFT
+from mole.inference.scoring import RESCORE_MARGIN
 from mole.views.preprocess import Preprocess
 from pipeline.images.decode import Bounds
 from pipeline.records import Status
@@ -48,7 +48,7 @@ def scanned(model: Path, images: dict[str, bytes], folder: Path) -> tuple[list[d
     scored = actor(prepare(fetched, described.preprocess, decode))
     fingerprint = described.preprocess.fingerprint
     rows = conclude(scored, {described.digest: described.calibration}, fingerprint).to_pylist()
-    return rows, CLOSE if actor.scorer.precision == "float32" else DRIFT
+    return rows, CLOSE if actor.scorer.precision == "float32" else RESCORE_MARGIN
 
 
 MIDDLE = DetectorConfig(blocks=(1,), reads=(2, 3), head="kernel", components=8, centres=30)

@@ -11,7 +11,7 @@ from PIL import Image
 
 import mole
 from mole.errors import SettingsError
-from mole.inference.scoring import DRIFT
+from mole.inference.scoring import RESCORE_MARGIN
 from tests.pictures import picture, samples, write_shard
 
 
@@ -43,10 +43,10 @@ def test_arrays_of_one_size_and_of_many_are_scored(folder: Path, scorer: mole.Sc
     ragged = np.empty(5, object)
     ragged[:] = [*arrays[:4], arrays[4][None]]  # as Ray gives a grey image among coloured ones
     found = scorer({"image": ragged, "name": np.arange(5)})
-    np.testing.assert_allclose(found["logit"], wanted, atol=DRIFT)
+    np.testing.assert_allclose(found["logit"], wanted, atol=RESCORE_MARGIN)
     assert list(found["name"]) == list(range(5)) and found["status"] == ["ok"] * 5
     uniform = scorer({"image": np.stack([arrays[0], arrays[0]])})
-    np.testing.assert_allclose(uniform["logit"], [wanted[0]] * 2, atol=DRIFT)
+    np.testing.assert_allclose(uniform["logit"], [wanted[0]] * 2, atol=RESCORE_MARGIN)
 
 
 def test_a_column_that_is_not_there_or_would_be_written_over_is_refused(scorer: mole.Scorer) -> None:
@@ -90,7 +90,7 @@ def test_a_dataset_of_ray_is_scored_and_a_bad_image_is_null_with_a_reason(
     assert [row["status"] for row in rows] == ["ok"] * 5 + ["not_an_image"]
     assert rows[-1]["logit"] is None and rows[-1]["probability"] is None and rows[-1]["detail"]
     np.testing.assert_allclose(
-        [row["logit"] for row in rows[:-1]], logits_of(scorer, sorted(folder.iterdir())), atol=DRIFT
+        [row["logit"] for row in rows[:-1]], logits_of(scorer, sorted(folder.iterdir())), atol=RESCORE_MARGIN
     )
 
 
@@ -112,7 +112,7 @@ def test_what_rays_readers_give_is_read(folder: Path, tmp_path: Path, scorer: mo
     images = ray.data.read_images(list(map(str, files)), include_paths=True, override_num_blocks=1)
     found = scorer(arrays_of(images))
     wanted = logits_of(scorer, [Path(path) for path in found["path"]])
-    np.testing.assert_allclose(found["logit"], wanted, atol=DRIFT)
+    np.testing.assert_allclose(found["logit"], wanted, atol=RESCORE_MARGIN)
     shard = write_shard(tmp_path / "a.tar", samples(3))
     batch = arrays_of(ray.data.read_webdataset(str(shard), decoder=None, override_num_blocks=1))
     assert mole.Scorer(str(tiny), column="jpg", device="cpu")(batch)["status"] == ["ok"] * 3

@@ -16,8 +16,8 @@ import webdataset
 from mole.errors import CompletenessError, SettingsError
 from pipeline.labels import append
 from pipeline.records import PLACE
-from pipeline.review.evidence.original import original
-from pipeline.review.export import Exported, ExportSettings, demand, export
+from pipeline.review.evidence.original_bytes import original
+from pipeline.review.export import Exported, ExportSettings, export, require_exportable
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.source import Source
@@ -65,7 +65,7 @@ class Stopping(ProgressDisplay):
 
 def run(table: Path, output: str | Path, progress: ProgressDisplay | None = None, **given: object) -> Exported:
     settings = ExportSettings.model_validate({"table": str(table), "output": str(output), **given})
-    return export(settings, demand(settings), progress or ProgressDisplay(quiet=True))
+    return export(settings, require_exportable(settings), progress or ProgressDisplay(quiet=True))
 
 
 def images(shards: str | Path) -> list[bytes]:
@@ -156,7 +156,7 @@ def test_an_export_of_something_else_is_refused_before_anything_is_made(table: P
     run(table, tmp_path / "out")
     settings = ExportSettings(table=str(table), output=str(tmp_path / "out"), limit=2)
     with pytest.raises(SettingsError, match="choose another --output"):
-        demand(settings)
+        require_exportable(settings)
 
 
 def test_an_export_goes_into_a_bucket(table: Path, tmp_path: Path, store: int) -> None:

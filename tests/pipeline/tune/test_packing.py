@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import save_file
 
 from mole.errors import ModelError, SettingsError
-from mole.tower.backbone import END, load_tower, read_weights
+from mole.tower.backbone import FEATURE_PARAMETERS, load_tower, read_weights
 from mole.tower.hub import architecture_of
-from mole.tower.quantization import LARGEST
+from mole.tower.quantization import MAX_CODE
 from pipeline.tune.data.samples import Sample, read_manifest
 from pipeline.tune.packing import batches, cosines, measure, pack_tower, read_tower, split_samples
 from tests.pipeline.tune.conftest import EACH, SMALL
@@ -56,8 +56,10 @@ def test_nothing_is_packed_above_the_last_read(cut: Path, tower: Path) -> None:
     state = read_weights(cut)
     blocks = {name.split(".")[2] for name in state if name.startswith("transformer.")}
     assert blocks == {str(number) for number in range(READS[-1])}
-    assert END.isdisjoint(state)
-    assert {name for name in read_weights(tower) if not name.startswith("transformer.")} - END <= state.keys()
+    assert FEATURE_PARAMETERS.isdisjoint(state)
+    assert {
+        name for name in read_weights(tower) if not name.startswith("transformer.")
+    } - FEATURE_PARAMETERS <= state.keys()
     assert 0.97 * MOST < cut.stat().st_size <= MOST
 
 
@@ -83,7 +85,7 @@ def test_an_eight_bit_tower_keeps_its_own_grid_where_there_are_bytes_enough(
 ) -> None:
     state = read_weights(tower)
     for name in [name for name, tensor in state.items() if tensor.dim() == 2 and name.startswith("transformer.")]:
-        state[f"{name}_scale"] = state[name].abs().amax(dim=1) / LARGEST
+        state[f"{name}_scale"] = state[name].abs().amax(dim=1) / MAX_CODE
         state[name] = (state[name] / state[f"{name}_scale"][:, None]).round().to(torch.int8)
     save_file(state, tmp_path / "int8.safetensors")
     files = tmp_path / "int8.safetensors", tmp_path / "packed.safetensors"

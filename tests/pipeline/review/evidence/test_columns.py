@@ -3,7 +3,7 @@
 import duckdb
 import pytest
 
-from pipeline.review.evidence.columns import ADDED
+from pipeline.review.evidence.columns import ADDED_COLUMNS
 
 
 @pytest.mark.parametrize(
@@ -17,4 +17,4 @@ from pipeline.review.evidence.columns import ADDED
 )
 def test_an_image_comes_from_a_domain_or_a_folder(uri: str | None, source: str | None) -> None:
     row = "SELECT ?::VARCHAR AS uri, {'generator': 'Firefly'} AS provenance"
-    assert duckdb.execute(f"SELECT {ADDED} FROM ({row})", [uri]).fetchall() == [("Firefly", source)]
+    assert duckdb.execute(f"SELECT {ADDED_COLUMNS} FROM ({row})", [uri]).fetchall() == [("Firefly", source)]

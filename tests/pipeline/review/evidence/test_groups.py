@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline.review.evidence import groups as module
-from pipeline.review.evidence.groups import SHOWN, Group, groups
+from pipeline.review.evidence.groups import MAX_GROUPS, Group, groups
 from pipeline.review.evidence.model_rows import open_rows
 from tests.verdicts import verdict_row, write_verdicts
 
@@ -48,16 +48,18 @@ def test_members_of_an_archive_belong_to_it_and_a_table_of_one_disk_has_no_domai
 
 
 def test_many_archives_are_grouped_by_their_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_ARCHIVES", 2)
+    monkeypatch.setattr(module, "MAX_ARCHIVES", 2)
     told = found(tmp_path, [verdict_row(f"/d/{number}.tar#1", 0, uri=f"/d/{number}.tar") for number in range(3)])
     assert [one.name for one in told["folder or archive"]] == ["/d"]
 
 
 def test_the_largest_are_named_and_the_rest_is_summed(tmp_path: Path) -> None:
-    many = [image(0, f"/p/{number:02}/{copy}.jpg") for number in range(SHOWN + 3) for copy in range(1 + (number == 7))]
+    many = [
+        image(0, f"/p/{number:02}/{copy}.jpg") for number in range(MAX_GROUPS + 3) for copy in range(1 + (number == 7))
+    ]
     told = found(tmp_path, many)["folder or archive"]
     assert told[0] == Group("/p/07", 2, 2, 0, 2) and told[-1] == Group("3 others", 3, 3, 0, 3)
-    assert len(told) == SHOWN + 1
+    assert len(told) == MAX_GROUPS + 1
 
 
 def test_the_domain_is_that_of_a_carried_url_where_there_is_one(tmp_path: Path) -> None:

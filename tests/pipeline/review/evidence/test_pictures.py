@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.images.thumbnail import MOST_BYTES
 from pipeline.review.evidence import pictures as module
-from pipeline.review.evidence.pictures import MOVED, pictures
+from pipeline.review.evidence.pictures import FILE_GONE, pictures
 from pipeline.scan.table.views import ask
 from tests.pictures import picture, write_shard
 from tests.verdicts import verdicts_of
@@ -49,7 +49,7 @@ def test_files_and_members_of_archives_have_pictures(rows: list[dict[str, Any]])
 def test_an_image_that_is_gone_says_so(rows: list[dict[str, Any]]) -> None:
     gone = rows[0] | {"uri": "/nowhere/at/all.jpg", "unit": "/nowhere/at/all.jpg#1"}
     made = pictures([gone, rows[1], rows[2] | {"uri": None, "unit": "#1", "offset": None, "length": None}])
-    assert made["/nowhere/at/all.jpg#1", gone["index"]].why == MOVED
+    assert made["/nowhere/at/all.jpg#1", gone["index"]].why == FILE_GONE
     assert made["#1", rows[2]["index"]].why == "not shown: missing, its source named no place"
     assert made[rows[1]["unit"], rows[1]["index"]].data
 
@@ -63,7 +63,7 @@ def test_what_is_too_large_is_not_even_read(rows: list[dict[str, Any]]) -> None:
 def test_a_store_that_hangs_costs_its_own_images_and_no_more(
     rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "ONE", 1.0)
+    monkeypatch.setattr(module, "UNIT_SECONDS", 1.0)
     with listening() as port:
         silent = rows[0] | {"uri": f"http://127.0.0.1:{port}/never.jpg", "unit": "a#1"}
         made = pictures([silent, *rows])
@@ -72,7 +72,7 @@ def test_a_store_that_hangs_costs_its_own_images_and_no_more(
 
 
 def test_all_of_them_together_have_a_bound(rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ALL_BYTES", 1)
+    monkeypatch.setattr(module, "MAX_TOTAL_BYTES", 1)
     made = pictures(rows)
     assert sum(bool(one.data) for one in made.values()) == 1
     assert {one.why for one in made.values()} == {"", "not shown: reading it for this page took too long"}

@@ -10,7 +10,14 @@ from pipeline.registry import locate
 from pipeline.review.evidence.checkpoint import Checkpoint
 from pipeline.review.evidence.findings import Counts
 from pipeline.review.evidence.rates import Kind, Measurement, rate
-from pipeline.review.page.conclusion import MEASURE, called, declared, doubts, readings, really
+from pipeline.review.page.conclusion import (
+    HOW_TO_MEASURE,
+    declared,
+    generated_share,
+    limitations,
+    readings,
+    verdict_shares,
+)
 
 CONFIG = describe(locate("embedded")).config
 
@@ -25,7 +32,7 @@ def model(*measured: Measurement) -> Checkpoint:
 
 
 def told(found: Counts, measured: Sequence[Measurement]) -> str:
-    return really(found, readings(found, model(*measured), 0.1))
+    return generated_share(found, readings(found, model(*measured), 0.1))
 
 
 SOUND = Measurement("c", Kind.OTHER, rate(10, 1000), rate(800, 1000))
@@ -63,27 +70,27 @@ def test_several_collections_give_a_span() -> None:
 def test_what_cannot_be_estimated_says_why(measured: list[Measurement], words: str) -> None:
     found = told(counts(300, 700), measured)
     assert words in found and "cannot be estimated" in found
-    assert MEASURE in found or "tell nothing" in found
+    assert HOW_TO_MEASURE in found or "tell nothing" in found
 
 
 def test_a_collection_whose_errors_would_explain_everything_is_warned_of() -> None:
     found = counts(30, 970)
     worse = Measurement("d", Kind.OTHER, rate(200, 1000), None)
-    lines = doubts(found, readings(found, model(SOUND, worse), 0.1))
+    lines = limitations(found, readings(found, model(SOUND, worse), 0.1))
     assert any("it may be that none of them is generated" in line for line in lines)
     folds = Measurement("e", Kind.HELD_OUT, rate(1, 1000), rate(800, 1000))
-    assert any("flatters" in line for line in doubts(found, readings(found, model(folds), 0.1)))
+    assert any("flatters" in line for line in limitations(found, readings(found, model(folds), 0.1)))
 
 
 def test_nothing_is_concluded_of_no_scores() -> None:
     none = counts(0, 0)
-    assert called(none).startswith("No image could be scored")
-    assert readings(none, model(SOUND), 0.1) == [] and really(none, []) == "" and doubts(none, []) == []
+    assert verdict_shares(none).startswith("No image could be scored")
+    assert readings(none, model(SOUND), 0.1) == [] and generated_share(none, []) == "" and limitations(none, []) == []
 
 
 def test_the_called_and_the_declared_are_counted_in_words() -> None:
     some = counts(1, 3, declared={"generated": 1, "camera": 2}, contradicted=1)
-    assert "calls 1 generated" in called(some) and "unsure about none" in called(some)
+    assert "calls 1 generated" in verdict_shares(some) and "unsure about none" in verdict_shares(some)
     assert declared(some).startswith("1 file says that it was generated, 2 name a camera. 1 of these contradicts its")
     cameras = declared(counts(1, 3, declared={"generated": 0, "camera": 1}, contradicted=0))
     assert cameras.startswith("No file says that it was generated, 1 names a camera. Anyone")
@@ -91,9 +98,9 @@ def test_the_called_and_the_declared_are_counted_in_words() -> None:
 
 
 def test_what_is_called_the_same_of_all_is_one_sentence() -> None:
-    assert called(counts(0, 5)) == "The model calls all 5 images with a score real."
-    assert called(counts(1, 0)) == "The model calls the one image with a score generated."
-    assert "calls none generated, 4 real, and is unsure about 2" in called(counts(0, 4, unsure=2))
+    assert verdict_shares(counts(0, 5)) == "The model calls all 5 images with a score real."
+    assert verdict_shares(counts(1, 0)) == "The model calls the one image with a score generated."
+    assert "calls none generated, 4 real, and is unsure about 2" in verdict_shares(counts(0, 4, unsure=2))
 
 
 def test_a_few_images_and_an_interval_of_nearly_everything_say_nothing() -> None:

@@ -11,7 +11,7 @@ import pytest
 from mole.config import describe
 from mole.errors import SettingsError
 from pipeline.review.evidence.history import PROGRESS
-from pipeline.review.evidence.pictures import MOVED
+from pipeline.review.evidence.pictures import FILE_GONE
 from pipeline.review.page import report
 from pipeline.review.page.report import PAGE, write_report
 from pipeline.review.page.suspicious_csv import NAME
@@ -126,7 +126,7 @@ def test_images_that_are_gone_say_so(table: Path, tmp_path: Path, monkeypatch: p
     finally:
         (table.parent / "moved").rename(table.parent / "photos")
     read = Page((copy / PAGE).read_text())
-    assert MOVED in read.texts and "Errno" not in read.texts and len(read.fetched) == 1
+    assert FILE_GONE in read.texts and "Errno" not in read.texts and len(read.fetched) == 1
     assert not [link for link in read.links if link.startswith("file:")]
     assert re.search(rf"(\d+) of \d+ pictures are no longer at {re.escape(str(table.parent / 'photos'))}\.", read.texts)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mole.errors import StorageError
-from pipeline.review.evidence.findings import MOST_LINES
+from pipeline.review.evidence.findings import MAX_CSV_ROWS
 from pipeline.review.evidence.model_rows import open_rows
 from pipeline.review.page import suspicious_csv
 from pipeline.storage import storage
@@ -58,7 +58,9 @@ def test_addresses_give_no_rights(tmp_path: Path) -> None:
 
 
 def test_a_long_list_ends_at_its_bound(table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suspicious_csv, "LINES", suspicious_csv.LINES.replace(f"LIMIT {MOST_LINES}", "LIMIT 2"))
+    monkeypatch.setattr(
+        suspicious_csv, "CSV_ROWS_SQL", suspicious_csv.CSV_ROWS_SQL.replace(f"LIMIT {MAX_CSV_ROWS}", "LIMIT 2")
+    )
     monkeypatch.setattr(suspicious_csv, "MOST_LINES", 2)
     with open_rows(table) as rows:
         assert suspicious_csv.write(rows, str(tmp_path / "few.csv")) == (2, 9)

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from mole.errors import SettingsError
-from pipeline.tune.data.align import Aligner, Form, aligner, fitted
+from pipeline.tune.data.align import Aligner, Form, aligner, crop_and_resize
 from pipeline.tune.data.encoding import encoding_of
 from pipeline.tune.data.leak import measure
 from pipeline.tune.data.samples import Sample, load, to_table
@@ -69,11 +69,11 @@ def test_no_photograph_is_refused() -> None:
 
 @pytest.mark.parametrize(("size", "wanted"), [((40, 80), (60, 90)), ((60, 90), (60, 90)), ((500, 17), (20, 20))])
 def test_any_picture_fits_any_size(size: tuple[int, int], wanted: tuple[int, int]) -> None:
-    assert fitted(pixels(*size), *wanted).shape == (3, *wanted)
+    assert crop_and_resize(pixels(*size), *wanted).shape == (3, *wanted)
 
 
 def test_what_fits_already_is_not_touched() -> None:
-    assert torch.equal(fitted(pixels(60, 90), 60, 90), pixels(60, 90))
+    assert torch.equal(crop_and_resize(pixels(60, 90), 60, 90), pixels(60, 90))
 
 
 def test_after_alignment_the_files_of_real_images_give_nothing_away(shared: Path, tmp_path: Path) -> None:

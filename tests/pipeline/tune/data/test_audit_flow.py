@@ -19,7 +19,7 @@ def test_an_audit_runs_from_places_to_figures(local_ray: None, manifest: Path) -
 
 
 def test_copies_are_found_across_places_and_a_cap_is_kept(local_ray: None, manifest: Path) -> None:
-    arguments = ["--samples", str(manifest), "--samples", str(manifest.parent), "--most", "2"]
+    arguments = ["--samples", str(manifest), "--samples", str(manifest.parent), "--max-per-source", "2"]
     found = audit_samples(AuditSettings.from_command_line(arguments), lambda _: None)
     assert found.images == 2 * len(SOURCES)
 
@@ -33,5 +33,5 @@ def test_one_class_alone_ends_before_ray_is_needed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bound", ["0", "1.5", "x"])
 def test_a_bound_that_is_no_auc_is_refused(bound: str) -> None:
-    with pytest.raises(SettingsError, match="--most-leak"):
-        AuditSettings.from_command_line(["--samples", "a", "--most-leak", bound])
+    with pytest.raises(SettingsError, match="--max-leak"):
+        AuditSettings.from_command_line(["--samples", "a", "--max-leak", bound])

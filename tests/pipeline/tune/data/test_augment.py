@@ -9,11 +9,11 @@ from torch import Tensor
 
 from pipeline.tune.data.augment import (
     ALIGNED_SIDE,
-    LARGEST,
-    NEAR_SCREENS,
-    SCREENS,
+    MAX_SHORT_SIDE,
+    NEAR_SCREENSHOT_SCALES,
+    SCREENSHOT_SCALES,
     SIDE,
-    WINDOW,
+    WINDOW_SIDES,
     align,
     augment,
     encode_again,
@@ -47,7 +47,10 @@ def test_an_augmentation_keeps_its_bounds(photo: Tensor, near: bool) -> None:
     for seed in range(24):
         out_3HW = augment(photo.repeat(1, 3, 2), seed, near)
         assert out_3HW.dtype == torch.uint8
-        low, high = min(out_3HW.shape[1:]), max(NEAR_SCREENS if near else SCREENS) * (WINDOW[1] if near else LARGEST)
+        low, high = (
+            min(out_3HW.shape[1:]),
+            max(NEAR_SCREENSHOT_SCALES if near else SCREENSHOT_SCALES) * (WINDOW_SIDES[1] if near else MAX_SHORT_SIDE),
+        )
         assert SIDE <= low <= high + 1
 
 

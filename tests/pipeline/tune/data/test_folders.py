@@ -6,7 +6,7 @@ import pytest
 
 from mole.errors import SettingsError
 from pipeline.tune.data.folders import read, reals_of
-from pipeline.tune.data.labels import FOLDERS, words
+from pipeline.tune.data.labels import FOLDERS, extend_words
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.data.source_options import SourceOptions
 
@@ -18,7 +18,7 @@ def found(
 ) -> set[tuple[str, int]]:
     """Read files below a place; source and label of each sample."""
     _, samples, _ = read(
-        [f"{place}/{file}" for file in files], place, words(labels, FOLDERS), options=SourceOptions(split=split)
+        [f"{place}/{file}" for file in files], place, extend_words(labels, FOLDERS), options=SourceOptions(split=split)
     )
     return {(sample.source, sample.label) for sample in samples}
 
@@ -99,7 +99,7 @@ def test_grids_give_their_cells_in_turn() -> None:
 
 
 def test_an_unknown_layout_is_refused_with_what_was_found() -> None:
-    with pytest.raises(SettingsError, match="found 'cats/a.jpg', 'dogs/b.jpg' .*0_real.*--labels"):
+    with pytest.raises(SettingsError, match="found 'cats/a.jpg', 'dogs/b.jpg' .*0_real.*--label-names"):
         read(["/d/cats/a.jpg", "/d/dogs/b.jpg"], "/d", FOLDERS)
 
 

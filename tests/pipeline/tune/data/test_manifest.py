@@ -10,7 +10,7 @@ from mole.config import CONFIG, Description, describe
 from pipeline.tune.data.collection import CALIBRATION, TEST
 from pipeline.tune.data.manifest import (
     MANIFEST,
-    UNLISTED,
+    UNLISTED_SOURCES,
     place_of,
     portable,
     training_images,
@@ -91,7 +91,7 @@ def test_a_version_inherits_the_training_images_of_its_parent(model: Description
     assert with_parent_images(alone, model) == alone  # a parent without a manifest gives nothing
     (child.folder / MANIFEST).write_bytes(with_parent_images(alone, version(model, [TRAIN, CALIBRATION, TEST])))
     assert training_images(child).digests == {"aa", "bb", "ee"} and training_images(child).listed
-    config = child.config.model_copy(update={"provenance": {UNLISTED: ["coco"]}})
+    config = child.config.model_copy(update={"provenance": {UNLISTED_SOURCES: ["coco"]}})
     (child.folder / CONFIG).write_text(config.model_dump_json())
     assert not training_images(describe(child.folder)).listed and training_images(describe(child.folder)).sources == {
         "coco"

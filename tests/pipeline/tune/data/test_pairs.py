@@ -14,9 +14,9 @@ from pipeline.images.decode import Fault
 from pipeline.tune.data.autoencoder import FACTOR, Autoencoder
 from pipeline.tune.data.encoding import encoding_of
 from pipeline.tune.data.pairs import (
-    BLOCK,
-    LARGEST,
-    REGION,
+    CHROMA_BLOCK,
+    MAX_SHORT_SIDE,
+    REGION_SIDE,
     encoder_of,
     middle,
     name_of,
@@ -49,10 +49,10 @@ def noise(high: int, wide: int) -> Tensor:
 @pytest.mark.parametrize("size", [(100, 203), (331, 505), (700, 1100)])
 def test_a_pair_shows_the_middle_at_its_own_scale_from_the_grid_of_blocks(size: tuple[int, int]) -> None:
     cut = middle(noise(*size))
-    assert all(side % FACTOR == 0 and side <= REGION for side in cut.shape[1:])
-    if min(size) <= LARGEST:
+    assert all(side % FACTOR == 0 and side <= REGION_SIDE for side in cut.shape[1:])
+    if min(size) <= MAX_SHORT_SIDE:
         spare = [(length - side) // 2 for length, side in zip(size, cut.shape[1:], strict=True)]
-        top, left = (length // BLOCK * BLOCK for length in spare)
+        top, left = (length // CHROMA_BLOCK * CHROMA_BLOCK for length in spare)
         assert torch.equal(cut, noise(*size)[:, top : top + cut.shape[1], left : left + cut.shape[2]])
 
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from mole.errors import SettingsError
-from pipeline.tune.data.samples import Sample, capped, cut, from_table, load, read_manifest, to_table
+from pipeline.tune.data.samples import Sample, capped, crop_cell, from_table, load, read_manifest, to_table
 from tests.pipeline.tune.conftest import EACH, SOURCES
 
 
@@ -34,7 +34,9 @@ def test_a_grid_gives_one_cell_and_all_four_get_their_turn(manifest: Path) -> No
 
 def test_four_cells_make_the_grid() -> None:
     grid_3HW = np.arange(3 * 8 * 12, dtype=np.uint8).reshape(3, 8, 12)
-    top, bottom = (np.concatenate([cut(grid_3HW, cell), cut(grid_3HW, cell + 1)], axis=2) for cell in (0, 2))
+    top, bottom = (
+        np.concatenate([crop_cell(grid_3HW, cell), crop_cell(grid_3HW, cell + 1)], axis=2) for cell in (0, 2)
+    )
     assert np.array_equal(np.concatenate([top, bottom], axis=1), grid_3HW)
 
 

@@ -13,7 +13,16 @@ def given(*flags: str) -> ReconstructSettings:
 
 
 def test_settings_of_sources_become_source_options() -> None:
-    flags = ["--grids", "sheet", "--seams", "gallery,album", "--split-sources", "zoo", "--edges", '{"album": 0.06}']
+    flags = [
+        "--grids",
+        "sheet",
+        "--detect-grids",
+        "gallery,album",
+        "--split-sources",
+        "zoo",
+        "--crop-edges",
+        '{"album": 0.06}',
+    ]
     wanted = SourceOptions(grids=("sheet",), seams=("gallery", "album"), split=("zoo",), edges={"album": 0.06})
     assert given(*flags).source_options == wanted
 
@@ -24,5 +33,5 @@ def test_without_settings_pictures_are_read_whole() -> None:
 
 @pytest.mark.parametrize("edges", ['{"album": 0.5}', '{"album": -0.1}', "album"])
 def test_an_edge_that_leaves_nothing_is_refused_where_it_is_given(edges: str) -> None:
-    with pytest.raises(SettingsError, match="--edges"):
-        given("--edges", edges)
+    with pytest.raises(SettingsError, match="--crop-edges"):
+        given("--crop-edges", edges)

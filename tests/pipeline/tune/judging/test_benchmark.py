@@ -13,7 +13,18 @@ from tests.judged import judge_here, labelled
 
 def test_flags_become_settings() -> None:
     settings = EvaluateSettings.from_command_line(
-        ["--samples", "a", "--samples", "b", "--deliveries", "jpeg-50,grid", "--most", "7", "--report", "x.html"]
+        [
+            "--samples",
+            "a",
+            "--samples",
+            "b",
+            "--perturbations",
+            "jpeg-50,grid",
+            "--max-per-source",
+            "7",
+            "--report",
+            "x.html",
+        ]
     )
     assert (settings.samples, settings.deliveries, settings.most) == (["a", "b"], ("jpeg-50", "grid"), 7)
 
@@ -21,8 +32,8 @@ def test_flags_become_settings() -> None:
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (["--deliveries", "sepia"], "sepia"),
-        (["--deliveries", "jpeg-900"], r"\[1, 100\]"),
+        (["--perturbations", "sepia"], "sepia"),
+        (["--perturbations", "jpeg-900"], r"\[1, 100\]"),
         (["--report", "page.pdf"], "html"),
         (["--protocol", "mine"], "universal-fake-detect"),
         (["--colour", "red"], "colour"),
@@ -35,7 +46,7 @@ def test_a_flag_that_cannot_be_met_is_refused_before_anything_is_read(flags: lis
 
 def test_the_layout_is_logged_and_each_source_capped(manifest: Path) -> None:
     told: list[str] = []
-    settings = EvaluateSettings.from_command_line(["--samples", str(manifest), "--most", "2"])
+    settings = EvaluateSettings.from_command_line(["--samples", str(manifest), "--max-per-source", "2"])
     assert len(list_evaluated_samples(settings, told.append)) == 8
     assert "12 real, 12 fake" in told[0]
 

@@ -20,7 +20,7 @@ from pipeline.tune.judging.calibrate import (
     version_to_calibrate,
     write_version,
 )
-from pipeline.tune.judging.origin import origin_at
+from pipeline.tune.judging.parent_checkpoint import origin_at
 from tests.tiny import tiny_checkpoint
 
 REALS = np.random.default_rng(0).normal(0, 1, 400).astype(np.float32)

@@ -11,7 +11,7 @@ from pipeline.registry import locate
 from pipeline.review.evidence.rates import RATES, Kind, measurements
 from pipeline.tune.judging.comparison import Cost, MethodComparison, compare_methods, rates
 from pipeline.tune.judging.crossvalidation import measure_method
-from pipeline.tune.judging.held_out import HeldOutLogits
+from pipeline.tune.judging.held_out_logits import HeldOutLogits
 from tests.heldout import PARTS, heldout
 
 LINEAR, MOLE = (

@@ -18,9 +18,9 @@ from pipeline.tune.judging.crossvalidation import (
     pair_aurocs,
     perturbation_costs,
 )
-from pipeline.tune.judging.held_out import HELD_OUT, HeldOutLogits
+from pipeline.tune.judging.held_out_logits import HELD_OUT, HeldOutLogits
 from pipeline.tune.judging.held_out_metrics import HeldOutMetrics
-from pipeline.tune.judging.threshold_rule import AIM, calibrate, mean_rate
+from pipeline.tune.judging.threshold_rule import TARGET_RATE, calibrate, mean_rate
 from tests.heldout import PARTS, Part, heldout
 
 
@@ -155,8 +155,8 @@ def test_a_collection_unlike_all_others_shows_although_it_shares_the_thresholds_
     assert rates["paintings"].share > 0.9 and unseen.verdicts_of("aligned").mean_alarms > 0.18
     reals = held.of_class(0, "aligned")
     shown = held.logits["aligned"][reals] >= unseen.calibration.generated_above
-    assert mean_rate(shown, held.name_N[reals]) <= AIM  # by construction, and no forecast
-    assert unseen.estimate.mean > AIM and unseen.estimate.share == 0
+    assert mean_rate(shown, held.name_N[reals]) <= TARGET_RATE  # by construction, and no forecast
+    assert unseen.estimate.mean > TARGET_RATE and unseen.estimate.share == 0
 
 
 def test_the_shares_of_a_class_add_up_and_every_collection_is_counted(judged: HeldOutMetrics) -> None:

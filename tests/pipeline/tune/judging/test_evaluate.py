@@ -83,7 +83,7 @@ def test_nothing_left_that_a_version_never_saw_is_refused_and_says_how_to_see_th
     model = tiny_checkpoint(tmp_path / "model")
     samples = labelled(tmp_path, each=1)[:5]
     lists(model, samples, TRAIN)
-    with pytest.raises(SettingsError, match="5 training images were left out.*--seen"):
+    with pytest.raises(SettingsError, match="5 training images were left out.*--include-seen"):
         evaluate_with_scores(samples, str(model), ("shipped",), list[str]().append)
 
 

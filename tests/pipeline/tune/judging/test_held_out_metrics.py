@@ -4,7 +4,7 @@ import pytest
 
 from mole.errors import SettingsError
 from pipeline.tune.judging.crossvalidation import measure_method
-from pipeline.tune.judging.held_out import MIN_IMAGES, HeldOutLogits
+from pipeline.tune.judging.held_out_logits import MIN_IMAGES, HeldOutLogits
 from pipeline.tune.judging.held_out_metrics import HeldOutMetrics
 from tests.heldout import heldout
 

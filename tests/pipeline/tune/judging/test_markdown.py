@@ -1,7 +1,7 @@
 """Laws of the Markdown helpers."""
 
 from mole.measuring.metrics import Rate
-from pipeline.tune.judging.markdown import counts, percent, rate, span, table
+from pipeline.tune.judging.markdown import counts, interval, percent, rate, table
 
 SEVEN = Rate(7, 1247, 7 / 1247, 0.0022, 0.0115)
 
@@ -12,7 +12,7 @@ def test_a_share_has_its_interval_and_its_counts() -> None:
 
 def test_percents_have_three_digits_at_most() -> None:
     assert [percent(share) for share in (0.0, 0.02, 0.01333, 1.0)] == ["0 %", "2 %", "1.33 %", "100 %"]
-    assert span((0.456, 0.789)) == "0.46–0.79"
+    assert interval((0.456, 0.789)) == "0.46–0.79"
 
 
 def test_a_name_cannot_break_out_of_its_cell() -> None:

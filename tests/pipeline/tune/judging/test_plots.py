@@ -34,7 +34,7 @@ def test_a_curve_of_a_hundred_thousand_images_stays_small() -> None:
 
 
 def test_a_map_writes_each_number_and_leaves_what_is_not_there_empty() -> None:
-    told = words(plots.heat_map(np.array([[0.5, np.nan]]), ["row"], ["one", "two"], low=0, high=1, map_name="Blues"))
+    told = words(plots.matrix_plot(np.array([[0.5, np.nan]]), ["row"], ["one", "two"], low=0, high=1, map_name="Blues"))
     assert "0.50" in told and "nan" not in told and "two" in told
 
 

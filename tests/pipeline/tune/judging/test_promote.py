@@ -119,7 +119,7 @@ def test_a_first_candidate_whose_base_is_gone_is_refused_unless_it_may_be_the_fi
 ) -> None:
     models, *_ = place
     orphan = version_of(models, child(models, tmp_path, seed=5, parent="ab" * 16))
-    with pytest.raises(RefusedError, match="--first") as refused:
+    with pytest.raises(RefusedError, match="--allow-missing-base") as refused:
         comparison_target(asked(models, orphan.digest), models, orphan, None)
     assert refused.value.exit_code == 6 and "--base embedded" in str(refused.value)
     assert comparison_target(asked(models, orphan.digest, first=True), models, orphan, None) == (None, "")

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 
@@ -11,11 +10,8 @@ from mole.checkpoint import load_checkpoint
 from mole.inference import scoring as inference
 from mole.inference.scoring import SingleModelScorer
 from mole.views.view import view
-from pipeline.images.decode import Fault
-from pipeline.tune.data.samples import Sample, digest_of, load, to_table
+from pipeline.tune.data.samples import Sample, digest_of, load
 from pipeline.tune.judging.perturbation import perturbation
-from pipeline.tune.judging.scorer import PLACE
-from pipeline.tune.judging.viewing import VIEWED, open_picture, view_samples
 from tests.judged import labelled, score_here
 from tests.pictures import faulty
 from tests.tiny import tiny_checkpoint
@@ -55,14 +51,3 @@ def test_every_fault_is_a_row_in_every_perturbation_and_none_is_lost(model: Path
     assert {status[place] for place in range(1, 7)} >= {"truncated", "empty", "not_an_image", "too_small"}
     assert table["digest"][0].as_py() == digest_of((tmp_path / next(iter(faulty()))).read_bytes(), None)
     assert table["logit"].is_null().to_pylist() == [word != "ok" for word in table["status"].to_pylist()]
-
-
-def test_a_store_that_refuses_is_a_fault_with_its_reason(tmp_path: Path) -> None:
-    digest, fault = open_picture(Sample(str(tmp_path), 0, "photos"))
-    assert isinstance(fault, Fault) and digest is None
-    assert fault.status == "missing"
-
-
-def test_a_block_of_nothing_gives_nothing(model: Path) -> None:
-    rows = to_table([]).append_column(PLACE[0], pa.array([], PLACE[1]))
-    assert view_samples(rows, ("shipped",), load_checkpoint(model).preprocess).schema == VIEWED

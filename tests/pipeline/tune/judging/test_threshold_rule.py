@@ -5,10 +5,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from pipeline.tune.judging.held_out import HeldOutLogits
+from pipeline.tune.judging.held_out_logits import HeldOutLogits
 from pipeline.tune.judging.threshold_rule import (
-    AIM,
-    PARTS,
+    TARGET_RATE,
+    TRIED_FRACTIONS,
     UNSURE_SHARE,
     Estimate,
     HeldOutReals,
@@ -19,13 +19,13 @@ from pipeline.tune.judging.threshold_rule import (
 from tests.heldout import PARTS as HELDOUT
 from tests.heldout import Part, heldout
 
-SPREAD = 1.0
+STANDARD_DEVIATION = 1.0
 """Of the means of drawn collections; within one, logits have the same."""
 
 
 def middles(draw: np.random.Generator, collections: int, *, heavy: bool) -> NDArray[np.float64]:
     """Draw the mean logit of each collection; heavy tails are Student's with three degrees of freedom."""
-    return -3 + SPREAD * (draw.standard_t(3, collections) if heavy else draw.standard_normal(collections))
+    return -3 + STANDARD_DEVIATION * (draw.standard_t(3, collections) if heavy else draw.standard_normal(collections))
 
 
 def world(seed: int, collections: int, *, heavy: bool = False) -> tuple[HeldOutReals, np.random.Generator]:
@@ -76,25 +76,30 @@ def test_the_estimate_of_each_fold_looks_at_the_others_alone() -> None:
 
 def test_it_is_stricter_where_collections_differ_more() -> None:
     reals, _ = world(3, 20)
-    chosen = reals.choose_share(AIM)
-    assert chosen.share in {part * AIM for part in PARTS} and chosen.mean + chosen.error <= AIM
-    laxer = [part * AIM for part in PARTS if part * AIM > chosen.share]
-    assert laxer and all(reals.estimate(one).high > AIM for one in laxer)
+    chosen = reals.choose_share(TARGET_RATE)
+    assert (
+        chosen.share in {part * TARGET_RATE for part in TRIED_FRACTIONS} and chosen.mean + chosen.error <= TARGET_RATE
+    )
+    laxer = [part * TARGET_RATE for part in TRIED_FRACTIONS if part * TARGET_RATE > chosen.share]
+    assert laxer and all(reals.estimate(one).high > TARGET_RATE for one in laxer)
     logit_R = reals.logit_DR[0]
     middle_R = np.array([logit_R[reals.name_R == name].mean() for name in reals.name_R])
-    assert HeldOutReals((logit_R - middle_R)[None], reals.name_R, reals.fold_R).choose_share(AIM).share > chosen.share
+    assert (
+        HeldOutReals((logit_R - middle_R)[None], reals.name_R, reals.fold_R).choose_share(TARGET_RATE).share
+        > chosen.share
+    )
 
 
 def test_where_no_share_meets_the_aim_none_may_lie_above_and_the_estimate_says_so() -> None:
     reals, _ = world(4, 10)
     shifted = HeldOutReals(reals.logit_DR + 9 * (reals.fold_R == 0), reals.name_R, reals.fold_R)
-    chosen = shifted.choose_share(AIM)
-    assert chosen.share == 0 and chosen.mean > AIM
+    chosen = shifted.choose_share(TARGET_RATE)
+    assert chosen.share == 0 and chosen.mean > TARGET_RATE
 
 
 def test_one_fold_tells_nothing_of_another_so_none_may_lie_above() -> None:
     reals, _ = world(5, 10)
-    assert reals.select(reals.fold_R == 0).choose_share(AIM) == Estimate(0, 1, 0)
+    assert reals.select(reals.fold_R == 0).choose_share(TARGET_RATE) == Estimate(0, 1, 0)
 
 
 @pytest.mark.parametrize(("heavy", "times"), [(False, 1.0), (True, 1.5)])
@@ -105,10 +110,10 @@ def test_in_drawn_worlds_new_collections_come_near_the_aim_and_nearer_than_by_eq
     for seed in range(50):
         reals, draw = world(seed, 20, heavy=heavy)
         middle_C = middles(draw, 4000, heavy=heavy)
-        bounds = reals.threshold(reals.choose_share(AIM).share), reals.threshold(AIM)
+        bounds = reals.threshold(reals.choose_share(TARGET_RATE).share), reals.threshold(TARGET_RATE)
         found.append([float(norm.sf(bound - middle_C).mean()) for bound in bounds])
     ours, plain = np.mean(found, axis=0)
-    assert ours <= times * AIM < plain, (ours, plain)
+    assert ours <= times * TARGET_RATE < plain, (ours, plain)
 
 
 def test_the_thresholds_of_some_folds_hear_nothing_of_the_rest() -> None:
@@ -125,7 +130,7 @@ def test_a_calibration_names_its_collections_and_keeps_its_words_in_order() -> N
     assert made.real_below <= made.generated_above
     reals = HeldOutReals.of(held, held.folds)
     for logit_R in reals.logit_DR:
-        assert mean_rate(logit_R >= made.generated_above, reals.name_R) <= AIM
+        assert mean_rate(logit_R >= made.generated_above, reals.name_R) <= TARGET_RATE
         assert mean_rate(logit_R >= max(made.real_below, reals.threshold(UNSURE_SHARE)), reals.name_R) <= UNSURE_SHARE
 
 

@@ -48,7 +48,7 @@ def test_a_disk_without_room_is_refused_with_what_is_wanted(
     base = describe(tiny)
     check_disk_space(tmp_path, ["a"], base, task(base))
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=DISK_RESERVE + 10_000_000))
-    with pytest.raises(SettingsError, match=r"2,000 views take 0\.0 GB of tokens.*--tokens none"):
+    with pytest.raises(SettingsError, match=r"2,000 views take 0\.0 GB of tokens.*--token-cache none"):
         check_disk_space(tmp_path, [f"{number}" for number in range(2000)], base, task(base))
 
 

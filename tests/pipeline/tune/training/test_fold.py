@@ -17,7 +17,7 @@ from mole.views.view import views
 from pipeline.tune.data.collection import TEST, VALIDATION, Collection
 from pipeline.tune.data.samples import Sample, load
 from pipeline.tune.data.split import TRAIN
-from pipeline.tune.judging.perturbation import ALIGNED, SHIPPED, perturbation
+from pipeline.tune.judging.perturbation import ALIGNED, ORIGINAL, perturbation
 from pipeline.tune.training.checkpoints import last_checkpoint
 from pipeline.tune.training.fold import FoldResult, train_fold
 from pipeline.tune.training.learner import MERGED
@@ -64,7 +64,7 @@ def prepared(local_ray: None, folder: Path, collection: Collection) -> Callable[
         base = describe(folder / "base")
         task = task_of(recipe, (str(folder / "base"), base), collection, str(folder / "runs"))
         task = replace(task, run=f"{task.run}-{name}")
-        return prepare(recipe, task, base, (collection, None), perturbations=(SHIPPED, ALIGNED))
+        return prepare(recipe, task, base, (collection, None), perturbations=(ORIGINAL, ALIGNED))
 
     return make
 
@@ -108,7 +108,7 @@ def test_held_out_images_are_scored_as_the_detector_scores_them_under_each_pertu
     found = folded(run)
     learner = build_learner(run.task, torch.device("cpu"))
     learner.load_state(outcome(run))
-    for name in (SHIPPED, ALIGNED):
+    for name in (ORIGINAL, ALIGNED):
         for sample, logit in zip(collection.of(TEST), found.logits[name], strict=True):
             pictures = views(perturbation(name)(load(sample), 0).numpy(), run.task.spec)
             token_VTD = learner.tokens(torch.from_numpy(pictures))
@@ -121,9 +121,9 @@ def test_a_finished_fold_is_not_repeated_but_scores_a_further_perturbation_if_re
     prepared: Callable[..., TrainingRun],
 ) -> None:
     run = prepared("done")
-    first = folded(replace(run, test_views={SHIPPED: run.test_views[SHIPPED]}))
+    first = folded(replace(run, test_views={ORIGINAL: run.test_views[ORIGINAL]}))
     found = folded(run)
-    assert set(found.logits) == {SHIPPED, ALIGNED} and found.logits[SHIPPED] == first.logits[SHIPPED]
+    assert set(found.logits) == {ORIGINAL, ALIGNED} and found.logits[ORIGINAL] == first.logits[ORIGINAL]
     assert len(history(run.task.run)) == 3
     (Path(run.task.run) / "checkpoints").rename(Path(run.task.run) / "gone")
     assert folded(run) == found

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.tune.training.metrics_log import epoch_line, logging_epochs, scalars
-from pipeline.tune.training.task import MIXING
+from pipeline.tune.training.task import INTERPOLATION_EPOCH
 
 
 def epoch(number: int, **more: Any) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def test_a_line_names_the_generator_that_is_worst() -> None:
 
 
 def test_the_interpolation_of_adapters_is_logged_too() -> None:
-    assert "0.5: 0.910" in epoch_line({"epoch": MIXING, "shares": {"0.0": 0.9, "0.5": 0.91}})
+    assert "0.5: 0.910" in epoch_line({"epoch": INTERPOLATION_EPOCH, "shares": {"0.0": 0.9, "0.5": 0.91}})
 
 
 def test_every_number_of_an_epoch_has_a_name() -> None:

@@ -63,7 +63,7 @@ def test_a_variation_changes_what_it_names_and_keeps_the_rest() -> None:
         ({"stages": [{"name": "a", "epochs": 1, "head": "layers"}]}, "the last of --stages must use the detector"),
         ({"method": "other"}, "--method must be one of"),
         ({"consistency": 1.0, "batch_size": 5}, "--batch-size must be even with --consistency, got 5"),
-        ({"tokens": "none", "epochs": 0}, "--epochs must be at least 1 with --tokens none"),
+        ({"tokens": "none", "epochs": 0}, "--epochs must be at least 1 with --token-cache none"),
         ({"view": "wide"}, "must be resize, crop, crop-4, texture-4 or resize"),
     ],
 )

@@ -1,5 +1,8 @@
 """Laws of the settings of a training."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from mole.errors import SettingsError
@@ -20,7 +23,7 @@ def test_lists_and_names_are_read_from_flags() -> None:
         (["--test-share", "1"], "--test-share must be below 1, got '1'"),
         (["--expert-ranks", "0"], "--expert-ranks must be above 0, got '0'"),
         (["--precision", "int8"], "--precision must be bfloat16 or float32, got 'int8'"),
-        (["--head-rate", "-1"], "--head-rate must be at least 0, got '-1'"),
+        (["--head-lr", "-1"], "--head-lr must be at least 0, got '-1'"),
         (["--base-tower", "PE-Core-B-16"], "--base-tower and --pretrained must be given together"),
         (["--pretrained", "meta"], "--base-tower and --pretrained must be given together"),
         (["--base-tower", "x", "--pretrained", "y", "--base", "z"], "--base-tower replaces the base"),
@@ -29,6 +32,25 @@ def test_lists_and_names_are_read_from_flags() -> None:
 def test_a_refusal_names_the_flag_the_bound_and_the_value(flags: list[str], words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         FinetuneSettings.from_command_line([*NEEDED, *flags])
+
+
+def test_a_recipe_in_the_old_names_reads_as_one_in_the_new(root: Path) -> None:
+    asked = ["--samples", "a", "--output", "o"]
+    old = CrossvalidateSettings.from_command_line([*asked, "--config", str(root / "mole" / "embedded" / "recipe.toml")])
+    assert (old.deliveries, old.judged, old.edges["songguoxs"]) == (8, ("shipped", "aligned", "native"), 0.07)
+    flags = ["--augmentations", "8", "--perturbations", "original,aligned,native", "--detect-grids", "songguoxs"]
+    more = ["--crop-edges", json.dumps(old.edges), "--folds", json.dumps(old.folds), "--head-lr", "1e-3"]
+    new = CrossvalidateSettings.from_command_line([*asked, *flags, *more])
+    assert (new.deliveries, new.judged, new.edges, new.seams) == (old.deliveries, old.judged, old.edges, old.seams)
+    before = ["--deliveries", "8", "--judged", "shipped,aligned,native", "--seams", "songguoxs", "--head-rate", "1e-3"]
+    assert CrossvalidateSettings.from_command_line([*asked, *before, *more[:4], "--edges", more[1]]) == new
+
+
+def test_a_method_varies_a_setting_by_its_flags_name_or_by_its_fields() -> None:
+    methods = {"new": {"augmentations": 2, "head-lr": 0.5}, "old": {"deliveries": 2, "head_rate": 0.5}}
+    read = FinetuneSettings.from_command_line([*NEEDED, "--methods", json.dumps(methods)])
+    new, old = read.varied("new"), read.varied("old")
+    assert new.deliveries == 2 and new.head_rate == 0.5 and new.model_copy(update={"method": "old"}) == old
 
 
 def test_what_says_where_is_a_setting_and_decides_nothing() -> None:
