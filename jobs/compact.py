@@ -10,7 +10,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.command.run import Record
+from pipeline.command.run_record import Record
 from pipeline.scan.settings import CompactSettings
 from pipeline.scan.table.compact import Compacted, compact
 from pipeline.scan.table.views import demand_table

@@ -10,7 +10,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.command.run import Record
+from pipeline.command.run_record import Record
 from pipeline.runtime import cluster
 from pipeline.runtime.spot_termination import spot_notice_handler
 from pipeline.scan.rescan import Rescanned, rescan

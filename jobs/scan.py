@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mole.errors import MoleError
-from pipeline.command.output import demand_own
-from pipeline.command.run import Record
+from pipeline.command.default_output import demand_own
+from pipeline.command.run_record import Record
 from pipeline.records import Status
 from pipeline.review.evidence.challenger import Challenger, challenger
 from pipeline.review.evidence.suspicious import Suspicion, question, suspicion

@@ -22,8 +22,8 @@ from pipeline.images.cropped import END, decode_window
 from pipeline.images.formats import bmp, gif, jp2, jpeg, png, tiff, webp
 from pipeline.images.formats.colour import rgb
 from pipeline.images.formats.layout import MOST_MEMORY, Layout, RefusalError, cut
+from pipeline.images.formats.magic_bytes import sniff
 from pipeline.images.formats.orientation import orientation
-from pipeline.images.formats.signature import sniff
 from pipeline.records import Status
 
 register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)

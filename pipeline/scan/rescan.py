@@ -15,7 +15,7 @@ from pipeline.scan.datasource import ReadFunction
 from pipeline.scan.execution import execute_wave, prepare_context
 from pipeline.scan.models import ModelRef, describe_models
 from pipeline.scan.reading.image import ReadOptions
-from pipeline.scan.reading.reread import fetch_selected, fetch_whole_unit
+from pipeline.scan.reading.selected_images import fetch_selected, fetch_whole_unit
 from pipeline.scan.settings import RescanSettings
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger, escape_glob

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from mole.measuring.calibration import PREVALENCE
-from pipeline.command.output import default_output, unnamed
+from pipeline.command.default_output import default_output, unnamed
 from pipeline.command.settings import JobSettings, split_commas
 from pipeline.command.settings_sources import SourcedValue
 from pipeline.registry import PROMOTED

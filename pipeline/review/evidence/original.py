@@ -11,7 +11,7 @@ from mole.errors import StorageError
 from pipeline.records import PASSING, Status
 from pipeline.scan.reading.fetch import READERS, read_unit
 from pipeline.scan.reading.image import ReadOptions
-from pipeline.scan.reading.reread import is_own, unit_now
+from pipeline.scan.reading.selected_images import is_own, unit_now
 from pipeline.scan.reading.shard import is_shard
 from pipeline.scan.reading.unit import Name
 from pipeline.scan.table.selection import GAP, LONGEST

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 
 from pipeline.scan.reading.compression import DamageError, Readable
 from pipeline.scan.reading.cursor import Cursor, CutError
-from pipeline.scan.reading.header import (
+from pipeline.scan.reading.link_targets import LinkTargets
+from pipeline.scan.reading.tar_header import (
     BLOCK,
     BODILESS,
     EXTENSIONS,
@@ -25,7 +26,6 @@ from pipeline.scan.reading.header import (
     parse,
     text,
 )
-from pipeline.scan.reading.link_targets import LinkTargets
 
 LONGEST_EXTENSION = 16 << 20
 LINKS = (tarfile.LNKTYPE, tarfile.SYMTYPE)

@@ -11,7 +11,7 @@ import zlib
 from contextlib import suppress
 from typing import Any, Protocol
 
-from pipeline.scan.reading.header import BLOCK, HeaderError, parse
+from pipeline.scan.reading.tar_header import BLOCK, HeaderError, parse
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pipeline.scan.reading.compression import Readable
-from pipeline.scan.reading.header import BLOCK
+from pipeline.scan.reading.tar_header import BLOCK
 
 CHUNK, LONGEST_READ = 1 << 20, 64 << 20
 

@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import quote, unquote, unquote_to_bytes
 
 from mole.errors import SettingsError
-from pipeline.scan.reading import columnar, textual
+from pipeline.scan.reading import parquet_listing, text_listing
 from pipeline.scan.reading.shard import as_text, is_shard
-from pipeline.scan.reading.textual import TOO_WIDE
+from pipeline.scan.reading.text_listing import TOO_WIDE
 from pipeline.scan.reading.unit import Kind, Name, Slice, Unit, part_of
 from pipeline.storage import storage
 
@@ -74,7 +74,7 @@ def slices(url: str, image_member: str | None = None) -> Iterator[Slice]:
         OSError: the store failed.
     """
     form = str(form_of(url))
-    yield from columnar.slices(url, image_member) if form == "parquet" else textual.slices(url, form)
+    yield from parquet_listing.slices(url, image_member) if form == "parquet" else text_listing.slices(url, form)
 
 
 def unit(name: str, url: str, piece: Slice) -> Unit:
@@ -108,7 +108,7 @@ def _by_rows(url: str, identity: str) -> dict[tuple[Any, str | None], Slice]:
 
 def bytes_of(url: str, piece: Slice) -> int:
     """Return how many bytes are read for a slice."""
-    return columnar.bytes_of(url, piece) if piece.form == "embedded" else piece.span[1] - piece.span[0]
+    return parquet_listing.bytes_of(url, piece) if piece.form == "embedded" else piece.span[1] - piece.span[0]
 
 
 def shards(url: str) -> list[str] | None:
@@ -153,7 +153,7 @@ def entries(url: str, piece: Slice, carry: tuple[str, ...]) -> Iterator[Entry]:
         return
     for number, row in enumerate(_rows(url, piece, carry), piece.rows[0]):
         carried = {name: as_text(row[name] if name in row else partitions.get(name)) for name in carry}
-        text = as_text(row.get(piece.column or textual.URI)) or ""
+        text = as_text(row.get(piece.column or text_listing.URI)) or ""
         if TOO_WIDE in row:
             yield Entry(None, text[:LONGEST_TEXT], carried, fault=str(row[TOO_WIDE]))
         elif found := DATA.match(text):
@@ -193,7 +193,7 @@ def _data(url: str, key: str, text: str, found: re.Match[str], carried: dict[str
 
 def _images(url: str, piece: Slice, carry: tuple[str, ...], partitions: dict[str, str]) -> Iterator[Entry]:
     base, empty = posixpath.dirname(url), True
-    for number, values, row in columnar.read_images(url, piece, carry):
+    for number, values, row in parquet_listing.read_images(url, piece, carry):
         carried = {name: as_text(row[name] if name in row else partitions.get(name)) for name in carry}
         for position, value in enumerate(values):
             empty = False
@@ -217,7 +217,9 @@ def _image(url: str, base: str, own: str, value: Any, carried: dict[str, str | N
 
 
 def _rows(url: str, piece: Slice, carry: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    return columnar.read_rows(url, piece, carry) if piece.form == "parquet" else textual.read_rows(url, piece)
+    return (
+        parquet_listing.read_rows(url, piece, carry) if piece.form == "parquet" else text_listing.read_rows(url, piece)
+    )
 
 
 def _resolve(text: str, base: str) -> str | None:

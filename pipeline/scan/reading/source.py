@@ -13,12 +13,12 @@ from mole.errors import SettingsError, StorageError
 from pipeline.images.extension import is_image
 from pipeline.records import Status
 from pipeline.scan.reading import inventory, listing
-from pipeline.scan.reading.lookup import file_unit, look_up_all, name_of
 from pipeline.scan.reading.parquet_file import DamagedFileError
 from pipeline.scan.reading.shard import is_shard
-from pipeline.scan.reading.skipped import SkippedFiles
+from pipeline.scan.reading.skipped_files import SkippedFiles
 from pipeline.scan.reading.table_folder import TableFolder
 from pipeline.scan.reading.unit import Kind, Unit, part_of
+from pipeline.scan.reading.unit_lookup import file_unit, look_up_all, name_of
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of
 from pipeline.storage.file_info import FileInfo

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from mole.errors import SettingsError, StorageError
 from pipeline.records import CARRIED, PASSING
-from pipeline.scan.reading.reread import unit_bytes
+from pipeline.scan.reading.selected_images import unit_bytes
 from pipeline.scan.reading.shard import SHARD_NAME
 from pipeline.scan.table.views import one_line
 from pipeline.storage import storage

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from mole.errors import SettingsError, StorageError
-from pipeline.command.run import FOLDER as RUNS
+from pipeline.command.run_record import FOLDER as RUNS
 from pipeline.records import MODEL, check_version
 from pipeline.scan.table.ledger import sql_pattern
 from pipeline.storage import storage
@@ -39,7 +39,7 @@ RUN = {
     "summary": "JSON",
     "settings": "JSON",
 }
-"""The columns of the view `runs`, the record that `pipeline.command.run` writes."""
+"""The columns of the view `runs`, the record that `pipeline.command.run_record` writes."""
 
 
 @contextmanager

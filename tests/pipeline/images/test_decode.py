@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from mole.views.preprocess import Window
 from pipeline.images import decode as module
 from pipeline.images.decode import Bounds, Fault, Picture, decode
-from pipeline.images.formats.signature import sniff
+from pipeline.images.formats.magic_bytes import sniff
 from pipeline.records import Status
 from tests.imagefiles import HEIGHT, WIDTH, saved, scene
 

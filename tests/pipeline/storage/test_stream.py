@@ -11,8 +11,8 @@ import pytest
 from mole.errors import StorageError
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import ReadOptions
-from pipeline.scan.reading.lookup import current_name
 from pipeline.scan.reading.source import Source
+from pipeline.scan.reading.unit_lookup import current_name
 from pipeline.storage import retry, storage, stream
 from tests.web import Request, Site, site
 

@@ -14,9 +14,9 @@ import pytest
 
 from mole.errors import SettingsError
 from pipeline.scan.reading import listing
-from pipeline.scan.reading.columnar import ROWS_A_SLICE
 from pipeline.scan.reading.listing import Entry, entries, form_of, slices
 from pipeline.scan.reading.parquet_file import DamagedFileError
+from pipeline.scan.reading.parquet_listing import ROWS_A_SLICE
 from pipeline.scan.reading.unit import Name
 from tests.pictures import picture
 

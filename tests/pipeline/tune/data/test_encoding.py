@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-from pipeline.images.formats.signature import sniff
+from pipeline.images.formats.magic_bytes import sniff
 from pipeline.tune.data.encoding import Encoding, encoding_of, nearest_quality
 from tests.pictures import picture
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mole.errors import SettingsError
-from pipeline.scan.reading.separated import Record, Table, is_place
+from pipeline.scan.reading.delimited_text import Record, Table, is_place
 
 COLUMNS = ("url", "caption")
 

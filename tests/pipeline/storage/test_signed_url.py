@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.storage.signature import unsigned
+from pipeline.storage.signed_url import unsigned
 from pipeline.storage.storage import file_name
 
 PLACE = "https://h.example/a/0.tar"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mole.errors import CompletenessError, HeldError, MoleError
-from pipeline.command.run import FOLDER, Record
+from pipeline.command.run_record import FOLDER, Record
 from pipeline.runtime.submission import JOB_CONFIG
 from pipeline.scan.settings import ScanSettings
 from pipeline.telemetry.terminal import ProgressDisplay, Terminated

@@ -1,4 +1,4 @@
-"""Signature: detects image formats by magic bytes, including unsupported formats."""
+"""Magic bytes: detects image formats by them, including unsupported formats."""
 
 import re
 import struct

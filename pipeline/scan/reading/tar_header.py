@@ -1,4 +1,4 @@
-"""Header: parses a tar's header blocks, extended headers and maps of sparse files.
+"""Tar header: parses a tar's header blocks, extended headers and maps of sparse files.
 
 Source: POSIX.1-2024 `pax` (ustar and its extended header records), and the GNU tar manual, "Storing Sparse Files".
 """

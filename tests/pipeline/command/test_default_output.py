@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mole.errors import SettingsError
-from pipeline.command.output import default_output, demand_own, unnamed
+from pipeline.command.default_output import default_output, demand_own, unnamed
 from pipeline.runtime.submission import JOB_CONFIG
 
 

@@ -1,4 +1,4 @@
-"""Reread: reads the images that a rescan selected, in shards by their byte range, keeping unit and index.
+"""Selected images: reads the images that a rescan selected, in shards by their byte range, keeping unit and index.
 
 A unit's name has the identity of its bytes. Where the bytes have changed since, the image that was scored is `missing`;
 a scan gives the new bytes rows of their own.
@@ -18,13 +18,13 @@ from pipeline.records import CARRIED, PASSING, Status
 from pipeline.scan.reading.fetch import READERS, read_unit
 from pipeline.scan.reading.image import ReadOptions, Row, make_row, read_image, to_tables, too_large
 from pipeline.scan.reading.listing import bytes_of, slice_of
-from pipeline.scan.reading.lookup import current_name
 from pipeline.scan.reading.parquet_file import DamagedFileError
 from pipeline.scan.reading.shard import is_shard
 from pipeline.scan.reading.unit import Kind, Name, Unit
+from pipeline.scan.reading.unit_lookup import current_name
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of
-from pipeline.storage.signature import unsigned
+from pipeline.storage.signed_url import unsigned
 
 PLACE = ("unit", "index", "last")
 

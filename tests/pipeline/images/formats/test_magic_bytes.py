@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from pipeline.images.decode import Bounds, Fault, decode
-from pipeline.images.formats.signature import sniff
+from pipeline.images.formats.magic_bytes import sniff
 from pipeline.records import Status
 from tests.imagefiles import saved, scene
 

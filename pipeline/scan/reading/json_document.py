@@ -1,4 +1,4 @@
-"""Document: JSON that is not JSON Lines, an array of rows read as a stream, or another form of document."""
+"""JSON document: JSON that is not JSON Lines, an array of rows read as a stream, or another form of document."""
 
 import codecs
 import json

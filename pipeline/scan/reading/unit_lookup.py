@@ -1,4 +1,4 @@
-"""Lookup: the unit that a URI is now, from its store's metadata."""
+"""Unit lookup: the unit that a URI is now, from its store's metadata."""
 
 import posixpath
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from pipeline.storage.fault import STORE_FAULTS, fault_of
 from pipeline.storage.file_info import FileInfo
 from pipeline.storage.folder import files
 from pipeline.storage.retry import is_web
-from pipeline.storage.signature import unsigned
+from pipeline.storage.signed_url import unsigned
 
 FILES_A_LISTING = 8
 """A folder is listed once where a source names more than this many of its files."""

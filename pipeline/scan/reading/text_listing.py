@@ -1,14 +1,14 @@
-"""Textual listing (CSV, TSV, JSON, or one URI a line): splits it into slices, and reads the rows of a slice."""
+"""Text listing (CSV, TSV, JSON, or one URI a line): splits it into slices, and reads the rows of a slice."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, BinaryIO
 
-from pipeline.scan.reading import document
-from pipeline.scan.reading.columnar import ROWS_A_SLICE, column_of
+from pipeline.scan.reading import json_document
+from pipeline.scan.reading.delimited_text import Table
 from pipeline.scan.reading.lines import Lines, decoded
-from pipeline.scan.reading.separated import Table
+from pipeline.scan.reading.parquet_listing import ROWS_A_SLICE, column_of
 from pipeline.scan.reading.unit import Slice
 from pipeline.storage import storage
 
@@ -50,7 +50,7 @@ def read_rows(url: str, piece: Slice) -> Iterator[Row]:
         OSError: the store failed.
     """
     if piece.form == "document":
-        yield from document.rows(url)[slice(*piece.rows)]
+        yield from json_document.rows(url)[slice(*piece.rows)]
         return
     text = decoded(storage.read_range(url, *piece.span), piece.encoding)
     if piece.form == "array":
@@ -115,7 +115,7 @@ class _Keys:
 
 def _json_slices(url: str, *, named: bool) -> Iterator[Slice]:
     with _open(url) as stream:
-        form = document.form_of(Lines(stream, url), named=named)
+        form = json_document.form_of(Lines(stream, url), named=named)
     keys = _Keys(url)
     if form == "document":
         yield from _document_slices(url, keys)
@@ -131,7 +131,7 @@ def _json_slices(url: str, *, named: bool) -> Iterator[Slice]:
 
 def _array_slices(stream: BinaryIO, url: str, keys: _Keys) -> Iterator[Slice]:
     row, taken, start, end = 0, 0, 0, 0
-    elements = document.Elements(stream, url)
+    elements = json_document.Elements(stream, url)
     for element, first, behind in elements:
         keys.add(_as_row(element))
         start, end, taken = first if not taken else start, behind, taken + 1
@@ -143,8 +143,8 @@ def _array_slices(stream: BinaryIO, url: str, keys: _Keys) -> Iterator[Slice]:
 
 
 def _document_slices(url: str, keys: _Keys) -> Iterator[Slice]:
-    document.rows.cache_clear()  # the plan reads the file as it is now
-    rows = document.rows(url)
+    json_document.rows.cache_clear()  # the plan reads the file as it is now
+    rows = json_document.rows(url)
     for row in rows[:ROWS_A_SLICE]:
         keys.add(row)
     for start in range(0, len(rows), ROWS_A_SLICE):

@@ -1,4 +1,4 @@
-"""Columnar listing: a Parquet file of URIs, or of embedded images as Hugging Face writes them.
+"""Parquet listing: a file of URIs, or of embedded images as Hugging Face writes them.
 
 Hugging Face stores an image as a struct of `bytes` and `path`, and names the image columns in the schema's metadata.
 """
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pyarrow.types as kinds
 
 from mole.errors import SettingsError
-from pipeline.scan.reading.document import PLACES
+from pipeline.scan.reading.json_document import PLACES
 from pipeline.scan.reading.member_types import has_image_signature
 from pipeline.scan.reading.parquet_file import open_parquet
 from pipeline.scan.reading.unit import Slice

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from mole.errors import SettingsError
-from pipeline.command.run import FOLDER as RUNS
+from pipeline.command.run_record import FOLDER as RUNS
 from pipeline.runtime.submission import is_submitted
 from pipeline.storage import storage
 from pipeline.storage.local import path_of

@@ -1,4 +1,4 @@
-"""CSV and TSV: parses records, and refuses quotes that swallow rows.
+"""Delimited text (CSV and TSV): parses records, and refuses quotes that swallow rows.
 
 A quote that is never closed swallows the following lines, and their rows are silently lost. So a record of several
 lines is checked: it must be strict CSV, and none of its inner lines may be a row itself. TSV has no quotes.
