@@ -25,11 +25,11 @@ from pipeline.storage.folder import walk
 
 EMBEDDED, PROMOTED = "embedded", "promoted"
 VERSIONS, PROMOTIONS = "versions", "promotions"
-DIGITS = 8  # of an entry's number
-FEWEST = 4
+NUMBER_DIGITS = 8  # of an entry's number
+MIN_DIGEST_CHARACTERS = 4
 """Minimum number of leading characters of a digest that identify a version."""
-DIGEST = re.compile(f"[0-9a-f]{{{FEWEST},32}}")
-TAKEN_BACK = "rolled back from "
+DIGEST = re.compile(f"[0-9a-f]{{{MIN_DIGEST_CHARACTERS},32}}")
+ROLLBACK_REASON = "rolled back from "
 """Prefix of the reason of a rollback."""
 
 
@@ -87,12 +87,12 @@ class Registry:
         Raises:
             StorageError: the store denies access.
         """
-        files = storage.names(storage.join(self.url, PROMOTIONS), ".json")
+        files = storage.list_files(storage.join(self.url, PROMOTIONS), ".json")
         return [Promotion.model_validate_json(storage.read(file)) for file in files]
 
     def promoted(self) -> str | None:
         """Return the promoted digest; None before the first promotion."""
-        files = storage.names(storage.join(self.url, PROMOTIONS), ".json")
+        files = storage.list_files(storage.join(self.url, PROMOTIONS), ".json")
         return Promotion.model_validate_json(storage.read(files[-1])).digest if files else None
 
     def promote(self, digest: str, reason: str, *, replacing: str | None, base: str | None = None) -> Promotion:
@@ -115,7 +115,7 @@ class Registry:
         if now != replacing:
             raise StorageError(f"{now} was promoted meanwhile, not {replacing}; judge {digest} against it again")
         entry = Promotion(number=len(log) + 1, digest=digest, replaced=now or base, reason=reason, at=datetime.now(UTC))
-        file = storage.join(self.url, PROMOTIONS, f"{entry.number:0{DIGITS}}.json")
+        file = storage.join(self.url, PROMOTIONS, f"{entry.number:0{NUMBER_DIGITS}}.json")
         if not storage.create(file, entry.model_dump_json(indent=2).encode()):
             raise StorageError(f"another promotion took number {entry.number} of {self.url}; judge {digest} again")
         return entry
@@ -129,7 +129,7 @@ class Registry:
         standing: list[str] = []
         grounded = False  # whether the oldest of them is a base
         for entry in self.log():
-            if not entry.reason.startswith(TAKEN_BACK):
+            if not entry.reason.startswith(ROLLBACK_REASON):
                 if not standing and entry.replaced is not None:
                     standing, grounded = [entry.replaced], True
                 standing.append(entry.digest)
@@ -154,7 +154,7 @@ class Registry:
             StorageError: another promotion happened meanwhile, or the store denies access.
         """
         now = str(self.promoted())
-        return self.promote(to, f"{TAKEN_BACK}{now}{told}", replacing=now)
+        return self.promote(to, f"{ROLLBACK_REASON}{now}{told}", replacing=now)
 
     def find(self, words: str) -> str | None:
         """Find a version by its digest or a prefix of it; None if there is none.
@@ -164,7 +164,7 @@ class Registry:
             StorageError: the store denies access.
         """
         there = self.digests()
-        fits = [digest for digest in there if digest.startswith(words)] if len(words) >= FEWEST else []
+        fits = [digest for digest in there if digest.startswith(words)] if len(words) >= MIN_DIGEST_CHARACTERS else []
         if len(fits) > 1 and words not in fits:
             raise SettingsError(
                 f"{words!r} matches {len(fits)} versions of {self.url}, give more of the digest: {', '.join(fits)}"
@@ -194,7 +194,7 @@ class Registry:
             SettingsError: there is no registry, no such version, or more than one.
             StorageError: the store denies access.
         """
-        storage.demand(self.url, "the registry")
+        storage.require_exists(self.url, "the registry")
         digest = self.find(words)
         if digest is None:
             raise SettingsError(f"{written} {words!r} is no version of {self.url}; {self.listed()}")
@@ -207,7 +207,7 @@ class Registry:
 
     def digests(self) -> list[str]:
         """List the versions by digest."""
-        return [url.rsplit("/", 1)[-1] for url in storage.names(storage.join(self.url, VERSIONS), "")]
+        return [url.rsplit("/", 1)[-1] for url in storage.list_files(storage.join(self.url, VERSIONS), "")]
 
 
 def resolve(model: str, url: str | None) -> str:
@@ -227,7 +227,7 @@ def resolve(model: str, url: str | None) -> str:
             raise SettingsError(f"the model {model!r} does not exist; to name a version by its digest, give --registry")
         return model
     registry = Registry(url)
-    storage.demand(url, "--registry")
+    storage.require_exists(url, "--registry")
     if model != PROMOTED:
         return registry.place_of(model)
     digest = registry.promoted()
@@ -254,7 +254,7 @@ def locate(model: str, digest: str | None = None) -> Path:
     """
     if model == EMBEDDED:
         return Path(mole.__path__[0]) / EMBEDDED
-    storage.demand(model, "the model")
+    storage.require_exists(model, "the model")
     registry = Registry(model)
     if not storage.exists(storage.join(model, CONFIG)) and (wanted := digest or registry.promoted()):
         model, digest = registry.version(wanted), wanted

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, cast
 
 CPU_SECONDS = 60
 """CPU seconds of a call: thirty times what the worst input within the bounds may take (docs/reliability.md)."""
-MOST_MEMORY = 4 << 30
+MAX_MEMORY = 4 << 30
 """Bytes that a child may allocate beyond its server's memory; further allocations fail."""
 COMMAND = ("-m", "pipeline.runtime.isolation")
 LENGTH = struct.Struct(">Q")
@@ -63,7 +63,7 @@ class Outcome:
         return f"its process was ended by {name} (signal {self.signal}){causes.get(name, '')}"
 
 
-class Server:
+class ForkServer:
     """A fork server: a process that forks a child for each call.
 
     Args:
@@ -102,13 +102,13 @@ class Server:
 
 
 @lru_cache
-def server(*modules: str) -> Server:
+def fork_server(*modules: str) -> ForkServer:
     """Return this process's server with these modules, started on first use; it ends with the process."""
-    return Server(*modules)
+    return ForkServer(*modules)
 
 
 @contextmanager
-def bounded_time() -> Iterator[None]:
+def limit_cpu_time() -> Iterator[None]:
     """Limit the CPU time of the block: beyond `CPU_SECONDS` the process ends with SIGXCPU."""
     soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
     most = int(time.process_time()) + 1 + CPU_SECONDS
@@ -144,9 +144,9 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
 def _child(stream: BinaryIO, function: Call, arguments: tuple[object, ...]) -> None:
     """Run one call and exit."""
     held = _data_bytes()
-    resource.setrlimit(resource.RLIMIT_DATA, (held + MOST_MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+    resource.setrlimit(resource.RLIMIT_DATA, (held + MAX_MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     try:
-        with bounded_time():
+        with limit_cpu_time():
             for result in function(*arguments):
                 _send(stream, ("result", result))
         _send(stream, ("over", None))

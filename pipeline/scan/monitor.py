@@ -11,8 +11,8 @@ from pipeline.telemetry.progress_client import ProgressPoller, progress_counter
 from pipeline.telemetry.progress_counter import ProgressReporter, WorkerProgress
 from pipeline.telemetry.terminal import ProgressDisplay
 
-STARTING, LOADING, FIRST = "starting Ray", "loading the detector", "first images"
-LAST_POLL = 1.0
+STARTING, LOADING, FIRST_IMAGES = "starting Ray", "loading the detector", "first images"
+LAST_POLL_SECONDS = 1.0
 """Seconds that the last poll of a wave waits for its answer."""
 
 
@@ -43,7 +43,7 @@ class Monitor:
             self._wave, self._units = self._wave + 1, set()
         yield None if self._counter is None else ProgressReporter(self._counter, self._wave, model)
         with self.progress.lock:
-            self.poll(LAST_POLL)
+            self.poll(LAST_POLL_SECONDS)
             self.progress.settle()
 
     def poll(self, wait: float = 0.0) -> None:
@@ -71,7 +71,7 @@ class Monitor:
         self._add_units(seen.ended)
         self.progress.see(counts, counts.faults + max(seen.scored, counts.images - counts.faults))
         if self.progress.phase == LOADING and seen.loaded:
-            self.progress.enter(FIRST)
+            self.progress.enter(FIRST_IMAGES)
         if seen.scored or counts.images:
             self._begin_scoring()
 
@@ -84,7 +84,7 @@ class Monitor:
                 self.progress.log("unit read", unit=unit, images=ended[unit])
 
     def _begin_scoring(self) -> None:
-        if self.progress.phase in {LOADING, FIRST}:
+        if self.progress.phase in {LOADING, FIRST_IMAGES}:
             self.progress.enter(SCORING)
             if SCORING in self.progress.phases:  # a rescan's second pass
                 return

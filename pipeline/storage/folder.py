@@ -21,7 +21,7 @@ LISTERS = 16
 """Sub-folders of a store that are listed in parallel."""
 PAGE = 10_000
 """Entries per sub-folder that are held in memory at a time."""
-LOST = "the files in this folder have no rows: make it readable and scan again"
+UNREADABLE_ADVICE = "the files in this folder have no rows: make it readable and scan again"
 UNREADABLE = "unreadable-folder"
 """The identity of a folder that cannot be listed."""
 
@@ -145,7 +145,7 @@ def _below(fs: fsspec.AbstractFileSystem, url: str) -> Iterator[FileInfo | str]:
 
 def _local_entries(top: str, *, hidden: bool, without: str | None = None) -> Iterator[FileInfo]:
     """Walk a folder on disk iteratively, for any depth; only one folder's names are held."""
-    seen = _marks(without) - _marks(top)
+    seen = _identities(without) - _identities(top)
     waiting = [top]
     while waiting:
         here = waiting.pop()
@@ -159,19 +159,21 @@ def _local_entries(top: str, *, hidden: bool, without: str | None = None) -> Ite
             if here == top:
                 raise StorageError(f"cannot list {here!r}: {fault_of(reason)[1]}; make it readable") from reason
             status, detail = fault_of(reason)
-            yield FileInfo(local.written(here), None, UNREADABLE, _key(here, top), (status, f"{detail}; {LOST}"))
+            yield FileInfo(
+                local.as_text(here), None, UNREADABLE, _key(here, top), (status, f"{detail}; {UNREADABLE_ADVICE}")
+            )
             continue
         for name in files:
             path = os.path.join(here, name)
             yield replace(local.info(path), key=_key(path, top))
         if not hidden:
             for path in [os.path.join(here, name) for name in folders if is_hidden(name)]:
-                yield FileInfo(local.written(path), None, "hidden-folder", _key(path, top))
+                yield FileInfo(local.as_text(path), None, "hidden-folder", _key(path, top))
             folders = [name for name in folders if not is_hidden(name)]
         waiting += [os.path.join(here, name) for name in reversed(folders)]
 
 
-def _marks(folder: str | None) -> set[tuple[int, int]]:
+def _identities(folder: str | None) -> set[tuple[int, int]]:
     """Return a folder's device and inode, which identify it through any links; empty if it does not exist."""
     try:
         facts = os.stat(filesystem(folder)[1]) if folder is not None else None

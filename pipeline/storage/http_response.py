@@ -15,12 +15,12 @@ from pipeline.storage.content_encoding import ContentDecoder
 from pipeline.storage.fault import SlowError
 from pipeline.storage.file_info import identity_of
 
-CHUNK_TIMEOUT, LEAST = 30.0, 1 << 15
-"""Seconds for the response headers including redirects, and for each further `LEAST` bytes of the body: a server slower
-than a kilobyte per second is given up."""
+CHUNK_TIMEOUT, MIN_CHUNK_BYTES = 30.0, 1 << 15
+"""Seconds for the response headers including redirects, and for each further `MIN_CHUNK_BYTES` of the body: a server
+slower than a kilobyte per second is given up."""
 REDIRECTED, PARTIAL, UNSATISFIABLE = 300, 206, 416
 RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
-CHECKED = ("ETag", "Last-Modified")
+IDENTITY_HEADERS = ("ETag", "Last-Modified")
 
 
 class Body:
@@ -87,7 +87,11 @@ class TrailingBytes:
 
 
 def check_response(answer: ClientResponse, *, ranged: bool) -> None:
-    """Check that a response has the requested body, and not a part of it or an error page."""
+    """Check that a response has the requested body, and not a part of it or an error page.
+
+    Raises:
+        aiohttp.ClientResponseError: its status is an error or a redirect, or it is a part that was not requested.
+    """
     if ranged and answer.status == UNSATISFIABLE and answer.headers.get("Content-Range", "").endswith("*/0"):
         return  # an empty file has no range
     answer.raise_for_status()
@@ -118,7 +122,7 @@ def file_facts(answer: ClientResponse, url: str) -> dict[str, Any]:
     length = answer.headers.get("Content-Length", "")
     span = RANGE.match(answer.headers.get("Content-Range", ""))
     size = int(span[3]) if span else int(length) if length.isdecimal() and not decoder_for(answer) else None
-    checked = {name: answer.headers[name] for name in CHECKED if answer.headers.get(name)}
+    checked = {name: answer.headers[name] for name in IDENTITY_HEADERS if answer.headers.get(name)}
     return {"name": url, "type": "file", "size": 0 if answer.status == UNSATISFIABLE else size, **checked}
 
 
@@ -132,7 +136,7 @@ async def read_chunk(answer: ClientResponse) -> bytes:
     held = bytearray()
     try:
         async with asyncio.timeout(CHUNK_TIMEOUT):
-            while len(held) < LEAST and (part := await answer.content.readany()):
+            while len(held) < MIN_CHUNK_BYTES and (part := await answer.content.readany()):
                 held += part
     except TimeoutError as reason:
         raise SlowError(f"only {len(held):,} bytes within {CHUNK_TIMEOUT:g} s") from reason

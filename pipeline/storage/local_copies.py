@@ -10,8 +10,8 @@ from weakref import WeakValueDictionary
 
 from pipeline.storage.fault import NoRangeError
 
-MOST_FILES = 4
-MOST_BYTES = 8 << 30
+MAX_FILES = 4
+MAX_BYTES = 8 << 30
 """Maximum disk space of all copies of a process; a larger file is refused."""
 
 
@@ -33,9 +33,9 @@ class Copy:
         Raises:
             NoRangeError: the copy exceeds the maximum.
         """
-        if self.size + len(piece) > MOST_BYTES:
+        if self.size + len(piece) > MAX_BYTES:
             raise NoRangeError(
-                f"the server does not support range requests and the file is over {MOST_BYTES:,} bytes; "
+                f"the server does not support range requests and the file is over {MAX_BYTES:,} bytes; "
                 "enable range requests, or copy the file to a disk or an object store"
             )
         self._file.write(piece)
@@ -101,7 +101,7 @@ class LocalCopies:
     def keep(self, url: str, copy: Copy) -> None:
         """Add a finished copy, and evict old ones."""
         self._kept[url] = copy
-        while len(self._kept) > MOST_FILES or sum(each.size for each in self._kept.values()) > MOST_BYTES:
+        while len(self._kept) > MAX_FILES or sum(each.size for each in self._kept.values()) > MAX_BYTES:
             self._kept.popitem(last=False)
 
     def forget(self, url: str, *, unless: str) -> None:

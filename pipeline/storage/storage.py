@@ -17,10 +17,10 @@ from s3fs import S3FileSystem
 from mole.errors import SettingsError, StorageError
 from pipeline.records import Status
 from pipeline.storage import bucket, local
-from pipeline.storage.fault import STORE_FAULTS, fault_of, is_taken
+from pipeline.storage.fault import STORE_FAULTS, already_exists, fault_of
 from pipeline.storage.file_info import FileInfo, identity_of
 from pipeline.storage.retry import is_web, with_retries
-from pipeline.storage.web import Web
+from pipeline.storage.web import WebFileSystem
 
 PROTOCOL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 CHAIN = re.compile(r"^[a-z0-9]+::[A-Za-z0-9+.-]+://")
@@ -48,7 +48,7 @@ def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
     try:
         kind = fsspec.get_filesystem_class(protocol)
         if is_web(url):
-            return Web(), absolute(url)
+            return WebFileSystem(), absolute(url)
         # a listings cache grows with the store, and hides others' writes
         fs = kind(**(kind._get_kwargs_from_urls(url) if kind is not S3FileSystem else {}), use_listings_cache=False)
         return fs, str(kind._strip_protocol(url))
@@ -86,10 +86,10 @@ def absolute(url: str) -> str:
 
 def url_of(fs: fsspec.AbstractFileSystem, path: str) -> str:
     """Return the URL of a path of a file system."""
-    return local.written(path) if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(path))
+    return local.as_text(path) if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(path))
 
 
-def file_name(url: str) -> str:
+def without_query(url: str) -> str:
     """Return a web server's URL without query and fragment, any other unchanged."""
     return url.partition("#")[0].partition("?")[0] if is_web(url) else url
 
@@ -137,11 +137,12 @@ def read(url: str, *, most: int | None = None) -> bytes:
     fs, path = filesystem(url)
 
     def once() -> bytes:
+        """Read in one attempt."""
         if isinstance(fs, LocalFileSystem):
             return local.read(path, most=most)
         if isinstance(fs, S3FileSystem):
             return bucket.read(fs, url, None if most is None else (0, most))
-        if isinstance(fs, Web):
+        if isinstance(fs, WebFileSystem):
             return fs.read(path, most=most)
         with fs.open(path, "rb") as stream:
             return bytes(stream.read() if most is None else stream.read(most))
@@ -163,6 +164,7 @@ def read_range(url: str, start: int, end: int) -> bytes:
     fs, path = filesystem(url)
 
     def once() -> bytes:
+        """Read in one attempt; raises OSError for fewer bytes than requested."""
         if isinstance(fs, S3FileSystem) and end > start:
             data = bucket.read(fs, url, (start, end))
         else:
@@ -189,7 +191,7 @@ def exists(url: str) -> bool:
     return bool(fs.exists(path))
 
 
-def demand(url: str, written: str) -> None:
+def require_exists(url: str, written: str) -> None:
     """Check that a file or folder named by the user exists.
 
     Args:
@@ -244,7 +246,7 @@ def create(url: str, data: bytes) -> bool:
     except FileExistsError:
         return False
     except STORE_FAULTS as reason:
-        if is_taken(reason):
+        if already_exists(reason):
             return False
         raise StorageError(f"cannot write {url!r}: {reason}") from reason
     return True
@@ -265,17 +267,17 @@ def remove(url: str) -> None:
         raise StorageError(f"cannot remove {url!r}: {reason}") from reason
 
 
-def sweep(folder: str) -> None:
+def remove_temporary_files(folder: str) -> None:
     """Remove unfinished files of killed writers from a local folder; stores have none."""
     if not is_local(folder):
         return
     with suppress(FileNotFoundError), os.scandir(absolute(folder)) as entries:
         for entry in entries:
-            if local.TEMPORARY in entry.name and entry.is_file():
+            if local.TEMPORARY_MARK in entry.name and entry.is_file():
                 remove(entry.path)
 
 
-def names(folder: str, suffix: str) -> list[str]:
+def list_files(folder: str, suffix: str) -> list[str]:
     """List the URLs of the files directly in a folder whose name ends with `suffix`; empty if it does not exist.
 
     Raises:

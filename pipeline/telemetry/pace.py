@@ -2,9 +2,9 @@
 
 from collections import deque
 
-WINDOW = 30.0
+WINDOW_SECONDS = 30.0
 """Sliding window of the rate in seconds, so that a slow start is soon forgotten."""
-POINTS = 200
+MAX_POINTS = 200
 """Maximum number of points of a series."""
 
 
@@ -31,7 +31,7 @@ class Pace:
         self.done = done
         self._arrivals.append((now, done))
         self._first = self._first or (now, done)
-        while len(self._arrivals) > 2 and self._arrivals[1][0] <= now - WINDOW:
+        while len(self._arrivals) > 2 and self._arrivals[1][0] <= now - WINDOW_SECONDS:
             self._arrivals.popleft()
 
     def rate(self, now: float) -> float | None:
@@ -76,7 +76,7 @@ class Series:
         if self._points and seconds - self._points[-1][0] < self._apart:
             return
         self._points.append((seconds, done))
-        if len(self._points) >= POINTS:
+        if len(self._points) >= MAX_POINTS:
             self._apart = 2 * (self._points[-1][0] - self._points[0][0]) / (len(self._points) - 1)
             self._points = self._points[::2]
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pipeline.records import Status
 
-MOST_MEMORY = 1 << 30
+MAX_MEMORY = 1 << 30
 """Bytes that decoding an image may take beyond its file and the process."""
 
 
@@ -51,19 +51,19 @@ class Layout:
     kind: str = ""
 
 
-def cut(reason: str) -> RefusalError:
+def truncated(reason: str) -> RefusalError:
     """Make the refusal of a truncated or damaged file."""
     return RefusalError(Status.TRUNCATED, reason)
 
 
-def unread(reason: str, format_: str | None = None) -> RefusalError:
+def unsupported(reason: str, format_: str | None = None) -> RefusalError:
     """Make the refusal of a valid file of an unsupported kind."""
     refusal = RefusalError(Status.UNSUPPORTED, reason)
     refusal.format = format_
     return refusal
 
 
-def over(reason: str, size: tuple[int, int] | None = None) -> RefusalError:
+def too_large(reason: str, size: tuple[int, int] | None = None) -> RefusalError:
     """Make the refusal of a file that exceeds a bound."""
     refusal = RefusalError(Status.TOO_LARGE, reason)
     refusal.size = size

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from mole.errors import SettingsError
-from pipeline.labels import LABELS, Label, Writer
+from pipeline.labels import LABELS, Label, LabelWriter
 from pipeline.review.browsing.snapshot import Row, TableSnapshot
 
 LONGEST_NOTE = 2_000
@@ -69,7 +69,7 @@ class Labelling:
 
     def __init__(self, snapshot: TableSnapshot, folder: str, labeller: str, known: pa.Table) -> None:
         self._snapshot = snapshot
-        self._writer = Writer(folder)
+        self._writer = LabelWriter(folder)
         self._labeller = labeller
         self._lock = threading.Lock()
         self._before: list[tuple[int, Mapping[str, Any] | None]] = []

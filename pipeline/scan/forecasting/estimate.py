@@ -24,7 +24,7 @@ from pipeline.storage.memory import snapshot
 from pipeline.telemetry.progress_client import counted_phase
 from pipeline.telemetry.terminal import ProgressDisplay
 
-PLACES = 16
+MAX_LARGE_UNITS = 16
 """Shards and slices in a sample, with a few images of each; files are sampled one by one."""
 
 
@@ -39,11 +39,11 @@ def estimate(settings: EstimateSettings) -> list[Line]:
         StorageError: the source cannot be read.
         ModelError: the checkpoint cannot be used.
     """
-    cluster.demand_gpu(settings.device, settings.ray_address)
+    cluster.require_gpu(settings.device, settings.ray_address)
     model = describe(registry.locate(settings.model))
     started = time.time()
     source = Source(settings.source, settings.all_files, settings.image_member)
-    counted, drawn = count(show_listing(source.units(), ProgressDisplay.shown()), settings.images, settings.seed)
+    counted, drawn = count_units(show_listing(source.units(), ProgressDisplay.shown()), settings.images, settings.seed)
     listing = time.time() - started
     if not drawn:
         raise SettingsError(f"--source {settings.source}: there is no image to measure")
@@ -62,12 +62,12 @@ def estimate(settings: EstimateSettings) -> list[Line]:
     return forecast(counted, sampled, machine, prices)
 
 
-def count(units: Iterable[Unit], most: int, seed: int) -> tuple[SourceCounts, list[Unit]]:
+def count_units(units: Iterable[Unit], most: int, seed: int) -> tuple[SourceCounts, list[Unit]]:
     """Count a source's units, and draw a uniform sample of them by reservoir sampling.
 
     Args:
         units: the source.
-        most: units that are drawn; of shards and slices at most `PLACES`.
+        most: units that are drawn; of shards and slices at most `MAX_LARGE_UNITS`.
         seed: of the random draw.
     """
     chance = random.Random(seed)
@@ -83,7 +83,9 @@ def count(units: Iterable[Unit], most: int, seed: int) -> tuple[SourceCounts, li
             drawn[place] = unit
     chance.shuffle(drawn)
     several = [unit for unit in drawn if unit.images != 1]
-    return SourceCounts(number, images, shards, size), [unit for unit in drawn if unit.images == 1] + several[:PLACES]
+    return SourceCounts(number, images, shards, size), [unit for unit in drawn if unit.images == 1] + several[
+        :MAX_LARGE_UNITS
+    ]
 
 
 def _sample(

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from mole.errors import SettingsError
 from pipeline.images.extension import is_image
 
-LONGEST_FIELD = 256 << 20
+MAX_FIELD_CHARACTERS = 256 << 20
 """Maximum characters of a field, enough for an embedded image."""
 PLACE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/?/\S+|\S*/\S+")
 Record = list[str]
 
-csv.field_size_limit(LONGEST_FIELD)
+csv.field_size_limit(MAX_FIELD_CHARACTERS)
 
 
 @dataclass(frozen=True)
-class Table:
+class DelimitedTable:
     """A file of records.
 
     Attributes:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from mole.errors import MoleError, StorageError
 from pipeline.records import Status
-from pipeline.runtime.isolation import server
+from pipeline.runtime.isolation import fork_server
 from pipeline.runtime.task_attempts import is_poison_suspected
 from pipeline.scan.reading import inventory, listing
 from pipeline.scan.reading.archive import ArchiveFault, Member, SkippedEntry
@@ -73,7 +73,7 @@ def read_suspected(unit: Unit, options: ReadOptions) -> Iterator[Row]:
     if memory.lives_in_this_process(unit.uri):  # no other process can read it
         yield from read_unit(unit, options)
         return
-    outcome = server(__name__).call(_indices, unit, options)
+    outcome = fork_server(__name__).call(_indices, unit, options)
     if not outcome.died:
         yield from read_unit(unit, options)
         return
@@ -115,7 +115,7 @@ def _shard(unit: Unit, options: ReadOptions) -> Iterator[Row]:
     faults: list[ArchiveFault] = []
     skipped: Counter[str] = Counter()
     empty = True
-    with stream.opened(unit.uri) as raw:
+    with stream.open_stream(unit.uri) as raw:
         archive, compression = decompressed(raw)
         for part in samples(
             archive, image_member=options.image_member, carry=options.carry, max_bytes=options.max_bytes

@@ -29,11 +29,11 @@ FORMS = {
 }
 PROTOCOL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:/?/")
 WINDOWS = re.compile(r"^[A-Za-z]:[\\/]|^\\\\")
-BELOW = re.compile(r"^[^:]+:/*[^/]+/.")
+HAS_FOLDER = re.compile(r"^[^:]+:/*[^/]+/.")
 """A URL with a folder below its bucket or host."""
 DATA = re.compile(r"data:([^,]{0,200}),", re.IGNORECASE)
 PARTITION = re.compile(r"^([^=/]+)=([^/]*)$")
-LONGEST_TEXT = 256
+MAX_TEXT_CHARACTERS = 256
 """Maximum characters of an entry in a row or a message."""
 
 
@@ -58,7 +58,7 @@ class Entry:
 
 def form_of(url: str) -> str | None:
     """Return a listing's form by its file extension, None where it is not a listing."""
-    return FORMS.get(posixpath.splitext(storage.file_name(url).lower())[1])
+    return FORMS.get(posixpath.splitext(storage.without_query(url).lower())[1])
 
 
 def slices(url: str, image_member: str | None = None) -> Iterator[Slice]:
@@ -126,7 +126,7 @@ def shards(url: str) -> list[str] | None:
     named = []
     for number, entry in enumerate(chain([first], every)):
         if entry.uri is None or not is_shard(entry.uri):
-            text = entry.text[:LONGEST_TEXT]
+            text = entry.text[:MAX_TEXT_CHARACTERS]
             raise SettingsError(
                 f"{url} names shards, and in row {number:,} {text!r}; put other files into another listing"
             )
@@ -146,7 +146,7 @@ def entries(url: str, piece: Slice, carry: tuple[str, ...]) -> Iterator[Entry]:
         DamagedFileError: its bytes are damaged; the rows before them were yielded.
         OSError: the store failed.
     """
-    base = posixpath.dirname(storage.file_name(url))
+    base = posixpath.dirname(storage.without_query(url))
     partitions = _partitions(base) if carry else {}
     if piece.form == "embedded":
         yield from _images(url, piece, carry, partitions)
@@ -155,7 +155,7 @@ def entries(url: str, piece: Slice, carry: tuple[str, ...]) -> Iterator[Entry]:
         carried = {name: as_text(row[name] if name in row else partitions.get(name)) for name in carry}
         text = as_text(row.get(piece.column or text_listing.URI)) or ""
         if TOO_WIDE in row:
-            yield Entry(None, text[:LONGEST_TEXT], carried, fault=str(row[TOO_WIDE]))
+            yield Entry(None, text[:MAX_TEXT_CHARACTERS], carried, fault=str(row[TOO_WIDE]))
         elif found := DATA.match(text):
             yield _data(url, str(number), text, found, carried)
         else:
@@ -165,9 +165,9 @@ def entries(url: str, piece: Slice, carry: tuple[str, ...]) -> Iterator[Entry]:
 def _named(text: str, base: str, carried: dict[str, str | None]) -> Entry:
     bare, fault = text.strip(), None
     if WINDOWS.match(bare):
-        fault = f"{bare[:LONGEST_TEXT]!r} is a Windows path; write it as this machine reaches it"
+        fault = f"{bare[:MAX_TEXT_CHARACTERS]!r} is a Windows path; write it as this machine reaches it"
     elif bare.lower().startswith("data:"):
-        fault = f"{bare[:LONGEST_TEXT]!r} is a data URI without a comma before its data"
+        fault = f"{bare[:MAX_TEXT_CHARACTERS]!r} is a data URI without a comma before its data"
     uri = None if fault else _resolve(bare, base)
     if uri is not None and bare != text and not PROTOCOL.match(bare):  # a space may be part of a name
         literal = _resolve(text, base)
@@ -234,7 +234,7 @@ def _resolve(text: str, base: str) -> str | None:
         return _written(posixpath.normpath(storage.join(base, text)))
     while text.startswith(("./", "../")):  # object keys have no relative steps
         step, _, text = text.partition("/")
-        if step == ".." and BELOW.match(base):
+        if step == ".." and HAS_FOLDER.match(base):
             base = posixpath.dirname(base)
     return storage.join(base, text)
 
@@ -250,7 +250,7 @@ def _written(path: str) -> str:
 
 def columns_of(url: str, piece: Slice) -> frozenset[str]:
     """Return the columns of a listing that are known before it is read, including those of its folder's path."""
-    own = (*piece.columns, *_partitions(posixpath.dirname(storage.file_name(url))))
+    own = (*piece.columns, *_partitions(posixpath.dirname(storage.without_query(url))))
     return frozenset(own) if piece.columns else frozenset()
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mole.errors import SettingsError, StorageError
-from pipeline.records import CARRIED, PASSING, Status
+from pipeline.records import CARRIED, TRANSIENT, Status
 from pipeline.scan.reading.fetch import READERS, read_unit
 from pipeline.scan.reading.image import ReadOptions, Row, make_row, read_image, to_tables, too_large
 from pipeline.scan.reading.listing import bytes_of, slice_of
@@ -144,7 +144,7 @@ def _is_final(row: Row) -> bool:
     if row["length"] is not None or row["status"] == Status.OK or not is_own(row, name):
         return False
     # a shard whose reader crashed has one such row without a byte range: only a scan into a new table retries it
-    passes = row["status"] in PASSING and row["status"] != Status.CRASHED
+    passes = row["status"] in TRANSIENT and row["status"] != Status.CRASHED
     return name.rows is not None or (not passes and is_shard(row["uri"]))
 
 

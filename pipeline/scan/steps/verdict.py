@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mole.measuring.calibration import PREVALENCE, Calibration
-from pipeline.records import MODEL, PREVALENCE_KEY, TIME, VERDICT, like
+from pipeline.records import MODEL, PREVALENCE_KEY, TIME, VERDICT, with_optional_columns
 
 
 def conclude(
@@ -45,6 +45,6 @@ def _conclude(scored: pa.Table, calibration: Calibration, fingerprint: str, prev
         "preprocess": pa.repeat(pa.scalar(fingerprint, pa.string()), rows),
         "scanned_at": pa.repeat(pa.scalar(datetime.now(UTC), TIME), rows),
     }
-    schema = like(VERDICT, scored).insert(0, scored.schema.field(MODEL))
+    schema = with_optional_columns(VERDICT, scored).insert(0, scored.schema.field(MODEL))
     schema = schema.with_metadata({**(VERDICT.metadata or {}), PREVALENCE_KEY: f"{prevalence:g}".encode()})
     return pa.Table.from_pydict({name: made[name] if name in made else scored[name] for name in schema.names}, schema)

@@ -22,7 +22,7 @@ from mole.errors import SettingsError, StorageError
 from pipeline.records import MODEL, SCHEMA_VERSION, VERDICT, VERSION_KEY
 from pipeline.runtime import cluster
 from pipeline.scan.table import lease
-from pipeline.scan.table.ledger import NOTHING, PLACES, Ledger, register, sql_list, unreadable
+from pipeline.scan.table.ledger import NO_PLACES, PLACES, Ledger, register, sql_list, unreadable
 from pipeline.storage import storage
 
 PROPERTY = "mole-scan"
@@ -157,7 +157,7 @@ class IcebergLedger(Ledger):
         try:
             files = self.table.files(self.model)
             self.table.register(database)
-            found = f"SELECT {PLACES} FROM read_parquet({sql_list(files)})" if files else NOTHING
+            found = f"SELECT {PLACES} FROM read_parquet({sql_list(files)})" if files else NO_PLACES
             database.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {found}")
         except Exception as reason:
             raise unreadable(self.folder, reason) from reason

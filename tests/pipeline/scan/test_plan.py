@@ -59,7 +59,7 @@ def test_a_unit_that_two_sources_name_is_planned_once(tmp_path: Path) -> None:
 def test_a_plan_of_several_pages_keeps_the_sources_order_and_everything_of_a_unit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan, "PAGE", 7)
+    monkeypatch.setattr(plan, "PAGE_UNITS", 7)
     slices = [Slice("csv", (0, 5), (9, 99), ("uri", "text"), "uri"), None]
     units = [
         Unit(

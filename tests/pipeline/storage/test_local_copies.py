@@ -23,7 +23,7 @@ def test_a_copy_is_read_and_sought_in() -> None:
 
 
 def test_those_not_used_go_first_and_their_readers_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_copies, "MOST_BYTES", 25)
+    monkeypatch.setattr(local_copies, "MAX_BYTES", 25)
     kept = LocalCopies()
     kept.keep("a", made(b"a" * 10))
     reader = made(b"a" * 10).opened()

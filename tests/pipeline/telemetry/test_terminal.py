@@ -21,8 +21,8 @@ REAL, FAULT = ("ok", "real"), ("empty", None)
 def test_where_there_is_no_terminal_each_phase_is_a_line_and_a_standstill_is_told(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telemetry, "BEAT", 0.01)
-    monkeypatch.setattr(telemetry, "PLAIN_EVERY", 0.05)
+    monkeypatch.setattr(telemetry, "REFRESH_SECONDS", 0.01)
+    monkeypatch.setattr(telemetry, "LOG_SECONDS", 0.05)
     told: list[str] = []
     with ProgressDisplay() as progress:
         progress.enter("listing the source")

@@ -126,10 +126,10 @@ def test_a_part_is_published_under_the_lease_alone_and_twice_is_once(tmp_path: P
         for _ in range(2):
             told = publish(verdicts(5), output=output, generation=lease.generation)
             assert told.schema.equals(WRITTEN_FILES) and told["rows"].to_pylist() == [5]
-        assert len(storage.names(folder, ".parquet")) == 1
+        assert len(storage.list_files(folder, ".parquet")) == 1
         with pytest.raises(StorageError, match="must not write any more"):
             publish(verdicts(6), output=output, generation="another")
-    assert len(storage.names(folder, ".parquet")) == 1
+    assert len(storage.list_files(folder, ".parquet")) == 1
 
 
 def test_what_only_the_driver_can_write_is_handed_to_it() -> None:

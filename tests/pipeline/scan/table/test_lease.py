@@ -15,13 +15,13 @@ import pytest
 
 from mole.errors import HeldError, StorageError
 from pipeline.scan.table import lease
-from pipeline.scan.table.lease import EXPIRES, FILE, Holder, Lease
+from pipeline.scan.table.lease import EXPIRY_SECONDS, LEASE_FILE, Holder, Lease
 from pipeline.storage import storage
 
 
 def put(output: str, holder: Holder) -> None:
     """Write a lease as another run would have."""
-    storage.write(storage.join(output, FILE), json.dumps(asdict(holder)).encode())
+    storage.write(storage.join(output, LEASE_FILE), json.dumps(asdict(holder)).encode())
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_held_output_is_refused_with_the_holders_host_user_command_and_age(
 def test_a_lease_of_a_version_that_told_less_is_read(output: str) -> None:
     words = asdict(replace(Holder.me(), host="another machine"))
     storage.write(
-        storage.join(output, FILE),
+        storage.join(output, LEASE_FILE),
         json.dumps({name: value for name, value in words.items() if name not in ("user", "command")}).encode(),
     )
     with pytest.raises(HeldError, match=r"process \d+ on another, started 0:00:00 ago"), Lease(output):
@@ -83,7 +83,7 @@ def test_a_holder_elsewhere_is_dead_when_its_signs_of_life_stop(output: str) -> 
     put(output, elsewhere)
     with pytest.raises(HeldError, match="another"), Lease(output):
         pass
-    put(output, replace(elsewhere, beat=time.time() - EXPIRES - 1))
+    put(output, replace(elsewhere, beat=time.time() - EXPIRY_SECONDS - 1))
     with Lease(output):
         pass
 
@@ -107,7 +107,7 @@ def test_a_lease_that_was_taken_away_is_not_given_back(output: str) -> None:
 
 
 def test_a_holder_shows_signs_of_life(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "BEAT", 0.02)
+    monkeypatch.setattr(lease, "HEARTBEAT_SECONDS", 0.02)
     with Lease(output):
         first = later = lease.read(output)
         assert first is not None
