@@ -89,7 +89,7 @@ def main(arguments: list[str]) -> int:
         table = open_sink(settings.sink, settings.output).output
         if settings.output_is_default:
             # before the run record creates a folder named after a mistyped source
-            Source(settings.source, settings.all_files, settings.image_member, table).demand()
+            Source(settings.source, settings.all_files, settings.image_member, table).require_images()
             require_own_output(settings.output, settings.source)
             progress.log(f"the verdicts go into the folder {settings.output} (--output names another)")
         record.begin(table)

@@ -149,8 +149,8 @@ def newest_rows(folder: str) -> pa.Table:
     files = storage.list_files(storage.absolute(folder), ".parquet")
     rows = pa.concat_tables([LABELS.empty_table(), *(_read(file) for file in files)]).sort_by("labelled_at")
     places = zip(rows["unit"].to_pylist(), rows["index"].to_pylist(), strict=True)
-    kept = {place: number for number, place in enumerate(places)}
-    return rows.take(pa.array(sorted(kept.values()), pa.int64()))
+    last_rows = {place: number for number, place in enumerate(places)}
+    return rows.take(pa.array(sorted(last_rows.values()), pa.int64()))
 
 
 def is_labels(folder: str) -> bool:

@@ -69,8 +69,8 @@ class JobSettings(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_switch_for_a_number(cls, value: object, asked: ValidationInfo) -> object:
-        if isinstance(value, bool) and cls.model_fields[str(asked.field_name)].annotation is not bool:
+    def _no_switch_for_a_number(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
             raise ValueError("must not be true or false")
         return value
 
@@ -91,7 +91,7 @@ class JobSettings(BaseModel):
         try:
             settings = cls.model_validate({name: one.value for name, one in given.items()})
         except ValidationError as reason:
-            complaints = dict.fromkeys(cls._complaint(error, given) for error in reason.errors())
+            complaints = dict.fromkeys(cls._format_error(error, given) for error in reason.errors())
             raise SettingsError("; ".join(complaints)) from reason
         retry.max_seconds()  # not a setting of a job, but validated with them
         if not settings.allow_relative:
@@ -194,10 +194,10 @@ class JobSettings(BaseModel):
         values = vars(read)
         words = [*values.pop(POSITIONAL_DEST, []), *rest, *arguments[end + 1 :]]
         given = {name: SourcedValue(value, cls.flag(name)) for name, value in values.items()}
-        return given | cls._worded(words, given)
+        return given | cls._positional_values(words, given)
 
     @classmethod
-    def _worded(cls, words: list[str], given: Mapping[str, SourcedValue]) -> dict[str, SourcedValue]:
+    def _positional_values(cls, words: list[str], given: Mapping[str, SourcedValue]) -> dict[str, SourcedValue]:
         """Convert positional arguments to their setting.
 
         Raises:
@@ -221,7 +221,7 @@ class JobSettings(BaseModel):
         return {name: SourcedValue(words[0], flag)}
 
     @classmethod
-    def _complaint(cls, error: Any, given: Mapping[str, SourcedValue]) -> str:
+    def _format_error(cls, error: Any, given: Mapping[str, SourcedValue]) -> str:
         """Format a validation error: the setting as the user wrote it, what it must be, and its value."""
 
         def written(flag: str) -> str:

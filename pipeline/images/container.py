@@ -63,7 +63,7 @@ def blocks(data: bytes, format_: str | None) -> Iterator[Block]:
 
 def _jpeg(data: bytes) -> Iterator[Block]:
     """Yield the metadata of the segments up to the first scan."""
-    main, more, shop, signed = b"", ExtendedXmp(), b"", JumbfParts()
+    main, more, photoshop, signed = b"", ExtendedXmp(), b"", JumbfParts()
     for kind, start, end in _segments(data):
         match kind:
             case 0xE1 if data.startswith(EXIF_MARK, start):
@@ -75,11 +75,11 @@ def _jpeg(data: bytes) -> Iterator[Block]:
                 more.add(data[start + len(EXTENDED_XMP_MARK) : end])
             case 0xEB if data.startswith(b"JP", start):
                 signed.add(data[start:end])
-            case 0xED if data.startswith(PHOTOSHOP_MARK, start) and len(shop) < MAX_BLOCK_BYTES:
-                shop += data[start + len(PHOTOSHOP_MARK) : end]
+            case 0xED if data.startswith(PHOTOSHOP_MARK, start) and len(photoshop) < MAX_BLOCK_BYTES:
+                photoshop += data[start + len(PHOTOSHOP_MARK) : end]
             case 0xFE:
                 yield Block("text", "Comment", data[start:end])
-    yield from resources(shop)
+    yield from resources(photoshop)
     yield from more.joined(main)
     yield from signed.joined()
 

@@ -51,8 +51,8 @@ INSPECTORS: dict[str, Callable[[bytes], Layout]] = {
     "bmp": bmp.inspect,
     "tiff": tiff.inspect,
     "jp2": jp2.inspect,
-    "avif": lambda data: Layout(data, footprint=16, most_pixels=50_000_000),
-    "heic": lambda data: Layout(data, footprint=12, most_pixels=50_000_000),
+    "avif": lambda data: Layout(data, bytes_per_pixel=16, max_pixels=50_000_000),
+    "heic": lambda data: Layout(data, bytes_per_pixel=12, max_pixels=50_000_000),
 }
 """The structural inspection of each format; the libraries of AVIF and HEIC bound their boxes themselves."""
 
@@ -200,14 +200,14 @@ def _refused(size: tuple[int, int], name: str, layout: Layout, bounds: Bounds) -
     """Check the bounds of a size and of the memory for decoding it."""
     width, height = size
     shown = (width, height) if max(size) <= MAX_SIDE else (None, None)
-    most = min(bounds.max_pixels, layout.most_pixels or bounds.max_pixels)
+    most = min(bounds.max_pixels, layout.max_pixels or bounds.max_pixels)
     if width * height > most or max(size) > MAX_SIDE:
         own = "" if most == bounds.max_pixels else f" for {name}"
         return Fault(Status.TOO_LARGE, f"{width:,} x {height:,} pixels, over the bound of {most:,}{own}", name, *shown)
     if min(size) < bounds.min_side:
         reason = f"{width} x {height} pixels, a side under the bound of {bounds.min_side}"
         return Fault(Status.TOO_SMALL, reason, name, *shown)
-    memory = width * height * layout.footprint + layout.memory
+    memory = width * height * layout.bytes_per_pixel + layout.memory
     if memory > MAX_MEMORY:
         cost = f"{memory >> 20:,} MiB to decode, over the bound of {MAX_MEMORY >> 20:,} MiB"
         return Fault(Status.TOO_LARGE, f"{width:,} x {height:,} pixels take {cost}", name, *shown)

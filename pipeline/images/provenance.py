@@ -62,7 +62,7 @@ def declared_provenance(data: bytes, format_: str | None) -> dict[str, str] | No
     facts = Declaration()
     with suppress(Exception):  # an unexpected error loses the rest of the claims, never the image's row
         collect(data, format_, facts)
-    return facts.kept()
+    return facts.facts()
 
 
 def collect(data: bytes, format_: str | None, facts: "Declaration") -> None:
@@ -76,7 +76,7 @@ def collect(data: bytes, format_: str | None, facts: "Declaration") -> None:
     for block in blocks(data, format_):
         if block.kind == "c2pa":
             for name, said in manifest.claims(data, str(format_), block.data).items():
-                facts.keep(name, said)
+                facts.add_fact(name, said)
         else:
             BLOCK_READERS[block.kind](block, facts)
 
@@ -89,15 +89,15 @@ class Declaration:
         self._device: dict[str, str] = {}
         self._generators: list[str] = []
 
-    def keep(self, fact: str, said: str) -> None:
+    def add_fact(self, fact: str, said: str) -> None:
         """Add a fact, cleaned and truncated."""
-        value = text.clean(said.rstrip("/").rpartition("/")[2] if fact == "source_type" else said)
-        if value and fact == "generator":
-            self._generators.append(value)
-        elif value:
-            self._facts.setdefault(fact, value)
+        cleaned = text.clean(said.rstrip("/").rpartition("/")[2] if fact == "source_type" else said)
+        if cleaned and fact == "generator":
+            self._generators.append(cleaned)
+        elif cleaned:
+            self._facts.setdefault(fact, cleaned)
 
-    def take(self, role: str, said: str) -> None:
+    def read_role(self, role: str, said: str) -> None:
         """Evaluate the text of a field.
 
         Args:
@@ -108,25 +108,25 @@ class Declaration:
         kind, _, name = role.partition(" ")
         address = IPTC_TYPE.search(said[:2000])
         if address:
-            self.keep("source_type", address[1])
+            self.add_fact("source_type", address[1])
         settings = generator.from_settings(said, name)
         if settings:
-            self.keep("generator", settings)
+            self.add_fact("generator", settings)
             return
         match kind:
             case "software" | "program":
                 if kind == "software":
-                    self.keep("software", said)
+                    self.add_fact("software", said)
                 if generator.is_generator(said):
-                    self.keep("generator", said)
+                    self.add_fact("generator", said)
             case "make" | "model":
                 self._device.setdefault(kind, said)
             case "name" if generator.names_generator(said):
-                self.keep("generator", said)
+                self.add_fact("generator", said)
             case "text":
-                self.keep("generator", generator.from_phrase(said))
+                self.add_fact("generator", generator.from_phrase(said))
 
-    def settle(self, *, generated: bool = False) -> None:
+    def add_device(self, *, generated: bool = False) -> None:
         """Combine a block's maker and model into one name.
 
         Args:
@@ -136,9 +136,9 @@ class Declaration:
         self._device = {}
         make, model = (piece if len(piece) <= MAX_NAME_CHARACTERS and "{" not in piece else "" for piece in pieces)
         name = model if model.lower().startswith(make.lower()) else f"{make} {model}"
-        self.keep("generator" if generated or generator.names_generator(name) else "camera", name)
+        self.add_fact("generator" if generated or generator.names_generator(name) else "camera", name)
 
-    def kept(self) -> dict[str, str] | None:
+    def facts(self) -> dict[str, str] | None:
         """Return the facts; for the generator the first one, or a longer name of it."""
         if self._generators:
             first = self._generators[0]
@@ -152,34 +152,34 @@ def _exif(block: Block, facts: Declaration) -> None:
     software = text.decode_exif_text(values.get(SOFTWARE, b""))
     for role, tag in (("make", MAKE), ("model", MODEL)):
         if tag in values:
-            facts.take(role, text.decode_exif_text(values[tag]))
-    facts.settle(generated=generator.says_ai_generated(software))
-    facts.take("software", software)
-    facts.take("text", text.decode_user_comment(values.get(COMMENT, b""), order))
+            facts.read_role(role, text.decode_exif_text(values[tag]))
+    facts.add_device(generated=generator.says_ai_generated(software))
+    facts.read_role("software", software)
+    facts.read_role("text", text.decode_user_comment(values.get(COMMENT, b""), order))
     for role, tags in (("name", NAME_TAGS), ("program", (PROCESSING,)), ("text", TEXT_TAGS)):
         for tag in tags:
-            facts.take(role, text.decode_exif_text(values.get(tag, b"")))
+            facts.read_role(role, text.decode_exif_text(values.get(tag, b"")))
     for tag in WINDOWS_TAGS:
-        facts.take("text", text.decode_windows_text(values.get(tag, b"")))
+        facts.read_role("text", text.decode_windows_text(values.get(tag, b"")))
 
 
 def _xmp(block: Block, facts: Declaration) -> None:
     for name, said in xmp.properties(block.data).items():
         if name in XMP_FACTS:
-            facts.keep(XMP_FACTS[name], said)
+            facts.add_fact(XMP_FACTS[name], said)
         else:
-            facts.take(XMP_ROLES.get(name, "text"), said)
-    facts.settle()
+            facts.read_role(XMP_ROLES.get(name, "text"), said)
+    facts.add_device()
 
 
 def _iptc(block: Block, facts: Declaration) -> None:
     for number, said in iptc.datasets(block.data):
-        facts.take(IPTC_ROLES.get(number, "other"), said)
+        facts.read_role(IPTC_ROLES.get(number, "other"), said)
 
 
 def _text(block: Block, facts: Declaration) -> None:
     name = block.name.lower()
-    facts.take(TEXT_ROLES.get(name, f"text {name}"), block.data.decode("utf-8", "replace"))
+    facts.read_role(TEXT_ROLES.get(name, f"text {name}"), block.data.decode("utf-8", "replace"))
 
 
 BLOCK_READERS: dict[str, Callable[[Block, Declaration], None]] = {

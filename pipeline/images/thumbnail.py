@@ -46,8 +46,8 @@ def thumbnail(data: bytes) -> Thumbnail:
     outcome = fork_server(__name__).call(decode_thumbnail, data)
     if outcome.died:
         return Thumbnail(why=f"not shown: its decoder crashed, or took more than {CPU_SECONDS} CPU seconds")
-    made: Thumbnail = outcome.results[0]
-    return made
+    result: Thumbnail = outcome.results[0]
+    return result
 
 
 def decode_thumbnail(data: bytes) -> Iterator[Thumbnail]:

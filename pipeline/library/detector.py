@@ -136,8 +136,8 @@ class Detector:
         require_images(images)
         waiting = enumerate(images)
         results: list[Result] = []
-        while some := list(islice(waiting, self._batch)):
-            results += self._scored([self._views_of(image, f"image {number}: ") for number, image in some])
+        while batch := list(islice(waiting, self._batch)):
+            results += self._scored([self._views_of(image, f"image {number}: ") for number, image in batch])
         return results
 
     def heat_map(self, image: ImageLike) -> list[HeatMap]:

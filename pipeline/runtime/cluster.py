@@ -63,7 +63,7 @@ class Layout:
     resource: str | None
     store: int
 
-    def rows_a_call(self, image_bytes: int) -> int:
+    def rows_per_call(self, image_bytes: int) -> int:
         """Return the number of images per scorer call: several batches, to amortize the cost of a call.
 
         Args:
@@ -79,7 +79,9 @@ class Layout:
             image_bytes: bytes of an image's views.
         """
         context = DataContext.get_current()
-        context.target_max_block_size = min(self.rows_a_call(image_bytes) * image_bytes, self.store // BLOCKS_PER_STORE)
+        context.target_max_block_size = min(
+            self.rows_per_call(image_bytes) * image_bytes, self.store // BLOCKS_PER_STORE
+        )
         context.raise_original_map_exception = True  # so that `unwrapped_errors` finds the worker's exception
 
     @property
@@ -105,29 +107,33 @@ def connected(address: str | None, *, logs: bool, device: str = "auto") -> Itera
         SettingsError: there is no cluster at the address, or no GPU.
     """
     require_gpu(device, address)
-    where = _where(address)
+    target = _target(address)
     store = OBJECT_STORE_BYTES_PER_CORE * (os.cpu_count() or 1)
     os.environ.setdefault("RAY_worker_niceness", NICENESS)
     os.environ.setdefault("RAY_preload_python_modules", GC_SETTINGS)
-    own: dict[str, Any] = {"object_store_memory": store, "include_dashboard": False} if where == "local" else {}
-    begun = not ray.is_initialized()
+    local_options: dict[str, Any] = (
+        {"object_store_memory": store, "include_dashboard": False} if target == "local" else {}
+    )
+    started_here = not ray.is_initialized()
     try:
-        if begun:
-            _require_listener(where)
+        if started_here:
+            _require_listener(target)
             with nullcontext() if logs else _muted():
-                heeded = signal.getsignal(signal.SIGTERM)
-                ray.init(where, log_to_driver=logs, logging_level=logging.INFO if logs else logging.ERROR, **own)
-                if callable(heeded) and threading.current_thread() is threading.main_thread():
-                    signal.signal(signal.SIGTERM, heeded)  # Ray's own handler exits immediately
+                previous_handler = signal.getsignal(signal.SIGTERM)
+                ray.init(
+                    target, log_to_driver=logs, logging_level=logging.INFO if logs else logging.ERROR, **local_options
+                )
+                if callable(previous_handler) and threading.current_thread() is threading.main_thread():
+                    signal.signal(signal.SIGTERM, previous_handler)  # Ray's own handler exits immediately
     except (ConnectionError, ValueError) as reason:
-        raise SettingsError(f"no Ray responds at {where!r}: {reason}; start it or omit --ray-address") from reason
+        raise SettingsError(f"no Ray responds at {target!r}: {reason}; start it or omit --ray-address") from reason
     with redirect_stdout(sys.stderr):  # Ray prints errors of its processes to stdout, which is for results
         try:
             if device == "cuda":
                 plan_layout(device, actors=None, batch_size=None, rows_per_file=None)
             yield
         finally:
-            if begun:
+            if started_here:
                 ray.shutdown()
 
 
@@ -143,13 +149,13 @@ def quiet(*, logs: bool) -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
 
 
-def _require_listener(where: str) -> None:
+def _require_listener(address: str) -> None:
     """Check that a server listens at a cluster's address; Ray itself would retry for minutes.
 
     Raises:
         ConnectionError: none does.
     """
-    found = HOST_AND_PORT.fullmatch(where)
+    found = HOST_AND_PORT.fullmatch(address)
     try:
         if found:
             socket.create_connection((found[1], int(found[2])), timeout=CONNECT_TIMEOUT).close()
@@ -168,14 +174,14 @@ def require_gpu(device: str, address: str | None) -> None:
         SettingsError: `cuda` is requested and this machine has no GPU, or all are hidden from this process.
     """
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in {"", "-1"}
-    own = _where(address) == "local" and not ray.is_initialized()
+    own = _target(address) == "local" and not ray.is_initialized()
     if device == "cuda" and own and (hidden or not any(glob(pattern) for pattern in GPU_DRIVERS)):
         raise SettingsError(
             "--device cuda, but this machine has no GPU; omit --device, or name a cluster with --ray-address"
         )
 
 
-def _where(address: str | None) -> str:
+def _target(address: str | None) -> str:
     return address or os.environ.get("RAY_ADDRESS") or "local"
 
 
@@ -183,13 +189,13 @@ def _where(address: str | None) -> str:
 def _muted() -> Iterator[None]:
     """Discard what Ray's C++ core prints to stderr at startup; errors are exceptions anyway."""
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    stderr_copy, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr_copy, 2)
+        os.close(stderr_copy)
         os.close(nowhere)
 
 
@@ -206,14 +212,14 @@ def plan_layout(
     Raises:
         SettingsError: a GPU or custom resource is requested and the cluster has none, or fewer than actors.
     """
-    has = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    cores, gpus = int(has.get("CPU", 1)), int(has.get("GPU", 0))
+    available = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    cores, gpus = int(available.get("CPU", 1)), int(available.get("GPU", 0))
     chosen = ("cuda" if gpus else "cpu") if device == "auto" else device
-    places = int(has.get(resource, 0)) if resource is not None else gpus if chosen == "cuda" else _count_machines()
-    wanted = actors or places
-    if resource is not None and not 1 <= wanted <= places:
+    slots = int(available.get(resource, 0)) if resource is not None else gpus if chosen == "cuda" else _count_machines()
+    wanted = actors or slots
+    if resource is not None and not 1 <= wanted <= slots:
         raise SettingsError(
-            f"--score-resource {resource!r} with {wanted} actors needs as many of it, this Ray has {places}; "
+            f"--score-resource {resource!r} with {wanted} actors needs as many of it, this Ray has {slots}; "
             "start nodes with it, or lower --num-actors"
         )
     if chosen == "cuda" and not gpus:
@@ -230,7 +236,7 @@ def plan_layout(
         batch_size=batch_size or (GPU_BATCH if chosen == "cuda" else CPU_BATCH),
         rows_per_file=rows_per_file or (GPU_ROWS_PER_FILE if chosen == "cuda" else CPU_ROWS_PER_FILE),
         resource=resource,
-        store=int(has["object_store_memory"]),
+        store=int(available["object_store_memory"]),
     )
 
 

@@ -51,7 +51,7 @@ class Outcome:
         return self.signal is not None or self.code is not None
 
     @property
-    def words(self) -> str:
+    def cause(self) -> str:
         """The signal and its usual cause, or the exit code, in words."""
         if self.signal is None:
             return f"its process exited with code {self.code}"
@@ -111,10 +111,10 @@ def fork_server(*modules: str) -> ForkServer:
 def limit_cpu_time() -> Iterator[None]:
     """Limit the CPU time of the block: beyond `CPU_SECONDS` the process ends with SIGXCPU."""
     soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    most = int(time.process_time()) + 1 + CPU_SECONDS
-    if hard != resource.RLIM_INFINITY and most > hard:
-        most = hard
-    resource.setrlimit(resource.RLIMIT_CPU, (most, hard))
+    limit = int(time.process_time()) + 1 + CPU_SECONDS
+    if hard != resource.RLIM_INFINITY and limit > hard:
+        limit = hard
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, hard))
     try:
         yield
     finally:
@@ -135,10 +135,10 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
         _, status = os.waitpid(child, 0)
         results = [value for kind, value in messages if kind == "result"]
         errors = [value for kind, value in messages if kind == "error"]
-        over = any(kind == "over" for kind, _ in messages)
-        by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
-        code = None if over or errors or by is not None else os.WEXITSTATUS(status)
-        _send(answers, (results, by, code, errors[0] if errors else None))
+        completed = any(kind == "over" for kind, _ in messages)
+        signal_number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+        code = None if completed or errors or signal_number is not None else os.WEXITSTATUS(status)
+        _send(answers, (results, signal_number, code, errors[0] if errors else None))
 
 
 def _child(stream: BinaryIO, function: Call, arguments: tuple[object, ...]) -> None:

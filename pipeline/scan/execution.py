@@ -232,7 +232,7 @@ def _score_stage(
     scored: Dataset = prepared.map_batches(
         Scorer,
         fn_constructor_kwargs=scorer,
-        batch_size=layout.rows_a_call(models[0].description.preprocess.bytes),
+        batch_size=layout.rows_per_call(models[0].description.preprocess.bytes),
         batch_format="pyarrow",
         compute=ActorPoolStrategy(size=layout.actors, max_tasks_in_flight_per_actor=2),
         **layout.resources,

@@ -135,10 +135,10 @@ def require_columns(carry: Sequence[str], source: Source) -> None:
     """
     unknown = [name for name in carry if name not in source.columns]
     if unknown and not source.has_unknown_columns:
-        near = get_close_matches(unknown[0], source.columns, 1)
-        meant = f"; did you mean {near[0]!r}?" if near else ""
+        similar = get_close_matches(unknown[0], source.columns, 1)
+        suggestion = f"; did you mean {similar[0]!r}?" if similar else ""
         has = ", ".join(sorted(source.columns)) or "none"
-        raise SettingsError(f"--carry {unknown[0]!r} is not a column of the source, which has {has}{meant}")
+        raise SettingsError(f"--carry {unknown[0]!r} is not a column of the source, which has {has}{suggestion}")
 
 
 def model_locations(settings: ScanSettings) -> list[str]:
@@ -199,10 +199,10 @@ def _execute_pass(run: _Run, context: ScanContext, written: int) -> int:
     """
     options = ReadOptions(run.settings.max_bytes, run.settings.image_member, run.settings.carry)
     pairs, before = list(zip(run.models, run.ledgers, strict=True)), written
-    for number, team in enumerate([pairs, *([pair] for pair in pairs if len(pairs) > 1)]):
+    for number, pairs_together in enumerate([pairs, *([pair] for pair in pairs if len(pairs) > 1)]):
         if number:
             run.plan.refresh()
-        models, ledgers = [model for model, _ in team], [ledger for _, ledger in team]
+        models, ledgers = [model for model, _ in pairs_together], [ledger for _, ledger in pairs_together]
         remaining, cores = run.plan.remaining(*ledgers), context.layout.cores
         groups = group_units(run.plan.todo(*ledgers), remaining.counted_images, cores)
         size = max(MIN_WAVE_TASKS, TASKS_PER_CORE * cores)
@@ -227,7 +227,7 @@ def _check(run: _Run, source: Source, written: int, repaired: int) -> Summary:
     stopped = run.budget.exhausted_by(written) if any(check.incomplete for check in checks) else None
     for check in checks:
         if check.duplicated or not stopped:
-            check.demand()
+            check.require_passed()
     counts = run.plan.counts(run.ledgers[0])
     remaining = max((run.plan.remaining(ledger) for ledger in run.ledgers), key=lambda one: one.units)
     return Summary(

@@ -61,7 +61,7 @@ class Monitor:
         Args:
             part: a row of `WRITTEN_FILES`.
         """
-        self.progress.add({(one["status"], one["verdict"]): one["images"] for one in part["outcomes"]})
+        self.progress.add({(outcome["status"], outcome["verdict"]): outcome["images"] for outcome in part["outcomes"]})
         self._begin_scoring()
         if LOG.is_json:
             self.progress.log("part written", file=part["file"], rows=part["rows"])
@@ -69,7 +69,7 @@ class Monitor:
     def _show(self, seen: WorkerProgress) -> None:
         counts = Counts(seen.outcomes)
         self._add_units(seen.ended)
-        self.progress.see(counts, counts.faults + max(seen.scored, counts.images - counts.faults))
+        self.progress.set_worker_counts(counts, counts.faults + max(seen.scored, counts.images - counts.faults))
         if self.progress.phase == LOADING and seen.loaded:
             self.progress.enter(FIRST_IMAGES)
         if seen.scored or counts.images:
@@ -79,7 +79,7 @@ class Monitor:
         """Add the number of images of each unit that was read to its end, once a unit."""
         for unit in ended.keys() - self._units:
             self._units.add(unit)
-            self.progress.learn(ended[unit])
+            self.progress.add_expected(ended[unit])
             if LOG.is_json:
                 self.progress.log("unit read", unit=unit, images=ended[unit])
 

@@ -194,10 +194,12 @@ class Plan:
         """
         number = self.ledgers.index(ledger)
         incomplete = INCOMPLETE.format(ledger=number)
-        [(opened, doubled, examples)] = self._ask(CHECK.format(incomplete=incomplete, examples=MAX_EXAMPLES))
+        [(incomplete_units, duplicated, examples)] = self._ask(
+            CHECK.format(incomplete=incomplete, examples=MAX_EXAMPLES)
+        )
         [(units,)] = self._ask("SELECT count(*) FROM units")
         [(images,)] = self._ask(f"SELECT coalesce(sum(rows), 0) FROM states WHERE ledger = {number}")
-        return CompletenessCheck(int(units), int(images), int(opened), int(doubled), tuple(examples or ()))
+        return CompletenessCheck(int(units), int(images), int(incomplete_units), int(duplicated), tuple(examples or ()))
 
     def counts(self, ledger: Ledger) -> list[tuple[str, str | None, int]]:
         """Count the rows of the units by status and verdict.
@@ -255,8 +257,8 @@ class Plan:
         )
         self._database.register("begun", pa.table({"unit": pa.array(names, pa.string())}))
         ranges: dict[str, tuple[tuple[int, int], ...]] = {}
-        for unit, first, behind in self._ask(PRESENT.format(places=places)):
-            ranges[unit] = (*ranges.get(unit, ()), (first, behind))
+        for unit, first, end in self._ask(PRESENT.format(places=places)):
+            ranges[unit] = (*ranges.get(unit, ()), (first, end))
         self._database.unregister("begun")
         return ranges
 

@@ -197,14 +197,14 @@ def _execute_passes(run: _Run) -> tuple[list[Pass], int]:
     listing = storage.join(storage.absolute(table), LISTINGS_FOLDER, f"{run.lease.generation}.parquet")
     passes: list[Pass] = []
     repaired = 0
-    for team in [models, *([model] for model in models if len(models) > 1)]:
+    for models_together in [models, *([model] for model in models if len(models) > 1)]:
         try:
-            passes.append(_execute_pass(run, team, listing, sum(one.written for one in passes)))
+            passes.append(_execute_pass(run, models_together, listing, sum(one.written for one in passes)))
             repaired += sum(ledger.repair() for ledger in run.ledgers) if passes[-1].written else 0
-            turns = [_check(table, listing, model.digest, passes[-1].left) for model in team]
+            turns = [_check(table, listing, model.digest, passes[-1].left) for model in models_together]
         finally:
             storage.remove(listing)
-        passes[-1].turns = turns[0] if team[0] is models[0] else Counter()
+        passes[-1].turns = turns[0] if models_together[0] is models[0] else Counter()
     return passes, repaired
 
 

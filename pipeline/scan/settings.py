@@ -150,8 +150,8 @@ class ScanSettings(RunSettings):
         return not reason_for_none(self.source, self.sink) and self.output == default_output(self.source)
 
     @classmethod
-    def _complaint(cls, error: Any, given: Mapping[str, SourcedValue]) -> str:
-        text, (_, reason) = super()._complaint(error, given), cls._unnamed(given)
+    def _format_error(cls, error: Any, given: Mapping[str, SourcedValue]) -> str:
+        text, (_, reason) = super()._format_error(error, given), cls._unnamed(given)
         return f"{text}, since {reason}" if error["type"] == "missing" and error["loc"] == ("output",) else text
 
     @classmethod

@@ -66,14 +66,14 @@ def with_retries(call: Callable[[], T], url: str) -> T:
     if is_never_retried(url):
         return call()
     stop = stop_after_delay(max_seconds())
-    again = Retrying(
+    retrying = Retrying(
         retry=retry_if_exception(is_transient),
         wait=wait_random_exponential(multiplier=FIRST_WAIT, max=MAX_WAIT),
         stop=stop | stop_after_attempt(WEB_ATTEMPTS) if is_web(url) else stop,
         before_sleep=lambda call: _count_retry(call, url),
         reraise=True,
     )
-    return again(call)
+    return retrying(call)
 
 
 def take_retries() -> dict[str, int]:

@@ -179,10 +179,10 @@ def read_range(url: str, start: int, end: int) -> bytes:
 def size(url: str) -> int:
     """Return a file's size in bytes; 0 if it does not exist."""
     try:
-        place = info(url)
+        file = info(url)
     except STORE_FAULTS:
         return 0
-    return 0 if place is None else place.size or 0
+    return 0 if file is None else file.size or 0
 
 
 def exists(url: str) -> bool:
@@ -191,12 +191,12 @@ def exists(url: str) -> bool:
     return bool(fs.exists(path))
 
 
-def require_exists(url: str, written: str) -> None:
+def require_exists(url: str, setting: str) -> None:
     """Check that a file or folder named by the user exists.
 
     Args:
         url: its URL.
-        written: what named it, for the error message: a flag, or words.
+        setting: what named it, for the error message: a flag, or words.
 
     Raises:
         SettingsError: it does not exist.
@@ -207,8 +207,8 @@ def require_exists(url: str, written: str) -> None:
     except STORE_FAULTS as reason:
         status, detail = fault_of(reason)
         if status is Status.MISSING:
-            raise SettingsError(f"{written} {url!r} is not there; name one that is") from reason
-        raise StorageError(f"cannot access {written} {url!r}: {detail}") from reason
+            raise SettingsError(f"{setting} {url!r} is not there; name one that is") from reason
+        raise StorageError(f"cannot access {setting} {url!r}: {detail}") from reason
 
 
 def write(url: str, data: bytes) -> None:

@@ -59,7 +59,7 @@ class RangedStream(io.RawIOBase):
         self._coming: deque[Future[bytes]] = deque()
         self._piece = memoryview(b"")
         for _ in range(REQUESTS_AHEAD):
-            self._ask()
+            self._request_next()
 
     def readable(self) -> bool:
         """Return True."""
@@ -74,7 +74,7 @@ class RangedStream(io.RawIOBase):
         target = memoryview(buffer).cast("B")  # type: ignore[arg-type]
         if not self._piece and self._coming:
             self._piece = memoryview(self._coming.popleft().result())
-            self._ask()
+            self._request_next()
         taken = min(len(target), len(self._piece))
         target[:taken] = self._piece[:taken]
         self._piece = self._piece[taken:]
@@ -85,7 +85,7 @@ class RangedStream(io.RawIOBase):
         self._readers.shutdown(wait=False, cancel_futures=True)
         super().close()
 
-    def _ask(self) -> None:
+    def _request_next(self) -> None:
         start = next(self._starts, None)
         if start is not None:
             end = min(start + REQUEST_BYTES, self._size)
@@ -129,25 +129,25 @@ class BodyStream(io.RawIOBase):
 
     def close(self) -> None:
         """Close the connection."""
-        self._let_go()
+        self._close_body()
         super().close()
 
     def _next(self) -> bytes:
         """Read the next chunk, reopening the body after a failure."""
         try:
             if self._body is None:
-                self._body, self._skip = self._begun_again(), self._at
+                self._body, self._skip = self._reopened(), self._at
             while piece := self._body.next():
                 piece, self._skip = piece[self._skip :], max(0, self._skip - len(piece))
                 if piece:
                     break
         except BaseException:
-            self._let_go()
+            self._close_body()
             raise
         self._at += len(piece)
         return piece
 
-    def _begun_again(self) -> Body:
+    def _reopened(self) -> Body:
         body = self._web.size_or_body(self._url)
         if isinstance(body, int):
             raise OSError(f"{self._url} supports range requests now and did not before")
@@ -156,7 +156,7 @@ class BodyStream(io.RawIOBase):
             raise OSError(f"{self._url} changed while it was read")
         return body
 
-    def _let_go(self) -> None:
+    def _close_body(self) -> None:
         if self._body is not None:
             self._body.close()
             self._body = None

@@ -146,7 +146,7 @@ class WebFileSystem(HTTPFileSystem):  # type: ignore[misc]
         if facts["size"] is None:
             async with self._part(url, 0, 1) as (answer, _):
                 facts = file_facts(answer, url)
-        self.copies.forget(url, unless=identity_of(facts))
+        self.copies.evict(url, unless=identity_of(facts))
         return facts
 
     @asynccontextmanager

@@ -39,13 +39,13 @@ class Metric:
     Attributes:
         kind: its type.
         name: without Ray's prefix.
-        says: its description.
+        description: its description.
         tags: its labels, besides those that Ray adds.
     """
 
     kind: MetricKind
     name: str
-    says: str
+    description: str
     tags: tuple[str, ...] = ()
 
     @property
@@ -134,9 +134,9 @@ def record(metric: Metric, value: float, **tags: str) -> None:
 def _handle(metric: Metric) -> Any:
     """Register a metric with Ray, once per process."""
     if metric.kind is MetricKind.HISTOGRAM:
-        return exported.Histogram(metric.name, metric.says, list(BUCKET_SECONDS), metric.tags)
+        return exported.Histogram(metric.name, metric.description, list(BUCKET_SECONDS), metric.tags)
     kind = exported.Counter if metric.kind is MetricKind.COUNTER else exported.Gauge
-    return kind(metric.name, metric.says, metric.tags)
+    return kind(metric.name, metric.description, metric.tags)
 
 
 @contextmanager

@@ -54,7 +54,7 @@ class ProgressDisplay(Progress):
 
     def __init__(self, job: str | None = None, *, quiet: bool = False) -> None:
         super().__init__()
-        self._quiet, self._said = quiet, time.monotonic()
+        self._quiet, self._logged_at = quiet, time.monotonic()
         self._poll: Callable[[], None] | None = None
         self._live: Live | None = None
         self._spinner = Spinner("dots")
@@ -96,7 +96,7 @@ class ProgressDisplay(Progress):
                 "faults": self.written.kinds,
                 "verdicts": self.written.verdicts,
             }
-            self.log(f"{self.ending()}, {human_duration(self.seconds)}", **facts)
+            self.log(f"{self.final_line()}, {human_duration(self.seconds)}", **facts)
         self.enter("")
 
     @property
@@ -107,7 +107,7 @@ class ProgressDisplay(Progress):
     def enter(self, name: str, total: int | None = None, noun: str = "images") -> None:
         """Begin a phase, and log it without a live line; see `Progress.enter`."""
         super().enter(name, total, noun)
-        self._said = time.monotonic()
+        self._logged_at = time.monotonic()
         LOG.facts = {**LOG.facts, "phase": name or None}
         if self._live is not None:
             self._live.refresh()
@@ -160,18 +160,18 @@ class ProgressDisplay(Progress):
             with self.lock:
                 if self._poll is not None:
                     self._poll()
-                self.note()
+                self.add_point()
             if self._live is not None:
                 self._live.refresh()
-            elif self.phase and time.monotonic() - self._said >= LOG_SECONDS:
-                self._said = time.monotonic()
+            elif self.phase and time.monotonic() - self._logged_at >= LOG_SECONDS:
+                self._logged_at = time.monotonic()
                 self.log(f"{self}, {human_duration(self.elapsed)}", **self.facts())
 
     def _line(self) -> RenderableType:
         """Render the live line, with a bar if the total is known."""
         if not self.phase or self._live is None:
             return ""
-        done, total = self.bar()
+        done, total = self.done_and_total()
         text = str(self) if done else f"{self}, {human_duration(self.elapsed)}"
         line = Table.grid(padding=(0, 1))  # narrower than the terminal, which writes ^C after it
         bar = [] if total is None else [ProgressBar(total, done, width=16)]

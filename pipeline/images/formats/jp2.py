@@ -51,7 +51,7 @@ def inspect(data: bytes) -> Layout:
     for style in _styles(data, start + 4 + struct.unpack_from(">H", siz)[0]):
         _check_style(style, tile, tiles * parts)
     # OpenJPEG decodes to four bytes per sample, a tile at a time.
-    return Layout(data, (wide, high), footprint=8, memory=tile[0] * tile[1] * (4 * parts + 4))
+    return Layout(data, (wide, high), bytes_per_pixel=8, memory=tile[0] * tile[1] * (4 * parts + 4))
 
 
 def _codestream(data: bytes) -> int:

@@ -103,7 +103,7 @@ def _layout(data: bytes, frame: int, scan: int) -> Layout:
         raise too_large(reason, (wide, high))
     # Progressive decoding holds all coefficients: two bytes each, of at most `parts` components.
     held = 0 if single else 2 * parts
-    return Layout(data, (wide, high), footprint=held + (8 if parts == 4 else 4), passes=passes)
+    return Layout(data, (wide, high), bytes_per_pixel=held + (8 if parts == 4 else 4), passes=passes)
 
 
 def _scans(data: bytes, scan: int, most: int) -> int:

@@ -31,23 +31,23 @@ class Layout:
     Attributes:
         data: the decoder's input: the file without harmful parts.
         size: stored width and height, None if the decoder determines them cheaply.
-        footprint: peak bytes per pixel of decoder and conversion.
+        bytes_per_pixel: peak bytes per pixel of decoder and conversion.
         memory: further bytes, independent of the pixels.
         passes: number of passes of the decoder over all pixels.
         white: white level of deep greyscale; None to determine it from the values.
         inverted: whether 0 is white and the decoder does not invert it.
-        most_pixels: the format's own bound, if its decoder is slow or memory-hungry.
+        max_pixels: the format's own bound, if its decoder is slow or memory-hungry.
         kind: description of a valid structure; if the decoder rejects such a file, it is unsupported and not damaged.
     """
 
     data: bytes
     size: tuple[int, int] | None = None
-    footprint: int = 8
+    bytes_per_pixel: int = 8
     memory: int = 0
     passes: int = 1
     white: int | None = 65535
     inverted: bool = False
-    most_pixels: int | None = None
+    max_pixels: int | None = None
     kind: str = ""
 
 

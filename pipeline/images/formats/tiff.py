@@ -45,7 +45,7 @@ class Directory:
     values: dict[int, tuple[int, ...]] = field(default_factory=dict)
     counts: dict[int, int] = field(default_factory=dict)
     make: bytes = b""
-    following: int = 0
+    next_offset: int = 0
 
     def first(self, tag: int, default: int = 0) -> int:
         """Return a tag's first value."""
@@ -79,7 +79,7 @@ def inspect(data: bytes) -> Layout:
     return Layout(
         data,
         (high, wide) if turned else (wide, high),
-        footprint=8,  # Pillow turns a page by copying it
+        bytes_per_pixel=8,  # Pillow turns a page by copying it
         memory=_piece_bytes(page),
         white=(1 << page.first(BITS, 1)) - 1 if grey else None,
         inverted=page.first(PHOTOMETRIC) == 0 and page.first(BITS, 1) > 8,
@@ -110,7 +110,7 @@ def directories(data: bytes) -> Iterator[Directory]:
         if found is None:
             continue
         yield found
-        ahead = [*found.values.get(SUB_IFDS, ())[:MAX_DIRECTORIES], *ahead, found.following]
+        ahead = [*found.values.get(SUB_IFDS, ())[:MAX_DIRECTORIES], *ahead, found.next_offset]
 
 
 def _directory(data: bytes, at: int, order: str, *, big: bool) -> Directory | None:
@@ -143,7 +143,7 @@ def _directory(data: bytes, at: int, order: str, *, big: bool) -> Directory | No
             found.values[tag] = struct.unpack_from(f"{order}{fits}{code}", held)
     if outside > len(data):
         raise truncated(f"a directory whose values take {outside:,} bytes, more than the file has")
-    found.following = int.from_bytes(data[end : end + inline], "little" if order == "<" else "big")
+    found.next_offset = int.from_bytes(data[end : end + inline], "little" if order == "<" else "big")
     return found
 
 

@@ -34,7 +34,7 @@ def inspect(data: bytes) -> Layout:
     for _ in range(MAX_CHUNKS):
         if at + 8 > end:
             # Two canvases, a frame and Pillow's copy are held at once, four bytes per pixel each.
-            return Layout(data, size, footprint=16)
+            return Layout(data, size, bytes_per_pixel=16)
         length = int.from_bytes(data[at + 4 : at + 8], "little")
         at += 8 + length + length % 2
     raise too_large(f"more than {MAX_CHUNKS:,} chunks")

@@ -75,8 +75,8 @@ class _Reader:
         self._prefixes: dict[str, str] = {}
         self._depth = self._elements = 0
         self._inside: tuple[str, int] | None = None
-        self._said: list[str] = []
-        self._room = MAX_VALUE_CHARACTERS
+        self._text_parts: list[str] = []
+        self._remaining = MAX_VALUE_CHARACTERS
 
     def _keep(self, name: str, value: str) -> None:
         if value.strip():
@@ -97,7 +97,7 @@ class _Reader:
                 self._prefixes[attribute[6:]] = NAMESPACES.get(address, "")
         element = self._known(name)
         if self._inside is None and element in PROPERTIES:
-            self._inside, self._said, self._room = (element, self._depth), [], MAX_VALUE_CHARACTERS
+            self._inside, self._text_parts, self._remaining = (element, self._depth), [], MAX_VALUE_CHARACTERS
         for attribute, value in attributes.items():
             known = self._known(attribute)
             if known in PROPERTIES:
@@ -106,17 +106,17 @@ class _Reader:
                 self._keep(self._inside[0], value[:MAX_VALUE_CHARACTERS])
 
     def _characters(self, text: str) -> None:
-        if self._inside is not None and self._room > 0:
-            self._said.append(text[: self._room])
-            self._room -= len(text)
+        if self._inside is not None and self._remaining > 0:
+            self._text_parts.append(text[: self._remaining])
+            self._remaining -= len(text)
 
     def _end(self, name: str) -> None:
         if self._inside is not None:
             if self._inside[1] == self._depth:
-                self._keep(self._inside[0], "".join(self._said))
+                self._keep(self._inside[0], "".join(self._text_parts))
                 self._inside = None
-            elif self._known(name) == "rdf:li" and "".join(self._said).strip():
-                self._room = 0  # the first entry of a list
+            elif self._known(name) == "rdf:li" and "".join(self._text_parts).strip():
+                self._remaining = 0  # the first entry of a list
         self._depth -= 1
 
     def _doctype(self, *_: object) -> None:

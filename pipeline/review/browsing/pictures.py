@@ -134,7 +134,7 @@ class Pictures:
             except OSError as reason:
                 return Absent(f"It could not be decoded: {reason}")
         if outcome.died or not outcome.results:
-            return Absent(f"{WORDS['crashed']}: {outcome.words}")
+            return Absent(f"{WORDS['crashed']}: {outcome.cause}")
         [result] = outcome.results
         return Absent(f"This picture cannot be shown: {result.detail}") if isinstance(result, Fault) else result
 

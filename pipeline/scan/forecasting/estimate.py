@@ -43,13 +43,13 @@ def estimate(settings: EstimateSettings) -> list[Line]:
     model = describe(registry.locate(settings.model))
     started = time.time()
     source = Source(settings.source, settings.all_files, settings.image_member)
-    counted, drawn = count_units(show_listing(source.units(), ProgressDisplay.shown()), settings.images, settings.seed)
+    counted, sample = count_units(show_listing(source.units(), ProgressDisplay.shown()), settings.images, settings.seed)
     listing = time.time() - started
-    if not drawn:
+    if not sample:
         raise SettingsError(f"--source {settings.source}: there is no image to measure")
     ProgressDisplay.shown().enter("starting Ray")
     with connected(settings) as layout:
-        sampled, ready = _sample(settings, model, drawn, layout)
+        sampled, ready = _sample(settings, model, sample, layout)
     start = ready - psutil.Process().create_time() - listing
     machine = Machine(layout.cores, layout.actors, layout.device, max(0.0, start), layout.rows_per_file)
     prices = Prices(
@@ -70,30 +70,30 @@ def count_units(units: Iterable[Unit], most: int, seed: int) -> tuple[SourceCoun
         most: units that are drawn; of shards and slices at most `MAX_LARGE_UNITS`.
         seed: of the random draw.
     """
-    chance = random.Random(seed)
-    drawn: list[Unit] = []
+    rng = random.Random(seed)
+    sample: list[Unit] = []
     number = images = shards = size = 0
     for number, unit in enumerate(units, start=1):
         images += unit.images or 0
         shards += unit.images is None
         size += (unit.size or 0) if unit.images is None else 0
-        if len(drawn) < most:
-            drawn.append(unit)
-        elif (place := chance.randrange(number)) < most:
-            drawn[place] = unit
-    chance.shuffle(drawn)
-    several = [unit for unit in drawn if unit.images != 1]
-    return SourceCounts(number, images, shards, size), [unit for unit in drawn if unit.images == 1] + several[
+        if len(sample) < most:
+            sample.append(unit)
+        elif (place := rng.randrange(number)) < most:
+            sample[place] = unit
+    rng.shuffle(sample)
+    several = [unit for unit in sample if unit.images != 1]
+    return SourceCounts(number, images, shards, size), [unit for unit in sample if unit.images == 1] + several[
         :MAX_LARGE_UNITS
     ]
 
 
 def _sample(
-    settings: EstimateSettings, model: Description, drawn: list[Unit], layout: cluster.Layout
+    settings: EstimateSettings, model: Description, sample: list[Unit], layout: cluster.Layout
 ) -> tuple[SampleMeasurement, float]:
     """Scan a sample in one process of the cluster; returns also when its detector was loaded, seconds since 1970."""
     spec = SampleSpec(
-        units=tuple(drawn),
+        units=tuple(sample),
         images=settings.images,
         options=ReadOptions(settings.max_bytes, settings.image_member),
         bounds=(settings.max_bytes, settings.max_pixels, settings.min_side),

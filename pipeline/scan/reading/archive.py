@@ -242,8 +242,8 @@ def _sparse(cursor: Cursor, header: Header, extension: Extension, state: _State,
         real = header.real if header.pieces is not None else extension.real
         real = header.size if real is None else real
         start = cursor.at
-        kept = keep(name, real, lambda: b"") and header.size <= real + MAX_EXTENSION_BYTES
-        stored = cursor.body(header.size, keep=kept)
+        is_kept = keep(name, real, lambda: b"") and header.size <= real + MAX_EXTENSION_BYTES
+        stored = cursor.body(header.size, keep=is_kept)
         cursor.take(-header.size % BLOCK)
         if stored is None:
             return Member(name, start, real, None, ranged=False)

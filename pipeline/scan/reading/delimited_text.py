@@ -51,7 +51,7 @@ class DelimitedTable:
             yield from (text.rstrip("\r\n").split("\t") for text in lines if text.strip("\r\n "))
             return
         held: list[str] = []
-        reader = csv.reader(_kept(lines, held))
+        reader = csv.reader(_recorded(lines, held))
         while True:
             try:
                 record = next(reader, None)
@@ -74,10 +74,10 @@ class DelimitedTable:
             raise self._refusal(held, line, str(reason)) from reason
         if self.column is None:
             return
-        where = self.columns.index(self.column)
+        position = self.columns.index(self.column)
         for inner in held[1:]:
             fields = next(csv.reader([inner]), [])
-            if len(fields) == len(self.columns) and is_place(fields[where]):
+            if len(fields) == len(self.columns) and is_place(fields[position]):
                 raise self._refusal(held, line, f"one of them is a row itself: {inner.strip()[:80]!r}")
 
     def _refusal(self, held: list[str], line: Callable[[], int] | None, reason: str) -> SettingsError:
@@ -94,7 +94,7 @@ def is_place(text: str) -> bool:
     return is_image(text) or PLACE.fullmatch(text.strip()) is not None
 
 
-def _kept(lines: Iterable[str], held: list[str]) -> Iterator[str]:
+def _recorded(lines: Iterable[str], held: list[str]) -> Iterator[str]:
     for line in lines:
         held.append(line)
         yield line

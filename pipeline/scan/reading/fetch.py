@@ -79,7 +79,7 @@ def read_suspected(unit: Unit, options: ReadOptions) -> Iterator[Row]:
         return
     sound = len(outcome.results)
     yield from islice(read_unit(unit, options), sound)
-    row = make_row(uri=unit.uri, key=unit.key or None, fault=(Status.CRASHED, f"reading failed: {outcome.words}"))
+    row = make_row(uri=unit.uri, key=unit.key or None, fault=(Status.CRASHED, f"reading failed: {outcome.cause}"))
     yield row | {"unit": unit.name, "index": sound, "last": True}
 
 
@@ -145,14 +145,14 @@ def _is_cut(sample: Sample, faults: list[ArchiveFault]) -> bool:
 
 def _torn(faults: list[ArchiveFault], unit: Unit) -> Row:
     """Make the row of a damaged archive."""
-    where = "; ".join(
+    places = "; ".join(
         f"at byte {fault.offset:,}: {f'{fault.member}: ' if fault.member else ''}{fault.reason}"
         for fault in faults[:MAX_FAULTS]
     )
     more = f"; and at {len(faults) - MAX_FAULTS:,} more places" if len(faults) > MAX_FAULTS else ""
     member = faults[-1].member
     key = split_name(member)[0] if member else None
-    reason = f"torn {where}{more}"
+    reason = f"torn {places}{more}"
     return make_row(uri=unit.uri, key=key, offset=faults[0].offset, fault=(Status.TORN_ARCHIVE, reason))
 
 
@@ -184,8 +184,8 @@ def _bytes(
     if image.data is not None or not image.length:
         return None, image.data
     if compression is not None:
-        where = f"too far before it in a shard compressed by {compression}; pack the shard without links"
-        return (Status.UNSUPPORTED, f"{image.name} is a hard link to {image.link}, which is {where}"), None
+        reason = f"too far before it in a shard compressed by {compression}; pack the shard without links"
+        return (Status.UNSUPPORTED, f"{image.name} is a hard link to {image.link}, which is {reason}"), None
     return None, storage.read_range(unit.uri, image.offset, image.offset + image.length)
 
 

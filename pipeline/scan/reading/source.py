@@ -83,7 +83,7 @@ class Source:
                     seen.add(unit.name)
                     yield unit
 
-    def demand(self) -> None:
+    def require_images(self) -> None:
         """Insist that the source exists, and has something to scan.
 
         Raises:

@@ -223,10 +223,10 @@ def expanded(stored: bytes, pieces: list[Piece], real: int) -> bytes:
         HeaderError: the map does not fit the bytes.
     """
     whole, at = bytearray(real), 0
-    for where, count in pieces:
-        if where + count > real or at + count > len(stored):
-            raise HeaderError(f"the map of holes wants {count:,} bytes at {where:,} of {real:,}")
-        whole[where : where + count] = stored[at : at + count]
+    for offset, count in pieces:
+        if offset + count > real or at + count > len(stored):
+            raise HeaderError(f"the map of holes wants {count:,} bytes at {offset:,} of {real:,}")
+        whole[offset : offset + count] = stored[at : at + count]
         at += count
     return bytes(whole)
 

@@ -72,10 +72,10 @@ def prepare(
     columns: dict[str, Any] = {name: fetched[name] for name in schema.names if name in fetched.column_names}
     names = (*ADDED_COLUMNS, *(field.name for field in more))
     try:
-        made = _columns(rows, names)
+        added = _columns(rows, names)
     except ARROW_ERRORS:
-        made = _columns([_without_unfit(row) for row in rows], names)
-    for name, column in made.items():
+        added = _columns([_without_unfit(row) for row in rows], names)
+    for name, column in added.items():
         columns[name] = pa.chunked_array([column]) if name not in columns else _coalesce(columns[name], column)
     columns["pixels"] = _column(views_BN, has_view)
     return pa.Table.from_pydict({name: columns[name] for name in schema.names}, schema)
@@ -107,7 +107,7 @@ def decode_isolated(spec: Preprocess, bounds: Bounds, children: ForkServer) -> D
         """Return the row's facts and its views, uint8 (C, 3, S, S); None for a fault."""
         outcome = children.call(decode_image, data, spec, bounds)
         if outcome.died:
-            return {"status": Status.CRASHED, "detail": f"decoding failed: {outcome.words}"}, None
+            return {"status": Status.CRASHED, "detail": f"decoding failed: {outcome.cause}"}, None
         facts, view = outcome.results[0]
         return facts, view
 
@@ -176,8 +176,8 @@ def _without_unfit(row: Facts) -> Facts:
     detail = "; ".join(
         [str(row.get("detail") or ""), *(f"no column holds its {name}: {row[name]!r}" for name in unfit)]
     )
-    kept = {name: None if name in unfit else value for name, value in row.items()}
-    return kept | {"detail": detail.strip("; ")[:MAX_DETAIL_CHARACTERS].encode("utf-8", "backslashreplace").decode()}
+    sound = {name: None if name in unfit else value for name, value in row.items()}
+    return sound | {"detail": detail.strip("; ")[:MAX_DETAIL_CHARACTERS].encode("utf-8", "backslashreplace").decode()}
 
 
 def _fits(name: str, value: Any) -> bool:
@@ -195,6 +195,6 @@ def _column(views_BN: Pixels, has_view: list[bool]) -> pa.LargeBinaryArray:
     return pa.Array.from_buffers(pa.large_binary(), len(has_view), buffers)
 
 
-def _coalesce(fetched: pa.ChunkedArray, made: pa.Array) -> pa.ChunkedArray:
+def _coalesce(fetched: pa.ChunkedArray, added: pa.Array) -> pa.ChunkedArray:
     """Keep the values of fetch, and fill the rest; both have the shape (rows,)."""
-    return pc.coalesce(fetched, made)
+    return pc.coalesce(fetched, added)

@@ -63,11 +63,11 @@ class ScoreActor:
         schema = with_optional_columns(SCORED, prepared)
         tables = []
         for number, digest in enumerate(self.digests):
-            made = self._columns(scored, scores[number] if scores else None)
+            new_columns = self._columns(scored, scores[number] if scores else None)
             for name in ("logit", "gates"):
                 if name in facts.column_names:  # an indexed verdict is not scored again
-                    made[name] = pc.coalesce(facts[name].combine_chunks(), made[name])
-            columns = {name: facts[name] for name in facts.column_names} | made
+                    new_columns[name] = pc.coalesce(facts[name].combine_chunks(), new_columns[name])
+            columns = {name: facts[name] for name in facts.column_names} | new_columns
             columns[MODEL] = pa.repeat(pa.scalar(digest, pa.string()), len(column))
             tables.append(pa.Table.from_pydict({name: columns[name] for name in schema.names}, schema))
         return pa.concat_tables(tables).combine_chunks()

@@ -38,7 +38,7 @@ def _conclude(scored: pa.Table, calibration: Calibration, fingerprint: str, prev
     logit = column.fill_null(0).to_numpy(zero_copy_only=False)
     rows = len(logit)
     probability = calibration.probability(logit, prevalence).astype(np.float32)
-    made = {
+    columns = {
         "unit": scored["unit"].combine_chunks().dictionary_encode(),
         "probability": pa.array(probability, pa.float32(), mask=missing),
         "verdict": pa.array(calibration.verdict(logit).astype(object), pa.string(), mask=missing),
@@ -47,4 +47,6 @@ def _conclude(scored: pa.Table, calibration: Calibration, fingerprint: str, prev
     }
     schema = with_optional_columns(VERDICT, scored).insert(0, scored.schema.field(MODEL))
     schema = schema.with_metadata({**(VERDICT.metadata or {}), PREVALENCE_KEY: f"{prevalence:g}".encode()})
-    return pa.Table.from_pydict({name: made[name] if name in made else scored[name] for name in schema.names}, schema)
+    return pa.Table.from_pydict(
+        {name: columns[name] if name in columns else scored[name] for name in schema.names}, schema
+    )

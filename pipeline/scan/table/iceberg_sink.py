@@ -82,8 +82,8 @@ class IcebergSink:
             catalog.create_namespace_if_not_exists(self.name.rpartition(".")[0])
             columns = [pa.field(MODEL, pa.string()), *VERDICT]
             schema = pa.schema([field.with_type(pa.string()) if field.name == "unit" else field for field in columns])
-            made = catalog.create_table(self.name, schema, properties={VERSION_KEY.decode(): SCHEMA_VERSION})
-            with made.update_spec() as spec:
+            created = catalog.create_table(self.name, schema, properties={VERSION_KEY.decode(): SCHEMA_VERSION})
+            with created.update_spec() as spec:
                 spec.add_identity(MODEL)
             return catalog.load_table(self.name)
 

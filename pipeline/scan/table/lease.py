@@ -54,7 +54,7 @@ class Holder:
     command: str = ""
 
     @classmethod
-    def me(cls) -> Self:
+    def this_process(cls) -> Self:
         """Describe this process as a new holder."""
         now, born = time.time(), psutil.Process().create_time()
         return cls(uuid.uuid4().hex, _host(), os.getpid(), born, now, now, user_name(), command_line())
@@ -126,7 +126,7 @@ class Lease:
 
     def __init__(self, output: str) -> None:
         self.output = output
-        self.holder = Holder.me()
+        self.holder = Holder.this_process()
         self._url = storage.join(output, LEASE_FILE)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)

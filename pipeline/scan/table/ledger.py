@@ -68,7 +68,7 @@ class CompletenessCheck:
     duplicated: int
     examples: tuple[str, ...]
 
-    def demand(self) -> None:
+    def require_passed(self) -> None:
         """Insist that every image has exactly one row.
 
         Raises:

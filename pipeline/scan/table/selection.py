@@ -154,7 +154,7 @@ def _write(chosen: pa.RecordBatchReader, url: str) -> Selection:
                 entire[unit, uri] = range(entire.get((unit, uri), range(groups, groups)).start, groups + 1)
             groups, images = groups + 1, images + table.num_rows
     sizes = (unit_bytes(unit, uri) for unit, uri in entire)
-    units = tuple((unit, where) for (unit, _), where in entire.items())
+    units = tuple((unit, row_groups) for (unit, _), row_groups in entire.items())
     return Selection(url, groups, images, image_bytes, read_bytes + sum(sizes), units)
 
 

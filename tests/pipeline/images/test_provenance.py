@@ -379,7 +379,7 @@ def test_no_mutation_makes_a_reader_raise_or_tell_what_no_table_keeps(format_: s
     for _ in range(600):
         told = Declaration()
         collect(mutated(RICH[format_], chance), format_, told)
-        for name, value in (told.kept() or {}).items():
+        for name, value in (told.facts() or {}).items():
             assert name in {field.name for field in PROVENANCE}
             assert 0 < len(value) <= 500
             assert value.encode()

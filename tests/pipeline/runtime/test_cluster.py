@@ -41,7 +41,7 @@ def layout(batch_size: int, store: int) -> Layout:
 def test_a_call_is_four_batches_or_as_many_as_the_object_store_has_room_for_and_one_at_least(
     batch_size: int, store: int, image: int, rows: int
 ) -> None:
-    assert layout(batch_size, store).rows_a_call(image) == rows
+    assert layout(batch_size, store).rows_per_call(image) == rows
 
 
 @pytest.mark.parametrize("batch_size", [1, 16, 64, 1024])

@@ -70,7 +70,7 @@ def test_results_come_back_in_order_each_call_from_a_process_of_its_own(server: 
 def test_what_kills_a_call_is_named_and_the_next_call_is_answered(server: ForkServer, by: signal.Signals) -> None:
     outcome = server.call(dies, by)
     assert (outcome.results, outcome.signal) == ([1], by)
-    assert by.name in outcome.words and f"signal {by.value}" in outcome.words
+    assert by.name in outcome.cause and f"signal {by.value}" in outcome.cause
     assert server.call(numbers, 1).results == [0]
 
 
@@ -83,7 +83,7 @@ def test_a_calls_own_error_is_raised_here(server: ForkServer) -> None:
 def test_a_call_that_ends_its_process_is_told_from_one_that_is_over(server: ForkServer, code: int) -> None:
     outcome = server.call(leaves, code)
     assert outcome.died and (outcome.results, outcome.code) == ([1], code)
-    assert f"exited with code {code}" in outcome.words
+    assert f"exited with code {code}" in outcome.cause
     assert not server.call(numbers, 0).died
 
 
@@ -95,7 +95,7 @@ def test_a_call_that_computes_for_ever_is_ended(monkeypatch: pytest.MonkeyPatch)
     began = time.process_time()
     outcome = server.call(computes)
     server.close()
-    assert outcome.signal == signal.SIGXCPU and "after 1 CPU seconds" in outcome.words
+    assert outcome.signal == signal.SIGXCPU and "after 1 CPU seconds" in outcome.cause
     assert time.process_time() - began < 1
 
 

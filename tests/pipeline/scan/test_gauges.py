@@ -7,7 +7,7 @@ from pipeline.scan.gauges import Gauges, export_gauges
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.parquet_sink import publish
 from pipeline.telemetry.metrics import UNITS_DONE, UNITS_PLANNED, WAVES_DONE, WAVES_PLANNED
-from tests.pipeline.scan.steps.test_steps import verdicts
+from tests.pipeline.scan.table.test_parquet_sink import verdicts
 
 GAUGES = (WAVES_PLANNED, WAVES_DONE, UNITS_PLANNED, UNITS_DONE)
 

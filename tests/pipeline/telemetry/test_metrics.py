@@ -26,7 +26,7 @@ def text() -> bytes:
     registry = CollectorRegistry()
     kinds = {MetricKind.COUNTER: Counter, MetricKind.GAUGE: Gauge, MetricKind.HISTOGRAM: Histogram}
     for metric in METRICS:
-        made = kinds[metric.kind](metric.exported, metric.says, metric.tags, registry=registry)
+        made = kinds[metric.kind](metric.exported, metric.description, metric.tags, registry=registry)
         if metric.tags:
             made.labels(*metric.tags)
     return generate_latest(registry)
@@ -35,7 +35,7 @@ def text() -> bytes:
 def test_each_metric_is_declared_once_and_described_and_none_is_left_out() -> None:
     names = [metric.name for metric in METRICS]
     assert len(set(names)) == len(names) and all(name.startswith("mole_scan_") for name in names)
-    assert all(metric.says for metric in METRICS)
+    assert all(metric.description for metric in METRICS)
     assert set(METRICS) == {value for value in vars(metrics).values() if isinstance(value, Metric)}
     assert {metric.kind is MetricKind.COUNTER for metric in METRICS if metric.name.endswith("_total")} == {True}
 

@@ -28,7 +28,7 @@ def test_a_canvas_is_bounded_by_pixels_and_by_memory(side: int, reason: str) -> 
     data[24:30] = struct.pack("<I", side - 1)[:3] * 2
     found = decode(bytes(data), BOUNDS)
     assert isinstance(found, Fault) and (found.status, found.width) == (Status.TOO_LARGE, side)
-    assert reason in found.detail and 81_000_000 * inspect(bytes(data)).footprint > MAX_MEMORY
+    assert reason in found.detail and 81_000_000 * inspect(bytes(data)).bytes_per_pixel > MAX_MEMORY
 
 
 def test_chunks_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
