@@ -64,7 +64,7 @@ class Labelling:
         snapshot: the table snapshot; ready.
         folder: the folder URL of the labels.
         labeller: the labeller's name.
-        known: existing labels, from `pipeline.labels.latest`.
+        known: existing labels, from `pipeline.labels.current_labels`.
     """
 
     def __init__(self, snapshot: TableSnapshot, folder: str, labeller: str, known: pa.Table) -> None:
