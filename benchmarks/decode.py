@@ -18,7 +18,7 @@ from PIL import Image
 from mole.views.preprocess import Preprocess
 from mole.views.view import Pixels, view
 from pipeline.images.decode import Bounds, Fault, decode
-from pipeline.images.provenance import declared
+from pipeline.images.provenance import declared_provenance
 
 SAMPLES = Path(__file__).parent.parent / "examples" / "shards" / "sample-00000.tar"
 SIZES = ((512, 512), (1024, 768), (2048, 1536), (4000, 3000))
@@ -73,7 +73,7 @@ def ways(data: bytes) -> dict[str, Callable[[], object]]:
         "decode and resize view": lambda: seen(resize),
         "Pillow decode": lambda: np.array(Image.open(io.BytesIO(data)).convert("RGB")),
         "open_clip's transform": lambda: stock(Image.open(io.BytesIO(data))),
-        "declared": lambda: declared(data, "jpeg"),
+        "declared": lambda: declared_provenance(data, "jpeg"),
     }
 
 

@@ -78,13 +78,13 @@ def main(arguments: list[str]) -> None:
 
 def _recorded(fetched: pa.Table, images: int, work: Callable[[], None]) -> None:
     """Record all metrics of a block, and do `work` as its preparing."""
-    for _ in metrics.read(iter([fetched])):
-        with metrics.timed(metrics.Stage.PREPARE):
+    for _ in metrics.record_reads(iter([fetched])):
+        with metrics.record_duration(metrics.Stage.PREPARE):
             work()
     for stage in (metrics.Stage.SCORE, metrics.Stage.CONCLUDE):
-        with metrics.timed(stage):
+        with metrics.record_duration(stage):
             pass
-    metrics.scored(images, 16)
+    metrics.record_batch(images, 16)
 
 
 if __name__ == "__main__":

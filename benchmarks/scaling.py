@@ -28,7 +28,7 @@ from rich.table import Table
 
 from benchmarks.scorers import CORES
 from pipeline.runtime import cluster
-from pipeline.runtime.cluster import BATCHES_A_BLOCK, NICENESS, OBJECT_STORE_BYTES_A_CORE
+from pipeline.runtime.cluster import BATCHES_PER_BLOCK, NICENESS, OBJECT_STORE_BYTES_PER_CORE
 from pipeline.scan.flow import scan
 from pipeline.scan.settings import ScanSettings
 from pipeline.telemetry.terminal import ProgressDisplay
@@ -65,7 +65,7 @@ def main() -> None:
         blocks = [measure(sources[1, 10_000], f"{place}/{batch}", model, batch) for batch in (BATCH, SMALL_BATCH)]
     Console().print(table)
     Console().print(spread)
-    fewer, more = (10_000 // (BATCHES_A_BLOCK * batch) for batch in (BATCH, SMALL_BATCH))
+    fewer, more = (10_000 // (BATCHES_PER_BLOCK * batch) for batch in (BATCH, SMALL_BATCH))
     each = 1000 * (blocks[1].core_s - blocks[0].core_s) / (more - fewer)
     print(
         f"10,000 images in {fewer:,} and in {more:,} blocks: "
@@ -108,7 +108,7 @@ def on_nodes(nodes: int, sources: Sequence[str], output: str, model: str) -> lis
     """Scan sources one after the other on some nodes of this machine, with a scorer on each."""
     os.environ.setdefault("RAY_worker_niceness", NICENESS)
     cores = max(1, CORES // nodes)
-    has: dict[str, Any] = {"num_cpus": cores, "object_store_memory": OBJECT_STORE_BYTES_A_CORE * cores}
+    has: dict[str, Any] = {"num_cpus": cores, "object_store_memory": OBJECT_STORE_BYTES_PER_CORE * cores}
     cluster: Any = Cluster(initialize_head=True, head_node_args=has | {"include_dashboard": False})
     try:
         for _ in range(nodes - 1):

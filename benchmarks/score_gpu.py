@@ -32,7 +32,7 @@ NEAR = 0.05
 """Share of the images that lie near a threshold, as of the embedded detector (docs/precision.md)."""
 EXACTLY = 32
 CALL = 4
-"""Batches that a scan hands its scorer at a time (`pipeline.runtime.cluster.BATCHES_A_BLOCK`, which imports Ray)."""
+"""Batches that a scan hands its scorer at a time (`pipeline.runtime.cluster.BATCHES_PER_BLOCK`, which imports Ray)."""
 
 
 def main() -> None:

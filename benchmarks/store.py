@@ -44,11 +44,11 @@ def main() -> None:
         keys = write(given.shards, given.mib << 20)
         pyarrow_s3 = S3FileSystem(endpoint_override=f"127.0.0.1:{port}", scheme="http")
         clients: dict[str, Callable[[str], Any]] = {
-            "this stream: ranged requests, three ahead": lambda key: stream.opened(f"s3://{key}"),
+            "this stream: ranged requests, three ahead": lambda key: stream.open_stream(f"s3://{key}"),
             "s3fs, as it opens a file": opened_by_s3fs,
-            "s3fs, read-ahead of 8 MiB": lambda key: opened_by_s3fs(key, block_size=stream.PIECE),
+            "s3fs, read-ahead of 8 MiB": lambda key: opened_by_s3fs(key, block_size=stream.REQUEST_BYTES),
             "pyarrow, as it opens a stream": pyarrow_s3.open_input_stream,
-            "pyarrow, buffer of 8 MiB": lambda key: pyarrow_s3.open_input_stream(key, buffer_size=stream.PIECE),
+            "pyarrow, buffer of 8 MiB": lambda key: pyarrow_s3.open_input_stream(key, buffer_size=stream.REQUEST_BYTES),
         }
         taken: dict[str, list[tuple[float, float]]] = {name: [] for name in clients}
         for _ in range(given.rounds):

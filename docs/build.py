@@ -6,7 +6,7 @@ from typing import Any
 
 from jobs.console import SCAN_JOBS, TRAIN_JOBS, settings_of
 from pipeline.command.settings import JobSettings
-from pipeline.runtime.invocation import GROUP, NAME
+from pipeline.runtime.invocation import PROGRAM, TRAINING_GROUP
 
 PAGE = Path(__file__).resolve().parent / "settings.md"
 HEAD = """\
@@ -25,7 +25,7 @@ def page() -> str:
     shared = list(JobSettings.model_fields)
     parts = [HEAD]
     for job in (*SCAN_JOBS, *TRAIN_JOBS):
-        command = f"{NAME} {job}" if job in SCAN_JOBS else f"{NAME} {GROUP} {job}"
+        command = f"{PROGRAM} {job}" if job in SCAN_JOBS else f"{PROGRAM} {TRAINING_GROUP} {job}"
         parts.append(section(command, settings_of(job), shared))
     parts.append("## All commands\n\n" + table(settings_of("scan"), shared))
     return "\n".join(parts)

@@ -10,10 +10,10 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.command.run import Record
+from pipeline.command.run_record import Record
 from pipeline.scan.settings import CompactSettings
 from pipeline.scan.table.compact import Compacted, compact
-from pipeline.scan.table.views import demand_table
+from pipeline.scan.table.views import require_table
 from pipeline.telemetry.printable import counted
 from pipeline.telemetry.terminal import ProgressDisplay, command, results
 
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     """
     settings = CompactSettings.from_command_line(arguments)
     with Record("compact", settings, ProgressDisplay()) as record:
-        demand_table(settings.table)
+        require_table(settings.table)
         record.begin(settings.table)
         found = compact(settings)
         record.succeed({"models": [dataclasses.asdict(one) for one in found]})

@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
-from pipeline.runtime.invocation import GROUP, NAME, SHELLS, invoked
+from pipeline.runtime.invocation import PROGRAM, SHELLS, TRAINING_GROUP, invoked
 
 INVALID_SETTINGS = 2
 """The exit code of invalid settings."""
@@ -40,7 +40,7 @@ TRAIN_JOBS = {
 COMPLETION = "completion"
 HELP = ("-h", "--help")
 OTHER_COMMANDS = {
-    GROUP: "train, measure and promote detectors: mole-scan train --help",
+    TRAINING_GROUP: "train, measure and promote detectors: mole-scan train --help",
     COMPLETION: f"print the completion script of a shell: {', '.join(SHELLS)}",
 }
 
@@ -60,18 +60,18 @@ def main(arguments: list[str] | None = None) -> int:
         print(overview())
         return 0
     if first in ("--version", "-V"):
-        print(f"{NAME} {version(NAME)}")
+        print(f"{PROGRAM} {version(PROGRAM)}")
         return 0
     if first == COMPLETION:
         return completion(rest)
-    if first == GROUP:
+    if first == TRAINING_GROUP:
         return train(rest)
     if first in SCAN_JOBS:
         return run(first, rest)
     return refuse(
         first,
         {name: name for name in (*SCAN_JOBS, *OTHER_COMMANDS, "--help", "--version")}
-        | {name: f"{GROUP} {name}" for name in TRAIN_JOBS},
+        | {name: f"{TRAINING_GROUP} {name}" for name in TRAIN_JOBS},
     )
 
 
@@ -83,7 +83,7 @@ def train(given: list[str]) -> int:
         return 0
     if first in TRAIN_JOBS:
         return run(first, rest)
-    return refuse(f"{GROUP} {first}", {name: f"{GROUP} {name}" for name in TRAIN_JOBS})
+    return refuse(f"{TRAINING_GROUP} {first}", {name: f"{TRAINING_GROUP} {name}" for name in TRAIN_JOBS})
 
 
 def run(job: str, rest: list[str]) -> int:
@@ -121,7 +121,7 @@ def settings_of(job: str) -> Any:
     return next(kind for kind in names.values() if isinstance(kind, type) and hasattr(kind, "from_command_line"))
 
 
-def refuse(given: str, known: Mapping[str, str], *, otherwise: str = f"{NAME} --help lists the commands") -> int:
+def refuse(given: str, known: Mapping[str, str], *, otherwise: str = f"{PROGRAM} --help lists the commands") -> int:
     """Print that there is no such command, and the most similar one.
 
     Args:
@@ -130,8 +130,8 @@ def refuse(given: str, known: Mapping[str, str], *, otherwise: str = f"{NAME} --
         otherwise: the advice where none is similar.
     """
     similar = get_close_matches(given.lower().rpartition(" ")[2], known, n=1)
-    advice = f"did you mean {NAME} {known[similar[0]]}?" if similar else otherwise
-    print(f"there is no command {NAME} {given}; {advice}", file=sys.stderr)
+    advice = f"did you mean {PROGRAM} {known[similar[0]]}?" if similar else otherwise
+    print(f"there is no command {PROGRAM} {given}; {advice}", file=sys.stderr)
     return INVALID_SETTINGS
 
 
@@ -139,15 +139,15 @@ def overview() -> str:
     """Return the text of `mole-scan --help`."""
     return "\n".join(
         [
-            f"usage: {NAME} COMMAND [...]",
+            f"usage: {PROGRAM} COMMAND [...]",
             "",
             "Finds AI-generated images: every image gets exactly one verdict.",
             "",
             *listed(SCAN_JOBS | OTHER_COMMANDS),
             "",
-            f"{NAME} COMMAND --help shows the options of a command; {NAME} --version the version.",
+            f"{PROGRAM} COMMAND --help shows the options of a command; {PROGRAM} --version the version.",
             "",
-            f"to start: {NAME} scan photos/",
+            f"to start: {PROGRAM} scan photos/",
         ]
     )
 
@@ -156,13 +156,13 @@ def group_overview() -> str:
     """Return the text of `mole-scan train --help`."""
     return "\n".join(
         [
-            f"usage: {NAME} {GROUP} COMMAND [...]",
+            f"usage: {PROGRAM} {TRAINING_GROUP} COMMAND [...]",
             "",
             "Trains a detector on labelled images, evaluates it, and promotes it.",
             "",
             *listed(TRAIN_JOBS),
             "",
-            f"{NAME} {GROUP} COMMAND --help shows the options of a command.",
+            f"{PROGRAM} {TRAINING_GROUP} COMMAND --help shows the options of a command.",
         ]
     )
 
@@ -173,12 +173,12 @@ def listed(commands: Mapping[str, str]) -> list[str]:
 
 
 COMPLETION_HELP = f"""\
-usage: {NAME} {COMPLETION} {{{",".join(SHELLS)}}}
+usage: {PROGRAM} {COMPLETION} {{{",".join(SHELLS)}}}
 
 Prints the completion script of a shell. Save it, and again after an update:
 
-  bash  {NAME} {COMPLETION} bash > ~/.local/share/bash-completion/completions/{NAME}
-  zsh   {NAME} {COMPLETION} zsh > ~/.zfunc/_{NAME}    (with fpath+=~/.zfunc before compinit in .zshrc)
-  fish  {NAME} {COMPLETION} fish > ~/.config/fish/completions/{NAME}.fish
+  bash  {PROGRAM} {COMPLETION} bash > ~/.local/share/bash-completion/completions/{PROGRAM}
+  zsh   {PROGRAM} {COMPLETION} zsh > ~/.zfunc/_{PROGRAM}    (with fpath+=~/.zfunc before compinit in .zshrc)
+  fish  {PROGRAM} {COMPLETION} fish > ~/.config/fish/completions/{PROGRAM}.fish
 
-For the current shell only: source <({NAME} {COMPLETION} bash)"""
+For the current shell only: source <({PROGRAM} {COMPLETION} bash)"""

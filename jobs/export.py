@@ -7,7 +7,7 @@ import sys
 
 from rich.console import Console
 
-from pipeline.command.run import Record
+from pipeline.command.run_record import Record
 from pipeline.review.export import MISSING, Exported, ExportSettings, export, require_exportable
 from pipeline.telemetry.printable import counted
 from pipeline.telemetry.terminal import ProgressDisplay, command, results

@@ -10,12 +10,12 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.command.run import Record
+from pipeline.command.run_record import Record
 from pipeline.runtime import cluster
 from pipeline.runtime.spot_termination import spot_notice_handler
-from pipeline.scan.rescan import Rescanned, rescan
+from pipeline.scan.rescan import RescanResult, rescan
 from pipeline.scan.settings import RescanSettings
-from pipeline.scan.table.views import demand_table
+from pipeline.scan.table.views import require_table
 from pipeline.telemetry.printable import counted, format_probability
 from pipeline.telemetry.terminal import ProgressDisplay, command, results
 
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
         Record("rescan", settings, progress) as record,
         spot_notice_handler(progress.log, enabled=settings.spot_notice),
     ):
-        demand_table(settings.table)  # before the run record creates the folder of a mistyped name
+        require_table(settings.table)  # before the run record creates the folder of a mistyped name
         record.begin(settings.table)
         found = rescan(settings, progress)
         record.succeed(dataclasses.asdict(found))
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
     return record.exit_code
 
 
-def show(found: Rescanned, settings: RescanSettings, console: Console) -> None:
+def show(found: RescanResult, settings: RescanSettings, console: Console) -> None:
     """Print the outcomes of the selected images, and the bytes read for them."""
 
     def log(line: str) -> None:

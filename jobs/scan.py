@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mole.errors import MoleError
-from pipeline.command.output import demand_own
-from pipeline.command.run import Record
+from pipeline.command.default_output import require_own_output
+from pipeline.command.run_record import Record
 from pipeline.records import Status
 from pipeline.review.evidence.challenger import Challenger, challenger
 from pipeline.review.evidence.suspicious import Suspicion, question, suspicion
@@ -90,8 +90,8 @@ def main(arguments: list[str]) -> int:
         table = open_sink(settings.sink, settings.output).output
         if settings.output_is_default:
             # before the run record creates a folder named after a mistyped source
-            Source(settings.source, settings.all_files, settings.image_member, table).demand()
-            demand_own(settings.output, settings.source)
+            Source(settings.source, settings.all_files, settings.image_member, table).require_images()
+            require_own_output(settings.output, settings.source)
             progress.log(f"the verdicts go into the folder {settings.output} (--output names another)")
         record.begin(table)
         summary = scan(settings, progress, query)

@@ -21,8 +21,8 @@ from pipeline.storage.fault import STORE_FAULTS
 
 LABELS_VERSION = "1"
 VERSION_KEY = b"mole_scan_labels"
-ROWS_A_FILE = 500
-"""Labels per file of a `Writer`, which rewrites the file at each label, some 20 kB."""
+ROWS_PER_FILE = 500
+"""Labels per file of a `LabelWriter`, which rewrites the file at each label, some 20 kB."""
 
 
 class Label(StrEnum):
@@ -59,10 +59,10 @@ LABELS = pa.schema(
 """A row of the table: the image by location and content, the label, its author and time, and the verdict shown then."""
 
 
-class Writer:
+class LabelWriter:
     """Writes labels durably: each is on the disk or in the store before the call returns.
 
-    The newest file is replaced atomically at each label, and a new one begins after `ROWS_A_FILE` labels. So a label
+    The newest file is replaced atomically at each label, and a new one begins after `ROWS_PER_FILE` labels. So a label
     costs one small write, a killed process loses nothing, and a table of 10,000 labels is some twenty files.
 
     Args:
@@ -91,7 +91,7 @@ class Writer:
         with self._lock:
             self._last = max(datetime.now(UTC), self._last + timedelta(microseconds=1))
             written = {**dict.fromkeys(LABELS.names), **row, "labelled_at": self._last}
-            if not self._rows or len(self._rows) >= ROWS_A_FILE:
+            if not self._rows or len(self._rows) >= ROWS_PER_FILE:
                 self._rows, self._url = [], _new_file(self.folder)
             _write(self._url, [*self._rows, written])
             self._rows.append(written)
@@ -117,7 +117,7 @@ def append(folder: str, rows: Sequence[Mapping[str, Any]]) -> str:
     return url
 
 
-def latest(folder: str, *, notes: bool = False) -> pa.Table:
+def current_labels(folder: str, *, notes: bool = False) -> pa.Table:
     """Read the current label of each image: the newest row, without withdrawn labels.
 
     Args:
@@ -131,26 +131,26 @@ def latest(folder: str, *, notes: bool = False) -> pa.Table:
         SettingsError: the folder holds Parquet files that are not labels.
         StorageError: it cannot be read.
     """
-    rows = newest(folder)
+    rows = newest_rows(folder)
     without = pa.array([Label.WITHDRAWN] if notes else [Label.WITHDRAWN, Label.NOTE], pa.string())
     return rows.filter(pc.invert(pc.is_in(rows["label"], without)))
 
 
-def newest(folder: str) -> pa.Table:
+def newest_rows(folder: str) -> pa.Table:
     """Read the newest row of each image, withdrawn labels included.
 
     Returns:
-        As `latest`.
+        As `current_labels`.
 
     Raises:
         SettingsError: the folder holds Parquet files that are not labels.
         StorageError: it cannot be read.
     """
-    files = storage.names(storage.absolute(folder), ".parquet")
+    files = storage.list_files(storage.absolute(folder), ".parquet")
     rows = pa.concat_tables([LABELS.empty_table(), *(_read(file) for file in files)]).sort_by("labelled_at")
     places = zip(rows["unit"].to_pylist(), rows["index"].to_pylist(), strict=True)
-    kept = {place: number for number, place in enumerate(places)}
-    return rows.take(pa.array(sorted(kept.values()), pa.int64()))
+    last_rows = {place: number for number, place in enumerate(places)}
+    return rows.take(pa.array(sorted(last_rows.values()), pa.int64()))
 
 
 def is_labels(folder: str) -> bool:
@@ -159,7 +159,7 @@ def is_labels(folder: str) -> bool:
     Raises:
         StorageError: it cannot be read.
     """
-    files = storage.names(storage.absolute(folder), ".parquet")
+    files = storage.list_files(storage.absolute(folder), ".parquet")
     return bool(files) and VERSION_KEY in (_schema(files[0]).metadata or {})
 
 

@@ -29,7 +29,7 @@ class Status(StrEnum):
     CRASHED = "crashed"
 
 
-PASSING = (Status.MISSING, Status.FORBIDDEN, Status.UNREACHABLE, Status.CRASHED)
+TRANSIENT = (Status.MISSING, Status.FORBIDDEN, Status.UNREACHABLE, Status.CRASHED)
 """Faults of the store or of this machine, not of the bytes: another read may succeed."""
 
 
@@ -91,7 +91,7 @@ CARRIED = "carried"
 
 SAME_AS = pa.field("same_as", pa.struct([("unit", pa.string()), ("index", pa.int32())]))
 """Present only in files of a run with `--dedupe`: the image with the same bytes whose verdict this row repeats."""
-COPY = {"unit": None, "index": None}
+UNRESOLVED_DUPLICATE = {"unit": None, "index": None}
 """`same_as` of a row that is not written yet: another image of the same wave with these bytes is being scored."""
 
 OUTCOMES = pa.list_(pa.struct([("status", pa.string()), ("verdict", pa.string()), ("images", pa.int64())]))
@@ -112,7 +112,7 @@ WRITTEN_FILES = pa.schema(
 driver must write the file itself."""
 
 
-def like(schema: pa.Schema, table: pa.Table) -> pa.Schema:
+def with_optional_columns(schema: pa.Schema, table: pa.Table) -> pa.Schema:
     """Add a table's optional columns to a schema."""
     for name in (SAME_AS.name, CARRIED):
         if name in table.column_names:

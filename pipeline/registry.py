@@ -25,11 +25,11 @@ from pipeline.storage.folder import walk
 
 EMBEDDED, PROMOTED = "embedded", "promoted"
 VERSIONS, PROMOTIONS = "versions", "promotions"
-DIGITS = 8  # of an entry's number
-FEWEST = 4
+NUMBER_DIGITS = 8  # of an entry's number
+MIN_DIGEST_CHARACTERS = 4
 """Minimum number of leading characters of a digest that identify a version."""
-DIGEST = re.compile(f"[0-9a-f]{{{FEWEST},32}}")
-TAKEN_BACK = "rolled back from "
+DIGEST = re.compile(f"[0-9a-f]{{{MIN_DIGEST_CHARACTERS},32}}")
+ROLLBACK_REASON = "rolled back from "
 """Prefix of the reason of a rollback."""
 
 
@@ -87,12 +87,12 @@ class Registry:
         Raises:
             StorageError: the store denies access.
         """
-        files = storage.names(storage.join(self.url, PROMOTIONS), ".json")
+        files = storage.list_files(storage.join(self.url, PROMOTIONS), ".json")
         return [Promotion.model_validate_json(storage.read(file)) for file in files]
 
     def promoted(self) -> str | None:
         """Return the promoted digest; None before the first promotion."""
-        files = storage.names(storage.join(self.url, PROMOTIONS), ".json")
+        files = storage.list_files(storage.join(self.url, PROMOTIONS), ".json")
         return Promotion.model_validate_json(storage.read(files[-1])).digest if files else None
 
     def promote(self, digest: str, reason: str, *, replacing: str | None, base: str | None = None) -> Promotion:
@@ -109,13 +109,13 @@ class Registry:
             StorageError: another promotion happened meanwhile, or the store denies access.
         """
         if not storage.exists(storage.join(self.version(digest), CONFIG)):
-            raise ModelError(f"{digest!r} is not a version of {self.url}; {self.listed()}")
+            raise ModelError(f"{digest!r} is not a version of {self.url}; {self.describe_versions()}")
         log = self.log()
         now = log[-1].digest if log else None
         if now != replacing:
             raise StorageError(f"{now} was promoted meanwhile, not {replacing}; judge {digest} against it again")
         entry = Promotion(number=len(log) + 1, digest=digest, replaced=now or base, reason=reason, at=datetime.now(UTC))
-        file = storage.join(self.url, PROMOTIONS, f"{entry.number:0{DIGITS}}.json")
+        file = storage.join(self.url, PROMOTIONS, f"{entry.number:0{NUMBER_DIGITS}}.json")
         if not storage.create(file, entry.model_dump_json(indent=2).encode()):
             raise StorageError(f"another promotion took number {entry.number} of {self.url}; judge {digest} again")
         return entry
@@ -126,21 +126,21 @@ class Registry:
         Raises:
             SettingsError: there is nothing to roll back.
         """
-        standing: list[str] = []
-        grounded = False  # whether the oldest of them is a base
+        stack: list[str] = []
+        base_known = False  # whether the oldest of them is a base
         for entry in self.log():
-            if not entry.reason.startswith(TAKEN_BACK):
-                if not standing and entry.replaced is not None:
-                    standing, grounded = [entry.replaced], True
-                standing.append(entry.digest)
+            if not entry.reason.startswith(ROLLBACK_REASON):
+                if not stack and entry.replaced is not None:
+                    stack, base_known = [entry.replaced], True
+                stack.append(entry.digest)
                 continue
-            standing.pop()
-            if not standing:
-                standing, grounded = [entry.digest], True
-        if not standing or (grounded and len(standing) == 1):
-            reason = f"its base {standing[0]} is promoted" if standing else "nothing was promoted"
+            stack.pop()
+            if not stack:
+                stack, base_known = [entry.digest], True
+        if not stack or (base_known and len(stack) == 1):
+            reason = f"its base {stack[0]} is promoted" if stack else "nothing was promoted"
             raise SettingsError(f"{self.url} has nothing to roll back to: {reason}")
-        return standing[-2] if len(standing) > 1 else None
+        return stack[-2] if len(stack) > 1 else None
 
     def roll_back(self, to: str, *, told: str = "") -> Promotion:
         """Promote the version before the promoted one again.
@@ -154,9 +154,9 @@ class Registry:
             StorageError: another promotion happened meanwhile, or the store denies access.
         """
         now = str(self.promoted())
-        return self.promote(to, f"{TAKEN_BACK}{now}{told}", replacing=now)
+        return self.promote(to, f"{ROLLBACK_REASON}{now}{told}", replacing=now)
 
-    def find(self, words: str) -> str | None:
+    def find(self, name: str) -> str | None:
         """Find a version by its digest or a prefix of it; None if there is none.
 
         Raises:
@@ -164,50 +164,50 @@ class Registry:
             StorageError: the store denies access.
         """
         there = self.digests()
-        fits = [digest for digest in there if digest.startswith(words)] if len(words) >= FEWEST else []
-        if len(fits) > 1 and words not in fits:
+        matches = [digest for digest in there if digest.startswith(name)] if len(name) >= MIN_DIGEST_CHARACTERS else []
+        if len(matches) > 1 and name not in matches:
             raise SettingsError(
-                f"{words!r} matches {len(fits)} versions of {self.url}, give more of the digest: {', '.join(fits)}"
+                f"{name!r} matches {len(matches)} versions of {self.url}, give more of the digest: {', '.join(matches)}"
             )
-        return words if words in fits else fits[0] if fits else None
+        return name if name in matches else matches[0] if matches else None
 
-    def place_of(self, words: str) -> str:
+    def location_of(self, name: str) -> str:
         """Resolve a digest, a prefix of one, or a folder to a URL.
 
         Raises:
             SettingsError: it is none of these, or an ambiguous prefix.
             StorageError: the store denies access.
         """
-        digest = self.find(words)
-        if digest is None and words != EMBEDDED and not storage.exists(words):
-            raise SettingsError(f"{words!r} is neither a version of {self.url} nor a folder; {self.listed()}")
-        return words if digest is None else self.version(digest)
+        digest = self.find(name)
+        if digest is None and name != EMBEDDED and not storage.exists(name):
+            raise SettingsError(f"{name!r} is neither a version of {self.url} nor a folder; {self.describe_versions()}")
+        return name if digest is None else self.version(digest)
 
-    def demand(self, words: str, written: str) -> str:
+    def require(self, name: str, setting: str) -> str:
         """Return the digest of the version that a user names.
 
         Args:
-            words: the digest or its first characters.
-            written: the flag, for the error message.
+            name: the digest or its first characters.
+            setting: the flag, for the error message.
 
         Raises:
             SettingsError: there is no registry, no such version, or more than one.
             StorageError: the store denies access.
         """
-        storage.demand(self.url, "the registry")
-        digest = self.find(words)
+        storage.require_exists(self.url, "the registry")
+        digest = self.find(name)
         if digest is None:
-            raise SettingsError(f"{written} {words!r} is no version of {self.url}; {self.listed()}")
+            raise SettingsError(f"{setting} {name!r} is no version of {self.url}; {self.describe_versions()}")
         return digest
 
-    def listed(self) -> str:
+    def describe_versions(self) -> str:
         """List the versions, as text for an error message."""
         there = self.digests()
         return f"it has {', '.join(there)}" if there else "it has none"
 
     def digests(self) -> list[str]:
         """List the versions by digest."""
-        return [url.rsplit("/", 1)[-1] for url in storage.names(storage.join(self.url, VERSIONS), "")]
+        return [url.rsplit("/", 1)[-1] for url in storage.list_files(storage.join(self.url, VERSIONS), "")]
 
 
 def resolve(model: str, url: str | None) -> str:
@@ -227,12 +227,12 @@ def resolve(model: str, url: str | None) -> str:
             raise SettingsError(f"the model {model!r} does not exist; to name a version by its digest, give --registry")
         return model
     registry = Registry(url)
-    storage.demand(url, "--registry")
+    storage.require_exists(url, "--registry")
     if model != PROMOTED:
-        return registry.place_of(model)
+        return registry.location_of(model)
     digest = registry.promoted()
     if digest is None:
-        raise ModelError(f"{registry.url} has promoted nothing yet; {registry.listed()}")
+        raise ModelError(f"{registry.url} has promoted nothing yet; {registry.describe_versions()}")
     return registry.version(digest)
 
 
@@ -254,7 +254,7 @@ def locate(model: str, digest: str | None = None) -> Path:
     """
     if model == EMBEDDED:
         return Path(mole.__path__[0]) / EMBEDDED
-    storage.demand(model, "the model")
+    storage.require_exists(model, "the model")
     registry = Registry(model)
     if not storage.exists(storage.join(model, CONFIG)) and (wanted := digest or registry.promoted()):
         model, digest = registry.version(wanted), wanted

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from mole.config import describe
-from pipeline.images.thumbnail import MOST_BYTES
+from pipeline.images.thumbnail import MAX_BYTES
 from pipeline.registry import locate
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import ReadOptions
@@ -42,7 +42,7 @@ def reported(folder: Path, *, model: str = EMBEDDED.digest) -> Path:
     (photos / "cut.jpg").write_bytes(picture(9)[:400])
     rows = read([photos, photos / "shard.tar"], model)
     rows.append(verdict_row(f"{PAGE}#1", 0, model=model, uri=PAGE, key=PAGE, last=True, offset=None, length=None,
-                            verdict="generated", logit=5.5, probability=0.97, bytes=MOST_BYTES + 1,
+                            verdict="generated", logit=5.5, probability=0.97, bytes=MAX_BYTES + 1,
                             provenance={"camera": f"{SCRIPT} Canon", "c2pa": "claim\u202e"}))  # fmt: skip
     table = write_verdicts(folder / "table", rows, [row | changed(number) for number, row in enumerate(rows[:8])])
     write_run(table, {"source": [str(photos)], "model": "embedded"}, {"model": model})

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from docs import build
 from jobs.console import COMPLETION, SCAN_JOBS, TRAIN_JOBS, settings_of
 from mole.errors import SettingsError
-from pipeline.runtime.invocation import GROUP
+from pipeline.runtime.invocation import TRAINING_GROUP
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -110,7 +110,7 @@ def complaints(job: str, words: list[str]) -> list[str]:
     if job == "mole-scan":
         if not words or words[0].startswith("-") or words[0] == COMPLETION:
             return []
-        job, words = (words[1], words[2:]) if words[0] == GROUP else (words[0], words[1:])
+        job, words = (words[1], words[2:]) if words[0] == TRAINING_GROUP else (words[0], words[1:])
         if job not in SCAN_JOBS | TRAIN_JOBS:
             return [f"no command {job}"]
     settings: Any = settings_of(job)

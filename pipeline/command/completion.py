@@ -10,7 +10,7 @@ import shtab
 
 from pipeline.command.help import PLACES, choices
 from pipeline.command.settings import JobSettings
-from pipeline.runtime.invocation import GROUP, NAME, SHELLS
+from pipeline.runtime.invocation import PROGRAM, SHELLS, TRAINING_GROUP
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ def script(shell: str, jobs: Mapping[str, Job], trained: Mapping[str, Job]) -> s
         jobs: the sub-commands by name.
         trained: the sub-commands of `train` by name.
     """
-    parser = argparse.ArgumentParser(prog=NAME, description=f"completion of {NAME}")
+    parser = argparse.ArgumentParser(prog=PROGRAM, description=f"completion of {PROGRAM}")
     parser.add_argument("--version", action="store_true", help="print the version")
     commands = parser.add_subparsers()
     for name, job in jobs.items():
         _add(commands, name, job)
-    group = commands.add_parser(GROUP, help="train, measure and promote detectors").add_subparsers()
+    group = commands.add_parser(TRAINING_GROUP, help="train, measure and promote detectors").add_subparsers()
     for name, job in trained.items():
         _add(group, name, job)
     own = commands.add_parser("completion", help="print the completion script of a shell")

@@ -17,11 +17,11 @@ PLACES = frozenset(
 URLS = frozenset({*DURABLE, "labels", "reviews"})
 """Those that take any path or URL and nothing else."""
 METAVARS = {int: "N", float: "NUMBER", Path: "FILE", datetime: "TIME"}
-MOST_CHOICES = 30
+MAX_CHOICES_WIDTH = 30
 """Characters of the choices that are shown as a metavar."""
 
 
-def described(field: FieldInfo) -> str:
+def help_text(field: FieldInfo) -> str:
     """Return the help of a setting: what it is, its choices, and its default."""
     text, ending, shown = str(field.description).partition(" (default: ")
     if named := choices(field.annotation):
@@ -44,7 +44,7 @@ def metavar(flag: str, name: str, annotation: Any) -> str:
         annotation: its type.
     """
     named = ",".join(choices(annotation))
-    if named and len(named) <= MOST_CHOICES:
+    if named and len(named) <= MAX_CHOICES_WIDTH:
         return f"{{{named}}}"
     kinds = value_types(annotation)
     for kind in kinds:

@@ -12,15 +12,15 @@ from typing import Any, ClassVar, NoReturn, Self, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from mole.errors import SettingsError
-from pipeline.command.help import DURABLE, described, metavar
+from pipeline.command.help import DURABLE, help_text, metavar
 from pipeline.command.settings_sources import SettingNames, SourcedValue
 from pipeline.runtime import invocation
-from pipeline.runtime.submission import demand_durable
+from pipeline.runtime.submission import require_durable
 from pipeline.storage import retry
-from pipeline.telemetry.log import LOG, is_yes
+from pipeline.telemetry.log import LOG, is_true
 
 FLAG = re.compile(r"--[a-z][a-z-]*")
-WORDS = {
+ERROR_MESSAGES = {
     "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",
     "float_parsing": "must be a number",
@@ -37,7 +37,7 @@ WORDS = {
     "datetime_parsing": "must be a time, such as 2026-11-01 or 2026-11-01T12:00:00Z",
 }
 """Plain messages by pydantic's error type."""
-BOTTOM = """\
+EPILOG = """\
 Each flag can also be set in the environment ({example}=...) or in a TOML file (--config), under its own
 name, with - or _. A flag takes precedence over the environment, and the environment over the file. For a setting
 that may be repeated, a variable holds one value, or several as a JSON list: '["a", "b"]'."""
@@ -71,8 +71,8 @@ class JobSettings(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_switch_for_a_number(cls, value: object, asked: ValidationInfo) -> object:
-        if isinstance(value, bool) and cls.model_fields[str(asked.field_name)].annotation is not bool:
+    def _no_switch_for_a_number(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
             raise ValueError("must not be true or false")
         return value
 
@@ -87,17 +87,17 @@ class JobSettings(BaseModel):
         given = names.variables(os.environ) | cls._flags(arguments)
         if "config" in given:
             given = names.file(given["config"]) | given
-        if "log_json" in given and is_yes(given["log_json"].value):
+        if "log_json" in given and is_true(given["log_json"].value):
             LOG.as_json()  # before validation, so that its errors are JSON too
         given = cls.supplied(given) | given
         try:
             settings = cls.model_validate({name: one.value for name, one in given.items()})
         except ValidationError as reason:
-            complaints = dict.fromkeys(cls._complaint(error, given) for error in reason.errors())
+            complaints = dict.fromkeys(cls._format_error(error, given) for error in reason.errors())
             raise SettingsError("; ".join(complaints)) from reason
-        retry.seconds()  # not a setting of a job, but validated with them
+        retry.max_seconds()  # not a setting of a job, but validated with them
         if not settings.allow_relative:
-            demand_durable(
+            require_durable(
                 {given[name].origin: places for name, places in settings.durable_places().items() if name in given}
             )
         return settings
@@ -142,13 +142,13 @@ class JobSettings(BaseModel):
         """
         fields = sorted(cls.model_fields.items(), key=lambda named: (not named[1].is_required(), cls._depth(named[0])))
         parser.description = cleandoc(cls.__doc__ or "")
-        parser.epilog = BOTTOM.format(example=cls.names().variable(cls.flag(fields[0][0]).lstrip("-")))
+        parser.epilog = EPILOG.format(example=cls.names().variable(cls.flag(fields[0][0]).lstrip("-")))
         taking: dict[str, list[argparse.Action]] = {}
         if cls.positional is not None:
             word, several = cls.positional, cls._is_list(cls.positional)
             taking[word] = [
                 parser.add_argument(
-                    WORDS_GIVEN,
+                    POSITIONAL_DEST,
                     nargs="*",
                     metavar=word if several else word.upper(),
                     help=f"same as {cls.flag(word)}" + ("; may be repeated" if several else ""),
@@ -159,7 +159,7 @@ class JobSettings(BaseModel):
             kind: dict[str, Any] = {"action": "append" if cls._is_list(name) else "store"}
             kind |= {"metavar": metavar(flags[0], name, field.annotation)}
             kind = {"action": "store_true"} if field.annotation is bool else kind
-            action = parser.add_argument(*flags, dest=name, help=described(field).replace("%", "%%"), **kind)
+            action = parser.add_argument(*flags, dest=name, help=help_text(field).replace("%", "%%"), **kind)
             taking[name] = [*taking.get(name, []), action]
             if name in cls.renamed:
                 parser.add_argument(f"--{name.replace('_', '-')}", dest=name, **kind | {"help": argparse.SUPPRESS})
@@ -198,12 +198,12 @@ class JobSettings(BaseModel):
             advice = f"did you mean --{like}?" if like else "--help lists the flags"
             raise SettingsError(f"there is no flag {name}; {advice}")
         values = vars(read)
-        words = [*values.pop(WORDS_GIVEN, []), *rest, *arguments[end + 1 :]]
+        words = [*values.pop(POSITIONAL_DEST, []), *rest, *arguments[end + 1 :]]
         given = {name: SourcedValue(value, cls.flag(name)) for name, value in values.items()}
-        return given | cls._worded(words, given)
+        return given | cls._positional_values(words, given)
 
     @classmethod
-    def _worded(cls, words: list[str], given: Mapping[str, SourcedValue]) -> dict[str, SourcedValue]:
+    def _positional_values(cls, words: list[str], given: Mapping[str, SourcedValue]) -> dict[str, SourcedValue]:
         """Convert positional arguments to their setting.
 
         Raises:
@@ -227,10 +227,11 @@ class JobSettings(BaseModel):
         return {name: SourcedValue(words[0], flag)}
 
     @classmethod
-    def _complaint(cls, error: Any, given: Mapping[str, SourcedValue]) -> str:
+    def _format_error(cls, error: Any, given: Mapping[str, SourcedValue]) -> str:
         """Format a validation error: the setting as the user wrote it, what it must be, and its value."""
 
         def written(flag: str) -> str:
+            """Name a setting as the user wrote it."""
             field = cls.names().fields.get(flag.lstrip("-"), "")
             return given[field].origin if field in given else flag
 
@@ -246,11 +247,11 @@ class JobSettings(BaseModel):
         else:
             plain = error["msg"].replace("Input should be", "must be").replace("greater than", "above")
             plain = plain.replace("above or equal to", "at least").replace("less than or equal to", "at most")
-            words = WORDS.get(kind, plain.replace("less than", "below"))
+            words = ERROR_MESSAGES.get(kind, plain.replace("less than", "below"))
         return f"{written(cls.flag(name))} {words}, got {error['input']!r}" if name else words
 
 
-WORDS_GIVEN = "words without a flag"
+POSITIONAL_DEST = "words without a flag"
 """The destination of positional arguments."""
 
 

@@ -77,7 +77,7 @@ class SettingNames:
         try:
             content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, ValueError) as reason:
-            raise SettingsError(f"{named.origin} {path!r} cannot be read as TOML: {_words(reason)}") from reason
+            raise SettingsError(f"{named.origin} {path!r} cannot be read as TOML: {_message(reason)}") from reason
         found: dict[str, SourcedValue] = {}
         for written, value in content.items():
             field = self.fields.get(written.replace("_", "-"))
@@ -119,5 +119,5 @@ def _add(found: dict[str, SourcedValue], field: str, given: SourcedValue) -> Non
     found[field] = given
 
 
-def _words(reason: Exception) -> str:
+def _message(reason: Exception) -> str:
     return (reason.strerror if isinstance(reason, OSError) else None) or str(reason)

@@ -12,24 +12,23 @@ from itertools import islice
 from pipeline.images.metadata import boxes, tiff
 from pipeline.images.metadata.block import (
     EXIF_MARK,
-    MOST_BLOCK_BYTES,
-    MOST_BLOCKS,
-    MOST_FILE_BYTES,
-    MOST_PACKED,
-    MOST_STEPS,
-    MOST_STORE_BYTES,
-    MOST_TEXT_BYTES,
+    MAX_BLOCK_BYTES,
+    MAX_BLOCKS,
+    MAX_COMPRESSED_TEXTS,
+    MAX_FILE_BYTES,
+    MAX_STEPS,
+    MAX_STORE_BYTES,
+    MAX_TEXT_BYTES,
     PHOTOSHOP_MARK,
     XMP_MARK,
     Block,
-    packet,
-    store,
+    c2pa_block,
+    xmp_block,
 )
 from pipeline.images.metadata.iptc import resources
+from pipeline.images.metadata.split_blocks import ExtendedXmp, JumbfParts
 
-XMP_MORE = b"http://ns.adobe.com/xmp/extension/\0"
-MOST_BOXES = 1_000
-"""JUMBF boxes in one JPEG's segments."""
+EXTENDED_XMP_MARK = b"http://ns.adobe.com/xmp/extension/\0"
 
 PNG_XMP = "XML:com.adobe.xmp"
 RAW_PROFILE = re.compile(rb"\s*[\w ]{0,32}\s+\d{1,10}\s+")
@@ -45,10 +44,10 @@ def blocks(data: bytes, format_: str | None) -> Iterator[Block]:
         data: the whole file; a damaged one gives the blocks before the damage.
         format_: as in `Picture.format`; None has no blocks.
     """
-    left = MOST_FILE_BYTES
+    left = MAX_FILE_BYTES
     signed = False
-    walk = WALKS.get(str(format_))
-    for block in islice(walk(data) if walk else (), MOST_BLOCKS):
+    walk = EXTRACTORS.get(str(format_))
+    for block in islice(walk(data) if walk else (), MAX_BLOCKS):
         if block.kind == "c2pa":
             if not signed:
                 yield block
@@ -64,23 +63,23 @@ def blocks(data: bytes, format_: str | None) -> Iterator[Block]:
 
 def _jpeg(data: bytes) -> Iterator[Block]:
     """Yield the metadata of the segments up to the first scan."""
-    main, more, shop, signed = b"", _Extension(), b"", _Boxed()
+    main, more, photoshop, signed = b"", ExtendedXmp(), b"", JumbfParts()
     for kind, start, end in _segments(data):
         match kind:
             case 0xE1 if data.startswith(EXIF_MARK, start):
                 yield Block("exif", "", data[start + len(EXIF_MARK) : end])
             case 0xE1 if data.startswith(XMP_MARK, start):
                 main = main or data[start + len(XMP_MARK) : end]
-                yield packet(data[start + len(XMP_MARK) : end])
-            case 0xE1 if data.startswith(XMP_MORE, start):
-                more.add(data[start + len(XMP_MORE) : end])
+                yield xmp_block(data[start + len(XMP_MARK) : end])
+            case 0xE1 if data.startswith(EXTENDED_XMP_MARK, start):
+                more.add(data[start + len(EXTENDED_XMP_MARK) : end])
             case 0xEB if data.startswith(b"JP", start):
                 signed.add(data[start:end])
-            case 0xED if data.startswith(PHOTOSHOP_MARK, start) and len(shop) < MOST_BLOCK_BYTES:
-                shop += data[start + len(PHOTOSHOP_MARK) : end]
+            case 0xED if data.startswith(PHOTOSHOP_MARK, start) and len(photoshop) < MAX_BLOCK_BYTES:
+                photoshop += data[start + len(PHOTOSHOP_MARK) : end]
             case 0xFE:
                 yield Block("text", "Comment", data[start:end])
-    yield from resources(shop)
+    yield from resources(photoshop)
     yield from more.joined(main)
     yield from signed.joined()
 
@@ -88,7 +87,7 @@ def _jpeg(data: bytes) -> Iterator[Block]:
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield marker, start and end of each segment's body, skipping fill and stray bytes."""
     at = 2
-    for _ in range(MOST_STEPS):
+    for _ in range(MAX_STEPS):
         at = data.find(b"\xff", at)
         if at < 0 or at + 4 > len(data):
             return
@@ -105,65 +104,24 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             at = max(end, at + 4)
 
 
-class _Extension:
-    """The parts of an extended XMP packet, which the main packet references by digest."""
-
-    def __init__(self) -> None:
-        self._parts: dict[bytes, dict[int, bytes]] = {}
-        self._size = 0
-
-    def add(self, segment: bytes) -> None:
-        self._size += len(segment)
-        if self._size <= MOST_BLOCK_BYTES:
-            self._parts.setdefault(segment[:32], {})[int.from_bytes(segment[36:40])] = segment[40:]
-
-    def joined(self, main: bytes) -> Iterator[Block]:
-        for digest, parts in self._parts.items():
-            whole = b""
-            while len(whole) in parts and parts[len(whole)]:
-                whole += parts[len(whole)]
-            if digest in main.replace(b"\0", b"") and whole:
-                yield packet(whole)
-
-
-class _Boxed:
-    """The parts of JUMBF boxes in a JPEG's segments, each of which repeats the box's header."""
-
-    def __init__(self) -> None:
-        self._parts: dict[bytes, list[bytes]] = {}
-        self._size = 0
-
-    def add(self, segment: bytes) -> None:
-        self._size += len(segment)
-        parts = self._parts.setdefault(segment[2:4], []) if len(self._parts) < MOST_BOXES else []
-        if self._size <= MOST_STORE_BYTES + (1 << 18):
-            parts.append(segment[(16 if segment[8:12] != b"\0\0\0\1" else 24) if parts else 8 :])
-
-    def joined(self) -> Iterator[Block]:
-        for parts in self._parts.values():
-            whole = b"".join(parts)
-            if whole[4:8] == b"jumb" and b"c2pa" in whole[:64]:
-                yield store(whole if int.from_bytes(whole[:4]) <= len(whole) else b"")
-
-
 def _png(data: bytes) -> Iterator[Block]:
     """Yield the metadata of all chunks; texts may follow the pixels."""
     at, packed = 8, 0
-    for _ in range(MOST_STEPS):
+    for _ in range(MAX_STEPS):
         length, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
         if at + 8 > len(data) or kind == b"IEND":
             return
         body = slice(at + 8, at + 8 + length)
         match kind:
             case b"caBX":
-                yield store(data[body] if length <= MOST_STORE_BYTES else b"")
-            case b"eXIf" if length <= MOST_BLOCK_BYTES:
+                yield c2pa_block(data[body] if length <= MAX_STORE_BYTES else b"")
+            case b"eXIf" if length <= MAX_BLOCK_BYTES:
                 yield Block("exif", "", data[body].removeprefix(EXIF_MARK))
-            case b"tEXt" | b"zTXt" | b"iTXt" if length and packed < MOST_PACKED:
+            case b"tEXt" | b"zTXt" | b"iTXt" if length and packed < MAX_COMPRESSED_TEXTS:
                 packed += kind != b"tEXt"
-                yield from _png_text(kind, data[at + 8 : at + 8 + min(length, MOST_BLOCK_BYTES)])
+                yield from _png_text(kind, data[at + 8 : at + 8 + min(length, MAX_BLOCK_BYTES)])
             case b"comf":  # ComfyUI's own chunk, in animations
-                name, _, text = data[at + 8 : at + 8 + min(length, MOST_TEXT_BYTES)].partition(b"\0")
+                name, _, text = data[at + 8 : at + 8 + min(length, MAX_TEXT_BYTES)].partition(b"\0")
                 yield Block("text", name[:79].decode("latin-1"), text)
         at += 12 + length
 
@@ -172,7 +130,7 @@ def _png_text(kind: bytes, body: bytes) -> Iterator[Block]:
     keyword, _, rest = body.partition(b"\0")
     name = keyword[:79].decode("latin-1")
     raw = name.startswith("Raw profile type ")
-    most = MOST_BLOCK_BYTES if raw or name == PNG_XMP else MOST_TEXT_BYTES
+    most = MAX_BLOCK_BYTES if raw or name == PNG_XMP else MAX_TEXT_BYTES
     if kind == b"iTXt":
         packed, rest = rest[:1] == b"\1", rest[2:].partition(b"\0")[2].partition(b"\0")[2]
         text = _inflate(rest, most) if packed else rest[:most]
@@ -181,7 +139,7 @@ def _png_text(kind: bytes, body: bytes) -> Iterator[Block]:
     if raw:
         yield from _raw_profile(name.rpartition(" ")[2].lower(), text)
     elif name == PNG_XMP:
-        yield packet(text)
+        yield xmp_block(text)
     else:
         yield Block("text", name, text if kind == b"iTXt" else _latin(text))
 
@@ -204,7 +162,7 @@ def _raw_profile(name: str, text: bytes) -> Iterator[Block]:
     except ValueError:
         return
     if body.startswith(XMP_MARK) or name == "xmp":
-        yield packet(body.removeprefix(XMP_MARK))
+        yield xmp_block(body.removeprefix(XMP_MARK))
     elif body.startswith(EXIF_MARK) or name in ("exif", "app1"):
         yield Block("exif", "", body.removeprefix(EXIF_MARK))
     elif name in ("iptc", "8bim"):
@@ -221,24 +179,24 @@ def _inflate(packed: bytes, most: int) -> bytes:
 
 def _webp(data: bytes) -> Iterator[Block]:
     at = 12
-    for _ in range(MOST_STEPS):
+    for _ in range(MAX_STEPS):
         if at + 8 > len(data):
             return
         length = int.from_bytes(data[at + 4 : at + 8], "little")
         body = slice(at + 8, at + 8 + length)
         match data[at : at + 4]:
             case b"C2PA":
-                yield store(data[body] if length <= MOST_STORE_BYTES else b"")
-            case b"EXIF" if length <= MOST_BLOCK_BYTES:
+                yield c2pa_block(data[body] if length <= MAX_STORE_BYTES else b"")
+            case b"EXIF" if length <= MAX_BLOCK_BYTES:
                 yield Block("exif", "", data[body].removeprefix(EXIF_MARK))
             case b"XMP ":
-                yield packet(data[body.start : body.start + min(length, MOST_BLOCK_BYTES)].removeprefix(XMP_MARK))
+                yield xmp_block(data[body.start : body.start + min(length, MAX_BLOCK_BYTES)].removeprefix(XMP_MARK))
         at += 8 + length + length % 2
 
 
 def _gif(data: bytes) -> Iterator[Block]:
     """Yield the metadata of the blocks; sub-blocks count towards the step limit."""
-    steps = 5 * MOST_STEPS
+    steps = 5 * MAX_STEPS
     at = 13 + _colours(data[10:11])
     while steps > 0 and at < len(data) and data[at] in (0x21, 0x2C):
         extension = data[at] == 0x21
@@ -258,13 +216,13 @@ def _colours(packed: bytes) -> int:
 
 def _gif_extension(data: bytes, label: bytes, start: int, end: int) -> Iterator[Block]:
     if label == b"\xfe":
-        yield Block("text", "Comment", _unblocked(data, start, end, MOST_TEXT_BYTES))
+        yield Block("text", "Comment", _unblocked(data, start, end, MAX_TEXT_BYTES))
     elif label == b"\xff" and data.startswith(
         b"\x0bXMP DataXMP", start
     ):  # stored without sub-blocks, followed by a magic trailer
-        yield packet(data[start + 12 : min(end, start + MOST_BLOCK_BYTES)].partition(b"\x01\xff\xfe\xfd")[0])
+        yield xmp_block(data[start + 12 : min(end, start + MAX_BLOCK_BYTES)].partition(b"\x01\xff\xfe\xfd")[0])
     elif label == b"\xff" and data.startswith(b"\x0bC2PA_GIF", start):
-        yield store(_unblocked(data, start + 12, end, MOST_STORE_BYTES + 1))
+        yield c2pa_block(_unblocked(data, start + 12, end, MAX_STORE_BYTES + 1))
 
 
 def _unblocked(data: bytes, at: int, end: int, most: int) -> bytes:
@@ -280,17 +238,17 @@ def _tiff(data: bytes) -> Iterator[Block]:
     """Yield a TIFF as EXIF, and the other kinds from its fields."""
     yield Block("exif", "", data)
     wanted = (TIFF_XMP, TIFF_IPTC, TIFF_PHOTOSHOP)
-    values = tiff.fields(data, wanted, MOST_BLOCK_BYTES).values
+    values = tiff.fields(data, wanted, MAX_BLOCK_BYTES).values
     if TIFF_XMP in values:
-        yield packet(values[TIFF_XMP])
+        yield xmp_block(values[TIFF_XMP])
     for tag in (TIFF_IPTC, TIFF_PHOTOSHOP):
         yield from resources(values.get(tag, b""))
-    signed = tiff.fields(data, (TIFF_C2PA,), MOST_STORE_BYTES + 1).values
+    signed = tiff.fields(data, (TIFF_C2PA,), MAX_STORE_BYTES + 1).values
     if TIFF_C2PA in signed:
-        yield store(signed[TIFF_C2PA])
+        yield c2pa_block(signed[TIFF_C2PA])
 
 
-WALKS: dict[str, Callable[[bytes], Iterator[Block]]] = {
+EXTRACTORS: dict[str, Callable[[bytes], Iterator[Block]]] = {
     "jpeg": _jpeg,
     "png": _png,
     "webp": _webp,

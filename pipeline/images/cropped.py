@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mole.views.preprocess import Window
 
-END = b"\xff\xd9"
+END_MARKER = b"\xff\xd9"
 """The end marker of a complete JPEG. Data below the rectangle are not read, so only this detects truncation there."""
 
 
@@ -31,9 +31,9 @@ def _built() -> ctypes.CDLL | None:
 
 
 _LIBRARY = _built()
-BUILT = _LIBRARY is not None
+IS_BUILT = _LIBRARY is not None
 """Whether the extension is available."""
-ADVICE = (
+BUILD_ADVICE = (
     "whole JPEGs are decoded although this model uses only their centre; for two to eight times the speed: "
     "apt-get install gcc libc6-dev libjpeg-dev, then make clean setup"
 )
@@ -51,7 +51,7 @@ def decode_window(data: bytes, size: tuple[int, int], window: Window) -> NDArray
         uint8 (3, H, W), RGB, bit-identical to decoding the whole; None if the whole must be decoded: without the
         extension, for a truncated file or missing progressive scans, or if libjpeg warns.
     """
-    if _LIBRARY is None or not data.endswith(END):
+    if _LIBRARY is None or not data.endswith(END_MARKER):
         return None
     pixels_3HW = np.empty((3, window.height, window.width), np.uint8)
     whole = [ctypes.c_uint(side) for side in (size[1], size[0])]

@@ -18,19 +18,19 @@ from simplejpeg import decode_jpeg
 
 from mole.views.preprocess import Window
 from mole.views.view import Pixels
-from pipeline.images.cropped import END, decode_window
+from pipeline.images.cropped import END_MARKER, decode_window
 from pipeline.images.formats import bmp, gif, jp2, jpeg, png, tiff, webp
 from pipeline.images.formats.colour import rgb
-from pipeline.images.formats.layout import MOST_MEMORY, Layout, RefusalError, cut
+from pipeline.images.formats.layout import MAX_MEMORY, Layout, RefusalError, truncated
+from pipeline.images.formats.magic_bytes import detect_format
 from pipeline.images.formats.orientation import orientation
-from pipeline.images.formats.signature import sniff
 from pipeline.records import Status
 
 register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # one thread per image: Ray runs one task per core
 Image.MAX_IMAGE_PIXELS = None  # `Bounds` is checked before any pixel is decoded
 
-READERS = {
+PILLOW_FORMATS = {
     "jpeg": "JPEG",
     "png": "PNG",
     "gif": "GIF",
@@ -43,7 +43,7 @@ READERS = {
 }
 """Pillow's names of the supported formats. Its other plugins are not used: some start external programs."""
 
-WALKS: dict[str, Callable[[bytes], Layout]] = {
+INSPECTORS: dict[str, Callable[[bytes], Layout]] = {
     "jpeg": jpeg.inspect,
     "png": png.inspect,
     "gif": gif.inspect,
@@ -51,24 +51,24 @@ WALKS: dict[str, Callable[[bytes], Layout]] = {
     "bmp": bmp.inspect,
     "tiff": tiff.inspect,
     "jp2": jp2.inspect,
-    "avif": lambda data: Layout(data, footprint=16, most_pixels=50_000_000),
-    "heic": lambda data: Layout(data, footprint=12, most_pixels=50_000_000),
+    "avif": lambda data: Layout(data, bytes_per_pixel=16, max_pixels=50_000_000),
+    "heic": lambda data: Layout(data, bytes_per_pixel=12, max_pixels=50_000_000),
 }
 """The structural inspection of each format; the libraries of AVIF and HEIC bound their boxes themselves."""
 
-LACKING = ("not available", "not supported", "unsupported", "not implemented", "unknown")
+UNSUPPORTED_HINTS = ("not available", "not supported", "unsupported", "not implemented", "unknown")
 """Parts of decoders' messages for valid files with unsupported features."""
-DAMAGE = re.compile(r"premature end of data|bad \w+ code|instead of RST", re.IGNORECASE)
+DAMAGE_WARNING = re.compile(r"premature end of data|bad \w+ code|instead of RST", re.IGNORECASE)
 """libjpeg's warnings of lost pixels; its other warnings (extra bytes, odd markers) are harmless."""
-NO_END = re.compile(r"premature end of JPEG file", re.IGNORECASE)
+TRUNCATION_WARNING = re.compile(r"premature end of JPEG file", re.IGNORECASE)
 """Its warning of a truncated file, or of one that lacks only its end marker."""
 
-SELF_TURNING = ("TIFF", "HEIF")
+AUTO_ORIENTED = ("TIFF", "HEIF")
 """Formats that Pillow returns upright."""
-MOST_SIDE = (1 << 31) - 1
+MAX_SIDE = (1 << 31) - 1
 """Maximum of the table's int32 columns."""
 
-UPRIGHT = {
+ORIENTATIONS = {
     2: (False, (2,)),
     3: (False, (1, 2)),
     4: (False, (1,)),
@@ -159,10 +159,10 @@ def decode(data: bytes, bounds: Bounds, region: Region = whole_image) -> Picture
         return Fault(Status.EMPTY, "no bytes")
     if len(data) > bounds.max_bytes:
         return Fault(Status.TOO_LARGE, f"{len(data):,} bytes, over the bound of {bounds.max_bytes:,}")
-    name = sniff(data)
+    name = detect_format(data)
     if name is None:
         return Fault(Status.NOT_AN_IMAGE, f"no image format begins with {data[:16]!r}")
-    if name not in READERS:
+    if name not in PILLOW_FORMATS:
         return Fault(Status.UNSUPPORTED, f"no decoder for {name} is installed", name)
     known = _Known()
     try:
@@ -173,24 +173,24 @@ def decode(data: bytes, bounds: Bounds, region: Region = whole_image) -> Picture
 
 def _decode(data: bytes, name: str, bounds: Bounds, region: Region, known: _Known) -> Picture | Fault:
     """Inspect, check bounds, open and decode; `known` is updated on the way."""
-    layout = known.layout = WALKS[name](data)
+    layout = known.layout = INSPECTORS[name](data)
     if layout.size and (fault := _refused(layout.size, name, layout, bounds)):
         return fault
     known.size = layout.size or known.size
     with (
         warnings.catch_warnings(action="ignore"),
-        Image.open(io.BytesIO(layout.data), formats=(READERS[name],)) as image,
+        Image.open(io.BytesIO(layout.data), formats=(PILLOW_FORMATS[name],)) as image,
     ):
         if fault := _refused(image.size, name, layout, bounds):
             return fault
-        turn = 1 if image.format in SELF_TURNING else orientation(image.info)
-        known.size = width, height = image.size[::-1] if UPRIGHT.get(turn, (False, ()))[0] else image.size
+        turn = 1 if image.format in AUTO_ORIENTED else orientation(image.info)
+        known.size = width, height = image.size[::-1] if ORIENTATIONS.get(turn, (False, ()))[0] else image.size
         part_3HW = _decode_window(data, image, region(height, width), turn)
         if part_3HW is None and image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
             part_3HW = _whole_jpeg(data, turn, region(height, width))
         if part_3HW is None:
             image.load()
-            if image.format in SELF_TURNING:
+            if image.format in AUTO_ORIENTED:
                 known.size = width, height = image.size  # the decoded size may differ from the header
             part_3HW = _part(image, region(height, width), turn, layout)
         return Picture(part_3HW, name, width, height)
@@ -199,17 +199,17 @@ def _decode(data: bytes, name: str, bounds: Bounds, region: Region, known: _Know
 def _refused(size: tuple[int, int], name: str, layout: Layout, bounds: Bounds) -> Fault | None:
     """Check the bounds of a size and of the memory for decoding it."""
     width, height = size
-    shown = (width, height) if max(size) <= MOST_SIDE else (None, None)
-    most = min(bounds.max_pixels, layout.most_pixels or bounds.max_pixels)
-    if width * height > most or max(size) > MOST_SIDE:
+    shown = (width, height) if max(size) <= MAX_SIDE else (None, None)
+    most = min(bounds.max_pixels, layout.max_pixels or bounds.max_pixels)
+    if width * height > most or max(size) > MAX_SIDE:
         own = "" if most == bounds.max_pixels else f" for {name}"
         return Fault(Status.TOO_LARGE, f"{width:,} x {height:,} pixels, over the bound of {most:,}{own}", name, *shown)
     if min(size) < bounds.min_side:
         reason = f"{width} x {height} pixels, a side under the bound of {bounds.min_side}"
         return Fault(Status.TOO_SMALL, reason, name, *shown)
-    memory = width * height * layout.footprint + layout.memory
-    if memory > MOST_MEMORY:
-        cost = f"{memory >> 20:,} MiB to decode, over the bound of {MOST_MEMORY >> 20:,} MiB"
+    memory = width * height * layout.bytes_per_pixel + layout.memory
+    if memory > MAX_MEMORY:
+        cost = f"{memory >> 20:,} MiB to decode, over the bound of {MAX_MEMORY >> 20:,} MiB"
         return Fault(Status.TOO_LARGE, f"{width:,} x {height:,} pixels take {cost}", name, *shown)
     return None
 
@@ -224,7 +224,7 @@ def _fault(reason: Exception, name: str, known: _Known) -> Fault:
     elif isinstance(reason, UnidentifiedImageError):
         status = Status.UNSUPPORTED if known.layout.kind else Status.TRUNCATED
         words = f"no decoder reads this {known.layout.kind}" if known.layout.kind else "no readable header"
-    elif isinstance(reason, NotImplementedError) or any(hint in str(reason).lower() for hint in LACKING):
+    elif isinstance(reason, NotImplementedError) or any(hint in str(reason).lower() for hint in UNSUPPORTED_HINTS):
         status = Status.UNSUPPORTED
     else:
         status = Status.TRUNCATED
@@ -233,7 +233,7 @@ def _fault(reason: Exception, name: str, known: _Known) -> Fault:
 
 def upright(pixels_3HW: Pixels, turn: int) -> Pixels:
     """Apply an EXIF orientation; uint8 (3, H, W)."""
-    swapped, axes = UPRIGHT.get(turn, (False, ()))
+    swapped, axes = ORIENTATIONS.get(turn, (False, ()))
     turned = pixels_3HW.swapaxes(1, 2) if swapped else pixels_3HW
     return np.flip(turned, axes) if axes else turned
 
@@ -249,7 +249,7 @@ def _decode_window(data: bytes, image: Image.Image, window: Window | None, turn:
 def _stored(window: Window, turn: int, size: tuple[int, int]) -> Window:
     """Map a window of the upright image to the stored image of this width and height."""
     top, left, high, wide = window
-    swapped, axes = UPRIGHT.get(turn, (False, ()))
+    swapped, axes = ORIENTATIONS.get(turn, (False, ()))
     width, height = size[::-1] if swapped else size
     top = height - top - high if 1 in axes else top
     left = width - left - wide if 2 in axes else left
@@ -265,11 +265,11 @@ def _whole_jpeg(data: bytes, turn: int, window: Window | None) -> Pixels | None:
     try:
         pixels_HW3: Pixels = decode_jpeg(data)
     except ValueError as reason:
-        if DAMAGE.search(str(reason)):
-            raise cut(str(reason)) from reason
-        if not NO_END.search(str(reason)) or data.endswith(END):
+        if DAMAGE_WARNING.search(str(reason)):
+            raise truncated(str(reason)) from reason
+        if not TRUNCATION_WARNING.search(str(reason)) or data.endswith(END_MARKER):
             return None
-        return _whole_jpeg(data + END, turn, window)
+        return _whole_jpeg(data + END_MARKER, turn, window)
     pixels_3HW = upright(pixels_HW3.transpose(2, 0, 1), turn)
     if window is None:
         return pixels_3HW

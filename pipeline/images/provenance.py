@@ -9,21 +9,21 @@ from contextlib import suppress
 
 from pipeline.images.container import blocks
 from pipeline.images.metadata import generator, iptc, manifest, text, tiff, xmp
-from pipeline.images.metadata.block import MOST_TEXT_BYTES, Block
+from pipeline.images.metadata.block import MAX_TEXT_BYTES, Block
 
-KEPT = ("software", "camera", "generator", "source_type", "c2pa")
-MOST_NAME = 120
+FACT_NAMES = ("software", "camera", "generator", "source_type", "c2pa")
+MAX_NAME_CHARACTERS = 120
 """Maximum length of a camera's name; a longer text is ignored."""
 
 MAKE, MODEL, SOFTWARE, COMMENT = 0x010F, 0x0110, 0x0131, 0x9286
-NAMING = (0x013B, 0x8298, 0x013C)
+NAME_TAGS = (0x013B, 0x8298, 0x013C)
 """Artist, copyright, host computer."""
 PROCESSING = 0x000B
 """Processing software: only a generator is reported."""
-FREE = (0x010D, 0x010E)
+TEXT_TAGS = (0x010D, 0x010E)
 """Document name, description."""
-WINDOWS = (0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F)
-EXIF_WANTED = (MAKE, MODEL, SOFTWARE, COMMENT, *NAMING, PROCESSING, *FREE, *WINDOWS)
+WINDOWS_TAGS = (0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F)
+EXIF_WANTED = (MAKE, MODEL, SOFTWARE, COMMENT, *NAME_TAGS, PROCESSING, *TEXT_TAGS, *WINDOWS_TAGS)
 
 IPTC_ROLES = {65: "software", 80: "name", 110: "name", 115: "name", 116: "name", 105: "text", 120: "text", 40: "text"}
 """Originating program; by-line, credit, source, copyright; headline, caption, instructions."""
@@ -48,7 +48,7 @@ IPTC_TYPE = re.compile(r"\bcv\.iptc\.org/newscodes/digitalsourcetype/(\w{1,60})"
 """IIM has no field for the source type; some write its URL into another field."""
 
 
-def declared(data: bytes, format_: str | None) -> dict[str, str] | None:
+def declared_provenance(data: bytes, format_: str | None) -> dict[str, str] | None:
     """Read a file's declared provenance.
 
     Args:
@@ -61,11 +61,11 @@ def declared(data: bytes, format_: str | None) -> dict[str, str] | None:
     """
     facts = Declaration()
     with suppress(Exception):  # an unexpected error loses the rest of the claims, never the image's row
-        gather(data, format_, facts)
-    return facts.kept()
+        collect(data, format_, facts)
+    return facts.facts()
 
 
-def gather(data: bytes, format_: str | None, facts: "Declaration") -> None:
+def collect(data: bytes, format_: str | None, facts: "Declaration") -> None:
     """Read a file's metadata block by block; no bytes are known to make it raise, and fuzz tests look for some.
 
     Args:
@@ -76,9 +76,9 @@ def gather(data: bytes, format_: str | None, facts: "Declaration") -> None:
     for block in blocks(data, format_):
         if block.kind == "c2pa":
             for name, said in manifest.claims(data, str(format_), block.data).items():
-                facts.keep(name, said)
+                facts.add_fact(name, said)
         else:
-            READERS[block.kind](block, facts)
+            BLOCK_READERS[block.kind](block, facts)
 
 
 class Declaration:
@@ -89,15 +89,15 @@ class Declaration:
         self._device: dict[str, str] = {}
         self._generators: list[str] = []
 
-    def keep(self, fact: str, said: str) -> None:
+    def add_fact(self, fact: str, said: str) -> None:
         """Add a fact, cleaned and truncated."""
-        value = text.clean(said.rstrip("/").rpartition("/")[2] if fact == "source_type" else said)
-        if value and fact == "generator":
-            self._generators.append(value)
-        elif value:
-            self._facts.setdefault(fact, value)
+        cleaned = text.clean(said.rstrip("/").rpartition("/")[2] if fact == "source_type" else said)
+        if cleaned and fact == "generator":
+            self._generators.append(cleaned)
+        elif cleaned:
+            self._facts.setdefault(fact, cleaned)
 
-    def take(self, role: str, said: str) -> None:
+    def read_role(self, role: str, said: str) -> None:
         """Evaluate the text of a field.
 
         Args:
@@ -108,25 +108,25 @@ class Declaration:
         kind, _, name = role.partition(" ")
         address = IPTC_TYPE.search(said[:2000])
         if address:
-            self.keep("source_type", address[1])
-        settings = generator.in_settings(said, name)
+            self.add_fact("source_type", address[1])
+        settings = generator.from_settings(said, name)
         if settings:
-            self.keep("generator", settings)
+            self.add_fact("generator", settings)
             return
         match kind:
             case "software" | "program":
                 if kind == "software":
-                    self.keep("software", said)
-                if generator.in_program(said):
-                    self.keep("generator", said)
+                    self.add_fact("software", said)
+                if generator.is_generator(said):
+                    self.add_fact("generator", said)
             case "make" | "model":
                 self._device.setdefault(kind, said)
-            case "name" if generator.in_name(said):
-                self.keep("generator", said)
+            case "name" if generator.names_generator(said):
+                self.add_fact("generator", said)
             case "text":
-                self.keep("generator", generator.in_phrase(said))
+                self.add_fact("generator", generator.from_phrase(said))
 
-    def settle(self, *, generated: bool = False) -> None:
+    def add_device(self, *, generated: bool = False) -> None:
         """Combine a block's maker and model into one name.
 
         Args:
@@ -134,52 +134,57 @@ class Declaration:
         """
         pieces = [text.clean(self._device.get(kind, "")) for kind in ("make", "model")]
         self._device = {}
-        make, model = (piece if len(piece) <= MOST_NAME and "{" not in piece else "" for piece in pieces)
+        make, model = (piece if len(piece) <= MAX_NAME_CHARACTERS and "{" not in piece else "" for piece in pieces)
         name = model if model.lower().startswith(make.lower()) else f"{make} {model}"
-        self.keep("generator" if generated or generator.in_name(name) else "camera", name)
+        self.add_fact("generator" if generated or generator.names_generator(name) else "camera", name)
 
-    def kept(self) -> dict[str, str] | None:
+    def facts(self) -> dict[str, str] | None:
         """Return the facts; for the generator the first one, or a longer name of it."""
         if self._generators:
             first = self._generators[0]
             fuller = (later for later in self._generators if later.startswith(first) and later != first)
             self._facts["generator"] = next(fuller, first)
-        return {name: self._facts[name] for name in KEPT if name in self._facts} or None
+        return {name: self._facts[name] for name in FACT_NAMES if name in self._facts} or None
 
 
 def _exif(block: Block, facts: Declaration) -> None:
-    order, values = tiff.fields(block.data, EXIF_WANTED, MOST_TEXT_BYTES)
-    software = text.line(values.get(SOFTWARE, b""))
+    order, values = tiff.fields(block.data, EXIF_WANTED, MAX_TEXT_BYTES)
+    software = text.decode_exif_text(values.get(SOFTWARE, b""))
     for role, tag in (("make", MAKE), ("model", MODEL)):
         if tag in values:
-            facts.take(role, text.line(values[tag]))
-    facts.settle(generated=generator.ai_made(software))
-    facts.take("software", software)
-    facts.take("text", text.comment(values.get(COMMENT, b""), order))
-    for role, tags in (("name", NAMING), ("program", (PROCESSING,)), ("text", FREE)):
+            facts.read_role(role, text.decode_exif_text(values[tag]))
+    facts.add_device(generated=generator.says_ai_generated(software))
+    facts.read_role("software", software)
+    facts.read_role("text", text.decode_user_comment(values.get(COMMENT, b""), order))
+    for role, tags in (("name", NAME_TAGS), ("program", (PROCESSING,)), ("text", TEXT_TAGS)):
         for tag in tags:
-            facts.take(role, text.line(values.get(tag, b"")))
-    for tag in WINDOWS:
-        facts.take("text", text.utf_16(values.get(tag, b"")))
+            facts.read_role(role, text.decode_exif_text(values.get(tag, b"")))
+    for tag in WINDOWS_TAGS:
+        facts.read_role("text", text.decode_windows_text(values.get(tag, b"")))
 
 
 def _xmp(block: Block, facts: Declaration) -> None:
     for name, said in xmp.properties(block.data).items():
         if name in XMP_FACTS:
-            facts.keep(XMP_FACTS[name], said)
+            facts.add_fact(XMP_FACTS[name], said)
         else:
-            facts.take(XMP_ROLES.get(name, "text"), said)
-    facts.settle()
+            facts.read_role(XMP_ROLES.get(name, "text"), said)
+    facts.add_device()
 
 
 def _iptc(block: Block, facts: Declaration) -> None:
     for number, said in iptc.datasets(block.data):
-        facts.take(IPTC_ROLES.get(number, "other"), said)
+        facts.read_role(IPTC_ROLES.get(number, "other"), said)
 
 
 def _text(block: Block, facts: Declaration) -> None:
     name = block.name.lower()
-    facts.take(TEXT_ROLES.get(name, f"text {name}"), block.data.decode("utf-8", "replace"))
+    facts.read_role(TEXT_ROLES.get(name, f"text {name}"), block.data.decode("utf-8", "replace"))
 
 
-READERS: dict[str, Callable[[Block, Declaration], None]] = {"exif": _exif, "xmp": _xmp, "iptc": _iptc, "text": _text}
+BLOCK_READERS: dict[str, Callable[[Block, Declaration], None]] = {
+    "exif": _exif,
+    "xmp": _xmp,
+    "iptc": _iptc,
+    "text": _text,
+}

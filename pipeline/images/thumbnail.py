@@ -12,10 +12,10 @@ from PIL import Image
 
 from mole.views.view import Pixels
 from pipeline.images.decode import Bounds, Fault, decode
-from pipeline.runtime.isolation import server
+from pipeline.runtime.isolation import fork_server
 
 SIDE, QUALITY = 320, 78
-MOST_BYTES, MOST_PIXELS = 32 << 20, 50_000_000
+MAX_BYTES, MAX_PIXELS = 32 << 20, 50_000_000
 CPU_SECONDS = 5
 """CPU seconds per image."""
 
@@ -43,14 +43,14 @@ def thumbnail(data: bytes) -> Thumbnail:
     Args:
         data: the whole file.
     """
-    outcome = server(__name__).call(small, data)
+    outcome = fork_server(__name__).call(decode_thumbnail, data)
     if outcome.died:
         return Thumbnail(why=f"not shown: its decoder crashed, or took more than {CPU_SECONDS} CPU seconds")
-    made: Thumbnail = outcome.results[0]
-    return made
+    result: Thumbnail = outcome.results[0]
+    return result
 
 
-def small(data: bytes) -> Iterator[Thumbnail]:
+def decode_thumbnail(data: bytes) -> Iterator[Thumbnail]:
     """Make a thumbnail in this process; yields one result.
 
     Args:
@@ -58,14 +58,14 @@ def small(data: bytes) -> Iterator[Thumbnail]:
     """
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + 1 + CPU_SECONDS, hard))
-    picture = decode(data, Bounds(MOST_BYTES, MOST_PIXELS, min_side=1))
+    picture = decode(data, Bounds(MAX_BYTES, MAX_PIXELS, min_side=1))
     if isinstance(picture, Fault):
         yield Thumbnail(why=f"not shown: {picture.detail}")
         return
-    yield Thumbnail(*shrunk(picture.pixels_3HW))
+    yield Thumbnail(*jpeg_data_uri(picture.pixels_3HW))
 
 
-def shrunk(pixels_3HW: Pixels, side: int = SIDE, quality: int = QUALITY) -> tuple[str, int, int]:
+def jpeg_data_uri(pixels_3HW: Pixels, side: int = SIDE, quality: int = QUALITY) -> tuple[str, int, int]:
     """Encode a JPEG that fits a square.
 
     Args:
@@ -76,12 +76,12 @@ def shrunk(pixels_3HW: Pixels, side: int = SIDE, quality: int = QUALITY) -> tupl
     Returns:
         A data URL, and width and height in pixels.
     """
-    data, (width, height) = jpeg(pixels_3HW, side, quality)
+    data, (width, height) = encode_jpeg(pixels_3HW, side, quality)
     return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}", width, height
 
 
-def jpeg(pixels_3HW: Pixels, side: int, quality: int) -> tuple[bytes, tuple[int, int]]:
-    """Encode a JPEG as `shrunk` does; return its bytes, and width and height."""
+def encode_jpeg(pixels_3HW: Pixels, side: int, quality: int) -> tuple[bytes, tuple[int, int]]:
+    """Encode a JPEG as `jpeg_data_uri` does; return its bytes, and width and height."""
     image = Image.fromarray(np.ascontiguousarray(pixels_3HW.transpose(1, 2, 0)))
     image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     file = io.BytesIO()

@@ -23,10 +23,10 @@ from mole.measuring.calibration import PREVALENCE
 from mole.views.view import Pixels, views
 from pipeline import registry
 from pipeline.images.decode import Fault
-from pipeline.library.image import CHANNELS, ImageLike, Stream, decoded
+from pipeline.library.image import CHANNELS, ImageLike, Stream, decode_input
 from pipeline.records import Status
 
-ON_CPU, ON_GPU = 16, 256
+CPU_BATCH, GPU_BATCH = 16, 256
 """Images per forward pass, as in a scan."""
 DEVICE = re.compile(r"auto|cpu|cuda(:(?P<number>\d+))?")
 
@@ -73,11 +73,11 @@ class Detector:
         prevalence: float = PREVALENCE,
         precision: Precision | None = "float32",
     ) -> None:
-        demand_settings(device, prevalence, precision)
+        require_settings(device, prevalence, precision)
         on_gpu = device != "cpu" and torch.cuda.is_available()
         self.checkpoint = checkpoint
         self.prevalence = prevalence
-        self._batch = ON_GPU if on_gpu else ON_CPU
+        self._batch = GPU_BATCH if on_gpu else CPU_BATCH
         self._scorer = SharedBackboneScorer([checkpoint], device, precision=precision, batch_size=self._batch)
 
     @classmethod
@@ -105,7 +105,7 @@ class Detector:
             ModelError: it is not a checkpoint, or is damaged.
             StorageError: the store does not answer.
         """
-        demand_settings(device, prevalence, precision)
+        require_settings(device, prevalence, precision)
         checkpoint = load_checkpoint(registry.locate(str(model)))
         return cls(checkpoint, device=device, prevalence=prevalence, precision=precision)
 
@@ -133,11 +133,11 @@ class Detector:
             ValueError: one of them is an array of another shape, or a closed file or image.
             ModelError: a logit is not finite.
         """
-        demand_several(images)
+        require_images(images)
         waiting = enumerate(images)
         results: list[Result] = []
-        while some := list(islice(waiting, self._batch)):
-            results += self._scored([self._views_of(image, f"image {number}: ") for number, image in some])
+        while batch := list(islice(waiting, self._batch)):
+            results += self._scored([self._views_of(image, f"image {number}: ") for number, image in batch])
         return results
 
     def heat_map(self, image: ImageLike) -> list[HeatMap]:
@@ -151,7 +151,7 @@ class Detector:
             TypeError: it is of an unsupported type.
             ValueError: it is an array of another shape, or a closed file or image.
         """
-        picture = decoded(image)
+        picture = decode_input(image)
         if isinstance(picture, Fault):
             raise SettingsError(f"there is no map of an image that is {picture.status}: {picture.detail}")
         return heat_maps(self.checkpoint, picture.pixels_3HW)
@@ -180,7 +180,7 @@ class Detector:
         """
         spec = self.checkpoint.preprocess
         try:
-            picture = decoded(image, spec.window)
+            picture = decode_input(image, spec.window)
         except TypeError as reason:
             raise TypeError(f"{named}{reason}") from reason
         except ValueError as reason:
@@ -188,7 +188,7 @@ class Detector:
         return picture if isinstance(picture, Fault) else views(picture.pixels_3HW, spec)
 
 
-def demand_settings(device: object, prevalence: object, precision: object) -> None:
+def require_settings(device: object, prevalence: object, precision: object) -> None:
     """Check the settings before anything is loaded.
 
     Raises:
@@ -208,7 +208,7 @@ def demand_settings(device: object, prevalence: object, precision: object) -> No
         raise SettingsError(f"precision must be {names}, or None for the faster one, got {precision!r}")
 
 
-def demand_several(images: object) -> None:
+def require_images(images: object) -> None:
     """Check that a value is an iterable of images and not a single image.
 
     Raises:

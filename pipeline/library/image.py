@@ -14,7 +14,7 @@ from PIL import Image
 
 from mole.errors import SettingsError
 from mole.views.preprocess import Window
-from pipeline.images.decode import SELF_TURNING, Bounds, Fault, Picture, Region, decode, upright, whole_image
+from pipeline.images.decode import AUTO_ORIENTED, Bounds, Fault, Picture, Region, decode, upright, whole_image
 from pipeline.images.formats.colour import rgb
 from pipeline.images.formats.layout import Layout, RefusalError
 from pipeline.images.formats.orientation import orientation
@@ -39,13 +39,13 @@ ImageLike = Image.Image | NDArray[np.uint8] | bytes | bytearray | memoryview | s
 
 SHAPES = "(H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
 CHANNELS = (1, 3, 4)
-TAKEN = (
+ACCEPTED = (
     "the path or URL of a file, a file's bytes, a file open in binary mode, a Pillow image, or an array of "
     f"uint8 {SHAPES}"
 )
 
 
-def demand_image(image: object) -> None:
+def require_image(image: object) -> None:
     """Check that a value is an `ImageLike`.
 
     Raises:
@@ -61,10 +61,10 @@ def demand_image(image: object) -> None:
     elif isinstance(image, io.TextIOBase):
         raise TypeError("a file must be open in binary mode, got one that is open as text")
     elif not isinstance(image, Image.Image | bytes | bytearray | memoryview | str | PathLike | Stream):
-        raise TypeError(f"an image must be {TAKEN}; got {type(image).__name__}")
+        raise TypeError(f"an image must be {ACCEPTED}; got {type(image).__name__}")
 
 
-def decoded(image: ImageLike, region: Region = whole_image) -> Picture | Fault:
+def decode_input(image: ImageLike, region: Region = whole_image) -> Picture | Fault:
     """Decode an image.
 
     Args:
@@ -78,16 +78,16 @@ def decoded(image: ImageLike, region: Region = whole_image) -> Picture | Fault:
         TypeError: it is of another type.
         ValueError: it is an array of another shape, or a closed file or image.
     """
-    demand_image(image)
+    require_image(image)
     if isinstance(image, Image.Image):
-        return _of_pillow(image, region)
+        return _from_pillow(image, region)
     if isinstance(image, np.ndarray):
-        return _of_array(image, region)
+        return _from_array(image, region)
     if isinstance(image, str | PathLike):
-        return _of_file(fsdecode(image), region)
+        return _from_file(fsdecode(image), region)
     if isinstance(image, bytes | bytearray | memoryview):
         return decode(bytes(image), BOUNDS, region)
-    return _of_stream(image, region)
+    return _from_stream(image, region)
 
 
 def from_column(value: Any) -> ImageLike | Fault:
@@ -97,14 +97,14 @@ def from_column(value: Any) -> ImageLike | Fault:
     if isinstance(value, np.ndarray) and value.ndim == 3 and len(value) == 1 and value.shape[2] not in CHANNELS:
         value = value[0]  # how Ray returns a greyscale image among coloured ones
     try:
-        demand_image(value)
+        require_image(value)
     except (TypeError, ValueError) as reason:
         return Fault(Status.UNSUPPORTED if isinstance(value, np.ndarray) else Status.NOT_AN_IMAGE, str(reason))
     image: ImageLike = value
     return image
 
 
-def _of_file(place: str, region: Region) -> Picture | Fault:
+def _from_file(place: str, region: Region) -> Picture | Fault:
     if not place:
         return Fault(Status.MISSING, "an empty path")
     try:
@@ -118,7 +118,7 @@ def _of_file(place: str, region: Region) -> Picture | Fault:
     return decode(data, BOUNDS, region)
 
 
-def _of_stream(stream: Stream, region: Region) -> Picture | Fault:
+def _from_stream(stream: Stream, region: Region) -> Picture | Fault:
     """Read an open file to its end, or to one byte beyond the bound.
 
     Raises:
@@ -141,13 +141,14 @@ def _of_stream(stream: Stream, region: Region) -> Picture | Fault:
     return decode(data, BOUNDS, region)
 
 
-def _of_array(image: NDArray[np.uint8], region: Region) -> Picture | Fault:
+def _from_array(image: NDArray[np.uint8], region: Region) -> Picture | Fault:
+    """Convert pixels, uint8 (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), to upright RGB."""
     height, width = image.shape[:2]
     if not image.size:
         return Fault(Status.TOO_SMALL, f"{width} x {height} pixels, a side under the bound of {BOUNDS.min_side}")
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
-    return _of_pillow(Image.fromarray(np.ascontiguousarray(image)), region)
+    return _from_pillow(Image.fromarray(np.ascontiguousarray(image)), region)
 
 
 def _load(image: Image.Image) -> None:
@@ -169,7 +170,7 @@ class ClosedError(ValueError):
     """An image was closed before it was read."""
 
 
-def _of_pillow(image: Image.Image, region: Region) -> Picture | Fault:
+def _from_pillow(image: Image.Image, region: Region) -> Picture | Fault:
     """Convert a Pillow image to upright RGB.
 
     Raises:
@@ -181,7 +182,7 @@ def _of_pillow(image: Image.Image, region: Region) -> Picture | Fault:
         return Fault(Status.TOO_LARGE, detail, form, *image.size)
     try:
         _load(image)
-        turn = 1 if image.format in SELF_TURNING else orientation(image.info)
+        turn = 1 if image.format in AUTO_ORIENTED else orientation(image.info)
         whole = Window(0, 0, image.height, image.width)
         pixels_3HW = upright(rgb(image, whole, Layout(b"")).transpose(2, 0, 1), turn)
     except RefusalError as reason:

@@ -12,7 +12,7 @@ from pipeline.images.decode import Fault
 from pipeline.library.detector import Detector, fault_result
 from pipeline.library.image import from_column
 
-ADDED = ("logit", "probability", "verdict", "status", "detail")
+ADDED_COLUMNS = ("logit", "probability", "verdict", "status", "detail")
 
 
 class Scorer:
@@ -47,7 +47,7 @@ class Scorer:
         """Score a batch.
 
         Args:
-            batch: columns by name, in Ray's `numpy` batch format.
+            batch: columns by name, each of shape (rows, ...), in Ray's `numpy` batch format.
 
         Returns:
             The same columns, and `logit`, `probability`, `verdict`, null for an image that cannot be read; `status`
@@ -59,9 +59,9 @@ class Scorer:
         """
         if self.column not in batch:
             raise SettingsError(f"column must be one of {sorted(batch)}, got {self.column!r}")
-        if taken := sorted(set(ADDED) & set(batch)):
+        if taken := sorted(set(ADDED_COLUMNS) & set(batch)):
             raise SettingsError(f"the columns {taken} exist already; rename or drop them")
         images = [from_column(value) for value in batch[self.column]]
         scored = iter(self.detector.score_batch([image for image in images if not isinstance(image, Fault)]))
         results = [fault_result(image) if isinstance(image, Fault) else next(scored) for image in images]
-        return {**batch, **{name: [getattr(result, name) for result in results] for name in ADDED}}
+        return {**batch, **{name: [getattr(result, name) for result in results] for name in ADDED_COLUMNS}}

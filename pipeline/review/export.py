@@ -131,8 +131,8 @@ def export(settings: ExportSettings, asked: Selection, progress: ProgressDisplay
     """
     output = storage.absolute(settings.output)
     with Lease(output):
-        storage.sweep(output)
-        storage.sweep(storage.join(output, FOLDER))
+        storage.remove_temporary_files(output)
+        storage.remove_temporary_files(storage.join(output, FOLDER))
         if done := _done(asked, output):
             progress.log("already complete, nothing to do")
             storage.remove(storage.join(output, FOLDER, FILE))
@@ -213,7 +213,7 @@ def _require_whole(done: Sequence[Part], output: str, chosen: int) -> None:
         CompletenessError: they do not.
     """
     at = 0
-    there = {file.rpartition("/")[2] for file in storage.names(output, ".tar")}
+    there = {file.rpartition("/")[2] for file in storage.list_files(output, ".tar")}
     for part in done:
         begin, end = part.rows
         if begin != at or end - begin != part.images + len(part.missing):

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from mole.errors import SettingsError, StorageError
-from pipeline.labels import is_labels, latest
+from pipeline.labels import current_labels, is_labels
 from pipeline.records import MODEL
 from pipeline.review.evidence.columns import ADDED_COLUMNS
 from pipeline.review.shard_writer import FOLDER, deliver, temporary
@@ -206,10 +206,10 @@ def _labels(folder: str) -> pa.Table:
         SettingsError: there are none.
         StorageError: they cannot be read.
     """
-    storage.demand(folder, "--labels")
+    storage.require_exists(folder, "--labels")
     if not is_labels(folder):
         raise SettingsError(f"--labels {folder!r} holds no labels; name the folder that mole-scan browse wrote them to")
-    return latest(folder)
+    return current_labels(folder)
 
 
 @contextmanager

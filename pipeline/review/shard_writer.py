@@ -160,7 +160,7 @@ class Shards:
 
 def parts(output: str) -> Iterator[Part]:
     """Read the finished parts, in order."""
-    for file in storage.names(storage.join(output, FOLDER), ".json"):
+    for file in storage.list_files(storage.join(output, FOLDER), ".json"):
         yield Part.model_validate(json.loads(storage.read(file)))
 
 
@@ -173,7 +173,7 @@ def temporary(url: str) -> str:
         return path
     folder, _, name = storage.absolute(url).rpartition("/")
     os.makedirs(folder, exist_ok=True)
-    return f"{folder}/.{name}{local.TEMPORARY}{os.getpid()}"
+    return f"{folder}/.{name}{local.TEMPORARY_MARK}{os.getpid()}"
 
 
 def deliver(path: Path, url: str) -> None:

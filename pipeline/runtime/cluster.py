@@ -18,7 +18,7 @@ from ray.data import DataContext, TaskPoolStrategy
 
 from mole.errors import ModelError, MoleError, SettingsError, StorageError
 
-OBJECT_STORE_BYTES_A_CORE = 256 << 20
+OBJECT_STORE_BYTES_PER_CORE = 256 << 20
 """Size of a local Ray's object store per core: enough for the blocks in flight; Ray Data fills whatever it is given."""
 NICENESS = "5"
 """Niceness of a local Ray's workers, below interactive work. With Ray's default of 15 they starve beside any busy
@@ -26,15 +26,15 @@ process: 36 images took 347 s beside a computation on both cores, and 46 s with 
 GC_SETTINGS = "pipeline.runtime.gc_settings"
 """The module that a local Ray's workers import first."""
 GPU_BATCH, CPU_BATCH = 256, 16
-GPU_ROWS, CPU_ROWS = 50_000, 256
+GPU_ROWS_PER_FILE, CPU_ROWS_PER_FILE = 50_000, 256
 HOST_AND_PORT = re.compile(r"(?:ray://)?([^/:]+):(\d+)")
-LISTENS = 10.0
+CONNECT_TIMEOUT = 10.0
 """Seconds within which a cluster's head must accept a connection."""
-BATCHES_A_BLOCK = 4
-BLOCKS_A_STORE = 24
+BATCHES_PER_BLOCK = 4
+BLOCKS_PER_STORE = 24
 """Blocks that must fit the object store. Ray Data nearly stalls with room for few: 10,000 small images took 18 s with
 room for 13 blocks, and were not done after 150 s with room for 6."""
-DRIVERS = ("/dev/nvidia[0-9]*", "/proc/driver/nvidia/version", "/dev/dxg", "/dev/kfd")
+GPU_DRIVERS = ("/dev/nvidia[0-9]*", "/proc/driver/nvidia/version", "/dev/dxg", "/dev/kfd")
 """Device files of usable GPUs: NVIDIA's driver, that of WSL, AMD's. Without any, Ray counts no GPU; otherwise Ray's
 count decides."""
 
@@ -63,14 +63,14 @@ class Layout:
     resource: str | None
     store: int
 
-    def rows_a_call(self, image_bytes: int) -> int:
+    def rows_per_call(self, image_bytes: int) -> int:
         """Return the number of images per scorer call: several batches, to amortize the cost of a call.
 
         Args:
             image_bytes: bytes of an image's views.
         """
-        room = self.store // BLOCKS_A_STORE // (self.batch_size * image_bytes)
-        return min(max(1, room), BATCHES_A_BLOCK) * self.batch_size
+        room = self.store // BLOCKS_PER_STORE // (self.batch_size * image_bytes)
+        return min(max(1, room), BATCHES_PER_BLOCK) * self.batch_size
 
     def size_blocks(self, image_bytes: int) -> None:
         """Set Ray Data's block size to a scorer call, so that scoring begins after a second and not after a shard.
@@ -79,7 +79,9 @@ class Layout:
             image_bytes: bytes of an image's views.
         """
         context = DataContext.get_current()
-        context.target_max_block_size = min(self.rows_a_call(image_bytes) * image_bytes, self.store // BLOCKS_A_STORE)
+        context.target_max_block_size = min(
+            self.rows_per_call(image_bytes) * image_bytes, self.store // BLOCKS_PER_STORE
+        )
         context.raise_original_map_exception = True  # so that `unwrapped_errors` finds the worker's exception
 
     @property
@@ -104,30 +106,34 @@ def connected(address: str | None, *, logs: bool, device: str = "auto") -> Itera
     Raises:
         SettingsError: there is no cluster at the address, or no GPU.
     """
-    demand_gpu(device, address)
-    where = _where(address)
-    store = OBJECT_STORE_BYTES_A_CORE * (os.cpu_count() or 1)
+    require_gpu(device, address)
+    target = _target(address)
+    store = OBJECT_STORE_BYTES_PER_CORE * (os.cpu_count() or 1)
     os.environ.setdefault("RAY_worker_niceness", NICENESS)
     os.environ.setdefault("RAY_preload_python_modules", GC_SETTINGS)
-    own: dict[str, Any] = {"object_store_memory": store, "include_dashboard": False} if where == "local" else {}
-    begun = not ray.is_initialized()
+    local_options: dict[str, Any] = (
+        {"object_store_memory": store, "include_dashboard": False} if target == "local" else {}
+    )
+    started_here = not ray.is_initialized()
     try:
-        if begun:
-            _demand_listener(where)
+        if started_here:
+            _require_listener(target)
             with nullcontext() if logs else _muted():
-                heeded = signal.getsignal(signal.SIGTERM)
-                ray.init(where, log_to_driver=logs, logging_level=logging.INFO if logs else logging.ERROR, **own)
-                if callable(heeded) and threading.current_thread() is threading.main_thread():
-                    signal.signal(signal.SIGTERM, heeded)  # Ray's own handler exits immediately
+                previous_handler = signal.getsignal(signal.SIGTERM)
+                ray.init(
+                    target, log_to_driver=logs, logging_level=logging.INFO if logs else logging.ERROR, **local_options
+                )
+                if callable(previous_handler) and threading.current_thread() is threading.main_thread():
+                    signal.signal(signal.SIGTERM, previous_handler)  # Ray's own handler exits immediately
     except (ConnectionError, ValueError) as reason:
-        raise SettingsError(f"no Ray responds at {where!r}: {reason}; start it or omit --ray-address") from reason
+        raise SettingsError(f"no Ray responds at {target!r}: {reason}; start it or omit --ray-address") from reason
     with redirect_stdout(sys.stderr):  # Ray prints errors of its processes to stdout, which is for results
         try:
             if device == "cuda":
-                lay_out(device, actors=None, batch_size=None, rows_per_file=None)
+                plan_layout(device, actors=None, batch_size=None, rows_per_file=None)
             yield
         finally:
-            if begun:
+            if started_here:
                 ray.shutdown()
 
 
@@ -143,21 +149,21 @@ def quiet(*, logs: bool) -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
 
 
-def _demand_listener(where: str) -> None:
+def _require_listener(address: str) -> None:
     """Check that a server listens at a cluster's address; Ray itself would retry for minutes.
 
     Raises:
         ConnectionError: none does.
     """
-    found = HOST_AND_PORT.fullmatch(where)
+    found = HOST_AND_PORT.fullmatch(address)
     try:
         if found:
-            socket.create_connection((found[1], int(found[2])), timeout=LISTENS).close()
+            socket.create_connection((found[1], int(found[2])), timeout=CONNECT_TIMEOUT).close()
     except OSError as reason:
         raise ConnectionError(str(reason)) from reason
 
 
-def demand_gpu(device: str, address: str | None) -> None:
+def require_gpu(device: str, address: str | None) -> None:
     """Check, before anything is read, that a local Ray can provide the requested GPU.
 
     Args:
@@ -168,14 +174,14 @@ def demand_gpu(device: str, address: str | None) -> None:
         SettingsError: `cuda` is requested and this machine has no GPU, or all are hidden from this process.
     """
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in {"", "-1"}
-    own = _where(address) == "local" and not ray.is_initialized()
-    if device == "cuda" and own and (hidden or not any(glob(pattern) for pattern in DRIVERS)):
+    own = _target(address) == "local" and not ray.is_initialized()
+    if device == "cuda" and own and (hidden or not any(glob(pattern) for pattern in GPU_DRIVERS)):
         raise SettingsError(
             "--device cuda, but this machine has no GPU; omit --device, or name a cluster with --ray-address"
         )
 
 
-def _where(address: str | None) -> str:
+def _target(address: str | None) -> str:
     return address or os.environ.get("RAY_ADDRESS") or "local"
 
 
@@ -183,17 +189,17 @@ def _where(address: str | None) -> str:
 def _muted() -> Iterator[None]:
     """Discard what Ray's C++ core prints to stderr at startup; errors are exceptions anyway."""
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    stderr_copy, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr_copy, 2)
+        os.close(stderr_copy)
         os.close(nowhere)
 
 
-def lay_out(
+def plan_layout(
     device: str,
     *,
     actors: int | None,
@@ -206,14 +212,14 @@ def lay_out(
     Raises:
         SettingsError: a GPU or custom resource is requested and the cluster has none, or fewer than actors.
     """
-    has = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    cores, gpus = int(has.get("CPU", 1)), int(has.get("GPU", 0))
+    available = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    cores, gpus = int(available.get("CPU", 1)), int(available.get("GPU", 0))
     chosen = ("cuda" if gpus else "cpu") if device == "auto" else device
-    places = int(has.get(resource, 0)) if resource is not None else gpus if chosen == "cuda" else _machines()
-    wanted = actors or places
-    if resource is not None and not 1 <= wanted <= places:
+    slots = int(available.get(resource, 0)) if resource is not None else gpus if chosen == "cuda" else _count_machines()
+    wanted = actors or slots
+    if resource is not None and not 1 <= wanted <= slots:
         raise SettingsError(
-            f"--score-resource {resource!r} with {wanted} actors needs as many of it, this Ray has {places}; "
+            f"--score-resource {resource!r} with {wanted} actors needs as many of it, this Ray has {slots}; "
             "start nodes with it, or lower --num-actors"
         )
     if chosen == "cuda" and not gpus:
@@ -228,13 +234,13 @@ def lay_out(
         actors=wanted,
         threads=max(1, cores // wanted),
         batch_size=batch_size or (GPU_BATCH if chosen == "cuda" else CPU_BATCH),
-        rows_per_file=rows_per_file or (GPU_ROWS if chosen == "cuda" else CPU_ROWS),
+        rows_per_file=rows_per_file or (GPU_ROWS_PER_FILE if chosen == "cuda" else CPU_ROWS_PER_FILE),
         resource=resource,
-        store=int(has["object_store_memory"]),
+        store=int(available["object_store_memory"]),
     )
 
 
-def _machines() -> int:
+def _count_machines() -> int:
     return sum(bool(node["Alive"]) for node in ray.nodes())  # type: ignore[no-untyped-call]
 
 
@@ -260,10 +266,10 @@ def unwrapped_errors() -> Iterator[None]:
     try:
         yield
     except ray.exceptions.RayError as reason:
-        raise _own(reason) from reason
+        raise _original_error(reason) from reason
 
 
-def _own(error: BaseException) -> MoleError:
+def _original_error(error: BaseException) -> MoleError:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, MoleError) and not isinstance(cause, ray.exceptions.RayError):

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-NAME = "mole-scan"
-GROUP = "train"
-TRAINING = ("audit", "reconstruct", "finetune", "promote", "evaluate", "calibrate", "crossvalidate", "pack")
+PROGRAM = "mole-scan"
+TRAINING_GROUP = "train"
+TRAINING_JOBS = ("audit", "reconstruct", "finetune", "promote", "evaluate", "calibrate", "crossvalidate", "pack")
 """The jobs of `mole-scan train`."""
 
 SHELLS = ("bash", "zsh", "fish")
@@ -36,7 +36,7 @@ def program() -> str | None:
 
 def console_command(job: str) -> str:
     """Return the console command of a job."""
-    return " ".join([NAME, *([GROUP] if job in TRAINING else []), job])
+    return " ".join([PROGRAM, *([TRAINING_GROUP] if job in TRAINING_JOBS else []), job])
 
 
 def command_for(job: str) -> str:

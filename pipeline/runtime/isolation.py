@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, cast
 
 CPU_SECONDS = 60
 """CPU seconds of a call: thirty times what the worst input within the bounds may take (docs/reliability.md)."""
-MOST_MEMORY = 4 << 30
+MAX_MEMORY = 4 << 30
 """Bytes that a child may allocate beyond its server's memory; further allocations fail."""
 COMMAND = ("-m", "pipeline.runtime.isolation")
 LENGTH = struct.Struct(">Q")
@@ -51,7 +51,7 @@ class Outcome:
         return self.signal is not None or self.code is not None
 
     @property
-    def words(self) -> str:
+    def cause(self) -> str:
         """The signal and its usual cause, or the exit code, in words."""
         if self.signal is None:
             return f"its process exited with code {self.code}"
@@ -63,7 +63,7 @@ class Outcome:
         return f"its process was ended by {name} (signal {self.signal}){causes.get(name, '')}"
 
 
-class Server:
+class ForkServer:
     """A fork server: a process that forks a child for each call.
 
     Args:
@@ -102,19 +102,19 @@ class Server:
 
 
 @lru_cache
-def server(*modules: str) -> Server:
+def fork_server(*modules: str) -> ForkServer:
     """Return this process's server with these modules, started on first use; it ends with the process."""
-    return Server(*modules)
+    return ForkServer(*modules)
 
 
 @contextmanager
-def bounded_time() -> Iterator[None]:
+def limit_cpu_time() -> Iterator[None]:
     """Limit the CPU time of the block: beyond `CPU_SECONDS` the process ends with SIGXCPU."""
     soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    most = int(time.process_time()) + 1 + CPU_SECONDS
-    if hard != resource.RLIM_INFINITY and most > hard:
-        most = hard
-    resource.setrlimit(resource.RLIMIT_CPU, (most, hard))
+    limit = int(time.process_time()) + 1 + CPU_SECONDS
+    if hard != resource.RLIM_INFINITY and limit > hard:
+        limit = hard
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, hard))
     try:
         yield
     finally:
@@ -135,18 +135,18 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
         _, status = os.waitpid(child, 0)
         results = [value for kind, value in messages if kind == "result"]
         errors = [value for kind, value in messages if kind == "error"]
-        over = any(kind == "over" for kind, _ in messages)
-        by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
-        code = None if over or errors or by is not None else os.WEXITSTATUS(status)
-        _send(answers, (results, by, code, errors[0] if errors else None))
+        completed = any(kind == "over" for kind, _ in messages)
+        signal_number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+        code = None if completed or errors or signal_number is not None else os.WEXITSTATUS(status)
+        _send(answers, (results, signal_number, code, errors[0] if errors else None))
 
 
 def _child(stream: BinaryIO, function: Call, arguments: tuple[object, ...]) -> None:
     """Run one call and exit."""
     held = _data_bytes()
-    resource.setrlimit(resource.RLIMIT_DATA, (held + MOST_MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+    resource.setrlimit(resource.RLIMIT_DATA, (held + MAX_MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     try:
-        with bounded_time():
+        with limit_cpu_time():
             for result in function(*arguments):
                 _send(stream, ("result", result))
         _send(stream, ("over", None))

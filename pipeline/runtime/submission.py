@@ -12,7 +12,7 @@ JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Set by Ray only for the command of a submitted job; its runtime environment names the copy of the folder."""
 
 
-def demand_durable(places: Mapping[str, Sequence[str]]) -> None:
+def require_durable(places: Mapping[str, Sequence[str]]) -> None:
     """Check, inside a submitted job, that paths do not depend on the job's working directory.
 
     Args:

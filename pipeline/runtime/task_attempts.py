@@ -4,7 +4,7 @@ from typing import Any
 
 import ray
 
-DEATHS = 2
+SUSPECT_AFTER = 2
 """Worker deaths of one task after which one of its images is suspected to crash its decoder."""
 
 
@@ -14,4 +14,4 @@ def is_poison_suspected() -> bool:
     Ray restarts a task when its worker or machine dies. The attempt number is not part of Ray's public API.
     """
     worker: Any = ray._private.worker.global_worker
-    return worker.connected and int(worker.core_worker.get_current_task_attempt_number()) >= DEATHS
+    return worker.connected and int(worker.core_worker.get_current_task_attempt_number()) >= SUSPECT_AFTER

@@ -14,7 +14,7 @@ import pyarrow as pa
 from pipeline.scan import workers
 from pipeline.scan.settings import RunSettings
 
-HOUR = 3600
+SECONDS_PER_HOUR = 3600
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Budget:
     @classmethod
     def of(cls, settings: RunSettings) -> Self:
         """Start a run's budget now."""
-        deadline = None if settings.max_hours is None else time.time() + HOUR * settings.max_hours
+        deadline = None if settings.max_hours is None else time.time() + SECONDS_PER_HOUR * settings.max_hours
         return cls(settings.limit, deadline)
 
     def remaining(self, written: int) -> int | None:

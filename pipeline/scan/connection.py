@@ -25,7 +25,7 @@ def connected(settings: DetectorSettings) -> Iterator[cluster.Layout]:
         cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
         cluster.unwrapped_errors(),
     ):
-        yield cluster.lay_out(
+        yield cluster.plan_layout(
             settings.device,
             actors=settings.num_actors,
             batch_size=settings.batch_size,

@@ -44,7 +44,7 @@ def _read_on_worker(read: ReadFunction, memory: Snapshot) -> Iterator[pa.Table]:
 
 def read_images(read: ReadFunction, deadline: float | None) -> Iterator[pa.Table]:
     """Read images until the deadline, and record the time as a metric."""
-    return metrics.read(read_until(read, deadline))
+    return metrics.record_reads(read_until(read, deadline))
 
 
 @dataclass(frozen=True)

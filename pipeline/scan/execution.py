@@ -16,12 +16,12 @@ from pipeline.runtime import cluster
 from pipeline.scan.budget import Scorer
 from pipeline.scan.connection import connected
 from pipeline.scan.datasource import CountingRead, ImageSource, ReadFunction, read_images
-from pipeline.scan.gauges import Gauges, exported
+from pipeline.scan.gauges import Gauges, export_gauges
 from pipeline.scan.models import ModelRef
 from pipeline.scan.monitor import LOADING, STARTING, Monitor, monitored
 from pipeline.scan.settings import DetectorSettings
 from pipeline.scan.table import duplicates
-from pipeline.scan.table.content_index import FOLDER, write_index
+from pipeline.scan.table.content_index import INDEX_FOLDER, write_index
 from pipeline.scan.table.deduplicator import Deduplicator
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger
@@ -78,17 +78,17 @@ def prepare_context(
         SettingsError: there is no such cluster, or it lacks what the settings ask for.
         MoleError: an error of a worker, as it was raised there.
     """
-    folder = storage.join(storage.absolute(lease.output), FOLDER)
+    folder = storage.join(storage.absolute(lease.output), INDEX_FOLDER)
     index = storage.join(folder, f"{lease.generation}.arrow") if settings.dedupe else None
     try:
         if index is not None:
-            for leftover in storage.names(folder, ""):
+            for leftover in storage.list_files(folder, ""):
                 storage.remove(leftover)  # of a run that was killed
             write_index(ledger, index)
         progress.enter(STARTING)
         with connected(settings) as layout:
             progress.enter(LOADING)
-            with monitored(progress) as monitor, exported(lease) as gauges:
+            with monitored(progress) as monitor, export_gauges(lease) as gauges:
                 memory = snapshot(sources)
                 yield ScanContext(settings, layout, sink, lease.generation, memory, index, monitor, gauges)
     finally:
@@ -142,7 +142,7 @@ def _execute_deduplicated(
         deferred = duplicates.deferred_files(prefix)
         if not deferred or not scored.files:
             return scored.rows
-        completed = _dataset(context, [partial(duplicates.complete, deferred, scored.files)])
+        completed = _dataset(context, [partial(duplicates.complete_deferred, deferred, scored.files)])
         return scored.rows + _write(context, completed, models, units).rows
     finally:
         ray.kill(deduplicator)
@@ -232,7 +232,7 @@ def _score_stage(
     scored: Dataset = prepared.map_batches(
         Scorer,
         fn_constructor_kwargs=scorer,
-        batch_size=layout.rows_a_call(models[0].description.preprocess.bytes),
+        batch_size=layout.rows_per_call(models[0].description.preprocess.bytes),
         batch_format="pyarrow",
         compute=ActorPoolStrategy(size=layout.actors, max_tasks_in_flight_per_actor=2),
         **layout.resources,

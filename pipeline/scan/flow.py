@@ -32,10 +32,10 @@ from pipeline.scan.table.sink import Sink, open_sink
 from pipeline.storage import storage
 from pipeline.telemetry.terminal import ProgressDisplay
 
-WAVE, TASKS_A_CORE = 1024, 16
+MIN_WAVE_TASKS, TASKS_PER_CORE = 1024, 16
 """Read tasks of one wave, at least: the driver holds no more, however large the source is. A wave is larger on many
 cores, where 1,024 tasks would end before loading the detectors has paid off (docs/scaling.md)."""
-PASSES = 3
+MAX_PASSES = 3
 """Passes over the source at most: images that a retried task left out, since it read its unit differently, are read
 again."""
 
@@ -90,16 +90,16 @@ def scan(settings: ScanSettings, progress: ProgressDisplay, on_finish: OnFinish 
         CompletenessError: the completeness check failed: an image has no row, or several.
     """
     started, budget = time.monotonic(), Budget.of(settings)
-    cluster.demand_gpu(settings.device, settings.ray_address)
+    cluster.require_gpu(settings.device, settings.ray_address)
     models = describe_models(model_locations(settings))
-    if not cropped.BUILT and models[0].description.preprocess.window(1, 1) is not None:
-        progress.log(cropped.ADVICE)
+    if not cropped.IS_BUILT and models[0].description.preprocess.window(1, 1) is not None:
+        progress.log(cropped.BUILD_ADVICE)
     sink = open_sink(settings.sink, settings.output)
     ledgers = [sink.ledger(model.digest) for model in models]
     source = Source(settings.source, settings.all_files, settings.image_member, sink.output)
     written = repaired = 0
     with Plan(show_listing(source.units(), progress, "comparing with the table"), ledgers) as plan:
-        demand_columns(settings.carry, source)
+        require_columns(settings.carry, source)
         _report_missing_columns(plan, ledgers[0], settings.carry, progress)
         run = _Run(settings, plan, models, ledgers, sink, budget, progress)
         if not run.is_done():
@@ -123,7 +123,7 @@ def remaining_work(plan: Plan, ledgers: Sequence[Ledger]) -> tuple[int, int]:
     return images, sum(each.uncounted for each in alone) - times * shared.uncounted
 
 
-def demand_columns(carry: Sequence[str], source: Source) -> None:
+def require_columns(carry: Sequence[str], source: Source) -> None:
     """Insist that a source has the columns that `--carry` names, where all of its columns are known.
 
     Args:
@@ -135,10 +135,10 @@ def demand_columns(carry: Sequence[str], source: Source) -> None:
     """
     unknown = [name for name in carry if name not in source.columns]
     if unknown and not source.has_unknown_columns:
-        near = get_close_matches(unknown[0], source.columns, 1)
-        meant = f"; did you mean {near[0]!r}?" if near else ""
+        similar = get_close_matches(unknown[0], source.columns, 1)
+        suggestion = f"; did you mean {similar[0]!r}?" if similar else ""
         has = ", ".join(sorted(source.columns)) or "none"
-        raise SettingsError(f"--carry {unknown[0]!r} is not a column of the source, which has {has}{meant}")
+        raise SettingsError(f"--carry {unknown[0]!r} is not a column of the source, which has {has}{suggestion}")
 
 
 def model_locations(settings: ScanSettings) -> list[str]:
@@ -169,7 +169,7 @@ def _execute(run: _Run) -> tuple[int, int]:
     """
     with Lease(run.sink.output) as lease:
         for ledger in run.ledgers:
-            storage.sweep(ledger.folder)
+            storage.remove_temporary_files(ledger.folder)
         written, repaired = 0, run.repair()
         run.plan.refresh()
         run.progress.expect(*remaining_work(run.plan, run.ledgers), run.settings.limit)
@@ -177,7 +177,7 @@ def _execute(run: _Run) -> tuple[int, int]:
             run.settings, lease, run.sink, run.ledgers[0], run.settings.source, run.progress
         ) as prepared:
             context = replace(prepared, deadline=run.budget.deadline)
-            for _ in range(PASSES):
+            for _ in range(MAX_PASSES):
                 added = _execute_pass(run, context, written)
                 written += added
                 repaired += run.repair()
@@ -199,13 +199,13 @@ def _execute_pass(run: _Run, context: ScanContext, written: int) -> int:
     """
     options = ReadOptions(run.settings.max_bytes, run.settings.image_member, run.settings.carry)
     pairs, before = list(zip(run.models, run.ledgers, strict=True)), written
-    for number, team in enumerate([pairs, *([pair] for pair in pairs if len(pairs) > 1)]):
+    for number, pairs_together in enumerate([pairs, *([pair] for pair in pairs if len(pairs) > 1)]):
         if number:
             run.plan.refresh()
-        models, ledgers = [model for model, _ in team], [ledger for _, ledger in team]
+        models, ledgers = [model for model, _ in pairs_together], [ledger for _, ledger in pairs_together]
         remaining, cores = run.plan.remaining(*ledgers), context.layout.cores
         groups = group_units(run.plan.todo(*ledgers), remaining.counted_images, cores)
-        size = max(WAVE, TASKS_A_CORE * cores)
+        size = max(MIN_WAVE_TASKS, TASKS_PER_CORE * cores)
         context.gauges.plan(waves=ceil(max_groups(remaining, cores) / size), units=remaining.units)
         while wave := list(islice(groups, size)):
             if run.budget.exhausted_by(written):
@@ -227,7 +227,7 @@ def _check(run: _Run, source: Source, written: int, repaired: int) -> Summary:
     stopped = run.budget.exhausted_by(written) if any(check.incomplete for check in checks) else None
     for check in checks:
         if check.duplicated or not stopped:
-            check.demand()
+            check.require_passed()
     counts = run.plan.counts(run.ledgers[0])
     remaining = max((run.plan.remaining(ledger) for ledger in run.ledgers), key=lambda one: one.units)
     return Summary(

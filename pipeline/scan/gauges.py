@@ -12,7 +12,7 @@ from pipeline.telemetry import metrics
 from pipeline.telemetry.metrics import IMAGES, LEASE_AGE, UNITS_DONE, UNITS_PLANNED, WAVES_DONE, WAVES_PLANNED
 from pipeline.telemetry.redaction import redacted
 
-INTERVAL = 5.0
+EXPORT_SECONDS = 5.0
 """Seconds between two exports. Ray exports every ten seconds, and only gauges that were set since its last export."""
 NO_VERDICT = "none"
 
@@ -65,11 +65,11 @@ class Gauges:
         metrics.record(LEASE_AGE, max(0.0, time.time() - self.lease.holder.beat), table=self.table)
         for metric, value in self.values.items():
             metrics.record(metric, value, table=self.table)
-        metrics.retried()
+        metrics.record_retries()
 
 
 @contextmanager
-def exported(lease: Lease, interval: float = INTERVAL) -> Iterator[Gauges]:
+def export_gauges(lease: Lease, interval: float = EXPORT_SECONDS) -> Iterator[Gauges]:
     """Export a run's gauges at an interval while it is connected to Ray.
 
     Args:
@@ -79,6 +79,7 @@ def exported(lease: Lease, interval: float = INTERVAL) -> Iterator[Gauges]:
     gauges, stopped = Gauges(lease), threading.Event()
 
     def export_until_stopped() -> None:
+        """Export at the interval."""
         while not stopped.wait(interval):
             gauges.export()
 

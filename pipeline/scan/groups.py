@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pipeline.scan.plan import Remaining
 from pipeline.scan.reading.unit import Unit
 
-GROUPS_A_CORE = 4
+GROUPS_PER_CORE = 4
 MIN_IMAGES, MAX_IMAGES = 16, 256
 """Bounds of a group's images."""
 
@@ -18,7 +18,7 @@ def group_units(units: Iterable[Unit], images: int, cores: int) -> Iterator[tupl
         images: how many images they have, as far as it is known before reading.
         cores: cores of the cluster.
     """
-    size = _images_a_group(images, cores)
+    size = _images_per_group(images, cores)
     group: list[Unit] = []
     for unit in units:
         if unit.images is None:
@@ -40,9 +40,9 @@ def max_groups(remaining: Remaining, cores: int) -> int:
         cores: cores of the cluster.
     """
     counted = remaining.units - remaining.uncounted
-    size = _images_a_group(remaining.counted_images, cores)
+    size = _images_per_group(remaining.counted_images, cores)
     return remaining.uncounted + min(counted, remaining.counted_images // size + 1)
 
 
-def _images_a_group(images: int, cores: int) -> int:
-    return min(MAX_IMAGES, max(MIN_IMAGES, images // (GROUPS_A_CORE * cores)))
+def _images_per_group(images: int, cores: int) -> int:
+    return min(MAX_IMAGES, max(MIN_IMAGES, images // (GROUPS_PER_CORE * cores)))

@@ -11,8 +11,8 @@ from pipeline.telemetry.progress_client import ProgressPoller, progress_counter
 from pipeline.telemetry.progress_counter import ProgressReporter, WorkerProgress
 from pipeline.telemetry.terminal import ProgressDisplay
 
-STARTING, LOADING, FIRST = "starting Ray", "loading the detector", "first images"
-LAST_POLL = 1.0
+STARTING, LOADING, FIRST_IMAGES = "starting Ray", "loading the detector", "first images"
+LAST_POLL_SECONDS = 1.0
 """Seconds that the last poll of a wave waits for its answer."""
 
 
@@ -43,7 +43,7 @@ class Monitor:
             self._wave, self._units = self._wave + 1, set()
         yield None if self._counter is None else ProgressReporter(self._counter, self._wave, model)
         with self.progress.lock:
-            self.poll(LAST_POLL)
+            self.poll(LAST_POLL_SECONDS)
             self.progress.settle()
 
     def poll(self, wait: float = 0.0) -> None:
@@ -61,7 +61,7 @@ class Monitor:
         Args:
             part: a row of `WRITTEN_FILES`.
         """
-        self.progress.add({(one["status"], one["verdict"]): one["images"] for one in part["outcomes"]})
+        self.progress.add({(outcome["status"], outcome["verdict"]): outcome["images"] for outcome in part["outcomes"]})
         self._begin_scoring()
         if LOG.is_json:
             self.progress.log("part written", file=part["file"], rows=part["rows"])
@@ -69,9 +69,9 @@ class Monitor:
     def _show(self, seen: WorkerProgress) -> None:
         counts = Counts(seen.outcomes)
         self._add_units(seen.ended)
-        self.progress.see(counts, counts.faults + max(seen.scored, counts.images - counts.faults))
+        self.progress.set_worker_counts(counts, counts.faults + max(seen.scored, counts.images - counts.faults))
         if self.progress.phase == LOADING and seen.loaded:
-            self.progress.enter(FIRST)
+            self.progress.enter(FIRST_IMAGES)
         if seen.scored or counts.images:
             self._begin_scoring()
 
@@ -79,12 +79,12 @@ class Monitor:
         """Add the number of images of each unit that was read to its end, once a unit."""
         for unit in ended.keys() - self._units:
             self._units.add(unit)
-            self.progress.learn(ended[unit])
+            self.progress.add_expected(ended[unit])
             if LOG.is_json:
                 self.progress.log("unit read", unit=unit, images=ended[unit])
 
     def _begin_scoring(self) -> None:
-        if self.progress.phase in {LOADING, FIRST}:
+        if self.progress.phase in {LOADING, FIRST_IMAGES}:
             self.progress.enter(SCORING)
             if SCORING in self.progress.phases:  # a rescan's second pass
                 return

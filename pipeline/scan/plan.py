@@ -19,18 +19,20 @@ from pydantic import TypeAdapter
 
 from mole.errors import StorageError
 from pipeline.scan.reading.unit import Unit
-from pipeline.scan.table.ledger import FACTS, STATES, CompletenessCheck, Ledger, sql_list, unreadable
+from pipeline.scan.table.ledger import UNIT_FACTS, UNIT_STATES, CompletenessCheck, Ledger, sql_list, unreadable
 from pipeline.scan.table.views import views_over
 
-MEMORY = "512MB"
+MEMORY_LIMIT = "512MB"
 """DuckDB's memory limit; beyond it, it spills to disk."""
-PAGE = 1024
+PAGE_UNITS = 1024
 """Units read or written at a time."""
-EXAMPLES = 3
+MAX_EXAMPLES = 3
 
 UNIT = TypeAdapter(Unit)
-LINE = pa.schema([("position", pa.int64()), ("unit", pa.string()), ("images", pa.int64()), ("words", pa.string())])
-ONCE = "DELETE FROM units WHERE position NOT IN (SELECT min(position) FROM units GROUP BY unit)"
+UNITS_SCHEMA = pa.schema(
+    [("position", pa.int64()), ("unit", pa.string()), ("images", pa.int64()), ("words", pa.string())]
+)
+DELETE_REPEATED = "DELETE FROM units WHERE position NOT IN (SELECT min(position) FROM units GROUP BY unit)"
 OPEN = """
     CREATE OR REPLACE TEMP TABLE open AS
     SELECT units.position, units.words, begun.unit IS NOT NULL AS begun
@@ -114,7 +116,7 @@ class Plan:
         self._database = duckdb.connect(
             folder / "plan.duckdb",
             config={
-                "memory_limit": MEMORY,
+                "memory_limit": MEMORY_LIMIT,
                 "temp_directory": str(folder / "spilled"),
                 "preserve_insertion_order": False,
             },
@@ -137,15 +139,16 @@ class Plan:
     def _fill(self) -> None:
         self._ask("CREATE TABLE units (position BIGINT, unit VARCHAR, images BIGINT, words VARCHAR)")
         units = enumerate(self.units)
-        while page := list(islice(units, 64 * PAGE)):
+        while page := list(islice(units, 64 * PAGE_UNITS)):
             lines = [(position, unit.name, unit.images, UNIT.dump_json(unit).decode()) for position, unit in page]
             columns = [
-                pa.array(column, field.type) for column, field in zip(zip(*lines, strict=True), LINE, strict=True)
+                pa.array(column, field.type)
+                for column, field in zip(zip(*lines, strict=True), UNITS_SCHEMA, strict=True)
             ]
-            self._database.register("page", pa.Table.from_arrays(columns, schema=LINE))
+            self._database.register("page", pa.Table.from_arrays(columns, schema=UNITS_SCHEMA))
             self._ask("INSERT INTO units FROM page")
             self._database.unregister("page")
-        self._ask(ONCE)
+        self._ask(DELETE_REPEATED)
 
     def refresh(self) -> None:
         """Read again what the ledgers hold of the units.
@@ -156,8 +159,8 @@ class Plan:
         self._ask("CREATE OR REPLACE TABLE states (ledger INTEGER, unit VARCHAR, rows BIGINT, whole BOOLEAN)")
         for number, ledger in enumerate(self.ledgers):
             ledger.attach(self._database, f"places_{number}")
-            facts = FACTS.format(places=f"places_{number} SEMI JOIN units USING (unit)")
-            self._ask(f"INSERT INTO states SELECT {number}, * FROM ({STATES.format(facts=facts)})")
+            facts = UNIT_FACTS.format(places=f"places_{number} SEMI JOIN units USING (unit)")
+            self._ask(f"INSERT INTO states SELECT {number}, * FROM ({UNIT_STATES.format(facts=facts)})")
 
     def remaining(self, *ledgers: Ledger) -> Remaining:
         """Count the units that are incomplete in each of some ledgers.
@@ -176,7 +179,7 @@ class Plan:
         """
         self._ask(OPEN.format(ledgers=self._numbers(ledgers)))
         position = -1
-        while page := self._ask(TODO.format(position=position, page=PAGE)):
+        while page := self._ask(TODO.format(position=position, page=PAGE_UNITS)):
             position = page[-1][0]
             units = [UNIT.validate_json(text) for _, text, _ in page]
             begun = [unit.name for unit, (*_, begun) in zip(units, page, strict=True) if begun]
@@ -191,10 +194,12 @@ class Plan:
         """
         number = self.ledgers.index(ledger)
         incomplete = INCOMPLETE.format(ledger=number)
-        [(opened, doubled, examples)] = self._ask(CHECK.format(incomplete=incomplete, examples=EXAMPLES))
+        [(incomplete_units, duplicated, examples)] = self._ask(
+            CHECK.format(incomplete=incomplete, examples=MAX_EXAMPLES)
+        )
         [(units,)] = self._ask("SELECT count(*) FROM units")
         [(images,)] = self._ask(f"SELECT coalesce(sum(rows), 0) FROM states WHERE ledger = {number}")
-        return CompletenessCheck(int(units), int(images), int(opened), int(doubled), tuple(examples or ()))
+        return CompletenessCheck(int(units), int(images), int(incomplete_units), int(duplicated), tuple(examples or ()))
 
     def counts(self, ledger: Ledger) -> list[tuple[str, str | None, int]]:
         """Count the rows of the units by status and verdict.
@@ -252,8 +257,8 @@ class Plan:
         )
         self._database.register("begun", pa.table({"unit": pa.array(names, pa.string())}))
         ranges: dict[str, tuple[tuple[int, int], ...]] = {}
-        for unit, first, behind in self._ask(PRESENT.format(places=places)):
-            ranges[unit] = (*ranges.get(unit, ()), (first, behind))
+        for unit, first, end in self._ask(PRESENT.format(places=places)):
+            ranges[unit] = (*ranges.get(unit, ()), (first, end))
         self._database.unregister("begun")
         return ranges
 

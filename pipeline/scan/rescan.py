@@ -15,27 +15,27 @@ from pipeline.scan.datasource import ReadFunction
 from pipeline.scan.execution import execute_wave, prepare_context
 from pipeline.scan.models import ModelRef, describe_models
 from pipeline.scan.reading.image import ReadOptions
-from pipeline.scan.reading.reread import fetch_selected, fetch_whole_unit
+from pipeline.scan.reading.selected_images import fetch_selected, fetch_whole_unit
 from pipeline.scan.settings import RescanSettings
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger, escape_glob
 from pipeline.scan.table.parquet_sink import ParquetSink, partition
 from pipeline.scan.table.selection import Selection, SelectionQuery, select_images
-from pipeline.scan.table.views import demand_table, open_views
+from pipeline.scan.table.views import open_views, require_table
 from pipeline.storage import storage
 from pipeline.telemetry.terminal import ProgressDisplay
 
-LISTINGS = "_rescans"
+LISTINGS_FOLDER = "_rescans"
 """Folder of the table that holds listings while a rescan runs; Parquet readers skip names that begin with `_`."""
-TASKS_A_CORE = 4
+TASKS_PER_CORE = 4
 
-CHECK = """
+MISSING_QUERY = """
     SELECT count(*) FILTER (rows IS NULL), count(*) FILTER (rows > 1)
     FROM read_parquet($listing) LEFT JOIN (
         SELECT unit, "index", count(*) AS rows FROM verdicts WHERE model = $model GROUP BY ALL
     ) USING (unit, "index")
 """
-OUTCOME = """
+OUTCOMES_QUERY = """
     SELECT listing.verdict, new.verdict, new.status, count(*)
     FROM (FROM verdicts WHERE model = $model) AS new
     JOIN read_parquet($listing) AS listing USING (unit, "index")
@@ -44,7 +44,7 @@ OUTCOME = """
 
 
 @dataclass(frozen=True)
-class Turn:
+class OutcomeChange:
     """How many images changed from one outcome to another: a verdict, or the status of an image without one."""
 
     before: str
@@ -53,7 +53,7 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Rescanned:
+class RescanResult:
     """The result of a rescan.
 
     Attributes:
@@ -82,7 +82,7 @@ class Rescanned:
     image_bytes: int
     read_bytes: int
     seconds: float
-    turns: tuple[Turn, ...]
+    turns: tuple[OutcomeChange, ...]
     law: str
     stopped: str | None
     left: int
@@ -130,7 +130,7 @@ class _Run:
     progress: ProgressDisplay
 
 
-def rescan(settings: RescanSettings, progress: ProgressDisplay) -> Rescanned:
+def rescan(settings: RescanSettings, progress: ProgressDisplay) -> RescanResult:
     """Give each selected image exactly one verdict of the model.
 
     Args:
@@ -144,21 +144,21 @@ def rescan(settings: RescanSettings, progress: ProgressDisplay) -> Rescanned:
         CompletenessError: the completeness check failed: a selected image has no row, or several.
     """
     started, budget = time.monotonic(), Budget.of(settings)
-    cluster.demand_gpu(settings.device, settings.ray_address)
+    cluster.require_gpu(settings.device, settings.ray_address)
     names = [name for name in (settings.model, settings.shadow) if name]
     models = describe_models([registry.resolve(name, settings.registry) for name in names])
     ledgers = [Ledger(partition(settings.table, model.digest)) for model in models]
-    demand_table(settings.table)
+    require_table(settings.table)
     with Lease(settings.table) as lease:
         for ledger in ledgers:
-            storage.sweep(ledger.folder)
-        for leftover in storage.names(storage.join(settings.table, LISTINGS), ".parquet"):
+            storage.remove_temporary_files(ledger.folder)
+        for leftover in storage.list_files(storage.join(settings.table, LISTINGS_FOLDER), ".parquet"):
             storage.remove(leftover)
         repaired = sum(ledger.repair() for ledger in ledgers)
         passes, more = _execute_passes(_Run(settings, models, ledgers, lease, budget, progress))
     written, left = sum(one.written for one in passes), sum(one.left for one in passes)
     turns = sum((one.turns for one in passes), Counter[tuple[str, str]]())
-    return Rescanned(
+    return RescanResult(
         table=ledgers[0].folder,
         model=models[0].digest,
         chosen=sum(one.selection.images for one in passes),
@@ -167,7 +167,7 @@ def rescan(settings: RescanSettings, progress: ProgressDisplay) -> Rescanned:
         image_bytes=sum(one.selection.image_bytes for one in passes),
         read_bytes=sum(one.selection.read_bytes for one in passes),
         seconds=round(time.monotonic() - started, 3),
-        turns=tuple(Turn(*turn, images) for turn, images in turns.items()),
+        turns=tuple(OutcomeChange(*turn, images) for turn, images in turns.items()),
         law="open" if left else "kept",
         stopped=budget.exhausted_by(written) if left else None,
         left=left,
@@ -177,7 +177,7 @@ def rescan(settings: RescanSettings, progress: ProgressDisplay) -> Rescanned:
 
 def read_functions(selection: Selection, options: ReadOptions, cores: int) -> list[ReadFunction]:
     """Split a selection into read functions: enough for every core, and one for each unit that is read whole."""
-    parts = max(1, ceil(TASKS_A_CORE * cores / selection.groups))
+    parts = max(1, ceil(TASKS_PER_CORE * cores / selection.groups))
     selected: list[ReadFunction] = [
         partial(fetch_selected, selection.url, group, (part, parts), options)
         for group in range(selection.groups)
@@ -194,17 +194,17 @@ def _execute_passes(run: _Run) -> tuple[list[Pass], int]:
         The passes, and how many duplicate rows were removed.
     """
     table, models = run.settings.table, run.models
-    listing = storage.join(storage.absolute(table), LISTINGS, f"{run.lease.generation}.parquet")
+    listing = storage.join(storage.absolute(table), LISTINGS_FOLDER, f"{run.lease.generation}.parquet")
     passes: list[Pass] = []
     repaired = 0
-    for team in [models, *([model] for model in models if len(models) > 1)]:
+    for models_together in [models, *([model] for model in models if len(models) > 1)]:
         try:
-            passes.append(_execute_pass(run, team, listing, sum(one.written for one in passes)))
+            passes.append(_execute_pass(run, models_together, listing, sum(one.written for one in passes)))
             repaired += sum(ledger.repair() for ledger in run.ledgers) if passes[-1].written else 0
-            turns = [_check(table, listing, model.digest, passes[-1].left) for model in team]
+            turns = [_check(table, listing, model.digest, passes[-1].left) for model in models_together]
         finally:
             storage.remove(listing)
-        passes[-1].turns = turns[0] if team[0] is models[0] else Counter()
+        passes[-1].turns = turns[0] if models_together[0] is models[0] else Counter()
     return passes, repaired
 
 
@@ -252,13 +252,13 @@ def _check(table: str, listing: str, model: str, left: int) -> Counter[tuple[str
     """
     with open_views(table) as views:
         values = {"listing": escape_glob(listing), "model": model}
-        missing, duplicated = views.execute(CHECK, values).fetchall()[0]
+        missing, duplicated = views.execute(MISSING_QUERY, values).fetchall()[0]
         if missing > left or duplicated:
             raise CompletenessError(
                 f"completeness check failed: {missing:,} of the selected images have no row, {duplicated:,} have "
                 "several; start the rescan again"
             )
-        found = views.execute(OUTCOME, values).fetchall()
+        found = views.execute(OUTCOMES_QUERY, values).fetchall()
     turns: Counter[tuple[str, str]] = Counter()
     for before, after, status, images in found:
         turns[before or "no verdict", after or status] += images

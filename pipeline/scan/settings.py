@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from mole.measuring.calibration import PREVALENCE
-from pipeline.command.output import default_output, unnamed
+from pipeline.command.default_output import default_output, reason_for_none
 from pipeline.command.settings import JobSettings, split_commas
 from pipeline.command.settings_sources import SourcedValue
 from pipeline.registry import PROMOTED
@@ -147,11 +147,11 @@ class ScanSettings(RunSettings):
     @property
     def output_is_default(self) -> bool:
         """Tell whether the output is the default one."""
-        return not unnamed(self.source, self.sink) and self.output == default_output(self.source)
+        return not reason_for_none(self.source, self.sink) and self.output == default_output(self.source)
 
     @classmethod
-    def _complaint(cls, error: Any, given: Mapping[str, SourcedValue]) -> str:
-        text, (_, reason) = super()._complaint(error, given), cls._unnamed(given)
+    def _format_error(cls, error: Any, given: Mapping[str, SourcedValue]) -> str:
+        text, (_, reason) = super()._format_error(error, given), cls._unnamed(given)
         return f"{text}, since {reason}" if error["type"] == "missing" and error["loc"] == ("output",) else text
 
     @classmethod
@@ -159,7 +159,7 @@ class ScanSettings(RunSettings):
         """Return the sources as given, and the reason why they have no default output."""
         named = given["source"].value if "source" in given else []
         sources = [text for text in named if isinstance(text, str) and text] if isinstance(named, list) else []
-        return sources, unnamed(sources, str(given["sink"].value) if "sink" in given else "files")
+        return sources, reason_for_none(sources, str(given["sink"].value) if "sink" in given else "files")
 
     def durable_places(self) -> dict[str, list[str]]:
         """List the places that must outlast the run; an Iceberg table is not on this machine."""

@@ -43,11 +43,12 @@ def prepare(
     decode = steps.choose_decoder(spec, Bounds(*bounds))
 
     def claim(contents: Sequence[bytes], places: Sequence[str]) -> Sequence[bool]:
+        """Ask the actor which of these images are scored."""
         answer: Sequence[bool] = ray.get(deduplicator.claim.remote(list(contents), list(places)))
         return answer
 
     index = None if content_index is None else open_index(content_index)
-    with metrics.timed(metrics.Stage.PREPARE):
+    with metrics.record_duration(metrics.Stage.PREPARE):
         return steps.prepare(fetched, spec, decode, index=index, claim=None if deduplicator is None else claim)
 
 
@@ -74,9 +75,9 @@ class Scorer:
 
     def __call__(self, prepared: pa.Table) -> Any:
         """Score a table of `PREPARED`."""
-        with metrics.timed(metrics.Stage.SCORE):
+        with metrics.record_duration(metrics.Stage.SCORE):
             scored = self.actor(prepared)
-        metrics.scored(len(prepared) - prepared["pixels"].null_count, self.batch_size)
+        metrics.record_batch(len(prepared) - prepared["pixels"].null_count, self.batch_size)
         return scored
 
 
@@ -102,7 +103,7 @@ def conclude(
     from pipeline.scan.steps.verdict import conclude as conclude_here
     from pipeline.scan.table.duplicates import defer_duplicates
 
-    with metrics.timed(metrics.Stage.CONCLUDE):
+    with metrics.record_duration(metrics.Stage.CONCLUDE):
         rows = conclude_here(scored, calibrations, fingerprint, prevalence=prevalence)
         rows = rows if deferred is None else defer_duplicates(rows, deferred)
     if reporter is not None:

@@ -90,19 +90,19 @@ def below(fs: S3FileSystem, url: str) -> Iterator[FileInfo | str]:
         place["ContinuationToken"] = page["NextContinuationToken"]
 
 
-def read(fs: S3FileSystem, url: str, span: tuple[int, int] | None = None) -> bytes:
+def read(fs: S3FileSystem, url: str, byte_range: tuple[int, int] | None = None) -> bytes:
     """Read an object, or the byte range [start, end) of it, in one request.
 
     Raises:
         OSError: the store failed, or sent fewer bytes than announced (or another of `STORE_FAULTS`).
     """
     bucket, key = split(url)
-    part = {} if span is None else {"Range": f"bytes={span[0]}-{span[1] - 1}"}
+    part = {} if byte_range is None else {"Range": f"bytes={byte_range[0]}-{byte_range[1] - 1}"}
     try:
         answer = fs.call_s3("get_object", Bucket=bucket, Key=key, **part)
         data = bytes(sync(fs.loop, _whole, answer["Body"]))
     except (OSError, ClientError) as reason:
-        if span is not None and span[0] == 0 and UNSATISFIABLE in repr(reason.__cause__ or reason):
+        if byte_range is not None and byte_range[0] == 0 and UNSATISFIABLE in repr(reason.__cause__ or reason):
             return b""  # an empty object has no range
         raise
     if len(data) != int(answer["ContentLength"]):

@@ -18,7 +18,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-PIECE = 1 << 20
+MAX_CHUNK_BYTES = 1 << 20
 """Maximum size of a decompressed chunk in bytes, whatever the compression ratio."""
 ZSTD = b"\x28\xb5\x2f\xfd"
 MARKS = {"gzip": b"\x1f\x8b", "zstd": ZSTD}
@@ -150,7 +150,7 @@ class Decoder:
 
     def _all_of(self, machine: Decompressor, data: bytes) -> Iterator[bytes]:
         try:
-            while not machine.eof and (out := machine.decompress(data, PIECE)):
+            while not machine.eof and (out := machine.decompress(data, MAX_CHUNK_BYTES)):
                 data = b""
                 yield out
         except BROKEN as reason:

@@ -29,18 +29,18 @@ STORE_FAULTS = (OSError, aiohttp.ClientError, botocore.exceptions.BotoCoreError,
 """What clients of stores raise on failures; a timeout is an OSError since Python 3.11."""
 FORBIDDEN_CODES = frozenset({401, 402, 403, 407, 451})
 MISSING_CODES = frozenset({404, 410})
-TAKEN_CODES = frozenset({409, 412})
-PASSING_CODES = frozenset({408, 425, 429})
+CONFLICT_CODES = frozenset({409, 412})
+TRANSIENT_CODES = frozenset({408, 425, 429})
 """Transient status codes from 400 to 499; all from 500 on are transient."""
-NO_SUCH_PLACE = frozenset({errno.ELOOP, errno.ENAMETOOLONG})
+MISSING_ERRNOS = frozenset({errno.ELOOP, errno.ENAMETOOLONG})
 """Error numbers that amount to "no such file"."""
-NO_FILE = {
+MISSING_REASONS = {
     errno.ELOOP: "a symbolic link to itself",
     errno.ENAMETOOLONG: "a name that is too long",
     errno.EISDIR: "a folder, not a file",
 }
 """The text for these instead of "no such file"."""
-SETTLED = (
+PERMANENT_ERRORS = (
     SpecialFileError,
     NoRangeError,
     aiohttp.ClientConnectorCertificateError,
@@ -71,35 +71,38 @@ def fault_of(reason: BaseException) -> tuple[Status, str]:
     if (
         code in MISSING_CODES
         or isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError)
-        or getattr(error, "errno", None) in NO_SUCH_PLACE
+        or getattr(error, "errno", None) in MISSING_ERRNOS
     ):
-        return Status.MISSING, f"{NO_FILE.get(getattr(error, 'errno', None) or 0, 'no such file')}: {_place(error)}"
+        return (
+            Status.MISSING,
+            f"{MISSING_REASONS.get(getattr(error, 'errno', None) or 0, 'no such file')}: {_file_name(error)}",
+        )
     if code in FORBIDDEN_CODES or isinstance(error, PermissionError):
-        return Status.FORBIDDEN, f"not allowed to read: {_place(error)}"
+        return Status.FORBIDDEN, f"not allowed to read: {_file_name(error)}"
     return Status.UNREACHABLE, f"{type(error).__name__}: {error}"
 
 
-def is_passing(reason: BaseException) -> bool:
+def is_transient(reason: BaseException) -> bool:
     """Return whether an error is transient: throttling, a reset, a timeout or a server error."""
     error = _original(reason)
     if (
         not isinstance(error, STORE_FAULTS)
-        or isinstance(error, SETTLED)
+        or isinstance(error, PERMANENT_ERRORS)
         or fault_of(error)[0] is not Status.UNREACHABLE
     ):
         return False
     if getattr(getattr(error, "os_error", None), "errno", None) == socket.EAI_NONAME:
         return False  # the name server says that there is no such host
     code = _code(error)
-    return code is None or code >= 500 or code in PASSING_CODES
+    return code is None or code >= 500 or code in TRANSIENT_CODES
 
 
-def is_taken(reason: BaseException) -> bool:
+def already_exists(reason: BaseException) -> bool:
     """Return whether creating a file failed because it exists."""
-    return _code(_original(reason)) in TAKEN_CODES or getattr(reason, "errno", None) in (errno.EEXIST, errno.EBUSY)
+    return _code(_original(reason)) in CONFLICT_CODES or getattr(reason, "errno", None) in (errno.EEXIST, errno.EBUSY)
 
 
-def _place(error: BaseException) -> str:
+def _file_name(error: BaseException) -> str:
     """Return the file name of an error, or its text."""
     return str(getattr(error, "filename", None) or error)
 

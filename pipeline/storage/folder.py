@@ -21,7 +21,7 @@ LISTERS = 16
 """Sub-folders of a store that are listed in parallel."""
 PAGE = 10_000
 """Entries per sub-folder that are held in memory at a time."""
-LOST = "the files in this folder have no rows: make it readable and scan again"
+UNREADABLE_ADVICE = "the files in this folder have no rows: make it readable and scan again"
 UNREADABLE = "unreadable-folder"
 """The identity of a folder that cannot be listed."""
 
@@ -58,11 +58,11 @@ def entries(url: str, *, hidden: bool, without: str | None = None) -> Iterator[F
     fs, path = filesystem(url)
     if isinstance(fs, LocalFileSystem):
         return _local_entries(path, hidden=hidden, without=without if without and is_local(without) else None)
-    apart = None if without is None else f"{absolute(without).rstrip('/')}/"
+    excluded = None if without is None else f"{absolute(without).rstrip('/')}/"
     if isinstance(fs, S3FileSystem):
-        return _store_entries(fs, bucket.folder(absolute(url)), hidden=hidden, without=apart)
+        return _store_entries(fs, bucket.folder(absolute(url)), hidden=hidden, without=excluded)
     place = absolute(url)
-    return _store_entries(fs, place if place.endswith("/") else f"{place}/", hidden=hidden, without=apart)
+    return _store_entries(fs, place if place.endswith("/") else f"{place}/", hidden=hidden, without=excluded)
 
 
 def files(url: str) -> list[FileInfo]:
@@ -145,33 +145,39 @@ def _below(fs: fsspec.AbstractFileSystem, url: str) -> Iterator[FileInfo | str]:
 
 def _local_entries(top: str, *, hidden: bool, without: str | None = None) -> Iterator[FileInfo]:
     """Walk a folder on disk iteratively, for any depth; only one folder's names are held."""
-    seen = _marks(without) - _marks(top)
+    seen = _identities(without) - _identities(top)
     waiting = [top]
     while waiting:
-        here = waiting.pop()
+        parent = waiting.pop()
         try:
-            facts = os.stat(here)
+            facts = os.stat(parent)
             if (facts.st_dev, facts.st_ino) in seen:
                 continue
             seen.add((facts.st_dev, facts.st_ino))
-            folders, files = _names(here)
+            folders, files = _names(parent)
         except OSError as reason:
-            if here == top:
-                raise StorageError(f"cannot list {here!r}: {fault_of(reason)[1]}; make it readable") from reason
+            if parent == top:
+                raise StorageError(f"cannot list {parent!r}: {fault_of(reason)[1]}; make it readable") from reason
             status, detail = fault_of(reason)
-            yield FileInfo(local.written(here), None, UNREADABLE, _key(here, top), (status, f"{detail}; {LOST}"))
+            yield FileInfo(
+                local.as_text(parent),
+                None,
+                UNREADABLE,
+                _key(parent, top),
+                (status, f"{detail}; {UNREADABLE_ADVICE}"),
+            )
             continue
         for name in files:
-            path = os.path.join(here, name)
+            path = os.path.join(parent, name)
             yield replace(local.info(path), key=_key(path, top))
         if not hidden:
-            for path in [os.path.join(here, name) for name in folders if is_hidden(name)]:
-                yield FileInfo(local.written(path), None, "hidden-folder", _key(path, top))
+            for path in [os.path.join(parent, name) for name in folders if is_hidden(name)]:
+                yield FileInfo(local.as_text(path), None, "hidden-folder", _key(path, top))
             folders = [name for name in folders if not is_hidden(name)]
-        waiting += [os.path.join(here, name) for name in reversed(folders)]
+        waiting += [os.path.join(parent, name) for name in reversed(folders)]
 
 
-def _marks(folder: str | None) -> set[tuple[int, int]]:
+def _identities(folder: str | None) -> set[tuple[int, int]]:
     """Return a folder's device and inode, which identify it through any links; empty if it does not exist."""
     try:
         facts = os.stat(filesystem(folder)[1]) if folder is not None else None

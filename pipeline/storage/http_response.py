@@ -15,12 +15,12 @@ from pipeline.storage.content_encoding import ContentDecoder
 from pipeline.storage.fault import SlowError
 from pipeline.storage.file_info import identity_of
 
-CHUNK_TIMEOUT, LEAST = 30.0, 1 << 15
-"""Seconds for the response headers including redirects, and for each further `LEAST` bytes of the body: a server slower
-than a kilobyte per second is given up."""
+CHUNK_TIMEOUT, MIN_CHUNK_BYTES = 30.0, 1 << 15
+"""Seconds for the response headers including redirects, and for each further `MIN_CHUNK_BYTES` of the body: a server
+slower than a kilobyte per second is given up."""
 REDIRECTED, PARTIAL, UNSATISFIABLE = 300, 206, 416
 RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
-CHECKED = ("ETag", "Last-Modified")
+IDENTITY_HEADERS = ("ETag", "Last-Modified")
 
 
 class Body:
@@ -28,19 +28,19 @@ class Body:
 
     Args:
         loop: the client's event loop.
-        answer: the response, its body unread.
+        response: the response, its body unread.
         stack: closes its resources.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, answer: ClientResponse, stack: AsyncExitStack) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, response: ClientResponse, stack: AsyncExitStack) -> None:
         self._loop = loop
-        self._answer = answer
+        self._response = response
         self._stack = stack
-        self._codings = decoder_for(answer)
-        self._excess = TrailingBytes(answer)
+        self._codings = decoder_for(response)
+        self._trailing = TrailingBytes(response)
         self._pieces: Any = iter(())
         self._ended = False
-        self.identity = identity_of(file_facts(answer, ""))
+        self.identity = identity_of(file_facts(response, ""))
 
     def next(self) -> bytes:
         """Return the next chunk, b"" at the end.
@@ -54,10 +54,10 @@ class Body:
                     return bytes(part)
             if self._ended:
                 return b""
-            piece = sync(self._loop, read_chunk, self._answer)
+            piece = sync(self._loop, read_chunk, self._response)
             self._ended = not piece
             if self._ended:
-                self._excess.refuse()
+                self._trailing.require_none()
             self._pieces = self._codings.feed(piece) if piece else self._codings.finish()
 
     def close(self) -> None:
@@ -69,14 +69,14 @@ class TrailingBytes:
     """Detects bytes that a server sends after the announced end of the body.
 
     Args:
-        answer: the response, its body unread.
+        response: the response, its body unread.
     """
 
-    def __init__(self, answer: ClientResponse) -> None:
-        connection = answer.connection  # None if a short body arrived together with the headers
+    def __init__(self, response: ClientResponse) -> None:
+        connection = response.connection  # None if a short body arrived together with the headers
         self._protocol = None if connection is None else connection.protocol
 
-    def refuse(self) -> None:
+    def require_none(self) -> None:
         """Check, after the body was read, that there were none: otherwise length or body is wrong.
 
         Raises:
@@ -86,75 +86,81 @@ class TrailingBytes:
             raise OSError("the server sent more bytes than the announced length")
 
 
-def check_response(answer: ClientResponse, *, ranged: bool) -> None:
-    """Check that a response has the requested body, and not a part of it or an error page."""
-    if ranged and answer.status == UNSATISFIABLE and answer.headers.get("Content-Range", "").endswith("*/0"):
+def check_response(response: ClientResponse, *, ranged: bool) -> None:
+    """Check that a response has the requested body, and not a part of it or an error page.
+
+    Raises:
+        aiohttp.ClientResponseError: its status is an error or a redirect, or it is a part that was not requested.
+    """
+    if ranged and response.status == UNSATISFIABLE and response.headers.get("Content-Range", "").endswith("*/0"):
         return  # an empty file has no range
-    answer.raise_for_status()
-    span = RANGE.match(answer.headers.get("Content-Range", ""))
-    whole = span is not None and int(span[1]) == 0 and int(span[2]) + 1 == int(span[3])
-    if answer.status >= REDIRECTED or (answer.status == PARTIAL and not ranged and not whole):
+    response.raise_for_status()
+    byte_range = RANGE.match(response.headers.get("Content-Range", ""))
+    whole = byte_range is not None and int(byte_range[1]) == 0 and int(byte_range[2]) + 1 == int(byte_range[3])
+    if response.status >= REDIRECTED or (response.status == PARTIAL and not ranged and not whole):
         raise aiohttp.ClientResponseError(
-            answer.request_info,
-            answer.history,
-            status=answer.status,
+            response.request_info,
+            response.history,
+            status=response.status,
             message="not the whole file",
-            headers=answer.headers,
+            headers=response.headers,
         )
 
 
-def total_size(answer: ClientResponse, start: int) -> int | None:
+def total_size(response: ClientResponse, start: int) -> int | None:
     """Return the total size of the file from a range response, None if it is not the requested range."""
-    if answer.status == UNSATISFIABLE:
+    if response.status == UNSATISFIABLE:
         return 0
-    span = RANGE.match(answer.headers.get("Content-Range", ""))
-    if answer.status != PARTIAL or span is None or int(span[1]) != start or decoder_for(answer):
+    byte_range = RANGE.match(response.headers.get("Content-Range", ""))
+    if response.status != PARTIAL or byte_range is None or int(byte_range[1]) != start or decoder_for(response):
         return None
-    return int(span[3])
+    return int(byte_range[3])
 
 
-def file_facts(answer: ClientResponse, url: str) -> dict[str, Any]:
+def file_facts(response: ClientResponse, url: str) -> dict[str, Any]:
     """Return the facts about a file in the headers, in the form of fsspec's `info`."""
-    length = answer.headers.get("Content-Length", "")
-    span = RANGE.match(answer.headers.get("Content-Range", ""))
-    size = int(span[3]) if span else int(length) if length.isdecimal() and not decoder_for(answer) else None
-    checked = {name: answer.headers[name] for name in CHECKED if answer.headers.get(name)}
-    return {"name": url, "type": "file", "size": 0 if answer.status == UNSATISFIABLE else size, **checked}
+    length = response.headers.get("Content-Length", "")
+    byte_range = RANGE.match(response.headers.get("Content-Range", ""))
+    size = (
+        int(byte_range[3]) if byte_range else int(length) if length.isdecimal() and not decoder_for(response) else None
+    )
+    checked = {name: response.headers[name] for name in IDENTITY_HEADERS if response.headers.get(name)}
+    return {"name": url, "type": "file", "size": 0 if response.status == UNSATISFIABLE else size, **checked}
 
 
-def decoder_for(answer: ClientResponse) -> ContentDecoder:
+def decoder_for(response: ClientResponse) -> ContentDecoder:
     """Create the decoder of a response's `Content-Encoding`."""
-    return ContentDecoder(",".join(answer.headers.getall("Content-Encoding", ())))
+    return ContentDecoder(",".join(response.headers.getall("Content-Encoding", ())))
 
 
-async def read_chunk(answer: ClientResponse) -> bytes:
+async def read_chunk(response: ClientResponse) -> bytes:
     """Read the next chunk of a body, b"" at its end; raise `SlowError` if the server is too slow."""
-    held = bytearray()
+    body = bytearray()
     try:
         async with asyncio.timeout(CHUNK_TIMEOUT):
-            while len(held) < LEAST and (part := await answer.content.readany()):
-                held += part
+            while len(body) < MIN_CHUNK_BYTES and (part := await response.content.readany()):
+                body += part
     except TimeoutError as reason:
-        raise SlowError(f"only {len(held):,} bytes within {CHUNK_TIMEOUT:g} s") from reason
-    return bytes(held)
+        raise SlowError(f"only {len(body):,} bytes within {CHUNK_TIMEOUT:g} s") from reason
+    return bytes(body)
 
 
-async def pieces(answer: ClientResponse) -> AsyncIterator[bytes]:
+async def pieces(response: ClientResponse) -> AsyncIterator[bytes]:
     """Yield a decoded body in chunks."""
-    codings, excess = decoder_for(answer), TrailingBytes(answer)
-    while piece := await read_chunk(answer):
+    codings, excess = decoder_for(response), TrailingBytes(response)
+    while piece := await read_chunk(response):
         for part in codings.feed(piece):
             yield part
-    excess.refuse()
+    excess.require_none()
     for part in codings.finish():
         yield part
 
 
-async def read_body(answer: ClientResponse, most: int | None) -> bytes:
+async def read_body(response: ClientResponse, most: int | None) -> bytes:
     """Read a decoded body, at most `most` bytes of it."""
-    held = bytearray()
-    async for piece in pieces(answer):
-        held += piece
-        if most is not None and len(held) >= most:
+    body = bytearray()
+    async for piece in pieces(response):
+        body += piece
+        if most is not None and len(body) >= most:
             break
-    return bytes(held[:most])
+    return bytes(body[:most])

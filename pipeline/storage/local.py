@@ -13,9 +13,9 @@ from fsspec.implementations.local import LocalFileSystem
 from pipeline.storage.fault import SpecialFileError, fault_of
 from pipeline.storage.file_info import FileInfo
 
-TEMPORARY = ".tmp-"
+TEMPORARY_MARK = ".tmp-"
 """Part of the name of every unfinished file."""
-READS = 3
+MAX_READS = 3
 """Attempts to read a file that changes while it is read."""
 FILE_URL = re.compile(r"^file:(//(localhost(?=/))?)?", re.IGNORECASE)
 KINDS = {
@@ -33,7 +33,7 @@ def path_of(url: str) -> str:
     return str(LocalFileSystem._strip_protocol(f"./{url}" if url.startswith(("file:", "local:")) else url))
 
 
-def written(path: str) -> str:
+def as_text(path: str) -> str:
     """Return a path as text for a table: unchanged, or as a `file:` URL if it is not UTF-8."""
     return path if is_text(path) else f"file://{quote(os.fsencode(path))}"
 
@@ -49,10 +49,10 @@ def is_text(name: str) -> bool:
 
 def info(path: str) -> FileInfo:
     """Return a file's info; one that cannot be read has a fault, for its row."""
-    url = written(path)
+    url = as_text(path)
     try:
         facts = os.stat(path)
-        _demand_regular(path, facts)
+        _require_regular(path, facts)
     except FileNotFoundError as reason:
         return FileInfo(url, None, "broken-link", fault=fault_of(reason))
     except OSError as reason:
@@ -60,13 +60,13 @@ def info(path: str) -> FileInfo:
     return FileInfo(url, facts.st_size, f"{facts.st_size}-{facts.st_mtime_ns}")
 
 
-def opened(path: str) -> BinaryIO:
+def open_regular(path: str) -> BinaryIO:
     """Open a regular file for reading; special files are refused, since a pipe would block.
 
     Raises:
         OSError: it does not exist or cannot be read.
     """
-    _demand_regular(path, os.stat(path))
+    _require_regular(path, os.stat(path))
     return open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
 
 
@@ -80,25 +80,25 @@ def read(path: str, *, most: int | None = None) -> bytes:
     Raises:
         OSError: it cannot be read, or keeps changing.
     """
-    for _ in range(READS):
-        with opened(path) as stream:
+    for _ in range(MAX_READS):
+        with open_regular(path) as stream:
             before = os.fstat(stream.fileno())
-            _demand_regular(path, before)
+            _require_regular(path, before)
             data = stream.read() if most is None else stream.read(most)
             after = os.fstat(stream.fileno())
         if data is None:
             raise BlockingIOError(errno.EAGAIN, "reading it would block", path)
         if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
             return data
-    raise OSError(errno.EBUSY, f"it changed each of {READS} times while it was read", path)
+    raise OSError(errno.EBUSY, f"it changed each of {MAX_READS} times while it was read", path)
 
 
-def _demand_regular(path: str, facts: os.stat_result) -> None:
+def _require_regular(path: str, facts: os.stat_result) -> None:
     if stat.S_ISDIR(facts.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     if not stat.S_ISREG(facts.st_mode):
         kind = KINDS.get(stat.S_IFMT(facts.st_mode), "no file")
-        raise SpecialFileError(f"{written(path)} is {kind}; only regular files are read")
+        raise SpecialFileError(f"{as_text(path)} is {kind}; only regular files are read")
 
 
 def write(path: str, data: bytes) -> None:
@@ -109,7 +109,7 @@ def write(path: str, data: bytes) -> None:
     """
     folder, name = os.path.split(path)
     os.makedirs(folder, exist_ok=True)
-    temporary = os.path.join(folder, f".{name}{TEMPORARY}{uuid.uuid4().hex}")
+    temporary = os.path.join(folder, f".{name}{TEMPORARY_MARK}{uuid.uuid4().hex}")
     try:
         with open(temporary, "xb") as stream:
             stream.write(data)
@@ -126,7 +126,7 @@ def create(path: str, data: bytes) -> bool:
     """Create a file atomically by a hard link, which fails if the name exists; return whether it was created."""
     folder, name = os.path.split(path)
     os.makedirs(folder, exist_ok=True)
-    temporary = os.path.join(folder, f".{name}{TEMPORARY}{uuid.uuid4().hex}")
+    temporary = os.path.join(folder, f".{name}{TEMPORARY_MARK}{uuid.uuid4().hex}")
     with open(temporary, "xb") as stream:
         stream.write(data)
     try:

@@ -10,8 +10,8 @@ from weakref import WeakValueDictionary
 
 from pipeline.storage.fault import NoRangeError
 
-MOST_FILES = 4
-MOST_BYTES = 8 << 30
+MAX_FILES = 4
+MAX_BYTES = 8 << 30
 """Maximum disk space of all copies of a process; a larger file is refused."""
 
 
@@ -33,9 +33,9 @@ class Copy:
         Raises:
             NoRangeError: the copy exceeds the maximum.
         """
-        if self.size + len(piece) > MOST_BYTES:
+        if self.size + len(piece) > MAX_BYTES:
             raise NoRangeError(
-                f"the server does not support range requests and the file is over {MOST_BYTES:,} bytes; "
+                f"the server does not support range requests and the file is over {MAX_BYTES:,} bytes; "
                 "enable range requests, or copy the file to a disk or an object store"
             )
         self._file.write(piece)
@@ -88,27 +88,27 @@ class LocalCopies:
     """An LRU cache of a process's copies."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[str, Copy] = OrderedDict()
+        self._copies: OrderedDict[str, Copy] = OrderedDict()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def get(self, url: str) -> Copy | None:
         """Return a file's copy, None if there is none."""
-        copy = self._kept.get(url)
+        copy = self._copies.get(url)
         if copy is not None:
-            self._kept.move_to_end(url)
+            self._copies.move_to_end(url)
         return copy
 
     def keep(self, url: str, copy: Copy) -> None:
         """Add a finished copy, and evict old ones."""
-        self._kept[url] = copy
-        while len(self._kept) > MOST_FILES or sum(each.size for each in self._kept.values()) > MOST_BYTES:
-            self._kept.popitem(last=False)
+        self._copies[url] = copy
+        while len(self._copies) > MAX_FILES or sum(each.size for each in self._copies.values()) > MAX_BYTES:
+            self._copies.popitem(last=False)
 
-    def forget(self, url: str, *, unless: str) -> None:
+    def evict(self, url: str, *, unless: str) -> None:
         """Evict a copy, unless it has this identity and the identity is reliable."""
-        copy = self._kept.get(url)
+        copy = self._copies.get(url)
         if copy is not None and (copy.identity != unless or unless.endswith("-unknown")):
-            del self._kept[url]
+            del self._copies[url]
 
     def lock(self, url: str) -> asyncio.Lock:
         """Return the lock for copying a file."""

@@ -18,14 +18,14 @@ from tenacity import (
 )
 
 from mole.errors import SettingsError
-from pipeline.storage.fault import is_passing
+from pipeline.storage.fault import is_transient
 
 T = TypeVar("T")
 
-SECONDS = "MOLE_PATIENCE"
+PATIENCE_VARIABLE = "MOLE_PATIENCE"
 """The environment variable with the maximum duration of retries; workers inherit it."""
-USUAL = 60.0
-FIRST_WAIT, LONGEST_WAIT = 0.5, 20.0
+DEFAULT_PATIENCE = 60.0
+FIRST_WAIT, MAX_WAIT = 0.5, 20.0
 """Seconds: upper bounds of the first wait and of all waits; the bound doubles at each retry."""
 WEB_ATTEMPTS = 3
 """Attempts at a web server: a listing names thousands, and an unreachable one must not delay the others."""
@@ -36,19 +36,19 @@ _lock = threading.Lock()
 _retries: Counter[str] = Counter()
 
 
-def seconds() -> float:
+def max_seconds() -> float:
     """Return the maximum duration of retries in seconds.
 
     Raises:
         SettingsError: the environment variable is not a duration.
     """
-    text = os.environ.get(SECONDS, str(USUAL))
+    text = os.environ.get(PATIENCE_VARIABLE, str(DEFAULT_PATIENCE))
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if value < 0:
-        raise SettingsError(f"{SECONDS}={text!r} is not a number of seconds, 0 or more")
+        raise SettingsError(f"{PATIENCE_VARIABLE}={text!r} is not a number of seconds, 0 or more")
     return value
 
 
@@ -65,15 +65,15 @@ def with_retries(call: Callable[[], T], url: str) -> T:
     """
     if is_never_retried(url):
         return call()
-    stop = stop_after_delay(seconds())
-    again = Retrying(
-        retry=retry_if_exception(is_passing),
-        wait=wait_random_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT),
+    stop = stop_after_delay(max_seconds())
+    retrying = Retrying(
+        retry=retry_if_exception(is_transient),
+        wait=wait_random_exponential(multiplier=FIRST_WAIT, max=MAX_WAIT),
         stop=stop | stop_after_attempt(WEB_ATTEMPTS) if is_web(url) else stop,
         before_sleep=lambda call: _count_retry(call, url),
         reraise=True,
     )
-    return again(call)
+    return retrying(call)
 
 
 def take_retries() -> dict[str, int]:

@@ -17,10 +17,10 @@ from s3fs import S3FileSystem
 from mole.errors import SettingsError, StorageError
 from pipeline.records import Status
 from pipeline.storage import bucket, local
-from pipeline.storage.fault import STORE_FAULTS, fault_of, is_taken
+from pipeline.storage.fault import STORE_FAULTS, already_exists, fault_of
 from pipeline.storage.file_info import FileInfo, identity_of
 from pipeline.storage.retry import is_web, with_retries
-from pipeline.storage.web import Web
+from pipeline.storage.web import WebFileSystem
 
 PROTOCOL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 CHAIN = re.compile(r"^[a-z0-9]+::[A-Za-z0-9+.-]+://")
@@ -48,7 +48,7 @@ def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
     try:
         kind = fsspec.get_filesystem_class(protocol)
         if is_web(url):
-            return Web(), absolute(url)
+            return WebFileSystem(), absolute(url)
         # a listings cache grows with the store, and hides others' writes
         fs = kind(**(kind._get_kwargs_from_urls(url) if kind is not S3FileSystem else {}), use_listings_cache=False)
         return fs, str(kind._strip_protocol(url))
@@ -86,10 +86,10 @@ def absolute(url: str) -> str:
 
 def url_of(fs: fsspec.AbstractFileSystem, path: str) -> str:
     """Return the URL of a path of a file system."""
-    return local.written(path) if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(path))
+    return local.as_text(path) if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(path))
 
 
-def file_name(url: str) -> str:
+def without_query(url: str) -> str:
     """Return a web server's URL without query and fragment, any other unchanged."""
     return url.partition("#")[0].partition("?")[0] if is_web(url) else url
 
@@ -137,11 +137,12 @@ def read(url: str, *, most: int | None = None) -> bytes:
     fs, path = filesystem(url)
 
     def once() -> bytes:
+        """Read in one attempt."""
         if isinstance(fs, LocalFileSystem):
             return local.read(path, most=most)
         if isinstance(fs, S3FileSystem):
             return bucket.read(fs, url, None if most is None else (0, most))
-        if isinstance(fs, Web):
+        if isinstance(fs, WebFileSystem):
             return fs.read(path, most=most)
         with fs.open(path, "rb") as stream:
             return bytes(stream.read() if most is None else stream.read(most))
@@ -163,6 +164,7 @@ def read_range(url: str, start: int, end: int) -> bytes:
     fs, path = filesystem(url)
 
     def once() -> bytes:
+        """Read in one attempt; raises OSError for fewer bytes than requested."""
         if isinstance(fs, S3FileSystem) and end > start:
             data = bucket.read(fs, url, (start, end))
         else:
@@ -177,10 +179,10 @@ def read_range(url: str, start: int, end: int) -> bytes:
 def size(url: str) -> int:
     """Return a file's size in bytes; 0 if it does not exist."""
     try:
-        place = info(url)
+        file = info(url)
     except STORE_FAULTS:
         return 0
-    return 0 if place is None else place.size or 0
+    return 0 if file is None else file.size or 0
 
 
 def exists(url: str) -> bool:
@@ -189,12 +191,12 @@ def exists(url: str) -> bool:
     return bool(fs.exists(path))
 
 
-def demand(url: str, written: str) -> None:
+def require_exists(url: str, setting: str) -> None:
     """Check that a file or folder named by the user exists.
 
     Args:
         url: its URL.
-        written: what named it, for the error message: a flag, or words.
+        setting: what named it, for the error message: a flag, or words.
 
     Raises:
         SettingsError: it does not exist.
@@ -205,8 +207,8 @@ def demand(url: str, written: str) -> None:
     except STORE_FAULTS as reason:
         status, detail = fault_of(reason)
         if status is Status.MISSING:
-            raise SettingsError(f"{written} {url!r} is not there; name one that is") from reason
-        raise StorageError(f"cannot access {written} {url!r}: {detail}") from reason
+            raise SettingsError(f"{setting} {url!r} is not there; name one that is") from reason
+        raise StorageError(f"cannot access {setting} {url!r}: {detail}") from reason
 
 
 def write(url: str, data: bytes) -> None:
@@ -244,7 +246,7 @@ def create(url: str, data: bytes) -> bool:
     except FileExistsError:
         return False
     except STORE_FAULTS as reason:
-        if is_taken(reason):
+        if already_exists(reason):
             return False
         raise StorageError(f"cannot write {url!r}: {reason}") from reason
     return True
@@ -265,17 +267,17 @@ def remove(url: str) -> None:
         raise StorageError(f"cannot remove {url!r}: {reason}") from reason
 
 
-def sweep(folder: str) -> None:
+def remove_temporary_files(folder: str) -> None:
     """Remove unfinished files of killed writers from a local folder; stores have none."""
     if not is_local(folder):
         return
     with suppress(FileNotFoundError), os.scandir(absolute(folder)) as entries:
         for entry in entries:
-            if local.TEMPORARY in entry.name and entry.is_file():
+            if local.TEMPORARY_MARK in entry.name and entry.is_file():
                 remove(entry.path)
 
 
-def names(folder: str, suffix: str) -> list[str]:
+def list_files(folder: str, suffix: str) -> list[str]:
     """List the URLs of the files directly in a folder whose name ends with `suffix`; empty if it does not exist.
 
     Raises:

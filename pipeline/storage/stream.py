@@ -11,15 +11,15 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.storage import local, retry, storage
 from pipeline.storage.http_response import Body
-from pipeline.storage.web import Web
+from pipeline.storage.web import WebFileSystem
 
-PIECE = 8 << 20
+REQUEST_BYTES = 8 << 20
 """Bytes per request: a few hundred images, and a quarter of the requests of fsspec's default."""
-AHEAD = 3
+REQUESTS_AHEAD = 3
 """Prefetched requests; with the current one at most 32 MiB of a shard are in memory."""
 
 
-def opened(url: str) -> BinaryIO:
+def open_stream(url: str) -> BinaryIO:
     """Open a file for sequential reading.
 
     An object store, and a web server that supports ranges, is read in ranged requests with retries; another web server
@@ -30,20 +30,20 @@ def opened(url: str) -> BinaryIO:
     """
     fs, path = storage.filesystem(url)
     if isinstance(fs, LocalFileSystem):
-        return local.opened(path)
+        return local.open_regular(path)
     if retry.is_never_retried(url):
         return cast(BinaryIO, fs.open(path, "rb"))
-    if isinstance(fs, Web):
+    if isinstance(fs, WebFileSystem):
         body = retry.with_retries(lambda: fs.size_or_body(path), url)
-        raw: io.RawIOBase = Ranged(url, body) if isinstance(body, int) else Whole(fs, path, body)
+        raw: io.RawIOBase = RangedStream(url, body) if isinstance(body, int) else BodyStream(fs, path, body)
         return cast(BinaryIO, io.BufferedReader(raw, buffer_size=1 << 16))
     place = storage.info(url)
     if place is None or place.size is None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), url)
-    return cast(BinaryIO, io.BufferedReader(Ranged(url, place.size), buffer_size=1 << 16))
+    return cast(BinaryIO, io.BufferedReader(RangedStream(url, place.size), buffer_size=1 << 16))
 
 
-class Ranged(io.RawIOBase):
+class RangedStream(io.RawIOBase):
     """An object of known size, read by prefetched ranged requests.
 
     Args:
@@ -53,13 +53,13 @@ class Ranged(io.RawIOBase):
 
     def __init__(self, url: str, size: int) -> None:
         self._url = url
-        self._starts = iter(range(0, size, PIECE))
+        self._starts = iter(range(0, size, REQUEST_BYTES))
         self._size = size
-        self._readers = ThreadPoolExecutor(AHEAD, thread_name_prefix="stream")
+        self._readers = ThreadPoolExecutor(REQUESTS_AHEAD, thread_name_prefix="stream")
         self._coming: deque[Future[bytes]] = deque()
         self._piece = memoryview(b"")
-        for _ in range(AHEAD):
-            self._ask()
+        for _ in range(REQUESTS_AHEAD):
+            self._request_next()
 
     def readable(self) -> bool:
         """Return True."""
@@ -74,7 +74,7 @@ class Ranged(io.RawIOBase):
         target = memoryview(buffer).cast("B")  # type: ignore[arg-type]
         if not self._piece and self._coming:
             self._piece = memoryview(self._coming.popleft().result())
-            self._ask()
+            self._request_next()
         taken = min(len(target), len(self._piece))
         target[:taken] = self._piece[:taken]
         self._piece = self._piece[taken:]
@@ -85,14 +85,14 @@ class Ranged(io.RawIOBase):
         self._readers.shutdown(wait=False, cancel_futures=True)
         super().close()
 
-    def _ask(self) -> None:
+    def _request_next(self) -> None:
         start = next(self._starts, None)
         if start is not None:
-            end = min(start + PIECE, self._size)
+            end = min(start + REQUEST_BYTES, self._size)
             self._coming.append(self._readers.submit(storage.read_range, self._url, start, end))
 
 
-class Whole(io.RawIOBase):
+class BodyStream(io.RawIOBase):
     """A whole response body as a stream; after a failure it is requested again and skipped to the position.
 
     Args:
@@ -101,7 +101,7 @@ class Whole(io.RawIOBase):
         body: its body, opened.
     """
 
-    def __init__(self, web: Web, url: str, body: Body) -> None:
+    def __init__(self, web: WebFileSystem, url: str, body: Body) -> None:
         self._web = web
         self._url = url
         self._body: Body | None = body
@@ -129,25 +129,25 @@ class Whole(io.RawIOBase):
 
     def close(self) -> None:
         """Close the connection."""
-        self._let_go()
+        self._close_body()
         super().close()
 
     def _next(self) -> bytes:
         """Read the next chunk, reopening the body after a failure."""
         try:
             if self._body is None:
-                self._body, self._skip = self._begun_again(), self._at
+                self._body, self._skip = self._reopened(), self._at
             while piece := self._body.next():
                 piece, self._skip = piece[self._skip :], max(0, self._skip - len(piece))
                 if piece:
                     break
         except BaseException:
-            self._let_go()
+            self._close_body()
             raise
         self._at += len(piece)
         return piece
 
-    def _begun_again(self) -> Body:
+    def _reopened(self) -> Body:
         body = self._web.size_or_body(self._url)
         if isinstance(body, int):
             raise OSError(f"{self._url} supports range requests now and did not before")
@@ -156,7 +156,7 @@ class Whole(io.RawIOBase):
             raise OSError(f"{self._url} changed while it was read")
         return body
 
-    def _let_go(self) -> None:
+    def _close_body(self) -> None:
         if self._body is not None:
             self._body.close()
             self._body = None

@@ -26,21 +26,21 @@ from pipeline.storage.local_copies import Copy, LocalCopies
 
 AGENT = "mole-scan"
 """The `User-Agent` header."""
-CONNECT = 10.0
+CONNECT_TIMEOUT = 10.0
 """Connect timeout in seconds."""
-IMAGE = 120.0
+IMAGE_TIMEOUT = 120.0
 """Total timeout of an image in seconds."""
-REDIRECTS = 10
-HEADER = 1 << 16
+MAX_REDIRECTS = 10
+MAX_HEADER_BYTES = 1 << 16
 """Maximum bytes of a header line; some servers send long policies."""
-LEGAL = "!#$%&'()*+,/:;=?@[]~"
+LEGAL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"
 """Characters of a URL that are not quoted, besides letters, digits, `-`, `.` and `_`."""
-LONE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 """A percent sign that is not part of an escape."""
-DOTS = re.compile(r"/\.{1,2}(/|$)")
+DOT_SEGMENTS = re.compile(r"/\.{1,2}(/|$)")
 
 
-class Web(HTTPFileSystem):  # type: ignore[misc]
+class WebFileSystem(HTTPFileSystem):  # type: ignore[misc]
     """fsspec's HTTP file system with other implementations of info and reads."""
 
     def __init__(self, **options: Any) -> None:
@@ -51,9 +51,9 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
     def encode_url(self, url: str) -> URL:
         """Encode a URL: unchanged, since signatures cover it, with only illegal characters quoted."""
         parts = urlsplit(url)
-        if not parts.netloc.isascii() or DOTS.search(parts.path):
+        if not parts.netloc.isascii() or DOT_SEGMENTS.search(parts.path):
             return URL(url)  # yarl encodes international names and dot segments
-        return URL(quote(LONE.sub("%25", url), safe=LEGAL), encoded=True)
+        return URL(quote(LONE_PERCENT.sub("%25", url), safe=LEGAL_CHARACTERS), encoded=True)
 
     async def set_session(self) -> aiohttp.ClientSession:
         """Return the session of fsspec's own methods, which read index pages, with the same settings."""
@@ -66,7 +66,7 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
 
         Args:
             url: its URL.
-            most: stop after this many decoded bytes, with a timeout of `IMAGE` seconds; None reads all.
+            most: stop after this many decoded bytes, with a timeout of `IMAGE_TIMEOUT` seconds; None reads all.
 
         Raises:
             OSError: the server failed, or the body is truncated (or another of `STORE_FAULTS`).
@@ -91,10 +91,10 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
             connector=self._connector,
             connector_owner=False,
             headers={"User-Agent": AGENT, "Accept-Encoding": "identity"},
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
             auto_decompress=False,
-            max_line_size=HEADER,
-            max_field_size=HEADER,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
         )
 
     @asynccontextmanager
@@ -113,7 +113,11 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
                 async with asyncio.timeout(http_response.CHUNK_TIMEOUT):
                     answer = await stack.enter_async_context(
                         session.request(
-                            method, self.encode_url(url), headers=headers, max_redirects=REDIRECTS, allow_redirects=True
+                            method,
+                            self.encode_url(url),
+                            headers=headers,
+                            max_redirects=MAX_REDIRECTS,
+                            allow_redirects=True,
                         )
                     )
             except aiohttp.ServerTimeoutError:
@@ -125,12 +129,12 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
 
     async def _read(self, url: str, most: int | None) -> bytes:
         try:
-            async with asyncio.timeout(None if most is None else IMAGE), self._answer(url) as answer:
+            async with asyncio.timeout(None if most is None else IMAGE_TIMEOUT), self._answer(url) as answer:
                 return await read_body(answer, most)
         except aiohttp.ServerTimeoutError:
             raise
         except TimeoutError as reason:
-            raise SlowError(f"not complete within {IMAGE:g} s") from reason
+            raise SlowError(f"not complete within {IMAGE_TIMEOUT:g} s") from reason
 
     async def _info(self, url: str, **options: Any) -> dict[str, Any]:
         """Return a file's size and identity, by HEAD, or by GET if HEAD is refused or has no size."""
@@ -142,7 +146,7 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
         if facts["size"] is None:
             async with self._part(url, 0, 1) as (answer, _):
                 facts = file_facts(answer, url)
-        self.copies.forget(url, unless=identity_of(facts))
+        self.copies.evict(url, unless=identity_of(facts))
         return facts
 
     @asynccontextmanager
@@ -206,10 +210,10 @@ class Web(HTTPFileSystem):  # type: ignore[misc]
         size = retry.with_retries(lambda: sync(self.loop, self._seekable, path), path)
         if isinstance(size, Copy):
             return size.opened()
-        return cast(BinaryIO, Parts(self, path, mode, size=size))
+        return cast(BinaryIO, RangedFile(self, path, mode, size=size))
 
 
-class Parts(AbstractBufferedFile):  # type: ignore[misc]
+class RangedFile(AbstractBufferedFile):  # type: ignore[misc]
     """A seekable file on a server that supports ranges."""
 
     def _fetch_range(self, start: int, end: int) -> bytes:

@@ -34,6 +34,7 @@ def human_units(arithmetic: str) -> str:
     """Format the bytes and seconds in a text with readable units."""
 
     def short(found: re.Match[str]) -> str:
+        """Format one number with its unit."""
         number = int(found[1].replace(",", ""))
         return human_size(number) if found[2] == "bytes" else human_duration(number)
 

@@ -15,7 +15,7 @@ import structlog
 from rich.console import Console
 
 FLAG = "--log-json"
-YES = {"1", "true", "t", "yes", "y", "on"}
+TRUE_WORDS = {"1", "true", "t", "yes", "y", "on"}
 """The true values of an environment variable, as in pydantic."""
 
 
@@ -90,7 +90,7 @@ class Log:
             SystemExit: an unexpected error, which was logged as JSON.
         """
         stderr, handlers = sys.stderr, logging.root.handlers[:]
-        self._stream = _second(stderr)
+        self._stream = _duplicate(stderr)
         if FLAG in arguments:
             self.as_json()
         try:
@@ -164,7 +164,7 @@ class _Handler(logging.Handler):
 LOG = Log()
 
 
-def _second(stream: TextIO) -> TextIO | None:
+def _duplicate(stream: TextIO) -> TextIO | None:
     """Duplicate a stream's file descriptor; None if it has none, as in a test."""
     try:
         return open(os.dup(stream.fileno()), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
@@ -172,6 +172,6 @@ def _second(stream: TextIO) -> TextIO | None:
         return None
 
 
-def is_yes(value: object) -> bool:
+def is_true(value: object) -> bool:
     """Return whether an unvalidated setting is true."""
-    return str(value).strip().lower() in YES
+    return str(value).strip().lower() in TRUE_WORDS

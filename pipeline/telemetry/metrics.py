@@ -20,11 +20,11 @@ from pipeline.storage import retry
 
 PREFIX = "ray_"
 """Ray's prefix of metric names."""
-SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+BUCKET_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 """Upper bounds of the histogram's buckets in seconds."""
 
 
-class Kind(StrEnum):
+class MetricKind(StrEnum):
     """Type of a metric."""
 
     COUNTER = "counter"
@@ -39,13 +39,13 @@ class Metric:
     Attributes:
         kind: its type.
         name: without Ray's prefix.
-        says: its description.
+        description: its description.
         tags: its labels, besides those that Ray adds.
     """
 
-    kind: Kind
+    kind: MetricKind
     name: str
-    says: str
+    description: str
     tags: tuple[str, ...] = ()
 
     @property
@@ -65,40 +65,47 @@ class Stage(StrEnum):
 
 
 IMAGES = Metric(
-    Kind.COUNTER,
+    MetricKind.COUNTER,
     "mole_scan_images_total",
     "Images whose row is written, by the run's table, model, status and verdict ('none' where nothing was scored)",
     ("table", "model", "status", "verdict"),
 )
-READ_BYTES = Metric(Kind.COUNTER, "mole_scan_read_bytes_total", "Bytes of the image files that were read")
+READ_BYTES = Metric(MetricKind.COUNTER, "mole_scan_read_bytes_total", "Bytes of the image files that were read")
 STAGE_SECONDS = Metric(
-    Kind.HISTOGRAM, "mole_scan_stage_seconds", "Seconds that a stage took for a block of images", ("stage",)
+    MetricKind.HISTOGRAM, "mole_scan_stage_seconds", "Seconds that a stage took for a block of images", ("stage",)
 )
 RETRIES = Metric(
-    Kind.COUNTER,
+    MetricKind.COUNTER,
     "mole_scan_store_retries_total",
     "Requests to a store or a web server that were made again after a fault that may pass, by protocol",
     ("protocol",),
 )
-BATCH_IMAGES = Metric(Kind.COUNTER, "mole_scan_batch_images_total", "Images that went through forward passes")
-BATCH_ROOM = Metric(
-    Kind.COUNTER, "mole_scan_batch_room_total", "Images that those forward passes had room for (passes x --batch-size)"
+BATCH_IMAGES = Metric(MetricKind.COUNTER, "mole_scan_batch_images_total", "Images that went through forward passes")
+BATCH_CAPACITY = Metric(
+    MetricKind.COUNTER,
+    "mole_scan_batch_room_total",
+    "Images that those forward passes had room for (passes x --batch-size)",
 )
 WAVES_PLANNED = Metric(
-    Kind.GAUGE, "mole_scan_waves_planned", "Waves of read tasks of the current pass, at most", ("table",)
+    MetricKind.GAUGE, "mole_scan_waves_planned", "Waves of read tasks of the current pass, at most", ("table",)
 )
-WAVES_DONE = Metric(Kind.GAUGE, "mole_scan_waves_done", "Waves of the current pass whose rows are written", ("table",))
+WAVES_DONE = Metric(
+    MetricKind.GAUGE, "mole_scan_waves_done", "Waves of the current pass whose rows are written", ("table",)
+)
 UNITS_PLANNED = Metric(
-    Kind.GAUGE, "mole_scan_units_planned", "Shards, files and slices that the current pass began with", ("table",)
+    MetricKind.GAUGE, "mole_scan_units_planned", "Shards, files and slices that the current pass began with", ("table",)
 )
 UNITS_DONE = Metric(
-    Kind.GAUGE, "mole_scan_units_done", "Those of them whose last row is written by the current pass", ("table",)
+    MetricKind.GAUGE, "mole_scan_units_done", "Those of them whose last row is written by the current pass", ("table",)
 )
 LEASE_AGE = Metric(
-    Kind.GAUGE, "mole_scan_lease_age_seconds", "Seconds since the run last renewed its lease on the table", ("table",)
+    MetricKind.GAUGE,
+    "mole_scan_lease_age_seconds",
+    "Seconds since the run last renewed its lease on the table",
+    ("table",),
 )
 METRICS = (
-    *(IMAGES, READ_BYTES, STAGE_SECONDS, RETRIES, BATCH_IMAGES, BATCH_ROOM),
+    *(IMAGES, READ_BYTES, STAGE_SECONDS, RETRIES, BATCH_IMAGES, BATCH_CAPACITY),
     *(WAVES_PLANNED, WAVES_DONE, UNITS_PLANNED, UNITS_DONE, LEASE_AGE),
 )
 """All metrics. The scorers' queue is Ray Data's own `ray_data_num_external_inqueue_blocks`."""
@@ -126,33 +133,33 @@ def record(metric: Metric, value: float, **tags: str) -> None:
 @cache
 def _handle(metric: Metric) -> Any:
     """Register a metric with Ray, once per process."""
-    if metric.kind is Kind.HISTOGRAM:
-        return exported.Histogram(metric.name, metric.says, list(SECONDS), metric.tags)
-    kind = exported.Counter if metric.kind is Kind.COUNTER else exported.Gauge
-    return kind(metric.name, metric.says, metric.tags)
+    if metric.kind is MetricKind.HISTOGRAM:
+        return exported.Histogram(metric.name, metric.description, list(BUCKET_SECONDS), metric.tags)
+    kind = exported.Counter if metric.kind is MetricKind.COUNTER else exported.Gauge
+    return kind(metric.name, metric.description, metric.tags)
 
 
 @contextmanager
-def timed(stage: Stage) -> Iterator[None]:
+def record_duration(stage: Stage) -> Iterator[None]:
     """Record the duration of a stage for a block, if it succeeds, and the retries meanwhile."""
     begun = time.perf_counter()
     yield
     record(STAGE_SECONDS, time.perf_counter() - begun, stage=stage)
-    retried()
+    record_retries()
 
 
-def retried() -> None:
+def record_retries() -> None:
     """Record this process's retries since the last call."""
     for protocol, times in retry.take_retries().items():
         record(RETRIES, times, protocol=protocol)
 
 
-def read(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+def record_reads(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
     """Pass on tables of `FETCHED`, recording the read duration and the bytes of each."""
     while True:
         begun = time.perf_counter()
         table = next(tables, None)
-        retried()
+        record_retries()
         if table is None:
             return
         record(STAGE_SECONDS, time.perf_counter() - begun, stage=Stage.READ)
@@ -161,7 +168,7 @@ def read(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
         del table  # else it would stay in memory while the next one is read
 
 
-def scored(images: int, batch_size: int) -> None:
+def record_batch(images: int, batch_size: int) -> None:
     """Record the images of a scorer call, and the capacity of its forward passes.
 
     Args:
@@ -169,4 +176,4 @@ def scored(images: int, batch_size: int) -> None:
         batch_size: images per forward pass.
     """
     record(BATCH_IMAGES, images)
-    record(BATCH_ROOM, -(-images // batch_size) * batch_size)
+    record(BATCH_CAPACITY, -(-images // batch_size) * batch_size)

@@ -2,9 +2,9 @@
 
 from collections import deque
 
-WINDOW = 30.0
+WINDOW_SECONDS = 30.0
 """Sliding window of the rate in seconds, so that a slow start is soon forgotten."""
-POINTS = 200
+MAX_POINTS = 200
 """Maximum number of points of a series."""
 
 
@@ -31,7 +31,7 @@ class Pace:
         self.done = done
         self._arrivals.append((now, done))
         self._first = self._first or (now, done)
-        while len(self._arrivals) > 2 and self._arrivals[1][0] <= now - WINDOW:
+        while len(self._arrivals) > 2 and self._arrivals[1][0] <= now - WINDOW_SECONDS:
             self._arrivals.popleft()
 
     def rate(self, now: float) -> float | None:
@@ -43,8 +43,8 @@ class Pace:
         if len(self._arrivals) < 2:
             return None
         (begun, before), (last, done) = self._arrivals[0], self._arrivals[-1]
-        apart = (last - begun) / (len(self._arrivals) - 1)
-        return (done - before) / max(1e-9, max(last, now - apart) - begun)
+        interval = (last - begun) / (len(self._arrivals) - 1)
+        return (done - before) / max(1e-9, max(last, now - interval) - begun)
 
     @property
     def mean(self) -> float | None:
@@ -66,18 +66,18 @@ class Series:
 
     def __init__(self) -> None:
         self._points: list[tuple[float, int]] = []
-        self._apart = 0.0
+        self._interval = 0.0
 
     def add(self, seconds: float, done: int) -> None:
         """Add a point if it is far enough from the last one; of those before the first image keep the last."""
         if not done and self._points and not self._points[-1][1]:
             self._points[-1] = (seconds, done)
             return
-        if self._points and seconds - self._points[-1][0] < self._apart:
+        if self._points and seconds - self._points[-1][0] < self._interval:
             return
         self._points.append((seconds, done))
-        if len(self._points) >= POINTS:
-            self._apart = 2 * (self._points[-1][0] - self._points[0][0]) / (len(self._points) - 1)
+        if len(self._points) >= MAX_POINTS:
+            self._interval = 2 * (self._points[-1][0] - self._points[0][0]) / (len(self._points) - 1)
             self._points = self._points[::2]
 
     def points(self, seconds: float, done: int) -> list[list[float]]:

@@ -103,13 +103,13 @@ class Progress:
         known = None if unknown else images
         self.total = known if limit is None else limit if known is None else min(limit, known)
 
-    def learn(self, images: int) -> None:
+    def add_expected(self, images: int) -> None:
         """Add the images of a unit whose size was unknown."""
         with self.lock:
             if self._unknown:
                 Progress.expect(self, self._expected + images, self._unknown - 1, self._limit)
 
-    def see(self, seen: Counts, ahead: int = 0) -> None:
+    def set_worker_counts(self, seen: Counts, ahead: int = 0) -> None:
         """Set the workers' counts since `settle`, which may be ahead of the written rows or not.
 
         Args:
@@ -125,7 +125,7 @@ class Progress:
         with self.lock:
             self.written = self.written + Counts(outcomes)
             self._images.reach(self._done(), time.monotonic())
-            self.note()
+            self.add_point()
 
     def settle(self) -> None:
         """Reset the displayed number to the written rows: restarted workers may have counted twice."""
@@ -133,7 +133,7 @@ class Progress:
             self._settled, self._seen, self._ahead = self.written, Counts(), 0
             self._images.reach(self.images, time.monotonic())
 
-    def note(self) -> None:
+    def add_point(self) -> None:
         """Add the current amount to the series."""
         self.series.add(self.seconds, self._done())
 
@@ -141,7 +141,7 @@ class Progress:
         """Return the values of the progress line."""
         with self.lock:
             now, counts = time.monotonic(), self._counts()
-            (done, total), pace = self.bar(), self._images if self.phase == SCORING else self._pace
+            (done, total), pace = self.done_and_total(), self._images if self.phase == SCORING else self._pace
             rate, left = pace.rate(now), pace.left(total, now)
             values: dict[str, Any] = {"done": done, "total": total, "of": self._noun}
             values |= {"per_second": rate and round(rate, 2), "seconds_left": left and round(left, 1)}
@@ -152,7 +152,7 @@ class Progress:
     def __str__(self) -> str:
         """Format the progress line: amount, rate, remaining time, verdicts and faults; or the phase and its text."""
         with self.lock:
-            now, (done, total) = time.monotonic(), self.bar()
+            now, (done, total) = time.monotonic(), self.done_and_total()
             pace = self._images if self.phase == SCORING else self._pace
             if not done and total is None:
                 return f"{self.phase}{self._found and ', '}{self._found}"
@@ -165,13 +165,13 @@ class Progress:
             words += [f"{self._faults:,} fault{'s' * (self._faults > 1)}"] if self._faults else []
             return f"{self.phase}: {', '.join(words)}"
 
-    def ending(self) -> str:
+    def final_line(self) -> str:
         """Format the final line: rows written and their rate."""
         of = "" if self.total is None else f" of {max(self.total, self.images):,}"
         rate = "" if self._images.mean is None else f", {self._images.mean:,.1f} images/s"
         return f"{self.images:,}{of} images written{rate}, {self.written}"
 
-    def bar(self) -> tuple[int, int | None]:
+    def done_and_total(self) -> tuple[int, int | None]:
         """Return the amount done in this phase, and the total, if known."""
         with self.lock:
             done, total = (self._done(), self.total) if self.phase == SCORING else (self._pace.done, self._total)

@@ -84,6 +84,7 @@ def counted_phase(name: str, total: int | None, noun: str) -> Iterator[ProgressR
         poller = ProgressPoller(counter)
 
         def poll() -> None:
+            """Show what the workers have reported."""
             if seen := poller(1):
                 progress.reach(seen.scored)
 

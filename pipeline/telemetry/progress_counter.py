@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-REPORT_EVERY = 1.0
+REPORT_SECONDS = 1.0
 """Minimum seconds between two messages of a worker about scored images."""
 Outcome = tuple[str, str | None]
 
@@ -92,13 +92,13 @@ class ProgressReporter:
     def scored(self, images: int) -> None:
         """Report scored images, at most once a second."""
         self._pending += images
-        if time.monotonic() - self._sent_at >= REPORT_EVERY:
+        if time.monotonic() - self._sent_at >= REPORT_SECONDS:
             self._send("scored", self._pending)
             self._pending, self._sent_at = 0, time.monotonic()
 
     def reached(self, step: int) -> None:
         """Report the step of a training, at most once a second."""
-        if time.monotonic() - self._sent_at >= REPORT_EVERY:
+        if time.monotonic() - self._sent_at >= REPORT_SECONDS:
             self._send("reached", step)
             self._sent_at = time.monotonic()
 

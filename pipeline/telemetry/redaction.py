@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 HIDDEN = "***"
-MOST_CHARACTERS = 300
+MAX_CHARACTERS = 300
 """Maximum length of a command line; a scan may have thousands of sources."""
 USER = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 """User and password of a URL."""
@@ -28,7 +28,7 @@ def redacted_values(values: Mapping[str, Any]) -> dict[str, Any]:
 def command_line() -> str:
     """Return this process's command line, redacted and truncated to 300 characters."""
     command = redacted(shlex.join(sys.argv))
-    return command if len(command) <= MOST_CHARACTERS else f"{command[: MOST_CHARACTERS - 3]}..."
+    return command if len(command) <= MAX_CHARACTERS else f"{command[: MAX_CHARACTERS - 3]}..."
 
 
 def _redacted(value: Any) -> Any:

@@ -22,9 +22,9 @@ from pipeline.telemetry.humanize import human_duration
 from pipeline.telemetry.log import LOG
 from pipeline.telemetry.progress import Progress
 
-PLAIN_EVERY = 10.0
+LOG_SECONDS = 10.0
 """Seconds between two plain progress lines."""
-BEAT = 0.5
+REFRESH_SECONDS = 0.5
 """Seconds between two polls of the workers' counts."""
 INTERRUPTED = 130
 """The exit code for Ctrl-C."""
@@ -54,7 +54,7 @@ class ProgressDisplay(Progress):
 
     def __init__(self, job: str | None = None, *, quiet: bool = False) -> None:
         super().__init__()
-        self._quiet, self._said = quiet, time.monotonic()
+        self._quiet, self._logged_at = quiet, time.monotonic()
         self._poll: Callable[[], None] | None = None
         self._live: Live | None = None
         self._spinner = Spinner("dots")
@@ -96,7 +96,7 @@ class ProgressDisplay(Progress):
                 "faults": self.written.kinds,
                 "verdicts": self.written.verdicts,
             }
-            self.log(f"{self.ending()}, {human_duration(self.seconds)}", **facts)
+            self.log(f"{self.final_line()}, {human_duration(self.seconds)}", **facts)
         self.enter("")
 
     @property
@@ -107,7 +107,7 @@ class ProgressDisplay(Progress):
     def enter(self, name: str, total: int | None = None, noun: str = "images") -> None:
         """Begin a phase, and log it without a live line; see `Progress.enter`."""
         super().enter(name, total, noun)
-        self._said = time.monotonic()
+        self._logged_at = time.monotonic()
         LOG.facts = {**LOG.facts, "phase": name or None}
         if self._live is not None:
             self._live.refresh()
@@ -156,22 +156,22 @@ class ProgressDisplay(Progress):
             LOG.log(text, level, **facts)
 
     def _beat(self) -> None:
-        while not self._ended.wait(BEAT):
+        while not self._ended.wait(REFRESH_SECONDS):
             with self.lock:
                 if self._poll is not None:
                     self._poll()
-                self.note()
+                self.add_point()
             if self._live is not None:
                 self._live.refresh()
-            elif self.phase and time.monotonic() - self._said >= PLAIN_EVERY:
-                self._said = time.monotonic()
+            elif self.phase and time.monotonic() - self._logged_at >= LOG_SECONDS:
+                self._logged_at = time.monotonic()
                 self.log(f"{self}, {human_duration(self.elapsed)}", **self.facts())
 
     def _line(self) -> RenderableType:
         """Render the live line, with a bar if the total is known."""
         if not self.phase or self._live is None:
             return ""
-        done, total = self.bar()
+        done, total = self.done_and_total()
         text = str(self) if done else f"{self}, {human_duration(self.elapsed)}"
         line = Table.grid(padding=(0, 1))  # narrower than the terminal, which writes ^C after it
         bar = [] if total is None else [ProgressBar(total, done, width=16)]
@@ -179,7 +179,7 @@ class ProgressDisplay(Progress):
         return Constrain(line, self._live.console.width - 4)
 
 
-def refused(reason: MoleError) -> int:
+def log_error(reason: MoleError) -> int:
     """Print on stderr why a run ended, and return its exit code."""
     text = str(reason).partition("\nFailed to apply UDF")[0]  # Ray appends its own advice to a worker's message
     kind = type(reason).__name__
@@ -192,14 +192,15 @@ def command(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
 
     @wraps(main)
     def answered(arguments: list[str]) -> int:
+        """Run the job, and return its exit code."""
         handle_sigterm()
         with LOG.opened(arguments):
             try:
                 return main(arguments)
             except MoleError as reason:
-                return refused(reason)
+                return log_error(reason)
             except KeyboardInterrupt as reason:
-                return interrupted(reason)
+                return log_interruption(reason)
 
     return answered
 
@@ -209,15 +210,20 @@ class Terminated(KeyboardInterrupt):
 
 
 def handle_sigterm() -> None:
-    """Handle SIGTERM as Ctrl-C, so that the lease is released and no file is left unfinished."""
+    """Handle SIGTERM, which from then on raises `Terminated`: the lease is released, and no file is left unfinished."""
 
     def stop(signum: int, frame: object) -> None:
+        """End the run.
+
+        Raises:
+            Terminated: always.
+        """
         raise Terminated
 
     signal.signal(signal.SIGTERM, stop)
 
 
-def interrupted(reason: KeyboardInterrupt) -> int:
+def log_interruption(reason: KeyboardInterrupt) -> int:
     """Log that a run was stopped, and return its exit code."""
     code = TERMINATED if isinstance(reason, Terminated) else INTERRUPTED
     LOG.log(

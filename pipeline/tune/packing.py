@@ -113,7 +113,7 @@ def pack_tower(
         SettingsError: the weights do not exist, the tower is not CLIP's, a read is above the last block, there are too
             few calibration images, or the size cannot be reached.
     """
-    storage.demand(str(source), "--source")
+    storage.require_exists(str(source), "--source")
     whole = load_tower(backbone, source)
     if not whole.plain:
         raise SettingsError(f"--backbone must be a plain ViT of CLIP, got {backbone!r}")

@@ -13,7 +13,7 @@ import pytest
 
 from jobs import export
 from jobs.browse import main
-from pipeline.labels import latest
+from pipeline.labels import current_labels
 from pipeline.tune.data.layout import recognise
 from tests.conftest import ROOT
 from tests.pipeline.review.browsing.conftest import made
@@ -136,7 +136,7 @@ def test_a_table_is_looked_through_and_labelled_by_keys_and_a_training_reads_it_
             assert grave(page) == []
         assert complaints == []
         process.send_signal(signal.SIGKILL)
-    said = {row["label"]: row for row in latest(str(table.parent / "labels")).to_pylist()}
+    said = {row["label"]: row for row in current_labels(str(table.parent / "labels")).to_pylist()}
     assert said["generated"]["note"] == "a note with r, g and z in it"
     assert said["real"]["labelled_by"] == "ada"
     layout = recognise(str(table), reviews=str(table.parent / "labels"))

@@ -24,7 +24,7 @@ sys.exit(f"imports {heavy}" if heavy else code)
 def test_every_job_has_its_command_and_those_of_the_group_are_the_ones_that_train(root: Path) -> None:
     files = {path.stem for path in (root / "jobs").glob("*.py")} - {"__init__", "console", "interpreter"}
     assert files == SCAN_JOBS.keys() | TRAIN_JOBS.keys()
-    assert tuple(TRAIN_JOBS) == invocation.TRAINING
+    assert tuple(TRAIN_JOBS) == invocation.TRAINING_JOBS
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,11 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
-from pipeline.scan.table.lease import EXPIRES
+from pipeline.scan.table.lease import EXPIRY_SECONDS
 from pipeline.scan.table.views import ask
 from pipeline.telemetry.metrics import (
+    BATCH_CAPACITY,
     BATCH_IMAGES,
-    BATCH_ROOM,
     IMAGES,
     LEASE_AGE,
     METRICS,
@@ -167,9 +167,9 @@ def check_metrics(head: Head, summary: dict[str, Any], table: str, root: Path) -
     assert total(UNITS_DONE) == total(UNITS_PLANNED) == summary["units"]
     assert total(WAVES_DONE) == total(WAVES_PLANNED) == 1
     assert total(RETRIES, protocol="http") >= 1
-    assert 0 <= total(LEASE_AGE) < EXPIRES
+    assert 0 <= total(LEASE_AGE) < EXPIRY_SECONDS
     # by workers, of which this scan lost some
-    assert 0 < total(BATCH_IMAGES) <= total(BATCH_ROOM)
+    assert 0 < total(BATCH_IMAGES) <= total(BATCH_CAPACITY)
     assert total(READ_BYTES) > 10_000
     stages = {s.labels["stage"] for s in samples if s.name == f"{STAGE_SECONDS.exported}_count" and s.value > 0}
     assert stages == set(Stage)

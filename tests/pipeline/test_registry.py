@@ -9,7 +9,7 @@ from mole.config import describe
 from mole.errors import ModelError, SettingsError, StorageError
 from pipeline import registry
 from pipeline.promotion_record import Promotion
-from pipeline.registry import FEWEST, Registry
+from pipeline.registry import MIN_DIGEST_CHARACTERS, Registry
 from pipeline.storage import storage
 from tests.tiny import tiny_checkpoint
 
@@ -64,15 +64,15 @@ def test_a_version_is_called_by_its_first_characters_where_no_other_begins_so(
     filled: tuple[Registry, str, str], tmp_path: Path
 ) -> None:
     place, first, second = filled
-    for words in (first, first[:FEWEST], first[:20]):
-        assert place.find(words) == place.demand(words, "--candidate") == first
+    for words in (first, first[:MIN_DIGEST_CHARACTERS], first[:20]):
+        assert place.find(words) == place.require(words, "--candidate") == first
         assert registry.resolve(words, place.url) == place.version(first)
-    assert place.find(first[: FEWEST - 1]) is None and place.find("") is None
-    twin = first[:FEWEST] + ("0" if first[FEWEST] != "0" else "1")
+    assert place.find(first[: MIN_DIGEST_CHARACTERS - 1]) is None and place.find("") is None
+    twin = first[:MIN_DIGEST_CHARACTERS] + ("0" if first[MIN_DIGEST_CHARACTERS] != "0" else "1")
     storage.write(storage.join(place.version(twin), "config.json"), b"{}")
     with pytest.raises(SettingsError, match=f"matches 2 versions of .*give more of the digest: .*{twin}"):
-        place.find(first[:FEWEST])
-    assert place.find(twin) == twin and place.find(second[:FEWEST]) == second
+        place.find(first[:MIN_DIGEST_CHARACTERS])
+    assert place.find(twin) == twin and place.find(second[:MIN_DIGEST_CHARACTERS]) == second
 
 
 def test_a_digest_that_is_none_is_refused_with_those_there_are(
@@ -81,13 +81,13 @@ def test_a_digest_that_is_none_is_refused_with_those_there_are(
     place, first, second = filled
     told = f"it has {', '.join(sorted((first, second)))}"
     with pytest.raises(SettingsError, match=f"--candidate 'ffff' is no version of .*; {told}"):
-        place.demand("ffff", "--candidate")
+        place.require("ffff", "--candidate")
     with pytest.raises(SettingsError, match=f"'none' is neither a version of .* nor a folder; {told}"):
         registry.resolve("none", place.url)
     assert registry.resolve("embedded", place.url) == "embedded"
     assert registry.resolve(str(tmp_path / "1"), place.url) == str(tmp_path / "1"), "a folder is a model as well"
     with pytest.raises(SettingsError, match="the registry 'memory:///empty' is not there"):
-        Registry("memory://empty").demand("ffff", "--candidate")
+        Registry("memory://empty").require("ffff", "--candidate")
 
 
 def test_a_version_never_changes(filled: tuple[Registry, str, str], tmp_path: Path) -> None:

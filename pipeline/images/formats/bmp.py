@@ -5,10 +5,10 @@ Source: Microsoft, "Bitmap Header Types" and "Bitmap Compression".
 
 import struct
 
-from pipeline.images.formats.layout import Layout, cut, over, unread
+from pipeline.images.formats.layout import Layout, too_large, truncated, unsupported
 
-MOST_RUN_BYTES = 4 << 20
-MOST_RUN_PIXELS = 1 << 23
+MAX_RUN_LENGTH_BYTES = 4 << 20
+MAX_RUN_LENGTH_PIXELS = 1 << 23
 """Bound of a run-length encoded bitmap, which Pillow decodes in Python, pair by pair."""
 HEADERS = (12, 40, 52, 56, 64, 108, 124)
 BITS = (1, 4, 8, 16, 24, 32)
@@ -26,11 +26,11 @@ def inspect(data: bytes) -> Layout:
     """
     (header,) = struct.unpack_from("<I", data.ljust(18, b"\0"), 14)
     if len(data) < 54 and header not in (0, 12):
-        raise cut(f"no complete header in {len(data):,} bytes")
+        raise truncated(f"no complete header in {len(data):,} bytes")
     if header not in HEADERS:
-        raise unread(f"bitmap with a header of {header:,} bytes")
+        raise unsupported(f"bitmap with a header of {header:,} bytes")
     if len(data) < 26:
-        raise cut(f"no complete header in {len(data):,} bytes")
+        raise truncated(f"no complete header in {len(data):,} bytes")
     if header == 12:
         wide, high, _, bits = struct.unpack_from("<HHHH", data, 18)
         packing = RAW
@@ -38,11 +38,11 @@ def inspect(data: bytes) -> Layout:
         wide, high, _, bits, packing = struct.unpack_from("<IiHHI", data, 18)
         high = abs(high)
     if packing > FIELDS or bits not in BITS:
-        raise unread(f"bitmap of {bits} bits a pixel in compression {packing}")
-    if packing in (RLE8, RLE4) and (wide * high > MOST_RUN_PIXELS or len(data) > MOST_RUN_BYTES):
-        raise over(
+        raise unsupported(f"bitmap of {bits} bits a pixel in compression {packing}")
+    if packing in (RLE8, RLE4) and (wide * high > MAX_RUN_LENGTH_PIXELS or len(data) > MAX_RUN_LENGTH_BYTES):
+        raise too_large(
             f"run-length encoded, {wide:,} x {high:,} pixels in {len(data):,} bytes, over the bounds of "
-            f"{MOST_RUN_PIXELS:,} pixels and {MOST_RUN_BYTES:,} bytes",
+            f"{MAX_RUN_LENGTH_PIXELS:,} pixels and {MAX_RUN_LENGTH_BYTES:,} bytes",
             (wide, high) if wide > 0 else None,
         )
     return Layout(data, (wide, high))

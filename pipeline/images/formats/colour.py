@@ -12,12 +12,12 @@ from PIL import Image
 
 from mole.views.preprocess import Window
 from mole.views.view import Pixels
-from pipeline.images.formats.layout import Layout, unread
+from pipeline.images.formats.layout import Layout, unsupported
 
-BAND_PIXELS = 1 << 22
+PIXELS_PER_BAND = 1 << 22
 """Pixels per band, so that no conversion holds a whole image twice."""
-DEEP = ("I", "F")
-HIGHLIGHTS = 16
+DEEP_MODES = ("I", "F")
+MAX_HIGHLIGHT = 16
 """Float images up to this maximum have white at 1 and highlights above."""
 
 
@@ -35,7 +35,7 @@ def rgb(image: Image.Image, window: Window, layout: Layout) -> Pixels:
     Raises:
         RefusalError: the white level of a deep greyscale image is unknown.
     """
-    scale = _scale(image, layout) if image.mode.startswith(DEEP) else None
+    scale = _scale(image, layout) if image.mode.startswith(DEEP_MODES) else None
     pixels_HW3 = np.empty((window.height, window.width, 3), np.uint8)
     for top, band in bands(image, window):
         seen = band if scale is None else scale.eight_bits(band)
@@ -45,7 +45,7 @@ def rgb(image: Image.Image, window: Window, layout: Layout) -> Pixels:
 
 def bands(image: Image.Image, window: Window) -> Iterator[tuple[int, Image.Image]]:
     """Yield bands of a window of an image, each with its first row in the window."""
-    rows = max(1, BAND_PIXELS // max(1, window.width))
+    rows = max(1, PIXELS_PER_BAND // max(1, window.width))
     for top in range(0, window.height, rows):
         low = min(top + rows, window.height)
         box = (window.left, window.top + top, window.left + window.width, window.top + low)
@@ -86,7 +86,7 @@ def _scale(image: Image.Image, layout: Layout) -> Scale:
     """Determine the white level of deep greyscale: from the structure, for floats from their values."""
     white = _float_white(image) if image.mode == "F" else layout.white
     if white is None:
-        raise unread(f"{layout.kind or image.mode}: the white level is unknown")
+        raise unsupported(f"{layout.kind or image.mode}: the white level is unknown")
     return Scale(1 / 257 if white == 65535 else 255 / white, layout.inverted)
 
 
@@ -105,6 +105,6 @@ def _float_white(image: Image.Image) -> float | None:
         most = max(most, float(grey_G.max()))
         within += int((grey_G <= 1).sum())
         whole = whole and bool((grey_G == grey_G.round()).all())
-    if most <= 1 or (not whole and (most <= HIGHLIGHTS or 2 * within >= image.width * image.height)):
+    if most <= 1 or (not whole and (most <= MAX_HIGHLIGHT or 2 * within >= image.width * image.height)):
         return 1.0
     return next((white for white in (255.0, 65535.0) if most <= white), None)

@@ -6,12 +6,12 @@ Source: CompuServe, Graphics Interchange Format 89a.
 import struct
 from collections.abc import Iterator
 
-from pipeline.images.formats.layout import Layout, cut, over
+from pipeline.images.formats.layout import Layout, too_large, truncated
 
-MOST_BLOCKS = 1_000_000
+MAX_BLOCKS = 1_000_000
 """Maximum number of blocks and sub-blocks before the first image."""
 CONTROL, IMAGE, EXTENSION = 0xF9, 0x2C, 0x21
-KEPT_FLAGS = 0b11100011
+CONTROL_FLAGS = 0b11100011
 """A graphic control without its disposal method, for which Pillow would allocate another frame."""
 
 
@@ -25,16 +25,16 @@ def inspect(data: bytes) -> Layout:
         RefusalError: there is no image, or too much before it.
     """
     if len(data) < 13:
-        raise cut(f"no complete header in {len(data):,} bytes")
+        raise truncated(f"no complete header in {len(data):,} bytes")
     wide, high, flags = struct.unpack_from("<HHB", data, 6)
     head = at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
     control = b""
-    parts = iter(range(MOST_BLOCKS))
+    parts = iter(range(MAX_BLOCKS))
     for _ in parts:
         if at + 10 > len(data) or data[at] not in (IMAGE, EXTENSION):
             at += 1
             if at >= len(data) or data[at - 1] == 0x3B:
-                raise cut(f"no image in {len(data):,} bytes")
+                raise truncated(f"no image in {len(data):,} bytes")
         elif data[at] == IMAGE:
             left, top, across, down = struct.unpack_from("<HHHH", data, at + 1)
             size = (max(wide, left + across), max(high, top + down))
@@ -42,9 +42,9 @@ def inspect(data: bytes) -> Layout:
         else:
             if data[at + 1] == CONTROL and data[at + 2] >= 4:
                 body = data[at + 3 : at + 7]
-                control = bytes([EXTENSION, CONTROL, 4, body[0] & KEPT_FLAGS]) + body[1:] + b"\0"
+                control = bytes([EXTENSION, CONTROL, 4, body[0] & CONTROL_FLAGS]) + body[1:] + b"\0"
             at = _behind(data, at + 2, parts)
-    raise over(f"more than {MOST_BLOCKS:,} blocks before the first image")
+    raise too_large(f"more than {MAX_BLOCKS:,} blocks before the first image")
 
 
 def _behind(data: bytes, at: int, parts: Iterator[int]) -> int:

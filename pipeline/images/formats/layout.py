@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pipeline.records import Status
 
-MOST_MEMORY = 1 << 30
+MAX_MEMORY = 1 << 30
 """Bytes that decoding an image may take beyond its file and the process."""
 
 
@@ -31,39 +31,39 @@ class Layout:
     Attributes:
         data: the decoder's input: the file without harmful parts.
         size: stored width and height, None if the decoder determines them cheaply.
-        footprint: peak bytes per pixel of decoder and conversion.
+        bytes_per_pixel: peak bytes per pixel of decoder and conversion.
         memory: further bytes, independent of the pixels.
         passes: number of passes of the decoder over all pixels.
         white: white level of deep greyscale; None to determine it from the values.
         inverted: whether 0 is white and the decoder does not invert it.
-        most_pixels: the format's own bound, if its decoder is slow or memory-hungry.
+        max_pixels: the format's own bound, if its decoder is slow or memory-hungry.
         kind: description of a valid structure; if the decoder rejects such a file, it is unsupported and not damaged.
     """
 
     data: bytes
     size: tuple[int, int] | None = None
-    footprint: int = 8
+    bytes_per_pixel: int = 8
     memory: int = 0
     passes: int = 1
     white: int | None = 65535
     inverted: bool = False
-    most_pixels: int | None = None
+    max_pixels: int | None = None
     kind: str = ""
 
 
-def cut(reason: str) -> RefusalError:
+def truncated(reason: str) -> RefusalError:
     """Make the refusal of a truncated or damaged file."""
     return RefusalError(Status.TRUNCATED, reason)
 
 
-def unread(reason: str, format_: str | None = None) -> RefusalError:
+def unsupported(reason: str, format_: str | None = None) -> RefusalError:
     """Make the refusal of a valid file of an unsupported kind."""
     refusal = RefusalError(Status.UNSUPPORTED, reason)
     refusal.format = format_
     return refusal
 
 
-def over(reason: str, size: tuple[int, int] | None = None) -> RefusalError:
+def too_large(reason: str, size: tuple[int, int] | None = None) -> RefusalError:
     """Make the refusal of a file that exceeds a bound."""
     refusal = RefusalError(Status.TOO_LARGE, reason)
     refusal.size = size

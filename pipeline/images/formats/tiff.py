@@ -8,22 +8,22 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from pipeline.images.formats.layout import Layout, cut, over, unread
+from pipeline.images.formats.layout import Layout, too_large, truncated, unsupported
 
-MOST_ENTRIES = 65_536
-MOST_DIRECTORIES = 64
-MOST_PIECES = 200_000
+MAX_ENTRIES = 65_536
+MAX_DIRECTORIES = 64
+MAX_PIECES = 200_000
 """Strips or tiles of a page."""
-MOST_COVERED = 4
-"""Maximum ratio of the tiles' pixels to the page's, beyond `SPARE`."""
-SPARE = 1 << 24
+MAX_COVERAGE = 4
+"""Maximum ratio of the tiles' pixels to the page's, beyond `SPARE_PIXELS`."""
+SPARE_PIXELS = 1 << 24
 
 TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 TYPE_CODES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 (SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, MAKE, STRIPS, SAMPLES, ROWS, STRIP_BYTES) = (
     254, 256, 257, 258, 259, 262, 271, 273, 277, 278, 279,
 )  # fmt: skip
-TILE_WIDTH, TILE_HEIGHT, TILES, TREE, SAMPLE_FORMAT, SUBSAMPLING, DNG = 322, 323, 324, 330, 339, 530, 50706
+TILE_WIDTH, TILE_HEIGHT, TILES, SUB_IFDS, SAMPLE_FORMAT, SUBSAMPLING, DNG = 322, 323, 324, 330, 339, 530, 50706
 
 RAW_PHOTOMETRIC = {32803, 34892}
 """A colour filter array, and a sensor's linear values."""
@@ -45,7 +45,7 @@ class Directory:
     values: dict[int, tuple[int, ...]] = field(default_factory=dict)
     counts: dict[int, int] = field(default_factory=dict)
     make: bytes = b""
-    following: int = 0
+    next_offset: int = 0
 
     def first(self, tag: int, default: int = 0) -> int:
         """Return a tag's first value."""
@@ -70,7 +70,7 @@ def inspect(data: bytes) -> Layout:
     pages = directories(data)
     page = next(pages, None)
     if page is None or not page.first(WIDTH) or not page.first(HEIGHT):
-        raise cut(f"no complete directory in {len(data):,} bytes")
+        raise truncated(f"no complete directory in {len(data):,} bytes")
     _check_raw(page, list(pages))
     _check_samples(page)
     wide, high = page.first(WIDTH), page.first(HEIGHT)
@@ -79,7 +79,7 @@ def inspect(data: bytes) -> Layout:
     return Layout(
         data,
         (high, wide) if turned else (wide, high),
-        footprint=8,  # Pillow turns a page by copying it
+        bytes_per_pixel=8,  # Pillow turns a page by copying it
         memory=_piece_bytes(page),
         white=(1 << page.first(BITS, 1)) - 1 if grey else None,
         inverted=page.first(PHOTOMETRIC) == 0 and page.first(BITS, 1) > 8,
@@ -101,7 +101,7 @@ def directories(data: bytes) -> Iterator[Directory]:
     start = data[8:16] if big else data[4:8]
     ahead = [int.from_bytes(start, "little" if order == "<" else "big")]
     seen: set[int] = set()
-    while ahead and len(seen) < MOST_DIRECTORIES:
+    while ahead and len(seen) < MAX_DIRECTORIES:
         at = ahead.pop(0)
         if at in seen or not 0 < at < len(data):
             continue
@@ -110,7 +110,7 @@ def directories(data: bytes) -> Iterator[Directory]:
         if found is None:
             continue
         yield found
-        ahead = [*found.values.get(TREE, ())[:MOST_DIRECTORIES], *ahead, found.following]
+        ahead = [*found.values.get(SUB_IFDS, ())[:MAX_DIRECTORIES], *ahead, found.next_offset]
 
 
 def _directory(data: bytes, at: int, order: str, *, big: bool) -> Directory | None:
@@ -122,8 +122,8 @@ def _directory(data: bytes, at: int, order: str, *, big: bool) -> Directory | No
         return None
     (count,) = struct.unpack_from(order + count_form, data, at)
     end = begin + count * entry.size
-    if count > MOST_ENTRIES:
-        raise over(f"a directory of {count:,} entries, over the bound of {MOST_ENTRIES:,}")
+    if count > MAX_ENTRIES:
+        raise too_large(f"a directory of {count:,} entries, over the bound of {MAX_ENTRIES:,}")
     if end > len(data):
         return None
     found, outside = Directory(), 0
@@ -142,8 +142,8 @@ def _directory(data: bytes, at: int, order: str, *, big: bool) -> Directory | No
             fits = len(held) // TYPE_BYTES[kind]
             found.values[tag] = struct.unpack_from(f"{order}{fits}{code}", held)
     if outside > len(data):
-        raise cut(f"a directory whose values take {outside:,} bytes, more than the file has")
-    found.following = int.from_bytes(data[end : end + inline], "little" if order == "<" else "big")
+        raise truncated(f"a directory whose values take {outside:,} bytes, more than the file has")
+    found.next_offset = int.from_bytes(data[end : end + inline], "little" if order == "<" else "big")
     return found
 
 
@@ -156,24 +156,24 @@ def _check_raw(page: Directory, others: list[Directory]) -> None:
         one.first(PHOTOMETRIC) in RAW_PHOTOMETRIC or one.first(COMPRESSION) in RAW_COMPRESSION for one in every
     )
     if sensor or DNG in page.counts:
-        raise unread(f"camera raw ({make or 'no maker named'}): not supported", name)
+        raise unsupported(f"camera raw ({make or 'no maker named'}): not supported", name)
     larger = max((other.area for other in others), default=0)
     if page.first(SUBFILE) & 1 and larger > page.area:
-        raise unread(f"TIFF whose first page is a preview of {page.first(WIDTH)} x {page.first(HEIGHT)} pixels")
+        raise unsupported(f"TIFF whose first page is a preview of {page.first(WIDTH)} x {page.first(HEIGHT)} pixels")
 
 
 def _check_samples(page: Directory) -> None:
     """Refuse samples with an unknown white level, and layouts that Pillow would misread."""
     bits, form = page.first(BITS, 1), page.first(SAMPLE_FORMAT, 1)
     if page.first(COMPRESSION, 1) not in READ_COMPRESSION:
-        raise unread(f"TIFF of compression {page.first(COMPRESSION)}")
+        raise unsupported(f"TIFF of compression {page.first(COMPRESSION)}")
     if form == 2 or (form == 1 and bits >= 32):
-        raise unread(f"{_described(page)}: the white level is unknown")
+        raise unsupported(f"{_described(page)}: the white level is unknown")
     if page.first(PHOTOMETRIC) == 6 and page.first(COMPRESSION, 1) == 1:
         stored = sum(page.values.get(STRIP_BYTES, ()))
         subsampled = page.values.get(SUBSAMPLING, (2, 2)) != (1, 1)
         if subsampled and page.counts.get(STRIP_BYTES, 0) < 128 and stored < 3 * page.area:
-            raise unread("TIFF of subsampled YCbCr without compression")
+            raise unsupported("TIFF of subsampled YCbCr without compression")
 
 
 def _piece_bytes(page: Directory) -> int:
@@ -188,10 +188,10 @@ def _piece_bytes(page: Directory) -> int:
         across, down = wide, min(high, page.first(ROWS) or high)
     pieces = math.ceil(wide / across) * math.ceil(high / max(1, down))
     most = max(pieces, page.counts.get(STRIPS, 0), page.counts.get(TILES, 0))
-    if most > MOST_PIECES:
-        raise over(f"{most:,} strips or tiles, over the bound of {MOST_PIECES:,}")
-    if pieces * across * down > MOST_COVERED * wide * high + SPARE:
-        raise over(f"tiles of {across:,} x {down:,} pixels for a page of {wide:,} x {high:,}")
+    if most > MAX_PIECES:
+        raise too_large(f"{most:,} strips or tiles, over the bound of {MAX_PIECES:,}")
+    if pieces * across * down > MAX_COVERAGE * wide * high + SPARE_PIXELS:
+        raise too_large(f"tiles of {across:,} x {down:,} pixels for a page of {wide:,} x {high:,}")
     return across * down * max(1, page.first(SAMPLES, 1)) * page.first(BITS, 1) // 8
 
 

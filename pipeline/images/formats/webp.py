@@ -3,9 +3,9 @@
 Source: RFC 9649.
 """
 
-from pipeline.images.formats.layout import Layout, cut, over
+from pipeline.images.formats.layout import Layout, too_large, truncated
 
-MOST_CHUNKS = 100_000
+MAX_CHUNKS = 100_000
 
 
 def inspect(data: bytes) -> Layout:
@@ -19,7 +19,7 @@ def inspect(data: bytes) -> Layout:
     """
     body = data[20:30]
     if len(body) < 10:
-        raise cut(f"no complete header in {len(data):,} bytes")
+        raise truncated(f"no complete header in {len(data):,} bytes")
     match data[12:16]:
         case b"VP8X":
             size = (1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little"))
@@ -29,12 +29,12 @@ def inspect(data: bytes) -> Layout:
         case b"VP8 ":
             size = (int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF)
         case _:
-            raise cut(f"no image chunk but {data[12:16]!r} comes first")
+            raise truncated(f"no image chunk but {data[12:16]!r} comes first")
     at, end = 12, min(len(data), 8 + int.from_bytes(data[4:8], "little"))
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         if at + 8 > end:
             # Two canvases, a frame and Pillow's copy are held at once, four bytes per pixel each.
-            return Layout(data, size, footprint=16)
+            return Layout(data, size, bytes_per_pixel=16)
         length = int.from_bytes(data[at + 4 : at + 8], "little")
         at += 8 + length + length % 2
-    raise over(f"more than {MOST_CHUNKS:,} chunks")
+    raise too_large(f"more than {MAX_CHUNKS:,} chunks")

@@ -5,28 +5,28 @@ The bounds limit what is extracted from a file, whatever its lengths and counts 
 
 from typing import NamedTuple
 
-MOST_STEPS = 100_000
+MAX_STEPS = 100_000
 """Maximum number of segments, chunks, boxes or sub-blocks visited in a file."""
 
-MOST_BLOCKS = 1_000
+MAX_BLOCKS = 1_000
 """Maximum number of metadata blocks of a file."""
 
-MOST_BLOCK_BYTES = 1 << 20
+MAX_BLOCK_BYTES = 1 << 20
 """Maximum size of an EXIF or IPTC block; a larger one is skipped."""
 
-MOST_XMP_BYTES = 1 << 19
+MAX_XMP_BYTES = 1 << 19
 """Maximum size of an XMP packet; a longer one is truncated."""
 
-MOST_TEXT_BYTES = 1 << 18
+MAX_TEXT_BYTES = 1 << 18
 """Maximum size of an uncompressed text; a longer one is truncated."""
 
-MOST_FILE_BYTES = 1 << 20
+MAX_FILE_BYTES = 1 << 20
 """Maximum total size of a file's blocks, without a TIFF and a C2PA manifest store; the rest is not read."""
 
-MOST_PACKED = 32
+MAX_COMPRESSED_TEXTS = 32
 """Maximum number of compressed texts of a file."""
 
-MOST_STORE_BYTES = 4 << 20
+MAX_STORE_BYTES = 4 << 20
 """Maximum size of a C2PA manifest store; a larger one is reported as present and not read."""
 
 EXIF_MARK = b"Exif\0\0"
@@ -48,11 +48,11 @@ class Block(NamedTuple):
     data: bytes
 
 
-def packet(data: bytes) -> Block:
+def xmp_block(data: bytes) -> Block:
     """Make the block of an XMP packet, truncated to its bound."""
-    return Block("xmp", "", data[:MOST_XMP_BYTES])
+    return Block("xmp", "", data[:MAX_XMP_BYTES])
 
 
-def store(data: bytes) -> Block:
+def c2pa_block(data: bytes) -> Block:
     """Make the block of a C2PA manifest store, empty if it is too large."""
-    return Block("c2pa", "", data if len(data) <= MOST_STORE_BYTES else b"")
+    return Block("c2pa", "", data if len(data) <= MAX_STORE_BYTES else b"")

@@ -5,19 +5,19 @@ from typing import NamedTuple
 
 from pipeline.images.metadata.block import (
     EXIF_MARK,
-    MOST_BLOCK_BYTES,
-    MOST_STEPS,
-    MOST_STORE_BYTES,
+    MAX_BLOCK_BYTES,
+    MAX_STEPS,
+    MAX_STORE_BYTES,
     XMP_MARK,
     Block,
-    packet,
-    store,
+    c2pa_block,
+    xmp_block,
 )
 from pipeline.images.metadata.iptc import resources
 
-MOST_ITEMS = 20_000
-MOST_EXTENTS = 1_000
-MOST_NAME = 64
+MAX_ITEMS = 20_000
+MAX_EXTENTS = 1_000
+MAX_NAME_BYTES = 64
 
 UUIDS = {
     bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): "xmp",
@@ -59,16 +59,16 @@ def metadata(data: bytes) -> Iterator[Block]:
             case b"uuid":
                 yield from _uuid(UUIDS.get(data[box.body : box.body + 16], ""), data, box)
             case b"Exif":
-                yield from _exif(data[box.body : min(box.end, box.body + MOST_BLOCK_BYTES)])
+                yield from _exif(data[box.body : min(box.end, box.body + MAX_BLOCK_BYTES)])
             case b"xml ":
-                yield packet(data[box.body : min(box.end, box.body + MOST_BLOCK_BYTES)])
+                yield xmp_block(data[box.body : min(box.end, box.body + MAX_BLOCK_BYTES)])
             case b"jumb" if b"c2pa" in data[box.body : box.body + 64]:
-                yield store(data[box.start : min(box.end, box.start + MOST_STORE_BYTES + 1)])
+                yield c2pa_block(data[box.start : min(box.end, box.start + MAX_STORE_BYTES + 1)])
 
 
 def walk(data: bytes, at: int, end: int) -> Iterator[Box]:
     """Yield consecutive boxes between two positions; an invalid length ends them."""
-    for _ in range(MOST_STEPS):
+    for _ in range(MAX_STEPS):
         if at + 8 > end:
             return
         length, kind, body = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8], at + 8
@@ -85,16 +85,16 @@ def walk(data: bytes, at: int, end: int) -> Iterator[Box]:
 def _uuid(kind: str, data: bytes, box: Box) -> Iterator[Block]:
     start = box.body + 16
     if kind == "c2pa":
-        purpose, _, _ = data[start + 4 : start + 4 + MOST_NAME].partition(b"\0")
+        purpose, _, _ = data[start + 4 : start + 4 + MAX_NAME_BYTES].partition(b"\0")
         if purpose in (b"manifest", b"original", b"update"):
             start += 4 + len(purpose) + 1 + 8
-            yield store(data[start : min(box.end, start + MOST_STORE_BYTES + 1)])
+            yield c2pa_block(data[start : min(box.end, start + MAX_STORE_BYTES + 1)])
         return
-    body = data[start : min(box.end, start + MOST_BLOCK_BYTES)]
+    body = data[start : min(box.end, start + MAX_BLOCK_BYTES)]
     if kind == "iptc":
         yield from resources(body)
     elif kind == "xmp":
-        yield packet(body)
+        yield xmp_block(body)
     elif kind:
         yield Block("exif", "", body.removeprefix(EXIF_MARK))
 
@@ -103,7 +103,7 @@ def _exif(body: bytes) -> Iterator[Block]:
     """Yield the TIFF structure after its four-byte offset, which some writers omit or get wrong."""
     offset = 4 + int.from_bytes(body[:4])
     if not body.startswith(TIFF_MARKS, offset):
-        offset = min((at for mark in TIFF_MARKS if (at := body[:MOST_NAME].find(mark)) >= 0), default=-1)
+        offset = min((at for mark in TIFF_MARKS if (at := body[:MAX_NAME_BYTES].find(mark)) >= 0), default=-1)
     if offset >= 0:
         yield Block("exif", "", body[offset:])
 
@@ -120,14 +120,14 @@ def _items(data: bytes, meta: Box) -> Iterator[Block]:
         if item.kind == "exif":
             yield from _exif(body)
         else:
-            yield packet(body.removeprefix(XMP_MARK))
+            yield xmp_block(body.removeprefix(XMP_MARK))
 
 
 def _named(data: bytes, iinf: Box) -> Iterator[_Item]:
     count = 2 if data[iinf.body : iinf.body + 1] == b"\0" else 4
     for step, box in enumerate(walk(data, iinf.body + 4 + count, iinf.end)):
         version = data[box.body : box.body + 1]
-        if step >= MOST_ITEMS or version not in (b"\2", b"\3"):
+        if step >= MAX_ITEMS or version not in (b"\2", b"\3"):
             return
         size = 2 if version == b"\2" else 4
         number = int.from_bytes(data[box.body + 4 : box.body + 4 + size])
@@ -150,10 +150,11 @@ def _located(data: bytes, iloc: Box, wanted: dict[int, str], idat: Box | None) -
     extent_size = index_size + offset_size + length_size
 
     def number(place: int, size: int) -> int:
+        """Read an unsigned integer of some bytes, as far as the box reaches."""
         return int.from_bytes(data[place : min(place + size, iloc.end)])
 
     at = iloc.body + 6 + number_size
-    for _ in range(min(number(iloc.body + 6, number_size), MOST_ITEMS)):
+    for _ in range(min(number(iloc.body + 6, number_size), MAX_ITEMS)):
         if at >= iloc.end:
             return
         item = number(at, number_size)
@@ -167,7 +168,7 @@ def _located(data: bytes, iloc: Box, wanted: dict[int, str], idat: Box | None) -
             origin, end = (idat.body, idat.end) if method == 1 and idat is not None else (0, len(data))
             spans = [
                 (origin + base + number(place, offset_size), number(place + offset_size, length_size))
-                for place in range(at + index_size, at + min(extents, MOST_EXTENTS) * extent_size, extent_size or 1)
+                for place in range(at + index_size, at + min(extents, MAX_EXTENTS) * extent_size, extent_size or 1)
             ]
             yield _Item(item, wanted[item]), _joined(data, spans, end)
         at += extents * extent_size
@@ -177,6 +178,6 @@ def _joined(data: bytes, spans: list[tuple[int, int]], end: int) -> bytes:
     """Join an item's extents up to the bound; a length of zero reaches to the end."""
     joined = b""
     for start, length in spans:
-        stop = min(start + length if length else end, end, start + MOST_BLOCK_BYTES - len(joined))
+        stop = min(start + length if length else end, end, start + MAX_BLOCK_BYTES - len(joined))
         joined += data[start:stop]
     return joined

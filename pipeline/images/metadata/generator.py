@@ -24,8 +24,8 @@ NAMES = "|".join(
 )
 """Product names that are neither a person's nor a camera's."""
 
-KNOWN = re.compile(NAMES, re.IGNORECASE)
-PROGRAM = re.compile(
+NAMES_PATTERN = re.compile(NAMES, re.IGNORECASE)
+PROGRAM_PATTERN = re.compile(
     NAMES + r"|\bideogram\b|\brecraft\b|^krea\b|\bkandinsky ?\d|draw things|\bnmkd\b|^gemini$|^imagen$|^firefly$|^grok$"
     r"|\bwombo\b|^starry ?ai|^jimeng|^doubao|^ai[ -]generated",
     re.IGNORECASE,
@@ -35,12 +35,12 @@ PHRASE = re.compile(
     rf"(?=[^\n]{{0,20}}?({NAMES}))",
     re.IGNORECASE,
 )
-DENIED = re.compile(r"\b(?:not|no|never|without|non)\b|n't\b", re.IGNORECASE)
-AI_MADE = re.compile(r"^ai[ -]generated", re.IGNORECASE)
+NEGATION = re.compile(r"\b(?:not|no|never|without|non)\b|n't\b", re.IGNORECASE)
+AI_GENERATED = re.compile(r"^ai[ -]generated", re.IGNORECASE)
 
 SETTINGS_LINE = re.compile(r"\bSteps: {0,4}\d{1,6}[,|][^\n]{0,4000}", re.IGNORECASE)
 SETTINGS_MORE = re.compile(r"\b(?:Sampler|CFG scale|Seed|Model)\b", re.IGNORECASE)
-MOST_STARTS = 16
+MAX_STARTS = 16
 """Maximum number of positions in a text that are tried."""
 
 JOB = re.compile(r"\bJob ID: {0,4}(?:[0-9a-f]{8}-[0-9a-f]{4}-|[^\n]{0,60}$)", re.IGNORECASE)
@@ -48,40 +48,40 @@ FLAG = re.compile(r"(?<=\s)--(?:v|niji) {1,4}\d{1,2}(?:\.\d)?(?=\s{0,4}(?:$|--|J
 """Midjourney's version at the end of a prompt."""
 
 NODE_MODEL = re.compile(r'"(?:ckpt_name|unet_name|model_name|base_ckpt_name)"\s{0,9}:\s{0,9}"([^"\n]{1,200})"')
-DRAWN = re.compile(r'"(?:nodes"\s{0,9}:\s{0,9}\[|last_node_id")')
+WORKFLOW = re.compile(r'"(?:nodes"\s{0,9}:\s{0,9}\[|last_node_id")')
 NODE_CLASS = re.compile(r'"class_type"\s{0,9}:')
 LOADERS = re.compile(r"checkpoint.{0,9}loader|unet.{0,9}loader|diffusion.{0,9}model.{0,9}loader", re.IGNORECASE)
-PREFIXED = re.compile(r"\s{0,9}(prompt|workflow)\s{0,9}:\s{0,9}(?=\{)", re.IGNORECASE)
+KEYWORD_PREFIX = re.compile(r"\s{0,9}(prompt|workflow)\s{0,9}:\s{0,9}(?=\{)", re.IGNORECASE)
 """ComfyUI graphs in EXIF texts: the name, a colon, the JSON."""
 
-GRAPHS = ("prompt", "workflow")
-MOST_MODELS = 20
+GRAPH_KEYWORDS = ("prompt", "workflow")
+MAX_MODELS = 20
 
 
-def in_program(text: str) -> bool:
+def is_generator(text: str) -> bool:
     """Return whether a program's name is a generator's."""
-    return PROGRAM.search(text[:1000]) is not None
+    return PROGRAM_PATTERN.search(text[:1000]) is not None
 
 
-def in_name(text: str) -> bool:
+def names_generator(text: str) -> bool:
     """Return whether the name of a maker, an artist or a source is a generator's."""
-    return KNOWN.search(text[:1000]) is not None
+    return NAMES_PATTERN.search(text[:1000]) is not None
 
 
-def ai_made(software: str) -> bool:
+def says_ai_generated(software: str) -> bool:
     """Return whether a software field says only that the image is generated."""
-    return AI_MADE.match(software) is not None
+    return AI_GENERATED.match(software) is not None
 
 
-def in_phrase(text: str) -> str:
+def from_phrase(text: str) -> str:
     """Return the generator named in a free text; empty if none."""
     found = PHRASE.search(text[:4000])
-    if found is None or DENIED.search(text[max(0, found.start() - 20) : found.start()]):
+    if found is None or NEGATION.search(text[max(0, found.start() - 20) : found.start()]):
         return ""
     return found[1]
 
 
-def in_settings(text: str, name: str = "") -> str:
+def from_settings(text: str, name: str = "") -> str:
     """Detect a generator by its settings.
 
     Args:
@@ -91,7 +91,7 @@ def in_settings(text: str, name: str = "") -> str:
     Returns:
         The generator and, if the settings name it, the model; empty if none.
     """
-    named = PREFIXED.match(text[:64])
+    named = KEYWORD_PREFIX.match(text[:64])
     if named:
         name, text = named[1].lower(), text[named.end() :]
     return _by_keyword(name, text) or (_graph(text, name) if "{" in text else "") or _by_line(text)
@@ -102,7 +102,7 @@ def _by_line(text: str) -> str:
     for step, found in enumerate(SETTINGS_LINE.finditer(text)):
         if SETTINGS_MORE.search(found[0]):
             return found[0]
-        if step == MOST_STARTS:
+        if step == MAX_STARTS:
             break
     head = text[:8000]
     flag = FLAG.search(head)
@@ -155,8 +155,8 @@ def _comfy(text: str, name: str) -> str:
     nodes = _parsed(text).get("nodes")
     if not models and isinstance(nodes, list):
         models = list(dict.fromkeys(_loaded(nodes)))
-    named = name in GRAPHS and (models or DRAWN.search(text) or text.strip("\0 \r\n\t") == "{}")
-    return f"ComfyUI {', '.join(models[:MOST_MODELS])}" if named or NODE_CLASS.search(text) else ""
+    named = name in GRAPH_KEYWORDS and (models or WORKFLOW.search(text) or text.strip("\0 \r\n\t") == "{}")
+    return f"ComfyUI {', '.join(models[:MAX_MODELS])}" if named or NODE_CLASS.search(text) else ""
 
 
 def _loaded(nodes: list[Any]) -> Iterator[str]:

@@ -11,26 +11,26 @@ import c2pa
 
 from pipeline.images.metadata import boxes, generator
 
-MOST_FILE = 32 << 20
+MAX_FILE_BYTES = 32 << 20
 """Maximum file size, since verification hashes the whole file; for a larger one the manifest is reported as present."""
 
-MOST_STATEMENTS = 1 << 19
+MAX_PARSED_BYTES = 1 << 19
 """Maximum bytes of CBOR and JSON in a store, for which the library takes up to 50 times their size in memory."""
 
-MOST_BOXES = 20_000
+MAX_BOXES = 20_000
 
-MOST_READ = 3
+MAX_READS = 3
 """Maximum number of times that the file's size may be read; valid manifests took up to 2."""
 
-MOST_CALLS = 40_000
+MAX_CALLS = 40_000
 """Maximum number of read calls; valid manifests took 1,000 per MiB."""
 
 OFFLINE = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
 """A remote manifest is not fetched: a scan accesses only its source."""
 
-UNREAD = "present, not read: {}; signature not checked"
+NOT_READ = "present, not read: {}; signature not checked"
 BROKEN = "unreadable: the manifest is damaged or of an unknown kind; signature not checked"
-REFUSED = (c2pa.C2paError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+LIBRARY_ERRORS = (c2pa.C2paError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 """Exceptions of the library for damaged stores, and of missing fields in its result."""
 
 REASONS = (
@@ -45,7 +45,7 @@ REASONS = (
 """Messages of failed checks by code prefix, the most important first; an unknown signer is not a failure."""
 
 
-class _Bounded(io.BytesIO):
+class _BoundedFile(io.BytesIO):
     """A file with a limited amount of reads and calls.
 
     Attributes:
@@ -55,15 +55,17 @@ class _Bounded(io.BytesIO):
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
         self.refused = False
-        self._left = MOST_READ * len(data) + (1 << 20)
-        self._calls = MOST_CALLS
+        self._left = MAX_READS * len(data) + (1 << 20)
+        self._calls = MAX_CALLS
 
     def readinto(self, buffer: Any, /) -> int:
+        """Read into a buffer, within the limit; raises OSError beyond it."""
         got = super().readinto(buffer)
         self._spend(got)
         return got
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Move to a byte, within the limit; raises OSError beyond it."""
         self._spend(0)
         return super().seek(offset, whence)
 
@@ -72,7 +74,7 @@ class _Bounded(io.BytesIO):
         self._calls -= 1
         self.refused = self._left < 0 or self._calls < 0
         if self.refused:
-            raise OSError(f"more than {MOST_READ} times over, or {MOST_CALLS:,} calls")
+            raise OSError(f"more than {MAX_READS} times over, or {MAX_CALLS:,} calls")
 
 
 def claims(data: bytes, format_: str, store: bytes) -> dict[str, str]:
@@ -87,31 +89,31 @@ def claims(data: bytes, format_: str, store: bytes) -> dict[str, str]:
         `c2pa` always; `source_type` and `generator` if the manifest declares them.
     """
     if not store:
-        return {"c2pa": UNREAD.format("the manifest is damaged or too large")}
-    if len(data) > MOST_FILE:
-        return {"c2pa": UNREAD.format("the file is too large")}
-    if _statements(store) > MOST_STATEMENTS:
-        return {"c2pa": UNREAD.format("it states too much")}
-    file = _Bounded(data)
+        return {"c2pa": NOT_READ.format("the manifest is damaged or too large")}
+    if len(data) > MAX_FILE_BYTES:
+        return {"c2pa": NOT_READ.format("the file is too large")}
+    if _parsed_bytes(store) > MAX_PARSED_BYTES:
+        return {"c2pa": NOT_READ.format("it states too much")}
+    file = _BoundedFile(data)
     try:
         with (
             c2pa.Context.from_dict(OFFLINE) as context,
             c2pa.Reader(f"image/{format_}", file, manifest_data=store, context=context) as reader,
         ):
             found = _claims_of(json.loads(reader.json()))
-    except REFUSED:
+    except LIBRARY_ERRORS:
         return {"c2pa": BROKEN}
-    return {"c2pa": UNREAD.format("to check it takes too much work")} if file.refused else found
+    return {"c2pa": NOT_READ.format("to check it takes too much work")} if file.refused else found
 
 
-def _statements(store: bytes) -> int:
+def _parsed_bytes(store: bytes) -> int:
     """Return the number of bytes of a store that the library will parse; all if it has too many boxes."""
     spans, count, size = [(0, len(store))], 0, 0
     while spans:
         for box in boxes.walk(store, *spans.pop()):
             count += 1
-            if count > MOST_BOXES:
-                return MOST_STATEMENTS + 1
+            if count > MAX_BOXES:
+                return MAX_PARSED_BYTES + 1
             if box.kind == b"jumb":
                 spans.append((box.body, box.end))
             elif box.kind in (b"cbor", b"json"):
@@ -128,7 +130,7 @@ def _claims_of(store: dict[str, Any]) -> dict[str, str]:
     return {
         "c2pa": f"{maker}; signed by {issuer}; {_state(store)}",
         "source_type": kind,
-        "generator": made_by or (maker if generator.in_program(maker) else ""),
+        "generator": made_by or (maker if generator.is_generator(maker) else ""),
     }
 
 
@@ -147,7 +149,7 @@ def _source_of(manifest: dict[str, Any]) -> tuple[str, str]:
         name = str(agent.get("name", "")) if isinstance(agent, dict) else str(agent)
         named = name or str(action.get("description", ""))
         entire = own.rpartition("/")[2] == "trainedalgorithmicmedia"
-        if "trainedalgorithmic" in own and ((entire and name) or generator.in_program(named)):
+        if "trainedalgorithmic" in own and ((entire and name) or generator.is_generator(named)):
             return kind, named
     return kind, ""
 

@@ -5,7 +5,7 @@ from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32
 
 from pipeline.images.metadata.tiff import Order
 
-MOST_CHARACTERS = 500
+MAX_CHARACTERS = 500
 """Maximum length of a value in the table."""
 
 MARKS = (
@@ -24,33 +24,33 @@ CONTROLS = re.compile(r"[\0-\x1f\x7f-\x9f\ufeff\ufffe\uffff]+")
 
 
 def clean(text: str) -> str:
-    """Convert a value to one line of valid UTF-8 without control characters, truncated to MOST_CHARACTERS."""
-    sound = text[: 40 * MOST_CHARACTERS].encode("utf-8", "replace").decode()
-    return " ".join(CONTROLS.sub(" ", sound).split())[:MOST_CHARACTERS].rstrip()
+    """Convert a value to one line of valid UTF-8 without control characters, truncated to MAX_CHARACTERS."""
+    sound = text[: 40 * MAX_CHARACTERS].encode("utf-8", "replace").decode()
+    return " ".join(CONTROLS.sub(" ", sound).split())[:MAX_CHARACTERS].rstrip()
 
 
-def unmarked(data: bytes) -> str:
+def decode_text(data: bytes) -> str:
     """Decode UTF-8 or UTF-16, by byte order mark or heuristics; otherwise Latin-1."""
     for mark, encoding in MARKS:
         if data.startswith(mark):
             return data[len(mark) :].decode(encoding, "replace")
     if b"\0" in data[:64].strip(b"\0"):
-        order = _order_seen(data)
+        order = _guess_byte_order(data)
         if order is not None:
             return data.decode(order, "replace")
-    return _eight_bits(data)
+    return _decode_eight_bits(data)
 
 
-def line(data: bytes) -> str:
+def decode_exif_text(data: bytes) -> str:
     """Decode an EXIF text, which ends at its first NUL unless it is UTF-16."""
     head = data.partition(b"\0")[0]
     if len(head) > 1 and head.isascii():  # in UTF-16 every second byte of such letters is a NUL
         return head.decode()
-    text = unmarked(data)
+    text = decode_text(data)
     return text.strip("\0").partition("\0")[0]
 
 
-def comment(data: bytes, order: Order) -> str:
+def decode_user_comment(data: bytes, order: Order) -> str:
     """Decode an EXIF UserComment, whose declared character set is often wrong.
 
     Args:
@@ -60,21 +60,21 @@ def comment(data: bytes, order: Order) -> str:
     named = CHARSET.match(data[:8])
     text = data[8:] if named else data
     if not named or not data.startswith(b"UNICODE") or any(text.startswith(mark) for mark, _ in MARKS):
-        return unmarked(text).strip("\0")
+        return decode_text(text).strip("\0")
     if b"\0" not in text.rstrip(b"\0"):
         try:
             return text.rstrip(b"\0").decode("utf-8")
         except UnicodeDecodeError:
             pass  # UTF-16 without Latin letters: no byte is zero
-    return text.decode(_order_seen(text) or f"utf-16-{order[0]}e", "replace").strip("\0")
+    return text.decode(_guess_byte_order(text) or f"utf-16-{order[0]}e", "replace").strip("\0")
 
 
-def utf_16(data: bytes) -> str:
+def decode_windows_text(data: bytes) -> str:
     """Decode one of Windows' EXIF fields, always little endian."""
     return data.decode("utf-16-le", "replace").strip("\0").partition("\0")[0]
 
 
-def _order_seen(data: bytes) -> str | None:
+def _guess_byte_order(data: bytes) -> str | None:
     """Guess the byte order of UTF-16 from the zero bytes of Latin letters; None if undecided."""
     head = data[:4096]
     even, odd = head[::2].count(0), head[1::2].count(0)
@@ -83,7 +83,7 @@ def _order_seen(data: bytes) -> str | None:
     return "utf-16-be" if even > odd else "utf-16-le"
 
 
-def _eight_bits(data: bytes) -> str:
+def _decode_eight_bits(data: bytes) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as reason:

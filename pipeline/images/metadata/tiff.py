@@ -9,11 +9,29 @@ from typing import Literal, NamedTuple
 
 Order = Literal["little", "big"]
 
-MOST_ENTRIES = 1_000
+MAX_ENTRIES = 1_000
 """Maximum entries of a directory."""
 
 EXIF_POINTER = 0x8769
-SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8, 129: 1}
+TYPE_BYTES = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+    129: 1,
+}
 """Bytes per value by type; 129 is EXIF 3's UTF-8."""
 
 
@@ -67,13 +85,13 @@ def _number(data: bytes, at: int, size: int, order: Order) -> int:
 def _directory(data: bytes, layout: _Layout, at: int, wanted: set[int], most: int) -> dict[int, bytes]:
     order = layout.order
     first = at + layout.head
-    entries = min(_number(data, at, layout.head, order), MOST_ENTRIES, max(0, len(data) - first) // layout.entry)
+    entries = min(_number(data, at, layout.head, order), MAX_ENTRIES, max(0, len(data) - first) // layout.entry)
     found: dict[int, bytes] = {}
     for entry in range(first, first + entries * layout.entry, layout.entry):
         tag = _number(data, entry, 2, order)
         if tag not in wanted or tag in found:
             continue
-        size = SIZES.get(_number(data, entry + 2, 2, order), 0) * _number(data, entry + 4, layout.offset, order)
+        size = TYPE_BYTES.get(_number(data, entry + 2, 2, order), 0) * _number(data, entry + 4, layout.offset, order)
         place = entry + 4 + layout.offset
         if size > layout.offset:
             place = _number(data, place, layout.offset, order)

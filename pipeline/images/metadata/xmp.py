@@ -8,12 +8,12 @@ import re
 from contextlib import suppress
 from xml.parsers import expat
 
-from pipeline.images.metadata.text import unmarked
+from pipeline.images.metadata.text import decode_text
 
-MOST_VALUE = 1 << 16
-MOST_ELEMENTS = 50_000
-MOST_DEPTH = 100
-MOST_PREFIXES = 1_000
+MAX_VALUE_CHARACTERS = 1 << 16
+MAX_ELEMENTS = 50_000
+MAX_DEPTH = 100
+MAX_PREFIXES = 1_000
 
 NAMESPACES = {
     "http://ns.adobe.com/xap/1.0": "xmp",
@@ -27,9 +27,9 @@ NAMESPACES = {
 }
 """Canonical prefixes of namespaces; the date at the end of IPTC's namespace is ignored."""
 
-DATED = re.compile(r"(?<=/iptc4xmpext)/\d{4}-\d\d-\d\d$")
+NAMESPACE_DATE = re.compile(r"(?<=/iptc4xmpext)/\d{4}-\d\d-\d\d$")
 
-UNWRITTEN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+INVALID_CHARACTERS = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 """Characters that XML does not allow; some packets are padded with them."""
 
 PROPERTIES = frozenset(
@@ -50,7 +50,7 @@ def properties(packet: bytes) -> dict[str, str]:
     Returns:
         The first value of each of PROPERTIES that is present.
     """
-    text = UNWRITTEN.sub("", unmarked(packet))
+    text = INVALID_CHARACTERS.sub("", decode_text(packet))
     reader = _Reader()
     with suppress(expat.ExpatError, _NoXmpError):  # the properties before the damage are kept
         reader.parser.Parse(text[max(0, text.find("<")) :].encode("utf-8", "replace"), True)
@@ -75,8 +75,8 @@ class _Reader:
         self._prefixes: dict[str, str] = {}
         self._depth = self._elements = 0
         self._inside: tuple[str, int] | None = None
-        self._said: list[str] = []
-        self._room = MOST_VALUE
+        self._text_parts: list[str] = []
+        self._remaining = MAX_VALUE_CHARACTERS
 
     def _keep(self, name: str, value: str) -> None:
         if value.strip():
@@ -89,34 +89,34 @@ class _Reader:
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._depth += 1
         self._elements += 1
-        if self._depth > MOST_DEPTH or self._elements > MOST_ELEMENTS or len(self._prefixes) > MOST_PREFIXES:
+        if self._depth > MAX_DEPTH or self._elements > MAX_ELEMENTS or len(self._prefixes) > MAX_PREFIXES:
             raise _NoXmpError
         for attribute, value in attributes.items():
             if attribute.startswith("xmlns"):
-                address = DATED.sub("", value[:200].rstrip("/#").lower())
+                address = NAMESPACE_DATE.sub("", value[:200].rstrip("/#").lower())
                 self._prefixes[attribute[6:]] = NAMESPACES.get(address, "")
         element = self._known(name)
         if self._inside is None and element in PROPERTIES:
-            self._inside, self._said, self._room = (element, self._depth), [], MOST_VALUE
+            self._inside, self._text_parts, self._remaining = (element, self._depth), [], MAX_VALUE_CHARACTERS
         for attribute, value in attributes.items():
             known = self._known(attribute)
             if known in PROPERTIES:
-                self._keep(known, value[:MOST_VALUE])
+                self._keep(known, value[:MAX_VALUE_CHARACTERS])
             elif known == "rdf:resource" and self._inside is not None:
-                self._keep(self._inside[0], value[:MOST_VALUE])
+                self._keep(self._inside[0], value[:MAX_VALUE_CHARACTERS])
 
     def _characters(self, text: str) -> None:
-        if self._inside is not None and self._room > 0:
-            self._said.append(text[: self._room])
-            self._room -= len(text)
+        if self._inside is not None and self._remaining > 0:
+            self._text_parts.append(text[: self._remaining])
+            self._remaining -= len(text)
 
     def _end(self, name: str) -> None:
         if self._inside is not None:
             if self._inside[1] == self._depth:
-                self._keep(self._inside[0], "".join(self._said))
+                self._keep(self._inside[0], "".join(self._text_parts))
                 self._inside = None
-            elif self._known(name) == "rdf:li" and "".join(self._said).strip():
-                self._room = 0  # the first entry of a list
+            elif self._known(name) == "rdf:li" and "".join(self._text_parts).strip():
+                self._remaining = 0  # the first entry of a list
         self._depth -= 1
 
     def _doctype(self, *_: object) -> None:

@@ -34,7 +34,7 @@ class Checkpoints:
         for description in (*own, describe(locate(EMBEDDED))):
             self._found.setdefault(description.digest, description)
         if registry is not None:
-            storage.demand(registry, "--registry")
+            storage.require_exists(registry, "--registry")
             versions = Registry(registry)
             for digest in wanted.intersection(versions.digests()) - self._found.keys():
                 self._found[digest] = describe(locate(versions.version(digest), digest))

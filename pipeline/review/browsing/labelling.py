@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from mole.errors import SettingsError
-from pipeline.labels import LABELS, Label, Writer
+from pipeline.labels import LABELS, Label, LabelWriter
 from pipeline.review.browsing.snapshot import Row, TableSnapshot
 
 MAX_NOTE_LETTERS = 2_000
@@ -64,12 +64,12 @@ class Labelling:
         snapshot: the table snapshot; ready.
         folder: the folder URL of the labels.
         labeller: the labeller's name.
-        known: existing labels, from `pipeline.labels.latest`.
+        known: existing labels, from `pipeline.labels.current_labels`.
     """
 
     def __init__(self, snapshot: TableSnapshot, folder: str, labeller: str, known: pa.Table) -> None:
         self._snapshot = snapshot
-        self._writer = Writer(folder)
+        self._writer = LabelWriter(folder)
         self._labeller = labeller
         self._lock = threading.Lock()
         self._before: list[tuple[int, Mapping[str, Any] | None]] = []

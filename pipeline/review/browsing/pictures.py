@@ -14,7 +14,7 @@ from pipeline.images.decode import Fault
 from pipeline.review.browsing import rendering
 from pipeline.review.browsing.snapshot import Row
 from pipeline.review.evidence.original_bytes import Unavailable, original
-from pipeline.runtime.isolation import Call, Outcome, Server
+from pipeline.runtime.isolation import Call, ForkServer, Outcome
 
 PROCESSES = 2
 """Decoding processes."""
@@ -46,7 +46,7 @@ class Pool:
 
     def __init__(self, size: int, *modules: str) -> None:
         self._modules = modules
-        self._free: queue.Queue[Server | None] = queue.Queue()
+        self._free: queue.Queue[ForkServer | None] = queue.Queue()
         for _ in range(size):
             self._free.put(None)  # a process is started on first use
         self._size = size
@@ -56,7 +56,7 @@ class Pool:
         server = self._free.get()
         kept = None
         try:
-            kept = server or Server(*self._modules)
+            kept = server or ForkServer(*self._modules)
             return kept.call(function, *arguments)
         except OSError:
             kept = None  # the server has died; the next call starts another
@@ -134,7 +134,7 @@ class Pictures:
             except OSError as reason:
                 return Absent(f"It could not be decoded: {reason}")
         if outcome.died or not outcome.results:
-            return Absent(f"{REASONS['crashed']}: {outcome.words}")
+            return Absent(f"{REASONS['crashed']}: {outcome.cause}")
         [result] = outcome.results
         return Absent(f"This picture cannot be shown: {result.detail}") if isinstance(result, Fault) else result
 

@@ -13,7 +13,7 @@ from PIL import Image
 from mole.views.preprocess import Preprocess
 from mole.views.view import Pixels, views
 from pipeline.images.decode import Bounds, Fault, decode
-from pipeline.images.thumbnail import jpeg
+from pipeline.images.thumbnail import encode_jpeg
 
 BOUNDS = Bounds(max_bytes=64 << 20, max_pixels=100_000_000, min_side=1)
 THUMBNAIL, LARGE = 320, 1600
@@ -34,7 +34,7 @@ def shrunk(data: bytes, side: int) -> Iterator[bytes | Fault]:
     if isinstance(picture, Fault):
         yield picture
         return
-    yield jpeg(picture.pixels_3HW, side, QUALITY[side])[0]
+    yield encode_jpeg(picture.pixels_3HW, side, QUALITY[side])[0]
 
 
 def seen(data: bytes, spec: Preprocess) -> Iterator[bytes | Fault]:

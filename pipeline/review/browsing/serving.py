@@ -40,7 +40,7 @@ def serve(settings: BrowseSettings, say: Callable[[str], None]) -> int:
     session = Session(settings)
     try:
         session.snapshot.start()
-        os.environ.setdefault(retry.SECONDS, STORE_RETRY_SECONDS)
+        os.environ.setdefault(retry.PATIENCE_VARIABLE, STORE_RETRY_SECONDS)
         address = f"http://{LOOPBACK}:{port}/?token={session.token}"
         say(address)
         if has_display() and not settings.no_open:

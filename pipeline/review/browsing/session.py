@@ -4,7 +4,7 @@ import secrets
 import threading
 from functools import cached_property
 
-from pipeline.labels import latest
+from pipeline.labels import current_labels
 from pipeline.review.browsing.checkpoints import Checkpoints
 from pipeline.review.browsing.facets import Facets
 from pipeline.review.browsing.heatmap_process import Drawn, Heat
@@ -38,7 +38,7 @@ class Session:
         self.token = secrets.token_urlsafe(24)
         self.edition = secrets.token_hex(4)
         """Part of each picture's URL, so that a browser does not show cached ones of an earlier session."""
-        self._known = latest(settings.labels_folder, notes=True)
+        self._known = current_labels(settings.labels_folder, notes=True)
         self.checkpoints = Checkpoints(settings.table, settings.model, settings.registry)
         self.snapshot = TableSnapshot(settings.table, self.checkpoints.thresholds())
         self.records = Records(self.snapshot, self.checkpoints)

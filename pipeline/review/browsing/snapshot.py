@@ -18,7 +18,7 @@ import duckdb
 from mole.errors import MoleError, SettingsError, StorageError
 from pipeline.review.browsing.sql_condition import plain_message
 from pipeline.review.evidence.columns import ADDED_COLUMNS
-from pipeline.scan.table.views import demand_table, open_views
+from pipeline.scan.table.views import open_views, require_table
 
 MEMORY = "2GB"
 THREADS = 2
@@ -80,7 +80,7 @@ class TableSnapshot:
     """
 
     def __init__(self, table: str, known: Thresholds) -> None:
-        demand_table(table)
+        require_table(table)
         self.table = table
         self.thresholds: dict[str, tuple[float | None, float | None]] = {}
         self._known = known

@@ -15,8 +15,8 @@ import duckdb
 
 from mole.errors import SettingsError
 from pipeline.records import MODEL, PREVALENCE_KEY
-from pipeline.registry import FEWEST
-from pipeline.scan.table.ledger import FACTS, STATES, sql_pattern
+from pipeline.registry import MIN_DIGEST_CHARACTERS
+from pipeline.scan.table.ledger import UNIT_FACTS, UNIT_STATES, sql_pattern
 from pipeline.scan.table.views import open_views
 from pipeline.storage.storage import absolute
 
@@ -130,7 +130,7 @@ class ModelRows:
         self._views.execute(
             f"CREATE VIEW places AS SELECT * FROM verdicts WHERE {MODEL} = '{_quoted(self.model.digest)}'"
         )
-        self._views.execute(f"CREATE TABLE states AS {STATES.format(facts=FACTS.format(places='places'))}")
+        self._views.execute(f"CREATE TABLE states AS {UNIT_STATES.format(facts=UNIT_FACTS.format(places='places'))}")
         self._views.execute("DELETE FROM states WHERE unit IN (FROM stale)")
         self._views.execute(BROKEN_UNITS_SQL)
         lacking = "images <> ending + 1 OR highest <> ending OR ending IS NULL"
@@ -186,7 +186,7 @@ def select_model(models: list[Model], words: str | None) -> Model:
     if words is None:
         return max(models, key=lambda one: (one.images, one.until))
     fits = [one for one in models if one.digest == words] or [
-        one for one in models if len(words) >= FEWEST and one.digest.startswith(words)
+        one for one in models if len(words) >= MIN_DIGEST_CHARACTERS and one.digest.startswith(words)
     ]
     if len(fits) != 1:
         there = ", ".join(one.digest for one in models)

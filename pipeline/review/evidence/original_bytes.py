@@ -8,13 +8,13 @@ from itertools import chain, groupby
 from typing import Any
 
 from mole.errors import StorageError
-from pipeline.records import PASSING, Status
+from pipeline.records import TRANSIENT, Status
 from pipeline.scan.reading.fetch import READERS, read_unit
 from pipeline.scan.reading.image import ReadOptions
-from pipeline.scan.reading.reread import is_own, unit_now
+from pipeline.scan.reading.selected_images import is_own, unit_now
 from pipeline.scan.reading.shard import is_shard
 from pipeline.scan.reading.unit import Name
-from pipeline.scan.table.selection import GAP, LONGEST
+from pipeline.scan.table.selection import MAX_GAP, MAX_READING_BYTES
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of
 from pipeline.storage.retry import is_never_retried
@@ -97,7 +97,7 @@ class Reading:
         if row["length"] is None or last["length"] is None or row["uri"] != last["uri"]:
             return False
         gap = row["offset"] - last["offset"] - last["length"]
-        return bool(0 <= gap <= GAP * row["length"] and self.size + gap + row["length"] <= LONGEST)
+        return bool(0 <= gap <= MAX_GAP * row["length"] and self.size + gap + row["length"] <= MAX_READING_BYTES)
 
 
 def _readings(rows: Iterable[Row]) -> Iterator[Reading]:
@@ -133,7 +133,7 @@ def _batches(readings: Iterable[Reading]) -> Iterator[list[Reading]]:
 
 def _has_none(row: Row) -> bool:
     """Return whether the image has no bytes in its unit, as for a sample without an image or a torn archive."""
-    return row["content_hash"] is None and row.get("status") not in (None, Status.OK, *PASSING)
+    return row["content_hash"] is None and row.get("status") not in (None, Status.OK, *TRANSIENT)
 
 
 def _lacks_range(row: Row) -> bool:

@@ -13,7 +13,7 @@ from threading import Thread
 from typing import Any
 
 from mole.errors import MoleError
-from pipeline.images.thumbnail import MOST_BYTES, MOST_PIXELS, Thumbnail, thumbnail
+from pipeline.images.thumbnail import MAX_BYTES, MAX_PIXELS, Thumbnail, thumbnail
 from pipeline.records import Status
 from pipeline.review.evidence.original_bytes import Unavailable, originals
 from pipeline.storage.fault import STORE_FAULTS
@@ -106,10 +106,10 @@ def _place(row: Row) -> Place:
 def _refused(row: Row) -> str:
     """Return why an image is not read at all; else empty."""
     size, pixels = row["length"] or row["bytes"] or 0, (row["width"] or 0) * (row["height"] or 0)
-    if size > MOST_BYTES:
-        return f"not shown: {size:,} bytes, over the bound of {MOST_BYTES:,} for a thumbnail"
-    if pixels > MOST_PIXELS:
-        return f"not shown: {pixels:,} pixels, over the bound of {MOST_PIXELS:,} for a thumbnail"
+    if size > MAX_BYTES:
+        return f"not shown: {size:,} bytes, over the bound of {MAX_BYTES:,} for a thumbnail"
+    if pixels > MAX_PIXELS:
+        return f"not shown: {pixels:,} pixels, over the bound of {MAX_PIXELS:,} for a thumbnail"
     return ""
 
 

@@ -138,14 +138,14 @@ def short(text: str, most: int = MOST_NAME) -> str:
 
 def name(row: dict[str, Any]) -> str:
     """Return an image's name: the last component of its key or URL."""
-    text = redacted(row["key"] or storage.file_name(row["uri"] or ""))
+    text = redacted(row["key"] or storage.without_query(row["uri"] or ""))
     return short(text.rstrip("/").rpartition("/")[2] or text or "without a name")
 
 
 def inside(row: dict[str, Any]) -> str:
     """Return the name of an image's archive or folder; empty if unknown."""
     around = (row["uri"] or "") if row["offset"] is not None else (row["uri"] or "").rpartition("/")[0]
-    return short(address(storage.file_name(around)).rpartition("/")[2], MOST_NAME // 2)
+    return short(address(storage.without_query(around)).rpartition("/")[2], MOST_NAME // 2)
 
 
 def place(row: dict[str, Any]) -> str:

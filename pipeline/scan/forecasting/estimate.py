@@ -24,7 +24,7 @@ from pipeline.storage.memory import snapshot
 from pipeline.telemetry.progress_client import counted_phase
 from pipeline.telemetry.terminal import ProgressDisplay
 
-PLACES = 16
+MAX_LARGE_UNITS = 16
 """Shards and slices in a sample, with a few images of each; files are sampled one by one."""
 
 
@@ -39,17 +39,17 @@ def estimate(settings: EstimateSettings) -> list[Line]:
         StorageError: the source cannot be read.
         ModelError: the checkpoint cannot be used.
     """
-    cluster.demand_gpu(settings.device, settings.ray_address)
+    cluster.require_gpu(settings.device, settings.ray_address)
     model = describe(registry.locate(settings.model))
     started = time.time()
     source = Source(settings.source, settings.all_files, settings.image_member)
-    counted, drawn = count(show_listing(source.units(), ProgressDisplay.shown()), settings.images, settings.seed)
+    counted, sample = count_units(show_listing(source.units(), ProgressDisplay.shown()), settings.images, settings.seed)
     listing = time.time() - started
-    if not drawn:
+    if not sample:
         raise SettingsError(f"--source {settings.source}: there is no image to measure")
     ProgressDisplay.shown().enter("starting Ray")
     with connected(settings) as layout:
-        sampled, ready = _sample(settings, model, drawn, layout)
+        sampled, ready = _sample(settings, model, sample, layout)
     start = ready - psutil.Process().create_time() - listing
     machine = Machine(layout.cores, layout.actors, layout.device, max(0.0, start), layout.rows_per_file)
     prices = Prices(
@@ -62,36 +62,38 @@ def estimate(settings: EstimateSettings) -> list[Line]:
     return forecast(counted, sampled, machine, prices)
 
 
-def count(units: Iterable[Unit], most: int, seed: int) -> tuple[SourceCounts, list[Unit]]:
+def count_units(units: Iterable[Unit], most: int, seed: int) -> tuple[SourceCounts, list[Unit]]:
     """Count a source's units, and draw a uniform sample of them by reservoir sampling.
 
     Args:
         units: the source.
-        most: units that are drawn; of shards and slices at most `PLACES`.
+        most: units that are drawn; of shards and slices at most `MAX_LARGE_UNITS`.
         seed: of the random draw.
     """
-    chance = random.Random(seed)
-    drawn: list[Unit] = []
+    rng = random.Random(seed)
+    sample: list[Unit] = []
     number = images = shards = size = 0
     for number, unit in enumerate(units, start=1):
         images += unit.images or 0
         shards += unit.images is None
         size += (unit.size or 0) if unit.images is None else 0
-        if len(drawn) < most:
-            drawn.append(unit)
-        elif (place := chance.randrange(number)) < most:
-            drawn[place] = unit
-    chance.shuffle(drawn)
-    several = [unit for unit in drawn if unit.images != 1]
-    return SourceCounts(number, images, shards, size), [unit for unit in drawn if unit.images == 1] + several[:PLACES]
+        if len(sample) < most:
+            sample.append(unit)
+        elif (place := rng.randrange(number)) < most:
+            sample[place] = unit
+    rng.shuffle(sample)
+    several = [unit for unit in sample if unit.images != 1]
+    return SourceCounts(number, images, shards, size), [unit for unit in sample if unit.images == 1] + several[
+        :MAX_LARGE_UNITS
+    ]
 
 
 def _sample(
-    settings: EstimateSettings, model: Description, drawn: list[Unit], layout: cluster.Layout
+    settings: EstimateSettings, model: Description, sample: list[Unit], layout: cluster.Layout
 ) -> tuple[SampleMeasurement, float]:
     """Scan a sample in one process of the cluster; returns also when its detector was loaded, seconds since 1970."""
     spec = SampleSpec(
-        units=tuple(drawn),
+        units=tuple(sample),
         images=settings.images,
         options=ReadOptions(settings.max_bytes, settings.image_member),
         bounds=(settings.max_bytes, settings.max_pixels, settings.min_side),

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-HOUR = 3600.0
-PAGE = 1000
+SECONDS_PER_HOUR = 3600.0
+KEYS_PER_PAGE = 1000
 """Keys of one response to a list request."""
-PIECE = 8 << 20
+REQUEST_BYTES = 8 << 20
 """Bytes of one ranged request of a shard; each shard takes one more request for its metadata."""
-A_FILE = 2
+REQUESTS_PER_FILE = 2
 """Requests for a single file: its metadata and its bytes."""
 GIGABYTE = 1e9
 
@@ -165,12 +165,17 @@ def _compute(images: float, sampled: SampleMeasurement, machine: Machine, prices
 
 
 def _requests(images: float, counted: SourceCounts, machine: Machine, prices: Prices) -> Line:
-    gets = counted.shard_bytes / PIECE + counted.shards + A_FILE * counted.images + counted.units / PAGE
+    gets = (
+        counted.shard_bytes / REQUEST_BYTES
+        + counted.shards
+        + REQUESTS_PER_FILE * counted.images
+        + counted.units / KEYS_PER_PAGE
+    )
     requests = gets + images / machine.rows_per_file
     arithmetic = (
-        f"{counted.shard_bytes:,} bytes / {PIECE >> 20} MiB + {counted.shards:,} shards + {A_FILE} x "
-        f"{counted.images:,} images + {counted.units:,} units / {PAGE:,} + {images:,.0f} rows / "
-        f"{machine.rows_per_file:,}"
+        f"{counted.shard_bytes:,} bytes / {REQUEST_BYTES >> 20} MiB + {counted.shards:,} shards + "
+        f"{REQUESTS_PER_FILE} x {counted.images:,} images + {counted.units:,} units / {KEYS_PER_PAGE:,} + "
+        f"{images:,.0f} rows / {machine.rows_per_file:,}"
     )
     return Line("requests", requests, "requests", requests / 1000 * prices.requests, arithmetic)
 
@@ -196,5 +201,5 @@ def _time(images: float, sampled: SampleMeasurement, machine: Machine) -> Line:
 
 
 def _hours(what: str, unit: str, price: float, images: float, each: float) -> Line:
-    hours = images * each / HOUR
+    hours = images * each / SECONDS_PER_HOUR
     return Line(what, hours, unit, hours * price, f"{images:,.0f} images x {each:.4f} s / 3,600, at {price:g} an hour")

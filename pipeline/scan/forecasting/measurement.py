@@ -69,17 +69,17 @@ def measure(spec: SampleSpec, on_scored: Callable[[int], None] | None = None) ->
     decode = choose_decoder(described.preprocess, Bounds(*spec.bounds))
     warm = False
     for unit, block in _blocks(spec, totals):
-        begun = time.process_time()
+        started = time.process_time()
         prepared = prepare(block, described.preprocess, decode)
-        totals.prepare += time.process_time() - begun
+        totals.prepare += time.process_time() - started
         for start in range(0, prepared.num_rows, spec.batch_size):
             batch = prepared.slice(start, spec.batch_size)
             if not warm:  # the first forward pass of a process is slower; a long scan has one
                 actor(batch)
                 warm = True
-            begun = time.perf_counter()
+            started = time.perf_counter()
             scored = actor(batch)
-            totals.model += time.perf_counter() - begun
+            totals.model += time.perf_counter() - started
             rows = conclude(scored, calibrations, described.preprocess.fingerprint)
             totals.verdicts.append(rows.drop_columns([MODEL]))
         _count(totals, unit, prepared)
@@ -93,9 +93,9 @@ def _blocks(spec: SampleSpec, totals: Totals) -> Iterator[tuple[Unit, pa.Table]]
     single = sum(unit.images == 1 for unit in spec.units)
     most = max(1, (spec.images - single) // max(1, len(spec.units) - single))
     for unit in spec.units:
-        begun = time.process_time()
+        started = time.process_time()
         tables = list(islice(fetch([unit], spec.options), -(-most // BLOCK_ROWS)))
-        totals.prepare += time.process_time() - begun
+        totals.prepare += time.process_time() - started
         if tables:
             yield unit, pa.concat_tables(tables).slice(0, most)
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 
 from pipeline.scan.reading.compression import DamageError, Readable
 from pipeline.scan.reading.cursor import Cursor, CutError
-from pipeline.scan.reading.header import (
+from pipeline.scan.reading.link_targets import LinkTargets
+from pipeline.scan.reading.tar_header import (
     BLOCK,
     BODILESS,
     EXTENSIONS,
@@ -25,9 +26,8 @@ from pipeline.scan.reading.header import (
     parse,
     text,
 )
-from pipeline.scan.reading.link_targets import LinkTargets
 
-LONGEST_EXTENSION = 16 << 20
+MAX_EXTENSION_BYTES = 16 << 20
 LINKS = (tarfile.LNKTYPE, tarfile.SYMTYPE)
 
 
@@ -193,9 +193,9 @@ def _entry(cursor: Cursor, header: Header, state: _State, keep: KeepBytes) -> It
 
 def _extend(cursor: Cursor, header: Header, state: _State) -> Iterator[ArchiveFault]:
     start = cursor.at
-    if header.size > LONGEST_EXTENSION:
+    if header.size > MAX_EXTENSION_BYTES:
         cursor.body(header.size, keep=False)
-        yield ArchiveFault(start, f"an extended header of {header.size:,} bytes, over {LONGEST_EXTENSION:,}")
+        yield ArchiveFault(start, f"an extended header of {header.size:,} bytes, over {MAX_EXTENSION_BYTES:,}")
     else:
         state.extension.add(header.kind, cursor.body(header.size, keep=True) or b"")
     cursor.take(-header.size % BLOCK)
@@ -242,8 +242,8 @@ def _sparse(cursor: Cursor, header: Header, extension: Extension, state: _State,
         real = header.real if header.pieces is not None else extension.real
         real = header.size if real is None else real
         start = cursor.at
-        kept = keep(name, real, lambda: b"") and header.size <= real + LONGEST_EXTENSION
-        stored = cursor.body(header.size, keep=kept)
+        is_kept = keep(name, real, lambda: b"") and header.size <= real + MAX_EXTENSION_BYTES
+        stored = cursor.body(header.size, keep=is_kept)
         cursor.take(-header.size % BLOCK)
         if stored is None:
             return Member(name, start, real, None, ranged=False)

@@ -11,7 +11,7 @@ import zlib
 from contextlib import suppress
 from typing import Any, Protocol
 
-from pipeline.scan.reading.header import BLOCK, HeaderError, parse
+from pipeline.scan.reading.tar_header import BLOCK, HeaderError, parse
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -24,10 +24,10 @@ MARKS = {
     "xz": re.compile(rb"\xfd7zXZ\x00"),
     "zstd": re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"),
 }
-LONGEST_MARK = 6
-PIECE = {"gzip": 1 << 16, "bzip2": 1 << 10, "xz": 1 << 10, "zstd": 1 << 10}
+MAX_MARK_BYTES = 6
+INPUT_BYTES = {"gzip": 1 << 16, "bzip2": 1 << 10, "xz": 1 << 10, "zstd": 1 << 10}
 """Compressed bytes that are read at a time; of a damaged piece, only gzip's sound part is returned."""
-MOST = 1 << 18
+MAX_CHUNK_BYTES = 1 << 18
 """Decompressed bytes at a time, whatever the input claims."""
 LZMA_MEMORY = 256 << 20
 """Bytes that an xz dictionary may take; zstd's own bound for its window is 128 MiB."""
@@ -126,7 +126,7 @@ class Decompressed:
         """Decompress one piece."""
         held = getattr(self._decompressor, "unconsumed_tail", b"")
         wants = not held if self._form == "gzip" else self._decompressor.needs_input
-        fresh = self._source.read(PIECE[self._form]) if wants else b""
+        fresh = self._source.read(INPUT_BYTES[self._form]) if wants else b""
         self._take(held + fresh)
         if wants and not fresh and not self._out and not self._decompressor.eof and self._fault is None:
             self._fault = DamageError("the compressed stream ends before its end", given=False)
@@ -134,7 +134,7 @@ class Decompressed:
     def _take(self, data: bytes) -> None:
         before = self._decompressor.copy() if self._form == "gzip" else None
         try:
-            self._out = memoryview(self._decompressor.decompress(data, MOST))
+            self._out = memoryview(self._decompressor.decompress(data, MAX_CHUNK_BYTES))
         except BROKEN as reason:
             self._fault = DamageError(f"the compressed stream is broken: {reason}", given=True)
             if before is not None:
@@ -144,9 +144,9 @@ class Decompressed:
         """Begin the stream after the one that has ended; zero padding is skipped."""
         rest = bytes(self._decompressor.unused_data)
         while not (rest := rest.lstrip(b"\0")):
-            if not (rest := self._source.read(PIECE[self._form])):
+            if not (rest := self._source.read(INPUT_BYTES[self._form])):
                 return False
-        rest = filled(self._source, rest, LONGEST_MARK)
+        rest = filled(self._source, rest, MAX_MARK_BYTES)
         if not MARKS[self._form].match(rest):
             raise DamageError(f"{rest[:16]!r} follows the compressed stream", given=False)
         self._decompressor = _decompressor(self._form)

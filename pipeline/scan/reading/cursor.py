@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from pipeline.scan.reading.compression import Readable
-from pipeline.scan.reading.header import BLOCK
+from pipeline.scan.reading.tar_header import BLOCK
 
-CHUNK, LONGEST_READ = 1 << 20, 64 << 20
+CHUNK, MAX_READ_BYTES = 1 << 20, 64 << 20
 
 
 class CutError(Exception):
@@ -32,7 +32,7 @@ class Cursor:
         while count > 0:
             if self.back:
                 part, self.back = self.back[:count], self.back[count:]
-            elif not (part := self.stream.read(min(count, LONGEST_READ))):
+            elif not (part := self.stream.read(min(count, MAX_READ_BYTES))):
                 break
             parts.append(part)
             count -= len(part)

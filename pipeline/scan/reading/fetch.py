@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from mole.errors import MoleError, StorageError
 from pipeline.records import Status
-from pipeline.runtime.isolation import server
+from pipeline.runtime.isolation import fork_server
 from pipeline.runtime.task_attempts import is_poison_suspected
 from pipeline.scan.reading import inventory, listing
 from pipeline.scan.reading.archive import ArchiveFault, Member, SkippedEntry
@@ -73,13 +73,13 @@ def read_suspected(unit: Unit, options: ReadOptions) -> Iterator[Row]:
     if memory.lives_in_this_process(unit.uri):  # no other process can read it
         yield from read_unit(unit, options)
         return
-    outcome = server(__name__).call(_indices, unit, options)
+    outcome = fork_server(__name__).call(_indices, unit, options)
     if not outcome.died:
         yield from read_unit(unit, options)
         return
     sound = len(outcome.results)
     yield from islice(read_unit(unit, options), sound)
-    row = make_row(uri=unit.uri, key=unit.key or None, fault=(Status.CRASHED, f"reading failed: {outcome.words}"))
+    row = make_row(uri=unit.uri, key=unit.key or None, fault=(Status.CRASHED, f"reading failed: {outcome.cause}"))
     yield row | {"unit": unit.name, "index": sound, "last": True}
 
 
@@ -115,7 +115,7 @@ def _shard(unit: Unit, options: ReadOptions) -> Iterator[Row]:
     faults: list[ArchiveFault] = []
     skipped: Counter[str] = Counter()
     empty = True
-    with stream.opened(unit.uri) as raw:
+    with stream.open_stream(unit.uri) as raw:
         archive, compression = decompressed(raw)
         for part in samples(
             archive, image_member=options.image_member, carry=options.carry, max_bytes=options.max_bytes
@@ -145,14 +145,14 @@ def _is_cut(sample: Sample, faults: list[ArchiveFault]) -> bool:
 
 def _torn(faults: list[ArchiveFault], unit: Unit) -> Row:
     """Make the row of a damaged archive."""
-    where = "; ".join(
+    places = "; ".join(
         f"at byte {fault.offset:,}: {f'{fault.member}: ' if fault.member else ''}{fault.reason}"
         for fault in faults[:MAX_FAULTS]
     )
     more = f"; and at {len(faults) - MAX_FAULTS:,} more places" if len(faults) > MAX_FAULTS else ""
     member = faults[-1].member
     key = split_name(member)[0] if member else None
-    reason = f"torn {where}{more}"
+    reason = f"torn {places}{more}"
     return make_row(uri=unit.uri, key=key, offset=faults[0].offset, fault=(Status.TORN_ARCHIVE, reason))
 
 
@@ -184,8 +184,8 @@ def _bytes(
     if image.data is not None or not image.length:
         return None, image.data
     if compression is not None:
-        where = f"too far before it in a shard compressed by {compression}; pack the shard without links"
-        return (Status.UNSUPPORTED, f"{image.name} is a hard link to {image.link}, which is {where}"), None
+        reason = f"too far before it in a shard compressed by {compression}; pack the shard without links"
+        return (Status.UNSUPPORTED, f"{image.name} is a hard link to {image.link}, which is {reason}"), None
     return None, storage.read_range(unit.uri, image.offset, image.offset + image.length)
 
 

@@ -33,9 +33,9 @@ from pipeline.storage.file_info import FileInfo
 from pipeline.storage.retry import with_retries
 
 MANIFEST = "manifest.json"
-ROWS_A_SLICE = 4096
+ROWS_PER_SLICE = 4096
 """Rows of an inventory in one unit, so that a billion images are a quarter of a million units."""
-AHEAD = 4
+FILES_AHEAD = 4
 """Files of an inventory that are read concurrently."""
 COLUMNS = {
     "Bucket": "bucket",
@@ -82,7 +82,7 @@ class Contents:
 
 def is_inventory(url: str) -> bool:
     """Tell by its name whether a file is an inventory's manifest."""
-    return posixpath.basename(storage.file_name(url)) == MANIFEST
+    return posixpath.basename(storage.without_query(url)) == MANIFEST
 
 
 def units(manifest: str, on_skipped: Callable[[int], None]) -> Iterator[Unit]:
@@ -97,8 +97,8 @@ def units(manifest: str, on_skipped: Callable[[int], None]) -> Iterator[Unit]:
         OSError: the store failed (or another of `STORE_FAULTS`).
     """
     waiting = iter(data_files(manifest))
-    with ThreadPoolExecutor(AHEAD) as readers:
-        coming: list[Future[Contents]] = [readers.submit(_read, part) for part in islice(waiting, AHEAD)]
+    with ThreadPoolExecutor(FILES_AHEAD) as readers:
+        coming: list[Future[Contents]] = [readers.submit(_read, part) for part in islice(waiting, FILES_AHEAD)]
         while coming:
             contents = coming.pop(0).result()
             coming += [readers.submit(_read, part) for part in islice(waiting, 1)]
@@ -156,8 +156,8 @@ def _contents(part: DataFile, place: FileInfo) -> Contents:
         images, shards = _match(batch, IMAGE), _match(batch, SHARD)
         others += int((~images & ~shards).sum())
         shard_units.extend(_shards(batch.filter(pa.array(shards))))
-        for start in range(0, batch.num_rows, ROWS_A_SLICE):
-            count = min(ROWS_A_SLICE, batch.num_rows - start)
+        for start in range(0, batch.num_rows, ROWS_PER_SLICE):
+            count = min(ROWS_PER_SLICE, batch.num_rows - start)
             found = int(images[start : start + count].sum())
             rows = (first + start, first + start + count)
             piece = Slice(part.form, rows, (group, row + start), part.names, "key")
@@ -168,7 +168,7 @@ def _contents(part: DataFile, place: FileInfo) -> Contents:
 
 
 def _match(batch: pa.RecordBatch, pattern: str) -> npt.NDArray[np.bool_]:
-    """Tell which keys match a pattern; replaced and deleted versions never do."""
+    """Tell which keys match a pattern, as bool (rows,); replaced and deleted versions never do."""
     found = pc.match_substring_regex(batch["key"], pattern, ignore_case=True)
     for name, wanted in (("is_latest", True), ("is_delete_marker", False)):
         if name in batch.schema.names:
@@ -213,7 +213,7 @@ def _batches(part: DataFile) -> Iterator[tuple[int, int, int, pa.RecordBatch]]:
     """Yield a file's rows in batches: the first row's number in the file, its row group, its number there, the rows."""
     if part.form == "inventory-csv":
         first, records = 0, _records(part.url)
-        while lines := list(islice(records, 16 * ROWS_A_SLICE)):
+        while lines := list(islice(records, 16 * ROWS_PER_SLICE)):
             yield first, 0, first, _as_batch(lines, part.names)
             first += len(lines)
         return
@@ -221,7 +221,7 @@ def _batches(part: DataFile) -> Iterator[tuple[int, int, int, pa.RecordBatch]]:
         columns, first = _present(file), 0
         for group in range(file.num_row_groups):
             row = 0
-            for batch in file.iter_batches(16 * ROWS_A_SLICE, row_groups=[group], columns=columns):
+            for batch in file.iter_batches(16 * ROWS_PER_SLICE, row_groups=[group], columns=columns):
                 yield first, group, row, batch
                 first, row = first + batch.num_rows, row + batch.num_rows
 

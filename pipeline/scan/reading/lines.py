@@ -9,7 +9,7 @@ from mole.errors import SettingsError
 from pipeline.scan.reading.compression import Readable, filled
 
 CHUNK = 1 << 20
-LONGEST_LINE = 256 << 20
+MAX_LINE_BYTES = 256 << 20
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -73,8 +73,8 @@ class Lines:
             for line in whole:
                 self.at, self.count = self.at + len(line), self.count + 1
                 yield decoded(line, self.coding.encoding)
-            if len(rest) > LONGEST_LINE:
-                reason = f"a line of more than {LONGEST_LINE:,} bytes begins at byte {self.at:,}"
+            if len(rest) > MAX_LINE_BYTES:
+                reason = f"a line of more than {MAX_LINE_BYTES:,} bytes begins at byte {self.at:,}"
                 raise SettingsError(f"{self._place}: {reason}; it is not a listing with one image a line")
             if not (chunk := self._stream.read(CHUNK)):
                 break

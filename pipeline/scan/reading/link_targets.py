@@ -3,9 +3,9 @@
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
-MOST_PLACES = 1 << 18
+MAX_PLACES = 1 << 18
 """Members whose place is kept, some 40 MiB; a link that points further back is reported as a link."""
-MOST_BYTES = 16 << 20
+MAX_BYTES = 16 << 20
 """Bytes of members that are kept for links in compressed archives, which have no byte ranges."""
 
 
@@ -27,13 +27,13 @@ class LinkTargets:
         """Remember a member."""
         self.places[name] = (offset, length)
         self.places.move_to_end(name)
-        if len(self.places) > MOST_PLACES:
+        if len(self.places) > MAX_PLACES:
             self.places.popitem(last=False)
         if data is not None and offset not in self.bodies:
             self.bodies[offset] = data
             self._order.append(offset)
             self._size += len(data)
-        while self._size > MOST_BYTES:
+        while self._size > MAX_BYTES:
             self._size -= len(self.bodies.pop(self._order.popleft()))
 
     def find(self, name: str) -> tuple[int, int, bytes | None] | None:

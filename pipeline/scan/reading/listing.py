@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import quote, unquote, unquote_to_bytes
 
 from mole.errors import SettingsError
-from pipeline.scan.reading import columnar, textual
+from pipeline.scan.reading import parquet_listing, text_listing
 from pipeline.scan.reading.shard import as_text, is_shard
-from pipeline.scan.reading.textual import TOO_WIDE
+from pipeline.scan.reading.text_listing import TOO_WIDE
 from pipeline.scan.reading.unit import Kind, Name, Slice, Unit, part_of
 from pipeline.storage import storage
 
@@ -29,11 +29,11 @@ FORMS = {
 }
 PROTOCOL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:/?/")
 WINDOWS = re.compile(r"^[A-Za-z]:[\\/]|^\\\\")
-BELOW = re.compile(r"^[^:]+:/*[^/]+/.")
+HAS_FOLDER = re.compile(r"^[^:]+:/*[^/]+/.")
 """A URL with a folder below its bucket or host."""
 DATA = re.compile(r"data:([^,]{0,200}),", re.IGNORECASE)
 PARTITION = re.compile(r"^([^=/]+)=([^/]*)$")
-LONGEST_TEXT = 256
+MAX_TEXT_CHARACTERS = 256
 """Maximum characters of an entry in a row or a message."""
 
 
@@ -58,7 +58,7 @@ class Entry:
 
 def form_of(url: str) -> str | None:
     """Return a listing's form by its file extension, None where it is not a listing."""
-    return FORMS.get(posixpath.splitext(storage.file_name(url).lower())[1])
+    return FORMS.get(posixpath.splitext(storage.without_query(url).lower())[1])
 
 
 def slices(url: str, image_member: str | None = None) -> Iterator[Slice]:
@@ -74,7 +74,7 @@ def slices(url: str, image_member: str | None = None) -> Iterator[Slice]:
         OSError: the store failed.
     """
     form = str(form_of(url))
-    yield from columnar.slices(url, image_member) if form == "parquet" else textual.slices(url, form)
+    yield from parquet_listing.slices(url, image_member) if form == "parquet" else text_listing.slices(url, form)
 
 
 def unit(name: str, url: str, piece: Slice) -> Unit:
@@ -108,7 +108,7 @@ def _by_rows(url: str, identity: str) -> dict[tuple[Any, str | None], Slice]:
 
 def bytes_of(url: str, piece: Slice) -> int:
     """Return how many bytes are read for a slice."""
-    return columnar.bytes_of(url, piece) if piece.form == "embedded" else piece.span[1] - piece.span[0]
+    return parquet_listing.bytes_of(url, piece) if piece.form == "embedded" else piece.span[1] - piece.span[0]
 
 
 def shards(url: str) -> list[str] | None:
@@ -126,7 +126,7 @@ def shards(url: str) -> list[str] | None:
     named = []
     for number, entry in enumerate(chain([first], every)):
         if entry.uri is None or not is_shard(entry.uri):
-            text = entry.text[:LONGEST_TEXT]
+            text = entry.text[:MAX_TEXT_CHARACTERS]
             raise SettingsError(
                 f"{url} names shards, and in row {number:,} {text!r}; put other files into another listing"
             )
@@ -146,16 +146,16 @@ def entries(url: str, piece: Slice, carry: tuple[str, ...]) -> Iterator[Entry]:
         DamagedFileError: its bytes are damaged; the rows before them were yielded.
         OSError: the store failed.
     """
-    base = posixpath.dirname(storage.file_name(url))
+    base = posixpath.dirname(storage.without_query(url))
     partitions = _partitions(base) if carry else {}
     if piece.form == "embedded":
         yield from _images(url, piece, carry, partitions)
         return
     for number, row in enumerate(_rows(url, piece, carry), piece.rows[0]):
         carried = {name: as_text(row[name] if name in row else partitions.get(name)) for name in carry}
-        text = as_text(row.get(piece.column or textual.URI)) or ""
+        text = as_text(row.get(piece.column or text_listing.URI)) or ""
         if TOO_WIDE in row:
-            yield Entry(None, text[:LONGEST_TEXT], carried, fault=str(row[TOO_WIDE]))
+            yield Entry(None, text[:MAX_TEXT_CHARACTERS], carried, fault=str(row[TOO_WIDE]))
         elif found := DATA.match(text):
             yield _data(url, str(number), text, found, carried)
         else:
@@ -165,9 +165,9 @@ def entries(url: str, piece: Slice, carry: tuple[str, ...]) -> Iterator[Entry]:
 def _named(text: str, base: str, carried: dict[str, str | None]) -> Entry:
     bare, fault = text.strip(), None
     if WINDOWS.match(bare):
-        fault = f"{bare[:LONGEST_TEXT]!r} is a Windows path; write it as this machine reaches it"
+        fault = f"{bare[:MAX_TEXT_CHARACTERS]!r} is a Windows path; write it as this machine reaches it"
     elif bare.lower().startswith("data:"):
-        fault = f"{bare[:LONGEST_TEXT]!r} is a data URI without a comma before its data"
+        fault = f"{bare[:MAX_TEXT_CHARACTERS]!r} is a data URI without a comma before its data"
     uri = None if fault else _resolve(bare, base)
     if uri is not None and bare != text and not PROTOCOL.match(bare):  # a space may be part of a name
         literal = _resolve(text, base)
@@ -193,7 +193,7 @@ def _data(url: str, key: str, text: str, found: re.Match[str], carried: dict[str
 
 def _images(url: str, piece: Slice, carry: tuple[str, ...], partitions: dict[str, str]) -> Iterator[Entry]:
     base, empty = posixpath.dirname(url), True
-    for number, values, row in columnar.read_images(url, piece, carry):
+    for number, values, row in parquet_listing.read_images(url, piece, carry):
         carried = {name: as_text(row[name] if name in row else partitions.get(name)) for name in carry}
         for position, value in enumerate(values):
             empty = False
@@ -217,7 +217,9 @@ def _image(url: str, base: str, own: str, value: Any, carried: dict[str, str | N
 
 
 def _rows(url: str, piece: Slice, carry: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    return columnar.read_rows(url, piece, carry) if piece.form == "parquet" else textual.read_rows(url, piece)
+    return (
+        parquet_listing.read_rows(url, piece, carry) if piece.form == "parquet" else text_listing.read_rows(url, piece)
+    )
 
 
 def _resolve(text: str, base: str) -> str | None:
@@ -232,7 +234,7 @@ def _resolve(text: str, base: str) -> str | None:
         return _written(posixpath.normpath(storage.join(base, text)))
     while text.startswith(("./", "../")):  # object keys have no relative steps
         step, _, text = text.partition("/")
-        if step == ".." and BELOW.match(base):
+        if step == ".." and HAS_FOLDER.match(base):
             base = posixpath.dirname(base)
     return storage.join(base, text)
 
@@ -248,7 +250,7 @@ def _written(path: str) -> str:
 
 def columns_of(url: str, piece: Slice) -> frozenset[str]:
     """Return the columns of a listing that are known before it is read, including those of its folder's path."""
-    own = (*piece.columns, *_partitions(posixpath.dirname(storage.file_name(url))))
+    own = (*piece.columns, *_partitions(posixpath.dirname(storage.without_query(url))))
     return frozenset(own) if piece.columns else frozenset()
 
 

@@ -8,8 +8,8 @@ SIGNATURE = re.compile(
     re.DOTALL,
 )
 """Signatures of the image formats; marks so short that text may begin with them are left out."""
-FILES = frozenset({".ds_store", "thumbs.db", "desktop.ini", ".localized"})
-FOLDER = "__MACOSX"
+SYSTEM_FILES = frozenset({".ds_store", "thumbs.db", "desktop.ini", ".localized"})
+SYSTEM_FOLDER = "__MACOSX"
 APPLE_DOUBLE = "._"
 """Prefix of an AppleDouble file, in which macOS keeps another file's attributes."""
 
@@ -22,6 +22,6 @@ def has_image_signature(head: bytes) -> bool:
 def is_system_file(name: str) -> bool:
     """Tell by its name whether a file is a system file of macOS or Windows, or metadata of webdataset."""
     *folders, base = name.split("/")
-    if base.startswith(APPLE_DOUBLE) or base.lower() in FILES or FOLDER in folders:
+    if base.startswith(APPLE_DOUBLE) or base.lower() in SYSTEM_FILES or SYSTEM_FOLDER in folders:
         return True
     return name.startswith("__") and name.endswith("__")

@@ -14,8 +14,8 @@ from pipeline.scan.reading.member_types import has_image_signature, is_system_fi
 from pipeline.storage import storage
 
 SHARD_NAME = re.compile(r"\.(tar|tar\.gz|tgz|tar\.bz2|tbz2?|tar\.xz|txz|tar\.zst|tzst)$", re.IGNORECASE)
-LONGEST_TEXT = 1 << 20
-MOST_IMAGES, MOST_HELD = 64, 64 << 20
+MAX_TEXT_BYTES = 1 << 20
+MAX_IMAGES, MAX_HELD_BYTES = 64, 64 << 20
 """Maximum images, and bytes of images, of a sample in memory; the rest is another part with the same metadata."""
 
 
@@ -46,7 +46,7 @@ class Sample:
 
     def is_full(self, length: int) -> bool:
         """Tell whether another image of that length exceeds the limits."""
-        return len(self.pictures) >= MOST_IMAGES or (bool(self.pictures) and self.size + length > MOST_HELD)
+        return len(self.pictures) >= MAX_IMAGES or (bool(self.pictures) and self.size + length > MAX_HELD_BYTES)
 
     def rest(self) -> "Sample":
         """Begin the next part of a sample that is full."""
@@ -99,7 +99,7 @@ class Sample:
 
 def is_shard(url: str) -> bool:
     """Tell by its extension whether a file is a shard."""
-    return SHARD_NAME.search(storage.file_name(url)) is not None
+    return SHARD_NAME.search(storage.without_query(url)) is not None
 
 
 def as_text(value: object) -> str | None:
@@ -154,7 +154,7 @@ class _MemberFilter:
             return length <= self._max_bytes
         last = extension.rpartition(".")[2]
         described = bool(self._carry) and (last == "json" or not self._carry.isdisjoint((extension, last)))
-        return described and length <= LONGEST_TEXT
+        return described and length <= MAX_TEXT_BYTES
 
     def is_named(self, name: str) -> bool:
         """Tell by its name whether a member is an image."""

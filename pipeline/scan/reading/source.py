@@ -13,21 +13,21 @@ from mole.errors import SettingsError, StorageError
 from pipeline.images.extension import is_image
 from pipeline.records import Status
 from pipeline.scan.reading import inventory, listing
-from pipeline.scan.reading.lookup import file_unit, look_up_all, name_of
 from pipeline.scan.reading.parquet_file import DamagedFileError
 from pipeline.scan.reading.shard import is_shard
-from pipeline.scan.reading.skipped import SkippedFiles
+from pipeline.scan.reading.skipped_files import SkippedFiles
 from pipeline.scan.reading.table_folder import TableFolder
 from pipeline.scan.reading.unit import Kind, Unit, part_of
+from pipeline.scan.reading.unit_lookup import file_unit, look_up_all, name_of
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of
 from pipeline.storage.file_info import FileInfo
 from pipeline.storage.folder import UNREADABLE, entries, is_hidden
 from pipeline.storage.retry import is_web, with_retries
 
-OWN = r"(model=[^/]*/|_(runs|rescans|known)/|_lease\.json/)"
+SCAN_OUTPUT = r"(model=[^/]*/|_(runs|rescans|known)/|_lease\.json/)"
 """What a scan writes into its output, where that is the source folder itself."""
-NOTHING = re.compile(r"(?!)")
+MATCHES_NOTHING = re.compile(r"(?!)")
 OWNER = "; the store's owner must grant these credentials access"
 
 
@@ -83,7 +83,7 @@ class Source:
                     seen.add(unit.name)
                     yield unit
 
-    def demand(self) -> None:
+    def require_images(self) -> None:
         """Insist that the source exists, and has something to scan.
 
         Raises:
@@ -124,7 +124,9 @@ class Source:
 
     def _named(self, text: str, place: FileInfo) -> Iterator[Unit]:
         """Turn a source that is one file into units; a damaged file and an empty listing are refused."""
-        is_empty = listing.form_of(place.url) is not None and not inventory.is_inventory(storage.file_name(place.url))
+        is_empty = listing.form_of(place.url) is not None and not inventory.is_inventory(
+            storage.without_query(place.url)
+        )
         try:
             for unit in self._open(place):
                 is_empty = False
@@ -202,11 +204,11 @@ class Source:
             yield from self._open(place)
         except DamagedFileError as reason:
             fault = (Status.TORN_ARCHIVE, str(reason))
-            yield replace(file_unit(place, posixpath.basename(storage.file_name(place.url))), fault=fault)
+            yield replace(file_unit(place, posixpath.basename(storage.without_query(place.url))), fault=fault)
 
     def _open(self, place: FileInfo) -> Iterator[Unit]:
         """Turn one file into units, by its extension."""
-        name, ending = name_of(place), storage.file_name(place.url)
+        name, ending = name_of(place), storage.without_query(place.url)
         if is_shard(ending):
             self.has_unknown_columns = True
             if place.fault is None:
@@ -251,8 +253,8 @@ class Source:
         top = f"{place.rstrip('/')}/"
         output = top if self.output is None else f"{storage.absolute(self.output).rstrip('/')}/"
         if self.output is None or not output.startswith(top):
-            return NOTHING
-        return re.compile(re.escape(output) + (OWN if output == top else ""))
+            return MATCHES_NOTHING
+        return re.compile(re.escape(output) + (SCAN_OUTPUT if output == top else ""))
 
     def _folder(self, text: str) -> Iterator[Unit]:
         tables, images = TableFolder(storage.absolute(text).rstrip("/")), False

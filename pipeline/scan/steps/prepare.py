@@ -11,19 +11,19 @@ import pyarrow.compute as pc
 from mole.views.preprocess import Preprocess
 from mole.views.view import Pixels, views
 from pipeline.images.decode import Bounds, Fault, decode
-from pipeline.images.provenance import declared
-from pipeline.records import COPY, PLACE, PREPARED, SAME_AS, SCORE, Status, like
-from pipeline.runtime.isolation import Server, bounded_time, server
+from pipeline.images.provenance import declared_provenance
+from pipeline.records import PLACE, PREPARED, SAME_AS, SCORE, UNRESOLVED_DUPLICATE, Status, with_optional_columns
+from pipeline.runtime.isolation import ForkServer, fork_server, limit_cpu_time
 from pipeline.runtime.task_attempts import is_poison_suspected
 from pipeline.scan.table.content_index import ContentIndex
 
 HASH_BYTES = 16
 INDEXED = [pa.field(*named) for named in SCORE]
 COLUMNS = {field.name: field.type for field in pa.schema([*PREPARED, *INDEXED, SAME_AS])}
-UNFIT = (pa.ArrowException, OverflowError, UnicodeError, ValueError, TypeError)
+ARROW_ERRORS = (pa.ArrowException, OverflowError, UnicodeError, ValueError, TypeError)
 """What Arrow raises for a value that its column cannot hold."""
-MOST_DETAIL = 500
-OWN = tuple(name for name in PREPARED.names if name not in (*dict(PLACE), "pixels"))
+MAX_DETAIL_CHARACTERS = 500
+ADDED_COLUMNS = tuple(name for name in PREPARED.names if name not in (*dict(PLACE), "pixels"))
 
 Facts = dict[str, Any]
 """The columns that a row adds to its place."""
@@ -68,15 +68,15 @@ def prepare(
             views_BN[sum(has_view)] = view.reshape(-1)
         has_view.append(view is not None)
     more = [] if index is None else [*INDEXED, SAME_AS]
-    schema = like(pa.schema([*PREPARED, *more]), fetched)
+    schema = with_optional_columns(pa.schema([*PREPARED, *more]), fetched)
     columns: dict[str, Any] = {name: fetched[name] for name in schema.names if name in fetched.column_names}
-    names = (*OWN, *(field.name for field in more))
+    names = (*ADDED_COLUMNS, *(field.name for field in more))
     try:
-        made = _columns(rows, names)
-    except UNFIT:
-        made = _columns([_without_unfit(row) for row in rows], names)
-    for name, column in made.items():
-        columns[name] = pa.chunked_array([column]) if name not in columns else _first(columns[name], column)
+        added = _columns(rows, names)
+    except ARROW_ERRORS:
+        added = _columns([_without_unfit(row) for row in rows], names)
+    for name, column in added.items():
+        columns[name] = pa.chunked_array([column]) if name not in columns else _coalesce(columns[name], column)
     columns["pixels"] = _column(views_BN, has_view)
     return pa.Table.from_pydict({name: columns[name] for name in schema.names}, schema)
 
@@ -86,26 +86,28 @@ def choose_decoder(spec: Preprocess, bounds: Bounds) -> Decode:
     if not is_poison_suspected():
         return decode_in_process(spec, bounds)
     heavy = ("torch",) if spec.resizes else ()
-    return decode_isolated(spec, bounds, server(__name__, *heavy))
+    return decode_isolated(spec, bounds, fork_server(__name__, *heavy))
 
 
 def decode_in_process(spec: Preprocess, bounds: Bounds) -> Decode:
     """Decode images in this process, which dies with a decoder that crashes."""
 
     def decode_one(data: bytes) -> tuple[Facts, Pixels | None]:
-        with bounded_time():
+        """Return the row's facts and its views, uint8 (C, 3, S, S); None for a fault."""
+        with limit_cpu_time():
             return next(decode_image(data, spec, bounds))
 
     return decode_one
 
 
-def decode_isolated(spec: Preprocess, bounds: Bounds, children: Server) -> Decode:
+def decode_isolated(spec: Preprocess, bounds: Bounds, children: ForkServer) -> Decode:
     """Decode each image in its own process; a crash of that process is the image's fault."""
 
     def decode_one(data: bytes) -> tuple[Facts, Pixels | None]:
+        """Return the row's facts and its views, uint8 (C, 3, S, S); None for a fault."""
         outcome = children.call(decode_image, data, spec, bounds)
         if outcome.died:
-            return {"status": Status.CRASHED, "detail": f"decoding failed: {outcome.words}"}, None
+            return {"status": Status.CRASHED, "detail": f"decoding failed: {outcome.cause}"}, None
         facts, view = outcome.results[0]
         return facts, view
 
@@ -127,7 +129,7 @@ def decode_image(data: bytes, spec: Preprocess, bounds: Bounds) -> Iterator[tupl
     try:
         picture = decode(data, bounds, spec.window)
         facts |= {"format": picture.format, "width": picture.width, "height": picture.height}
-        facts["provenance"] = declared(data, picture.format)
+        facts["provenance"] = declared_provenance(data, picture.format)
         if isinstance(picture, Fault):
             facts |= {"status": picture.status, "detail": picture.detail}
         else:
@@ -158,10 +160,11 @@ def _mark_duplicates(rows: list[Facts], fetched: pa.Table, claim: Claim) -> None
     hashes = [rows[number]["content_hash"] for number in pending]
     for number, is_first in zip(pending, claim(hashes, places), strict=True):
         if not is_first:
-            rows[number] |= {"status": Status.OK, SAME_AS.name: COPY}
+            rows[number] |= {"status": Status.OK, SAME_AS.name: UNRESOLVED_DUPLICATE}
 
 
 def _columns(rows: list[Facts], names: Sequence[str]) -> dict[str, pa.Array]:
+    """Make columns of shape (rows,), in the types of `COLUMNS`; null where a row lacks the name."""
     return {name: pa.array([row.get(name) for row in rows], COLUMNS[name]) for name in names}
 
 
@@ -173,25 +176,25 @@ def _without_unfit(row: Facts) -> Facts:
     detail = "; ".join(
         [str(row.get("detail") or ""), *(f"no column holds its {name}: {row[name]!r}" for name in unfit)]
     )
-    kept = {name: None if name in unfit else value for name, value in row.items()}
-    return kept | {"detail": detail.strip("; ")[:MOST_DETAIL].encode("utf-8", "backslashreplace").decode()}
+    sound = {name: None if name in unfit else value for name, value in row.items()}
+    return sound | {"detail": detail.strip("; ")[:MAX_DETAIL_CHARACTERS].encode("utf-8", "backslashreplace").decode()}
 
 
 def _fits(name: str, value: Any) -> bool:
     try:
         pa.scalar(value, COLUMNS[name])
-    except UNFIT:
+    except ARROW_ERRORS:
         return False
     return True
 
 
 def _column(views_BN: Pixels, has_view: list[bool]) -> pa.LargeBinaryArray:
-    """Wrap contiguous views as a column without a copy; null where a row has none."""
+    """Wrap contiguous views, uint8 (B, N), as a column of shape (rows,) without a copy; null where a row has none."""
     ends = np.cumsum([0, *has_view], dtype=np.int64) * views_BN.shape[1]
     buffers = [pa.array(has_view, pa.bool_()).buffers()[1], pa.py_buffer(ends), pa.py_buffer(views_BN[: sum(has_view)])]
     return pa.Array.from_buffers(pa.large_binary(), len(has_view), buffers)
 
 
-def _first(fetched: pa.ChunkedArray, made: pa.Array) -> pa.ChunkedArray:
-    """Keep the values of fetch; fill the rest."""
-    return pc.coalesce(fetched, made)
+def _coalesce(fetched: pa.ChunkedArray, added: pa.Array) -> pa.ChunkedArray:
+    """Keep the values of fetch, and fill the rest; both have the shape (rows,)."""
+    return pc.coalesce(fetched, added)

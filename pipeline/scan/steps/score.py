@@ -12,7 +12,7 @@ from mole.checkpoint import load_checkpoint
 from mole.inference.scoring import Scores, SharedBackboneScorer
 from mole.views.preprocess import Preprocess
 from pipeline import registry
-from pipeline.records import GATES, MODEL, SCORED, like
+from pipeline.records import GATES, MODEL, SCORED, with_optional_columns
 
 
 class ScoreActor:
@@ -60,20 +60,20 @@ class ScoreActor:
         pieces = [stack(chunk.drop_null(), self.spec) for chunk in column.chunks]
         scores = self.scorer.score(pieces, crops=self.spec.crops, on_batch=self.on_scored) if scored.any() else []
         facts = prepared.drop_columns(["pixels"]).combine_chunks()
-        schema = like(SCORED, prepared)
+        schema = with_optional_columns(SCORED, prepared)
         tables = []
         for number, digest in enumerate(self.digests):
-            made = self._columns(scored, scores[number] if scores else None)
+            new_columns = self._columns(scored, scores[number] if scores else None)
             for name in ("logit", "gates"):
                 if name in facts.column_names:  # an indexed verdict is not scored again
-                    made[name] = pc.coalesce(facts[name].combine_chunks(), made[name])
-            columns = {name: facts[name] for name in facts.column_names} | made
+                    new_columns[name] = pc.coalesce(facts[name].combine_chunks(), new_columns[name])
+            columns = {name: facts[name] for name in facts.column_names} | new_columns
             columns[MODEL] = pa.repeat(pa.scalar(digest, pa.string()), len(column))
             tables.append(pa.Table.from_pydict({name: columns[name] for name in schema.names}, schema))
         return pa.concat_tables(tables).combine_chunks()
 
     def _columns(self, scored: npt.NDArray[np.bool_], scores: Scores | None) -> dict[str, pa.Array]:
-        """Put scores where there were pixels, and null elsewhere."""
+        """Make columns of shape (rows,) with scores where `scored`, bool (rows,), is true, and null elsewhere."""
         logit = np.zeros(len(scored), np.float32)
         gates: list[npt.NDArray[np.float32] | None] = [None] * len(scored)
         if scores is not None:

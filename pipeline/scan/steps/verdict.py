@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mole.measuring.calibration import PREVALENCE, Calibration
-from pipeline.records import MODEL, PREVALENCE_KEY, TIME, VERDICT, like
+from pipeline.records import MODEL, PREVALENCE_KEY, TIME, VERDICT, with_optional_columns
 
 
 def conclude(
@@ -38,13 +38,15 @@ def _conclude(scored: pa.Table, calibration: Calibration, fingerprint: str, prev
     logit = column.fill_null(0).to_numpy(zero_copy_only=False)
     rows = len(logit)
     probability = calibration.probability(logit, prevalence).astype(np.float32)
-    made = {
+    columns = {
         "unit": scored["unit"].combine_chunks().dictionary_encode(),
         "probability": pa.array(probability, pa.float32(), mask=missing),
         "verdict": pa.array(calibration.verdict(logit).astype(object), pa.string(), mask=missing),
         "preprocess": pa.repeat(pa.scalar(fingerprint, pa.string()), rows),
         "scanned_at": pa.repeat(pa.scalar(datetime.now(UTC), TIME), rows),
     }
-    schema = like(VERDICT, scored).insert(0, scored.schema.field(MODEL))
+    schema = with_optional_columns(VERDICT, scored).insert(0, scored.schema.field(MODEL))
     schema = schema.with_metadata({**(VERDICT.metadata or {}), PREVALENCE_KEY: f"{prevalence:g}".encode()})
-    return pa.Table.from_pydict({name: made[name] if name in made else scored[name] for name in schema.names}, schema)
+    return pa.Table.from_pydict(
+        {name: columns[name] if name in columns else scored[name] for name in schema.names}, schema
+    )

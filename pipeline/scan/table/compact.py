@@ -22,7 +22,7 @@ from pipeline.scan.table import lease
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.parquet_sink import encode, part_name
-from pipeline.scan.table.views import demand_table, partitions
+from pipeline.scan.table.views import partitions, require_table
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS
 from pipeline.storage.retry import with_retries
@@ -79,14 +79,14 @@ def compact(settings: CompactSettings, wait: Callable[[float], None] = time.slee
         StorageError: a store failed, the table has another schema, or a run holds its lease; no row is lost.
         CompletenessError: a merged file does not have the rows of the files that it was made of.
     """
-    demand_table(settings.table)
+    require_table(settings.table)
     with Lease(settings.table) as held:
         return [_partition(folder, settings, held, wait) for folder in partitions(storage.absolute(settings.table))]
 
 
 def _partition(folder: str, settings: CompactSettings, held: Lease, wait: Callable[[float], None]) -> Compacted:
     """Merge the small files of one partition; what a killed compaction left is repaired first."""
-    storage.sweep(folder)
+    storage.remove_temporary_files(folder)
     repaired = Ledger(folder).repair()
     files = _files(folder)
     groups = list(_groups(files, settings.rows_per_file))
@@ -109,7 +109,7 @@ def _partition(folder: str, settings: CompactSettings, held: Lease, wait: Callab
 def _files(folder: str) -> list[File]:
     """Read the footers of a partition's files."""
     with ThreadPoolExecutor(READERS) as readers:
-        return list(readers.map(_file, storage.names(folder, ".parquet")))
+        return list(readers.map(_file, storage.list_files(folder, ".parquet")))
 
 
 def _file(url: str) -> File:
@@ -176,6 +176,7 @@ def _read(url: str) -> pa.Table:
     fs, path = storage.filesystem(url)
 
     def once() -> pa.Table:
+        """Read the file in one attempt."""
         with fs.open(path, "rb") as stream:
             return pq.ParquetFile(stream).read()
 

@@ -21,12 +21,12 @@ from pipeline.scan.table.ledger import Ledger, register, sql_list, unreadable
 from pipeline.storage import memory, storage
 from pipeline.storage.fault import STORE_FAULTS
 
-FOLDER = "_known"
+INDEX_FOLDER = "_known"
 """Folder of the table that holds the index during a run; Parquet readers skip names that begin with `_`."""
-COPY = "mole-known-"
+COPY_PREFIX = "mole-known-"
 """Prefix of a machine's local copy of an index, in its temporary folder."""
-ROWS_A_BATCH = 1 << 20
-FACTS = ("content_hash", "format", "width", "height", "provenance", "logit", "gates")
+ROWS_PER_BATCH = 1 << 20
+COPIED_COLUMNS = ("content_hash", "format", "width", "height", "provenance", "logit", "gates")
 """Columns that depend on the bytes and the model alone."""
 QUERY = """
     SELECT ('0x' || substr(hex(content_hash), 1, 16))::UBIGINT AS prefix, {facts}, unit, "index"
@@ -38,7 +38,7 @@ QUERY = """
 SCHEMA = pa.schema(
     [
         ("prefix", pa.uint64()),
-        *((name, VERDICT.field(name).type) for name in FACTS),
+        *((name, VERDICT.field(name).type) for name in COPIED_COLUMNS),
         ("unit", pa.string()),
         ("index", pa.int32()),
     ]
@@ -65,8 +65,8 @@ def write_index(ledger: Ledger, url: str) -> None:
         with duckdb.connect() as database, fs.open(path, "wb") as stream, pa.ipc.new_file(stream, SCHEMA) as writer:
             if not isinstance(fs, LocalFileSystem):
                 register(database, fs)
-            query = QUERY.format(facts=", ".join(FACTS), files=sql_list(files))
-            for batch in database.sql(query).to_arrow_reader(ROWS_A_BATCH) if files else ():
+            query = QUERY.format(facts=", ".join(COPIED_COLUMNS), files=sql_list(files))
+            for batch in database.sql(query).to_arrow_reader(ROWS_PER_BATCH) if files else ():
                 writer.write_table(pa.Table.from_batches([batch]).cast(SCHEMA))
     except (*STORE_FAULTS, pa.ArrowException, duckdb.Error) as reason:
         raise unreadable(ledger.folder, reason) from reason
@@ -91,7 +91,7 @@ class ContentIndex:
             content_hash: 16 bytes.
 
         Returns:
-            `FACTS`, and `same_as`, the unit and index of the image whose verdict this is; None where there is none.
+            `COPIED_COLUMNS`, and `same_as`, unit and index of the image whose verdict this is; None if there is none.
         """
         prefix = int.from_bytes(content_hash[:8], "big")
         number = bisect_right(self._first, prefix) - 1
@@ -101,7 +101,7 @@ class ContentIndex:
         prefixes = batch["prefix"].to_numpy()
         for row in range(int(np.searchsorted(prefixes, np.uint64(prefix))), batch.num_rows):
             if batch["content_hash"][row].as_py() == content_hash:
-                facts = {name: batch[name][row].as_py() for name in FACTS}
+                facts = {name: batch[name][row].as_py() for name in COPIED_COLUMNS}
                 return facts | {"same_as": {name: batch[name][row].as_py() for name in ("unit", "index")}}
             if prefixes[row] != prefix:
                 break
@@ -118,8 +118,8 @@ def open_index(url: str) -> ContentIndex:
     if storage.is_local(url):
         return ContentIndex(Path(storage.absolute(url)))
     folder = Path(tempfile.gettempdir())
-    copy = folder / f"{COPY}{url.rpartition('/')[2]}"
-    for leftover in folder.glob(f"{COPY}*"):
+    copy = folder / f"{COPY_PREFIX}{url.rpartition('/')[2]}"
+    for leftover in folder.glob(f"{COPY_PREFIX}*"):
         if leftover != copy:
             leftover.unlink(missing_ok=True)  # of an earlier run; a process that still maps it keeps its pages
     try:

@@ -13,14 +13,14 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.records import CARRIED, MODEL, PLACE, SAME_AS
-from pipeline.scan.table.content_index import FOLDER
+from pipeline.scan.table.content_index import INDEX_FOLDER
 from pipeline.scan.table.ledger import register, sql_list, unreadable
 from pipeline.scan.table.parquet_sink import part_name
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS
 
-ROWS_A_TABLE = 1 << 14
-OWN = (MODEL, *dict(PLACE), "content_hash", "bytes", CARRIED)
+ROWS_PER_TABLE = 1 << 14
+OWN_COLUMNS = (MODEL, *dict(PLACE), "content_hash", "bytes", CARRIED)
 """A duplicate's own columns; the others are those of the image that was scored."""
 COMPLETED = """
     SELECT {columns}
@@ -34,7 +34,7 @@ COMPLETED = """
 
 def deferred_prefix(output: str, generation: str) -> str:
     """Make the URL prefix of the rows that a run defers."""
-    return storage.join(storage.absolute(output), FOLDER, f"{generation}-copies-")
+    return storage.join(storage.absolute(output), INDEX_FOLDER, f"{generation}-copies-")
 
 
 def deferred_files(prefix: str) -> list[str]:
@@ -43,7 +43,7 @@ def deferred_files(prefix: str) -> list[str]:
     Raises:
         StorageError: the store refuses.
     """
-    return [url for url in storage.names(prefix.rpartition("/")[0], ".parquet") if url.startswith(prefix)]
+    return [url for url in storage.list_files(prefix.rpartition("/")[0], ".parquet") if url.startswith(prefix)]
 
 
 def defer_duplicates(verdicts: pa.Table, prefix: str) -> pa.Table:
@@ -70,7 +70,7 @@ def defer_duplicates(verdicts: pa.Table, prefix: str) -> pa.Table:
     return verdicts.filter(pc.invert(is_duplicate))
 
 
-def complete(deferred: Sequence[str], parts: Sequence[str]) -> Iterator[pa.Table]:
+def complete_deferred(deferred: Sequence[str], parts: Sequence[str]) -> Iterator[pa.Table]:
     """Complete deferred rows with the verdicts of the images that were scored.
 
     Args:
@@ -89,13 +89,13 @@ def complete(deferred: Sequence[str], parts: Sequence[str]) -> Iterator[pa.Table
         fs, path = storage.filesystem(deferred[0])
         with fs.open(path, "rb") as stream:
             schema = pq.read_schema(stream)
-        own = {name: f'deferred."{name}"' for name in OWN} | {SAME_AS.name: same}
+        own = {name: f'deferred."{name}"' for name in OWN_COLUMNS} | {SAME_AS.name: same}
         columns = ", ".join(own.get(name, f'scored."{name}"') for name in schema.names)
         with duckdb.connect() as database:
             if not isinstance(fs, LocalFileSystem):
                 register(database, fs)
             query = COMPLETED.format(columns=columns, deferred=sql_list(deferred), parts=sql_list(parts))
-            for batch in database.sql(query).to_arrow_reader(ROWS_A_TABLE):
+            for batch in database.sql(query).to_arrow_reader(ROWS_PER_TABLE):
                 yield pa.Table.from_batches([batch]).cast(schema)
     except (*STORE_FAULTS, pa.ArrowException, duckdb.Error) as reason:
         raise unreadable(deferred[0], reason) from reason

@@ -22,7 +22,7 @@ from mole.errors import SettingsError, StorageError
 from pipeline.records import MODEL, SCHEMA_VERSION, VERDICT, VERSION_KEY
 from pipeline.runtime import cluster
 from pipeline.scan.table import lease
-from pipeline.scan.table.ledger import NOTHING, PLACES, Ledger, register, sql_list, unreadable
+from pipeline.scan.table.ledger import NO_PLACES, PLACES, Ledger, register, sql_list, unreadable
 from pipeline.storage import storage
 
 PROPERTY = "mole-scan"
@@ -82,8 +82,8 @@ class IcebergSink:
             catalog.create_namespace_if_not_exists(self.name.rpartition(".")[0])
             columns = [pa.field(MODEL, pa.string()), *VERDICT]
             schema = pa.schema([field.with_type(pa.string()) if field.name == "unit" else field for field in columns])
-            made = catalog.create_table(self.name, schema, properties={VERSION_KEY.decode(): SCHEMA_VERSION})
-            with made.update_spec() as spec:
+            created = catalog.create_table(self.name, schema, properties={VERSION_KEY.decode(): SCHEMA_VERSION})
+            with created.update_spec() as spec:
                 spec.add_identity(MODEL)
             return catalog.load_table(self.name)
 
@@ -157,7 +157,7 @@ class IcebergLedger(Ledger):
         try:
             files = self.table.files(self.model)
             self.table.register(database)
-            found = f"SELECT {PLACES} FROM read_parquet({sql_list(files)})" if files else NOTHING
+            found = f"SELECT {PLACES} FROM read_parquet({sql_list(files)})" if files else NO_PLACES
             database.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {found}")
         except Exception as reason:
             raise unreadable(self.folder, reason) from reason

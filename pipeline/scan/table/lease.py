@@ -22,10 +22,10 @@ from pipeline.telemetry.redaction import command_line
 
 logger = logging.getLogger(__name__)
 
-FILE = "_lease.json"
-BEAT = 10.0
+LEASE_FILE = "_lease.json"
+HEARTBEAT_SECONDS = 10.0
 """Seconds between two heartbeats."""
-EXPIRES = 60.0
+EXPIRY_SECONDS = 60.0
 """Seconds without a heartbeat after which a lease has expired."""
 
 
@@ -54,7 +54,7 @@ class Holder:
     command: str = ""
 
     @classmethod
-    def me(cls) -> Self:
+    def this_process(cls) -> Self:
         """Describe this process as a new holder."""
         now, born = time.time(), psutil.Process().create_time()
         return cls(uuid.uuid4().hex, _host(), os.getpid(), born, now, now, user_name(), command_line())
@@ -62,7 +62,7 @@ class Holder:
     def is_dead(self, now: float) -> bool:
         """Tell whether the holder is dead: by its process on this machine, elsewhere by the lease's expiry."""
         if self.host != _host():
-            return now - self.beat > EXPIRES
+            return now - self.beat > EXPIRY_SECONDS
         try:
             return bool(abs(psutil.Process(self.process).create_time() - self.born) > 1.0)
         except psutil.NoSuchProcess:
@@ -100,11 +100,11 @@ def read(output: str) -> Holder | None:
         StorageError: the lease cannot be read.
     """
     try:
-        return Holder(**json.loads(storage.read(storage.join(output, FILE))))
+        return Holder(**json.loads(storage.read(storage.join(output, LEASE_FILE))))
     except FileNotFoundError:
         return None
     except (*STORE_FAULTS, ValueError, TypeError) as reason:
-        raise StorageError(f"cannot read the lease {storage.join(output, FILE)!r}: {reason}") from reason
+        raise StorageError(f"cannot read the lease {storage.join(output, LEASE_FILE)!r}: {reason}") from reason
 
 
 def check(output: str, generation: str) -> None:
@@ -126,8 +126,8 @@ class Lease:
 
     def __init__(self, output: str) -> None:
         self.output = output
-        self.holder = Holder.me()
-        self._url = storage.join(output, FILE)
+        self.holder = Holder.this_process()
+        self._url = storage.join(output, LEASE_FILE)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
 
@@ -175,7 +175,7 @@ class Lease:
     def _clear(self, dead: Holder) -> None:
         """Remove a dead holder's lease; of two runs that try at once, the local rename lets one succeed."""
         if storage.is_local(self.output):
-            moved = storage.absolute(self._url) + local.TEMPORARY + dead.generation
+            moved = storage.absolute(self._url) + local.TEMPORARY_MARK + dead.generation
             try:
                 os.rename(storage.absolute(self._url), moved)
             except FileNotFoundError:
@@ -188,7 +188,7 @@ class Lease:
         return json.dumps(asdict(self.holder)).encode()
 
     def _renew(self) -> None:
-        while not self._stop.wait(BEAT):
+        while not self._stop.wait(HEARTBEAT_SECONDS):
             try:
                 check(self.output, self.generation)
                 self.holder = replace(self.holder, beat=time.time())

@@ -16,22 +16,22 @@ from pipeline.records import check_version
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS
 
-TAKEN = -1
+ALREADY_KEPT = -1
 """A time that no row has, set once an image's newest row was found."""
 PLACES = 'unit, "index", "last", status, verdict, scanned_at'
-NOTHING = """
+NO_PLACES = """
     SELECT ''::VARCHAR AS unit, 0::INTEGER AS "index", false AS "last", ''::VARCHAR AS status, ''::VARCHAR AS verdict,
            now() AS scanned_at
     WHERE false
 """
-FACTS = """
+UNIT_FACTS = """
     SELECT unit, count(*) AS rows, max("index") AS highest, max("index") FILTER ("last") AS ending,
            sum(hash("index"::BIGINT)) AS mark
     FROM {places} GROUP BY unit
 """
 """A few numbers a unit, however many images it has. `mark` is the sum of a 64-bit hash of each index: the indices
 0 … last, once each, have one mark, and any other set of rows has it with a probability of about 1 in 10^19."""
-STATES = """
+UNIT_STATES = """
     WITH facts AS ({facts}),
          wanted AS (SELECT DISTINCT ending FROM facts WHERE rows = ending + 1 AND highest = ending),
          marks AS (
@@ -68,7 +68,7 @@ class CompletenessCheck:
     duplicated: int
     examples: tuple[str, ...]
 
-    def demand(self) -> None:
+    def require_passed(self) -> None:
         """Insist that every image has exactly one row.
 
         Raises:
@@ -101,7 +101,7 @@ class Ledger:
         Raises:
             StorageError: the partition cannot be read, or another version wrote it.
         """
-        files = storage.names(self.folder, ".parquet")
+        files = storage.list_files(self.folder, ".parquet")
         fs, path = storage.filesystem(files[0] if files else self.folder)
         try:
             if files:
@@ -109,7 +109,9 @@ class Ledger:
                     check_version(pq.read_schema(stream).metadata, files[0])
                 if not isinstance(fs, LocalFileSystem):
                     register(database, fs)
-            found = f"SELECT {PLACES} FROM read_parquet({sql_pattern(self.folder, '*.parquet')})" if files else NOTHING
+            found = (
+                f"SELECT {PLACES} FROM read_parquet({sql_pattern(self.folder, '*.parquet')})" if files else NO_PLACES
+            )
             database.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {found}")
         except (*STORE_FAULTS, pa.ArrowException, duckdb.Error) as reason:
             raise unreadable(self.folder, reason) from reason
@@ -120,7 +122,7 @@ class Ledger:
         Raises:
             StorageError: the partition cannot be listed.
         """
-        return storage.names(self.folder, ".parquet")
+        return storage.list_files(self.folder, ".parquet")
 
     def repair(self) -> int:
         """Keep the newest row of every image, file by file, each replaced atomically.
@@ -133,14 +135,14 @@ class Ledger:
         """
         with duckdb.connect() as database:
             self.attach(database, "places")
-            states = STATES.format(facts=FACTS.format(places="places"))
+            states = UNIT_STATES.format(facts=UNIT_FACTS.format(places="places"))
             try:
                 doubled = database.sql(NEWEST.format(places="places", states=states)).fetchall()
             except duckdb.Error as reason:
                 raise unreadable(self.folder, reason) from reason
         newest = {(unit, index): time for unit, index, time in doubled}
         removed = 0
-        for url in storage.names(self.folder, ".parquet") if newest else ():
+        for url in storage.list_files(self.folder, ".parquet") if newest else ():
             removed += _without_older(url, newest)
         return removed
 
@@ -184,7 +186,7 @@ def _without_older(url: str, newest: dict[tuple[str, int], int]) -> int:
         is_newest = place in newest and newest[place] == time
         keep.append(is_newest or place not in newest)
         if is_newest:
-            newest[place] = TAKEN
+            newest[place] = ALREADY_KEPT
     rest = table.filter(pa.array(keep))
     if rest.num_rows == table.num_rows:
         return 0

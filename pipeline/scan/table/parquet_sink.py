@@ -19,7 +19,7 @@ from pipeline.scan.table.ledger import Ledger
 from pipeline.storage import memory, storage
 from pipeline.telemetry import metrics
 
-ROWS_A_GROUP = 1 << 17
+ROWS_PER_GROUP = 1 << 17
 """Rows of a row group: a reader that wants some units of a large file skips the other groups."""
 
 
@@ -34,7 +34,7 @@ def part_name(verdicts: pa.Table) -> str:
 def encode(verdicts: pa.Table) -> bytes:
     """Encode a table of verdicts as the bytes of a Parquet file, zstd."""
     sink = pa.BufferOutputStream()
-    pq.write_table(verdicts, sink, compression="zstd", row_group_size=ROWS_A_GROUP)
+    pq.write_table(verdicts, sink, compression="zstd", row_group_size=ROWS_PER_GROUP)
     return bytes(sink.getvalue().to_pybytes())
 
 
@@ -61,7 +61,7 @@ def publish(verdicts: pa.Table, *, output: str, generation: str) -> pa.Table:
         outcomes = Counter(zip(part["status"].to_pylist(), part["verdict"].to_pylist(), strict=True))
         counts = [{"status": status, "verdict": verdict, "images": n} for (status, verdict), n in outcomes.items()]
         faults = sum(count for (status, _), count in outcomes.items() if status != Status.OK)
-        with metrics.timed(metrics.Stage.WRITE):
+        with metrics.record_duration(metrics.Stage.WRITE):
             content = encode(part)
             if not in_driver:
                 lease.check(output, generation)

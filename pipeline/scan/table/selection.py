@@ -17,22 +17,22 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mole.errors import SettingsError, StorageError
-from pipeline.records import CARRIED, PASSING
-from pipeline.scan.reading.reread import unit_bytes
+from pipeline.records import CARRIED, TRANSIENT
+from pipeline.scan.reading.selected_images import unit_bytes
 from pipeline.scan.reading.shard import SHARD_NAME
 from pipeline.scan.table.views import one_line
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of
 
-IntRows = npt.NDArray[np.int64]
+Int64Array = npt.NDArray[np.int64]
 """An int64 for each row."""
-ROWS_A_GROUP = 256
-GAP = 1 / 8
+ROWS_PER_GROUP = 256
+MAX_GAP = 1 / 8
 """Share of an image's bytes that a reading may waste between it and the image before it."""
-LONGEST = 8 << 20
+MAX_READING_BYTES = 8 << 20
 """Maximum bytes of a reading, about."""
 
-ENDING = "CASE WHEN regexp_matches(uri, '^https?://', 'i') THEN regexp_extract(uri, '^[^?#]*') ELSE uri END"
+URI_PATH = "CASE WHEN regexp_matches(uri, '^https?://', 'i') THEN regexp_extract(uri, '^[^?#]*') ELSE uri END"
 """SQL for the URI without query and fragment, as `storage.file_name` has it."""
 SLICE_NAME = r":\d+-\d+(:member=[^#]*)?$"
 """Pattern of the end of a unit's name that is a slice of a listing."""
@@ -115,11 +115,11 @@ def select_images(table: duckdb.DuckDBPyConnection, query: SelectionQuery, url: 
     columns = [str(row[0]) for row in table.sql("DESCRIBE current").fetchall()]
     where = query.where or "true"
     carried = f", {CARRIED}" if CARRIED in columns else ""
-    sql = SELECTED.format(where=where, carried=carried, ending=ENDING)
+    sql = SELECTED.format(where=where, carried=carried, ending=URI_PATH)
     values = {
         "models": list(query.models),
         "again": query.where is not None,
-        "passing": list(PASSING),
+        "passing": list(TRANSIENT),
         "since": query.newer_than,
         "sample": query.sample,
         "shard": SHARD_NAME.pattern,
@@ -130,7 +130,7 @@ def select_images(table: duckdb.DuckDBPyConnection, query: SelectionQuery, url: 
             len(table.extract_statements(f"FROM current WHERE {where}")) != 1
         ):  # parsed alone, so that an error is about the condition
             raise SettingsError(f"--where {where!r} must be one condition, without a semicolon")
-        return _write(table.sql(sql, params=values).to_arrow_reader(ROWS_A_GROUP), url)
+        return _write(table.sql(sql, params=values).to_arrow_reader(ROWS_PER_GROUP), url)
     except (duckdb.ProgrammingError, duckdb.DataError) as reason:
         raise SettingsError(f"--where {where!r}: {one_line(reason)}; the columns are {', '.join(columns)}") from reason
     except STORE_FAULTS as reason:
@@ -154,42 +154,42 @@ def _write(chosen: pa.RecordBatchReader, url: str) -> Selection:
                 entire[unit, uri] = range(entire.get((unit, uri), range(groups, groups)).start, groups + 1)
             groups, images = groups + 1, images + table.num_rows
     sizes = (unit_bytes(unit, uri) for unit, uri in entire)
-    units = tuple((unit, where) for (unit, _), where in entire.items())
+    units = tuple((unit, row_groups) for (unit, _), row_groups in entire.items())
     return Selection(url, groups, images, image_bytes, read_bytes + sum(sizes), units)
 
 
 def _parts(chosen: pa.RecordBatchReader) -> Iterator[pa.Table]:
     for batch in chosen:
         table = pa.Table.from_batches([batch])
-        for start in range(0, table.num_rows, ROWS_A_GROUP):
-            yield table.slice(start, ROWS_A_GROUP)
+        for start in range(0, table.num_rows, ROWS_PER_GROUP):
+            yield table.slice(start, ROWS_PER_GROUP)
 
 
 def _places(rows: pa.Table) -> set[tuple[str, str]]:
     return set(zip(rows["unit"].to_pylist(), rows["uri"].to_pylist(), strict=True))
 
 
-def readings(rows: pa.Table) -> IntRows:
+def readings(rows: pa.Table) -> Int64Array:
     """Number the readings of some selected rows, in their order.
 
     Args:
         rows: columns unit, offset, length; ordered by unit and index.
 
     Returns:
-        int64 (rows,): rows of one reading are in one unit, with gaps of at most `GAP` of the next image's bytes, and
-        span about `LONGEST` bytes at most. A row without a byte range is a reading of its own.
+        int64 (rows,): rows of one reading are in one unit, with gaps of at most `MAX_GAP` of the next image's bytes,
+        and span about `MAX_READING_BYTES` bytes at most. A row without a byte range is a reading of its own.
     """
     offset, length = _filled(rows["offset"]), _filled(rows["length"])
     unit = rows["unit"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
     gap = offset[1:] - (offset + length)[:-1]
-    near = (gap >= 0) & (gap <= GAP * length[1:]) & (np.maximum(length[1:], length[:-1]) <= LONGEST)
+    near = (gap >= 0) & (gap <= MAX_GAP * length[1:]) & (np.maximum(length[1:], length[:-1]) <= MAX_READING_BYTES)
     ranged = rows["length"].combine_chunks().is_valid().to_numpy(zero_copy_only=False)
-    piece = np.cumsum(length) // LONGEST
+    piece = np.cumsum(length) // MAX_READING_BYTES
     joined = (unit[1:] == unit[:-1]) & near & ranged[1:] & ranged[:-1] & (piece[1:] == piece[:-1])
     return np.concatenate([np.zeros(min(1, len(length)), np.int64), np.cumsum(~joined)])
 
 
-def bytes_of(rows: pa.Table, reading: IntRows) -> int:
+def bytes_of(rows: pa.Table, reading: Int64Array) -> int:
     """Count the bytes that some readings request, without units that are read whole.
 
     Args:
@@ -205,5 +205,5 @@ def bytes_of(rows: pa.Table, reading: IntRows) -> int:
     return int(spans) + (pc.sum(alone).as_py() or 0)
 
 
-def _filled(column: pa.ChunkedArray) -> IntRows:
+def _filled(column: pa.ChunkedArray) -> Int64Array:
     return np.asarray(column.combine_chunks().fill_null(0).to_numpy(zero_copy_only=False), np.int64)

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from mole.errors import SettingsError, StorageError
-from pipeline.command.run import FOLDER as RUNS
+from pipeline.command.run_record import RUNS_FOLDER as RUNS
 from pipeline.records import MODEL, check_version
 from pipeline.scan.table.ledger import sql_pattern
 from pipeline.storage import storage
@@ -39,7 +39,7 @@ RUN = {
     "summary": "JSON",
     "settings": "JSON",
 }
-"""The columns of the view `runs`, the record that `pipeline.command.run` writes."""
+"""The columns of the view `runs`, the record that `pipeline.command.run_record` writes."""
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def open_views(table: str, database: str = ":memory:") -> Iterator[duckdb.DuckDB
         SettingsError: there is no verdict table.
         StorageError: it has another schema, or it cannot be read.
     """
-    demand_table(table)
+    require_table(table)
     place = storage.absolute(table)
     fs, _ = storage.filesystem(place)
     try:
@@ -126,7 +126,7 @@ def views_over(parts: str, rows: str = "") -> str:
 
 def runs(table: str) -> str:
     """Write the SQL that creates the view of a table's run records; a table of an older version has none."""
-    if storage.names(storage.join(table, RUNS), ".json"):
+    if storage.list_files(storage.join(table, RUNS), ".json"):
         kinds = ", ".join(f"{name}: '{kind}'" for name, kind in RUN.items())
         found = f"* FROM read_json({sql_pattern(table, RUNS, '*.json')}, columns = {{{kinds}}})"
     else:
@@ -134,17 +134,17 @@ def runs(table: str) -> str:
     return f"CREATE OR REPLACE VIEW runs AS SELECT {found};"
 
 
-def demand_table(table: str) -> None:
+def require_table(table: str) -> None:
     """Insist that a folder is a verdict table of this schema.
 
     Raises:
         SettingsError: it does not exist, or is not a verdict table.
         StorageError: the table has another schema, or cannot be read.
     """
-    storage.demand(table, "--table")
+    storage.require_exists(table, "--table")
     place = storage.absolute(table)
     try:
-        first = next((file for folder in partitions(place) for file in storage.names(folder, ".parquet")), None)
+        first = next((file for folder in partitions(place) for file in storage.list_files(folder, ".parquet")), None)
         if first is None:
             raise SettingsError(f"--table {table!r} holds no verdict table; name the folder of a scan's --output")
         fs, path = storage.filesystem(first)
@@ -160,4 +160,4 @@ def partitions(table: str) -> list[str]:
     Raises:
         StorageError: the table cannot be listed.
     """
-    return [folder for folder in storage.names(table, "") if folder.rpartition("/")[2].startswith(f"{MODEL}=")]
+    return [folder for folder in storage.list_files(table, "") if folder.rpartition("/")[2].startswith(f"{MODEL}=")]

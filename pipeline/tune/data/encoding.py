@@ -13,8 +13,8 @@ from PIL import Image
 from PIL.JpegImagePlugin import get_sampling
 
 from pipeline.images.container import blocks
-from pipeline.images.decode import READERS
-from pipeline.images.provenance import declared
+from pipeline.images.decode import PILLOW_FORMATS
+from pipeline.images.provenance import declared_provenance
 
 LUMA = (
     "16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 57 69 56 14 17 22 29 51 87 80 62 "
@@ -66,11 +66,11 @@ def encoding_of(data: bytes, form: str | None) -> Encoding:
         form: its format as `decode` names it.
     """
     kinds = {block.kind for block in blocks(data, form)}
-    software = (declared(data, form) or {}).get("software")
+    software = (declared_provenance(data, form) or {}).get("software")
     try:
         with (
             warnings.catch_warnings(action="ignore"),
-            Image.open(io.BytesIO(data), formats=tuple(READERS.values())) as image,
+            Image.open(io.BytesIO(data), formats=tuple(PILLOW_FORMATS.values())) as image,
         ):
             icc = bool(image.info.get("icc_profile"))
             tables = getattr(image, "quantization", None)

@@ -103,7 +103,7 @@ def recognise(
     values, own = extend_words(labels, VALUES), extend_words(labels, FOLDERS)
     if shards.is_shard(place):
         return Layout(*shards.read(_expanded(place), values))
-    storage.demand(place, "--samples")
+    storage.require_exists(place, "--samples")
     url = storage.absolute(place)
     if tables.is_table(url):
         return _of_files([url], url.rpartition("/")[0], (values, own), reviews, options)
@@ -127,7 +127,7 @@ def _expanded(pattern: str) -> list[str]:
     urls: list[str] = []
     for name in names:
         if "*" not in name:
-            storage.demand(name, "--samples")
+            storage.require_exists(name, "--samples")
         fs, path = storage.filesystem(name)
         found = sorted(fs.glob(path)) if "*" in name else [path]
         urls += [storage.url_of(fs, str(each)) for each in found]

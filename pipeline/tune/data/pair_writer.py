@@ -94,7 +94,7 @@ def write_pairs(
 
 def finished_pairs(output: str) -> set[str]:
     """List the names of the pairs of which both files exist."""
-    both = [storage.names(storage.join(output, folder), ".jpg") for folder in (REALS, FAKES)]
+    both = [storage.list_files(storage.join(output, folder), ".jpg") for folder in (REALS, FAKES)]
     reals, fakes = ({url.rpartition("/")[2] for url in urls} for urls in both)
     return reals & fakes
 

@@ -87,5 +87,5 @@ def _opening(settings: ReconstructSettings) -> OpenReconstructor:
         if settings.noise:
             raise SettingsError(f"--noise must be 0 with --upsampler, which has no latents; got {settings.noise:g}")
         return partial(open_upsampler, str(settings.upsampler))
-    storage.demand(settings.autoencoder, "--autoencoder")
+    storage.require_exists(settings.autoencoder, "--autoencoder")
     return partial(open_autoencoder, settings.autoencoder, noise=settings.noise)

@@ -55,7 +55,7 @@ def read(urls: list[str], reviews: str | None, known: Words) -> tuple[str, list[
     """
     if reviews is None:
         raise SettingsError(f"{urls[0]!r} is a verdict table without labels; provide reviewers' labels with --reviews")
-    storage.demand(reviews, "--reviews")
+    storage.require_exists(reviews, "--reviews")
     if is_table(reviews):
         key, given = _tabled(reviews)
         description, passed = f"reviews by {' and '.join(key)}", Counter[str]()
@@ -115,7 +115,7 @@ def _labelled(folder: str) -> tuple[list[dict[str, Any]], Counter[str]]:
             f"--reviews {folder!r} is neither a table ({endings}) nor a folder of labels, as `mole-scan browse` "
             "writes them"
         )
-    rows = labels.newest(folder).to_pylist()
+    rows = labels.newest_rows(folder).to_pylist()
     passed = Counter(f"image labelled {row['label']}" for row in rows if row["label"] == Label.UNSURE)
     passed += Counter("label that was withdrawn" for row in rows if row["label"] == Label.WITHDRAWN)
     passed += Counter("note without a label" for row in rows if row["label"] == Label.NOTE)

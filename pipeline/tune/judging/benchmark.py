@@ -107,7 +107,7 @@ def measure(settings: EvaluateSettings, log: Log) -> Evaluation | universal_fake
         StorageError: an input cannot be read, or the report cannot be written.
         ModelError: the checkpoint cannot be used.
     """
-    cluster.demand_gpu(settings.device, settings.ray_address)
+    cluster.require_gpu(settings.device, settings.ray_address)
     registry.locate(settings.model)  # fails before samples are listed and Ray is started
     samples = list_evaluated_samples(settings, log)
     runner = Runner(settings.device, settings.num_actors, settings.batch_size)

@@ -112,7 +112,7 @@ def promote(settings: PromoteSettings, log: Log) -> PromotionResult:
     """
     place = Registry(settings.registry)
     promoted = place.promoted()
-    digest = place.demand(str(settings.candidate), "--candidate")
+    digest = place.require(str(settings.candidate), "--candidate")
     if digest == promoted:
         raise SettingsError(f"{digest} is promoted already")
     candidate = version_of(place, digest)

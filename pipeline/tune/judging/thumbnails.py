@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.images.decode import Fault
-from pipeline.images.thumbnail import shrunk
+from pipeline.images.thumbnail import jpeg_data_uri
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.judging.logits import Logits
 from pipeline.tune.judging.perturbed_views import open_picture
@@ -67,4 +67,4 @@ def thumbnail(sample: Sample) -> str:
     _, pixels_3HW = open_picture(sample)
     if isinstance(pixels_3HW, Fault):
         return ""
-    return shrunk(pixels_3HW.numpy(), SIDE, QUALITY)[0]
+    return jpeg_data_uri(pixels_3HW.numpy(), SIDE, QUALITY)[0]

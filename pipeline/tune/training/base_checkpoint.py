@@ -60,5 +60,5 @@ def starting_checkpoint(settings: FinetuneSettings, place: Registry) -> tuple[st
         raise SettingsError(
             "--init-from continues with the tower, view, blocks and ranks of that version; leave these flags out"
         )
-    found = place.place_of(settings.init_from)
+    found = place.location_of(settings.init_from)
     return found, describe(registry.locate(found))

@@ -45,7 +45,7 @@ def fill_cache(
     if not absent:
         return
     make = partial(workers.make_views, dataset=dataset, seed=next(iter(tasks.values())).seed)
-    layout = cluster.lay_out(device, actors=None, batch_size=None, rows_per_file=None)
+    layout = cluster.plan_layout(device, actors=None, batch_size=None, rows_per_file=None)
     layout.size_blocks(dataset.spec.bytes)
     in_order = sorted(absent, key=lambda key: absent[key])
     columns = [list(column) for column in zip(*(absent[key] for key in in_order), strict=True)]

@@ -73,7 +73,7 @@ def crossvalidate(settings: CrossvalidateSettings, log: Log) -> MethodComparison
         fill_caches(folds, settings, collection)
         aligners = audit_folds(folds, settings, log)
         runs = (prepare_fold(fold, aligners[fold.audit], settings) for fold in folds)
-        layout = cluster.lay_out(settings.device, actors=None, batch_size=None, rows_per_file=None)
+        layout = cluster.plan_layout(settings.device, actors=None, batch_size=None, rows_per_file=None)
         results = list(train_folds(folds, runs, settings.workers, layout.device, log))
     table = pa.concat_tables([part for fold, one in zip(folds, results, strict=True) for part in logit_rows(fold, one)])
     costs = {name: method_cost(folds, results, name) for name in recipes}

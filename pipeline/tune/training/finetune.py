@@ -114,7 +114,7 @@ def finetune(settings: FinetuneSettings, log: Log) -> FinetuneResult:
             log(f"this training was already completed, with version {finished.digest}")
             return finished
         aligner = choose_aligner(settings, collection, log)
-        layout = cluster.lay_out(settings.device, actors=None, batch_size=None, rows_per_file=None)
+        layout = cluster.plan_layout(settings.device, actors=None, batch_size=None, rows_per_file=None)
         with metrics_log.logging_epochs(task.run, log):
             run = prepare(settings, task, base, (collection, aligner))
             trained = train(run, processes=settings.workers, gpu=layout.device == "cuda")

@@ -136,7 +136,7 @@ def history(run: str) -> list[dict[str, Any]]:
 
 def epoch_files(run: str) -> list[str]:
     """List the metrics files of a run, one per epoch, oldest first."""
-    return storage.names(storage.join(run, METRICS), ".json")
+    return storage.list_files(storage.join(run, METRICS), ".json")
 
 
 def _run_config(run: str) -> RunConfig:

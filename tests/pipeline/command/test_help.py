@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, Field, PositiveInt
 
-from pipeline.command.help import described, metavar
+from pipeline.command.help import help_text, metavar
 
 
 @pytest.mark.parametrize(
@@ -41,4 +41,4 @@ class Oven(BaseModel):
 
 
 def test_the_text_ends_with_choices_and_the_default() -> None:
-    assert described(Oven.model_fields["device"]) == "where it runs: auto or cpu (default: cpu)"
+    assert help_text(Oven.model_fields["device"]) == "where it runs: auto or cpu (default: cpu)"

@@ -11,11 +11,11 @@ from PIL import Image, PngImagePlugin
 
 from pipeline.images.container import blocks
 from pipeline.images.metadata.block import (
-    MOST_BLOCKS,
-    MOST_FILE_BYTES,
-    MOST_PACKED,
-    MOST_TEXT_BYTES,
-    MOST_XMP_BYTES,
+    MAX_BLOCKS,
+    MAX_COMPRESSED_TEXTS,
+    MAX_FILE_BYTES,
+    MAX_TEXT_BYTES,
+    MAX_XMP_BYTES,
     Block,
 )
 from tests.declaring import (
@@ -163,18 +163,18 @@ def test_a_raw_profile_that_is_none_is_none(text: bytes) -> None:
 def test_a_zip_bomb_is_cut_and_a_broken_stream_is_empty() -> None:
     bomb = zlib.compress(b"a" * (1 << 24))
     (text,) = found(png(chunk(b"zTXt", b"Comment\0\0" + bomb)), "png")
-    assert len(text.data) == MOST_TEXT_BYTES
+    assert len(text.data) == MAX_TEXT_BYTES
     (packet,) = found(png(chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + bomb)), "png")
-    assert len(packet.data) == MOST_XMP_BYTES
+    assert len(packet.data) == MAX_XMP_BYTES
     assert found(png(chunk(b"zTXt", b"Comment\0\0no zlib")), "png") == [Block("text", "Comment", b"")]
 
 
 def test_a_file_keeps_so_many_blocks_so_many_bytes_and_unpacks_so_many_texts() -> None:
-    assert len(found(png(*[chunk(b"tEXt", b"a\0b")] * (MOST_BLOCKS + 9)), "png")) == MOST_BLOCKS
-    large = found(png(*[chunk(b"tEXt", b"a\0" + b"b" * MOST_TEXT_BYTES)] * 9), "png")
-    assert sum(len(block.data) for block in large) == MOST_FILE_BYTES
+    assert len(found(png(*[chunk(b"tEXt", b"a\0b")] * (MAX_BLOCKS + 9)), "png")) == MAX_BLOCKS
+    large = found(png(*[chunk(b"tEXt", b"a\0" + b"b" * MAX_TEXT_BYTES)] * 9), "png")
+    assert sum(len(block.data) for block in large) == MAX_FILE_BYTES
     packed = chunk(b"zTXt", b"a\0\0" + zlib.compress(b"b"))
-    assert len(found(png(*[packed] * (MOST_PACKED + 9)), "png")) == MOST_PACKED
+    assert len(found(png(*[packed] * (MAX_COMPRESSED_TEXTS + 9)), "png")) == MAX_COMPRESSED_TEXTS
 
 
 def test_a_webp_keeps_exif_with_and_without_its_mark() -> None:

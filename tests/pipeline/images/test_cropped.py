@@ -17,7 +17,7 @@ from pipeline.images.cropped import decode_window
 from pipeline.images.decode import Bounds, Fault, Picture, decode
 
 needs_built = pytest.mark.skipif(
-    not cropped.BUILT, reason="pipeline/images/cropped.c was not built: no compiler or no headers"
+    not cropped.IS_BUILT, reason="pipeline/images/cropped.c was not built: no compiler or no headers"
 )
 BOUNDS = Bounds(max_bytes=1 << 24, max_pixels=1 << 24)
 HEIGHT, WIDTH = 203, 331
@@ -71,10 +71,10 @@ def test_a_rectangle_is_to_the_bit_what_the_whole_has_there(name: str, data: st.
     ("data", "size"),
     [
         (ENCODINGS["4:420"][:-2], (HEIGHT, WIDTH)),
-        (ENCODINGS["4:420"][:4000] + cropped.END, (HEIGHT, WIDTH)),
+        (ENCODINGS["4:420"][:4000] + cropped.END_MARKER, (HEIGHT, WIDTH)),
         (ENCODINGS["4:420"], (HEIGHT, WIDTH + 1)),
-        (jpeg(np.zeros((HEIGHT, WIDTH, 4), np.uint8)[..., :3])[:30] + cropped.END, (HEIGHT, WIDTH)),
-        (b"no JPEG" + cropped.END, (HEIGHT, WIDTH)),
+        (jpeg(np.zeros((HEIGHT, WIDTH, 4), np.uint8)[..., :3])[:30] + cropped.END_MARKER, (HEIGHT, WIDTH)),
+        (b"no JPEG" + cropped.END_MARKER, (HEIGHT, WIDTH)),
         (b"", (HEIGHT, WIDTH)),
     ],
 )
@@ -139,7 +139,7 @@ def test_the_window_of_a_progressive_file_that_lacks_scans_is_that_of_the_whole(
     data = held.getvalue()
     scans = [at for at in range(len(data)) if data[at : at + 2] == b"\xff\xda"]
     for cut in scans[1:]:
-        lacking = data[:cut] + cropped.END
+        lacking = data[:cut] + cropped.END_MARKER
         assert decode_window(lacking, (203, 331), Window(70, 130, 64, 64)) is None
         part, whole = seen(lacking), seen(lacking, whole=True)
         window = SPEC.window(whole.height, whole.width)

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from mole.views.preprocess import Window
 from pipeline.images import decode as module
 from pipeline.images.decode import Bounds, Fault, Picture, decode
-from pipeline.images.formats.signature import sniff
+from pipeline.images.formats.magic_bytes import detect_format
 from pipeline.records import Status
 from tests.imagefiles import HEIGHT, WIDTH, saved, scene
 
@@ -225,7 +225,12 @@ def test_a_picture_over_the_pixel_bound_is_refused_before_its_pixels_are_read(fo
     cut = data[: len(data) * 9 // 10]
     assert fault(cut).status == Status.TRUNCATED
     found = fault(cut, Bounds(max_bytes=1 << 20, max_pixels=WIDTH * HEIGHT - 1))
-    assert (found.status, found.width, found.height, found.format) == (Status.TOO_LARGE, WIDTH, HEIGHT, sniff(data))
+    assert (found.status, found.width, found.height, found.format) == (
+        Status.TOO_LARGE,
+        WIDTH,
+        HEIGHT,
+        detect_format(data),
+    )
 
 
 def test_a_bomb_of_a_png_costs_no_memory() -> None:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from pipeline.images.metadata import iptc, manifest, tiff, xmp
-from pipeline.images.provenance import Declaration, declared, gather
+from pipeline.images.provenance import Declaration, collect, declared_provenance
 from pipeline.records import PROVENANCE
 from tests.declaring import (
     GENERATED,
@@ -51,26 +51,26 @@ def facts(block: bytes, format_: str = "jpeg") -> dict[str, str]:
         "avif": lambda: avif([(b"Exif", b"\0\0\0\0" + block)]),
         "tiff": lambda: block,
     }
-    return declared(made[format_](), format_) or {}
+    return declared_provenance(made[format_](), format_) or {}
 
 
 def described(body: str) -> dict[str, str]:
     """What a JPEG declares with an XMP packet."""
-    return declared(jpeg(segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + packet(body))), "jpeg") or {}
+    return declared_provenance(jpeg(segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + packet(body))), "jpeg") or {}
 
 
 def captioned(*sets: tuple[int, bytes]) -> dict[str, str]:
     """What a JPEG declares with IPTC-IIM data sets."""
-    return declared(jpeg(segment(0xED, b"Photoshop 3.0\0" + resource(0x0404, iim(*sets)))), "jpeg") or {}
+    return declared_provenance(jpeg(segment(0xED, b"Photoshop 3.0\0" + resource(0x0404, iim(*sets)))), "jpeg") or {}
 
 
 @pytest.mark.parametrize("format_", [*FORMATS, "gif", "bmp", "tiff", "avif"])
 def test_a_plain_file_declares_nothing(format_: str) -> None:
-    assert declared(saved(format_), format_) is None
+    assert declared_provenance(saved(format_), format_) is None
 
 
 def test_no_format_declares_nothing() -> None:
-    assert declared(b"<html>", None) is None
+    assert declared_provenance(b"<html>", None) is None
 
 
 @pytest.mark.parametrize("format_", [*FORMATS, "tiff", "avif"])
@@ -82,7 +82,10 @@ def test_camera_and_software_come_from_exif_in_every_format(format_: str) -> Non
 def test_camera_and_software_come_from_what_pillow_writes(format_: str) -> None:
     written = Image.Exif()
     written.update(CAMERA)
-    assert declared(saved(format_, exif=written), format_) == {"camera": "Canon EOS 350D", "software": "Picasa 3.0"}
+    assert declared_provenance(saved(format_, exif=written), format_) == {
+        "camera": "Canon EOS 350D",
+        "software": "Picasa 3.0",
+    }
 
 
 @pytest.mark.parametrize("brand", [b"heic", b"mif1"])
@@ -90,7 +93,7 @@ def test_the_items_of_a_heic_are_read(brand: bytes) -> None:
     mime = b"mimexmp\0application/rdf+xml\0"
     body = packet("<xmp:CreatorTool>17.1</xmp:CreatorTool>")
     data = avif([(b"Exif", b"\0\0\0\6Exif\0\0" + exif({MAKE: "Apple", MODEL: "iPhone 15"})), (mime, body)], brand=brand)
-    assert declared(data, "heic") == {"camera": "Apple iPhone 15", "software": "17.1"}
+    assert declared_provenance(data, "heic") == {"camera": "Apple iPhone 15", "software": "17.1"}
 
 
 def test_a_heic_that_libheif_writes_is_read() -> None:
@@ -99,7 +102,7 @@ def test_a_heic_that_libheif_writes_is_read() -> None:
     written.update(CAMERA)
     out = io.BytesIO()
     heif.from_pillow(Image.new("RGB", (64, 64))).save(out, exif=written.tobytes(), xmp=packet("<dc:title>T</dc:title>"))
-    assert declared(out.getvalue(), "heic") == {"camera": "Canon EOS 350D", "software": "Picasa 3.0"}
+    assert declared_provenance(out.getvalue(), "heic") == {"camera": "Canon EOS 350D", "software": "Picasa 3.0"}
 
 
 def test_a_model_that_names_its_maker_is_not_told_twice() -> None:
@@ -248,11 +251,11 @@ def test_iptc_gives_its_facts() -> None:
     ],
 )
 def test_the_texts_of_a_png_give_their_facts(said: dict[str, str], told: dict[str, str]) -> None:
-    assert (declared(texts(said), "png") or {}) == told
+    assert (declared_provenance(texts(said), "png") or {}) == told
 
 
 def test_an_animation_of_comfyui_names_it() -> None:
-    assert declared(png(chunk(b"comf", b"prompt\0" + GRAPH.encode())), "png") == {
+    assert declared_provenance(png(chunk(b"comf", b"prompt\0" + GRAPH.encode())), "png") == {
         "generator": "ComfyUI dream.safetensors"
     }
 
@@ -260,16 +263,16 @@ def test_an_animation_of_comfyui_names_it() -> None:
 def test_a_gifs_comment_and_xmp_give_their_facts() -> None:
     body = packet("<xmp:CreatorTool>A tool</xmp:CreatorTool>") + b"\x01" + bytes(range(255, -1, -1))
     data = gif((0xFE, sub_blocks(WEB_UI.encode())), (0xFF, b"\x0bXMP DataXMP" + body))
-    assert declared(data, "gif") == {"software": "A tool", "generator": WEB_UI_LINE}
+    assert declared_provenance(data, "gif") == {"software": "A tool", "generator": WEB_UI_LINE}
 
 
 def test_jpeg_2000_and_jpeg_xl_give_their_facts() -> None:
     data = box(b"JXL ", b"\r\n\x87\n") + box(b"Exif", b"\0\0\0\0", exif(dict(CAMERA)))
-    assert (declared(data, "jxl") or {})["camera"] == "Canon EOS 350D"
+    assert (declared_provenance(data, "jxl") or {})["camera"] == "Canon EOS 350D"
 
 
 def test_values_are_clean_and_cut() -> None:
-    found = declared(texts({"Software": "a\n\n \x07b" + "c" * 5000}), "png")
+    found = declared_provenance(texts({"Software": "a\n\n \x07b" + "c" * 5000}), "png")
     assert found is not None
     assert found["software"].startswith("a bccc")
     assert len(found["software"]) == 500
@@ -277,7 +280,7 @@ def test_values_are_clean_and_cut() -> None:
 
 def test_what_is_said_first_stays() -> None:
     data = png(chunk(b"eXIf", exif({SOFTWARE: "first"})), chunk(b"tEXt", b"Software\0second"))
-    assert declared(data, "png") == {"software": "first"}
+    assert declared_provenance(data, "png") == {"software": "first"}
 
 
 def test_every_key_is_a_column() -> None:
@@ -285,19 +288,21 @@ def test_every_key_is_a_column() -> None:
     data = jpeg(
         segment(0xE1, b"Exif\0\0" + exif(dict(CAMERA))), segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + body)
     )
-    assert set(declared(data, "jpeg") or {}) == {field.name for field in PROVENANCE} - {"c2pa"}
+    assert set(declared_provenance(data, "jpeg") or {}) == {field.name for field in PROVENANCE} - {"c2pa"}
 
 
 @pytest.mark.parametrize("format_", [*FORMATS, "gif", "tiff", "avif"])
 def test_a_c2pa_manifest_tells_who_claims_who_signed_and_that_it_holds(signer: c2pa.Signer, format_: str) -> None:
-    assert declared(signed(signer, format_), format_) == {
+    assert declared_provenance(signed(signer, format_), format_) == {
         "c2pa": "tiny painter 1.0; signed by Some Studio; Valid",
         "source_type": "trainedAlgorithmicMedia",
     }
 
 
 def test_a_generator_that_signs_is_a_generator(signer: c2pa.Signer) -> None:
-    assert (declared(signed(signer, "png", "Adobe Firefly"), "png") or {})["generator"] == "Adobe Firefly 1.0"
+    assert (declared_provenance(signed(signer, "png", "Adobe Firefly"), "png") or {})[
+        "generator"
+    ] == "Adobe Firefly 1.0"
 
 
 def test_a_failing_reader_costs_the_rest_of_the_claims_and_not_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,13 +318,13 @@ def test_a_failing_reader_costs_the_rest_of_the_claims_and_not_the_image(monkeyp
     monkeypatch.setattr(tiff, "fields", fail)
     monkeypatch.setattr(xmp, "properties", fail)
     monkeypatch.setattr(iptc, "datasets", fail)
-    assert {name: declared(data, name) for name, data in files.items()} == {
+    assert {name: declared_provenance(data, name) for name, data in files.items()} == {
         "png": {"software": "GIMP"},
         "webp": None,
         "jpeg": None,
     }
     monkeypatch.setattr(manifest, "claims", fail)
-    assert declared(png(first, chunk(b"caBX", b"store")), "png") == {"software": "GIMP"}
+    assert declared_provenance(png(first, chunk(b"caBX", b"store")), "png") == {"software": "GIMP"}
 
 
 SAID = exif({**CAMERA, 0x013B: "me", DESCRIPTION: "workflow:{}"}, b"UNICODE\0" + WEB_UI.encode("utf-16-le"))
@@ -370,11 +375,11 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
 @pytest.mark.parametrize("format_", RICH)
 def test_no_mutation_makes_a_reader_raise_or_tell_what_no_table_keeps(format_: str) -> None:
     chance = random.Random(5)
-    assert declared(RICH[format_], format_)
+    assert declared_provenance(RICH[format_], format_)
     for _ in range(600):
         told = Declaration()
-        gather(mutated(RICH[format_], chance), format_, told)
-        for name, value in (told.kept() or {}).items():
+        collect(mutated(RICH[format_], chance), format_, told)
+        for name, value in (told.facts() or {}).items():
             assert name in {field.name for field in PROVENANCE}
             assert 0 < len(value) <= 500
             assert value.encode()

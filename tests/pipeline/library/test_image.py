@@ -11,7 +11,7 @@ from PIL import Image
 
 from mole.views.preprocess import Preprocess
 from pipeline.images.decode import Fault, Picture, decode
-from pipeline.library.image import BOUNDS, ImageLike, decoded, from_column
+from pipeline.library.image import BOUNDS, ImageLike, decode_input, from_column
 from pipeline.records import Status
 from tests.imagefiles import saved, scene
 
@@ -53,19 +53,19 @@ def test_bytes_paths_and_pillows_images_are_the_picture_of_a_scan(kind: str, tmp
     wanted = pixels(decode(data, BOUNDS))
     ways: list[ImageLike] = [data, tmp_path / "a.bin", str(tmp_path / "a.bin"), Image.open(io.BytesIO(data))]
     for way in ways:
-        np.testing.assert_array_equal(pixels(decoded(way)), wanted)
+        np.testing.assert_array_equal(pixels(decode_input(way)), wanted)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
 def test_an_array_is_the_picture_that_pillow_makes_of_it(mode: str) -> None:
     array = np.asarray(scene(mode))
-    wanted = pixels(decoded(scene(mode)))
-    np.testing.assert_array_equal(pixels(decoded(array)), wanted)
+    wanted = pixels(decode_input(scene(mode)))
+    np.testing.assert_array_equal(pixels(decode_input(array)), wanted)
     if mode == "L":
-        np.testing.assert_array_equal(pixels(decoded(array[..., None])), wanted)
+        np.testing.assert_array_equal(pixels(decode_input(array[..., None])), wanted)
         grey = from_column(array[None])  # as Ray gives a grey image among coloured ones
         assert not isinstance(grey, Fault)
-        np.testing.assert_array_equal(pixels(decoded(grey)), wanted)
+        np.testing.assert_array_equal(pixels(decode_input(grey)), wanted)
 
 
 class Dribbling(io.BytesIO):
@@ -82,9 +82,9 @@ def test_a_file_that_is_open_is_read_from_where_it_stands(tmp_path: Path) -> Non
     (tmp_path / "a.bin").write_bytes(b"head" + data)
     with (tmp_path / "a.bin").open("rb") as file:
         file.seek(4)
-        np.testing.assert_array_equal(pixels(decoded(file)), wanted)
+        np.testing.assert_array_equal(pixels(decode_input(file)), wanted)
     for held in (io.BytesIO(data), Dribbling(data), bytearray(data), memoryview(data)):
-        np.testing.assert_array_equal(pixels(decoded(held)), wanted)
+        np.testing.assert_array_equal(pixels(decode_input(held)), wanted)
 
 
 def closed(image: Image.Image) -> Image.Image:
@@ -118,7 +118,7 @@ def test_what_no_image_can_be_is_an_error_of_the_call_and_in_a_column_a_fault(
     image: Any, kind: type[Exception], told: str
 ) -> None:
     with pytest.raises(kind, match=told):
-        decoded(image)
+        decode_input(image)
     found = from_column(image)
     if not isinstance(image, Image.Image):
         assert isinstance(found, Fault) and found.detail
@@ -129,13 +129,13 @@ def test_files_that_are_not_open_for_reading_are_errors_of_the_call(tmp_path: Pa
     with Image.open(tmp_path / "a.png") as image:
         pass
     with pytest.raises(ValueError, match="the Pillow image is closed"):
-        decoded(image)
+        decode_input(image)
     with (tmp_path / "b.png").open("wb") as file, pytest.raises(ValueError, match="must be open for reading"):
-        decoded(file)
+        decode_input(file)
     with (tmp_path / "a.png").open("rb") as closing:
         pass
     with pytest.raises(ValueError, match="closed file"):
-        decoded(closing)
+        decode_input(closing)
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), np.float32("nan")])
@@ -147,8 +147,8 @@ def test_a_window_is_cut_out_of_whatever_holds_the_picture() -> None:
     spec = Preprocess(size=32)
     data = saved(scene(), "PNG")
     for way in (data, scene(), np.asarray(scene())):
-        assert pixels(decoded(way, spec.window)).shape == (3, 32, 32)
-        np.testing.assert_array_equal(pixels(decoded(way, spec.window)), pixels(decode(data, BOUNDS, spec.window)))
+        assert pixels(decode_input(way, spec.window)).shape == (3, 32, 32)
+        np.testing.assert_array_equal(pixels(decode_input(way, spec.window)), pixels(decode(data, BOUNDS, spec.window)))
 
 
 @pytest.mark.parametrize(
@@ -169,11 +169,11 @@ def test_a_window_is_cut_out_of_whatever_holds_the_picture() -> None:
     ],
 )
 def test_what_is_no_picture_is_a_fault(image: Any, status: Status) -> None:
-    found = decoded(image)
+    found = decode_input(image)
     assert isinstance(found, Fault) and found.status is status and found.detail
 
 
 def test_pillows_image_of_a_cut_file_is_a_fault() -> None:
     data = saved(scene(), "PNG")
-    found = decoded(Image.open(io.BytesIO(data[: len(data) // 2])))
+    found = decode_input(Image.open(io.BytesIO(data[: len(data) // 2])))
     assert isinstance(found, Fault) and found.status is Status.TRUNCATED

@@ -35,7 +35,7 @@ def die_behind(count: int, output: str) -> None:
 
 
 def shards_of(output: str) -> list[bytes]:
-    return [storage.read(file) for file in storage.names(output, ".tar")]
+    return [storage.read(file) for file in storage.list_files(output, ".tar")]
 
 
 def test_shards_end_at_their_bounds_and_hold_each_sample_once(output: str) -> None:
@@ -75,7 +75,7 @@ def test_a_shard_without_its_record_is_written_again(output: str) -> None:
         for number in range(3):
             shards.write(sample(number))
     before = shards_of(output)
-    storage.remove(storage.names(storage.join(output, "_export"), ".json")[-1])
+    storage.remove(storage.list_files(storage.join(output, "_export"), ".json")[-1])
     with Shards(output, SIZE) as shards:
         shards.write(sample(shards.rows))
     assert shards_of(output) == before

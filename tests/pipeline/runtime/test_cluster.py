@@ -10,7 +10,7 @@ from ray.data import DataContext
 
 from mole.errors import SettingsError
 from pipeline.runtime import cluster
-from pipeline.runtime.cluster import BLOCKS_A_STORE, Layout
+from pipeline.runtime.cluster import BLOCKS_PER_STORE, Layout
 
 CROP, FOUR_CROPS = 3 * 224 * 224, 4 * 3 * 224 * 224
 
@@ -41,7 +41,7 @@ def layout(batch_size: int, store: int) -> Layout:
 def test_a_call_is_four_batches_or_as_many_as_the_object_store_has_room_for_and_one_at_least(
     batch_size: int, store: int, image: int, rows: int
 ) -> None:
-    assert layout(batch_size, store).rows_a_call(image) == rows
+    assert layout(batch_size, store).rows_per_call(image) == rows
 
 
 @pytest.mark.parametrize("batch_size", [1, 16, 64, 1024])
@@ -51,7 +51,7 @@ def test_the_object_store_has_room_for_many_blocks_whatever_the_batch(
 ) -> None:
     layout(batch_size, store).size_blocks(CROP)
     assert context.target_max_block_size is not None
-    assert 0 < BLOCKS_A_STORE * context.target_max_block_size <= store
+    assert 0 < BLOCKS_PER_STORE * context.target_max_block_size <= store
 
 
 def test_the_workers_of_a_local_ray_collect_garbage_seldom_and_leave_out_what_stays(local_ray: None) -> None:
@@ -73,8 +73,8 @@ def test_a_gpu_that_this_machine_lacks_is_refused_before_ray_starts(monkeypatch:
         cluster.connected(None, logs=False, device="cuda"),
     ):
         pytest.fail("connected")
-    cluster.demand_gpu("cuda", "10.0.0.1:6379")
-    cluster.demand_gpu("auto", None)
+    cluster.require_gpu("cuda", "10.0.0.1:6379")
+    cluster.require_gpu("auto", None)
 
 
 def test_a_gpu_that_the_cluster_lacks_is_refused_once_it_is_connected(local_ray: None) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline.runtime import isolation
-from pipeline.runtime.isolation import Server, bounded_time
+from pipeline.runtime.isolation import ForkServer, limit_cpu_time
 
 
 def numbers(count: int) -> Iterator[int]:
@@ -52,14 +52,14 @@ def processes() -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
+def server() -> Iterator[ForkServer]:
     """A server that has imported this module."""
-    made = Server(__name__)
+    made = ForkServer(__name__)
     yield made
     made.close()
 
 
-def test_results_come_back_in_order_each_call_from_a_process_of_its_own(server: Server) -> None:
+def test_results_come_back_in_order_each_call_from_a_process_of_its_own(server: ForkServer) -> None:
     outcome = server.call(numbers, 3)
     assert (outcome.results, outcome.signal) == ([0, 1, 2], None)
     first, second = (server.call(processes).results[0] for _ in range(2))
@@ -67,23 +67,23 @@ def test_results_come_back_in_order_each_call_from_a_process_of_its_own(server: 
 
 
 @pytest.mark.parametrize("by", [signal.SIGSEGV, signal.SIGKILL, signal.SIGABRT])
-def test_what_kills_a_call_is_named_and_the_next_call_is_answered(server: Server, by: signal.Signals) -> None:
+def test_what_kills_a_call_is_named_and_the_next_call_is_answered(server: ForkServer, by: signal.Signals) -> None:
     outcome = server.call(dies, by)
     assert (outcome.results, outcome.signal) == ([1], by)
-    assert by.name in outcome.words and f"signal {by.value}" in outcome.words
+    assert by.name in outcome.cause and f"signal {by.value}" in outcome.cause
     assert server.call(numbers, 1).results == [0]
 
 
-def test_a_calls_own_error_is_raised_here(server: Server) -> None:
+def test_a_calls_own_error_is_raised_here(server: ForkServer) -> None:
     with pytest.raises(ValueError, match="no such thing"):
         server.call(fails)
 
 
 @pytest.mark.parametrize("code", [0, 9])
-def test_a_call_that_ends_its_process_is_told_from_one_that_is_over(server: Server, code: int) -> None:
+def test_a_call_that_ends_its_process_is_told_from_one_that_is_over(server: ForkServer, code: int) -> None:
     outcome = server.call(leaves, code)
     assert outcome.died and (outcome.results, outcome.code) == ([1], code)
-    assert f"exited with code {code}" in outcome.words
+    assert f"exited with code {code}" in outcome.cause
     assert not server.call(numbers, 0).died
 
 
@@ -91,23 +91,23 @@ def test_a_call_that_computes_for_ever_is_ended(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(isolation, "CPU_SECONDS", 1)
     code = f"import pipeline.runtime.isolation as i, sys; i.CPU_SECONDS = 1; i.main(['{__name__}'])"
     monkeypatch.setattr(isolation, "COMMAND", ("-c", code))
-    server = Server()
+    server = ForkServer()
     began = time.process_time()
     outcome = server.call(computes)
     server.close()
-    assert outcome.signal == signal.SIGXCPU and "after 1 CPU seconds" in outcome.words
+    assert outcome.signal == signal.SIGXCPU and "after 1 CPU seconds" in outcome.cause
     assert time.process_time() - began < 1
 
 
-def test_memory_beyond_the_bound_is_refused_to_a_call(server: Server) -> None:
+def test_memory_beyond_the_bound_is_refused_to_a_call(server: ForkServer) -> None:
     assert server.call(allocates, 1 << 20).results == [1 << 20]
     with pytest.raises(MemoryError):
-        server.call(allocates, isolation.MOST_MEMORY + (64 << 20))
+        server.call(allocates, isolation.MAX_MEMORY + (64 << 20))
 
 
 def test_the_bound_on_time_is_taken_away_again() -> None:
     before = resource.getrlimit(resource.RLIMIT_CPU)
-    with bounded_time():
+    with limit_cpu_time():
         soft, _ = resource.getrlimit(resource.RLIMIT_CPU)
         assert 0 < soft - time.process_time() <= isolation.CPU_SECONDS + 2
     assert resource.getrlimit(resource.RLIMIT_CPU) == before

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mole.errors import SettingsError
-from pipeline.runtime.submission import JOB_CONFIG, demand_durable
+from pipeline.runtime.submission import JOB_CONFIG, require_durable
 from pipeline.scan.settings import ScanSettings, TablesSettings
 from pipeline.tune.data.reconstruction import ReconstructSettings
 
@@ -21,22 +21,22 @@ def submitted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("place", ["/srv/verdicts", "~/verdicts", "s3://lake/verdicts", "memory://x", "file:///srv/x"])
 def test_whole_paths_and_urls_are_taken(submitted: None, place: str) -> None:
-    demand_durable({"--output": [place]})
+    require_durable({"--output": [place]})
 
 
 @pytest.mark.parametrize("place", ["verdicts/", "./verdicts", "../verdicts", "v"])
 def test_a_relative_path_is_refused_with_the_reason(submitted: None, place: str) -> None:
     with pytest.raises(SettingsError, match=f"^--output '{place}' is relative, to '.*', a copy that Ray removes; give"):
-        demand_durable({"--output": [place]})
+        require_durable({"--output": [place]})
 
 
 def test_without_a_copy_the_reason_is_another_and_outside_of_a_job_there_is_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    demand_durable({"--output": ["verdicts/"]})
+    require_durable({"--output": ["verdicts/"]})
     monkeypatch.setenv(JOB_CONFIG, BARE)
     with pytest.raises(SettingsError, match="the folder in which Ray started this job"):
-        demand_durable({"--output": ["verdicts/"]})
+        require_durable({"--output": ["verdicts/"]})
 
 
 def test_sources_outputs_tables_and_databases_are_such_places_of_every_job(submitted: None) -> None:

@@ -3,11 +3,11 @@
 import threading
 from pathlib import Path
 
-from pipeline.scan.gauges import Gauges, exported
+from pipeline.scan.gauges import Gauges, export_gauges
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.parquet_sink import publish
 from pipeline.telemetry.metrics import UNITS_DONE, UNITS_PLANNED, WAVES_DONE, WAVES_PLANNED
-from tests.pipeline.scan.steps.test_steps import verdicts
+from tests.pipeline.scan.table.test_parquet_sink import verdicts
 
 GAUGES = (WAVES_PLANNED, WAVES_DONE, UNITS_PLANNED, UNITS_DONE)
 
@@ -37,6 +37,6 @@ def test_a_table_is_named_without_its_secrets(tmp_path: Path) -> None:
 
 
 def test_the_thread_ends_with_the_run(tmp_path: Path) -> None:
-    with Lease(str(tmp_path)) as held, exported(held, interval=0.01):
+    with Lease(str(tmp_path)) as held, export_gauges(held, interval=0.01):
         assert "metrics" in {thread.name for thread in threading.enumerate()}
     assert "metrics" not in {thread.name for thread in threading.enumerate()}

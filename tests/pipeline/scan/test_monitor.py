@@ -38,7 +38,7 @@ class Late(ParquetSink):
     def put(self, verdicts: Dataset, generation: str, rows: int, units: list[str]) -> Iterator[dict[str, Any]]:
         """Score all, wait for the count, then write."""
         scored = verdicts.materialize()
-        while self.progress.bar() != (self.images, self.images):
+        while self.progress.done_and_total() != (self.images, self.images):
             assert self.progress.seconds < 120, str(self.progress)
             time.sleep(0.05)
         self.line = str(self.progress)
@@ -65,7 +65,7 @@ def test_images_are_counted_before_the_first_part_is_written_each_once_and_their
             reads = [read_function((unit,), ReadOptions(1 << 20)) for unit in planned.todo(*ledgers)]
             with prepare_context(settings, held, sink, ledgers[0], sources, progress) as context:
                 assert execute_wave(context, reads, models, units=[]) == 48
-        assert progress.images == progress.total == 48 and progress.bar() == (48, 48)
+        assert progress.images == progress.total == 48 and progress.done_and_total() == (48, 48)
     faults = {"truncated": 1, "empty": 1, "not_an_image": 1, "too_small": 1, "unsupported": 2}
     assert progress.written.kinds == faults and "6 faults (2 unsupported" in sink.line
     rows = pads.dataset(ledgers[0].folder, format="parquet").to_table().to_pylist()
@@ -96,5 +96,5 @@ def test_without_a_tally_what_is_written_is_counted() -> None:
         assert reporter is None
         monitor.poll()
         monitor.written({"outcomes": [{"status": "ok", "verdict": "real", "images": 2}], "file": "a", "rows": 2})
-        assert progress.phase == SCORING and progress.bar() == (2, 3)
+        assert progress.phase == SCORING and progress.done_and_total() == (2, 3)
     assert str(progress).startswith("2 of 3 images, 2 real, 0 faults")

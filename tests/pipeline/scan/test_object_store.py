@@ -81,7 +81,7 @@ def test_a_write_replaces_the_whole_object_and_a_create_does_not(bucket: str) ->
     assert storage.read(url) == b"3"
     storage.remove(url)
     storage.remove(url)
-    assert storage.names(f"{bucket}/objects", "") == []
+    assert storage.list_files(f"{bucket}/objects", "") == []
 
 
 def test_a_store_that_stays_down_ends_the_run_and_the_same_command_goes_on_later(

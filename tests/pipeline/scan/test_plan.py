@@ -59,7 +59,7 @@ def test_a_unit_that_two_sources_name_is_planned_once(tmp_path: Path) -> None:
 def test_a_plan_of_several_pages_keeps_the_sources_order_and_everything_of_a_unit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan, "PAGE", 7)
+    monkeypatch.setattr(plan, "PAGE_UNITS", 7)
     slices = [Slice("csv", (0, 5), (9, 99), ("uri", "text"), "uri"), None]
     units = [
         Unit(
@@ -93,10 +93,10 @@ def test_the_law_names_gaps_and_doubles(tmp_path: Path) -> None:
         assert (law.units, law.images, law.incomplete, law.duplicated) == (4, 12, 2, 1)
         assert law.examples == ("absent", "begun", "double")
         with pytest.raises(CompletenessError, match="of 4 units 2 miss rows, 1 have duplicate rows"):
-            law.demand()
+            law.require_passed()
         assert planned.counts(ledger) == [("ok", None, 12)]
     with Plan([unit("whole", None)], [ledger]) as planned:
-        planned.check(ledger).demand()
+        planned.check(ledger).require_passed()
 
 
 def test_the_views_of_a_plan_show_its_own_units_in_the_first_ledgers_words(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import ray
 from mole.config import describe
 from mole.errors import ModelError, SettingsError, StorageError
 from pipeline.registry import Registry
-from pipeline.scan.rescan import Rescanned, rescan
+from pipeline.scan.rescan import RescanResult, rescan
 from pipeline.scan.settings import RescanSettings
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.views import open_views
@@ -31,7 +31,7 @@ from tests.policies import enforced, policy
 from tests.tiny import tiny_checkpoint
 from tests.verdicts import verdict_row, verdicts_of, write_verdicts
 
-Rescan = Callable[..., Rescanned]
+Rescan = Callable[..., RescanResult]
 SAME = 'unit, "index", "last", uri, key, "offset", "length", content_hash, bytes, status, detail, verdict'
 
 
@@ -45,7 +45,7 @@ def better(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def again(local_ray: None, better: Path) -> Rescan:
     """Rescan on the tests' Ray with the other detector."""
 
-    def rescan_now(table: str | Path, **more: Any) -> Rescanned:
+    def rescan_now(table: str | Path, **more: Any) -> RescanResult:
         given: dict[str, Any] = {"table": str(table), "model": str(better), "rows_per_file": 32} | more
         return rescan(RescanSettings(**given), ProgressDisplay(quiet=True))
 

@@ -8,8 +8,8 @@ from s3fs import S3FileSystem
 
 from mole.errors import SettingsError, StorageError
 from pipeline.scan.reading.image import ReadOptions, read_image
-from pipeline.scan.reading.lookup import current_name
 from pipeline.scan.reading.source import Source
+from pipeline.scan.reading.unit_lookup import current_name
 from pipeline.storage import storage
 from pipeline.storage.folder import walk
 from tests.letters import letters

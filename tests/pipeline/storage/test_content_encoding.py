@@ -8,7 +8,7 @@ import zlib
 import brotli
 import pytest
 
-from pipeline.storage.content_encoding import PIECE, ContentDecoder
+from pipeline.storage.content_encoding import MAX_CHUNK_BYTES, ContentDecoder
 from pipeline.storage.fault import ContentEncodingError
 
 if sys.version_info >= (3, 14):
@@ -72,5 +72,5 @@ def test_what_lies_behind_the_end_is_nobodys() -> None:
 def test_a_bomb_is_undone_a_bounded_piece_at_a_time(pack: object) -> None:
     assert callable(pack)
     names = {gzip.compress: "gzip", brotli.compress: "br", zlib.compress: "deflate", zstd.compress: "zstd"}
-    pieces = ContentDecoder(names[pack]).feed(pack(bytes(8 * PIECE)))
-    assert max(len(next(pieces)) for _ in range(4)) <= 2 * PIECE
+    pieces = ContentDecoder(names[pack]).feed(pack(bytes(8 * MAX_CHUNK_BYTES)))
+    assert max(len(next(pieces)) for _ in range(4)) <= 2 * MAX_CHUNK_BYTES

@@ -8,7 +8,14 @@ import pytest
 from fsspec.exceptions import FSTimeoutError
 
 from pipeline.records import Status
-from pipeline.storage.fault import ContentEncodingError, NoRangeError, SlowError, SpecialFileError, fault_of, is_passing
+from pipeline.storage.fault import (
+    ContentEncodingError,
+    NoRangeError,
+    SlowError,
+    SpecialFileError,
+    fault_of,
+    is_transient,
+)
 
 KEY = aiohttp.client_reqrep.ConnectionKey("h", 80, False, True, None, None, None)
 
@@ -47,4 +54,4 @@ def test_each_fault_has_its_status_and_is_asked_again_only_where_it_may_pass(
     reason: Exception, status: Status, passes: bool
 ) -> None:
     assert fault_of(reason)[0] is status
-    assert is_passing(reason) is passes
+    assert is_transient(reason) is passes

@@ -74,7 +74,7 @@ ASKED_AGAIN = {"short", "long", "chunks-without-end", "reset", "half-gzip", "hun
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """A patience that waits a little instead of seconds."""
     monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(retry, "LONGEST_WAIT", 0.02)
+    monkeypatch.setattr(retry, "MAX_WAIT", 0.02)
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def test_a_name_that_is_too_long_is_missing(tmp_path: Path) -> None:
 
 def test_a_pipe_is_not_waited_for(odd: Path) -> None:
     with pytest.raises(SpecialFileError, match="is a named pipe; only regular files are read"):
-        local.opened(str(odd / "pipe"))
+        local.open_regular(str(odd / "pipe"))
 
 
 def test_a_file_is_read_to_its_end_whatever_size_it_tells() -> None:

@@ -23,7 +23,7 @@ def test_a_copy_is_read_and_sought_in() -> None:
 
 
 def test_those_not_used_go_first_and_their_readers_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_copies, "MOST_BYTES", 25)
+    monkeypatch.setattr(local_copies, "MAX_BYTES", 25)
     kept = LocalCopies()
     kept.keep("a", made(b"a" * 10))
     reader = made(b"a" * 10).opened()
@@ -40,5 +40,5 @@ def test_those_not_used_go_first_and_their_readers_read_on(monkeypatch: pytest.M
 def test_a_copy_stays_while_its_file_is_known_to_be_the_same(identity: str, stays: bool) -> None:
     kept = LocalCopies()
     kept.keep("a", made(b"a", "10-unknown" if identity.endswith("unknown") else "1"))
-    kept.forget("a", unless=identity)
+    kept.evict("a", unless=identity)
     assert (kept.get("a") is not None) is stays

@@ -14,7 +14,7 @@ from mole.errors import SettingsError, StorageError
 from pipeline.records import Status
 from pipeline.scan.reading.image import ReadOptions, read_image
 from pipeline.storage import retry, storage, stream
-from pipeline.storage.fault import fault_of, is_passing
+from pipeline.storage.fault import fault_of, is_transient
 from tests.stores import READER, faulty
 
 CONTENT = bytes(range(256)) * 4096
@@ -48,7 +48,7 @@ class Client:
 def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     """A client whose own library tries once, and a patience that waits a little instead of seconds."""
     monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(retry, "LONGEST_WAIT", 0.05)
+    monkeypatch.setattr(retry, "MAX_WAIT", 0.05)
     client = Client(monkeypatch)
     client.set(AWS_MAX_ATTEMPTS="1")
     yield client
@@ -64,11 +64,11 @@ def test_a_store_that_fails_for_a_while_gives_every_byte(fault: str, store: int,
         asked[method] += 1
         return fault if asked[method] % 4 else None
 
-    client.patch.setattr(stream, "PIECE", 1 << 18)
+    client.patch.setattr(stream, "REQUEST_BYTES", 1 << 18)
     retry.take_retries()
     with faulty(store, plan) as port:
         client.ask_through(port)
-        with stream.opened("s3://patience/shard.tar") as opened:
+        with stream.open_stream("s3://patience/shard.tar") as opened:
             assert opened.read() == CONTENT
         assert storage.read_range("s3://patience/shard.tar", 1000, 90_000) == CONTENT[1000:90_000]
         storage.write(f"s3://patience/{fault}", b"whole")
@@ -108,7 +108,7 @@ def test_gone_and_forbidden_are_not_asked_again(store: int, client: Client) -> N
 def test_a_wrong_secret_is_told_and_does_not_stand_in_the_error(store: int, client: Client) -> None:
     client.set(AWS_SECRET_ACCESS_KEY="not-the-secret-of-this-key")
     with pytest.raises(StorageError) as refused:
-        storage.names("s3://patience", "")
+        storage.list_files("s3://patience", "")
     assert "not-the-secret" not in str(refused.value)
 
 
@@ -127,11 +127,11 @@ def test_a_web_server_is_asked_three_times(client: Client, store: int) -> None:
 
 @given(st.sampled_from([FileNotFoundError("x"), PermissionError("x"), NoCredentialsError(), ValueError("x")]))
 def test_what_is_the_same_a_minute_later_does_not_pass(reason: Exception) -> None:
-    assert not is_passing(reason)
+    assert not is_transient(reason)
 
 
 @pytest.mark.parametrize("text", ["-1", "long"])
 def test_patience_is_a_number_of_seconds(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(retry.SECONDS, text)
+    monkeypatch.setenv(retry.PATIENCE_VARIABLE, text)
     with pytest.raises(SettingsError, match=f"MOLE_PATIENCE='{text}' is not a number of seconds"):
-        retry.seconds()
+        retry.max_seconds()

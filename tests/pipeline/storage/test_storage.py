@@ -43,7 +43,7 @@ def test_what_is_written_where_two_colons_stand_is_there(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     storage.write("o::x/part", b"1")
     assert (tmp_path / "o::x" / "part").read_bytes() == b"1"
-    assert storage.names("o::x", "part") == ["o::x/part"] and storage.exists("o::x")
+    assert storage.list_files("o::x", "part") == ["o::x/part"] and storage.exists("o::x")
 
 
 @pytest.mark.parametrize("url", ["dir://x", "zip://x", "cached://x", "simplecache::s3://a/b", "tar://x::file:///a"])
@@ -79,14 +79,14 @@ def test_a_read_stops_where_it_is_told(tmp_path: Path) -> None:
 
 def test_a_sweep_takes_what_a_killed_writer_left_and_nothing_else(tmp_path: Path) -> None:
     storage.write(str(tmp_path / "part.parquet"), b"1")
-    (tmp_path / f".part.parquet{local.TEMPORARY}0").write_bytes(b"half")
-    storage.sweep(str(tmp_path))
-    storage.sweep(str(tmp_path / "none"))
+    (tmp_path / f".part.parquet{local.TEMPORARY_MARK}0").write_bytes(b"half")
+    storage.remove_temporary_files(str(tmp_path))
+    storage.remove_temporary_files(str(tmp_path / "none"))
     assert [path.name for path in tmp_path.iterdir()] == ["part.parquet"]
 
 
 def test_names_are_the_files_right_in_a_folder(tmp_path: Path) -> None:
     for name in ("b.parquet", "a.parquet", "c.txt", "sub/d.parquet"):
         storage.write(str(tmp_path / name), b"")
-    assert storage.names(str(tmp_path), ".parquet") == [str(tmp_path / "a.parquet"), str(tmp_path / "b.parquet")]
-    assert storage.names(str(tmp_path / "none"), ".parquet") == []
+    assert storage.list_files(str(tmp_path), ".parquet") == [str(tmp_path / "a.parquet"), str(tmp_path / "b.parquet")]
+    assert storage.list_files(str(tmp_path / "none"), ".parquet") == []

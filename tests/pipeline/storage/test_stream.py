@@ -11,8 +11,8 @@ import pytest
 from mole.errors import StorageError
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import ReadOptions
-from pipeline.scan.reading.lookup import current_name
 from pipeline.scan.reading.source import Source
+from pipeline.scan.reading.unit_lookup import current_name
 from pipeline.storage import retry, storage, stream
 from tests.web import Request, Site, site
 
@@ -38,7 +38,7 @@ OK = "HTTP/1.1 200 OK"
 def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """A server without routes, and a client that waits a little instead of seconds."""
     monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(retry, "LONGEST_WAIT", 0.02)
+    monkeypatch.setattr(retry, "MAX_WAIT", 0.02)
     with site({}) as running:
         yield running
 
@@ -97,7 +97,7 @@ def test_a_shard_that_became_another_in_between_is_not_read_on(web: Site) -> Non
 
 def test_a_stream_lets_its_server_go(web: Site) -> None:
     web.routes["/a.tar"] = lambda request: request.whole(TAR)
-    with stream.opened(f"{web.url}/a.tar") as opened:
+    with stream.open_stream(f"{web.url}/a.tar") as opened:
         assert opened.read(5) == TAR[:5]
     assert images(f"{web.url}/a.tar")
 

@@ -23,7 +23,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds of tenths of a second."""
     monkeypatch.setattr(retry, "WEB_ATTEMPTS", 1)
     monkeypatch.setattr(http_response, "CHUNK_TIMEOUT", 0.4)
-    monkeypatch.setattr(web, "IMAGE", 0.8)
+    monkeypatch.setattr(web, "IMAGE_TIMEOUT", 0.8)
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_a_circle_of_redirects_ends(server: Site) -> None:
     server.routes["/circle"] = back
     row = read_image(f"{server.url}/circle", "k", WANTED, {})
     assert row["status"] is Status.UNREACHABLE and "TooManyRedirects" in row["detail"]
-    assert server.count("/circle") == web.REDIRECTS
+    assert server.count("/circle") == web.MAX_REDIRECTS
 
 
 def test_one_connection_serves_many_images_and_the_client_names_itself(server: Site) -> None:
@@ -151,7 +151,7 @@ def test_a_file_with_parts_is_never_fetched_whole(server: Site) -> None:
 
 
 def test_a_file_too_large_to_be_copied_says_what_to_do(server: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_copies, "MOST_BYTES", 50_000)
+    monkeypatch.setattr(local_copies, "MAX_BYTES", 50_000)
     with pytest.raises(NoRangeError, match="over 50,000 bytes; enable range requests"):
         storage.read_range(f"{server.url}/plain", 0, 5)
     assert server.count("/plain") == 1

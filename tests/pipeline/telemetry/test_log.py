@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.telemetry.log import FLAG, LOG, Lines, is_yes
+from pipeline.telemetry.log import FLAG, LOG, Lines, is_true
 
 
 def told(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -83,4 +83,4 @@ def test_a_line_written_in_pieces_is_one_and_blank_ones_are_none() -> None:
 
 @pytest.mark.parametrize(("value", "yes"), [(True, True), ("1", True), ("On", True), ("0", False), (False, False)])
 def test_a_setting_says_yes_as_the_settings_read_it(value: object, yes: bool) -> None:
-    assert is_yes(value) is yes
+    assert is_true(value) is yes

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from pipeline.telemetry.pace import POINTS, WINDOW, Pace, Series
+from pipeline.telemetry.pace import MAX_POINTS, WINDOW_SECONDS, Pace, Series
 
 
 def test_waiting_for_the_first_arrival_lowers_no_rate() -> None:
@@ -28,9 +28,9 @@ def test_what_was_fast_long_ago_is_forgotten() -> None:
     pace = Pace()
     for second in range(10):
         pace.reach(1000 * (second + 1), float(second))
-    for second in range(10, 11 + int(WINDOW) + 2):
+    for second in range(10, 11 + int(WINDOW_SECONDS) + 2):
         pace.reach(10_000 + second, float(second))
-    assert pace.rate(12.0 + WINDOW) == pytest.approx(1)
+    assert pace.rate(12.0 + WINDOW_SECONDS) == pytest.approx(1)
     assert pace.mean is not None and pace.mean > 100
 
 
@@ -49,13 +49,13 @@ def test_without_a_total_or_at_the_end_nothing_is_left() -> None:
     assert pace.left(None, 2.0) is None and pace.left(2, 2.0) is None and pace.left(3, 2.0) == 1
 
 
-@pytest.mark.parametrize("beats", [3, POINTS, 50 * POINTS + 7])
+@pytest.mark.parametrize("beats", [3, MAX_POINTS, 50 * MAX_POINTS + 7])
 def test_a_series_of_any_length_keeps_few_points_evenly_apart_and_ends_with_the_truth(beats: int) -> None:
     series = Series()
     for beat in range(beats):
         series.add(beat / 2, 3 * beat)
     points = series.points(beats / 2, 3 * beats - 9)
-    assert len(points) <= POINTS and points[-1] == [beats / 2, 3 * beats - 9]
+    assert len(points) <= MAX_POINTS and points[-1] == [beats / 2, 3 * beats - 9]
     assert all(done <= 3 * beats - 9 for _, done in points), "no point lies above what is written"
     gaps = [round(after[0] - before[0], 1) for before, after in pairwise(points[:-1])]
     assert not gaps or max(gaps) <= 2 * min(gaps) + 0.5

@@ -21,7 +21,7 @@ def test_a_phase_shows_how_far_workers_are_while_it_runs() -> None:
         with counted_phase("training", 10, "steps") as reporter:
             assert reporter is not None
             ray.get(work.remote(reporter))
-            while progress.bar() != (4, 10):
+            while progress.done_and_total() != (4, 10):
                 assert progress.seconds < 60
                 time.sleep(0.05)
         assert list(progress.phases) == ["training"]

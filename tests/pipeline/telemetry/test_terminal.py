@@ -21,14 +21,14 @@ REAL, FAULT = ("ok", "real"), ("empty", None)
 def test_where_there_is_no_terminal_each_phase_is_a_line_and_a_standstill_is_told(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telemetry, "BEAT", 0.01)
-    monkeypatch.setattr(telemetry, "PLAIN_EVERY", 0.05)
+    monkeypatch.setattr(telemetry, "REFRESH_SECONDS", 0.01)
+    monkeypatch.setattr(telemetry, "LOG_SECONDS", 0.05)
     told: list[str] = []
     with ProgressDisplay() as progress:
         progress.enter("listing the source")
         progress.expect(1234)
         progress.enter(SCORING)
-        progress.see(Counts({REAL: 3}), ahead=5)
+        progress.set_worker_counts(Counts({REAL: 3}), ahead=5)
         while "5 of 1,234 images, 3 real, 0 faults, " not in "".join(told):
             assert progress.seconds < 30
             told.append(capsys.readouterr().err)
@@ -87,7 +87,7 @@ def interrupted_at_24() -> None:
         progress.expect(60)
         progress.enter("starting Ray")
         progress.enter(SCORING)
-        progress.see(Counts({REAL: 24}))
+        progress.set_worker_counts(Counts({REAL: 24}))
         progress.log("this stays [a]")
         raise KeyboardInterrupt
 

@@ -18,7 +18,7 @@ def test_bands_change_nothing(mode: str, monkeypatch: pytest.MonkeyPatch) -> Non
     image = scene("LA").convert("La") if mode == "La" else scene("L").convert("I;16") if mode == "I;16" else scene(mode)
     whole_HW3 = rgb(image, Window(0, 0, HEIGHT, WIDTH), LAYOUT)
     part_HW3 = rgb(image, Window(7, 11, 30, 40), LAYOUT)
-    monkeypatch.setattr(colour, "BAND_PIXELS", 200)
+    monkeypatch.setattr(colour, "PIXELS_PER_BAND", 200)
     assert (rgb(image, Window(0, 0, HEIGHT, WIDTH), LAYOUT) == whole_HW3).all()
     assert (whole_HW3[7:37, 11:51] == part_HW3).all()
     if mode in ("RGB", "L", "CMYK"):

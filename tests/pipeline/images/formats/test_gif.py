@@ -46,7 +46,7 @@ def test_a_frame_that_is_larger_than_its_screen_is_bounded_before_it_is_opened()
 
 
 def test_blocks_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_BLOCKS", 500)
+    monkeypatch.setattr(module, "MAX_BLOCKS", 500)
     for before in (b"!\xfe" + b"\1x" * 600 + b"\0", b"!\xfe\0" * 600, bytes(600)):
         with pytest.raises(RefusalError, match="500 blocks"):
             inspect(SOUND[:HEAD] + before + SOUND[HEAD:])

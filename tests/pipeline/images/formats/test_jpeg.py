@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pipeline.images.decode import Bounds, Fault, Picture, decode
-from pipeline.images.formats.jpeg import MOST_SEGMENTS, inspect
+from pipeline.images.formats.jpeg import MAX_SEGMENTS, inspect
 from pipeline.images.formats.layout import RefusalError
 from pipeline.records import Status
 from tests.imagefiles import HEIGHT, WIDTH, empty_scans, saved, scene, segment
@@ -63,7 +63,7 @@ def test_a_thumbnail_or_second_image_adds_no_scan() -> None:
     assert inspect(SOUND + inner).passes == 1
 
 
-@pytest.mark.parametrize("before", [b"\xff\xfe\0\2" * (MOST_SEGMENTS + 1), b"\xff" * 70_000, b"\0" * 70_000])
+@pytest.mark.parametrize("before", [b"\xff\xfe\0\2" * (MAX_SEGMENTS + 1), b"\xff" * 70_000, b"\0" * 70_000])
 def test_what_stands_before_the_picture_is_bounded(before: bytes) -> None:
     with pytest.raises(RefusalError) as refused:
         inspect(SOUND[:2] + before + SOUND[2:])

@@ -109,7 +109,7 @@ def test_apples_own_variant_is_unsupported() -> None:
 
 
 def test_chunks_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_CHUNKS", 50)
+    monkeypatch.setattr(module, "MAX_CHUNKS", 50)
     with pytest.raises(RefusalError, match="50 chunks"):
         inspect(placed(*[chunk(b"tEXt", b"a\0b")] * 60))
 

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.images.decode import Bounds, Fault, Picture, decode
 from pipeline.images.formats import webp as module
-from pipeline.images.formats.layout import MOST_MEMORY, RefusalError
+from pipeline.images.formats.layout import MAX_MEMORY, RefusalError
 from pipeline.images.formats.webp import inspect
 from pipeline.records import Status
 from tests.imagefiles import HEIGHT, WIDTH, saved, scene
@@ -28,11 +28,11 @@ def test_a_canvas_is_bounded_by_pixels_and_by_memory(side: int, reason: str) -> 
     data[24:30] = struct.pack("<I", side - 1)[:3] * 2
     found = decode(bytes(data), BOUNDS)
     assert isinstance(found, Fault) and (found.status, found.width) == (Status.TOO_LARGE, side)
-    assert reason in found.detail and 81_000_000 * inspect(bytes(data)).footprint > MOST_MEMORY
+    assert reason in found.detail and 81_000_000 * inspect(bytes(data)).bytes_per_pixel > MAX_MEMORY
 
 
 def test_chunks_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_CHUNKS", 50)
+    monkeypatch.setattr(module, "MAX_CHUNKS", 50)
     data = saved(scene(), "WEBP") + b"abcd\0\0\0\0" * 60
     assert inspect(data).size  # what lies behind the file does not count
     with pytest.raises(RefusalError, match="50 chunks"):

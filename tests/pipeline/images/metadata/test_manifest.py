@@ -7,8 +7,8 @@ import c2pa
 import pytest
 
 from pipeline.images.container import blocks
-from pipeline.images.metadata.manifest import MOST_FILE, MOST_READ, MOST_STATEMENTS, claims
-from pipeline.images.provenance import declared
+from pipeline.images.metadata.manifest import MAX_FILE_BYTES, MAX_PARSED_BYTES, MAX_READS, claims
+from pipeline.images.provenance import declared_provenance
 from tests.declaring import GENERATED, box, chunk, png, saved
 from tests.signing import CREATED, signed
 
@@ -104,11 +104,15 @@ def test_a_store_that_was_not_cut_out_is_told_as_present() -> None:
 
 
 def test_a_large_file_is_told_as_present() -> None:
-    assert claims(bytes(MOST_FILE + 1), "png", b"store")["c2pa"].startswith("present, not read: the file is too large")
+    assert claims(bytes(MAX_FILE_BYTES + 1), "png", b"store")["c2pa"].startswith(
+        "present, not read: the file is too large"
+    )
 
 
 @pytest.mark.parametrize(
-    "body", [box(b"cbor", b"\x01" * (MOST_STATEMENTS + 1)), box(b"free", b"") * 30_000], ids=["one large", "many small"]
+    "body",
+    [box(b"cbor", b"\x01" * (MAX_PARSED_BYTES + 1)), box(b"free", b"") * 30_000],
+    ids=["one large", "many small"],
 )
 def test_a_store_that_states_too_much_is_not_parsed(body: bytes) -> None:
     assert told(png(chunk(b"caBX", superbox(b"c2pa", b"c2pa", body))))["c2pa"].startswith(
@@ -124,7 +128,7 @@ def test_a_store_that_has_its_file_hashed_over_and_over_is_given_up(signer: c2pa
             "label": "c2pa.hash.data",
             "data": {"exclusions": [], "name": str(at), "alg": "sha256", "hash": "A" * 43 + "=", "pad": [0]},
         }
-        for at in range(4 * MOST_READ)
+        for at in range(4 * MAX_READS)
     ]
     data = signed(signer, "png", plain=large, assertions=CREATED + hashes)
     assert told(data)["c2pa"].startswith("present, not read: to check it takes too much work")
@@ -136,6 +140,6 @@ def test_nothing_is_fetched_for_a_manifest_that_names_an_address(signer: c2pa.Si
         address = f"http://127.0.0.1:{server.getsockname()[1]}/manifest.c2pa"
         data = signed(signer, "jpeg", url=address)
         assert address.encode() in data
-        assert (declared(data, "jpeg") or {})["c2pa"].endswith("; Valid")
+        assert (declared_provenance(data, "jpeg") or {})["c2pa"].endswith("; Valid")
         with pytest.raises(BlockingIOError):
             server.accept()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.images.metadata.text import clean, comment, line, unmarked, utf_16
+from pipeline.images.metadata.text import clean, decode_exif_text, decode_text, decode_user_comment, decode_windows_text
 
 SAID = "a barn\nSteps: 20"
 CHINESE = "红色的谷仓"
@@ -26,18 +26,18 @@ def test_a_value_is_valid_utf8_whatever_is_said(said: str) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 def test_a_text_is_read_in_each_encoding_that_its_bytes_show(encoding: str) -> None:
-    assert unmarked(f"Café {SAID}".encode(encoding)) == f"Café {SAID}"
+    assert decode_text(f"Café {SAID}".encode(encoding)) == f"Café {SAID}"
 
 
 def test_what_is_no_utf8_is_latin1_unless_it_was_cut_in_a_letter() -> None:
-    assert unmarked("Café crème".encode("latin-1")) == "Café crème"
-    assert unmarked(CHINESE.encode()[:-1]) == CHINESE[:-1]
+    assert decode_text("Café crème".encode("latin-1")) == "Café crème"
+    assert decode_text(CHINESE.encode()[:-1]) == CHINESE[:-1]
 
 
 def test_a_line_ends_at_its_first_nul() -> None:
-    assert line(b"Acme\0\0rubbish") == "Acme"
-    assert line("Acme".encode("utf-16-le") + b"\0\0") == "Acme"
-    assert line(b"") == ""
+    assert decode_exif_text(b"Acme\0\0rubbish") == "Acme"
+    assert decode_exif_text("Acme".encode("utf-16-le") + b"\0\0") == "Acme"
+    assert decode_exif_text(b"") == ""
 
 
 @pytest.mark.parametrize("order", ["little", "big"])
@@ -58,22 +58,28 @@ def test_a_line_ends_at_its_first_nul() -> None:
     ],
 )
 def test_a_comment_is_read_whatever_its_character_set_is_called(data: bytes, order: str) -> None:
-    assert comment(data, "little" if order == "little" else "big") == SAID
+    assert decode_user_comment(data, "little" if order == "little" else "big") == SAID
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-8"])
 def test_a_comment_that_begins_in_chinese_is_read(encoding: str) -> None:
-    assert comment(b"UNICODE\0" + f"{CHINESE}\n{SAID}".encode(encoding), "big") == f"{CHINESE}\n{SAID}"
+    assert decode_user_comment(b"UNICODE\0" + f"{CHINESE}\n{SAID}".encode(encoding), "big") == f"{CHINESE}\n{SAID}"
 
 
 def test_a_comment_without_a_latin_letter_follows_the_order_of_its_block() -> None:
-    assert comment(b"UNICODE\0" + CHINESE.encode("utf-16-le"), "little") == CHINESE
-    assert comment(b"UNICODE\0" + CHINESE.encode("utf-16-be"), "big") == CHINESE
+    assert decode_user_comment(b"UNICODE\0" + CHINESE.encode("utf-16-le"), "little") == CHINESE
+    assert decode_user_comment(b"UNICODE\0" + CHINESE.encode("utf-16-be"), "big") == CHINESE
 
 
 @given(st.binary(max_size=60))
 def test_no_bytes_whatever_raise(data: bytes) -> None:
-    for read in (unmarked(data), line(data), comment(data, "big"), comment(b"UNICODE\0" + data, "big"), utf_16(data)):
+    for read in (
+        decode_text(data),
+        decode_exif_text(data),
+        decode_user_comment(data, "big"),
+        decode_user_comment(b"UNICODE\0" + data, "big"),
+        decode_windows_text(data),
+    ):
         assert clean(read).encode() is not None
 
 
@@ -88,4 +94,4 @@ def test_no_bytes_whatever_raise(data: bytes) -> None:
     ],
 )
 def test_what_lies_behind_the_end_of_a_text_does_not_make_it_another(data: bytes, told: str) -> None:
-    assert line(data) == told
+    assert decode_exif_text(data) == told

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.images.metadata.tiff import MOST_ENTRIES, Fields, fields
+from pipeline.images.metadata.tiff import MAX_ENTRIES, Fields, fields
 from tests.declaring import exif, tiff
 
 MAKE, SOFTWARE, COMMENT = 0x010F, 0x0131, 0x9286
@@ -49,7 +49,7 @@ def test_a_directory_of_entries_that_all_point_to_the_whole_block_copies_nothing
 
 
 def test_entries_beyond_the_bound_are_not_read() -> None:
-    values = [(0xE000, 1, b"a")] * MOST_ENTRIES
+    values = [(0xE000, 1, b"a")] * MAX_ENTRIES
     head = tiff([*values, (0xF000, 1, b"b")])
     assert fields(head, (0xF000,), 10).values == {}
     assert fields(tiff([*values[1:], (0xF000, 1, b"b")]), (0xF000,), 10).values == {0xF000: b"b"}

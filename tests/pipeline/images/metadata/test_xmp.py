@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.images.metadata.xmp import MOST_DEPTH, MOST_VALUE, properties
+from pipeline.images.metadata.xmp import MAX_DEPTH, MAX_VALUE_CHARACTERS, properties
 from tests.declaring import GENERATED, SPACES, xmp
 
 TOOL = "xmp:CreatorTool"
@@ -78,10 +78,12 @@ def test_no_entity_is_expanded() -> None:
 
 
 def test_a_packet_deeper_or_longer_than_any_is_left() -> None:
-    deep = b"<a>" * MOST_DEPTH + b"<xmp:CreatorTool>A</xmp:CreatorTool>"
+    deep = b"<a>" * MAX_DEPTH + b"<xmp:CreatorTool>A</xmp:CreatorTool>"
     assert properties(deep) == {}
     assert properties(deep[3:]) == {TOOL: "A"}
-    assert properties(xmp("<xmp:CreatorTool>" + "a" * 200_000 + "</xmp:CreatorTool>")) == {TOOL: "a" * MOST_VALUE}
+    assert properties(xmp("<xmp:CreatorTool>" + "a" * 200_000 + "</xmp:CreatorTool>")) == {
+        TOOL: "a" * MAX_VALUE_CHARACTERS
+    }
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from pipeline.labels import latest
+from pipeline.labels import current_labels
 from pipeline.review.browsing.app import application
 from pipeline.review.browsing.session import Session
 from pipeline.review.browsing.settings import BrowseSettings
@@ -145,12 +145,12 @@ def test_a_label_is_written_before_the_answer_and_undo_takes_it_back(labeller: T
     told = labeller.post("/label", data=form(own, number, label="generated", note="odd hands"), headers=ORIGIN).json()
     assert told["label"] == {"label": "generated", "generator": None, "note": "odd hands"}
     assert (told["undo"], told["labels_count"]) == ("3", 1)
-    [row] = latest(own.settings.labels_folder).to_pylist()
+    [row] = current_labels(own.settings.labels_folder).to_pylist()
     assert (row["label"], row["labelled_by"], row["verdict"], row["index"]) == ("generated", "ada", "real", 3)
     assert names(labeller.get("/?labelled=generated").text) == ["3"]
     undone = labeller.post("/undo", headers=ORIGIN).json()
     assert (undone["name"], undone["label"], undone["state"], undone["undo"]) == ("3", None, "is not marked", None)
-    assert latest(own.settings.labels_folder).num_rows == 0
+    assert current_labels(own.settings.labels_folder).num_rows == 0
     refused = labeller.post("/undo", headers=ORIGIN)
     assert refused.status_code == 400 and "Nothing to undo in this session" in refused.json()["error"]
 
@@ -167,7 +167,7 @@ def test_a_note_needs_no_mark_and_a_mark_keeps_the_note(labeller: TestClient, ow
     assert names(labeller.get("/?labelled=note").text) == ["3"]
     assert "3" in names(labeller.get("/?labelled=no").text)
     assert "note, not marked" in labeller.get("/").text
-    assert latest(own.settings.labels_folder).num_rows == 0
+    assert current_labels(own.settings.labels_folder).num_rows == 0
     assert said(label="real") == ("real", "odd hands", 1)
     assert said(label="note", note="no, fine") == ("real", "no, fine", 1)
     other = labeller.get("/labels", params={"id": [number, 1]}).json()

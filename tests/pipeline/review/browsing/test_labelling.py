@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mole.errors import SettingsError, StorageError
-from pipeline.labels import Label, append, latest
+from pipeline.labels import Label, append, current_labels
 from pipeline.review.browsing.labelling import LabelEdit, Labelling
 from pipeline.review.browsing.query import Query
 from pipeline.review.browsing.session import Session
@@ -24,7 +24,7 @@ def test_undo_goes_back_one_word_at_a_time_and_all_of_it_stays_on_record(own: Se
         now = undone[1]
         seen.append(None if now is None else (now["label"], now["generator"]))
     assert seen == [("generated", "flux"), ("real", None), None]
-    assert latest(folder).num_rows == own.labelling.count == 0
+    assert current_labels(folder).num_rows == own.labelling.count == 0
     assert sum(pq.read_metadata(file).num_rows for file in Path(folder).glob("*.parquet")) == 6
 
 
@@ -36,7 +36,7 @@ def test_labels_of_earlier_days_are_there_by_unit_and_index(own: Session, tmp_pa
         str(tmp_path / "old"),
         [place | {"label": Label.REAL, "note": "grain"}, {"unit": "other", "index": 0, "label": "real"}],
     )
-    labelling = Labelling(own.snapshot, str(tmp_path / "old"), "ben", latest(str(tmp_path / "old")))
+    labelling = Labelling(own.snapshot, str(tmp_path / "old"), "ben", current_labels(str(tmp_path / "old")))
     assert (labelling.count, labelling.elsewhere) == (1, 1)
     said = labelling.of(row["id"])
     assert said is not None and said["note"] == "grain"

@@ -36,6 +36,6 @@ def test_an_image_that_is_gone_or_broken_says_why(session: Session) -> None:
 
 def test_a_child_that_dies_is_told_and_its_process_answers_on() -> None:
     pool = Pool(1)
-    assert "SIGABRT" in pool.call(os.abort).words
+    assert "SIGABRT" in pool.call(os.abort).cause
     assert pool.call(list, "ab").results == ["a", "b"]
     pool.close()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mole.errors import SettingsError
-from pipeline.labels import Label, latest
+from pipeline.labels import Label, current_labels
 from pipeline.review.browsing.labelling import LabelEdit
 from pipeline.review.browsing.pictures import Absent
 from pipeline.review.browsing.query import Query
@@ -48,7 +48,7 @@ def test_a_table_in_a_bucket_is_looked_through_and_labelled_there(table: Path, s
     row = session.records.row(1)
     assert row is not None and session.snapshot.state.images == 9
     session.labelling.say(row, LabelEdit(Label.REAL))
-    assert latest("s3://browse/labels")["label"].to_pylist() == ["real"]
+    assert current_labels("s3://browse/labels")["label"].to_pylist() == ["real"]
     session.close()
 
 

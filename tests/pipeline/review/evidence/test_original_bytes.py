@@ -25,7 +25,7 @@ from pipeline.review.evidence.original_bytes import (
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.source import Source
-from pipeline.scan.table.selection import LONGEST
+from pipeline.scan.table.selection import MAX_READING_BYTES
 from tests.pictures import picture
 
 PICTURES = [picture(number) for number in range(3)]
@@ -81,7 +81,7 @@ def test_near_images_of_a_shard_come_in_one_request(tmp_path: Path) -> None:
     near = [{**row, "offset": 1000 * number, "length": 900} for number, row in enumerate(rows)]
     assert [len(reading.rows) for reading in _readings(near)] == [3]
     assert [len(reading.rows) for reading in _readings(near[::2])] == [1, 1]
-    assert [len(reading.rows) for reading in _readings([near[0], {**near[1], "length": LONGEST}])] == [1, 1]
+    assert [len(reading.rows) for reading in _readings([near[0], {**near[1], "length": MAX_READING_BYTES}])] == [1, 1]
     assert [
         len(together) for together in _batches(Reading([{**near[0], "length": BATCH_BYTES // 2}]) for _ in range(5))
     ] == [2, 2, 1]

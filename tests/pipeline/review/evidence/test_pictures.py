@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.images.thumbnail import MOST_BYTES
+from pipeline.images.thumbnail import MAX_BYTES
 from pipeline.review.evidence import pictures as module
 from pipeline.review.evidence.pictures import FILE_GONE, pictures
 from pipeline.scan.table.views import ask
@@ -55,7 +55,7 @@ def test_an_image_that_is_gone_says_so(rows: list[dict[str, Any]]) -> None:
 
 
 def test_what_is_too_large_is_not_even_read(rows: list[dict[str, Any]]) -> None:
-    [large] = pictures([rows[0] | {"uri": "/nowhere", "bytes": MOST_BYTES + 1, "length": None}]).values()
+    [large] = pictures([rows[0] | {"uri": "/nowhere", "bytes": MAX_BYTES + 1, "length": None}]).values()
     [wide] = pictures([rows[0] | {"uri": "/nowhere", "width": 10**5, "height": 10**5}]).values()
     assert "bytes, over the bound" in large.why and "pixels, over the bound" in wide.why
 

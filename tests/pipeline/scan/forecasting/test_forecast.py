@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.scan.forecasting.estimate import PLACES, count
+from pipeline.scan.forecasting.estimate import MAX_LARGE_UNITS, count_units
 from pipeline.scan.forecasting.forecast import Machine, Prices, SampleMeasurement, SourceCounts, forecast
 from pipeline.scan.reading.unit import Kind, Unit
 
@@ -52,10 +52,10 @@ def test_every_unit_is_drawn_as_often_as_another_and_all_are_counted() -> None:
     units = [Unit(f"u{n}", "u", Kind.SHARD, size=n) for n in range(40)] + [Unit("f", "f", Kind.FILE, images=1, size=7)]
     drawn: Counter[str] = Counter()
     for seed in range(2000):
-        counted, some = count(iter(units), 20, seed)
+        counted, some = count_units(iter(units), 20, seed)
         drawn.update(unit.name for unit in some)
-        assert len(some) <= PLACES + 1
+        assert len(some) <= MAX_LARGE_UNITS + 1
     assert counted == SourceCounts(units=41, images=1, shards=40, shard_bytes=sum(range(40)))
     single = drawn.pop("f")
     assert len(drawn) == 40 and abs(single - 2000 * 20 / 41) < 130
-    assert all(abs(times - 2000 * PLACES / 40) < 130 for times in drawn.values())
+    assert all(abs(times - 2000 * MAX_LARGE_UNITS / 40) < 130 for times in drawn.values())

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.scan.reading.archive import ArchiveFault, Member, Part, SkippedEntry, members
-from pipeline.scan.reading.header import BLOCK, text
+from pipeline.scan.reading.tar_header import BLOCK, text
 
 BODIES = {"a.jpg": b"A" * 700, "b.png": b"B" * 512, "c.txt": b"", "d.webp": b"D" * 1300}
 

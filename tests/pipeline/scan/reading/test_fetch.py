@@ -222,7 +222,7 @@ def linked(body: bytes) -> bytes:
 def test_a_hard_link_is_its_targets_image_or_says_why_not(
     packed: bool, kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(linked_module, "MOST_BYTES", kept)
+    monkeypatch.setattr(linked_module, "MAX_BYTES", kept)
     data = linked(b"image")
     first, *_, copy, lost = read(tmp_path, gzip.compress(data) if packed else data)
     assert (copy["offset"], copy["length"], copy["key"]) == (first["offset"], first["length"], "copy")

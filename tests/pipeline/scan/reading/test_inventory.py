@@ -75,7 +75,7 @@ def write_inventory(folder: Path, form: str, rows: list[dict[str, Any]], *, file
 def test_every_living_image_and_shard_is_planned_once_and_the_rest_is_counted(
     form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inventory, "ROWS_A_SLICE", 8)
+    monkeypatch.setattr(inventory, "ROWS_PER_SLICE", 8)
     source = Source([write_inventory(tmp_path, form, ROWS)])
     units = list(source.units())
     shards = [unit for unit in units if unit.kind is Kind.SHARD]

@@ -40,7 +40,7 @@ def test_a_byte_that_is_no_utf_8_comes_through() -> None:
 
 def test_a_file_without_an_end_of_line_is_not_held_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CHUNK", 100)
-    monkeypatch.setattr(module, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(module, "MAX_LINE_BYTES", 1000)
     with pytest.raises(SettingsError, match="a line of more than 1,000 bytes begins at byte 6"):
         list(Lines(io.BytesIO(b"short\n" + b"x" * 5000), "place"))
 

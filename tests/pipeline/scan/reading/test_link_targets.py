@@ -23,8 +23,8 @@ def test_of_a_name_that_stands_twice_the_later_one_is_meant() -> None:
 
 
 def test_places_and_bytes_are_bounded_and_the_oldest_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_targets, "MOST_PLACES", 10)
-    monkeypatch.setattr(link_targets, "MOST_BYTES", 30)
+    monkeypatch.setattr(link_targets, "MAX_PLACES", 10)
+    monkeypatch.setattr(link_targets, "MAX_BYTES", 30)
     known = LinkTargets()
     for number in range(100):
         known.keep(str(number), number, 10, bytes(10))

@@ -14,13 +14,13 @@ import pytest
 
 from mole.errors import SettingsError
 from pipeline.scan.reading import listing
-from pipeline.scan.reading.columnar import ROWS_A_SLICE
 from pipeline.scan.reading.listing import Entry, entries, form_of, slices
 from pipeline.scan.reading.parquet_file import DamagedFileError
+from pipeline.scan.reading.parquet_listing import ROWS_PER_SLICE
 from pipeline.scan.reading.unit import Name
 from tests.pictures import picture
 
-ROWS = 2 * ROWS_A_SLICE + 37
+ROWS = 2 * ROWS_PER_SLICE + 37
 NAMES = [f"images/é {number}.jpg" for number in range(ROWS)]
 CAPTIONS = [f'line one\nline "two", {number}' for number in range(ROWS)]
 
@@ -118,7 +118,7 @@ def test_a_slice_reads_its_own_bytes_alone(tmp_path: Path) -> None:
     text = Path(url).read_bytes()
     damaged = b"\0" * parts[1].span[0] + text[parts[1].span[0] : parts[1].span[1]]
     Path(url).write_bytes(damaged)
-    assert [entry.text for entry in listing.entries(url, parts[1], ())] == NAMES[ROWS_A_SLICE : 2 * ROWS_A_SLICE]
+    assert [entry.text for entry in listing.entries(url, parts[1], ())] == NAMES[ROWS_PER_SLICE : 2 * ROWS_PER_SLICE]
 
 
 def test_paths_are_read_by_stated_rules(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_sides_that_no_column_holds_cost_their_row_alone(mode: str) -> None:
 @pytest.mark.parametrize(
     "error", [MemoryError("of 9 GiB"), RecursionError("deep"), ZeroDivisionError("x"), KeyError(1)]
 )
-@pytest.mark.parametrize("place", ["declared", "views", "decode"])
+@pytest.mark.parametrize("place", ["declared_provenance", "views", "decode"])
 def test_whatever_an_image_raises_is_its_row(place: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     own = getattr(module, place)
     marked = saved(scene("L"), "BMP")
@@ -73,7 +73,7 @@ def test_whatever_an_image_raises_is_its_row(place: str, error: Exception, monke
 @pytest.mark.parametrize("text", ["lone \ud800 surrogate", "x" * 600 + "\udfff"])
 def test_a_value_that_no_column_holds_is_left_out_and_told(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     facts = iter([{"software": "sound"}, {"software": text}, {"software": "nul \0 inside"}])
-    monkeypatch.setattr(module, "declared", lambda *_: next(facts))
+    monkeypatch.setattr(module, "declared_provenance", lambda *_: next(facts))
     rows = prepared(Preprocess(), SOUND, SOUND, SOUND)
     assert statuses(rows) == [Status.OK] * 3
     assert rows["provenance"].is_null().to_pylist() == [False, True, False]

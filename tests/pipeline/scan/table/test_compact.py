@@ -101,7 +101,7 @@ def test_what_is_joined_is_whole_in_order_and_of_the_same_schema_and_a_second_ru
     assert places(file) == sorted(places(file))
     ledger = Ledger(str(table / "model=old"))
     with Plan([Unit(f"{number:02}.tar#1", "u", Kind.SHARD) for number in range(12)], [ledger]) as planned:
-        planned.check(ledger).demand()
+        planned.check(ledger).require_passed()
     changed = file.stat().st_mtime_ns
     assert [(one.before, one.after) for one in compact(small(table, rows_per_file=1000))] == [(1, 1), (1, 1)]
     assert file.stat().st_mtime_ns == changed
@@ -151,7 +151,7 @@ def test_a_run_that_lost_its_lease_removes_nothing(tmp_path: Path) -> None:
     table = write_table(tmp_path, units=3)
 
     def lose(seconds: float) -> None:
-        storage.remove(str(table / lease.FILE))
+        storage.remove(str(table / lease.LEASE_FILE))
 
     with pytest.raises(StorageError, match="must not write any more"):
         compact(small(table), lose)
@@ -196,7 +196,7 @@ def test_a_table_in_a_store_is_joined_and_read_there_with_the_rights_for_it(
         found = compact(CompactSettings(table=there, rows_per_file=1000, grace=0.0))
     assert [(one.rows, one.before, one.after) for one in found] == [(20, 4, 1), (20, 4, 1)]
     with enforced(store, policy(root, "read", "compact")):
-        assert len(storage.names(f"{there}/model=old", ".parquet")) == 1
+        assert len(storage.list_files(f"{there}/model=old", ".parquet")) == 1
         assert ask(there, "FROM verdicts").num_rows == 40
         with pytest.raises(StorageError, match="cannot write"):
             compact(CompactSettings(table=there, rows_per_file=1000, grace=0.0))

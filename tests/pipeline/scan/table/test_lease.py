@@ -15,13 +15,13 @@ import pytest
 
 from mole.errors import HeldError, StorageError
 from pipeline.scan.table import lease
-from pipeline.scan.table.lease import EXPIRES, FILE, Holder, Lease
+from pipeline.scan.table.lease import EXPIRY_SECONDS, LEASE_FILE, Holder, Lease
 from pipeline.storage import storage
 
 
 def put(output: str, holder: Holder) -> None:
     """Write a lease as another run would have."""
-    storage.write(storage.join(output, FILE), json.dumps(asdict(holder)).encode())
+    storage.write(storage.join(output, LEASE_FILE), json.dumps(asdict(holder)).encode())
 
 
 @pytest.fixture
@@ -44,9 +44,9 @@ def test_a_held_output_is_refused_with_the_holders_host_user_command_and_age(
 
 
 def test_a_lease_of_a_version_that_told_less_is_read(output: str) -> None:
-    words = asdict(replace(Holder.me(), host="another machine"))
+    words = asdict(replace(Holder.this_process(), host="another machine"))
     storage.write(
-        storage.join(output, FILE),
+        storage.join(output, LEASE_FILE),
         json.dumps({name: value for name, value in words.items() if name not in ("user", "command")}).encode(),
     )
     with pytest.raises(HeldError, match=r"process \d+ on another, started 0:00:00 ago"), Lease(output):
@@ -64,7 +64,7 @@ def test_a_lease_is_given_back(output: str) -> None:
 def test_a_process_of_this_machine_that_is_gone_holds_nothing(output: str) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     born = psutil.Process(child.pid).create_time()
-    put(output, replace(Holder.me(), process=child.pid, born=born))
+    put(output, replace(Holder.this_process(), process=child.pid, born=born))
     with pytest.raises(HeldError, match=str(child.pid)), Lease(output):
         pass
     child.communicate(b"\n")
@@ -73,23 +73,23 @@ def test_a_process_of_this_machine_that_is_gone_holds_nothing(output: str) -> No
 
 
 def test_a_reused_process_id_holds_nothing(output: str) -> None:
-    put(output, replace(Holder.me(), born=1.0))
+    put(output, replace(Holder.this_process(), born=1.0))
     with Lease(output):
         pass
 
 
 def test_a_holder_elsewhere_is_dead_when_its_signs_of_life_stop(output: str) -> None:
-    elsewhere = replace(Holder.me(), host="another machine")
+    elsewhere = replace(Holder.this_process(), host="another machine")
     put(output, elsewhere)
     with pytest.raises(HeldError, match="another"), Lease(output):
         pass
-    put(output, replace(elsewhere, beat=time.time() - EXPIRES - 1))
+    put(output, replace(elsewhere, beat=time.time() - EXPIRY_SECONDS - 1))
     with Lease(output):
         pass
 
 
 def test_a_new_run_fences_the_workers_of_the_old_one(output: str) -> None:
-    old = Holder.me()
+    old = Holder.this_process()
     put(output, replace(old, born=1.0))
     with Lease(output) as new:
         lease.check(output, new.generation)
@@ -101,13 +101,13 @@ def test_a_new_run_fences_the_workers_of_the_old_one(output: str) -> None:
 
 def test_a_lease_that_was_taken_away_is_not_given_back(output: str) -> None:
     with Lease(output):
-        other = replace(Holder.me(), host="another machine")
+        other = replace(Holder.this_process(), host="another machine")
         put(output, other)
     assert lease.read(output) == other
 
 
 def test_a_holder_shows_signs_of_life(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "BEAT", 0.02)
+    monkeypatch.setattr(lease, "HEARTBEAT_SECONDS", 0.02)
     with Lease(output):
         first = later = lease.read(output)
         assert first is not None

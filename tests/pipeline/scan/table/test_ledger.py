@@ -12,7 +12,7 @@ import pytest
 
 from mole.errors import StorageError
 from pipeline.records import VERDICT
-from pipeline.scan.table.ledger import FACTS, STATES, Ledger
+from pipeline.scan.table.ledger import UNIT_FACTS, UNIT_STATES, Ledger
 from pipeline.scan.table.parquet_sink import encode, part_name
 from pipeline.storage import storage
 from tests.verdicts import BEGUN, verdict_row, write_verdicts
@@ -44,7 +44,7 @@ def states(ledger: Ledger) -> dict[str, tuple[int, bool]]:
     """Read how many rows each unit has, and whether it is whole."""
     with duckdb.connect() as database:
         ledger.attach(database, "places")
-        query = STATES.format(facts=FACTS.format(places="places"))
+        query = UNIT_STATES.format(facts=UNIT_FACTS.format(places="places"))
         return {unit: (rows, whole) for unit, rows, whole in database.sql(query).fetchall()}
 
 
@@ -60,7 +60,7 @@ def test_repair_leaves_each_row_once_and_touches_nothing_else(ledger: Ledger) ->
 
 def test_repair_keeps_the_schema_and_its_version(ledger: Ledger) -> None:
     ledger.repair()
-    for file in storage.names(ledger.folder, ".parquet"):
+    for file in storage.list_files(ledger.folder, ".parquet"):
         assert pq.read_schema(file).equals(VERDICT, check_metadata=True)
 
 

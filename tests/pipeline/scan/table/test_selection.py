@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mole.errors import SettingsError, StorageError
-from pipeline.scan.table.selection import GAP, Selection, SelectionQuery, bytes_of, readings, select_images
+from pipeline.scan.table.selection import MAX_GAP, Selection, SelectionQuery, bytes_of, readings, select_images
 from pipeline.scan.table.views import open_views
 from tests.verdicts import verdict_row, write_verdicts
 
@@ -47,7 +47,7 @@ def test_a_reading_holds_its_images_and_little_else(members: list[tuple[int, int
         spans.setdefault(number, []).append(row)
     assert asked == sum(span[-1]["offset"] + span[-1]["length"] - span[0]["offset"] for span in spans.values())
     assert all(len({row["unit"] for row in span}) == 1 for span in spans.values())
-    assert sum(row["length"] for row in rows) <= asked <= (1 + GAP) * sum(row["length"] for row in rows)
+    assert sum(row["length"] for row in rows) <= asked <= (1 + MAX_GAP) * sum(row["length"] for row in rows)
 
 
 def test_what_the_model_has_judged_is_not_chosen_and_sql_chooses_among_the_rest(tmp_path: Path) -> None:

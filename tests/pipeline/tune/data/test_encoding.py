@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-from pipeline.images.formats.signature import sniff
+from pipeline.images.formats.magic_bytes import detect_format
 from pipeline.tune.data.encoding import Encoding, encoding_of, nearest_quality
 from tests.pictures import picture
 
@@ -66,6 +66,6 @@ def test_broken_bytes_tell_nothing_and_raise_nothing() -> None:
 def test_a_grey_jpeg_has_a_quality_and_no_chroma(tmp_path: Path) -> None:
     Image.new("L", (32, 32), 90).save(tmp_path / "grey.jpg", quality=70)
     data = (tmp_path / "grey.jpg").read_bytes()
-    assert sniff(data) == "jpeg"
+    assert detect_format(data) == "jpeg"
     assert encoding_of(data, "jpeg").quality == 70
     assert encoding_of(data, "jpeg").subsampling is None

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from mole.errors import SettingsError
-from pipeline.scan.reading import textual
-from pipeline.scan.reading.columnar import ROWS_A_SLICE
-from pipeline.scan.reading.textual import TOO_WIDE, Row, read_rows, slices
+from pipeline.scan.reading import text_listing
+from pipeline.scan.reading.parquet_listing import ROWS_PER_SLICE
+from pipeline.scan.reading.text_listing import TOO_WIDE, Row, read_rows, slices
 
-COUNT = 2 * ROWS_A_SLICE + 5
+COUNT = 2 * ROWS_PER_SLICE + 5
 NAMES = [f"ä/{number}.jpg" for number in range(COUNT)]
 
 
@@ -43,7 +43,7 @@ def test_an_array_is_read_slice_by_slice_from_its_own_bytes(indent: int | None, 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_a_slice_ends_early_where_its_rows_are_long(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(textual, "BYTES_A_SLICE", 1000)
+    monkeypatch.setattr(text_listing, "BYTES_PER_SLICE", 1000)
     rows = [{"url": "x" * 400} for _ in range(10)]
     lines = [json.dumps(row) for row in rows] if form == "jsonl" else ["url", *(row["url"] for row in rows)]
     (tmp_path / "l").write_text("\n".join(lines))

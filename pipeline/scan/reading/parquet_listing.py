@@ -1,4 +1,4 @@
-"""Columnar listing: a Parquet file of URIs, or of embedded images as Hugging Face writes them.
+"""Parquet listing: a file of URIs, or of embedded images as Hugging Face writes them.
 
 Hugging Face stores an image as a struct of `bytes` and `path`, and names the image columns in the schema's metadata.
 """
@@ -15,21 +15,21 @@ import pyarrow.parquet as pq
 import pyarrow.types as kinds
 
 from mole.errors import SettingsError
-from pipeline.scan.reading.document import PLACES
+from pipeline.scan.reading.json_document import PLACES
 from pipeline.scan.reading.member_types import has_image_signature
 from pipeline.scan.reading.parquet_file import open_parquet
 from pipeline.scan.reading.unit import Slice
 
-ROWS_A_SLICE = 256
-SLICES, MOST_ROWS_A_SLICE = 4096, 4096
+ROWS_PER_SLICE = 256
+USUAL_SLICES, MAX_ROWS_PER_SLICE = 4096, 4096
 """Above a million rows a Parquet listing has larger slices, so that a billion rows are a quarter of a million units."""
-BYTES_A_SLICE = 256 << 20
-SLICES_A_GROUP = 4
+BYTES_PER_SLICE = 256 << 20
+MAX_SLICES_PER_GROUP = 4
 """Maximum slices of a row group with images: a slice reads over those before it, since pages have no row index."""
-BYTES_A_BATCH, ROWS_A_BATCH = 16 << 20, 64
-TRIED = 16
+BYTES_PER_BATCH, ROWS_PER_BATCH = 16 << 20, 64
+TESTED_ROWS = 16
 """Rows that are checked for an image signature in a column of bytes."""
-FEATURES = b"huggingface"
+FEATURES_KEY = b"huggingface"
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def slices(url: str, image_member: str | None) -> Iterator[Slice]:
                     yield replace(piece, columns=names, several=len(found) > 1)
             return
         column, first = _place_column(file, url), 0
-        most = min(MOST_ROWS_A_SLICE, max(ROWS_A_SLICE, file.metadata.num_rows // SLICES))
+        most = min(MAX_ROWS_PER_SLICE, max(ROWS_PER_SLICE, file.metadata.num_rows // USUAL_SLICES))
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows
             for start in range(0, rows, most):
@@ -117,7 +117,7 @@ def read_images(url: str, piece: Slice, carry: tuple[str, ...]) -> Iterator[tupl
     with open_parquet(url) as file:
         lists = kinds.is_list(kind := file.schema_arrow.field(name).type) or kinds.is_large_list(kind)
         facts = file.metadata.row_group(group)
-        batch_rows = max(1, min(ROWS_A_BATCH, BYTES_A_BATCH * facts.num_rows // max(1, _size(facts, name))))
+        batch_rows = max(1, min(ROWS_PER_BATCH, BYTES_PER_BATCH * facts.num_rows // max(1, _size(facts, name))))
         for batch in file.iter_batches(batch_rows, row_groups=[group], columns=[name, *others]):
             wanted = batch.slice(max(0, skipped - at), max(0, min(batch.num_rows, skipped + count - at)))
             first, at = max(at, skipped) - skipped, at + batch.num_rows
@@ -161,7 +161,7 @@ def _image_columns(file: pq.ParquetFile) -> list[ImageColumn]:
 def _annotated(schema: pa.Schema) -> set[str]:
     """Read the image columns of Hugging Face's metadata."""
     try:
-        features = json.loads((schema.metadata or {}).get(FEATURES, b"{}"))["info"]["features"]
+        features = json.loads((schema.metadata or {}).get(FEATURES_KEY, b"{}"))["info"]["features"]
         return {
             name for name, feature in features.items() if isinstance(feature, dict) and feature.get("_type") == "Image"
         }
@@ -181,13 +181,13 @@ def _begins(file: pq.ParquetFile, name: str) -> bool:
     """Tell whether the first bytes in a column are those of an image."""
     for group in range(file.num_row_groups):
         try:
-            batch = next(file.iter_batches(TRIED, row_groups=[group], columns=[name]), None)
+            batch = next(file.iter_batches(TESTED_ROWS, row_groups=[group], columns=[name]), None)
         except (pa.ArrowException, OSError):
             continue  # damaged; reading it reports that
         if batch is not None:
             values = batch.column(0) if _is_bytes(batch.column(0).type) else batch.column(0).flatten()
             if len(values := values.drop_null()):
-                return any(has_image_signature(value.as_py()) for value in values[:TRIED])
+                return any(has_image_signature(value.as_py()) for value in values[:TESTED_ROWS])
     return False
 
 
@@ -195,7 +195,7 @@ def _image_slices(file: pq.ParquetFile, column: ImageColumn) -> Iterator[Slice]:
     first = 0
     for group in range(file.num_row_groups):
         facts = file.metadata.row_group(group)
-        parts = max(1, min(SLICES_A_GROUP, _size(facts, column.name) // BYTES_A_SLICE, facts.num_rows))
+        parts = max(1, min(MAX_SLICES_PER_GROUP, _size(facts, column.name) // BYTES_PER_SLICE, facts.num_rows))
         bounds = [facts.num_rows * part // parts for part in range(parts + 1)]
         for start, end in pairwise(bounds):
             if end > start:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mole.errors import SettingsError
-from pipeline.scan.reading.separated import Record, Table, is_place
+from pipeline.scan.reading.delimited_text import DelimitedTable, Record, is_place
 
 COLUMNS = ("url", "caption")
 
@@ -26,7 +26,7 @@ def read(text: str, form: str = "csv", columns: tuple[str, ...] = COLUMNS) -> li
             count += 1
             yield line
 
-    return list(Table("l.csv", form, columns, columns[0]).records(counted(), lambda: count))  # type: ignore[arg-type]
+    return list(DelimitedTable("l.csv", form, columns, columns[0]).records(counted(), lambda: count))  # type: ignore[arg-type]
 
 
 FIELDS = st.text(st.characters(codec="utf-8", exclude_characters="\0\r", exclude_categories=["Cs", "Zl", "Zp", "Cc"]))
@@ -76,7 +76,7 @@ def test_a_field_may_be_as_long_as_an_image() -> None:
 
 def test_an_end_of_line_where_none_can_be_is_refused() -> None:
     with pytest.raises(SettingsError, match="l.csv: line 1: no CSV"):
-        list(Table("l.csv", "csv", COLUMNS, "url").records(["a.jpg,one\rtwo\n"], lambda: 1))
+        list(DelimitedTable("l.csv", "csv", COLUMNS, "url").records(["a.jpg,one\rtwo\n"], lambda: 1))
 
 
 def test_a_nul_is_a_character() -> None:

@@ -1,4 +1,4 @@
-"""Reread: reads the images that a rescan selected, in shards by their byte range, keeping unit and index.
+"""Selected images: reads the images that a rescan selected, in shards by their byte range, keeping unit and index.
 
 A unit's name has the identity of its bytes. Where the bytes have changed since, the image that was scored is `missing`;
 a scan gives the new bytes rows of their own.
@@ -14,17 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mole.errors import SettingsError, StorageError
-from pipeline.records import CARRIED, PASSING, Status
+from pipeline.records import CARRIED, TRANSIENT, Status
 from pipeline.scan.reading.fetch import READERS, read_unit
 from pipeline.scan.reading.image import ReadOptions, Row, make_row, read_image, to_tables, too_large
 from pipeline.scan.reading.listing import bytes_of, slice_of
-from pipeline.scan.reading.lookup import current_name
 from pipeline.scan.reading.parquet_file import DamagedFileError
 from pipeline.scan.reading.shard import is_shard
 from pipeline.scan.reading.unit import Kind, Name, Unit
+from pipeline.scan.reading.unit_lookup import current_name
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of
-from pipeline.storage.signature import unsigned
+from pipeline.storage.signed_url import unsigned
 
 PLACE = ("unit", "index", "last")
 
@@ -73,16 +73,16 @@ def unit_bytes(unit: str, uri: str) -> int:
 
 def _selected(listing: str, group: int, part: tuple[int, int], options: ReadOptions) -> Iterator[Row]:
     now = cache(current_name)
-    every = _rows(listing, group)
+    selected = _rows(listing, group)
     number, parts = part
-    own = every[len(every) * number // parts : len(every) * (number + 1) // parts]
+    own = selected[len(selected) * number // parts : len(selected) * (number + 1) // parts]
     rows = (row for row in own if not row["entire"])
     readings = (list(reading) for _, reading in groupby(rows, key=lambda row: row["reading"]))
     with ThreadPoolExecutor(READERS) as readers:
         while batch := list(islice(readings, READERS)):
             # a disk is read in order; a network serves requests concurrently
             read = readers.map if any("://" in (some[0]["uri"] or "") for some in batch) else map
-            for images in read(lambda some: _read(some, options, now), batch):
+            for images in read(lambda some: _read_one(some, options, now), batch):
                 yield from images
 
 
@@ -91,14 +91,14 @@ def _whole_unit(listing: str, unit: str, groups: Sequence[int], options: ReadOpt
     chosen = {row["index"]: row for row in rows if row["entire"] and row["unit"] == unit}
     first = next(iter(chosen.values()))
     if (fault := _changed(first, current_name)) is not None:
-        yield from (_again(row, fault=fault) for row in chosen.values())
+        yield from (_row_of(row, fault=fault) for row in chosen.values())
         return
     name = Name.parse(unit)
     for row in read_unit(unit_now(name, first["uri"]), replace(options, image_member=name.member)):
         if chosen.pop(row["index"], None) is not None:
             yield row
     reason = Status.MISSING, f"it is no longer in {first['uri']}"
-    yield from (_again(row, fault=reason) for row in chosen.values())
+    yield from (_row_of(row, fault=reason) for row in chosen.values())
 
 
 def unit_now(name: Name, uri: str) -> Unit:
@@ -125,17 +125,17 @@ def _rows(listing: str, group: int) -> list[Row]:
         raise StorageError(f"cannot read the listing {listing!r}: {fault_of(reason)[1]}") from reason
 
 
-def _read(chosen: list[Row], options: ReadOptions, now: Callable[[str], str]) -> list[Row]:
+def _read_one(chosen: list[Row], options: ReadOptions, now: Callable[[str], str]) -> list[Row]:
     """Read one reading's images: a byte range of a shard, one file, or nothing for a fault that would stay the same."""
     first = chosen[0]
     if first["uri"] is None or _is_final(first):
-        return [_again(row, fault=(Status(row["status"]), row["detail"])) for row in chosen]
+        return [_row_of(row, fault=(Status(row["status"]), row["detail"])) for row in chosen]
     if (fault := _changed(first, now)) is not None:
-        return [_again(row, fault=fault) for row in chosen]
+        return [_row_of(row, fault=fault) for row in chosen]
     if first["length"] is None:
         read = read_image(first["uri"], first["key"], options, first.get(CARRIED) or {})
         return [read | {name: first[name] for name in PLACE}]
-    return _span(chosen, options)
+    return _read_range(chosen, options)
 
 
 def _is_final(row: Row) -> bool:
@@ -144,7 +144,7 @@ def _is_final(row: Row) -> bool:
     if row["length"] is not None or row["status"] == Status.OK or not is_own(row, name):
         return False
     # a shard whose reader crashed has one such row without a byte range: only a scan into a new table retries it
-    passes = row["status"] in PASSING and row["status"] != Status.CRASHED
+    passes = row["status"] in TRANSIENT and row["status"] != Status.CRASHED
     return name.rows is not None or (not passes and is_shard(row["uri"]))
 
 
@@ -165,11 +165,11 @@ def _changed(row: Row, now: Callable[[str], str]) -> tuple[Status, str] | None:
     return Status.MISSING, f"its bytes changed since it was scanned ({version}); scan it again"
 
 
-def _span(chosen: list[Row], options: ReadOptions) -> list[Row]:
+def _read_range(chosen: list[Row], options: ReadOptions) -> list[Row]:
     """Read images with one ranged read of their shard."""
     uri, start, end = chosen[0]["uri"], chosen[0]["offset"], chosen[-1]["offset"] + chosen[-1]["length"]
     if all(row["length"] > options.max_bytes for row in chosen):
-        return [_again(row, fault=too_large(row["length"], options)) for row in chosen]
+        return [_row_of(row, fault=too_large(row["length"], options)) for row in chosen]
     try:
         data = storage.read_range(uri, start, end)
     except STORE_FAULTS as reason:
@@ -177,14 +177,14 @@ def _span(chosen: list[Row], options: ReadOptions) -> list[Row]:
     rows = []
     for row in chosen:
         if row["length"] > options.max_bytes:
-            rows.append(_again(row, fault=too_large(row["length"], options)))
+            rows.append(_row_of(row, fault=too_large(row["length"], options)))
         else:
             first = row["offset"] - start
-            rows.append(_again(row) | {"data": data[first : first + row["length"]] or None})
+            rows.append(_row_of(row) | {"data": data[first : first + row["length"]] or None})
     return rows
 
 
-def _again(row: Row, fault: tuple[Status, str] | None = None) -> Row:
+def _row_of(row: Row, fault: tuple[Status, str] | None = None) -> Row:
     """Make the row of fetch for a selected image, at its existing place."""
     place = {name: row[name] for name in ("unit", "index", "last", "offset", "length", "bytes")}
     return make_row(uri=row["uri"], key=row["key"], fault=fault, carried=row.get(CARRIED) or {}, **place)

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from mole.errors import SettingsError
-from pipeline.scan.reading import document
-from pipeline.scan.reading.document import Elements, form_of, rows
+from pipeline.scan.reading import json_document
+from pipeline.scan.reading.json_document import Elements, form_of, rows
 
 ROWS = [{"url": f"é {number}.jpg", "n": number} for number in range(5)]
 
@@ -86,7 +86,7 @@ def test_a_form_is_told_by_the_first_lines(text: str, named: bool, form: str) ->
 def test_an_array_gives_its_elements_with_their_bytes(
     encoding: str, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(document, "CHUNK", max(chunk, 4))
+    monkeypatch.setattr(json_document, "CHUNK", max(chunk, 4))
     values: list[Any] = [*ROWS, "a string ] , [", 123456, [1, [2]], None]
     data = json.dumps(values, ensure_ascii=False, indent=1).encode(encoding)
     elements = Elements(io.BytesIO(data), "d.json")

@@ -1,4 +1,4 @@
-"""Document: JSON that is not JSON Lines, an array of rows read as a stream, or another form of document."""
+"""JSON document: JSON that is not JSON Lines, an array of rows read as a stream, or another form of document."""
 
 import codecs
 import json
@@ -13,9 +13,9 @@ from pipeline.scan.reading.compression import Readable, filled
 from pipeline.scan.reading.lines import CHUNK, ERRORS, Coding, coding_of, decoded
 from pipeline.storage import storage
 
-MOST_DOCUMENT = 256 << 20
+MAX_DOCUMENT_BYTES = 256 << 20
 """Maximum bytes of a document that is not an array, which every worker reads whole."""
-LONGEST_ELEMENT = 256 << 20
+MAX_ELEMENT_CHARACTERS = 256 << 20
 EXPECTED = "expected JSON Lines, an array of objects, or an orient of pandas' to_json that names the columns"
 BLANK = re.compile(r"[ \t\n\r]*")
 Row = dict[str, Any]
@@ -97,7 +97,11 @@ class _Text:
                 return ""
 
     def element(self) -> Any:
-        """Read the next element."""
+        """Read the next element.
+
+        Raises:
+            SettingsError: it is not valid JSON, too deep or too long.
+        """
         decoder = json.JSONDecoder()
         while True:
             try:
@@ -110,8 +114,8 @@ class _Text:
                     raise self.refusal(str(reason)) from reason
             except RecursionError as reason:
                 raise self.refusal("too deep") from reason
-            if len(self._text) - self._from > LONGEST_ELEMENT:
-                raise self.refusal(f"an element of more than {LONGEST_ELEMENT:,} characters, or none")
+            if len(self._text) - self._from > MAX_ELEMENT_CHARACTERS:
+                raise self.refusal(f"an element of more than {MAX_ELEMENT_CHARACTERS:,} characters, or none")
             self._more()
 
     def skip(self, characters: int) -> None:
@@ -141,9 +145,9 @@ def rows(url: str) -> tuple[Row, ...]:
         SettingsError: it is too large, not JSON, or of an unsupported form.
         OSError: the store failed.
     """
-    data = storage.read(url, most=MOST_DOCUMENT + 1)
-    if len(data) > MOST_DOCUMENT:
-        raise SettingsError(f"{url} is a JSON document over {MOST_DOCUMENT:,} bytes; {EXPECTED}")
+    data = storage.read(url, most=MAX_DOCUMENT_BYTES + 1)
+    if len(data) > MAX_DOCUMENT_BYTES:
+        raise SettingsError(f"{url} is a JSON document over {MAX_DOCUMENT_BYTES:,} bytes; {EXPECTED}")
     try:
         document = json.loads(decoded(data, coding_of(data).encoding).lstrip("\ufeff"))
     except (ValueError, RecursionError) as reason:

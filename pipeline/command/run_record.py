@@ -21,25 +21,26 @@ from pipeline.runtime.submission import submission_id
 from pipeline.storage import storage
 from pipeline.telemetry.log import LOG
 from pipeline.telemetry.redaction import command_line, redacted, redacted_values
-from pipeline.telemetry.terminal import ProgressDisplay, interrupted, refused
+from pipeline.telemetry.terminal import ProgressDisplay, log_error, log_interruption
 
-FOLDER = "_runs"
+RUNS_FOLDER = "_runs"
 """The folder of records in a table; Parquet readers ignore names that begin with `_`."""
 POINT = re.compile(r"\[\n\s+([\d.]+),\n\s+(\d+)\n\s+\]")
 """A point of `progress` in indented JSON, which is put on one line; JSON strings contain no line breaks."""
-UNEXPECTED = 1
+UNEXPECTED_EXIT_CODE = 1
 """The exit code of an unexpected error, which prints a traceback."""
 
 
-def recorded(settings: JobSettings) -> dict[str, Any]:
+def record_settings(settings: JobSettings) -> dict[str, Any]:
     """Return settings for a record, with absolute local paths."""
 
-    def whole(place: str) -> str:
+    def absolute(place: str) -> str:
+        """Make a local path absolute."""
         return storage.absolute(place) if storage.is_local(place) else place
 
     values = settings.model_dump(mode="json")
     for name, places in settings.durable_places().items():
-        values[name] = [whole(place) for place in places] if isinstance(values[name], list) else whole(places[0])
+        values[name] = [absolute(place) for place in places] if isinstance(values[name], list) else absolute(places[0])
     return values
 
 
@@ -81,7 +82,7 @@ class Record:
             "process": os.getpid(),
             "submission": submission_id(),
             "command": command_line(),
-            "settings": redacted_values(recorded(settings)),
+            "settings": redacted_values(record_settings(settings)),
             "progress": [],
         }
 
@@ -92,7 +93,7 @@ class Record:
 
     def begin(self, output: str) -> None:
         """Write the record of a started run into its output."""
-        self.url = storage.join(storage.absolute(output), FOLDER, f"{self._id}.json")
+        self.url = storage.join(storage.absolute(output), RUNS_FOLDER, f"{self._id}.json")
         self._write()
 
     def succeed(self, summary: Mapping[str, Any]) -> None:
@@ -105,11 +106,11 @@ class Record:
         """Write how the run ended; known errors and interruptions are logged and become the exit code."""
         self._progress.__exit__(kind, error, trace)
         if isinstance(error, MoleError):
-            self.exit_code = refused(error)
+            self.exit_code = log_error(error)
         elif isinstance(error, KeyboardInterrupt):
-            self.exit_code = interrupted(error)
+            self.exit_code = log_interruption(error)
         elif error is not None:
-            self.exit_code = UNEXPECTED
+            self.exit_code = UNEXPECTED_EXIT_CODE
         if error is not None:
             self._facts["error"] = {"kind": type(error).__name__, "message": redacted(str(error))}
         self._facts |= {

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mole.errors import SettingsError
-from pipeline.scan.reading import columnar
-from pipeline.scan.reading.columnar import bytes_of, column_of, read_images, read_rows, slices
+from pipeline.scan.reading import parquet_listing
+from pipeline.scan.reading.parquet_listing import bytes_of, column_of, read_images, read_rows, slices
 from tests.pictures import picture
 
 JPEG = picture(1)
@@ -120,8 +120,8 @@ def test_a_column_of_lists_holds_any_number_of_images(tmp_path: Path) -> None:
 
 
 def test_slices_of_a_large_row_group_hold_each_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(columnar, "BYTES_A_SLICE", 10 * len(JPEG))
-    monkeypatch.setattr(columnar, "BYTES_A_BATCH", 3 * len(JPEG))
+    monkeypatch.setattr(parquet_listing, "BYTES_PER_SLICE", 10 * len(JPEG))
+    monkeypatch.setattr(parquet_listing, "BYTES_PER_BATCH", 3 * len(JPEG))
     cells = [JPEG + b"%d" % number for number in range(57)]
     url = write(tmp_path, {"jpg": cells})
     pieces = list(slices(url, None))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.storage.signature import unsigned
-from pipeline.storage.storage import file_name
+from pipeline.storage.signed_url import unsigned
+from pipeline.storage.storage import without_query
 
 PLACE = "https://h.example/a/0.tar"
 
@@ -32,6 +32,6 @@ def test_any_other_query_is(url: str) -> None:
 
 
 def test_a_files_name_ends_before_the_query_of_a_web_server_alone() -> None:
-    assert file_name(f"{PLACE}?X-Amz-Signature=a/b.jpg#c") == PLACE
-    assert file_name("s3://b/a?b#c.jpg") == "s3://b/a?b#c.jpg"
-    assert file_name("/a?b#c.jpg") == "/a?b#c.jpg"
+    assert without_query(f"{PLACE}?X-Amz-Signature=a/b.jpg#c") == PLACE
+    assert without_query("s3://b/a?b#c.jpg") == "s3://b/a?b#c.jpg"
+    assert without_query("/a?b#c.jpg") == "/a?b#c.jpg"

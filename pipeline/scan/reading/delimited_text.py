@@ -1,4 +1,4 @@
-"""CSV and TSV: parses records, and refuses quotes that swallow rows.
+"""Delimited text (CSV and TSV): parses records, and refuses quotes that swallow rows.
 
 A quote that is never closed swallows the following lines, and their rows are silently lost. So a record of several
 lines is checked: it must be strict CSV, and none of its inner lines may be a row itself. TSV has no quotes.
@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from mole.errors import SettingsError
 from pipeline.images.extension import is_image
 
-LONGEST_FIELD = 256 << 20
+MAX_FIELD_CHARACTERS = 256 << 20
 """Maximum characters of a field, enough for an embedded image."""
 PLACE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/?/\S+|\S*/\S+")
 Record = list[str]
 
-csv.field_size_limit(LONGEST_FIELD)
+csv.field_size_limit(MAX_FIELD_CHARACTERS)
 
 
 @dataclass(frozen=True)
-class Table:
+class DelimitedTable:
     """A file of records.
 
     Attributes:
@@ -51,7 +51,7 @@ class Table:
             yield from (text.rstrip("\r\n").split("\t") for text in lines if text.strip("\r\n "))
             return
         held: list[str] = []
-        reader = csv.reader(_kept(lines, held))
+        reader = csv.reader(_recorded(lines, held))
         while True:
             try:
                 record = next(reader, None)
@@ -74,10 +74,10 @@ class Table:
             raise self._refusal(held, line, str(reason)) from reason
         if self.column is None:
             return
-        where = self.columns.index(self.column)
+        position = self.columns.index(self.column)
         for inner in held[1:]:
             fields = next(csv.reader([inner]), [])
-            if len(fields) == len(self.columns) and is_place(fields[where]):
+            if len(fields) == len(self.columns) and is_place(fields[position]):
                 raise self._refusal(held, line, f"one of them is a row itself: {inner.strip()[:80]!r}")
 
     def _refusal(self, held: list[str], line: Callable[[], int] | None, reason: str) -> SettingsError:
@@ -94,7 +94,7 @@ def is_place(text: str) -> bool:
     return is_image(text) or PLACE.fullmatch(text.strip()) is not None
 
 
-def _kept(lines: Iterable[str], held: list[str]) -> Iterator[str]:
+def _recorded(lines: Iterable[str], held: list[str]) -> Iterator[str]:
     for line in lines:
         held.append(line)
         yield line

@@ -1,18 +1,18 @@
-"""Textual listing (CSV, TSV, JSON, or one URI a line): splits it into slices, and reads the rows of a slice."""
+"""Text listing (CSV, TSV, JSON, or one URI a line): splits it into slices, and reads the rows of a slice."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, BinaryIO
 
-from pipeline.scan.reading import document
-from pipeline.scan.reading.columnar import ROWS_A_SLICE, column_of
+from pipeline.scan.reading import json_document
+from pipeline.scan.reading.delimited_text import DelimitedTable
 from pipeline.scan.reading.lines import Lines, decoded
-from pipeline.scan.reading.separated import Table
+from pipeline.scan.reading.parquet_listing import ROWS_PER_SLICE, column_of
 from pipeline.scan.reading.unit import Slice
 from pipeline.storage import storage
 
-BYTES_A_SLICE = 16 << 20
+BYTES_PER_SLICE = 16 << 20
 """Bytes after which a slice ends, since a row may embed an image."""
 URI = "uri"
 """The column of rows that are only text."""
@@ -50,7 +50,7 @@ def read_rows(url: str, piece: Slice) -> Iterator[Row]:
         OSError: the store failed.
     """
     if piece.form == "document":
-        yield from document.rows(url)[slice(*piece.rows)]
+        yield from json_document.rows(url)[slice(*piece.rows)]
         return
     text = decoded(storage.read_range(url, *piece.span), piece.encoding)
     if piece.form == "array":
@@ -62,7 +62,7 @@ def read_rows(url: str, piece: Slice) -> Iterator[Row]:
     elif piece.form == "txt":
         yield from ({URI: line.rstrip("\r\n")} for line in lines if line.strip())
     else:
-        table = Table(url, piece.form, piece.columns, piece.column)
+        table = DelimitedTable(url, piece.form, piece.columns, piece.column)
         yield from (_record(record, piece.columns) for record in table.records(lines))
 
 
@@ -71,7 +71,7 @@ def _cut(rows: Iterable[Any], lines: Lines, make: Callable[[], Callable[..., Sli
     row, taken, start = 0, 0, lines.at
     for _ in rows:
         taken += 1
-        if taken >= ROWS_A_SLICE or lines.at - start >= BYTES_A_SLICE:
+        if taken >= ROWS_PER_SLICE or lines.at - start >= BYTES_PER_SLICE:
             yield make()(rows=(row, row + taken), span=(start, lines.at))
             row, taken, start = row + taken, 0, lines.at
     if taken:
@@ -84,13 +84,13 @@ def _make(lines: Lines, form: str, **more: Any) -> Callable[..., Slice]:
 
 def _table_slices(lines: Lines, form: str, url: str) -> Iterator[Slice]:
     waiting = iter(lines)
-    header = next(Table(url, form).records(waiting, lambda: lines.count), None)
+    header = next(DelimitedTable(url, form).records(waiting, lambda: lines.count), None)
     if header is None:
         return
     names = tuple(name.strip() for name in header)
     column = column_of(list(names), url)
     make = _make(lines, form, columns=names, column=column)
-    yield from _cut(Table(url, form, names, column).records(waiting, lambda: lines.count), lines, lambda: make)
+    yield from _cut(DelimitedTable(url, form, names, column).records(waiting, lambda: lines.count), lines, lambda: make)
 
 
 class _Keys:
@@ -103,7 +103,7 @@ class _Keys:
 
     def add(self, row: Row) -> Row:
         """Add a row's names."""
-        if self._rows < ROWS_A_SLICE:
+        if self._rows < ROWS_PER_SLICE:
             self._names |= dict.fromkeys(row)
         self._rows += 1
         return row
@@ -115,7 +115,7 @@ class _Keys:
 
 def _json_slices(url: str, *, named: bool) -> Iterator[Slice]:
     with _open(url) as stream:
-        form = document.form_of(Lines(stream, url), named=named)
+        form = json_document.form_of(Lines(stream, url), named=named)
     keys = _Keys(url)
     if form == "document":
         yield from _document_slices(url, keys)
@@ -131,11 +131,11 @@ def _json_slices(url: str, *, named: bool) -> Iterator[Slice]:
 
 def _array_slices(stream: BinaryIO, url: str, keys: _Keys) -> Iterator[Slice]:
     row, taken, start, end = 0, 0, 0, 0
-    elements = document.Elements(stream, url)
+    elements = json_document.Elements(stream, url)
     for element, first, behind in elements:
         keys.add(_as_row(element))
         start, end, taken = first if not taken else start, behind, taken + 1
-        if taken >= ROWS_A_SLICE or end - start >= BYTES_A_SLICE:
+        if taken >= ROWS_PER_SLICE or end - start >= BYTES_PER_SLICE:
             yield Slice("array", (row, row + taken), (start, end), column=keys.column(), encoding=elements.encoding)
             row, taken = row + taken, 0
     if taken:
@@ -143,12 +143,12 @@ def _array_slices(stream: BinaryIO, url: str, keys: _Keys) -> Iterator[Slice]:
 
 
 def _document_slices(url: str, keys: _Keys) -> Iterator[Slice]:
-    document.rows.cache_clear()  # the plan reads the file as it is now
-    rows = document.rows(url)
-    for row in rows[:ROWS_A_SLICE]:
+    json_document.rows.cache_clear()  # the plan reads the file as it is now
+    rows = json_document.rows(url)
+    for row in rows[:ROWS_PER_SLICE]:
         keys.add(row)
-    for start in range(0, len(rows), ROWS_A_SLICE):
-        end = min(len(rows), start + ROWS_A_SLICE)
+    for start in range(0, len(rows), ROWS_PER_SLICE):
+        end = min(len(rows), start + ROWS_PER_SLICE)
         yield Slice("document", (start, end), (0, storage.size(url)), column=keys.column())
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mole.errors import SettingsError
-from pipeline.command.output import default_output, demand_own, unnamed
+from pipeline.command.default_output import default_output, reason_for_none, require_own_output
 from pipeline.runtime.submission import JOB_CONFIG
 
 
@@ -54,20 +54,22 @@ def test_what_has_no_name_gives_none(here: Path) -> None:
 
 
 def test_the_reason_why_nothing_follows_names_what_stands_against_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert unnamed(["photos/", "file:///srv/a.tar"], "files") == ""
-    assert "'https://***@example.org/a.tar' is not on" in unnamed(["a", "https://u:p@example.org/a.tar"], "files")
-    assert unnamed(["photos/"], "iceberg").startswith("a catalog's table")
-    assert unnamed([], "files").startswith("no source")
+    assert reason_for_none(["photos/", "file:///srv/a.tar"], "files") == ""
+    assert "'https://***@example.org/a.tar' is not on" in reason_for_none(
+        ["a", "https://u:p@example.org/a.tar"], "files"
+    )
+    assert reason_for_none(["photos/"], "iceberg").startswith("a catalog's table")
+    assert reason_for_none([], "files").startswith("no source")
     monkeypatch.setenv(JOB_CONFIG, "{}")
-    assert unnamed(["photos/"], "files").startswith("a submitted job")
+    assert reason_for_none(["photos/"], "files").startswith("a submitted job")
 
 
 def test_a_folder_that_another_scan_filled_is_refused_and_ones_own_is_not(tmp_path: Path) -> None:
     photos, others, output = tmp_path / "photos", tmp_path / "others" / "photos", str(tmp_path / "photos-verdicts")
-    demand_own(output, [str(photos)])  # nothing is there yet
+    require_own_output(output, [str(photos)])  # nothing is there yet
     (tmp_path / "photos-verdicts" / "_runs").mkdir(parents=True)
     record = {"job": "scan", "settings": {"source": [str(photos)]}}
     (tmp_path / "photos-verdicts" / "_runs" / "a.json").write_text(json.dumps(record))
-    demand_own(output, [f"{photos}/"])
+    require_own_output(output, [f"{photos}/"])
     with pytest.raises(SettingsError, match=f"already holds the verdicts of {photos}; name another folder"):
-        demand_own(output, [str(others)])
+        require_own_output(output, [str(others)])

@@ -1,9 +1,9 @@
-"""Signature: detects image formats by magic bytes, including unsupported formats."""
+"""Magic bytes: detects image formats by them, including unsupported formats."""
 
 import re
 import struct
 
-BEGINNINGS = tuple(
+MAGIC_PATTERNS = tuple(
     (re.compile(begin, re.DOTALL), name)
     for begin, name in (
         (rb"\xff\xd8\xff\xf7", "jls"),
@@ -70,10 +70,10 @@ TGA_KINDS = {1, 2, 3, 9, 10, 11}
 TGA_BITS = {8, 15, 16, 24, 32}
 
 
-def sniff(data: bytes) -> str | None:
+def detect_format(data: bytes) -> str | None:
     """Return the format of a file, None if unknown."""
     head = data[:1024]
-    named = next((name for begin, name in BEGINNINGS if begin.match(head)), None)
+    named = next((name for begin, name in MAGIC_PATTERNS if begin.match(head)), None)
     return named or _brand(head) or ("tga" if _is_tga(data) else None)
 
 

@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from pipeline.images.decode import Bounds, Fault, decode
-from pipeline.images.formats.signature import sniff
+from pipeline.images.formats.magic_bytes import detect_format
 from pipeline.records import Status
 from tests.imagefiles import saved, scene
 
@@ -52,7 +52,7 @@ def test_what_pillow_writes_and_nothing_here_reads_is_unsupported(form: str) -> 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P"])
 def test_a_truevision_image_is_known_without_its_footer(mode: str, options: dict[str, str]) -> None:
     data = saved(scene(mode), "TGA", **options)
-    assert sniff(data) == "tga" == sniff(data.removesuffix(bytes(8) + b"TRUEVISION-XFILE.\0"))
+    assert detect_format(data) == "tga" == detect_format(data.removesuffix(bytes(8) + b"TRUEVISION-XFILE.\0"))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_truevision_image_is_known_without_its_footer(mode: str, options: dict
     + [struct.pack("<BBBHHBHHHHBB", 0, 0, 2, 0, 0, 0, 0, 0, 60_000, 60_000, 24, 0) + bytes(50)],
 )
 def test_what_is_no_picture_has_no_name(data: bytes) -> None:
-    assert sniff(data) is None
+    assert detect_format(data) is None
 
 
 @pytest.mark.parametrize(
@@ -76,4 +76,4 @@ def test_what_is_no_picture_has_no_name(data: bytes) -> None:
     ],
 )
 def test_a_boxed_image_is_what_its_brands_agree_on(brands: bytes, name: str) -> None:
-    assert sniff(struct.pack(">I", 8 + len(brands)) + b"ftyp" + brands) == name
+    assert detect_format(struct.pack(">I", 8 + len(brands)) + b"ftyp" + brands) == name

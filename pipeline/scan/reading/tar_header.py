@@ -1,4 +1,4 @@
-"""Header: parses a tar's header blocks, extended headers and maps of sparse files.
+"""Tar header: parses a tar's header blocks, extended headers and maps of sparse files.
 
 Source: POSIX.1-2024 `pax` (ustar and its extended header records), and the GNU tar manual, "Storing Sparse Files".
 """
@@ -26,7 +26,7 @@ NO_FILE = {
 """Kinds that are not files; GNU's `D` is a directory with a list of its names, `V` a volume label."""
 GNU_MAGIC, POSIX_MAGIC = b"ustar  \0", b"ustar\0"
 ESCAPED = re.compile(rb"\\x[0-9a-f]{2}")
-MOST_PIECES = 1 << 20
+MAX_PIECES = 1 << 20
 """Maximum pieces of a sparse file; a larger map is refused."""
 
 Piece = tuple[int, int]
@@ -206,7 +206,7 @@ def mapped(body: bytes) -> tuple[list[Piece], int]:
         HeaderError: it is not a map.
     """
     lines = body.split(b"\n", 1)
-    if not lines[0].isdigit() or int(lines[0]) > MOST_PIECES:
+    if not lines[0].isdigit() or int(lines[0]) > MAX_PIECES:
         raise HeaderError("the map of holes does not begin with a count")
     count = 2 * int(lines[0])
     fields = body.split(b"\n", count + 1)[1 : count + 1] if len(body) else []
@@ -223,10 +223,10 @@ def expanded(stored: bytes, pieces: list[Piece], real: int) -> bytes:
         HeaderError: the map does not fit the bytes.
     """
     whole, at = bytearray(real), 0
-    for where, count in pieces:
-        if where + count > real or at + count > len(stored):
-            raise HeaderError(f"the map of holes wants {count:,} bytes at {where:,} of {real:,}")
-        whole[where : where + count] = stored[at : at + count]
+    for offset, count in pieces:
+        if offset + count > real or at + count > len(stored):
+            raise HeaderError(f"the map of holes wants {count:,} bytes at {offset:,} of {real:,}")
+        whole[offset : offset + count] = stored[at : at + count]
         at += count
     return bytes(whole)
 

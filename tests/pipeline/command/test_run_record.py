@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mole.errors import CompletenessError, HeldError, MoleError
-from pipeline.command.run import FOLDER, Record
+from pipeline.command.run_record import RUNS_FOLDER, Record
 from pipeline.runtime.submission import JOB_CONFIG
 from pipeline.scan.settings import ScanSettings
 from pipeline.telemetry.terminal import ProgressDisplay, Terminated
@@ -24,7 +24,7 @@ def settings(tmp_path: Path) -> ScanSettings:
 
 def record_of(output: Path) -> dict[str, Any]:
     """Read the one record of a table."""
-    [file] = (output / FOLDER).iterdir()
+    [file] = (output / RUNS_FOLDER).iterdir()
     found: dict[str, Any] = json.loads(file.read_text())
     assert "secret" not in file.read_text()
     return found
@@ -53,7 +53,7 @@ def test_a_run_that_succeeds_leaves_what_it_did(
     assert (found["written"], found["faults"], found["summary"]) == (7, 2, {"images": 7, "law": "kept"})
     assert found["verdicts"] == {"real": 5} and list(found["phases"]) == ["scoring images"]
     assert found["progress"][-1] == [pytest.approx(found["seconds"], abs=0.2), 7]
-    assert f"    {json.dumps(found['progress'][-1])}\n" in next((tmp_path / FOLDER).iterdir()).read_text()
+    assert f"    {json.dumps(found['progress'][-1])}\n" in next((tmp_path / RUNS_FOLDER).iterdir()).read_text()
     assert found["submission"] == "nightly-1" and found["seconds"] >= 0 and found["ended"] >= found["started"]
 
 

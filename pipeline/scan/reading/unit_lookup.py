@@ -1,4 +1,4 @@
-"""Lookup: the unit that a URI is now, from its store's metadata."""
+"""Unit lookup: the unit that a URI is now, from its store's metadata."""
 
 import posixpath
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from pipeline.storage.fault import STORE_FAULTS, fault_of
 from pipeline.storage.file_info import FileInfo
 from pipeline.storage.folder import files
 from pipeline.storage.retry import is_web
-from pipeline.storage.signature import unsigned
+from pipeline.storage.signed_url import unsigned
 
-FILES_A_LISTING = 8
+FILES_PER_LISTING = 8
 """A folder is listed once where a source names more than this many of its files."""
 LOOKUPS = 32
 """Concurrent lookups."""
@@ -55,15 +55,20 @@ def look_up(text: str) -> FileInfo | Unit | None:
         status, detail = fault_of(reason)
         if status is Status.UNREACHABLE:
             raise StorageError(f"cannot look up {text!r}: {detail}") from reason
-        key = posixpath.basename(storage.file_name(url))
+        key = posixpath.basename(storage.without_query(url))
         return Unit(f"{unsigned(url)}#{status}", url, Kind.SHARD, key=key, images=1, fault=(status, detail))
 
 
 def look_up_all(texts: list[str]) -> Iterator[FileInfo | Unit]:
-    """Look up many files in order; a folder with several of them is listed once."""
+    """Look up many files in order; a folder with several of them is listed once.
+
+    Raises:
+        SettingsError: one of them is a folder.
+        StorageError: a store does not answer.
+    """
     folders = {posixpath.dirname(text) for text in texts}
     listed: dict[str, FileInfo] = {}
-    if len(texts) > FILES_A_LISTING * len(folders) and not is_web(texts[0]):
+    if len(texts) > FILES_PER_LISTING * len(folders) and not is_web(texts[0]):
         listed = {place.url: place for folder in sorted(folders) for place in _siblings(folder)}
     with ThreadPoolExecutor(LOOKUPS) as threads:
         places = threads.map(lambda text: listed.get(storage.absolute(text)) or look_up(text), texts)

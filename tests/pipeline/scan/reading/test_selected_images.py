@@ -17,7 +17,7 @@ import pytest
 from mole.errors import StorageError
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import ReadOptions
-from pipeline.scan.reading.reread import fetch_selected, fetch_whole_unit
+from pipeline.scan.reading.selected_images import fetch_selected, fetch_whole_unit
 from pipeline.scan.reading.source import Source
 from pipeline.scan.table.selection import SelectionQuery, select_images
 from pipeline.scan.table.views import open_views

@@ -4,7 +4,17 @@ import tarfile
 
 import pytest
 
-from pipeline.scan.reading.header import BLOCK, Extension, HeaderError, expanded, mapped, number, parse, records, text
+from pipeline.scan.reading.tar_header import (
+    BLOCK,
+    Extension,
+    HeaderError,
+    expanded,
+    mapped,
+    number,
+    parse,
+    records,
+    text,
+)
 
 
 def block(name: str = "a.jpg", **facts: object) -> bytes:

@@ -6,14 +6,14 @@ import os
 from collections.abc import Sequence
 
 from mole.errors import SettingsError
-from pipeline.command.run import FOLDER as RUNS
+from pipeline.command.run_record import RUNS_FOLDER as RUNS
 from pipeline.runtime.submission import is_submitted
 from pipeline.storage import storage
 from pipeline.storage.local import path_of
 from pipeline.storage.storage import is_local
 from pipeline.telemetry.redaction import redacted
 
-ENDING = "verdicts"
+SUFFIX = "verdicts"
 ARCHIVE = ".tar"
 """Also removed if a compression suffix follows it."""
 
@@ -27,14 +27,14 @@ def default_output(sources: Sequence[str]) -> str:
     Returns:
         A relative path, named after the innermost folder that contains all sources.
     """
-    places = [place(text) for text in sources]
+    places = [source_path(text) for text in sources]
     name = os.path.basename(places[0] if len(places) == 1 else os.path.commonpath(places))
     if len(places) == 1 and not os.path.isdir(places[0]):
         name = os.path.splitext(name)[0].removesuffix(ARCHIVE)
-    return f"{name}-{ENDING}" if name else ENDING
+    return f"{name}-{SUFFIX}" if name else SUFFIX
 
 
-def place(text: str) -> str:
+def source_path(text: str) -> str:
     """Return the folder or file of a source; for a glob or braces the folder before the first special character."""
     path = os.path.normpath(path_of(text))
     if os.path.exists(path) or not (glob.has_magic(path) or "{" in path):
@@ -43,7 +43,7 @@ def place(text: str) -> str:
     return os.path.dirname(path[:first]) or os.sep
 
 
-def demand_own(output: str, sources: Sequence[str]) -> None:
+def require_own_output(output: str, sources: Sequence[str]) -> None:
     """Check that the default output does not hold verdicts of other sources.
 
     Args:
@@ -54,10 +54,10 @@ def demand_own(output: str, sources: Sequence[str]) -> None:
         SettingsError: only scans of other sources wrote there.
     """
     folder = storage.join(storage.absolute(output), RUNS)
-    records = [json.loads(storage.read(url)) for url in storage.names(folder, ".json")]
+    records = [json.loads(storage.read(url)) for url in storage.list_files(folder, ".json")]
     others = [record["settings"]["source"] for record in records if record.get("job") == "scan"]
-    own = _whole(sources)
-    if others and all(_whole(other) != own for other in others):
+    own = _absolute(sources)
+    if others and all(_absolute(other) != own for other in others):
         named = ", ".join(others[-1])
         raise SettingsError(
             f"{output!r} already holds the verdicts of {named}; name another folder with --output, or this one to put "
@@ -65,11 +65,11 @@ def demand_own(output: str, sources: Sequence[str]) -> None:
         )
 
 
-def _whole(sources: Sequence[str]) -> set[str]:
+def _absolute(sources: Sequence[str]) -> set[str]:
     return {storage.absolute(text).rstrip("/") if is_local(text) else text for text in sources}
 
 
-def unnamed(sources: Sequence[str], sink: str) -> str:
+def reason_for_none(sources: Sequence[str], sink: str) -> str:
     """Explain why there is no default output; empty if there is.
 
     Args:

@@ -1,0 +1,43 @@
+"""Datasource: one read task for each read function; a unit of unknown size reports it once it is read."""
+
+from collections.abc import Iterator
+from typing import cast
+
+import pyarrow as pa
+
+from pipeline.records import FETCHED
+from pipeline.scan.datasource import CountingRead, ImageSource
+from pipeline.telemetry.progress_counter import ProgressReporter
+
+ROW = dict.fromkeys(FETCHED.names)
+
+
+def read() -> Iterator[pa.Table]:
+    """Yield five rows in two tables."""
+    yield pa.Table.from_pylist([ROW, ROW], FETCHED)
+    yield pa.Table.from_pylist([ROW, ROW, ROW], FETCHED)
+
+
+class Reports:
+    """Keeps what a read reports."""
+
+    def __init__(self) -> None:
+        self.units: list[tuple[str, int]] = []
+
+    def ended(self, unit: str, images: int) -> None:
+        """Keep a unit's number of images."""
+        self.units.append((unit, images))
+
+
+def test_each_read_function_is_a_task_of_its_own_and_yields_its_rows() -> None:
+    tasks = ImageSource([read, read, read], {}).get_read_tasks(1)
+    assert [sum(table.num_rows for table in task()) for task in tasks] == [5, 5, 5]
+
+
+def test_a_unit_reports_its_images_only_when_it_is_read_to_its_end() -> None:
+    reports = Reports()
+    tables = CountingRead("a.tar", read, cast(ProgressReporter, reports))()
+    next(tables)
+    assert reports.units == []
+    assert sum(table.num_rows for table in tables) == 3
+    assert reports.units == [("a.tar", 5)]
