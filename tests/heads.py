@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 import psutil
 
 RAY = str(Path(sys.executable).parent / "ray")
-READY = 120.0
-"""Seconds until the job server answers."""
+READY = 300.0
+"""Seconds until the job server answers, on a busy machine."""
 
 
 def free_port() -> int:
@@ -90,6 +90,7 @@ def ray_head(repository: Path, **environment: str) -> Iterator[Head]:
         "PATH": f"{Path(RAY).parent}{os.pathsep}{own['PATH']}",  # the job's `python` is the head's
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_worker_niceness": "0",  # as much of a busy machine as the command that waits for them
     }
     start = ["--head", "--block", "--num-cpus", "2", "--temp-dir", folder, "--disable-usage-stats"]
     start += ["--object-store-memory", str(300 << 20)]
@@ -104,6 +105,7 @@ def ray_head(repository: Path, **environment: str) -> Iterator[Head]:
         start_new_session=True,
     )
     try:
+        _wait_for(server, running)
         yield Head(Path(folder), port, server, own, repository)
     finally:
         family = [psutil.Process(running.pid), *psutil.Process(running.pid).children(recursive=True)]
@@ -112,3 +114,15 @@ def ray_head(repository: Path, **environment: str) -> Iterator[Head]:
                 process.kill()
         running.wait()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for(server: int, running: subprocess.Popen[bytes]) -> None:
+    """Wait until the job server judges requests: it is the last part of a head to start."""
+    end = time.monotonic() + READY
+    while time.monotonic() < end and running.poll() is None:
+        with suppress(URLError, OSError):
+            with suppress(HTTPError):  # it wants a token
+                urlopen(f"http://127.0.0.1:{server}/api/version", timeout=10).close()
+            return
+        time.sleep(0.5)
+    raise AssertionError(f"Ray did not start, exit code {running.poll()}")

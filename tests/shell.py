@@ -21,12 +21,12 @@ INDENTED = re.compile(r"(?:^|\n\n)((?:    .*\n|\n(?=    ))+)")
 SHELL = ("bash", "sh", "console")
 PROMPT = "$ "
 PROGRAMS = re.compile(
-    r"(?:[A-Z_]+=\S+ )*(?:\S*/)?(?:mole-scan|python3?|ray|make|export|mkdir|tar|ls|echo|\.|pip|docker|kubectl|promtool"
+    r"\(?(?:[A-Z_]+=\S+ )*(?:\S*/)?(?:mole-scan|python3?|ray|make|export|mkdir|tar|ls|echo|\.|pip|docker|kubectl|promtool"
     r"|prometheus|install|cp|pre-commit)(?= )|[\d*/]+ [\d*/]+ \* \* \S+ "
 )
 """The beginning of a command line, or of a line of cron."""
 ELIDED = "…"
-TIMEOUT = 600.0
+TIMEOUT = 900.0
 """Seconds that a command may take on a busy machine."""
 CODE = re.compile(r"#.*\bexit code (\d+)")
 """A comment behind a command that says how it ends."""

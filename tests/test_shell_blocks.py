@@ -47,7 +47,7 @@ NOT_RUN = {
 SMALL = {
     "MOLE_COMPACT_GRACE": "0.1",
     "MOLE_BROWSE_NO_OPEN": "true",
-    "MOLE_FINETUNE_VIEW": "resize",
+    "MOLE_AUDIT_MOST_LEAK": "1",
     "MOLE_FINETUNE_EPOCHS": "1",
     "MOLE_FINETUNE_EPOCH_IMAGES": "64",
     "MOLE_FINETUNE_HEAD_IMAGES": "96",
@@ -67,9 +67,13 @@ def reason(line: str) -> str:
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A bucket `lake` with the sample shards and an inventory of photographs; how its clients find it."""
-    with s3_server(tmp_path_factory.mktemp("lake")) as port:
-        yield {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", **WRITER, **REGION}
+    """An S3 server, and an Iceberg catalog `lake` in SQLite: the variables by which clients find them."""
+    folder = tmp_path_factory.mktemp("lake")
+    (folder / "warehouse").mkdir()
+    catalog = {"TYPE": "sql", "URI": f"sqlite:///{folder}/catalog.db", "WAREHOUSE": f"file://{folder}/warehouse"}
+    iceberg = {f"PYICEBERG_CATALOG__LAKE__{name}": value for name, value in catalog.items()}
+    with s3_server(folder / "store") as port:
+        yield {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", **WRITER, **REGION, **iceberg}
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +98,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory, head: Head, lake: dict[str, 
         (folder / "photos").mkdir(parents=True, exist_ok=True)
         (folder / f"photos/{number}.jpg").write_bytes(picture(number))
     (folder / "examples").symlink_to(ROOT / "examples")
+    shutil.copytree(folder / "photos", folder / "srv-photos")
     fill_bucket(lake, folder)
     environment = head.environment | SMALL | lake
     environment |= {"HOME": str(folder), "RAY_ADDRESS": f"127.0.0.1:{head.port}"}
@@ -126,13 +131,11 @@ def fill_bucket(lake: dict[str, str], folder: Path) -> None:
 def readme(shell: Shell) -> dict[str, str]:
     """What the commands of the README print; the tables that they leave are there for the other pages."""
     printed = shell.walk(ROOT / "README.md", reason, compared=True)
-    rows = ask(str(shell.folder / "verdicts"), "FROM current").to_pylist()
-    said = [{"label": "real" if number % 2 else "generated"} for number in range(len(rows))]
     named = ("unit", "index", "uri", "key", "content_hash", "model", "verdict", "probability")
-    append(
-        str(shell.folder / "labels"),
-        [label | {name: one[name] for name in named} for one, label in zip(rows, said, strict=True)],
-    )
+    for table in ("verdicts", "photos-verdicts"):
+        rows = ask(str(shell.folder / table), "FROM current").to_pylist()
+        labels = [{"label": "real"} | {name: one[name] for name in named} for one in rows]
+        append(str(shell.folder / "labels"), labels)
     return printed
 
 
@@ -190,7 +193,6 @@ def test_the_commands_of_a_page_run(page: Path, trained: Shell, tmp_path: Path) 
         pd.DataFrame({"path": [str(one) for one in (folder / "photos").iterdir()]}).to_parquet(
             folder / "listing.parquet"
         )
-        create_catalog(work)
     elif page.name == "calibration.md":
         for number in range(303):
             (folder / f"own-{number}.jpg").write_bytes(picture(1000 + number))
@@ -203,17 +205,6 @@ def test_the_commands_of_a_page_run(page: Path, trained: Shell, tmp_path: Path) 
     elif page.name == "library.md":
         shutil.rmtree(folder / "photos")
     work.walk(page, reason)
-
-
-def create_catalog(work: Shell) -> None:
-    """Create the Iceberg catalog `lake` in SQLite, which pyiceberg finds by the environment."""
-    (work.folder / "warehouse").mkdir()
-    settings = {
-        "TYPE": "sql",
-        "URI": f"sqlite:///{work.folder}/catalog.db",
-        "WAREHOUSE": f"file://{work.folder}/warehouse",
-    }
-    work.environment |= {f"PYICEBERG_CATALOG__LAKE__{name}": value for name, value in settings.items()}
 
 
 def test_every_reason_not_to_run_a_command_stands_for_one_that_is_shown() -> None:
