@@ -14,14 +14,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import HTTPError, URLError
+from urllib.error import URLError
 from urllib.request import urlopen
 
 import psutil
 
 RAY = str(Path(sys.executable).parent / "ray")
 READY = 300.0
-"""Seconds until the job server answers, on a busy machine."""
+"""Seconds until a head has started and its job server answers, on a busy machine."""
+STARTED = "Ray runtime started."
 
 
 def free_port() -> int:
@@ -90,6 +91,7 @@ def ray_head(repository: Path, **environment: str) -> Iterator[Head]:
         "PATH": f"{Path(RAY).parent}{os.pathsep}{own['PATH']}",  # the job's `python` is the head's
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_raylet_start_wait_time_s": f"{READY:.0f}",
         "RAY_worker_niceness": "0",  # as much of a busy machine as the command that waits for them
     }
     start = ["--head", "--block", "--num-cpus", "2", "--temp-dir", folder, "--disable-usage-stats"]
@@ -97,15 +99,13 @@ def ray_head(repository: Path, **environment: str) -> Iterator[Head]:
     # The agent that takes jobs has a fixed port otherwise, and does without one where another Ray of this machine holds it.
     agent = ["--dashboard-agent-listen-port", str(free_port())]
     ports = ["--port", str(port), "--dashboard-port", str(server), "--ray-client-server-port", str(free_port()), *agent]
-    running = subprocess.Popen(
-        [RAY, "start", *start, *ports],
-        env=own,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    log = Path(folder) / "start.log"
+    with log.open("wb") as told:
+        running = subprocess.Popen(
+            [RAY, "start", *start, *ports], env=own, stdout=told, stderr=told, start_new_session=True
+        )
     try:
-        _wait_for(server, running)
+        _wait_for(log, running)
         yield Head(Path(folder), port, server, own, repository)
     finally:
         family = [psutil.Process(running.pid), *psutil.Process(running.pid).children(recursive=True)]
@@ -116,13 +116,15 @@ def ray_head(repository: Path, **environment: str) -> Iterator[Head]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wait_for(server: int, running: subprocess.Popen[bytes]) -> None:
-    """Wait until the job server judges requests: it is the last part of a head to start."""
+def _wait_for(log: Path, running: subprocess.Popen[bytes]) -> None:
+    """Wait until the head says that all of it has started.
+
+    Raises:
+        AssertionError: it has ended, or takes too long.
+    """
     end = time.monotonic() + READY
     while time.monotonic() < end and running.poll() is None:
-        with suppress(URLError, OSError):
-            with suppress(HTTPError):  # it wants a token
-                urlopen(f"http://127.0.0.1:{server}/api/version", timeout=10).close()
+        if STARTED in log.read_text():
             return
-        time.sleep(0.5)
-    raise AssertionError(f"Ray did not start, exit code {running.poll()}")
+        time.sleep(0.2)
+    raise AssertionError(f"Ray did not start, exit code {running.poll()}: {log.read_text()[-2000:]}")
