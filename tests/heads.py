@@ -91,7 +91,6 @@ def ray_head(repository: Path, **environment: str) -> Iterator[Head]:
         "PATH": f"{Path(RAY).parent}{os.pathsep}{own['PATH']}",  # the job's `python` is the head's
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
-        "RAY_raylet_start_wait_time_s": f"{READY:.0f}",
         "RAY_worker_niceness": "0",  # as much of a busy machine as the command that waits for them
     }
     start = ["--head", "--block", "--num-cpus", "2", "--temp-dir", folder, "--disable-usage-stats"]
