@@ -107,10 +107,11 @@ def ray_head(repository: Path, **environment: str) -> Iterator[Head]:
         _wait_for(log, running)
         yield Head(Path(folder), port, server, own, repository)
     finally:
-        family = [psutil.Process(running.pid), *psutil.Process(running.pid).children(recursive=True)]
-        for process in family:
-            if process.is_running():
-                process.kill()
+        with suppress(psutil.NoSuchProcess):  # one that did not start has ended its own
+            family = [psutil.Process(running.pid), *psutil.Process(running.pid).children(recursive=True)]
+            for process in family:
+                if process.is_running():
+                    process.kill()
         running.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
