@@ -15,20 +15,13 @@ from docs import build
 from jobs.console import COMPLETION, SCAN_JOBS, TRAIN_JOBS, settings_of
 from mole.errors import SettingsError
 from pipeline.runtime.invocation import TRAINING_GROUP
+from tests.shell import FENCED, INDENTED, PAGES, ROOT, blocks, name_of, text_of
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGES = [
-    *sorted(ROOT.glob("*.md")),
-    *sorted((ROOT / "docs").rglob("*.md")),
-    *(ROOT / name for name in ("deploy/README.md", "examples/README.md", "benchmarks/results/README.md")),
-]
 HISTORY = "CHANGELOG.md"
 """Names files as they were called when it was written."""
 LONGEST_README = 200
 
 FOLDERS = ("mole", "pipeline", "jobs", "tests", "benchmarks", "examples", "deploy", "docs")
-FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
-INDENTED = re.compile(r"(?:^|\n\n)((?:    .*\n|\n(?=    ))+)")
 SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\]\([^)]*\))*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
@@ -37,18 +30,8 @@ MODULE = re.compile(r"python -m (benchmarks(?:\.\w+)+)")
 JOB = re.compile(r"(.*/)?jobs/\w+\.py")
 COMMAND = re.compile(r"mole-scan|jobs/\w+\.py")
 INLINE = re.compile(r"(mole-scan|(python )?jobs/\w+\.py) ")
-SHELL = ("bash", "sh", "console")
 ELIDED = "…"
 RECORD = re.compile(r"\d{3}-[a-z0-9-]+\.md")
-
-
-def name_of(page: Path) -> str:
-    return str(page.relative_to(ROOT))
-
-
-@cache
-def text_of(page: Path) -> str:
-    return page.read_text(encoding="utf-8")
 
 
 @cache
@@ -67,13 +50,6 @@ def anchors(page: Path) -> set[str]:
         names.add(f"{slug}-{found[slug]}" if found[slug] else slug)
         found[slug] += 1
     return names
-
-
-def blocks(page: Path) -> Iterator[str]:
-    """Yield blocks of code that may be a shell's."""
-    text = text_of(page)
-    yield from (body for _, kind, body in FENCED.findall(text) if kind in SHELL)
-    yield from INDENTED.findall(FENCED.sub("", text))
 
 
 def lines(block: str) -> Iterator[str]:

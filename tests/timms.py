@@ -9,11 +9,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mole.checkpoint import save_checkpoint, sha256_of
-from mole.config import Architecture, Backbone, CheckpointConfig, DetectorConfig, Library
-from mole.measuring.calibration import Calibration
-from mole.model.detector import MoLE, learned
+from mole.config import Architecture, Backbone, DetectorConfig, Library
+from mole.model.detector import MoLE
 from mole.tower.backbone import load_tower
 from mole.views.preprocess import Preprocess
+from tests.tiny import described, draw_adapters
 
 
 def tiny(model: str, pool: str, *, projects: bool = False, **other: Any) -> Architecture:
@@ -80,18 +80,9 @@ def timm_checkpoint(folder: Path, shape: Architecture, config: DetectorConfig, a
     save_file(weights(shape), file)
     detector = MoLE(load_tower("tiny", file, shape), config)
     torch.manual_seed(adapters)
-    with torch.no_grad():
-        for parameter in learned(detector).values():
-            parameter.copy_(torch.randn_like(parameter) * 0.3)
+    draw_adapters(detector)
     side, half = shape.image_size, (0.5, 0.5, 0.5)
     spec = Preprocess(mode="resize", size=side, short_side=side, mean=half, std=half)
-    written = CheckpointConfig(
-        backbone=Backbone(name="tiny", file=file.name, file_sha256=sha256_of(file), architecture=shape),
-        detector=config,
-        preprocess=spec,
-        preprocess_fingerprint=spec.fingerprint,
-        calibration=Calibration(real_below=-0.5, generated_above=0.5),
-        licence="Apache-2.0",
-    )
-    save_checkpoint(folder, detector, written)
+    backbone = Backbone(name="tiny", file=file.name, file_sha256=sha256_of(file), architecture=shape)
+    save_checkpoint(folder, detector, described(backbone, config, spec))
     return folder

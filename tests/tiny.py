@@ -26,6 +26,25 @@ def tiny_weights(seed: int = 0, shape: Architecture = SHAPE) -> dict[str, torch.
     return {name: torch.randn_like(tensor) * 0.2 for name, tensor in Tower(shape).state_dict().items()}
 
 
+def draw_adapters(model: MoLE) -> None:
+    """Draw what would be trained, from torch's present seed."""
+    with torch.no_grad():
+        for parameter in learned(model).values():
+            parameter.copy_(torch.randn_like(parameter) * 0.3)
+
+
+def described(backbone: Backbone, config: DetectorConfig, spec: Preprocess) -> CheckpointConfig:
+    """Describe a checkpoint, with thresholds that give all three verdicts."""
+    return CheckpointConfig(
+        backbone=backbone,
+        detector=config,
+        preprocess=spec,
+        preprocess_fingerprint=spec.fingerprint,
+        calibration=Calibration(real_below=-0.5, generated_above=0.5),
+        licence="Apache-2.0",
+    )
+
+
 def tiny_checkpoint(
     folder: Path,
     *,
@@ -54,27 +73,17 @@ def tiny_checkpoint(
     torch.manual_seed(torch.initial_seed() + adapters)
     config = detector or CONFIG.model_copy(update={"adapted_blocks": blocks})
     model = MoLE(tower, config)
-    with torch.no_grad():
-        for parameter in learned(model).values():
-            parameter.copy_(torch.randn_like(parameter) * 0.3)
+    draw_adapters(model)
     if model.head.kernel is not None:
         feature_NF = torch.randn(2 * config.centres, model.head.kernel.turn_PF.shape[1])
         label_N = (torch.arange(len(feature_NF)) % 2).float()
         fit_head(model, feature_NF, label_N, torch.ones_like(label_N), 1e-3)
-    spec = preprocess or Preprocess()
-    written = CheckpointConfig(
-        backbone=Backbone(
-            name="tiny",
-            file="tower.safetensors",
-            file_sha256=sha256_of(folder / "tower.safetensors"),
-            sha256=digest,
-            architecture=shape,
-        ),
-        detector=config,
-        preprocess=spec,
-        preprocess_fingerprint=spec.fingerprint,
-        calibration=Calibration(real_below=-0.5, generated_above=0.5),
-        licence="Apache-2.0",
+    backbone = Backbone(
+        name="tiny",
+        file="tower.safetensors",
+        file_sha256=sha256_of(folder / "tower.safetensors"),
+        sha256=digest,
+        architecture=shape,
     )
-    save_checkpoint(folder, model, written)
+    save_checkpoint(folder, model, described(backbone, config, preprocess or Preprocess()))
     return folder

@@ -1,25 +1,13 @@
 """`ray job submit`, as the README has it: a head on this machine, a scan that is sent to it, and what Prometheus gets."""
 
 import json
-import os
-import random
-import secrets
 import shlex
-import shutil
-import socket
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
-import psutil
 import pytest
 
 from pipeline.scan.table.lease import EXPIRY_SECONDS
@@ -40,96 +28,20 @@ from pipeline.telemetry.metrics import (
     Metric,
     Stage,
 )
+from tests.heads import Head, ray_head
 from tests.pictures import samples, write_shard
 from tests.poison import MARK, poisoned
 from tests.promql import OF_GPUS, TAGS_OF_GPUS, asked, expressions, served
 from tests.web import Request, site
 
-RAY = str(Path(sys.executable).parent / "ray")
-READY = 120.0  # seconds until the job server answers
 EXPORTED = 15.0  # seconds until a worker that has ended is told of, at most; Ray exports every ten
 
 
-def free_port() -> int:
-    """Find a port that nobody holds, below those that Ray's own parts are given as they start."""
-    while True:
-        port = random.randrange(20_000, 30_000)
-        with socket.socket() as held:
-            if held.connect_ex(("127.0.0.1", port)) != 0:
-                return port
-
-
-@dataclass(frozen=True)
-class Head:
-    """A head of this test's own.
-
-    Attributes:
-        folder: where it keeps its files.
-        server: the port of its job server.
-        environment: of a command that sends a job to it.
-        repository: where such a command runs.
-    """
-
-    folder: Path
-    server: int
-    environment: dict[str, str]
-    repository: Path
-
-    def submit(self, *command: str, name: str) -> subprocess.CompletedProcess[str]:
-        """Send a job to it, and wait for its end."""
-        place = ["--address", f"http://127.0.0.1:{self.server}", "--working-dir", ".", "--submission-id", name]
-        sent = [RAY, "job", "submit", *place, "--", *command]
-        end = time.monotonic() + READY
-        while True:
-            told = subprocess.run(
-                sent, cwd=self.repository, env=self.environment, capture_output=True, text=True, check=False
-            )
-            up = "Failed to connect to Ray" not in told.stderr and "No available agent" not in told.stdout + told.stderr
-            if up or time.monotonic() > end:
-                return told
-            time.sleep(1)
-
-    def scrape(self) -> str:
-        """Read what the exporters serve that its file for Prometheus names."""
-        [group] = json.loads((self.folder / "prom_metrics_service_discovery.json").read_text())
-        told = []
-        for target in group["targets"]:
-            with suppress(URLError):  # two of them have a fixed port, which another Ray of this machine may hold
-                told.append(urlopen(f"http://{target}/metrics", timeout=10).read().decode())
-        return "".join(told)
-
-
 @pytest.fixture
-def head(root: Path) -> Iterator[Head]:
-    """A head of this test's own."""
-    folder = tempfile.mkdtemp(prefix="ray-")  # short: sockets lie in it
-    port, server = free_port(), free_port()
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    environment |= {
-        "PATH": f"{Path(RAY).parent}{os.pathsep}{environment['PATH']}",  # the job's `python` is the head's
-        "PYTHONPATH": poisoned(Path(folder) / "site"),
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
-    }
-    start = ["--head", "--block", "--num-cpus", "2", "--temp-dir", folder, "--disable-usage-stats"]
-    start += ["--object-store-memory", str(300 << 20)]
-    # The agent that takes jobs has a fixed port otherwise, and does without one where another Ray of this machine holds it.
-    agent = ["--dashboard-agent-listen-port", str(free_port())]
-    ports = ["--port", str(port), "--dashboard-port", str(server), "--ray-client-server-port", str(free_port()), *agent]
-    running = subprocess.Popen(
-        [RAY, "start", *start, *ports],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    yield Head(Path(folder), server, environment, root)
-    family = [psutil.Process(running.pid), *psutil.Process(running.pid).children(recursive=True)]
-    for process in family:
-        if process.is_running():
-            process.kill()
-    running.wait()
-    shutil.rmtree(folder, ignore_errors=True)
+def head(root: Path, tmp_path: Path) -> Iterator[Head]:
+    """A head whose decoders die of some images."""
+    with ray_head(root, PYTHONPATH=poisoned(tmp_path / "site")) as running:
+        yield running
 
 
 def check_metrics(head: Head, summary: dict[str, Any], table: str, root: Path) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 from safetensors.torch import save
@@ -16,29 +15,14 @@ from mole.config import ADAPTERS, describe
 from pipeline.registry import Registry
 from pipeline.tune.data.manifest import MANIFEST
 from pipeline.tune.judging.calibrate import write_version
+from tests.tinted import EACH, collect
 
-RED, BLUE, GREEN = (90, -60, -60), (-60, -60, 90), (-60, 90, -60)
-TINTS = {"photos": (0, 0, 0), "red": RED, "blue": BLUE, "sunsets": RED, "green": GREEN}
-EACH = 48
 SHORT = [
     *("--epochs", "2", "--epoch-images", "64", "--head-images", "96", "--penalty", "1e-4", "--batch-size", "8"),
     *("--precision", "float32", "--false-positive-rate", "0.15", "--validation-share", "0.2"),
     *("--calibration-share", "0.2", "--test-share", "0.25", "--accept-leak"),
 ]
 Job = Callable[..., tuple[int, dict[str, Any]]]
-
-
-def collect(folder: Path, layout: dict[str, str]) -> Path:
-    """Write noisy pictures of one size and quality, whose tint is their source's: generator/label/number.jpg."""
-    for number, (source, place) in enumerate(layout.items()):
-        chance = np.random.default_rng(number + 10 * len(layout))
-        for image in range(EACH):
-            grey = chance.integers(70, 160, (12, 12, 1)).repeat(3, axis=2) + chance.normal(0, 8, (12, 12, 3))
-            pixels = (grey + np.array(TINTS[source])).clip(0, 255).astype(np.uint8)
-            file = folder / place / f"{source}-{image}.jpg"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).resize((160, 160), Image.Resampling.BICUBIC).save(file, quality=90)
-    return folder
 
 
 @pytest.fixture(scope="module")

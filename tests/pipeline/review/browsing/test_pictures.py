@@ -16,7 +16,7 @@ def test_a_picture_is_made_once(session: Session) -> None:
 
 
 def test_kept_pictures_stay_within_their_bound(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.review.browsing.pictures.KEPT_BYTES", 1)
+    monkeypatch.setattr("pipeline.review.browsing.pictures.CACHE_BYTES", 1)
     pictures = Pictures(processes=1)
     row = session.records.row(numbered(session, "0"))
     assert row is not None

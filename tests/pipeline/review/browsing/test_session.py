@@ -17,7 +17,7 @@ from pipeline.storage import storage
 @pytest.fixture
 def four(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of four images."""
-    monkeypatch.setattr("pipeline.review.browsing.session.PAGE", 4)
+    monkeypatch.setattr("pipeline.review.browsing.session.IMAGES_PER_PAGE", 4)
 
 
 @pytest.mark.usefixtures("four")

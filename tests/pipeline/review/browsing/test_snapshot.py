@@ -47,7 +47,7 @@ def test_no_question_reads_or_writes_a_file_or_frees_itself(session: Session, qu
 
 
 def test_a_question_that_takes_too_long_ends(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.review.browsing.snapshot.LONGEST", 0.2)
+    monkeypatch.setattr("pipeline.review.browsing.snapshot.MAX_QUERY_SECONDS", 0.2)
     with pytest.raises(SettingsError, match="took over 0 s"):
         session.snapshot.ask(
             "SELECT count(*) FROM range(100000000) a, range(100000000) b WHERE a.range % 7 = b.range % 3"

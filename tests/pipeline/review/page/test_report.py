@@ -2,8 +2,6 @@
 
 import re
 import shutil
-from collections.abc import Sequence
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -18,48 +16,11 @@ from pipeline.review.page.suspicious_csv import NAME
 from pipeline.review.page.wording import percent
 from pipeline.scan.table.views import RUN
 from pipeline.storage import storage
+from tests.pages import Page
 from tests.reported import EMBEDDED, SCRIPT, reported, write_run
 from tests.verdicts import verdict_row, write_verdicts
 
 COURSE = "the record of the run of 2026-11-01 00:00 UTC" if PROGRESS in RUN else "the times of the rows"
-OPEN = {"meta", "link", "img", "br"}
-
-
-class Page(HTMLParser):
-    """A page's tags, texts, links and whatever it would fetch; every tag must be closed."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.links: list[str] = []
-        self.fetched: list[str] = []
-        self.ids: list[str] = []
-        self.texts = ""
-        self._open: list[str] = []
-        self.feed(text)
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
-        """Note what a tag asks for."""
-        self.tags.append(tag)
-        if tag not in OPEN:
-            self._open.append(tag)
-        assert not [name for name, _ in attrs if name.startswith("on")]
-        for name, value in attrs:
-            if tag == "a" and name == "href":
-                self.links.append(str(value))
-            elif name in {"src", "href", "srcset", "data", "action", "poster"}:
-                self.fetched.append(str(value))
-            elif name == "id":
-                self.ids.append(str(value))
-
-    def handle_endtag(self, tag: str) -> None:
-        """Close what is open."""
-        assert self._open.pop() == tag, tag
-
-    def handle_data(self, data: str) -> None:
-        """Gather the text."""
-        self.texts += data
 
 
 @pytest.fixture(scope="module")

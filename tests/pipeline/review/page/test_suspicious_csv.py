@@ -61,7 +61,7 @@ def test_a_long_list_ends_at_its_bound(table: str, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(
         suspicious_csv, "CSV_ROWS_SQL", suspicious_csv.CSV_ROWS_SQL.replace(f"LIMIT {MAX_CSV_ROWS}", "LIMIT 2")
     )
-    monkeypatch.setattr(suspicious_csv, "MOST_LINES", 2)
+    monkeypatch.setattr(suspicious_csv, "MAX_CSV_ROWS", 2)
     with open_rows(table) as rows:
         assert suspicious_csv.write(rows, str(tmp_path / "few.csv")) == (2, 9)
     assert len((tmp_path / "few.csv").read_text().splitlines()) == 3

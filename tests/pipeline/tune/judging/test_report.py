@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -14,27 +13,10 @@ from pipeline.tune.judging.evaluate import ScoredEvaluation
 from pipeline.tune.judging.logits import Logits
 from pipeline.tune.judging.report import format_precision, format_rate, render
 from tests.judged import DELIVERIES, judge_here, labelled
+from tests.pages import Page
 from tests.tiny import tiny_checkpoint
 
 HOSTILE = "<script>alert('x')</script> $x^2$"
-
-
-class Page(HTMLParser):
-    """The tags of a page, what it fetches and where its links lead."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.fetched: list[str] = []
-        self.links: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Record a tag and its addresses."""
-        self.tags.append(tag)
-        fetching = {"src", "xlink:href", "data"} | ({"href"} if tag != "a" else set())
-        self.fetched += [value or "" for name, value in attrs if name in fetching]
-        self.links += [value or "" for name, value in attrs if name == "href" and tag == "a"]
 
 
 @pytest.fixture(scope="module")
