@@ -15,6 +15,8 @@ from mole.model.detector import MoLE, learned
 from mole.tower.vit import Block, QuickGELU
 
 PROBE_IMAGES = 2
+PROBE_ROWS, PROBE_SIDE = 64, 768
+"""Shape of the product that tells whether a CPU has bfloat16."""
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -63,9 +65,32 @@ def _slopes(block: Block) -> Iterator[tuple[int, float]]:
 
 
 @torch.inference_mode()
+def preferred_precision(device: str) -> Precision:
+    """Return bfloat16 for a GPU, and for a CPU if it multiplies matrices faster in it; CPUs before 2020 emulate it.
+
+    Args:
+        device: `cpu` or `cuda`.
+    """
+    if device != "cpu":
+        return "bfloat16"
+    product = nn.Linear(PROBE_SIDE, PROBE_SIDE, bias=False)
+    left_NF = torch.randn(PROBE_ROWS, PROBE_SIDE)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        exact = seconds_of(product, left_NF)
+        half = seconds_of(product.bfloat16(), left_NF.bfloat16())
+    finally:
+        torch.set_num_threads(threads)
+    return "bfloat16" if half < exact else "float32"
+
+
+@torch.inference_mode()
 def faster(detector: MoLE) -> Precision:
     """Time a frozen block in both precisions; bfloat16 must win by 20 %, since it takes a second copy of the tower."""
     tower = detector.tower
+    if preferred_precision(detector.device.type) == "float32":
+        return "float32"  # without timing a block, which takes seconds where bfloat16 is emulated
     block = next(module for module in tower.modules() if isinstance(module, Block))
     weight_D = block.ln_1.weight
     token_BTD = torch.randn(PROBE_IMAGES, tower.tokens, len(weight_D), device=weight_D.device)
@@ -80,11 +105,11 @@ def faster(detector: MoLE) -> Precision:
 
 
 def seconds_of(block: nn.Module, token_BTD: Tensor) -> float:
-    """Time a block: the faster of two runs after a warm-up run.
+    """Time a module: the faster of two runs after a warm-up run.
 
     Args:
-        block: the block, on the device of the tokens.
-        token_BTD: its input.
+        block: the module, on the device of its input.
+        token_BTD: its input, of any shape.
 
     Returns:
         On a CPU the CPU seconds of this thread, independent of other load: by wall-clock time, float32 won beside two

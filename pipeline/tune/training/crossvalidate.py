@@ -28,7 +28,7 @@ from pipeline.tune.training.fold import FoldResult
 from pipeline.tune.training.fold_splits import Fold, check_folds, make_folds, without_shared_groups
 from pipeline.tune.training.recipe import NO_TOKENS
 from pipeline.tune.training.settings import CrossvalidateSettings
-from pipeline.tune.training.training_run import TrainingRun, prepare
+from pipeline.tune.training.training_run import TrainingRun, prepare, with_precision
 
 DEFAULT_METHOD = "recipe"
 """Name of the only method of a recipe without variations."""
@@ -62,6 +62,8 @@ def crossvalidate(settings: CrossvalidateSettings, log: Log) -> MethodComparison
         cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
         cluster.unwrapped_errors(),
     ):
+        layout = cluster.plan_layout(settings.device, actors=None, batch_size=None, rows_per_file=None)
+        recipes = {name: with_precision(recipe, layout.device) for name, recipe in recipes.items()}
         collection = collect(settings, log)
         check_folds(collection, settings)
         collection = without_shared_groups(collection, settings.folds)
@@ -73,7 +75,6 @@ def crossvalidate(settings: CrossvalidateSettings, log: Log) -> MethodComparison
         fill_caches(folds, settings, collection)
         aligners = audit_folds(folds, settings, log)
         runs = (prepare_fold(fold, aligners[fold.audit], settings) for fold in folds)
-        layout = cluster.plan_layout(settings.device, actors=None, batch_size=None, rows_per_file=None)
         results = list(train_folds(folds, runs, settings.workers, layout.device, log))
     table = pa.concat_tables([part for fold, one in zip(folds, results, strict=True) for part in logit_rows(fold, one)])
     costs = {name: method_cost(folds, results, name) for name in recipes}

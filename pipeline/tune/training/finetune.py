@@ -32,7 +32,7 @@ from pipeline.tune.training.cached_views import TOKENS_FOLDER
 from pipeline.tune.training.settings import FinetuneSettings
 from pipeline.tune.training.task import Task
 from pipeline.tune.training.trainer import TrainingResult, train
-from pipeline.tune.training.training_run import prepare, task_of
+from pipeline.tune.training.training_run import prepare, task_of, with_precision
 from pipeline.tune.training.version import (
     EVALUATION,
     HISTORY,
@@ -102,6 +102,8 @@ def finetune(settings: FinetuneSettings, log: Log) -> FinetuneResult:
         cluster.connected(settings.ray_address, logs=settings.ray_logs, device=settings.device),
         cluster.unwrapped_errors(),
     ):
+        layout = cluster.plan_layout(settings.device, actors=None, batch_size=None, rows_per_file=None)
+        settings = with_precision(settings, layout.device)
         shares = {VALIDATION: settings.validation_share, CALIBRATION: settings.calibration_share}
         shares[TEST] = settings.test_share
         collection = collect(settings, log, shares=shares, hold_out=settings.hold_out)
@@ -114,7 +116,6 @@ def finetune(settings: FinetuneSettings, log: Log) -> FinetuneResult:
             log(f"this training was already completed, with version {finished.digest}")
             return finished
         aligner = choose_aligner(settings, collection, log)
-        layout = cluster.plan_layout(settings.device, actors=None, batch_size=None, rows_per_file=None)
         with metrics_log.logging_epochs(task.run, log):
             run = prepare(settings, task, base, (collection, aligner))
             trained = train(run, processes=settings.workers, gpu=layout.device == "cuda")

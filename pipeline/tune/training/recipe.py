@@ -177,8 +177,9 @@ class Recipe(SampleSettings):
     )
     centres: PositiveInt | None = Field(None, description="number of centres of a kernel head (default: the base's)")
     aux_coef: NonNegativeFloat = Field(0.0, description="weight of the load-balancing loss of the router")
-    precision: Literal["bfloat16", "float32"] = Field(
-        "bfloat16", description="dtype of the frozen tower during training"
+    precision: Literal["auto", "bfloat16", "float32"] = Field(
+        "auto",
+        description="dtype of the frozen tower in training; auto: bfloat16 on GPUs, and on CPUs that are faster in it",
     )
 
     tokens: str | None = Field(

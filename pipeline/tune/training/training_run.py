@@ -5,9 +5,11 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from mole.config import Description, DetectorConfig
 from mole.errors import SettingsError
+from mole.inference.precision import preferred_precision
 from pipeline.storage import storage
 from pipeline.tune.data.clusters import contents
 from pipeline.tune.data.collection import TEST, VALIDATION, Collection
@@ -22,6 +24,7 @@ from pipeline.tune.training.task import CachedViews, Schedule, Stage, Task
 from pipeline.tune.training.token_cache import TokenCache
 from pipeline.tune.training.trunk import needs_tokens
 
+RecipeT = TypeVar("RecipeT", bound=Recipe)
 MAX_EPOCH_IMAGES = 20_000
 SPLITS = (TRAIN, VALIDATION, TEST)
 
@@ -45,6 +48,13 @@ class TrainingRun:
     validation: DatasetSpec
     cached: CachedViews | None
     test_views: Mapping[str, tuple[str, ...]]
+
+
+def with_precision(recipe: RecipeT, device: str) -> RecipeT:
+    """Replace the precision `auto` of a recipe by that of a device, `cpu` or `cuda`, as this machine measures it."""
+    return (
+        recipe.model_copy(update={"precision": preferred_precision(device)}) if recipe.precision == "auto" else recipe
+    )
 
 
 def schedule_of(recipe: Recipe, images: int, *, warm_up: bool) -> Schedule:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mole.checkpoint import Checkpoint, load_checkpoint
 from mole.config import DetectorConfig
-from mole.inference.precision import faster, in_bfloat16, seconds_of
+from mole.inference.precision import faster, in_bfloat16, preferred_precision, seconds_of
 from mole.inference.scoring import SingleModelScorer, share_backbone
 from mole.model.detector import MoLE, learned, stored
 from mole.tower.vit import Block, QuickGELU
@@ -157,3 +157,10 @@ def test_threads_are_as_many_after_the_choice_as_before(loaded: Checkpoint) -> N
 def test_the_precision_is_chosen_by_measuring(loaded: Checkpoint) -> None:
     assert faster(loaded.detector) in ("float32", "bfloat16")
     assert SingleModelScorer(loaded, "cpu").precision in ("float32", "bfloat16")
+
+
+def test_a_gpu_computes_in_bfloat16_and_a_cpu_that_emulates_it_does_not() -> None:
+    assert preferred_precision("cuda") == "bfloat16"
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        assert preferred_precision("cpu") == "float32"
+    assert preferred_precision("cpu") in ("float32", "bfloat16")
