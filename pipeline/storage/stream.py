@@ -59,6 +59,7 @@ class RangedStream(io.RawIOBase):
 
     def __init__(self, url: str, size: int, reach: Reach | None = None) -> None:
         self._url = url
+        self._reach = reach
         self._starts = iter(range(0, size, REQUEST_BYTES))
         self._size = size
         self._readers = ThreadPoolExecutor(REQUESTS_AHEAD, thread_name_prefix="stream")

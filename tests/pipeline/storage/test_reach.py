@@ -153,7 +153,7 @@ def test_a_redirect_leads_no_further_than_a_name_in_the_listing(path: str, outer
         lambda: storage.read(url, most=9, reach=reach),
         lambda: storage.read_range(url, 0, 2, reach=reach),
         lambda: storage.info(url, reach=reach),
-        lambda: stream.opened(url, reach).read(),
+        lambda: stream.open_stream(url, reach).read(),
     )
     for call in calls:
         with pytest.raises(STORE_FAULTS) as caught:
