@@ -19,7 +19,7 @@ from pipeline.records import SCHEMA_VERSION, VERSION_KEY
 from pipeline.registry import Registry
 from pipeline.scan.settings import CompactSettings
 from pipeline.scan.table.compact import compact
-from pipeline.scan.table.ledger import FACTS, STATES, Ledger
+from pipeline.scan.table.ledger import UNIT_FACTS, UNIT_STATES, Ledger
 from pipeline.scan.table.views import open_views
 
 FIRST = Path(__file__).parent / "fixtures" / "v1"
@@ -50,7 +50,7 @@ def test_a_table_of_the_first_schema_is_complete_and_can_be_compacted(first: Pat
     [partition] = (first / "table").glob("model=*")
     with duckdb.connect() as database:
         Ledger(str(partition)).attach(database, "places")
-        states = database.sql(STATES.format(facts=FACTS.format(places="places"))).fetchall()
+        states = database.sql(UNIT_STATES.format(facts=UNIT_FACTS.format(places="places"))).fetchall()
     assert states and all(whole for *_, whole in states)
     compact(CompactSettings(table=str(first / "table"), grace=0.0))
     assert rows_of(first / "table") == KNOWN["rows"]

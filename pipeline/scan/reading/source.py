@@ -114,7 +114,7 @@ class Source:
             status, detail = fault_of(reason)
             if status is Status.UNREACHABLE:
                 raise StorageError(f"cannot look up {text!r}: {detail}") from reason
-            if status is Status.MISSING and _is_pattern(text):
+            if status is Status.MISSING and ("{" in text or _is_glob(text)):
                 return self._pattern(text)
             raise _refused(text, status, detail) from reason
         except ValueError as reason:
@@ -244,8 +244,8 @@ class Source:
                 yield listing.unit(name, url, piece)
             return
         for shard in look_up_all(named, reach_of(url, self.trusted)):
-            units = [shard] if isinstance(shard, Unit) else self._open(shard)
-            yield from (replace(unit, listing=url) for unit in units)
+            for unit in [shard] if isinstance(shard, Unit) else self._open(shard):
+                yield replace(unit, listing=url)
 
     def _skip(self, count: int) -> None:
         self.skipped_files.skipped += count
@@ -282,12 +282,8 @@ class Source:
 
 
 def _refused(text: str, status: Status, detail: str) -> SettingsError:
-    who = OWNER if status is Status.FORBIDDEN else ""
-    return SettingsError(f"--source {text!r}: {detail}{who}; name a shard, a folder, a listing or an image")
-
-
-def _is_pattern(text: str) -> bool:
-    return "{" in text or _is_glob(text)
+    detail += OWNER if status is Status.FORBIDDEN else ""
+    return SettingsError(f"--source {text!r}: {detail}; name a shard, a folder, a listing or an image")
 
 
 def _is_glob(text: str) -> bool:

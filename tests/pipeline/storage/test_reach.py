@@ -9,7 +9,7 @@ import pytest
 from mole.errors import SettingsError
 from pipeline.records import Status
 from pipeline.storage import storage, stream
-from pipeline.storage.fault import STORE_FAULTS, fault_of, is_passing, is_refused
+from pipeline.storage.fault import STORE_FAULTS, fault_of, is_refused, is_transient
 from pipeline.storage.reach import Reach, Trust, is_public, origin_of, reach_of, trust
 from tests.web import Request, Site, site
 
@@ -159,7 +159,7 @@ def test_a_redirect_leads_no_further_than_a_name_in_the_listing(path: str, outer
         with pytest.raises(STORE_FAULTS) as caught:
             call()
         assert path == "/file" or is_refused(caught.value)
-        assert not is_passing(caught.value)
+        assert not is_transient(caught.value)
     assert inner.connections == 0 and inner.asked == []
     if path != "/file":
         assert storage.read(url) == b"secret", "the test's own redirects work where everything is allowed"
