@@ -4,6 +4,9 @@
 # make lint    lint and types alone
 # make bench   the measurements behind docs/performance.md
 # make site    the documentation as a site in build/site, every link checked
+# make audit   known vulnerabilities of the pinned packages, by PyPI's advisories (needs pypi.org)
+# make sbom    a bill of materials of what is installed, build/sbom.json (CycloneDX)
+# make determinism   the same shards scanned in many ways, and what differs (ten minutes)
 # make model   the detector in mole/embedded again, with its figures, from labelled images (hours)
 
 SHELL := /bin/bash
@@ -17,7 +20,7 @@ STAMP := $(VENV)/.installed
 DEMO_SOURCE := examples/shards/sample-{00000..00002}.tar
 DEMO_OUTPUT := verdicts/
 
-.PHONY: setup demo test lint style types suite bench site model clean
+.PHONY: setup demo test lint style types suite bench site audit sbom determinism model clean
 
 setup: $(STAMP)
 
@@ -77,6 +80,29 @@ $(BIN)/zensical: | $(STAMP)
 site: setup $(BIN)/zensical
 	@rm -rf build/pages build/site && mkdir -p build/pages && cp --parents -r $(PAGES) build/pages && rm -f build/pages/docs/*.py
 	@$(BIN)/zensical build --clean --strict
+
+# The tools have an environment of their own, so that what they look at is the project's alone. A package that cannot be
+# looked up fails the audit, as a vulnerable one does.
+TOOLS := build/audit
+
+$(TOOLS)/.installed: constraints.txt | $(STAMP)
+	@rm -rf $(TOOLS); uv=$$(command -v uv || echo $(BIN)/uv); \
+	if [ -x "$$uv" ]; then $$uv venv --quiet --python $(BIN)/python $(TOOLS) \
+	  && $$uv pip install --quiet --python $(TOOLS)/bin/python --constraint constraints.txt pip-audit cyclonedx-bom; \
+	else $(PYTHON) -m venv $(TOOLS) \
+	  && $(TOOLS)/bin/python -m pip install --quiet --constraint constraints.txt pip-audit cyclonedx-bom; fi
+	@touch $@
+
+audit: $(TOOLS)/.installed
+	@$(TOOLS)/bin/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip --progress-spinner off
+
+sbom: $(TOOLS)/.installed
+	@$(TOOLS)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-format JSON \
+	  --output-file build/sbom.json $(BIN)/python
+	@echo build/sbom.json
+
+determinism: setup
+	@$(BIN)/python -m benchmarks.determinism
 
 # Each step continues where it was killed. METHOD is the variation of the recipe that is shipped.
 MODEL := model

@@ -11,7 +11,8 @@ import argparse
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mole.config import Architecture, DetectorConfig
+from mole.architecture import Architecture
+from mole.config import DetectorConfig
 from mole.model.detector import MoLE, learned
 from mole.tower.hub import architecture_of, trunk_of
 from mole.tower.timm_vit import TimmTower

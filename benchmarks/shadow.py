@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 
 import torch
 
-from mole.config import Architecture, DetectorConfig
+from mole.architecture import Architecture
+from mole.config import DetectorConfig
 from mole.inference.precision import in_bfloat16
 from mole.inference.scoring import forward, share_backbone
 from mole.model.detector import MoLE

@@ -1,20 +1,20 @@
 """Checkpoint: a folder with `config.json` and `adapters.safetensors`, identified by a digest of both."""
 
+import copy
 import hashlib
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from mole.config import ADAPTERS, CONFIG, Backbone, CheckpointConfig, Description, DetectorConfig, describe
 from mole.errors import ModelError
 from mole.measuring.calibration import Calibration
 from mole.model.detector import MoLE, stored
-from mole.tower.backbone import check_state, load_tower, tower_digest
+from mole.tower.backbone import check_finite, check_state, load_tower, tower_digest, unpickle
 from mole.tower.hub import architecture_of
 from mole.tower.vit import Tower
 from mole.views.preprocess import Preprocess
@@ -48,12 +48,23 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         Its detector in float32 on the CPU, in evaluation mode.
 
     Raises:
-        ModelError: a file is missing or damaged, weights do not fit, or the tower is not the one it was trained on.
+        ModelError: a file is missing or damaged, weights do not fit or are no numbers, or the tower is not the one it
+            was trained on.
     """
     description = describe(folder)
-    detector = MoLE(tower_of(description), description.config.detector)
-    load_adapters(detector, read_adapters(folder), str(folder / ADAPTERS))
+    state, tower, origin = read_adapters(folder), tower_of(description), str(folder / ADAPTERS)
+    check_state(_shapes(tower, description.config.detector), state, origin)
+    detector = MoLE(tower, description.config.detector)
+    load_adapters(detector, state, origin)
     return Checkpoint(description, detector.eval())
+
+
+def _shapes(tower: Tower, config: DetectorConfig) -> dict[str, torch.Size]:
+    """Return the shapes of a checkpoint's tensors by name, without taking any memory for them."""
+    held = [*tower.parameters(), *tower.buffers()]
+    empty = {id(tensor): nn.Parameter(tensor.detach().to("meta"), requires_grad=False) for tensor in held}
+    with torch.device("meta"):
+        return {name: tensor.shape for name, tensor in stored(MoLE(copy.deepcopy(tower, empty), config)).items()}
 
 
 def read_adapters(folder: Path) -> dict[str, Tensor]:
@@ -75,13 +86,15 @@ def load_adapters(detector: MoLE, state: dict[str, Tensor], origin: str) -> None
     """Load trained weights into a detector; all or none.
 
     Raises:
-        ModelError: keys are missing, unexpected or of another shape; it lists them.
+        ModelError: keys are missing, unexpected or of another shape, or values are not finite; it lists them.
     """
     wanted = stored(detector)
     check_state({name: tensor.shape for name, tensor in wanted.items()}, state, origin)
+    fitting = {name: state[name].to(tensor.dtype) for name, tensor in wanted.items()}
+    check_finite(fitting, origin)
     with torch.no_grad():
         for name, tensor in wanted.items():
-            tensor.copy_(state[name])
+            tensor.copy_(fitting[name])
 
 
 def save_checkpoint(folder: Path, detector: MoLE, config: CheckpointConfig) -> Description:
@@ -113,14 +126,12 @@ def adopt_linear_head(file: Path, folder: Path, backbone: Backbone = UNIVERSAL_F
     Source: Ojha et al. 2023, arXiv:2302.10174; its views are centre crops, its threshold is a probability of 0.5.
     """
     features = (backbone.architecture or architecture_of(backbone.name)).embed_dim
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as reason:
-        raise ModelError(f"cannot read a head from {file}: {reason}") from reason
+    state = unpickle(file)
     shapes = {name: list(tensor.shape) for name, tensor in state.items()}
     wanted = {"weight": [1, features], "bias": [1]}
     if shapes != wanted:
         raise ModelError(f"{file} holds {shapes}; a head for {backbone.name} is {wanted}")
+    check_finite(state, str(file))
     spec = Preprocess(mode="crop")
     config = CheckpointConfig(
         backbone=backbone,
@@ -154,13 +165,16 @@ def tower_of(description: Description) -> Tower:
         if backbone.pretrained is None:
             raise ModelError(f"{description.folder / CONFIG} names neither a file nor a tag of the tower's weights")
         tower = load_tower(backbone.name, backbone.pretrained, backbone.architecture)
-        found, wanted = (tower_digest(tower.state_dict()) if backbone.sha256 else None), backbone.sha256
+        _demand_same(description, tower_digest(tower.state_dict()) if backbone.sha256 else None, backbone.sha256)
     else:
         file = description.folder / backbone.file
         if not file.is_file():
             raise ModelError(f"{description.folder} needs the tower's weights at {file}; put the file there")
-        found, wanted = sha256_of(file), backbone.file_sha256
+        _demand_same(description, sha256_of(file), backbone.file_sha256)  # before anything in it is read
         tower = load_tower(backbone.name, file, backbone.architecture)
+    return tower
+
+
+def _demand_same(description: Description, found: str | None, wanted: str | None) -> None:
     if found != wanted:
         raise ModelError(f"{description.folder} was trained on the tower {wanted}, this one is {found}")
-    return tower

@@ -4,8 +4,8 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, Self
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -17,69 +17,21 @@ from pydantic import (
     PositiveInt,
     SerializerFunctionWrapHandler,
     ValidationError,
+    field_validator,
     model_serializer,
     model_validator,
 )
 
+from mole.architecture import Architecture, Count, Index, Size
 from mole.errors import ModelError
 from mole.measuring.calibration import Calibration
 from mole.views.preprocess import Preprocess
 
 CONFIG = "config.json"
 ADAPTERS = "adapters.safetensors"
+FORMAT: Literal["mole-1"] = "mole-1"
 DIGEST_DIGITS = 32
-
-
-class Library(BaseModel):
-    """A timm model that serves as tower where it is not CLIP's plain ViT.
-
-    Attributes:
-        model: its name in timm.
-        pool: how the tokens after the last block become one: the class token, their mean, or attention pooling.
-        projects: whether a linear layer projects the pooled token into the joint image-text embedding space.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    model: str
-    pool: Literal["token", "avg", "map"]
-    projects: bool
-
-
-class Architecture(BaseModel):
-    """The shape of a ViT image tower.
-
-    Attributes:
-        image_size: side of the view in pixels.
-        patch_size: side of a patch in pixels.
-        width: dimension of a token.
-        layers: transformer blocks.
-        heads: attention heads.
-        embed_dim: dimension of the feature.
-        quick_gelu: use QuickGELU. OpenAI's weights were trained with it and lose accuracy without, with no error.
-        mlp_ratio: hidden width of the MLP divided by the width of a token.
-        library: the timm model; None for CLIP's plain ViT, which `mole.tower.vit` builds.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    image_size: PositiveInt = 224
-    patch_size: PositiveInt
-    width: PositiveInt
-    layers: PositiveInt
-    heads: PositiveInt
-    embed_dim: PositiveInt
-    quick_gelu: bool = True
-    mlp_ratio: PositiveFloat = 4.0
-    library: Library | None = None
-
-    @model_serializer(mode="wrap")
-    def _write(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Omit fields added later while they have their default, so that the digests of older checkpoints stay."""
-        written: dict[str, Any] = handler(self)
-        silent = {"mlp_ratio": self.mlp_ratio == 4.0, "library": self.library is None}
-        return {name: value for name, value in written.items() if not silent.get(name, False)}
-
+MAX_CONFIG_BYTES = 16 << 20
 
 Pooling = Literal["class", "mean", "deviation"]
 """Pooling of a block's tokens: the class token, the mean of the patch tokens, or their standard deviation."""
@@ -106,22 +58,22 @@ class DetectorConfig(BaseModel):
         aux_coef: weight of the load-balancing loss.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    adapted_blocks: NonNegativeInt = 3
-    shared_rank: NonNegativeInt = 8
-    expert_ranks: tuple[PositiveInt, ...] = (4, 8, 16)
+    adapted_blocks: Index = 3
+    shared_rank: Annotated[NonNegativeInt, Field(le=4096)] = 8
+    expert_ranks: Annotated[tuple[Count, ...], Field(max_length=256)] = (4, 8, 16)
     top_k: PositiveInt | None = None
     scale: PositiveFloat = 1.0
-    head_depth: PositiveInt = 1
+    head_depth: Annotated[PositiveInt, Field(le=64)] = 1
     aux_coef: NonNegativeFloat = 0.0
-    blocks: tuple[NonNegativeInt, ...] | None = None
-    reads: tuple[PositiveInt, ...] = ()
+    blocks: tuple[Index, ...] | None = None
+    reads: tuple[Count, ...] = ()
     pooling: tuple[Pooling, ...] = ("class",)
     head: Literal["layers", "kernel"] = "layers"
-    head_width: PositiveInt | None = None
-    components: PositiveInt = 256
-    centres: PositiveInt = 2048
+    head_width: Size | None = None
+    components: Size = 256
+    centres: Annotated[PositiveInt, Field(le=1 << 24)] = 2048
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
@@ -189,6 +141,14 @@ class Backbone(BaseModel):
     sha256: str | None = None
     architecture: Architecture | None = None
 
+    @field_validator("file")
+    @classmethod
+    def _inside(cls, value: str | None) -> str | None:
+        path = PurePosixPath(value or "")
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"the tower's file must lie in the checkpoint's folder, got {value!r}")
+        return value
+
     @property
     def identity(self) -> str | None:
         """What two checkpoints with the same tower have in common, None if unknown."""
@@ -211,7 +171,7 @@ class CheckpointConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal["mole-1"] = "mole-1"
+    format: Literal["mole-1"] = FORMAT
     backbone: Backbone
     detector: DetectorConfig
     preprocess: Preprocess
@@ -254,7 +214,10 @@ def describe(folder: Path) -> Description:
             fingerprint.
     """
     try:
+        if (size := (folder / CONFIG).stat().st_size) > MAX_CONFIG_BYTES:
+            raise ModelError(f"{folder / CONFIG} has {size:,} bytes, at most {MAX_CONFIG_BYTES:,} are read")
         text, adapters = (folder / CONFIG).read_bytes(), (folder / ADAPTERS).read_bytes()
+        _demand_format(text, folder)
         config = CheckpointConfig.model_validate_json(text)
     except OSError as reason:
         raise ModelError(f"{folder} is not a checkpoint: {reason}") from reason
@@ -266,6 +229,21 @@ def describe(folder: Path) -> Description:
             f"{config.preprocess.fingerprint} of the same spec; scan with the version that trained it, or train again"
         )
     return Description(folder, config, _digest(config, adapters))
+
+
+def _demand_format(text: bytes, folder: Path) -> None:
+    """Check the version of a checkpoint's layout first, since another one has other settings too.
+
+    Raises:
+        ModelError: another version wrote it.
+    """
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return  # the settings are then refused as a whole
+    found = content.get("format", FORMAT) if isinstance(content, dict) else FORMAT
+    if found != FORMAT:
+        raise ModelError(f"{folder / CONFIG} has the format {found!r}, this version reads {FORMAT!r}")
 
 
 def _digest(config: CheckpointConfig, adapters: bytes) -> str:

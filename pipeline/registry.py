@@ -6,7 +6,6 @@ promotions/<number>.json             one entry per promotion or rollback; the hi
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from platformdirs import user_cache_path
 import mole
 from mole.config import CONFIG, describe
 from mole.errors import ModelError, SettingsError, StorageError
-from pipeline.promotion_record import Promotion
+from pipeline.promotion_record import Promotion, read_promotion
 from pipeline.records import Status
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of
@@ -88,12 +87,12 @@ class Registry:
             StorageError: the store denies access.
         """
         files = storage.list_files(storage.join(self.url, PROMOTIONS), ".json")
-        return [Promotion.model_validate_json(storage.read(file)) for file in files]
+        return [read_promotion(storage.read(file), file) for file in files]
 
     def promoted(self) -> str | None:
         """Return the promoted digest; None before the first promotion."""
         files = storage.list_files(storage.join(self.url, PROMOTIONS), ".json")
-        return Promotion.model_validate_json(storage.read(files[-1])).digest if files else None
+        return read_promotion(storage.read(files[-1]), files[-1]).digest if files else None
 
     def promote(self, digest: str, reason: str, *, replacing: str | None, base: str | None = None) -> Promotion:
         """Promote a version atomically: by creating one file, which only one of two writers can.
@@ -202,8 +201,7 @@ class Registry:
 
     def describe_versions(self) -> str:
         """List the versions, as text for an error message."""
-        there = self.digests()
-        return f"it has {', '.join(there)}" if there else "it has none"
+        return f"it has {', '.join(self.digests()) or 'none'}"
 
     def digests(self) -> list[str]:
         """List the versions by digest."""
@@ -269,18 +267,30 @@ def locate(model: str, digest: str | None = None) -> Path:
 
 
 def _copy(model: str, digest: str | None) -> Path:
-    """Copy a remote checkpoint into the user's cache; each file is written atomically."""
+    """Copy a remote checkpoint into the user's cache; each file is written atomically, and none outside its folder."""
     try:
         config = storage.read(storage.join(model, CONFIG))
         version = hashlib.sha256(json.dumps([model, digest]).encode() + config).hexdigest()[:32]
         folder = user_cache_path("mole-scan") / version
         for place in walk(model):
-            target = folder / os.path.relpath(place.url, storage.absolute(model))
+            target = folder.joinpath(*_inside(place.key, model))
             if not target.exists():
                 storage.write(str(target), storage.read(place.url))
     except STORE_FAULTS as reason:
         raise _fault(f"the model {model!r}", reason) from reason
     return folder
+
+
+def _inside(key: str, model: str) -> list[str]:
+    """Split a file's path below a checkpoint into names; a store's keys are any text, and may lead out of a folder.
+
+    Raises:
+        ModelError: it does.
+    """
+    names = key.split("/")
+    if not {"", ".", ".."}.isdisjoint(names) or "\0" in key:
+        raise ModelError(f"the model {model!r} has a file {key!r}, which would lie outside its folder; remove it there")
+    return names
 
 
 def _fault(what: str, reason: BaseException) -> ModelError | StorageError:

@@ -215,6 +215,15 @@ def test_the_image_has_the_constraints_and_the_files_and_the_ray_of_the_manifest
     assert all(f"ray=={run.rayClusterSpec.rayVersion}" in pinned for run in runs.values())
 
 
+def test_the_image_runs_as_an_ordinary_user_whom_the_code_does_not_belong_to(root: Path) -> None:
+    lines = (root / "deploy/Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+    users = [line.split()[1] for line in lines if line.startswith("USER ")]
+    assert users == ["1000"] and lines[-1] == "USER 1000", "nothing is done as another user after it"
+    assert any("useradd" in line and "--uid 1000" in line for line in lines)
+    assert "sudo" not in " ".join(lines) and "chmod" not in " ".join(lines)
+    assert not any("chown -R" in line or "chown --recursive" in line for line in lines)
+
+
 def test_ray_takes_the_cluster_of_gcp(gcp: dict[str, Any]) -> None:
     validate_config(gcp)
     gcp["available_node_types"]["score"]["spot"] = True

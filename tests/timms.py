@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mole.architecture import Architecture, Library
 from mole.checkpoint import save_checkpoint, sha256_of
-from mole.config import Architecture, Backbone, DetectorConfig, Library
+from mole.config import Backbone, DetectorConfig
 from mole.model.detector import MoLE
 from mole.tower.backbone import load_tower
 from mole.views.preprocess import Preprocess

@@ -5,8 +5,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from mole.architecture import Architecture
 from mole.checkpoint import save_checkpoint, sha256_of
-from mole.config import Architecture, Backbone, CheckpointConfig, DetectorConfig
+from mole.config import Backbone, CheckpointConfig, DetectorConfig
 from mole.measuring.calibration import Calibration
 from mole.model.detector import MoLE, learned
 from mole.tower.backbone import load_tower, tower_digest

@@ -24,6 +24,9 @@ from mole.tower.vit import Block, normalise
 RESCORE_MARGIN = 0.25
 """Logits this close to a threshold are recomputed in float32: above the largest error of bfloat16 measured on the
 embedded model (docs/precision.md)."""
+EDGE = 1e-4
+"""Logits this close to a threshold are recomputed in float32 for each image alone and on one thread: above the largest
+difference by batches and threads (docs/precision.md), so that neither moves a verdict."""
 
 Output = tuple[Tensor, Tensor]
 """logit_B and gates_BE, float32, on the device."""
@@ -94,7 +97,7 @@ class SharedBackboneScorer:
 
         Returns:
             For each model, logits and gates averaged over an image's views; logits near a threshold are computed in
-            float32, so that no verdict depends on the precision.
+            float32, and very near ones for each image alone, so that no verdict depends on precision, batch or threads.
 
         Raises:
             ModelError: a logit is not finite.
@@ -111,10 +114,14 @@ class SharedBackboneScorer:
         scores = [to_host(outputs) for outputs in zip(*passes, strict=True)]
         if self.fast is not self.exact:
             for detector, thresholds, score in zip(self.exact, self.thresholds, scores, strict=True):
-                near = np.flatnonzero(np.abs(score.logit[:, None] - thresholds).min(axis=1) <= RESCORE_MARGIN)
+                near = _near(score, thresholds, RESCORE_MARGIN)
                 if len(near):
                     again = self._score_float32(detector, select_views(pieces_V3SS, near, crops), most, crops)
                     score.logit[near], score.gates[near] = again.logit, again.gates
+        for detector, thresholds, score in zip(self.exact, self.thresholds, scores, strict=True):
+            for image in _near(score, thresholds, EDGE):
+                alone = self._score_alone(detector, select_views(pieces_V3SS, np.array([image]), crops), crops)
+                score.logit[image], score.gates[image] = alone.logit[0], alone.gates[0]
         for score in scores:
             if not np.isfinite(score.logit).all():
                 raise ModelError(
@@ -127,6 +134,20 @@ class SharedBackboneScorer:
         """Score in float32; uint8 (V, 3, S, S)."""
         parts = [normalise(part.to(self.device), self.preprocess) for part in torch.split(pixels_V3SS, most)]
         return to_host([forward([detector], part, crops)[0] for part in parts])
+
+    def _score_alone(self, detector: MoLE, pixels_C3SS: Tensor, crops: int) -> Scores:
+        """Score one image in float32 and on one thread; uint8 (C, 3, S, S)."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return self._score_float32(detector, pixels_C3SS, crops, crops)
+        finally:
+            torch.set_num_threads(threads)
+
+
+def _near(score: Scores, thresholds: NDArray[np.float64], distance: float) -> NDArray[np.int64]:
+    """Find the images whose logit lies near a threshold; their indices."""
+    return np.flatnonzero(np.abs(score.logit[:, None] - thresholds).min(axis=1) <= distance)
 
 
 class SingleModelScorer:

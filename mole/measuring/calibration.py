@@ -38,7 +38,7 @@ class Calibration(BaseModel):
             as in older checkpoints.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     temperature: PositiveFloat = 1.0
     bias: float = 0.0

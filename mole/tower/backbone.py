@@ -11,9 +11,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mole.config import Architecture
+from mole.architecture import Architecture
 from mole.errors import ModelError
-from mole.tower.hub import architecture_of, build, download
+from mole.tower.hub import allocated, architecture_of, build, download
 from mole.tower.quantization import FORMAT as PACKED
 from mole.tower.quantization import unpack
 from mole.tower.timm_vit import TimmTower
@@ -67,11 +67,13 @@ def assemble(shape: Architecture, state: Mapping[str, Tensor], origin: str) -> T
         origin: the source of the weights, for the error message.
 
     Raises:
-        ModelError: keys are missing, unexpected or of another shape; it lists them.
+        ModelError: keys are missing, unexpected or of another shape, or values are not finite; it lists them.
     """
     if shape.library is not None:
         trunk, state = build(shape, state)
         check_state({name: tensor.shape for name, tensor in trunk.state_dict().items()}, state, origin)
+        check_finite(state, origin)
+        trunk = allocated(trunk)
         trunk.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
         return TimmTower(trunk.eval()).requires_grad_(False).eval()
     projects = not FEATURE_PARAMETERS.isdisjoint(state)
@@ -81,6 +83,7 @@ def assemble(shape: Architecture, state: Mapping[str, Tensor], origin: str) -> T
     with torch.device("meta"):
         tower = Tower(shape, projects=projects)
     check_state({name: tensor.shape for name, tensor in tower.state_dict().items()}, state, origin)
+    check_finite(state, origin)
     tower.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
     return tower.requires_grad_(False).eval()
 
@@ -108,6 +111,44 @@ def check_state(wanted: Mapping[str, torch.Size], state: Mapping[str, Tensor], o
         )
 
 
+def check_finite(state: Mapping[str, Tensor], origin: str) -> None:
+    """Check that all values are finite real numbers; one that is not makes every logit NaN.
+
+    Args:
+        state: the state dict.
+        origin: the source of the weights, for the error message.
+
+    Raises:
+        ModelError: some are not; it lists their keys.
+    """
+    odd = [
+        name
+        for name, tensor in state.items()
+        if tensor.is_complex() or not (bool(tensor.float().sum().isfinite()) or bool(tensor.float().isfinite().all()))
+    ]
+    if odd:
+        raise ModelError(f"{origin} holds values that are not finite numbers: {sorted(odd)}")
+
+
+def unpickle(path: Path) -> dict[str, Tensor]:
+    """Read a pickle of named tensors; nothing that it names is run.
+
+    Raises:
+        ModelError: the file cannot be read, or holds anything else.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as reason:
+        raise ModelError(f"{path} contains more than tensors and is not unpickled: {reason}") from reason
+    except Exception as reason:  # a damaged pickle raises whatever its opcodes stumble over
+        raise ModelError(f"cannot read weights from {path}: {reason}") from reason
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    named = isinstance(state, dict) and all(isinstance(name, str) for name in state)
+    if not named or not all(isinstance(tensor, Tensor) and not tensor.is_sparse for tensor in state.values()):
+        raise ModelError(f"{path} holds something else than a dictionary of tensors")
+    return dict(state)
+
+
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Read an image tower's weights under open_clip's names.
 
@@ -123,13 +164,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
                 packed = (file.metadata() or {}).get("format") == PACKED
             state = unpack(path) if packed else load_file(path)
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            state = state.get("state_dict", state)
-    except pickle.UnpicklingError as reason:
-        raise ModelError(f"{path} contains more than tensors and is not unpickled: {reason}") from reason
-    except (OSError, RuntimeError, ValueError, SafetensorError, EOFError) as reason:
-        raise ModelError(f"cannot read weights from {path}: {reason}") from reason
-    return _rename(_dequantise(state))
+            state = unpickle(path)
+        return _rename(_dequantise(state))
+    except (OSError, RuntimeError, ValueError, SafetensorError, IndexError, KeyError, TypeError) as reason:
+        raise ModelError(f"cannot read weights from {path}: {reason!r}") from reason
 
 
 def _dequantise(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mole.config import Architecture, Library
+from mole.architecture import Architecture, Library
 from mole.errors import ModelError
 from mole.views.preprocess import Preprocess
 
@@ -193,22 +193,28 @@ def build(shape: Architecture, state: Mapping[str, Tensor]) -> tuple[nn.Module, 
         state: weights under timm's names, open_clip's, or those of the authors of PE and DINOv3.
 
     Returns:
-        The model on the CPU with uninitialized parameters and initialized buffers; and the converted weights.
+        The model on the meta device, and the converted weights.
 
     Raises:
         ModelError: timm does not know it, or it cannot hold experts.
     """
     from timm.models import eva, vision_transformer
 
-    trunk = trunk_of(shape).to_empty(device="cpu")
-    for module in trunk.modules():
-        if hasattr(module, "init_non_persistent_buffers"):
-            module.init_non_persistent_buffers()
+    trunk = trunk_of(shape)
     bare = {name.removeprefix("trunk."): tensor for name, tensor in state.items()}
     known = (eva if isinstance(trunk, eva.Eva) else vision_transformer).checkpoint_filter_fn(bare, trunk)
     if trunk.num_classes == 0:  # the tower has no classifier
         known = {name: tensor for name, tensor in known.items() if not name.startswith("head.")}
     return trunk, known
+
+
+def allocated(trunk: Any) -> Any:
+    """Move a model from the meta device to the CPU, with uninitialized parameters and initialized buffers."""
+    trunk = trunk.to_empty(device="cpu")
+    for module in trunk.modules():
+        if hasattr(module, "init_non_persistent_buffers"):
+            module.init_non_persistent_buffers()
+    return trunk
 
 
 def download(name: str, tag: str) -> dict[str, Tensor]:

@@ -24,6 +24,8 @@ from mole.errors import ModelError
 
 FORMAT = "mole-packed-1"
 MAX_CODE = 127  # codes are int8
+MAX_INFLATED = 64
+"""Codes for each byte of a stream at most; the streams of real towers have fewer than two."""
 BLOCK_COLUMNS = (
     128  # columns rounded before their joint error is compensated: the same result, fewer passes over memory
 )
@@ -144,6 +146,8 @@ def _decoded(name: str, shape: list[int], parts: list[Tensor]) -> Tensor:
     """
     stream, step_O, order_O = parts
     size = shape[0] * shape[1]
+    if min(shape) < 0 or size > MAX_INFLATED * len(stream):
+        raise ModelError(f"stream of {name!r} has {len(stream)} bytes and cannot hold {shape[0]} x {shape[1]} codes")
     try:
         raw = zlib.decompressobj().decompress(stream.numpy().tobytes(), size + 1)  # bounded against decompression bombs
     except zlib.error as reason:
@@ -153,5 +157,7 @@ def _decoded(name: str, shape: list[int], parts: list[Tensor]) -> Tensor:
     code_OI = torch.frombuffer(bytearray(raw), dtype=torch.int8).view(shape[0], shape[1])
     weight_OI = torch.empty(shape[0], shape[1])
     row_O = order_O.long()
+    if not torch.equal(row_O.sort().values, torch.arange(shape[0])):
+        raise ModelError(f"order of {name!r} must have each of its {shape[0]} rows once")
     weight_OI[row_O] = code_OI * step_O.float()[row_O, None]
     return weight_OI

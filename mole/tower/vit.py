@@ -8,7 +8,7 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
-from mole.config import Architecture
+from mole.architecture import Architecture
 from mole.errors import ModelError
 from mole.views.preprocess import Preprocess
 

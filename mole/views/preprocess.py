@@ -2,11 +2,13 @@
 
 import hashlib
 import math
-from typing import Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
+    PositiveFloat,
     PositiveInt,
     SerializerFunctionWrapHandler,
     model_serializer,
@@ -16,6 +18,10 @@ from pydantic import (
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 BOTH = "resize+crop"
+MAX_PIXELS = 1 << 26
+"""Pixels of an image's views together; a checkpoint of strangers must not be able to fill the memory."""
+Side = Annotated[PositiveInt, Field(le=1 << 15)]
+"""A side of a view in pixels."""
 VERSION = 1
 """Incremented when the same spec would give other pixels; part of the fingerprint."""
 
@@ -44,14 +50,14 @@ class Preprocess(BaseModel):
         std: divisor per channel.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     mode: Literal["crop", "resize", "texture", "resize+crop"] = "crop"
     crops: PositiveInt = 1
-    size: PositiveInt = 224
-    short_side: PositiveInt = 224
+    size: Side = 224
+    short_side: Side = 224
     mean: tuple[float, float, float] = CLIP_MEAN
-    std: tuple[float, float, float] = CLIP_STD
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = CLIP_STD
 
     @model_validator(mode="before")
     @classmethod
@@ -61,6 +67,8 @@ class Preprocess(BaseModel):
 
     @model_validator(mode="after")
     def _check_crops(self) -> Self:
+        if (pixels := self.crops * self.size**2) > MAX_PIXELS:
+            raise ValueError(f"{self.crops} views of {self.size} pixels a side have {pixels:,}, over {MAX_PIXELS:,}")
         if self.mode == "resize" and self.crops != 1:
             raise ValueError(f"crops is {self.crops}, the resized view has 1")
         if self.mode == BOTH and self.crops != 2:

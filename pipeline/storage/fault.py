@@ -13,6 +13,10 @@ class SpecialFileError(OSError):
     """A directory entry that is not a regular file: a pipe, a socket, a device."""
 
 
+class RefusedError(PermissionError):
+    """A place that a listing names and may not name; see `pipeline.storage.reach`."""
+
+
 class NoRangeError(OSError):
     """A server does not support range requests, and the file is too large to copy."""
 
@@ -68,6 +72,8 @@ def fault_of(reason: BaseException) -> tuple[Status, str]:
     code = _code(error)
     if isinstance(error, SpecialFileError):
         return Status.NOT_AN_IMAGE, str(error)
+    if (why := _refused(error)) is not None:
+        return Status.FORBIDDEN, str(why.strerror)
     if (
         code in MISSING_CODES
         or isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError)
@@ -100,6 +106,17 @@ def is_transient(reason: BaseException) -> bool:
 def already_exists(reason: BaseException) -> bool:
     """Return whether creating a file failed because it exists."""
     return _code(_original(reason)) in CONFLICT_CODES or getattr(reason, "errno", None) in (errno.EEXIST, errno.EBUSY)
+
+
+def is_refused(reason: BaseException) -> bool:
+    """Return whether a listing named a place that it may not name."""
+    return _refused(_original(reason)) is not None
+
+
+def _refused(error: BaseException) -> RefusedError | None:
+    """Return the refusal of an error, which the web client keeps inside an error of its own."""
+    inner = getattr(error, "os_error", None)
+    return next((one for one in (error, inner) if isinstance(one, RefusedError)), None)
 
 
 def _file_name(error: BaseException) -> str:

@@ -19,28 +19,35 @@ from pipeline.records import Status
 from pipeline.storage import bucket, local
 from pipeline.storage.fault import STORE_FAULTS, already_exists, fault_of
 from pipeline.storage.file_info import FileInfo, identity_of
+from pipeline.storage.protocol import protocol_of
+from pipeline.storage.reach import Reach
 from pipeline.storage.retry import is_web, with_retries
 from pipeline.storage.web import WebFileSystem
 
-PROTOCOL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 CHAIN = re.compile(r"^[a-z0-9]+::[A-Za-z0-9+.-]+://")
-LOCAL = ("file", "local")
 CHAINED = frozenset({"zip", "tar", "libarchive", "dir", "reference", "generic", "asyncwrapper"}) | {
     *("cached", "blockcache", "filecache", "simplecache"),
 }
 """fsspec protocols that are valid only in a chained URL."""
 
 
-def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
+def filesystem(url: str, reach: Reach | None = None) -> tuple[fsspec.AbstractFileSystem, str]:
     """Return the file system of a URL.
+
+    Args:
+        url: the URL.
+        reach: the places that are allowed, here and in the functions below; None allows all.
 
     Returns:
         The file system, and the path in it.
 
     Raises:
         SettingsError: no installed file system supports the URL's protocol, or it needs more than the URL.
+        RefusedError: the URL is beyond the reach.
     """
-    protocol = _protocol(url)
+    if reach is not None:
+        reach.demand(url)
+    protocol = protocol_of(url)
     if protocol in CHAINED or (protocol is None and CHAIN.match(url)):
         raise SettingsError(f"cannot open {url!r}: chained URLs are not read; name the file itself")
     if protocol is None:
@@ -48,7 +55,7 @@ def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
     try:
         kind = fsspec.get_filesystem_class(protocol)
         if is_web(url):
-            return WebFileSystem(), absolute(url)
+            return WebFileSystem(reach=reach), absolute(url)
         # a listings cache grows with the store, and hides others' writes
         fs = kind(**(kind._get_kwargs_from_urls(url) if kind is not S3FileSystem else {}), use_listings_cache=False)
         return fs, str(kind._strip_protocol(url))
@@ -56,21 +63,14 @@ def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
         raise SettingsError(f"cannot open {url!r}: {reason}; give a local path or the URL of one store") from reason
 
 
-def _protocol(url: str) -> str | None:
-    """Return a URL's protocol, None for a local path."""
-    found = PROTOCOL.match(url)
-    protocol = found[1].lower() if found else "file"
-    return None if protocol in LOCAL else protocol
-
-
 def is_local(url: str) -> bool:
     """Return whether a URL is a local path."""
-    return _protocol(url) is None
+    return protocol_of(url) is None
 
 
 def is_s3(url: str) -> bool:
     """Return whether a URL is that of an S3 object or bucket."""
-    return _protocol(url) in S3FileSystem.protocol
+    return protocol_of(url) in S3FileSystem.protocol
 
 
 def absolute(url: str) -> str:
@@ -99,13 +99,13 @@ def join(url: str, *names: str) -> str:
     return "/".join([url.rstrip("/"), *names])
 
 
-def info(url: str) -> FileInfo | None:
+def info(url: str, *, reach: Reach | None = None) -> FileInfo | None:
     """Return a file's info; None for a folder.
 
     Raises:
         OSError: it does not exist, or the store denies access (or another of `STORE_FAULTS`).
     """
-    fs, path = filesystem(url)
+    fs, path = filesystem(url, reach)
     if isinstance(fs, LocalFileSystem):
         os.stat(path)
         return None if os.path.isdir(path) else local.info(path)
@@ -124,17 +124,18 @@ def file_info(fs: fsspec.AbstractFileSystem, entry: dict[str, Any]) -> FileInfo:
     return FileInfo(url_of(fs, name), None if size is None else int(size), identity_of(entry))
 
 
-def read(url: str, *, most: int | None = None) -> bytes:
+def read(url: str, *, most: int | None = None, reach: Reach | None = None) -> bytes:
     """Read a file.
 
     Args:
         url: its URL.
         most: stop after this many bytes; None reads all.
+        reach: the places that are allowed.
 
     Raises:
         OSError: the store's error; `fault_of` classifies it.
     """
-    fs, path = filesystem(url)
+    fs, path = filesystem(url, reach)
 
     def once() -> bytes:
         """Read in one attempt."""
@@ -150,18 +151,19 @@ def read(url: str, *, most: int | None = None) -> bytes:
     return with_retries(once, url)
 
 
-def read_range(url: str, start: int, end: int) -> bytes:
+def read_range(url: str, start: int, end: int, *, reach: Reach | None = None) -> bytes:
     """Read a byte range of a file in one request.
 
     Args:
         url: its URL.
         start: the first byte.
         end: the byte after the last.
+        reach: the places that are allowed.
 
     Raises:
         OSError: the store's error, or fewer bytes than requested.
     """
-    fs, path = filesystem(url)
+    fs, path = filesystem(url, reach)
 
     def once() -> bytes:
         """Read in one attempt; raises OSError for fewer bytes than requested."""

@@ -23,6 +23,7 @@ from pipeline.storage.fault import SlowError
 from pipeline.storage.file_info import identity_of
 from pipeline.storage.http_response import PARTIAL, Body, check_response, file_facts, pieces, read_body, total_size
 from pipeline.storage.local_copies import Copy, LocalCopies
+from pipeline.storage.reach import Reach
 
 AGENT = "mole-scan"
 """The `User-Agent` header."""
@@ -41,10 +42,16 @@ DOT_SEGMENTS = re.compile(r"/\.{1,2}(/|$)")
 
 
 class WebFileSystem(HTTPFileSystem):  # type: ignore[misc]
-    """fsspec's HTTP file system with other implementations of info and reads."""
+    """fsspec's HTTP file system with other implementations of info and reads.
 
-    def __init__(self, **options: Any) -> None:
+    Args:
+        reach: the addresses that are allowed, also after redirects; None allows all.
+        options: of fsspec.
+    """
+
+    def __init__(self, *, reach: Reach | None = None, **options: Any) -> None:
         super().__init__(**options)
+        self.reach = reach
         self.copies = LocalCopies()
         self._connector: aiohttp.TCPConnector | None = None
 
@@ -86,7 +93,8 @@ class WebFileSystem(HTTPFileSystem):  # type: ignore[misc]
 
     def _new_session(self) -> aiohttp.ClientSession:
         if self._connector is None:
-            self._connector = aiohttp.TCPConnector(loop=self.loop)
+            own = None if self.reach is None else self.reach.socket
+            self._connector = aiohttp.TCPConnector(loop=self.loop, socket_factory=own)
         return aiohttp.ClientSession(
             connector=self._connector,
             connector_owner=False,

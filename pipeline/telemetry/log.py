@@ -5,14 +5,18 @@ import logging
 import os
 import sys
 import threading
+import traceback
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any, TextIO
 
 import structlog
 from rich.console import Console
+
+from pipeline.telemetry.redaction import redacted, redacted_values
 
 FLAG = "--log-json"
 TRUE_WORDS = {"1", "true", "t", "yes", "y", "on"}
@@ -49,7 +53,7 @@ class Log:
         return Console(stderr=True) if self._stream is None else Console(file=self._stream)
 
     def log(self, text: str, level: str = "info", style: str | None = None, **facts: Any) -> None:
-        """Log a line.
+        """Log a line, without the secrets of its URLs.
 
         Args:
             text: the message.
@@ -57,6 +61,7 @@ class Log:
             style: Rich style of the line on a terminal.
             facts: further fields of the JSON object.
         """
+        text = redacted(text)
         if self._logger is not None:
             getattr(self._logger, level)(text, **self.facts | facts)
         else:
@@ -69,9 +74,9 @@ class Log:
             return
         stream = self._stream or sys.stderr
         stamped: list[Any] = [structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
-        written = structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
+        written = structlog.processors.JSONRenderer(ensure_ascii=False, default=lambda one: redacted(str(one)))
         self._logger = structlog.wrap_logger(
-            structlog.PrintLogger(stream), [*stamped, structlog.processors.format_exc_info, written]
+            structlog.PrintLogger(stream), [*stamped, structlog.processors.format_exc_info, _redact, written]
         )
         sys.stderr = Lines(lambda line: self.log(line, "warning", source="stderr"), stream)
         logging.captureWarnings(True)
@@ -80,6 +85,8 @@ class Log:
     @contextmanager
     def opened(self, arguments: Sequence[str]) -> Iterator[None]:
         """Open the log for a command, as JSON if its flags request it, tracebacks included; restore all at the end.
+
+        A traceback that Python prints at the end of the process has no secrets of URLs either.
 
         While Ray starts, its core's output is discarded; log lines are still printed.
 
@@ -91,6 +98,7 @@ class Log:
         """
         stderr, handlers = sys.stderr, logging.root.handlers[:]
         self._stream = _duplicate(stderr)
+        sys.excepthook = _print_redacted
         if FLAG in arguments:
             self.as_json()
         try:
@@ -162,6 +170,16 @@ class _Handler(logging.Handler):
 
 
 LOG = Log()
+
+
+def _redact(_logger: Any, _method: str, facts: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Remove the secrets of URLs from all fields of a JSON object."""
+    return redacted_values(facts)
+
+
+def _print_redacted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print a traceback without the secrets of URLs."""
+    sys.stderr.write(redacted("".join(traceback.format_exception(kind, error, trace))))
 
 
 def _duplicate(stream: TextIO) -> TextIO | None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mole.config import Architecture, DetectorConfig, Library, describe
+from mole.architecture import Architecture, Library
+from mole.config import DetectorConfig, describe
 
 
 def test_the_embedded_checkpoint_is_named_as_it_was_before_blocks_could_be_read(root: Path) -> None:

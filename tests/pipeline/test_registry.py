@@ -41,6 +41,19 @@ def test_a_model_in_a_store_is_copied_whole(tmp_path: Path, monkeypatch: pytest.
             registry.locate(place)
 
 
+@pytest.mark.parametrize("name", ["../../escaped", "sub/../../escaped", "..", "./escaped"])
+def test_a_model_in_a_store_is_not_copied_out_of_its_folder(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache" / "deep"))
+    store, place = fsspec.filesystem("memory"), f"/{tmp_path.name}/evil"
+    store.put(str(tiny_checkpoint(tmp_path / "tiny")), place, recursive=True)
+    store.store[f"{place}/{name}"] = store.store[f"{place}/config.json"]
+    with pytest.raises(ModelError, match="would lie outside its folder"):
+        registry.locate(f"memory:/{place}")
+    assert not list(tmp_path.rglob("escaped*"))
+
+
 @pytest.fixture(params=["local", "memory"])
 def filled(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Registry, str, str]:
     """A registry with two versions, in a folder and in a store, and their digests."""

@@ -11,12 +11,13 @@ from mole.errors import StorageError
 from pipeline.records import TRANSIENT, Status
 from pipeline.scan.reading.fetch import READERS, read_unit
 from pipeline.scan.reading.image import ReadOptions
-from pipeline.scan.reading.selected_images import is_own, unit_now
+from pipeline.scan.reading.selected_images import is_own, listing_of, unit_now
 from pipeline.scan.reading.shard import is_shard
 from pipeline.scan.reading.unit import Name
 from pipeline.scan.table.selection import MAX_GAP, MAX_READING_BYTES
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of
+from pipeline.storage.reach import reach_of, trust
 from pipeline.storage.retry import is_never_retried
 
 HASH_BYTES = 16
@@ -141,7 +142,7 @@ def _lacks_range(row: Row) -> bool:
     if row["length"] is not None or row["uri"] is None or _has_none(row):
         return False
     name = Name.parse(row["unit"])
-    return is_own(dict(row), name) and (name.rows is not None or is_shard(row["uri"]))
+    return is_own(row, name) and (name.rows is not None or is_shard(row["uri"]))
 
 
 def _read(reading: Reading) -> list[Answer]:
@@ -170,7 +171,7 @@ def _alone(row: Row) -> bytes | Unavailable:
     try:
         if length is not None:
             return storage.read_range(uri, offset, offset + length)
-        data = storage.read(uri, most=MAX_BYTES + 1)
+        data = storage.read(uri, most=MAX_BYTES + 1, reach=reach_of(listing_of(row), trust()))
     except STORE_FAULTS as reason:
         return Unavailable(*fault_of(reason))
     return data if len(data) <= MAX_BYTES else Unavailable(Status.TOO_LARGE, f"over the bound of {MAX_BYTES:,} bytes")

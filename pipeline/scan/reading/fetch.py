@@ -21,6 +21,7 @@ from pipeline.scan.reading.shard import Sample, is_shard, samples, split_name
 from pipeline.scan.reading.unit import Kind, Slice, Unit
 from pipeline.storage import memory, storage, stream
 from pipeline.storage.fault import STORE_FAULTS, fault_of
+from pipeline.telemetry.redaction import redacted
 
 READERS = 16
 MAX_FAULTS = 8
@@ -95,7 +96,7 @@ def _guarded(images: Iterator[Row], unit: Unit) -> Iterator[Row]:
     except (MoleError, *STORE_FAULTS):
         raise
     except Exception as reason:
-        logger.exception("%s: its reader failed", unit.uri)
+        logger.exception("%s: its reader failed", redacted(unit.uri))
         fault = (Status.CRASHED, f"reading failed: {type(reason).__name__}: {reason}")
         yield make_row(uri=unit.uri, key=unit.key or None, fault=fault)
 
@@ -115,7 +116,7 @@ def _shard(unit: Unit, options: ReadOptions) -> Iterator[Row]:
     faults: list[ArchiveFault] = []
     skipped: Counter[str] = Counter()
     empty = True
-    with stream.open_stream(unit.uri) as raw:
+    with stream.open_stream(unit.uri, options.reach(unit.listing)) as raw:
         archive, compression = decompressed(raw)
         for part in samples(
             archive, image_member=options.image_member, carry=options.carry, max_bytes=options.max_bytes
@@ -129,7 +130,7 @@ def _shard(unit: Unit, options: ReadOptions) -> Iterator[Row]:
                 yield from _sample(part, unit, options, compression)
     kinds = ", ".join(f"{kind} ({count})" for kind, count in skipped.items())
     if kinds:
-        logger.info("%s: entries skipped: %s", unit.uri, kinds)
+        logger.info("%s: entries skipped: %s", redacted(unit.uri), kinds)
     if faults:
         yield _torn(faults, unit)
     elif empty:
@@ -186,7 +187,8 @@ def _bytes(
     if compression is not None:
         reason = f"too far before it in a shard compressed by {compression}; pack the shard without links"
         return (Status.UNSUPPORTED, f"{image.name} is a hard link to {image.link}, which is {reason}"), None
-    return None, storage.read_range(unit.uri, image.offset, image.offset + image.length)
+    reach = options.reach(unit.listing)
+    return None, storage.read_range(unit.uri, image.offset, image.offset + image.length, reach=reach)
 
 
 def _slice(unit: Unit, options: ReadOptions) -> Iterator[Row]:
@@ -232,4 +234,4 @@ def _entry(entry: listing.Entry, unit: Unit, options: ReadOptions) -> Row:
     if is_shard(entry.uri):
         reason = "a shard among images; name it as a source, or list shards alone"
         return make_row(uri=entry.uri, key=entry.text, fault=(Status.UNSUPPORTED, reason), carried=entry.carried)
-    return read_image(entry.uri, entry.text, options, entry.carried)
+    return read_image(entry.uri, entry.text, options, entry.carried, unit.uri)

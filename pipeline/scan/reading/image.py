@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +11,8 @@ from mole.errors import SettingsError
 from pipeline.records import CARRIED, FETCHED, Status, with_carried
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of
+from pipeline.storage.reach import Reach, Trust, reach_of, trust
+from pipeline.telemetry.redaction import redacted
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 """Surrogates: Python's escapes of bytes that are not UTF-8 (0xDC00 + byte), and those that JSON may contain."""
@@ -29,17 +31,23 @@ class ReadOptions:
         max_bytes: a larger image is not read.
         image_member: the only extension, or column, that holds images; None for all that do.
         carry: columns of the source that are carried into the verdict table.
+        trusted: which listings may name any place; workers obey the driver's setting.
     """
 
     max_bytes: int
     image_member: str | None = None
     carry: tuple[str, ...] = ()
+    trusted: Trust = field(default_factory=trust)
+
+    def reach(self, listing: str | None) -> Reach | None:
+        """Return the reach of what a listing names; None if it may name any place."""
+        return reach_of(listing, self.trusted)
 
 
 def make_row(*, uri: str | None, key: str | None, fault: tuple[Status, str] | None = None, **more: Any) -> Row:
     """Make an image's row; columns that are not given are null."""
     status, detail = fault or (None, None)
-    texts = {"uri": uri, "key": key, "detail": detail}
+    texts = {"uri": uri, "key": key, "detail": detail and redacted(detail)}
     row: Row = dict.fromkeys(FETCHED.names) | {name: printable(text) for name, text in texts.items()}
     carried = {name: printable(text) for name, text in more.pop(CARRIED, {}).items()}
     return row | {"status": status, CARRIED: carried} | more
@@ -59,11 +67,21 @@ def too_large(size: int, options: ReadOptions) -> tuple[Status, str]:
     return Status.TOO_LARGE, f"{size:,} bytes, over the bound of {options.max_bytes:,}"
 
 
-def read_image(uri: str, key: str, options: ReadOptions, carried: dict[str, str | None]) -> Row:
-    """Read one file; an error of its store becomes the row's fault."""
+def read_image(
+    uri: str, key: str, options: ReadOptions, carried: dict[str, str | None], listing: str | None = None
+) -> Row:
+    """Read one file; an error of its store becomes the row's fault.
+
+    Args:
+        uri: its place.
+        key: the source's name for it.
+        options: the bounds.
+        carried: the carried columns.
+        listing: the listing that names it; None where the user does.
+    """
     try:
         uri = storage.absolute(uri)
-        data = storage.read(uri, most=options.max_bytes + 1)
+        data = storage.read(uri, most=options.max_bytes + 1, reach=options.reach(listing))
     except STORE_FAULTS as reason:
         return make_row(uri=uri, key=key, fault=fault_of(reason), carried=carried)
     except (SettingsError, ValueError) as reason:

@@ -4,11 +4,12 @@ A unit's name has the identity of its bytes. Where the bytes have changed since,
 a scan gives the new bytes rows of their own.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 from itertools import groupby, islice
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,7 +22,7 @@ from pipeline.scan.reading.listing import bytes_of, slice_of
 from pipeline.scan.reading.parquet_file import DamagedFileError
 from pipeline.scan.reading.shard import is_shard
 from pipeline.scan.reading.unit import Kind, Name, Unit
-from pipeline.scan.reading.unit_lookup import current_name
+from pipeline.scan.reading.unit_lookup import REFUSED, current_name
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of
 from pipeline.storage.signed_url import unsigned
@@ -133,7 +134,7 @@ def _read_one(chosen: list[Row], options: ReadOptions, now: Callable[[str], str]
     if (fault := _changed(first, now)) is not None:
         return [_row_of(row, fault=fault) for row in chosen]
     if first["length"] is None:
-        read = read_image(first["uri"], first["key"], options, first.get(CARRIED) or {})
+        read = read_image(first["uri"], first["key"], options, first.get(CARRIED) or {}, listing_of(first))
         return [read | {name: first[name] for name in PLACE}]
     return _read_range(chosen, options)
 
@@ -148,15 +149,23 @@ def _is_final(row: Row) -> bool:
     return name.rows is not None or (not passes and is_shard(row["uri"]))
 
 
-def is_own(row: Row, name: Name) -> bool:
+def is_own(row: Mapping[str, Any], name: Name) -> bool:
     """Tell whether an image's bytes are in its unit, and not in a file that its unit lists."""
     return bool(name.url == unsigned(row["uri"]))
+
+
+def listing_of(row: Mapping[str, Any]) -> str | None:
+    """Return the listing that names a row's image; None where the unit is the image itself, or its shard."""
+    name = Name.parse(row["unit"])
+    return None if row["uri"] is None or is_own(row, name) else name.url
 
 
 def _changed(row: Row, now: Callable[[str], str]) -> tuple[Status, str] | None:
     name = Name.parse(row["unit"])
     if not is_own(row, name):
         return None  # the unit is a listing, which does not identify the image's bytes
+    if name.identity == REFUSED:
+        return Status.FORBIDDEN, row["detail"]
     version = Name.parse(now(row["uri"])).identity
     if version == name.identity:
         return None

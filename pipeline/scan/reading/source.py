@@ -23,6 +23,7 @@ from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS, fault_of
 from pipeline.storage.file_info import FileInfo
 from pipeline.storage.folder import UNREADABLE, entries, is_hidden
+from pipeline.storage.reach import Trust, reach_of, trust
 from pipeline.storage.retry import is_web, with_retries
 
 SCAN_OUTPUT = r"(model=[^/]*/|_(runs|rescans|known)/|_lease\.json/)"
@@ -40,6 +41,7 @@ class Source:
         all_files: whether every file of a folder is tried as an image, whatever its name.
         image_member: the only member of a shard, or column of a Parquet file, that holds images; None for all that do.
         output: where the scan writes; files there are not part of the source.
+        trusted: which listings may name any place.
         columns: of the listings, as far as they are known before reading.
         has_unknown_columns: whether there are units whose columns are unknown before reading.
         skipped_files: counts of skipped files, complete once the units were iterated.
@@ -49,6 +51,7 @@ class Source:
     all_files: bool = False
     image_member: str | None = None
     output: str | None = None
+    trusted: Trust = field(default_factory=trust)
     columns: set[str] = field(default_factory=set, init=False)
     has_unknown_columns: bool = field(default=False, init=False)
     skipped_files: SkippedFiles = field(default_factory=SkippedFiles, init=False)
@@ -111,7 +114,7 @@ class Source:
             status, detail = fault_of(reason)
             if status is Status.UNREACHABLE:
                 raise StorageError(f"cannot look up {text!r}: {detail}") from reason
-            if status is Status.MISSING and _is_pattern(text):
+            if status is Status.MISSING and ("{" in text or _is_glob(text)):
                 return self._pattern(text)
             raise _refused(text, status, detail) from reason
         except ValueError as reason:
@@ -138,8 +141,7 @@ class Source:
 
     def _not_empty(self, text: str, units: Iterator[Unit]) -> Iterator[Unit]:
         """Insist that a folder or a glob has an image; the error describes what was skipped."""
-        before, is_empty = self.skipped_files, True
-        self.skipped_files = SkippedFiles()
+        before, is_empty, self.skipped_files = self.skipped_files, True, SkippedFiles()
         for unit in units:
             is_empty = False
             yield unit
@@ -163,8 +165,7 @@ class Source:
         globs = [text for text in texts if _is_glob(text)]
         places = list(look_up_all([text for text in texts if not _is_glob(text)]))
         if places and not globs and all(isinstance(place, Unit) for place in places):
-            reasons = {place.fault[1]: None for place in places if isinstance(place, Unit) and place.fault}
-            first = next(iter(reasons))
+            first = next(place.fault[1] for place in places if isinstance(place, Unit) and place.fault)
             raise SettingsError(f"--source {pattern!r}: none of its {len(places):,} files can be read: {first}")
         return self._expanded(places, globs)
 
@@ -242,8 +243,9 @@ class Source:
                 self.has_unknown_columns |= not piece.columns
                 yield listing.unit(name, url, piece)
             return
-        for shard in look_up_all(named):
-            yield from [shard] if isinstance(shard, Unit) else self._open(shard)
+        for shard in look_up_all(named, reach_of(url, self.trusted)):
+            for unit in [shard] if isinstance(shard, Unit) else self._open(shard):
+                yield replace(unit, listing=url)
 
     def _skip(self, count: int) -> None:
         self.skipped_files.skipped += count
@@ -280,12 +282,8 @@ class Source:
 
 
 def _refused(text: str, status: Status, detail: str) -> SettingsError:
-    owner = OWNER if status is Status.FORBIDDEN else ""
-    return SettingsError(f"--source {text!r}: {detail}{owner}; name a shard, a folder, a listing or an image")
-
-
-def _is_pattern(text: str) -> bool:
-    return "{" in text or _is_glob(text)
+    detail += OWNER if status is Status.FORBIDDEN else ""
+    return SettingsError(f"--source {text!r}: {detail}; name a shard, a folder, a listing or an image")
 
 
 def _is_glob(text: str) -> bool:

@@ -108,6 +108,7 @@ class Unit:
         size: bytes, None where the store did not report it.
         slice: the rows of a slice.
         fault: status and reason, where it is known before reading that nothing can be read.
+        listing: the listing that names a shard; None where the user does.
         present: indices that have a row in the table already, as ranges (start, stop).
     """
 
@@ -119,6 +120,7 @@ class Unit:
     size: int | None = None
     slice: Slice | None = None
     fault: tuple[Status, str] | None = None
+    listing: str | None = None
     present: tuple[tuple[int, int], ...] = field(default=())
 
     def without(self, present: tuple[tuple[int, int], ...]) -> "Unit":

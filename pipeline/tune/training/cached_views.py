@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mole.config import Architecture, Description
+from mole.architecture import Architecture
+from mole.config import Description
 from mole.errors import SettingsError
 from mole.tower.hub import architecture_of, trunk_of
 from mole.tower.vit import Tower

@@ -1,5 +1,6 @@
 """Scoring is the same in either precision where it matters: no verdict moves."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from mole.checkpoint import Checkpoint, load_checkpoint
 from mole.config import DetectorConfig
 from mole.errors import ModelError
 from mole.inference.precision import Precision
-from mole.inference.scoring import SharedBackboneScorer, SingleModelScorer, select_views
+from mole.inference.scoring import EDGE, SharedBackboneScorer, SingleModelScorer, select_views
 from mole.model.detector import learned
 from mole.tower.vit import normalise
 from tests.tiny import tiny_checkpoint
@@ -117,3 +118,32 @@ def test_the_views_of_some_images_are_found_in_any_pieces() -> None:
     pixels_V3SS = views(24)
     expected = pixels_V3SS.reshape(8, 3, 3, 224, 224)[[0, 2, 7]].reshape(-1, 3, 224, 224)
     assert torch.equal(select_views(torch.split(pixels_V3SS, [5, 0, 10, 9]), np.array([0, 2, 7]), 3), expected)
+
+
+def moved(loaded: Checkpoint, threshold: float) -> Checkpoint:
+    """Put both thresholds at one logit."""
+    calibration = loaded.calibration.model_copy(update={"real_below": threshold, "generated_above": threshold})
+    config = loaded.description.config.model_copy(update={"calibration": calibration})
+    return Checkpoint(replace(loaded.description, config=config), loaded.detector)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_logit_at_a_threshold_is_the_same_to_the_bit_in_any_batch_order_and_number_of_threads(
+    loaded: Checkpoint, precision: Precision
+) -> None:
+    plain = SingleModelScorer(loaded, "cpu", precision="float32").score(views(12)).logit
+    threads = torch.get_num_threads()
+    try:
+        for image in (0, 5, 11):
+            checkpoint = moved(loaded, float(plain[image]))
+            found = set()
+            for size, count, order in ((1, 1, 1), (5, 2, -1), (12, 1, -1), (8, 2, 1)):
+                torch.set_num_threads(count)
+                scorer = SharedBackboneScorer([checkpoint], "cpu", precision=precision, batch_size=size)
+                [scores] = scorer.score([views(12) if order > 0 else views(12).flip(0)])
+                found.add(scores.logit[::order][image].tobytes())
+                assert torch.get_num_threads() == count
+            assert len(found) == 1
+            assert abs(np.frombuffer(found.pop(), np.float32)[0] - plain[image]) <= EDGE / 10
+    finally:
+        torch.set_num_threads(threads)

@@ -5,7 +5,8 @@ import torch
 from open_clip.transformer import QuickGELU, VisionTransformer
 from torch import nn
 
-from mole.config import Architecture, DetectorConfig
+from mole.architecture import Architecture
+from mole.config import DetectorConfig
 from mole.errors import ModelError
 from mole.model.block import AdaptedBlock
 from mole.model.detector import MoLE, detection_loss, learned, pooled, stored

@@ -13,7 +13,7 @@ from open_clip.timm_model import TimmModel
 from open_clip.transformer import QuickGELU, VisionTransformer
 from torch import nn
 
-from mole.config import Architecture, Library
+from mole.architecture import Architecture, Library
 from mole.errors import ModelError
 from mole.tower.backbone import assemble
 from mole.tower.hub import architecture_of, build, download, licence_of, views_of

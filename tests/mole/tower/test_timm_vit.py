@@ -8,8 +8,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from mole.architecture import Architecture
 from mole.checkpoint import load_checkpoint
-from mole.config import Architecture, DetectorConfig
+from mole.config import DetectorConfig
 from mole.errors import ModelError
 from mole.inference.heatmap import heat_map
 from mole.inference.precision import faster, in_bfloat16

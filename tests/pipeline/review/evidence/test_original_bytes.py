@@ -27,6 +27,7 @@ from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.source import Source
 from pipeline.scan.table.selection import MAX_READING_BYTES
 from tests.pictures import picture
+from tests.web import site
 
 PICTURES = [picture(number) for number in range(3)]
 
@@ -132,3 +133,19 @@ def test_other_bytes_are_not_shown_as_the_ones_that_were_judged(tmp_path: Path) 
     assert first == PICTURES[0]
     assert isinstance(second, Unavailable) and second.status is Status.MISSING and "content of" in second.detail
     assert isinstance(third, Unavailable) and third.status is Status.MISSING
+
+
+def test_the_original_of_a_listing_elsewhere_lies_where_its_listing_may_lead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.jpg").write_bytes(PICTURES[0])
+    with site({"/x.jpg": lambda request: request.whole(PICTURES[1])}) as inner:
+        for uri in (f"{inner.url}/x.jpg", str(tmp_path / "own.jpg")):
+            row = {"unit": "http://10.0.0.5/list.txt#1:0-1", "index": 0, "uri": uri, "offset": None, "length": None}
+            row |= {"content_hash": None, "status": "ok"}
+            found = original(row)
+            assert isinstance(found, Unavailable) and found.status is Status.FORBIDDEN
+            assert original(row | {"unit": f"{tmp_path}/list.txt#1:0-1"}) in PICTURES
+        assert len(inner.asked) == 1
+        monkeypatch.setenv("MOLE_TRUST_LISTINGS", "all")
+        assert original(row) == PICTURES[0]

@@ -10,6 +10,7 @@ import signal
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,12 @@ from pipeline.records import CARRIED, FETCHED, with_carried
 from pipeline.scan.reading import fetch as fetch_module
 from pipeline.scan.reading import link_targets as linked_module
 from pipeline.scan.reading.fetch import fetch
-from pipeline.scan.reading.image import ReadOptions, Row
+from pipeline.scan.reading.image import ReadOptions, Row, read_image
 from pipeline.scan.reading.source import Source
 from pipeline.scan.reading.unit import Unit
+from pipeline.storage.reach import Trust
 from tests.pipeline.scan.reading.test_archive import entry, tar
+from tests.web import Request, site
 
 WANTED = ReadOptions(max_bytes=1000)
 
@@ -384,3 +387,93 @@ def test_a_reader_that_fails_as_nobody_foresaw_ends_its_own_unit_alone(
     found = [row for table in fetch(units, WANTED) for row in table.to_pylist()]
     assert [row["status"] for row in found] == [None, "unsupported", "crashed", None]
     assert found[2]["last"] and found[2]["detail"] == "reading failed: LookupError: no such thing"
+
+
+def test_a_listing_elsewhere_reaches_only_what_is_public_or_its_own(tmp_path: Path) -> None:
+    (tmp_path / "own.jpg").write_bytes(b"secret")
+    with site({"/x.jpg": lambda request: request.whole(b"secret")}) as inner, site({}) as outer:
+        port = inner.url.rpartition(":")[2]
+        named = [
+            *("a.jpg", f"{outer.url}/a.jpg", f"{inner.url}/x.jpg", f"http://localhost:{port}/x.jpg"),
+            *(f"http://[::ffff:127.0.0.1]:{port}/x.jpg", "http://169.254.169.254/latest/meta-data/x.jpg"),
+            *(f"{outer.url}/away.jpg", str(tmp_path / "own.jpg"), f"file://{tmp_path}/own.jpg", "../../etc/passwd"),
+        ]
+        outer.routes["/a.jpg"] = lambda request: request.whole(b"public")
+        outer.routes["/away.jpg"] = lambda request: request.send(
+            "HTTP/1.1 302 x", f"Location: {inner.url}/x.jpg", "Content-Length: 0"
+        )
+        outer.routes["/list.txt"] = lambda request: request.ranged("\n".join(named).encode())
+        found = rows(f"{outer.url}/list.txt")
+        assert [row["data"] for row in found] == [b"public", b"public", *[None] * 8]
+        assert [row["status"] for row in found] == [None, None, *["forbidden"] * 7, "missing"]
+        assert all(str(row["detail"]).startswith("refused: a listing that lies elsewhere") for row in found[2:-1])
+        assert inner.asked == []
+        trusting = replace(WANTED, trusted=Trust.ALL)
+        read_ = [row["data"] for row in rows(f"{outer.url}/list.txt", trusting)]
+        assert read_ == [*[b"public"] * 2, *[b"secret"] * 3, None, *[b"secret"] * 3, None]
+
+
+def test_a_listing_of_this_machine_names_any_place_unless_no_listing_is_trusted(tmp_path: Path) -> None:
+    (tmp_path / "own.jpg").write_bytes(b"own")
+    with site({"/x.jpg": lambda request: request.whole(b"x")}) as inner:
+        (tmp_path / "l.txt").write_text(f"own.jpg\n{inner.url}/x.jpg\n")
+        assert [row["data"] for row in rows(str(tmp_path / "l.txt"))] == [b"own", b"x"]
+        found = rows(str(tmp_path / "l.txt"), replace(WANTED, trusted=Trust.NONE))
+        assert [row["status"] for row in found] == ["forbidden"] * 2
+
+
+def test_images_that_a_parquet_file_elsewhere_names_by_path_are_beyond_its_reach(tmp_path: Path) -> None:
+    (tmp_path / "own.jpg").write_bytes(b"own")
+    cells = [{"bytes": b"\xff\xd8\xff", "path": None}, {"bytes": None, "path": str(tmp_path / "own.jpg")}]
+    pq.write_table(pa.table({"image": cells}), tmp_path / "images.parquet")
+    data = (tmp_path / "images.parquet").read_bytes()
+    with site({"/images.parquet": lambda request: request.ranged(data, 'ETag: "1"')}) as outer:
+        assert [row["status"] for row in rows(f"{outer.url}/images.parquet")] == [None, "forbidden"]
+
+
+def test_shards_that_a_listing_elsewhere_names_are_beyond_its_reach(tmp_path: Path, shard: Path) -> None:
+    data = shard.read_bytes()
+    with site({"/in.tar": lambda request: request.ranged(data, 'ETag: "1"')}) as inner, site({}) as outer:
+        outer.routes["/out.tar"] = lambda request: request.ranged(data, 'ETag: "1"')
+        outer.routes["/moved.tar"] = lambda request: request.send(
+            "HTTP/1.1 302 x", f"Location: {inner.url}/in.tar", "Content-Length: 0"
+        )
+        named = ["out.tar", f"{inner.url}/in.tar", f"{outer.url}/moved.tar", str(shard), f"file://{shard}"]
+        outer.routes["/list.txt"] = lambda request: request.ranged("\n".join(named).encode())
+        found = rows(f"{outer.url}/list.txt")
+        assert [row["data"] for row in found[:4]] == [b"one", None, None, None]
+        assert [(row["status"], row["data"]) for row in found[4:]] == [("forbidden", None)] * 3, "one file by two names"
+        assert inner.asked == []
+
+
+def test_a_shard_that_moves_behind_the_walls_after_it_was_planned_is_not_read(shard: Path) -> None:
+    data = shard.read_bytes()
+    with site({"/s.tar": lambda request: request.ranged(data, 'ETag: "1"')}) as inner, site({}) as outer:
+        outer.routes["/list.txt"] = lambda request: request.ranged(b"s.tar")
+        outer.routes["/s.tar"] = lambda request: request.ranged(data, 'ETag: "1"')
+        units = list(Source([f"{outer.url}/list.txt"]).units())
+        outer.routes["/s.tar"] = lambda request: request.send(
+            "HTTP/1.1 302 x", f"Location: {inner.url}/s.tar", "Content-Length: 0"
+        )
+        with pytest.raises(StorageError, match="refused: a listing that lies elsewhere"):
+            list(fetch(units, WANTED))
+        assert inner.asked == []
+
+
+def test_the_reason_of_a_fault_holds_no_password_and_no_signature() -> None:
+    with site({}) as server:
+        for path, code in (("/403.jpg", 403), ("/404.jpg", 404), ("/500.jpg", 500), ("/302.jpg", 302)):
+            head = [f"HTTP/1.1 {code} x", "Content-Length: 0", "Connection: close"]
+            head += [f"Location: {server.url}/gone.jpg?X-Amz-Signature=SECRET"] if code == 302 else []
+            server.routes[path] = _answer(*head)
+        server.routes["/cut.jpg"] = _answer("HTTP/1.1 200 OK", "Content-Length: 9000", "Connection: close")
+        names = [*server.routes, "/x%00.jpg"]
+        host = server.url.partition("://")[2]
+        named = [f"http://me:SECRET@{host}{name}?X-Amz-Date=1&X-Amz-Signature=SECRET" for name in names]
+        found = [read_image(url, url, WANTED, {}) for url in [*named, "http://me:SECRET@127.0.0.1:9/a?sig=SECRET&se=1"]]
+        assert all(row["detail"] for row in found) and not any("SECRET" in row["detail"] for row in found)
+        assert all("SECRET" in row["uri"] for row in found), "a rescan reads by it"
+
+
+def _answer(*head: str) -> Callable[[Request], None]:
+    return lambda request: request.send(*head)

@@ -24,6 +24,7 @@ from pipeline.scan.table.views import open_views
 from tests.pictures import picture, samples, write_shard
 from tests.pipeline.scan.reading.test_archive import entry
 from tests.verdicts import verdict_row, verdicts_of, write_verdicts
+from tests.web import Request, site
 
 WANTED = ReadOptions(1 << 20)
 MAIN = (0, 1)
@@ -209,3 +210,23 @@ def test_the_member_that_a_scan_named_is_meant_again_whatever_the_rescan_says(tm
     [(name, groups)] = selection.entire
     (table,) = fetch_whole_unit(selection.url, name, groups, WANTED)
     assert table["data"].to_pylist() == [picture(2)]
+
+
+def test_what_a_listing_elsewhere_may_not_name_is_refused_again_and_nobody_is_asked(tmp_path: Path) -> None:
+    data = write_shard(tmp_path / "in.tar", samples(3)).read_bytes()
+    with site({}) as inner, site({}) as outer:
+        inner.routes["/x.jpg"] = lambda request: request.whole(picture(1))
+        inner.routes["/in.tar"] = lambda request: request.ranged(data, 'ETag: "1"')
+        outer.routes["/a.jpg"] = lambda request: request.whole(picture(2))
+        lists = {
+            "images": ["a.jpg", f"{inner.url}/x.jpg", str(tmp_path / "x.jpg"), f"file://{tmp_path}/x.jpg"],
+            "shards": [f"{inner.url}/in.tar", str(tmp_path / "in.tar")],
+        }
+        for name, named in lists.items():
+            outer.routes[f"/{name}.txt"] = partial(Request.ranged, body="\n".join(named).encode())
+            (tmp_path / name).mkdir()
+            first, found = again(f"{outer.url}/{name}.txt", tmp_path / name)
+            told = [(row["uri"], row["status"], row["detail"], row["data"]) for row in first]
+            assert [(row["uri"], row["status"], row["detail"], row["data"]) for row in found] == told
+            assert sum(row["status"] == "forbidden" for row in found) == {"images": 3, "shards": 2}[name]
+        assert inner.asked == []

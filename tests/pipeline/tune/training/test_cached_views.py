@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from mole.config import Architecture, describe
+from mole.architecture import Architecture
+from mole.config import describe
 from mole.errors import SettingsError
 from mole.views.preprocess import Preprocess
 from pipeline.tune.data.collection import TEST, VALIDATION
