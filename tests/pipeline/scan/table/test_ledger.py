@@ -12,7 +12,7 @@ import pytest
 
 from mole.errors import StorageError
 from pipeline.records import VERDICT
-from pipeline.scan.table.ledger import UNIT_FACTS, UNIT_STATES, Ledger
+from pipeline.scan.table.ledger import UNIT_FACTS, UNIT_STATES, Ledger, unreadable
 from pipeline.scan.table.parquet_sink import encode, part_name
 from pipeline.storage import storage
 from tests.verdicts import BEGUN, verdict_row, write_verdicts
@@ -72,6 +72,20 @@ def test_a_file_that_is_no_parquet_is_refused_by_the_tables_name(ledger: Ledger)
     storage.write(storage.join(ledger.folder, "aaa.parquet"), b"not parquet")
     with pytest.raises(StorageError, match="model=m"):
         states(ledger)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("IO Error: only 85 bytes returned\n\nLINE 1: SELECT unit\n      ^", "IO Error: only 85 bytes returned"),
+        (
+            'Traceback (most recent call last):\n  File "a.py", line 2\nFileExpired: it is gone',
+            "FileExpired: it is gone",
+        ),
+    ],
+)
+def test_an_error_of_a_table_has_neither_query_nor_traceback(words: str, told: str) -> None:
+    assert str(unreadable("s3://lake/out", duckdb.Error(words))).endswith(f"'s3://lake/out': {told}")
 
 
 def test_a_table_of_another_schema_version_is_refused(tmp_path: Path) -> None:
