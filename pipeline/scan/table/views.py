@@ -113,7 +113,7 @@ def definitions(table: str) -> str:
     """
     parts = sql_pattern(table, f"{MODEL}=*", "*.parquet")
     if storage.is_s3(table):  # listed by this project's own client, which notices an answer that is no listing
-        parts = sql_list(file for folder in partitions(table) for file in storage.names(folder, ".parquet"))
+        parts = sql_list(file for folder in partitions(table) for file in storage.list_files(folder, ".parquet"))
     return f"{views_over(parts)}\n\n{runs(table)}"
 
 

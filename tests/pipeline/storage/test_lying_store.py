@@ -44,12 +44,12 @@ def test_no_page_of_a_listing_is_lost_and_no_image_is_taken_for_another(lie: str
     for unit in units:
         row = read_image(unit.uri, unit.key, WANTED, {})
         assert (row["status"], row["data"]) == (None, OBJECTS[f"photos/{unit.key}"])
-    names = storage.names("s3://lake/photos", ".jpg")
+    names = storage.list_files("s3://lake/photos", ".jpg")
     assert names == [f"s3://lake/{key}" for key in sorted(OBJECTS)]
 
 
 def test_a_stream_and_a_range_have_the_objects_bytes(lie: str) -> None:
-    with stream.opened("s3://lake/photos/3.jpg") as shard:
+    with stream.open_stream("s3://lake/photos/3.jpg") as shard:
         assert shard.read() == OBJECTS["photos/3.jpg"]
     assert storage.read_range("s3://lake/photos/4.jpg", 10, 20) == OBJECTS["photos/4.jpg"][10:20]
     if lie != "cut":  # a whole object that says it is shorter contradicts nothing
