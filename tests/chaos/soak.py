@@ -7,6 +7,7 @@ import argparse
 import io
 import os
 import random
+import re
 import shutil
 import statistics
 import sys
@@ -32,6 +33,8 @@ WARM = 3
 FEWEST = 4
 """Scans that are judged, at least."""
 SHARED_MEMORY = Path("/dev/shm")
+OURS = re.compile(r"plasma|ray|torch_|sem\.|__KMP")
+"""How the names of shared memory begin that Ray, torch and their libraries make."""
 BOUNDS = {"megabytes": 64.0, "descriptors": 4, "threads": 4, "processes": 4, "files": 0, "object_store": 16.0}
 """By how much the median of the last third of the scans may exceed that of the first."""
 
@@ -130,7 +133,7 @@ def ended_and_killed(bench: Workbench, times: int) -> list[str]:
             left += [f"process after {blow.name}: {title}" for ended in ends for title in ended.outlived]
             left += [f"file after {blow.name}: {path.relative_to(folder)}" for path in leftovers(folder, blow)]
             tell(f"{blow.name}: exit codes {[ended.code for ended in ends]}")
-    new = {path.name for path in SHARED_MEMORY.iterdir()} - before
+    new = {path.name for path in SHARED_MEMORY.iterdir() if OURS.match(path.name)} - before
     return left + [f"shared memory: {name}" for name in sorted(new) if not is_mapped(name)]
 
 

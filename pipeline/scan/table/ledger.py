@@ -3,7 +3,8 @@
 A unit is complete when it has the indices 0 … last, once each. There is no second record that could disagree.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import duckdb
@@ -146,6 +147,23 @@ class Ledger:
         for url in storage.list_files(self.folder, ".parquet") if newest else ():
             removed += _without_older(url, newest)
         return removed
+
+
+@contextmanager
+def without_temporary_files(ledgers: Sequence[Ledger]) -> Iterator[None]:
+    """Remove unfinished files of killed writers before a block, and at its end those of the block's own writers.
+
+    Raises:
+        StorageError: the store refuses, before the block.
+    """
+    for ledger in ledgers:
+        storage.remove_temporary_files(ledger.folder)
+    try:
+        yield
+    finally:
+        with suppress(StorageError):  # a disk that has become read-only has its own error, in the block
+            for ledger in ledgers:
+                storage.remove_temporary_files(ledger.folder)
 
 
 def register(database: duckdb.DuckDBPyConnection, fs: object) -> None:
