@@ -2,6 +2,8 @@
 # make demo    scan the sample shards, and write the page of what was found
 # make test    lint, types, tests
 # make lint    lint and types alone
+# make chaos   30 seeds of faults over real scans, each compared with an undisturbed one (an hour or more)
+# make soak    an hour of scans in a loop: nothing may grow, nothing may stay behind
 # make bench   the measurements behind docs/performance.md
 # make site    the documentation as a site in build/site, every link checked
 # make audit   known vulnerabilities of the pinned packages, by PyPI's advisories (needs pypi.org)
@@ -20,7 +22,7 @@ STAMP := $(VENV)/.installed
 DEMO_SOURCE := examples/shards/sample-{00000..00002}.tar
 DEMO_OUTPUT := verdicts/
 
-.PHONY: setup demo test lint style types suite bench site audit sbom determinism model clean
+.PHONY: setup demo test lint style types suite chaos soak bench site audit sbom determinism model clean
 
 setup: $(STAMP)
 
@@ -64,6 +66,14 @@ suite: setup
 # Types are checked beside the suite: with a cold cache they take a core half a minute.
 test: style
 	@$(MAKE) --no-print-directory -j 2 types suite
+
+SEEDS := 0-29
+chaos: setup
+	@$(BIN)/python -m tests.chaos --seeds $(SEEDS)
+
+MINUTES := 60
+soak: setup
+	@$(BIN)/python -m tests.chaos.soak --minutes $(MINUTES)
 
 bench: setup
 	@for name in decode scan memory training; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done

@@ -52,6 +52,36 @@ def free_port() -> int:
             return port
 
 
+class S3Server:
+    """SeaweedFS on loopback, which can be killed and started again where it was.
+
+    Args:
+        folder: keeps its data.
+
+    Attributes:
+        port: of its S3 door.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "data").mkdir(parents=True)
+        (folder / "s3.json").write_text(json.dumps(RIGHTS))
+        self._folder = folder
+        self._command = _command(folder, ports := {door: free_port() for door in DOORS})
+        self.port = ports["s3.port"]
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        with (self._folder / "log").open("wb") as log:
+            self._server = subprocess.Popen(self._command, stdout=log, stderr=log, cwd=self._folder)
+        _wait_for(self.port, self._server, self._folder / "log")
+
+    def kill(self) -> None:
+        """Kill it; what it kept stays below its folder. An orderly end takes half a minute."""
+        self._server.kill()
+        self._server.wait()
+
+
 @contextmanager
 def s3_server(folder: Path) -> Iterator[int]:
     """Run SeaweedFS on loopback; it keeps its data below `folder`, knows two users, and is gone at the end.
@@ -59,9 +89,14 @@ def s3_server(folder: Path) -> Iterator[int]:
     Yields:
         The port of its S3 door.
     """
-    (folder / "data").mkdir(parents=True)
-    (folder / "s3.json").write_text(json.dumps(RIGHTS))
-    ports = {door: free_port() for door in DOORS}
+    server = S3Server(folder)
+    try:
+        yield server.port
+    finally:
+        server.kill()  # what it kept goes with the test
+
+
+def _command(folder: Path, ports: dict[str, int]) -> list[str]:
     command = [str(Path(sysconfig.get_path("scripts")) / "weed"), "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
     command += [f"-dir={folder / 'data'}", "-filer", "-s3", f"-s3.config={folder / 's3.json'}", "-volume.max=100"]
     command += [
@@ -70,14 +105,7 @@ def s3_server(folder: Path) -> Iterator[int]:
         "-s3.port.lance=0",
         *(f"-{door}={port}" for door, port in ports.items()),
     ]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
-    try:
-        _wait_for(ports["s3.port"], server, folder / "log")
-        yield ports["s3.port"]
-    finally:
-        server.kill()  # what it kept goes with the test; an orderly end takes half a minute
-        server.wait()
+    return command
 
 
 def _wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
@@ -113,7 +141,10 @@ class FaultyStore(BaseHTTPRequestHandler):
     def answer(self) -> None:
         """Answer one request as the plan says."""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        fault = type(self).plan(self.command, self.path)
+        self.give(type(self).plan(self.command, self.path), body)
+
+    def give(self, fault: str | None, body: bytes) -> None:
+        """Answer a request, whose body was read, with a fault or without."""
         if fault == "down":
             self._reset()
         elif fault in REFUSALS:
@@ -166,13 +197,18 @@ class _Quiet(ThreadingHTTPServer):
 
 
 @contextmanager
-def faulty(port: int, plan: Plan) -> Iterator[int]:
+def faulty(port: int, plan: Plan, kind: type[FaultyStore] = FaultyStore) -> Iterator[int]:
     """Run a proxy before a store that answers as the plan says.
+
+    Args:
+        port: the store's.
+        plan: which fault each answer has.
+        kind: the proxy, which knows the plan's faults.
 
     Yields:
         The proxy's port.
     """
-    handler = type("Handler", (FaultyStore,), {"port": port, "plan": staticmethod(plan)})
+    handler = type("Handler", (kind,), {"port": port, "plan": staticmethod(plan)})
     with _Quiet(("127.0.0.1", 0), handler) as proxy:
         serving = threading.Thread(target=proxy.serve_forever, daemon=True)
         serving.start()

@@ -27,6 +27,8 @@ RUNS_FOLDER = "_runs"
 """The folder of records in a table; Parquet readers ignore names that begin with `_`."""
 POINT = re.compile(r"\[\n\s+([\d.]+),\n\s+(\d+)\n\s+\]")
 """A point of `progress` in indented JSON, which is put on one line; JSON strings contain no line breaks."""
+UNFINISHED = 60.0
+"""Seconds after which an unfinished record is one of a killed run."""
 UNEXPECTED_EXIT_CODE = 1
 """The exit code of an unexpected error, which prints a traceback."""
 
@@ -93,7 +95,9 @@ class Record:
 
     def begin(self, output: str) -> None:
         """Write the record of a started run into its output."""
-        self.url = storage.join(storage.absolute(output), RUNS_FOLDER, f"{self._id}.json")
+        folder = storage.join(storage.absolute(output), RUNS_FOLDER)
+        self.url = storage.join(folder, f"{self._id}.json")
+        storage.remove_temporary_files(folder, older_than=UNFINISHED)
         self._write()
 
     def succeed(self, summary: Mapping[str, Any]) -> None:

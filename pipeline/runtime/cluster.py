@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from glob import glob
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -18,6 +19,7 @@ from ray._private import ray_constants
 from ray.data import DataContext, TaskPoolStrategy
 
 from mole.errors import ModelError, MoleError, SettingsError, StorageError
+from pipeline.runtime.ray_session import ray_session
 
 OBJECT_STORE_BYTES_PER_CORE = 256 << 20
 """Size of a local Ray's object store per core: enough for the blocks in flight; Ray Data fills whatever it is given."""
@@ -29,6 +31,8 @@ GC_SETTINGS = "pipeline.runtime.gc_settings"
 GPU_BATCH, CPU_BATCH = 256, 16
 GPU_ROWS_PER_FILE, CPU_ROWS_PER_FILE = 50_000, 256
 HOST_AND_PORT = re.compile(r"(?:ray://)?([^/:]+):(\d+)")
+NOT_STARTED = "timed out during startup"
+"""Part of the text by which alone Ray tells that its processes did not start in time."""
 CONNECT_TIMEOUT = 10.0
 """Seconds within which a cluster's head must accept a connection."""
 BATCHES_PER_BLOCK = 4
@@ -106,6 +110,7 @@ def connected(address: str | None, *, logs: bool, device: str = "auto") -> Itera
 
     Raises:
         SettingsError: there is no cluster at the address, or no GPU.
+        StorageError: a local Ray did not start in time, or lost one of its processes.
     """
     require_gpu(device, address)
     target = _target(address)
@@ -121,18 +126,27 @@ def connected(address: str | None, *, logs: bool, device: str = "auto") -> Itera
             _require_listener(target)
             with nullcontext() if logs else _muted(), on_loopback(target):
                 previous_handler = signal.getsignal(signal.SIGTERM)
-                ray.init(
+                made: Any = ray.init(
                     target, log_to_driver=logs, logging_level=logging.INFO if logs else logging.ERROR, **local_options
                 )
                 if callable(previous_handler) and threading.current_thread() is threading.main_thread():
                     signal.signal(signal.SIGTERM, previous_handler)  # Ray's own handler exits immediately
     except (ConnectionError, ValueError) as reason:
         raise SettingsError(f"no Ray responds at {target!r}: {reason}; start it or omit --ray-address") from reason
+    except Exception as reason:
+        if NOT_STARTED not in str(reason):
+            raise
+        raise StorageError(
+            "Ray did not start within 30 s: the machine is overloaded or out of memory; start the run again"
+        ) from reason
     with redirect_stdout(sys.stderr):  # Ray prints errors of its processes to stdout, which is for results
         try:
             if device == "cuda":
                 plan_layout(device, actors=None, batch_size=None, rows_per_file=None)
-            yield
+            with (
+                ray_session(Path(made.address_info["session_dir"])) if started_here and local_options else nullcontext()
+            ):
+                yield
         finally:
             if started_here:
                 ray.shutdown()

@@ -27,9 +27,8 @@ from pipeline.scan.settings import ScanSettings
 from pipeline.scan.summary import Summary
 from pipeline.scan.table.carried_columns import files_without
 from pipeline.scan.table.lease import Lease
-from pipeline.scan.table.ledger import Ledger
+from pipeline.scan.table.ledger import Ledger, without_temporary_files
 from pipeline.scan.table.sink import Sink, open_sink
-from pipeline.storage import storage
 from pipeline.telemetry.terminal import ProgressDisplay
 
 MIN_WAVE_TASKS, TASKS_PER_CORE = 1024, 16
@@ -167,9 +166,7 @@ def _execute(run: _Run) -> tuple[int, int]:
     Returns:
         Rows written, and duplicate rows removed.
     """
-    with Lease(run.sink.output) as lease:
-        for ledger in run.ledgers:
-            storage.remove_temporary_files(ledger.folder)
+    with Lease(run.sink.output) as lease, without_temporary_files(run.ledgers):
         written, repaired = 0, run.repair()
         run.plan.refresh()
         run.progress.expect(*remaining_work(run.plan, run.ledgers), run.settings.limit)

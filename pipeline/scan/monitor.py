@@ -26,7 +26,7 @@ class Monitor:
 
     def __init__(self, progress: ProgressDisplay, counter: Any = None) -> None:
         self.progress, self._counter = progress, counter
-        self._wave, self._ask = 0, ProgressPoller(counter)
+        self._wave, self._is_open, self._ask = 0, False, ProgressPoller(counter)
         self._units: set[str] = set()
 
     @contextmanager
@@ -40,11 +40,12 @@ class Monitor:
             What workers report to; None where no progress is shown.
         """
         with self.progress.lock:
-            self._wave, self._units = self._wave + 1, set()
+            self._wave, self._is_open, self._units = self._wave + 1, True, set()
         yield None if self._counter is None else ProgressReporter(self._counter, self._wave, model)
         with self.progress.lock:
             self.poll(LAST_POLL_SECONDS)
             self.progress.settle()
+            self._is_open = False  # what is still answered would count its rows a second time
 
     def poll(self, wait: float = 0.0) -> None:
         """Ask the progress counter, and show what it has answered so far.
@@ -52,8 +53,10 @@ class Monitor:
         Args:
             wait: seconds to wait for the answer.
         """
-        if seen := self._ask(self._wave, wait):
-            self._show(seen)
+        seen = self._ask(self._wave, wait)
+        with self.progress.lock:
+            if seen and self._is_open:
+                self._show(seen)
 
     def written(self, part: dict[str, Any]) -> None:
         """Count a part of the table that was written.

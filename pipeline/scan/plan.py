@@ -4,12 +4,10 @@ A unit is a row of that file, which is deleted with the plan; the verdict table 
 holds one page of units at a time, whether there are a thousand or a hundred million.
 """
 
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +16,7 @@ import pyarrow as pa
 from pydantic import TypeAdapter
 
 from mole.errors import StorageError
+from pipeline.runtime.scratch import scratch_folder
 from pipeline.scan.reading.unit import Unit
 from pipeline.scan.table.ledger import UNIT_FACTS, UNIT_STATES, CompletenessCheck, Ledger, sql_list, unreadable
 from pipeline.scan.table.views import views_over
@@ -111,30 +110,27 @@ class Plan:
             SettingsError: a source cannot be scanned.
             StorageError: the source or a ledger cannot be read, or the disk is full.
         """
-        self._folder = tempfile.TemporaryDirectory(prefix="mole-plan-")
-        folder = Path(self._folder.name)
-        self._database = duckdb.connect(
-            folder / "plan.duckdb",
-            config={
-                "memory_limit": MEMORY_LIMIT,
-                "temp_directory": str(folder / "spilled"),
-                "preserve_insertion_order": False,
-            },
-        )
-        try:
+        with ExitStack() as opened:
+            self._folder = opened.enter_context(scratch_folder("mole-plan-"))
+            self._database = duckdb.connect(
+                self._folder / "plan.duckdb",
+                config={
+                    "memory_limit": MEMORY_LIMIT,
+                    "temp_directory": str(self._folder / "spilled"),
+                    "preserve_insertion_order": False,
+                },
+            )
+            opened.callback(self._database.close)
             self._fill()
             self.refresh()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
+            self._opened = opened.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Delete the plan's files."""
-        self._database.close()
-        self._folder.cleanup()
+        self._opened.close()
 
     def _fill(self) -> None:
         self._ask("CREATE TABLE units (position BIGINT, unit VARCHAR, images BIGINT, words VARCHAR)")
@@ -269,6 +265,6 @@ class Plan:
         try:
             return self._database.execute(query).fetchall()
         except duckdb.OutOfMemoryException as reason:
-            raise StorageError(f"the plan does not fit on the disk of {self._folder.name}: {reason}") from reason
+            raise StorageError(f"the plan does not fit on the disk of {self._folder}: {reason}") from reason
         except duckdb.Error as reason:
             raise unreadable(self.ledgers[0].folder, reason) from reason

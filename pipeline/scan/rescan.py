@@ -18,7 +18,7 @@ from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.selected_images import fetch_selected, fetch_whole_unit
 from pipeline.scan.settings import RescanSettings
 from pipeline.scan.table.lease import Lease
-from pipeline.scan.table.ledger import Ledger, escape_glob
+from pipeline.scan.table.ledger import Ledger, escape_glob, without_temporary_files
 from pipeline.scan.table.parquet_sink import ParquetSink, partition
 from pipeline.scan.table.selection import Selection, SelectionQuery, select_images
 from pipeline.scan.table.views import open_views, require_table
@@ -149,9 +149,7 @@ def rescan(settings: RescanSettings, progress: ProgressDisplay) -> RescanResult:
     models = describe_models([registry.resolve(name, settings.registry) for name in names])
     ledgers = [Ledger(partition(settings.table, model.digest)) for model in models]
     require_table(settings.table)
-    with Lease(settings.table) as lease:
-        for ledger in ledgers:
-            storage.remove_temporary_files(ledger.folder)
+    with Lease(settings.table) as lease, without_temporary_files(ledgers):
         for leftover in storage.list_files(storage.join(settings.table, LISTINGS_FOLDER), ".parquet"):
             storage.remove(leftover)
         repaired = sum(ledger.repair() for ledger in ledgers)

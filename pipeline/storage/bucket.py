@@ -4,6 +4,7 @@ s3fs treats a key as a path: its listings omit keys with an empty segment, and a
 looks like a version. To S3 a key is a string, so here objects are listed by raw prefix and read by raw key.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,8 @@ from pipeline.storage.file_info import FileInfo, identity_of
 from pipeline.storage.retry import with_retries
 
 UNSATISFIABLE = "InvalidRange"
+RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+"""A Content-Range: first byte, last byte, size of the object."""
 
 
 def split(url: str) -> tuple[str, str]:
@@ -40,11 +43,12 @@ def info(fs: S3FileSystem, url: str) -> FileInfo | None:
         except FileNotFoundError:
             pass
         else:
+            _require_object(head, url)
             size = int(head["ContentLength"])
             if size or not key.endswith("/"):  # else it is a folder marker
                 facts = {"ETag": head.get("ETag"), "LastModified": head.get("LastModified"), "size": size}
                 return FileInfo(url, size, identity_of(facts))
-    page = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix_of(url), MaxKeys=1)
+    page = _listed(fs, {"Bucket": bucket, "Prefix": prefix_of(url), "MaxKeys": 1})
     if not page.get("Contents"):
         raise FileNotFoundError(f"{url}: the bucket has neither such a key nor one with this prefix")
     return None
@@ -77,7 +81,7 @@ def below(fs: S3FileSystem, url: str) -> Iterator[FileInfo | str]:
     bucket, prefix = split(url)[0], prefix_of(url)
     place: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "Delimiter": "/"}
     while True:
-        page = with_retries(lambda: fs.call_s3("list_objects_v2", **place), url)
+        page = with_retries(lambda: _listed(fs, place), url)
         for entry in page.get("CommonPrefixes") or ():
             yield f"s3://{bucket}/{entry['Prefix']}"
         for entry in page.get("Contents") or ():
@@ -90,6 +94,15 @@ def below(fs: S3FileSystem, url: str) -> Iterator[FileInfo | str]:
         place["ContinuationToken"] = page["NextContinuationToken"]
 
 
+def names(fs: S3FileSystem, url: str) -> list[str]:
+    """List the URLs of the direct children of a prefix.
+
+    Raises:
+        OSError: the store denies access (or another of `STORE_FAULTS`).
+    """
+    return [child if isinstance(child, str) else child.url for child in below(fs, url)]
+
+
 def read(fs: S3FileSystem, url: str, byte_range: tuple[int, int] | None = None) -> bytes:
     """Read an object, or the byte range [start, end) of it, in one request.
 
@@ -100,6 +113,7 @@ def read(fs: S3FileSystem, url: str, byte_range: tuple[int, int] | None = None) 
     part = {} if byte_range is None else {"Range": f"bytes={byte_range[0]}-{byte_range[1] - 1}"}
     try:
         answer = fs.call_s3("get_object", Bucket=bucket, Key=key, **part)
+        _require_object(answer, url)
         data = bytes(sync(fs.loop, _whole, answer["Body"]))
     except (OSError, ClientError) as reason:
         if byte_range is not None and byte_range[0] == 0 and UNSATISFIABLE in repr(reason.__cause__ or reason):
@@ -107,7 +121,55 @@ def read(fs: S3FileSystem, url: str, byte_range: tuple[int, int] | None = None) 
         raise
     if len(data) != int(answer["ContentLength"]):
         raise OSError(f"received {len(data):,} of {int(answer['ContentLength']):,} bytes")
+    return data if byte_range is None else within(byte_range, data, str(answer.get("ContentRange") or ""))
+
+
+def within(span: tuple[int, int], data: bytes, told: str) -> bytes:
+    """Insist that data is the requested range, up to the object's end, as its Content-Range tells.
+
+    Args:
+        span: the requested range [start, end).
+        data: the answer's body.
+        told: its Content-Range; empty if it has none.
+
+    Returns:
+        The bytes of the range.
+
+    Raises:
+        OSError: it is another range, or shorter than it says.
+    """
+    if not told:  # a server may ignore ranges and send the whole object
+        return data[slice(*span)]
+    found = RANGE.fullmatch(told)
+    if found is None:
+        raise OSError(f"the answer's range {told!r} is none")
+    first, last, size = (None if number == "*" else int(number) for number in found.groups())
+    behind = min(span[1], size) if size is not None else (last or 0) + 1
+    if (first, (last or 0) + 1) != (span[0], behind) or len(data) != behind - span[0]:
+        raise OSError(f"received {len(data):,} bytes as {told!r}, not bytes {span[0]:,} to {span[1]:,}")
     return data
+
+
+def _listed(fs: S3FileSystem, place: dict[str, Any]) -> Any:
+    """Request a page of a listing.
+
+    Raises:
+        OSError: the answer is no listing, or the store failed (or another of `STORE_FAULTS`).
+    """
+    page = fs.call_s3("list_objects_v2", **place)
+    if "IsTruncated" not in page:  # an error page that is XML reads as an empty listing
+        raise OSError(f"the answer for s3://{place['Bucket']}/{place['Prefix']} is no listing of a store")
+    return page
+
+
+def _require_object(answer: dict[str, Any], url: str) -> None:
+    """Insist that an answer is an object's: proxies send their error pages with status 200 too.
+
+    Raises:
+        OSError: it has no ETag, which every store sends.
+    """
+    if not answer.get("ETag"):
+        raise OSError(f"the answer for {url} has no ETag and so is no object of a store")
 
 
 async def _whole(body: Any) -> Any:

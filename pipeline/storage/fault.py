@@ -5,6 +5,7 @@ import socket
 
 import aiohttp
 import botocore.exceptions
+import botocore.parsers
 
 from pipeline.records import Status
 
@@ -29,8 +30,12 @@ class ContentEncodingError(OSError):
     """A body is corrupt or truncated in its content encoding."""
 
 
-STORE_FAULTS = (OSError, aiohttp.ClientError, botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError)
-"""What clients of stores raise on failures; a timeout is an OSError since Python 3.11."""
+STORE_FAULTS = (
+    *(OSError, aiohttp.ClientError, botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError),
+    botocore.parsers.ResponseParserError,
+)
+"""What clients of stores raise on failures; a timeout is an OSError since Python 3.11. The last is raised for an answer
+that is no XML, such as a proxy's error page."""
 FORBIDDEN_CODES = frozenset({401, 402, 403, 407, 451})
 MISSING_CODES = frozenset({404, 410})
 CONFLICT_CODES = frozenset({409, 412})

@@ -5,6 +5,7 @@ import os
 import re
 import stat
 import uuid
+from contextlib import suppress
 from typing import BinaryIO
 from urllib.parse import quote, unquote
 
@@ -127,12 +128,13 @@ def create(path: str, data: bytes) -> bool:
     folder, name = os.path.split(path)
     os.makedirs(folder, exist_ok=True)
     temporary = os.path.join(folder, f".{name}{TEMPORARY_MARK}{uuid.uuid4().hex}")
-    with open(temporary, "xb") as stream:
-        stream.write(data)
     try:
+        with open(temporary, "xb") as stream:
+            stream.write(data)
         os.link(temporary, path)
     except FileExistsError:
         return False
     finally:
-        os.remove(temporary)
+        with suppress(FileNotFoundError):
+            os.remove(temporary)
     return True

@@ -6,6 +6,7 @@ percent-decoded, and only a web server's URL has a query and a fragment.
 
 import os
 import re
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -269,13 +270,14 @@ def remove(url: str) -> None:
         raise StorageError(f"cannot remove {url!r}: {reason}") from reason
 
 
-def remove_temporary_files(folder: str) -> None:
-    """Remove unfinished files of killed writers from a local folder; stores have none."""
+def remove_temporary_files(folder: str, *, older_than: float = 0.0) -> None:
+    """Remove unfinished files of killed writers, of some seconds of age, from a local folder; stores have none."""
     if not is_local(folder):
         return
     with suppress(FileNotFoundError), os.scandir(absolute(folder)) as entries:
         for entry in entries:
-            if local.TEMPORARY_MARK in entry.name and entry.is_file():
+            age = time.time() - entry.stat(follow_symlinks=False).st_mtime
+            if local.TEMPORARY_MARK in entry.name and entry.is_file() and (not older_than or age > older_than):
                 remove(entry.path)
 
 
@@ -287,7 +289,8 @@ def list_files(folder: str, suffix: str) -> list[str]:
     """
     fs, path = filesystem(folder)
     try:
-        entries = with_retries(lambda: fs.ls(path, detail=False), folder)
+        s3 = isinstance(fs, S3FileSystem)
+        entries = bucket.names(fs, folder) if s3 else with_retries(lambda: fs.ls(path, detail=False), folder)
     except FileNotFoundError:
         return []
     except STORE_FAULTS as reason:

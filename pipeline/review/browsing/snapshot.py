@@ -4,13 +4,11 @@ The copy is made in the background. DuckDB is then reopened without access to ot
 can read nothing else and change nothing.
 """
 
-import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -18,6 +16,7 @@ import duckdb
 from mole.errors import MoleError, SettingsError, StorageError
 from pipeline.review.browsing.sql_condition import plain_message
 from pipeline.review.evidence.columns import ADDED_COLUMNS
+from pipeline.runtime.scratch import scratch_folder
 from pipeline.scan.table.views import open_views, require_table
 
 MEMORY = "2GB"
@@ -84,8 +83,8 @@ class TableSnapshot:
         self.table = table
         self.thresholds: dict[str, tuple[float | None, float | None]] = {}
         self._known = known
-        self._folder = tempfile.TemporaryDirectory(prefix="mole-browse-")
-        self._file = str(Path(self._folder.name) / "snapshot.duckdb")
+        self._opened = ExitStack()
+        self._file = str(self._opened.enter_context(scratch_folder("mole-browse-")) / "snapshot.duckdb")
         self._state = State("opening the table")
         self._begun = time.monotonic()
         self._base: duckdb.DuckDBPyConnection | None = None
@@ -160,7 +159,7 @@ class TableSnapshot:
             self._thread.join(timeout=5)
         if self._base is not None:
             self._base.close()
-        self._folder.cleanup()
+        self._opened.close()
 
     def _fill(self) -> None:
         try:

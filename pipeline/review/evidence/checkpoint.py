@@ -1,6 +1,5 @@
 """Checkpoint: finds the checkpoint of a model digest, with its thresholds and measured error rates."""
 
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from mole.config import ADAPTERS, CONFIG, CheckpointConfig, describe
 from mole.errors import MoleError
 from pipeline.registry import EMBEDDED, PROMOTED, Registry, locate
 from pipeline.review.evidence.rates import EVALUATION, RATES, Measurement, collection_of, measurements
+from pipeline.runtime.scratch import scratch_folder
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS
 
@@ -84,10 +84,10 @@ def _at(place: str, digest: str) -> Checkpoint | None:
         return Checkpoint(digest, f"a version of {place}", config, _measured(config, digest, version))
     if storage.is_local(place):
         return _described(Path(storage.absolute(place)), digest, place)
-    with tempfile.TemporaryDirectory() as folder:  # the digest needs the adapters; the tower is not downloaded
+    with scratch_folder("mole-checkpoint-") as folder:  # the digest needs the adapters; the tower is not downloaded
         for name in (CONFIG, ADAPTERS):
-            (Path(folder) / name).write_bytes(storage.read(storage.join(place, name)))
-        return _described(Path(folder), digest, place, papers=place)
+            (folder / name).write_bytes(storage.read(storage.join(place, name)))
+        return _described(folder, digest, place, papers=place)
 
 
 def _described(folder: Path, digest: str, name: str, *, papers: str | None = None) -> Checkpoint | None:

@@ -4,7 +4,6 @@ The table's views find the newest row of an image by a window over all rows. Her
 duplicates, which are found by a few aggregates per unit, and the columns for statistics are read once.
 """
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import duckdb
 from mole.errors import SettingsError
 from pipeline.records import MODEL, PREVALENCE_KEY
 from pipeline.registry import MIN_DIGEST_CHARACTERS
+from pipeline.runtime.scratch import scratch_folder
 from pipeline.scan.table.ledger import UNIT_FACTS, UNIT_STATES, sql_pattern
 from pipeline.scan.table.views import open_views
 from pipeline.storage.storage import absolute
@@ -169,11 +169,11 @@ def open_rows(table: str, model: str | None = None) -> Iterator[ModelRows]:
         StorageError: the table cannot be read.
     """
     with (
-        tempfile.TemporaryDirectory(prefix="mole-scan-") as folder,
+        scratch_folder("mole-scan-") as folder,
         open_views(table, f"{folder}/rows.duckdb") as views,
     ):
         views.execute(f"SET memory_limit = '{MEMORY}'; SET preserve_insertion_order = false; SET TimeZone = 'UTC'")
-        views.execute(f"SET temp_directory = '{_quoted(folder)}/spilled'")
+        views.execute(f"SET temp_directory = '{_quoted(str(folder))}/spilled'")
         yield ModelRows(views, table, model)
 
 

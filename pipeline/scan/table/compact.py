@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -96,14 +97,23 @@ def _partition(folder: str, settings: CompactSettings, held: Lease, wait: Callab
     if groups:
         progress.enter("waiting for those who read the small files")
         wait(settings.grace)
-        # after a pause beyond the lease another run may have taken it, and repaired the table
-        lease.check(held.output, held.generation)
     for group in groups:
         with ThreadPoolExecutor(READERS) as removers:
-            list(removers.map(storage.remove, [file.url for file in group]))
+            list(removers.map(partial(_remove, held), [file.url for file in group]))
     removed = sum(len(group) - 1 for group in groups)
     rows = sum(file.rows for file in files)
     return Compacted(folder.rpartition(f"{MODEL}=")[2], rows, len(files), len(files) - removed, repaired)
+
+
+def _remove(held: Lease, url: str) -> None:
+    """Remove a file whose rows were merged.
+
+    Raises:
+        StorageError: the lease is lost: after a pause another run may have taken it, and repaired the table by removing
+            the merged rows in place of these.
+    """
+    lease.check(held.output, held.generation)
+    storage.remove(url)
 
 
 def _files(folder: str) -> list[File]:

@@ -10,6 +10,7 @@ import time
 import uuid
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -27,6 +28,9 @@ HEARTBEAT_SECONDS = 10.0
 """Seconds between two heartbeats."""
 EXPIRY_SECONDS = 60.0
 """Seconds without a heartbeat after which a lease has expired."""
+SAME_START = 1.5
+"""Seconds by which two readings of a process's start may differ."""
+BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,10 @@ class Holder:
 
     Attributes:
         generation: a random id of the run; a part is written only under the current one.
-        host: the machine, and its namespace of process ids.
+        host: the machine, what it booted, and its namespace of process ids.
         process: process id.
-        born: when that process started, seconds since 1970; tells it from a later process with the same id.
+        born: when that process started, seconds since the machine booted; tells it from a later process with the same
+            id, and stays the same when the clock is set.
         taken: when the run took the lease, seconds since 1970.
         beat: its last heartbeat, seconds since 1970.
         user: who started it; empty in leases of older versions.
@@ -56,7 +61,7 @@ class Holder:
     @classmethod
     def this_process(cls) -> Self:
         """Describe this process as a new holder."""
-        now, born = time.time(), psutil.Process().create_time()
+        now, born = time.time(), started(os.getpid())
         return cls(uuid.uuid4().hex, _host(), os.getpid(), born, now, now, user_name(), command_line())
 
     def is_dead(self, now: float) -> bool:
@@ -64,7 +69,7 @@ class Holder:
         if self.host != _host():
             return now - self.beat > EXPIRY_SECONDS
         try:
-            return bool(abs(psutil.Process(self.process).create_time() - self.born) > 1.0)
+            return abs(started(self.process) - self.born) > SAME_START
         except psutil.NoSuchProcess:
             return True
 
@@ -84,13 +89,25 @@ def user_name() -> str:
         return f"user {os.getuid()}"
 
 
+def started(process: int) -> float:
+    """Tell when a process of this machine started, in seconds since the machine booted.
+
+    Raises:
+        psutil.NoSuchProcess: there is none with this id.
+    """
+    return float(psutil.Process(process).create_time() - psutil.boot_time())
+
+
 def _host() -> str:
-    """Name this machine and, after a space, its namespace of process ids."""
+    """Name this machine and, after a space each, its boot and its namespace of process ids.
+
+    Machines may share a name: the id of the boot tells them apart.
+    """
     try:
-        space = os.readlink("/proc/self/ns/pid")
+        boot, space = BOOT.read_text().strip(), os.readlink("/proc/self/ns/pid")
     except OSError:
-        space = ""
-    return f"{platform.node()} {space}".strip()
+        boot = space = ""
+    return f"{platform.node()} {boot} {space}".strip()
 
 
 def read(output: str) -> Holder | None:
@@ -146,6 +163,8 @@ class Lease:
         if not storage.create(self._url, self._encoded()) and not self._is_mine():
             self._take_over()
         check(self.output, self.generation)
+        # heartbeats that a killed run left unfinished
+        storage.remove_temporary_files(self.output, older_than=EXPIRY_SECONDS)
         self._thread.start()
         return self
 

@@ -3,7 +3,8 @@
 A unit is complete when it has the indices 0 … last, once each. There is no second record that could disagree.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import duckdb
@@ -16,6 +17,7 @@ from pipeline.records import check_version
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS
 
+TRACEBACK = "Traceback (most recent call last)"
 ALREADY_KEPT = -1
 """A time that no row has, set once an image's newest row was found."""
 PLACES = 'unit, "index", "last", status, verdict, scanned_at'
@@ -92,7 +94,7 @@ class Ledger:
     folder: str
 
     def attach(self, database: duckdb.DuckDBPyConnection, name: str) -> None:
-        """Create a view of the partition's places, which reads the files again at each query.
+        """Create a view of the partition's places, which reads the files again at each query; in a store those of now.
 
         Args:
             database: in which the view is created.
@@ -109,9 +111,9 @@ class Ledger:
                     check_version(pq.read_schema(stream).metadata, files[0])
                 if not isinstance(fs, LocalFileSystem):
                     register(database, fs)
-            found = (
-                f"SELECT {PLACES} FROM read_parquet({sql_pattern(self.folder, '*.parquet')})" if files else NO_PLACES
-            )
+            # a store is listed once, by this project's own client, which notices an answer that is no listing
+            which = sql_pattern(self.folder, "*.parquet") if isinstance(fs, LocalFileSystem) else sql_list(files)
+            found = f"SELECT {PLACES} FROM read_parquet({which})" if files else NO_PLACES
             database.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {found}")
         except (*STORE_FAULTS, pa.ArrowException, duckdb.Error) as reason:
             raise unreadable(self.folder, reason) from reason
@@ -147,6 +149,23 @@ class Ledger:
         return removed
 
 
+@contextmanager
+def without_temporary_files(ledgers: Sequence[Ledger]) -> Iterator[None]:
+    """Remove unfinished files of killed writers before a block, and at its end those of the block's own writers.
+
+    Raises:
+        StorageError: the store refuses, before the block.
+    """
+    for ledger in ledgers:
+        storage.remove_temporary_files(ledger.folder)
+    try:
+        yield
+    finally:
+        with suppress(StorageError):  # a disk that has become read-only has its own error, in the block
+            for ledger in ledgers:
+                storage.remove_temporary_files(ledger.folder)
+
+
 def register(database: duckdb.DuckDBPyConnection, fs: object) -> None:
     """Register a store's filesystem with a database, once."""
     protocols = getattr(fs, "protocol", ())
@@ -171,8 +190,11 @@ def sql_list(files: Iterable[str]) -> str:
 
 
 def unreadable(folder: str, reason: Exception) -> StorageError:
-    """Make the error for a table that cannot be read."""
-    return StorageError(f"cannot read the verdict table in {folder!r}: {reason}")
+    """Make the error for a table that cannot be read, without the query and the traceback in DuckDB's words."""
+    words = str(reason).partition("\n\nLINE ")[0].strip()
+    if TRACEBACK in words:
+        words = words.splitlines()[-1]
+    return StorageError(f"cannot read the verdict table in {folder!r}: {words}")
 
 
 def _without_older(url: str, newest: dict[tuple[str, int], int]) -> int:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -14,6 +14,7 @@ from ray.data import Dataset
 
 from pipeline.records import MODEL, WRITTEN_FILES, Status
 from pipeline.runtime import cluster
+from pipeline.runtime.blocks import iterate_blocks
 from pipeline.scan.table import lease
 from pipeline.scan.table.ledger import Ledger
 from pipeline.storage import memory, storage
@@ -107,8 +108,7 @@ class ParquetSink:
         """
         write = partial(publish, output=self.output, generation=generation)
         parts = verdicts.map_batches(write, batch_size=rows, batch_format="pyarrow", **cluster.write_resources())
-        written: Iterable[pa.Table] = parts.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-        for part in chain.from_iterable(written_file.to_pylist() for written_file in written):
+        for part in chain.from_iterable(written.to_pylist() for written in iterate_blocks(parts)):
             if part["content"] is not None:
                 storage.write(part["file"], part["content"])
             yield part

@@ -7,7 +7,6 @@ import hashlib
 import json
 import math
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from pipeline.command.settings import JobSettings
 from pipeline.records import Status
 from pipeline.registry import EMBEDDED, PROMOTED, Registry
 from pipeline.runtime import cluster
+from pipeline.runtime.scratch import scratch_folder
 from pipeline.storage import storage
 from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune.data.collection import CALIBRATION, Log
@@ -150,8 +150,8 @@ def calibrate(settings: CalibrateSettings, log: Log) -> CalibrationResult:
     check_image_count(len(found.samples), settings)
     before = origin.described.calibration.model_copy(update={"collection": measured_on(origin.described)})
     after = thresholds(found.logit_R, before, settings)
-    with tempfile.TemporaryDirectory() as folder:
-        made = write_version(Path(folder) / "version", origin.described, after, provenance(origin, found, settings))
+    with scratch_folder("mole-calibrate-") as folder:
+        made = write_version(folder / "version", origin.described, after, provenance(origin, found, settings))
         note = {"made": datetime.now(UTC).isoformat(timespec="seconds"), "reals": settings.reals}
         papers = {
             MANIFEST: with_samples(origin.described.folder, found.samples, found.digests, CALIBRATION),

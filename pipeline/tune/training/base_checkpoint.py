@@ -3,14 +3,12 @@
 Created bases are stored beside a registry's versions, where every machine of a cluster can read them; none is promoted.
 """
 
-import tempfile
-from pathlib import Path
-
 from mole.config import Description, describe
 from mole.errors import SettingsError
 from mole.untrained import create_untrained
 from pipeline import registry
 from pipeline.registry import Registry
+from pipeline.runtime.scratch import scratch_folder
 from pipeline.storage import storage
 from pipeline.tune.training.recipe import DETECTOR_SETTINGS, Recipe
 from pipeline.tune.training.settings import FinetuneSettings
@@ -37,8 +35,8 @@ def base_checkpoint(recipe: Recipe, place: str) -> tuple[str, Description]:
     if recipe.base_tower is None or recipe.pretrained is None:
         return recipe.base, describe(registry.locate(recipe.base))
     bases = Registry(storage.join(place, BASES_FOLDER))
-    with tempfile.TemporaryDirectory() as folder:
-        digest = bases.add(create_untrained(Path(folder), recipe.base_tower, recipe.pretrained).folder, {})
+    with scratch_folder("mole-training-") as folder:
+        digest = bases.add(create_untrained(folder, recipe.base_tower, recipe.pretrained).folder, {})
     return bases.url, describe(registry.locate(bases.url, digest))
 
 

@@ -6,12 +6,12 @@ resumes.
 """
 
 import json
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pipeline.runtime.scratch import scratch_folder
 from pipeline.storage import storage
 
 PROGRESS, CHECKPOINTS = "progress.json", "checkpoints"
@@ -69,7 +69,7 @@ def save_checkpoint(run: str, steps: int, folder: Path) -> None:
 def last_checkpoint(run: str) -> Iterator[Path | None]:
     """Download a run's last checkpoint into a temporary folder; None if there is no checkpoint."""
     now = latest_record(run)
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder("mole-training-") as folder:
         for file in now.files:
-            (Path(folder) / file).write_bytes(storage.read(now.url(run, file)))
-        yield Path(folder) if now.files else None
+            (folder / file).write_bytes(storage.read(now.url(run, file)))
+        yield folder if now.files else None

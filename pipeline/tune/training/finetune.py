@@ -3,7 +3,6 @@
 import json
 import math
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from mole.measuring.fitting import min_reals
 from pipeline import registry
 from pipeline.registry import Registry
 from pipeline.runtime import cluster
+from pipeline.runtime.scratch import scratch_folder
 from pipeline.storage import storage
 from pipeline.storage.folder import walk
 from pipeline.telemetry.terminal import ProgressDisplay
@@ -144,13 +144,13 @@ def finish(
     base, task, collection = started
     drafts = Registry(task.run)  # where every machine of the cluster can read them
     tested = collection.of(TEST)
-    with tempfile.TemporaryDirectory() as folder:
-        draft = write_checkpoint(Path(folder) / "draft", base, task, trained.adapters, Calibration(), {})
+    with scratch_folder("mole-training-") as folder:
+        draft = write_checkpoint(folder / "draft", base, task, trained.adapters, Calibration(), {})
         url = drafts.version(drafts.add(draft.folder, {}))
         calibration = calibrate(settings, collection, url)
         log(threshold_text(calibration))
         origin = provenance_of(settings, collection, base, trained)
-        final = write_checkpoint(Path(folder) / "final", base, task, trained.adapters, calibration, origin)
+        final = write_checkpoint(folder / "final", base, task, trained.adapters, calibration, origin)
         manifest = collection.manifest()
         if task.keep_adapters:
             manifest = with_parent_images(manifest, base)

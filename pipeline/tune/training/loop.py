@@ -7,11 +7,9 @@ Legend: N validation images, V validation views.
 """
 
 import json
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +21,7 @@ from mole.checkpoint import load_adapters, read_adapters
 from mole.measuring.metrics import auroc
 from mole.training.step import StepReport
 from pipeline import registry
+from pipeline.runtime.scratch import scratch_folder
 from pipeline.storage import storage
 from pipeline.tune.training.checkpoints import last_checkpoint, save_checkpoint
 from pipeline.tune.training.learner import Learner, all_gather
@@ -165,9 +164,9 @@ def save_epoch(task: Task, learner: Learner, worker: WorkerContext, metrics: Map
     now.told += 1
     if worker.rank.rank == 0:
         storage.write(storage.join(task.run, METRICS, f"{number:05}.json"), json.dumps(metrics).encode())
-        with tempfile.TemporaryDirectory() as folder:
-            learner.save(Path(folder))
-            save_checkpoint(task.run, now.step, Path(folder))
+        with scratch_folder("mole-training-") as folder:
+            learner.save(folder)
+            save_checkpoint(task.run, now.step, folder)
     worker.on_epoch(metrics)
 
 

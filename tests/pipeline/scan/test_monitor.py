@@ -65,6 +65,8 @@ def test_images_are_counted_before_the_first_part_is_written_each_once_and_their
             reads = [read_function((unit,), ReadOptions(1 << 20)) for unit in planned.todo(*ledgers)]
             with prepare_context(settings, held, sink, ledgers[0], sources, progress) as context:
                 assert execute_wave(context, reads, models, units=[]) == 48
+                context.monitor.poll(5.0)  # an answer that comes late
+                assert sum(progress.facts()["verdicts"].values()) + sum(progress.facts()["faults"].values()) == 48
         assert progress.images == progress.total == 48 and progress.done_and_total() == (48, 48)
     faults = {"truncated": 1, "empty": 1, "not_an_image": 1, "too_small": 1, "unsupported": 2}
     assert progress.written.kinds == faults and "6 faults (2 unsupported" in sink.line

@@ -1,5 +1,9 @@
 """Writes are whole or not there, faults are named, and a place is the same however it is written."""
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import aiohttp
@@ -83,6 +87,36 @@ def test_a_sweep_takes_what_a_killed_writer_left_and_nothing_else(tmp_path: Path
     storage.remove_temporary_files(str(tmp_path))
     storage.remove_temporary_files(str(tmp_path / "none"))
     assert [path.name for path in tmp_path.iterdir()] == ["part.parquet"]
+
+
+def test_a_sweep_beside_others_takes_only_what_is_old(tmp_path: Path) -> None:
+    for name, age in (("old", 90.0), ("new", 0.0)):
+        file = tmp_path / f".{name}{local.TEMPORARY_MARK}0"
+        file.write_bytes(b"half")
+        os.utime(file, (time.time() - age,) * 2)
+    storage.remove_temporary_files(str(tmp_path), older_than=60.0)
+    assert [path.name for path in tmp_path.iterdir()] == [f".new{local.TEMPORARY_MARK}0"]
+
+
+LIMITED = """
+import resource, signal, sys
+from mole.errors import StorageError
+from pipeline.storage import storage
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
+for call in (storage.create, storage.write):
+    try:
+        call(sys.argv[1] + "/file", bytes(4096))
+    except StorageError as reason:
+        print(reason)
+"""
+
+
+def test_a_write_that_finds_no_room_leaves_nothing_behind(root: Path, tmp_path: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tmp_path)], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.count("cannot write") == 2 and list(tmp_path.iterdir()) == []
 
 
 def test_names_are_the_files_right_in_a_folder(tmp_path: Path) -> None:

@@ -161,6 +161,26 @@ def test_a_run_that_lost_its_lease_removes_nothing(tmp_path: Path) -> None:
     assert len(set(places(table / "model=old"))) == len(set(places(table / "model=new"))) == 15
 
 
+def test_a_run_that_loses_its_lease_while_it_removes_removes_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = write_table(tmp_path, units=6)
+    remove, removed = storage.remove, []
+
+    def lose(url: str) -> None:
+        remove(url)
+        if not url.endswith(lease.LEASE_FILE):
+            removed.append(url)
+            remove(str(table / lease.LEASE_FILE))
+
+    monkeypatch.setattr("pipeline.scan.table.compact.READERS", 1)
+    monkeypatch.setattr(storage, "remove", lose)
+    with pytest.raises(StorageError, match="must not write any more"):
+        compact(small(table))
+    assert len(removed) == 1
+    assert len(set(places(table / "model=old"))) == len(set(places(table / "model=new"))) == 30
+
+
 def test_a_table_that_a_run_holds_is_refused_and_so_is_one_of_another_schema(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

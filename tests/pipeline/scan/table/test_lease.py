@@ -63,8 +63,7 @@ def test_a_lease_is_given_back(output: str) -> None:
 
 def test_a_process_of_this_machine_that_is_gone_holds_nothing(output: str) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    born = psutil.Process(child.pid).create_time()
-    put(output, replace(Holder.this_process(), process=child.pid, born=born))
+    put(output, replace(Holder.this_process(), process=child.pid, born=lease.started(child.pid)))
     with pytest.raises(HeldError, match=str(child.pid)), Lease(output):
         pass
     child.communicate(b"\n")
@@ -73,7 +72,36 @@ def test_a_process_of_this_machine_that_is_gone_holds_nothing(output: str) -> No
 
 
 def test_a_reused_process_id_holds_nothing(output: str) -> None:
-    put(output, replace(Holder.this_process(), born=1.0))
+    put(output, replace(Holder.this_process(), born=-10.0))
+    with Lease(output):
+        pass
+
+
+def test_a_holder_of_this_machine_stays_alive_when_the_clock_is_set(
+    output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Lease(output):
+        later = [  # the kernel tells when it booted by the clock of now
+            f"btime {int(line.split()[1]) + 3600}" if line.startswith("btime") else line
+            for line in Path("/proc/stat").read_text().splitlines()
+        ]
+        (tmp_path / "proc").mkdir()
+        (tmp_path / "proc" / "stat").write_text("\n".join(later))
+        (tmp_path / "proc" / str(os.getpid())).symlink_to(f"/proc/{os.getpid()}")
+        before = psutil.Process().create_time()
+        monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path / "proc"))
+        assert psutil.Process().create_time() - before > 3000
+        with pytest.raises(HeldError), Lease(output):
+            pass
+
+
+def test_a_process_of_another_machine_with_this_ones_name_is_not_looked_for_here(output: str) -> None:
+    name, _, space = Holder.this_process().host.split(" ")
+    gone = replace(Holder.this_process(), host=f"{name} another-boot {space}", born=-10.0)
+    put(output, gone)
+    with pytest.raises(HeldError), Lease(output):
+        pass
+    put(output, replace(gone, beat=time.time() - EXPIRY_SECONDS - 1))
     with Lease(output):
         pass
 
@@ -90,7 +118,7 @@ def test_a_holder_elsewhere_is_dead_when_its_signs_of_life_stop(output: str) -> 
 
 def test_a_new_run_fences_the_workers_of_the_old_one(output: str) -> None:
     old = Holder.this_process()
-    put(output, replace(old, born=1.0))
+    put(output, replace(old, born=-10.0))
     with Lease(output) as new:
         lease.check(output, new.generation)
         with pytest.raises(HeldError, match="must not write any more"):

@@ -12,9 +12,9 @@ import pytest
 
 from mole.errors import StorageError
 from pipeline.records import VERDICT
-from pipeline.scan.table.ledger import UNIT_FACTS, UNIT_STATES, Ledger
+from pipeline.scan.table.ledger import UNIT_FACTS, UNIT_STATES, Ledger, unreadable, without_temporary_files
 from pipeline.scan.table.parquet_sink import encode, part_name
-from pipeline.storage import storage
+from pipeline.storage import local, storage
 from tests.verdicts import BEGUN, verdict_row, write_verdicts
 
 
@@ -72,6 +72,35 @@ def test_a_file_that_is_no_parquet_is_refused_by_the_tables_name(ledger: Ledger)
     storage.write(storage.join(ledger.folder, "aaa.parquet"), b"not parquet")
     with pytest.raises(StorageError, match="model=m"):
         states(ledger)
+
+
+def test_what_killed_writers_left_is_gone_before_a_run_and_after_it_also_where_it_failed(tmp_path: Path) -> None:
+    ledger = Ledger(str(tmp_path))
+    left = [tmp_path / f".part-{number}.parquet{local.TEMPORARY_MARK}0" for number in range(2)]
+    left[0].write_bytes(b"half")
+
+    def fail() -> None:
+        assert not left[0].exists()
+        left[1].write_bytes(b"half")
+        raise KeyError
+
+    with pytest.raises(KeyError), without_temporary_files([ledger]):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("IO Error: only 85 bytes returned\n\nLINE 1: SELECT unit\n      ^", "IO Error: only 85 bytes returned"),
+        (
+            'Traceback (most recent call last):\n  File "a.py", line 2\nFileExpired: it is gone',
+            "FileExpired: it is gone",
+        ),
+    ],
+)
+def test_an_error_of_a_table_has_neither_query_nor_traceback(words: str, told: str) -> None:
+    assert str(unreadable("s3://lake/out", duckdb.Error(words))).endswith(f"'s3://lake/out': {told}")
 
 
 def test_a_table_of_another_schema_version_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,57 @@
+"""Cluster: a Ray of several nodes on this machine, whose nodes can be killed one by one."""
+
+import subprocess
+import sysconfig
+import uuid
+from pathlib import Path
+from signal import SIGKILL
+
+from tests.chaos import processes
+from tests.stores import free_port
+
+STORE = 80 << 20
+"""Bytes of a node's object store; Ray accepts no less than 75 MiB."""
+
+
+class Nodes:
+    """A head, and nodes that join it, each with the processes that carry its mark.
+
+    Args:
+        folder: takes their temporary files; its name is short.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._marks: list[str] = []
+        self._port = free_port()
+        self.address = f"127.0.0.1:{self._port}"
+
+    def add(self, *, cores: int) -> None:
+        """Start a node; the first one is the head."""
+        mark = uuid.uuid4().hex
+        own = ["--head", f"--port={self._port}", "--include-dashboard=false"]
+        joins = own if not self._marks else [f"--address={self.address}"]
+        program = Path(sysconfig.get_path("scripts")) / "ray"
+        command = [program, "start", *joins, f"--num-cpus={cores}", f"--object-store-memory={STORE}", "--num-gpus=0"]
+        command += ["--node-ip-address=127.0.0.1"]
+        if not self._marks:
+            command.append(f"--temp-dir={self._folder / 'ray'}")
+        subprocess.run(
+            [*map(str, command), "--disable-usage-stats"],
+            env=processes.environment(mark, TMPDIR=str(self._folder)),
+            check=True,
+            capture_output=True,
+        )
+        self._marks.append(mark)
+
+    def kill(self, number: int) -> int:
+        """Kill every process of a node, and count them."""
+        return processes.send(list(processes.marked(self._marks[number])), SIGKILL)
+
+    def __len__(self) -> int:
+        return len(self._marks)
+
+    def close(self) -> None:
+        """Kill every node."""
+        for number in range(len(self._marks)):
+            self.kill(number)

@@ -1,0 +1,44 @@
+"""Daemons: a local Ray whose raylet is killed ends the run with an error that says so, and its lease is released."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mole.errors import StorageError
+
+WAIT = """
+import sys, time
+import ray
+from mole.errors import StorageError
+from pipeline.runtime import cluster
+from pipeline.scan.table.lease import Lease
+
+cluster.quiet(logs=False)
+try:
+    with Lease(sys.argv[1]), cluster.connected("local", logs=False), cluster.unwrapped_errors():
+        print("ready", file=sys.__stdout__, flush=True)
+        ray.get(ray.remote(lambda: time.sleep(600)).remote())
+except StorageError as reason:
+    print(reason)
+    sys.exit(reason.exit_code)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["raylet", "gcs_server"])
+def test_a_run_whose_ray_loses_a_daemon_ends_as_one_whose_store_fails(name: str, root: Path, tmp_path: Path) -> None:
+    run = subprocess.Popen(
+        [sys.executable, "-c", WAIT, str(tmp_path / "out")], cwd=root, stdout=subprocess.PIPE, text=True
+    )
+    assert run.stdout is not None and run.stdout.readline() == "ready\n"
+    begun = time.monotonic()
+    [daemon] = [child for child in psutil.Process(run.pid).children() if child.name() == name]
+    daemon.send_signal(signal.SIGKILL)
+    told, _ = run.communicate(timeout=120)
+    assert run.returncode == StorageError.exit_code and f"Ray's process {name} is gone" in told
+    assert not (tmp_path / "out" / "_lease.json").exists() and time.monotonic() - begun < 100

@@ -1,0 +1,75 @@
+"""A store that lies is asked again: an error page with status 200, cut answers, resets, refusals; nothing false is a row."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from s3fs import S3FileSystem
+
+from pipeline.scan.reading.image import ReadOptions, read_image
+from pipeline.scan.reading.source import Source
+from pipeline.storage import bucket, storage, stream
+from tests.chaos.lying_store import LyingStore
+from tests.letters import letters
+from tests.pictures import picture
+from tests.stores import REGION, WRITER, faulty
+
+OBJECTS = {f"photos/{number}.jpg": picture(number) for number in range(7)}
+WANTED = ReadOptions(max_bytes=1 << 20)
+
+
+@pytest.fixture(params=["page", "torn-page", "cut", "reset", "slow", "down"])
+def lie(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A store whose first answer to each request is a lie, and whose listing has four pages."""
+    seen: Counter[str] = Counter()
+
+    def plan(method: str, path: str) -> str | None:
+        seen[f"{method} {path}"] += 1
+        return str(request.param) if seen[f"{method} {path}"] == 1 else None
+
+    kind = type("Lying", (LyingStore,), {"listings": {}})
+    with letters(OBJECTS, page=2) as (port, _), faulty(port, plan, kind) as proxy:
+        for name, value in ({"AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy}"} | WRITER | REGION).items():
+            monkeypatch.setenv(name, value)
+        S3FileSystem.clear_instance_cache()
+        yield str(request.param)
+        assert max(seen.values()) > 1, "nothing was asked again"
+    monkeypatch.undo()
+    S3FileSystem.clear_instance_cache()
+
+
+def test_no_page_of_a_listing_is_lost_and_no_image_is_taken_for_another(lie: str) -> None:
+    units = list(Source(["s3://lake/photos/"]).units())
+    assert [unit.key for unit in units] == [key.removeprefix("photos/") for key in sorted(OBJECTS)]
+    for unit in units:
+        row = read_image(unit.uri, unit.key, WANTED, {})
+        assert (row["status"], row["data"]) == (None, OBJECTS[f"photos/{unit.key}"])
+    names = storage.list_files("s3://lake/photos", ".jpg")
+    assert names == [f"s3://lake/{key}" for key in sorted(OBJECTS)]
+
+
+def test_a_stream_and_a_range_have_the_objects_bytes(lie: str) -> None:
+    with stream.open_stream("s3://lake/photos/3.jpg") as shard:
+        assert shard.read() == OBJECTS["photos/3.jpg"]
+    assert storage.read_range("s3://lake/photos/4.jpg", 10, 20) == OBJECTS["photos/4.jpg"][10:20]
+    if lie != "cut":  # a whole object that says it is shorter contradicts nothing
+        assert storage.read("s3://lake/photos/5.jpg") == OBJECTS["photos/5.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("told", "data"),
+    [
+        ("bytes 0-9/100", b"0123456789"),  # what was asked for
+        ("", b"0123456789" * 3),  # a server that ignores ranges
+    ],
+)
+def test_a_range_that_is_what_was_asked_for_is_taken(told: str, data: bytes) -> None:
+    assert bucket.within((0, 10), data, told) == b"0123456789"
+
+
+@pytest.mark.parametrize(
+    "told", ["bytes 0-8/100", "bytes 1-10/100", "bytes 0-9/9", "bytes 0-19/100", "items 0-9/100", "bytes 0-4/5"]
+)
+def test_another_range_than_was_asked_for_is_refused(told: str) -> None:
+    with pytest.raises(OSError, match="range|received"):
+        bucket.within((0, 10), b"0123456789", told)
