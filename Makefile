@@ -4,6 +4,7 @@
 # make lint    lint and types alone
 # make chaos   30 seeds of faults over real scans, each compared with an undisturbed one (an hour or more)
 # make soak    an hour of scans in a loop: nothing may grow, nothing may stay behind
+# make fuzz    damaged images, generated archives and fuzzers, for hours
 # make bench   the measurements behind docs/performance.md
 # make site    the documentation as a site in build/site, every link checked
 # make audit   known vulnerabilities of the pinned packages, by PyPI's advisories (needs pypi.org)
@@ -22,7 +23,7 @@ STAMP := $(VENV)/.installed
 DEMO_SOURCE := examples/shards/sample-{00000..00002}.tar
 DEMO_OUTPUT := verdicts/
 
-.PHONY: setup demo test lint style types suite chaos soak bench site audit sbom determinism model clean
+.PHONY: setup demo test lint style types suite chaos soak fuzz fuzz-images fuzz-archives fuzz-cropped bench site audit sbom determinism model clean
 
 setup: $(STAMP)
 
@@ -74,6 +75,47 @@ chaos: setup
 MINUTES := 60
 soak: setup
 	@$(BIN)/python -m tests.chaos.soak --minutes $(MINUTES)
+
+# What the suite does in a small form: tests/fuzzing. FUZZ_SECONDS is the time of each fuzzer; what it finds lies in build/fuzzing.
+FUZZ_SECONDS ?= 3600
+FUZZ_TARGETS := archive container header listings
+
+fuzz: fuzz-images fuzz-archives $(FUZZ_TARGETS:%=fuzz-%) fuzz-cropped
+
+fuzz-images: setup
+	@$(BIN)/python -m tests.fuzzing damaged --count 100000
+
+fuzz-archives: setup
+	@$(BIN)/python -m tests.fuzzing archives --count 5000
+
+.PHONY: $(FUZZ_TARGETS:%=fuzz-%)
+$(FUZZ_TARGETS:%=fuzz-%): fuzz-%: $(VENV)/.fuzzing
+	@$(BIN)/python -m tests.fuzzing guided $* --seconds $(FUZZ_SECONDS)
+
+$(VENV)/.fuzzing: | $(STAMP)
+	@uv=$$(command -v uv || echo $(BIN)/uv); \
+	if [ -x "$$uv" ]; then $$uv pip install --python $(BIN)/python --constraint constraints.txt --editable '.[fuzzing]'; \
+	else $(BIN)/python -m pip install --constraint constraints.txt --editable '.[fuzzing]'; fi
+	@touch $@
+
+# The cropped decoder under AddressSanitizer and UBSan, by libFuzzer: apt-get install clang cmake. LIBJPEG is an unpacked
+# source of libjpeg-turbo (apt-get source libjpeg-turbo), which is compiled with the sanitizers too: without that, the fuzzer sees little.
+FUZZ := build/fuzzing
+SANITIZE := -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
+LIBJPEG ?=
+
+$(FUZZ)/libjpeg/libjpeg.a:
+	@test -d '$(LIBJPEG)' || { echo "fuzz-cropped: name an unpacked source of libjpeg-turbo: make fuzz-cropped LIBJPEG=libjpeg-turbo-2.1.5" >&2; exit 2; }
+	@CC=clang cmake -S '$(LIBJPEG)' -B $(@D) -DCMAKE_BUILD_TYPE=None -DWITH_SIMD=0 -DENABLE_SHARED=0 -DWITH_TURBOJPEG=0 \
+	  -DCMAKE_C_FLAGS='-g -O1 -fsanitize=address,fuzzer-no-link'
+	@cmake --build $(@D) --target jpeg-static
+	@ln -sfn '$(abspath $(LIBJPEG))' $(@D)/source
+
+$(FUZZ)/cropped-fuzzer: tests/fuzzing/cropped_harness.c pipeline/images/cropped.c $(FUZZ)/libjpeg/libjpeg.a
+	@clang $(SANITIZE) -fsanitize=fuzzer -I$(FUZZ)/libjpeg -I$(FUZZ)/libjpeg/source $^ -o $@
+
+fuzz-cropped: setup $(FUZZ)/cropped-fuzzer
+	@$(BIN)/python -m tests.fuzzing guided cropped --seconds $(FUZZ_SECONDS)
 
 bench: setup
 	@for name in decode scan memory training; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done

@@ -15,6 +15,7 @@ from pipeline.scan.reading.tar_header import (
     BLOCK,
     BODILESS,
     EXTENSIONS,
+    MAX_PIECES,
     NO_FILE,
     Extension,
     Header,
@@ -197,7 +198,12 @@ def _extend(cursor: Cursor, header: Header, state: _State) -> Iterator[ArchiveFa
         cursor.body(header.size, keep=False)
         yield ArchiveFault(start, f"an extended header of {header.size:,} bytes, over {MAX_EXTENSION_BYTES:,}")
     else:
-        state.extension.add(header.kind, cursor.body(header.size, keep=True) or b"")
+        body = cursor.body(header.size, keep=True) or b""
+        try:
+            state.extension.add(header.kind, body)
+        except HeaderError as reason:
+            state.extension = Extension()  # the next entry is then read by its own header alone
+            yield ArchiveFault(start, f"an extended header that cannot be read: {reason}")
     cursor.take(-header.size % BLOCK)
 
 
@@ -239,6 +245,8 @@ def _sparse(cursor: Cursor, header: Header, extension: Extension, state: _State,
         while more:
             found, more = more_pieces(cursor.take(BLOCK))
             pieces += found
+            if len(pieces) > MAX_PIECES:
+                raise HeaderError(f"a map of holes of more than {MAX_PIECES:,} pieces")
         real = header.real if header.pieces is not None else extension.real
         real = header.size if real is None else real
         start = cursor.at

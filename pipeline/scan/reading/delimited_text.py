@@ -74,11 +74,17 @@ class DelimitedTable:
             raise self._refusal(held, line, str(reason)) from reason
         if self.column is None:
             return
-        position = self.columns.index(self.column)
         for inner in held[1:]:
-            fields = next(csv.reader([inner]), [])
-            if len(fields) == len(self.columns) and is_place(fields[position]):
+            if self._is_row(inner):
                 raise self._refusal(held, line, f"one of them is a row itself: {inner.strip()[:80]!r}")
+
+    def _is_row(self, text: str) -> bool:
+        """Tell whether a line alone is a row with a URI."""
+        try:
+            fields = next(csv.reader([text]), [])
+        except csv.Error:  # such as a carriage return outside quotes
+            return False
+        return len(fields) == len(self.columns) and is_place(fields[self.columns.index(str(self.column))])
 
     def _refusal(self, held: list[str], line: Callable[[], int] | None, reason: str) -> SettingsError:
         first = "" if line is None else f" line {line() - len(held) + 1:,}:"

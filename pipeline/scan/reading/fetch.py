@@ -26,6 +26,8 @@ from pipeline.telemetry.redaction import redacted
 READERS = 16
 MAX_FAULTS = 8
 """Faults of one shard that its row names; the others are counted."""
+MAX_NAMED = 32
+"""Members of a sample without an image that its row names."""
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +115,8 @@ def _marked(rows: Iterator[Row]) -> Iterator[tuple[Row, bool]]:
 
 def _shard(unit: Unit, options: ReadOptions) -> Iterator[Row]:
     """Read a shard's images, then one row for the faults of its archive."""
-    faults: list[ArchiveFault] = []
+    faults: list[ArchiveFault] = []  # the first ones and the last one
+    count = 0
     skipped: Counter[str] = Counter()
     empty = True
     with stream.open_stream(unit.uri, options.reach(unit.listing)) as raw:
@@ -122,7 +125,8 @@ def _shard(unit: Unit, options: ReadOptions) -> Iterator[Row]:
             archive, image_member=options.image_member, carry=options.carry, max_bytes=options.max_bytes
         ):
             if isinstance(part, ArchiveFault):
-                faults.append(part)
+                count += 1
+                faults[MAX_FAULTS:] = [part]
             elif isinstance(part, SkippedEntry):
                 skipped[part.kind] += 1
             elif not _is_cut(part, faults):
@@ -132,7 +136,7 @@ def _shard(unit: Unit, options: ReadOptions) -> Iterator[Row]:
     if kinds:
         logger.info("%s: entries skipped: %s", redacted(unit.uri), kinds)
     if faults:
-        yield _torn(faults, unit)
+        yield _torn(faults, count, unit)
     elif empty:
         reason = "the shard holds no sample" + (f"; entries skipped: {kinds}" if kinds else "")
         yield make_row(uri=unit.uri, key=None, fault=(Status.EMPTY, reason))
@@ -144,13 +148,13 @@ def _is_cut(sample: Sample, faults: list[ArchiveFault]) -> bool:
     return cut is not None and split_name(cut)[0] == sample.key and not sample.pictures
 
 
-def _torn(faults: list[ArchiveFault], unit: Unit) -> Row:
-    """Make the row of a damaged archive."""
+def _torn(faults: list[ArchiveFault], count: int, unit: Unit) -> Row:
+    """Make the row of a damaged archive, with as many faults."""
     places = "; ".join(
         f"at byte {fault.offset:,}: {f'{fault.member}: ' if fault.member else ''}{fault.reason}"
         for fault in faults[:MAX_FAULTS]
     )
-    more = f"; and at {len(faults) - MAX_FAULTS:,} more places" if len(faults) > MAX_FAULTS else ""
+    more = f"; and at {count - MAX_FAULTS:,} more places" if count > MAX_FAULTS else ""
     member = faults[-1].member
     key = split_name(member)[0] if member else None
     reason = f"torn {places}{more}"
@@ -168,7 +172,7 @@ def _sample(sample: Sample, unit: Unit, options: ReadOptions, compression: str |
         size = None if image.link is not None and not image.ranged else image.length
         yield row | {"data": data or None, "bytes": size}
     if not sample.pictures and not sample.part:
-        found = ", ".join(extension or "no extension" for extension in sample.members)
+        found = ", ".join(extension or "no extension" for extension in islice(sample.members, MAX_NAMED))
         reason = f"no {options.image_member or 'image'} member; the sample has {found}"
         carried = sample.metadata(options.carry)
         yield make_row(uri=unit.uri, key=sample.key, fault=(Status.UNSUPPORTED, reason), carried=carried)

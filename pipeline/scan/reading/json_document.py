@@ -112,8 +112,8 @@ class _Text:
             except json.JSONDecodeError as reason:
                 if self._ended:
                     raise self.refusal(str(reason)) from reason
-            except RecursionError as reason:
-                raise self.refusal("too deep") from reason
+            except (RecursionError, ValueError) as reason:  # also a number of thousands of digits
+                raise self.refusal(str(reason) if isinstance(reason, ValueError) else "too deep") from reason
             if len(self._text) - self._from > MAX_ELEMENT_CHARACTERS:
                 raise self.refusal(f"an element of more than {MAX_ELEMENT_CHARACTERS:,} characters, or none")
             self._more()
@@ -165,7 +165,8 @@ def _rows(document: Any, place: str) -> list[Row]:
     if any(isinstance(value, str) for name, value in document.items() if str(name).lower() in PLACES):
         return [document]
     if _is_split(document):
-        return [dict(zip(document["columns"], row, strict=False)) for row in document["data"]]
+        names = [str(name) for name in document["columns"]]  # pandas has numbers and lists among them
+        return [dict(zip(names, row, strict=False)) for row in document["data"]]
     if all(isinstance(value, dict) for value in values):
         inner = [value for value in values if not any(isinstance(cell, dict | list) for cell in value.values())]
         if len(inner) == len(values):

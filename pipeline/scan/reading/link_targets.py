@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 MAX_PLACES = 1 << 18
 """Members whose place is kept, some 40 MiB; a link that points further back is reported as a link."""
+MAX_NAME_CHARACTERS = 32 << 20
+"""Characters of all those names together."""
 MAX_BYTES = 16 << 20
 """Bytes of members that are kept for links in compressed archives, which have no byte ranges."""
 
@@ -22,13 +24,15 @@ class LinkTargets:
     bodies: dict[int, bytes] = field(default_factory=dict)
     _order: deque[int] = field(default_factory=deque)
     _size: int = 0
+    _names: int = 0
 
     def keep(self, name: str, offset: int, length: int, data: bytes | None) -> None:
         """Remember a member."""
+        self._names += 0 if name in self.places else len(name)
         self.places[name] = (offset, length)
         self.places.move_to_end(name)
-        if len(self.places) > MAX_PLACES:
-            self.places.popitem(last=False)
+        while len(self.places) > MAX_PLACES or self._names > MAX_NAME_CHARACTERS:
+            self._names -= len(self.places.popitem(last=False)[0])
         if data is not None and offset not in self.bodies:
             self.bodies[offset] = data
             self._order.append(offset)

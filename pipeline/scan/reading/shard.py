@@ -17,6 +17,8 @@ SHARD_NAME = re.compile(r"\.(tar|tar\.gz|tgz|tar\.bz2|tbz2?|tar\.xz|txz|tar\.zst
 MAX_TEXT_BYTES = 1 << 20
 MAX_IMAGES, MAX_HELD_BYTES = 64, 64 << 20
 """Maximum images, and bytes of images, of a sample in memory; the rest is another part with the same metadata."""
+MAX_OTHERS, MAX_METADATA_BYTES = 1 << 16, 64 << 20
+"""Maximum other members of a sample, and bytes of its metadata; what is beyond is not read."""
 
 
 @dataclass
@@ -29,6 +31,7 @@ class Sample:
         pictures: the extensions of those that are images.
         part: whether it is one of several parts of a sample with too many images.
         size: bytes of its images.
+        described: bytes of its metadata.
     """
 
     key: str
@@ -36,13 +39,18 @@ class Sample:
     pictures: list[str] = field(default_factory=list)
     part: bool = False
     size: int = 0
+    described: int = 0
 
     def add(self, extension: str, member: Member, *, picture: bool) -> None:
-        """Add a member."""
-        self.members[extension] = member
+        """Add a member; one that is no image only within the limits."""
         if picture:
             self.pictures.append(extension)
             self.size += member.length
+        else:
+            self.described += len(member.data or b"")
+            if len(self.members) - len(self.pictures) >= MAX_OTHERS or self.described > MAX_METADATA_BYTES:
+                return
+        self.members[extension] = member
 
     def is_full(self, length: int) -> bool:
         """Tell whether another image of that length exceeds the limits."""
@@ -52,7 +60,7 @@ class Sample:
         """Begin the next part of a sample that is full."""
         self.part = True
         others = {extension: member for extension, member in self.members.items() if extension not in self.pictures}
-        return Sample(self.key, others, part=True)
+        return Sample(self.key, others, part=True, described=self.described)
 
     def images(self) -> Iterator[tuple[str, str, Member]]:
         """Yield each image: its key, its extension, and its member.

@@ -28,6 +28,11 @@ GNU_MAGIC, POSIX_MAGIC = b"ustar  \0", b"ustar\0"
 ESCAPED = re.compile(rb"\\x[0-9a-f]{2}")
 MAX_PIECES = 1 << 20
 """Maximum pieces of a sparse file; a larger map is refused."""
+MAX_SIZE = (1 << 63) - 1
+"""Maximum bytes of a file, as the table's columns hold them."""
+MAX_NAME_BYTES = 1 << 16
+"""Maximum bytes of a name or of a link's target; Linux opens none over 4,096."""
+LOW = bytes(range(128))
 
 Piece = tuple[int, int]
 """Offset in a sparse file, and number of bytes there."""
@@ -78,7 +83,10 @@ def parse(block: bytes) -> Header:
         raise HeaderError(f"a size of {size:,} bytes")
     name, link = (prefix + b"/" + name if prefix else name), _until_nul(block[157:257])
     if kind == tarfile.GNUTYPE_SPARSE:
-        return Header(name, kind, size, link, tuple(_pieces(block[386:482])), number(block[483:495]), bool(block[482]))
+        real = number(block[483:495])
+        if not 0 <= real <= MAX_SIZE:
+            raise HeaderError(f"a sparse file of {real:,} bytes")
+        return Header(name, kind, size, link, tuple(_pieces(block[386:482])), real, bool(block[482]))
     return Header(name, kind, size, link)
 
 
@@ -155,7 +163,11 @@ class Extension:
         return self.mapped or self.real is not None or self.pieces is not None
 
     def add(self, kind: bytes, body: bytes) -> None:
-        """Add a GNU long name or link, or pax records; a global pax header does not describe a file."""
+        """Add a GNU long name or link, or pax records; a global pax header does not describe a file.
+
+        Raises:
+            HeaderError: a name, a number, or the map of a sparse file is too large.
+        """
         if kind == tarfile.GNUTYPE_LONGNAME:
             self.name = body.rstrip(b"\0")
         elif kind == tarfile.GNUTYPE_LONGLINK:
@@ -164,6 +176,9 @@ class Extension:
             for keyword, value in records(body):
                 self._record(keyword, value)
             self.name = self._sparse_name or self.name
+        longest = max(len(self.name or b""), len(self.link or b""))
+        if longest > MAX_NAME_BYTES:
+            raise HeaderError(f"a name of {longest:,} bytes, over the bound of {MAX_NAME_BYTES:,}")
 
     def _record(self, keyword: bytes, value: bytes) -> None:
         match keyword:
@@ -176,9 +191,12 @@ class Extension:
             case b"GNU.sparse.major":
                 self.mapped = value == b"1"
             case b"GNU.sparse.map":
-                self.pieces = [int(digits) for digits in value.split(b",") if digits.isdigit()]
-        if value.isdigit():
-            self._number(keyword, int(value))
+                self.pieces = [decimal(digits) for digits in value.split(b",") if digits.isdigit()]
+            case b"size" | b"GNU.sparse.size" | b"GNU.sparse.realsize" | b"GNU.sparse.offset" | b"GNU.sparse.numbytes":
+                if value.isdigit():
+                    self._number(keyword, decimal(value))
+        if len(self.pieces or ()) > 2 * MAX_PIECES:
+            raise HeaderError(f"a map of holes of more than {MAX_PIECES:,} pieces")
 
     def _number(self, keyword: bytes, value: int) -> None:
         match keyword:
@@ -189,6 +207,17 @@ class Extension:
             case b"GNU.sparse.offset" | b"GNU.sparse.numbytes":
                 self.pieces = self.pieces or []
                 self.pieces.append(value)
+
+
+def decimal(digits: bytes) -> int:
+    """Parse decimal digits.
+
+    Raises:
+        HeaderError: they are no number of bytes.
+    """
+    if not digits.isdigit() or len(digits) > 19 or int(digits) > MAX_SIZE:
+        raise HeaderError(f"{digits[:40]!r} is no number of bytes")
+    return int(digits)
 
 
 def paired(numbers: list[int]) -> list[Piece]:
@@ -206,14 +235,14 @@ def mapped(body: bytes) -> tuple[list[Piece], int]:
         HeaderError: it is not a map.
     """
     lines = body.split(b"\n", 1)
-    if not lines[0].isdigit() or int(lines[0]) > MAX_PIECES:
+    if not lines[0].isdigit() or decimal(lines[0]) > MAX_PIECES:
         raise HeaderError("the map of holes does not begin with a count")
-    count = 2 * int(lines[0])
+    count = 2 * decimal(lines[0])
     fields = body.split(b"\n", count + 1)[1 : count + 1] if len(body) else []
     if len(fields) < count or not all(digits.isdigit() for digits in fields):
         raise HeaderError("the map of holes is cut or damaged")
     length = len(lines[0]) + 1 + sum(len(digits) + 1 for digits in fields)
-    return paired([int(digits) for digits in fields]), length + -length % BLOCK
+    return paired([decimal(digits) for digits in fields]), length + -length % BLOCK
 
 
 def expanded(stored: bytes, pieces: list[Piece], real: int) -> bytes:
@@ -235,11 +264,15 @@ def _pieces(fields: bytes) -> Iterator[Piece]:
     for start in range(0, len(fields) - 23, 24):
         if fields[start] == 0:
             return
-        yield number(fields[start : start + 12]), number(fields[start + 12 : start + 24])
+        piece = number(fields[start : start + 12]), number(fields[start + 12 : start + 24])
+        if min(piece) < 0:
+            raise HeaderError(f"a map of holes with {piece[1]:,} bytes at {piece[0]:,}")
+        yield piece
 
 
 def _high(values: bytes) -> int:
-    return sum(value > 127 for value in values)
+    """Count the bytes over 127, without a step for each: a damaged archive is searched block by block."""
+    return len(values.translate(None, LOW))
 
 
 def _until_nul(value: bytes) -> bytes:

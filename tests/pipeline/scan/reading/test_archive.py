@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.scan.reading import archive as archive_module
+from pipeline.scan.reading import tar_header as header_module
 from pipeline.scan.reading.archive import ArchiveFault, Member, Part, SkippedEntry, members
 from pipeline.scan.reading.tar_header import BLOCK, text
 
@@ -267,3 +269,83 @@ def theirs(data: bytes) -> list[tuple[str, bytes | None]]:
         opened = ((facts.name, archive.extractfile(facts)) for facts in archive if facts.isreg())
         found.extend((name, body.read()) for name, body in opened if body is not None)
     return found
+
+
+def holes(real: bytes, pieces: bytes = b"", *, more: bool = False) -> bytes:
+    """Write the header of a sparse file in GNU's old format, with its fields as they are."""
+    block = bytearray(entry("s.jpg", tarfile.GNUTYPE_SPARSE, b"data"))[:BLOCK]
+    block[386 : 386 + len(pieces)] = pieces
+    block[482], block[483:495] = more, real
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block) + b"data".ljust(BLOCK, b"\0")
+
+
+NEGATIVE, HUGE = b"\xff" * 12, b"\x80" + b"\xff" * 11
+PIECE = b"%011o\0" % 4
+SOUND = entry("a.jpg", body=b"1") + END
+UNREADABLE = {
+    "a negative length": holes(NEGATIVE),
+    "a length that no column holds": holes(HUGE),
+    "a negative place": holes(b"%011o\0" % 700, NEGATIVE + PIECE),
+    "a negative piece": holes(b"%011o\0" % 700, PIECE + NEGATIVE),
+    "a piece before the start": holes(b"%011o\0" % 700, NEGATIVE + NEGATIVE),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_a_sparse_header_with_an_impossible_number_is_a_tear_and_what_follows_is_read(name: str) -> None:
+    tear, member = read(UNREADABLE[name] + SOUND)
+    assert isinstance(tear, ArchiveFault) and "no sound header" in tear.reason
+    assert isinstance(member, Member) and member.name == "a.jpg"
+
+
+def record(keyword: str, value: str) -> bytes:
+    """Write a pax record, whose length counts its own digits."""
+    rest = f" {keyword}={value}\n"
+    digits = len(str(len(rest) + len(str(len(rest)))))
+    return f"{len(rest) + digits}{rest}".encode()
+
+
+@pytest.mark.parametrize("keyword", ["size", "GNU.sparse.size", "GNU.sparse.map", "GNU.sparse.numbytes"])
+@pytest.mark.parametrize("digits", [20, 5000])
+def test_a_pax_number_of_too_many_digits_is_a_tear_and_what_follows_is_read(keyword: str, digits: int) -> None:
+    value = "9" * digits
+    long = record(keyword, value)
+    parts = read(entry("x", tarfile.XHDTYPE, long) + SOUND)
+    assert [type(part) for part in parts] == [ArchiveFault, Member] and bodies(parts) == {"a.jpg": b"1"}
+    assert isinstance(parts[0], ArchiveFault) and "is no number of bytes" in parts[0].reason
+
+
+def test_a_map_in_the_body_with_a_number_of_too_many_digits_is_a_tear_and_what_follows_is_read() -> None:
+    facts = tarfile.TarInfo("s.jpg")
+    facts.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.realsize": "700", "GNU.sparse.name": "s.jpg"}
+    for body in (b"9" * 5000 + b"\n", b"1\n0\n" + b"9" * 5000 + b"\n"):
+        facts.size = len(body)
+        data = facts.tobuf(tarfile.PAX_FORMAT) + body + bytes(-len(body) % BLOCK) + SOUND
+        parts = read(data)
+        assert [type(part) for part in parts] == [ArchiveFault, Member] and bodies(parts) == {"a.jpg": b"1"}
+
+
+@pytest.mark.parametrize("form", ["blocks", "records"])
+def test_a_map_of_holes_without_end_is_given_up_with_bounded_memory(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (archive_module, header_module):
+        monkeypatch.setattr(module, "MAX_PIECES", 100)
+    block = (PIECE * 42).ljust(504, b"\0") + b"\1" + bytes(7)
+    if form == "blocks":
+        data = holes(b"%011o\0" % 700, more=True)[:BLOCK] + block * 60
+    else:
+        data = entry("x", tarfile.XHDTYPE, record("GNU.sparse.numbytes", "1") * 300)
+    taken = io.BytesIO(data + SOUND)
+    first = next(members(taken, lambda name, length, head: True))
+    assert isinstance(first, ArchiveFault) and "a map of holes of more than 100 pieces" in first.reason
+    assert bodies(read(data + SOUND)) == {"a.jpg": b"1"}
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE])
+def test_a_name_over_the_bound_is_a_tear_and_the_entry_has_its_short_one(kind: bytes) -> None:
+    name = "n" * (1 << 16) + "n"
+    body = record("path", name) if kind == tarfile.XHDTYPE else name.encode()
+    parts = read(entry("x", kind, body) + SOUND)
+    assert [type(part) for part in parts] == [ArchiveFault, Member] and bodies(parts) == {"a.jpg": b"1"}
+    assert isinstance(parts[0], ArchiveFault) and "a name of 65,537 bytes" in parts[0].reason

@@ -88,3 +88,9 @@ def test_a_nul_is_a_character() -> None:
 )
 def test_a_place_is_told_from_prose(text: str, told: bool) -> None:
     assert is_place(text) is told
+
+
+def test_a_carriage_return_within_a_field_of_several_lines_stays_a_character() -> None:
+    assert list(
+        DelimitedTable("l.csv", "csv", ("url", "text"), "url").records(['a.jpg,"one\n', "two,\rthree.jpg\n", '"\n'])
+    ) == [["a.jpg", "one\ntwo,\rthree.jpg\n"]]

@@ -477,3 +477,18 @@ def test_the_reason_of_a_fault_holds_no_password_and_no_signature() -> None:
 
 def _answer(*head: str) -> Callable[[Request], None]:
     return lambda request: request.send(*head)
+
+
+def test_of_many_faults_the_first_ones_are_named_and_all_counted(tmp_path: Path) -> None:
+    path = tmp_path / "s.tar"
+    path.write_bytes(b"".join(entry(f"{n}.jpg", body=b"x") + b"\xff" * 512 for n in range(30)) + bytes(1024))
+    *images, torn = rows(str(path))
+    assert [row["key"] for row in images] == [str(n) for n in range(30)]
+    assert torn["status"] == "torn_archive" and "and at 22 more places" in str(torn["detail"])
+
+
+def test_a_sample_without_an_image_names_few_of_its_members(tmp_path: Path) -> None:
+    path = tmp_path / "s.tar"
+    path.write_bytes(tar({f"1.{n}": b"x" for n in range(2_000)}))
+    [row] = rows(str(path))
+    assert row["status"] == "unsupported" and len(str(row["detail"])) < 300

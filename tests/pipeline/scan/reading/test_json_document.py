@@ -95,7 +95,9 @@ def test_an_array_gives_its_elements_with_their_bytes(
     assert [json.loads(data[start:end].decode(elements.encoding)) for _, start, end in found] == values
 
 
-@pytest.mark.parametrize("text", ['[{"a": 1}', '[{"a": 1} {"a": 2}]', '[{"a": ]', "[1, ", "[1}", "[" * 5000])
+@pytest.mark.parametrize(
+    "text", ['[{"a": 1}', '[{"a": 1} {"a": 2}]', '[{"a": ]', "[1, ", "[1}", "[" * 5000, f"[{'1' * 5000}]"]
+)
 def test_a_cut_or_broken_array_is_refused_at_its_byte(text: str) -> None:
     with pytest.raises(SettingsError, match=r"not valid JSON at byte \d+"):
         list(Elements(io.BytesIO(text.encode()), "d.json"))
@@ -103,3 +105,8 @@ def test_a_cut_or_broken_array_is_refused_at_its_byte(text: str) -> None:
 
 def test_an_empty_array_has_no_element() -> None:
     assert list(Elements(io.BytesIO(b" [ ] "), "d.json")) == []
+
+
+def test_columns_that_are_no_texts_are_named_as_texts(tmp_path: Path) -> None:
+    held = {"columns": ["url", 1, ["a", "b"]], "index": [0], "data": [["a.jpg", 2, 3]]}
+    assert rows(written(tmp_path, json.dumps(held))) == ({"url": "a.jpg", "1": 2, "['a', 'b']": 3},)

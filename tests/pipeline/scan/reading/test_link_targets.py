@@ -30,3 +30,13 @@ def test_places_and_bytes_are_bounded_and_the_oldest_go(monkeypatch: pytest.Monk
         known.keep(str(number), number, 10, bytes(10))
     assert [known.find(str(number)) for number in (89, 96, 99)] == [None, (96, 10, None), (99, 10, bytes(10))]
     assert len(known.bodies) == 3 and len(known.places) == 10
+
+
+def test_long_names_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_targets, "MAX_NAME_CHARACTERS", 1_000)
+    known = LinkTargets()
+    for number in range(100):
+        for _ in range(2):
+            known.keep(f"{number:0100d}", number, 1, None)
+    assert len(known.places) == 10 and known.find(f"{99:0100d}") == (99, 1, None)
+    assert known.find(f"{89:0100d}") is None

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import webdataset
 
+from pipeline.scan.reading import shard
 from pipeline.scan.reading.archive import ArchiveFault, SkippedEntry
 from pipeline.scan.reading.compression import decompressed
 from pipeline.scan.reading.shard import Sample, as_text, is_shard, samples, split_name
@@ -122,6 +123,16 @@ def test_thousands_of_images_of_one_key_are_held_a_few_at_a_time_and_each_has_it
         if len(sample.pictures) <= 64
     ]
     assert told == [(f"img.{number}.jpg", {"set": "all", "n": str(number)}) for number in range(1000)]
+
+
+@pytest.mark.parametrize(("bound", "most"), [("MAX_OTHERS", 10), ("MAX_METADATA_BYTES", 100)])
+def test_other_members_of_a_sample_are_held_within_a_bound_and_its_images_all(
+    bound: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shard, bound, most)
+    texts = {f"1.{number}.json": b'{"n": 123}' for number in range(50)}
+    (sample,) = read({**texts, "1.jpg": b"1", "1.png": b"2"}, carry=("n",))
+    assert len(sample.members) == 12 and sample.pictures == ["jpg", "png"]
 
 
 def test_a_member_that_its_sample_has_already_begins_a_new_one() -> None:

@@ -1,10 +1,6 @@
 """Prepare: every image gives exactly one row, and its faults do not affect other rows."""
 
-import random
-import re
-
 import numpy as np
-import pillow_heif
 import pyarrow as pa
 import pytest
 
@@ -13,7 +9,8 @@ from pipeline.images.decode import Bounds
 from pipeline.records import FETCHED, Status
 from pipeline.scan.steps import prepare as module
 from pipeline.scan.steps.prepare import decode_in_process, prepare
-from tests.imagefiles import empty_scans, png, saved, scene
+from tests.fuzzing.seeds import seeds
+from tests.imagefiles import png, saved, scene
 
 BOUNDS = Bounds(1 << 22, 4_000_000)
 SOUND = saved(scene(), "PNG")
@@ -78,61 +75,6 @@ def test_a_value_that_no_column_holds_is_left_out_and_told(text: str, monkeypatc
     assert statuses(rows) == [Status.OK] * 3
     assert rows["provenance"].is_null().to_pylist() == [False, True, False]
     assert "no column holds its provenance" in rows["detail"][1].as_py()
-
-
-def seeds() -> list[bytes]:
-    """A file of every format and variant, small."""
-    pillow_heif.register_heif_opener()
-    second = [scene("L").convert("RGB")]
-    plain = [saved(scene(mode), "JPEG", progressive=slow) for mode in ("RGB", "L", "CMYK") for slow in (False, True)]
-    plain += [saved(scene(mode), "PNG") for mode in ("RGB", "RGBA", "P", "1")]
-    plain += [saved(scene(mode), "TIFF") for mode in ("L", "P", "CMYK", "YCbCr", "F", "I")]
-    plain += [saved(scene(), "TIFF", compression=name) for name in ("tiff_lzw", "jpeg", "packbits", "zstd", "lzma")]
-    plain += [saved(scene(), "JPEG2000", **how) for how in ({}, {"tile_size": (32, 32)}, {"no_jp2": True})]
-    moving = [
-        saved(scene(), form, save_all=True, append_images=second) for form in ("GIF", "WEBP", "PNG", "AVIF", "MPO")
-    ]
-    rest = [saved(scene(), form) for form in ("BMP", "WEBP", "AVIF", "HEIF", "TGA")]
-    return [*plain, *moving, *rest, saved(scene(), "TIFF", big_tiff=True), empty_scans(64, 40)]
-
-
-MARKS = re.compile(rb"\xff[\xc0-\xfe]|IHDR|IDAT|tRNS|ftyp|meta|ispe|iloc|hvcC|av1C|mdat|VP8|ANMF|II\*|\xff\x52|,")
-
-
-def mutated(chance: random.Random, data: bytes, others: list[bytes]) -> bytes:
-    """Flip, overwrite, cut, repeat, or graft, mostly where a structure begins."""
-    held = bytearray(data)
-    for _ in range(chance.choice((1, 1, 2, 5))):
-        marks = [found.start() for found in MARKS.finditer(held)] or [0]
-        at = min(len(held) - 1, chance.choice((chance.choice(marks) + chance.randrange(14), chance.randrange(200))))
-        match chance.randrange(6):
-            case 0:
-                held[at] ^= 1 << chance.randrange(8)
-            case 1:
-                held[at : at + 4] = chance.choice((b"\xff" * 4, b"\0" * 4, b"\x7f\xff\xff\xff", b"\0\0\0\1"))
-            case 2:
-                held = held[: at + 1]
-            case 3:
-                held[at:at] = held[at : at + chance.choice((4, 40, 400))]
-            case 4:
-                del held[at : at + chance.choice((1, 4, 60))]
-            case 5:
-                graft = chance.choice(others)
-                held[at:] = graft[chance.randrange(len(graft)) :]
-        if len(held) < 2:
-            break
-    return bytes(held)
-
-
-def test_no_mutation_of_any_format_leaves_its_row() -> None:
-    chance, every = random.Random(7), seeds()
-    for name in ("crop", "resize+crop", "texture-4"):
-        images = [mutated(chance, chance.choice(every), every) for _ in range(250)]
-        rows = prepared(Preprocess.named(name), *images)
-        assert len(rows) == len(images) and rows["status"].null_count == 0
-        faults = [row for row in rows.select(["status", "detail"]).to_pylist() if row["status"] != Status.OK]
-        assert faults and all(row["detail"] for row in faults)
-        assert Status.OK in statuses(rows) and Status.TRUNCATED in statuses(rows)
 
 
 def test_every_seed_of_the_mutations_is_sound_or_of_an_unread_kind() -> None:
