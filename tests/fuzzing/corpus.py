@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "corpora"
-LONGEST = 1 << 14
+MAX_INPUT_BYTES = 1 << 14
 """Bytes of an input that is kept; longer ones are left out."""
-MOST = 100_000
-"""Bytes of a target's archive; the shortest inputs are kept."""
+MAX_ARCHIVE_BYTES = 60_000
+"""Bytes of a target's archive before its directory; the shortest inputs are kept."""
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
 
 
@@ -30,11 +30,11 @@ def unpack(target: str, folder: Path) -> None:
 def keep(target: str, folder: Path) -> int:
     """Keep a folder's inputs, the shortest first, in place of those that are kept; returns the archive's bytes."""
     FOLDER.mkdir(exist_ok=True)
-    inputs = sorted((path for path in folder.iterdir() if path.stat().st_size <= LONGEST), key=_rank)
+    inputs = sorted((path for path in folder.iterdir() if path.stat().st_size <= MAX_INPUT_BYTES), key=_rank)
     path = FOLDER / f"{target}.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for one in inputs:
-            if archive.fp is not None and archive.fp.tell() > MOST:
+            if archive.fp is not None and archive.fp.tell() > MAX_ARCHIVE_BYTES:
                 break
             archive.writestr(zipfile.ZipInfo(one.name, LONG_AGO), one.read_bytes(), zipfile.ZIP_DEFLATED)
     return path.stat().st_size

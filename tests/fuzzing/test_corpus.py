@@ -36,7 +36,7 @@ def test_a_corpus_keeps_the_shortest_inputs_and_gives_them_back(
     monkeypatch.setattr(corpus, "FOLDER", tmp_path / "corpora")
     found = tmp_path / "found"
     found.mkdir()
-    for name, data in {"a": b"1" * 9, "b": b"", "c": b"2" * (corpus.LONGEST + 1)}.items():
+    for name, data in {"a": b"1" * 9, "b": b"", "c": b"2" * (corpus.MAX_INPUT_BYTES + 1)}.items():
         (found / name).write_bytes(data)
     assert corpus.keep("tar", found) < 500
     first = (tmp_path / "corpora" / "tar.zip").read_bytes()
