@@ -19,7 +19,7 @@ from ray._private import ray_constants
 from ray.data import DataContext, TaskPoolStrategy
 
 from mole.errors import ModelError, MoleError, SettingsError, StorageError
-from pipeline.runtime.ray_session import ray_session
+from pipeline.runtime.ray_session import muted, ray_session
 
 OBJECT_STORE_BYTES_PER_CORE = 256 << 20
 """Size of a local Ray's object store per core: enough for the blocks in flight; Ray Data fills whatever it is given."""
@@ -124,7 +124,7 @@ def connected(address: str | None, *, logs: bool, device: str = "auto") -> Itera
     try:
         if started_here:
             _require_listener(target)
-            with nullcontext() if logs else _muted(), on_loopback(target):
+            with nullcontext() if logs else muted(), on_loopback(target):
                 previous_handler = signal.getsignal(signal.SIGTERM)
                 made: Any = ray.init(
                     target, log_to_driver=logs, logging_level=logging.INFO if logs else logging.ERROR, **local_options
@@ -216,20 +216,6 @@ def on_loopback(where: str) -> Iterator[None]:
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
         del os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR]
-
-
-@contextmanager
-def _muted() -> Iterator[None]:
-    """Discard what Ray's C++ core prints to stderr at startup; errors are exceptions anyway."""
-    sys.stderr.flush()
-    stderr_copy, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(stderr_copy, 2)
-        os.close(stderr_copy)
-        os.close(nowhere)
 
 
 def plan_layout(

@@ -1,6 +1,8 @@
 """Ray session: the folder of a local Ray's logs and sockets, which goes with a run that succeeded."""
 
+import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,3 +31,17 @@ def ray_session(folder: Path) -> Iterator[None]:
         yield
     ray.shutdown()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def muted() -> Iterator[None]:
+    """Discard what Ray's C++ core prints to stderr at startup; errors are exceptions anyway."""
+    sys.stderr.flush()
+    stderr_copy, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr_copy, 2)
+        os.close(stderr_copy)
+        os.close(nowhere)

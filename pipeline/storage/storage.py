@@ -274,7 +274,7 @@ def remove_temporary_files(folder: str, *, older_than: float = 0.0) -> None:
     """Remove unfinished files of killed writers, of some seconds of age, from a local folder; stores have none."""
     if not is_local(folder):
         return
-    with suppress(FileNotFoundError), os.scandir(absolute(folder)) as entries:
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(absolute(folder)) as entries:
         for entry in entries:
             age = time.time() - entry.stat(follow_symlinks=False).st_mtime
             if local.TEMPORARY_MARK in entry.name and entry.is_file() and (not older_than or age > older_than):

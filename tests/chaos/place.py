@@ -78,7 +78,7 @@ class Folder:
 
     def is_held(self) -> bool:
         """Tell whether a run holds the table."""
-        return Path(self.output, LEASE_FILE).exists()
+        return any(Path(self.output).rglob(LEASE_FILE))
 
     def files(self) -> dict[str, bytes]:
         """Read the table's files, by model and name."""

@@ -12,7 +12,7 @@ from tests.chaos.attempt import Attempt, Ended
 from tests.chaos.comparison import Difference, compare, placeless, rows_of
 from tests.chaos.faults import Disturbance, disturbance_of
 from tests.chaos.lake import catalog, rows_of_catalog
-from tests.chaos.place import Place
+from tests.chaos.place import Folder, Place
 from tests.chaos.scenario import ENDS_RUN, OF_STORE, Command, Fault, Scenario
 from tests.chaos.workbench import Workbench
 
@@ -64,6 +64,8 @@ class Player:
         self.folder: Path = bench.folder / self.name
         self.folder.mkdir()
         self.place: Place = bench.place(scenario.storage, self.name)
+        if scenario.command is Command.ICEBERG:
+            self.place = Folder(self.place.root, str(self.folder / "warehouse"))
         self.ends: list[Ended] = []
         self.broken: list[str] = []
         self.reads: Counter[str] = Counter()
@@ -128,6 +130,8 @@ class Player:
             time.sleep(self.scenario.delay)
             reached = attempt.wait_until(lambda: self.disturbance.strike(attempt))
         ended = self._note(attempt, struck=reached)
+        if not reached:
+            self.broken.append("the fault did not reach the run")
         if reached and ended.code == 0 and self.scenario.fault in ENDS_RUN - {Fault.TERMINATE}:
             self.broken.append("the run ended with exit code 0 under a fault that ends it")
         return reached
