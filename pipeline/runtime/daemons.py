@@ -49,8 +49,8 @@ def watched_daemons() -> Iterator[None]:
         if not lost:
             raise
         raise StorageError(
-            f"Ray's process {' and '.join(lost)} is gone, killed by somebody or for want of memory; what is written "
-            "stays, start the run again"
+            f"Ray's {' and '.join(lost)} {'is' if len(lost) == 1 else 'are'} gone, killed by somebody or for want of "
+            "memory; what is written stays, start the run again"
         ) from reason
     finally:
         ended.set()

@@ -1,5 +1,6 @@
 """Daemons: a local Ray whose raylet is killed ends the run with an error that says so, and its lease is released."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -40,5 +41,6 @@ def test_a_run_whose_ray_loses_a_daemon_ends_as_one_whose_store_fails(name: str,
     [daemon] = [child for child in psutil.Process(run.pid).children() if child.name() == name]
     daemon.send_signal(signal.SIGKILL)
     told, _ = run.communicate(timeout=120)
-    assert run.returncode == StorageError.exit_code and f"Ray's process {name} is gone" in told
+    assert run.returncode == StorageError.exit_code, told
+    assert re.search(rf"^Ray's .*{name}.* gone", told), "the other one may end with it"
     assert not (tmp_path / "out" / "_lease.json").exists() and time.monotonic() - begun < 100
