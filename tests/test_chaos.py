@@ -24,6 +24,9 @@ def bench(store: int) -> Iterator[Workbench]:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    "MOLE_CHAOS" not in os.environ, reason="four scans struck by faults, for minutes: MOLE_CHAOS=1, or make chaos"
+)
 @pytest.mark.parametrize("seed", range(4))
 def test_a_disturbed_run_ends_with_the_rows_of_an_undisturbed_one(seed: int, bench: Workbench) -> None:
     outcome = play(draw(seed), bench)

@@ -4,6 +4,7 @@ They run as they stand, in a shell, on small data; what stands for something of 
 A Ray head, an S3 server and a web server on this machine take the place of a cluster, a lake and the web.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -27,6 +28,10 @@ from tests.tiny import tiny_checkpoint
 from tests.web import site
 
 pytestmark = pytest.mark.slow
+running = pytest.mark.skipif(
+    "MOLE_RUN_COMMANDS" not in os.environ,
+    reason="runs every command of the documents, for many minutes: MOLE_RUN_COMMANDS=1",
+)
 
 NOT_RUN = {
     r"make (setup|test|model)\b": "installs packages, runs these tests, trains for hours",
@@ -162,11 +167,13 @@ def another(shell: Shell, folder: Path) -> Shell:
     return Shell(folder / "work", dict(shell.environment), dict(shell.stands))
 
 
+@running
 def test_the_readme_runs_and_prints_what_it_quotes(readme: dict[str, str]) -> None:
     assert sum(bool(command.output) for command in commands_of(ROOT / "README.md")) == 3
     assert len(readme) >= 6
 
 
+@running
 def test_beginners_are_shown_what_the_demo_prints(readme: dict[str, str], shell: Shell) -> None:
     [demo] = [command for command in commands_of(ROOT / "docs/getting-started.md") if command.output]
     assert demo.line == "make demo"
@@ -182,6 +189,7 @@ FOLLOWING = [
 ]
 
 
+@running
 @pytest.mark.parametrize("page", FOLLOWING, ids=name_of)
 def test_the_commands_of_a_page_run(page: Path, trained: Shell, tmp_path: Path) -> None:
     work = another(trained, tmp_path)

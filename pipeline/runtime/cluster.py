@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private import ray_constants
 from ray.data import DataContext, TaskPoolStrategy
 
 from mole.errors import ModelError, MoleError, SettingsError, StorageError
@@ -124,7 +123,7 @@ def connected(address: str | None, *, logs: bool, device: str = "auto") -> Itera
     try:
         if started_here:
             _require_listener(target)
-            with nullcontext() if logs else muted(), on_loopback(target):
+            with nullcontext() if logs else muted():
                 previous_handler = signal.getsignal(signal.SIGTERM)
                 made: Any = ray.init(
                     target, log_to_driver=logs, logging_level=logging.INFO if logs else logging.ERROR, **local_options
@@ -198,24 +197,6 @@ def require_gpu(device: str, address: str | None) -> None:
 
 def _target(address: str | None) -> str:
     return address or os.environ.get("RAY_ADDRESS") or "local"
-
-
-@contextmanager
-def on_loopback(where: str) -> Iterator[None]:
-    """Let a local Ray listen on loopback alone, as it does on macOS; on Linux it would on every address of the machine.
-
-    Ray has no setting for it: it turns 127.0.0.1 into the machine's address, unless its clusters are switched off.
-    """
-    if where != "local":
-        yield
-        return
-    before, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
-    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"  # for Ray's own processes
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
-        del os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR]
 
 
 def plan_layout(

@@ -1,14 +1,11 @@
 """Laws of the layout, and of a Ray of one's own: room in its object store, and workers that collect garbage seldom."""
 
 import gc
-import os
 import socket
 from collections.abc import Iterator
 
-import psutil
 import pytest
 import ray
-from ray._private import ray_constants
 from ray.data import DataContext
 
 from mole.errors import SettingsError
@@ -101,29 +98,3 @@ def test_an_address_where_nobody_listens_is_refused_at_once(monkeypatch: pytest.
             cluster.connected(address, logs=False),
         ):
             pass
-
-
-def test_a_local_ray_listens_on_loopback_alone(local_ray: None) -> None:
-    @ray.remote(num_cpus=0)
-    def working() -> int:
-        return os.getpid()
-
-    worker = ray.get(working.remote())
-    own = psutil.Process()
-    family = {process.pid: process.name() for process in [own, *own.children(recursive=True)]}
-    listening = [
-        (family[found.pid], found.laddr.ip)
-        for found in psutil.net_connections("tcp")
-        if found.pid in family and found.status == psutil.CONN_LISTEN
-    ]
-    assert worker in family and {"raylet", "gcs_server"} <= {name for name, _ in listening}
-    assert {place for _, place in listening} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}, listening
-
-
-def test_only_a_ray_of_ones_own_is_kept_on_loopback() -> None:
-    kept = ray_constants.ENABLE_RAY_CLUSTER
-    with cluster.on_loopback("10.0.0.1:6379"):
-        assert kept == ray_constants.ENABLE_RAY_CLUSTER
-    with cluster.on_loopback("local"):
-        assert not ray_constants.ENABLE_RAY_CLUSTER
-    assert kept == ray_constants.ENABLE_RAY_CLUSTER
