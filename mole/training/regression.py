@@ -94,22 +94,27 @@ def minimize_lbfgs(head: Head, examples: Examples, penalty: float) -> float:
     Returns:
         The loss at the end.
     """
+    head.double()  # in float32 the line search may end far from the optimum
+    feature_NF, label_N, share_N = examples.feature_NF.double(), examples.label_N.double(), examples.share_N.double()
     optimizer = torch.optim.LBFGS(
         head.parameters(), max_iter=ITERATIONS, tolerance_grad=1e-7, line_search_fn="strong_wolfe"
     )
 
     def loss() -> Tensor:
-        """Compute the penalized loss, float32 of shape (), and its gradient."""
+        """Compute the penalized loss, float64 of shape (), and its gradient."""
         optimizer.zero_grad()
-        logit_N = head(examples.feature_NF).squeeze(-1)
-        entropy_N = functional.binary_cross_entropy_with_logits(logit_N, examples.label_N, reduction="none")
+        logit_N = head(feature_NF).squeeze(-1)
+        entropy_N = functional.binary_cross_entropy_with_logits(logit_N, label_N, reduction="none")
         length = torch.stack([layer.weight.square().sum() for layer in head.linear]).sum()
-        total = (examples.share_N * entropy_N).sum() + penalty / 2 * length
+        total = (share_N * entropy_N).sum() + penalty / 2 * length
         total.backward()  # type: ignore[no-untyped-call]
         return total
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]
-    return float(loss().detach())
+    reached = float(loss().detach())
+    head.zero_grad(set_to_none=True)
+    head.float()
+    return reached
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from torch import nn
 from mole.architecture import Architecture, Library
 from mole.errors import ModelError
 from mole.tower.backbone import assemble
-from mole.tower.hub import architecture_of, build, download, licence_of, views_of
+from mole.tower.hub import allocated, architecture_of, build, download, licence_of, views_of
 from mole.views.preprocess import CLIP_MEAN, CLIP_STD
 
 HALF = (0.5, 0.5, 0.5)
@@ -139,7 +139,7 @@ def test_the_licence_of_weights_is_told_where_timm_knows_it() -> None:
 
 
 def test_what_is_built_without_weights_computes_for_itself_what_no_file_holds() -> None:
-    trunk, _ = build(architecture_of("PE-Core-T-16-384"), {})
+    trunk = allocated(build(architecture_of("PE-Core-T-16-384"), {})[0])
     buffers = dict(trunk.named_buffers())
     assert buffers.keys() == {"rope.bands", "rope.pos_embed"}
     assert all(buffer.isfinite().all() and buffer.abs().max() > 0 for buffer in buffers.values())

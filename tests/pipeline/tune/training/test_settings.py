@@ -22,7 +22,7 @@ def test_lists_and_names_are_read_from_flags() -> None:
     [
         (["--test-share", "1"], "--test-share must be below 1, got '1'"),
         (["--expert-ranks", "0"], "--expert-ranks must be above 0, got '0'"),
-        (["--precision", "int8"], "--precision must be bfloat16 or float32, got 'int8'"),
+        (["--precision", "int8"], "--precision must be auto, bfloat16 or float32, got 'int8'"),
         (["--head-lr", "-1"], "--head-lr must be at least 0, got '-1'"),
         (["--base-tower", "PE-Core-B-16"], "--base-tower and --pretrained must be given together"),
         (["--pretrained", "meta"], "--base-tower and --pretrained must be given together"),
