@@ -7,7 +7,7 @@
 # make fuzz    damaged images, generated archives and fuzzers, for hours
 # make bench   the measurements behind docs/performance.md
 # make site    the documentation as a site in build/site, every link checked
-# make audit   known vulnerabilities of the pinned packages, by PyPI's advisories (needs pypi.org)
+# make audit   known vulnerabilities of the pinned packages, by PyPI's advisories (needs a network)
 # make sbom    a bill of materials of what is installed, build/sbom.json (CycloneDX)
 # make determinism   the same shards scanned in many ways, and what differs (ten minutes)
 # make model   the detector in mole/embedded again, with its figures, from labelled images (hours)

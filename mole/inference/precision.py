@@ -66,7 +66,7 @@ def _slopes(block: Block) -> Iterator[tuple[int, float]]:
 
 @torch.inference_mode()
 def preferred_precision(device: str) -> Precision:
-    """Return bfloat16 for a GPU, and for a CPU if it multiplies matrices faster in it; CPUs before 2020 emulate it.
+    """Return bfloat16 for a GPU, and for a CPU if it multiplies matrices faster in it.
 
     Args:
         device: `cpu` or `cuda`.
@@ -75,13 +75,7 @@ def preferred_precision(device: str) -> Precision:
         return "bfloat16"
     product = nn.Linear(PROBE_SIDE, PROBE_SIDE, bias=False)
     left_NF = torch.randn(PROBE_ROWS, PROBE_SIDE)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        exact = seconds_of(product, left_NF)
-        half = seconds_of(product.bfloat16(), left_NF.bfloat16())
-    finally:
-        torch.set_num_threads(threads)
+    exact, half = _seconds_in_both(product, left_NF)
     return "bfloat16" if half < exact else "float32"
 
 
@@ -94,14 +88,20 @@ def faster(detector: MoLE) -> Precision:
     block = next(module for module in tower.modules() if isinstance(module, Block))
     weight_D = block.ln_1.weight
     token_BTD = torch.randn(PROBE_IMAGES, tower.tokens, len(weight_D), device=weight_D.device)
+    exact, half = _seconds_in_both(block, token_BTD)
+    return "bfloat16" if half * 1.2 < exact else "float32"
+
+
+def _seconds_in_both(module: nn.Module, input_ND: Tensor) -> tuple[float, float]:
+    """Time a module of float32 and its copy in bfloat16, on one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        exact = seconds_of(block, token_BTD)
-        half = seconds_of(copy.deepcopy(block).bfloat16(), token_BTD.bfloat16())
+        exact = seconds_of(module, input_ND)
+        half = seconds_of(copy.deepcopy(module).bfloat16(), input_ND.bfloat16())
     finally:
         torch.set_num_threads(threads)
-    return "bfloat16" if half * 1.2 < exact else "float32"
+    return exact, half
 
 
 def seconds_of(block: nn.Module, token_BTD: Tensor) -> float:
