@@ -34,7 +34,9 @@ NOT_STARTED = "timed out during startup"
 """Part of the text by which alone Ray tells that its processes did not start in time."""
 CONNECT_TIMEOUT = 10.0
 """Seconds within which a cluster's head must accept a connection."""
-BATCHES_PER_BLOCK = 4
+BATCHES_PER_CALL = 4
+CALLS_PER_CORE = 4
+"""Calls of scorers that must fit the object store for each core: those under way, and one that is being made."""
 BLOCKS_PER_STORE = 24
 """Blocks that must fit the object store. Ray Data nearly stalls with room for few: 10,000 small images took 18 s with
 room for 13 blocks, and were not done after 150 s with room for 6."""
@@ -56,6 +58,7 @@ class Layout:
         rows_per_file: rows per file of the table.
         resource: custom Ray resource of which each scorer takes one, to place it; None for none.
         store: bytes of the object stores of all nodes.
+        nodes: for each slot of a scorer, the node that has it.
     """
 
     cores: int
@@ -66,6 +69,7 @@ class Layout:
     rows_per_file: int
     resource: str | None
     store: int
+    nodes: tuple[str, ...]
 
     def rows_per_call(self, image_bytes: int) -> int:
         """Return the number of images per scorer call: several batches, to amortize the cost of a call.
@@ -73,19 +77,17 @@ class Layout:
         Args:
             image_bytes: bytes of an image's views.
         """
-        room = self.store // BLOCKS_PER_STORE // (self.batch_size * image_bytes)
-        return min(max(1, room), BATCHES_PER_BLOCK) * self.batch_size
+        room = self.store // (CALLS_PER_CORE * self.cores * self.batch_size * image_bytes)
+        return min(max(1, room), BATCHES_PER_CALL) * self.batch_size
 
-    def size_blocks(self, image_bytes: int) -> None:
-        """Set Ray Data's block size to a scorer call, so that scoring begins after a second and not after a shard.
+    def size_blocks(self, target: int) -> None:
+        """Set the size of Ray Data's blocks, so that what a task has made goes on before it has made all.
 
         Args:
-            image_bytes: bytes of an image's views.
+            target: bytes of a block; fewer where the object store has no room for many of them.
         """
         context = DataContext.get_current()
-        context.target_max_block_size = min(
-            self.rows_per_call(image_bytes) * image_bytes, self.store // BLOCKS_PER_STORE
-        )
+        context.target_max_block_size = min(target, self.store // BLOCKS_PER_STORE)
         context.raise_original_map_exception = True  # so that `unwrapped_errors` finds the worker's exception
 
     @property
@@ -215,11 +217,11 @@ def plan_layout(
     available = ray.cluster_resources()  # type: ignore[no-untyped-call]
     cores, gpus = int(available.get("CPU", 1)), int(available.get("GPU", 0))
     chosen = ("cuda" if gpus else "cpu") if device == "auto" else device
-    slots = int(available.get(resource, 0)) if resource is not None else gpus if chosen == "cuda" else _count_machines()
-    wanted = actors or slots
-    if resource is not None and not 1 <= wanted <= slots:
+    nodes = _slots(resource or ("GPU" if chosen == "cuda" else None))
+    wanted = actors or len(nodes)
+    if resource is not None and not 1 <= wanted <= len(nodes):
         raise SettingsError(
-            f"--score-resource {resource!r} with {wanted} actors needs as many of it, this Ray has {slots}; "
+            f"--score-resource {resource!r} with {wanted} actors needs as many of it, this Ray has {len(nodes)}; "
             "start nodes with it, or lower --num-actors"
         )
     if chosen == "cuda" and not gpus:
@@ -237,11 +239,18 @@ def plan_layout(
         rows_per_file=rows_per_file or (GPU_ROWS_PER_FILE if chosen == "cuda" else CPU_ROWS_PER_FILE),
         resource=resource,
         store=int(available["object_store_memory"]),
+        nodes=nodes,
     )
 
 
-def _count_machines() -> int:
-    return sum(bool(node["Alive"]) for node in ray.nodes())  # type: ignore[no-untyped-call]
+def _slots(resource: str | None) -> tuple[str, ...]:
+    """List the node of each unit of a resource, or each node with cores where none is named, in turns."""
+    nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    if resource is None:
+        with_cores = [node for node in nodes if node["Resources"].get("CPU")]
+        return tuple(node["NodeID"] for node in with_cores or nodes)
+    slots = [(number, node["NodeID"]) for node in nodes for number in range(int(node["Resources"].get(resource, 0)))]
+    return tuple(node for _, node in sorted(slots, key=lambda slot: slot[0]))
 
 
 def write_resources() -> dict[str, Any]:

@@ -4,14 +4,14 @@ The deadline is wall-clock time, since tasks on every machine of a cluster compa
 whose clocks differ stop that much apart.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Protocol, Self
 
 import pyarrow as pa
 
-from pipeline.scan import workers
 from pipeline.scan.settings import RunSettings
 
 SECONDS_PER_HOUR = 3600
@@ -60,18 +60,47 @@ def read_until(read: Callable[[], Iterator[pa.Table]], deadline: float | None) -
                 return
 
 
-class Scorer(workers.Scorer):
-    """The scoring actor, which scores nothing after a deadline; its class name is the one that Ray shows.
+class Claimable(Protocol):
+    """A quota, as the tasks of a wave see it."""
+
+    def left(self) -> int:
+        """Return how many images are left."""
+
+    def claim(self, images: int) -> int:
+        """Take up to so many images, and return how many."""
+
+
+class Quota:
+    """The images that the tasks of a wave may still score together, where `--max-images` limits them; thread-safe.
+
+    What a task claims and does not write, since its worker died, is left to the next pass over the source.
 
     Args:
-        deadline: in seconds since 1970; None for never.
-        arguments: those of `workers.Scorer`.
+        images: how many.
     """
 
-    def __init__(self, *, deadline: float | None, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.deadline = deadline
+    def __init__(self, images: int) -> None:
+        self._left, self._lock = images, threading.Lock()
 
-    def __call__(self, prepared: pa.Table) -> Any:
-        """Score a table of `PREPARED`; after the deadline return no row, so that the next run scores its images."""
-        return super().__call__(prepared.slice(0, 0) if has_passed(self.deadline) else prepared)
+    def left(self) -> int:
+        """Return how many images are left."""
+        return self._left
+
+    def claim(self, images: int) -> int:
+        """Take up to so many images, and return how many."""
+        with self._lock:
+            taken = min(images, self._left)
+            self._left -= taken
+            return taken
+
+
+def within(quota: Claimable | None, tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Pass on tables while a quota lasts, the last one cut; all of them where there is no quota."""
+    if quota is None:
+        yield from tables
+    elif quota.left():
+        for table in tables:
+            taken = quota.claim(table.num_rows)
+            yield table.slice(0, taken)
+            if taken < table.num_rows or not quota.left():
+                return

@@ -1,24 +1,23 @@
-"""Datasource: the Ray Data source of images, one read task for each group of units."""
+"""Datasource: the Ray Data source of verdicts, one read task for each group of units."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from ray.data import DataContext, Datasource, ReadTask
 from ray.data.block import BlockMetadata
 
-from pipeline.scan.budget import read_until
 from pipeline.storage.memory import Snapshot, mount
-from pipeline.telemetry import metrics
 from pipeline.telemetry.progress_counter import ProgressReporter
 
 ReadFunction = Callable[[], Iterator[pa.Table]]
-"""The body of a read task, some seconds of work: yields tables of `FETCHED`."""
+"""Yields tables: of `FETCHED`, or, as the body of a read task, of verdicts; some seconds of work."""
 
 
 class ImageSource(Datasource):
-    """A Ray Data source of images: one read task for each read function."""
+    """A Ray Data source: one read task for each read function."""
 
     def __init__(self, reads: Sequence[ReadFunction], memory: Snapshot) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -42,30 +41,32 @@ def _read_on_worker(read: ReadFunction, memory: Snapshot) -> Iterator[pa.Table]:
     return read()
 
 
-def read_images(read: ReadFunction, deadline: float | None) -> Iterator[pa.Table]:
-    """Read images until the deadline, and record the time as a metric."""
-    return metrics.record_reads(read_until(read, deadline))
-
-
 @dataclass(frozen=True)
 class CountingRead:
-    """A read function of a unit whose number of images is unknown until it is read.
+    """A read function of units whose number of images is unknown until they are read.
 
     Attributes:
-        unit: the unit's name.
-        read: reads its images.
-        reporter: receives the number of images; None where no progress is shown.
+        read: reads their images, unit after unit.
+        reporter: receives each unit's number of images once it is read; None where no progress is shown.
     """
 
-    unit: str
     read: ReadFunction
     reporter: ProgressReporter | None = None
 
     def __call__(self) -> Iterator[pa.Table]:
-        """Read the unit, then report its number of images."""
-        images = 0
+        """Read the units, and report each one's number of images."""
+        counts: dict[str, int] = {}
         for table in self.read():
-            images += table.num_rows
+            for found in pc.value_counts(table["unit"]):
+                unit = found["values"].as_py()
+                self._report(counts, besides=unit)
+                counts[unit] = counts.get(unit, 0) + found["counts"].as_py()
             yield table
-        if self.reporter is not None:
-            self.reporter.ended(self.unit, images)
+        self._report(counts)
+
+    def _report(self, counts: dict[str, int], besides: str | None = None) -> None:
+        """Report and forget the units that were read."""
+        for unit in [unit for unit in counts if unit != besides]:
+            images = counts.pop(unit)
+            if self.reporter is not None:
+                self.reporter.ended(unit, images)

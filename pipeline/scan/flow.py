@@ -146,9 +146,9 @@ def model_locations(settings: ScanSettings) -> list[str]:
 
 
 def read_function(units: Sequence[Unit], options: ReadOptions) -> ReadFunction:
-    """Make the read function of a group of units; a shard reports its number of images once it is read."""
+    """Make the read function of a group of units; shards report their number of images once they are read."""
     read = partial(fetch, units, options)
-    return read if units[0].images is not None else CountingRead(units[0].name, read)
+    return read if units[0].images is not None else CountingRead(read)
 
 
 def _report_missing_columns(plan: Plan, ledger: Ledger, carry: Sequence[str], progress: ProgressDisplay) -> None:
@@ -200,7 +200,7 @@ def _execute_pass(run: _Run, context: ScanContext, written: int) -> int:
         if number:
             run.plan.refresh()
         models, ledgers = [model for model, _ in pairs_together], [ledger for _, ledger in pairs_together]
-        remaining, cores = run.plan.remaining(*ledgers), context.layout.cores
+        remaining, cores = run.plan.remaining(*ledgers), context.executor.cores
         groups = group_units(run.plan.todo(*ledgers), remaining.counted_images, cores)
         size = max(MIN_WAVE_TASKS, TASKS_PER_CORE * cores)
         context.gauges.plan(waves=ceil(max_groups(remaining, cores) / size), units=remaining.units)

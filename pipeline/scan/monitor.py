@@ -1,14 +1,14 @@
 """Monitor: the driver's view of a wave, polled from the progress counter and shown by the progress."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from pipeline.telemetry.counts import Counts
 from pipeline.telemetry.log import LOG
 from pipeline.telemetry.progress import SCORING
 from pipeline.telemetry.progress_client import ProgressPoller, progress_counter
-from pipeline.telemetry.progress_counter import ProgressReporter, WorkerProgress
+from pipeline.telemetry.progress_counter import ProgressCounter, ProgressReporter, WorkerProgress
 from pipeline.telemetry.terminal import ProgressDisplay
 
 STARTING, LOADING, FIRST_IMAGES = "starting Ray", "loading the detector", "first images"
@@ -98,9 +98,14 @@ class Monitor:
 
 
 @contextmanager
-def monitored(progress: ProgressDisplay) -> Iterator[Monitor]:
-    """Monitor a run on a connected Ray, polling the workers' counts if the progress is shown."""
-    with progress_counter(progress) as counter:
-        monitor = Monitor(progress, counter)
+def monitored(progress: ProgressDisplay, counter: ProgressCounter | None = None) -> Iterator[Monitor]:
+    """Monitor a run, polling the workers' counts if the progress is shown.
+
+    Args:
+        progress: shows it.
+        counter: of a run in this process; None for a run on a connected Ray, which gets an actor.
+    """
+    with nullcontext(counter) if counter is not None else progress_counter(progress) as counted:
+        monitor = Monitor(progress, counted)
         with progress.watching(monitor.poll):
             yield monitor

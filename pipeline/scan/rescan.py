@@ -229,7 +229,7 @@ def _execute_pass(run: _Run, models: Sequence[ModelRef], listing: str, before: i
     with prepare_context(settings, run.lease, sink, ledger, [settings.table], progress) as prepared:
         context = replace(prepared, deadline=run.budget.deadline)
         context.gauges.plan(waves=1, units=0)
-        reads = read_functions(selection, options, context.layout.cores)
+        reads = read_functions(selection, options, context.executor.cores)
         written = execute_wave(context, reads, models, units=[], limit=limit)
         context.gauges.wave_done()
     if written < selection.images and not run.budget.exhausted_by(before + written):

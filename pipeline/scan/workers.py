@@ -4,16 +4,15 @@ The imports stand inside the functions on purpose: torch takes seconds of a core
 only plans and counts, needs none of it.
 """
 
-import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
-import ray
 
 from mole.measuring.calibration import Calibration
 from mole.views.preprocess import Preprocess
 from pipeline.scan.forecasting.sample_spec import SampleSpec
+from pipeline.scan.table.deduplicator import Claims
 from pipeline.telemetry import metrics
 from pipeline.telemetry.progress_counter import ProgressReporter
 
@@ -22,63 +21,29 @@ def prepare(
     fetched: pa.Table,
     spec: Preprocess,
     bounds: tuple[int, int, int],
+    *,
+    isolated: bool = False,
     content_index: str | None = None,
-    deduplicator: Any = None,
+    claims: Claims | None = None,
 ) -> pa.Table:
     """Decode a block of images and cut their views; see `pipeline.scan.steps.prepare`.
-
-    Where the workers of this task have died twice, each image is decoded in a process of its own.
 
     Args:
         fetched: a table of `FETCHED`.
         spec: the model's preprocessing.
         bounds: maximum bytes, maximum pixels, minimum pixels of a side.
+        isolated: decode each image in a process of its own; else only where the workers of this task have died twice.
         content_index: the URL of the verdicts by content hash; None to score every image.
-        deduplicator: the handle of the actor that decides which of several equal images is scored; None scores each.
+        claims: decides which of several equal images is scored; None scores each.
     """
     from pipeline.images.decode import Bounds
     from pipeline.scan.steps import prepare as steps
     from pipeline.scan.table.content_index import open_index
 
-    decode = steps.choose_decoder(spec, Bounds(*bounds))
-
-    def claim(contents: Sequence[bytes], places: Sequence[str]) -> Sequence[bool]:
-        """Ask the actor which of these images are scored."""
-        answer: Sequence[bool] = ray.get(deduplicator.claim.remote(list(contents), list(places)))
-        return answer
-
+    decode = steps.choose_decoder(spec, Bounds(*bounds), isolated=isolated)
     index = None if content_index is None else open_index(content_index)
     with metrics.record_duration(metrics.Stage.PREPARE):
-        return steps.prepare(fetched, spec, decode, index=index, claim=None if deduplicator is None else claim)
-
-
-class Scorer:
-    """The scoring actor; see `pipeline.scan.steps.score`."""
-
-    def __init__(
-        self,
-        models: Sequence[tuple[str, str]],
-        *,
-        device: str,
-        threads: int,
-        batch_size: int,
-        reporter: ProgressReporter | None = None,
-    ) -> None:
-        from pipeline.scan.steps.score import ScoreActor
-
-        self.batch_size = batch_size
-        on_scored = None if reporter is None else reporter.scored
-        self.actor = ScoreActor(models, device=device, threads=threads, batch_size=batch_size, on_scored=on_scored)
-        if reporter is not None:
-            reporter.loaded()
-        gc.freeze()  # what lives as long as this process is not collected again
-
-    def __call__(self, prepared: pa.Table) -> Any:
-        """Score a table of `PREPARED`."""
-        with metrics.record_duration(metrics.Stage.SCORE):
-            scored = self.actor(prepared)
-        metrics.record_batch(len(prepared) - prepared["pixels"].null_count, self.batch_size)
-        return scored
+        return steps.prepare(fetched, spec, decode, index=index, claim=None if claims is None else claims.claim)
 
 
 def conclude(

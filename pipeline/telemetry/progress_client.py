@@ -15,7 +15,7 @@ class ProgressPoller:
     """Polls a progress counter, with at most one pending request.
 
     Args:
-        counter: the actor's handle.
+        counter: the actor's handle, or a `ProgressCounter` of this process; None counts nothing.
     """
 
     def __init__(self, counter: Any) -> None:
@@ -34,6 +34,8 @@ class ProgressPoller:
         """
         if self._counter is None:
             return None
+        if isinstance(self._counter, ProgressCounter):
+            return self._counter.snapshot(wave)
         try:
             if self._pending is None or self._pending[0] != wave:
                 self._pending = wave, self._counter.snapshot.remote(wave)

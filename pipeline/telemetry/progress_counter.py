@@ -1,10 +1,12 @@
-"""Progress counter: an actor that counts workers' progress before it is written, by fire-and-forget messages.
+"""Progress counter: counts workers' progress before it is written; an actor that is sent messages, or an object.
 
 It is for display only: a lost or repeated message makes a progress line wrong for a while, never a row.
 """
 
+import threading
 import time
 from collections import Counter
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,40 +33,47 @@ class WorkerProgress:
 
 
 class ProgressCounter:
-    """Counts the progress of the current wave; messages of earlier waves are ignored."""
+    """Counts the progress of the current wave; messages of earlier waves are ignored. Thread-safe."""
 
     def __init__(self) -> None:
         self._wave = 0
         self._seen = WorkerProgress()
+        self._lock = threading.Lock()
 
     def snapshot(self, wave: int) -> WorkerProgress:
         """Return the progress of a wave."""
-        return self._of(wave) or WorkerProgress()
+        with self._lock:
+            return deepcopy(self._of(wave) or WorkerProgress())
 
     def loaded(self, wave: int) -> None:
         """Count a loaded scorer."""
-        if seen := self._of(wave):
-            seen.loaded += 1
+        with self._lock:
+            if seen := self._of(wave):
+                seen.loaded += 1
 
     def scored(self, wave: int, images: int) -> None:
         """Count scored images."""
-        if seen := self._of(wave):
-            seen.scored += images
+        with self._lock:
+            if seen := self._of(wave):
+                seen.scored += images
 
     def reached(self, wave: int, step: int) -> None:
         """Set the step of a training; a restarted one may have gone back."""
-        if seen := self._of(wave):
-            seen.scored = step
+        with self._lock:
+            if seen := self._of(wave):
+                seen.scored = step
 
     def concluded(self, wave: int, outcomes: dict[Outcome, int]) -> None:
         """Count images by outcome."""
-        if seen := self._of(wave):
-            seen.outcomes.update(outcomes)
+        with self._lock:
+            if seen := self._of(wave):
+                seen.outcomes.update(outcomes)
 
     def ended(self, wave: int, unit: str, images: int) -> None:
         """Set the number of images of a unit."""
-        if seen := self._of(wave):
-            seen.ended[unit] = images
+        with self._lock:
+            if seen := self._of(wave):
+                seen.ended[unit] = images
 
     def _of(self, wave: int) -> WorkerProgress | None:
         if wave > self._wave:
@@ -76,7 +85,7 @@ class ProgressReporter:
     """Reports a worker's progress to the counter, without waiting for a response.
 
     Args:
-        counter: the actor's handle.
+        counter: the actor's handle, or a `ProgressCounter` of this process.
         wave: number of the wave.
         model: digest of the model whose rows are counted, so that an image scored by several models counts once.
     """
@@ -120,4 +129,8 @@ class ProgressReporter:
         self._send("ended", unit, images)
 
     def _send(self, method: str, *values: object) -> None:
-        getattr(self._counter, method).options(num_returns=0).remote(self._wave, *values)
+        receive = getattr(self._counter, method)
+        if isinstance(self._counter, ProgressCounter):
+            receive(self._wave, *values)
+        else:
+            receive.options(num_returns=0).remote(self._wave, *values)

@@ -81,9 +81,9 @@ def prepare(
     return pa.Table.from_pydict({name: columns[name] for name in schema.names}, schema)
 
 
-def choose_decoder(spec: Preprocess, bounds: Bounds) -> Decode:
-    """Decode in this process, or, where the workers of this task have died twice, each image in its own process."""
-    if not is_poison_suspected():
+def choose_decoder(spec: Preprocess, bounds: Bounds, *, isolated: bool = False) -> Decode:
+    """Decode in this process, or each image in its own: if asked, or the workers of this task have died twice."""
+    if not isolated and not is_poison_suspected():
         return decode_in_process(spec, bounds)
     heavy = ("torch",) if spec.resizes else ()
     return decode_isolated(spec, bounds, fork_server(__name__, *heavy))

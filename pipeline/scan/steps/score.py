@@ -23,7 +23,6 @@ class ScoreActor:
         device: `cpu` or `cuda`.
         threads: cores for one forward pass on CPU.
         batch_size: images of a forward pass.
-        on_scored: called with the number of images of each forward pass.
     """
 
     def __init__(
@@ -33,20 +32,19 @@ class ScoreActor:
         device: str,
         threads: int,
         batch_size: int,
-        on_scored: Callable[[int], None] | None = None,
     ) -> None:
         torch.set_num_threads(threads)
-        self.on_scored = on_scored
         loaded = [load_checkpoint(registry.locate(model, digest)) for model, digest in models]
         self.digests = [digest for _, digest in models]
         self.spec = loaded[0].preprocess
         self.scorer = SharedBackboneScorer(loaded, device, batch_size=batch_size)
 
-    def __call__(self, prepared: pa.Table) -> pa.Table:
+    def __call__(self, prepared: pa.Table, on_scored: Callable[[int], None] | None = None) -> pa.Table:
         """Score some images.
 
         Args:
             prepared: a table of `PREPARED`.
+            on_scored: called with the number of images of each forward pass.
 
         Returns:
             A table of `SCORED`: all images for the first model, then for the next. Each column is one chunk, since a
@@ -58,7 +56,7 @@ class ScoreActor:
         column = prepared["pixels"]
         scored = column.is_valid().to_numpy()
         pieces = [stack(chunk.drop_null(), self.spec) for chunk in column.chunks]
-        scores = self.scorer.score(pieces, crops=self.spec.crops, on_batch=self.on_scored) if scored.any() else []
+        scores = self.scorer.score(pieces, crops=self.spec.crops, on_batch=on_scored) if scored.any() else []
         facts = prepared.drop_columns(["pixels"]).combine_chunks()
         schema = with_optional_columns(SCORED, prepared)
         tables = []

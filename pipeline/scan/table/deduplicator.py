@@ -6,11 +6,19 @@ The first image to claim its content is scored. A retried task that claims it ag
 import hashlib
 import sqlite3
 from collections.abc import Sequence
+from typing import Protocol
 
 PLACE_BYTES = 8
 """Bytes of an image's place that are kept, hashed: two images of one content share them with probability 1 in 10^19."""
 PAGES = -(64 << 10)
 """SQLite's page cache, as a negative number of KiB; the rest is in a temporary file."""
+
+
+class Claims(Protocol):
+    """A deduplicator, as the tasks of a wave see it."""
+
+    def claim(self, contents: Sequence[bytes], places: Sequence[str]) -> list[bool]:
+        """Claim the content of some images; see `Deduplicator.claim`."""
 
 
 class Deduplicator:

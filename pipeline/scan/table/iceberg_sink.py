@@ -16,13 +16,13 @@ from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.expressions import EqualTo
 from pyiceberg.table import Table
-from ray.data import Dataset
 
 from mole.errors import SettingsError, StorageError
 from pipeline.records import MODEL, SCHEMA_VERSION, VERDICT, VERSION_KEY
 from pipeline.runtime import cluster
 from pipeline.scan.table import lease
 from pipeline.scan.table.ledger import NO_PLACES, PLACES, Ledger, register, sql_list, unreadable
+from pipeline.scan.table.verdicts import Verdicts
 from pipeline.storage import storage
 
 PROPERTY = "mole-scan"
@@ -97,7 +97,7 @@ class IcebergSink:
         scan = table.scan() if model is None else table.scan(row_filter=EqualTo(term=MODEL, value=model))
         return [storage.absolute(task.file.file_path) for task in scan.plan_files()]
 
-    def put(self, verdicts: Dataset, generation: str, rows: int, units: list[str]) -> Iterator[dict[str, Any]]:
+    def put(self, verdicts: Verdicts, generation: str, rows: int, units: list[str]) -> Iterator[dict[str, Any]]:
         """Write a wave, and commit it atomically.
 
         Args:
@@ -116,7 +116,10 @@ class IcebergSink:
         digest = hashlib.blake2b("\n".join(sorted(units)).encode(), digest_size=16).hexdigest()
         properties = {"generation": generation, "units": str(len(units)), "units-digest": digest}
         lease.check(self.output, generation)
-        verdicts.map_batches(flat, batch_size=rows, batch_format="pyarrow", **cluster.write_resources()).write_iceberg(
+        rows_of_files = verdicts.dataset.map_batches(
+            flat, batch_size=rows, batch_format="pyarrow", **cluster.write_resources()
+        )
+        rows_of_files.write_iceberg(
             self.name,
             catalog_kwargs={"name": self.catalog.name, **self.catalog.properties},
             snapshot_properties={f"{PROPERTY}.{name}": value for name, value in properties.items()},

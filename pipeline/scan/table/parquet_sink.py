@@ -10,13 +10,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from ray.data import Dataset
 
 from pipeline.records import MODEL, WRITTEN_FILES, Status
-from pipeline.runtime import cluster
-from pipeline.runtime.blocks import iterate_blocks
 from pipeline.scan.table import lease
 from pipeline.scan.table.ledger import Ledger
+from pipeline.scan.table.verdicts import Verdicts
 from pipeline.storage import memory, storage
 from pipeline.telemetry import metrics
 
@@ -92,7 +90,7 @@ class ParquetSink:
         """Open a model's partition."""
         return Ledger(partition(self.output, model))
 
-    def put(self, verdicts: Dataset, generation: str, rows: int, _units: list[str]) -> Iterator[dict[str, Any]]:
+    def put(self, verdicts: Verdicts, generation: str, rows: int, _units: list[str]) -> Iterator[dict[str, Any]]:
         """Write a wave's verdicts part by part, each as soon as its rows are ready.
 
         Args:
@@ -107,8 +105,7 @@ class ParquetSink:
             StorageError: the store refuses, or another run holds the output.
         """
         write = partial(publish, output=self.output, generation=generation)
-        parts = verdicts.map_batches(write, batch_size=rows, batch_format="pyarrow", **cluster.write_resources())
-        for part in chain.from_iterable(written.to_pylist() for written in iterate_blocks(parts)):
+        for part in chain.from_iterable(written.to_pylist() for written in verdicts.write(write, rows)):
             if part["content"] is not None:
                 storage.write(part["file"], part["content"])
             yield part

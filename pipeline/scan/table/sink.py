@@ -7,11 +7,10 @@ import os
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from ray.data import Dataset
-
 from mole.errors import SettingsError
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.parquet_sink import ParquetSink
+from pipeline.scan.table.verdicts import Verdicts
 from pipeline.storage import storage
 
 
@@ -27,7 +26,7 @@ class Sink(Protocol):
     def ledger(self, model: str) -> Ledger:
         """Open a model's partition."""
 
-    def put(self, verdicts: Dataset, generation: str, rows: int, units: list[str]) -> Iterator[dict[str, Any]]:
+    def put(self, verdicts: Verdicts, generation: str, rows: int, units: list[str]) -> Iterator[dict[str, Any]]:
         """Write a wave's verdicts; yields a row of `WRITTEN_FILES` for each file that was written."""
 
 

@@ -72,7 +72,7 @@ def score(
     described = describe(registry.locate(model))
     chosen = spec or described.preprocess
     layout = cluster.plan_layout(runner.device, actors=runner.actors, batch_size=runner.batch_size, rows_per_file=None)
-    layout.size_blocks(chosen.bytes)
+    layout.size_blocks(layout.rows_per_call(chosen.bytes) * chosen.bytes)
     rows = to_table(samples).append_column(PLACE[0], pa.array(range(len(samples)), PLACE[1]))
     blocks = max(1, -(-len(samples) * len(deliveries) // layout.batch_size))
     images: Dataset = ray.data.from_arrow(rows).repartition(min(blocks, max(1, len(samples))))

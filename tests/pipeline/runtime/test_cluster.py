@@ -25,7 +25,17 @@ def context() -> Iterator[DataContext]:
 
 
 def layout(batch_size: int, store: int) -> Layout:
-    return Layout(2, "cpu", actors=1, threads=2, batch_size=batch_size, rows_per_file=256, resource=None, store=store)
+    return Layout(
+        2,
+        "cpu",
+        actors=1,
+        threads=2,
+        batch_size=batch_size,
+        rows_per_file=256,
+        resource=None,
+        store=store,
+        nodes=("n",),
+    )
 
 
 @pytest.mark.parametrize(
@@ -49,7 +59,8 @@ def test_a_call_is_four_batches_or_as_many_as_the_object_store_has_room_for_and_
 def test_the_object_store_has_room_for_many_blocks_whatever_the_batch(
     batch_size: int, store: int, context: DataContext
 ) -> None:
-    layout(batch_size, store).size_blocks(CROP)
+    made = layout(batch_size, store)
+    made.size_blocks(made.rows_per_call(CROP) * CROP)
     assert context.target_max_block_size is not None
     assert 0 < BLOCKS_PER_STORE * context.target_max_block_size <= store
 

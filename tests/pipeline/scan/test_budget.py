@@ -1,15 +1,13 @@
 """Budget: a run at its limit starts nothing new, and keeps all that it has done."""
 
+import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from mole.config import describe
-from pipeline.records import PREPARED
-from pipeline.scan.budget import Budget, Scorer, has_passed, read_until
+from pipeline.scan.budget import Budget, Quota, has_passed, read_until, within
 from pipeline.scan.settings import ScanSettings
 
 
@@ -44,13 +42,25 @@ def test_a_reading_ends_at_the_first_table_after_its_time_and_does_not_begin_lat
     assert list(read_until(read, time.time() - 1)) == [] and not begun
 
 
-def test_a_scorer_leaves_what_waits_for_it_once_its_time_has_come(tiny: Path) -> None:
-    described = describe(tiny)
-    row = dict.fromkeys(PREPARED.names) | {"unit": "a#1", "index": 0, "last": True, "status": "empty"}
-    waiting = pa.Table.from_pylist([row] * 3, PREPARED)
-    for deadline, rows in ((time.time() + 600, 3), (time.time() - 1, 0), (None, 3)):
-        scorer = Scorer(
-            deadline=deadline, models=[(str(tiny), described.digest)], device="cpu", threads=1, batch_size=4
-        )
-        scored = scorer(waiting)
-        assert scored.num_rows == rows and "logit" in scored.column_names
+def test_tasks_take_what_a_quota_has_and_the_last_table_is_cut() -> None:
+    quota = Quota(7)
+    tables = [pa.table({"n": [0] * 3})] * 4
+    assert [table.num_rows for table in within(quota, iter(tables[:2]))] == [3, 3]
+    assert [table.num_rows for table in within(quota, iter(tables))] == [1]
+    assert quota.left() == 0 and list(within(quota, iter(tables))) == []
+    assert len(list(within(None, iter(tables)))) == 4
+
+
+def test_of_a_quota_that_threads_share_nothing_is_taken_twice() -> None:
+    quota, taken = Quota(10_000), []
+
+    def take() -> None:
+        while found := quota.claim(3):
+            taken.append(found)
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(taken) == 10_000

@@ -34,10 +34,15 @@ def test_each_read_function_is_a_task_of_its_own_and_yields_its_rows() -> None:
     assert [sum(table.num_rows for table in task()) for task in tasks] == [5, 5, 5]
 
 
-def test_a_unit_reports_its_images_only_when_it_is_read_to_its_end() -> None:
+def test_a_unit_reports_its_images_once_the_next_one_begins_or_all_is_read() -> None:
+    def units() -> Iterator[pa.Table]:
+        for names in (["a.tar", "a.tar"], ["a.tar", "b.tar"], ["b.tar"]):
+            yield pa.Table.from_pylist([ROW | {"unit": name} for name in names], FETCHED)
+
     reports = Reports()
-    tables = CountingRead("a.tar", read, cast(ProgressReporter, reports))()
+    tables = CountingRead(units, cast(ProgressReporter, reports))()
+    assert next(tables).num_rows == 2 and reports.units == []
     next(tables)
-    assert reports.units == []
-    assert sum(table.num_rows for table in tables) == 3
-    assert reports.units == [("a.tar", 5)]
+    assert reports.units == [("a.tar", 3)]
+    assert sum(table.num_rows for table in tables) == 1
+    assert reports.units == [("a.tar", 3), ("b.tar", 2)]

@@ -234,7 +234,7 @@ def test_a_killed_actor_and_a_killed_worker_lose_nothing(run: Scan, tmp_path: Pa
         members = samples(100, start=100 * number, side=900, different=20)
         write_shard(tmp_path / "shards" / f"{number}.tar", members)
     killed: list[str] = []
-    hunter = threading.Thread(target=hunt, args=(killed, ("MapWorker(MapBatches(Scorer))", "ReadImageSource")))
+    hunter = threading.Thread(target=hunt, args=(killed, ("Scorer", "ReadImageSource")))
     hunter.start()
     summary = run(f"{tmp_path}/shards/*.tar", output=tmp_path / "out")
     hunter.join()

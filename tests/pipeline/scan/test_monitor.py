@@ -8,7 +8,6 @@ from typing import Any
 
 import pyarrow.dataset as pads
 import pytest
-from ray.data import Dataset
 
 from mole.config import describe
 from pipeline.scan.execution import execute_wave, prepare_context
@@ -16,11 +15,13 @@ from pipeline.scan.flow import read_function, remaining_work
 from pipeline.scan.models import ModelRef
 from pipeline.scan.monitor import LOADING, STARTING, Monitor
 from pipeline.scan.plan import Plan
+from pipeline.scan.ray_executor import RayVerdicts
 from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.source import Source
 from pipeline.scan.settings import ScanSettings
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.parquet_sink import ParquetSink
+from pipeline.scan.table.verdicts import Verdicts
 from pipeline.telemetry.progress import SCORING
 from pipeline.telemetry.terminal import ProgressDisplay
 from tests.pictures import faulty, picture, samples, write_shard
@@ -35,9 +36,9 @@ class Late(ParquetSink):
         super().__init__(output)
         self.progress, self.images, self.line = progress, images, ""
 
-    def put(self, verdicts: Dataset, generation: str, rows: int, units: list[str]) -> Iterator[dict[str, Any]]:
+    def put(self, verdicts: Verdicts, generation: str, rows: int, units: list[str]) -> Iterator[dict[str, Any]]:
         """Score all, wait for the count, then write."""
-        scored = verdicts.materialize()
+        scored = RayVerdicts(verdicts.dataset.materialize())
         while self.progress.done_and_total() != (self.images, self.images):
             assert self.progress.seconds < 120, str(self.progress)
             time.sleep(0.05)

@@ -1,0 +1,44 @@
+"""Executor: runs the tasks of a scan's waves; on a Ray cluster, or for a small source in this process."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from pipeline.scan.budget import Claimable
+from pipeline.scan.datasource import ReadFunction
+from pipeline.scan.models import ModelRef
+from pipeline.scan.scorers import Scorers
+from pipeline.scan.table.deduplicator import Claims
+from pipeline.scan.table.verdicts import Verdicts
+from pipeline.telemetry.progress_counter import ProgressCounter, ProgressReporter
+
+
+class Executor(Protocol):
+    """What a run needs to have its images scored.
+
+    Attributes:
+        cores: CPU cores.
+        rows_per_file: rows of a file of the table.
+        isolated: whether each image is decoded in a process of its own.
+        counter: counts what tasks report; None where that needs an actor.
+    """
+
+    cores: int
+    rows_per_file: int
+    isolated: bool
+    counter: ProgressCounter | None
+
+    def rows_per_call(self, image_bytes: int) -> int:
+        """Return the number of images per scorer call, given the bytes of an image's views."""
+
+    def scorers(self, models: Sequence[ModelRef], reporter: ProgressReporter | None) -> Scorers:
+        """Return the scorers of some models, which are loaded once as long as the models stay the same."""
+
+    def claims(self) -> AbstractContextManager[Claims]:
+        """Make a deduplicator that all tasks share."""
+
+    def quota(self, images: int) -> AbstractContextManager[Claimable]:
+        """Make a quota of images that all tasks share."""
+
+    def run(self, tasks: Sequence[ReadFunction]) -> Verdicts:
+        """Run tasks that yield verdicts, once these are written."""
