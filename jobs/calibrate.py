@@ -11,7 +11,7 @@ import numpy as np
 from rich.table import Table
 
 from mole.measuring.calibration import BALANCED, PREVALENCE, Calibration
-from mole.measuring.metrics import Rate
+from mole.measuring.rates import Rate
 from pipeline.runtime import cluster
 from pipeline.runtime.invocation import command_for
 from pipeline.telemetry.terminal import ProgressDisplay, command, results

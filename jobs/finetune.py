@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from rich.table import Table
 
-from mole.measuring.metrics import Rate
+from mole.measuring.rates import Rate
 from pipeline.runtime import cluster
 from pipeline.runtime.invocation import command_for
 from pipeline.telemetry.terminal import ProgressDisplay, command, results

@@ -1,4 +1,4 @@
-"""Calibration fit: temperature and bias from both classes, thresholds from real images, rates with exact intervals.
+"""Calibration fit: temperature and bias from both classes, thresholds from real images.
 
 Shapes: N images.
 """
@@ -6,10 +6,10 @@ Shapes: N images.
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.stats import beta
 
 from mole.errors import SettingsError
 from mole.measuring.calibration import FloatArray
+from mole.measuring.rates import clopper_pearson, upper_bound
 
 
 def fit_temperature(logit_N: FloatArray, label_N: NDArray[np.int_]) -> tuple[float, float]:
@@ -39,38 +39,6 @@ def fit_temperature(logit_N: FloatArray, label_N: NDArray[np.int_]) -> tuple[flo
 
     best = minimize(loss, np.zeros(2), method="Nelder-Mead").x
     return float(np.exp(best[0])), float(best[1])
-
-
-def clopper_pearson(errors: int, trials: int, *, level: float = 0.95) -> tuple[float, float]:
-    """Compute the exact confidence interval of a rate.
-
-    Args:
-        errors: number of errors.
-        trials: number of trials.
-        level: confidence of the interval.
-
-    Returns:
-        The lower and the upper bound.
-
-    Source: Clopper and Pearson 1934.
-    """
-    tail = (1 - level) / 2
-    lower = 0.0 if errors == 0 else float(beta.ppf(tail, errors, trials - errors + 1))
-    upper = 1.0 if errors == trials else float(beta.ppf(1 - tail, errors + 1, trials - errors))
-    return lower, upper
-
-
-def upper_bound(errors: int, trials: int, *, level: float = 0.95) -> float:
-    """Compute the exact one-sided upper confidence bound of a rate.
-
-    Args:
-        errors: number of errors.
-        trials: number of trials.
-        level: confidence of the one-sided bound.
-
-    Source: Clopper and Pearson 1934; the upper end of their interval at level 2 x `level` - 1.
-    """
-    return clopper_pearson(errors, trials, level=2 * level - 1)[1]
 
 
 def reals_to_demonstrate(errors: int, trials: int, rate: float) -> int | None:

@@ -1,4 +1,4 @@
-"""Metrics: ranking, error rates and calibration of logits, each with its confidence interval.
+"""Metrics: ranking, detection rates and calibration of logits.
 
 Legend: R real images, G generated ones, N images of both classes, K bins.
 """
@@ -8,27 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.special import ndtri
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from mole.errors import SettingsError
 from mole.measuring.calibration import FloatArray
-from mole.measuring.fitting import clopper_pearson, min_reals, threshold_for
+from mole.measuring.fitting import min_reals, threshold_for
+from mole.measuring.rates import Rate, share_above
 
 BINS = 10
 """Bins of a reliability diagram."""
 MIN_PROBABILITY = 1e-12
-
-
-@dataclass(frozen=True)
-class Rate:
-    """A share of images with its exact 95 % interval."""
-
-    hits: int
-    images: int
-    share: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -48,23 +38,6 @@ class Detection:
     threshold: float | None = None
     alarms: Rate | None = None
     found: Rate | None = None
-
-
-@dataclass(frozen=True)
-class Precision:
-    """Precision at an assumed prevalence: the share of images called generated that are generated.
-
-    Attributes:
-        prevalence: assumed share of generated images.
-        value: None if nothing was called generated.
-        low: with the detection rate at its lower and the false-positive rate at its upper bound.
-        high: with the opposite bounds.
-    """
-
-    prevalence: float
-    value: float | None
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -121,7 +94,7 @@ def auroc_interval(area: float, reals: int, fakes: int, *, level: float = 0.95) 
     Source: Newcombe 2006, Statistics in Medicine 25, 559-573, method 5: the score interval with the variance of Hanley
     and McNeil 1982, both sample sizes replaced by their mean.
     """
-    width = float(norm.ppf((1 + level) / 2))
+    width = float(ndtri((1 + level) / 2))
     others = (reals + fakes) / 2 - 1
 
     def too_far(bound: float) -> float:
@@ -148,32 +121,6 @@ def average_precision(real_R: FloatArray, generated_G: FloatArray) -> float:
     return float(average_precision_score(*_joined(real_R, generated_G)))
 
 
-def share_above(logit_N: FloatArray, threshold: float) -> Rate:
-    """Compute the share of images at or above a threshold.
-
-    Args:
-        logit_N: logits of one class.
-        threshold: in logits.
-
-    Raises:
-        SettingsError: there are no images.
-    """
-    return rate_of(np.asarray(logit_N >= threshold))
-
-
-def rate_of(hit_N: NDArray[np.bool_]) -> Rate:
-    """Compute the share of true values with its interval; bool (N,).
-
-    Raises:
-        SettingsError: there are no images.
-    """
-    if len(hit_N) == 0:
-        raise SettingsError("a rate needs at least 1 image, got 0")
-    hits = int(hit_N.sum())
-    low, high = clopper_pearson(hits, len(hit_N))
-    return Rate(hits, len(hit_N), hits / len(hit_N), low, high)
-
-
 def detection_at(real_R: FloatArray, generated_G: FloatArray, allowed: float) -> Detection:
     """Measure the detection rate at a false-positive rate, or return how many real images that needs.
 
@@ -189,27 +136,6 @@ def detection_at(real_R: FloatArray, generated_G: FloatArray, allowed: float) ->
     return Detection(
         allowed, needed, threshold, alarms=share_above(real_R, threshold), found=share_above(generated_G, threshold)
     )
-
-
-def precision_at(prevalence: float, found: Rate, alarms: Rate) -> Precision:
-    """Compute the precision at a prevalence.
-
-    Args:
-        prevalence: assumed share of generated images.
-        found: rate of generated images called generated.
-        alarms: rate of real images called generated.
-
-    Returns:
-        Bayes' rule; the bounds combine those of both rates, so they hold with at least 90 % confidence.
-    """
-
-    def bayes(right: float, wrong: float) -> float | None:
-        """Apply Bayes' rule to both rates; None if nothing is called generated."""
-        called = prevalence * right + (1 - prevalence) * wrong
-        return prevalence * right / called if called > 0 else None
-
-    low, high = bayes(found.low, alarms.high), bayes(found.high, alarms.low)
-    return Precision(prevalence, bayes(found.share, alarms.share), low or 0.0, 1.0 if high is None else high)
 
 
 def reliability(probability_N: FloatArray, label_N: NDArray[np.int_], *, bins: int = BINS) -> Reliability:

@@ -189,12 +189,17 @@ def require_gpu(device: str, address: str | None) -> None:
     Raises:
         SettingsError: `cuda` is requested and this machine has no GPU, or all are hidden from this process.
     """
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in {"", "-1"}
     own = _target(address) == "local" and not ray.is_initialized()
-    if device == "cuda" and own and (hidden or not any(glob(pattern) for pattern in GPU_DRIVERS)):
+    if device == "cuda" and own and not has_gpu():
         raise SettingsError(
             "--device cuda, but this machine has no GPU; omit --device, or name a cluster with --ray-address"
         )
+
+
+def has_gpu() -> bool:
+    """Tell whether this process may see a GPU, without loading torch."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in {"", "-1"}
+    return not hidden and any(glob(pattern) for pattern in GPU_DRIVERS)
 
 
 def _target(address: str | None) -> str:

@@ -1,7 +1,7 @@
 """Execution of a wave: read, prepare, score, conclude and write images on an executor; shared by scan and rescan."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -11,8 +11,7 @@ from pipeline.scan.datasource import CountingRead, ReadFunction
 from pipeline.scan.executor import Executor
 from pipeline.scan.gauges import Gauges, export_gauges
 from pipeline.scan.models import ModelRef
-from pipeline.scan.monitor import LOADING, STARTING, Monitor, monitored
-from pipeline.scan.ray_executor import on_ray
+from pipeline.scan.monitor import LOADING, Monitor, monitored
 from pipeline.scan.settings import DetectorSettings
 from pipeline.scan.stages import Stages
 from pipeline.scan.table import duplicates
@@ -51,16 +50,21 @@ class ScanContext:
 
 @contextmanager
 def prepare_context(
-    settings: DetectorSettings, lease: Lease, sink: Sink, ledger: Ledger, sources: list[str], progress: ProgressDisplay
+    settings: DetectorSettings,
+    executor: AbstractContextManager[Executor],
+    lease: Lease,
+    sink: Sink,
+    ledger: Ledger,
+    progress: ProgressDisplay,
 ) -> Iterator[ScanContext]:
-    """Connect to Ray, lay out the scorers and, with `--dedupe`, write the index of known contents.
+    """Start the executor and, with `--dedupe`, write the index of known contents.
 
     Args:
         settings: how the detectors run.
+        executor: `on_ray` or `in_this_process`.
         lease: the run's lease on the table.
         sink: where verdicts are written.
         ledger: the first model's partition.
-        sources: what workers read.
         progress: shows progress.
 
     Raises:
@@ -74,11 +78,10 @@ def prepare_context(
             for leftover in storage.list_files(folder, ""):
                 storage.remove(leftover)  # of a run that was killed
             write_index(ledger, index)
-        progress.enter(STARTING)
-        with on_ray(settings, sources) as executor:
+        with executor as started:
             progress.enter(LOADING)
-            with monitored(progress, executor.counter) as monitor, export_gauges(lease) as gauges:
-                yield ScanContext(settings, executor, sink, lease.generation, index, monitor, gauges)
+            with monitored(progress, started.counter) as monitor, export_gauges(lease) as gauges:
+                yield ScanContext(settings, started, sink, lease.generation, index, monitor, gauges)
     finally:
         if index is not None:
             storage.remove(index)

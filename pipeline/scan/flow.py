@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
@@ -15,9 +16,12 @@ from pipeline.runtime import cluster
 from pipeline.scan.budget import Budget
 from pipeline.scan.datasource import CountingRead, ReadFunction
 from pipeline.scan.execution import ScanContext, execute_wave, prepare_context
+from pipeline.scan.executor import Executor
 from pipeline.scan.groups import group_units, max_groups
+from pipeline.scan.local_executor import in_this_process, is_local, is_small
 from pipeline.scan.models import ModelRef, describe_models
 from pipeline.scan.plan import Plan
+from pipeline.scan.ray_executor import on_ray
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.listing_progress import show_listing
@@ -170,9 +174,7 @@ def _execute(run: _Run) -> tuple[int, int]:
         written, repaired = 0, run.repair()
         run.plan.refresh()
         run.progress.expect(*remaining_work(run.plan, run.ledgers), run.settings.limit)
-        with prepare_context(
-            run.settings, lease, run.sink, run.ledgers[0], run.settings.source, run.progress
-        ) as prepared:
+        with prepare_context(run.settings, _executor(run), lease, run.sink, run.ledgers[0], run.progress) as prepared:
             context = replace(prepared, deadline=run.budget.deadline)
             for _ in range(MAX_PASSES):
                 added = _execute_pass(run, context, written)
@@ -182,6 +184,14 @@ def _execute(run: _Run) -> tuple[int, int]:
                 if not added or run.budget.exhausted_by(written) or run.is_done():
                     break
     return written, repaired
+
+
+def _executor(run: _Run) -> AbstractContextManager[Executor]:
+    """Choose where a scan runs: in this process, where that is done sooner than Ray starts."""
+    settings = run.settings
+    if is_local(settings) and settings.sink == "files" and all(is_small(run.plan.todo(one)) for one in run.ledgers):
+        return in_this_process(settings)
+    return on_ray(settings, settings.source, run.progress)
 
 
 def _execute_pass(run: _Run, context: ScanContext, written: int) -> int:

@@ -16,11 +16,13 @@ from pipeline.scan.budget import Claimable, Quota
 from pipeline.scan.connection import connected
 from pipeline.scan.datasource import ImageSource, ReadFunction
 from pipeline.scan.models import ModelRef
+from pipeline.scan.monitor import STARTING
 from pipeline.scan.scorers import Scorers, scoring_actors
 from pipeline.scan.settings import DetectorSettings
 from pipeline.scan.table.deduplicator import Claims, Deduplicator
 from pipeline.storage.memory import Snapshot, snapshot
 from pipeline.telemetry.progress_counter import ProgressCounter, ProgressReporter
+from pipeline.telemetry.terminal import ProgressDisplay
 
 ROW_BYTES = 128
 """A lower bound of the bytes of a row, so that a block has no more rows than a file of the table."""
@@ -139,16 +141,18 @@ def _actor(kind: type, *arguments: object) -> Iterator[Any]:
 
 
 @contextmanager
-def on_ray(settings: DetectorSettings, sources: list[str]) -> Iterator[RayExecutor]:
+def on_ray(settings: DetectorSettings, sources: list[str], progress: ProgressDisplay) -> Iterator[RayExecutor]:
     """Connect to Ray, and lay out the scorers.
 
     Args:
         settings: which cluster, and how the detectors run.
         sources: what workers read.
+        progress: shows that Ray starts.
 
     Raises:
         SettingsError: there is no such cluster, or it lacks what the settings ask for.
         MoleError: an error of a worker, as it was raised there.
     """
+    progress.enter(STARTING)
     with connected(settings) as layout, RayExecutor(layout, snapshot(sources)) as executor:
         yield executor

@@ -14,6 +14,7 @@ from pipeline.scan.budget import Budget
 from pipeline.scan.datasource import ReadFunction
 from pipeline.scan.execution import execute_wave, prepare_context
 from pipeline.scan.models import ModelRef, describe_models
+from pipeline.scan.ray_executor import on_ray
 from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.selected_images import fetch_selected, fetch_whole_unit
 from pipeline.scan.settings import RescanSettings
@@ -226,7 +227,8 @@ def _execute_pass(run: _Run, models: Sequence[ModelRef], listing: str, before: i
     progress.expect(progress.images + (selection.images if limit is None else min(selection.images, limit)))
     options = ReadOptions(settings.max_bytes, settings.image_member, selection.carry)
     sink, ledger = ParquetSink(settings.table), Ledger(partition(settings.table, digests[0]))
-    with prepare_context(settings, run.lease, sink, ledger, [settings.table], progress) as prepared:
+    executor = on_ray(settings, [settings.table], progress)
+    with prepare_context(settings, executor, run.lease, sink, ledger, progress) as prepared:
         context = replace(prepared, deadline=run.budget.deadline)
         context.gauges.plan(waves=1, units=0)
         reads = read_functions(selection, options, context.executor.cores)

@@ -14,15 +14,26 @@ from tests.poison import MARK, poisoned
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("where", [[], ["--num-actors", "1"]], ids=["in this process", "on Ray"])
 def test_an_image_that_kills_its_decoder_is_one_crashed_row_of_a_scan_that_ends_well(
-    root: Path, tiny: Path, tmp_path: Path
+    where: list[str], root: Path, tiny: Path, tmp_path: Path
 ) -> None:
     members = samples(40)
     members["000017.jpg"] += MARK
     write_shard(tmp_path / "0.tar", members)
     write_shard(tmp_path / "1.tar", samples(20, start=40))
     output = tmp_path / "verdicts"
-    flags = ["--source", f"{tmp_path}/*.tar", "--output", str(output), "--model", str(tiny), "--json", "--log-json"]
+    flags = [
+        "--source",
+        f"{tmp_path}/*.tar",
+        "--output",
+        str(output),
+        "--model",
+        str(tiny),
+        "--json",
+        "--log-json",
+        *where,
+    ]
     environment = os.environ | {"PYTHONPATH": poisoned(tmp_path / "site")}
     ended = subprocess.run(
         [sys.executable, "jobs/scan.py", *flags], cwd=root, env=environment, capture_output=True, text=True, check=False

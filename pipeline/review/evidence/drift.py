@@ -9,7 +9,7 @@ from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from pipeline.records import MODEL
 from pipeline.review.evidence.model_rows import ODDS, Model, ModelRows
@@ -142,7 +142,7 @@ def index(before: Sequence[int], after: Sequence[int]) -> Index | None:
         shares.append(images_K / images_K.sum())
     bins = len(shares[0])
     value = float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())
-    chance = (1 / sum(before) + 1 / sum(after)) * float(chi2.ppf(0.95, max(1, bins - 1)))
+    chance = (1 / sum(before) + 1 / sum(after)) * float(chdtri(max(1, bins - 1), 0.05))
     return Index(value, chance, sum(before), sum(after))
 
 

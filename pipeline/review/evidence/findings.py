@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import accumulate
 from typing import Any
 
-from mole.measuring.fitting import clopper_pearson
+from mole.measuring.rates import clopper_pearson
 from pipeline.review.evidence.model_rows import ODDS, ModelRows
 from pipeline.review.evidence.suspicious import ORDER, SUSPICIOUS
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mole.measuring.fitting import clopper_pearson
-from mole.measuring.metrics import Rate, precision_at
+from mole.measuring.rates import Rate, clopper_pearson, precision_at
 from pipeline.review.evidence.rates import Measurement
 
 LEVEL = 0.95

@@ -8,8 +8,7 @@ from typing import Any
 
 from mole.config import CheckpointConfig
 from mole.measuring.calibration import Calibration
-from mole.measuring.fitting import clopper_pearson
-from mole.measuring.metrics import Rate
+from mole.measuring.rates import Rate, clopper_pearson
 
 UNNAMED = "a collection that the model does not name"
 RATES, EVALUATION = "rates.json", "evaluation.json"

@@ -21,8 +21,8 @@ from pydantic import Field
 from mole.config import ADAPTERS, CONFIG, CheckpointConfig, Description
 from mole.errors import SettingsError
 from mole.measuring.calibration import Calibration
-from mole.measuring.fitting import confident_threshold, min_reals, threshold_for, upper_bound
-from mole.measuring.metrics import Rate, share_above
+from mole.measuring.fitting import confident_threshold, min_reals, threshold_for
+from mole.measuring.rates import Rate, share_above, upper_bound
 from pipeline import registry
 from pipeline.command.settings import JobSettings
 from pipeline.records import Status

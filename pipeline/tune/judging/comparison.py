@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from mole.errors import SettingsError
-from mole.measuring.metrics import Rate
+from mole.measuring.rates import Rate
 from pipeline.tune.judging.crossvalidation import measure_method
 from pipeline.tune.judging.held_out_logits import HELD_OUT, HeldOutLogits
 from pipeline.tune.judging.held_out_metrics import HeldOutMetrics

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from mole.measuring.calibration import Calibration
 from mole.measuring.fitting import threshold_for
-from mole.measuring.metrics import Rate, auroc, auroc_interval, average_precision, rate_of
+from mole.measuring.metrics import auroc, auroc_interval, average_precision
+from mole.measuring.rates import Rate, rate_of
 from pipeline.tune.judging.held_out_logits import MIN_IMAGES, HeldOutLogits
 from pipeline.tune.judging.held_out_metrics import (
     CollectionRates,

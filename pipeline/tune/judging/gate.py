@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mole.measuring.fitting import reals_to_demonstrate, upper_bound
-from mole.measuring.metrics import Rate
+from mole.measuring.fitting import reals_to_demonstrate
+from mole.measuring.rates import Rate, upper_bound
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.generator_metrics import GeneratorMetrics
 from pipeline.tune.judging.logits import OVERALL

@@ -11,19 +11,15 @@ from pydantic import BaseModel, ConfigDict
 from mole.measuring.calibration import Calibration, FloatArray
 from mole.measuring.metrics import (
     Detection,
-    Precision,
-    Rate,
     Reliability,
     auroc,
     auroc_interval,
     average_precision,
     brier,
     detection_at,
-    precision_at,
-    rate_of,
     reliability,
-    share_above,
 )
+from mole.measuring.rates import Precision, Rate, precision_at, rate_of, share_above
 from pipeline.tune.judging.logits import Logits
 
 FALSE_POSITIVE_RATES = (1e-2, 1e-3, 1e-4)

@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mole.errors import SettingsError
 from mole.measuring.calibration import Calibration
-from mole.measuring.metrics import Rate
+from mole.measuring.rates import Rate
 from pipeline.tune.judging.held_out_logits import MIN_IMAGES
 from pipeline.tune.judging.threshold_rule import Estimate
 

@@ -11,7 +11,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
-from mole.measuring.metrics import Precision, Rate
+from mole.measuring.rates import Precision, Rate
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.judging import plots
 from pipeline.tune.judging.conclusion import GLOSSARY, conclusion

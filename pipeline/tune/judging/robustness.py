@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mole.measuring.calibration import Calibration, FloatArray
-from mole.measuring.metrics import Rate, rate_of
+from mole.measuring.rates import Rate, rate_of
 from pipeline.tune.judging.perturbation import ORIGINAL
 
 GRID = (

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 
 from mole.config import Description
 from mole.measuring.calibration import Calibration, FloatArray
-from mole.measuring.fitting import clopper_pearson
-from mole.measuring.metrics import share_above
+from mole.measuring.rates import clopper_pearson, share_above
 
 UNNAMED = "an unnamed collection"
 

@@ -5,15 +5,8 @@ import pytest
 from scipy.stats import binom
 
 from mole.errors import SettingsError
-from mole.measuring.fitting import (
-    clopper_pearson,
-    confident_threshold,
-    fit_temperature,
-    min_reals,
-    reals_to_demonstrate,
-    threshold_for,
-    upper_bound,
-)
+from mole.measuring.fitting import confident_threshold, fit_temperature, min_reals, reals_to_demonstrate, threshold_for
+from mole.measuring.rates import clopper_pearson, upper_bound
 
 
 def test_a_fit_finds_the_temperature_and_the_bias_that_made_the_labels() -> None:

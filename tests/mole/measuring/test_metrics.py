@@ -5,17 +5,8 @@ import pytest
 from scipy.stats import norm
 
 from mole.errors import SettingsError
-from mole.measuring.metrics import (
-    Rate,
-    auroc,
-    auroc_interval,
-    average_precision,
-    brier,
-    detection_at,
-    precision_at,
-    reliability,
-    share_above,
-)
+from mole.measuring.metrics import auroc, auroc_interval, average_precision, brier, detection_at, reliability
+from mole.measuring.rates import Rate, precision_at, share_above
 
 REAL = np.array([-2.0, -1.0, 0.5], np.float32)
 FAKE = np.array([0.0, 1.0, 3.0, 4.0], np.float32)

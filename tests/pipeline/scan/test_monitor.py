@@ -15,7 +15,7 @@ from pipeline.scan.flow import read_function, remaining_work
 from pipeline.scan.models import ModelRef
 from pipeline.scan.monitor import LOADING, STARTING, Monitor
 from pipeline.scan.plan import Plan
-from pipeline.scan.ray_executor import RayVerdicts
+from pipeline.scan.ray_executor import RayVerdicts, on_ray
 from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.source import Source
 from pipeline.scan.settings import ScanSettings
@@ -64,7 +64,8 @@ def test_images_are_counted_before_the_first_part_is_written_each_once_and_their
             assert remaining_work(planned, ledgers) == (0, 2)
             progress.expect(*remaining_work(planned, ledgers))
             reads = [read_function((unit,), ReadOptions(1 << 20)) for unit in planned.todo(*ledgers)]
-            with prepare_context(settings, held, sink, ledgers[0], sources, progress) as context:
+            executor = on_ray(settings, sources, progress)
+            with prepare_context(settings, executor, held, sink, ledgers[0], progress) as context:
                 assert execute_wave(context, reads, models, units=[]) == 48
                 context.monitor.poll(5.0)  # an answer that comes late
                 assert sum(progress.facts()["verdicts"].values()) + sum(progress.facts()["faults"].values()) == 48

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mole.measuring.calibration import Calibration
-from mole.measuring.fitting import clopper_pearson
+from mole.measuring.rates import clopper_pearson
 from pipeline.review.evidence import findings
 from pipeline.review.evidence.findings import Bounds, Share
 from pipeline.review.evidence.model_rows import ModelRows, open_rows

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mole.measuring.fitting import clopper_pearson
+from mole.measuring.rates import clopper_pearson
 from pipeline.review.evidence import prevalence
 from pipeline.review.evidence.prevalence import estimate, precision
 from pipeline.review.evidence.rates import Kind, Measurement, rate

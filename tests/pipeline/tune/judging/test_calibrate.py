@@ -8,7 +8,7 @@ import pytest
 from mole.config import ADAPTERS, CheckpointConfig, describe
 from mole.errors import ModelError, SettingsError
 from mole.measuring.calibration import Calibration
-from mole.measuring.fitting import upper_bound
+from mole.measuring.rates import upper_bound
 from pipeline.registry import Registry
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.judging.calibrate import (

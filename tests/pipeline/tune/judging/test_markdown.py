@@ -1,6 +1,6 @@
 """Laws of the Markdown helpers."""
 
-from mole.measuring.metrics import Rate
+from mole.measuring.rates import Rate
 from pipeline.tune.judging.markdown import counts, interval, percent, rate, table
 
 SEVEN = Rate(7, 1247, 7 / 1247, 0.0022, 0.0115)

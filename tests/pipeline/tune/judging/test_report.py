@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mole.measuring.calibration import Calibration
-from mole.measuring.metrics import Precision, Rate
+from mole.measuring.rates import Precision, Rate
 from pipeline.tune.judging.conclusion import GLOSSARY
 from pipeline.tune.judging.evaluate import ScoredEvaluation
 from pipeline.tune.judging.logits import Logits
