@@ -4,8 +4,8 @@
 
 The nodes share this machine's cores, so a constant rate is the best that more of them can show here. Images are small,
 so that only the overhead of the scan is measured. A rate is that of the images beyond the first thousand; a run of one
-thousand is the first row. The driver does not scale with the cluster, so its CPU seconds are measured too: in all and,
-from the same shard in blocks of two sizes, for each block that is prepared and scored.
+thousand is the first row. The driver does not scale with the cluster, so its CPU seconds are measured too; at the size of
+blocks of a GPU by `python -m benchmarks.driver`.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from rich.table import Table
 
 from benchmarks.scorers import CORES
 from pipeline.runtime import cluster
-from pipeline.runtime.cluster import BATCHES_PER_BLOCK, NICENESS, OBJECT_STORE_BYTES_PER_CORE
+from pipeline.runtime.cluster import NICENESS, OBJECT_STORE_BYTES_PER_CORE
 from pipeline.scan.flow import scan
 from pipeline.scan.settings import ScanSettings
 from pipeline.telemetry.terminal import ProgressDisplay
@@ -38,7 +38,7 @@ from tests.tiny import tiny_checkpoint
 FIRST = (10, 100)
 SHAPES = (FIRST, (100, 100), (10, 1_000), (4, 10_000), (1, 10_000), (100, 1_000))
 """Shards, and images in each; all rates are beyond the first."""
-BATCH, SMALL_BATCH = 32, 2
+BATCH = 32
 NODES = (1, 2, 4)
 """Nodes on this machine; they share out its cores, and where there are more nodes than cores each has one."""
 
@@ -62,15 +62,8 @@ def main() -> None:
         for nodes in NODES:
             first, run = on_nodes(nodes, [sources[FIRST], sources[10, 1_000]], f"{place}/verdicts-on-{nodes}", model)
             spread.add_row(str(nodes), str(max(1, CORES // nodes)), rate(first, run), f"{run.core_s:.1f}")
-        blocks = [measure(sources[1, 10_000], f"{place}/{batch}", model, batch) for batch in (BATCH, SMALL_BATCH)]
     Console().print(table)
     Console().print(spread)
-    fewer, more = (10_000 // (BATCHES_PER_BLOCK * batch) for batch in (BATCH, SMALL_BATCH))
-    each = 1000 * (blocks[1].core_s - blocks[0].core_s) / (more - fewer)
-    print(
-        f"10,000 images in {fewer:,} and in {more:,} blocks: "
-        f"the driver took {blocks[0].core_s:.1f} and {blocks[1].core_s:.1f} s, so {each:.0f} ms a block"
-    )
     print(f"{platform.machine()}, {CORES} cores, ray {ray.__version__}, {datetime.now(UTC):%Y-%m-%d}")
 
 

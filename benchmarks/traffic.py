@@ -1,87 +1,75 @@
-"""Traffic: bytes per image in Ray's object store after each stage of a scan, as Ray Data counts its blocks.
+"""Traffic: bytes an image that a read task sends to a scorer, and that come back; all that crosses the object store.
 
 python -m benchmarks.traffic --images 1000
 """
 
 import argparse
-import re
 import tempfile
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
-import ray
-import ray.data
+import pyarrow as pa
 
 from benchmarks.scan import pictures
 from mole.config import describe
 from pipeline import registry
-from pipeline.runtime import cluster
-from pipeline.scan.datasource import ImageSource
-from pipeline.scan.execution import prepare_context, verdicts
-from pipeline.scan.models import ModelRef
+from pipeline.runtime.machine import CPU_BATCH
+from pipeline.scan.executor import Pending
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.source import Source
-from pipeline.scan.settings import ScanSettings
-from pipeline.scan.table.lease import Lease
-from pipeline.scan.table.sink import open_sink
-from pipeline.telemetry.terminal import ProgressDisplay
+from pipeline.scan.stages import Stages
+from pipeline.scan.steps.score import ScoreActor
+from pipeline.telemetry.progress_counter import ProgressReporter
 from tests.tiny import tiny_checkpoint
 
-STEP = re.compile(r"^Operator \d+ (.+?):", re.MULTILINE)
-ROWS = re.compile(r"Output num rows per block: .*?, (\d+) total")
-SIZE = re.compile(r"Output size bytes per block: .*?, (\d+) total")
+
+class CountingScorers:
+    """A detector in this process that counts the bytes of what it is sent and of what it answers.
+
+    Args:
+        model: its checkpoint.
+    """
+
+    def __init__(self, model: str) -> None:
+        named = [(model, describe(registry.locate(model)).digest)]
+        self.actor = ScoreActor(named, device="cpu", threads=1, batch_size=CPU_BATCH)
+        self.sent = self.answered = 0
+
+    def submit(self, prepared: pa.Table, reporter: ProgressReporter | None) -> Pending:
+        """Score a table of `PREPARED` at once."""
+        scored = self.actor(prepared)
+        self.sent, self.answered = self.sent + prepared.nbytes, self.answered + scored.nbytes
+        return lambda: scored
 
 
 def main() -> None:
-    """Scan without writing, and print what Ray Data counted."""
+    """Run the stages of a scan, and print the bytes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=1000)
     images = parser.parse_args().images
-    cluster.quiet(logs=False)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         pictures(folder, images, (1024, 768))
         shards = sorted((folder / "shards").glob("*.tar"))
         size = sum(shard.stat().st_size for shard in shards)
         print(f"{images:,} images in {len(shards)} shards, {size / images:,.0f} bytes an image in them")
-        print(f"a view has {describe(registry.locate(tiny(folder))).preprocess.bytes:,} bytes")
-        for step, rows, moved in counted(stats(folder, tiny(folder))):
-            print(f"{moved / rows:>12,.0f} bytes an image after {step}")
-    print(f"ray {ray.__version__}, {datetime.now(UTC):%Y-%m-%d}")
-
-
-def tiny(folder: Path) -> str:
-    """Write a tiny checkpoint."""
-    return str(tiny_checkpoint(folder / "model"))
-
-
-def stats(folder: Path, model: str) -> str:
-    """Run the scan's own stages on the shards, and return Ray Data's statistics."""
-    output, described = str(folder / "verdicts"), describe(registry.locate(model))
-    settings = ScanSettings(source=[f"{folder}/shards/*.tar"], output=output, model=model)
-    sink, options = open_sink(settings.sink, output), ReadOptions(settings.max_bytes)
-    reads = [partial(fetch, [unit], options) for unit in Source(settings.source, all_files=False).units()]
-    ledger = sink.ledger(described.digest)
-    with (
-        Lease(output) as lease,
-        prepare_context(settings, lease, sink, ledger, settings.source, ProgressDisplay(quiet=True)) as context,
-    ):
-        source = ray.data.read_datasource(ImageSource(reads, context.memory), override_num_blocks=len(reads))
-        return str(verdicts(source, [ModelRef(model, described)], context).materialize().stats())
-
-
-def counted(text: str) -> list[tuple[str, int, int]]:
-    """Parse stages, their rows and their bytes from Ray Data's statistics."""
-    parts = STEP.split(text)[1:]
-    found = []
-    for step, words in zip(parts[::2], parts[1::2], strict=True):
-        rows, size = ROWS.search(words), SIZE.search(words)
-        if rows is None or size is None:
-            raise SystemExit(f"Ray {ray.__version__} prints its statistics in another form: {words!r}")
-        found.append((step, int(rows[1]), int(size[1])))
-    return found
+        model = str(tiny_checkpoint(folder / "model"))
+        described, scorers = describe(registry.locate(model)), CountingScorers(model)
+        stages = Stages(
+            spec=described.preprocess,
+            bounds=(64 << 20, 100_000_000, 16),
+            calibrations={described.digest: described.calibration},
+            prevalence=0.1,
+            scorers=scorers,
+            rows_per_call=4 * CPU_BATCH,
+        )
+        units = list(Source([f"{folder}/shards/*.tar"], all_files=False).units())
+        rows = sum(table.num_rows for table in stages.verdicts(lambda: fetch(units, ReadOptions(64 << 20))))
+        print(f"a view has {described.preprocess.bytes:,} bytes")
+        print(f"{scorers.sent / rows:>12,.0f} bytes an image to a scorer")
+        print(f"{scorers.answered / rows:>12,.0f} bytes an image back")
+    print(f"{datetime.now(UTC):%Y-%m-%d}")
 
 
 if __name__ == "__main__":

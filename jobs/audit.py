@@ -9,7 +9,6 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.runtime import cluster
 from pipeline.telemetry.terminal import ProgressDisplay, command, results
 from pipeline.tune.data.audit import Audit, Distribution, Verdict, verdict_of
 from pipeline.tune.data.audit_flow import AuditSettings, audit_samples
@@ -26,7 +25,6 @@ def main(arguments: list[str]) -> int:
         The exit code: 0 fair, 1 the files give the classes away, 2 settings, 3 storage, 130 interrupted, 143 SIGTERM.
     """
     settings = AuditSettings.from_command_line(arguments)
-    cluster.quiet(logs=settings.ray_logs)
     with ProgressDisplay("audit") as progress:
         found = audit_samples(settings, progress.log)
     verdict = verdict_of(found, settings.most_leak)

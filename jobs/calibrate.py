@@ -12,7 +12,6 @@ from rich.table import Table
 
 from mole.measuring.calibration import BALANCED, PREVALENCE, Calibration
 from mole.measuring.rates import Rate
-from pipeline.runtime import cluster
 from pipeline.runtime.invocation import command_for
 from pipeline.telemetry.terminal import ProgressDisplay, command, results
 from pipeline.tune.judging.calibrate import CalibrateSettings, CalibrationResult, calibrate
@@ -27,7 +26,6 @@ def main(arguments: list[str]) -> int:
             143 SIGTERM.
     """
     settings = CalibrateSettings.from_command_line(arguments)
-    cluster.quiet(logs=settings.ray_logs)
     with ProgressDisplay("calibrate") as progress:
         made = calibrate(settings, progress.log)
     if settings.json_summary:

@@ -7,7 +7,6 @@ import sys
 
 from rich.table import Table
 
-from pipeline.runtime import cluster
 from pipeline.telemetry.terminal import ProgressDisplay, command, results
 from pipeline.tune.judging.comparison import MethodComparison
 from pipeline.tune.judging.held_out_logits import MAIN_PERTURBATIONS
@@ -25,7 +24,6 @@ def main(arguments: list[str]) -> int:
         The exit code: 0 done, 2 settings, 3 storage, 4 model, 5 a row was lost, 130 interrupted, 143 SIGTERM.
     """
     settings = CrossvalidateSettings.from_command_line(arguments)
-    cluster.quiet(logs=settings.ray_logs)
     with ProgressDisplay("crossvalidate") as progress:
         comparison = crossvalidate(settings, progress.log)
     if settings.json_summary:

@@ -10,7 +10,6 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.runtime import cluster
 from pipeline.runtime.spot_termination import spot_notice_handler
 from pipeline.scan.forecasting.estimate import estimate
 from pipeline.scan.forecasting.forecast import GIGABYTE, Line
@@ -27,7 +26,6 @@ def main(arguments: list[str]) -> int:
         The exit code: 0 done, 2 settings, 3 storage, 4 model, 130 interrupted, 143 SIGTERM.
     """
     settings = EstimateSettings.from_command_line(arguments)
-    cluster.quiet(logs=settings.ray_logs)
     with ProgressDisplay("estimate") as progress, spot_notice_handler(progress.log, enabled=settings.spot_notice):
         lines = estimate(settings)
     if settings.json_summary:

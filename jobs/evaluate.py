@@ -8,7 +8,6 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.runtime import cluster
 from pipeline.telemetry.terminal import ProgressDisplay, command, results
 from pipeline.tune.judging.benchmark import EvaluateSettings, measure
 from pipeline.tune.judging.conclusion import conclusion
@@ -26,7 +25,6 @@ def main(arguments: list[str]) -> int:
         The exit code: 0 measured, 2 settings, 3 storage, 4 model.
     """
     settings = EvaluateSettings.from_command_line(arguments)
-    cluster.quiet(logs=settings.ray_logs)
     with ProgressDisplay("evaluate") as progress:
         found = measure(settings, progress.log)
     if settings.json_summary:

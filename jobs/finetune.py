@@ -10,7 +10,6 @@ from dataclasses import asdict
 from rich.table import Table
 
 from mole.measuring.rates import Rate
-from pipeline.runtime import cluster
 from pipeline.runtime.invocation import command_for
 from pipeline.telemetry.terminal import ProgressDisplay, command, results
 from pipeline.tune.judging.conclusion import conclusion
@@ -27,7 +26,6 @@ def main(arguments: list[str]) -> int:
             interrupted, 143 SIGTERM.
     """
     settings = FinetuneSettings.from_command_line(arguments)
-    cluster.quiet(logs=settings.ray_logs)
     with ProgressDisplay("finetune") as progress:
         outcome = finetune(settings, progress.log)
     if settings.json_summary:

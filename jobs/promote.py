@@ -11,7 +11,6 @@ from rich.table import Table
 
 from mole.errors import RefusedError
 from pipeline.promotion_record import Promotion
-from pipeline.runtime import cluster
 from pipeline.telemetry.terminal import ProgressDisplay, command, results
 from pipeline.tune.judging.promote import PromoteSettings, PromotionResult, promote, roll_back
 
@@ -24,7 +23,6 @@ def main(arguments: list[str]) -> int:
         The exit code: 0 promoted or rolled back, 2 settings, 3 storage, 4 model, 6 the gate refuses.
     """
     settings = PromoteSettings.from_command_line(arguments)
-    cluster.quiet(logs=settings.ray_logs)
     with ProgressDisplay("promote") as progress:
         if settings.rollback:
             print_promotion(roll_back(settings), as_json=settings.json_summary)

@@ -7,7 +7,6 @@ import dataclasses
 import json
 import sys
 
-from pipeline.runtime import cluster
 from pipeline.telemetry.terminal import ProgressDisplay, command
 from pipeline.tune.data.reconstruction import ReconstructSettings, make_pairs
 
@@ -24,7 +23,6 @@ def main(arguments: list[str]) -> int:
             130 interrupted, 143 SIGTERM.
     """
     settings = ReconstructSettings.from_command_line(arguments)
-    cluster.quiet(logs=settings.ray_logs)
     with ProgressDisplay("reconstruct") as progress:
         made = make_pairs(settings, progress.log)
         for uri, fault in made.named:

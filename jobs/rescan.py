@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.command.run_record import Record
-from pipeline.runtime import cluster
 from pipeline.runtime.spot_termination import spot_notice_handler
 from pipeline.scan.rescan import RescanResult, rescan
 from pipeline.scan.settings import RescanSettings
@@ -29,7 +28,6 @@ def main(arguments: list[str]) -> int:
         130 interrupted, 143 SIGTERM.
     """
     settings = RescanSettings.from_command_line(arguments)
-    cluster.quiet(logs=settings.ray_logs)
     progress = ProgressDisplay()
     with (
         Record("rescan", settings, progress) as record,

@@ -23,7 +23,6 @@ from pipeline.review.evidence.challenger import Challenger, challenger
 from pipeline.review.evidence.suspicious import Suspicion, question, suspicion
 from pipeline.review.page.report import Report, write_report
 from pipeline.review.page.wording import link
-from pipeline.runtime import cluster
 from pipeline.runtime.invocation import command_for
 from pipeline.runtime.spot_termination import spot_notice_handler
 from pipeline.scan.flow import scan
@@ -76,7 +75,6 @@ def main(arguments: list[str]) -> int:
         130 interrupted, 143 SIGTERM.
     """
     settings = ScanSettings.from_command_line(arguments)
-    cluster.quiet(logs=settings.ray_logs)
     progress, findings = ProgressDisplay(), Findings()
 
     def query(plan: Plan, ledgers: Sequence[Ledger]) -> None:

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,14 @@ import ray
 from ray.data import DataContext, TaskPoolStrategy
 
 from mole.errors import ModelError, MoleError, SettingsError, StorageError
+from pipeline.runtime.machine import (
+    CPU_BATCH,
+    CPU_ROWS_PER_FILE,
+    GPU_BATCH,
+    GPU_ROWS_PER_FILE,
+    require_gpu,
+    target,
+)
 from pipeline.runtime.ray_session import muted, ray_session
 
 OBJECT_STORE_BYTES_PER_CORE = 256 << 20
@@ -27,8 +34,6 @@ NICENESS = "5"
 process: 36 images took 347 s beside a computation on both cores, and 46 s with this."""
 GC_SETTINGS = "pipeline.runtime.gc_settings"
 """The module that a local Ray's workers import first."""
-GPU_BATCH, CPU_BATCH = 256, 16
-GPU_ROWS_PER_FILE, CPU_ROWS_PER_FILE = 50_000, 256
 HOST_AND_PORT = re.compile(r"(?:ray://)?([^/:]+):(\d+)")
 NOT_STARTED = "timed out during startup"
 """Part of the text by which alone Ray tells that its processes did not start in time."""
@@ -40,9 +45,6 @@ CALLS_PER_CORE = 4
 BLOCKS_PER_STORE = 24
 """Blocks that must fit the object store. Ray Data nearly stalls with room for few: 10,000 small images took 18 s with
 room for 13 blocks, and were not done after 150 s with room for 6."""
-GPU_DRIVERS = ("/dev/nvidia[0-9]*", "/proc/driver/nvidia/version", "/dev/dxg", "/dev/kfd")
-"""Device files of usable GPUs: NVIDIA's driver, that of WSL, AMD's. Without any, Ray counts no GPU; otherwise Ray's
-count decides."""
 
 
 @dataclass(frozen=True)
@@ -114,26 +116,27 @@ def connected(address: str | None, *, logs: bool, device: str = "auto") -> Itera
         StorageError: a local Ray did not start in time, or lost one of its processes.
     """
     require_gpu(device, address)
-    target = _target(address)
+    quiet(logs=logs)
+    chosen = target(address)
     store = OBJECT_STORE_BYTES_PER_CORE * (os.cpu_count() or 1)
     os.environ.setdefault("RAY_worker_niceness", NICENESS)
     os.environ.setdefault("RAY_preload_python_modules", GC_SETTINGS)
     local_options: dict[str, Any] = (
-        {"object_store_memory": store, "include_dashboard": False} if target == "local" else {}
+        {"object_store_memory": store, "include_dashboard": False} if chosen == "local" else {}
     )
     started_here = not ray.is_initialized()
     try:
         if started_here:
-            _require_listener(target)
+            _require_listener(chosen)
             with nullcontext() if logs else muted():
                 previous_handler = signal.getsignal(signal.SIGTERM)
                 made: Any = ray.init(
-                    target, log_to_driver=logs, logging_level=logging.INFO if logs else logging.ERROR, **local_options
+                    chosen, log_to_driver=logs, logging_level=logging.INFO if logs else logging.ERROR, **local_options
                 )
                 if callable(previous_handler) and threading.current_thread() is threading.main_thread():
                     signal.signal(signal.SIGTERM, previous_handler)  # Ray's own handler exits immediately
     except (ConnectionError, ValueError) as reason:
-        raise SettingsError(f"no Ray responds at {target!r}: {reason}; start it or omit --ray-address") from reason
+        raise SettingsError(f"no Ray responds at {chosen!r}: {reason}; start it or omit --ray-address") from reason
     except Exception as reason:
         if NOT_STARTED not in str(reason):
             raise
@@ -162,7 +165,6 @@ def quiet(*, logs: bool) -> None:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         for name in ("ray", "ray.data"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
 
 
 def _require_listener(address: str) -> None:
@@ -177,33 +179,6 @@ def _require_listener(address: str) -> None:
             socket.create_connection((found[1], int(found[2])), timeout=CONNECT_TIMEOUT).close()
     except OSError as reason:
         raise ConnectionError(str(reason)) from reason
-
-
-def require_gpu(device: str, address: str | None) -> None:
-    """Check, before anything is read, that a local Ray can provide the requested GPU.
-
-    Args:
-        device: the requested device.
-        address: of a cluster, which is checked once connected.
-
-    Raises:
-        SettingsError: `cuda` is requested and this machine has no GPU, or all are hidden from this process.
-    """
-    own = _target(address) == "local" and not ray.is_initialized()
-    if device == "cuda" and own and not has_gpu():
-        raise SettingsError(
-            "--device cuda, but this machine has no GPU; omit --device, or name a cluster with --ray-address"
-        )
-
-
-def has_gpu() -> bool:
-    """Tell whether this process may see a GPU, without loading torch."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in {"", "-1"}
-    return not hidden and any(glob(pattern) for pattern in GPU_DRIVERS)
-
-
-def _target(address: str | None) -> str:
-    return address or os.environ.get("RAY_ADDRESS") or "local"
 
 
 def plan_layout(

@@ -7,11 +7,11 @@ from functools import partial
 from typing import Any
 
 from pipeline.records import MODEL
-from pipeline.scan.datasource import CountingRead, ReadFunction
 from pipeline.scan.executor import Executor
 from pipeline.scan.gauges import Gauges, export_gauges
 from pipeline.scan.models import ModelRef
 from pipeline.scan.monitor import LOADING, Monitor, monitored
+from pipeline.scan.read_function import CountingRead, ReadFunction
 from pipeline.scan.settings import DetectorSettings
 from pipeline.scan.stages import Stages
 from pipeline.scan.table import duplicates
@@ -119,7 +119,7 @@ def execute_wave(
             reporter=reporter,
         )
         if context.content_index is None:
-            return _write(context, [partial(stages.verdicts, read) for read in reads], models, units).rows
+            return write_verdicts(context, [partial(stages.verdicts, read) for read in reads], models, units).rows
         prefix = duplicates.deferred_prefix(context.sink.output, context.generation)
         stages = replace(
             stages,
@@ -147,12 +147,12 @@ def _execute_deduplicated(
 ) -> int:
     """Execute a wave with `--dedupe`: duplicates within it get their rows after the image that was scored."""
     try:
-        scored = _write(context, tasks, models, units)
+        scored = write_verdicts(context, tasks, models, units)
         deferred = duplicates.deferred_files(prefix)
         if not deferred or not scored.files:
             return scored.rows
         completion = partial(duplicates.complete_deferred, deferred, scored.files)
-        return scored.rows + _write(context, [completion], models, units).rows
+        return scored.rows + write_verdicts(context, [completion], models, units).rows
     finally:
         for url in duplicates.deferred_files(prefix):
             storage.remove(url)
@@ -166,7 +166,7 @@ class Written:
     files: tuple[str, ...]
 
 
-def _write(
+def write_verdicts(
     context: ScanContext, tasks: Sequence[ReadFunction], models: Sequence[ModelRef], units: list[str]
 ) -> Written:
     """Run tasks, write their verdicts to the sink, and report each part."""

@@ -1,16 +1,27 @@
 """Executor: runs the tasks of a scan's waves; on a Ray cluster, or for a small source in this process."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+import pyarrow as pa
+
 from pipeline.scan.budget import Claimable
-from pipeline.scan.datasource import ReadFunction
 from pipeline.scan.models import ModelRef
-from pipeline.scan.scorers import Scorers
+from pipeline.scan.read_function import ReadFunction
 from pipeline.scan.table.deduplicator import Claims
 from pipeline.scan.table.verdicts import Verdicts
 from pipeline.telemetry.progress_counter import ProgressCounter, ProgressReporter
+
+Pending = Callable[[], pa.Table]
+"""Waits for scores: returns a table of `SCORED`."""
+
+
+class Scorers(Protocol):
+    """What a read task sends its views to."""
+
+    def submit(self, prepared: pa.Table, reporter: ProgressReporter | None) -> Pending:
+        """Send a table of `PREPARED` to be scored, without waiting."""
 
 
 class Executor(Protocol):

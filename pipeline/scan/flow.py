@@ -12,16 +12,15 @@ from math import ceil
 
 from mole.errors import SettingsError
 from pipeline.images import cropped
-from pipeline.runtime import cluster
+from pipeline.runtime.machine import require_gpu
 from pipeline.scan.budget import Budget
-from pipeline.scan.datasource import CountingRead, ReadFunction
 from pipeline.scan.execution import ScanContext, execute_wave, prepare_context
 from pipeline.scan.executor import Executor
 from pipeline.scan.groups import group_units, max_groups
 from pipeline.scan.local_executor import in_this_process, is_local, is_small
 from pipeline.scan.models import ModelRef, describe_models
 from pipeline.scan.plan import Plan
-from pipeline.scan.ray_executor import on_ray
+from pipeline.scan.read_function import CountingRead, ReadFunction
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.listing_progress import show_listing
@@ -93,7 +92,7 @@ def scan(settings: ScanSettings, progress: ProgressDisplay, on_finish: OnFinish 
         CompletenessError: the completeness check failed: an image has no row, or several.
     """
     started, budget = time.monotonic(), Budget.of(settings)
-    cluster.require_gpu(settings.device, settings.ray_address)
+    require_gpu(settings.device, settings.ray_address)
     models = describe_models(model_locations(settings))
     if not cropped.IS_BUILT and models[0].description.preprocess.window(1, 1) is not None:
         progress.log(cropped.BUILD_ADVICE)
@@ -191,6 +190,8 @@ def _executor(run: _Run) -> AbstractContextManager[Executor]:
     settings = run.settings
     if is_local(settings) and settings.sink == "files" and all(is_small(run.plan.todo(one)) for one in run.ledgers):
         return in_this_process(settings)
+    from pipeline.scan.ray_executor import on_ray  # Ray takes seconds to import, and a small source does without
+
     return on_ray(settings, settings.source, run.progress)
 
 

@@ -1,6 +1,6 @@
 """Local executor: a small source is scanned in this process, since starting Ray would take longer than the scan.
 
-The stages are those of a cluster. One thread scores; the main thread reads, and prepares in a child process for each
+The stages are those of a  One thread scores; the main thread reads, and prepares in a child process for each
 image, so that an image that crashes its decoder becomes a row here too.
 """
 
@@ -9,21 +9,24 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain, islice
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import ray
-from ray.data import Dataset
 
-from pipeline.runtime import cluster
+from pipeline.runtime.machine import CPU_BATCH, CPU_ROWS_PER_FILE, GPU_BATCH, cores, has_gpu
+from pipeline.runtime.ray_state import is_connected
 from pipeline.scan.budget import Claimable, Quota
-from pipeline.scan.datasource import ReadFunction
+from pipeline.scan.executor import Pending, Scorers
 from pipeline.scan.models import ModelRef
+from pipeline.scan.read_function import ReadFunction
 from pipeline.scan.reading.unit import Kind, Unit
-from pipeline.scan.scorers import Pending, Scorers
 from pipeline.scan.settings import DetectorSettings
 from pipeline.scan.stages import rebatched
 from pipeline.scan.table.deduplicator import Claims, Deduplicator
 from pipeline.telemetry.progress_counter import ProgressCounter, ProgressReporter
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
 
 MAX_IMAGES, MAX_SHARD_BYTES = 256, 64 << 20
 """Bounds of a small source: images, where they are counted before reading, and bytes of shards."""
@@ -50,7 +53,7 @@ def _is_safe(unit: Unit) -> bool:
 def is_local(settings: DetectorSettings) -> bool:
     """Tell whether settings leave it open where a scan runs: no cluster and nothing of a cluster is named."""
     named = settings.ray_address or settings.score_resource or settings.num_actors or settings.ray_logs
-    return not named and not os.environ.get("RAY_ADDRESS") and not ray.is_initialized()
+    return not named and not os.environ.get("RAY_ADDRESS") and not is_connected()
 
 
 class LocalScorers:
@@ -107,7 +110,7 @@ class LocalVerdicts:
         yield from map(function, rebatched(chain.from_iterable(task() for task in self.tasks), rows))
 
     @property
-    def dataset(self) -> Dataset:
+    def dataset(self) -> "Dataset":
         """Nothing: only Ray makes datasets.
 
         Raises:
@@ -130,9 +133,9 @@ class LocalExecutor:
         self.cores = cores()
         self.counter = ProgressCounter()
         self.device = settings.device
-        on_gpu = settings.device != "cpu" and cluster.has_gpu()
-        self.batch_size = settings.batch_size or (cluster.GPU_BATCH if on_gpu else cluster.CPU_BATCH)
-        self.rows_per_file = settings.rows_per_file or cluster.CPU_ROWS_PER_FILE
+        on_gpu = settings.device != "cpu" and has_gpu()
+        self.batch_size = settings.batch_size or (GPU_BATCH if on_gpu else CPU_BATCH)
+        self.rows_per_file = settings.rows_per_file or CPU_ROWS_PER_FILE
         self._models: tuple[str, ...] = ()
         self._scorers: LocalScorers | None = None
 
@@ -181,8 +184,3 @@ def in_this_process(settings: DetectorSettings) -> Iterator[LocalExecutor]:
         yield executor
     finally:
         executor.close()
-
-
-def cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0))

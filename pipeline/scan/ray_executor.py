@@ -14,10 +14,12 @@ from pipeline.runtime import cluster
 from pipeline.runtime.blocks import iterate_blocks
 from pipeline.scan.budget import Claimable, Quota
 from pipeline.scan.connection import connected
-from pipeline.scan.datasource import ImageSource, ReadFunction
+from pipeline.scan.datasource import ImageSource
+from pipeline.scan.executor import Scorers
 from pipeline.scan.models import ModelRef
 from pipeline.scan.monitor import STARTING
-from pipeline.scan.scorers import Scorers, scoring_actors
+from pipeline.scan.read_function import ReadFunction
+from pipeline.scan.scorers import scoring_actors
 from pipeline.scan.settings import DetectorSettings
 from pipeline.scan.table.deduplicator import Claims, Deduplicator
 from pipeline.storage.memory import Snapshot, snapshot

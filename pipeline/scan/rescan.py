@@ -9,12 +9,12 @@ from math import ceil
 
 from mole.errors import CompletenessError
 from pipeline import registry
-from pipeline.runtime import cluster
+from pipeline.runtime.machine import require_gpu
 from pipeline.scan.budget import Budget
-from pipeline.scan.datasource import ReadFunction
 from pipeline.scan.execution import execute_wave, prepare_context
 from pipeline.scan.models import ModelRef, describe_models
 from pipeline.scan.ray_executor import on_ray
+from pipeline.scan.read_function import ReadFunction
 from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.selected_images import fetch_selected, fetch_whole_unit
 from pipeline.scan.settings import RescanSettings
@@ -145,7 +145,7 @@ def rescan(settings: RescanSettings, progress: ProgressDisplay) -> RescanResult:
         CompletenessError: the completeness check failed: a selected image has no row, or several.
     """
     started, budget = time.monotonic(), Budget.of(settings)
-    cluster.require_gpu(settings.device, settings.ray_address)
+    require_gpu(settings.device, settings.ray_address)
     names = [name for name in (settings.model, settings.shadow) if name]
     models = describe_models([registry.resolve(name, settings.registry) for name in names])
     ledgers = [Ledger(partition(settings.table, model.digest)) for model in models]

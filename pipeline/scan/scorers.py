@@ -8,11 +8,11 @@ only what is written.
 import gc
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle, islice
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 import ray
@@ -21,6 +21,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from mole.errors import MoleError, StorageError
 from pipeline.runtime.cluster import Layout
+from pipeline.scan.executor import Pending
 from pipeline.scan.models import ModelRef
 from pipeline.telemetry import metrics
 from pipeline.telemetry.progress_counter import ProgressReporter
@@ -28,16 +29,6 @@ from pipeline.telemetry.progress_counter import ProgressReporter
 PATIENCE_SECONDS = 900.0
 """Seconds for which a read task looks for an actor that scores its views: new machines of a cluster take minutes."""
 RETRY_SECONDS = 1.0
-
-Pending = Callable[[], pa.Table]
-"""Waits for scores: returns a table of `SCORED`."""
-
-
-class Scorers(Protocol):
-    """What a read task sends its views to."""
-
-    def submit(self, prepared: pa.Table, reporter: ProgressReporter | None) -> Pending:
-        """Send a table of `PREPARED` to be scored, without waiting."""
 
 
 class Scorer:

@@ -10,7 +10,7 @@ from mole.measuring.calibration import Calibration
 from mole.views.preprocess import Preprocess
 from pipeline.scan import workers
 from pipeline.scan.budget import Claimable, has_passed, read_until, within
-from pipeline.scan.scorers import Pending, Scorers
+from pipeline.scan.executor import Pending, Scorers
 from pipeline.scan.table.deduplicator import Claims
 from pipeline.telemetry import metrics
 from pipeline.telemetry.progress_counter import ProgressReporter

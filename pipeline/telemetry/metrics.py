@@ -13,9 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import ray
-from ray.util import metrics as exported
 
+from pipeline.runtime.ray_state import is_connected
 from pipeline.storage import retry
 
 PREFIX = "ray_"
@@ -119,12 +118,12 @@ def record(metric: Metric, value: float, **tags: str) -> None:
         value: increment of a counter, value of a gauge, or observation of a histogram.
         tags: values of all its labels.
     """
-    if not ray.is_initialized():
+    if not is_connected():
         return
     handle = _handle(metric)
-    if isinstance(handle, exported.Gauge):
+    if metric.kind is MetricKind.GAUGE:
         handle.set(value, tags)
-    elif isinstance(handle, exported.Histogram):
+    elif metric.kind is MetricKind.HISTOGRAM:
         handle.observe(value, tags)
     elif value > 0:
         handle.inc(value, tags)
@@ -133,6 +132,8 @@ def record(metric: Metric, value: float, **tags: str) -> None:
 @cache
 def _handle(metric: Metric) -> Any:
     """Register a metric with Ray, once per process."""
+    from ray.util import metrics as exported
+
     if metric.kind is MetricKind.HISTOGRAM:
         return exported.Histogram(metric.name, metric.description, list(BUCKET_SECONDS), metric.tags)
     kind = exported.Counter if metric.kind is MetricKind.COUNTER else exported.Gauge

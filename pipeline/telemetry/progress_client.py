@@ -1,11 +1,11 @@
-"""Progress client: polls the progress counter from the driver without blocking."""
+"""Progress client: polls the progress counter from the driver without blocking.
+
+Ray is imported where it is used, since a run in this process does without.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-
-import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.telemetry.progress_counter import ProgressCounter, ProgressReporter, WorkerProgress
 from pipeline.telemetry.terminal import ProgressDisplay
@@ -36,6 +36,8 @@ class ProgressPoller:
             return None
         if isinstance(self._counter, ProgressCounter):
             return self._counter.snapshot(wave)
+        import ray
+
         try:
             if self._pending is None or self._pending[0] != wave:
                 self._pending = wave, self._counter.snapshot.remote(wave)
@@ -59,6 +61,9 @@ def progress_counter(progress: ProgressDisplay) -> Iterator[Any]:
     if not progress.is_watching:
         yield None
         return
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
     here = ray.get_runtime_context().get_node_id()
     beside = NodeAffinitySchedulingStrategy(here, soft=True)  # on the driver's node, whose end is the end of the run
     actor: Any = ray.remote(ProgressCounter)

@@ -1,5 +1,6 @@
 """Terminal: progress display on stderr, as a live line or plain lines, and the end of a command."""
 
+import logging
 import signal
 import sys
 import threading
@@ -194,6 +195,7 @@ def command(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
     def answered(arguments: list[str]) -> int:
         """Run the job, and return its exit code."""
         handle_sigterm()
+        logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
         with LOG.opened(arguments):
             try:
                 return main(arguments)

@@ -11,6 +11,7 @@ from mole.config import Description, describe
 from mole.errors import SettingsError
 from pipeline import registry
 from pipeline.runtime import cluster
+from pipeline.runtime.machine import require_gpu
 from pipeline.scan.connection import connected
 from pipeline.scan.forecasting.forecast import Line, Machine, Prices, SampleMeasurement, SourceCounts, forecast
 from pipeline.scan.forecasting.sample_spec import SampleSpec
@@ -39,7 +40,7 @@ def estimate(settings: EstimateSettings) -> list[Line]:
         StorageError: the source cannot be read.
         ModelError: the checkpoint cannot be used.
     """
-    cluster.require_gpu(settings.device, settings.ray_address)
+    require_gpu(settings.device, settings.ray_address)
     model = describe(registry.locate(settings.model))
     started = time.time()
     source = Source(settings.source, settings.all_files, settings.image_member)

@@ -1,10 +1,12 @@
 """Verdicts: what a sink is given to write, whichever executor makes them."""
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
-from ray.data import Dataset
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
 
 
 class Verdicts(Protocol):
@@ -14,5 +16,5 @@ class Verdicts(Protocol):
         """Apply a function to each `rows` of them; yields its results, each as soon as it is done."""
 
     @property
-    def dataset(self) -> Dataset:
+    def dataset(self) -> "Dataset":
         """The verdicts as a dataset, for a sink that Ray Data writes; an executor in this process has none."""

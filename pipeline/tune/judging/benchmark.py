@@ -8,6 +8,7 @@ from pydantic import Field, PositiveInt, field_validator
 from mole.errors import SettingsError
 from pipeline import registry
 from pipeline.runtime import cluster
+from pipeline.runtime.machine import require_gpu
 from pipeline.storage import storage
 from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune.data.collection import Log, list_samples
@@ -107,7 +108,7 @@ def measure(settings: EvaluateSettings, log: Log) -> Evaluation | universal_fake
         StorageError: an input cannot be read, or the report cannot be written.
         ModelError: the checkpoint cannot be used.
     """
-    cluster.require_gpu(settings.device, settings.ray_address)
+    require_gpu(settings.device, settings.ray_address)
     registry.locate(settings.model)  # fails before samples are listed and Ray is started
     samples = list_evaluated_samples(settings, log)
     runner = Runner(settings.device, settings.num_actors, settings.batch_size)

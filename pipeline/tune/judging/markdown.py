@@ -1,8 +1,8 @@
-from mole.measuring.rates import Rate
-
 """Markdown: tables, and shares with their intervals and counts."""
 
 from collections.abc import Sequence
+
+from mole.measuring.rates import Rate
 
 MISSING = "–"
 """Placeholder for a missing value."""

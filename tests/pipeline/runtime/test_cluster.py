@@ -11,6 +11,7 @@ from ray.data import DataContext
 from mole.errors import SettingsError
 from pipeline.runtime import cluster
 from pipeline.runtime.cluster import BLOCKS_PER_STORE, Layout
+from pipeline.runtime.machine import require_gpu
 
 CROP, FOUR_CROPS = 3 * 224 * 224, 4 * 3 * 224 * 224
 
@@ -43,8 +44,8 @@ def layout(batch_size: int, store: int) -> Layout:
     [
         (16, 512 << 20, CROP, 64),
         (256, 40 << 30, CROP, 1024),
-        (64, 512 << 20, CROP, 128),
-        (16, 512 << 20, FOUR_CROPS, 32),
+        (256, 256 << 20, CROP, 256),
+        (16, 256 << 20, FOUR_CROPS, 48),
         (256, 512 << 20, CROP, 256),
     ],
 )
@@ -84,8 +85,8 @@ def test_a_gpu_that_this_machine_lacks_is_refused_before_ray_starts(monkeypatch:
         cluster.connected(None, logs=False, device="cuda"),
     ):
         pytest.fail("connected")
-    cluster.require_gpu("cuda", "10.0.0.1:6379")
-    cluster.require_gpu("auto", None)
+    require_gpu("cuda", "10.0.0.1:6379")
+    require_gpu("auto", None)
 
 
 def test_a_gpu_that_the_cluster_lacks_is_refused_once_it_is_connected(local_ray: None) -> None:

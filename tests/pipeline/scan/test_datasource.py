@@ -1,13 +1,11 @@
-"""Datasource: one read task for each read function; a unit of unknown size reports it once it is read."""
+"""Datasource: one read task for each read function."""
 
 from collections.abc import Iterator
-from typing import cast
 
 import pyarrow as pa
 
 from pipeline.records import FETCHED
-from pipeline.scan.datasource import CountingRead, ImageSource
-from pipeline.telemetry.progress_counter import ProgressReporter
+from pipeline.scan.datasource import ImageSource
 
 ROW = dict.fromkeys(FETCHED.names)
 
@@ -18,31 +16,6 @@ def read() -> Iterator[pa.Table]:
     yield pa.Table.from_pylist([ROW, ROW, ROW], FETCHED)
 
 
-class Reports:
-    """Keeps what a read reports."""
-
-    def __init__(self) -> None:
-        self.units: list[tuple[str, int]] = []
-
-    def ended(self, unit: str, images: int) -> None:
-        """Keep a unit's number of images."""
-        self.units.append((unit, images))
-
-
 def test_each_read_function_is_a_task_of_its_own_and_yields_its_rows() -> None:
     tasks = ImageSource([read, read, read], {}).get_read_tasks(1)
     assert [sum(table.num_rows for table in task()) for task in tasks] == [5, 5, 5]
-
-
-def test_a_unit_reports_its_images_once_the_next_one_begins_or_all_is_read() -> None:
-    def units() -> Iterator[pa.Table]:
-        for names in (["a.tar", "a.tar"], ["a.tar", "b.tar"], ["b.tar"]):
-            yield pa.Table.from_pylist([ROW | {"unit": name} for name in names], FETCHED)
-
-    reports = Reports()
-    tables = CountingRead(units, cast(ProgressReporter, reports))()
-    assert next(tables).num_rows == 2 and reports.units == []
-    next(tables)
-    assert reports.units == [("a.tar", 3)]
-    assert sum(table.num_rows for table in tables) == 1
-    assert reports.units == [("a.tar", 3), ("b.tar", 2)]

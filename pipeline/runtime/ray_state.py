@@ -1,0 +1,9 @@
+"""Ray state: whether this process is connected to Ray, told without importing it, which takes a second."""
+
+import sys
+
+
+def is_connected() -> bool:
+    """Tell whether this process is connected to Ray; it is not where nothing has imported Ray."""
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
