@@ -4,9 +4,12 @@
     python -m benchmarks.driver --millions 1
 
 The driver does not grow with the cluster, so what it takes for an image decides how far one run scales. Only it is
-measured: tasks make their rows on the spot, ten thousand each as of a large shard, in calls of a GPU's size, and report
+measured: tasks have their rows ready, ten thousand each as of a large shard, in calls of a GPU's size, and report
 progress as the stages of a scan do; Ray Data, the progress counter, the sink and the gauges are the scan's own. The
 planning of a source is measured by `python -m benchmarks.planning`.
+
+Some of the driver's work goes by the clock and not by images (polling, Ray Data's loop); a run whose tasks sleep tells
+how much. On a cluster a million images take seconds, here minutes, so the last column leaves that out.
 """
 
 import argparse
@@ -14,10 +17,10 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -43,8 +46,10 @@ from pipeline.telemetry.progress_counter import ProgressReporter
 from pipeline.telemetry.terminal import ProgressDisplay
 
 IMAGES_PER_TASK, CALL = 10_000, 4 * GPU_BATCH
-FIRST_TASKS = 10
-"""Tasks of a run whose cost, Ray's start, is subtracted from the others'."""
+FIRST = 100_000
+"""Images of a run whose cost, with Ray's start, is subtracted from the others'."""
+SLEEPS = (5.0, 45.0)
+Task = Callable[[int, str, ProgressReporter | None, float], Iterator[pa.Table]]
 
 
 @dataclass(frozen=True)
@@ -69,24 +74,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--millions", type=int, nargs="+", default=[1, 10])
     given = parser.parse_args()
-    first = measure(FIRST_TASKS)
-    table = Table("images", "whole run, s", "driver, core s", "beyond the first, core s a million", "between waves, s")
-    for millions in (0, *given.millions):
-        run = measure(millions * 1_000_000 // IMAGES_PER_TASK) if millions else first
-        beyond = (run.core_s - first.core_s) / (run.images - first.images) * 1e6 if millions else None
+    sleeping = [measure([sleep] * 2, seconds) for seconds in SLEEPS]
+    idle = (sleeping[1].core_s - sleeping[0].core_s) / (sleeping[1].seconds - sleeping[0].seconds)
+    runs = [
+        measure([rows] * (images // IMAGES_PER_TASK)) for images in (FIRST, *(n * 1_000_000 for n in given.millions))
+    ]
+    table = Table(
+        "images", "whole run, s", "driver, core s", "a million more take", "by images alone", "between waves, s"
+    )
+    for run in runs:
+        beyond, more = run.core_s - runs[0].core_s, (run.images - runs[0].images) / 1e6
+        by_images = beyond - idle * (run.seconds - runs[0].seconds)
         table.add_row(
             f"{run.images:,}",
             f"{run.seconds:.1f}",
             f"{run.core_s:.2f}",
-            "" if beyond is None else f"{beyond:.2f}",
+            f"{beyond / more:.2f} core s" if more else "",
+            f"{by_images / more:.2f} core s" if more else "",
             ", ".join(f"{gap:.2f}" for gap in run.gaps),
         )
     Console().print(table)
+    print(f"a run that only waits takes {idle:.3f} core s a second")
     print(f"{platform.machine()}, {os.cpu_count()} cores, ray {ray.__version__}, {datetime.now(UTC):%Y-%m-%d}")
 
 
-def measure(tasks: int) -> Run:
-    """Write the rows of some tasks, wave by wave."""
+def measure(tasks: Sequence[Task], seconds: float = 0.0) -> Run:
+    """Write the rows of some tasks, wave by wave; each is told `seconds`."""
     described = describe(registry.locate("embedded"))
     models = [ModelRef("embedded", described)]
     with tempfile.TemporaryDirectory() as folder:
@@ -100,10 +113,12 @@ def measure(tasks: int) -> Run:
             executor = on_ray(settings, [], progress)
             ledger = sink.ledger(described.digest)
             with prepare_context(settings, executor, lease, sink, ledger, progress) as context:
-                for start in range(0, tasks, MIN_WAVE_TASKS):
-                    numbers = range(start, min(tasks, start + MIN_WAVE_TASKS))
+                for start in range(0, len(tasks), MIN_WAVE_TASKS):
                     with context.monitor.wave(described.digest) as reporter:
-                        made = [partial(rows, number, described.digest, reporter) for number in numbers]
+                        made = [
+                            partial(task, number, described.digest, reporter, seconds)
+                            for number, task in enumerate(tasks[start : start + MIN_WAVE_TASKS], start)
+                        ]
                         wave = time.perf_counter()
                         result = write_verdicts(context, made, models, [])
                     written += result.rows
@@ -113,43 +128,56 @@ def measure(tasks: int) -> Run:
         return Run(written, time.perf_counter() - begun, time.process_time() - spent, tuple(gaps))
 
 
-def rows(number: int, digest: str, reporter: ProgressReporter | None) -> Iterator[pa.Table]:
+def sleep(number: int, digest: str, reporter: ProgressReporter | None, seconds: float) -> Iterator[pa.Table]:
+    """Do nothing for some seconds, then make a row."""
+    time.sleep(seconds)
+    yield _verdicts(digest).slice(0, 1)
+
+
+def rows(number: int, digest: str, reporter: ProgressReporter | None, seconds: float) -> Iterator[pa.Table]:
     """Make the verdicts of a task, call by call."""
     unit = f"s3://bucket/shards/{number:06}.tar#{number:032x}"
+    made = _verdicts(digest)
+    place = made.schema.get_field_index("unit")
     for start in range(0, IMAGES_PER_TASK, CALL):
-        count = min(CALL, IMAGES_PER_TASK - start)
-        scored = scored_rows(unit, start, count, digest)
-        yield conclude(scored, {digest: Calibration()}, "fingerprint", prevalence=0.1, reporter=reporter)
+        table = made.slice(start, CALL)
+        units = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(table), np.int32)), [unit])
+        table = table.set_column(place, made.schema.field(place), units)
+        if reporter is not None:
+            reporter.concluded(table)
+        yield table
     if reporter is not None:
         reporter.ended(unit, IMAGES_PER_TASK)
 
 
-def scored_rows(unit: str, start: int, count: int, digest: str) -> pa.Table:
-    """Make a table of `SCORED` of a shard's images."""
-    indices = np.arange(start, start + count)
+@cache
+def _verdicts(digest: str) -> pa.Table:
+    """Make the verdicts of a shard's images, as `conclude` makes them, once in a process."""
+    indices = np.arange(IMAGES_PER_TASK)
     columns: dict[str, Any] = {
-        "unit": [unit] * count,
+        "unit": [""] * IMAGES_PER_TASK,
         "index": indices,
         "last": indices == IMAGES_PER_TASK - 1,
-        "uri": [unit.partition("#")[0]] * count,
+        "uri": ["s3://bucket/shards/000000.tar"] * IMAGES_PER_TASK,
         "key": [f"{index:06}" for index in indices],
         "offset": indices * 150_000,
-        "length": np.full(count, 149_000),
+        "length": np.full(IMAGES_PER_TASK, 149_000),
         "content_hash": [bytes(8) + int(index).to_bytes(8, "big") for index in indices],
-        "bytes": np.full(count, 149_000),
-        "format": ["jpeg"] * count,
-        "width": np.full(count, 1024),
-        "height": np.full(count, 768),
-        "status": ["ok"] * count,
+        "bytes": np.full(IMAGES_PER_TASK, 149_000),
+        "format": ["jpeg"] * IMAGES_PER_TASK,
+        "width": np.full(IMAGES_PER_TASK, 1024),
+        "height": np.full(IMAGES_PER_TASK, 768),
+        "status": ["ok"] * IMAGES_PER_TASK,
         "logit": np.sin(indices).astype(np.float32),
-        "gates": pa.array([[0.2, 0.3, 0.5]] * count, GATES),
-        MODEL: [digest] * count,
+        "gates": pa.array([[0.2, 0.3, 0.5]] * IMAGES_PER_TASK, GATES),
+        MODEL: [digest] * IMAGES_PER_TASK,
     }
     arrays = [
-        pa.array(columns[field.name], field.type) if field.name in columns else pa.nulls(count, field.type)
+        pa.array(columns[field.name], field.type) if field.name in columns else pa.nulls(IMAGES_PER_TASK, field.type)
         for field in SCORED
     ]
-    return pa.Table.from_arrays(arrays, schema=SCORED)
+    scored = pa.Table.from_arrays(arrays, schema=SCORED)
+    return conclude(scored, {digest: Calibration()}, "fingerprint", prevalence=0.1)
 
 
 if __name__ == "__main__":

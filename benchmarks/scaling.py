@@ -4,8 +4,8 @@
 
 The nodes share this machine's cores, so a constant rate is the best that more of them can show here. Images are small,
 so that only the overhead of the scan is measured. A rate is that of the images beyond the first thousand; a run of one
-thousand is the first row. The driver does not scale with the cluster, so its CPU seconds are measured too; at the size of
-blocks of a GPU by `python -m benchmarks.driver`.
+thousand is the first row. The driver does not scale with the cluster, so its CPU seconds are measured too; as on
+a cluster of GPUs by `python -m benchmarks.driver`.
 """
 
 import argparse
