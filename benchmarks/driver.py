@@ -1,4 +1,4 @@
-"""Driver: the CPU time that one driver takes for a million images, and how long its workers idle between two waves.
+"""Driver: the CPU time that one driver takes for a million images, and the time that a wave costs beyond its tasks.
 
     python -m benchmarks.driver                    # one and ten million images
     python -m benchmarks.driver --millions 1
@@ -49,6 +49,9 @@ IMAGES_PER_TASK, CALL = 10_000, 4 * GPU_BATCH
 FIRST = 100_000
 """Images of a run whose cost, with Ray's start, is subtracted from the others'."""
 SLEEPS = (5.0, 45.0)
+"""Seconds of tasks that only sleep."""
+WAVE = 10
+"""Tasks of a wave for each core, where waves are compared with one."""
 Task = Callable[[int, str, ProgressReporter | None, float], Iterator[pa.Table]]
 
 
@@ -60,13 +63,11 @@ class Run:
         images: how many rows were written.
         seconds: of the clock.
         core_s: CPU seconds of the driver.
-        gaps: seconds between the last file of a wave and the first of the next.
     """
 
     images: int
     seconds: float
     core_s: float
-    gaps: tuple[float, ...]
 
 
 def main() -> None:
@@ -91,14 +92,21 @@ def main() -> None:
             f"{run.core_s:.2f}",
             f"{beyond / more:.2f} core s" if more else "",
             f"{by_images / more:.2f} core s" if more else "",
-            ", ".join(f"{gap:.2f}" for gap in run.gaps),
         )
     Console().print(table)
-    print(f"a run that only waits takes {idle:.3f} core s a second")
+    print(f"a run that only waits takes {idle:.3f} core s a second; a wave more, with the same tasks, {edge():.1f} s")
     print(f"{platform.machine()}, {os.cpu_count()} cores, ray {ray.__version__}, {datetime.now(UTC):%Y-%m-%d}")
 
 
-def measure(tasks: Sequence[Task], seconds: float = 0.0) -> Run:
+def edge() -> float:
+    """Measure what a wave costs beyond its tasks: tasks that sleep a second, in three waves and in one."""
+    cores = os.cpu_count() or 1
+    tasks: list[Task] = [sleep] * (3 * WAVE * cores)
+    waves, one = measure(tasks, 1.0, WAVE * cores), measure(tasks, 1.0, len(tasks))
+    return (waves.seconds - one.seconds) / 2
+
+
+def measure(tasks: Sequence[Task], seconds: float = 0.0, wave_tasks: int = MIN_WAVE_TASKS) -> Run:
     """Write the rows of some tasks, wave by wave; each is told `seconds`."""
     described = describe(registry.locate("embedded"))
     models = [ModelRef("embedded", described)]
@@ -106,26 +114,20 @@ def measure(tasks: Sequence[Task], seconds: float = 0.0) -> Run:
         output = f"{folder}/verdicts"
         settings = ScanSettings(source=["null"], output=output, num_actors=1, rows_per_file=GPU_ROWS_PER_FILE)
         sink = open_sink(settings.sink, output)
-        gaps: list[float] = []
-        written, ended = 0, None
+        written = 0
         begun, spent = time.perf_counter(), time.process_time()
         with ProgressDisplay() as progress, Lease(output) as lease:
             executor = on_ray(settings, [], progress)
             ledger = sink.ledger(described.digest)
             with prepare_context(settings, executor, lease, sink, ledger, progress) as context:
-                for start in range(0, len(tasks), MIN_WAVE_TASKS):
+                for start in range(0, len(tasks), wave_tasks):
                     with context.monitor.wave(described.digest) as reporter:
                         made = [
                             partial(task, number, described.digest, reporter, seconds)
-                            for number, task in enumerate(tasks[start : start + MIN_WAVE_TASKS], start)
+                            for number, task in enumerate(tasks[start : start + wave_tasks], start)
                         ]
-                        wave = time.perf_counter()
-                        result = write_verdicts(context, made, models, [])
-                    written += result.rows
-                    if ended is not None:
-                        gaps.append(wave - ended)
-                    ended = time.perf_counter()
-        return Run(written, time.perf_counter() - begun, time.process_time() - spent, tuple(gaps))
+                        written += write_verdicts(context, made, models, []).rows
+        return Run(written, time.perf_counter() - begun, time.process_time() - spent)
 
 
 def sleep(number: int, digest: str, reporter: ProgressReporter | None, seconds: float) -> Iterator[pa.Table]:

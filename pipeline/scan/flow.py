@@ -212,7 +212,7 @@ def _execute_pass(run: _Run, context: ScanContext, written: int) -> int:
             run.plan.refresh()
         models, ledgers = [model for model, _ in pairs_together], [ledger for _, ledger in pairs_together]
         remaining, cores = run.plan.remaining(*ledgers), context.executor.cores
-        groups = group_units(run.plan.todo(*ledgers), remaining.counted_images, cores)
+        groups = group_units(run.plan.todo(*ledgers), remaining, cores)
         size = max(MIN_WAVE_TASKS, TASKS_PER_CORE * cores)
         context.gauges.plan(waves=ceil(max_groups(remaining, cores) / size), units=remaining.units)
         while wave := list(islice(groups, size)):

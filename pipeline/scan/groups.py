@@ -6,30 +6,35 @@ from pipeline.scan.plan import Remaining
 from pipeline.scan.reading.unit import Unit
 
 GROUPS_PER_CORE = 4
-MIN_IMAGES, MAX_IMAGES = 16, 256
+MIN_IMAGES, MAX_IMAGES = 16, 1024
 """Bounds of a group's images."""
+MAX_SHARD_BYTES = 64 << 20
+"""Shards of this size together are a group; small ones alone would fill no batch of a GPU."""
 
 
-def group_units(units: Iterable[Unit], images: int, cores: int) -> Iterator[tuple[Unit, ...]]:
-    """Group units into tasks; a shard is a task of its own.
+def group_units(units: Iterable[Unit], remaining: Remaining, cores: int) -> Iterator[tuple[Unit, ...]]:
+    """Group units into tasks: files and slices by their images, shards by their bytes.
 
     Args:
         units: the units to read.
-        images: how many images they have, as far as it is known before reading.
+        remaining: how many they are.
         cores: cores of the cluster.
     """
-    size = _images_per_group(images, cores)
-    group: list[Unit] = []
+    images = _images_per_group(remaining.counted_images, cores)
+    shards = max(1, remaining.uncounted // (GROUPS_PER_CORE * cores))
+    counted: list[Unit] = []
+    uncounted: list[Unit] = []
     for unit in units:
-        if unit.images is None:
-            yield (unit,)
-            continue
+        group = uncounted if unit.images is None else counted
         group.append(unit)
-        if sum(member.images or 0 for member in group) >= size:
+        if unit.images is None:
+            full = len(group) >= shards or sum(member.size or MAX_SHARD_BYTES for member in group) >= MAX_SHARD_BYTES
+        else:
+            full = sum(member.images or 0 for member in group) >= images
+        if full:
             yield tuple(group)
-            group = []
-    if group:
-        yield tuple(group)
+            group.clear()
+    yield from (tuple(group) for group in (counted, uncounted) if group)
 
 
 def max_groups(remaining: Remaining, cores: int) -> int:

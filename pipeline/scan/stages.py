@@ -96,9 +96,15 @@ class Stages:
                 break
             pending.append(self.scorers.submit(call, self.reporter))
             if len(pending) == CALLS_AHEAD:
-                yield pending.popleft()()
+                yield _result(pending.popleft())
         while pending:
-            yield pending.popleft()()
+            yield _result(pending.popleft())
+
+
+def _result(pending: Pending) -> pa.Table:
+    """Wait for a table of `SCORED`, and record for how long."""
+    with metrics.record_duration(metrics.Stage.WAIT):
+        return pending()
 
 
 def rebatched(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:

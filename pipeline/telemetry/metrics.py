@@ -54,10 +54,11 @@ class Metric:
 
 
 class Stage(StrEnum):
-    """Pipeline stages of a block of images."""
+    """Pipeline stages of a block of images; `WAIT` is a read task's waiting for its scores."""
 
     READ = "read"
     PREPARE = "prepare"
+    WAIT = "wait"
     SCORE = "score"
     CONCLUDE = "conclude"
     WRITE = "write"
@@ -107,7 +108,7 @@ METRICS = (
     *(IMAGES, READ_BYTES, STAGE_SECONDS, RETRIES, BATCH_IMAGES, BATCH_CAPACITY),
     *(WAVES_PLANNED, WAVES_DONE, UNITS_PLANNED, UNITS_DONE, LEASE_AGE),
 )
-"""All metrics. The scorers' queue is Ray Data's own `ray_data_num_external_inqueue_blocks`."""
+"""All metrics."""
 
 
 def record(metric: Metric, value: float, **tags: str) -> None:

@@ -1,8 +1,10 @@
-"""Groups: every unit is read in one task, and a shard alone."""
+"""Groups: every unit is read in one task, a large shard alone."""
+
+from dataclasses import replace
 
 import pytest
 
-from pipeline.scan.groups import MAX_IMAGES, group_units, max_groups
+from pipeline.scan.groups import MAX_IMAGES, MAX_SHARD_BYTES, group_units, max_groups
 from pipeline.scan.plan import Remaining
 from pipeline.scan.reading.unit import Kind, Unit
 
@@ -14,11 +16,25 @@ def unit(name: str, images: int | None) -> Unit:
 
 @pytest.mark.parametrize("cores", [1, 2, 64])
 @pytest.mark.parametrize("count", [1, 15, 1000, 30_000])
-def test_every_unit_is_in_one_group_and_a_shard_alone(cores: int, count: int) -> None:
-    units = [unit(f"f{number}", 1) for number in range(count)] + [unit(f"s{number}", None) for number in range(3)]
-    made = list(group_units(units, count, cores))
-    assert [member for group in made for member in group] != []
+def test_every_unit_is_in_one_group_and_a_shard_with_shards_alone(cores: int, count: int) -> None:
+    units = [unit(f"f{number}", 1) for number in range(count)]
+    units[count // 2 : count // 2] = [unit(f"s{number}", None) for number in range(3)]
+    left = Remaining(count + 3, 3, count)
+    made = list(group_units(units, left, cores))
     assert sorted(member.name for group in made for member in group) == sorted(member.name for member in units)
+    assert all(len({member.images is None for member in group}) == 1 for group in made)
     assert all(len(group) == 1 for group in made if group[0].images is None)
     assert all(len(group) <= MAX_IMAGES for group in made)
-    assert len(made) <= max_groups(Remaining(count + 3, 3, count), cores) <= len(made) + 1
+    assert len(made) <= max_groups(left, cores) <= len(made) + 1
+
+
+@pytest.mark.parametrize(
+    ("shards", "size", "groups"), [(8, 1 << 20, 8), (800, 1 << 20, 13), (800, 100 << 20, 800), (800, None, 800)]
+)
+def test_small_shards_share_a_task_once_there_are_enough_for_every_core(
+    shards: int, size: int | None, groups: int
+) -> None:
+    units = [replace(unit(f"s{number}", None), size=size) for number in range(shards)]
+    made = list(group_units(units, Remaining(shards, shards, 0), 2))
+    assert len(made) == groups
+    assert all(sum(member.size or 0 for member in group[:-1]) < MAX_SHARD_BYTES for group in made)
