@@ -122,8 +122,11 @@ def test_the_ground_floor_names_no_engine_no_table_and_no_command_line() -> None
 LATE = (
     "mole.tower.hub",
     "mole.views.view",
+    "pipeline.scan.flow",
     "pipeline.scan.table.sink",
     "pipeline.scan.workers",
+    "pipeline.telemetry.metrics",
+    "pipeline.telemetry.progress_client",
     "pipeline.tune.workers",
 )
 """Import what is heavy only where it is wanted, so that others need not: the one exception, whose reason stands in each."""
@@ -144,6 +147,14 @@ sys.exit(", ".join({"torch", "torchvision", "open_clip"} & set(sys.modules)) or 
 
 def test_neither_what_drives_a_scan_nor_what_prepares_crops_imports_torch() -> None:
     run = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+
+
+def test_a_scan_begins_without_ray_and_scikit_learn() -> None:
+    loaded = (
+        "import sys; from jobs import scan; sys.exit(', '.join({'ray', 'pandas', 'sklearn'} & set(sys.modules)) or 0)"
+    )
+    run = subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
 
 

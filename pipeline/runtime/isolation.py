@@ -21,11 +21,12 @@ from importlib import import_module
 from typing import Any, BinaryIO, cast
 
 CPU_SECONDS = 60
-"""CPU seconds of a call: thirty times what the worst input within the bounds may take (docs/reliability.md)."""
+"""CPU seconds of a result of a call: thirty times what the worst input may take (docs/reliability.md)."""
 MAX_MEMORY = 4 << 30
 """Bytes that a child may allocate beyond its server's memory; further allocations fail."""
 COMMAND = ("-m", "pipeline.runtime.isolation")
 LENGTH = struct.Struct(">Q")
+END = object()
 
 Call = Callable[..., Iterable[Any]]
 """A module-level function, which can be pickled; its results are sent one by one."""
@@ -146,9 +147,13 @@ def _child(stream: BinaryIO, function: Call, arguments: tuple[object, ...]) -> N
     held = _data_bytes()
     resource.setrlimit(resource.RLIMIT_DATA, (held + MAX_MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     try:
-        with limit_cpu_time():
-            for result in function(*arguments):
-                _send(stream, ("result", result))
+        results = iter(function(*arguments))
+        while True:
+            with limit_cpu_time():
+                result = next(results, END)
+            if result is END:
+                break
+            _send(stream, ("result", result))
         _send(stream, ("over", None))
     except Exception as error:  # noqa: BLE001 - sent to the caller, which raises it
         _send(stream, ("error", error))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain, islice
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pyarrow as pa
 
@@ -23,10 +23,8 @@ from pipeline.scan.reading.unit import Kind, Unit
 from pipeline.scan.settings import DetectorSettings
 from pipeline.scan.stages import rebatched
 from pipeline.scan.table.deduplicator import Claims, Deduplicator
+from pipeline.scan.workers import Score, load_detectors
 from pipeline.telemetry.progress_counter import ProgressCounter, ProgressReporter
-
-if TYPE_CHECKING:
-    from ray.data import Dataset
 
 MAX_IMAGES, MAX_SHARD_BYTES = 256, 64 << 20
 """Bounds of a small source: images, where they are counted before reading, and bytes of shards."""
@@ -82,14 +80,10 @@ class LocalScorers:
         self._thread.shutdown(cancel_futures=True)
 
 
-def _load(
-    models: Sequence[ModelRef], device: str, batch_size: int, reporter: ProgressReporter | None
-) -> Callable[[pa.Table, Callable[[int], None] | None], pa.Table]:
-    """Load the detectors; torch is imported here, while the main thread reads."""
-    from pipeline.scan.steps.score import ScoreActor
-
+def _load(models: Sequence[ModelRef], device: str, batch_size: int, reporter: ProgressReporter | None) -> Score:
+    """Load the detectors, while the main thread reads."""
     named = [(model.location, model.digest) for model in models]
-    loaded = ScoreActor(named, device=device, threads=cores(), batch_size=batch_size)
+    loaded = load_detectors(named, device=device, threads=cores(), batch_size=batch_size)
     if reporter is not None:
         reporter.loaded()
     return loaded
@@ -110,7 +104,7 @@ class LocalVerdicts:
         yield from map(function, rebatched(chain.from_iterable(task() for task in self.tasks), rows))
 
     @property
-    def dataset(self) -> "Dataset":
+    def dataset(self) -> Any:
         """Nothing: only Ray makes datasets.
 
         Raises:

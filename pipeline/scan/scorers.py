@@ -19,10 +19,11 @@ import ray
 from ray.actor import ActorHandle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from mole.errors import MoleError, StorageError
+from mole.errors import ModelError, MoleError, StorageError
 from pipeline.runtime.cluster import Layout
 from pipeline.scan.executor import Pending
 from pipeline.scan.models import ModelRef
+from pipeline.scan.workers import load_detectors
 from pipeline.telemetry import metrics
 from pipeline.telemetry.progress_counter import ProgressReporter
 
@@ -34,8 +35,7 @@ RETRY_SECONDS = 1.0
 class Scorer:
     """The scoring actor; see `pipeline.scan.steps.score`.
 
-    torch is imported here, since the driver does without it. An error of the detector is kept and raised by each call,
-    so that it reaches the driver as it is.
+    An error of the detector is kept and raised by each call, so that it reaches the driver as it is.
 
     Args:
         models: location and digest of each detector.
@@ -54,13 +54,14 @@ class Scorer:
         batch_size: int,
         reporter: ProgressReporter | None = None,
     ) -> None:
-        from pipeline.scan.steps.score import ScoreActor
-
-        self.batch_size, self.error = batch_size, None
+        self.batch_size = batch_size
+        self.error: MoleError | None = None
         try:
-            self.actor = ScoreActor(models, device=device, threads=threads, batch_size=batch_size)
+            self.detectors = load_detectors(models, device=device, threads=threads, batch_size=batch_size)
         except MoleError as reason:
             self.error = reason
+        except Exception as reason:  # noqa: BLE001 - raised by each call: an actor that dies here would be awaited
+            self.error = ModelError(f"a scorer did not start: {type(reason).__name__}: {reason}")
         if reporter is not None:
             reporter.loaded()
         gc.freeze()  # what lives as long as this process is not collected again
@@ -78,7 +79,7 @@ class Scorer:
         if self.error is not None:
             raise self.error
         with metrics.record_duration(metrics.Stage.SCORE):
-            scored = self.actor(prepared, None if reporter is None else reporter.scored)
+            scored = self.detectors(prepared, None if reporter is None else reporter.scored)
         metrics.record_batch(len(prepared) - prepared["pixels"].null_count, self.batch_size)
         return scored
 

@@ -4,7 +4,7 @@ The imports stand inside the functions on purpose: torch takes seconds of a core
 only plans and counts, needs none of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +15,9 @@ from pipeline.scan.forecasting.sample_spec import SampleSpec
 from pipeline.scan.table.deduplicator import Claims
 from pipeline.telemetry import metrics
 from pipeline.telemetry.progress_counter import ProgressReporter
+
+Score = Callable[[pa.Table, Callable[[int], None] | None], pa.Table]
+"""Scores a table of `PREPARED`, and calls back with the number of images of each forward pass; returns `SCORED`."""
 
 
 def prepare(
@@ -74,6 +77,23 @@ def conclude(
     if reporter is not None:
         reporter.concluded(rows)
     return rows
+
+
+def load_detectors(models: Sequence[tuple[str, str]], *, device: str, threads: int, batch_size: int) -> Score:
+    """Load detectors that share a backbone; see `pipeline.scan.steps.score`.
+
+    Args:
+        models: location and digest of each.
+        device: `auto`, `cpu` or `cuda`.
+        threads: cores of a forward pass on CPU.
+        batch_size: images of a forward pass.
+
+    Raises:
+        ModelError: a checkpoint cannot be used.
+    """
+    from pipeline.scan.steps.score import ScoreActor
+
+    return ScoreActor(models, device=device, threads=threads, batch_size=batch_size)
 
 
 def measure_sample(spec: SampleSpec, reporter: ProgressReporter | None = None) -> tuple[dict[str, Any], float]:

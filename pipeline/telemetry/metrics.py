@@ -132,7 +132,7 @@ def record(metric: Metric, value: float, **tags: str) -> None:
 
 @cache
 def _handle(metric: Metric) -> Any:
-    """Register a metric with Ray, once per process."""
+    """Register a metric with Ray, which has been imported by now, once per process."""
     from ray.util import metrics as exported
 
     if metric.kind is MetricKind.HISTOGRAM:

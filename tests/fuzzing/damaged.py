@@ -20,14 +20,13 @@ from queue import SimpleQueue
 from typing import Any, cast
 
 from mole.views.preprocess import Preprocess
-from mole.views.view import Pixels
 from pipeline.images.decode import Bounds
 from pipeline.records import Status
 from pipeline.runtime.isolation import ForkServer
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.unit import Kind, Unit
-from pipeline.scan.steps.prepare import Decode, Facts, decode_in_process, prepare
+from pipeline.scan.steps.prepare import Decode, Decoded, decode_in_process, prepare
 from tests.fuzzing.mutation import image
 
 BOUNDS = Bounds(max_bytes=64 << 20, max_pixels=100_000_000)
@@ -154,14 +153,16 @@ def timed(spec: Preprocess, tally: Tally) -> Decode:
     """Decode as a scan does, and keep the slowest image's CPU time."""
     decode = decode_in_process(spec, BOUNDS)
 
-    def decode_one(data: bytes) -> tuple[Facts, Pixels | None]:
-        before = time.process_time()
-        facts, view = decode(data)
-        took = time.process_time() - before
-        tally.slowest = max(tally.slowest, (took, f"{len(data):,} bytes beginning {data[:12]!r}, {facts['status']}"))
-        return facts, view
+    def decode_and_time(contents: Sequence[bytes]) -> Iterator[Decoded]:
+        for data in contents:
+            before = time.process_time()
+            [(facts, view)] = decode([data])
+            took = time.process_time() - before
+            told = f"{len(data):,} bytes beginning {data[:12]!r}, {facts['status']}"
+            tally.slowest = max(tally.slowest, (took, told))
+            yield facts, view
 
-    return decode_one
+    return decode_and_time
 
 
 def tar(named: list[tuple[str, bytes]]) -> bytes:

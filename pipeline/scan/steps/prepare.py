@@ -1,7 +1,7 @@
 """Prepare: decode images and cut the model's views, `uint8 (C, 3, S, S)`; a fault becomes the row's status."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,8 +27,10 @@ ADDED_COLUMNS = tuple(name for name in PREPARED.names if name not in (*dict(PLAC
 
 Facts = dict[str, Any]
 """The columns that a row adds to its place."""
-Decode = Callable[[bytes], tuple[Facts, Pixels | None]]
-"""Decodes an image and cuts its views, uint8 (C, 3, S, S); None where it has a fault."""
+Decoded = tuple[Facts, Pixels | None]
+"""An image's columns and its views, uint8 (C, 3, S, S); None where it has a fault."""
+Decode = Callable[[Sequence[bytes]], Iterable[Decoded]]
+"""Decodes images and cuts their views, one result for each, in their order."""
 Claim = Callable[[Sequence[bytes], Sequence[str]], Sequence[bool]]
 """Takes content hashes and places of images; tells for each whether it is the one of its content to score."""
 
@@ -46,7 +48,7 @@ def prepare(
     Args:
         fetched: a table of `FETCHED`.
         spec: the model's preprocessing.
-        decode: decodes an image and cuts its views.
+        decode: decodes images and cuts their views.
         index: verdicts of the model by content hash; an image whose bytes have one is not decoded.
         claim: with `index`; a duplicate of another image is not decoded, and its row waits for that image's verdict.
 
@@ -58,15 +60,13 @@ def prepare(
     rows = [_before_decoding(*one, index) for one in zip(contents, fetched["status"].to_pylist(), strict=True)]
     if claim is not None:
         _mark_duplicates(rows, fetched, claim)
-    has_view: list[bool] = []
-    for content, row in zip(contents, rows, strict=True):
-        view = None
-        if content and "status" not in row:
-            facts, view = decode(content)
-            row.update(facts)
+    has_view = [False] * len(rows)
+    wanted = [(number, data) for number, data in enumerate(contents) if data and "status" not in rows[number]]
+    for (number, _), (facts, view) in zip(wanted, decode([data for _, data in wanted]), strict=True):
+        rows[number].update(facts)
         if view is not None:
             views_BN[sum(has_view)] = view.reshape(-1)
-        has_view.append(view is not None)
+            has_view[number] = True
     more = [] if index is None else [*INDEXED, SAME_AS]
     schema = with_optional_columns(pa.schema([*PREPARED, *more]), fetched)
     columns: dict[str, Any] = {name: fetched[name] for name in schema.names if name in fetched.column_names}
@@ -82,7 +82,7 @@ def prepare(
 
 
 def choose_decoder(spec: Preprocess, bounds: Bounds, *, isolated: bool = False) -> Decode:
-    """Decode in this process, or each image in its own: if asked, or the workers of this task have died twice."""
+    """Decode in this process, or in a child: if asked, or where the workers of this task have died twice."""
     if not isolated and not is_poison_suspected():
         return decode_in_process(spec, bounds)
     heavy = ("torch",) if spec.resizes else ()
@@ -92,30 +92,38 @@ def choose_decoder(spec: Preprocess, bounds: Bounds, *, isolated: bool = False) 
 def decode_in_process(spec: Preprocess, bounds: Bounds) -> Decode:
     """Decode images in this process, which dies with a decoder that crashes."""
 
-    def decode_one(data: bytes) -> tuple[Facts, Pixels | None]:
-        """Return the row's facts and its views, uint8 (C, 3, S, S); None for a fault."""
-        with limit_cpu_time():
-            return next(decode_image(data, spec, bounds))
+    def decode_here(contents: Sequence[bytes]) -> Iterator[Decoded]:
+        """Yield a result for each image."""
+        for data in contents:
+            with limit_cpu_time():
+                yield decode_image(data, spec, bounds)
 
-    return decode_one
+    return decode_here
 
 
 def decode_isolated(spec: Preprocess, bounds: Bounds, children: ForkServer) -> Decode:
-    """Decode each image in its own process; a crash of that process is the image's fault."""
+    """Decode images in a child process; a crash of that process is the fault of one image, and another goes on."""
 
-    def decode_one(data: bytes) -> tuple[Facts, Pixels | None]:
-        """Return the row's facts and its views, uint8 (C, 3, S, S); None for a fault."""
-        outcome = children.call(decode_image, data, spec, bounds)
-        if outcome.died:
-            return {"status": Status.CRASHED, "detail": f"decoding failed: {outcome.cause}"}, None
-        facts, view = outcome.results[0]
-        return facts, view
+    def decode_there(contents: Sequence[bytes]) -> Iterator[Decoded]:
+        """Yield a result for each image."""
+        left = list(contents)
+        while left:
+            outcome = children.call(decode_images, left, spec, bounds)
+            yield from outcome.results
+            if outcome.died:
+                yield {"status": Status.CRASHED, "detail": f"decoding failed: {outcome.cause}"}, None
+            left = left[len(outcome.results) + outcome.died :]
 
-    return decode_one
+    return decode_there
 
 
-def decode_image(data: bytes, spec: Preprocess, bounds: Bounds) -> Iterator[tuple[Facts, Pixels | None]]:
-    """Decode an image: yields one result, its columns and, where it is sound, its views.
+def decode_images(contents: Sequence[bytes], spec: Preprocess, bounds: Bounds) -> Iterator[Decoded]:
+    """Decode images one after the other; see `decode_image`."""
+    return (decode_image(data, spec, bounds) for data in contents)
+
+
+def decode_image(data: bytes, spec: Preprocess, bounds: Bounds) -> Decoded:
+    """Decode an image, and cut its views where it is sound.
 
     Only these bytes are processed here, so any exception is a fault of their row alone.
 
@@ -138,7 +146,7 @@ def decode_image(data: bytes, spec: Preprocess, bounds: Bounds) -> Iterator[tupl
     except Exception as reason:  # noqa: BLE001 - only one image's bytes are processed here, so they are the cause
         status = Status.TOO_LARGE if isinstance(reason, MemoryError) else Status.UNSUPPORTED
         facts |= {"status": status, "detail": f"{type(reason).__name__}: {reason}"}
-    yield facts, view
+    return facts, view
 
 
 def _before_decoding(data: bytes | None, status: str | None, index: ContentIndex | None) -> Facts:

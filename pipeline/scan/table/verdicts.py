@@ -1,12 +1,9 @@
 """Verdicts: what a sink is given to write, whichever executor makes them."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
-
-if TYPE_CHECKING:
-    from ray.data import Dataset
 
 
 class Verdicts(Protocol):
@@ -16,5 +13,5 @@ class Verdicts(Protocol):
         """Apply a function to each `rows` of them; yields its results, each as soon as it is done."""
 
     @property
-    def dataset(self) -> "Dataset":
-        """The verdicts as a dataset, for a sink that Ray Data writes; an executor in this process has none."""
+    def dataset(self) -> Any:
+        """The verdicts as a dataset of Ray Data, for a sink that it writes; an executor in this process has none."""
