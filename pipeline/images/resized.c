@@ -1,0 +1,337 @@
+/* The centre of an antialiased bicubic resize, from rows that come one at a time: the whole picture is never held. The
+   arithmetic is that of Pillow or of torch, whichever the caller names, to the bit. pipeline/images/cropped.py calls it. */
+
+#include <limits.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#define QUICK __attribute__((target("avx2")))
+#endif
+
+enum { WHOLE = 0, REFUSED = 1, MISFIT = 2, MEMORY = 3 };
+enum { COLOURS = 3, STEP = 4, COLUMNS = 16, HIGH = 15, ROOM = 64 };
+
+/* One direction. `full` pixels become `scaled`, of which `count` from `first` on are kept; both are counted upright, and
+   the rows or columns come in the other direction if it is `mirrored`. `bits` is the precision of Pillow's weights, 0
+   for torch's, which is the largest that fits 16 bits. */
+struct axis {
+    unsigned full, scaled, first, count, mirrored, bits;
+};
+
+/* The weights of one axis: each output sums `taps` pixels from `start` on. A weight is high x 2^15 + low. */
+struct weights {
+    unsigned count, taps, bits, is_wide, first, behind;
+    unsigned *start, *used;
+    int16_t *high, *low;
+};
+
+struct resize {
+    struct weights across, down;
+    unsigned is_down_first, is_quick, columns, row, done;
+    size_t stride;
+    unsigned char *ring, *wide, *narrow; /* rows of the picture or of the result, each with ROOM behind it */
+    const unsigned char **chosen;
+    unsigned char *out;
+};
+
+int mole_rows(const unsigned char *data, unsigned long size, unsigned full_width, unsigned full_height, unsigned left,
+              unsigned top, unsigned width, unsigned height, void (*take)(void *, const unsigned char *), void *state);
+
+static double cubic(double x)
+{
+    const double a = -0.5;
+
+    x = fabs(x);
+    if (x < 1.0)
+        return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
+    if (x < 2.0)
+        return (((x - 5) * x + 8) * x - 4) * a;
+    return 0.0;
+}
+
+static int weigh(const struct axis *axis, struct weights *made)
+{
+    double scale = (double)axis->full / axis->scaled, wide = scale < 1.0 ? 1.0 : scale, support = 2.0 * wide;
+    size_t most = (size_t)ceil(support) * 2 + 1, taps = (most + STEP - 1) / STEP * STEP;
+
+    if (!axis->count || axis->count > axis->scaled || axis->first > axis->scaled - axis->count || !axis->full ||
+        most > INT_MAX / 4 / axis->count)
+        return MISFIT;
+    double *exact = calloc((axis->count + 1) * taps, sizeof *exact), largest = 0.0; /* the last row for what is not kept */
+    unsigned whole = axis->bits ? axis->count : axis->scaled, before = axis->bits ? axis->first : 0;
+    made->count = axis->count;
+    made->taps = taps;
+    made->start = calloc(axis->count, sizeof *made->start);
+    made->used = calloc(axis->count, sizeof *made->used);
+    made->high = calloc(axis->count * taps, sizeof *made->high);
+    made->low = calloc(axis->count * taps, sizeof *made->low);
+    if (!exact || !made->start || !made->used || !made->high || !made->low) {
+        free(exact);
+        return MEMORY;
+    }
+    made->first = axis->full;
+    for (unsigned at = before; at < before + whole; at++) { /* torch's precision depends on the weights of all outputs */
+        double centre = (at + 0.5) * scale, sum = 0.0;
+        long begin = (long)(centre - support + 0.5), end = (long)(centre + support + 0.5);
+        int is_kept = at >= axis->first && at - axis->first < axis->count;
+        unsigned output = is_kept ? at - axis->first : axis->count;
+        unsigned place = axis->mirrored && is_kept ? axis->count - 1 - output : output;
+        double *row = exact + place * taps;
+        begin = begin < 0 ? 0 : begin;
+        end = end > (long)axis->full ? (long)axis->full : end;
+        unsigned count = end - begin;
+        for (unsigned tap = 0; tap < count; tap++)
+            sum += row[tap] = cubic((tap + begin - centre + 0.5) * (1.0 / wide));
+        for (unsigned tap = 0; tap < count && sum != 0.0; tap++) {
+            row[tap] /= sum;
+            largest = row[tap] > largest ? row[tap] : largest;
+        }
+        if (!is_kept)
+            continue;
+        for (unsigned tap = 0; axis->mirrored && tap < count / 2; tap++) {
+            double other = row[tap];
+            row[tap] = row[count - 1 - tap];
+            row[count - 1 - tap] = other;
+        }
+        made->used[place] = count;
+        made->start[place] = axis->mirrored ? axis->full - end : begin;
+        made->first = made->start[place] < made->first ? made->start[place] : made->first;
+        made->behind = made->start[place] + count > made->behind ? made->start[place] + count : made->behind;
+    }
+    made->bits = axis->bits;
+    made->is_wide = axis->bits > 0;
+    while (!made->is_wide && made->bits < 22 && (int)(0.5 + largest * (1 << (made->bits + 1))) < 1 << 15)
+        made->bits++;
+    for (size_t at = 0; at < axis->count * taps; at++) {
+        double scaled = exact[at] * (1 << made->bits);
+        int weight = (int)(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
+        made->high[at] = made->is_wide ? weight >> HIGH : 0;
+        made->low[at] = made->is_wide ? weight & ((1 << HIGH) - 1) : weight;
+    }
+    free(exact);
+    return WHOLE;
+}
+
+static unsigned char clipped(uint32_t sum, unsigned bits)
+{
+    int32_t value = (int32_t)(sum + (1U << (bits - 1))) >> bits;
+
+    return value < 0 ? 0 : value > 255 ? 255 : value;
+}
+
+
+/* One row, red, green, blue from pixel to pixel, becomes one of `count` pixels. The sums are unsigned, since parts of them
+   may overflow where the whole does not. */
+static void shrink_across(const struct weights *across, const unsigned char *row, unsigned char *out)
+{
+    for (unsigned output = 0; output < across->count; output++) {
+        const unsigned char *pixel = row + (size_t)(across->start[output] - across->first) * COLOURS;
+        const int16_t *low = across->low + (size_t)output * across->taps;
+        const int16_t *high = across->high + (size_t)output * across->taps;
+        for (int colour = 0; colour < COLOURS; colour++, pixel++) {
+            uint32_t below = 0, above = 0;
+            for (unsigned tap = 0; tap < across->used[output]; tap++) {
+                below += (uint32_t)(low[tap] * pixel[tap * COLOURS]);
+                above += (uint32_t)(high[tap] * pixel[tap * COLOURS]);
+            }
+            *out++ = clipped(below + (above << HIGH), across->bits);
+        }
+    }
+}
+
+static void shrink_down(const struct weights *down, size_t at, const unsigned char **rows, unsigned used, size_t column,
+                     size_t end, unsigned char *out)
+{
+    for (; column < end; column++) {
+        uint32_t low = 0, high = 0;
+        for (unsigned tap = 0; tap < used; tap++) {
+            low += (uint32_t)(down->low[at + tap] * rows[tap][column]);
+            high += (uint32_t)(down->high[at + tap] * rows[tap][column]);
+        }
+        out[column] = clipped(low + (high << HIGH), down->bits);
+    }
+}
+
+#ifdef QUICK
+/* Four pixels at a time: each half of a register has two of them, colour by colour, as pairs of 16 bits that are weighted
+   and added. Reads up to ROOM bytes behind the row, under weights of 0. */
+QUICK static void shrink_across_quickly(const struct weights *across, const unsigned char *row, unsigned char *out)
+{
+    const __m256i pairs = _mm256_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1, 6, -1, 9, -1, 7, -1,
+                                           10, -1, 8, -1, 11, -1, -1, -1, -1, -1);
+    const __m256i twos = _mm256_setr_epi8(0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6,
+                                          7, 4, 5, 6, 7);
+    const __m128i half = _mm_set1_epi32(1 << (across->bits - 1)), by = _mm_cvtsi32_si128(across->bits);
+
+    for (unsigned output = 0; output < across->count; output++, out += COLOURS) {
+        const unsigned char *pixel = row + (size_t)(across->start[output] - across->first) * COLOURS;
+        size_t at = (size_t)output * across->taps, end = at + across->used[output];
+        __m256i below = _mm256_setzero_si256(), above = below;
+        for (; at < end; at += STEP, pixel += STEP * COLOURS) {
+            __m256i four = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)pixel));
+            long long weights;
+            four = _mm256_shuffle_epi8(four, pairs);
+            memcpy(&weights, across->low + at, sizeof weights);
+            below = _mm256_add_epi32(
+                below, _mm256_madd_epi16(four, _mm256_shuffle_epi8(_mm256_set1_epi64x(weights), twos)));
+            if (across->is_wide) {
+                memcpy(&weights, across->high + at, sizeof weights);
+                above = _mm256_add_epi32(
+                    above, _mm256_madd_epi16(four, _mm256_shuffle_epi8(_mm256_set1_epi64x(weights), twos)));
+            }
+        }
+        below = _mm256_add_epi32(below, _mm256_slli_epi32(above, HIGH));
+        __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(below), _mm256_extracti128_si256(below, 1));
+        sum = _mm_sra_epi32(_mm_add_epi32(sum, half), by);
+        sum = _mm_packs_epi32(sum, sum);
+        int bytes = _mm_cvtsi128_si32(_mm_packus_epi16(sum, sum));
+        memcpy(out, &bytes, sizeof bytes); /* the fourth is overwritten by the next pixel, or lies in the room behind */
+    }
+}
+
+/* Sixteen columns at a time, two rows at a time; returns the first column that is left. */
+QUICK static size_t shrink_down_quickly(const struct weights *down, size_t at, const unsigned char **rows, unsigned used,
+                                     size_t end, unsigned char *out)
+{
+    const __m256i half = _mm256_set1_epi32(1 << (down->bits - 1));
+    const __m128i by = _mm_cvtsi32_si128(down->bits), top = _mm_cvtsi32_si128(HIGH);
+    size_t column = 0;
+
+    for (; column + COLUMNS <= end; column += COLUMNS) {
+        __m256i left = half, right = half, above_left = _mm256_setzero_si256(), above_right = above_left;
+        for (unsigned tap = 0; tap < used; tap += 2) {
+            unsigned next = tap + 1 < used ? tap + 1 : tap;
+            __m256i one = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(rows[tap] + column)));
+            __m256i two = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(rows[next] + column)));
+            __m256i first = _mm256_unpacklo_epi16(one, two), second = _mm256_unpackhi_epi16(one, two);
+            int pair;
+            memcpy(&pair, down->low + at + tap, sizeof pair);
+            __m256i weight = _mm256_set1_epi32(pair);
+            left = _mm256_add_epi32(left, _mm256_madd_epi16(first, weight));
+            right = _mm256_add_epi32(right, _mm256_madd_epi16(second, weight));
+            if (down->is_wide) {
+                memcpy(&pair, down->high + at + tap, sizeof pair);
+                weight = _mm256_set1_epi32(pair);
+                above_left = _mm256_add_epi32(above_left, _mm256_madd_epi16(first, weight));
+                above_right = _mm256_add_epi32(above_right, _mm256_madd_epi16(second, weight));
+            }
+        }
+        left = _mm256_sra_epi32(_mm256_add_epi32(left, _mm256_sll_epi32(above_left, top)), by);
+        right = _mm256_sra_epi32(_mm256_add_epi32(right, _mm256_sll_epi32(above_right, top)), by);
+        __m256i words = _mm256_packs_epi32(left, right);
+        __m256i bytes = _mm256_permute4x64_epi64(_mm256_packus_epi16(words, words), 0x08);
+        _mm_storeu_si128((__m128i *)(out + column), _mm256_castsi256_si128(bytes));
+    }
+    return column;
+}
+#endif
+
+static void across(struct resize *resize, const unsigned char *row, unsigned char *out)
+{
+#ifdef QUICK
+    if (resize->is_quick) {
+        shrink_across_quickly(&resize->across, row, out);
+        return;
+    }
+#endif
+    shrink_across(&resize->across, row, out);
+}
+
+/* The rows under one output's weights become one row of `bytes`. */
+static void down(struct resize *resize, size_t bytes, unsigned char *out)
+{
+    const struct weights *down = &resize->down;
+    unsigned used = down->used[resize->done];
+    size_t at = (size_t)resize->done * down->taps, column = 0;
+
+    for (unsigned tap = 0; tap < used; tap++)
+        resize->chosen[tap] = resize->ring + (down->start[resize->done] + tap) % down->taps * resize->stride;
+#ifdef QUICK
+    if (resize->is_quick)
+        column = shrink_down_quickly(down, at, resize->chosen, used, bytes, out);
+#endif
+    shrink_down(down, at, resize->chosen, used, column, bytes, out);
+}
+
+/* Take the next row of the picture: keep what the outputs need of it, and finish those for which it is the last. */
+static void take(void *state, const unsigned char *row)
+{
+    struct resize *resize = state;
+    unsigned char *kept = resize->ring + (size_t)(resize->row % resize->down.taps) * resize->stride;
+    size_t wide = (size_t)resize->columns * COLOURS, narrow = (size_t)resize->across.count * COLOURS;
+
+    memcpy(resize->is_down_first ? kept : resize->wide, row, wide);
+    if (!resize->is_down_first)
+        across(resize, resize->wide, kept);
+    resize->row++;
+    for (; resize->done < resize->down.count; resize->done++) {
+        const unsigned char *pixel = resize->narrow;
+        unsigned char *out = resize->out + (size_t)resize->done * resize->across.count;
+        if (resize->down.start[resize->done] + resize->down.used[resize->done] > resize->row)
+            break;
+        down(resize, resize->is_down_first ? wide : narrow, resize->is_down_first ? resize->wide : resize->narrow);
+        if (resize->is_down_first)
+            across(resize, resize->wide, resize->narrow);
+        for (unsigned column = 0; column < resize->across.count; column++)
+            for (int colour = 0; colour < COLOURS; colour++)
+                out[((size_t)colour * resize->down.count) * resize->across.count + column] = *pixel++;
+    }
+}
+
+static int prepare(struct resize *resize, const struct axis *axes, unsigned is_down_first, unsigned char *out)
+{
+    int failed = weigh(&axes[0], &resize->across);
+
+    if (failed || (failed = weigh(&axes[1], &resize->down)))
+        return failed;
+    resize->is_down_first = is_down_first;
+    resize->columns = resize->across.behind - resize->across.first;
+    resize->row = resize->down.first;
+    resize->out = out;
+    resize->stride = (size_t)COLOURS * (is_down_first ? resize->columns : resize->across.count) + ROOM;
+    resize->ring = calloc(resize->down.taps, resize->stride);
+    resize->wide = calloc(1, (size_t)resize->columns * COLOURS + ROOM);
+    resize->narrow = calloc(1, (size_t)resize->across.count * COLOURS + ROOM);
+    resize->chosen = calloc(resize->down.taps, sizeof *resize->chosen);
+#ifdef QUICK
+    resize->is_quick = __builtin_cpu_supports("avx2") != 0;
+#endif
+    return resize->ring && resize->wide && resize->narrow && resize->chosen ? WHOLE : MEMORY;
+}
+
+static void forget(struct weights *weights)
+{
+    free(weights->start);
+    free(weights->used);
+    free(weights->high);
+    free(weights->low);
+}
+
+/* Resize a JPEG of `size` bytes, or, where `size` is 0, the pixels of a picture, red, green, blue from pixel to pixel,
+   `stride` bytes a row. `axes` are those of the stored picture: across, then down. Writes 3 x count down x count across
+   bytes to `out`, red before green before blue. Returns WHOLE where every pixel is there. */
+int mole_resized(const unsigned char *data, unsigned long size, unsigned long stride, const struct axis *axes,
+                 unsigned is_down_first, unsigned char *out)
+{
+    struct resize resize;
+
+    memset(&resize, 0, sizeof resize);
+    int outcome = prepare(&resize, axes, is_down_first, out);
+    unsigned left = resize.across.first, top = resize.down.first;
+    if (!outcome && size)
+        outcome = mole_rows(data, size, axes[0].full, axes[1].full, left, top, resize.columns, resize.down.behind - top,
+                            take, &resize);
+    for (unsigned row = top; !outcome && !size && row < resize.down.behind; row++)
+        take(&resize, data + row * stride + (size_t)left * COLOURS);
+    forget(&resize.across);
+    forget(&resize.down);
+    free(resize.ring);
+    free(resize.wide);
+    free(resize.narrow);
+    free(resize.chosen);
+    return outcome;
+}
