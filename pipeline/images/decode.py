@@ -140,8 +140,7 @@ class _Known:
 Part = Window | Resize | None
 """What of an upright image is wanted: a window, a resized centre, or all of it."""
 Region = Callable[[int, int], Part]
-"""Selects the part of an upright image from its height and width; without the C extension no centre is resized, and
-the whole image is returned."""
+"""Selects the part of an upright image by its height and width; it is whole where a resize has no C extension."""
 
 
 def whole_image(height: int, width: int) -> None:

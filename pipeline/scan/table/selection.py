@@ -37,20 +37,31 @@ URI_PATH = "CASE WHEN regexp_matches(uri, '^https?://', 'i') THEN regexp_extract
 SLICE_NAME = r":\d+-\d+(:member=[^#]*)?$"
 """Pattern of the end of a unit's name that is a slice of a listing."""
 SELECTED = """
-    SELECT unit, "index", "last", uri, key, "offset", "length", bytes, status, detail, verdict {carried},
+    WITH found AS MATERIALIZED (
+        SELECT unit, "index", "last", uri, key, "offset", "length", bytes, status, detail, verdict {carried},
+               (-epoch_us(scanned_at), model) AS age
+        FROM verdicts AS current SEMI JOIN (FROM units WHERE is_current) USING (unit)
+        WHERE (
+            {where}
+        ) AND ($since IS NULL OR scanned_at >= $since) {share}
+    ),
+    newest AS (
+        SELECT unit, "index", min((-epoch_us(scanned_at), model)) AS age
+        FROM verdicts SEMI JOIN found USING (unit, "index") GROUP BY ALL
+    )
+    SELECT found.* EXCLUDE (age),
            "length" IS NULL AND status = 'ok' AND starts_with(uri, regexp_extract(unit, '^(.*)#', 1))
            AND (regexp_matches({ending}, $shard, 'i') OR regexp_matches(unit, $slice)) AS entire
-    FROM current
+    FROM found SEMI JOIN newest USING (unit, "index", age)
     ANTI JOIN (
         SELECT unit, "index" FROM verdicts
         WHERE list_contains($models, model) AND NOT ($again AND list_contains($passing, status))
     ) USING (unit, "index")
-    WHERE (
-        {where}
-    ) AND ($since IS NULL OR scanned_at >= $since)
-      AND md5_number_lower(unit || '#' || "index") / 18446744073709551616.0 <= $sample
+    QUALIFY row_number() OVER (PARTITION BY unit, "index") = 1
     ORDER BY unit, "index"
 """
+"""The rows that match, then those of them that are their image's newest: so the table is sorted only for these."""
+SHARE = """AND md5_number_lower(unit || '#' || "index") / 18446744073709551616.0 <= {sample!r}"""
 
 
 @dataclass(frozen=True)
@@ -115,13 +126,13 @@ def select_images(table: duckdb.DuckDBPyConnection, query: SelectionQuery, url: 
     columns = [str(row[0]) for row in table.sql("DESCRIBE current").fetchall()]
     where = query.where or "true"
     carried = f", {CARRIED}" if CARRIED in columns else ""
-    sql = SELECTED.format(where=where, carried=carried, ending=URI_PATH)
+    share = SHARE.format(sample=query.sample) if query.sample < 1 else ""
+    sql = SELECTED.format(where=where, carried=carried, ending=URI_PATH, share=share)
     values = {
         "models": list(query.models),
         "again": query.where is not None,
         "passing": list(TRANSIENT),
         "since": query.newer_than,
-        "sample": query.sample,
         "shard": SHARD_NAME.pattern,
         "slice": SLICE_NAME,
     }

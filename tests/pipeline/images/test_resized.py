@@ -1,7 +1,11 @@
 """Laws of a resize while decoding: to the bit what the view of the whole is, of every size, format and orientation."""
 
+import ctypes
 import io
+import shutil
+import subprocess
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,6 +86,21 @@ def test_without_what_was_built_the_resized_views_are_the_same(monkeypatch: pyte
     monkeypatch.setattr(cropped, "_LIBRARY", None)
     monkeypatch.setattr(cropped, "IS_BUILT", False)
     assert np.array_equal(quick, view_of(ENCODINGS["4:420"], SMALL, whole=False))
+
+
+@needs_built
+def test_a_processor_without_avx2_gives_the_same_views(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    sources = [Path(cropped.__file__).with_name(name) for name in ("cropped.c", "resized.c")]
+    plain = tmp_path / "plain.so"
+    flags = ["-O2", "-std=c99", "-DPLAIN", "-fPIC", "-shared"]
+    subprocess.run([compiler, *flags, *map(str, sources), "-o", str(plain), "-ljpeg", "-lm"], check=True)
+    specs = [SMALL, Preprocess(mode="resize", size=150, short_side=150)]
+    quick = [view_of(ENCODINGS["4:420"], spec, whole=False).tobytes() for spec in specs]
+    monkeypatch.setattr(cropped, "_LIBRARY", ctypes.CDLL(str(plain)))
+    assert [view_of(ENCODINGS["4:420"], spec, whole=False).tobytes() for spec in specs] == quick
 
 
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.98])
