@@ -1,9 +1,6 @@
 /* The centre of an antialiased bicubic resize, from rows that come one at a time: the whole picture is never held. The
    arithmetic is that of Pillow or of torch, whichever the caller names, to the bit. pipeline/images/cropped.py calls it. */
 
-#include <limits.h>
-#include <math.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,22 +9,9 @@
 #define QUICK __attribute__((target("avx2")))
 #endif
 
-enum { WHOLE = 0, REFUSED = 1, MISFIT = 2, MEMORY = 3 };
-enum { COLOURS = 3, STEP = 4, COLUMNS = 16, HIGH = 15, ROOM = 64 };
+#include "weights.h"
 
-/* One direction. `full` pixels become `scaled`, of which `count` from `first` on are kept; both are counted upright, and
-   the rows or columns come in the other direction if it is `mirrored`. `bits` is the precision of Pillow's weights, 0
-   for torch's, which is the largest that fits 16 bits. */
-struct axis {
-    unsigned full, scaled, first, count, mirrored, bits;
-};
-
-/* The weights of one axis: each output sums `taps` pixels from `start` on. A weight is high x 2^15 + low. */
-struct weights {
-    unsigned count, taps, bits, is_wide, first, behind;
-    unsigned *start, *used;
-    int16_t *high, *low;
-};
+enum { COLOURS = 3, COLUMNS = 16, ROOM = 64 };
 
 struct resize {
     struct weights across, down;
@@ -40,81 +24,6 @@ struct resize {
 
 int mole_rows(const unsigned char *data, unsigned long size, unsigned full_width, unsigned full_height, unsigned left,
               unsigned top, unsigned width, unsigned height, void (*take)(void *, const unsigned char *), void *state);
-
-static double cubic(double x)
-{
-    const double a = -0.5;
-
-    x = fabs(x);
-    if (x < 1.0)
-        return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
-    if (x < 2.0)
-        return (((x - 5) * x + 8) * x - 4) * a;
-    return 0.0;
-}
-
-static int weigh(const struct axis *axis, struct weights *made)
-{
-    double scale = (double)axis->full / axis->scaled, wide = scale < 1.0 ? 1.0 : scale, support = 2.0 * wide;
-    size_t most = (size_t)ceil(support) * 2 + 1, taps = (most + STEP - 1) / STEP * STEP;
-
-    if (!axis->count || axis->count > axis->scaled || axis->first > axis->scaled - axis->count || !axis->full ||
-        most > INT_MAX / 4 / axis->count)
-        return MISFIT;
-    double *exact = calloc((axis->count + 1) * taps, sizeof *exact), largest = 0.0; /* the last row for what is not kept */
-    unsigned whole = axis->bits ? axis->count : axis->scaled, before = axis->bits ? axis->first : 0;
-    made->count = axis->count;
-    made->taps = taps;
-    made->start = calloc(axis->count, sizeof *made->start);
-    made->used = calloc(axis->count, sizeof *made->used);
-    made->high = calloc(axis->count * taps, sizeof *made->high);
-    made->low = calloc(axis->count * taps, sizeof *made->low);
-    if (!exact || !made->start || !made->used || !made->high || !made->low) {
-        free(exact);
-        return MEMORY;
-    }
-    made->first = axis->full;
-    for (unsigned at = before; at < before + whole; at++) { /* torch's precision depends on the weights of all outputs */
-        double centre = (at + 0.5) * scale, sum = 0.0;
-        long begin = (long)(centre - support + 0.5), end = (long)(centre + support + 0.5);
-        int is_kept = at >= axis->first && at - axis->first < axis->count;
-        unsigned output = is_kept ? at - axis->first : axis->count;
-        unsigned place = axis->mirrored && is_kept ? axis->count - 1 - output : output;
-        double *row = exact + place * taps;
-        begin = begin < 0 ? 0 : begin;
-        end = end > (long)axis->full ? (long)axis->full : end;
-        unsigned count = end - begin;
-        for (unsigned tap = 0; tap < count; tap++)
-            sum += row[tap] = cubic((tap + begin - centre + 0.5) * (1.0 / wide));
-        for (unsigned tap = 0; tap < count && sum != 0.0; tap++) {
-            row[tap] /= sum;
-            largest = row[tap] > largest ? row[tap] : largest;
-        }
-        if (!is_kept)
-            continue;
-        for (unsigned tap = 0; axis->mirrored && tap < count / 2; tap++) {
-            double other = row[tap];
-            row[tap] = row[count - 1 - tap];
-            row[count - 1 - tap] = other;
-        }
-        made->used[place] = count;
-        made->start[place] = axis->mirrored ? axis->full - end : begin;
-        made->first = made->start[place] < made->first ? made->start[place] : made->first;
-        made->behind = made->start[place] + count > made->behind ? made->start[place] + count : made->behind;
-    }
-    made->bits = axis->bits;
-    made->is_wide = axis->bits > 0;
-    while (!made->is_wide && made->bits < 22 && (int)(0.5 + largest * (1 << (made->bits + 1))) < 1 << 15)
-        made->bits++;
-    for (size_t at = 0; at < axis->count * taps; at++) {
-        double scaled = exact[at] * (1 << made->bits);
-        int weight = (int)(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
-        made->high[at] = made->is_wide ? weight >> HIGH : 0;
-        made->low[at] = made->is_wide ? weight & ((1 << HIGH) - 1) : weight;
-    }
-    free(exact);
-    return WHOLE;
-}
 
 static unsigned char clipped(uint32_t sum, unsigned bits)
 {
@@ -284,9 +193,9 @@ static void take(void *state, const unsigned char *row)
 
 static int prepare(struct resize *resize, const struct axis *axes, unsigned is_down_first, unsigned char *out)
 {
-    int failed = weigh(&axes[0], &resize->across);
+    int failed = mole_weigh(&axes[0], &resize->across);
 
-    if (failed || (failed = weigh(&axes[1], &resize->down)))
+    if (failed || (failed = mole_weigh(&axes[1], &resize->down)))
         return failed;
     resize->is_down_first = is_down_first;
     resize->columns = resize->across.behind - resize->across.first;
@@ -301,14 +210,6 @@ static int prepare(struct resize *resize, const struct axis *axes, unsigned is_d
     resize->is_quick = __builtin_cpu_supports("avx2") != 0;
 #endif
     return resize->ring && resize->wide && resize->narrow && resize->chosen ? WHOLE : MEMORY;
-}
-
-static void forget(struct weights *weights)
-{
-    free(weights->start);
-    free(weights->used);
-    free(weights->high);
-    free(weights->low);
 }
 
 /* Resize a JPEG of `size` bytes, or, where `size` is 0, the pixels of a picture, red, green, blue from pixel to pixel,
@@ -327,8 +228,8 @@ int mole_resized(const unsigned char *data, unsigned long size, unsigned long st
                             take, &resize);
     for (unsigned row = top; !outcome && !size && row < resize.down.behind; row++)
         take(&resize, data + row * stride + (size_t)left * COLOURS);
-    forget(&resize.across);
-    forget(&resize.down);
+    mole_forget(&resize.across);
+    mole_forget(&resize.down);
     free(resize.ring);
     free(resize.wide);
     free(resize.narrow);

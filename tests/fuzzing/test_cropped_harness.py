@@ -12,7 +12,7 @@ from tests.fuzzing.starts import starts
 
 SOURCES = [
     Path(__file__).with_name("cropped_harness.c"),
-    *(Path(cropped.__file__).with_name(name) for name in ("cropped.c", "resized.c")),
+    *(Path(cropped.__file__).with_name(name) for name in ("cropped.c", "resized.c", "weights.c", "weights.h")),
 ]
 SANITIZED = ["-g", "-O1", "-DREPLAY", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
@@ -23,7 +23,18 @@ def built(folder: Path, *sources: Path) -> Path:
     if compiler is None or not cropped.IS_BUILT:
         pytest.skip("no C compiler or no headers of libjpeg-turbo")
     program = folder / "replay"
-    subprocess.run([compiler, *SANITIZED, *map(str, sources), "-o", str(program), "-ljpeg", "-lm"], check=True)
+    subprocess.run(
+        [
+            compiler,
+            *SANITIZED,
+            *(str(one) for one in sources if one.suffix == ".c"),
+            "-o",
+            str(program),
+            "-ljpeg",
+            "-lm",
+        ],
+        check=True,
+    )
     return program
 
 

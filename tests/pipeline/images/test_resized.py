@@ -93,7 +93,7 @@ def test_a_processor_without_avx2_gives_the_same_views(tmp_path: Path, monkeypat
     compiler = shutil.which("cc")
     if compiler is None:
         pytest.skip("no C compiler")
-    sources = [Path(cropped.__file__).with_name(name) for name in ("cropped.c", "resized.c")]
+    sources = [Path(cropped.__file__).with_name(name) for name in ("cropped.c", "resized.c", "weights.c")]
     plain = tmp_path / "plain.so"
     flags = ["-O2", "-std=c99", "-DPLAIN", "-fPIC", "-shared"]
     subprocess.run([compiler, *flags, *map(str, sources), "-o", str(plain), "-ljpeg", "-lm"], check=True)
