@@ -13,8 +13,13 @@
 
 enum { COLOURS = 3, COLUMNS = 16, ROOM = 64 };
 
+struct spread {
+    int16_t *low, *high;
+};
+
 struct resize {
     struct weights across, down;
+    struct spread spread; /* of the weights across, where the processor has AVX2 */
     unsigned is_down_first, is_quick, columns, row, done;
     size_t stride;
     unsigned char *ring, *wide, *narrow; /* rows of the picture or of the result, each with ROOM behind it */
@@ -67,39 +72,51 @@ static void shrink_down(const struct weights *down, size_t at, const unsigned ch
 
 #ifdef QUICK
 /* Four pixels at a time: each half of a register has two of them, colour by colour, as pairs of 16 bits that are weighted
-   and added. Reads up to ROOM bytes behind the row, under weights of 0. */
-QUICK static void shrink_across_quickly(const struct weights *across, const unsigned char *row, unsigned char *out)
+   and added; `spread` has the weights in that order. Reads up to ROOM bytes behind the row, under weights of 0. */
+QUICK static inline __m256i sum_across(const int16_t *spread, const unsigned char *pixel, unsigned used)
 {
     const __m256i pairs = _mm256_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1, 6, -1, 9, -1, 7, -1,
                                            10, -1, 8, -1, 11, -1, -1, -1, -1, -1);
-    const __m256i twos = _mm256_setr_epi8(0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6,
-                                          7, 4, 5, 6, 7);
-    const __m128i half = _mm_set1_epi32(1 << (across->bits - 1)), by = _mm_cvtsi32_si128(across->bits);
+    __m256i sum = _mm256_setzero_si256();
 
-    for (unsigned output = 0; output < across->count; output++, out += COLOURS) {
-        const unsigned char *pixel = row + (size_t)(across->start[output] - across->first) * COLOURS;
-        size_t at = (size_t)output * across->taps, end = at + across->used[output];
-        __m256i below = _mm256_setzero_si256(), above = below;
-        for (; at < end; at += STEP, pixel += STEP * COLOURS) {
-            __m256i four = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)pixel));
-            long long weights;
-            four = _mm256_shuffle_epi8(four, pairs);
-            memcpy(&weights, across->low + at, sizeof weights);
-            below = _mm256_add_epi32(
-                below, _mm256_madd_epi16(four, _mm256_shuffle_epi8(_mm256_set1_epi64x(weights), twos)));
-            if (across->is_wide) {
-                memcpy(&weights, across->high + at, sizeof weights);
-                above = _mm256_add_epi32(
-                    above, _mm256_madd_epi16(four, _mm256_shuffle_epi8(_mm256_set1_epi64x(weights), twos)));
-            }
+    for (unsigned tap = 0; tap < used; tap += STEP, pixel += STEP * COLOURS, spread += STEP * STEP) {
+        __m256i four = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)pixel));
+        four = _mm256_madd_epi16(_mm256_shuffle_epi8(four, pairs), _mm256_loadu_si256((const __m256i *)spread));
+        sum = _mm256_add_epi32(sum, four);
+    }
+    return sum;
+}
+
+QUICK static void shrink_across_quickly(const struct weights *across, const struct spread *spread,
+                                        const unsigned char *row, unsigned char *out)
+{
+    const unsigned count = across->count, *start = across->start, *used = across->used, first = across->first;
+    const __m128i half = _mm_set1_epi32(1 << (across->bits - 1)), by = _mm_cvtsi32_si128(across->bits);
+    const size_t step = (size_t)across->taps * STEP;
+
+    for (unsigned output = 0; output < count; output++, out += COLOURS) {
+        const unsigned char *pixel = row + (size_t)(start[output] - first) * COLOURS;
+        __m256i below = sum_across(spread->low + output * step, pixel, used[output]);
+        if (spread->high) {
+            __m256i above = sum_across(spread->high + output * step, pixel, used[output]);
+            below = _mm256_add_epi32(below, _mm256_slli_epi32(above, HIGH));
         }
-        below = _mm256_add_epi32(below, _mm256_slli_epi32(above, HIGH));
         __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(below), _mm256_extracti128_si256(below, 1));
         sum = _mm_sra_epi32(_mm_add_epi32(sum, half), by);
         sum = _mm_packs_epi32(sum, sum);
         int bytes = _mm_cvtsi128_si32(_mm_packus_epi16(sum, sum));
         memcpy(out, &bytes, sizeof bytes); /* the fourth is overwritten by the next pixel, or lies in the room behind */
     }
+}
+
+static int16_t *spread_out(const struct weights *across, const int16_t *weights)
+{
+    size_t all = (size_t)across->count * across->taps;
+    int16_t *made = malloc(all * STEP * sizeof *made);
+
+    for (size_t at = 0; made && at < all * STEP; at++) /* of four weights the first two four times, then the last two */
+        made[at] = weights[at / (STEP * STEP) * STEP + at % (STEP * STEP) / 8 * 2 + at % 2];
+    return made;
 }
 
 /* Sixteen columns at a time, two rows at a time; returns the first column that is left. */
@@ -143,7 +160,7 @@ static void across(struct resize *resize, const unsigned char *row, unsigned cha
 {
 #ifdef QUICK
     if (resize->is_quick) {
-        shrink_across_quickly(&resize->across, row, out);
+        shrink_across_quickly(&resize->across, &resize->spread, row, out);
         return;
     }
 #endif
@@ -208,6 +225,12 @@ static int prepare(struct resize *resize, const struct axis *axes, unsigned is_d
     resize->chosen = calloc(resize->down.taps, sizeof *resize->chosen);
 #ifdef QUICK
     resize->is_quick = __builtin_cpu_supports("avx2") != 0;
+    if (resize->is_quick) {
+        resize->spread.low = spread_out(&resize->across, resize->across.low);
+        resize->spread.high = resize->across.is_wide ? spread_out(&resize->across, resize->across.high) : NULL;
+        if (!resize->spread.low || (resize->across.is_wide && !resize->spread.high))
+            return MEMORY;
+    }
 #endif
     return resize->ring && resize->wide && resize->narrow && resize->chosen ? WHOLE : MEMORY;
 }
@@ -230,6 +253,8 @@ int mole_resized(const unsigned char *data, unsigned long size, unsigned long st
         take(&resize, data + row * stride + (size_t)left * COLOURS);
     mole_forget(&resize.across);
     mole_forget(&resize.down);
+    free(resize.spread.low);
+    free(resize.spread.high);
     free(resize.ring);
     free(resize.wide);
     free(resize.narrow);
