@@ -73,18 +73,27 @@ static void shrink_down(const struct weights *down, size_t at, const unsigned ch
 #ifdef QUICK
 /* Four pixels at a time: each half of a register has two of them, colour by colour, as pairs of 16 bits that are weighted
    and added; `spread` has the weights in that order. Reads up to ROOM bytes behind the row, under weights of 0. */
-QUICK static inline __m256i sum_across(const int16_t *spread, const unsigned char *pixel, unsigned used)
+QUICK static inline __m256i weighted(const int16_t *spread, const unsigned char *pixel)
 {
     const __m256i pairs = _mm256_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1, 6, -1, 9, -1, 7, -1,
                                            10, -1, 8, -1, 11, -1, -1, -1, -1, -1);
-    __m256i sum = _mm256_setzero_si256();
+    __m256i four = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)pixel));
 
-    for (unsigned tap = 0; tap < used; tap += STEP, pixel += STEP * COLOURS, spread += STEP * STEP) {
-        __m256i four = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)pixel));
-        four = _mm256_madd_epi16(_mm256_shuffle_epi8(four, pairs), _mm256_loadu_si256((const __m256i *)spread));
-        sum = _mm256_add_epi32(sum, four);
+    return _mm256_madd_epi16(_mm256_shuffle_epi8(four, pairs), _mm256_loadu_si256((const __m256i *)spread));
+}
+
+QUICK static inline __m256i sum_across(const int16_t *spread, const unsigned char *pixel, unsigned used)
+{
+    __m256i sum = _mm256_setzero_si256(), more = sum;
+    unsigned tap = 0;
+
+    for (; tap + STEP < used; tap += 2 * STEP, pixel += 2 * STEP * COLOURS, spread += 2 * STEP * STEP) {
+        sum = _mm256_add_epi32(sum, weighted(spread, pixel));
+        more = _mm256_add_epi32(more, weighted(spread + STEP * STEP, pixel + STEP * COLOURS));
     }
-    return sum;
+    if (tap < used)
+        sum = _mm256_add_epi32(sum, weighted(spread, pixel));
+    return _mm256_add_epi32(sum, more);
 }
 
 QUICK static void shrink_across_quickly(const struct weights *across, const struct spread *spread,
