@@ -20,6 +20,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+EXTENSION := pipeline/images/cropped.c pipeline/images/resized.c pipeline/images/weights.c
 DEMO_SOURCE := examples/shards/sample-{00000..00002}.tar
 DEMO_OUTPUT := verdicts/
 
@@ -40,7 +41,7 @@ $(BIN)/python:
 
 # The stamp makes a second setup cheap; a changed list of packages makes it run again. Bytecode is compiled here because
 # each of Ray's processes imports torch anew: 5 s with it, 12 s without where PYTHONDONTWRITEBYTECODE is set.
-$(STAMP): pyproject.toml constraints.txt pipeline/images/cropped.c | $(BIN)/python
+$(STAMP): pyproject.toml constraints.txt $(EXTENSION) pipeline/images/weights.h | $(BIN)/python
 	@if command -v uv >/dev/null; then uv=uv; \
 	elif [ -x $(BIN)/uv ] || $(BIN)/python -m pip install --quiet --constraint constraints.txt uv; then uv=$(BIN)/uv; else uv=; fi; \
 	if [ -n "$$uv" ] && $$uv pip install --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'; then :; \
@@ -111,8 +112,8 @@ $(FUZZ)/libjpeg/libjpeg.a:
 	@cmake --build $(@D) --target jpeg-static
 	@ln -sfn '$(abspath $(LIBJPEG))' $(@D)/source
 
-$(FUZZ)/cropped-fuzzer: tests/fuzzing/cropped_harness.c pipeline/images/cropped.c $(FUZZ)/libjpeg/libjpeg.a
-	@clang $(SANITIZE) -fsanitize=fuzzer -I$(FUZZ)/libjpeg -I$(FUZZ)/libjpeg/source $^ -o $@
+$(FUZZ)/cropped-fuzzer: tests/fuzzing/cropped_harness.c $(EXTENSION) $(FUZZ)/libjpeg/libjpeg.a
+	@clang $(SANITIZE) -fsanitize=fuzzer -I$(FUZZ)/libjpeg -I$(FUZZ)/libjpeg/source $^ -lm -o $@
 
 fuzz-cropped: setup $(FUZZ)/cropped-fuzzer
 	@$(BIN)/python -m tests.fuzzing guided cropped --seconds $(FUZZ_SECONDS)

@@ -1,9 +1,10 @@
 """Planning: time and memory of planning a source of 10^6, 10^7 and 10^8 listed images.
 
-    python -m benchmarks.planning [--sizes 1e6 1e7 1e8]
+    python -m benchmarks.planning [--sizes 1e6 1e7 1e8] [--every 2]
 
 Each size is planned by a process of its own, from a synthetic S3 Inventory (Parquet, a million keys a file; the files
-are hard links to one), with a verdict table that has every second file's images. Memory must not grow with the source.
+are hard links to one), with a verdict table that has every second file's images (only the columns that planning reads).
+Memory must not grow with the source.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from pipeline.scan.reading.source import Source
 from pipeline.scan.table.ledger import Ledger
 
 KEYS_A_FILE = 1_000_000
+WIDTHS = (13, 13, 7, 7, 7, 7, 7, 9)
 ROWS = """
     SELECT unit, "index"::INTEGER AS "index", "index" = images - 1 AS "last", 'ok' AS status, 'real' AS verdict,
            TIMESTAMPTZ '2026-11-01' AS scanned_at
@@ -38,26 +40,28 @@ def main(arguments: list[str]) -> None:
     """Plan each size, and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", nargs="+", type=float, default=[1e6, 1e7, 1e8])
+    parser.add_argument("--every", type=int, default=2, help="the table has the images of every second file, or of all")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.one:
         measure(Path(given.one))
         return
-    print(f"{'images':>13} {'units':>7} {'to do':>7} {'list s':>7} {'join s':>7} {'todo s':>7} {'peak MiB':>9}")
+    names = ("images", "in table", "units", "to do", "list s", "join s", "todo s", "peak MiB")
+    print(" ".join(f"{name:>{width}}" for name, width in zip(names, WIDTHS, strict=True)))
     for size in given.sizes:
         with tempfile.TemporaryDirectory() as folder:
-            write(Path(folder), int(size))
+            write(Path(folder), int(size), given.every)
             command = [sys.executable, "-m", "benchmarks.planning", "--one", folder]
             took = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-        print(
-            f"{int(size):>13,} {took['units']:>7,} {took['open']:>7,} {took['list']:>7.1f} {took['join']:>7.1f} "
-            f"{took['todo']:>7.1f} {took['peak']:>9,.0f}"
-        )
+        counts = [f"{count:,}" for count in (int(size), took["rows"], took["units"], took["open"])]
+        seconds = [f"{took[name]:.1f}" for name in ("list", "join", "todo")]
+        cells = [*counts, *seconds, f"{took['peak']:,.0f}"]
+        print(" ".join(f"{cell:>{width}}" for cell, width in zip(cells, WIDTHS, strict=True)))
     print(f"{os.cpu_count()} cores, {datetime.now(UTC):%Y-%m-%d}")
 
 
-def write(folder: Path, images: int) -> None:
-    """Write an inventory of `images` images, and a table that has those of every second file."""
+def write(folder: Path, images: int, every: int) -> None:
+    """Write an inventory of `images` images, and a table that has those of one in `every` files."""
     data, table = folder / "data", folder / "model=m"
     data.mkdir()
     table.mkdir()
@@ -79,7 +83,7 @@ def write(folder: Path, images: int) -> None:
         one = [(unit.name.partition("data/0.parquet"), unit.images) for unit in Source([manifest(folder)]).units()][
             :244
         ]
-        for number in range(0, files, 2):
+        for number in range(0, files, every):
             slices = pa.table(
                 {
                     "unit": [f"{head}data/{number}.parquet{tail}" for (head, _, tail), _ in one],
@@ -109,10 +113,10 @@ def measure(folder: Path) -> None:
         joined = time.perf_counter()
         opened = sum(1 for _ in plan.todo(ledger))
         done = time.perf_counter()
-        units = plan.check(ledger).units
+        checked = plan.check(ledger)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     seconds = {"list": listed - begun, "join": joined - listed, "todo": done - joined}
-    print(json.dumps(seconds | {"units": units, "open": opened, "peak": peak}))
+    print(json.dumps(seconds | {"units": checked.units, "rows": checked.images, "open": opened, "peak": peak}))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,10 @@ VERSION = 1
 """Incremented when the same spec would give other pixels; part of the fingerprint."""
 
 
+STRIP = 16
+"""Aspect ratio above which an image is a strip, of which only the part under the crop is resized."""
+
+
 class Window(NamedTuple):
     """A rectangle of an image, in pixels."""
 
@@ -33,6 +37,17 @@ class Window(NamedTuple):
     left: int
     height: int
     width: int
+
+
+class Resize(NamedTuple):
+    """A resized image, antialiased and bicubic, of which the centre is kept; in pixels."""
+
+    height: int
+    width: int
+    size: int
+    """Side of the centre."""
+    by_torch: bool
+    """Whether the weights are rounded as torch does; otherwise as Pillow does, and its order of the passes is taken."""
 
 
 class Preprocess(BaseModel):
@@ -114,15 +129,29 @@ class Preprocess(BaseModel):
 
     @property
     def resizes(self) -> bool:
-        """Whether any of the views is resized, which needs torch."""
+        """Whether any of the views is resized, which may need torch."""
         return self.mode in ("resize", BOTH)
 
-    def window(self, height: int, width: int) -> Window | None:
-        """Return the window of an upright image that the views are cut from; None for the whole image."""
+    def window(self, height: int, width: int) -> Window | Resize | None:
+        """Return what of an upright image the views are cut from; None is the whole image."""
+        if self.mode == "resize" and self.size == self.short_side and max(height, width) <= STRIP * min(height, width):
+            return self.resize(height, width)
         if self.mode != "crop" or self.crops != 1:
             return None
         high, wide = min(height, self.size), min(width, self.size)
         return Window(middle(height, high), middle(width, wide), high, wide)
+
+    def resize(self, height: int, width: int) -> Resize:
+        """Return how an upright image is resized, with torchvision's rounding.
+
+        torch is up to eight times faster than Pillow and within 1/255 of it if it halves an image or more. For smaller
+        factors one value in 100,000 differed by 2/255, and Pillow resizes tall images in the other order: there Pillow
+        is used.
+        """
+        short, long = sorted((height, width))
+        other = int(self.short_side * long / short)
+        high, wide = (self.short_side, other) if height <= width else (other, self.short_side)
+        return Resize(high, wide, self.size, by_torch=short >= 2 * self.short_side and height <= 2 * width)
 
     @property
     def bytes(self) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mole.views.preprocess import Preprocess, middle
+from mole.views.preprocess import STRIP, Preprocess, middle
 
 Pixels = NDArray[np.uint8]
 
@@ -28,8 +28,6 @@ class Box(NamedTuple):
     right: float
 
 
-STRIP = 16
-"""Aspect ratio above which an image is a strip, of which only the part under the crop is resized."""
 PIECE_PIXELS = 1 << 19
 """Pixels whose texture is computed at a time."""
 
@@ -38,7 +36,7 @@ def views(pixels_3HW: Pixels, spec: Preprocess) -> Pixels:
     """Cut the views of an image.
 
     Args:
-        pixels_3HW: uint8, RGB, upright; the whole image, or `spec.window` of it.
+        pixels_3HW: uint8, RGB, upright; the whole image, or what `spec.window` names of it.
         spec: the preprocessing.
 
     Returns:
@@ -109,24 +107,17 @@ def _scale(pixels_3HW: Pixels, spec: Preprocess, number: int) -> Preprocess:
 
 
 def _resize(pixels_3HW: Pixels, spec: Preprocess) -> Pixels:
-    """Resize the short side, bicubic and antialiased, in uint8; of a strip only the part under the crop.
-
-    torch is up to eight times faster than Pillow and within 1/255 of it if it halves an image or more. For smaller
-    factors one value in 100,000 differed by 2/255, and Pillow resizes tall images in the other order: there Pillow is
-    used.
-    """
+    """Resize the short side, bicubic and antialiased, in uint8, as `spec.resize` says; of a strip only the crop."""
     height, width = pixels_3HW.shape[-2:]
-    short, long = sorted((height, width))
-    other = int(spec.short_side * long / short)  # torchvision's rounding
-    if long > STRIP * short:
-        return _strip(pixels_3HW, spec, other)
-    if short == spec.short_side:
+    resize = spec.resize(height, width)
+    if max(height, width) > STRIP * min(height, width):
+        return _strip(pixels_3HW, spec, max(resize.height, resize.width))
+    if min(height, width) == spec.short_side:
         return pixels_3HW
-    high, wide = (spec.short_side, other) if height <= width else (other, spec.short_side)
-    if short >= 2 * spec.short_side and height <= 2 * width:
-        return _shrunk(pixels_3HW, high, wide)
+    if resize.by_torch:
+        return _shrunk(pixels_3HW, resize.height, resize.width)
     image = Image.fromarray(np.ascontiguousarray(pixels_3HW.transpose(1, 2, 0)))
-    return np.asarray(image.resize((wide, high), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+    return np.asarray(image.resize((resize.width, resize.height), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
 
 
 def _strip(pixels_3HW: Pixels, spec: Preprocess, other: int) -> Pixels:

@@ -27,11 +27,11 @@ static void heed(j_common_ptr codec, int level)
         refuse(codec);
 }
 
-/* Decode the rectangle (left, top, width, height), in pixels as they are stored, of `size` bytes at `data`, into
-   3 x height x width bytes at `out`, red before green before blue. `full_width` and `full_height` are the size that the caller expects.
-   Returns WHOLE where every pixel is there. */
-int mole_cropped(const unsigned char *data, unsigned long size, unsigned full_width, unsigned full_height,
-                 unsigned left, unsigned top, unsigned width, unsigned height, unsigned char *out)
+/* Decode the rectangle (left, top, width, height), in pixels as they are stored, of `size` bytes at `data`, and hand each
+   of its rows, red, green, blue from pixel to pixel, to `take`. `full_width` and `full_height` are the size that the
+   caller expects. Returns WHOLE where every pixel was there. */
+int mole_rows(const unsigned char *data, unsigned long size, unsigned full_width, unsigned full_height, unsigned left,
+              unsigned top, unsigned width, unsigned height, void (*take)(void *, const unsigned char *), void *state)
 {
     struct jpeg_decompress_struct codec;
     struct refusal refusal;
@@ -85,17 +85,37 @@ int mole_cropped(const unsigned char *data, unsigned long size, unsigned full_wi
         jpeg_read_scanlines(&codec, &line, 1);
         if (row < top)
             continue;
-        size_t plane = (size_t)width * height;
-        unsigned char *restrict red = out + (size_t)(row - top) * width;
-        unsigned char *restrict green = red + plane, *restrict blue = green + plane;
-        const unsigned char *restrict pixel = line + (size_t)(left - from) * 3;
-        for (unsigned column = 0; column < width; column++, pixel += 3) {
-            red[column] = pixel[0];
-            green[column] = pixel[1];
-            blue[column] = pixel[2];
-        }
+        take(state, line + (size_t)(left - from) * 3);
     }
     jpeg_destroy_decompress(&codec);
     free(scratch);
     return WHOLE;
+}
+
+struct planes {
+    size_t width, plane;
+    unsigned char *out;
+};
+
+static void keep(void *state, const unsigned char *pixel)
+{
+    struct planes *planes = state;
+    unsigned char *restrict red = planes->out, *restrict green = red + planes->plane;
+    unsigned char *restrict blue = green + planes->plane;
+
+    for (size_t column = 0; column < planes->width; column++, pixel += 3) {
+        red[column] = pixel[0];
+        green[column] = pixel[1];
+        blue[column] = pixel[2];
+    }
+    planes->out += planes->width;
+}
+
+/* Decode a rectangle, as `mole_rows` does, into 3 x height x width bytes at `out`, red before green before blue. */
+int mole_cropped(const unsigned char *data, unsigned long size, unsigned full_width, unsigned full_height,
+                 unsigned left, unsigned top, unsigned width, unsigned height, unsigned char *out)
+{
+    struct planes planes = {width, (size_t)width * height, out};
+
+    return mole_rows(data, size, full_width, full_height, left, top, width, height, keep, &planes);
 }

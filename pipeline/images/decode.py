@@ -1,8 +1,9 @@
 """Decode: converts the bytes of an image to an upright RGB picture or a fault, never an exception.
 
 `pipeline/images/formats` inspects the structure first, so that the cost of decoding is bounded in advance and the
-decoder gets only the data it needs. A plain JPEG is decoded by libjpeg-turbo, and if only a window of it is needed,
-little more than that is decoded; everything else is decoded by Pillow. All give the same pixels.
+decoder gets only the data it needs. A plain JPEG is decoded by libjpeg-turbo, and of a window little more than that is
+decoded; everything else is decoded by Pillow. For a resized view rows are resized as they are decoded. All give the
+same pixels.
 """
 
 import io
@@ -16,9 +17,9 @@ from pi_heif import register_heif_opener
 from PIL import AvifImagePlugin, Image, UnidentifiedImageError
 from simplejpeg import decode_jpeg
 
-from mole.views.preprocess import Window
+from mole.views.preprocess import Resize, Window
 from mole.views.view import Pixels
-from pipeline.images.cropped import END_MARKER, decode_window
+from pipeline.images.cropped import END_MARKER, decode_resized, decode_window, resize_pixels
 from pipeline.images.formats import bmp, gif, jp2, jpeg, png, tiff, webp
 from pipeline.images.formats.colour import rgb
 from pipeline.images.formats.layout import MAX_MEMORY, Layout, RefusalError, truncated
@@ -105,7 +106,7 @@ class Picture:
     """A decoded image.
 
     Attributes:
-        pixels_3HW: uint8, RGB, upright; of the requested window.
+        pixels_3HW: uint8, RGB, upright; of the requested part.
         format: in lower case, such as `jpeg`.
         width: of the whole upright image.
         height: of the whole upright image.
@@ -136,8 +137,10 @@ class _Known:
     layout: Layout = field(default_factory=lambda: Layout(b""))
 
 
-Region = Callable[[int, int], Window | None]
-"""Selects the window of an upright image from its height and width, None for the whole image."""
+Part = Window | Resize | None
+"""What of an upright image is wanted: a window, a resized centre, or all of it."""
+Region = Callable[[int, int], Part]
+"""Selects the part of an upright image by its height and width; it is whole where a resize has no C extension."""
 
 
 def whole_image(height: int, width: int) -> None:
@@ -150,7 +153,7 @@ def decode(data: bytes, bounds: Bounds, region: Region = whole_image) -> Picture
     Args:
         data: the whole file.
         bounds: the bounds.
-        region: selects the window to return.
+        region: selects the part to return.
 
     Returns:
         The picture or the fault; damaged bytes raise nothing.
@@ -185,7 +188,7 @@ def _decode(data: bytes, name: str, bounds: Bounds, region: Region, known: _Know
             return fault
         turn = 1 if image.format in AUTO_ORIENTED else orientation(image.info)
         known.size = width, height = image.size[::-1] if ORIENTATIONS.get(turn, (False, ()))[0] else image.size
-        part_3HW = _decode_window(data, image, region(height, width), turn)
+        part_3HW = _decode_part(data, image, region(height, width), turn)
         if part_3HW is None and image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
             part_3HW = _whole_jpeg(data, turn, region(height, width))
         if part_3HW is None:
@@ -238,12 +241,21 @@ def upright(pixels_3HW: Pixels, turn: int) -> Pixels:
     return np.flip(turned, axes) if axes else turned
 
 
-def _decode_window(data: bytes, image: Image.Image, window: Window | None, turn: int) -> Pixels | None:
-    """Decode only the window of a JPEG, upright; None if the whole must be decoded."""
-    if window is None or image.format != "JPEG" or image.mode not in ("RGB", "L"):
+def _decode_part(data: bytes, image: Image.Image, part: Part, turn: int) -> Pixels | None:
+    """Decode only the wanted part of a JPEG, upright; None if the whole must be decoded."""
+    if part is None or image.format != "JPEG" or image.mode not in ("RGB", "L"):
         return None
-    part_3HW = decode_window(data, image.size[::-1], _stored(window, turn, image.size))
+    if isinstance(part, Resize):
+        part_3HW = decode_resized(data, image.size[::-1], part, ORIENTATIONS.get(turn, (False, ())))
+    else:
+        part_3HW = decode_window(data, image.size[::-1], _stored(part, turn, image.size))
     return None if part_3HW is None else upright(part_3HW, turn)
+
+
+def _resized(pixels_HW3: Pixels, resize: Resize, turn: int) -> Pixels:
+    """Resize decoded pixels, upright; without the C extension return all of them."""
+    view_3SS = resize_pixels(pixels_HW3, resize, ORIENTATIONS.get(turn, (False, ())))
+    return upright(pixels_HW3.transpose(2, 0, 1) if view_3SS is None else view_3SS, turn)
 
 
 def _stored(window: Window, turn: int, size: tuple[int, int]) -> Window:
@@ -256,7 +268,7 @@ def _stored(window: Window, turn: int, size: tuple[int, int]) -> Window:
     return Window(left, top, wide, high) if swapped else Window(top, left, high, wide)
 
 
-def _whole_jpeg(data: bytes, turn: int, window: Window | None) -> Pixels | None:
+def _whole_jpeg(data: bytes, turn: int, part: Part) -> Pixels | None:
     """Decode a plain JPEG, which may lack its end marker; None if Pillow must classify the error.
 
     Raises:
@@ -269,16 +281,20 @@ def _whole_jpeg(data: bytes, turn: int, window: Window | None) -> Pixels | None:
             raise truncated(str(reason)) from reason
         if not TRUNCATION_WARNING.search(str(reason)) or data.endswith(END_MARKER):
             return None
-        return _whole_jpeg(data + END_MARKER, turn, window)
+        return _whole_jpeg(data + END_MARKER, turn, part)
+    if isinstance(part, Resize):
+        return _resized(pixels_HW3, part, turn)
     pixels_3HW = upright(pixels_HW3.transpose(2, 0, 1), turn)
-    if window is None:
+    if part is None:
         return pixels_3HW
-    top, left, high, wide = window
+    top, left, high, wide = part
     return pixels_3HW[:, top : top + high, left : left + wide]
 
 
-def _part(image: Image.Image, window: Window | None, turn: int, layout: Layout) -> Pixels:
-    """Convert the window of a loaded image, or all of it, to upright uint8 (3, H, W)."""
+def _part(image: Image.Image, part: Part, turn: int, layout: Layout) -> Pixels:
+    """Convert the wanted part of a loaded image to upright uint8 (3, H, W)."""
     whole = Window(0, 0, image.height, image.width)
-    stored = whole if window is None else _stored(window, turn, image.size)
+    if isinstance(part, Resize):
+        return _resized(rgb(image, whole, layout), part, turn)
+    stored = whole if part is None else _stored(part, turn, image.size)
     return upright(rgb(image, stored, layout).transpose(2, 0, 1), turn)

@@ -69,7 +69,7 @@ def decode_input(image: ImageLike, region: Region = whole_image) -> Picture | Fa
 
     Args:
         image: of any kind; an open file is read from its current position.
-        region: selects the part to return.
+        region: selects the part to return; of a Pillow image or an array a resized centre is left to `views`.
 
     Returns:
         The picture or the fault; a damaged image raises nothing.
@@ -196,6 +196,6 @@ def _from_pillow(image: Image.Image, region: Region) -> Picture | Fault:
         detail = f"{width} x {height} pixels, a side under the bound of {BOUNDS.min_side}"
         return Fault(Status.TOO_SMALL, detail, form, width, height)
     window = region(height, width)
-    if window is not None:
+    if isinstance(window, Window):
         pixels_3HW = pixels_3HW[:, window.top : window.top + window.height, window.left : window.left + window.width]
     return Picture(pixels_3HW, form, width, height)

@@ -1,5 +1,6 @@
-/* A libFuzzer target of pipeline/images/cropped.c: whatever a JPEG holds, no byte outside the buffers is touched, and a
-   rectangle that is whole equals, to the bit, that of the whole image wherever libjpeg finds nothing wrong with it.
+/* A libFuzzer target of pipeline/images/cropped.c and resized.c: whatever a JPEG holds, no byte outside the buffers is
+   touched, and a rectangle that is whole equals, to the bit, that of the whole image wherever libjpeg finds nothing wrong
+   with it; and a resize of its rows as they come equals that of the whole image's pixels.
 
    An input is eight bytes that choose the rectangle, then the file. */
 
@@ -11,10 +12,17 @@
 
 #include <jpeglib.h>
 
-enum { CHOICE = 8, MOST_PIXELS = 1 << 18, MOST_SCANS = 24 };
+enum { CHOICE = 8, MOST_PIXELS = 1 << 18, MOST_SCANS = 24, MOST_SIDE = 64 };
 
 int mole_cropped(const unsigned char *data, unsigned long size, unsigned full_width, unsigned full_height,
                  unsigned left, unsigned top, unsigned width, unsigned height, unsigned char *out);
+
+struct axis {
+    unsigned full, scaled, first, count, mirrored, bits;
+};
+
+int mole_resized(const unsigned char *data, unsigned long size, unsigned long stride, const struct axis *axes,
+                 unsigned is_down_first, unsigned char *out);
 
 struct end {
     struct jpeg_error_mgr manager;
@@ -93,6 +101,35 @@ static void compare(const unsigned char *all, const unsigned char *part, unsigne
             }
 }
 
+/* Choose both axes by the same bytes as the rectangle: torch's weights and Pillow's, either way round, in both orders. */
+static void resize(const unsigned char *data, size_t size, unsigned full_width, unsigned full_height,
+                   const unsigned *chosen, const unsigned char *all)
+{
+    struct axis axes[2];
+    unsigned full[2] = {full_width, full_height};
+
+    for (int way = 0; way < 2; way++) {
+        axes[way].full = full[way];
+        axes[way].scaled = 1 + chosen[way] % (2 * MOST_SIDE);
+        axes[way].first = chosen[2 + way] % axes[way].scaled;
+        axes[way].count = 1 + chosen[way] % (axes[way].scaled - axes[way].first);
+        axes[way].mirrored = chosen[way] >> 8 & 1;
+        axes[way].bits = chosen[2] >> 8 & 1 ? 22 : 0;
+    }
+    size_t bytes = (size_t)axes[0].count * axes[1].count * 3;
+    unsigned char *rows = malloc(bytes), *pixels = malloc(bytes);
+    unsigned order = chosen[3] >> 8 & 1;
+    int failed = mole_resized(data, size, 0, axes, order, rows);
+    if (!failed && all &&
+        (mole_resized(all, 0, (unsigned long)full_width * 3, axes, order, pixels) || memcmp(rows, pixels, bytes))) {
+        fprintf(stderr, "a resize of %u x %u to %u x %u is not that of the whole\n", full_width, full_height,
+                axes[0].scaled, axes[1].scaled);
+        abort();
+    }
+    free(rows);
+    free(pixels);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length)
 {
     unsigned full_width = 0, full_height = 0;
@@ -113,8 +150,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length)
     unsigned char *part = malloc((size_t)window[2] * window[3] * 3), *all = NULL;
     int failed =
         mole_cropped(data, size, full_width, full_height, window[0], window[1], window[2], window[3], part);
-    if (!failed && !whole(data, size, &full_width, &full_height, &all))
+    int is_sound = !whole(data, size, &full_width, &full_height, &all);
+    if (!failed && is_sound)
         compare(all, part, full_width, window);
+    resize(data, size, full_width, full_height, chosen, is_sound ? all : NULL);
     free(part);
     free(all);
     return 0;

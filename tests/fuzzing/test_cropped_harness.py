@@ -10,7 +10,10 @@ from pipeline.images import cropped
 from tests.fuzzing import corpus
 from tests.fuzzing.starts import starts
 
-SOURCES = [Path(__file__).with_name("cropped_harness.c"), Path(cropped.__file__).with_name("cropped.c")]
+SOURCES = [
+    Path(__file__).with_name("cropped_harness.c"),
+    *(Path(cropped.__file__).with_name(name) for name in ("cropped.c", "resized.c", "weights.c", "weights.h")),
+]
 SANITIZED = ["-g", "-O1", "-DREPLAY", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
 
@@ -20,7 +23,18 @@ def built(folder: Path, *sources: Path) -> Path:
     if compiler is None or not cropped.IS_BUILT:
         pytest.skip("no C compiler or no headers of libjpeg-turbo")
     program = folder / "replay"
-    subprocess.run([compiler, *SANITIZED, *map(str, sources), "-o", str(program), "-ljpeg"], check=True)
+    subprocess.run(
+        [
+            compiler,
+            *SANITIZED,
+            *(str(one) for one in sources if one.suffix == ".c"),
+            "-o",
+            str(program),
+            "-ljpeg",
+            "-lm",
+        ],
+        check=True,
+    )
     return program
 
 
@@ -40,16 +54,26 @@ def test_no_input_of_the_cropped_decoder_touches_other_memory_or_gives_other_pix
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong", "found"),
+    ("name", "right", "wrong", "found"),
     [
-        ("malloc((size_t)codec.output_width * 3 + 1)", "malloc(codec.output_width)", "heap-buffer-overflow"),
-        ("(size_t)(left - from) * 3", "(size_t)(left - from) * 2", "and not"),
+        ("cropped.c", "malloc((size_t)codec.output_width * 3 + 1)", "malloc(codec.output_width)", "buffer-overflow"),
+        ("cropped.c", "(size_t)(left - from) * 3", "(size_t)(left - from) * 2", "and not"),
+        ("resized.c", "resize->columns : resize->across.count) + ROOM;", "1 : 1);", "buffer-overflow"),
+        (
+            "resized.c",
+            "data, size, axes[0].full, axes[1].full, left,",
+            "data, size, axes[0].full, axes[1].full, 0,",
+            "not that",
+        ),
     ],
 )
-def test_the_harness_finds_a_decoder_that_is_wrong(tmp_path: Path, right: str, wrong: str, found: str) -> None:
-    harness, source = SOURCES
-    text = source.read_text()
-    assert text.count(right) == 1
-    (tmp_path / "cropped.c").write_text(text.replace(right, wrong))
-    ran = replayed(built(tmp_path, harness, tmp_path / "cropped.c"), tmp_path, starts("cropped"))
+def test_the_harness_finds_a_decoder_that_is_wrong(
+    tmp_path: Path, name: str, right: str, wrong: str, found: str
+) -> None:
+    texts = {source.name: source.read_text() for source in SOURCES}
+    assert texts[name].count(right) == 1
+    texts[name] = texts[name].replace(right, wrong)
+    for each, text in texts.items():
+        (tmp_path / each).write_text(text)
+    ran = replayed(built(tmp_path, *(tmp_path / each for each in texts)), tmp_path, starts("cropped"))
     assert ran.returncode != 0 and found in ran.stderr

@@ -5,7 +5,6 @@ row groups is seconds of work. Rows of a shard that are near each other share a 
 reads them.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -27,6 +26,8 @@ from pipeline.storage.fault import STORE_FAULTS, fault_of
 Int64Array = npt.NDArray[np.int64]
 """An int64 for each row."""
 ROWS_PER_GROUP = 256
+ROWS_PER_BATCH = 64 * ROWS_PER_GROUP
+"""Rows that are numbered and written at a time."""
 MAX_GAP = 1 / 8
 """Share of an image's bytes that a reading may waste between it and the image before it."""
 MAX_READING_BYTES = 8 << 20
@@ -37,20 +38,31 @@ URI_PATH = "CASE WHEN regexp_matches(uri, '^https?://', 'i') THEN regexp_extract
 SLICE_NAME = r":\d+-\d+(:member=[^#]*)?$"
 """Pattern of the end of a unit's name that is a slice of a listing."""
 SELECTED = """
-    SELECT unit, "index", "last", uri, key, "offset", "length", bytes, status, detail, verdict {carried},
+    WITH found AS MATERIALIZED (
+        SELECT unit, "index", "last", uri, key, "offset", "length", bytes, status, detail, verdict {carried},
+               (-epoch_us(scanned_at), model) AS age
+        FROM verdicts AS current SEMI JOIN (FROM units WHERE is_current) USING (unit)
+        WHERE (
+            {where}
+        ) AND ($since IS NULL OR scanned_at >= $since) {share}
+    ),
+    newest AS (
+        SELECT unit, "index", min((-epoch_us(scanned_at), model)) AS age
+        FROM verdicts SEMI JOIN found USING (unit, "index") GROUP BY ALL
+    )
+    SELECT found.* EXCLUDE (age),
            "length" IS NULL AND status = 'ok' AND starts_with(uri, regexp_extract(unit, '^(.*)#', 1))
            AND (regexp_matches({ending}, $shard, 'i') OR regexp_matches(unit, $slice)) AS entire
-    FROM current
+    FROM found SEMI JOIN newest USING (unit, "index", age)
     ANTI JOIN (
         SELECT unit, "index" FROM verdicts
         WHERE list_contains($models, model) AND NOT ($again AND list_contains($passing, status))
     ) USING (unit, "index")
-    WHERE (
-        {where}
-    ) AND ($since IS NULL OR scanned_at >= $since)
-      AND md5_number_lower(unit || '#' || "index") / 18446744073709551616.0 <= $sample
+    QUALIFY row_number() OVER (PARTITION BY unit, "index") = 1
     ORDER BY unit, "index"
 """
+"""The rows that match, then those of them that are their image's newest: so the table is sorted only for these."""
+SHARE = """AND md5_number_lower(unit || '#' || "index") / 18446744073709551616.0 <= {sample!r}"""
 
 
 @dataclass(frozen=True)
@@ -115,13 +127,13 @@ def select_images(table: duckdb.DuckDBPyConnection, query: SelectionQuery, url: 
     columns = [str(row[0]) for row in table.sql("DESCRIBE current").fetchall()]
     where = query.where or "true"
     carried = f", {CARRIED}" if CARRIED in columns else ""
-    sql = SELECTED.format(where=where, carried=carried, ending=URI_PATH)
+    share = SHARE.format(sample=query.sample) if query.sample < 1 else ""
+    sql = SELECTED.format(where=where, carried=carried, ending=URI_PATH, share=share)
     values = {
         "models": list(query.models),
         "again": query.where is not None,
         "passing": list(TRANSIENT),
         "since": query.newer_than,
-        "sample": query.sample,
         "shard": SHARD_NAME.pattern,
         "slice": SLICE_NAME,
     }
@@ -130,7 +142,7 @@ def select_images(table: duckdb.DuckDBPyConnection, query: SelectionQuery, url: 
             len(table.extract_statements(f"FROM current WHERE {where}")) != 1
         ):  # parsed alone, so that an error is about the condition
             raise SettingsError(f"--where {where!r} must be one condition, without a semicolon")
-        return _write(table.sql(sql, params=values).to_arrow_reader(ROWS_PER_GROUP), url)
+        return _write(table.sql(sql, params=values).to_arrow_reader(ROWS_PER_BATCH), url)
     except (duckdb.ProgrammingError, duckdb.DataError) as reason:
         raise SettingsError(f"--where {where!r}: {one_line(reason)}; the columns are {', '.join(columns)}") from reason
     except STORE_FAULTS as reason:
@@ -138,35 +150,35 @@ def select_images(table: duckdb.DuckDBPyConnection, query: SelectionQuery, url: 
 
 
 def _write(chosen: pa.RecordBatchReader, url: str) -> Selection:
-    """Number the rows' readings and write them, a row group at a time; sum the bytes of images and of reads."""
+    """Number the rows' readings and write them, many row groups at a time; sum the bytes of images and of reads."""
     groups = images = image_bytes = read_bytes = 0
     entire: dict[tuple[str, str], range] = {}
     fs, path = storage.filesystem(url)
     fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
     schema = chosen.schema.append(pa.field("reading", pa.int32()))
     with fs.open(path, "wb") as stream, pq.ParquetWriter(stream, schema) as writer:
-        for table in _parts(chosen):
+        for batch in chosen:
+            table = pa.Table.from_batches([batch])
             reading = readings(table)
-            writer.write_table(table.append_column("reading", pa.array(reading, pa.int32())), row_group_size=len(table))
+            numbered = table.append_column("reading", pa.array(reading, pa.int32()))
+            writer.write_table(numbered, row_group_size=ROWS_PER_GROUP)
             image_bytes += pc.sum(pc.coalesce(table["length"], table["bytes"], pa.scalar(0, pa.int64()))).as_py()
             read_bytes += bytes_of(table, reading)
-            for unit, uri in _places(table.filter(table["entire"])):
-                entire[unit, uri] = range(entire.get((unit, uri), range(groups, groups)).start, groups + 1)
-            groups, images = groups + 1, images + table.num_rows
+            for unit, uri, first, last in _places(table):
+                start = entire.get((unit, uri), range(groups + first, 0)).start
+                entire[unit, uri] = range(start, groups + last + 1)
+            groups, images = groups + -(-table.num_rows // ROWS_PER_GROUP), images + table.num_rows
     sizes = (unit_bytes(unit, uri) for unit, uri in entire)
     units = tuple((unit, row_groups) for (unit, _), row_groups in entire.items())
     return Selection(url, groups, images, image_bytes, read_bytes + sum(sizes), units)
 
 
-def _parts(chosen: pa.RecordBatchReader) -> Iterator[pa.Table]:
-    for batch in chosen:
-        table = pa.Table.from_batches([batch])
-        for start in range(0, table.num_rows, ROWS_PER_GROUP):
-            yield table.slice(start, ROWS_PER_GROUP)
-
-
-def _places(rows: pa.Table) -> set[tuple[str, str]]:
-    return set(zip(rows["unit"].to_pylist(), rows["uri"].to_pylist(), strict=True))
+def _places(rows: pa.Table) -> list[tuple[str, str, int, int]]:
+    """Name the unit and URI of the rows that are read whole, with the first and last row group of each."""
+    group = pa.array(np.arange(rows.num_rows) // ROWS_PER_GROUP)
+    whole = rows.select(["unit", "uri"]).append_column("group", group).filter(rows["entire"])
+    found = whole.group_by(["unit", "uri"]).aggregate([("group", "min"), ("group", "max")])
+    return [(row["unit"], row["uri"], row["group_min"], row["group_max"]) for row in found.to_pylist()]
 
 
 def readings(rows: pa.Table) -> Int64Array:
@@ -176,7 +188,8 @@ def readings(rows: pa.Table) -> Int64Array:
         rows: columns unit, offset, length; ordered by unit and index.
 
     Returns:
-        int64 (rows,): rows of one reading are in one unit, with gaps of at most `MAX_GAP` of the next image's bytes,
+        int64 (rows,): rows of one reading are in one unit and one row group, with gaps of at most `MAX_GAP` of the next
+        image's bytes,
         and span about `MAX_READING_BYTES` bytes at most. A row without a byte range is a reading of its own.
     """
     offset, length = _filled(rows["offset"]), _filled(rows["length"])
@@ -185,7 +198,8 @@ def readings(rows: pa.Table) -> Int64Array:
     near = (gap >= 0) & (gap <= MAX_GAP * length[1:]) & (np.maximum(length[1:], length[:-1]) <= MAX_READING_BYTES)
     ranged = rows["length"].combine_chunks().is_valid().to_numpy(zero_copy_only=False)
     piece = np.cumsum(length) // MAX_READING_BYTES
-    joined = (unit[1:] == unit[:-1]) & near & ranged[1:] & ranged[:-1] & (piece[1:] == piece[:-1])
+    within = np.arange(1, len(length)) % ROWS_PER_GROUP != 0
+    joined = within & (unit[1:] == unit[:-1]) & near & ranged[1:] & ranged[:-1] & (piece[1:] == piece[:-1])
     return np.concatenate([np.zeros(min(1, len(length)), np.int64), np.cumsum(~joined)])
 
 

@@ -110,7 +110,7 @@ def test_a_view_of_the_window_is_the_view_of_the_whole(height: int, width: int) 
     assert (views(seen(data).pixels_3HW, SPEC) == views(seen(data, whole=True).pixels_3HW, SPEC)).all()
 
 
-@pytest.mark.parametrize("name", ["resize", "crop-4", "texture-4", "resize+crop"])
+@pytest.mark.parametrize("name", ["crop-4", "texture-4", "resize+crop"])
 def test_a_spec_that_looks_everywhere_has_no_window(name: str) -> None:
     assert Preprocess.named(name).window(1000, 1000) is None
 
@@ -143,7 +143,7 @@ def test_the_window_of_a_progressive_file_that_lacks_scans_is_that_of_the_whole(
         assert decode_window(lacking, (203, 331), Window(70, 130, 64, 64)) is None
         part, whole = seen(lacking), seen(lacking, whole=True)
         window = SPEC.window(whole.height, whole.width)
-        assert window is not None
+        assert isinstance(window, Window)
         top, left, high, wide = window
         assert (part.pixels_3HW == whole.pixels_3HW[:, top : top + high, left : left + wide]).all()
     assert decode_window(data, (203, 331), Window(70, 130, 64, 64)) is not None

@@ -113,3 +113,34 @@ def test_a_listing_that_cannot_be_written_is_a_fault_of_the_store(tmp_path: Path
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(StorageError, match="cannot write the listing"):
         chosen(table, tmp_path / "file")
+
+
+def test_a_condition_is_about_the_newest_row_of_an_image_alone(tmp_path: Path) -> None:
+    old, new = (datetime(2026, month, 1, tzinfo=UTC) for month in (9, 11))
+    rows = {"a": ("unsure", "real", "real", "unsure"), "b": ("real", "unsure", "unsure", "real")}
+    times = {"a": (old, old, new, new), "b": (new, new, new, new)}
+    table = write_verdicts(
+        tmp_path / "table",
+        *(
+            [
+                verdict_row("a.tar#1", index, model=model, verdict=verdicts[index], scanned_at=times[model][index])
+                for index in range(4)
+            ]
+            for model, verdicts in rows.items()
+        ),
+    )
+    assert chosen(table, tmp_path, where="verdict = 'unsure'")[1] == [("a.tar#1", 1), ("a.tar#1", 3)]
+    with open_views(str(table)) as views:
+        newest = views.sql("""SELECT unit, "index" FROM current WHERE verdict = 'unsure' ORDER BY ALL""").fetchall()
+    assert newest == chosen(table, tmp_path, where="verdict = 'unsure'")[1]
+
+
+def test_an_image_in_two_files_of_a_table_that_is_being_compacted_is_chosen_once(tmp_path: Path) -> None:
+    row = verdict_row("a.tar#1", 0)
+    table = write_verdicts(tmp_path / "table", [row, verdict_row("a.tar#1", 1)], [row])
+    assert chosen(table, tmp_path)[1] == [("a.tar#1", 0), ("a.tar#1", 1)]
+
+
+def test_a_condition_may_name_the_view_that_it_is_about(tmp_path: Path) -> None:
+    table = write_verdicts(tmp_path / "table", [verdict_row("a.tar#1", 0, verdict="real")])
+    assert chosen(table, tmp_path, where="current.verdict = 'real'")[1] == [("a.tar#1", 0)]
