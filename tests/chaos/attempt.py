@@ -3,7 +3,6 @@
 import subprocess
 import sysconfig
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +68,7 @@ class Attempt:
         environment: dict[str, str],
         before: Sequence[str] = (),
     ) -> None:
-        self.mark = uuid.uuid4().hex
+        self.mark = processes.new_mark()
         self._log = folder / f"{self.mark}.log"
         temporary = folder / "tmp"
         temporary.mkdir(exist_ok=True)

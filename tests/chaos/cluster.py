@@ -2,7 +2,6 @@
 
 import subprocess
 import sysconfig
-import uuid
 from pathlib import Path
 from signal import SIGKILL
 
@@ -28,7 +27,7 @@ class Nodes:
 
     def add(self, *, cores: int) -> None:
         """Start a node; the first one is the head."""
-        mark = uuid.uuid4().hex
+        mark = processes.new_mark()
         own = ["--head", f"--port={self._port}", "--include-dashboard=false"]
         joins = own if not self._marks else [f"--address={self.address}"]
         program = Path(sysconfig.get_path("scripts")) / "ray"
