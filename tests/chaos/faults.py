@@ -154,19 +154,24 @@ class Clock(Disturbance):
             FileNotFoundError: there is no C compiler.
         """
         self._offset, self._library = self.folder / "offset", self.folder / "clock.so"
-        self._offset.write_bytes(struct.pack("q", 0))
+        self.set_clock(0)
         subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", self._library, CLOCK, "-ldl"], check=True)
 
     def environment(self) -> dict[str, str]:
         """Let the run's clock follow the file; the clocks that measure durations are left alone."""
         return {"LD_PRELOAD": str(self._library), "CLOCK_OFFSET_FILE": str(self._offset)}
 
+    def set_clock(self, seconds: int) -> None:
+        """Set the run's clock so far from the true time."""
+        self._offset.touch()
+        with self._offset.open("r+b") as file:  # never shorter than it is: processes have it mapped
+            file.write(struct.pack("q", seconds))
+
     def strike(self, attempt: Attempt) -> bool:
         """Step the clock on, back and to the true time again and again, until the run ends."""
         steps = 0
         while attempt.is_on and steps < MOST_STEPS:
-            with self._offset.open("r+b") as file:  # the file stays as long as it is: processes have it mapped
-                file.write(struct.pack("q", STEPS[steps % len(STEPS)]))
+            self.set_clock(STEPS[steps % len(STEPS)])
             time.sleep(EACH_STEP)
             steps += 1
         return steps >= len(STEPS)

@@ -1,7 +1,7 @@
 """Scenario: what a seed stands for: a command, a storage, a fault, and when and how often it strikes."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -137,3 +137,8 @@ def draw(seed: int) -> Scenario:
         delay=round(chance.uniform(0, 0.5), 3),
         share=round(chance.uniform(0.1, 0.4), 3),
     )
+
+
+def short(scenario: Scenario) -> Scenario:
+    """Let a scenario's fault strike once and at once, where a run has little to scan."""
+    return replace(scenario, parts=(min(1, scenario.parts[0]),), delay=0.0)
