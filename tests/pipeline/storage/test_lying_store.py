@@ -3,18 +3,23 @@
 from collections import Counter
 from collections.abc import Iterator
 
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from s3fs import S3FileSystem
 
 from pipeline.scan.reading.image import ReadOptions, read_image
 from pipeline.scan.reading.source import Source
+from pipeline.scan.table.ledger import register
 from pipeline.storage import bucket, storage, stream
+from pipeline.storage.s3_file_system import S3Files
 from tests.chaos.lying_store import LyingStore
 from tests.letters import letters
 from tests.pictures import picture
 from tests.stores import REGION, WRITER, faulty
 
 OBJECTS = {f"photos/{number}.jpg": picture(number) for number in range(7)}
+TABLE = pa.table({"number": range(40_000), "text": [str(number) * 9 for number in range(40_000)]})
 WANTED = ReadOptions(max_bytes=1 << 20)
 
 
@@ -28,14 +33,19 @@ def lie(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
         return str(request.param) if seen[f"{method} {path}"] == 1 else None
 
     kind = type("Lying", (LyingStore,), {"listings": {}})
-    with letters(OBJECTS, page=2) as (port, _), faulty(port, plan, kind) as proxy:
+    sink = pa.BufferOutputStream()
+    pq.write_table(TABLE, sink)
+    with (
+        letters(OBJECTS | {"table/1.parquet": sink.getvalue().to_pybytes()}, page=2) as (port, _),
+        faulty(port, plan, kind) as proxy,
+    ):
         for name, value in ({"AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy}"} | WRITER | REGION).items():
             monkeypatch.setenv(name, value)
-        S3FileSystem.clear_instance_cache()
+        S3Files.clear_instance_cache()
         yield str(request.param)
         assert max(seen.values()) > 1, "nothing was asked again"
     monkeypatch.undo()
-    S3FileSystem.clear_instance_cache()
+    S3Files.clear_instance_cache()
 
 
 def test_no_page_of_a_listing_is_lost_and_no_image_is_taken_for_another(lie: str) -> None:
@@ -54,6 +64,26 @@ def test_a_stream_and_a_range_have_the_objects_bytes(lie: str) -> None:
     assert storage.read_range("s3://lake/photos/4.jpg", 10, 20) == OBJECTS["photos/4.jpg"][10:20]
     if lie != "cut":  # a whole object that says it is shorter contradicts nothing
         assert storage.read("s3://lake/photos/5.jpg") == OBJECTS["photos/5.jpg"]
+
+
+def test_a_file_that_arrow_reads_has_the_objects_rows(lie: str) -> None:
+    fs, path = storage.filesystem("s3://lake/table/1.parquet")
+    with fs.open(path, "rb") as stream:
+        assert pq.ParquetFile(stream).read() == TABLE
+
+
+def test_a_file_that_duckdb_reads_has_the_objects_rows(lie: str) -> None:
+    with duckdb.connect() as database:
+        register(database, storage.filesystem("s3://lake/table/1.parquet")[0])
+        rows = database.sql("SELECT sum(number), count(*) FROM read_parquet(['s3://lake/table/1.parquet'])").fetchall()
+    assert rows == [(sum(range(40_000)), 40_000)]
+
+
+def test_what_exists_and_what_does_not_is_told_apart(lie: str) -> None:
+    fs, path = storage.filesystem("s3://lake/table/1.parquet")
+    assert fs.exists(path) and not fs.exists("lake/table/2.parquet") and fs.exists("lake/table")
+    assert storage.read_range("s3://lake/photos/1.jpg", 0, 9) == OBJECTS["photos/1.jpg"][:9]
+    assert storage.exists("s3://lake/photos/1.jpg") and not storage.exists("s3://lake/photos/9.jpg")
 
 
 @pytest.mark.parametrize(
