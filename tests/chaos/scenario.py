@@ -57,6 +57,8 @@ OF_STORE = {
     *(Fault.THROTTLED, Fault.FLAPPING, Fault.LATE, Fault.SHORT, Fault.RESET, Fault.PAGE, Fault.WRONG_TAG, Fault.STALE),
 }
 """Faults of single answers of the S3 server, given by the proxy before it."""
+FILES, FILES_OF_WAVE = 6, 4
+"""A fault strikes after fewer files than this, of an Iceberg table, which has a few at the end of a wave, than the second."""
 DECK: tuple[tuple[Command, Storage, Fault], ...] = (
     (Command.SCAN, Storage.LOCAL, Fault.KILL_DRIVER),
     (Command.SCAN, Storage.S3, Fault.SHORT),
@@ -133,7 +135,7 @@ def draw(seed: int) -> Scenario:
         command=command,
         storage=storage,
         fault=fault,
-        parts=tuple(chance.randrange(6) for _ in range(times)),
+        parts=tuple(chance.randrange(FILES_OF_WAVE if command is Command.ICEBERG else FILES) for _ in range(times)),
         delay=round(chance.uniform(0, 0.5), 3),
         share=round(chance.uniform(0.1, 0.4), 3),
     )
