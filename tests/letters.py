@@ -36,6 +36,16 @@ class Letters(BaseHTTPRequestHandler):
         """Send an object, a part of it, or a page of the list."""
         self._answer()
 
+    def do_PUT(self) -> None:
+        """Take an object, unless it may only be a new one and is none."""
+        data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        key = unquote(urlsplit(self.path).path).lstrip("/").partition("/")[2]
+        if self.headers.get("If-None-Match") and key in self.objects:
+            self._error(412, "PreconditionFailed")
+        else:
+            self.objects[key] = data
+            self._send(200, b"", {"ETag": tag(data)})
+
     def log_message(self, *_: object) -> None:
         """Say nothing."""
 

@@ -155,7 +155,7 @@ def read(url: str, *, most: int | None = None, reach: Reach | None = None) -> by
 
 
 def read_range(url: str, start: int, end: int, *, reach: Reach | None = None) -> bytes:
-    """Read a byte range of a file in one request.
+    """Read a byte range of a file in one request; an empty range needs none, and HTTP has none.
 
     Args:
         url: its URL.
@@ -167,10 +167,12 @@ def read_range(url: str, start: int, end: int, *, reach: Reach | None = None) ->
         OSError: the store's error, or fewer bytes than requested.
     """
     fs, path = filesystem(url, reach)
+    if start == end:
+        return b""
 
     def once() -> bytes:
         """Read in one attempt; raises OSError for fewer bytes than requested."""
-        if isinstance(fs, S3FileSystem) and end > start:
+        if isinstance(fs, S3FileSystem):
             data = bucket.read(fs, url, (start, end))
         else:
             data = bytes(fs.cat_file(path, start=start, end=end))
@@ -226,6 +228,8 @@ def write(url: str, data: bytes) -> None:
     try:
         if isinstance(fs, LocalFileSystem):
             local.write(path, data)
+        elif isinstance(fs, S3FileSystem):
+            with_retries(lambda: bucket.write(fs, absolute(url), data), url)
         else:
             with_retries(lambda: fs.pipe_file(path, data), url)
     except STORE_FAULTS as reason:
@@ -247,7 +251,10 @@ def create(url: str, data: bytes) -> bool:
             return local.create(path, data)
         if isinstance(fs, MemoryFileSystem) and fs.exists(path):
             return False
-        with_retries(lambda: fs.pipe_file(path, data, mode="create"), url)
+        if isinstance(fs, S3FileSystem):
+            with_retries(lambda: bucket.write(fs, absolute(url), data, mode="create"), url)
+        else:
+            with_retries(lambda: fs.pipe_file(path, data, mode="create"), url)
     except FileExistsError:
         return False
     except STORE_FAULTS as reason:

@@ -142,5 +142,9 @@ def draw(seed: int) -> Scenario:
 
 
 def short(scenario: Scenario) -> Scenario:
-    """Let a scenario's fault strike once and at once, where a run has little to scan."""
-    return replace(scenario, parts=(min(1, scenario.parts[0]),), delay=0.0)
+    """Let a scenario's fault strike once and at once, where a run has little to scan.
+
+    What scores and reads is struck where it begins: it may have ended once there is a file.
+    """
+    begins = scenario.fault in {Fault.KILL_SCORER, Fault.KILL_READER}
+    return replace(scenario, parts=(0 if begins else min(1, scenario.parts[0]),), delay=0.0)

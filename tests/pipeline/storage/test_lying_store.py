@@ -79,6 +79,15 @@ def test_a_file_that_duckdb_reads_has_the_objects_rows(lie: str) -> None:
     assert rows == [(sum(range(40_000)), 40_000)]
 
 
+def test_what_was_written_is_there(lie: str) -> None:
+    storage.write("s3://lake/new/a", b"0123456789")
+    storage.create("s3://lake/new/b", b"abcdefghij")
+    assert storage.read_range("s3://lake/new/a", 0, 10) == b"0123456789"
+    assert storage.read_range("s3://lake/new/b", 0, 10) == b"abcdefghij"
+    assert not storage.create("s3://lake/new/b", b"another")
+    assert storage.read_range("s3://lake/new/b", 5, 10) == b"fghij"
+
+
 def test_what_exists_and_what_does_not_is_told_apart(lie: str) -> None:
     fs, path = storage.filesystem("s3://lake/table/1.parquet")
     assert fs.exists(path) and not fs.exists("lake/table/2.parquet") and fs.exists("lake/table")
