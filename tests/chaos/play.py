@@ -14,7 +14,7 @@ from tests.chaos.faults import Disturbance, disturbance_of
 from tests.chaos.lake import catalog, rows_of_catalog
 from tests.chaos.place import Folder, Place
 from tests.chaos.scenario import ENDS_RUN, OF_STORE, Command, Fault, Scenario
-from tests.chaos.workbench import Workbench
+from tests.chaos.workbench import Workbench, digest_of
 
 AGAIN = 4
 """Runs without a fault, at most, until one ends with exit code 0."""
@@ -175,8 +175,11 @@ class Player:
         return rows
 
     def _photos_written(self) -> set[str]:
-        """Find the photos that have a row; nothing where reads are not counted."""
+        """Find the photos that have a row, of a rescan that of its own model; nothing where reads are not counted."""
         if self.place.root.startswith("s3://") and self.scenario.fault is not Fault.WRONG_TAG:
             rows = rows_of(self.place.files(), self.place.root)
+            if self.scenario.command is Command.RESCAN:
+                again = digest_of(self.bench.other)
+                rows = (row for row in rows if row["model"] == again)
             return {Name.parse(row["unit"]).url for row in rows if "/photos/" in row["unit"]}
         return set()
