@@ -40,6 +40,11 @@ class Ended:
     outlived: tuple[str, ...]
 
     @property
+    def error(self) -> str:
+        """The error that it ended with, in its own words; empty without one."""
+        return next((line for line in reversed(self.told.splitlines()) if line.startswith("error: ")), "")
+
+    @property
     def irregular(self) -> str | None:
         """Say what is wrong with this end, beyond that the run was disturbed; None if nothing is."""
         if self.hung:

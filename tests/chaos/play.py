@@ -34,6 +34,7 @@ class Outcome:
         in_flight: photos that a run had read and not written when it ended, or that were read in vain.
         codes: exit codes in order.
         seconds: of all runs.
+        errors: with which runs ended, in their words.
         broken: promises that were broken, in words.
     """
 
@@ -46,6 +47,7 @@ class Outcome:
     in_flight: int
     codes: tuple[int, ...]
     seconds: float
+    errors: tuple[str, ...]
     broken: tuple[str, ...]
 
 
@@ -102,6 +104,7 @@ class Player:
             in_flight=self.in_flight,
             codes=tuple(ended.code for ended in self.ends),
             seconds=round(time.monotonic() - begun, 1),
+            errors=tuple(ended.error for ended in self.ends if ended.error),
             broken=(*self.broken, *self.disturbance.remarks),
         )
         if not outcome.broken:

@@ -59,6 +59,7 @@ class TrainingPlayer:
             in_flight=0,
             codes=tuple(ended.code for ended in self.ends),
             seconds=round(time.monotonic() - begun, 1),
+            errors=tuple(ended.error for ended in self.ends if ended.error),
             broken=tuple(self.broken),
         )
 
