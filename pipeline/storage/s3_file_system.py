@@ -51,6 +51,22 @@ class S3Files(S3FileSystem):
             return False
         return True
 
+    def size(self, path: str) -> int:
+        """Return an object's size in bytes.
+
+        Raises:
+            OSError: the last failure (or another of `STORE_FAULTS`).
+        """
+        return int(self.info(path)["size"])
+
+    def glob(self, path: str, **options: Any) -> Any:
+        """List the objects whose key matches a pattern.
+
+        Raises:
+            OSError: the last failure (or another of `STORE_FAULTS`).
+        """
+        return with_retries(lambda: sync(self.loop, self._glob, path, **options), _url_of(path))
+
     def _open(self, path: str, mode: str = "rb", **options: Any) -> S3File:
         """Open an object; s3fs makes the file, and this class its requests."""
         file = super()._open(path, mode, **options)
