@@ -26,7 +26,11 @@ class Nodes:
         self.address = f"127.0.0.1:{self._port}"
 
     def add(self, *, cores: int) -> None:
-        """Start a node; the first one is the head."""
+        """Start a node; the first one is the head.
+
+        Raises:
+            RuntimeError: Ray does not start, in its words.
+        """
         mark = processes.new_mark()
         own = ["--head", f"--port={self._port}", "--include-dashboard=false"]
         joins = own if not self._marks else [f"--address={self.address}"]
@@ -35,13 +39,16 @@ class Nodes:
         command += ["--node-ip-address=127.0.0.1"]
         if not self._marks:
             command.append(f"--temp-dir={self._folder / 'ray'}")
-        subprocess.run(
+        self._marks.append(mark)
+        started = subprocess.run(
             [*map(str, command), "--disable-usage-stats"],
             env=processes.environment(mark, TMPDIR=str(self._folder)),
-            check=True,
+            check=False,
             capture_output=True,
+            text=True,
         )
-        self._marks.append(mark)
+        if started.returncode:
+            raise RuntimeError(f"{started.stdout[-2000:]}\n{started.stderr[-2000:]}")
 
     def kill(self, number: int) -> int:
         """Kill every process of a node, and count them."""

@@ -53,6 +53,8 @@ class Fault(StrEnum):
 
 ENDS_RUN = {Fault.KILL_DRIVER, Fault.TERMINATE, Fault.FULL_DISK, Fault.READ_ONLY}
 """Faults after which a run cannot end with exit code 0."""
+BEGINS = {Fault.KILL_SCORER, Fault.KILL_READER}
+"""Faults that strike a process where it begins: it may have ended once there is a file."""
 OF_STORE = {
     *(Fault.THROTTLED, Fault.FLAPPING, Fault.LATE, Fault.SHORT, Fault.RESET, Fault.PAGE, Fault.WRONG_TAG, Fault.STALE),
 }
@@ -130,21 +132,18 @@ def draw(seed: int) -> Scenario:
     command, storage, fault = DECK[seed % len(DECK)]
     chance = random.Random(seed)
     times = chance.choice((1, 2)) if fault in {Fault.KILL_DRIVER, Fault.TERMINATE} else 1
+    files = 1 if fault in BEGINS else FILES_OF_WAVE if command is Command.ICEBERG else FILES
     return Scenario(
         seed=seed,
         command=command,
         storage=storage,
         fault=fault,
-        parts=tuple(chance.randrange(FILES_OF_WAVE if command is Command.ICEBERG else FILES) for _ in range(times)),
+        parts=tuple(chance.randrange(files) for _ in range(times)),
         delay=round(chance.uniform(0, 0.5), 3),
         share=round(chance.uniform(0.1, 0.4), 3),
     )
 
 
 def short(scenario: Scenario) -> Scenario:
-    """Let a scenario's fault strike once and at once, where a run has little to scan.
-
-    What scores and reads is struck where it begins: it may have ended once there is a file.
-    """
-    begins = scenario.fault in {Fault.KILL_SCORER, Fault.KILL_READER}
-    return replace(scenario, parts=(0 if begins else min(1, scenario.parts[0]),), delay=0.0)
+    """Let a scenario's fault strike once and at once, where a run has little to scan."""
+    return replace(scenario, parts=(min(1, scenario.parts[0]),), delay=0.0)
