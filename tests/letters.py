@@ -11,7 +11,7 @@ MODIFIED = "Thu, 01 Jan 2026 00:00:00 GMT"
 
 
 class Letters(BaseHTTPRequestHandler):
-    """Answers ListObjectsV2, HEAD and GET, of one bucket.
+    """Answers ListObjectsV2, HEAD, GET and PUT, of one bucket.
 
     Attributes:
         objects: by key.
@@ -67,6 +67,9 @@ class Letters(BaseHTTPRequestHandler):
 
     def _object(self, data: bytes) -> None:
         headers = {"ETag": tag(data), "Last-Modified": MODIFIED}
+        if self.headers.get("If-Match") not in (None, tag(data)):
+            self._error(412, "PreconditionFailed")
+            return
         span = self.headers.get("Range")
         if span is None:
             self._send(200, data, headers)
