@@ -14,7 +14,7 @@ from pipeline.storage import bucket
 from pipeline.storage.retry import with_retries
 
 
-class S3Files(S3FileSystem):
+class S3Files(S3FileSystem):  # type: ignore[misc]  # s3fs has no types
     """s3fs for reading tables; nothing is cached between calls but the connections."""
 
     def info(self, path: str, **options: Any) -> dict[str, Any]:

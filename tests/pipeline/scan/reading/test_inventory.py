@@ -178,5 +178,5 @@ def test_a_data_file_that_decompresses_without_end_is_a_row_and_takes_no_memory(
 def test_an_inventory_larger_than_a_chunk_has_every_line_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inventory, "CHUNK", 7)
     units = list(Source([write_inventory(tmp_path, "CSV", ROWS)]).units())
-    slices = [unit for unit in units if unit.slice is not None]
-    assert sorted(uri for unit in slices for uri in inventory.keys(unit.uri, unit.slice)) == sorted(LIVING)
+    slices = [(unit.uri, unit.slice) for unit in units if unit.slice is not None]
+    assert sorted(uri for url, piece in slices for uri in inventory.keys(url, piece)) == sorted(LIVING)
