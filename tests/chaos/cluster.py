@@ -1,5 +1,6 @@
 """Cluster: a Ray of several nodes on this machine, whose nodes can be killed one by one."""
 
+import secrets
 import subprocess
 import sysconfig
 from pathlib import Path
@@ -17,12 +18,18 @@ class Nodes:
 
     Args:
         folder: takes their temporary files; its name is short.
+
+    Attributes:
+        address: of the head.
+        token: what whoever joins or asks this Ray has in its environment; one that lies in the home of a user would
+            be asked for by a head alone.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._marks: list[str] = []
         self._port = free_port()
+        self.token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         self.address = f"127.0.0.1:{self._port}"
 
     def add(self, *, cores: int) -> None:
@@ -42,7 +49,7 @@ class Nodes:
         self._marks.append(mark)
         started = subprocess.run(
             [*map(str, command), "--disable-usage-stats"],
-            env=processes.environment(mark, TMPDIR=str(self._folder)),
+            env=processes.environment(mark, TMPDIR=str(self._folder), **self.token),
             check=False,
             capture_output=True,
             text=True,

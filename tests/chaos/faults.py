@@ -61,6 +61,10 @@ class Disturbance:
         """Return what every run has in its arguments."""
         return []
 
+    def access(self) -> dict[str, str]:
+        """Return what every run has in its environment."""
+        return {}
+
     def prefix(self) -> Sequence[str]:
         """Return what stands before the disturbed run's program."""
         return ()
@@ -218,6 +222,10 @@ class Cluster(Disturbance):
     def arguments(self) -> list[str]:
         """Name it to every run."""
         return ["--ray-address", self._nodes.address]
+
+    def access(self) -> dict[str, str]:
+        """Give every run its token."""
+        return self._nodes.token
 
     def strike(self, attempt: Attempt) -> bool:
         """Kill the last node."""

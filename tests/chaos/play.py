@@ -121,7 +121,7 @@ class Player:
         more = self.disturbance.environment() if disturbed else {}
         prefix = self.disturbance.prefix() if disturbed else ()
         arguments = [*self.bench.arguments(command, self.place), *self.disturbance.arguments()]
-        environment = dict(self.place.environment) | more | catalog(self.folder)
+        environment = dict(self.place.environment) | self.disturbance.access() | more | catalog(self.folder)
         return Attempt(arguments, self.folder, environment, prefix)
 
     def _disturbed(self, parts: int) -> bool:
