@@ -11,7 +11,7 @@ MODIFIED = "Thu, 01 Jan 2026 00:00:00 GMT"
 
 
 class Letters(BaseHTTPRequestHandler):
-    """Answers ListObjectsV2, HEAD and GET, of one bucket.
+    """Answers ListObjectsV2, HEAD, GET and PUT, of one bucket.
 
     Attributes:
         objects: by key.
@@ -36,6 +36,16 @@ class Letters(BaseHTTPRequestHandler):
         """Send an object, a part of it, or a page of the list."""
         self._answer()
 
+    def do_PUT(self) -> None:
+        """Take an object, unless it may only be a new one and is none."""
+        data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        key = unquote(urlsplit(self.path).path).lstrip("/").partition("/")[2]
+        if self.headers.get("If-None-Match") and key in self.objects:
+            self._error(412, "PreconditionFailed")
+        else:
+            self.objects[key] = data
+            self._send(200, b"", {"ETag": tag(data)})
+
     def log_message(self, *_: object) -> None:
         """Say nothing."""
 
@@ -57,6 +67,9 @@ class Letters(BaseHTTPRequestHandler):
 
     def _object(self, data: bytes) -> None:
         headers = {"ETag": tag(data), "Last-Modified": MODIFIED}
+        if self.headers.get("If-Match") not in (None, tag(data)):
+            self._error(412, "PreconditionFailed")
+            return
         span = self.headers.get("Range")
         if span is None:
             self._send(200, data, headers)

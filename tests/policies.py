@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
-from s3fs import S3FileSystem
 
+from pipeline.storage.s3_file_system import S3Files
 from tests.stores import faulty
 
 CHANGES = {"s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"}
@@ -83,9 +83,9 @@ def enforced(store: int, document: dict[str, Any]) -> Iterator[set[Demand]]:
 
     with faulty(store, refusal) as port, pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-        S3FileSystem.clear_instance_cache()
+        S3Files.clear_instance_cache()
         yield made
-    S3FileSystem.clear_instance_cache()
+    S3Files.clear_instance_cache()
 
 
 def _allows(statement: dict[str, Any], wanted: Demand) -> bool:

@@ -1,38 +1,46 @@
 """Chaos in its small form: four seeds of `make chaos`, and what its comparison would say of a table that is not whole."""
 
 import os
+import shutil
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.chaos import processes
 from tests.chaos.__main__ import play, seeds_of
 from tests.chaos.comparison import compare
+from tests.chaos.faults import STEPS, Clock
+from tests.chaos.place import Folder
 from tests.chaos.report import Sums, line
-from tests.chaos.scenario import DECK, ENDS_RUN, Command, Fault, Storage, draw
-from tests.chaos.workbench import Workbench, workbench
+from tests.chaos.scenario import DECK, ENDS_RUN, Command, Fault, Storage, draw, short
+from tests.chaos.workbench import SMALL, Workbench, workbench
+
+SEEDS = (0, 3, 4, 23)
+"""A driver and a read worker killed, a store that answers with pages, a compaction killed."""
 
 
 @pytest.fixture(scope="module")
 def bench(store: int) -> Iterator[Workbench]:
     """What the seeds share, on the tests' S3 server."""
     # a short name: Ray's sockets below it have at most 107 characters
-    with workbench(Path(tempfile.gettempdir()) / f"mole-seeds-{os.getpid()}", store) as made:
+    with workbench(Path(tempfile.gettempdir()) / f"mole-seeds-{os.getpid()}", store, size=SMALL) as made:
         yield made
+    processes.kill_all()
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    "MOLE_CHAOS" not in os.environ, reason="four scans struck by faults, for minutes: MOLE_CHAOS=1, or make chaos"
-)
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_disturbed_run_ends_with_the_rows_of_an_undisturbed_one(seed: int, bench: Workbench) -> None:
-    outcome = play(draw(seed), bench)
+    outcome = play(short(draw(seed)), bench)
     assert outcome.broken == (), line(outcome)
-    assert outcome.difference is not None and outcome.difference.rows == 200
-    assert outcome.struck == len(outcome.scenario.parts), "the fault did not reach the run"
+    assert outcome.difference is not None and outcome.difference.rows == SMALL.images == 40
+    assert outcome.struck == 1 and outcome.kills > 0, "the fault did not reach the run"
     assert outcome.read_again <= outcome.in_flight
     sums = Sums.of([outcome])
     assert (sums.seeds, sums.lost, sums.twice, sums.broken) == (1, 0, 0, 0)
@@ -42,7 +50,7 @@ def test_thirty_seeds_have_every_command_storage_and_fault_and_are_the_same_each
     for kind, place in ((Command, 0), (Storage, 1), (Fault, 2)):
         assert {entry[place] for entry in DECK} == set(kind)
     assert len(DECK) == 30 and [draw(seed) for seed in range(60)] == [draw(seed) for seed in range(60)]
-    assert {draw(seed).fault for seed in range(4)} & ENDS_RUN
+    assert {draw(seed).fault for seed in SEEDS} & ENDS_RUN
     assert seeds_of("0-2,7") == [0, 1, 2, 7]
 
 
@@ -64,3 +72,29 @@ def test_a_table_with_a_row_lost_doubled_or_changed_is_told_apart() -> None:
     [words] = compare(rows(), rows(verdict="generated")).changed
     assert "verdict is 'generated', not 'real'" in words
     assert compare(rows(), rows(logit=1.2)) and compare(rows(), rows(logit=None))
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_the_clock_of_a_run_steps_and_what_measures_durations_does_not(tmp_path: Path) -> None:
+    place = Folder("", str(tmp_path))
+    clock = Clock(draw(DECK.index((Command.SCAN, Storage.LOCAL, Fault.CLOCK_STEPS))), place, tmp_path, pytest.fail)
+    clock.set_up()
+    asks = "import queue, sys, time\nfor line in sys.stdin: print(time.time(), time.monotonic(), flush=True)"
+    waits = "\ntry: queue.Queue().get(timeout=0.1)\nexcept queue.Empty: time.sleep(0.1); print('waited')"
+    with subprocess.Popen(
+        [sys.executable, "-c", asks + waits],
+        env=os.environ | clock.environment(),
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as run:
+        assert run.stdin is not None and run.stdout is not None
+        for seconds in (0, *STEPS):
+            clock.set_clock(seconds)
+            run.stdin.write("\n")
+            run.stdin.flush()
+            wall, since = map(float, run.stdout.readline().split())
+            assert abs(wall - time.time() - seconds) < 60 and abs(since - time.monotonic()) < 60
+        clock.set_clock(3600)
+        run.stdin.close()
+        assert run.stdout.read() == "waited\n"

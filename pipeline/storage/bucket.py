@@ -43,7 +43,7 @@ def info(fs: S3FileSystem, url: str) -> FileInfo | None:
         except FileNotFoundError:
             pass
         else:
-            _require_object(head, url)
+            require_object(head, url)
             size = int(head["ContentLength"])
             if size or not key.endswith("/"):  # else it is a folder marker
                 facts = {"ETag": head.get("ETag"), "LastModified": head.get("LastModified"), "size": size}
@@ -103,8 +103,14 @@ def names(fs: S3FileSystem, url: str) -> list[str]:
     return [child if isinstance(child, str) else child.url for child in below(fs, url)]
 
 
-def read(fs: S3FileSystem, url: str, byte_range: tuple[int, int] | None = None) -> bytes:
+def read(fs: S3FileSystem, url: str, byte_range: tuple[int, int] | None = None, **conditions: str | None) -> bytes:
     """Read an object, or the byte range [start, end) of it, in one request.
+
+    Args:
+        fs: the file system.
+        url: the object's URL.
+        byte_range: the range.
+        conditions: further parameters of the request, such as `IfMatch`.
 
     Raises:
         OSError: the store failed, or sent fewer bytes than announced (or another of `STORE_FAULTS`).
@@ -112,8 +118,8 @@ def read(fs: S3FileSystem, url: str, byte_range: tuple[int, int] | None = None) 
     bucket, key = split(url)
     part = {} if byte_range is None else {"Range": f"bytes={byte_range[0]}-{byte_range[1] - 1}"}
     try:
-        answer = fs.call_s3("get_object", Bucket=bucket, Key=key, **part)
-        _require_object(answer, url)
+        answer = fs.call_s3("get_object", Bucket=bucket, Key=key, **part, **conditions)
+        require_object(answer, url)
         data = bytes(sync(fs.loop, _whole, answer["Body"]))
     except (OSError, ClientError) as reason:
         if byte_range is not None and byte_range[0] == 0 and UNSATISFIABLE in repr(reason.__cause__ or reason):
@@ -122,6 +128,21 @@ def read(fs: S3FileSystem, url: str, byte_range: tuple[int, int] | None = None) 
     if len(data) != int(answer["ContentLength"]):
         raise OSError(f"received {len(data):,} of {int(answer['ContentLength']):,} bytes")
     return data if byte_range is None else within(byte_range, data, str(answer.get("ContentRange") or ""))
+
+
+def write(fs: S3FileSystem, url: str, data: bytes, *, mode: str = "overwrite") -> None:
+    """Write an object; with the mode `create` only where there is none.
+
+    Raises:
+        OSError: the store failed, or the answer is not a store's (or another of `STORE_FAULTS`).
+    """
+    bucket, key = split(url)
+    try:
+        answer = fs.pipe_file(f"{bucket}/{key}", data, mode=mode)
+    except KeyError as reason:  # of several parts, whose answers s3fs takes for a store's
+        raise OSError(f"the answer for {url} lacks {reason} and so is not a store's") from reason
+    if answer is not None:
+        require_object(answer, url)
 
 
 def within(span: tuple[int, int], data: bytes, told: str) -> bytes:
@@ -150,6 +171,16 @@ def within(span: tuple[int, int], data: bytes, told: str) -> bytes:
     return data
 
 
+def require_object(answer: dict[str, Any], url: str) -> None:
+    """Insist that an answer is an object's: proxies send their error pages with status 200 too.
+
+    Raises:
+        OSError: it has no ETag, which every store sends.
+    """
+    if not answer.get("ETag"):
+        raise OSError(f"the answer for {url} has no ETag and so is no object of a store")
+
+
 def _listed(fs: S3FileSystem, place: dict[str, Any]) -> Any:
     """Request a page of a listing.
 
@@ -160,16 +191,6 @@ def _listed(fs: S3FileSystem, place: dict[str, Any]) -> Any:
     if "IsTruncated" not in page:  # an error page that is XML reads as an empty listing
         raise OSError(f"the answer for s3://{place['Bucket']}/{place['Prefix']} is no listing of a store")
     return page
-
-
-def _require_object(answer: dict[str, Any], url: str) -> None:
-    """Insist that an answer is an object's: proxies send their error pages with status 200 too.
-
-    Raises:
-        OSError: it has no ETag, which every store sends.
-    """
-    if not answer.get("ETag"):
-        raise OSError(f"the answer for {url} has no ETag and so is no object of a store")
 
 
 async def _whole(body: Any) -> Any:

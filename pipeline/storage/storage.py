@@ -23,6 +23,7 @@ from pipeline.storage.file_info import FileInfo, identity_of
 from pipeline.storage.protocol import protocol_of
 from pipeline.storage.reach import Reach
 from pipeline.storage.retry import is_web, with_retries
+from pipeline.storage.s3_file_system import S3Files
 from pipeline.storage.web import WebFileSystem
 
 CHAIN = re.compile(r"^[a-z0-9]+::[A-Za-z0-9+.-]+://")
@@ -53,13 +54,14 @@ def filesystem(url: str, reach: Reach | None = None) -> tuple[fsspec.AbstractFil
         raise SettingsError(f"cannot open {url!r}: chained URLs are not read; name the file itself")
     if protocol is None:
         return LocalFileSystem(), local.path_of(url)
+    if is_s3(url):
+        # a listings cache grows with the store, and hides others' writes
+        return S3Files(use_listings_cache=False), str(S3Files._strip_protocol(url))
     try:
         kind = fsspec.get_filesystem_class(protocol)
         if is_web(url):
             return WebFileSystem(reach=reach), absolute(url)
-        # a listings cache grows with the store, and hides others' writes
-        fs = kind(**(kind._get_kwargs_from_urls(url) if kind is not S3FileSystem else {}), use_listings_cache=False)
-        return fs, str(kind._strip_protocol(url))
+        return kind(**kind._get_kwargs_from_urls(url), use_listings_cache=False), str(kind._strip_protocol(url))
     except (ValueError, ImportError, TypeError) as reason:
         raise SettingsError(f"cannot open {url!r}: {reason}; give a local path or the URL of one store") from reason
 
@@ -153,7 +155,7 @@ def read(url: str, *, most: int | None = None, reach: Reach | None = None) -> by
 
 
 def read_range(url: str, start: int, end: int, *, reach: Reach | None = None) -> bytes:
-    """Read a byte range of a file in one request.
+    """Read a byte range of a file in one request; an empty range needs none, and HTTP has none.
 
     Args:
         url: its URL.
@@ -165,10 +167,12 @@ def read_range(url: str, start: int, end: int, *, reach: Reach | None = None) ->
         OSError: the store's error, or fewer bytes than requested.
     """
     fs, path = filesystem(url, reach)
+    if start == end:
+        return b""
 
     def once() -> bytes:
         """Read in one attempt; raises OSError for fewer bytes than requested."""
-        if isinstance(fs, S3FileSystem) and end > start:
+        if isinstance(fs, S3FileSystem):
             data = bucket.read(fs, url, (start, end))
         else:
             data = bytes(fs.cat_file(path, start=start, end=end))
@@ -191,7 +195,7 @@ def size(url: str) -> int:
 def exists(url: str) -> bool:
     """Return whether a file or folder exists, without any cache."""
     fs, path = filesystem(url)
-    return bool(fs.exists(path))
+    return bool(with_retries(lambda: fs.exists(path), url))
 
 
 def require_exists(url: str, setting: str) -> None:
@@ -224,6 +228,8 @@ def write(url: str, data: bytes) -> None:
     try:
         if isinstance(fs, LocalFileSystem):
             local.write(path, data)
+        elif isinstance(fs, S3FileSystem):
+            with_retries(lambda: bucket.write(fs, absolute(url), data), url)
         else:
             with_retries(lambda: fs.pipe_file(path, data), url)
     except STORE_FAULTS as reason:
@@ -245,7 +251,10 @@ def create(url: str, data: bytes) -> bool:
             return local.create(path, data)
         if isinstance(fs, MemoryFileSystem) and fs.exists(path):
             return False
-        with_retries(lambda: fs.pipe_file(path, data, mode="create"), url)
+        if isinstance(fs, S3FileSystem):
+            with_retries(lambda: bucket.write(fs, absolute(url), data, mode="create"), url)
+        else:
+            with_retries(lambda: fs.pipe_file(path, data, mode="create"), url)
     except FileExistsError:
         return False
     except STORE_FAULTS as reason:

@@ -5,11 +5,13 @@ python -m tests.chaos --seeds 0-29
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests.chaos import processes
 from tests.chaos.play import Outcome, Player
 from tests.chaos.report import Sums, as_json, line
 from tests.chaos.scenario import DECK, Command, Scenario, Storage, draw
@@ -43,7 +45,9 @@ def main(arguments: list[str]) -> int:
     # a short name: Ray's sockets below it have at most 107 characters
     folder = Path(tempfile.gettempdir()) / f"mole-chaos-{os.getpid()}"
     outcomes = []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what follows is undone
     with ExitStack() as opened:
+        opened.callback(processes.kill_all)
         if any(one.storage is Storage.S3 for one in scenarios):
             server = S3Server(Path(opened.enter_context(tempfile.TemporaryDirectory())) / "store")
             opened.callback(server.kill)

@@ -3,7 +3,6 @@
 import subprocess
 import sysconfig
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +40,11 @@ class Ended:
     outlived: tuple[str, ...]
 
     @property
+    def error(self) -> str:
+        """The error that it ended with, in its own words; empty without one."""
+        return next((line for line in reversed(self.told.splitlines()) if line.startswith("error: ")), "")
+
+    @property
     def irregular(self) -> str | None:
         """Say what is wrong with this end, beyond that the run was disturbed; None if nothing is."""
         if self.hung:
@@ -69,7 +73,7 @@ class Attempt:
         environment: dict[str, str],
         before: Sequence[str] = (),
     ) -> None:
-        self.mark = uuid.uuid4().hex
+        self.mark = processes.new_mark()
         self._log = folder / f"{self.mark}.log"
         temporary = folder / "tmp"
         temporary.mkdir(exist_ok=True)

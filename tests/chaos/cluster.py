@@ -1,8 +1,8 @@
 """Cluster: a Ray of several nodes on this machine, whose nodes can be killed one by one."""
 
+import secrets
 import subprocess
 import sysconfig
-import uuid
 from pathlib import Path
 from signal import SIGKILL
 
@@ -18,17 +18,27 @@ class Nodes:
 
     Args:
         folder: takes their temporary files; its name is short.
+
+    Attributes:
+        address: of the head.
+        token: what whoever joins or asks this Ray has in its environment; one that lies in the home of a user would
+            be asked for by a head alone.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._marks: list[str] = []
         self._port = free_port()
+        self.token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         self.address = f"127.0.0.1:{self._port}"
 
     def add(self, *, cores: int) -> None:
-        """Start a node; the first one is the head."""
-        mark = uuid.uuid4().hex
+        """Start a node; the first one is the head.
+
+        Raises:
+            RuntimeError: Ray does not start, in its words.
+        """
+        mark = processes.new_mark()
         own = ["--head", f"--port={self._port}", "--include-dashboard=false"]
         joins = own if not self._marks else [f"--address={self.address}"]
         program = Path(sysconfig.get_path("scripts")) / "ray"
@@ -36,13 +46,16 @@ class Nodes:
         command += ["--node-ip-address=127.0.0.1"]
         if not self._marks:
             command.append(f"--temp-dir={self._folder / 'ray'}")
-        subprocess.run(
-            [*map(str, command), "--disable-usage-stats"],
-            env=processes.environment(mark, TMPDIR=str(self._folder)),
-            check=True,
-            capture_output=True,
-        )
         self._marks.append(mark)
+        started = subprocess.run(
+            [*map(str, command), "--disable-usage-stats"],
+            env=processes.environment(mark, TMPDIR=str(self._folder), **self.token),
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if started.returncode:
+            raise RuntimeError(f"{started.stdout[-2000:]}\n{started.stderr[-2000:]}")
 
     def kill(self, number: int) -> int:
         """Kill every process of a node, and count them."""

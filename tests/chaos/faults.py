@@ -1,5 +1,7 @@
 """Faults: what strikes a run, its processes, its disk, its clock or its store; only what this run started is touched."""
 
+import struct
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +15,13 @@ from tests.chaos.cluster import Nodes
 from tests.chaos.place import Bucket, Place, remount, small_disk
 from tests.chaos.scenario import OF_STORE, Fault, Scenario
 
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
-"""Where Debian's package libfaketime has its library."""
+CLOCK = Path(__file__).parent / "clock.c"
+"""What is preloaded into a run whose clock steps."""
+STEPS = (3600, -3600, 0)
+"""Seconds by which the clock that a run sees is off, one after the other."""
+EACH_STEP = 1.0
+"""Seconds for which it stays so."""
+MOST_STEPS = 300
 SMALL, LARGE = "160k", "64m"
 """Sizes of an output's disk that becomes full, and that then has room."""
 SERVER_AWAY = 5.0
@@ -53,6 +60,10 @@ class Disturbance:
     def arguments(self) -> list[str]:
         """Return what every run has in its arguments."""
         return []
+
+    def access(self) -> dict[str, str]:
+        """Return what every run has in its environment."""
+        return {}
 
     def prefix(self) -> Sequence[str]:
         """Return what stands before the disturbed run's program."""
@@ -141,27 +152,33 @@ class Clock(Disturbance):
     """The clock that all processes of the run see goes an hour on, and then an hour back."""
 
     def set_up(self) -> None:
-        """Write the file that the clock follows.
+        """Compile what is preloaded, and write the file that it follows.
 
         Raises:
-            FileNotFoundError: libfaketime is not installed.
+            FileNotFoundError: there is no C compiler.
         """
-        if not FAKETIME.exists():
-            raise FileNotFoundError(f"{FAKETIME}: install the Debian package faketime")
-        self._offset = self.folder / "offset"
-        self._offset.write_text("+0")
+        self._offset, self._library = self.folder / "offset", self.folder / "clock.so"
+        self.set_clock(0)
+        subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", self._library, CLOCK, "-ldl"], check=True)
 
     def environment(self) -> dict[str, str]:
-        """Let the run's clock follow the file; the clock that measures durations is left alone."""
-        file = {"FAKETIME_TIMESTAMP_FILE": str(self._offset), "FAKETIME_NO_CACHE": "1"}
-        return {"LD_PRELOAD": str(FAKETIME), "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1"} | file
+        """Let the run's clock follow the file; the clocks that measure durations are left alone."""
+        return {"LD_PRELOAD": str(self._library), "CLOCK_OFFSET_FILE": str(self._offset)}
+
+    def set_clock(self, seconds: int) -> None:
+        """Set the run's clock so far from the true time."""
+        self._offset.touch()
+        with self._offset.open("r+b") as file:  # never shorter than it is: processes have it mapped
+            file.write(struct.pack("q", seconds))
 
     def strike(self, attempt: Attempt) -> bool:
-        """Step the clock twice."""
-        for offset in ("+1h", "-1h", "+0"):
-            self._offset.write_text(offset)
-            time.sleep(3)
-        return True
+        """Step the clock on, back and to the true time again and again, until the run ends."""
+        steps = 0
+        while attempt.is_on and steps < MOST_STEPS:
+            self.set_clock(STEPS[steps % len(STEPS)])
+            time.sleep(EACH_STEP)
+            steps += 1
+        return steps >= len(STEPS)
 
 
 class Store(Disturbance):
@@ -205,6 +222,10 @@ class Cluster(Disturbance):
     def arguments(self) -> list[str]:
         """Name it to every run."""
         return ["--ray-address", self._nodes.address]
+
+    def access(self) -> dict[str, str]:
+        """Give every run its token."""
+        return self._nodes.token
 
     def strike(self, attempt: Attempt) -> bool:
         """Kill the last node."""

@@ -14,7 +14,7 @@ from tests.chaos.faults import Disturbance, disturbance_of
 from tests.chaos.lake import catalog, rows_of_catalog
 from tests.chaos.place import Folder, Place
 from tests.chaos.scenario import ENDS_RUN, OF_STORE, Command, Fault, Scenario
-from tests.chaos.workbench import Workbench
+from tests.chaos.workbench import Workbench, digest_of
 
 AGAIN = 4
 """Runs without a fault, at most, until one ends with exit code 0."""
@@ -34,6 +34,7 @@ class Outcome:
         in_flight: photos that a run had read and not written when it ended, or that were read in vain.
         codes: exit codes in order.
         seconds: of all runs.
+        errors: with which runs ended, in their words.
         broken: promises that were broken, in words.
     """
 
@@ -46,6 +47,7 @@ class Outcome:
     in_flight: int
     codes: tuple[int, ...]
     seconds: float
+    errors: tuple[str, ...]
     broken: tuple[str, ...]
 
 
@@ -102,6 +104,7 @@ class Player:
             in_flight=self.in_flight,
             codes=tuple(ended.code for ended in self.ends),
             seconds=round(time.monotonic() - begun, 1),
+            errors=tuple(ended.error for ended in self.ends if ended.error),
             broken=(*self.broken, *self.disturbance.remarks),
         )
         if not outcome.broken:
@@ -118,7 +121,7 @@ class Player:
         more = self.disturbance.environment() if disturbed else {}
         prefix = self.disturbance.prefix() if disturbed else ()
         arguments = [*self.bench.arguments(command, self.place), *self.disturbance.arguments()]
-        environment = dict(self.place.environment) | more | catalog(self.folder)
+        environment = dict(self.place.environment) | self.disturbance.access() | more | catalog(self.folder)
         return Attempt(arguments, self.folder, environment, prefix)
 
     def _disturbed(self, parts: int) -> bool:
@@ -175,8 +178,11 @@ class Player:
         return rows
 
     def _photos_written(self) -> set[str]:
-        """Find the photos that have a row; nothing where reads are not counted."""
+        """Find the photos that have a row, of a rescan that of its own model; nothing where reads are not counted."""
         if self.place.root.startswith("s3://") and self.scenario.fault is not Fault.WRONG_TAG:
             rows = rows_of(self.place.files(), self.place.root)
+            if self.scenario.command is Command.RESCAN:
+                again = digest_of(self.bench.other)
+                rows = (row for row in rows if row["model"] == again)
             return {Name.parse(row["unit"]).url for row in rows if "/photos/" in row["unit"]}
         return set()

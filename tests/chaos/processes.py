@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+import uuid
 from collections.abc import Iterator
 
 import psutil
@@ -12,14 +13,19 @@ MARK = "MOLE_CHAOS"
 GONE_WITHIN = 120.0
 """Seconds that what a killed driver leaves behind may take to end by itself."""
 SCORER, READER, RAYLET = "Scorer", "ReadImageSource", "raylet"
-"""Words in the title of a process that tell what it does."""
+"""Words in the title of a process that tell what it does; here alone it is said how a run's processes are called."""
+
+
+def new_mark() -> str:
+    """Make the mark of a run that this process starts."""
+    return f"{os.getpid()}-{uuid.uuid4().hex}"
 
 
 def marked(mark: str) -> Iterator[psutil.Process]:
-    """Find the living processes of a run."""
+    """Find the living processes of a run, by its mark or by how marks begin."""
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
+            if process.environ().get(MARK, "").startswith(mark) and process.status() != psutil.STATUS_ZOMBIE:
                 yield process
         except (psutil.Error, OSError):
             continue
@@ -72,6 +78,11 @@ def outlived(mark: str, within: float = GONE_WITHIN) -> list[str]:
             continue
     send(left, signal.SIGKILL)
     return titles
+
+
+def kill_all() -> None:
+    """Kill every process of every run that this process started."""
+    send(list(marked(f"{os.getpid()}-")), signal.SIGKILL)
 
 
 def environment(mark: str, **more: str) -> dict[str, str]:

@@ -52,6 +52,7 @@ def line(outcome: Outcome) -> str:
     table = outcome.difference
     rows = "" if table is None else f", {table.rows} rows, {table.lost} lost, {table.twice} twice"
     words = [f"{outcome.scenario}: struck {outcome.struck}, kills {outcome.kills}, exit codes {list(outcome.codes)}"]
+    words += [f"    {error[:300]}" for error in outcome.errors]
     words += [f"    BROKEN: {words}" for words in outcome.broken]
     words[0] += f"{rows}, {outcome.read_again} read again of {outcome.in_flight} in flight, {outcome.seconds:,.0f} s"
     return "\n".join(words)
@@ -61,4 +62,4 @@ def as_json(outcome: Outcome) -> str:
     """Write an outcome as a line of JSON."""
     facts = {name: getattr(outcome, name) for name in ("struck", "kills", "resumes", "read_again", "in_flight")}
     facts |= {"seed": outcome.scenario.seed, "scenario": str(outcome.scenario), "codes": outcome.codes}
-    return json.dumps(facts | {"seconds": outcome.seconds, "broken": outcome.broken})
+    return json.dumps(facts | {"seconds": outcome.seconds, "errors": outcome.errors, "broken": outcome.broken})

@@ -1,7 +1,7 @@
 """Scenario: what a seed stands for: a command, a storage, a fault, and when and how often it strikes."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -53,10 +53,14 @@ class Fault(StrEnum):
 
 ENDS_RUN = {Fault.KILL_DRIVER, Fault.TERMINATE, Fault.FULL_DISK, Fault.READ_ONLY}
 """Faults after which a run cannot end with exit code 0."""
+BEGINS = {Fault.KILL_SCORER, Fault.KILL_READER}
+"""Faults that strike a process where it begins: it may have ended once there is a file."""
 OF_STORE = {
     *(Fault.THROTTLED, Fault.FLAPPING, Fault.LATE, Fault.SHORT, Fault.RESET, Fault.PAGE, Fault.WRONG_TAG, Fault.STALE),
 }
 """Faults of single answers of the S3 server, given by the proxy before it."""
+FILES, FILES_OF_WAVE = 6, 4
+"""A fault strikes after fewer files than this, of an Iceberg table, which has a few at the end of a wave, than the second."""
 DECK: tuple[tuple[Command, Storage, Fault], ...] = (
     (Command.SCAN, Storage.LOCAL, Fault.KILL_DRIVER),
     (Command.SCAN, Storage.S3, Fault.SHORT),
@@ -128,12 +132,18 @@ def draw(seed: int) -> Scenario:
     command, storage, fault = DECK[seed % len(DECK)]
     chance = random.Random(seed)
     times = chance.choice((1, 2)) if fault in {Fault.KILL_DRIVER, Fault.TERMINATE} else 1
+    files = 1 if fault in BEGINS else FILES_OF_WAVE if command is Command.ICEBERG else FILES
     return Scenario(
         seed=seed,
         command=command,
         storage=storage,
         fault=fault,
-        parts=tuple(chance.randrange(6) for _ in range(times)),
+        parts=tuple(chance.randrange(files) for _ in range(times)),
         delay=round(chance.uniform(0, 0.5), 3),
         share=round(chance.uniform(0.1, 0.4), 3),
     )
+
+
+def short(scenario: Scenario) -> Scenario:
+    """Let a scenario's fault strike once and at once, where a run has little to scan."""
+    return replace(scenario, parts=(min(1, scenario.parts[0]),), delay=0.0)

@@ -9,12 +9,13 @@ import os
 import random
 import re
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
@@ -24,6 +25,7 @@ import ray
 
 from jobs import scan
 from pipeline.runtime import cluster
+from tests.chaos import processes
 from tests.chaos.attempt import Attempt
 from tests.chaos.scenario import Command, Storage
 from tests.chaos.workbench import Workbench, workbench
@@ -170,7 +172,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--times", type=int, default=5, help="scans ended, and killed and run again (default: 5 each)")
     chosen = parser.parse_args(arguments)
     folder = Path(tempfile.gettempdir()) / f"mole-soak-{os.getpid()}"
-    with workbench(folder) as bench:
+    signal.signal(SIGTERM, lambda *_: sys.exit(143))  # so that what follows is undone
+    with ExitStack() as opened:
+        opened.callback(processes.kill_all)
+        bench = opened.enter_context(workbench(folder))
         temporary = folder / "t"
         temporary.mkdir()
         os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)

@@ -1,6 +1,7 @@
 """Training: a finetune and a promotion that are killed at a drawn moment, and end as the undisturbed ones."""
 
 import json
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,6 +59,7 @@ class TrainingPlayer:
             in_flight=0,
             codes=tuple(ended.code for ended in self.ends),
             seconds=round(time.monotonic() - begun, 1),
+            errors=tuple(ended.error for ended in self.ends if ended.error),
             broken=tuple(self.broken),
         )
 
@@ -79,11 +81,10 @@ class TrainingPlayer:
         place = Registry(str(self.folder / "models"))
         self._run(self._training(place))
         [new] = place.digests()
+        copy = Registry(str(shutil.copytree(place.url, self.folder / "other")))  # how long it takes, undisturbed
         old = place.add(self.bench.model, {})
         place.promote(old, "before", replacing=None)
         arguments = ["train", "promote", "--registry", place.url, "--candidate", new, "--false-positives", "0.4"]
-        copy = Registry(str(self.folder / "other"))  # how long it takes, undisturbed
-        self._run(self._training(copy))
         first = self._run([*arguments[:3], copy.url, *arguments[4:]])
         self.ends.clear()
         struck = 0

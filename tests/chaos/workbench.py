@@ -17,9 +17,30 @@ from tests.pictures import faulty, picture, samples, write_shard
 from tests.stores import S3Server
 from tests.tiny import tiny_checkpoint
 
-SHARDS, EACH, PHOTOS, SIDE = 3, 48, 48, 200
-IMAGES = SHARDS * EACH + PHOTOS + len(faulty())
-ROWS_PER_FILE = "8"
+SHARDS, SIDE = 3, 200
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much scenarios scan.
+
+    Attributes:
+        each: pictures of a shard, half of them different.
+        photos: pictures of a folder.
+        rows_per_file: of the table.
+    """
+
+    each: int
+    photos: int
+    rows_per_file: int
+
+    @property
+    def images(self) -> int:
+        """All of them, with one of each fault."""
+        return SHARDS * self.each + self.photos + len(faulty())
+
+
+FULL, SMALL = Size(48, 48, 8), Size(8, 8, 2)
 
 
 @dataclass
@@ -30,6 +51,7 @@ class Workbench:
         folder: of everything that they write.
         model: a tiny detector.
         other: another one on the same tower.
+        size: of what they scan.
         port: of the S3 server; None without one.
         server: the S3 server, where it may be killed.
         door: the proxy before it.
@@ -39,6 +61,7 @@ class Workbench:
     folder: Path
     model: Path
     other: Path
+    size: Size = FULL
     port: int | None = None
     server: S3Server | None = None
     door: Door | None = None
@@ -60,7 +83,8 @@ class Workbench:
 
     def arguments(self, command: Command, place: Place) -> list[str]:
         """Write a command's arguments for a place."""
-        table = ["--output", place.output, "--model", str(self.model), "--rows-per-file", ROWS_PER_FILE]
+        rows = ["--rows-per-file", str(self.size.rows_per_file)]
+        table = ["--output", place.output, "--model", str(self.model), *rows]
         scan = ["scan", *(word for source in place.sources() for word in ("--source", source)), *table]
         match command:
             case Command.DEDUPE:
@@ -70,7 +94,7 @@ class Workbench:
             case Command.ICEBERG:
                 return [*scan[: scan.index("--output") + 1], "lake.trust.verdicts", *table[2:], "--sink", "iceberg"]
             case Command.RESCAN:
-                return ["rescan", "--table", place.output, "--model", str(self.other), "--rows-per-file", ROWS_PER_FILE]
+                return ["rescan", "--table", place.output, "--model", str(self.other), *rows]
             case Command.COMPACT:
                 return ["compact", place.output, "--grace", "2"]
             case _:
@@ -93,7 +117,7 @@ class Workbench:
         ended = attempt.ended(struck=False)
         assert ended.code == 0, f"the undisturbed run ended with {ended.code}: {ended.told}"
         rows = list(rows_of(place.files(), place.root))
-        assert len(rows) == 2 * IMAGES, f"the undisturbed table has {len(rows)} rows"
+        assert len(rows) == 2 * self.size.images, f"the undisturbed table has {len(rows)} rows"
         return rows
 
 
@@ -103,25 +127,28 @@ def digest_of(model: Path) -> str:
 
 
 @contextmanager
-def workbench(folder: Path, port: int | None = None, server: S3Server | None = None) -> Iterator[Workbench]:
+def workbench(
+    folder: Path, port: int | None = None, server: S3Server | None = None, *, size: Size = FULL
+) -> Iterator[Workbench]:
     """Set up what scenarios share, below a folder; what scenarios left there stays for who looks for a cause.
 
     Args:
         folder: its name must be short: Ray keeps sockets below it.
         port: of an S3 server, where scenarios need one.
         server: it, where it may be killed.
+        size: of what they scan.
     """
     folder.mkdir(parents=True)
     try:
         for number in range(SHARDS):
-            different = samples(EACH, start=EACH * number, side=SIDE, different=EACH // 2)
+            different = samples(size.each, start=size.each * number, side=SIDE, different=size.each // 2)
             write_shard(folder / f"in/shards/{number}.tar", different)
         write_shard(folder / f"in/shards/{SHARDS}.tar", faulty())
         (folder / "in/photos").mkdir()
-        for number in range(PHOTOS):
+        for number in range(size.photos):
             (folder / f"in/photos/{number:03}.jpg").write_bytes(picture(1000 + number, side=SIDE))
         model, other = tiny_checkpoint(folder / "model"), tiny_checkpoint(folder / "other", adapters=1)
-        bench = Workbench(folder, model, other, port, server)
+        bench = Workbench(folder, model, other, size, port, server)
         with nullcontext() if port is None else door_of(port) as bench.door:
             yield bench
     finally:

@@ -5,11 +5,8 @@ Source: Amazon's documentation of S3 Inventory: the manifest, and the columns in
 """
 
 import csv
-import gzip
-import io
 import json
 import posixpath
-import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,18 +22,27 @@ import pyarrow.parquet as pq
 from mole.errors import SettingsError
 from pipeline.images.extension import IMAGE_EXTENSIONS
 from pipeline.records import Status
+from pipeline.scan.reading.compression import DamageError, Readable, decompressed
 from pipeline.scan.reading.parquet_file import DamagedFileError, open_parquet
 from pipeline.scan.reading.shard import SHARD_NAME
 from pipeline.scan.reading.unit import Kind, Name, Slice, Unit
 from pipeline.storage import storage
 from pipeline.storage.file_info import FileInfo
 from pipeline.storage.retry import with_retries
+from pipeline.storage.stream import open_stream
 
 MANIFEST = "manifest.json"
 ROWS_PER_SLICE = 4096
 """Rows of an inventory in one unit, so that a billion images are a quarter of a million units."""
 FILES_AHEAD = 4
 """Files of an inventory that are read concurrently."""
+MAX_RECORD_BYTES = 64 << 10
+"""Bytes of a CSV's record: a key has at most 3 KiB URL-encoded, an access control list some 30 KiB."""
+MAX_BATCH_BYTES = 64 << 20
+"""Memory of a CSV's records that are held at a time; those of a slice take 4 MiB."""
+FIELD_BYTES = 64
+"""Memory of a field beside its text."""
+CHUNK = 1 << 18
 COLUMNS = {
     "Bucket": "bucket",
     "Key": "key",
@@ -198,13 +204,17 @@ def keys(url: str, piece: Slice) -> Iterator[str]:
         DamagedFileError: the data file is damaged.
         OSError: the store failed.
     """
-    count = piece.rows[1] - piece.rows[0]
     if piece.form == "inventory-csv":
-        batch = _as_batch(list(islice(_records(url), piece.rows[0], piece.rows[1])), piece.columns)
-    else:
-        with open_parquet(url) as file:
-            table = file.read_row_group(piece.span[0], columns=_present(file))
-        batch = table.slice(piece.span[1], count).combine_chunks().to_batches()[0]
+        chosen = islice(_records(url), piece.rows[0], piece.rows[1])
+        yield from (uri for lines in _pieces(chosen) for uri in _uris(_as_batch(lines, piece.columns)))
+        return
+    with open_parquet(url) as file:
+        table = file.read_row_group(piece.span[0], columns=_present(file))
+    count = piece.rows[1] - piece.rows[0]
+    yield from _uris(table.slice(piece.span[1], count).combine_chunks().to_batches()[0])
+
+
+def _uris(batch: pa.RecordBatch) -> Iterator[str]:
     for row in batch.filter(pa.array(_match(batch, IMAGE))).to_pylist():
         yield f"s3://{row['bucket']}/{row['key']}"
 
@@ -212,8 +222,8 @@ def keys(url: str, piece: Slice) -> Iterator[str]:
 def _batches(part: DataFile) -> Iterator[tuple[int, int, int, pa.RecordBatch]]:
     """Yield a file's rows in batches: the first row's number in the file, its row group, its number there, the rows."""
     if part.form == "inventory-csv":
-        first, records = 0, _records(part.url)
-        while lines := list(islice(records, 16 * ROWS_PER_SLICE)):
+        first = 0
+        for lines in _pieces(_records(part.url)):
             yield first, 0, first, _as_batch(lines, part.names)
             first += len(lines)
         return
@@ -234,13 +244,44 @@ def _present(file: pq.ParquetFile) -> list[str]:
 
 
 def _records(url: str) -> Iterator[list[str]]:
-    """Read a CSV file's records from its beginning, since most files are compressed as a whole."""
-    data = storage.read(url)
-    try:
-        text = gzip.decompress(data) if url.endswith(".gz") else data
-        yield from filter(None, csv.reader(io.StringIO(text.decode("utf-8", "replace"), newline="")))
-    except (OSError, EOFError, zlib.error, csv.Error) as reason:
-        raise DamagedFileError(f"{url} is damaged: {reason}") from reason
+    """Read a CSV file's records from its beginning, since most files are compressed as a whole.
+
+    Each line is one record: a key's line break is URL-encoded.
+    """
+    with open_stream(url) as stream:
+        try:
+            text, _ = decompressed(stream)
+            yield from filter(None, (next(csv.reader([line])) for line in _lines(text)))
+        except (DamageError, csv.Error) as reason:
+            raise DamagedFileError(f"{url} is damaged: {reason}") from reason
+
+
+def _lines(text: Readable) -> Iterator[str]:
+    """Split a stream into lines; no more than one of them is held, beside a chunk of the stream."""
+    rest = b""
+    while chunk := text.read(CHUNK):
+        *whole, rest = (rest + chunk).splitlines(keepends=True)
+        if rest.endswith((b"\r", b"\n")):
+            whole, rest = [*whole, rest], b""
+        if longest := next((line for line in [*whole, rest] if len(line) > MAX_RECORD_BYTES), None):
+            raise DamageError(f"a record has more than {MAX_RECORD_BYTES:,} bytes: {longest[:80]!r}", given=False)
+        yield from (line.decode("utf-8", "replace") for line in whole)
+    if rest:
+        yield rest.decode("utf-8", "replace")
+
+
+def _pieces(records: Iterator[list[str]]) -> Iterator[list[list[str]]]:
+    """Group records by slices; those of hostile size by less, so that memory is bounded."""
+    held: list[list[str]] = []
+    size = 0
+    for record in records:
+        held.append(record)
+        size += sum(map(len, record)) + FIELD_BYTES * len(record)
+        if len(held) >= ROWS_PER_SLICE or size >= MAX_BATCH_BYTES:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held
 
 
 def _as_batch(lines: list[list[str]], names: tuple[str, ...]) -> pa.RecordBatch:

@@ -15,6 +15,8 @@ from pipeline.tune.data.manifest import place_of
 from pipeline.tune.data.samples import Sample
 
 LISTS = (*tables.EXTENSIONS, ".txt")
+Place = tuple[str, int | None, int | None, str | None]
+"""An image's URI, its range inside a shard, and the origin of the list that names it."""
 
 
 def read_reals(places: Sequence[str], collection: str) -> tuple[list[Sample], Counter[str]]:
@@ -35,15 +37,15 @@ def read_reals(places: Sequence[str], collection: str) -> tuple[list[Sample], Co
     skipped: Counter[str] = Counter()
     found: dict[object, Sample] = {}
     for place in places:
-        for uri, offset, length in _images(place, skipped):
-            sample = Sample(uri, 0, collection, offset=offset, length=length)
+        for uri, offset, length, origin in _images(place, skipped):
+            sample = Sample(uri, 0, collection, offset=offset, length=length, origin=origin)
             skipped["named twice"] += place_of(sample) in found
             found[place_of(sample)] = sample
     return list(found.values()), +skipped
 
 
-def _images(place: str, skipped: Counter[str]) -> Iterator[tuple[str, int | None, int | None]]:
-    """Yield the URI of every image, and its range if it is inside a shard.
+def _images(place: str, skipped: Counter[str]) -> Iterator[Place]:
+    """Yield every image.
 
     Raises:
         SettingsError: the input does not exist, or contains a folder of generated images.
@@ -67,23 +69,24 @@ def _kind(url: str) -> bool:
     return is_image(url) or shards.is_shard(url) or url.lower().endswith(LISTS)
 
 
-def _inside(url: str, skipped: Counter[str]) -> Iterator[tuple[str, int | None, int | None]]:
+def _inside(url: str, skipped: Counter[str]) -> Iterator[Place]:
     """Yield the images of one file."""
     if is_image(url):
-        yield url, None, None
+        yield url, None, None, None
     elif shards.is_shard(url):
         yield from _of_shard(url, skipped)
     elif tables.is_table(url):
         yield from _of_table(url, skipped)
     elif url.lower().endswith(".txt"):
+        origin = tables.origin_of(url)
         for line in storage.read(url).decode("utf-8-sig").splitlines():
             if line.strip():
-                yield tables.resolve(line.strip(), url.rpartition("/")[0]), None, None
+                yield tables.resolve(line.strip(), url.rpartition("/")[0]), None, None, origin
     else:
         skipped["not an image by its name"] += 1
 
 
-def _of_table(url: str, skipped: Counter[str]) -> Iterator[tuple[str, int | None, int | None]]:
+def _of_table(url: str, skipped: Counter[str]) -> Iterator[Place]:
     """Yield the images of a table, except generated and unreadable ones.
 
     Raises:
@@ -95,6 +98,7 @@ def _of_table(url: str, skipped: Counter[str]) -> Iterator[tuple[str, int | None
         raise SettingsError(
             f"table {url!r} must have one of the columns {tables.LOCATION_COLUMNS}; it has {table.column_names}"
         )
+    origin = tables.origin_of(url)
     wanted = [name for name in (place, "offset", "length", "label", "status") if name in table.column_names]
     for row in table.select(wanted).to_pylist():
         if not row[place] or row.get("status") not in (None, str(Status.OK)):
@@ -103,10 +107,10 @@ def _of_table(url: str, skipped: Counter[str]) -> Iterator[tuple[str, int | None
             skipped["not labelled real"] += 1
         else:
             uri = tables.resolve(str(row[place]), url.rpartition("/")[0])
-            yield uri, tables.parse_integer(row.get("offset")), tables.parse_integer(row.get("length"))
+            yield uri, tables.parse_integer(row.get("offset")), tables.parse_integer(row.get("length")), origin
 
 
-def _of_shard(url: str, skipped: Counter[str]) -> Iterator[tuple[str, int | None, int | None]]:
+def _of_shard(url: str, skipped: Counter[str]) -> Iterator[Place]:
     """Yield the images of an uncompressed tar.
 
     Raises:
@@ -120,7 +124,7 @@ def _of_shard(url: str, skipped: Counter[str]) -> Iterator[tuple[str, int | None
         with fs.open(path, "rb") as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
             for member in archive:
                 if member.isfile() and is_image(member.name):
-                    yield url, member.offset_data, member.size
+                    yield url, member.offset_data, member.size, None
     except tarfile.TarError:
         skipped["torn archive"] += 1
     except OSError as reason:

@@ -19,6 +19,7 @@ from mole.errors import SettingsError
 from mole.views.view import Pixels
 from pipeline.images.decode import Bounds, Fault, decode
 from pipeline.storage import storage
+from pipeline.storage.reach import Reach
 from pipeline.tune.data.content import content_of
 from pipeline.tune.data.grid_detection import has_seam
 from pipeline.tune.data.source_options import SourceOptions
@@ -46,6 +47,8 @@ class Sample:
         content: content of the picture, for example `photo`; empty if unknown.
         edge: share of each side to crop away, of the picture or of the cell; below 0.5.
         artefact: what a photograph was passed through, `reconstruction` or `upsampling`; empty for all other images.
+        origin: of the list that names it, where that may only name public places and its own, as of
+            `pipeline.storage.reach.Reach`; None where it may name any place.
     """
 
     uri: str
@@ -60,6 +63,7 @@ class Sample:
     content: str = ""
     edge: float = 0.0
     artefact: str = ""
+    origin: str | None = None
 
     def __post_init__(self) -> None:
         if not self.collection:
@@ -80,6 +84,7 @@ SCHEMA = pa.schema(
         "content": pa.string(),
         "edge": pa.float64(),
         "artefact": pa.string(),
+        "origin": pa.string(),
     }
 )
 """A sample as a row of a table."""
@@ -145,11 +150,12 @@ def read(sample: Sample) -> bytes:
     """Read the bytes of a sample's file, or of its range inside a shard.
 
     Raises:
-        OSError: the store failed; see `fault_of`.
+        OSError: the store failed, or the list may not name this place; see `fault_of`.
     """
+    reach = None if sample.origin is None else Reach(sample.origin)
     if sample.offset is None or sample.length is None:
-        return storage.read(sample.uri)
-    fs, path = storage.filesystem(sample.uri)
+        return storage.read(sample.uri, reach=reach)
+    fs, path = storage.filesystem(sample.uri, reach)
     data: bytes = fs.cat_file(path, start=sample.offset, end=sample.offset + sample.length)
     return data
 
@@ -204,7 +210,15 @@ def to_tensor(pixels_3HW: Pixels) -> Tensor:
     return torch.from_numpy(pixels_3HW if in_place else pixels_3HW.copy())
 
 
-def sample_of(row: Mapping[str, Any], label: int, uri: str, number: int, options: SourceOptions) -> Sample:
+def sample_of(
+    row: Mapping[str, Any],
+    label: int,
+    *,
+    uri: str,
+    number: int,
+    options: SourceOptions,
+    origin: str | None = None,
+) -> Sample:
     """Build a sample from a row with `source` or `generator`.
 
     Args:
@@ -213,6 +227,7 @@ def sample_of(row: Mapping[str, Any], label: int, uri: str, number: int, options
         uri: location of the image.
         number: of the row, which selects the cell of a grid.
         options: how the images of each source are turned into samples.
+        origin: of the list, as in `Sample`.
     """
     entire = str(row.get("source") or row.get("generator") or "unnamed")
     generator = str(row.get("generator") or "")
@@ -227,6 +242,7 @@ def sample_of(row: Mapping[str, Any], label: int, uri: str, number: int, options
         collection=str(row.get("collection") or entire),
         content=content_of(str(kind)),
         artefact=str(row.get("artefact") or ""),
+        origin=origin,
     )
     return placed(sample, entire, number, options)
 
@@ -264,7 +280,8 @@ def _listed(manifest: Path, options: SourceOptions) -> Iterator[Sample]:
         if missing:
             raise SettingsError(f"manifest {str(manifest)!r} must have the columns {COLUMNS}, lacks {missing}")
         for number, row in enumerate(table):
-            yield sample_of(row, _label(row), str(manifest.parent / row["path"]), number, options)
+            uri = str(manifest.parent / row["path"])
+            yield sample_of(row, _label(row), uri=uri, number=number, options=options)
 
 
 def _label(row: dict[str, str]) -> int:

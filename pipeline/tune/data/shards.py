@@ -112,7 +112,8 @@ def _add(samples: list[Sample], members: Members, archive: tarfile.TarFile, url:
         )
     generator = notes.get("label_generator") or notes.get("generator")  # the first is written by `mole-scan export`
     source = str(notes.get("source") or generator or _stem(url))
-    made = sample_of({**notes, "source": source, "generator": generator}, label, url, len(samples), DEFAULT_OPTIONS)
+    row = {**notes, "source": source, "generator": generator}
+    made = sample_of(row, label, uri=url, number=len(samples), options=DEFAULT_OPTIONS)
     samples.append(replace(made, offset=image.offset_data, length=image.size))
     return None
 

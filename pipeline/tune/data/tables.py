@@ -9,6 +9,7 @@ from pyarrow import csv, json, parquet
 
 from mole.errors import SettingsError, StorageError
 from pipeline.storage import storage
+from pipeline.storage.reach import reach_of, trust
 from pipeline.tune.data.labels import Words, parse_label
 from pipeline.tune.data.samples import Sample, sample_of
 from pipeline.tune.data.source_options import DEFAULT_OPTIONS, SourceOptions
@@ -63,7 +64,7 @@ def read(url: str, known: Words, *, options: SourceOptions = DEFAULT_OPTIONS) ->
     source = next((name for name in ("source", "generator") if name in table.column_names), None)
     if place is None or source is None or "label" not in table.column_names:
         raise SettingsError(f"table {url!r} must have the columns {COLUMNS}; it has {table.column_names}")
-    folder = url.rpartition("/")[0]
+    folder, origin = url.rpartition("/")[0], origin_of(url)
     samples: list[Sample] = []
     skipped: Counter[str] = Counter()
     for number, row in enumerate(table.to_pylist()):
@@ -76,7 +77,8 @@ def read(url: str, known: Words, *, options: SourceOptions = DEFAULT_OPTIONS) ->
                 f"label of {row[place]!r} in {url!r} must be one of {sorted(known)}, got {row['label']!r}; "
                 "correct it or name it with --label-names"
             )
-        made = sample_of(row, label, resolve(str(row[place]), folder), number, options)
+        uri = resolve(str(row[place]), folder)
+        made = sample_of(row, label, uri=uri, number=number, options=options, origin=origin)
         samples.append(replace(made, offset=parse_integer(row.get("offset")), length=parse_integer(row.get("length"))))
     return f"a table of {place}, label, {source}", samples, skipped
 
@@ -84,6 +86,16 @@ def read(url: str, known: Words, *, options: SourceOptions = DEFAULT_OPTIONS) ->
 def resolve(uri: str, folder: str) -> str:
     """Resolve a relative path against a folder; absolute paths and URLs are unchanged."""
     return uri if "://" in uri or uri.startswith("/") else storage.join(folder, uri)
+
+
+def origin_of(url: str) -> str | None:
+    """Return the origin of a list as in `Sample`: None where what it names may lie anywhere.
+
+    Raises:
+        SettingsError: the environment's trust in listings has another value.
+    """
+    reach = reach_of(url, trust())
+    return None if reach is None else reach.origin
 
 
 def parse_integer(value: object) -> int | None:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from s3fs import S3FileSystem
 
 from mole.errors import SettingsError, StorageError
 from pipeline.scan.reading.image import ReadOptions, read_image
@@ -12,6 +11,7 @@ from pipeline.scan.reading.source import Source
 from pipeline.scan.reading.unit_lookup import current_name
 from pipeline.storage import storage
 from pipeline.storage.folder import walk
+from pipeline.storage.s3_file_system import S3Files
 from tests.letters import letters
 from tests.stores import REGION, WRITER
 
@@ -43,12 +43,12 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
             port, asked = stack.enter_context(letters(objects, **how))  # type: ignore[arg-type]
             for name, value in ({"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"} | WRITER | REGION).items():
                 monkeypatch.setenv(name, value)
-            S3FileSystem.clear_instance_cache()
+            S3Files.clear_instance_cache()
             return asked
 
         yield run
     monkeypatch.undo()
-    S3FileSystem.clear_instance_cache()
+    S3Files.clear_instance_cache()
 
 
 def test_every_key_is_a_row_and_is_read_again_by_its_name(serve: Serve) -> None:

@@ -1,41 +1,13 @@
 """A store that lies is asked again: an error page with status 200, cut answers, resets, refusals; nothing false is a row."""
 
-from collections import Counter
-from collections.abc import Iterator
-
 import pytest
-from s3fs import S3FileSystem
 
 from pipeline.scan.reading.image import ReadOptions, read_image
 from pipeline.scan.reading.source import Source
 from pipeline.storage import bucket, storage, stream
-from tests.chaos.lying_store import LyingStore
-from tests.letters import letters
-from tests.pictures import picture
-from tests.stores import REGION, WRITER, faulty
+from tests.pipeline.storage.conftest import OBJECTS
 
-OBJECTS = {f"photos/{number}.jpg": picture(number) for number in range(7)}
 WANTED = ReadOptions(max_bytes=1 << 20)
-
-
-@pytest.fixture(params=["page", "torn-page", "cut", "reset", "slow", "down"])
-def lie(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A store whose first answer to each request is a lie, and whose listing has four pages."""
-    seen: Counter[str] = Counter()
-
-    def plan(method: str, path: str) -> str | None:
-        seen[f"{method} {path}"] += 1
-        return str(request.param) if seen[f"{method} {path}"] == 1 else None
-
-    kind = type("Lying", (LyingStore,), {"listings": {}})
-    with letters(OBJECTS, page=2) as (port, _), faulty(port, plan, kind) as proxy:
-        for name, value in ({"AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy}"} | WRITER | REGION).items():
-            monkeypatch.setenv(name, value)
-        S3FileSystem.clear_instance_cache()
-        yield str(request.param)
-        assert max(seen.values()) > 1, "nothing was asked again"
-    monkeypatch.undo()
-    S3FileSystem.clear_instance_cache()
 
 
 def test_no_page_of_a_listing_is_lost_and_no_image_is_taken_for_another(lie: str) -> None:
@@ -54,6 +26,22 @@ def test_a_stream_and_a_range_have_the_objects_bytes(lie: str) -> None:
     assert storage.read_range("s3://lake/photos/4.jpg", 10, 20) == OBJECTS["photos/4.jpg"][10:20]
     if lie != "cut":  # a whole object that says it is shorter contradicts nothing
         assert storage.read("s3://lake/photos/5.jpg") == OBJECTS["photos/5.jpg"]
+
+
+def test_what_was_written_is_there(lie: str) -> None:
+    storage.write("s3://lake/new/a", b"0123456789")
+    storage.create("s3://lake/new/b", b"abcdefghij")
+    assert storage.read_range("s3://lake/new/a", 0, 10) == b"0123456789"
+    assert storage.read_range("s3://lake/new/b", 0, 10) == b"abcdefghij"
+    assert not storage.create("s3://lake/new/b", b"another")
+    assert storage.read_range("s3://lake/new/b", 5, 10) == b"fghij"
+
+
+def test_what_exists_and_what_does_not_is_told_apart(lie: str) -> None:
+    fs, path = storage.filesystem("s3://lake/table/1.parquet")
+    assert fs.exists(path) and not fs.exists("lake/table/2.parquet") and fs.exists("lake/table")
+    assert storage.read_range("s3://lake/photos/1.jpg", 0, 9) == OBJECTS["photos/1.jpg"][:9]
+    assert storage.exists("s3://lake/photos/1.jpg") and not storage.exists("s3://lake/photos/9.jpg")
 
 
 @pytest.mark.parametrize(

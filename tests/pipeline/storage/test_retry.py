@@ -8,13 +8,13 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 from hypothesis import given
 from hypothesis import strategies as st
-from s3fs import S3FileSystem
 
 from mole.errors import SettingsError, StorageError
 from pipeline.records import Status
 from pipeline.scan.reading.image import ReadOptions, read_image
 from pipeline.storage import retry, storage, stream
 from pipeline.storage.fault import fault_of, is_transient
+from pipeline.storage.s3_file_system import S3Files
 from tests.stores import READER, faulty
 
 CONTENT = bytes(range(256)) * 4096
@@ -37,7 +37,7 @@ class Client:
         """Set variables of the environment."""
         for name, value in given.items():
             self.patch.setenv(name, value)
-        S3FileSystem.clear_instance_cache()
+        S3Files.clear_instance_cache()
 
     def ask_through(self, port: int) -> None:
         """Ask a proxy in place of the store."""
@@ -53,7 +53,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     client.set(AWS_MAX_ATTEMPTS="1")
     yield client
     monkeypatch.undo()
-    S3FileSystem.clear_instance_cache()
+    S3Files.clear_instance_cache()
 
 
 @pytest.mark.parametrize("fault", ["slow", "reset", "short", "down"])

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import tracemalloc
+import zlib
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
@@ -148,3 +150,33 @@ def test_rows_of_a_data_file_that_was_damaged_since_say_so(tmp_path: Path) -> No
     own = [unit for unit in units if unit.uri == str(data)]
     found = [row for table in fetch(own, ReadOptions(9)) for row in table.to_pylist()]
     assert len(found) == sum(unit.images or 0 for unit in own) and {row["status"] for row in found} == {"torn_archive"}
+
+
+@pytest.mark.parametrize(
+    ("line", "times"),
+    [(bytes(1 << 20), 64), (b"," * 60_000 + b"\n", 2_000), (b'"lake","' + b"k," * (1 << 19), 64)],
+    ids=["one endless line", "only fields", "a quote that is never closed"],
+)
+def test_a_data_file_that_decompresses_without_end_is_a_row_and_takes_no_memory(
+    line: bytes, times: int, tmp_path: Path
+) -> None:
+    manifest = write_inventory(tmp_path, "CSV", ROWS, files=1)
+    bomb = tmp_path / "data" / "0.csv.gz"
+    packer = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    bomb.write_bytes(b"".join(packer.compress(line) for _ in range(times)) + packer.flush())
+    assert bomb.stat().st_size < 1 << 20 < 64 << 20 <= len(line) * times
+    tracemalloc.start()
+    try:
+        [unit] = Source([manifest]).units()
+        taken = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert unit.fault is not None and unit.fault[0] == "torn_archive"
+    assert taken < 100 << 20, f"{taken:,} bytes"
+
+
+def test_an_inventory_larger_than_a_chunk_has_every_line_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inventory, "CHUNK", 7)
+    units = list(Source([write_inventory(tmp_path, "CSV", ROWS)]).units())
+    slices = [(unit.uri, unit.slice) for unit in units if unit.slice is not None]
+    assert sorted(uri for url, piece in slices for uri in inventory.keys(url, piece)) == sorted(LIVING)

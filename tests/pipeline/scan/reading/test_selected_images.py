@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -230,3 +231,13 @@ def test_what_a_listing_elsewhere_may_not_name_is_refused_again_and_nobody_is_as
             assert [(row["uri"], row["status"], row["detail"], row["data"]) for row in found] == told
             assert sum(row["status"] == "forbidden" for row in found) == {"images": 3, "shards": 2}[name]
         assert inner.asked == []
+
+
+def test_an_empty_image_of_a_shard_in_a_store_is_read_again(store: int, tmp_path: Path) -> None:
+    members = {"0.jpg": picture(0), "1.jpg": b"", "2.jpg": picture(2)}
+    fs = fsspec.filesystem("s3")
+    fs.mkdir("hollow")
+    fs.pipe_file("hollow/a.tar", write_shard(tmp_path / "a.tar", members).read_bytes())
+    listing, planned = listed(verdicts_of("s3://hollow/a.tar", table=tmp_path / "table"), tmp_path, '"index" = 1')
+    [row] = pa.concat_tables(fetch_selected(listing, 0, MAIN, WANTED)).to_pylist()
+    assert planned == 0 and (row["key"], row["bytes"], row["data"]) == ("1", 0, None)

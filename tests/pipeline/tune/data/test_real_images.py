@@ -12,6 +12,7 @@ from mole.errors import SettingsError
 from pipeline.tune.data.real_images import read_reals
 from pipeline.tune.data.samples import open_sample
 from tests.pictures import picture
+from tests.web import site
 
 
 @pytest.fixture
@@ -87,3 +88,12 @@ def test_what_is_not_understood_is_refused(tmp_path: Path, place: str) -> None:
     (tmp_path / "packed.tar.gz").write_bytes(b"")
     with pytest.raises(SettingsError, match=place.replace(".", r"\.")):
         read_reals([str(tmp_path / place)], "own")
+
+
+@pytest.mark.parametrize("name", ["list.txt", "list.csv"])
+def test_a_list_that_lies_elsewhere_names_no_file_of_this_machine(name: str, folder: Path) -> None:
+    listed = f"uri\n{folder}/a.jpg\n".encode()
+    with site({f"/{name}": lambda request: request.ranged(listed if name.endswith("csv") else listed[4:])}) as outer:
+        [sample] = read_reals([f"{outer.url}/{name}"], "own")[0]
+    with pytest.raises(OSError, match="refused"):
+        open_sample(sample)

@@ -8,10 +8,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from mole.errors import SettingsError, StorageError
+from pipeline.images.decode import Fault
 from pipeline.tune.data.labels import VALUES
-from pipeline.tune.data.samples import Sample, read_manifest
+from pipeline.tune.data.samples import Sample, open_sample, read_manifest, to_table
 from pipeline.tune.data.source_options import SourceOptions
+from pipeline.tune.data.survey import survey_rows
 from pipeline.tune.data.tables import read
+from tests.pictures import picture
+from tests.web import site
 
 
 def table(folder: Path, *lines: str, name: str = "t.csv") -> str:
@@ -100,3 +104,31 @@ def test_bytes_that_are_no_table_are_refused(tmp_path: Path, name: str) -> None:
 def test_a_table_that_is_not_there_is_the_stores_fault(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="none.csv"):
         read(str(tmp_path / "none.csv"), VALUES)
+
+
+def test_a_table_that_lies_elsewhere_leads_to_no_file_and_to_no_server_behind_the_walls(tmp_path: Path) -> None:
+    (tmp_path / "secret.jpg").write_bytes(picture(1))
+    routes = {"/own.jpg": lambda request: request.ranged(picture(2))}
+    with site({"/x.jpg": lambda request: request.ranged(picture(3))}) as inner, site(routes) as outer:
+        named = ["own.jpg", f"{tmp_path}/secret.jpg", f"file://{tmp_path}/secret.jpg", f"{inner.url}/x.jpg"]
+        text = "\n".join(["uri,label,generator,offset,length", *(f"{uri},real,a,," for uri in named)])
+        text += f"\n{inner.url}/x.jpg,fake,b,0,9\n"
+        outer.routes["/list.csv"] = lambda request: request.ranged(text.encode())
+        found = read(f"{outer.url}/list.csv", VALUES)[1]
+        survey = survey_rows(to_table(found).append_column("place", pa.array(range(len(found)), pa.int64())))
+        assert survey["status"].to_pylist() == ["ok", *["forbidden"] * 4]
+        assert all("MOLE_TRUST_LISTINGS=all" in detail for detail in survey["detail"].to_pylist()[1:])
+        with pytest.raises(OSError, match="refused"):
+            read(f"{outer.url}/list.csv", VALUES, options=SourceOptions(seams=["b"]))
+        assert inner.connections == 0
+
+
+def test_a_table_on_this_machine_may_name_any_place_unless_no_listing_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(picture(1))
+    url = table(tmp_path, "uri,label,generator", "a.jpg,real,coco")
+    assert not isinstance(open_sample(read(url, VALUES)[1][0]), Fault)
+    monkeypatch.setenv("MOLE_TRUST_LISTINGS", "none")
+    with pytest.raises(OSError, match="refused"):
+        open_sample(read(url, VALUES)[1][0])

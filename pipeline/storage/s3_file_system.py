@@ -1,0 +1,85 @@
+"""S3 file system: s3fs, whose look-ups and open files repeat failed requests as all other calls of a store do.
+
+s3fs alone tries five times within two seconds, which no storm and no restart of a server is over in. It also takes any
+answer with status 200 for an object's, and a shorter one for a whole. Arrow and DuckDB read through these files.
+"""
+
+from typing import Any
+
+from fsspec.asyn import sync
+from s3fs import S3FileSystem
+from s3fs.core import S3File
+
+from pipeline.storage import bucket
+from pipeline.storage.retry import with_retries
+
+
+class S3Files(S3FileSystem):  # type: ignore[misc]  # s3fs has no types
+    """s3fs for reading tables; nothing is cached between calls but the connections."""
+
+    def info(self, path: str, **options: Any) -> dict[str, Any]:
+        """Look up an object or a prefix.
+
+        Raises:
+            OSError: the last failure (or another of `STORE_FAULTS`).
+        """
+        url = _url_of(path)
+
+        def once() -> dict[str, Any]:
+            """Look up in one attempt."""
+            try:
+                found: dict[str, Any] = sync(self.loop, self._info, path, **options)
+            except FileNotFoundError:
+                if bucket.info(self, url) is not None:  # a listing that s3fs took for an empty one is asked for again
+                    raise OSError(f"{url} was not there, and then it was") from None
+                return {"name": path, "size": 0, "type": "directory"}
+            if found["type"] == "file":
+                bucket.require_object(found, url)
+            return found
+
+        return with_retries(once, url)
+
+    def exists(self, path: str, **options: Any) -> bool:
+        """Return whether there is an object, or a prefix of some.
+
+        Raises:
+            OSError: the last failure (or another of `STORE_FAULTS`).
+        """
+        try:
+            self.info(path, **options)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def size(self, path: str) -> int:
+        """Return an object's size in bytes.
+
+        Raises:
+            OSError: the last failure (or another of `STORE_FAULTS`).
+        """
+        return int(self.info(path)["size"])
+
+    def glob(self, path: str, **options: Any) -> Any:
+        """List the objects whose key matches a pattern.
+
+        Raises:
+            OSError: the last failure (or another of `STORE_FAULTS`).
+        """
+        return with_retries(lambda: sync(self.loop, self._glob, path, **options), _url_of(path))
+
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> S3File:
+        """Open an object; s3fs makes the file, and this class its requests."""
+        file = super()._open(path, mode, **options)
+        if mode == "rb":
+            url = _url_of(path)
+
+            def fetch(start: int, end: int) -> bytes:
+                """Request a range, checked as every range is."""
+                return with_retries(lambda: bucket.read(self, url, (start, end), **file.read_kw), url)
+
+            file.cache.fetcher = fetch
+        return file
+
+
+def _url_of(path: str) -> str:
+    return f"s3://{path.partition('://')[2] or path}"
