@@ -34,7 +34,7 @@ running = pytest.mark.skipif(
 )
 
 NOT_RUN = {
-    r"make (setup|test|model)\b": "installs packages, runs these tests, trains for hours",
+    r"make (setup|test|model|chaos|soak|fuzz)\b": "installs packages, runs these tests, trains, breaks or scans for hours",
     r"make demo": "installs packages, then scans what the README scans as its second command",
     r"\S*(pre-commit|python -m pytest) ": "runs checks and tests",
     r"\. \.venv": "is how a reader comes by the commands; with `ray start --head` behind it, tests/heads.py starts it",
