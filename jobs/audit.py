@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     cluster.quiet(logs=settings.ray_logs)
     with ProgressDisplay("audit") as progress:
         found = audit_samples(settings, progress.log)
-    verdict = verdict_of(found, settings.most_leak)
+    verdict = verdict_of(found, settings.max_leak)
     if settings.json_summary:
         print(json.dumps(found.model_dump() | {"verdict": verdict.model_dump()}))
     else:

@@ -180,7 +180,7 @@ class Registry:
         digest = self.find(name)
         if digest is None and name != EMBEDDED and not storage.exists(name):
             raise SettingsError(f"{name!r} is neither a version of {self.url} nor a folder; {self.describe_versions()}")
-        return name if digest is None else self.version(digest)
+        return absolute(name) if digest is None else self.version(digest)
 
     def require(self, name: str, setting: str) -> str:
         """Return the digest of the version that a user names.
@@ -232,6 +232,11 @@ def resolve(model: str, url: str | None) -> str:
     if digest is None:
         raise ModelError(f"{registry.url} has promoted nothing yet; {registry.describe_versions()}")
     return registry.version(digest)
+
+
+def absolute(model: str) -> str:
+    """Return a model's location as other processes find it, whose working folder is another: a local path in full."""
+    return model if model == EMBEDDED else storage.absolute(model)
 
 
 def locate(model: str, digest: str | None = None) -> Path:

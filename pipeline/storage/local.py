@@ -71,12 +71,12 @@ def open_regular(path: str) -> BinaryIO:
     return open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
 
 
-def read(path: str, *, most: int | None = None) -> bytes:
+def read(path: str, *, max_bytes: int | None = None) -> bytes:
     """Read a regular file to its end; one that changes meanwhile is read again.
 
     Args:
         path: its path.
-        most: stop after this many bytes; None reads all.
+        max_bytes: stop after this many bytes; None reads all.
 
     Raises:
         OSError: it cannot be read, or keeps changing.
@@ -85,7 +85,7 @@ def read(path: str, *, most: int | None = None) -> bytes:
         with open_regular(path) as stream:
             before = os.fstat(stream.fileno())
             _require_regular(path, before)
-            data = stream.read() if most is None else stream.read(most)
+            data = stream.read() if max_bytes is None else stream.read(max_bytes)
             after = os.fstat(stream.fileno())
         if data is None:
             raise BlockingIOError(errno.EAGAIN, "reading it would block", path)

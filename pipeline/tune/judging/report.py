@@ -88,9 +88,9 @@ def render(evaluation: Evaluation, samples: Sequence[Sample], table: Logits, not
             conclusion=conclusion(evaluation),
             glossary=GLOSSARY,
             pictures=pictures,
-            false_positives=mistakes(samples, table, ORIGINAL, bound, generated=False, most=MISTAKES_SHOWN),
+            false_positives=mistakes(samples, table, ORIGINAL, bound, generated=False, limit=MISTAKES_SHOWN),
             false_negatives=mistakes(
-                samples, table, ORIGINAL, evaluation.calibration.real_below, generated=True, most=MISTAKES_SHOWN
+                samples, table, ORIGINAL, evaluation.calibration.real_below, generated=True, limit=MISTAKES_SHOWN
             ),
             notes=notes,
         )

@@ -76,7 +76,7 @@ def score(
     rows = to_table(samples).append_column(PLACE[0], pa.array(range(len(samples)), PLACE[1]))
     blocks = max(1, -(-len(samples) * len(deliveries) // layout.batch_size))
     images: Dataset = ray.data.from_arrow(rows).repartition(min(blocks, max(1, len(samples))))
-    scored = _score_on_ray(images, model, described.digest, deliveries, chosen, layout)
+    scored = _score_on_ray(images, registry.absolute(model), described.digest, deliveries, chosen, layout)
     parts, progress = [SCORED.empty_table()], ProgressDisplay.shown()
     with progress.during("scoring", len(samples) * len(deliveries), "views"):
         done: Iterable[pa.Table] = scored.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
