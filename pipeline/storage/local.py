@@ -108,9 +108,7 @@ def write(path: str, data: bytes) -> None:
     Raises:
         OSError: the disk is full or the folder is not writable; the old file stays.
     """
-    folder, name = os.path.split(path)
-    os.makedirs(folder, exist_ok=True)
-    temporary = os.path.join(folder, f".{name}{TEMPORARY_MARK}{uuid.uuid4().hex}")
+    temporary = _temporary(path)
     try:
         with open(temporary, "xb") as stream:
             stream.write(data)
@@ -125,9 +123,7 @@ def write(path: str, data: bytes) -> None:
 
 def create(path: str, data: bytes) -> bool:
     """Create a file atomically by a hard link, which fails if the name exists; return whether it was created."""
-    folder, name = os.path.split(path)
-    os.makedirs(folder, exist_ok=True)
-    temporary = os.path.join(folder, f".{name}{TEMPORARY_MARK}{uuid.uuid4().hex}")
+    temporary = _temporary(path)
     try:
         with open(temporary, "xb") as stream:
             stream.write(data)
@@ -138,3 +134,10 @@ def create(path: str, data: bytes) -> bool:
         with suppress(FileNotFoundError):
             os.remove(temporary)
     return True
+
+
+def _temporary(path: str) -> str:
+    """Return a new name beside a path, for a file that will take its place; its folder is made."""
+    folder, name = os.path.split(path)
+    os.makedirs(folder, exist_ok=True)
+    return os.path.join(folder, f".{name}{TEMPORARY_MARK}{uuid.uuid4().hex}")

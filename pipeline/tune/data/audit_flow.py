@@ -44,11 +44,7 @@ def audit_samples(settings: AuditSettings, log: Log) -> Audit:
     """
     layout = list_samples(settings, log)
     places = dict(zip(layout.samples, layout.place_of, strict=True))
-    samples = (
-        layout.samples
-        if settings.max_per_source is None
-        else capped(layout.samples, settings.max_per_source, seed=settings.seed)
-    )
+    samples = capped(layout.samples, settings.max_per_source, seed=settings.seed)
     ProgressDisplay.shown().enter("starting Ray")
     with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.unwrapped_errors():
         rows = survey(samples)

@@ -111,11 +111,7 @@ def collect(
         StorageError: an input cannot be read.
     """
     layout = list_samples(settings, log)
-    samples = (
-        capped(layout.samples, settings.max_per_source, seed=settings.seed)
-        if settings.max_per_source
-        else layout.samples
-    )
+    samples = capped(layout.samples, settings.max_per_source, seed=settings.seed)
     facts = survey(samples)
     exclusions = exclude(samples, facts)
     log(str(exclusions))

@@ -65,9 +65,8 @@ def make_pairs(settings: ReconstructSettings, log: Log) -> ReconstructionResult:
     """
     opening = _opening(settings)
     layout = list_samples(settings, log, both=False)
-    samples = [sample for sample in layout.samples if sample.label == 0]
-    if settings.max_per_source is not None:
-        samples = capped(samples, settings.max_per_source, seed=settings.seed)
+    reals = [sample for sample in layout.samples if sample.label == 0]
+    samples = capped(reals, settings.max_per_source, seed=settings.seed)
     ProgressDisplay.shown().enter("starting Ray")
     with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.unwrapped_errors():
         gpus = 0 if settings.upsampler else int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
@@ -86,6 +85,7 @@ def _opening(settings: ReconstructSettings) -> OpenReconstructor:
     if settings.autoencoder is None:
         if settings.noise:
             raise SettingsError(f"--noise must be 0 with --upsampler, which has no latents; got {settings.noise:g}")
-        return partial(open_upsampler, str(settings.upsampler))
+        upsampler = str(settings.upsampler)
+        return partial(open_upsampler, storage.absolute(upsampler) if upsampler.endswith(".param") else upsampler)
     storage.require_exists(settings.autoencoder, "--autoencoder")
-    return partial(open_autoencoder, settings.autoencoder, noise=settings.noise)
+    return partial(open_autoencoder, storage.absolute(settings.autoencoder), noise=settings.noise)

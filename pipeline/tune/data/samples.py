@@ -124,15 +124,17 @@ def from_table(table: pa.Table) -> list[Sample]:
     return [Sample(**{name: value for name, value in row.items() if value is not None}) for row in rows]
 
 
-def capped(samples: Sequence[Sample], max_per_source: int, *, seed: int, parts: bool = False) -> list[Sample]:
+def capped(samples: Sequence[Sample], max_per_source: int | None, *, seed: int, parts: bool = False) -> list[Sample]:
     """Draw at most a number of samples per source, keeping their order.
 
     Args:
         samples: to draw from.
-        max_per_source: maximum number per source.
+        max_per_source: maximum number per source; None keeps all.
         seed: of the draw.
         parts: apply the maximum to each part of a source instead.
     """
+    if max_per_source is None:
+        return list(samples)
     draw = random.Random(seed)
     places: dict[tuple[str, str], list[int]] = {}
     for place, sample in enumerate(samples):

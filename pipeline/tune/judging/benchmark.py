@@ -135,11 +135,7 @@ def list_evaluated_samples(settings: SampleSettings, log: Log) -> list[Sample]:
         StorageError: an input cannot be read.
     """
     layout = list_samples(settings, log)
-    return (
-        capped(layout.samples, settings.max_per_source, seed=settings.seed)
-        if settings.max_per_source
-        else layout.samples
-    )
+    return capped(layout.samples, settings.max_per_source, seed=settings.seed)
 
 
 def write(judged: ScoredEvaluation, place: str) -> None:

@@ -35,33 +35,23 @@ def test_a_refusal_names_the_flag_the_bound_and_the_value(flags: list[str], word
         FinetuneSettings.from_command_line([*NEEDED, *flags])
 
 
-OLD_NAMES = """
-folds = [["a"], ["b"]]
-seams = ["album"]
-edges = { album = 0.07 }
-judged = ["shipped", "aligned", "native"]
-deliveries = 8
-head_rate = 1e-3
-tokens = "none"
-most = 9
-"""
-NEW_NAMES = """
-folds = [["a"], ["b"]]
-detect_grids = ["album"]
-crop_edges = { album = 0.07 }
-perturbations = ["original", "aligned", "native"]
-augmentations = 8
-head_lr = 1e-3
-token_cache = "none"
-max_per_source = 9
-"""
+RENAMED = [
+    ("seams", "detect_grids", '["album"]'),
+    ("edges", "crop_edges", "{ album = 0.07 }"),
+    ("judged", "perturbations", '["shipped", "aligned", "native"]'),
+    ("deliveries", "augmentations", "8"),
+    ("head_rate", "head_lr", "1e-3"),
+    ("tokens", "token_cache", '"none"'),
+    ("most", "max_per_source", "9"),
+]
+"""Former and present names of settings, each with a value."""
 
 
 def test_a_recipe_in_the_old_names_reads_as_one_in_the_new(tmp_path: Path) -> None:
     read = []
-    for number, text in enumerate((OLD_NAMES, NEW_NAMES)):
-        file = tmp_path / f"{number}.toml"
-        file.write_text(text)
+    for which in (0, 1):
+        file = tmp_path / f"{which}.toml"
+        file.write_text("\n".join(['folds = [["a"], ["b"]]', *(f"{names[which]} = {names[2]}" for names in RENAMED)]))
         read.append(CrossvalidateSettings.from_command_line(["--samples", "a", "--output", "o", "--config", str(file)]))
     old, new = (one.model_copy(update={"config": None}) for one in read)
     assert old == new
