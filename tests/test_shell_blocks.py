@@ -171,7 +171,7 @@ def another(shell: Shell, folder: Path) -> Shell:
 
 
 def test_the_readme_runs_and_prints_what_it_quotes(readme: dict[str, str]) -> None:
-    assert sum(bool(command.output) for command in commands_of(ROOT / "README.md")) == 3
+    assert sum(bool(command.output) for command in commands_of(ROOT / "README.md")) == 4
     assert len(readme) >= 6
 
 
