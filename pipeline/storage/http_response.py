@@ -157,7 +157,7 @@ async def pieces(response: ClientResponse) -> AsyncIterator[bytes]:
 
 
 async def read_body(response: ClientResponse, max_bytes: int | None) -> bytes:
-    """Read a decoded body, at most `most` bytes of it."""
+    """Read a decoded body, at most `max_bytes` of it."""
     body = bytearray()
     async for piece in pieces(response):
         body += piece

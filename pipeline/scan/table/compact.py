@@ -137,7 +137,7 @@ def _file(url: str) -> File:
 
 
 def _groups(files: Sequence[File], max_rows: int) -> Iterator[list[File]]:
-    """Group small files of one schema, in the order of their units, up to `most` rows."""
+    """Group small files of one schema, in the order of their units, up to `max_rows` rows."""
     alike: dict[str, list[File]] = defaultdict(list)
     for file in sorted(files, key=lambda file: (file.first, file.url)):
         if 2 * file.rows < max_rows:

@@ -233,13 +233,13 @@ def evaluate_target(other: Origin, new: ScoredEvaluation, candidate: Origin, log
     Raises:
         ModelError: it cannot be used.
     """
-    deliveries = new.evaluation.deliveries
+    perturbations = new.evaluation.deliveries
     own = other.described
     if same_weights(candidate.described, own):  # the same logits at other thresholds
         view = own.preprocess.fingerprint
-        evaluation = summarize(new.samples, new.scored, deliveries, model=own, named=other.model, view=view)
+        evaluation = summarize(new.samples, new.scored, perturbations, model=own, named=other.model, view=view)
         return replace(new, evaluation=evaluation)
-    return score(new.samples, other.model, deliveries, log, EvaluateOptions(training_images=TrainingImages()))
+    return score(new.samples, other.model, perturbations, log, EvaluateOptions(training_images=TrainingImages()))
 
 
 def same_weights(one: Description, other: Description) -> bool:

@@ -46,10 +46,12 @@ class ReportTables:
         return len(self.evaluation.parts)
 
     @classmethod
-    def of(cls, evaluation: Evaluation, deliveries: Sequence[str]) -> "ReportTables":
+    def of(cls, evaluation: Evaluation, perturbations: Sequence[str]) -> "ReportTables":
         """Select the metrics under some perturbations."""
         lines = [
-            evaluation.metrics(name, delivery) for name in (*evaluation.generators, OVERALL) for delivery in deliveries
+            evaluation.metrics(name, delivery)
+            for name in (*evaluation.generators, OVERALL)
+            for delivery in perturbations
         ]
         return cls(evaluation, lines, [row for row in lines if row.generator == OVERALL])
 
