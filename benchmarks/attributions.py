@@ -29,7 +29,7 @@ def logit_from(model: MoLE, token_BTD: Tensor, depth: int) -> Tensor:
     """Run the blocks from a depth on; (B,)."""
     if depth < model.split:
         token_BTD, depth = model.run_blocks(token_BTD, depth, model.split), model.split
-    return model.tail(token_BTD).logit_B
+    return model.forward_tokens(token_BTD).logit_B
 
 
 def _gradient_times_token(model: MoLE, view_13SS: Tensor, depth: int) -> Tensor:

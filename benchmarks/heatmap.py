@@ -48,7 +48,7 @@ def logits_without(model: MoLE, view_13SS: Tensor, order_P: Tensor) -> FloatArra
     for share in SHARES:
         kept = order_P[round(share * len(order_P)) :].sort().values + 1
         part = token_1TD[:, torch.cat([torch.zeros(1, dtype=torch.long), kept])]
-        found.append(model.tail(model.run_blocks(part, 0, model.split)).logit_B.item())
+        found.append(model.forward_tokens(model.run_blocks(part, 0, model.split)).logit_B.item())
     return np.array(found, np.float32)
 
 

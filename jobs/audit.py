@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
     settings = AuditSettings.from_command_line(arguments)
     with ProgressDisplay("audit") as progress:
         found = audit_samples(settings, progress.log)
-    verdict = verdict_of(found, settings.most_leak)
+    verdict = verdict_of(found, settings.max_leak)
     if settings.json_summary:
         print(json.dumps(found.model_dump() | {"verdict": verdict.model_dump()}))
     else:

@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
         settings.output,
         settings.backbone,
         calibration=calibration,
-        most_bytes=settings.most_bytes,
+        max_bytes=settings.max_bytes,
         reads=settings.reads,
     )
     size = settings.output.stat().st_size

@@ -25,11 +25,9 @@ from pipeline.storage.folder import walk
 EMBEDDED, PROMOTED = "embedded", "promoted"
 VERSIONS, PROMOTIONS = "versions", "promotions"
 NUMBER_DIGITS = 8  # of an entry's number
-MIN_DIGEST_CHARACTERS = 4
-"""Minimum number of leading characters of a digest that identify a version."""
+MIN_DIGEST_CHARACTERS = 4  # minimum number of leading characters of a digest that identify a version
 DIGEST = re.compile(f"[0-9a-f]{{{MIN_DIGEST_CHARACTERS},32}}")
-ROLLBACK_REASON = "rolled back from "
-"""Prefix of the reason of a rollback."""
+ROLLBACK_REASON = "rolled back from "  # prefix of the reason of a rollback
 
 
 class Registry:
@@ -125,8 +123,7 @@ class Registry:
         Raises:
             SettingsError: there is nothing to roll back.
         """
-        stack: list[str] = []
-        base_known = False  # whether the oldest of them is a base
+        stack, base_known = list[str](), False  # versions, the oldest first, and whether that one is a base
         for entry in self.log():
             if not entry.reason.startswith(ROLLBACK_REASON):
                 if not stack and entry.replaced is not None:
@@ -180,7 +177,7 @@ class Registry:
         digest = self.find(name)
         if digest is None and name != EMBEDDED and not storage.exists(name):
             raise SettingsError(f"{name!r} is neither a version of {self.url} nor a folder; {self.describe_versions()}")
-        return name if digest is None else self.version(digest)
+        return absolute(name) if digest is None else self.version(digest)
 
     def require(self, name: str, setting: str) -> str:
         """Return the digest of the version that a user names.
@@ -234,13 +231,17 @@ def resolve(model: str, url: str | None) -> str:
     return registry.version(digest)
 
 
+def absolute(model: str) -> str:
+    """Return a model's location as other processes find it, whose working folder is another: a local path in full."""
+    return model if model == EMBEDDED else storage.absolute(model)
+
+
 def locate(model: str, digest: str | None = None) -> Path:
     """Return a local folder with a checkpoint, downloading it if it is remote.
 
     Args:
         model: `embedded`, a folder, its URL, or a registry, for its promoted version.
-        digest: the version of a registry; it is also part of the name of the local copy, so that versions are not
-            confused.
+        digest: the version of a registry, and part of the name of its local copy, so that versions are not confused.
 
     Returns:
         A local folder with a `config.json`.
@@ -253,9 +254,8 @@ def locate(model: str, digest: str | None = None) -> Path:
     if model == EMBEDDED:
         return Path(mole.__path__[0]) / EMBEDDED
     storage.require_exists(model, "the model")
-    registry = Registry(model)
-    if not storage.exists(storage.join(model, CONFIG)) and (wanted := digest or registry.promoted()):
-        model, digest = registry.version(wanted), wanted
+    if not storage.exists(storage.join(model, CONFIG)) and (wanted := digest or Registry(model).promoted()):
+        model, digest = Registry(model).version(wanted), wanted
     if not storage.is_local(model):
         return _copy(model, digest)
     folder = Path(storage.absolute(model))
@@ -270,8 +270,8 @@ def _copy(model: str, digest: str | None) -> Path:
     """Copy a remote checkpoint into the user's cache; each file is written atomically, and none outside its folder."""
     try:
         config = storage.read(storage.join(model, CONFIG))
-        version = hashlib.sha256(json.dumps([model, digest]).encode() + config).hexdigest()[:32]
-        folder = user_cache_path("mole-scan") / version
+        named = hashlib.sha256(json.dumps([model, digest]).encode() + config)
+        folder = user_cache_path("mole-scan") / named.hexdigest()[:32]
         for place in walk(model):
             target = folder.joinpath(*_inside(place.key, model))
             if not target.exists():

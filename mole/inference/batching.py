@@ -65,26 +65,26 @@ class Batcher:
         gpu = device.type == "cuda"
         self._stream = torch.cuda.Stream(device) if gpu else None  # type: ignore[no-untyped-call]
 
-    def __call__(self, pieces: Sequence[Tensor], most: int, crops: int = 1) -> Iterator[tuple[Tensor, int]]:
+    def __call__(self, pieces: Sequence[Tensor], max_views: int, crops: int = 1) -> Iterator[tuple[Tensor, int]]:
         """Copy views to the device.
 
         Args:
             pieces: V views in order, uint8 (n, 3, S, S) each.
-            most: maximum number of views of a batch, a multiple of `crops`.
+            max_views: maximum number of views of a batch, a multiple of `crops`.
             crops: views of an image, which stay in one batch.
 
         Yields:
             uint8 (N, 3, S, S) on the device, valid until the batch after the next, and how many of the N are views: the
             rest is zeros.
         """
-        least = -(-3 * most // (4 * crops)) * crops if self.pad_small else 0
-        for number, parts in enumerate(batches(pieces, batch_sizes(sum(map(len, pieces)), most, crops))):
+        least = -(-3 * max_views // (4 * crops)) * crops if self.pad_small else 0
+        for number, parts in enumerate(batches(pieces, batch_sizes(sum(map(len, pieces)), max_views, crops))):
             views = sum(map(len, parts))
             if self._stream is None:
                 filled = [*parts, parts[0].new_zeros((least - views, *parts[0].shape[1:]))] if views < least else parts
                 yield (filled[0] if len(filled) == 1 else torch.cat(filled)), views
                 continue
-            buffer = self._buffer(number % 2, most, parts[0].shape[-1])
+            buffer = self._buffer(number % 2, max_views, parts[0].shape[-1])
             yield buffer.upload(parts, self._stream), views
             buffer.read.record(torch.cuda.current_stream())
 
@@ -95,15 +95,15 @@ class Batcher:
         return self._buffers[number]
 
 
-def batch_sizes(views: int, most: int, crops: int) -> list[int]:
+def batch_sizes(views: int, max_views: int, crops: int) -> list[int]:
     """Distribute views over as few batches as possible, whose sizes differ by one image at most.
 
     Args:
         views: V.
-        most: maximum number of views of a batch, a multiple of `crops`.
+        max_views: maximum number of views of a batch, a multiple of `crops`.
         crops: views of an image.
     """
-    count = -(-views // most) if views else 0
+    count = -(-views // max_views) if views else 0
     return [(views // crops // count + (number < views // crops % count)) * crops for number in range(count)]
 
 

@@ -15,18 +15,18 @@ MAX_OPACITY = 0.75
 """Opacity of the strongest patch."""
 
 
-def colours(part_RC: Map, most: float | None = None) -> NDArray[np.uint8]:
+def colours(part_RC: Map, strongest: float | None = None) -> NDArray[np.uint8]:
     """Colour a map.
 
     Args:
         part_RC: contribution of each patch to the logit.
-        most: the contribution drawn at full strength, so that maps can be compared; None for the largest of this map.
+        strongest: the contribution drawn at full strength, so that maps can be compared; None: the largest here.
 
     Returns:
         uint8 (R, C, 4), RGBA: the colour is the sign, the opacity the magnitude.
     """
-    most = float(np.abs(part_RC).max()) if most is None else most
-    strength_RC = np.abs(part_RC).clip(0, most) / most if most > 0 else np.zeros_like(part_RC)
+    strongest = float(np.abs(part_RC).max()) if strongest is None else strongest
+    strength_RC = np.abs(part_RC).clip(0, strongest) / strongest if strongest > 0 else np.zeros_like(part_RC)
     painted_RC4 = np.empty((*part_RC.shape, 4), np.uint8)
     painted_RC4[..., :3] = np.where(part_RC[..., None] > 0, GENERATED, REAL)
     painted_RC4[..., 3] = np.round(strength_RC * MAX_OPACITY * 255)
@@ -44,18 +44,18 @@ def smoothed(part_RC: Map) -> Map:
     return mean_RC
 
 
-def overlay(heat: HeatMap, *, side: int = 448, most: float | None = None) -> Image.Image:
+def overlay(heat: HeatMap, *, side: int = 448, strongest: float | None = None) -> Image.Image:
     """Draw a map over its view in greyscale.
 
     Args:
         heat: the map.
         side: of the drawing in pixels.
-        most: as of `colours`.
+        strongest: as of `colours`.
 
     Returns:
         An RGB image; patches are drawn as squares, each averaged with its neighbours.
     """
     grey = Image.fromarray(np.ascontiguousarray(heat.view_3SS.transpose(1, 2, 0))).convert("L").convert("RGBA")
     grey = grey.resize((side, side), Image.Resampling.BICUBIC)
-    painted = Image.fromarray(colours(smoothed(heat.part_RC), most)).resize((side, side), Image.Resampling.NEAREST)
+    painted = Image.fromarray(colours(smoothed(heat.part_RC), strongest)).resize((side, side), Image.Resampling.NEAREST)
     return Image.alpha_composite(grey, painted).convert("RGB")

@@ -103,20 +103,20 @@ class SharedBackboneScorer:
             ModelError: a logit is not finite.
         """
         views = sum(map(len, pieces_V3SS))
-        most = views if self.batch_size is None else self.batch_size * crops
+        max_views = views if self.batch_size is None else self.batch_size * crops
         passes = [
             [
                 (logit_B[: held // crops], gates_BE[: held // crops])
                 for logit_B, gates_BE in forward(self.fast, normalise(pixels_N3SS, self.preprocess), crops)
             ]
-            for pixels_N3SS, held in report_batches(self.batcher(pieces_V3SS, most, crops), on_batch, crops)
+            for pixels_N3SS, held in report_batches(self.batcher(pieces_V3SS, max_views, crops), on_batch, crops)
         ]
         scores = [to_host(outputs) for outputs in zip(*passes, strict=True)]
         if self.fast is not self.exact:
             for detector, thresholds, score in zip(self.exact, self.thresholds, scores, strict=True):
                 near = _near(score, thresholds, RESCORE_MARGIN)
                 if len(near):
-                    again = self._score_float32(detector, select_views(pieces_V3SS, near, crops), most, crops)
+                    again = self._score_float32(detector, select_views(pieces_V3SS, near, crops), max_views, crops)
                     score.logit[near], score.gates[near] = again.logit, again.gates
         for detector, thresholds, score in zip(self.exact, self.thresholds, scores, strict=True):
             for image in _near(score, thresholds, EDGE):
@@ -130,9 +130,9 @@ class SharedBackboneScorer:
                 )
         return scores
 
-    def _score_float32(self, detector: MoLE, pixels_V3SS: Tensor, most: int, crops: int) -> Scores:
+    def _score_float32(self, detector: MoLE, pixels_V3SS: Tensor, max_views: int, crops: int) -> Scores:
         """Score in float32; uint8 (V, 3, S, S)."""
-        parts = [normalise(part.to(self.device), self.preprocess) for part in torch.split(pixels_V3SS, most)]
+        parts = [normalise(part.to(self.device), self.preprocess) for part in torch.split(pixels_V3SS, max_views)]
         return to_host([forward([detector], part, crops)[0] for part in parts])
 
     def _score_alone(self, detector: MoLE, pixels_C3SS: Tensor, crops: int) -> Scores:
@@ -223,7 +223,7 @@ def forward(detectors: Sequence[MoLE], view_V3SS: Tensor, crops: int) -> list[Ou
     token_VTD = first.trunk(view_V3SS.to(first.dtype), shared)
     outputs = []
     for detector in detectors:
-        output = detector.tail(detector.run_blocks(token_VTD, shared, detector.split))
+        output = detector.forward_tokens(detector.run_blocks(token_VTD, shared, detector.split))
         logit_B = output.logit_B.float().reshape(-1, crops).mean(dim=1)
         outputs.append((logit_B, output.gates_BE.float().reshape(len(logit_B), crops, -1).mean(dim=1)))
     return outputs

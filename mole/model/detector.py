@@ -58,7 +58,7 @@ class MoLE(nn.Module):
         self.tower = tower.requires_grad_(False)
         blocks = tower.transformer.resblocks
         _demand(tower, config)
-        self.split, self.depth = span(config, len(blocks))
+        self.split, self.depth = split_and_depth(config, len(blocks))
         del blocks[self.depth :]
         width = len(cast(Block, blocks[0]).ln_1.weight)
         for number in config.adapted(self.depth):
@@ -107,7 +107,7 @@ class MoLE(nn.Module):
         return token_BTD
 
     def feature(self, token_BTD: Tensor) -> tuple[Tensor, Tensor]:
-        """Run the blocks of the tail and compute the feature.
+        """Run the blocks above the trunk and compute the feature.
 
         Args:
             token_BTD: the trunk's output.
@@ -134,7 +134,7 @@ class MoLE(nn.Module):
         """Pool a block's tokens in each way of `pooling`, concatenated; float32 (B, poolings x D)."""
         return torch.cat([pooled(token_BTD, name, self.tower.prefix) for name in self.config.pooling], dim=1)
 
-    def tail(self, token_BTD: Tensor) -> DetectorOutput:
+    def forward_tokens(self, token_BTD: Tensor) -> DetectorOutput:
         """Compute logits from the trunk's output; all trainable parameters are used here."""
         feature_BF, weight_BLE = self.feature(token_BTD)
         logit_B = self.head(feature_BF).squeeze(-1)
@@ -146,7 +146,7 @@ class MoLE(nn.Module):
 
     def forward(self, view_B3SS: Tensor) -> DetectorOutput:
         """Score normalized views, float (B, 3, S, S), in the tower's dtype."""
-        return self.tail(self.trunk(view_B3SS))
+        return self.forward_tokens(self.trunk(view_B3SS))
 
 
 def pooled(token_BTD: Tensor, name: Pooling, prefix: int) -> Tensor:
@@ -168,7 +168,7 @@ def pooled(token_BTD: Tensor, name: Pooling, prefix: int) -> Tensor:
     return patch_BPD.var(dim=1, unbiased=False).clamp_min(MIN_VARIANCE).sqrt()
 
 
-def span(config: DetectorConfig, layers: int) -> tuple[int, int]:
+def split_and_depth(config: DetectorConfig, layers: int) -> tuple[int, int]:
     """Return the number of blocks of the trunk and of blocks that run, for a tower of `layers` blocks."""
     depth = config.reads[-1] if config.reads else layers
     return min([*config.adapted(depth)[:1], *config.reads[:1], depth]), depth

@@ -160,19 +160,19 @@ def _standardised(head: Head, feature_NF: Tensor) -> Tensor:
     return feature_NF.double() if head.standard is None else head.standard(feature_NF).double()
 
 
-def _components(standard_NF: Tensor, share_N: Tensor, most: int) -> tuple[Tensor, float]:
+def _components(standard_NF: Tensor, share_N: Tensor, max_components: int) -> tuple[Tensor, float]:
     """Compute the principal components of centred features.
 
     Args:
         standard_NF: float64.
         share_N: weight of each image.
-        most: P.
+        max_components: P.
 
     Returns:
         turn_PF, float64, one component per row, zero rows if there are fewer; and their total variance.
     """
     weighed_NF = standard_NF * share_N.double().sqrt()[:, None]
     variance_F, direction_FF = torch.linalg.eigh(weighed_NF.T @ weighed_NF)
-    variance_P, turn_PF = variance_F.flip(0)[:most], direction_FF.T.flip(0)[:most]
+    variance_P, turn_PF = variance_F.flip(0)[:max_components], direction_FF.T.flip(0)[:max_components]
     there_P = variance_P > MIN_VARIANCE_SHARE * variance_P[0]
     return turn_PF * there_P[:, None], max(float(variance_P[there_P].sum()), MIN_DEVIATION)

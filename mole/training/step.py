@@ -155,7 +155,7 @@ def training_step(
     Raises:
         ModelError: the loss is not a number.
     """
-    output = detector.tail(token_BTD)
+    output = detector.forward_tokens(token_BTD)
     loss = detection_loss(output, label_B, detector.config.aux_coef)
     if consistency:
         loss = loss + consistency * disagreement(output.logit_B)

@@ -212,8 +212,8 @@ def _textured(pixels_3HW: Pixels, spec: Preprocess) -> list[tuple[int, int]]:
         texture_TL = _texture(pixels_3HW.swapaxes(1, 2), spec.size, lefts, tops).T
     else:
         texture_TL = _texture(pixels_3HW, spec.size, tops, lefts)
-    most = np.argsort(-texture_TL, axis=None, kind="stable")[: spec.crops]
-    places = [(tops[place // len(lefts)], lefts[place % len(lefts)]) for place in most.tolist()]
+    order = np.argsort(-texture_TL, axis=None, kind="stable")[: spec.crops]
+    places = [(tops[place // len(lefts)], lefts[place % len(lefts)]) for place in order.tolist()]
     return [places[number % len(places)] for number in range(spec.crops)]
 
 

@@ -57,7 +57,7 @@ class JobSettings(BaseModel):
     aliases: ClassVar[dict[str, str]] = {}
     """Second names of flags, accepted wherever the first is."""
     renamed: ClassVar[dict[str, str]] = {}
-    """Flags that replaced the field's own name; that stays accepted wherever the flag is, and no help names it."""
+    """Settings by their former names, which stay accepted wherever the flag is; no help names them."""
     positional: ClassVar[str | None] = None
     """The setting of positional arguments: a list takes them all, any other setting one of them."""
 
@@ -108,7 +108,7 @@ class JobSettings(BaseModel):
         several = frozenset(name for name in cls.model_fields if cls._is_list(name))
         flags = {cls.flag(name).lstrip("-"): name for name in cls.model_fields}
         others = {flag.lstrip("-"): name for name, flag in cls.aliases.items()}
-        former = {name.replace("_", "-"): name for name in cls.renamed}
+        former = {before.replace("_", "-"): name for before, name in cls.renamed.items()}
         return SettingNames(flags | others | former, several, cls.prefix)
 
     @classmethod
@@ -119,7 +119,7 @@ class JobSettings(BaseModel):
     @classmethod
     def flag(cls, name: str) -> str:
         """Return a setting's flag."""
-        return cls.flags.get(name) or cls.renamed.get(name) or f"--{name.replace('_', '-')}"
+        return cls.flags.get(name) or f"--{name.replace('_', '-')}"
 
     @classmethod
     def command_line(cls) -> argparse.ArgumentParser:
@@ -161,8 +161,8 @@ class JobSettings(BaseModel):
             kind = {"action": "store_true"} if field.annotation is bool else kind
             action = parser.add_argument(*flags, dest=name, help=help_text(field).replace("%", "%%"), **kind)
             taking[name] = [*taking.get(name, []), action]
-            if name in cls.renamed:
-                parser.add_argument(f"--{name.replace('_', '-')}", dest=name, **kind | {"help": argparse.SUPPRESS})
+            for before in (before for before, after in cls.renamed.items() if after == name):
+                parser.add_argument(f"--{before.replace('_', '-')}", dest=name, **kind | {"help": argparse.SUPPRESS})
         return taking
 
     @classmethod

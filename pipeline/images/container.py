@@ -130,12 +130,12 @@ def _png_text(kind: bytes, body: bytes) -> Iterator[Block]:
     keyword, _, rest = body.partition(b"\0")
     name = keyword[:79].decode("latin-1")
     raw = name.startswith("Raw profile type ")
-    most = MAX_BLOCK_BYTES if raw or name == PNG_XMP else MAX_TEXT_BYTES
+    max_bytes = MAX_BLOCK_BYTES if raw or name == PNG_XMP else MAX_TEXT_BYTES
     if kind == b"iTXt":
         packed, rest = rest[:1] == b"\1", rest[2:].partition(b"\0")[2].partition(b"\0")[2]
-        text = _inflate(rest, most) if packed else rest[:most]
+        text = _inflate(rest, max_bytes) if packed else rest[:max_bytes]
     else:
-        text = _inflate(rest[1:], most) if kind == b"zTXt" else rest[:most]
+        text = _inflate(rest[1:], max_bytes) if kind == b"zTXt" else rest[:max_bytes]
     if raw:
         yield from _raw_profile(name.rpartition(" ")[2].lower(), text)
     elif name == PNG_XMP:
@@ -169,10 +169,10 @@ def _raw_profile(name: str, text: bytes) -> Iterator[Block]:
         yield from resources(body)
 
 
-def _inflate(packed: bytes, most: int) -> bytes:
-    """Decompress at most `most` bytes; empty for a corrupt stream."""
+def _inflate(packed: bytes, max_bytes: int) -> bytes:
+    """Decompress at most `max_bytes` bytes; empty for a corrupt stream."""
     try:
-        return zlib.decompressobj().decompress(packed, most)
+        return zlib.decompressobj().decompress(packed, max_bytes)
     except zlib.error:
         return b""
 
@@ -225,11 +225,11 @@ def _gif_extension(data: bytes, label: bytes, start: int, end: int) -> Iterator[
         yield c2pa_block(_unblocked(data, start + 12, end, MAX_STORE_BYTES + 1))
 
 
-def _unblocked(data: bytes, at: int, end: int, most: int) -> bytes:
+def _unblocked(data: bytes, at: int, end: int, max_bytes: int) -> bytes:
     parts = []
-    while at < end and most > 0:
+    while at < end and max_bytes > 0:
         parts.append(data[at + 1 : at + 1 + data[at]])
-        most -= data[at]
+        max_bytes -= data[at]
         at += data[at] + 1
     return b"".join(parts)
 

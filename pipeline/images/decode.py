@@ -203,10 +203,12 @@ def _refused(size: tuple[int, int], name: str, layout: Layout, bounds: Bounds) -
     """Check the bounds of a size and of the memory for decoding it."""
     width, height = size
     shown = (width, height) if max(size) <= MAX_SIDE else (None, None)
-    most = min(bounds.max_pixels, layout.max_pixels or bounds.max_pixels)
-    if width * height > most or max(size) > MAX_SIDE:
-        own = "" if most == bounds.max_pixels else f" for {name}"
-        return Fault(Status.TOO_LARGE, f"{width:,} x {height:,} pixels, over the bound of {most:,}{own}", name, *shown)
+    max_pixels = min(bounds.max_pixels, layout.max_pixels or bounds.max_pixels)
+    if width * height > max_pixels or max(size) > MAX_SIDE:
+        own = "" if max_pixels == bounds.max_pixels else f" for {name}"
+        return Fault(
+            Status.TOO_LARGE, f"{width:,} x {height:,} pixels, over the bound of {max_pixels:,}{own}", name, *shown
+        )
     if min(size) < bounds.min_side:
         reason = f"{width} x {height} pixels, a side under the bound of {bounds.min_side}"
         return Fault(Status.TOO_SMALL, reason, name, *shown)

@@ -108,7 +108,7 @@ def _from_file(place: str, region: Region) -> Picture | Fault:
     if not place:
         return Fault(Status.MISSING, "an empty path")
     try:
-        data = storage.read(place, most=BOUNDS.max_bytes + 1)
+        data = storage.read(place, max_bytes=BOUNDS.max_bytes + 1)
     except STORE_FAULTS as reason:
         return Fault(*fault_of(reason))
     except SettingsError as reason:

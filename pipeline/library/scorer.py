@@ -21,7 +21,7 @@ class Scorer:
     It uses the faster precision, as a scan does; no verdict depends on that.
 
     Args:
-        model: as for `Detector.load`.
+        model: as for `Detector.load`; a path must be absolute, since an actor has a working folder of its own.
         column: the column of images: arrays as from `read_images`, bytes as from `read_binary_files` and
             `read_webdataset`, or paths and URLs. A value that is not an image, such as null or NaN, gets null scores.
         device: `cpu`, `cuda`, or `auto` for a GPU if Ray assigned one to the actor.

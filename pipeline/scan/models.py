@@ -12,7 +12,7 @@ class ModelRef:
     """A reference to a detector.
 
     Attributes:
-        location: its checkpoint folder, its registry, or `embedded`.
+        location: its checkpoint folder or its registry, absolute, or `embedded`.
         description: its configuration, calibration and digest, read without loading weights.
     """
 
@@ -35,6 +35,6 @@ def describe_models(locations: Iterable[str]) -> list[ModelRef]:
         SettingsError: a location holds no model, or the models have different backbones.
         ModelError: a checkpoint cannot be used.
     """
-    models = [ModelRef(location, describe(registry.locate(location))) for location in locations]
+    models = [ModelRef(registry.absolute(location), describe(registry.locate(location))) for location in locations]
     require_shared_backbone([model.description for model in models])
     return models

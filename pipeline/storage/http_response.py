@@ -156,11 +156,11 @@ async def pieces(response: ClientResponse) -> AsyncIterator[bytes]:
         yield part
 
 
-async def read_body(response: ClientResponse, most: int | None) -> bytes:
-    """Read a decoded body, at most `most` bytes of it."""
+async def read_body(response: ClientResponse, max_bytes: int | None) -> bytes:
+    """Read a decoded body, at most `max_bytes` of it."""
     body = bytearray()
     async for piece in pieces(response):
         body += piece
-        if most is not None and len(body) >= most:
+        if max_bytes is not None and len(body) >= max_bytes:
             break
-    return bytes(body[:most])
+    return bytes(body[:max_bytes])

@@ -71,12 +71,12 @@ def open_regular(path: str) -> BinaryIO:
     return open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
 
 
-def read(path: str, *, most: int | None = None) -> bytes:
+def read(path: str, *, max_bytes: int | None = None) -> bytes:
     """Read a regular file to its end; one that changes meanwhile is read again.
 
     Args:
         path: its path.
-        most: stop after this many bytes; None reads all.
+        max_bytes: stop after this many bytes; None reads all.
 
     Raises:
         OSError: it cannot be read, or keeps changing.
@@ -85,7 +85,7 @@ def read(path: str, *, most: int | None = None) -> bytes:
         with open_regular(path) as stream:
             before = os.fstat(stream.fileno())
             _require_regular(path, before)
-            data = stream.read() if most is None else stream.read(most)
+            data = stream.read() if max_bytes is None else stream.read(max_bytes)
             after = os.fstat(stream.fileno())
         if data is None:
             raise BlockingIOError(errno.EAGAIN, "reading it would block", path)
@@ -108,9 +108,7 @@ def write(path: str, data: bytes) -> None:
     Raises:
         OSError: the disk is full or the folder is not writable; the old file stays.
     """
-    folder, name = os.path.split(path)
-    os.makedirs(folder, exist_ok=True)
-    temporary = os.path.join(folder, f".{name}{TEMPORARY_MARK}{uuid.uuid4().hex}")
+    temporary = _temporary(path)
     try:
         with open(temporary, "xb") as stream:
             stream.write(data)
@@ -125,9 +123,7 @@ def write(path: str, data: bytes) -> None:
 
 def create(path: str, data: bytes) -> bool:
     """Create a file atomically by a hard link, which fails if the name exists; return whether it was created."""
-    folder, name = os.path.split(path)
-    os.makedirs(folder, exist_ok=True)
-    temporary = os.path.join(folder, f".{name}{TEMPORARY_MARK}{uuid.uuid4().hex}")
+    temporary = _temporary(path)
     try:
         with open(temporary, "xb") as stream:
             stream.write(data)
@@ -138,3 +134,10 @@ def create(path: str, data: bytes) -> bool:
         with suppress(FileNotFoundError):
             os.remove(temporary)
     return True
+
+
+def _temporary(path: str) -> str:
+    """Return a new name beside a path, for a file that will take its place; its folder is made."""
+    folder, name = os.path.split(path)
+    os.makedirs(folder, exist_ok=True)
+    return os.path.join(folder, f".{name}{TEMPORARY_MARK}{uuid.uuid4().hex}")

@@ -127,12 +127,12 @@ def file_info(fs: fsspec.AbstractFileSystem, entry: dict[str, Any]) -> FileInfo:
     return FileInfo(url_of(fs, name), None if size is None else int(size), identity_of(entry))
 
 
-def read(url: str, *, most: int | None = None, reach: Reach | None = None) -> bytes:
+def read(url: str, *, max_bytes: int | None = None, reach: Reach | None = None) -> bytes:
     """Read a file.
 
     Args:
         url: its URL.
-        most: stop after this many bytes; None reads all.
+        max_bytes: stop after this many bytes; None reads all.
         reach: the places that are allowed.
 
     Raises:
@@ -143,13 +143,13 @@ def read(url: str, *, most: int | None = None, reach: Reach | None = None) -> by
     def once() -> bytes:
         """Read in one attempt."""
         if isinstance(fs, LocalFileSystem):
-            return local.read(path, most=most)
+            return local.read(path, max_bytes=max_bytes)
         if isinstance(fs, S3FileSystem):
-            return bucket.read(fs, url, None if most is None else (0, most))
+            return bucket.read(fs, url, None if max_bytes is None else (0, max_bytes))
         if isinstance(fs, WebFileSystem):
-            return fs.read(path, most=most)
+            return fs.read(path, max_bytes=max_bytes)
         with fs.open(path, "rb") as stream:
-            return bytes(stream.read() if most is None else stream.read(most))
+            return bytes(stream.read() if max_bytes is None else stream.read(max_bytes))
 
     return with_retries(once, url)
 

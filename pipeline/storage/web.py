@@ -68,17 +68,17 @@ class WebFileSystem(HTTPFileSystem):  # type: ignore[misc]
             self._session: aiohttp.ClientSession | None = self._new_session()
         return self._session
 
-    def read(self, url: str, *, most: int | None = None) -> bytes:
+    def read(self, url: str, *, max_bytes: int | None = None) -> bytes:
         """Read a file's body, whatever length is announced.
 
         Args:
             url: its URL.
-            most: stop after this many decoded bytes, with a timeout of `IMAGE_TIMEOUT` seconds; None reads all.
+            max_bytes: stop after this many decoded bytes, with a timeout of `IMAGE_TIMEOUT` seconds; None reads all.
 
         Raises:
             OSError: the server failed, or the body is truncated (or another of `STORE_FAULTS`).
         """
-        return cast(bytes, sync(self.loop, self._read, url, most))
+        return cast(bytes, sync(self.loop, self._read, url, max_bytes))
 
     def size_or_body(self, url: str) -> "int | Body":
         """Request a file's first byte to find out whether the server supports ranges.
@@ -135,10 +135,10 @@ class WebFileSystem(HTTPFileSystem):  # type: ignore[misc]
             check_response(answer, ranged=span is not None)
             yield answer
 
-    async def _read(self, url: str, most: int | None) -> bytes:
+    async def _read(self, url: str, max_bytes: int | None) -> bytes:
         try:
-            async with asyncio.timeout(None if most is None else IMAGE_TIMEOUT), self._answer(url) as answer:
-                return await read_body(answer, most)
+            async with asyncio.timeout(None if max_bytes is None else IMAGE_TIMEOUT), self._answer(url) as answer:
+                return await read_body(answer, max_bytes)
         except aiohttp.ServerTimeoutError:
             raise
         except TimeoutError as reason:

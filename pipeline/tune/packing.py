@@ -43,7 +43,7 @@ class PackSettings(JobSettings):
     """
 
     prefix = "MOLE_PACK_"
-    renamed: ClassVar[dict[str, str]] = {"most_bytes": "--max-bytes"}
+    renamed: ClassVar[dict[str, str]] = {"most_bytes": "max_bytes"}
 
     source: Path = Field(description="weights of the tower, safetensors or pickle")
     output: Path = Field(description="packed file to write")
@@ -56,7 +56,7 @@ class PackSettings(JobSettings):
         "out (default: the whole tower, read at its output feature)",
     )
     images: PositiveInt = Field(128, description="number of calibration images")
-    most_bytes: PositiveInt = Field(49_500_000, description="maximum size of the packed file, bytes")
+    max_bytes: PositiveInt = Field(49_500_000, description="maximum size of the packed file, bytes")
     seed: NonNegativeInt = Field(0, description="random seed of the choice of images")
 
     @field_validator("reads")
@@ -92,7 +92,7 @@ def pack_tower(
     backbone: str,
     *,
     calibration: Sequence[Sample],
-    most_bytes: int,
+    max_bytes: int,
     reads: Sequence[int] = (),
 ) -> float:
     """Pack a tower into a file of at most a given size.
@@ -102,7 +102,7 @@ def pack_tower(
         target: the packed file.
         backbone: name of the tower in open_clip.
         calibration: images on which the sensitivity is measured.
-        most_bytes: maximum size of the packed file.
+        max_bytes: maximum size of the packed file.
         reads: blocks after which the class token is read; blocks above the last are left out. Empty for the whole tower
             and its feature.
 
@@ -126,15 +126,15 @@ def pack_tower(
         for name, sensitivity in sensitivities.matrices.items()
     }
     rest = {name: tensor for name, tensor in tower.items() if name not in upper}
-    scale = _search(tower, sensitivities, upper, round(most_bytes * (1 - SIZE_MARGIN)))
+    scale = _search(tower, sensitivities, upper, round(max_bytes * (1 - SIZE_MARGIN)))
     coded = {
         name: encode(tower[name], steps(tower[name], sensitivities.matrices[name], factor_II, scale), factor_II)
         for name, factor_II in upper.items()
     }
     note = {"model": backbone, "source": source.name, "source_sha256": sha256_of(source)}
     pack(target, coded, rest, note | ({"reads": ",".join(map(str, reads))} if reads else {}))
-    if target.stat().st_size > most_bytes:
-        raise SettingsError(f"the packed tower must be at most {most_bytes} bytes, got {target.stat().st_size}")
+    if target.stat().st_size > max_bytes:
+        raise SettingsError(f"the packed tower must be at most {max_bytes} bytes, got {target.stat().st_size}")
     return scale
 
 

@@ -49,11 +49,11 @@ def train_fold(task: Any, cached: Any, plan: Any, test_views: Any, device: str) 
     return run(task, cached, plan, test_views, device=device)
 
 
-def view_samples(rows: pa.Table, *, deliveries: tuple[str, ...], spec: Preprocess) -> pa.Table:
+def view_samples(rows: pa.Table, *, perturbations: tuple[str, ...], spec: Preprocess) -> pa.Table:
     """Make the views of a block of samples under each perturbation; see `pipeline.tune.judging.perturbed_views`."""
     from pipeline.tune.judging.perturbed_views import view_samples as run
 
-    return run(rows, deliveries, spec)
+    return run(rows, perturbations, spec)
 
 
 class Trunk:

@@ -32,7 +32,7 @@ from tests.chaos.workbench import Workbench, workbench
 
 WARM = 3
 """Scans at the beginning that are not judged: what is loaded once is loaded in them."""
-FEWEST = 4
+MIN_SCANS = 4
 """Scans that are judged, at least."""
 SHARED_MEMORY = Path("/dev/shm")
 OURS = re.compile(r"plasma|ray|torch_|sem\.|__KMP")
@@ -103,7 +103,7 @@ def loop(bench: Workbench, until: float) -> list[Sample]:
     temporary = Path(tempfile.gettempdir())
     cluster.quiet(logs=False)
     with cluster.connected("local", logs=False):
-        while time.monotonic() < until or len(samples) < WARM + FEWEST:
+        while time.monotonic() < until or len(samples) < WARM + MIN_SCANS:
             place = bench.place(Storage.LOCAL, f"soak-{len(samples)}")
             command = Command.DEDUPE if len(samples) % 2 else Command.SHADOW
             with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()) as told:

@@ -37,9 +37,9 @@ SHARD = 200
 SAID = frozenset({Status.OK, Status.EMPTY, Status.NOT_AN_IMAGE, Status.TRUNCATED, Status.UNSUPPORTED, Status.TOO_LARGE,
                   Status.TOO_SMALL})  # fmt: skip
 """What a row of a damaged image may say; anything else means that its reader failed."""
-MOST_SECONDS = 10.0
+MAX_SECONDS = 10.0
 """CPU seconds of an image; the largest legal pictures take 6 (docs/reliability.md)."""
-MOST_MEMORY = (1 << 30) + (128 << 20)
+MAX_MEMORY = (1 << 30) + (128 << 20)
 """Bytes above the process: what an image may take to decode, and the views of its block."""
 
 
@@ -143,10 +143,10 @@ def broken(rows: list[dict[str, Any]], names: list[str], tally: Tally) -> Iterat
             yield f"{row['key']}: {row['status']}, and pixels are {'there' if row['pixels'] else 'missing'}"
         if row["status"] not in (Status.OK, Status.EMPTY) and not row["detail"]:
             yield f"{row['key']}: {row['status']} without a reason"
-    if tally.slowest[0] > MOST_SECONDS:
-        yield f"{tally.slowest[1]} took {tally.slowest[0]:.1f} s of CPU time, over {MOST_SECONDS}"
-    if tally.largest > MOST_MEMORY:
-        yield f"an image from {names[0]} on took {tally.largest >> 20:,} MiB, over {MOST_MEMORY >> 20:,}"
+    if tally.slowest[0] > MAX_SECONDS:
+        yield f"{tally.slowest[1]} took {tally.slowest[0]:.1f} s of CPU time, over {MAX_SECONDS}"
+    if tally.largest > MAX_MEMORY:
+        yield f"an image from {names[0]} on took {tally.largest >> 20:,} MiB, over {MAX_MEMORY >> 20:,}"
 
 
 def timed(spec: Preprocess, tally: Tally) -> Decode:

@@ -9,7 +9,7 @@ import pillow_heif
 
 from tests.imagefiles import chunk, empty_scans, png, saved, scene, tiff
 
-MOST_SIDE = 65_535
+MAX_SIDE = 65_535
 
 pillow_heif.register_heif_opener()  # Pillow then encodes HEIC
 
@@ -34,7 +34,7 @@ def seeds() -> tuple[bytes, ...]:
 def absurd() -> tuple[bytes, ...]:
     """Make files whose headers claim sizes that their bytes do not have: 65,535², nothing, and the largest numbers."""
     line = np.zeros((1, 64), np.uint8)
-    sizes = [(MOST_SIDE, MOST_SIDE), (0, 0), (0, 64), (64, 0), (1, MOST_SIDE), (2**31 - 1, 2**31 - 1), (9_000, 9_000)]
+    sizes = [(MAX_SIDE, MAX_SIDE), (0, 0), (0, 64), (64, 0), (1, MAX_SIDE), (2**31 - 1, 2**31 - 1), (9_000, 9_000)]
     made = [png(line, bits, colours, size=size) for size in sizes for bits, colours in ((8, 0), (16, 6), (1, 3))]
     made += [sized(form, size) for form in SIZED for size in sizes]
     made += [tiff(line, 8, t256=(wide,), t257=(high,), t278=(high,)) for wide, high in sizes if wide and high]

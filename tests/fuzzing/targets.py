@@ -25,7 +25,7 @@ from pipeline.scan.reading.parquet_file import DamagedFileError
 from pipeline.scan.reading.unit import Kind, Unit
 
 OPTIONS = ReadOptions(max_bytes=1 << 16, carry=("caption",))
-MOST_TEXT = 500
+MAX_TEXT = 500
 """Characters of a declared fact."""
 FORMS = (".csv", ".tsv", ".txt", ".jsonl", ".json")
 
@@ -72,7 +72,7 @@ def container(data: bytes) -> None:
         if block.kind != "c2pa":
             BLOCK_READERS[block.kind](block, facts)
     for value in (facts.facts() or {}).values():
-        assert 0 < len(value) <= MOST_TEXT
+        assert 0 < len(value) <= MAX_TEXT
         assert value.encode()
 
 

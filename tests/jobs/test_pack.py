@@ -28,7 +28,7 @@ def test_a_missing_flag_ends_with_the_code_of_settings() -> None:
 
 def test_the_defaults_are_those_of_the_shipped_tower() -> None:
     flags = PackSettings.from_command_line(["--source", "t", "--output", "o", "--manifest", "m"])
-    assert (flags.images, flags.most_bytes, flags.held_out) == (128, 49_500_000, "coco")
+    assert (flags.images, flags.max_bytes, flags.held_out) == (128, 49_500_000, "coco")
     assert flags.reads == ()
 
 

@@ -96,15 +96,15 @@ def _float_white(image: Image.Image) -> float | None:
     Returns:
         1, 255 or 65,535; None if values are negative, infinite, NaN, or above all these.
     """
-    most, within, whole, finite = 0.0, 0, True, True
+    brightest, within, whole, finite = 0.0, 0, True, True
     for _, band in bands(image, Window(0, 0, image.height, image.width)):
         grey_G: NDArray[np.float32] = np.asarray(band, dtype=np.float32)
         finite = finite and bool(np.isfinite(grey_G).all()) and bool(grey_G.min() >= 0)
         if not finite:
             return None
-        most = max(most, float(grey_G.max()))
+        brightest = max(brightest, float(grey_G.max()))
         within += int((grey_G <= 1).sum())
         whole = whole and bool((grey_G == grey_G.round()).all())
-    if most <= 1 or (not whole and (most <= MAX_HIGHLIGHT or 2 * within >= image.width * image.height)):
+    if brightest <= 1 or (not whole and (brightest <= MAX_HIGHLIGHT or 2 * within >= image.width * image.height)):
         return 1.0
-    return next((white for white in (255.0, 65535.0) if most <= white), None)
+    return next((white for white in (255.0, 65535.0) if brightest <= white), None)

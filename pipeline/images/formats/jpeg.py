@@ -106,12 +106,12 @@ def _layout(data: bytes, frame: int, scan: int) -> Layout:
     return Layout(data, (wide, high), bytes_per_pixel=held + (8 if parts == 4 else 4), passes=passes)
 
 
-def _scans(data: bytes, scan: int, most: int) -> int:
-    """Count the scans, at most `most`."""
+def _scans(data: bytes, scan: int, max_scans: int) -> int:
+    """Count the scans, at most `max_scans`."""
     count, at = 1, scan + int.from_bytes(data[scan : scan + 2])
-    for _ in range(most * 8 + MAX_SEGMENTS):
+    for _ in range(max_scans * 8 + MAX_SEGMENTS):
         found = SCAN_END.search(data, at)
-        if found is None or found[1] == b"\xd9" or count >= most:
+        if found is None or found[1] == b"\xd9" or count >= max_scans:
             break
         count += found[1] == b"\xda"
         at = found.end()

@@ -187,9 +187,9 @@ def _piece_bytes(page: Directory) -> int:
     if TILES not in page.counts:
         across, down = wide, min(high, page.first(ROWS) or high)
     pieces = math.ceil(wide / across) * math.ceil(high / max(1, down))
-    most = max(pieces, page.counts.get(STRIPS, 0), page.counts.get(TILES, 0))
-    if most > MAX_PIECES:
-        raise too_large(f"{most:,} strips or tiles, over the bound of {MAX_PIECES:,}")
+    parts = max(pieces, page.counts.get(STRIPS, 0), page.counts.get(TILES, 0))
+    if parts > MAX_PIECES:
+        raise too_large(f"{parts:,} strips or tiles, over the bound of {MAX_PIECES:,}")
     if pieces * across * down > MAX_COVERAGE * wide * high + SPARE_PIXELS:
         raise too_large(f"tiles of {across:,} x {down:,} pixels for a page of {wide:,} x {high:,}")
     return across * down * max(1, page.first(SAMPLES, 1)) * page.first(BITS, 1) // 8

@@ -56,13 +56,13 @@ class _Layout(NamedTuple):
     entry: int
 
 
-def fields(data: bytes, wanted: Collection[int], most: int) -> Fields:
+def fields(data: bytes, wanted: Collection[int], max_bytes: int) -> Fields:
     """Read fields of the first directory and of its EXIF directory.
 
     Args:
         data: a TIFF structure; a damaged one gives the fields before the damage.
         wanted: tags; the first field of each counts.
-        most: maximum bytes of a value.
+        max_bytes: maximum bytes of a value.
     """
     order: Order = "big" if data[:2] == b"MM" else "little"
     big = int.from_bytes(data[2:4], order) == 43
@@ -70,10 +70,10 @@ def fields(data: bytes, wanted: Collection[int], most: int) -> Fields:
     start = 8 if big else 4
     if data[:2] not in (b"II", b"MM"):
         return Fields(order, {})
-    values = _directory(data, layout, _number(data, start, layout.offset, order), {*wanted, EXIF_POINTER}, most)
+    values = _directory(data, layout, _number(data, start, layout.offset, order), {*wanted, EXIF_POINTER}, max_bytes)
     pointer = values.pop(EXIF_POINTER, b"")
     if pointer:
-        for tag, value in _directory(data, layout, int.from_bytes(pointer, order), set(wanted), most).items():
+        for tag, value in _directory(data, layout, int.from_bytes(pointer, order), set(wanted), max_bytes).items():
             values.setdefault(tag, value)
     return Fields(order, values)
 
@@ -82,7 +82,7 @@ def _number(data: bytes, at: int, size: int, order: Order) -> int:
     return int.from_bytes(data[at : at + size], order)
 
 
-def _directory(data: bytes, layout: _Layout, at: int, wanted: set[int], most: int) -> dict[int, bytes]:
+def _directory(data: bytes, layout: _Layout, at: int, wanted: set[int], max_bytes: int) -> dict[int, bytes]:
     order = layout.order
     first = at + layout.head
     entries = min(_number(data, at, layout.head, order), MAX_ENTRIES, max(0, len(data) - first) // layout.entry)
@@ -95,5 +95,5 @@ def _directory(data: bytes, layout: _Layout, at: int, wanted: set[int], most: in
         place = entry + 4 + layout.offset
         if size > layout.offset:
             place = _number(data, place, layout.offset, order)
-        found[tag] = data[place : place + min(size, most)]
+        found[tag] = data[place : place + min(size, max_bytes)]
     return found

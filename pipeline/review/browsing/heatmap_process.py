@@ -115,8 +115,8 @@ def drawing(folder: str, views_C3SS: Pixels) -> Drawn:
     checkpoint = _loaded(folder)
     split = [heatmap.split_views(checkpoint, view_3SS[None]) for view_3SS in views_C3SS]
     maps_RC = [drawn.smoothed(part_1RC[0]) for part_1RC, _ in split]
-    most = max(float(np.abs(part_RC).max()) for part_RC in maps_RC)
-    painted = [Image.fromarray(drawn.colours(part_RC, most)) for part_RC in maps_RC]
+    strongest = max(float(np.abs(part_RC).max()) for part_RC in maps_RC)
+    painted = [Image.fromarray(drawn.colours(part_RC, strongest)) for part_RC in maps_RC]
     picture = png(tiled([cells.resize((SIDE, SIDE), Image.Resampling.NEAREST) for cells in painted]))
     places = np.mean([part_1RC.sum(dtype=np.float64) for part_1RC, _ in split])
     return Drawn(picture, float(places), float(np.mean([rest_1 for _, rest_1 in split])))

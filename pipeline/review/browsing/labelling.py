@@ -35,12 +35,12 @@ class LabelEdit:
     note: str | None = None
 
     def __post_init__(self) -> None:
-        for name, text, most in (
+        for name, text, max_length in (
             ("generator", self.generator, MAX_GENERATOR_LETTERS),
             ("note", self.note, MAX_NOTE_LETTERS),
         ):
-            if len(text or "") > most:
-                raise SettingsError(f"the {name} must have at most {most:,} characters, got {len(text or ''):,}")
+            if len(text or "") > max_length:
+                raise SettingsError(f"the {name} must have at most {max_length:,} characters, got {len(text or ''):,}")
 
     def after(self, before: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return the new label, generator and note, given the previous ones."""

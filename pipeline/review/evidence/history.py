@@ -15,7 +15,7 @@ from pipeline.review.evidence.model_rows import ModelRows
 MAX_RUNS = 20
 MIN_STEPS = 4
 """Minimum points of a run's progress for a chart."""
-FEWEST_IMAGES, FEWEST_SECONDS = 10, 10.0
+MIN_IMAGES, MIN_SECONDS = 10, 10.0
 """Minimum images and seconds for a chart."""
 MIN_SPANS = 3
 BUCKETS = 60
@@ -83,7 +83,7 @@ class Run:
             return []
         begun = self._begun
         done = next(at for at, images in self.steps if images == self.steps[-1][1])
-        if self.steps[-1][1] < FEWEST_IMAGES or done - begun < FEWEST_SECONDS:
+        if self.steps[-1][1] < MIN_IMAGES or done - begun < MIN_SECONDS:
             return []
         times, images = zip(
             *({0.0: 0, begun: 0} | dict(self.steps)).items(), strict=True
@@ -173,7 +173,7 @@ def spans(rows: ModelRows) -> list[Span]:
 def worth_drawing(some: Sequence[Span]) -> bool:
     """Return whether time spans have enough images and time for a chart."""
     images = sum(span.images for span in some)
-    return len(some) >= MIN_SPANS and images >= FEWEST_IMAGES and sum(one.seconds for one in some) > FEWEST_SECONDS
+    return len(some) >= MIN_SPANS and images >= MIN_IMAGES and sum(one.seconds for one in some) > MIN_SECONDS
 
 
 def _run(rows: ModelRows, row: dict[str, Any]) -> Run:

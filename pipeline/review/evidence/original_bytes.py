@@ -171,7 +171,7 @@ def _alone(row: Row) -> bytes | Unavailable:
     try:
         if length is not None:
             return storage.read_range(uri, offset, offset + length)
-        data = storage.read(uri, most=MAX_BYTES + 1, reach=reach_of(listing_of(row), trust()))
+        data = storage.read(uri, max_bytes=MAX_BYTES + 1, reach=reach_of(listing_of(row), trust()))
     except STORE_FAULTS as reason:
         return Unavailable(*fault_of(reason))
     return data if len(data) <= MAX_BYTES else Unavailable(Status.TOO_LARGE, f"over the bound of {MAX_BYTES:,} bytes")

@@ -13,7 +13,7 @@ SUSPICIOUS = "(declared = 'generated' OR verdict = 'generated')"
 """The SQL condition on the view `evidence`."""
 ORDER = "coalesce(declared = 'generated', false) DESC, logit DESC NULLS LAST, unit, \"index\""
 """The SQL order: images whose files declare it first, then the others, each by descending score."""
-MOST, FAULTS = 10, 5
+MAX_SHOWN, FAULTS = 10, 5
 DUPLICATE_FACTOR = 8
 """Factor of rows read, since images with equal bytes are listed once."""
 MAX_TEXT_LETTERS = 60
@@ -33,7 +33,7 @@ SUSPICIOUS_SQL = """
     SELECT unit, "index", uri, key, "offset", content_hash, verdict, probability, status, detail, declared,
            contradicted, provenance
     FROM evidence SEMI JOIN (
-        SELECT unit, "index" FROM evidence WHERE {which} ORDER BY {order} LIMIT {most}
+        SELECT unit, "index" FROM evidence WHERE {which} ORDER BY {order} LIMIT {limit}
     ) USING (unit, "index")
     ORDER BY {order}
 """
@@ -153,19 +153,19 @@ class Suspicion:
     faults: tuple[Suspect, ...]
 
 
-def suspicion(views: duckdb.DuckDBPyConnection, most: int = MOST) -> Suspicion:
+def suspicion(views: duckdb.DuckDBPyConnection, limit: int = MAX_SHOWN) -> Suspicion:
     """Query the declared provenance and the most suspicious images of a table.
 
     Args:
         views: a connection with the view `evidence`.
-        most: maximum number of images.
+        limit: maximum number of images.
     """
     counts = [int(count) for count in views.execute(COUNTS_SQL.format(suspicious=SUSPICIOUS)).fetchall()[0]]
     generated, camera, generated_real, camera_generated, listed, images, faulty = counts
-    if images <= most:
-        first = _select(views, "true", ORDER, most)
+    if images <= limit:
+        first = _select(views, "true", ORDER, limit)
     else:
-        first = _once(_select(views, SUSPICIOUS, ORDER, DUPLICATE_FACTOR * most))[:most] if listed else []
+        first = _once(_select(views, SUSPICIOUS, ORDER, DUPLICATE_FACTOR * limit))[:limit] if listed else []
     shown = {(row["unit"], row["index"]) for row in first}
     faults = _select(views, "status <> 'ok'", 'unit, "index"', FAULTS + len(first)) if faulty else []
     more = [row for row in faults if (row["unit"], row["index"]) not in shown][:FAULTS]
@@ -182,9 +182,9 @@ def suspicion(views: duckdb.DuckDBPyConnection, most: int = MOST) -> Suspicion:
     )
 
 
-def _select(views: duckdb.DuckDBPyConnection, which: str, order: str, most: int) -> list[dict[str, Any]]:
+def _select(views: duckdb.DuckDBPyConnection, which: str, order: str, limit: int) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = (
-        views.sql(SUSPICIOUS_SQL.format(which=which, order=order, most=most)).to_arrow_table().to_pylist()
+        views.sql(SUSPICIOUS_SQL.format(which=which, order=order, limit=limit)).to_arrow_table().to_pylist()
     )
     return rows
 
@@ -195,10 +195,10 @@ def _once(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for number, row in enumerate(rows) if contents.index(contents[number]) == number]
 
 
-def question(most: int = MOST) -> str:
+def question(limit: int = MAX_SHOWN) -> str:
     """Return the SQL that lists the most suspicious images, without double quotes, for use in a shell command."""
     return (
         "SELECT key, verdict, probability, declared, contradicted, uri FROM evidence "
         "WHERE declared = 'generated' OR verdict = 'generated' "
-        f"ORDER BY declared = 'generated' DESC NULLS LAST, logit DESC NULLS LAST LIMIT {most}"
+        f"ORDER BY declared = 'generated' DESC NULLS LAST, logit DESC NULLS LAST LIMIT {limit}"
     )

@@ -81,11 +81,11 @@ def columns(
 
 def _heights(bars: Sequence[Bar], width: int, unit: str) -> str:
     """Draw the bars and the y axis."""
-    most = max((sum(bar.parts.values()) for bar in bars), default=0) or 1
+    highest = max((sum(bar.parts.values()) for bar in bars), default=0) or 1
     whole = all(isinstance(height, int) for bar in bars for height in bar.parts.values())
     high, drawn = HEIGHT - TOP - BOTTOM, []
-    for tick in (tick for tick in _round(most, whole=whole) if tick <= most * 1.001):
-        y = TOP + high * (1 - tick / most)
+    for tick in (tick for tick in _round(highest, whole=whole) if tick <= highest * 1.001):
+        y = TOP + high * (1 - tick / highest)
         drawn.append(f'<line class="grid" x1="{LEFT}" x2="{width - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         drawn.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_short(tick)}{unit}</text>')
     step = (width - LEFT - RIGHT) / len(bars)
@@ -94,7 +94,7 @@ def _heights(bars: Sequence[Bar], width: int, unit: str) -> str:
         y = float(TOP + high)
         for kind, height in bar.parts.items():
             if height:
-                tall = max(0.6, high * height / most)
+                tall = max(0.6, high * height / highest)
                 y -= tall
                 size = f'width="{max(0.5, step - 1):.2f}" height="{tall:.2f}"'
                 drawn.append(f'<rect class="{kind}" x="{LEFT + place * step:.2f}" y="{y:.2f}" {size}/>')
@@ -132,10 +132,10 @@ def _below(marks: Sequence[Mark], axis: str, width: int) -> str:
     return "".join([*drawn, f'<text x="{center:.0f}" y="{HEIGHT - 6}" text-anchor="middle">{axis}</text>'])
 
 
-def _round(most: float, *, whole: bool) -> list[float]:
+def _round(highest: float, *, whole: bool) -> list[float]:
     """Choose about four round ticks from 0 to a maximum; integers for counts."""
-    power = 10 ** math.floor(math.log10(most / 4))
-    step = next(power * digit for digit in (1, 2, 5, 10) if power * digit * 5 >= most)
+    power = 10 ** math.floor(math.log10(highest / 4))
+    step = next(power * digit for digit in (1, 2, 5, 10) if power * digit * 5 >= highest)
     step = max(step, 1) if whole else step
     return [step * number for number in range(6)]
 

@@ -13,7 +13,7 @@ from pipeline.storage.retry import is_web
 from pipeline.telemetry.printable import printable
 from pipeline.telemetry.redaction import HIDDEN, redacted
 
-MOST_NAME, MOST_TEXT = 120, 300
+MAX_NAME, MAX_TEXT = 120, 300
 MAX_DECIMALS = 6
 UNIT = "\N{NO-BREAK SPACE}%"
 CREDENTIAL_WORDS = "sig|signature|token|secret|password|key|credential|auth"
@@ -124,16 +124,16 @@ def likelihood(probability: float) -> str:
     return next(words for bound, words in LIKELIHOODS if probability >= bound)
 
 
-def plain(text: str, most: int = MOST_TEXT) -> str:
+def plain(text: str, max_length: int = MAX_TEXT) -> str:
     """Sanitize an external text: one line, without control or direction characters, truncated."""
     shown = printable(text)
-    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+    return shown if len(shown) <= max_length else f"{shown[: max_length - 1]}…"
 
 
-def short(text: str, most: int = MOST_NAME) -> str:
+def short(text: str, max_length: int = MAX_NAME) -> str:
     """Sanitize an external name; a long one is shortened in the middle."""
-    shown, tail = plain(text, max(most, len(text) * 10)), most // 3
-    return shown if len(shown) <= most else f"{shown[: most - tail - 1]}…{shown[-tail:]}"
+    shown, tail = plain(text, max(max_length, len(text) * 10)), max_length // 3
+    return shown if len(shown) <= max_length else f"{shown[: max_length - tail - 1]}…{shown[-tail:]}"
 
 
 def name(row: dict[str, Any]) -> str:
@@ -145,7 +145,7 @@ def name(row: dict[str, Any]) -> str:
 def inside(row: dict[str, Any]) -> str:
     """Return the name of an image's archive or folder; empty if unknown."""
     around = (row["uri"] or "") if row["offset"] is not None else (row["uri"] or "").rpartition("/")[0]
-    return short(address(storage.without_query(around)).rpartition("/")[2], MOST_NAME // 2)
+    return short(address(storage.without_query(around)).rpartition("/")[2], MAX_NAME // 2)
 
 
 def place(row: dict[str, Any]) -> str:
@@ -156,7 +156,7 @@ def place(row: dict[str, Any]) -> str:
 
 def address(uri: str) -> str:
     """Return a URL for display, without credentials."""
-    return short(redacted(uri).replace(f"{HIDDEN}@", ""), MOST_TEXT)
+    return short(redacted(uri).replace(f"{HIDDEN}@", ""), MAX_TEXT)
 
 
 def link(uri: str | None) -> str | None:

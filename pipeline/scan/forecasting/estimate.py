@@ -63,12 +63,12 @@ def estimate(settings: EstimateSettings) -> list[Line]:
     return forecast(counted, sampled, machine, prices)
 
 
-def count_units(units: Iterable[Unit], most: int, seed: int) -> tuple[SourceCounts, list[Unit]]:
+def count_units(units: Iterable[Unit], max_units: int, seed: int) -> tuple[SourceCounts, list[Unit]]:
     """Count a source's units, and draw a uniform sample of them by reservoir sampling.
 
     Args:
         units: the source.
-        most: units that are drawn; of shards and slices at most `MAX_LARGE_UNITS`.
+        max_units: units that are drawn; of shards and slices at most `MAX_LARGE_UNITS`.
         seed: of the random draw.
     """
     rng = random.Random(seed)
@@ -78,9 +78,9 @@ def count_units(units: Iterable[Unit], most: int, seed: int) -> tuple[SourceCoun
         images += unit.images or 0
         shards += unit.images is None
         size += (unit.size or 0) if unit.images is None else 0
-        if len(sample) < most:
+        if len(sample) < max_units:
             sample.append(unit)
-        elif (place := rng.randrange(number)) < most:
+        elif (place := rng.randrange(number)) < max_units:
             sample[place] = unit
     rng.shuffle(sample)
     several = [unit for unit in sample if unit.images != 1]
@@ -98,7 +98,7 @@ def _sample(
         images=settings.images,
         options=ReadOptions(settings.max_bytes, settings.image_member),
         bounds=(settings.max_bytes, settings.max_pixels, settings.min_side),
-        model=(settings.model, model.digest),
+        model=(registry.absolute(settings.model), model.digest),
         device=layout.device,
         threads=layout.threads,
         batch_size=layout.batch_size,

@@ -91,13 +91,13 @@ def measure(spec: SampleSpec, on_scored: Callable[[int], None] | None = None) ->
 def _blocks(spec: SampleSpec, totals: Totals) -> Iterator[tuple[Unit, pa.Table]]:
     """Read the first images of each unit, and add the CPU time."""
     single = sum(unit.images == 1 for unit in spec.units)
-    most = max(1, (spec.images - single) // max(1, len(spec.units) - single))
+    unit_images = max(1, (spec.images - single) // max(1, len(spec.units) - single))
     for unit in spec.units:
         started = time.process_time()
-        tables = list(islice(fetch([unit], spec.options), -(-most // BLOCK_ROWS)))
+        tables = list(islice(fetch([unit], spec.options), -(-unit_images // BLOCK_ROWS)))
         totals.prepare += time.process_time() - started
         if tables:
-            yield unit, pa.concat_tables(tables).slice(0, most)
+            yield unit, pa.concat_tables(tables).slice(0, unit_images)
 
 
 def _count(totals: Totals, unit: Unit, rows: pa.Table) -> None:

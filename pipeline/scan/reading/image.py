@@ -81,7 +81,7 @@ def read_image(
     """
     try:
         uri = storage.absolute(uri)
-        data = storage.read(uri, most=options.max_bytes + 1, reach=options.reach(listing))
+        data = storage.read(uri, max_bytes=options.max_bytes + 1, reach=options.reach(listing))
     except STORE_FAULTS as reason:
         return make_row(uri=uri, key=key, fault=fault_of(reason), carried=carried)
     except (SettingsError, ValueError) as reason:

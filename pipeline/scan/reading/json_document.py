@@ -145,7 +145,7 @@ def rows(url: str) -> tuple[Row, ...]:
         SettingsError: it is too large, not JSON, or of an unsupported form.
         OSError: the store failed.
     """
-    data = storage.read(url, most=MAX_DOCUMENT_BYTES + 1)
+    data = storage.read(url, max_bytes=MAX_DOCUMENT_BYTES + 1)
     if len(data) > MAX_DOCUMENT_BYTES:
         raise SettingsError(f"{url} is a JSON document over {MAX_DOCUMENT_BYTES:,} bytes; {EXPECTED}")
     try:

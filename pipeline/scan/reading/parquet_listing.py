@@ -65,11 +65,11 @@ def slices(url: str, image_member: str | None) -> Iterator[Slice]:
                     yield replace(piece, columns=names, several=len(found) > 1)
             return
         column, first = _place_column(file, url), 0
-        most = min(MAX_ROWS_PER_SLICE, max(ROWS_PER_SLICE, file.metadata.num_rows // USUAL_SLICES))
+        slice_rows = min(MAX_ROWS_PER_SLICE, max(ROWS_PER_SLICE, file.metadata.num_rows // USUAL_SLICES))
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows
-            for start in range(0, rows, most):
-                at, count = first + start, min(most, rows - start)
+            for start in range(0, rows, slice_rows):
+                at, count = first + start, min(slice_rows, rows - start)
                 yield Slice("parquet", (at, at + count), (group, start), names, column)
             first += rows
 

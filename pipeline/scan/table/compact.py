@@ -136,16 +136,16 @@ def _file(url: str) -> File:
     return File(url, footer.num_rows, schema, min(smallest, default=""))
 
 
-def _groups(files: Sequence[File], most: int) -> Iterator[list[File]]:
-    """Group small files of one schema, in the order of their units, up to `most` rows."""
+def _groups(files: Sequence[File], max_rows: int) -> Iterator[list[File]]:
+    """Group small files of one schema, in the order of their units, up to `max_rows` rows."""
     alike: dict[str, list[File]] = defaultdict(list)
     for file in sorted(files, key=lambda file: (file.first, file.url)):
-        if 2 * file.rows < most:
+        if 2 * file.rows < max_rows:
             alike[file.schema.to_string(show_field_metadata=False)].append(file)
     for same in alike.values():
         group: list[File] = []
         for file in same:
-            if group and sum(member.rows for member in group) + file.rows > most:
+            if group and sum(member.rows for member in group) + file.rows > max_rows:
                 if len(group) > 1:
                     yield group
                 group = []

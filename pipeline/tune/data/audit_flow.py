@@ -25,9 +25,9 @@ class AuditSettings(SampleSettings):
 
     prefix = "MOLE_AUDIT_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
-    renamed: ClassVar[dict[str, str]] = {**SampleSettings.renamed, "most_leak": "--max-leak"}
+    renamed: ClassVar[dict[str, str]] = {**SampleSettings.renamed, "most_leak": "max_leak"}
 
-    most_leak: float = Field(MAX_LEAK, gt=0, le=1, description="maximum AUC of a classifier on file properties alone")
+    max_leak: float = Field(MAX_LEAK, gt=0, le=1, description="maximum AUC of a classifier on file properties alone")
     json_summary: bool = Field(False, description="print the audit as JSON to stdout instead of tables")
 
 
@@ -44,7 +44,7 @@ def audit_samples(settings: AuditSettings, log: Log) -> Audit:
     """
     layout = list_samples(settings, log)
     places = dict(zip(layout.samples, layout.place_of, strict=True))
-    samples = layout.samples if settings.most is None else capped(layout.samples, settings.most, seed=settings.seed)
+    samples = capped(layout.samples, settings.max_per_source, seed=settings.seed)
     ProgressDisplay.shown().enter("starting Ray")
     with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.unwrapped_errors():
         rows = survey(samples)

@@ -86,7 +86,7 @@ def list_samples(settings: SampleSettings, log: Log, *, both: bool = True) -> La
     with ProgressDisplay.shown().during("listing the images"):
         layout = gather(
             settings.samples,
-            labels=parse_mapping(settings.labels),
+            labels=parse_mapping(settings.label_names),
             reviews=settings.reviews,
             options=settings.source_options,
             both=both,
@@ -111,7 +111,7 @@ def collect(
         StorageError: an input cannot be read.
     """
     layout = list_samples(settings, log)
-    samples = capped(layout.samples, settings.most, seed=settings.seed) if settings.most else layout.samples
+    samples = capped(layout.samples, settings.max_per_source, seed=settings.seed)
     facts = survey(samples)
     exclusions = exclude(samples, facts)
     log(str(exclusions))

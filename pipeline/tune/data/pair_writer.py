@@ -75,12 +75,13 @@ def write_pairs(
             f"there is no photograph among {len(samples):,} samples; reconstructions are made from real images"
         )
     maker = opening("cpu")
+    output = storage.absolute(output)  # the working folder of a worker is another
     there = finished_pairs(output)
     todo = {name: sample for name, sample in photographs.items() if name not in there}
     rows = _run(todo, output, opening, (largest, gpus)) if todo else []
     faults = [row for row in rows if row["status"] != Status.OK]
     written = there | {row["name"] for row in rows if row["status"] == Status.OK}
-    table = storage.join(storage.absolute(output), LIST)
+    table = storage.join(output, LIST)
     pairs = {name: sample for name, sample in photographs.items() if name in written}
     storage.write(table, pair_list(pairs, maker))
     return ReconstructionResult(
@@ -143,7 +144,7 @@ class PairWriter:
     """An actor that makes pairs."""
 
     def __init__(self, output: str, opening: OpenReconstructor, largest: int, device: str) -> None:
-        self._output, self._largest = storage.absolute(output), largest
+        self._output, self._largest = output, largest
         self._maker = opening(device)
         torch.set_num_threads(1)  # one actor per core
 

@@ -29,7 +29,7 @@ class ReconstructSettings(SampleSettings):
 
     prefix = "MOLE_RECONSTRUCT_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
-    renamed: ClassVar[dict[str, str]] = {**SampleSettings.renamed, "largest": "--max-side"}
+    renamed: ClassVar[dict[str, str]] = {**SampleSettings.renamed, "largest": "max_side"}
 
     output: Annotated[str, Field(min_length=1)] = Field(description="folder or URL for the pairs")
     autoencoder: str | None = Field(
@@ -45,7 +45,7 @@ class ReconstructSettings(SampleSettings):
     noise: NonNegativeFloat = Field(
         0.0, description="standard deviation of noise added to taef2's latents, relative to theirs"
     )
-    largest: PositiveInt = Field(
+    max_side: PositiveInt = Field(
         512, ge=16, description="maximum short side, pixels; larger photographs are scaled down first"
     )
     json_summary: bool = Field(False, description="print a JSON summary to stdout instead of text")
@@ -65,13 +65,12 @@ def make_pairs(settings: ReconstructSettings, log: Log) -> ReconstructionResult:
     """
     opening = _opening(settings)
     layout = list_samples(settings, log, both=False)
-    samples = [sample for sample in layout.samples if sample.label == 0]
-    if settings.most is not None:
-        samples = capped(samples, settings.most, seed=settings.seed)
+    reals = [sample for sample in layout.samples if sample.label == 0]
+    samples = capped(reals, settings.max_per_source, seed=settings.seed)
     ProgressDisplay.shown().enter("starting Ray")
     with cluster.connected(settings.ray_address, logs=settings.ray_logs), cluster.unwrapped_errors():
         gpus = 0 if settings.upsampler else int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
-        return write_pairs(samples, settings.output, opening, largest=settings.largest, gpus=gpus)
+        return write_pairs(samples, settings.output, opening, largest=settings.max_side, gpus=gpus)
 
 
 def _opening(settings: ReconstructSettings) -> OpenReconstructor:
@@ -86,6 +85,7 @@ def _opening(settings: ReconstructSettings) -> OpenReconstructor:
     if settings.autoencoder is None:
         if settings.noise:
             raise SettingsError(f"--noise must be 0 with --upsampler, which has no latents; got {settings.noise:g}")
-        return partial(open_upsampler, str(settings.upsampler))
+        upsampler = str(settings.upsampler)
+        return partial(open_upsampler, storage.absolute(upsampler) if upsampler.endswith(".param") else upsampler)
     storage.require_exists(settings.autoencoder, "--autoencoder")
-    return partial(open_autoencoder, settings.autoencoder, noise=settings.noise)
+    return partial(open_autoencoder, storage.absolute(settings.autoencoder), noise=settings.noise)

@@ -93,9 +93,9 @@ SCHEMA = pa.schema(
 def read_manifest(
     *manifests: Path,
     grids: Collection[str] = (),
-    seams: Collection[str] = (),
+    detect_grids: Collection[str] = (),
     split: Collection[str] = (),
-    edges: Mapping[str, float] | None = None,
+    crop_edges: Mapping[str, float] | None = None,
 ) -> list[Sample]:
     """List the samples of manifests.
 
@@ -103,14 +103,14 @@ def read_manifest(
         manifests: CSVs with the columns path (relative to it), label (real or fake), generator and source; content
             comes from the column kind, or else from the generator of a real image.
         grids: as in `SourceOptions`.
-        seams: the same.
+        detect_grids: the same.
         split: the same.
-        edges: the same.
+        crop_edges: the same.
 
     Raises:
         SettingsError: a manifest or a column is missing, a label is unknown, or an edge is out of bounds.
     """
-    options = SourceOptions(grids, seams, split, edges or {})
+    options = SourceOptions(grids, detect_grids, split, crop_edges or {})
     return [sample for manifest in manifests for sample in _listed(manifest, options)]
 
 
@@ -129,20 +129,22 @@ def from_table(table: pa.Table) -> list[Sample]:
     return [Sample(**{name: value for name, value in row.items() if value is not None}) for row in rows]
 
 
-def capped(samples: Sequence[Sample], most: int, *, seed: int, parts: bool = False) -> list[Sample]:
+def capped(samples: Sequence[Sample], max_per_source: int | None, *, seed: int, parts: bool = False) -> list[Sample]:
     """Draw at most a number of samples per source, keeping their order.
 
     Args:
         samples: to draw from.
-        most: maximum number per source.
+        max_per_source: maximum number per source; None keeps all.
         seed: of the draw.
         parts: apply the maximum to each part of a source instead.
     """
+    if max_per_source is None:
+        return list(samples)
     draw = random.Random(seed)
     places: dict[tuple[str, str], list[int]] = {}
     for place, sample in enumerate(samples):
         places.setdefault((sample.source, sample.part if parts else ""), []).append(place)
-    kept = {place for own in places.values() for place in draw.sample(own, min(most, len(own)))}
+    kept = {place for own in places.values() for place in draw.sample(own, min(max_per_source, len(own)))}
     return [sample for place, sample in enumerate(samples) if place in kept]
 
 
@@ -256,8 +258,8 @@ def placed(sample: Sample, entire: str, number: int, options: SourceOptions) -> 
         number: of the image, which selects the cell of a grid.
         options: which sources have grids, and which edges are cropped.
     """
-    gridded = entire in options.grids or (entire in options.seams and _is_collage(sample))
-    return replace(sample, cell=number % CELLS if gridded else None, edge=options.edges.get(entire, 0.0))
+    gridded = entire in options.grids or (entire in options.detect_grids and _is_collage(sample))
+    return replace(sample, cell=number % CELLS if gridded else None, edge=options.crop_edges.get(entire, 0.0))
 
 
 def _is_collage(sample: Sample) -> bool:

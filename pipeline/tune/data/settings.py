@@ -15,17 +15,17 @@ class SampleSettings(JobSettings):
     """Settings of every job that reads labelled images."""
 
     renamed: ClassVar[dict[str, str]] = {
-        "labels": "--label-names",
-        "seams": "--detect-grids",
-        "edges": "--crop-edges",
-        "most": "--max-per-source",
+        "labels": "label_names",
+        "seams": "detect_grids",
+        "edges": "crop_edges",
+        "most": "max_per_source",
     }
 
     samples: Annotated[list[str], Field(min_length=1)] = Field(
         description="labelled images: a folder in one of the usual layouts, a CSV, Parquet or JSON Lines file with the "
         "columns uri, label and generator, labelled WebDataset shards, or a verdict table with --reviews; repeatable",
     )
-    labels: Names = Field(
+    label_names: Names = Field(
         (),
         description="meaning of other folder names or labels, for example human=real,machine=fake (default: the usual "
         "words)",
@@ -38,18 +38,18 @@ class SampleSettings(JobSettings):
     grids: Names = Field(
         (), description="sources whose images are 2 x 2 grids, of which one cell each is used (default: none)"
     )
-    seams: Names = Field(
+    detect_grids: Names = Field(
         (),
         description="sources of which some images are 2 x 2 grids, which are detected by the seam between their cells "
         "(default: none)",
     )
-    edges: Annotated[dict[str, Share], BeforeValidator(read_json)] = Field(
+    crop_edges: Annotated[dict[str, Share], BeforeValidator(read_json)] = Field(
         {}, description='by source, the share of each side to crop away, as JSON: {"album": 0.06} (default: none)'
     )
     split_sources: Names = Field(
         (), description="sources with several generators, each of which becomes a source of its own (default: none)"
     )
-    most: PositiveInt | None = Field(None, description="maximum number of images per source (default: all)")
+    max_per_source: PositiveInt | None = Field(None, description="maximum number of images per source (default: all)")
     seed: NonNegativeInt = Field(0, description="random seed")
     ray_address: str | None = Field(
         None, description="address of a running Ray cluster (default: RAY_ADDRESS, or a local Ray)"
@@ -59,4 +59,4 @@ class SampleSettings(JobSettings):
     @property
     def source_options(self) -> SourceOptions:
         """How the images of each source are turned into samples."""
-        return SourceOptions(self.grids, self.seams, self.split_sources, self.edges)
+        return SourceOptions(self.grids, self.detect_grids, self.split_sources, self.crop_edges)

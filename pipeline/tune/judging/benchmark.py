@@ -43,21 +43,21 @@ class EvaluateSettings(SampleSettings):
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
     renamed: ClassVar[dict[str, str]] = {
         **SampleSettings.renamed,
-        "deliveries": "--perturbations",
-        "seen": "--include-seen",
+        "deliveries": "perturbations",
+        "seen": "include_seen",
     }
 
     model: str = Field(
         "embedded",
         description="detector to evaluate: a checkpoint folder or URL, a registry (its promoted version) or 'embedded'",
     )
-    deliveries: Names = Field(
+    perturbations: Names = Field(
         DEFAULT_PERTURBATIONS,
         description="perturbations to apply to every image before scoring, comma-separated: original, aligned "
         "(one size and JPEG quality), native (central crop, one JPEG quality), jpeg-50, webp-80, blur-1, resize-0.5, "
         "crop-0.8 or noise-5, each with any number, or grid for many of them (default: original,aligned)",
     )
-    seen: bool = Field(
+    include_seen: bool = Field(
         False,
         description="also measure the images that the version was trained or calibrated on, separately (default: leave "
         "them out)",
@@ -78,7 +78,7 @@ class EvaluateSettings(SampleSettings):
     )
     json_summary: bool = Field(False, description="print the metrics as JSON to stdout instead of tables")
 
-    @field_validator("deliveries")
+    @field_validator("perturbations")
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
@@ -119,8 +119,8 @@ def measure(settings: EvaluateSettings, log: Log) -> Evaluation | universal_fake
     ):
         if settings.protocol == universal_fake_detect.NAME:
             return universal_fake_detect.run_protocol(samples, settings.model, log, runner=runner)
-        how = EvaluateOptions(runner=runner, seen=settings.seen)
-        judged = evaluate_with_scores(samples, settings.model, settings.deliveries, log, how)
+        how = EvaluateOptions(runner=runner, seen=settings.include_seen)
+        judged = evaluate_with_scores(samples, settings.model, settings.perturbations, log, how)
     if settings.report:
         with ProgressDisplay.shown().during("writing the report"):
             write(judged, settings.report)
@@ -136,7 +136,7 @@ def list_evaluated_samples(settings: SampleSettings, log: Log) -> list[Sample]:
         StorageError: an input cannot be read.
     """
     layout = list_samples(settings, log)
-    return capped(layout.samples, settings.most, seed=settings.seed) if settings.most else layout.samples
+    return capped(layout.samples, settings.max_per_source, seed=settings.seed)
 
 
 def write(judged: ScoredEvaluation, place: str) -> None:

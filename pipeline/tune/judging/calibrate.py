@@ -54,7 +54,7 @@ class CalibrateSettings(JobSettings):
 
     prefix = "MOLE_CALIBRATE_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
-    renamed: ClassVar[dict[str, str]] = {"false_positives": "--false-positive-rate", "unsure": "--unsure-rate"}
+    renamed: ClassVar[dict[str, str]] = {"false_positives": "false_positive_rate", "unsure": "unsure_rate"}
 
     registry: Annotated[str, Field(min_length=1)] = Field(
         description="folder or URL of the registry, which stores the versions"
@@ -71,10 +71,10 @@ class CalibrateSettings(JobSettings):
         description="version to calibrate: 'promoted' or a digest of --registry, a checkpoint folder, or 'embedded' "
         "(default: the promoted version, or 'embedded' if there is none)",
     )
-    false_positives: Annotated[float, Field(gt=0, lt=1)] = Field(
+    false_positive_rate: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.01, description="maximum share of such images that may be called generated, at 95 % confidence"
     )
-    unsure: Annotated[float, Field(gt=0, lt=1)] = Field(
+    unsure_rate: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.1, description="maximum share of such images that may score above the threshold for real"
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="device to score on")
@@ -182,12 +182,12 @@ def check_image_count(images: int, settings: CalibrateSettings) -> None:
     Raises:
         SettingsError: there are too few.
     """
-    needed = min_reals(settings.false_positives)
+    needed = min_reals(settings.false_positive_rate)
     if images < needed:
         shown = math.ceil(1000 * upper_bound(0, max(1, images))) / 1000
         raise SettingsError(
-            f"--false-positive-rate {settings.false_positives:g} needs at least {needed:,} real images to be shown at "
-            f"95 % confidence, got {images:,}; provide more with --reals, or set a rate of {shown:g} or more"
+            f"--false-positive-rate {settings.false_positive_rate:g} needs at least {needed:,} real images to be "
+            f"shown at 95 % confidence, got {images:,}; provide more with --reals, or set a rate of {shown:g} or more"
         )
 
 
@@ -217,8 +217,8 @@ def measure(samples: Sequence[Sample], origin: Origin, runner: Runner) -> Scored
 
 def thresholds(logit_R: NDArray[np.float32], before: Calibration, settings: CalibrateSettings) -> Calibration:
     """Set both thresholds; temperature and bias, which need both classes, do not change. float32 (R,)."""
-    above = confident_threshold(logit_R, settings.false_positives)
-    below, _ = threshold_for(logit_R, max(settings.unsure, settings.false_positives))
+    above = confident_threshold(logit_R, settings.false_positive_rate)
+    below, _ = threshold_for(logit_R, max(settings.unsure_rate, settings.false_positive_rate))
     fitted = before.temperature, before.bias
     return calibration_at(logit_R, (min(below, above), above), fitted, collection=settings.collection)
 
@@ -231,8 +231,8 @@ def provenance(origin: Origin, found: ScoredReals, settings: CalibrateSettings) 
         "collection": settings.collection,
         "images": len(found.samples),
         "content": content,
-        "false_positives": settings.false_positives,
-        "unsure": settings.unsure,
+        "false_positives": settings.false_positive_rate,
+        "unsure": settings.unsure_rate,
     }
     return {**old, "parent": origin.digest, "parent_adapters": True, "calibrated": calibrated}
 

@@ -60,31 +60,31 @@ class EvaluateOptions:
     training_images: TrainingImages | None = None
 
 
-def evaluate(samples: Sequence[Sample], model: str, deliveries: Sequence[str], log: Log) -> Evaluation:
+def evaluate(samples: Sequence[Sample], model: str, perturbations: Sequence[str], log: Log) -> Evaluation:
     """Evaluate a detector on labelled images, leaving out those it was trained on; Ray must be connected.
 
     Args:
         samples: labelled images, both classes.
         model: a checkpoint folder, its URL, a registry (its promoted version) or `embedded`.
-        deliveries: names of perturbations, as `perturbation` has them; `grid` stands for many.
+        perturbations: names of perturbations, as `perturbation` has them; `grid` stands for many.
         log: receives progress messages, one line each.
 
     Raises:
         SettingsError: a class is empty or cannot be read, or there is no such perturbation.
         ModelError: the checkpoint cannot be used.
     """
-    return evaluate_with_scores(samples, model, deliveries, log).evaluation
+    return evaluate_with_scores(samples, model, perturbations, log).evaluation
 
 
 def evaluate_with_scores(
-    samples: Sequence[Sample], model: str, deliveries: Sequence[str], log: Log, how: EvaluateOptions | None = None
+    samples: Sequence[Sample], model: str, perturbations: Sequence[str], log: Log, how: EvaluateOptions | None = None
 ) -> ScoredEvaluation:
     """Evaluate a detector and return the scores as well.
 
     Args:
         samples: labelled images, both classes.
         model: a checkpoint folder, its URL, a registry (its promoted version) or `embedded`.
-        deliveries: names of perturbations; `grid` stands for many.
+        perturbations: names of perturbations; `grid` stands for many.
         log: receives progress messages, one line each.
         how: view, device, and what is done with images that the version was trained on.
 
@@ -97,7 +97,7 @@ def evaluate_with_scores(
         ModelError: the checkpoint cannot be used.
     """
     how = how or EvaluateOptions()
-    names = expand_grid(deliveries)
+    names = expand_grid(perturbations)
     described, known = _known(model, how)
     chosen = [sample for sample in samples if how.seen or not known.contains(sample)]
     check_both_classes(chosen, len(samples) - len(chosen))
@@ -144,19 +144,21 @@ def log_lines(found: Evaluation) -> list[str]:
     return lines
 
 
-def seen_mask(samples: Sequence[Sample], scored: pa.Table, known: TrainingImages, deliveries: int) -> NDArray[np.bool_]:
+def seen_mask(
+    samples: Sequence[Sample], scored: pa.Table, known: TrainingImages, perturbations: int
+) -> NDArray[np.bool_]:
     """Find the samples that a version was trained on, by location or content.
 
     Args:
         samples: that were scored.
         scored: a table of `SCORED`, by sample and then perturbation.
         known: training images of the version.
-        deliveries: number of perturbations.
+        perturbations: number of perturbations.
 
     Returns:
         bool (N,).
     """
-    digests = scored["digest"].to_pylist()[::deliveries]
+    digests = scored["digest"].to_pylist()[::perturbations]
     pairs = zip(samples, digests, strict=True)
     return np.array([known.contains(sample) or digest in known.digests for sample, digest in pairs], np.bool_)
 
@@ -168,16 +170,16 @@ def _known(model: str, how: EvaluateOptions) -> tuple[Description, TrainingImage
 
 
 def _part(
-    samples: Sequence[Sample], scored: pa.Table, mask_N: NDArray[np.bool_], deliveries: int
+    samples: Sequence[Sample], scored: pa.Table, mask_N: NDArray[np.bool_], perturbations: int
 ) -> tuple[list[Sample], pa.Table]:
     """Select samples, bool (N,), and their rows."""
     own = [sample for sample, wanted in zip(samples, mask_N, strict=True) if wanted]
-    return own, scored.filter(pa.array(np.repeat(mask_N, deliveries)))
+    return own, scored.filter(pa.array(np.repeat(mask_N, perturbations)))
 
 
-def expand_grid(deliveries: Sequence[str]) -> tuple[str, ...]:
+def expand_grid(perturbations: Sequence[str]) -> tuple[str, ...]:
     """Expand `grid`; `original` always comes first, since changed verdicts are counted against it."""
-    named = [name for given in deliveries for name in (GRID if given == GRID_NAME else (given,))]
+    named = [name for given in perturbations for name in (GRID if given == GRID_NAME else (given,))]
     return tuple(dict.fromkeys((ORIGINAL, *named)))
 
 

@@ -137,14 +137,20 @@ class Evaluation(BaseModel):
 
 
 def summarize(
-    samples: Sequence[Sample], scored: pa.Table, deliveries: Sequence[str], *, model: Description, named: str, view: str
+    samples: Sequence[Sample],
+    scored: pa.Table,
+    perturbations: Sequence[str],
+    *,
+    model: Description,
+    named: str,
+    view: str,
 ) -> Evaluation:
     """Compute the metrics of scored images.
 
     Args:
         samples: that were scored.
         scored: a table of `SCORED`, by sample and then perturbation.
-        deliveries: names of the perturbations, in order.
+        perturbations: names of the perturbations, in order.
         model: the checkpoint.
         named: the checkpoint as it was requested.
         view: fingerprint of the preprocessing.
@@ -152,11 +158,11 @@ def summarize(
     Raises:
         SettingsError: one of the classes is empty, or no image of it could be read.
     """
-    table, calibration = Logits.of(samples, scored, deliveries), model.calibration
+    table, calibration = Logits.of(samples, scored, perturbations), model.calibration
     judged = {
         (name, delivery): table.against(name, delivery)
         for name in (*table.generators, OVERALL)
-        for delivery in deliveries
+        for delivery in perturbations
     }
     rows = [
         measure_generator(name, delivery, *both, calibration=calibration).model_copy(
@@ -165,7 +171,7 @@ def summarize(
         for (name, delivery), both in judged.items()
         if name == OVERALL or all(map(len, both))
     ]
-    first = scored.filter(pc.equal(scored["delivery"], deliveries[0]))
+    first = scored.filter(pc.equal(scored["delivery"], perturbations[0]))
     statuses = Counter(first["status"].to_pylist())
     return Evaluation(
         model=named,
@@ -174,15 +180,15 @@ def summarize(
         calibration=calibration,
         samples=len(samples),
         excluded={name: count for name, count in sorted(statuses.items()) if name != Status.OK},
-        deliveries=tuple(deliveries),
+        deliveries=tuple(perturbations),
         rows=tuple(row for row in rows if row.generator != OVERALL),
         overall=tuple(row for row in rows if row.generator == OVERALL),
-        reals=tuple(measure_collections(table, deliveries, calibration)),
+        reals=tuple(measure_collections(table, perturbations, calibration)),
         flips=tuple(flips(table.logits, calibration, table.source_N.tolist(), table.label_N)),
         routing=routing(table, first),
         made=datetime.now(UTC).replace(microsecond=0),
         collection=measured_on(model),
-        parts=tuple(measure_parts(table, [name for name in deliveries if name in {ORIGINAL, ALIGNED}], calibration)),
+        parts=tuple(measure_parts(table, [name for name in perturbations if name in {ORIGINAL, ALIGNED}], calibration)),
         unjudged=tuple(sorted({name for (name, _), both in judged.items() if not all(map(len, both))})),
     )
 

@@ -157,7 +157,7 @@ def measure_generator(
     )
 
 
-def measure_parts(table: Logits, deliveries: Sequence[str], calibration: Calibration) -> list[PartMetrics]:
+def measure_parts(table: Logits, perturbations: Sequence[str], calibration: Calibration) -> list[PartMetrics]:
     """Measure each part of the sources that have several; parts with few images are pooled."""
     found = []
     for source in table.generators:
@@ -166,7 +166,7 @@ def measure_parts(table: Logits, deliveries: Sequence[str], calibration: Calibra
         named = [(name or "unnamed", [name]) for name, images in counts.items() if images >= MIN_PART_IMAGES]
         named += [(f"{len(few)} of fewer than {MIN_PART_IMAGES} images each", few)] if few and named else []
         for title, names in named:
-            for delivery in deliveries:
+            for delivery in perturbations:
                 real_R, fake_G = table.against(source, delivery)[0], table.part(source, names, delivery)
                 if len(real_R) and len(fake_G):
                     found.append(_part((source, title, delivery), real_R, fake_G, calibration))
@@ -187,7 +187,7 @@ def _part(names: tuple[str, str, str], real_R: FloatArray, fake_G: FloatArray, c
     )
 
 
-def measure_collections(table: Logits, deliveries: Sequence[str], calibration: Calibration) -> list[RealsMetrics]:
+def measure_collections(table: Logits, perturbations: Sequence[str], calibration: Calibration) -> list[RealsMetrics]:
     """Count the verdicts on each collection of real images under each perturbation."""
     return [
         RealsMetrics(
@@ -197,6 +197,6 @@ def measure_collections(table: Logits, deliveries: Sequence[str], calibration: C
             unsure=rate_of(calibration.verdict(logit_R) == "unsure"),
         )
         for source in table.collections
-        for delivery in deliveries
+        for delivery in perturbations
         if len(logit_R := table.reals(source, delivery))
     ]

@@ -39,13 +39,13 @@ class Logits:
     part_N: NDArray[np.str_] | None = None
 
     @classmethod
-    def of(cls, samples: Sequence[Sample], scored: pa.Table, deliveries: Sequence[str]) -> "Logits":
+    def of(cls, samples: Sequence[Sample], scored: pa.Table, perturbations: Sequence[str]) -> "Logits":
         """Read a table of `SCORED`, ordered by sample and then perturbation."""
-        logit_ND = scored["logit"].to_numpy().astype(np.float64).reshape(len(samples), len(deliveries))
+        logit_ND = scored["logit"].to_numpy().astype(np.float64).reshape(len(samples), len(perturbations))
         return cls(
             np.array([sample.source for sample in samples]),
             np.array([sample.label for sample in samples]),
-            {name: logit_ND[:, place] for place, name in enumerate(deliveries)},
+            {name: logit_ND[:, place] for place, name in enumerate(perturbations)},
             reals_of(samples),
             pairs_of(samples),
             np.array([sample.part for sample in samples], np.str_),

@@ -19,18 +19,18 @@ VIEWED = pa.schema([*FACTS, ("pixels", pa.large_binary())])
 """A sample under one perturbation; `pixels` are its views, uint8 (C, 3, S, S), null if `status` is not `ok`."""
 
 
-def view_samples(rows: pa.Table, deliveries: Sequence[str], spec: Preprocess) -> pa.Table:
+def view_samples(rows: pa.Table, perturbations: Sequence[str], spec: Preprocess) -> pa.Table:
     """Make the views of each sample of a block under each perturbation.
 
     Args:
         rows: samples with their indices.
-        deliveries: names of perturbations.
+        perturbations: names of perturbations.
         spec: preprocessing.
 
     Returns:
         A table of `VIEWED`, with one row per sample and perturbation.
     """
-    acts = [(name, perturbation(name)) for name in deliveries]
+    acts = [(name, perturbation(name)) for name in perturbations]
     made = []
     samples = from_table(rows.select(SCHEMA.names))
     for place, sample in zip(rows[PLACE[0]].to_pylist(), samples, strict=True):

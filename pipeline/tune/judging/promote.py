@@ -44,10 +44,10 @@ class PromoteSettings(JobSettings):
     prefix = "MOLE_PROMOTE_"
     flags: ClassVar[dict[str, str]] = {"json_summary": "--json"}
     renamed: ClassVar[dict[str, str]] = {
-        "first": "--allow-missing-base",
-        "auroc_drop": "--max-auroc-drop",
-        "found_drop": "--max-detection-drop",
-        "false_positives": "--max-false-positive-rate",
+        "first": "allow_missing_base",
+        "auroc_drop": "max_auroc_drop",
+        "found_drop": "max_detection_drop",
+        "false_positives": "max_false_positive_rate",
     }
 
     registry: Annotated[str, Field(min_length=1)] = Field(
@@ -62,15 +62,19 @@ class PromoteSettings(JobSettings):
         description="version that a first promotion is compared with, and that the last rollback restores: a digest, a "
         "folder or 'embedded' (default: the parent named by the version)",
     )
-    first: bool = Field(
+    allow_missing_base: bool = Field(
         False, description="promote a first version even if its base cannot be found; the log records this"
     )
     samples: list[str] = Field(
         [], description="further labelled images to compare on; repeatable (default: only the test splits)"
     )
-    auroc_drop: float = Field(0.02, ge=0, le=1, description="maximum drop of a generator's AUROC")
-    found_drop: float = Field(0.1, ge=0, le=1, description="maximum drop of the share of a generator called generated")
-    false_positives: float = Field(0.01, gt=0, lt=1, description="maximum false-positive rate at 95 % confidence")
+    max_auroc_drop: float = Field(0.02, ge=0, le=1, description="maximum drop of a generator's AUROC")
+    max_detection_drop: float = Field(
+        0.1, ge=0, le=1, description="maximum drop of the share of a generator called generated"
+    )
+    max_false_positive_rate: float = Field(
+        0.01, gt=0, lt=1, description="maximum false-positive rate at 95 % confidence"
+    )
     json_summary: bool = Field(False, description="print a JSON summary to stdout instead of the table")
     ray_address: str | None = Field(
         None, description="address of a running Ray cluster (default: RAY_ADDRESS, or a local Ray)"
@@ -130,7 +134,9 @@ def promote(settings: PromoteSettings, log: Log) -> PromotionResult:
         )
         old = None if other is None else evaluate_target(other, new, candidate, log)
     bounds = Bounds(
-        auroc_drop=settings.auroc_drop, found_drop=settings.found_drop, false_positives=settings.false_positives
+        auroc_drop=settings.max_auroc_drop,
+        found_drop=settings.max_detection_drop,
+        false_positives=settings.max_false_positive_rate,
     )
     decision = compare(new.evaluation, old.evaluation if old else None, bounds, against=against)
     entry = None
@@ -178,7 +184,7 @@ def comparison_target(
         return version_of(place, promoted), f"{promoted}, which is promoted"
     base = base_at(settings.base, place) if settings.base else origin_of(candidate.described, place)
     if base is None:
-        if settings.first:
+        if settings.allow_missing_base:
             return None, ""
         parent = candidate.described.config.provenance.get("parent")
         raise RefusedError(
@@ -227,13 +233,13 @@ def evaluate_target(other: Origin, new: ScoredEvaluation, candidate: Origin, log
     Raises:
         ModelError: it cannot be used.
     """
-    deliveries = new.evaluation.deliveries
+    perturbations = new.evaluation.deliveries
     own = other.described
     if same_weights(candidate.described, own):  # the same logits at other thresholds
         view = own.preprocess.fingerprint
-        evaluation = summarize(new.samples, new.scored, deliveries, model=own, named=other.model, view=view)
+        evaluation = summarize(new.samples, new.scored, perturbations, model=own, named=other.model, view=view)
         return replace(new, evaluation=evaluation)
-    return score(new.samples, other.model, deliveries, log, EvaluateOptions(training_images=TrainingImages()))
+    return score(new.samples, other.model, perturbations, log, EvaluateOptions(training_images=TrainingImages()))
 
 
 def same_weights(one: Description, other: Description) -> bool:

@@ -46,10 +46,12 @@ class ReportTables:
         return len(self.evaluation.parts)
 
     @classmethod
-    def of(cls, evaluation: Evaluation, deliveries: Sequence[str]) -> "ReportTables":
+    def of(cls, evaluation: Evaluation, perturbations: Sequence[str]) -> "ReportTables":
         """Select the metrics under some perturbations."""
         lines = [
-            evaluation.metrics(name, delivery) for name in (*evaluation.generators, OVERALL) for delivery in deliveries
+            evaluation.metrics(name, delivery)
+            for name in (*evaluation.generators, OVERALL)
+            for delivery in perturbations
         ]
         return cls(evaluation, lines, [row for row in lines if row.generator == OVERALL])
 
@@ -88,9 +90,9 @@ def render(evaluation: Evaluation, samples: Sequence[Sample], table: Logits, not
             conclusion=conclusion(evaluation),
             glossary=GLOSSARY,
             pictures=pictures,
-            false_positives=mistakes(samples, table, ORIGINAL, bound, generated=False, most=MISTAKES_SHOWN),
+            false_positives=mistakes(samples, table, ORIGINAL, bound, generated=False, limit=MISTAKES_SHOWN),
             false_negatives=mistakes(
-                samples, table, ORIGINAL, evaluation.calibration.real_below, generated=True, most=MISTAKES_SHOWN
+                samples, table, ORIGINAL, evaluation.calibration.real_below, generated=True, limit=MISTAKES_SHOWN
             ),
             notes=notes,
         )

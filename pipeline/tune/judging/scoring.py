@@ -45,7 +45,7 @@ DEFAULT_RUNNER = Runner()
 def score(
     samples: Sequence[Sample],
     model: str,
-    deliveries: Sequence[str],
+    perturbations: Sequence[str],
     *,
     spec: Preprocess | None = None,
     runner: Runner = DEFAULT_RUNNER,
@@ -55,7 +55,7 @@ def score(
     Args:
         samples: to be scored.
         model: a checkpoint that every machine of the cluster can read.
-        deliveries: names of perturbations.
+        perturbations: names of perturbations.
         spec: preprocessing; None for the checkpoint's.
         runner: device, actors and batch size.
 
@@ -67,31 +67,31 @@ def score(
         ModelError: the checkpoint cannot be used, or a logit is not finite.
         CompletenessError: a row was lost.
     """
-    for name in deliveries:
+    for name in perturbations:
         perturbation(name)
     described = describe(registry.locate(model))
     chosen = spec or described.preprocess
     layout = cluster.plan_layout(runner.device, actors=runner.actors, batch_size=runner.batch_size, rows_per_file=None)
     layout.size_blocks(layout.rows_per_call(chosen.bytes) * chosen.bytes)
     rows = to_table(samples).append_column(PLACE[0], pa.array(range(len(samples)), PLACE[1]))
-    blocks = max(1, -(-len(samples) * len(deliveries) // layout.batch_size))
+    blocks = max(1, -(-len(samples) * len(perturbations) // layout.batch_size))
     images: Dataset = ray.data.from_arrow(rows).repartition(min(blocks, max(1, len(samples))))
-    scored = _score_on_ray(images, model, described.digest, deliveries, chosen, layout)
+    scored = _score_on_ray(images, registry.absolute(model), described.digest, perturbations, chosen, layout)
     parts, progress = [SCORED.empty_table()], ProgressDisplay.shown()
-    with progress.during("scoring", len(samples) * len(deliveries), "views"):
+    with progress.during("scoring", len(samples) * len(perturbations), "views"):
         done: Iterable[pa.Table] = scored.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
         for part in done:
             parts.append(part)
             progress.advance(len(part), part["logit"].null_count)
-    return in_order(pa.concat_tables(parts), len(samples), deliveries)
+    return in_order(pa.concat_tables(parts), len(samples), perturbations)
 
 
 def _score_on_ray(
-    images: Dataset, model: str, digest: str, deliveries: Sequence[str], spec: Preprocess, layout: cluster.Layout
+    images: Dataset, model: str, digest: str, perturbations: Sequence[str], spec: Preprocess, layout: cluster.Layout
 ) -> Dataset:
     """Make the views of samples under each perturbation, and score them in a pool of actors; rows of `SCORED`."""
     views = images.map_batches(
-        partial(workers.view_samples, deliveries=tuple(deliveries), spec=spec),
+        partial(workers.view_samples, perturbations=tuple(perturbations), spec=spec),
         batch_size=None,
         batch_format="pyarrow",
     )
@@ -107,23 +107,23 @@ def _score_on_ray(
     return scored
 
 
-def in_order(scored: pa.Table, samples: int, deliveries: Sequence[str]) -> pa.Table:
+def in_order(scored: pa.Table, samples: int, perturbations: Sequence[str]) -> pa.Table:
     """Sort rows by sample and perturbation.
 
     Args:
         scored: a table of `SCORED`.
         samples: number of samples.
-        deliveries: names of the perturbations, in order.
+        perturbations: names of the perturbations, in order.
 
     Raises:
         CompletenessError: a sample has no row for a perturbation, or two.
     """
-    rank = {name: number for number, name in enumerate(deliveries)}
+    rank = {name: number for number, name in enumerate(perturbations)}
     delivery_B = np.array([rank[name] for name in scored["delivery"].to_pylist()], np.int64)
-    key_B = scored["place"].to_numpy() * len(deliveries) + delivery_B
+    key_B = scored["place"].to_numpy() * len(perturbations) + delivery_B
     order_B = np.argsort(key_B, kind="stable")
-    if not np.array_equal(key_B[order_B], np.arange(samples * len(deliveries))):
+    if not np.array_equal(key_B[order_B], np.arange(samples * len(perturbations))):
         raise CompletenessError(
-            f"{samples} samples under {len(deliveries)} perturbations gave {len(scored)} rows, not one each"
+            f"{samples} samples under {len(perturbations)} perturbations gave {len(scored)} rows, not one each"
         )
     return scored.take(order_B)

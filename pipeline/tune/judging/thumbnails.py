@@ -42,7 +42,7 @@ class Mistake:
 
 
 def mistakes(
-    samples: Sequence[Sample], table: Logits, delivery: str, threshold: float, *, generated: bool, most: int
+    samples: Sequence[Sample], table: Logits, delivery: str, threshold: float, *, generated: bool, limit: int
 ) -> list[Mistake]:
     """Collect the pictures on the wrong side of a threshold, the most confident first.
 
@@ -52,13 +52,13 @@ def mistakes(
         delivery: perturbation under which they were scored; thumbnails show the pictures without it.
         threshold: in logits.
         generated: generated images below the threshold, otherwise real images at or above it.
-        most: maximum number.
+        limit: maximum number.
     """
     logit_N = table.logits[delivery]
     wrong_N = (table.label_N == int(generated)) & np.isfinite(logit_N)
     wrong_N &= (logit_N < threshold) if generated else (logit_N >= threshold)
     places = np.flatnonzero(wrong_N)
-    ranked = places[np.argsort(logit_N[places] * (1 if generated else -1), kind="stable")][:most]
+    ranked = places[np.argsort(logit_N[places] * (1 if generated else -1), kind="stable")][:limit]
     return [Mistake(samples[place], float(logit_N[place]), thumbnail(samples[place])) for place in ranked.tolist()]
 
 

@@ -26,7 +26,7 @@ from pipeline.tune.judging.scoring import DEFAULT_RUNNER, Runner, score
 
 NAME = "universal-fake-detect"
 SIDE, SEED = 224, 0
-MOST, FEWER = 1000, 100
+MAX_IMAGES, SMALL_IMAGES = 1000, 100
 """Images per class of a set; if a class has fewer than the first number, the published code takes the second."""
 
 SETS = {
@@ -184,11 +184,11 @@ def choose(samples: Sequence[Sample], folder: str) -> tuple[list[int], list[int]
     """
     lender = reals_of(samples).get(folder)
     both = ([], []) if lender is None else (_of(samples, lender, 0), _of(samples, folder, 1))
-    most = MOST if min(map(len, both)) >= MOST else FEWER
+    size = MAX_IMAGES if min(map(len, both)) >= MAX_IMAGES else SMALL_IMAGES
     draw = random.Random(SEED)
     for places in both:
         draw.shuffle(places)
-    kept = min(most, *map(len, both))
+    kept = min(size, *map(len, both))
     return both[0][:kept], both[1][:kept]
 
 

@@ -23,7 +23,7 @@ def choose_aligner(settings: Recipe, collection: Collection, log: Log) -> Aligne
     """
     rows = collection.rows_of(TRAIN)
     ProgressDisplay.shown().enter("comparing the classes")
-    verdict = verdict_of(audit(collection.of(TRAIN), rows, seed=settings.seed), settings.most_leak)
+    verdict = verdict_of(audit(collection.of(TRAIN), rows, seed=settings.seed), settings.max_leak)
     log(f"audit of the training split: {verdict.told}")
     if verdict.leaks and not (settings.align or settings.accept_leak):
         raise SettingsError(f"{verdict.told}; train with --align, or accept it with --accept-leak")

@@ -33,7 +33,7 @@ def base_checkpoint(recipe: Recipe, place: str) -> tuple[str, Description]:
         StorageError: a store failed.
     """
     if recipe.base_tower is None or recipe.pretrained is None:
-        return recipe.base, describe(registry.locate(recipe.base))
+        return registry.absolute(recipe.base), describe(registry.locate(recipe.base))
     bases = Registry(storage.join(place, BASES_FOLDER))
     with scratch_folder("mole-training-") as folder:
         digest = bases.add(create_untrained(folder, recipe.base_tower, recipe.pretrained).folder, {})

@@ -32,10 +32,10 @@ DISK_RESERVE = 2 << 30
 
 def token_folder(recipe: Recipe, run: str) -> Path | None:
     """Return the folder of the token cache; None if tokens are not cached."""
-    if recipe.tokens == NO_TOKENS:
+    if recipe.token_cache == NO_TOKENS:
         return None
-    if recipe.tokens is not None:
-        return Path(recipe.tokens).absolute()
+    if recipe.token_cache is not None:
+        return Path(recipe.token_cache).absolute()
     return Path(run) / TOKENS_FOLDER if storage.is_local(run) else None
 
 

@@ -47,7 +47,7 @@ def crossvalidate(settings: CrossvalidateSettings, log: Log) -> MethodComparison
         StorageError: a store failed.
         ModelError: the base cannot be used, or the loss of a training is not finite.
     """
-    tokens = settings.tokens or str((settings.output / "tokens").absolute())
+    tokens = settings.token_cache or str((settings.output / "tokens").absolute())
     if tokens == NO_TOKENS:
         raise SettingsError(
             f"crossvalidate needs the token cache, since every fold reads most tokens again; "
@@ -99,7 +99,7 @@ def fill_caches(folds: Sequence[Fold], settings: CrossvalidateSettings, collecti
     for fold in folds:
         task, recipe = fold.task, fold.recipe
         if fold.number == 0 and not recipe.align:
-            views = fold.base.digest, task.spec, task.bfloat16, task.seed, recipe.deliveries, has_validation(recipe)
+            views = fold.base.digest, task.spec, task.bfloat16, task.seed, recipe.augmentations, has_validation(recipe)
             groups.setdefault(views, []).append(fold)
     every = range(len(collection.samples))
     held_out = {name for names in settings.folds for name in names}
@@ -107,7 +107,7 @@ def fill_caches(folds: Sequence[Fold], settings: CrossvalidateSettings, collecti
     for group in groups.values():
         recipe, spec = group[0].recipe, group[0].task.spec
         indices = {TRAIN: every, VALIDATION: every if has_validation(recipe) else (), TEST: tested}
-        requested = requested_views(indices, spec, recipe.deliveries, settings.judged)
+        requested = requested_views(indices, spec, recipe.augmentations, settings.perturbations)
         cache_views([fold.detector for fold in group], (collection, None), requested)
 
 
@@ -148,7 +148,7 @@ def prepare_fold(fold: Fold, aligner: Aligner | None, settings: CrossvalidateSet
         SettingsError: a stage has samples of one class only.
     """
     data = fold.collection, aligner
-    return prepare(fold.recipe, fold.task, fold.base, data, perturbations=settings.judged)
+    return prepare(fold.recipe, fold.task, fold.base, data, perturbations=settings.perturbations)
 
 
 def train_folds(

@@ -46,9 +46,9 @@ from pipeline.tune.training.version import (
 
 RESULT_FILE = "finished.json"
 QUICK: dict[str, Any] = {
-    "most": 40,
+    "max_per_source": 40,
     "epochs": 2,
-    "deliveries": 2,
+    "augmentations": 2,
     "epoch_images": 160,
     "head_images": 160,
     "patience": 2,
@@ -166,7 +166,7 @@ def finish(
     for draft_file in walk(storage.join(drafts.url, registry.VERSIONS)):
         storage.remove(draft_file.url)
     storage.write(storage.join(task.run, RESULT_FILE), json.dumps({"digest": digest}).encode())
-    if settings.tokens is None and storage.is_local(task.run):
+    if settings.token_cache is None and storage.is_local(task.run):
         shutil.rmtree(Path(task.run) / TOKENS_FOLDER, ignore_errors=True)  # a later training uses its own run folder
     return FinetuneResult(digest, place.version(digest), task.run, trained.epochs, dict(collection.left_out), measured)
 

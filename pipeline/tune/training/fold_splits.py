@@ -48,7 +48,7 @@ class Fold:
     def audit(self) -> tuple[object, ...]:
         """What the audit of the training samples depends on; methods that agree in it share one."""
         recipe = self.recipe
-        given = recipe.align, recipe.accept_leak, recipe.most_leak, recipe.seed
+        given = recipe.align, recipe.accept_leak, recipe.max_leak, recipe.seed
         return self.number, recipe.validation_share, recipe.hold_out, *given
 
 

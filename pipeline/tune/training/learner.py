@@ -238,7 +238,7 @@ class Learner:
         """Score tokens; logit_N float32."""
         with torch.no_grad():
             parts = [
-                self.detector.tail(token_BTD.to(self.device)).logit_B.cpu()
+                self.detector.forward_tokens(token_BTD.to(self.device)).logit_B.cpu()
                 for token_BTD in torch.split(token_NTD, batch)
             ]
         return torch.cat(parts).numpy() if parts else np.empty(0, np.float32)

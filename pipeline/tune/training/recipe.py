@@ -42,7 +42,7 @@ RUNTIME_SETTINGS = {
     "registry",
     "workers",
     "device",
-    "tokens",
+    "token_cache",
     "ray_address",
     "ray_logs",
     "log_json",
@@ -51,7 +51,7 @@ RUNTIME_SETTINGS = {
     "reviews",
     "allow_relative",
     "folds",
-    "judged",
+    "perturbations",
     "methods",
     "method",
     "output",
@@ -134,7 +134,7 @@ class Recipe(SampleSettings):
     )
     align: bool = Field(False, description="give both classes the formats, qualities and sizes of the real images")
     accept_leak: bool = Field(False, description="train even if file properties alone give the classes away")
-    most_leak: PositiveFloat = Field(
+    max_leak: PositiveFloat = Field(
         0.65,
         description="highest AUROC that a classifier of file properties alone may reach without training being refused",
     )
@@ -182,7 +182,7 @@ class Recipe(SampleSettings):
         description="dtype of the frozen tower in training; auto: bfloat16 on GPUs, and on CPUs that are faster in it",
     )
 
-    tokens: str | None = Field(
+    token_cache: str | None = Field(
         None,
         description="folder of the token cache, which stores the output of the frozen blocks for this and later "
         "trainings on the same tower; 'none' makes new views in every epoch instead (default: a folder in the run, if "
@@ -193,7 +193,7 @@ class Recipe(SampleSettings):
         description="cluster images whose content is unknown by their features, so that sampling is balanced over "
         "content; needs the token cache",
     )
-    deliveries: PositiveInt = Field(4, description="augmented variants cached per image")
+    augmentations: PositiveInt = Field(4, description="augmented variants cached per image")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="device to train on")
     epochs: NonNegativeInt = Field(6, description="maximum number of epochs; 0 only fits the head, to all cached views")
     epoch_images: PositiveInt | None = Field(
@@ -206,9 +206,9 @@ class Recipe(SampleSettings):
     penalty: PositiveFloat = Field(
         5e-3, description="ridge penalty of that fit, on the squared norm of the head's weights"
     )
-    head_rate: NonNegativeFloat = Field(1e-4, description="peak learning rate of the head in training steps")
-    expert_rate: NonNegativeFloat = Field(2e-4, description="peak learning rate of the experts")
-    decay: NonNegativeFloat = Field(0.0, description="weight decay")
+    head_lr: NonNegativeFloat = Field(1e-4, description="peak learning rate of the head in training steps")
+    expert_lr: NonNegativeFloat = Field(2e-4, description="peak learning rate of the experts")
+    weight_decay: NonNegativeFloat = Field(0.0, description="weight decay")
     patience: PositiveInt = Field(3, description="epochs without a better validation score before training stops")
     consistency: NonNegativeFloat = Field(
         0.0,
@@ -237,7 +237,7 @@ class Recipe(SampleSettings):
     folds: Annotated[tuple[Names, ...], BeforeValidator(read_json)] = Field(
         (), description="for crossvalidate: lists of collections that are held out together, as JSON (default: none)"
     )
-    judged: Names = Field(
+    perturbations: Names = Field(
         (ORIGINAL, ALIGNED, NATIVE),
         description="for crossvalidate: perturbations under which held-out images are scored, comma-separated; the "
         "names are those of evaluate (default: original,aligned,native)",
@@ -264,7 +264,7 @@ class Recipe(SampleSettings):
             raise ValueError(f"--method must be one of {sorted(self.methods)}, got {self.method!r}")
         if self.consistency and self.batch_size % 2:
             raise ValueError(f"--batch-size must be even with --consistency, got {self.batch_size}")
-        if self.tokens == NO_TOKENS and 0 in {self.epochs, *(stage.epochs for stage in self.stages)}:
+        if self.token_cache == NO_TOKENS and 0 in {self.epochs, *(stage.epochs for stage in self.stages)}:
             raise ValueError(
                 "--epochs must be at least 1 with --token-cache none: the head is fitted to the views of an epoch"
             )
@@ -278,11 +278,10 @@ class Recipe(SampleSettings):
         """
         if method is None:
             return self
-        fields = {flag.lstrip("-").replace("-", "_"): name for name, flag in self.renamed.items()}
         given = {name.replace("-", "_"): value for name, value in self.methods[method].items()}
-        change = {fields.get(name, name): value for name, value in given.items()}
+        change = {self.renamed.get(name, name): value for name, value in given.items()}
         own = set(Recipe.model_fields) - set(SampleSettings.model_fields) - RUNTIME_SETTINGS | {"seed"}
-        unknown = sorted(set(change) - own)
+        unknown = sorted(name for name in given if self.renamed.get(name, name) not in own)
         if unknown:
             raise SettingsError(f"method {method!r} sets {unknown}, which is not a setting of a recipe; leave it out")
         given = {name: getattr(self, name) for name in self.model_fields_set}

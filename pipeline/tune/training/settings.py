@@ -12,15 +12,15 @@ from pipeline.tune.training.recipe import Recipe
 
 RENAMED = {
     **SampleSettings.renamed,
-    "most_leak": "--max-leak",
-    "tokens": "--token-cache",
-    "deliveries": "--augmentations",
-    "head_rate": "--head-lr",
-    "expert_rate": "--expert-lr",
-    "decay": "--weight-decay",
-    "judged": "--perturbations",
+    "most_leak": "max_leak",
+    "tokens": "token_cache",
+    "deliveries": "augmentations",
+    "head_rate": "head_lr",
+    "expert_rate": "expert_lr",
+    "decay": "weight_decay",
+    "judged": "perturbations",
 }
-"""Flags of a recipe that replaced the name of its field."""
+"""Settings of a recipe by their former names."""
 
 
 class FinetuneSettings(Recipe):
@@ -76,15 +76,15 @@ class CrossvalidateSettings(Recipe):
     )
     json_summary: bool = Field(False, description="print the metrics as JSON to stdout instead of the table")
 
-    @field_validator("judged")
+    @field_validator("perturbations")
     @classmethod
-    def _deliveries(cls, judged: tuple[str, ...]) -> tuple[str, ...]:
-        for name in (ORIGINAL, *judged):
+    def _known(cls, perturbations: tuple[str, ...]) -> tuple[str, ...]:
+        for name in (ORIGINAL, *perturbations):
             try:
                 perturbation(name)
             except SettingsError as reason:
                 raise ValueError(str(reason)) from reason
-        return tuple(dict.fromkeys((ORIGINAL, *map(stored_name, judged))))
+        return tuple(dict.fromkeys((ORIGINAL, *map(stored_name, perturbations))))
 
     @model_validator(mode="after")
     def _folded(self) -> Self:

@@ -73,9 +73,9 @@ def schedule_of(recipe: Recipe, images: int, *, warm_up: bool) -> Schedule:
         steps=steps,
         stages=stages or (Stage("all", recipe.epochs),),
         penalty=recipe.penalty,
-        head_rate=recipe.head_rate,
-        expert_rate=recipe.expert_rate,
-        decay=recipe.decay,
+        head_rate=recipe.head_lr,
+        expert_rate=recipe.expert_lr,
+        decay=recipe.weight_decay,
         patience=recipe.patience,
         consistency=recipe.consistency,
         patches=recipe.patches,
@@ -115,7 +115,7 @@ def task_of(
     if detector.head == "kernel" and not keep_adapters:
         seen = sum(includes(schedule.stages[-1], sample) for sample in collection.of(TRAIN))
         warmup_views = schedule.warmup_steps * recipe.batch_size
-        views = seen * recipe.deliveries * len(spec.singles) if is_cached else warmup_views
+        views = seen * recipe.augmentations * len(spec.singles) if is_cached else warmup_views
         detector = detector.model_copy(update={"centres": allowed_centres(detector.centres, recipe.centres, views)})
     if is_cached and not detector.adapts:  # fitting the head gives its optimum, and nothing else can be trained
         schedule = replace(schedule, stages=(Stage("head", 0, kinds=schedule.stages[-1].kinds),))
@@ -141,7 +141,9 @@ def task_of(
 def run_name(recipe: Recipe, base_digest: str, collection: Collection) -> str:
     """Name a run after the settings that its result depends on, its samples and its base; 16 hex digits."""
     settings = recipe.model_dump(mode="json", exclude=RUNTIME_SETTINGS)
-    identity = json.dumps([settings, recipe.tokens != NO_TOKENS, collection.fingerprint(), base_digest], sort_keys=True)
+    identity = json.dumps(
+        [settings, recipe.token_cache != NO_TOKENS, collection.fingerprint(), base_digest], sort_keys=True
+    )
     return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
@@ -220,16 +222,16 @@ def prepare(
         return TrainingRun(task, plan, training, validation, None, {})
     indices = {split: [index for index, own in enumerate(collection.splits) if own == split] for split in SPLITS}
     detector = CachedDetector(recipe, task, base)
-    keys = cache_views([detector], data, requested_views(indices, task.spec, recipe.deliveries, perturbations))
+    keys = cache_views([detector], data, requested_views(indices, task.spec, recipe.augmentations, perturbations))
     cache = TokenCache(detector.folder)
     if recipe.cluster_contents:
-        first_views = keys[TRAIN][:: recipe.deliveries * views]
+        first_views = keys[TRAIN][:: recipe.augmentations * views]
         known = contents(cache.features(first_views).numpy(), known, seed=task.seed)
-    plan = sampling_plan(task, train, contents=known, variants=recipe.deliveries, views=views)
+    plan = sampling_plan(task, train, contents=known, variants=recipe.augmentations, views=views)
     cached = CachedViews(
         folder=str(cache.folder),
         training=keys[TRAIN],
-        variants=recipe.deliveries,
+        variants=recipe.augmentations,
         views=views,
         labels=tuple(sample.label for sample in train),
         weights=tuple(head_weights(stage, train, known) for stage in task.schedule.stages),

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mole.checkpoint import tower_of
 from mole.config import describe
-from mole.model.detector import MoLE, pooled, span
+from mole.model.detector import MoLE, pooled, split_and_depth
 from mole.tower.vit import normalise
 from pipeline import registry
 from pipeline.tune.training.task import Task
@@ -44,7 +44,7 @@ class TrunkRunner:
         self.dtype = torch.bfloat16 if self.task.bfloat16 else torch.float32
         self.tower = tower_of(describe(registry.locate(self.task.base, self.task.digest))).to(self.dtype).to(device)
         layers = len(self.tower.transformer.resblocks)
-        self.spans = {folder: span(task.detector, layers) for folder, task in tasks.items()}
+        self.split_and_depth = {folder: split_and_depth(task.detector, layers) for folder, task in tasks.items()}
 
     def __call__(self, rows: dict[str, NDArray[np.generic]]) -> dict[str, NDArray[np.int64]]:
         """Run a block, `pixels` uint8 (N, 3, S, S) and `key`, and cache what each folder lacks; `cached` is N."""
@@ -67,14 +67,18 @@ class TrunkRunner:
     def _run(self, pixels_B3SS: Tensor) -> dict[str, dict[str, Tensor]]:
         """Run views, uint8 (B, 3, S, S), through the tower once, and return what each detector needs; by folder."""
         wanted = {
-            number for folder, task in self.tasks.items() for number in (*self.spans[folder], *task.detector.reads)
+            number
+            for folder, task in self.tasks.items()
+            for number in (*self.split_and_depth[folder], *task.detector.reads)
         }
         token_BTD = self.tower.embed(normalise(pixels_B3SS.to(self.device), self.task.spec).to(self.dtype))
         outputs = {0: token_BTD}
         for number, block in enumerate(self.tower.transformer.resblocks[: max(wanted)], 1):
             token_BTD = block(token_BTD)
             outputs |= {number: token_BTD} if number in wanted else {}
-        return {folder: self._select(task, outputs, *self.spans[folder]) for folder, task in self.tasks.items()}
+        return {
+            folder: self._select(task, outputs, *self.split_and_depth[folder]) for folder, task in self.tasks.items()
+        }
 
     def _select(self, task: Task, outputs: Mapping[int, Tensor], split: int, depth: int) -> dict[str, Tensor]:
         """Select a detector's features, float32 (B, F), and its tokens, (B, T, D), if they are needed."""

@@ -24,9 +24,9 @@ def test_batches_are_as_few_as_can_be_and_differ_by_an_image_at_most(images: int
 
 
 @given(st.lists(st.integers(0, 9), max_size=9), st.integers(1, 12))
-def test_batches_hold_every_view_once_and_in_order(lengths: list[int], most: int) -> None:
+def test_batches_hold_every_view_once_and_in_order(lengths: list[int], max_views: int) -> None:
     every = views(sum(lengths))
-    wanted = batch_sizes(len(every), most, 1)
+    wanted = batch_sizes(len(every), max_views, 1)
     cut = list(batches(torch.split(every, lengths) if lengths else [], wanted))
     assert [sum(map(len, parts)) for parts in cut] == wanted
     if cut:
@@ -35,18 +35,20 @@ def test_batches_hold_every_view_once_and_in_order(lengths: list[int], most: int
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(1, 12))
-def test_on_a_cpu_batches_are_the_views_and_no_more(lengths: list[int], most: int) -> None:
+def test_on_a_cpu_batches_are_the_views_and_no_more(lengths: list[int], max_views: int) -> None:
     every = views(sum(lengths))
-    got = list(Batcher(torch.device("cpu"))(torch.split(every, lengths), most))
+    got = list(Batcher(torch.device("cpu"))(torch.split(every, lengths), max_views))
     assert torch.equal(torch.cat([pixels for pixels, _ in got]), every)
     assert all(len(pixels) == held for pixels, held in got)
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(1, 12))
-def test_on_a_cpu_a_batch_of_few_is_filled_with_zeros_where_that_is_asked_for(lengths: list[int], most: int) -> None:
+def test_on_a_cpu_a_batch_of_few_is_filled_with_zeros_where_that_is_asked_for(
+    lengths: list[int], max_views: int
+) -> None:
     every = views(sum(lengths))
-    got = list(Batcher(torch.device("cpu"), pad_small=True)(torch.split(every, lengths), most))
-    assert all(3 * most / 4 <= len(pixels) <= most for pixels, _ in got)
+    got = list(Batcher(torch.device("cpu"), pad_small=True)(torch.split(every, lengths), max_views))
+    assert all(3 * max_views / 4 <= len(pixels) <= max_views for pixels, _ in got)
     assert torch.equal(torch.cat([pixels[:held] for pixels, held in got]), every)
     assert not any(pixels[held:].any() for pixels, held in got)
 
@@ -60,8 +62,8 @@ def test_on_a_cpu_a_batch_within_a_piece_is_not_copied() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
 def test_on_a_gpu_batches_have_one_shape_and_are_filled_with_zeros() -> None:
     every, feed = views(23), Batcher(torch.device("cuda"))
-    for most in (5, 8):
-        got = [(pixels.cpu(), held) for pixels, held in feed(torch.split(every, [3, 20]), most)]
-        assert {len(pixels) for pixels, _ in got} == {most}
+    for max_views in (5, 8):
+        got = [(pixels.cpu(), held) for pixels, held in feed(torch.split(every, [3, 20]), max_views)]
+        assert {len(pixels) for pixels, _ in got} == {max_views}
         assert torch.equal(torch.cat([pixels[:held] for pixels, held in got]), every)
         assert not any(pixels[held:].any() for pixels, held in got)

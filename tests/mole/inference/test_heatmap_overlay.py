@@ -14,7 +14,10 @@ def test_the_sign_is_the_colour_and_the_size_the_opacity() -> None:
     assert tuple(painted[0, 0]) == (*GENERATED, round(255 * MAX_OPACITY))
     assert tuple(painted[0, 1, :3]) == REAL and abs(painted[0, 1, 3] - 127.5 * MAX_OPACITY) <= 1
     assert painted[1, 0, 3] == 0
-    assert colours(PART, most=2.0)[0, 0, 3] < painted[0, 0, 3] and colours(PART, most=0.1)[0, 1, 3] == painted[0, 0, 3]
+    assert (
+        colours(PART, strongest=2.0)[0, 0, 3] < painted[0, 0, 3]
+        and colours(PART, strongest=0.1)[0, 1, 3] == painted[0, 0, 3]
+    )
     assert not colours(np.zeros((2, 2), np.float32))[..., 3].any()
 
 

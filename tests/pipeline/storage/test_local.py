@@ -69,7 +69,7 @@ def test_a_file_that_goes_on_changing_is_unreachable_and_one_that_stands_still_i
         finally:
             writing.kill()
     assert row["status"] is Status.UNREACHABLE and "it changed each of 3 times while it was read" in row["detail"]
-    assert len(local.read(str(path), most=100)) == 100
+    assert len(local.read(str(path), max_bytes=100)) == 100
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9.jpg", b"a b%41.jpg", "é\n\"'.jpg".encode(), b"a::b.jpg", b"x?#y.jpg"])

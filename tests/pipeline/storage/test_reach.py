@@ -150,7 +150,7 @@ def test_a_redirect_leads_no_further_than_a_name_in_the_listing(path: str, outer
     reach, url = Reach(outer.url), f"{outer.url}{path}"
     calls = (
         lambda: storage.read(url, reach=reach),
-        lambda: storage.read(url, most=9, reach=reach),
+        lambda: storage.read(url, max_bytes=9, reach=reach),
         lambda: storage.read_range(url, 0, 2, reach=reach),
         lambda: storage.info(url, reach=reach),
         lambda: stream.open_stream(url, reach).read(),

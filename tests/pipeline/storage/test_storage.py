@@ -78,7 +78,7 @@ def test_a_store_that_says_no_is_told_from_one_that_says_nothing() -> None:
 
 def test_a_read_stops_where_it_is_told(tmp_path: Path) -> None:
     storage.write(str(tmp_path / "a"), b"0123456789")
-    assert storage.read(str(tmp_path / "a"), most=4) == b"0123"
+    assert storage.read(str(tmp_path / "a"), max_bytes=4) == b"0123"
 
 
 def test_a_sweep_takes_what_a_killed_writer_left_and_nothing_else(tmp_path: Path) -> None:

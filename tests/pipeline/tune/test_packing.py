@@ -15,7 +15,7 @@ from pipeline.tune.packing import batches, cosines, measure, pack_tower, read_to
 from tests.pipeline.tune.conftest import EACH, SMALL
 from tests.timms import weights
 
-MOST = 13_000_000
+MAX_BYTES = 13_000_000
 READS = (6, 8)
 
 
@@ -23,12 +23,12 @@ READS = (6, 8)
 def packed(manifest: Path, tower: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small tower, packed."""
     file = tmp_path_factory.mktemp("packed") / "tower.safetensors"
-    pack_tower(tower, file, SMALL, calibration=read_manifest(manifest)[:4], most_bytes=MOST)
+    pack_tower(tower, file, SMALL, calibration=read_manifest(manifest)[:4], max_bytes=MAX_BYTES)
     return file
 
 
 def test_the_file_takes_what_it_may_and_no_more(packed: Path) -> None:
-    assert 0.97 * MOST < packed.stat().st_size <= MOST
+    assert 0.97 * MAX_BYTES < packed.stat().st_size <= MAX_BYTES
 
 
 def test_it_holds_the_towers_tensors(packed: Path, tower: Path) -> None:
@@ -48,7 +48,7 @@ def test_it_embeds_nearly_as_its_source(packed: Path, tower: Path, manifest: Pat
 def cut(manifest: Path, tower: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same tower, packed up to the block that is read last."""
     file = tmp_path_factory.mktemp("cut") / "tower.safetensors"
-    pack_tower(tower, file, SMALL, calibration=read_manifest(manifest)[:4], most_bytes=MOST, reads=READS)
+    pack_tower(tower, file, SMALL, calibration=read_manifest(manifest)[:4], max_bytes=MAX_BYTES, reads=READS)
     return file
 
 
@@ -60,7 +60,7 @@ def test_nothing_is_packed_above_the_last_read(cut: Path, tower: Path) -> None:
     assert {
         name for name in read_weights(tower) if not name.startswith("transformer.")
     } - FEATURE_PARAMETERS <= state.keys()
-    assert 0.97 * MOST < cut.stat().st_size <= MOST
+    assert 0.97 * MAX_BYTES < cut.stat().st_size <= MAX_BYTES
 
 
 def test_a_cut_tower_loads_and_says_what_it_lacks(cut: Path, tower: Path, manifest: Path) -> None:
@@ -89,7 +89,7 @@ def test_an_eight_bit_tower_keeps_its_own_grid_where_there_are_bytes_enough(
         state[name] = (state[name] / state[f"{name}_scale"][:, None]).round().to(torch.int8)
     save_file(state, tmp_path / "int8.safetensors")
     files = tmp_path / "int8.safetensors", tmp_path / "packed.safetensors"
-    pack_tower(*files, SMALL, calibration=read_manifest(manifest)[:2], most_bytes=10**9, reads=(1,))
+    pack_tower(*files, SMALL, calibration=read_manifest(manifest)[:2], max_bytes=10**9, reads=(1,))
     before, after = map(read_weights, files)
     for name, tensor in after.items():
         assert torch.allclose(tensor, before[name], rtol=2e-3, atol=1e-6), name
@@ -97,12 +97,14 @@ def test_an_eight_bit_tower_keeps_its_own_grid_where_there_are_bytes_enough(
 
 def test_a_read_above_the_last_block_is_refused_before_anything_is_packed(tower: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"--reads must lie in \[1, \d+\]"):
-        pack_tower(tower, tmp_path / "t", SMALL, calibration=[], most_bytes=MOST, reads=(99,))
+        pack_tower(tower, tmp_path / "t", SMALL, calibration=[], max_bytes=MAX_BYTES, reads=(99,))
 
 
 def test_one_image_cannot_tell_how_far_tokens_lie_apart(tower: Path, manifest: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="--images must be at least 2"):
-        pack_tower(tower, tmp_path / "t", SMALL, calibration=read_manifest(manifest)[:1], most_bytes=MOST, reads=(1,))
+        pack_tower(
+            tower, tmp_path / "t", SMALL, calibration=read_manifest(manifest)[:1], max_bytes=MAX_BYTES, reads=(1,)
+        )
 
 
 def test_cosines_less_the_mean_leave_out_what_images_share() -> None:
@@ -139,4 +141,4 @@ def test_a_tower_that_is_not_clips_is_refused_by_its_name(tmp_path: Path) -> Non
         {key: tensor.clone() for key, tensor in weights(architecture_of(name)).items()}, tmp_path / "w.safetensors"
     )
     with pytest.raises(SettingsError, match=f"--backbone must be a plain ViT of CLIP.*got '{name}'"):
-        pack_tower(tmp_path / "w.safetensors", tmp_path / "p", name, calibration=[], most_bytes=1)
+        pack_tower(tmp_path / "w.safetensors", tmp_path / "p", name, calibration=[], max_bytes=1)

@@ -43,7 +43,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def found(table: Path) -> Suspicion:
     """What is suspicious in it."""
     with open_views(str(table)) as views:
-        return suspicion(views, most=9)
+        return suspicion(views, limit=9)
 
 
 def test_declared_ones_stand_first_then_the_generated_ones_by_falling_score(found: Suspicion) -> None:
@@ -73,7 +73,7 @@ def test_declarations_and_contradictions_are_counted(found: Suspicion) -> None:
 
 def test_of_few_images_all_are_listed_with_a_score_or_a_reason(table: Path) -> None:
     with open_views(str(table)) as views:
-        found = suspicion(views, most=10)
+        found = suspicion(views, limit=10)
     assert [suspect.key for suspect in found.first[7:]] == ["unsure.jpg", "camera.jpg", "real.jpg"]
     assert found.images == 10 and found.faults == ()
 
@@ -83,7 +83,7 @@ def test_copies_are_listed_once_and_faults_with_their_reason(tmp_path: Path) -> 
     rows = [row(f"{number}.jpg", "generated", 9.0) | same for number in range(3)]
     rows += [row("last.jpg", "generated", 8.0), row("cut.jpg", None, 0.0) | {"detail": "ends in the middle"}]
     with open_views(str(write_verdicts(tmp_path, rows))) as views:
-        found = suspicion(views, most=4)
+        found = suspicion(views, limit=4)
     assert [suspect.key for suspect in found.first] == ["0.jpg", "last.jpg"]
     assert [(fault.key, fault.reason) for fault in found.faults] == [("cut.jpg", "truncated, ends in the middle")]
     assert (found.listed, found.images, found.faulty) == (4, 5, 1)
@@ -91,7 +91,7 @@ def test_copies_are_listed_once_and_faults_with_their_reason(tmp_path: Path) -> 
 
 def test_only_so_many_are_listed_and_all_are_counted(table: Path) -> None:
     with open_views(str(table)) as views:
-        few = suspicion(views, most=2)
+        few = suspicion(views, limit=2)
     assert (len(few.first), few.listed) == (2, 7)
 
 
@@ -105,7 +105,7 @@ def test_the_question_for_a_shell_has_the_same_order_and_no_sign_that_a_shell_ob
 
 def test_a_table_without_a_suspicious_image_lists_none(tmp_path: Path) -> None:
     with open_views(str(write_verdicts(tmp_path, [row(f"{number}.jpg", "real", 1.0) for number in range(3)]))) as views:
-        assert suspicion(views, most=2) == Suspicion(0, 0, 0, 0, 0, 3, 0, (), ())
+        assert suspicion(views, limit=2) == Suspicion(0, 0, 0, 0, 0, 3, 0, (), ())
 
 
 @pytest.mark.parametrize(

@@ -96,4 +96,4 @@ def test_the_fingerprint_follows_content_and_splits_and_not_the_place(place: str
     )
     assert collected(moved).fingerprint() == found.fingerprint()
     assert collected(place, seed=1).fingerprint() != found.fingerprint()
-    assert collected(place, most=15).fingerprint() != found.fingerprint()
+    assert collected(place, max_per_source=15).fingerprint() != found.fingerprint()

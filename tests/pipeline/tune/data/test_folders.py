@@ -110,6 +110,6 @@ def test_a_folder_without_images_is_refused() -> None:
 
 def test_the_generators_of_a_split_folder_are_held_out_together() -> None:
     files = ["/d/dcsan/dalle/1_fake/a.png", "/d/dcsan/ldm/1_fake/b.png", "/d/coco/0_real/c.jpg"]
-    samples = read(files, "/d", FOLDERS, options=SourceOptions(split=["dcsan"], edges={"dcsan": 0.1}))[1]
+    samples = read(files, "/d", FOLDERS, options=SourceOptions(split=["dcsan"], crop_edges={"dcsan": 0.1}))[1]
     told = [(sample.source, sample.collection, sample.edge) for sample in samples]
     assert told == [("dalle", "dcsan", 0.1), ("ldm", "dcsan", 0.1), ("coco", "coco", 0.0)]

@@ -75,10 +75,11 @@ def test_the_list_gives_each_pair_a_group_and_keeps_a_declared_one() -> None:
 
 
 def test_a_run_makes_what_is_missing_and_its_folder_is_a_layout(
-    local_ray: None, photos: list[Sample], shared: Path, tmp_path: Path
+    local_ray: None, photos: list[Sample], shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # the workers stay in their own folder
     (tmp_path / "cut.jpg").write_bytes(Path(photos[0].uri).read_bytes()[:900])
-    cut, output = Sample(str(tmp_path / "cut.jpg"), 0, "coco"), str(tmp_path / "pairs")
+    cut, output = Sample(str(tmp_path / "cut.jpg"), 0, "coco"), "pairs"
 
     def run(*samples: Sample) -> tuple[int, int, int]:
         made = write_pairs(samples, output, taef2(shared), largest=96)

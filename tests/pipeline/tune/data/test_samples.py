@@ -92,7 +92,7 @@ def test_content_is_what_the_list_says_and_else_what_a_real_is_called(tmp_path: 
 
 
 def test_the_edges_of_a_marked_source_are_cut_off_and_no_other(manifest: Path) -> None:
-    plain, cut_ = read_manifest(manifest), read_manifest(manifest, edges={"painter": 0.125})
+    plain, cut_ = read_manifest(manifest), read_manifest(manifest, crop_edges={"painter": 0.125})
     for before, after in zip(plain, cut_, strict=True):
         whole_3HW = load(before)
         inner_3HW = whole_3HW[:, 9:-9, 12:-12] if before.source == "painter" else whole_3HW
@@ -114,12 +114,12 @@ def test_only_those_with_a_seam_are_grids_where_some_are(tmp_path: Path) -> None
         Image.blend(flat, smooth, 0.3).save(tmp_path / name)
     (tmp_path / "page.png").write_bytes(b"<html>")
     listed = write(tmp_path, *(f"{name}.png,fake,x,gallery," for name in ("one", "four", "page")))
-    assert [sample.cell for sample in read_manifest(listed, seams=["gallery"])] == [None, 1, None]
-    assert [sample.cell for sample in read_manifest(listed, seams=["other"])] == [None] * 3
+    assert [sample.cell for sample in read_manifest(listed, detect_grids=["gallery"])] == [None, 1, None]
+    assert [sample.cell for sample in read_manifest(listed, detect_grids=["other"])] == [None] * 3
 
 
 def test_a_table_gives_back_what_it_was_made_of(manifest: Path) -> None:
-    samples = read_manifest(manifest, split=["painter"], grids=["dreamer"], edges={"photos": 0.1})
+    samples = read_manifest(manifest, split=["painter"], grids=["dreamer"], crop_edges={"photos": 0.1})
     samples.append(Sample("s3://shard", 1, "x", "pair", 7, 9, artefact="upsampling", collection="y", content="art"))
     assert from_table(to_table(samples)) == samples
     assert from_table(to_table([])) == []

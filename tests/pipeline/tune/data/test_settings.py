@@ -23,7 +23,9 @@ def test_settings_of_sources_become_source_options() -> None:
         "--crop-edges",
         '{"album": 0.06}',
     ]
-    wanted = SourceOptions(grids=("sheet",), seams=("gallery", "album"), split=("zoo",), edges={"album": 0.06})
+    wanted = SourceOptions(
+        grids=("sheet",), detect_grids=("gallery", "album"), split=("zoo",), crop_edges={"album": 0.06}
+    )
     assert given(*flags).source_options == wanted
 
 

@@ -26,7 +26,7 @@ def test_flags_become_settings() -> None:
             "x.html",
         ]
     )
-    assert (settings.samples, settings.deliveries, settings.most) == (["a", "b"], ("jpeg-50", "grid"), 7)
+    assert (settings.samples, settings.perturbations, settings.max_per_source) == (["a", "b"], ("jpeg-50", "grid"), 7)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def asked(registry: Path, **flags: object) -> CalibrateSettings:
 
 def test_the_threshold_shows_the_wanted_rate_and_probabilities_stay(tmp_path: Path) -> None:
     before = Calibration(temperature=1.4, bias=0.3, real_below=-9.0, generated_above=9.0, collection="others")
-    after = thresholds(REALS, before, asked(tmp_path, false_positives=0.02, unsure=0.2))
+    after = thresholds(REALS, before, asked(tmp_path, false_positive_rate=0.02, unsure_rate=0.2))
     assert (after.temperature, after.bias) == (1.4, 0.3)
     assert (after.collection, after.reals) == ("own photographs", 400)
     alarms = int((after.generated_above <= REALS).sum())

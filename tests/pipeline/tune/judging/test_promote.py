@@ -122,7 +122,7 @@ def test_a_first_candidate_whose_base_is_gone_is_refused_unless_it_may_be_the_fi
     with pytest.raises(RefusedError, match="--allow-missing-base") as refused:
         comparison_target(asked(models, orphan.digest), models, orphan, None)
     assert refused.value.exit_code == 6 and "--base embedded" in str(refused.value)
-    assert comparison_target(asked(models, orphan.digest, first=True), models, orphan, None) == (None, "")
+    assert comparison_target(asked(models, orphan.digest, allow_missing_base=True), models, orphan, None) == (None, "")
     other, _ = comparison_target(asked(models, orphan.digest, base="embedded"), models, orphan, None)
     assert other is not None and other.model == "embedded"
     with pytest.raises(SettingsError, match="itself"):

@@ -19,8 +19,8 @@ def test_mistakes_come_most_confident_first_and_no_more_than_asked(tmp_path: Pat
     logits = np.array([0.0, 5.0, 3.0, 9.0, 1.0, -2.0, -1.0, np.nan])
     labels = np.array([sample.label for sample in samples])
     table = Logits(np.array([sample.source for sample in samples]), labels, {"shipped": logits}, {})
-    reals = mistakes(samples, table, "shipped", 2.0, generated=False, most=2)
-    fakes = mistakes(samples, table, "shipped", 0.5, generated=True, most=9)
+    reals = mistakes(samples, table, "shipped", 2.0, generated=False, limit=2)
+    fakes = mistakes(samples, table, "shipped", 0.5, generated=True, limit=9)
     assert [mistake.logit for mistake in reals] == [9.0, 5.0]
     assert [mistake.logit for mistake in fakes] == [-2.0, -1.0]
     assert reals[0].sample == samples[3]

@@ -9,7 +9,15 @@ from mole.errors import SettingsError
 from mole.views.preprocess import Preprocess
 from pipeline.tune.data.layout import gather
 from pipeline.tune.data.samples import Sample
-from pipeline.tune.judging.universal_fake_detect import FEWER, MOST, PRINTED, SETS, choose, run_protocol, warning
+from pipeline.tune.judging.universal_fake_detect import (
+    MAX_IMAGES,
+    PRINTED,
+    SETS,
+    SMALL_IMAGES,
+    choose,
+    run_protocol,
+    warning,
+)
 from tests.pictures import picture
 from tests.tiny import tiny_checkpoint
 
@@ -48,12 +56,15 @@ def test_a_large_set_gives_a_thousand_of_each_drawn_by_seed_zero_from_names_in_o
     draw, names = random.Random(0), [sorted(s.uri for s in samples if s.label == label) for label in (0, 1)]
     for wanted in names:
         draw.shuffle(wanted)
-    assert [samples[::-1][place].uri for place in reals] == names[0][:MOST]
-    assert [samples[::-1][place].uri for place in fakes] == names[1][:MOST]
+    assert [samples[::-1][place].uri for place in reals] == names[0][:MAX_IMAGES]
+    assert [samples[::-1][place].uri for place in fakes] == names[1][:MAX_IMAGES]
 
 
 def test_a_set_that_lacks_a_thousand_of_one_class_gives_a_hundred_of_each_as_the_published_code_does() -> None:
-    assert [len(places) for places in choose(many("seeingdark", 180, 1500), "seeingdark")] == [FEWER, FEWER]
+    assert [len(places) for places in choose(many("seeingdark", 180, 1500), "seeingdark")] == [
+        SMALL_IMAGES,
+        SMALL_IMAGES,
+    ]
     assert [len(places) for places in choose(many("san", 40, 219), "san")] == [40, 40]
 
 

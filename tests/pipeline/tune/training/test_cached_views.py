@@ -28,8 +28,8 @@ from tests.tiny import SHAPE
 def test_tokens_lie_in_the_runs_own_folder_unless_it_is_remote_or_another_is_named() -> None:
     assert token_folder(settings(), "/models/runs/a") == Path("/models/runs/a/tokens")
     assert token_folder(settings(), "s3://bucket/runs/a") is None
-    assert token_folder(settings(tokens="/kept"), "s3://bucket/runs/a") == Path("/kept")
-    assert token_folder(settings(tokens="none"), "/models/runs/a") is None
+    assert token_folder(settings(token_cache="/kept"), "s3://bucket/runs/a") == Path("/kept")
+    assert token_folder(settings(token_cache="none"), "/models/runs/a") is None
 
 
 def test_views_are_listed_by_sample_then_variant_then_view() -> None:

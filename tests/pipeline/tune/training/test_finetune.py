@@ -32,7 +32,9 @@ def collection(reals: int = 100, *, without: str = "", place: str = "") -> Colle
 
 def test_a_quick_training_is_short_where_the_settings_do_not_say_otherwise() -> None:
     given = FinetuneSettings.from_command_line(["--samples", "s", "--registry", "r", "--quick", "--epochs", "5"])
-    assert with_quick_settings(given).epochs == 5 and with_quick_settings(given).most == QUICK["most"]
+    assert (
+        with_quick_settings(given).epochs == 5 and with_quick_settings(given).max_per_source == QUICK["max_per_source"]
+    )
     assert with_quick_settings(settings()).epoch_images is None
 
 

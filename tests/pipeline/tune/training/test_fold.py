@@ -168,7 +168,7 @@ def test_cached_views_are_never_computed_again(
     first = prepared("once")
     assert first.cached is not None
     before = {file: file.stat().st_mtime_ns for file in Path(first.cached.folder).iterdir()}
-    prepared("twice", seed=0, expert_rate=5e-3, shared_rank=2)
+    prepared("twice", seed=0, expert_lr=5e-3, shared_rank=2)
     assert {file: file.stat().st_mtime_ns for file in Path(first.cached.folder).iterdir()} == before
     lost = min(before)
     lost.unlink()

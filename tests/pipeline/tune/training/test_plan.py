@@ -47,5 +47,5 @@ def test_with_consistency_two_variants_of_an_image_are_adjacent(tiny: Path) -> N
 
 
 def test_views_that_are_not_cached_differ_in_every_epoch(tiny: Path) -> None:
-    plan = planned(describe(tiny), variants=None, epochs=3, tokens="none")
+    plan = planned(describe(tiny), variants=None, epochs=3, token_cache="none")
     assert plan.variant_K.tolist() == np.repeat([0, 1, 2], 64).tolist()

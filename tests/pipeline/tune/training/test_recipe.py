@@ -45,9 +45,9 @@ def test_one_file_is_the_recipe_of_a_training_and_of_its_cross_validation(tmp_pa
 
 
 def test_a_variation_changes_what_it_names_and_keeps_the_rest() -> None:
-    own = recipe(reads=(6, 8), decay=0.1, methods={"one": {"reads": [8], "stages": []}})
+    own = recipe(reads=(6, 8), weight_decay=0.1, methods={"one": {"reads": [8], "stages": []}})
     varied = own.varied("one")
-    assert (varied.reads, varied.decay, varied.method) == ((8,), 0.1, "one")
+    assert (varied.reads, varied.weight_decay, varied.method) == ((8,), 0.1, "one")
     assert own.varied(None) is own
     with pytest.raises(SettingsError, match="method 'one' is refused.*epochs"):
         recipe(methods={"one": {"epochs": -1}}).varied("one")
@@ -63,7 +63,7 @@ def test_a_variation_changes_what_it_names_and_keeps_the_rest() -> None:
         ({"stages": [{"name": "a", "epochs": 1, "head": "layers"}]}, "the last of --stages must use the detector"),
         ({"method": "other"}, "--method must be one of"),
         ({"consistency": 1.0, "batch_size": 5}, "--batch-size must be even with --consistency, got 5"),
-        ({"tokens": "none", "epochs": 0}, "--epochs must be at least 1 with --token-cache none"),
+        ({"token_cache": "none", "epochs": 0}, "--epochs must be at least 1 with --token-cache none"),
         ({"view": "wide"}, "must be resize, crop, crop-4, texture-4 or resize"),
     ],
 )

@@ -43,8 +43,10 @@ def test_the_same_samples_settings_and_base_are_the_same_run_wherever_and_by_who
     def run(found: Collection | None = None, **more: Any) -> str:
         return task(base, found, **more).run
 
-    assert run() == run(workers=2) == run(device="cpu") == run(tokens="kept") == run(collection(place="elsewhere/"))
-    assert len({run(), run(seed=1), run(epochs=2), run(tokens="none"), run(collection(99))}) == 5
+    assert (
+        run() == run(workers=2) == run(device="cpu") == run(token_cache="kept") == run(collection(place="elsewhere/"))
+    )
+    assert len({run(), run(seed=1), run(epochs=2), run(token_cache="none"), run(collection(99))}) == 5
 
 
 def test_a_detector_is_the_bases_where_nothing_else_is_said(tiny: Path) -> None:
@@ -55,7 +57,7 @@ def test_a_detector_is_the_bases_where_nothing_else_is_said(tiny: Path) -> None:
 
 def test_there_are_warm_up_steps_only_where_no_tokens_are_cached(tiny: Path) -> None:
     base = describe(tiny)
-    assert task(base).schedule.warmup_steps == 0 < task(base, tokens="none").schedule.warmup_steps
+    assert task(base).schedule.warmup_steps == 0 < task(base, token_cache="none").schedule.warmup_steps
     assert task_of(settings(), ("base", base), collection(), "s3://bucket/runs").schedule.warmup_steps > 0
     assert token_folder(settings(), "/models/runs/a") == Path("/models/runs/a/tokens")
 
@@ -90,11 +92,11 @@ def test_a_kernel_head_has_the_bases_centres_as_far_as_there_are_views_to_draw_t
     config = DetectorConfig(blocks=(), reads=(2, 3), head="kernel", components=4, centres=500)
     base = describe(tiny_checkpoint(tmp_path / "kernel", detector=config))
     images = len(collection().of(TRAIN))
-    assert task(base, deliveries=1).detector.centres == images < 500
-    assert task(base, deliveries=1, view="resize+crop").detector.centres == 2 * images < 500
-    assert task(base, deliveries=4).detector.centres == 500
+    assert task(base, augmentations=1).detector.centres == images < 500
+    assert task(base, augmentations=1, view="resize+crop").detector.centres == 2 * images < 500
+    assert task(base, augmentations=4).detector.centres == 500
     assert task(base, centres=7).detector.centres == 7
-    uncached = task(base, tokens="none", head_images=32)
+    uncached = task(base, token_cache="none", head_images=32)
     assert (
         uncached.schedule.warmup_steps > 0
         and uncached.detector.centres == uncached.schedule.warmup_steps * uncached.batch_size
@@ -106,10 +108,10 @@ def test_more_centres_than_views_that_the_head_is_fitted_to_are_refused_before_a
     base = describe(tiny_checkpoint(tmp_path / "kernel", detector=config))
     views = 2 * len(collection().of(TRAIN))
     with pytest.raises(SettingsError, match=rf"--centres must be at most {views}, .*got {views + 1}"):
-        task(base, deliveries=2, centres=views + 1)
+        task(base, augmentations=2, centres=views + 1)
     reals = 2 * sum(sample.label == 0 for sample in collection().of(TRAIN))
     with pytest.raises(SettingsError, match=f"at most {reals}, "):  # no generated image is of the last stage's kind
-        task(base, deliveries=2, centres=views, stages=[{"name": "head", "epochs": 0, "kinds": ["upsampling"]}])
+        task(base, augmentations=2, centres=views, stages=[{"name": "head", "epochs": 0, "kinds": ["upsampling"]}])
 
 
 @pytest.mark.parametrize("missing", ["delta", "shared"])
