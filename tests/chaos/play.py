@@ -13,7 +13,7 @@ from tests.chaos.comparison import Difference, compare, placeless, rows_of
 from tests.chaos.faults import Disturbance, disturbance_of
 from tests.chaos.lake import catalog, rows_of_catalog
 from tests.chaos.place import Folder, Place
-from tests.chaos.scenario import ENDS_RUN, OF_STORE, Command, Fault, Scenario
+from tests.chaos.scenario import ENDS_RUN, OF_STORE, SCANS, Command, Fault, Scenario
 from tests.chaos.workbench import Workbench, digest_of
 
 AGAIN = 4
@@ -121,6 +121,8 @@ class Player:
         more = self.disturbance.environment() if disturbed else {}
         prefix = self.disturbance.prefix() if disturbed else ()
         arguments = [*self.bench.arguments(command, self.place), *self.disturbance.arguments()]
+        if command in SCANS and self.scenario.is_on_ray:
+            arguments += ["--num-actors", "1"]
         environment = dict(self.place.environment) | self.disturbance.access() | more | catalog(self.folder)
         return Attempt(arguments, self.folder, environment, prefix)
 

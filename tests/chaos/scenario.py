@@ -51,10 +51,14 @@ class Fault(StrEnum):
     STALE = "stale listings"
 
 
+SCANS = {Command.SCAN, Command.DEDUPE, Command.SHADOW}
+"""Commands that may run without Ray."""
 ENDS_RUN = {Fault.KILL_DRIVER, Fault.TERMINATE, Fault.FULL_DISK, Fault.READ_ONLY}
 """Faults after which a run cannot end with exit code 0."""
 BEGINS = {Fault.KILL_SCORER, Fault.KILL_READER}
 """Faults that strike a process where it begins: it may have ended once there is a file."""
+OF_RAY = {Fault.KILL_SCORER, Fault.KILL_READER, Fault.KILL_RAYLET, Fault.KILL_NODE, Fault.SMALL_STORE}
+"""Faults of Ray's processes."""
 OF_STORE = {
     *(Fault.THROTTLED, Fault.FLAPPING, Fault.LATE, Fault.SHORT, Fault.RESET, Fault.PAGE, Fault.WRONG_TAG, Fault.STALE),
 }
@@ -120,6 +124,11 @@ class Scenario:
 
     def __str__(self) -> str:
         return f"seed {self.seed}: {self.command}, {self.storage}, {self.fault}"
+
+    @property
+    def is_on_ray(self) -> bool:
+        """Whether a scan uses Ray, as every other seed and every fault of its processes wants; else it does without."""
+        return self.fault in OF_RAY or self.seed % 2 == 0
 
     @property
     def chance(self) -> random.Random:

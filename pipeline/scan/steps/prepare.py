@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from mole.views.preprocess import Preprocess
 from mole.views.view import Pixels, views
+from pipeline.images import cropped
 from pipeline.images.decode import Bounds, Fault, decode
 from pipeline.images.provenance import declared_provenance
 from pipeline.records import PLACE, PREPARED, SAME_AS, SCORE, UNRESOLVED_DUPLICATE, Status, with_optional_columns
@@ -85,7 +86,7 @@ def choose_decoder(spec: Preprocess, bounds: Bounds, *, isolated: bool = False) 
     """Decode in this process, or in a child: if asked, or where the workers of this task have died twice."""
     if not isolated and not is_poison_suspected():
         return decode_in_process(spec, bounds)
-    heavy = ("torch",) if spec.resizes else ()
+    heavy = ("torch",) if spec.resizes and not cropped.IS_BUILT else ()
     return decode_isolated(spec, bounds, fork_server(__name__, *heavy))
 
 

@@ -119,7 +119,7 @@ def test_a_table_that_lies_elsewhere_leads_to_no_file_and_to_no_server_behind_th
         assert survey["status"].to_pylist() == ["ok", *["forbidden"] * 4]
         assert all("MOLE_TRUST_LISTINGS=all" in detail for detail in survey["detail"].to_pylist()[1:])
         with pytest.raises(OSError, match="refused"):
-            read(f"{outer.url}/list.csv", VALUES, options=SourceOptions(seams=["b"]))
+            read(f"{outer.url}/list.csv", VALUES, options=SourceOptions(detect_grids=["b"]))
         assert inner.connections == 0
 
 
