@@ -147,7 +147,8 @@ def _child(stream: BinaryIO, function: Call, arguments: tuple[object, ...]) -> N
     held = _data_bytes()
     resource.setrlimit(resource.RLIMIT_DATA, (held + MAX_MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     try:
-        results = iter(function(*arguments))
+        with limit_cpu_time():
+            results = iter(function(*arguments))
         while True:
             with limit_cpu_time():
                 result = next(results, END)
