@@ -16,13 +16,14 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from benchmarks.report import write
 from pipeline.scan.table.selection import SelectionQuery, select_images
 from pipeline.scan.table.views import open_views
 
 NEW = "a-model-without-rows"
-QUERIES = {
+QUERIES: dict[str, dict[str, Any]] = {
     "--sample 0.01": {"sample": 0.01},
     "--where of 1 %, spread": {"where": "probability BETWEEN 0.30 AND 0.345"},
     "--where of 1 %, whole shards": {"where": "unit BETWEEN '/lake/crawl/000100' AND '/lake/crawl/000120'"},
