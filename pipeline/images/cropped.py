@@ -89,14 +89,14 @@ def decode_resized(data: bytes, size: tuple[int, int], resize: Resize, turn: Tur
     Returns:
         uint8 (3, S, S), RGB, not turned; bit-identical to resizing the whole; None where `decode_window` has none.
     """
-    if _LIBRARY is None or not data.endswith(END_MARKER):
+    if not data.endswith(END_MARKER):
         return None
     return _resized(data, len(data), 0, size, resize, turn)
 
 
 def resize_pixels(pixels_HW3: NDArray[np.uint8], resize: Resize, turn: Turn) -> NDArray[np.uint8] | None:
     """Resize decoded pixels, uint8 (H, W, 3) as they are stored; see `decode_resized`. None without the extension."""
-    if _LIBRARY is None or pixels_HW3.strides[1:] != (3, 1) or pixels_HW3.strides[0] < 0:
+    if pixels_HW3.strides[1:] != (3, 1) or pixels_HW3.strides[0] < 0:
         return None
     pixels = pixels_HW3.ctypes.data_as(ctypes.c_void_p)
     return _resized(pixels, 0, pixels_HW3.strides[0], pixels_HW3.shape[:2], resize, turn)
@@ -106,6 +106,8 @@ def _resized(
     source: bytes | ctypes.c_void_p, length: int, stride: int, size: tuple[int, ...], resize: Resize, turn: Turn
 ) -> NDArray[np.uint8] | None:
     """Call the extension: an axis of the upright image may be the other one as stored, and run backwards."""
+    if _LIBRARY is None:
+        return None
     swapped, flipped = turn
     height, width = size[::-1] if swapped else size
     pillow_first_down = height - resize.height > max(0, 2 * (width - resize.width))

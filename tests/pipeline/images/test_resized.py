@@ -61,8 +61,7 @@ def test_the_shipped_view_of_pixels_is_to_the_bit_that_of_the_whole(size: tuple[
     resize = SHIPPED.window(*size)
     assert isinstance(resize, Resize)
     view_3SS = resize_pixels(pixels_HW3, resize, (False, ()))
-    assert view_3SS is not None
-    assert np.array_equal(view_3SS, views(pixels_HW3.transpose(2, 0, 1), SHIPPED)[0])
+    assert view_3SS is not None and np.array_equal(view_3SS, views(pixels_HW3.transpose(2, 0, 1), SHIPPED)[0])
 
 
 @pytest.mark.parametrize("spec", [SMALL, Preprocess(mode="resize", size=150, short_side=150)])
