@@ -35,6 +35,9 @@ def bench(store: int) -> Iterator[Workbench]:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    "MOLE_CHAOS" not in os.environ, reason="runs struck by faults, a minute or two each: MOLE_CHAOS=1, or make chaos"
+)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_disturbed_run_ends_with_the_rows_of_an_undisturbed_one(seed: int, bench: Workbench) -> None:
     outcome = play(short(draw(seed)), bench)

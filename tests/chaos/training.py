@@ -67,6 +67,7 @@ class TrainingPlayer:
         """Kill a training at drawn moments; its version and its loss curve are those of an undisturbed one."""
         plain, killed = (Registry(str(self.folder / name)) for name in ("plain", "killed"))
         first = self._run(self._training(plain))
+        assert first.code == 0, f"the undisturbed training ended with {first.code}: {first.told}"
         wanted = self._made(plain)
         self.ends.clear()
         struck = sum(self._killed(self._training(killed), first.seconds) for _ in self.scenario.parts)
@@ -84,8 +85,9 @@ class TrainingPlayer:
         copy = Registry(str(shutil.copytree(place.url, self.folder / "other")))  # how long it takes, undisturbed
         old = place.add(self.bench.model, {})
         place.promote(old, "before", replacing=None)
-        arguments = ["train", "promote", "--registry", place.url, "--candidate", new, "--false-positives", "0.4"]
+        arguments = ["train", "promote", "--registry", place.url, "--candidate", new, "--false-positives", "0.6"]
         first = self._run([*arguments[:3], copy.url, *arguments[4:]])
+        assert first.code == 0, f"the undisturbed promotion ended with {first.code}: {first.told}"
         self.ends.clear()
         struck = 0
         for _ in self.scenario.parts:

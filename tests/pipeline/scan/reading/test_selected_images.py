@@ -240,4 +240,4 @@ def test_an_empty_image_of_a_shard_in_a_store_is_read_again(store: int, tmp_path
     fs.pipe_file("hollow/a.tar", write_shard(tmp_path / "a.tar", members).read_bytes())
     listing, planned = listed(verdicts_of("s3://hollow/a.tar", table=tmp_path / "table"), tmp_path, '"index" = 1')
     [row] = pa.concat_tables(fetch_selected(listing, 0, MAIN, WANTED)).to_pylist()
-    assert planned == 0 and (row["key"], row["bytes"], row["data"]) == ("1", 0, None)
+    assert planned == 0 and (row["key"], row["length"], row["data"]) == ("1", 0, None)
