@@ -3,7 +3,7 @@
     python -m benchmarks.start                       # the embedded detector
     python -m benchmarks.start --source PHOTOS/      # the first images of a folder of one's own
 
-Each size is run in turn, several times over. `seconds an image` is what the larger sizes add.
+Each size is run in turn, several times over: in the command's own process, as a small source is, and on a local Ray.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from benchmarks.scan import pictures
 from pipeline.scan.reading.source import Source
 
 SIZES = (1, 100)
+WAYS: dict[str, Sequence[str]] = {"this process": (), "Ray": ("--num-actors", "1")}
+"""Flags of a scan that runs there."""
 ROWS = 16
 """Rows a part, so that the first verdict does not wait for the last."""
 EVERY = 0.05
@@ -38,18 +41,19 @@ def main() -> None:
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    taken: dict[int, list[tuple[float, float]]] = {size: [] for size in SIZES}
+    taken: dict[tuple[int, str], list[tuple[float, float]]] = {(size, way): [] for size in SIZES for way in WAYS}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         listings = {size: listing_of(folder, given.source, size) for size in SIZES}
         for number in range(given.rounds):
-            for size, listing in listings.items():
-                taken[size].append(measure(listing, folder / f"{size}-{number}", given.model))
-    table = Table("images", "first verdict, s", "whole command, s", "slowest - fastest")
-    for size, pairs in taken.items():
+            for size, way in taken:
+                output = folder / f"{size}-{number}-{len(way)}"
+                taken[size, way].append(measure(listings[size], output, given.model, WAYS[way]))
+    table = Table("images", "where", "first verdict, s", "whole command, s", "slowest - fastest")
+    for (size, way), pairs in taken.items():
         firsts, wholes = ([pair[place] for pair in pairs] for place in (0, 1))
         spread = f"{max(wholes):.1f} - {min(wholes):.1f}"
-        table.add_row(str(size), f"{statistics.median(firsts):.1f}", f"{statistics.median(wholes):.1f}", spread)
+        table.add_row(str(size), way, f"{statistics.median(firsts):.1f}", f"{statistics.median(wholes):.1f}", spread)
     Console().print(table)
     versions = f"torch {torch.__version__}, ray {ray.__version__}"
     print(f"{platform.machine()}, {os.cpu_count()} cores, {versions}, {datetime.now(UTC):%Y-%m-%d}")
@@ -69,12 +73,12 @@ def listing_of(folder: Path, source: str | None, size: int) -> Path:
     return listing
 
 
-def measure(listing: Path, output: Path, model: str) -> tuple[float, float]:
+def measure(listing: Path, output: Path, model: str, flags: Sequence[str]) -> tuple[float, float]:
     """Run the command; seconds to the first part of the table, and to the end."""
     command = [sys.executable, "jobs/scan.py", "--source", str(listing), "--output", str(output), "--model", model]
     begun, first = time.perf_counter(), None
     run = subprocess.Popen(
-        [*command, "--rows-per-file", str(ROWS)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*command, "--rows-per-file", str(ROWS), *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     while run.poll() is None:
         if first is None and next(output.glob("*/*.parquet"), None):

@@ -6,7 +6,6 @@ images are decoded and resized, to the same pixels, at a half to a third of the 
 
 import ctypes
 from importlib.util import find_spec
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,7 +118,7 @@ def _resized(
     axes = (_Axis * 2)(*((down, across) if swapped else (across, down)))
     is_down_first = (pillow_first_down and not resize.by_torch) != swapped
     view_3SS = np.empty((3, resize.size, resize.size), np.uint8)
-    failed = cast(ctypes.CDLL, _LIBRARY).mole_resized(
+    failed = _LIBRARY.mole_resized(
         source,
         ctypes.c_ulong(length),
         ctypes.c_ulong(stride),
