@@ -130,21 +130,6 @@ def read(fs: S3FileSystem, url: str, byte_range: tuple[int, int] | None = None, 
     return data if byte_range is None else within(byte_range, data, str(answer.get("ContentRange") or ""))
 
 
-def write(fs: S3FileSystem, url: str, data: bytes, *, mode: str = "overwrite") -> None:
-    """Write an object; with the mode `create` only where there is none.
-
-    Raises:
-        OSError: the store failed, or the answer is not a store's (or another of `STORE_FAULTS`).
-    """
-    bucket, key = split(url)
-    try:
-        answer = fs.pipe_file(f"{bucket}/{key}", data, mode=mode)
-    except KeyError as reason:  # of several parts, whose answers s3fs takes for a store's
-        raise OSError(f"the answer for {url} lacks {reason} and so is not a store's") from reason
-    if answer is not None:
-        require_object(answer, url)
-
-
 def within(span: tuple[int, int], data: bytes, told: str) -> bytes:
     """Insist that data is the requested range, up to the object's end, as its Content-Range tells.
 

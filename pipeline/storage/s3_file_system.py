@@ -67,6 +67,19 @@ class S3Files(S3FileSystem):  # type: ignore[misc]  # s3fs has no types
         """
         return with_retries(lambda: sync(self.loop, self._glob, path, **options), _url_of(path))
 
+    def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **options: Any) -> None:
+        """Write an object in one attempt; with the mode `create` only where there is none.
+
+        Raises:
+            OSError: the store failed, or the answer is not a store's (or another of `STORE_FAULTS`).
+        """
+        try:
+            answer = sync(self.loop, self._pipe_file, path, value, mode=mode, **options)
+        except KeyError as reason:  # of several parts, whose answers s3fs takes for a store's
+            raise OSError(f"the answer for {path} lacks {reason} and so is not a store's") from reason
+        if answer is not None:
+            bucket.require_object(answer, _url_of(path))
+
     def _open(self, path: str, mode: str = "rb", **options: Any) -> S3File:
         """Open an object; s3fs makes the file, and this class its requests."""
         file = super()._open(path, mode, **options)

@@ -27,9 +27,8 @@ from pipeline.storage.s3_file_system import S3Files
 from pipeline.storage.web import WebFileSystem
 
 CHAIN = re.compile(r"^[a-z0-9]+::[A-Za-z0-9+.-]+://")
-CHAINED = frozenset({"zip", "tar", "libarchive", "dir", "reference", "generic", "asyncwrapper"}) | {
-    *("cached", "blockcache", "filecache", "simplecache"),
-}
+CHAINED = {"zip", "tar", "libarchive", "dir", "reference", "generic", "asyncwrapper"}
+CHAINED |= {"cached", "blockcache", "filecache", "simplecache"}
 """fsspec protocols that are valid only in a chained URL."""
 
 
@@ -54,8 +53,7 @@ def filesystem(url: str, reach: Reach | None = None) -> tuple[fsspec.AbstractFil
         raise SettingsError(f"cannot open {url!r}: chained URLs are not read; name the file itself")
     if protocol is None:
         return LocalFileSystem(), local.path_of(url)
-    if is_s3(url):
-        # a listings cache grows with the store, and hides others' writes
+    if is_s3(url):  # a listings cache grows with the store, and hides others' writes
         return S3Files(use_listings_cache=False), str(S3Files._strip_protocol(url))
     try:
         kind = fsspec.get_filesystem_class(protocol)
@@ -172,10 +170,8 @@ def read_range(url: str, start: int, end: int, *, reach: Reach | None = None) ->
 
     def once() -> bytes:
         """Read in one attempt; raises OSError for fewer bytes than requested."""
-        if isinstance(fs, S3FileSystem):
-            data = bucket.read(fs, url, (start, end))
-        else:
-            data = bytes(fs.cat_file(path, start=start, end=end))
+        span = (start, end)
+        data = bucket.read(fs, url, span) if is_s3(url) else bytes(fs.cat_file(path, start=start, end=end))
         if len(data) != end - start:
             raise OSError(f"received {len(data):,} of {end - start:,} bytes from byte {start:,}")
         return data
@@ -228,8 +224,6 @@ def write(url: str, data: bytes) -> None:
     try:
         if isinstance(fs, LocalFileSystem):
             local.write(path, data)
-        elif isinstance(fs, S3FileSystem):
-            with_retries(lambda: bucket.write(fs, absolute(url), data), url)
         else:
             with_retries(lambda: fs.pipe_file(path, data), url)
     except STORE_FAULTS as reason:
@@ -251,10 +245,7 @@ def create(url: str, data: bytes) -> bool:
             return local.create(path, data)
         if isinstance(fs, MemoryFileSystem) and fs.exists(path):
             return False
-        if isinstance(fs, S3FileSystem):
-            with_retries(lambda: bucket.write(fs, absolute(url), data, mode="create"), url)
-        else:
-            with_retries(lambda: fs.pipe_file(path, data, mode="create"), url)
+        with_retries(lambda: fs.pipe_file(path, data, mode="create"), url)
     except FileExistsError:
         return False
     except STORE_FAULTS as reason:
@@ -298,8 +289,7 @@ def list_files(folder: str, suffix: str) -> list[str]:
     """
     fs, path = filesystem(folder)
     try:
-        s3 = isinstance(fs, S3FileSystem)
-        entries = bucket.names(fs, folder) if s3 else with_retries(lambda: fs.ls(path, detail=False), folder)
+        entries = bucket.names(fs, folder) if is_s3(folder) else with_retries(lambda: fs.ls(path, detail=False), folder)
     except FileNotFoundError:
         return []
     except STORE_FAULTS as reason:

@@ -244,10 +244,7 @@ def _present(file: pq.ParquetFile) -> list[str]:
 
 
 def _records(url: str) -> Iterator[list[str]]:
-    """Read a CSV file's records from its beginning, since most files are compressed as a whole.
-
-    Each line is one record: a key's line break is URL-encoded.
-    """
+    """Read a CSV file's records, one a line, from its beginning, since most files are compressed as a whole."""
     with open_stream(url) as stream:
         try:
             text, _ = decompressed(stream)
