@@ -46,9 +46,9 @@ def main() -> None:
         folder = Path(place)
         listings = {size: listing_of(folder, given.source, size) for size in SIZES}
         for number in range(given.rounds):
-            for size, way in taken:
+            for (size, way), times in taken.items():
                 output = folder / f"{size}-{number}-{len(way)}"
-                taken[size, way].append(measure(listings[size], output, given.model, WAYS[way]))
+                times.append(measure(listings[size], output, given.model, WAYS[way]))
     table = Table("images", "where", "first verdict, s", "whole command, s", "slowest - fastest")
     for (size, way), pairs in taken.items():
         firsts, wholes = ([pair[place] for pair in pairs] for place in (0, 1))
