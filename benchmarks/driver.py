@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,7 @@ SLEEPS = (5.0, 45.0)
 """Seconds of tasks that only sleep."""
 WAVE = 10
 """Tasks of a wave for each core, where waves are compared with one."""
-Task = Callable[[int, str, ProgressReporter | None, float], Iterator[pa.Table]]
+Task = Callable[[int, Any, ProgressReporter | None, float], Iterator[pa.Table]]
 
 
 @dataclass(frozen=True)
@@ -120,31 +120,32 @@ def measure(tasks: Sequence[Task], seconds: float = 0.0, wave_tasks: int = MIN_W
             executor = on_ray(settings, [], progress)
             ledger = sink.ledger(described.digest)
             with prepare_context(settings, executor, lease, sink, ledger, progress) as context:
+                made_rows = ray.put(verdicts(described.digest))
                 for start in range(0, len(tasks), wave_tasks):
                     with context.monitor.wave(described.digest) as reporter:
                         made = [
-                            partial(task, number, described.digest, reporter, seconds)
+                            partial(task, number, made_rows, reporter, seconds)
                             for number, task in enumerate(tasks[start : start + wave_tasks], start)
                         ]
                         written += write_verdicts(context, made, models, []).rows
         return Run(written, time.perf_counter() - begun, time.process_time() - spent)
 
 
-def sleep(number: int, digest: str, reporter: ProgressReporter | None, seconds: float) -> Iterator[pa.Table]:
-    """Do nothing for some seconds, then make a row."""
+def sleep(number: int, made: Any, reporter: ProgressReporter | None, seconds: float) -> Iterator[pa.Table]:
+    """Do nothing for some seconds, then yield a row."""
     time.sleep(seconds)
-    yield _verdicts(digest).slice(0, 1)
+    yield ray.get(made).slice(0, 1)
 
 
-def rows(number: int, digest: str, reporter: ProgressReporter | None, seconds: float) -> Iterator[pa.Table]:
-    """Make the verdicts of a task, call by call."""
+def rows(number: int, made: Any, reporter: ProgressReporter | None, seconds: float) -> Iterator[pa.Table]:
+    """Yield the verdicts of a task, call by call."""
     unit = f"s3://bucket/shards/{number:06}.tar#{number:032x}"
-    made = _verdicts(digest)
-    place = made.schema.get_field_index("unit")
+    whole = ray.get(made)
+    place = whole.schema.get_field_index("unit")
     for start in range(0, IMAGES_PER_TASK, CALL):
-        table = made.slice(start, CALL)
+        table = whole.slice(start, CALL)
         units = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(table), np.int32)), [unit])
-        table = table.set_column(place, made.schema.field(place), units)
+        table = table.set_column(place, whole.schema.field(place), units)
         if reporter is not None:
             reporter.concluded(table)
         yield table
@@ -152,9 +153,8 @@ def rows(number: int, digest: str, reporter: ProgressReporter | None, seconds: f
         reporter.ended(unit, IMAGES_PER_TASK)
 
 
-@cache
-def _verdicts(digest: str) -> pa.Table:
-    """Make the verdicts of a shard's images, as `conclude` makes them, once in a process."""
+def verdicts(digest: str) -> pa.Table:
+    """Make the verdicts of a shard's images, as `conclude` makes them."""
     indices = np.arange(IMAGES_PER_TASK)
     columns: dict[str, Any] = {
         "unit": [""] * IMAGES_PER_TASK,
