@@ -80,9 +80,7 @@ def main() -> None:
     runs = [
         measure([rows] * (images // IMAGES_PER_TASK)) for images in (FIRST, *(n * 1_000_000 for n in given.millions))
     ]
-    table = Table(
-        "images", "whole run, s", "driver, core s", "a million more take", "by images alone", "between waves, s"
-    )
+    table = Table("images", "whole run, s", "driver, core s", "a million more take", "by images alone")
     for run in runs:
         beyond, more = run.core_s - runs[0].core_s, (run.images - runs[0].images) / 1e6
         by_images = beyond - idle * (run.seconds - runs[0].seconds)
