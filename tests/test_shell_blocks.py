@@ -1,6 +1,6 @@
 """Every command that a page shows is run: its shell blocks, in their order, in a folder of the page's own.
 
-The README and the page for beginners run always, the others where MOLE_RUN_COMMANDS is set.
+The README runs always, the others where MOLE_RUN_COMMANDS is set.
 
 They run as they stand, in a shell, on small data; what stands for something of the reader's is replaced by `Shell.stands`.
 A Ray head, an S3 server and a web server on this machine take the place of a cluster, a lake and the web.
@@ -183,6 +183,7 @@ def test_beginners_are_shown_what_the_demo_prints(readme: dict[str, str], shell:
     assert quoted(demo.output, readme[line], shell.folder) == ""
 
 
+@long
 def test_the_commands_for_beginners_run(readme: dict[str, str], shell: Shell) -> None:
     shell.walk(ROOT / BEGINNERS, reason)
 

@@ -53,7 +53,7 @@ def crossvalidate(settings: CrossvalidateSettings, log: Log) -> MethodComparison
             f"crossvalidate needs the token cache, since every fold reads most tokens again; "
             f"omit --token-cache {NO_TOKENS}"
         )
-    settings = settings.model_copy(update={"tokens": tokens})
+    settings = settings.model_copy(update={"token_cache": tokens})
     recipes = {name: settings.varied(name) for name in settings.methods} or {DEFAULT_METHOD: settings}
     place = storage.absolute(str(settings.output))
     bases = {name: base_checkpoint(recipe, place) for name, recipe in recipes.items()}  # checked before Ray starts
