@@ -1,5 +1,6 @@
 """A small source is scanned in this process: the same rows as on Ray, a crash is a row, and nothing stays behind."""
 
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,17 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 import pytest
-import ray
 
 from mole.config import describe
 from pipeline.scan.flow import scan
-from pipeline.scan.local_executor import MAX_IMAGES, MAX_SHARD_BYTES, is_local, is_small
+from pipeline.scan.local_executor import (
+    MAX_IMAGES,
+    MAX_SHARD_BYTES,
+    LocalExecutor,
+    in_this_process,
+    is_local,
+    is_small,
+)
 from pipeline.scan.reading.source import Source
 from pipeline.scan.reading.unit import Kind, Unit
 from pipeline.scan.settings import ScanSettings
@@ -23,6 +30,20 @@ from tests.pictures import faulty, picture, samples, write_shard
 from tests.tiny import tiny_checkpoint
 
 TIMES = {"scanned_at"}
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Scans that ran in this process, which looks as if no other test had connected it to Ray."""
+    scans: list[object] = []
+
+    def counted(settings: ScanSettings) -> AbstractContextManager[LocalExecutor]:
+        scans.append(settings)
+        return in_this_process(settings)
+
+    monkeypatch.setattr("pipeline.scan.local_executor.is_connected", lambda: False)
+    monkeypatch.setattr("pipeline.scan.flow.in_this_process", counted)
+    return scans
 
 
 @pytest.fixture
@@ -52,12 +73,12 @@ def rows(summary: Summary) -> list[dict[str, object]]:
 
 
 @pytest.mark.slow
-def test_both_executors_write_the_same_rows(source: list[str], tiny: Path, tmp_path: Path) -> None:
-    here = scanned(source, tmp_path / "here", tiny)
-    assert not ray.is_initialized()
-    there = scanned(source, tmp_path / "there", tiny, num_actors=1)
-    assert (here.images, here.law) == (there.images, there.law) == (70, "kept")
-    for mine, other in zip(rows(here), rows(there), strict=True):
+def test_both_executors_write_the_same_rows(source: list[str], tiny: Path, tmp_path: Path, here: list[object]) -> None:
+    one = scanned(source, tmp_path / "here", tiny)
+    two = scanned(source, tmp_path / "there", tiny, num_actors=1)
+    assert len(here) == 1
+    assert (one.images, one.law) == (two.images, two.law) == (70, "kept")
+    for mine, other in zip(rows(one), rows(two), strict=True):
         logits = [row.pop("logit") for row in (mine, other)]
         numbers = [row.pop(name) for row in (mine, other) for name in ("probability", "gates")]
         assert mine == other
@@ -67,18 +88,18 @@ def test_both_executors_write_the_same_rows(source: list[str], tiny: Path, tmp_p
 
 
 def test_a_scan_in_this_process_goes_on_where_a_limit_ended_it_and_does_nothing_twice(
-    source: list[str], tiny: Path, tmp_path: Path
+    source: list[str], tiny: Path, tmp_path: Path, here: list[object]
 ) -> None:
     first = scanned(source, tmp_path / "out", tiny, limit=31)
     assert (first.written, first.law) == (31, "open")
     second = scanned(source, tmp_path / "out", tiny)
     assert (second.written, second.images, second.law) == (39, 70, "kept")
     assert scanned(source, tmp_path / "out", tiny).written == 0
-    assert not ray.is_initialized()
+    assert len(here) == 2
 
 
 def test_a_challenger_and_known_contents_are_served_in_this_process_too(
-    source: list[str], tiny: Path, tmp_path: Path
+    source: list[str], tiny: Path, tmp_path: Path, here: list[object]
 ) -> None:
     challenger = tiny_checkpoint(tmp_path / "challenger", adapters=7)
     summary = scanned(source, tmp_path / "out", tiny, shadow=str(challenger))
@@ -88,7 +109,7 @@ def test_a_challenger_and_known_contents_are_served_in_this_process_too(
     assert copies.written == 40
     same = ask(str(tmp_path / "out"), "SELECT uri, same_as FROM verdicts WHERE same_as IS NOT NULL").to_pylist()
     assert len(same) == 40 and all("copies.tar" in row["uri"] and "a.tar" in row["same_as"]["unit"] for row in same)
-    assert not ray.is_initialized()
+    assert len(here) == 2
 
 
 def test_only_few_images_of_formats_that_python_reads_are_small() -> None:
