@@ -1,9 +1,7 @@
 """Decode: converts the bytes of an image to an upright RGB picture or a fault, never an exception.
 
-`pipeline/images/formats` inspects the structure first, so that the cost of decoding is bounded in advance and the
-decoder gets only the data it needs. A plain JPEG is decoded by libjpeg-turbo, and of a window little more than that is
-decoded; everything else is decoded by Pillow. For a resized view rows are resized as they are decoded. All give the
-same pixels.
+`pipeline/images/formats` inspects the structure first, so that the cost is bounded. libjpeg-turbo decodes a plain JPEG, of
+a window little more than that; Pillow decodes everything else. For a resized view rows are resized as they are decoded.
 """
 
 import io
