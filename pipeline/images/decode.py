@@ -1,7 +1,7 @@
 """Decode: converts the bytes of an image to an upright RGB picture or a fault, never an exception.
 
-`pipeline/images/formats` inspects the structure first, so that the cost is bounded. libjpeg-turbo decodes a plain JPEG, of
-a window little more than that; Pillow decodes everything else. For a resized view rows are resized as they are decoded.
+`pipeline/images/formats` inspects the structure first, so that the cost is bounded. libjpeg-turbo decodes a plain JPEG,
+of a window little more; Pillow decodes everything else. For a resized view rows are resized as they are decoded.
 """
 
 import io
