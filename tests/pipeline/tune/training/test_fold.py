@@ -29,8 +29,8 @@ from pipeline.tune.training.training_run import TrainingRun, prepare, task_of
 from tests.pictures import picture
 from tests.tiny import tiny_checkpoint
 
-TINY_RECIPE: dict[str, Any] = {"samples": ["s"], "precision": "float32", "epochs": 2, "batch_size": 8, "deliveries": 2}
-TINY_RECIPE |= {"view": "resize+crop", "expert_rate": 1e-2, "head_rate": 1e-3, "penalty": 1e-2, "epoch_images": 32}
+TINY_RECIPE: dict[str, Any] = {"samples": ["s"], "precision": "float32", "epochs": 2, "batch_size": 8, "augmentations": 2}
+TINY_RECIPE |= {"view": "resize+crop", "expert_lr": 1e-2, "head_lr": 1e-3, "penalty": 1e-2, "epoch_images": 32}
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def prepared(local_ray: None, folder: Path, collection: Collection) -> Callable[
     """Prepare a training whose tokens are in the shared folder."""
 
     def make(name: str, **more: Any) -> TrainingRun:
-        recipe = Recipe.model_validate(TINY_RECIPE | {"tokens": str(folder / "tokens")} | more)
+        recipe = Recipe.model_validate(TINY_RECIPE | {"token_cache": str(folder / "tokens")} | more)
         base = describe(folder / "base")
         task = task_of(recipe, (str(folder / "base"), base), collection, str(folder / "runs"))
         task = replace(task, run=f"{task.run}-{name}")
