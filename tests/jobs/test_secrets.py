@@ -102,7 +102,12 @@ def test_a_run_that_fails_on_the_web_makes_no_secret_known(
             f"http://me:LISTpassword@{host}/a.jpg?{SIGNED}=LISTsignature".encode(), 'ETag: "1"'
         )
         web = [f"http://me:WEBpassword@{host}/{name}?{SIGNED}=WEBsignature" for name in ("l.txt", "s.tar")]
-        flags = [*(f"--source={url}" for url in web), f"--output={tmp_path / 'out'}", f"--model={tiny}"]
+        flags = [
+            *(f"--source={url}" for url in web),
+            f"--output={tmp_path / 'out'}",
+            f"--model={tiny}",
+            "--num-actors=1",
+        ]
         told = scan(root, *flags, RAY_TMPDIR=str(sessions))
     assert told.returncode == 3, told.stderr
     assert "s.tar" in told.stderr and secrets_in(told.stdout + told.stderr) == []

@@ -29,7 +29,13 @@ from pipeline.tune.training.training_run import TrainingRun, prepare, task_of
 from tests.pictures import picture
 from tests.tiny import tiny_checkpoint
 
-TINY_RECIPE: dict[str, Any] = {"samples": ["s"], "precision": "float32", "epochs": 2, "batch_size": 8, "augmentations": 2}
+TINY_RECIPE: dict[str, Any] = {
+    "samples": ["s"],
+    "precision": "float32",
+    "epochs": 2,
+    "batch_size": 8,
+    "augmentations": 2,
+}
 TINY_RECIPE |= {"view": "resize+crop", "expert_lr": 1e-2, "head_lr": 1e-3, "penalty": 1e-2, "epoch_images": 32}
 
 
