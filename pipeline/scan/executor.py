@@ -30,7 +30,7 @@ class Executor(Protocol):
     Attributes:
         cores: CPU cores.
         rows_per_file: rows of a file of the table.
-        isolated: whether each image is decoded in a process of its own.
+        isolated: whether images are decoded in child processes.
         counter: counts what tasks report; None where that needs an actor.
     """
 

@@ -1,7 +1,7 @@
 """Local executor: a small source is scanned in this process, since starting Ray would take longer than the scan.
 
-The stages are those of a  One thread scores; the main thread reads, and prepares in a child process for each
-image, so that an image that crashes its decoder becomes a row here too.
+The stages are those of a cluster. One thread scores; the main thread reads, and prepares in child processes, so that an
+image that crashes its decoder becomes a row here too.
 """
 
 import os

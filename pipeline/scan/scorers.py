@@ -117,7 +117,9 @@ class RayScorers:
                     scored: pa.Table = ray.get(call)
                     return scored
                 except ray.exceptions.RayTaskError as reason:
-                    raise (reason.cause if isinstance(reason.cause, MoleError) else reason) from reason
+                    if isinstance(reason.cause, MoleError):
+                        raise reason.cause from reason
+                    raise
                 except ray.exceptions.RayActorError as reason:
                     if time.monotonic() > deadline:
                         raise StorageError(

@@ -30,7 +30,7 @@ class Stages:
         prevalence: share of generated images that the probabilities assume.
         scorers: where views are scored.
         rows_per_call: images of a call.
-        isolated: whether each image is decoded in a process of its own from the first attempt on.
+        isolated: whether images are decoded in child processes from the first attempt on.
         content_index: the URL of the model's verdicts by content hash; None without `--dedupe`.
         claims: with `--dedupe`, decides which of several equal images is scored.
         deferred: with `--dedupe`, the URL prefix under which rows of duplicates wait.

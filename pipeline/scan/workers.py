@@ -35,7 +35,7 @@ def prepare(
         fetched: a table of `FETCHED`.
         spec: the model's preprocessing.
         bounds: maximum bytes, maximum pixels, minimum pixels of a side.
-        isolated: decode each image in a process of its own; else only where the workers of this task have died twice.
+        isolated: decode in child processes; else only where the workers of this task have died twice.
         content_index: the URL of the verdicts by content hash; None to score every image.
         claims: decides which of several equal images is scored; None scores each.
     """
