@@ -25,7 +25,7 @@ def test_images_are_prepared_where_cores_are_and_scored_where_the_resource_is(
     places = {(row["unit"], row["index"]) for row in pads.dataset(found["summary"]["table"]).to_table().to_pylist()}
     assert len(places) == 128
     ran = found["ran"]
-    prepared = [nodes for name, nodes in ran.items() if "prepare" in name]
+    prepared = [nodes for name, nodes in ran.items() if name.startswith("Read")]
     scored = [nodes for name, nodes in ran.items() if "Scorer" in name]
     assert prepared and all(nodes == ["prepare"] for nodes in prepared), ran
     assert scored and all(nodes == ["score"] for nodes in scored), ran
