@@ -10,7 +10,7 @@ from pipeline.records import CARRIED, PLACE, VERDICT, with_carried
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.source import Source
-from pipeline.scan.table.parquet_sink import encode, part_name
+from pipeline.scan.table.part import encode, part_name
 
 BEGUN = datetime(2026, 11, 1, tzinfo=UTC)
 

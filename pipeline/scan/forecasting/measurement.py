@@ -19,7 +19,7 @@ from pipeline.scan.reading.unit import Unit
 from pipeline.scan.steps.prepare import choose_decoder, prepare
 from pipeline.scan.steps.score import ScoreActor
 from pipeline.scan.steps.verdict import conclude
-from pipeline.scan.table.parquet_sink import encode
+from pipeline.scan.table.part import encode
 from pipeline.storage.memory import mount
 
 Facts = dict[str, Any]

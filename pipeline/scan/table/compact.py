@@ -22,7 +22,7 @@ from pipeline.scan.settings import CompactSettings
 from pipeline.scan.table import lease
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger
-from pipeline.scan.table.parquet_sink import encode, part_name
+from pipeline.scan.table.part import encode, part_name
 from pipeline.scan.table.views import partitions, require_table
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS

@@ -15,7 +15,7 @@ from fsspec.implementations.local import LocalFileSystem
 from pipeline.records import CARRIED, MODEL, PLACE, SAME_AS
 from pipeline.scan.table.content_index import INDEX_FOLDER
 from pipeline.scan.table.ledger import register, sql_list, unreadable
-from pipeline.scan.table.parquet_sink import part_name
+from pipeline.scan.table.part import encode, part_name
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS
 
@@ -64,9 +64,7 @@ def defer_duplicates(verdicts: pa.Table, prefix: str) -> pa.Table:
     rows = verdicts.filter(is_duplicate)
     if not rows.num_rows:
         return verdicts
-    sink = pa.BufferOutputStream()
-    pq.write_table(rows, sink, compression="zstd")
-    storage.write(f"{prefix}{part_name(rows)}", sink.getvalue().to_pybytes())
+    storage.write(f"{prefix}{part_name(rows)}", encode(rows))
     return verdicts.filter(pc.invert(is_duplicate))
 
 

@@ -14,6 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from mole.errors import CompletenessError, StorageError
 from pipeline.records import check_version
+from pipeline.scan.table.part import encode
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS
 
@@ -213,9 +214,7 @@ def _without_older(url: str, newest: dict[tuple[str, int], int]) -> int:
     if rest.num_rows == table.num_rows:
         return 0
     if rest.num_rows:
-        sink = pa.BufferOutputStream()
-        pq.write_table(rest, sink, compression="zstd")
-        storage.write(url, sink.getvalue().to_pybytes())
+        storage.write(url, encode(rest))
     else:
         storage.remove(url)
     return int(table.num_rows - rest.num_rows)

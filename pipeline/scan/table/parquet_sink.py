@@ -1,6 +1,5 @@
 """Parquet sink: verdicts as Parquet files of a folder, each named by its images, written only under the run's lease."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -9,32 +8,14 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.records import MODEL, WRITTEN_FILES, Status
 from pipeline.scan.table import lease
 from pipeline.scan.table.ledger import Ledger
+from pipeline.scan.table.part import encode, part_name
 from pipeline.scan.table.verdicts import Verdicts
 from pipeline.storage import memory, storage
 from pipeline.telemetry import metrics
-
-ROWS_PER_GROUP = 1 << 17
-"""Rows of a row group: a reader that wants some units of a large file skips the other groups."""
-
-
-def part_name(verdicts: pa.Table) -> str:
-    """Name a part by its units and indices, so that a retried write replaces its own file."""
-    content = hashlib.blake2b(digest_size=12)
-    for unit, index in sorted(zip(verdicts["unit"].to_pylist(), verdicts["index"].to_pylist(), strict=True)):
-        content.update(f"{unit}\0{index}\n".encode())
-    return f"part-{content.hexdigest()}.parquet"
-
-
-def encode(verdicts: pa.Table) -> bytes:
-    """Encode a table of verdicts as the bytes of a Parquet file, zstd."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(verdicts, sink, compression="zstd", row_group_size=ROWS_PER_GROUP)
-    return bytes(sink.getvalue().to_pybytes())
 
 
 def publish(verdicts: pa.Table, *, output: str, generation: str) -> pa.Table:

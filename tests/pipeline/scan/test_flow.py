@@ -30,7 +30,7 @@ from pipeline.scan.settings import ScanSettings
 from pipeline.scan.summary import Summary
 from pipeline.scan.table import lease
 from pipeline.scan.table.ledger import Ledger
-from pipeline.scan.table.parquet_sink import encode
+from pipeline.scan.table.part import encode
 from pipeline.storage import storage
 from pipeline.telemetry.terminal import ProgressDisplay
 from tests.pictures import faulty, picture, samples, write_shard

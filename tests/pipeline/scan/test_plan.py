@@ -15,7 +15,7 @@ from pipeline.scan import plan
 from pipeline.scan.plan import Plan
 from pipeline.scan.reading.unit import Kind, Slice, Unit
 from pipeline.scan.table.ledger import Ledger
-from pipeline.scan.table.parquet_sink import encode, part_name
+from pipeline.scan.table.part import encode, part_name
 from pipeline.storage import storage
 from tests.pipeline.scan.table.test_ledger import rows
 from tests.verdicts import BEGUN, verdict_row, write_verdicts

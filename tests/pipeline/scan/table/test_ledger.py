@@ -13,7 +13,7 @@ import pytest
 from mole.errors import StorageError
 from pipeline.records import VERDICT
 from pipeline.scan.table.ledger import UNIT_FACTS, UNIT_STATES, Ledger, unreadable, without_temporary_files
-from pipeline.scan.table.parquet_sink import encode, part_name
+from pipeline.scan.table.part import encode, part_name
 from pipeline.storage import local, storage
 from tests.verdicts import BEGUN, verdict_row, write_verdicts
 

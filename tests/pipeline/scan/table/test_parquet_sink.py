@@ -1,10 +1,9 @@
-"""Parquet sink: a part's name is that of its images, so that a retried write replaces its own file."""
+"""Parquet sink: a part is written under the run's lease alone, and a retried write replaces its own file."""
 
 from pathlib import Path
 
 import fsspec
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from mole.errors import StorageError
@@ -12,31 +11,10 @@ from pipeline.records import (
     MODEL,
     VERDICT,
     WRITTEN_FILES,
-    check_version,
 )
 from pipeline.scan.table.lease import Lease
-from pipeline.scan.table.parquet_sink import encode, part_name, publish
+from pipeline.scan.table.parquet_sink import publish
 from pipeline.storage import storage
-from tests.verdicts import verdict_row
-
-
-def part(*places: tuple[str, int], logit: float = 0.0) -> pa.Table:
-    """Make rows of some images."""
-    return pa.Table.from_pylist([verdict_row(unit, index, logit=logit) for unit, index in places], VERDICT)
-
-
-def test_a_name_depends_on_the_images_and_not_on_their_order_or_scores() -> None:
-    name = part_name(part(("a", 0), ("b", 1)))
-    assert name == part_name(part(("b", 1), ("a", 0), logit=3.0))
-    assert name != part_name(part(("a", 0), ("b", 2)))
-    assert name != part_name(part(("a", 0)))
-
-
-def test_an_encoded_part_reads_as_it_was_with_its_schema_version() -> None:
-    rows = part(("a", 0), ("a", 1), logit=1.5)
-    read = pq.ParquetFile(pa.BufferReader(encode(rows))).read()
-    check_version(read.schema.metadata, "a part")
-    assert read.to_pylist() == rows.to_pylist()
 
 
 def verdicts(count: int) -> pa.Table:
