@@ -73,8 +73,8 @@ def ways(data: bytes) -> dict[str, Callable[[], object]]:
 
     return {
         "decode": lambda: decode(data, BOUNDS),
-        "decode and crop view": lambda: view(pixels(crop.window), crop),
-        "decode and resize view": lambda: view(pixels(resize.window), resize),
+        "decode and crop view": lambda: view(pixels(crop.region), crop),
+        "decode and resize view": lambda: view(pixels(resize.region), resize),
         "decode whole, then resize": lambda: view(pixels(whole_image), resize),
         "Pillow decode": lambda: np.array(Image.open(io.BytesIO(data)).convert("RGB")),
         STOCK: lambda: stock(Image.open(io.BytesIO(data))),

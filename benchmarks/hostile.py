@@ -83,7 +83,7 @@ def cost(data: bytes) -> tuple[float, int, str]:
     seconds, held, outcome = 0.0, 0, ""
     for spec in map(Preprocess.named, SPECS):
         before, start = resident(fresh=True), time.process_time()
-        picture = decode(data, BOUNDS, spec.window)
+        picture = decode(data, BOUNDS, spec.region)
         outcome = f"{picture.status}: {picture.detail}" if isinstance(picture, Fault) else "ok"
         if not isinstance(picture, Fault):
             views(picture.pixels_3HW, spec)

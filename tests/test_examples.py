@@ -116,7 +116,7 @@ def test_the_shipped_detector_sees_and_judges_the_samples_as_it_was_noted(
     views = []
     for key in NOTED:
         [picture] = [
-            decode(body, BOUNDS, loaded.preprocess.window) for name, body in samples[key].items() if name in FORMS
+            decode(body, BOUNDS, loaded.preprocess.region) for name, body in samples[key].items() if name in FORMS
         ]
         assert isinstance(picture, Picture)
         views.append(torch.from_numpy(view(picture.pixels_3HW, loaded.preprocess)))

@@ -146,7 +146,7 @@ class SharedBackboneScorer:
 
 
 def _near(score: Scores, thresholds: NDArray[np.float64], distance: float) -> NDArray[np.int64]:
-    """Find the images whose logit lies near a threshold; their indices."""
+    """Find the images whose logit lies near one of the thresholds (T,); their indices (N,)."""
     return np.flatnonzero(np.abs(score.logit[:, None] - thresholds).min(axis=1) <= distance)
 
 

@@ -132,7 +132,7 @@ class Preprocess(BaseModel):
         """Whether any of the views is resized, which may need torch."""
         return self.mode in ("resize", BOTH)
 
-    def window(self, height: int, width: int) -> Window | Resize | None:
+    def region(self, height: int, width: int) -> Window | Resize | None:
         """Return what of an upright image the views are cut from; None is the whole image."""
         if self.mode == "resize" and self.size == self.short_side and max(height, width) <= STRIP * min(height, width):
             return self.resize(height, width)

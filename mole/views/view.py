@@ -36,7 +36,7 @@ def views(pixels_3HW: Pixels, spec: Preprocess) -> Pixels:
     """Cut the views of an image.
 
     Args:
-        pixels_3HW: uint8, RGB, upright; the whole image, or what `spec.window` names of it.
+        pixels_3HW: uint8, RGB, upright; the whole image, or what `spec.region` names of it.
         spec: the preprocessing.
 
     Returns:

@@ -180,7 +180,7 @@ class Detector:
         """
         spec = self.checkpoint.preprocess
         try:
-            picture = decode_input(image, spec.window)
+            picture = decode_input(image, spec.region)
         except TypeError as reason:
             raise TypeError(f"{named}{reason}") from reason
         except ValueError as reason:

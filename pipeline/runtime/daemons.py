@@ -28,7 +28,8 @@ def watched_daemons() -> Iterator[None]:
     main, ended, lost = threading.current_thread(), threading.Event(), list[str]()
 
     def wake(*_: object) -> None:
-        raise KeyboardInterrupt  # the only exception that ends a `ray.get`
+        """Raise the only exception that ends a `ray.get`."""
+        raise KeyboardInterrupt
 
     def watch() -> None:
         while not ended.wait(POLL_SECONDS):

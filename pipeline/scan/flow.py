@@ -94,7 +94,7 @@ def scan(settings: ScanSettings, progress: ProgressDisplay, on_finish: OnFinish 
     started, budget = time.monotonic(), Budget.of(settings)
     require_gpu(settings.device, settings.ray_address)
     models = describe_models(model_locations(settings))
-    if not cropped.IS_BUILT and models[0].description.preprocess.window(1, 1) is not None:
+    if not cropped.IS_BUILT and models[0].description.preprocess.region(1, 1) is not None:
         progress.log(cropped.BUILD_ADVICE)
     sink = open_sink(settings.sink, settings.output)
     ledgers = [sink.ledger(model.digest) for model in models]

@@ -98,7 +98,7 @@ class RayScorers:
         """Send views to an actor; see `Scorers.submit`.
 
         Calls of an actor that dies go to another one. Which one is drawn: many tasks draw evenly, and no count of
-        what each actor has to do needs to be kept anywhere.
+        what each actor has to do needs to be kept anywhere. What goes wrong is raised by the result.
         """
         views = ray.put(prepared)  # kept by this task, so that another actor can have it
         call = self._call(views, reporter)

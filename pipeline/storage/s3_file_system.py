@@ -26,7 +26,7 @@ class S3Files(S3FileSystem):  # type: ignore[misc]  # s3fs has no types
         url = _url_of(path)
 
         def once() -> dict[str, Any]:
-            """Look up in one attempt."""
+            """Look up in one attempt; raises OSError."""
             try:
                 found: dict[str, Any] = sync(self.loop, self._info, path, **options)
             except FileNotFoundError:

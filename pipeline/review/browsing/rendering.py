@@ -55,7 +55,7 @@ def viewed(data: bytes, spec: Preprocess) -> Iterator[Pixels | Fault]:
         data: the whole file.
         spec: the preprocessing.
     """
-    picture = decode(data, BOUNDS, spec.window)
+    picture = decode(data, BOUNDS, spec.region)
     yield picture if isinstance(picture, Fault) else views(picture.pixels_3HW, spec)
 
 

@@ -136,7 +136,7 @@ def decode_image(data: bytes, spec: Preprocess, bounds: Bounds) -> Decoded:
     facts: Facts = {}
     view = None
     try:
-        picture = decode(data, bounds, spec.window)
+        picture = decode(data, bounds, spec.region)
         facts |= {"format": picture.format, "width": picture.width, "height": picture.height}
         facts["provenance"] = declared_provenance(data, picture.format)
         if isinstance(picture, Fault):

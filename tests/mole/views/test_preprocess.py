@@ -35,7 +35,7 @@ def test_two_scales_survive_the_checkpoint_and_have_two_views() -> None:
     both = Preprocess(mode="resize+crop")
     assert Preprocess.model_validate_json(both.model_dump_json()) == both
     assert both.crops == 2 and both.bytes == 2 * Preprocess().bytes
-    assert both.window(600, 800) is None, "the resized view wants the whole image"
+    assert both.region(600, 800) is None, "the resized view wants the whole image"
 
 
 @pytest.mark.parametrize(

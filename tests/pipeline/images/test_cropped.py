@@ -36,7 +36,7 @@ def jpeg(pixels_HW3: np.ndarray, **options: Any) -> bytes:
 
 
 def seen(data: bytes, spec: Preprocess = SPEC, *, whole: bool = False) -> Picture:
-    picture = decode(data, BOUNDS) if whole else decode(data, BOUNDS, spec.window)
+    picture = decode(data, BOUNDS) if whole else decode(data, BOUNDS, spec.region)
     assert isinstance(picture, Picture), picture
     return picture
 
@@ -112,7 +112,7 @@ def test_a_view_of_the_window_is_the_view_of_the_whole(height: int, width: int) 
 
 @pytest.mark.parametrize("name", ["crop-4", "texture-4", "resize+crop"])
 def test_a_spec_that_looks_everywhere_has_no_window(name: str) -> None:
-    assert Preprocess.named(name).window(1000, 1000) is None
+    assert Preprocess.named(name).region(1000, 1000) is None
 
 
 def test_without_what_was_built_the_views_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +125,7 @@ def test_without_what_was_built_the_views_are_the_same(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.98])
 def test_a_file_cut_below_the_window_is_truncated_all_the_same(share: float) -> None:
     data = jpeg(noise())
-    cut = decode(data[: int(share * len(data))], BOUNDS, SPEC.window)
+    cut = decode(data[: int(share * len(data))], BOUNDS, SPEC.region)
     assert isinstance(cut, Fault) and cut == decode(data[: int(share * len(data))], BOUNDS)
 
 
@@ -142,7 +142,7 @@ def test_the_window_of_a_progressive_file_that_lacks_scans_is_that_of_the_whole(
         lacking = data[:cut] + cropped.END_MARKER
         assert decode_window(lacking, (203, 331), Window(70, 130, 64, 64)) is None
         part, whole = seen(lacking), seen(lacking, whole=True)
-        window = SPEC.window(whole.height, whole.width)
+        window = SPEC.region(whole.height, whole.width)
         assert isinstance(window, Window)
         top, left, high, wide = window
         assert (part.pixels_3HW == whole.pixels_3HW[:, top : top + high, left : left + wide]).all()

@@ -27,9 +27,9 @@ SHIPPED = Preprocess(mode="resize")
 
 
 def view_of(data: bytes, spec: Preprocess, *, whole: bool) -> np.ndarray:
-    picture = decode(data, BOUNDS) if whole else decode(data, BOUNDS, spec.window)
+    picture = decode(data, BOUNDS) if whole else decode(data, BOUNDS, spec.region)
     assert isinstance(picture, Picture), picture
-    if not whole and cropped.IS_BUILT and isinstance(spec.window(picture.height, picture.width), Resize):
+    if not whole and cropped.IS_BUILT and isinstance(spec.region(picture.height, picture.width), Resize):
         assert picture.pixels_3HW.shape == (3, spec.size, spec.size)
     return views(picture.pixels_3HW, spec)
 
@@ -44,7 +44,7 @@ def view_of(data: bytes, spec: Preprocess, *, whole: bool) -> np.ndarray:
 @settings(deadline=None)
 def test_resized_rows_are_to_the_bit_the_view_of_the_whole(height: int, width: int) -> None:
     pixels_HW3 = noise(height, width)
-    resize = SMALL.window(height, width)
+    resize = SMALL.region(height, width)
     whole = views(pixels_HW3.transpose(2, 0, 1), SMALL)[0]
     if resize is None:
         assert max(height, width) > 16 * min(height, width)
@@ -58,7 +58,7 @@ def test_resized_rows_are_to_the_bit_the_view_of_the_whole(height: int, width: i
 @pytest.mark.parametrize("size", [(900, 1385), (1200, 900), (375, 500), (500, 1100), (1000, 448), (3000, 2000)])
 def test_the_shipped_view_of_pixels_is_to_the_bit_that_of_the_whole(size: tuple[int, int]) -> None:
     pixels_HW3 = noise(*size)
-    resize = SHIPPED.window(*size)
+    resize = SHIPPED.region(*size)
     assert isinstance(resize, Resize)
     view_3SS = resize_pixels(pixels_HW3, resize, (False, ()))
     assert view_3SS is not None and np.array_equal(view_3SS, views(pixels_HW3.transpose(2, 0, 1), SHIPPED)[0])
@@ -108,7 +108,7 @@ def test_a_processor_without_avx2_gives_the_same_views(tmp_path: Path, monkeypat
 def test_a_cut_file_has_the_same_fault_whether_its_view_is_resized_or_not(share: float, end: bytes) -> None:
     data = jpeg(noise())
     cut = data[: int(share * len(data))] + end
-    fault = decode(cut, BOUNDS, SMALL.window)
+    fault = decode(cut, BOUNDS, SMALL.region)
     assert isinstance(fault, Fault) and fault == decode(cut, BOUNDS)
 
 
@@ -128,9 +128,9 @@ def test_no_bytes_whatever_end_the_process_that_resizes_them(edits: list[tuple[i
     data = bytearray(ENCODINGS["progressive"])
     for place, value in edits:
         data[place % (len(data) - 2)] = value
-    decode(bytes(data), BOUNDS, SMALL.window)
+    decode(bytes(data), BOUNDS, SMALL.region)
 
 
 def test_a_view_that_is_cut_from_a_larger_resize_or_from_a_strip_wants_the_whole_image() -> None:
-    assert Preprocess(mode="resize", size=224, short_side=256).window(600, 800) is None
-    assert SHIPPED.window(20, 400) is None and SHIPPED.window(25, 400) is not None
+    assert Preprocess(mode="resize", size=224, short_side=256).region(600, 800) is None
+    assert SHIPPED.region(20, 400) is None and SHIPPED.region(25, 400) is not None

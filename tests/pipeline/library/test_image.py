@@ -147,8 +147,8 @@ def test_a_window_is_cut_out_of_whatever_holds_the_picture() -> None:
     spec = Preprocess(size=32)
     data = saved(scene(), "PNG")
     for way in (data, scene(), np.asarray(scene())):
-        assert pixels(decode_input(way, spec.window)).shape == (3, 32, 32)
-        np.testing.assert_array_equal(pixels(decode_input(way, spec.window)), pixels(decode(data, BOUNDS, spec.window)))
+        assert pixels(decode_input(way, spec.region)).shape == (3, 32, 32)
+        np.testing.assert_array_equal(pixels(decode_input(way, spec.region)), pixels(decode(data, BOUNDS, spec.region)))
 
 
 @pytest.mark.parametrize(

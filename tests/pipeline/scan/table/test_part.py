@@ -56,4 +56,4 @@ def test_other_engines_read_a_part(tmp_path: Path) -> None:
     file = tmp_path / "part.parquet"
     file.write_bytes(encode(part(("a", 0), ("a", 1), ("b", 0), logit=1.5)))
     query = f"""SELECT unit, count(*), max("index"), sum(logit) FROM '{file}' GROUP BY unit ORDER BY unit"""
-    assert duckdb.sql(query).fetchall() == [("a", 2, 1, 3.0), ("b", 1, 0, 1.5)]
+    assert duckdb.connect().execute(query).fetchall() == [("a", 2, 1, 3.0), ("b", 1, 0, 1.5)]
