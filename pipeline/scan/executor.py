@@ -1,7 +1,7 @@
 """Executor: runs the tasks of a scan's waves; on a Ray cluster, or for a small source in this process."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from typing import Protocol
 
 import pyarrow as pa
@@ -22,6 +22,34 @@ class Scorers(Protocol):
 
     def submit(self, prepared: pa.Table, reporter: ProgressReporter | None) -> Pending:
         """Send a table of `PREPARED` to be scored, without waiting."""
+
+
+class KeptScorers:
+    """The scorers of a run, started anew only for other models.
+
+    Args:
+        start: starts those of some models, with what receives progress; they end with its context.
+    """
+
+    def __init__(
+        self, start: Callable[[Sequence[ModelRef], ProgressReporter | None], AbstractContextManager[Scorers]]
+    ) -> None:
+        self._start = start
+        self._models: tuple[str, ...] = ()
+        self._scorers: Scorers | None = None
+        self._running = ExitStack()
+
+    def of(self, models: Sequence[ModelRef], reporter: ProgressReporter | None) -> Scorers:
+        """Return the scorers of some models; those of others end."""
+        digests = tuple(model.digest for model in models)
+        if self._scorers is None or digests != self._models:
+            self.close()
+            self._scorers, self._models = self._running.enter_context(self._start(models, reporter)), digests
+        return self._scorers
+
+    def close(self) -> None:
+        """End the scorers."""
+        self._running.close()
 
 
 class Executor(Protocol):

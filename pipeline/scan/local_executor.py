@@ -7,7 +7,7 @@ image that crashes its decoder becomes a row here too.
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from itertools import chain, islice
 from typing import Any
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 from pipeline.runtime.machine import CPU_BATCH, CPU_ROWS_PER_FILE, GPU_BATCH, cores, has_gpu
 from pipeline.runtime.ray_state import is_connected
 from pipeline.scan.budget import Claimable, Quota
-from pipeline.scan.executor import Pending, Scorers
+from pipeline.scan.executor import KeptScorers, Pending, Scorers
 from pipeline.scan.models import ModelRef
 from pipeline.scan.read_function import ReadFunction
 from pipeline.scan.reading.unit import Kind, Unit
@@ -130,13 +130,11 @@ class LocalExecutor:
         on_gpu = settings.device != "cpu" and has_gpu()
         self.batch_size = settings.batch_size or (GPU_BATCH if on_gpu else CPU_BATCH)
         self.rows_per_file = settings.rows_per_file or CPU_ROWS_PER_FILE
-        self._models: tuple[str, ...] = ()
-        self._scorers: LocalScorers | None = None
+        self._scorers = KeptScorers(self._start)
 
     def close(self) -> None:
         """End the scoring thread."""
-        if self._scorers is not None:
-            self._scorers.close()
+        self._scorers.close()
 
     def rows_per_call(self, image_bytes: int) -> int:
         """Return the number of images per scorer call: a batch, whatever the bytes of an image's views."""
@@ -144,12 +142,12 @@ class LocalExecutor:
 
     def scorers(self, models: Sequence[ModelRef], reporter: ProgressReporter | None) -> Scorers:
         """Return the detectors; they are loaded anew only for other models."""
-        digests = tuple(model.digest for model in models)
-        if self._scorers is None or digests != self._models:
-            self.close()
-            self._scorers = LocalScorers(models, self.device, self.batch_size, reporter)
-            self._models = digests
-        return self._scorers
+        return self._scorers.of(models, reporter)
+
+    def _start(
+        self, models: Sequence[ModelRef], reporter: ProgressReporter | None
+    ) -> AbstractContextManager[LocalScorers]:
+        return closing(LocalScorers(models, self.device, self.batch_size, reporter))
 
     @contextmanager
     def claims(self) -> Iterator[Claims]:

@@ -1,7 +1,7 @@
 """Ray executor: read tasks as Ray Data schedules them, scoring actors that outlive its executions."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -15,7 +15,7 @@ from pipeline.runtime.blocks import iterate_blocks
 from pipeline.scan.budget import Claimable, Quota
 from pipeline.scan.connection import connected
 from pipeline.scan.datasource import ImageSource
-from pipeline.scan.executor import Scorers
+from pipeline.scan.executor import KeptScorers, Scorers
 from pipeline.scan.models import ModelRef
 from pipeline.scan.monitor import STARTING
 from pipeline.scan.read_function import ReadFunction
@@ -87,9 +87,7 @@ class RayExecutor:
     def __init__(self, layout: cluster.Layout, memory: Snapshot) -> None:
         self.layout, self.memory = layout, memory
         self.cores, self.rows_per_file = layout.cores, layout.rows_per_file
-        self._models: tuple[str, ...] = ()
-        self._scorers: Scorers | None = None
-        self._actors = ExitStack()
+        self._scorers = KeptScorers(lambda models, reporter: scoring_actors(models, layout, reporter))
 
     def __enter__(self) -> Self:
         """Set the size of Ray Data's blocks."""
@@ -98,7 +96,7 @@ class RayExecutor:
 
     def __exit__(self, *error: object) -> None:
         """End the scoring actors."""
-        self._actors.close()
+        self._scorers.close()
 
     def rows_per_call(self, image_bytes: int) -> int:
         """Return the number of images per scorer call, given the bytes of an image's views."""
@@ -106,12 +104,7 @@ class RayExecutor:
 
     def scorers(self, models: Sequence[ModelRef], reporter: ProgressReporter | None) -> Scorers:
         """Return the scoring actors; they are started anew only for other models."""
-        digests = tuple(model.digest for model in models)
-        if self._scorers is None or digests != self._models:
-            self._actors.close()
-            self._scorers = self._actors.enter_context(scoring_actors(models, self.layout, reporter))
-            self._models = digests
-        return self._scorers
+        return self._scorers.of(models, reporter)
 
     @contextmanager
     def claims(self) -> Iterator[Claims]:
