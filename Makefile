@@ -10,7 +10,7 @@
 # make audit   known vulnerabilities of the pinned packages, by PyPI's advisories (needs a network)
 # make sbom    a bill of materials of what is installed, build/sbom.json (CycloneDX)
 # make determinism   the same shards scanned in many ways, and what differs (ten minutes)
-# make model   the detector in mole/embedded again, with its figures, from labelled images (hours)
+# make model   the detector in mole/embedded again, with its figures, from labelled images (hours; minutes on a GPU)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -157,19 +157,31 @@ sbom: $(TOOLS)/.installed
 determinism: setup
 	@$(BIN)/python -m benchmarks.determinism
 
-# Each step continues where it was killed. METHOD is the variation of the recipe that is shipped.
+# Each step continues where it was killed. METHOD is the variation of the recipe that is shipped. AUTOENCODER is a folder with
+# taef2_encoder.pth and taef2_decoder.pth; PAIRS are the four ways in which photographs are passed through it or an upsampler.
 MODEL := model
 RECIPE := mole/embedded/recipe.toml
-METHOD ?= kernel, blocks 5 to 9
-TRAINING = --config $(RECIPE) $(DATA:%=--samples %) --token-cache $(MODEL)/tokens \
+METHOD ?= MoLE, blocks 5 to 9, no pairs
+SAMPLES = $(DATA:%=--samples %)
+PAIRS := 1 2 3 4
+PAIRS_1 = --max-per-source 12 --seed 1 --upsampler realesrgan-video
+PAIRS_2 = --max-per-source 12 --autoencoder $(AUTOENCODER)
+PAIRS_3 = --max-per-source 6 --seed 2 --upsampler resample
+PAIRS_4 = --max-per-source 6 --seed 3 --autoencoder $(AUTOENCODER) --noise 0.2
+TRAINING = --config $(RECIPE) $(SAMPLES) $(PAIRS:%=--samples $(MODEL)/pairs-%/samples.csv) --token-cache $(MODEL)/tokens \
   --base-tower ViT-B-16-quickgelu --pretrained $(MODEL)/tower.safetensors
 
+$(PAIRS:%=$(MODEL)/pairs-%/samples.csv): $(MODEL)/pairs-%/samples.csv:
+	@$(BIN)/mole-scan train reconstruct $(SAMPLES) --max-side 400 --output $(MODEL)/pairs-$* $(PAIRS_$*)
+
 model: setup
-	@test -n '$(DATA)' -a -n '$(TOWER)' || { echo "model: name the labelled images and the unpacked tower:" \
-	  "make model DATA='A/manifest.csv B/manifest.csv' TOWER=clip-vit-b16-openai-int8.safetensors" >&2; exit 2; }
+	@test -n '$(DATA)' -a -n '$(TOWER)' -a -n '$(AUTOENCODER)' || { echo "model: name the labelled images, the unpacked tower" \
+	  "and taef2's folder: make model DATA='A/manifest.csv B/manifest.csv' TOWER=clip-vit-b16-openai-int8.safetensors" \
+	  "AUTOENCODER=weights" >&2; exit 2; }
 	@mkdir -p $(MODEL)
 	@test -f $(MODEL)/tower.safetensors || $(BIN)/mole-scan train pack --source $(TOWER) --manifest $(firstword $(DATA)) \
 	  --reads 5,6,7,8,9 --max-bytes 49000000 --output $(MODEL)/tower.safetensors
+	@$(MAKE) --no-print-directory $(PAIRS:%=$(MODEL)/pairs-%/samples.csv)
 	@$(BIN)/mole-scan train crossvalidate $(TRAINING) --output $(MODEL)/folds
 	@$(BIN)/mole-scan train finetune $(TRAINING) --registry $(MODEL)/models --method '$(METHOD)' \
 	  --calibrate-from $(MODEL)/folds/ladder.json --json > $(MODEL)/version.json
