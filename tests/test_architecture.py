@@ -122,7 +122,7 @@ def test_the_ground_floor_names_no_engine_no_table_and_no_command_line() -> None
 LATE = (
     "mole.tower.hub",
     "mole.views.view",
-    "pipeline.scan.flow",
+    "pipeline.scan.execution",
     "pipeline.scan.table.sink",
     "pipeline.scan.workers",
     "pipeline.telemetry.metrics",
@@ -150,10 +150,8 @@ def test_neither_what_drives_a_scan_nor_what_prepares_crops_imports_torch() -> N
     assert run.returncode == 0, run.stderr
 
 
-def test_a_scan_begins_without_ray_and_scikit_learn() -> None:
-    loaded = (
-        "import sys; from jobs import scan; sys.exit(', '.join({'ray', 'pandas', 'sklearn'} & set(sys.modules)) or 0)"
-    )
+def test_a_scan_and_a_rescan_begin_without_ray_and_scikit_learn() -> None:
+    loaded = "import sys; from jobs import rescan, scan; sys.exit(', '.join({'ray', 'pandas', 'sklearn'} & set(sys.modules)) or 0)"
     run = subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
 

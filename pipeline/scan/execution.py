@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.records import MODEL
 from pipeline.scan.executor import Executor
 from pipeline.scan.gauges import Gauges, export_gauges
+from pipeline.scan.local_executor import in_this_process, is_local
 from pipeline.scan.models import ModelRef
 from pipeline.scan.monitor import LOADING, Monitor, monitored
 from pipeline.scan.read_function import CountingRead, ReadFunction
@@ -48,6 +49,24 @@ class ScanContext:
     deadline: float | None = None
 
 
+def choose_executor(
+    settings: DetectorSettings, sources: list[str], progress: ProgressDisplay, *, small: bool
+) -> AbstractContextManager[Executor]:
+    """Choose where a run's images are scored: in this process, where that is done sooner than Ray starts.
+
+    Args:
+        settings: how the detectors run.
+        sources: what workers read.
+        progress: shows progress.
+        small: whether the images are few and safe enough to be read in this process.
+    """
+    if small and is_local(settings):
+        return in_this_process(settings)
+    from pipeline.scan.ray_executor import on_ray  # Ray takes seconds to import, and a small source does without
+
+    return on_ray(settings, sources, progress)
+
+
 @contextmanager
 def prepare_context(
     settings: DetectorSettings,
@@ -61,7 +80,7 @@ def prepare_context(
 
     Args:
         settings: how the detectors run.
-        executor: `on_ray` or `in_this_process`.
+        executor: as `choose_executor` returns it.
         lease: the run's lease on the table.
         sink: where verdicts are written.
         ledger: the first model's partition.

@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
@@ -14,10 +13,9 @@ from mole.errors import SettingsError
 from pipeline.images import cropped
 from pipeline.runtime.machine import require_gpu
 from pipeline.scan.budget import Budget
-from pipeline.scan.execution import ScanContext, execute_wave, prepare_context
-from pipeline.scan.executor import Executor
+from pipeline.scan.execution import ScanContext, choose_executor, execute_wave, prepare_context
 from pipeline.scan.groups import group_units, max_groups
-from pipeline.scan.local_executor import in_this_process, is_local, is_small
+from pipeline.scan.local_executor import is_small
 from pipeline.scan.models import ModelRef, describe_models
 from pipeline.scan.plan import Plan
 from pipeline.scan.read_function import CountingRead, ReadFunction
@@ -173,7 +171,9 @@ def _execute(run: _Run) -> tuple[int, int]:
         written, repaired = 0, run.repair()
         run.plan.refresh()
         run.progress.expect(*remaining_work(run.plan, run.ledgers), run.settings.limit)
-        with prepare_context(run.settings, _executor(run), lease, run.sink, run.ledgers[0], run.progress) as prepared:
+        small = run.settings.sink == "files" and all(is_small(run.plan.todo(ledger)) for ledger in run.ledgers)
+        executor = choose_executor(run.settings, run.settings.source, run.progress, small=small)
+        with prepare_context(run.settings, executor, lease, run.sink, run.ledgers[0], run.progress) as prepared:
             context = replace(prepared, deadline=run.budget.deadline)
             for _ in range(MAX_PASSES):
                 added = _execute_pass(run, context, written)
@@ -183,16 +183,6 @@ def _execute(run: _Run) -> tuple[int, int]:
                 if not added or run.budget.exhausted_by(written) or run.is_done():
                     break
     return written, repaired
-
-
-def _executor(run: _Run) -> AbstractContextManager[Executor]:
-    """Choose where a scan runs: in this process, where that is done sooner than Ray starts."""
-    settings = run.settings
-    if is_local(settings) and settings.sink == "files" and all(is_small(run.plan.todo(one)) for one in run.ledgers):
-        return in_this_process(settings)
-    from pipeline.scan.ray_executor import on_ray  # Ray takes seconds to import, and a small source does without
-
-    return on_ray(settings, settings.source, run.progress)
 
 
 def _execute_pass(run: _Run, context: ScanContext, written: int) -> int:

@@ -11,9 +11,9 @@ from mole.errors import CompletenessError
 from pipeline import registry
 from pipeline.runtime.machine import require_gpu
 from pipeline.scan.budget import Budget
-from pipeline.scan.execution import execute_wave, prepare_context
+from pipeline.scan.execution import choose_executor, execute_wave, prepare_context
+from pipeline.scan.local_executor import MAX_IMAGES
 from pipeline.scan.models import ModelRef, describe_models
-from pipeline.scan.ray_executor import on_ray
 from pipeline.scan.read_function import ReadFunction
 from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.selected_images import fetch_selected, fetch_whole_unit
@@ -227,7 +227,8 @@ def _execute_pass(run: _Run, models: Sequence[ModelRef], listing: str, before: i
     progress.expect(progress.images + (selection.images if limit is None else min(selection.images, limit)))
     options = ReadOptions(settings.max_bytes, settings.image_member, selection.carry)
     sink, ledger = ParquetSink(settings.table), Ledger(partition(settings.table, digests[0]))
-    executor = on_ray(settings, [settings.table], progress)
+    small = selection.images <= MAX_IMAGES and not selection.entire
+    executor = choose_executor(settings, [settings.table], progress, small=small)
     with prepare_context(settings, executor, run.lease, sink, ledger, progress) as prepared:
         context = replace(prepared, deadline=run.budget.deadline)
         context.gauges.plan(waves=1, units=0)

@@ -22,7 +22,8 @@ from pipeline.scan.local_executor import (
 )
 from pipeline.scan.reading.source import Source
 from pipeline.scan.reading.unit import Kind, Unit
-from pipeline.scan.settings import ScanSettings
+from pipeline.scan.rescan import rescan
+from pipeline.scan.settings import RescanSettings, ScanSettings
 from pipeline.scan.summary import Summary
 from pipeline.scan.table.views import ask
 from pipeline.telemetry.terminal import ProgressDisplay
@@ -42,7 +43,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> list[object]:
         return in_this_process(settings)
 
     monkeypatch.setattr("pipeline.scan.local_executor.is_connected", lambda: False)
-    monkeypatch.setattr("pipeline.scan.flow.in_this_process", counted)
+    monkeypatch.setattr("pipeline.scan.execution.in_this_process", counted)
     return scans
 
 
@@ -73,10 +74,11 @@ def rows(summary: Summary) -> list[dict[str, object]]:
 
 
 @pytest.mark.slow
-def test_both_executors_write_the_same_rows(source: list[str], tiny: Path, tmp_path: Path, here: list[object]) -> None:
+def test_both_executors_write_the_same_rows_and_rescan_to_the_same(
+    source: list[str], tiny: Path, tmp_path: Path, here: list[object]
+) -> None:
     one = scanned(source, tmp_path / "here", tiny)
     two = scanned(source, tmp_path / "there", tiny, num_actors=1)
-    assert len(here) == 1
     assert (one.images, one.law) == (two.images, two.law) == (70, "kept")
     for mine, other in zip(rows(one), rows(two), strict=True):
         logits = [row.pop("logit") for row in (mine, other)]
@@ -85,6 +87,16 @@ def test_both_executors_write_the_same_rows(source: list[str], tiny: Path, tmp_p
         assert (logits[0] is None) == (logits[1] is None) and len(numbers) == 4
         if logits[0] is not None:
             assert logits[0] == pytest.approx(logits[1], abs=1e-4)
+    better, chosen = tiny_checkpoint(tmp_path / "better", adapters=7), "verdict IS NOT NULL"
+    again = []
+    for name, more in (("here", {}), ("there", {"num_actors": 1})):
+        given: dict[str, Any] = {"model": str(better), "where": chosen, "batch_size": 8} | more
+        result = rescan(RescanSettings(table=str(tmp_path / name), **given), ProgressDisplay(quiet=True))
+        assert (result.law, result.left) == ("kept", 0)
+        found = pads.dataset(result.table, format="parquet").to_table().to_pylist()
+        again.append(sorted((row["unit"], row["index"], row["status"], row["verdict"]) for row in found))
+    assert again[0] == again[1] and len(again[0]) > 50
+    assert len(here) == 2, "a scan and a rescan"
 
 
 def test_a_scan_in_this_process_goes_on_where_a_limit_ended_it_and_does_nothing_twice(
