@@ -4,7 +4,6 @@ A fork server, a single-threaded process that has imported what the calls need, 
 workers themselves are not forked, since a fork would inherit the locks of their threads.
 """
 
-import io
 import os
 import pickle
 import resource
@@ -178,11 +177,11 @@ def _send(stream: BinaryIO, message: object) -> None:
 def _messages(stream: BinaryIO) -> Iterator[Any]:
     """Read messages until the stream ends, possibly within one."""
     while len(header := stream.read(LENGTH.size)) == LENGTH.size:
-        data = stream.read(LENGTH.unpack(header)[0])
-        try:
-            yield pickle.load(io.BytesIO(data))
-        except EOFError:
+        (length,) = LENGTH.unpack(header)
+        data = stream.read(length)
+        if len(data) < length:
             return
+        yield pickle.loads(data)
 
 
 def main(modules: list[str]) -> None:
@@ -192,7 +191,10 @@ def main(modules: list[str]) -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     for module in modules:
         import_module(module)
-    _serve(sys.stdin.buffer, answers)
+    try:
+        _serve(sys.stdin.buffer, answers)
+    except BrokenPipeError:  # the caller was killed during a call, and nobody waits for the answer
+        os._exit(0)
 
 
 if __name__ == "__main__":

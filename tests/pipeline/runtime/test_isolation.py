@@ -3,8 +3,11 @@
 import os
 import resource
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -59,6 +62,13 @@ def server() -> Iterator[ForkServer]:
     made.close()
 
 
+def lingers(started: str) -> Iterator[int]:
+    """Say that it has begun, and take a moment."""
+    Path(started).touch()
+    time.sleep(0.5)
+    yield 1
+
+
 def test_results_come_back_in_order_each_call_from_a_process_of_its_own(server: ForkServer) -> None:
     outcome = server.call(numbers, 3)
     assert (outcome.results, outcome.signal) == ([0, 1, 2], None)
@@ -111,3 +121,17 @@ def test_the_bound_on_time_is_taken_away_again() -> None:
         soft, _ = resource.getrlimit(resource.RLIMIT_CPU)
         assert 0 < soft - time.process_time() <= isolation.CPU_SECONDS + 2
     assert resource.getrlimit(resource.RLIMIT_CPU) == before
+
+
+def test_a_server_whose_caller_is_killed_during_a_call_ends_without_a_word(root: Path, tmp_path: Path) -> None:
+    code = (
+        "from pipeline.runtime.isolation import ForkServer; "
+        f"from {__name__} import lingers; ForkServer('{__name__}').call(lingers, '{tmp_path}/started')"
+    )
+    caller = subprocess.Popen([sys.executable, "-c", code], cwd=root, stderr=subprocess.PIPE)
+    while not (tmp_path / "started").exists():
+        assert caller.poll() is None
+        time.sleep(0.02)
+    caller.kill()
+    _, said = caller.communicate(timeout=60)  # until the server, which inherited the pipe, has ended too
+    assert said == b""
