@@ -4,6 +4,7 @@ s3fs alone tries five times within two seconds, which no storm and no restart of
 answer with status 200 for an object's, and a shorter one for a whole. Arrow and DuckDB read through these files.
 """
 
+import errno
 from typing import Any
 
 from fsspec.asyn import sync
@@ -12,6 +13,9 @@ from s3fs.core import S3File
 
 from pipeline.storage import bucket
 from pipeline.storage.retry import with_retries
+
+PRECONDITION_FAILED = errno.EINVAL
+"""What s3fs makes of status 412: the object has another ETag than the request asks for."""
 
 
 class S3Files(S3FileSystem):  # type: ignore[misc]  # s3fs has no types
@@ -86,9 +90,25 @@ class S3Files(S3FileSystem):  # type: ignore[misc]  # s3fs has no types
         if mode == "rb":
             url = _url_of(path)
 
+            begun = False
+
+            def once(start: int, end: int) -> bytes:
+                """Request in one attempt; the ETag that a store told wrongly may be asked for again until it served."""
+                try:
+                    return bucket.read(self, url, (start, end), **file.read_kw)
+                except OSError as reason:
+                    found = self.info(path) if reason.errno == PRECONDITION_FAILED and not begun else {}
+                    if found.get("size") != file.size:
+                        raise
+                file.read_kw["IfMatch"] = found["ETag"]
+                return bucket.read(self, url, (start, end), **file.read_kw)
+
             def fetch(start: int, end: int) -> bytes:
                 """Request a range, checked as every range is."""
-                return with_retries(lambda: bucket.read(self, url, (start, end), **file.read_kw), url)
+                nonlocal begun
+                data = with_retries(lambda: once(start, end), url)
+                begun = True
+                return data
 
             file.cache.fetcher = fetch
         return file

@@ -41,6 +41,20 @@ def test_duckdb_reads_every_row_though_a_third_of_all_answers_are_spoilt(
     assert rows == [(4 * sum(range(40_000)), 4 * 40_000)]
 
 
+def test_an_etag_that_was_told_wrongly_costs_a_second_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def wrong_at_first(method: str, _path: str) -> str | None:
+        asked.append(method)
+        return "tag" if asked == ["HEAD"] else None
+
+    with store_of({"1.parquet": as_parquet(TABLE)}, wrong_at_first, monkeypatch):
+        fs, path = storage.filesystem("s3://lake/1.parquet")
+        with fs.open(path, "rb") as stream:
+            assert pq.ParquetFile(stream).read() == TABLE
+    assert asked[:4] == ["HEAD", "GET", "HEAD", "GET"]
+
+
 def test_an_object_that_changes_while_it_is_read_is_no_mixture(monkeypatch: pytest.MonkeyPatch) -> None:
     objects = {"a": bytes(range(200)) * 100_000}
     with store_of(objects, lambda *_: None, monkeypatch):
