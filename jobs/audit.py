@@ -1,4 +1,4 @@
-"""Audit: check whether file properties of labelled images give the classes away."""
+"""Audit: check whether file properties of labelled images leak the label."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
@@ -14,7 +14,7 @@ from pipeline.tune.data.audit import Audit, Distribution, Verdict, verdict_of
 from pipeline.tune.data.audit_flow import AuditSettings, audit_samples
 
 LEAK_FOUND = 1
-"""Exit code: file properties alone give the classes away."""
+"""Exit code: properties of the files leak the label."""
 
 
 @command
@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
     """Run one audit from the command line.
 
     Returns:
-        The exit code: 0 fair, 1 the files give the classes away, 2 settings, 3 storage, 130 interrupted, 143 SIGTERM.
+        The exit code: 0 fair, 1 properties of the files leak the label, 2 settings, 3 storage, 130 interrupted, 143 SIGTERM.
     """
     settings = AuditSettings.from_command_line(arguments)
     with ProgressDisplay("audit") as progress:

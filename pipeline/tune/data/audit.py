@@ -68,7 +68,7 @@ class Copies(Result):
 
 
 class Verdict(Result):
-    """Whether file properties alone give the classes away.
+    """whether properties of the files alone leak the label.
 
     Attributes:
         leaks: the AUC is above the bound, and significantly above 0.5.
@@ -138,7 +138,7 @@ def audit(samples: Sequence[Sample], survey: pa.Table, *, splits: Sequence[objec
 
 
 def verdict_of(found: Audit, bound: float = MAX_LEAK) -> Verdict:
-    """Decide whether file properties alone give the classes away.
+    """Decide whether properties of the files alone leak the label.
 
     Args:
         found: an audit.

@@ -14,12 +14,12 @@ from pipeline.tune.data.survey import survey
 
 
 class AuditSettings(SampleSettings):
-    """Audit labelled images: do file properties alone, such as format, quality or size, give the classes away?
+    """Audit labelled images: do properties of the files, such as format, quality or size, leak the label?
 
     Prints the file properties of each class and source, how well a classifier that sees no pixels separates the classes
     and by which properties, and which images are near duplicates.
 
-    exit codes: 0 fair, 1 file properties give the classes away, 2 invalid settings or a missing input, 3 a store
+    exit codes: 0 fair, 1 properties of the files leak the label, 2 invalid settings or a missing input, 3 a store
     failed, 130 Ctrl-C, 143 SIGTERM
     """
 

@@ -1,4 +1,4 @@
-"""Audit before a training: whether file properties alone give the classes away, and the alignment that prevents it."""
+"""Audit before a training: whether properties of the files leak the label, and the alignment that prevents it."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ def choose_aligner(settings: Recipe, collection: Collection, log: Log) -> Aligne
     """Audit the training split, and build the aligner if the settings ask for one.
 
     Raises:
-        SettingsError: file properties alone give the classes away, and the settings neither align nor accept it.
+        SettingsError: properties of the files leak the label, and the settings neither align nor accept it.
     """
     rows = collection.rows_of(TRAIN)
     ProgressDisplay.shown().enter("comparing the classes")

@@ -125,7 +125,7 @@ def audit_folds(
         The aligner of each fold by `Fold.audit`; None if the method does not align.
 
     Raises:
-        SettingsError: file properties alone give the classes away.
+        SettingsError: properties of the files leak the label.
     """
     aligners: dict[tuple[object, ...], Aligner | None] = {}
     for fold in folds:

@@ -133,7 +133,7 @@ class Recipe(SampleSettings):
         0.15, ge=0, lt=1, description="share of groups held out for the promotion gate; nothing is fitted to them"
     )
     align: bool = Field(False, description="give both classes the formats, qualities and sizes of the real images")
-    accept_leak: bool = Field(False, description="train even if file properties alone give the classes away")
+    accept_leak: bool = Field(False, description="train even if properties of the files leak the label")
     max_leak: PositiveFloat = Field(
         0.65,
         description="highest AUROC that a classifier of file properties alone may reach without training being refused",
