@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
     """Run one audit from the command line.
 
     Returns:
-        The exit code: 0 fair, 1 properties of the files leak the label, 2 settings, 3 storage, 130 interrupted, 143 SIGTERM.
+        The exit code: 0 fair, 1 file properties leak the label, 2 settings, 3 storage, 130 interrupted, 143 SIGTERM.
     """
     settings = AuditSettings.from_command_line(arguments)
     with ProgressDisplay("audit") as progress:

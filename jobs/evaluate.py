@@ -14,6 +14,7 @@ from pipeline.tune.judging.conclusion import conclusion
 from pipeline.tune.judging.evaluation import SEEN_LABELS, Evaluation
 from pipeline.tune.judging.generator_metrics import GeneratorMetrics, PartMetrics
 from pipeline.tune.judging.logits import OVERALL
+from pipeline.tune.judging.perturbation import shown_name
 from pipeline.tune.judging.universal_fake_detect import PRINTED, SETS, Protocol
 
 
@@ -60,7 +61,8 @@ def show_figures(evaluation: Evaluation, console: Console) -> None:
     for delivery in evaluation.deliveries:
         areas = f"AUROC {evaluation.mean('auroc', delivery):.3f}, lowest {evaluation.minimum('auroc', delivery):.3f}"
         means = evaluation.mean("average_precision", delivery), evaluation.minimum("average_precision", delivery)
-        console.print(f"{delivery}, mean over generators: {areas}; AP {means[0]:.3f}, lowest {means[1]:.3f}")
+        precision = f"AP {means[0]:.3f}, lowest {means[1]:.3f}"
+        console.print(f"{shown_name(delivery)}, mean over generators: {areas}; {precision}")
     for cell in evaluation.metrics(OVERALL, evaluation.deliveries[0]).detection:
         value = f"{cell.found.share:.1%}" if cell.found else f"not measured, needs {cell.needed:,} real images"
         console.print(
@@ -84,7 +86,7 @@ def cells(row: GeneratorMetrics) -> list[str]:
     low, high = row.auroc_interval
     return [
         f"{row.generator} (reconstructions)" if row.reconstruction else row.generator,
-        row.delivery,
+        shown_name(row.delivery),
         f"{row.fakes:,}",
         f"{row.reals:,}",
         f"{row.auroc:.3f}",
@@ -99,7 +101,16 @@ def part_cells(part: PartMetrics) -> list[str]:
     """Format the metrics of one of several generators or classes of a source."""
     low, high = part.auroc_interval
     area = [f"{part.auroc:.3f}", f"{low:.3f}-{high:.3f}"]
-    return [f"  {part.part}", part.delivery, f"{part.fakes:,}", "", *area, "", f"{part.found.share:.1%}", ""]
+    return [
+        f"  {part.part}",
+        shown_name(part.delivery),
+        f"{part.fakes:,}",
+        "",
+        *area,
+        "",
+        f"{part.found.share:.1%}",
+        "",
+    ]
 
 
 def show_protocol(found: Protocol, console: Console) -> None:

@@ -13,6 +13,7 @@ from mole.measuring.rates import Rate
 from pipeline.runtime.invocation import command_for
 from pipeline.telemetry.terminal import ProgressDisplay, command, results
 from pipeline.tune.judging.conclusion import conclusion
+from pipeline.tune.judging.perturbation import shown_name
 from pipeline.tune.training.finetune import EVALUATED_PERTURBATIONS, FinetuneResult, finetune
 from pipeline.tune.training.settings import FinetuneSettings
 
@@ -40,9 +41,13 @@ def show(outcome: FinetuneResult, settings: FinetuneSettings) -> None:
     """Print the evaluation of the version, its location, and the next command."""
     console = results()
     if outcome.evaluation:
-        called = "called generated, shipped"
+        called = "called generated, original"
         table = Table(
-            "held-out test images", "fakes", "reals", *(f"AUROC {name}" for name in EVALUATED_PERTURBATIONS), called
+            "held-out test images",
+            "fakes",
+            "reals",
+            *(f"AUROC {shown_name(name)}" for name in EVALUATED_PERTURBATIONS),
+            called,
         )
         for name in outcome.evaluation.generators:
             rows = [outcome.evaluation.metrics(name, delivery) for delivery in EVALUATED_PERTURBATIONS]

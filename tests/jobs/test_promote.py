@@ -9,9 +9,9 @@ from pipeline.tune.judging.gate import FALSE_POSITIVE_BOUND, Decision, Row
 from pipeline.tune.judging.promote import PromotionResult
 
 ROWS = [
-    Row("progan, shipped", "AUROC", 0.9, 0.449, 0.88, holds=False, note="few: 1 of 7 images is 0.143"),
+    Row("progan, original", "AUROC", 0.9, 0.449, 0.88, holds=False, note="few: 1 of 7 images is 0.143"),
     Row(
-        "all reals, shipped: 0 of 43, 0.0%",
+        "all reals, original: 0 of 43, 0.0%",
         FALSE_POSITIVE_BOUND,
         0.067,
         0.067,

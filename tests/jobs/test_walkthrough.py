@@ -91,7 +91,7 @@ def test_a_first_version_that_guesses_is_refused_and_nothing_is_promoted(
     code, refused = job(promote, *flags, "--base", good.folder)
     assert (code, refused["promotion"], place.promoted()) == (6, None, None)
     assert refused["against"] == f"its base {good.digest}"
-    assert {"red, shipped", "blue, shipped"} <= {row["what"] for row in refused["rows"] if not row["holds"]}
+    assert {"red, original", "blue, original"} <= {row["what"] for row in refused["rows"] if not row["holds"]}
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ GLOSSARY = {
     "unsure": "the score is between the two thresholds: called neither generated nor real.",
     "95 %": "95 % confidence interval; exact (Clopper-Pearson) for shares, Newcombe's for AUROC. It accounts for the "
     "sample size only, and says nothing about images of another kind.",
-    "perturbation": "what was done to every image before it was scored; shipped is nothing (the original), aligned "
+    "perturbation": "what was done to every image before it was scored; original is nothing, aligned "
     "gives all images one size and one JPEG quality, so that file properties do not give the class away.",
     "never seen": "none of these images was used to train or calibrate the version, by location or content.",
     "seen in training": "images that the version was trained, stopped or calibrated on; their metrics are too good.",

@@ -11,7 +11,7 @@ from mole.measuring.rates import Rate, upper_bound
 from pipeline.tune.judging.evaluation import Evaluation
 from pipeline.tune.judging.generator_metrics import GeneratorMetrics
 from pipeline.tune.judging.logits import OVERALL
-from pipeline.tune.judging.perturbation import ORIGINAL
+from pipeline.tune.judging.perturbation import ORIGINAL, shown_name
 
 FALSE_POSITIVE_BOUND = "false positives, at most"
 """The exact one-sided upper bound at 95 % confidence (Clopper-Pearson), by which thresholds are set too."""
@@ -127,7 +127,7 @@ def _within_drop(row: GeneratorMetrics, figure: str, pair: tuple[float | None, f
     images = row.fakes if figure != "AUROC" else min(row.fakes, row.reals)
     note = f"few: 1 of {images:,} images is {1 / images:.3f}" if images < needed and bound is not None else ""
     holds = bound is None or new >= bound
-    return Row(f"{row.generator}{kind}, {row.delivery}", figure, old, new, bound, holds, note)
+    return Row(f"{row.generator}{kind}, {shown_name(row.delivery)}", figure, old, new, bound, holds, note)
 
 
 def _collections(candidate: Evaluation, other: Evaluation | None) -> Sequence[Row]:
@@ -142,7 +142,7 @@ def _collections(candidate: Evaluation, other: Evaluation | None) -> Sequence[Ro
 
 def _false_positives(new: Rate, old: Rate | None, allowed: float) -> Row:
     """Compare the upper bound of a candidate's false-positive rate with the maximum."""
-    what = f"all reals, shipped: {new.hits} of {new.images}, {new.share:.1%}"
+    what = f"all reals, original: {new.hits} of {new.images}, {new.share:.1%}"
     upper = upper_bound(new.hits, new.images)
     holds, note = upper <= allowed, ""
     if not holds:

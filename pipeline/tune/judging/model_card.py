@@ -7,7 +7,7 @@ from pipeline.tune.judging.crossvalidation import FALSE_POSITIVE_RATES
 from pipeline.tune.judging.held_out_logits import MIN_IMAGES
 from pipeline.tune.judging.held_out_metrics import CollectionRates, DetectionRate, HeldOutMetrics, VerdictRates
 from pipeline.tune.judging.markdown import MISSING, counts, interval, percent, rate, table
-from pipeline.tune.judging.perturbation import ALIGNED, NATIVE, ORIGINAL
+from pipeline.tune.judging.perturbation import ALIGNED, NATIVE, ORIGINAL, shown_name
 
 WORST_NAMED = 3
 """Number of generators, and of real collections, named in the first lines."""
@@ -58,8 +58,8 @@ def _worst(metrics: HeldOutMetrics) -> str:
     called = metrics.verdicts_of(delivery)
     over = f" {called.above_aim.hits} of {called.above_aim.images} collections are above {percent(metrics.aim)}."
     return (
-        f"**Worst results on held-out collections ({delivery}).** Generators, by AUROC: {fakes}. Real images called "
-        f"`generated`: {named or 'none'}.{over}"
+        f"**Worst results on held-out collections ({shown_name(delivery)}).** Generators, by AUROC: {fakes}. Real "
+        f"images called `generated`: {named or 'none'}.{over}"
     )
 
 
@@ -104,14 +104,14 @@ def _summary(metrics: HeldOutMetrics) -> str:
             ["… real images above that threshold", *(rate(one.alarms) if one else MISSING for one in found)],
             [f"{at}, threshold on the same images", *(rate(one.same_set) if one else MISSING for one in found)],
         ]
-    return table(["", *names], lines)
+    return table(["", *map(shown_name, names)], lines)
 
 
 def _methods(comparison: MethodComparison, method: str) -> str:
     """Format the comparison of the methods."""
     head = [
         *("method", "parameters", "blocks", "ms an image", "training, s a fold"),
-        *("AUROC shipped, mean / lowest", "aligned, mean / lowest", "generators better than the first"),
+        *("AUROC original, mean / lowest", "aligned, mean / lowest", "generators better than the first"),
         *("reals called `generated`", "mean over collections", "fakes called `generated`", "found at 1 %", "pairs"),
     ]
     lines = []
@@ -135,7 +135,9 @@ def _methods(comparison: MethodComparison, method: str) -> str:
         )
     measured = f" Time: {comparison.measured}." if comparison.measured else ""
     first = _first(comparison.methods[method])
-    note = f"Verdicts, and detection at a false-positive rate of 1 %: {first}; pairs: {NATIVE}, if evaluated."
+    note = (
+        f"Verdicts, and detection at a false-positive rate of 1 %: {shown_name(first)}; pairs: {NATIVE}, if evaluated."
+    )
     return f"{table(head, lines)}\n\n{note}{measured}"
 
 
@@ -150,13 +152,13 @@ def _generators(metrics: HeldOutMetrics) -> str:
         first = areas[name, _first(metrics)]
         cells = [f"{one.auroc:.3f} ({interval(one.interval)})" if one else MISSING for one in own]
         lines.append([name, f"{first.fakes}", f"{first.reals}", *cells, f"{first.precision:.3f}", rate(first.found)])
-    last = f"{_first(metrics)}: "
+    last = f"{shown_name(_first(metrics))}: "
     return table(
         [
             "generator",
             "images",
             "reals",
-            *(f"AUROC {name}" for name in names),
+            *(f"AUROC {shown_name(name)}" for name in names),
             f"{last}AP",
             f"{last}called `generated`",
         ],
@@ -172,7 +174,7 @@ def _contents(metrics: HeldOutMetrics) -> str:
             called = metrics.verdicts_of(one.delivery, one.content)
             rates = [rate(called.alarms), rate(called.found)]
             areas = f"{one.auroc:.3f} / {one.lowest:.3f} ({one.worst[0]})"
-            lines.append([one.content, one.delivery, f"{one.generators}", areas, *rates])
+            lines.append([one.content, shown_name(one.delivery), f"{one.generators}", areas, *rates])
     head = ["content", "perturbation", "generators", "AUROC, mean / lowest", "reals called `generated`"]
     return table([*head, "fakes called `generated`"], lines)
 
@@ -188,8 +190,8 @@ def _reals(metrics: HeldOutMetrics) -> str:
         own = [known.get((one.collection, name)) for name in names]
         cells = [rate(found.alarms) if found else MISSING for found in own]
         lines.append([one.collection, f"{one.alarms.images}", *cells, rate(one.unsure)])
-    head = [f"called `generated`, {name}" for name in names]
-    return table(["collection", "images", *head, f"called `unsure`, {first}"], lines)
+    head = [f"called `generated`, {shown_name(name)}" for name in names]
+    return table(["collection", "images", *head, f"called `unsure`, {shown_name(first)}"], lines)
 
 
 def _pairs(metrics: HeldOutMetrics) -> str:
@@ -200,9 +202,9 @@ def _pairs(metrics: HeldOutMetrics) -> str:
         enough = [one.auroc for one in own if one.pairs >= MIN_IMAGES]
         if len(enough) > 1:
             mean = f"**{sum(enough) / len(enough):.3f}**, lowest {min(enough):.3f}"
-            lines.append([kind, delivery, f"mean of {len(enough)} sources", MISSING, mean])
+            lines.append([kind, shown_name(delivery), f"mean of {len(enough)} sources", MISSING, mean])
         cells = ((one.source, f"{one.pairs}", f"{one.auroc:.3f} ({interval(one.interval)})") for one in own)
-        lines += [[kind, delivery, *cell] for cell in cells]
+        lines += [[kind, shown_name(delivery), *cell] for cell in cells]
     return table(["passed through", "perturbation", "source", "pairs", "AUROC"], lines)
 
 
@@ -211,7 +213,7 @@ def _deliveries(metrics: HeldOutMetrics) -> str:
     head = ["perturbation", "images", "AUROC, mean / lowest", "drop of the mean", "largest drop", "verdict changed"]
     lines = [
         [
-            *(one.delivery, f"{one.images:,}", _mean(metrics, one.delivery), f"{one.cost:+.3f}"),
+            *(shown_name(one.delivery), f"{one.images:,}", _mean(metrics, one.delivery), f"{one.cost:+.3f}"),
             *(f"{one.worst[0]} {one.worst[1]:+.3f}", rate(one.changed), rate(one.reversed), rate(one.alarms)),
         ]
         for one in sorted(metrics.deliveries, key=lambda one: -one.cost)
@@ -222,6 +224,7 @@ def _deliveries(metrics: HeldOutMetrics) -> str:
 def _rule(metrics: HeldOutMetrics) -> str:
     """Describe the thresholds and how they were set."""
     calibration, names, estimate = metrics.calibration, _perturbations(metrics), metrics.estimate
+    under = ", ".join(map(shown_name, names))
     collections = len(_of(metrics.collections, ORIGINAL))
     again = max(metrics.verdicts_of(name).mean_alarms for name in names)
     reached = "" if estimate.high <= metrics.aim else "; no share reaches it, so no image may score above"
@@ -229,7 +232,7 @@ def _rule(metrics: HeldOutMetrics) -> str:
         f"`generated_above` {calibration.generated_above:.3f}, `real_below` {calibration.real_below:.3f} (logits),",
         f"temperature {calibration.temperature:.3f}, bias {calibration.bias:.3f}: from all held-out images.",
         f"The rule: {percent(estimate.share)} of these real images, as a mean over collections, may score above, under",
-        f"any of {', '.join(names)}. It is the largest share at which the mean rate over collections, with each fold",
+        f"any of {under}. It is the largest share at which the mean rate over collections, with each fold",
         f"at the threshold of the others, plus its standard error is at most {percent(metrics.aim)}",
         f"({percent(estimate.mean)} + {percent(estimate.error)}{reached}). With this choice repeated without each",
         f"fold, as in the tables above, the rate is {percent(again)}: this is what to expect on an unseen collection.",

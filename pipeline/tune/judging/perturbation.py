@@ -28,6 +28,11 @@ def stored_name(name: str) -> str:
     return ORIGINAL if name == "original" else name
 
 
+def shown_name(name: str) -> str:
+    """Return a stored name as people read it: `original` for `shipped`, which means another thing of a detector."""
+    return "original" if name == ORIGINAL else name
+
+
 def perturbation(name: str) -> Perturb:
     """Return the perturbation with a name.
 

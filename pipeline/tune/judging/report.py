@@ -18,7 +18,7 @@ from pipeline.tune.judging.conclusion import GLOSSARY, conclusion
 from pipeline.tune.judging.evaluation import SEEN_LABELS, Evaluation
 from pipeline.tune.judging.generator_metrics import GeneratorMetrics
 from pipeline.tune.judging.logits import OVERALL, Logits
-from pipeline.tune.judging.perturbation import ALIGNED, ORIGINAL
+from pipeline.tune.judging.perturbation import ALIGNED, ORIGINAL, shown_name
 from pipeline.tune.judging.thumbnails import mistakes
 
 TEMPLATE = "report.html.j2"
@@ -68,10 +68,11 @@ def render(evaluation: Evaluation, samples: Sequence[Sample], table: Logits, not
     main = [name for name in (ORIGINAL, ALIGNED) if name in evaluation.deliveries]
     curves = {name: table.against(name, ORIGINAL) for name in (*evaluation.generators, OVERALL)}
     bound = evaluation.calibration.generated_above
+    reliability = {shown_name(name): evaluation.metrics(OVERALL, name).reliability for name in main}
     pictures = {
         "roc": plots.roc(curves),
         "precision_recall": plots.precision_recall(curves),
-        "reliability": plots.calibration({name: evaluation.metrics(OVERALL, name).reliability for name in main}),
+        "reliability": plots.calibration(reliability),
         "histogram": plots.histogram(*table.against(OVERALL, ORIGINAL), evaluation.calibration),
         "areas": _areas(evaluation),
         "flips": _flips(evaluation),
@@ -104,7 +105,8 @@ def environment() -> Environment:
     made = Environment(
         loader=PackageLoader("pipeline.tune.judging", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    made.filters |= {"rate": format_rate, "precision": format_precision, "file": lambda uri: PurePath(uri).name}
+    made.filters |= {"rate": format_rate, "precision": format_precision, "shown": shown_name}
+    made.filters["file"] = lambda uri: PurePath(uri).name
     return made
 
 
@@ -122,9 +124,10 @@ def format_precision(precision: Precision) -> str:
 def _areas(evaluation: Evaluation) -> str:
     """Draw a heat map of the AUROC of each generator under each perturbation, (R, C)."""
     names, columns = [*evaluation.generators, OVERALL], evaluation.deliveries
+    titles = [shown_name(name) for name in columns]
     found = {(row.generator, row.delivery): row.auroc for row in (*evaluation.rows, *evaluation.overall)}
     values = np.array([[found.get((name, column), np.nan) for column in columns] for name in names])
-    return plots.matrix_plot(values, names, columns, low=0.5, high=1.0, map_name="RdYlGn")
+    return plots.matrix_plot(values, names, titles, low=0.5, high=1.0, map_name="RdYlGn")
 
 
 def _flips(evaluation: Evaluation) -> str:

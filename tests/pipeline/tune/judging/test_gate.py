@@ -51,8 +51,8 @@ def test_a_candidate_that_forgot_one_generator_is_refused_by_its_name_however_go
     old, new = evaluation({"old": 4.0, "new": 1.0}, reals=300), evaluation({"old": 1.0, "new": 6.0}, reals=300)
     decision = compare(new, old, BOUNDS)
     assert not decision.passed
-    assert {row.what for row in decision.refusals} == {"old, shipped", "old, aligned"}
-    assert "old, shipped: AUROC" in str(decision)
+    assert {row.what for row in decision.refusals} == {"old, original", "old, aligned"}
+    assert "old, original: AUROC" in str(decision)
 
 
 def test_a_drop_within_the_bound_holds_and_one_beyond_does_not() -> None:
@@ -101,7 +101,7 @@ def test_a_comparison_with_nothing_says_so_and_binds_the_false_positives_alone()
 
 def test_a_generator_of_too_few_images_to_show_a_drop_is_said_so() -> None:
     few = evaluation({"g": 4.0}, fakes=8, reals=1000)
-    noted = {row.figure: row.note for row in compare(few, few, BOUNDS).rows if row.what == "g, shipped"}
+    noted = {row.figure: row.note for row in compare(few, few, BOUNDS).rows if row.what == "g, original"}
     assert noted == {
         "AUROC": "few: 1 of 8 images is 0.125",
         "called generated": "few: 1 of 8 images is 0.125",

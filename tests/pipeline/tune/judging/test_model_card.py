@@ -51,4 +51,4 @@ def test_missing_metrics_are_reported_as_such() -> None:
     bare = [replace(part, content="", images=min(part.images, 8)) for part in PARTS if not part.artefact]
     told = model_card(compare_methods(heldout(*bare, deliveries={"shipped": 0.0}), {"mole": COST}), "mole")
     assert told.count("There were no such images.") == 3
-    assert "held-out collections (shipped)" in told and "nan" not in told
+    assert "held-out collections (original)" in told and "nan" not in told

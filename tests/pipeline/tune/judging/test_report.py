@@ -11,6 +11,7 @@ from mole.measuring.rates import Precision, Rate
 from pipeline.tune.judging.conclusion import GLOSSARY
 from pipeline.tune.judging.evaluate import ScoredEvaluation
 from pipeline.tune.judging.logits import Logits
+from pipeline.tune.judging.perturbation import shown_name
 from pipeline.tune.judging.report import format_precision, format_rate, render
 from tests.judged import DELIVERIES, judge_here, labelled
 from tests.pages import Page
@@ -49,7 +50,7 @@ def test_the_page_lists_every_generator_perturbation_and_exclusion(judged: Score
     for word in (
         "progan",
         "holiday",
-        *DELIVERIES,
+        *map(shown_name, DELIVERIES),
         judged.evaluation.digest,
         "1 truncated",
         "seen through another view",
