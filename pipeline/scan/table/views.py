@@ -12,7 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 from mole.errors import SettingsError, StorageError
 from pipeline.command.run_record import RUNS_FOLDER as RUNS
 from pipeline.records import MODEL, check_version
-from pipeline.scan.table.ledger import sql_list, sql_pattern
+from pipeline.scan.table.ledger import sql_list, sql_pattern, unreadable
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS
 
@@ -67,7 +67,7 @@ def open_views(table: str, database: str = ":memory:") -> Iterator[duckdb.DuckDB
             connection.execute(definitions(place))
             yield connection
     except (*STORE_FAULTS, pa.ArrowException, duckdb.Error) as reason:
-        raise StorageError(f"cannot read the verdict table in {place!r}: {reason}") from reason
+        raise unreadable(place, reason) from reason
 
 
 def ask(table: str, query: str, *, limit: int = 0) -> pa.Table:
@@ -158,7 +158,7 @@ def require_table(table: str) -> None:
         with fs.open(path, "rb") as stream:
             check_version(pq.read_schema(stream).metadata, first)
     except (*STORE_FAULTS, pa.ArrowException) as reason:
-        raise StorageError(f"cannot read the verdict table in {place!r}: {reason}") from reason
+        raise unreadable(place, reason) from reason
 
 
 def partitions(table: str) -> list[str]:

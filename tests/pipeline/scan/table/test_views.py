@@ -3,10 +3,11 @@
 from datetime import timedelta
 from pathlib import Path
 
+import duckdb
 import fsspec
 import pytest
 
-from mole.errors import SettingsError
+from mole.errors import SettingsError, StorageError
 from pipeline.scan.table.views import open_views, partitions
 from tests.verdicts import BEGUN, verdict_row, write_verdicts
 
@@ -110,3 +111,11 @@ def test_a_table_in_a_bucket_is_asked_where_it_lies(store: int, tmp_path: Path) 
 def test_a_folder_without_a_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="holds no verdict table"):
         asked(tmp_path, "FROM current")
+
+
+def test_an_error_within_the_database_is_told_without_the_traceback_in_it(tmp_path: Path) -> None:
+    table = write_verdicts(tmp_path, [verdict_row("a.tar#1", 0)])
+    words = 'Traceback (most recent call last):\n  File "core.py", line 1821, in _info\nFileNotFoundError: lake/_runs'
+    with pytest.raises(StorageError) as told, open_views(str(table)):
+        raise duckdb.IOException(words)
+    assert str(told.value) == f"cannot read the verdict table in '{table}': FileNotFoundError: lake/_runs"
