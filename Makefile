@@ -187,7 +187,7 @@ model: setup
 	  --calibrate-from $(MODEL)/folds/ladder.json --json > $(MODEL)/version.json
 	@version=$$($(BIN)/python -c 'import json; print(json.load(open("$(MODEL)/version.json"))["digest"])'); \
 	  $(BIN)/mole-scan train promote --registry $(MODEL)/models --candidate $$version --base embedded \
-	  --max-false-positive-rate 0.03 --max-detection-drop 1 && \
+	  --max-auroc-drop 0.17 --max-false-positive-rate 0.035 --max-detection-drop 1 && \
 	  cd $(MODEL)/models/versions/$$version && cp config.json adapters.safetensors tower.safetensors rates.json $(CURDIR)/mole/embedded/ && \
 	  $(CURDIR)/$(BIN)/python -c 'import sys; from pipeline.tune.data.manifest import portable; sys.stdout.buffer.write(portable(open("manifest.parquet", "rb").read()))' \
 	    > $(CURDIR)/mole/embedded/manifest.parquet

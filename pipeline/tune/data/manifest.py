@@ -103,6 +103,11 @@ def portable(manifest: bytes) -> bytes:
     return _parquet(rows.set_column(rows.column_names.index("uri"), "uri", names))
 
 
+def is_located(sample: Sample) -> bool:
+    """Return whether the location of a manifest's sample is known; `portable` leaves its name alone."""
+    return "/" in sample.uri
+
+
 def place_of(sample: Sample) -> Place:
     """Return the location of a sample."""
     return sample.uri, sample.offset, sample.cell

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
@@ -17,7 +18,7 @@ from pipeline.runtime import cluster
 from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune.data.collection import TEST, Log
 from pipeline.tune.data.layout import gather
-from pipeline.tune.data.manifest import MANIFEST, TrainingImages, place_of, training_images
+from pipeline.tune.data.manifest import MANIFEST, TrainingImages, is_located, place_of, training_images
 from pipeline.tune.data.samples import Sample, from_table
 from pipeline.tune.judging.evaluate import EvaluateOptions, ScoredEvaluation
 from pipeline.tune.judging.evaluate import evaluate_with_scores as score
@@ -201,20 +202,27 @@ def comparison_target(
 def unseen_samples(versions: Sequence[Description], given: Sequence[Sample] = ()) -> list[Sample]:
     """List the test images of some versions and further ones, without images that any of them was trained on.
 
-    A test image of one version may be a training image of another, which would favour that one.
+    A test image of one version, or another image of its group (a near duplicate, the photograph that it was made of),
+    may be a training image of another version, which would favour that one. The test images of the shipped detector
+    have no locations here, so they are compared on only where the other version lists them too.
     """
     known = training_images_of(versions)
     found: dict[object, Sample] = {}
     for version in versions:
         file = version.folder / MANIFEST
         if file.is_file():
-            table = pq.read_table(file)
-            rows = zip(from_table(table), table["digest"].to_pylist(), table["split"].to_pylist(), strict=True)
-            found |= {
+            table = pq.read_table(file).filter(pc.field("split") == TEST)
+            tested = list(zip(from_table(table), table["digest"].to_pylist(), strict=True))
+            learned = {one.group for one, digest in tested if digest in known.digests or known.contains(one)} - {""}
+            own = {
                 digest: sample
-                for sample, digest, split in rows
-                if split == TEST and digest not in known.digests and not known.contains(sample)
+                for sample, digest in tested
+                if is_located(sample)
+                and sample.group not in learned
+                and digest not in known.digests
+                and not known.contains(sample)
             }
+            found = own | found
     places = {place_of(sample) for sample in found.values()}
     return [*found.values(), *(one for one in given if place_of(one) not in places and not known.contains(one))]
 

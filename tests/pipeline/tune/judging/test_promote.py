@@ -1,7 +1,9 @@
 """Laws of the images of a promotion; the whole flow is run in tests/jobs/test_walkthrough.py."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +14,7 @@ from mole.errors import ModelError, RefusedError, SettingsError
 from pipeline import registry
 from pipeline.registry import Registry
 from pipeline.tune.data.collection import TEST
-from pipeline.tune.data.manifest import MANIFEST
+from pipeline.tune.data.manifest import MANIFEST, portable
 from pipeline.tune.data.samples import Sample, to_table
 from pipeline.tune.data.split import TRAIN
 from pipeline.tune.judging.calibrate import write_version
@@ -28,9 +30,9 @@ from pipeline.tune.judging.promote import (
 from tests.tiny import tiny_checkpoint
 
 
-def manifest(rows: dict[str, str]) -> bytes:
+def manifest(rows: dict[str, str], groups: Mapping[str, str] = MappingProxyType({})) -> bytes:
     """Write the manifest of a version whose samples are named by their digests."""
-    samples = [Sample(f"{name}.jpg", number % 2, "source") for number, name in enumerate(rows)]
+    samples = [Sample(f"/photos/{name}.jpg", int(name == "b"), "source", group=groups.get(name, "")) for name in rows]
     table = to_table(samples).append_column("digest", pa.array(list(rows)))
     sink = io.BytesIO()
     pq.write_table(table.append_column("split", pa.array(list(rows.values()))), sink)
@@ -58,15 +60,39 @@ def test_both_are_evaluated_on_test_images_of_either_that_neither_was_trained_on
 ) -> None:
     models, old, new = place
     both = [here(models.version(digest)) for digest in (new, old)]
-    assert sorted(sample.uri for sample in unseen_samples(both)) == ["a.jpg", "d.jpg"]
-    assert sorted(sample.uri for sample in unseen_samples(both[1:])) == ["a.jpg", "b.jpg"]
+    assert sorted(sample.uri for sample in unseen_samples(both)) == ["/photos/a.jpg", "/photos/d.jpg"]
+    assert sorted(sample.uri for sample in unseen_samples(both[1:])) == ["/photos/a.jpg", "/photos/b.jpg"]
+
+
+def test_an_image_whose_location_only_one_version_knows_is_read_there(place: tuple[Registry, str, str]) -> None:
+    models, old, new = place
+    file = Path(models.version(old)) / MANIFEST
+    file.write_bytes(portable(file.read_bytes()))
+    both = [here(models.version(new)), here(models.version(old))]
+    assert sorted(sample.uri for sample in unseen_samples(both)) == ["/photos/a.jpg", "/photos/d.jpg"]
+    assert unseen_samples(both[1:]) == [], "names without a folder lead nowhere"
+
+
+def test_an_image_whose_near_duplicate_taught_the_other_version_is_left_out(tmp_path: Path) -> None:
+    models = Registry(str(tmp_path / "models"))
+    rows = {"photo": TEST, "again": TEST, "other": TEST}
+    taught, tested = {"photo": TRAIN}, dict(rows)
+    digests = [
+        models.add(
+            tiny_checkpoint(tmp_path / str(seed), seed=seed), {MANIFEST: manifest(own, {"photo": "g", "again": "g"})}
+        )
+        for seed, own in ((1, taught), (2, tested))
+    ]
+    both = [here(models.version(digest)) for digest in reversed(digests)]
+    assert [sample.uri for sample in unseen_samples(both)] == ["/photos/other.jpg"]
 
 
 def test_further_samples_that_either_was_trained_on_are_left_out(place: tuple[Registry, str, str]) -> None:
     models, old, _ = place
-    given = [Sample("c.jpg", 0, "source"), Sample("a.jpg", 0, "source"), Sample("more.jpg", 1, "source")]
+    given = [Sample(f"/photos/{name}.jpg", number // 2, "source") for number, name in enumerate(("c", "a", "more"))]
     chosen = unseen_samples([here(models.version(old))], given)
-    assert sorted(sample.uri for sample in chosen) == ["a.jpg", "b.jpg", "more.jpg"]  # c taught, a is there already
+    names = sorted(sample.uri for sample in chosen)
+    assert names == ["/photos/a.jpg", "/photos/b.jpg", "/photos/more.jpg"]  # c taught, a is there already
 
 
 def test_nothing_to_judge_on_is_refused_before_anything_is_scored(place: tuple[Registry, str, str]) -> None:
