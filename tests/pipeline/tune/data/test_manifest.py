@@ -1,5 +1,6 @@
 """Laws of a manifest: an image that taught a version is known again, by its place or by its content."""
 
+import io
 from pathlib import Path
 
 import pyarrow as pa
@@ -60,6 +61,12 @@ def test_a_manifest_that_goes_elsewhere_tells_contents_and_no_places(model: Desc
     known = training_images(model)
     assert known.digests == {"aa", "bb"} and known.listed
     assert {place for place, _, _ in known.places} == {"a.jpg", "b.jpg"}
+
+
+def test_a_portable_manifest_names_the_groups_of_several_images_alone(model: Description) -> None:
+    samples = [Sample(f"/photos/{n}.jpg", 0, "s", group="pair" if n < 2 else f"own-{n}") for n in range(4)]
+    rows = pq.read_table(io.BytesIO(portable(with_samples(model.folder, samples, list("abcd"), TRAIN))))
+    assert rows["group"].to_pylist() == ["pair", "pair", "", ""] and rows["digest"].to_pylist() == list("abcd")
 
 
 def test_the_shipped_detector_lists_its_training_images_by_content(root: Path) -> None:
