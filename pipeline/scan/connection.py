@@ -8,8 +8,8 @@ from pipeline.runtime import cluster
 from pipeline.scan.settings import DetectorSettings
 
 WAITING = ("OMP_WAIT_POLICY", "PASSIVE")
-"""Inherited by the workers of a local Ray: a scorer's threads sleep while they wait for one another, since there are fewer
-cores than what reads, prepares and scores. On two cores a scan is 6 to 18 % faster; in one process it would be slower."""
+"""Inherited by the workers of a local Ray: threads of a scorer sleep while they wait for one another, since what reads,
+prepares and scores has more threads than there are cores. On two cores a scan is 6 to 18 % faster so."""
 
 
 @contextmanager
