@@ -1,11 +1,8 @@
 """Promotion: evaluate two versions on images neither was trained on, apply the gate, and move the promoted pointer."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from mole.config import ADAPTERS, CONFIG, Description, describe
@@ -16,16 +13,16 @@ from pipeline.promotion_record import Promotion
 from pipeline.registry import EMBEDDED, Registry
 from pipeline.runtime import cluster
 from pipeline.telemetry.terminal import ProgressDisplay
-from pipeline.tune.data.collection import TEST, Log
+from pipeline.tune.data.collection import Log
 from pipeline.tune.data.layout import gather
-from pipeline.tune.data.manifest import MANIFEST, TrainingImages, is_located, place_of, training_images
-from pipeline.tune.data.samples import Sample, from_table
+from pipeline.tune.data.manifest import TrainingImages, training_images
 from pipeline.tune.judging.evaluate import EvaluateOptions, ScoredEvaluation
 from pipeline.tune.judging.evaluate import evaluate_with_scores as score
 from pipeline.tune.judging.evaluation import summarize
 from pipeline.tune.judging.gate import Bounds, Decision, compare
 from pipeline.tune.judging.parent_checkpoint import Origin, origin_at, origin_of
 from pipeline.tune.judging.thresholds import join_names
+from pipeline.tune.judging.unseen_samples import training_images_of, unseen_samples
 
 PERTURBATIONS = ("shipped", "aligned")
 
@@ -197,42 +194,6 @@ def comparison_target(
         raise SettingsError(f"--base {settings.base!r} is the candidate {candidate.digest} itself; name another")
     shipped = ", the shipped detector" if base.model == EMBEDDED else ""
     return base, f"its base {base.digest}{shipped}"
-
-
-def unseen_samples(versions: Sequence[Description], given: Sequence[Sample] = ()) -> list[Sample]:
-    """List the test images of some versions and further ones, without images that any of them was trained on.
-
-    A test image of one version, or another image of its group (a near duplicate, the photograph that it was made of),
-    may be a training image of another version, which would favour that one. The test images of the shipped detector
-    have no locations here, so they are compared on only where the other version lists them too.
-    """
-    known = training_images_of(versions)
-    found: dict[object, Sample] = {}
-    for version in versions:
-        file = version.folder / MANIFEST
-        if file.is_file():
-            table = pq.read_table(file).filter(pc.field("split") == TEST)
-            tested = list(zip(from_table(table), table["digest"].to_pylist(), strict=True))
-            learned = {one.group for one, digest in tested if digest in known.digests or known.contains(one)} - {""}
-            own = {
-                digest: sample
-                for sample, digest in tested
-                if is_located(sample)
-                and sample.group not in learned
-                and digest not in known.digests
-                and not known.contains(sample)
-            }
-            found = own | found
-    places = {place_of(sample) for sample in found.values()}
-    return [*found.values(), *(one for one in given if place_of(one) not in places and not known.contains(one))]
-
-
-def training_images_of(versions: Sequence[Description]) -> TrainingImages:
-    """Join the training images of some versions, as far as they list them."""
-    known = TrainingImages()
-    for version in versions:
-        known = known | training_images(version)
-    return replace(known, listed=True, sources=frozenset())
 
 
 def evaluate_target(other: Origin, new: ScoredEvaluation, candidate: Origin, log: Log) -> ScoredEvaluation:

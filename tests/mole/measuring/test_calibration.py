@@ -66,7 +66,7 @@ def test_of_the_shipped_detector_no_verdict_contradicts_its_probability(root: Pa
 def test_as_a_scan_says_it_generated_is_likely_and_unsure_is_not_certain(root: Path) -> None:
     read = describe(root / "mole" / "embedded").calibration
     bounds = read.probability(np.array([read.real_below, read.generated_above]), PREVALENCE)
-    assert bounds.round(2).tolist() == [0.1, 0.7]  # docs/calibration.md has this table
+    assert bounds.round(2).tolist() == [0.1, 0.77]  # docs/calibration.md has this table
 
 
 def test_a_collection_without_a_name_is_not_written_and_changes_no_digest() -> None:

@@ -24,9 +24,9 @@ from pipeline.tune.judging.promote import (
     promote,
     roll_back,
     same_weights,
-    unseen_samples,
     version_of,
 )
+from pipeline.tune.judging.unseen_samples import unseen_samples
 from tests.tiny import tiny_checkpoint
 
 
