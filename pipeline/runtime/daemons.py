@@ -1,6 +1,8 @@
 """Daemons: watches the processes of a local Ray, without which Ray ends its driver without a word."""
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +13,9 @@ from mole.errors import StorageError
 
 NAMES = ("raylet", "gcs_server")
 POLL_SECONDS = 1.0
+GRACE_SECONDS = 30.0
+"""After which a main thread that no signal wakes is given up: it is in a call of Ray that asks the lost daemon, and Ray
+would end the process after 60 s without a word. The lease stays then; the next run on this machine passes over it."""
 WAKES = signal.SIGURG
 """Wakes the main thread from whatever it waits for; nobody else sends it, and by default it is ignored."""
 
@@ -36,6 +41,10 @@ def watched_daemons() -> Iterator[None]:
             lost.extend(name for child, name in daemons.items() if not _lives(child))
             if lost:
                 signal.pthread_kill(int(main.ident or 0), WAKES)
+                if not ended.wait(GRACE_SECONDS):
+                    sys.stderr.write(f"error: {_gone(lost)}\n")
+                    sys.stderr.flush()
+                    os._exit(StorageError.exit_code)
                 return
 
     if main is not threading.main_thread():  # only that one takes signals
@@ -49,14 +58,20 @@ def watched_daemons() -> Iterator[None]:
     except (KeyboardInterrupt, Exception) as reason:
         if not lost:
             raise
-        raise StorageError(
-            f"Ray's {' and '.join(lost)} {'is' if len(lost) == 1 else 'are'} gone, killed by somebody or for want of "
-            "memory; what is written stays, start the run again"
-        ) from reason
+        raise StorageError(_gone(lost)) from reason
     finally:
         ended.set()
         watch_thread.join()
         signal.signal(WAKES, before)
+
+
+def _gone(names: list[str]) -> str:
+    """Say what is lost, and what to do."""
+    verb = "is" if len(names) == 1 else "are"
+    return (
+        f"Ray's {' and '.join(names)} {verb} gone, killed by somebody or for want of memory; what is written stays, "
+        "start the run again"
+    )
 
 
 def _lives(process: psutil.Process) -> bool:

@@ -4,6 +4,7 @@ A fork server, a single-threaded process that has imported what the calls need, 
 workers themselves are not forked, since a fork would inherit the locks of their threads.
 """
 
+import io
 import os
 import pickle
 import resource
@@ -181,7 +182,7 @@ def _messages(stream: BinaryIO) -> Iterator[Any]:
         data = stream.read(length)
         if len(data) < length:
             return
-        yield pickle.loads(data)
+        yield pickle.load(io.BytesIO(data))
 
 
 def main(modules: list[str]) -> None:

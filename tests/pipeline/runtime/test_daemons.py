@@ -22,8 +22,9 @@ from pipeline.scan.table.lease import Lease
 cluster.quiet(logs=False)
 try:
     with Lease(sys.argv[1]), cluster.connected("local", logs=False), cluster.unwrapped_errors():
+        task = ray.remote(lambda: time.sleep(600)).remote()
         print("ready", file=sys.__stdout__, flush=True)
-        ray.get(ray.remote(lambda: time.sleep(600)).remote())
+        ray.get(task)
 except StorageError as reason:
     print(reason)
     sys.exit(reason.exit_code)
@@ -44,3 +45,24 @@ def test_a_run_whose_ray_loses_a_daemon_ends_as_one_whose_store_fails(name: str,
     assert run.returncode == StorageError.exit_code, told
     assert re.search(rf"^Ray's .*{name}.* gone", told), "the other one may end with it"
     assert not (tmp_path / "out" / "_lease.json").exists() and time.monotonic() - begun < 100
+
+
+STUCK = """
+import signal, subprocess, time
+from pipeline.runtime import daemons
+from pipeline.runtime.daemons import WAKES, watched_daemons
+
+daemons.NAMES, daemons.POLL_SECONDS, daemons.GRACE_SECONDS = ("sleep",), 0.05, 0.5
+lost = subprocess.Popen(["sleep", "600"])
+signal.pthread_sigmask(signal.SIG_BLOCK, [WAKES])  # as a call of Ray that no signal ends
+with watched_daemons():
+    lost.kill()
+    time.sleep(60)
+"""
+
+
+def test_a_run_that_no_signal_wakes_ends_with_the_same_words_and_code(root: Path) -> None:
+    begun = time.monotonic()
+    run = subprocess.run([sys.executable, "-c", STUCK], cwd=root, capture_output=True, text=True, check=False)
+    assert run.returncode == StorageError.exit_code and time.monotonic() - begun < 30
+    assert run.stderr.startswith("error: Ray's sleep is gone") and "start the run again" in run.stderr
