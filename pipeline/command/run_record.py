@@ -21,7 +21,7 @@ from pipeline.runtime.submission import submission_id
 from pipeline.storage import storage
 from pipeline.telemetry.log import LOG
 from pipeline.telemetry.redaction import command_line, redacted, redacted_values
-from pipeline.telemetry.terminal import ProgressDisplay, log_error, log_interruption
+from pipeline.telemetry.terminal import ProgressDisplay, interruption, log_error, log_interruption
 
 RUNS_FOLDER = "_runs"
 """The folder of records in a table; Parquet readers ignore names that begin with `_`."""
@@ -108,6 +108,7 @@ class Record:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         """Write how the run ended; known errors and interruptions are logged and become the exit code."""
+        error = interruption(error)
         self._progress.__exit__(kind, error, trace)
         if isinstance(error, MoleError):
             self.exit_code = log_error(error)

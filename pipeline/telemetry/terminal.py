@@ -203,12 +203,30 @@ def command(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
                 return log_error(reason)
             except KeyboardInterrupt as reason:
                 return log_interruption(reason)
+            except RuntimeError as reason:
+                stopped = interruption(reason)
+                if isinstance(stopped, KeyboardInterrupt):
+                    return log_interruption(stopped)
+                raise
 
     return answered
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, sent when a machine is reclaimed or a pod is evicted."""
+    """SIGTERM, sent when a machine is reclaimed or a pod is evicted.
+
+    Attributes:
+        sent: whether this process was sent one.
+    """
+
+    sent = False
+
+
+def interruption(error: BaseException | None) -> BaseException | None:
+    """Return the interruption behind an error: DuckDB raises an error of its own where a signal ends a query."""
+    if isinstance(error, RuntimeError) and str(error) == "Query interrupted":
+        return Terminated() if Terminated.sent else KeyboardInterrupt()
+    return error
 
 
 def handle_sigterm() -> None:
@@ -220,6 +238,7 @@ def handle_sigterm() -> None:
         Raises:
             Terminated: always.
         """
+        Terminated.sent = True
         raise Terminated
 
     signal.signal(signal.SIGTERM, stop)

@@ -11,7 +11,7 @@ from mole.errors import CompletenessError, HeldError, MoleError
 from pipeline.command.run_record import RUNS_FOLDER, Record
 from pipeline.runtime.submission import JOB_CONFIG
 from pipeline.scan.settings import ScanSettings
-from pipeline.telemetry.terminal import ProgressDisplay, Terminated
+from pipeline.telemetry.terminal import ProgressDisplay, Terminated, command
 
 SECRET = "https://me:secret@host/a.tar?X-Amz-Signature=secret"
 
@@ -99,3 +99,22 @@ def test_a_place_that_takes_no_record_does_not_hide_what_ended_the_run(
     assert "the run's record was not written" in told and "the true reason" in told
     record.log_location()
     assert "run:" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("sent", "code"), [(True, 143), (False, 130)])
+def test_a_signal_that_a_query_of_duckdb_turned_into_its_own_error_is_an_interruption(
+    sent: bool, code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Terminated, "sent", sent)
+    with Record("scan", ScanSettings(source=["s"], output=str(tmp_path)), ProgressDisplay(quiet=True)) as record:
+        record.begin(str(tmp_path))
+        raise RuntimeError("Query interrupted")
+    [written] = (tmp_path / RUNS_FOLDER).glob("*.json")
+    assert record.exit_code == json.loads(written.read_text())["exit_code"] == code
+    assert command(lambda _: _interrupted())([]) == code
+    with pytest.raises(RuntimeError, match="another"):
+        command(lambda _: _interrupted("another"))([])
+
+
+def _interrupted(words: str = "Query interrupted") -> int:
+    raise RuntimeError(words)
