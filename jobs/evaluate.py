@@ -101,16 +101,8 @@ def part_cells(part: PartMetrics) -> list[str]:
     """Format the metrics of one of several generators or classes of a source."""
     low, high = part.auroc_interval
     area = [f"{part.auroc:.3f}", f"{low:.3f}-{high:.3f}"]
-    return [
-        f"  {part.part}",
-        shown_name(part.delivery),
-        f"{part.fakes:,}",
-        "",
-        *area,
-        "",
-        f"{part.found.share:.1%}",
-        "",
-    ]
+    name = shown_name(part.delivery)
+    return [f"  {part.part}", name, f"{part.fakes:,}", "", *area, "", f"{part.found.share:.1%}", ""]
 
 
 def show_protocol(found: Protocol, console: Console) -> None:

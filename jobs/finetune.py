@@ -41,14 +41,8 @@ def show(outcome: FinetuneResult, settings: FinetuneSettings) -> None:
     """Print the evaluation of the version, its location, and the next command."""
     console = results()
     if outcome.evaluation:
-        called = "called generated, original"
-        table = Table(
-            "held-out test images",
-            "fakes",
-            "reals",
-            *(f"AUROC {shown_name(name)}" for name in EVALUATED_PERTURBATIONS),
-            called,
-        )
+        areas = [f"AUROC {shown_name(name)}" for name in EVALUATED_PERTURBATIONS]
+        table = Table("held-out test images", "fakes", "reals", *areas, "called generated, original")
         for name in outcome.evaluation.generators:
             rows = [outcome.evaluation.metrics(name, delivery) for delivery in EVALUATED_PERTURBATIONS]
             title = f"{name} (reconstructions)" if rows[0].reconstruction else name

@@ -9,7 +9,8 @@ from pipeline.scan.settings import DetectorSettings
 
 WAITING = ("OMP_WAIT_POLICY", "PASSIVE")
 """Inherited by the workers of a local Ray: threads of a scorer sleep while they wait for one another, since what reads,
-prepares and scores has more threads than there are cores. On two cores a scan is 6 to 18 % faster so."""
+prepares and scores has more threads than there are cores. On two cores a scan is a tenth faster so,
+and half as fast again where its detector costs next to nothing (docs/performance.md)."""
 
 
 @contextmanager

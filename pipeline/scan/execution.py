@@ -1,6 +1,6 @@
 """Execution of a wave: read, prepare, score, conclude and write images on an executor; shared by scan and rescan."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -50,7 +50,7 @@ class ScanContext:
 
 
 def choose_executor(
-    settings: DetectorSettings, sources: list[str], progress: ProgressDisplay, *, small: bool
+    settings: DetectorSettings, sources: list[str], progress: ProgressDisplay, is_small: Callable[[], bool]
 ) -> AbstractContextManager[Executor]:
     """Choose where a run's images are scored: in this process, where that is done sooner than Ray starts.
 
@@ -58,9 +58,9 @@ def choose_executor(
         settings: how the detectors run.
         sources: what workers read.
         progress: shows progress.
-        small: whether the images are few and safe enough to be read in this process.
+        is_small: tells whether the images are few and safe enough to be read in this process; not asked on a cluster.
     """
-    if small and is_local(settings):
+    if is_local(settings) and is_small():
         return in_this_process(settings)
     from pipeline.scan.ray_executor import on_ray  # Ray takes seconds to import, and a small source does without
 

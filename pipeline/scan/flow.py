@@ -70,6 +70,10 @@ class _Run:
         """Tell whether every unit is complete in every ledger."""
         return not any(self.plan.remaining(ledger).units for ledger in self.ledgers)
 
+    def is_small(self) -> bool:
+        """Tell whether what is not done may be scanned in this process; Iceberg tables are written by Ray."""
+        return self.settings.sink == "files" and all(is_small(self.plan.todo(ledger)) for ledger in self.ledgers)
+
     def repair(self) -> int:
         """Remove duplicate rows from the ledgers, and count them."""
         return sum(ledger.repair() for ledger in self.ledgers)
@@ -171,8 +175,7 @@ def _execute(run: _Run) -> tuple[int, int]:
         written, repaired = 0, run.repair()
         run.plan.refresh()
         run.progress.expect(*remaining_work(run.plan, run.ledgers), run.settings.limit)
-        small = run.settings.sink == "files" and all(is_small(run.plan.todo(ledger)) for ledger in run.ledgers)
-        executor = choose_executor(run.settings, run.settings.source, run.progress, small=small)
+        executor = choose_executor(run.settings, run.settings.source, run.progress, run.is_small)
         with prepare_context(run.settings, executor, lease, run.sink, run.ledgers[0], run.progress) as prepared:
             context = replace(prepared, deadline=run.budget.deadline)
             for _ in range(MAX_PASSES):

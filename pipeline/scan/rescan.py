@@ -228,7 +228,7 @@ def _execute_pass(run: _Run, models: Sequence[ModelRef], listing: str, before: i
     options = ReadOptions(settings.max_bytes, settings.image_member, selection.carry)
     sink, ledger = ParquetSink(settings.table), Ledger(partition(settings.table, digests[0]))
     small = selection.images <= MAX_IMAGES and not selection.entire
-    executor = choose_executor(settings, [settings.table], progress, small=small)
+    executor = choose_executor(settings, [settings.table], progress, lambda: small)
     with prepare_context(settings, executor, run.lease, sink, ledger, progress) as prepared:
         context = replace(prepared, deadline=run.budget.deadline)
         context.gauges.plan(waves=1, units=0)

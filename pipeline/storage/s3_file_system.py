@@ -89,11 +89,10 @@ class S3Files(S3FileSystem):  # type: ignore[misc]  # s3fs has no types
         file = super()._open(path, mode, **options)
         if mode == "rb":
             url = _url_of(path)
-
             begun = False
 
             def once(start: int, end: int) -> bytes:
-                """Request in one attempt; the ETag that a store told wrongly may be asked for again until it served."""
+                """Request in one attempt; until a range was read, an ETag that does not hold is looked up again."""
                 try:
                     return bucket.read(self, url, (start, end), **file.read_kw)
                 except OSError as reason:

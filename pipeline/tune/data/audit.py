@@ -68,7 +68,7 @@ class Copies(Result):
 
 
 class Verdict(Result):
-    """whether properties of the files alone leak the label.
+    """Whether properties of the files alone leak the label.
 
     Attributes:
         leaks: the AUC is above the bound, and significantly above 0.5.

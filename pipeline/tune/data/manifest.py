@@ -100,7 +100,7 @@ def with_parent_images(own: bytes, parent: Description) -> bytes:
 def portable(manifest: bytes) -> bytes:
     """Rewrite a manifest for other machines: images are identified by content, and locations are removed.
 
-    A group of one image has no name there, which halves the size of the file.
+    A group of one image has no name there, which makes the file a fifth smaller.
     """
     rows = pq.read_table(io.BytesIO(manifest))
     names = pa.array([uri.rpartition("/")[2] for uri in rows["uri"].to_pylist()], pa.string())

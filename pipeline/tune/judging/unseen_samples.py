@@ -26,16 +26,14 @@ def unseen_samples(versions: Sequence[Description], given: Sequence[Sample] = ()
         if file.is_file():
             table = pq.read_table(file).filter(pc.field("split") == TEST)
             tested = list(zip(from_table(table), table["digest"].to_pylist(), strict=True))
-            learned = {one.group for one, digest in tested if digest in known.digests or known.contains(one)} - {""}
-            own = {
+            taught = [digest in known.digests or known.contains(sample) for sample, digest in tested]
+            learned = {sample.group for (sample, _), own in zip(tested, taught, strict=True) if own} - {""}
+            unseen = {
                 digest: sample
-                for sample, digest in tested
-                if is_located(sample)
-                and sample.group not in learned
-                and digest not in known.digests
-                and not known.contains(sample)
+                for (sample, digest), own in zip(tested, taught, strict=True)
+                if not own and sample.group not in learned and is_located(sample)
             }
-            found = own | found
+            found = unseen | found
     places = {place_of(sample) for sample in found.values()}
     return [*found.values(), *(one for one in given if place_of(one) not in places and not known.contains(one))]
 
