@@ -140,7 +140,9 @@ def _directory(data: bytes, at: int, order: str, *, big: bool) -> Directory | No
             found.make = held
         elif code and len(held) >= TYPE_BYTES[kind]:
             fits = len(held) // TYPE_BYTES[kind]
-            found.values[tag] = struct.unpack_from(f"{order}{fits}{code}", held)
+            values = struct.unpack_from(f"{order}{fits}{code}", held)
+            if min(values) >= 0:  # no tag that is read here may be negative; libtiff drops it too
+                found.values[tag] = values
     if outside > len(data):
         raise truncated(f"a directory whose values take {outside:,} bytes, more than the file has")
     found.next_offset = int.from_bytes(data[end : end + inline], "little" if order == "<" else "big")

@@ -173,6 +173,20 @@ def test_a_directory_that_is_not_whole_is_truncated(data: bytes) -> None:
     assert fault(data).status == Status.TRUNCATED
 
 
+@pytest.mark.parametrize("tag", [256, 257, 258, 277])
+def test_a_negative_number_counts_as_none(tag: int) -> None:
+    sound = tiff(GREY_HW, 8, 1)
+    entry, begin = struct.pack("<HHI", tag, 4, 1), sound.index(struct.pack("<HHI", tag, 4, 1))
+    assert sound.count(entry) == 1
+    negative = sound[:begin] + struct.pack("<HHIi", tag, 9, 1, -9) + sound[begin + 12 :]
+    if tag in (256, 257):
+        with pytest.raises(RefusalError, match="no complete directory"):
+            inspect(negative)
+    else:
+        layout = inspect(negative)
+        assert (layout.memory >= 0, layout.white) == (True, 1 if tag == 258 else 255)
+
+
 def test_a_chain_that_leads_back_ends() -> None:
     tags: dict[int, tuple[int, ...]] = {256: (WIDTH,), 257: (HEIGHT,), 330: (8,), 273: (0,), 279: (9,)}
     assert inspect(b"II*\0\x08\0\0\0" + directory(tags, 8, following=8)).size == (WIDTH, HEIGHT)
