@@ -10,6 +10,7 @@ asks it over HTTP as a browser does.
 import argparse
 import http.client
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -129,6 +130,7 @@ def main() -> None:
             print(f"{state['images']:,} images can be asked about: {time.perf_counter() - begun:.1f} s after the start")
             for name, path in QUESTIONS.items():
                 print(told(server, name, path))
+            print(f"temporary file: {copied(server.process) / state['images']:.0f} bytes an image")
             print(f"memory: {server.process.memory_info().rss / 1e6:,.0f} MB, peak {peak(server.process):,.0f} MB")
 
 
@@ -141,6 +143,11 @@ def told(server: Server, name: str, path: str) -> str:
         taken.append(time.perf_counter() - begun)
     middle, high = np.quantile(taken, [0.5, 0.95])
     return f"{name:24} {status}  first {taken[0]:.3f} s  median {middle:.3f} s  95 % {high:.3f} s"
+
+
+def copied(process: psutil.Process) -> int:
+    """Tell the size of the copy of the table, bytes."""
+    return sum(os.stat(file.path).st_size for file in process.open_files() if file.path.endswith("snapshot.duckdb"))
 
 
 def peak(process: psutil.Process) -> float:

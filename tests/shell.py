@@ -133,7 +133,7 @@ class Shell:
             self.exported.append(line)
         if line.startswith("mole-scan browse "):
             return self.serve(line)
-        where = ROOT if "ray job submit" in line else self.folder
+        where = ROOT if "ray job submit" in line or "pytest" in line else self.folder
         script = "\n".join(["set -euo pipefail", *self.exported, line])
         ended = subprocess.run(
             ["bash", "-c", script],

@@ -1,15 +1,17 @@
 """Every command that a page shows is run: its shell blocks, in their order, in a folder of the page's own.
 
-The README runs always, the others where MOLE_RUN_COMMANDS is set.
+The README, the page for beginners and those of `QUICK` run always, the others where MOLE_RUN_COMMANDS is set.
 
 They run as they stand, in a shell, on small data; what stands for something of the reader's is replaced by `Shell.stands`.
 A Ray head, an S3 server and a web server on this machine take the place of a cluster, a lake and the web.
 """
 
+import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,26 +31,27 @@ from tests.tinted import collect
 from tests.tiny import tiny_checkpoint
 from tests.web import site
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]  # a test's first fixture may run the README and a training
 long = pytest.mark.skipif(
     "MOLE_RUN_COMMANDS" not in os.environ,
-    reason="runs the commands of all other pages, for many minutes: MOLE_RUN_COMMANDS=1",
+    reason="runs the commands of all other pages, after a training, for many minutes: MOLE_RUN_COMMANDS=1",
 )
 
 BEGINNERS = "docs/getting-started.md"
+QUICK = ("CONTRIBUTING.md", "docs/library.md", "docs/report.md")
+"""Pages that want nothing of a training and take some seconds."""
 NOT_RUN = {
     r"make (setup|test|model|chaos|soak|fuzz)\b": "installs packages, runs these tests, trains, breaks or scans for hours",
     r"make demo": "installs packages, then scans what the README scans as its second command",
-    r"\S*(pre-commit|python -m pytest) ": "runs checks and tests",
+    r"\S*pre-commit ": "changes the hooks of this clone",
     r"\. \.venv": "is how a reader comes by the commands; with `ray start --head` behind it, tests/heads.py starts it",
     r"ray (up|down|dashboard) ": "starts machines of a cloud; tests/test_cluster.py and tests/test_deploy.py check the files",
     r"ray job submit --address ": "sends a job to a cluster with GPUs",
-    r"(0|\*)\S* \S+ \* \* \S+ ": "is a line of cron",
     r"prometheus ": "serves for ever; tests/test_monitoring.py checks its configuration",
     r"promtool ": "is run by tests/test_monitoring.py",
+    r"kubectl kustomize ": "is run by tests/test_deploy.py where kubectl is",
     r"kubectl |docker |pip |install -D |cp deploy/": "changes a cluster, a registry of images or the system",
     r"mole-scan train (finetune|promote) .*(--base-tower|pe\.toml|s3://bucket)": "downloads weights and wants a GPU",
-    r"mole-scan train finetune .*--reviews": "trains anew; docs/train.md does, and tests/jobs/test_browse.py reads labels",
     r"mole-scan train pack ": "calibrates OpenAI's whole tower; tests/jobs/test_pack.py packs a small one",
 }
 """Command lines that are only read by tests/test_docs.py, and why."""
@@ -112,6 +115,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory, head: Head, lake: dict[str, 
     environment |= {"HOME": str(folder), "RAY_ADDRESS": f"127.0.0.1:{head.port}"}
     environment |= {"RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{head.server}"}
     stands = {r"(?<=[ =])/srv/(?=photos|verdicts)": f"{folder}/srv-", r"https://example\.com": web}
+    stands |= {r"(/srv/mole-scan/)?\.venv/bin/": f"{Path(sys.executable).parent}/"}
     return Shell(folder, environment, stands)
 
 
@@ -142,7 +146,10 @@ def readme(shell: Shell) -> dict[str, str]:
     named = ("unit", "index", "uri", "key", "content_hash", "model", "verdict", "probability")
     for table in ("verdicts", "photos-verdicts"):
         rows = ask(str(shell.folder / table), "FROM current").to_pylist()
-        labels = [{"label": "real"} | {name: one[name] for name in named} for one in rows]
+        labels = [
+            {"label": "generated" if one["verdict"] == "generated" else "real"} | {name: one[name] for name in named}
+            for one in rows
+        ]
         append(str(shell.folder / "labels"), labels)
     return printed
 
@@ -164,6 +171,22 @@ def trained(readme: dict[str, str], shell: Shell, shared: Path, tmp_path_factory
     return work
 
 
+def schedule(work: Shell) -> None:
+    """Have lines of cron run at once, with settings files as the page about operating asks for."""
+    work.stands |= {r"^(\S+ +){5}cd /srv/mole-scan && ": "", r"\\%": "%", r"(?<=--config )(?=\w)": f"{work.folder}/"}
+    registry = f"{work.folder}/models"
+    small = {name.lower(): value for name, value in work.environment.items() if name.startswith("MOLE_FINETUNE_")}
+    files = {
+        "scan": {"source": "s3://lake/photos/", "output": "s3://lake/verdicts"},
+        "rescan": {"table": "s3://lake/verdicts", "registry": registry, "model": "promoted"},
+        "finetune": {name.removeprefix("mole_finetune_"): value for name, value in small.items()}
+        | {"samples": f"{work.folder}/known", "registry": registry},
+    }
+    for name, settings in files.items():
+        lines = [f"{key} = {value if value == 'true' else json.dumps(value)}\n" for key, value in settings.items()]
+        (work.folder / f"{name}.toml").write_text("".join(lines))
+
+
 def another(shell: Shell, folder: Path) -> Shell:
     """Copy a shell and its folder."""
     shutil.copytree(shell.folder, folder / "work", symlinks=True)
@@ -183,15 +206,22 @@ def test_beginners_are_shown_what_the_demo_prints(readme: dict[str, str], shell:
     assert quoted(demo.output, readme[line], shell.folder) == ""
 
 
-@long
 def test_the_commands_for_beginners_run(readme: dict[str, str], shell: Shell) -> None:
     shell.walk(ROOT / BEGINNERS, reason)
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_the_commands_of_a_quick_page_run(name: str, readme: dict[str, str], shell: Shell, tmp_path: Path) -> None:
+    work = another(shell, tmp_path)
+    if name == "docs/library.md":
+        shutil.rmtree(work.folder / "photos")
+    work.walk(ROOT / name, reason)
 
 
 FOLLOWING = [
     page
     for page in PAGES
-    if name_of(page) not in ("README.md", BEGINNERS, "docs/train.md")
+    if name_of(page) not in ("README.md", BEGINNERS, "docs/train.md", *QUICK)
     and any(not reason(command.line) for command in commands_of(page))
 ]
 
@@ -218,8 +248,8 @@ def test_the_commands_of_a_page_run(page: Path, trained: Shell, tmp_path: Path) 
             for one in folder.glob("known/*/*/*.jpg")
         ]
         pd.DataFrame(judge, columns=["path", "label", "generator"]).to_csv(folder / "judged.csv", index=False)
-    elif page.name == "library.md":
-        shutil.rmtree(folder / "photos")
+    elif page.name == "operations.md":
+        schedule(work)
     elif page.name == "evaluate.md":
         registry = Registry(str(folder / "models"))
         [version] = registry.digests()
