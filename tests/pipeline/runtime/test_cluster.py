@@ -11,7 +11,6 @@ from ray.data import DataContext
 from mole.errors import SettingsError
 from pipeline.runtime import cluster
 from pipeline.runtime.cluster import BLOCKS_PER_STORE, Layout
-from pipeline.runtime.machine import require_gpu
 
 CROP, FOUR_CROPS = 3 * 224 * 224, 4 * 3 * 224 * 224
 
@@ -85,8 +84,6 @@ def test_a_gpu_that_this_machine_lacks_is_refused_before_ray_starts(monkeypatch:
         cluster.connected(None, logs=False, device="cuda"),
     ):
         pytest.fail("connected")
-    require_gpu("cuda", "10.0.0.1:6379")
-    require_gpu("auto", None)
 
 
 def test_a_gpu_that_the_cluster_lacks_is_refused_once_it_is_connected(local_ray: None) -> None:
