@@ -3,12 +3,13 @@
 import gc
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import ray
 from ray.data import DataContext
 
-from mole.errors import SettingsError
+from mole.errors import SettingsError, StorageError
 from pipeline.runtime import cluster
 from pipeline.runtime.cluster import BLOCKS_PER_STORE, Layout
 
@@ -72,6 +73,16 @@ def test_the_workers_of_a_local_ray_collect_garbage_seldom_and_leave_out_what_st
 
     thresholds, left_out = ray.get(collecting.remote())
     assert thresholds[0] > 10_000 and left_out > 10_000
+
+
+def test_an_error_of_a_worker_is_raised_in_its_own_words(local_ray: None) -> None:
+    def refuse(batch: Any) -> Any:
+        raise StorageError("part [1] of 's3://lake'\ncannot be read")
+
+    with pytest.raises(StorageError) as raised, cluster.unwrapped_errors():
+        ray.data.range(1).map_batches(refuse).materialize()
+    assert type(raised.value) is StorageError
+    assert str(raised.value) == "part [1] of 's3://lake'\ncannot be read"
 
 
 def test_a_gpu_that_this_machine_lacks_is_refused_before_ray_starts(monkeypatch: pytest.MonkeyPatch) -> None:
