@@ -105,7 +105,7 @@ def test_versions_that_differ_in_their_thresholds_alone_have_the_same_weights(pl
     assert same_weights(one, describe(made)) and describe(made).digest != one.digest
 
 
-@pytest.mark.parametrize("flags", [[], ["--candidate", "x", "--rollback"]])
-def test_either_a_candidate_or_a_rollback_is_wanted(flags: list[str]) -> None:
-    with pytest.raises(SettingsError, match="either --candidate DIGEST or --rollback"):
+@pytest.mark.parametrize(("flags", "got"), [([], "neither"), (["--candidate", "x", "--rollback"], "both")])
+def test_either_a_candidate_or_a_rollback_is_wanted(flags: list[str], got: str) -> None:
+    with pytest.raises(SettingsError, match=f"either --candidate DIGEST or --rollback, got {got}$"):
         PromoteSettings.from_command_line(["--registry", "r", *flags])
