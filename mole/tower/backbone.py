@@ -115,7 +115,7 @@ def check_finite(state: Mapping[str, Tensor], origin: str) -> None:
     """Check that all values are finite real numbers; one that is not makes every logit NaN.
 
     Args:
-        state: the state dict.
+        state: the state dict; tensors of any shape and dtype.
         origin: the source of the weights, for the error message.
 
     Raises:
@@ -131,7 +131,7 @@ def check_finite(state: Mapping[str, Tensor], origin: str) -> None:
 
 
 def unpickle(path: Path) -> dict[str, Tensor]:
-    """Read a pickle of named tensors; nothing that it names is run.
+    """Read a pickle of named tensors, of any shape and dtype and on the CPU; nothing that it names is run.
 
     Raises:
         ModelError: the file cannot be read, or holds anything else.

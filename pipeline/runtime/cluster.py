@@ -37,6 +37,8 @@ GC_SETTINGS = "pipeline.runtime.gc_settings"
 HOST_AND_PORT = re.compile(r"(?:ray://)?([^/:]+):(\d+)")
 NOT_STARTED = "timed out during startup"
 """Part of the text by which alone Ray tells that its processes did not start in time."""
+RAY_ADVICE = "\nFailed to apply UDF"
+"""Where Ray's own advice begins, which it appends to the message of a worker's error."""
 CONNECT_TIMEOUT = 10.0
 """Seconds within which a cluster's head must accept a connection."""
 BATCHES_PER_CALL = 4
@@ -245,7 +247,7 @@ def write_resources() -> dict[str, Any]:
 
 @contextmanager
 def unwrapped_errors() -> Iterator[None]:
-    """Re-raise the original error of a worker instead of Ray's wrapper.
+    """Re-raise the original error of a worker, in its own words, instead of Ray's wrapper.
 
     Raises:
         MoleError: raised by a worker.
@@ -262,6 +264,7 @@ def _original_error(error: BaseException) -> MoleError:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, MoleError) and not isinstance(cause, ray.exceptions.RayError):
+            cause.args = (str(cause).partition(RAY_ADVICE)[0],)
             return cause
         cause = getattr(cause, "cause", None) or cause.__cause__
     if isinstance(error, ray.exceptions.ActorDiedError):

@@ -49,6 +49,7 @@ class KeptScorers:
 
     def close(self) -> None:
         """End the scorers."""
+        self._scorers = None  # those of the next models may fail to start
         self._running.close()
 
 

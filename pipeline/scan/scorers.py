@@ -99,6 +99,10 @@ class RayScorers:
 
         Calls of an actor that dies go to another one. Which one is drawn: many tasks draw evenly, and no count of
         what each actor has to do needs to be kept anywhere. What goes wrong is raised by the result.
+
+        Raises:
+            MoleError: by the result, of the detector.
+            StorageError: by the result: no actor has answered for `PATIENCE_SECONDS`.
         """
         views = ray.put(prepared)  # kept by this task, so that another actor can have it
         call = self._call(views, reporter)

@@ -182,9 +182,8 @@ class ProgressDisplay(Progress):
 
 def log_error(reason: MoleError) -> int:
     """Print on stderr why a run ended, and return its exit code."""
-    text = str(reason).partition("\nFailed to apply UDF")[0]  # Ray appends its own advice to a worker's message
     kind = type(reason).__name__
-    LOG.log(f"error: {text}", "error", style="red", kind=kind, exit_code=reason.exit_code)
+    LOG.log(f"error: {reason}", "error", style="red", kind=kind, exit_code=reason.exit_code)
     return reason.exit_code
 
 

@@ -48,7 +48,7 @@ def inspect(data: bytes) -> Layout:
             _check_frame(code, data[at : at + 8])
         elif code == 0xDA:
             if not frame:
-                raise truncated("a scan without a frame header before it")
+                raise truncated(f"a scan without a frame header before it, at byte {at:,}")
             return _layout(data, frame, at)
         at += length
     raise too_large(f"more than {MAX_SEGMENTS:,} segments before the first scan")
@@ -70,7 +70,7 @@ def _marker(data: bytes, at: int) -> tuple[int, int]:
 def _check_frame(code: int, head: bytes) -> None:
     """Refuse a frame with an unsupported coding process."""
     if len(head) < 8:
-        raise truncated("it ends in its frame header")
+        raise truncated(f"it ends in its frame header, of which {len(head)} bytes of 8 are there")
     bits, high, parts = head[2], int.from_bytes(head[3:5]), head[7]
     if code in UNSUPPORTED_FRAMES:
         raise unsupported(f"{UNSUPPORTED_FRAMES[code]} JPEG", "jls" if code == 0xF7 else None)

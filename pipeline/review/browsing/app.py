@@ -243,7 +243,7 @@ class Pages:
         """
         row = self._session.records.row(request.path_params["number"]) if self._session.snapshot.state.ready else None
         if row is None:
-            raise HTTPException(404, "the table has no such image")
+            raise HTTPException(404, f"the table has no image {request.path_params['number']}")
         return row
 
     def _page(self, template: str, *, status: int = 200, **values: object) -> Response:

@@ -44,7 +44,7 @@ class BrowseSettings(JobSettings):
     @model_validator(mode="after")
     def _labels_have_a_place(self) -> Self:
         if self.labels is None and self._parent is None:
-            raise ValueError("--labels is required: --table has no parent folder")
+            raise ValueError(f"--labels is required: --table {self.table!r} has no parent folder")
         return self
 
     @property

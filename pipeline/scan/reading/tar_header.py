@@ -75,7 +75,7 @@ def parse(block: bytes) -> Header:
         raise HeaderError(f"{len(block)} of {BLOCK} bytes are there")
     stated, summed = number(block[148:156]), 256 + sum(block) - sum(block[148:156])
     if stated != summed and stated != summed - 256 * _high(block[:148] + block[156:]):  # old tars sum signed bytes
-        raise HeaderError("bad checksum")
+        raise HeaderError(f"bad checksum: {stated} is stated, and its bytes sum to {summed}")
     kind, name = block[156:157], _until_nul(block[:100])
     prefix = _until_nul(block[345:500]) if block.startswith(POSIX_MAGIC, 257) else b""
     size = number(block[124:136])
@@ -236,11 +236,12 @@ def mapped(body: bytes) -> tuple[list[Piece], int]:
     """
     lines = body.split(b"\n", 1)
     if not lines[0].isdigit() or decimal(lines[0]) > MAX_PIECES:
-        raise HeaderError("the map of holes does not begin with a count")
+        raise HeaderError(f"the map of holes begins with {lines[0][:20]!r}, and not with a count up to {MAX_PIECES:,}")
     count = 2 * decimal(lines[0])
     fields = body.split(b"\n", count + 1)[1 : count + 1] if len(body) else []
     if len(fields) < count or not all(digits.isdigit() for digits in fields):
-        raise HeaderError("the map of holes is cut or damaged")
+        there = sum(digits.isdigit() for digits in fields)
+        raise HeaderError(f"the map of holes is cut or damaged: {there:,} of {count:,} numbers are there")
     length = len(lines[0]) + 1 + sum(len(digits) + 1 for digits in fields)
     return paired([decimal(digits) for digits in fields]), length + -length % BLOCK
 

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from mole.checkpoint import load_checkpoint
+from mole.checkpoint import Checkpoint, load_checkpoint
+from mole.errors import ModelError
 from mole.inference.scoring import Scores, SharedBackboneScorer
 from mole.views.preprocess import Preprocess
 from pipeline import registry
@@ -23,6 +24,9 @@ class ScoreActor:
         device: `cpu` or `cuda`.
         threads: cores for one forward pass on CPU.
         batch_size: images of a forward pass.
+
+    Raises:
+        ModelError: a checkpoint cannot be used, or is another than its digest says.
     """
 
     def __init__(
@@ -34,7 +38,7 @@ class ScoreActor:
         batch_size: int,
     ) -> None:
         torch.set_num_threads(threads)
-        loaded = [load_checkpoint(registry.locate(model, digest)) for model, digest in models]
+        loaded = [load_version(model, digest) for model, digest in models]
         self.digests = [digest for _, digest in models]
         self.spec = loaded[0].preprocess
         self.scorer = SharedBackboneScorer(loaded, device, batch_size=batch_size)
@@ -79,6 +83,25 @@ class ScoreActor:
             for row, weights in zip(np.flatnonzero(scored), scores.gates, strict=True):
                 gates[row] = weights
         return {"logit": pa.array(logit, pa.float32(), mask=~scored), "gates": pa.array(gates, GATES)}
+
+
+def load_version(model: str, digest: str) -> Checkpoint:
+    """Load the checkpoint that a run was planned for; its rows would bear that digest whatever lies at the location.
+
+    Args:
+        model: its location, which another machine may have another checkpoint at.
+        digest: its version.
+
+    Raises:
+        ModelError: the checkpoint cannot be used, or is another than the digest says.
+    """
+    found = load_checkpoint(registry.locate(model, digest))
+    if found.description.digest != digest:
+        raise ModelError(
+            f"the model {model!r} is {digest} where this run was started, and {found.description.digest} where it is "
+            "loaded; give every machine the same checkpoint, leave it as it is during a run, and start the run again"
+        )
+    return found
 
 
 def stack(pixels: pa.LargeBinaryArray, spec: Preprocess) -> torch.Tensor:

@@ -82,7 +82,8 @@ class PromoteSettings(JobSettings):
     @model_validator(mode="after")
     def _one_of_both(self) -> "PromoteSettings":
         if (self.candidate is None) == (not self.rollback):
-            raise ValueError("give either --candidate DIGEST or --rollback")
+            got = "both" if self.rollback else "neither"
+            raise ValueError(f"give either --candidate DIGEST or --rollback, got {got}")
         return self
 
 

@@ -54,9 +54,10 @@ def starting_checkpoint(settings: FinetuneSettings, place: Registry) -> tuple[st
     if settings.init_from is None:
         return base_checkpoint(settings, place.url)
     shape = settings.model_dump(include=DETECTOR_SETTINGS - {"aux_coef"} | {"view", "base_tower"})
-    if any(value is not None for value in shape.values()):
+    if given := sorted(settings.flag(name) for name, value in shape.items() if value is not None):
         raise SettingsError(
-            "--init-from continues with the tower, view, blocks and ranks of that version; leave these flags out"
+            f"--init-from continues with the tower, view, blocks and ranks of {settings.init_from}; "
+            f"leave out {', '.join(given)}"
         )
     found = place.location_of(settings.init_from)
     return found, describe(registry.locate(found))

@@ -251,11 +251,13 @@ class Recipe(SampleSettings):
     @model_validator(mode="after")
     def _fitting(self) -> Self:
         if (self.base_tower is None) != (self.pretrained is None):
+            flag = "--pretrained" if self.base_tower is None else "--base-tower"
             raise ValueError(
-                "--base-tower and --pretrained must be given together: a tower, and the tag or file of its weights"
+                "--base-tower and --pretrained must be given together: a tower, and the tag or file of its weights; "
+                f"got {flag} {self.pretrained or self.base_tower!r} alone"
             )
         if self.base_tower is not None and self.base != "embedded":
-            raise ValueError("--base-tower replaces the base; leave --base out")
+            raise ValueError(f"--base-tower replaces the base; leave out --base {self.base!r}")
         if self.stages and self.stages[-1].learns and ROUTER not in self.stages[-1].learns:
             raise ValueError(f"the last of --stages must train the {ROUTER}, got {self.stages[-1].learns}")
         if self.stages and self.stages[-1].head is not None:

@@ -3,15 +3,15 @@
 import gc
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import ray
 from ray.data import DataContext
 
-from mole.errors import SettingsError
+from mole.errors import SettingsError, StorageError
 from pipeline.runtime import cluster
 from pipeline.runtime.cluster import BLOCKS_PER_STORE, Layout
-from pipeline.runtime.machine import require_gpu
 
 CROP, FOUR_CROPS = 3 * 224 * 224, 4 * 3 * 224 * 224
 
@@ -75,6 +75,16 @@ def test_the_workers_of_a_local_ray_collect_garbage_seldom_and_leave_out_what_st
     assert thresholds[0] > 10_000 and left_out > 10_000
 
 
+def test_an_error_of_a_worker_is_raised_in_its_own_words(local_ray: None) -> None:
+    def refuse(batch: Any) -> Any:
+        raise StorageError("part [1] of 's3://lake'\ncannot be read")
+
+    with pytest.raises(StorageError) as raised, cluster.unwrapped_errors():
+        ray.data.range(1).map_batches(refuse).materialize()
+    assert type(raised.value) is StorageError
+    assert str(raised.value) == "part [1] of 's3://lake'\ncannot be read"
+
+
 def test_a_gpu_that_this_machine_lacks_is_refused_before_ray_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", lambda *_, **__: pytest.fail("Ray was started"))
@@ -85,8 +95,6 @@ def test_a_gpu_that_this_machine_lacks_is_refused_before_ray_starts(monkeypatch:
         cluster.connected(None, logs=False, device="cuda"),
     ):
         pytest.fail("connected")
-    require_gpu("cuda", "10.0.0.1:6379")
-    require_gpu("auto", None)
 
 
 def test_a_gpu_that_the_cluster_lacks_is_refused_once_it_is_connected(local_ray: None) -> None:

@@ -1,13 +1,10 @@
 """The flow from end to end on a real Ray: exactly one row an image, whatever the source."""
 
-import json
 import os
 import threading
 import time
 from collections import defaultdict
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import fsspec
@@ -21,11 +18,9 @@ import pytest
 from mole.config import describe
 from mole.errors import CompletenessError, SettingsError, StorageError
 from pipeline.records import CARRIED, VERDICT
-from pipeline.scan.execution import execute_wave
 from pipeline.scan.flow import scan
 from pipeline.scan.plan import Plan
 from pipeline.scan.reading.source import Source
-from pipeline.scan.scorers import scoring_actors
 from pipeline.scan.settings import ScanSettings
 from pipeline.scan.summary import Summary
 from pipeline.scan.table import lease
@@ -116,10 +111,6 @@ def test_any_reader_of_parquet_reads_the_table_while_a_run_holds_it(finished: Fi
             f"SELECT count(*), any_value(model) FROM read_parquet('{output}/**/*.parquet', hive_partitioning = true)"
         )
         assert duckdb.connect().execute(query).fetchall() == [(88, summary.model)]
-
-
-def test_the_summary_is_plain_enough_for_json(finished: Finished) -> None:
-    assert json.loads(json.dumps(finished[2].__dict__))["statuses"]["ok"] == 82
 
 
 def test_columns_that_finished_rows_lack_are_told_and_not_passed_over(
@@ -231,28 +222,6 @@ def test_a_memory_store_serves_as_source_and_as_output(run: Scan) -> None:
 def test_a_source_that_is_nothing_is_refused(run: Scan, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="nowhere"):
         run(tmp_path / "nowhere", output=tmp_path / "out")
-
-
-def test_waves_of_a_run_share_its_scorers(run: Scan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(3):
-        write_shard(tmp_path / "shards" / f"{number}.tar", samples(5, start=5 * number))
-    started: list[object] = []
-    waves: list[int] = []
-
-    def counted(*arguments: Any) -> AbstractContextManager[Any]:
-        started.append(arguments)
-        return scoring_actors(*arguments)
-
-    def executed(*arguments: Any, **more: Any) -> int:
-        waves.append(execute_wave(*arguments, **more))
-        return waves[-1]
-
-    monkeypatch.setattr("pipeline.scan.ray_executor.scoring_actors", counted)
-    monkeypatch.setattr("pipeline.scan.flow.execute_wave", executed)
-    monkeypatch.setattr("pipeline.scan.flow.MIN_WAVE_TASKS", 1)
-    monkeypatch.setattr("pipeline.scan.flow.TASKS_PER_CORE", 0)
-    assert run(f"{tmp_path}/shards/*.tar", output=tmp_path / "out").law == "kept"
-    assert (waves, len(started)) == ([5, 5, 5], 1)
 
 
 def test_a_killed_actor_and_a_killed_worker_lose_nothing(run: Scan, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ def test_labels_lie_beside_the_table_where_nothing_else_is_said(tmp_path: Path) 
     assert folder("--table", f"{tmp_path}/verdicts/") == f"{tmp_path}/labels"
     assert folder("--table", "s3://lake/a/verdicts") == "s3://lake/a/labels"
     assert folder("--table", "s3://lake/verdicts", "--labels", "said/") == str(Path("said").absolute())
-    with pytest.raises(SettingsError, match="--labels is required"):
+    with pytest.raises(SettingsError, match="--labels is required: --table 's3://lake' has no parent folder"):
         folder("--table", "s3://lake")
 
 

@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 import torch
 
+from mole.config import describe
+from mole.errors import ModelError
 from mole.views.preprocess import Preprocess
 from pipeline.records import (
     FETCHED,
@@ -34,5 +37,11 @@ def test_views_are_stacked_as_they_were_cut(prepared: pa.Table) -> None:
 
 def test_a_batch_without_a_sound_image_is_scored_all_the_same(prepared: pa.Table, tiny: Path) -> None:
     faults = prepared.filter(pa.compute.not_equal(prepared["status"], "ok"))
-    scored = ScoreActor([(str(tiny), "digest")], device="cpu", threads=1, batch_size=4)(faults)
+    scored = ScoreActor([(str(tiny), describe(tiny).digest)], device="cpu", threads=1, batch_size=4)(faults)
     assert scored.num_rows == faults.num_rows and scored["logit"].null_count == faults.num_rows
+
+
+def test_a_checkpoint_that_is_another_than_the_run_was_planned_for_is_refused(tiny: Path) -> None:
+    here, planned = describe(tiny).digest, "cafe" * 8
+    with pytest.raises(ModelError, match=f"is {planned} where this run was started, and {here} where it is loaded"):
+        ScoreActor([(str(tiny), planned)], device="cpu", threads=1, batch_size=4)

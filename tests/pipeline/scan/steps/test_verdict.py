@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mole.config import describe
 from mole.measuring.calibration import PREVALENCE, Calibration
 from pipeline.records import (
     CARRIED,
@@ -21,9 +22,11 @@ from pipeline.scan.steps.verdict import conclude
 
 
 def test_score_and_verdict_leave_faults_without_either(prepared: pa.Table, tiny: Path) -> None:
-    scored = ScoreActor([(str(tiny), "digest")], device="cpu", threads=1, batch_size=4)(prepared)
+    scored = ScoreActor([(str(tiny), describe(tiny).digest)], device="cpu", threads=1, batch_size=4)(prepared)
     assert scored.schema.equals(with_carried(SCORED, ("url",)))
-    final = conclude(scored, {"digest": Calibration(real_below=-9, generated_above=9)}, "print").drop_columns([MODEL])
+    final = conclude(
+        scored, {describe(tiny).digest: Calibration(real_below=-9, generated_above=9)}, "print"
+    ).drop_columns([MODEL])
     assert final.schema.remove(final.schema.get_field_index(CARRIED)).equals(VERDICT)
     for row in final.to_pylist():
         sound = row["status"] == "ok"
@@ -35,10 +38,11 @@ def test_score_and_verdict_leave_faults_without_either(prepared: pa.Table, tiny:
 def test_the_prevalence_moves_probabilities_alone_and_is_told_by_the_file_and_by_each_row(
     prepared: pa.Table, tiny: Path
 ) -> None:
-    scored = ScoreActor([(str(tiny), "digest")], device="cpu", threads=1, batch_size=4)(prepared)
+    scored = ScoreActor([(str(tiny), describe(tiny).digest)], device="cpu", threads=1, batch_size=4)(prepared)
     read = Calibration(temperature=1.5, bias=0.2, real_below=-0.3, generated_above=0.3)
     usual, rare = (
-        conclude(scored, {"digest": read}, "print", prevalence=prevalence) for prevalence in (PREVALENCE, 0.001)
+        conclude(scored, {describe(tiny).digest: read}, "print", prevalence=prevalence)
+        for prevalence in (PREVALENCE, 0.001)
     )
     assert usual["verdict"].to_pylist() == rare["verdict"].to_pylist()
     assert usual["logit"].to_pylist() == rare["logit"].to_pylist()

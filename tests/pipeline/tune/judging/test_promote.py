@@ -1,22 +1,14 @@
-"""Laws of the images of a promotion; the whole flow is run in tests/jobs/test_walkthrough.py."""
+"""Laws of a promotion; the images it compares on are in test_unseen_samples.py, the whole flow is run in tests/jobs/test_walkthrough.py."""
 
-import io
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from mole.config import CONFIG, CheckpointConfig, Description, describe
+from mole.config import CONFIG, CheckpointConfig, describe
 from mole.errors import ModelError, RefusedError, SettingsError
-from pipeline import registry
 from pipeline.registry import Registry
 from pipeline.tune.data.collection import TEST
-from pipeline.tune.data.manifest import MANIFEST, portable
-from pipeline.tune.data.samples import Sample, to_table
-from pipeline.tune.data.split import TRAIN
+from pipeline.tune.data.manifest import MANIFEST
 from pipeline.tune.judging.calibrate import write_version
 from pipeline.tune.judging.promote import (
     PromoteSettings,
@@ -26,76 +18,11 @@ from pipeline.tune.judging.promote import (
     same_weights,
     version_of,
 )
-from pipeline.tune.judging.unseen_samples import unseen_samples
+from tests.pipeline.tune.judging.conftest import Versions, here, manifest
 from tests.tiny import tiny_checkpoint
 
 
-def manifest(rows: dict[str, str], groups: Mapping[str, str] = MappingProxyType({})) -> bytes:
-    """Write the manifest of a version whose samples are named by their digests."""
-    samples = [Sample(f"/photos/{name}.jpg", int(name == "b"), "source", group=groups.get(name, "")) for name in rows]
-    table = to_table(samples).append_column("digest", pa.array(list(rows)))
-    sink = io.BytesIO()
-    pq.write_table(table.append_column("split", pa.array(list(rows.values()))), sink)
-    return sink.getvalue()
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> tuple[Registry, str, str]:
-    models = Registry(str(tmp_path / "models"))
-    old = {"a": TEST, "b": TEST, "c": TRAIN}
-    new = {"b": TRAIN, "c": TEST, "d": TEST, "a": TEST}
-    digests = [
-        models.add(tiny_checkpoint(tmp_path / str(seed), seed=seed), {MANIFEST: manifest(rows)})
-        for seed, rows in ((1, old), (2, new))
-    ]
-    return models, digests[0], digests[1]
-
-
-def here(url: str) -> Description:
-    return describe(registry.locate(url))
-
-
-def test_both_are_evaluated_on_test_images_of_either_that_neither_was_trained_on(
-    place: tuple[Registry, str, str],
-) -> None:
-    models, old, new = place
-    both = [here(models.version(digest)) for digest in (new, old)]
-    assert sorted(sample.uri for sample in unseen_samples(both)) == ["/photos/a.jpg", "/photos/d.jpg"]
-    assert sorted(sample.uri for sample in unseen_samples(both[1:])) == ["/photos/a.jpg", "/photos/b.jpg"]
-
-
-def test_an_image_whose_location_only_one_version_knows_is_read_there(place: tuple[Registry, str, str]) -> None:
-    models, old, new = place
-    file = Path(models.version(old)) / MANIFEST
-    file.write_bytes(portable(file.read_bytes()))
-    both = [here(models.version(new)), here(models.version(old))]
-    assert sorted(sample.uri for sample in unseen_samples(both)) == ["/photos/a.jpg", "/photos/d.jpg"]
-    assert unseen_samples(both[1:]) == [], "names without a folder lead nowhere"
-
-
-def test_an_image_whose_near_duplicate_taught_the_other_version_is_left_out(tmp_path: Path) -> None:
-    models = Registry(str(tmp_path / "models"))
-    rows = {"photo": TEST, "again": TEST, "other": TEST}
-    taught, tested = {"photo": TRAIN}, dict(rows)
-    digests = [
-        models.add(
-            tiny_checkpoint(tmp_path / str(seed), seed=seed), {MANIFEST: manifest(own, {"photo": "g", "again": "g"})}
-        )
-        for seed, own in ((1, taught), (2, tested))
-    ]
-    both = [here(models.version(digest)) for digest in reversed(digests)]
-    assert [sample.uri for sample in unseen_samples(both)] == ["/photos/other.jpg"]
-
-
-def test_further_samples_that_either_was_trained_on_are_left_out(place: tuple[Registry, str, str]) -> None:
-    models, old, _ = place
-    given = [Sample(f"/photos/{name}.jpg", number // 2, "source") for number, name in enumerate(("c", "a", "more"))]
-    chosen = unseen_samples([here(models.version(old))], given)
-    names = sorted(sample.uri for sample in chosen)
-    assert names == ["/photos/a.jpg", "/photos/b.jpg", "/photos/more.jpg"]  # c taught, a is there already
-
-
-def test_nothing_to_judge_on_is_refused_before_anything_is_scored(place: tuple[Registry, str, str]) -> None:
+def test_nothing_to_judge_on_is_refused_before_anything_is_scored(place: Versions) -> None:
     models, old, new = place
     models.promote(old, "first", replacing=None)
     with pytest.raises(SettingsError, match="one class"):
@@ -107,7 +34,7 @@ def test_nothing_to_judge_on_is_refused_before_anything_is_scored(place: tuple[R
     assert models.promoted() == old
 
 
-def test_a_candidate_that_is_no_version_or_was_changed_by_hand_is_refused(place: tuple[Registry, str, str]) -> None:
+def test_a_candidate_that_is_no_version_or_was_changed_by_hand_is_refused(place: Versions) -> None:
     models, _, new = place
     with pytest.raises(SettingsError, match=f"--candidate 'none' is no version of .*; it has .*{new}"):
         promote(PromoteSettings(registry=models.url, candidate="none"), print)
@@ -130,7 +57,7 @@ def child(place: Registry, folder: Path, *, seed: int, parent: str | None) -> st
     return place.add(made, {MANIFEST: manifest({"a": TEST, "b": TEST})})
 
 
-def test_a_first_candidate_is_compared_with_its_parent(place: tuple[Registry, str, str], tmp_path: Path) -> None:
+def test_a_first_candidate_is_compared_with_its_parent(place: Versions, tmp_path: Path) -> None:
     models, old, _ = place
     candidate = version_of(models, child(models, tmp_path, seed=5, parent=old))
     other, told = comparison_target(asked(models, candidate.digest), models, candidate, None)
@@ -141,7 +68,7 @@ def test_a_first_candidate_is_compared_with_its_parent(place: tuple[Registry, st
 
 
 def test_a_first_candidate_whose_base_is_gone_is_refused_unless_it_may_be_the_first(
-    place: tuple[Registry, str, str], tmp_path: Path
+    place: Versions, tmp_path: Path
 ) -> None:
     models, *_ = place
     orphan = version_of(models, child(models, tmp_path, seed=5, parent="ab" * 16))
@@ -156,7 +83,7 @@ def test_a_first_candidate_whose_base_is_gone_is_refused_unless_it_may_be_the_fi
 
 
 def test_the_last_rollback_leads_to_the_base_which_lies_in_the_registry_from_then_on(
-    place: tuple[Registry, str, str], tmp_path: Path
+    place: Versions, tmp_path: Path
 ) -> None:
     models, *_ = place
     base = tiny_checkpoint(tmp_path / "base", seed=9)
@@ -169,9 +96,7 @@ def test_the_last_rollback_leads_to_the_base_which_lies_in_the_registry_from_the
         roll_back(PromoteSettings(registry=models.url, rollback=True))
 
 
-def test_versions_that_differ_in_their_thresholds_alone_have_the_same_weights(
-    place: tuple[Registry, str, str], tmp_path: Path
-) -> None:
+def test_versions_that_differ_in_their_thresholds_alone_have_the_same_weights(place: Versions, tmp_path: Path) -> None:
     models, old, new = place
     one, other = here(models.version(old)), here(models.version(new))
     assert not same_weights(one, other)
@@ -180,7 +105,7 @@ def test_versions_that_differ_in_their_thresholds_alone_have_the_same_weights(
     assert same_weights(one, describe(made)) and describe(made).digest != one.digest
 
 
-@pytest.mark.parametrize("flags", [[], ["--candidate", "x", "--rollback"]])
-def test_either_a_candidate_or_a_rollback_is_wanted(flags: list[str]) -> None:
-    with pytest.raises(SettingsError, match="either --candidate DIGEST or --rollback"):
+@pytest.mark.parametrize(("flags", "got"), [([], "neither"), (["--candidate", "x", "--rollback"], "both")])
+def test_either_a_candidate_or_a_rollback_is_wanted(flags: list[str], got: str) -> None:
+    with pytest.raises(SettingsError, match=f"either --candidate DIGEST or --rollback, got {got}$"):
         PromoteSettings.from_command_line(["--registry", "r", *flags])

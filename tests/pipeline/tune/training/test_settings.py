@@ -25,9 +25,15 @@ def test_lists_and_names_are_read_from_flags() -> None:
         (["--expert-ranks", "0"], "--expert-ranks must be above 0, got '0'"),
         (["--precision", "int8"], "--precision must be auto, bfloat16 or float32, got 'int8'"),
         (["--head-lr", "-1"], "--head-lr must be at least 0, got '-1'"),
-        (["--base-tower", "PE-Core-B-16"], "--base-tower and --pretrained must be given together"),
-        (["--pretrained", "meta"], "--base-tower and --pretrained must be given together"),
-        (["--base-tower", "x", "--pretrained", "y", "--base", "z"], "--base-tower replaces the base"),
+        (["--base-tower", "PE-Core-B-16"], "must be given together: .* got --base-tower 'PE-Core-B-16' alone"),
+        (
+            ["--pretrained", "meta"],
+            "--base-tower and --pretrained must be given together: .* got --pretrained 'meta' alone",
+        ),
+        (
+            ["--base-tower", "x", "--pretrained", "y", "--base", "z"],
+            "--base-tower replaces the base; leave out --base 'z'",
+        ),
     ],
 )
 def test_a_refusal_names_the_flag_the_bound_and_the_value(flags: list[str], words: str) -> None:
