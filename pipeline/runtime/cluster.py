@@ -17,6 +17,7 @@ import ray
 from ray.data import DataContext, TaskPoolStrategy
 
 from mole.errors import ModelError, MoleError, SettingsError, StorageError
+from pipeline.runtime.loopback import on_loopback
 from pipeline.runtime.machine import (
     CPU_BATCH,
     CPU_ROWS_PER_FILE,
@@ -130,7 +131,7 @@ def connected(address: str | None, *, logs: bool, device: str = "auto") -> Itera
     try:
         if started_here:
             _require_listener(chosen)
-            with nullcontext() if logs else muted():
+            with nullcontext() if logs else muted(), on_loopback(chosen):
                 previous_handler = signal.getsignal(signal.SIGTERM)
                 made: Any = ray.init(
                     chosen, log_to_driver=logs, logging_level=logging.INFO if logs else logging.ERROR, **local_options
