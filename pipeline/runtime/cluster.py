@@ -35,6 +35,9 @@ NICENESS = "5"
 process: 36 images took 347 s beside a computation on both cores, and 46 s with this."""
 GC_SETTINGS = "pipeline.runtime.gc_settings"
 """The module that a local Ray's workers import first."""
+IDLE_MILLISECONDS = "60000"
+"""How long a local Ray keeps a worker without a task. By default it ends one after a second where there are more than
+cores, and one more writes parts: a process then starts every few seconds, for a core second each (docs/performance.md)."""
 HOST_AND_PORT = re.compile(r"(?:ray://)?([^/:]+):(\d+)")
 NOT_STARTED = "timed out during startup"
 """Part of the text by which alone Ray tells that its processes did not start in time."""
@@ -124,6 +127,7 @@ def connected(address: str | None, *, logs: bool, device: str = "auto") -> Itera
     store = OBJECT_STORE_BYTES_PER_CORE * (os.cpu_count() or 1)
     os.environ.setdefault("RAY_worker_niceness", NICENESS)
     os.environ.setdefault("RAY_preload_python_modules", GC_SETTINGS)
+    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", IDLE_MILLISECONDS)
     local_options: dict[str, Any] = (
         {"object_store_memory": store, "include_dashboard": False} if chosen == "local" else {}
     )

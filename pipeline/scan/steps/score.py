@@ -14,6 +14,7 @@ from mole.inference.scoring import Scores, SharedBackboneScorer
 from mole.views.preprocess import Preprocess
 from pipeline import registry
 from pipeline.records import GATES, MODEL, SCORED, with_optional_columns
+from pipeline.runtime.allocator import keep_freed_memory
 
 
 class ScoreActor:
@@ -38,6 +39,7 @@ class ScoreActor:
         batch_size: int,
     ) -> None:
         torch.set_num_threads(threads)
+        keep_freed_memory()
         loaded = [load_version(model, digest) for model, digest in models]
         self.digests = [digest for _, digest in models]
         self.spec = loaded[0].preprocess
