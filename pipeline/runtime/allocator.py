@@ -17,5 +17,7 @@ def keep_freed_memory() -> bool:
         Whether the C library has such settings; others than glibc are left as they are.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    settings = ((M_TRIM_THRESHOLD, KEPT_BYTES), (M_MMAP_THRESHOLD, MAX_BLOCK_BYTES))
-    return mallopt is not None and all([mallopt(name, size) == 1 for name, size in settings])
+    if mallopt is None:
+        return False
+    trims_later, maps_less = mallopt(M_TRIM_THRESHOLD, KEPT_BYTES), mallopt(M_MMAP_THRESHOLD, MAX_BLOCK_BYTES)
+    return bool(trims_later and maps_less)

@@ -37,7 +37,7 @@ GC_SETTINGS = "pipeline.runtime.gc_settings"
 """The module that a local Ray's workers import first."""
 IDLE_MILLISECONDS = "60000"
 """How long a local Ray keeps a worker without a task. By default it ends one after a second where there are more than
-cores, and one more writes parts: a process then starts every few seconds, for a core second each (docs/performance.md)."""
+cores, and one more writes parts: every few seconds a process then starts, for a core second (docs/performance.md)."""
 HOST_AND_PORT = re.compile(r"(?:ray://)?([^/:]+):(\d+)")
 NOT_STARTED = "timed out during startup"
 """Part of the text by which alone Ray tells that its processes did not start in time."""
