@@ -43,7 +43,7 @@ def fuzz(name: str, folder: Path, seconds: int) -> int:
     every = folder / "all"
     corpus.unpack(name, every)
     for number, data in enumerate(starts(name)):
-        (every / f"start-{number:03d}").write_bytes(data)
+        (every / f"{corpus.START}{number:03d}").write_bytes(data)
     program = [str(FUZZER)] if name == CROPPED else [sys.executable, "-c", PROGRAM.format(name=name)]
     limits = [f"-max_len={LONGEST}", f"-timeout={SLOWEST}", "-rss_limit_mb=2048", f"-artifact_prefix={folder}/"]
     command = [*program, f"-max_total_time={seconds}", "-print_final_stats=1", *limits, str(every)]

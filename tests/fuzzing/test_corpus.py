@@ -36,11 +36,12 @@ def test_a_corpus_keeps_the_shortest_inputs_and_gives_them_back(
     monkeypatch.setattr(corpus, "FOLDER", tmp_path / "corpora")
     found = tmp_path / "found"
     found.mkdir()
-    for name, data in {"a": b"1" * 9, "b": b"", "c": b"2" * (corpus.MAX_INPUT_BYTES + 1)}.items():
+    inputs = {"a": b"1" * 9, "b": b"", "c": b"2" * (corpus.MAX_INPUT_BYTES + 1), f"{corpus.START}0": b"3"}
+    for name, data in inputs.items():
         (found / name).write_bytes(data)
     assert corpus.keep("tar", found) < 500
     first = (tmp_path / "corpora" / "tar.zip").read_bytes()
     corpus.unpack("tar", tmp_path / "out")
-    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {"a": b"1" * 9, "b": b""}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {"000": b"", "001": b"1" * 9}
     corpus.keep("tar", tmp_path / "out")
     assert (tmp_path / "corpora" / "tar.zip").read_bytes() == first
