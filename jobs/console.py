@@ -141,7 +141,7 @@ def overview() -> str:
         [
             f"usage: {PROGRAM} COMMAND [...]",
             "",
-            "Finds AI-generated images: every image gets exactly one verdict.",
+            "Finds AI-generated images: each gets one row, a verdict or the reason why there is none.",
             "",
             *listed(SCAN_JOBS | OTHER_COMMANDS),
             "",

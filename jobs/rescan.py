@@ -5,12 +5,14 @@ if __name__ == "__main__":
 
 import dataclasses
 import json
+import shlex
 import sys
 
 from rich.console import Console
 from rich.table import Table
 
 from pipeline.command.run_record import Record
+from pipeline.runtime.invocation import command_for
 from pipeline.runtime.spot_termination import spot_notice_handler
 from pipeline.scan.rescan import RescanResult, rescan
 from pipeline.scan.settings import RescanSettings
@@ -70,13 +72,15 @@ def show(found: RescanResult, settings: RescanSettings, console: Console) -> Non
     amplification = f" (read amplification {found.read_bytes / found.image_bytes:.2f})" if found.image_bytes else ""
     log(f"{selected}; {found.read_bytes:,} bytes read{amplification}")
     if found.repaired:
-        log(f"removed {counted(found.repaired, 'duplicate row')}")
+        log(f"replaced {counted(found.repaired, 'older row')} of the same images")
     if found.stopped is None:
         log("completeness check passed: each selected image has exactly one row of this model")
     else:
         left = counted(found.left, "image")
         log(f"not complete: {found.stopped} ended this run; {left} left; run the same command again to continue")
     console.print(f"table: {found.table}", highlight=False, markup=False, soft_wrap=True)
+    page = f"{command_for('report')} {shlex.quote(found.table)}"
+    console.print(f"its page is that of the last scan; anew: {page}", highlight=False, markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Scan: finds AI-generated images in shards, listings and folders; every image gets exactly one verdict."""
+"""Scan: finds AI-generated images in shards, listings and folders; every image gets exactly one row."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below
@@ -151,7 +151,7 @@ def show(summary: Summary, findings: Findings, settings: ScanSettings, console: 
         hint = f", {summary.shards_skipped:,} of them shards: name those as a source" if summary.shards_skipped else ""
         log(f"skipped, not named like an image: {counted(summary.skipped, 'file')} (--all-files tries them){hint}")
     if summary.hidden:
-        log(f"skipped, since their name begins with a dot: {summary.hidden:,} (--all-files tries them)")
+        log(f"{counted(summary.hidden, 'file')} skipped, since the name begins with a dot (--all-files tries them)")
     if summary.repaired:
         log(f"removed {counted(summary.repaired, 'duplicate row')}")
     log(completeness(summary))
@@ -216,7 +216,9 @@ def show_suspects(found: Suspicion, settings: ScanSettings, console: Console) ->
         which = "the image" if shown == 1 else f"all {shown} images, the most suspicious first"
     else:
         which = (
-            f"the {shown} most suspicious of {found.listed:,} images" if found.listed > shown else "suspicious images"
+            f"the {shown} most suspicious of {found.listed:,} images, copies once"
+            if found.listed > shown
+            else "suspicious images, copies once"
         )
     table = Table(box=None, pad_edge=False, title=f"{which}{where}", title_justify="left", title_style="bold")
     table.add_column("image", overflow="fold")

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from pipeline.scan.settings import TablesSettings
 from pipeline.scan.table.views import ask, open_views
-from pipeline.telemetry.printable import format_probability, printable
+from pipeline.telemetry.printable import counted, format_probability, printable
 from pipeline.telemetry.terminal import command, results
 
 SHOWN_COLUMNS = {
@@ -43,12 +43,14 @@ def main(arguments: list[str]) -> int:
         with open_views(settings.table, str(settings.database)):
             print(f"views: {settings.database}")
         return 0
-    answer = ask(settings.table, settings.sql or f"FROM {settings.view or PROGRESS}", limit=settings.limit)
+    limit = settings.limit
+    answer = ask(settings.table, settings.sql or f"FROM {settings.view or PROGRESS}", limit=limit and limit + 1)
+    is_cut, answer = 0 < limit < answer.num_rows, answer.slice(0, limit or None)
     if settings.json_rows:
         for row in answer.to_pylist():
             print(json.dumps(row, default=to_json))
     else:
-        show(answer if settings.sql else select_columns(answer, settings.view or PROGRESS), results())
+        show(answer if settings.sql else select_columns(answer, settings.view or PROGRESS), results(), is_cut=is_cut)
     return 0
 
 
@@ -58,13 +60,14 @@ def select_columns(answer: pa.Table, view: str) -> pa.Table:
     return answer.select([name for name in columns if answer[name].null_count < answer.num_rows])
 
 
-def show(answer: pa.Table, console: Console) -> None:
-    """Print rows as a table."""
+def show(answer: pa.Table, console: Console, *, is_cut: bool = False) -> None:
+    """Print rows as a table, and tell where `--limit` left out others."""
     table = Table(*answer.column_names, box=None, pad_edge=False)
     for row in answer.to_pylist():
         table.add_row(*(Text(cell(name, row[name])) for name in answer.column_names))
     console.print(table)
-    console.print(f"{answer.num_rows:,} row{'' if answer.num_rows == 1 else 's'}", highlight=False)
+    more = "; there are more, and --limit 0 shows all" if is_cut else ""
+    console.print(f"{counted(answer.num_rows, 'row')}{more}", highlight=False)
 
 
 def to_json(value: object) -> str:
@@ -81,7 +84,7 @@ def cell(name: str, value: object) -> str:
     if isinstance(value, float):
         return format_probability(value) if name.endswith("probability") and 0 < value < 1 else f"{value:.3f}"
     if isinstance(value, dict):
-        return ": ".join(str(part) for part in value.values())
+        return ": ".join(str(part) for part in value.values() if part is not None)
     if isinstance(value, bytes):
         return value.hex()
     return "" if value is None else printable(str(value))

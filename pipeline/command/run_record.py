@@ -29,6 +29,8 @@ POINT = re.compile(r"\[\n\s+([\d.]+),\n\s+(\d+)\n\s+\]")
 """A point of `progress` in indented JSON, which is put on one line; JSON strings contain no line breaks."""
 UNFINISHED = 60.0
 """Seconds after which an unfinished record is one of a killed run."""
+INTERRUPTIONS = {"Terminated": "ended by SIGTERM", "KeyboardInterrupt": "ended by Ctrl-C"}
+"""Messages of errors that have none."""
 UNEXPECTED_EXIT_CODE = 1
 """The exit code of an unexpected error, which prints a traceback."""
 
@@ -117,7 +119,8 @@ class Record:
         elif error is not None:
             self.exit_code = UNEXPECTED_EXIT_CODE
         if error is not None:
-            self._facts["error"] = {"kind": type(error).__name__, "message": redacted(str(error))}
+            message = redacted(str(error)) or INTERRUPTIONS.get(type(error).__name__, "")
+            self._facts["error"] = {"kind": type(error).__name__, "message": message}
         self._facts |= {
             "ended": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - self._begun, 3),

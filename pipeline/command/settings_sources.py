@@ -60,7 +60,7 @@ class SettingNames:
             if field is None:
                 like = self.nearest(name)
                 advice = f"did you mean {self.variable(like)}?" if like else "unset it, or see --help"
-                raise SettingsError(f"the variable {written} is not a setting of this job; {advice}")
+                raise SettingsError(f"the variable {written} is not a setting of this command; {advice}")
             _add(found, field, SourcedValue(self._listed(field, value, written), written))
         return found
 
@@ -84,7 +84,7 @@ class SettingNames:
             if field is None or field == "config":
                 like = self.nearest(written.replace("_", "-"))
                 advice = f"did you mean {like!r}?" if like else "its names are those of the flags, see --help"
-                raise SettingsError(f"{written!r} in {path!r} is not a setting of this job; {advice}")
+                raise SettingsError(f"{written!r} in {path!r} is not a setting of this command; {advice}")
             several = field in self.several and isinstance(value, str)
             _add(found, field, SourcedValue([value] if several else value, f"{written} in {path!r}"))
         return found

@@ -102,7 +102,7 @@ class RunSettings(DetectorSettings):
 
 
 class ScanSettings(RunSettings):
-    """Find AI-generated images: every image of a shard, a listing or a folder gets exactly one verdict.
+    """Find AI-generated images: every image of a shard, a listing or a folder gets exactly one row.
 
     exit codes: 0 done, or stopped by a limit, 2 an invalid setting or a missing file, 3 a store failed, 4 the model
     cannot be used, 5 the completeness check failed, 7 another run holds the output, 130 Ctrl-C, 143 SIGTERM

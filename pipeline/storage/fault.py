@@ -86,7 +86,7 @@ def fault_of(reason: BaseException) -> tuple[Status, str]:
     ):
         return (
             Status.MISSING,
-            f"{MISSING_REASONS.get(getattr(error, 'errno', None) or 0, 'no such file')}: {_file_name(error)}",
+            f"{MISSING_REASONS.get(getattr(error, 'errno', None) or 0, 'no such file or folder')}: {_file_name(error)}",
         )
     if code in FORBIDDEN_CODES or isinstance(error, PermissionError):
         return Status.FORBIDDEN, f"not allowed to read: {_file_name(error)}"

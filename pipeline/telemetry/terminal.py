@@ -97,7 +97,9 @@ class ProgressDisplay(Progress):
                 "faults": self.written.kinds,
                 "verdicts": self.written.verdicts,
             }
-            self.log(f"{self.final_line()}, {human_duration(self.seconds)}", **facts)
+            # a task that was ended may have written a part that it had not reported yet
+            bound = "" if error is None else "at least "
+            self.log(f"{bound}{self.final_line()}, {human_duration(self.seconds)}", **facts)
         self.enter("")
 
     @property

@@ -40,6 +40,15 @@ def test_a_question_is_answered_up_to_the_limit(table: Path, capsys: pytest.Capt
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 
+def test_an_answer_that_the_limit_cut_says_so(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    question = ["--table", str(table), "--sql", 'SELECT "index" FROM current', "--limit"]
+    last = []
+    for limit in ("2", "3", "0"):
+        assert main([*question, limit]) == 0
+        last.append(capsys.readouterr().out.splitlines()[-1])
+    assert last == ["2 rows; there are more, and --limit 0 shows all", "3 rows", "3 rows"]
+
+
 def test_bytes_are_hex_in_json_and_an_answer_in_sql_keeps_its_columns_of_nulls(
     table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -41,7 +41,8 @@ def groups(rows: ModelRows) -> dict[str, list[Group]]:
                count(*) AS images, count(verdict) AS scored, count(*) FILTER (verdict = 'generated') AS generated,
                count(*) FILTER (verdict = 'unsure') AS unsure
         FROM (
-            SELECT verdict, CASE WHEN uri LIKE 'http%://%' THEN regexp_extract(uri, '^[^?#]*') ELSE uri END AS uri,
+            SELECT verdict, CASE WHEN uri LIKE 'http%://%' THEN regexp_extract(uri, '^[^?#]*')
+                        ELSE regexp_replace(uri, '^file://', '') END AS uri,
                    "offset" IS NOT NULL OR coalesce(regexp_matches(uri, '{ARCHIVE}', 'i'), false) AS archive,
                    nullif(regexp_extract({url}, '^[a-zA-Z][a-zA-Z0-9+.-]*://(?:[^/@]*@)?([^/?#]+)', 1), '') AS domain
             FROM current

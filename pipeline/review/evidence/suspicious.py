@@ -109,7 +109,7 @@ class Suspect:
     def reason(self) -> str:
         """The reason why it is listed."""
         if self.declared == "generated":
-            against = {"real": "contradicts its score", "unsure": "its score is unsure"}
+            against = {"real": "contradicts its score", "unsure": "its verdict is unsure"}
             beside = against.get(self.verdict, "") if self.verdict else f"not scored: {self.status}"
             return f"its file declares {self.named}" + (f"; {beside}" if beside else "")
         if self.contradicted:

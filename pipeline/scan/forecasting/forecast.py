@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from pipeline.telemetry.printable import counted
+
 SECONDS_PER_HOUR = 3600.0
 KEYS_PER_PAGE = 1000
 """Keys of one response to a list request."""
@@ -195,11 +197,12 @@ def _time(images: float, sampled: SampleMeasurement, machine: Machine) -> Line:
     joined = "or, where longer," if on_gpu else "+"
     arithmetic = (
         f"start {machine.start:,.0f} s + prepare {prepare:,.0f} s {joined} score {score:,.0f} s, on "
-        f"{machine.cores} cores, {machine.scorers} scorers"
+        f"{counted(machine.cores, 'core')}, {counted(machine.scorers, 'scorer')}"
     )
     return Line("time here", machine.start + busy, "seconds", None, arithmetic)
 
 
 def _hours(what: str, unit: str, price: float, images: float, each: float) -> Line:
     hours = images * each / SECONDS_PER_HOUR
-    return Line(what, hours, unit, hours * price, f"{images:,.0f} images x {each:.4f} s / 3,600, at {price:g} an hour")
+    priced = f"at {price:g} an hour" if price else "no price given"
+    return Line(what, hours, unit, hours * price, f"{images:,.0f} images x {each:.4f} s / 3,600, {priced}")

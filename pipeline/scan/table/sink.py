@@ -3,8 +3,8 @@
 pyiceberg takes a second to import and only an Iceberg sink needs it, so its import stands inside a function.
 """
 
-import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 from mole.errors import SettingsError
@@ -42,9 +42,15 @@ def open_sink(sink: str, output: str) -> Sink:
         StorageError: the catalog does not answer.
     """
     if sink == "files":
-        if storage.is_local(output) and os.path.isfile(storage.filesystem(output)[1]):
-            raise SettingsError(f"--output {output!r} is a file; name a folder, which need not exist yet")
+        if storage.is_local(output) and (file := _file_on_the_way(storage.filesystem(output)[1])):
+            where = "is a file" if file == storage.filesystem(output)[1] else f"lies below {file!r}, which is a file"
+            raise SettingsError(f"--output {output!r} {where}; name a folder, which need not exist yet")
         return ParquetSink(output)
     from pipeline.scan.table.iceberg_sink import IcebergSink
 
     return IcebergSink(output)
+
+
+def _file_on_the_way(path: str) -> str | None:
+    """Find the file that a folder would have to be: a path itself, or one that it lies below; None if there is none."""
+    return next((str(place) for place in (Path(path), *Path(path).parents) if place.is_file()), None)

@@ -42,7 +42,7 @@ def test_a_list_in_a_variable_is_the_one_value_or_a_list_in_json() -> None:
 def test_a_variable_that_is_no_setting_is_refused_with_the_nearest(variable: str, advice: str) -> None:
     with pytest.raises(SettingsError) as refused:
         NAMES.variables({variable: "1"})
-    assert str(refused.value) == f"the variable {variable} is not a setting of this job; {advice}"
+    assert str(refused.value) == f"the variable {variable} is not a setting of this command; {advice}"
 
 
 def test_other_variables_are_nobodys_business() -> None:
@@ -64,10 +64,13 @@ def test_one_setting_stands_in_one_place_of_a_kind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("sauce = 1", "'sauce' in {file!r} is not a setting of this job; did you mean 'source'?"),
-        ("json_summary = true", "'json_summary' in {file!r} is not a setting of this job; did you mean 'json'?"),
-        ("[scan]\noutput = 'o'", "'scan' in {file!r} is not a setting of this job; its names are those of the flags"),
-        ("config = 'other.toml'", "'config' in {file!r} is not a setting of this job"),
+        ("sauce = 1", "'sauce' in {file!r} is not a setting of this command; did you mean 'source'?"),
+        ("json_summary = true", "'json_summary' in {file!r} is not a setting of this command; did you mean 'json'?"),
+        (
+            "[scan]\noutput = 'o'",
+            "'scan' in {file!r} is not a setting of this command; its names are those of the flags",
+        ),
+        ("config = 'other.toml'", "'config' in {file!r} is not a setting of this command"),
         ("source = [", "--config {file!r} cannot be read as TOML: "),
         ("source = '\xff'", "--config {file!r} cannot be read as TOML: "),
     ],

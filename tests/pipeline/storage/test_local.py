@@ -35,7 +35,7 @@ def odd(tmp_path: Path) -> Iterator[Path]:
         ("socket", Status.NOT_AN_IMAGE, "a socket"),
         ("device", Status.NOT_AN_IMAGE, "a device"),
         ("self", Status.MISSING, "a symbolic link to itself: "),
-        ("gone", Status.MISSING, "no such file: "),
+        ("gone", Status.MISSING, "no such file or folder: "),
     ],
 )
 def test_what_is_no_file_is_a_row_with_its_reason(name: str, status: Status, reason: str, odd: Path) -> None:

@@ -12,6 +12,7 @@ from pipeline.review.evidence.columns import ADDED_COLUMNS
         ("https://a.org/x/1.jpg?size=2", "a.org"),
         ("/photos/2024/1.jpg", "/photos/2024"),
         ("s3://bucket/shards/0.tar", "s3://bucket/shards"),
+        ("file:///photos/2024/bad%FFname.jpg", "/photos/2024"),
         (None, None),
     ],
 )

@@ -25,7 +25,7 @@ def test_images_are_counted_by_folder_domain_format_and_size(tmp_path: Path) -> 
         tmp_path,
         [
             image(0, "/photos/a/1.jpg", verdict="generated", format="jpeg", width=640, height=480),
-            image(1, "/photos/a/2.jpg", verdict="real", format="jpeg", width=4000, height=3000),
+            image(1, "file:///photos/a/%FF2.jpg", verdict="real", format="jpeg", width=4000, height=3000),
             image(
                 2, "https://u:p@example.org:8080/img/3.png?x=a/b", verdict="unsure", format="png", width=99, height=9
             ),

@@ -56,7 +56,7 @@ def test_declared_ones_stand_first_then_the_generated_ones_by_falling_score(foun
 def test_each_has_its_reason_in_words(found: Suspicion) -> None:
     assert {suspect.key: suspect.reason for suspect in found.first} == {
         "said.png": "its file declares ComfyUI dream",
-        "doubted.png": "its file declares trainedAlgorithmicMedia; its score is unsure",
+        "doubted.png": "its file declares trainedAlgorithmicMedia; its verdict is unsure",
         "denied.png": "its file declares SD.Next dreamy_8; contradicts its score",
         "cut.png": "its file declares DALL·E 3; not scored: truncated",
         "high.jpg": "its score",

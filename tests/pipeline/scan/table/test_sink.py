@@ -22,6 +22,8 @@ def test_a_file_is_no_sink(tmp_path: Path) -> None:
     file.write_bytes(b"")
     with pytest.raises(SettingsError, match="is a file"):
         open_sink("files", str(file))
+    with pytest.raises(SettingsError, match=f"lies below '{file}', which is a file"):
+        open_sink("files", str(file / "below" / "it"))
 
 
 def test_an_iceberg_table_is_named_by_catalog_namespace_and_table() -> None:
