@@ -38,6 +38,12 @@ GC_SETTINGS = "pipeline.runtime.gc_settings"
 IDLE_MILLISECONDS = "60000"
 """How long a local Ray keeps a worker without a task. By default it ends one after a second where there are more than
 cores, and one more writes parts: every few seconds a process then starts, for a core second (docs/performance.md)."""
+LOCAL_RAY = {
+    "RAY_worker_niceness": NICENESS,
+    "RAY_preload_python_modules": GC_SETTINGS,
+    "RAY_idle_worker_killing_time_threshold_ms": IDLE_MILLISECONDS,
+}
+"""Settings of a local Ray's processes, where the environment has none."""
 HOST_AND_PORT = re.compile(r"(?:ray://)?([^/:]+):(\d+)")
 NOT_STARTED = "timed out during startup"
 """Part of the text by which alone Ray tells that its processes did not start in time."""
@@ -125,9 +131,7 @@ def connected(address: str | None, *, logs: bool, device: str = "auto") -> Itera
     quiet(logs=logs)
     chosen = target(address)
     store = OBJECT_STORE_BYTES_PER_CORE * (os.cpu_count() or 1)
-    os.environ.setdefault("RAY_worker_niceness", NICENESS)
-    os.environ.setdefault("RAY_preload_python_modules", GC_SETTINGS)
-    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", IDLE_MILLISECONDS)
+    os.environ.update(LOCAL_RAY | os.environ)
     local_options: dict[str, Any] = (
         {"object_store_memory": store, "include_dashboard": False} if chosen == "local" else {}
     )

@@ -159,18 +159,7 @@ def summarize(
         SettingsError: one of the classes is empty, or no image of it could be read.
     """
     table, calibration = Logits.of(samples, scored, perturbations), model.calibration
-    judged = {
-        (name, delivery): table.against(name, delivery)
-        for name in (*table.generators, OVERALL)
-        for delivery in perturbations
-    }
-    rows = [
-        measure_generator(name, delivery, *both, calibration=calibration).model_copy(
-            update={"reconstruction": name in table.pairs}
-        )
-        for (name, delivery), both in judged.items()
-        if name == OVERALL or all(map(len, both))
-    ]
+    rows, without_a_class = measure_generators(table, perturbations, calibration)
     first = scored.filter(pc.equal(scored["delivery"], perturbations[0]))
     statuses = Counter(first["status"].to_pylist())
     return Evaluation(
@@ -189,8 +178,31 @@ def summarize(
         made=datetime.now(UTC).replace(microsecond=0),
         collection=measured_on(model),
         parts=tuple(measure_parts(table, [name for name in perturbations if name in {ORIGINAL, ALIGNED}], calibration)),
-        unjudged=tuple(sorted({name for (name, _), both in judged.items() if not all(map(len, both))})),
+        unjudged=without_a_class,
     )
+
+
+def measure_generators(
+    table: Logits, perturbations: Sequence[str], calibration: Calibration
+) -> tuple[list[GeneratorMetrics], tuple[str, ...]]:
+    """Measure each generator, and all together, with each perturbation.
+
+    Returns:
+        The metrics, and the names of those that lack a readable image of one class.
+    """
+    measured = {
+        (name, delivery): table.against(name, delivery)
+        for name in (*table.generators, OVERALL)
+        for delivery in perturbations
+    }
+    rows = [
+        measure_generator(name, delivery, *both, calibration=calibration).model_copy(
+            update={"reconstruction": name in table.pairs}
+        )
+        for (name, delivery), both in measured.items()
+        if name == OVERALL or all(map(len, both))
+    ]
+    return rows, tuple(sorted({name for (name, _), both in measured.items() if not all(map(len, both))}))
 
 
 def routing(table: Logits, first: pa.Table) -> dict[str, tuple[float, ...]]:
