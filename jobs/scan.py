@@ -218,7 +218,7 @@ def show_suspects(found: Suspicion, settings: ScanSettings, console: Console) ->
         which = (
             f"the {shown} most suspicious of {found.listed:,} images, copies once"
             if found.listed > shown
-            else "suspicious images, copies once"
+            else "suspicious images"
         )
     table = Table(box=None, pad_edge=False, title=f"{which}{where}", title_justify="left", title_style="bold")
     table.add_column("image", overflow="fold")

@@ -15,7 +15,7 @@ from pipeline.scan.table.lease import LEASE_FILE
 from tests.chaos.lying_store import Door
 from tests.stores import REGION, WRITER, S3Server
 
-BUCKET = "lake"
+BUCKET = "chaos"
 PATIENCE = "30"
 """Seconds for which a run repeats requests."""
 
