@@ -19,9 +19,9 @@ CLOCK = Path(__file__).parent / "clock.c"
 """What is preloaded into a run whose clock steps."""
 STEPS = (3600, -3600, 0)
 """Seconds by which the clock that a run sees is off, one after the other."""
-EACH_STEP = 1.0
+EACH_STEP = 0.3
 """Seconds for which it stays so."""
-MOST_STEPS = 300
+MOST_STEPS = 1_000
 SMALL, LARGE = "160k", "64m"
 """Sizes of an output's disk that becomes full, and that then has room."""
 SERVER_AWAY = 5.0
