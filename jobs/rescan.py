@@ -80,7 +80,7 @@ def show(found: RescanResult, settings: RescanSettings, console: Console) -> Non
         log(f"not complete: {found.stopped} ended this run; {left} left; run the same command again to continue")
     console.print(f"table: {found.table}", highlight=False, markup=False, soft_wrap=True)
     page = f"{command_for('report')} {shlex.quote(found.table)}"
-    console.print(f"its page is that of the last scan; anew: {page}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"a page of what is known now: {page}", highlight=False, markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

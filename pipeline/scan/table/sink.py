@@ -42,8 +42,9 @@ def open_sink(sink: str, output: str) -> Sink:
         StorageError: the catalog does not answer.
     """
     if sink == "files":
-        if storage.is_local(output) and (file := _file_on_the_way(storage.filesystem(output)[1])):
-            where = "is a file" if file == storage.filesystem(output)[1] else f"lies below {file!r}, which is a file"
+        path = Path(storage.filesystem(output)[1]) if storage.is_local(output) else None
+        if path is not None and (file := _file_on_the_way(path)):
+            where = "is a file" if file == path else f"lies below '{file}', which is a file"
             raise SettingsError(f"--output {output!r} {where}; name a folder, which need not exist yet")
         return ParquetSink(output)
     from pipeline.scan.table.iceberg_sink import IcebergSink
@@ -51,6 +52,6 @@ def open_sink(sink: str, output: str) -> Sink:
     return IcebergSink(output)
 
 
-def _file_on_the_way(path: str) -> str | None:
+def _file_on_the_way(path: Path) -> Path | None:
     """Find the file that a folder would have to be: a path itself, or one that it lies below; None if there is none."""
-    return next((str(place) for place in (Path(path), *Path(path).parents) if place.is_file()), None)
+    return next((place for place in (path, *path.parents) if place.is_file()), None)
