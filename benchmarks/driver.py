@@ -34,13 +34,13 @@ from mole.measuring.calibration import Calibration
 from pipeline import registry
 from pipeline.records import GATES, MODEL, SCORED
 from pipeline.runtime.machine import GPU_BATCH, GPU_ROWS_PER_FILE
-from pipeline.scan.execution import prepare_context, write_verdicts
 from pipeline.scan.flow import MIN_WAVE_TASKS
 from pipeline.scan.models import ModelRef
 from pipeline.scan.ray_executor import on_ray
 from pipeline.scan.settings import ScanSettings
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.sink import open_sink
+from pipeline.scan.wave import prepare_context, write_verdicts
 from pipeline.scan.workers import conclude
 from pipeline.telemetry.progress_counter import ProgressReporter
 from pipeline.telemetry.terminal import ProgressDisplay

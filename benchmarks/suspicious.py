@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.records import VERDICT, VERSION_KEY
-from pipeline.review.evidence.suspicious import suspicion
+from pipeline.review.analysis.suspicious import suspicion
 from pipeline.scan.plan import Plan
 from pipeline.scan.reading.unit import Kind, Unit
 from pipeline.scan.table.ledger import Ledger

@@ -14,7 +14,7 @@ from mole.measuring.calibration import BALANCED, PREVALENCE, Calibration
 from mole.measuring.rates import Rate
 from pipeline.runtime.invocation import command_for
 from pipeline.telemetry.terminal import ProgressDisplay, command, results
-from pipeline.tune.judging.calibrate import CalibrateSettings, CalibrationResult, calibrate
+from pipeline.tune.evaluation.calibrate import CalibrateSettings, CalibrationResult, calibrate
 
 
 @command

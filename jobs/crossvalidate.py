@@ -8,10 +8,10 @@ import sys
 from rich.table import Table
 
 from pipeline.telemetry.terminal import ProgressDisplay, command, results
-from pipeline.tune.judging.comparison import MethodComparison
-from pipeline.tune.judging.held_out_logits import MAIN_PERTURBATIONS
-from pipeline.tune.judging.held_out_metrics import HeldOutMetrics
-from pipeline.tune.judging.perturbation import ORIGINAL
+from pipeline.tune.evaluation.comparison import MethodComparison
+from pipeline.tune.evaluation.held_out_logits import MAIN_PERTURBATIONS
+from pipeline.tune.evaluation.held_out_metrics import HeldOutMetrics
+from pipeline.tune.evaluation.perturbation import ORIGINAL
 from pipeline.tune.training.crossvalidate import CARDS, crossvalidate
 from pipeline.tune.training.settings import CrossvalidateSettings
 

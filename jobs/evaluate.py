@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.telemetry.terminal import ProgressDisplay, command, results
-from pipeline.tune.judging.benchmark import EvaluateSettings, measure
-from pipeline.tune.judging.conclusion import conclusion
-from pipeline.tune.judging.evaluation import SEEN_LABELS, Evaluation
-from pipeline.tune.judging.generator_metrics import GeneratorMetrics, PartMetrics
-from pipeline.tune.judging.logits import OVERALL
-from pipeline.tune.judging.perturbation import shown_name
-from pipeline.tune.judging.universal_fake_detect import PRINTED, SETS, Protocol
+from pipeline.tune.evaluation.benchmark import EvaluateSettings, measure
+from pipeline.tune.evaluation.conclusion import conclusion
+from pipeline.tune.evaluation.evaluation_result import SEEN_LABELS, Evaluation
+from pipeline.tune.evaluation.generator_metrics import GeneratorMetrics, PartMetrics
+from pipeline.tune.evaluation.logits import OVERALL
+from pipeline.tune.evaluation.perturbation import shown_name
+from pipeline.tune.evaluation.universal_fake_detect import PRINTED, SETS, Protocol
 
 
 @command

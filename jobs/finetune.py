@@ -12,8 +12,8 @@ from rich.table import Table
 from mole.measuring.rates import Rate
 from pipeline.runtime.invocation import command_for
 from pipeline.telemetry.terminal import ProgressDisplay, command, results
-from pipeline.tune.judging.conclusion import conclusion
-from pipeline.tune.judging.perturbation import shown_name
+from pipeline.tune.evaluation.conclusion import conclusion
+from pipeline.tune.evaluation.perturbation import shown_name
 from pipeline.tune.training.finetune import EVALUATED_PERTURBATIONS, FinetuneResult, finetune
 from pipeline.tune.training.settings import FinetuneSettings
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from mole.errors import RefusedError
 from pipeline.promotion_record import Promotion
 from pipeline.telemetry.terminal import ProgressDisplay, command, results
-from pipeline.tune.judging.promote import PromoteSettings, PromotionResult, promote, roll_back
+from pipeline.tune.evaluation.promote import PromoteSettings, PromotionResult, promote, roll_back
 
 
 @command

@@ -19,8 +19,8 @@ from mole.errors import MoleError
 from pipeline.command.default_output import require_own_output
 from pipeline.command.run_record import Record
 from pipeline.records import Status
-from pipeline.review.evidence.challenger import Challenger, challenger
-from pipeline.review.evidence.suspicious import Suspicion, question, suspicion
+from pipeline.review.analysis.challenger import Challenger, challenger
+from pipeline.review.analysis.suspicious import Suspicion, question, suspicion
 from pipeline.review.page.report import Report, write_report
 from pipeline.review.page.wording import link
 from pipeline.runtime.invocation import command_for

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from pipeline.tune.judging.held_out_logits import HELD_OUT
+from pipeline.tune.evaluation.held_out_logits import HELD_OUT
 
 DELIVERIES = {"shipped": 0.0, "aligned": 0.5, "native": 0.25, "jpeg-30": 1.5}
 """What each takes from the logits of generated images."""

@@ -7,11 +7,11 @@ import pyarrow as pa
 
 from mole.config import describe
 from pipeline.tune.data.samples import Sample, to_table
-from pipeline.tune.judging.evaluate import ScoredEvaluation
-from pipeline.tune.judging.evaluation import summarize
-from pipeline.tune.judging.perturbed_views import view_samples
-from pipeline.tune.judging.scorer import PLACE, ViewScorer
-from pipeline.tune.judging.scoring import in_order
+from pipeline.tune.evaluation.evaluate import ScoredEvaluation
+from pipeline.tune.evaluation.evaluation_result import summarize
+from pipeline.tune.evaluation.perturbed_views import view_samples
+from pipeline.tune.evaluation.sample_scoring import in_order
+from pipeline.tune.evaluation.view_scorer import PLACE, ViewScorer
 from tests.pictures import picture
 
 DELIVERIES = ("shipped", "aligned", "jpeg-30")

@@ -17,8 +17,8 @@ ROOMS = {
     "mole": ("measuring", "views", "tower", "model", "training", "inference"),
     "pipeline": ("runtime", "storage", "images", "telemetry", "command", "library", "scan", "tune", "review"),
     "pipeline.scan": ("reading", "table", "steps", "forecasting"),
-    "pipeline.tune": ("data", "judging", "training"),
-    "pipeline.review": ("evidence", "page", "browsing"),
+    "pipeline.tune": ("data", "evaluation", "training"),
+    "pipeline.review": ("analysis", "page", "browsing"),
 }
 """Folders, in their order: an import leads to one that stands before. Files beside them stand wherever no circle runs."""
 ROADS = ("pipeline.scan", "pipeline.tune", "pipeline.review")
@@ -122,7 +122,7 @@ def test_the_ground_floor_names_no_engine_no_table_and_no_command_line() -> None
 LATE = (
     "mole.tower.hub",
     "mole.views.view",
-    "pipeline.scan.execution",
+    "pipeline.scan.wave",
     "pipeline.scan.table.sink",
     "pipeline.scan.workers",
     "pipeline.telemetry.metrics",
@@ -159,7 +159,7 @@ def test_a_scan_and_a_rescan_begin_without_ray_and_scikit_learn() -> None:
 WITHOUT_COMPILER = """
 import sys
 from pipeline.tune.data import pair_writer
-from pipeline.tune.judging import perturbed_views
+from pipeline.tune.evaluation import perturbed_views
 from pipeline.tune.training import view_requests
 sys.exit(", ".join({"torchvision", "open_clip", "torch._dynamo"} & set(sys.modules)) or 0)
 """

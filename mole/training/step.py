@@ -15,7 +15,7 @@ from torch import Tensor, distributed, nn
 from mole.errors import ModelError, SettingsError
 from mole.model.detector import MoLE, detection_loss, learned
 from mole.model.head import Head
-from mole.training.regression import Examples, fit
+from mole.training.head_fit import Examples, fit
 
 WARM_UP_SHARE = 0.1  # share of the steps of the linear warm-up; a cosine decay to zero follows
 
@@ -80,7 +80,7 @@ def fit_head(
     *,
     sharpness: float = 1.0,
 ) -> float:
-    """Fit the head to features by penalized regression; see `mole.training.regression`.
+    """Fit the head to features by penalized regression; see `mole.training.head_fit`.
 
     Args:
         detector: its head is modified in place.

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from mole.errors import CompletenessError
 from pipeline.command.settings import JobSettings
 from pipeline.review import webdataset_sample
-from pipeline.review.evidence.original_bytes import Unavailable, originals
+from pipeline.review.analysis.original_bytes import Unavailable, originals
 from pipeline.review.export_selection import (
     FILE,
     Selection,

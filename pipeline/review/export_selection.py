@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from mole.errors import SettingsError, StorageError
 from pipeline.labels import current_labels, is_labels
 from pipeline.records import MODEL
-from pipeline.review.evidence.columns import ADDED_COLUMNS
+from pipeline.review.analysis.columns import ADDED_COLUMNS
 from pipeline.review.shard_writer import FOLDER, deliver, temporary
 from pipeline.scan.table.ledger import sql_pattern
 from pipeline.scan.table.views import one_line, open_views, views_over

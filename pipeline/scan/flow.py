@@ -13,12 +13,11 @@ from mole.errors import SettingsError
 from pipeline.images import cropped
 from pipeline.runtime.machine import require_gpu
 from pipeline.scan.budget import Budget
-from pipeline.scan.execution import ScanContext, choose_executor, execute_wave, prepare_context
-from pipeline.scan.groups import group_units, max_groups
 from pipeline.scan.local_executor import is_small
 from pipeline.scan.models import ModelRef, describe_models
 from pipeline.scan.plan import Plan
 from pipeline.scan.read_function import CountingRead, ReadFunction
+from pipeline.scan.read_tasks import max_tasks, tasks_of
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.listing_progress import show_listing
@@ -30,9 +29,10 @@ from pipeline.scan.table.carried_columns import files_without
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger, without_temporary_files
 from pipeline.scan.table.sink import Sink, open_sink
+from pipeline.scan.wave import ScanContext, choose_executor, execute_wave, prepare_context
 from pipeline.telemetry.terminal import ProgressDisplay
 
-MIN_WAVE_TASKS, TASKS_PER_CORE = 1024, 16
+MIN_WAVE_TASKS, WAVE_TASKS_PER_CORE = 1024, 16
 """Read tasks of one wave, at least: the driver holds no more, however large the source is. A wave is larger on many
 cores, where 1,024 tasks would end before loading the detectors has paid off (docs/scaling.md)."""
 MAX_PASSES = 3
@@ -205,14 +205,14 @@ def _execute_pass(run: _Run, context: ScanContext, written: int) -> int:
             run.plan.refresh()
         models, ledgers = [model for model, _ in pairs_together], [ledger for _, ledger in pairs_together]
         remaining, cores = run.plan.remaining(*ledgers), context.executor.cores
-        groups = group_units(run.plan.todo(*ledgers), remaining, cores)
-        size = max(MIN_WAVE_TASKS, TASKS_PER_CORE * cores)
-        context.gauges.plan(waves=ceil(max_groups(remaining, cores) / size), units=remaining.units)
-        while wave := list(islice(groups, size)):
+        tasks = tasks_of(run.plan.todo(*ledgers), remaining, cores)
+        size = max(MIN_WAVE_TASKS, WAVE_TASKS_PER_CORE * cores)
+        context.gauges.plan(waves=ceil(max_tasks(remaining, cores) / size), units=remaining.units)
+        while wave := list(islice(tasks, size)):
             if run.budget.exhausted_by(written):
                 return written - before
-            reads = [read_function(group, options) for group in wave]
-            units = [unit.name for group in wave for unit in group]
+            reads = [read_function(task, options) for task in wave]
+            units = [unit.name for task in wave for unit in task]
             written += execute_wave(context, reads, models, units=units, limit=run.budget.remaining(written))
             context.gauges.wave_done()
     return written - before

@@ -71,7 +71,7 @@ class LocalScorers:
         self._loaded = self._thread.submit(_load, models, device, batch_size, reporter)
 
     def submit(self, prepared: pa.Table, reporter: ProgressReporter | None) -> Pending:
-        """Have a table of `PREPARED` scored; see `pipeline.scan.scorers.Scorers.submit`."""
+        """Have a table of `PREPARED` scored; see `pipeline.scan.scoring_actors.Scorers.submit`."""
         on_scored = None if reporter is None else reporter.scored
         return self._thread.submit(lambda: self._loaded.result()(prepared, on_scored)).result
 

@@ -19,7 +19,7 @@ from pipeline.scan.executor import KeptScorers, Scorers
 from pipeline.scan.models import ModelRef
 from pipeline.scan.monitor import STARTING
 from pipeline.scan.read_function import ReadFunction
-from pipeline.scan.scorers import scoring_actors
+from pipeline.scan.scoring_actors import scoring_actors
 from pipeline.scan.settings import DetectorSettings
 from pipeline.scan.table.deduplicator import Claims, Deduplicator
 from pipeline.storage.memory import Snapshot, snapshot

@@ -11,7 +11,6 @@ from mole.errors import CompletenessError
 from pipeline import registry
 from pipeline.runtime.machine import require_gpu
 from pipeline.scan.budget import Budget
-from pipeline.scan.execution import choose_executor, execute_wave, prepare_context
 from pipeline.scan.local_executor import MAX_IMAGES
 from pipeline.scan.models import ModelRef, describe_models
 from pipeline.scan.read_function import ReadFunction
@@ -23,6 +22,7 @@ from pipeline.scan.table.ledger import Ledger, escape_glob, without_temporary_fi
 from pipeline.scan.table.parquet_sink import ParquetSink, partition
 from pipeline.scan.table.selection import Selection, SelectionQuery, select_images
 from pipeline.scan.table.views import open_views, require_table
+from pipeline.scan.wave import choose_executor, execute_wave, prepare_context
 from pipeline.storage import storage
 from pipeline.telemetry.terminal import ProgressDisplay
 

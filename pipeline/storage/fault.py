@@ -15,7 +15,7 @@ class SpecialFileError(OSError):
 
 
 class RefusedError(PermissionError):
-    """A place that a listing names and may not name; see `pipeline.storage.reach`."""
+    """A place that a listing names and may not name; see `pipeline.storage.access_policy`."""
 
 
 class NoRangeError(OSError):

@@ -18,10 +18,10 @@ from s3fs import S3FileSystem
 from mole.errors import SettingsError, StorageError
 from pipeline.records import Status
 from pipeline.storage import bucket, local
+from pipeline.storage.access_policy import AccessPolicy
 from pipeline.storage.fault import STORE_FAULTS, already_exists, fault_of
 from pipeline.storage.file_info import FileInfo, identity_of
 from pipeline.storage.protocol import protocol_of
-from pipeline.storage.reach import Reach
 from pipeline.storage.retry import is_web, with_retries
 from pipeline.storage.s3_file_system import S3Files
 from pipeline.storage.web import WebFileSystem
@@ -32,22 +32,22 @@ CHAINED |= {"cached", "blockcache", "filecache", "simplecache"}
 """fsspec protocols that are valid only in a chained URL."""
 
 
-def filesystem(url: str, reach: Reach | None = None) -> tuple[fsspec.AbstractFileSystem, str]:
+def filesystem(url: str, policy: AccessPolicy | None = None) -> tuple[fsspec.AbstractFileSystem, str]:
     """Return the file system of a URL.
 
     Args:
         url: the URL.
-        reach: the places that are allowed, here and in the functions below; None allows all.
+        policy: the places that are allowed, here and in the functions below; None allows all.
 
     Returns:
         The file system, and the path in it.
 
     Raises:
         SettingsError: no installed file system supports the URL's protocol, or it needs more than the URL.
-        RefusedError: the URL is beyond the reach.
+        RefusedError: the URL is against the access policy.
     """
-    if reach is not None:
-        reach.demand(url)
+    if policy is not None:
+        policy.check(url)
     protocol = protocol_of(url)
     if protocol in CHAINED or (protocol is None and CHAIN.match(url)):
         raise SettingsError(f"cannot open {url!r}: chained URLs are not read; name the file itself")
@@ -58,7 +58,7 @@ def filesystem(url: str, reach: Reach | None = None) -> tuple[fsspec.AbstractFil
     try:
         kind = fsspec.get_filesystem_class(protocol)
         if is_web(url):
-            return WebFileSystem(reach=reach), absolute(url)
+            return WebFileSystem(policy=policy), absolute(url)
         return kind(**kind._get_kwargs_from_urls(url), use_listings_cache=False), str(kind._strip_protocol(url))
     except (ValueError, ImportError, TypeError) as reason:
         raise SettingsError(f"cannot open {url!r}: {reason}; give a local path or the URL of one store") from reason
@@ -100,13 +100,13 @@ def join(url: str, *names: str) -> str:
     return "/".join([url.rstrip("/"), *names])
 
 
-def info(url: str, *, reach: Reach | None = None) -> FileInfo | None:
+def info(url: str, *, policy: AccessPolicy | None = None) -> FileInfo | None:
     """Return a file's info; None for a folder.
 
     Raises:
         OSError: it does not exist, or the store denies access (or another of `STORE_FAULTS`).
     """
-    fs, path = filesystem(url, reach)
+    fs, path = filesystem(url, policy)
     if isinstance(fs, LocalFileSystem):
         os.stat(path)
         return None if os.path.isdir(path) else local.info(path)
@@ -125,18 +125,18 @@ def file_info(fs: fsspec.AbstractFileSystem, entry: dict[str, Any]) -> FileInfo:
     return FileInfo(url_of(fs, name), None if size is None else int(size), identity_of(entry))
 
 
-def read(url: str, *, max_bytes: int | None = None, reach: Reach | None = None) -> bytes:
+def read(url: str, *, max_bytes: int | None = None, policy: AccessPolicy | None = None) -> bytes:
     """Read a file.
 
     Args:
         url: its URL.
         max_bytes: stop after this many bytes; None reads all.
-        reach: the places that are allowed.
+        policy: the places that are allowed.
 
     Raises:
         OSError: the store's error; `fault_of` classifies it.
     """
-    fs, path = filesystem(url, reach)
+    fs, path = filesystem(url, policy)
 
     def once() -> bytes:
         """Read in one attempt."""
@@ -152,19 +152,19 @@ def read(url: str, *, max_bytes: int | None = None, reach: Reach | None = None) 
     return with_retries(once, url)
 
 
-def read_range(url: str, start: int, end: int, *, reach: Reach | None = None) -> bytes:
+def read_range(url: str, start: int, end: int, *, policy: AccessPolicy | None = None) -> bytes:
     """Read a byte range of a file in one request; an empty range needs none, and HTTP has none.
 
     Args:
         url: its URL.
         start: the first byte.
         end: the byte after the last.
-        reach: the places that are allowed.
+        policy: the places that are allowed.
 
     Raises:
         OSError: the store's error, or fewer bytes than requested.
     """
-    fs, path = filesystem(url, reach)
+    fs, path = filesystem(url, policy)
     if start == end:
         return b""
 

@@ -10,8 +10,8 @@ from typing import BinaryIO, cast
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.storage import local, retry, storage
+from pipeline.storage.access_policy import AccessPolicy
 from pipeline.storage.http_response import Body
-from pipeline.storage.reach import Reach
 from pipeline.storage.web import WebFileSystem
 
 REQUEST_BYTES = 8 << 20
@@ -20,7 +20,7 @@ REQUESTS_AHEAD = 3
 """Prefetched requests; with the current one at most 32 MiB of a shard are in memory."""
 
 
-def open_stream(url: str, reach: Reach | None = None) -> BinaryIO:
+def open_stream(url: str, policy: AccessPolicy | None = None) -> BinaryIO:
     """Open a file for sequential reading.
 
     An object store, and a web server that supports ranges, is read in ranged requests with retries; another web server
@@ -28,24 +28,24 @@ def open_stream(url: str, reach: Reach | None = None) -> BinaryIO:
 
     Args:
         url: its URL.
-        reach: the places that are allowed; None allows all.
+        policy: the places that are allowed; None allows all.
 
     Raises:
         OSError: the store's error; `fault_of` classifies it.
     """
-    fs, path = storage.filesystem(url, reach)
+    fs, path = storage.filesystem(url, policy)
     if isinstance(fs, LocalFileSystem):
         return local.open_regular(path)
     if retry.is_never_retried(url):
         return cast(BinaryIO, fs.open(path, "rb"))
     if isinstance(fs, WebFileSystem):
         body = retry.with_retries(lambda: fs.size_or_body(path), url)
-        raw: io.RawIOBase = RangedStream(url, body, reach) if isinstance(body, int) else BodyStream(fs, path, body)
+        raw: io.RawIOBase = RangedStream(url, body, policy) if isinstance(body, int) else BodyStream(fs, path, body)
         return cast(BinaryIO, io.BufferedReader(raw, buffer_size=1 << 16))
-    place = storage.info(url, reach=reach)
+    place = storage.info(url, policy=policy)
     if place is None or place.size is None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), url)
-    return cast(BinaryIO, io.BufferedReader(RangedStream(url, place.size, reach), buffer_size=1 << 16))
+    return cast(BinaryIO, io.BufferedReader(RangedStream(url, place.size, policy), buffer_size=1 << 16))
 
 
 class RangedStream(io.RawIOBase):
@@ -54,12 +54,12 @@ class RangedStream(io.RawIOBase):
     Args:
         url: its URL.
         size: in bytes.
-        reach: the places that are allowed; None allows all.
+        policy: the places that are allowed; None allows all.
     """
 
-    def __init__(self, url: str, size: int, reach: Reach | None = None) -> None:
+    def __init__(self, url: str, size: int, policy: AccessPolicy | None = None) -> None:
         self._url = url
-        self._reach = reach
+        self._policy = policy
         self._starts = iter(range(0, size, REQUEST_BYTES))
         self._size = size
         self._readers = ThreadPoolExecutor(REQUESTS_AHEAD, thread_name_prefix="stream")
@@ -96,7 +96,7 @@ class RangedStream(io.RawIOBase):
         start = next(self._starts, None)
         if start is not None:
             end = min(start + REQUEST_BYTES, self._size)
-            self._coming.append(self._readers.submit(storage.read_range, self._url, start, end, reach=self._reach))
+            self._coming.append(self._readers.submit(storage.read_range, self._url, start, end, policy=self._policy))
 
 
 class BodyStream(io.RawIOBase):

@@ -19,11 +19,11 @@ from fsspec.spec import AbstractBufferedFile
 from yarl import URL
 
 from pipeline.storage import http_response, retry
+from pipeline.storage.access_policy import AccessPolicy
 from pipeline.storage.fault import SlowError
 from pipeline.storage.file_info import identity_of
 from pipeline.storage.http_response import PARTIAL, Body, check_response, file_facts, pieces, read_body, total_size
 from pipeline.storage.local_copies import Copy, LocalCopies
-from pipeline.storage.reach import Reach
 
 AGENT = "mole-scan"
 """The `User-Agent` header."""
@@ -45,13 +45,13 @@ class WebFileSystem(HTTPFileSystem):  # type: ignore[misc]
     """fsspec's HTTP file system with other implementations of info and reads.
 
     Args:
-        reach: the addresses that are allowed, also after redirects; None allows all.
+        policy: the addresses that are allowed, also after redirects; None allows all.
         options: of fsspec.
     """
 
-    def __init__(self, *, reach: Reach | None = None, **options: Any) -> None:
+    def __init__(self, *, policy: AccessPolicy | None = None, **options: Any) -> None:
         super().__init__(**options)
-        self.reach = reach
+        self.policy = policy
         self.copies = LocalCopies()
         self._connector: aiohttp.TCPConnector | None = None
 
@@ -93,7 +93,7 @@ class WebFileSystem(HTTPFileSystem):  # type: ignore[misc]
 
     def _new_session(self) -> aiohttp.ClientSession:
         if self._connector is None:
-            own = None if self.reach is None else self.reach.socket
+            own = None if self.policy is None else self.policy.socket
             self._connector = aiohttp.TCPConnector(loop=self.loop, socket_factory=own)
         return aiohttp.ClientSession(
             connector=self._connector,

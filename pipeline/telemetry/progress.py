@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.telemetry.counts import Counts, Outcomes
 from pipeline.telemetry.humanize import human_duration
-from pipeline.telemetry.pace import Pace, Series
+from pipeline.telemetry.throughput import Series, Throughput
 
 SCORING = "scoring images"
 """The phase of a scan in which images are counted by outcome."""
@@ -34,7 +34,7 @@ class Progress:
         self.series = Series()
         self.phase, self._noun, self._found = "", "images", ""
         self._ahead = self._faults = 0
-        self._pace, self._images = Pace(), Pace()
+        self._throughput, self._images = Throughput(), Throughput()
         self._total: int | None = None
         self._expected = self._unknown = 0
         self._limit: int | None = None
@@ -74,18 +74,18 @@ class Progress:
                 self.phases[self.phase] = round(self.phases.get(self.phase, 0.0) + self.elapsed, 3)
             self.phase, self._noun, self._found, self._faults = name, noun, "", 0
             self._since = time.monotonic()
-            self._pace, self._total = Pace(), total
+            self._throughput, self._total = Throughput(), total
 
     def advance(self, more: int = 1, faults: int = 0) -> None:
         """Add to the amount done in this phase."""
         with self.lock:
             self._faults += faults
-            self._pace.reach(self._pace.done + more, time.monotonic())
+            self._throughput.update(self._throughput.done + more, time.monotonic())
 
     def reach(self, done: int) -> None:
         """Set the amount done in this phase."""
         with self.lock:
-            self._pace.reach(done, time.monotonic())
+            self._throughput.update(done, time.monotonic())
 
     def found(self, words: str) -> None:
         """Set the text that follows the phase's name on the live line."""
@@ -118,20 +118,20 @@ class Progress:
         """
         with self.lock:
             self._seen, self._ahead = seen, ahead
-            self._images.reach(self._done(), time.monotonic())
+            self._images.update(self._done(), time.monotonic())
 
     def add(self, outcomes: Outcomes) -> None:
         """Add images whose rows are written."""
         with self.lock:
             self.written = self.written + Counts(outcomes)
-            self._images.reach(self._done(), time.monotonic())
+            self._images.update(self._done(), time.monotonic())
             self.add_point()
 
     def settle(self) -> None:
         """Reset the displayed number to the written rows: restarted workers may have counted twice."""
         with self.lock:
             self._settled, self._seen, self._ahead = self.written, Counts(), 0
-            self._images.reach(self.images, time.monotonic())
+            self._images.update(self.images, time.monotonic())
 
     def add_point(self) -> None:
         """Add the current amount to the series."""
@@ -140,9 +140,9 @@ class Progress:
     def facts(self) -> dict[str, Any]:
         """Return the values of the progress line."""
         with self.lock:
-            now, counts = time.monotonic(), self._counts()
-            (done, total), pace = self.done_and_total(), self._images if self.phase == SCORING else self._pace
-            rate, left = pace.rate(now), pace.left(total, now)
+            now, counts, (done, total) = time.monotonic(), self._counts(), self.done_and_total()
+            throughput = self._images if self.phase == SCORING else self._throughput
+            rate, left = throughput.rate(now), throughput.left(total, now)
             values: dict[str, Any] = {"done": done, "total": total, "of": self._noun}
             values |= {"per_second": rate and round(rate, 2), "seconds_left": left and round(left, 1)}
             if self.phase != SCORING:
@@ -153,10 +153,10 @@ class Progress:
         """Format the progress line: amount, rate, remaining time, verdicts and faults; or the phase and its text."""
         with self.lock:
             now, (done, total) = time.monotonic(), self.done_and_total()
-            pace = self._images if self.phase == SCORING else self._pace
+            throughput = self._images if self.phase == SCORING else self._throughput
             if not done and total is None:
                 return f"{self.phase}{self._found and ', '}{self._found}"
-            rate, left = pace.rate(now), pace.left(total, now)
+            rate, left = throughput.rate(now), throughput.left(total, now)
             words = [f"{done:,} {self._noun}" if total is None else f"{done:,} of {total:,} {self._noun}"]
             words += [] if rate is None else [f"{rate:,.1f} {self._noun}/s"]
             words += [] if left is None else [f"{human_duration(left)} left"]
@@ -174,7 +174,7 @@ class Progress:
     def done_and_total(self) -> tuple[int, int | None]:
         """Return the amount done in this phase, and the total, if known."""
         with self.lock:
-            done, total = (self._done(), self.total) if self.phase == SCORING else (self._pace.done, self._total)
+            done, total = (self._done(), self.total) if self.phase == SCORING else (self._throughput.done, self._total)
             return done, None if total is None else max(total, done)
 
     def _counts(self) -> Counts:

@@ -1,1 +1,1 @@
-"""Detectors are made here: labelled images, training, judging, and the packing of a tower."""
+"""Detectors are made here: labelled images, training, evaluation, and the packing of a tower."""

@@ -50,8 +50,8 @@ def train_fold(task: Any, cached: Any, plan: Any, test_views: Any, device: str) 
 
 
 def view_samples(rows: pa.Table, *, perturbations: tuple[str, ...], spec: Preprocess) -> pa.Table:
-    """Make the views of a block of samples under each perturbation; see `pipeline.tune.judging.perturbed_views`."""
-    from pipeline.tune.judging.perturbed_views import view_samples as run
+    """Make the views of a block of samples under each perturbation; see `pipeline.tune.evaluation.perturbed_views`."""
+    from pipeline.tune.evaluation.perturbed_views import view_samples as run
 
     return run(rows, perturbations, spec)
 
@@ -71,12 +71,12 @@ class Trunk:
 
 
 class Scorer:
-    """An actor that holds a detector; see `pipeline.tune.judging.scorer`."""
+    """An actor that holds a detector; see `pipeline.tune.evaluation.view_scorer`."""
 
     def __init__(
         self, folder: str, digest: str, spec: Preprocess, *, device: str, threads: int, batch_size: int
     ) -> None:
-        from pipeline.tune.judging.scorer import ViewScorer
+        from pipeline.tune.evaluation.view_scorer import ViewScorer
 
         self.scorer = ViewScorer(folder, digest, spec, device=device, threads=threads, batch_size=batch_size)
         gc.freeze()  # objects that live as long as the process need no garbage collection

@@ -15,8 +15,8 @@ from mole.config import describe
 from mole.errors import SettingsError
 from mole.views.preprocess import Preprocess
 from pipeline.registry import Registry
-from pipeline.tune.judging.comparison import MethodComparison
-from pipeline.tune.judging.held_out_logits import HELD_OUT
+from pipeline.tune.evaluation.comparison import MethodComparison
+from pipeline.tune.evaluation.held_out_logits import HELD_OUT
 from pipeline.tune.training.crossvalidate import CARDS, FIGURES, LOGITS
 from tests.tiny import tiny_checkpoint
 

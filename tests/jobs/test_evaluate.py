@@ -7,8 +7,8 @@ from rich.console import Console
 
 from jobs.evaluate import main, show, show_protocol
 from mole.config import describe
-from pipeline.tune.judging.evaluation import Evaluation
-from pipeline.tune.judging.universal_fake_detect import Protocol, SetFigures
+from pipeline.tune.evaluation.evaluation_result import Evaluation
+from pipeline.tune.evaluation.universal_fake_detect import Protocol, SetFigures
 from tests.judged import judge_here, labelled
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from jobs.promote import main, show, summary
-from pipeline.tune.judging.gate import FALSE_POSITIVE_BOUND, Decision, Row
-from pipeline.tune.judging.promote import PromotionResult
+from pipeline.tune.evaluation.gate import FALSE_POSITIVE_BOUND, Decision, Row
+from pipeline.tune.evaluation.promote import PromotionResult
 
 ROWS = [
     Row("progan, original", "AUROC", 0.9, 0.449, 0.88, holds=False, note="few: 1 of 7 images is 0.143"),

@@ -14,7 +14,7 @@ from mole.checkpoint import read_adapters
 from mole.config import ADAPTERS, describe
 from pipeline.registry import Registry
 from pipeline.tune.data.manifest import MANIFEST
-from pipeline.tune.judging.calibrate import write_version
+from pipeline.tune.evaluation.calibrate import write_version
 from tests.tinted import EACH, collect
 
 SHORT = [

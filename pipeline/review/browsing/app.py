@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 from mole.errors import MoleError, SettingsError
 from pipeline.labels import Label
 from pipeline.records import Status
+from pipeline.review.analysis.suspicious import short
 from pipeline.review.browsing import image_record
 from pipeline.review.browsing.access_control import Guard
 from pipeline.review.browsing.labelling import LabelEdit
@@ -26,7 +27,6 @@ from pipeline.review.browsing.placeholder import placeholder
 from pipeline.review.browsing.query import DECLARED, LABELLED, SORTS, VERDICTS, Query
 from pipeline.review.browsing.session import Session
 from pipeline.review.browsing.snapshot import Row
-from pipeline.review.evidence.suspicious import short
 from pipeline.telemetry.humanize import human_size
 from pipeline.telemetry.printable import printable
 

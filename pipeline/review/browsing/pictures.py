@@ -11,9 +11,9 @@ from typing import Any
 from mole.views.preprocess import Preprocess
 from mole.views.view import Pixels
 from pipeline.images.decode import Fault
+from pipeline.review.analysis.original_bytes import Unavailable, original
 from pipeline.review.browsing import rendering
 from pipeline.review.browsing.snapshot import Row
-from pipeline.review.evidence.original_bytes import Unavailable, original
 from pipeline.runtime.isolation import Call, ForkServer, Outcome
 
 PROCESSES = 2

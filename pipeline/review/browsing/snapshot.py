@@ -14,8 +14,8 @@ from typing import Any
 import duckdb
 
 from mole.errors import MoleError, SettingsError, StorageError
+from pipeline.review.analysis.columns import ADDED_COLUMNS
 from pipeline.review.browsing.sql_condition import plain_message
-from pipeline.review.evidence.columns import ADDED_COLUMNS
 from pipeline.runtime.scratch import scratch_folder
 from pipeline.scan.table.views import open_views, require_table
 

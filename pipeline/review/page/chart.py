@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.review.evidence.findings import Bin, Scale
+from pipeline.review.analysis.findings import Bin, Scale
 from pipeline.review.page.wording import percent
 from pipeline.telemetry.printable import counted
 

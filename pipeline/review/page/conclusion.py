@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.review.evidence.checkpoint import Checkpoint
-from pipeline.review.evidence.findings import Counts, Share
-from pipeline.review.evidence.prevalence import Expected, Prevalence, estimate, precision
-from pipeline.review.evidence.rates import Kind, Measurement, strongest
+from pipeline.review.analysis.checkpoint import Checkpoint
+from pipeline.review.analysis.findings import Counts, Share
+from pipeline.review.analysis.prevalence import Expected, Prevalence, estimate, precision
+from pipeline.review.analysis.rates import Kind, Measurement, strongest
 from pipeline.review.page.wording import interval, percent
 from pipeline.telemetry.printable import counted
 

@@ -9,13 +9,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.review.evidence import checkpoint, drift, findings, history
-from pipeline.review.evidence.checkpoint import Checkpoint
-from pipeline.review.evidence.findings import Bin, Bounds, Scale
-from pipeline.review.evidence.groups import groups
-from pipeline.review.evidence.history import Run, Span
-from pipeline.review.evidence.model_rows import ModelRows, open_rows
-from pipeline.review.evidence.pictures import FILE_GONE, pictures
+from pipeline.review.analysis import checkpoint, drift, findings, history
+from pipeline.review.analysis.breakdown import breakdown
+from pipeline.review.analysis.checkpoint import Checkpoint
+from pipeline.review.analysis.findings import Bin, Bounds, Scale
+from pipeline.review.analysis.history import Run, Span
+from pipeline.review.analysis.model_rows import ModelRows, open_rows
+from pipeline.review.analysis.pictures import FILE_GONE, pictures
 from pipeline.review.page import chart, conclusion, run_status, suspicious_csv, wording
 from pipeline.review.page.wording import Limit
 from pipeline.storage import storage
@@ -108,7 +108,7 @@ def render(rows: ModelRows, *, lines: int, suspicious: int) -> str:
         assumed=assumed,
         read=conclusion.readings(counts, model, assumed[0]),
         conclusion=conclusion,
-        groups=groups(rows),
+        groups=breakdown(rows),
         faults=findings.faults(rows),
         advice=wording.ADVICE,
         lines=lines,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from posixpath import normpath
 from typing import Any
 
-from pipeline.review.evidence.history import Run
+from pipeline.review.analysis.history import Run
 from pipeline.review.page.wording import address, plain
 from pipeline.telemetry.printable import counted
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import duckdb
 
 from mole.errors import StorageError
-from pipeline.review.evidence.findings import MAX_CSV_ROWS
-from pipeline.review.evidence.model_rows import ModelRows
-from pipeline.review.evidence.suspicious import ORDER, SUSPICIOUS
+from pipeline.review.analysis.findings import MAX_CSV_ROWS
+from pipeline.review.analysis.model_rows import ModelRows
+from pipeline.review.analysis.suspicious import ORDER, SUSPICIOUS
 from pipeline.review.page.wording import CREDENTIAL_WORDS
 from pipeline.storage import storage
 

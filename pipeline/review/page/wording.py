@@ -7,7 +7,7 @@ from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 from pipeline.records import Status
-from pipeline.review.evidence import suspicious
+from pipeline.review.analysis import suspicious
 from pipeline.storage import storage
 from pipeline.storage.retry import is_web
 from pipeline.telemetry.printable import printable

@@ -119,7 +119,7 @@ def _shard(unit: Unit, options: ReadOptions) -> Iterator[Row]:
     count = 0
     skipped: Counter[str] = Counter()
     empty = True
-    with stream.open_stream(unit.uri, options.reach(unit.listing)) as raw:
+    with stream.open_stream(unit.uri, options.access_policy(unit.listing)) as raw:
         archive, compression = decompressed(raw)
         for part in samples(
             archive, image_member=options.image_member, carry=options.carry, max_bytes=options.max_bytes
@@ -191,8 +191,8 @@ def _bytes(
     if compression is not None:
         reason = f"too far before it in a shard compressed by {compression}; pack the shard without links"
         return (Status.UNSUPPORTED, f"{image.name} is a hard link to {image.link}, which is {reason}"), None
-    reach = options.reach(unit.listing)
-    return None, storage.read_range(unit.uri, image.offset, image.offset + image.length, reach=reach)
+    policy = options.access_policy(unit.listing)
+    return None, storage.read_range(unit.uri, image.offset, image.offset + image.length, policy=policy)
 
 
 def _slice(unit: Unit, options: ReadOptions) -> Iterator[Row]:

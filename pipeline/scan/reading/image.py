@@ -10,8 +10,8 @@ import pyarrow as pa
 from mole.errors import SettingsError
 from pipeline.records import CARRIED, FETCHED, Status, with_carried
 from pipeline.storage import storage
+from pipeline.storage.access_policy import AccessPolicy, Trust, access_policy_of, trust
 from pipeline.storage.fault import STORE_FAULTS, fault_of
-from pipeline.storage.reach import Reach, Trust, reach_of, trust
 from pipeline.telemetry.redaction import redacted
 
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -39,9 +39,9 @@ class ReadOptions:
     carry: tuple[str, ...] = ()
     trusted: Trust = field(default_factory=trust)
 
-    def reach(self, listing: str | None) -> Reach | None:
-        """Return the reach of what a listing names; None if it may name any place."""
-        return reach_of(listing, self.trusted)
+    def access_policy(self, listing: str | None) -> AccessPolicy | None:
+        """Return the access policy of what a listing names; None if it may name any place."""
+        return access_policy_of(listing, self.trusted)
 
 
 def make_row(*, uri: str | None, key: str | None, fault: tuple[Status, str] | None = None, **more: Any) -> Row:
@@ -81,7 +81,7 @@ def read_image(
     """
     try:
         uri = storage.absolute(uri)
-        data = storage.read(uri, max_bytes=options.max_bytes + 1, reach=options.reach(listing))
+        data = storage.read(uri, max_bytes=options.max_bytes + 1, policy=options.access_policy(listing))
     except STORE_FAULTS as reason:
         return make_row(uri=uri, key=key, fault=fault_of(reason), carried=carried)
     except (SettingsError, ValueError) as reason:

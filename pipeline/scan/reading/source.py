@@ -20,10 +20,10 @@ from pipeline.scan.reading.table_folder import TableFolder
 from pipeline.scan.reading.unit import Kind, Unit, part_of
 from pipeline.scan.reading.unit_lookup import file_unit, look_up_all, name_of
 from pipeline.storage import storage
+from pipeline.storage.access_policy import Trust, access_policy_of, trust
 from pipeline.storage.fault import STORE_FAULTS, fault_of
 from pipeline.storage.file_info import FileInfo
 from pipeline.storage.folder import UNREADABLE, entries, is_hidden
-from pipeline.storage.reach import Trust, reach_of, trust
 from pipeline.storage.retry import is_web, with_retries
 
 SCAN_OUTPUT = r"(model=[^/]*/|_(runs|rescans|known)/|_lease\.json/)"
@@ -243,7 +243,7 @@ class Source:
                 self.has_unknown_columns |= not piece.columns
                 yield listing.unit(name, url, piece)
             return
-        for shard in look_up_all(named, reach_of(url, self.trusted)):
+        for shard in look_up_all(named, access_policy_of(url, self.trusted)):
             for unit in [shard] if isinstance(shard, Unit) else self._open(shard):
                 yield replace(unit, listing=url)
 

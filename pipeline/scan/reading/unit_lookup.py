@@ -8,10 +8,10 @@ from mole.errors import SettingsError, StorageError
 from pipeline.records import Status
 from pipeline.scan.reading.unit import Kind, Unit
 from pipeline.storage import storage
+from pipeline.storage.access_policy import AccessPolicy
 from pipeline.storage.fault import STORE_FAULTS, fault_of, is_refused
 from pipeline.storage.file_info import FileInfo
 from pipeline.storage.folder import files
-from pipeline.storage.reach import Reach
 from pipeline.storage.retry import is_web
 from pipeline.storage.signed_url import unsigned
 
@@ -45,19 +45,19 @@ def current_name(uri: str) -> str:
     return f"{unsigned(uri)}#folder" if place is None else name_of(place)
 
 
-def look_up(text: str, reach: Reach | None = None) -> FileInfo | Unit | None:
+def look_up(text: str, policy: AccessPolicy | None = None) -> FileInfo | Unit | None:
     """Look up a file; one that is missing or forbidden is a unit with its fault, a folder is None.
 
     Args:
         text: its URL or path.
-        reach: the places that are allowed; None allows all.
+        policy: the places that are allowed; None allows all.
 
     Raises:
         StorageError: the store does not answer.
     """
     url = storage.absolute(text)
     try:
-        return storage.info(text, reach=reach)
+        return storage.info(text, policy=policy)
     except STORE_FAULTS as reason:
         status, detail = fault_of(reason)
         if status is Status.UNREACHABLE:
@@ -67,12 +67,12 @@ def look_up(text: str, reach: Reach | None = None) -> FileInfo | Unit | None:
         return Unit(f"{unsigned(url)}#{identity}", url, Kind.SHARD, key=key, images=1, fault=(status, detail))
 
 
-def look_up_all(texts: list[str], reach: Reach | None = None) -> Iterator[FileInfo | Unit]:
+def look_up_all(texts: list[str], policy: AccessPolicy | None = None) -> Iterator[FileInfo | Unit]:
     """Look up many files in order; a folder with several of them is listed once.
 
     Args:
         texts: their URLs or paths.
-        reach: the places that are allowed; None allows all.
+        policy: the places that are allowed; None allows all.
 
     Raises:
         SettingsError: one of them is a folder.
@@ -81,19 +81,19 @@ def look_up_all(texts: list[str], reach: Reach | None = None) -> Iterator[FileIn
     folders = {posixpath.dirname(text) for text in texts}
     listed: dict[str, FileInfo] = {}
     if len(texts) > FILES_PER_LISTING * len(folders) and not is_web(texts[0]):
-        listed = {place.url: place for folder in sorted(folders) for place in _siblings(folder, reach)}
+        listed = {place.url: place for folder in sorted(folders) for place in _siblings(folder, policy)}
     with ThreadPoolExecutor(LOOKUPS) as threads:
-        places = threads.map(lambda text: listed.get(storage.absolute(text)) or look_up(text, reach), texts)
+        places = threads.map(lambda text: listed.get(storage.absolute(text)) or look_up(text, policy), texts)
         for text, place in zip(texts, places, strict=True):
             if place is None:
                 raise SettingsError(f"{text!r} is a folder; braces must name shards, listings or images")
             yield place
 
 
-def _siblings(folder: str, reach: Reach | None) -> list[FileInfo]:
+def _siblings(folder: str, policy: AccessPolicy | None) -> list[FileInfo]:
     try:
-        if reach is not None:
-            reach.demand(folder)
+        if policy is not None:
+            policy.check(folder)
         return files(folder or ".")
     except (*STORE_FAULTS, StorageError):
         return []  # each file is then looked up alone, and reports its own fault

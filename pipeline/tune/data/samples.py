@@ -19,7 +19,7 @@ from mole.errors import SettingsError
 from mole.views.view import Pixels
 from pipeline.images.decode import Bounds, Fault, decode
 from pipeline.storage import storage
-from pipeline.storage.reach import Reach
+from pipeline.storage.access_policy import AccessPolicy
 from pipeline.tune.data.content import content_of
 from pipeline.tune.data.grid_detection import has_seam
 from pipeline.tune.data.source_options import SourceOptions
@@ -48,7 +48,7 @@ class Sample:
         edge: share of each side to crop away, of the picture or of the cell; below 0.5.
         artefact: what a photograph was passed through, `reconstruction` or `upsampling`; empty for all other images.
         origin: of the list that names it, where that may only name public places and its own, as of
-            `pipeline.storage.reach.Reach`; None where it may name any place.
+            `pipeline.storage.access_policy.AccessPolicy`; None where it may name any place.
     """
 
     uri: str
@@ -154,10 +154,10 @@ def read(sample: Sample) -> bytes:
     Raises:
         OSError: the store failed, or the list may not name this place; see `fault_of`.
     """
-    reach = None if sample.origin is None else Reach(sample.origin)
+    policy = None if sample.origin is None else AccessPolicy(sample.origin)
     if sample.offset is None or sample.length is None:
-        return storage.read(sample.uri, reach=reach)
-    fs, path = storage.filesystem(sample.uri, reach)
+        return storage.read(sample.uri, policy=policy)
+    fs, path = storage.filesystem(sample.uri, policy)
     data: bytes = fs.cat_file(path, start=sample.offset, end=sample.offset + sample.length)
     return data
 

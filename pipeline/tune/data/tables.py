@@ -9,7 +9,7 @@ from pyarrow import csv, json, parquet
 
 from mole.errors import SettingsError, StorageError
 from pipeline.storage import storage
-from pipeline.storage.reach import reach_of, trust
+from pipeline.storage.access_policy import access_policy_of, trust
 from pipeline.tune.data.labels import Words, parse_label
 from pipeline.tune.data.samples import Sample, sample_of
 from pipeline.tune.data.source_options import DEFAULT_OPTIONS, SourceOptions
@@ -94,8 +94,8 @@ def origin_of(url: str) -> str | None:
     Raises:
         SettingsError: the environment's trust in listings has another value.
     """
-    reach = reach_of(url, trust())
-    return None if reach is None else reach.origin
+    policy = access_policy_of(url, trust())
+    return None if policy is None else policy.origin
 
 
 def parse_integer(value: object) -> int | None:

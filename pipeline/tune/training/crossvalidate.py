@@ -18,9 +18,9 @@ from pipeline.tune import workers
 from pipeline.tune.data.align import Aligner
 from pipeline.tune.data.collection import TEST, VALIDATION, Collection, Log, collect
 from pipeline.tune.data.split import TRAIN
-from pipeline.tune.judging.comparison import Cost, MethodComparison, compare_methods
-from pipeline.tune.judging.held_out_logits import held_out_rows
-from pipeline.tune.judging.model_card import model_card
+from pipeline.tune.evaluation.comparison import Cost, MethodComparison, compare_methods
+from pipeline.tune.evaluation.held_out_logits import held_out_rows
+from pipeline.tune.evaluation.model_card import model_card
 from pipeline.tune.training.auditing import choose_aligner, has_validation
 from pipeline.tune.training.base_checkpoint import base_checkpoint
 from pipeline.tune.training.cached_views import cache_views, requested_views

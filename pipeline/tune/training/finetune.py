@@ -22,9 +22,9 @@ from pipeline.telemetry.terminal import ProgressDisplay
 from pipeline.tune.data.collection import CALIBRATION, TEST, VALIDATION, Collection, Log, collect
 from pipeline.tune.data.manifest import MANIFEST, with_parent_images
 from pipeline.tune.data.split import TRAIN
-from pipeline.tune.judging.evaluate import evaluate
-from pipeline.tune.judging.evaluation import Evaluation
-from pipeline.tune.judging.thresholds import threshold_text
+from pipeline.tune.evaluation.evaluate import evaluate
+from pipeline.tune.evaluation.evaluation_result import Evaluation
+from pipeline.tune.evaluation.thresholds import threshold_text
 from pipeline.tune.training import metrics_log
 from pipeline.tune.training.auditing import choose_aligner, has_both_classes, has_validation
 from pipeline.tune.training.base_checkpoint import starting_checkpoint

@@ -21,7 +21,7 @@ from mole.errors import SettingsError
 from mole.views.preprocess import Preprocess
 from pipeline.command.settings import read_json, split_commas
 from pipeline.tune.data.settings import Names, SampleSettings
-from pipeline.tune.judging.perturbation import ALIGNED, NATIVE, ORIGINAL
+from pipeline.tune.evaluation.perturbation import ALIGNED, NATIVE, ORIGINAL
 from pipeline.tune.training.stages import NAMES, ROUTER
 
 

@@ -7,7 +7,7 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from mole.errors import SettingsError
 from pipeline.tune.data.settings import SampleSettings
-from pipeline.tune.judging.perturbation import ORIGINAL, perturbation, stored_name
+from pipeline.tune.evaluation.perturbation import ORIGINAL, perturbation, stored_name
 from pipeline.tune.training.recipe import Recipe
 
 RENAMED = {

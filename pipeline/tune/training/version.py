@@ -22,12 +22,12 @@ from mole.measuring.calibration import Calibration
 from mole.measuring.fitting import fit_temperature, threshold_for
 from pipeline.tune.data.collection import CALIBRATION, Collection
 from pipeline.tune.data.manifest import MANIFEST, ORIGIN, UNLISTED_SOURCES, training_images
-from pipeline.tune.judging.comparison import MethodComparison, rates
-from pipeline.tune.judging.evaluation import Evaluation
-from pipeline.tune.judging.held_out_metrics import HeldOutMetrics
-from pipeline.tune.judging.perturbation import ORIGINAL
-from pipeline.tune.judging.scoring import score
-from pipeline.tune.judging.thresholds import calibration_at, join_names
+from pipeline.tune.evaluation.comparison import MethodComparison, rates
+from pipeline.tune.evaluation.evaluation_result import Evaluation
+from pipeline.tune.evaluation.held_out_metrics import HeldOutMetrics
+from pipeline.tune.evaluation.perturbation import ORIGINAL
+from pipeline.tune.evaluation.sample_scoring import score
+from pipeline.tune.evaluation.thresholds import calibration_at, join_names
 from pipeline.tune.training import curves
 from pipeline.tune.training.recipe import RUNTIME_SETTINGS
 from pipeline.tune.training.settings import FinetuneSettings

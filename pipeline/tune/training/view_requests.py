@@ -19,7 +19,7 @@ from torch import Tensor
 from mole.views.view import Pixels, view, views
 from pipeline.tune.data.augment import augment
 from pipeline.tune.data.samples import Sample, from_table, load
-from pipeline.tune.judging.perturbation import perturbation
+from pipeline.tune.evaluation.perturbation import perturbation
 from pipeline.tune.training.sampling import PADDING, Batch, DatasetSpec, SamplingPlan
 
 AUGMENTED, CLEAN = "augmented", "plain"

@@ -16,7 +16,7 @@ import webdataset
 from mole.errors import CompletenessError, SettingsError
 from pipeline.labels import append
 from pipeline.records import PLACE
-from pipeline.review.evidence.original_bytes import original
+from pipeline.review.analysis.original_bytes import original
 from pipeline.review.export import Exported, ExportSettings, export, require_exportable
 from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import ReadOptions

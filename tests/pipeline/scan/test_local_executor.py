@@ -43,7 +43,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> list[object]:
         return in_this_process(settings)
 
     monkeypatch.setattr("pipeline.scan.local_executor.is_connected", lambda: False)
-    monkeypatch.setattr("pipeline.scan.execution.in_this_process", counted)
+    monkeypatch.setattr("pipeline.scan.wave.in_this_process", counted)
     return scans
 
 

@@ -10,7 +10,6 @@ import pyarrow.dataset as pads
 import pytest
 
 from mole.config import describe
-from pipeline.scan.execution import execute_wave, prepare_context
 from pipeline.scan.flow import read_function, remaining_work
 from pipeline.scan.models import ModelRef
 from pipeline.scan.monitor import LOADING, STARTING, Monitor
@@ -22,6 +21,7 @@ from pipeline.scan.settings import ScanSettings
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.parquet_sink import ParquetSink
 from pipeline.scan.table.verdicts import Verdicts
+from pipeline.scan.wave import execute_wave, prepare_context
 from pipeline.telemetry.progress import SCORING
 from pipeline.telemetry.terminal import ProgressDisplay
 from tests.pictures import faulty, picture, samples, write_shard

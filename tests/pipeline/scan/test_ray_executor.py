@@ -10,11 +10,11 @@ import pytest
 import ray
 from ray.data import DataContext
 
-from pipeline.scan.execution import execute_wave
 from pipeline.scan.monitor import STARTING
 from pipeline.scan.ray_executor import ROW_BYTES, on_ray
-from pipeline.scan.scorers import scoring_actors
+from pipeline.scan.scoring_actors import scoring_actors
 from pipeline.scan.settings import ScanSettings
+from pipeline.scan.wave import execute_wave
 from pipeline.telemetry.terminal import ProgressDisplay
 from tests.pictures import samples, write_shard
 from tests.pipeline.scan.conftest import Scan
@@ -39,7 +39,7 @@ def test_waves_of_a_run_share_its_scorers(run: Scan, tmp_path: Path, monkeypatch
     monkeypatch.setattr("pipeline.scan.ray_executor.scoring_actors", counted)
     monkeypatch.setattr("pipeline.scan.flow.execute_wave", executed)
     monkeypatch.setattr("pipeline.scan.flow.MIN_WAVE_TASKS", 1)
-    monkeypatch.setattr("pipeline.scan.flow.TASKS_PER_CORE", 0)
+    monkeypatch.setattr("pipeline.scan.flow.WAVE_TASKS_PER_CORE", 0)
     assert run(f"{tmp_path}/shards/*.tar", output=tmp_path / "out").law == "kept"
     assert (waves, len(started)) == ([5, 5, 5], 1)
 

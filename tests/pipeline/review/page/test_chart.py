@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pipeline.review.evidence.findings import Bin, Scale
+from pipeline.review.analysis.findings import Bin, Scale
 from pipeline.review.page.chart import APART, LETTER, Bar, Mark, columns, histogram
 
 SVG = "{http://www.w3.org/2000/svg}"

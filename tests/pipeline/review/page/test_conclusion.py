@@ -7,9 +7,9 @@ import pytest
 
 from mole.config import describe
 from pipeline.registry import locate
-from pipeline.review.evidence.checkpoint import Checkpoint
-from pipeline.review.evidence.findings import Counts
-from pipeline.review.evidence.rates import Kind, Measurement, rate
+from pipeline.review.analysis.checkpoint import Checkpoint
+from pipeline.review.analysis.findings import Counts
+from pipeline.review.analysis.rates import Kind, Measurement, rate
 from pipeline.review.page.conclusion import (
     HOW_TO_MEASURE,
     declared,

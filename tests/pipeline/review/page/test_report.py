@@ -8,8 +8,8 @@ import pytest
 
 from mole.config import describe
 from mole.errors import SettingsError
-from pipeline.review.evidence.history import PROGRESS
-from pipeline.review.evidence.pictures import FILE_GONE
+from pipeline.review.analysis.history import PROGRESS
+from pipeline.review.analysis.pictures import FILE_GONE
 from pipeline.review.page import report
 from pipeline.review.page.report import PAGE, write_report
 from pipeline.review.page.suspicious_csv import NAME

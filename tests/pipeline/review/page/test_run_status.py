@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.review.evidence.findings import Share
-from pipeline.review.evidence.history import Run
+from pipeline.review.analysis.findings import Share
+from pipeline.review.analysis.history import Run
 from pipeline.review.page.run_status import of_model, several, sources, unfinished
 from tests.verdicts import BEGUN
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mole.errors import StorageError
-from pipeline.review.evidence.findings import MAX_CSV_ROWS
-from pipeline.review.evidence.model_rows import open_rows
+from pipeline.review.analysis.findings import MAX_CSV_ROWS
+from pipeline.review.analysis.model_rows import open_rows
 from pipeline.review.page import suspicious_csv
 from pipeline.storage import storage
 from tests.verdicts import verdict_row, write_verdicts

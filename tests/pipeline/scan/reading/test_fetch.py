@@ -28,7 +28,7 @@ from pipeline.scan.reading.fetch import fetch
 from pipeline.scan.reading.image import ReadOptions, Row, read_image
 from pipeline.scan.reading.source import Source
 from pipeline.scan.reading.unit import Unit
-from pipeline.storage.reach import Trust
+from pipeline.storage.access_policy import Trust
 from tests.pipeline.scan.reading.test_archive import entry, tar
 from tests.web import Request, site
 

@@ -43,7 +43,7 @@ def test_a_scan_into_iceberg_is_committed_by_waves_resumed_exactly_and_read_by_a
     source = f"{catalog}/{{0..3}}.tar"
     plain = run(source, output=catalog / "files")
     monkeypatch.setattr(flow, "MIN_WAVE_TASKS", 3)
-    monkeypatch.setattr(flow, "TASKS_PER_CORE", 0)
+    monkeypatch.setattr(flow, "WAVE_TASKS_PER_CORE", 0)
     part = run(source, output=TABLE, sink="iceberg", limit=30)
     assert (part.written, part.law) == (30, "open")
     whole = run(source, output=TABLE, sink="iceberg")

@@ -17,7 +17,7 @@ from mole.views.view import views
 from pipeline.tune.data.collection import TEST, VALIDATION, Collection
 from pipeline.tune.data.samples import Sample, load
 from pipeline.tune.data.split import TRAIN
-from pipeline.tune.judging.perturbation import ALIGNED, ORIGINAL, perturbation
+from pipeline.tune.evaluation.perturbation import ALIGNED, ORIGINAL, perturbation
 from pipeline.tune.training.checkpoints import last_checkpoint
 from pipeline.tune.training.fold import FoldResult, train_fold
 from pipeline.tune.training.learner import MERGED

@@ -1,0 +1,1 @@
+"""Analysis: statistics and images of a verdict table, for reports and reviews."""

@@ -1,1 +1,0 @@
-"""Evidence: statistics and images of a verdict table, for reports and reviews."""

@@ -1,1 +1,0 @@
-"""Judging: a version is measured on images that it did not learn from, and promoted or refused."""
