@@ -198,11 +198,12 @@ def declared(found: Suspicion) -> str:
         ("a camera", found.declared_camera, found.declared_camera_generated, "generated"),
     )
     words = [
-        f"{count:,} {what}" + (f" ({against:,} of them got the verdict {verdict})" if against else "")
+        f"{count:,} {'names' if count == 1 else 'name'} {what}"
+        + (f" ({against:,} of them got the verdict {verdict})" if against else "")
         for what, count, against, verdict in parts
         if count
     ]
-    return f"what the files declare about themselves: {', '.join(words)}"
+    return f"declared by the files themselves: {', '.join(words)}"
 
 
 def show_suspects(found: Suspicion, settings: ScanSettings, console: Console) -> None:
@@ -216,7 +217,7 @@ def show_suspects(found: Suspicion, settings: ScanSettings, console: Console) ->
         which = "the image" if shown == 1 else f"all {shown} images, the most suspicious first"
     else:
         which = (
-            f"the {shown} most suspicious of {found.listed:,} images, copies once"
+            f"the {shown} most suspicious of {found.listed:,} images, identical files listed once"
             if found.listed > shown
             else "suspicious images"
         )

@@ -171,7 +171,7 @@ def write(output: str, chosen: int, size: Size, progress: ProgressDisplay) -> No
     """
     with Shards(output, size) as shards:
         begin = f", {shards.rows:,} of them done by an earlier run" if shards.rows else ""
-        progress.log(f"{chosen:,} image{'' if chosen == 1 else 's'} chosen{begin}")
+        progress.log(f"{chosen:,} image{'' if chosen == 1 else 's'} selected{begin}")
         with progress.during("exporting", chosen - shards.rows):
             for row, found in originals(read_listing(output, shards.rows)):
                 if isinstance(found, Unavailable):

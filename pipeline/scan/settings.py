@@ -32,8 +32,8 @@ class DetectorSettings(JobSettings):
 
     shadow: str | None = Field(
         None,
-        description="a challenger on the same backbone, named like --model; it scores the same images in the same "
-        "pass, and its rows go into a partition of its own (default: none)",
+        description="a challenger with the same tower as --model, named like it; it scores the same images in the "
+        "same pass, and its rows go into a partition of its own (default: none)",
     )
     dedupe: Literal["content"] | None = Field(
         None,
@@ -190,7 +190,7 @@ class RescanSettings(RunSettings):
     where: str | None = Field(
         None,
         description="an SQL condition on the newest row of each image: \"verdict = 'unsure'\"; may also select images "
-        "that this model could not read: missing, forbidden, unreachable (default: all that it has not scored)",
+        "that this model could not read: missing, forbidden, unreachable, crashed (default: all it has not scored)",
     )
     newer_than: datetime | None = Field(
         None, description="only images whose newest row has this time or a later one, UTC (default: any time)"

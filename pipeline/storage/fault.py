@@ -49,17 +49,13 @@ MISSING_REASONS = {
     errno.EISDIR: "a folder, not a file",
 }
 """The text for these instead of "no such file"."""
+NAME_ERRORS = (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, botocore.exceptions.ParamValidationError)
+"""What clients raise for a name that is no URL, or none that S3 allows."""
 PERMANENT_ERRORS = (
-    SpecialFileError,
-    NoRangeError,
-    aiohttp.ClientConnectorCertificateError,
-    aiohttp.InvalidURL,
-    aiohttp.InvalidUrlClientError,
-    aiohttp.NonHttpUrlClientError,
+    *(SpecialFileError, NoRangeError, aiohttp.ClientConnectorCertificateError, *NAME_ERRORS),
     botocore.exceptions.NoCredentialsError,
     botocore.exceptions.PartialCredentialsError,
     botocore.exceptions.ProfileNotFound,
-    botocore.exceptions.ParamValidationError,
 )
 """Permanent errors, which are not retried."""
 
@@ -88,6 +84,8 @@ def fault_of(reason: BaseException) -> tuple[Status, str]:
             Status.MISSING,
             f"{MISSING_REASONS.get(getattr(error, 'errno', None) or 0, 'no such file or folder')}: {_file_name(error)}",
         )
+    if isinstance(error, NAME_ERRORS) and not isinstance(error, aiohttp.RedirectClientError):
+        return Status.MISSING, f"not a URL or path that can be read: {error}"
     if code in FORBIDDEN_CODES or isinstance(error, PermissionError):
         return Status.FORBIDDEN, f"not allowed to read: {_file_name(error)}"
     return Status.UNREACHABLE, f"{type(error).__name__}: {error}"

@@ -116,8 +116,7 @@ class Player:
         return self._note(self._begin(command or self.scenario.command, disturbed=False), struck=False)
 
     def _begin(self, command: Command, *, disturbed: bool) -> Attempt:
-        self._count_reads()  # of a holder that is paused
-        self.photos_before = self._photos_written()
+        self._count_reads()  # of a holder that was paused
         more = self.disturbance.environment() if disturbed else {}
         prefix = self.disturbance.prefix() if disturbed else ()
         arguments = [*self.bench.arguments(command, self.place), *self.disturbance.arguments()]
@@ -160,6 +159,7 @@ class Player:
         reads, written = self.place.take_reads(), self._photos_written()
         self.reads += reads
         self.in_flight += max(0, sum(reads.values()) - len(written - self.photos_before))
+        self.photos_before = written
         return reads
 
     def _run_until_done(self) -> None:

@@ -37,7 +37,7 @@ def test_a_killed_export_goes_on_where_it_was(
     assert main([*asked, "--output", str(tmp_path / "out"), "--json"]) == 0
     told = capsys.readouterr()
     assert json.loads(told.out)["images"] == COUNT
-    assert f"{COUNT} images chosen, " in told.err and "of them done by an earlier run" in told.err
+    assert f"{COUNT} images selected, " in told.err and "of them done by an earlier run" in told.err
     assert main([*asked, "--output", str(tmp_path / "whole")]) == 0
     told = capsys.readouterr()
     assert f"{COUNT} images in {COUNT // 2} shards: {tmp_path / 'whole'}" in told.out

@@ -243,7 +243,7 @@ def test_a_folder_is_a_whole_command_and_its_suspicious_images_are_named_with_a_
     told = capsys.readouterr().out
     assert "completeness check passed: 13 images in 13 shards and files, exactly one row each" in told
     assert "skipped, not named like an image: 1 file (" in told, "its own output is not counted"
-    assert "what the files declare about themselves: 1 a generator" in told
+    assert "declared by the files themselves: 1 names a generator" in told
     assert re.search(
         r"^challenger \w{12}: generated \d+, unsure \d+, real \d+; it agrees on \d+ of the 13 images",
         told,
@@ -339,5 +339,5 @@ def test_a_table_of_a_catalog_is_read_by_the_command_that_is_told(
     python, *words = shlex.split(lines(told)["look"])
     run = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
     assert python == "python" and run.returncode == 0, run.stderr
-    assert "the 10 most suspicious of 16 images, copies once" in told and "probability" in run.stdout
+    assert "the 10 most suspicious of 16 images, identical files listed once" in told and "probability" in run.stdout
     assert re.search(r"^generated +16 ", told, re.MULTILINE) and run.stdout.count("0000") >= 10

@@ -35,9 +35,9 @@ class BrowseSettings(JobSettings):
     model: Annotated[str, Field(min_length=1)] | None = Field(
         None,
         description="a checkpoint folder, or a registry (its promoted version), that gives the thresholds and shows "
-        "where a score comes from, for images judged by that model (default: the embedded detector and --registry)",
+        "where a score comes from, for images scored by that model (default: the embedded detector and --registry)",
     )
-    registry: str | None = Field(None, description="a registry with the models that judged the table (default: none)")
+    registry: str | None = Field(None, description="a registry with the models that scored the table (default: none)")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="the port on 127.0.0.1; 0 takes a free one")
     no_open: bool = Field(False, description="only print the address; do not open a browser")
 

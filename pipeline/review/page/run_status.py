@@ -75,7 +75,7 @@ def _left(run: Run) -> str:
     if run.job == "rescan":
         left = _count(run.summary, "left")
         return (
-            f"{left:,} of {counted(_count(run.summary, 'chosen'), 'image')} are not judged again yet{by}"
+            f"{left:,} of {counted(_count(run.summary, 'chosen'), 'image')} are not scored again yet{by}"
             if left
             else ""
         )

@@ -29,6 +29,8 @@ FORMS = {
 }
 PROTOCOL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:/?/")
 WINDOWS = re.compile(r"^[A-Za-z]:[\\/]|^\\\\")
+LONE_SURROGATE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""What JSON can name and UTF-8 cannot; \\udc80 to \\udcff are bytes that are not UTF-8, which a name may have."""
 HAS_FOLDER = re.compile(r"^[^:]+:/*[^/]+/.")
 """A URL with a folder below its bucket or host."""
 DATA = re.compile(r"data:([^,]{0,200}),", re.IGNORECASE)
@@ -166,6 +168,8 @@ def _named(text: str, base: str, carried: dict[str, str | None]) -> Entry:
     bare, fault = text.strip(), None
     if WINDOWS.match(bare):
         fault = f"{bare[:MAX_TEXT_CHARACTERS]!r} is a Windows path; write it as this machine reaches it"
+    elif LONE_SURROGATE.search(bare):
+        fault = f"{bare[:MAX_TEXT_CHARACTERS]!r} holds half of a surrogate pair, which no name can; correct the listing"
     elif bare.lower().startswith("data:"):
         fault = f"{bare[:MAX_TEXT_CHARACTERS]!r} is a data URI without a comma before its data"
     uri = None if fault else _resolve(bare, base)

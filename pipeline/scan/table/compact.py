@@ -165,9 +165,10 @@ def _merge(folder: str, group: Sequence[File]) -> None:
     places = pa.table({"unit": rows["unit"].cast(pa.string()), "index": rows["index"]})
     order = pc.sort_indices(places, [("unit", "ascending"), ("index", "ascending")])
     rows = rows.take(order)
-    column = rows.schema.get_field_index("unit")
-    unit = rows["unit"].cast(pa.string()).combine_chunks().dictionary_encode()
-    rows = rows.set_column(column, group[0].schema.field("unit"), pa.chunked_array([unit]))
+    field = group[0].schema.field("unit")
+    if pa.types.is_dictionary(field.type):  # one dictionary in place of each file's
+        unit = rows["unit"].cast(pa.string()).combine_chunks().dictionary_encode()
+        rows = rows.set_column(rows.schema.get_field_index("unit"), field, pa.chunked_array([unit]))
     name = part_name(rows)
     url = storage.join(folder, name)
     if url in {

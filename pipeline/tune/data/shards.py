@@ -138,7 +138,7 @@ def _fields(text: str) -> dict[str, Any]:
     """Parse a JSON object; empty for anything else."""
     try:
         read_ = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return read_ if isinstance(read_, dict) else {}
 

@@ -148,9 +148,11 @@ def _false_positives(new: Rate, old: Rate | None, allowed: float) -> Row:
     if not holds:
         needed = reals_to_demonstrate(new.hits, new.images, allowed)
         why = (
-            f"at this share {needed:,} real images are needed" if needed else "the share itself is not below the bound"
+            f"at this share {needed:,} real images are needed"
+            if needed
+            else "the measured share alone is not below the limit"
         )
-        note = f"these images show {_round_up(upper):g}; {why}"
+        note = f"upper bound {_round_up(upper):g}; {why}"
     return Row(
         what, FALSE_POSITIVE_BOUND, upper_bound(old.hits, old.images) if old else None, upper, allowed, holds, note
     )

@@ -8,6 +8,7 @@ from pipeline.tune.evaluation.held_out_logits import MIN_IMAGES
 from pipeline.tune.evaluation.held_out_metrics import CollectionRates, DetectionRate, HeldOutMetrics, VerdictRates
 from pipeline.tune.evaluation.markdown import MISSING, counts, interval, percent, rate, table
 from pipeline.tune.evaluation.perturbation import ALIGNED, NATIVE, ORIGINAL, shown_name
+from pipeline.tune.evaluation.threshold_rule import TRIED_FRACTIONS
 
 WORST_NAMED = 3
 """Number of generators, and of real collections, named in the first lines."""
@@ -42,6 +43,8 @@ def model_card(comparison: MethodComparison, method: str) -> str:
         _deliveries(metrics),
         "## The thresholds",
         _rule(metrics),
+        "## The folds",
+        _folds(metrics),
     )
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -55,8 +58,8 @@ def _worst(metrics: HeldOutMetrics) -> str:
     reals = sorted(_of(metrics.collections, delivery), key=lambda one: -one.alarms.share)
     fakes = ", ".join(f"{one.generator} {one.auroc:.3f} ({one.fakes} images)" for one in areas[:WORST_NAMED])
     named = ", ".join(f"{one.collection} {counts(one.alarms)}" for one in reals[:WORST_NAMED] if one.alarms.hits)
-    called = metrics.verdicts_of(delivery)
-    over = f" {called.above_aim.hits} of {called.above_aim.images} collections are above {percent(metrics.aim)}."
+    above = metrics.verdicts_of(delivery).above_aim
+    over = f" Above {percent(metrics.aim)}: {above.hits} of {above.images} collections."
     return (
         f"**Worst results on held-out collections ({shown_name(delivery)}).** Generators, by AUROC: {fakes}. Real "
         f"images called `generated`: {named or 'none'}.{over}"
@@ -66,14 +69,14 @@ def _worst(metrics: HeldOutMetrics) -> str:
 def _how(metrics: HeldOutMetrics) -> str:
     """Describe how the metrics were measured."""
     lost = f" {metrics.unread:,} pictures could not be read and are not counted." if metrics.unread else ""
-    folds = "; ".join(f"({number}) {', '.join(names)}" for number, names in enumerate(metrics.folds, 1))
     return (
-        f"{metrics.images:,} images in {len(metrics.folds)} folds, each of whole collections of both classes; every "
-        "image was scored by a detector of the same recipe that was trained without its fold, and is compared with "
-        "images of its own fold, at the thresholds of the other folds. Intervals are 95 %: exact (Clopper-Pearson) for "
-        "shares, Newcombe's for AUROC; they assume independent images and say nothing about other collections. "
-        f"Generators and real collections of fewer than {MIN_IMAGES} images are pooled.{lost} "
-        f"Folds: {folds}."
+        f"{metrics.images:,} images in {len(metrics.folds)} [folds](#the-folds), each of whole collections of both "
+        "classes; every image was scored by a detector of the same recipe that was trained without its fold, and is "
+        "compared with images of its own fold, at the thresholds of the other folds. Intervals are 95 %: exact "
+        "(Clopper-Pearson) for shares, Newcombe's for AUROC; they assume independent images and say nothing about "
+        f"other collections. Several generators of one collection with fewer than {MIN_IMAGES} images each are pooled, "
+        "and so are several such collections of real images; a single one keeps its row. Rows of generators with fewer "
+        f"than {MIN_IMAGES} images do not count in means and minima of AUROC.{lost}"
     )
 
 
@@ -224,22 +227,32 @@ def _deliveries(metrics: HeldOutMetrics) -> str:
 def _rule(metrics: HeldOutMetrics) -> str:
     """Describe the thresholds and how they were set."""
     calibration, names, estimate = metrics.calibration, _perturbations(metrics), metrics.estimate
-    under = ", ".join(map(shown_name, names))
+    under = ", ".join(f"*{shown_name(name)}*" for name in names)
+    tried = [percent(part * metrics.aim) for part in TRIED_FRACTIONS]
+    shares = f"{tried[0]}, {tried[1]}, …, {tried[-2]} and {tried[-1]}"
     collections = len(_of(metrics.collections, ORIGINAL))
     again = max(metrics.verdicts_of(name).mean_alarms for name in names)
-    reached = "" if estimate.high <= metrics.aim else "; no share reaches it, so no image may score above"
+    reached = "" if estimate.high <= metrics.aim else "; no share reaches the target, so no image may score above"
     sentences = (
         f"`generated_above` {calibration.generated_above:.3f}, `real_below` {calibration.real_below:.3f} (logits),",
-        f"temperature {calibration.temperature:.3f}, bias {calibration.bias:.3f}: from all held-out images.",
-        f"The rule: {percent(estimate.share)} of these real images, as a mean over collections, may score above, under",
-        f"any of {under}. It is the largest share at which the mean rate over collections, with each fold",
-        f"at the threshold of the others, plus its standard error is at most {percent(metrics.aim)}",
-        f"({percent(estimate.mean)} + {percent(estimate.error)}{reached}). With this choice repeated without each",
-        f"fold, as in the tables above, the rate is {percent(again)}: this is what to expect on an unseen collection.",
-        f"It is not a bound: with {collections} collections, no bound below 1 in {collections + 1} can be given for",
-        "the next one, however many images they have.",
+        f"temperature {calibration.temperature:.3f}, bias {calibration.bias:.3f}, all fitted to the images that the",
+        "folds held out. How `generated_above` is set: at most a share *s* of the real images, averaged over",
+        f"collections, may score above it, under each of {under}. *s* is the largest of {shares} whose cross-validated",
+        "rate (each fold at the threshold of the other folds; mean over collections plus one standard error; the worst",
+        f"perturbation) is at most {percent(metrics.aim)}. Here *s* is {percent(estimate.share)}, with a rate of",
+        f"{percent(estimate.mean)} + {percent(estimate.error)}{reached}. That rate is too favourable, since *s* was",
+        "chosen on the same images. With *s* chosen anew for each fold from the other folds alone, as in the tables",
+        f"above, it is {percent(again)}: **expect that on a collection that the detector has not seen.** It is not a",
+        f"bound: with {collections} collections no bound below 1 in {collections + 1} can be given for the next one,",
+        "however many images they have.",
     )
     return " ".join(sentences)
+
+
+def _folds(metrics: HeldOutMetrics) -> str:
+    """Format the collections that each fold holds out."""
+    rows = [[f"{number}", ", ".join(names)] for number, names in enumerate(metrics.folds, 1)]
+    return table(["fold", "collections held out"], rows)
 
 
 def _perturbations(metrics: HeldOutMetrics) -> list[str]:

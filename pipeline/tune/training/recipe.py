@@ -173,7 +173,7 @@ class Recipe(SampleSettings):
     )
     head_width: PositiveInt | None = Field(None, description="width of the head's hidden layers (default: the base's)")
     components: PositiveInt | None = Field(
-        None, description="principal components that a kernel head keeps of each read (default: the base's)"
+        None, description="principal components that a kernel head keeps of all reads together (default: the base's)"
     )
     centres: PositiveInt | None = Field(None, description="number of centres of a kernel head (default: the base's)")
     aux_coef: NonNegativeFloat = Field(0.0, description="weight of the load-balancing loss of the router")

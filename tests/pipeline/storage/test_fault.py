@@ -5,6 +5,7 @@ import socket
 
 import aiohttp
 import pytest
+from botocore.exceptions import ParamValidationError
 from fsspec.exceptions import FSTimeoutError
 
 from pipeline.records import Status
@@ -45,6 +46,9 @@ def answered(status: int) -> aiohttp.ClientResponseError:
         (answered(429), Status.UNREACHABLE, True),
         (answered(503), Status.UNREACHABLE, True),
         (aiohttp.NonHttpUrlRedirectClientError("file:///x"), Status.UNREACHABLE, False),
+        (aiohttp.InvalidUrlRedirectClientError("http://"), Status.UNREACHABLE, False),
+        (aiohttp.InvalidUrlClientError("http://"), Status.MISSING, False),
+        (ParamValidationError(report="bucket name"), Status.MISSING, False),
         (no_host(socket.EAI_NONAME), Status.UNREACHABLE, False),
         (no_host(socket.EAI_AGAIN), Status.UNREACHABLE, True),
         (FSTimeoutError(), Status.UNREACHABLE, True),

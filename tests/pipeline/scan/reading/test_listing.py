@@ -136,6 +136,25 @@ def test_paths_are_read_by_stated_rules(tmp_path: Path) -> None:
     assert bytes_.uri == f"file://{tmp_path}/caf%E9.jpg"
 
 
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+def test_half_of_a_surrogate_pair_costs_its_own_row_alone(tmp_path: Path, form: str) -> None:
+    names = ["a.jpg", "\ud83d.jpg", "https://127.0.0.1:9/\udd83", "\udc80.jpg", "\U0001f600.jpg", "b.jpg"]
+    rows = [json.dumps({"url": name, "caption": name}) for name in names]
+    path = tmp_path / f"l.{form}"
+    path.write_text(f"[{','.join(rows)}]" if form == "json" else "\n".join(rows))
+    found = everything(str(path))
+    wanted = [
+        f"{tmp_path}/a.jpg",
+        None,
+        None,
+        f"file://{tmp_path}/%80.jpg",
+        f"{tmp_path}/\U0001f600.jpg",
+        f"{tmp_path}/b.jpg",
+    ]
+    assert [entry.uri for entry in found] == wanted
+    assert ["surrogate" in (entry.fault or "") for entry in found] == [False, True, True, False, False, False]
+
+
 def test_steps_of_a_path_are_taken_in_a_store_too() -> None:
     memory = fsspec.filesystem("memory")
     memory.pipe_file("/lake/lists/l.txt", b"a.jpg\n./b.jpg\n../c.jpg\n../../d//e.jpg\n")

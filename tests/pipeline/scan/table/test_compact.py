@@ -121,6 +121,17 @@ def test_rows_stay_whatever_the_sizes_and_no_file_is_above_the_bound_that_was_no
         assert len(rows) <= len(sizes)
 
 
+def test_files_that_another_writer_wrote_without_dictionaries_are_joined_too(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "verdicts", units=4)
+    before = told(table)
+    for path in table.glob("model=*/*.parquet"):
+        rows = pq.read_table(path, partitioning=None)
+        plain = [pa.field("unit", pa.string()) if field.name == "unit" else field for field in rows.schema]
+        pq.write_table(rows.cast(pa.schema(plain, rows.schema.metadata)), path)
+    assert [one.after for one in compact(CompactSettings(table=str(table), grace=0))] == [1, 1]
+    assert told(table) == before
+
+
 def test_files_with_other_carried_columns_are_not_mixed(tmp_path: Path) -> None:
     for number in range(6):
         carried = {"carried": {"url": f"u{number}"}} if number % 2 else {}

@@ -59,10 +59,12 @@ def test_samples_without_label_or_image_are_counted(tmp_path: Path) -> None:
         "2.json": b"{oops",
         "3.png": picture(3),
         "3.cls": b"1",
+        "4.jpg": picture(4),
+        "4.json": b"[" * 200_000,
     }
     _, samples, skipped = read([str(write_shard(tmp_path / "s.tar", broken))], VALUES)
     assert len(samples) == 1
-    assert skipped == Counter({"sample without a label": 2, "sample without an image": 1})
+    assert skipped == Counter({"sample without a label": 3, "sample without an image": 1})
 
 
 @pytest.mark.parametrize("cut", [700, 5000, -512 * 24])

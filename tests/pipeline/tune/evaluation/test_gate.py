@@ -68,7 +68,7 @@ def test_false_positives_hold_where_the_upper_end_of_their_interval_does() -> No
     assert compare(evaluation({"g": 9.0}, alarms=4, reals=1000), clean, BOUNDS).passed  # at most 0.91 %
     refused = compare(evaluation({"g": 9.0}, alarms=5, reals=1000), clean, BOUNDS)  # 0.5 %, but perhaps 1.05 %
     assert [row.figure for row in refused.refusals] == [FALSE_POSITIVE_BOUND]
-    assert refused.refusals[0].note == "these images show 0.0105; at this share 1,182 real images are needed"
+    assert refused.refusals[0].note == "upper bound 0.0105; at this share 1,182 real images are needed"
 
 
 def test_a_sample_without_an_error_that_is_too_small_is_refused_with_the_number_it_takes() -> None:
@@ -81,7 +81,7 @@ def test_a_sample_without_an_error_that_is_too_small_is_refused_with_the_number_
 def test_a_share_above_the_bound_is_refused_although_what_is_promoted_has_it_too() -> None:
     same = evaluation({"g": 9.0}, alarms=10)
     refused = compare(same, same, BOUNDS).refusals
-    assert [row.figure for row in refused] == [FALSE_POSITIVE_BOUND] and "the share itself" in refused[0].note
+    assert [row.figure for row in refused] == [FALSE_POSITIVE_BOUND] and "the measured share alone" in refused[0].note
     assert compare(same, same, Bounds(false_positives=0.09)).passed
 
 
