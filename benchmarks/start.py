@@ -4,9 +4,12 @@
     python -m benchmarks.start --source PHOTOS/      # the first images of a folder of one's own
 
 Each size is run in turn, several times over: in the command's own process, as a small source is, and on a local Ray.
+`--picture FILE.svg` draws what each phase of the commands took: those of the run record, the interpreter with its
+imports before them, and the page of the scan after them.
 """
 
 import argparse
+import json
 import os
 import platform
 import statistics
@@ -14,9 +17,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import ray
 import torch
@@ -32,6 +36,19 @@ WAYS: dict[str, Sequence[str]] = {"this process": (), "Ray": ("--num-actors", "1
 ROWS = 16
 """Rows a part, so that the first verdict does not wait for the last."""
 EVERY = 0.05
+IMPORTS, REST, PAGE = "interpreter, imports, settings", "between phases", "page, and leaving"
+"""Before the run record begins, in it outside of its phases, and after it."""
+COLOURS = ("#9aa5b1", "#b9d3ee", "#7fb0dd", "#3f7fbf", "#f2b56b", "#d97b29", "#8fbf8f", "#6b7a8a", "#c9b1d9")
+LEFT, WIDE, HIGH = 130, 620, 24
+"""Of the picture, pixels: where bars begin, the longest one, and a bar with its gap."""
+
+
+class Start(NamedTuple):
+    """What one run of the command took, seconds: to its first verdict, to its end, and by phase."""
+
+    first: float
+    whole: float
+    phases: Mapping[str, float]
 
 
 def main() -> None:
@@ -40,8 +57,9 @@ def main() -> None:
     parser.add_argument("--source", help="a folder of images; drawn ones where not given")
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--picture", type=Path, help="where to draw the phases as SVG")
     given = parser.parse_args()
-    taken: dict[tuple[int, str], list[tuple[float, float]]] = {(size, way): [] for size in SIZES for way in WAYS}
+    taken: dict[tuple[int, str], list[Start]] = {(size, way): [] for size in SIZES for way in WAYS}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         listings = {size: listing_of(folder, given.source, size) for size in SIZES}
@@ -50,11 +68,16 @@ def main() -> None:
                 output = folder / f"{size}-{number}-{len(way)}"
                 times.append(measure(listings[size], output, given.model, WAYS[way]))
     table = Table("images", "where", "first verdict, s", "whole command, s", "slowest - fastest")
-    for (size, way), pairs in taken.items():
-        firsts, wholes = ([pair[place] for pair in pairs] for place in (0, 1))
+    for (size, way), starts in taken.items():
+        firsts, wholes = [start.first for start in starts], [start.whole for start in starts]
         spread = f"{max(wholes):.1f} - {min(wholes):.1f}"
         table.add_row(str(size), way, f"{statistics.median(firsts):.1f}", f"{statistics.median(wholes):.1f}", spread)
     Console().print(table)
+    middle = {f"{size} image{'s' * (size > 1)}, {way}": medians(starts) for (size, way), starts in taken.items()}
+    for name, phases in middle.items():
+        print(f"{name}: " + ", ".join(f"{phase} {seconds:.1f}" for phase, seconds in phases.items()))
+    if given.picture:
+        given.picture.write_text(picture(middle))
     versions = f"torch {torch.__version__}, ray {ray.__version__}"
     print(f"{platform.machine()}, {os.cpu_count()} cores, {versions}, {datetime.now(UTC):%Y-%m-%d}")
 
@@ -73,8 +96,8 @@ def listing_of(folder: Path, source: str | None, size: int) -> Path:
     return listing
 
 
-def measure(listing: Path, output: Path, model: str, flags: Sequence[str]) -> tuple[float, float]:
-    """Run the command; seconds to the first part of the table, and to the end."""
+def measure(listing: Path, output: Path, model: str, flags: Sequence[str]) -> Start:
+    """Run the command; the first verdict is there with the first part of the table."""
     command = [sys.executable, "jobs/scan.py", "--source", str(listing), "--output", str(output), "--model", model]
     begun, first = time.perf_counter(), None
     run = subprocess.Popen(
@@ -86,7 +109,43 @@ def measure(listing: Path, output: Path, model: str, flags: Sequence[str]) -> tu
         time.sleep(EVERY)
     if run.returncode or first is None:
         raise SystemExit(f"{' '.join(command)} ended with {run.returncode}")
-    return first, time.perf_counter() - begun
+    whole, ended = time.perf_counter() - begun, time.time()
+    path = next((output / "_runs").glob("*.json"))
+    record, after = json.loads(path.read_text()), ended - path.stat().st_mtime
+    inside, phases = record["seconds"], record["phases"]
+    ends = {REST: inside - sum(phases.values()), PAGE: after}
+    return Start(first, whole, {IMPORTS: whole - inside - after} | phases | ends)
+
+
+def medians(starts: Sequence[Start]) -> dict[str, float]:
+    """Return the median of each phase, seconds."""
+    return {name: statistics.median(start.phases.get(name, 0.0) for start in starts) for name in starts[0].phases}
+
+
+def picture(middle: Mapping[str, Mapping[str, float]]) -> str:
+    """Draw a bar for each kind of run, its phases one after the other, as SVG."""
+    names = list(dict.fromkeys(name for phases in middle.values() for name in phases))
+    scale = WIDE / max(sum(phases.values()) for phases in middle.values())
+    high = HIGH * (len(middle) + (len(names) + 1) // 2) + 60
+    shapes = []
+    for row, (kind, phases) in enumerate(middle.items()):
+        at, top = float(LEFT), 20 + row * HIGH
+        shapes.append(f'<text x="{LEFT - 8}" y="{top + 13}" text-anchor="end">{kind}</text>')
+        for name, seconds in phases.items():
+            colour = COLOURS[names.index(name) % len(COLOURS)]
+            shapes.append(f'<rect x="{at:.1f}" y="{top}" width="{seconds * scale:.1f}" height="17" fill="{colour}"/>')
+            at += seconds * scale
+        shapes.append(f'<text x="{at + 6:.1f}" y="{top + 13}">{sum(phases.values()):.1f} s</text>')
+    for number, name in enumerate(names):
+        left, top = LEFT + number % 2 * 300, 40 + HIGH * (len(middle) + number // 2)
+        shapes.append(
+            f'<rect x="{left}" y="{top - 11}" width="13" height="13" fill="{COLOURS[number % len(COLOURS)]}"/>'
+        )
+        shapes.append(f'<text x="{left + 19}" y="{top}">{name}</text>')
+    style = "<style>text{font:12px sans-serif;fill:#1f2933}</style>"
+    box = f'viewBox="0 0 {LEFT + WIDE + 60} {high}" role="img"'
+    ground = f'<rect width="{LEFT + WIDE + 60}" height="{high}" fill="#fff"/>'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {box}>{style}{ground}\n' + "\n".join(shapes) + "\n</svg>\n"
 
 
 if __name__ == "__main__":

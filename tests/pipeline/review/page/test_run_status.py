@@ -38,7 +38,7 @@ def run(minute: int, *source: str, **given: Any) -> Run:
          ["the scan of 2026-11-01 00:01 UTC has not ended: it runs still, or was killed"]),
         ({"exit_code": 7, "written": 0, "summary": {}, "model": None}, []),
         ({"job": "rescan", "settings": {}, "summary": {"left": 3, "chosen": 9, "stopped": "--max-images", "law": "open"}},
-         ["3 of 9 images are not judged again yet (--max-images ended the run)"]),
+         ["3 of 9 images are not scored again yet (--max-images ended the run)"]),
     ],
     ids=["whole", "stopped", "archives", "not counted", "failed", "killed", "wrote nothing", "rescan"],
 )  # fmt: skip
