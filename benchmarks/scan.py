@@ -2,7 +2,10 @@
 
     python -m benchmarks.scan --images 6000 --model null        # only preprocessing takes time
     python -m benchmarks.scan --images 6000 --model tiny        # preprocessing takes most time
-    python -m benchmarks.scan --images 200 --model embedded     # the model takes most time
+    python -m benchmarks.scan --images 250 --model embedded --source PHOTOS/    # the model takes most time
+
+Without `--source` pictures are drawn. Their logits by the embedded model lie near a threshold, so nearly all are scored
+twice.
 
 No rate includes the start; the table also has the time of the whole run. A peer's rate is counted from its first
 result to its last. This scan prepares hundreds of images while its detector loads and would look faster than it is, so
@@ -18,9 +21,10 @@ clip-retrieval is included if it is installed in an environment of its own:
 import argparse
 import os
 import platform
+import random
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -42,11 +46,14 @@ from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.source import Source
 from pipeline.scan.steps.prepare import decode_in_process, prepare
 from pipeline.scan.steps.score import ScoreActor
+from pipeline.storage import storage
 from tests.pictures import write_shard
 from tests.tiny import NULL, tiny_checkpoint
 
 TIMES, MORE = 4, "more"
 """How many times the shards lie in the folder of that name."""
+BLOCKS = 16
+"""Blocks of images on which the limits are measured."""
 LONG_ENOUGH = 5.0
 """Seconds that the bare model is timed for, at least."""
 SHARE = 0.1
@@ -67,6 +74,23 @@ def pictures(folder: Path, count: int, size: tuple[int, int]) -> None:
         else:
             os.link(folder / f"{number % 100:06}.jpg", folder / f"{number:06}.jpg")
         members[f"{number:06}.jpg"] = (folder / f"{number:06}.jpg").read_bytes()
+    into_shards(folder, members)
+
+
+def sampled(folder: Path, source: str, count: int) -> None:
+    """Draw JPEGs of a folder."""
+    urls = [
+        unit.uri for unit in Source([source], all_files=False).units() if unit.uri.lower().endswith((".jpg", ".jpeg"))
+    ]
+    chosen = random.Random(0).sample(urls, count)
+    members = {f"{number:06}.jpg": storage.read(url) for number, url in enumerate(chosen)}
+    for name, data in members.items():
+        (folder / name).write_bytes(data)
+    into_shards(folder, members)
+
+
+def into_shards(folder: Path, members: Mapping[str, bytes]) -> None:
+    """Write images into four shards, and link these several times over."""
     names = sorted(members)
     (folder / MORE).mkdir()
     for shard in range(4):
@@ -80,11 +104,11 @@ def limits(folder: Path, model: str, batch_size: int) -> tuple[float, float]:
     described = describe(registry.locate(model))
     decode = decode_in_process(described.preprocess, Bounds(max_bytes=1 << 26, max_pixels=1 << 27))
     options = ReadOptions(max_bytes=1 << 26)
-    [shard, *_] = Source([str(folder / "shards" / "0.tar")], all_files=False).units()
+    shards = list(Source([str(folder / "shards" / "*.tar")], all_files=False).units())
     torch.set_num_threads(1)
-    blocks = [prepare(block, described.preprocess, decode) for block in islice(fetch([shard], options), 2)]
+    blocks = [prepare(block, described.preprocess, decode) for block in islice(fetch(shards, options), BLOCKS)]
     start, count = time.perf_counter(), 0
-    for block in islice(fetch([shard], options), 16):
+    for block in islice(fetch(shards, options), BLOCKS):
         count += len(prepare(block, described.preprocess, decode))
     one_core = count / (time.perf_counter() - start)
     torch.set_num_threads(CORES)
@@ -141,6 +165,7 @@ def main() -> None:
     """Measure and print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--source", help="a folder whose JPEGs are scanned; drawn pictures where not given")
     parser.add_argument("--width", type=int, default=1024)
     parser.add_argument("--height", type=int, default=768)
     parser.add_argument("--model", default="tiny", help="null, tiny, embedded, or a checkpoint's folder")
@@ -151,11 +176,14 @@ def main() -> None:
     cluster.quiet(logs=False)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        pictures(folder, arguments.images, (arguments.width, arguments.height))
+        if arguments.source:
+            sampled(folder, arguments.source, arguments.images)
+        else:
+            pictures(folder, arguments.images, (arguments.width, arguments.height))
         model = checkpoint(arguments.model, folder / "model")
         view = describe(registry.locate(model)).preprocess
-        size = f"{arguments.width} x {arguments.height}"
-        title = f"{arguments.images} JPEGs of {size}, model {arguments.model} ({view.name} {view.size})"
+        size = "of a folder" if arguments.source else f"of {arguments.width} x {arguments.height}"
+        title = f"{arguments.images} JPEGs {size}, model {arguments.model} ({view.name} {view.size})"
         title += f", batches of {arguments.batch_size}"
         table = Table("scorer", "images/s", "this scan is", "whole run, s", title=title)
         measured = list(rounds(arguments, folder, model))
