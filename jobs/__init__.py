@@ -1,1 +1,1 @@
-"""The doors: each parses, connects, calls one flow, prints one result and returns one exit code."""
+"""Jobs: one file per command; each parses settings, calls one flow, prints one result and returns one exit code."""

@@ -1,4 +1,4 @@
-"""Compact: merges the small files of a verdict table, while others read it."""
+"""Compact: merge the small files of a verdict table, while others read it."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below

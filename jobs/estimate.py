@@ -1,4 +1,4 @@
-"""Estimate: forecasts the time, size and cost of a scan before it is started."""
+"""Estimate: forecast the time, size and cost of a scan before it is started."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below

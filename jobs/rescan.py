@@ -1,4 +1,4 @@
-"""Rescan: scores images of a verdict table again, with a new model or because they could not be read."""
+"""Rescan: score images of a verdict table again, with a new model or because they could not be read."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below

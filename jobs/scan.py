@@ -1,4 +1,4 @@
-"""Scan: finds AI-generated images in shards, listings and folders; every image gets exactly one row."""
+"""Scan: find AI-generated images in shards, listings and folders; every image gets exactly one row."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below

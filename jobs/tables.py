@@ -1,4 +1,4 @@
-"""Tables: queries a verdict table through its views: current verdicts, faults, changes, progress of models, runs."""
+"""Tables: query a verdict table through its views: current verdicts, faults, changes, progress of models, runs."""
 
 if __name__ == "__main__":
     import interpreter  # noqa: F401 - ends with advice where this Python lacks the packages below

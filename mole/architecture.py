@@ -1,4 +1,4 @@
-"""Architecture: the shape of an image tower, bounded, since a checkpoint of strangers must not fill the memory."""
+"""Architecture: depth, width and heads of an image tower, bounded, so that no checkpoint can exhaust the memory."""
 
 from typing import Annotated, Any, Literal, Self
 

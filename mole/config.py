@@ -1,4 +1,4 @@
-"""Checkpoint configuration: everything of a checkpoint but its weights, readable in milliseconds and without torch."""
+"""Checkpoint configuration: all of a checkpoint except its weights, readable in milliseconds and without torch."""
 
 import hashlib
 import json

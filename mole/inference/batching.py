@@ -1,4 +1,4 @@
-"""Batching: views are cut into batches and copied to the device while the previous batch is computed.
+"""Batching: cuts views into batches, and copies each to the device while the one before is computed.
 
 Shapes: V views, N views of a batch, S side of a view.
 """

@@ -1,4 +1,4 @@
-"""Scoring: views in the fastest precision; near-threshold scores again in float32, so that verdicts match it.
+"""Scoring: scores views in the fastest precision, and near a threshold again in float32.
 
 Shapes: B images, C views of an image, S side of a view, E separate experts.
 """

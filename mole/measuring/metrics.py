@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 
 from mole.errors import SettingsError
 from mole.measuring.calibration import FloatArray
-from mole.measuring.fitting import min_reals, threshold_for
+from mole.measuring.calibration_fit import min_reals, threshold_for
 from mole.measuring.rates import Rate, share_above
 
 BINS = 10

@@ -1,4 +1,4 @@
-"""Rates: shares of images with their exact intervals, and the precision that follows from them.
+"""Rates: shares of images with exact (Clopper-Pearson) intervals, and the precision at a prevalence that follows.
 
 Every scan's page needs these, so nothing here imports scipy.stats or scikit-learn, which take seconds.
 """

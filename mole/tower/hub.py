@@ -1,4 +1,4 @@
-"""Model hubs: shapes, weights, preprocessing and licences of towers from open_clip and timm.
+"""Hub: architectures, weights, preprocessing and licences of towers from open_clip and timm.
 
 The imports are inside the functions on purpose: open_clip imports torchvision, which imports torch's compiler, three
 CPU seconds in every process that scores. A checkpoint on one of OpenAI's towers with its own file needs neither

@@ -1,4 +1,4 @@
-"""Training step: the head is fitted first, then head and experts are trained, in one process or on many workers.
+"""Training step: loss, optimizer, schedule and one update of experts and head; the head is fitted before.
 
 Fitting the head before the layers below it change preserves the features (Kumar et al. 2022, arXiv:2202.10054).
 

@@ -1,4 +1,4 @@
-"""Preprocessing spec: stored with the weights and identified by its fingerprint; `view` implements it."""
+"""Preprocessing spec: stored with the weights, identified by its fingerprint, implemented by `mole.views.view`."""
 
 import hashlib
 import math

@@ -1,4 +1,4 @@
-"""Allocator: how the C library treats memory that a forward pass frees."""
+"""Allocator: lets the C library keep the memory that a forward pass frees."""
 
 import ctypes
 

@@ -1,4 +1,4 @@
-"""Blocks: the results of a Ray dataset, block by block, each as soon as it is done."""
+"""Blocks: yields the Arrow blocks of a Ray dataset, each as soon as it is computed."""
 
 from collections.abc import Iterator
 

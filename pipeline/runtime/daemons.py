@@ -1,4 +1,4 @@
-"""Daemons: watches the processes of a local Ray, without which Ray ends its driver without a word."""
+"""Daemons: watches the processes of a local Ray, since Ray ends its driver without a message when one dies."""
 
 import os
 import signal

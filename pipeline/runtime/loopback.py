@@ -1,4 +1,4 @@
-"""Loopback: a Ray that a command starts for itself listens on this machine's loopback address alone."""
+"""Loopback: restricts a Ray that a command starts for itself to this machine's loopback address."""
 
 import os
 import re

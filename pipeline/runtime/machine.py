@@ -1,4 +1,4 @@
-"""Machine: what this machine has, cores and GPUs, and the defaults that follow from it; without Ray or torch."""
+"""Machine: cores and GPUs of this machine and the defaults that follow from them; imports neither Ray nor torch."""
 
 import os
 from glob import glob

@@ -1,4 +1,4 @@
-"""Ray session: the folder of a local Ray's logs and sockets, which goes with a run that succeeded."""
+"""Ray session: the folder of a local Ray's logs and sockets, which is deleted after a run that succeeded."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Ray state: whether this process is connected to Ray, told without importing it, which takes a second."""
+"""Ray state: tells whether this process is connected to Ray without importing Ray, which takes a second."""
 
 import sys
 

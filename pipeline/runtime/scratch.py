@@ -1,4 +1,4 @@
-"""Scratch: temporary folders, held while their process lives; the next run removes those of killed processes."""
+"""Scratch: temporary folders locked by their process; the next run deletes those of killed processes."""
 
 import fcntl
 import shutil

@@ -1,1 +1,1 @@
-"""The scan: source, plan, fetch, prepare, score, verdict, sink; `flow.py` runs it, `execution.py` executes a wave."""
+"""Scan: source, plan, fetch, prepare, score, verdict, sink; `flow.py` runs it, `wave.py` executes one wave."""

@@ -1,4 +1,4 @@
-"""Datasource: the Ray Data source of verdicts, one read task for each group of units."""
+"""Datasource: the Ray Data source of a wave: each read task yields the tables that its read function makes."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial

@@ -13,11 +13,11 @@ from ray.data import Dataset
 from pipeline.runtime import cluster
 from pipeline.runtime.blocks import iterate_blocks
 from pipeline.scan.budget import Claimable, Quota
-from pipeline.scan.connection import connected
 from pipeline.scan.datasource import ImageSource
 from pipeline.scan.executor import KeptScorers, Scorers
 from pipeline.scan.models import ModelRef
 from pipeline.scan.monitor import STARTING
+from pipeline.scan.ray_connection import connected
 from pipeline.scan.read_function import ReadFunction
 from pipeline.scan.scoring_actors import scoring_actors
 from pipeline.scan.settings import DetectorSettings

@@ -1,4 +1,4 @@
-"""Read function: what reads a group of units, and counts the images of those whose number was unknown."""
+"""Read function: reads the units of a task, and counts the images of units whose number was unknown."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

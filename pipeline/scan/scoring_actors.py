@@ -1,4 +1,4 @@
-"""Scorers: the actors that hold a run's detectors, and what read tasks send them views with.
+"""Scoring actors: the actors that hold a run's detectors, and the client by which read tasks send them views.
 
 The actors belong to the run and not to a Ray Data execution, so they outlive its waves: a detector is loaded once for
 each actor. A read task sends its views itself, to an actor on its own node where there is one, so that the driver sees

@@ -1,4 +1,4 @@
-"""S3 file system: s3fs, whose look-ups and open files repeat failed requests as all other calls of a store do.
+"""S3 file system: s3fs with the retries of all other calls, for look-ups and for files that Arrow and DuckDB open.
 
 s3fs alone tries five times within two seconds, which no storm and no restart of a server is over in. It also takes any
 answer with status 200 for an object's, and a shorter one for a whole. Arrow and DuckDB read through these files.

@@ -1,1 +1,1 @@
-"""Detectors are made here: labelled images, training, evaluation, and the packing of a tower."""
+"""Tune: labelled images, training, evaluation and promotion of detectors, and the packing of a tower; not Ray Tune."""

@@ -1,4 +1,4 @@
-"""Columns: SQL columns for conditions, in addition to those of the view `evidence`."""
+"""Columns: the SQL columns `generator` and `source`, which conditions may use beside those of the view `evidence`."""
 
 SOURCE_SQL = r"""CASE WHEN regexp_matches(uri, '^https?://') THEN regexp_extract(uri, '^https?://([^/?#]*)', 1)
      ELSE regexp_extract(uri, '^(?:file://)?(.*)/[^/]*$', 1) END"""

@@ -12,9 +12,9 @@ from mole.errors import SettingsError
 from pipeline import registry
 from pipeline.runtime import cluster
 from pipeline.runtime.machine import require_gpu
-from pipeline.scan.connection import connected
 from pipeline.scan.forecasting.forecast import Line, Machine, Prices, SampleMeasurement, SourceCounts, forecast
 from pipeline.scan.forecasting.sample_spec import SampleSpec
+from pipeline.scan.ray_connection import connected
 from pipeline.scan.reading.image import ReadOptions
 from pipeline.scan.reading.listing_progress import show_listing
 from pipeline.scan.reading.source import Source

@@ -1,4 +1,4 @@
-"""Unit lookup: the unit that a URI is now, from its store's metadata."""
+"""Unit lookup: makes the unit of a URI from what its store says of it now."""
 
 import posixpath
 from collections.abc import Iterator

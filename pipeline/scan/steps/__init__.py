@@ -1,1 +1,1 @@
-"""The stages between an image's bytes and its row: prepare, score, verdict."""
+"""Steps: prepare, score and verdict, between an image's bytes and its row."""

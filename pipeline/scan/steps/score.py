@@ -1,4 +1,4 @@
-"""Score: an actor that loads its detectors once; batches of views in, logits and gate weights out."""
+"""Score: the class of a scoring actor: loads its detectors once, then maps views to logits and gate weights."""
 
 from collections.abc import Callable, Sequence
 

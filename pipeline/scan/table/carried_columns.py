@@ -1,4 +1,4 @@
-"""Carried columns: which files of a partition have the columns of `--carry`; rows are never rewritten to add one."""
+"""Carried columns: finds the files of a partition that lack a column of `--carry`; rows are never rewritten for it."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Ledger: one model's partition of the verdict table, read as the checkpoint: which images have their row.
+"""Ledger: one model's partition of the verdict table, read to find which images have their row.
 
 A unit is complete when it has the indices 0 … last, once each. There is no second record that could disagree.
 """

@@ -1,4 +1,4 @@
-"""Part: a Parquet file of verdicts, named by its images, and encoded as small as any reader of Parquet can read it."""
+"""Part: name and encoding of a Parquet file of verdicts: zstd, with dictionaries and differences of integers."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""Verdicts: what a sink is given to write, whichever executor makes them."""
+"""Verdicts: the interface by which an executor hands verdicts to a sink."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol

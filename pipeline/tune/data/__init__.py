@@ -1,1 +1,1 @@
-"""Data: labelled images as they lie, recognised, surveyed, audited, split, aligned and reconstructed."""
+"""Data: labelled images: their layout, survey, audit, split, alignment and reconstruction."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mole.errors import SettingsError
 from pipeline.tune.data import leak, split
-from pipeline.tune.data.labels import NAMES
+from pipeline.tune.data.label_words import NAMES
 from pipeline.tune.data.samples import Sample
 
 MAX_LEAK = 0.65

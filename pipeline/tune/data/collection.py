@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from mole.errors import SettingsError
 from pipeline.telemetry.terminal import ProgressDisplay
-from pipeline.tune.data.labels import parse_mapping
+from pipeline.tune.data.label_words import parse_mapping
 from pipeline.tune.data.layout import Layout, gather
 from pipeline.tune.data.samples import Sample, capped, to_table
 from pipeline.tune.data.settings import SampleSettings

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from mole.errors import SettingsError
 from pipeline.images.extension import is_image
-from pipeline.tune.data.labels import NAMES, Words
+from pipeline.tune.data.label_words import NAMES, Words
 from pipeline.tune.data.samples import Sample, placed
 from pipeline.tune.data.source_options import DEFAULT_OPTIONS, SourceOptions
 

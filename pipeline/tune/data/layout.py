@@ -11,7 +11,7 @@ from pipeline.images.extension import is_image
 from pipeline.storage import storage
 from pipeline.storage.folder import walk
 from pipeline.tune.data import folders, shards, tables
-from pipeline.tune.data.labels import FOLDERS, VALUES, check_both, extend_words
+from pipeline.tune.data.label_words import FOLDERS, VALUES, check_both, extend_words
 from pipeline.tune.data.reviews import is_verdicts
 from pipeline.tune.data.reviews import read as read_reviews
 from pipeline.tune.data.samples import Sample

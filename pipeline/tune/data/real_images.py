@@ -10,7 +10,7 @@ from pipeline.records import Status
 from pipeline.storage import storage
 from pipeline.storage.folder import walk
 from pipeline.tune.data import shards, tables
-from pipeline.tune.data.labels import FAKE, FOLDERS, VALUES, parse_label
+from pipeline.tune.data.label_words import FAKE, FOLDERS, VALUES, parse_label
 from pipeline.tune.data.manifest import place_of
 from pipeline.tune.data.samples import Sample
 

@@ -13,7 +13,7 @@ from pipeline import labels
 from pipeline.labels import Label
 from pipeline.records import Status
 from pipeline.storage import storage
-from pipeline.tune.data.labels import Words, parse_label
+from pipeline.tune.data.label_words import Words, parse_label
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.data.tables import EXTENSIONS, is_table, open_table, parse_integer
 

@@ -13,7 +13,7 @@ import fsspec
 from mole.errors import SettingsError, StorageError
 from pipeline.images.extension import is_image
 from pipeline.storage import storage
-from pipeline.tune.data.labels import Words, parse_label
+from pipeline.tune.data.label_words import Words, parse_label
 from pipeline.tune.data.samples import Sample, sample_of
 from pipeline.tune.data.source_options import DEFAULT_OPTIONS
 

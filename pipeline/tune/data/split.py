@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 
 from mole.errors import SettingsError
 from pipeline.records import Status
-from pipeline.tune.data.labels import NAMES
+from pipeline.tune.data.label_words import NAMES
 from pipeline.tune.data.samples import Sample
 
 NEAR_BITS = 4

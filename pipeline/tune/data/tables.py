@@ -10,7 +10,7 @@ from pyarrow import csv, json, parquet
 from mole.errors import SettingsError, StorageError
 from pipeline.storage import storage
 from pipeline.storage.access_policy import access_policy_of, trust
-from pipeline.tune.data.labels import Words, parse_label
+from pipeline.tune.data.label_words import Words, parse_label
 from pipeline.tune.data.samples import Sample, sample_of
 from pipeline.tune.data.source_options import DEFAULT_OPTIONS, SourceOptions
 

@@ -1,1 +1,1 @@
-"""Evaluation: a version is measured on images that it did not learn from, and promoted or refused."""
+"""Evaluation: metrics, thresholds and promotion of versions, on images that they were not trained on."""

@@ -21,7 +21,7 @@ from pydantic import Field
 from mole.config import ADAPTERS, CONFIG, CheckpointConfig, Description
 from mole.errors import SettingsError
 from mole.measuring.calibration import Calibration
-from mole.measuring.fitting import confident_threshold, min_reals, threshold_for
+from mole.measuring.calibration_fit import confident_threshold, min_reals, threshold_for
 from mole.measuring.rates import Rate, share_above, upper_bound
 from pipeline import registry
 from pipeline.command.settings import JobSettings

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mole.measuring.calibration import Calibration
-from mole.measuring.fitting import threshold_for
+from mole.measuring.calibration_fit import threshold_for
 from mole.measuring.metrics import auroc, auroc_interval, average_precision
 from mole.measuring.rates import Rate, rate_of
 from pipeline.tune.evaluation.held_out_logits import MIN_IMAGES, HeldOutLogits

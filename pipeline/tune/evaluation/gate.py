@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mole.measuring.fitting import reals_to_demonstrate
+from mole.measuring.calibration_fit import reals_to_demonstrate
 from mole.measuring.rates import Rate, upper_bound
 from pipeline.tune.evaluation.evaluation_result import Evaluation
 from pipeline.tune.evaluation.generator_metrics import GeneratorMetrics

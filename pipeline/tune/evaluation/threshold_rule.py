@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mole.measuring.calibration import Calibration, FloatArray
-from mole.measuring.fitting import fit_temperature
+from mole.measuring.calibration_fit import fit_temperature
 from pipeline.tune.evaluation.held_out_logits import HeldOutLogits, Mask
 from pipeline.tune.evaluation.perturbation import ORIGINAL
 from pipeline.tune.evaluation.thresholds import calibration_at, join_names

@@ -1,4 +1,4 @@
-"""Audit before a training: whether properties of the files leak the label, and the alignment that prevents it."""
+"""Audit before a training: checks whether file properties leak the label, and chooses the alignment against it."""
 
 from collections.abc import Sequence
 

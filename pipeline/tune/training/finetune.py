@@ -11,7 +11,7 @@ from typing import Any
 from mole.config import CONFIG, Description
 from mole.errors import SettingsError
 from mole.measuring.calibration import Calibration
-from mole.measuring.fitting import min_reals
+from mole.measuring.calibration_fit import min_reals
 from pipeline import registry
 from pipeline.registry import Registry
 from pipeline.runtime import cluster

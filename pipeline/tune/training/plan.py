@@ -1,4 +1,4 @@
-"""Sampling plan of a staged training: the samples, variants and views of every step of every stage.
+"""Staged plan: the samples, variants and views of every step of every stage; `sampling.py` draws those of one.
 
 Legend: K draws of a training, N samples.
 """

@@ -19,7 +19,7 @@ from mole.checkpoint import sha256_of
 from mole.config import ADAPTERS, CONFIG, CheckpointConfig, Description, describe
 from mole.errors import SettingsError
 from mole.measuring.calibration import Calibration
-from mole.measuring.fitting import fit_temperature, threshold_for
+from mole.measuring.calibration_fit import fit_temperature, threshold_for
 from pipeline.tune.data.collection import CALIBRATION, Collection
 from pipeline.tune.data.manifest import MANIFEST, ORIGIN, UNLISTED_SOURCES, training_images
 from pipeline.tune.evaluation.comparison import MethodComparison, rates

@@ -6,7 +6,7 @@ import pytest
 
 from mole.errors import SettingsError
 from pipeline.tune.data.folders import read, reals_of
-from pipeline.tune.data.labels import FOLDERS, extend_words
+from pipeline.tune.data.label_words import FOLDERS, extend_words
 from pipeline.tune.data.samples import Sample
 from pipeline.tune.data.source_options import SourceOptions
 

@@ -12,7 +12,7 @@ import pytest
 from mole.errors import SettingsError
 from pipeline.labels import Label, append
 from pipeline.records import VERDICT
-from pipeline.tune.data.labels import VALUES
+from pipeline.tune.data.label_words import VALUES
 from pipeline.tune.data.layout import recognise
 from pipeline.tune.data.reviews import is_verdicts, read
 from pipeline.tune.data.samples import Sample

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mole.errors import SettingsError, StorageError
-from pipeline.tune.data.labels import VALUES
+from pipeline.tune.data.label_words import VALUES
 from pipeline.tune.data.samples import read as read_bytes
 from pipeline.tune.data.shards import read
 from tests.pictures import picture, write_shard

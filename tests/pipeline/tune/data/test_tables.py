@@ -9,7 +9,7 @@ import pytest
 
 from mole.errors import SettingsError, StorageError
 from pipeline.images.decode import Fault
-from pipeline.tune.data.labels import VALUES
+from pipeline.tune.data.label_words import VALUES
 from pipeline.tune.data.samples import Sample, open_sample, read_manifest, to_table
 from pipeline.tune.data.source_options import SourceOptions
 from pipeline.tune.data.survey import survey_rows

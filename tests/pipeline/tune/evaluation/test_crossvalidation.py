@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from mole.measuring.fitting import threshold_for
+from mole.measuring.calibration_fit import threshold_for
 from mole.measuring.metrics import auroc
 from pipeline.tune.evaluation.crossvalidation import (
     detection_rates,

@@ -1,4 +1,4 @@
-"""Labels: the words that mean real or generated in folder names, columns and members of shards."""
+"""Label words: the words that mean real or generated in folder names, columns and members of shards."""
 
 from collections.abc import Iterable, Mapping, Sequence
 

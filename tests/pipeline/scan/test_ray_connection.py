@@ -6,7 +6,7 @@ import pytest
 import ray
 
 from mole.errors import ModelError, SettingsError
-from pipeline.scan.connection import WAITING, connected
+from pipeline.scan.ray_connection import WAITING, connected
 from pipeline.scan.settings import ScanSettings
 
 SETTINGS = ScanSettings(source=["none"], output="none", batch_size=3, rows_per_file=7, num_actors=2)

@@ -1,4 +1,4 @@
-"""Connection: a run's connection to Ray, and the layout of its scorers on that cluster."""
+"""Ray connection: connects a run to Ray, and lays its scorers out on the cluster."""
 
 import os
 from collections.abc import Iterator

@@ -3,7 +3,16 @@
 import pytest
 
 from mole.errors import SettingsError
-from pipeline.tune.data.labels import FAKE, FOLDERS, REAL, VALUES, check_both, extend_words, parse_label, parse_mapping
+from pipeline.tune.data.label_words import (
+    FAKE,
+    FOLDERS,
+    REAL,
+    VALUES,
+    check_both,
+    extend_words,
+    parse_label,
+    parse_mapping,
+)
 
 
 @pytest.mark.parametrize("value", ["real", "REAL", " 0 ", 0, 0.0, False, "nature", "0_real"])

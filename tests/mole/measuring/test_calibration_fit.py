@@ -5,7 +5,13 @@ import pytest
 from scipy.stats import binom
 
 from mole.errors import SettingsError
-from mole.measuring.fitting import confident_threshold, fit_temperature, min_reals, reals_to_demonstrate, threshold_for
+from mole.measuring.calibration_fit import (
+    confident_threshold,
+    fit_temperature,
+    min_reals,
+    reals_to_demonstrate,
+    threshold_for,
+)
 from mole.measuring.rates import clopper_pearson, upper_bound
 
 
