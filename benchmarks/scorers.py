@@ -101,10 +101,10 @@ def as_pixels(view_3SS: torch.Tensor) -> torch.Tensor:
 
 
 def this_scan(folder: Path, model: str, batch_size: int) -> float:
-    """Scan a folder's shards in this process, as the command does; returns the seconds."""
+    """Scan a folder's shards as the command does, on Ray though they may be few; returns the seconds."""
     with tempfile.TemporaryDirectory() as output:
         source = [f"{folder}/*.tar"]
-        settings = ScanSettings(source=source, output=output, model=model, batch_size=batch_size)
+        settings = ScanSettings(source=source, output=output, model=model, batch_size=batch_size, num_actors=1)
         begun = time.perf_counter()
         scan(settings, ProgressDisplay(quiet=True))
         return time.perf_counter() - begun
