@@ -1,6 +1,6 @@
 """Compaction: seconds, core seconds a million rows and peak memory, for tables of many small parts.
 
-    python -m benchmarks.compaction [--rows 1e6 --parts 100 1000]
+    python -m benchmarks.compaction [--rows 1e6 --parts 100]
 
 Tables are those of `benchmarks.report`, with one model. A compaction locks scans of its table out, so what counts is
 the share of a scan's time that merging what it wrote takes.
@@ -28,7 +28,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=float, default=1e6)
-    parser.add_argument("--parts", type=int, nargs="*", default=[100, 1000])
+    parser.add_argument("--parts", type=int, nargs="*", default=[100])
     given = parser.parse_args()
     rows = int(given.rows)
     for parts in given.parts:

@@ -1,6 +1,7 @@
 """Parts: bytes a row of the verdict table, and the CPU time to write and read it, as encoded and by pyarrow's defaults.
 
     python -m benchmarks.parts [--rows 100000]
+    python -m benchmarks.parts --queries --rows 1000000     # what bloom filters and sorted rows would save a query
 
 The rows are synthetic: images in shards of a thousand, six in ten of a common size, hashes and logits random; with and
 without the shares of three experts.
@@ -9,18 +10,22 @@ without the shares of three experts.
 import argparse
 import io
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.records import GATES, VERDICT
-from pipeline.scan.table.part import encode
+from pipeline.scan.table.part import COUNTED, DISTINCT, encode, leaves
 
-SHARD = 1000
+SHARD, FILES = 1000, 20
 SIZES = np.array([[640, 480], [1024, 768], [512, 512], [800, 600], [1920, 1080]])
 
 
@@ -92,11 +97,63 @@ def measure(table: pa.Table, write: Callable[[pa.Table], bytes]) -> tuple[float,
     return len(content) / table.num_rows, (written - begun) * per_million, (read - written) * per_million
 
 
+def queries(table: pa.Table) -> None:
+    """Print bytes and the milliseconds of two queries: rows as written, with a bloom filter, and sorted by logit."""
+    wanted = table["content_hash"][table.num_rows // 3].as_py()
+    questions: dict[str, tuple[str, list[Any]]] = {
+        "one hash": ("content_hash = ?", [wanted]),
+        "logit above 3": ("logit > ?", [3.0]),
+    }
+    filters = {"bloom_filter_options": {"content_hash": {"ndv": table.num_rows // FILES, "fpp": 0.01}}}
+    ways = {
+        "as written": (table, {}),
+        "bloom filter": (table, filters),
+        "sorted by logit": (table.sort_by("logit"), {}),
+    }
+    with tempfile.TemporaryDirectory() as folder, duckdb.connect() as database:
+        for name, (rows, options) in ways.items():
+            place = Path(folder) / name
+            place.mkdir()
+            size = write_files(rows, place, options) / table.num_rows
+            told = [f"{size:.1f} bytes a row"]
+            for question, (condition, values) in questions.items():
+                sql, times = f"SELECT count(*), sum(length) FROM '{place}/*.parquet' WHERE {condition}", []
+                for _ in range(5):
+                    begun = time.perf_counter()
+                    database.execute(sql, values).fetchall()
+                    times.append(time.perf_counter() - begun)
+                told.append(f"{question} {1000 * min(times):.1f} ms")
+            print(f"{name}: {', '.join(told)}")
+
+
+def write_files(rows: pa.Table, place: Path, options: dict[str, Any]) -> int:
+    """Write rows into several files, encoded as parts are; returns their bytes."""
+    repeated = [path for field in rows.schema if field.name not in DISTINCT + COUNTED for path in leaves(field)]
+    counted = dict.fromkeys(COUNTED, "DELTA_BINARY_PACKED")
+    for number in range(FILES):
+        part = rows.slice(number * rows.num_rows // FILES, rows.num_rows // FILES)
+        pq.write_table(
+            part,
+            place / f"{number}.parquet",
+            compression="zstd",
+            use_dictionary=repeated,
+            column_encoding=counted,
+            **options,
+        )
+    return sum(path.stat().st_size for path in place.iterdir())
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=100_000)
-    rows = parser.parse_args().rows
+    parser.add_argument("--queries", action="store_true")
+    given = parser.parse_args()
+    rows = given.rows
+    if given.queries:
+        queries(made(rows, 0))
+        print(f"{rows:,} rows in {FILES} files, {os.cpu_count()} cores, {datetime.now(UTC):%Y-%m-%d}")
+        return
     print(f"{'':>28} {'bytes a row':>12} {'write':>8} {'read, core s a million':>24}")
     for experts in (0, 3):
         table = made(rows, experts)

@@ -55,7 +55,8 @@ def main() -> None:
         model = str(tiny_checkpoint(Path(place) / "model"))
         pictures = [picture(number) for number in range(100)]
         sources = {shape: write(Path(place) / f"{shape[0]}-{shape[1]}", *shape, pictures) for shape in SHAPES}
-        runs = [measure(sources[shape], f"{place}/verdicts-{number}", model) for number, shape in enumerate(shapes)]
+        outputs = [f"{place}/verdicts-{number}" for number in range(len(shapes))]
+        runs = [measure(sources[shape], output, model, actors=1) for shape, output in zip(shapes, outputs, strict=True)]
         for (shards, images), run in zip(shapes, runs, strict=True):
             row = (f"{run.seconds:.1f}", rate(runs[0], run), f"{run.core_s:.1f}", f"{run.mib:,}")
             table.add_row(f"{shards:,}", f"{images:,}", *row)
@@ -113,9 +114,9 @@ def on_nodes(nodes: int, sources: Sequence[str], output: str, model: str) -> lis
         cluster.shutdown()
 
 
-def measure(source: str, output: str, model: str, batch: int = BATCH) -> Run:
-    """Scan a source in this process, which is the driver."""
-    settings = ScanSettings(source=[source], output=output, model=model, batch_size=batch)
+def measure(source: str, output: str, model: str, *, batch: int = BATCH, actors: int | None = None) -> Run:
+    """Scan a source; this process is the driver. Where actors are named, small sources are scanned on Ray too."""
+    settings = ScanSettings(source=[source], output=output, model=model, batch_size=batch, num_actors=actors)
     begun, spent = time.perf_counter(), time.process_time()
     summary = scan(settings, ProgressDisplay(quiet=True))
     seconds, core_s = time.perf_counter() - begun, time.process_time() - spent

@@ -38,8 +38,10 @@ ROWS = 16
 EVERY = 0.05
 IMPORTS, REST, PAGE = "interpreter, imports, settings", "between phases", "page, and leaving"
 """Before the run record begins, in it outside of its phases, and after it."""
-COLOURS = ("#9aa5b1", "#b9d3ee", "#7fb0dd", "#3f7fbf", "#f2b56b", "#d97b29", "#8fbf8f", "#6b7a8a", "#c9b1d9")
-LEFT, WIDE, HIGH = 130, 620, 24
+COLOURS = ("#9aa5b1", "#b9d3ee", "#7fb0dd", "#3f7fbf", "#f2b56b", "#d97b29", "#8fbf8f", "#6b7a8a", "#c9b1d9", "#e4d36a")
+SHORT = 0.05
+"""A phase that takes less in all kinds of runs is not drawn, seconds."""
+LEFT, WIDE, HIGH = 170, 620, 24
 """Of the picture, pixels: where bars begin, the longest one, and a bar with its gap."""
 
 
@@ -124,14 +126,15 @@ def medians(starts: Sequence[Start]) -> dict[str, float]:
 
 def picture(middle: Mapping[str, Mapping[str, float]]) -> str:
     """Draw a bar for each kind of run, its phases one after the other, as SVG."""
-    names = list(dict.fromkeys(name for phases in middle.values() for name in phases))
+    every = dict.fromkeys(name for phases in middle.values() for name in phases)
+    names = [name for name in every if max(phases.get(name, 0.0) for phases in middle.values()) >= SHORT]
     scale = WIDE / max(sum(phases.values()) for phases in middle.values())
     high = HIGH * (len(middle) + (len(names) + 1) // 2) + 60
     shapes = []
     for row, (kind, phases) in enumerate(middle.items()):
         at, top = float(LEFT), 20 + row * HIGH
         shapes.append(f'<text x="{LEFT - 8}" y="{top + 13}" text-anchor="end">{kind}</text>')
-        for name, seconds in phases.items():
+        for name, seconds in ((name, phases[name]) for name in phases if name in names):
             colour = COLOURS[names.index(name) % len(COLOURS)]
             shapes.append(f'<rect x="{at:.1f}" y="{top}" width="{seconds * scale:.1f}" height="17" fill="{colour}"/>')
             at += seconds * scale
