@@ -138,19 +138,19 @@ class Registry:
             raise SettingsError(f"{self.url} has nothing to roll back to: {reason}")
         return stack[-2] if len(stack) > 1 else None
 
-    def roll_back(self, to: str, *, told: str = "") -> Promotion:
+    def roll_back(self, to: str, *, note: str = "") -> Promotion:
         """Promote the version before the promoted one again.
 
         Args:
             to: its digest, from `before`, or a base's.
-            told: text to append to the reason in the log.
+            note: text to append to the reason in the log.
 
         Raises:
             ModelError: there is no such version.
             StorageError: another promotion happened meanwhile, or the store denies access.
         """
         now = str(self.promoted())
-        return self.promote(to, f"{ROLLBACK_REASON}{now}{told}", replacing=now)
+        return self.promote(to, f"{ROLLBACK_REASON}{now}{note}", replacing=now)
 
     def find(self, name: str) -> str | None:
         """Find a version by its digest or a prefix of it; None if there is none.

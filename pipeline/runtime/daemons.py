@@ -24,7 +24,7 @@ WAKES = signal.SIGURG
 def watched_daemons() -> Iterator[None]:
     """End the block with an error when a daemon of the Ray that this process started is gone.
 
-    Ray would end this process some seconds later with exit code 1, so that no lease was released and nothing told.
+    Ray would end this process some seconds later with exit code 1, with no lease released and no message printed.
 
     Raises:
         StorageError: a daemon is gone.

@@ -130,13 +130,13 @@ def read(fs: S3FileSystem, url: str, byte_range: tuple[int, int] | None = None, 
     return data if byte_range is None else within(byte_range, data, str(answer.get("ContentRange") or ""))
 
 
-def within(span: tuple[int, int], data: bytes, told: str) -> bytes:
+def within(span: tuple[int, int], data: bytes, content_range: str) -> bytes:
     """Insist that data is the requested range, up to the object's end, as its Content-Range tells.
 
     Args:
         span: the requested range [start, end).
         data: the answer's body.
-        told: its Content-Range; empty if it has none.
+        content_range: its Content-Range; empty if it has none.
 
     Returns:
         The bytes of the range.
@@ -144,15 +144,15 @@ def within(span: tuple[int, int], data: bytes, told: str) -> bytes:
     Raises:
         OSError: it is another range, or shorter than it says.
     """
-    if not told:  # a server may ignore ranges and send the whole object
+    if not content_range:  # a server may ignore ranges and send the whole object
         return data[slice(*span)]
-    found = RANGE.fullmatch(told)
+    found = RANGE.fullmatch(content_range)
     if found is None:
-        raise OSError(f"the answer's range {told!r} is none")
+        raise OSError(f"the answer's range {content_range!r} is none")
     first, last, size = (None if number == "*" else int(number) for number in found.groups())
     behind = min(span[1], size) if size is not None else (last or 0) + 1
     if (first, (last or 0) + 1) != (span[0], behind) or len(data) != behind - span[0]:
-        raise OSError(f"received {len(data):,} bytes as {told!r}, not bytes {span[0]:,} to {span[1]:,}")
+        raise OSError(f"received {len(data):,} bytes as {content_range!r}, not bytes {span[0]:,} to {span[1]:,}")
     return data
 
 

@@ -159,7 +159,7 @@ def test_a_log_that_names_no_base_leads_to_the_one_it_was_rolled_back_to(
     place, first, base = filled
     place.promote(first, "held against nothing", replacing=None)
     assert place.before() is None
-    place.roll_back(base, told=", to its base")
+    place.roll_back(base, note=", to its base")
     assert place.promoted() == base and place.log()[-1].reason == f"rolled back from {first}, to its base"
     with pytest.raises(SettingsError, match="its base"):
         place.before()

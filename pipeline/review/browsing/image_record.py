@@ -84,13 +84,13 @@ class Records:
         low, high = self.thresholds(row)
         parts = [] if high is None else [f"images are called generated from {self._threshold(row, high)} up"]
         parts += [] if low is None else [f"real below {self._threshold(row, low)}"]
-        told = f"{said}: the probability that it is generated is {chance(row['probability'])} ({_logit(row['logit'])})."
+        text = f"{said}: the probability that it is generated is {chance(row['probability'])} ({_logit(row['logit'])})."
         if not parts:
-            return told
+            return text
         words = ", ".join(parts)
         if self._checkpoints.of(row["model"]) is None:
-            return f"{told} As far as the verdicts of the table show, {words}."
-        return f"{told} {words[0].upper()}{words[1:]}."
+            return f"{text} As far as the verdicts of the table show, {words}."
+        return f"{text} {words[0].upper()}{words[1:]}."
 
     def thresholds(self, row: Row) -> tuple[float | None, float | None]:
         """Return the thresholds of a row's model in logits: real below, generated from there up; None if unknown."""
@@ -134,16 +134,16 @@ def chance(probability: float | None) -> str:
 
 def name(row: Mapping[str, Any]) -> str:
     """Return an image's name without folders, and without control and direction characters."""
-    told = str(row["key"] or row["uri"] or f"image {row['index']}")
-    return printable(told.rstrip("/").rpartition("/")[2] or told)
+    text = str(row["key"] or row["uri"] or f"image {row['index']}")
+    return printable(text.rstrip("/").rpartition("/")[2] or text)
 
 
 def state(label: Mapping[str, Any] | None) -> str:
     """Describe the label and note of an image, as a continuation of its name."""
     marked = "is not marked" if label is None or label["label"] == Label.NOTE else f"is marked {label['label']}"
     texts = {} if label is None else {name: label[name] for name in ("generator", "note") if label[name]}
-    told = " and ".join(f"the {name} “{_begun(text)}”" for name, text in texts.items())
-    return f"{marked}, with {told}" if told else marked
+    both = " and ".join(f"the {name} “{_begun(text)}”" for name, text in texts.items())
+    return f"{marked}, with {both}" if both else marked
 
 
 def _begun(text: str) -> str:

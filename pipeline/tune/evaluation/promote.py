@@ -162,7 +162,7 @@ def roll_back(settings: PromoteSettings) -> Promotion:
     reason = ", to the base that it came from"
     if base is None:
         base, reason = origin_at(EMBEDDED), ", to the shipped detector, since its base cannot be found"
-    return place.roll_back(place.add(base.described.folder, {}), told=reason)
+    return place.roll_back(place.add(base.described.folder, {}), note=reason)
 
 
 def comparison_target(

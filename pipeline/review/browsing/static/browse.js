@@ -33,9 +33,9 @@ async function post(path, values) {
   sending = texts();
   try {
     const answer = await fetch(path, { method: "POST", body: new URLSearchParams(values), headers: { Accept: "application/json" }, keepalive: true });
-    const told = (answer.headers.get("content-type") || "").includes("json") ? await answer.json() : { error: await answer.text() };
-    if (answer.ok) return told;
-    say(path === "/undo" ? told.error : `Not saved: ${told.error}`, path !== "/undo");
+    const reply = (answer.headers.get("content-type") || "").includes("json") ? await answer.json() : { error: await answer.text() };
+    if (answer.ok) return reply;
+    say(path === "/undo" ? reply.error : `Not saved: ${reply.error}`, path !== "/undo");
   } catch {
     say("Not saved: the command that serves this page has ended.", true);
   } finally {
@@ -44,10 +44,10 @@ async function post(path, values) {
   return null;
 }
 
-function count(told) {
-  byId("labels-count").textContent = told.labels_count.toLocaleString("en");
-  byId("undo").disabled = !told.undo;
-  byId("undo").title = told.undo ? `z: take back the last mark or note, on ${told.undo}` : "Nothing to undo in this session";
+function count(reply) {
+  byId("labels-count").textContent = reply.labels_count.toLocaleString("en");
+  byId("undo").disabled = !reply.undo;
+  byId("undo").title = reply.undo ? `z: take back the last mark or note, on ${reply.undo}` : "Nothing to undo in this session";
 }
 
 // What is in a field and not saved stays there, whatever else has been saved meanwhile.
@@ -82,11 +82,11 @@ function show(id, label, sent = null) {
 
 async function send(value, values) {
   values.set("label", value);
-  const told = await post("/label", values);
-  if (!told) return false;
-  show(told.id, told.label, form ? values : null);
-  count(told);
-  return told;
+  const reply = await post("/label", values);
+  if (!reply) return false;
+  show(reply.id, reply.label, form ? values : null);
+  count(reply);
+  return reply;
 }
 
 // Saves what is typed and not yet saved; false where that failed.
@@ -96,9 +96,9 @@ function save() {
     if (!changed.length) return true;
     const what = changed.map((field) => (field.name === "note" ? "note" : "name of the generator")).join(" and ");
     const gone = changed.every((field) => !lines(field.value));
-    const told = await send("note", new FormData(form));
-    if (told) say(`${told.name}: ${what} ${gone ? "removed" : "saved"}${told.label?.label === "note" ? "; the image is not marked" : ""}. z takes it back.`);
-    return Boolean(told);
+    const reply = await send("note", new FormData(form));
+    if (reply) say(`${reply.name}: ${what} ${gone ? "removed" : "saved"}${reply.label?.label === "note" ? "; the image is not marked" : ""}. z takes it back.`);
+    return Boolean(reply);
   });
 }
 
@@ -107,20 +107,20 @@ function label(value) {
   if (!form && !card) return;
   inTurn(async () => {
     const values = form ? new FormData(form) : new URLSearchParams({ id: card.dataset.id, unit: card.dataset.unit, index: card.dataset.index });
-    const told = await send(value, values);
-    if (!told) return;
-    say(told.label ? `${told.name}: marked ${told.label.label}. z takes it back.` : `${told.name}: mark and note removed. z brings them back.`);
+    const reply = await send(value, values);
+    if (!reply) return;
+    say(reply.label ? `${reply.name}: marked ${reply.label.label}. z takes it back.` : `${reply.name}: mark and note removed. z brings them back.`);
   });
 }
 
 function undo() {
   inTurn(async () => {
-    const told = await post("/undo", {});
-    if (!told) return;
-    const here = !form || form.elements.id.value === String(told.id);
-    show(told.id, told.label);
-    count(told);
-    say(`Undone${here ? "" : ", on another image"}: ${told.name} ${told.state}.`);
+    const reply = await post("/undo", {});
+    if (!reply) return;
+    const here = !form || form.elements.id.value === String(reply.id);
+    show(reply.id, reply.label);
+    count(reply);
+    say(`Undone${here ? "" : ", on another image"}: ${reply.name} ${reply.state}.`);
   });
 }
 
@@ -128,10 +128,10 @@ function undo() {
 async function refresh() {
   const shown = [...document.querySelectorAll(".sheet[data-id], .card[data-id]")].map((each) => ["id", each.dataset.id]);
   if (!byId("undo")) return;
-  const told = await fetch(`/labels?${new URLSearchParams(shown)}`).then((answer) => (answer.ok ? answer.json() : null)).catch(() => null);
-  if (!told || waiting) return;
-  for (const [id, value] of Object.entries(told.labels)) show(id, value);
-  count(told);
+  const reply = await fetch(`/labels?${new URLSearchParams(shown)}`).then((answer) => (answer.ok ? answer.json() : null)).catch(() => null);
+  if (!reply || waiting) return;
+  for (const [id, value] of Object.entries(reply.labels)) show(id, value);
+  count(reply);
 }
 document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
 
@@ -162,11 +162,11 @@ const taken = (key) => {
   return kept;
 };
 
-// What was sent while its page was left is looked for on the next one, and told.
+// What was sent while its page was left is looked for on the next one, and reported.
 async function find(left) {
   for (let again = 0; again < 10; again += 1) {
-    const told = await fetch(`/labels?id=${left.id}`).then((answer) => answer.json()).catch(() => null);
-    const label = told?.labels?.[left.id];
+    const reply = await fetch(`/labels?id=${left.id}`).then((answer) => answer.json()).catch(() => null);
+    const label = reply?.labels?.[left.id];
     if (["generator", "note"].every((name) => lines(label?.[name] || "") === lines(left[name]))) {
       await refresh();
       say(`${left.name}: what you typed is saved. z takes it back.`);
