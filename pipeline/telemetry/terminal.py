@@ -21,6 +21,7 @@ from rich.table import Table
 from mole.errors import MoleError
 from pipeline.telemetry.humanize import human_duration
 from pipeline.telemetry.log import LOG
+from pipeline.telemetry.printable import counted
 from pipeline.telemetry.progress import Progress
 
 LOG_SECONDS = 10.0
@@ -137,9 +138,9 @@ class ProgressDisplay(Progress):
     def expect(self, images: int, unknown: int = 0, limit: int | None = None) -> None:
         """Set the amount of work, and log it; see `Progress.expect`."""
         super().expect(images, unknown, limit)
-        words = [f"{images:,} images"] if images or not unknown else []
-        words += [f"{unknown:,} shard{'s' * (unknown > 1)}"] if unknown else []
-        most = "" if limit is None else f", {limit:,} images at most"
+        words = [counted(images, "image")] if images or not unknown else []
+        words += [counted(unknown, "shard")] if unknown else []
+        most = "" if limit is None else f", {counted(limit, 'image')} at most"
         self.log(f"{' and '.join(words)} to score{most}", total=self.total, shards=unknown)
 
     @contextmanager

@@ -57,7 +57,7 @@ def test_a_shadow_has_the_rows_of_its_own_scan_whatever_was_judged_before(
     verdicts_of(shards[0], table=tmp_path / "out", model=describe(tiny).digest)
     alone = run(*shards, output=tmp_path / "alone", model=str(challenger))
     monkeypatch.setattr(flow, "MIN_WAVE_TASKS", 2)
-    monkeypatch.setattr(flow, "TASKS_PER_CORE", 0)
+    monkeypatch.setattr(flow, "WAVE_TASKS_PER_CORE", 0)
     both = run(*shards, output=tmp_path / "out", shadow=str(challenger))
     assert (both.model, both.images, both.law) == (describe(tiny).digest, 98, "kept")
     rows = partitions(tmp_path / "out")
