@@ -139,13 +139,10 @@ def connected(address: str | None, *, logs: bool, device: str = "auto") -> Itera
     try:
         if started_here:
             _require_listener(chosen)
-            with nullcontext() if logs else muted(), on_loopback(chosen):
-                previous_handler = signal.getsignal(signal.SIGTERM)
+            with nullcontext() if logs else muted(), on_loopback(chosen), _own_sigterm():
                 made: Any = ray.init(
                     chosen, log_to_driver=logs, logging_level=logging.INFO if logs else logging.ERROR, **local_options
                 )
-                if callable(previous_handler) and threading.current_thread() is threading.main_thread():
-                    signal.signal(signal.SIGTERM, previous_handler)  # Ray's own handler exits immediately
     except (ConnectionError, ValueError) as reason:
         raise SettingsError(f"no Ray responds at {chosen!r}: {reason}; start it or omit --ray-address") from reason
     except Exception as reason:
@@ -164,7 +161,19 @@ def connected(address: str | None, *, logs: bool, device: str = "auto") -> Itera
                 yield
         finally:
             if started_here:
-                ray.shutdown()
+                with _own_sigterm():
+                    ray.shutdown()
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Install this process's handler of SIGTERM again: `ray.init` sets one that exits at once, `ray.shutdown` none."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if callable(handler) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 def quiet(*, logs: bool) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent / "corpora"
 MAX_INPUT_BYTES = 1 << 14
 """Bytes of an input that is kept; longer ones are left out."""
-MAX_ARCHIVE_BYTES = 10_000
+MAX_ARCHIVE_BYTES = 9_000
 """Bytes of a target's archive before its directory; the shortest inputs are kept."""
 START = "start-"
 """How the names of inputs begin that a fuzzer is given beside the kept ones; they are not kept again."""

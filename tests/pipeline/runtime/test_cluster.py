@@ -1,7 +1,10 @@
 """Laws of the layout, and of a Ray of one's own: room in its object store, and workers that collect garbage seldom."""
 
 import gc
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -83,6 +86,29 @@ def test_an_error_of_a_worker_is_raised_in_its_own_words(local_ray: None) -> Non
         ray.data.range(1).map_batches(refuse).materialize()
     assert type(raised.value) is StorageError
     assert str(raised.value) == "part [1] of 's3://lake'\ncannot be read"
+
+
+AFTER_RAY = """
+import os, signal
+from pipeline.runtime import cluster
+from pipeline.telemetry.terminal import Terminated, handle_sigterm
+
+handle_sigterm()
+with cluster.connected(None, logs=False, device="cpu"):
+    pass
+try:
+    os.kill(os.getpid(), signal.SIGTERM)
+    signal.pause()
+except Terminated:
+    print("ended in order")
+"""
+
+
+def test_sigterm_ends_a_run_in_order_when_its_ray_has_ended_too() -> None:
+    alone = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    command = [sys.executable, "-c", AFTER_RAY]
+    ended = subprocess.run(command, check=False, env=alone, capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout.strip()) == (0, "ended in order"), ended.stderr
 
 
 def test_a_gpu_that_this_machine_lacks_is_refused_before_ray_starts(monkeypatch: pytest.MonkeyPatch) -> None:
