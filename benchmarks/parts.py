@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.records import GATES, VERDICT
-from pipeline.scan.table.part import COUNTED, DISTINCT, encode, leaves
+from pipeline.scan.table.part import encode, encoding
 
 SHARD, FILES = 1000, 20
 SIZES = np.array([[640, 480], [1024, 768], [512, 512], [800, 600], [1920, 1080]])
@@ -128,18 +128,9 @@ def queries(table: pa.Table) -> None:
 
 def write_files(rows: pa.Table, place: Path, options: dict[str, Any]) -> int:
     """Write rows into several files, encoded as parts are; returns their bytes."""
-    repeated = [path for field in rows.schema if field.name not in DISTINCT + COUNTED for path in leaves(field)]
-    counted = dict.fromkeys(COUNTED, "DELTA_BINARY_PACKED")
     for number in range(FILES):
         part = rows.slice(number * rows.num_rows // FILES, rows.num_rows // FILES)
-        pq.write_table(
-            part,
-            place / f"{number}.parquet",
-            compression="zstd",
-            use_dictionary=repeated,
-            column_encoding=counted,
-            **options,
-        )
+        pq.write_table(part, place / f"{number}.parquet", **encoding(rows.schema), **options)
     return sum(path.stat().st_size for path in place.iterdir())
 
 

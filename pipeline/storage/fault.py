@@ -51,6 +51,7 @@ MISSING_REASONS = {
 """The text for these instead of "no such file"."""
 NAME_ERRORS = (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, botocore.exceptions.ParamValidationError)
 """What clients raise for a name that is no URL, or none that S3 allows."""
+NO_NAME = "not a URL or path that can be read"
 PERMANENT_ERRORS = (
     *(SpecialFileError, NoRangeError, aiohttp.ClientConnectorCertificateError, *NAME_ERRORS),
     botocore.exceptions.NoCredentialsError,
@@ -85,7 +86,7 @@ def fault_of(reason: BaseException) -> tuple[Status, str]:
             f"{MISSING_REASONS.get(getattr(error, 'errno', None) or 0, 'no such file or folder')}: {_file_name(error)}",
         )
     if isinstance(error, NAME_ERRORS) and not isinstance(error, aiohttp.RedirectClientError):
-        return Status.MISSING, f"not a URL or path that can be read: {error}"
+        return Status.MISSING, f"{NO_NAME}: {error}"
     if code in FORBIDDEN_CODES or isinstance(error, PermissionError):
         return Status.FORBIDDEN, f"not allowed to read: {_file_name(error)}"
     return Status.UNREACHABLE, f"{type(error).__name__}: {error}"

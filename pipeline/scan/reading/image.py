@@ -11,7 +11,7 @@ from mole.errors import SettingsError
 from pipeline.records import CARRIED, FETCHED, Status, with_carried
 from pipeline.storage import storage
 from pipeline.storage.access_policy import AccessPolicy, Trust, access_policy_of, trust
-from pipeline.storage.fault import STORE_FAULTS, fault_of
+from pipeline.storage.fault import NO_NAME, STORE_FAULTS, fault_of
 from pipeline.telemetry.redaction import redacted
 
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -85,9 +85,7 @@ def read_image(
     except STORE_FAULTS as reason:
         return make_row(uri=uri, key=key, fault=fault_of(reason), carried=carried)
     except (SettingsError, ValueError) as reason:
-        return make_row(
-            uri=uri, key=key, fault=(Status.MISSING, f"not a URL or path that can be read: {reason}"), carried=carried
-        )
+        return make_row(uri=uri, key=key, fault=(Status.MISSING, f"{NO_NAME}: {reason}"), carried=carried)
     if len(data) > options.max_bytes:
         return make_row(uri=uri, key=key, fault=too_large(len(data), options), carried=carried, bytes=None)
     return make_row(uri=uri, key=key, carried=carried, bytes=len(data)) | {"data": data or None}

@@ -1,6 +1,7 @@
 """Part: name and encoding of a Parquet file of verdicts: zstd, with dictionaries and differences of integers."""
 
 import hashlib
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,18 +28,20 @@ def encode(verdicts: pa.Table) -> bytes:
     Args:
         verdicts: rows with any of the columns of a verdict table.
     """
-    counted = [name for name in COUNTED if name in verdicts.column_names]
-    repeated = [path for field in verdicts.schema if field.name not in DISTINCT + COUNTED for path in leaves(field)]
     sink = pa.BufferOutputStream()
-    pq.write_table(
-        verdicts,
-        sink,
-        compression="zstd",
-        row_group_size=ROWS_PER_GROUP,
-        use_dictionary=repeated,
-        column_encoding=dict.fromkeys(counted, "DELTA_BINARY_PACKED"),
-    )
+    pq.write_table(verdicts, sink, **encoding(verdicts.schema))
     return bytes(sink.getvalue().to_pybytes())
+
+
+def encoding(schema: pa.Schema) -> dict[str, Any]:
+    """Return the options by which pyarrow writes columns of a verdict table."""
+    counted = [name for name in COUNTED if name in schema.names]
+    return {
+        "compression": "zstd",
+        "row_group_size": ROWS_PER_GROUP,
+        "use_dictionary": [path for field in schema if field.name not in DISTINCT + COUNTED for path in leaves(field)],
+        "column_encoding": dict.fromkeys(counted, "DELTA_BINARY_PACKED"),
+    }
 
 
 def leaves(field: pa.Field) -> list[str]:
