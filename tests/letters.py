@@ -11,7 +11,7 @@ MODIFIED = "Thu, 01 Jan 2026 00:00:00 GMT"
 
 
 class Letters(BaseHTTPRequestHandler):
-    """Answers ListObjectsV2, HEAD, GET and PUT, of one bucket.
+    """Answers ListObjectsV2, HEAD, GET, PUT and DELETE, of one bucket.
 
     Attributes:
         objects: by key.
@@ -39,12 +39,20 @@ class Letters(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         """Take an object, unless it may only be a new one and is none."""
         data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        key = unquote(urlsplit(self.path).path).lstrip("/").partition("/")[2]
+        key = self._key()
         if self.headers.get("If-None-Match") and key in self.objects:
             self._error(412, "PreconditionFailed")
         else:
             self.objects[key] = data
             self._send(200, b"", {"ETag": tag(data)})
+
+    def do_DELETE(self) -> None:
+        """Remove an object, if there is one."""
+        self.objects.pop(self._key(), None)
+        self._send(204, b"", {})
+
+    def _key(self) -> str:
+        return unquote(urlsplit(self.path).path).lstrip("/").partition("/")[2]
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

@@ -74,9 +74,9 @@ class _Run:
         """Tell whether what is not done may be scanned in this process; Iceberg tables are written by Ray."""
         return self.settings.sink == "files" and all(is_small(self.plan.todo(ledger)) for ledger in self.ledgers)
 
-    def repair(self) -> int:
-        """Remove duplicate rows from the ledgers, and count them."""
-        return sum(ledger.repair() for ledger in self.ledgers)
+    def repair(self, lease: Lease) -> int:
+        """Remove duplicate rows from the ledgers under the lease, and count them."""
+        return sum(ledger.repair(lease.check) for ledger in self.ledgers)
 
 
 def scan(settings: ScanSettings, progress: ProgressDisplay, on_finish: OnFinish | None = None) -> Summary:
@@ -172,7 +172,7 @@ def _execute(run: _Run) -> tuple[int, int]:
         Rows written, and duplicate rows removed.
     """
     with Lease(run.sink.output) as lease, without_temporary_files(run.ledgers):
-        written, repaired = 0, run.repair()
+        written, repaired = 0, run.repair(lease)
         run.plan.refresh()
         run.progress.expect(*remaining_work(run.plan, run.ledgers), run.settings.limit)
         executor = choose_executor(run.settings, run.settings.source, run.progress, run.is_small)
@@ -181,7 +181,7 @@ def _execute(run: _Run) -> tuple[int, int]:
             for _ in range(MAX_PASSES):
                 added = _execute_pass(run, context, written)
                 written += added
-                repaired += run.repair()
+                repaired += run.repair(lease)
                 run.plan.refresh()
                 if not added or run.budget.exhausted_by(written) or run.is_done():
                     break

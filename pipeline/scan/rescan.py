@@ -153,7 +153,7 @@ def rescan(settings: RescanSettings, progress: ProgressDisplay) -> RescanResult:
     with Lease(settings.table) as lease, without_temporary_files(ledgers):
         for leftover in storage.list_files(storage.join(settings.table, LISTINGS_FOLDER), ".parquet"):
             storage.remove(leftover)
-        repaired = sum(ledger.repair() for ledger in ledgers)
+        repaired = sum(ledger.repair(lease.check) for ledger in ledgers)
         passes, more = _execute_passes(_Run(settings, models, ledgers, lease, budget, progress))
     written, left = sum(one.written for one in passes), sum(one.left for one in passes)
     turns = sum((one.turns for one in passes), Counter[tuple[str, str]]())
@@ -199,7 +199,7 @@ def _execute_passes(run: _Run) -> tuple[list[Pass], int]:
     for models_together in [models, *([model] for model in models if len(models) > 1)]:
         try:
             passes.append(_execute_pass(run, models_together, listing, sum(one.written for one in passes)))
-            repaired += sum(ledger.repair() for ledger in run.ledgers) if passes[-1].written else 0
+            repaired += sum(ledger.repair(run.lease.check) for ledger in run.ledgers) if passes[-1].written else 0
             turns = [_check(table, listing, model.digest, passes[-1].left) for model in models_together]
         finally:
             storage.remove(listing)

@@ -11,8 +11,10 @@ from urllib.parse import quote, unquote
 
 from fsspec.implementations.local import LocalFileSystem
 
+from mole.errors import MoleError
 from pipeline.storage.fault import SpecialFileError, fault_of
 from pipeline.storage.file_info import FileInfo
+from pipeline.storage.guard import Guard, guarded
 
 TEMPORARY_MARK = ".tmp-"
 """Part of the name of every unfinished file."""
@@ -102,11 +104,17 @@ def _require_regular(path: str, facts: os.stat_result) -> None:
         raise SpecialFileError(f"{as_text(path)} is {kind}; only regular files are read")
 
 
-def write(path: str, data: bytes) -> None:
+def write(path: str, data: bytes, *, guard: Guard | None = None) -> None:
     """Replace a file atomically, after its bytes are synced to disk.
+
+    Args:
+        path: its path.
+        data: its content.
+        guard: must hold when it is replaced.
 
     Raises:
         OSError: the disk is full or the folder is not writable; the old file stays.
+        MoleError: the guard's; the old file stays.
     """
     temporary = _temporary(path)
     try:
@@ -114,8 +122,8 @@ def write(path: str, data: bytes) -> None:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except OSError:
+        guarded(guard, lambda: os.replace(temporary, path))
+    except (OSError, MoleError):
         if os.path.exists(temporary):
             os.remove(temporary)
         raise

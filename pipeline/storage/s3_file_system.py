@@ -7,19 +7,43 @@ answer with status 200 for an object's, and a shorter one for a whole. Arrow and
 import errno
 from typing import Any
 
+from aiobotocore.client import AioBaseClient
+from aiobotocore.httpsession import AIOHTTPSession
+from aiohttp import ClientSession
 from fsspec.asyn import sync
 from s3fs import S3FileSystem
 from s3fs.core import S3File
 
-from pipeline.storage import bucket
+from pipeline.storage import bucket, guard
 from pipeline.storage.retry import with_retries
 
 PRECONDITION_FAILED = errno.EINVAL
 """What s3fs makes of status 412: the object has another ETag than the request asks for."""
 
 
+class SingleAttemptSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore has no types
+    """HTTP sessions that do not repeat a request by themselves.
+
+    aiohttp sends a PUT or a DELETE once more when its connection breaks, unseen by those who decide on retries.
+    """
+
+    async def _get_session(self, proxy_url: str | None) -> ClientSession:
+        session: ClientSession = await super()._get_session(proxy_url)
+        session._retry_connection = False
+        return session
+
+
 class S3Files(S3FileSystem):  # type: ignore[misc]  # s3fs has no types
     """s3fs for reading tables; nothing is cached between calls but the connections."""
+
+    def _prepare_config_kwargs(self) -> dict[str, Any]:
+        return {"http_session_cls": SingleAttemptSession, **super()._prepare_config_kwargs()}
+
+    async def set_session(self, *args: Any, **options: Any) -> AioBaseClient:
+        """Connect as s3fs does; the client refuses changes whose guard was checked too long ago."""
+        client = await super().set_session(*args, **options)
+        guard.watch(client)
+        return client
 
     def info(self, path: str, **options: Any) -> dict[str, Any]:
         """Look up an object or a prefix.

@@ -21,6 +21,7 @@ from pipeline.storage import bucket, local
 from pipeline.storage.access_policy import AccessPolicy
 from pipeline.storage.fault import STORE_FAULTS, already_exists, fault_of
 from pipeline.storage.file_info import FileInfo, identity_of
+from pipeline.storage.guard import Guard, guarded
 from pipeline.storage.protocol import protocol_of
 from pipeline.storage.retry import is_web, with_retries
 from pipeline.storage.s3_file_system import S3Files
@@ -214,18 +215,18 @@ def require_exists(url: str, setting: str) -> None:
         raise StorageError(f"cannot access {setting} {url!r}: {detail}") from reason
 
 
-def write(url: str, data: bytes) -> None:
-    """Write a file atomically: readers see the old file or the new one.
+def write(url: str, data: bytes, *, guard: Guard | None = None) -> None:
+    """Write a file atomically, if the guard holds: readers see the old file or the new one.
 
     Raises:
-        StorageError: the store denies the write or is full.
+        MoleError: the store denies the write or is full (`StorageError`), or the guard's.
     """
     fs, path = filesystem(url)
     try:
         if isinstance(fs, LocalFileSystem):
-            local.write(path, data)
+            local.write(path, data, guard=guard)
         else:
-            with_retries(lambda: fs.pipe_file(path, data), url)
+            with_retries(lambda: guarded(guard, lambda: fs.pipe_file(path, data)), url)
     except STORE_FAULTS as reason:
         raise StorageError(f"cannot write {len(data):,} bytes to {url!r}: {reason}") from reason
 
@@ -255,15 +256,15 @@ def create(url: str, data: bytes) -> bool:
     return True
 
 
-def remove(url: str) -> None:
-    """Remove a file, if it exists.
+def remove(url: str, *, guard: Guard | None = None) -> None:
+    """Remove a file, if it exists, and if the guard holds.
 
     Raises:
-        StorageError: the store denies access.
+        MoleError: the store denies access (`StorageError`), or the guard's.
     """
     fs, path = filesystem(url)
     try:
-        with_retries(lambda: fs.rm_file(path), url)
+        with_retries(lambda: guarded(guard, lambda: fs.rm_file(path)), url)
     except FileNotFoundError:
         return
     except STORE_FAULTS as reason:

@@ -6,14 +6,16 @@ a body by HTTP's rules. Timeouts are set here; retries are left to the caller (`
 
 import asyncio
 import re
+import weakref
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, BinaryIO, cast
 from urllib.parse import quote, urlsplit
 
 import aiohttp
 from aiohttp import ClientResponse
 from fsspec.asyn import sync
+from fsspec.exceptions import FSTimeoutError
 from fsspec.implementations.http import HTTPFileSystem
 from fsspec.spec import AbstractBufferedFile
 from yarl import URL
@@ -29,6 +31,8 @@ AGENT = "mole-scan"
 """The `User-Agent` header."""
 CONNECT_TIMEOUT = 10.0
 """Connect timeout in seconds."""
+CLOSE_TIMEOUT = 1.0
+"""Timeout in seconds of closing idle connections."""
 IMAGE_TIMEOUT = 120.0
 """Total timeout of an image in seconds."""
 MAX_REDIRECTS = 10
@@ -95,6 +99,7 @@ class WebFileSystem(HTTPFileSystem):  # type: ignore[misc]
         if self._connector is None:
             own = None if self.policy is None else self.policy.socket
             self._connector = aiohttp.TCPConnector(loop=self.loop, socket_factory=own)
+            weakref.finalize(self, close_connections, self.loop, self._connector)
         return aiohttp.ClientSession(
             connector=self._connector,
             connector_owner=False,
@@ -219,6 +224,17 @@ class WebFileSystem(HTTPFileSystem):  # type: ignore[misc]
         if isinstance(size, Copy):
             return size.opened()
         return cast(BinaryIO, RangedFile(self, path, mode, size=size))
+
+
+def close_connections(loop: asyncio.AbstractEventLoop, connector: aiohttp.TCPConnector) -> None:
+    """Close idle connections, at the latest when Python ends: aiohttp reports those that stay open."""
+
+    async def close() -> None:
+        """Close them within the loop."""
+        await connector.close()
+
+    with suppress(FSTimeoutError):
+        sync(loop, close, timeout=CLOSE_TIMEOUT)
 
 
 class RangedFile(AbstractBufferedFile):  # type: ignore[misc]

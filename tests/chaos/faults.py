@@ -122,8 +122,9 @@ class Pause(Disturbance):
         woken = attempt.ended(struck=True)
         if woken.code not in {3, 7}:
             self.remarks.append(f"the woken holder ended with {woken.code}: {woken.told[-400:]}")
-        if self.place.files() != before:
-            self.remarks.append("the woken holder wrote into the table")
+        after = self.place.files()
+        if changed := sorted(name for name in before | after if before.get(name) != after.get(name)):
+            self.remarks.append(f"the woken holder wrote into the table: {', '.join(changed)}")
         return True
 
 

@@ -113,7 +113,8 @@ class Player:
 
     def run(self, command: Command | None = None) -> Ended:
         """Run a command to its end, without a fault."""
-        return self._note(self._begin(command or self.scenario.command, disturbed=False), struck=False)
+        attempt = self._begin(command or self.scenario.command, disturbed=False)
+        return self._note(attempt, self.photos_before, struck=False)
 
     def _begin(self, command: Command, *, disturbed: bool) -> Attempt:
         self._count_reads()  # of a holder that was paused
@@ -129,11 +130,12 @@ class Player:
         """Run the command, and let the fault strike once it has written some files; tell whether it did."""
         before = self.place.parts()
         attempt = self._begin(self.scenario.command, disturbed=True)
+        photos_before = self.photos_before  # another run may write while this one is stopped
         reached = attempt.wait_until(lambda: self.place.parts() >= before + parts and self._holds())
         if reached:
             time.sleep(self.scenario.delay)
             reached = attempt.wait_until(lambda: self.disturbance.strike(attempt))
-        ended = self._note(attempt, struck=reached)
+        ended = self._note(attempt, photos_before, struck=reached)
         if not reached:
             self.broken.append("the fault did not reach the run")
         if reached and ended.code == 0 and self.scenario.fault in ENDS_RUN - {Fault.TERMINATE}:
@@ -144,8 +146,7 @@ class Player:
         """Tell whether the run has begun to write: before that a fault proves little."""
         return self.scenario.fault in OF_STORE or self.place.is_held()
 
-    def _note(self, attempt: Attempt, *, struck: bool) -> Ended:
-        before = self.photos_before
+    def _note(self, attempt: Attempt, before: set[str], *, struck: bool) -> Ended:
         ended = attempt.ended(struck=struck)
         self.ends.append(ended)
         if words := ended.irregular:

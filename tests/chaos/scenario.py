@@ -96,6 +96,8 @@ DECK: tuple[tuple[Command, Storage, Fault], ...] = (
     (Command.DEDUPE, Storage.S3, Fault.FLAPPING),
     (Command.RESCAN, Storage.S3, Fault.PAGE),
     (Command.SCAN, Storage.S3, Fault.KILL_DRIVER),
+    (Command.ICEBERG, Storage.LOCAL, Fault.PAUSE_HOLDER),
+    (Command.COMPACT, Storage.S3, Fault.PAUSE_HOLDER),
 )
 """Every command and every fault; further seeds begin again here, with other times."""
 

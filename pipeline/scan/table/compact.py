@@ -19,7 +19,6 @@ import pyarrow.parquet as pq
 from mole.errors import CompletenessError, StorageError
 from pipeline.records import MODEL, check_version
 from pipeline.scan.settings import CompactSettings
-from pipeline.scan.table import lease
 from pipeline.scan.table.lease import Lease
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.part import encode, part_name
@@ -88,32 +87,22 @@ def compact(settings: CompactSettings, wait: Callable[[float], None] = time.slee
 def _partition(folder: str, settings: CompactSettings, held: Lease, wait: Callable[[float], None]) -> Compacted:
     """Merge the small files of one partition; what a killed compaction left is repaired first."""
     storage.remove_temporary_files(folder)
-    repaired = Ledger(folder).repair()
+    repaired = Ledger(folder).repair(held.check)
     files = _files(folder)
     groups = list(_groups(files, settings.rows_per_file))
     progress = ProgressDisplay.shown()
     for group in progress.track(groups, "joining files", len(groups), "files"):
-        _merge(folder, group)
+        _merge(folder, group, held)
     if groups:
         progress.enter("waiting for those who read the small files")
         wait(settings.grace)
     for group in groups:
         with ThreadPoolExecutor(READERS) as removers:
-            list(removers.map(partial(_remove, held), [file.url for file in group]))
+            # without the lease another run may have removed the merged rows in place of these
+            list(removers.map(partial(storage.remove, guard=held.check), [file.url for file in group]))
     removed = sum(len(group) - 1 for group in groups)
     rows = sum(file.rows for file in files)
     return Compacted(folder.rpartition(f"{MODEL}=")[2], rows, len(files), len(files) - removed, repaired)
-
-
-def _remove(held: Lease, url: str) -> None:
-    """Remove a file whose rows were merged.
-
-    Raises:
-        StorageError: the lease is lost: after a pause another run may have taken it, and repaired the table by removing
-            the merged rows in place of these.
-    """
-    lease.check(held.output, held.generation)
-    storage.remove(url)
 
 
 def _files(folder: str) -> list[File]:
@@ -154,7 +143,7 @@ def _groups(files: Sequence[File], max_rows: int) -> Iterator[list[File]]:
             yield group
 
 
-def _merge(folder: str, group: Sequence[File]) -> None:
+def _merge(folder: str, group: Sequence[File], held: Lease) -> None:
     """Write one file with the rows of several, sorted by unit and index.
 
     Raises:
@@ -175,7 +164,7 @@ def _merge(folder: str, group: Sequence[File]) -> None:
         file.url for file in group
     }:  # left by a killed compaction, shortened by a repair, and still named by all its rows
         url = storage.join(folder, f"joined-{name}")
-    storage.write(url, encode(rows.replace_schema_metadata(group[0].schema.metadata)))
+    storage.write(url, encode(rows.replace_schema_metadata(group[0].schema.metadata)), guard=held.check)
     written = _read(url)
     if written.num_rows != sum(file.rows for file in group) or part_name(written) != name:
         raise CompletenessError(

@@ -7,15 +7,18 @@ commit are not part of the table. The catalog is pyiceberg's, with its own setti
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 from pyiceberg.catalog import Catalog, load_catalog
-from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.expressions import EqualTo
 from pyiceberg.table import Table
+from ray.data._internal.datasource.iceberg_datasink import IcebergDatasink
+from ray.data.datasource.datasink import WriteResult
 
 from mole.errors import SettingsError, StorageError
 from pipeline.records import MODEL, SCHEMA_VERSION, VERDICT, VERSION_KEY
@@ -24,6 +27,7 @@ from pipeline.scan.table import lease
 from pipeline.scan.table.ledger import NO_PLACES, PLACES, Ledger, register, sql_list, unreadable
 from pipeline.scan.table.verdicts import Verdicts
 from pipeline.storage import storage
+from pipeline.storage.guard import Guard
 
 PROPERTY = "mole-scan"
 ADDED = """
@@ -41,6 +45,38 @@ ADDED = """
 def flat(verdicts: pa.Table) -> pa.Table:
     """Decode the dictionary column `unit` to strings, since Iceberg has no dictionaries."""
     return verdicts.set_column(verdicts.schema.get_field_index("unit"), "unit", verdicts["unit"].cast(pa.string()))
+
+
+class LeasedDatasink(IcebergDatasink):
+    """Ray's sink for Iceberg, which commits only under the run's lease.
+
+    pyiceberg repeats a commit that the catalog refused, on the table as it has become meanwhile. So the lease is
+    checked before every attempt: if another run takes it after a check and commits, the catalog refuses the attempt,
+    and the next check fails.
+
+    Attributes:
+        guard: checks the lease.
+    """
+
+    guard: Guard
+
+    def on_write_complete(self, write_result: WriteResult[Any]) -> None:
+        """Commit all data files.
+
+        Raises:
+            StorageError: another run holds the lease, or it was released.
+            CommitFailedException: the catalog refused every attempt.
+        """
+        catalog = self._table.catalog
+        commit = catalog.commit_table
+
+        def commit_table(*args: Any, **options: Any) -> Any:
+            """Check the lease, then make one attempt."""
+            self.guard()
+            return commit(*args, **options)
+
+        catalog.commit_table = commit_table  # type: ignore[method-assign]
+        super().on_write_complete(write_result)
 
 
 class IcebergSink:
@@ -110,20 +146,26 @@ class IcebergSink:
             A row of `WRITTEN_FILES` for each data file.
 
         Raises:
-            StorageError: another run holds the lease on the table.
+            StorageError: another run holds the lease on the table, or others kept committing to it.
         """
         before = set(self.files())
         digest = hashlib.blake2b("\n".join(sorted(units)).encode(), digest_size=16).hexdigest()
         properties = {"generation": generation, "units": str(len(units)), "units-digest": digest}
-        lease.check(self.output, generation)
-        rows_of_files = verdicts.dataset.map_batches(
-            flat, batch_size=rows, batch_format="pyarrow", **cluster.write_resources()
-        )
-        rows_of_files.write_iceberg(
+        datasink = LeasedDatasink(
             self.name,
             catalog_kwargs={"name": self.catalog.name, **self.catalog.properties},
             snapshot_properties={f"{PROPERTY}.{name}": value for name, value in properties.items()},
         )
+        datasink.guard = partial(lease.check, self.output, generation)
+        rows_of_files = verdicts.dataset.map_batches(
+            flat, batch_size=rows, batch_format="pyarrow", **cluster.write_resources()
+        )
+        try:
+            rows_of_files.write_datasink(datasink)
+        except CommitFailedException as reason:
+            raise StorageError(
+                f"others kept committing to {self.name!r}; run this command again when they have ended: {reason}"
+            ) from reason
         added = [file for file in self.files() if file not in before]
         with duckdb.connect() as database:
             self.register(database)
@@ -176,6 +218,6 @@ class IcebergLedger(Ledger):
         except Exception as reason:
             raise unreadable(self.folder, reason) from reason
 
-    def repair(self) -> int:
+    def repair(self, _guard: Guard | None = None) -> int:
         """Do nothing: a wave is committed atomically under the lease, so it has no duplicate rows."""
         return 0

@@ -125,7 +125,7 @@ def read(output: str) -> Holder | None:
 
 
 def check(output: str, generation: str) -> None:
-    """Insist that a run still holds its lease; workers check this before they write.
+    """Insist that a run still holds its lease: the guard of every write to the table.
 
     Raises:
         HeldError: another run holds it.
@@ -153,6 +153,15 @@ class Lease:
         """The generation under which parts are written."""
         return self.holder.generation
 
+    def check(self) -> None:
+        """Insist that this run still holds the lease.
+
+        Raises:
+            HeldError: another run holds it.
+            StorageError: it was released, or it cannot be read.
+        """
+        check(self.output, self.generation)
+
     def __enter__(self) -> Self:
         """Take the lease.
 
@@ -162,7 +171,7 @@ class Lease:
         """
         if not storage.create(self._url, self._encoded()) and not self._is_mine():
             self._take_over()
-        check(self.output, self.generation)
+        self.check()
         # heartbeats that a killed run left unfinished
         storage.remove_temporary_files(self.output, older_than=EXPIRY_SECONDS)
         self._thread.start()
@@ -174,9 +183,8 @@ class Lease:
         """Release the lease, if this run still holds it."""
         self._stop.set()
         self._thread.join()
-        holder = read(self.output)
-        if holder is not None and holder.generation == self.generation:
-            storage.remove(self._url)
+        if self._is_mine():
+            storage.remove(self._url, guard=self.check)
 
     def _is_mine(self) -> bool:
         holder = read(self.output)
@@ -209,8 +217,7 @@ class Lease:
     def _renew(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
             try:
-                check(self.output, self.generation)
                 self.holder = replace(self.holder, beat=time.time())
-                storage.write(self._url, self._encoded())
+                storage.write(self._url, self._encoded(), guard=self.check)
             except StorageError as reason:  # lost, and the workers are fenced off; or the store is briefly unreachable
                 logger.warning("the lease was not renewed: %s", reason)

@@ -17,6 +17,7 @@ from pipeline.records import check_version
 from pipeline.scan.table.part import encode
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS
+from pipeline.storage.guard import Guard
 
 TRACEBACK = "Traceback (most recent call last)"
 ALREADY_KEPT = -1
@@ -127,14 +128,18 @@ class Ledger:
         """
         return storage.list_files(self.folder, ".parquet")
 
-    def repair(self) -> int:
+    def repair(self, guard: Guard | None = None) -> int:
         """Keep the newest row of every image, file by file, each replaced atomically.
+
+        Args:
+            guard: must hold whenever a file is replaced or removed.
 
         Returns:
             How many rows were removed.
 
         Raises:
             StorageError: a file cannot be read or replaced.
+            MoleError: the guard's.
         """
         with duckdb.connect() as database:
             self.attach(database, "places")
@@ -146,7 +151,7 @@ class Ledger:
         newest = {(unit, index): time for unit, index, time in doubled}
         removed = 0
         for url in storage.list_files(self.folder, ".parquet") if newest else ():
-            removed += _without_older(url, newest)
+            removed += _without_older(url, newest, guard)
         return removed
 
 
@@ -198,7 +203,7 @@ def unreadable(folder: str, reason: Exception) -> StorageError:
     return StorageError(f"cannot read the verdict table in {folder!r}: {words}")
 
 
-def _without_older(url: str, newest: dict[tuple[str, int], int]) -> int:
+def _without_older(url: str, newest: dict[tuple[str, int], int], guard: Guard | None) -> int:
     """Rewrite one file without the older rows of the images in `newest`; of several newest rows one stays."""
     fs, path = storage.filesystem(url)
     with fs.open(path, "rb") as stream:
@@ -214,7 +219,7 @@ def _without_older(url: str, newest: dict[tuple[str, int], int]) -> int:
     if rest.num_rows == table.num_rows:
         return 0
     if rest.num_rows:
-        storage.write(url, encode(rest))
+        storage.write(url, encode(rest), guard=guard)
     else:
-        storage.remove(url)
+        storage.remove(url, guard=guard)
     return int(table.num_rows - rest.num_rows)

@@ -44,8 +44,7 @@ def publish(verdicts: pa.Table, *, output: str, generation: str) -> pa.Table:
         with metrics.record_duration(metrics.Stage.WRITE):
             content = encode(part)
             if not in_driver:
-                lease.check(output, generation)
-                storage.write(url, content)
+                storage.write(url, content, guard=partial(lease.check, output, generation))
         written_file = {MODEL: model, "rows": part.num_rows, "faults": faults, "outcomes": counts, "file": url}
         written_file["units"] = pc.sum(part["last"]).as_py() or 0
         written.append(written_file | {"content": content if in_driver else None})

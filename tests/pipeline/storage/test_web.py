@@ -2,6 +2,8 @@
 
 import random
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -83,6 +85,12 @@ def test_one_connection_serves_many_images_and_the_client_names_itself(server: S
         assert read_image(f"{server.url}/plain", "k", WANTED, {})["data"] == DATA
     assert server.count("/plain") == 20 and server.count("/plain", "HEAD") == 0
     assert server.connections == 1 and server.agents == {web.AGENT}
+
+
+def test_a_process_that_ends_leaves_no_connection_open(server: Site) -> None:
+    read = f"from pipeline.storage import storage; storage.read({server.url + '/plain'!r})"
+    ended = subprocess.run([sys.executable, "-c", read], capture_output=True, text=True, check=True)
+    assert ended.stderr == ""
 
 
 def test_a_cookie_serves_its_own_redirect_and_nobody_else(server: Site) -> None:

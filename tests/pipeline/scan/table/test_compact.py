@@ -29,6 +29,7 @@ from pipeline.scan.table.compact import compact
 from pipeline.scan.table.ledger import Ledger
 from pipeline.scan.table.views import ask
 from pipeline.storage import storage
+from pipeline.storage.guard import Guard
 from tests.policies import enforced, policy
 from tests.verdicts import BEGUN, verdict_row, write_verdicts
 
@@ -178,8 +179,8 @@ def test_a_run_that_loses_its_lease_while_it_removes_removes_no_more(
     table = write_table(tmp_path, units=6)
     remove, removed = storage.remove, []
 
-    def lose(url: str) -> None:
-        remove(url)
+    def lose(url: str, *, guard: Guard | None = None) -> None:
+        remove(url, guard=guard)
         if not url.endswith(lease.LEASE_FILE):
             removed.append(url)
             remove(str(table / lease.LEASE_FILE))

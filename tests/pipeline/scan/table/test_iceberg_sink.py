@@ -1,21 +1,26 @@
 """Iceberg sink: each wave is one commit, resuming is exact, and every engine reads the same rows."""
 
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 import pyarrow.dataset as pads
 import pyiceberg.catalog
 import pytest
 from pyiceberg.catalog import load_catalog
 from pyiceberg.utils.config import Config
+from ray.data.datasource.datasink import WriteResult
 
-from mole.errors import SettingsError, StorageError
+from mole.errors import HeldError, SettingsError, StorageError
 from pipeline.records import VERDICT, WRITTEN_FILES
 from pipeline.scan import flow
-from pipeline.scan.table import sink
-from pipeline.scan.table.iceberg_sink import ADDED
+from pipeline.scan.table import iceberg_sink, sink
+from pipeline.scan.table.iceberg_sink import ADDED, LeasedDatasink
+from pipeline.scan.table.lease import LEASE_FILE, Holder
 from tests.pictures import faulty, samples, write_shard
 from tests.pipeline.scan.conftest import Scan
 from tests.verdicts import verdict_row, write_verdicts
@@ -127,3 +132,79 @@ def test_a_data_file_is_told_by_status_and_verdict_and_by_the_units_that_end_in_
     assert (told["model"], told["rows"], told["faults"], told["units"]) == ("old", 4, 1, 2)
     outcomes = [{"status": "empty", "verdict": None, "images": 1}, {"status": "ok", "verdict": "unsure", "images": 3}]
     assert sorted(told["outcomes"], key=lambda one: one["status"]) == outcomes
+
+
+def test_a_run_that_lost_its_lease_before_its_first_rows_commits_nothing(
+    run: Scan, catalog: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_shard(catalog / "0.tar", samples(5))
+    flat = iceberg_sink.flat
+
+    def take(verdicts: pa.Table) -> pa.Table:
+        """Take the lease away, in the worker that has the first rows."""
+        take_lease(catalog)
+        return flat(verdicts)
+
+    monkeypatch.setattr(iceberg_sink, "flat", take)
+    with pytest.raises(HeldError, match="must not write any more"):
+        run(catalog / "0.tar", output=TABLE, sink="iceberg")
+    assert load_catalog("lake").load_table("trust.verdicts").current_snapshot() is None
+
+
+def test_a_run_that_lost_its_lease_between_its_check_and_its_commit_commits_nothing(
+    run: Scan, catalog: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_shard(catalog / "0.tar", samples(5))
+    complete = LeasedDatasink.on_write_complete
+    stops: list[bool] = []
+
+    def stop_at_commit(sink: LeasedDatasink, result: WriteResult[Any]) -> None:
+        """Commit; after the first check another run takes the lease, and commits a row."""
+        check = sink.guard
+
+        def stop_after_check() -> None:
+            check()
+            if not stops:
+                stops.append(True)
+                take_lease(catalog)
+                commit_row("x")
+
+        sink.guard = stop_after_check
+        complete(sink, result)
+
+    monkeypatch.setattr(LeasedDatasink, "on_write_complete", stop_at_commit)
+    with pytest.raises(HeldError, match="must not write any more"):
+        run(catalog / "0.tar", output=TABLE, sink="iceberg")
+    assert stops and units() == ["x"]
+
+
+def test_a_commit_of_others_does_not_end_a_run(run: Scan, catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_shard(catalog / "0.tar", samples(5))
+    begin = LeasedDatasink.on_write_start
+
+    def commit_meanwhile(sink: LeasedDatasink, schema: pa.Schema | None = None) -> None:
+        """Load the table, and let somebody else commit before this run does."""
+        begin(sink, schema)
+        commit_row("x")
+
+    monkeypatch.setattr(LeasedDatasink, "on_write_start", commit_meanwhile)
+    assert run(catalog / "0.tar", output=TABLE, sink="iceberg").written == 5
+    assert len(units()) == 6
+
+
+def take_lease(catalog: Path) -> None:
+    """Give the table's lease to a run of another machine."""
+    [file] = catalog.rglob(LEASE_FILE)
+    file.write_text(json.dumps(asdict(replace(Holder.this_process(), host="another machine"))))
+
+
+def commit_row(unit: str) -> None:
+    """Append a row to the table."""
+    table = load_catalog("lake").load_table("trust.verdicts")
+    table.append(pa.Table.from_pylist([verdict_row(unit, 0)], table.schema().as_arrow()))
+
+
+def units() -> list[str]:
+    """Name the unit of each row of the table."""
+    rows = load_catalog("lake").load_table("trust.verdicts").scan().to_arrow()
+    return list(rows["unit"].to_pylist())
