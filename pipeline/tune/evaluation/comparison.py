@@ -118,7 +118,7 @@ def rates(metrics: HeldOutMetrics, digest: str, when: str) -> dict[str, Any]:
         "digest": digest,
         "measured": [
             {
-                "collection": f"{description}; of these, {one.content} alone" if one.content else description,
+                "collection": f"{description}; of these, what looks like {one.content}" if one.content else description,
                 "kind": KIND,
                 "when": when,
                 "reals": _counts(one.alarms),

@@ -1,6 +1,7 @@
 """Cross-validation: train every method on every fold, score what each fold held out, and compare the methods."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -19,13 +20,14 @@ from pipeline.tune.data.align import Aligner
 from pipeline.tune.data.collection import TEST, VALIDATION, Collection, Log, collect
 from pipeline.tune.data.split import TRAIN
 from pipeline.tune.evaluation.comparison import Cost, MethodComparison, compare_methods
-from pipeline.tune.evaluation.held_out_logits import held_out_rows
+from pipeline.tune.evaluation.held_out_logits import held_out_rows, image_name
 from pipeline.tune.evaluation.model_card import model_card
 from pipeline.tune.training.auditing import choose_aligner, has_validation
 from pipeline.tune.training.base_checkpoint import base_checkpoint
 from pipeline.tune.training.cached_views import cache_views, requested_views
 from pipeline.tune.training.fold import FoldResult
 from pipeline.tune.training.fold_splits import Fold, check_folds, make_folds, without_shared_groups
+from pipeline.tune.training.held_out_contents import estimate_contents
 from pipeline.tune.training.recipe import NO_TOKENS
 from pipeline.tune.training.settings import CrossvalidateSettings
 from pipeline.tune.training.training_run import TrainingRun, prepare, with_precision
@@ -72,11 +74,13 @@ def crossvalidate(settings: CrossvalidateSettings, log: Log) -> MethodComparison
             for name, recipe in recipes.items()
             for fold in make_folds(name, recipe, bases[name], settings, collection)
         ]
-        fill_caches(folds, settings, collection)
+        shown = fill_caches(folds, settings, collection)
         aligners = audit_folds(folds, settings, log)
         runs = (prepare_fold(fold, aligners[fold.audit], settings) for fold in folds)
         results = list(train_folds(folds, runs, settings.workers, layout.device, log))
-    table = pa.concat_tables([part for fold, one in zip(folds, results, strict=True) for part in logit_rows(fold, one)])
+    table = pa.concat_tables(
+        [part for fold, one in zip(folds, results, strict=True) for part in logit_rows(fold, one, shown)]
+    )
     costs = {name: method_cost(folds, results, name) for name in recipes}
     measured = f"{datetime.now(UTC):%F}, {settings.workers} trainings in parallel on {layout.device}"
     return write_results(
@@ -84,7 +88,7 @@ def crossvalidate(settings: CrossvalidateSettings, log: Log) -> MethodComparison
     )
 
 
-def fill_caches(folds: Sequence[Fold], settings: CrossvalidateSettings, collection: Collection) -> None:
+def fill_caches(folds: Sequence[Fold], settings: CrossvalidateSettings, collection: Collection) -> Mapping[str, str]:
     """Run each tower once over every view that any fold of any method needs.
 
     Methods with the same tower, view, dtype, seed and variants share a pass. Methods that align their samples are left
@@ -94,6 +98,9 @@ def fill_caches(folds: Sequence[Fold], settings: CrossvalidateSettings, collecti
         folds: of all methods.
         settings: names the folds' collections and the perturbations.
         collection: all samples.
+
+    Returns:
+        The content of held-out images, by the first tower's features; see `estimate_contents`.
     """
     groups: dict[object, list[Fold]] = {}
     for fold in folds:
@@ -109,6 +116,8 @@ def fill_caches(folds: Sequence[Fold], settings: CrossvalidateSettings, collecti
         indices = {TRAIN: every, VALIDATION: every if has_validation(recipe) else (), TEST: tested}
         requested = requested_views(indices, spec, recipe.augmentations, settings.perturbations)
         cache_views([fold.detector for fold in group], (collection, None), requested)
+    first = next(iter(groups.values()), None)
+    return {} if first is None else estimate_contents(first[0].detector, collection, tested)
 
 
 def audit_folds(
@@ -182,9 +191,11 @@ def train_folds(
             yield result
 
 
-def logit_rows(fold: Fold, result: FoldResult) -> list[pa.Table]:
-    """Write the logits of a fold as rows of `HELD_OUT`."""
-    samples = fold.collection.of(TEST)
+def logit_rows(fold: Fold, result: FoldResult, shown: Mapping[str, str]) -> list[pa.Table]:
+    """Write the logits of a fold as rows of `HELD_OUT`, with the contents of its images, as far as they are known."""
+    samples = [
+        replace(sample, content=shown.get(image_name(sample), sample.content)) for sample in fold.collection.of(TEST)
+    ]
     return [
         held_out_rows(samples, np.array(logits, np.float32), method=fold.method, fold=fold.number, delivery=name)
         for name, logits in result.logits.items()
