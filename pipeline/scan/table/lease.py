@@ -17,7 +17,7 @@ from typing import Self
 import psutil
 
 from mole.errors import HeldError, StorageError
-from pipeline.storage import local, storage
+from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS
 from pipeline.telemetry.redaction import command_line
 
@@ -200,16 +200,21 @@ class Lease:
             raise HeldError(f"{self.output!r} was just taken by {read(self.output)}; wait for it")
 
     def _clear(self, dead: Holder) -> None:
-        """Remove a dead holder's lease; of two runs that try at once, the local rename lets one succeed."""
-        if storage.is_local(self.output):
-            moved = storage.absolute(self._url) + local.TEMPORARY_MARK + dead.generation
-            try:
-                os.rename(storage.absolute(self._url), moved)
-            except FileNotFoundError:
-                return
-            os.remove(moved)
-        else:
-            storage.remove(self._url)
+        """Remove a dead holder's lease, if it is still there.
+
+        Raises:
+            HeldError: another run took the lease meanwhile.
+        """
+
+        def is_unchanged() -> None:
+            """Insist that the lease is the dead holder's; raises FileNotFoundError if there is none."""
+            holder = read(self.output)
+            if holder is None:
+                raise FileNotFoundError(self._url)
+            if holder.generation != dead.generation:
+                raise HeldError(f"{self.output!r} was just taken by {holder}; wait for it")
+
+        storage.remove(self._url, guard=is_unchanged)
 
     def _encoded(self) -> bytes:
         return json.dumps(asdict(self.holder)).encode()

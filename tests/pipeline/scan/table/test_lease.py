@@ -17,6 +17,7 @@ from mole.errors import HeldError, StorageError
 from pipeline.scan.table import lease
 from pipeline.scan.table.lease import EXPIRY_SECONDS, LEASE_FILE, Holder, Lease
 from pipeline.storage import storage
+from pipeline.storage.guard import Guard
 
 
 def put(output: str, holder: Holder) -> None:
@@ -125,6 +126,23 @@ def test_a_new_run_fences_the_workers_of_the_old_one(output: str) -> None:
             lease.check(output, old.generation)
     with pytest.raises(StorageError, match="was released"):
         lease.check(output, new.generation)
+
+
+def test_of_two_runs_that_find_a_dead_holder_the_later_one_leaves_the_other_its_lease(
+    output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(output, replace(Holder.this_process(), born=-10.0))
+    other, remove = replace(Holder.this_process(), host="another machine"), storage.remove
+
+    def remove_later(url: str, *, guard: Guard | None = None) -> None:
+        """Remove a file, after another run has taken the lease."""
+        put(output, other)
+        remove(url, guard=guard)
+
+    monkeypatch.setattr(storage, "remove", remove_later)
+    with pytest.raises(HeldError, match="was just taken"), Lease(output):
+        pass
+    assert lease.read(output) == other
 
 
 def test_a_lease_that_was_taken_away_is_not_given_back(output: str) -> None:
