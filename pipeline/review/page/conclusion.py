@@ -162,7 +162,7 @@ def _estimated(called: Share, best: Sequence[Reading]) -> str:
         return (
             f"How many are really generated cannot be estimated: {'fewer' if fewer else 'more'} are called generated "
             f"than the model called of {'real' if fewer else 'generated'} images where its errors were measured "
-            f"({percent(rate)}), so these are images of another kind. {HOW_TO_MEASURE}"
+            f"({percent(rate)}). These images are of another kind, or the model was trained on some. {HOW_TO_MEASURE}"
         )
     values = sorted(one.prevalence.value for one in best if one.prevalence.value is not None)
     ends = min(one.prevalence.low for one in best), max(one.prevalence.high for one in best)

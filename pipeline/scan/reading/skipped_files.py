@@ -29,4 +29,4 @@ class SkippedFiles:
             parts.append(f"shards among them: {self.shards:,}, which are sources: --source {shlex.quote(self.shard)}")
         if self.hidden:
             parts.append(f"names there that begin with a dot: {self.hidden:,}")
-        return "; ".join([*parts, "--all-files tries each file as an image"]) if parts else "nothing is there"
+        return "; ".join([*parts, "--all-files tries each file as an image"]) if parts else "there are no files"

@@ -4,7 +4,7 @@ from pipeline.scan.reading.skipped_files import SkippedFiles
 
 
 def test_an_empty_folder_is_called_so() -> None:
-    assert SkippedFiles().describe() == "nothing is there"
+    assert SkippedFiles().describe() == "there are no files"
 
 
 def test_a_skipped_shard_is_named_as_a_source_that_a_shell_understands() -> None:

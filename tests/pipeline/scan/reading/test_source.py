@@ -103,7 +103,7 @@ def test_a_folder_without_an_image_is_refused_and_its_hint_works(names: list[str
     with pytest.raises(SettingsError, match="no image to scan") as refused:
         list(Source([str(tmp_path)]).units())
     assert ("--all-files tries each file" in str(refused.value)) is bool(names)
-    assert ("nothing is there" in str(refused.value)) is not bool(names)
+    assert ("there are no files" in str(refused.value)) is not bool(names)
     if names:
         assert len(list(Source([str(tmp_path)], all_files=True).units())) == len(names)
     for shard in re.findall("--source ([^ ]*x.tar)", str(refused.value)):
