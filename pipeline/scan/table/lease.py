@@ -180,11 +180,20 @@ class Lease:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Release the lease, if this run still holds it."""
+        """Release the lease, if this run still holds it; where that fails after an error, the error is raised.
+
+        Raises:
+            StorageError: the lease cannot be read or removed.
+        """
         self._stop.set()
         self._thread.join()
-        if self._is_mine():
-            storage.remove(self._url, guard=self.check)
+        try:
+            if self._is_mine():
+                storage.remove(self._url, guard=self.check)
+        except StorageError as reason:
+            if error is None:
+                raise
+            logger.warning("the lease was not given back: %s", reason)
 
     def _is_mine(self) -> bool:
         holder = read(self.output)

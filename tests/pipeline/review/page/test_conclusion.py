@@ -64,7 +64,10 @@ def test_several_collections_give_a_span() -> None:
         ([Measurement("c", Kind.OTHER, rate(50, 100), rate(50, 100))], "tell nothing about their number"),
         ([Measurement("c", Kind.OTHER, rate(600, 1000), rate(900, 1000))], "fewer are called generated than"),
         ([Measurement("c", Kind.SIBLING, rate(1, 1000), rate(100, 1000))], "more are called generated than"),
-        ([Measurement("c", Kind.SIBLING, rate(1, 1000), rate(100, 1000))], "images are of another kind, or the model was trained on some"),
+        (
+            [Measurement("c", Kind.SIBLING, rate(1, 1000), rate(100, 1000))],
+            "images are of another kind, or the model was trained on some",
+        ),
     ],
 )
 def test_what_cannot_be_estimated_says_why(measured: list[Measurement], words: str) -> None:

@@ -152,6 +152,18 @@ def test_a_lease_that_was_taken_away_is_not_given_back(output: str) -> None:
     assert lease.read(output) == other
 
 
+def test_the_error_that_ends_a_run_is_told_though_its_lease_cannot_be_removed(
+    output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(url: str, *, guard: Guard | None = None) -> None:
+        raise StorageError(f"cannot remove {url!r}: read-only")
+
+    with pytest.raises(StorageError, match="cannot remove"), Lease(output):
+        monkeypatch.setattr(storage, "remove", refuse)
+    with pytest.raises(StorageError, match="cannot write a part"), Lease(f"{output}-2"):
+        raise StorageError("cannot write a part: read-only")
+
+
 def test_a_holder_shows_signs_of_life(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "HEARTBEAT_SECONDS", 0.02)
     with Lease(output):
