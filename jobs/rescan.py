@@ -78,8 +78,8 @@ def show(found: RescanResult, settings: RescanSettings, console: Console) -> Non
     else:
         left = counted(found.left, "image")
         log(f"not complete: {found.stopped} ended this run; {left} left; run the same command again to continue")
-    console.print(f"table: {found.table}", highlight=False, markup=False, soft_wrap=True)
-    page = f"{command_for('report')} {shlex.quote(found.table)}"
+    console.print(f"table: {settings.table}", highlight=False, markup=False, soft_wrap=True)
+    page = f"{command_for('report')} {shlex.quote(settings.table)}"
     console.print(f"a page of what is known now: {page}", highlight=False, markup=False, soft_wrap=True)
 
 

@@ -43,7 +43,7 @@ class Examples:
     share_N: Tensor
 
 
-def fit(head: Head, examples: Examples, penalty: float, sharpness: float) -> float:
+def fit(head: Head, examples: Examples, penalty: float, whitening: float) -> float:
     """Fit a head of any kind; deterministic on one machine.
 
     A linear head is fitted from zero, an MLP from its current weights to a local optimum. A kernel head computes its
@@ -54,7 +54,8 @@ def fit(head: Head, examples: Examples, penalty: float, sharpness: float) -> flo
         examples: images of both classes.
         penalty: weight of the L2 penalty: half of it times the squared norm of the weights without biases is added to
             the mean loss; for a kernel head, all of it times the squared RKHS norm.
-        sharpness: gamma of a kernel head times the variance of its input; 1 is the usual bandwidth.
+        whitening: each principal component of a kernel head is divided by its standard deviation to this power: at 0
+            the few directions of the largest variance, which are those of content, decide what is near.
 
     Returns:
         The penalized loss at the end.
@@ -66,7 +67,7 @@ def fit(head: Head, examples: Examples, penalty: float, sharpness: float) -> flo
     if standard is not None:
         standardise(standard, examples)
     if kernel is not None:
-        return _fit_kernel(head, kernel, examples, penalty, sharpness)
+        return _fit_kernel(head, kernel, examples, penalty, whitening)
     layers = head.linear
     if len(layers) == 1:
         nn.init.zeros_(layers[0].weight)
@@ -118,7 +119,7 @@ def minimize_lbfgs(head: Head, examples: Examples, penalty: float) -> float:
 
 
 @torch.no_grad()
-def _fit_kernel(head: Head, kernel: RBFKernel, examples: Examples, penalty: float, sharpness: float) -> float:
+def _fit_kernel(head: Head, kernel: RBFKernel, examples: Examples, penalty: float, whitening: float) -> float:
     """Set components, centres and gamma, then fit by least squares in float64; return the loss at the end.
 
     With K = L Lᵀ the kernel matrix of the centres, the function is linear in L⁻¹ k(x), and its RKHS norm is that of the
@@ -132,13 +133,13 @@ def _fit_kernel(head: Head, kernel: RBFKernel, examples: Examples, penalty: floa
     if counting < centres:
         raise SettingsError(f"centres must lie in [1, {counting}], the examples that count, got {centres}")
     standard_NF = _standardised(head, examples.feature_NF)
-    turn_PF, variance = _components(standard_NF, examples.share_N, len(kernel.turn_PF))
+    turn_PF, variance = _components(standard_NF, examples.share_N, len(kernel.turn_PF), whitening)
     kernel.turn_PF.copy_(turn_PF)
     component_NP = standard_NF @ kernel.turn_PF.double().T
     random = torch.Generator().manual_seed(SEED)
     chosen_C = torch.multinomial(examples.share_N.cpu(), centres, generator=random).sort().values
     kernel.centre_CP.copy_(component_NP[chosen_C.to(component_NP.device)])
-    kernel.gamma.fill_(sharpness / variance)
+    kernel.gamma.fill_(1 / variance)
     centre_CP, gamma = kernel.centre_CP.double(), kernel.gamma.double()
     near_CC = rbf_kernel(centre_CP, centre_CP, gamma)
     lower_CC = torch.linalg.cholesky(near_CC + JITTER * torch.eye(centres, dtype=torch.float64, device=gamma.device))
@@ -160,13 +161,14 @@ def _standardised(head: Head, feature_NF: Tensor) -> Tensor:
     return feature_NF.double() if head.standard is None else head.standard(feature_NF).double()
 
 
-def _components(standard_NF: Tensor, share_N: Tensor, max_components: int) -> tuple[Tensor, float]:
-    """Compute the principal components of centred features.
+def _components(standard_NF: Tensor, share_N: Tensor, max_components: int, whitening: float) -> tuple[Tensor, float]:
+    """Compute the principal components of centred features, each divided by its deviation to the power `whitening`.
 
     Args:
         standard_NF: float64.
         share_N: weight of each image.
         max_components: P.
+        whitening: in [0, 1].
 
     Returns:
         turn_PF, float64, one component per row, zero rows if there are fewer; and their total variance.
@@ -175,4 +177,5 @@ def _components(standard_NF: Tensor, share_N: Tensor, max_components: int) -> tu
     variance_F, direction_FF = torch.linalg.eigh(weighed_NF.T @ weighed_NF)
     variance_P, turn_PF = variance_F.flip(0)[:max_components], direction_FF.T.flip(0)[:max_components]
     there_P = variance_P > MIN_VARIANCE_SHARE * variance_P[0]
-    return turn_PF * there_P[:, None], max(float(variance_P[there_P].sum()), MIN_DEVIATION)
+    scale_P = variance_P.where(there_P, torch.ones_like(variance_P)) ** (-whitening / 2) * there_P
+    return turn_PF * scale_P[:, None], max(float((variance_P * scale_P.square()).sum()), MIN_DEVIATION)

@@ -78,7 +78,7 @@ def fit_head(
     weight_N: Tensor,
     penalty: float,
     *,
-    sharpness: float = 1.0,
+    whitening: float = 0.0,
 ) -> float:
     """Fit the head to features by penalized regression; see `mole.training.head_fit`.
 
@@ -88,19 +88,22 @@ def fit_head(
         label_N: float32, 1 for generated, 0 for real.
         weight_N: float32, weight of each image; only ratios matter.
         penalty: half of it times the squared norm of the weights is added to the mean loss; biases are not penalized.
-        sharpness: of a kernel head; 1 is the usual bandwidth.
+        whitening: of a kernel head, in [0, 1]: each principal component is divided by its standard deviation to this
+            power.
 
     Returns:
         The penalised loss at the end.
 
     Raises:
-        SettingsError: the penalty or the sharpness is not above 0, or a kernel head has more centres than examples.
+        SettingsError: the penalty is not above 0, the whitening is not in [0, 1], or a kernel head has more centres
+            than examples.
     """
-    for name, value in (("penalty", penalty), ("sharpness", sharpness)):
-        if value <= 0:
-            raise SettingsError(f"{name} must be above 0, got {value}")
+    if penalty <= 0:
+        raise SettingsError(f"penalty must be above 0, got {penalty}")
+    if not 0 <= whitening <= 1:
+        raise SettingsError(f"whitening must lie in [0, 1], got {whitening}")
     examples = Examples(feature_NF, label_N, weight_N / weight_N.sum())
-    return fit(detector.head, examples, penalty, sharpness)
+    return fit(detector.head, examples, penalty, whitening)
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:

@@ -108,9 +108,15 @@ class S3Files(S3FileSystem):  # type: ignore[misc]  # s3fs has no types
         if answer is not None:
             bucket.require_object(answer, _url_of(path))
 
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        """Do nothing: keys need no folders, and s3fs would ask for the bucket."""
+
     def _open(self, path: str, mode: str = "rb", **options: Any) -> S3File:
         """Open an object; s3fs makes the file, and this class its requests."""
         file = super()._open(path, mode, **options)
+        if mode == "wb":
+            send = file._call_s3
+            file._call_s3 = lambda *args, **more: with_retries(lambda: send(*args, **more), _url_of(path))
         if mode == "rb":
             url = _url_of(path)
             begun = False

@@ -217,7 +217,7 @@ class Learner:
         """Fit the head to the features of all processes, which have equally many; those of weight 0 are ignored."""
         feature_NF, label_N, weight_N = (all_gather(part.to(self.device)) for part in (feature_NF, label_N, weight_N))
         penalty = self.schedule.penalty if self.stage.penalty is None else self.stage.penalty
-        fit_head(self.detector, feature_NF, label_N, weight_N, penalty)
+        fit_head(self.detector, feature_NF, label_N, weight_N, penalty, whitening=self.schedule.whitening)
         if distributed.is_initialized():
             for tensor in (*self.detector.head.parameters(), *self.detector.head.buffers()):
                 distributed.broadcast(tensor.data, src=0)  # identical to the last bit on different processors too

@@ -206,6 +206,9 @@ class Recipe(SampleSettings):
     penalty: PositiveFloat = Field(
         5e-3, description="ridge penalty of that fit, on the squared norm of the head's weights"
     )
+    whitening: float = Field(
+        0.0, ge=0, le=1, description="how far a kernel head levels its components' variances: 0 not at all, 1 all alike"
+    )
     head_lr: NonNegativeFloat = Field(1e-4, description="peak learning rate of the head in training steps")
     expert_lr: NonNegativeFloat = Field(2e-4, description="peak learning rate of the experts")
     weight_decay: NonNegativeFloat = Field(0.0, description="weight decay")

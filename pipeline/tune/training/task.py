@@ -55,6 +55,7 @@ class Schedule:
         patience: epochs without a better validation score after which a stage stops.
         consistency: weight of the squared difference between the logits of two augmented variants of an image, which
             are then adjacent in a batch.
+        whitening: of a kernel head, in [0, 1]; see `mole.training.head_fit`.
         patches: patch tokens kept in a training step, redrawn every step; None for all. Scoring always uses all.
     """
 
@@ -67,6 +68,7 @@ class Schedule:
     decay: float
     patience: int
     consistency: float = 0.0
+    whitening: float = 0.0
     patches: int | None = None
 
     @property

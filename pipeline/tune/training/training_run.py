@@ -78,6 +78,7 @@ def schedule_of(recipe: Recipe, images: int, *, warm_up: bool) -> Schedule:
         decay=recipe.weight_decay,
         patience=recipe.patience,
         consistency=recipe.consistency,
+        whitening=recipe.whitening,
         patches=recipe.patches,
     )
 

@@ -23,12 +23,14 @@ def ring(images: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     return feature_NF * torch.tensor([1.0, 100, 1, 1, 1, 1, 1, 0.01]) + 5, label_N
 
 
-def fitted(config: DetectorConfig, given: tuple[Tensor, Tensor], weight_N: Tensor | None = None) -> tuple[Head, float]:
+def fitted(
+    config: DetectorConfig, given: tuple[Tensor, Tensor], weight_N: Tensor | None = None, whitening: float = 0.0
+) -> tuple[Head, float]:
     """Fit a head; the penalised loss beside it."""
     torch.manual_seed(0)
     head = Head(given[0].shape[1], config, standard=True)
     weight_N = torch.ones_like(given[1]) if weight_N is None else weight_N
-    loss = fit(head, Examples(*given, weight_N / weight_N.sum()), PENALTY, 1.0)
+    loss = fit(head, Examples(*given, weight_N / weight_N.sum()), PENALTY, whitening)
     return head, loss
 
 
@@ -94,6 +96,21 @@ def test_an_example_of_no_weight_counts_for_nothing(config: DetectorConfig) -> N
     alone = fitted(config, (feature_NF[:40], label_N[:40]))[0]
     with torch.no_grad():
         torch.testing.assert_close(whole(feature_NF[:40]), alone(feature_NF[:40]), atol=0.02, rtol=0.01)
+
+
+@pytest.mark.parametrize("whitening", [0.0, 0.5, 1.0])
+def test_components_are_levelled_as_far_as_they_are_whitened(whitening: float) -> None:
+    feature_NF, label_N = ring(60)
+    feature_NF[:, 3:] += feature_NF[:, 2:3] * 3  # one direction of a large variance
+    deviations = []
+    for power in (0.0, whitening):
+        head, _ = fitted(KERNEL.model_copy(update={"centres": 60}), (feature_NF, label_N), whitening=power)
+        assert head.kernel is not None and head.standard is not None
+        turned_NP = head.standard(feature_NF) @ head.kernel.turn_PF.float().T
+        deviations.append(turned_NP.std(0, unbiased=False))
+        assert float(head.kernel.gamma) == pytest.approx(1 / float(turned_NP.var(0, unbiased=False).sum()), rel=1e-2)
+    torch.testing.assert_close(deviations[1], deviations[0] ** (1 - whitening), atol=0, rtol=0.02)
+    assert float(deviations[0].max() / deviations[0].min()) > 10
 
 
 def test_more_centres_than_examples_that_count_are_refused() -> None:

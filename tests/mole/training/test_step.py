@@ -144,9 +144,9 @@ def test_experts_below_a_kernel_head_learn_and_what_it_was_fitted_by_stays(pooli
     assert moved == learned(detector).keys() and losses[-1] < losses[0]
 
 
-def test_no_sharpness_is_refused(detector: MoLE) -> None:
-    with pytest.raises(SettingsError, match="sharpness must be above 0, got -1"):
-        fit_head(detector, torch.randn(4, 32), torch.tensor([0.0, 1, 0, 1]), torch.ones(4), 0.1, sharpness=-1)
+def test_a_whitening_of_more_than_one_is_refused(detector: MoLE) -> None:
+    with pytest.raises(SettingsError, match=r"whitening must lie in \[0, 1\], got 2"):
+        fit_head(detector, torch.randn(4, 32), torch.tensor([0.0, 1, 0, 1]), torch.ones(4), 0.1, whitening=2)
 
 
 def test_no_penalty_is_refused(detector: MoLE) -> None:

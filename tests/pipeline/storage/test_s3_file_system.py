@@ -1,5 +1,6 @@
 """S3 file system: what Arrow and DuckDB read has the objects' rows, whatever the store answers meanwhile."""
 
+import io
 import random
 
 import duckdb
@@ -39,6 +40,24 @@ def test_duckdb_reads_every_row_though_a_third_of_all_answers_are_spoilt(
         register(db, storage.filesystem(names[0])[0])
         rows = db.sql(f"SELECT sum(number), count(*) FROM read_parquet({names})").fetchall()
     assert rows == [(4 * sum(range(40_000)), 4 * 40_000)]
+
+
+@pytest.mark.parametrize("fault", ["slow", "down", "reset"])
+def test_a_file_that_arrow_writes_has_its_rows_though_a_third_of_all_answers_are_spoilt(
+    fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(3)
+    monkeypatch.setattr(S3Files, "retries", 1)
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(retry, "MAX_WAIT", 0.1)
+    objects: dict[str, bytes] = {}
+    with store_of(objects, lambda *_: fault if chance.random() < 1 / 3 else None, monkeypatch):
+        for number in range(12):
+            fs, path = storage.filesystem(f"s3://lake/made/{number}.parquet")
+            fs.makedirs("s3://lake/made", exist_ok=True)
+            with fs.open(path, "wb") as stream:
+                pq.write_table(TABLE, stream)
+    assert [pq.read_table(io.BytesIO(objects[name])) for name in sorted(objects)] == [TABLE] * 12
 
 
 def test_an_etag_that_was_told_wrongly_costs_a_second_question(monkeypatch: pytest.MonkeyPatch) -> None:
