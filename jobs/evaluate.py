@@ -72,9 +72,9 @@ def show_figures(evaluation: Evaluation, console: Console) -> None:
         if reals.delivery == evaluation.deliveries[0]:
             line = f"{reals.source}, real: {reals.alarms.hits:,} of {reals.alarms.images:,} called generated"
             console.print(f"{line}, {reals.unsure.hits:,} unsure", highlight=False, markup=False)
-    left = ", ".join(f"{count:,} {status}" for status, count in evaluation.excluded.items())
-    seen = f"; {evaluation.left_out:,} training images of the version" if evaluation.left_out else ""
-    console.print(f"left out: {left or 'nothing'}{seen}", highlight=False)
+    left = [f"{count:,} {status}" for status, count in evaluation.excluded.items()]
+    left += [f"{evaluation.left_out:,} training images of the version"] if evaluation.left_out else []
+    console.print(f"left out: {', '.join(left) or 'nothing'}", highlight=False)
     if evaluation.unjudged:
         console.print(
             f"not evaluated, because a class could not be read: {', '.join(evaluation.unjudged)}", markup=False

@@ -1,11 +1,13 @@
 """Store faults: classifies client errors by image status and by whether a retry may help."""
 
 import errno
+import os
 import socket
 
 import aiohttp
 import botocore.exceptions
 import botocore.parsers
+from aiohttp.http_exceptions import HttpProcessingError
 
 from pipeline.records import Status
 
@@ -89,7 +91,7 @@ def fault_of(reason: BaseException) -> tuple[Status, str]:
         return Status.MISSING, f"{NO_NAME}: {error}"
     if code in FORBIDDEN_CODES or isinstance(error, PermissionError):
         return Status.FORBIDDEN, f"not allowed to read: {_file_name(error)}"
-    return Status.UNREACHABLE, f"{type(error).__name__}: {error}"
+    return Status.UNREACHABLE, web_words(error) or f"{type(error).__name__}: {error}"
 
 
 def is_transient(reason: BaseException) -> bool:
@@ -123,9 +125,33 @@ def _refused(error: BaseException) -> RefusedError | None:
     return next((one for one in (error, inner) if isinstance(one, RefusedError)), None)
 
 
+def web_words(error: BaseException) -> str:
+    """Describe an error of a web server or of the way to it, without the URL; empty for any other."""
+    match error:
+        case aiohttp.TooManyRedirects():
+            return "redirected too often"
+        case aiohttp.RedirectClientError():
+            return f"redirected to what is no web address: {error}"
+        case aiohttp.ClientResponseError() if isinstance(error.__cause__, HttpProcessingError):
+            return f"not an answer by the rules of HTTP: {error.message.partition(chr(10))[0].strip(':')}"
+        case aiohttp.ClientResponseError():
+            return f"HTTP {error.status} {error.message}".strip()
+        case aiohttp.ClientPayloadError():
+            return "the connection ended before the body did"
+        case aiohttp.ServerDisconnectedError():
+            return "the server closed the connection without an answer"
+        case aiohttp.ClientConnectorDNSError():
+            return f"the name {error.host!r} was not found: {error.strerror}"
+        case aiohttp.ClientSSLError():
+            return f"no secure connection to {error.host}:{error.port}: {error.os_error}"
+        case aiohttp.ClientConnectorError() if error.errno:
+            return f"no connection to {error.host}:{error.port}: {os.strerror(error.errno)}"
+    return ""
+
+
 def _file_name(error: BaseException) -> str:
     """Return the file name of an error, or its text."""
-    return str(getattr(error, "filename", None) or error)
+    return str(getattr(error, "filename", None) or web_words(error) or error)
 
 
 def _code(error: BaseException) -> int | None:

@@ -64,7 +64,7 @@ class LeasedDatasink(IcebergDatasink):
         """Commit all data files.
 
         Raises:
-            StorageError: another run holds the lease, or it was released.
+            HeldError: another run holds the lease, or held it and has ended.
             CommitFailedException: the catalog refused every attempt.
         """
         catalog = self._table.catalog

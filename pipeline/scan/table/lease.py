@@ -128,12 +128,15 @@ def check(output: str, generation: str) -> None:
     """Insist that a run still holds its lease: the guard of every write to the table.
 
     Raises:
-        HeldError: another run holds it.
-        StorageError: it was released, or it cannot be read.
+        HeldError: another run holds it, or held it and has ended.
+        StorageError: it cannot be read.
     """
     holder = read(output)
     if holder is None:
-        raise StorageError(f"the lease on {output!r} was released; this run must not write any more")
+        raise HeldError(
+            f"the lease on {output!r} is gone: another run took it while this one was stopped or out of reach, and has "
+            "ended; this run must not write any more, and the same command tells what is left"
+        )
     if holder.generation != generation:
         raise HeldError(f"{output!r} is now held by {holder}; this run must not write any more")
 
@@ -157,8 +160,8 @@ class Lease:
         """Insist that this run still holds the lease.
 
         Raises:
-            HeldError: another run holds it.
-            StorageError: it was released, or it cannot be read.
+            HeldError: another run holds it, or held it and has ended.
+            StorageError: it cannot be read.
         """
         check(self.output, self.generation)
 

@@ -15,6 +15,7 @@ from mole.config import Description, describe
 from mole.errors import SettingsError
 from mole.views.preprocess import Preprocess
 from pipeline import registry
+from pipeline.telemetry.printable import counted
 from pipeline.tune.data.collection import Log
 from pipeline.tune.data.manifest import TrainingImages, training_images
 from pipeline.tune.data.samples import Sample
@@ -101,7 +102,7 @@ def evaluate_with_scores(
     described, known = _known(model, how)
     chosen = [sample for sample in samples if how.seen or not known.contains(sample)]
     check_both_classes(chosen, len(samples) - len(chosen))
-    log(f"scoring {len(chosen):,} images under {len(names)} perturbations with {described.digest}")
+    log(f"scoring {counted(len(chosen), 'image')} under {counted(len(names), 'perturbation')} with {described.digest}")
     scored = score(chosen, model, names, spec=how.spec, runner=how.runner)
     seen_N = seen_mask(chosen, scored, known, len(names))
     view = (how.spec or described.preprocess).fingerprint

@@ -124,7 +124,7 @@ def test_a_new_run_fences_the_workers_of_the_old_one(output: str) -> None:
         lease.check(output, new.generation)
         with pytest.raises(HeldError, match="must not write any more"):
             lease.check(output, old.generation)
-    with pytest.raises(StorageError, match="was released"):
+    with pytest.raises(HeldError, match="is gone: another run took it"):
         lease.check(output, new.generation)
 
 
