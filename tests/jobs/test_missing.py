@@ -65,6 +65,7 @@ CASES: list[tuple[Job, str, str]] = [
     (compact.main, "{}/none", "--table '{}/none' is not there"),
     (estimate.main, "{}/none/ --model {}/tiny", "none"),
     (report.main, "{}/none", "--table '{}/none' is not there"),
+    (report.main, "lake.trust.verdicts", "if it is a table of an Iceberg catalog, read it with an engine"),
     (report.main, "{}/bare", "holds no verdict table"),
     (report.main, "{}/table --model 0123", "0123"),
     (browse.main, "{}/none", "--table '{}/none' is not there"),

@@ -1,5 +1,6 @@
 """Views of the whole verdict table, every model's rows, for queries in SQL."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -16,6 +17,7 @@ from pipeline.scan.table.ledger import sql_list, sql_pattern, unreadable
 from pipeline.storage import storage
 from pipeline.storage.fault import STORE_FAULTS
 
+ICEBERG_NAME = re.compile(r"[\w-]+(\.[\w-]+){2,}")
 VIEWS = ("current", "evidence", "faults", "changed", "progress", "verdicts", "runs")
 
 RUN = {
@@ -148,7 +150,15 @@ def require_table(table: str) -> None:
         SettingsError: it does not exist, or is not a verdict table.
         StorageError: the table has another schema, or cannot be read.
     """
-    storage.require_exists(table, "--table")
+    try:
+        storage.require_exists(table, "--table")
+    except SettingsError as reason:
+        if ICEBERG_NAME.fullmatch(table):
+            raise SettingsError(
+                f"{reason}; if it is a table of an Iceberg catalog, read it with an engine that knows the catalog: "
+                "reports, views and rescans are for folders"
+            ) from reason
+        raise
     place = storage.absolute(table)
     try:
         first = next((file for folder in partitions(place) for file in storage.list_files(folder, ".parquet")), None)
