@@ -52,6 +52,11 @@ def guarded(guard: Guard | None, change: Callable[[], T]) -> T:
         _latest.reset(token)
 
 
+def is_guarded() -> bool:
+    """Tell whether a request is part of a change with a guard."""
+    return _latest.get() < math.inf
+
+
 def refuse_late(**_event: Any) -> None:
     """Handle botocore's event `before-send`, which comes before every attempt to send a request.
 

@@ -21,15 +21,15 @@ PRECONDITION_FAILED = errno.EINVAL
 """What s3fs makes of status 412: the object has another ETag than the request asks for."""
 
 
-class SingleAttemptSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore has no types
-    """HTTP sessions that do not repeat a request by themselves.
+class GuardedSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore has no types
+    """HTTP sessions that never repeat a guarded request.
 
-    aiohttp sends a PUT or a DELETE once more when its connection breaks, unseen by those who decide on retries.
+    aiohttp sends a PUT or a DELETE once more when its connection breaks, after the guard was asked.
     """
 
     async def _get_session(self, proxy_url: str | None) -> ClientSession:
         session: ClientSession = await super()._get_session(proxy_url)
-        session._retry_connection = False
+        session._retry_connection = not guard.is_guarded()  # read when the request begins, before anything else runs
         return session
 
 
@@ -37,7 +37,7 @@ class S3Files(S3FileSystem):  # type: ignore[misc]  # s3fs has no types
     """s3fs for reading tables; nothing is cached between calls but the connections."""
 
     def _prepare_config_kwargs(self) -> dict[str, Any]:
-        return {"http_session_cls": SingleAttemptSession, **super()._prepare_config_kwargs()}
+        return {"http_session_cls": GuardedSession, **super()._prepare_config_kwargs()}
 
     async def set_session(self, *args: Any, **options: Any) -> AioBaseClient:
         """Connect as s3fs does; the client refuses changes whose guard was checked too long ago."""
