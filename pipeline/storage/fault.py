@@ -91,7 +91,7 @@ def fault_of(reason: BaseException) -> tuple[Status, str]:
         return Status.MISSING, f"{NO_NAME}: {error}"
     if code in FORBIDDEN_CODES or isinstance(error, PermissionError):
         return Status.FORBIDDEN, f"not allowed to read: {_file_name(error)}"
-    return Status.UNREACHABLE, web_words(error) or f"{type(error).__name__}: {error}"
+    return Status.UNREACHABLE, web_words(error) or f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 def is_transient(reason: BaseException) -> bool:

@@ -1,25 +1,28 @@
 """Corpus: the inputs that a fuzzer found, kept small in one archive for each target."""
 
-import zipfile
+import io
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "corpora"
 MAX_INPUT_BYTES = 1 << 14
 """Bytes of an input that is kept; longer ones are left out."""
-MAX_ARCHIVE_BYTES = 9_000
-"""Bytes of a target's archive before its directory; the shortest inputs are kept."""
+MAX_CORPUS_BYTES = 7_000
+"""Bytes of a target's inputs together; the shortest are kept."""
 START = "start-"
 """How the names of inputs begin that a fuzzer is given beside the kept ones; they are not kept again."""
-LONG_AGO = (1980, 1, 1, 0, 0, 0)
 
 
 def kept(target: str) -> Iterator[tuple[str, bytes]]:
     """Yield the inputs of a target, each with its name."""
-    path = FOLDER / f"{target}.zip"
+    path = archive_of(target)
     if path.exists():
-        with zipfile.ZipFile(path) as archive:
-            yield from ((name, archive.read(name)) for name in archive.namelist())
+        with tarfile.open(path) as archive:
+            for member in archive:
+                stream = archive.extractfile(member)
+                assert stream is not None
+                yield member.name, stream.read()
 
 
 def unpack(target: str, folder: Path) -> None:
@@ -34,13 +37,22 @@ def keep(target: str, folder: Path) -> int:
     FOLDER.mkdir(exist_ok=True)
     found = (path for path in folder.iterdir() if not path.name.startswith(START))
     inputs = sorted((path for path in found if path.stat().st_size <= MAX_INPUT_BYTES), key=_rank)
-    path = FOLDER / f"{target}.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    path, total = archive_of(target), 0
+    with tarfile.open(path, "w:xz", preset=9) as archive:
         for number, one in enumerate(inputs):
-            if archive.fp is not None and archive.fp.tell() > MAX_ARCHIVE_BYTES:
+            data = one.read_bytes()
+            total += len(data)
+            if total > MAX_CORPUS_BYTES:
                 break
-            archive.writestr(zipfile.ZipInfo(f"{number:03}", LONG_AGO), one.read_bytes(), zipfile.ZIP_DEFLATED)
+            member = tarfile.TarInfo(f"{number:03}")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
     return path.stat().st_size
+
+
+def archive_of(target: str) -> Path:
+    """Name the archive of a target's inputs."""
+    return FOLDER / f"{target}.tar.xz"
 
 
 def _rank(path: Path) -> tuple[int, str]:

@@ -40,8 +40,8 @@ def test_a_corpus_keeps_the_shortest_inputs_and_gives_them_back(
     for name, data in inputs.items():
         (found / name).write_bytes(data)
     assert corpus.keep("tar", found) < 500
-    first = (tmp_path / "corpora" / "tar.zip").read_bytes()
+    first = (tmp_path / "corpora" / "tar.tar.xz").read_bytes()
     corpus.unpack("tar", tmp_path / "out")
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {"000": b"", "001": b"1" * 9}
     corpus.keep("tar", tmp_path / "out")
-    assert (tmp_path / "corpora" / "tar.zip").read_bytes() == first
+    assert (tmp_path / "corpora" / "tar.tar.xz").read_bytes() == first

@@ -18,7 +18,7 @@ import psutil
 
 from mole.errors import HeldError, StorageError
 from pipeline.storage import storage
-from pipeline.storage.fault import STORE_FAULTS
+from pipeline.storage.fault import STORE_FAULTS, fault_of
 from pipeline.telemetry.redaction import command_line
 
 logger = logging.getLogger(__name__)
@@ -121,7 +121,8 @@ def read(output: str) -> Holder | None:
     except FileNotFoundError:
         return None
     except (*STORE_FAULTS, ValueError, TypeError) as reason:
-        raise StorageError(f"cannot read the lease {storage.join(output, LEASE_FILE)!r}: {reason}") from reason
+        detail = fault_of(reason)[1] if isinstance(reason, STORE_FAULTS) else reason
+        raise StorageError(f"cannot read the lease {storage.join(output, LEASE_FILE)!r}: {detail}") from reason
 
 
 def check(output: str, generation: str) -> None:
