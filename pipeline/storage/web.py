@@ -233,7 +233,7 @@ def close_connections(loop: asyncio.AbstractEventLoop, connector: aiohttp.TCPCon
         """Close them within the loop."""
         await connector.close()
 
-    with suppress(FSTimeoutError):
+    with suppress(FSTimeoutError, RuntimeError):  # of a loop that has ended, or that this is called from
         sync(loop, close, timeout=CLOSE_TIMEOUT)
 
 

@@ -72,5 +72,8 @@ def test_the_page_of_a_scan_reads_the_rates_that_were_written() -> None:
         and everything.found == unseen.verdicts_of("shipped").found
     )
     assert everything.collection == "5 collections of real images and 5 generators, held out whole in 3 folds"
-    assert [one.collection.rpartition(" these, ")[2] for one in contents] == ["art alone", "photo alone"]
+    assert [one.collection.rpartition(" these, ")[2] for one in contents] == [
+        "what looks like art",
+        "what looks like photo",
+    ]
     assert not measurements(embedded.config, embedded.digest, {RATES: json.dumps(told | {"digest": "x"}).encode()})[1:]
