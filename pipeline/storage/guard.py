@@ -20,6 +20,8 @@ Guard = Callable[[], None]
 """Raises an error if the change may not be made; a `MoleError` is not retried."""
 MAX_SECONDS = 10.0
 """Longest time from the beginning of a check to the sending of the request: far less than a lease takes to expire."""
+CHECKS = 5
+"""Most checks before a change, where each takes longer than it holds: the store was away, or the process stopped."""
 CHANGES = ("PutObject", "CompleteMultipartUpload", "DeleteObject", "DeleteObjects")
 
 _latest: ContextVar[float] = ContextVar("latest", default=math.inf)
@@ -44,9 +46,13 @@ def guarded(guard: Guard | None, change: Callable[[], T]) -> T:
     """
     if guard is None:
         return change()
-    token = _latest.set(seconds() + MAX_SECONDS)
-    try:
+    for _ in range(CHECKS):
+        begun = seconds()
         guard()
+        if seconds() - begun <= MAX_SECONDS:
+            break
+    token = _latest.set(begun + MAX_SECONDS)
+    try:
         return change()
     finally:
         _latest.reset(token)

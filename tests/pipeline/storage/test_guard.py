@@ -45,6 +45,20 @@ def test_a_process_that_was_stopped_after_its_check_checks_again(events: list[st
     assert events == ["check", STOP, "check", STOP, "check", change]
 
 
+def test_a_check_that_had_to_wait_for_its_store_is_made_again_and_costs_no_retry(
+    events: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(retry.PATIENCE_VARIABLE, "0")
+
+    def check() -> None:
+        events.append("check")
+        if STOP not in events:
+            events.append(STOP)
+
+    make("PUT", check)
+    assert events == ["check", STOP, "check", "PUT"]
+
+
 @pytest.mark.parametrize("change", ["PUT", "DELETE"])
 def test_a_request_whose_connection_broke_is_not_sent_again_without_a_check(events: list[str], change: str) -> None:
     events.append(BREAK)
