@@ -20,7 +20,7 @@ from pyiceberg.table import Table
 from ray.data._internal.datasource.iceberg_datasink import IcebergDatasink
 from ray.data.datasource.datasink import WriteResult
 
-from mole.errors import SettingsError, StorageError
+from mole.errors import MoleError, SettingsError, StorageError
 from pipeline.records import MODEL, SCHEMA_VERSION, VERDICT, VERSION_KEY
 from pipeline.runtime import cluster
 from pipeline.scan.table import lease
@@ -69,14 +69,24 @@ class LeasedDatasink(IcebergDatasink):
         """
         catalog = self._table.catalog
         commit = catalog.commit_table
+        lost: list[MoleError] = []
 
         def commit_table(*args: Any, **options: Any) -> Any:
             """Check the lease, then make one attempt."""
-            self.guard()
+            try:
+                self.guard()
+            except MoleError as reason:
+                lost.append(reason)
+                raise
             return commit(*args, **options)
 
         catalog.commit_table = commit_table  # type: ignore[method-assign]
-        super().on_write_complete(write_result)
+        try:
+            super().on_write_complete(write_result)
+        except Exception:  # Ray repeats an error whose words look transient, such as a path with 503
+            if lost:
+                raise lost[0] from None
+            raise
 
 
 class IcebergSink:
