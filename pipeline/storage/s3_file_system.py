@@ -41,8 +41,10 @@ class S3Files(S3FileSystem):  # type: ignore[misc]  # s3fs has no types
 
     async def set_session(self, *args: Any, **options: Any) -> AioBaseClient:
         """Connect as s3fs does; the client refuses changes whose guard was checked too long ago."""
+        known = self._s3
         client = await super().set_session(*args, **options)
-        guard.watch(client)
+        if client is not known:  # s3fs asks before every request
+            guard.watch(client)
         return client
 
     def info(self, path: str, **options: Any) -> dict[str, Any]:

@@ -158,6 +158,8 @@ class IcebergSink:
         Raises:
             StorageError: another run holds the lease on the table, or others kept committing to it.
         """
+        check = partial(lease.check, self.output, generation)
+        check()  # a run without the lease need not score a wave
         before = set(self.files())
         digest = hashlib.blake2b("\n".join(sorted(units)).encode(), digest_size=16).hexdigest()
         properties = {"generation": generation, "units": str(len(units)), "units-digest": digest}
@@ -166,7 +168,7 @@ class IcebergSink:
             catalog_kwargs={"name": self.catalog.name, **self.catalog.properties},
             snapshot_properties={f"{PROPERTY}.{name}": value for name, value in properties.items()},
         )
-        datasink.guard = partial(lease.check, self.output, generation)
+        datasink.guard = check
         rows_of_files = verdicts.dataset.map_batches(
             flat, batch_size=rows, batch_format="pyarrow", **cluster.write_resources()
         )

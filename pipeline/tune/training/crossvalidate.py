@@ -22,6 +22,7 @@ from pipeline.tune.data.split import TRAIN
 from pipeline.tune.evaluation.comparison import Cost, MethodComparison, compare_methods
 from pipeline.tune.evaluation.held_out_logits import held_out_rows, image_name
 from pipeline.tune.evaluation.model_card import model_card
+from pipeline.tune.evaluation.perturbation import ORIGINAL
 from pipeline.tune.training.auditing import choose_aligner, has_validation
 from pipeline.tune.training.base_checkpoint import base_checkpoint
 from pipeline.tune.training.cached_views import cache_views, requested_views
@@ -30,6 +31,7 @@ from pipeline.tune.training.fold_splits import Fold, check_folds, make_folds, wi
 from pipeline.tune.training.held_out_contents import estimate_contents
 from pipeline.tune.training.recipe import NO_TOKENS
 from pipeline.tune.training.settings import CrossvalidateSettings
+from pipeline.tune.training.token_cache import TokenCache
 from pipeline.tune.training.training_run import TrainingRun, prepare, with_precision
 
 DEFAULT_METHOD = "recipe"
@@ -111,13 +113,17 @@ def fill_caches(folds: Sequence[Fold], settings: CrossvalidateSettings, collecti
     every = range(len(collection.samples))
     held_out = {name for names in settings.folds for name in names}
     tested = [index for index in every if collection.samples[index].collection in held_out]
+    shown: dict[str, str] = {}
     for group in groups.values():
         recipe, spec = group[0].recipe, group[0].task.spec
         indices = {TRAIN: every, VALIDATION: every if has_validation(recipe) else (), TEST: tested}
         requested = requested_views(indices, spec, recipe.augmentations, settings.perturbations)
-        cache_views([fold.detector for fold in group], (collection, None), requested)
-    first = next(iter(groups.values()), None)
-    return {} if first is None else estimate_contents(first[0].detector, collection, tested)
+        keys = cache_views([fold.detector for fold in group], (collection, None), requested)
+        if not shown:
+            samples = [collection.samples[index] for index in tested]
+            cache = TokenCache(group[0].detector.folder)
+            shown = estimate_contents(cache, keys[ORIGINAL][:: spec.crops], samples, seed=group[0].task.seed)
+    return shown
 
 
 def audit_folds(

@@ -7,23 +7,21 @@ looks good wherever one class has more photographs.
 from collections.abc import Sequence
 
 from pipeline.tune.data.clusters import contents
-from pipeline.tune.data.collection import Collection
-from pipeline.tune.data.samples import to_table
+from pipeline.tune.data.samples import Sample
 from pipeline.tune.evaluation.held_out_logits import image_name
-from pipeline.tune.evaluation.perturbation import ORIGINAL
-from pipeline.tune.training.cached_views import CachedDetector
-from pipeline.tune.training.sampling import DatasetSpec
 from pipeline.tune.training.token_cache import TokenCache
-from pipeline.tune.training.view_requests import ViewRequest, view_keys
 
 
-def estimate_contents(detector: CachedDetector, collection: Collection, tested: Sequence[int]) -> dict[str, str]:
+def estimate_contents(
+    cache: TokenCache, keys: Sequence[str], samples: Sequence[Sample], *, seed: int
+) -> dict[str, str]:
     """Estimate the content of held-out images: the known one, or that of images with similar features.
 
     Args:
-        detector: whose features of the unperturbed images are cached.
-        collection: all samples.
-        tested: indices of the held-out ones.
+        cache: has their features.
+        keys: of a view of each image.
+        samples: the images.
+        seed: of the clusters.
 
     Returns:
         `photo`, `art` or `screenshot` by `image_name`; empty where hardly any similar image has a known content.
@@ -31,13 +29,7 @@ def estimate_contents(detector: CachedDetector, collection: Collection, tested: 
     Raises:
         StorageError: a view is not cached.
     """
-    dataset = DatasetSpec(to_table(collection.samples), detector.task.spec)
-    digests = collection.survey["digest"].to_pylist()
-    requests = [ViewRequest(index, ORIGINAL) for index in tested]
-    keys = view_keys(requests, dataset, digests, seed=detector.task.seed)
-    feature_NF = TokenCache(detector.folder).features(keys).numpy()
-    samples = [collection.samples[index] for index in tested]
     known = [sample.content for sample in samples]
-    names = contents(feature_NF, known, seed=detector.task.seed)
+    names = contents(cache.features(keys).numpy(), known, seed=seed)
     kinds = set(known)
     return {image_name(sample): name if name in kinds else "" for sample, name in zip(samples, names, strict=True)}
