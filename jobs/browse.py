@@ -9,7 +9,7 @@ from rich.console import Console
 
 from pipeline.review.browsing.serving import serve
 from pipeline.review.browsing.settings import BrowseSettings
-from pipeline.telemetry.terminal import Terminated, command
+from pipeline.telemetry.terminal import TERMINATED, Terminated, command
 
 
 @command
@@ -23,7 +23,8 @@ def main(arguments: list[str]) -> int:
     try:
         serve(settings, lambda address: announce(settings, address))
     except Terminated:
-        raise
+        print("ended by SIGTERM", file=sys.stderr)
+        return TERMINATED
     except KeyboardInterrupt:
         print("ended", file=sys.stderr)
     return 0

@@ -217,7 +217,7 @@ def show_suspects(found: Suspicion, settings: ScanSettings, console: Console) ->
         which = "the image" if shown == 1 else f"all {shown} images, the most suspicious first"
     else:
         which = (
-            f"the {shown} most suspicious of {found.listed:,} images, identical files listed once"
+            f"the {'' if shown == 1 else f'{shown} '}most suspicious of {found.listed:,} images, identical files listed once"
             if found.listed > shown
             else "suspicious images"
         )

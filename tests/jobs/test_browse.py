@@ -146,11 +146,12 @@ def test_a_table_is_looked_through_and_labelled_by_keys_and_a_training_reads_it_
     assert str(recognise(str(shards))).endswith(": 1 real, 1 fake, 1 sources")
 
 
-def test_ctrl_c_ends_it_without_a_complaint(table: Path) -> None:
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_without_a_complaint(table: Path, sent: signal.Signals, code: int) -> None:
     with served(table) as (address, process):
         assert address.startswith("http://127.0.0.1:")
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 0
+        process.send_signal(sent)
+        assert process.wait(timeout=60) == code
 
 
 def test_a_folder_without_a_table_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

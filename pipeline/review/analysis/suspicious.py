@@ -103,7 +103,7 @@ class Suspect:
             if start and place.startswith(start):
                 place = place.removeprefix(start)
                 break
-        return f"{place}: {self.key}" if self.inside else place
+        return f"{place}: {self.key}" if self.inside and self.key else place
 
     @property
     def reason(self) -> str:

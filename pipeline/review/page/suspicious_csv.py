@@ -1,5 +1,6 @@
 """Suspicious CSV: writes the suspicious images to a CSV file, safe against formula injection, most suspicious first."""
 
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -56,6 +57,12 @@ def write(rows: ModelRows, url: str) -> tuple[int, int]:
             else:
                 os.replace(file, target)
     except (OSError, duckdb.IOException) as reason:
-        raise StorageError(f"cannot write {url!r}: {reason}") from reason
+        raise StorageError(f"cannot write {url!r}: {_words(reason)}") from reason
     [count] = rows.ask(f"SELECT count(*) AS images FROM narrow WHERE {SUSPICIOUS}")
     return min(count["images"], MAX_CSV_ROWS), count["images"]
+
+
+def _words(reason: Exception) -> str:
+    """Return an error's message; that of a write that failed in DuckDB ends with the cause as JSON."""
+    words, found, cause = str(reason).partition(': {"')
+    return str(json.loads(f'{{"{cause}')["exception_message"]) if found else words

@@ -74,3 +74,11 @@ def test_a_list_goes_into_a_store_too_and_a_refusal_names_the_place(table: str, 
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot write '.*/file/suspicious.csv'"), open_rows(table) as rows:
         suspicious_csv.write(rows, str(tmp_path / "file" / "suspicious.csv"))
+
+
+def test_a_full_disk_is_told_in_words(table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suspicious_csv, "NAME", "/dev/full")
+    with open_rows(table) as rows, pytest.raises(StorageError, match="cannot write") as caught:
+        suspicious_csv.write(rows, str(tmp_path / "list.csv"))
+    assert "No space left on device" in str(caught.value)
+    assert "{" not in str(caught.value)
