@@ -216,8 +216,9 @@ def show_suspects(found: Suspicion, settings: ScanSettings, console: Console) ->
     if found.images <= shown:
         which = "the image" if shown == 1 else f"all {shown} images, the most suspicious first"
     else:
+        count = "" if shown == 1 else f"{shown} "
         which = (
-            f"the {'' if shown == 1 else f'{shown} '}most suspicious of {found.listed:,} images, identical files listed once"
+            f"the {count}most suspicious of {found.listed:,} images, identical files listed once"
             if found.listed > shown
             else "suspicious images"
         )
