@@ -71,7 +71,7 @@ def read_adapters(folder: Path) -> dict[str, Tensor]:
     """Read the trained weights of a checkpoint.
 
     Returns:
-        Tensors by the names of `stored`, with the shapes of the detector that they were saved from, float32 or float16.
+        Tensors by the names of `stored`, with the shapes and dtypes of the detector that they were saved from.
 
     Raises:
         ModelError: the file is missing or damaged.
@@ -88,8 +88,11 @@ def load_adapters(detector: MoLE, state: dict[str, Tensor], origin: str) -> None
     Raises:
         ModelError: keys are missing, unexpected or of another shape, or values are not finite; it lists them.
     """
+    check_state({name: tensor.shape for name, tensor in stored(detector).items()}, state, origin)
+    kernel = detector.head.kernel
+    if kernel is not None:
+        kernel.adopt(next(tensor.dtype for name, tensor in state.items() if name.endswith(".centre_CP")))
     wanted = stored(detector)
-    check_state({name: tensor.shape for name, tensor in wanted.items()}, state, origin)
     fitting = {name: state[name].to(tensor.dtype) for name, tensor in wanted.items()}
     check_finite(fitting, origin)
     with torch.no_grad():

@@ -219,7 +219,7 @@ def learned(detector: MoLE) -> dict[str, nn.Parameter]:
 def stored(detector: MoLE) -> dict[str, Tensor]:
     """Return the tensors of a checkpoint by name: trainable parameters and the head's fitted buffers.
 
-    Each has the shape of its module's parameter, float32; a kernel's components and centres are float16.
+    Each has the shape of its module's parameter, float32; a kernel's components are float16, its centres as it says.
     """
     return learned(detector) | {f"head.{name}": buffer for name, buffer in detector.head.named_buffers()}
 

@@ -32,10 +32,17 @@ class Standardizer(nn.Module):
         return (read_BF - self.mean_F) / self.scale_F
 
 
+CENTRE_DTYPE = torch.float8_e4m3fn
+"""Of the centres of a new kernel head: a byte a number with three bits after the first."""
+MAX_CENTRE = 256.0
+"""Bound of a centre's components; above 448 `CENTRE_DTYPE` has no numbers."""
+
+
 class RBFKernel(nn.Module):
     """exp(-gamma · |z - c|²) for each centre c, where z are the principal components of the features.
 
-    Components and centres are stored in float16, and the head is fitted with the rounded values.
+    Components are stored in float16 and centres in 8 bits (in float16 by earlier versions); the head is fitted with the
+    rounded values, so that rounding a centre moves it and costs nothing else.
 
     Args:
         features: F.
@@ -52,8 +59,12 @@ class RBFKernel(nn.Module):
     def __init__(self, features: int, components: int, centres: int) -> None:
         super().__init__()
         self.register_buffer("turn_PF", torch.zeros(components, features, dtype=torch.float16))
-        self.register_buffer("centre_CP", torch.zeros(centres, components, dtype=torch.float16))
+        self.register_buffer("centre_CP", torch.zeros(centres, components).to(CENTRE_DTYPE))
         self.register_buffer("gamma", torch.ones(()))
+
+    def adopt(self, dtype: torch.dtype) -> None:
+        """Hold centres as a checkpoint has them: those of an earlier version, in float16, must not be rounded again."""
+        self.centre_CP = self.centre_CP.to(dtype if dtype == CENTRE_DTYPE else torch.float16)
 
     def forward(self, standard_BF: Tensor) -> Tensor:
         """Compute the kernel; float32 standardized features (B, F) to float32 (B, C) in (0, 1]."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mole.errors import SettingsError
-from mole.model.head import Head, RBFKernel, Standardizer, rbf_kernel
+from mole.model.head import MAX_CENTRE, Head, RBFKernel, Standardizer, rbf_kernel
 
 ITERATIONS = 500
 SEED = 0
@@ -134,12 +134,14 @@ def _fit_kernel(head: Head, kernel: RBFKernel, examples: Examples, penalty: floa
         raise SettingsError(f"centres must lie in [1, {counting}], the examples that count, got {centres}")
     standard_NF = _standardised(head, examples.feature_NF)
     turn_PF, variance = _components(standard_NF, examples.share_N, len(kernel.turn_PF), whitening)
-    kernel.turn_PF.copy_(turn_PF)
-    component_NP = standard_NF @ kernel.turn_PF.double().T
     random = torch.Generator().manual_seed(SEED)
     chosen_C = torch.multinomial(examples.share_N.cpu(), centres, generator=random).sort().values
-    kernel.centre_CP.copy_(component_NP[chosen_C.to(component_NP.device)])
-    kernel.gamma.fill_(1 / variance)
+    chosen_C = chosen_C.to(standard_NF.device)
+    shrink = max(1.0, float((standard_NF[chosen_C] @ turn_PF.T).abs().max()) / MAX_CENTRE)
+    kernel.turn_PF.copy_(turn_PF / shrink)
+    kernel.gamma.fill_(shrink**2 / variance)
+    component_NP = standard_NF @ kernel.turn_PF.double().T
+    kernel.centre_CP.copy_(component_NP[chosen_C])
     centre_CP, gamma = kernel.centre_CP.double(), kernel.gamma.double()
     near_CC = rbf_kernel(centre_CP, centre_CP, gamma)
     lower_CC = torch.linalg.cholesky(near_CC + JITTER * torch.eye(centres, dtype=torch.float64, device=gamma.device))

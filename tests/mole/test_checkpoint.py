@@ -23,6 +23,7 @@ from mole.checkpoint import (
 from mole.config import CONFIG, Backbone, DetectorConfig, describe
 from mole.errors import ModelError
 from mole.model.detector import MoLE, learned, stored
+from mole.model.head import CENTRE_DTYPE
 from mole.tower.backbone import assemble, read_weights
 from mole.tower.hub import architecture_of
 from mole.tower.vit import Tower
@@ -71,6 +72,15 @@ def test_a_head_comes_back_with_what_it_was_fitted_by_and_without_it_is_refused_
     save_file(state, folder / "adapters.safetensors")
     with pytest.raises(ModelError, match=r"missing \['head.0.scale_F', 'head.1.centre_CP'\]"):
         load_checkpoint(folder)
+
+
+def test_centres_keep_the_dtype_and_the_numbers_that_a_checkpoint_has(tmp_path: Path) -> None:
+    folder = tiny_checkpoint(tmp_path / "reading", detector=READING)
+    state = load_file(folder / "adapters.safetensors")
+    assert state["head.1.centre_CP"].dtype == CENTRE_DTYPE
+    earlier = torch.randn(30, 8).half()
+    save_file(state | {"head.1.centre_CP": earlier}, folder / "adapters.safetensors")
+    assert torch.equal(stored(load_checkpoint(folder).detector)["head.1.centre_CP"], earlier)
 
 
 def test_reads_that_the_tower_has_not_are_refused_when_a_checkpoint_is_loaded(tmp_path: Path) -> None:

@@ -220,7 +220,8 @@ class Learner:
         fit_head(self.detector, feature_NF, label_N, weight_N, penalty, whitening=self.schedule.whitening)
         if distributed.is_initialized():
             for tensor in (*self.detector.head.parameters(), *self.detector.head.buffers()):
-                distributed.broadcast(tensor.data, src=0)  # identical to the last bit on different processors too
+                raw = tensor.data if tensor.itemsize > 1 else tensor.data.view(torch.uint8)  # no float8 is sent
+                distributed.broadcast(raw, src=0)  # identical to the last bit on different processors too
         self.progress.fitted = True
 
     def record_score(self, score: float | None) -> None:

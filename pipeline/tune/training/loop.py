@@ -178,8 +178,11 @@ def interpolate_adapters(task: Task, learner: Learner, loader: BatchLoader, work
     old, new = read_adapters(registry.locate(task.base, task.digest)), learner.merged_state()
 
     def between(share: float) -> dict[str, Tensor]:
-        """Interpolate every tensor; names, shapes and dtypes stay."""
-        return {name: old[name] * (1 - share) + new[name] * share for name in new}
+        """Interpolate every tensor in float32; names, shapes and dtypes stay."""
+        return {
+            name: (old[name].float() * (1 - share) + tensor.float() * share).to(tensor.dtype)
+            for name, tensor in new.items()
+        }
 
     means: dict[float, float] = {}
     for share in INTERPOLATION_SHARES:

@@ -72,10 +72,11 @@ def test_a_kernel_over_all_examples_stands_at_the_optimum_of_its_space() -> None
         logit_N = head(feature_NF).squeeze(-1)
         centre_CP = kernel.centre_CP.float()
         near_CC = rbf_kernel(centre_CP, centre_CP, kernel.gamma)
-        # of the penalty times aᵀ K a beside the mean squared miss the optimum is: penalty · a = share · miss
+        near_NC = rbf_kernel(head.standard(feature_NF) @ kernel.turn_PF.float().T, centre_CP, kernel.gamma)
+        # the slope of the penalty times aᵀ K a beside the mean squared miss is zero: penalty · K a = Nᵀ · share · miss
         missed_N = 2 * label_N - 1 - logit_N / LOGIT_SCALE
         own_C = last.weight[0] / LOGIT_SCALE
-        assert float((near_CC @ (PENALTY * own_C - missed_N / len(label_N))).abs().max()) < 1e-4
+        assert float((PENALTY * near_CC @ own_C - near_NC.T @ missed_N / len(label_N)).abs().max()) < 1e-4
         length = own_C @ near_CC @ own_C
     assert loss == pytest.approx(float(missed_N.square().mean() + PENALTY * length), rel=1e-3)
 
@@ -111,6 +112,30 @@ def test_components_are_levelled_as_far_as_they_are_whitened(whitening: float) -
         assert float(head.kernel.gamma) == pytest.approx(1 / float(turned_NP.var(0, unbiased=False).sum()), rel=1e-2)
     torch.testing.assert_close(deviations[1], deviations[0] ** (1 - whitening), atol=0, rtol=0.02)
     assert float(deviations[0].max() / deviations[0].min()) > 10
+
+
+def test_an_image_far_from_all_others_overflows_no_centre() -> None:
+    feature_NF, label_N = ring(400)
+    feature_NF[0] += 1e6
+    plain, stretched = (
+        fitted(KERNEL.model_copy(update={"centres": 400}), (given_NF, label_N))[0]
+        for given_NF in (ring(400)[0], feature_NF)
+    )
+    for head in (plain, stretched):
+        assert head.kernel is not None
+        assert head.kernel.centre_CP.float().abs().max() < 300
+        assert head(feature_NF[1:]).isfinite().all()
+    assert right(stretched, (feature_NF[1:], label_N[1:])) > 0.5
+
+
+def test_a_rounded_centre_costs_nothing_that_another_centre_would_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, unseen = ring(400), ring(400, seed=1)
+    rounded = fitted(KERNEL, seen)[0]
+    monkeypatch.setattr("mole.model.head.CENTRE_DTYPE", torch.float32)
+    exact = fitted(KERNEL, seen)[0]
+    with torch.no_grad():
+        torch.testing.assert_close(rounded(unseen[0]), exact(unseen[0]), atol=0.15, rtol=0.05)
+    assert right(rounded, unseen) > 0.93
 
 
 def test_more_centres_than_examples_that_count_are_refused() -> None:

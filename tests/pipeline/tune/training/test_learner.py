@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from safetensors.torch import load_file, save_file
+from torch import Tensor, distributed
+from torch.multiprocessing.spawn import spawn
 
 from mole.config import DetectorConfig
 from mole.errors import ModelError, SettingsError
@@ -194,6 +196,25 @@ def test_no_patch_is_dropped_for_a_tower_with_rotary_position_embeddings() -> No
     with pytest.raises(SettingsError, match="--patches 3 drops patches"):
         Learner(turning, Preprocess(), some)
     assert Learner(adding, Preprocess(), some).schedule.patches == 3
+
+
+def kernel_of(rank: int, processes: int, folder: Path) -> None:
+    """In a process of its own, fit a kernel head to its share of the features, and save the state."""
+    distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=processes)
+    one = learner(config=KERNEL)
+    torch.manual_seed(2)
+    feature_NF, label_N = torch.randn(32, one.detector.head.features), (torch.arange(32) % 2).float()
+    own = slice(rank, None, processes)
+    one.fit_head(feature_NF[own], label_N[own], torch.ones_like(label_N[own]))
+    distributed.destroy_process_group()
+    save_file(one.state(), folder / f"{rank}.safetensors")
+
+
+def test_processes_that_fit_a_kernel_together_have_the_same_to_the_bit(tmp_path: Path) -> None:
+    spawn(kernel_of, (2, tmp_path), nprocs=2)  # type: ignore[no-untyped-call]
+    first, second = (load_file(tmp_path / f"{rank}.safetensors") for rank in range(2))
+    assert first["head.1.centre_CP"].float().any()
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
 
 
 def test_experts_learn_under_a_linear_head_and_the_kernel_is_fitted_to_what_they_made(tmp_path: Path) -> None:
