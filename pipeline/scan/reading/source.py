@@ -26,8 +26,8 @@ from pipeline.storage.file_info import FileInfo
 from pipeline.storage.folder import UNREADABLE, entries, is_hidden
 from pipeline.storage.retry import is_web, with_retries
 
-SCAN_OUTPUT = r"(model=[^/]*/|_(runs|rescans|known)/|_lease\.json/)"
-"""What a scan writes into its output, where that is the source folder itself."""
+SCAN_OUTPUT = r"(model=[^/]*/|_(runs|rescans|known)/|(_lease\.json|report\.html|suspicious\.csv)/)"
+"""What a scan and its page write into the output, where that is the source folder itself."""
 MATCHES_NOTHING = re.compile(r"(?!)")
 OWNER = "; the store's owner must grant these credentials access"
 

@@ -11,6 +11,7 @@ import pytest
 
 from mole.errors import SettingsError, StorageError
 from pipeline.records import Status
+from pipeline.review.page import report, suspicious_csv
 from pipeline.scan.reading.source import Source
 from pipeline.scan.reading.unit import Kind
 
@@ -199,7 +200,7 @@ def test_a_listing_without_a_row_is_refused_where_it_is_named(text: str, tmp_pat
 
 @pytest.mark.parametrize("output", ["verdicts", "."])
 def test_what_the_scan_writes_is_no_part_of_the_folder_or_pattern_around_it(folder: Path, output: str) -> None:
-    own = [f"model={'0' * 32}/part-1.parquet", "_runs/1.json", "_lease.json"]
+    own = [f"model={'0' * 32}/part-1.parquet", "_runs/1.json", "_lease.json", report.PAGE, suspicious_csv.NAME]
     for name in [*own, *(["labels/a.jpg", "export/0.tar", "report.html"] if output != "." else [])]:
         (folder / output / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / output / name).write_bytes(b"own")
