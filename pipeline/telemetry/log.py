@@ -8,7 +8,7 @@ import threading
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TextIO
@@ -21,6 +21,16 @@ from pipeline.telemetry.redaction import redacted, redacted_values
 FLAG = "--log-json"
 TRUE_WORDS = {"1", "true", "t", "yes", "y", "on"}
 """The true values of an environment variable, as in pydantic."""
+
+
+class Terminal(Console):
+    """A console whose reader may leave, such as `head`: from then on it prints nothing, and the run goes on."""
+
+    def on_broken_pipe(self) -> None:
+        """Lead the stream to nowhere, so that nothing else fails that writes to it; Rich would end the process."""
+        self.quiet = True
+        with suppress(OSError), open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), self.file.fileno())
 
 
 class Log:
@@ -50,7 +60,7 @@ class Log:
 
     def console(self) -> Console:
         """Return a console on stderr."""
-        return Console(stderr=True) if self._stream is None else Console(file=self._stream)
+        return Terminal(stderr=True) if self._stream is None else Terminal(file=self._stream)
 
     def log(self, text: str, level: str = "info", style: str | None = None, **facts: Any) -> None:
         """Log a line, without the secrets of its URLs.

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from mole.errors import MoleError
 from pipeline.telemetry.humanize import human_duration
-from pipeline.telemetry.log import LOG
+from pipeline.telemetry.log import LOG, Terminal
 from pipeline.telemetry.printable import counted
 from pipeline.telemetry.progress import Progress
 
@@ -39,7 +39,7 @@ Item = TypeVar("Item")
 
 def results() -> Console:
     """Return a console on stdout, as wide as the terminal, or `WIDTH` without one."""
-    return Console(width=None if sys.stdout.isatty() else WIDTH)
+    return Terminal(width=None if sys.stdout.isatty() else WIDTH)
 
 
 class ProgressDisplay(Progress):

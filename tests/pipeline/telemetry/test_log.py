@@ -4,13 +4,20 @@ import io
 import json
 import logging
 import os
+import subprocess
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
-from pipeline.telemetry.log import FLAG, LOG, Lines, is_true
+from pipeline.telemetry.log import FLAG, LOG, Lines, Terminal, is_true
+from tests.tiny import tiny_checkpoint
+
+ROOT = Path(__file__).parents[3]
 
 
 def told(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -84,3 +91,24 @@ def test_a_line_written_in_pieces_is_one_and_blank_ones_are_none() -> None:
 @pytest.mark.parametrize(("value", "yes"), [(True, True), ("1", True), ("On", True), ("0", False), (False, False)])
 def test_a_setting_says_yes_as_the_settings_read_it(value: object, yes: bool) -> None:
     assert is_true(value) is yes
+
+
+def test_a_reader_that_leaves_ends_no_command() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as stream:
+        console = Terminal(file=stream)
+        console.print("a line that nobody reads")
+        console.print("and another")
+        print("and one past the console", file=stream, flush=True)
+
+
+def test_a_scan_whose_lines_nobody_reads_is_complete(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "a.png")
+    model = tiny_checkpoint(tmp_path / "model")
+    scan = f"{sys.executable} jobs/scan.py {tmp_path}/a.png --model {model} --output {tmp_path}/out --no-report"
+    line = f"({scan} 2>&1; echo $? >{tmp_path}/code) | true"
+    subprocess.run(["bash", "-c", line], check=True, cwd=ROOT, timeout=300)
+    assert (tmp_path / "code").read_text() == "0\n"
+    [part] = (tmp_path / "out").glob("model=*/*.parquet")
+    assert pq.read_metadata(part).num_rows == 1
