@@ -5,10 +5,9 @@ if __name__ == "__main__":
 
 import sys
 
-from rich.console import Console
-
 from pipeline.review.browsing.serving import serve
 from pipeline.review.browsing.settings import BrowseSettings
+from pipeline.telemetry.log import LOG
 from pipeline.telemetry.terminal import TERMINATED, Terminated, command
 
 
@@ -34,7 +33,7 @@ def announce(settings: BrowseSettings, address: str) -> None:
     """Print the URL, flushed in case stdout is not a terminal."""
     print(address, flush=True)
     line = f"labels are written to {settings.labels_folder}, as {settings.labeller}; Ctrl-C ends the server"
-    Console(stderr=True).print(line, highlight=False, soft_wrap=True, markup=False)
+    LOG.console().print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":
